@@ -1,0 +1,42 @@
+"""gradrace: which optimizer, in which framework, at what cost, and is the comparison fair?
+
+The public names are loaded when first used, so that `import gradrace` costs nothing and needs no framework.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from .version import __version__
+
+_PUBLIC = {
+    "run": "api",
+    "load": "frame",
+    "Frames": "frame",
+    "Binding": "optimizer",
+    "Hyper": "optimizer",
+    "HyperCorrection": "optimizer",
+    "Optimizer": "optimizer",
+    "ReferenceRule": "optimizer",
+    "StateCorrection": "optimizer",
+    "TaskSpec": "spec",
+    "OptimizerSpec": "spec",
+    "ScheduleSpec": "spec",
+    "RunSpec": "spec",
+    "UserError": "errors",
+}
+__all__ = [*_PUBLIC, "__version__"]
+
+if TYPE_CHECKING:
+    from .api import run
+    from .errors import UserError
+    from .frame import Frames, load
+    from .optimizer import Binding, Hyper, HyperCorrection, Optimizer, ReferenceRule, StateCorrection
+    from .spec import OptimizerSpec, RunSpec, ScheduleSpec, TaskSpec
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'gradrace' has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_PUBLIC[name]}", __name__), name)

@@ -1,0 +1,37 @@
+"""Errors meant for a person, and the exit codes of the command line."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the command line answers to the shell."""
+
+    OK = 0
+    RUNS_FAILED = 1
+    USAGE = 2
+    NOTHING_MEASURED = 3
+    REGRESSION = 4
+    NOTHING_MATCHED = 5
+    INCONCLUSIVE = 6
+    INTERRUPTED = 130
+
+
+class UserError(Exception):
+    """Something the user can mend: says what is wrong, where, and how to mend it. Shown without a traceback."""
+
+    def __init__(self, message: str, exit_code: ExitCode = ExitCode.USAGE) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """' (did you mean 'adam'?)' for a near miss, else ' (known: ...)'; ready to be appended to a message."""
+    choices = sorted(known)
+    close = difflib.get_close_matches(name, choices, n=1, cutoff=0.6)
+    if close:
+        return f" (did you mean {close[0]!r}?)"
+    return f" (known: {', '.join(choices)})" if choices else ""

@@ -1,0 +1,119 @@
+"""What an optimizer is to gradrace: its paper, hyperparameters, NumPy reference rule and name in each framework.
+
+Nothing here imports a framework. A binding names a framework's class by its dotted path and says, as data, which
+arguments make it compute the canonical rule, and which corrections it needs beside its own class to do so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray
+Hypers = Mapping[str, float]
+State = dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Hyper:
+    """A hyperparameter: default, meaning, and the closed range of values that make sense."""
+
+    default: float
+    meaning: str
+    low: float = 0.0
+    high: float = float("inf")
+
+
+@dataclass(frozen=True)
+class HyperCorrection:
+    """Sets a constructor argument of the framework's optimizer anew before every step.
+
+    `values(hyper, steps)` gives float64[steps].
+    """
+
+    name: str
+    why: str
+    argument: str
+    values: Callable[[Hypers, int], Array]
+
+
+@dataclass(frozen=True)
+class StateCorrection:
+    """Replaces a state buffer b of the framework's optimizer by b * scale[t] + shift[t] before step t.
+
+    `scale(hyper, lr)` and `shift(hyper, lr)` take the float64[steps] table of learning rates and give float64[steps].
+    The first entry applies to the buffer as the framework initialises it, to zeros unless it says otherwise.
+    """
+
+    name: str
+    why: str
+    state: str
+    scale: Callable[[Hypers, Array], Array]
+    shift: Callable[[Hypers, Array], Array] = lambda hyper, lr: np.zeros_like(lr)
+
+
+Correction = HyperCorrection | StateCorrection
+
+
+@dataclass(frozen=True)
+class Binding:
+    """How one framework computes the rule.
+
+    target: dotted path of the framework's class or factory ("torch.optim.Adam"), or a function without arguments that
+        imports the framework itself and returns the class (for an optimizer that no library ships).
+    canonical: hyperparameters -> keyword arguments for which the class follows the reference rule.
+    native: keyword arguments that pick the algorithm; everything else is left at the library's default.
+    corrections: named pieces beside the class that the canonical rule needs; never applied under the native rule.
+    """
+
+    target: str | Callable[[], Callable[..., Any]]
+    canonical: Callable[[Hypers], dict[str, Any]] = lambda hyper: dict(hyper)
+    native: Mapping[str, Any] = field(default_factory=dict)
+    corrections: tuple[Correction, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The name to show a reader."""
+        return self.target if isinstance(self.target, str) else f"{self.target.__module__}.{self.target.__name__}"
+
+
+@dataclass(frozen=True)
+class ReferenceRule:
+    """The update in NumPy float64, on one tensor; the referee for every framework.
+
+    init(parameter, hyper) -> state
+    update(parameter, gradient, state, lr, t, hyper) -> (new parameter, new state), t counting from 1.
+    Pure functions: arguments are not changed in place.
+    """
+
+    init: Callable[[Array, Hypers], State]
+    update: Callable[[Array, Array, State, float, int, Hypers], tuple[Array, State]]
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """An optimizer, as one file declares it (in gradrace/optimizers/, or the user's own given by --load)."""
+
+    name: str
+    title: str
+    paper: str
+    learning_rate: float
+    hyper: Mapping[str, Hyper]
+    bindings: Mapping[str, Binding]
+    rule: ReferenceRule | None = None
+    note: str = ""
+
+    def hypers(self, given: Hypers) -> dict[str, float]:
+        """The defaults with `given` over them. ValueError names an unknown or impossible one."""
+        for key, value in given.items():
+            if key not in self.hyper:
+                from .errors import nearest
+
+                raise ValueError(f"{self.name} has no hyperparameter {key!r}{nearest(key, self.hyper)}")
+            known = self.hyper[key]
+            if not known.low <= value <= known.high:
+                raise ValueError(f"{self.name}: {key} = {value:g} is outside [{known.low:g}, {known.high:g}]")
+        return {key: float(given.get(key, known.default)) for key, known in self.hyper.items()}

@@ -1,0 +1,54 @@
+"""Adam."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, ReferenceRule, State
+from ._shared import KERAS_EPSILON_HAT
+
+HYPER = {
+    "beta1": Hyper(0.9, "decay of the first moment", high=1.0),
+    "beta2": Hyper(0.999, "decay of the second moment", high=1.0),
+    "epsilon": Hyper(1e-8, "added to the root of the corrected second moment"),
+}
+
+
+def init(p: Array, hyper: Hypers) -> State:
+    """Both moments at zero."""
+    return {"m": np.zeros_like(p), "v": np.zeros_like(p)}
+
+
+def direction(g: Array, state: State, t: int, hyper: Hypers) -> tuple[Array, State]:
+    """Algorithm 1 up to the learning rate: corrected first moment over corrected root second moment plus epsilon."""
+    b1, b2 = hyper["beta1"], hyper["beta2"]
+    m = b1 * state["m"] + (1.0 - b1) * g
+    v = b2 * state["v"] + (1.0 - b2) * g * g
+    return (m / (1.0 - b1**t)) / (np.sqrt(v / (1.0 - b2**t)) + hyper["epsilon"]), {"m": m, "v": v}
+
+
+def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> tuple[Array, State]:
+    step, state = direction(g, state, t, hyper)
+    return p - lr * step, state
+
+
+OPTIMIZER = Optimizer(
+    name="adam",
+    title="Adam",
+    paper="Kingma & Ba (2015), Adam: A Method for Stochastic Optimization, arXiv:1412.6980, Algorithm 1",
+    learning_rate=1e-3,
+    hyper=HYPER,
+    bindings={
+        "torch": Binding(
+            "torch.optim.Adam", lambda h: {"betas": (h["beta1"], h["beta2"]), "eps": h["epsilon"]}
+        ),
+        "tensorflow": Binding(
+            "keras.optimizers.Adam",
+            lambda h: {"beta_1": h["beta1"], "beta_2": h["beta2"], "epsilon": h["epsilon"]},
+            corrections=(KERAS_EPSILON_HAT,),
+        ),
+        "jax": Binding("optax.adam", lambda h: {"b1": h["beta1"], "b2": h["beta2"], "eps": h["epsilon"]}),
+    },
+    rule=ReferenceRule(init=init, update=_update),
+    note="Keras computes the epsilon-hat form with epsilon 1e-7; torch and Optax Algorithm 1 with 1e-8.",
+)

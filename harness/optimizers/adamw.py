@@ -1,0 +1,53 @@
+"""AdamW: Adam with decoupled weight decay."""
+
+from __future__ import annotations
+
+from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, ReferenceRule, State
+from ._shared import KERAS_EPSILON_HAT
+from .adam import HYPER, direction, init
+
+
+def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> tuple[Array, State]:
+    step, state = direction(g, state, t, hyper)
+    return p - lr * hyper["weight_decay"] * p - lr * step, state
+
+
+OPTIMIZER = Optimizer(
+    name="adamw",
+    title="AdamW",
+    paper="Loshchilov & Hutter (2019), Decoupled Weight Decay Regularization, arXiv:1711.05101, Algorithm 2, with the "
+    "decay multiplied by the learning rate as in all three libraries",
+    learning_rate=1e-3,
+    hyper={**HYPER, "weight_decay": Hyper(0.01, "share of every parameter taken away per step and learning rate")},
+    bindings={
+        "torch": Binding(
+            "torch.optim.AdamW",
+            lambda h: {
+                "betas": (h["beta1"], h["beta2"]),
+                "eps": h["epsilon"],
+                "weight_decay": h["weight_decay"],
+            },
+        ),
+        "tensorflow": Binding(
+            "keras.optimizers.AdamW",
+            lambda h: {
+                "beta_1": h["beta1"],
+                "beta_2": h["beta2"],
+                "epsilon": h["epsilon"],
+                "weight_decay": h["weight_decay"],
+            },
+            corrections=(KERAS_EPSILON_HAT,),
+        ),
+        "jax": Binding(
+            "optax.adamw",
+            lambda h: {
+                "b1": h["beta1"],
+                "b2": h["beta2"],
+                "eps": h["epsilon"],
+                "weight_decay": h["weight_decay"],
+            },
+        ),
+    },
+    rule=ReferenceRule(init=init, update=_update),
+    note="All parameters decay, biases too. Defaults differ: torch 0.01, Keras 0.004, Optax 1e-4.",
+)

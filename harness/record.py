@@ -1,0 +1,128 @@
+"""What one run produced: the record (JSON), the curve of a convergence run, the blocks of a timing run."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import Field
+
+from .spec import Frozen, RunSpec
+
+SCHEMA = 1
+Status = Literal["ok", "diverged", "failed", "timeout", "skipped"]
+
+# A run with one of these is finished: the same digest is not run again. The others are tried anew.
+FINAL: frozenset[Status] = frozenset({"ok", "diverged"})
+
+
+class Machine(Frozen):
+    """Where a run was computed."""
+
+    system: str
+    processor: str
+    logical_cores: int
+    memory_bytes: int
+    python: str
+
+
+class Summary(Frozen):
+    """Scalars of a convergence run; None where the run did not get so far. Metrics of non-finite value are None too.
+
+    `steps_to_target` is the first evaluated step whose validation metric reached the task's target; None with status
+    ok means that the target was not reached in the run's budget (censored, not missing).
+    """
+
+    steps_done: int
+    final_train_loss: float | None = None
+    final_validation_loss: float | None = None
+    final_validation_metric: float | None = None
+    best_validation_loss: float | None = None
+    best_validation_metric: float | None = None
+    test_loss: float | None = None
+    test_metric: float | None = None
+    steps_to_target: int | None = None
+
+
+class RunRecord(Frozen):
+    """A run as kept in run.json. Times in seconds of wall clock, `started_at` in UTC (ISO 8601).
+
+    `first_call_s` is the first training step, which compiles where the framework does; `setup_s` builds the session.
+    `cores` are the logical cores that the worker was pinned to, empty where the system cannot pin.
+    """
+
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    digest: str
+    spec: RunSpec
+    status: Status
+    reason: str = ""
+    summary: Summary | None = None
+    setup_s: float | None = None
+    first_call_s: float | None = None
+    state_bytes: int | None = None
+    started_at: str
+    wall_s: float = 0.0
+    versions: dict[str, str] = {}
+    sources: dict[str, str] = {}
+    machine: Machine
+    cores: tuple[int, ...] = ()
+    artefacts: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", by_alias=True)
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Named arrays that travel as JSON lists."""
+
+    def to_lists(self) -> dict[str, list[Any]]:
+        """Plain lists; Python's JSON writes and reads NaN and infinities exactly."""
+        return {name: array.tolist() for name, array in asdict(self).items()}
+
+    @classmethod
+    def from_lists(cls, lists: dict[str, list[Any]]) -> Self:
+        """Back from `to_lists`."""
+        return cls(**{f.name: np.asarray(lists[f.name], dtype=cls.DTYPES[f.name]) for f in fields(cls)})
+
+    DTYPES: ClassVar[dict[str, Any]] = {}
+
+
+@dataclass(frozen=True)
+class Curve(_Columns):
+    """train_losses float64[n]: loss of each step's batch, before its update. Evaluations after `eval_steps` int64[k]
+    updates: validation_losses and validation_metrics, float64[k]."""
+
+    train_losses: np.ndarray
+    eval_steps: np.ndarray
+    validation_losses: np.ndarray
+    validation_metrics: np.ndarray
+
+    DTYPES: ClassVar[dict[str, Any]] = {
+        "train_losses": np.float64,
+        "eval_steps": np.int64,
+        "validation_losses": np.float64,
+        "validation_metrics": np.float64,
+    }
+
+
+@dataclass(frozen=True)
+class Blocks(_Columns):
+    """Timed blocks, one entry each: how many steps, wall and CPU nanoseconds, involuntary context switches."""
+
+    steps: np.ndarray
+    wall_ns: np.ndarray
+    cpu_ns: np.ndarray
+    involuntary_switches: np.ndarray
+
+    DTYPES: ClassVar[dict[str, Any]] = dict.fromkeys(("steps", "wall_ns", "cpu_ns", "involuntary_switches"), np.int64)
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A record with what was measured; `curve` for convergence, `blocks` for timing, either may be missing."""
+
+    record: RunRecord
+    curve: Curve | None = None
+    blocks: Blocks | None = None

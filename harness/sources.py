@@ -1,0 +1,70 @@
+"""Hashes of the source that computes a run, found by following imports inside the package."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+
+import gradrace
+
+
+def hashes(files: Iterable[Path]) -> dict[str, str]:
+    """Name -> hash of these files and of every gradrace module that they import, directly or through others.
+
+    A change to the report, the command line or another optimizer's file leaves them as they are.
+    """
+    todo, found = list(files), {}
+    while todo:
+        file = todo.pop()
+        name = _name_of(file)
+        if name not in found:
+            found[name], imported = _read(file)
+            todo.extend(imported)
+    return dict(sorted(found.items()))
+
+
+@cache
+def _read(file: Path) -> tuple[str, tuple[Path, ...]]:
+    """Hash of a file and the gradrace files that it imports itself."""
+    text = file.read_bytes()
+    return hashlib.sha256(text).hexdigest()[:16], tuple(_imports(ast.parse(text), _name_of(file)))
+
+
+def _imports(tree: ast.AST, importer: str) -> Iterator[Path]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            base = importer.split(".")[: -node.level] if node.level else []
+            module = ".".join([*base, *(node.module or "").split(".")]).strip(".")
+            # `from . import data` names a module, `from .data import load` something inside of one.
+            candidates = [module, *(f"{module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            candidates = [alias.name for alias in node.names]
+        else:
+            continue
+        files = _files_by_name()
+        yield from (files[name] for name in candidates if name in files and name != "gradrace")
+
+
+@cache
+def _files_by_name() -> Mapping[str, Path]:
+    """Dotted module name -> file, of the package's parts (whose folders lie apart in a checkout)."""
+    import gradrace.adapters
+
+    roots = {"gradrace": Path(gradrace.__file__).parent, "gradrace.adapters": Path(gradrace.adapters.__file__).parent}
+    files = {}
+    for prefix, root in roots.items():
+        for file in root.rglob("*.py"):
+            inner = file.relative_to(root).with_suffix("").parts
+            files[".".join([prefix, *(part for part in inner if part != "__init__")])] = file
+    return files
+
+
+@cache
+def _name_of(file: Path) -> str:
+    for name, known in _files_by_name().items():
+        if known == file:
+            return name
+    return file.stem

@@ -1,0 +1,142 @@
+"""The frozen values that say what is to be run: TaskSpec, OptimizerSpec, ScheduleSpec, RunSpec.
+
+All are JSON and back (`to_json`, `model_validate`), reject unknown keys, and never name a framework's own objects.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, PositiveInt, model_validator
+
+from .layers import Layer, build
+
+Rule = Literal["canonical", "native"]
+Measure = Literal["convergence", "timing"]
+Dtype = Literal["float32", "float64"]
+Device = Literal["cpu", "gpu"]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
+
+
+class Frozen(BaseModel):
+    """A value: immutable, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types; `type(self).model_validate` takes them back."""
+        return self.model_dump(mode="json")
+
+
+class TaskSpec(Frozen):
+    """A data set, a model, a loss, and how long to train.
+
+    `target` is the validation metric that counts as reached; `target_origin` says where that figure comes from.
+    `input_shape` is the shape of one sample: the data's features are reshaped to it.
+    """
+
+    name: Name
+    title: str
+    data: Name
+    input_shape: tuple[PositiveInt, ...]
+    model: tuple[Layer, ...]
+    loss: Literal["softmax_cross_entropy"] = "softmax_cross_entropy"
+    metric: Literal["accuracy"] = "accuracy"
+    batch_size: PositiveInt
+    steps: PositiveInt
+    eval_every: PositiveInt
+    target: FiniteFloat
+    target_origin: str
+
+    @model_validator(mode="after")
+    def _shapes_fit(self) -> Self:
+        build(self.model, self.input_shape)
+        return self
+
+
+class OptimizerSpec(Frozen):
+    """Which update rule, with which hyperparameters.
+
+    canonical: the paper's update with every hyperparameter given here, equal in every framework.
+    native: the library's own class and defaults, only the learning rate aligned; `hyper` is then empty.
+    """
+
+    name: Name
+    hyper: dict[str, FiniteFloat] = {}
+    rule: Rule = "canonical"
+
+
+class ScheduleSpec(Frozen):
+    """A learning rate as a pure function of the step: `schedules.table(self, steps)`."""
+
+    kind: Name
+    base_lr: Annotated[FiniteFloat, Field(gt=0)]
+    params: dict[str, FiniteFloat] = {}
+
+
+class TimingSpec(Frozen):
+    """How a cell is timed: warm-up steps, then blocks of steps; the device is synchronised at block edges only."""
+
+    warmup_steps: NonNegativeInt = 100
+    blocks: PositiveInt = 10
+    block_steps: PositiveInt = 20
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of a launch: the first (compiling) one, the warm-up and all blocks."""
+        return 1 + self.warmup_steps + self.blocks * self.block_steps
+
+
+class RunSpec(Frozen):
+    """One run: everything that can change its outcome, apart from versions, machine and source."""
+
+    measure: Measure = "convergence"
+    task: TaskSpec
+    optimizer: OptimizerSpec
+    schedule: ScheduleSpec
+    framework: Name
+    mode: Name
+    device: Device = "cpu"
+    dtype: Dtype = "float32"
+    threads: PositiveInt = 1
+    seed: NonNegativeInt = 0
+    launch: NonNegativeInt = 0
+    timing: TimingSpec | None = None
+    variations: dict[str, str | int | float] = {}
+
+    @model_validator(mode="after")
+    def _timing_given(self) -> Self:
+        if (self.timing is not None) != (self.measure == "timing"):
+            raise ValueError("a timing run, and only a timing run, needs `timing`")
+        return self
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps this run takes when nothing stops it."""
+        return self.timing.total_steps if self.timing else self.task.steps
+
+    @property
+    def id(self) -> str:
+        """A readable name of the run, the one that `-k` filters on. Unique within a suite."""
+        rate = f"{self.schedule.kind}-lr{self.schedule.base_lr:g}"
+        last = f"launch{self.launch}" if self.measure == "timing" else f"seed{self.seed}"
+        varied = [f"{key}={value}" for key, value in self.variations.items()]
+        optimizer = f"{self.optimizer.name}-{self.optimizer.rule}"
+        return "/".join([self.measure, self.task.name, f"{self.framework}-{self.mode}", optimizer, rate, *varied, last])
+
+
+def canonical_json(value: Any) -> str:
+    """The one text of a JSON value: sorted keys, no spaces, shortest round-trip floats."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(spec: RunSpec, versions: Mapping[str, str], sources: Mapping[str, str]) -> str:
+    """24 hex digits that change with anything that can change the outcome of `spec`.
+
+    `versions` are the libraries that compute it, `sources` the hashes of our own files that do.
+    """
+    text = canonical_json({"spec": spec.to_json(), "versions": dict(versions), "sources": dict(sources)})
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
