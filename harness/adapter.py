@@ -18,6 +18,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from .optimizer import Optimizer
 from .plan import Plan, Weights
 from .spec import RunSpec
 
@@ -65,8 +66,8 @@ class Adapter(Protocol):
     def devices(self) -> tuple[str, ...]:
         """The devices it can use here: 'cpu', and 'gpu' where there is one."""
 
-    def supports(self, run: RunSpec) -> str | None:
-        """None, or the reason it cannot do this run."""
+    def supports(self, run: RunSpec, optimizer: Optimizer) -> str | None:
+        """None, or the reason it cannot do this run with this optimizer."""
 
     def open(self, run: RunSpec, start: Weights, plan: Plan) -> Session:
         """A session at step 0 with these weights (canonical layout, float64)."""

@@ -56,7 +56,7 @@ def _digits() -> Data:
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
-    splits = _split(bunch.data.astype(np.float64), bunch.target.astype(np.int64), train=1152, validation=320)
+    splits = _split(bunch.data.astype(np.float64), bunch.target.astype(np.int64), train=TRAINING_SAMPLES["digits"], validation=320)
     source = "UCI Optical Recognition of Handwritten Digits, test part, 1797 images of 8x8, as in scikit-learn"
     return Data("digits", splits, classes=10, source=source)
 
@@ -76,3 +76,6 @@ def _split(x: np.ndarray, y: np.ndarray, train: int, validation: int) -> dict[st
 
 
 _LOADERS: Mapping[str, Callable[[], Data]] = {"digits": _digits}
+
+# Known without reading the data, so that an impossible batch size is refused before anything is run.
+TRAINING_SAMPLES: Mapping[str, int] = {"digits": 1152}

@@ -11,6 +11,7 @@ import numpy as np
 from . import data as data_sets
 from . import schedules
 from .layers import Parameter, build
+from .optimizer import Optimizer
 from .spec import RunSpec, TaskSpec
 
 Weights = Mapping[str, np.ndarray]
@@ -23,19 +24,20 @@ _WEIGHTS, _BATCHES = 1, 2
 class Plan:
     """batches: int64[steps, batch] rows of the training split; learning_rates: float64[steps]; data: all splits."""
 
+    optimizer: Optimizer
     data: data_sets.Data
     batches: np.ndarray
     learning_rates: np.ndarray
 
 
-def make_plan(run: RunSpec) -> Plan:
+def make_plan(run: RunSpec, optimizer: Optimizer) -> Plan:
     """Everything about the run that is drawn: a pure function of the spec.
 
     ValueError where the batch is larger than the training split.
     """
     data = data_sets.load(run.task.data)
     batches = draw_batches(len(data.train.y), run.task.batch_size, run.steps, run.seed)
-    return Plan(data, batches, schedules.table(run.schedule, run.steps))
+    return Plan(optimizer, data, batches, schedules.table(run.schedule, run.steps))
 
 
 def draw_batches(samples: int, batch_size: int, steps: int, seed: int) -> np.ndarray:

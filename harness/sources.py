@@ -8,8 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
-import gradrace
-
 
 def hashes(files: Iterable[Path]) -> dict[str, str]:
     """Name -> hash of these files and of every gradrace module that they import, directly or through others.

@@ -121,7 +121,8 @@ class RunSpec(Frozen):
     @property
     def id(self) -> str:
         """A readable name of the run, the one that `-k` filters on. Unique within a suite."""
-        rate = f"{self.schedule.kind}-lr{self.schedule.base_lr:g}"
+        params = ",".join(f"{key}={value:g}" for key, value in self.schedule.params.items())
+        rate = f"{self.schedule.kind}{f'({params})' if params else ''}-lr{self.schedule.base_lr:g}"
         last = f"launch{self.launch}" if self.measure == "timing" else f"seed{self.seed}"
         varied = [f"{key}={value}" for key, value in self.variations.items()]
         optimizer = f"{self.optimizer.name}-{self.optimizer.rule}"

@@ -1,0 +1,363 @@
+"""JAX: models of Flax nnx layers, trained by Optax, as pure functions of (parameters, optimizer state).
+
+Mode "jit" calls one compiled function a step, as most JAX code does. Mode "scan" compiles all the steps of a `train`
+call into one loop: the same updates without the cost of calling.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+from gradrace.adapter import Metrics
+from gradrace.binding import Bound, bind
+from gradrace.data import Data
+from gradrace.layers import Activation, BuiltLayer, Conv2D, Dense, Flatten, Layer, Lstm, MaxPool2D, Shape, build
+from gradrace.plan import Plan, Weights
+from gradrace.spec import RunSpec
+
+FRAMEWORK = "jax"
+TITLE = "JAX/Flax/Optax"
+REQUIRES = ("jax", "jaxlib", "flax", "optax")
+MODES = ("jit", "scan")
+CONVERGENCE_MODE = "scan"
+
+# Parameters by canonical name, the optimizer's state; and a batch: samples [batch, *input_shape], labels int32[batch].
+Parameters = dict[str, jax.Array]
+Carry = tuple[Parameters, Any]
+Batch = tuple[jax.Array, jax.Array]
+
+_LAYERS = (Dense, Conv2D, MaxPool2D, Flatten, Lstm, Activation)
+_STAGED_BYTES = 64 * 2**20
+
+
+class JaxSession:
+    """Trains with compiled functions whose state (parameters, optimizer) is donated: updated in place."""
+
+    def __init__(self, run: RunSpec, start: Weights, plan: Plan) -> None:
+        self._run, self._plan = run, plan
+        self._device = _device(run.device)
+        self._losses: list[jax.Array] = []
+        self._staged: tuple[range, list[Batch]] = (range(0), [])
+        bound = bind(run, plan.optimizer, plan.learning_rates)
+        _refuse_corrections(run, bound)
+        with self._precision():
+            self._programs = _programs(run, bound)
+            self._rates = self._put(plan.learning_rates)
+            # Two copies: a state that starts as the parameters themselves must not share donated memory with them.
+            parameters, twin = ({name: self._put(value) for name, value in start.items()} for _ in range(2))
+            self._carry: Carry = (parameters, self._programs.init(twin, self._rates))
+            if run.mode == "jit":
+                self._stage(0)
+
+    def train(self, steps: range) -> None:
+        with self._precision():
+            if self._run.mode == "scan":
+                self._scan(steps)
+            else:
+                self._step_by_step(steps)
+
+    def _scan(self, steps: range) -> None:
+        x, y = self._resident("train")
+        rows = self._plan.batches[steps.start : steps.stop].astype(np.int32)
+        self._carry, losses = self._programs.scan(self._carry, self._rates, x, y, rows)
+        self._losses.append(losses)
+
+    def _step_by_step(self, steps: range) -> None:
+        step, rates, carry, losses = self._programs.step, self._rates, self._carry, self._losses
+        for t in steps:
+            if t not in self._staged[0]:
+                self._stage(t)
+            staged, batches = self._staged
+            carry, loss = step(carry, rates, batches[t - staged.start])
+            losses.append(loss)
+        self._carry = carry
+
+    def _stage(self, first: int) -> None:
+        """Places the batches of the steps from `first` on the device, as many as fit in 64 MiB.
+
+        One by one and ahead of time: a gather or a slice of device arrays would cost 3 to 10% of a small step.
+        """
+        x, y = self._host_split("train")
+        batch_bytes = self._run.task.batch_size * x[0].nbytes
+        count = min(len(self._plan.batches) - first, max(1, _STAGED_BYTES // batch_bytes))
+        rows = self._plan.batches[first : first + count]
+        placed = jax.device_put(list(zip(x[rows], y[rows], strict=True)), self._device)
+        self._staged = (range(first, first + count), placed)
+
+    def sync(self) -> None:
+        jax.block_until_ready(self._carry)
+
+    def losses(self) -> np.ndarray:
+        parts = [np.atleast_1d(part) for part in jax.device_get(self._losses)]
+        self._losses.clear()
+        return np.concatenate([np.empty(0), *parts]).astype(np.float64)
+
+    def evaluate(self, split: str) -> Metrics:
+        with self._precision():
+            x, y = self._resident(split)
+            loss, correct = jax.device_get(self._programs.evaluate(self._carry[0], x, y))
+        return Metrics(float(loss), int(correct) / len(y))
+
+    def weights(self) -> Weights:
+        return {name: np.array(value) for name, value in self._carry[0].items()}
+
+    def state_bytes(self) -> int:
+        return sum(leaf.nbytes for leaf in jax.tree.leaves(self._carry[1]) if leaf.ndim)
+
+    def close(self) -> None:
+        self._carry, self._staged = ({}, None), (range(0), [])
+        self._losses.clear()
+
+    def _precision(self) -> Any:
+        """float64 needs 64-bit types; elsewhere they are off, as Optax rounds float32's bias corrections otherwise."""
+        return jax.enable_x64(self._run.dtype == "float64")
+
+    def _put(self, array: np.ndarray) -> jax.Array:
+        return jax.device_put(np.array(array, dtype=self._run.dtype), self._device)
+
+    def _host_split(self, split: str) -> tuple[np.ndarray, np.ndarray]:
+        x = self._plan.data.shaped(split, self._run.task.input_shape)
+        return x.astype(self._run.dtype), self._plan.data.splits[split].y.astype(np.int32)
+
+    def _resident(self, split: str) -> Batch:
+        """The whole split on the device, placed once a process."""
+        data, shape = self._plan.data, self._run.task.input_shape
+        key = (id(data), split, shape, self._run.dtype, self._device)
+        if key not in _RESIDENT:
+            _RESIDENT[key] = (data, jax.device_put(self._host_split(split), self._device))
+        return _RESIDENT[key][1]
+
+
+class JaxAdapter:
+    """See gradrace.adapter.Adapter."""
+
+    name = FRAMEWORK
+
+    def versions(self) -> dict[str, str]:
+        return {package: importlib.metadata.version(package) for package in (*REQUIRES, "numpy")}
+
+    def devices(self) -> tuple[str, ...]:
+        return ("cpu", "gpu") if _gpus() else ("cpu",)
+
+    def supports(self, run: RunSpec) -> str | None:
+        other = {layer.kind for layer in run.task.model if not isinstance(layer, _LAYERS)}
+        if other:
+            return f"the JAX adapter has no {', '.join(sorted(other))} layer"
+        if run.mode not in MODES:
+            return f"JAX has no mode {run.mode!r} (known: {', '.join(MODES)})"
+        if run.device == "gpu" and not _gpus():
+            return "no GPU visible to JAX"
+        return None
+
+    def open(self, run: RunSpec, start: Weights, plan: Plan) -> JaxSession:
+        return JaxSession(run, start, plan)
+
+
+ADAPTER = JaxAdapter()
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that is baked into compiled code. Learning rates and data are its arguments; jit keys on shapes.
+
+    arguments: (name, type, value), because 1, 1.0 and True are equal but do not compile to the same.
+    """
+
+    model: tuple[Layer, ...]
+    input_shape: Shape
+    make: Callable[..., optax.GradientTransformation]
+    arguments: tuple[tuple[str, type, Hashable], ...]
+    dtype: str
+    mode: str
+
+
+@dataclass(frozen=True)
+class Programs:
+    """The compiled functions of one recipe. Those that train take over the memory of their first argument.
+
+    init(parameters, rates[steps]) -> optimizer state
+    step(carry, rates, batch) -> carry, loss
+    scan(carry, rates, x[n, ...], y[n], rows int32[k, batch]) -> carry, losses[k]
+    evaluate(parameters, x, y) -> mean loss, number of correct answers
+    """
+
+    init: Callable[[Parameters, jax.Array], Any]
+    step: Callable[[Carry, jax.Array, Batch], tuple[Carry, jax.Array]]
+    scan: Callable[[Carry, jax.Array, jax.Array, jax.Array, np.ndarray], tuple[Carry, jax.Array]]
+    evaluate: Callable[[Parameters, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
+
+
+# Data is kept beside its arrays, so that its id stays its own.
+_RESIDENT: dict[tuple[Hashable, ...], tuple[Data, Batch]] = {}
+
+
+def _programs(run: RunSpec, bound: Bound) -> Programs:
+    """Compiled code of earlier runs where there is some; never for timing, whose first step is to show compilation."""
+    arguments = tuple((name, type(value), value) for name, value in sorted(bound.arguments.items()))
+    recipe = Recipe(run.task.model, run.task.input_shape, bound.make, arguments, run.dtype, run.mode)
+    try:
+        hash(recipe)
+    except TypeError:
+        return _trace(recipe)
+    return _trace(recipe) if run.measure == "timing" else _kept(recipe)
+
+
+@lru_cache(maxsize=32)
+def _kept(recipe: Recipe) -> Programs:
+    return _trace(recipe)
+
+
+def _trace(recipe: Recipe) -> Programs:
+    apply = _model(recipe)
+    arguments = {name: value for name, _, value in recipe.arguments}
+
+    def optimizer(rates: jax.Array) -> optax.GradientTransformation:
+        return recipe.make(learning_rate=lambda count: rates[count], **arguments)
+
+    def loss_of(parameters: Parameters, x: jax.Array, y: jax.Array) -> jax.Array:
+        return optax.softmax_cross_entropy_with_integer_labels(apply(parameters, x), y).mean()
+
+    def init(parameters: Parameters, rates: jax.Array) -> Any:
+        return optimizer(rates).init(parameters)
+
+    def step(carry: Carry, rates: jax.Array, batch: Batch) -> tuple[Carry, jax.Array]:
+        parameters, state = carry
+        loss, gradients = jax.value_and_grad(loss_of)(parameters, *batch)
+        updates, state = optimizer(rates).update(gradients, state, parameters)
+        return (optax.apply_updates(parameters, updates), state), loss
+
+    def scan(carry: Carry, rates: jax.Array, x: jax.Array, y: jax.Array, rows: jax.Array) -> tuple[Carry, jax.Array]:
+        return jax.lax.scan(lambda carry, batch: step(carry, rates, batch), carry, (x[rows], y[rows]))
+
+    def evaluate(parameters: Parameters, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+        logits = apply(parameters, x)
+        loss = optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
+        return loss, (logits.argmax(axis=1) == y).sum()
+
+    return Programs(jax.jit(init), jax.jit(step, donate_argnums=0), jax.jit(scan, donate_argnums=0), jax.jit(evaluate))
+
+
+def _model(recipe: Recipe) -> Callable[[Parameters, jax.Array], jax.Array]:
+    """(parameters, x[n, *input_shape]) -> logits[n, classes], of Flax's layers."""
+    built = build(recipe.model, recipe.input_shape)
+    # eval_shape: the layers' own initial values are never computed.
+    network = nnx.eval_shape(
+        lambda: nnx.Sequential(*(_layer(layer, jnp.dtype(recipe.dtype), recipe.mode) for layer in built))
+    )
+    graph, state = nnx.split(network)
+    names = _names_by_path(built)
+    order = [names[path] for path, _ in nnx.to_flat_state(state)]
+    structure = jax.tree.structure(state)
+
+    def apply(parameters: Parameters, x: jax.Array) -> jax.Array:
+        leaves = [parameters[name] for name in order]
+        return nnx.merge(graph, jax.tree.unflatten(structure, leaves))(x)
+
+    return apply
+
+
+def _names_by_path(built: tuple[BuiltLayer, ...]) -> Mapping[tuple[str | int, ...], str]:
+    """Where Flax keeps each parameter -> its canonical name. The layouts are the same."""
+    inside_lstm = {
+        "kernel": ("rnn", "cell", "dense_i", "kernel"),
+        "recurrent_kernel": ("rnn", "cell", "dense_h", "kernel"),
+        "bias": ("rnn", "cell", "dense_h", "bias"),
+    }
+    names: dict[tuple[str | int, ...], str] = {}
+    for position, layer in enumerate(built):
+        for parameter in layer.parameters:
+            own = parameter.name.removeprefix(f"{layer.name}.")
+            inside = inside_lstm[own] if isinstance(layer.layer, Lstm) else (own,)
+            names["layers", position, *inside] = parameter.name
+    return names
+
+
+def _layer(built: BuiltLayer, dtype: jnp.dtype, mode: str) -> Callable[[jax.Array], jax.Array]:
+    kind, channels = built.layer, built.input_shape[-1]
+    types: dict[str, Any] = {"dtype": dtype, "param_dtype": dtype, "rngs": nnx.Rngs(0)}
+    match kind:
+        case Dense():
+            return nnx.Linear(channels, kind.units, **types)
+        case Conv2D():
+            convolve = _convolve_by_matmul if mode == "scan" else jax.lax.conv_general_dilated
+            window = (kind.kernel, kind.kernel)
+            return nnx.Conv(channels, kind.filters, window, padding="SAME", conv_general_dilated=convolve, **types)
+        case MaxPool2D():
+            window = (kind.window, kind.window)
+            if mode == "scan":
+                return partial(_max_pool_by_selects, window=kind.window)
+            return partial(nnx.max_pool, window_shape=window, strides=window)
+        case Flatten():
+            return lambda x: x.reshape(len(x), -1)
+        case Lstm():
+            return LastHiddenState(channels, kind.units, types)
+        case Activation(function="relu"):
+            return nnx.relu
+        case Activation(function="tanh"):
+            return nnx.tanh
+    raise ValueError(f"no Flax layer for {kind.kind}")
+
+
+class LastHiddenState(nnx.Module):
+    """Flax's LSTM over x[n, time, features] from a state of zeros -> last hidden state [n, units]."""
+
+    def __init__(self, features: int, units: int, types: Mapping[str, Any]) -> None:
+        self.rnn = nnx.RNN(nnx.OptimizedLSTMCell(features, units, **types), rngs=False)
+        self.units = units
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        # Without a carry of its own, nnx.RNN draws random keys for it, which a pure function may not.
+        zeros = jnp.zeros((len(x), self.units), x.dtype)
+        (_, hidden), _ = self.rnn(x, initial_carry=(zeros, zeros), return_carry=True)
+        return hidden
+
+
+def _convolve_by_matmul(x: jax.Array, kernel: jax.Array, *_: Any, **__: Any) -> jax.Array:
+    """'Same' convolution of x[n, h, w, in] with kernel[k, k, in, out] (k odd) as one product of matrices.
+
+    Takes the place of `lax.conv_general_dilated`, which XLA runs about ten times slower inside a loop on a CPU.
+    """
+    (n, height, width, channels), (k, _, _, filters) = x.shape, kernel.shape
+    padded = jnp.pad(x, ((0, 0), (k // 2, k // 2), (k // 2, k // 2), (0, 0)))
+    shifted = [padded[:, i : i + height, j : j + width] for i in range(k) for j in range(k)]
+    patches = jnp.concatenate(shifted, axis=-1).reshape(-1, k * k * channels)
+    return (patches @ kernel.reshape(-1, filters)).reshape(n, height, width, filters)
+
+
+def _max_pool_by_selects(x: jax.Array, window: int) -> jax.Array:
+    """Maximum over windows of x[n, h, w, c]. As in `nnx.max_pool`, ties send the gradient to the first; NaN spreads.
+
+    XLA's own gradient of pooling takes as long as the whole rest of a small step on a CPU; `reshape().max()` would be
+    fast too, but shares the gradient out among ties.
+    """
+    n, height, width, channels = x.shape
+    tiles = x.reshape(n, height // window, window, width // window, window, channels)
+    first, *rest = (tiles[:, :, i, :, j] for i in range(window) for j in range(window))
+    for other in rest:
+        first = jnp.where((first >= other) | jnp.isnan(first), first, other)
+    return first
+
+
+def _refuse_corrections(run: RunSpec, bound: Bound) -> None:
+    for argument in (*bound.hyper_tables, *bound.state_tables):
+        raise ValueError(f"{run.optimizer.name} cannot vary {argument} from step to step in optax")
+
+
+def _gpus() -> list[jax.Device]:
+    try:
+        return jax.devices("gpu")
+    except RuntimeError:
+        return []
+
+
+def _device(kind: str) -> jax.Device:
+    return jax.devices(kind)[0]

@@ -1,0 +1,41 @@
+"""gradrace from Python: `gradrace.run(...)` does a suite and gives its results as frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .frame import Frames
+
+
+def run(
+    suite: str | Mapping[str, Any],
+    *,
+    output: str | Path = "results",
+    name: str = "notebook",
+    load: Sequence[str | Path] = (),
+    keyword: str = "",
+    frameworks: Sequence[str] = (),
+    seeds: int | None = None,
+    threads: int | None = None,
+    device: str | None = None,
+    timeout_s: float = 600.0,
+) -> Frames:
+    """Runs what is not finished of a suite and returns all its results (see `gradrace.Frames`).
+
+    suite: a built-in suite's name, a TOML file's path, or the content of such a file as a dict (kept under `name`).
+    load: files with optimizers or tasks of your own. keyword: as `-k` of the command line.
+
+    Raises gradrace.UserError for anything misspelt, impossible or unwritable; failed runs are rows with a status.
+    """
+    from .frame import load as load_frames
+    from .suite import make_suite
+    from .sweep import Options, execute, prepare
+
+    options = Options(Path(output), keyword, tuple(frameworks), seeds, threads, device, timeout_s)
+    chosen = suite if isinstance(suite, str) else make_suite(name, suite, file=name)
+    sweep = prepare(chosen, [Path(file) for file in load], options)
+    execute(sweep)
+    return load_frames(output, sweep.suite.name)

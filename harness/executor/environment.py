@@ -1,0 +1,39 @@
+"""Environment of a worker, set before it starts: frameworks read most of it once, when they are imported.
+
+One table serves every framework; each reads its own variables and ignores the others'.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ..spec import RunSpec
+
+
+def environment(run: RunSpec) -> dict[str, str]:
+    """The driver's environment with threads, devices and precision fixed for workers of such runs."""
+    threads = str(run.threads)
+    fixed = {
+        **dict.fromkeys(
+            ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), threads
+        ),
+        "TF_NUM_INTRAOP_THREADS": threads,
+        "TF_NUM_INTEROP_THREADS": "1",
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+        "KERAS_BACKEND": "tensorflow",
+        "JAX_ENABLE_X64": "1" if run.dtype == "float64" else "0",
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+        "PYTHONHASHSEED": "0",
+        "PYTHONUNBUFFERED": "1",
+    }
+    if run.device == "cpu":
+        fixed |= {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu", "XLA_FLAGS": _xla_cpu(run.threads)}
+    return {**os.environ, **fixed}
+
+
+def _xla_cpu(threads: int) -> str:
+    flags = os.environ.get("XLA_FLAGS", "")
+    if threads == 1:
+        flags += " --xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+    return flags.strip()

@@ -1,0 +1,345 @@
+"""Tidy tables to figures. Everything is computed before it is drawn; nothing here touches pyplot's global state."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import seaborn
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+
+from . import text
+from .svg import INK
+
+# At least 3:1 against white and against the page's dark ground. Until the eighth they also differ for people without
+# red or green cones (CIE76 of 16 and more); dashes and markers tell the rest apart.
+PALETTE = (
+    "#2474c9", "#d08600", "#1a7a5c", "#d0589f", "#4fa3c4", "#9c3d22", "#7a5cf0", "#7d858d", "#8d8a12", "#c46a5a",
+)  # fmt: skip
+DASHES: tuple[Any, ...] = ("", (4, 1.5), (1, 1), (5, 1.5, 1, 1.5), (8, 2), (3, 1, 1, 1, 1, 1), (2, 2), (6, 1, 2, 1))
+MARKERS = ("o", "s", "D", "^", "v", "P", "X", "p", "h", "d")
+METRICS = {
+    "train_loss": "training loss", "validation_loss": "validation loss", "validation_metric": "validation accuracy",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a series or a setup is drawn wherever it appears: colour, and dash and marker as the second cue."""
+
+    color: str
+    dash: Any
+    marker: str
+
+
+Looks = dict[str, Look]
+
+
+def looks(names: Iterable[str], shift: int = 0) -> Looks:
+    """One look a name, by order."""
+    return {name: _look(i + shift, i, i) for i, name in enumerate(dict.fromkeys(names))}
+
+
+def series_looks(runs: pd.DataFrame, optimizers: Sequence[str]) -> Looks:
+    """Looks of a suite's series: the colour says the optimizer, equal over the page; dash and marker the variant.
+
+    A suite of a single optimizer colours its variants instead.
+    """
+    pairs = runs[["series", "optimizer", "variant"]].drop_duplicates("series").itertuples(index=False)
+    variants = list(dict.fromkeys(runs["variant"]))
+    if runs["optimizer"].nunique() == 1 and len(variants) > 1:
+        return looks(runs["series"])
+    places = {name: i for i, name in enumerate(optimizers)}
+    return {
+        series: _look(places[optimizer], *([variants.index(variant)] * 2 if len(variants) > 1 else [places[optimizer]] * 2))
+        for series, optimizer, variant in pairs
+    }
+
+
+def convergence(bands: pd.DataFrame, lost: pd.DataFrame, styles: Looks, target: float) -> Figure:
+    """Rows: training loss, validation loss, validation accuracy. Columns: setups. Lines: the mean over runs that ended
+    ok, with their range as a band; `lost` are the curves of diverged runs, dotted, each ended by a cross."""
+    metrics = [m for m in METRICS if m in set(bands["metric"]) | set(lost["metric"])]
+    setups = list(dict.fromkeys([*bands["setup"], *lost["setup"]]))
+    width = min(4.4, max(2.5, 11.2 / len(setups)))
+    figure, axes = _grid(len(metrics), len(setups), (width, 1.85), sharex=True, sharey="row")
+    for row, metric in zip(axes, metrics, strict=True):
+        scale = bands[bands["metric"] == metric]
+        for axis, setup in zip(row, setups, strict=True):
+            _lines(axis, scale[scale["setup"] == setup], "series", styles)
+            _lost(axis, lost[(lost["metric"] == metric) & (lost["setup"] == setup)], styles)
+        _value_axis(row, metric, scale, lost[lost["metric"] == metric], target)
+    for axis, setup in zip(axes[0], setups, strict=True):
+        axis.set_title(setup)
+    for axis in axes[-1]:
+        axis.set_xlabel("step")
+    _legend(figure, styles, [*bands["series"], *lost["series"]], "line")
+    return figure
+
+
+def over_time(bands: pd.DataFrame, styles: Looks, metric: str = "validation_loss") -> Figure:
+    """One panel a series, one line a setup, against seconds of training: the table's column `seconds`."""
+    names = list(dict.fromkeys(bands["series"]))
+    columns = min(4, len(names))
+    rows = math.ceil(len(names) / columns)
+    figure, axes = _grid(rows, columns, (min(4.4, 11.2 / columns), 2.1), sharex=True, sharey=True)
+    for axis, name in zip(axes.flat, names, strict=False):
+        _lines(axis, bands[bands["series"] == name], "setup", styles, x="seconds")
+        axis.set_title(name)
+    ends = bands.groupby("setup")["seconds"].max()
+    if ends.max() > 4 * ends.min():
+        _log(axes[0, 0].xaxis, bands.loc[bands["seconds"] > 0, "seconds"])
+    _value_axis(axes[:, 0], metric, bands, bands.iloc[:0], math.nan)
+    _close(axes, len(names), "seconds of training steps")
+    _legend(figure, styles, bands["setup"], "line")
+    return figure
+
+
+def step_times(times: pd.DataFrame, styles: Looks) -> Figure:
+    """Per series and setup: a mark at p25, a thick line to the median, a thin one to p99; hollow where contended."""
+    figure, axis, places = _dots(times, styles, 7.6)
+    for row, y in zip(times.itertuples(), places, strict=True):
+        color = styles[row.setup].color
+        micros = [1e6 * v for v in (row.step_p25_s, row.step_median_s, row.step_p99_s)]
+        axis.hlines(y, micros[0], micros[2], color=color, linewidth=0.9, alpha=0.8)
+        axis.hlines(y, micros[0], micros[1], color=color, linewidth=3.2, alpha=0.55)
+        _dot(axis, micros[0], y, styles[row.setup], hollow=bool(row.contended))
+    _range_axis(axis, 1e6 * pd.concat([times["step_p25_s"], times["step_p99_s"]]))
+    axis.set_xlabel("microseconds a step")
+    _legend(figure, styles, times["setup"], "marker")
+    return figure
+
+
+def first_calls(times: pd.DataFrame, styles: Looks) -> Figure:
+    """Seconds of the first training step, by series and setup."""
+    figure, axis, places = _dots(times, styles, 7.6)
+    for row, y in zip(times.itertuples(), places, strict=True):
+        _dot(axis, row.first_call_s, y, styles[row.setup])
+    _range_axis(axis, times["first_call_s"])
+    axis.set_xlabel("seconds of the first step")
+    _legend(figure, styles, times["setup"], "marker")
+    return figure
+
+
+def targets(attempts: pd.DataFrame, styles: Looks) -> Figure:
+    """Per run a mark at the steps (left) and seconds (right, where timed) that reached the target; a run that missed it
+    is an open triangle at its budget. The short bar is the median, drawn where the median run reached it."""
+    panels = ["steps"] + (["seconds"] if attempts["seconds"].notna().any() else [])
+    cells = attempts.drop_duplicates(["series", "setup"])
+    figure, axes, places = _dot_panels(cells, styles, panels, 5.6 if len(panels) > 1 else 7.6)
+    for axis, quantity in zip(axes, panels, strict=True):
+        for (row, y) in zip(cells.itertuples(), places, strict=True):
+            runs = attempts[(attempts["series"] == row.series) & (attempts["setup"] == row.setup)]
+            _attempt_marks(axis, runs, quantity, y, styles[row.setup])
+        _range_axis(axis, attempts[quantity].dropna())
+        axis.set_xlabel(f"{quantity} to target" + ("" if quantity == "steps" else " (steps × p25 of the step time)"))
+    _legend(figure, styles, attempts["setup"], "marker")
+    return figure
+
+
+def learning_rates(rates: pd.DataFrame, styles: Looks) -> Figure:
+    """Final validation loss against learning rate, one column a setup. Crosses at the top: rates with diverged runs."""
+    setups = list(dict.fromkeys(rates["setup"]))
+    figure, axes = _grid(1, len(setups), (min(4.4, max(2.5, 11.2 / len(setups))), 2.7), sharex=True, sharey=True)
+    for axis, setup in zip(axes[0], setups, strict=True):
+        panel = rates[rates["setup"] == setup]
+        ended = panel.dropna(subset=["mean"]).assign(runs=panel["ok"])
+        _lines(axis, ended, "series", styles, x="learning_rate", marked=True)
+        _diverged_rates(axis, panel[panel["diverged"] > 0], styles)
+        axis.set_title(setup)
+        axis.set_xlabel("learning rate")
+    _log(axes[0, 0].xaxis, rates["learning_rate"])
+    finite = rates.dropna(subset=["mean"])
+    _value_axis(axes[0], "validation_loss", finite, finite.iloc[:0].rename(columns={"mean": "value"}), math.nan)
+    axes[0, 0].set_ylabel("final validation loss")
+    if len(finite):
+        low, high = axes[0, 0].get_ylim()
+        axes[0, 0].set_ylim(low, high * (high / low) ** 0.18)
+    _legend(figure, styles, rates["series"], "both")
+    return figure
+
+
+def schedules(curves: pd.DataFrame) -> Figure:
+    """Learning rate over base rate against the progress of a run."""
+    styles = looks(curves["schedule"])
+    figure, axes = _grid(1, 1, (5.6, 2.3))
+    _draw_lines(axes[0, 0], curves, "progress", "factor", "schedule", styles)
+    axes[0, 0].set_xlabel("progress of the run")
+    axes[0, 0].set_ylabel("learning rate / base rate")
+    axes[0, 0].set_ylim(0, 1.05 * curves["factor"].max())
+    _legend(figure, styles, curves["schedule"], "line")
+    return figure
+
+
+def _look(color: int, dash: int, marker: int) -> Look:
+    return Look(PALETTE[color % len(PALETTE)], DASHES[dash % len(DASHES)], MARKERS[marker % len(MARKERS)])
+
+
+def _grid(rows: int, columns: int, panel: tuple[float, float], **share: Any) -> tuple[Figure, np.ndarray]:
+    """Panels of width x height inches; room for labels and legend comes on top."""
+    figure = Figure(figsize=(columns * panel[0], rows * panel[1] + 0.55), layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False, **share)
+
+
+def _lines(axis: Axes, bands: pd.DataFrame, hue: str, styles: Looks, x: str = "step", marked: bool = False) -> None:
+    for name, band in bands.groupby(hue, sort=False):
+        if (band["runs"] > 1).any():
+            axis.fill_between(band[x], band["min"], band["max"], color=styles[str(name)].color, alpha=0.16, linewidth=0)
+    if len(bands):
+        _draw_lines(axis, bands, x, "mean", hue, styles, marked)
+    axis.set(xlabel="", ylabel="")
+
+
+def _draw_lines(
+    axis: Axes, table: pd.DataFrame, x: str, y: str, hue: str, styles: Looks, marked: bool = False
+) -> None:
+    used = list(dict.fromkeys(table[hue]))
+    seaborn.lineplot(
+        data=table, x=x, y=y, hue=hue, style=hue, hue_order=used, style_order=used, ax=axis, legend=False,
+        palette={name: styles[name].color for name in used}, dashes={name: styles[name].dash for name in used},
+        markers={name: styles[name].marker for name in used} if marked else False, estimator=None, errorbar=None,
+        **({"markeredgewidth": 0, "markersize": 5} if marked else {}),
+    )  # fmt: skip
+
+
+def _lost(axis: Axes, lost: pd.DataFrame, styles: Looks) -> None:
+    for (name, _), curve in lost.groupby(["series", "digest"], sort=False):
+        color = styles[str(name)].color
+        axis.plot(curve["step"], curve["value"], color=color, linestyle=":", linewidth=1, alpha=0.9)
+        axis.plot(curve["step"].iloc[-1:], curve["value"].iloc[-1:], "x", color=color, markersize=5)
+
+
+def _value_axis(axes: Sequence[Axes], metric: str, bands: pd.DataFrame, lost: pd.DataFrame, target: float) -> None:
+    """Label, scale and limits of a shared y axis; set by runs that ended ok, so that a diverged one cannot flatten them."""
+    axes[0].set_ylabel(METRICS[metric])
+    low, high = (bands["min"], bands["max"]) if len(bands) else (lost["value"], lost["value"])
+    if low.empty:
+        return
+    if metric == "validation_metric":
+        _accuracy_axis(axes, float(low.quantile(0.06)), target)
+    elif low.min() > 0:
+        bottom, top = max(float(low.min()), 1e-7), min(float(high.max()), 1e7)
+        axes[0].set_ylim(bottom / 1.15, max(top, bottom * 1.5) * 1.15)
+        _log(axes[0].yaxis, pd.Series([bottom / 1.15, max(top, bottom * 1.5) * 1.15]))
+    for axis in axes:
+        axis.yaxis.label.set_visible(axis is axes[0] or len(axes) == 1)
+
+
+def _accuracy_axis(axes: Sequence[Axes], low: float, target: float) -> None:
+    axes[0].set_ylim(min(low, target if math.isfinite(target) else low) - 0.02, 1.005)
+    axes[0].yaxis.set_major_locator(MaxNLocator(5))
+    axes[0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}%"))
+    for axis in axes if math.isfinite(target) else ():
+        axis.axhline(target, color=INK, linewidth=0.8, linestyle=(0, (2, 2)), alpha=0.6)
+
+
+def _log(axis: Any, values: pd.Series) -> None:
+    """Logarithmic with labels that can be read: 1, 2, 5 in every decade where there are few decades."""
+    decades = math.log10(values.max() / values.min()) if len(values) else 1.0
+    axis._set_axes_scale("log")
+    subs = (1.0, 2.0, 5.0) if decades < 1.6 else (1.0, 3.0) if decades < 2.6 else (1.0,)
+    axis.set_major_locator(LogLocator(subs=subs, numticks=12))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _range_axis(axis: Axes, values: pd.Series) -> None:
+    """From zero, or logarithmic where values span more than a factor of 8."""
+    values = values[values > 0]
+    if len(values) and values.max() > 8 * values.min():
+        axis.set_xlim(values.min() / 1.25, values.max() * 1.25)
+        _log(axis.xaxis, values)
+    elif len(values):
+        axis.set_xlim(0, 1.06 * values.max())
+
+
+def _dots(cells: pd.DataFrame, styles: Looks, width: float) -> tuple[Figure, Axes, list[float]]:
+    figure, axes, places = _dot_panels(cells, styles, ["one"], width)
+    return figure, axes[0], places
+
+
+def _dot_panels(
+    cells: pd.DataFrame, styles: Looks, panels: list[str], width: float
+) -> tuple[Figure, np.ndarray, list[float]]:
+    """Panels of which the y axis lists series, each with one line a setup; and the y of every cell."""
+    series, setups = list(dict.fromkeys(cells["series"])), list(dict.fromkeys(cells["setup"]))
+    height = 0.95 + len(series) * (0.13 + 0.14 * len(setups))
+    figure = Figure(figsize=(width * len(panels), height), layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+    for axis in axes:
+        axis.set_yticks(range(len(series)), series)
+        axis.set_ylim(len(series) - 0.5, -0.5)
+        axis.grid(visible=False, axis="y")
+        axis.hlines(np.arange(len(series) - 1) + 0.5, 0, 1, axis.get_yaxis_transform(), INK, linewidth=0.4, alpha=0.2)
+        axis.tick_params(axis="y", length=0)
+    offset = 0.76 / max(1, len(setups))
+    places = [
+        series.index(row.series) + offset * (setups.index(row.setup) - (len(setups) - 1) / 2)
+        for row in cells.itertuples()
+    ]
+    return figure, axes, places
+
+
+def _dot(axis: Axes, x: float, y: float, look: Look, hollow: bool = False) -> None:
+    face = "none" if hollow else look.color
+    axis.plot([x], [y], look.marker, color=look.color, markerfacecolor=face, markersize=5.2, clip_on=False)
+
+
+def _attempt_marks(axis: Axes, runs: pd.DataFrame, quantity: str, y: float, look: Look) -> None:
+    reached = runs[runs["reached"]]
+    axis.plot(reached[quantity], [y] * len(reached), look.marker, color=look.color, markersize=4.4, alpha=0.75, mew=0)
+    missed = runs.loc[~runs["reached"], quantity]
+    axis.plot(missed, [y] * len(missed), ">", color=look.color, markerfacecolor="none", markersize=5, clip_on=False)
+    median = np.median(runs[quantity].where(runs["reached"], np.inf))
+    if np.isfinite(median):
+        axis.plot([median], [y], "|", color=look.color, markersize=9, mew=1.8)
+
+
+def _diverged_rates(axis: Axes, rates: pd.DataFrame, styles: Looks) -> None:
+    """Crosses in a band at the top, one line a series so that they do not cover each other."""
+    order = list(styles)
+    for row in rates.itertuples():
+        y = 0.97 - 0.035 * (order.index(row.series) % 4)
+        axis.plot(
+            [row.learning_rate], [y], "x", color=styles[row.series].color, transform=axis.get_xaxis_transform(),
+            markersize=5, mew=1.4,
+        )  # fmt: skip
+
+
+def _legend(figure: Figure, styles: Looks, used: Iterable[str], kind: str) -> None:
+    names = [name for name in styles if name in set(used)]
+    handles = [
+        Line2D(
+            [], [], color=styles[name].color, label=name, markersize=5,
+            linestyle="none" if kind == "marker" else (0, styles[name].dash) if styles[name].dash else "-",
+            marker="" if kind == "line" else styles[name].marker,
+        )
+        for name in names
+    ]  # fmt: skip
+    longest = max((len(name) for name in names), default=1)
+    across = max(1, int(figure.get_figwidth() * 12 // (longest + 7)))
+    figure.legend(handles=handles, loc="outside upper left", ncols=min(across, len(names) or 1), borderaxespad=0.2)
+
+
+def _close(axes: np.ndarray, used: int, label: str) -> None:
+    """Hides panels past the last, and labels the x axis of the lowest panel of each column."""
+    columns = axes.shape[1]
+    for i, axis in enumerate(axes.flat):
+        axis.set_visible(i < used)
+        lowest = used - columns <= i < used
+        axis.tick_params(labelbottom=lowest)
+        axis.set_xlabel(label if lowest else "")
+
+
+def describe(what: str, panels: Iterable[str], lines: Iterable[str]) -> str:
+    """A sentence for those who cannot see the figure."""
+    shown = list(dict.fromkeys(lines))
+    return f"{what} Panels: {', '.join(dict.fromkeys(panels))}. {text.plural(len(shown), 'series')[:-1]}: {', '.join(shown)}."

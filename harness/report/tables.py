@@ -1,0 +1,359 @@
+"""Pure functions from frames to the tables of a report. Times in seconds, accuracies as fractions."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .. import schedules
+from ..frame import Frames
+from . import text
+
+# A row of the summary: runs that differ in nothing but the seed.
+CELL = [
+    "task", "framework", "mode", "optimizer", "rule", "schedule", "schedule_params", "learning_rate", "hyper",
+    "variation", "device", "dtype", "threads", "batch_size", "steps", "target",
+]  # fmt: skip
+# What a timing run must share with a convergence run to stand for its step time; mode and rule may differ.
+TIMED = ["task", "framework", "optimizer", "batch_size", "device", "dtype", "threads"]
+QUANTITIES = (
+    "final_validation_metric", "best_validation_metric", "final_validation_loss", "best_validation_loss",
+    "test_metric", "test_loss", "final_train_loss",
+)  # fmt: skip
+# The outcomes that say something of the optimizer: a run that failed or was skipped never tried the target.
+ATTEMPTED = ("ok", "diverged", "timeout")
+TRAIN_BINS = 60
+
+
+def runs(frames: Frames, suite: str, measure: str | None = None) -> pd.DataFrame:
+    """Rows of one suite in the plan's order, with columns that name them in figures.
+
+    setup: framework (mode), with device, dtype or threads where the suite varies them. variant: whatever else is
+    varied, save the learning rate. series: optimizer and variant.
+    """
+    rows = frames.runs[frames.runs["suite"] == suite].drop_duplicates("digest").reset_index(drop=True)
+    rows = rows.assign(variation=[_variation(frames, digest) for digest in rows["digest"]])
+    if measure:
+        rows = rows[rows["measure"] == measure].reset_index(drop=True)
+    setup, variant = _setups(rows), _variants(rows)
+    series = [" · ".join(filter(None, pair)) for pair in zip(rows["optimizer"], variant, strict=True)]
+    return rows.assign(setup=setup, variant=variant, series=series)
+
+
+def summary(frames: Frames, suite: str) -> pd.DataFrame:
+    """One row a cell: what was trained, how it ended over seeds, and what a step of it costs.
+
+    Columns: those of CELL; runs and one count a status; of each of QUANTITIES `_mean`, `_min` and `_max` over runs
+    that ended ok; attempts, reached, steps_to_target (median over attempts, inf where the median run missed the
+    target); of the timing runs those of `step_times`, with timed_mode and timed_rule; seconds_to_target and budget_s
+    (steps x step_p25_s); digests. Cells that were only timed follow with NaN for what was not measured.
+    """
+    timing = step_times(frames, suite)
+    trained = [_trained(key, group) for key, group in _cells(runs(frames, suite, "convergence"), CELL)]
+    rows = [{**row, **_timing_of(row, timing)} for row in trained]
+    seen = {tuple(row[c] for c in TIMED) for row in rows}
+    rows += [_only_timed(row) for row in timing.to_dict("records") if tuple(row[c] for c in TIMED) not in seen]
+    table = pd.DataFrame(rows, columns=_SUMMARY)
+    table["seconds_to_target"] = table["steps_to_target"] * table["step_p25_s"]
+    table["budget_s"] = table["steps"] * table["step_p25_s"]
+    return _ordered(table, ["task", "optimizer", "rule", "schedule", "batch_size", "learning_rate", "framework"])
+
+
+def summary_compact(frames: Frames, suite: str) -> pd.DataFrame:
+    """The summary for a terminal, all text: task, framework, optimizer, best val acc, final val loss, steps to
+    target, step µs p25, status. The optimizer's column names the learning rate and so on where they vary."""
+    table = summary(frames, suite)
+    varied = [c for c in ("rule", "schedule", "learning_rate", "batch_size", "variation", "device") if _varies(table, c)]
+    names = [" ".join([row["optimizer"], *(_named(row, c) for c in varied)]).strip() for row in table.to_dict("records")]
+    return pd.DataFrame({
+        "task": table["task"],
+        "framework": [f"{f} ({m})" for f, m in zip(table["framework"], table["mode"], strict=True)],
+        "optimizer": names,
+        "best val acc": table["best_validation_metric_mean"].map(text.percent),
+        "final val loss": table["final_validation_loss_mean"].map(text.significant),
+        "steps to target": [steps_text(row) for row in table.to_dict("records")],
+        "step µs p25": table["step_p25_s"].map(text.micros),
+        "status": [text.counts(row) for row in table.to_dict("records")],
+    }).astype("str")  # fmt: skip
+
+
+def steps_text(row: dict[Hashable, Any]) -> str:
+    """Steps to target of a row of the summary."""
+    return text.steps_to_target(row["steps_to_target"], row["reached"], row["attempts"], row["steps"])
+
+
+def step_times(frames: Frames, suite: str) -> pd.DataFrame:
+    """One row a timed cell, over its launches that ended ok.
+
+    Columns: those of TIMED; mode, rule, variation, setup, variant, series; runs and one count a status; launches,
+    step_p25_s, step_median_s (medians over launches), step_p99_s (the largest), step_p25_min_s, step_p25_max_s,
+    first_call_s (median), contended (number of launches), digests.
+    """
+    rows = [_timed(key, group) for key, group in _cells(runs(frames, suite, "timing"), [*TIMED, "mode", "rule", "variation"])]
+    return pd.DataFrame(rows, columns=_STEP_TIMES)
+
+
+def chosen(frames: Frames, suite: str) -> pd.DataFrame:
+    """Convergence runs of the learning rate that figures show: of each task, setup and series the rate with the
+    largest share of runs ended ok, and among those the lowest mean final validation loss."""
+    rows = runs(frames, suite, "convergence")
+    kept = [_best_rate(group) for _, group in _cells(rows, ["task", "setup", "series"])]
+    return pd.concat(kept, ignore_index=True) if kept else rows
+
+
+def curves(frames: Frames, picked: pd.DataFrame) -> pd.DataFrame:
+    """Points of the runs' curves: task, setup, series, digest, status, metric, step, value; finite values only.
+
+    Training loss is averaged over bins of `train_bin(steps)` steps, and a bin stands at its middle.
+    """
+    points = frames.curves.drop_duplicates(["digest", "step", "series"]).rename(columns={"series": "metric"})
+    names = ["task", "setup", "series", "digest", "status", "steps"]
+    points = picked[names].merge(points, on="digest").astype({"step": "float64", "value": "float64"})
+    points = points[np.isfinite(points["value"])]
+    train = points["metric"] == "train_loss"
+    width = points["steps"].map(train_bin)
+    points["step"] = points["step"].where(~train, (points["step"] // width) * width + width / 2)
+    keys = ["task", "setup", "series", "digest", "status", "metric", "step"]
+    return points.groupby(keys, sort=False, as_index=False)["value"].mean()
+
+
+def train_bin(steps: int) -> int:
+    """Steps averaged into one point of a training loss."""
+    return max(1, -(-int(steps) // TRAIN_BINS))
+
+
+def bands(points: pd.DataFrame) -> pd.DataFrame:
+    """Mean, min and max over the runs that ended ok: task, setup, series, metric, step, mean, min, max, runs."""
+    ended = points[points["status"] == "ok"]
+    groups = ended.groupby(["task", "setup", "series", "metric", "step"], sort=False)["value"]
+    return groups.agg(["mean", "min", "max", "count"]).rename(columns={"count": "runs"}).reset_index()
+
+
+def pace(frames: Frames, suite: str) -> pd.DataFrame:
+    """Seconds a step of each task, setup and series that has both a convergence and a timing run."""
+    timing = step_times(frames, suite)
+    firsts = runs(frames, suite, "convergence").drop_duplicates(["task", "setup", "series"])
+    rows = [{**row, **_timing_of(row, timing)} for row in firsts.to_dict("records")]
+    columns = ["task", "setup", "series", "step_p25_s", "timed_mode", "timed_rule"]
+    return pd.DataFrame(rows, columns=columns).dropna(subset=["step_p25_s"])
+
+
+def attempts(frames: Frames, suite: str) -> pd.DataFrame:
+    """One row a run that tried the target, at the chosen rate: task, setup, framework, series, seed, digest, status,
+    reached, steps (to the target, or the budget where it was missed), seconds (steps x step p25)."""
+    picked = chosen(frames, suite)
+    tried = picked[picked["status"].isin(ATTEMPTED)].merge(
+        pace(frames, suite)[["task", "setup", "series", "step_p25_s"]], how="left", on=["task", "setup", "series"]
+    )
+    reached = tried["steps_to_target"].notna()
+    steps = tried["steps_to_target"].where(reached, tried["steps"])
+    tried = tried.assign(reached=reached, steps=steps, seconds=steps * tried["step_p25_s"])
+    names = ["task", "setup", "framework", "series", "seed", "digest", "status", "reached", "steps", "seconds"]
+    return tried[names]
+
+
+def learning_rates(frames: Frames, suite: str) -> pd.DataFrame:
+    """Final validation loss of every rate, for series run at more than one: task, setup, series, learning_rate,
+    mean, min, max (over runs ended ok), ok, diverged, runs, digests."""
+    rows = runs(frames, suite, "convergence")
+    keys = ["task", "setup", "series"]
+    swept = rows[rows.groupby(keys)["learning_rate"].transform("nunique") > 1] if len(rows) else rows
+    found = [
+        {**key, **_spread(group, "final_validation_loss"), **_statuses(group), "digests": " ".join(group["digest"])}
+        for key, group in _cells(swept, [*keys, "learning_rate"])
+    ]
+    names = {f"final_validation_loss_{s}": s for s in ("mean", "min", "max")}
+    columns = [*keys, "learning_rate", *names.values(), "runs", *text.STATUSES, "digests"]
+    return pd.DataFrame([{names.get(k, k): v for k, v in row.items()} for row in found], columns=columns)
+
+
+def schedule_curves(frames: Frames, suite: str) -> pd.DataFrame:
+    """The schedules of the suite, relative to their base rate: schedule, progress (0 to 1), factor.
+
+    Empty where every run holds its rate, since there is nothing to show.
+    """
+    specs = {}
+    for digest in runs(frames, suite)["digest"]:
+        spec = frames.records[digest].spec
+        if spec.schedule.kind in schedules.SCHEDULES:
+            specs.setdefault(_schedule_name(spec.schedule.kind, spec.schedule.params), spec)
+    if set(specs) <= {"constant"}:
+        specs = {}
+    tables = [
+        pd.DataFrame({
+            "schedule": name,
+            "progress": np.linspace(0, 1, spec.steps),
+            "factor": schedules.table(spec.schedule, spec.steps) / spec.schedule.base_lr,
+        })
+        for name, spec in specs.items()
+    ]  # fmt: skip
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["schedule", "progress", "factor"])
+
+
+def not_ok(frames: Frames, suite: str) -> pd.DataFrame:
+    """Cells with runs that did not end ok, one row a cell, status and reason: status, measure, task, setup, series,
+    learning_rate, runs, seeds (or launches, as text), reason, digests."""
+    rows = runs(frames, suite)
+    rows = rows[rows["status"] != "ok"]
+    keys = ["status", "measure", "task", "setup", "series", "learning_rate", "reason"]
+    found = [
+        {**key, "runs": len(group), "seeds": _numbers(group), "digests": " ".join(group["digest"])}
+        for key, group in _cells(rows, keys)
+    ]
+    table = pd.DataFrame(found, columns=[*keys[:-1], "runs", "seeds", "reason", "digests"])
+    rank = table["status"].map({status: i for i, status in enumerate(text.STATUSES)})
+    return table.iloc[rank.argsort(kind="stable")].reset_index(drop=True)
+
+
+def all_runs(frames: Frames, suite: str) -> pd.DataFrame:
+    """Every run with a record, in the plan's order, without the columns that only label figures."""
+    return runs(frames, suite).drop(columns=["suite", "setup", "variant", "series"])
+
+
+def missing(frames: Frames, suite: str) -> int:
+    """How many runs of the plan have no record yet."""
+    return len(set(frames.plans[suite].digests) - set(runs(frames, suite)["digest"]))
+
+
+_COUNTS = ["runs", *text.STATUSES]
+_TIMES = ["step_p25_s", "step_median_s", "step_p99_s", "step_p25_min_s", "step_p25_max_s", "first_call_s"]
+_STEP_TIMES = [
+    *TIMED, "mode", "rule", "variation", "setup", "variant", "series", *_COUNTS, "launches", *_TIMES, "contended",
+    "digests",
+]  # fmt: skip
+_SUMMARY = [
+    *CELL, *_COUNTS, *(f"{q}_{s}" for q in QUANTITIES for s in ("mean", "min", "max")), "attempts", "reached",
+    "steps_to_target", "seconds_to_target", "budget_s", "timed_mode", "timed_rule", "launches", *_TIMES, "contended",
+    "digests",
+]  # fmt: skip
+
+
+def _cells(rows: pd.DataFrame, keys: list[str]) -> list[tuple[dict[str, Any], pd.DataFrame]]:
+    """Groups in order of appearance, each with its key as a dict."""
+    if rows.empty:
+        return []
+    return [(dict(zip(keys, key, strict=True)), group) for key, group in rows.groupby(keys, sort=False, dropna=False)]
+
+
+def _trained(key: dict[str, Any], group: pd.DataFrame) -> dict[str, Any]:
+    row = {**key, **_statuses(group), "digests": " ".join(group["digest"])}
+    for quantity in QUANTITIES:
+        row |= _spread(group, quantity)
+    return row | _to_target(group)
+
+
+def _statuses(group: pd.DataFrame) -> dict[str, int]:
+    return {"runs": len(group), **{s: int((group["status"] == s).sum()) for s in text.STATUSES}}
+
+
+def _spread(group: pd.DataFrame, quantity: str) -> dict[str, float]:
+    values = group.loc[group["status"] == "ok", quantity]
+    return {f"{quantity}_mean": values.mean(), f"{quantity}_min": values.min(), f"{quantity}_max": values.max()}
+
+
+def _to_target(group: pd.DataFrame) -> dict[str, float]:
+    """A run that missed the target needed longer than any number here: infinite, so that the median is censored."""
+    steps = group.loc[group["status"].isin(ATTEMPTED), "steps_to_target"]
+    median = float(np.median(steps.fillna(np.inf))) if len(steps) else np.nan
+    return {"attempts": len(steps), "reached": int(steps.notna().sum()), "steps_to_target": median}
+
+
+def _timed(key: dict[str, Any], group: pd.DataFrame) -> dict[str, Any]:
+    ended = group[group["status"] == "ok"]
+    p25 = ended["step_p25_s"]
+    return {
+        **key, **_statuses(group), "launches": len(ended), "digests": " ".join(group["digest"]),
+        **{name: group[name].iloc[0] for name in ("setup", "variant", "series")},
+        "step_p25_s": p25.median(), "step_median_s": ended["step_median_s"].median(),
+        "step_p99_s": ended["step_p99_s"].max(), "step_p25_min_s": p25.min(), "step_p25_max_s": p25.max(),
+        "first_call_s": ended["first_call_s"].median(), "contended": int(ended["contended"].fillna(False).sum()),
+    }  # fmt: skip
+
+
+def _timing_of(row: dict[Any, Any], timing: pd.DataFrame) -> dict[str, Any]:
+    """The timed cell that stands for a convergence cell; of several the one nearest in mode, then rule, variation."""
+    same = timing[(timing[TIMED] == [row[c] for c in TIMED]).all(axis=1) & timing["step_p25_s"].notna()]
+    if same.empty:
+        return dict.fromkeys(_TIMES, np.nan) | {"timed_mode": "", "timed_rule": "", "launches": 0, "contended": 0}
+    nearness = sum(weight * (same[c] == row[c]) for c, weight in (("mode", 4), ("rule", 2), ("variation", 1)))
+    best = same.loc[nearness.idxmax()]
+    timed = {"timed_mode": best["mode"], "timed_rule": best["rule"]}
+    return timed | {name: best[name] for name in (*_TIMES, "launches", "contended")}
+
+
+def _only_timed(row: dict[Any, Any]) -> dict[str, Any]:
+    blank = {"schedule": "", "schedule_params": "", "hyper": "", "attempts": 0, "reached": 0}
+    return blank | {str(k): v for k, v in row.items()} | {"timed_mode": row["mode"], "timed_rule": row["rule"]}
+
+
+def _best_rate(group: pd.DataFrame) -> pd.DataFrame:
+    ended = group["status"] == "ok"
+    rates = group.assign(ok=ended, loss=group["final_validation_loss"].where(ended)).groupby("learning_rate")
+    ranked = rates.agg(ok=("ok", "mean"), loss=("loss", "mean")).sort_values(["ok", "loss"], ascending=[False, True])
+    return group[group["learning_rate"] == ranked.index[0]]
+
+
+def _ordered(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """Sorted by keys: numbers by size, names by first appearance."""
+    ranks = [
+        table[key] if pd.api.types.is_numeric_dtype(table[key]) else pd.Series(pd.factorize(table[key])[0], table.index)
+        for key in keys
+    ]
+    order = pd.concat(ranks, axis=1, keys=keys).sort_values(list(keys), kind="stable").index
+    return table.loc[order].reset_index(drop=True)
+
+
+def _setups(rows: pd.DataFrame) -> list[str]:
+    extras = [c for c in ("device", "dtype", "threads") if _varies(rows, c)]
+    return [
+        f"{row['framework']} ({', '.join([row['mode'], *(_named(row, c) for c in extras)])})"
+        for row in rows.to_dict("records")
+    ]
+
+
+def _variants(rows: pd.DataFrame) -> list[str]:
+    columns = [c for c in ("rule", "batch_size", "variation") if _varies(rows, c)]
+    if _varies_within(rows, "schedule_params", ["schedule"]):
+        columns.append("schedule_params")
+    if _varies(rows, "schedule"):
+        columns.insert(0, "schedule")
+    if _varies_within(rows, "hyper", ["optimizer", "rule"]):
+        columns.append("hyper")
+    return [" · ".join(filter(None, (_named(row, c) for c in columns))) for row in rows.to_dict("records")]
+
+
+def _varies(rows: pd.DataFrame, column: str) -> bool:
+    """Whether a column tells runs of one task apart; tasks may differ in it by nature, as in their batch size."""
+    return _varies_within(rows, column, ["task"])
+
+
+def _varies_within(rows: pd.DataFrame, column: str, keys: list[str]) -> bool:
+    return len(rows) > 0 and bool((rows.groupby(keys)[column].nunique() > 1).any())
+
+
+def _named(row: dict[Hashable, Any], column: str) -> str:
+    units = {"learning_rate": "lr {:g}", "batch_size": "batch {:g}", "threads": "threads {:g}"}
+    value = row[column]
+    if column in units:
+        return "" if pd.isna(value) else units[column].format(value)
+    return str(value)
+
+
+def _variation(frames: Frames, digest: str) -> str:
+    """The run's variations, save those that have a column of their own."""
+    own = {*CELL, "lr", "base_lr", "seed"}
+    varied = frames.records[digest].spec.variations.items()
+    return ", ".join(f"{key}={value}" for key, value in varied if key.rpartition(".")[2] not in own)
+
+
+def _schedule_name(kind: str, params: dict[str, float]) -> str:
+    return f"{kind} ({', '.join(f'{k}={v:g}' for k, v in params.items())})" if params else kind
+
+
+def _numbers(group: pd.DataFrame) -> str:
+    """Seeds of convergence runs, launches of timing runs: '0, 2'."""
+    column = "seed" if group["measure"].iloc[0] == "convergence" else "launch"
+    return ", ".join(str(n) for n in sorted(set(group[column])))

@@ -1,0 +1,226 @@
+"""Results on disk: one folder per run, written once, read by anyone, resumable after a kill.
+
+    <output>/runs/<suite>/plan.json              the suite's latest expansion: title, question, digests in order
+    <output>/runs/<suite>/<digest>/run.json      written last; a folder without it is an unfinished run
+    <output>/runs/<suite>/<digest>/curve.parquet or steps.parquet, log.txt
+
+Files appear under their names by os.replace only, so what can be read is whole. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import filelock
+from pydantic import Field, ValidationError
+
+from .errors import UserError
+from .record import FINAL, SCHEMA, Curve, RunRecord, RunResult
+from .spec import Frozen
+
+DIGEST = re.compile(r"^[0-9a-f]{24}$")
+SUITE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,79}$")
+
+
+class PlanFile(Frozen):
+    """The latest expansion of a suite, without filters: which digests belong to its report, and in which order."""
+
+    schema_version: int = Field(default=SCHEMA, alias="schema")
+    suite: str
+    title: str
+    question: str
+    digests: tuple[str, ...]
+
+
+class Store:
+    """The folder of one suite, open for writing by one process at a time."""
+
+    def __init__(self, output: Path, suite: str) -> None:
+        self.folder = suite_folder(output, suite)
+        self._lock: filelock.BaseFileLock | None = None
+
+    def __enter__(self) -> Self:
+        with _writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            # A lock left by a killed process is free again: the system drops it with the process.
+            self._lock = filelock.FileLock(self.folder / ".lock")
+            try:
+                self._lock.acquire(timeout=0)
+            except filelock.Timeout:
+                raise UserError(f"{self.folder}: another gradrace is writing there; wait, or use --output") from None
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._lock:
+            self._lock.release()
+
+    def write_plan(self, plan: PlanFile) -> None:
+        """Replaces the suite's plan."""
+        with _writing(self.folder):
+            _replace(self.folder / "plan.json", json.dumps(plan.model_dump(mode="json", by_alias=True), indent=1))
+
+    def log_file(self, digest: str) -> Path:
+        """Where the worker's standard output and error of this run go; its folder is made."""
+        with _writing(self.folder):
+            (self.folder / digest).mkdir(exist_ok=True)
+        return self.folder / digest / "log.txt"
+
+    def write(self, result: RunResult) -> None:
+        """Keeps one finished run; arrays first, run.json last."""
+        folder = self.folder / result.record.digest
+        with _writing(folder):
+            folder.mkdir(exist_ok=True)
+            if result.curve:
+                _write_parquet(folder / "curve.parquet", _curve_columns(result.curve))
+            if result.blocks:
+                _write_parquet(folder / "steps.parquet", asdict(result.blocks))
+            log = folder / "log.txt"
+            if log.exists() and log.stat().st_size == 0:
+                log.unlink()
+            record = result.record.model_copy(update={"artefacts": tuple(sorted(_artefacts(folder)))})
+            _replace(folder / "run.json", json.dumps(record.to_json(), indent=1))
+
+    def finished(self, digests: Sequence[str]) -> dict[str, RunRecord]:
+        """Those of these digests that need not be run again. UserError on a file that is not a readable record."""
+        present = [d for d in digests if (self.folder / d / "run.json").exists()]
+        records = {d: read_record(self.folder / d / "run.json") for d in present}
+        return {d: record for d, record in records.items() if record.status in FINAL}
+
+    def discard_unfinished(self) -> None:
+        """Removes folders of runs that were in flight when a process was killed."""
+        with _writing(self.folder):
+            for folder in self.folder.iterdir():
+                if DIGEST.match(folder.name) and not (folder / "run.json").exists():
+                    shutil.rmtree(folder)
+
+
+def suite_folder(output: Path, suite: str) -> Path:
+    """Where a suite's results lie. UserError for a name that could leave the results folder."""
+    if not SUITE_NAME.match(suite):
+        raise UserError(f"{suite!r} cannot name a suite: letters, digits, '-' and '_' only, 80 at most")
+    return output / "runs" / suite
+
+
+def suites_in(output: Path) -> tuple[str, ...]:
+    """Names of the suites with results in this folder. UserError where there are none."""
+    runs = output / "runs"
+    names = tuple(sorted(p.parent.name for p in runs.glob("*/plan.json"))) if runs.is_dir() else ()
+    if not names:
+        raise UserError(f"{output}: no results there (expected {runs}/<suite>/); make some with `gradrace run`")
+    return names
+
+
+def read_plan(output: Path, suite: str) -> PlanFile:
+    """The suite's latest expansion. UserError where it is missing or not ours."""
+    file = suite_folder(output, suite) / "plan.json"
+    try:
+        return PlanFile.model_validate(_read_json(file))
+    except ValidationError as error:
+        raise UserError(f"{file}: not a gradrace plan ({_first(error)}); move it away") from None
+
+
+def read_records(output: Path, suite: str) -> list[RunRecord]:
+    """The records of the suite's plan that exist, in the plan's order."""
+    folder = suite_folder(output, suite)
+    files = [folder / digest / "run.json" for digest in read_plan(output, suite).digests]
+    return [read_record(file) for file in files if file.exists()]
+
+
+def read_record(file: Path) -> RunRecord:
+    """One run.json. UserError names the file when it is truncated, of a newer schema or not a record."""
+    try:
+        return RunRecord.model_validate(_read_json(file))
+    except ValidationError as error:
+        raise UserError(f"{file}: not a gradrace record ({_first(error)}); remove its folder to run it again") from None
+
+
+def read_arrays(output: Path, suite: str, digest: str, name: str) -> Mapping[str, Any] | None:
+    """Columns of `curve` or `steps` of a run as NumPy arrays; None when the run has none."""
+    import pyarrow.parquet as parquet
+    from pyarrow import ArrowException
+
+    file = suite_folder(output, suite) / digest / f"{name}.parquet"
+    if not file.exists():
+        return None
+    try:
+        table = parquet.read_table(file)
+    except (ArrowException, OSError) as error:
+        raise UserError(f"{file}: cannot be read ({error}); remove its folder to run it again") from None
+    return {column: table[column].to_numpy() for column in table.column_names}
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise UserError(f"{file}: truncated or not JSON ({error}); remove its folder to run it again") from None
+    schema = value.get("schema") if isinstance(value, dict) else None
+    if not isinstance(schema, int):
+        raise UserError(f"{file}: not a gradrace file (it states no schema); move it away")
+    if schema > SCHEMA:
+        raise UserError(f"{file}: schema {schema} is newer than this gradrace reads ({SCHEMA}); upgrade gradrace")
+    return value
+
+
+def _curve_columns(curve: Curve) -> dict[str, Any]:
+    """Long format: step, series, value."""
+    import numpy as np
+
+    series = {
+        "train_loss": (np.arange(len(curve.train_losses)), curve.train_losses),
+        "validation_loss": (curve.eval_steps, curve.validation_losses),
+        "validation_metric": (curve.eval_steps, curve.validation_metrics),
+    }
+    return {
+        "step": np.concatenate([steps for steps, _ in series.values()]).astype(np.int64),
+        "series": np.concatenate([np.full(len(values), name) for name, (_, values) in series.items()]),
+        "value": np.concatenate([values for _, values in series.values()]),
+    }
+
+
+def _write_parquet(file: Path, columns: Mapping[str, Any]) -> None:
+    import pyarrow
+    import pyarrow.parquet as parquet
+
+    parquet.write_table(pyarrow.table(dict(columns)), _partial(file))
+    os.replace(_partial(file), file)
+
+
+def _replace(file: Path, text: str) -> None:
+    _partial(file).write_text(text + "\n", encoding="utf-8")
+    os.replace(_partial(file), file)
+
+
+def _partial(file: Path) -> Path:
+    return file.with_name(f".{file.name}.partial")
+
+
+def _artefacts(folder: Path) -> Iterator[str]:
+    return (p.name for p in folder.iterdir() if p.name in ("curve.parquet", "steps.parquet", "log.txt"))
+
+
+def _first(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    return f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Turns the system's refusal (read-only, full) into a message; what was written before stays."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written: {error.strerror or error}") from error

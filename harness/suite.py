@@ -1,0 +1,275 @@
+"""Suites: TOML files that say what is swept, validated, and expanded to an ordered list of RunSpecs."""
+
+from __future__ import annotations
+
+import itertools
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt, ValidationError
+
+from . import data, schedules
+from .errors import UserError, nearest
+from .optimizer import Optimizer
+from .registry import Registry
+from .spec import Device, Dtype, Frozen, OptimizerSpec, Rule, RunSpec, ScheduleSpec, TaskSpec, TimingSpec
+
+PositiveFloat = Annotated[FiniteFloat, Field(gt=0)]
+
+
+class OptimizerEntry(Frozen):
+    """An optimizer of a suite; lists are swept. Without `learning_rate` the optimizer's own default is taken."""
+
+    name: str
+    learning_rate: PositiveFloat | Annotated[list[PositiveFloat], Field(min_length=1)] | None = None
+    hyper: dict[str, FiniteFloat | Annotated[list[FiniteFloat], Field(min_length=1)]] = {}
+
+
+class ScheduleEntry(Frozen):
+    """A schedule of a suite with its own parameters."""
+
+    kind: str
+    params: dict[str, FiniteFloat] = {}
+
+
+class TimingEntry(Frozen):
+    """How a suite times its cells. `native` by default: the library's own class, with no correction to pay for."""
+
+    rule: Rule = "native"
+    launches: PositiveInt = 1
+    warmup_steps: NonNegativeInt = 100
+    blocks: Annotated[int, Field(ge=4)] = 12
+    block_steps: PositiveInt = 25
+
+
+class ConvergenceEntry(Frozen):
+    """How a suite trains its cells."""
+
+    rule: Rule = "canonical"
+
+
+class SuiteFile(Frozen):
+    """The content of a suite's file: everything listed is crossed with everything else.
+
+    `seeds`: how many, counted from 0, or which. `modes`: per framework, instead of its own defaults.
+    `steps` and `eval_every` replace the tasks' own; `batch_sizes` are swept.
+    """
+
+    title: str
+    question: str = ""
+    tasks: Annotated[list[str], Field(min_length=1)]
+    frameworks: Annotated[list[str], Field(min_length=1)]
+    optimizers: Annotated[list[str | OptimizerEntry], Field(min_length=1)]
+    schedules: Annotated[list[str | ScheduleEntry], Field(min_length=1)] = ["constant"]
+    seeds: PositiveInt | Annotated[list[NonNegativeInt], Field(min_length=1)] = 3
+    batch_sizes: Annotated[list[PositiveInt], Field(min_length=1)] | None = None
+    steps: PositiveInt | None = None
+    eval_every: PositiveInt | None = None
+    modes: dict[str, Annotated[list[str], Field(min_length=1)]] = {}
+    dtype: Dtype = "float32"
+    device: Device = "cpu"
+    threads: PositiveInt = 1
+    convergence: ConvergenceEntry | Literal[False] = ConvergenceEntry()
+    timing: TimingEntry | Literal[False] = False
+
+
+class Suite(Frozen):
+    """A valid suite under its name, with the file that messages point to."""
+
+    name: str
+    file: str
+    content: SuiteFile
+
+
+def built_in() -> Mapping[str, Path]:
+    """Name -> file of the suites that come with gradrace."""
+    import gradrace.suites
+
+    return {file.stem: file for file in sorted(Path(gradrace.suites.__file__).parent.glob("*.toml"))}
+
+
+def read_suite(name_or_file: str) -> Suite:
+    """A built-in suite by name, or any TOML file by path. UserError says what is wrong, in which file, at which key."""
+    known = built_in()
+    file = known.get(name_or_file, Path(name_or_file))
+    if name_or_file not in known and not file.exists():
+        raise UserError(f"no suite {name_or_file!r}{nearest(name_or_file, known)}; a file's path is fine too")
+    try:
+        with file.open("rb") as opened:
+            content = tomllib.load(opened)
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{file}: not valid TOML: {error}") from None
+    return make_suite(file.stem, content, str(file))
+
+
+def make_suite(name: str, content: Mapping[str, Any], file: str = "the suite") -> Suite:
+    """A suite from plain values, with the same checks as from a file."""
+    try:
+        return Suite(name=name, file=file, content=SuiteFile.model_validate(content))
+    except ValidationError as error:
+        raise UserError(f"{file}: {_explain(error)}") from None
+
+
+def expand(suite: Suite, registry: Registry) -> tuple[RunSpec, ...]:
+    """Every run of the suite, in the order in which they are to be done, each once.
+
+    UserError names file, key and nearest valid name of anything unknown or impossible.
+    """
+    content = suite.content
+    _check_names(suite, registry)
+    runs: list[RunSpec] = []
+    if content.convergence:
+        runs += _converging(suite, registry, content.convergence)
+    if content.timing:
+        runs += _timed(suite, registry, content.timing)
+    unique = tuple({run.id: run for run in runs}.values())
+    if not unique:
+        raise UserError(f"{suite.file}: nothing to run: both `convergence` and `timing` are off")
+    return unique
+
+
+def _converging(suite: Suite, registry: Registry, entry: ConvergenceEntry) -> Iterator[RunSpec]:
+    content = suite.content
+    seeds = range(content.seeds) if isinstance(content.seeds, int) else content.seeds
+    for task, variations in _tasks(suite, registry):
+        for optimizer, schedule, swept in _updates(suite, registry, entry.rule):
+            for framework, seed in itertools.product(content.frameworks, seeds):
+                for mode in content.modes.get(framework, [registry.frameworks[framework].convergence_mode]):
+                    yield _run(
+                        content, task, optimizer, schedule, framework, mode, {**variations, **swept}, seed=seed
+                    )
+
+
+def _timed(suite: Suite, registry: Registry, entry: TimingEntry) -> Iterator[RunSpec]:
+    """Step time does not depend on seed, learning rate or schedule: one cell for each of the rest."""
+    content = suite.content
+    timing = TimingSpec(warmup_steps=entry.warmup_steps, blocks=entry.blocks, block_steps=entry.block_steps)
+    for launch, framework in itertools.product(range(entry.launches), content.frameworks):
+        for mode in content.modes.get(framework, [registry.frameworks[framework].modes[0]]):
+            for task, variations in _tasks(suite, registry):
+                for name in dict.fromkeys(_entry(o).name for o in content.optimizers):
+                    optimizer = OptimizerSpec(name=name, rule=entry.rule, hyper=_hyper(registry, name, entry.rule))
+                    rate = ScheduleSpec(kind="constant", base_lr=registry.optimizers[name].learning_rate)
+                    yield _run(
+                        content, task, optimizer, rate, framework, mode, variations,
+                        measure="timing", launch=launch, timing=timing,
+                    )  # fmt: skip
+
+
+def _run(
+    content: SuiteFile, task: TaskSpec, optimizer: OptimizerSpec, schedule: ScheduleSpec, framework: str, mode: str,
+    variations: dict[str, Any], **more: Any,
+) -> RunSpec:  # fmt: skip
+    return RunSpec(
+        task=task, optimizer=optimizer, schedule=schedule, framework=framework, mode=mode, variations=variations,
+        dtype=content.dtype, device=content.device, threads=content.threads, **more,
+    )  # fmt: skip
+
+
+def _tasks(suite: Suite, registry: Registry) -> Iterator[tuple[TaskSpec, dict[str, Any]]]:
+    """Tasks with the suite's lengths, once for each batch size."""
+    content = suite.content
+    for name, batch_size in itertools.product(content.tasks, content.batch_sizes or [None]):
+        task = registry.tasks[name]
+        given = {"steps": content.steps, "eval_every": content.eval_every, "batch_size": batch_size}
+        task = task.model_copy(update={key: value for key, value in given.items() if value is not None})
+        largest = data.TRAINING_SAMPLES[task.data]
+        if task.batch_size > largest:
+            raise UserError(
+                f"{suite.file}: batch_sizes: {task.batch_size} is larger than the {largest} training samples of {name}"
+            )
+        yield task, {"batch_size": batch_size} if content.batch_sizes and len(content.batch_sizes) > 1 else {}
+
+
+def _updates(
+    suite: Suite, registry: Registry, rule: Rule
+) -> Iterator[tuple[OptimizerSpec, ScheduleSpec, dict[str, float]]]:
+    """Every optimizer x hyperparameters x learning rate x schedule, with the hyperparameters that vary."""
+    for given in suite.content.optimizers:
+        entry = _entry(given)
+        optimizer = registry.optimizers[entry.name]
+        rates = _as_list(optimizer.learning_rate if entry.learning_rate is None else entry.learning_rate)
+        names, values = list(entry.hyper), [_as_list(value) for value in entry.hyper.values()]
+        if names and rule == "native":
+            raise UserError(f"{suite.file}: optimizers: {entry.name}: the native rule takes the library's own hyper")
+        for combination in itertools.product(*values):
+            chosen = dict(zip(names, combination, strict=True))
+            swept = {name: value for name, value in chosen.items() if isinstance(entry.hyper[name], list)}
+            spec = OptimizerSpec(name=entry.name, rule=rule, hyper=_checked_hyper(suite, optimizer, chosen, rule))
+            for rate, schedule in itertools.product(rates, suite.content.schedules):
+                yield spec, _schedule(suite, schedule, rate), swept
+
+
+def _checked_hyper(suite: Suite, optimizer: Optimizer, chosen: dict[str, float], rule: Rule) -> dict[str, float]:
+    try:
+        return {} if rule == "native" else optimizer.hypers(chosen)
+    except ValueError as error:
+        raise UserError(f"{suite.file}: optimizers: {error}") from None
+
+
+def _hyper(registry: Registry, name: str, rule: Rule) -> dict[str, float]:
+    return {} if rule == "native" else registry.optimizers[name].hypers({})
+
+
+def _schedule(suite: Suite, given: str | ScheduleEntry, rate: float) -> ScheduleSpec:
+    entry = ScheduleEntry(kind=given) if isinstance(given, str) else given
+    try:
+        return schedules.complete(ScheduleSpec(kind=entry.kind, base_lr=rate, params=entry.params))
+    except ValueError as error:
+        raise UserError(f"{suite.file}: schedules: {error}") from None
+
+
+def _check_names(suite: Suite, registry: Registry) -> None:
+    content = suite.content
+    wanted: list[tuple[str, list[str], Mapping[str, Any], str]] = [
+        ("tasks", content.tasks, registry.tasks, "task"),
+        ("frameworks", content.frameworks, registry.frameworks, "framework"),
+        ("modes", list(content.modes), registry.frameworks, "framework"),
+        ("optimizers", [_entry(entry).name for entry in content.optimizers], registry.optimizers, "optimizer"),
+    ]
+    for key, names, known, kind in wanted:
+        for name in names:
+            if name not in known:
+                raise UserError(f"{suite.file}: {key}: no {kind} {name!r}{nearest(name, known)}")
+    for framework, modes in content.modes.items():
+        for mode in modes:
+            offered = registry.frameworks[framework].modes
+            if mode not in offered:
+                raise UserError(f"{suite.file}: modes.{framework}: no mode {mode!r}{nearest(mode, offered)}")
+
+
+def _entry(given: str | OptimizerEntry) -> OptimizerEntry:
+    return OptimizerEntry(name=given) if isinstance(given, str) else given
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+_MODELS = (SuiteFile, OptimizerEntry, ScheduleEntry, TimingEntry, ConvergenceEntry)
+
+
+def _explain(error: ValidationError) -> str:
+    """The most telling of pydantic's errors in our words: key, what is wrong, and the nearest valid key."""
+    problems = error.errors()
+    unknown = [problem for problem in problems if problem["type"] == "extra_forbidden"]
+    problem = (unknown or sorted(problems, key=lambda p: -len(p["loc"])))[0]
+    # Names of the union's members stand in the location; they are ours, not the user's.
+    place = [part for part in problem["loc"] if isinstance(part, int) or part[:1].islower() and "[" not in part]
+    place = [part for part in place if part not in ("str", "int", "float", "constrained-float")]
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
+    if problem["type"] == "extra_forbidden":
+        last = str(problem["loc"][-1])
+        fields = next((m.model_fields for m in _MODELS if m.__name__ in problem["loc"]), _fields_at(place[:-1]))
+        return f"unknown key {key!r}{nearest(last, fields)}"
+    return f"{key}: {problem['msg']} (given: {problem['input']!r})"
+
+
+def _fields_at(place: list[Any]) -> Any:
+    by_key = {"optimizers": OptimizerEntry, "schedules": ScheduleEntry, "timing": TimingEntry}
+    by_key["convergence"] = ConvergenceEntry
+    return by_key.get(str(place[0]), SuiteFile).model_fields if place else SuiteFile.model_fields

@@ -1,0 +1,236 @@
+"""From a suite to results: expand, leave out what is finished, execute, keep each result as it arrives."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from . import clock, plan, train
+from .errors import ExitCode, UserError
+from .executor import Event, Finished, Job, PlannedRun
+from .executor.local import LocalExecutor, unfinished
+from .record import Status
+from .registry import Framework, Registry, load_registry
+from .sources import hashes
+from .spec import RunSpec, digest
+from .store import PlanFile, Store
+from .suite import Suite, expand, make_suite, read_suite
+
+_CORE = ("numpy", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user asked of a sweep beside the suite; None and empty leave the suite as it is."""
+
+    output: Path = Path("results")
+    keyword: str = ""
+    frameworks: tuple[str, ...] = ()
+    seeds: int | None = None
+    threads: int | None = None
+    device: str | None = None
+    timeout_s: float = 600.0
+    shard: tuple[int, int] = (1, 1)
+    interpreters: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A suite made ready: what its plan holds, what was asked for, what of that is finished already."""
+
+    suite: Suite
+    registry: Registry
+    options: Options
+    plan: tuple[PlannedRun, ...]
+    selected: tuple[PlannedRun, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the selected runs stand after a sweep: counts by status, how many were cached."""
+
+    counts: Mapping[Status, int]
+    cached: int
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """1 where runs failed or timed out, 3 where nothing was measured at all."""
+        if self.counts.get("failed", 0) or self.counts.get("timeout", 0):
+            return ExitCode.RUNS_FAILED
+        if not self.counts.get("ok", 0) and not self.counts.get("diverged", 0):
+            return ExitCode.NOTHING_MEASURED
+        return ExitCode.OK
+
+
+def prepare(suite: str | Suite, plugins: Sequence[Path] = (), options: Options | None = None) -> Sweep:
+    """Reads and expands the suite and selects from it. UserError (exit code 5) where nothing matches the filters."""
+    options = options or Options()
+    registry = load_registry(plugins)
+    read = _override(read_suite(suite) if isinstance(suite, str) else suite, options)
+    context = _Context(registry, options)
+    planned = tuple(context.plan(spec) for spec in expand(read, registry))
+    selected = _select(planned, options)
+    if not selected:
+        raise UserError(
+            f"{read.name}: none of its {len(planned)} runs matches "
+            f"{options.keyword!r} in shard {options.shard[0]}/{options.shard[1]}; --dry-run lists them",
+            ExitCode.NOTHING_MATCHED,
+        )
+    return Sweep(read, registry, options, planned, selected)
+
+
+def execute(sweep: Sweep, watch: Callable[[Event, int, int], None] = lambda event, done, total: None) -> Outcome:
+    """Does what is not finished. `watch` gets every event with the number of runs done and to be done.
+
+    KeyboardInterrupt passes through after the workers are stopped; everything finished is kept.
+    """
+    with Store(sweep.options.output, sweep.suite.name) as store:
+        finished = store.finished([run.digest for run in sweep.selected])
+        store.discard_unfinished()
+        store.write_plan(_plan_file(sweep))
+        counts = Counter(record.status for record in finished.values())
+        todo = [run for run in sweep.selected if run.digest not in finished]
+        done = 0
+        for event in _events(sweep, todo, store):
+            if isinstance(event, Finished):
+                done += 1
+                store.write(event.result)
+                counts[event.result.record.status] += 1
+            watch(event, done, len(todo))
+    return Outcome(dict(counts), cached=len(finished))
+
+
+def _events(sweep: Sweep, todo: Sequence[PlannedRun], store: Store) -> Iterable[Event]:
+    """Skips what lacks its framework without a process; gives the rest to an executor."""
+    missing = {run.digest: reason for run in todo if (reason := _missing(sweep, run.spec))}
+    for run in todo:
+        if run.digest in missing:
+            yield Finished(run, unfinished(run, "skipped", missing[run.digest]))
+    runnable = [_with_log(run, store) for run in todo if run.digest not in missing]
+    if not runnable:
+        return
+    executor = LocalExecutor(sweep.registry.plugins, sweep.options.interpreters, sweep.options.timeout_s)
+    try:
+        for job in _jobs(runnable):
+            executor.submit(job)
+        yield from executor.events()
+    finally:
+        executor.close()
+
+
+def _jobs(runs: Sequence[PlannedRun]) -> Iterable[Job]:
+    """Convergence runs one by one; then the timing runs of one framework and launch together in one process."""
+    for run in runs:
+        if run.spec.measure == "convergence":
+            yield Job((run,))
+    launches: dict[tuple[object, ...], list[PlannedRun]] = {}
+    for run in runs:
+        if run.spec.measure == "timing":
+            spec = run.spec
+            key = (spec.framework, spec.launch, spec.device, spec.dtype, spec.threads, spec.timing)
+            launches.setdefault(key, []).append(run)
+    for together in launches.values():
+        yield Job(tuple(together), alone=True)
+
+
+def _with_log(run: PlannedRun, store: Store) -> PlannedRun:
+    return PlannedRun(run.spec, run.digest, run.versions, run.sources, store.log_file(run.digest).resolve())
+
+
+def _missing(sweep: Sweep, spec: RunSpec) -> str | None:
+    framework = sweep.registry.frameworks[spec.framework]
+    if _versions(framework, sweep.options.interpreters) is None:
+        return f"not installed: {' and '.join(framework.requires)} (pip install gradrace[{framework.name}])"
+    return None
+
+
+def _plan_file(sweep: Sweep) -> PlanFile:
+    content = sweep.suite.content
+    digests = tuple(run.digest for run in sweep.plan)
+    return PlanFile(suite=sweep.suite.name, title=content.title, question=content.question, digests=digests)
+
+
+def _override(suite: Suite, options: Options) -> Suite:
+    """The suite with what the command line says instead, checked like the file."""
+    content = suite.content.model_dump(exclude_unset=True)
+    given = {"seeds": options.seeds, "threads": options.threads, "device": options.device}
+    content |= {key: value for key, value in given.items() if value is not None}
+    if options.frameworks:
+        content["frameworks"] = list(options.frameworks)
+    return make_suite(suite.name, content, suite.file)
+
+
+def _select(planned: Sequence[PlannedRun], options: Options) -> tuple[PlannedRun, ...]:
+    """By keyword, then every n-th for a shard."""
+    matching = [run for run in planned if matches(run.spec.id, options.keyword)]
+    index, of = options.shard
+    return tuple(matching[index - 1 :: of])
+
+
+def matches(name: str, keyword: str) -> bool:
+    """Every word of `keyword` is in the name, and none of those that follow a '!'; upper and lower case are the same."""
+    name = name.lower()
+    return all((word[1:] not in name) if word.startswith("!") else word in name for word in keyword.lower().split())
+
+
+class _Context:
+    """Works out digests: the versions and sources that each run depends on, looked up once."""
+
+    def __init__(self, registry: Registry, options: Options) -> None:
+        self._registry = registry
+        self._options = options
+        self._common = {name: importlib.metadata.version(name) for name in _CORE}
+        self._common["python"] = platform.python_version()
+        self._sources: dict[tuple[str, str, str], dict[str, str]] = {}
+
+    def plan(self, spec: RunSpec) -> PlannedRun:
+        own = _versions(self._registry.frameworks[spec.framework], self._options.interpreters)
+        versions = {**self._common, **(own or {"not installed": spec.framework})}
+        sources = self._sources_of(spec)
+        return PlannedRun(spec, digest(spec, versions, sources), versions, sources, Path())
+
+    def _sources_of(self, spec: RunSpec) -> dict[str, str]:
+        key = (spec.measure, spec.framework, spec.optimizer.name)
+        if key not in self._sources:
+            loop = train.__file__ if spec.measure == "convergence" else clock.__file__
+            adapter = self._registry.frameworks[spec.framework].file
+            optimizer = self._registry.optimizer_files[spec.optimizer.name]
+            self._sources[key] = hashes([Path(loop), Path(plan.__file__), adapter, optimizer.resolve()])
+        return self._sources[key]
+
+
+def _versions(framework: Framework, interpreters: Mapping[str, str]) -> dict[str, str] | None:
+    """Distribution -> version in the interpreter that this framework runs in; None where it is not installed."""
+    if framework.name not in interpreters:
+        return framework.versions()
+    return _versions_elsewhere(interpreters[framework.name], framework.requires)
+
+
+@cache
+def _versions_elsewhere(python: str, requires: tuple[str, ...]) -> dict[str, str] | None:
+    """Asks another interpreter; UserError where it cannot be asked or lacks gradrace itself."""
+    ask = (
+        "import importlib.metadata as m, json, sys\n"
+        "installed = {}\n"
+        "for name in sys.argv[1:]:\n"
+        "    try: installed[name] = m.version(name)\n"
+        "    except m.PackageNotFoundError: pass\n"
+        "print(json.dumps(installed))"
+    )
+    names = [name for requirement in requires for name in requirement.split("|")]
+    try:
+        asked = subprocess.run([python, "-c", ask, "gradrace", *names], capture_output=True, check=True, timeout=60)
+        installed = json.loads(asked.stdout)
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        raise UserError(f"--python: {python} cannot be used: {error}") from None
+    if installed.pop("gradrace", None) is None:
+        raise UserError(f"--python: {python} has no gradrace; install it there as well (pip install gradrace)")
+    complete = all(any(name in installed for name in requirement.split("|")) for requirement in requires)
+    return installed if complete else None
