@@ -54,7 +54,9 @@ class JaxSession:
             self._rates = self._put(plan.learning_rates)
             # Two copies: a state that starts as the parameters themselves must not share donated memory with them.
             parameters, twin = ({name: self._put(value) for name, value in start.items()} for _ in range(2))
-            self._carry: Carry = (parameters, self._programs.init(twin, self._rates))
+            state = self._programs.init(twin, self._rates)
+            # Zeros made on the device are not yet bound to it as a step's results are: the second step would recompile.
+            self._carry: Carry = (parameters, jax.device_put(state, self._device))
             if run.mode == "jit":
                 self._stage(0)
 

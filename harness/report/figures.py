@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
-from . import text
 from .svg import INK
 
 # At least 3:1 against white and against the page's dark ground. Until the eighth they also differ for people without
@@ -95,7 +94,7 @@ def over_time(bands: pd.DataFrame, styles: Looks, metric: str = "validation_loss
         axis.set_title(name)
     ends = bands.groupby("setup")["seconds"].max()
     if ends.max() > 4 * ends.min():
-        _log(axes[0, 0].xaxis, bands.loc[bands["seconds"] > 0, "seconds"])
+        _log(axes[0, 0], "x", bands.loc[bands["seconds"] > 0, "seconds"])
     _value_axis(axes[:, 0], metric, bands, bands.iloc[:0], math.nan)
     _close(axes, len(names), "seconds of training steps")
     _legend(figure, styles, bands["setup"], "line")
@@ -155,7 +154,7 @@ def learning_rates(rates: pd.DataFrame, styles: Looks) -> Figure:
         _diverged_rates(axis, panel[panel["diverged"] > 0], styles)
         axis.set_title(setup)
         axis.set_xlabel("learning rate")
-    _log(axes[0, 0].xaxis, rates["learning_rate"])
+    _log(axes[0, 0], "x", rates["learning_rate"])
     finite = rates.dropna(subset=["mean"])
     _value_axis(axes[0], "validation_loss", finite, finite.iloc[:0].rename(columns={"mean": "value"}), math.nan)
     axes[0, 0].set_ylabel("final validation loss")
@@ -227,7 +226,7 @@ def _value_axis(axes: Sequence[Axes], metric: str, bands: pd.DataFrame, lost: pd
     elif low.min() > 0:
         bottom, top = max(float(low.min()), 1e-7), min(float(high.max()), 1e7)
         axes[0].set_ylim(bottom / 1.15, max(top, bottom * 1.5) * 1.15)
-        _log(axes[0].yaxis, pd.Series([bottom / 1.15, max(top, bottom * 1.5) * 1.15]))
+        _log(axes[0], "y", pd.Series([bottom / 1.15, max(top, bottom * 1.5) * 1.15]))
     for axis in axes:
         axis.yaxis.label.set_visible(axis is axes[0] or len(axes) == 1)
 
@@ -240,10 +239,11 @@ def _accuracy_axis(axes: Sequence[Axes], low: float, target: float) -> None:
         axis.axhline(target, color=INK, linewidth=0.8, linestyle=(0, (2, 2)), alpha=0.6)
 
 
-def _log(axis: Any, values: pd.Series) -> None:
+def _log(axes: Axes, which: Literal["x", "y"], values: pd.Series) -> None:
     """Logarithmic with labels that can be read: 1, 2, 5 in every decade where there are few decades."""
     decades = math.log10(values.max() / values.min()) if len(values) else 1.0
-    axis._set_axes_scale("log")
+    axes.set(**{f"{which}scale": "log"})
+    axis = axes.xaxis if which == "x" else axes.yaxis
     subs = (1.0, 2.0, 5.0) if decades < 1.6 else (1.0, 3.0) if decades < 2.6 else (1.0,)
     axis.set_major_locator(LogLocator(subs=subs, numticks=12))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -256,7 +256,7 @@ def _range_axis(axis: Axes, values: pd.Series) -> None:
     values = values[values > 0]
     if len(values) and values.max() > 8 * values.min():
         axis.set_xlim(values.min() / 1.25, values.max() * 1.25)
-        _log(axis.xaxis, values)
+        _log(axis, "x", values)
     elif len(values):
         axis.set_xlim(0, 1.06 * values.max())
 
@@ -340,6 +340,6 @@ def _close(axes: np.ndarray, used: int, label: str) -> None:
 
 
 def describe(what: str, panels: Iterable[str], lines: Iterable[str]) -> str:
-    """A sentence for those who cannot see the figure."""
-    shown = list(dict.fromkeys(lines))
-    return f"{what} Panels: {', '.join(dict.fromkeys(panels))}. {text.plural(len(shown), 'series')[:-1]}: {', '.join(shown)}."
+    """The sentences for those who cannot see a figure."""
+    listed = ", ".join(dict.fromkeys(panels))
+    return f"{what}{f' Panels: {listed}.' if listed else ''} Series: {', '.join(dict.fromkeys(lines))}."

@@ -1,0 +1,58 @@
+"""What there is to run, as tables for people and programs."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import suite
+from .registry import load_registry
+from .schedules import SCHEDULES
+
+Rows = list[dict[str, str]]
+
+
+def catalogue(plugins: Sequence[Path] = ()) -> dict[str, Rows]:
+    """tasks, optimizers, schedules, frameworks and suites, each a list of equal dicts of texts."""
+    registry = load_registry(plugins)
+    return {
+        "tasks": [
+            {"task": t.name, "what": t.title, "batch": str(t.batch_size), "steps": str(t.steps), "target": f"{t.target:g}"}
+            for t in registry.tasks.values()
+        ],
+        "optimizers": [
+            {
+                "optimizer": o.name,
+                "learning rate": f"{o.learning_rate:g}",
+                "hyperparameters": ", ".join(f"{name}={hyper.default:g}" for name, hyper in o.hyper.items()),
+                "in": ", ".join(f"{name}: {binding.label}" for name, binding in o.bindings.items()),
+                "paper": o.paper,
+            }
+            for o in registry.optimizers.values()
+        ],
+        "schedules": [
+            {
+                "schedule": s.name,
+                "what": s.summary,
+                "parameters": ", ".join(f"{name}={value:g}" for name, value in s.params.items()),
+                "source": s.source,
+            }
+            for s in SCHEDULES.values()
+        ],
+        "frameworks": [
+            {
+                "framework": f.name,
+                "what": f.title,
+                "modes": ", ".join(f.modes),
+                "installed": ", ".join(f"{n} {v}" for n, v in (f.versions() or {}).items()) or "no",
+            }
+            for f in registry.frameworks.values()
+        ],
+        "suites": [{"suite": name, "question": _question(file)} for name, file in suite.built_in().items()],
+    }
+
+
+def _question(file: Path) -> str:
+    with file.open("rb") as opened:
+        return str(tomllib.load(opened).get("question", ""))

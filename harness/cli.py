@@ -1,0 +1,343 @@
+"""The command line. Everything heavy is imported inside the commands, so that --help is instant."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .errors import ExitCode, UserError, nearest
+from .version import __version__
+
+if TYPE_CHECKING:
+    from .sweep import Outcome, Sweep
+
+app = typer.Typer(
+    name="gradrace",
+    help="Which optimizer, in which framework, at what cost, and is the comparison fair?\n\n"
+    "gradrace trains the same tasks with the same weights, batches and learning rates in PyTorch, TensorFlow/Keras "
+    "and JAX/Flax/Optax, times every step, and writes a report.\n\n"
+    "Begin with `gradrace doctor`, then `gradrace run quick`.\n\n"
+    "Exit codes: 0 fine; 1 some runs failed; 2 usage or configuration; 3 nothing could be measured, or an internal "
+    "error; 4 regression; 5 nothing matched; 130 interrupted.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Output = Annotated[Path, typer.Option("--output", "-o", help="Folder of results.", show_default=True)]
+Load = Annotated[
+    list[Path] | None, typer.Option("--load", help="A Python file with an optimizer or task of your own; may be repeated.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output on standard output.")]
+
+
+def command(function: Callable[..., None]) -> Callable[..., None]:
+    """Registers a command whose errors become one clear message and an exit code."""
+
+    @app.command(name=function.__name__.rstrip("_"))
+    @functools.wraps(function)
+    def guarded(*args: Any, **kwargs: Any) -> None:
+        try:
+            function(*args, **kwargs)
+        except UserError as error:
+            typer.echo(f"gradrace: {error}", err=True)
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            typer.echo("gradrace: interrupted; finished runs are kept, the same command goes on from there", err=True)
+            raise typer.Exit(ExitCode.INTERRUPTED) from None
+        except (typer.Exit, typer.Abort):
+            raise
+        except BrokenPipeError:
+            raise typer.Exit(ExitCode.OK) from None
+        except Exception as error:
+            traceback.print_exc()
+            typer.echo(f"gradrace: internal error: {error!r}; please report it with the lines above", err=True)
+            raise typer.Exit(ExitCode.NOTHING_MEASURED) from None
+
+    return guarded
+
+
+def main() -> None:
+    """Entry point of the `gradrace` script."""
+    app()
+
+
+@app.callback(invoke_without_command=True)
+def _top(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit(0)
+
+
+@command
+def run(
+    suite: Annotated[str, typer.Argument(help="A suite's name (`gradrace list suites`) or the path of a TOML file.")],
+    keyword: Annotated[
+        str, typer.Option("-k", help="Only runs whose id holds all these words, and none after a '!': 'adam !lstm'.")
+    ] = "",
+    output: Output = Path("results"),
+    framework: Annotated[
+        list[str] | None, typer.Option("--framework", help="Instead of the suite's frameworks; may be repeated.")
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="How many seeds instead of the suite's.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of a worker instead of the suite's.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu or gpu instead of the suite's.")] = None,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds after which a run is given up.")] = 600.0,
+    shard: Annotated[str, typer.Option(help="Only part i of n, for job arrays: 2/8.")] = "1/1",
+    load: Load = None,
+    python: Annotated[
+        list[str] | None, typer.Option("--python", help="FRAMEWORK=INTERPRETER: run it in another Python; may be repeated.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs and what is cached; run nothing.")] = False,
+    report: Annotated[bool, typer.Option("--report/--no-report", help="Write the HTML report and print a summary.")] = True,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a suite: train and time what is not finished yet, keep each result as it arrives, then report.
+
+    A run is done once: the same command again takes finished runs from OUTPUT, also after Ctrl-C or a kill. A change of
+    library versions, of the source that computes a run, or of its specification makes it run anew. Runs that failed or
+    timed out are tried again; diverged ones are results.
+    """
+    from .sweep import Options, prepare
+
+    options = Options(
+        output, keyword, tuple(framework or ()), seeds, threads, device, timeout, _shard(shard), _interpreters(python)
+    )
+    sweep = prepare(suite, load or [], options)
+    if dry_run:
+        _print_plan(sweep, as_json)
+        return
+    outcome = _execute(sweep, quiet)
+    if as_json:
+        counts = {"suite": sweep.suite.name, "cached": outcome.cached, "counts": dict(outcome.counts)}
+        typer.echo(json.dumps(counts | {"exit_code": int(outcome.exit_code)}))
+    if report:
+        _report_after(sweep, as_json)
+    raise typer.Exit(outcome.exit_code)
+
+
+@command
+def report(
+    suites: Annotated[list[str] | None, typer.Argument(help="Which suites; all that have results by default.")] = None,
+    output: Output = Path("results"),
+    html: Annotated[Path | None, typer.Option(help="Folder for the page; OUTPUT/html by default.")] = None,
+) -> None:
+    """Write the HTML report: one folder that opens without a network, figures inline, data as CSV beside it."""
+    from . import frame
+    from .report import write
+
+    page = write(frame.load(output, *(suites or ())), html or output / "html")
+    typer.echo(page)
+
+
+@command
+def compare(
+    a: Annotated[Path, typer.Argument(help="Folder of results taken as the base.")],
+    b: Annotated[Path, typer.Argument(help="Folder of results to be judged.")],
+    threshold: Annotated[
+        float, typer.Option(min=0.0, help="By how much a figure may be worse: 0.25 is 25%. The two were timed apart.")
+    ] = 0.25,
+    show_all: Annotated[bool, typer.Option("--all", help="Also the figures that stayed the same.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare two result folders: per cell the change of step time, final loss and steps to target.
+
+    Exit code 4 when any cell is worse than the threshold, 2 when no cell is in both. A cell that was timed while other
+    processes held its core is called `contended` instead of worse.
+    """
+    from . import frame
+    from .compare import compare as compare_frames
+
+    result = compare_frames(frame.load(a), frame.load(b), threshold)
+    if as_json:
+        typer.echo(result.rows.to_json(orient="records"))
+    else:
+        _print_comparison(result, threshold, show_all)
+    if result.worse:
+        raise typer.Exit(ExitCode.REGRESSION)
+
+
+@command
+def show(
+    run: Annotated[str, typer.Argument(help="The first digits of a run's digest, or part of its id.")],
+    output: Output = Path("results"),
+    as_json: AsJson = False,
+) -> None:
+    """Show one run in full: specification, outcome, versions, machine and files."""
+    from .show import find, lines
+
+    found = find(output, run)
+    if as_json:
+        typer.echo(json.dumps(found.record.to_json(), indent=1))
+        return
+    for what, value in lines(found):
+        typer.echo(f"{what:16} {value}")
+
+
+@command
+def list_(
+    what: Annotated[str, typer.Argument(help="tasks, optimizers, schedules, frameworks, suites or all.")] = "all",
+    load: Load = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what there is to run, with your own files' tasks and optimizers (--load) among the built-in ones."""
+    from .catalogue import catalogue
+
+    tables = catalogue(load or [])
+    if what != "all" and what not in tables:
+        raise UserError(f"nothing called {what!r} to list{nearest(what, [*tables, 'all'])}")
+    chosen = tables if what == "all" else {what: tables[what]}
+    if as_json:
+        typer.echo(json.dumps(chosen, indent=1))
+        return
+    for title, rows in chosen.items():
+        _print_table(title, rows)
+
+
+@command
+def doctor(output: Output = Path("results"), as_json: AsJson = False) -> None:
+    """Say what this machine and installation can do: frameworks, versions, devices, cores, how steady the clock is.
+
+    Ends with what is wrong and how to mend it. Exit code 3 when no framework at all can be used.
+    """
+    from .doctor import diagnose
+    from .registry import load_registry
+
+    diagnosis = diagnose(load_registry(), output)
+    if as_json:
+        typer.echo(json.dumps(diagnosis.to_json(), indent=1))
+    else:
+        _print_diagnosis(diagnosis)
+    if not any(f["installed"] and not f["problem"] for f in diagnosis.frameworks if f["name"] != "numpy"):
+        raise typer.Exit(ExitCode.NOTHING_MEASURED)
+
+
+# -- helpers
+
+
+def _execute(sweep: Sweep, quiet: bool) -> Outcome:
+    from .progress import Watch
+    from .sweep import execute
+
+    with Watch(quiet) as watch:
+        outcome = execute(sweep, watch)
+    counts = ", ".join(f"{count} {status}" for status, count in sorted(outcome.counts.items()))
+    typer.echo(f"{sweep.suite.name}: {counts} ({outcome.cached} cached)", err=True)
+    return outcome
+
+
+def _report_after(sweep: Sweep, as_json: bool) -> None:
+    from . import frame
+    from .report import write
+    from .report.tables import summary_compact
+
+    output = sweep.options.output
+    frames = frame.load(output)
+    page = write(frames, output / "html")
+    if not as_json:
+        _print_table(sweep.suite.content.title, summary_compact(frames, sweep.suite.name).to_dict("records"))
+        typer.echo(f"report: {page}")
+
+
+def _print_plan(sweep: Sweep, as_json: bool) -> None:
+    from .estimate import estimate
+
+    plan = estimate(sweep)
+    if as_json:
+        typer.echo(json.dumps(plan.to_json()))
+        return
+    for row in plan.runs:
+        typer.echo(f"{'cached' if row['cached'] else 'to run'}  {row['id']}")
+    typer.echo(plan.sentence, err=True)
+
+
+def _print_table(title: str, rows: Any) -> None:
+    """A rich table of equal dicts; wide content wraps instead of being cut."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in rows[0] if rows else ():
+        table.add_column(str(column), overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(str(value)) for value in row.values()))
+    wide = None if sys.stdout.isatty() else 160
+    Console(width=wide).print(table)
+
+
+def _print_comparison(result: Any, threshold: float, show_all: bool) -> None:
+    rows = result.rows if show_all else result.rows[result.rows["verdict"] != "same"]
+    formatted = [
+        {**row, "a": _figure(row["a"]), "b": _figure(row["b"]), "change": _change(row["change"])}
+        for row in rows.to_dict("records")
+    ]
+    counts = result.rows["verdict"].value_counts().to_dict()
+    _print_table(f"B against A, threshold {threshold:.0%}, unpaired", formatted)
+    if len(result.alone):
+        _print_table("On one side only", result.alone.to_dict("records"))
+    typer.echo(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
+
+
+def _figure(value: Any) -> str:
+    return value if isinstance(value, str) else "not reached" if value == float("inf") else f"{value:.4g}"
+
+
+def _change(value: float) -> str:
+    return "" if value != value else f"{value:+.1%}"
+
+
+def _print_diagnosis(diagnosis: Any) -> None:
+    machine, clock = diagnosis.machine, diagnosis.clock
+    typer.echo(f"machine   {machine['processor']}, {machine['logical_cores']} cores ({len(machine['usable_cores'])} usable)")
+    typer.echo(f"          {machine['memory_bytes'] / 2**30:.1f} GiB, {machine['system']}, Python {machine['python']}")
+    typer.echo(f"load      {machine['load']:.2f}")
+    typer.echo(
+        f"clock     {clock['tick_ns']:.0f} ns a reading; equal work varies by {clock['iqr']:.1%} (interquartile range), "
+        f"worst {clock['worst']:.2f} times the median; {clock['cpu_share']:.0%} of a core is ours"
+    )
+    _print_table(
+        "frameworks",
+        [
+            {
+                "framework": f["name"],
+                "installed": "yes" if f["installed"] else "no",
+                "versions": ", ".join(f"{name} {version}" for name, version in f["versions"].items()),
+                "devices": ", ".join(f["devices"]),
+                "modes": ", ".join(f["modes"]),
+            }
+            for f in diagnosis.frameworks
+        ],
+    )
+    for problem, mend in diagnosis.problems:
+        typer.echo(f"problem   {problem}\n  mend    {mend}")
+    if not diagnosis.problems:
+        typer.echo("no problems found")
+
+
+def _shard(text: str) -> tuple[int, int]:
+    index, _, of = text.partition("/")
+    if index.isdigit() and of.isdigit() and 1 <= int(index) <= int(of):
+        return int(index), int(of)
+    raise UserError(f"--shard {text}: expected i/n with 1 <= i <= n, such as 2/8")
+
+
+def _interpreters(given: Any) -> dict[str, str]:
+    pairs = {}
+    for text in given or ():
+        name, equals, python = text.partition("=")
+        if not equals or not python:
+            raise UserError(f"--python {text}: expected FRAMEWORK=INTERPRETER, such as jax=/opt/jax/bin/python")
+        pairs[name] = python
+    return pairs

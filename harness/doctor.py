@@ -1,0 +1,122 @@
+"""What this machine and installation can do, what is wrong, and how to mend it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .machine import this_machine, usable_cores
+from .registry import Framework, Registry
+
+# Above this the first quartile of a fixed piece of work is not to be trusted to a few per cent.
+NOISY = 0.10
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Facts, and problems as (what is wrong, how to mend it)."""
+
+    machine: dict[str, Any]
+    frameworks: list[dict[str, Any]]
+    clock: dict[str, float]
+    problems: list[tuple[str, str]]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return asdict(self)
+
+
+def diagnose(registry: Registry, output: Path) -> Diagnosis:
+    """Loads every installed framework in a process of its own, and watches the clock for about a second."""
+    frameworks = [_probe(framework) for framework in registry.frameworks.values()]
+    clock = clock_noise()
+    problems = [(f["name"] + ": " + f["problem"], f["mend"]) for f in frameworks if f["problem"]]
+    problems += _machine_problems(clock, output)
+    machine = {**this_machine().to_json(), "usable_cores": list(usable_cores()), "load": _load()}
+    return Diagnosis(machine, frameworks, clock, problems)
+
+
+def clock_noise(pieces: int = 200, piece_ns: int = 5_000_000) -> dict[str, float]:
+    """How steady a fixed piece of work is: tick_ns (two readings back to back), iqr (interquartile range over median
+    of `pieces` equal pieces of about `piece_ns`), worst (slowest over median), cpu_share (CPU time over wall time)."""
+    ticks = np.diff([time.perf_counter_ns() for _ in range(1000)])
+    rounds = _calibrate(piece_ns)
+    taken, cpu, wall = np.empty(pieces), time.process_time_ns(), time.perf_counter_ns()
+    for piece in range(pieces):
+        start = time.perf_counter_ns()
+        _spin(rounds)
+        taken[piece] = time.perf_counter_ns() - start
+    share = (time.process_time_ns() - cpu) / (time.perf_counter_ns() - wall)
+    low, middle, high = np.percentile(taken, [25, 50, 75])
+    return {
+        "tick_ns": float(np.median(ticks)),
+        "iqr": float((high - low) / middle),
+        "worst": float(taken.max() / middle),
+        "cpu_share": float(share),
+    }
+
+
+def _calibrate(piece_ns: int) -> int:
+    _spin(10_000)
+    start = time.perf_counter_ns()
+    _spin(50_000)
+    return max(1, int(50_000 * piece_ns / (time.perf_counter_ns() - start)))
+
+
+def _spin(rounds: int) -> int:
+    total = 0
+    for value in range(rounds):
+        total += value & 7
+    return total
+
+
+def _probe(framework: Framework) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "name": framework.name, "title": framework.title, "modes": list(framework.modes), "installed": False,
+        "versions": {}, "devices": [], "problem": "", "mend": "",
+    }  # fmt: skip
+    if framework.versions() is None:
+        facts["problem"] = "not installed; its cells will be skipped"
+        facts["mend"] = f"pip install 'gradrace[{framework.name}]'"
+        return facts
+    facts["installed"] = True
+    try:
+        asked = subprocess.run(
+            [sys.executable, "-m", "gradrace.probe", framework.name], capture_output=True, text=True, timeout=160
+        )
+    except subprocess.TimeoutExpired:
+        return facts | {"problem": "did not load within 160 s", "mend": "try to import it by hand"}
+    if asked.returncode:
+        last = (asked.stderr.strip().splitlines() or ["no message"])[-1]
+        return facts | {"problem": f"does not load: {last}", "mend": "reinstall it, or mend what the message names"}
+    return facts | json.loads(asked.stdout.strip().splitlines()[-1])
+
+
+def _machine_problems(clock: dict[str, float], output: Path) -> list[tuple[str, str]]:
+    problems = []
+    if clock["iqr"] > NOISY or clock["cpu_share"] < 0.95:
+        problems.append(
+            (
+                f"the clock is noisy: equal work varies by {clock['iqr']:.0%} (interquartile range), "
+                f"{clock['cpu_share']:.0%} of a core is ours",
+                "stop what else runs, or read step times as upper bounds; convergence results are not affected",
+            )
+        )
+    if _load() > len(usable_cores()):
+        problems.append((f"load {_load():.1f} on {len(usable_cores())} cores", "wait until the machine is quiet"))
+    writable = next(parent for parent in [output.resolve(), *output.resolve().parents] if parent.exists())
+    if not os.access(writable, os.W_OK):
+        problems.append((f"{output} cannot be written", "choose another folder with --output"))
+    return problems
+
+
+def _load() -> float:
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0

@@ -1,0 +1,18 @@
+"""Loads one framework and prints what it sees here, as JSON: `python -m gradrace.probe torch`."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from .registry import import_adapter, load_registry
+
+
+def main() -> None:
+    """Prints {"versions": {...}, "devices": [...]} of the framework named first on the command line."""
+    adapter = import_adapter(load_registry().frameworks[sys.argv[1]])
+    print(json.dumps({"versions": adapter.versions(), "devices": list(adapter.devices())}))
+
+
+if __name__ == "__main__":
+    main()

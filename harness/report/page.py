@@ -1,0 +1,558 @@
+"""What the page shows: tables of cells, figures with captions, facts and warnings, one part a suite."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from matplotlib.figure import Figure as Drawing
+
+from ..errors import UserError
+from ..frame import Frames
+from ..registry import Registry, load_registry
+from ..version import __version__
+from . import figures, svg, tables, text
+
+Row = dict[Any, Any]
+Data = dict[str, pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """`sort` orders a column when its text does not; `note` is set smaller below; `runs` are digests to show."""
+
+    text: str
+    sort: float | str | None = None
+    note: str = ""
+    runs: str = ""
+    flag: str = ""
+
+
+@dataclass(frozen=True)
+class Column:
+    """kind: '' for words, 'number' (set to the right), 'code'. `help` explains the heading."""
+
+    label: str
+    kind: str = ""
+    help: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A sortable table; `csv` is the path of its data from the page."""
+
+    name: str
+    caption: str
+    columns: list[Column]
+    rows: list[list[Cell]]
+    csv: str = ""
+    tall: bool = False
+
+
+@dataclass(frozen=True)
+class Figure:
+    """An inline SVG with what it shows and where its data are."""
+
+    name: str
+    svg: Markup
+    caption: str
+    csv: str
+
+
+@dataclass
+class Section:
+    """A heading and what stands below it, in order: paragraphs (str), tables and figures."""
+
+    name: str
+    title: str
+    parts: list[str | Table | Figure] = field(default_factory=list)
+
+
+@dataclass
+class Part:
+    """One suite. `facts`: term and descriptions."""
+
+    suite: str
+    title: str
+    question: str
+    warnings: list[str]
+    chips: list[tuple[str, str]]
+    facts: list[tuple[str, list[str]]]
+    sections: list[Section]
+    appendix: Table
+
+
+class Writer:
+    """Builds the part of one suite and collects the data of its figures and tables: `data` is file name -> table."""
+
+    def __init__(self, frames: Frames, suite: str, registry: Registry | None) -> None:
+        self.frames, self.suite, self.registry = frames, suite, registry
+        self.data: Data = {}
+        self.runs = tables.runs(frames, suite)
+        self.summary = tables.summary(frames, suite)
+        self.times = tables.step_times(frames, suite)
+        self.trained = tables.runs(frames, suite, "convergence")
+        optimizers = list(dict.fromkeys(frames.runs["optimizer"]))
+        self.series = figures.series_looks(self.trained, optimizers)
+        setups = [tables.runs(frames, suite)["setup"] for suite in frames.plans]
+        self.setups = figures.looks(pd.concat(setups) if setups else [], shift=0)
+
+    def part(self) -> Part:
+        """Everything of the suite; run once."""
+        plan = self.frames.plans[self.suite]
+        sections = [self._summary(), self._convergence(), self._targets(), self._step_times(), self._rates()]
+        found = [section for section in sections if section.parts]
+        return Part(
+            self.suite, plan.title, plan.question, self._warnings(), self._chips(), self._facts(),
+            [self._compared(), *found], self._appendix(),
+        )  # fmt: skip
+
+    # What was compared
+
+    def _chips(self) -> list[tuple[str, str]]:
+        counts = self.runs["status"].value_counts()
+        chips = [(status, f"{counts[status]:,} {status}") for status in text.STATUSES if status in counts]
+        left = tables.missing(self.frames, self.suite)
+        return chips + ([("missing", f"{left:,} not run yet")] if left else [])
+
+    def _facts(self) -> list[tuple[str, list[str]]]:
+        runs, records = self.runs, [self.frames.records[d] for d in self.runs["digest"]]
+        if not records:
+            return [("Runs", ["None of this suite has a record yet."])]
+        measures = runs["measure"].value_counts()
+        days = sorted(record.started_at for record in records)
+        return [
+            ("Runs", [" + ".join(f"{n:,} {measure}" for measure, n in measures.items())]),
+            ("Frameworks", self._frameworks()),
+            ("Tasks", [self._task(group.iloc[0]) for _, group in runs.groupby("task", sort=False)]),
+            ("Optimizers", self._optimizers()),
+            ("Schedules", _listed(_scheduled(row) for row in runs.to_dict("records"))),
+            ("Seeds", [_numbers(self.trained["seed"])] if len(self.trained) else ["no convergence run"]),
+            ("Computed on", _listed(f"{d}, {t}, {text.plural(n, 'thread')}" for d, t, n in
+                                    zip(runs["device"], runs["dtype"], runs["threads"], strict=True))),
+            ("Machines", _listed(_machine(record.machine) for record in records)),
+            ("When", [days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"]),
+        ]  # fmt: skip
+
+    def _frameworks(self) -> list[str]:
+        lines = []
+        for name, group in self.runs.groupby("framework", sort=False):
+            versions: dict[str, set[str]] = {}
+            for digest in group["digest"]:
+                for library, version in self.frames.records[digest].versions.items():
+                    versions.setdefault(library, set()).add(version)
+            modes = "; ".join(
+                f"{measure}: {', '.join(dict.fromkeys(rows['mode']))}" for measure, rows in group.groupby("measure")
+            )
+            listed = ", ".join(f"{library} {' and '.join(sorted(found))}" for library, found in sorted(versions.items()))
+            lines.append(f"{self._title('frameworks', str(name))} — {modes} — {listed or 'versions not recorded'}")
+        return lines
+
+    def _task(self, row: pd.Series) -> str:
+        task = self.frames.records[row["digest"]].spec.task
+        origin = f" ({task.target_origin})" if task.target_origin else ""
+        budget = f"{text.plural(task.steps, 'step')} of batch {task.batch_size}, evaluated every {task.eval_every}"
+        return f"{task.name}: {task.title} — {budget} — target {task.metric} {task.target:g}{origin}"
+
+    def _optimizers(self) -> list[str]:
+        lines = []
+        for name, rows in self.runs.groupby("optimizer", sort=False):
+            rates = f"learning rate {_numbers(rows['learning_rate'], '{:g}')}"
+            rules = [
+                f"{measure} {' and '.join(dict.fromkeys(of['rule']))}" for measure, of in rows.groupby("measure")
+            ]
+            hyper = " or ".join(dict.fromkeys(filter(None, rows["hyper"])))
+            lines.append(" — ".join(filter(None, [self._title("optimizers", str(name)), ", ".join(rules), rates, hyper])))
+        return lines
+
+    def _title(self, kind: str, name: str) -> str:
+        known = getattr(self.registry, kind, {}).get(name)
+        return f"{name} ({known.title})" if known and known.title.lower() != name.lower() else name
+
+    def _warnings(self) -> list[str]:
+        found = []
+        tried = self.summary[self.summary["runs"] > 0]
+        tried = tried[tried[list(tables.ATTEMPTED)].sum(axis=1) > 0] if len(self.trained) else tried.iloc[:0]
+        fewest = self.trained.groupby("task")["seed"].nunique().min() if len(tried) else 5
+        if fewest < 5:
+            found.append(
+                f"Only {text.plural(int(fewest), 'seed')}: differences within the min–max ranges are not evidence. "
+                "Five seeds or more are needed before an interval means anything."
+            )
+        if len(self.times) and self.times["launches"].max() == 1:
+            found.append("Each step time is one launch of one process; launches differ by about 1 to 3% on their own.")
+        disturbed = int((self.times["contended"] > 0).sum())
+        if disturbed:
+            found.append(f"{text.plural(disturbed, 'timed cell')} shared the core with other work (marked contended).")
+        return found
+
+    def _compared(self) -> Section:
+        section = Section("compared", "What was compared, and where")
+        lost = tables.not_ok(self.frames, self.suite)
+        if len(lost):
+            section.parts.append(self._lost(lost))
+        curves = tables.schedule_curves(self.frames, self.suite)
+        if len(curves):
+            names = list(dict.fromkeys(curves["schedule"]))
+            section.parts.append(self._figure(
+                "schedules", partial(figures.schedules, curves), "Learning-rate schedules",
+                figures.describe("Learning rate relative to the base rate over a run.", [], names), curves,
+                "The schedules, relative to their base rate.",
+            ))  # fmt: skip
+        return section
+
+    def _lost(self, lost: pd.DataFrame) -> Table:
+        columns = [
+            Column("Status"), Column("Measure"), Column("Task"), Column("Framework"), Column("Optimizer"),
+            Column("Learning rate", "number"), Column("Runs", "number"), Column("Seeds or launches"), Column("Reason"),
+        ]  # fmt: skip
+        rows = [
+            [
+                Cell(row["status"], flag=row["status"]), Cell(row["measure"]), Cell(row["task"]), Cell(row["setup"]),
+                Cell(row["series"]), _number(row["learning_rate"], "{:g}".format), Cell(str(row["runs"]), row["runs"], runs=row["digests"]),
+                Cell(row["seeds"]), Cell(row["reason"]),
+            ]
+            for row in lost.to_dict("records")
+        ]  # fmt: skip
+        return self._table("not-ok", "Runs that did not end ok, and why", columns, rows, lost)
+
+    # Summary
+
+    def _summary(self) -> Section:
+        section = Section("summary", "Summary")
+        self._keep("summary.csv", self.summary)
+        if len(self.summary):
+            section.parts.append(
+                "Mean over the runs that ended ok, with their range from lowest to highest below. Steps to target are "
+                "the median over all runs that tried: one that missed the target, diverged or ran out of time counts "
+                "as longer than any other. Seconds to target are steps × step p25."
+            )
+        for task, rows in self.summary.groupby("task", sort=False):
+            columns, cells = self._summary_columns(rows)
+            listed = [[make(row) for make in cells] for row in rows.to_dict("records")]
+            caption = f"{task}: outcome and cost"
+            section.parts.append(self._table(f"summary-{task}", caption, columns, listed, csv="summary.csv"))
+        return section
+
+    def _summary_columns(self, rows: pd.DataFrame) -> tuple[list[Column], list[Callable[[Row], Cell]]]:
+        pairs = [
+            (Column("Framework"), _framework_cell),
+            (Column("Optimizer"), lambda row: Cell(row["optimizer"], note=row["rule"])),
+            *self._varied_columns(rows),
+            (Column("Final val. accuracy", "number"), partial(_mean, quantity="final_validation_metric", form=text.percent)),
+            (Column("Best val. accuracy", "number"), partial(_mean, quantity="best_validation_metric", form=text.percent)),
+            (Column("Final val. loss", "number"), partial(_mean, quantity="final_validation_loss")),
+            (Column("Best val. loss", "number"), partial(_mean, quantity="best_validation_loss")),
+            (Column("Test accuracy", "number"), partial(_mean, quantity="test_metric", form=text.percent)),
+            (Column("Steps to target", "number"), _steps_cell),
+            (Column("Seconds to target", "number"), _seconds_cell),
+            (Column("Step p25, µs", "number", "first quartile over timed blocks"), partial(_micros, name="step_p25_s")),
+            (Column("Step median, µs", "number"), partial(_micros, name="step_median_s")),
+            (Column("First step, s", "number", "compiles where the framework does"), _first_cell),
+            (Column("Timed as"), _timed_cell),
+            (Column("Runs"), _runs_cell),
+        ]  # fmt: skip
+        return [column for column, _ in pairs], [make for _, make in pairs]
+
+    def _varied_columns(self, rows: pd.DataFrame) -> list[tuple[Column, Callable[[Row], Cell]]]:
+        found: list[tuple[Column, Callable[[Row], Cell]]] = [
+            (Column("Learning rate", "number"), lambda row: _number(row["learning_rate"], "{:g}".format))
+        ]
+        if (rows["schedule"].replace("", "constant") != "constant").any():
+            found.append((Column("Schedule"), lambda row: Cell(row["schedule"], note=row["schedule_params"])))
+        for name, label in (("batch_size", "Batch"), ("threads", "Threads")):
+            if rows[name].nunique() > 1:
+                found.append((Column(label, "number"), partial(_plain, name=name)))
+        for name, label in (("variation", "Variation"), ("hyper", "Hyperparameters"), ("device", "Device"), ("dtype", "Dtype")):
+            shared = rows.groupby(["optimizer", "rule"])[name].nunique().max() if len(rows) else 0
+            if shared > 1:
+                found.append((Column(label), partial(_word, name=name)))
+        return found
+
+    # Convergence
+
+    def _convergence(self) -> Section:
+        section = Section("convergence", "Convergence")
+        points = tables.curves(self.frames, tables.chosen(self.frames, self.suite))
+        bands, pace = tables.bands(points), tables.pace(self.frames, self.suite)
+        for task, rows in points[points["status"].isin(["ok", "diverged"])].groupby("task", sort=False):
+            of_task = bands[bands["task"] == task]
+            section.parts.append(self._curves(str(task), rows, of_task))
+            timed = of_task.merge(pace, on=["task", "setup", "series"])
+            timed = timed.assign(seconds=timed["step"] * timed["step_p25_s"])
+            if (timed["metric"] == "validation_loss").any():
+                section.parts.append(self._over_time(str(task), timed[timed["metric"] == "validation_loss"]))
+        return section
+
+    def _curves(self, task: str, points: pd.DataFrame, bands: pd.DataFrame) -> Figure:
+        spec = self.frames.records[points["digest"].iloc[0]].spec.task
+        lost, width = points[points["status"] == "diverged"], tables.train_bin(spec.steps)
+        notes = [
+            "Lines are means over the runs that ended ok, bands their range.",
+            f"Training loss is averaged over bins of {width} steps." if width > 1 else "",
+            "Dotted lines ended by a cross are runs that diverged." if len(lost) else "",
+            f"The dashed level is the target, {spec.target:g}.", self._rate_note(task),
+        ]  # fmt: skip
+        what = "Line charts of training loss, validation loss and validation accuracy against steps."
+        return self._figure(
+            f"{task}-convergence", partial(figures.convergence, bands, lost, self.series, spec.target),
+            f"{task}: convergence by step", figures.describe(what, points["setup"], points["series"]), bands,
+            f"{task}: optimizers in each framework, by step. " + " ".join(filter(None, notes)),
+        )  # fmt: skip
+
+    def _over_time(self, task: str, timed: pd.DataFrame) -> Figure:
+        as_timed = dict(zip(timed["setup"], timed["timed_mode"] + ", " + timed["timed_rule"], strict=True))
+        measured = "; ".join(f"{setup} timed as {how}" for setup, how in as_timed.items())
+        return self._figure(
+            f"{task}-seconds", partial(figures.over_time, timed, self.setups), f"{task}: convergence by time",
+            figures.describe("Validation loss against seconds of training steps.", timed["series"], timed["setup"]),
+            timed,
+            f"{task}: frameworks under each optimizer, by time. Seconds are steps × step p25 of the timing runs "
+            f"({measured}); set-up, compilation and evaluation are not in them.",
+        )  # fmt: skip
+
+    def _rate_note(self, task: str) -> str:
+        rows = self.trained[self.trained["task"] == task]
+        swept = (rows.groupby(["setup", "series"])["learning_rate"].nunique() > 1).any()
+        if not swept:
+            return ""
+        return (
+            "Where several learning rates were run, the one drawn has the most runs ended ok and then the lowest mean "
+            "final validation loss: it was picked with hindsight."
+        )
+
+    # Time to target
+
+    def _targets(self) -> Section:
+        section = Section("target", "Time to target")
+        attempts = tables.attempts(self.frames, self.suite)
+        for task, rows in attempts.groupby("task", sort=False):
+            spec = self.frames.records[rows["digest"].iloc[0]].spec.task
+            missed = int((~rows["reached"]).sum())
+            caption = [
+                f"{task}: steps and seconds until validation {spec.metric} is {spec.target:g}, one mark a run.",
+                "A short bar is the median.",
+                f"Open triangles are {text.plural(missed, 'run')} that missed the target: they stand at the budget and "
+                "needed longer than that." if missed else "", self._rate_note(str(task)),
+            ]  # fmt: skip
+            what = "Dot plots of steps, and of seconds where timed, to the target; open triangles are censored runs."
+            section.parts.append(self._figure(
+                f"{task}-target", partial(figures.targets, rows, self.setups), f"{task}: time to target",
+                figures.describe(what, rows["setup"], rows["series"]), rows, " ".join(filter(None, caption)),
+            ))  # fmt: skip
+        return section
+
+    # Step time
+
+    def _step_times(self) -> Section:
+        section = Section("step-time", "Step time")
+        if len(self.times):
+            section.parts.append(self._times_table())
+        for task, rows in self.times.dropna(subset=["step_p25_s"]).groupby("task", sort=False):
+            section.parts += self._times_figures(str(task), rows)
+        return section
+
+    def _times_figures(self, task: str, rows: pd.DataFrame) -> list[Figure]:
+        csv = "step-times.csv"
+        disturbed = " Hollow marks were contended." if rows["contended"].any() else ""
+        describe = partial(figures.describe, panels=rows["setup"], lines=rows["series"])
+        timed = self._figure(
+            f"{task}-step-time", partial(figures.step_times, rows, self.setups), f"{task}: step time",
+            describe("Dot plot of the step time of each optimizer and framework."), None,
+            f"{task}: time of one training step. Mark: p25. Thick line: to the median. Thin line: to the 99th "
+            f"percentile of blocks.{disturbed}", csv,
+        )  # fmt: skip
+        called = rows.dropna(subset=["first_call_s"])
+        if called.empty:
+            return [timed]
+        return [timed, self._figure(
+            f"{task}-first-step", partial(figures.first_calls, called, self.setups), f"{task}: first step",
+            describe("Dot plot of the seconds the first step takes."), None,
+            f"{task}: the first training step, which traces and compiles where the framework does.", csv,
+        )]  # fmt: skip
+
+    def _times_table(self) -> Table:
+        columns = [
+            Column("Task"), Column("Framework"), Column("Optimizer"), Column("p25, µs", "number"),
+            Column("Median, µs", "number"), Column("p99, µs", "number"), Column("First step, s", "number"),
+            Column("Launches", "number"), Column("Runs"),
+        ]  # fmt: skip
+        rows = [
+            [
+                Cell(row["task"]), Cell(row["setup"]), Cell(row["series"], note=row["rule"]),
+                _micros(row, "step_p25_s", _launch_note(row)), _micros(row, "step_median_s"),
+                _micros(row, "step_p99_s"), _number(row["first_call_s"]),
+                Cell(str(row["launches"]), row["launches"]), _runs_cell(row),
+            ]
+            for row in self.times.to_dict("records")
+        ]  # fmt: skip
+        return self._table("step-times", "Step times", columns, rows, self.times)
+
+    # Learning rates
+
+    def _rates(self) -> Section:
+        section = Section("learning-rates", "Learning rates")
+        rates = tables.learning_rates(self.frames, self.suite)
+        for task, rows in rates.groupby("task", sort=False):
+            diverged = " Crosses at the top are rates at which runs diverged." if rows["diverged"].any() else ""
+            what = "Final validation loss against learning rate."
+            section.parts.append(self._figure(
+                f"{task}-learning-rates", partial(figures.learning_rates, rows, self.series), f"{task}: learning rates",
+                figures.describe(what, rows["setup"], rows["series"]), rows,
+                f"{task}: final validation loss, mean and range over the runs that ended ok.{diverged}",
+            ))  # fmt: skip
+        return section
+
+    # Appendix
+
+    def _appendix(self) -> Table:
+        columns = [
+            Column("Run"), Column("Digest", "code"), Column("Status"), Column("Best val. accuracy", "number"),
+            Column("Final val. loss", "number"), Column("Steps to target", "number"), Column("Step p25, µs", "number"),
+            Column("First step, s", "number"), Column("Wall, s", "number"), Column("Started"), Column("Reason"),
+        ]  # fmt: skip
+        rows = [_run_cells(row) for row in self.runs.to_dict("records")]
+        return self._table("runs", "All runs", columns, rows, tables.all_runs(self.frames, self.suite))
+
+    def _table(
+        self, name: str, caption: str, columns: list[Column], rows: list[list[Cell]],
+        data: pd.DataFrame | None = None, csv: str = "",
+    ) -> Table:  # fmt: skip
+        csv = csv or f"{name}.csv"
+        if data is not None:
+            self._keep(csv, data)
+        return Table(f"{self.suite}-{name}", caption, columns, rows, f"data/{self.suite}/{csv}", len(rows) > 14)
+
+    def _figure(
+        self, name: str, draw: Callable[[], Drawing], title: str, description: str, data: pd.DataFrame | None,
+        caption: str, csv: str = "",
+    ) -> Figure:  # fmt: skip
+        csv = csv or f"{name}.csv"
+        if data is not None:
+            self._keep(csv, data)
+        anchor = f"{self.suite}-fig-{name}"
+        return Figure(anchor, svg.inline(draw, anchor, title, description), caption, f"data/{self.suite}/{csv}")
+
+    def _keep(self, file: str, data: pd.DataFrame) -> None:
+        self.data[f"{self.suite}/{file}"] = data
+
+
+def build(frames: Frames) -> tuple[str, Data]:
+    """The page's HTML, and its data: path below data/ -> table."""
+    writers = [Writer(frames, suite, _registry()) for suite in frames.plans]
+    parts = [writer.part() for writer in writers]
+    data = {name: table for writer in writers for name, table in writer.data.items()}
+    html = _environment().get_template("page.html").render(parts=parts, version=__version__)
+    return html, data
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.tests["figure"] = lambda part: isinstance(part, Figure)
+    environment.tests["table"] = lambda part: isinstance(part, Table)
+    return environment
+
+
+def _registry() -> Registry | None:
+    """Only titles are taken from it, so a plug-in that cannot be loaded must not cost the report."""
+    try:
+        return load_registry()
+    except UserError:
+        return None
+
+
+def _listed(lines: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(lines))
+
+
+def _numbers(values: pd.Series, form: str = "{}") -> str:
+    return ", ".join(form.format(value) for value in sorted(set(values)))
+
+
+def _scheduled(row: Row) -> str:
+    return f"{row['schedule']} ({row['schedule_params']})" if row["schedule_params"] else str(row["schedule"])
+
+
+def _machine(machine: Any) -> str:
+    memory = f"{machine.memory_bytes / 2**30:.0f} GiB"
+    cores = text.plural(machine.logical_cores, "logical core")
+    return f"{machine.processor}, {cores}, {memory}; {machine.system}; Python {machine.python}"
+
+
+def _number(value: float, form: Callable[[float], str] = text.significant) -> Cell:
+    return Cell(text.MISSING) if pd.isna(value) else Cell(form(value), float(value))
+
+
+def _plain(row: Row, name: str) -> Cell:
+    return _number(row[name], "{:g}".format)
+
+
+def _word(row: Row, name: str) -> Cell:
+    return Cell(str(row[name]))
+
+
+def _mean(row: Row, quantity: str, form: Callable[[float], str] = text.significant) -> Cell:
+    mean, low, high = (row[f"{quantity}_{s}"] for s in ("mean", "min", "max"))
+    if pd.isna(mean):
+        return Cell(text.MISSING)
+    return Cell(form(mean), float(mean), text.spread(low, high, form))
+
+
+def _micros(row: Row, name: str, note: str = "") -> Cell:
+    value = row[name]
+    flagged = name == "step_p25_s" and row["contended"] > 0
+    return Cell(text.MISSING) if pd.isna(value) else Cell(text.micros(value), value, note, flag="contended" if flagged else "")
+
+
+def _launch_note(row: Row) -> str:
+    return text.spread(row["step_p25_min_s"], row["step_p25_max_s"], text.micros)
+
+
+def _framework_cell(row: Row) -> Cell:
+    return Cell(row["framework"], note=row["mode"])
+
+
+def _steps_cell(row: Row) -> Cell:
+    return Cell(tables.steps_text(row), _finite(row["steps_to_target"]))
+
+
+def _seconds_cell(row: Row) -> Cell:
+    seconds = text.seconds_to_target(row["seconds_to_target"], row["reached"], row["budget_s"])
+    return Cell(seconds, _finite(row["seconds_to_target"]))
+
+
+def _finite(value: float) -> float | None:
+    """What a column is sorted by: runs that missed the target come after all others."""
+    return None if math.isnan(value) else min(float(value), 1e300)
+
+
+def _first_cell(row: Row) -> Cell:
+    return _number(row["first_call_s"])
+
+
+def _timed_cell(row: Row) -> Cell:
+    return Cell(row["timed_mode"] or text.MISSING, note=row["timed_rule"])
+
+
+def _runs_cell(row: Row) -> Cell:
+    worst = next((s for s in reversed(text.STATUSES) if row[s]), "ok")
+    return Cell(text.counts(row), runs=row["digests"], flag="" if worst == "ok" else worst)
+
+
+def _run_cells(row: Row) -> list[Cell]:
+    return [
+        Cell(row["id"]), Cell(row["digest"]), Cell(row["status"], flag=row["status"]),
+        _number(row["best_validation_metric"], text.percent), _number(row["final_validation_loss"]),
+        _number(row["steps_to_target"], "{:g}".format), _number(row["step_p25_s"], text.micros),
+        _number(row["first_call_s"]), _number(row["wall_s"]), Cell(row["started_at"]), Cell(row["reason"]),
+    ]  # fmt: skip

@@ -1,0 +1,100 @@
+"""One run in full, for people: what it was, how it went, where its files are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from .errors import ExitCode, UserError
+from .record import RunRecord
+from .store import read_arrays, read_records, suite_folder, suites_in
+
+_BARS = "▁▂▃▄▅▆▇█"
+
+
+class Found(NamedTuple):
+    """A record and where it lies."""
+
+    output: Path
+    suite: str
+    record: RunRecord
+
+    @property
+    def folder(self) -> Path:
+        """The run's own folder."""
+        return suite_folder(self.output, self.suite) / self.record.digest
+
+
+def find(output: Path, wanted: str) -> Found:
+    """The run whose digest starts with `wanted`, or whose id contains it. UserError unless there is exactly one."""
+    everything = [Found(output, suite, record) for suite in suites_in(output) for record in read_records(output, suite)]
+    matching = [f for f in everything if f.record.digest.startswith(wanted)] or [
+        f for f in everything if wanted.lower() in f.record.spec.id.lower()
+    ]
+    if not matching:
+        raise UserError(f"{output}: no run whose digest begins with or whose id contains {wanted!r}", ExitCode.NOTHING_MATCHED)
+    if len({f.record.digest for f in matching}) > 1:
+        some = "\n".join(f"  {f.record.digest[:10]}  {f.record.spec.id}" for f in matching[:10])
+        more = f"\n  ... and {len(matching) - 10} more" if len(matching) > 10 else ""
+        raise UserError(f"{len(matching)} runs match {wanted!r}; say more of one of\n{some}{more}")
+    return matching[0]
+
+
+def lines(found: Found) -> list[tuple[str, str]]:
+    """(what, value) pairs in reading order."""
+    record, spec = found.record, found.record.spec
+    machine = record.machine
+    return [
+        ("run", spec.id),
+        ("digest", record.digest),
+        ("status", record.status + (f": {record.reason}" if record.reason else "")),
+        ("task", f"{spec.task.title}; batch size {spec.task.batch_size}, {spec.steps} steps"),
+        ("optimizer", f"{spec.optimizer.name} ({spec.optimizer.rule}) {_pairs(spec.optimizer.hyper)}".rstrip()),
+        ("learning rate", f"{spec.schedule.kind} from {spec.schedule.base_lr:g} {_pairs(spec.schedule.params)}".rstrip()),
+        ("framework", f"{spec.framework}, mode {spec.mode}, {spec.dtype} on {spec.device}, {spec.threads} thread(s)"),
+        *_outcome(found),
+        ("versions", _pairs(record.versions)),
+        ("machine", f"{machine.processor}, {machine.logical_cores} cores, {machine.system}, Python {machine.python}"),
+        ("started", f"{record.started_at}, took {record.wall_s:.2f} s"),
+        ("files", f"{found.folder} ({', '.join((*record.artefacts, 'run.json'))})"),
+    ]
+
+
+def sparkline(values: np.ndarray, width: int = 60) -> str:
+    """The values as a line of block characters, on a log scale, not finite ones as '?'."""
+    parts = np.array_split(values, min(width, len(values)))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        heights = np.log(np.array([part.mean() for part in parts]))
+    good = np.isfinite(heights)
+    if not good.any():
+        return "?" * len(heights)
+    low, high = heights[good].min(), heights[good].max()
+    scaled = np.where(good, (heights - low) / (high - low or 1.0) * (len(_BARS) - 1), 0.0).astype(int)
+    return "".join(_BARS[h] if fine else "?" for h, fine in zip(scaled, good, strict=True))
+
+
+def _outcome(found: Found) -> list[tuple[str, str]]:
+    record, pairs = found.record, []
+    if record.summary:
+        summary = {key: value for key, value in record.summary.to_json().items() if value is not None}
+        pairs.append(("outcome", _pairs(summary)))
+        curve = read_arrays(found.output, found.suite, record.digest, "curve")
+        if curve is not None:
+            pairs.append(("training loss", sparkline(curve["value"][curve["series"] == "train_loss"])))
+    steps = read_arrays(found.output, found.suite, record.digest, "steps")
+    if steps is not None:
+        from .stats import step_time
+
+        time = step_time(steps["steps"], steps["wall_ns"])
+        pairs.append(("step time", f"p25 {time.p25 * 1e6:.1f} us, median {time.median * 1e6:.1f} us, p99 {time.p99 * 1e6:.1f} us"))
+        pairs.append(("first call", f"{record.first_call_s or 0:.3f} s"))
+    if record.state_bytes is not None:
+        pairs.append(("optimizer state", f"{record.state_bytes} bytes"))
+    return pairs
+
+
+def _pairs(values: object) -> str:
+    items = dict(values).items()  # type: ignore[call-overload]
+    return ", ".join(f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in items)
