@@ -18,9 +18,10 @@ import numpy as np
 import optax
 from flax import nnx
 from gradrace.adapter import Metrics
-from gradrace.binding import Bound, bind
+from gradrace.binding import Bound, bind, unavailable
 from gradrace.data import Data
 from gradrace.layers import Activation, BuiltLayer, Conv2D, Dense, Flatten, Layer, Lstm, MaxPool2D, Shape, build
+from gradrace.optimizer import Optimizer
 from gradrace.plan import Plan, Weights
 from gradrace.spec import RunSpec
 
@@ -96,7 +97,8 @@ class JaxSession:
         self._staged = (range(first, first + count), placed)
 
     def sync(self) -> None:
-        jax.block_until_ready(self._carry)
+        wait: Callable[[Any], Any] = jax.block_until_ready
+        wait(self._carry)
 
     def losses(self) -> np.ndarray:
         parts = [np.atleast_1d(part) for part in jax.device_get(self._losses)]
@@ -120,11 +122,12 @@ class JaxSession:
         self._losses.clear()
 
     def _precision(self) -> Any:
-        """float64 needs 64-bit types; elsewhere they are off, as Optax rounds float32's bias corrections otherwise."""
+        """float64 needs 64-bit types; elsewhere they are off, as they change Optax's bias corrections of float32."""
         return jax.enable_x64(self._run.dtype == "float64")
 
     def _put(self, array: np.ndarray) -> jax.Array:
-        return jax.device_put(np.array(array, dtype=self._run.dtype), self._device)
+        placed: jax.Array = jax.device_put(np.array(array, dtype=self._run.dtype), self._device)
+        return placed
 
     def _host_split(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         x = self._plan.data.shaped(split, self._run.task.input_shape)
@@ -150,7 +153,7 @@ class JaxAdapter:
     def devices(self) -> tuple[str, ...]:
         return ("cpu", "gpu") if _gpus() else ("cpu",)
 
-    def supports(self, run: RunSpec) -> str | None:
+    def supports(self, run: RunSpec, optimizer: Optimizer) -> str | None:
         other = {layer.kind for layer in run.task.model if not isinstance(layer, _LAYERS)}
         if other:
             return f"the JAX adapter has no {', '.join(sorted(other))} layer"
@@ -158,7 +161,7 @@ class JaxAdapter:
             return f"JAX has no mode {run.mode!r} (known: {', '.join(MODES)})"
         if run.device == "gpu" and not _gpus():
             return "no GPU visible to JAX"
-        return None
+        return unavailable(run, optimizer)
 
     def open(self, run: RunSpec, start: Weights, plan: Plan) -> JaxSession:
         return JaxSession(run, start, plan)
@@ -226,7 +229,7 @@ def _trace(recipe: Recipe) -> Programs:
         return recipe.make(learning_rate=lambda count: rates[count], **arguments)
 
     def loss_of(parameters: Parameters, x: jax.Array, y: jax.Array) -> jax.Array:
-        return optax.softmax_cross_entropy_with_integer_labels(apply(parameters, x), y).mean()
+        return _cross_entropy(apply(parameters, x), y)
 
     def init(parameters: Parameters, rates: jax.Array) -> Any:
         return optimizer(rates).init(parameters)
@@ -242,10 +245,14 @@ def _trace(recipe: Recipe) -> Programs:
 
     def evaluate(parameters: Parameters, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
         logits = apply(parameters, x)
-        loss = optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
-        return loss, (logits.argmax(axis=1) == y).sum()
+        return _cross_entropy(logits, y), (logits.argmax(axis=1) == y).sum()
 
     return Programs(jax.jit(init), jax.jit(step, donate_argnums=0), jax.jit(scan, donate_argnums=0), jax.jit(evaluate))
+
+
+def _cross_entropy(logits: jax.Array, y: jax.Array) -> jax.Array:
+    mean: jax.Array = optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
+    return mean
 
 
 def _model(recipe: Recipe) -> Callable[[Parameters, jax.Array], jax.Array]:
@@ -262,19 +269,20 @@ def _model(recipe: Recipe) -> Callable[[Parameters, jax.Array], jax.Array]:
 
     def apply(parameters: Parameters, x: jax.Array) -> jax.Array:
         leaves = [parameters[name] for name in order]
-        return nnx.merge(graph, jax.tree.unflatten(structure, leaves))(x)
+        logits: jax.Array = nnx.merge(graph, jax.tree.unflatten(structure, leaves))(x)
+        return logits
 
     return apply
 
 
-def _names_by_path(built: tuple[BuiltLayer, ...]) -> Mapping[tuple[str | int, ...], str]:
+def _names_by_path(built: tuple[BuiltLayer, ...]) -> Mapping[tuple[Any, ...], str]:
     """Where Flax keeps each parameter -> its canonical name. The layouts are the same."""
     inside_lstm = {
         "kernel": ("rnn", "cell", "dense_i", "kernel"),
         "recurrent_kernel": ("rnn", "cell", "dense_h", "kernel"),
         "bias": ("rnn", "cell", "dense_h", "bias"),
     }
-    names: dict[tuple[str | int, ...], str] = {}
+    names: dict[tuple[Any, ...], str] = {}
     for position, layer in enumerate(built):
         for parameter in layer.parameters:
             own = parameter.name.removeprefix(f"{layer.name}.")
@@ -319,8 +327,8 @@ class LastHiddenState(nnx.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         # Without a carry of its own, nnx.RNN draws random keys for it, which a pure function may not.
         zeros = jnp.zeros((len(x), self.units), x.dtype)
-        (_, hidden), _ = self.rnn(x, initial_carry=(zeros, zeros), return_carry=True)
-        return hidden
+        carry: tuple[jax.Array, jax.Array] = self.rnn(x, initial_carry=(zeros, zeros), return_carry=True)[0]
+        return carry[1]
 
 
 def _convolve_by_matmul(x: jax.Array, kernel: jax.Array, *_: Any, **__: Any) -> jax.Array:
@@ -328,7 +336,8 @@ def _convolve_by_matmul(x: jax.Array, kernel: jax.Array, *_: Any, **__: Any) -> 
 
     Takes the place of `lax.conv_general_dilated`, which XLA runs about ten times slower inside a loop on a CPU.
     """
-    (n, height, width, channels), (k, _, _, filters) = x.shape, kernel.shape
+    n, height, width, channels = x.shape
+    k, filters = kernel.shape[0], kernel.shape[-1]
     padded = jnp.pad(x, ((0, 0), (k // 2, k // 2), (k // 2, k // 2), (0, 0)))
     shifted = [padded[:, i : i + height, j : j + width] for i in range(k) for j in range(k)]
     patches = jnp.concatenate(shifted, axis=-1).reshape(-1, k * k * channels)

@@ -21,9 +21,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 from gradrace.adapter import Metrics
-from gradrace.binding import Bound, bind
+from gradrace.binding import Bound, bind, unavailable
 from gradrace.data import Data
 from gradrace.layers import Activation, BuiltLayer, Conv2D, Dense, Flatten, Lstm, MaxPool2D, build
+from gradrace.optimizer import Optimizer
 from gradrace.plan import Plan, Weights
 from gradrace.spec import RunSpec
 
@@ -194,7 +195,7 @@ class TensorflowSession:
 
     def state_bytes(self) -> int:
         # Scalars are counters: the iteration, or NAdam's running product.
-        arrays = [variable.value for variable in self._program.optimizer.variables if variable.shape]
+        arrays = [variable.value for variable in self._program.optimizer.variables if len(variable.shape)]
         return sum(array.dtype.size * array.shape.num_elements() for array in arrays)
 
     def close(self) -> None:
@@ -214,7 +215,7 @@ class TensorflowAdapter:
     def devices(self) -> tuple[str, ...]:
         return ("cpu", "gpu") if tf.config.list_physical_devices("GPU") else ("cpu",)
 
-    def supports(self, run: RunSpec) -> str | None:
+    def supports(self, run: RunSpec, optimizer: Optimizer) -> str | None:
         other = {layer.kind for layer in run.task.model if not isinstance(layer, _LAYERS)}
         if other:
             return f"the TensorFlow adapter has no {', '.join(sorted(other))} layer"
@@ -222,7 +223,7 @@ class TensorflowAdapter:
             return f"the TensorFlow adapter has no mode {run.mode}"
         if run.device not in self.devices():
             return "no GPU visible to TensorFlow"
-        return None
+        return unavailable(run, optimizer)
 
     def open(self, run: RunSpec, start: Weights, plan: Plan) -> TensorflowSession:
         _set_threads(run.threads)

@@ -22,6 +22,9 @@ def environment(run: RunSpec) -> dict[str, str]:
         "TF_CPP_MIN_LOG_LEVEL": "2",
         "KERAS_BACKEND": "tensorflow",
         "JAX_ENABLE_X64": "1" if run.dtype == "float64" else "0",
+        # Plain float32 everywhere: TF32 would give the frameworks different arithmetic on a GPU.
+        "NVIDIA_TF32_OVERRIDE": "0",
+        "JAX_DEFAULT_MATMUL_PRECISION": "highest",
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
         "PYTHONHASHSEED": "0",
@@ -29,7 +32,9 @@ def environment(run: RunSpec) -> dict[str, str]:
     }
     if run.device == "cpu":
         fixed |= {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu", "XLA_FLAGS": _xla_cpu(run.threads)}
-    return {**os.environ, **fixed}
+    # A compile cache on disk would make first calls look as if nothing were compiled.
+    inherited = {name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"}
+    return {**inherited, **fixed}
 
 
 def _xla_cpu(threads: int) -> str:

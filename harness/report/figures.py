@@ -41,9 +41,23 @@ class Look:
 Looks = dict[str, Look]
 
 
-def looks(names: Iterable[str], shift: int = 0) -> Looks:
+def looks(names: Iterable[str]) -> Looks:
     """One look a name, by order."""
-    return {name: _look(i + shift, i, i) for i, name in enumerate(dict.fromkeys(names))}
+    return {name: _look(i, i, i) for i, name in enumerate(dict.fromkeys(names))}
+
+
+def setup_looks(runs: pd.DataFrame, frameworks: Sequence[str]) -> Looks:
+    """Looks of a suite's setups: the colour says the framework, equal over the page; dash and marker the rest.
+
+    A suite of a single framework colours its setups instead.
+    """
+    pairs = runs[["setup", "framework"]].drop_duplicates()
+    if pairs["framework"].nunique() == 1 and len(pairs) > 1:
+        return looks(pairs["setup"])
+    rank = pairs.groupby("framework").cumcount()
+    places = [frameworks.index(name) for name in pairs["framework"]]
+    cues = [place + 3 * int(n) for place, n in zip(places, rank, strict=True)]
+    return {s: _look(place, cue, cue) for s, place, cue in zip(pairs["setup"], places, cues, strict=True)}
 
 
 def series_looks(runs: pd.DataFrame, optimizers: Sequence[str]) -> Looks:
@@ -67,7 +81,7 @@ def convergence(bands: pd.DataFrame, lost: pd.DataFrame, styles: Looks, target: 
     ok, with their range as a band; `lost` are the curves of diverged runs, dotted, each ended by a cross."""
     metrics = [m for m in METRICS if m in set(bands["metric"]) | set(lost["metric"])]
     setups = list(dict.fromkeys([*bands["setup"], *lost["setup"]]))
-    width = min(4.4, max(2.5, 11.2 / len(setups)))
+    width = min(4.6, max(2.5, 12.8 / len(setups)))
     figure, axes = _grid(len(metrics), len(setups), (width, 1.85), sharex=True, sharey="row")
     for row, metric in zip(axes, metrics, strict=True):
         scale = bands[bands["metric"] == metric]
@@ -88,7 +102,7 @@ def over_time(bands: pd.DataFrame, styles: Looks, metric: str = "validation_loss
     names = list(dict.fromkeys(bands["series"]))
     columns = min(4, len(names))
     rows = math.ceil(len(names) / columns)
-    figure, axes = _grid(rows, columns, (min(4.4, 11.2 / columns), 2.1), sharex=True, sharey=True)
+    figure, axes = _grid(rows, columns, (min(4.6, 12.8 / columns), 2.1), sharex=True, sharey=True)
     for axis, name in zip(axes.flat, names, strict=False):
         _lines(axis, bands[bands["series"] == name], "setup", styles, x="seconds")
         axis.set_title(name)
@@ -103,7 +117,7 @@ def over_time(bands: pd.DataFrame, styles: Looks, metric: str = "validation_loss
 
 def step_times(times: pd.DataFrame, styles: Looks) -> Figure:
     """Per series and setup: a mark at p25, a thick line to the median, a thin one to p99; hollow where contended."""
-    figure, axis, places = _dots(times, styles, 7.6)
+    figure, axis, places = _dots(times, styles, 6.2)
     for row, y in zip(times.itertuples(), places, strict=True):
         color = styles[row.setup].color
         micros = [1e6 * v for v in (row.step_p25_s, row.step_median_s, row.step_p99_s)]
@@ -118,7 +132,7 @@ def step_times(times: pd.DataFrame, styles: Looks) -> Figure:
 
 def first_calls(times: pd.DataFrame, styles: Looks) -> Figure:
     """Seconds of the first training step, by series and setup."""
-    figure, axis, places = _dots(times, styles, 7.6)
+    figure, axis, places = _dots(times, styles, 6.2)
     for row, y in zip(times.itertuples(), places, strict=True):
         _dot(axis, row.first_call_s, y, styles[row.setup])
     _range_axis(axis, times["first_call_s"])
@@ -132,13 +146,13 @@ def targets(attempts: pd.DataFrame, styles: Looks) -> Figure:
     is an open triangle at its budget. The short bar is the median, drawn where the median run reached it."""
     panels = ["steps"] + (["seconds"] if attempts["seconds"].notna().any() else [])
     cells = attempts.drop_duplicates(["series", "setup"])
-    figure, axes, places = _dot_panels(cells, styles, panels, 5.6 if len(panels) > 1 else 7.6)
+    figure, axes, places = _dot_panels(cells, styles, panels, 6.4 if len(panels) > 1 else 6.2)
     for axis, quantity in zip(axes, panels, strict=True):
         for (row, y) in zip(cells.itertuples(), places, strict=True):
             runs = attempts[(attempts["series"] == row.series) & (attempts["setup"] == row.setup)]
             _attempt_marks(axis, runs, quantity, y, styles[row.setup])
         _range_axis(axis, attempts[quantity].dropna())
-        axis.set_xlabel(f"{quantity} to target" + ("" if quantity == "steps" else " (steps × p25 of the step time)"))
+        axis.set_xlabel(f"{quantity} to target")
     _legend(figure, styles, attempts["setup"], "marker")
     return figure
 
@@ -146,7 +160,7 @@ def targets(attempts: pd.DataFrame, styles: Looks) -> Figure:
 def learning_rates(rates: pd.DataFrame, styles: Looks) -> Figure:
     """Final validation loss against learning rate, one column a setup. Crosses at the top: rates with diverged runs."""
     setups = list(dict.fromkeys(rates["setup"]))
-    figure, axes = _grid(1, len(setups), (min(4.4, max(2.5, 11.2 / len(setups))), 2.7), sharex=True, sharey=True)
+    figure, axes = _grid(1, len(setups), (min(4.6, max(2.5, 12.8 / len(setups))), 2.7), sharex=True, sharey=True)
     for axis, setup in zip(axes[0], setups, strict=True):
         panel = rates[rates["setup"] == setup]
         ended = panel.dropna(subset=["mean"]).assign(runs=panel["ok"])
@@ -278,7 +292,8 @@ def _dot_panels(
         axis.set_yticks(range(len(series)), series)
         axis.set_ylim(len(series) - 0.5, -0.5)
         axis.grid(visible=False, axis="y")
-        axis.hlines(np.arange(len(series) - 1) + 0.5, 0, 1, axis.get_yaxis_transform(), INK, linewidth=0.4, alpha=0.2)
+        for i in range(1, len(series)):
+            axis.axhline(i - 0.5, color=INK, linewidth=0.4, alpha=0.2)
         axis.tick_params(axis="y", length=0)
     offset = 0.76 / max(1, len(setups))
     places = [
@@ -297,7 +312,9 @@ def _attempt_marks(axis: Axes, runs: pd.DataFrame, quantity: str, y: float, look
     reached = runs[runs["reached"]]
     axis.plot(reached[quantity], [y] * len(reached), look.marker, color=look.color, markersize=4.4, alpha=0.75, mew=0)
     missed = runs.loc[~runs["reached"], quantity]
-    axis.plot(missed, [y] * len(missed), ">", color=look.color, markerfacecolor="none", markersize=5, clip_on=False)
+    # Not drawn when there are none: an empty line that is not clipped upsets the layout.
+    if len(missed):
+        axis.plot(missed, [y] * len(missed), ">", color=look.color, markerfacecolor="none", markersize=5, clip_on=False)
     median = np.median(runs[quantity].where(runs["reached"], np.inf))
     if np.isfinite(median):
         axis.plot([median], [y], "|", color=look.color, markersize=9, mew=1.8)
@@ -325,7 +342,7 @@ def _legend(figure: Figure, styles: Looks, used: Iterable[str], kind: str) -> No
         for name in names
     ]  # fmt: skip
     longest = max((len(name) for name in names), default=1)
-    across = max(1, int(figure.get_figwidth() * 12 // (longest + 7)))
+    across = max(1, int(figure.get_figwidth() * 15 // (longest + 7)))
     figure.legend(handles=handles, loc="outside upper left", ncols=min(across, len(names) or 1), borderaxespad=0.2)
 
 

@@ -58,12 +58,13 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """An inline SVG with what it shows and where its data are."""
+    """An inline SVG with what it shows and where its data are; small ones stand side by side where there is room."""
 
     name: str
     svg: Markup
     caption: str
     csv: str
+    small: bool = False
 
 
 @dataclass
@@ -99,10 +100,10 @@ class Writer:
         self.summary = tables.summary(frames, suite)
         self.times = tables.step_times(frames, suite)
         self.trained = tables.runs(frames, suite, "convergence")
-        optimizers = list(dict.fromkeys(frames.runs["optimizer"]))
-        self.series = figures.series_looks(self.trained, optimizers)
-        setups = [tables.runs(frames, suite)["setup"] for suite in frames.plans]
-        self.setups = figures.looks(pd.concat(setups) if setups else [], shift=0)
+        frameworks = list(dict.fromkeys(frames.runs["framework"]))
+        self.series = figures.series_looks(self.trained, list(dict.fromkeys(frames.runs["optimizer"])))
+        self.setups = figures.setup_looks(self.trained, frameworks)
+        self.timed_setups = figures.setup_looks(self.times, frameworks)
 
     def part(self) -> Part:
         """Everything of the suite; run once."""
@@ -246,11 +247,11 @@ class Writer:
             (Column("Framework"), _framework_cell),
             (Column("Optimizer"), lambda row: Cell(row["optimizer"], note=row["rule"])),
             *self._varied_columns(rows),
-            (Column("Final val. accuracy", "number"), partial(_mean, quantity="final_validation_metric", form=text.percent)),
-            (Column("Best val. accuracy", "number"), partial(_mean, quantity="best_validation_metric", form=text.percent)),
+            (Column("Final val. acc., %", "number"), partial(_mean, quantity="final_validation_metric", form=text.hundredths)),
+            (Column("Best val. acc., %", "number"), partial(_mean, quantity="best_validation_metric", form=text.hundredths)),
             (Column("Final val. loss", "number"), partial(_mean, quantity="final_validation_loss")),
             (Column("Best val. loss", "number"), partial(_mean, quantity="best_validation_loss")),
-            (Column("Test accuracy", "number"), partial(_mean, quantity="test_metric", form=text.percent)),
+            (Column("Test acc., %", "number"), partial(_mean, quantity="test_metric", form=text.hundredths)),
             (Column("Steps to target", "number"), _steps_cell),
             (Column("Seconds to target", "number"), _seconds_cell),
             (Column("Step p25, µs", "number", "first quartile over timed blocks"), partial(_micros, name="step_p25_s")),
@@ -287,8 +288,9 @@ class Writer:
             section.parts.append(self._curves(str(task), rows, of_task))
             timed = of_task.merge(pace, on=["task", "setup", "series"])
             timed = timed.assign(seconds=timed["step"] * timed["step_p25_s"])
-            if (timed["metric"] == "validation_loss").any():
-                section.parts.append(self._over_time(str(task), timed[timed["metric"] == "validation_loss"]))
+            losses = timed[timed["metric"] == "validation_loss"]
+            if len(losses):
+                section.parts.append(self._over_time(str(task), losses, _untimed(of_task, losses)))
         return section
 
     def _curves(self, task: str, points: pd.DataFrame, bands: pd.DataFrame) -> Figure:
@@ -307,7 +309,7 @@ class Writer:
             f"{task}: optimizers in each framework, by step. " + " ".join(filter(None, notes)),
         )  # fmt: skip
 
-    def _over_time(self, task: str, timed: pd.DataFrame) -> Figure:
+    def _over_time(self, task: str, timed: pd.DataFrame, untimed: list[str]) -> Figure:
         as_timed = dict(zip(timed["setup"], timed["timed_mode"] + ", " + timed["timed_rule"], strict=True))
         measured = "; ".join(f"{setup} timed as {how}" for setup, how in as_timed.items())
         return self._figure(
@@ -315,7 +317,8 @@ class Writer:
             figures.describe("Validation loss against seconds of training steps.", timed["series"], timed["setup"]),
             timed,
             f"{task}: frameworks under each optimizer, by time. Seconds are steps × step p25 of the timing runs "
-            f"({measured}); set-up, compilation and evaluation are not in them.",
+            f"({measured}); set-up, compilation and evaluation are not in them."
+            + (f" Not timed, and so not drawn: {', '.join(untimed)}." if untimed else ""),
         )  # fmt: skip
 
     def _rate_note(self, task: str) -> str:
@@ -337,7 +340,7 @@ class Writer:
             spec = self.frames.records[rows["digest"].iloc[0]].spec.task
             missed = int((~rows["reached"]).sum())
             caption = [
-                f"{task}: steps and seconds until validation {spec.metric} is {spec.target:g}, one mark a run.",
+                f"{task}: steps and seconds until validation {spec.metric} is {spec.target:g}, one mark a run. Seconds are steps × step p25.",
                 "A short bar is the median.",
                 f"Open triangles are {text.plural(missed, 'run')} that missed the target: they stand at the budget and "
                 "needed longer than that." if missed else "", self._rate_note(str(task)),
@@ -364,18 +367,18 @@ class Writer:
         disturbed = " Hollow marks were contended." if rows["contended"].any() else ""
         describe = partial(figures.describe, panels=rows["setup"], lines=rows["series"])
         timed = self._figure(
-            f"{task}-step-time", partial(figures.step_times, rows, self.setups), f"{task}: step time",
+            f"{task}-step-time", partial(figures.step_times, rows, self.timed_setups), f"{task}: step time",
             describe("Dot plot of the step time of each optimizer and framework."), None,
             f"{task}: time of one training step. Mark: p25. Thick line: to the median. Thin line: to the 99th "
-            f"percentile of blocks.{disturbed}", csv,
+            f"percentile of blocks.{disturbed}", csv, small=True,
         )  # fmt: skip
         called = rows.dropna(subset=["first_call_s"])
         if called.empty:
             return [timed]
         return [timed, self._figure(
-            f"{task}-first-step", partial(figures.first_calls, called, self.setups), f"{task}: first step",
+            f"{task}-first-step", partial(figures.first_calls, called, self.timed_setups), f"{task}: first step",
             describe("Dot plot of the seconds the first step takes."), None,
-            f"{task}: the first training step, which traces and compiles where the framework does.", csv,
+            f"{task}: the first training step, which traces and compiles where the framework does.", csv, small=True,
         )]  # fmt: skip
 
     def _times_table(self) -> Table:
@@ -432,13 +435,14 @@ class Writer:
 
     def _figure(
         self, name: str, draw: Callable[[], Drawing], title: str, description: str, data: pd.DataFrame | None,
-        caption: str, csv: str = "",
+        caption: str, csv: str = "", small: bool = False,
     ) -> Figure:  # fmt: skip
         csv = csv or f"{name}.csv"
         if data is not None:
             self._keep(csv, data)
         anchor = f"{self.suite}-fig-{name}"
-        return Figure(anchor, svg.inline(draw, anchor, title, description), caption, f"data/{self.suite}/{csv}")
+        drawn = svg.inline(draw, anchor, title, description)
+        return Figure(anchor, drawn, caption, f"data/{self.suite}/{csv}", small)
 
     def _keep(self, file: str, data: pd.DataFrame) -> None:
         self.data[f"{self.suite}/{file}"] = data
@@ -469,6 +473,13 @@ def _registry() -> Registry | None:
         return load_registry()
     except UserError:
         return None
+
+
+def _untimed(bands: pd.DataFrame, timed: pd.DataFrame) -> list[str]:
+    """What was trained without a step time: 'adam in jax (scan)'."""
+    drawn = set(zip(timed["series"], timed["setup"], strict=True))
+    pairs = dict.fromkeys(zip(bands["series"], bands["setup"], strict=True))
+    return [f"{series} in {setup}" for series, setup in pairs if (series, setup) not in drawn]
 
 
 def _listed(lines: Iterable[str]) -> list[str]:

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 INK = "#010203"
 _STYLE: dict[str, Any] = {
     "svg.fonttype": "none", "svg.hashsalt": "gradrace", "text.parse_math": False, "font.size": 8.5,
-    "axes.titlesize": 9, "axes.titleweight": "semibold", "axes.labelsize": 8.5, "xtick.labelsize": 8,
+    "axes.titlesize": 9, "axes.titleweight": "bold", "axes.labelsize": 8.5, "xtick.labelsize": 8,
     "ytick.labelsize": 8, "legend.fontsize": 8.5, "legend.frameon": False, "axes.linewidth": 0.6,
     "xtick.major.width": 0.6, "ytick.major.width": 0.6, "xtick.major.size": 3, "ytick.major.size": 3,
     "xtick.minor.size": 0, "ytick.minor.size": 0, "axes.grid": True, "grid.color": INK, "grid.alpha": 0.13,

@@ -93,7 +93,7 @@ def step_times(frames: Frames, suite: str) -> pd.DataFrame:
     first_call_s (median), contended (number of launches), digests.
     """
     rows = [_timed(key, group) for key, group in _cells(runs(frames, suite, "timing"), [*TIMED, "mode", "rule", "variation"])]
-    return pd.DataFrame(rows, columns=_STEP_TIMES)
+    return _ordered(pd.DataFrame(rows, columns=_STEP_TIMES), ["task", "series", "batch_size", "setup"])
 
 
 def chosen(frames: Frames, suite: str) -> pd.DataFrame:
@@ -144,10 +144,10 @@ def pace(frames: Frames, suite: str) -> pd.DataFrame:
 def attempts(frames: Frames, suite: str) -> pd.DataFrame:
     """One row a run that tried the target, at the chosen rate: task, setup, framework, series, seed, digest, status,
     reached, steps (to the target, or the budget where it was missed), seconds (steps x step p25)."""
-    picked = chosen(frames, suite)
-    tried = picked[picked["status"].isin(ATTEMPTED)].merge(
-        pace(frames, suite)[["task", "setup", "series", "step_p25_s"]], how="left", on=["task", "setup", "series"]
-    )
+    keys = ["task", "setup", "series"]
+    picked = chosen(frames, suite).drop(columns="step_p25_s")
+    tried = picked[picked["status"].isin(ATTEMPTED)]
+    tried = tried.merge(pace(frames, suite)[[*keys, "step_p25_s"]], how="left", on=keys)
     reached = tried["steps_to_target"].notna()
     steps = tried["steps_to_target"].where(reached, tried["steps"])
     tried = tried.assign(reached=reached, steps=steps, seconds=steps * tried["step_p25_s"])
@@ -316,18 +316,19 @@ def _setups(rows: pd.DataFrame) -> list[str]:
 
 def _variants(rows: pd.DataFrame) -> list[str]:
     columns = [c for c in ("rule", "batch_size", "variation") if _varies(rows, c)]
-    if _varies_within(rows, "schedule_params", ["schedule"]):
+    if _varies_within(rows, "schedule_params", ["task", "schedule"]):
         columns.append("schedule_params")
     if _varies(rows, "schedule"):
         columns.insert(0, "schedule")
-    if _varies_within(rows, "hyper", ["optimizer", "rule"]):
+    if _varies_within(rows, "hyper", ["task", "optimizer", "rule"]):
         columns.append("hyper")
     return [" · ".join(filter(None, (_named(row, c) for c in columns))) for row in rows.to_dict("records")]
 
 
 def _varies(rows: pd.DataFrame, column: str) -> bool:
-    """Whether a column tells runs of one task apart; tasks may differ in it by nature, as in their batch size."""
-    return _varies_within(rows, column, ["task"])
+    """Whether a column tells runs of one task and measure apart; tasks differ in batch size by nature, and timing runs
+    from convergence runs in rule and mode."""
+    return _varies_within(rows, column, [c for c in ("task", "measure") if c in rows])
 
 
 def _varies_within(rows: pd.DataFrame, column: str, keys: list[str]) -> bool:

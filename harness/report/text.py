@@ -26,6 +26,11 @@ def percent(fraction: float) -> str:
     return MISSING if math.isnan(fraction) else f"{100 * fraction:.1f}%"
 
 
+def hundredths(fraction: float) -> str:
+    """0.9777 -> 97.8, where the heading says %."""
+    return percent(fraction).removesuffix("%")
+
+
 def micros(seconds: float) -> str:
     """Seconds as microseconds, three significant digits, no unit."""
     return significant(seconds * 1e6)

@@ -1,0 +1,32 @@
+# make race: install and run the quick suite.   make test: install what tests need and run them all.
+PYTHON ?= python3
+VENV   ?= .venv
+OUTPUT ?= results
+BIN    := $(VENV)/bin
+PIP    := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=constraints.txt $(BIN)/pip
+
+.PHONY: race test check asv clean
+
+race: $(VENV)/installed
+	$(BIN)/gradrace run quick --output $(OUTPUT)
+
+test: $(VENV)/installed-dev
+	$(BIN)/python -m pytest
+
+check: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	rm -rf build/typing && $(PIP) install --quiet --no-deps --no-compile --target build/typing .
+	$(BIN)/mypy --cache-dir build/mypy build/typing/gradrace
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("gradrace needs Python 3.11 or newer; try make PYTHON=python3.11") if sys.version_info < (3, 11) else None'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --editable '.[all]'
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(PIP) install --quiet --editable '.[all,dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist .asv results/runs results/html results/asv results/asv-html

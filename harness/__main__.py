@@ -1,0 +1,6 @@
+"""`python -m gradrace` is `gradrace`."""
+
+from .cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""Fixtures that many tests need."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gradrace.optimizer import Optimizer
+from gradrace.plan import Plan, Weights, initial_weights, make_plan
+from gradrace.registry import Registry, load_registry
+from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec
+
+# A suite that the NumPy reference runs in a fraction of a second.
+TINY: dict[str, Any] = {
+    "title": "Tiny",
+    "tasks": ["digits_mlp"],
+    "frameworks": ["numpy"],
+    "optimizers": ["sgd", "adam"],
+    "seeds": 2,
+    "dtype": "float64",
+    "steps": 20,
+    "eval_every": 10,
+    "timing": {"rule": "canonical", "warmup_steps": 2, "blocks": 4, "block_steps": 3},
+}
+
+
+@pytest.fixture(scope="session")
+def registry() -> Registry:
+    return load_registry()
+
+
+@pytest.fixture
+def make_run(registry: Registry) -> Callable[..., RunSpec]:
+    """A RunSpec of the NumPy reference, with anything replaced."""
+
+    def make(task: str = "digits_mlp", name: str = "adam", steps: int = 20, **changes: Any) -> RunSpec:
+        spec = registry.tasks[task].model_copy(update={"steps": steps, "eval_every": 10})
+        fields: dict[str, Any] = {
+            "task": spec,
+            "optimizer": OptimizerSpec(name=name),
+            "schedule": ScheduleSpec(kind="constant", base_lr=registry.optimizers[name].learning_rate),
+            "framework": "numpy",
+            "mode": "reference",
+            "dtype": "float64",
+        }
+        return RunSpec(**{**fields, **changes})
+
+    return make
+
+
+@pytest.fixture
+def open_numpy(registry: Registry) -> Callable[[RunSpec], Any]:
+    """A session of the NumPy reference for this run."""
+    from gradrace.adapters.numpy_reference import ADAPTER
+
+    def open_(run: RunSpec) -> Any:
+        optimizer: Optimizer = registry.optimizers[run.optimizer.name]
+        plan: Plan = make_plan(run, optimizer)
+        start: Weights = initial_weights(run.task, run.seed)
+        return ADAPTER.open(run, start, plan)
+
+    return open_
+
+
+@pytest.fixture
+def gradrace(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the command line in a folder of its own."""
+
+    def call(*arguments: str | Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "gradrace", *map(str, arguments)]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=timeout)
+
+    return call
+
+
+def toml(content: dict[str, Any]) -> str:
+    """The content of a suite as TOML, tables inline."""
+
+    def value(given: Any) -> str:
+        if isinstance(given, dict):
+            return "{" + ", ".join(f"{key} = {value(item)}" for key, item in given.items()) + "}"
+        if isinstance(given, list):
+            return "[" + ", ".join(map(value, given)) + "]"
+        return json.dumps(given)
+
+    return "".join(f"{key} = {value(item)}\n" for key, item in content.items())

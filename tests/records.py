@@ -1,0 +1,156 @@
+"""Results that were never computed, written through the store: what tests of reports and comparisons read."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from gradrace import stats
+from gradrace.layers import Dense
+from gradrace.record import Blocks, Curve, Machine, RunRecord, RunResult, Status, Summary
+from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec, TaskSpec, TimingSpec, digest
+from gradrace.store import PlanFile, Store
+
+MODES = {"torch": ("eager", "eager"), "tensorflow": ("graph", "graph"), "jax": ("scan", "jit")}
+VERSIONS = {
+    "torch": {"torch": "2.13.0"}, "tensorflow": {"tensorflow": "2.21.0", "keras": "3.15.0"},
+    "jax": {"jax": "0.10.2", "optax": "0.2.8"},
+}  # fmt: skip
+MACHINE = Machine(
+    system="Linux 6.1", processor="Test Processor 3000", logical_cores=2, memory_bytes=8 * 2**30, python="3.12.1"
+)
+STEP_US = {"torch": 400.0, "tensorflow": 500.0, "jax": 100.0}
+
+Verdict = tuple[Status, str]
+Judge = Callable[[RunSpec], Verdict]
+
+
+def fine(spec: RunSpec) -> Verdict:
+    """Every run ends ok."""
+    return "ok", ""
+
+
+def make_task(name: str, steps: int = 60, target: float = 0.8, batch_size: int = 16) -> TaskSpec:
+    """The smallest task that is valid."""
+    return TaskSpec(
+        name=name, title=f"Made up, {name}", data="digits", input_shape=(4,), model=(Dense(units=2),),
+        batch_size=batch_size, steps=steps, eval_every=max(1, steps // 10), target=target, target_origin="made up",
+    )  # fmt: skip
+
+
+def make_specs(
+    tasks: Iterable[str | TaskSpec] = ("mlp", "cnn"),
+    frameworks: Iterable[str] = ("torch", "tensorflow", "jax"),
+    optimizers: Iterable[str] = ("sgd", "adam"),
+    seeds: Iterable[int] = range(3),
+    rates: Sequence[float] = (0.001,),
+    schedules: Iterable[str] = ("constant",),
+    launches: int = 1,
+) -> list[RunSpec]:
+    """Convergence runs (canonical) of the product, then timing runs (native) of task, framework and optimizer."""
+    full = [make_task(task) if isinstance(task, str) else task for task in tasks]
+    cells = [(t, f, o) for t in full for f in frameworks for o in optimizers]
+    trained = [
+        RunSpec(
+            task=t, framework=f, mode=MODES[f][0], optimizer=OptimizerSpec(name=o, hyper={"beta": 0.9}),
+            schedule=ScheduleSpec(kind=kind, base_lr=rate), seed=seed,
+        )
+        for t, f, o in cells for kind in schedules for rate in rates for seed in seeds
+    ]  # fmt: skip
+    timed = [
+        RunSpec(
+            measure="timing", task=t, framework=f, mode=MODES[f][1], optimizer=OptimizerSpec(name=o, rule="native"),
+            schedule=ScheduleSpec(kind="constant", base_lr=rates[0]), launch=launch,
+            timing=TimingSpec(warmup_steps=10, blocks=20, block_steps=10),
+        )
+        for t, f, o in cells for launch in range(launches)
+    ]  # fmt: skip
+    return trained + timed
+
+
+def make_results(
+    output: Path,
+    suite: str = "demo",
+    specs: Sequence[RunSpec] | None = None,
+    judge: Judge = fine,
+    title: str = "A made-up suite",
+    question: str = "Does the report hold together?",
+    unrun: int = 0,
+    curve: Callable[[RunSpec], Curve] | None = None,
+) -> PlanFile:
+    """Writes a suite with a record for every spec but the last `unrun`, and returns its plan.
+
+    `judge` gives each run its status and reason; `curve` replaces the made-up learning curve.
+    """
+    specs = make_specs() if specs is None else specs
+    digests = [digest(spec, VERSIONS[spec.framework], {"source": "0"}) for spec in specs]
+    plan = PlanFile(schema=1, suite=suite, title=title, question=question, digests=tuple(digests))
+    with Store(output, suite) as store:
+        store.write_plan(plan)
+        for number, (spec, key) in enumerate(zip(specs, digests, strict=True)):
+            if number < len(specs) - unrun:
+                store.write(make_result(spec, key, *judge(spec), (curve or make_curve)(spec), number))
+    return plan
+
+
+def make_result(spec: RunSpec, key: str, status: Status, reason: str, curve: Curve, minute: int = 0) -> RunResult:
+    """One run as a worker would hand it over: with arrays where its status leaves any."""
+    measured = status in ("ok", "diverged")
+    trained = spec.measure == "convergence" and measured
+    curve = _diverging(curve) if status == "diverged" else curve
+    record = RunRecord(
+        schema=1, digest=key, spec=spec, status=status, reason=reason,
+        summary=_summary(spec, curve, status) if trained else None,
+        setup_s=0.5 if measured else None, first_call_s=0.25 if measured else None,
+        state_bytes=1024 if measured else None,
+        started_at=f"2026-03-01T{minute // 60 % 24:02d}:{minute % 60:02d}:00+00:00",
+        wall_s=1.5, versions=VERSIONS[spec.framework], sources={"source": "0"}, machine=MACHINE, cores=(0,),
+    )  # fmt: skip
+    return RunResult(record, curve if trained else None, make_blocks(spec) if spec.timing and measured else None)
+
+
+def make_curve(spec: RunSpec) -> Curve:
+    """An exponential fall, faster for some optimizers and rates, with noise of the run's own seed."""
+    rng = np.random.default_rng([spec.seed, zlib.crc32(f"{spec.framework}{spec.optimizer.name}".encode())])
+    steps = np.arange(spec.task.steps)
+    evaluated = np.arange(spec.task.eval_every, spec.task.steps + 1, spec.task.eval_every)
+    pull = (zlib.crc32(spec.optimizer.name.encode()) % 5 + 4) / (1 + abs(np.log10(spec.schedule.base_lr * 1000)))
+    train = 2.3 * np.exp(-pull * steps / spec.task.steps) * rng.lognormal(0, 0.25, steps.size) + 0.02
+    validation = 2.3 * np.exp(-0.8 * pull * evaluated / spec.task.steps) * rng.lognormal(0, 0.05, evaluated.size) + 0.05
+    return Curve(train, evaluated, validation, np.clip(1 - 0.4 * validation, 0, 1))
+
+
+def make_blocks(spec: RunSpec) -> Blocks:
+    """Blocks of which p25 is exactly STEP_US of the framework: most blocks take that, some more."""
+    assert spec.timing is not None
+    count = spec.timing.blocks
+    slower = np.where(np.arange(count) < 0.6 * count, 1.0, 1.1)
+    slower[-1] = 2.0
+    wall = np.rint(STEP_US[spec.framework] * 1000 * spec.timing.block_steps * slower).astype(np.int64)
+    return Blocks(np.full(count, spec.timing.block_steps, dtype=np.int64), wall, wall, np.zeros(count, dtype=np.int64))
+
+
+def _diverging(curve: Curve) -> Curve:
+    """The first half, growing, then infinite."""
+    half, evaluated = len(curve.train_losses) // 2, len(curve.eval_steps) // 2
+    train = np.append(curve.train_losses[0] * 1.5 ** np.arange(half - 1), np.inf)
+    losses = 2.3 * 3.0 ** np.arange(evaluated)
+    return Curve(train, curve.eval_steps[:evaluated], losses, np.full(evaluated, 0.1))
+
+
+def _summary(spec: RunSpec, curve: Curve, status: Status) -> Summary:
+    if status == "diverged":
+        return Summary(steps_done=len(curve.train_losses), best_validation_loss=float(curve.validation_losses.min()))
+    return Summary(
+        steps_done=len(curve.train_losses),
+        final_train_loss=float(curve.train_losses[-1]),
+        final_validation_loss=float(curve.validation_losses[-1]),
+        final_validation_metric=float(curve.validation_metrics[-1]),
+        best_validation_loss=float(curve.validation_losses.min()),
+        best_validation_metric=float(curve.validation_metrics.max()),
+        test_loss=float(curve.validation_losses[-1]),
+        test_metric=float(curve.validation_metrics[-1]),
+        steps_to_target=stats.first_reaching(curve.eval_steps, curve.validation_metrics, spec.task.target),
+    )
