@@ -150,7 +150,7 @@ def _execute(file: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except SyntaxError as error:
         raise UserError(f"{file}, line {error.lineno}: {error.msg}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(f"{file}, line {_line_in(error, file)}: {type(error).__name__}: {error}") from error
     return module
 

@@ -19,14 +19,15 @@ def hashes(files: Iterable[Path]) -> dict[str, str]:
         file = todo.pop()
         name = _name_of(file)
         if name not in found:
-            found[name], imported = _read(file)
+            found[name], imported = _read(file, file.stat().st_mtime_ns)
             todo.extend(imported)
     return dict(sorted(found.items()))
 
 
 @cache
-def _read(file: Path) -> tuple[str, tuple[Path, ...]]:
-    """Hash of a file and the gradrace files that it imports itself."""
+def _read(file: Path, modified_ns: int) -> tuple[str, tuple[Path, ...]]:
+    """Hash of a file and the gradrace files that it imports itself; read again when it was modified (a notebook's
+    process outlives many versions of a user's file)."""
     text = file.read_bytes()
     return hashlib.sha256(text).hexdigest()[:16], tuple(_imports(ast.parse(text), _name_of(file)))
 

@@ -25,7 +25,7 @@ OPTIMIZER = Optimizer(
     name="adagrad",
     title="Adagrad",
     paper="Duchi, Hazan & Singer (2011), Adaptive Subgradient Methods, JMLR 12, Fig. 1 (diagonal form)",
-    learning_rate=0.05,
+    learning_rate=0.1,
     hyper={
         "initial_accumulator": Hyper(0.1, "start of the sum of squared gradients"),
         "epsilon": Hyper(1e-7, "added to the sum, inside the root", low=1e-30),

@@ -36,7 +36,7 @@ OPTIMIZER = Optimizer(
     name="adam",
     title="Adam",
     paper="Kingma & Ba (2015), Adam: A Method for Stochastic Optimization, arXiv:1412.6980, Algorithm 1",
-    learning_rate=1e-3,
+    learning_rate=3e-3,
     hyper=HYPER,
     bindings={
         "torch": Binding(

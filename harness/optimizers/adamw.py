@@ -17,7 +17,7 @@ OPTIMIZER = Optimizer(
     title="AdamW",
     paper="Loshchilov & Hutter (2019), Decoupled Weight Decay Regularization, arXiv:1711.05101, Algorithm 2, with the "
     "decay multiplied by the learning rate as in all three libraries",
-    learning_rate=1e-3,
+    learning_rate=3e-3,
     hyper={**HYPER, "weight_decay": Hyper(0.01, "share of every parameter taken away per step and learning rate")},
     bindings={
         "torch": Binding(

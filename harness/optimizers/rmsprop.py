@@ -32,7 +32,7 @@ OPTIMIZER = Optimizer(
     title="RMSprop",
     paper="Tieleman & Hinton (2012), Neural Networks for Machine Learning, lecture 6e (Coursera), slide 29; the "
     "slide has no epsilon",
-    learning_rate=1e-3,
+    learning_rate=3e-3,
     hyper={
         "rho": Hyper(0.9, "decay of the mean square", low=1e-3, high=1.0),
         "epsilon": Hyper(1e-8, "added to the mean square, inside the root", low=1e-30),

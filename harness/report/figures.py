@@ -20,9 +20,9 @@ from .svg import INK
 # At least 3:1 against white and against the page's dark ground. Until the eighth they also differ for people without
 # red or green cones (CIE76 of 16 and more); dashes and markers tell the rest apart.
 PALETTE = (
-    "#2474c9", "#d08600", "#1a7a5c", "#d0589f", "#4fa3c4", "#9c3d22", "#7a5cf0", "#7d858d", "#8d8a12", "#c46a5a",
+    "#2474c9", "#cc8400", "#1d8a66", "#d0589f", "#4699bd", "#b5482a", "#7a5cf0", "#7d858d", "#8d8a12", "#c46a5a",
 )  # fmt: skip
-DASHES: tuple[Any, ...] = ("", (4, 1.5), (1, 1), (5, 1.5, 1, 1.5), (8, 2), (3, 1, 1, 1, 1, 1), (2, 2), (6, 1, 2, 1))
+DASHES: tuple[Any, ...] = ("", (4, 1.5), (1.6, 1.2), (5, 1.5, 1, 1.5), (8, 2), (3, 1, 1, 1, 1, 1), (2, 2), (6, 1, 2, 1))
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "p", "h", "d")
 METRICS = {
     "train_loss": "training loss", "validation_loss": "validation loss", "validation_metric": "validation accuracy",
@@ -70,10 +70,11 @@ def series_looks(runs: pd.DataFrame, optimizers: Sequence[str]) -> Looks:
     if runs["optimizer"].nunique() == 1 and len(variants) > 1:
         return looks(runs["series"])
     places = {name: i for i, name in enumerate(optimizers)}
-    return {
-        series: _look(places[optimizer], *([variants.index(variant)] * 2 if len(variants) > 1 else [places[optimizer]] * 2))
-        for series, optimizer, variant in pairs
-    }
+    found = {}
+    for series, optimizer, variant in pairs:
+        cue = variants.index(variant) if len(variants) > 1 else places[optimizer]
+        found[series] = _look(places[optimizer], cue, cue)
+    return found
 
 
 def convergence(bands: pd.DataFrame, lost: pd.DataFrame, styles: Looks, target: float) -> Figure:
@@ -109,7 +110,7 @@ def over_time(bands: pd.DataFrame, styles: Looks, metric: str = "validation_loss
     ends = bands.groupby("setup")["seconds"].max()
     if ends.max() > 4 * ends.min():
         _log(axes[0, 0], "x", bands.loc[bands["seconds"] > 0, "seconds"])
-    _value_axis(axes[:, 0], metric, bands, bands.iloc[:0], math.nan)
+    _value_axis(list(axes[:, 0]), metric, bands, bands.iloc[:0], math.nan)
     _close(axes, len(names), "seconds of training steps")
     _legend(figure, styles, bands["setup"], "line")
     return figure
@@ -148,7 +149,7 @@ def targets(attempts: pd.DataFrame, styles: Looks) -> Figure:
     cells = attempts.drop_duplicates(["series", "setup"])
     figure, axes, places = _dot_panels(cells, styles, panels, 6.4 if len(panels) > 1 else 6.2)
     for axis, quantity in zip(axes, panels, strict=True):
-        for (row, y) in zip(cells.itertuples(), places, strict=True):
+        for row, y in zip(cells.itertuples(), places, strict=True):
             runs = attempts[(attempts["series"] == row.series) & (attempts["setup"] == row.setup)]
             _attempt_marks(axis, runs, quantity, y, styles[row.setup])
         _range_axis(axis, attempts[quantity].dropna())
@@ -170,7 +171,7 @@ def learning_rates(rates: pd.DataFrame, styles: Looks) -> Figure:
         axis.set_xlabel("learning rate")
     _log(axes[0, 0], "x", rates["learning_rate"])
     finite = rates.dropna(subset=["mean"])
-    _value_axis(axes[0], "validation_loss", finite, finite.iloc[:0].rename(columns={"mean": "value"}), math.nan)
+    _value_axis(list(axes[0]), "validation_loss", finite, finite.iloc[:0].rename(columns={"mean": "value"}), math.nan)
     axes[0, 0].set_ylabel("final validation loss")
     if len(finite):
         low, high = axes[0, 0].get_ylim()
@@ -230,7 +231,7 @@ def _lost(axis: Axes, lost: pd.DataFrame, styles: Looks) -> None:
 
 
 def _value_axis(axes: Sequence[Axes], metric: str, bands: pd.DataFrame, lost: pd.DataFrame, target: float) -> None:
-    """Label, scale and limits of a shared y axis; set by runs that ended ok, so that a diverged one cannot flatten them."""
+    """Label, scale and limits of a shared y axis; by runs that ended ok, so that a diverged one cannot flatten them."""
     axes[0].set_ylabel(METRICS[metric])
     low, high = (bands["min"], bands["max"]) if len(bands) else (lost["value"], lost["value"])
     if low.empty:
@@ -239,6 +240,8 @@ def _value_axis(axes: Sequence[Axes], metric: str, bands: pd.DataFrame, lost: pd
         _accuracy_axis(axes, float(low.quantile(0.06)), target)
     elif low.min() > 0:
         bottom, top = max(float(low.min()), 1e-7), min(float(high.max()), 1e7)
+        if len(lost):
+            top = max(top, min(4 * top, float(lost["value"].max())))
         axes[0].set_ylim(bottom / 1.15, max(top, bottom * 1.5) * 1.15)
         _log(axes[0], "y", pd.Series([bottom / 1.15, max(top, bottom * 1.5) * 1.15]))
     for axis in axes:

@@ -128,7 +128,7 @@ class Writer:
         if not records:
             return [("Runs", ["None of this suite has a record yet."])]
         measures = runs["measure"].value_counts()
-        days = sorted(record.started_at for record in records)
+        days = sorted(_minute(record.started_at) for record in records)
         return [
             ("Runs", [" + ".join(f"{n:,} {measure}" for measure, n in measures.items())]),
             ("Frameworks", self._frameworks()),
@@ -139,7 +139,7 @@ class Writer:
             ("Computed on", _listed(f"{d}, {t}, {text.plural(n, 'thread')}" for d, t, n in
                                     zip(runs["device"], runs["dtype"], runs["threads"], strict=True))),
             ("Machines", _listed(_machine(record.machine) for record in records)),
-            ("When", [days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"]),
+            ("When (UTC)", [" to ".join(dict.fromkeys((days[0], days[-1])))]),
         ]  # fmt: skip
 
     def _frameworks(self) -> list[str]:
@@ -152,7 +152,7 @@ class Writer:
             modes = "; ".join(
                 f"{measure}: {', '.join(dict.fromkeys(rows['mode']))}" for measure, rows in group.groupby("measure")
             )
-            listed = ", ".join(f"{library} {' and '.join(sorted(found))}" for library, found in sorted(versions.items()))
+            listed = ", ".join(f"{library} {' and '.join(sorted(seen))}" for library, seen in sorted(versions.items()))
             lines.append(f"{self._title('frameworks', str(name))} — {modes} — {listed or 'versions not recorded'}")
         return lines
 
@@ -166,11 +166,11 @@ class Writer:
         lines = []
         for name, rows in self.runs.groupby("optimizer", sort=False):
             rates = f"learning rate {_numbers(rows['learning_rate'], '{:g}')}"
-            rules = [
+            rules = ", ".join(
                 f"{measure} {' and '.join(dict.fromkeys(of['rule']))}" for measure, of in rows.groupby("measure")
-            ]
+            )
             hyper = " or ".join(dict.fromkeys(filter(None, rows["hyper"])))
-            lines.append(" — ".join(filter(None, [self._title("optimizers", str(name)), ", ".join(rules), rates, hyper])))
+            lines.append(" — ".join(filter(None, [self._title("optimizers", str(name)), rules, rates, hyper])))
         return lines
 
     def _title(self, kind: str, name: str) -> str:
@@ -183,9 +183,10 @@ class Writer:
         tried = tried[tried[list(tables.ATTEMPTED)].sum(axis=1) > 0] if len(self.trained) else tried.iloc[:0]
         fewest = self.trained.groupby("task")["seed"].nunique().min() if len(tried) else 5
         if fewest < 5:
+            known = "no spread is known" if fewest == 1 else "differences within the min–max ranges are not evidence"
             found.append(
-                f"Only {text.plural(int(fewest), 'seed')}: differences within the min–max ranges are not evidence. "
-                "Five seeds or more are needed before an interval means anything."
+                f"Only {text.plural(int(fewest), 'seed')}: {known}. Five seeds or more are needed before an interval "
+                "means anything."
             )
         if len(self.times) and self.times["launches"].max() == 1:
             found.append("Each step time is one launch of one process; launches differ by about 1 to 3% on their own.")
@@ -217,8 +218,8 @@ class Writer:
         rows = [
             [
                 Cell(row["status"], flag=row["status"]), Cell(row["measure"]), Cell(row["task"]), Cell(row["setup"]),
-                Cell(row["series"]), _number(row["learning_rate"], "{:g}".format), Cell(str(row["runs"]), row["runs"], runs=row["digests"]),
-                Cell(row["seeds"]), Cell(row["reason"]),
+                Cell(row["series"]), _plain(row, "learning_rate"),
+                Cell(str(row["runs"]), row["runs"], runs=row["digests"]), Cell(row["seeds"]), Cell(row["reason"]),
             ]
             for row in lost.to_dict("records")
         ]  # fmt: skip
@@ -243,15 +244,15 @@ class Writer:
         return section
 
     def _summary_columns(self, rows: pd.DataFrame) -> tuple[list[Column], list[Callable[[Row], Cell]]]:
-        pairs = [
+        pairs: list[tuple[Column, Callable[[Row], Cell]]] = [
             (Column("Framework"), _framework_cell),
             (Column("Optimizer"), lambda row: Cell(row["optimizer"], note=row["rule"])),
             *self._varied_columns(rows),
-            (Column("Final val. acc., %", "number"), partial(_mean, quantity="final_validation_metric", form=text.hundredths)),
-            (Column("Best val. acc., %", "number"), partial(_mean, quantity="best_validation_metric", form=text.hundredths)),
+            (Column("Final val. acc., %", "number"), partial(_share, quantity="final_validation_metric")),
+            (Column("Best val. acc., %", "number"), partial(_share, quantity="best_validation_metric")),
             (Column("Final val. loss", "number"), partial(_mean, quantity="final_validation_loss")),
             (Column("Best val. loss", "number"), partial(_mean, quantity="best_validation_loss")),
-            (Column("Test acc., %", "number"), partial(_mean, quantity="test_metric", form=text.hundredths)),
+            (Column("Test acc., %", "number"), partial(_share, quantity="test_metric")),
             (Column("Steps to target", "number"), _steps_cell),
             (Column("Seconds to target", "number"), _seconds_cell),
             (Column("Step p25, µs", "number", "first quartile over timed blocks"), partial(_micros, name="step_p25_s")),
@@ -264,14 +265,15 @@ class Writer:
 
     def _varied_columns(self, rows: pd.DataFrame) -> list[tuple[Column, Callable[[Row], Cell]]]:
         found: list[tuple[Column, Callable[[Row], Cell]]] = [
-            (Column("Learning rate", "number"), lambda row: _number(row["learning_rate"], "{:g}".format))
+            (Column("Learning rate", "number"), partial(_plain, name="learning_rate"))
         ]
         if (rows["schedule"].replace("", "constant") != "constant").any():
             found.append((Column("Schedule"), lambda row: Cell(row["schedule"], note=row["schedule_params"])))
         for name, label in (("batch_size", "Batch"), ("threads", "Threads")):
             if rows[name].nunique() > 1:
                 found.append((Column(label, "number"), partial(_plain, name=name)))
-        for name, label in (("variation", "Variation"), ("hyper", "Hyperparameters"), ("device", "Device"), ("dtype", "Dtype")):
+        words = {"variation": "Variation", "hyper": "Hyperparameters", "device": "Device", "dtype": "Dtype"}
+        for name, label in words.items():
             shared = rows.groupby(["optimizer", "rule"])[name].nunique().max() if len(rows) else 0
             if shared > 1:
                 found.append((Column(label), partial(_word, name=name)))
@@ -299,7 +301,7 @@ class Writer:
         notes = [
             "Lines are means over the runs that ended ok, bands their range.",
             f"Training loss is averaged over bins of {width} steps." if width > 1 else "",
-            "Dotted lines ended by a cross are runs that diverged." if len(lost) else "",
+            "Dotted lines, ended by a cross or leaving at the top, are runs that diverged." if len(lost) else "",
             f"The dashed level is the target, {spec.target:g}.", self._rate_note(task),
         ]  # fmt: skip
         what = "Line charts of training loss, validation loss and validation accuracy against steps."
@@ -340,10 +342,9 @@ class Writer:
             spec = self.frames.records[rows["digest"].iloc[0]].spec.task
             missed = int((~rows["reached"]).sum())
             caption = [
-                f"{task}: steps and seconds until validation {spec.metric} is {spec.target:g}, one mark a run. Seconds are steps × step p25.",
-                "A short bar is the median.",
-                f"Open triangles are {text.plural(missed, 'run')} that missed the target: they stand at the budget and "
-                "needed longer than that." if missed else "", self._rate_note(str(task)),
+                f"{task}: steps and seconds until validation {spec.metric} is {spec.target:g}, one mark a run.",
+                "Seconds are steps × step p25. A short bar is the median.", _missed_note(missed),
+                self._rate_note(str(task)),
             ]  # fmt: skip
             what = "Dot plots of steps, and of seconds where timed, to the target; open triangles are censored runs."
             section.parts.append(self._figure(
@@ -419,7 +420,7 @@ class Writer:
         columns = [
             Column("Run"), Column("Digest", "code"), Column("Status"), Column("Best val. accuracy", "number"),
             Column("Final val. loss", "number"), Column("Steps to target", "number"), Column("Step p25, µs", "number"),
-            Column("First step, s", "number"), Column("Wall, s", "number"), Column("Started"), Column("Reason"),
+            Column("First step, s", "number"), Column("Wall, s", "number"), Column("Started, UTC", "code"), Column("Reason"),
         ]  # fmt: skip
         rows = [_run_cells(row) for row in self.runs.to_dict("records")]
         return self._table("runs", "All runs", columns, rows, tables.all_runs(self.frames, self.suite))
@@ -431,7 +432,7 @@ class Writer:
         csv = csv or f"{name}.csv"
         if data is not None:
             self._keep(csv, data)
-        return Table(f"{self.suite}-{name}", caption, columns, rows, f"data/{self.suite}/{csv}", len(rows) > 14)
+        return Table(f"{self.suite}-{name}", caption, columns, rows, f"data/{self.suite}/{csv}", len(rows) > 24)
 
     def _figure(
         self, name: str, draw: Callable[[], Drawing], title: str, description: str, data: pd.DataFrame | None,
@@ -494,6 +495,11 @@ def _scheduled(row: Row) -> str:
     return f"{row['schedule']} ({row['schedule_params']})" if row["schedule_params"] else str(row["schedule"])
 
 
+def _minute(started_at: str) -> str:
+    """2026-03-01T00:01:02+00:00 -> 2026-03-01 00:01"""
+    return started_at[:16].replace("T", " ")
+
+
 def _machine(machine: Any) -> str:
     memory = f"{machine.memory_bytes / 2**30:.0f} GiB"
     cores = text.plural(machine.logical_cores, "logical core")
@@ -512,6 +518,10 @@ def _word(row: Row, name: str) -> Cell:
     return Cell(str(row[name]))
 
 
+def _share(row: Row, quantity: str) -> Cell:
+    return _mean(row, quantity, text.hundredths)
+
+
 def _mean(row: Row, quantity: str, form: Callable[[float], str] = text.significant) -> Cell:
     mean, low, high = (row[f"{quantity}_{s}"] for s in ("mean", "min", "max"))
     if pd.isna(mean):
@@ -520,9 +530,19 @@ def _mean(row: Row, quantity: str, form: Callable[[float], str] = text.significa
 
 
 def _micros(row: Row, name: str, note: str = "") -> Cell:
-    value = row[name]
-    flagged = name == "step_p25_s" and row["contended"] > 0
-    return Cell(text.MISSING) if pd.isna(value) else Cell(text.micros(value), value, note, flag="contended" if flagged else "")
+    if pd.isna(row[name]):
+        return Cell(text.MISSING)
+    flag = "contended" if name == "step_p25_s" and row["contended"] > 0 else ""
+    return Cell(text.micros(row[name]), float(row[name]), note, flag=flag)
+
+
+def _missed_note(missed: int) -> str:
+    if not missed:
+        return ""
+    return (
+        f"Open triangles, of {text.plural(missed, 'run')} that missed the target, stand at the budget: how much longer "
+        "the run would have needed is not known."
+    )
 
 
 def _launch_note(row: Row) -> str:
@@ -565,5 +585,5 @@ def _run_cells(row: Row) -> list[Cell]:
         Cell(row["id"]), Cell(row["digest"]), Cell(row["status"], flag=row["status"]),
         _number(row["best_validation_metric"], text.percent), _number(row["final_validation_loss"]),
         _number(row["steps_to_target"], "{:g}".format), _number(row["step_p25_s"], text.micros),
-        _number(row["first_call_s"]), _number(row["wall_s"]), Cell(row["started_at"]), Cell(row["reason"]),
+        _number(row["first_call_s"]), _number(row["wall_s"]), Cell(_minute(row["started_at"])), Cell(row["reason"]),
     ]  # fmt: skip

@@ -36,10 +36,11 @@ def inline(draw: Callable[[], Figure], name: str, title: str, description: str) 
 
     It needs no font file and no stylesheet, refers to nothing outside itself, and carries its title and description.
     """
-    with matplotlib.rc_context({**seaborn.axes_style("ticks"), **_STYLE}):
+    style: Any = {**seaborn.axes_style("ticks"), **_STYLE}
+    with matplotlib.rc_context(style):
         buffer = io.StringIO()
         draw().savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    return Markup(_labelled(_embedded(buffer.getvalue(), name), name, title, description))  # noqa: S704
+    return Markup(_labelled(_embedded(buffer.getvalue(), name), name, title, description))
 
 
 def _embedded(text: str, name: str) -> str:
@@ -67,7 +68,7 @@ def _labelled(text: str, name: str, title: str, description: str) -> str:
     width, height = (float(v) * 4 / 3 for v in re.findall(r"viewBox=\"0 0 ([\d.]+) ([\d.]+)\"", text)[0])
     opening = (
         f'<svg role="img" aria-labelledby="{name}-title {name}-desc" width="{width:.0f}" height="{height:.0f}" '
-        f'viewBox="0 0 {width * 0.75:g} {height * 0.75:g}">\n<title id="{name}-title">{escape(title)}</title>\n'
+        f'viewBox="0 0 {width * 0.75:g} {height * 0.75:g}" style="min-width:min({width:.0f}px,36rem)">\n<title id="{name}-title">{escape(title)}</title>\n'
         f'<desc id="{name}-desc">{escape(description)}</desc>'
     )
     return re.sub(r"^<svg[^>]*>", lambda _: opening, text).strip()

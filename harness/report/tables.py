@@ -10,6 +10,7 @@ import pandas as pd
 
 from .. import schedules
 from ..frame import Frames
+from ..spec import RunSpec
 from . import text
 
 # A row of the summary: runs that differ in nothing but the seed.
@@ -35,12 +36,14 @@ def runs(frames: Frames, suite: str, measure: str | None = None) -> pd.DataFrame
     varied, save the learning rate. series: optimizer and variant.
     """
     rows = frames.runs[frames.runs["suite"] == suite].drop_duplicates("digest").reset_index(drop=True)
-    rows = rows.assign(variation=[_variation(frames, digest) for digest in rows["digest"]])
+    rows = rows.assign(variation=_words(rows, [_variation(frames, digest) for digest in rows["digest"]]))
     if measure:
         rows = rows[rows["measure"] == measure].reset_index(drop=True)
     setup, variant = _setups(rows), _variants(rows)
     series = [" · ".join(filter(None, pair)) for pair in zip(rows["optimizer"], variant, strict=True)]
-    return rows.assign(setup=setup, variant=variant, series=series)
+    return rows.assign(**{
+        name: _words(rows, found) for name, found in (("setup", setup), ("variant", variant), ("series", series))
+    })  # fmt: skip
 
 
 def summary(frames: Frames, suite: str) -> pd.DataFrame:
@@ -66,17 +69,19 @@ def summary_compact(frames: Frames, suite: str) -> pd.DataFrame:
     """The summary for a terminal, all text: task, framework, optimizer, best val acc, final val loss, steps to
     target, step µs p25, status. The optimizer's column names the learning rate and so on where they vary."""
     table = summary(frames, suite)
-    varied = [c for c in ("rule", "schedule", "learning_rate", "batch_size", "variation", "device") if _varies(table, c)]
-    names = [" ".join([row["optimizer"], *(_named(row, c) for c in varied)]).strip() for row in table.to_dict("records")]
+    candidates = ("rule", "schedule", "learning_rate", "batch_size", "variation", "device")
+    varied = [column for column in candidates if _varies(table, column)]
+    rows = table.to_dict("records")
+    names = [" ".join(filter(None, [row["optimizer"], *(_named(row, c) for c in varied)])) for row in rows]
     return pd.DataFrame({
         "task": table["task"],
         "framework": [f"{f} ({m})" for f, m in zip(table["framework"], table["mode"], strict=True)],
         "optimizer": names,
         "best val acc": table["best_validation_metric_mean"].map(text.percent),
         "final val loss": table["final_validation_loss_mean"].map(text.significant),
-        "steps to target": [steps_text(row) for row in table.to_dict("records")],
+        "steps to target": [steps_text(row) for row in rows],
         "step µs p25": table["step_p25_s"].map(text.micros),
-        "status": [text.counts(row) for row in table.to_dict("records")],
+        "status": [text.counts(row) for row in rows],
     }).astype("str")  # fmt: skip
 
 
@@ -92,7 +97,8 @@ def step_times(frames: Frames, suite: str) -> pd.DataFrame:
     step_p25_s, step_median_s (medians over launches), step_p99_s (the largest), step_p25_min_s, step_p25_max_s,
     first_call_s (median), contended (number of launches), digests.
     """
-    rows = [_timed(key, group) for key, group in _cells(runs(frames, suite, "timing"), [*TIMED, "mode", "rule", "variation"])]
+    cells = _cells(runs(frames, suite, "timing"), [*TIMED, "mode", "rule", "variation"])
+    rows = [_timed(key, group) for key, group in cells]
     return _ordered(pd.DataFrame(rows, columns=_STEP_TIMES), ["task", "series", "batch_size", "setup"])
 
 
@@ -109,15 +115,15 @@ def curves(frames: Frames, picked: pd.DataFrame) -> pd.DataFrame:
 
     Training loss is averaged over bins of `train_bin(steps)` steps, and a bin stands at its middle.
     """
-    points = frames.curves.drop_duplicates(["digest", "step", "series"]).rename(columns={"series": "metric"})
-    names = ["task", "setup", "series", "digest", "status", "steps"]
-    points = picked[names].merge(points, on="digest").astype({"step": "float64", "value": "float64"})
+    names, keys = ["task", "setup", "series", "digest", "status"], ["metric", "step"]
+    points = frames.curves.rename(columns={"series": "metric"}).drop_duplicates(["digest", *keys])
+    points = picked[[*names, "steps"]].merge(points.astype({"digest": "str"}), on="digest")
+    points = points.astype({"step": "float64", "value": "float64"})
     points = points[np.isfinite(points["value"])]
-    train = points["metric"] == "train_loss"
     width = points["steps"].map(train_bin)
-    points["step"] = points["step"].where(~train, (points["step"] // width) * width + width / 2)
-    keys = ["task", "setup", "series", "digest", "status", "metric", "step"]
-    return points.groupby(keys, sort=False, as_index=False)["value"].mean()
+    middle = (points["step"] // width) * width + width / 2
+    points = points.assign(step=points["step"].where(points["metric"] != "train_loss", middle))
+    return points.groupby([*names, *keys], sort=False, as_index=False)["value"].mean()
 
 
 def train_bin(steps: int) -> int:
@@ -137,8 +143,9 @@ def pace(frames: Frames, suite: str) -> pd.DataFrame:
     timing = step_times(frames, suite)
     firsts = runs(frames, suite, "convergence").drop_duplicates(["task", "setup", "series"])
     rows = [{**row, **_timing_of(row, timing)} for row in firsts.to_dict("records")]
-    columns = ["task", "setup", "series", "step_p25_s", "timed_mode", "timed_rule"]
-    return pd.DataFrame(rows, columns=columns).dropna(subset=["step_p25_s"])
+    names = ["task", "setup", "series"]
+    found = pd.DataFrame(rows, columns=[*names, "step_p25_s", "timed_mode", "timed_rule"])
+    return found.astype(dict.fromkeys(names, firsts["task"].dtype)).dropna(subset=["step_p25_s"])
 
 
 def attempts(frames: Frames, suite: str) -> pd.DataFrame:
@@ -175,13 +182,13 @@ def schedule_curves(frames: Frames, suite: str) -> pd.DataFrame:
 
     Empty where every run holds its rate, since there is nothing to show.
     """
-    specs = {}
+    specs: dict[str, RunSpec] = {}
     for digest in runs(frames, suite)["digest"]:
         spec = frames.records[digest].spec
         if spec.schedule.kind in schedules.SCHEDULES:
             specs.setdefault(_schedule_name(spec.schedule.kind, spec.schedule.params), spec)
     if set(specs) <= {"constant"}:
-        specs = {}
+        specs.clear()
     tables = [
         pd.DataFrame({
             "schedule": name,
@@ -304,6 +311,11 @@ def _ordered(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     ]
     order = pd.concat(ranks, axis=1, keys=keys).sort_values(list(keys), kind="stable").index
     return table.loc[order].reset_index(drop=True)
+
+
+def _words(rows: pd.DataFrame, words: list[str]) -> pd.Series:
+    """A column of text even where there are no rows, which pandas would take for numbers."""
+    return pd.Series(words, index=rows.index, dtype="str")
 
 
 def _setups(rows: pd.DataFrame) -> list[str]:

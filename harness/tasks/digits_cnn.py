@@ -2,6 +2,7 @@
 
 from ..layers import Activation, Conv2D, Dense, Flatten, MaxPool2D
 from ..spec import TaskSpec
+from ._digits import TARGET_ORIGIN
 
 TASK = TaskSpec(
     name="digits_cnn",
@@ -22,5 +23,5 @@ TASK = TaskSpec(
     steps=360,
     eval_every=36,
     target=0.97,
-    target_origin="TODO",
+    target_origin=TARGET_ORIGIN,
 )

@@ -32,7 +32,6 @@ from gradrace.suite import Suite, expand, make_suite, read_suite
 
 if TYPE_CHECKING:
     from gradrace.frame import Frames
-    from gradrace.sweep import Sweep
 
 SUITE_VARIABLE = "GRADRACE_ASV_SUITE"
 
@@ -89,7 +88,7 @@ def key_of(run: RunSpec) -> Key:
     return run.task.name, run.framework, run.optimizer.name
 
 
-def version(runs: Iterable[RunSpec], measure: Measure, meaning: int) -> str:
+def version(runs: Iterable[RunSpec], measured: Measure, meaning: int) -> str:
     """Changes with what a benchmark measures, so that asv starts a new series, and not with how it is written.
 
     `meaning` is raised by hand where the same runs come to mean another figure. A new field of a spec that no suite
@@ -99,7 +98,7 @@ def version(runs: Iterable[RunSpec], measure: Measure, meaning: int) -> str:
     specs = [
         run.model_dump(mode="json", exclude_unset=True, exclude=texts)  # type: ignore[arg-type]
         for run in runs
-        if run.measure == measure
+        if run.measure == measured
     ]
     return hashlib.sha256(canonical_json([meaning, specs]).encode()).hexdigest()[:16]
 
@@ -120,17 +119,16 @@ def measure(suite: Suite) -> Cells:
     if outcome.exit_code == ExitCode.NOTHING_MEASURED:
         reasons = "; ".join(dict.fromkeys(frames.runs["reason"]))
         raise RuntimeError(f"no run of {suite.file} could be measured: {reasons}")
-    return figures(sweep, frames)
+    return figures({run.digest: run.spec for run in sweep.selected}, frames)
 
 
-def figures(sweep: Sweep, frames: Frames) -> Cells:
-    """The cells of every benchmark from a sweep's results, whatever became of its runs."""
+def figures(planned: Mapping[str, RunSpec], frames: Frames) -> Cells:
+    """The cells of every benchmark from the results of these runs (digest -> run), whatever became of them."""
     rows = {row["digest"]: row for row in frames.runs.to_dict("records")}
     groups: dict[tuple[Measure, Key], list[Mapping[str, Any]]] = {}
-    for planned in sweep.selected:
-        lost = {"id": planned.spec.id, "status": "failed", "reason": "it left no record"}
-        group = groups.setdefault((planned.spec.measure, key_of(planned.spec)), [])
-        group.append(rows.get(planned.digest, lost))
+    for digest, run in planned.items():
+        lost = {"id": run.id, "status": "failed", "reason": "it left no record"}
+        groups.setdefault((run.measure, key_of(run)), []).append(rows.get(digest, lost))
     per_step = frames.steps["wall_ns"] / frames.steps["steps"] * 1e-9
     samples = {digest: seconds.tolist() for digest, seconds in per_step.groupby(frames.steps["digest"])}
     cells: Cells = {name: {} for name in ("step_time", "first_call", "steps_to_target", "final_loss")}

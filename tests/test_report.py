@@ -1,0 +1,388 @@
+"""The report: what its tables say, and that its page is whole, safe, self-contained and reproducible."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from gradrace import frame, report
+from gradrace.errors import UserError
+from gradrace.record import Curve
+from gradrace.report import figures, tables, text
+from gradrace.spec import RunSpec
+from records import STEP_US, Verdict, make_results, make_specs, make_task
+
+MARKUP = "<script>alert('x')</script> & <b>bold</b>"
+TIMED_OUT = "no answer within 60 s"
+
+
+class Page(HTMLParser):
+    """Every start tag with its attributes, and the text of a page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    def all(self, name: str) -> list[str]:
+        """Values of an attribute over the page."""
+        return [value for _, attributes in self.tags if (value := attributes.get(name)) is not None]
+
+
+def judge(spec: RunSpec) -> Verdict:
+    """One of everything."""
+    if spec.task.name == "cnn" and spec.framework == "tensorflow":
+        return "skipped", MARKUP
+    if spec.measure == "convergence" and spec.framework == "torch" and spec.optimizer.name == "sgd":
+        return {0: ("ok", ""), 1: ("diverged", "the loss became inf"), 2: ("failed", "out of memory")}[spec.seed]
+    if spec.measure == "convergence" and spec.framework == "jax" and spec.optimizer.name == "sgd" and spec.seed == 2:
+        return "timeout", TIMED_OUT
+    if spec.measure == "timing" and spec.framework == "jax" and spec.optimizer.name == "adam":
+        return "failed", "no timing here"
+    return "ok", ""
+
+
+def judge_rate(spec: RunSpec) -> Verdict:
+    return ("diverged", "inf") if spec.measure == "convergence" and spec.schedule.base_lr == 1.0 else ("ok", "")
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("results")
+    make_results(folder, "main", make_specs(), judge, title=f"Main {MARKUP}", unrun=2)
+    kinds = ("constant", "cosine")
+    swept = make_specs(["mlp"], ["torch", "jax"], ["sgd"], range(2), rates=(0.001, 1.0), schedules=kinds)
+    make_results(folder, "rates", swept, judge_rate, title="Rates")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def frames(output: Path) -> frame.Frames:
+    return frame.load(output)
+
+
+@pytest.fixture(scope="module")
+def written(frames: frame.Frames, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return report.write(frames, tmp_path_factory.mktemp("report") / "html")
+
+
+@pytest.fixture(scope="module")
+def html(written: Path) -> str:
+    return written.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(html: str) -> Page:
+    return Page(html)
+
+
+def row(table: pd.DataFrame, **where: Any) -> dict[Any, Any]:
+    """The one row with these values."""
+    found = table[np.logical_and.reduce([table[column] == value for column, value in where.items()])]
+    assert len(found) == 1, where
+    return dict(found.iloc[0])
+
+
+# Tables
+
+
+REACHED_AT = {0: 20, 1: 40, 2: None, 3: None, 4: None}
+
+
+def known_curve(spec: RunSpec) -> Curve:
+    """Evaluations at 20, 40, 60; accuracy reaches .9 at REACHED_AT[seed]; losses are 1, then seed + .5, then seed."""
+    at = REACHED_AT[spec.seed]
+    evaluated = np.array([20, 40, 60])
+    metric = np.where(evaluated >= at, 0.9, 0.5) if at else np.full(3, 0.4 + 0.1 * spec.seed)
+    losses = np.array([1.0, spec.seed + 0.5, float(spec.seed)])
+    return Curve(np.arange(60, dtype=float), evaluated, losses, metric)
+
+
+def known(output: Path, seeds: int, **options: Any) -> frame.Frames:
+    task = make_task("known", steps=60, target=0.85).model_copy(update={"eval_every": 20})
+    specs = make_specs([task], ["jax"], ["adam"], range(seeds), **options.pop("specs", {}))
+    make_results(output, "known", specs, curve=known_curve, **options)
+    return frame.load(output)
+
+
+def test_summary_of_three_seeds_is_what_a_hand_computes(tmp_path: Path) -> None:
+    found = row(tables.summary(known(tmp_path, 3), "known"), task="known")
+    assert found["runs"] == found["ok"] == found["attempts"] == 3
+    assert [found[f"final_validation_loss_{s}"] for s in ("mean", "min", "max")] == [1.0, 0.0, 2.0]
+    assert [found[f"best_validation_loss_{s}"] for s in ("mean", "min", "max")] == pytest.approx([2 / 3, 0.0, 1.0])
+    assert found["final_validation_metric_mean"] == pytest.approx((0.9 + 0.9 + 0.6) / 3)
+    assert (found["reached"], found["steps_to_target"]) == (2, 40.0)
+    assert tables.steps_text(found) == "40 (2 of 3)"
+    assert found["step_p25_s"] == pytest.approx(STEP_US["jax"] * 1e-6)
+    assert found["seconds_to_target"] == pytest.approx(40 * 100e-6)
+
+
+def test_timing_of_another_mode_and_rule_is_joined_and_named(tmp_path: Path) -> None:
+    found = row(tables.summary(known(tmp_path, 1), "known"), task="known")
+    assert (found["mode"], found["rule"]) == ("scan", "canonical")
+    assert (found["timed_mode"], found["timed_rule"]) == ("jit", "native")
+
+
+def test_of_several_timings_the_nearest_is_taken(tmp_path: Path) -> None:
+    specs = make_specs(["mlp"], ["jax"], ["adam"], [0])
+    specs.append(specs[-1].model_copy(update={"mode": "scan"}))
+    make_results(tmp_path, "demo", specs)
+    assert row(tables.summary(frame.load(tmp_path), "demo"), task="mlp")["timed_mode"] == "scan"
+
+
+def test_median_on_a_run_that_missed_is_censored(tmp_path: Path) -> None:
+    found = row(tables.summary(known(tmp_path, 5), "known"), task="known")
+    assert found["steps_to_target"] == np.inf
+    assert tables.steps_text(found) == "> 60 (2 of 5)"
+    assert text.seconds_to_target(found["seconds_to_target"], found["reached"], found["budget_s"]) == "> 0.00600"
+
+
+def test_no_run_reaching_the_target_is_said(tmp_path: Path) -> None:
+    make_results(tmp_path, "demo", make_specs([make_task("hard", target=1.5)], ["jax"], ["adam"]))
+    found = row(tables.summary(frame.load(tmp_path), "demo"), task="hard")
+    assert tables.steps_text(found) == "not reached (0 of 3)"
+
+
+def test_diverged_and_timed_out_runs_tried_the_target_but_failed_ones_did_not(frames: frame.Frames) -> None:
+    found = row(tables.summary(frames, "main"), task="mlp", framework="torch", optimizer="sgd")
+    assert (found["ok"], found["diverged"], found["failed"], found["attempts"]) == (1, 1, 1, 2)
+    assert text.counts(found) == "1 ok, 1 diverged, 1 failed"
+    slow = row(tables.summary(frames, "main"), task="mlp", framework="jax", optimizer="sgd")
+    assert (slow["timeout"], slow["attempts"]) == (1, 3)
+
+
+def test_skipped_cells_stay_in_the_summary(frames: frame.Frames) -> None:
+    found = row(tables.summary(frames, "main"), task="cnn", framework="tensorflow", optimizer="adam")
+    assert found["skipped"] == 3 and np.isnan(found["final_validation_loss_mean"])
+    assert tables.steps_text(found) == text.MISSING
+
+
+def test_a_cell_without_timing_has_no_seconds(frames: frame.Frames) -> None:
+    found = row(tables.summary(frames, "main"), task="mlp", framework="jax", optimizer="adam")
+    assert np.isnan(found["step_p25_s"]) and np.isnan(found["seconds_to_target"]) and found["timed_mode"] == ""
+    assert found["steps_to_target"] > 0
+
+
+def test_timing_alone_still_makes_summary_rows(tmp_path: Path) -> None:
+    make_results(tmp_path, "demo", [s for s in make_specs(["mlp"]) if s.measure == "timing"])
+    compact = tables.summary_compact(frame.load(tmp_path), "demo")
+    assert len(compact) == 6 and set(compact["step µs p25"]) == {"100", "400", "500"}
+
+
+def test_several_launches_are_one_cell_with_a_range(tmp_path: Path) -> None:
+    make_results(tmp_path, "demo", make_specs(["mlp"], ["jax"], ["adam"], [], launches=3))
+    found = row(tables.step_times(frame.load(tmp_path), "demo"), task="mlp")
+    assert found["launches"] == 3 and found["step_p25_min_s"] == found["step_p25_max_s"] == pytest.approx(1e-4)
+
+
+def test_compact_summary_is_text_for_a_terminal(frames: frame.Frames) -> None:
+    compact = tables.summary_compact(frames, "main")
+    found = row(compact, task="mlp", framework="torch (eager)", optimizer="adam")
+    assert found["status"] == "3 ok" and found["step µs p25"] == "400" and found["best val acc"].endswith("%")
+    assert len(compact) == len(tables.summary(frames, "main")) == 12
+    assert "lr 0.001" in " ".join(tables.summary_compact(frames, "rates")["optimizer"])
+
+
+def test_chosen_rate_is_the_one_with_the_most_ok_runs(frames: frame.Frames) -> None:
+    assert set(tables.chosen(frames, "rates")["learning_rate"]) == {0.001}
+
+
+def test_bands_are_mean_and_range_over_ok_runs(tmp_path: Path) -> None:
+    loaded = known(tmp_path, 3)
+    bands = tables.bands(tables.curves(loaded, tables.chosen(loaded, "known")))
+    last = row(bands, metric="validation_loss", step=60.0)
+    assert (last["mean"], last["min"], last["max"], last["runs"]) == (1.0, 0.0, 2.0, 3)
+
+
+def test_training_loss_is_averaged_in_bins(tmp_path: Path) -> None:
+    specs = make_specs([make_task("long", steps=120)], ["jax"], ["adam"], [0])
+    make_results(tmp_path, "demo", specs, curve=lambda s: Curve(np.arange(120.0), *np.ones((3, 1))))
+    loaded = frame.load(tmp_path)
+    points = tables.curves(loaded, tables.chosen(loaded, "demo"))
+    assert (points["step"].tolist()[:2], points["value"].tolist()[:2]) == ([1.0, 3.0], [0.5, 2.5])
+
+
+def test_learning_rates_count_diverged_runs(frames: frame.Frames) -> None:
+    rates = tables.learning_rates(frames, "rates")
+    assert row(rates, setup="jax (scan)", learning_rate=1.0, series="sgd · cosine")["diverged"] == 2
+    assert tables.learning_rates(frames, "main").empty
+
+
+def test_schedules_are_shown_where_any_is_not_constant(frames: frame.Frames) -> None:
+    assert set(tables.schedule_curves(frames, "rates")["schedule"]) == {"constant", "cosine"}
+    assert tables.schedule_curves(frames, "main").empty
+
+
+def test_not_ok_lists_every_such_run_with_its_reason(frames: frame.Frames) -> None:
+    lost = tables.not_ok(frames, "main")
+    assert lost["runs"].sum() == (frames.runs["status"] != "ok")[frames.runs["suite"] == "main"].sum()
+    assert {MARKUP, TIMED_OUT, "out of memory"} <= set(lost["reason"])
+    assert tables.missing(frames, "main") == 2
+
+
+# The page
+
+
+def test_everything_a_reader_wrote_is_escaped(html: str, page: Page) -> None:
+    assert "alert('x')" not in html.replace("&#39;", "'").replace("&lt;script&gt;alert('x')&lt;/script&gt;", "")
+    assert [tag for tag, _ in page.tags].count("script") == 1 and "<b>" not in html
+    assert any(MARKUP in words for words in page.words)
+
+
+def test_the_page_refers_to_nothing_outside(html: str, page: Page) -> None:
+    for name in ("src", "href", "xlink:href", "action", "srcset", "data", "poster"):
+        assert all(value.startswith(("#", "data/")) for value in page.all(name)), name
+    assert not re.search(r"https?:|//[a-z]|@import|<!ENTITY|<metadata", re.sub(r"^\s*//.*$", "", html, flags=re.M))
+    assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", html))
+
+
+def test_ids_are_unique_and_every_reference_has_one(html: str, page: Page) -> None:
+    ids = Counter(page.all("id"))
+    assert [name for name, count in ids.items() if count > 1] == []
+    local = [value[1:] for value in page.all("href") if value.startswith("#")] + re.findall(r"url\(#([^)]*)\)", html)
+    assert set(local) <= set(ids)
+    assert set(" ".join(page.all("aria-labelledby")).split()) <= set(ids)
+
+
+def test_every_figure_has_title_and_description(page: Page) -> None:
+    images = [attributes for tag, attributes in page.tags if tag == "svg"]
+    tags = Counter(tag for tag, _ in page.tags)
+    assert len(images) > 10 and all(image["role"] == "img" for image in images)
+    assert tags["desc"] == len(images) and tags["title"] == len(images) + 1
+    assert "#010203" not in page.all("style") and any("currentColor" in style for style in page.all("style"))
+
+
+def test_every_csv_is_linked_and_readable(written: Path, page: Page) -> None:
+    files = {str(file.relative_to(written.parent)) for file in written.parent.glob("data/*/*.csv")}
+    assert files == {value for value in page.all("href") if value.startswith("data/")}
+    for file in files:
+        assert len(pd.read_csv(written.parent / file)) > 0, file
+    kept = pd.read_csv(written.parent / "data/main/runs.csv")
+    assert len(kept) == 46 and kept["digest"].str.fullmatch("[0-9a-f]{24}").all()
+
+
+def test_every_record_is_in_the_appendix_and_numbers_lead_there(frames: frame.Frames, page: Page) -> None:
+    words = set(page.words)
+    assert set(frames.records) <= words
+    linked = set(" ".join(page.all("data-runs")).split())
+    assert set(frames.records) <= linked
+
+
+def test_sections_warnings_and_counts_are_there(html: str) -> None:
+    for name in ("compared", "summary", "convergence", "target", "step-time", "runs"):
+        assert f'id="main-{name}"' in html and f'id="rates-{name}"' in html
+    assert 'id="rates-learning-rates"' in html and 'id="main-learning-rates"' not in html
+    assert "Only 3 seeds" in html and "2 not run yet" in html and "Test Processor 3000" in html
+    assert "jax 0.10.2" in html and "made up" in html
+
+
+def test_writing_again_is_equal_to_the_byte(tmp_path: Path) -> None:
+    make_results(tmp_path, "demo", make_specs(["mlp"], ["torch"]))
+    first, second = (report.write(frame.load(tmp_path), tmp_path / name) for name in ("one", "two"))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_an_earlier_report_is_replaced_whole(tmp_path: Path) -> None:
+    make_results(tmp_path, "demo", make_specs(["mlp"], ["torch"], ["sgd"], [0]))
+    folder = tmp_path / "html"
+    report.write(frame.load(tmp_path), folder)
+    (folder / "data" / "demo" / "stale.csv").write_text("old")
+    report.write(frame.load(tmp_path), folder)
+    assert not (folder / "data" / "demo" / "stale.csv").exists()
+    assert sorted(p.name for p in folder.iterdir()) == ["data", "index.html"]
+
+
+def test_a_data_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
+    make_results(tmp_path, "demo", make_specs(["mlp"], ["torch"], ["sgd"], [0]))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "thesis.csv").write_text("mine")
+    with pytest.raises(UserError, match="not of an earlier report"):
+        report.write(frame.load(tmp_path), tmp_path)
+    assert (tmp_path / "data" / "thesis.csv").read_text() == "mine"
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    make_results(tmp_path, "demo", make_specs(["mlp"], ["torch"], ["sgd"], [0]))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=re.escape(str(tmp_path / "file"))):
+        report.write(frame.load(tmp_path), tmp_path / "file" / "html")
+
+
+def outcome(measure: str, status: str) -> Any:
+    return lambda spec: ("ok", "") if spec.measure == measure else (status, "because")
+
+
+@pytest.mark.parametrize(
+    ("judge", "absent"),
+    [
+        (outcome("convergence", "skipped"), "demo-fig-mlp-step-time"),
+        (outcome("timing", "failed"), "demo-fig-mlp-convergence"),
+        (outcome("neither", "skipped"), "demo-fig-mlp-convergence"),
+        (outcome("neither", "diverged"), "demo-fig-mlp-seconds"),
+    ],
+)  # fmt: skip
+def test_whatever_is_missing_the_rest_is_shown(tmp_path: Path, judge: Any, absent: str) -> None:
+    make_results(tmp_path, "demo", make_specs(["mlp"], ["torch"], ["sgd"], [0]), judge)
+    html = report.write(frame.load(tmp_path), tmp_path / "html").read_text(encoding="utf-8")
+    assert f'id="{absent}"' not in html and "because" in html and 'id="demo-runs"' in html
+
+
+@pytest.mark.parametrize("measure", ["convergence", "timing"])
+def test_a_suite_of_one_measure_only(tmp_path: Path, measure: str) -> None:
+    specs = [spec for spec in make_specs(["mlp"], ["torch"], ["sgd"], [0]) if spec.measure == measure]
+    make_results(tmp_path, "demo", specs)
+    html = report.write(frame.load(tmp_path), tmp_path / "html").read_text(encoding="utf-8")
+    assert ('id="demo-fig-mlp-convergence"' in html) == (measure == "convergence")
+    assert ('id="demo-step-time"' in html) == (measure == "timing")
+
+
+def test_a_suite_without_any_record_beside_another(tmp_path: Path) -> None:
+    make_results(tmp_path, "demo", make_specs(["mlp"], ["torch"], ["sgd"], [0]))
+    waiting = make_specs(["cnn"], ["torch"], ["sgd"], [0])
+    make_results(tmp_path, "waiting", waiting, unrun=len(waiting))
+    html = report.write(frame.load(tmp_path), tmp_path / "html").read_text(encoding="utf-8")
+    assert "2 not run yet" in html and "None of this suite has a record yet" in html
+
+
+# Figures
+
+
+def test_an_optimizer_keeps_its_colour_and_variants_differ_by_dash() -> None:
+    runs = pd.DataFrame({
+        "series": ["adam", "sgd · step", "sgd"], "optimizer": ["adam", "sgd", "sgd"], "variant": ["", "step", ""],
+    })  # fmt: skip
+    looks = figures.series_looks(runs, ["sgd", "adam"])
+    assert looks["sgd"].color == looks["sgd · step"].color != looks["adam"].color
+    assert looks["sgd"].dash != looks["sgd · step"].dash
+
+
+def test_palette_is_legible_on_light_and_dark() -> None:
+    def luminance(colour: str) -> float:
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+        return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
+
+    for colour in figures.PALETTE:
+        value = luminance(colour)
+        assert 1.05 / (value + 0.05) >= 2.9 and (value + 0.05) / (luminance("#14171b") + 0.05) >= 3, colour
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(0.01234, "0.0123"), (1.5, "1.50"), (1234.5, "1234"), (0.0, "0"), (1e-9, "1.00e-09"), (np.nan, "–")],
+)
+def test_significant(value: float, expected: str) -> None:
+    assert text.significant(value) == expected
