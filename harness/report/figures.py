@@ -99,7 +99,13 @@ def convergence(bands: pd.DataFrame, lost: pd.DataFrame, styles: Looks, target: 
 
 
 def over_time(bands: pd.DataFrame, styles: Looks, metric: str = "validation_loss") -> Figure:
-    """One panel a series, one line a setup, against seconds of training: the table's column `seconds`."""
+    """One panel a series, one line a setup, against seconds of training: the table's column `seconds`.
+
+    Logarithmic, and then without the evaluation before the first step, where setups differ by more than a factor of 4.
+    """
+    ends = bands.groupby("setup")["seconds"].max()
+    logarithmic = bool(ends.max() > 4 * ends.min())
+    bands = bands[bands["seconds"] > 0] if logarithmic else bands
     names = list(dict.fromkeys(bands["series"]))
     columns = min(4, len(names))
     rows = math.ceil(len(names) / columns)
@@ -107,9 +113,8 @@ def over_time(bands: pd.DataFrame, styles: Looks, metric: str = "validation_loss
     for axis, name in zip(axes.flat, names, strict=False):
         _lines(axis, bands[bands["series"] == name], "setup", styles, x="seconds")
         axis.set_title(name)
-    ends = bands.groupby("setup")["seconds"].max()
-    if ends.max() > 4 * ends.min():
-        _log(axes[0, 0], "x", bands.loc[bands["seconds"] > 0, "seconds"])
+    if logarithmic:
+        _log(axes[0, 0], "x", bands["seconds"])
     _value_axis(list(axes[:, 0]), metric, bands, bands.iloc[:0], math.nan)
     _close(axes, len(names), "seconds of training steps")
     _legend(figure, styles, bands["setup"], "line")
@@ -237,7 +242,8 @@ def _value_axis(axes: Sequence[Axes], metric: str, bands: pd.DataFrame, lost: pd
     if low.empty:
         return
     if metric == "validation_metric":
-        _accuracy_axis(axes, float(low.quantile(0.06)), target)
+        late = bands[bands["step"] >= bands["step"].max() / 4] if len(bands) else lost.rename(columns={"value": "min"})
+        _accuracy_axis(axes, float(late["min"].min()), target)
     elif low.min() > 0:
         bottom, top = max(float(low.min()), 1e-7), min(float(high.max()), 1e7)
         if len(lost):
@@ -249,6 +255,7 @@ def _value_axis(axes: Sequence[Axes], metric: str, bands: pd.DataFrame, lost: pd
 
 
 def _accuracy_axis(axes: Sequence[Axes], low: float, target: float) -> None:
+    """From `low` and the target up; the rise of the first steps may start below."""
     axes[0].set_ylim(min(low, target if math.isfinite(target) else low) - 0.02, 1.005)
     axes[0].yaxis.set_major_locator(MaxNLocator(5))
     axes[0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}%"))

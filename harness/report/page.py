@@ -192,7 +192,7 @@ class Writer:
             found.append("Each step time is one launch of one process; launches differ by about 1 to 3% on their own.")
         disturbed = int((self.times["contended"] > 0).sum())
         if disturbed:
-            found.append(f"{text.plural(disturbed, 'timed cell')} shared the core with other work (marked contended).")
+            found.append(f"{disturbed} of {text.plural(len(self.times), 'timed cell')} shared the core with other work (marked *).")
         return found
 
     def _compared(self) -> Section:
@@ -302,7 +302,8 @@ class Writer:
             "Lines are means over the runs that ended ok, bands their range.",
             f"Training loss is averaged over bins of {width} steps." if width > 1 else "",
             "Dotted lines, ended by a cross or leaving at the top, are runs that diverged." if len(lost) else "",
-            f"The dashed level is the target, {spec.target:g}.", self._rate_note(task),
+            f"The dashed level is the target, {spec.target:g}; the accuracy of the first quarter of the steps may lie "
+            "below the picture.", self._rate_note(task),
         ]  # fmt: skip
         what = "Line charts of training loss, validation loss and validation accuracy against steps."
         return self._figure(
@@ -420,7 +421,8 @@ class Writer:
         columns = [
             Column("Run"), Column("Digest", "code"), Column("Status"), Column("Best val. accuracy", "number"),
             Column("Final val. loss", "number"), Column("Steps to target", "number"), Column("Step p25, µs", "number"),
-            Column("First step, s", "number"), Column("Wall, s", "number"), Column("Started, UTC", "code"), Column("Reason"),
+            Column("First step, s", "number"), Column("Wall, s", "number"), Column("Started, UTC", "code"),
+            Column("Reason"),
         ]  # fmt: skip
         rows = [_run_cells(row) for row in self.runs.to_dict("records")]
         return self._table("runs", "All runs", columns, rows, tables.all_runs(self.frames, self.suite))

@@ -68,7 +68,8 @@ def _labelled(text: str, name: str, title: str, description: str) -> str:
     width, height = (float(v) * 4 / 3 for v in re.findall(r"viewBox=\"0 0 ([\d.]+) ([\d.]+)\"", text)[0])
     opening = (
         f'<svg role="img" aria-labelledby="{name}-title {name}-desc" width="{width:.0f}" height="{height:.0f}" '
-        f'viewBox="0 0 {width * 0.75:g} {height * 0.75:g}" style="min-width:min({width:.0f}px,36rem)">\n<title id="{name}-title">{escape(title)}</title>\n'
+        f'viewBox="0 0 {width * 0.75:g} {height * 0.75:g}" style="min-width:min({width:.0f}px,36rem)">\n'
+        f'<title id="{name}-title">{escape(title)}</title>\n'
         f'<desc id="{name}-desc">{escape(description)}</desc>'
     )
     return re.sub(r"^<svg[^>]*>", lambda _: opening, text).strip()

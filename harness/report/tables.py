@@ -70,7 +70,7 @@ def summary_compact(frames: Frames, suite: str) -> pd.DataFrame:
     target, step µs p25, status. The optimizer's column names the learning rate and so on where they vary."""
     table = summary(frames, suite)
     candidates = ("rule", "schedule", "learning_rate", "batch_size", "variation", "device")
-    varied = [column for column in candidates if _varies(table, column)]
+    varied = [column for column in candidates if _varies_within(table, column, ["task", "optimizer"])]
     rows = table.to_dict("records")
     names = [" ".join(filter(None, [row["optimizer"], *(_named(row, c) for c in varied)])) for row in rows]
     return pd.DataFrame({

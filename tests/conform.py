@@ -1,0 +1,63 @@
+"""Trains the conformance table in one framework, in float64, and saves losses and final weights.
+
+A program of its own, because one process holds one framework: `python tests/conform.py FRAMEWORK OUT.npz`.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from gradrace.plan import initial_weights, make_plan
+from gradrace.registry import Registry, import_adapter, load_registry
+from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec
+
+STEPS = 50
+EXAMPLE = Path(__file__).parents[1] / "examples" / "my_optimizer.py"
+
+
+def runs(registry: Registry, framework: str) -> list[RunSpec]:
+    """Every mode x task x optimizer of this framework, under a constant rate and under one that rises and falls."""
+    found = []
+    for mode in registry.frameworks[framework].modes:
+        for task in registry.tasks.values():
+            for optimizer in registry.optimizers.values():
+                for kind in ("constant", "warmup_cosine"):
+                    found.append(
+                        RunSpec(
+                            task=task.model_copy(update={"steps": STEPS}),
+                            optimizer=OptimizerSpec(name=optimizer.name),
+                            schedule=ScheduleSpec(kind=kind, base_lr=optimizer.learning_rate),
+                            framework=framework,
+                            mode=mode,
+                            dtype="float64",
+                        )
+                    )
+    return found
+
+
+def main() -> None:
+    """Saves `<mode>|<task>|<optimizer>|<schedule>|loss` and `...|weight|<name>` for all that the adapter supports."""
+    framework, out = sys.argv[1], sys.argv[2]
+    registry = load_registry([EXAMPLE])
+    adapter = import_adapter(registry.frameworks[framework])
+    arrays: dict[str, np.ndarray] = {}
+    for run in runs(registry, framework):
+        optimizer = registry.optimizers[run.optimizer.name]
+        if adapter.supports(run, optimizer):
+            continue
+        session = adapter.open(run, initial_weights(run.task, run.seed), make_plan(run, optimizer))
+        for chunk in (range(0, 25), range(25, STEPS)):
+            session.train(chunk)
+        cell = f"{run.mode}|{run.task.name}|{optimizer.name}|{run.schedule.kind}"
+        arrays[f"{cell}|loss"] = session.losses()
+        arrays[f"{cell}|state"] = np.array(session.state_bytes())
+        arrays[f"{cell}|metrics"] = np.array(session.evaluate("validation"))
+        arrays |= {f"{cell}|weight|{name}": value for name, value in session.weights().items()}
+        session.close()
+    np.savez(out, **arrays)
+
+
+if __name__ == "__main__":
+    main()
