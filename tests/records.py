@@ -115,7 +115,7 @@ def make_curve(spec: RunSpec) -> Curve:
     """An exponential fall, faster for some optimizers and rates, with noise of the run's own seed."""
     rng = np.random.default_rng([spec.seed, zlib.crc32(f"{spec.framework}{spec.optimizer.name}".encode())])
     steps = np.arange(spec.task.steps)
-    evaluated = np.arange(spec.task.eval_every, spec.task.steps + 1, spec.task.eval_every)
+    evaluated = np.arange(0, spec.task.steps + 1, spec.task.eval_every)
     pull = (zlib.crc32(spec.optimizer.name.encode()) % 5 + 4) / (1 + abs(np.log10(spec.schedule.base_lr * 1000)))
     train = 2.3 * np.exp(-pull * steps / spec.task.steps) * rng.lognormal(0, 0.25, steps.size) + 0.02
     validation = 2.3 * np.exp(-0.8 * pull * evaluated / spec.task.steps) * rng.lognormal(0, 0.05, evaluated.size) + 0.05

@@ -369,6 +369,18 @@ def test_an_optimizer_keeps_its_colour_and_variants_differ_by_dash() -> None:
     assert looks["sgd"].dash != looks["sgd · step"].dash
 
 
+def test_time_zero_is_left_off_a_logarithmic_axis() -> None:
+    spread = ("mean", "min", "max")
+    seconds = {"fast": [0.0, 0.1, 0.2], "slow": [0.0, 1.0, 2.0]}
+    bands = pd.DataFrame([
+        {"series": "adam", "setup": setup, "seconds": at, "step": i, "runs": 1, **dict.fromkeys(spread, 3 - i)}
+        for setup, times in seconds.items() for i, at in enumerate(times)
+    ])  # fmt: skip
+    axes = figures.over_time(bands, figures.looks(["fast", "slow"])).axes[0]
+    assert axes.get_xscale() == "log"
+    assert min(line.get_xdata().min() for line in axes.lines) == 0.1
+
+
 def test_palette_is_legible_on_light_and_dark() -> None:
     def luminance(colour: str) -> float:
         parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]

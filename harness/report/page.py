@@ -192,7 +192,8 @@ class Writer:
             found.append("Each step time is one launch of one process; launches differ by about 1 to 3% on their own.")
         disturbed = int((self.times["contended"] > 0).sum())
         if disturbed:
-            found.append(f"{disturbed} of {text.plural(len(self.times), 'timed cell')} shared the core with other work (marked *).")
+            cells = f"{disturbed} of {text.plural(len(self.times), 'timed cell')}"
+            found.append(f"{cells} shared the core with other work: their step times, marked *, may be too long.")
         return found
 
     def _compared(self) -> Section:

@@ -8,7 +8,7 @@ project's root, because asv works in temporary folders). Its cells must be told 
 
 What asv gets, all of it better when lower:
 
-    a figure      the cell was measured; the median over its seeds or launches
+    a figure      the cell was measured; the median over its seeds, or samples of its launches
     NaN           skipped: the framework is not installed or cannot do it, or the suite does not measure this at all
     an exception  a run of the cell failed or timed out, with its reason; asv then shows `failed` and exits with 2
 """
@@ -43,7 +43,8 @@ LAUNCHES = 4
 DIVERGED_LOSS = 1e6
 
 Key = tuple[str, str, str]  # task, framework, optimizer
-Cell = dict[str, Any]  # {"value": figure}, {"skipped": reason} or {"failed": reason}
+Figure = float | dict[str, Any]  # a number, or {"samples": [...], "number": 1}, of which asv keeps median and spread
+Cell = dict[str, Any]  # {"value": Figure}, {"skipped": reason} or {"failed": reason}
 Cells = dict[str, dict[Key, Cell]]  # by figure: step_time, first_call, steps_to_target, final_loss
 Track = TypeVar("Track", bound=Callable[..., Any])
 
@@ -94,12 +95,8 @@ def version(runs: Iterable[RunSpec], measured: Measure, meaning: int) -> str:
     `meaning` is raised by hand where the same runs come to mean another figure. A new field of a spec that no suite
     sets yet changes nothing, and neither do texts.
     """
-    texts = {"task": {"title", "target_origin"}}
-    specs = [
-        run.model_dump(mode="json", exclude_unset=True, exclude=texts)  # type: ignore[arg-type]
-        for run in runs
-        if run.measure == measured
-    ]
+    texts: Any = {"task": {"title", "target_origin"}}
+    specs = [run.model_dump(mode="json", exclude_unset=True, exclude=texts) for run in runs if run.measure == measured]
     return hashlib.sha256(canonical_json([meaning, specs]).encode()).hexdigest()[:16]
 
 
@@ -125,30 +122,36 @@ def measure(suite: Suite) -> Cells:
 def figures(planned: Mapping[str, RunSpec], frames: Frames) -> Cells:
     """The cells of every benchmark from the results of these runs (digest -> run), whatever became of them."""
     rows = {row["digest"]: row for row in frames.runs.to_dict("records")}
+    per_step = frames.steps["wall_ns"] / frames.steps["steps"] * 1e-9
+    for digest, seconds in per_step.groupby(frames.steps["digest"]):
+        rows[digest]["step_times"] = seconds.tolist()
     groups: dict[tuple[Measure, Key], list[Mapping[str, Any]]] = {}
     for digest, run in planned.items():
         lost = {"id": run.id, "status": "failed", "reason": "it left no record"}
         groups.setdefault((run.measure, key_of(run)), []).append(rows.get(digest, lost))
-    per_step = frames.steps["wall_ns"] / frames.steps["steps"] * 1e-9
-    samples = {digest: seconds.tolist() for digest, seconds in per_step.groupby(frames.steps["digest"])}
     cells: Cells = {name: {} for name in ("step_time", "first_call", "steps_to_target", "final_loss")}
     for (measured, key), runs in groups.items():
         if measured == "timing":
-            cells["step_time"][key] = _cell(runs, lambda runs: [s for run in runs for s in samples[run["digest"]]])
-            cells["first_call"][key] = _cell(runs, lambda runs: median(run["first_call_s"] for run in runs))
+            cells["step_time"][key] = _cell(runs, lambda runs: _sampled(s for run in runs for s in run["step_times"]))
+            cells["first_call"][key] = _cell(runs, lambda runs: _sampled(run["first_call_s"] for run in runs))
         else:
             cells["steps_to_target"][key] = _cell(runs, lambda runs: median(map(_steps_to_target, runs)))
             cells["final_loss"][key] = _cell(runs, lambda runs: median(map(_final_loss, runs)))
     return cells
 
 
-def _cell(runs: list[Mapping[str, Any]], figure: Callable[[list[Mapping[str, Any]]], Any]) -> Cell:
+def _cell(runs: list[Mapping[str, Any]], figure: Callable[[list[Mapping[str, Any]]], Figure]) -> Cell:
     """One failed run fails the cell: a median over the rest would be another figure under the same name."""
     for status, outcome in (("failed", "failed"), ("timeout", "failed"), ("skipped", "skipped")):
         reasons = [f"{run['id']}: {status}: {run['reason']}" for run in runs if run["status"] == status]
         if reasons:
             return {outcome: "; ".join(reasons)}
     return {"value": figure(runs)}
+
+
+def _sampled(seconds: Iterable[float]) -> Figure:
+    """As asv's own timings are: `compare` then tests the samples, where it flags a lone number by its ratio."""
+    return {"samples": list(seconds), "number": 1}
 
 
 def _steps_to_target(run: Mapping[str, Any]) -> float:
@@ -160,12 +163,13 @@ def _final_loss(run: Mapping[str, Any]) -> float:
     return DIVERGED_LOSS if run["status"] == "diverged" else float(run["final_validation_loss"])
 
 
-def look_up(cells: Cells, figure: str, key: Key) -> Any:
+def look_up(cells: Cells, figure: str, key: Key) -> Figure:
     """A cell's figure; NaN where it was skipped. RuntimeError with the reason where it failed."""
     cell = cells[figure].get(key, {"skipped": "the suite does not measure this"})
     if "failed" in cell:
         raise RuntimeError(cell["failed"])
-    return cell.get("value", math.nan)
+    found: Figure = cell.get("value", math.nan)
+    return found
 
 
 SUITE = chosen_suite()
@@ -196,22 +200,21 @@ class Race:
     setup_cache.timeout = 7200.0  # type: ignore[attr-defined]
 
     @described("Step time", "seconds", "timing", meaning=1)
-    def track_step_time(self, cells: Cells, task: str, framework: str, optimizer: str) -> Any:
+    def track_step_time(self, cells: Cells, task: str, framework: str, optimizer: str) -> Figure:
         """Seconds per step of every timed block of every launch; asv shows their median and tests their ranks."""
-        samples = look_up(cells, "step_time", (task, framework, optimizer))
-        return {"samples": samples, "number": 1} if isinstance(samples, list) else samples
+        return look_up(cells, "step_time", (task, framework, optimizer))
 
     @described("First call", "seconds", "timing", meaning=1)
-    def track_first_call(self, cells: Cells, task: str, framework: str, optimizer: str) -> float:
-        """Seconds of the first training step, compilation included; the median over launches."""
+    def track_first_call(self, cells: Cells, task: str, framework: str, optimizer: str) -> Figure:
+        """Seconds of the first training step, compilation included, of every launch."""
         return look_up(cells, "first_call", (task, framework, optimizer))
 
     @described("Steps to target", "steps", "convergence", meaning=1)
-    def track_steps_to_target(self, cells: Cells, task: str, framework: str, optimizer: str) -> float:
+    def track_steps_to_target(self, cells: Cells, task: str, framework: str, optimizer: str) -> Figure:
         """Steps until an evaluation first reached the target; one more than the run's budget where none did."""
         return look_up(cells, "steps_to_target", (task, framework, optimizer))
 
     @described("Final validation loss", "loss", "convergence", meaning=1)
-    def track_final_loss(self, cells: Cells, task: str, framework: str, optimizer: str) -> float:
+    def track_final_loss(self, cells: Cells, task: str, framework: str, optimizer: str) -> Figure:
         """Validation loss after the last step; DIVERGED_LOSS where the run diverged."""
         return look_up(cells, "final_loss", (task, framework, optimizer))
