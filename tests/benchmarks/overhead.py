@@ -1,0 +1,212 @@
+"""What driving a framework through the harness costs: a Session against a hand-written loop, in paired blocks.
+
+    python tests/benchmarks/overhead.py [--launches 6] [torch tensorflow jax-jit jax-scan]
+
+digits_mlp, batch 32, Adam, float32, one thread. A block is one epoch (36 steps) and the fetch of its losses. Each launch
+is a fresh process in which both sides take turns in ABBA order; the ratio of a launch is the median over its pairs, the
+interval is a t interval over launches. Nothing is asserted; the figures are printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+PAIRS, EPOCH = 60, 36
+CASES = {"torch": ("torch", "eager"), "tensorflow": ("tensorflow", "graph"), "jax-jit": ("jax", "jit"), "jax-scan": ("jax", "scan")}
+Block = Callable[[int], Any]
+
+
+def launch(case: str) -> None:
+    """One process: prints the median ratio harness / hand-written, and microseconds per step of both."""
+    from gradrace.plan import initial_weights, make_plan
+    from gradrace.registry import import_adapter, load_registry
+    from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec
+
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-1:])
+    framework, mode = CASES[case]
+    registry = load_registry()
+    steps = EPOCH * (2 * PAIRS + 20)
+    run = RunSpec(
+        task=registry.tasks["digits_mlp"].model_copy(update={"steps": steps}),
+        optimizer=OptimizerSpec(name="adam", rule="native"),
+        schedule=ScheduleSpec(kind="constant", base_lr=1e-3), framework=framework, mode=mode,
+    )  # fmt: skip
+    plan, start = make_plan(run, registry.optimizers["adam"]), initial_weights(run.task, 0)
+    session = import_adapter(registry.frameworks[framework]).open(run, start, plan)
+    x, y = plan.data.train.x.astype(np.float32), plan.data.train.y
+
+    def ours(epoch: int) -> Any:
+        session.train(range(epoch * EPOCH, (epoch + 1) * EPOCH))
+        return session.losses()
+
+    theirs = HAND_WRITTEN[case](start, x, y, plan.batches)
+    counts, taken = [0, 0], [[], []]
+    sides: list[Block] = [theirs, ours]
+    for pair in range(-5, PAIRS):
+        for side in (0, 1) if pair % 2 else (1, 0):
+            began = time.perf_counter_ns()
+            sides[side](counts[side])
+            if pair >= 0:
+                taken[side].append(time.perf_counter_ns() - began)
+            counts[side] += 1
+    hand, harness = np.array(taken, dtype=float) / EPOCH / 1000
+    ratio = float(np.median(harness / hand))
+    print(json.dumps({"ratio": ratio, "hand_us": float(np.median(hand)), "harness_us": float(np.median(harness))}))
+
+
+def torch_loop(start: Any, x: np.ndarray, y: np.ndarray, batches: np.ndarray) -> Block:
+    """Pre-loaded tensors, nn.Sequential, fused Adam."""
+    import torch
+    from torch import nn
+
+    torch.set_num_threads(1)
+    model = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 10))
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
+    inputs, labels, order = torch.from_numpy(x), torch.from_numpy(y), torch.from_numpy(batches)
+
+    def epoch(number: int) -> Any:
+        losses = []
+        for rows in order[number * EPOCH : (number + 1) * EPOCH]:
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(model(inputs[rows]), labels[rows])
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.detach())
+        return torch.stack(losses).numpy()
+
+    return epoch
+
+
+def tensorflow_loop(start: Any, x: np.ndarray, y: np.ndarray, batches: np.ndarray) -> Block:
+    """One tf.function a step, batches gathered per epoch."""
+    import keras
+    import tensorflow as tf
+
+    layers = [keras.layers.Dense(128, activation="relu"), keras.layers.Dense(128, activation="relu"), keras.layers.Dense(10)]
+    model = keras.Sequential([keras.layers.Input((64,)), *layers])
+    optimizer = keras.optimizers.Adam(1e-3)
+    optimizer.build(model.trainable_variables)
+    inputs, labels = tf.constant(x), tf.constant(y)
+
+    @tf.function
+    def step(a: Any, b: Any) -> Any:
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=b, logits=model(a, training=True)))
+        optimizer.apply_gradients(zip(tape.gradient(loss, model.trainable_variables), model.trainable_variables, strict=True))
+        return loss
+
+    def epoch(number: int) -> Any:
+        rows = batches[number * EPOCH : (number + 1) * EPOCH]
+        pairs = zip(tf.unstack(tf.gather(inputs, rows)), tf.unstack(tf.gather(labels, rows)), strict=True)
+        return tf.stack([step(a, b) for a, b in pairs]).numpy()
+
+    return epoch
+
+
+def _jax_step() -> tuple[Any, Any]:
+    import jax
+    import optax
+
+    optimizer = optax.adam(1e-3)
+
+    def loss_of(p: Any, a: Any, b: Any) -> Any:
+        h = jax.nn.relu(a @ p["0_dense.kernel"] + p["0_dense.bias"])
+        h = jax.nn.relu(h @ p["2_dense.kernel"] + p["2_dense.bias"])
+        logits = h @ p["4_dense.kernel"] + p["4_dense.bias"]
+        return optax.softmax_cross_entropy_with_integer_labels(logits, b).mean()
+
+    def step(carry: Any, batch: Any) -> Any:
+        p, state = carry
+        loss, gradient = jax.value_and_grad(loss_of)(p, *batch)
+        updates, state = optimizer.update(gradient, state, p)
+        return (optax.apply_updates(p, updates), state), loss
+
+    return optimizer, step
+
+
+def jax_jit_loop(start: Any, x: np.ndarray, y: np.ndarray, batches: np.ndarray) -> Block:
+    """One jitted, donating step at a time over batches that are on the device."""
+    import jax
+    import jax.numpy as jnp
+
+    optimizer, step = _jax_step()
+    p = {name: jnp.asarray(value, jnp.float32) for name, value in start.items()}
+    carry = [(p, optimizer.init(p))]
+    jitted = jax.jit(step, donate_argnums=0)
+    staged = [(jax.device_put(x[rows]), jax.device_put(y[rows].astype(np.int32))) for rows in batches]
+
+    def epoch(number: int) -> Any:
+        losses = []
+        for batch in staged[number * EPOCH : (number + 1) * EPOCH]:
+            carry[0], loss = jitted(carry[0], batch)
+            losses.append(loss)
+        return np.array(jax.device_get(losses))
+
+    return epoch
+
+
+def jax_scan_loop(start: Any, x: np.ndarray, y: np.ndarray, batches: np.ndarray) -> Block:
+    """lax.scan over the epoch's batches."""
+    import jax
+    import jax.numpy as jnp
+
+    optimizer, step = _jax_step()
+    p = {name: jnp.asarray(value, jnp.float32) for name, value in start.items()}
+    carry = [(p, optimizer.init(p))]
+    inputs, labels = jnp.asarray(x), jnp.asarray(y.astype(np.int32))
+    jitted = jax.jit(lambda c, rows: jax.lax.scan(lambda c, r: step(c, (inputs[r], labels[r])), c, rows), donate_argnums=0)
+
+    def epoch(number: int) -> Any:
+        carry[0], losses = jitted(carry[0], batches[number * EPOCH : (number + 1) * EPOCH])
+        return np.asarray(losses)
+
+    return epoch
+
+
+HAND_WRITTEN = {"torch": torch_loop, "tensorflow": tensorflow_loop, "jax-jit": jax_jit_loop, "jax-scan": jax_scan_loop}
+
+
+def main() -> None:
+    """Launches every case several times and prints ratio, interval and step times."""
+    from gradrace.executor.environment import environment
+    from gradrace.registry import load_registry
+    from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec
+    from scipy import stats
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cases", nargs="*", default=list(CASES))
+    parser.add_argument("--launches", type=int, default=6)
+    given = parser.parse_args()
+    task = load_registry().tasks["digits_mlp"]
+    spec = RunSpec(
+        task=task, optimizer=OptimizerSpec(name="adam"), schedule=ScheduleSpec(kind="constant", base_lr=1e-3),
+        framework="torch", mode="eager",
+    )  # fmt: skip
+    for case in given.cases:
+        rows = []
+        for _ in range(given.launches):
+            command = [sys.executable, __file__, "--launch", case]
+            done = subprocess.run(command, env=environment(spec), capture_output=True, text=True, check=True)
+            rows.append(json.loads(done.stdout.splitlines()[-1]))
+        logs = np.log([row["ratio"] for row in rows])
+        half = stats.t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / np.sqrt(len(logs)) if len(logs) > 1 else np.nan
+        low, middle, high = np.exp([logs.mean() - half, logs.mean(), logs.mean() + half])
+        hand, harness = (np.median([row[key] for row in rows]) for key in ("hand_us", "harness_us"))
+        print(f"{case:11} ratio {middle:.3f} [{low:.3f}, {high:.3f}]  hand-written {hand:6.1f} us, harness {harness:6.1f} us a step")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--launch"]:
+        launch(sys.argv[2])
+    else:
+        main()
