@@ -31,10 +31,12 @@ REQUIRES = ("jax", "jaxlib", "flax", "optax")
 MODES = ("jit", "scan")
 CONVERGENCE_MODE = "scan"
 
-# Parameters by canonical name, the optimizer's state; and a batch: samples [batch, *input_shape], labels int32[batch].
+# Parameters by canonical name, the optimizer's state; samples [n, *input_shape] and labels int32[n]; and what one step
+# takes: the samples and labels of its batch, and its learning rate.
 Parameters = dict[str, jax.Array]
 Carry = tuple[Parameters, Any]
-Batch = tuple[jax.Array, jax.Array]
+Split = tuple[jax.Array, jax.Array]
+Step = tuple[jax.Array, jax.Array, jax.Array]
 
 _LAYERS = (Dense, Conv2D, MaxPool2D, Flatten, Lstm, Activation)
 _STAGED_BYTES = 64 * 2**20
@@ -47,15 +49,14 @@ class JaxSession:
         self._run, self._plan = run, plan
         self._device = _device(run.device)
         self._losses: list[jax.Array] = []
-        self._staged: tuple[range, list[Batch]] = (range(0), [])
+        self._staged: tuple[range, list[Step]] = (range(0), [])
         bound = bind(run, plan.optimizer, plan.learning_rates)
         _refuse_corrections(run, bound)
         with self._precision():
             self._programs = _programs(run, bound)
-            self._rates = self._put(plan.learning_rates)
             # Two copies: a state that starts as the parameters themselves must not share donated memory with them.
             parameters, twin = ({name: self._put(value) for name, value in start.items()} for _ in range(2))
-            state = self._programs.init(twin, self._rates)
+            state = self._programs.init(twin, self._rates(range(1))[0])
             # Zeros made on the device are not yet bound to it as a step's results are: the second step would recompile.
             self._carry: Carry = (parameters, jax.device_put(state, self._device))
             if run.mode == "jit":
@@ -71,21 +72,21 @@ class JaxSession:
     def _scan(self, steps: range) -> None:
         x, y = self._resident("train")
         rows = self._plan.batches[steps.start : steps.stop].astype(np.int32)
-        self._carry, losses = self._programs.scan(self._carry, self._rates, x, y, rows)
+        self._carry, losses = self._programs.scan(self._carry, x, y, rows, self._rates(steps))
         self._losses.append(losses)
 
     def _step_by_step(self, steps: range) -> None:
-        step, rates, carry, losses = self._programs.step, self._rates, self._carry, self._losses
+        step, carry, losses = self._programs.step, self._carry, self._losses
         for t in steps:
             if t not in self._staged[0]:
                 self._stage(t)
-            staged, batches = self._staged
-            carry, loss = step(carry, rates, batches[t - staged.start])
+            staged, inputs = self._staged
+            carry, loss = step(carry, inputs[t - staged.start])
             losses.append(loss)
         self._carry = carry
 
     def _stage(self, first: int) -> None:
-        """Places the batches of the steps from `first` on the device, as many as fit in 64 MiB.
+        """Places the batches and learning rates of the steps from `first` on the device, as many as fit in 64 MiB.
 
         One by one and ahead of time: a gather or a slice of device arrays would cost 3 to 10% of a small step.
         """
@@ -93,8 +94,8 @@ class JaxSession:
         batch_bytes = self._run.task.batch_size * x[0].nbytes
         count = min(len(self._plan.batches) - first, max(1, _STAGED_BYTES // batch_bytes))
         rows = self._plan.batches[first : first + count]
-        placed = jax.device_put(list(zip(x[rows], y[rows], strict=True)), self._device)
-        self._staged = (range(first, first + count), placed)
+        staged = range(first, first + count)
+        self._staged = (staged, jax.device_put(list(zip(x[rows], y[rows], self._rates(staged), strict=True)), self._device))
 
     def sync(self) -> None:
         wait: Callable[[Any], Any] = jax.block_until_ready
@@ -125,6 +126,9 @@ class JaxSession:
         """float64 needs 64-bit types; elsewhere they are off, as they change Optax's bias corrections of float32."""
         return jax.enable_x64(self._run.dtype == "float64")
 
+    def _rates(self, steps: range) -> np.ndarray:
+        return self._plan.learning_rates[steps.start : steps.stop].astype(self._run.dtype)
+
     def _put(self, array: np.ndarray) -> jax.Array:
         placed: jax.Array = jax.device_put(np.array(array, dtype=self._run.dtype), self._device)
         return placed
@@ -133,7 +137,7 @@ class JaxSession:
         x = self._plan.data.shaped(split, self._run.task.input_shape)
         return x.astype(self._run.dtype), self._plan.data.splits[split].y.astype(np.int32)
 
-    def _resident(self, split: str) -> Batch:
+    def _resident(self, split: str) -> Split:
         """The whole split on the device, placed once a process."""
         data, shape = self._plan.data, self._run.task.input_shape
         key = (id(data), split, shape, self._run.dtype, self._device)
@@ -189,20 +193,20 @@ class Recipe:
 class Programs:
     """The compiled functions of one recipe. Those that train take over the memory of their first argument.
 
-    init(parameters, rates[steps]) -> optimizer state
-    step(carry, rates, batch) -> carry, loss
-    scan(carry, rates, x[n, ...], y[n], rows int32[k, batch]) -> carry, losses[k]
+    init(parameters, rate) -> optimizer state
+    step(carry, (x[batch, ...], y[batch], rate)) -> carry, loss
+    scan(carry, x[n, ...], y[n], rows int32[k, batch], rates[k]) -> carry, losses[k]
     evaluate(parameters, x, y) -> mean loss, number of correct answers
     """
 
-    init: Callable[[Parameters, jax.Array], Any]
-    step: Callable[[Carry, jax.Array, Batch], tuple[Carry, jax.Array]]
-    scan: Callable[[Carry, jax.Array, jax.Array, jax.Array, np.ndarray], tuple[Carry, jax.Array]]
+    init: Callable[[Parameters, np.ndarray], Any]
+    step: Callable[[Carry, Step], tuple[Carry, jax.Array]]
+    scan: Callable[[Carry, jax.Array, jax.Array, np.ndarray, np.ndarray], tuple[Carry, jax.Array]]
     evaluate: Callable[[Parameters, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
 
 
 # Data is kept beside its arrays, so that its id stays its own.
-_RESIDENT: dict[tuple[Hashable, ...], tuple[Data, Batch]] = {}
+_RESIDENT: dict[tuple[Hashable, ...], tuple[Data, Split]] = {}
 
 
 def _programs(run: RunSpec, bound: Bound) -> Programs:
@@ -225,23 +229,27 @@ def _trace(recipe: Recipe) -> Programs:
     apply = _model(recipe)
     arguments = {name: value for name, _, value in recipe.arguments}
 
-    def optimizer(rates: jax.Array) -> optax.GradientTransformation:
-        return recipe.make(learning_rate=lambda count: rates[count], **arguments)
+    def optimizer(rate: jax.Array) -> optax.GradientTransformation:
+        # The rate as a number that is traced, not as a schedule: Optax would count the steps for that a second time.
+        return recipe.make(learning_rate=rate, **arguments)
 
     def loss_of(parameters: Parameters, x: jax.Array, y: jax.Array) -> jax.Array:
         return _cross_entropy(apply(parameters, x), y)
 
-    def init(parameters: Parameters, rates: jax.Array) -> Any:
-        return optimizer(rates).init(parameters)
+    def init(parameters: Parameters, rate: jax.Array) -> Any:
+        return optimizer(rate).init(parameters)
 
-    def step(carry: Carry, rates: jax.Array, batch: Batch) -> tuple[Carry, jax.Array]:
+    def step(carry: Carry, inputs: Step) -> tuple[Carry, jax.Array]:
         parameters, state = carry
-        loss, gradients = jax.value_and_grad(loss_of)(parameters, *batch)
-        updates, state = optimizer(rates).update(gradients, state, parameters)
+        x, y, rate = inputs
+        loss, gradients = jax.value_and_grad(loss_of)(parameters, x, y)
+        updates, state = optimizer(rate).update(gradients, state, parameters)
         return (optax.apply_updates(parameters, updates), state), loss
 
-    def scan(carry: Carry, rates: jax.Array, x: jax.Array, y: jax.Array, rows: jax.Array) -> tuple[Carry, jax.Array]:
-        return jax.lax.scan(lambda carry, batch: step(carry, rates, batch), carry, (x[rows], y[rows]))
+    def scan(
+        carry: Carry, x: jax.Array, y: jax.Array, rows: jax.Array, rates: jax.Array
+    ) -> tuple[Carry, jax.Array]:
+        return jax.lax.scan(step, carry, (x[rows], y[rows], rates))
 
     def evaluate(parameters: Parameters, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
         logits = apply(parameters, x)

@@ -141,7 +141,8 @@ class _LastState(nn.Module):
     def __init__(self, features: int, units: int) -> None:
         super().__init__()
         self.lstm = nn.LSTM(features, units, batch_first=True)
-        self.lstm.bias_hh_l0.requires_grad_(False).zero_()
+        bias: Tensor = self.lstm.bias_hh_l0  # type: ignore[assignment]
+        nn.init.zeros_(bias).requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.lstm(x)[0][:, -1]

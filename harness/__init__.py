@@ -26,7 +26,24 @@ _PUBLIC = {
     "RunSpec": "spec",
     "UserError": "errors",
 }
-__all__ = [*_PUBLIC, "__version__"]
+
+__all__ = [
+    "Binding",
+    "Frames",
+    "Hyper",
+    "HyperCorrection",
+    "Optimizer",
+    "OptimizerSpec",
+    "ReferenceRule",
+    "RunSpec",
+    "ScheduleSpec",
+    "StateCorrection",
+    "TaskSpec",
+    "UserError",
+    "__version__",
+    "load",
+    "run",
+]
 
 if TYPE_CHECKING:
     from .api import run

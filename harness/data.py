@@ -56,7 +56,8 @@ def _digits() -> Data:
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
-    splits = _split(bunch.data.astype(np.float64), bunch.target.astype(np.int64), train=TRAINING_SAMPLES["digits"], validation=320)
+    x, y = bunch.data.astype(np.float64), bunch.target.astype(np.int64)
+    splits = _split(x, y, train=TRAINING_SAMPLES["digits"], validation=320)
     source = "UCI Optical Recognition of Handwritten Digits, test part, 1797 images of 8x8, as in scikit-learn"
     return Data("digits", splits, classes=10, source=source)
 

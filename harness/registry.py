@@ -13,7 +13,7 @@ import importlib.util
 import pkgutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -51,13 +51,17 @@ class Framework:
 
 @dataclass(frozen=True)
 class Registry:
-    """Everything by name, and the file that each optimizer came from."""
+    """Everything by name, and the file that each optimizer came from.
+
+    `loaded` names what the user's own files (`plugins`) brought, by the keys of a suite: tasks, optimizers, frameworks.
+    """
 
     tasks: Mapping[str, TaskSpec]
     optimizers: Mapping[str, Optimizer]
     frameworks: Mapping[str, Framework]
     optimizer_files: Mapping[str, Path]
     plugins: tuple[Path, ...] = ()
+    loaded: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def load_registry(plugins: Sequence[Path] = ()) -> Registry:
@@ -69,13 +73,20 @@ def load_registry(plugins: Sequence[Path] = ()) -> Registry:
     registry = Registry(dict(tasks), dict(optimizers), dict(frameworks), dict(files), tuple(plugins))
     for module in _installed_plugins():
         _add(registry, module, Path(module.__file__ or module.__name__))
+    before = _names(registry)
     for file in plugins:
         framework = _read_framework(_readable(file), module=None)
         if framework:
             _take_name(registry.frameworks, framework.name, framework, file)
         else:
             _add(registry, _execute(file), file)
-    return registry
+    loaded = {key: tuple(name for name in names if name not in before[key]) for key, names in _names(registry).items()}
+    return replace(registry, loaded=loaded)
+
+
+def _names(registry: Registry) -> dict[str, tuple[str, ...]]:
+    kinds = ("tasks", "optimizers", "frameworks")
+    return {kind: tuple(getattr(registry, kind)) for kind in kinds}
 
 
 def import_adapter(framework: Framework) -> Any:
@@ -183,7 +194,15 @@ def _read_framework(file: Path, module: str | None) -> Framework | None:
     missing = [name for name in _LITERALS if name not in literals]
     if missing:
         raise UserError(f"{file}: an adapter must also state {', '.join(missing)} as literals at its top")
-    return Framework(*(literals[name] for name in _LITERALS), file=file, module=module)
+    return Framework(
+        name=literals["FRAMEWORK"],
+        title=literals["TITLE"],
+        requires=literals["REQUIRES"],
+        modes=literals["MODES"],
+        convergence_mode=literals["CONVERGENCE_MODE"],
+        file=file,
+        module=module,
+    )
 
 
 @cache

@@ -88,7 +88,8 @@ def _outcome(found: Found) -> list[tuple[str, str]]:
         from .stats import step_time
 
         time = step_time(steps["steps"], steps["wall_ns"])
-        pairs.append(("step time", f"p25 {time.p25 * 1e6:.1f} us, median {time.median * 1e6:.1f} us, p99 {time.p99 * 1e6:.1f} us"))
+        p25, median, p99 = (value * 1e6 for value in (time.p25, time.median, time.p99))
+        pairs.append(("step time", f"p25 {p25:.1f} us, median {median:.1f} us, p99 {p99:.1f} us"))
         pairs.append(("first call", f"{record.first_call_s or 0:.3f} s"))
     if record.state_bytes is not None:
         pairs.append(("optimizer state", f"{record.state_bytes} bytes"))

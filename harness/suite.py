@@ -173,7 +173,8 @@ def _run(
 def _tasks(suite: Suite, registry: Registry) -> Iterator[tuple[TaskSpec, dict[str, Any]]]:
     """Tasks with the suite's lengths, once for each batch size."""
     content = suite.content
-    for name, batch_size in itertools.product(content.tasks, content.batch_sizes or [None]):
+    batch_sizes: list[int | None] = list(content.batch_sizes) if content.batch_sizes else [None]
+    for name, batch_size in itertools.product(content.tasks, batch_sizes):
         task = registry.tasks[name]
         given = {"steps": content.steps, "eval_every": content.eval_every, "batch_size": batch_size}
         task = task.model_copy(update={key: value for key, value in given.items() if value is not None})
@@ -259,7 +260,7 @@ def _explain(error: ValidationError) -> str:
     unknown = [problem for problem in problems if problem["type"] == "extra_forbidden"]
     problem = (unknown or sorted(problems, key=lambda p: -len(p["loc"])))[0]
     # Names of the union's members stand in the location; they are ours, not the user's.
-    place = [part for part in problem["loc"] if isinstance(part, int) or part[:1].islower() and "[" not in part]
+    place = [part for part in problem["loc"] if isinstance(part, int) or (part[:1].islower() and "[" not in part)]
     place = [part for part in place if part not in ("str", "int", "float", "constrained-float")]
     key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
     if problem["type"] == "extra_forbidden":
@@ -269,7 +270,13 @@ def _explain(error: ValidationError) -> str:
     return f"{key}: {problem['msg']} (given: {problem['input']!r})"
 
 
+_BY_KEY: Mapping[str, type[Frozen]] = {
+    "optimizers": OptimizerEntry,
+    "schedules": ScheduleEntry,
+    "timing": TimingEntry,
+    "convergence": ConvergenceEntry,
+}
+
+
 def _fields_at(place: list[Any]) -> Any:
-    by_key = {"optimizers": OptimizerEntry, "schedules": ScheduleEntry, "timing": TimingEntry}
-    by_key["convergence"] = ConvergenceEntry
-    return by_key.get(str(place[0]), SuiteFile).model_fields if place else SuiteFile.model_fields
+    return (_BY_KEY.get(str(place[0]), SuiteFile) if place else SuiteFile).model_fields

@@ -73,7 +73,7 @@ def prepare(suite: str | Suite, plugins: Sequence[Path] = (), options: Options |
     """Reads and expands the suite and selects from it. UserError (exit code 5) where nothing matches the filters."""
     options = options or Options()
     registry = load_registry(plugins)
-    read = _override(read_suite(suite) if isinstance(suite, str) else suite, options)
+    read = _override(read_suite(suite) if isinstance(suite, str) else suite, registry, options)
     context = _Context(registry, options)
     planned = tuple(context.plan(spec) for spec in expand(read, registry))
     selected = _select(planned, options)
@@ -157,9 +157,16 @@ def _plan_file(sweep: Sweep) -> PlanFile:
     return PlanFile(suite=sweep.suite.name, title=content.title, question=content.question, digests=digests)
 
 
-def _override(suite: Suite, options: Options) -> Suite:
-    """The suite with what the command line says instead, checked like the file."""
+def _override(suite: Suite, registry: Registry, options: Options) -> Suite:
+    """The suite with what the command line adds and says instead, checked like the file.
+
+    What the user's own files bring joins the suite, kind by kind, unless the suite names some of it by itself.
+    """
     content = suite.content.model_dump(exclude_unset=True)
+    for kind, names in registry.loaded.items():
+        named = [entry if isinstance(entry, str) else entry["name"] for entry in content[kind]]
+        if not set(named) & set(names):
+            content[kind] = [*content[kind], *names]
     given = {"seeds": options.seeds, "threads": options.threads, "device": options.device}
     content |= {key: value for key, value in given.items() if value is not None}
     if options.frameworks:

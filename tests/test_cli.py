@@ -114,7 +114,7 @@ MISUSE = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "code", "message"), MISUSE, ids=lambda value: " ".join(value) if isinstance(value, tuple) else None)
+@pytest.mark.parametrize(("arguments", "code", "message"), MISUSE, ids=lambda v: " ".join(v) if isinstance(v, tuple) else None)
 def test_misuse_gets_one_clear_message(gradrace, tiny, raced, arguments, code, message):
     output = str(raced[0] / "results")
     done = gradrace(*(output if a == "RACED" else a for a in arguments))

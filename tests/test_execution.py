@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -250,7 +249,7 @@ def test_killing_a_sweep_loses_at_most_the_run_in_flight(tmp_path, slow_run, how
     assert again.returncode == 0, said
     assert f"6 ok ({len(kept)} cached)" in said
     assert len(records(tmp_path)) == 6
-    assert all(os.stat(tmp_path / "out/runs/long" / d / "run.json").st_mtime_ns == t for d, t in kept.items())
+    assert all((tmp_path / "out/runs/long" / d / "run.json").stat().st_mtime_ns == t for d, t in kept.items())
     undisturbed = subprocess.run(
         [sys.executable, "-m", "gradrace", "run", "long.toml", "--load", "slow.py", "--no-report", "-o", "calm"],
         cwd=tmp_path, capture_output=True, check=True,

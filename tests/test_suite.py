@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from conftest import TINY, toml
 from gradrace.errors import UserError
 from gradrace.suite import built_in, expand, make_suite, read_suite
+from gradrace.sweep import Options, prepare
+
+ROOT = Path(__file__).parent.parent
 
 
 def expanded(registry, **changes):
@@ -112,3 +117,15 @@ def test_unreadable_files_are_named(tmp_path, name, text, message):
 def test_a_misspelt_suite_name_is_told():
     with pytest.raises(UserError, match="no suite 'quik' .did you mean 'quick'"):
         read_suite("quik")
+
+
+@pytest.mark.parametrize(
+    ("optimizers", "joined"),
+    [(["sgd"], ["sgd", "sign_momentum"]), ([{"name": "sign_momentum", "learning_rate": 0.5}], ["sign_momentum"])],
+)
+def test_a_loaded_optimizer_joins_a_suite_that_does_not_name_it(tmp_path, optimizers, joined):
+    suite = make_suite("tiny", {**TINY, "optimizers": optimizers})
+    plan = prepare(suite, [ROOT / "examples" / "my_optimizer.py"], Options(output=tmp_path)).plan
+    for measure in ("convergence", "timing"):
+        assert [*dict.fromkeys(r.spec.optimizer.name for r in plan if r.spec.measure == measure)] == joined
+    assert optimizers == ["sgd"] or {r.spec.schedule.base_lr for r in plan if r.spec.measure == "convergence"} == {0.5}

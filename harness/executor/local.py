@@ -224,7 +224,7 @@ class _Worker:
         self.partial: Curve | None = None
         self._finished: set[int] = set()
         self._buffer = b""
-        self._early_output = tempfile.TemporaryFile()
+        self._early_output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         child_in, self._to_child = os.pipe()
         self.descriptor, child_out = os.pipe()
         # A session of its own: Ctrl-C reaches the driver alone, which then decides.

@@ -21,7 +21,12 @@ from typing import Any
 import numpy as np
 
 PAIRS, EPOCH = 60, 36
-CASES = {"torch": ("torch", "eager"), "tensorflow": ("tensorflow", "graph"), "jax-jit": ("jax", "jit"), "jax-scan": ("jax", "scan")}
+CASES = {
+    "torch": ("torch", "eager"),
+    "tensorflow": ("tensorflow", "graph"),
+    "jax-jit": ("jax", "jit"),
+    "jax-scan": ("jax", "scan"),
+}
 Block = Callable[[int], Any]
 
 
@@ -202,7 +207,8 @@ def main() -> None:
         half = stats.t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / np.sqrt(len(logs)) if len(logs) > 1 else np.nan
         low, middle, high = np.exp([logs.mean() - half, logs.mean(), logs.mean() + half])
         hand, harness = (np.median([row[key] for row in rows]) for key in ("hand_us", "harness_us"))
-        print(f"{case:11} ratio {middle:.3f} [{low:.3f}, {high:.3f}]  hand-written {hand:6.1f} us, harness {harness:6.1f} us a step")
+        ratio = f"{middle:.3f} [{low:.3f}, {high:.3f}]"
+        print(f"{case:11} ratio {ratio}  hand-written {hand:6.1f} us, harness {harness:6.1f} us a step")
 
 
 if __name__ == "__main__":
