@@ -1,4 +1,7 @@
-# make race: install and run the quick suite.   make test: install what tests need and run them all.
+# make race   install, run the quick suite, write the report
+# make test   install what tests need and run them all
+# make check  ruff and mypy
+# make asv    the quick suite for the current commit under asv, published to results/asv-html
 PYTHON ?= python3
 VENV   ?= .venv
 OUTPUT ?= results
@@ -17,6 +20,14 @@ check: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	rm -rf build/typing && $(PIP) install --quiet --no-deps --no-compile --target build/typing .
 	$(BIN)/mypy --cache-dir build/mypy build/typing/gradrace
+
+# The project's own environment stands in for asv's, so nothing is built and the working tree is what is measured.
+asv: $(VENV)/installed-dev
+	test -z "$$(git status --porcelain)" || echo "asv: the working tree has changes that are not in commit $$(git rev-parse --short HEAD)" >&2
+	test -f "$$HOME/.asv-machine.json" || $(BIN)/python -m asv machine --yes > /dev/null
+	status=0; \
+	$(BIN)/python -m asv run --python=same --set-commit-hash "$$(git rev-parse HEAD)" --record-samples --show-stderr || status=$$?; \
+	$(BIN)/python -m asv publish --no-pull && exit $$status
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("gradrace needs Python 3.11 or newer; try make PYTHON=python3.11") if sys.version_info < (3, 11) else None'
