@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import signal
 import subprocess
@@ -205,7 +206,9 @@ def slow_run(tmp_path):
     command = [sys.executable, "-m", "gradrace", "run", "long.toml", "--load", "slow.py", "--no-report", "-o", "out"]
 
     def start():
-        return subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+        # Tests that are run in the background inherit an ignored Ctrl-C; a user at a terminal does not.
+        heed = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+        return subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
 
     process = start()
     wait_for(lambda: records(tmp_path))
