@@ -14,20 +14,35 @@ Everything else in it may import the framework at the top.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from .layers import BuiltLayer
 from .optimizer import Optimizer
 from .plan import Plan, Weights
-from .spec import RunSpec
+from .spec import Dtype, RunSpec, TaskSpec
 
 
 class Metrics(NamedTuple):
-    """Over a whole split: the mean loss, and the task's metric (accuracy: share of correct answers)."""
+    """Over a whole split: the mean loss without penalties, and the task's metric, the higher the better."""
 
     loss: float
     metric: float
+
+
+class Differentials(NamedTuple):
+    """A layer on one batch: its output, the gradients of sum(output * upstream), and its state after a training step.
+
+    input_gradient is None where the input is integers. gradients holds trainable parameters, state the others; both by
+    the parameters' full names in canonical layout.
+    """
+
+    output: np.ndarray
+    input_gradient: np.ndarray | None
+    gradients: Weights
+    state: Weights
 
 
 class Session(Protocol):
@@ -45,8 +60,11 @@ class Session(Protocol):
     def evaluate(self, split: str) -> Metrics:
         """Loss and metric of the present weights over 'train', 'validation' or 'test'."""
 
+    def set_learning_rates(self, rates: np.ndarray) -> None:
+        """Replaces the whole table float64[steps]; entries of steps already taken have not changed."""
+
     def weights(self) -> Weights:
-        """The present weights, canonical layout and names, in the run's dtype."""
+        """The present weights, state such as running statistics included, canonical layout and names, run's dtype."""
 
     def state_bytes(self) -> int:
         """Bytes of the optimizer's state arrays (moments, buffers); counters and learning-rate tables left out."""
@@ -71,3 +89,24 @@ class Adapter(Protocol):
 
     def open(self, run: RunSpec, start: Weights, plan: Plan) -> Session:
         """A session at step 0 with these weights (canonical layout, float64)."""
+
+    # What `gradrace verify` asks beside sessions: the same pieces, one by one.
+
+    def differentiate(
+        self, layer: BuiltLayer, weights: Weights, x: np.ndarray, upstream: np.ndarray, training: bool,
+        mask: np.ndarray | None = None, dtype: Dtype = "float64", mode: str | None = None,
+    ) -> Differentials:  # fmt: skip
+        """One layer as a session would build it, on x[n, *input_shape] (canonical layout), with the gradient by its
+        output upstream[n, *output_shape]. mask bool[n, *input_shape]: what a harness-driven dropout keeps."""
+
+    def loss(self, task: TaskSpec, outputs: np.ndarray, y: np.ndarray, dtype: Dtype = "float64") -> tuple[float, np.ndarray]:
+        """The task's loss of a model's outputs, as a session computes it, and its gradient by them."""
+
+    def metric(self, task: TaskSpec, outputs: np.ndarray, y: np.ndarray, dtype: Dtype = "float64") -> float:
+        """The task's metric of a model's outputs, as `Session.evaluate` computes it."""
+
+    def updates(
+        self, run: RunSpec, optimizer: Optimizer, start: Weights, gradients: Sequence[Weights], rates: np.ndarray
+    ) -> list[Weights]:
+        """The framework's own optimizer, corrected as the run's rule wants it, on given gradients: the tensors after
+        every step. The tensors' names are free; kernels have two or four dimensions (canonical layout)."""

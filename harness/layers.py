@@ -1,7 +1,8 @@
 """Framework-neutral layers: what a model is made of, with shapes and parameters.
 
-Canonical layout, which adapters translate to their own: images NHWC, convolution kernels HWIO, dense kernels
-[in, out], recurrent kernels [in, 4 * units] with gate order i, f, g, o. All float64 until an adapter loads them.
+Canonical layout, which adapters translate to their own: images NHWC, convolution kernels HWIO, dense kernels [in, out],
+sequences [time, features], recurrent kernels [in, gates * units] with the gates in the order i, f, g, o (LSTM) and
+r, z, n (GRU). All float64 until an adapter loads them.
 """
 
 from __future__ import annotations
@@ -9,20 +10,41 @@ from __future__ import annotations
 from math import prod
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt
 
 Shape = tuple[int, ...]
-Initializer = Literal["he_normal", "glorot_uniform", "zeros"]
+Initializer = Literal[
+    "zeros", "constant", "normal", "uniform", "glorot_normal", "glorot_uniform", "he_normal", "he_uniform",
+    "lecun_normal", "lecun_uniform", "orthogonal",
+]  # fmt: skip
+Role = Literal["kernel", "bias", "gain", "point", "state"]
+Padding = Literal["valid", "same"]
+ActivationFunction = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "sigmoid", "tanh"]
+Objective = Literal["quadratic", "rosenbrock", "beale", "branin"]
+
+# The slope of leaky_relu on the negative side (Maas et al., 2013); libraries' defaults are 0.01, 0.2 and 0.3.
+LEAKY_SLOPE = 0.01
 
 
 class Parameter(NamedTuple):
-    """One trainable tensor: its shape in canonical layout, its initialiser and the fans the initialiser scales by."""
+    """One tensor of a layer: its shape in canonical layout, its initialiser and the fans the initialiser scales by.
+
+    role: "kernel" is what L1 and L2 penalise; "state" is not trained by the optimizer (BatchNorm's running statistics).
+    values: the start itself, where it is given instead of drawn; shaped like the tensor, flattened in C order.
+    """
 
     name: str
     shape: Shape
     initializer: Initializer
     fan_in: int
     fan_out: int
+    role: Role = "kernel"
+    values: tuple[float, ...] | None = None
+
+    @property
+    def trainable(self) -> bool:
+        """Whether the optimizer updates it."""
+        return self.role != "state"
 
 
 class _Layer(BaseModel):
@@ -30,7 +52,7 @@ class _Layer(BaseModel):
 
     def output(self, shape: Shape) -> Shape:
         """Shape of one sample after this layer, given its shape before; ValueError where they do not fit."""
-        raise NotImplementedError
+        return shape
 
     def parameters(self, shape: Shape) -> tuple[Parameter, ...]:
         """The layer's own parameters for samples of this input shape (names without the layer's prefix)."""
@@ -38,58 +60,79 @@ class _Layer(BaseModel):
 
 
 class Dense(_Layer):
-    """y = x @ kernel + bias, on samples of shape [in]."""
+    """y = x @ kernel + bias over the last axis.
+
+    With `weight_norm` (Salimans & Kingma, 2016, eq. 2) kernel = gain * direction / |direction|, norms by column; the
+    parameters are then direction [in, out], gain [out] and bias, and the gain starts as |direction|: the same function.
+    """
 
     kind: Literal["dense"] = "dense"
     units: PositiveInt
     initializer: Initializer = "glorot_uniform"
+    bias: bool = True
+    weight_norm: bool = False
 
     def output(self, shape: Shape) -> Shape:
-        _need_rank(self.kind, shape, 1)
-        return (self.units,)
+        if not shape:
+            raise ValueError("dense takes samples of at least one dimension")
+        return (*shape[:-1], self.units)
 
     def parameters(self, shape: Shape) -> tuple[Parameter, ...]:
-        return (
-            Parameter("kernel", (shape[0], self.units), self.initializer, shape[0], self.units),
-            Parameter("bias", (self.units,), "zeros", shape[0], self.units),
-        )
+        fans = (shape[-1], self.units)
+        kernel = Parameter("direction" if self.weight_norm else "kernel", fans, self.initializer, *fans)
+        # `initial_weights` sets a gain to the column norms of the direction that was drawn.
+        gain = (Parameter("gain", (self.units,), "zeros", *fans, role="gain"),) if self.weight_norm else ()
+        return (kernel, *gain, *_bias(self.bias, self.units, fans))
 
 
 class Conv2D(_Layer):
-    """Square convolution with stride 1 and zero padding to the input's size ('same'), on samples [H, W, C]."""
+    """Square convolution on samples [H, W, C]. 'same' pads with zeros to ceil(size / stride), the odd one at the end."""
 
     kind: Literal["conv2d"] = "conv2d"
     filters: PositiveInt
-    kernel: Annotated[int, Field(ge=1, multiple_of=1)] = 3
+    kernel: PositiveInt = 3
+    stride: PositiveInt = 1
+    padding: Padding = "same"
     initializer: Initializer = "he_normal"
+    bias: bool = True
 
     def output(self, shape: Shape) -> Shape:
-        _need_rank(self.kind, shape, 3)
-        if self.kernel % 2 == 0:
-            raise ValueError("conv2d: only odd kernel sizes have a symmetric 'same' padding")
-        return (*shape[:2], self.filters)
+        return (*_slid(self.kind, shape, self.kernel, self.stride, self.padding), self.filters)
 
     def parameters(self, shape: Shape) -> tuple[Parameter, ...]:
         area, channels = self.kernel * self.kernel, shape[2]
         fans = (area * channels, area * self.filters)
-        return (
-            Parameter("kernel", (self.kernel, self.kernel, channels, self.filters), self.initializer, *fans),
-            Parameter("bias", (self.filters,), "zeros", *fans),
-        )
+        kernel = Parameter("kernel", (self.kernel, self.kernel, channels, self.filters), self.initializer, *fans)
+        return (kernel, *_bias(self.bias, self.filters, fans))
 
 
-class MaxPool2D(_Layer):
-    """Maximum over non-overlapping square windows; the window must divide height and width."""
+class _Pool(_Layer):
+    window: PositiveInt = 2
+    stride: PositiveInt | None = None
+    padding: Padding = "valid"
+
+    @property
+    def step(self) -> int:
+        """The stride; by default the window, so that windows do not overlap."""
+        return self.stride or self.window
+
+
+class MaxPool2D(_Pool):
+    """Maximum over square windows of [H, W, C]; ties send the gradient to the first in C order."""
 
     kind: Literal["max_pool2d"] = "max_pool2d"
-    window: PositiveInt = 2
 
     def output(self, shape: Shape) -> Shape:
-        _need_rank(self.kind, shape, 3)
-        height, width, channels = shape
-        if height % self.window or width % self.window:
-            raise ValueError(f"max_pool2d: window {self.window} does not divide {height}x{width}")
-        return (height // self.window, width // self.window, channels)
+        return (*_slid(self.kind, shape, self.window, self.step, self.padding), shape[2])
+
+
+class AvgPool2D(_Pool):
+    """Mean over square windows of [H, W, C]; padding is not counted."""
+
+    kind: Literal["avg_pool2d"] = "avg_pool2d"
+
+    def output(self, shape: Shape) -> Shape:
+        return (*_slid(self.kind, shape, self.window, self.step, self.padding), shape[2])
 
 
 class Flatten(_Layer):
@@ -101,45 +144,161 @@ class Flatten(_Layer):
         return (prod(shape),)
 
 
-class Lstm(_Layer):
-    """LSTM over [time, features]; the last hidden state comes out. One bias of [4 * units]; no forget-gate offset."""
+class BatchNorm(_Layer):
+    """Normalises the last axis over all others with the batch's mean and biased variance (Ioffe & Szegedy, 2015).
 
-    kind: Literal["lstm"] = "lstm"
-    units: PositiveInt
+    Running statistics, used for evaluation: new = momentum * old + (1 - momentum) * batch's, the variance biased too.
+    """
 
-    def output(self, shape: Shape) -> Shape:
-        _need_rank(self.kind, shape, 2)
-        return (self.units,)
+    kind: Literal["batch_norm"] = "batch_norm"
+    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
+    epsilon: Annotated[float, Field(gt=0.0)] = 1e-5
 
     def parameters(self, shape: Shape) -> tuple[Parameter, ...]:
-        # Glorot's fans are those of one gate: the four kernels are stored side by side but act apart.
-        features, units = shape[1], self.units
+        n = shape[-1]
+        ones, zeros = (1.0,) * n, (0.0,) * n
         return (
-            Parameter("kernel", (features, 4 * units), "glorot_uniform", features, units),
-            Parameter("recurrent_kernel", (units, 4 * units), "glorot_uniform", units, units),
-            Parameter("bias", (4 * units,), "zeros", features, units),
+            Parameter("gain", (n,), "constant", n, n, role="gain", values=ones),
+            Parameter("bias", (n,), "zeros", n, n, role="bias"),
+            Parameter("moving_mean", (n,), "zeros", n, n, role="state", values=zeros),
+            Parameter("moving_variance", (n,), "constant", n, n, role="state", values=ones),
         )
 
 
-class Activation(_Layer):
-    """An elementwise non-linearity. relu'(0) = 0 in every framework."""
+class LayerNorm(_Layer):
+    """Normalises each sample over its last axis (Ba et al., 2016)."""
 
-    kind: Literal["activation"] = "activation"
-    function: Literal["relu", "tanh"] = "relu"
+    kind: Literal["layer_norm"] = "layer_norm"
+    epsilon: Annotated[float, Field(gt=0.0)] = 1e-5
+
+    def parameters(self, shape: Shape) -> tuple[Parameter, ...]:
+        n = shape[-1]
+        return (
+            Parameter("gain", (n,), "constant", n, n, role="gain", values=(1.0,) * n),
+            Parameter("bias", (n,), "zeros", n, n, role="bias"),
+        )
+
+
+class Dropout(_Layer):
+    """In training, zeroes elements with probability `rate` and scales the rest by 1 / (1 - rate).
+
+    masks="harness": which ones is drawn by the harness (`plan.dropout_masks`) and fed in, the same in every framework;
+    "native": the framework draws them, and frameworks differ.
+    """
+
+    kind: Literal["dropout"] = "dropout"
+    rate: Annotated[float, Field(ge=0.0, lt=1.0)]
+    masks: Literal["harness", "native"] = "harness"
+
+
+class Embedding(_Layer):
+    """Row of kernel [vocabulary, units] for every integer of a sample [time]."""
+
+    kind: Literal["embedding"] = "embedding"
+    vocabulary: PositiveInt
+    units: PositiveInt
+    initializer: Initializer = "uniform"
 
     def output(self, shape: Shape) -> Shape:
-        return shape
+        return (*shape, self.units)
+
+    def parameters(self, shape: Shape) -> tuple[Parameter, ...]:
+        return (Parameter("kernel", (self.vocabulary, self.units), self.initializer, self.vocabulary, self.units),)
 
 
-Layer = Annotated[Dense | Conv2D | MaxPool2D | Flatten | Lstm | Activation, Field(discriminator="kind")]
+class _Recurrent(_Layer):
+    """Over [time, features]: the last hidden state comes out, or with `sequences` all of them. Starts from zeros."""
+
+    units: PositiveInt
+    sequences: bool = False
+    initializer: Initializer = "glorot_uniform"
+    recurrent_initializer: Initializer = "glorot_uniform"
+
+    def output(self, shape: Shape) -> Shape:
+        _need_rank(type(self).__name__, shape, 2)
+        return (shape[0], self.units) if self.sequences else (self.units,)
+
+    def _gated(self, shape: Shape, gates: int) -> tuple[Parameter, ...]:
+        # Fans are those of one gate: the kernels of the gates are stored side by side but act apart.
+        features, units = shape[1], self.units
+        return (
+            Parameter("kernel", (features, gates * units), self.initializer, features, units),
+            Parameter("recurrent_kernel", (units, gates * units), self.recurrent_initializer, units, units),
+            Parameter("bias", (gates * units,), "zeros", features, units, role="bias"),
+        )
+
+
+class SimpleRnn(_Recurrent):
+    """h' = tanh(x @ kernel + h @ recurrent_kernel + bias)."""
+
+    kind: Literal["simple_rnn"] = "simple_rnn"
+
+    def parameters(self, shape: Shape) -> tuple[Parameter, ...]:
+        return self._gated(shape, 1)
+
+
+class Lstm(_Recurrent):
+    """LSTM (Hochreiter & Schmidhuber, 1997; Gers et al., 2000): gates i, f, g, o; one bias; no forget-gate offset."""
+
+    kind: Literal["lstm"] = "lstm"
+
+    def parameters(self, shape: Shape) -> tuple[Parameter, ...]:
+        return self._gated(shape, 4)
+
+
+class Gru(_Recurrent):
+    """GRU, reset after the product (n = tanh(x W_n + b_n + r * (h R_n))): gates r, z, n; one bias, on the inputs' side."""
+
+    kind: Literal["gru"] = "gru"
+
+    def parameters(self, shape: Shape) -> tuple[Parameter, ...]:
+        return self._gated(shape, 3)
+
+
+class Activation(_Layer):
+    """An elementwise non-linearity. relu'(0) = 0; leaky_relu has slope 0.01; elu alpha 1; gelu is the exact one."""
+
+    kind: Literal["activation"] = "activation"
+    function: ActivationFunction = "relu"
+
+
+class Point(_Layer):
+    """A function of the parameters alone, for studying optimizers: samples are ignored, f(point) comes out for each.
+
+    quadratic: sum(curvature_i * x_i^2) / 2 with curvatures spaced evenly in logarithm from 1 to `condition`;
+    rosenbrock: (1 - x)^2 + 100 (y - x^2)^2; beale: (1.5 - x + xy)^2 + (2.25 - x + xy^2)^2 + (2.625 - x + xy^3)^2;
+    branin: (y - 5.1 x^2 / (4 pi^2) + 5 x / pi - 6)^2 + 10 (1 - 1 / (8 pi)) cos(x) + 10.
+    """
+
+    kind: Literal["point"] = "point"
+    objective: Objective
+    start: tuple[FiniteFloat, ...]
+    condition: Annotated[float, Field(ge=1.0)] = 100.0
+
+    def output(self, shape: Shape) -> Shape:
+        if self.objective != "quadratic" and len(self.start) != 2:
+            raise ValueError(f"{self.objective} is a function of 2 numbers, not of {len(self.start)}")
+        return (1,)
+
+    def parameters(self, shape: Shape) -> tuple[Parameter, ...]:
+        n = len(self.start)
+        return (Parameter("point", (n,), "constant", n, n, role="point", values=self.start),)
+
+
+Layer = Annotated[
+    Dense | Conv2D | MaxPool2D | AvgPool2D | Flatten | BatchNorm | LayerNorm | Dropout | Embedding | SimpleRnn | Lstm | Gru
+    | Activation | Point,
+    Field(discriminator="kind"),
+]  # fmt: skip
 
 
 class BuiltLayer(NamedTuple):
-    """A layer in its place: its unique name, the shape of a sample before it, and its parameters with full names."""
+    """A layer in its place: its unique name, the shapes of a sample before and after, parameters with full names."""
 
     name: str
     layer: Layer
     input_shape: Shape
+    output_shape: Shape
     parameters: tuple[Parameter, ...]
 
 
@@ -156,11 +315,32 @@ def build(model: tuple[Layer, ...], input_shape: Shape) -> tuple[BuiltLayer, ...
         except ValueError as error:
             raise ValueError(f"layer {name}: {error}") from None
         parameters = tuple(p._replace(name=f"{name}.{p.name}") for p in layer.parameters(shape))
-        built.append(BuiltLayer(name, layer, shape, parameters))
+        built.append(BuiltLayer(name, layer, shape, after, parameters))
         shape = after
     return tuple(built)
 
 
+def same_padding(size: int, window: int, stride: int) -> tuple[int, int]:
+    """(before, after) of one axis so that ceil(size / stride) windows fit; the odd one goes after."""
+    total = max((-(-size // stride) - 1) * stride + window - size, 0)
+    return total // 2, total - total // 2
+
+
+def _bias(wanted: bool, units: int, fans: tuple[int, int]) -> tuple[Parameter, ...]:
+    return (Parameter("bias", (units,), "zeros", *fans, role="bias"),) if wanted else ()
+
+
+def _slid(kind: str, shape: Shape, window: int, stride: int, padding: Padding) -> tuple[int, int]:
+    """Height and width after a sliding window."""
+    _need_rank(kind, shape, 3)
+    height, width, _ = shape
+    if padding == "same":
+        return -(-height // stride), -(-width // stride)
+    if window > min(height, width):
+        raise ValueError(f"{kind}: a window of {window} does not fit into {height}x{width}")
+    return (height - window) // stride + 1, (width - window) // stride + 1
+
+
 def _need_rank(kind: str, shape: Shape, rank: int) -> None:
     if len(shape) != rank:
-        raise ValueError(f"{kind} takes samples of {rank} dimensions, got shape {shape}")
+        raise ValueError(f"{kind.lower()} takes samples of {rank} dimensions, got shape {shape}")

@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from . import data as data_sets
 from . import schedules
-from .layers import Parameter, build
+from .layers import BuiltLayer, Dense, Dropout, Parameter, build
 from .optimizer import Optimizer
 from .spec import RunSpec, TaskSpec
 
 Weights = Mapping[str, np.ndarray]
+Initialize = Callable[[np.random.Generator, tuple[int, ...], int, int], np.ndarray]
 
 # Streams of random numbers are told apart by name, so that adding one never shifts another.
-_WEIGHTS, _BATCHES = 1, 2
+_WEIGHTS, _BATCHES, _MASKS = 1, 2, 3
 
 
 @dataclass(frozen=True)
 class Plan:
-    """batches: int64[steps, batch] rows of the training split; learning_rates: float64[steps]; data: all splits."""
+    """batches: int64[steps, batch] rows of the training split; learning_rates: float64[steps]; data: all splits.
+
+    `seed` is the run's, for `dropout_masks`.
+    """
 
     optimizer: Optimizer
     data: data_sets.Data
     batches: np.ndarray
     learning_rates: np.ndarray
+    seed: int = 0
 
 
 def make_plan(run: RunSpec, optimizer: Optimizer) -> Plan:
@@ -37,7 +42,7 @@ def make_plan(run: RunSpec, optimizer: Optimizer) -> Plan:
     """
     data = data_sets.load(run.task.data)
     batches = draw_batches(len(data.train.y), run.task.batch_size, run.steps, run.seed)
-    return Plan(optimizer, data, batches, schedules.table(run.schedule, run.steps))
+    return Plan(optimizer, data, batches, schedules.table(run.schedule, run.steps), run.seed)
 
 
 def draw_batches(samples: int, batch_size: int, steps: int, seed: int) -> np.ndarray:
@@ -51,19 +56,63 @@ def draw_batches(samples: int, batch_size: int, steps: int, seed: int) -> np.nda
     return np.concatenate(order)[:steps].astype(np.int64)
 
 
+def dropout_masks(layer: BuiltLayer, seed: int, steps: range, batch_size: int) -> np.ndarray:
+    """bool[k, batch_size, *sample]: what this dropout layer keeps at each of these steps. Any range, in any order."""
+    assert isinstance(layer.layer, Dropout), layer.name
+    shape = (batch_size, *layer.input_shape)
+    keep, name = 1.0 - layer.layer.rate, zlib.crc32(layer.name.encode())
+    drawn = [np.random.default_rng([seed, _MASKS, name, step]).random(shape) < keep for step in steps]
+    return np.stack(drawn) if drawn else np.empty((0, *shape), dtype=bool)
+
+
 def initial_weights(task: TaskSpec, seed: int) -> dict[str, np.ndarray]:
     """The start of every framework's run: `<layer>.<parameter>` -> float64, canonical layout (see layers.py)."""
-    parameters = [p for layer in build(task.model, task.input_shape) for p in layer.parameters]
-    return {p.name: _draw(p, np.random.default_rng([seed, _WEIGHTS, zlib.crc32(p.name.encode())])) for p in parameters}
+    built = build(task.model, task.input_shape)
+    weights = {p.name: _draw(p, seed) for layer in built for p in layer.parameters}
+    for layer in built:
+        if isinstance(layer.layer, Dense) and layer.layer.weight_norm:
+            weights[f"{layer.name}.gain"] = np.linalg.norm(weights[f"{layer.name}.direction"], axis=0)
+    return weights
 
 
-def _draw(parameter: Parameter, rng: np.random.Generator) -> np.ndarray:
-    """He et al. (2015), eq. 10: N(0, 2 / fan_in). Glorot & Bengio (2010), eq. 16: U(+-sqrt(6 / (in + out)))."""
-    match parameter.initializer:
-        case "he_normal":
-            return rng.normal(0.0, np.sqrt(2.0 / parameter.fan_in), parameter.shape)
-        case "glorot_uniform":
-            limit = np.sqrt(6.0 / (parameter.fan_in + parameter.fan_out))
-            return rng.uniform(-limit, limit, parameter.shape)
-        case "zeros":
-            return np.zeros(parameter.shape)
+def _draw(parameter: Parameter, seed: int) -> np.ndarray:
+    if parameter.values is not None:
+        return np.array(parameter.values, dtype=np.float64).reshape(parameter.shape)
+    rng = np.random.default_rng([seed, _WEIGHTS, zlib.crc32(parameter.name.encode())])
+    return INITIALIZERS[parameter.initializer](rng, parameter.shape, parameter.fan_in, parameter.fan_out)
+
+
+def _scaled(law: str, variance: Callable[[int, int], float]) -> Initialize:
+    """Untruncated normal, or uniform, of mean 0 and this variance."""
+
+    def draw(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> np.ndarray:
+        spread = np.sqrt(variance(fan_in, fan_out))
+        if law == "normal":
+            return rng.normal(0.0, spread, shape)
+        return rng.uniform(-np.sqrt(3.0) * spread, np.sqrt(3.0) * spread, shape)
+
+    return draw
+
+
+def _orthogonal(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> np.ndarray:
+    """Saxe et al. (2014): of the matrix [all but the last axis, last axis]; rows or columns are orthonormal."""
+    rows, columns = int(np.prod(shape[:-1])), shape[-1]
+    q, r = np.linalg.qr(rng.normal(size=(max(rows, columns), min(rows, columns))))
+    q = q * np.sign(np.diag(r))
+    return (q if rows >= columns else q.T).reshape(shape)
+
+
+# Glorot & Bengio (2010), eqs. 12 and 16; He et al. (2015), eq. 10; LeCun et al. (1998), 4.6.
+INITIALIZERS: Mapping[str, Initialize] = {
+    "zeros": lambda rng, shape, fan_in, fan_out: np.zeros(shape),
+    "constant": lambda rng, shape, fan_in, fan_out: np.full(shape, 0.05),
+    "normal": _scaled("normal", lambda fan_in, fan_out: 0.05**2),
+    "uniform": _scaled("uniform", lambda fan_in, fan_out: 0.05**2 / 3.0),
+    "glorot_normal": _scaled("normal", lambda fan_in, fan_out: 2.0 / (fan_in + fan_out)),
+    "glorot_uniform": _scaled("uniform", lambda fan_in, fan_out: 2.0 / (fan_in + fan_out)),
+    "he_normal": _scaled("normal", lambda fan_in, fan_out: 2.0 / fan_in),
+    "he_uniform": _scaled("uniform", lambda fan_in, fan_out: 2.0 / fan_in),
+    "lecun_normal": _scaled("normal", lambda fan_in, fan_out: 1.0 / fan_in),
+    "lecun_uniform": _scaled("uniform", lambda fan_in, fan_out: 1.0 / fan_in),
+    "orthogonal": _orthogonal,
+}

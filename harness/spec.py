@@ -31,9 +31,41 @@ class Frozen(BaseModel):
         return self.model_dump(mode="json")
 
 
+Loss = Literal["softmax_cross_entropy", "binary_cross_entropy", "mean_squared_error", "huber", "output"]
+Metric = Literal["accuracy", "r2", "negative_loss"]
+Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+NonNegative = Annotated[FiniteFloat, Field(ge=0.0)]
+
+
+class Regularization(Frozen):
+    """What is added to a loss or done to its gradients, the same in every framework. 0 is none.
+
+    l1, l2: the loss gains l1 * sum|w| + l2 / 2 * sum w^2 over all parameters of role "kernel" (so the gradient gains
+        l2 * w: the coupled weight decay of the papers). Reported losses of batches hold the penalty, evaluations do not.
+    decay: decoupled; before the optimizer's update every kernel becomes kernel * (1 - learning rate * decay).
+    clip_norm: gradients, penalties included, are scaled by min(1, clip_norm / their global norm).
+    """
+
+    l1: NonNegative = 0.0
+    l2: NonNegative = 0.0
+    decay: NonNegative = 0.0
+    clip_norm: NonNegative = 0.0
+
+
+class EarlyStopping(Frozen):
+    """Ends a run when `patience` evaluations in a row did not lower the best validation loss by `min_delta`."""
+
+    patience: PositiveInt
+    min_delta: NonNegative = 0.0
+
+
 class TaskSpec(Frozen):
     """A data set, a model, a loss, and how long to train.
 
+    loss, a mean over the batch and all further axes: softmax_cross_entropy of logits [n, ..., classes] with labels
+        int64[n, ...]; binary_cross_entropy of logits [n, 1] with labels int64[n] of 0 and 1; mean_squared_error and
+        huber (delta 1) of [n, k] with targets float64[n, k]; output: the model's output itself is the loss.
+    metric, the higher the better: accuracy; r2, the coefficient of determination over all entries; negative_loss.
     `target` is the validation metric that counts as reached; `target_origin` says where that figure comes from.
     `input_shape` is the shape of one sample: the data's features are reshaped to it.
     """
@@ -43,8 +75,11 @@ class TaskSpec(Frozen):
     data: Name
     input_shape: tuple[PositiveInt, ...]
     model: tuple[Layer, ...]
-    loss: Literal["softmax_cross_entropy"] = "softmax_cross_entropy"
-    metric: Literal["accuracy"] = "accuracy"
+    loss: Loss = "softmax_cross_entropy"
+    label_smoothing: Share = 0.0
+    metric: Metric = "accuracy"
+    regularization: Regularization = Regularization()
+    early_stopping: EarlyStopping | None = None
     batch_size: PositiveInt
     steps: PositiveInt
     eval_every: PositiveInt
