@@ -12,6 +12,8 @@ from . import stats
 from .errors import UserError
 from .record import RunRecord
 from .store import PlanFile, read_arrays, read_plan, read_records, suites_in
+from .verify import kept
+from .verify.verdict import VerifyFile
 
 # What makes two runs the same cell: everything but the seed and the launch.
 CELL = (
@@ -33,6 +35,7 @@ class Frames:
     curves: one row a point: digest, step, series (train_loss, validation_loss, validation_metric), value.
     steps: one row a timed block: digest, block, steps, wall_ns, cpu_ns, involuntary_switches.
     plans: suite -> its title, question and digests. records: digest -> the whole record.
+    verified: what `gradrace verify` kept beside the results; None where it was not run.
     """
 
     runs: pd.DataFrame
@@ -40,6 +43,7 @@ class Frames:
     steps: pd.DataFrame
     plans: dict[str, PlanFile]
     records: dict[str, RunRecord]
+    verified: VerifyFile | None = None
 
 
 def load(folder: str | Path = "results", *suites: str) -> Frames:
@@ -66,7 +70,7 @@ def load(folder: str | Path = "results", *suites: str) -> Frames:
             rows.append(row)
     if not rows:
         raise UserError(f"{output}: no finished run of {', '.join(names)} there yet")
-    return Frames(_runs(rows), _concat(curves, _CURVE), _concat(blocks, _BLOCKS), plans, records)
+    return Frames(_runs(rows), _concat(curves, _CURVE), _concat(blocks, _BLOCKS), plans, records, kept.read(output))
 
 
 _CURVE = ("digest", "step", "series", "value")
