@@ -46,9 +46,14 @@ class Case:
 
 @dataclass(frozen=True)
 class WeightsCase(Case):
-    """A task's initial weights into a session and back."""
+    """Weights of a task's model into a session and back. Not its initial ones: those hold zeros, which hide much."""
 
     task: TaskSpec
+
+    def draw(self) -> dict[str, np.ndarray]:
+        """Every parameter, by its full name."""
+        rng, layers = self.random(), build(self.task.model, self.task.input_shape)
+        return {p.name: rng.uniform(0.1, 1.0, p.shape) for layer in layers for p in layer.parameters}
 
 
 @dataclass(frozen=True)
@@ -108,20 +113,25 @@ class LossCase(Case):
 
 @dataclass(frozen=True)
 class UpdateCase(Case):
-    """An optimizer on given gradients. Under the native rule, the referee still computes the canonical one."""
+    """An optimizer on given gradients. Under the native rule, the referee still computes the canonical one.
+
+    matrices: on matrices alone, for a class that takes nothing else.
+    """
 
     optimizer: str
     rule: Rule
     schedule: ScheduleSpec
     steps: int = UPDATE_STEPS
+    matrices: bool = False
 
     def draw(self) -> tuple[dict[str, np.ndarray], list[Weights]]:
         """Start and gradients: entries over four decades; of each tensor the first row always zero, the second at
         every third step."""
         # Not from the name: every optimizer and rule sees the same gradients.
         rng = np.random.default_rng(20_261_121)
-        start = {name: 0.5 * rng.normal(size=shape) for name, shape in _UPDATED.items()}
-        scales = {name: 10.0 ** rng.uniform(-4.0, 0.0, shape) for name, shape in _UPDATED.items()}
+        shapes = {name: shape for name, shape in _UPDATED.items() if len(shape) == 2 or not self.matrices}
+        start = {name: 0.5 * rng.normal(size=shape) for name, shape in shapes.items()}
+        scales = {name: 10.0 ** rng.uniform(-4.0, 0.0, shape) for name, shape in shapes.items()}
         gradients = []
         for step in range(self.steps):
             drawn = {name: scale * rng.normal(size=scale.shape) for name, scale in scales.items()}
@@ -189,7 +199,7 @@ def everything(registry: Registry, long: bool = False) -> Iterator[Case]:
     """The whole table."""
     tasks = {**registry.tasks, **{task.name: task for task in variants(registry)}}
     for task in tasks.values():
-        yield WeightsCase("weights", task.name, f"initial weights of {task.name}", task)
+        yield WeightsCase("weights", task.name, f"weights of {task.name}", task)
     yield from layer_cases()
     yield from loss_cases()
     yield from _update_cases(registry)
@@ -357,6 +367,9 @@ def _update_cases(registry: Registry) -> Iterator[UpdateCase]:
             for label, schedule in schedules.items():
                 what = f"{optimizer.title}, {rule} rule, {label} rate"
                 yield UpdateCase("updates", f"{name}/{rule}/{label}", what, name, rule, schedule)
+                if any(getattr(binding, "matrices_only", False) for binding in optimizer.bindings.values()):
+                    case = f"{name}/{rule}/{label}/matrices"
+                    yield UpdateCase("updates", case, f"{what}, matrices alone", name, rule, schedule, matrices=True)
 
 
 def variants(registry: Registry) -> tuple[TaskSpec, ...]:

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import schedules
 from ..optimizer import Optimizer
 from .cases import LONG_STEPS, Case, RatesCase, TrajectoryCase, UpdateCase, WeightsCase
 from .verdict import Place, Side, Verdict
@@ -71,12 +72,9 @@ _HARNESS = Side(framework="harness")
 
 def _expected(case: Case) -> dict[str, Array] | None:
     """What must come out, where no framework needs to say it."""
-    from .. import schedules
-    from ..plan import initial_weights
-
     match case:
         case WeightsCase():
-            return dict(initial_weights(case.task, 0))
+            return case.draw()
         case RatesCase():
             return {"rates": schedules.table(case.schedule, case.steps).astype(case.dtype)}
     return None
@@ -192,7 +190,7 @@ def _scale(case: Case, name: str, a: Array, b: Array) -> Array | float:
             travelled = np.maximum(np.abs(a - start), np.abs(b - start)).max(axis=axes, keepdims=True)
             return np.where(travelled > 0.0, travelled, 1.0)
         case TrajectoryCase() if name == "losses":
-            return np.maximum(np.abs(b), LOSS_FLOOR * np.abs(b[0]))
+            return np.maximum(size, LOSS_FLOOR * size[0])
     return size.max(initial=0.0)
 
 
