@@ -20,12 +20,14 @@ import numpy as np
 
 from .. import schedules
 from ..optimizer import Optimizer
-from .cases import LONG_STEPS, Case, RatesCase, TrajectoryCase, UpdateCase, WeightsCase
+from .cases import (
+    FLOAT32_TOLERANCE, LONG_STEPS, LONG_TOLERANCE, LOSS_TOLERANCE, PIECE_TOLERANCE, Case, RatesCase, TrajectoryCase,
+    UpdateCase, WeightsCase,
+)  # fmt: skip
 from .verdict import Place, Side, Verdict
 
 Array = np.ndarray
 
-PIECE_TOLERANCE, LOSS_TOLERANCE, LONG_TOLERANCE, FLOAT32_TOLERANCE = 1e-12, 1e-12, 1e-9, 1e-5
 # The end of a run: weights that a loss hardly depends on may differ a little more than the losses do.
 END_TOLERANCE, LONG_END_TOLERANCE = 1e-9, 1e-6
 LOSS_FLOOR = 1e-3
@@ -119,7 +121,7 @@ def _declared(case: Case, a: Side, b: Side, optimizers: Mapping[str, Optimizer])
     optimizer = optimizers[case.optimizer]
     if isinstance(case, UpdateCase) and case.rule == "native":
         return optimizer.note or "libraries' own defaults"
-    differs: Mapping[str, str] = getattr(optimizer, "differs", {})
+    differs: Mapping[str, str] = optimizer.differs
     return "; ".join(f"{side.framework}: {differs[side.framework]}" for side in (a, b) if side.framework in differs)
 
 
@@ -132,6 +134,8 @@ def tolerance(case: Case) -> float:
             return FLOAT32_TOLERANCE
         case TrajectoryCase(steps=steps):
             return LONG_TOLERANCE if steps >= LONG_STEPS else LOSS_TOLERANCE
+        case UpdateCase():
+            return case.tolerance
     return PIECE_TOLERANCE
 
 

@@ -114,8 +114,20 @@ def _frameworks(verdict: Verdict) -> str:
 
 
 def _show_unavailable(console: Console, verdicts: Sequence[Verdict]) -> None:
-    for reason, count in Counter(v.reason for v in verdicts).items():
-        console.print(Text(f"unavailable ({count:,}): {reason}"))
+    """What no library ships, framework by framework; then every other reason."""
+    missing: dict[str, list[str]] = {}
+    other: Counter[str] = Counter()
+    for verdict in verdicts:
+        side, _, reason = verdict.reason.partition(": ")
+        framework = side.partition(" ")[0]
+        if reason == f"{verdict.optimizer} is not available in {framework}":
+            missing.setdefault(framework, []).append(verdict.optimizer)
+        else:
+            other[verdict.reason] += 1
+    for framework, optimizers in missing.items():
+        console.print(Text(f"Unavailable in {framework}: {', '.join(dict.fromkeys(optimizers))}"))
+    for reason, count in other.items():
+        console.print(Text(f"Unavailable ({count:,}): {reason}"))
 
 
 class Progress:
