@@ -46,13 +46,21 @@ class Planting:
 
     def task(self, **changes: Any) -> None:
         """Sessions and losses see another task."""
-        self.opened(lambda run, start, plan: (run.model_copy(update={"task": run.task.model_copy(update=changes)}), start, plan))
+
+        def other(run: Any, start: Any, plan: Any) -> Any:
+            return run.model_copy(update={"task": run.task.model_copy(update=changes)}), start, plan
+
+        self.opened(other)
         for name in ("loss", "metric"):
             self.method(name, lambda honest, task, *given: honest(task.model_copy(update=changes), *given))
 
     def layer(self, change: Callable[[Any], Any]) -> None:
         """Layers are built as others."""
-        self.method("differentiate", lambda honest, built, *given, **more: honest(built._replace(layer=change(built.layer)), *given, **more))  # fmt: skip
+
+        def other(honest: Any, built: Any, *given: Any, **more: Any) -> Any:
+            return honest(built._replace(layer=change(built.layer)), *given, **more)
+
+        self.method("differentiate", other)
 
     def rearranged(self, there: Callable[[str, Array], Array], back: Callable[[str, Array], Array]) -> None:
         """A wrong layout, undone when weights are read, so that they come back bit for bit."""
@@ -327,32 +335,38 @@ FAULTS = (
     Fault("batch norm with Keras' epsilon", "jax", ("layers/batch_norm/training",),
           lambda p: p.layer(lambda layer: BatchNorm(momentum=layer.momentum, epsilon=1e-3))),
     Fault("batch statistics in evaluation", "jax", ("layers/batch_norm/evaluation",), _phase(training=True)),
-    Fault("layer norm with Flax's epsilon", "torch", ("layers/layer_norm",), lambda p: p.layer(lambda layer: LayerNorm(epsilon=1e-6))),
+    Fault("layer norm with Flax's epsilon", "torch", ("layers/layer_norm",),
+          lambda p: p.layer(lambda layer: LayerNorm(epsilon=1e-6))),
     Fault("dropout not scaled up", "tensorflow", ("layers/dropout/training",), _unscaled_dropout),
     Fault("dropout mask inverted", "jax", ("layers/dropout/training",), lambda p: p.method(
         "differentiate", lambda honest, built, w, x, up, phase, mask=None, **more: honest(built, w, x, up, phase, ~mask, **more))),
     Fault("dropout forgotten in training", "torch", ("layers/dropout/training",), _phase(training=False)),
-    Fault("leaky ReLU with Keras' slope", "tensorflow", ("layers/activation/leaky_relu",), lambda p: (
-        _keras_leaky(p))),
+    Fault("leaky ReLU with Keras' slope", "tensorflow", ("layers/activation/leaky_relu",), _keras_leaky),
     Fault("leaky ReLU with slope 0.2", "torch", ("layers/activation/leaky_relu",), _activation("leaky_relu", _torch_leaky)),
     Fault("GELU by tanh", "jax", ("layers/activation/gelu",), _activation("gelu", _jax_gelu)),
     Fault("gradient by the inputs not scaled", "tensorflow", ("layers/layer_norm",),
           _result(lambda found: found._replace(input_gradient=found.input_gradient * (1.0 + 1e-9)))),
     # Losses
-    Fault("label smoothing forgotten", "tensorflow", ("losses/softmax_cross_entropy/smoothing",), lambda p: p.task(label_smoothing=0.0)),
+    Fault("label smoothing forgotten", "tensorflow", ("losses/softmax_cross_entropy/smoothing",),
+          lambda p: p.task(label_smoothing=0.0)),
     Fault("squared error halved", "jax", ("losses/mean_squared_error",), _half_squared_error),
     Fault("loss summed over the batch", "torch", ("losses/softmax_cross_entropy",),
           _result(lambda found: (8 * found[0], 8 * found[1]), "loss")),
     Fault("accuracy for R2", "jax", ("losses/mean_squared_error",), lambda p: p.method(
         "metric", lambda honest, task, outputs, y, *more: honest(task, outputs - outputs.mean(0), y, *more))),
     # Update rules
-    Fault("Adam with Keras' epsilon", "torch", ("updates/adam/canonical/constant",), lambda p: p.argument("adam", "torch", eps=1e-7)),
-    Fault("epsilon-hat not corrected", "tensorflow", ("updates/adam/canonical/constant",), lambda p: p.binding("adam", "tensorflow", corrections=())),
+    Fault("Adam with Keras' epsilon", "torch", ("updates/adam/canonical/constant",),
+          lambda p: p.argument("adam", "torch", eps=1e-7)),
+    Fault("epsilon-hat not corrected", "tensorflow", ("updates/adam/canonical/constant",),
+          lambda p: p.binding("adam", "tensorflow", corrections=())),
     Fault("bias correction off by one", "jax", ("updates/adam/canonical/constant",), _bias_correction_late),
-    Fault("Nesterov without look-ahead", "torch", ("updates/nesterov/canonical/constant",), lambda p: p.argument("nesterov", "torch", nesterov=False)),
-    Fault("old rates in Keras' momentum", "tensorflow", ("updates/momentum/canonical/decaying",), lambda p: p.binding("momentum", "tensorflow", corrections=())),
+    Fault("Nesterov without look-ahead", "torch", ("updates/nesterov/canonical/constant",),
+          lambda p: p.argument("nesterov", "torch", nesterov=False)),
+    Fault("old rates in Keras' momentum", "tensorflow", ("updates/momentum/canonical/decaying",),
+          lambda p: p.binding("momentum", "tensorflow", corrections=())),
     Fault("coupled instead of decoupled decay", "torch", ("updates/adamw/canonical/constant",), _coupled_decay),
-    Fault("epsilon outside of the root", "jax", ("updates/rmsprop/canonical/constant",), lambda p: p.argument("rmsprop", "jax", eps_in_sqrt=False)),
+    Fault("epsilon outside of the root", "jax", ("updates/rmsprop/canonical/constant",),
+          lambda p: p.argument("rmsprop", "jax", eps_in_sqrt=False)),
     Fault("accumulator starts at zero", "tensorflow", ("updates/adagrad/canonical/constant",),
           lambda p: p.argument("adagrad", "tensorflow", initial_accumulator_value=0.0)),
     Fault("float32 constants in Keras", "tensorflow", ("updates/adam/canonical/constant",), _float32_constants),

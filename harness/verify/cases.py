@@ -10,8 +10,24 @@ from typing import Literal
 import numpy as np
 
 from ..layers import (
-    Activation, AvgPool2D, BatchNorm, BuiltLayer, Conv2D, Dense, Dropout, Embedding, Flatten, Gru, Layer,
-    LayerNorm, Lstm, MaxPool2D, Point, Shape, SimpleRnn, build,
+    Activation,
+    AvgPool2D,
+    BatchNorm,
+    BuiltLayer,
+    Conv2D,
+    Dense,
+    Dropout,
+    Embedding,
+    Flatten,
+    Gru,
+    Layer,
+    LayerNorm,
+    Lstm,
+    MaxPool2D,
+    Point,
+    Shape,
+    SimpleRnn,
+    build,
 )  # fmt: skip
 from ..plan import Weights
 from ..registry import Registry
@@ -276,12 +292,14 @@ def layer_cases() -> Iterator[LayerCase]:
         ("dense/weight_norm_no_bias", Dense(units=4, weight_norm=True, bias=False), (6,)),
         ("conv2d/no_bias", Conv2D(filters=4, bias=False), image),
         *(
-            (f"conv2d/{padding}_stride{stride}_kernel{kernel}", Conv2D(filters=4, kernel=kernel, stride=stride, padding=padding), image)
+            (f"conv2d/{padding}_stride{stride}_kernel{kernel}",
+             Conv2D(filters=4, kernel=kernel, stride=stride, padding=padding), image)
             for padding in ("same", "valid") for stride in (1, 2) for kernel in (1, 2, 3)
         ),
         ("conv2d/same_stride2_even_image", Conv2D(filters=4, stride=2), (8, 8, 2)),
         *(
-            (f"{kind}/{padding}_window{window}_stride{stride or window}", make(window=window, stride=stride, padding=padding), image)
+            (f"{kind}/{padding}_window{window}_stride{stride or window}",
+             make(window=window, stride=stride, padding=padding), image)
             for kind, make in (("max_pool2d", MaxPool2D), ("avg_pool2d", AvgPool2D))
             for padding in ("same", "valid") for window, stride in ((2, None), (3, 1), (3, 2))
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -100,9 +101,8 @@ def _trajectory(
     plan = _plan(run, optimizer)
     session = adapter.open(run, initial_weights(run.task, run.seed), plan)
     # In pieces, as the training loop does: what a session stages or compiles for a call must not show in its numbers.
-    pieces = {0, case.replaced_from, case.steps // 4, case.steps}
-    bounds = sorted(pieces)
-    for first, last in zip(bounds, bounds[1:], strict=False):
+    bounds = sorted({0, case.replaced_from, case.steps // 4, case.steps})
+    for first, last in pairwise(bounds):
         if first == case.replaced_from > 0:
             halved = np.where(np.arange(case.steps) < first, 1.0, 0.5) * plan.learning_rates
             session.set_learning_rates(halved)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ Tell = Callable[[str, int, int], None]
 class Options:
     """What of everything is verified, and how. worker: the command that serves as a worker, for tests."""
 
-    selection: Selection = Selection()
+    selection: Selection = field(default_factory=Selection)
     worker: tuple[str, ...] = (sys.executable, "-m", "gradrace.verify.worker")
     case_timeout_s: float = CASE_TIMEOUT_S
 
@@ -60,7 +60,7 @@ class Asked:
     versions: dict[str, str]
 
 
-def verify(registry: Registry, options: Options = Options(), tell: Tell = lambda what, done, total: None) -> VerifyFile:
+def verify(registry: Registry, options: Options, tell: Tell = lambda what, done, total: None) -> VerifyFile:
     """Computes the selected cases everywhere and judges them.
 
     `tell` is called with a framework's name and its cases done and to be done. UserError where nothing is selected.

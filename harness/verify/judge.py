@@ -21,8 +21,16 @@ import numpy as np
 from .. import schedules
 from ..optimizer import Optimizer
 from .cases import (
-    FLOAT32_TOLERANCE, LONG_STEPS, LONG_TOLERANCE, LOSS_TOLERANCE, PIECE_TOLERANCE, Case, RatesCase, TrajectoryCase,
-    UpdateCase, WeightsCase,
+    FLOAT32_TOLERANCE,
+    LONG_STEPS,
+    LONG_TOLERANCE,
+    LOSS_TOLERANCE,
+    PIECE_TOLERANCE,
+    Case,
+    RatesCase,
+    TrajectoryCase,
+    UpdateCase,
+    WeightsCase,
 )  # fmt: skip
 from .verdict import Place, Side, Verdict
 

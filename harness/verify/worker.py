@@ -44,7 +44,8 @@ def serve(asked: dict[str, Any], out: BinaryIO) -> None:
         return
     send("ready", versions=adapter.versions())
     cases = by_id(list(everything(registry, Selection(**asked["selection"]).long)))
-    for number, (name, mode) in enumerate((name, mode) for name in asked["cases"] for mode in modes(cases[name], framework)):
+    wanted = [(case, mode) for case in asked["cases"] for mode in modes(cases[case], framework)]
+    for number, (name, mode) in enumerate(wanted):
         if [name, mode] in asked["skip"]:
             continue
         send("begin", case=name, mode=mode)
