@@ -6,6 +6,7 @@ It needs no framework, so the core is tested with it, and every framework is com
 from __future__ import annotations
 
 import importlib.metadata
+from collections.abc import Sequence
 
 import numpy as np
 from gradrace.adapter import Metrics
@@ -23,18 +24,32 @@ CONVERGENCE_MODE = "reference"
 Array = np.ndarray
 
 
+class Updater:
+    """The reference rule on every tensor by itself. `weights` holds the present values, float64."""
+
+    def __init__(self, run: RunSpec, optimizer: Optimizer, start: Weights) -> None:
+        assert optimizer.rule is not None, "supports() has said no to this optimizer"
+        self._rule, self._hyper = optimizer.rule, optimizer.hypers(run.optimizer.hyper)
+        self.weights = {name: np.array(value, dtype=np.float64) for name, value in start.items()}
+        self.state = {name: self._rule.init(value, self._hyper) for name, value in self.weights.items()}
+
+    def step(self, gradients: Weights, lr: float, step: int) -> None:
+        """Update number `step`, counted from 0."""
+        for name, gradient in gradients.items():
+            self.weights[name], self.state[name] = self._rule.update(
+                self.weights[name], gradient, self.state[name], lr, step + 1, self._hyper
+            )
+
+
 class NumpySession:
     """Trains by hand-written forward and backward passes."""
 
     def __init__(self, run: RunSpec, start: Weights, plan: Plan) -> None:
-        assert plan.optimizer.rule is not None, "supports() has said no to this optimizer"
-        self._rule = plan.optimizer.rule
-        self._hyper = plan.optimizer.hypers(run.optimizer.hyper)
-        self._plan = plan
+        self._updater = Updater(run, plan.optimizer, start)
+        self._weights = self._updater.weights
+        self._plan, self._rates = plan, plan.learning_rates
         self._layers = build(run.task.model, run.task.input_shape)
         self._data = {name: (plan.data.shaped(name, run.task.input_shape), s.y) for name, s in plan.data.splits.items()}
-        self._weights = {name: np.array(value, dtype=np.float64) for name, value in start.items()}
-        self._state = {name: self._rule.init(value, self._hyper) for name, value in self._weights.items()}
         self._losses: list[float] = []
 
     def train(self, steps: range) -> None:
@@ -43,13 +58,10 @@ class NumpySession:
 
     def _step(self, step: int) -> None:
         x, y = self._data["train"]
-        rows, lr = self._plan.batches[step], float(self._plan.learning_rates[step])
+        rows, lr = self._plan.batches[step], float(self._rates[step])
         loss, gradients = self._loss_and_gradients(x[rows], y[rows])
         self._losses.append(loss)
-        for name, gradient in gradients.items():
-            self._weights[name], self._state[name] = self._rule.update(
-                self._weights[name], gradient, self._state[name], lr, step + 1, self._hyper
-            )
+        self._updater.step(gradients, lr, step)
 
     def _loss_and_gradients(self, x: Array, y: Array) -> tuple[float, dict[str, Array]]:
         inputs = []
@@ -75,11 +87,14 @@ class NumpySession:
             x = _forward(layer, self._weights, x)
         return Metrics(_softmax_cross_entropy(x, y)[0], float(np.mean(x.argmax(axis=1) == y)))
 
+    def set_learning_rates(self, rates: Array) -> None:
+        self._rates = rates
+
     def weights(self) -> Weights:
         return {name: value.copy() for name, value in self._weights.items()}
 
     def state_bytes(self) -> int:
-        return sum(array.nbytes for state in self._state.values() for array in state.values())
+        return sum(array.nbytes for state in self._updater.state.values() for array in state.values())
 
     def close(self) -> None:
         pass
@@ -110,6 +125,15 @@ class NumpyAdapter:
 
     def open(self, run: RunSpec, start: Weights, plan: Plan) -> NumpySession:
         return NumpySession(run, start, plan)
+
+    def updates(
+        self, run: RunSpec, optimizer: Optimizer, start: Weights, gradients: Sequence[Weights], rates: Array
+    ) -> list[Weights]:
+        updater, taken = Updater(run, optimizer, start), []
+        for step, given in enumerate(gradients):
+            updater.step(given, float(rates[step]), step)
+            taken.append({name: value.copy() for name, value in updater.weights.items()})
+        return taken
 
 
 ADAPTER = NumpyAdapter()

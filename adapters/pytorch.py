@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import importlib.metadata
-import inspect
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from gradrace.adapter import Metrics
-from gradrace.binding import Affine, Bound, bind, unavailable
+from gradrace.adapters._torch_optimizer import DTYPES, Updater, prepare
+from gradrace.binding import unavailable
 from gradrace.layers import Activation, BuiltLayer, Conv2D, Dense, Flatten, Lstm, MaxPool2D, build
 from gradrace.optimizer import Optimizer
 from gradrace.plan import Plan, Weights
@@ -24,7 +24,6 @@ REQUIRES = ("torch",)
 MODES = ("eager",)
 CONVERGENCE_MODE = "eager"
 
-_DTYPES = {"float32": torch.float32, "float64": torch.float64}
 _ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
 
 
@@ -32,41 +31,26 @@ class TorchSession:
     """One nn.Module and one torch.optim.Optimizer."""
 
     def __init__(self, run: RunSpec, start: Weights, plan: Plan) -> None:
-        torch.set_num_threads(run.threads)
-        self._device = torch.device("cuda" if run.device == "gpu" else "cpu")
-        self._dtype = _DTYPES[run.dtype]
-        if run.device == "gpu":
-            # TF32 is the default of cuDNN; every framework computes plain float32 here.
-            torch.backends.cudnn.allow_tf32 = False
-        # The class makes its scalar state (NAdam's mu_product) in the default dtype whatever the parameters have.
-        torch.set_default_dtype(self._dtype)
+        self._device, self._dtype = prepare(run), DTYPES[run.dtype]
         self._task, self._plan = run.task, plan
-        self._rates = plan.learning_rates.tolist()
         self._layers = build(run.task.model, run.task.input_shape)
         self._layouts = _layouts(self._layers)
         self._model = nn.Sequential(*(_module(built) for built in self._layers)).to(self._device)
         self._load(start)
-        bound = bind(run, plan.optimizer, plan.learning_rates)
-        self._optimizer = _optimizer(bound, [tensor for _, tensor in self._tensors()], self._rates[0])
-        self._corrections = _Corrections(self._optimizer, bound) if bound.hyper_tables or bound.state_tables else None
+        self._updater = Updater(run, plan.optimizer, [tensor for _, tensor in self._tensors()], plan.learning_rates)
         self._losses: list[Tensor] = []
         self._x, self._y = self._split("train")
 
     def train(self, steps: range) -> None:
         rows = torch.from_numpy(self._plan.batches[steps.start : steps.stop]).to(self._device)
         batches = zip(steps, self._x[rows].unbind(0), self._y[rows].unbind(0), strict=True)
-        model, optimizer, losses = self._model, self._optimizer, self._losses
-        rates = self._rates
+        model, updater, losses = self._model, self._updater, self._losses
         cross_entropy = nn.functional.cross_entropy
         for step, x, y in batches:
-            for group in optimizer.param_groups:
-                group["lr"] = rates[step]
-            if self._corrections:
-                self._corrections.apply(step)
-            optimizer.zero_grad()
+            updater.zero_grad()
             loss = cross_entropy(model(x), y)
             loss.backward()
-            optimizer.step()
+            updater.step(step)
             losses.append(loss.detach())
 
     def sync(self) -> None:
@@ -87,10 +71,11 @@ class TorchSession:
     def weights(self) -> Weights:
         return {name: self._layouts[name].to_canonical(tensor.detach().cpu().numpy()) for name, tensor in self._tensors()}
 
+    def set_learning_rates(self, rates: np.ndarray) -> None:
+        self._updater.set_learning_rates(rates)
+
     def state_bytes(self) -> int:
-        states = self._optimizer.state.values()
-        tensors = [value for state in states for value in state.values() if torch.is_tensor(value) and value.dim() > 0]
-        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+        return self._updater.state_bytes()
 
     def close(self) -> None:
         self._losses.clear()
@@ -131,6 +116,27 @@ class TorchAdapter:
     def open(self, run: RunSpec, start: Weights, plan: Plan) -> TorchSession:
         return TorchSession(run, start, plan)
 
+    def updates(
+        self, run: RunSpec, optimizer: Optimizer, start: Weights, gradients: Sequence[Weights], rates: np.ndarray
+    ) -> list[Weights]:
+        device = prepare(run)
+        layouts = {name: _layout(array.shape, None) for name, array in start.items()}
+
+        def place(arrays: Weights) -> list[Tensor]:
+            # torch.tensor copies: the caller's arrays stay as they are.
+            laid_out = (layouts[name].from_canonical(arrays[name]) for name in layouts)
+            return [torch.tensor(array, dtype=DTYPES[run.dtype], device=device) for array in laid_out]
+
+        tensors = [tensor.requires_grad_() for tensor in place(start)]
+        updater, taken = Updater(run, optimizer, tensors, rates), []
+        for step, given in enumerate(gradients):
+            for tensor, gradient in zip(tensors, place(given), strict=True):
+                tensor.grad = gradient
+            updater.step(step)
+            arrays = [tensor.detach().cpu().numpy() for tensor in tensors]
+            taken.append({n: layouts[n].to_canonical(array) for n, array in zip(layouts, arrays, strict=True)})
+        return taken
+
 
 ADAPTER = TorchAdapter()
 
@@ -146,47 +152,6 @@ class _LastState(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.lstm(x)[0][:, -1]
-
-
-class _Corrections:
-    """What the canonical rule needs beside the optimizer's class, done before each step; see gradrace.optimizer."""
-
-    def __init__(self, optimizer: torch.optim.Optimizer, bound: Bound) -> None:
-        self._optimizer = optimizer
-        self._hypers = {name: table.tolist() for name, table in bound.hyper_tables.items()}
-        self._buffers = [(self._find(name), affine) for name, affine in self._with_state(bound).items()]
-
-    def apply(self, step: int) -> None:
-        for group in self._optimizer.param_groups:
-            for name, values in self._hypers.items():
-                group[name] = values[step]
-        for buffers, affine in self._buffers:
-            torch._foreach_mul_(buffers, float(affine.scale[step]))
-            torch._foreach_add_(buffers, float(affine.shift[step]))
-
-    def _with_state(self, bound: Bound) -> dict[str, Affine]:
-        """torch makes its state in the first step: take one with zero gradients, then count from 0 again."""
-        if bound.state_tables:
-            parameters = [tensor for group in self._optimizer.param_groups for tensor in group["params"]]
-            before = [tensor.detach().clone() for tensor in parameters]
-            for tensor in parameters:
-                tensor.grad = torch.zeros_like(tensor)
-            self._optimizer.step()
-            with torch.no_grad():
-                torch._foreach_copy_(parameters, before)
-            for state in self._optimizer.state.values():
-                state["step"].zero_()
-        return dict(bound.state_tables)
-
-    def _find(self, name: str) -> list[Tensor]:
-        return [state[name] for state in self._optimizer.state.values()]
-
-
-def _optimizer(bound: Bound, parameters: list[Tensor], lr: float) -> torch.optim.Optimizer:
-    """The class, in its fused form where it has one."""
-    accepted = inspect.signature(bound.make).parameters
-    fused = {"fused": True} if "fused" in accepted else {}
-    return bound.make(parameters, lr=lr, **{**fused, **bound.arguments})
 
 
 def _module(built: BuiltLayer) -> nn.Module:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .optimizer import Array, HyperCorrection, Optimizer
+from .optimizer import Array, HyperCorrection, Hypers, Optimizer, RateCorrection, StateCorrection
 from .spec import RunSpec
 
 
@@ -25,12 +25,14 @@ class Bound:
     """One optimizer in one framework for one run.
 
     make: the framework's class or factory. arguments: its keyword arguments, the learning rate left out.
+    learning_rates: float64[steps], what the framework is given: the plan's, times a RateCorrection's factor.
     hyper_tables: argument -> float64[steps], its value at each step. state_tables: buffer's name -> Affine.
     Both tables are empty under the native rule, and where the correction would change nothing.
     """
 
     make: Callable[..., Any]
     arguments: Mapping[str, Any]
+    learning_rates: Array
     hyper_tables: Mapping[str, Array]
     state_tables: Mapping[str, Affine]
 
@@ -41,6 +43,8 @@ def unavailable(run: RunSpec, optimizer: Optimizer) -> str | None:
         raise ValueError(f"{optimizer.name} is not the optimizer of {run.id}")
     if run.framework not in optimizer.bindings:
         return f"{optimizer.name} is not available in {run.framework}"
+    if run.optimizer.rule == "canonical" and run.framework in optimizer.differs:
+        return f"{optimizer.name} differs by definition in {run.framework}: {optimizer.differs[run.framework]}"
     return None
 
 
@@ -52,20 +56,23 @@ def bind(run: RunSpec, optimizer: Optimizer, learning_rates: Array) -> Bound:
     binding = optimizer.bindings[run.framework]
     make = _import(binding.target) if isinstance(binding.target, str) else binding.target()
     if run.optimizer.rule == "native":
-        return Bound(make, dict(binding.native), {}, {})
-    hyper = optimizer.hypers(run.optimizer.hyper)
-    hyper_tables, state_tables = {}, {}
-    for correction in binding.corrections:
-        if isinstance(correction, HyperCorrection):
-            hyper_tables[correction.argument] = correction.values(hyper, len(learning_rates))
-            continue
-        with np.errstate(divide="ignore", invalid="ignore"):
-            affine = Affine(correction.scale(hyper, learning_rates), correction.shift(hyper, learning_rates))
-        if not np.isfinite(affine).all():
-            raise ValueError(f"{correction.name} cannot follow this schedule: a learning rate of 0 lies inside it")
-        if (affine.scale != 1.0).any() or affine.shift.any():
-            state_tables[correction.state] = affine
-    return Bound(make, binding.canonical(hyper), hyper_tables, state_tables)
+        return Bound(make, dict(binding.native), learning_rates, {}, {})
+    hyper, rates, steps = optimizer.hypers(run.optimizer.hyper), learning_rates, len(learning_rates)
+    kinds = binding.corrections
+    for faster in (c for c in kinds if isinstance(c, RateCorrection)):
+        rates = rates * faster.factor(hyper, steps)
+    hyper_tables = {c.argument: c.values(hyper, steps) for c in kinds if isinstance(c, HyperCorrection)}
+    affines = {c.state: _affine(c, hyper, rates) for c in kinds if isinstance(c, StateCorrection)}
+    state_tables = {name: affine for name, affine in affines.items() if (affine.scale != 1.0).any() or affine.shift.any()}
+    return Bound(make, binding.canonical(hyper), rates, hyper_tables, state_tables)
+
+
+def _affine(correction: StateCorrection, hyper: Hypers, rates: Array) -> Affine:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        affine = Affine(correction.scale(hyper, rates), correction.shift(hyper, rates))
+    if not np.isfinite(affine).all():
+        raise ValueError(f"{correction.name} cannot follow this schedule: a learning rate of 0 lies inside it")
+    return affine
 
 
 def _import(path: str) -> Callable[..., Any]:

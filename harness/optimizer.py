@@ -44,8 +44,9 @@ class HyperCorrection:
 class StateCorrection:
     """Replaces a state buffer b of the framework's optimizer by b * scale[t] + shift[t] before step t.
 
-    `scale(hyper, lr)` and `shift(hyper, lr)` take the float64[steps] table of learning rates and give float64[steps].
-    The first entry applies to the buffer as the framework initialises it, to zeros unless it says otherwise.
+    `scale(hyper, lr)` and `shift(hyper, lr)` take the float64[steps] table of learning rates that the framework is given
+    (after any RateCorrection) and give float64[steps]. The first entry applies to the buffer as the framework
+    initialises it, to zeros unless it says otherwise.
     """
 
     name: str
@@ -55,7 +56,19 @@ class StateCorrection:
     shift: Callable[[Hypers, Array], Array] = lambda hyper, lr: np.zeros_like(lr)
 
 
-Correction = HyperCorrection | StateCorrection
+@dataclass(frozen=True)
+class RateCorrection:
+    """Gives the framework's optimizer the learning rate times a factor of the step.
+
+    `factor(hyper, steps)` gives float64[steps].
+    """
+
+    name: str
+    why: str
+    factor: Callable[[Hypers, int], Array]
+
+
+Correction = HyperCorrection | StateCorrection | RateCorrection
 
 
 @dataclass(frozen=True)
@@ -95,7 +108,11 @@ class ReferenceRule:
 
 @dataclass(frozen=True)
 class Optimizer:
-    """An optimizer, as one file declares it (in gradrace/optimizers/, or the user's own given by --load)."""
+    """An optimizer, as one file declares it (in gradrace/optimizers/, or the user's own given by --load).
+
+    differs: framework -> why its library cannot compute the canonical rule. Such a framework may still have a binding,
+        whose `canonical` then gives the nearest settings; runs refuse it under the canonical rule, not under the native.
+    """
 
     name: str
     title: str
@@ -105,6 +122,7 @@ class Optimizer:
     bindings: Mapping[str, Binding]
     rule: ReferenceRule | None = None
     note: str = ""
+    differs: Mapping[str, str] = field(default_factory=dict)
 
     def hypers(self, given: Hypers) -> dict[str, float]:
         """The defaults with `given` over them. ValueError names an unknown or impossible one."""
