@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from gradrace.adapters._torch_pieces import CanonicalStorage, Layout
 from gradrace.binding import Bound, bind
 from gradrace.optimizer import Optimizer
 from gradrace.spec import RunSpec
@@ -27,11 +28,23 @@ def prepare(run: RunSpec) -> torch.device:
 
 
 class Updater:
-    """The framework's own optimizer of these tensors, with the run's rule, corrections and learning rates."""
+    """The framework's own optimizer of these tensors, with the run's rule, corrections and learning rates.
 
-    def __init__(self, run: RunSpec, optimizer: Optimizer, tensors: Sequence[Tensor], rates: np.ndarray) -> None:
-        self._run, self._declared = run, optimizer
-        self.optimizer = _optimizer(bind(run, optimizer, rates), list(tensors))
+    layouts: of each tensor. A rule that depends on storage gets twins of the tensors in canonical layout.
+    """
+
+    def __init__(
+        self,
+        run: RunSpec,
+        optimizer: Optimizer,
+        tensors: Sequence[Tensor],
+        rates: np.ndarray,
+        layouts: Sequence[Layout],
+    ) -> None:
+        self._run, self._declared, self._tensors = run, optimizer, list(tensors)
+        bound = bind(run, optimizer, rates)
+        self._storage = CanonicalStorage(tensors, layouts) if bound.canonical_storage else None
+        self.optimizer = _optimizer(bound, self._storage.twins if self._storage else self._tensors)
         self.set_learning_rates(rates)
 
     def set_learning_rates(self, rates: np.ndarray) -> None:
@@ -42,7 +55,10 @@ class Updater:
 
     def zero_grad(self) -> None:
         """Drops the gradients of the step before."""
-        self.optimizer.zero_grad()
+        if self._storage is None:
+            return self.optimizer.zero_grad()
+        for tensor in self._tensors:
+            tensor.grad = None
 
     def step(self, step: int) -> None:
         """Update number `step`, counted from 0, with the gradients that the tensors hold."""
@@ -50,7 +66,12 @@ class Updater:
             group["lr"] = self._rates[step]
         if self._corrections:
             self._corrections.apply(step)
-        self.optimizer.step()
+        if self._storage is None:
+            self.optimizer.step()
+        else:
+            self._storage.gather()
+            self.optimizer.step()
+            self._storage.scatter()
 
     def state_bytes(self) -> int:
         """See gradrace.adapter.Session."""

@@ -25,20 +25,41 @@ Array = np.ndarray
 
 
 class Updater:
-    """The reference rule on every tensor by itself. `weights` holds the present values, float64."""
+    """The reference rule on every tensor by itself, or on all as one. `weights` holds the present values, float64."""
 
     def __init__(self, run: RunSpec, optimizer: Optimizer, start: Weights) -> None:
         assert optimizer.rule is not None, "supports() has said no to this optimizer"
         self._rule, self._hyper = optimizer.rule, optimizer.hypers(run.optimizer.hyper)
         self.weights = {name: np.array(value, dtype=np.float64) for name, value in start.items()}
-        self.state = {name: self._rule.init(value, self._hyper) for name, value in self.weights.items()}
+        self.state = {name: self._rule.init(value, self._hyper) for name, value in self._parts(self.weights).items()}
 
     def step(self, gradients: Weights, lr: float, step: int) -> None:
         """Update number `step`, counted from 0."""
-        for name, gradient in gradients.items():
-            self.weights[name], self.state[name] = self._rule.update(
-                self.weights[name], gradient, self.state[name], lr, step + 1, self._hyper
+        weights = self._parts(self.weights)
+        for name, gradient in self._parts({name: gradients[name] for name in self.weights}).items():
+            weights[name], self.state[name] = self._rule.update(
+                weights[name], gradient, self.state[name], lr, step + 1, self._hyper
             )
+        self.weights.update(self._whole(weights))
+
+    def evaluated(self) -> Weights:
+        """The weights to evaluate."""
+        if self._rule.evaluation is None:
+            return self.weights
+        parts = self._parts(self.weights).items()
+        return self._whole({name: self._rule.evaluation(part, self.state[name], self._hyper) for name, part in parts})
+
+    def _parts(self, arrays: Weights) -> dict[str, Array]:
+        """What the rule takes one by one."""
+        return {"": np.concatenate([array.ravel() for array in arrays.values()])} if self._rule.joint else dict(arrays)
+
+    def _whole(self, parts: Weights) -> Weights:
+        """The reverse."""
+        if not self._rule.joint:
+            return parts
+        ends = np.cumsum([array.size for array in self.weights.values()])[:-1]
+        pieces = zip(self.weights.items(), np.split(parts[""], ends), strict=True)
+        return {name: piece.reshape(array.shape) for (name, array), piece in pieces}
 
 
 class NumpySession:

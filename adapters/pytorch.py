@@ -37,7 +37,9 @@ class TorchSession:
         self._layouts = _layouts(self._layers)
         self._model = nn.Sequential(*(_module(built) for built in self._layers)).to(self._device)
         self._load(start)
-        self._updater = Updater(run, plan.optimizer, [tensor for _, tensor in self._tensors()], plan.learning_rates)
+        names, tensors = zip(*self._tensors(), strict=True)
+        layouts = [self._layouts[name] for name in names]
+        self._updater = Updater(run, plan.optimizer, tensors, plan.learning_rates, layouts)
         self._losses: list[Tensor] = []
         self._x, self._y = self._split("train")
 
@@ -128,7 +130,7 @@ class TorchAdapter:
             return [torch.tensor(array, dtype=DTYPES[run.dtype], device=device) for array in laid_out]
 
         tensors = [tensor.requires_grad_() for tensor in place(start)]
-        updater, taken = Updater(run, optimizer, tensors, rates), []
+        updater, taken = Updater(run, optimizer, tensors, rates, list(layouts.values())), []
         for step, given in enumerate(gradients):
             for tensor, gradient in zip(tensors, place(given), strict=True):
                 tensor.grad = gradient

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .optimizer import Array, HyperCorrection, Hypers, Optimizer, RateCorrection, StateCorrection
+from .layers import build
+from .optimizer import Array, Binding, HyperCorrection, Hypers, Optimizer, RateCorrection, StateCorrection
 from .spec import RunSpec
 
 
@@ -28,6 +29,8 @@ class Bound:
     learning_rates: float64[steps], what the framework is given: the plan's, times a RateCorrection's factor.
     hyper_tables: argument -> float64[steps], its value at each step. state_tables: buffer's name -> Affine.
     Both tables are empty under the native rule, and where the correction would change nothing.
+    canonical_storage: whether the optimizer must be given its tensors in canonical layout.
+    evaluation: (optimizer state, parameters) -> the parameters to evaluate, where those are others.
     """
 
     make: Callable[..., Any]
@@ -35,6 +38,8 @@ class Bound:
     learning_rates: Array
     hyper_tables: Mapping[str, Array]
     state_tables: Mapping[str, Affine]
+    canonical_storage: bool = False
+    evaluation: Callable[..., Any] | None = None
 
 
 def unavailable(run: RunSpec, optimizer: Optimizer) -> str | None:
@@ -45,7 +50,15 @@ def unavailable(run: RunSpec, optimizer: Optimizer) -> str | None:
         return f"{optimizer.name} is not available in {run.framework}"
     if run.optimizer.rule == "canonical" and run.framework in optimizer.differs:
         return f"{optimizer.name} differs by definition in {run.framework}: {optimizer.differs[run.framework]}"
+    if optimizer.bindings[run.framework].matrices_only:
+        return _not_matrices(run, optimizer.bindings[run.framework])
     return None
+
+
+def _not_matrices(run: RunSpec, binding: Binding) -> str | None:
+    parameters = (p for layer in build(run.task.model, run.task.input_shape) for p in layer.parameters if p.trainable)
+    other = next((p for p in parameters if len(p.shape) != 2), None)
+    return other and f"{binding.label} takes matrices only, and {other.name} has shape {list(other.shape)}"
 
 
 def bind(run: RunSpec, optimizer: Optimizer, learning_rates: Array) -> Bound:
@@ -54,9 +67,11 @@ def bind(run: RunSpec, optimizer: Optimizer, learning_rates: Array) -> Bound:
     ValueError where a correction cannot follow the learning rates (a momentum buffer through a rate of zero).
     """
     binding = optimizer.bindings[run.framework]
-    make = _import(binding.target) if isinstance(binding.target, str) else binding.target()
+    evaluation = _import(binding.evaluation) if binding.evaluation else None
+    target = (run.optimizer.rule == "native" and binding.native_target) or binding.target
+    make = _import(target) if isinstance(target, str) else target()
     if run.optimizer.rule == "native":
-        return Bound(make, dict(binding.native), learning_rates, {}, {})
+        return Bound(make, dict(binding.native), learning_rates, {}, {}, evaluation=evaluation)
     hyper, rates, steps = optimizer.hypers(run.optimizer.hyper), learning_rates, len(learning_rates)
     kinds = binding.corrections
     for faster in (c for c in kinds if isinstance(c, RateCorrection)):
@@ -64,7 +79,7 @@ def bind(run: RunSpec, optimizer: Optimizer, learning_rates: Array) -> Bound:
     hyper_tables = {c.argument: c.values(hyper, steps) for c in kinds if isinstance(c, HyperCorrection)}
     affines = {c.state: _affine(c, hyper, rates) for c in kinds if isinstance(c, StateCorrection)}
     state_tables = {name: affine for name, affine in affines.items() if (affine.scale != 1.0).any() or affine.shift.any()}
-    return Bound(make, binding.canonical(hyper), rates, hyper_tables, state_tables)
+    return Bound(make, binding.canonical(hyper), rates, hyper_tables, state_tables, optimizer.per_tensor, evaluation)
 
 
 def _affine(correction: StateCorrection, hyper: Hypers, rates: Array) -> Affine:

@@ -80,16 +80,25 @@ class Binding:
     canonical: hyperparameters -> keyword arguments for which the class follows the reference rule.
     native: keyword arguments that pick the algorithm; everything else is left at the library's default.
     corrections: named pieces beside the class that the canonical rule needs; never applied under the native rule.
+    native_target: the class under the native rule, where the canonical rule is built of the library's parts instead.
+    matrices_only: the class takes parameters of two dimensions and no others.
+    evaluation: dotted path of the framework's function (optimizer state, parameters) -> parameters to evaluate, where
+        those are not the ones at which gradients are taken.
     """
 
     target: str | Callable[[], Callable[..., Any]]
     canonical: Callable[[Hypers], dict[str, Any]] = lambda hyper: dict(hyper)
     native: Mapping[str, Any] = field(default_factory=dict)
     corrections: tuple[Correction, ...] = ()
+    native_target: str | None = None
+    matrices_only: bool = False
+    evaluation: str | None = None
 
     @property
     def label(self) -> str:
         """The name to show a reader."""
+        if self.native_target:
+            return self.native_target
         return self.target if isinstance(self.target, str) else f"{self.target.__module__}.{self.target.__name__}"
 
 
@@ -99,11 +108,15 @@ class ReferenceRule:
 
     init(parameter, hyper) -> state
     update(parameter, gradient, state, lr, t, hyper) -> (new parameter, new state), t counting from 1.
+    evaluation(parameter, state, hyper) -> what is evaluated, where that is not the parameter itself.
+    joint: the rule takes all tensors as one vector (float64[n], C order, in the order of the weights).
     Pure functions: arguments are not changed in place.
     """
 
     init: Callable[[Array, Hypers], State]
     update: Callable[[Array, Array, State, float, int, Hypers], tuple[Array, State]]
+    evaluation: Callable[[Array, State, Hypers], Array] | None = None
+    joint: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,6 +125,8 @@ class Optimizer:
 
     differs: framework -> why its library cannot compute the canonical rule. Such a framework may still have a binding,
         whose `canonical` then gives the nearest settings; runs refuse it under the canonical rule, not under the native.
+    per_tensor: the update of an element depends on the tensor around it, and so on how weights are stored. Under the
+        canonical rule every framework then gives its optimizer tensors in canonical layout; under the native, its own.
     """
 
     name: str
@@ -123,6 +138,7 @@ class Optimizer:
     rule: ReferenceRule | None = None
     note: str = ""
     differs: Mapping[str, str] = field(default_factory=dict)
+    per_tensor: bool = False
 
     def hypers(self, given: Hypers) -> dict[str, float]:
         """The defaults with `given` over them. ValueError names an unknown or impossible one."""
