@@ -40,16 +40,34 @@ class Recipe:
 
     make: Callable[..., optax.GradientTransformation]
     arguments: tuple[tuple[str, type, Hashable], ...]
+    evaluation: Callable[[Any, Parameters], Parameters] | None = None
+
+    def evaluated(self, state: Any, parameters: Parameters) -> Parameters:
+        """The parameters with which the model is evaluated."""
+        return self.evaluation(state, parameters) if self.evaluation else parameters
 
     def init(self, parameters: Parameters, numbers: Numbers) -> Any:
         """The optimizer's first state. `numbers` are those of the first step."""
         return self._transformation(numbers).init(parameters)
 
-    def update(self, gradients: Parameters, state: Any, parameters: Parameters, numbers: Numbers) -> tuple[Parameters, Any]:
-        """The parameters and the optimizer's state after one step."""
+    def update(
+        self,
+        gradients: Parameters,
+        state: Any,
+        parameters: Parameters,
+        numbers: Numbers,
+        objective: Callable[[Parameters], jax.Array] | None = None,
+        value: jax.Array | None = None,
+    ) -> tuple[Parameters, Any]:
+        """The parameters and the optimizer's state after one step.
+
+        objective and its value at the parameters are for what asks for them: line searches, estimates of the Hessian.
+        """
         for name, scale in numbers.scales.items():
             state = _corrected(state, name, scale, numbers.shifts[name])
-        updates, state = self._transformation(numbers).update(gradients, state, parameters)
+        transformation = optax.with_extra_args_support(self._transformation(numbers))
+        extra = {"obj_fn": objective, "value_fn": objective, "value": value, "grad": gradients} if objective else {}
+        updates, state = transformation.update(gradients, state, parameters, **extra)
         return optax.apply_updates(parameters, updates), state
 
     def _transformation(self, numbers: Numbers) -> optax.GradientTransformation:
@@ -60,7 +78,8 @@ class Recipe:
 
 def recipe(bound: Bound) -> Recipe:
     """What of `bound` is compiled in."""
-    return Recipe(bound.make, tuple((name, type(value), value) for name, value in sorted(bound.arguments.items())))
+    arguments = tuple((name, type(value), value) for name, value in sorted(bound.arguments.items()))
+    return Recipe(bound.make, arguments, bound.evaluation)
 
 
 def tables(bound: Bound, dtype: str) -> Numbers:

@@ -110,7 +110,7 @@ class JaxSession:
     def evaluate(self, split: str) -> Metrics:
         with _precision(self._run):
             x, y = self._resident(split)
-            loss, correct = jax.device_get(self._programs.evaluate(self._carry[0], x, y))
+            loss, correct = jax.device_get(self._programs.evaluate(self._programs.evaluated(self._carry), x, y))
         return Metrics(float(loss), int(correct) / len(y))
 
     def set_learning_rates(self, rates: np.ndarray) -> None:
@@ -212,12 +212,14 @@ class Programs:
     step(carry, (x[batch, ...], y[batch], numbers)) -> carry, loss
     scan(carry, x[n, ...], y[n], rows int32[k, batch], numbers[k]) -> carry, losses[k]
     evaluate(parameters, x, y) -> mean loss, number of correct answers
+    evaluated(carry) -> the parameters to evaluate
     """
 
     init: Callable[[Parameters, Numbers], Any]
     step: Callable[[Carry, Step], tuple[Carry, jax.Array]]
     scan: Callable[[Carry, jax.Array, jax.Array, np.ndarray, Numbers], tuple[Carry, jax.Array]]
     evaluate: Callable[[Parameters, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
+    evaluated: Callable[[Carry], Parameters]
 
 
 # Data is kept beside its arrays, so that its id stays its own.
@@ -248,7 +250,8 @@ def _trace(recipe: Recipe) -> Programs:
         parameters, state = carry
         x, y, numbers = inputs
         loss, gradients = jax.value_and_grad(loss_of)(parameters, x, y)
-        return recipe.optimizer.update(gradients, state, parameters, numbers), loss
+        objective = partial(loss_of, x=x, y=y)
+        return recipe.optimizer.update(gradients, state, parameters, numbers, objective, loss), loss
 
     def scan(carry: Carry, x: jax.Array, y: jax.Array, rows: jax.Array, numbers: Numbers) -> tuple[Carry, jax.Array]:
         return jax.lax.scan(step, carry, (x[rows], y[rows], numbers))
@@ -258,7 +261,12 @@ def _trace(recipe: Recipe) -> Programs:
         return _cross_entropy(logits, y), (logits.argmax(axis=1) == y).sum()
 
     step_, scan_ = (jax.jit(function, donate_argnums=0) for function in (step, scan))
-    return Programs(_optax_optimizer.compiled(recipe.optimizer)[0], step_, scan_, jax.jit(evaluate))
+
+    def evaluated(carry: Carry) -> Parameters:
+        return recipe.optimizer.evaluated(carry[1], carry[0])
+
+    init = _optax_optimizer.compiled(recipe.optimizer)[0]
+    return Programs(init, step_, scan_, jax.jit(evaluate), evaluated)
 
 
 def _cross_entropy(logits: jax.Array, y: jax.Array) -> jax.Array:
