@@ -16,8 +16,8 @@ def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) 
     change = g - state["gradient"] if t > 1 else np.zeros_like(g)
     m = b1 * state["m"] + (1.0 - b1) * g
     v = b2 * state["v"] + (1.0 - b2) * change
-    n = b3 * state["n"] + (1.0 - b3) * (g + (1.0 - b2) * change) ** 2
-    ahead = m / (1.0 - b1**t) + (1.0 - b2) * v / (1.0 - b2**t)
+    n = b3 * state["n"] + (1.0 - b3) * (g + b2 * change) ** 2
+    ahead = m / (1.0 - b1**t) + b2 * v / (1.0 - b2**t)
     p = p - lr * ahead / (np.sqrt(n / (1.0 - b3**t)) + hyper["epsilon"])
     return p, {"m": m, "v": v, "n": n, "gradient": g}
 
@@ -37,8 +37,13 @@ OPTIMIZER = Optimizer(
     bindings={
         "jax": Binding(
             "optax.adan",
-            lambda h: {"b1": h["beta1"], "b2": h["beta2"], "b3": h["beta3"], "eps": h["epsilon"], "weight_decay": 0.0},
+            lambda h: {"b1": h["beta1"], "b2": h["beta2"], "b3": h["beta3"], "eps": h["epsilon"], "eps_root": 0.0},
         ),
     },
     rule=ReferenceRule(init=_init, update=_update),
+    differs={
+        "jax": "optax.adan weighs the change of the gradient with 1 - b2 = 0.08 where the paper and the authors' code weigh "
+        "it with b2 = 0.92 (https://github.com/google-deepmind/optax/pull/1715)"
+    },
+    note="optax.adan also adds 1e-8 inside of the root by default.",
 )
