@@ -26,6 +26,13 @@ class _Table(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[m
         return {}
 
 
+class _Double(np.float64):
+    """A float64 that lets a Keras variable do the multiplication; NumPy would ask a traced variable for its value."""
+
+    def __mul__(self, other: Any) -> Any:
+        return other * np.float64(self) if isinstance(other, keras.Variable) else super().__mul__(other)
+
+
 class _Affine(NamedTuple):
     """Variables [steps]: before step t the buffers of this name become buffer * scale[t] + shift[t]."""
 
@@ -92,7 +99,7 @@ class Updater:
         arguments = bound.arguments
         if self._run.dtype == "float64" and self._run.optimizer.rule == "canonical":
             # Keras takes Python floats for float32. (In float32 an np.float64 would widen the arithmetic instead.)
-            arguments = {k: np.float64(v) if type(v) is float else v for k, v in arguments.items()}
+            arguments = {k: _Double(v) if type(v) is float else v for k, v in arguments.items()}
         optimizer = bound.make(learning_rate=_Table(self._rates), **arguments)
         optimizer.build(self._variables)
         return optimizer

@@ -103,16 +103,18 @@ class _Corrections:
 
 
 def _make_state(optimizer: torch.optim.Optimizer) -> None:
-    """torch makes its state in the first step: take one with zero gradients, then count from 0 again."""
-    parameters = [tensor for group in optimizer.param_groups for tensor in group["params"]]
-    before = [tensor.detach().clone() for tensor in parameters]
-    for tensor in parameters:
-        tensor.grad = torch.zeros_like(tensor)
-    optimizer.step()
-    with torch.no_grad():
-        torch._foreach_copy_(parameters, before)
-    for state in optimizer.state.values():
-        state["step"].zero_()
+    """Makes the state that torch would make in the first step, as it is before that step.
+
+    By the method that every class of torch.optim has for it; a step with zero gradients would leave traces (epsilon in
+    Adamax's norm, 0 / 0 in RMSprop's momentum).
+    """
+    init_group = optimizer._init_group  # type: ignore[operator]
+    lists = len(inspect.signature(init_group).parameters) - 1
+    for group in optimizer.param_groups:
+        for tensor in group["params"]:
+            tensor.grad = torch.zeros_like(tensor)
+        init_group(group, *([] for _ in range(lists)))
+    optimizer.zero_grad()
 
 
 def _optimizer(bound: Bound, parameters: list[Tensor]) -> torch.optim.Optimizer:

@@ -67,7 +67,8 @@ def updates(registry: Registry, framework: str) -> dict[str, np.ndarray]:
             if adapter.supports(run, optimizer):
                 continue
             for kind in ("constant", "decaying") if (rule, dtype) == ("canonical", "float64") else ("decaying",):
-                table = rates(kind, optimizer.learning_rate)
+                # A hundredth at least: the rounding of tensors of about one would show beside shorter steps.
+                table = rates(kind, max(optimizer.learning_rate, 0.01))
                 taken = adapter.updates(run, optimizer, start(), gradients(), table)
                 for tensor in SHAPES:
                     arrays[f"{name}|{rule}|{dtype}|{kind}|{tensor}"] = np.stack([step[tensor] for step in taken])
