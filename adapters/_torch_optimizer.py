@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from gradrace.adapters._torch_pieces import CanonicalStorage, Layout
+from gradrace.adapters._torch_layers import Layout
+from gradrace.adapters._torch_pieces import CanonicalStorage
 from gradrace.binding import Bound, bind
 from gradrace.optimizer import Optimizer
 from gradrace.spec import RunSpec

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
+from gradrace.adapters._torch_layers import Layout
 from torch import Tensor
 
 
@@ -40,50 +41,43 @@ class OneStepLBFGS(torch.optim.LBFGS):
         return 1.0 if curvature > 1e-10 else capped
 
 
-class Layout(Protocol):
-    """Canonical array -> torch's: reshaped to `inner`, axes permuted by `axes`, reshaped to the tensor's shape."""
-
-    @property
-    def inner(self) -> tuple[int, ...]: ...
-    @property
-    def axes(self) -> tuple[int, ...]: ...
-    @property
-    def canonical(self) -> tuple[int, ...]: ...
-
-
 class CanonicalStorage:
     """Twins of a model's tensors in canonical layout, for the optimizer to hold in their stead.
 
-    gather() copies values and gradients to the twins, scatter() the values back, both bit for bit.
+    gather() copies values and gradients to the twins, scatter() the values back, bit for bit.
     """
 
     def __init__(self, tensors: Sequence[Tensor], layouts: Sequence[Layout]) -> None:
         self._tensors = list(tensors)
         self.twins = [
-            torch.empty(layout.canonical, dtype=tensor.dtype, device=tensor.device).requires_grad_()
+            torch.zeros(layout.canonical, dtype=tensor.dtype, device=tensor.device).requires_grad_()
             for tensor, layout in zip(tensors, layouts, strict=True)
         ]
-        for twin in self.twins:
-            twin.grad = torch.empty_like(twin)
-        # The same elements in the same order, seen from both sides.
+        gradients = [torch.zeros_like(twin) for twin in self.twins]
+        for twin, gradient in zip(self.twins, gradients, strict=True):
+            twin.grad = gradient
+        # The same elements, as torch's tensors order them.
         self._shapes = [[layout.inner[axis] for axis in layout.axes] for layout in layouts]
-        pairs = list(zip(self.twins, layouts, strict=True))
-        self._values = [twin.detach().view(layout.inner).permute(layout.axes) for twin, layout in pairs]
-        self._gradients = [twin.grad.view(layout.inner).permute(layout.axes) for twin, layout in pairs]  # type: ignore[union-attr]
-        self.gather_values()
-
-    def gather_values(self) -> None:
-        """Only the values."""
-        torch._foreach_copy_(self._values, self._seen(self._tensors))
+        self._values = [_seen(twin, layout) for twin, layout in zip(self.twins, layouts, strict=True)]
+        self._gradients = [_seen(gradient, layout) for gradient, layout in zip(gradients, layouts, strict=True)]
+        self._gather_values()
 
     def gather(self) -> None:
-        """Values and gradients, which every tensor must have."""
-        self.gather_values()
-        torch._foreach_copy_(self._gradients, self._seen([tensor.grad for tensor in self._tensors]))  # type: ignore[misc]
+        """Takes over values and gradients. A tensor without a gradient counts as one with a gradient of zero."""
+        self._gather_values()
+        given = [tensor.new_zeros(tensor.shape) if tensor.grad is None else tensor.grad for tensor in self._tensors]
+        torch._foreach_copy_(self._gradients, self._shaped(given))
 
     def scatter(self) -> None:
-        """What the optimizer made of the values."""
-        torch._foreach_copy_(self._seen(self._tensors), self._values)
+        """Gives back what the optimizer made of the values."""
+        torch._foreach_copy_(self._shaped(self._tensors), self._values)
 
-    def _seen(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+    def _gather_values(self) -> None:
+        torch._foreach_copy_(self._values, self._shaped(self._tensors))
+
+    def _shaped(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         return [tensor.detach().view(shape) for tensor, shape in zip(tensors, self._shapes, strict=True)]
+
+
+def _seen(canonical: Tensor, layout: Layout) -> Tensor:
+    return canonical.detach().view(layout.inner).permute(layout.axes)
