@@ -82,6 +82,7 @@ class Binding:
     corrections: named pieces beside the class that the canonical rule needs; never applied under the native rule.
     native_target: the class under the native rule, where the canonical rule is built of the library's parts instead.
     matrices_only: the class takes parameters of two dimensions and no others.
+    asks_for_loss: under the native rule the class evaluates the loss itself, so that it cannot run on given gradients.
     evaluation: dotted path of the framework's function (optimizer state, parameters) -> parameters to evaluate, where
         those are not the ones at which gradients are taken.
     """
@@ -92,6 +93,7 @@ class Binding:
     corrections: tuple[Correction, ...] = ()
     native_target: str | None = None
     matrices_only: bool = False
+    asks_for_loss: bool = False
     evaluation: str | None = None
 
     @property

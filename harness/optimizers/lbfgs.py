@@ -65,9 +65,14 @@ OPTIMIZER = Optimizer(
     hyper={"memory": Hyper(10, "pairs of moves and changes of the gradient that are kept", low=1, high=1000)},
     bindings={
         "torch": Binding(
-            _torch_piece, lambda h: {"history_size": int(h["memory"])}, native_target="torch.optim.LBFGS"
+            _torch_piece,
+            lambda h: {"history_size": int(h["memory"])},
+            native_target="torch.optim.LBFGS",
+            asks_for_loss=True,
         ),
-        "jax": Binding(_optax_piece, lambda h: {"memory": int(h["memory"])}, native_target="optax.lbfgs"),
+        "jax": Binding(
+            _optax_piece, lambda h: {"memory": int(h["memory"])}, native_target="optax.lbfgs", asks_for_loss=True
+        ),
     },
     rule=ReferenceRule(init=_init, update=_update, joint=True),
     note="Made for full batches: the difference of gradients of two batches is no curvature. By themselves the libraries "
