@@ -112,6 +112,7 @@ class Optimizer:
 
     differs: framework -> why its library cannot compute the canonical rule. Such a framework may still have a binding,
         whose `canonical` then gives the nearest settings; runs refuse it under the canonical rule, not under the native.
+    imprecise: framework -> why its float32 is off by more than the rounding of tensors, though its float64 is right.
     """
 
     name: str
@@ -123,6 +124,7 @@ class Optimizer:
     rule: ReferenceRule | None = None
     note: str = ""
     differs: Mapping[str, str] = field(default_factory=dict)
+    imprecise: Mapping[str, str] = field(default_factory=dict)
 
     def hypers(self, given: Hypers) -> dict[str, float]:
         """The defaults with `given` over them. ValueError names an unknown or impossible one."""
