@@ -31,7 +31,7 @@ class ScheduleEntry(Frozen):
     """A schedule of a suite with its own parameters."""
 
     kind: str
-    params: dict[str, FiniteFloat] = {}
+    params: dict[str, FiniteFloat | tuple[FiniteFloat, ...]] = {}
 
 
 class TimingEntry(Frozen):

@@ -52,7 +52,7 @@ class Worker:
         draft = _Draft(spec, planned, self._adapter)
         try:
             session = self._open(spec, draft)
-            training = train(session, spec.task, lambda step, piece: self._progress(index, step, piece))
+            training = train(session, spec.task, lambda step, piece: self._progress(index, step, piece), spec.schedule)
             draft.state_bytes = session.state_bytes()
             session.close()
             self._result(index, draft.trained(training))
