@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 
 from . import clock
 from .adapter import Adapter, Session
+from .data import DataMissing
 from .machine import this_machine, usable_cores
 from .plan import initial_weights, make_plan
 from .record import Curve, RunRecord, RunResult
@@ -133,7 +134,7 @@ class _Draft:
 
     def unfinished(self, error: Exception) -> RunResult:
         """Skipped for a stated reason, or failed with the error's last line; the whole traceback goes to the log."""
-        if isinstance(error, Skip):
+        if isinstance(error, Skip | DataMissing):
             return RunResult(self._record(status="skipped", reason=str(error)))
         traceback.print_exception(error)
         sys.stderr.flush()
