@@ -2,7 +2,7 @@
 
 from ..layers import Dense, Gru, Lstm, SimpleRnn
 from ..spec import TaskSpec
-from ._digits import TARGET_ORIGIN
+from ._grid import NARROW
 
 
 def _task(name: str, title: str, layer: SimpleRnn | Lstm | Gru, target: float) -> TaskSpec:
@@ -18,7 +18,7 @@ def _task(name: str, title: str, layer: SimpleRnn | Lstm | Gru, target: float) -
         steps=1280,
         eval_every=64,
         target=target,
-        target_origin=TARGET_ORIGIN,
+        target_origin=NARROW,
     )
 
 

@@ -2,7 +2,7 @@
 
 from ..layers import Dense
 from ..spec import Regularization, TaskSpec
-from ._digits import TARGET_ORIGIN
+from ._grid import WIDE
 
 TASK = TaskSpec(
     name="breast_cancer_logreg",
@@ -16,5 +16,5 @@ TASK = TaskSpec(
     steps=330,
     eval_every=11,
     target=0.97,
-    target_origin=TARGET_ORIGIN,
+    target_origin=WIDE,
 )

@@ -5,7 +5,7 @@ Who remembers nothing is right at 15 of 20 places and at an eighth of the rest: 
 
 from ..layers import Dense, Gru, Lstm, SimpleRnn
 from ..spec import TaskSpec
-from ._digits import TARGET_ORIGIN
+from ._grid import NARROW
 
 
 def _task(name: str, title: str, layer: SimpleRnn | Lstm | Gru, target: float) -> TaskSpec:
@@ -19,7 +19,7 @@ def _task(name: str, title: str, layer: SimpleRnn | Lstm | Gru, target: float) -
         steps=1280,
         eval_every=64,
         target=target,
-        target_origin=TARGET_ORIGIN,
+        target_origin=NARROW,
     )
 
 

@@ -1,7 +1,7 @@
 """Functions of two numbers, on which an optimizer's path can be drawn. The loss is the function itself.
 
 Starts of Rosenbrock and Beale are the standard ones of Moré, Garbow & Hillstrom (1981), problems 1 and 5; Branin's is the
-middle of its usual domain; the quadratic's is the slowest for gradient descent.
+middle of its usual domain; the quadratic's weighs its flat and its steep direction alike.
 """
 
 from ..layers import Objective, Point

@@ -2,7 +2,6 @@
 
 from ..layers import Activation, Dense
 from ..spec import TaskSpec
-from ._digits import TARGET_ORIGIN
 
 TASK = TaskSpec(
     name="wine_mlp",
@@ -13,6 +12,6 @@ TASK = TaskSpec(
     batch_size=16,
     steps=140,
     eval_every=7,
-    target=0.97,
-    target_origin=TARGET_ORIGIN,
+    target=0.965,
+    target_origin="one error in 33: the best median of a learning-rate grid has none (see docs/benchmarks.md)",
 )
