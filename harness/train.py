@@ -39,6 +39,7 @@ def train(
 ) -> Training:  # fmt: skip
     """Trains for `task.steps` updates, evaluating on the validation split before the first and every `eval_every`.
 
+    With `task.early_stopping` a run may end before; its status stays ok and its reason says where and why.
     `progress` is called after every chunk with the steps done and that chunk's piece of the curve. `schedule` is needed
     where the harness drives it by the validation loss.
     """
@@ -60,6 +61,10 @@ def train(
         if not np.isfinite(evaluations[-1].loss):
             reason = f"the validation loss after step {chunk.stop} is {evaluations[-1].loss}"
             return _finish(session, task, "diverged", reason, _curve(losses, evaluations, rates.of(0, len(losses))))
+        stopped = _stopped_early(task, evaluations)
+        if stopped:
+            curve = _curve(losses, evaluations, rates.of(0, len(losses)))
+            return _finish(session, task, "ok", stopped, curve, stopped_at=chunk.stop)
         rates.follow(evaluations)
     return _finish(session, task, "ok", "", _curve(losses, evaluations, rates.of(0, len(losses))))
 
@@ -87,9 +92,11 @@ class _DrivenRates:
         return self._table[start:stop]
 
 
-def _finish(session: Session, task: TaskSpec, status: Status, reason: str, curve: Curve) -> Training:
+def _finish(
+    session: Session, task: TaskSpec, status: Status, reason: str, curve: Curve, stopped_at: int | None = None
+) -> Training:
     test = session.evaluate("test") if status == "ok" else None
-    summary = summarise(curve, task.target)
+    summary = summarise(curve, task.target).model_copy(update={"stopped_at": stopped_at})
     if test:
         summary = summary.model_copy(update={"test_loss": finite(test.loss), "test_metric": finite(test.metric)})
     return Training(status, reason, curve, summary)
@@ -128,6 +135,25 @@ def _curve(losses: np.ndarray, evaluations: list[_Evaluation], rates: np.ndarray
     kept = np.array([point for point in points if len(point)], dtype=np.float64)
     applied = np.empty(0) if rates is None else rates
     return Curve(losses, np.array(steps, np.int64), np.array(validation_losses), np.array(metrics), applied, kept)
+
+
+def _stopped_early(task: TaskSpec, evaluations: list[_Evaluation]) -> str:
+    """Why training ends after the last of these evaluations, or nothing. The end of the budget is not early."""
+    rule = task.early_stopping
+    if rule is None or evaluations[-1].step >= task.steps:
+        return ""
+    best = evaluations[0]
+    for evaluation in evaluations:
+        if evaluation.loss < best.loss - rule.min_delta:
+            best = evaluation
+    waited = sum(evaluation.step > best.step for evaluation in evaluations)
+    if waited < rule.patience:
+        return ""
+    lower = f"lower by {rule.min_delta:g}" if rule.min_delta else "lower"
+    return (
+        f"stopped early after step {evaluations[-1].step}: {waited} evaluations in a row with no validation loss {lower} "
+        f"than {best.loss:.4g} after step {best.step}"
+    )
 
 
 def _bad(losses: np.ndarray) -> np.ndarray:

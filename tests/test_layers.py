@@ -5,19 +5,25 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 from gradrace.executor.environment import environment
-from gradrace.layers import Embedding, build
+from gradrace.layers import Embedding, Layer, build
 from gradrace.plan import initial_weights
 from gradrace.registry import load_registry
+from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec
 from layer_cases import CASES
 from layer_table import STEPS, TASKS
 
 REGISTRY = load_registry()
 FRAMEWORKS = [name for name in ("torch",) if REGISTRY.frameworks[name].versions() is not None]
 LAYER_RTOL, SESSION_RTOL = 1e-12, 1e-11
+REFERENCE_RUN = RunSpec(
+    task=TASKS[0], optimizer=OptimizerSpec(name="sgd"), schedule=ScheduleSpec(kind="constant", base_lr=1.0),
+    framework="numpy", mode="reference", dtype="float64",
+)  # fmt: skip
 Table = dict[str, np.ndarray]
 
 
@@ -27,18 +33,6 @@ def table_of(framework: str, out: Path, planted: str = "") -> Table:
     env = environment(REFERENCE_RUN) | {"PYTHONPATH": str(Path(__file__).parent)}
     subprocess.run([sys.executable, "-c", script, framework, str(out)], env=env, check=True, timeout=600)
     return dict(np.load(out))
-
-
-def _reference_run():
-    from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec
-
-    return RunSpec(
-        task=TASKS[0], optimizer=OptimizerSpec(name="sgd"), schedule=ScheduleSpec(kind="constant", base_lr=1.0),
-        framework="numpy", mode="reference", dtype="float64",
-    )  # fmt: skip
-
-
-REFERENCE_RUN = _reference_run()
 
 
 @pytest.fixture(scope="session")
@@ -63,10 +57,6 @@ def worst(table: Table, reference: Table, kind: str) -> tuple[float, str]:
 
 
 def test_the_table_covers_every_kind_of_layer():
-    from typing import get_args
-
-    from gradrace.layers import Layer
-
     kinds = {type(case.layer) for case in CASES}
     assert kinds == set(get_args(get_args(Layer)[0]))
 
@@ -119,7 +109,8 @@ def test_the_tasks_of_the_table_train(layer_tables):
     assert any(isinstance(layer, Embedding) for task in TASKS for layer in task.model)
 
 
-# Some of what the table must notice in PyTorch (`gradrace verify` has the long list), as statements that plant it, and the kinds of entries that then differ.
+# Some of what the table must notice in PyTorch (`gradrace verify` has the long list), as statements that plant it, and
+# the kinds of entries that then differ.
 FAULTS = {
     "unbiased running variance": (
         "from gradrace.adapters._torch_layers import _BatchNorm as B\n"
