@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -32,6 +32,7 @@ class Summary(Frozen):
 
     `steps_to_target` is the first evaluated step whose validation metric reached the task's target; None with status
     ok means that the target was not reached in the run's budget (censored, not missing).
+    `stopped_at` is the step after which early stopping ended the run, None where it ran its whole budget or ended badly.
     """
 
     steps_done: int
@@ -43,11 +44,13 @@ class Summary(Frozen):
     test_loss: float | None = None
     test_metric: float | None = None
     steps_to_target: int | None = None
+    stopped_at: int | None = None
 
 
 class RunRecord(Frozen):
     """A run as kept in run.json. Times in seconds of wall clock, `started_at` in UTC (ISO 8601).
 
+    `reason` says why a run did not take all its steps; with status ok it was stopped early.
     `first_call_s` is the first training step, which compiles where the framework does; `setup_s` builds the session.
     `cores` are the logical cores that the worker was pinned to, empty where the system cannot pin.
     """
@@ -92,18 +95,26 @@ class _Columns:
 @dataclass(frozen=True)
 class Curve(_Columns):
     """train_losses float64[n]: loss of each step's batch, before its update. Evaluations after `eval_steps` int64[k]
-    updates: validation_losses and validation_metrics, float64[k]."""
+    updates: validation_losses and validation_metrics, float64[k].
+
+    learning_rates float64[n]: of each step, where the harness changed the planned table on the way, else empty.
+    points float64[k, d]: the parameters at each evaluation, where the task is a function of d = 2 numbers, else empty.
+    """
 
     train_losses: np.ndarray
     eval_steps: np.ndarray
     validation_losses: np.ndarray
     validation_metrics: np.ndarray
+    learning_rates: np.ndarray = field(default_factory=lambda: np.empty(0))
+    points: np.ndarray = field(default_factory=lambda: np.empty(0))
 
     DTYPES: ClassVar[dict[str, Any]] = {
         "train_losses": np.float64,
         "eval_steps": np.int64,
         "validation_losses": np.float64,
         "validation_metrics": np.float64,
+        "learning_rates": np.float64,
+        "points": np.float64,
     }
 
 

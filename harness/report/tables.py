@@ -10,7 +10,7 @@ import pandas as pd
 
 from .. import schedules
 from ..frame import Frames
-from ..spec import RunSpec
+from ..spec import Metric, RunSpec, ScheduleSpec, number_text
 from . import text
 
 # A row of the summary: runs that differ in nothing but the seed.
@@ -65,19 +65,28 @@ def summary(frames: Frames, suite: str) -> pd.DataFrame:
     return _ordered(table, ["task", "optimizer", "rule", "schedule", "batch_size", "learning_rate", "framework"])
 
 
+def metrics(frames: Frames, suite: str) -> dict[str, Metric]:
+    """The metric of each task of the suite, by its name."""
+    specs = [frames.records[digest].spec for digest in runs(frames, suite)["digest"]]
+    return {spec.task.name: spec.task.metric for spec in specs}
+
+
 def summary_compact(frames: Frames, suite: str) -> pd.DataFrame:
-    """The summary for a terminal, all text: task, framework, optimizer, best val acc, final val loss, steps to
-    target, step µs p25, status. The optimizer's column names the learning rate and so on where they vary."""
+    """The summary for a terminal, all text: task, framework, optimizer, best val acc (best val metric where tasks have
+    others), final val loss, steps to target, step µs p25, status. The optimizer's column names the learning rate and so
+    on where they vary."""
     table = summary(frames, suite)
     candidates = ("rule", "schedule", "learning_rate", "batch_size", "variation", "device")
     varied = [column for column in candidates if _varies_within(table, column, ["task", "optimizer"])]
     rows = table.to_dict("records")
     names = [" ".join(filter(None, [row["optimizer"], *(_named(row, c) for c in varied)])) for row in rows]
+    of_task = metrics(frames, suite)
+    best = "best val acc" if set(of_task.values()) <= {"accuracy"} else "best val metric"
     return pd.DataFrame({
         "task": table["task"],
         "framework": [f"{f} ({m})" for f, m in zip(table["framework"], table["mode"], strict=True)],
         "optimizer": names,
-        "best val acc": table["best_validation_metric_mean"].map(text.percent),
+        best: [text.metric(row["best_validation_metric_mean"], of_task[row["task"]]) for row in rows],
         "final val loss": table["final_validation_loss_mean"].map(text.significant),
         "steps to target": [steps_text(row) for row in rows],
         "step µs p25": table["step_p25_s"].map(text.micros),
@@ -117,6 +126,7 @@ def curves(frames: Frames, picked: pd.DataFrame) -> pd.DataFrame:
     """
     names, keys = ["task", "setup", "series", "digest", "status"], ["metric", "step"]
     points = frames.curves.rename(columns={"series": "metric"}).drop_duplicates(["digest", *keys])
+    points = points[points["metric"].isin(("train_loss", "validation_loss", "validation_metric"))]
     points = picked[[*names, "steps"]].merge(points.astype({"digest": "str"}), on="digest")
     points = points.astype({"step": "float64", "value": "float64"})
     points = points[np.isfinite(points["value"])]
@@ -124,6 +134,20 @@ def curves(frames: Frames, picked: pd.DataFrame) -> pd.DataFrame:
     middle = (points["step"] // width) * width + width / 2
     points = points.assign(step=points["step"].where(points["metric"] != "train_loss", middle))
     return points.groupby([*names, *keys], sort=False, as_index=False)["value"].mean()
+
+
+def paths(frames: Frames, picked: pd.DataFrame) -> pd.DataFrame:
+    """Where runs went whose task is a function of two numbers: task, setup, series, digest, status, step, x, y; of every
+    task, setup and series one run, since its seeds start at the same point."""
+    names = ["task", "setup", "series", "digest", "status"]
+    places = frames.curves[frames.curves["series"].isin(("point_0", "point_1"))].drop_duplicates(["digest", "step", "series"])
+    if places.empty:
+        return pd.DataFrame(columns=[*names, "step", "x", "y"])
+    wide = places.pivot(index=["digest", "step"], columns="series", values="value").reset_index()
+    wide = wide.rename(columns={"point_0": "x", "point_1": "y"}).astype({"digest": "str"})
+    first = picked.sort_values("seed", kind="stable").drop_duplicates(["task", "setup", "series"])
+    found = first[names].merge(wide, on="digest").sort_values("step", kind="stable")
+    return found[np.isfinite(found["x"]) & np.isfinite(found["y"])].reset_index(drop=True)
 
 
 def train_bin(steps: int) -> int:
@@ -183,17 +207,23 @@ def schedule_curves(frames: Frames, suite: str) -> pd.DataFrame:
     Empty where every run holds its rate, since there is nothing to show.
     """
     specs: dict[str, RunSpec] = {}
+    applied = frames.curves[frames.curves["series"] == "learning_rate"].groupby("digest")["value"]
+    driven = {str(digest): values.to_numpy(dtype=np.float64) for digest, values in applied}
+    rates: dict[str, np.ndarray] = {}
     for digest in runs(frames, suite)["digest"]:
         spec = frames.records[digest].spec
-        if spec.schedule.kind in schedules.SCHEDULES:
-            specs.setdefault(_schedule_name(spec.schedule.kind, spec.schedule.params), spec)
+        name = _schedule_name(spec.schedule)
+        if spec.schedule.kind in schedules.SCHEDULES and name not in specs:
+            # Where the validation loss drove the rates, those of the first run stand for all.
+            specs[f"{name}, as in {spec.id}" if digest in driven else name] = spec
+            rates[list(specs)[-1]] = driven.get(digest, schedules.table(spec.schedule, spec.steps))
     if set(specs) <= {"constant"}:
         specs.clear()
     tables = [
         pd.DataFrame({
             "schedule": name,
-            "progress": np.linspace(0, 1, spec.steps),
-            "factor": schedules.table(spec.schedule, spec.steps) / spec.schedule.base_lr,
+            "progress": np.linspace(0, 1, spec.steps)[: len(rates[name])],
+            "factor": rates[name] / spec.schedule.base_lr,
         })
         for name, spec in specs.items()
     ]  # fmt: skip
@@ -362,8 +392,9 @@ def _variation(frames: Frames, digest: str) -> str:
     return ", ".join(f"{key}={value}" for key, value in varied if key.rpartition(".")[2] not in own)
 
 
-def _schedule_name(kind: str, params: dict[str, float]) -> str:
-    return f"{kind} ({', '.join(f'{k}={v:g}' for k, v in params.items())})" if params else kind
+def _schedule_name(spec: ScheduleSpec) -> str:
+    params = ", ".join(f"{key}={number_text(value)}" for key, value in spec.params.items())
+    return f"{spec.kind} ({params})" if params else spec.kind
 
 
 def _numbers(group: pd.DataFrame) -> str:
