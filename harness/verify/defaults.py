@@ -15,9 +15,11 @@ from ..registry import load_registry
 from . import notes
 
 # Neither hyperparameters nor of any effect on the numbers, or off by default in all.
-_LEFT_OUT = frozenset(
-    ["params", "self", "name", "kwargs", "foreach", "maximize", "capturable", "differentiable", "fused", "clipnorm", "clipvalue", "global_clipnorm", "use_ema", "ema_momentum", "ema_overwrite_frequency", "loss_scale_factor", "gradient_accumulation_steps", "mu_dtype", "accumulator_dtype", "mask", "weight_decay_mask", "dtype_momentum", "multiply_by_parameter_scale_mask", "state_dtype", "rngs", "device", "dtype"]
-)
+_LEFT_OUT = frozenset({
+    "params", "self", "name", "kwargs", "foreach", "maximize", "capturable", "differentiable", "fused", "clipnorm", "clipvalue",
+    "global_clipnorm", "use_ema", "ema_momentum", "ema_overwrite_frequency", "loss_scale_factor", "gradient_accumulation_steps",
+    "mu_dtype", "accumulator_dtype", "mask", "weight_decay_mask", "dtype_momentum", "state_dtype", "rngs", "device", "dtype",
+})  # fmt: skip
 
 
 def main() -> None:

@@ -235,7 +235,7 @@ def _agreement(optimizer: Optimizer) -> Iterable[str]:
         if framework in optimizer.differs:
             yield f"- {LIBRARIES.get(framework, framework)}: cannot be done. {optimizer.differs[framework]}."
             continue
-        yield f"- `{_call(optimizer, binding)}`"
+        yield f"- {_call(optimizer, binding)}"
         for correction in binding.corrections:
             yield f"  - {correction.name.replace('_', ' ')}: {correction.why}"
     if optimizer.per_tensor:
@@ -245,8 +245,10 @@ def _agreement(optimizer: Optimizer) -> Iterable[str]:
 
 
 def _call(optimizer: Optimizer, binding: Binding) -> str:
-    arguments = binding.canonical(optimizer.hypers({}))
-    return f"{binding.label}({', '.join(f'{key}={value!r}' for key, value in arguments.items())})"
+    arguments = ", ".join(f"{key}={value!r}" for key, value in binding.canonical(optimizer.hypers({})).items())
+    if binding.native_target:
+        return f"`{binding.label}` cannot; gradrace builds the rule of the library's own parts (adapters/), with `{arguments}`"
+    return f"`{binding.label}({arguments})`"
 
 
 def _if_not(optimizer: Optimizer, measured: Measured) -> Iterable[str]:

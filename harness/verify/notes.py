@@ -435,7 +435,8 @@ SCHEDULES_AGREE = (
 
 # What it is, library and version, what happens.
 DEFECTS = (
-    ("optax.rprop", "Optax 0.2.8", "gives out each step's update one step late, and zeros at the first (optax pull request 1725)"),
+    ("optax.rprop", "Optax 0.2.8", "gives out each step's update one step late, and zeros at the first (google-deepmind/optax "
+     "pull request 1725 mends it)"),
     ("keras.optimizers.ScheduleFreeAdamW", "Keras 3.15 on TensorFlow", "keeps a reference to the variable where it wants its "
      "old value (`momentum_old = momentum.value`), so that the average is of the wrong iterates"),
     ("optax.adadelta()", "Optax 0.2.8", "its default learning_rate=None does not turn the sign: gradient ascent"),
