@@ -339,7 +339,7 @@ def _in_both_phases(image: Shape, series: Shape) -> list[tuple[str, Layer, Shape
         ("batch_norm", BatchNorm(), (6,)),
         ("batch_norm/image", BatchNorm(), image),
         ("batch_norm/series", BatchNorm(), series),
-        ("batch_norm/options", BatchNorm(momentum=0.5, epsilon=1e-2), (6,)),
+        ("batch_norm/options", BatchNorm(momentum=0.6, epsilon=1e-2), (6,)),
         ("dropout", Dropout(rate=0.3), (6,)),
         ("dropout/image", Dropout(rate=0.5), image),
     ]
