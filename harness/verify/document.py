@@ -188,7 +188,11 @@ def _heading(pair: tuple[str, str]) -> str:
 def _both(measured: Measured, name: str, rule: str, pair: tuple[str, str]) -> str:
     """'2.0e-02 / 3.5e-02', or '-' where a library has none."""
     found = {s.schedule: s.worst for s in measured.sizes if (s.optimizer, s.rule, (s.a, s.b)) == (name, rule, pair)}
-    texts = [_size(found[schedule]) for schedule in ("constant", "decaying") if schedule in found]
+    texts = []
+    for schedule in ("constant", "decaying"):
+        # Where a class takes matrices alone, that is what was measured.
+        measured_as = next((name for name in (schedule, f"{schedule}/matrices") if name in found), None)
+        texts += [_size(found[measured_as])] if measured_as else []
     return " / ".join(texts) or "-"
 
 
