@@ -5,12 +5,13 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from ..layers import (
     Activation,
+    ActivationFunction,
     AvgPool2D,
     BatchNorm,
     BuiltLayer,
@@ -157,7 +158,7 @@ class UpdateCase(Case):
         shapes = {name: shape for name, shape in _UPDATED.items() if len(shape) == 2 or not self.matrices}
         start = {name: 0.5 * rng.normal(size=shape) for name, shape in shapes.items()}
         scales = {name: 10.0 ** rng.uniform(-4.0, 0.0, shape) for name, shape in shapes.items()}
-        gradients = []
+        gradients: list[Weights] = []
         for step in range(self.steps):
             drawn = {name: scale * rng.normal(size=scale.shape) for name, scale in scales.items()}
             for gradient in drawn.values():
@@ -229,10 +230,11 @@ def everything(registry: Registry, long: bool = False) -> Iterator[Case]:
     yield from loss_cases()
     yield from _update_cases(registry)
     yield from _trajectory_cases(registry, tasks, long)
+    dtypes: tuple[Dtype, ...] = ("float64", "float32")
     for kind in SCHEDULES:
-        for dtype in ("float64", "float32"):
+        for dtype in dtypes:
             what = f"{kind}, the rates of {RATE_STEPS} updates in {dtype}"
-            yield RatesCase("rates", f"{kind}/{dtype}", what, ScheduleSpec(kind=kind, base_lr=0.1), dtype)  # type: ignore[arg-type]
+            yield RatesCase("rates", f"{kind}/{dtype}", what, ScheduleSpec(kind=kind, base_lr=0.1), dtype)
     yield from _float32_cases(registry, tasks)
 
 
@@ -276,7 +278,7 @@ def _loaded(case: Case, registry: Registry) -> bool:
 
 # -- layers
 
-ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "sigmoid", "tanh")
+ACTIVATIONS: tuple[ActivationFunction, ...] = ("relu", "leaky_relu", "elu", "gelu", "silu", "sigmoid", "tanh")
 
 
 def layer_cases() -> Iterator[LayerCase]:
@@ -358,7 +360,7 @@ QUICK_LAYERS = {
 
 def loss_cases() -> Iterator[LossCase]:
     """Every loss, with its options and over more axes than one, under every metric that fits it."""
-    entries: list[tuple[str, dict[str, object], Shape, float]] = [
+    entries: list[tuple[str, dict[str, Any], Shape, float]] = [
         ("softmax_cross_entropy", {"loss": "softmax_cross_entropy"}, (8, 5), 2.0),
         ("softmax_cross_entropy/smoothing", {"loss": "softmax_cross_entropy", "label_smoothing": 0.1}, (8, 5), 2.0),
         ("softmax_cross_entropy/extreme", {"loss": "softmax_cross_entropy"}, (8, 5), 60.0),
@@ -375,7 +377,7 @@ def loss_cases() -> Iterator[LossCase]:
         task = TaskSpec(
             name="loss", title=name, data="digits", input_shape=(64,), model=(Dense(units=shape[-1]),),
             batch_size=8, steps=1, eval_every=1, target=0.0, target_origin="", **fields,
-        )  # type: ignore[arg-type]  # fmt: skip
+        )  # fmt: skip
         yield LossCase("losses", name, f"{name} of outputs {list(shape)}, and {task.metric}", task, shape, spread)
 
 

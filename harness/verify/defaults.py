@@ -18,7 +18,8 @@ from . import notes
 _LEFT_OUT = frozenset({
     "params", "self", "name", "kwargs", "foreach", "maximize", "capturable", "differentiable", "fused", "clipnorm", "clipvalue",
     "global_clipnorm", "use_ema", "ema_momentum", "ema_overwrite_frequency", "loss_scale_factor", "gradient_accumulation_steps",
-    "mu_dtype", "accumulator_dtype", "mask", "weight_decay_mask", "dtype_momentum", "state_dtype", "rngs", "device", "dtype", "linesearch",
+    "mu_dtype", "accumulator_dtype", "mask", "weight_decay_mask", "dtype_momentum", "state_dtype", "rngs", "device",
+    "dtype", "linesearch",
 })  # fmt: skip
 
 

@@ -80,7 +80,8 @@ def read(file: Path) -> Measured:
 def measure(registry: Registry, tell: Tell) -> Measured:
     """Runs all update rules, native and canonical, and reads the libraries' defaults."""
     found = verify(registry, Options(Selection(keyword="updates/")), tell)
-    defaults, of_notes = {}, {}
+    defaults: dict[str, dict[str, dict[str, str]]] = {}
+    of_notes: dict[str, dict[str, str]] = {}
     for name in LIBRARIES:
         read_here = read_defaults(registry, name)
         defaults[name] = read_here["optimizers"]
