@@ -7,7 +7,7 @@ call into one loop: the same updates without the cost of calling.
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
@@ -18,6 +18,8 @@ import numpy as np
 import optax
 from flax import nnx
 from gradrace.adapter import Metrics
+from gradrace.adapters import _optax_optimizer
+from gradrace.adapters._optax_optimizer import Numbers, Parameters
 from gradrace.binding import Bound, bind, unavailable
 from gradrace.data import Data
 from gradrace.layers import Activation, BuiltLayer, Conv2D, Dense, Flatten, Layer, Lstm, MaxPool2D, Shape, build
@@ -32,11 +34,10 @@ MODES = ("jit", "scan")
 CONVERGENCE_MODE = "scan"
 
 # Parameters by canonical name, the optimizer's state; samples [n, *input_shape] and labels int32[n]; and what one step
-# takes: the samples and labels of its batch, and its learning rate.
-Parameters = dict[str, jax.Array]
+# takes: the samples and labels of its batch, and the optimizer's numbers.
 Carry = tuple[Parameters, Any]
 Split = tuple[jax.Array, jax.Array]
-Step = tuple[jax.Array, jax.Array, jax.Array]
+Step = tuple[jax.Array, jax.Array, Numbers]
 
 _LAYERS = (Dense, Conv2D, MaxPool2D, Flatten, Lstm, Activation)
 _STAGED_BYTES = 64 * 2**20
@@ -51,19 +52,18 @@ class JaxSession:
         self._losses: list[jax.Array] = []
         self._staged: tuple[range, list[Step]] = (range(0), [])
         bound = bind(run, plan.optimizer, plan.learning_rates)
-        _refuse_corrections(run, bound)
-        with self._precision():
-            self._programs = _programs(run, bound)
+        with _precision(run):
+            self._programs, self._numbers = _programs(run, bound), _optax_optimizer.tables(bound, run.dtype)
             # Two copies: a state that starts as the parameters themselves must not share donated memory with them.
             parameters, twin = ({name: self._put(value) for name, value in start.items()} for _ in range(2))
-            state = self._programs.init(twin, self._rates(range(1))[0])
+            state = self._programs.init(twin, self._numbers.at(0))
             # Zeros made on the device are not yet bound to it as a step's results are: the second step would recompile.
             self._carry: Carry = (parameters, jax.device_put(state, self._device))
             if run.mode == "jit":
                 self._stage(0)
 
     def train(self, steps: range) -> None:
-        with self._precision():
+        with _precision(self._run):
             if self._run.mode == "scan":
                 self._scan(steps)
             else:
@@ -72,7 +72,7 @@ class JaxSession:
     def _scan(self, steps: range) -> None:
         x, y = self._resident("train")
         rows = self._plan.batches[steps.start : steps.stop].astype(np.int32)
-        self._carry, losses = self._programs.scan(self._carry, x, y, rows, self._rates(steps))
+        self._carry, losses = self._programs.scan(self._carry, x, y, rows, self._numbers.at(slice(steps.start, steps.stop)))
         self._losses.append(losses)
 
     def _step_by_step(self, steps: range) -> None:
@@ -95,7 +95,8 @@ class JaxSession:
         count = min(len(self._plan.batches) - first, max(1, _STAGED_BYTES // batch_bytes))
         rows = self._plan.batches[first : first + count]
         staged = range(first, first + count)
-        self._staged = (staged, jax.device_put(list(zip(x[rows], y[rows], self._rates(staged), strict=True)), self._device))
+        numbers = [self._numbers.at(step) for step in staged]
+        self._staged = (staged, jax.device_put(list(zip(x[rows], y[rows], numbers, strict=True)), self._device))
 
     def sync(self) -> None:
         wait: Callable[[Any], Any] = jax.block_until_ready
@@ -107,10 +108,16 @@ class JaxSession:
         return np.concatenate([np.empty(0), *parts]).astype(np.float64)
 
     def evaluate(self, split: str) -> Metrics:
-        with self._precision():
+        with _precision(self._run):
             x, y = self._resident(split)
-            loss, correct = jax.device_get(self._programs.evaluate(self._carry[0], x, y))
+            loss, correct = jax.device_get(self._programs.evaluate(self._programs.evaluated(self._carry), x, y))
         return Metrics(float(loss), int(correct) / len(y))
+
+    def set_learning_rates(self, rates: np.ndarray) -> None:
+        bound = bind(self._run, self._plan.optimizer, rates)
+        # A correction that only the new rates need is compiled in now.
+        self._programs, self._numbers = _programs(self._run, bound), _optax_optimizer.tables(bound, self._run.dtype)
+        self._staged = (range(0), [])
 
     def weights(self) -> Weights:
         return {name: np.array(value) for name, value in self._carry[0].items()}
@@ -121,13 +128,6 @@ class JaxSession:
     def close(self) -> None:
         self._carry, self._staged = ({}, None), (range(0), [])
         self._losses.clear()
-
-    def _precision(self) -> Any:
-        """float64 needs 64-bit types; elsewhere they are off, as they change Optax's bias corrections of float32."""
-        return jax.enable_x64(self._run.dtype == "float64")
-
-    def _rates(self, steps: range) -> np.ndarray:
-        return self._plan.learning_rates[steps.start : steps.stop].astype(self._run.dtype)
 
     def _put(self, array: np.ndarray) -> jax.Array:
         placed: jax.Array = jax.device_put(np.array(array, dtype=self._run.dtype), self._device)
@@ -170,21 +170,36 @@ class JaxAdapter:
     def open(self, run: RunSpec, start: Weights, plan: Plan) -> JaxSession:
         return JaxSession(run, start, plan)
 
+    def updates(
+        self, run: RunSpec, optimizer: Optimizer, start: Weights, gradients: Sequence[Weights], rates: np.ndarray
+    ) -> list[Weights]:
+        bound, device = bind(run, optimizer, rates), _device(run.device)
+        recipe, numbers = _optax_optimizer.recipe(bound), _optax_optimizer.tables(bound, run.dtype)
+
+        def place(arrays: Weights) -> Parameters:
+            return {name: jax.device_put(np.array(arrays[name], dtype=run.dtype), device) for name in start}
+
+        with _precision(run):
+            init, update = _optax_optimizer.compiled(recipe)
+            parameters, taken = place(start), []
+            state = init(parameters, numbers.at(0))
+            for step, given in enumerate(gradients):
+                parameters, state = update(place(given), state, parameters, numbers.at(step))
+                taken.append({name: np.array(value) for name, value in parameters.items()})
+        return taken
+
 
 ADAPTER = JaxAdapter()
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that is baked into compiled code. Learning rates and data are its arguments; jit keys on shapes.
-
-    arguments: (name, type, value), because 1, 1.0 and True are equal but do not compile to the same.
-    """
+    """Everything that is baked into compiled code. The optimizer's numbers and data are its arguments; jit keys on
+    shapes."""
 
     model: tuple[Layer, ...]
     input_shape: Shape
-    make: Callable[..., optax.GradientTransformation]
-    arguments: tuple[tuple[str, type, Hashable], ...]
+    optimizer: _optax_optimizer.Recipe
     dtype: str
     mode: str
 
@@ -193,16 +208,18 @@ class Recipe:
 class Programs:
     """The compiled functions of one recipe. Those that train take over the memory of their first argument.
 
-    init(parameters, rate) -> optimizer state
-    step(carry, (x[batch, ...], y[batch], rate)) -> carry, loss
-    scan(carry, x[n, ...], y[n], rows int32[k, batch], rates[k]) -> carry, losses[k]
+    init(parameters, numbers) -> optimizer state
+    step(carry, (x[batch, ...], y[batch], numbers)) -> carry, loss
+    scan(carry, x[n, ...], y[n], rows int32[k, batch], numbers[k]) -> carry, losses[k]
     evaluate(parameters, x, y) -> mean loss, number of correct answers
+    evaluated(carry) -> the parameters to evaluate
     """
 
-    init: Callable[[Parameters, np.ndarray], Any]
+    init: Callable[[Parameters, Numbers], Any]
     step: Callable[[Carry, Step], tuple[Carry, jax.Array]]
-    scan: Callable[[Carry, jax.Array, jax.Array, np.ndarray, np.ndarray], tuple[Carry, jax.Array]]
+    scan: Callable[[Carry, jax.Array, jax.Array, np.ndarray, Numbers], tuple[Carry, jax.Array]]
     evaluate: Callable[[Parameters, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
+    evaluated: Callable[[Carry], Parameters]
 
 
 # Data is kept beside its arrays, so that its id stays its own.
@@ -211,8 +228,7 @@ _RESIDENT: dict[tuple[Hashable, ...], tuple[Data, Split]] = {}
 
 def _programs(run: RunSpec, bound: Bound) -> Programs:
     """Compiled code of earlier runs where there is some; never for timing, whose first step is to show compilation."""
-    arguments = tuple((name, type(value), value) for name, value in sorted(bound.arguments.items()))
-    recipe = Recipe(run.task.model, run.task.input_shape, bound.make, arguments, run.dtype, run.mode)
+    recipe = Recipe(run.task.model, run.task.input_shape, _optax_optimizer.recipe(bound), run.dtype, run.mode)
     try:
         hash(recipe)
     except TypeError:
@@ -227,35 +243,30 @@ def _kept(recipe: Recipe) -> Programs:
 
 def _trace(recipe: Recipe) -> Programs:
     apply = _model(recipe)
-    arguments = {name: value for name, _, value in recipe.arguments}
-
-    def optimizer(rate: jax.Array) -> optax.GradientTransformation:
-        # The rate as a number that is traced, not as a schedule: Optax would count the steps for that a second time.
-        return recipe.make(learning_rate=rate, **arguments)
-
     def loss_of(parameters: Parameters, x: jax.Array, y: jax.Array) -> jax.Array:
         return _cross_entropy(apply(parameters, x), y)
 
-    def init(parameters: Parameters, rate: jax.Array) -> Any:
-        return optimizer(rate).init(parameters)
-
     def step(carry: Carry, inputs: Step) -> tuple[Carry, jax.Array]:
         parameters, state = carry
-        x, y, rate = inputs
+        x, y, numbers = inputs
         loss, gradients = jax.value_and_grad(loss_of)(parameters, x, y)
-        updates, state = optimizer(rate).update(gradients, state, parameters)
-        return (optax.apply_updates(parameters, updates), state), loss
+        objective = partial(loss_of, x=x, y=y)
+        return recipe.optimizer.update(gradients, state, parameters, numbers, objective, loss), loss
 
-    def scan(
-        carry: Carry, x: jax.Array, y: jax.Array, rows: jax.Array, rates: jax.Array
-    ) -> tuple[Carry, jax.Array]:
-        return jax.lax.scan(step, carry, (x[rows], y[rows], rates))
+    def scan(carry: Carry, x: jax.Array, y: jax.Array, rows: jax.Array, numbers: Numbers) -> tuple[Carry, jax.Array]:
+        return jax.lax.scan(step, carry, (x[rows], y[rows], numbers))
 
     def evaluate(parameters: Parameters, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
         logits = apply(parameters, x)
         return _cross_entropy(logits, y), (logits.argmax(axis=1) == y).sum()
 
-    return Programs(jax.jit(init), jax.jit(step, donate_argnums=0), jax.jit(scan, donate_argnums=0), jax.jit(evaluate))
+    step_, scan_ = (jax.jit(function, donate_argnums=0) for function in (step, scan))
+
+    def evaluated(carry: Carry) -> Parameters:
+        return recipe.optimizer.evaluated(carry[1], carry[0])
+
+    init = _optax_optimizer.compiled(recipe.optimizer)[0]
+    return Programs(init, step_, scan_, jax.jit(evaluate), evaluated)
 
 
 def _cross_entropy(logits: jax.Array, y: jax.Array) -> jax.Array:
@@ -366,9 +377,9 @@ def _max_pool_by_selects(x: jax.Array, window: int) -> jax.Array:
     return first
 
 
-def _refuse_corrections(run: RunSpec, bound: Bound) -> None:
-    for argument in (*bound.hyper_tables, *bound.state_tables):
-        raise ValueError(f"{run.optimizer.name} cannot vary {argument} from step to step in optax")
+def _precision(run: RunSpec) -> Any:
+    """float64 needs 64-bit types; elsewhere they are off, as they change Optax's bias corrections of float32."""
+    return jax.enable_x64(run.dtype == "float64")
 
 
 def _gpus() -> list[jax.Device]:

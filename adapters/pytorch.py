@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import importlib.metadata
-import inspect
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 import torch
-from gradrace.adapter import Metrics
-from gradrace.binding import Affine, Bound, bind, unavailable
-from gradrace.layers import Activation, BuiltLayer, Conv2D, Dense, Flatten, Lstm, MaxPool2D, build
+from gradrace.adapter import Differentials, Metrics
+from gradrace.adapters import _torch_losses as torch_losses
+from gradrace.adapters._torch_layers import Layout, Network, to_torch, unsupported
+from gradrace.adapters._torch_optimizer import DTYPES, Updater, prepare
+from gradrace.binding import unavailable
+from gradrace.layers import BuiltLayer, build
 from gradrace.optimizer import Optimizer
-from gradrace.plan import Plan, Weights
-from gradrace.spec import RunSpec
-from torch import Tensor, nn
+from gradrace.plan import Plan, Weights, dropout_masks
+from gradrace.spec import Dtype, RunSpec, TaskSpec
+from torch import Tensor
 
 FRAMEWORK = "torch"
 TITLE = "PyTorch"
@@ -24,49 +25,51 @@ REQUIRES = ("torch",)
 MODES = ("eager",)
 CONVERGENCE_MODE = "eager"
 
-_DTYPES = {"float32": torch.float32, "float64": torch.float64}
-_ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
+# Samples that go through the model together in an evaluation, so that a large split fits into memory.
+_EVALUATED_AT_ONCE = 1024
 
 
 class TorchSession:
     """One nn.Module and one torch.optim.Optimizer."""
 
     def __init__(self, run: RunSpec, start: Weights, plan: Plan) -> None:
-        torch.set_num_threads(run.threads)
-        self._device = torch.device("cuda" if run.device == "gpu" else "cpu")
-        self._dtype = _DTYPES[run.dtype]
-        if run.device == "gpu":
-            # TF32 is the default of cuDNN; every framework computes plain float32 here.
-            torch.backends.cudnn.allow_tf32 = False
-        # The class makes its scalar state (NAdam's mu_product) in the default dtype whatever the parameters have.
-        torch.set_default_dtype(self._dtype)
+        self._device, self._dtype = prepare(run), DTYPES[run.dtype]
         self._task, self._plan = run.task, plan
         self._rates = plan.learning_rates.tolist()
-        self._layers = build(run.task.model, run.task.input_shape)
-        self._layouts = _layouts(self._layers)
-        self._model = nn.Sequential(*(_module(built) for built in self._layers)).to(self._device)
-        self._load(start)
-        bound = bind(run, plan.optimizer, plan.learning_rates)
-        self._optimizer = _optimizer(bound, [tensor for _, tensor in self._tensors()], self._rates[0])
-        self._corrections = _Corrections(self._optimizer, bound) if bound.hyper_tables or bound.state_tables else None
+        layers = build(run.task.model, run.task.input_shape)
+        self._output_shape = layers[-1].output_shape
+        self._model = Network(layers, run.task.batch_size).to(self._device)
+        self._model.load(start)
+        # Native dropout draws from torch's one generator; building the model has drawn from it as well.
+        torch.manual_seed(run.seed)
+        names, tensors = zip(*self._tensors(), strict=True)
+        layouts = [self._model.layouts[name] for name in names]
+        self._updater = Updater(run, plan.optimizer, tensors, plan.learning_rates, layouts)
         self._losses: list[Tensor] = []
         self._x, self._y = self._split("train")
+        kernels = self._model.kernels()
+        self._criterion = torch_losses.criterion(run.task, self._output_shape)
+        self._penalty = torch_losses.penalty(run.task.regularization, kernels)
+        self._before_update = torch_losses.before_update(run.task.regularization, list(tensors), kernels)
+        self._fed = self._model.fed()
 
     def train(self, steps: range) -> None:
         rows = torch.from_numpy(self._plan.batches[steps.start : steps.stop]).to(self._device)
         batches = zip(steps, self._x[rows].unbind(0), self._y[rows].unbind(0), strict=True)
-        model, optimizer, losses = self._model, self._optimizer, self._losses
-        rates = self._rates
-        cross_entropy = nn.functional.cross_entropy
+        model, updater, losses = self._model, self._updater, self._losses
+        rates, criterion, penalty, before_update = self._rates, self._criterion, self._penalty, self._before_update
+        model.train()
         for step, x, y in batches:
-            for group in optimizer.param_groups:
-                group["lr"] = rates[step]
-            if self._corrections:
-                self._corrections.apply(step)
-            optimizer.zero_grad()
-            loss = cross_entropy(model(x), y)
+            if self._fed:
+                self._feed_masks(step)
+            updater.zero_grad()
+            loss = criterion(model(x), y)
+            if penalty:
+                loss = loss + penalty()
             loss.backward()
-            optimizer.step()
+            if before_update:
+                before_update(rates[step])
+            updater.step(step)
             losses.append(loss.detach())
 
     def sync(self) -> None:
@@ -80,34 +83,35 @@ class TorchSession:
     @torch.no_grad()
     def evaluate(self, split: str) -> Metrics:
         x, y = self._split(split)
-        logits = self._model(x)
-        loss = nn.functional.cross_entropy(logits, y)
-        return Metrics(float(loss), float((logits.argmax(dim=1) == y).double().mean()))
+        self._model.eval()
+        outputs = torch.cat([self._model(piece) for piece in x.split(_EVALUATED_AT_ONCE)])
+        return Metrics(float(self._criterion(outputs, y)), torch_losses.metric(self._task, outputs, y))
 
     def weights(self) -> Weights:
-        return {name: self._layouts[name].to_canonical(tensor.detach().cpu().numpy()) for name, tensor in self._tensors()}
+        return {**self._model.canonical(self._tensors()), **self._model.state()}
+
+    def set_learning_rates(self, rates: np.ndarray) -> None:
+        self._rates = rates.tolist()
+        self._updater.set_learning_rates(rates)
 
     def state_bytes(self) -> int:
-        states = self._optimizer.state.values()
-        tensors = [value for state in states for value in state.values() if torch.is_tensor(value) and value.dim() > 0]
-        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+        return self._updater.state_bytes()
 
     def close(self) -> None:
         self._losses.clear()
 
     def _tensors(self) -> Iterator[tuple[str, Tensor]]:
         """(canonical name, tensor) of every trainable parameter, in canonical order."""
-        for built, module in zip(self._layers, self._model, strict=True):
-            for parameter in built.parameters:
-                yield parameter.name, _tensor(module, parameter.name.rpartition(".")[2])
+        return self._model.tensors()
 
-    @torch.no_grad()
-    def _load(self, start: Weights) -> None:
-        for name, tensor in self._tensors():
-            tensor.copy_(torch.from_numpy(self._layouts[name].from_canonical(start[name])))
+    def _feed_masks(self, step: int) -> None:
+        for built, dropout in self._fed:
+            (mask,) = dropout_masks(built, self._plan.seed, range(step, step + 1), self._task.batch_size)
+            dropout.feed(mask, self._dtype, self._device)
 
     def _split(self, split: str) -> tuple[Tensor, Tensor]:
-        return _device_split(self._plan.data.name, split, self._task.input_shape, self._dtype, self._device)
+        x, y = _device_split(self._plan.data.name, split, self._task.input_shape, self._dtype, self._device)
+        return x, torch_losses.prepared(self._task, self._output_shape, y, self._dtype)
 
 
 class TorchAdapter:
@@ -126,144 +130,94 @@ class TorchAdapter:
             return f"PyTorch has no mode {run.mode!r} here"
         if run.device not in self.devices():
             return "no GPU visible to PyTorch"
-        return unavailable(run, optimizer)
+        layers = build(run.task.model, run.task.input_shape)
+        return unsupported(layers, run.task.batch_size) or unavailable(run, optimizer)
 
     def open(self, run: RunSpec, start: Weights, plan: Plan) -> TorchSession:
         return TorchSession(run, start, plan)
+
+    def updates(
+        self, run: RunSpec, optimizer: Optimizer, start: Weights, gradients: Sequence[Weights], rates: np.ndarray
+    ) -> list[Weights]:
+        device = prepare(run)
+        layouts = {name: _kernel_layout(array.shape) for name, array in start.items()}
+
+        def place(arrays: Weights) -> list[Tensor]:
+            # torch.tensor copies: the caller's arrays stay as they are.
+            laid_out = (layouts[name].from_canonical(arrays[name]) for name in layouts)
+            return [torch.tensor(array, dtype=DTYPES[run.dtype], device=device) for array in laid_out]
+
+        tensors = [tensor.requires_grad_() for tensor in place(start)]
+        updater, taken = Updater(run, optimizer, tensors, rates, list(layouts.values())), []
+        for step, given in enumerate(gradients):
+            for tensor, gradient in zip(tensors, place(given), strict=True):
+                tensor.grad = gradient
+            updater.step(step)
+            arrays = [tensor.detach().cpu().numpy() for tensor in tensors]
+            taken.append({n: layouts[n].to_canonical(array) for n, array in zip(layouts, arrays, strict=True)})
+        return taken
+
+    def differentiate(
+        self, layer: BuiltLayer, weights: Weights, x: np.ndarray, upstream: np.ndarray, training: bool,
+        mask: np.ndarray | None = None, dtype: Dtype = "float64", mode: str | None = None,
+    ) -> Differentials:  # fmt: skip
+        torch.set_default_dtype(DTYPES[dtype])
+        network = Network((layer,), len(x))
+        network.load(weights)
+        network.train(training)
+        for _, dropout in network.fed() if mask is not None else ():
+            dropout.feed(mask, DTYPES[dtype], torch.device("cpu"))
+        inputs = _cast(x, DTYPES[dtype])
+        inputs.requires_grad_(inputs.is_floating_point())
+        output = network(to_torch(inputs))
+        output.backward(_cast(upstream, DTYPES[dtype]))
+        gradients = network.canonical((name, _gradient(tensor)) for name, tensor in network.tensors())
+        by_input = _gradient(inputs).numpy() if inputs.requires_grad else None
+        return Differentials(output.detach().numpy(), by_input, gradients, network.state())
+
+    def loss(
+        self, task: TaskSpec, outputs: np.ndarray, y: np.ndarray, dtype: Dtype = "float64"
+    ) -> tuple[float, np.ndarray]:
+        logits = _cast(outputs, DTYPES[dtype]).requires_grad_()
+        loss = torch_losses.criterion(task, outputs.shape[1:])(logits, _prepared(task, outputs, y, dtype))
+        loss.backward()
+        return float(loss), _gradient(logits).numpy()
+
+    def metric(self, task: TaskSpec, outputs: np.ndarray, y: np.ndarray, dtype: Dtype = "float64") -> float:
+        return torch_losses.metric(task, _cast(outputs, DTYPES[dtype]), _prepared(task, outputs, y, dtype))
 
 
 ADAPTER = TorchAdapter()
 
 
-class _LastState(nn.Module):
-    """nn.LSTM that gives its last hidden state, with its second bias frozen at zero (two would train twice as fast)."""
-
-    def __init__(self, features: int, units: int) -> None:
-        super().__init__()
-        self.lstm = nn.LSTM(features, units, batch_first=True)
-        bias: Tensor = self.lstm.bias_hh_l0  # type: ignore[assignment]
-        nn.init.zeros_(bias).requires_grad_(False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.lstm(x)[0][:, -1]
+def _kernel_layout(shape: tuple[int, ...]) -> Layout:
+    """As torch stores the kernel of a layer of its own: HWIO as OIHW, [in, out] as [out, in]."""
+    axes = (3, 2, 0, 1) if len(shape) == 4 else tuple(reversed(range(len(shape))))
+    return Layout(shape, axes, tuple(shape[axis] for axis in axes), shape)
 
 
-class _Corrections:
-    """What the canonical rule needs beside the optimizer's class, done before each step; see gradrace.optimizer."""
-
-    def __init__(self, optimizer: torch.optim.Optimizer, bound: Bound) -> None:
-        self._optimizer = optimizer
-        self._hypers = {name: table.tolist() for name, table in bound.hyper_tables.items()}
-        self._buffers = [(self._find(name), affine) for name, affine in self._with_state(bound).items()]
-
-    def apply(self, step: int) -> None:
-        for group in self._optimizer.param_groups:
-            for name, values in self._hypers.items():
-                group[name] = values[step]
-        for buffers, affine in self._buffers:
-            torch._foreach_mul_(buffers, float(affine.scale[step]))
-            torch._foreach_add_(buffers, float(affine.shift[step]))
-
-    def _with_state(self, bound: Bound) -> dict[str, Affine]:
-        """torch makes its state in the first step: take one with zero gradients, then count from 0 again."""
-        if bound.state_tables:
-            parameters = [tensor for group in self._optimizer.param_groups for tensor in group["params"]]
-            before = [tensor.detach().clone() for tensor in parameters]
-            for tensor in parameters:
-                tensor.grad = torch.zeros_like(tensor)
-            self._optimizer.step()
-            with torch.no_grad():
-                torch._foreach_copy_(parameters, before)
-            for state in self._optimizer.state.values():
-                state["step"].zero_()
-        return dict(bound.state_tables)
-
-    def _find(self, name: str) -> list[Tensor]:
-        return [state[name] for state in self._optimizer.state.values()]
+def _cast(array: np.ndarray, dtype: torch.dtype) -> Tensor:
+    """A new tensor of this dtype; integers stay integers."""
+    tensor = torch.tensor(array)
+    return tensor.to(dtype) if tensor.is_floating_point() else tensor
 
 
-def _optimizer(bound: Bound, parameters: list[Tensor], lr: float) -> torch.optim.Optimizer:
-    """The class, in its fused form where it has one."""
-    accepted = inspect.signature(bound.make).parameters
-    fused = {"fused": True} if "fused" in accepted else {}
-    return bound.make(parameters, lr=lr, **{**fused, **bound.arguments})
+def _gradient(tensor: Tensor) -> Tensor:
+    """Zeros where the output does not depend on it at all."""
+    return torch.zeros_like(tensor) if tensor.grad is None else tensor.grad
 
 
-def _module(built: BuiltLayer) -> nn.Module:
-    match built.layer:
-        case Dense(units=units):
-            return nn.Linear(built.input_shape[0], units)
-        case Conv2D(filters=filters, kernel=kernel):
-            return nn.Conv2d(built.input_shape[2], filters, kernel, padding=kernel // 2)
-        case MaxPool2D(window=window):
-            return nn.MaxPool2d(window)
-        case Flatten():
-            return nn.Flatten()
-        case Lstm(units=units):
-            return _LastState(built.input_shape[1], units)
-        case Activation(function=function):
-            return _ACTIVATIONS[function]()
-    raise ValueError(f"PyTorch has no {built.layer.kind} layer here")
-
-
-def _tensor(module: nn.Module, name: str) -> Tensor:
-    if isinstance(module, _LastState):
-        names = {"kernel": "weight_ih_l0", "recurrent_kernel": "weight_hh_l0", "bias": "bias_ih_l0"}
-        return getattr(module.lstm, names[name])
-    return getattr(module, {"kernel": "weight", "bias": "bias"}[name])
-
-
-class _Layout(NamedTuple):
-    """Canonical array -> torch's: reshaped to `inner`, axes permuted by `axes`, reshaped to `outer`."""
-
-    inner: tuple[int, ...]
-    axes: tuple[int, ...]
-    outer: tuple[int, ...]
-    canonical: tuple[int, ...]
-
-    def from_canonical(self, array: np.ndarray) -> np.ndarray:
-        return np.ascontiguousarray(array.reshape(self.inner).transpose(self.axes).reshape(self.outer))
-
-    def to_canonical(self, array: np.ndarray) -> np.ndarray:
-        permuted = array.reshape([self.inner[axis] for axis in self.axes])
-        return permuted.transpose(np.argsort(self.axes)).reshape(self.canonical).copy()
-
-
-def _layouts(layers: Iterable[BuiltLayer]) -> dict[str, _Layout]:
-    """Canonical name -> layout: HWIO to OIHW, [in, out] to [out, in].
-
-    nn.Flatten gives features in the order C, H, W where the canonical order is H, W, C; the kernel of the next dense
-    layer is permuted to fit, which costs a step nothing.
-    """
-    layouts, flattened = {}, None
-    for built in layers:
-        if isinstance(built.layer, Flatten) and len(built.input_shape) == 3:
-            flattened = built.input_shape
-        for parameter in built.parameters:
-            layouts[parameter.name] = _layout(parameter.shape, flattened)
-        if built.parameters:
-            flattened = None
-    return layouts
-
-
-def _layout(shape: tuple[int, ...], flattened: tuple[int, ...] | None) -> _Layout:
-    if len(shape) == 4:
-        return _Layout(shape, (3, 2, 0, 1), tuple(shape[axis] for axis in (3, 2, 0, 1)), shape)
-    if len(shape) == 2 and flattened:
-        return _Layout((*flattened, shape[1]), (3, 2, 0, 1), shape[::-1], shape)
-    return _Layout(shape, tuple(reversed(range(len(shape)))), shape[::-1], shape)
+def _prepared(task: TaskSpec, outputs: np.ndarray, y: np.ndarray, dtype: Dtype) -> Tensor:
+    return torch_losses.prepared(task, outputs.shape[1:], torch.tensor(y), DTYPES[dtype])
 
 
 @lru_cache(maxsize=16)
 def _device_split(
     data: str, split: str, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """The split on the device, images as NCHW, kept between runs."""
+    """The split on the device, images as NCHW, kept between runs. Features that are integers stay so, for embeddings."""
     from gradrace.data import load
 
     loaded = load(data)
-    x = torch.from_numpy(loaded.shaped(split, shape)).to(dtype)
-    x = x.permute(0, 3, 1, 2).contiguous() if len(shape) == 3 else x
+    x = to_torch(_cast(loaded.shaped(split, shape), dtype))
     return x.to(device), torch.from_numpy(loaded.splits[split].y).to(device)
-
-

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-from collections.abc import Callable, Hashable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 # Else the first process would take all of the GPU's memory, and timing holds several at once.
@@ -21,6 +21,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from gradrace.adapter import Metrics
+from gradrace.adapters._keras_optimizer import Updater, corrections
 from gradrace.binding import Bound, bind, unavailable
 from gradrace.data import Data
 from gradrace.layers import Activation, BuiltLayer, Conv2D, Dense, Flatten, Lstm, MaxPool2D, build
@@ -44,26 +45,6 @@ _GATHERED_STEPS = 128
 _EVALUATED_ROWS = 4096
 
 
-class _Table(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
-    """The learning rate of each iteration, read from a variable [steps]."""
-
-    def __init__(self, values: tf.Variable) -> None:
-        self._values = values
-
-    def __call__(self, step: tf.Tensor) -> tf.Tensor:
-        return tf.gather(self._values, step)
-
-    def get_config(self) -> dict[str, Any]:
-        return {}
-
-
-class _Affine(NamedTuple):
-    """Variables [steps]: before step t the buffers of this name become buffer * scale[t] + shift[t]."""
-
-    scale: tf.Variable
-    shift: tf.Variable
-
-
 class _Program:
     """A model, its optimizer and their traced functions. Serves one session at a time."""
 
@@ -72,37 +53,26 @@ class _Program:
         self._dtype = run.dtype
         self._layers = build(run.task.model, run.task.input_shape)
         self._model = _model(run, self._layers)
-        self._learning_rates = _table(run.dtype)
-        self._hypers = {name: _table(run.dtype) for name in bound.hyper_tables}
-        self._states = {name: _Affine(_table(run.dtype), _table(run.dtype)) for name in bound.state_tables}
-        self.optimizer = self._new_optimizer(run, bound)
+        self._updater = Updater(run, bound, self._model.trainable_variables)
         self._batch = _signature(run, run.task.batch_size)
         self._rows = _signature(run, None)
 
-    def _new_optimizer(self, run: RunSpec, bound: Bound) -> keras.optimizers.Optimizer:
-        """The framework's optimizer in its first state, which may be a function of the model's present weights."""
-        arguments = bound.arguments
-        if run.dtype == "float64" and run.optimizer.rule == "canonical":
-            # Keras takes Python floats for float32. (In float32 an np.float64 would widen the arithmetic instead.)
-            arguments = {k: np.float64(v) if type(v) is float else v for k, v in arguments.items()}
-        optimizer = bound.make(learning_rate=_Table(self._learning_rates), **arguments)
-        optimizer.build(self._model.trainable_variables)
-        return optimizer
-
-    def start(self, run: RunSpec, bound: Bound, start: Weights, learning_rates: Array) -> None:
+    def start(self, run: RunSpec, bound: Bound, start: Weights) -> None:
         """Sets everything that a run may have left behind, or that differs between the runs of one program."""
         keras.config.set_floatx(run.dtype)
         for name, variable in self._parameters().items():
             variable.assign(start[name].astype(run.dtype))
-        _assign(self._learning_rates, learning_rates)
-        for name, values in bound.hyper_tables.items():
-            _assign(self._hypers[name], values)
-        for name, affine in bound.state_tables.items():
-            _assign(self._states[name].scale, affine.scale)
-            _assign(self._states[name].shift, affine.shift)
-        first = self._new_optimizer(run, bound)
-        for variable, initial in zip(self.optimizer.variables, first.variables, strict=True):
-            variable.assign(initial.value)
+        self._updater.restart(bound)
+
+    def set_tables(self, bound: Bound) -> None:
+        """New learning rates and corrections for the steps to come."""
+        if not self._updater.fits(bound):
+            self.__dict__.pop("step", None)
+        self._updater.set_tables(bound)
+
+    def state_bytes(self) -> int:
+        """See gradrace.adapter.Session."""
+        return self._updater.state_bytes()
 
     def _parameters(self) -> dict[str, keras.Variable]:
         """Canonical name -> variable; Keras holds a layer's variables in the canonical order and layout."""
@@ -133,13 +103,7 @@ class _Program:
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean(_cross_entropy(self._model(x, training=True), y))
         gradients = tape.gradient(loss, [variable.value for variable in variables])
-        t = self.optimizer.iterations.value
-        for name, affine in self._states.items():
-            scale, shift = tf.gather(affine.scale, t), tf.gather(affine.shift, t)
-            for buffer in getattr(self.optimizer, name):
-                buffer.assign(buffer.value * scale + shift)
-        with _overridden(self.optimizer, {name: tf.gather(values, t) for name, values in self._hypers.items()}):
-            self.optimizer.apply(gradients, variables)
+        self._updater.apply(gradients)
         return loss
 
     def _totals(self, x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -155,14 +119,14 @@ class TensorflowSession:
 
     def __init__(self, run: RunSpec, start: Weights, plan: Plan) -> None:
         bound = bind(run, plan.optimizer, plan.learning_rates)
-        self._device = run.device
+        self._run, self._optimizer, self._device = run, plan.optimizer, run.device
         self._key = None if run.measure == "timing" else _key(run, bound)
         self._losses: list[tf.Tensor] = []
         with _placed(self._device):
             self._data = _on_device(plan.data, run)
             self._batches = plan.batches
             self._program = _take(self._key) or _Program(run, bound)
-            self._program.start(run, bound, start, plan.learning_rates)
+            self._program.start(run, bound, start)
 
     def train(self, steps: range) -> None:
         with _placed(self._device):
@@ -190,13 +154,17 @@ class TensorflowSession:
                 loss, correct = loss + float(part_loss), correct + int(part_correct)
         return Metrics(loss / len(y), correct / len(y))
 
+    def set_learning_rates(self, rates: Array) -> None:
+        bound = bind(self._run, self._optimizer, rates)
+        with _placed(self._device):
+            self._program.set_tables(bound)
+        self._key = None if self._key is None else _key(self._run, bound)
+
     def weights(self) -> Weights:
         return self._program.weights()
 
     def state_bytes(self) -> int:
-        # Scalars are counters: the iteration, or NAdam's running product.
-        arrays = [variable.value for variable in self._program.optimizer.variables if len(variable.shape)]
-        return sum(array.dtype.size * array.shape.num_elements() for array in arrays)
+        return self._program.state_bytes()
 
     def close(self) -> None:
         if hasattr(self, "_program"):
@@ -226,10 +194,26 @@ class TensorflowAdapter:
         return unavailable(run, optimizer)
 
     def open(self, run: RunSpec, start: Weights, plan: Plan) -> TensorflowSession:
-        _set_threads(run.threads)
-        # float32 means float32: by default a GPU may multiply matrices with the 10 bits of TensorFloat-32.
-        tf.config.experimental.enable_tensor_float_32_execution(False)
+        _prepare(run)
         return TensorflowSession(run, start, plan)
+
+    def updates(
+        self, run: RunSpec, optimizer: Optimizer, start: Weights, gradients: Sequence[Weights], rates: Array
+    ) -> list[Weights]:
+        _prepare(run)
+        with _placed(run.device):
+            variables = {
+                name: keras.Variable(value, dtype=run.dtype, name=name.replace(".", "_")) for name, value in start.items()
+            }
+            bound = bind(run, optimizer, rates)
+            updater = Updater(run, bound, list(variables.values()))
+            updater.restart(bound)
+            step = _traced(updater.apply, [[tf.TensorSpec(variable.shape, run.dtype) for variable in variables.values()]])
+            taken = []
+            for given in gradients:
+                step(*(tf.constant(given[name], run.dtype) for name in variables))
+                taken.append({name: np.array(variable.value) for name, variable in variables.items()})
+        return taken
 
 
 ADAPTER = TensorflowAdapter()
@@ -257,9 +241,16 @@ def _key(run: RunSpec, bound: Bound) -> Hashable:
     """All that a program is traced with; two runs of one key differ in numbers alone."""
     task, optimizer = run.task, run.optimizer
     arguments = tuple((name, repr(value)) for name, value in sorted(bound.arguments.items()))
-    corrections = (tuple(sorted(bound.hyper_tables)), tuple(sorted(bound.state_tables)))
     model = (task.model, task.input_shape, task.batch_size)
-    return (*model, optimizer.rule, bound.make, arguments, corrections, run.dtype, run.mode, run.device)
+    return (*model, optimizer.rule, bound.make, arguments, corrections(bound), run.dtype, run.mode, run.device)
+
+
+def _prepare(run: RunSpec) -> None:
+    """Sets the process up for the run's threads and dtype."""
+    _set_threads(run.threads)
+    keras.config.set_floatx(run.dtype)
+    # float32 means float32: by default a GPU may multiply matrices with the 10 bits of TensorFloat-32.
+    tf.config.experimental.enable_tensor_float_32_execution(False)
 
 
 def _set_threads(threads: int) -> None:
@@ -278,7 +269,7 @@ def _placed(device: str) -> AbstractContextManager[None]:
     return nullcontext() if device == by_itself else tf.device(f"/{device.upper()}:0")
 
 
-def _traced(function: Callable[..., Any], signature: list[tf.TensorSpec]) -> Callable[..., Any]:
+def _traced(function: Callable[..., Any], signature: list[Any]) -> Callable[..., Any]:
     """Its concrete function: without tf.function's dispatch by signature, which is 0.1 ms of Python a call."""
     concrete: Callable[..., Any] = tf.function(function, signature, autograph=False).get_concrete_function()
     return concrete
@@ -287,26 +278,6 @@ def _traced(function: Callable[..., Any], signature: list[tf.TensorSpec]) -> Cal
 def _signature(run: RunSpec, rows: int | None) -> list[tf.TensorSpec]:
     """Of x [rows, *sample] and y int64[rows]."""
     return [tf.TensorSpec([rows, *run.task.input_shape], run.dtype), tf.TensorSpec([rows], tf.int64)]
-
-
-def _table(dtype: str) -> tf.Variable:
-    """A variable for float values, one a step; its length is set with its values."""
-    return tf.Variable(np.zeros(0), shape=[None], dtype=dtype, trainable=False)
-
-
-def _assign(table: tf.Variable, values: Array) -> None:
-    table.assign(values.astype(table.dtype.as_numpy_dtype))
-
-
-@contextmanager
-def _overridden(target: object, values: Mapping[str, tf.Tensor]) -> Iterator[None]:
-    """Attributes of the target replaced while a step is traced; the graph keeps the tensors, the object does not."""
-    before = {name: getattr(target, name) for name in values}
-    for name, value in values.items():
-        setattr(target, name, value)
-    yield
-    for name, value in before.items():
-        setattr(target, name, value)
 
 
 def _cross_entropy(logits: tf.Tensor, y: tf.Tensor) -> tf.Tensor:

@@ -18,6 +18,7 @@ _PUBLIC = {
     "Hyper": "optimizer",
     "HyperCorrection": "optimizer",
     "Optimizer": "optimizer",
+    "RateCorrection": "optimizer",
     "ReferenceRule": "optimizer",
     "StateCorrection": "optimizer",
     "TaskSpec": "spec",
@@ -34,6 +35,7 @@ __all__ = [
     "HyperCorrection",
     "Optimizer",
     "OptimizerSpec",
+    "RateCorrection",
     "ReferenceRule",
     "RunSpec",
     "ScheduleSpec",
@@ -49,7 +51,7 @@ if TYPE_CHECKING:
     from .api import run
     from .errors import UserError
     from .frame import Frames, load
-    from .optimizer import Binding, Hyper, HyperCorrection, Optimizer, ReferenceRule, StateCorrection
+    from .optimizer import Binding, Hyper, HyperCorrection, Optimizer, RateCorrection, ReferenceRule, StateCorrection
     from .spec import OptimizerSpec, RunSpec, ScheduleSpec, TaskSpec
 
 

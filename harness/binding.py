@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .optimizer import Array, HyperCorrection, Optimizer
+from .layers import build
+from .optimizer import Array, Binding, HyperCorrection, Hypers, Optimizer, RateCorrection, StateCorrection
 from .spec import RunSpec
 
 
@@ -25,14 +26,20 @@ class Bound:
     """One optimizer in one framework for one run.
 
     make: the framework's class or factory. arguments: its keyword arguments, the learning rate left out.
+    learning_rates: float64[steps], what the framework is given: the plan's, times a RateCorrection's factor.
     hyper_tables: argument -> float64[steps], its value at each step. state_tables: buffer's name -> Affine.
     Both tables are empty under the native rule, and where the correction would change nothing.
+    canonical_storage: whether the optimizer must be given its tensors in canonical layout.
+    evaluation: (optimizer state, parameters) -> the parameters to evaluate, where those are others.
     """
 
     make: Callable[..., Any]
     arguments: Mapping[str, Any]
+    learning_rates: Array
     hyper_tables: Mapping[str, Array]
     state_tables: Mapping[str, Affine]
+    canonical_storage: bool = False
+    evaluation: Callable[..., Any] | None = None
 
 
 def unavailable(run: RunSpec, optimizer: Optimizer) -> str | None:
@@ -41,7 +48,17 @@ def unavailable(run: RunSpec, optimizer: Optimizer) -> str | None:
         raise ValueError(f"{optimizer.name} is not the optimizer of {run.id}")
     if run.framework not in optimizer.bindings:
         return f"{optimizer.name} is not available in {run.framework}"
+    if run.optimizer.rule == "canonical" and run.framework in optimizer.differs:
+        return f"{optimizer.name} differs by definition in {run.framework}: {optimizer.differs[run.framework]}"
+    if optimizer.bindings[run.framework].matrices_only:
+        return _not_matrices(run, optimizer.bindings[run.framework])
     return None
+
+
+def _not_matrices(run: RunSpec, binding: Binding) -> str | None:
+    parameters = (p for layer in build(run.task.model, run.task.input_shape) for p in layer.parameters if p.trainable)
+    other = next((p for p in parameters if len(p.shape) != 2), None)
+    return other and f"{binding.label} takes matrices only, and {other.name} has shape {list(other.shape)}"
 
 
 def bind(run: RunSpec, optimizer: Optimizer, learning_rates: Array) -> Bound:
@@ -50,22 +67,27 @@ def bind(run: RunSpec, optimizer: Optimizer, learning_rates: Array) -> Bound:
     ValueError where a correction cannot follow the learning rates (a momentum buffer through a rate of zero).
     """
     binding = optimizer.bindings[run.framework]
-    make = _import(binding.target) if isinstance(binding.target, str) else binding.target()
+    evaluation = _import(binding.evaluation) if binding.evaluation else None
+    target = (run.optimizer.rule == "native" and binding.native_target) or binding.target
+    make = _import(target) if isinstance(target, str) else target()
     if run.optimizer.rule == "native":
-        return Bound(make, dict(binding.native), {}, {})
-    hyper = optimizer.hypers(run.optimizer.hyper)
-    hyper_tables, state_tables = {}, {}
-    for correction in binding.corrections:
-        if isinstance(correction, HyperCorrection):
-            hyper_tables[correction.argument] = correction.values(hyper, len(learning_rates))
-            continue
-        with np.errstate(divide="ignore", invalid="ignore"):
-            affine = Affine(correction.scale(hyper, learning_rates), correction.shift(hyper, learning_rates))
-        if not np.isfinite(affine).all():
-            raise ValueError(f"{correction.name} cannot follow this schedule: a learning rate of 0 lies inside it")
-        if (affine.scale != 1.0).any() or affine.shift.any():
-            state_tables[correction.state] = affine
-    return Bound(make, binding.canonical(hyper), hyper_tables, state_tables)
+        return Bound(make, dict(binding.native), learning_rates, {}, {}, evaluation=evaluation)
+    hyper, rates, steps = optimizer.hypers(run.optimizer.hyper), learning_rates, len(learning_rates)
+    kinds = binding.corrections
+    for faster in (c for c in kinds if isinstance(c, RateCorrection)):
+        rates = rates * faster.factor(hyper, steps)
+    hyper_tables = {c.argument: c.values(hyper, steps) for c in kinds if isinstance(c, HyperCorrection)}
+    affines = {c.state: _affine(c, hyper, rates) for c in kinds if isinstance(c, StateCorrection)}
+    state_tables = {name: affine for name, affine in affines.items() if (affine.scale != 1.0).any() or affine.shift.any()}
+    return Bound(make, binding.canonical(hyper), rates, hyper_tables, state_tables, optimizer.per_tensor, evaluation)
+
+
+def _affine(correction: StateCorrection, hyper: Hypers, rates: Array) -> Affine:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        affine = Affine(correction.scale(hyper, rates), correction.shift(hyper, rates))
+    if not np.isfinite(affine).all():
+        raise ValueError(f"{correction.name} cannot follow this schedule: a learning rate of 0 lies inside it")
+    return affine
 
 
 def _import(path: str) -> Callable[..., Any]:

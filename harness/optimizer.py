@@ -44,8 +44,9 @@ class HyperCorrection:
 class StateCorrection:
     """Replaces a state buffer b of the framework's optimizer by b * scale[t] + shift[t] before step t.
 
-    `scale(hyper, lr)` and `shift(hyper, lr)` take the float64[steps] table of learning rates and give float64[steps].
-    The first entry applies to the buffer as the framework initialises it, to zeros unless it says otherwise.
+    `scale(hyper, lr)` and `shift(hyper, lr)` take the float64[steps] table of learning rates that the framework is given
+    (after any RateCorrection) and give float64[steps]. The first entry applies to the buffer as the framework
+    initialises it, to zeros unless it says otherwise.
     """
 
     name: str
@@ -55,7 +56,19 @@ class StateCorrection:
     shift: Callable[[Hypers, Array], Array] = lambda hyper, lr: np.zeros_like(lr)
 
 
-Correction = HyperCorrection | StateCorrection
+@dataclass(frozen=True)
+class RateCorrection:
+    """Gives the framework's optimizer the learning rate times a factor of the step.
+
+    `factor(hyper, steps)` gives float64[steps].
+    """
+
+    name: str
+    why: str
+    factor: Callable[[Hypers, int], Array]
+
+
+Correction = HyperCorrection | StateCorrection | RateCorrection
 
 
 @dataclass(frozen=True)
@@ -67,16 +80,25 @@ class Binding:
     canonical: hyperparameters -> keyword arguments for which the class follows the reference rule.
     native: keyword arguments that pick the algorithm; everything else is left at the library's default.
     corrections: named pieces beside the class that the canonical rule needs; never applied under the native rule.
+    native_target: the class under the native rule, where the canonical rule is built of the library's parts instead.
+    matrices_only: the class takes parameters of two dimensions and no others.
+    evaluation: dotted path of the framework's function (optimizer state, parameters) -> parameters to evaluate, where
+        those are not the ones at which gradients are taken.
     """
 
     target: str | Callable[[], Callable[..., Any]]
     canonical: Callable[[Hypers], dict[str, Any]] = lambda hyper: dict(hyper)
     native: Mapping[str, Any] = field(default_factory=dict)
     corrections: tuple[Correction, ...] = ()
+    native_target: str | None = None
+    matrices_only: bool = False
+    evaluation: str | None = None
 
     @property
     def label(self) -> str:
         """The name to show a reader."""
+        if self.native_target:
+            return self.native_target
         return self.target if isinstance(self.target, str) else f"{self.target.__module__}.{self.target.__name__}"
 
 
@@ -86,16 +108,26 @@ class ReferenceRule:
 
     init(parameter, hyper) -> state
     update(parameter, gradient, state, lr, t, hyper) -> (new parameter, new state), t counting from 1.
+    evaluation(parameter, state, hyper) -> what is evaluated, where that is not the parameter itself.
+    joint: the rule takes all tensors as one vector (float64[n], C order, in the order of the weights).
     Pure functions: arguments are not changed in place.
     """
 
     init: Callable[[Array, Hypers], State]
     update: Callable[[Array, Array, State, float, int, Hypers], tuple[Array, State]]
+    evaluation: Callable[[Array, State, Hypers], Array] | None = None
+    joint: bool = False
 
 
 @dataclass(frozen=True)
 class Optimizer:
-    """An optimizer, as one file declares it (in gradrace/optimizers/, or the user's own given by --load)."""
+    """An optimizer, as one file declares it (in gradrace/optimizers/, or the user's own given by --load).
+
+    differs: framework -> why its library cannot compute the canonical rule. Such a framework may still have a binding,
+        whose `canonical` then gives the nearest settings; runs refuse it under the canonical rule, not under the native.
+    per_tensor: the update of an element depends on the tensor around it, and so on how weights are stored. Under the
+        canonical rule every framework then gives its optimizer tensors in canonical layout; under the native, its own.
+    """
 
     name: str
     title: str
@@ -105,6 +137,8 @@ class Optimizer:
     bindings: Mapping[str, Binding]
     rule: ReferenceRule | None = None
     note: str = ""
+    differs: Mapping[str, str] = field(default_factory=dict)
+    per_tensor: bool = False
 
     def hypers(self, given: Hypers) -> dict[str, float]:
         """The defaults with `given` over them. ValueError names an unknown or impossible one."""

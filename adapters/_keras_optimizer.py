@@ -1,0 +1,138 @@
+"""Keras optimizers driven from inside a traced step: tables of learning rates and corrections are variables in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+from gradrace.binding import Bound
+from gradrace.spec import RunSpec
+
+
+class _Table(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+    """The learning rate of each iteration, read from a variable [steps]."""
+
+    def __init__(self, values: tf.Variable) -> None:
+        self._values = values
+
+    def __call__(self, step: tf.Tensor) -> tf.Tensor:
+        return tf.gather(self._values, step)
+
+    def get_config(self) -> dict[str, Any]:
+        return {}
+
+
+class _Double(np.float64):
+    """A float64 that lets a Keras variable do the multiplication; NumPy would ask a traced variable for its value."""
+
+    def __mul__(self, other: Any) -> Any:
+        return other * np.float64(self) if isinstance(other, keras.Variable) else super().__mul__(other)
+
+
+class _Affine(NamedTuple):
+    """Variables [steps]: before step t the buffers of this name become buffer * scale[t] + shift[t]."""
+
+    scale: tf.Variable
+    shift: tf.Variable
+
+
+class Updater:
+    """The framework's own optimizer of these variables, with the run's rule, corrections and learning rates.
+
+    `apply` is for a step that is being traced. The graph reads all numbers from variables, which `restart` and
+    `set_tables` set; it stays good for every Bound with the same arguments and the same `corrections`.
+    """
+
+    def __init__(self, run: RunSpec, bound: Bound, variables: Sequence[keras.Variable]) -> None:
+        self._run, self._variables = run, list(variables)
+        self._rates = _table(run.dtype)
+        self._hypers = {name: _table(run.dtype) for name in bound.hyper_tables}
+        self._states = {name: _Affine(_table(run.dtype), _table(run.dtype)) for name in bound.state_tables}
+        self.optimizer = self._new_optimizer(bound)
+
+    def restart(self, bound: Bound) -> None:
+        """Sets the optimizer back to step 0, as it would start from the variables' present values."""
+        self.set_tables(bound)
+        first = self._new_optimizer(bound)
+        for variable, initial in zip(_state(self.optimizer), _state(first), strict=True):
+            variable.assign(initial.value)
+
+    def fits(self, bound: Bound) -> bool:
+        """Whether a step traced with this updater can follow `bound`."""
+        return corrections(bound) == (tuple(sorted(self._hypers)), tuple(sorted(self._states)))
+
+    def set_tables(self, bound: Bound) -> None:
+        """Takes over the learning rates and corrections. Where they do not fit, a traced step must be traced anew."""
+        if not self.fits(bound):
+            dtype = self._run.dtype
+            self._hypers = {name: _table(dtype) for name in bound.hyper_tables}
+            self._states = {name: _Affine(_table(dtype), _table(dtype)) for name in bound.state_tables}
+        _assign(self._rates, bound.learning_rates)
+        for name, values in bound.hyper_tables.items():
+            _assign(self._hypers[name], values)
+        for name, affine in bound.state_tables.items():
+            _assign(self._states[name].scale, affine.scale)
+            _assign(self._states[name].shift, affine.shift)
+
+    def apply(self, gradients: Sequence[tf.Tensor]) -> None:
+        """The next update of the variables."""
+        t = self.optimizer.iterations.value
+        for name, affine in self._states.items():
+            scale, shift = tf.gather(affine.scale, t), tf.gather(affine.shift, t)
+            for buffer in getattr(self.optimizer, name):
+                buffer.assign(buffer.value * scale + shift)
+        with _overridden(self.optimizer, {name: tf.gather(values, t) for name, values in self._hypers.items()}):
+            self.optimizer.apply(gradients, self._variables)
+
+    def state_bytes(self) -> int:
+        """See gradrace.adapter.Session."""
+        # Scalars are counters: the iteration, or NAdam's running product.
+        arrays = [variable.value for variable in self.optimizer.variables if len(variable.shape)]
+        return sum(array.dtype.size * array.shape.num_elements() for array in arrays)
+
+    def _new_optimizer(self, bound: Bound) -> keras.optimizers.Optimizer:
+        """The framework's optimizer in its first state, which may be a function of the variables' present values."""
+        arguments = bound.arguments
+        if self._run.dtype == "float64" and self._run.optimizer.rule == "canonical":
+            # Keras takes Python floats for float32. (In float32 an np.float64 would widen the arithmetic instead.)
+            arguments = {k: _Double(v) if type(v) is float else v for k, v in arguments.items()}
+        optimizer = bound.make(learning_rate=_Table(self._rates), **arguments)
+        optimizer.build(self._variables)
+        return optimizer
+
+
+def corrections(bound: Bound) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of what a traced step corrects: arguments, buffers."""
+    return tuple(sorted(bound.hyper_tables)), tuple(sorted(bound.state_tables))
+
+
+def _state(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
+    """All variables of the optimizer, with those that Keras does not count among them (Nadam's running product)."""
+    counted = list(optimizer.variables)
+    known = {id(variable) for variable in counted}
+    own = [value for value in vars(optimizer).values() if isinstance(value, keras.Variable) and id(value) not in known]
+    return counted + own
+
+
+def _table(dtype: str) -> tf.Variable:
+    """A variable for float values, one a step; its length is set with its values."""
+    return tf.Variable(np.zeros(0), shape=[None], dtype=dtype, trainable=False)
+
+
+def _assign(table: tf.Variable, values: np.ndarray) -> None:
+    table.assign(values.astype(table.dtype.as_numpy_dtype))
+
+
+@contextmanager
+def _overridden(target: object, values: Mapping[str, tf.Tensor]) -> Iterator[None]:
+    """Attributes of the target replaced while a step is traced; the graph keeps the tensors, the object does not."""
+    before = {name: getattr(target, name) for name in values}
+    for name, value in values.items():
+        setattr(target, name, value)
+    yield
+    for name, value in before.items():
+        setattr(target, name, value)

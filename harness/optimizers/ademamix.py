@@ -1,0 +1,48 @@
+"""AdEMAMix: Adam with a second, much slower mean of gradients."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, ReferenceRule, State
+
+
+def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> tuple[Array, State]:
+    b1, b2, b3 = hyper["beta1"], hyper["beta2"], hyper["beta3"]
+    fast = b1 * state["fast"] + (1.0 - b1) * g
+    slow = b3 * state["slow"] + (1.0 - b3) * g
+    v = b2 * state["v"] + (1.0 - b2) * g * g
+    mixed = fast / (1.0 - b1**t) + hyper["alpha"] * slow
+    p = p - lr * mixed / (np.sqrt(v / (1.0 - b2**t)) + hyper["epsilon"])
+    return p, {"fast": fast, "slow": slow, "v": v}
+
+
+OPTIMIZER = Optimizer(
+    name="ademamix",
+    title="AdEMAMix",
+    paper="Pagliardini, Ablin & Grangier (2024), The AdEMAMix Optimizer: Better, Faster, Older, arXiv:2409.03137, "
+    "Algorithm 1 with constant alpha and beta3, no weight decay",
+    learning_rate=3e-3,
+    hyper={
+        "beta1": Hyper(0.9, "decay of the fast mean", high=1.0),
+        "beta2": Hyper(0.999, "decay of the second moment", high=1.0),
+        "beta3": Hyper(0.9999, "decay of the slow mean", high=1.0),
+        "alpha": Hyper(6.0, "weight of the slow mean"),
+        "epsilon": Hyper(1e-8, "added to the root of the corrected second moment"),
+    },
+    bindings={
+        "jax": Binding(
+            "optax.contrib.ademamix",
+            lambda h: {
+                "b1": h["beta1"],
+                "b2": h["beta2"],
+                "b3": h["beta3"],
+                "alpha": h["alpha"],
+                "eps": h["epsilon"],
+            },
+        ),
+    },
+    rule=ReferenceRule(
+        init=lambda p, hyper: {name: np.zeros_like(p) for name in ("fast", "slow", "v")}, update=_update
+    ),
+)

@@ -1,0 +1,34 @@
+"""LARS: heavy-ball momentum whose learning rate is scaled tensor by tensor."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, ReferenceRule, State
+
+
+def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> tuple[Array, State]:
+    weight, length = np.linalg.norm(p), np.linalg.norm(g)
+    ratio = hyper["trust"] * weight / length if weight > 0.0 and length > 0.0 else 1.0
+    buffer = hyper["momentum"] * state["buffer"] + lr * ratio * g
+    return p - buffer, {"buffer": buffer}
+
+
+OPTIMIZER = Optimizer(
+    name="lars",
+    title="LARS",
+    paper="You, Gitman & Ginsburg (2017), Large Batch Training of Convolutional Networks, arXiv:1708.03888, Algorithm 1 "
+    "without weight decay; as in Optax the ratio is 1, not `trust`, where a norm is 0",
+    learning_rate=1.0,
+    hyper={
+        "momentum": Hyper(0.9, "share of the buffer kept each step", high=1.0),
+        "trust": Hyper(1e-3, "norm of an update by norm of its parameter", low=1e-30),
+    },
+    bindings={
+        "jax": Binding("optax.lars", lambda h: {"momentum": h["momentum"], "trust_coefficient": h["trust"]}),
+    },
+    rule=ReferenceRule(init=lambda p, hyper: {"buffer": np.zeros_like(p)}, update=_update),
+    per_tensor=True,
+    note="A bias that starts at zero takes its first step with the whole learning rate, a thousand times what `trust` would "
+    "allow it.",
+)

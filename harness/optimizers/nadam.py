@@ -1,0 +1,41 @@
+"""NAdam: Adam with Nesterov's momentum, the momentum constant."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..optimizer import Array, Binding, Hypers, Optimizer, ReferenceRule, State
+from .adam import HYPER, init
+
+
+def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> tuple[Array, State]:
+    b1, b2 = hyper["beta1"], hyper["beta2"]
+    m = b1 * state["m"] + (1.0 - b1) * g
+    v = b2 * state["v"] + (1.0 - b2) * g * g
+    ahead = b1 * m / (1.0 - b1 ** (t + 1)) + (1.0 - b1) * g / (1.0 - b1**t)
+    return p - lr * ahead / (np.sqrt(v / (1.0 - b2**t)) + hyper["epsilon"]), {"m": m, "v": v}
+
+
+OPTIMIZER = Optimizer(
+    name="nadam",
+    title="NAdam",
+    paper="Dozat (2016), Incorporating Nesterov Momentum into Adam, ICLR workshop, Algorithm 2 with a constant mu = beta1",
+    learning_rate=3e-3,
+    hyper=HYPER,
+    bindings={
+        "torch": Binding(
+            "torch.optim.NAdam",
+            # torch's mu_t = beta1 * (1 - 0.96^(t * momentum_decay) / 2): an infinite decay leaves beta1.
+            lambda h: {"betas": (h["beta1"], h["beta2"]), "eps": h["epsilon"], "momentum_decay": float("inf")},
+        ),
+        "tensorflow": Binding(
+            "keras.optimizers.Nadam",
+            lambda h: {"beta_1": h["beta1"], "beta_2": h["beta2"], "epsilon": h["epsilon"]},
+        ),
+        "jax": Binding("optax.nadam", lambda h: {"b1": h["beta1"], "b2": h["beta2"], "eps": h["epsilon"]}),
+    },
+    rule=ReferenceRule(init=init, update=_update),
+    note="Three rules by default: Optax keeps the momentum constant, torch raises it as beta1 * (1 - 0.96^(t/250) / 2), "
+    "as the paper recommends, and Keras as beta1 * (1 - 0.96^t / 2). Keras's epsilon is 1e-7, the others' 1e-8.",
+    differs={"tensorflow": "Keras raises the momentum as beta1 * (1 - 0.96^t / 2), and no argument changes that"},
+)

@@ -1,0 +1,48 @@
+"""Prodigy: Adam that estimates its own step size from the distance travelled."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, ReferenceRule, State
+
+
+def _init(p: Array, hyper: Hypers) -> State:
+    zeros = {name: np.zeros_like(p) for name in ("m", "v", "sum")}
+    return {**zeros, "start": p.copy(), "distance": np.array(hyper["distance"]), "numerator": np.array(0.0)}
+
+
+def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> tuple[Array, State]:
+    b1, b2, first, d = hyper["beta1"], hyper["beta2"], hyper["distance"], float(state["distance"])
+    b3 = b2**0.5
+    rate = lr * d * (1.0 - b2**t) ** 0.5 / (1.0 - b1**t)
+    m = b1 * state["m"] + (1.0 - b1) * d * g
+    v = b2 * state["v"] + (1.0 - b2) * (d * g) ** 2
+    total = b3 * state["sum"] + rate * d * g / first
+    numerator = b3 * state["numerator"] + d / first * rate * (g @ (state["start"] - p))
+    d = max(d, float(numerator / np.abs(total).sum()))
+    p = p - rate * m / (np.sqrt(v) + d * hyper["epsilon"])
+    return p, {**state, "m": m, "v": v, "sum": total, "distance": np.array(d), "numerator": np.asarray(numerator)}
+
+
+OPTIMIZER = Optimizer(
+    name="prodigy",
+    title="Prodigy",
+    paper="Mishchenko & Defazio (2023), Prodigy: An Expeditiously Adaptive Parameter-Free Learner, arXiv:2306.06101, "
+    "Algorithm 4 with Adam's correction of bias and beta3 = sqrt(beta2), no weight decay",
+    learning_rate=1.0,
+    hyper={
+        "beta1": Hyper(0.9, "decay of the first moment", high=1.0),
+        "beta2": Hyper(0.999, "decay of the second moment", high=1.0),
+        "epsilon": Hyper(1e-8, "added to the root of the second moment, times the distance"),
+        "distance": Hyper(1e-6, "first estimate of the distance to the solution", low=1e-30),
+    },
+    bindings={
+        "jax": Binding(
+            "optax.contrib.prodigy",
+            lambda h: {"betas": (h["beta1"], h["beta2"]), "eps": h["epsilon"], "estim_lr0": h["distance"]},
+        ),
+    },
+    rule=ReferenceRule(init=_init, update=_update, joint=True),
+    note="One distance is estimated for all tensors together. The learning rate is a factor, 1 by design.",
+)

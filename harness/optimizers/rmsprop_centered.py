@@ -1,0 +1,52 @@
+"""RMSprop divided by the root of the gradient's variance, with epsilon inside the root."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..optimizer import Array, Binding, Hypers, Optimizer, ReferenceRule, State
+from ._shared import TORCH_EPSILON_INSIDE_ROOT
+from .rmsprop import HYPER
+
+
+def _init(p: Array, hyper: Hypers) -> State:
+    return {"mean_square": np.zeros_like(p), "mean": np.zeros_like(p)}
+
+
+def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> tuple[Array, State]:
+    rho = hyper["rho"]
+    mean_square = rho * state["mean_square"] + (1.0 - rho) * g * g
+    mean = rho * state["mean"] + (1.0 - rho) * g
+    step = g / np.sqrt(mean_square - mean * mean + hyper["epsilon"])
+    return p - lr * step, {"mean_square": mean_square, "mean": mean}
+
+
+OPTIMIZER = Optimizer(
+    name="rmsprop_centered",
+    title="RMSprop, centred",
+    paper="Graves (2013), Generating Sequences With Recurrent Neural Networks, arXiv:1308.0850, eqs. 38-41, without "
+    "its momentum",
+    learning_rate=2e-3,
+    hyper=HYPER,
+    bindings={
+        "torch": Binding(
+            "torch.optim.RMSprop",
+            lambda h: {"alpha": h["rho"], "eps": 0.0, "centered": True},
+            {"centered": True},
+            (TORCH_EPSILON_INSIDE_ROOT,),
+        ),
+        "tensorflow": Binding(
+            "keras.optimizers.RMSprop",
+            lambda h: {"rho": h["rho"], "epsilon": h["epsilon"], "centered": True},
+            {"centered": True},
+        ),
+        "jax": Binding(
+            "optax.rmsprop",
+            lambda h: {"decay": h["rho"], "eps": h["epsilon"], "centered": True},
+            {"centered": True},
+        ),
+    },
+    rule=ReferenceRule(init=_init, update=_update),
+    note="Defaults differ as those of RMSprop do. In torch's own form rounding can make the variance negative and the "
+    "step NaN; inside the root, epsilon prevents that.",
+)
