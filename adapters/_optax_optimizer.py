@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
@@ -93,6 +94,12 @@ def tables(bound: Bound, dtype: str) -> Numbers:
 def compiled(recipe: Recipe) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """Its `init` and `update`, each as a compiled function of its own (jit would hash a method, and so the arguments)."""
     return jax.jit(lambda *given: recipe.init(*given)), jax.jit(lambda *given: recipe.update(*given))
+
+
+@lru_cache(maxsize=32)
+def kept(recipe: Recipe) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """`compiled`, as it was compiled before where it was. TypeError for arguments that cannot be hashed."""
+    return compiled(recipe)
 
 
 def _corrected(state: Any, name: str, scale: Any, shift: Any) -> Any:

@@ -180,7 +180,7 @@ class JaxAdapter:
             return {name: jax.device_put(np.array(arrays[name], dtype=run.dtype), device) for name in start}
 
         with _precision(run):
-            init, update = _optax_optimizer.compiled(recipe)
+            init, update = (_optax_optimizer.kept if _hashable(recipe) else _optax_optimizer.compiled)(recipe)
             parameters, taken = place(start), []
             state = init(parameters, numbers.at(0))
             for step, given in enumerate(gradients):
@@ -229,11 +229,15 @@ _RESIDENT: dict[tuple[Hashable, ...], tuple[Data, Split]] = {}
 def _programs(run: RunSpec, bound: Bound) -> Programs:
     """Compiled code of earlier runs where there is some; never for timing, whose first step is to show compilation."""
     recipe = Recipe(run.task.model, run.task.input_shape, _optax_optimizer.recipe(bound), run.dtype, run.mode)
+    return _kept(recipe) if run.measure != "timing" and _hashable(recipe) else _trace(recipe)
+
+
+def _hashable(value: object) -> bool:
     try:
-        hash(recipe)
+        hash(value)
     except TypeError:
-        return _trace(recipe)
-    return _trace(recipe) if run.measure == "timing" else _kept(recipe)
+        return False
+    return True
 
 
 @lru_cache(maxsize=32)

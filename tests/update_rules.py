@@ -7,14 +7,24 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from gradrace.optimizer import Optimizer
 from gradrace.plan import initial_weights, make_plan
 from gradrace.registry import Registry, import_adapter, load_registry
 from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec
 
 STEPS = 50
 SHAPES = {"a.kernel": (6, 5), "a.bias": (5,), "b.kernel": (5, 4), "b.bias": (4,)}
+# Rule, dtype and schedule of what is fed with gradients.
+CASES = (
+    ("canonical", "float64", "constant"),
+    ("canonical", "float64", "decaying"),
+    ("canonical", "float32", "decaying"),
+    ("native", "float64", "decaying"),
+    ("native", "float32", "decaying"),
+)
 # Sessions whose learning rates change half-way; every kind of correction is among them.
 CHANGED = ("sgd", "momentum", "adam", "rmsprop")
 
@@ -62,17 +72,31 @@ def updates(registry: Registry, framework: str) -> dict[str, np.ndarray]:
     """`<optimizer>|<rule>|<dtype>|<schedule>|<tensor>` -> [STEPS, *shape], for all that the framework has."""
     adapter, arrays = import_adapter(registry.frameworks[framework]), {}
     for name, optimizer in registry.optimizers.items():
-        for rule, dtype in (("canonical", "float64"), ("canonical", "float32"), ("native", "float64"), ("native", "float32")):
+        for rule, dtype, kind in CASES:
             run = run_of(registry, framework, name, rule=rule, dtype=dtype)
-            if adapter.supports(run, optimizer):
-                continue
-            for kind in ("constant", "decaying") if (rule, dtype) == ("canonical", "float64") else ("decaying",):
-                # A hundredth at least: the rounding of tensors of about one would show beside shorter steps.
-                table = rates(kind, max(optimizer.learning_rate, 0.01))
-                taken = adapter.updates(run, optimizer, start(), gradients(), table)
-                for tensor in SHAPES:
-                    arrays[f"{name}|{rule}|{dtype}|{kind}|{tensor}"] = np.stack([step[tensor] for step in taken])
+            if not adapter.supports(run, optimizer):
+                arrays |= _taken(adapter, run, optimizer, kind, f"{name}|{rule}|{dtype}|{kind}")
     return arrays
+
+
+def uncorrected(registry: Registry, framework: str) -> dict[str, np.ndarray]:
+    """`<optimizer>|without <correction>|float64|decaying|<tensor>`: what each correction is needed for."""
+    adapter, arrays = import_adapter(registry.frameworks[framework]), {}
+    for name, optimizer in registry.optimizers.items():
+        binding = optimizer.bindings.get(framework)
+        for correction in binding.corrections if binding and framework not in optimizer.differs else ():
+            others = tuple(other for other in binding.corrections if other is not correction)
+            without = replace(optimizer, bindings={framework: replace(binding, corrections=others)})
+            run = run_of(registry, framework, name)
+            arrays |= _taken(adapter, run, without, "decaying", f"{name}|without {correction.name}|float64|decaying")
+    return arrays
+
+
+def _taken(adapter: Any, run: RunSpec, optimizer: Optimizer, kind: str, key: str) -> dict[str, np.ndarray]:
+    # A hundredth at least: the rounding of tensors of about one would show beside shorter steps.
+    table = rates(kind, max(optimizer.learning_rate, 0.01))
+    taken = adapter.updates(run, optimizer, start(), gradients(), table)
+    return {f"{key}|{tensor}": np.stack([step[tensor] for step in taken]) for tensor in SHAPES}
 
 
 def changed_rates(registry: Registry, framework: str) -> dict[str, np.ndarray]:
@@ -96,10 +120,11 @@ def changed_rates(registry: Registry, framework: str) -> dict[str, np.ndarray]:
 
 
 def main() -> None:
-    """Saves both."""
+    """Saves them all."""
     framework, out = sys.argv[1], sys.argv[2]
     registry = load_registry()
-    np.savez(out, **updates(registry, framework), **changed_rates(registry, framework))
+    parts = (updates, uncorrected, changed_rates)
+    np.savez(out, **{key: value for part in parts for key, value in part(registry, framework).items()})
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import Array, Binding, HyperCorrection, Hypers, Optimizer, ReferenceRule, State
+from ..optimizer import Array, Binding, Hypers, Optimizer, ReferenceRule, State
 from ._shared import epsilon_hat
 from .adam import HYPER, init
 
@@ -12,37 +12,19 @@ from .adam import HYPER, init
 _TRACTABLE = 5.0
 
 
-def _length(beta2: float, t: float | Array) -> tuple[float, float | Array]:
-    """Length of the simple moving average that the second moment stands for: at its longest, and after t steps."""
-    longest = 2.0 / (1.0 - beta2) - 1.0
-    return longest, longest - 2.0 * t * beta2**t / (1.0 - beta2**t)
-
-
 def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> tuple[Array, State]:
     b1, b2 = hyper["beta1"], hyper["beta2"]
     m = b1 * state["m"] + (1.0 - b1) * g
     v = b2 * state["v"] + (1.0 - b2) * g * g
     step = m / (1.0 - b1**t)
-    longest, length = _length(b2, t)
+    # Length of the simple moving average that the second moment stands for: at its longest, and by now.
+    longest = 2.0 / (1.0 - b2) - 1.0
+    length = longest - 2.0 * t * b2**t / (1.0 - b2**t)
     if length > _TRACTABLE:
         rectifier = np.sqrt((length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length))
         step = rectifier * step / (np.sqrt(v / (1.0 - b2**t)) + hyper["epsilon"])
     return p - lr * step, {"m": m, "v": v}
 
-
-def _decided(hyper: Hypers, steps: int) -> Array:
-    """A threshold that every length passes, or none, by what float64 says of the step."""
-    length = _length(hyper["beta2"], np.arange(1, steps + 1))[1]
-    return np.where(length > _TRACTABLE, -np.inf, np.inf)
-
-
-OPTAX_DECIDED_IN_FLOAT64 = HyperCorrection(
-    name="decided_in_float64",
-    why="Optax computes the length in the parameters' precision and rectifies from 5 on, torch above 5 and in float64; "
-    "the threshold is set so that both decide alike.",
-    argument="threshold",
-    values=_decided,
-)
 
 OPTIMIZER = Optimizer(
     name="radam",
@@ -57,12 +39,12 @@ OPTIMIZER = Optimizer(
             lambda h: {"betas": (h["beta1"], h["beta2"]), "eps": h["epsilon"]},
             corrections=(epsilon_hat("eps"),),
         ),
-        "jax": Binding(
-            "optax.radam",
-            lambda h: {"b1": h["beta1"], "b2": h["beta2"], "eps": h["epsilon"]},
-            corrections=(OPTAX_DECIDED_IN_FLOAT64,),
-        ),
+        "jax": Binding("optax.radam", lambda h: {"b1": h["beta1"], "b2": h["beta2"], "eps": h["epsilon"]}),
     },
     rule=ReferenceRule(init=init, update=_update),
     note="Keras ships none. torch adds epsilon to the uncorrected root of the second moment, Optax to the corrected one.",
+    imprecise={
+        "jax": "Optax computes the rectifier in float32 as the difference of two large numbers: 1.2% too small at its "
+        "first step with beta2 = 0.999"
+    },
 )
