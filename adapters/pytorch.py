@@ -181,7 +181,7 @@ class TorchAdapter:
         logits = _cast(outputs, DTYPES[dtype]).requires_grad_()
         loss = torch_losses.criterion(task, outputs.shape[1:])(logits, _prepared(task, outputs, y, dtype))
         loss.backward()
-        return float(loss), _gradient(logits).numpy()
+        return loss.item(), _gradient(logits).numpy()
 
     def metric(self, task: TaskSpec, outputs: np.ndarray, y: np.ndarray, dtype: Dtype = "float64") -> float:
         return torch_losses.metric(task, _cast(outputs, DTYPES[dtype]), _prepared(task, outputs, y, dtype))
