@@ -1,22 +1,26 @@
-"""The referee: dense networks and the reference update rules in plain NumPy float64.
+"""The referee: every layer, loss and penalty, and the reference update rules, in plain NumPy float64.
 
-It needs no framework, so the core is tested with it, and every framework is compared with it.
+It needs no framework, so the core is tested with it, and every framework is compared with it. Models are in
+`_numpy_layers.py`, losses in `_numpy_losses.py`.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
+from typing import Any
 
 import numpy as np
-from gradrace.adapter import Metrics
-from gradrace.layers import Activation, BuiltLayer, Dense, Flatten, build
+from gradrace.adapter import Differentials, Metrics
+from gradrace.adapters import _numpy_layers as numpy_layers
+from gradrace.adapters import _numpy_losses as numpy_losses
+from gradrace.layers import BuiltLayer, Dropout, build
 from gradrace.optimizer import Optimizer
-from gradrace.plan import Plan, Weights
-from gradrace.spec import RunSpec
+from gradrace.plan import Plan, Weights, dropout_masks
+from gradrace.spec import Dtype, RunSpec, TaskSpec
 
 FRAMEWORK = "numpy"
 TITLE = "NumPy reference"
-REQUIRES = ("numpy",)
+REQUIRES = ("numpy", "scipy")
 MODES = ("reference",)
 CONVERGENCE_MODE = "reference"
 
@@ -30,11 +34,15 @@ class NumpySession:
         assert plan.optimizer.rule is not None, "supports() has said no to this optimizer"
         self._rule = plan.optimizer.rule
         self._hyper = plan.optimizer.hypers(run.optimizer.hyper)
-        self._plan = plan
+        self._task, self._plan = run.task, plan
         self._layers = build(run.task.model, run.task.input_shape)
         self._data = {name: (plan.data.shaped(name, run.task.input_shape), s.y) for name, s in plan.data.splits.items()}
         self._weights = {name: np.array(value, dtype=np.float64) for name, value in start.items()}
-        self._state = {name: self._rule.init(value, self._hyper) for name, value in self._weights.items()}
+        self._state = {
+            p.name: self._rule.init(self._weights[p.name], self._hyper)
+            for layer in self._layers for p in layer.parameters if p.trainable
+        }  # fmt: skip
+        self._kernels = [p.name for layer in self._layers for p in layer.parameters if p.role == "kernel"]
         self._losses: list[float] = []
 
     def train(self, steps: range) -> None:
@@ -42,25 +50,49 @@ class NumpySession:
             self._step(step)
 
     def _step(self, step: int) -> None:
-        x, y = self._data["train"]
-        rows, lr = self._plan.batches[step], float(self._plan.learning_rates[step])
-        loss, gradients = self._loss_and_gradients(x[rows], y[rows])
+        """Loss with penalties, its gradients, clipping, decoupled decay, the rule's update: in this order everywhere."""
+        lr, regularization = float(self._plan.learning_rates[step]), self._task.regularization
+        loss, gradients, state = self._loss_and_gradients(step)
         self._losses.append(loss)
+        self._weights |= state
+        if regularization.clip_norm:
+            gradients = numpy_losses.clipped(gradients, regularization.clip_norm)
+        for name in self._kernels if regularization.decay else ():
+            self._weights[name] = self._weights[name] * (1.0 - lr * regularization.decay)
         for name, gradient in gradients.items():
             self._weights[name], self._state[name] = self._rule.update(
                 self._weights[name], gradient, self._state[name], lr, step + 1, self._hyper
             )
 
-    def _loss_and_gradients(self, x: Array, y: Array) -> tuple[float, dict[str, Array]]:
-        inputs = []
-        for layer in self._layers:
-            inputs.append(x)
-            x = _forward(layer, self._weights, x)
-        loss, upstream = _softmax_cross_entropy(x, y)
+    def _loss_and_gradients(self, step: int) -> tuple[float, dict[str, Array], dict[str, Array]]:
+        """Of a batch in training: its loss, penalties included, all gradients, and the new state of the layers."""
+        (x, y), rows = self._data["train"], self._plan.batches[step]
+        outputs, kept, state = self._through(x[rows], step)
+        loss, upstream = numpy_losses.loss_and_gradient(self._task, outputs, y[rows])
         gradients: dict[str, Array] = {}
-        for layer, before in zip(reversed(self._layers), reversed(inputs), strict=True):
-            upstream = _backward(layer, self._weights, before, upstream, gradients)
-        return loss, gradients
+        for layer, of_layer in zip(reversed(self._layers), reversed(kept), strict=True):
+            upstream, own = numpy_layers.backward(layer, self._weights, of_layer, upstream)
+            gradients |= own
+        penalty, by_kernel = numpy_losses.penalty(self._task.regularization, {k: self._weights[k] for k in self._kernels})
+        gradients |= {name: gradients[name] + gradient for name, gradient in by_kernel.items()}
+        return loss + penalty, gradients, state
+
+    def _through(self, x: Array, step: int | None) -> tuple[Array, list[Any], dict[str, Array]]:
+        """Outputs of the model, what each layer keeps, its new state; as in training at `step`, or evaluated."""
+        kept, state = [], {}
+        for layer in self._layers:
+            mask = None if step is None else self._mask(layer, step, len(x))
+            passed = numpy_layers.forward(layer, self._weights, x, step is not None, mask)
+            kept.append(passed.kept)
+            state |= passed.state
+            x = passed.output
+        return x, kept, state
+
+    def _mask(self, layer: BuiltLayer, step: int, batch: int) -> Array | None:
+        # The harness's masks are this adapter's native ones, too.
+        if not isinstance(layer.layer, Dropout):
+            return None
+        return dropout_masks(layer, self._plan.seed, range(step, step + 1), batch)[0]
 
     def sync(self) -> None:
         pass
@@ -71,9 +103,9 @@ class NumpySession:
 
     def evaluate(self, split: str) -> Metrics:
         x, y = self._data[split]
-        for layer in self._layers:
-            x = _forward(layer, self._weights, x)
-        return Metrics(_softmax_cross_entropy(x, y)[0], float(np.mean(x.argmax(axis=1) == y)))
+        outputs, _, _ = self._through(x, step=None)
+        loss, _ = numpy_losses.loss_and_gradient(self._task, outputs, y)
+        return Metrics(loss, numpy_losses.metric(self._task, outputs, y))
 
     def weights(self) -> Weights:
         return {name: value.copy() for name, value in self._weights.items()}
@@ -91,7 +123,7 @@ class NumpyAdapter:
     name = FRAMEWORK
 
     def versions(self) -> dict[str, str]:
-        return {"numpy": importlib.metadata.version("numpy")}
+        return {name: importlib.metadata.version(name) for name in REQUIRES}
 
     def devices(self) -> tuple[str, ...]:
         return ("cpu",)
@@ -99,9 +131,6 @@ class NumpyAdapter:
     def supports(self, run: RunSpec, optimizer: Optimizer) -> str | None:
         if optimizer.rule is None:
             return f"{optimizer.name} has no reference rule"
-        other = {layer.kind for layer in run.task.model if not isinstance(layer, Dense | Activation | Flatten)}
-        if other:
-            return f"the NumPy reference has no {', '.join(sorted(other))} layer"
         if run.dtype != "float64":
             return "the NumPy reference computes in float64 only"
         if run.optimizer.rule == "native":
@@ -111,44 +140,28 @@ class NumpyAdapter:
     def open(self, run: RunSpec, start: Weights, plan: Plan) -> NumpySession:
         return NumpySession(run, start, plan)
 
+    def differentiate(
+        self, layer: BuiltLayer, weights: Weights, x: Array, upstream: Array, training: bool,
+        mask: Array | None = None, dtype: Dtype = "float64", mode: str | None = None,
+    ) -> Differentials:  # fmt: skip
+        _need_float64(dtype)
+        passed = numpy_layers.forward(layer, weights, x, training, mask)
+        downstream, gradients = numpy_layers.backward(layer, weights, passed.kept, upstream)
+        state = {p.name: weights[p.name] for p in layer.parameters if not p.trainable} | dict(passed.state)
+        return Differentials(passed.output, downstream, gradients, state)
+
+    def loss(self, task: TaskSpec, outputs: Array, y: Array, dtype: Dtype = "float64") -> tuple[float, Array]:
+        _need_float64(dtype)
+        return numpy_losses.loss_and_gradient(task, outputs, y)
+
+    def metric(self, task: TaskSpec, outputs: Array, y: Array, dtype: Dtype = "float64") -> float:
+        _need_float64(dtype)
+        return numpy_losses.metric(task, outputs, y)
+
 
 ADAPTER = NumpyAdapter()
 
 
-def _forward(built: BuiltLayer, weights: Weights, x: Array) -> Array:
-    match built.layer:
-        case Dense():
-            return x @ weights[f"{built.name}.kernel"] + weights[f"{built.name}.bias"]
-        case Activation(function="relu"):
-            return np.maximum(x, 0.0)
-        case Activation(function="tanh"):
-            return np.tanh(x)
-        case Flatten():
-            return x.reshape(len(x), -1)
-    raise ValueError(f"no forward pass for {built.layer.kind}")
-
-
-def _backward(built: BuiltLayer, weights: Weights, x: Array, upstream: Array, gradients: dict[str, Array]) -> Array:
-    """The gradient by the layer's input, given its input and the gradient by its output; adds its parameters' own."""
-    match built.layer:
-        case Dense():
-            gradients[f"{built.name}.kernel"] = x.T @ upstream
-            gradients[f"{built.name}.bias"] = upstream.sum(axis=0)
-            return upstream @ weights[f"{built.name}.kernel"].T
-        case Activation(function="relu"):
-            return upstream * (x > 0.0)
-        case Activation(function="tanh"):
-            return upstream * (1.0 - np.tanh(x) ** 2)
-        case Flatten():
-            return upstream.reshape(x.shape)
-    raise ValueError(f"no backward pass for {built.layer.kind}")
-
-
-def _softmax_cross_entropy(logits: Array, y: Array) -> tuple[float, Array]:
-    """Mean loss, and its gradient by the logits."""
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    rows = np.arange(len(y))
-    gradient = np.exp(log_p)
-    gradient[rows, y] -= 1.0
-    return float(-log_p[rows, y].mean()), gradient / len(y)
+def _need_float64(dtype: Dtype) -> None:
+    if dtype != "float64":
+        raise ValueError("the NumPy reference computes in float64 only")
