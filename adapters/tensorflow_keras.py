@@ -272,18 +272,18 @@ class TensorflowAdapter:
         samples = tf.constant(x, tf.int64 if takes_integers((layer.layer,)) else dtype)
         sources = [variable.value for variable in network.trainable_variables]
 
-        @tf.function(autograph=False)
         def differentiated() -> tuple[tf.Tensor, list[tf.Tensor]]:
             inputs = tf.identity(samples)
             with tf.GradientTape() as tape:
-                tape.watch(inputs)
+                if inputs.dtype.is_floating:
+                    tape.watch(inputs)
                 outputs = network(inputs, training=training, masks=masks)
                 total = tf.reduce_sum(outputs * tf.constant(upstream, dtype))
             wanted = [*sources, inputs] if inputs.dtype.is_floating else sources
             gradients = tape.gradient(total, wanted, unconnected_gradients=tf.UnconnectedGradients.ZERO)
             return outputs, [tf.convert_to_tensor(gradient) for gradient in gradients]
 
-        outputs, gradients = differentiated()
+        outputs, gradients = _traced(differentiated, [])()
         of_input = np.array(gradients.pop()) if samples.dtype.is_floating else None
         state = {p.name for p in layer.parameters if not p.trainable}
         after = {name: value for name, value in network.weights().items() if name in state}
@@ -293,8 +293,8 @@ class TensorflowAdapter:
         given = tf.constant(outputs, dtype)
         with tf.GradientTape() as tape:
             tape.watch(given)
-            entries = _keras_objective.losses(Objective.of(task), given, tf.constant(targets(task.loss, y, dtype, outputs.shape[1:])))
-            loss = tf.reduce_mean(entries)
+            labels = tf.constant(targets(task.loss, y, dtype, outputs.shape[1:]))
+            loss = tf.reduce_mean(_keras_objective.losses(Objective.of(task), given, labels))
         return float(loss), np.array(tape.gradient(loss, given))
 
     def metric(self, task: TaskSpec, outputs: Array, y: Array, dtype: Dtype = "float64") -> float:
