@@ -340,8 +340,10 @@ def _set_threads(threads: int) -> None:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
     except RuntimeError:
-        running = tf.config.threading.get_intra_op_parallelism_threads()
-        raise ValueError(f"TensorFlow runs with {running} threads in this process, not with {threads}") from None
+        # 0 where a layer was differentiated before any session, and the environment has set the number.
+        running = tf.config.threading.get_intra_op_parallelism_threads() or os.environ.get("TF_NUM_INTRAOP_THREADS", 0)
+        if int(running) != threads:
+            raise ValueError(f"TensorFlow runs with {running} threads in this process, not with {threads}") from None
 
 
 def _placed(device: str) -> AbstractContextManager[None]:

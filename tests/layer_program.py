@@ -44,16 +44,18 @@ def make_task(name: str, input_shape: tuple[int, ...], model: tuple[Any, ...], *
 
 
 EVERYTHING = Regularization(l1=1e-3, l2=1e-2, decay=0.1, clip_norm=1.0)
+# No bias before a batch norm: its gradient is 0 but for rounding, which Adam would blow up.
 IMAGE = (
-    Conv2D(filters=4, stride=2), BatchNorm(momentum=0.8), Activation(function="leaky_relu"), MaxPool2D(window=3, stride=1),
-    Conv2D(filters=4, kernel=2, padding="valid", bias=False), AvgPool2D(window=1, padding="same"), Flatten(), Dropout(rate=0.4),
-    Dense(units=12, weight_norm=True), LayerNorm(), Activation(function="gelu"), Dropout(rate=0.2), Dense(units=10),
+    Conv2D(filters=4, stride=2, bias=False), BatchNorm(momentum=0.8), Activation(function="leaky_relu"),
+    MaxPool2D(window=3, stride=1), Conv2D(filters=4, kernel=2, padding="valid", bias=False),
+    AvgPool2D(window=1, padding="same"), Flatten(), Dropout(rate=0.4), Dense(units=12, weight_norm=True), LayerNorm(),
+    Activation(function="gelu"), Dropout(rate=0.2), Dense(units=10),
 )  # fmt: skip
 WORDS = (
     Embedding(vocabulary=9, units=5), Gru(units=6, sequences=True), SimpleRnn(units=5, sequences=True), Dropout(rate=0.3),
     Lstm(units=4, sequences=True), Dense(units=3),
 )  # fmt: skip
-SMALL = (Dense(units=6), BatchNorm(), Activation(function="elu"), Dense(units=2))
+SMALL = (Dense(units=6, bias=False), BatchNorm(), Activation(function="elu"), Dense(units=2))
 
 TASKS = {
     "image": make_task("image", (8, 8, 1), IMAGE, label_smoothing=0.1, regularization=EVERYTHING),
@@ -130,7 +132,8 @@ def trained(session: Any) -> Arrays:
 
 def layers(adapter: Adapter, modes: tuple[str, ...]) -> Iterator[tuple[str, np.ndarray]]:
     """Every case in every mode in float64, and in float32 in the first."""
-    for mode, dtype in (*((mode, "float64") for mode in modes), (modes[0], "float32")):
+    single = ((modes[0], "float32"),) if adapter.name != "numpy" else ()
+    for mode, dtype in (*((mode, "float64") for mode in modes), *single):
         for case in CASES:
             told = adapter.differentiate(*prepare(case), dtype=dtype, mode=mode)
             own = {"output": told.output, "input": told.input_gradient, **told.gradients, **told.state}
