@@ -107,7 +107,7 @@ def _of_module(built: BuiltLayer, dtype: str, mode: str) -> Function:
     call = _call(built)
 
     def apply(arrays: Arrays, x: jax.Array, training: bool, noise: Noise) -> tuple[jax.Array, Arrays]:
-        merged = nnx.merge(graph, jax.tree.unflatten(structure, [arrays[name] for name in order]))
+        merged: Any = nnx.merge(graph, jax.tree.unflatten(structure, [arrays[name] for name in order]))
         outputs = call(merged, x, training)
         if not (training and isinstance(built.layer, BatchNorm)):
             return outputs, {}
@@ -150,7 +150,7 @@ def _module(built: BuiltLayer, dtype: jnp.dtype, mode: str) -> nnx.Module:
     raise ValueError(f"no Flax layer for {kind.kind}")
 
 
-_CELLS: Mapping[type, Callable[..., nnx.Module]] = {
+_CELLS: Mapping[type, Callable[..., Any]] = {
     SimpleRnn: nnx.SimpleCell,
     Lstm: nnx.OptimizedLSTMCell,
     # Has no bias of the recurrent product, against its docstring: the canonical GRU.
@@ -234,7 +234,7 @@ def _pool(kind: MaxPool2D | AvgPool2D, mode: str) -> Plain:
     if mode == "scan":
         by_windows = _max_pool_by_selects if isinstance(kind, MaxPool2D) else _avg_pool_by_sums
         return partial(by_windows, window=kind.window, stride=kind.step, padding=kind.padding)
-    windows = {"window_shape": (kind.window,) * 2, "strides": (kind.step,) * 2, "padding": kind.padding.upper()}
+    windows: dict[str, Any] = {"window_shape": (kind.window,) * 2, "strides": (kind.step,) * 2, "padding": kind.padding.upper()}
     if isinstance(kind, MaxPool2D):
         return partial(nnx.max_pool, **windows)
     return partial(nnx.avg_pool, count_include_pad=False, **windows)
@@ -268,11 +268,12 @@ def _max_pool_by_selects(x: jax.Array, window: int, stride: int, padding: Paddin
 
 def _avg_pool_by_sums(x: jax.Array, window: int, stride: int, padding: Padding) -> jax.Array:
     """Mean over windows of x[n, h, w, c], padding not counted."""
-    total = sum(_shifted(x, window, stride, padding, 0.0))
-    ones = np.ones((1, *x.shape[1:3], 1))
+    total, *rest = _shifted(x, window, stride, padding, 0.0)
+    for other in rest:
+        total = total + other
     if padding == "valid":
         return total / float(window * window)
-    rows, columns = (_counts(size, window, stride) for size in ones.shape[1:3])
+    rows, columns = (_counts(size, window, stride) for size in x.shape[1:3])
     return total / jnp.asarray(rows[:, None, None] * columns[None, :, None], x.dtype)
 
 

@@ -59,7 +59,7 @@ class Network:
 
     def __init__(self, layers: Sequence[BuiltLayer], dtype: str, device: str) -> None:
         self._layers = [(built, _built(built, dtype, device)) for built in layers]
-        self._fed = {built.name: built.layer.rate for built in fed_dropouts(layers)}
+        self._fed = {b.name: b.layer.rate for b in fed_dropouts(layers) if isinstance(b.layer, Dropout)}
         self._held = {name: held for built, layer in self._layers for name, held in _parameters(built, layer).items()}
         trainable = [parameter.name for built, _ in self._layers for parameter in built.parameters if parameter.trainable]
         self.trainable_variables = [self._held[name].variable for name in trainable]

@@ -12,7 +12,7 @@ from gradrace.executor.environment import environment
 from gradrace.registry import load_registry
 from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec
 from layer_cases import CASES
-from layer_program import LOSSES, STEPS, TASKS, Arrays
+from layer_program import LOSSES, STEPS, TASKS, Arrays, cases
 
 pytestmark = pytest.mark.slow
 
@@ -57,8 +57,10 @@ def differences(table: Arrays, prefix: str, other: Arrays, other_prefix: str) ->
     return {key: difference(one[key], two[key]) for key in one}
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-@pytest.mark.parametrize(("framework", "mode"), MODES, ids=lambda name: name)
+@pytest.mark.parametrize(
+    ("framework", "mode", "case"),
+    [pytest.param(f, m, case, id=f"{f}-{m}-{case.name}") for f, m in MODES for case in cases(m)],
+)
 def test_a_layer_is_that_of_the_referee(tables, framework, mode, case):
     found = differences(
         tables[framework], f"layer|{mode}|float64|{case.name}|", tables["numpy"], f"layer|reference|float64|{case.name}|"
