@@ -249,7 +249,7 @@ def _convolve_by_matmul(
     """
     k, channels, filters = kernel.shape[0], x.shape[-1], kernel.shape[-1]
     patches = jnp.concatenate(list(_shifted(x, k, window_strides[0], "same" if padding == "SAME" else "valid", 0.0)), axis=-1)
-    n, height, width, _ = patches.shape
+    n, height, width = patches.shape[:3]
     products = patches.reshape(-1, k * k * channels) @ kernel.reshape(-1, filters)
     return products.reshape(n, height, width, filters)
 
