@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import importlib.metadata
 import inspect
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 import torch
-from gradrace.adapter import Metrics
+from gradrace.adapter import Differentials, Metrics
+from gradrace.adapters import _torch_losses as torch_losses
+from gradrace.adapters._torch_layers import Network, to_torch, unsupported
 from gradrace.binding import Affine, Bound, bind, unavailable
-from gradrace.layers import Activation, BuiltLayer, Conv2D, Dense, Flatten, Lstm, MaxPool2D, build
+from gradrace.layers import BuiltLayer, build
 from gradrace.optimizer import Optimizer
-from gradrace.plan import Plan, Weights
-from gradrace.spec import RunSpec
-from torch import Tensor, nn
+from gradrace.plan import Plan, Weights, dropout_masks
+from gradrace.spec import Dtype, RunSpec, TaskSpec
+from torch import Tensor
 
 FRAMEWORK = "torch"
 TITLE = "PyTorch"
@@ -25,7 +26,8 @@ MODES = ("eager",)
 CONVERGENCE_MODE = "eager"
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
-_ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
+# Samples that go through the model together in an evaluation, so that a large split fits into memory.
+_EVALUATED_AT_ONCE = 1024
 
 
 class TorchSession:
@@ -42,30 +44,44 @@ class TorchSession:
         torch.set_default_dtype(self._dtype)
         self._task, self._plan = run.task, plan
         self._rates = plan.learning_rates.tolist()
-        self._layers = build(run.task.model, run.task.input_shape)
-        self._layouts = _layouts(self._layers)
-        self._model = nn.Sequential(*(_module(built) for built in self._layers)).to(self._device)
-        self._load(start)
+        layers = build(run.task.model, run.task.input_shape)
+        self._output_shape = layers[-1].output_shape
+        self._model = Network(layers, run.task.batch_size).to(self._device)
+        self._model.load(start)
+        # Native dropout draws from torch's one generator; building the model has drawn from it as well.
+        torch.manual_seed(run.seed)
         bound = bind(run, plan.optimizer, plan.learning_rates)
         self._optimizer = _optimizer(bound, [tensor for _, tensor in self._tensors()], self._rates[0])
         self._corrections = _Corrections(self._optimizer, bound) if bound.hyper_tables or bound.state_tables else None
         self._losses: list[Tensor] = []
         self._x, self._y = self._split("train")
+        kernels = self._model.kernels()
+        self._criterion = torch_losses.criterion(run.task, self._output_shape)
+        self._penalty = torch_losses.penalty(run.task.regularization, kernels)
+        parameters = [tensor for _, tensor in self._tensors()]
+        self._before_update = torch_losses.before_update(run.task.regularization, parameters, kernels)
+        self._fed = self._model.fed()
 
     def train(self, steps: range) -> None:
         rows = torch.from_numpy(self._plan.batches[steps.start : steps.stop]).to(self._device)
         batches = zip(steps, self._x[rows].unbind(0), self._y[rows].unbind(0), strict=True)
         model, optimizer, losses = self._model, self._optimizer, self._losses
-        rates = self._rates
-        cross_entropy = nn.functional.cross_entropy
+        rates, criterion, penalty, before_update = self._rates, self._criterion, self._penalty, self._before_update
+        model.train()
         for step, x, y in batches:
             for group in optimizer.param_groups:
                 group["lr"] = rates[step]
             if self._corrections:
                 self._corrections.apply(step)
+            if self._fed:
+                self._feed_masks(step)
             optimizer.zero_grad()
-            loss = cross_entropy(model(x), y)
+            loss = criterion(model(x), y)
+            if penalty:
+                loss = loss + penalty()
             loss.backward()
+            if before_update:
+                before_update(rates[step])
             optimizer.step()
             losses.append(loss.detach())
 
@@ -80,12 +96,12 @@ class TorchSession:
     @torch.no_grad()
     def evaluate(self, split: str) -> Metrics:
         x, y = self._split(split)
-        logits = self._model(x)
-        loss = nn.functional.cross_entropy(logits, y)
-        return Metrics(float(loss), float((logits.argmax(dim=1) == y).double().mean()))
+        self._model.eval()
+        outputs = torch.cat([self._model(piece) for piece in x.split(_EVALUATED_AT_ONCE)])
+        return Metrics(float(self._criterion(outputs, y)), torch_losses.metric(self._task, outputs, y))
 
     def weights(self) -> Weights:
-        return {name: self._layouts[name].to_canonical(tensor.detach().cpu().numpy()) for name, tensor in self._tensors()}
+        return {**self._model.canonical(self._tensors()), **self._model.state()}
 
     def state_bytes(self) -> int:
         states = self._optimizer.state.values()
@@ -97,17 +113,16 @@ class TorchSession:
 
     def _tensors(self) -> Iterator[tuple[str, Tensor]]:
         """(canonical name, tensor) of every trainable parameter, in canonical order."""
-        for built, module in zip(self._layers, self._model, strict=True):
-            for parameter in built.parameters:
-                yield parameter.name, _tensor(module, parameter.name.rpartition(".")[2])
+        return self._model.tensors()
 
-    @torch.no_grad()
-    def _load(self, start: Weights) -> None:
-        for name, tensor in self._tensors():
-            tensor.copy_(torch.from_numpy(self._layouts[name].from_canonical(start[name])))
+    def _feed_masks(self, step: int) -> None:
+        for built, dropout in self._fed:
+            (mask,) = dropout_masks(built, self._plan.seed, range(step, step + 1), self._task.batch_size)
+            dropout.feed(mask, self._dtype, self._device)
 
     def _split(self, split: str) -> tuple[Tensor, Tensor]:
-        return _device_split(self._plan.data.name, split, self._task.input_shape, self._dtype, self._device)
+        x, y = _device_split(self._plan.data.name, split, self._task.input_shape, self._dtype, self._device)
+        return x, torch_losses.prepared(self._task, self._output_shape, y, self._dtype)
 
 
 class TorchAdapter:
@@ -126,26 +141,43 @@ class TorchAdapter:
             return f"PyTorch has no mode {run.mode!r} here"
         if run.device not in self.devices():
             return "no GPU visible to PyTorch"
-        return unavailable(run, optimizer)
+        layers = build(run.task.model, run.task.input_shape)
+        return unsupported(layers, run.task.batch_size) or unavailable(run, optimizer)
 
     def open(self, run: RunSpec, start: Weights, plan: Plan) -> TorchSession:
         return TorchSession(run, start, plan)
 
+    def differentiate(
+        self, layer: BuiltLayer, weights: Weights, x: np.ndarray, upstream: np.ndarray, training: bool,
+        mask: np.ndarray | None = None, dtype: Dtype = "float64", mode: str | None = None,
+    ) -> Differentials:  # fmt: skip
+        torch.set_default_dtype(_DTYPES[dtype])
+        network = Network((layer,), len(x))
+        network.load(weights)
+        network.train(training)
+        for _, dropout in network.fed() if mask is not None else ():
+            dropout.feed(mask, _DTYPES[dtype], torch.device("cpu"))
+        inputs = _cast(x, _DTYPES[dtype])
+        inputs.requires_grad_(inputs.is_floating_point())
+        output = network(to_torch(inputs))
+        output.backward(_cast(upstream, _DTYPES[dtype]))
+        gradients = network.canonical((name, _gradient(tensor)) for name, tensor in network.tensors())
+        by_input = _gradient(inputs).numpy() if inputs.requires_grad else None
+        return Differentials(output.detach().numpy(), by_input, gradients, network.state())
+
+    def loss(
+        self, task: TaskSpec, outputs: np.ndarray, y: np.ndarray, dtype: Dtype = "float64"
+    ) -> tuple[float, np.ndarray]:
+        logits = _cast(outputs, _DTYPES[dtype]).requires_grad_()
+        loss = torch_losses.criterion(task, outputs.shape[1:])(logits, _prepared(task, outputs, y, dtype))
+        loss.backward()
+        return loss.item(), _gradient(logits).numpy()
+
+    def metric(self, task: TaskSpec, outputs: np.ndarray, y: np.ndarray, dtype: Dtype = "float64") -> float:
+        return torch_losses.metric(task, _cast(outputs, _DTYPES[dtype]), _prepared(task, outputs, y, dtype))
+
 
 ADAPTER = TorchAdapter()
-
-
-class _LastState(nn.Module):
-    """nn.LSTM that gives its last hidden state, with its second bias frozen at zero (two would train twice as fast)."""
-
-    def __init__(self, features: int, units: int) -> None:
-        super().__init__()
-        self.lstm = nn.LSTM(features, units, batch_first=True)
-        bias: Tensor = self.lstm.bias_hh_l0  # type: ignore[assignment]
-        nn.init.zeros_(bias).requires_grad_(False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.lstm(x)[0][:, -1]
 
 
 class _Corrections:
@@ -189,81 +221,28 @@ def _optimizer(bound: Bound, parameters: list[Tensor], lr: float) -> torch.optim
     return bound.make(parameters, lr=lr, **{**fused, **bound.arguments})
 
 
-def _module(built: BuiltLayer) -> nn.Module:
-    match built.layer:
-        case Dense(units=units):
-            return nn.Linear(built.input_shape[0], units)
-        case Conv2D(filters=filters, kernel=kernel):
-            return nn.Conv2d(built.input_shape[2], filters, kernel, padding=kernel // 2)
-        case MaxPool2D(window=window):
-            return nn.MaxPool2d(window)
-        case Flatten():
-            return nn.Flatten()
-        case Lstm(units=units):
-            return _LastState(built.input_shape[1], units)
-        case Activation(function=function):
-            return _ACTIVATIONS[function]()
-    raise ValueError(f"PyTorch has no {built.layer.kind} layer here")
+def _cast(array: np.ndarray, dtype: torch.dtype) -> Tensor:
+    """A new tensor of this dtype; integers stay integers."""
+    tensor = torch.tensor(array)
+    return tensor.to(dtype) if tensor.is_floating_point() else tensor
 
 
-def _tensor(module: nn.Module, name: str) -> Tensor:
-    if isinstance(module, _LastState):
-        names = {"kernel": "weight_ih_l0", "recurrent_kernel": "weight_hh_l0", "bias": "bias_ih_l0"}
-        return getattr(module.lstm, names[name])
-    return getattr(module, {"kernel": "weight", "bias": "bias"}[name])
+def _gradient(tensor: Tensor) -> Tensor:
+    """Zeros where the output does not depend on it at all."""
+    return torch.zeros_like(tensor) if tensor.grad is None else tensor.grad
 
 
-class _Layout(NamedTuple):
-    """Canonical array -> torch's: reshaped to `inner`, axes permuted by `axes`, reshaped to `outer`."""
-
-    inner: tuple[int, ...]
-    axes: tuple[int, ...]
-    outer: tuple[int, ...]
-    canonical: tuple[int, ...]
-
-    def from_canonical(self, array: np.ndarray) -> np.ndarray:
-        return np.ascontiguousarray(array.reshape(self.inner).transpose(self.axes).reshape(self.outer))
-
-    def to_canonical(self, array: np.ndarray) -> np.ndarray:
-        permuted = array.reshape([self.inner[axis] for axis in self.axes])
-        return permuted.transpose(np.argsort(self.axes)).reshape(self.canonical).copy()
-
-
-def _layouts(layers: Iterable[BuiltLayer]) -> dict[str, _Layout]:
-    """Canonical name -> layout: HWIO to OIHW, [in, out] to [out, in].
-
-    nn.Flatten gives features in the order C, H, W where the canonical order is H, W, C; the kernel of the next dense
-    layer is permuted to fit, which costs a step nothing.
-    """
-    layouts, flattened = {}, None
-    for built in layers:
-        if isinstance(built.layer, Flatten) and len(built.input_shape) == 3:
-            flattened = built.input_shape
-        for parameter in built.parameters:
-            layouts[parameter.name] = _layout(parameter.shape, flattened)
-        if built.parameters:
-            flattened = None
-    return layouts
-
-
-def _layout(shape: tuple[int, ...], flattened: tuple[int, ...] | None) -> _Layout:
-    if len(shape) == 4:
-        return _Layout(shape, (3, 2, 0, 1), tuple(shape[axis] for axis in (3, 2, 0, 1)), shape)
-    if len(shape) == 2 and flattened:
-        return _Layout((*flattened, shape[1]), (3, 2, 0, 1), shape[::-1], shape)
-    return _Layout(shape, tuple(reversed(range(len(shape)))), shape[::-1], shape)
+def _prepared(task: TaskSpec, outputs: np.ndarray, y: np.ndarray, dtype: Dtype) -> Tensor:
+    return torch_losses.prepared(task, outputs.shape[1:], torch.tensor(y), _DTYPES[dtype])
 
 
 @lru_cache(maxsize=16)
 def _device_split(
     data: str, split: str, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """The split on the device, images as NCHW, kept between runs."""
+    """The split on the device, images as NCHW, kept between runs. Features that are integers stay so, for embeddings."""
     from gradrace.data import load
 
     loaded = load(data)
-    x = torch.from_numpy(loaded.shaped(split, shape)).to(dtype)
-    x = x.permute(0, 3, 1, 2).contiguous() if len(shape) == 3 else x
+    x = to_torch(_cast(loaded.shaped(split, shape), dtype))
     return x.to(device), torch.from_numpy(loaded.splits[split].y).to(device)
-
-

@@ -28,7 +28,7 @@ class Frames:
         rule, schedule, schedule_params, learning_rate, hyper, variation, device, dtype, threads, batch_size, steps,
         eval_every, target, seed, launch, status, reason; of convergence runs steps_done, final_train_loss,
         final_validation_loss, final_validation_metric, best_validation_loss, best_validation_metric, test_loss,
-        test_metric, steps_to_target; of timing runs step_p25_s, step_median_s, step_p99_s, contended; of both
+        test_metric, steps_to_target, stopped_at; of timing runs step_p25_s, step_median_s, step_p99_s, contended; of both
         setup_s, first_call_s, state_bytes, started_at, wall_s. Missing numbers are NaN.
     curves: one row a point: digest, step, series (train_loss, validation_loss, validation_metric), value.
     steps: one row a timed block: digest, block, steps, wall_ns, cpu_ns, involuntary_switches.
@@ -73,8 +73,8 @@ _CURVE = ("digest", "step", "series", "value")
 _BLOCKS = ("digest", "block", "steps", "wall_ns", "cpu_ns", "involuntary_switches")
 _NUMBERS = (
     "steps_done", "final_train_loss", "final_validation_loss", "final_validation_metric", "best_validation_loss",
-    "best_validation_metric", "test_loss", "test_metric", "steps_to_target", "setup_s", "first_call_s", "state_bytes",
-    "step_p25_s", "step_median_s", "step_p99_s",
+    "best_validation_metric", "test_loss", "test_metric", "steps_to_target", "stopped_at", "setup_s", "first_call_s",
+    "state_bytes", "step_p25_s", "step_median_s", "step_p99_s",
 )  # fmt: skip
 
 

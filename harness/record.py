@@ -32,6 +32,7 @@ class Summary(Frozen):
 
     `steps_to_target` is the first evaluated step whose validation metric reached the task's target; None with status
     ok means that the target was not reached in the run's budget (censored, not missing).
+    `stopped_at` is the step after which early stopping ended the run, None where it ran its whole budget or ended badly.
     """
 
     steps_done: int
@@ -43,11 +44,13 @@ class Summary(Frozen):
     test_loss: float | None = None
     test_metric: float | None = None
     steps_to_target: int | None = None
+    stopped_at: int | None = None
 
 
 class RunRecord(Frozen):
     """A run as kept in run.json. Times in seconds of wall clock, `started_at` in UTC (ISO 8601).
 
+    `reason` says why a run did not take all its steps; with status ok it was stopped early.
     `first_call_s` is the first training step, which compiles where the framework does; `setup_s` builds the session.
     `cores` are the logical cores that the worker was pinned to, empty where the system cannot pin.
     """

@@ -15,6 +15,7 @@ from .errors import UserError, nearest
 from .optimizer import Optimizer
 from .registry import Registry
 from .spec import Device, Dtype, Frozen, OptimizerSpec, Rule, RunSpec, ScheduleSpec, TaskSpec, TimingSpec
+from .variations import RegularizationEntry, Sweep, Varied, vary
 
 PositiveFloat = Annotated[FiniteFloat, Field(gt=0)]
 
@@ -50,9 +51,10 @@ class ConvergenceEntry(Frozen):
     rule: Rule = "canonical"
 
 
-class SuiteFile(Frozen):
+class SuiteFile(Sweep):
     """The content of a suite's file: everything listed is crossed with everything else.
 
+    What varies the tasks themselves (activation, initializer, …) is described in variations.py.
     `seeds`: how many, counted from 0, or which. `modes`: per framework, instead of its own defaults.
     `steps` and `eval_every` replace the tasks' own; `batch_sizes` are swept.
     """
@@ -171,7 +173,7 @@ def _run(
 
 
 def _tasks(suite: Suite, registry: Registry) -> Iterator[tuple[TaskSpec, dict[str, Any]]]:
-    """Tasks with the suite's lengths, once for each batch size."""
+    """Tasks with the suite's lengths, once for each batch size and each variation."""
     content = suite.content
     batch_sizes: list[int | None] = list(content.batch_sizes) if content.batch_sizes else [None]
     for name, batch_size in itertools.product(content.tasks, batch_sizes):
@@ -183,7 +185,16 @@ def _tasks(suite: Suite, registry: Registry) -> Iterator[tuple[TaskSpec, dict[st
             raise UserError(
                 f"{suite.file}: batch_sizes: {task.batch_size} is larger than the {largest} training samples of {name}"
             )
-        yield task, {"batch_size": batch_size} if content.batch_sizes and len(content.batch_sizes) > 1 else {}
+        named = {"batch_size": batch_size} if content.batch_sizes and len(content.batch_sizes) > 1 else {}
+        for varied in _varied(suite, task):
+            yield varied.task, {**named, **varied.variations}
+
+
+def _varied(suite: Suite, task: TaskSpec) -> list[Varied]:
+    try:
+        return list(vary(task, suite.content))
+    except ValueError as error:
+        raise UserError(f"{suite.file}: {error}") from None
 
 
 def _updates(
@@ -251,7 +262,7 @@ def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-_MODELS = (SuiteFile, OptimizerEntry, ScheduleEntry, TimingEntry, ConvergenceEntry)
+_MODELS = (SuiteFile, OptimizerEntry, ScheduleEntry, TimingEntry, ConvergenceEntry, RegularizationEntry)
 
 
 def _explain(error: ValidationError) -> str:
@@ -275,6 +286,7 @@ _BY_KEY: Mapping[str, type[Frozen]] = {
     "schedules": ScheduleEntry,
     "timing": TimingEntry,
     "convergence": ConvergenceEntry,
+    "regularization": RegularizationEntry,
 }
 
 

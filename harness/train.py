@@ -34,6 +34,7 @@ class _Evaluation(NamedTuple):
 def train(session: Session, task: TaskSpec, progress: Callable[[int, Curve], None] = lambda step, piece: None) -> Training:
     """Trains for `task.steps` updates, evaluating on the validation split before the first and every `eval_every`.
 
+    With `task.early_stopping` a run may end before; its status stays ok and its reason says where and why.
     `progress` is called after every chunk with the steps done and that chunk's piece of the curve.
     """
     losses = np.empty(0)
@@ -53,15 +54,19 @@ def train(session: Session, task: TaskSpec, progress: Callable[[int, Curve], Non
         if not np.isfinite(evaluations[-1].loss):
             reason = f"the validation loss after step {chunk.stop} is {evaluations[-1].loss}"
             return _finish(session, task, "diverged", reason, losses, evaluations)
+        stopped = _stopped_early(task, evaluations)
+        if stopped:
+            return _finish(session, task, "ok", stopped, losses, evaluations, stopped_at=chunk.stop)
     return _finish(session, task, "ok", "", losses, evaluations)
 
 
 def _finish(
-    session: Session, task: TaskSpec, status: Status, reason: str, losses: np.ndarray, evaluations: list[_Evaluation]
-) -> Training:
+    session: Session, task: TaskSpec, status: Status, reason: str, losses: np.ndarray, evaluations: list[_Evaluation],
+    stopped_at: int | None = None,
+) -> Training:  # fmt: skip
     curve = _curve(losses, evaluations)
     test = session.evaluate("test") if status == "ok" else None
-    summary = summarise(curve, task.target)
+    summary = summarise(curve, task.target).model_copy(update={"stopped_at": stopped_at})
     if test:
         summary = summary.model_copy(update={"test_loss": finite(test.loss), "test_metric": finite(test.metric)})
     return Training(status, reason, curve, summary)
@@ -94,6 +99,25 @@ def _evaluate(session: Session, step: int) -> _Evaluation:
 def _curve(losses: np.ndarray, evaluations: list[_Evaluation]) -> Curve:
     steps, validation_losses, metrics = zip(*evaluations, strict=True)
     return Curve(losses, np.array(steps, np.int64), np.array(validation_losses), np.array(metrics))
+
+
+def _stopped_early(task: TaskSpec, evaluations: list[_Evaluation]) -> str:
+    """Why training ends after the last of these evaluations, or nothing. The end of the budget is not early."""
+    rule = task.early_stopping
+    if rule is None or evaluations[-1].step >= task.steps:
+        return ""
+    best = evaluations[0]
+    for evaluation in evaluations:
+        if evaluation.loss < best.loss - rule.min_delta:
+            best = evaluation
+    waited = sum(evaluation.step > best.step for evaluation in evaluations)
+    if waited < rule.patience:
+        return ""
+    lower = f"lower by {rule.min_delta:g}" if rule.min_delta else "lower"
+    return (
+        f"stopped early after step {evaluations[-1].step}: {waited} evaluations in a row with no validation loss {lower} "
+        f"than {best.loss:.4g} after step {best.step}"
+    )
 
 
 def _bad(losses: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Every kind of layer with every option that changes what it computes: one table for all adapters.
 
 CASES: (name, layer, shape of one sample, whether in training). `prepare(case)` draws weights, input, upstream gradient
-and mask for it, the same for everybody.
+and mask for it, the same for everybody. LOSSES and `loss_case` do the same for losses.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from gradrace.layers import (
     build,
 )
 from gradrace.plan import Weights, dropout_masks
+from gradrace.spec import TaskSpec
 
 BATCH = 5
 VOCABULARY = 7
@@ -134,3 +135,33 @@ def prepare(case: Case) -> Prepared:
         x[0], x[1] = 0.0, 20.0 * x[1]
     mask = dropout_masks(built, 3, range(1), BATCH)[0] if isinstance(case.layer, Dropout) and case.training else None
     return Prepared(built, weights, x, rng.normal(size=(BATCH, *built.output_shape)), case.training, mask)
+
+
+def make_task(
+    loss: str = "softmax_cross_entropy", outputs: int = 4, metric: str = "accuracy", smoothing: float = 0.0
+) -> TaskSpec:
+    """A task of this loss and metric, for what has to be asked with one."""
+    return TaskSpec(
+        name="made_up", title="Made up", data="digits", input_shape=(3,), model=(Dense(units=outputs),), loss=loss,
+        label_smoothing=smoothing, metric=metric, batch_size=5, steps=5, eval_every=5, target=0.5, target_origin="none",
+    )  # fmt: skip
+
+
+LOSSES = [
+    ("softmax_cross_entropy", (5, 4), 0.0), ("softmax_cross_entropy", (5, 4), 0.1), ("softmax_cross_entropy", (5, 3, 4), 0.2),
+    ("binary_cross_entropy", (5, 1), 0.0), ("binary_cross_entropy", (5, 1), 0.1), ("mean_squared_error", (5, 2), 0.0),
+    ("huber", (5, 2), 0.0), ("output", (5, 1), 0.0),
+]  # fmt: skip
+
+
+def loss_case(loss: str, shape: tuple[int, ...], smoothing: float) -> tuple[TaskSpec, np.ndarray, np.ndarray]:
+    """Task, outputs with large ones among them, y."""
+    rng = np.random.default_rng(5)
+    outputs = rng.normal(0.0, 3.0, shape)
+    outputs[0] *= 10.0
+    y = rng.normal(0.0, 3.0, shape)
+    if loss == "softmax_cross_entropy":
+        y = rng.integers(0, shape[-1], shape[:-1])
+    elif loss == "binary_cross_entropy":
+        y = rng.integers(0, 2, shape[0])
+    return make_task(loss, shape[-1], smoothing=smoothing), outputs, y

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from gradrace.adapters.numpy_reference import ADAPTER
-from gradrace.layers import Activation, Dense, MaxPool2D, Point
-from gradrace.spec import TaskSpec
-from layer_cases import CASES, prepare
+from gradrace.layers import Activation, MaxPool2D, Point, build
+from layer_cases import CASES, LOSSES, loss_case, make_task, prepare
 
 STEP = 1e-5
 
@@ -42,34 +41,6 @@ def test_gradients_are_the_slopes_of_the_output(case):
     if told.input_gradient is not None:
         assert np.allclose(told.input_gradient, numerical(value, given.x), rtol=1e-6, atol=1e-7)
     assert (told.input_gradient is None) == (given.x.dtype.kind == "i")
-
-
-def make_task(loss="softmax_cross_entropy", outputs=4, metric="accuracy", smoothing=0.0, **more) -> TaskSpec:
-    return TaskSpec(
-        name="made_up", title="Made up", data="digits", input_shape=(3,), model=(Dense(units=outputs),), loss=loss,
-        label_smoothing=smoothing, metric=metric, batch_size=5, steps=5, eval_every=5, target=0.5, target_origin="none",
-        **more,
-    )  # fmt: skip
-
-
-LOSSES = [
-    ("softmax_cross_entropy", (5, 4), 0.0), ("softmax_cross_entropy", (5, 4), 0.1), ("softmax_cross_entropy", (5, 3, 4), 0.2),
-    ("binary_cross_entropy", (5, 1), 0.0), ("binary_cross_entropy", (5, 1), 0.1), ("mean_squared_error", (5, 2), 0.0),
-    ("huber", (5, 2), 0.0), ("output", (5, 1), 0.0),
-]  # fmt: skip
-
-
-def loss_case(loss: str, shape: tuple[int, ...], smoothing: float) -> tuple[TaskSpec, np.ndarray, np.ndarray]:
-    """Task, outputs with large ones among them, y."""
-    rng = np.random.default_rng(5)
-    outputs = rng.normal(0.0, 3.0, shape)
-    outputs[0] *= 10.0
-    y = rng.normal(0.0, 3.0, shape)
-    if loss == "softmax_cross_entropy":
-        y = rng.integers(0, shape[-1], shape[:-1])
-    elif loss == "binary_cross_entropy":
-        y = rng.integers(0, 2, shape[0])
-    return make_task(loss, shape[-1], smoothing=smoothing), outputs, y
 
 
 @pytest.mark.parametrize(("loss", "shape", "smoothing"), LOSSES)
@@ -115,8 +86,6 @@ def test_metrics_by_hand():
 )  # fmt: skip
 def test_objectives_at_points_known_from_the_literature(objective, start, value):
     """Minima as in Surjanovic & Bingham, Virtual Library of Simulation Experiments."""
-    from gradrace.layers import build
-
     (built,) = build((Point(objective=objective, start=start),), (1,))
     told = ADAPTER.differentiate(built, {"0_point.point": np.array(start)}, np.zeros((2, 1)), np.ones((2, 1)), True)
     assert told.output == pytest.approx(np.full((2, 1), value), abs=1e-14)

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from conftest import TINY, toml
 from gradrace.errors import UserError
+from gradrace.frame import load
+from gradrace.spec import EarlyStopping, Regularization
 from gradrace.suite import built_in, expand, make_suite, read_suite
-from gradrace.sweep import Options, prepare
+from gradrace.sweep import Options, execute, prepare
 
 ROOT = Path(__file__).parent.parent
 
@@ -42,6 +44,86 @@ def test_batch_sizes_are_swept_and_named(registry):
 def test_schedules_of_one_kind_are_told_apart(registry):
     both = [{"kind": "cosine", "params": {"final_fraction": f}} for f in (0.0, 0.1)]
     assert len(expanded(registry, schedules=both, timing=False)) == 2 * 2 * 2
+
+
+def varied(registry, task="digits_mlp", **sweep):
+    """variations -> task, of a suite with this sweep."""
+    runs = expanded(registry, tasks=[task], optimizers=["sgd"], seeds=1, timing=False, **sweep)
+    assert len({run.id for run in runs}) == len(runs)
+    return {tuple(run.variations.values()): run.task for run in runs}
+
+
+def kinds(task):
+    return [layer.kind for layer in task.model]
+
+
+def test_activations_are_swept_and_named(registry):
+    tasks = varied(registry, activation=["tanh", "gelu"])
+    assert list(tasks) == [("tanh",), ("gelu",)]
+    assert {layer.function for layer in tasks["gelu",].model if layer.kind == "activation"} == {"gelu"}
+    assert kinds(tasks["gelu",]) == kinds(registry.tasks["digits_mlp"])
+
+
+def test_initializers_are_those_of_all_kernels(registry):
+    tasks = varied(registry, "digits_lstm", initializer=["orthogonal", "lecun_normal"])
+    lstm, dense = tasks["orthogonal",].model
+    assert lstm.initializer == lstm.recurrent_initializer == dense.initializer == "orthogonal"
+
+
+def test_hidden_sizes_are_one_number_or_one_for_each_layer(registry):
+    tasks = varied(registry, hidden=[16, [32, 8]])
+    units = {name: [layer.units for layer in task.model if layer.kind == "dense"] for name, task in tasks.items()}
+    assert units == {(16,): [16, 16, 10], ("32-8",): [32, 8, 10]}
+    assert [layer.units for layer in varied(registry, "digits_lstm", hidden=[5])[5,].model] == [5, 10]
+
+
+def test_normalisation_stands_before_hidden_activations(registry):
+    tasks = varied(registry, normalization=["none", "batch", "layer", "weight"])
+    assert tasks["none",].model == registry.tasks["digits_mlp"].model
+    assert kinds(tasks["batch",]) == ["dense", "batch_norm", "activation"] * 2 + ["dense"]
+    assert [layer.bias for layer in tasks["batch",].model if layer.kind == "dense"] == [False, False, True]
+    assert kinds(tasks["layer",]) == ["dense", "layer_norm", "activation"] * 2 + ["dense"]
+    assert all(layer.weight_norm for layer in tasks["weight",].model if layer.kind == "dense")
+    assert kinds(varied(registry, "digits_cnn", normalization=["batch"])["batch",])[:3] == ["conv2d", "batch_norm", "activation"]
+
+
+def test_regularization_is_swept_entry_by_entry(registry):
+    entries = [
+        "none", {}, {"l2": 1e-4}, {"l2": 1e-3}, {"l1": 1e-5, "decay": 0.01}, {"clip_norm": 1.0}, {"dropout": 0.5},
+        {"early_stopping": 3, "dropout": 0.25},
+    ]  # fmt: skip
+    tasks = varied(registry, regularization=entries)
+    assert [name for (name,) in tasks] == [
+        "none", "l2=0.0001", "l2=0.001", "l1=1e-05+decay=0.01", "clip_norm=1.0", "dropout=0.5",
+        "dropout=0.25+early_stopping=3",
+    ]  # fmt: skip
+    assert tasks["none",].regularization == Regularization()
+    assert tasks["l1=1e-05+decay=0.01",].regularization == Regularization(l1=1e-5, decay=0.01)
+    assert kinds(tasks["dropout=0.5",]) == ["dense", "activation", "dropout"] * 2 + ["dense"]
+    assert tasks["dropout=0.25+early_stopping=3",].early_stopping == EarlyStopping(patience=3)
+    assert kinds(varied(registry, "digits_lstm", regularization=[{"dropout": 0.5}])["dropout=0.5",])[1] == "dropout"
+
+
+def test_variations_are_crossed_and_timed_too(registry):
+    sweep = {"activation": ["tanh", "elu"], "normalization": ["none", "batch"], "regularization": ["none", {"dropout": 0.1}]}
+    runs = expanded(registry, optimizers=["sgd"], seeds=1, **sweep)
+    for measure in ("convergence", "timing"):
+        assert len([run for run in runs if run.measure == measure]) == 8
+    last = {"activation": "elu", "normalization": "batch", "regularization": "dropout=0.1"}
+    full = next(run for run in runs if run.variations == last)
+    assert kinds(full.task) == ["dense", "batch_norm", "activation", "dropout"] * 2 + ["dense"]
+    assert "activation=elu/normalization=batch/regularization=dropout=0.1" in full.id
+
+
+def test_a_varied_suite_runs(registry, tmp_path):
+    """Status ok for all, in the reference; and variations are columns of the frames."""
+    suite = make_suite("varied", {
+        **TINY, "optimizers": ["sgd"], "seeds": 1, "timing": False, "hidden": [8], "normalization": ["batch", "weight"],
+        "regularization": ["none", {"dropout": 0.2, "l1": 1e-4, "l2": 1e-4, "decay": 0.01, "clip_norm": 1.0}],
+    })  # fmt: skip
+    sweep = prepare(suite, (), Options(output=tmp_path))
+    assert execute(sweep).counts == {"ok": 4}
+    assert load(tmp_path).runs["variation"].nunique() == 4
 
 
 def test_native_runs_take_no_hyperparameters(registry):
@@ -80,6 +162,24 @@ MISTAKES = [
     ({"timing": {"bloks": 3}}, "timing.bloks.*did you mean 'blocks'"),
     ({"timing": {"blocks": 1}}, "timing.blocks.*greater than or equal to 4"),
     ({"convergence": False, "timing": False}, "nothing to run"),
+    ({"activations": ["relu"]}, "unknown key 'activations'.*did you mean 'activation'"),
+    ({"activation": ["relu", "tahn"]}, r"activation\[1\]: no activation 'tahn'.*did you mean 'tanh'"),
+    ({"activation": []}, "activation: .*at least 1"),
+    ({"activation": "tanh"}, "activation: .*list"),
+    ({"initializer": ["he"]}, r"initializer\[0\]: no initializer 'he'.*known: .*he_normal"),
+    ({"hidden": [0]}, r"hidden\[0\].*greater than 0"),
+    ({"hidden": [[64, 0]]}, r"hidden\[0\]\[1\].*greater than 0"),
+    ({"hidden": ["wide"]}, r"hidden\[0\].*'wide'"),
+    ({"hidden": [64, [64, 32, 16]]}, r"hidden\[1\]: digits_mlp has 2 hidden dense or recurrent layers, not 3"),
+    ({"normalization": ["btach"]}, r"normalization\[0\]: no normalization 'btach'.*did you mean 'batch'"),
+    ({"regularization": ["nothing"]}, r"regularization\[0\].*'none'"),
+    ({"regularization": [{"clip": 1.0}]}, r"unknown key 'regularization\[0\].clip'.*did you mean 'clip_norm'"),
+    ({"regularization": [{"l2": -1.0}]}, r"regularization\[0\].l2.*greater than or equal to 0"),
+    ({"regularization": [{"dropout": 1.0}]}, r"regularization\[0\].dropout.*less than 1"),
+    ({"regularization": [{"early_stopping": 0}]}, r"regularization\[0\].early_stopping.*greater than 0"),
+    ({"regularization": {"l2": 1e-4}}, "regularization: .*list"),
+    ({"tasks": ["digits_lstm"], "activation": ["relu"]}, r"activation\[0\]: digits_lstm has no hidden Activation layer"),
+    ({"tasks": ["digits_cnn"], "hidden": [64]}, r"hidden\[0\]: digits_cnn has no hidden dense or recurrent layer"),
     ({"title": 3}, "title.*string"),
 ]
 

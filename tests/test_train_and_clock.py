@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from gradrace.adapter import Metrics
 from gradrace.clock import first_call, time_cells
-from gradrace.spec import TimingSpec
+from gradrace.spec import EarlyStopping, TimingSpec
 from gradrace.stats import contended, first_reaching, step_time
 from gradrace.train import train
 
@@ -97,6 +97,43 @@ def test_weights_gone_bad_in_the_last_step_are_divergence(make_run):
     session.validation = lambda step: Metrics(np.nan if step == 50 else 1.0, 0.1)
     result = train(session, task_of(make_run))
     assert result.status == "diverged" and "validation loss after step 50" in result.reason
+
+
+def stopping(make_run, losses, **rule):
+    """A run of 5 evaluations after the first with these validation losses, under this rule of early stopping."""
+    task = task_of(make_run, steps=50, every=10).model_copy(update={"early_stopping": EarlyStopping(**rule)})
+    session = FakeSession(np.ones(50))
+    session.validation = lambda step: Metrics(losses[step // 10], 0.1)
+    return train(session, task)
+
+
+@pytest.mark.parametrize(
+    ("losses", "rule", "step"),
+    [
+        ([5, 4, 3, 2, 1, 0], {"patience": 1}, None),
+        ([5, 4, 4, 3, 3, 3], {"patience": 2}, None),
+        ([5, 4, 4, 3, 3, 3], {"patience": 1}, 20),
+        ([5, 6, 6, 6, 0, 0], {"patience": 3}, 30),
+        ([5, 4, 5, 3, 4, 4], {"patience": 2}, None),
+        ([5, 4.5, 4, 3.5, 3, 2], {"patience": 2, "min_delta": 0.6}, None),
+        ([5, 4.5, 4.45, 3.9, 3.8, 3.7], {"patience": 2, "min_delta": 0.6}, 20),
+        ([5, 4.5, 4, 3, 2.9, 2.8], {"patience": 2, "min_delta": 1.0}, 20),
+    ],
+)
+def test_early_stopping_waits_for_a_lower_validation_loss(make_run, losses, rule, step):
+    result = stopping(make_run, losses, **rule)
+    assert result.status == "ok" and result.summary.stopped_at == step
+    assert result.summary.steps_done == len(result.curve.train_losses) == (step or 50)
+    assert result.summary.test_loss is not None
+    assert (f"stopped early after step {step}" in result.reason) if step else result.reason == ""
+
+
+def test_a_run_stopped_early_says_what_it_waited_for(make_run):
+    result = stopping(make_run, [5, 4, 4.5, 4.25, 4.5, 0], patience=2)
+    assert result.reason == (
+        "stopped early after step 30: 2 evaluations in a row with no validation loss lower than 4 after step 10"
+    )
+    assert result.curve.eval_steps.tolist() == [0, 10, 20, 30]
 
 
 def test_the_clock_gives_declared_durations_back_exactly():

@@ -1,0 +1,208 @@
+"""Variations that a suite sweeps over its tasks: pure functions TaskSpec -> TaskSpec, with a name for each.
+
+A task's output layer is never varied: "hidden" is what a layer with parameters still follows.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, NamedTuple, get_args
+
+from pydantic import Field, FiniteFloat, PositiveInt
+
+from .errors import nearest
+from .layers import (
+    Activation,
+    ActivationFunction,
+    BatchNorm,
+    Conv2D,
+    Dense,
+    Dropout,
+    Embedding,
+    Gru,
+    Initializer,
+    Layer,
+    LayerNorm,
+    Lstm,
+    SimpleRnn,
+)
+from .spec import EarlyStopping, Frozen, NonNegative, Regularization, TaskSpec
+
+NONE = "none"
+_Sized = Dense | SimpleRnn | Lstm | Gru
+_Recurrent = SimpleRnn | Lstm | Gru
+_Parametrised = Dense | Conv2D | Embedding | SimpleRnn | Lstm | Gru
+Model = tuple[Layer, ...]
+
+
+class RegularizationEntry(Frozen):
+    """One entry of a suite's `regularization`; what it leaves out stays as the task has it.
+
+    dropout: the rate of Dropout layers inserted after hidden activations and hidden recurrent layers.
+    early_stopping: the patience in evaluations. The others are those of `spec.Regularization`.
+    """
+
+    l1: NonNegative | None = None
+    l2: NonNegative | None = None
+    decay: NonNegative | None = None
+    clip_norm: NonNegative | None = None
+    dropout: Annotated[FiniteFloat, Field(gt=0.0, lt=1.0)] | None = None
+    early_stopping: PositiveInt | None = None
+
+    @property
+    def label(self) -> str:
+        """Everything that it says, such as 'l2=0.0001+dropout=0.5'; 'none' where it says nothing."""
+        given = {name: value for name, value in self if value is not None}
+        return "+".join(f"{name}={value!r}" for name, value in given.items()) or NONE
+
+
+class Sweep(Frozen):
+    """The keys of a suite that vary its tasks; see each function below. Everything listed is crossed."""
+
+    activation: Annotated[list[str], Field(min_length=1)] | None = None
+    initializer: Annotated[list[str], Field(min_length=1)] | None = None
+    hidden: Annotated[list[PositiveInt | Annotated[list[PositiveInt], Field(min_length=1)]], Field(min_length=1)] | None = None
+    normalization: Annotated[list[str], Field(min_length=1)] | None = None
+    regularization: Annotated[list[Literal["none"] | RegularizationEntry], Field(min_length=1)] | None = None
+
+
+class Varied(NamedTuple):
+    """A task and the names of its variations, for `RunSpec.variations`."""
+
+    task: TaskSpec
+    variations: dict[str, str | int]
+
+
+def vary(task: TaskSpec, sweep: Sweep) -> Iterator[Varied]:
+    """Every combination of the sweep's entries applied to the task; the task itself where nothing is swept.
+
+    ValueError "<key>[<position>]: ..." where an entry is unknown or fits no layer of the task.
+    """
+    axes = [[(key, *entry) for entry in enumerate(entries)] for key, entries in _given(sweep)]
+    for combination in itertools.product(*axes):
+        varied, names = task, dict[str, str | int]()
+        for key, position, entry in combination:
+            try:
+                varied = VARIATIONS[key](varied, entry)
+            except ValueError as error:
+                raise ValueError(f"{key}[{position}]: {error}") from None
+            names[key] = label(entry)
+        yield Varied(varied, names)
+
+
+def label(entry: Any) -> str | int:
+    """How an entry is named: itself, sizes joined by '-', a table by what it says."""
+    if isinstance(entry, list):
+        return "-".join(map(str, entry))
+    return entry.label if isinstance(entry, RegularizationEntry) else entry
+
+
+def activation(task: TaskSpec, function: str) -> TaskSpec:
+    """Every hidden Activation layer computes this function."""
+    _known("activation", function, get_args(ActivationFunction))
+    places = [i for i in _hidden(task.model) if isinstance(task.model[i], Activation)]
+    _need(places, task, "hidden Activation layer")
+    return _with_layers(task, {i: [task.model[i].model_copy(update={"function": function})] for i in places})
+
+
+def initializer(task: TaskSpec, name: str) -> TaskSpec:
+    """Every kernel starts from this initialiser; the recurrent ones and the output layer's too."""
+    _known("initializer", name, get_args(Initializer))
+    places = [i for i, layer in enumerate(task.model) if isinstance(layer, _Parametrised)]
+    _need(places, task, "kernel")
+    replaced = {}
+    for i in places:
+        fields = [field for field in ("initializer", "recurrent_initializer") if hasattr(task.model[i], field)]
+        replaced[i] = [task.model[i].model_copy(update=dict.fromkeys(fields, name))]
+    return _with_layers(task, replaced)
+
+
+def hidden(task: TaskSpec, units: int | Sequence[int]) -> TaskSpec:
+    """The hidden dense and recurrent layers have these sizes: one for all, or one for each in order."""
+    places = [i for i in _hidden(task.model) if isinstance(task.model[i], _Sized)]
+    _need(places, task, "hidden dense or recurrent layer")
+    sizes = [units] * len(places) if isinstance(units, int) else list(units)
+    if len(sizes) != len(places):
+        raise ValueError(f"{task.name} has {len(places)} hidden dense or recurrent layers, not {len(sizes)}")
+    return _with_layers(
+        task, {i: [task.model[i].model_copy(update={"units": size})] for i, size in zip(places, sizes, strict=True)}
+    )
+
+
+def normalization(task: TaskSpec, kind: str) -> TaskSpec:
+    """batch, layer: that layer before every hidden Activation; weight: weight normalisation of every dense layer.
+
+    The bias of a layer right before a new BatchNorm, which would take it out again, is left away. none: as the task is.
+    """
+    _known("normalization", kind, (NONE, "batch", "layer", "weight"))
+    if kind == NONE:
+        return task
+    if kind == "weight":
+        dense = [i for i, layer in enumerate(task.model) if isinstance(layer, Dense)]
+        _need(dense, task, "dense layer")
+        return _with_layers(task, {i: [task.model[i].model_copy(update={"weight_norm": True})] for i in dense})
+    places = [i for i in _hidden(task.model) if isinstance(task.model[i], Activation)]
+    _need(places, task, "hidden Activation layer")
+    new: Layer = BatchNorm() if kind == "batch" else LayerNorm()
+    replaced: dict[int, list[Layer]] = {i: [new, task.model[i]] for i in places}
+    for i in places if kind == "batch" else ():
+        before = task.model[i - 1] if i else None
+        if isinstance(before, Dense | Conv2D):
+            replaced[i - 1] = [before.model_copy(update={"bias": False})]
+    return _with_layers(task, replaced)
+
+
+def regularization(task: TaskSpec, entry: str | RegularizationEntry) -> TaskSpec:
+    """Penalties, decay, clipping, dropout and early stopping as the entry says them."""
+    if isinstance(entry, str):
+        return task
+    fields = Regularization.model_fields
+    penalties = {name: value for name, value in entry if value is not None and name in fields}
+    changes: dict[str, Any] = {"regularization": task.regularization.model_copy(update=penalties)}
+    if entry.early_stopping:
+        changes["early_stopping"] = EarlyStopping(patience=entry.early_stopping)
+    task = task.model_copy(update=changes)
+    return task if entry.dropout is None else _with_dropout(task, entry.dropout)
+
+
+def _with_dropout(task: TaskSpec, rate: float) -> TaskSpec:
+    places = [i for i in _hidden(task.model) if isinstance(task.model[i], Activation | _Recurrent)]
+    _need(places, task, "hidden Activation or recurrent layer for dropout to follow")
+    return _with_layers(task, {i: [task.model[i], Dropout(rate=rate)] for i in places})
+
+
+# In the order in which they are applied: normalisation stands before activations, dropout after them.
+VARIATIONS: Mapping[str, Callable[[TaskSpec, Any], TaskSpec]] = {
+    "activation": activation,
+    "initializer": initializer,
+    "hidden": hidden,
+    "normalization": normalization,
+    "regularization": regularization,
+}
+
+
+def _given(sweep: Sweep) -> list[tuple[str, list[Any]]]:
+    return [(key, getattr(sweep, key)) for key in VARIATIONS if getattr(sweep, key)]
+
+
+def _hidden(model: Model) -> list[int]:
+    """Positions of all layers that a layer with a kernel still follows."""
+    last = max((i for i, layer in enumerate(model) if isinstance(layer, _Parametrised)), default=0)
+    return list(range(last))
+
+
+def _with_layers(task: TaskSpec, replaced: Mapping[int, list[Layer]]) -> TaskSpec:
+    """The task with these positions of its model replaced, checked anew."""
+    model = [new for i, layer in enumerate(task.model) for new in replaced.get(i, [layer])]
+    return TaskSpec(**{**dict(task), "model": tuple(model)})
+
+
+def _known(what: str, name: str, names: Sequence[str]) -> None:
+    if name not in names:
+        raise ValueError(f"no {what} {name!r}{nearest(name, names)}")
+
+
+def _need(places: list[int], task: TaskSpec, what: str) -> None:
+    if not places:
+        raise ValueError(f"{task.name} has no {what}")
