@@ -49,9 +49,9 @@ class Updater:
 
     def __init__(self, run: RunSpec, bound: Bound, variables: Sequence[keras.Variable]) -> None:
         self._run, self._variables = run, list(variables)
-        self._rates = _table(run.dtype)
-        self._hypers = {name: _table(run.dtype) for name in bound.hyper_tables}
-        self._states = {name: _Affine(_table(run.dtype), _table(run.dtype)) for name in bound.state_tables}
+        self._rates = table(run.dtype)
+        self._hypers = {name: table(run.dtype) for name in bound.hyper_tables}
+        self._states = {name: _Affine(table(run.dtype), table(run.dtype)) for name in bound.state_tables}
         self.optimizer = self._new_optimizer(bound)
 
     def restart(self, bound: Bound) -> None:
@@ -69,14 +69,14 @@ class Updater:
         """Takes over the learning rates and corrections. Where they do not fit, a traced step must be traced anew."""
         if not self.fits(bound):
             dtype = self._run.dtype
-            self._hypers = {name: _table(dtype) for name in bound.hyper_tables}
-            self._states = {name: _Affine(_table(dtype), _table(dtype)) for name in bound.state_tables}
-        _assign(self._rates, bound.learning_rates)
+            self._hypers = {name: table(dtype) for name in bound.hyper_tables}
+            self._states = {name: _Affine(table(dtype), table(dtype)) for name in bound.state_tables}
+        assign(self._rates, bound.learning_rates)
         for name, values in bound.hyper_tables.items():
-            _assign(self._hypers[name], values)
+            assign(self._hypers[name], values)
         for name, affine in bound.state_tables.items():
-            _assign(self._states[name].scale, affine.scale)
-            _assign(self._states[name].shift, affine.shift)
+            assign(self._states[name].scale, affine.scale)
+            assign(self._states[name].shift, affine.shift)
 
     def apply(self, gradients: Sequence[tf.Tensor]) -> None:
         """The next update of the variables."""
@@ -87,6 +87,16 @@ class Updater:
                 buffer.assign(buffer.value * scale + shift)
         with _overridden(self.optimizer, {name: tf.gather(values, t) for name, values in self._hypers.items()}):
             self.optimizer.apply(gradients, self._variables)
+
+    @property
+    def step(self) -> tf.Tensor:
+        """The number of updates so far, inside a step that is being traced."""
+        return self.optimizer.iterations.value
+
+    @property
+    def step(self) -> tf.Tensor:
+        """The number of updates so far, inside a step that is being traced."""
+        return self.optimizer.iterations.value
 
     def state_bytes(self) -> int:
         """See gradrace.adapter.Session."""
@@ -118,12 +128,12 @@ def _state(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
     return counted + own
 
 
-def _table(dtype: str) -> tf.Variable:
+def table(dtype: str) -> tf.Variable:
     """A variable for float values, one a step; its length is set with its values."""
     return tf.Variable(np.zeros(0), shape=[None], dtype=dtype, trainable=False)
 
 
-def _assign(table: tf.Variable, values: np.ndarray) -> None:
+def assign(table: tf.Variable, values: np.ndarray) -> None:
     table.assign(values.astype(table.dtype.as_numpy_dtype))
 
 
