@@ -9,6 +9,7 @@ from pathlib import Path
 from . import suite
 from .registry import load_registry
 from .schedules import SCHEDULES
+from .spec import number_text
 
 Rows = list[dict[str, str]]
 
@@ -35,7 +36,7 @@ def catalogue(plugins: Sequence[Path] = ()) -> dict[str, Rows]:
             {
                 "schedule": s.name,
                 "what": s.summary,
-                "parameters": ", ".join(f"{name}={value:g}" for name, value in s.params.items()),
+                "parameters": ", ".join(f"{name}={number_text(value)}" for name, value in s.params.items()),
                 "source": s.source,
             }
             for s in SCHEDULES.values()

@@ -37,6 +37,10 @@ Output = Annotated[Path, typer.Option("--output", "-o", help="Folder of results.
 Load = Annotated[
     list[Path] | None, typer.Option("--load", help="A Python file with an optimizer or task of your own; may be repeated.")
 ]
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data-dir", help="Folder of downloaded data; $GRADRACE_DATA or the user's cache by default."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output on standard output.")]
 
 
@@ -97,6 +101,7 @@ def run(
     python: Annotated[
         list[str] | None, typer.Option("--python", help="FRAMEWORK=INTERPRETER: run it in another Python; may be repeated.")
     ] = None,
+    data_dir: DataDir = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs and what is cached; run nothing.")] = False,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write the HTML report and print a summary.")] = True,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
@@ -108,8 +113,10 @@ def run(
     library versions, of the source that computes a run, or of its specification makes it run anew. Runs that failed or
     timed out are tried again; diverged ones are results.
     """
+    from .data import use_folder
     from .sweep import Options, prepare
 
+    use_folder(data_dir)
     options = Options(
         output, keyword, tuple(framework or ()), seeds, threads, device, timeout, _shard(shard), _interpreters(python)
     )
@@ -202,6 +209,30 @@ def list_(
         return
     for title, rows in chosen.items():
         _print_table(title, rows)
+
+
+@command
+def fetch(
+    names: Annotated[list[str] | None, typer.Argument(help="Data sets, such as mnist; all by default.")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Download data sets, check their sha256 sums, and keep them for later runs.
+
+    Files that are there already and right are left alone. Without a network the message says which files to place where
+    by hand. Runs on data that are not there are skipped.
+    """
+    from . import data
+
+    data.use_folder(data_dir)
+    for name in names or [name for name, known in data.SETS.items() if known.files]:
+        if name not in data.SETS:
+            raise UserError(f"no data set {name!r}{nearest(name, data.SETS)}")
+        files = data.SETS[name].files
+        if not files:
+            typer.echo(f"{name}: comes with gradrace, nothing to download", err=True)
+            continue
+        came = data.fetch(files)
+        typer.echo(f"{name}: {f'{len(came)} files downloaded to' if came else 'complete in'} {files[0].path.parent}")
 
 
 @command

@@ -11,6 +11,7 @@ import pandas as pd
 from . import stats
 from .errors import UserError
 from .record import RunRecord
+from .spec import number_text
 from .store import PlanFile, read_arrays, read_plan, read_records, suites_in
 
 # What makes two runs the same cell: everything but the seed and the launch.
@@ -30,7 +31,8 @@ class Frames:
         final_validation_loss, final_validation_metric, best_validation_loss, best_validation_metric, test_loss,
         test_metric, steps_to_target, stopped_at; of timing runs step_p25_s, step_median_s, step_p99_s, contended; of both
         setup_s, first_call_s, state_bytes, started_at, wall_s. Missing numbers are NaN.
-    curves: one row a point: digest, step, series (train_loss, validation_loss, validation_metric), value.
+    curves: one row a point: digest, step, series (train_loss, validation_loss, validation_metric; learning_rate where
+        the validation loss drove it; point_0 and point_1 where the task is a function of two numbers), value.
     steps: one row a timed block: digest, block, steps, wall_ns, cpu_ns, involuntary_switches.
     plans: suite -> its title, question and digests. records: digest -> the whole record.
     """
@@ -120,4 +122,4 @@ def _concat(frames: list[pd.DataFrame], columns: tuple[str, ...]) -> pd.DataFram
 
 
 def _pairs(values: dict[str, Any]) -> str:
-    return ", ".join(f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in values.items())
+    return ", ".join(f"{key}={number_text(v) if isinstance(v, float | tuple) else v}" for key, v in values.items())

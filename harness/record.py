@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -95,18 +95,26 @@ class _Columns:
 @dataclass(frozen=True)
 class Curve(_Columns):
     """train_losses float64[n]: loss of each step's batch, before its update. Evaluations after `eval_steps` int64[k]
-    updates: validation_losses and validation_metrics, float64[k]."""
+    updates: validation_losses and validation_metrics, float64[k].
+
+    learning_rates float64[n]: of each step, where the harness changed the planned table on the way, else empty.
+    points float64[k, d]: the parameters at each evaluation, where the task is a function of d = 2 numbers, else empty.
+    """
 
     train_losses: np.ndarray
     eval_steps: np.ndarray
     validation_losses: np.ndarray
     validation_metrics: np.ndarray
+    learning_rates: np.ndarray = field(default_factory=lambda: np.empty(0))
+    points: np.ndarray = field(default_factory=lambda: np.empty(0))
 
     DTYPES: ClassVar[dict[str, Any]] = {
         "train_losses": np.float64,
         "eval_steps": np.int64,
         "validation_losses": np.float64,
         "validation_metrics": np.float64,
+        "learning_rates": np.float64,
+        "points": np.float64,
     }
 
 

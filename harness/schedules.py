@@ -1,14 +1,21 @@
 """Learning-rate schedules: pure functions from the step to the learning rate, in float64.
 
 Every framework is handed the same table, so no library's own schedule (and its rounding, or its off-by-one) takes
-part. `t` counts updates from 0; `steps` is the length of the run. Lengths may be given in steps (1 or more) or as a
-fraction of the run (below 1).
+part. `t` counts updates from 0; `steps` is the length of the run. Lengths may be given in steps (1 or more, rounded) or
+as a share of the run (below 1). A schedule that falls to its end reaches it at t = steps, one past the last update, so
+that no update is wasted on a rate of 0.
+
+Any kind takes a `warmup` besides its own parameters: a linear rise over that length, (t + 1) / warmup of the first rate,
+with the schedule itself over the rest of the run, from which its lengths are counted and of which its shares are taken
+(of the whole run in inverse_sqrt and wsd, which have a warm-up by definition). `plateau` alone is no function of the
+step: the harness drives it, see `plateau_factors`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -16,46 +23,108 @@ from .errors import nearest
 from .spec import ScheduleSpec
 
 Array = np.ndarray
+Param = float | tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """A schedule: its function (t float64[n], steps, base_lr, **params) -> float64[n], and its parameters' defaults."""
+    """A schedule: its function (t float64[n], steps, **params) -> float64[n], the rate over the base rate, and its
+    parameters' defaults.
+
+    The function is given the steps after the warm-up, counted from 0, or, with `own_warmup`, all and the warm-up too.
+    """
 
     name: str
     summary: str
     function: Callable[..., Array]
-    params: Mapping[str, float]
+    params: Mapping[str, Param]
     source: str
+    own_warmup: bool = False
 
 
-def in_steps(length: float, steps: int) -> float:
-    """A length below 1 is a fraction of the run, else a number of steps; at least 1."""
-    return max(1.0, round(length * steps) if length < 1 else length)
+def in_steps(length: float, steps: int) -> int:
+    """A length below 1 is a share of the run, else a number of steps; whole, and at least 1."""
+    return max(1, round(length * steps if length < 1 else length))
 
 
-def _constant(t: Array, steps: int, base_lr: float) -> Array:
-    return np.full_like(t, base_lr)
+def _rising(t: Array, rise: int, then: Array) -> Array:
+    """(t + 1) / rise of the first rate: the first update already moves; a first rate of 0 would be a wasted step."""
+    return np.where(t < rise, then[0] * (t + 1.0) / max(rise, 1), then)
 
 
-def _step(t: Array, steps: int, base_lr: float, every: float, factor: float) -> Array:
-    return base_lr * factor ** np.floor(t / in_steps(every, steps))
+def _constant(t: Array, steps: int) -> Array:
+    return np.ones_like(t)
 
 
-def _exponential(t: Array, steps: int, base_lr: float, every: float, factor: float) -> Array:
-    return base_lr * factor ** (t / in_steps(every, steps))
+def _step(t: Array, steps: int, every: float, factor: float) -> Array:
+    return factor ** np.floor(t / in_steps(every, steps))
 
 
-def _cosine(t: Array, steps: int, base_lr: float, final_fraction: float) -> Array:
-    progress = np.minimum(t / steps, 1.0)
-    return base_lr * (final_fraction + (1.0 - final_fraction) * 0.5 * (1.0 + np.cos(np.pi * progress)))
+def _multi_step(t: Array, steps: int, milestones: Sequence[float], factor: float) -> Array:
+    # side="right": the rate changes at the milestone itself, as in torch and Optax, not one update after it.
+    passed = np.searchsorted(sorted(in_steps(m, steps) for m in milestones), t, side="right")
+    return factor ** passed.astype(np.float64)
 
 
-def _warmup_cosine(t: Array, steps: int, base_lr: float, warmup: float, final_fraction: float) -> Array:
-    rise = in_steps(warmup, steps)
-    # (t + 1) / rise: the first update already moves; a first rate of 0 would be a wasted step.
-    fall = _cosine(t - rise, int(max(1.0, steps - rise)), base_lr, final_fraction)
-    return np.where(t < rise, base_lr * (t + 1.0) / rise, fall)
+def _exponential(t: Array, steps: int, every: float, factor: float) -> Array:
+    return factor ** (t / in_steps(every, steps))
+
+
+def _polynomial(t: Array, steps: int, power: float, final_fraction: float) -> Array:
+    return final_fraction + (1.0 - final_fraction) * (1.0 - np.minimum(t / steps, 1.0)) ** power
+
+
+def _linear(t: Array, steps: int, final_fraction: float) -> Array:
+    return _polynomial(t, steps, 1.0, final_fraction)
+
+
+def _cosine(t: Array, steps: int, final_fraction: float) -> Array:
+    return _half_cosine(1.0, final_fraction, np.minimum(t / steps, 1.0))
+
+
+def _half_cosine(start: float, end: float, progress: Array) -> Array:
+    return end + (start - end) * 0.5 * (1.0 + np.cos(np.pi * progress))
+
+
+def _cosine_restarts(t: Array, steps: int, period: float, growth: float, final_fraction: float) -> Array:
+    starts, length = [0.0], float(in_steps(period, steps))
+    while starts[-1] + length <= steps:
+        starts.append(starts[-1] + length)
+        length *= growth
+    starts.append(starts[-1] + length)
+    edges = np.array(starts)
+    cycle = np.searchsorted(edges, t, side="right") - 1
+    return _half_cosine(1.0, final_fraction, (t - edges[cycle]) / (edges[cycle + 1] - edges[cycle]))
+
+
+def _one_cycle(t: Array, steps: int, rise: float, start_fraction: float, final_fraction: float) -> Array:
+    top = in_steps(rise, steps)
+    up = _half_cosine(start_fraction, 1.0, np.minimum(t / top, 1.0))
+    down = _half_cosine(1.0, final_fraction, np.clip((t - top) / max(1, steps - top), 0.0, 1.0))
+    return np.where(t < top, up, down)
+
+
+def _cyclic(t: Array, steps: int, half_cycle: float, low_fraction: float, factor: float) -> Array:
+    half = in_steps(half_cycle, steps)
+    cycle = np.floor(t / (2 * half))
+    height = 1.0 - np.abs(t / half - 2.0 * cycle - 1.0)
+    return low_fraction + (1.0 - low_fraction) * height * factor**cycle
+
+
+def _inverse_sqrt(t: Array, steps: int, warmup: float) -> Array:
+    top = in_steps(warmup, steps)
+    return np.minimum((t + 1.0) / top, np.sqrt(top / (t + 1.0)))
+
+
+def _wsd(t: Array, steps: int, warmup: float, decay: float, final_fraction: float) -> Array:
+    rise = in_steps(warmup, steps) if warmup else 0
+    fall = min(in_steps(decay, steps), max(1, steps - rise))
+    return _rising(t, rise, final_fraction + (1.0 - final_fraction) * np.minimum((steps - t) / fall, 1.0))
+
+
+def _plateau(t: Array, steps: int, **params: float) -> Array:
+    # As long as nothing is reduced; see plateau_factors.
+    return np.ones_like(t)
 
 
 _ALL = (
@@ -64,7 +133,28 @@ _ALL = (
         "step", "times `factor` every `every`", _step, {"every": 1 / 3, "factor": 0.1}, "He et al. (2016), 3.4"
     ),
     Schedule(
+        "multi_step",
+        "times `factor` at each of `milestones`",
+        _multi_step,
+        {"milestones": (0.5, 0.75), "factor": 0.1},
+        "He et al. (2016), arXiv:1512.03385, 4.2: at 32k and 48k of 64k steps",
+    ),
+    Schedule(
         "exponential", "times `factor` per `every`, continuously", _exponential, {"every": 1 / 3, "factor": 0.3}, "-"
+    ),
+    Schedule(
+        "polynomial",
+        "(1 - progress) to the power `power`, down to `final_fraction`",
+        _polynomial,
+        {"power": 0.9, "final_fraction": 0.0},
+        "Chen et al. (2017), DeepLab, arXiv:1606.00915, 4.1",
+    ),
+    Schedule(
+        "linear",
+        "a straight line down to `final_fraction`",
+        _linear,
+        {"final_fraction": 0.0},
+        "Devlin et al. (2019), BERT, arXiv:1810.04805, A.2, after its warm-up",
     ),
     Schedule(
         "cosine",
@@ -74,34 +164,136 @@ _ALL = (
         "Loshchilov & Hutter (2017), arXiv:1608.03983, eq. 5, one cycle",
     ),
     Schedule(
+        "cosine_restarts",
+        "half cosines; the first takes `period`, each next one `growth` times as long",
+        _cosine_restarts,
+        {"period": 1 / 7, "growth": 2.0, "final_fraction": 0.0},
+        "Loshchilov & Hutter (2017), arXiv:1608.03983, eq. 5",
+    ),
+    Schedule(
         "warmup_cosine",
         "linear rise over `warmup`, then half a cosine",
-        _warmup_cosine,
+        _cosine,
         {"warmup": 0.1, "final_fraction": 0.0},
         "Goyal et al. (2017), arXiv:1706.02677, 2.2, then cosine",
+    ),
+    Schedule(
+        "one_cycle",
+        "half a cosine up from `start_fraction` over `rise`, another down to `final_fraction`",
+        _one_cycle,
+        {"rise": 0.3, "start_fraction": 0.04, "final_fraction": 4e-6},
+        "Smith & Topin (2018), arXiv:1708.07120, with the cosines and defaults that libraries gave it",
+    ),
+    Schedule(
+        "cyclic",
+        "triangles from `low_fraction` to the base rate, up for `half_cycle` and down; heights times `factor` each",
+        _cyclic,
+        {"half_cycle": 0.125, "low_fraction": 0.25, "factor": 1.0},
+        "Smith (2017), arXiv:1506.01186, 3.1 (triangular; triangular2 with factor 0.5)",
+    ),
+    Schedule(
+        "inverse_sqrt",
+        "linear rise over `warmup`, then one over the root of the step",
+        _inverse_sqrt,
+        {"warmup": 0.1},
+        "Vaswani et al. (2017), arXiv:1706.03762, eq. 3, over its maximum",
+        own_warmup=True,
+    ),
+    Schedule(
+        "wsd",
+        "warm-up, stable, and a straight line down to `final_fraction` over the last `decay`",
+        _wsd,
+        {"warmup": 0.1, "decay": 0.2, "final_fraction": 0.0},
+        "Hu et al. (2024), MiniCPM, arXiv:2404.06395, 4; linear decay of Hägele et al. (2024), arXiv:2405.18392",
+        own_warmup=True,
+    ),
+    Schedule(
+        "plateau",
+        "times `factor` after `patience` evaluations without a validation loss lower by `min_delta`; not below "
+        "`floor_fraction`",
+        _plateau,
+        {"factor": 0.3, "patience": 2.0, "min_delta": 0.0, "floor_fraction": 0.001},
+        "He et al. (2016), arXiv:1512.03385, 3.4, by hand there; counted as Keras' ReduceLROnPlateau does",
     ),
 )
 SCHEDULES: Mapping[str, Schedule] = {schedule.name: schedule for schedule in _ALL}
 
-_RANGES = {"every": (1e-9, np.inf), "warmup": (1e-9, np.inf), "factor": (1e-12, 1.0), "final_fraction": (0.0, 1.0)}
+_LENGTH, _SHARE = (1e-9, np.inf), (0.0, 1.0)
+_RANGES: Mapping[str, tuple[float, float]] = {
+    "every": _LENGTH, "milestones": _LENGTH, "period": _LENGTH, "rise": _LENGTH, "half_cycle": _LENGTH,
+    "decay": _LENGTH, "warmup": (0.0, np.inf), "factor": (1e-12, 1.0), "growth": (1.0, np.inf), "power": (1e-3, 100.0),
+    "final_fraction": _SHARE, "start_fraction": (1e-12, 1.0), "low_fraction": (1e-12, 1.0), "floor_fraction": _SHARE,
+    "patience": (1.0, np.inf), "min_delta": (0.0, np.inf),
+}  # fmt: skip
 
 
 def complete(spec: ScheduleSpec) -> ScheduleSpec:
-    """The spec with every parameter filled in. ValueError names an unknown schedule or parameter, or a bad value."""
+    """The spec with every parameter filled in; a `warmup` of 0 is left out where the kind has none by itself.
+
+    ValueError names an unknown schedule or parameter, or a bad value.
+    """
     if spec.kind not in SCHEDULES:
         raise ValueError(f"no schedule {spec.kind!r}{nearest(spec.kind, SCHEDULES)}")
     defaults = SCHEDULES[spec.kind].params
     for key, value in spec.params.items():
-        if key not in defaults:
-            raise ValueError(f"schedule {spec.kind} has no parameter {key!r}{nearest(key, defaults)}")
-        low, high = _RANGES[key]
-        if not low <= value <= high:
-            raise ValueError(f"schedule {spec.kind}: {key} = {value:g} is outside [{low:g}, {high:g}]")
-    return spec.model_copy(update={"params": {**defaults, **spec.params}})
+        if key not in {**defaults, "warmup": 0.0}:
+            raise ValueError(f"schedule {spec.kind} has no parameter {key!r}{nearest(key, [*defaults, 'warmup'])}")
+        _check(spec.kind, key, value)
+    params = {**defaults, **spec.params}
+    if "warmup" not in defaults and not params.get("warmup"):
+        params.pop("warmup", None)
+    return spec.model_copy(update={"params": params})
+
+
+def _check(kind: str, key: str, value: Param) -> None:
+    several = key == "milestones"
+    if several != isinstance(value, tuple) or not (values := value if isinstance(value, tuple) else (value,)):
+        raise ValueError(f"schedule {kind}: {key} takes {'a list of numbers' if several else 'one number'}, got {value!r}")
+    low, high = _RANGES[key]
+    for each in values:
+        if not low <= each <= high:
+            raise ValueError(f"schedule {kind}: {key} = {each:g} is outside [{low:g}, {high:g}]")
+    if any(b <= a for a, b in pairwise(values) if (a < 1) == (b < 1)):
+        raise ValueError(f"schedule {kind}: {key} must increase, got {list(values)}")
+    if key == "patience" and value != int(values[0]):
+        raise ValueError(f"schedule {kind}: {key} counts evaluations and must be whole, got {value:g}")
 
 
 def table(spec: ScheduleSpec, steps: int) -> Array:
-    """The learning rate of every update: float64[steps]."""
-    full = complete(spec)
+    """The learning rate of every update: float64[steps]. Of `plateau`, the rates as long as nothing is reduced."""
+    schedule, params = SCHEDULES[spec.kind], dict(complete(spec).params)
     t = np.arange(steps, dtype=np.float64)
-    return SCHEDULES[spec.kind].function(t, steps, full.base_lr, **full.params)
+    if schedule.own_warmup or not params.get("warmup"):
+        if not schedule.own_warmup:
+            params.pop("warmup", None)
+        return spec.base_lr * schedule.function(t, steps, **params)
+    rise = in_steps(float(params.pop("warmup")), steps)  # type: ignore[arg-type]
+    factors = schedule.function(np.maximum(t - rise, 0.0), max(1, steps - rise), **params)
+    return spec.base_lr * _rising(t, rise, factors)
+
+
+def plateau_factors(spec: ScheduleSpec, losses: Array) -> Array:
+    """What `plateau` has multiplied the base rate by after each evaluation: float64[k] of validation losses float64[k].
+
+    An evaluation counts as better when its loss is below the best so far by more than `min_delta`. After `patience`
+    others in a row the rate is reduced and the count starts anew. The evaluation before the first step counts.
+    """
+    params = {key: float(value) for key, value in complete(spec).params.items() if not isinstance(value, tuple)}
+    factor, best, waited, factors = 1.0, np.inf, 0, []
+    for loss in losses:
+        better = loss < best - params["min_delta"]
+        best, waited = (loss, 0) if better else (best, waited + 1)
+        if waited >= params["patience"]:
+            factor, waited = max(factor * params["factor"], params["floor_fraction"]), 0
+        factors.append(factor)
+    return np.array(factors, dtype=np.float64)
+
+
+def reduced(spec: ScheduleSpec, rates: Array, losses: Array, step: int) -> Array:
+    """The table of a run with this schedule once `losses` are known, the last of them evaluated after `step` updates.
+
+    Entries before `step` stay; every schedule but `plateau` keeps its table.
+    """
+    if spec.kind != "plateau":
+        return rates
+    return np.concatenate([rates[:step], table(spec, len(rates))[step:] * plateau_factors(spec, losses)[-1]])

@@ -9,6 +9,7 @@ import numpy as np
 
 from .errors import ExitCode, UserError
 from .record import RunRecord
+from .spec import number_text
 from .store import read_arrays, read_records, suite_folder, suites_in
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -98,4 +99,4 @@ def _outcome(found: Found) -> list[tuple[str, str]]:
 
 def _pairs(values: object) -> str:
     items = dict(values).items()  # type: ignore[call-overload]
-    return ", ".join(f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in items)
+    return ", ".join(f"{key}={number_text(v) if isinstance(v, float | tuple) else v}" for key, v in items)

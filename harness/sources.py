@@ -29,7 +29,9 @@ def _read(file: Path, modified_ns: int) -> tuple[str, tuple[Path, ...]]:
     """Hash of a file and the gradrace files that it imports itself; read again when it was modified (a notebook's
     process outlives many versions of a user's file)."""
     text = file.read_bytes()
-    return hashlib.sha256(text).hexdigest()[:16], tuple(_imports(ast.parse(text), _name_of(file)))
+    # Within a package's own file one dot is the package itself.
+    importer = _name_of(file) + (".__init__" if file.name == "__init__.py" else "")
+    return hashlib.sha256(text).hexdigest()[:16], tuple(_imports(ast.parse(text), importer))
 
 
 def _imports(tree: ast.AST, importer: str) -> Iterator[Path]:

@@ -109,7 +109,7 @@ class ScheduleSpec(Frozen):
 
     kind: Name
     base_lr: Annotated[FiniteFloat, Field(gt=0)]
-    params: dict[str, FiniteFloat] = {}
+    params: dict[str, FiniteFloat | tuple[FiniteFloat, ...]] = {}
 
 
 class TimingSpec(Frozen):
@@ -156,12 +156,17 @@ class RunSpec(Frozen):
     @property
     def id(self) -> str:
         """A readable name of the run, the one that `-k` filters on. Unique within a suite."""
-        params = ",".join(f"{key}={value:g}" for key, value in self.schedule.params.items())
+        params = ",".join(f"{key}={number_text(value)}" for key, value in self.schedule.params.items())
         rate = f"{self.schedule.kind}{f'({params})' if params else ''}-lr{self.schedule.base_lr:g}"
         last = f"launch{self.launch}" if self.measure == "timing" else f"seed{self.seed}"
         varied = [f"{key}={value}" for key, value in self.variations.items()]
         optimizer = f"{self.optimizer.name}-{self.optimizer.rule}"
         return "/".join([self.measure, self.task.name, f"{self.framework}-{self.mode}", optimizer, rate, *varied, last])
+
+
+def number_text(value: float | tuple[float, ...]) -> str:
+    """A parameter for people: 0.1, or several joined by '+'."""
+    return "+".join(f"{each:g}" for each in value) if isinstance(value, tuple) else f"{value:g}"
 
 
 def canonical_json(value: Any) -> str:

@@ -183,7 +183,10 @@ def _curve_columns(curve: Curve) -> dict[str, Any]:
         "train_loss": (np.arange(len(curve.train_losses)), curve.train_losses),
         "validation_loss": (curve.eval_steps, curve.validation_losses),
         "validation_metric": (curve.eval_steps, curve.validation_metrics),
+        "learning_rate": (np.arange(len(curve.learning_rates)), curve.learning_rates),
     }
+    for axis, values in enumerate(curve.points.T if curve.points.size else ()):
+        series[f"point_{axis}"] = (curve.eval_steps, values)
     return {
         "step": np.concatenate([steps for steps, _ in series.values()]).astype(np.int64),
         "series": np.concatenate([np.full(len(values), name) for name, (_, values) in series.items()]),

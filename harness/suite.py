@@ -32,7 +32,7 @@ class ScheduleEntry(Frozen):
     """A schedule of a suite with its own parameters."""
 
     kind: str
-    params: dict[str, FiniteFloat] = {}
+    params: dict[str, FiniteFloat | tuple[FiniteFloat, ...]] = {}
 
 
 class TimingEntry(Frozen):
@@ -180,7 +180,10 @@ def _tasks(suite: Suite, registry: Registry) -> Iterator[tuple[TaskSpec, dict[st
         task = registry.tasks[name]
         given = {"steps": content.steps, "eval_every": content.eval_every, "batch_size": batch_size}
         task = task.model_copy(update={key: value for key, value in given.items() if value is not None})
-        largest = data.TRAINING_SAMPLES[task.data]
+        try:
+            largest = data.training_samples(task.data)
+        except ValueError as error:
+            raise UserError(f"{suite.file}: tasks: {name}: {error}") from None
         if task.batch_size > largest:
             raise UserError(
                 f"{suite.file}: batch_sizes: {task.batch_size} is larger than the {largest} training samples of {name}"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from . import clock, plan, train
+from . import clock, data, plan, train
 from .errors import ExitCode, UserError
 from .executor import Event, Finished, Job, PlannedRun
 from .executor.local import LocalExecutor, unfinished
@@ -108,7 +108,7 @@ def execute(sweep: Sweep, watch: Callable[[Event, int, int], None] = lambda even
 
 
 def _events(sweep: Sweep, todo: Sequence[PlannedRun], store: Store) -> Iterable[Event]:
-    """Skips what lacks its framework without a process; gives the rest to an executor."""
+    """Skips what lacks its framework or its data without a process; gives the rest to an executor."""
     missing = {run.digest: reason for run in todo if (reason := _missing(sweep, run.spec))}
     for run in todo:
         if run.digest in missing:
@@ -148,7 +148,7 @@ def _missing(sweep: Sweep, spec: RunSpec) -> str | None:
     framework = sweep.registry.frameworks[spec.framework]
     if _versions(framework, sweep.options.interpreters) is None:
         return f"not installed: {' and '.join(framework.requires)} (pip install gradrace[{framework.name}])"
-    return None
+    return data.missing(spec.task.data) or None
 
 
 def _plan_file(sweep: Sweep) -> PlanFile:

@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import stats
+from . import schedules, stats
 from .adapter import Session
+from .layers import Point
 from .record import Curve, Status, Summary
-from .spec import TaskSpec
+from .spec import ScheduleSpec, TaskSpec
 
 # A loss this many times the first one will not come back; the run ends with status `diverged`.
 DIVERGENCE_FACTOR = 1e4
@@ -29,16 +30,22 @@ class _Evaluation(NamedTuple):
     step: int
     loss: float
     metric: float
+    point: np.ndarray
 
 
-def train(session: Session, task: TaskSpec, progress: Callable[[int, Curve], None] = lambda step, piece: None) -> Training:
+def train(
+    session: Session, task: TaskSpec, progress: Callable[[int, Curve], None] = lambda step, piece: None,
+    schedule: ScheduleSpec | None = None,
+) -> Training:  # fmt: skip
     """Trains for `task.steps` updates, evaluating on the validation split before the first and every `eval_every`.
 
     With `task.early_stopping` a run may end before; its status stays ok and its reason says where and why.
-    `progress` is called after every chunk with the steps done and that chunk's piece of the curve.
+    `progress` is called after every chunk with the steps done and that chunk's piece of the curve. `schedule` is needed
+    where the harness drives it by the validation loss.
     """
     losses = np.empty(0)
-    evaluations = [_evaluate(session, 0)]
+    rates = _DrivenRates(session, schedule, task.steps)
+    evaluations = [_evaluate(session, task, 0)]
     progress(0, _curve(losses, evaluations))
     for start in range(0, task.steps, task.eval_every):
         chunk = range(start, min(start + task.eval_every, task.steps))
@@ -48,23 +55,46 @@ def train(session: Session, task: TaskSpec, progress: Callable[[int, Curve], Non
         reason = _diverged(losses)
         if reason:
             losses = losses[: _first_bad(losses) + 1]
-            return _finish(session, task, "diverged", reason, losses, evaluations)
-        evaluations.append(_evaluate(session, chunk.stop))
-        progress(chunk.stop, _curve(fresh, evaluations[-1:]))
+            return _finish(session, task, "diverged", reason, _curve(losses, evaluations, rates.of(0, len(losses))))
+        evaluations.append(_evaluate(session, task, chunk.stop))
+        progress(chunk.stop, _curve(fresh, evaluations[-1:], rates.of(chunk.start, chunk.stop)))
         if not np.isfinite(evaluations[-1].loss):
             reason = f"the validation loss after step {chunk.stop} is {evaluations[-1].loss}"
-            return _finish(session, task, "diverged", reason, losses, evaluations)
+            return _finish(session, task, "diverged", reason, _curve(losses, evaluations, rates.of(0, len(losses))))
         stopped = _stopped_early(task, evaluations)
         if stopped:
-            return _finish(session, task, "ok", stopped, losses, evaluations, stopped_at=chunk.stop)
-    return _finish(session, task, "ok", "", losses, evaluations)
+            curve = _curve(losses, evaluations, rates.of(0, len(losses)))
+            return _finish(session, task, "ok", stopped, curve, stopped_at=chunk.stop)
+        rates.follow(evaluations)
+    return _finish(session, task, "ok", "", _curve(losses, evaluations, rates.of(0, len(losses))))
+
+
+class _DrivenRates:
+    """The learning rates of a schedule that follows the validation loss; empty for every other, which is in the plan."""
+
+    def __init__(self, session: Session, schedule: ScheduleSpec | None, steps: int) -> None:
+        self._session = session
+        self._schedule = schedule if schedule and schedule.kind == "plateau" else None
+        self._table = schedules.table(self._schedule, steps) if self._schedule else np.empty(0)
+
+    def follow(self, evaluations: list[_Evaluation]) -> None:
+        """Hands the session a new table where the last evaluation changes what is left of the old one."""
+        if not self._schedule:
+            return
+        losses = np.array([evaluation.loss for evaluation in evaluations])
+        table = schedules.reduced(self._schedule, self._table, losses, evaluations[-1].step)
+        if not np.array_equal(table, self._table):
+            self._table = table
+            self._session.set_learning_rates(table.copy())
+
+    def of(self, start: int, stop: int) -> np.ndarray:
+        """The rates of these steps."""
+        return self._table[start:stop]
 
 
 def _finish(
-    session: Session, task: TaskSpec, status: Status, reason: str, losses: np.ndarray, evaluations: list[_Evaluation],
-    stopped_at: int | None = None,
-) -> Training:  # fmt: skip
-    curve = _curve(losses, evaluations)
+    session: Session, task: TaskSpec, status: Status, reason: str, curve: Curve, stopped_at: int | None = None
+) -> Training:
     test = session.evaluate("test") if status == "ok" else None
     summary = summarise(curve, task.target).model_copy(update={"stopped_at": stopped_at})
     if test:
@@ -92,13 +122,19 @@ def finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _evaluate(session: Session, step: int) -> _Evaluation:
-    return _Evaluation(step, *session.evaluate("validation"))
+def _evaluate(session: Session, task: TaskSpec, step: int) -> _Evaluation:
+    """Where the whole model is a point of the plane, that point is kept too: reports draw its path."""
+    first = task.model[0] if task.model else None
+    plane = isinstance(first, Point) and len(first.start) == 2
+    point = np.concatenate(list(session.weights().values())).astype(np.float64) if plane else np.empty(0)
+    return _Evaluation(step, *session.evaluate("validation"), point)
 
 
-def _curve(losses: np.ndarray, evaluations: list[_Evaluation]) -> Curve:
-    steps, validation_losses, metrics = zip(*evaluations, strict=True)
-    return Curve(losses, np.array(steps, np.int64), np.array(validation_losses), np.array(metrics))
+def _curve(losses: np.ndarray, evaluations: list[_Evaluation], rates: np.ndarray | None = None) -> Curve:
+    steps, validation_losses, metrics, points = zip(*evaluations, strict=True)
+    kept = np.array([point for point in points if len(point)], dtype=np.float64)
+    applied = np.empty(0) if rates is None else rates
+    return Curve(losses, np.array(steps, np.int64), np.array(validation_losses), np.array(metrics), applied, kept)
 
 
 def _stopped_early(task: TaskSpec, evaluations: list[_Evaluation]) -> str:

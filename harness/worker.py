@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 
 from . import clock
 from .adapter import Adapter, Session
+from .data import DataMissing
 from .machine import this_machine, usable_cores
 from .plan import initial_weights, make_plan
 from .record import Curve, RunRecord, RunResult
@@ -52,7 +53,7 @@ class Worker:
         draft = _Draft(spec, planned, self._adapter)
         try:
             session = self._open(spec, draft)
-            training = train(session, spec.task, lambda step, piece: self._progress(index, step, piece))
+            training = train(session, spec.task, lambda step, piece: self._progress(index, step, piece), spec.schedule)
             draft.state_bytes = session.state_bytes()
             session.close()
             self._result(index, draft.trained(training))
@@ -133,7 +134,7 @@ class _Draft:
 
     def unfinished(self, error: Exception) -> RunResult:
         """Skipped for a stated reason, or failed with the error's last line; the whole traceback goes to the log."""
-        if isinstance(error, Skip):
+        if isinstance(error, Skip | DataMissing):
             return RunResult(self._record(status="skipped", reason=str(error)))
         traceback.print_exception(error)
         sys.stderr.flush()

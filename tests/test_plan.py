@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from gradrace.data import TRAINING_SAMPLES, load
 from gradrace.plan import draw_batches, initial_weights, make_plan
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,22 +49,6 @@ def test_initial_weights_depend_on_seed_and_name_alone(registry):
     full, cut = initial_weights(task, 0), initial_weights(shorter, 0)
     assert np.array_equal(full["0_dense.kernel"], cut["0_dense.kernel"])
     assert not np.array_equal(full["0_dense.kernel"], initial_weights(task, 1)["0_dense.kernel"])
-
-
-@pytest.mark.parametrize("name", TRAINING_SAMPLES)
-def test_data_are_split_once_stratified_and_standardised_by_training_statistics(name):
-    data = load(name)
-    assert len(data.train.y) == TRAINING_SAMPLES[name]
-    train = data.train.x
-    spread = train.std(axis=0)
-    assert np.allclose(train.mean(axis=0), 0, atol=1e-12)
-    assert np.allclose(spread[spread > 0], 1)
-    assert not np.allclose(data.splits["validation"].x.std(axis=0)[spread > 0], 1)
-    rows = np.concatenate([split.x for split in data.splits.values()])
-    assert len(np.unique(rows, axis=0)) == len(rows) == 1797, "no sample is in two splits"
-    for split in data.splits.values():
-        counts = np.bincount(split.y, minlength=data.classes)
-        assert counts.max() - counts.min() <= 0.04 * len(split.y)
 
 
 def test_a_plan_is_a_pure_function_of_the_run(make_run, registry):

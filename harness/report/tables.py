@@ -10,7 +10,7 @@ import pandas as pd
 
 from .. import schedules
 from ..frame import Frames
-from ..spec import RunSpec
+from ..spec import RunSpec, ScheduleSpec, number_text
 from . import text
 
 # A row of the summary: runs that differ in nothing but the seed.
@@ -117,6 +117,7 @@ def curves(frames: Frames, picked: pd.DataFrame) -> pd.DataFrame:
     """
     names, keys = ["task", "setup", "series", "digest", "status"], ["metric", "step"]
     points = frames.curves.rename(columns={"series": "metric"}).drop_duplicates(["digest", *keys])
+    points = points[points["metric"].isin(("train_loss", "validation_loss", "validation_metric"))]
     points = picked[[*names, "steps"]].merge(points.astype({"digest": "str"}), on="digest")
     points = points.astype({"step": "float64", "value": "float64"})
     points = points[np.isfinite(points["value"])]
@@ -183,17 +184,23 @@ def schedule_curves(frames: Frames, suite: str) -> pd.DataFrame:
     Empty where every run holds its rate, since there is nothing to show.
     """
     specs: dict[str, RunSpec] = {}
+    applied = frames.curves[frames.curves["series"] == "learning_rate"].groupby("digest")["value"]
+    driven = {str(digest): values.to_numpy(dtype=np.float64) for digest, values in applied}
+    rates: dict[str, np.ndarray] = {}
     for digest in runs(frames, suite)["digest"]:
         spec = frames.records[digest].spec
-        if spec.schedule.kind in schedules.SCHEDULES:
-            specs.setdefault(_schedule_name(spec.schedule.kind, spec.schedule.params), spec)
+        name = _schedule_name(spec.schedule)
+        if spec.schedule.kind in schedules.SCHEDULES and name not in specs:
+            # Where the validation loss drove the rates, those of the first run stand for all.
+            specs[f"{name}, as in {spec.id}" if digest in driven else name] = spec
+            rates[list(specs)[-1]] = driven.get(digest, schedules.table(spec.schedule, spec.steps))
     if set(specs) <= {"constant"}:
         specs.clear()
     tables = [
         pd.DataFrame({
             "schedule": name,
-            "progress": np.linspace(0, 1, spec.steps),
-            "factor": schedules.table(spec.schedule, spec.steps) / spec.schedule.base_lr,
+            "progress": np.linspace(0, 1, spec.steps)[: len(rates[name])],
+            "factor": rates[name] / spec.schedule.base_lr,
         })
         for name, spec in specs.items()
     ]  # fmt: skip
@@ -362,8 +369,9 @@ def _variation(frames: Frames, digest: str) -> str:
     return ", ".join(f"{key}={value}" for key, value in varied if key.rpartition(".")[2] not in own)
 
 
-def _schedule_name(kind: str, params: dict[str, float]) -> str:
-    return f"{kind} ({', '.join(f'{k}={v:g}' for k, v in params.items())})" if params else kind
+def _schedule_name(spec: ScheduleSpec) -> str:
+    params = ", ".join(f"{key}={number_text(value)}" for key, value in spec.params.items())
+    return f"{spec.kind} ({params})" if params else spec.kind
 
 
 def _numbers(group: pd.DataFrame) -> str:

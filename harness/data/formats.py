@@ -1,0 +1,87 @@
+"""Strict parsers of published formats: bytes in, arrays out; whatever is not exactly as expected is refused by name."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+import zlib
+from math import prod
+from pathlib import Path
+
+import numpy as np
+
+from .files import DataBroken
+
+_UINT8 = 0x08
+CIFAR_SHAPE = (32, 32, 3)
+
+
+def gunzip(content: bytes, path: Path) -> bytes:
+    """The whole decompressed content. DataBroken where it is truncated or no gzip."""
+    try:
+        return gzip.decompress(content)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataBroken(f"{path}: truncated or not gzip: {error}") from None
+
+
+def idx(content: bytes, shape: tuple[int, ...], path: Path) -> np.ndarray:
+    """uint8[*shape] from the IDX format of the MNIST files (LeCun, Cortes & Burges): two zero bytes, the type (8 for
+    unsigned bytes), the number of dimensions, each size as a big-endian 32-bit number, then the values in C order.
+
+    DataBroken where any of that is not so, or where the values are too few or too many.
+    """
+    magic = bytes((0, 0, _UINT8, len(shape)))
+    if content[:4] != magic:
+        raise DataBroken(f"{path}: begins with {content[:4].hex(' ')}, not with {magic.hex(' ')} as IDX of unsigned bytes does")
+    header = 4 + 4 * len(shape)
+    if len(content) < header:
+        raise DataBroken(f"{path}: truncated within its header")
+    found = tuple(int(size) for size in np.frombuffer(content, ">u4", len(shape), offset=4))
+    if found != shape:
+        raise DataBroken(f"{path}: its shape is {found}, not {shape}")
+    if len(content) != header + prod(shape):
+        raise DataBroken(f"{path}: {len(content) - header} values after its header, not {prod(shape)}")
+    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
+
+
+def labels(values: np.ndarray, classes: int, path: Path) -> np.ndarray:
+    """The values as int64. DataBroken where one is no class."""
+    if len(values) and int(values.max()) >= classes:
+        raise DataBroken(f"{path}: holds the label {int(values.max())}, the largest is {classes - 1}")
+    return values.astype(np.int64)
+
+
+def cifar_archive(content: bytes, members: tuple[str, ...], path: Path) -> list[bytes]:
+    """The contents of these members of a .tar.gz, read in memory (nothing is unpacked to the disk)."""
+    try:
+        with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
+            opened = [archive.extractfile(member) for member in members]
+            return [file.read() if file else b"" for file in opened]
+    except KeyError as error:
+        raise DataBroken(f"{path}: {error.args[0]}") from None
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+        raise DataBroken(f"{path}: truncated or no .tar.gz: {error}") from None
+
+
+def cifar(content: bytes, records: int, path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Images uint8[records, 32, 32, 3] and labels int64[records] of a file of the binary CIFAR-10: a record is its
+    label, then 1024 red, 1024 green and 1024 blue values, row by row (Krizhevsky, 2009)."""
+    size = 1 + prod(CIFAR_SHAPE)
+    if len(content) != records * size:
+        raise DataBroken(f"{path}: {len(content)} bytes instead of {records} records of {size}")
+    rows = np.frombuffer(content, np.uint8).reshape(records, size)
+    return rows[:, 1:].reshape(records, 3, 32, 32).transpose(0, 2, 3, 1), labels(rows[:, 0], 10, path)
+
+
+def characters(content: bytes, vocabulary: int, path: Path) -> np.ndarray:
+    """int64[n]: every character's rank among the text's distinct ones. DataBroken where these are not `vocabulary`."""
+    try:
+        text = content.decode("ascii")
+    except UnicodeDecodeError as error:
+        raise DataBroken(f"{path}: not plain ASCII: {error.reason} at byte {error.start}") from None
+    codes = np.frombuffer(text.encode("ascii"), np.uint8)
+    known, ranks = np.unique(codes, return_inverse=True)
+    if len(known) != vocabulary:
+        raise DataBroken(f"{path}: {len(known)} distinct characters, not {vocabulary}")
+    return ranks.astype(np.int64)

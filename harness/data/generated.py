@@ -1,0 +1,69 @@
+"""Data that the harness makes: the standard tests of memory, and one sample of nothing for functions of a point.
+
+Drawn from a fixed seed, so that every run sees the same. Nothing is standardised: the papers' scales are kept.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .values import SPLIT_SEED, Data, DataSet, Split
+
+# Lengths are a tenth of the papers', so that a run takes seconds on a CPU.
+ADDING_LENGTH = 30
+COPY_SYMBOLS, COPY_KINDS, COPY_BLANKS = 5, 8, 10
+COPY_LENGTH, COPY_CLASSES = COPY_BLANKS + 2 * COPY_SYMBOLS, COPY_KINDS + 2
+_SIZES = {"train": 2048, "validation": 512, "test": 512}
+
+
+def adding() -> Data:
+    """Adding problem (Hochreiter & Schmidhuber, 1997, 5.4; as in Arjovsky et al., 2016, arXiv:1511.06464, 4.2).
+
+    x[n, 30 * 2]: at each step a number from U[0, 1) and a marker, which is 1 at one step of each half and else 0.
+    y[n, 1]: the sum of the two marked numbers. Its variance is 1/6: the error of always answering 1.
+    """
+    splits = {}
+    for number, (split, size) in enumerate(_SIZES.items()):
+        rng = np.random.default_rng([SPLIT_SEED, 1, number])
+        values, markers = rng.random((size, ADDING_LENGTH)), np.zeros((size, ADDING_LENGTH))
+        half, rows = ADDING_LENGTH // 2, np.arange(size)
+        markers[rows, rng.integers(0, half, size)] = 1.0
+        markers[rows, rng.integers(half, ADDING_LENGTH, size)] = 1.0
+        x = np.stack([values, markers], axis=2).reshape(size, -1)
+        splits[split] = Split(x, (values * markers).sum(axis=1, keepdims=True))
+    return Data("adding", splits, 0, f"generated: adding problem of length {ADDING_LENGTH}")
+
+
+def copy_memory() -> Data:
+    """Copy memory (Hochreiter & Schmidhuber, 1997, 5.1; as in Arjovsky et al., 2016, arXiv:1511.06464, 4.1).
+
+    The input shows 5 symbols of 8 kinds, blanks, a delimiter (as the last of 10 blanks), and 5 blanks; the output is
+    blank until the delimiter and then the 5 symbols. Kinds are 0 to 7, 8 is blank, 9 the delimiter.
+    x[n, 20 * 10]: one-hot. y int64[n, 20]. Who remembers nothing has a loss of 5 ln 8 / 20 = 0.52.
+    """
+    # Without replacement: no sequence is in two splits.
+    codes = np.random.default_rng([SPLIT_SEED, 2]).permutation(COPY_KINDS**COPY_SYMBOLS)
+    edges = np.cumsum(list(_SIZES.values()))
+    splits = {}
+    for split, size, chosen in zip(_SIZES, _SIZES.values(), np.split(codes, edges), strict=False):
+        symbols = chosen[:, np.newaxis] // COPY_KINDS ** np.arange(COPY_SYMBOLS) % COPY_KINDS
+        shown = np.full((size, COPY_LENGTH), COPY_KINDS)
+        shown[:, :COPY_SYMBOLS] = symbols
+        shown[:, COPY_SYMBOLS + COPY_BLANKS - 1] = COPY_KINDS + 1
+        wanted = np.full((size, COPY_LENGTH), COPY_KINDS, dtype=np.int64)
+        wanted[:, -COPY_SYMBOLS:] = symbols
+        splits[split] = Split(np.eye(COPY_CLASSES)[shown].reshape(size, -1), wanted)
+    return Data("copy_memory", splits, COPY_CLASSES, f"generated: copy memory of length {COPY_LENGTH}")
+
+
+def point() -> Data:
+    """One sample of nothing, in every split: what a model made of a Point layer is given and ignores."""
+    nothing = Split(np.zeros((1, 1)), np.zeros((1, 1)))
+    return Data("point", dict.fromkeys(_SIZES, nothing), 0, "none: the loss is a function of the parameters alone")
+
+
+SETS = {
+    "adding": DataSet(_SIZES["train"], adding),
+    "copy_memory": DataSet(_SIZES["train"], copy_memory),
+    "point": DataSet(1, point),
+}

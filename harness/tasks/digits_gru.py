@@ -1,0 +1,18 @@
+"""Handwritten digits read row by row: a GRU over 8 steps of 8 pixels, then a dense layer on its last state."""
+
+from ..layers import Dense, Gru
+from ..spec import TaskSpec
+from ._grid import WIDE
+
+TASK = TaskSpec(
+    name="digits_gru",
+    title="Digits, GRU of 64 units over 8 rows",
+    data="digits",
+    input_shape=(8, 8),
+    model=(Gru(units=64), Dense(units=10)),
+    batch_size=32,
+    steps=360,
+    eval_every=36,
+    target=0.97,
+    target_origin=WIDE,
+)

@@ -1,0 +1,483 @@
+"""Data sets: splits, generated tasks, strict parsers, and the way from a server or a hand to the right place."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import http.server
+import io
+import tarfile
+import threading
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+from gradrace import data
+from gradrace.data import downloaded, formats, generated
+from gradrace.data.files import DataBroken, DataMissing, RemoteFile, data_folder
+from gradrace.errors import UserError
+from gradrace.spec import RunSpec
+
+BUNDLED = ["digits", "breast_cancer", "wine", "diabetes"]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty data folder of the test's own; what was loaded is forgotten afterwards."""
+    monkeypatch.setenv("GRADRACE_DATA", str(tmp_path / "data"))
+    data.load.cache_clear()
+    yield tmp_path / "data"
+    data.load.cache_clear()
+
+
+# Bundled
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_data_are_split_once_and_standardised_by_training_statistics(name):
+    loaded = data.load(name)
+    assert len(loaded.train.y) == data.training_samples(name)
+    x = loaded.train.x
+    spread = x.std(axis=0)
+    assert x.dtype == np.float64
+    assert np.allclose(x.mean(axis=0), 0, atol=1e-12) and np.allclose(spread[spread > 0], 1)
+    assert not np.allclose(loaded.splits["validation"].x.std(axis=0)[spread > 0], 1)
+    rows = np.concatenate([split.x for split in loaded.splits.values()])
+    total = {"digits": 1797, "breast_cancer": 569, "wine": 178, "diabetes": 442}[name]
+    assert len(np.unique(rows, axis=0)) == len(rows) == total, "no sample is in two splits"
+
+
+@pytest.mark.parametrize("name", BUNDLED[:3])
+def test_splits_are_stratified(name):
+    loaded = data.load(name)
+    shares = [np.bincount(split.y, minlength=loaded.classes) / len(split.y) for split in loaded.splits.values()]
+    assert np.ptp(shares, axis=0).max() < 0.02
+    assert all(split.y.dtype == np.int64 for split in loaded.splits.values())
+
+
+def test_diabetes_has_standardised_targets_of_one_column():
+    loaded = data.load("diabetes")
+    y = loaded.train.y
+    assert y.shape == (272, 1) and y.dtype == np.float64
+    assert abs(y.mean()) < 1e-12 and y.std() == pytest.approx(1)
+    medians = [np.median(split.y) for split in loaded.splits.values()]
+    assert np.ptp(medians) < 0.15, "splits reach over the whole range"
+
+
+# Generated
+
+
+def test_the_adding_problem_marks_one_number_of_each_half():
+    loaded = data.load("adding")
+    for split in loaded.splits.values():
+        x = split.x.reshape(len(split.x), generated.ADDING_LENGTH, 2)
+        values, markers = x[..., 0], x[..., 1]
+        assert set(np.unique(markers)) == {0.0, 1.0} and (values >= 0).all() and (values < 1).all()
+        assert (markers[:, :15].sum(axis=1) == 1).all() and (markers[:, 15:].sum(axis=1) == 1).all()
+        assert split.y == pytest.approx((values * markers).sum(axis=1, keepdims=True))
+    assert loaded.train.y.var() == pytest.approx(1 / 6, rel=0.05)
+
+
+def test_copy_memory_asks_for_what_was_shown_first():
+    loaded = data.load("copy_memory")
+    for split in loaded.splits.values():
+        shown = split.x.reshape(len(split.x), 20, 10)
+        assert (shown.sum(axis=2) == 1).all()
+        kinds = shown.argmax(axis=2)
+        assert (kinds[:, :5] < 8).all() and (kinds[:, 14] == 9).all()
+        assert (kinds[:, 5:14] == 8).all() and (kinds[:, 15:] == 8).all()
+        assert np.array_equal(split.y[:, 15:], kinds[:, :5]) and (split.y[:, :15] == 8).all()
+    assert (np.bincount(loaded.train.y[:, 15:].ravel(), minlength=8) > 1000).all()
+
+
+@pytest.mark.parametrize("name", ["adding", "copy_memory"])
+def test_generated_splits_share_no_sample_and_do_not_change(name):
+    loaded = data.load(name)
+    assert len(loaded.train.y) == data.training_samples(name)
+    rows = np.concatenate([split.x for split in loaded.splits.values()])
+    assert len(np.unique(rows, axis=0)) == len(rows) == 3072
+    again = generated.SETS[name].load()
+    assert all(np.array_equal(split.x, again.splits[key].x) for key, split in loaded.splits.items())
+
+
+# Downloaded
+
+
+def idx_bytes(array):
+    """An array of uint8 as an IDX file."""
+    header = bytes((0, 0, 8, array.ndim)) + b"".join(size.to_bytes(4, "big") for size in array.shape)
+    return header + array.astype(np.uint8).tobytes()
+
+
+def make_images(count, seed):
+    """Images of which the class can be learnt: a bright row for each, and noise."""
+    rng = np.random.default_rng(seed)
+    y = np.arange(count) % 10
+    x = rng.integers(0, 60, (count, 28, 28))
+    x[np.arange(count), 2 * y + 3] = 220
+    return x.astype(np.uint8), y.astype(np.uint8)
+
+
+def small_mnist(name="mnist", train=300, test=50, validation=60, change=lambda files: files):
+    """The four files' contents, small, and the data set that expects them. `change` may spoil contents."""
+    (x, y), (x_test, y_test) = make_images(train, 1), make_images(test, 2)
+    contents = change([gzip.compress(idx_bytes(array), mtime=0) for array in (x, y, x_test, y_test)])
+    sums = tuple(hashlib.sha256(content).hexdigest() for content in contents)
+    known = downloaded.grey_images(name, "made up", ("http://127.0.0.1:9/x",), sums, (train, test), validation)
+    return known, contents
+
+
+def place(known, contents):
+    """By hand, as a user would."""
+    for file, content in zip(known.files, contents, strict=True):
+        file.path.parent.mkdir(parents=True, exist_ok=True)
+        file.path.write_bytes(content)
+
+
+def test_idx_files_placed_by_hand_are_read(folder, monkeypatch):
+    known, contents = small_mnist()
+    monkeypatch.setitem(data.SETS, "mnist", known)
+    place(known, contents)
+    loaded = data.load("mnist")
+    assert {name: split.x.shape for name, split in loaded.splits.items()} == {
+        "train": (240, 784), "validation": (60, 784), "test": (50, 784)
+    }  # fmt: skip
+    assert loaded.train.x.dtype == np.float32 and loaded.train.y.dtype == np.int64
+    assert abs(loaded.train.x.mean(dtype=np.float64)) < 1e-5 and loaded.train.x.std(dtype=np.float64) == pytest.approx(1)
+    assert np.array_equal(np.bincount(loaded.splits["validation"].y), np.full(10, 6)), "stratified"
+    x, _ = make_images(50, 2)
+    expected = x.reshape(50, -1)
+    assert np.corrcoef(loaded.splits["test"].x.ravel(), expected.ravel())[0, 1] == pytest.approx(1, abs=1e-6)
+    assert np.array_equal(loaded.splits["test"].y, np.arange(50) % 10), "the published test set, in its order"
+
+
+def spoil(index, change):
+    """Changes the decompressed content of one file."""
+
+    def spoiled(contents):
+        contents[index] = gzip.compress(change(gzip.decompress(contents[index])), mtime=0)
+        return contents
+
+    return spoiled
+
+
+def cut_gzip(contents):
+    contents[0] = contents[0][:-200]
+    return contents
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (spoil(0, lambda b: b"\x00\x00\x0d\x03" + b[4:]), "train-images.*begins with 00 00 0d 03, not with 00 00 08 03"),
+        (spoil(1, lambda b: b"\x00\x00\x08\x03" + b[4:]), "train-labels.*not with 00 00 08 01"),
+        (spoil(0, lambda b: b[:-1]), "train-images.*235199 values after its header, not 235200"),
+        (spoil(2, lambda b: b + b"\x00"), "t10k-images.*39201 values"),
+        (spoil(0, lambda b: b[:4] + (299).to_bytes(4, "big") + b[8:]), r"its shape is \(299, 28, 28\), not \(300, 28, 28\)"),
+        (spoil(0, lambda b: b[:9]), "truncated within its header"),
+        (spoil(3, lambda b: b[:8] + b"\x0a" + b[9:]), "t10k-labels.*holds the label 10, the largest is 9"),
+        (cut_gzip, "train-images.*truncated or not gzip"),
+        (lambda contents: [b"no gzip", *contents[1:]], "truncated or not gzip"),
+    ],
+)
+def test_files_that_are_not_as_they_should_be_are_refused_by_name(folder, change, message):
+    known, contents = small_mnist(change=change)
+    place(known, contents)
+    with pytest.raises(DataBroken, match=message):
+        known.load()
+
+
+def test_a_wrong_checksum_is_refused_before_anything_is_read(folder):
+    known, contents = small_mnist()
+    place(known, [contents[0][:-1], *contents[1:]])
+    with pytest.raises(DataBroken, match=r"train-images-idx3-ubyte.gz: its sha256 sum is .* `gradrace fetch mnist`"):
+        known.load()
+
+
+def test_a_missing_set_is_said_to_be_missing(folder):
+    known, contents = small_mnist()
+    place(known, contents)
+    known.files[1].path.unlink()
+    with pytest.raises(DataMissing, match="mnist is not there: train-labels-idx1-ubyte.gz missing in .*/data/mnist; `gradrace"):
+        known.load()
+
+
+def cifar_bytes(count, seed):
+    rng = np.random.default_rng(seed)
+    y = (np.arange(count) % 10).astype(np.uint8)
+    planes = rng.integers(0, 256, (count, 3, 32, 32)).astype(np.uint8)
+    return planes, y, np.concatenate([y[:, None], planes.reshape(count, -1)], axis=1).tobytes()
+
+
+def make_archive(files):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def small_cifar(folder, spoiled=lambda files: files):
+    batches = {f"cifar-10-batches-bin/data_batch_{i}.bin": cifar_bytes(20, i)[2] for i in range(1, 6)}
+    batches["cifar-10-batches-bin/test_batch.bin"] = cifar_bytes(20, 6)[2]
+    content = make_archive(spoiled(batches))
+    known = downloaded.cifar10(hashlib.sha256(content).hexdigest(), ("http://127.0.0.1:9/x",), per_file=20, validation=20)
+    place(known, [content])
+    return known
+
+
+def test_cifar_is_read_from_its_archive_with_channels_last(folder):
+    loaded = small_cifar(folder).load()
+    assert {name: split.x.shape for name, split in loaded.splits.items()} == {
+        "train": (80, 3072), "validation": (20, 3072), "test": (20, 3072)
+    }  # fmt: skip
+    planes, y, _ = cifar_bytes(20, 6)
+    images = loaded.shaped("test", (32, 32, 3))
+    for channel in range(3):
+        assert np.corrcoef(images[..., channel].ravel(), planes[:, channel].ravel())[0, 1] == pytest.approx(1, abs=1e-6)
+        train = loaded.shaped("train", (32, 32, 3))[..., channel].astype(np.float64)
+        assert abs(train.mean()) < 1e-5 and train.std() == pytest.approx(1, rel=1e-5)
+    assert np.array_equal(loaded.splits["test"].y, y)
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "message"),
+    [
+        (lambda f: {k: v for k, v in f.items() if "batch_3" not in k}, "data_batch_3.bin"),
+        (lambda f: f | {"cifar-10-batches-bin/test_batch.bin": b"x" * 100}, "test_batch.bin: 100 bytes instead of 20 records"),
+        (lambda f: f | {"cifar-10-batches-bin/test_batch.bin": b"\x0b" * 61460}, "test_batch.bin: holds the label 11"),
+    ],
+)
+def test_cifar_archives_that_are_not_as_they_should_be_are_refused(folder, spoiled, message):
+    with pytest.raises(DataBroken, match=message):
+        small_cifar(folder, spoiled).load()
+
+
+def test_a_truncated_archive_is_refused(tmp_path):
+    content = make_archive({"a": bytes(10_000)})
+    for cut in (content[: len(content) // 2], b"", b"not an archive at all"):
+        with pytest.raises(DataBroken, match="truncated or no .tar.gz"):
+            formats.cifar_archive(cut, ("a",), tmp_path)
+
+
+def small_shakespeare(text):
+    content = text.encode()
+    known = downloaded.shakespeare(hashlib.sha256(content).hexdigest(), ("http://127.0.0.1:9/x",), 2000, 4)
+    place(known, [content])
+    return known
+
+
+def test_shakespeare_comes_in_windows_whose_targets_are_one_character_later(folder):
+    text = "".join("abcd"[(i * i // 7) % 4] for i in range(2000))
+    loaded = small_shakespeare(text).load()
+    assert {name: split.x.shape for name, split in loaded.splits.items()} == {
+        "train": (28, 64), "validation": (1, 64), "test": (1, 64)
+    }  # fmt: skip
+    decoded = "".join("abcd"[i] for i in loaded.train.x.ravel())
+    assert text.startswith(decoded) and len(decoded) == 28 * 64
+    assert "".join("abcd"[i] for i in loaded.train.y.ravel()) == text[1 : len(decoded) + 1]
+    assert text[1900:].startswith("".join("abcd"[i] for i in loaded.splits["test"].x.ravel()))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("abcd" * 499, "1996 characters, not 2000"), ("abc" * 667, "3 distinct"), ("é" * 1000, "not plain ASCII")],
+)
+def test_another_text_is_refused(folder, text, message):
+    with pytest.raises(DataBroken, match=message):
+        small_shakespeare(text).load()
+
+
+def test_published_sizes_and_sums_are_complete():
+    sizes = {"mnist": 55_000, "fashion_mnist": 55_000, "cifar10": 45_000, "tiny_shakespeare": 15_685}
+    assert {name: data.training_samples(name) for name in downloaded.SETS} == sizes
+    files = [file for known in downloaded.SETS.values() for file in known.files]
+    assert len({file.sha256 for file in files}) == len(files) == 10
+    assert all(len(file.sha256) == 64 and file.urls for file in files)
+
+
+# Fetching
+
+
+@pytest.fixture
+def server():
+    """A local server of given contents; a test fills `pages`."""
+    pages: dict[str, bytes] = {}
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            content = pages.get(self.path)
+            if content is None:
+                self.send_error(404)
+                return
+            self.send_response(200)
+            # A body shorter than announced is what a broken connection leaves.
+            self.send_header("Content-Length", str(len(content) + 100 * self.path.startswith("/cut")))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *args):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        thread = threading.Thread(target=running.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{running.server_port}", pages
+        running.shutdown()
+        thread.join()
+
+
+def remote(content, *urls):
+    return RemoteFile("made", "file.bin", hashlib.sha256(content).hexdigest(), urls)
+
+
+def test_fetch_takes_the_first_mirror_that_has_the_right_file(folder, server):
+    address, pages = server
+    content = bytes(3_000_000)
+    pages |= {"/cut": content[:-100], "/other": b"another file", "/good": content}
+    file = remote(content, f"{address}/absent", f"{address}/cut", f"{address}/other", f"{address}/good")
+    assert data.fetch([file]) == [file.path]
+    assert file.path.read_bytes() == content and file.path.parent == folder / "made"
+    assert [path.name for path in file.path.parent.iterdir()] == ["file.bin"], "nothing half-downloaded stays"
+    pages.clear()
+    assert data.fetch([file]) == [], "what is there is not fetched again"
+
+
+def test_fetch_replaces_a_broken_file(folder, server):
+    address, pages = server
+    pages["/good"] = b"right"
+    file = remote(b"right", f"{address}/good")
+    file.path.parent.mkdir(parents=True)
+    file.path.write_bytes(b"wro")
+    data.fetch([file])
+    assert file.path.read_bytes() == b"right"
+
+
+def test_a_fetch_that_fails_says_what_to_place_where(folder, server):
+    address, pages = server
+    pages["/other"] = b"another"
+    file = remote(b"right", f"{address}/absent", f"{address}/other", "http://127.0.0.1:9/closed", "nonsense")
+    later = replace(file, name="later.bin")
+    with pytest.raises(UserError) as caught:
+        data.fetch([file, later])
+    message = str(caught.value)
+    for part in (
+        f"{address}/absent: HTTP Error 404", f"{address}/other: what came has the sha256 sum", "closed: ", "nonsense: ",
+        str(folder / "made" / "file.bin"), file.sha256, str(folder / "made" / "later.bin"),
+    ):  # fmt: skip
+        assert part in message, part
+    assert list((folder / "made").iterdir()) == []
+
+
+def test_the_folder_is_the_given_one_then_the_users_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADRACE_DATA", str(tmp_path))
+    assert data_folder() == tmp_path
+    monkeypatch.delenv("GRADRACE_DATA")
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert data_folder() == tmp_path / "cache" / "gradrace"
+
+
+# Runs on downloaded data
+
+
+SMALL = """
+import hashlib
+from gradrace import data
+from gradrace.data import downloaded
+from gradrace.spec import TaskSpec
+from gradrace.layers import Dense
+data.SETS["mnist"] = downloaded.grey_images("mnist", "made up", ("http://127.0.0.1:9/x",), {sums}, (300, 50), 60)
+TASK = TaskSpec(name="small_mnist", title="a plug-in must define something", data="mnist", input_shape=(784,),
+    model=(Dense(units=10),), batch_size=20, steps=60, eval_every=20, target=0.9, target_origin="made up")
+"""
+SUITE = """
+title = "MNIST, small"
+tasks = ["mnist_mlp"]
+frameworks = ["numpy"]
+optimizers = ["adam"]
+seeds = 1
+dtype = "float64"
+steps = 40
+eval_every = 20
+batch_sizes = [30]
+"""
+
+
+def write_small_suite(tmp_path, folder):
+    known, contents = small_mnist()
+    (tmp_path / "small.py").write_text(SMALL.format(sums=tuple(file.sha256 for file in known.files)))
+    (tmp_path / "mnist.toml").write_text(SUITE)
+    return partial(place, known, contents)
+
+
+def test_mnist_placed_by_hand_trains_in_a_worker(folder, tmp_path, gradrace):
+    place_files = write_small_suite(tmp_path, folder)
+    place_files()
+    done = gradrace("run", "mnist.toml", "--load", "small.py", "--no-report", "--data-dir", folder, "--quiet")
+    assert done.returncode == 0, done.stderr
+    from gradrace import frame
+
+    runs = frame.load(tmp_path / "results").runs.set_index("task")
+    assert runs.status["mnist_mlp"] == "ok"
+    assert runs.final_validation_loss["mnist_mlp"] < 0.5 < 2.0
+    assert runs.test_metric["mnist_mlp"] > 0.9
+
+
+def test_a_run_without_its_data_is_skipped_with_the_reason(folder, tmp_path, gradrace):
+    write_small_suite(tmp_path, folder)
+    done = gradrace("run", "mnist.toml", "--load", "small.py", "--no-report", "--quiet")
+    assert done.returncode == 3, done.stderr
+    shown = gradrace("show", "mnist_mlp").stdout
+    assert "skipped" in shown and "gradrace fetch mnist" in shown
+
+
+def test_a_run_on_a_broken_file_fails_by_name(folder, tmp_path, gradrace):
+    write_small_suite(tmp_path, folder)()
+    (folder / "mnist" / "t10k-labels-idx1-ubyte.gz").write_bytes(b"torn")
+    done = gradrace("run", "mnist.toml", "--load", "small.py", "--no-report", "--quiet")
+    assert done.returncode == 1, done.stderr
+    shown = gradrace("show", "mnist_mlp").stdout
+    assert "failed" in shown and "t10k-labels-idx1-ubyte.gz: its sha256 sum is" in shown
+
+
+@pytest.mark.slow
+def test_fetch_without_a_network_exits_2_and_says_what_to_do(folder, gradrace, monkeypatch):
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+        monkeypatch.setenv(name.upper(), "http://127.0.0.1:9")
+    done = gradrace("fetch", "mnist", "--data-dir", folder / "elsewhere")
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    for file in data.SETS["mnist"].files:
+        assert file.sha256 in done.stderr and str(folder / "elsewhere" / "mnist" / file.name) in done.stderr
+        assert all(url in done.stderr for url in file.urls)
+
+
+def test_fetch_of_something_unknown_is_named(folder, gradrace):
+    done = gradrace("fetch", "minst")
+    assert done.returncode == 2 and "did you mean 'mnist'" in done.stderr
+    done = gradrace("fetch", "digits")
+    assert done.returncode == 0 and "nothing to download" in done.stderr + done.stdout
+
+
+def test_a_batch_larger_than_the_set_is_refused_without_reading_it(folder, tmp_path, gradrace):
+    (tmp_path / "large.toml").write_text(SUITE.replace("[30]", "[60000]"))
+    done = gradrace("run", "large.toml")
+    assert done.returncode == 2 and "60000 is larger than the 55000 training samples of mnist_mlp" in done.stderr
+
+
+def test_a_task_on_unknown_data_is_refused_by_name(tmp_path, gradrace):
+    (tmp_path / "mine.py").write_text(SMALL.format(sums=("0",) * 4).replace('data="mnist"', 'data="mnits"'))
+    (tmp_path / "one.toml").write_text(SUITE.replace("mnist_mlp", "small_mnist"))
+    done = gradrace("run", "one.toml", "--load", "mine.py")
+    assert done.returncode == 2 and "small_mnist: no data set 'mnits' (did you mean 'mnist'?)" in done.stderr
+
+
+def test_data_of_a_task_do_not_depend_on_the_seed(make_run, registry):
+    from gradrace.plan import make_plan
+
+    one, two = (make_plan(make_run(seed=seed), registry.optimizers["adam"]) for seed in (0, 1))
+    assert isinstance(make_run(), RunSpec) and one.data is two.data
