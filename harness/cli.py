@@ -134,6 +134,61 @@ def run(
 
 
 @command
+def verify(
+    file: Annotated[
+        Path | None, typer.Argument(help="Where --document writes its page; docs/differences.md by default.")
+    ] = None,
+    keyword: Annotated[
+        str, typer.Option("-k", help="Only what is named by all these words, and by none after a '!': 'updates adam !native'.")
+    ] = "",
+    quick: Annotated[bool, typer.Option("--quick", help="A representative part, within a minute.")] = False,
+    long: Annotated[bool, typer.Option("--long", help="Also training runs of 1000 steps.")] = False,
+    framework: Annotated[
+        list[str] | None, typer.Option("--framework", help="Only these, beside the NumPy referee; may be repeated.")
+    ] = None,
+    dtype: Annotated[str, typer.Option(help="float64: everything; float32: the few steps that float32 can prove.")] = "float64",
+    load: Load = None,
+    output: Output = Path("results"),
+    document: Annotated[
+        bool, typer.Option("--document", help="Measure how the libraries differ at their defaults, and write the page.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Prove that the comparison is fair: every framework against the others and against a NumPy referee, in float64.
+
+    Level by level: weights, layers, losses, update rules, whole training runs (the loss of each step), learning rates,
+    and the first steps in float32. Every cell is `equal` with the worst difference, `differs by definition` with the
+    reason and the measured size, `unavailable`, or `FAILED`. What is found is kept in OUTPUT/verify.json, and the report
+    shows it. With --load and no -k, only what the files bring is verified. Exit code 1 when a cell failed.
+    """
+    from .registry import load_registry
+    from .verify import Options, kept
+    from .verify import verify as verify_all
+    from .verify.cases import Selection
+    from .verify.show import Progress, show
+
+    registry = load_registry(load or [])
+    if file and not document:
+        raise UserError(f"{file}: only --document takes a file; choose what is verified with -k")
+    if document:
+        from .verify.document import write as write_document
+
+        typer.echo(write_document(registry, file or Path("docs/differences.md"), Progress(quiet)))
+        return
+    words = _verified_words(keyword, dtype)
+    found = verify_all(registry, Options(Selection(words, quick, long, tuple(framework or ()))), Progress(quiet))
+    kept.write(output, found)
+    if as_json:
+        typer.echo(kept.text(found), nl=False)
+    else:
+        show(found)
+        typer.echo(f"kept in {kept.file_in(output)}", err=True)
+    if found.counts()["FAILED"]:
+        raise typer.Exit(ExitCode.RUNS_FAILED)
+
+
+@command
 def report(
     suites: Annotated[list[str] | None, typer.Argument(help="Which suites; all that have results by default.")] = None,
     output: Output = Path("results"),
@@ -254,6 +309,18 @@ def doctor(output: Output = Path("results"), as_json: AsJson = False) -> None:
 
 
 # -- helpers
+
+
+def _verified_words(keyword: str, dtype: str) -> str:
+    """The keyword, narrowed to what can be verified in this dtype."""
+    if dtype in ("float16", "bfloat16"):
+        raise UserError(
+            f"--dtype {dtype}: nothing can be verified in it: it keeps {3 if dtype == 'float16' else 2} digits, so that one "
+            "step's rounding is larger than the faults that are looked for. The rules are proven in float64 (the default)"
+        )
+    if dtype not in ("float32", "float64"):
+        raise UserError(f"--dtype {dtype}: float64 or float32{nearest(dtype, ('float32', 'float64'))}")
+    return f"{keyword} float32".strip() if dtype == "float32" else keyword
 
 
 def _execute(sweep: Sweep, quiet: bool) -> Outcome:

@@ -13,6 +13,8 @@ from .errors import UserError
 from .record import RunRecord
 from .spec import number_text
 from .store import PlanFile, read_arrays, read_plan, read_records, suites_in
+from .verify import kept
+from .verify.verdict import VerifyFile
 
 # What makes two runs the same cell: everything but the seed and the launch.
 CELL = (
@@ -35,6 +37,7 @@ class Frames:
         the validation loss drove it; point_0 and point_1 where the task is a function of two numbers), value.
     steps: one row a timed block: digest, block, steps, wall_ns, cpu_ns, involuntary_switches.
     plans: suite -> its title, question and digests. records: digest -> the whole record.
+    verified: what `gradrace verify` kept beside the results; None where it was not run.
     """
 
     runs: pd.DataFrame
@@ -42,6 +45,7 @@ class Frames:
     steps: pd.DataFrame
     plans: dict[str, PlanFile]
     records: dict[str, RunRecord]
+    verified: VerifyFile | None = None
 
 
 def load(folder: str | Path = "results", *suites: str) -> Frames:
@@ -68,7 +72,7 @@ def load(folder: str | Path = "results", *suites: str) -> Frames:
             rows.append(row)
     if not rows:
         raise UserError(f"{output}: no finished run of {', '.join(names)} there yet")
-    return Frames(_runs(rows), _concat(curves, _CURVE), _concat(blocks, _BLOCKS), plans, records)
+    return Frames(_runs(rows), _concat(curves, _CURVE), _concat(blocks, _BLOCKS), plans, records, kept.read(output))
 
 
 _CURVE = ("digest", "step", "series", "value")

@@ -19,6 +19,7 @@ from ..frame import Frames
 from ..registry import Registry, load_registry
 from ..version import __version__
 from . import figures, svg, tables, text
+from .fairness import Fairness, Finding, fairness
 
 Row = dict[Any, Any]
 Data = dict[str, pd.DataFrame]
@@ -26,13 +27,15 @@ Data = dict[str, pd.DataFrame]
 
 @dataclass(frozen=True)
 class Cell:
-    """`sort` orders a column when its text does not; `note` is set smaller below; `runs` are digests to show."""
+    """`sort` orders a column when its text does not; `note` is set smaller below; `runs` are digests to show; `title` is
+    what a pointer resting on it shows."""
 
     text: str
     sort: float | str | None = None
     note: str = ""
     runs: str = ""
     flag: str = ""
+    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,11 +72,12 @@ class Figure:
 
 @dataclass
 class Section:
-    """A heading and what stands below it, in order: paragraphs (str), tables and figures."""
+    """A heading and what stands below it: warnings, then in order paragraphs (str), tables and figures."""
 
     name: str
     title: str
     parts: list[str | Table | Figure] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -112,8 +116,25 @@ class Writer:
         found = [section for section in sections if section.parts]
         return Part(
             self.suite, plan.title, plan.question, self._warnings(), self._chips(), self._facts(),
-            [self._compared(), *found], self._appendix(),
+            [self._fairness(), self._compared(), *found], self._appendix(),
         )  # fmt: skip
+
+    # Is the comparison fair?
+
+    def _fairness(self) -> Section:
+        section = Section("fairness", "Is the comparison fair?")
+        records = [self.frames.records[digest] for digest in self.runs["digest"]]
+        fair = fairness(records, self.frames.verified, self.registry)
+        section.warnings = list(fair.notes)
+        section.parts.extend(fair.facts)
+        if fair.rows and fair.pairs:
+            columns = [Column("Task"), Column("Optimizer"), *(Column(f"{a} – {b}") for a, b in fair.pairs)]
+            cells = [
+                [Cell(row.task), Cell(row.optimizer, note=row.rule), *map(_finding_cell, row.findings)] for row in fair.rows
+            ]
+            caption = "Worst difference of a loss between two frameworks that were given the same task"
+            section.parts.append(self._table("fairness", caption, columns, cells, _fairness_data(fair)))
+        return section
 
     # What was compared
 
@@ -568,6 +589,25 @@ def _seconds_cell(row: Row) -> Cell:
 def _finite(value: float) -> float | None:
     """What a column is sorted by: runs that missed the target come after all others."""
     return None if math.isnan(value) else min(float(value), 1e300)
+
+
+def _finding_cell(finding: Finding) -> Cell:
+    """The word, its size below; the word carries the meaning, the colour only repeats it."""
+    size = "" if finding.worst is None else f"{finding.worst:.0e}"
+    flag = "fair-" + finding.word.lower().replace(",", "").replace(" ", "-")
+    return Cell(finding.word, finding.worst, size, flag=flag, title=finding.detail)
+
+
+def _fairness_data(fair: Fairness) -> pd.DataFrame:
+    """Long: task, optimizer, rule, a, b, verdict, worst, detail."""
+    return pd.DataFrame(
+        [
+            (row.task, row.optimizer, row.rule, a, b, finding.word, finding.worst, finding.detail)
+            for row in fair.rows
+            for (a, b), finding in zip(fair.pairs, row.findings, strict=True)
+        ],
+        columns=["task", "optimizer", "rule", "a", "b", "verdict", "worst", "detail"],
+    )
 
 
 def _first_cell(row: Row) -> Cell:

@@ -1,0 +1,173 @@
+"""One case in one framework: what goes into the adapter, and the arrays that come out. Runs in the worker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+
+from .. import schedules
+from ..adapter import Adapter
+from ..optimizer import Optimizer
+from ..plan import initial_weights, make_plan
+from ..registry import Framework
+from ..spec import Dtype, OptimizerSpec, Rule, RunSpec, ScheduleSpec, TaskSpec
+from .cases import Case, LayerCase, LossCase, RatesCase, TrajectoryCase, UpdateCase, WeightsCase
+
+Arrays = dict[str, np.ndarray]
+
+
+class Unavailable(Exception):
+    """This framework has no such thing here; the message says why."""
+
+
+def modes(case: Case, framework: Framework) -> tuple[str, ...]:
+    """In which modes the framework computes the case; ('',) where the mode plays no part."""
+    match case:
+        case LayerCase():
+            return framework.modes
+        case TrajectoryCase(every_mode=True):
+            return framework.modes
+        case TrajectoryCase():
+            return (framework.convergence_mode,)
+    return ("",)
+
+
+def compute(case: Case, adapter: Adapter, framework: Framework, mode: str, optimizers: Mapping[str, Optimizer]) -> Arrays:
+    """The case's arrays by name. Raises Unavailable; whatever else it raises is a failure of the adapter."""
+    match case:
+        case WeightsCase():
+            return _weights(case, adapter, framework, optimizers["sgd"])
+        case LayerCase():
+            return _layer(case, adapter, mode)
+        case LossCase():
+            return _loss(case, adapter)
+        case UpdateCase():
+            return _updates(case, adapter, framework, optimizers[case.optimizer])
+        case TrajectoryCase():
+            return _trajectory(case, adapter, framework, mode, optimizers[case.optimizer])
+        case RatesCase():
+            return _rates(case, adapter, framework, optimizers["sgd"])
+    raise TypeError(f"no case {type(case).__name__}")
+
+
+def _weights(case: WeightsCase, adapter: Adapter, framework: Framework, sgd: Optimizer) -> Arrays:
+    run = _run(framework, framework.modes[0], case.task, sgd, _constant(sgd), steps=1)
+    _ask(adapter, run, sgd)
+    session = adapter.open(run, case.draw(), _plan(run, sgd))
+    weights = {name: np.array(value) for name, value in session.weights().items()}
+    session.close()
+    return weights
+
+
+def _layer(case: LayerCase, adapter: Adapter, mode: str) -> Arrays:
+    weights, x, upstream, mask = case.draw()
+    try:
+        found = adapter.differentiate(case.built(), weights, x, upstream, case.training, mask, mode=mode)
+    except NotImplementedError as error:
+        raise Unavailable(str(error) or f"no {case.layer.kind} layer") from None
+    arrays = {"output": found.output}
+    if found.input_gradient is not None:
+        arrays["input gradient"] = found.input_gradient
+    arrays |= {f"gradient of {name}": value for name, value in found.gradients.items()}
+    return arrays | {f"state {name}": value for name, value in found.state.items()}
+
+
+def _loss(case: LossCase, adapter: Adapter) -> Arrays:
+    outputs, y = case.draw()
+    value, gradient = adapter.loss(case.task, outputs, y)
+    metric = adapter.metric(case.task, outputs, y)
+    return {"loss": np.float64(value), "gradient": np.asarray(gradient), "metric": np.float64(metric)}
+
+
+def _updates(case: UpdateCase, adapter: Adapter, framework: Framework, optimizer: Optimizer) -> Arrays:
+    rule: Rule = "canonical" if framework.name == "numpy" else case.rule
+    task = _any_task(bias=not case.matrices)
+    run = _run(framework, framework.convergence_mode, task, optimizer, case.schedule, case.steps, rule=rule)
+    _ask(adapter, run, optimizer)
+    start, gradients = case.draw()
+    rates = schedules.table(case.schedule, case.steps)
+    after = adapter.updates(run, optimizer, start, gradients, rates)
+    return {name: np.stack([step[name] for step in after]) for name in start}
+
+
+def _trajectory(
+    case: TrajectoryCase, adapter: Adapter, framework: Framework, mode: str, optimizer: Optimizer
+) -> Arrays:
+    run = _run(framework, mode, case.task, optimizer, case.schedule, case.steps, case.dtype)
+    _ask(adapter, run, optimizer)
+    plan = _plan(run, optimizer)
+    session = adapter.open(run, initial_weights(run.task, run.seed), plan)
+    # In pieces, as the training loop does: what a session stages or compiles for a call must not show in its numbers.
+    bounds = sorted({0, case.replaced_from, case.steps // 4, case.steps})
+    for first, last in pairwise(bounds):
+        if first == case.replaced_from > 0:
+            halved = np.where(np.arange(case.steps) < first, 1.0, 0.5) * plan.learning_rates
+            session.set_learning_rates(halved)
+        session.train(range(first, last))
+    arrays = {"losses": np.asarray(session.losses())}
+    if case.dtype == "float64":
+        arrays["validation loss and metric"] = np.array(session.evaluate("validation"))
+        arrays |= {f"weight {name}": np.array(value) for name, value in session.weights().items()}
+    session.close()
+    return arrays
+
+
+def _rates(case: RatesCase, adapter: Adapter, framework: Framework, sgd: Optimizer) -> Arrays:
+    run = _run(framework, framework.convergence_mode, _any_task(), sgd, case.schedule, case.steps, case.dtype)
+    _ask(adapter, run, sgd)
+    zeros = np.zeros(case.steps)
+    gradients = [{"0_point.point": row} for row in np.eye(case.steps)]
+    rates = schedules.table(case.schedule, case.steps)
+    after = adapter.updates(run, sgd, {"0_point.point": zeros}, gradients, rates)
+    return {"rates": -np.asarray(after[-1]["0_point.point"])}
+
+
+def _ask(adapter: Adapter, run: RunSpec, optimizer: Optimizer) -> None:
+    if run.optimizer.rule == "canonical" and run.framework in optimizer.differs and run.framework in optimizer.bindings:
+        # Refused in runs; here its nearest settings are measured, so that the difference has a size.
+        optimizer = replace(optimizer, differs={})
+    reason = adapter.supports(run, optimizer)
+    if reason:
+        raise Unavailable(reason)
+
+
+def _plan(run: RunSpec, optimizer: Optimizer):  # type: ignore[no-untyped-def]
+    """The run's plan; data that are not here (a download) make the cell unavailable."""
+    from ..errors import UserError
+
+    try:
+        return make_plan(run, optimizer)
+    except UserError as error:
+        raise Unavailable(str(error)) from None
+
+
+def _run(
+    framework: Framework, mode: str, task: TaskSpec, optimizer: Optimizer, schedule: ScheduleSpec, steps: int,
+    dtype: Dtype = "float64", rule: Rule = "canonical",
+) -> RunSpec:  # fmt: skip
+    hyper = optimizer.hypers({}) if rule == "canonical" else {}
+    return RunSpec(
+        task=task.model_copy(update={"steps": steps, "eval_every": steps}),
+        optimizer=OptimizerSpec(name=optimizer.name, hyper=hyper, rule=rule),
+        schedule=schedule,
+        framework=framework.name,
+        mode=mode,
+        dtype=dtype,
+    )
+
+
+def _constant(optimizer: Optimizer) -> ScheduleSpec:
+    return ScheduleSpec(kind="constant", base_lr=optimizer.learning_rate)
+
+
+def _any_task(bias: bool = True) -> TaskSpec:
+    """Update rules need a RunSpec, and a RunSpec a task; of it, only whether all parameters are matrices is used."""
+    from ..layers import Dense
+
+    return TaskSpec(
+        name="updates", title="", data="digits", input_shape=(64,), model=(Dense(units=1, bias=bias),), batch_size=1, steps=1,
+        eval_every=1, target=0.0, target_origin="",
+    )  # fmt: skip

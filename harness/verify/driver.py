@@ -1,0 +1,276 @@
+"""Asks every framework, each in a process of its own, two at a time, and judges what they answer."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import ExitCode, UserError, nearest
+from ..executor.environment import environment
+from ..machine import this_machine
+from ..registry import Framework, Registry
+from ..sources import hashes
+from ..spec import RunSpec
+from ..version import __version__
+from . import cases as tables
+from .cases import Case, Selection
+from .compute import modes
+from .judge import Answer, judge
+from .verdict import VerifyFile
+
+# Importing TensorFlow on a busy machine takes half a minute; one case takes at most seconds.
+START_TIMEOUT_S, CASE_TIMEOUT_S = 180.0, 300.0
+_MOST_DEATHS = 3
+_SIDE_BY_SIDE = 2
+
+# case id, mode -> what the framework answered
+Answers = dict[tuple[str, str], Answer]
+Tell = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What of everything is verified, and how. worker: the command that serves as a worker, for tests."""
+
+    selection: Selection = field(default_factory=Selection)
+    worker: tuple[str, ...] = (sys.executable, "-m", "gradrace.verify.worker")
+    case_timeout_s: float = CASE_TIMEOUT_S
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The answers of one framework, with its versions."""
+
+    answers: Answers
+    versions: dict[str, str]
+
+
+def verify(registry: Registry, options: Options, tell: Tell = lambda what, done, total: None) -> VerifyFile:
+    """Computes the selected cases everywhere and judges them.
+
+    `tell` is called with a framework's name and its cases done and to be done. UserError where nothing is selected.
+    """
+    began, start = datetime.now(UTC), time.monotonic()
+    frameworks = _frameworks(registry, options.selection)
+    cases = tables.table(registry, options.selection)
+    if not cases:
+        raise UserError(f"nothing to verify is called {options.selection.keyword!r}", ExitCode.NOTHING_MATCHED)
+    asked = _ask_all(registry, frameworks, cases, options, tell)
+    verdicts = tuple(
+        verdict for case in cases for verdict in judge(case, _sides(case, frameworks, asked), registry.optimizers)
+    )
+    return VerifyFile(
+        gradrace=__version__,
+        started_at=began.isoformat(timespec="seconds"),
+        seconds=round(time.monotonic() - start, 1),
+        options={"quick": options.selection.quick, "long": options.selection.long, "keyword": options.selection.keyword,
+                 "frameworks": list(options.selection.frameworks), "loaded": [str(file) for file in registry.plugins]},
+        versions={name: found.versions for name, found in asked.items()},
+        sources=sources(registry),
+        machine=this_machine(),
+        left_out=_left_out(registry, options.selection),
+        verdicts=verdicts,
+    )  # fmt: skip
+
+
+def sources(registry: Registry) -> dict[str, str]:
+    """Hashes of all of gradrace's (and the user's) files that compute what is verified."""
+    files = [framework.file for framework in registry.frameworks.values()]
+    return hashes([*files, *registry.optimizer_files.values(), Path(__file__).with_name("worker.py")])
+
+
+def _frameworks(registry: Registry, selection: Selection) -> tuple[Framework, ...]:
+    """Those asked for, and always the NumPy referee."""
+    for name in selection.frameworks:
+        if name not in registry.frameworks:
+            raise UserError(f"--framework: no framework {name!r}{nearest(name, registry.frameworks)}")
+    wanted = set(selection.frameworks) | {"numpy"} if selection.frameworks else set(registry.frameworks)
+    return tuple(framework for name, framework in registry.frameworks.items() if name in wanted)
+
+
+def _left_out(registry: Registry, selection: Selection) -> tuple[str, ...]:
+    found = [tables.QUICK_LEFT_OUT] if selection.quick else [tables.FULL_LEFT_OUT]
+    if selection.keyword:
+        found.append(f"-k {selection.keyword!r} chose a part")
+    elif any(registry.loaded.values()):
+        names = [name for names in registry.loaded.values() for name in names]
+        found.append(f"only what --load brought was verified ({', '.join(names)}); choose with -k from everything")
+    if selection.frameworks:
+        found.append(f"only {', '.join(selection.frameworks)} and the NumPy referee were asked")
+    return tuple(found)
+
+
+def _sides(case: Case, frameworks: Sequence[Framework], asked: Mapping[str, Asked]) -> list[tuple[str, str, Answer]]:
+    """(framework, mode, answer) of all that could compute the case."""
+    missing = Answer(failed="the process died before it came to this case, too often to try again")
+    return [
+        (framework.name, mode, asked[framework.name].answers.get((case.id, mode), missing))
+        for framework in frameworks
+        for mode in modes(case, framework)
+    ]
+
+
+def _ask_all(
+    registry: Registry, frameworks: Sequence[Framework], cases: Sequence[Case], options: Options, tell: Tell
+) -> dict[str, Asked]:
+    """All frameworks, the slowest first, so that the others share the second core meanwhile."""
+    order = sorted(frameworks, key=lambda framework: framework.name != "tensorflow")
+    with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+        futures = {f.name: pool.submit(_ask, registry, f, cases, options, tell) for f in order}
+        try:
+            return {framework.name: futures[framework.name].result() for framework in frameworks}
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            _Process.end_all()
+            raise
+
+
+def _ask(registry: Registry, framework: Framework, cases: Sequence[Case], options: Options, tell: Tell) -> Asked:
+    """One framework's answers. A process that dies or hangs costs the case it was at; the rest is asked of a new one."""
+    answers: Answers = {}
+    if framework.versions() is None:
+        for case in cases:
+            answers |= {(case.id, mode): Answer(unavailable="not installed") for mode in modes(case, framework)}
+        return Asked(answers, {})
+    total = sum(len(modes(case, framework)) for case in cases)
+    versions: dict[str, str] = {}
+    for _ in range(_MOST_DEATHS):
+        with tempfile.TemporaryDirectory(prefix="gradrace-verify-") as folder:
+            process = _Process(registry, framework, cases, options, Path(folder), skip=list(answers))
+            for message in process.messages():
+                if message["event"] == "ready":
+                    versions = message["versions"]
+                elif message["event"] == "broken":
+                    reason = f"{framework.name} cannot be loaded: {message['reason']}"
+                    every = {(case.id, mode): Answer(failed=reason) for case in cases for mode in modes(case, framework)}
+                    return Asked(every, versions)
+                else:
+                    answers[message["case"], message["mode"]] = _answer(message)
+                    tell(framework.name, len(answers), total)
+        if len(answers) == total:
+            break
+    return Asked(answers, versions)
+
+
+def _answer(message: Mapping[str, Any]) -> Answer:
+    if message["event"] == "done":
+        with np.load(message["file"], allow_pickle=False) as stored:
+            return Answer(arrays=dict(stored))
+    reason = message["reason"]
+    return Answer(unavailable=reason) if message["event"] == "unavailable" else Answer(failed=reason)
+
+
+class _Process:
+    """The driver's end of one worker process."""
+
+    _living: set[_Process] = set()
+
+    def __init__(
+        self, registry: Registry, framework: Framework, cases: Sequence[Case], options: Options, folder: Path,
+        skip: list[tuple[str, str]],
+    ) -> None:  # fmt: skip
+        self._timeout_s = options.case_timeout_s
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by _end()
+        child_in, to_child = os.pipe()
+        self._from_child, child_out = os.pipe()
+        self._process = subprocess.Popen(
+            [*options.worker, str(child_in), str(child_out)],
+            env=environment(_some_run(framework)), pass_fds=(child_in, child_out), stdin=subprocess.DEVNULL,
+            stdout=self._log, stderr=self._log, start_new_session=True,
+        )  # fmt: skip
+        self._living.add(self)
+        os.close(child_in)
+        os.close(child_out)
+        request = {
+            "framework": framework.name, "plugins": [str(file.resolve()) for file in registry.plugins],
+            "selection": asdict(options.selection), "cases": [case.id for case in cases], "folder": str(folder),
+            "skip": skip,
+        }  # fmt: skip
+        with suppress(BrokenPipeError), os.fdopen(to_child, "wb") as pipe:
+            pipe.write(json.dumps(request).encode() + b"\n")
+
+    def messages(self) -> Iterator[dict[str, Any]]:
+        """Its messages but `begin`. One of `failed` is added for the case at which it died or fell silent."""
+        at: dict[str, Any] | None = None
+        silent = ready = False
+        try:
+            for message in self._read():
+                if message is None:
+                    silent = True
+                    break
+                if message["event"] == "begin":
+                    at = message
+                else:
+                    at, ready = None, True
+                    yield message
+            how = f"no answer in {self._timeout_s:g} s" if silent else f"the process died ({self._how()})"
+            if at:
+                yield {"event": "failed", "case": at["case"], "mode": at["mode"], "reason": how}
+            elif not ready:
+                yield {"event": "broken", "reason": how}
+        finally:
+            self._end()
+
+    def _read(self) -> Iterator[dict[str, Any] | None]:
+        """Messages as they come; None when nothing has come for too long."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._from_child, selectors.EVENT_READ)
+            buffer, timeout_s = b"", START_TIMEOUT_S
+            while True:
+                if not selector.select(timeout_s):
+                    yield None
+                    return
+                data = os.read(self._from_child, 1 << 16)
+                if not data:
+                    return
+                *lines, buffer = (buffer + data).split(b"\n")
+                timeout_s = self._timeout_s
+                yield from map(json.loads, lines)
+
+    def _how(self) -> str:
+        code = self._process.wait()
+        self._log.seek(0)
+        lines = self._log.read().decode(errors="replace").strip().splitlines()
+        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        return f"{how}; {lines[-1]}" if lines else how
+
+    def _end(self) -> None:
+        self._living.discard(self)
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        os.close(self._from_child)
+        self._log.close()
+
+    @classmethod
+    def end_all(cls) -> None:
+        """Kills every process that still runs; their readers then see the end of the pipe."""
+        for process in list(cls._living):
+            with suppress(ProcessLookupError):
+                os.killpg(process._process.pid, signal.SIGKILL)
+
+
+def _some_run(framework: Framework) -> RunSpec:
+    """Whose environment the process gets: one thread, CPU, float64 possible."""
+    from ..spec import OptimizerSpec, ScheduleSpec
+    from .compute import _any_task
+
+    return RunSpec(
+        task=_any_task(), optimizer=OptimizerSpec(name="sgd"), schedule=ScheduleSpec(kind="constant", base_lr=1.0),
+        framework=framework.name, mode=framework.convergence_mode, dtype="float64",
+    )  # fmt: skip

@@ -1,0 +1,223 @@
+"""Two sides' arrays -> a verdict. Pure functions.
+
+How a difference is scaled, by level:
+
+weights, rates   not at all: bit for bit.
+layers, losses   by the largest magnitude of the tensor.
+updates          at every step, by the largest distance that the tensor has travelled from its start.
+trajectories     each loss by itself, or by a thousandth of the first loss where that is more: a loss is a sum of terms
+                 that do not shrink with it, so its rounding errors do not either. The weights at the end by the largest
+                 magnitude of the tensor, with a tolerance of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import schedules
+from ..optimizer import Optimizer
+from .cases import (
+    FLOAT32_TOLERANCE,
+    LONG_STEPS,
+    LONG_TOLERANCE,
+    LOSS_TOLERANCE,
+    PIECE_TOLERANCE,
+    Case,
+    RatesCase,
+    TrajectoryCase,
+    UpdateCase,
+    WeightsCase,
+)  # fmt: skip
+from .verdict import Place, Side, Verdict
+
+Array = np.ndarray
+
+# The end of a run: weights that a loss hardly depends on may differ a little more than the losses do.
+END_TOLERANCE, LONG_END_TOLERANCE = 1e-9, 1e-6
+LOSS_FLOOR = 1e-3
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Arrays by name, or the reason why there are none."""
+
+    arrays: Mapping[str, Array] | None = None
+    unavailable: str = ""
+    failed: str = ""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The worst scaled difference of two sides (inf where not comparable), whether all is within tolerance, and the
+    first place where it is not."""
+
+    worst: float
+    within: bool
+    place: Place | None = None
+    reason: str = ""
+
+
+def judge(case: Case, sides: Sequence[tuple[str, str, Answer]], optimizers: Mapping[str, Optimizer]) -> Iterator[Verdict]:
+    """The verdicts of one case: against what the harness gave where it is known exactly, else of every pair of sides.
+
+    sides: (framework, mode, answer).
+    """
+    expected = _expected(case)
+    if expected is not None:
+        for framework, mode, answer in sides:
+            yield _verdict(case, (Side(framework=framework, mode=mode), answer), (_HARNESS, Answer(expected)), optimizers)
+        return
+    named = [(Side(framework=framework, mode=mode), answer) for framework, mode, answer in sides]
+    for position, one in enumerate(named):
+        for other in named[position + 1 :]:
+            yield _verdict(case, one, other, optimizers)
+
+
+_HARNESS = Side(framework="harness")
+
+
+def _expected(case: Case) -> dict[str, Array] | None:
+    """What must come out, where no framework needs to say it."""
+    match case:
+        case WeightsCase():
+            return case.draw()
+        case RatesCase():
+            return {"rates": schedules.table(case.schedule, case.steps).astype(case.dtype)}
+    return None
+
+
+def _verdict(
+    case: Case, one: tuple[Side, Answer], other: tuple[Side, Answer], optimizers: Mapping[str, Optimizer]
+) -> Verdict:
+    (a, found_a), (b, found_b) = one, other
+    about: dict[str, Any] = {
+        "level": case.level, "case": case.name, "task": _task(case), "optimizer": getattr(case, "optimizer", ""),
+        "rule": getattr(case, "rule", "canonical" if isinstance(case, TrajectoryCase) else ""),
+        "a": a, "b": b, "tolerance": tolerance(case),
+    }  # fmt: skip
+    for side, answer in ((a, found_a), (b, found_b)):
+        if answer.failed:
+            return Verdict(**about, verdict="FAILED", reason=f"{side.label}: {answer.failed}")
+    for side, answer in ((a, found_a), (b, found_b)):
+        if answer.unavailable:
+            return Verdict(**about, verdict="unavailable", reason=f"{side.label}: {answer.unavailable}")
+    assert found_a.arrays is not None and found_b.arrays is not None, "neither failed nor unavailable"
+    found = compare(case, found_a.arrays, found_b.arrays)
+    about["worst"] = found.worst if np.isfinite(found.worst) else None
+    declared = _declared(case, a, b, optimizers)
+    if declared and not found.reason:
+        if found.within:
+            return Verdict(**about, verdict="equal")
+        return Verdict(**about, verdict="differs by definition", place=found.place, reason=declared)
+    if found.within:
+        return Verdict(**about, verdict="equal")
+    return Verdict(**about, verdict="FAILED", place=found.place, reason=found.reason)
+
+
+def _task(case: Case) -> str:
+    return case.task.name if isinstance(case, TrajectoryCase | WeightsCase) else ""
+
+
+def _declared(case: Case, a: Side, b: Side, optimizers: Mapping[str, Optimizer]) -> str:
+    """Why the optimizer's declaration says that these two sides differ; '' where they are to agree."""
+    if not isinstance(case, UpdateCase | TrajectoryCase):
+        return ""
+    optimizer = optimizers[case.optimizer]
+    if isinstance(case, UpdateCase) and case.rule == "native":
+        return optimizer.note or "libraries' own defaults"
+    differs: Mapping[str, str] = optimizer.differs
+    return "; ".join(f"{side.framework}: {differs[side.framework]}" for side in (a, b) if side.framework in differs)
+
+
+def tolerance(case: Case) -> float:
+    """Up to which a scaled difference counts as equal."""
+    match case:
+        case WeightsCase() | RatesCase():
+            return 0.0
+        case TrajectoryCase(dtype="float32"):
+            return FLOAT32_TOLERANCE
+        case TrajectoryCase(steps=steps):
+            return LONG_TOLERANCE if steps >= LONG_STEPS else LOSS_TOLERANCE
+        case UpdateCase():
+            return case.tolerance
+    return PIECE_TOLERANCE
+
+
+def compare(case: Case, a: Mapping[str, Array], b: Mapping[str, Array]) -> Difference:
+    """All arrays of the two sides; the worst difference, and the first place out of tolerance (by step, then tensor)."""
+    for name in (*a, *b):
+        if name not in a or name not in b:
+            return Difference(np.inf, False, reason=f"only one side has {name!r}")
+        if a[name].shape != b[name].shape:
+            return Difference(np.inf, False, reason=f"{name!r} is {list(a[name].shape)} and {list(b[name].shape)}")
+        if tolerance(case) == 0.0 and a[name].dtype != b[name].dtype:
+            return Difference(np.inf, False, reason=f"{name!r} is {a[name].dtype} and {b[name].dtype}")
+    worst, places = 0.0, []
+    for name in a:
+        scaled = _scaled(case, name, np.asarray(a[name], np.float64), np.asarray(b[name], np.float64))
+        allowed = _allowed(case, name)
+        # What is shown beside the tolerance of losses are losses; the run's end has its own and is only held to it.
+        if allowed == tolerance(case):
+            worst = max(worst, float(scaled.max(initial=0.0)))
+        if (scaled > allowed).any():
+            places.append((name, _first(case, name, scaled > allowed, scaled), float(scaled.max())))
+    if not places:
+        return Difference(worst, True)
+    name, entry, size = min(places, key=lambda place: (_step(case, place[0], place[1]) or 0, list(a).index(place[0])))
+    step = _step(case, name, entry)
+    place = Place(
+        step=step, tensor=name, entry=entry[1:] if step is not None else entry,
+        a=f"{float(a[name][entry]):.17g}", b=f"{float(b[name][entry]):.17g}",
+    )  # fmt: skip
+    return Difference(max(worst, size), False, place)
+
+
+def _allowed(case: Case, name: str) -> float:
+    if isinstance(case, TrajectoryCase) and name != "losses":
+        return LONG_END_TOLERANCE if case.steps >= LONG_STEPS else END_TOLERANCE
+    return tolerance(case)
+
+
+def _scaled(case: Case, name: str, a: Array, b: Array) -> Array:
+    """|a - b| in the scale of the case; inf where exactly one is no number, or both are none."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        difference = np.abs(a - b)
+        scale = np.maximum(_scale(case, name, a, b), np.finfo(np.float64).tiny)
+        scaled = np.where(a == b, 0.0, difference / scale)
+    return np.where(np.isnan(scaled), np.inf, scaled)
+
+
+def _scale(case: Case, name: str, a: Array, b: Array) -> Array | float:
+    size = np.maximum(np.abs(a), np.abs(b))
+    match case:
+        case WeightsCase() | RatesCase():
+            return size
+        case UpdateCase():
+            start = case.draw()[0][name]
+            axes = tuple(range(1, a.ndim))
+            travelled = np.maximum(np.abs(a - start), np.abs(b - start)).max(axis=axes, keepdims=True)
+            return np.where(travelled > 0.0, travelled, 1.0)
+        case TrajectoryCase() if name == "losses":
+            return np.maximum(size, LOSS_FLOOR * size[0])
+    return size.max(initial=0.0)
+
+
+def _has_steps(case: Case, name: str) -> bool:
+    return isinstance(case, UpdateCase) or (isinstance(case, TrajectoryCase) and name == "losses")
+
+
+def _first(case: Case, name: str, out: Array, scaled: Array) -> tuple[int, ...]:
+    """The entry to show: of the first step out of tolerance where there are steps, the one that differs most."""
+    if _has_steps(case, name):
+        step = int(np.argmax(out.reshape(len(out), -1).any(axis=1)))
+        inner = np.unravel_index(int(np.argmax(scaled[step])), scaled[step].shape)
+        return (step, *map(int, inner))
+    return tuple(int(index) for index in np.unravel_index(int(np.argmax(scaled)), scaled.shape))
+
+
+def _step(case: Case, name: str, entry: tuple[int, ...]) -> int | None:
+    return entry[0] if _has_steps(case, name) else None

@@ -1,0 +1,144 @@
+"""Verdicts for people: a table a level, what failed and what differs, a closing sentence."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from .verdict import FLOAT32_NOTE, LEVELS, Level, Verdict, VerifyFile
+
+
+def show(found: VerifyFile) -> None:
+    """Prints everything to standard output."""
+    console = Console(width=None if sys.stdout.isatty() else 150, highlight=False)
+    for level, title in LEVELS.items():
+        verdicts = [v for v in found.verdicts if v.level == level]
+        if verdicts:
+            console.print(_table(level, title, verdicts))
+            if level == "float32":
+                console.print(Text(FLOAT32_NOTE + "\n"))
+    _show_differing(console, [v for v in found.verdicts if v.verdict == "differs by definition"])
+    _show_unavailable(console, [v for v in found.verdicts if v.verdict == "unavailable"])
+    for verdict in (v for v in found.verdicts if v.verdict == "FAILED"):
+        console.print(Text(f"FAILED  {describe(verdict)}", style="bold red"))
+    for left_out in found.left_out:
+        console.print(Text(f"Not looked at: {left_out}."))
+    console.print(Text(sentence(found)))
+
+
+def describe(verdict: Verdict) -> str:
+    """A verdict that is not equal, in one line: where the sides part, in which tensor, and how far."""
+    line = f"{verdict.level}/{verdict.case}: {verdict.a.label} and {verdict.b.label}"
+    if verdict.place:
+        place = verdict.place
+        step = f"step {place.step}, " if place.step is not None else ""
+        entry = f"[{', '.join(map(str, place.entry))}]" if place.entry else ""
+        line += f" part first at {step}{place.tensor}{entry}: {place.a} and {place.b}"
+    if verdict.worst is not None:
+        line += f"; worst difference {verdict.worst:.1e}, allowed {verdict.tolerance:.0e}"
+    return f"{line}. {verdict.reason}" if verdict.reason else line
+
+
+def sentence(found: VerifyFile) -> str:
+    """How many verdicts of each kind, and what follows."""
+    counts = found.counts()
+    listed = ", ".join(f"{count:,} {kind}" for kind, count in counts.items())
+    if counts["FAILED"]:
+        says = "The comparison is NOT fair where it failed."
+    elif counts["equal"]:
+        says = "Every pair that is to agree agrees."
+    else:
+        says = "Nothing could be compared."
+    return f"{listed}, in {found.seconds:.0f} s. {says}"
+
+
+def _table(level: Level, title: str, verdicts: Sequence[Verdict]) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading, justify in (
+        ("between", "left"), ("equal", "right"), ("worst of these", "right"), ("at", "left"), ("allowed", "right"),
+        ("differs by definition", "right"), ("unavailable", "right"), ("FAILED", "right"),
+    ):  # fmt: skip
+        table.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for pair in dict.fromkeys(_pair(v) for v in verdicts):
+        table.add_row(*_row([v for v in verdicts if _pair(v) == pair], pair))
+    return table
+
+
+def _row(verdicts: Sequence[Verdict], pair: str) -> Iterable[Text]:
+    counts = Counter(v.verdict for v in verdicts)
+    equal = [v for v in verdicts if v.verdict == "equal"]
+    worst = max(equal, key=lambda v: v.worst or 0.0, default=None)
+    bitwise = all(v.tolerance == 0.0 for v in verdicts)
+    size = "" if worst is None or worst.worst is None else "bit for bit" if bitwise else f"{worst.worst:.1e}"
+    where = worst.case if worst and worst.worst else ""
+    allowed = "" if bitwise else f"{max(v.tolerance for v in verdicts):.0e}"
+    failed = counts["FAILED"]
+    cells = [pair, _count(counts["equal"]), size, where, allowed, _count(counts["differs by definition"]),
+             _count(counts["unavailable"])]  # fmt: skip
+    return [*map(Text, cells), Text(_count(failed), style="bold red" if failed else "")]
+
+
+def _count(number: int) -> str:
+    return f"{number:,}" if number else "-"
+
+
+def _pair(verdict: Verdict) -> str:
+    return f"{verdict.a.label} — {verdict.b.label}"
+
+
+def _show_differing(console: Console, verdicts: Sequence[Verdict]) -> None:
+    """By optimizer and rule: over which sizes it differs, and why."""
+    if not verdicts:
+        return
+    table = Table(title="Differs by definition", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("optimizer", "rule", "between", "by", "why"):
+        table.add_column(heading, overflow="fold")
+    for optimizer, rule in dict.fromkeys((v.optimizer, v.rule) for v in verdicts):
+        chosen = [v for v in verdicts if (v.optimizer, v.rule) == (optimizer, rule)]
+        for pair in dict.fromkeys(_frameworks(v) for v in chosen):
+            of_pair = [v for v in chosen if _frameworks(v) == pair]
+            sizes = [v.worst for v in of_pair if v.worst is not None]
+            spread = f"{min(sizes):.1e} to {max(sizes):.1e}" if len(sizes) > 1 else f"{sizes[0]:.1e}" if sizes else ""
+            table.add_row(optimizer, rule, pair, spread, of_pair[0].reason if rule == "canonical" else "")
+    console.print(table)
+
+
+def _frameworks(verdict: Verdict) -> str:
+    return f"{verdict.a.framework} — {verdict.b.framework}"
+
+
+def _show_unavailable(console: Console, verdicts: Sequence[Verdict]) -> None:
+    """What no library ships, framework by framework; then every other reason."""
+    missing: dict[str, list[str]] = {}
+    other: Counter[str] = Counter()
+    for verdict in verdicts:
+        side, _, reason = verdict.reason.partition(": ")
+        framework = side.partition(" ")[0]
+        if reason == f"{verdict.optimizer} is not available in {framework}":
+            missing.setdefault(framework, []).append(verdict.optimizer)
+        else:
+            other[verdict.reason] += 1
+    for framework, optimizers in missing.items():
+        console.print(Text(f"Unavailable in {framework}: {', '.join(dict.fromkeys(optimizers))}"))
+    for reason, count in other.items():
+        console.print(Text(f"Unavailable ({count:,}): {reason}"))
+
+
+class Progress:
+    """Tells on standard error how far each framework is; a few lines in all where that is no terminal."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self._console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
+        self._said: dict[str, int] = {}
+
+    def __call__(self, framework: str, done: int, total: int) -> None:
+        quarter = 4 * done // total
+        if quarter != self._said.get(framework, 0) or done == 1:
+            self._said[framework] = quarter
+            self._console.print(f"{framework:>12}  {done:>5} of {total:,}", markup=False)

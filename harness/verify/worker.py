@@ -1,0 +1,69 @@
+"""The process that verifies one framework: `python -m gradrace.verify.worker IN OUT`, two file descriptors.
+
+One JSON line comes in on IN: {framework, plugins, selection, cases, folder}. JSON lines go out on OUT: `ready`, then for
+every case and mode `begin` and one of `done` (with the .npz file that holds the arrays), `unavailable` and `failed`
+(with a reason). Standard output and error are the driver's log.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from ..registry import import_adapter, load_registry
+from .cases import Selection, by_id, everything
+from .compute import Unavailable, compute, modes
+
+
+def main() -> None:
+    """Serves the one request on the descriptors named on the command line."""
+    incoming, outgoing = (os.fdopen(int(argument), mode) for argument, mode in zip(sys.argv[1:3], ("rb", "wb"), strict=True))
+    serve(json.loads(incoming.readline()), outgoing)
+
+
+def serve(asked: dict[str, Any], out: BinaryIO) -> None:
+    """Computes the cases asked for, in their order."""
+
+    def send(event: str, **content: Any) -> None:
+        out.write(json.dumps({"event": event, **content}).encode() + b"\n")
+        out.flush()
+
+    try:
+        registry = load_registry([Path(file) for file in asked["plugins"]])
+        framework = registry.frameworks[asked["framework"]]
+        adapter = import_adapter(framework)
+    except Exception as error:
+        traceback.print_exc()
+        send("broken", reason=f"{type(error).__name__}: {error}")
+        return
+    send("ready", versions=adapter.versions())
+    cases = by_id(list(everything(registry, Selection(**asked["selection"]).long)))
+    wanted = [(case, mode) for case in asked["cases"] for mode in modes(cases[case], framework)]
+    for number, (name, mode) in enumerate(wanted):
+        if [name, mode] in asked["skip"]:
+            continue
+        send("begin", case=name, mode=mode)
+        try:
+            arrays = compute(cases[name], adapter, framework, mode, registry.optimizers)
+            file = Path(asked["folder"]) / f"{number}.npz"
+            np.savez(file, **{key: np.asarray(value) for key, value in arrays.items()})  # type: ignore[arg-type]
+            send("done", case=name, mode=mode, file=str(file))
+        except Unavailable as error:
+            send("unavailable", case=name, mode=mode, reason=str(error))
+        except Exception as error:
+            traceback.print_exc()
+            send("failed", case=name, mode=mode, reason=f"{type(error).__name__}: {_first_line(error)}")
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
+
+
+if __name__ == "__main__":
+    main()
