@@ -93,11 +93,6 @@ class Updater:
         """The number of updates so far, inside a step that is being traced."""
         return self.optimizer.iterations.value
 
-    @property
-    def step(self) -> tf.Tensor:
-        """The number of updates so far, inside a step that is being traced."""
-        return self.optimizer.iterations.value
-
     def state_bytes(self) -> int:
         """See gradrace.adapter.Session."""
         # Scalars are counters: the iteration, or NAdam's running product.
