@@ -129,7 +129,8 @@ class NumpyAdapter:
     def updates(
         self, run: RunSpec, optimizer: Optimizer, start: Weights, gradients: Sequence[Weights], rates: Array
     ) -> list[Weights]:
-        updater, taken = Updater(run, optimizer, start), []
+        updater = Updater(run, optimizer, start)
+        taken: list[Weights] = []
         for step, given in enumerate(gradients):
             updater.step(given, float(rates[step]), step)
             taken.append({name: value.copy() for name, value in updater.weights.items()})
