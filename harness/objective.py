@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import prod
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -41,7 +42,11 @@ def targets(loss: Loss, y: np.ndarray, dtype: str, shape: Shape) -> np.ndarray:
     """
     if loss in _CLASSES:
         return y.astype(np.int64)
-    return y.astype(dtype).reshape(len(y), *shape) if loss in _REGRESSION else y.astype(dtype)
+    if loss in _REGRESSION:
+        if y[0].size != prod(shape):
+            raise ValueError(f"{loss} of outputs of shape {shape} wants targets of that shape, not of {y.shape[1:]}")
+        y = y.reshape(len(y), *shape)
+    return y.astype(dtype)
 
 
 def metric_of(objective: Objective, total: float, loss: float, y: np.ndarray) -> float:

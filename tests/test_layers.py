@@ -18,7 +18,7 @@ from layer_cases import CASES
 from layer_table import STEPS, TASKS
 
 REGISTRY = load_registry()
-FRAMEWORKS = [name for name in ("torch",) if REGISTRY.frameworks[name].versions() is not None]
+FRAMEWORKS = [name for name in ("torch", "tensorflow", "jax") if REGISTRY.frameworks[name].versions() is not None]
 LAYER_RTOL, SESSION_RTOL = 1e-12, 1e-11
 REFERENCE_RUN = RunSpec(
     task=TASKS[0], optimizer=OptimizerSpec(name="sgd"), schedule=ScheduleSpec(kind="constant", base_lr=1.0),

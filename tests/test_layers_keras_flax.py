@@ -1,4 +1,4 @@
-"""Keras, Flax and the NumPy referee through one table: layers, losses, metrics, short sessions with everything on."""
+"""Keras and Flax beyond the common table: float32, scan mode, reused programs, staging, dropout of their own."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from gradrace.executor.environment import environment
 from gradrace.registry import load_registry
 from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec
 from layer_cases import CASES
-from layer_program import LOSSES, STEPS, TASKS, Arrays, cases
+from layer_extras import STEPS, TASKS, Arrays, cases
 
 pytestmark = pytest.mark.slow
 
-REGISTRY = load_registry([])
+REGISTRY = load_registry()
 FRAMEWORKS = [name for name in ("tensorflow", "jax") if REGISTRY.frameworks[name].versions() is not None]
 MODES = [(name, mode) for name in FRAMEWORKS for mode in REGISTRY.frameworks[name].modes]
-RTOL, SESSION_RTOL = 1e-12, 1e-11
+RTOL, SESSION_RTOL, SINGLE_RTOL = 1e-12, 1e-11, 2e-5
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def tables(tmp_path_factory) -> dict[str, Arrays]:
     found = {}
     for name in ("numpy", *FRAMEWORKS):
         out = folder / f"{name}.npz"
-        command = [sys.executable, str(Path(__file__).with_name("layer_program.py")), name, str(out)]
+        command = [sys.executable, str(Path(__file__).with_name("layer_extras.py")), name, str(out)]
         said = subprocess.run(command, env=environment(run), capture_output=True, text=True, timeout=600)
         assert said.returncode == 0, f"{name}: {said.stderr[-3000:]}"
         found[name] = dict(np.load(out))
@@ -61,7 +61,7 @@ def differences(table: Arrays, prefix: str, other: Arrays, other_prefix: str) ->
     ("framework", "mode", "case"),
     [pytest.param(f, m, case, id=f"{f}-{m}-{case.name}") for f, m in MODES for case in cases(m)],
 )
-def test_a_layer_is_that_of_the_referee(tables, framework, mode, case):
+def test_a_layer_is_that_of_the_referee_in_every_mode(tables, framework, mode, case):
     found = differences(
         tables[framework], f"layer|{mode}|float64|{case.name}|", tables["numpy"], f"layer|reference|float64|{case.name}|"
     )
@@ -70,45 +70,36 @@ def test_a_layer_is_that_of_the_referee(tables, framework, mode, case):
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_layers_are_the_same_in_float32(tables, framework):
+    """Keras takes other functions there for some activations."""
     mode = REGISTRY.frameworks[framework].modes[0]
     for case in CASES:
         single = f"layer|{mode}|float32|{case.name}|"
         found = differences(tables[framework], single, tables["numpy"], f"layer|reference|float64|{case.name}|")
-        assert max(found.values()) <= 2e-5, (case.name, found)
-        kept = [value.dtype for key, value in tables[framework].items() if key.startswith(single)]
-        assert set(kept) == {np.dtype(np.float32)}, case.name
+        assert max(found.values()) <= SINGLE_RTOL, (case.name, found)
+        kept = {value.dtype for key, value in tables[framework].items() if key.startswith(single)}
+        assert kept == {np.dtype(np.float32)}, case.name
 
 
-@pytest.mark.parametrize("name", LOSSES)
-@pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_a_loss_and_its_metric_are_those_of_the_referee(tables, framework, name):
-    found = differences(tables[framework], f"loss|{name}|", tables["numpy"], f"loss|{name}|")
-    assert set(found) == {"loss", "gradient", "metric"} and max(found.values()) <= RTOL, found
-
-
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("name", TASKS)
 @pytest.mark.parametrize(("framework", "mode"), MODES, ids=lambda name: name)
-def test_a_session_is_that_of_the_referee(tables, framework, mode, task):
-    own, referee = tables[framework], tables["numpy"]
-    found = differences(own, f"session|{mode}|{task}|", referee, f"session|reference|{task}|")
+def test_a_session_is_that_of_the_referee(tables, framework, mode, name):
+    own = tables[framework]
+    found = differences(own, f"session|{mode}|{name}|", tables["numpy"], f"session|reference|{name}|")
     assert max(found.values()) <= SESSION_RTOL, found
-    losses = own[f"session|{mode}|{task}|losses"]
+    losses = own[f"session|{mode}|{name}|losses"]
     assert losses.shape == (STEPS,) and np.ptp(losses) > 0
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("name", TASKS)
 @pytest.mark.parametrize(("framework", "mode"), MODES, ids=lambda name: name)
-def test_weights_come_back_bit_for_bit(tables, framework, mode, task):
-    found = differences(tables[framework], f"session|{mode}|{task}|start|", tables["numpy"], f"session|reference|{task}|start|")
-    assert set(found.values()) == {0.0}
-
-
-@pytest.mark.parametrize(("framework", "mode"), MODES, ids=lambda name: name)
-def test_compiled_code_and_staging_leave_no_trace(tables, framework, mode):
+def test_reused_programs_remember_nothing(tables, framework, mode, name):
     own = tables[framework]
-    for task in TASKS:
-        assert set(differences(own, f"session|again|{mode}|{task}|", own, f"session|{mode}|{task}|").values()) == {0.0}
-    found = differences(own, f"session|little|{mode}|", own, f"session|{mode}|image|")
+    assert set(differences(own, f"again|{mode}|{name}|", own, f"session|{mode}|{name}|").values()) == {0.0}
+
+
+@pytest.mark.parametrize(("framework", "mode"), MODES, ids=lambda name: name)
+def test_staging_a_few_steps_at_a_time_changes_nothing(tables, framework, mode):
+    found = differences(tables[framework], f"little|{mode}|image|", tables[framework], f"session|{mode}|image|")
     assert max(found.values()) <= SESSION_RTOL, found
 
 
