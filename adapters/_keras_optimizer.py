@@ -58,7 +58,7 @@ class Updater:
         """Sets the optimizer back to step 0, as it would start from the variables' present values."""
         self.set_tables(bound)
         first = self._new_optimizer(bound)
-        for variable, initial in zip(_state(self.optimizer), _state(first), strict=True):
+        for variable, initial in zip(self.optimizer.variables, first.variables, strict=True):
             variable.assign(initial.value)
 
     def fits(self, bound: Bound) -> bool:
@@ -108,14 +108,6 @@ class Updater:
 def corrections(bound: Bound) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names of what a traced step corrects: arguments, buffers."""
     return tuple(sorted(bound.hyper_tables)), tuple(sorted(bound.state_tables))
-
-
-def _state(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
-    """All variables of the optimizer, with those that Keras does not count among them (Nadam's running product)."""
-    counted = list(optimizer.variables)
-    known = {id(variable) for variable in counted}
-    own = [value for value in vars(optimizer).values() if isinstance(value, keras.Variable) and id(value) not in known]
-    return counted + own
 
 
 def _table(dtype: str) -> tf.Variable:

@@ -100,7 +100,8 @@ def test_float32_is_float32_and_as_near_as_it_can_be(framework, name):
 @pytest.mark.slow
 @pytest.mark.parametrize(("framework", "name", "correction"), CORRECTED)
 def test_every_correction_is_needed(framework, name, correction):
-    assert difference(framework, name, f"without {correction}", "float64", "decaying").max() > 1e-9
+    parted = difference(framework, name, f"without {correction}", "float64", "decaying").max()
+    assert parted > 1e-9 or np.isnan(parted)  # without its epsilon, RMSprop divides zero by zero
 
 
 @pytest.mark.slow

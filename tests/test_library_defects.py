@@ -1,0 +1,121 @@
+"""Today's behaviour of the libraries where it is not what one would expect, one test a fact.
+
+A test that fails after an upgrade is good news as a rule: then the correction, note or exception that lives with the
+fact can go. The measurements are in library_defects.py.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gradrace.executor.environment import environment
+from gradrace.registry import load_registry
+from update_rules import run_of
+
+REGISTRY = load_registry()
+
+pytestmark = pytest.mark.slow
+
+
+@cache
+def measured(framework: str) -> dict[str, Any]:
+    """Function's name -> what it found, from one process for all of the framework's."""
+    if REGISTRY.frameworks[framework].versions() is None:
+        pytest.skip(f"{framework} is not installed")
+    env = environment(run_of(REGISTRY, "numpy", "sgd").model_copy(update={"dtype": "float32"}))
+    command = [sys.executable, str(Path(__file__).with_name("library_defects.py")), framework]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def found(framework: str, name: str) -> tuple[Any, str]:
+    """What was measured, and the message for the day when it changes."""
+    facts = measured(framework)
+    versions = ", ".join(f"{package} {version}" for package, version in facts["versions"].items())
+    return facts[name], f"{name} is now {facts[name]} with {versions}"
+
+
+def test_torch_nadam_keeps_its_product_in_float32_for_float64_parameters():
+    """Sessions therefore set torch's default dtype."""
+    dtype, message = found("torch", "nadam_product_dtype")
+    assert dtype == "torch.float32", message
+
+
+def test_torch_centred_rmsprop_becomes_nan_where_gradients_stand_still():
+    step, message = found("torch", "centred_rmsprop_on_constant_gradients")
+    assert 0 < step <= 200, message
+
+
+def test_torch_rprop_takes_the_learning_rate_of_the_first_step_only():
+    """Schedules over Rprop measure nothing."""
+    factor, message = found("torch", "rprop_with_another_rate")
+    assert factor == 1.0, message
+
+
+def test_keras_takes_python_floats_for_float32_under_float64():
+    """The adapter therefore hands over NumPy's float64."""
+    value, message = found("tensorflow", "python_floats_under_float64")
+    assert value == 0.8999999761581421, message
+
+
+def test_keras_nadam_rounds_its_decay_to_float32():
+    """Once of two places: the running product has 0.96 itself."""
+    (to_the_rule, to_float32), message = found("tensorflow", "nadam_decay_under_float64")
+    assert to_the_rule > 1e-9 and to_float32 < 1e-15, message
+
+
+def test_keras_adam_has_the_paper_s_epsilon_hat():
+    """Where the first gradient equals epsilon, Algorithm 1 takes half a step, Keras sqrt(0.001) / (1 + sqrt(0.001))."""
+    step, message = found("tensorflow", "adam_step_at_epsilon")
+    assert step == pytest.approx(0.001**0.5 / (1 + 0.001**0.5), rel=1e-4), message
+
+
+def test_keras_adadelta_fails_in_a_graph_with_a_numpy_rho():
+    """The adapter's float64 lets the variable multiply instead."""
+    error, message = found("tensorflow", "numpy_rho_in_a_graph")
+    assert "eager" in error, message
+
+
+def test_keras_momentum_keeps_old_learning_rates():
+    """With a learning rate of zero it still moves, by the momentum's share of the step before."""
+    step, message = found("tensorflow", "momentum_under_a_schedule")
+    assert step == pytest.approx(-0.9), message
+
+
+def test_optax_rprop_is_one_step_late():
+    updates, message = found("jax", "rprop_updates")
+    assert updates == pytest.approx([0.0, -0.1, -0.12, -0.144]), message
+
+
+def test_optax_adadelta_without_a_learning_rate_climbs():
+    update, message = found("jax", "adadelta_without_a_rate")
+    assert update > 0.0, message
+
+
+def test_optax_amsgrad_keeps_early_estimates_a_thousand_times_too_large():
+    ratio, message = found("jax", "amsgrad_keeps_early_estimates")
+    assert ratio == pytest.approx(1000.0, rel=1e-3), message
+
+
+def test_optax_radam_s_rectifier_is_off_by_a_percent_in_float32():
+    error, message = found("jax", "radam_rectifier_in_float32")
+    assert -0.02 < error < -0.005, message
+
+
+@pytest.mark.parametrize(
+    ("framework", "name"),
+    [("tensorflow", "first_keras_adam_step_in_float32"), ("jax", "first_optax_adam_step_in_float32")],
+)
+def test_adam_s_first_float32_step_is_too_short_in_keras_and_optax(framework, name):
+    """They take 1 - beta2^t in float32, torch in float64."""
+    error, message = found(framework, name)
+    assert -1e-5 < error < -5e-6, message
+    error, message = found("torch", "first_adam_step_in_float32")
+    assert abs(error) < 2e-7, message
