@@ -75,7 +75,8 @@ OPTIMIZER = Optimizer(
         ),
     },
     rule=ReferenceRule(init=_init, update=_update, joint=True),
-    note="Made for full batches: the difference of gradients of two batches is no curvature. By themselves the libraries "
+    full_batch=True,
+    note="By themselves the libraries "
     "part in the first step (torch divides by the sum of magnitudes, Optax by the norm), in pairs without curvature (Optax "
     "keeps them) and in what a step is: torch takes up to 20 iterations, Optax one with a line search.",
 )
