@@ -122,9 +122,9 @@ def test_adam_s_first_float32_step_is_too_short_in_keras_and_optax(framework, na
 
 
 def test_torch_muon_orthogonalises_in_bfloat16():
-    """A float64 parameter gets steps of two to three digits; so it differs by definition."""
+    """Some percent off for a float64 parameter; so it differs by definition."""
     error, message = found("torch", "muon_on_an_orthogonal_matrix")
-    assert 1e-4 < error < 5e-2, message
+    assert 1e-3 < error < 0.2, message
 
 
 def test_torch_muon_takes_matrices_only():
