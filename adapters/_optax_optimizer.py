@@ -67,7 +67,7 @@ class Recipe:
         for name, scale in numbers.scales.items():
             state = _corrected(state, name, scale, numbers.shifts[name])
         transformation = optax.with_extra_args_support(self._transformation(numbers))
-        extra = {"obj_fn": objective, "value_fn": objective, "value": value, "grad": gradients} if objective else {}
+        extra = _extra(objective, value, gradients) if objective else {}
         updates, state = transformation.update(gradients, state, parameters, **extra)
         return optax.apply_updates(parameters, updates), state
 
@@ -75,6 +75,16 @@ class Recipe:
         # Numbers that are traced, not a schedule: Optax would count the steps for that a second time.
         fixed = {name: value for name, _, value in self.arguments}
         return self.make(**{**fixed, **numbers.arguments})
+
+
+def _extra(objective: Callable[[Parameters], jax.Array], value: Any, gradients: Parameters) -> dict[str, Any]:
+    """What Optax's transformations may ask for, by its names."""
+
+    def value_fn(parameters: Parameters, obj_fn: Any = None) -> jax.Array:
+        # A line search refuses all that is neither its own nor an argument of this.
+        return objective(parameters)
+
+    return {"obj_fn": objective, "value_fn": value_fn, "value": value, "grad": gradients}
 
 
 def recipe(bound: Bound) -> Recipe:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -46,6 +46,8 @@ class Updater:
         bound = bind(run, optimizer, rates)
         self._storage = CanonicalStorage(tensors, layouts) if bound.canonical_storage else None
         self.optimizer = _optimizer(bound, self._storage.twins if self._storage else self._tensors)
+        # Whether the class evaluates the loss itself, and so must be given a closure.
+        self.asks_for_loss = inspect.signature(self.optimizer.step).parameters["closure"].default is inspect.Parameter.empty
         self.set_learning_rates(rates)
 
     def set_learning_rates(self, rates: np.ndarray) -> None:
@@ -61,13 +63,18 @@ class Updater:
         for tensor in self._tensors:
             tensor.grad = None
 
-    def step(self, step: int) -> None:
-        """Update number `step`, counted from 0, with the gradients that the tensors hold."""
+    def step(self, step: int, closure: Callable[[], Tensor] | None = None) -> None:
+        """Update number `step`, counted from 0, with the gradients that the tensors hold.
+
+        closure: evaluates the loss and its gradients anew; only for a class that asks for it.
+        """
         for group in self.optimizer.param_groups:
             group["lr"] = self._rates[step]
         if self._corrections:
             self._corrections.apply(step)
-        if self._storage is None:
+        if closure is not None:
+            self.optimizer.step(closure)  # type: ignore[arg-type]
+        elif self._storage is None:
             self.optimizer.step()
         else:
             self._storage.gather()
@@ -76,8 +83,9 @@ class Updater:
 
     def state_bytes(self) -> int:
         """See gradrace.adapter.Session."""
-        states = self.optimizer.state.values()
-        tensors = [value for state in states for value in state.values() if torch.is_tensor(value) and value.dim() > 0]
+        values = [value for state in self.optimizer.state.values() for value in state.values()]
+        flat = [entry for value in values for entry in (value if isinstance(value, list) else [value])]
+        tensors = [entry for entry in flat if torch.is_tensor(entry) and entry.dim() > 0]
         return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
@@ -69,8 +69,19 @@ class TorchSession:
             loss.backward()
             if before_update:
                 before_update(rates[step])
-            updater.step(step)
+            updater.step(step, partial(self._again, x, y) if updater.asks_for_loss else None)
             losses.append(loss.detach())
+
+    def _again(self, x: Tensor, y: Tensor) -> Tensor:
+        """The loss with its gradients, for an optimizer that evaluates it several times a step."""
+        self._updater.zero_grad()
+        loss = self._criterion(self._model(x), y)
+        if self._penalty:
+            loss = loss + self._penalty()
+        loss.backward()
+        if self._before_update:
+            self._before_update(0.0)
+        return loss
 
     def sync(self) -> None:
         if self._device.type == "cuda":

@@ -82,6 +82,7 @@ class Binding:
     corrections: named pieces beside the class that the canonical rule needs; never applied under the native rule.
     native_target: the class under the native rule, where the canonical rule is built of the library's parts instead.
     matrices_only: the class takes parameters of two dimensions and no others.
+    asks_for_loss: under the native rule the class evaluates the loss itself, so that it cannot run on given gradients.
     evaluation: dotted path of the framework's function (optimizer state, parameters) -> parameters to evaluate, where
         those are not the ones at which gradients are taken.
     """
@@ -92,6 +93,7 @@ class Binding:
     corrections: tuple[Correction, ...] = ()
     native_target: str | None = None
     matrices_only: bool = False
+    asks_for_loss: bool = False
     evaluation: str | None = None
 
     @property
@@ -127,6 +129,7 @@ class Optimizer:
         whose `canonical` then gives the nearest settings; runs refuse it under the canonical rule, not under the native.
     per_tensor: the update of an element depends on the tensor around it, and so on how weights are stored. Under the
         canonical rule every framework then gives its optimizer tensors in canonical layout; under the native, its own.
+    full_batch: the rule compares gradients of successive steps, so that they must be of one function: of the same batch.
     imprecise: framework -> why its float32 is off by more than the rounding of tensors, though its float64 is right.
     """
 
@@ -140,6 +143,7 @@ class Optimizer:
     note: str = ""
     differs: Mapping[str, str] = field(default_factory=dict)
     per_tensor: bool = False
+    full_batch: bool = False
     imprecise: Mapping[str, str] = field(default_factory=dict)
 
     def hypers(self, given: Hypers) -> dict[str, float]:

@@ -87,7 +87,110 @@ def first_adam_step_in_float32() -> float:
     return -float(tensor.detach()) - 1.0
 
 
+@of("torch")
+def muon_on_an_orthogonal_matrix() -> float:
+    """Relative error of Muon's step from that of its own coefficients in float64, for a float64 multiple of a rotation."""
+    import torch
+
+    matrix = torch.linalg.qr(torch.arange(1.0, 17.0, dtype=torch.float64).reshape(4, 4).sin())[0]
+    tensor = torch.zeros(4, 4, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.Muon([tensor], lr=1.0, weight_decay=0.0)
+    tensor.grad = matrix
+    optimizer.step()
+    # All singular values are equal: the polynomial acts on 1 / 2 five times.
+    value = 0.5
+    for _ in range(5):
+        value = 3.4445 * value - 4.775 * value**3 + 2.0315 * value**5
+    return float((tensor.detach() + value * matrix).norm() / (value * matrix).norm())
+
+
+@of("torch")
+def muon_of_a_vector() -> str:
+    """The error of Muon given a bias."""
+    import torch
+
+    try:
+        torch.optim.Muon([torch.zeros(3, requires_grad=True)])
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+@of("torch")
+def asgd_under_a_schedule() -> float:
+    """The second step for a gradient of 1 where the learning rate is 0.1, then 0."""
+    import torch
+
+    tensor = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.ASGD([tensor], lr=0.1, lambd=0.0)
+    places = []
+    for rate in (0.1, 0.0):
+        optimizer.param_groups[0]["lr"] = rate
+        tensor.grad = torch.ones_like(tensor)
+        optimizer.step()
+        places.append(float(tensor.detach()))
+    return places[1] - places[0]
+
+
 # Keras
+
+
+@of("tensorflow")
+def schedule_free_on_tensorflow() -> list[float]:
+    """Distance after two steps from the rule, and from the rule that takes the new fast iterate for the old one."""
+    import keras
+
+    keras.config.set_floatx("float64")
+    b1, b2 = np.float64(0.9), np.float64(0.999)
+    variable = keras.Variable([1.0], dtype="float64")
+    optimizer = keras.optimizers.ScheduleFreeAdamW(np.float64(0.125), beta_1=b1, beta_2=b2, epsilon=0.0)
+    for _ in range(2):
+        optimizer.apply([keras.ops.array([0.5], dtype="float64")], [variable])
+    ends = []
+    for aliased in (False, True):
+        y = z = 1.0
+        for t in (1, 2):
+            new = z - 0.125
+            x = (y - (1 - b1) * (new if aliased else z)) / b1
+            x, z = (1 - 1 / t) * x + new / t, new
+            y = (1 - b1) * z + b1 * x
+        ends.append(float(abs(variable.numpy()[0] - y)))
+    return ends
+
+
+@of("tensorflow")
+def adafactor_relative_step() -> float:
+    """How far apart parameters are after three steps with and without relative_step, learning rate 0.9."""
+    import keras
+
+    ends = []
+    for relative in (True, False):
+        variable = keras.Variable(np.ones((3, 4), "float32"))
+        optimizer = keras.optimizers.Adafactor(0.9, relative_step=relative)
+        for _ in range(3):
+            optimizer.apply([keras.ops.ones((3, 4))], [variable])
+        ends.append(variable.numpy())
+    return float(np.abs(ends[0] - ends[1]).max())
+
+
+@of("tensorflow")
+def adafactor_state_elements() -> int:
+    """Numbers that Adafactor keeps for a matrix of 100 x 200, counters left out; 300 by the paper."""
+    import keras
+
+    optimizer = keras.optimizers.Adafactor(0.1)
+    optimizer.build([keras.Variable(np.ones((100, 200), "float32"))])
+    return int(sum(np.prod(variable.shape) for variable in optimizer.variables if len(variable.shape)))
+
+
+@of("tensorflow")
+def ftrl_after_a_zero_gradient() -> list[float]:
+    """Weights 1 and -2 after one step with gradients of zero."""
+    import keras
+
+    variable = keras.Variable([1.0, -2.0])
+    keras.optimizers.Ftrl(0.1).apply([keras.ops.zeros(2)], [variable])
+    return [float(value) for value in variable.numpy()]
 
 
 @of("tensorflow")
@@ -235,6 +338,76 @@ def first_optax_adam_step_in_float32() -> float:
     optimizer = optax.adam(1.0, eps=0.0)
     update, _ = optimizer.update(jnp.ones(1), optimizer.init(jnp.zeros(1)))
     return -float(update[0]) - 1.0
+
+
+@of("jax")
+def adafactor_decay_dtype() -> str:
+    """dtype of the default decay of the second moment under 64-bit types."""
+    import jax
+    import optax
+    from optax._src.factorized import _decay_rate_pow
+
+    assert optax.scale_by_factored_rms.__module__.endswith("factorized")
+    with jax.enable_x64(True):
+        return str(_decay_rate_pow(3).dtype)
+
+
+@of("jax")
+def adafactor_of_a_small_matrix() -> int:
+    """Numbers that Adafactor keeps for the second moment of a matrix of 100 x 200; 300 by the paper."""
+    import jax
+    import jax.numpy as jnp
+    import optax
+
+    state = optax.adafactor(0.1).init(jnp.ones((100, 200)))
+    return sum(leaf.size for leaf in jax.tree.leaves(state) if leaf.size > 1)
+
+
+@of("jax")
+def adan_weight_of_the_change() -> float:
+    """What of the change of the gradient Adan adds to it in the squares of its second step; b2 = 0.92 by the paper."""
+    import jax.numpy as jnp
+    import optax
+
+    optimizer = optax.scale_by_adan(b1=0.98, b2=0.92, b3=0.99, eps=0.0)
+    _, state = optimizer.update(jnp.ones(1), optimizer.init(jnp.zeros(1)))
+    _, state = optimizer.update(jnp.full(1, 2.0), state)
+    squared = (float(state.n[0]) - 0.99 * 0.01) / 0.01
+    return squared**0.5 - 2.0
+
+
+@of("jax")
+def yogi_without_a_gradient() -> float:
+    """Yogi's first update, in learning rates, for a gradient of zero."""
+    import jax.numpy as jnp
+    import optax
+
+    optimizer = optax.yogi(1.0)
+    return float(optimizer.update(jnp.zeros(1), optimizer.init(jnp.zeros(1)))[0][0])
+
+
+@of("jax")
+def lars_ratio_of_a_zero_parameter() -> float:
+    """First update of a parameter at zero, in learning rates times gradient; the trust coefficient is 0.001."""
+    import jax.numpy as jnp
+    import optax
+
+    optimizer, parameters = optax.lars(1.0), jnp.zeros(1)
+    return float(optimizer.update(jnp.ones(1), optimizer.init(parameters), parameters)[0][0])
+
+
+@of("jax")
+def lbfgs_in_a_valley_that_bends_down() -> float:
+    """Inner product of gradient and second update where the curvature between the two steps is negative."""
+    import jax.numpy as jnp
+    import optax
+
+    optimizer, place = optax.lbfgs(0.1, linesearch=None), jnp.zeros(1)
+    state = optimizer.init(place)
+    for slope in (-1.0, -2.0):
+        update, state = optimizer.update(jnp.full(1, slope), state, place)
+        place = place + update
+    return float(update[0]) * -2.0
 
 
 def main() -> None:

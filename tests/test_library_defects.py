@@ -119,3 +119,74 @@ def test_adam_s_first_float32_step_is_too_short_in_keras_and_optax(framework, na
     assert -1e-5 < error < -5e-6, message
     error, message = found("torch", "first_adam_step_in_float32")
     assert abs(error) < 2e-7, message
+
+
+def test_torch_muon_orthogonalises_in_bfloat16():
+    """Some percent off for a float64 parameter; so it differs by definition."""
+    error, message = found("torch", "muon_on_an_orthogonal_matrix")
+    assert 1e-3 < error < 0.2, message
+
+
+def test_torch_muon_takes_matrices_only():
+    error, message = found("torch", "muon_of_a_vector")
+    assert "only supports 2D parameters" in error, message
+
+
+def test_torch_asgd_follows_a_schedule_one_step_late():
+    step, message = found("torch", "asgd_under_a_schedule")
+    assert step == pytest.approx(-0.1), message
+
+
+def test_keras_schedule_free_adamw_loses_the_iterate_before_its_update():
+    """Its copy is a view of the variable on TensorFlow, so that the average is made of the new iterate."""
+    (to_the_rule, to_the_alias), message = found("tensorflow", "schedule_free_on_tensorflow")
+    assert to_the_rule > 1e-3 and to_the_alias < 1e-15, message
+
+
+def test_keras_adafactor_ignores_relative_step():
+    difference, message = found("tensorflow", "adafactor_relative_step")
+    assert difference == 0.0, message
+
+
+def test_keras_adafactor_keeps_the_whole_second_moment_beside_its_factors():
+    kept, message = found("tensorflow", "adafactor_state_elements")
+    assert kept == 100 * 200 + 100 + 200, message
+
+
+def test_keras_ftrl_discards_the_initial_weights():
+    weights, message = found("tensorflow", "ftrl_after_a_zero_gradient")
+    assert weights == [0.0, 0.0], message
+
+
+def test_optax_adafactor_takes_its_decay_in_float32_under_float64():
+    dtype, message = found("jax", "adafactor_decay_dtype")
+    assert dtype == "float32", message
+
+
+def test_optax_adafactor_does_not_factor_a_matrix_of_100_by_200():
+    """Both axes must have 128 elements by default."""
+    kept, message = found("jax", "adafactor_of_a_small_matrix")
+    assert kept == 100 * 200, message
+
+
+def test_optax_adan_weighs_the_change_of_the_gradient_with_its_complement():
+    """https://github.com/google-deepmind/optax/pull/1715: 1 - b2 = 0.08 where the paper has 0.92."""
+    weight, message = found("jax", "adan_weight_of_the_change")
+    assert weight == pytest.approx(0.08, rel=1e-4), message
+
+
+def test_optax_yogi_moves_what_has_no_gradient():
+    """The first moment starts at 1e-6."""
+    update, message = found("jax", "yogi_without_a_gradient")
+    assert update == pytest.approx(-9e-6 / ((1e-6 / 0.001) ** 0.5 + 1e-3), rel=1e-3), message
+
+
+def test_optax_lars_gives_a_parameter_at_zero_the_whole_learning_rate():
+    update, message = found("jax", "lars_ratio_of_a_zero_parameter")
+    assert update == -1.0, message
+
+
+def test_optax_lbfgs_climbs_after_negative_curvature():
+    """The canonical rule leaves such pairs out, as torch does."""
+    product, message = found("jax", "lbfgs_in_a_valley_that_bends_down")
+    assert product > 0.0, message

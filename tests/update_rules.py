@@ -74,9 +74,16 @@ def updates(registry: Registry, framework: str) -> dict[str, np.ndarray]:
     for name, optimizer in registry.optimizers.items():
         for rule, dtype, kind in CASES:
             run = run_of(registry, framework, name, rule=rule, dtype=dtype)
-            if not adapter.supports(run, optimizer):
+            if not adapter.supports(run, optimizer) and follows_gradients(optimizer, framework, rule):
                 arrays |= _taken(adapter, run, optimizer, kind, f"{name}|{rule}|{dtype}|{kind}")
     return arrays
+
+
+def follows_gradients(optimizer: Optimizer, framework: str, rule: str) -> bool:
+    """Whether it needs no more than gradients, of any functions."""
+    if optimizer.full_batch:
+        return False
+    return framework == "numpy" or rule == "canonical" or not optimizer.bindings[framework].asks_for_loss
 
 
 def uncorrected(registry: Registry, framework: str) -> dict[str, np.ndarray]:
@@ -88,7 +95,8 @@ def uncorrected(registry: Registry, framework: str) -> dict[str, np.ndarray]:
             others = tuple(other for other in binding.corrections if other is not correction)
             without = replace(optimizer, bindings={framework: replace(binding, corrections=others)})
             run = run_of(registry, framework, name)
-            arrays |= _taken(adapter, run, without, "decaying", f"{name}|without {correction.name}|float64|decaying")
+            key = f"{name}|without {correction.name}|float64|decaying"
+            arrays |= _taken(adapter, run, without, "decaying", key)
     return arrays
 
 

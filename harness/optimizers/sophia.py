@@ -11,7 +11,7 @@ OPTIMIZER = Optimizer(
     "arXiv:2305.14342, Algorithm 3 with Hutchinson's estimator (Algorithm 1)",
     learning_rate=1e-3,
     hyper={},
-    bindings={"jax": Binding("optax.contrib.sophia")},
+    bindings={"jax": Binding("optax.contrib.sophia", asks_for_loss=True)},
     differs={
         "jax": "it estimates the Hessian with random numbers of the library's own and needs the loss itself, so that no "
         "rule on gradients can be its referee"
