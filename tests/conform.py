@@ -14,8 +14,6 @@ from gradrace.registry import Registry, import_adapter, load_registry
 from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec
 
 STEPS = 50
-# One task of each kind of model; `gradrace verify` goes through all tasks.
-TASKS = ("digits_mlp", "digits_cnn", "digits_lstm")
 EXAMPLE = Path(__file__).parents[1] / "examples" / "my_optimizer.py"
 
 
@@ -23,7 +21,7 @@ def runs(registry: Registry, framework: str) -> list[RunSpec]:
     """Every mode x task x optimizer of this framework, under a constant rate and under one that rises and falls."""
     found = []
     for mode in registry.frameworks[framework].modes:
-        for task in (registry.tasks[name] for name in TASKS):
+        for task in registry.tasks.values():
             for optimizer in registry.optimizers.values():
                 for kind in ("constant", "warmup_cosine"):
                     found.append(
