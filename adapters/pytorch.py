@@ -155,8 +155,9 @@ class TorchAdapter:
         network = Network((layer,), len(x))
         network.load(weights)
         network.train(training)
-        for _, dropout in network.fed() if mask is not None else ():
-            dropout.feed(mask, _DTYPES[dtype], torch.device("cpu"))
+        for _, dropout in network.fed():
+            if mask is not None:
+                dropout.feed(mask, _DTYPES[dtype], torch.device("cpu"))
         inputs = _cast(x, _DTYPES[dtype])
         inputs.requires_grad_(inputs.is_floating_point())
         output = network(to_torch(inputs))
