@@ -15,6 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
+from .. import points
+from ..layers import Point
 from .svg import INK
 
 # At least 3:1 against white and against the page's dark ground. Until the eighth they also differ for people without
@@ -27,6 +29,8 @@ MARKERS = ("o", "s", "D", "^", "v", "P", "X", "p", "h", "d")
 METRICS = {
     "train_loss": "training loss", "validation_loss": "validation loss", "validation_metric": "validation accuracy",
 }  # fmt: skip
+# Of the tasks whose metric is not accuracy; that of negative_loss is the validation loss once more.
+METRIC_TITLES = {"accuracy": "validation accuracy", "r2": "validation R²"}
 
 
 @dataclass(frozen=True)
@@ -77,10 +81,12 @@ def series_looks(runs: pd.DataFrame, optimizers: Sequence[str]) -> Looks:
     return found
 
 
-def convergence(bands: pd.DataFrame, lost: pd.DataFrame, styles: Looks, target: float) -> Figure:
-    """Rows: training loss, validation loss, validation accuracy. Columns: setups. Lines: the mean over runs that ended
-    ok, with their range as a band; `lost` are the curves of diverged runs, dotted, each ended by a cross."""
+def convergence(bands: pd.DataFrame, lost: pd.DataFrame, styles: Looks, target: float, kind: str = "accuracy") -> Figure:
+    """Rows: training loss, validation loss, validation accuracy (or the metric of this `kind`). Columns: setups. Lines:
+    the mean over runs that ended ok, with their range as a band; `lost` are the curves of diverged runs, dotted, each
+    ended by a cross."""
     metrics = [m for m in METRICS if m in set(bands["metric"]) | set(lost["metric"])]
+    metrics = [m for m in metrics if m != "validation_metric" or kind in METRIC_TITLES]
     setups = list(dict.fromkeys([*bands["setup"], *lost["setup"]]))
     width = min(4.6, max(2.5, 12.8 / len(setups)))
     figure, axes = _grid(len(metrics), len(setups), (width, 1.85), sharex=True, sharey="row")
@@ -89,7 +95,7 @@ def convergence(bands: pd.DataFrame, lost: pd.DataFrame, styles: Looks, target: 
         for axis, setup in zip(row, setups, strict=True):
             _lines(axis, scale[scale["setup"] == setup], "series", styles)
             _lost(axis, lost[(lost["metric"] == metric) & (lost["setup"] == setup)], styles)
-        _value_axis(row, metric, scale, lost[lost["metric"] == metric], target)
+        _value_axis(row, metric, scale, lost[lost["metric"] == metric], target, kind)
     for axis, setup in zip(axes[0], setups, strict=True):
         axis.set_title(setup)
     for axis in axes[-1]:
@@ -197,6 +203,45 @@ def schedules(curves: pd.DataFrame) -> Figure:
     return figure
 
 
+def paths(places: pd.DataFrame, layer: Point, styles: Looks) -> Figure:
+    """One panel a setup: contours of the layer's function, evenly spaced in its logarithm above the minimum, with the way
+    of each series from the start (a ring) and the minima (crosses). Diverged runs are dotted and may leave the picture."""
+    setups = list(dict.fromkeys(places["setup"]))
+    figure, axes = _grid(1, len(setups), (min(6.0, max(3.2, 12.8 / len(setups))), 4.2), sharex=True, sharey=True)
+    (left, right), (bottom, top) = _frame(places, layer)
+    x, y = np.meshgrid(np.linspace(left, right, 121), np.linspace(bottom, top, 121))
+    above = points.surface(layer, x, y) - points.MINIMUM[layer.objective]
+    height = np.log10(np.maximum(above, max(1e-3, 1e-6 * float(above.max()))))
+    for axis, setup in zip(axes[0], setups, strict=True):
+        axis.contour(x, y, height, levels=14, colors=INK, linewidths=0.5, linestyles="solid", alpha=0.3)
+        for name, way in places[places["setup"] == setup].groupby("series", sort=False):
+            look = styles[str(name)]
+            dash = ":" if way["status"].iloc[0] == "diverged" else (0, look.dash) if look.dash else "-"
+            axis.plot(way["x"], way["y"], color=look.color, linestyle=dash)
+            axis.plot(way["x"].iloc[-1:], way["y"].iloc[-1:], look.marker, color=look.color, markersize=5)
+        axis.plot(*layer.start, "o", color=INK, markerfacecolor="none", markersize=7)
+        for minimum in points.MINIMA[layer.objective]:
+            axis.plot(*minimum, "+", color=INK, markersize=9, mew=1.6)
+        axis.set(xlim=(left, right), ylim=(bottom, top), title=setup, xlabel="first number")
+        axis.grid(visible=False)
+    axes[0, 0].set_ylabel("second number")
+    _legend(figure, styles, places["series"], "both")
+    return figure
+
+
+def _frame(places: pd.DataFrame, layer: Point) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Limits of x and y: around the start, the nearest minimum, and the ways of runs that did not diverge."""
+    start, minima = np.array(layer.start), np.array(points.MINIMA[layer.objective])
+    nearest = minima[np.argmin(np.linalg.norm(minima - start, axis=1))]
+    ended = places.loc[places["status"] == "ok", ["x", "y"]].to_numpy(dtype=np.float64)
+    shown = np.vstack([start, nearest, ended])
+    low, high = shown.min(axis=0), shown.max(axis=0)
+    margin = 0.12 * np.maximum(high - low, 0.2 * (high - low).max() + 1e-9)
+    return (
+        (float(low[0] - margin[0]), float(high[0] + margin[0])), (float(low[1] - margin[1]), float(high[1] + margin[1])),
+    )  # fmt: skip
+
+
 def _look(color: int, dash: int, marker: int) -> Look:
     return Look(PALETTE[color % len(PALETTE)], DASHES[dash % len(DASHES)], MARKERS[marker % len(MARKERS)])
 
@@ -235,15 +280,17 @@ def _lost(axis: Axes, lost: pd.DataFrame, styles: Looks) -> None:
         axis.plot(curve["step"].iloc[-1:], curve["value"].iloc[-1:], "x", color=color, markersize=5)
 
 
-def _value_axis(axes: Sequence[Axes], metric: str, bands: pd.DataFrame, lost: pd.DataFrame, target: float) -> None:
+def _value_axis(
+    axes: Sequence[Axes], metric: str, bands: pd.DataFrame, lost: pd.DataFrame, target: float, kind: str = "accuracy"
+) -> None:
     """Label, scale and limits of a shared y axis; by runs that ended ok, so that a diverged one cannot flatten them."""
-    axes[0].set_ylabel(METRICS[metric])
+    axes[0].set_ylabel(METRIC_TITLES[kind] if metric == "validation_metric" else METRICS[metric])
     low, high = (bands["min"], bands["max"]) if len(bands) else (lost["value"], lost["value"])
     if low.empty:
         return
     if metric == "validation_metric":
         late = bands[bands["step"] >= bands["step"].max() / 4] if len(bands) else lost.rename(columns={"value": "min"})
-        _accuracy_axis(axes, float(late["min"].min()), target)
+        _metric_axis(axes, float(late["min"].min()), target, percent=kind == "accuracy")
     elif low.min() > 0:
         bottom, top = max(float(low.min()), 1e-7), min(float(high.max()), 1e7)
         if len(lost):
@@ -254,11 +301,12 @@ def _value_axis(axes: Sequence[Axes], metric: str, bands: pd.DataFrame, lost: pd
         axis.yaxis.label.set_visible(axis is axes[0] or len(axes) == 1)
 
 
-def _accuracy_axis(axes: Sequence[Axes], low: float, target: float) -> None:
-    """From `low` and the target up; the rise of the first steps may start below."""
+def _metric_axis(axes: Sequence[Axes], low: float, target: float, percent: bool) -> None:
+    """From `low` and the target up to 1, the best there is; the rise of the first steps may start below."""
     axes[0].set_ylim(min(low, target if math.isfinite(target) else low) - 0.02, 1.005)
     axes[0].yaxis.set_major_locator(MaxNLocator(5))
-    axes[0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}%"))
+    if percent:
+        axes[0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}%"))
     for axis in axes if math.isfinite(target) else ():
         axis.axhline(target, color=INK, linewidth=0.8, linestyle=(0, (2, 2)), alpha=0.6)
 

@@ -16,7 +16,9 @@ from matplotlib.figure import Figure as Drawing
 
 from ..errors import UserError
 from ..frame import Frames
+from ..layers import Point
 from ..registry import Registry, load_registry
+from ..spec import TaskSpec
 from ..version import __version__
 from . import figures, svg, tables, text
 from .fairness import Fairness, Finding, fairness
@@ -105,6 +107,7 @@ class Writer:
         self.times = tables.step_times(frames, suite)
         self.trained = tables.runs(frames, suite, "convergence")
         frameworks = list(dict.fromkeys(frames.runs["framework"]))
+        self.metrics = tables.metrics(frames, suite)
         self.series = figures.series_looks(self.trained, list(dict.fromkeys(frames.runs["optimizer"])))
         self.setups = figures.setup_looks(self.trained, frameworks)
         self.timed_setups = figures.setup_looks(self.times, frameworks)
@@ -270,11 +273,10 @@ class Writer:
             (Column("Framework"), _framework_cell),
             (Column("Optimizer"), lambda row: Cell(row["optimizer"], note=row["rule"])),
             *self._varied_columns(rows),
-            (Column("Final val. acc., %", "number"), partial(_share, quantity="final_validation_metric")),
-            (Column("Best val. acc., %", "number"), partial(_share, quantity="best_validation_metric")),
+            *self._metric_columns(rows, {"Final val.": "final_validation_metric", "Best val.": "best_validation_metric"}),
             (Column("Final val. loss", "number"), partial(_mean, quantity="final_validation_loss")),
             (Column("Best val. loss", "number"), partial(_mean, quantity="best_validation_loss")),
-            (Column("Test acc., %", "number"), partial(_share, quantity="test_metric")),
+            *self._metric_columns(rows, {"Test": "test_metric"}),
             (Column("Steps to target", "number"), _steps_cell),
             (Column("Seconds to target", "number"), _seconds_cell),
             (Column("Step p25, µs", "number", "first quartile over timed blocks"), partial(_micros, name="step_p25_s")),
@@ -284,6 +286,19 @@ class Writer:
             (Column("Runs"), _runs_cell),
         ]  # fmt: skip
         return [column for column, _ in pairs], [make for _, make in pairs]
+
+    def _metric_columns(
+        self, rows: pd.DataFrame, titles: dict[str, str]
+    ) -> list[tuple[Column, Callable[[Row], Cell]]]:
+        """Of one task: accuracy in percent, R² as a number; a metric that is the loss once more is left out."""
+        metric = self.metrics[rows["task"].iloc[0]]
+        if metric == "negative_loss":
+            return []
+        words, form = ("acc., %", text.hundredths) if metric == "accuracy" else ("R²", text.significant)
+        return [
+            (Column(f"{title} {words}", "number"), partial(_mean, quantity=quantity, form=form))
+            for title, quantity in titles.items()
+        ]
 
     def _varied_columns(self, rows: pd.DataFrame) -> list[tuple[Column, Callable[[Row], Cell]]]:
         found: list[tuple[Column, Callable[[Row], Cell]]] = [
@@ -305,11 +320,13 @@ class Writer:
 
     def _convergence(self) -> Section:
         section = Section("convergence", "Convergence")
-        points = tables.curves(self.frames, tables.chosen(self.frames, self.suite))
+        picked = tables.chosen(self.frames, self.suite)
+        points, places = tables.curves(self.frames, picked), tables.paths(self.frames, picked)
         bands, pace = tables.bands(points), tables.pace(self.frames, self.suite)
         for task, rows in points[points["status"].isin(["ok", "diverged"])].groupby("task", sort=False):
             of_task = bands[bands["task"] == task]
             section.parts.append(self._curves(str(task), rows, of_task))
+            section.parts += self._paths(str(task), places[places["task"] == task])
             timed = of_task.merge(pace, on=["task", "setup", "series"])
             timed = timed.assign(seconds=timed["step"] * timed["step_p25_s"])
             losses = timed[timed["metric"] == "validation_loss"]
@@ -320,19 +337,37 @@ class Writer:
     def _curves(self, task: str, points: pd.DataFrame, bands: pd.DataFrame) -> Figure:
         spec = self.frames.records[points["digest"].iloc[0]].spec.task
         lost, width = points[points["status"] == "diverged"], tables.train_bin(spec.steps)
+        drawn = figures.METRIC_TITLES.get(spec.metric, "").removeprefix("validation ")
         notes = [
             "Lines are means over the runs that ended ok, bands their range.",
             f"Training loss is averaged over bins of {width} steps." if width > 1 else "",
             "Dotted lines, ended by a cross or leaving at the top, are runs that diverged." if len(lost) else "",
-            f"The dashed level is the target, {spec.target:g}; the accuracy of the first quarter of the steps may lie "
-            "below the picture.", self._rate_note(task),
+            f"The dashed level is the target, {spec.target:g}; the {drawn} of the first quarter of the steps may lie "
+            "below the picture." if drawn else "", self._rate_note(task),
         ]  # fmt: skip
-        what = "Line charts of training loss, validation loss and validation accuracy against steps."
+        third = f" and validation {drawn}" if drawn else ""
+        what = f"Line charts of training loss{',' if drawn else ' and'} validation loss{third} against steps."
         return self._figure(
-            f"{task}-convergence", partial(figures.convergence, bands, lost, self.series, spec.target),
+            f"{task}-convergence", partial(figures.convergence, bands, lost, self.series, spec.target, spec.metric),
             f"{task}: convergence by step", figures.describe(what, points["setup"], points["series"]), bands,
             f"{task}: optimizers in each framework, by step. " + " ".join(filter(None, notes)),
         )  # fmt: skip
+
+    def _paths(self, task: str, places: pd.DataFrame) -> list[Figure]:
+        """The way over the contours, of tasks that are a function of two numbers."""
+        if places.empty:
+            return []
+        layer = self.frames.records[places["digest"].iloc[0]].spec.task.model[0]
+        assert isinstance(layer, Point), "only such tasks have points"
+        ends = places.drop_duplicates(["setup", "series"], keep="last").to_dict("records")
+        where = " ".join(f"{end['series']} in {end['setup']} ends at ({end['x']:.3g}, {end['y']:.3g})." for end in ends)
+        what = f"Ways of the optimizers over the contours of the function, from {layer.start}."
+        return [self._figure(
+            f"{task}-paths", partial(figures.paths, places, layer, self.series), f"{task}: paths on contours",
+            f"{figures.describe(what, places['setup'], places['series'])} {where}", places,
+            f"{task}: where the optimizers went, at every evaluation. Ring: the start. Crosses: minima. Contours are evenly "
+            f"spaced in the logarithm of the function above its minimum. Dotted ways diverged. {self._rate_note(task)}".strip(),
+        )]  # fmt: skip
 
     def _over_time(self, task: str, timed: pd.DataFrame, untimed: list[str]) -> Figure:
         as_timed = dict(zip(timed["setup"], timed["timed_mode"] + ", " + timed["timed_rule"], strict=True))
@@ -365,7 +400,7 @@ class Writer:
             spec = self.frames.records[rows["digest"].iloc[0]].spec.task
             missed = int((~rows["reached"]).sum())
             caption = [
-                f"{task}: steps and seconds until validation {spec.metric} is {spec.target:g}, one mark a run.",
+                f"{task}: steps and seconds until {_goal(spec)}, one mark a run.",
                 "Seconds are steps × step p25. A short bar is the median.", _missed_note(missed),
                 self._rate_note(str(task)),
             ]  # fmt: skip
@@ -440,13 +475,14 @@ class Writer:
     # Appendix
 
     def _appendix(self) -> Table:
+        best = "Best val. accuracy" if set(self.metrics.values()) <= {"accuracy"} else "Best val. metric"
         columns = [
-            Column("Run"), Column("Digest", "code"), Column("Status"), Column("Best val. accuracy", "number"),
+            Column("Run"), Column("Digest", "code"), Column("Status"), Column(best, "number"),
             Column("Final val. loss", "number"), Column("Steps to target", "number"), Column("Step p25, µs", "number"),
             Column("First step, s", "number"), Column("Wall, s", "number"), Column("Started, UTC", "code"),
             Column("Reason"),
         ]  # fmt: skip
-        rows = [_run_cells(row) for row in self.runs.to_dict("records")]
+        rows = [_run_cells(row, self.metrics[row["task"]]) for row in self.runs.to_dict("records")]
         return self._table("runs", "All runs", columns, rows, tables.all_runs(self.frames, self.suite))
 
     def _table(
@@ -500,6 +536,13 @@ def _registry() -> Registry | None:
         return None
 
 
+def _goal(task: TaskSpec) -> str:
+    """What counts as reached: 'validation accuracy is 0.97'."""
+    if task.metric == "negative_loss":
+        return f"validation loss is {-task.target:g}"
+    return f"{figures.METRIC_TITLES[task.metric]} is {task.target:g}"
+
+
 def _untimed(bands: pd.DataFrame, timed: pd.DataFrame) -> list[str]:
     """What was trained without a step time: 'adam in jax (scan)'."""
     drawn = set(zip(timed["series"], timed["setup"], strict=True))
@@ -540,10 +583,6 @@ def _plain(row: Row, name: str) -> Cell:
 
 def _word(row: Row, name: str) -> Cell:
     return Cell(str(row[name]))
-
-
-def _share(row: Row, quantity: str) -> Cell:
-    return _mean(row, quantity, text.hundredths)
 
 
 def _mean(row: Row, quantity: str, form: Callable[[float], str] = text.significant) -> Cell:
@@ -623,10 +662,10 @@ def _runs_cell(row: Row) -> Cell:
     return Cell(text.counts(row), runs=row["digests"], flag="" if worst == "ok" else worst)
 
 
-def _run_cells(row: Row) -> list[Cell]:
+def _run_cells(row: Row, metric: str) -> list[Cell]:
     return [
         Cell(row["id"]), Cell(row["digest"]), Cell(row["status"], flag=row["status"]),
-        _number(row["best_validation_metric"], text.percent), _number(row["final_validation_loss"]),
+        _number(row["best_validation_metric"], partial(text.metric, name=metric)), _number(row["final_validation_loss"]),
         _number(row["steps_to_target"], "{:g}".format), _number(row["step_p25_s"], text.micros),
         _number(row["first_call_s"]), _number(row["wall_s"]), Cell(_minute(row["started_at"])), Cell(row["reason"]),
     ]  # fmt: skip

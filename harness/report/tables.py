@@ -10,7 +10,7 @@ import pandas as pd
 
 from .. import schedules
 from ..frame import Frames
-from ..spec import RunSpec, ScheduleSpec, number_text
+from ..spec import Metric, RunSpec, ScheduleSpec, number_text
 from . import text
 
 # A row of the summary: runs that differ in nothing but the seed.
@@ -65,19 +65,28 @@ def summary(frames: Frames, suite: str) -> pd.DataFrame:
     return _ordered(table, ["task", "optimizer", "rule", "schedule", "batch_size", "learning_rate", "framework"])
 
 
+def metrics(frames: Frames, suite: str) -> dict[str, Metric]:
+    """The metric of each task of the suite, by its name."""
+    specs = [frames.records[digest].spec for digest in runs(frames, suite)["digest"]]
+    return {spec.task.name: spec.task.metric for spec in specs}
+
+
 def summary_compact(frames: Frames, suite: str) -> pd.DataFrame:
-    """The summary for a terminal, all text: task, framework, optimizer, best val acc, final val loss, steps to
-    target, step µs p25, status. The optimizer's column names the learning rate and so on where they vary."""
+    """The summary for a terminal, all text: task, framework, optimizer, best val acc (best val metric where tasks have
+    others), final val loss, steps to target, step µs p25, status. The optimizer's column names the learning rate and so
+    on where they vary."""
     table = summary(frames, suite)
     candidates = ("rule", "schedule", "learning_rate", "batch_size", "variation", "device")
     varied = [column for column in candidates if _varies_within(table, column, ["task", "optimizer"])]
     rows = table.to_dict("records")
     names = [" ".join(filter(None, [row["optimizer"], *(_named(row, c) for c in varied)])) for row in rows]
+    of_task = metrics(frames, suite)
+    best = "best val acc" if set(of_task.values()) <= {"accuracy"} else "best val metric"
     return pd.DataFrame({
         "task": table["task"],
         "framework": [f"{f} ({m})" for f, m in zip(table["framework"], table["mode"], strict=True)],
         "optimizer": names,
-        "best val acc": table["best_validation_metric_mean"].map(text.percent),
+        best: [text.metric(row["best_validation_metric_mean"], of_task[row["task"]]) for row in rows],
         "final val loss": table["final_validation_loss_mean"].map(text.significant),
         "steps to target": [steps_text(row) for row in rows],
         "step µs p25": table["step_p25_s"].map(text.micros),
@@ -125,6 +134,20 @@ def curves(frames: Frames, picked: pd.DataFrame) -> pd.DataFrame:
     middle = (points["step"] // width) * width + width / 2
     points = points.assign(step=points["step"].where(points["metric"] != "train_loss", middle))
     return points.groupby([*names, *keys], sort=False, as_index=False)["value"].mean()
+
+
+def paths(frames: Frames, picked: pd.DataFrame) -> pd.DataFrame:
+    """Where runs went whose task is a function of two numbers: task, setup, series, digest, status, step, x, y; of every
+    task, setup and series one run, since its seeds start at the same point."""
+    names = ["task", "setup", "series", "digest", "status"]
+    places = frames.curves[frames.curves["series"].isin(("point_0", "point_1"))].drop_duplicates(["digest", "step", "series"])
+    if places.empty:
+        return pd.DataFrame(columns=[*names, "step", "x", "y"])
+    wide = places.pivot(index=["digest", "step"], columns="series", values="value").reset_index()
+    wide = wide.rename(columns={"point_0": "x", "point_1": "y"}).astype({"digest": "str"})
+    first = picked.sort_values("seed", kind="stable").drop_duplicates(["task", "setup", "series"])
+    found = first[names].merge(wide, on="digest").sort_values("step", kind="stable")
+    return found[np.isfinite(found["x"]) & np.isfinite(found["y"])].reset_index(drop=True)
 
 
 def train_bin(steps: int) -> int:

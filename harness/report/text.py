@@ -31,6 +31,13 @@ def hundredths(fraction: float) -> str:
     return percent(fraction).removesuffix("%")
 
 
+def metric(value: float, name: str) -> str:
+    """A metric as its name wants it: accuracy in percent, R² as a number; a loss stands in a column of its own."""
+    if name == "accuracy" or math.isnan(value):
+        return percent(value)
+    return MISSING if name == "negative_loss" else significant(value)
+
+
 def micros(seconds: float) -> str:
     """Seconds as microseconds, three significant digits, no unit."""
     return significant(seconds * 1e6)
