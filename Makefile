@@ -1,4 +1,5 @@
 # make race   install, run the quick suite, write the report
+# make verify prove that the frameworks compute the same, for the report to show
 # make test   install what tests need and run them all
 # make check  ruff and mypy
 # make asv    the quick suite for the current commit under asv, published to results/asv-html
@@ -8,10 +9,13 @@ OUTPUT ?= results
 BIN    := $(VENV)/bin
 PIP    := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=constraints.txt $(BIN)/pip
 
-.PHONY: race test check asv clean
+.PHONY: race verify test check asv clean
 
 race: $(VENV)/installed
 	$(BIN)/gradrace run quick --output $(OUTPUT)
+
+verify: $(VENV)/installed
+	$(BIN)/gradrace verify --output $(OUTPUT)
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest

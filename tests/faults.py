@@ -339,7 +339,7 @@ FAULTS = (
           lambda p: p.layer(lambda layer: LayerNorm(epsilon=1e-6))),
     Fault("dropout not scaled up", "tensorflow", ("layers/dropout/training",), _unscaled_dropout),
     Fault("dropout mask inverted", "jax", ("layers/dropout/training",), lambda p: p.method(
-        "differentiate", lambda honest, built, w, x, up, phase, mask=None, **more: honest(built, w, x, up, phase, ~mask, **more))),
+        "differentiate", lambda honest, b, w, x, up, phase, mask=None, **more: honest(b, w, x, up, phase, ~mask, **more))),
     Fault("dropout forgotten in training", "torch", ("layers/dropout/training",), _phase(training=False)),
     Fault("leaky ReLU with Keras' slope", "tensorflow", ("layers/activation/leaky_relu",), _keras_leaky),
     Fault("leaky ReLU with slope 0.2", "torch", ("layers/activation/leaky_relu",), _activation("leaky_relu", _torch_leaky)),

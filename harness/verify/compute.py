@@ -10,8 +10,9 @@ import numpy as np
 
 from .. import schedules
 from ..adapter import Adapter
+from ..errors import UserError
 from ..optimizer import Optimizer
-from ..plan import initial_weights, make_plan
+from ..plan import Plan, initial_weights, make_plan
 from ..registry import Framework
 from ..spec import Dtype, OptimizerSpec, Rule, RunSpec, ScheduleSpec, TaskSpec
 from .cases import Case, LayerCase, LossCase, RatesCase, TrajectoryCase, UpdateCase, WeightsCase
@@ -79,7 +80,7 @@ def _loss(case: LossCase, adapter: Adapter) -> Arrays:
     outputs, y = case.draw()
     value, gradient = adapter.loss(case.task, outputs, y)
     metric = adapter.metric(case.task, outputs, y)
-    return {"loss": np.float64(value), "gradient": np.asarray(gradient), "metric": np.float64(metric)}
+    return {"loss": np.array(value), "gradient": np.asarray(gradient), "metric": np.array(metric)}
 
 
 def _updates(case: UpdateCase, adapter: Adapter, framework: Framework, optimizer: Optimizer) -> Arrays:
@@ -134,10 +135,8 @@ def _ask(adapter: Adapter, run: RunSpec, optimizer: Optimizer) -> None:
         raise Unavailable(reason)
 
 
-def _plan(run: RunSpec, optimizer: Optimizer):  # type: ignore[no-untyped-def]
+def _plan(run: RunSpec, optimizer: Optimizer) -> Plan:
     """The run's plan; data that are not here (a download) make the cell unavailable."""
-    from ..errors import UserError
-
     try:
         return make_plan(run, optimizer)
     except UserError as error:

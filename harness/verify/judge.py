@@ -6,8 +6,9 @@ weights, rates   not at all: bit for bit.
 layers, losses   by the largest magnitude of the tensor.
 updates          at every step, by the largest distance that the tensor has travelled from its start.
 trajectories     each loss by itself, or by a thousandth of the first loss where that is more: a loss is a sum of terms
-                 that do not shrink with it, so its rounding errors do not either. The weights at the end by the largest
-                 magnitude of the tensor, with a tolerance of their own.
+                 that do not shrink with it, so its rounding errors do not either. The weights at the end and the last
+                 evaluation by the largest magnitude of the tensor or by 1 (a bias before batch normalisation is nothing
+                 but rounding), with a tolerance of their own.
 """
 
 from __future__ import annotations
@@ -203,6 +204,8 @@ def _scale(case: Case, name: str, a: Array, b: Array) -> Array | float:
             return np.where(travelled > 0.0, travelled, 1.0)
         case TrajectoryCase() if name == "losses":
             return np.maximum(size, LOSS_FLOOR * size[0])
+        case TrajectoryCase():
+            return max(size.max(initial=0.0), 1.0)
     return size.max(initial=0.0)
 
 

@@ -23,8 +23,8 @@ from .compute import Unavailable, compute, modes
 
 def main() -> None:
     """Serves the one request on the descriptors named on the command line."""
-    incoming, outgoing = (os.fdopen(int(argument), mode) for argument, mode in zip(sys.argv[1:3], ("rb", "wb"), strict=True))
-    serve(json.loads(incoming.readline()), outgoing)
+    with os.fdopen(int(sys.argv[1]), "rb") as incoming, os.fdopen(int(sys.argv[2]), "wb") as outgoing:
+        serve(json.loads(incoming.readline()), outgoing)
 
 
 def serve(asked: dict[str, Any], out: BinaryIO) -> None:

@@ -1,0 +1,321 @@
+"""docs/differences.md: how the libraries differ, with formulas, defaults and measured sizes.
+
+What is measured is kept beside the page as JSON, so that the page is a pure function of that file and of the
+declarations: a test renders it anew and says when it is stale.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from ..errors import UserError
+from ..executor.environment import environment
+from ..optimizer import Binding, Optimizer
+from ..registry import Registry
+from ..schedules import SCHEDULES
+from ..spec import Frozen
+from . import notes
+from .cases import CLOSED_LOOP, UPDATE_STEPS, Selection
+from .driver import Options, Tell, _some_run, verify
+from .formulas import FORMULAS
+from .notes import Note
+from .verdict import Verdict, VerifyFile
+
+LIBRARIES = {"torch": "torch", "tensorflow": "Keras", "jax": "Optax"}
+_LAYER_LIBRARIES = {"torch": "torch", "tensorflow": "Keras", "jax": "Flax"}
+_PAIRS = (("torch", "tensorflow"), ("torch", "jax"), ("tensorflow", "jax"))
+
+
+class Size(Frozen):
+    """A measured difference between two frameworks of one optimizer; None where it was not finite."""
+
+    optimizer: str
+    rule: str
+    schedule: str
+    a: str
+    b: str
+    worst: float | None
+
+
+class Measured(Frozen):
+    """What the page shows that the declarations do not say. defaults: framework -> optimizer -> argument -> default."""
+
+    date: str
+    versions: dict[str, dict[str, str]]
+    defaults: dict[str, dict[str, dict[str, str]]]
+    notes: dict[str, dict[str, str]]
+    sizes: tuple[Size, ...]
+
+
+def write(registry: Registry, file: Path, tell: Tell) -> Path:
+    """Measures everything and writes the page, and its data beside it. UserError where they cannot be written."""
+    missing = [name for name in LIBRARIES if registry.frameworks[name].versions() is None]
+    if missing:
+        raise UserError(f"--document compares three libraries, and these are not installed: {', '.join(missing)}")
+    measured = measure(registry, tell)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        _replace(data_file(file), json.dumps(measured.to_json(), indent=1) + "\n")
+        _replace(file, render(registry.optimizers, measured))
+    except OSError as error:
+        raise UserError(f"{file}: cannot be written: {error.strerror or error}") from error
+    return file
+
+
+def data_file(file: Path) -> Path:
+    """Where what was measured lies: differences.json beside differences.md."""
+    return file.with_suffix(".json")
+
+
+def read(file: Path) -> Measured:
+    """What was measured for this page."""
+    return Measured.model_validate_json(data_file(file).read_text(encoding="utf-8"))
+
+
+def measure(registry: Registry, tell: Tell) -> Measured:
+    """Runs all update rules, native and canonical, and reads the libraries' defaults."""
+    found = verify(registry, Options(Selection(keyword="updates/")), tell)
+    defaults: dict[str, dict[str, dict[str, str]]] = {}
+    of_notes: dict[str, dict[str, str]] = {}
+    for name in LIBRARIES:
+        read_here = read_defaults(registry, name)
+        defaults[name] = read_here["optimizers"]
+        of_notes |= read_here["notes"]
+    return Measured(
+        date=found.started_at[:10], versions=found.versions, defaults=defaults, notes=of_notes, sizes=tuple(_sizes(found))
+    )
+
+
+def read_defaults(registry: Registry, framework: str) -> dict[str, dict[str, dict[str, str]]]:
+    """The framework's own defaults, read in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "gradrace.verify.defaults", framework], capture_output=True, text=True, timeout=300,
+        env=environment(_some_run(registry.frameworks[framework])), check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise UserError(f"the defaults of {framework} cannot be read: {(done.stderr.strip().splitlines() or ['?'])[-1]}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def _sizes(found: VerifyFile) -> Iterator[Size]:
+    for verdict in found.verdicts:
+        pair = _in_order(verdict)
+        if pair in _PAIRS and verdict.verdict in ("equal", "differs by definition"):
+            yield Size(
+                optimizer=verdict.optimizer, rule=verdict.rule, schedule=verdict.case.split("/", 2)[2],
+                a=pair[0], b=pair[1], worst=verdict.worst,
+            )  # fmt: skip
+
+
+def _in_order(verdict: Verdict) -> tuple[str, str]:
+    """The pair as the page's columns have it."""
+    both = {verdict.a.framework, verdict.b.framework}
+    return next((pair for pair in _PAIRS if set(pair) == both), ("", ""))
+
+
+def render(optimizers: Mapping[str, Optimizer], measured: Measured) -> str:
+    """The page."""
+    versions = ", ".join(
+        f"{library} {version}" for found in measured.versions.values() for library, version in found.items()
+        if library != "numpy"
+    )  # fmt: skip
+    sections = [
+        _INTRODUCTION.format(versions=versions, date=measured.date, steps=UPDATE_STEPS),
+        _overview(optimizers, measured),
+        *(_optimizer(optimizer, measured) for optimizer in optimizers.values()),
+        "# Layers\n\nWeights are moved between the libraries with these rules; `gradrace verify -k layers` proves each of "
+        "them, gradients included, to 1e-12.",
+        *(_note(note, measured, "##") for note in notes.LAYERS),
+        "# Losses and penalties",
+        *(_note(note, measured, "##") for note in notes.LOSSES),
+        "# Initialisers\n\nNever compare libraries from their own initial weights: draw them once and copy.",
+        *(_note(note, measured, "##") for note in notes.INITIALIZERS),
+        _schedules(),
+        _defects(),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+_INTRODUCTION = """\
+<!-- Written by `gradrace verify --document`; change the declarations or harness/verify/notes.py, not this file. -->
+# You ported a model and got another curve
+
+PyTorch, Keras and JAX mean different things by the same names. This page says what, for every optimizer, layer,
+initialiser and schedule that gradrace knows: the formula of each library, its defaults side by side, how to make them
+agree, and how large the difference is if you do not.
+
+Start here, in the order in which it usually is the cause:
+
+1. **Epsilon**: 1e-8 in torch and Optax, 1e-7 in Keras, and not at the same place: see [adam](#adam), [rmsprop](#rmsprop).
+2. **Weight decay** means three things: see [L2 penalty](#l2-penalty) and [adamw](#adamw).
+3. **Momentum under a schedule**: Keras keeps old rates in its buffer: see [momentum](#momentum).
+4. **Two biases** in torch's recurrent layers: see [LSTM](#lstm).
+5. **Initial weights**: see [Initialisers](#initialisers).
+6. **'same' padding at stride 2**, the order of Flatten, and defaults of normalisation: see [Layers](#layers).
+7. **Schedules**: off by one at boundaries and at the start of a warm-up: see [Schedules](#schedules).
+8. **Rounding**: in float32, two libraries part after some hundred steps even if all of this is right, as two seeds do.
+   Compare distributions over seeds, or run in float64.
+
+Measured on {date} with {versions}. A difference of two optimizers is the largest distance between their parameters over
+{steps} steps of the same float64 gradients (entries over four decades, some rows always or sometimes zero), relative to
+the distance that the parameters have travelled: 1 is another optimizer, 1e-16 the same one."""
+
+
+def _overview(optimizers: Mapping[str, Optimizer], measured: Measured) -> str:
+    lines = [
+        "# Optimizers",
+        "",
+        "At the libraries' own defaults, only the learning rate aligned: constant rate, then after the slash one that "
+        "decays. The last column is what is left of it after the settings that each section gives.",
+        "",
+        f"| optimizer | {' | '.join(_heading(pair) for pair in _PAIRS)} | aligned, worst pair |",
+        "|---|---|---|---|---|",
+    ]
+    for name in optimizers:
+        native = [_both(measured, name, "native", pair) for pair in _PAIRS]
+        lines.append(f"| [{name}](#{name}) | {' | '.join(native)} | {_aligned(measured, optimizers[name])} |")
+    return "\n".join(lines)
+
+
+def _heading(pair: tuple[str, str]) -> str:
+    return f"{LIBRARIES[pair[0]]}–{LIBRARIES[pair[1]]}"
+
+
+def _both(measured: Measured, name: str, rule: str, pair: tuple[str, str]) -> str:
+    """'2.0e-02 / 3.5e-02', or '-' where a library has none."""
+    found = {s.schedule: s.worst for s in measured.sizes if (s.optimizer, s.rule, (s.a, s.b)) == (name, rule, pair)}
+    texts = []
+    for schedule in ("constant", "decaying"):
+        # Where a class takes matrices alone, that is what was measured.
+        measured_as = next((name for name in (schedule, f"{schedule}/matrices") if name in found), None)
+        texts += [_size(found[measured_as])] if measured_as else []
+    return " / ".join(texts) or "-"
+
+
+def _size(worst: float | None) -> str:
+    return "not finite" if worst is None else "0" if worst == 0.0 else f"{worst:.1e}"
+
+
+def _aligned(measured: Measured, optimizer: Optimizer) -> str:
+    sizes = [
+        size.worst for size in measured.sizes
+        if size.optimizer == optimizer.name and size.rule == "canonical" and size.worst is not None
+        and not {size.a, size.b} & set(optimizer.differs)
+    ]  # fmt: skip
+    differing = ", ".join(LIBRARIES.get(name, name) for name in optimizer.differs)
+    rest = f"; {differing} cannot be aligned" if differing else ""
+    if not sizes:
+        return "one library only" if len(optimizer.bindings) < 2 else f"no pair{rest}"
+    return f"{max(sizes):.1e}{rest}"
+
+
+def _optimizer(optimizer: Optimizer, measured: Measured) -> str:
+    formulas = FORMULAS.get(optimizer.name, {})
+    lines = [f"## {optimizer.name}", "", f"{optimizer.title}. {optimizer.paper}."]
+    if optimizer.note:
+        lines += ["", optimizer.note]
+    lines += ["", "| | formula | defaults |", "|---|---|---|", f"| the rule | {_cell(formulas.get('canonical', ''))} | "
+              f"{_cell(', '.join(f'{key} {hyper.default:g}' for key, hyper in optimizer.hyper.items()) or '-')} |"]  # fmt: skip
+    for framework, binding in optimizer.bindings.items():
+        given = measured.defaults.get(framework, {}).get(optimizer.name, {})
+        listed = ", ".join(f"{key} {value}" for key, value in given.items()) or "-"
+        lines.append(f"| `{binding.label}` | {_cell(formulas.get(framework, ''))} | {_cell(listed)} |")
+    for framework, name in LIBRARIES.items():
+        if framework not in optimizer.bindings:
+            lines.append(f"| {name} | ships none | |")
+    lines += ["", *_agreement(optimizer), "", *_if_not(optimizer, measured)]
+    return "\n".join(lines)
+
+
+def _agreement(optimizer: Optimizer) -> Iterable[str]:
+    """The settings that the canonical rule gives each library, and what is done beside them."""
+    yield "To make them agree:"
+    yield ""
+    for framework, binding in optimizer.bindings.items():
+        if framework in optimizer.differs:
+            yield f"- {LIBRARIES.get(framework, framework)}: cannot be done. {optimizer.differs[framework]}."
+            continue
+        yield f"- {_call(optimizer, binding)}"
+        for correction in binding.corrections:
+            yield f"  - {correction.name.replace('_', ' ')}: {correction.why}"
+    if optimizer.per_tensor:
+        yield "- The update depends on how tensors are stored; keep them in one layout (convolutions HWIO, matrices [in, out])."
+    if optimizer.name in CLOSED_LOOP:
+        yield "- It evaluates the loss itself, so its native form is not among the differences measured here."
+
+
+def _call(optimizer: Optimizer, binding: Binding) -> str:
+    arguments = ", ".join(f"{key}={value!r}" for key, value in binding.canonical(optimizer.hypers({})).items())
+    if binding.native_target:
+        return f"`{binding.label}` cannot; gradrace builds the rule of the library's own parts (adapters/), with `{arguments}`"
+    return f"`{binding.label}({arguments})`"
+
+
+def _if_not(optimizer: Optimizer, measured: Measured) -> Iterable[str]:
+    native = [(pair, _both(measured, optimizer.name, "native", pair)) for pair in _PAIRS]
+    shown = [f"{_heading(pair)} {sizes}" for pair, sizes in native if sizes != "-"]
+    if shown:
+        yield f"If you do not (constant / decaying rate): {'; '.join(shown)}. Aligned: {_aligned(measured, optimizer)}."
+
+
+def _note(note: Note, measured: Measured, level: str) -> str:
+    lines = [f"{level} {note.name}", ""]
+    if set(note.libraries.values()) != {"-"}:
+        lines += ["| | what it does | defaults |", "|---|---|---|"]
+        for framework, what in note.libraries.items():
+            path = note.paths.get(framework, "")
+            given = ", ".join(f"{key} {value}" for key, value in measured.notes.get(path, {}).items())
+            lines.append(f"| {f'`{path}`' if path else _LAYER_LIBRARIES[framework]} | {_cell(what)} | {_cell(given or '-')} |")
+        lines.append("")
+    lines.append(f"To make them agree: {note.agree}.")
+    lines += [f"\nIf you do not: {what}: {_share(cost())} of the largest value." for what, cost in note.cost.items()]
+    return "\n".join(lines)
+
+
+def _share(size: float) -> str:
+    return f"{size:.0%}" if size >= 0.01 else f"{size:.0e}"
+
+
+def _schedules() -> str:
+    lines = [
+        "# Schedules", "", notes.SCHEDULES_AGREE, "",
+        "| schedule | gradrace | torch | Keras | Optax |", "|---|---|---|---|---|",
+    ]  # fmt: skip
+    for name, schedule in SCHEDULES.items():
+        known = notes.SCHEDULES.get(name, {})
+        cells = [_cell(known.get(framework, "")) for framework in LIBRARIES]
+        lines.append(f"| {name} | {_cell(schedule.summary)} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _defects() -> str:
+    lines = ["# Defects of the libraries", "", "Tests pin what these do today, so that an upgrade that mends one is noticed.", "",
+             "| where | version | what happens |", "|---|---|---|"]  # fmt: skip
+    lines += [f"| `{_cell(where)}` | {version} | {_cell(what)} |" for where, version, what in notes.DEFECTS]
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    """Text for a cell of a table in Markdown."""
+    return text.replace("|", "\\|")
+
+
+def missing(optimizers: Mapping[str, Optimizer]) -> Sequence[str]:
+    """What of the catalogue the page could say nothing about; empty when it is complete."""
+    found = []
+    for name, optimizer in optimizers.items():
+        formulas = FORMULAS.get(name, {})
+        found += [f"{name}: {key}" for key in ("canonical", *optimizer.bindings) if key in ("canonical", *LIBRARIES)
+                  and not formulas.get(key)]  # fmt: skip
+    return found + [f"schedule {name}" for name in SCHEDULES if name not in notes.SCHEDULES]
+
+
+def _replace(file: Path, text: str) -> None:
+    partial = file.with_name(f".{file.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, file)

@@ -1,0 +1,10 @@
+"""Prints the JSON Schema of `gradrace verify --json`: `python -m gradrace.verify.schema > docs/verify.schema.json`."""
+
+from __future__ import annotations
+
+import json
+
+from .verdict import json_schema
+
+if __name__ == "__main__":
+    print(json.dumps(json_schema(), indent=1))
