@@ -49,16 +49,16 @@ class Updater:
 
     def __init__(self, run: RunSpec, bound: Bound, variables: Sequence[keras.Variable]) -> None:
         self._run, self._variables = run, list(variables)
-        self._rates = _table(run.dtype)
-        self._hypers = {name: _table(run.dtype) for name in bound.hyper_tables}
-        self._states = {name: _Affine(_table(run.dtype), _table(run.dtype)) for name in bound.state_tables}
+        self._rates = table(run.dtype)
+        self._hypers = {name: table(run.dtype) for name in bound.hyper_tables}
+        self._states = {name: _Affine(table(run.dtype), table(run.dtype)) for name in bound.state_tables}
         self.optimizer = self._new_optimizer(bound)
 
     def restart(self, bound: Bound) -> None:
         """Sets the optimizer back to step 0, as it would start from the variables' present values."""
         self.set_tables(bound)
         first = self._new_optimizer(bound)
-        for variable, initial in zip(_state(self.optimizer), _state(first), strict=True):
+        for variable, initial in zip(self.optimizer.variables, first.variables, strict=True):
             variable.assign(initial.value)
 
     def fits(self, bound: Bound) -> bool:
@@ -69,14 +69,14 @@ class Updater:
         """Takes over the learning rates and corrections. Where they do not fit, a traced step must be traced anew."""
         if not self.fits(bound):
             dtype = self._run.dtype
-            self._hypers = {name: _table(dtype) for name in bound.hyper_tables}
-            self._states = {name: _Affine(_table(dtype), _table(dtype)) for name in bound.state_tables}
-        _assign(self._rates, bound.learning_rates)
+            self._hypers = {name: table(dtype) for name in bound.hyper_tables}
+            self._states = {name: _Affine(table(dtype), table(dtype)) for name in bound.state_tables}
+        assign(self._rates, bound.learning_rates)
         for name, values in bound.hyper_tables.items():
-            _assign(self._hypers[name], values)
+            assign(self._hypers[name], values)
         for name, affine in bound.state_tables.items():
-            _assign(self._states[name].scale, affine.scale)
-            _assign(self._states[name].shift, affine.shift)
+            assign(self._states[name].scale, affine.scale)
+            assign(self._states[name].shift, affine.shift)
 
     def apply(self, gradients: Sequence[tf.Tensor]) -> None:
         """The next update of the variables."""
@@ -87,6 +87,11 @@ class Updater:
                 buffer.assign(buffer.value * scale + shift)
         with _overridden(self.optimizer, {name: tf.gather(values, t) for name, values in self._hypers.items()}):
             self.optimizer.apply(gradients, self._variables)
+
+    @property
+    def step(self) -> tf.Tensor:
+        """The number of updates so far, inside a step that is being traced."""
+        return self.optimizer.iterations.value
 
     def state_bytes(self) -> int:
         """See gradrace.adapter.Session."""
@@ -110,20 +115,12 @@ def corrections(bound: Bound) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(sorted(bound.hyper_tables)), tuple(sorted(bound.state_tables))
 
 
-def _state(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
-    """All variables of the optimizer, with those that Keras does not count among them (Nadam's running product)."""
-    counted = list(optimizer.variables)
-    known = {id(variable) for variable in counted}
-    own = [value for value in vars(optimizer).values() if isinstance(value, keras.Variable) and id(value) not in known]
-    return counted + own
-
-
-def _table(dtype: str) -> tf.Variable:
+def table(dtype: str) -> tf.Variable:
     """A variable for float values, one a step; its length is set with its values."""
     return tf.Variable(np.zeros(0), shape=[None], dtype=dtype, trainable=False)
 
 
-def _assign(table: tf.Variable, values: np.ndarray) -> None:
+def assign(table: tf.Variable, values: np.ndarray) -> None:
     table.assign(values.astype(table.dtype.as_numpy_dtype))
 
 

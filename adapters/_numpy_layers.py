@@ -124,7 +124,7 @@ class _Slide(NamedTuple):
 
     def windows(self, padded: Array) -> Array:
         """[n, out_h, out_w, C, window, window], a view."""
-        every = sliding_window_view(padded, (self.window, self.window), axis=(1, 2))  # type: ignore[call-overload]
+        every = sliding_window_view(padded, (self.window, self.window), axis=(1, 2))
         return every[:, :: self.stride, :: self.stride]
 
     def at(self, i: int, j: int) -> tuple[slice, slice, slice]:

@@ -6,7 +6,7 @@ canonical layout. torch's own layers are used wherever they compute the canonica
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import prod
 from operator import attrgetter
 from typing import NamedTuple
@@ -38,7 +38,7 @@ from gradrace.plan import Weights
 from torch import Tensor, nn
 from torch.nn import functional
 
-_ACTIVATIONS = {
+_ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU, "leaky_relu": lambda: nn.LeakyReLU(LEAKY_SLOPE), "elu": nn.ELU, "gelu": nn.GELU, "silu": nn.SiLU,
     "sigmoid": nn.Sigmoid, "tanh": nn.Tanh,
 }  # fmt: skip
@@ -161,7 +161,7 @@ def _canonical(built: BuiltLayer, module: nn.Module) -> nn.Module:
 class _Around(nn.Module):
     """A module with the tensors, and others before and after it."""
 
-    def __init__(self, before: list[nn.Module], inner: nn.Module, after: list[nn.Module]) -> None:
+    def __init__(self, before: Sequence[nn.Module], inner: nn.Module, after: Sequence[nn.Module]) -> None:
         super().__init__()
         self.before, self.inner, self.after = nn.Sequential(*before), inner, nn.Sequential(*after)
 
@@ -306,6 +306,8 @@ class _Recurrent(nn.Module):
 
 class _Objective(nn.Module):
     """The function of a Point layer, once for every sample."""
+
+    _curvatures: Tensor
 
     def __init__(self, layer: Point) -> None:
         super().__init__()

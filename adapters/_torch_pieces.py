@@ -21,7 +21,7 @@ class OneStepLBFGS(torch.optim.LBFGS):
         super().__init__(params, lr, max_iter=1, tolerance_grad=0.0, tolerance_change=0.0, history_size=history_size)
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """The closure is not needed: with one iteration the class asks for no more than the gradients at hand."""
         group = self.param_groups[0]
         rate = group["lr"]

@@ -7,25 +7,26 @@ call into one loop: the same updates without the cost of calling.
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Callable, Hashable, Mapping, Sequence
+import math
+import zlib
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
-from flax import nnx
-from gradrace.adapter import Metrics
-from gradrace.adapters import _optax_optimizer
+from gradrace.adapter import Differentials, Metrics
+from gradrace.adapters import _flax_layers, _flax_objective, _optax_optimizer
 from gradrace.adapters._optax_optimizer import Numbers, Parameters
 from gradrace.binding import Bound, bind, unavailable
 from gradrace.data import Data
-from gradrace.layers import Activation, BuiltLayer, Conv2D, Dense, Flatten, Layer, Lstm, MaxPool2D, Shape, build
+from gradrace.layers import BuiltLayer, Dropout, Layer, Shape, build
+from gradrace.objective import Objective, dropouts, kernels, metric_of, takes_integers, targets
 from gradrace.optimizer import Optimizer
-from gradrace.plan import Plan, Weights
-from gradrace.spec import RunSpec
+from gradrace.plan import Plan, Weights, dropout_masks
+from gradrace.spec import Dtype, RunSpec, TaskSpec
 
 FRAMEWORK = "jax"
 TITLE = "JAX/Flax/Optax"
@@ -33,14 +34,18 @@ REQUIRES = ("jax", "jaxlib", "flax", "optax")
 MODES = ("jit", "scan")
 CONVERGENCE_MODE = "scan"
 
-# Parameters by canonical name, the optimizer's state; samples [n, *input_shape] and labels int32[n]; and what one step
-# takes: the samples and labels of its batch, and the optimizer's numbers.
-Carry = tuple[Parameters, Any]
+# Parameters by canonical name, the optimizer's state, the layers' statistics; samples [n, *input_shape] and their targets
+# [n, ...]; and what one step takes: the samples and targets of its batch, the optimizer's numbers, and what regularization
+# needs besides: masks or keys by dropout layer, the schedule's learning rate under _RATE where kernels decay.
+Extras = dict[str, jax.Array]
+Carry = tuple[Parameters, Any, Parameters]
 Split = tuple[jax.Array, jax.Array]
-Step = tuple[jax.Array, jax.Array, Numbers]
+Step = tuple[jax.Array, jax.Array, Numbers, Extras]
 
-_LAYERS = (Dense, Conv2D, MaxPool2D, Flatten, Lstm, Activation)
+_RATE = "learning_rate"
+
 _STAGED_BYTES = 64 * 2**20
+_EVALUATED_ROWS = 4096
 
 
 class JaxSession:
@@ -48,17 +53,19 @@ class JaxSession:
 
     def __init__(self, run: RunSpec, start: Weights, plan: Plan) -> None:
         self._run, self._plan = run, plan
+        self._objective = Objective.of(run.task)
+        self._layers = build(run.task.model, run.task.input_shape)
         self._device = _device(run.device)
         self._losses: list[jax.Array] = []
         self._staged: tuple[range, list[Step]] = (range(0), [])
-        bound = bind(run, plan.optimizer, plan.learning_rates)
         with _precision(run):
-            self._programs, self._numbers = _programs(run, bound), _optax_optimizer.tables(bound, run.dtype)
+            self._take_rates(plan.learning_rates)
             # Two copies: a state that starts as the parameters themselves must not share donated memory with them.
-            parameters, twin = ({name: self._put(value) for name, value in start.items()} for _ in range(2))
+            parameters, twin = (self._arrays(start, trainable=True) for _ in range(2))
             state = self._programs.init(twin, self._numbers.at(0))
             # Zeros made on the device are not yet bound to it as a step's results are: the second step would recompile.
-            self._carry: Carry = (parameters, jax.device_put(state, self._device))
+            statistics = self._arrays(start, trainable=False)
+            self._carry: Carry = (parameters, jax.device_put(state, self._device), statistics)
             if run.mode == "jit":
                 self._stage(0)
 
@@ -71,9 +78,13 @@ class JaxSession:
 
     def _scan(self, steps: range) -> None:
         x, y = self._resident("train")
-        rows = self._plan.batches[steps.start : steps.stop].astype(np.int32)
-        self._carry, losses = self._programs.scan(self._carry, x, y, rows, self._numbers.at(slice(steps.start, steps.stop)))
-        self._losses.append(losses)
+        count = self._staged_steps(math.prod(x.shape[1:]) * x.dtype.itemsize)
+        for first in range(steps.start, steps.stop, count):
+            chunk = range(first, min(first + count, steps.stop))
+            rows = self._plan.batches[chunk.start : chunk.stop].astype(np.int32)
+            numbers = self._numbers.at(slice(chunk.start, chunk.stop))
+            self._carry, losses = self._programs.scan(self._carry, x, y, rows, numbers, self._extras(chunk))
+            self._losses.append(losses)
 
     def _step_by_step(self, steps: range) -> None:
         step, carry, losses = self._programs.step, self._carry, self._losses
@@ -91,12 +102,32 @@ class JaxSession:
         One by one and ahead of time: a gather or a slice of device arrays would cost 3 to 10% of a small step.
         """
         x, y = self._host_split("train")
-        batch_bytes = self._run.task.batch_size * x[0].nbytes
-        count = min(len(self._plan.batches) - first, max(1, _STAGED_BYTES // batch_bytes))
+        count = min(len(self._plan.batches) - first, self._staged_steps(x[0].nbytes))
         rows = self._plan.batches[first : first + count]
         staged = range(first, first + count)
+        extras = self._extras(staged)
+        by_step = [{name: part[i] for name, part in extras.items()} for i in range(count)]
         numbers = [self._numbers.at(step) for step in staged]
-        self._staged = (staged, jax.device_put(list(zip(x[rows], y[rows], numbers, strict=True)), self._device))
+        inputs = list(zip(x[rows], y[rows], numbers, by_step, strict=True))
+        self._staged = (staged, jax.device_put(inputs, self._device))
+
+    def _staged_steps(self, sample_bytes: int) -> int:
+        """How many steps' samples and masks fit in 64 MiB; at least one."""
+        masks = sum(math.prod(built.input_shape) for built in dropouts(self._layers))
+        return max(1, _STAGED_BYTES // (self._run.task.batch_size * (sample_bytes + masks)))
+
+    def _extras(self, steps: range) -> dict[str, np.ndarray]:
+        """[steps, ...] of each dropout layer: the harness's masks, or keys that Flax draws from; and rates to decay by."""
+        plan, task = self._plan, self._run.task
+        found = {
+            built.name: dropout_masks(built, plan.seed, steps, task.batch_size)
+            if _fed(built)
+            else _keys(built, plan.seed, steps)
+            for built in dropouts(self._layers)
+        }
+        if task.regularization.decay:
+            found[_RATE] = self._rates[steps.start : steps.stop].astype(self._run.dtype)
+        return found
 
     def sync(self) -> None:
         wait: Callable[[Any], Any] = jax.block_until_ready
@@ -110,37 +141,61 @@ class JaxSession:
     def evaluate(self, split: str) -> Metrics:
         with _precision(self._run):
             x, y = self._resident(split)
-            loss, correct = jax.device_get(self._programs.evaluate(self._programs.evaluated(self._carry), x, y))
-        return Metrics(float(loss), int(correct) / len(y))
+            parts = [slice(first, first + _EVALUATED_ROWS) for first in range(0, len(y), _EVALUATED_ROWS)]
+            whole = len(parts) == 1
+            found = [
+                self._programs.evaluate(*self._arguments(), *((x, y) if whole else (x[part], y[part]))) for part in parts
+            ]
+            losses, totals = np.array(jax.device_get(found), dtype=np.float64).T
+            rows = [len(range(len(y))[part]) for part in parts]
+        loss = float(np.average(losses, weights=rows))
+        return Metrics(loss, metric_of(self._objective, float(totals.sum()), loss, np.asarray(y)))
+
+    def _arguments(self) -> tuple[Parameters, Parameters]:
+        parameters, state, statistics = self._carry
+        return self._programs.evaluated(state, parameters), statistics
 
     def set_learning_rates(self, rates: np.ndarray) -> None:
-        bound = bind(self._run, self._plan.optimizer, rates)
-        # A correction that only the new rates need is compiled in now.
-        self._programs, self._numbers = _programs(self._run, bound), _optax_optimizer.tables(bound, self._run.dtype)
+        self._take_rates(rates)
         self._staged = (range(0), [])
 
+    def _take_rates(self, rates: np.ndarray) -> None:
+        # A correction that only the new rates need is compiled in now.
+        bound = bind(self._run, self._plan.optimizer, rates)
+        self._rates, self._programs = rates, _programs(self._run, bound)
+        self._numbers = _optax_optimizer.tables(bound, self._run.dtype)
+
     def weights(self) -> Weights:
-        return {name: np.array(value) for name, value in self._carry[0].items()}
+        present = self._carry[0] | self._carry[2]
+        return {p.name: np.array(present[p.name]) for built in self._layers for p in built.parameters}
 
     def state_bytes(self) -> int:
         return sum(leaf.nbytes for leaf in jax.tree.leaves(self._carry[1]) if leaf.ndim)
 
     def close(self) -> None:
-        self._carry, self._staged = ({}, None), (range(0), [])
+        self._carry, self._staged = ({}, None, {}), (range(0), [])
         self._losses.clear()
 
     def _put(self, array: np.ndarray) -> jax.Array:
         placed: jax.Array = jax.device_put(np.array(array, dtype=self._run.dtype), self._device)
         return placed
 
+    def _arrays(self, start: Weights, trainable: bool) -> Parameters:
+        """The parameters, or the statistics."""
+        found = (p.name for built in self._layers for p in built.parameters if p.trainable == trainable)
+        return {name: self._put(start[name]) for name in found}
+
     def _host_split(self, split: str) -> tuple[np.ndarray, np.ndarray]:
-        x = self._plan.data.shaped(split, self._run.task.input_shape)
-        return x.astype(self._run.dtype), self._plan.data.splits[split].y.astype(np.int32)
+        task, dtype = self._run.task, self._run.dtype
+        x = self._plan.data.shaped(split, task.input_shape).astype(np.int32 if takes_integers(task.model) else dtype)
+        y = targets(task.loss, self._plan.data.splits[split].y, dtype, self._layers[-1].output_shape)
+        return x, y.astype(np.int32) if y.dtype == np.int64 else y
 
     def _resident(self, split: str) -> Split:
         """The whole split on the device, placed once a process."""
-        data, shape = self._plan.data, self._run.task.input_shape
-        key = (id(data), split, shape, self._run.dtype, self._device)
+        data, task = self._plan.data, self._run.task
+        samples = (task.input_shape, takes_integers(task.model), self._run.dtype)
+        key = (id(data), split, samples, task.loss, self._layers[-1].output_shape, self._device)
         if key not in _RESIDENT:
             _RESIDENT[key] = (data, jax.device_put(self._host_split(split), self._device))
         return _RESIDENT[key][1]
@@ -158,9 +213,6 @@ class JaxAdapter:
         return ("cpu", "gpu") if _gpus() else ("cpu",)
 
     def supports(self, run: RunSpec, optimizer: Optimizer) -> str | None:
-        other = {layer.kind for layer in run.task.model if not isinstance(layer, _LAYERS)}
-        if other:
-            return f"the JAX adapter has no {', '.join(sorted(other))} layer"
         if run.mode not in MODES:
             return f"JAX has no mode {run.mode!r} (known: {', '.join(MODES)})"
         if run.device == "gpu" and not _gpus():
@@ -181,12 +233,54 @@ class JaxAdapter:
 
         with _precision(run):
             init, update = (_optax_optimizer.kept if _hashable(recipe) else _optax_optimizer.compiled)(recipe)
-            parameters, taken = place(start), []
-            state = init(parameters, numbers.at(0))
+            parameters = place(start)
+            state, taken = init(parameters, numbers.at(0)), list[Weights]()
             for step, given in enumerate(gradients):
                 parameters, state = update(place(given), state, parameters, numbers.at(step))
                 taken.append({name: np.array(value) for name, value in parameters.items()})
         return taken
+
+    def differentiate(
+        self, layer: BuiltLayer, weights: Weights, x: np.ndarray, upstream: np.ndarray, training: bool,
+        mask: np.ndarray | None = None, dtype: Dtype = "float64", mode: str | None = None,
+    ) -> Differentials:  # fmt: skip
+        if mask is None:
+            noise = {built.name: _keys(built, 0, range(1))[0] for built in dropouts((layer,)) if not _fed(built)}
+        else:
+            noise = {layer.name: mask}
+        state = {p.name for p in layer.parameters if not p.trainable}
+
+        def pulled(parameters: Parameters, x: jax.Array, statistics: Parameters, noise: Extras) -> Any:
+            outputs, moved = apply(parameters | statistics, x, training, noise)
+            return (outputs * jnp.asarray(upstream, dtype)).sum(), (outputs, statistics | dict(moved))
+
+        with jax.enable_x64(dtype == "float64"):
+            apply = _flax_layers.network((layer,), dtype, mode or MODES[0])
+            given = {name: jnp.asarray(value, dtype) for name, value in weights.items()}
+            statistics = {name: given.pop(name) for name in state}
+            integers = takes_integers((layer.layer,))
+            samples = jnp.asarray(x, jnp.int32 if integers else dtype)
+            slope = jax.jit(jax.grad(pulled, argnums=0 if integers else (0, 1), has_aux=True))
+            gradients, (outputs, moved) = jax.device_get(slope(given, samples, statistics, noise))
+        of_parameters, of_input = (gradients, None) if integers else gradients
+        return Differentials(outputs, of_input, of_parameters, moved)
+
+    def loss(
+        self, task: TaskSpec, outputs: np.ndarray, y: np.ndarray, dtype: Dtype = "float64"
+    ) -> tuple[float, np.ndarray]:
+        objective = Objective.of(task)
+        with jax.enable_x64(dtype == "float64"):
+            labels = jnp.asarray(targets(task.loss, y, dtype, outputs.shape[1:]))
+            slope = jax.jit(jax.value_and_grad(lambda given: _flax_objective.loss(objective, given, labels)))
+            loss, gradient = jax.device_get(slope(jnp.asarray(outputs, dtype)))
+        return float(loss), gradient
+
+    def metric(self, task: TaskSpec, outputs: np.ndarray, y: np.ndarray, dtype: Dtype = "float64") -> float:
+        objective, labels = Objective.of(task), targets(task.loss, y, dtype, outputs.shape[1:])
+        loss = self.loss(task, outputs, y, dtype)[0]
+        with jax.enable_x64(dtype == "float64"):
+            total = _flax_objective.metric_total(objective, jnp.asarray(outputs, dtype), jnp.asarray(labels))
+        return metric_of(objective, float(total), loss, labels)
 
 
 ADAPTER = JaxAdapter()
@@ -194,11 +288,11 @@ ADAPTER = JaxAdapter()
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that is baked into compiled code. The optimizer's numbers and data are its arguments; jit keys on
-    shapes."""
+    """Everything that is baked into compiled code; the optimizer's numbers and data are its arguments, jit keys on shapes."""
 
     model: tuple[Layer, ...]
     input_shape: Shape
+    objective: Objective
     optimizer: _optax_optimizer.Recipe
     dtype: str
     mode: str
@@ -209,17 +303,17 @@ class Programs:
     """The compiled functions of one recipe. Those that train take over the memory of their first argument.
 
     init(parameters, numbers) -> optimizer state
-    step(carry, (x[batch, ...], y[batch], numbers)) -> carry, loss
-    scan(carry, x[n, ...], y[n], rows int32[k, batch], numbers[k]) -> carry, losses[k]
-    evaluate(parameters, x, y) -> mean loss, number of correct answers
-    evaluated(carry) -> the parameters to evaluate
+    step(carry, (x[batch, ...], y[batch, ...], numbers, extras)) -> carry, loss
+    scan(carry, x[n, ...], y[n, ...], rows int32[k, batch], numbers[k], extras[k]) -> carry, losses[k]
+    evaluate(parameters, statistics, x, y) -> mean loss, what the metric is made of
+    evaluated(optimizer state, parameters) -> the parameters to evaluate the model with
     """
 
     init: Callable[[Parameters, Numbers], Any]
     step: Callable[[Carry, Step], tuple[Carry, jax.Array]]
-    scan: Callable[[Carry, jax.Array, jax.Array, np.ndarray, Numbers], tuple[Carry, jax.Array]]
-    evaluate: Callable[[Parameters, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
-    evaluated: Callable[[Carry], Parameters]
+    scan: Callable[..., tuple[Carry, jax.Array]]
+    evaluate: Callable[[Parameters, Parameters, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
+    evaluated: Callable[[Any, Parameters], Parameters]
 
 
 # Data is kept beside its arrays, so that its id stays its own.
@@ -228,7 +322,9 @@ _RESIDENT: dict[tuple[Hashable, ...], tuple[Data, Split]] = {}
 
 def _programs(run: RunSpec, bound: Bound) -> Programs:
     """Compiled code of earlier runs where there is some; never for timing, whose first step is to show compilation."""
-    recipe = Recipe(run.task.model, run.task.input_shape, _optax_optimizer.recipe(bound), run.dtype, run.mode)
+    task = run.task
+    optimizer = _optax_optimizer.recipe(bound)
+    recipe = Recipe(task.model, task.input_shape, Objective.of(task), optimizer, run.dtype, run.mode)
     return _kept(recipe) if run.measure != "timing" and _hashable(recipe) else _trace(recipe)
 
 
@@ -246,139 +342,56 @@ def _kept(recipe: Recipe) -> Programs:
 
 
 def _trace(recipe: Recipe) -> Programs:
-    apply = _model(recipe)
-    def loss_of(parameters: Parameters, x: jax.Array, y: jax.Array) -> jax.Array:
-        return _cross_entropy(apply(parameters, x), y)
+    layers, objective = build(recipe.model, recipe.input_shape), recipe.objective
+    apply, penalised = _flax_layers.network(layers, recipe.dtype, recipe.mode), kernels(layers)
+
+    def loss_of(
+        parameters: Parameters, statistics: Parameters, x: jax.Array, y: jax.Array, extras: Extras
+    ) -> tuple[jax.Array, Parameters]:
+        outputs, moved = apply(parameters | statistics, x, True, extras)
+        penalty = _flax_objective.penalty(objective, (parameters[name] for name in penalised))
+        return _flax_objective.loss(objective, outputs, y) + penalty, statistics | dict(moved)
 
     def step(carry: Carry, inputs: Step) -> tuple[Carry, jax.Array]:
-        parameters, state = carry
-        x, y, numbers = inputs
-        loss, gradients = jax.value_and_grad(loss_of)(parameters, x, y)
-        objective = partial(loss_of, x=x, y=y)
-        return recipe.optimizer.update(gradients, state, parameters, numbers, objective, loss), loss
+        parameters, state, before = carry
+        x, y, numbers, extras = inputs
+        slope = jax.value_and_grad(loss_of, has_aux=True)
+        (loss, statistics), gradients = slope(parameters, before, x, y, extras)
+        gradients = _flax_objective.clipped(objective, gradients)
+        if objective.regularization.decay:
+            factor = 1.0 - extras[_RATE] * objective.regularization.decay
+            parameters = parameters | {name: parameters[name] * factor for name in penalised}
 
-    def scan(carry: Carry, x: jax.Array, y: jax.Array, rows: jax.Array, numbers: Numbers) -> tuple[Carry, jax.Array]:
-        return jax.lax.scan(step, carry, (x[rows], y[rows], numbers))
+        def again(given: Parameters) -> jax.Array:
+            return loss_of(given, before, x, y, extras)[0]
 
-    def evaluate(parameters: Parameters, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
-        logits = apply(parameters, x)
-        return _cross_entropy(logits, y), (logits.argmax(axis=1) == y).sum()
+        parameters, state = recipe.optimizer.update(gradients, state, parameters, numbers, again, loss)
+        return (parameters, state, statistics), loss
+
+    def scan(
+        carry: Carry, x: jax.Array, y: jax.Array, rows: jax.Array, numbers: Numbers, extras: Extras
+    ) -> tuple[Carry, jax.Array]:
+        return jax.lax.scan(step, carry, (x[rows], y[rows], numbers, extras))
+
+    def evaluate(
+        parameters: Parameters, statistics: Parameters, x: jax.Array, y: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        outputs, _ = apply(parameters | statistics, x, False, {})
+        return _flax_objective.loss(objective, outputs, y), _flax_objective.metric_total(objective, outputs, y)
 
     step_, scan_ = (jax.jit(function, donate_argnums=0) for function in (step, scan))
-
-    def evaluated(carry: Carry) -> Parameters:
-        return recipe.optimizer.evaluated(carry[1], carry[0])
-
     init = _optax_optimizer.compiled(recipe.optimizer)[0]
-    return Programs(init, step_, scan_, jax.jit(evaluate), evaluated)
+    return Programs(init, step_, scan_, jax.jit(evaluate), recipe.optimizer.evaluated)
 
 
-def _cross_entropy(logits: jax.Array, y: jax.Array) -> jax.Array:
-    mean: jax.Array = optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
-    return mean
+def _fed(built: BuiltLayer) -> bool:
+    return isinstance(built.layer, Dropout) and built.layer.masks == "harness"
 
 
-def _model(recipe: Recipe) -> Callable[[Parameters, jax.Array], jax.Array]:
-    """(parameters, x[n, *input_shape]) -> logits[n, classes], of Flax's layers."""
-    built = build(recipe.model, recipe.input_shape)
-    # eval_shape: the layers' own initial values are never computed.
-    network = nnx.eval_shape(
-        lambda: nnx.Sequential(*(_layer(layer, jnp.dtype(recipe.dtype), recipe.mode) for layer in built))
-    )
-    graph, state = nnx.split(network)
-    names = _names_by_path(built)
-    order = [names[path] for path, _ in nnx.to_flat_state(state)]
-    structure = jax.tree.structure(state)
-
-    def apply(parameters: Parameters, x: jax.Array) -> jax.Array:
-        leaves = [parameters[name] for name in order]
-        logits: jax.Array = nnx.merge(graph, jax.tree.unflatten(structure, leaves))(x)
-        return logits
-
-    return apply
-
-
-def _names_by_path(built: tuple[BuiltLayer, ...]) -> Mapping[tuple[Any, ...], str]:
-    """Where Flax keeps each parameter -> its canonical name. The layouts are the same."""
-    inside_lstm = {
-        "kernel": ("rnn", "cell", "dense_i", "kernel"),
-        "recurrent_kernel": ("rnn", "cell", "dense_h", "kernel"),
-        "bias": ("rnn", "cell", "dense_h", "bias"),
-    }
-    names: dict[tuple[Any, ...], str] = {}
-    for position, layer in enumerate(built):
-        for parameter in layer.parameters:
-            own = parameter.name.removeprefix(f"{layer.name}.")
-            inside = inside_lstm[own] if isinstance(layer.layer, Lstm) else (own,)
-            names["layers", position, *inside] = parameter.name
-    return names
-
-
-def _layer(built: BuiltLayer, dtype: jnp.dtype, mode: str) -> Callable[[jax.Array], jax.Array]:
-    kind, channels = built.layer, built.input_shape[-1]
-    types: dict[str, Any] = {"dtype": dtype, "param_dtype": dtype, "rngs": nnx.Rngs(0)}
-    match kind:
-        case Dense():
-            return nnx.Linear(channels, kind.units, **types)
-        case Conv2D():
-            convolve = _convolve_by_matmul if mode == "scan" else jax.lax.conv_general_dilated
-            window = (kind.kernel, kind.kernel)
-            return nnx.Conv(channels, kind.filters, window, padding="SAME", conv_general_dilated=convolve, **types)
-        case MaxPool2D():
-            window = (kind.window, kind.window)
-            if mode == "scan":
-                return partial(_max_pool_by_selects, window=kind.window)
-            return partial(nnx.max_pool, window_shape=window, strides=window)
-        case Flatten():
-            return lambda x: x.reshape(len(x), -1)
-        case Lstm():
-            return LastHiddenState(channels, kind.units, types)
-        case Activation(function="relu"):
-            return nnx.relu
-        case Activation(function="tanh"):
-            return nnx.tanh
-    raise ValueError(f"no Flax layer for {kind.kind}")
-
-
-class LastHiddenState(nnx.Module):
-    """Flax's LSTM over x[n, time, features] from a state of zeros -> last hidden state [n, units]."""
-
-    def __init__(self, features: int, units: int, types: Mapping[str, Any]) -> None:
-        self.rnn = nnx.RNN(nnx.OptimizedLSTMCell(features, units, **types), rngs=False)
-        self.units = units
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        # Without a carry of its own, nnx.RNN draws random keys for it, which a pure function may not.
-        zeros = jnp.zeros((len(x), self.units), x.dtype)
-        carry: tuple[jax.Array, jax.Array] = self.rnn(x, initial_carry=(zeros, zeros), return_carry=True)[0]
-        return carry[1]
-
-
-def _convolve_by_matmul(x: jax.Array, kernel: jax.Array, *_: Any, **__: Any) -> jax.Array:
-    """'Same' convolution of x[n, h, w, in] with kernel[k, k, in, out] (k odd) as one product of matrices.
-
-    Takes the place of `lax.conv_general_dilated`, which XLA runs about ten times slower inside a loop on a CPU.
-    """
-    n, height, width, channels = x.shape
-    k, filters = kernel.shape[0], kernel.shape[-1]
-    padded = jnp.pad(x, ((0, 0), (k // 2, k // 2), (k // 2, k // 2), (0, 0)))
-    shifted = [padded[:, i : i + height, j : j + width] for i in range(k) for j in range(k)]
-    patches = jnp.concatenate(shifted, axis=-1).reshape(-1, k * k * channels)
-    return (patches @ kernel.reshape(-1, filters)).reshape(n, height, width, filters)
-
-
-def _max_pool_by_selects(x: jax.Array, window: int) -> jax.Array:
-    """Maximum over windows of x[n, h, w, c]. As in `nnx.max_pool`, ties send the gradient to the first; NaN spreads.
-
-    XLA's own gradient of pooling takes as long as the whole rest of a small step on a CPU; `reshape().max()` would be
-    fast too, but shares the gradient out among ties.
-    """
-    n, height, width, channels = x.shape
-    tiles = x.reshape(n, height // window, window, width // window, window, channels)
-    first, *rest = (tiles[:, :, i, :, j] for i in range(window) for j in range(window))
-    for other in rest:
-        first = jnp.where((first >= other) | jnp.isnan(first), first, other)
-    return first
+def _keys(built: BuiltLayer, seed: int, steps: Iterable[int]) -> np.ndarray:
+    """uint32[steps, 2]: keys of the random numbers that a dropout layer draws itself."""
+    name = zlib.crc32(built.name.encode())
+    return np.stack([np.random.SeedSequence([seed, name, step]).generate_state(2) for step in steps])
 
 
 def _precision(run: RunSpec) -> Any:

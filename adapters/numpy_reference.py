@@ -97,9 +97,11 @@ class NumpySession:
         """Of a batch in training: its loss, penalties included, all gradients, and the new state of the layers."""
         (x, y), rows = self._data["train"], self._plan.batches[step]
         outputs, kept, state = self._through(x[rows], step, self._weights)
-        loss, upstream = numpy_losses.loss_and_gradient(self._task, outputs, y[rows])
+        loss, by_outputs = numpy_losses.loss_and_gradient(self._task, outputs, y[rows])
         gradients: dict[str, Array] = {}
+        upstream: Array | None = by_outputs
         for layer, of_layer in zip(reversed(self._layers), reversed(kept), strict=True):
+            assert upstream is not None, "only the first layer takes integers"
             upstream, own = numpy_layers.backward(layer, self._weights, of_layer, upstream)
             gradients |= own
         penalty, by_kernel = numpy_losses.penalty(self._task.regularization, {k: self._weights[k] for k in self._kernels})
@@ -108,7 +110,8 @@ class NumpySession:
 
     def _through(self, x: Array, step: int | None, weights: Weights) -> tuple[Array, list[Any], dict[str, Array]]:
         """Outputs of the model, what each layer keeps, its new state; as in training at `step`, or evaluated."""
-        kept, state = [], {}
+        kept: list[Any] = []
+        state: dict[str, Array] = {}
         for layer in self._layers:
             mask = None if step is None else self._mask(layer, step, len(x))
             passed = numpy_layers.forward(layer, weights, x, step is not None, mask)
@@ -175,7 +178,8 @@ class NumpyAdapter:
     def updates(
         self, run: RunSpec, optimizer: Optimizer, start: Weights, gradients: Sequence[Weights], rates: Array
     ) -> list[Weights]:
-        weights, updater, taken = start, Updater(run, optimizer, start), []
+        weights, updater = start, Updater(run, optimizer, start)
+        taken: list[Weights] = []
         for step, given in enumerate(gradients):
             weights = updater.step(weights, given, float(rates[step]), step)
             taken.append(weights)

@@ -159,7 +159,8 @@ class TorchAdapter:
             return [torch.tensor(array, dtype=DTYPES[run.dtype], device=device) for array in laid_out]
 
         tensors = [tensor.requires_grad_() for tensor in place(start)]
-        updater, taken = Updater(run, optimizer, tensors, rates, list(layouts.values())), []
+        updater = Updater(run, optimizer, tensors, rates, list(layouts.values()))
+        taken: list[Weights] = []
         for step, given in enumerate(gradients):
             for tensor, gradient in zip(tensors, place(given), strict=True):
                 tensor.grad = gradient
@@ -176,8 +177,9 @@ class TorchAdapter:
         network = Network((layer,), len(x))
         network.load(weights)
         network.train(training)
-        for _, dropout in network.fed() if mask is not None else ():
-            dropout.feed(mask, DTYPES[dtype], torch.device("cpu"))
+        for _, dropout in network.fed():
+            if mask is not None:
+                dropout.feed(mask, DTYPES[dtype], torch.device("cpu"))
         inputs = _cast(x, DTYPES[dtype])
         inputs.requires_grad_(inputs.is_floating_point())
         output = network(to_torch(inputs))

@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import suite
+from . import data, suite
 from .registry import load_registry
 from .schedules import SCHEDULES
 from .spec import number_text
@@ -15,12 +15,21 @@ Rows = list[dict[str, str]]
 
 
 def catalogue(plugins: Sequence[Path] = ()) -> dict[str, Rows]:
-    """tasks, optimizers, schedules, frameworks and suites, each a list of equal dicts of texts."""
+    """tasks, data, optimizers, schedules, frameworks and suites, each a list of equal dicts of texts."""
     registry = load_registry(plugins)
     return {
         "tasks": [
             {"task": t.name, "what": t.title, "batch": str(t.batch_size), "steps": str(t.steps), "target": f"{t.target:g}"}
             for t in registry.tasks.values()
+        ],
+        "data": [
+            {
+                "data": name,
+                "training samples": str(known.training),
+                "here": f"no: gradrace fetch {name}" if data.missing(name) else "yes",
+                "tasks": ", ".join(t.name for t in registry.tasks.values() if t.data == name),
+            }
+            for name, known in data.SETS.items()
         ],
         "optimizers": [
             {

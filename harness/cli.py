@@ -248,7 +248,7 @@ def show(
 
 @command
 def list_(
-    what: Annotated[str, typer.Argument(help="tasks, optimizers, schedules, frameworks, suites or all.")] = "all",
+    what: Annotated[str, typer.Argument(help="tasks, data, optimizers, schedules, frameworks, suites or all.")] = "all",
     load: Load = None,
     as_json: AsJson = False,
 ) -> None:

@@ -129,6 +129,7 @@ class Optimizer:
         whose `canonical` then gives the nearest settings; runs refuse it under the canonical rule, not under the native.
     per_tensor: the update of an element depends on the tensor around it, and so on how weights are stored. Under the
         canonical rule every framework then gives its optimizer tensors in canonical layout; under the native, its own.
+    full_batch: the rule compares gradients of successive steps, so that they must be of one function: of the same batch.
     imprecise: framework -> why its float32 is off by more than the rounding of tensors, though its float64 is right.
     """
 
@@ -142,6 +143,7 @@ class Optimizer:
     note: str = ""
     differs: Mapping[str, str] = field(default_factory=dict)
     per_tensor: bool = False
+    full_batch: bool = False
     imprecise: Mapping[str, str] = field(default_factory=dict)
 
     def hypers(self, given: Hypers) -> dict[str, float]:

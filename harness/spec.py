@@ -33,6 +33,8 @@ class Frozen(BaseModel):
 
 Loss = Literal["softmax_cross_entropy", "binary_cross_entropy", "mean_squared_error", "huber", "output"]
 Metric = Literal["accuracy", "r2", "negative_loss"]
+_OF_LABELS = ("softmax_cross_entropy", "binary_cross_entropy")
+_OF_NUMBERS = ("mean_squared_error", "huber")
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 NonNegative = Annotated[FiniteFloat, Field(ge=0.0)]
 
@@ -65,6 +67,7 @@ class TaskSpec(Frozen):
     loss, a mean over the batch and all further axes: softmax_cross_entropy of logits [n, ..., classes] with labels
         int64[n, ...]; binary_cross_entropy of logits [n, 1] with labels int64[n] of 0 and 1; mean_squared_error and
         huber (delta 1) of [n, k] with targets float64[n, k]; output: the model's output itself is the loss.
+    label_smoothing s: the targets become 1 - s at the label plus s / classes everywhere; a binary task has two classes.
     metric, the higher the better: accuracy; r2, the coefficient of determination over all entries; negative_loss.
     `target` is the validation metric that counts as reached; `target_origin` says where that figure comes from.
     `input_shape` is the shape of one sample: the data's features are reshaped to it.
@@ -89,6 +92,16 @@ class TaskSpec(Frozen):
     @model_validator(mode="after")
     def _shapes_fit(self) -> Self:
         build(self.model, self.input_shape)
+        return self
+
+    @model_validator(mode="after")
+    def _loss_fits(self) -> Self:
+        """Labels have an accuracy and can be smoothed, numbers have an r2."""
+        if self.label_smoothing and self.loss not in _OF_LABELS:
+            raise ValueError(f"label_smoothing needs labels, which {self.loss} does not have")
+        fitting = "accuracy" if self.loss in _OF_LABELS else "r2" if self.loss in _OF_NUMBERS else "negative_loss"
+        if self.metric not in (fitting, "negative_loss"):
+            raise ValueError(f"{self.metric} cannot be the metric of {self.loss}; {fitting} can")
         return self
 
 

@@ -164,4 +164,4 @@ def loss_case(loss: str, shape: tuple[int, ...], smoothing: float) -> tuple[Task
         y = rng.integers(0, shape[-1], shape[:-1])
     elif loss == "binary_cross_entropy":
         y = rng.integers(0, 2, shape[0])
-    return make_task(loss, shape[-1], smoothing=smoothing), outputs, y
+    return make_task(loss, shape[-1], metric="negative_loss", smoothing=smoothing), outputs, y

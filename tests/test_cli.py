@@ -13,7 +13,7 @@ import pytest
 from conftest import TINY, toml
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("run", "report", "compare", "show", "list", "doctor")
+COMMANDS = ("run", "report", "compare", "show", "list", "doctor", "fetch")
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from layer_cases import CASES
 from layer_table import STEPS, TASKS
 
 REGISTRY = load_registry()
-FRAMEWORKS = [name for name in ("torch",) if REGISTRY.frameworks[name].versions() is not None]
+FRAMEWORKS = [name for name in ("torch", "tensorflow", "jax") if REGISTRY.frameworks[name].versions() is not None]
 LAYER_RTOL, SESSION_RTOL = 1e-12, 1e-11
 REFERENCE_RUN = RunSpec(
     task=TASKS[0], optimizer=OptimizerSpec(name="sgd"), schedule=ScheduleSpec(kind="constant", base_lr=1.0),
@@ -96,6 +96,25 @@ def test_weights_come_back_bit_for_bit(layer_tables, framework):
             start = initial_weights(task, 0)
             back = {name: table[f"session|{task.name}|start|{name}"] for name in start}
             assert all(np.array_equal(back[name], start[name]) for name in start), f"{mode}: {task.name}"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("torch" not in FRAMEWORKS, reason="PyTorch is not installed")
+def test_torch_says_what_it_cannot_train():
+    """One value a feature: its batch normalisation raises, so the run is skipped with the reason."""
+    script = (
+        "import layer_table as t\nfrom gradrace.layers import *\nfrom gradrace.adapters.pytorch import ADAPTER\n"
+        "from gradrace.registry import load_registry\nfrom gradrace.spec import *\n"
+        "sgd = load_registry().optimizers['sgd']\n"
+        "for shape, model in (((64,), (Dense(units=10), BatchNorm())), ((8, 8), (BatchNorm(), Lstm(units=10)))):\n"
+        "    task = t.task('alone', model, input_shape=shape, batch_size=1)\n"
+        "    rate = ScheduleSpec(kind='constant', base_lr=0.1)\n"
+        "    run = RunSpec(task=task, optimizer=OptimizerSpec(name='sgd'), schedule=rate, framework='torch', mode='eager')\n"
+        "    print(ADAPTER.supports(run, sgd))\n"
+    )
+    env = environment(REFERENCE_RUN) | {"PYTHONPATH": str(Path(__file__).parent)}
+    done = subprocess.run([sys.executable, "-c", script], env=env, check=True, capture_output=True, text=True, timeout=120)
+    assert done.stdout.splitlines() == ["PyTorch's batch normalisation refuses batches with one value a feature", "None"]
 
 
 def test_the_tasks_of_the_table_train(layer_tables):

@@ -52,7 +52,7 @@ def test_the_gradients_of_losses_are_their_slopes(loss, shape, smoothing):
 
 def test_losses_by_hand():
     def loss(name, outputs, y, smoothing=0.0):
-        return ADAPTER.loss(make_task(name, smoothing=smoothing), np.array(outputs), np.array(y))[0]
+        return ADAPTER.loss(make_task(name, metric="negative_loss", smoothing=smoothing), np.array(outputs), np.array(y))[0]
 
     ln = np.log
     assert loss("softmax_cross_entropy", [[0.0, ln(3.0)]], [1]) == pytest.approx(ln(4 / 3))

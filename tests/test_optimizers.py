@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
-from gradrace.optimizer import Optimizer
+from gradrace.binding import bind, unavailable
+from gradrace.optimizer import Binding, Hyper, Optimizer, RateCorrection, StateCorrection
 from gradrace.registry import load_registry
+from gradrace.spec import OptimizerSpec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,12 +20,29 @@ OPTIMIZERS = load_registry().optimizers
 # Two steps from p = 1 with gradients 0.5 then -0.25 and lr 0.1, worked out with the formulas of the papers.
 ADAM_M2 = (0.9 * 0.05 - 0.1 * 0.25) / (1 - 0.9**2)
 ADAM_V2 = (0.999 * 0.00025 + 0.001 * 0.0625) / (1 - 0.999**2)
+# Zeiler's squared steps: the second gradient's depends on the first step.
+ADADELTA_1 = math.sqrt(1e-6 / (0.025 + 1e-6)) * 0.5
+ADADELTA_2 = math.sqrt((0.1 * ADADELTA_1**2 + 1e-6) / (0.0225 + 0.00625 + 1e-6)) * -0.25
+RMSPROP_1, RMSPROP_2 = 0.05 / math.sqrt(0.025 + 1e-8), -0.025 / math.sqrt(0.0225 + 0.00625 + 1e-8)
+NADAM_M = (0.9 * 0.05 / (1 - 0.9**2) + 0.1 * 0.5 / 0.1, 0.9 * 0.02 / (1 - 0.9**3) - 0.1 * 0.25 / (1 - 0.9**2))
 TWO_STEPS = {
     "sgd": 1 - 0.1 * 0.5 + 0.1 * 0.25,
     "momentum": 1 - 0.1 * 0.5 - 0.1 * (0.9 * 0.5 - 0.25),
     "nesterov": 1 - 0.1 * (0.5 + 0.9 * 0.5) - 0.1 * (-0.25 + 0.9 * (0.9 * 0.5 - 0.25)),
     "adagrad": 1 - 0.05 / math.sqrt(0.1 + 0.25 + 1e-7) + 0.025 / math.sqrt(0.1 + 0.3125 + 1e-7),
     "rmsprop": 1 - 0.05 / math.sqrt(0.025 + 1e-8) + 0.025 / math.sqrt(0.0225 + 0.00625 + 1e-8),
+    "rmsprop_centered": 1 - 0.05 / math.sqrt(0.025 - 0.05**2 + 1e-8) + 0.025 / math.sqrt(0.02875 - 0.02**2 + 1e-8),
+    "rmsprop_momentum": 1 - RMSPROP_1 - (0.9 * RMSPROP_1 + RMSPROP_2),
+    "adadelta": 1 - 0.1 * ADADELTA_1 - 0.1 * ADADELTA_2,
+    # The first second moment, 0.00025, is smaller than the second one, 0.00031225: the maximum is the present one.
+    "amsgrad": 1 - 0.1 * 0.5 / (0.5 + 1e-8) - 0.1 * ADAM_M2 / (math.sqrt(ADAM_V2) + 1e-8),
+    "adamax": 1 - 0.1 * 0.5 / (0.5 + 1e-8) - 0.1 * ADAM_M2 / (0.999 * 0.5 + 1e-8),
+    "nadam": 1 - 0.1 * NADAM_M[0] / (0.5 + 1e-8) - 0.1 * NADAM_M[1] / (math.sqrt(ADAM_V2) + 1e-8),
+    # Too early to rectify: the corrected first moment alone.
+    "radam": 1 - 0.1 * 0.5 - 0.1 * ADAM_M2,
+    # The sign turns: the step size is halved, and nothing moves.
+    "rprop": 1 - 0.1,
+    "lion": (1 - 0.1 * 1e-3) - 0.1 - 0.1 * 1e-3 * (0.9 - 0.1 * 1e-3) + 0.1,
     "adam": 1 - 0.1 * 0.5 / (0.5 + 1e-8) - 0.1 * ADAM_M2 / (math.sqrt(ADAM_V2) + 1e-8),
 }
 
@@ -37,6 +58,37 @@ def follow(optimizer: Optimizer, gradients: list[float], lr: float = 0.1, p: flo
 @pytest.mark.parametrize(("name", "expected"), TWO_STEPS.items())
 def test_two_steps_by_hand(name, expected):
     assert follow(OPTIMIZERS[name], [0.5, -0.25]) == pytest.approx(expected, rel=1e-14)
+
+
+def test_amsgrad_remembers_the_largest_second_moment():
+    """After one gradient of 1 and 99 of 0 the maximum is still 0.001, while Adam's own has decayed."""
+    p = follow(OPTIMIZERS["amsgrad"], [1.0] + [0.0] * 99)
+    expected = 1.0
+    for t in range(1, 101):
+        expected -= 0.1 * (0.1 * 0.9 ** (t - 1) / (1 - 0.9**t)) / (math.sqrt(0.001 / (1 - 0.999**t)) + 1e-8)
+    assert p == pytest.approx(expected, rel=1e-13)
+
+
+def test_radam_rectifies_from_the_sixth_step_on():
+    """With equal gradients g the corrected moments are g and g^2: Adam's step is 1, times the rectifier."""
+    steps = np.diff([follow(OPTIMIZERS["radam"], [0.5] * t) for t in range(8)])
+    assert steps[:5] == pytest.approx([-0.05] * 5, rel=1e-12)
+    longest = 2 / 0.001 - 1
+    length = longest - 2 * 6 * 0.999**6 / (1 - 0.999**6)
+    rectifier = math.sqrt((length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length))
+    assert steps[5] == pytest.approx(-0.1 * rectifier, rel=1e-6)
+
+
+def test_rprop_s_step_sizes_grow_and_shrink():
+    """Sizes 0.1, 0.12, 0.06 (the sign turned: no step), 0.06 (after a turn nothing is known)."""
+    assert follow(OPTIMIZERS["rprop"], [1.0, 1.0, -1.0, -1.0]) == pytest.approx(1 - 0.1 - 0.12 + 0.06, rel=1e-14)
+
+
+def test_lion_looks_at_the_sign_of_an_interpolation():
+    """After 1 the momentum is 0.01: 0.9 * 0.01 outweighs 0.1 * -0.05, but not 0.1 * -0.1."""
+    for gradient, direction in ((-0.05, 1.0), (-0.1, -1.0)):
+        moved = follow(OPTIMIZERS["lion"], [1.0, gradient], p=0.0)
+        assert moved == pytest.approx(-0.1 - 0.1 * direction, abs=1e-4)
 
 
 def test_adamw_is_adam_with_decay_times_the_learning_rate():
@@ -60,6 +112,7 @@ def test_declarations_are_complete(optimizer):
     hyper = optimizer.hypers({})
     for binding in optimizer.bindings.values():
         assert isinstance(binding.canonical(hyper), dict)
+    assert set(optimizer.differs) | set(optimizer.imprecise) <= set(optimizer.bindings)
     for hyper_parameter in optimizer.hyper.values():
         assert hyper_parameter.low <= hyper_parameter.default <= hyper_parameter.high
 
@@ -80,3 +133,59 @@ def test_rules_are_pure(optimizer):
 def test_wrong_hyperparameters_are_named(given_, message):
     with pytest.raises(ValueError, match=message):
         OPTIMIZERS["adam"].hypers(given_)
+
+
+@dataclass(frozen=True)
+class Made:
+    """Stands for a framework's class."""
+
+
+def declared(**changes: Any) -> Optimizer:
+    """An optimizer in one framework, with corrections of every kind."""
+    fields: dict[str, Any] = {
+        "name": "one",
+        "title": "One",
+        "paper": "none",
+        "learning_rate": 0.1,
+        "hyper": {"speed": Hyper(2.0, "factor")},
+        "bindings": {"torch": Binding(lambda: Made, corrections=(TWICE, FOLLOWING))},
+    }
+    return Optimizer(**{**fields, **changes})
+
+
+TWICE = RateCorrection("twice", "faster", lambda hyper, steps: np.full(steps, hyper["speed"]))
+FOLLOWING = StateCorrection(
+    "following", "momentum", "buffer", lambda hyper, lr: np.concatenate([[1.0], lr[1:] / lr[:-1]]), lambda hyper, lr: lr
+)
+
+
+def run_of(make_run, **changes):
+    spec = OptimizerSpec(name="one", **changes)
+    return make_run().model_copy(update={"framework": "torch", "optimizer": spec})
+
+
+def test_a_rate_correction_multiplies_the_rates_that_other_corrections_follow(make_run):
+    bound = bind(run_of(make_run), declared(), np.array([0.1, 0.2, 0.2]))
+    assert bound.learning_rates == pytest.approx([0.2, 0.4, 0.4], rel=1e-15)
+    assert bound.state_tables["buffer"].scale == pytest.approx([1.0, 2.0, 1.0], rel=1e-15)
+    assert np.array_equal(bound.state_tables["buffer"].shift, bound.learning_rates)
+
+
+def test_the_native_rule_is_never_corrected(make_run):
+    rates = np.array([0.1, 0.2])
+    bound = bind(run_of(make_run, rule="native"), declared(), rates)
+    assert np.array_equal(bound.learning_rates, rates)
+    assert not bound.state_tables and not bound.hyper_tables
+
+
+def test_a_rate_of_zero_inside_a_schedule_is_refused_by_name(make_run):
+    with pytest.raises(ValueError, match="following cannot follow this schedule: a learning rate of 0"):
+        bind(run_of(make_run), declared(), np.array([0.1, 0.0, 0.1]))
+
+
+def test_what_differs_by_definition_is_refused_under_the_canonical_rule_alone(make_run):
+    optimizer = declared(differs={"torch": "it rounds"})
+    reason = unavailable(run_of(make_run), optimizer)
+    assert reason == "one differs by definition in torch: it rounds"
+    assert unavailable(run_of(make_run, rule="native"), optimizer) is None
+    assert unavailable(run_of(make_run), declared()) is None

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gradrace.errors import UserError
 from gradrace.schedules import SCHEDULES, complete, plateau_factors, reduced, table
 from gradrace.spec import ScheduleSpec
+from gradrace.suite import ScheduleEntry, expand, make_suite
 from hypothesis import given
 from hypothesis import strategies as st
 from library_schedules import BASE, LOSSES, STEPS
@@ -167,6 +169,19 @@ def test_milestones_travel_as_json_and_are_told_apart():
     a, b = (ScheduleSpec(kind="multi_step", base_lr=0.1, params={"milestones": m}) for m in ((2, 5), (2, 6)))
     assert ScheduleSpec.model_validate(json.loads(json.dumps(a.to_json()))) == a
     assert a.to_json() != b.to_json()
+
+
+def test_a_suite_lists_milestones_and_runs_are_told_apart_by_them(registry):
+    given_ = [{"kind": "multi_step", "params": {"milestones": m}} for m in ([0.5], [2, 5], [2, 6])]
+    suite = make_suite("s", {
+        "title": "t", "tasks": ["wine_mlp"], "frameworks": ["numpy"], "optimizers": ["sgd"], "seeds": 1, "schedules": given_,
+    })  # fmt: skip
+    runs = expand(suite, registry)
+    assert [run.schedule.params["milestones"] for run in runs] == [(0.5,), (2, 5), (2, 6)]
+    assert "multi_step(milestones=2+5,factor=0.1)-lr0.1" in runs[1].id
+    with pytest.raises(UserError, match="schedules: schedule multi_step: milestones must increase"):
+        expand(suite.model_copy(update={"content": suite.content.model_copy(update={"schedules": [
+            ScheduleEntry(kind="multi_step", params={"milestones": (5, 2)})]})}), registry)
 
 
 def test_a_warmup_of_zero_is_the_schedule_without():

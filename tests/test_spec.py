@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec, TimingSpec, digest
+from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec, TaskSpec, TimingSpec, digest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -81,6 +81,21 @@ def test_json_and_back_is_the_same_value(registry, seed, rate, hyper):
 def test_impossible_values_are_refused(make_run, change):
     with pytest.raises(ValidationError):
         RunSpec.model_validate({**make_run().to_json(), **change})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"loss": "huber"}, "accuracy cannot be the metric of huber; r2 can"),
+        ({"loss": "output"}, "accuracy cannot be the metric of output; negative_loss can"),
+        ({"metric": "r2"}, "r2 cannot be the metric of softmax_cross_entropy; accuracy can"),
+        ({"loss": "mean_squared_error", "metric": "r2", "label_smoothing": 0.1}, "label_smoothing needs labels"),
+    ],
+    ids=str,
+)
+def test_losses_and_metrics_that_do_not_fit_are_refused(registry, change, message):
+    with pytest.raises(ValidationError, match=message):
+        TaskSpec.model_validate({**registry.tasks["digits_mlp"].to_json(), **change})
 
 
 def test_specs_cannot_be_changed(make_run):

@@ -20,8 +20,7 @@ from update_rules import CHANGED, SHAPES, STEPS, follows_gradients, run_of, star
 REGISTRY = load_registry()
 INSTALLED = [name for name, framework in REGISTRY.frameworks.items() if framework.versions() is not None]
 LIBRARIES = [name for name in INSTALLED if name != "numpy"]
-# L-BFGS makes directions of differences between unrelated gradients here, which magnifies rounding.
-TOLERANCE = {"lbfgs": 1e-11}
+TOLERANCE = 1e-12
 
 CELLS = [
     (framework, name) for name, o in REGISTRY.optimizers.items() for framework in o.bindings if framework in LIBRARIES
@@ -29,9 +28,11 @@ CELLS = [
 CANONICAL = [
     (framework, name)
     for framework, name in CELLS
-    if REGISTRY.optimizers[name].rule and framework not in REGISTRY.optimizers[name].differs
+    if follows_gradients(REGISTRY.optimizers[name], framework, "canonical")
+    and REGISTRY.optimizers[name].rule
+    and framework not in REGISTRY.optimizers[name].differs
 ]
-# What takes matrices only is in test_per_tensor_rules.py.
+# What takes matrices only, or gradients of one function, is in test_per_tensor_rules.py.
 NATIVE = [
     (framework, name)
     for framework, name in CELLS
@@ -81,8 +82,7 @@ def difference(framework: str, name: str, rule: str, dtype: str, kind: str) -> n
 @pytest.mark.parametrize(("framework", "name"), CANONICAL)
 def test_the_library_follows_the_reference_rule(framework, name, kind):
     parted = difference(framework, name, "canonical", "float64", kind)
-    tolerance = TOLERANCE.get(name, 1e-12)
-    assert parted.max() <= tolerance, f"{name} in {framework} parts at step {np.argmax(parted > tolerance)}: {parted.max():.1e}"
+    assert parted.max() <= TOLERANCE, f"{name} in {framework} parts at step {np.argmax(parted > TOLERANCE)}: {parted.max():.1e}"
 
 
 @pytest.mark.slow
@@ -100,7 +100,8 @@ def test_float32_is_float32_and_as_near_as_it_can_be(framework, name):
 @pytest.mark.slow
 @pytest.mark.parametrize(("framework", "name", "correction"), CORRECTED)
 def test_every_correction_is_needed(framework, name, correction):
-    assert difference(framework, name, f"without {correction}", "float64", "decaying").max() > 1e-9
+    parted = difference(framework, name, f"without {correction}", "float64", "decaying").max()
+    assert parted > 1e-9 or np.isnan(parted)  # without its epsilon, RMSprop divides zero by zero
 
 
 @pytest.mark.slow

@@ -26,7 +26,7 @@ CASES = (
     ("native", "float32", "decaying"),
 )
 # Sessions whose learning rates change half-way; every kind of correction is among them.
-CHANGED = ("sgd", "momentum", "adam", "rmsprop")
+CHANGED = ("sgd", "momentum", "adam", "rmsprop_momentum")
 
 
 def start() -> dict[str, np.ndarray]:
@@ -80,7 +80,9 @@ def updates(registry: Registry, framework: str) -> dict[str, np.ndarray]:
 
 
 def follows_gradients(optimizer: Optimizer, framework: str, rule: str) -> bool:
-    """Whether the class needs no more than gradients."""
+    """Whether it needs no more than gradients, of any functions."""
+    if optimizer.full_batch:
+        return False
     return framework == "numpy" or rule == "canonical" or not optimizer.bindings[framework].asks_for_loss
 
 
@@ -94,10 +96,7 @@ def uncorrected(registry: Registry, framework: str) -> dict[str, np.ndarray]:
             without = replace(optimizer, bindings={framework: replace(binding, corrections=others)})
             run = run_of(registry, framework, name)
             key = f"{name}|without {correction.name}|float64|decaying"
-            try:
-                arrays |= _taken(adapter, run, without, "decaying", key)
-            except NotImplementedError:  # there is no update at all (Keras' Muon)
-                arrays |= {f"{key}|{tensor}": np.full((STEPS, *shape), np.nan) for tensor, shape in SHAPES.items()}
+            arrays |= _taken(adapter, run, without, "decaying", key)
     return arrays
 
 

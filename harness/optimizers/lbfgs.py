@@ -31,7 +31,7 @@ def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) 
     moves, changes = _remembered(p, g, state, t, hyper)
     new = {"moves": moves, "changes": changes, "weights": p, "gradient": g}
     if not len(moves):
-        return p - lr * min(1.0, 1.0 / np.linalg.norm(g)) * g if g.any() else p, new
+        return p - lr * min(1.0, 1.0 / float(np.linalg.norm(g))) * g if g.any() else p, new
     inverses = [1.0 / (s @ y) for s, y in zip(moves, changes, strict=True)]
     q, alphas = g, []
     for s, y, inverse in zip(moves[::-1], changes[::-1], inverses[::-1], strict=True):
@@ -75,7 +75,8 @@ OPTIMIZER = Optimizer(
         ),
     },
     rule=ReferenceRule(init=_init, update=_update, joint=True),
-    note="Made for full batches: the difference of gradients of two batches is no curvature. By themselves the libraries "
+    full_batch=True,
+    note="By themselves the libraries "
     "part in the first step (torch divides by the sum of magnitudes, Optax by the norm), in pairs without curvature (Optax "
     "keeps them) and in what a step is: torch takes up to 20 iterations, Optax one with a line search.",
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hyper, HyperCorrection, Hypers, Optimizer, ReferenceRule, State
+from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, ReferenceRule, State
 from . import adam
 from ._shared import KERAS_EPSILON_HAT
 
@@ -39,15 +39,6 @@ def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) 
     buffer = hyper["momentum"] * state["buffer"] + g
     step = _orthogonalised(g + hyper["momentum"] * buffer)
     return p - lr * _RMS * max(p.shape) ** 0.5 * step, {"buffer": buffer}
-
-
-_MOMENTUM_AS_TENSOR = HyperCorrection(
-    name="momentum_as_tensor",
-    why="Keras takes a Python float for float32, and multiplies a NumPy float64 by a variable outside of the graph; the "
-    "same number as a tensor does neither.",
-    argument="momentum",
-    values=lambda hyper, steps: np.full(steps, hyper["momentum"]),
-)
 
 
 def _keras(hyper: Hypers) -> dict[str, Any]:
@@ -88,7 +79,7 @@ OPTIMIZER = Optimizer(
     },
     bindings={
         "torch": Binding("torch.optim.Muon", _torch, matrices_only=True),
-        "tensorflow": Binding("keras.optimizers.Muon", _keras, corrections=(KERAS_EPSILON_HAT, _MOMENTUM_AS_TENSOR)),
+        "tensorflow": Binding("keras.optimizers.Muon", _keras, corrections=(KERAS_EPSILON_HAT,)),
         "jax": Binding(_optax_parts, native_target="optax.contrib.muon"),
     },
     rule=ReferenceRule(init=_init, update=_update),

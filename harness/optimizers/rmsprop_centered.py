@@ -47,6 +47,7 @@ OPTIMIZER = Optimizer(
         ),
     },
     rule=ReferenceRule(init=_init, update=_update),
-    note="Defaults differ as those of RMSprop do. In torch's own form rounding can make the variance negative and the "
-    "step NaN; inside the root, epsilon prevents that.",
+    note="Defaults differ as those of RMSprop do. Where gradients stand still, rounding can make the variance negative and "
+    "the step NaN, in torch's own form after 1209 equal gradients (float32, alpha 0.99); epsilon inside the root prevents "
+    "that as long as it is larger than the rounding of the squared gradient.",
 )

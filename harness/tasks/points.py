@@ -19,7 +19,7 @@ def _task(name: Objective, title: str, start: tuple[float, float], minimum: floa
         metric="negative_loss",
         batch_size=1,
         steps=steps,
-        eval_every=5,
+        eval_every=2,
         target=-(minimum + 1e-3),
         target_origin=f"0.001 above the minimum, {minimum:g}, known in closed form",
     )

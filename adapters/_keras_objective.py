@@ -1,0 +1,76 @@
+"""Losses, metrics, penalties and clipping in TensorFlow, from its own operations. See TaskSpec and Regularization."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+from gradrace.objective import Objective
+
+
+def losses(objective: Objective, outputs: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+    """Of outputs [n, ...]: tensor [n, ...] whose mean is the loss."""
+    smoothing = objective.label_smoothing
+    match objective.loss:
+        case "softmax_cross_entropy" if smoothing:
+            classes = outputs.shape[-1]
+            share = smoothing / classes
+            soft = tf.one_hot(y, classes, on_value=1.0 - smoothing + share, off_value=share, dtype=outputs.dtype)
+            return tf.nn.softmax_cross_entropy_with_logits(labels=soft, logits=outputs)
+        case "softmax_cross_entropy":
+            return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=outputs)
+        case "binary_cross_entropy":
+            labels = tf.cast(y, outputs.dtype)[..., tf.newaxis] * (1.0 - smoothing) + 0.5 * smoothing
+            return tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=outputs)
+        case "mean_squared_error":
+            return tf.math.squared_difference(outputs, y)
+        case "huber":
+            return keras.losses.huber(y, outputs, delta=1.0)
+        case "output":
+            return outputs
+
+
+def metric_total(objective: Objective, outputs: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+    """What `gradrace.objective.metric_of` wants the sum of: int64 of right answers, or float64."""
+    match objective.metric:
+        case "accuracy" if objective.loss == "binary_cross_entropy":
+            return tf.math.count_nonzero(tf.equal(tf.cast(outputs[..., 0] > 0.0, y.dtype), y))
+        case "accuracy":
+            return tf.math.count_nonzero(tf.equal(tf.argmax(outputs, axis=-1), y))
+        case "r2":
+            return tf.reduce_sum(tf.cast(tf.math.squared_difference(outputs, y), tf.float64))
+        case "negative_loss":
+            return tf.constant(0, tf.int64)
+
+
+def penalised(objective: Objective, loss: tf.Tensor, kernels: Sequence[keras.Variable]) -> tf.Tensor:
+    """The loss with L1 and L2 added. Not Keras' regularizers, whose coefficients are float32 in float64."""
+    l1, l2 = objective.regularization.l1, objective.regularization.l2
+    if not kernels:
+        return loss
+    if l1:
+        loss = loss + l1 * tf.add_n([tf.reduce_sum(tf.abs(kernel.value)) for kernel in kernels])
+    if l2:
+        loss = loss + 0.5 * l2 * tf.add_n([tf.reduce_sum(tf.square(kernel.value)) for kernel in kernels])
+    return loss
+
+
+def clipped(objective: Objective, gradients: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+    """Dense gradients (an embedding's come as rows), scaled to a global norm of at most clip_norm."""
+    dense = [tf.convert_to_tensor(gradient) for gradient in gradients]
+    limit = objective.regularization.clip_norm
+    if not limit:
+        return dense
+    norm = tf.sqrt(tf.add_n([tf.reduce_sum(tf.square(gradient)) for gradient in dense]))
+    # A norm of zero gives infinity, and so 1.
+    factor = tf.minimum(tf.ones_like(norm), limit / norm)
+    return [gradient * factor for gradient in dense]
+
+
+def decay(objective: Objective, kernels: Sequence[keras.Variable], rate: tf.Tensor) -> None:
+    """Decoupled: every kernel becomes kernel * (1 - rate * decay)."""
+    if objective.regularization.decay:
+        factor = 1.0 - rate * objective.regularization.decay
+        for kernel in kernels:
+            kernel.assign(kernel.value * factor)
