@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ..record import RunRecord
 from ..registry import Registry
 from ..spec import TaskSpec
-from ..verify.verdict import FLOAT32_NOTE, Verdict, VerifyFile
+from ..verify.verdict import FLOAT32_NOTE, REFEREE, Verdict, VerifyFile
 
 # How a cell of the matrix is to be read, the gravest last.
 EQUAL, PARTS, DIFFERS, UNAVAILABLE, UNKNOWN, FAILED = (
@@ -61,8 +61,8 @@ def fairness(records: Sequence[RunRecord], verified: VerifyFile | None, registry
         )
         return Fairness((), (), (), (note,))
     pairs = tuple(itertools.combinations(frameworks, 2))
-    if "numpy" not in frameworks:
-        pairs += tuple((framework, "numpy") for framework in frameworks)
+    if REFEREE not in frameworks:
+        pairs += tuple((framework, REFEREE) for framework in frameworks)
     index = _Index(verified, registry)
     cells = {(r.spec.task.name, r.spec.optimizer.name, r.spec.optimizer.rule): r.spec.task for r in wanted}
     rows = tuple(

@@ -16,6 +16,7 @@ from ..plan import Plan, initial_weights, make_plan
 from ..registry import Framework
 from ..spec import Dtype, OptimizerSpec, Rule, RunSpec, ScheduleSpec, TaskSpec
 from .cases import Case, LayerCase, LossCase, RatesCase, TrajectoryCase, UpdateCase, WeightsCase
+from .verdict import REFEREE
 
 Arrays = dict[str, np.ndarray]
 
@@ -84,7 +85,7 @@ def _loss(case: LossCase, adapter: Adapter) -> Arrays:
 
 
 def _updates(case: UpdateCase, adapter: Adapter, framework: Framework, optimizer: Optimizer) -> Arrays:
-    rule: Rule = "canonical" if framework.name == "numpy" else case.rule
+    rule: Rule = "canonical" if framework.name == REFEREE else case.rule
     task = _any_task(bias=not case.matrices)
     run = _run(framework, framework.convergence_mode, task, optimizer, case.schedule, case.steps, rule=rule)
     _ask(adapter, run, optimizer)

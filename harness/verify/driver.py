@@ -31,12 +31,14 @@ from . import cases as tables
 from .cases import Case, Selection
 from .compute import modes
 from .judge import Answer, judge
-from .verdict import VerifyFile
+from .verdict import REFEREE, VerifyFile
 
 # Importing TensorFlow on a busy machine takes half a minute; one case takes at most seconds.
 START_TIMEOUT_S, CASE_TIMEOUT_S = 180.0, 300.0
 _MOST_DEATHS = 3
 _SIDE_BY_SIDE = 2
+# More answers than these are worth a second process, which costs the import of a framework.
+_ONE_PROCESS = 300
 
 # case id, mode -> what the framework answered
 Answers = dict[tuple[str, str], Answer]
@@ -58,6 +60,12 @@ class Asked:
 
     answers: Answers
     versions: dict[str, str]
+
+    @classmethod
+    def joined(cls, parts: Sequence[Asked]) -> Asked:
+        """The answers of several processes of one framework."""
+        answers = {key: answer for part in parts for key, answer in part.answers.items()}
+        return cls(answers, next((part.versions for part in parts if part.versions), {}))
 
 
 def verify(registry: Registry, options: Options, tell: Tell = lambda what, done, total: None) -> VerifyFile:
@@ -99,7 +107,7 @@ def _frameworks(registry: Registry, selection: Selection) -> tuple[Framework, ..
     for name in selection.frameworks:
         if name not in registry.frameworks:
             raise UserError(f"--framework: no framework {name!r}{nearest(name, registry.frameworks)}")
-    wanted = set(selection.frameworks) | {"numpy"} if selection.frameworks else set(registry.frameworks)
+    wanted = set(selection.frameworks) | {REFEREE} if selection.frameworks else set(registry.frameworks)
     return tuple(framework for name, framework in registry.frameworks.items() if name in wanted)
 
 
@@ -128,20 +136,36 @@ def _sides(case: Case, frameworks: Sequence[Framework], asked: Mapping[str, Aske
 def _ask_all(
     registry: Registry, frameworks: Sequence[Framework], cases: Sequence[Case], options: Options, tell: Tell
 ) -> dict[str, Asked]:
-    """All frameworks, the slowest first, so that the others share the second core meanwhile."""
-    order = sorted(frameworks, key=lambda framework: framework.name != "tensorflow")
+    """All frameworks, those with the most to compute first and in two processes, so that no core waits for the last."""
+    work = {framework.name: sum(len(modes(case, framework)) for case in cases) for framework in frameworks}
+    jobs = [
+        (framework, cases[part::parts])
+        for framework in sorted(frameworks, key=lambda framework: -work[framework.name])
+        for parts in (2 if work[framework.name] > _ONE_PROCESS else 1,)
+        for part in range(parts)
+    ]
+    done = dict.fromkeys(work, 0)
+
+    def count(name: str) -> None:
+        done[name] += 1
+        tell(name, done[name], work[name])
+
     with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
-        futures = {f.name: pool.submit(_ask, registry, f, cases, options, tell) for f in order}
+        futures = [(framework.name, pool.submit(_ask, registry, framework, part, options, count)) for framework, part in jobs]
         try:
-            return {framework.name: futures[framework.name].result() for framework in frameworks}
+            asked = [(name, future.result()) for name, future in futures]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             _Process.end_all()
             raise
+    return {name: Asked.joined([found for other, found in asked if other == name]) for name in work}
 
 
-def _ask(registry: Registry, framework: Framework, cases: Sequence[Case], options: Options, tell: Tell) -> Asked:
-    """One framework's answers. A process that dies or hangs costs the case it was at; the rest is asked of a new one."""
+def _ask(
+    registry: Registry, framework: Framework, cases: Sequence[Case], options: Options, count: Callable[[str], None]
+) -> Asked:
+    """One framework's answers to some cases. A process that dies or hangs costs the case it was at; a new one is asked
+    for the rest."""
     answers: Answers = {}
     if framework.versions() is None:
         for case in cases:
@@ -161,7 +185,7 @@ def _ask(registry: Registry, framework: Framework, cases: Sequence[Case], option
                     return Asked(every, versions)
                 else:
                     answers[message["case"], message["mode"]] = _answer(message)
-                    tell(framework.name, len(answers), total)
+                    count(framework.name)
         if len(answers) == total:
             break
     return Asked(answers, versions)

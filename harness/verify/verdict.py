@@ -10,6 +10,8 @@ from ..record import Machine
 from ..spec import Frozen
 
 SCHEMA = 1
+# The framework whose code is the formulas themselves; under a library's native rule it still computes the canonical one.
+REFEREE = "numpy"
 Level = Literal["weights", "layers", "losses", "updates", "trajectories", "rates", "float32"]
 Outcome = Literal["equal", "differs by definition", "unavailable", "FAILED"]
 
