@@ -137,8 +137,8 @@ def test_cases_have_names_of_their_own_and_reach_every_part(registry):
     assert len(by_id(cases)) == len(cases)
     assert {case.level for case in cases} == set(LEVELS)
     trained = {(c.task.name, c.optimizer) for c in cases if isinstance(c, TrajectoryCase)}
-    single = {name for name, optimizer in registry.optimizers.items() if not (optimizer.rule and optimizer.rule.joint)}
-    assert {(task, name) for task in CORE_TASKS for name in single} <= trained
+    separable = {name for name, optimizer in registry.optimizers.items() if optimizer.rule and not optimizer.rule.joint}
+    assert {(task, name) for task in CORE_TASKS for name in separable} <= trained
     assert {("rosenbrock", "lbfgs"), ("quadratic", "lbfgs")} <= trained
     assert {(task, name) for task in registry.tasks for name in CORE_OPTIMIZERS} <= trained
     kinds = {c.layer.kind for c in cases if isinstance(c, LayerCase)}

@@ -460,6 +460,8 @@ def _trajectory_cases(registry: Registry, tasks: dict[str, TaskSpec], long: bool
     core_optimizers = (*CORE_OPTIMIZERS, *registry.loaded.get("optimizers", ()))
     for task in tasks.values():
         for name, optimizer in registry.optimizers.items():
+            if optimizer.rule is None and len(optimizer.bindings) < 2:
+                continue  # nobody to compare with
             steps = STEPS
             if optimizer.rule and optimizer.rule.joint:
                 # L-BFGS is for functions without noise, and even there it amplifies rounding, by 1e4 in 20 to 60 steps.

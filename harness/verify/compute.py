@@ -103,7 +103,8 @@ def _trajectory(
     plan = _plan(run, optimizer)
     session = adapter.open(run, initial_weights(run.task, run.seed), plan)
     # In pieces, as the training loop does: what a session stages or compiles for a call must not show in its numbers.
-    bounds = sorted({0, case.replaced_from, case.steps // 4, case.steps})
+    # Equal ones, because some sessions compile anew for every length.
+    bounds = sorted({0, case.replaced_from, case.steps // 2, case.steps})
     for first, last in pairwise(bounds):
         if first == case.replaced_from > 0:
             halved = np.where(np.arange(case.steps) < first, 1.0, 0.5) * plan.learning_rates
