@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -150,11 +151,13 @@ def _ask_all(
         done[name] += 1
         tell(name, done[name], work[name])
 
+    stop = threading.Event()
     with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
-        futures = [(framework.name, pool.submit(_ask, registry, framework, part, options, count)) for framework, part in jobs]
+        futures = [(f.name, pool.submit(_ask, registry, f, part, options, count, stop)) for f, part in jobs]
         try:
             asked = [(name, future.result()) for name, future in futures]
         except BaseException:
+            stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
             _Process.end_all()
             raise
@@ -162,8 +165,9 @@ def _ask_all(
 
 
 def _ask(
-    registry: Registry, framework: Framework, cases: Sequence[Case], options: Options, count: Callable[[str], None]
-) -> Asked:
+    registry: Registry, framework: Framework, cases: Sequence[Case], options: Options, count: Callable[[str], None],
+    stop: threading.Event,
+) -> Asked:  # fmt: skip
     """One framework's answers to some cases. A process that dies or hangs costs the case it was at; a new one is asked
     for the rest."""
     answers: Answers = {}
@@ -186,7 +190,7 @@ def _ask(
                 else:
                     answers[message["case"], message["mode"]] = _answer(message)
                     count(framework.name)
-        if len(answers) == total:
+        if len(answers) == total or stop.is_set():
             break
     return Asked(answers, versions)
 
