@@ -117,7 +117,7 @@ def _make_state(optimizer: torch.optim.Optimizer) -> None:
     By the method that every class of torch.optim has for it; a step with zero gradients would leave traces (epsilon in
     Adamax's norm, 0 / 0 in RMSprop's momentum).
     """
-    init_group = optimizer._init_group  # type: ignore[operator]
+    init_group = getattr(optimizer, "_init_group")  # noqa: B009 (torch's base class does not declare it)
     lists = len(inspect.signature(init_group).parameters) - 1
     for group in optimizer.param_groups:
         for tensor in group["params"]:

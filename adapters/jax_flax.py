@@ -181,8 +181,8 @@ class JaxAdapter:
 
         with _precision(run):
             init, update = (_optax_optimizer.kept if _hashable(recipe) else _optax_optimizer.compiled)(recipe)
-            parameters, taken = place(start), []
-            state = init(parameters, numbers.at(0))
+            parameters = place(start)
+            state, taken = init(parameters, numbers.at(0)), list[Weights]()
             for step, given in enumerate(gradients):
                 parameters, state = update(place(given), state, parameters, numbers.at(step))
                 taken.append({name: np.array(value) for name, value in parameters.items()})

@@ -175,7 +175,8 @@ class NumpyAdapter:
     def updates(
         self, run: RunSpec, optimizer: Optimizer, start: Weights, gradients: Sequence[Weights], rates: Array
     ) -> list[Weights]:
-        weights, updater, taken = start, Updater(run, optimizer, start), []
+        weights, updater = start, Updater(run, optimizer, start)
+        taken: list[Weights] = []
         for step, given in enumerate(gradients):
             weights = updater.step(weights, given, float(rates[step]), step)
             taken.append(weights)

@@ -159,7 +159,8 @@ class TorchAdapter:
             return [torch.tensor(array, dtype=DTYPES[run.dtype], device=device) for array in laid_out]
 
         tensors = [tensor.requires_grad_() for tensor in place(start)]
-        updater, taken = Updater(run, optimizer, tensors, rates, list(layouts.values())), []
+        updater = Updater(run, optimizer, tensors, rates, list(layouts.values()))
+        taken: list[Weights] = []
         for step, given in enumerate(gradients):
             for tensor, gradient in zip(tensors, place(given), strict=True):
                 tensor.grad = gradient

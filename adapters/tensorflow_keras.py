@@ -209,7 +209,7 @@ class TensorflowAdapter:
             updater = Updater(run, bound, list(variables.values()))
             updater.restart(bound)
             step = _traced(updater.apply, [[tf.TensorSpec(variable.shape, run.dtype) for variable in variables.values()]])
-            taken = []
+            taken: list[Weights] = []
             for given in gradients:
                 step(*(tf.constant(given[name], run.dtype) for name in variables))
                 taken.append({name: np.array(variable.value) for name, variable in variables.items()})

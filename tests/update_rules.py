@@ -26,7 +26,7 @@ CASES = (
     ("native", "float32", "decaying"),
 )
 # Sessions whose learning rates change half-way; every kind of correction is among them.
-CHANGED = ("sgd", "momentum", "adam", "rmsprop")
+CHANGED = ("sgd", "momentum", "adam", "rmsprop_momentum")
 
 
 def start() -> dict[str, np.ndarray]:
