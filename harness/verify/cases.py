@@ -50,7 +50,7 @@ CORE_OPTIMIZERS = ("sgd", "momentum", "adam")
 # On these the optimizers' learning rates, which are made for digits, would diverge (losses beyond 1e50) or amplify
 # rounding by 1e5 in a hundred steps; they are trained with at most this one.
 _LARGEST_RATES = {"quadratic": 1e-3, "rosenbrock": 5e-4, "beale": 1e-3, "adding_rnn": 0.01, "copy_rnn": 0.01}
-STEPS, LONG_STEPS, FLOAT32_STEPS, UPDATE_STEPS, RATE_STEPS = 100, 1000, 10, 50, 200
+STEPS, JOINT_STEPS, LONG_STEPS, FLOAT32_STEPS, UPDATE_STEPS, RATE_STEPS = 100, 10, 1000, 10, 50, 200
 
 
 
@@ -265,7 +265,8 @@ QUICK_LEFT_OUT = (
 )
 FULL_LEFT_OUT = (
     f"trajectories cross every optimizer with {', '.join(CORE_TASKS)}, and every task with {', '.join(CORE_OPTIMIZERS)}; "
-    "any other pair of task and optimizer is proven by its parts, the update rule and the task"
+    "any other pair of task and optimizer is proven by its parts, the update rule and the task; L-BFGS, which amplifies "
+    f"rounding, trains {JOINT_STEPS} steps of functions of a point"
 )
 
 
@@ -459,16 +460,17 @@ def _trajectory_cases(registry: Registry, tasks: dict[str, TaskSpec], long: bool
     core_optimizers = (*CORE_OPTIMIZERS, *registry.loaded.get("optimizers", ()))
     for task in tasks.values():
         for name, optimizer in registry.optimizers.items():
+            steps = STEPS
             if optimizer.rule and optimizer.rule.joint:
-                # L-BFGS is for functions without noise: from batch to batch it amplifies anything, rounding too.
-                wanted, rate = isinstance(task.model[0], Point), optimizer.learning_rate
+                # L-BFGS is for functions without noise, and even there it amplifies rounding, by 1e4 in 20 to 60 steps.
+                wanted, rate, steps = isinstance(task.model[0], Point), optimizer.learning_rate, JOINT_STEPS
             else:
                 wanted = name in (("momentum", "adam") if "+" in task.name else core_optimizers) or task.name in core_tasks
                 rate = min(optimizer.learning_rate, _LARGEST_RATES.get(task.name, np.inf))
             if wanted:
                 yield TrajectoryCase(
-                    "trajectories", f"{task.name}/{name}", f"{task.name} trained by {name}, {STEPS} steps", task, name,
-                    _rising_and_falling(rate), every_mode=name in core_optimizers,
+                    "trajectories", f"{task.name}/{name}", f"{task.name} trained by {name}, {steps} steps", task, name,
+                    _rising_and_falling(rate), steps, every_mode=name in core_optimizers,
                 )  # fmt: skip
     mlp = tasks["digits_mlp"]
     rate = ScheduleSpec(kind="constant", base_lr=registry.optimizers["momentum"].learning_rate)
