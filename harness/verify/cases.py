@@ -218,7 +218,7 @@ def table(registry: Registry, selection: Selection) -> tuple[Case, ...]:
 
     cases = [case for case in everything(registry, selection.long) if matches(case.id, selection.keyword)]
     if selection.quick:
-        cases = [case for case in cases if _quick(case)]
+        cases = [case for case in cases if _quick(case, registry)]
     if any(registry.loaded.values()) and not selection.keyword:
         cases = [case for case in cases if _loaded(case, registry)]
     return tuple(cases)
@@ -241,7 +241,7 @@ def everything(registry: Registry, long: bool = False) -> Iterator[Case]:
     yield from _float32_cases(registry, tasks)
 
 
-def _quick(case: Case) -> bool:
+def _quick(case: Case, registry: Registry) -> bool:
     """A representative part: every level, every layer kind and loss once, the common optimizers, few trajectories."""
     match case:
         case WeightsCase():
@@ -249,7 +249,8 @@ def _quick(case: Case) -> bool:
         case LayerCase():
             return case.name in QUICK_LAYERS
         case UpdateCase():
-            return case.rule == "canonical" and "decaying" in case.name
+            shared = len(registry.optimizers[case.optimizer].bindings) > 1
+            return shared and case.rule == "canonical" and "decaying" in case.name
         case TrajectoryCase(level="trajectories"):
             return case.name in QUICK_TRAJECTORIES
         case TrajectoryCase():
@@ -260,8 +261,9 @@ def _quick(case: Case) -> bool:
 
 
 QUICK_LEFT_OUT = (
-    "--quick looks at the weights of three tasks, one case of each layer kind, canonical update rules under a decaying "
-    "rate, a dozen trajectories and four schedules; native rules, all other tasks and combinations are left out"
+    "--quick looks at the weights of three tasks, one case of each layer kind, canonical update rules that two libraries "
+    "have under a decaying rate, nine trajectories and four schedules; native rules, all other tasks and combinations are "
+    "left out"
 )
 FULL_LEFT_OUT = (
     f"trajectories cross every optimizer with {', '.join(CORE_TASKS)}, and every task with {', '.join(CORE_OPTIMIZERS)}; "
@@ -449,7 +451,7 @@ def _stacked() -> tuple[Layer, ...]:
 
 
 QUICK_TRAJECTORIES = {
-    "digits_mlp/sgd", "digits_mlp/momentum", "digits_mlp/adam", "digits_mlp/adamw", "digits_mlp/rmsprop",
+    "digits_mlp/momentum", "digits_mlp/adam", "digits_mlp/adamw",
     "digits_cnn/adam", "digits_lstm/adam", "digits_mlp+all_penalties/adam", "digits_mlp+dropout/adam",
     "digits_mlp+batch_norm/adam", "digits_mlp/momentum/rates_replaced",
 }  # fmt: skip

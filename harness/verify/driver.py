@@ -39,7 +39,7 @@ START_TIMEOUT_S, CASE_TIMEOUT_S = 180.0, 300.0
 _MOST_DEATHS = 3
 _SIDE_BY_SIDE = 2
 # More answers than these are worth a second process, which costs the import of a framework.
-_ONE_PROCESS = 300
+_ONE_PROCESS = 100
 
 # case id, mode -> what the framework answered
 Answers = dict[tuple[str, str], Answer]
