@@ -123,7 +123,7 @@ def _show_unavailable(console: Console, verdicts: Sequence[Verdict]) -> None:
         if reason == f"{verdict.optimizer} is not available in {framework}":
             missing.setdefault(framework, []).append(verdict.optimizer)
         else:
-            other[verdict.reason] += 1
+            other[reason] += 1
     for framework, optimizers in missing.items():
         console.print(Text(f"Unavailable in {framework}: {', '.join(dict.fromkeys(optimizers))}"))
     for reason, count in other.items():
