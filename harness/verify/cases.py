@@ -477,10 +477,10 @@ def _trajectory_cases(registry: Registry, tasks: dict[str, TaskSpec], long: bool
                     _rising_and_falling(rate), steps, every_mode=name in core_optimizers,
                 )  # fmt: skip
     mlp = tasks["digits_mlp"]
-    rate = ScheduleSpec(kind="constant", base_lr=registry.optimizers["momentum"].learning_rate)
+    level = ScheduleSpec(kind="constant", base_lr=registry.optimizers["momentum"].learning_rate)
     yield TrajectoryCase(
         "trajectories", "digits_mlp/momentum/rates_replaced", "rates halved on the way, as a plateau does", mlp, "momentum",
-        rate, every_mode=True, replaced_from=STEPS // 2,
+        level, every_mode=True, replaced_from=STEPS // 2,
     )  # fmt: skip
     for task_name in CORE_TASKS if long else ():
         for name in CORE_OPTIMIZERS:
