@@ -1,6 +1,6 @@
 # make race   install, run the quick suite, write the report
 # make verify prove that the frameworks compute the same, for the report to show
-# make test   install what tests need and run them all
+# make test   install what tests need and run them all, two files at a time
 # make check  ruff and mypy
 # make asv    the quick suite for the current commit under asv, published to results/asv-html
 PYTHON ?= python3
@@ -18,7 +18,7 @@ verify: $(VENV)/installed
 	$(BIN)/gradrace verify --output $(OUTPUT)
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check .

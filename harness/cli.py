@@ -56,7 +56,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
             typer.echo(f"gradrace: {error}", err=True)
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
-            typer.echo("gradrace: interrupted; finished runs are kept, the same command goes on from there", err=True)
+            typer.echo("gradrace: interrupted", err=True)
             raise typer.Exit(ExitCode.INTERRUPTED) from None
         except (typer.Exit, typer.Abort):
             raise
@@ -327,8 +327,12 @@ def _execute(sweep: Sweep, quiet: bool) -> Outcome:
     from .progress import Watch
     from .sweep import execute
 
-    with Watch(quiet) as watch:
-        outcome = execute(sweep, watch)
+    try:
+        with Watch(quiet) as watch:
+            outcome = execute(sweep, watch)
+    except KeyboardInterrupt:
+        typer.echo("gradrace: interrupted; finished runs are kept, the same command goes on from there", err=True)
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
     counts = ", ".join(f"{count} {status}" for status, count in sorted(outcome.counts.items()))
     typer.echo(f"{sweep.suite.name}: {counts} ({outcome.cached} cached)", err=True)
     return outcome
