@@ -44,4 +44,4 @@ $(VENV)/installed-dev: $(VENV)/installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist .asv results/runs results/html results/asv results/asv-html
+	rm -rf $(VENV) build dist .asv results/runs results/html results/verify.json results/asv results/asv-html
