@@ -11,7 +11,7 @@ import math
 import zlib
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import jax
@@ -56,6 +56,8 @@ class JaxSession:
         self._objective = Objective.of(run.task)
         self._layers = build(run.task.model, run.task.input_shape)
         self._device = _device(run.device)
+        self._dropouts = tuple(dropouts(self._layers))
+        self._splits: dict[str, Split] = {}
         self._losses: list[jax.Array] = []
         self._staged: tuple[range, list[Step]] = (range(0), [])
         with _precision(run):
@@ -78,9 +80,8 @@ class JaxSession:
 
     def _scan(self, steps: range) -> None:
         x, y = self._resident("train")
-        count = self._staged_steps(math.prod(x.shape[1:]) * x.dtype.itemsize)
-        for first in range(steps.start, steps.stop, count):
-            chunk = range(first, min(first + count, steps.stop))
+        for first in range(steps.start, steps.stop, self._staged_steps):
+            chunk = range(first, min(first + self._staged_steps, steps.stop))
             rows = self._plan.batches[chunk.start : chunk.stop].astype(np.int32)
             numbers = self._numbers.at(slice(chunk.start, chunk.stop))
             self._carry, losses = self._programs.scan(self._carry, x, y, rows, numbers, self._extras(chunk))
@@ -102,7 +103,7 @@ class JaxSession:
         One by one and ahead of time: a gather or a slice of device arrays would cost 3 to 10% of a small step.
         """
         x, y = self._host_split("train")
-        count = min(len(self._plan.batches) - first, self._staged_steps(x[0].nbytes))
+        count = min(len(self._plan.batches) - first, self._staged_steps)
         rows = self._plan.batches[first : first + count]
         staged = range(first, first + count)
         extras = self._extras(staged)
@@ -111,10 +112,13 @@ class JaxSession:
         inputs = list(zip(x[rows], y[rows], numbers, by_step, strict=True))
         self._staged = (staged, jax.device_put(inputs, self._device))
 
-    def _staged_steps(self, sample_bytes: int) -> int:
+    @cached_property
+    def _staged_steps(self) -> int:
         """How many steps' samples and masks fit in 64 MiB; at least one."""
-        masks = sum(math.prod(built.input_shape) for built in dropouts(self._layers))
-        return max(1, _STAGED_BYTES // (self._run.task.batch_size * (sample_bytes + masks)))
+        task = self._run.task
+        itemsize = np.dtype(np.int32 if takes_integers(task.model) else self._run.dtype).itemsize
+        masks = sum(math.prod(built.input_shape) for built in self._dropouts)
+        return max(1, _STAGED_BYTES // (task.batch_size * (math.prod(task.input_shape) * itemsize + masks)))
 
     def _extras(self, steps: range) -> dict[str, np.ndarray]:
         """[steps, ...] of each dropout layer: the harness's masks, or keys that Flax draws from; and rates to decay by."""
@@ -123,7 +127,7 @@ class JaxSession:
             built.name: dropout_masks(built, plan.seed, steps, task.batch_size)
             if _fed(built)
             else _keys(built, plan.seed, steps)
-            for built in dropouts(self._layers)
+            for built in self._dropouts
         }
         if task.regularization.decay:
             found[_RATE] = self._rates[steps.start : steps.stop].astype(self._run.dtype)
@@ -193,6 +197,11 @@ class JaxSession:
 
     def _resident(self, split: str) -> Split:
         """The whole split on the device, placed once a process."""
+        if split not in self._splits:
+            self._splits[split] = self._placed(split)
+        return self._splits[split]
+
+    def _placed(self, split: str) -> Split:
         data, task = self._plan.data, self._run.task
         samples = (task.input_shape, takes_integers(task.model), self._run.dtype)
         key = (id(data), split, samples, task.loss, self._layers[-1].output_shape, self._device)
