@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from gradrace.adapter import Differentials, Metrics
+from gradrace.adapter import Differentials, Metrics, Part
 from gradrace.adapters import _flax_layers, _flax_objective, _optax_optimizer
 from gradrace.adapters._optax_optimizer import Numbers, Parameters
 from gradrace.binding import Bound, bind, unavailable
@@ -176,6 +176,18 @@ class JaxSession:
     def state_bytes(self) -> int:
         return sum(leaf.nbytes for leaf in jax.tree.leaves(self._carry[1]) if leaf.ndim)
 
+    def compilations(self) -> int:
+        return 0
+
+    def parts(self) -> tuple[Part, ...]:
+        return ()
+
+    def probe(self, part: Part, steps: range) -> None:
+        raise ValueError(f"{part} cannot be timed apart here")
+
+    def peak_bytes(self) -> int | None:
+        return None
+
     def close(self) -> None:
         self._carry, self._staged = ({}, None, {}), (range(0), [])
         self._losses.clear()
@@ -220,6 +232,9 @@ class JaxAdapter:
 
     def devices(self) -> tuple[str, ...]:
         return ("cpu", "gpu") if _gpus() else ("cpu",)
+
+    def policy(self, run: RunSpec) -> dict[str, str]:
+        return {}
 
     def supports(self, run: RunSpec, optimizer: Optimizer) -> str | None:
         if run.mode not in MODES:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from gradrace.adapter import Differentials, Metrics
+from gradrace.adapter import Differentials, Metrics, Part
 from gradrace.adapters import _numpy_layers as numpy_layers
 from gradrace.adapters import _numpy_losses as numpy_losses
 from gradrace.layers import BuiltLayer, Dropout, build
@@ -148,6 +148,18 @@ class NumpySession:
     def state_bytes(self) -> int:
         return sum(array.nbytes for state in self._updater.state.values() for array in state.values())
 
+    def compilations(self) -> int:
+        return 0
+
+    def parts(self) -> tuple[Part, ...]:
+        return ()
+
+    def probe(self, part: Part, steps: range) -> None:
+        raise ValueError(f"{part} cannot be timed apart here")
+
+    def peak_bytes(self) -> int | None:
+        return None
+
     def close(self) -> None:
         pass
 
@@ -162,6 +174,9 @@ class NumpyAdapter:
 
     def devices(self) -> tuple[str, ...]:
         return ("cpu",)
+
+    def policy(self, run: RunSpec) -> dict[str, str]:
+        return {}
 
     def supports(self, run: RunSpec, optimizer: Optimizer) -> str | None:
         if optimizer.rule is None:

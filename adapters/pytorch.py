@@ -8,7 +8,7 @@ from functools import lru_cache, partial
 
 import numpy as np
 import torch
-from gradrace.adapter import Differentials, Metrics
+from gradrace.adapter import Differentials, Metrics, Part
 from gradrace.adapters import _torch_losses as torch_losses
 from gradrace.adapters._torch_layers import Layout, Network, to_torch, unsupported
 from gradrace.adapters._torch_optimizer import DTYPES, Updater, prepare
@@ -108,6 +108,18 @@ class TorchSession:
     def state_bytes(self) -> int:
         return self._updater.state_bytes()
 
+    def compilations(self) -> int:
+        return 0
+
+    def parts(self) -> tuple[Part, ...]:
+        return ()
+
+    def probe(self, part: Part, steps: range) -> None:
+        raise ValueError(f"{part} cannot be timed apart here")
+
+    def peak_bytes(self) -> int | None:
+        return None
+
     def close(self) -> None:
         self._losses.clear()
 
@@ -135,6 +147,9 @@ class TorchAdapter:
 
     def devices(self) -> tuple[str, ...]:
         return ("cpu", "gpu") if torch.cuda.is_available() else ("cpu",)
+
+    def policy(self, run: RunSpec) -> dict[str, str]:
+        return {}
 
     def supports(self, run: RunSpec, optimizer: Optimizer) -> str | None:
         if run.mode not in MODES:

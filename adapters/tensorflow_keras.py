@@ -22,7 +22,7 @@ os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 import keras
 import numpy as np
 import tensorflow as tf
-from gradrace.adapter import Differentials, Metrics
+from gradrace.adapter import Differentials, Metrics, Part
 from gradrace.adapters import _keras_objective
 from gradrace.adapters._keras_layers import Network
 from gradrace.adapters._keras_optimizer import Updater, assign, corrections, table
@@ -206,6 +206,18 @@ class TensorflowSession:
     def state_bytes(self) -> int:
         return self._program.state_bytes()
 
+    def compilations(self) -> int:
+        return 0
+
+    def parts(self) -> tuple[Part, ...]:
+        return ()
+
+    def probe(self, part: Part, steps: range) -> None:
+        raise ValueError(f"{part} cannot be timed apart here")
+
+    def peak_bytes(self) -> int | None:
+        return None
+
     def close(self) -> None:
         if hasattr(self, "_program"):
             _give_back(self._key, self._program)
@@ -222,6 +234,9 @@ class TensorflowAdapter:
 
     def devices(self) -> tuple[str, ...]:
         return ("cpu", "gpu") if tf.config.list_physical_devices("GPU") else ("cpu",)
+
+    def policy(self, run: RunSpec) -> dict[str, str]:
+        return {}
 
     def supports(self, run: RunSpec, optimizer: Optimizer) -> str | None:
         if run.mode not in MODES:

@@ -5,8 +5,10 @@ An adapter module states, as literals at its top that are read without importing
     FRAMEWORK = "torch"            the name in specs
     TITLE = "PyTorch"              the name for people
     REQUIRES = ("torch",)          distributions it cannot run without ("a|b": either); versions enter the digest
-    MODES = ("eager",)             how it can be driven; the first is used for timing
+    MODES = ("eager", "compile")   how it can be driven; the first is used for timing
     CONVERGENCE_MODE = "eager"     the fastest mode that keeps the numbers
+    PROOF_MODES = ("eager",)       those in which `verify` proves every piece; all of MODES where it is not stated
+    LOOPED_MODES = ()              those that compile all steps of a `train` call into one program; none by default
     ADAPTER = PytorchAdapter()     an Adapter
 
 Everything else in it may import the framework at the top.
@@ -15,7 +17,7 @@ Everything else in it may import the framework at the top.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 
@@ -23,6 +25,9 @@ from .layers import BuiltLayer
 from .optimizer import Optimizer
 from .plan import Plan, Weights
 from .spec import Dtype, RunSpec, TaskSpec
+
+# What of a step can be timed apart from it; see Session.probe.
+Part = Literal["forward", "gradient", "update"]
 
 
 class Metrics(NamedTuple):
@@ -64,10 +69,31 @@ class Session(Protocol):
         """Replaces the whole table float64[steps]; entries of steps already taken have not changed."""
 
     def weights(self) -> Weights:
-        """The present weights, state such as running statistics included, canonical layout and names, run's dtype."""
+        """The present weights, state such as running statistics included, canonical layout and names, run's dtype
+        (bfloat16, which NumPy lacks, as float32)."""
 
     def state_bytes(self) -> int:
         """Bytes of the optimizer's state arrays (moments, buffers); counters and learning-rate tables left out."""
+
+    def compilations(self) -> int:
+        """How many programs were traced or compiled for this session so far; 0 where nothing is. The clock refuses a
+        timing during which it rose."""
+
+    def parts(self) -> tuple[Part, ...]:
+        """Which parts of a step `probe` takes here; () where this mode has no seam between them."""
+
+    def probe(self, part: Part, steps: range) -> None:
+        """Enqueues this part alone of these steps, driven as `train` drives a whole step and just as asynchronously.
+
+        forward: each batch's loss in training mode, penalties included. gradient: that and its gradients by all
+        parameters. update: the optimizer's update with the gradients of some batch and a learning rate of 0.
+        Results are kept so that nothing can be optimised away, `sync` waits for them, `losses` does not return them. Steps
+        may be probed any number of times, before and after they are trained; trained weights stay what they are (the
+        optimizer's state may move on). ValueError for a part that `parts` does not name.
+        """
+
+    def peak_bytes(self) -> int | None:
+        """The framework's own count of the device's peak memory in this process; None where it keeps none."""
 
     def close(self) -> None:
         """Frees what the session holds."""
@@ -83,6 +109,9 @@ class Adapter(Protocol):
 
     def devices(self) -> tuple[str, ...]:
         """The devices it can use here: 'cpu', and 'gpu' where there is one."""
+
+    def policy(self, run: RunSpec) -> dict[str, str]:
+        """What is set for such runs about determinism and precision, in the framework's own names, for the record."""
 
     def supports(self, run: RunSpec, optimizer: Optimizer) -> str | None:
         """None, or the reason it cannot do this run with this optimizer."""

@@ -92,7 +92,8 @@ def _block(session: Session, steps: range, clock: Clock) -> tuple[int, int, int]
 
 def _blocks(samples: list[tuple[int, int, int]], block_steps: int) -> Blocks:
     wall, cpu, switches = (np.array(column, dtype=np.int64) for column in zip(*samples, strict=True))
-    return Blocks(np.full(len(wall), block_steps, dtype=np.int64), wall, cpu, switches)
+    steps, steal = np.full(len(wall), block_steps, dtype=np.int64), np.zeros(len(wall), dtype=np.int64)
+    return Blocks(steps, wall, cpu, switches, steal, np.full(len(wall), "step"))
 
 
 def _check_trained(session: Session, before: object) -> None:

@@ -35,7 +35,7 @@ class Frames:
         setup_s, first_call_s, state_bytes, started_at, wall_s. Missing numbers are NaN.
     curves: one row a point: digest, step, series (train_loss, validation_loss, validation_metric; learning_rate where
         the validation loss drove it; point_0 and point_1 where the task is a function of two numbers), value.
-    steps: one row a timed block: digest, block, steps, wall_ns, cpu_ns, involuntary_switches.
+    steps: one row a timed block: digest, block, part, steps, wall_ns, cpu_ns, involuntary_switches, steal_ticks.
     plans: suite -> its title, question and digests. records: digest -> the whole record.
     verified: what `gradrace verify` kept beside the results; None where it was not run.
     """
@@ -76,7 +76,7 @@ def load(folder: str | Path = "results", *suites: str) -> Frames:
 
 
 _CURVE = ("digest", "step", "series", "value")
-_BLOCKS = ("digest", "block", "steps", "wall_ns", "cpu_ns", "involuntary_switches")
+_BLOCKS = ("digest", "block", "part", "steps", "wall_ns", "cpu_ns", "involuntary_switches", "steal_ticks")
 _NUMBERS = (
     "steps_done", "final_train_loss", "final_validation_loss", "final_validation_metric", "best_validation_loss",
     "best_validation_metric", "test_loss", "test_metric", "steps_to_target", "stopped_at", "setup_s", "first_call_s",

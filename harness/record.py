@@ -27,6 +27,24 @@ class Machine(Frozen):
     python: str
 
 
+class Memory(Frozen):
+    """Of a memory run, in bytes: resident set after importing the framework, its highest value during set-up and steps,
+    and the framework's own count of the device's peak, None where it keeps none.
+
+    `method` says how the peak of the resident set was read.
+    """
+
+    imported_bytes: int
+    peak_bytes: int
+    device_peak_bytes: int | None = None
+    method: str
+
+    @property
+    def grown_bytes(self) -> int:
+        """What set-up and training added to the process."""
+        return self.peak_bytes - self.imported_bytes
+
+
 class Summary(Frozen):
     """Scalars of a convergence run; None where the run did not get so far. Metrics of non-finite value are None too.
 
@@ -51,7 +69,10 @@ class RunRecord(Frozen):
     """A run as kept in run.json. Times in seconds of wall clock, `started_at` in UTC (ISO 8601).
 
     `reason` says why a run did not take all its steps; with status ok it was stopped early.
-    `first_call_s` is the first training step, which compiles where the framework does; `setup_s` builds the session.
+    `import_s` loads the adapter and its framework; `setup_s` builds the session; `first_call_s` is the first call that
+    trains, which compiles where the framework does: one step, or one block of `first_call_steps` in a compiled loop.
+    `policy` says what was set for determinism and precision, `gauges` what the machine read before and after a launch
+    (a GPU's temperature and clocks, where they can be read).
     `cores` are the logical cores that the worker was pinned to, empty where the system cannot pin.
     """
 
@@ -61,8 +82,13 @@ class RunRecord(Frozen):
     status: Status
     reason: str = ""
     summary: Summary | None = None
+    import_s: float | None = None
     setup_s: float | None = None
     first_call_s: float | None = None
+    first_call_steps: int = 1
+    memory: Memory | None = None
+    policy: dict[str, str] = {}
+    gauges: dict[str, float] = {}
     state_bytes: int | None = None
     started_at: str
     wall_s: float = 0.0
@@ -120,14 +146,26 @@ class Curve(_Columns):
 
 @dataclass(frozen=True)
 class Blocks(_Columns):
-    """Timed blocks, one entry each: how many steps, wall and CPU nanoseconds, involuntary context switches."""
+    """Timed blocks, one entry each: what was timed, how many steps, wall and CPU nanoseconds, involuntary context
+    switches, and ticks (of 10 ms as a rule) that a hypervisor took from the process's cores.
+
+    part, str[n]: "step", or the part of it that the block consists of (adapter.Part). The other arrays are int64[n].
+    """
 
     steps: np.ndarray
     wall_ns: np.ndarray
     cpu_ns: np.ndarray
     involuntary_switches: np.ndarray
+    steal_ticks: np.ndarray
+    part: np.ndarray
 
-    DTYPES: ClassVar[dict[str, Any]] = dict.fromkeys(("steps", "wall_ns", "cpu_ns", "involuntary_switches"), np.int64)
+    DTYPES: ClassVar[dict[str, Any]] = {
+        **dict.fromkeys(("steps", "wall_ns", "cpu_ns", "involuntary_switches", "steal_ticks"), np.int64), "part": np.str_,
+    }  # fmt: skip
+
+    def of(self, part: str = "step") -> Blocks:
+        """Those of one part."""
+        return Blocks(*(getattr(self, f.name)[self.part == part] for f in fields(self)))
 
 
 @dataclass(frozen=True)

@@ -24,13 +24,15 @@ from .optimizer import Optimizer
 from .spec import TaskSpec
 
 _LITERALS = ("FRAMEWORK", "TITLE", "REQUIRES", "MODES", "CONVERGENCE_MODE")
+_OPTIONAL = ("PROOF_MODES", "LOOPED_MODES")
 
 
 @dataclass(frozen=True)
 class Framework:
     """What the core knows of an adapter without importing it. `module` is a dotted name, or None for a user's file.
 
-    `requires` are distribution names, "a|b" where either will do.
+    `requires` are distribution names, "a|b" where either will do. `proof_modes` are those in which every piece is proven,
+    `looped_modes` those that compile all the steps of a call into one program.
     """
 
     name: str
@@ -38,6 +40,8 @@ class Framework:
     requires: tuple[str, ...]
     modes: tuple[str, ...]
     convergence_mode: str
+    proof_modes: tuple[str, ...]
+    looped_modes: tuple[str, ...]
     file: Path
     module: str | None
 
@@ -185,9 +189,9 @@ def _read_framework(file: Path, module: str | None) -> Framework | None:
         raise UserError(f"{file}, line {error.lineno}: {error.msg}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{file}: cannot be read as Python: {error}") from error
-    literals = {}
+    literals, named = {}, (*_LITERALS, *_OPTIONAL)
     for node in tree.body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id in _LITERALS:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id in named:
             literals[node.targets[0].id] = ast.literal_eval(node.value)
     if "FRAMEWORK" not in literals:
         return None
@@ -200,6 +204,8 @@ def _read_framework(file: Path, module: str | None) -> Framework | None:
         requires=literals["REQUIRES"],
         modes=literals["MODES"],
         convergence_mode=literals["CONVERGENCE_MODE"],
+        proof_modes=literals.get("PROOF_MODES", literals["MODES"]),
+        looped_modes=literals.get("LOOPED_MODES", ()),
         file=file,
         module=module,
     )

@@ -15,9 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, 
 from .layers import Layer, build
 
 Rule = Literal["canonical", "native"]
-Measure = Literal["convergence", "timing"]
-Dtype = Literal["float32", "float64"]
+Measure = Literal["convergence", "timing", "memory"]
+Dtype = Literal["float32", "float64", "bfloat16"]
 Device = Literal["cpu", "gpu"]
+Input = Literal["resident", "pipeline"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
 
 
@@ -126,11 +127,18 @@ class ScheduleSpec(Frozen):
 
 
 class TimingSpec(Frozen):
-    """How a cell is timed: warm-up steps, then blocks of steps; the device is synchronised at block edges only."""
+    """How a cell is timed: warm-up steps, then blocks of steps; the device is synchronised at block edges only.
+
+    Slow steps make shorter blocks: one takes as many steps, up to block_steps, as fit in longest_block_s, at least one;
+    warm-up ends after longest_warmup_s, or after warmup_steps. breakdown: blocks of a step's parts are timed as well.
+    """
 
     warmup_steps: NonNegativeInt = 100
-    blocks: PositiveInt = 10
-    block_steps: PositiveInt = 20
+    blocks: PositiveInt = 30
+    block_steps: PositiveInt = 25
+    longest_block_s: Annotated[FiniteFloat, Field(gt=0)] = 0.5
+    longest_warmup_s: Annotated[FiniteFloat, Field(gt=0)] = 10.0
+    breakdown: bool = False
 
     @property
     def total_steps(self) -> int:
@@ -138,8 +146,16 @@ class TimingSpec(Frozen):
         return 1 + self.warmup_steps + self.blocks * self.block_steps
 
 
+# How many steps a memory run takes: enough for every buffer to have been made, and for one chunk of a compiled loop.
+MEMORY_STEPS = 25
+
+
 class RunSpec(Frozen):
-    """One run: everything that can change its outcome, apart from versions, machine and source."""
+    """One run: everything that can change its outcome, apart from versions, machine and source.
+
+    input: `resident`, the data lie on the device before the first step; `pipeline`, every batch comes through the
+    library's own input pipeline (DataLoader, tf.data, NumPy arrays handed to the compiled step), in the plan's order.
+    """
 
     measure: Measure = "convergence"
     task: TaskSpec
@@ -150,6 +166,7 @@ class RunSpec(Frozen):
     device: Device = "cpu"
     dtype: Dtype = "float32"
     threads: PositiveInt = 1
+    input: Input = "resident"
     seed: NonNegativeInt = 0
     launch: NonNegativeInt = 0
     timing: TimingSpec | None = None
@@ -164,6 +181,8 @@ class RunSpec(Frozen):
     @property
     def steps(self) -> int:
         """Optimizer steps this run takes when nothing stops it."""
+        if self.measure == "memory":
+            return MEMORY_STEPS
         return self.timing.total_steps if self.timing else self.task.steps
 
     @property
@@ -171,7 +190,7 @@ class RunSpec(Frozen):
         """A readable name of the run, the one that `-k` filters on. Unique within a suite."""
         params = ",".join(f"{key}={number_text(value)}" for key, value in self.schedule.params.items())
         rate = f"{self.schedule.kind}{f'({params})' if params else ''}-lr{self.schedule.base_lr:g}"
-        last = f"launch{self.launch}" if self.measure == "timing" else f"seed{self.seed}"
+        last = f"seed{self.seed}" if self.measure == "convergence" else f"launch{self.launch}"
         varied = [f"{key}={value}" for key, value in self.variations.items()]
         optimizer = f"{self.optimizer.name}-{self.optimizer.rule}"
         return "/".join([self.measure, self.task.name, f"{self.framework}-{self.mode}", optimizer, rate, *varied, last])

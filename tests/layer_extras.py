@@ -123,7 +123,7 @@ def main() -> None:
     """Saves everything under its name."""
     framework, out = sys.argv[1:]
     registry = load_registry()
-    adapter, modes = import_adapter(registry.frameworks[framework]), registry.frameworks[framework].modes
+    adapter, modes = import_adapter(registry.frameworks[framework]), registry.frameworks[framework].proof_modes
     arrays = dict(layers(adapter, modes)) | dict(sessions(adapter, registry, modes))
     np.savez(out, **arrays, **dict(native_dropout(adapter, registry, modes)))
 

@@ -150,7 +150,7 @@ def losses(adapter: Adapter) -> Arrays:
 def sessions(adapter: Adapter, registry: Registry, framework: str) -> Arrays:
     """`session|<mode> <task>|...`: loss of every step, start|<parameter> and end|<parameter>, metrics before and after."""
     arrays: Arrays = {}
-    for mode in registry.frameworks[framework].modes:
+    for mode in registry.frameworks[framework].proof_modes:
         for spec in TASKS:
             run = RunSpec(
                 task=spec, optimizer=OptimizerSpec(name="momentum"), schedule=ScheduleSpec(kind="constant", base_lr=0.02),

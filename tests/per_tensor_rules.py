@@ -100,7 +100,7 @@ def trajectories(registry: Registry, framework: str, adapter: Any) -> dict[str, 
     for task in (*TASKS, "digits_mlp"):
         for name in ("adafactor", "muon", "lamb") if task in TASKS else ("schedule_free_adamw",):
             for kind in ("constant", "warmup_cosine"):
-                for mode in registry.frameworks[framework].modes:
+                for mode in registry.frameworks[framework].proof_modes:
                     run = changed(run_of(registry, framework, name), registry, task, kind, mode, STEPS)
                     if not adapter.supports(run, registry.optimizers[name]):
                         arrays |= trained(run, registry, adapter, f"{task}|{name}|{kind}|{mode}")
@@ -112,7 +112,7 @@ def asking(registry: Registry, framework: str, adapter: Any) -> dict[str, np.nda
     arrays: dict[str, np.ndarray] = {}
     for name, optimizer in registry.optimizers.items():
         if framework in optimizer.bindings and optimizer.bindings[framework].asks_for_loss:
-            for mode in registry.frameworks[framework].modes:
+            for mode in registry.frameworks[framework].proof_modes:
                 run = run_of(registry, framework, name, rule="native", dtype="float32")
                 run = changed(run, registry, "digits_mlp", "constant", mode, 20, batch_size=1152)
                 arrays |= trained(run, registry, adapter, f"asks|{name}|{mode}")

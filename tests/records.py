@@ -129,7 +129,8 @@ def make_blocks(spec: RunSpec) -> Blocks:
     slower = np.where(np.arange(count) < 0.6 * count, 1.0, 1.1)
     slower[-1] = 2.0
     wall = np.rint(STEP_US[spec.framework] * 1000 * spec.timing.block_steps * slower).astype(np.int64)
-    return Blocks(np.full(count, spec.timing.block_steps, dtype=np.int64), wall, wall, np.zeros(count, dtype=np.int64))
+    steps, zeros = np.full(count, spec.timing.block_steps, dtype=np.int64), np.zeros(count, dtype=np.int64)
+    return Blocks(steps, wall, wall, zeros, zeros, np.full(count, "step"))
 
 
 def _diverging(curve: Curve) -> Curve:

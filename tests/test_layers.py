@@ -74,7 +74,7 @@ def per_mode(table: Table, framework: str) -> dict[str, Table]:
     """mode -> the entries of its sessions, without the mode in their names."""
     return {
         mode: {name.replace(f"|{mode}|", "|", 1): v for name, v in table.items() if name.startswith(f"session|{mode}|")}
-        for mode in REGISTRY.frameworks[framework].modes
+        for mode in REGISTRY.frameworks[framework].proof_modes
     }
 
 

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 REGISTRY = load_registry()
 FRAMEWORKS = [name for name in ("tensorflow", "jax") if REGISTRY.frameworks[name].versions() is not None]
-MODES = [(name, mode) for name in FRAMEWORKS for mode in REGISTRY.frameworks[name].modes]
+MODES = [(name, mode) for name in FRAMEWORKS for mode in REGISTRY.frameworks[name].proof_modes]
 RTOL, SESSION_RTOL, SINGLE_RTOL = 1e-12, 1e-11, 2e-5
 
 
@@ -71,7 +71,7 @@ def test_a_layer_is_that_of_the_referee_in_every_mode(tables, framework, mode, c
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_layers_are_the_same_in_float32(tables, framework):
     """Keras takes other functions there for some activations."""
-    mode = REGISTRY.frameworks[framework].modes[0]
+    mode = REGISTRY.frameworks[framework].proof_modes[0]
     for case in CASES:
         single = f"layer|{mode}|float32|{case.name}|"
         found = differences(tables[framework], single, tables["numpy"], f"layer|reference|float64|{case.name}|")

@@ -53,7 +53,7 @@ def test_a_curve_comes_back_bit_for_bit(tmp_path, make_run, values, data):
 
 
 def test_blocks_come_back(tmp_path, make_run):
-    blocks = Blocks(*(np.arange(1, 4, dtype=np.int64) + 2**40 * i for i in range(4)))
+    blocks = Blocks(*(np.arange(1, 4, dtype=np.int64) + 2**40 * i for i in range(5)), np.array(["step", "forward", "step"]))
     write(tmp_path, result_of(make_run(), blocks=blocks))
     columns = read_arrays(tmp_path, "tiny", DIGEST, "steps")
     assert np.array_equal(columns["wall_ns"], blocks.wall_ns)

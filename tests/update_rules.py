@@ -110,7 +110,7 @@ def _taken(adapter: Any, run: RunSpec, optimizer: Optimizer, kind: str, key: str
 def changed_rates(registry: Registry, framework: str) -> dict[str, np.ndarray]:
     """`changed|<mode>|<optimizer>|<whole or half>` -> losses of a table given at the start, or from step 10 on."""
     adapter, arrays = import_adapter(registry.frameworks[framework]), {}
-    for mode in registry.frameworks[framework].modes:
+    for mode in registry.frameworks[framework].proof_modes:
         for name in CHANGED:
             run = run_of(registry, framework, name)
             run = run.model_copy(update={"mode": mode, "task": run.task.model_copy(update={"steps": 20})})

@@ -29,9 +29,9 @@ def modes(case: Case, framework: Framework) -> tuple[str, ...]:
     """In which modes the framework computes the case; ('',) where the mode plays no part."""
     match case:
         case LayerCase():
-            return framework.modes
+            return framework.proof_modes
         case TrajectoryCase(every_mode=True):
-            return framework.modes
+            return framework.proof_modes
         case TrajectoryCase():
             return (framework.convergence_mode,)
     return ("",)
@@ -56,7 +56,7 @@ def compute(case: Case, adapter: Adapter, framework: Framework, mode: str, optim
 
 
 def _weights(case: WeightsCase, adapter: Adapter, framework: Framework, sgd: Optimizer) -> Arrays:
-    run = _run(framework, framework.modes[0], case.task, sgd, _constant(sgd), steps=1)
+    run = _run(framework, framework.convergence_mode, case.task, sgd, _constant(sgd), steps=1)
     _ask(adapter, run, sgd)
     session = adapter.open(run, case.draw(), _plan(run, sgd))
     weights = {name: np.array(value) for name, value in session.weights().items()}

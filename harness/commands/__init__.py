@@ -1,0 +1,84 @@
+"""The command line's common ground: the application, what several commands take, and how errors reach the shell.
+
+Each module of this package registers commands; everything heavy is imported inside them, so that --help is instant.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import ExitCode, UserError
+
+app = typer.Typer(
+    name="gradrace",
+    help="Which optimizer, in which framework, at what cost, and is the comparison fair?\n\n"
+    "gradrace trains the same tasks with the same weights, batches and learning rates in PyTorch, TensorFlow/Keras "
+    "and JAX/Flax/Optax, times every step, and writes a report.\n\n"
+    "Begin with `gradrace doctor`, then `gradrace run quick`.\n\n"
+    "Exit codes: 0 fine; 1 some runs failed; 2 usage or configuration; 3 nothing could be measured, or an internal "
+    "error; 4 regression; 5 nothing matched; 130 interrupted.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Output = Annotated[Path, typer.Option("--output", "-o", help="Folder of results.", show_default=True)]
+Load = Annotated[
+    list[Path] | None, typer.Option("--load", help="A Python file with an optimizer or task of your own; may be repeated.")
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data-dir", help="Folder of downloaded data; $GRADRACE_DATA or the user's cache by default."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output on standard output.")]
+
+
+def command(function: Callable[..., None]) -> Callable[..., None]:
+    """Registers a command whose errors become one clear message and an exit code."""
+
+    @app.command(name=function.__name__.rstrip("_"))
+    @functools.wraps(function)
+    def guarded(*args: Any, **kwargs: Any) -> None:
+        try:
+            function(*args, **kwargs)
+        except UserError as error:
+            typer.echo(f"gradrace: {error}", err=True)
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            typer.echo("gradrace: interrupted", err=True)
+            raise typer.Exit(ExitCode.INTERRUPTED) from None
+        except (typer.Exit, typer.Abort):
+            raise
+        except BrokenPipeError:
+            raise typer.Exit(ExitCode.OK) from None
+        except Exception as error:
+            traceback.print_exc()
+            typer.echo(f"gradrace: internal error: {error!r}; please report it with the lines above", err=True)
+            raise typer.Exit(ExitCode.NOTHING_MEASURED) from None
+
+    return guarded
+
+
+def print_table(title: str, rows: Any) -> None:
+    """A rich table of equal dicts; wide content wraps instead of being cut."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in rows[0] if rows else ():
+        table.add_column(str(column), overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(str(value)) for value in row.values()))
+    wide = None if sys.stdout.isatty() else 160
+    Console(width=wide).print(table)

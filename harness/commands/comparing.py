@@ -1,0 +1,1 @@
+"""`gradrace compare`: stored results, or two sides run against each other."""

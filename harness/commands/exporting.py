@@ -1,0 +1,1 @@
+"""`gradrace export`: stored results in the formats of other tools."""

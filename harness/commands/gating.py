@@ -1,0 +1,1 @@
+"""`gradrace gate`, `baseline` and `calibrate`: what may block a pull request."""

@@ -1,0 +1,1 @@
+"""`gradrace time`: only the clock."""
