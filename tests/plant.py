@@ -23,7 +23,7 @@ def shortened(case: Case) -> Case:
     """A fault shows in its first steps, or not at all."""
     if not isinstance(case, TrajectoryCase):
         return case
-    return replace(case, steps=STEPS, every_mode=False, replaced_from=STEPS // 2 if case.replaced_from else 0)
+    return replace(case, steps=STEPS, modes="convergence", replaced_from=STEPS // 2 if case.replaced_from else 0)
 
 
 def cases() -> dict[str, Case]:

@@ -50,7 +50,7 @@ CORE_OPTIMIZERS = ("sgd", "momentum", "adam")
 # On these the optimizers' learning rates, which are made for digits, would diverge (losses beyond 1e50) or amplify
 # rounding by 1e5 in a hundred steps; they are trained with at most this one.
 _LARGEST_RATES = {"quadratic": 1e-3, "rosenbrock": 5e-4, "beale": 1e-3, "adding_rnn": 0.01, "copy_rnn": 0.01}
-STEPS, JOINT_STEPS, LONG_STEPS, FLOAT32_STEPS, UPDATE_STEPS, RATE_STEPS = 100, 10, 1000, 10, 50, 200
+STEPS, JOINT_STEPS, LONG_STEPS, FLOAT32_STEPS, UPDATE_STEPS, RATE_STEPS, MODES_STEPS = 100, 10, 1000, 10, 50, 200, 20
 
 
 
@@ -179,7 +179,7 @@ _UPDATED: dict[str, Shape] = {
 
 @dataclass(frozen=True)
 class TrajectoryCase(Case):
-    """A training run. every_mode: in each mode of a framework, not only that of convergence runs.
+    """A training run. modes: in that of convergence runs, in those in which everything is proven, or in every one.
 
     replaced_from: from this step on the rates are halved by `Session.set_learning_rates`, as a plateau does; 0 is never.
     """
@@ -189,7 +189,7 @@ class TrajectoryCase(Case):
     schedule: ScheduleSpec
     steps: int = STEPS
     dtype: Dtype = "float64"
-    every_mode: bool = False
+    modes: Literal["convergence", "proof", "every"] = "convergence"
     replaced_from: int = 0
 
 
@@ -267,7 +267,8 @@ QUICK_LEFT_OUT = (
 )
 FULL_LEFT_OUT = (
     f"trajectories cross every optimizer with {', '.join(CORE_TASKS)}, and every task with {', '.join(CORE_OPTIMIZERS)}; "
-    "any other pair of task and optimizer is proven by its parts, the update rule and the task; L-BFGS, which amplifies "
+    "any other pair of task and optimizer is proven by its parts, the update rule and the task; modes that only timing uses "
+    f"train {', '.join(CORE_TASKS)} by adam; L-BFGS, which amplifies "
     f"rounding, trains {JOINT_STEPS} steps of functions of a point"
 )
 
@@ -474,14 +475,20 @@ def _trajectory_cases(registry: Registry, tasks: dict[str, TaskSpec], long: bool
             if wanted:
                 yield TrajectoryCase(
                     "trajectories", f"{task.name}/{name}", f"{task.name} trained by {name}, {steps} steps", task, name,
-                    _rising_and_falling(rate), steps, every_mode=name in core_optimizers,
+                    _rising_and_falling(rate), steps, modes="proof" if name in core_optimizers else "convergence",
                 )  # fmt: skip
     mlp = tasks["digits_mlp"]
     level = ScheduleSpec(kind="constant", base_lr=registry.optimizers["momentum"].learning_rate)
     yield TrajectoryCase(
         "trajectories", "digits_mlp/momentum/rates_replaced", "rates halved on the way, as a plateau does", mlp, "momentum",
-        level, every_mode=True, replaced_from=STEPS // 2,
+        level, modes="proof", replaced_from=STEPS // 2,
     )  # fmt: skip
+    for task_name in CORE_TASKS:
+        # The modes in which only timing runs are made have their proof here; they may have to compile for this.
+        yield TrajectoryCase(
+            "trajectories", f"{task_name}/adam/modes", f"{task_name} trained by adam in every mode, {MODES_STEPS} steps",
+            tasks[task_name], "adam", _rising_and_falling(registry.optimizers["adam"].learning_rate), MODES_STEPS, modes="every",
+        )  # fmt: skip
     for task_name in CORE_TASKS if long else ():
         for name in CORE_OPTIMIZERS:
             yield TrajectoryCase(

@@ -30,7 +30,9 @@ def modes(case: Case, framework: Framework) -> tuple[str, ...]:
     match case:
         case LayerCase():
             return framework.proof_modes
-        case TrajectoryCase(every_mode=True):
+        case TrajectoryCase(modes="every"):
+            return framework.modes
+        case TrajectoryCase(modes="proof"):
             return framework.proof_modes
         case TrajectoryCase():
             return (framework.convergence_mode,)
