@@ -7,7 +7,6 @@ declarations: a test renders it anew and says when it is stale.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..executor.environment import environment
+from ..jsonfile import replace_text, writing
 from ..optimizer import Binding, Optimizer
 from ..registry import Registry
 from ..schedules import SCHEDULES
@@ -58,12 +58,10 @@ def write(registry: Registry, file: Path, tell: Tell) -> Path:
     if missing:
         raise UserError(f"--document compares three libraries, and these are not installed: {', '.join(missing)}")
     measured = measure(registry, tell)
-    try:
+    with writing(file):
         file.parent.mkdir(parents=True, exist_ok=True)
-        _replace(data_file(file), json.dumps(measured.to_json(), indent=1) + "\n")
-        _replace(file, render(registry.optimizers, measured))
-    except OSError as error:
-        raise UserError(f"{file}: cannot be written: {error.strerror or error}") from error
+        replace_text(data_file(file), json.dumps(measured.to_json(), indent=1) + "\n")
+        replace_text(file, render(registry.optimizers, measured))
     return file
 
 
@@ -313,9 +311,3 @@ def missing(optimizers: Mapping[str, Optimizer]) -> Sequence[str]:
         found += [f"{name}: {key}" for key in ("canonical", *optimizer.bindings) if key in ("canonical", *LIBRARIES)
                   and not formulas.get(key)]  # fmt: skip
     return found + [f"schedule {name}" for name in SCHEDULES if name not in notes.SCHEDULES]
-
-
-def _replace(file: Path, text: str) -> None:
-    partial = file.with_name(f".{file.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, file)
