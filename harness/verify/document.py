@@ -21,10 +21,10 @@ from ..schedules import SCHEDULES
 from ..spec import Frozen
 from . import notes
 from .cases import CLOSED_LOOP, UPDATE_STEPS, Selection
-from .driver import Options, Tell, _some_run, verify
+from .driver import Options, Tell, some_run, verify
 from .formulas import FORMULAS
 from .notes import Note
-from .verdict import Verdict, VerifyFile
+from .verdict import Verdict, VerifyFile, list_versions
 
 LIBRARIES = {"torch": "torch", "tensorflow": "Keras", "jax": "Optax"}
 _LAYER_LIBRARIES = {"torch": "torch", "tensorflow": "Keras", "jax": "Flax"}
@@ -93,7 +93,7 @@ def read_defaults(registry: Registry, framework: str) -> dict[str, dict[str, dic
     """The framework's own defaults, read in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-m", "gradrace.verify.defaults", framework], capture_output=True, text=True, timeout=300,
-        env=environment(_some_run(registry.frameworks[framework])), check=False,
+        env=environment(some_run(registry.frameworks[framework])), check=False,
     )  # fmt: skip
     if done.returncode:
         raise UserError(f"the defaults of {framework} cannot be read: {(done.stderr.strip().splitlines() or ['?'])[-1]}")
@@ -118,12 +118,8 @@ def _in_order(verdict: Verdict) -> tuple[str, str]:
 
 def render(optimizers: Mapping[str, Optimizer], measured: Measured) -> str:
     """The page."""
-    versions = ", ".join(
-        f"{library} {version}" for found in measured.versions.values() for library, version in found.items()
-        if library != "numpy"
-    )  # fmt: skip
     sections = [
-        _INTRODUCTION.format(versions=versions, date=measured.date, steps=UPDATE_STEPS),
+        _INTRODUCTION.format(versions=list_versions(measured.versions), date=measured.date, steps=UPDATE_STEPS),
         _overview(optimizers, measured),
         *(_optimizer(optimizer, measured) for optimizer in optimizers.values()),
         "# Layers\n\nWeights are moved between the libraries with these rules; `gradrace verify -k layers` proves each of "

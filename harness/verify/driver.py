@@ -21,11 +21,11 @@ from ..machine import this_machine
 from ..process import Child, ChildDied
 from ..registry import Framework, Registry
 from ..sources import hashes
-from ..spec import RunSpec
+from ..spec import OptimizerSpec, RunSpec, ScheduleSpec
 from ..version import __version__
 from . import cases as tables
 from .cases import Case, Selection
-from .compute import modes
+from .compute import any_task, modes
 from .judge import Answer, judge
 from .verdict import REFEREE, VerifyFile
 
@@ -208,7 +208,7 @@ class _Process:
         skip: list[tuple[str, str]],
     ) -> None:  # fmt: skip
         self._timeout_s = options.case_timeout_s
-        self._child = Child(options.worker, environment(_some_run(framework)))
+        self._child = Child(options.worker, environment(some_run(framework)))
         self._living.add(self)
         request = {
             "framework": framework.name, "plugins": [str(file.resolve()) for file in registry.plugins],
@@ -247,12 +247,9 @@ class _Process:
             process._child.abort()
 
 
-def _some_run(framework: Framework) -> RunSpec:
+def some_run(framework: Framework) -> RunSpec:
     """Whose environment the process gets: one thread, CPU, float64 possible."""
-    from ..spec import OptimizerSpec, ScheduleSpec
-    from .compute import _any_task
-
     return RunSpec(
-        task=_any_task(), optimizer=OptimizerSpec(name="sgd"), schedule=ScheduleSpec(kind="constant", base_lr=1.0),
+        task=any_task(), optimizer=OptimizerSpec(name="sgd"), schedule=ScheduleSpec(kind="constant", base_lr=1.0),
         framework=framework.name, mode=framework.convergence_mode, dtype="float64",
     )  # fmt: skip
