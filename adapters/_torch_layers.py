@@ -34,6 +34,7 @@ from gradrace.layers import (
     SimpleRnn,
     same_padding,
 )
+from gradrace.objective import kernels
 from gradrace.plan import Weights
 from torch import Tensor, nn
 from torch.nn import functional
@@ -69,9 +70,9 @@ class Network(nn.Sequential):
                     yield parameter.name, _tensor(module, parameter.name.rpartition(".")[2])
 
     def kernels(self) -> list[Tensor]:
-        """What penalties and decoupled decay apply to: tensors of the role "kernel"."""
-        roles = {parameter.name: parameter.role for built, _ in self.of_layers for parameter in built.parameters}
-        return [tensor for name, tensor in self.tensors() if roles[name] == "kernel"]
+        """What penalties and decoupled decay apply to; see gradrace.objective.kernels."""
+        tensors = dict(self.tensors())
+        return [tensors[name] for name in kernels(built for built, _ in self.of_layers)]
 
     def fed(self) -> list[tuple[BuiltLayer, FedDropout]]:
         """The dropout layers whose masks come from the harness."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+import numpy as np
 import torch
 from gradrace.layers import Shape
+from gradrace.objective import targets
 from gradrace.spec import Regularization, TaskSpec
 from torch import Tensor
 from torch.nn import functional
@@ -14,17 +16,17 @@ from torch.nn import functional
 Criterion = Callable[[Tensor, Tensor], Tensor]
 
 
-def prepared(task: TaskSpec, output_shape: Shape, y: Tensor, dtype: torch.dtype) -> Tensor:
-    """y as the criterion and the metric take it, so that a step need not convert it.
+def prepared(task: TaskSpec, output_shape: Shape, y: np.ndarray, dtype: torch.dtype) -> Tensor:
+    """gradrace.objective.targets as the criterion and the metric take them, so that a step need not convert them.
 
-    Classes stay integers; a binary task's become smoothed probabilities, numbers are cast; both as the outputs' shape.
+    A binary task's classes become smoothed probabilities of the outputs' shape. ValueError as for `targets`.
     """
+    # Through float64: torch's dtypes have no name that NumPy knows.
+    given = torch.from_numpy(targets(task.loss, y, "float64", output_shape))
     if task.loss == "binary_cross_entropy":
-        probabilities = y.to(dtype).reshape(len(y), *output_shape)
+        probabilities = given.to(dtype).reshape(len(y), *output_shape)
         return (1.0 - task.label_smoothing) * probabilities + 0.5 * task.label_smoothing
-    if task.loss in ("mean_squared_error", "huber"):
-        return y.to(dtype).reshape(len(y), *output_shape)
-    return y
+    return given.to(dtype) if given.is_floating_point() else given
 
 
 def criterion(task: TaskSpec, output_shape: Shape) -> Criterion:

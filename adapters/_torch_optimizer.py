@@ -48,11 +48,14 @@ class Updater:
         self.optimizer = _optimizer(bound, self._storage.twins if self._storage else self._tensors)
         # Whether the class evaluates the loss itself, and so must be given a closure.
         self.asks_for_loss = inspect.signature(self.optimizer.step).parameters["closure"].default is inspect.Parameter.empty
-        self.set_learning_rates(rates)
+        self._follow(bound)
 
     def set_learning_rates(self, rates: np.ndarray) -> None:
         """Replaces the whole table float64[steps], and the corrections that follow from it."""
-        bound = bind(self._run, self._declared, rates)
+        self._follow(bind(self._run, self._declared, rates))
+
+    def _follow(self, bound: Bound) -> None:
+        """From now on with these learning rates and corrections."""
         self._rates = bound.learning_rates.tolist()
         self._corrections = _Corrections(self.optimizer, bound) if bound.hyper_tables or bound.state_tables else None
 

@@ -15,6 +15,7 @@ from gradrace.adapter import Differentials, Metrics, Part
 from gradrace.adapters import _numpy_layers as numpy_layers
 from gradrace.adapters import _numpy_losses as numpy_losses
 from gradrace.layers import BuiltLayer, Dropout, build
+from gradrace.objective import kernels
 from gradrace.optimizer import Optimizer
 from gradrace.plan import Plan, Weights, dropout_masks
 from gradrace.spec import Dtype, RunSpec, TaskSpec
@@ -74,7 +75,7 @@ class NumpySession:
         self._updater = Updater(run, plan.optimizer, {name: start[name] for name in trained})
         self._data = {name: (plan.data.shaped(name, run.task.input_shape), s.y) for name, s in plan.data.splits.items()}
         self._weights = {name: np.array(value, dtype=np.float64) for name, value in start.items()}
-        self._kernels = [p.name for layer in self._layers for p in layer.parameters if p.role == "kernel"]
+        self._kernels = kernels(self._layers)
         self._losses: list[float] = []
 
     def train(self, steps: range) -> None:

@@ -133,8 +133,9 @@ class TorchSession:
             dropout.feed(mask, self._dtype, self._device)
 
     def _split(self, split: str) -> tuple[Tensor, Tensor]:
-        x, y = _device_split(self._plan.data.name, split, self._task.input_shape, self._dtype, self._device)
-        return x, torch_losses.prepared(self._task, self._output_shape, y, self._dtype)
+        x = _device_split(self._plan.data.name, split, self._task.input_shape, self._dtype, self._device)
+        y = torch_losses.prepared(self._task, self._output_shape, self._plan.data.splits[split].y, self._dtype)
+        return x, y.to(self._device)
 
 
 class TorchAdapter:
@@ -236,16 +237,14 @@ def _gradient(tensor: Tensor) -> Tensor:
 
 
 def _prepared(task: TaskSpec, outputs: np.ndarray, y: np.ndarray, dtype: Dtype) -> Tensor:
-    return torch_losses.prepared(task, outputs.shape[1:], torch.tensor(y), DTYPES[dtype])
+    return torch_losses.prepared(task, outputs.shape[1:], y, DTYPES[dtype])
 
 
 @lru_cache(maxsize=16)
 def _device_split(
     data: str, split: str, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """The split on the device, images as NCHW, kept between runs. Features that are integers stay so, for embeddings."""
+) -> Tensor:
+    """The split's x on the device, images as NCHW, kept between runs. Features that are integers stay so, for embeddings."""
     from gradrace.data import load
 
-    loaded = load(data)
-    x = to_torch(_cast(loaded.shaped(split, shape), dtype))
-    return x.to(device), torch.from_numpy(loaded.splits[split].y).to(device)
+    return to_torch(_cast(load(data).shaped(split, shape), dtype)).to(device)

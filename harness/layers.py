@@ -20,7 +20,7 @@ Initializer = Literal[
 Role = Literal["kernel", "bias", "gain", "point", "state"]
 Padding = Literal["valid", "same"]
 ActivationFunction = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "sigmoid", "tanh"]
-Objective = Literal["quadratic", "rosenbrock", "beale", "branin"]
+PointFunction = Literal["quadratic", "rosenbrock", "beale", "branin"]
 
 # The slope of leaky_relu on the negative side (Maas et al., 2013); libraries' defaults are 0.01, 0.2 and 0.3.
 LEAKY_SLOPE = 0.01
@@ -271,7 +271,7 @@ class Point(_Layer):
     """
 
     kind: Literal["point"] = "point"
-    objective: Objective
+    objective: PointFunction
     start: tuple[FiniteFloat, ...]
     condition: Annotated[float, Field(ge=1.0)] = 100.0
 

@@ -10,11 +10,9 @@ Files appear under their names by os.replace only, so what can be read is whole.
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -24,11 +22,13 @@ import filelock
 from pydantic import Field, ValidationError
 
 from .errors import UserError
+from .jsonfile import first_problem, read_json, replace_text, replacing, writing
 from .record import FINAL, SCHEMA, Curve, RunRecord, RunResult
 from .spec import Frozen
 
 DIGEST = re.compile(r"^[0-9a-f]{24}$")
 SUITE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,79}$")
+_MEND = "remove its folder to run it again"
 
 
 class PlanFile(Frozen):
@@ -49,7 +49,7 @@ class Store:
         self._lock: filelock.BaseFileLock | None = None
 
     def __enter__(self) -> Self:
-        with _writing(self.folder):
+        with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             # A lock left by a killed process is free again: the system drops it with the process.
             self._lock = filelock.FileLock(self.folder / ".lock")
@@ -67,19 +67,20 @@ class Store:
 
     def write_plan(self, plan: PlanFile) -> None:
         """Replaces the suite's plan."""
-        with _writing(self.folder):
-            _replace(self.folder / "plan.json", json.dumps(plan.model_dump(mode="json", by_alias=True), indent=1))
+        with writing(self.folder):
+            content = plan.model_dump(mode="json", by_alias=True)
+            replace_text(self.folder / "plan.json", json.dumps(content, indent=1) + "\n")
 
     def log_file(self, digest: str) -> Path:
         """Where the worker's standard output and error of this run go; its folder is made."""
-        with _writing(self.folder):
+        with writing(self.folder):
             (self.folder / digest).mkdir(exist_ok=True)
         return self.folder / digest / "log.txt"
 
     def write(self, result: RunResult) -> None:
         """Keeps one finished run; arrays first, run.json last."""
         folder = self.folder / result.record.digest
-        with _writing(folder):
+        with writing(folder):
             folder.mkdir(exist_ok=True)
             if result.curve:
                 _write_parquet(folder / "curve.parquet", _curve_columns(result.curve))
@@ -89,7 +90,7 @@ class Store:
             if log.exists() and log.stat().st_size == 0:
                 log.unlink()
             record = result.record.model_copy(update={"artefacts": tuple(sorted(_artefacts(folder)))})
-            _replace(folder / "run.json", json.dumps(record.to_json(), indent=1))
+            replace_text(folder / "run.json", json.dumps(record.to_json(), indent=1) + "\n")
 
     def finished(self, digests: Sequence[str]) -> dict[str, RunRecord]:
         """Those of these digests that need not be run again. UserError on a file that is not a readable record."""
@@ -99,7 +100,7 @@ class Store:
 
     def discard_unfinished(self) -> None:
         """Removes folders of runs that were in flight when a process was killed."""
-        with _writing(self.folder):
+        with writing(self.folder):
             for folder in self.folder.iterdir():
                 if DIGEST.match(folder.name) and not (folder / "run.json").exists():
                     shutil.rmtree(folder)
@@ -125,9 +126,9 @@ def read_plan(output: Path, suite: str) -> PlanFile:
     """The suite's latest expansion. UserError where it is missing or not ours."""
     file = suite_folder(output, suite) / "plan.json"
     try:
-        return PlanFile.model_validate(_read_json(file))
+        return PlanFile.model_validate(read_json(file, SCHEMA, _MEND))
     except ValidationError as error:
-        raise UserError(f"{file}: not a gradrace plan ({_first(error)}); move it away") from None
+        raise UserError(f"{file}: not a gradrace plan ({first_problem(error)}); move it away") from None
 
 
 def read_records(output: Path, suite: str) -> list[RunRecord]:
@@ -140,9 +141,9 @@ def read_records(output: Path, suite: str) -> list[RunRecord]:
 def read_record(file: Path) -> RunRecord:
     """One run.json. UserError names the file when it is truncated, of a newer schema or not a record."""
     try:
-        return RunRecord.model_validate(_read_json(file))
+        return RunRecord.model_validate(read_json(file, SCHEMA, _MEND))
     except ValidationError as error:
-        raise UserError(f"{file}: not a gradrace record ({_first(error)}); remove its folder to run it again") from None
+        raise UserError(f"{file}: not a gradrace record ({first_problem(error)}); {_MEND}") from None
 
 
 def read_arrays(output: Path, suite: str, digest: str, name: str) -> Mapping[str, Any] | None:
@@ -156,23 +157,8 @@ def read_arrays(output: Path, suite: str, digest: str, name: str) -> Mapping[str
     try:
         table = parquet.read_table(file)
     except (ArrowException, OSError) as error:
-        raise UserError(f"{file}: cannot be read ({error}); remove its folder to run it again") from None
+        raise UserError(f"{file}: cannot be read ({error}); {_MEND}") from None
     return {column: table[column].to_numpy() for column in table.column_names}
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise UserError(f"{file}: truncated or not JSON ({error}); remove its folder to run it again") from None
-    schema = value.get("schema") if isinstance(value, dict) else None
-    if not isinstance(schema, int):
-        raise UserError(f"{file}: not a gradrace file (it states no schema); move it away")
-    if schema > SCHEMA:
-        raise UserError(f"{file}: schema {schema} is newer than this gradrace reads ({SCHEMA}); upgrade gradrace")
-    return value
 
 
 def _curve_columns(curve: Curve) -> dict[str, Any]:
@@ -198,32 +184,9 @@ def _write_parquet(file: Path, columns: Mapping[str, Any]) -> None:
     import pyarrow
     import pyarrow.parquet as parquet
 
-    parquet.write_table(pyarrow.table(dict(columns)), _partial(file))
-    os.replace(_partial(file), file)
-
-
-def _replace(file: Path, text: str) -> None:
-    _partial(file).write_text(text + "\n", encoding="utf-8")
-    os.replace(_partial(file), file)
-
-
-def _partial(file: Path) -> Path:
-    return file.with_name(f".{file.name}.partial")
+    with replacing(file) as partial:
+        parquet.write_table(pyarrow.table(dict(columns)), partial)
 
 
 def _artefacts(folder: Path) -> Iterator[str]:
     return (p.name for p in folder.iterdir() if p.name in ("curve.parquet", "steps.parquet", "log.txt"))
-
-
-def _first(error: ValidationError) -> str:
-    problem = error.errors()[0]
-    return f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
-
-
-@contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    """Turns the system's refusal (read-only, full) into a message; what was written before stays."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written: {error.strerror or error}") from error

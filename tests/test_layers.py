@@ -186,3 +186,11 @@ def test_the_comparison_notices(layer_tables, tmp_path, fault):
             table, reference = per_mode(table, "torch")["eager"], per_mode(reference, "numpy")["reference"]
         size, _ = worst(table, reference, kind)
         assert size > 1e-9, f"{fault}: {kind}"
+
+
+def test_torch_refuses_targets_of_another_shape_than_the_outputs():
+    torch = pytest.importorskip("torch")
+    from gradrace.adapters._torch_losses import prepared
+
+    with pytest.raises(ValueError, match="wants targets of that shape"):
+        prepared(REGISTRY.tasks["diabetes_mlp"], (1,), np.zeros((4, 2)), torch.float64)

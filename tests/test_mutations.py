@@ -55,9 +55,9 @@ def planted(tmp_path_factory, make_environment) -> dict[str, Answers]:
 
 @pytest.fixture(scope="session")
 def make_environment() -> dict[str, str]:
-    from gradrace.verify.driver import _some_run
+    from gradrace.verify.driver import some_run
 
-    return environment(_some_run(REGISTRY.frameworks["numpy"]))
+    return environment(some_run(REGISTRY.frameworks["numpy"]))
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ..record import RunRecord
 from ..registry import Registry
 from ..spec import TaskSpec
-from ..verify.verdict import FLOAT32_NOTE, REFEREE, Verdict, VerifyFile
+from ..verify.verdict import FLOAT32_NOTE, REFEREE, Verdict, VerifyFile, list_versions
 
 # How a cell of the matrix is to be read, the gravest last.
 EQUAL, PARTS, DIFFERS, UNAVAILABLE, UNKNOWN, FAILED = (
@@ -135,13 +135,11 @@ def _pair(verdict: Verdict) -> frozenset[str]:
 
 
 def _facts(verified: VerifyFile) -> tuple[str, ...]:
-    libraries = ", ".join(f"{library} {version}" for found in verified.versions.values() for library, version in found.items()
-                          if library != "numpy")  # fmt: skip
     counts = ", ".join(f"{count:,} {kind}" for kind, count in verified.counts().items())
     minute = verified.started_at[:16].replace("T", " ")
     return (
-        f"Verified on {minute} UTC with gradrace {verified.gradrace}: {libraries}; {verified.machine.processor}. "
-        f"Of all its verdicts: {counts}.",
+        f"Verified on {minute} UTC with gradrace {verified.gradrace}: {list_versions(verified.versions)}; "
+        f"{verified.machine.processor}. Of all its verdicts: {counts}.",
         "A cell compares whole float64 training runs of 100 steps, the loss of each step, and gives the worst difference; "
         "“by parts”: this optimizer's update rule, and this task's training by another one (or its layers and loss), "
         f"were compared instead. {FLOAT32_NOTE}",

@@ -2,7 +2,7 @@
 
 from ..layers import Dense, Lstm
 from ..spec import TaskSpec
-from ._digits import TARGET_ORIGIN
+from ._grid import WIDE
 
 TASK = TaskSpec(
     name="digits_lstm",
@@ -14,5 +14,5 @@ TASK = TaskSpec(
     steps=360,
     eval_every=36,
     target=0.97,
-    target_origin=TARGET_ORIGIN,
+    target_origin=WIDE,
 )

@@ -2,7 +2,7 @@
 
 from ..layers import Activation, Dense
 from ..spec import TaskSpec
-from ._digits import TARGET_ORIGIN
+from ._grid import WIDE
 
 TASK = TaskSpec(
     name="digits_mlp",
@@ -20,5 +20,5 @@ TASK = TaskSpec(
     steps=360,
     eval_every=36,
     target=0.965,
-    target_origin=TARGET_ORIGIN,
+    target_origin=WIDE,
 )

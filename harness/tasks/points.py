@@ -4,11 +4,11 @@ Starts of Rosenbrock and Beale are the standard ones of Moré, Garbow & Hillstro
 middle of its usual domain; the quadratic's weighs its flat and its steep direction alike.
 """
 
-from ..layers import Objective, Point
+from ..layers import Point, PointFunction
 from ..spec import TaskSpec
 
 
-def _task(name: Objective, title: str, start: tuple[float, float], minimum: float, steps: int = 500) -> TaskSpec:
+def _task(name: PointFunction, title: str, start: tuple[float, float], minimum: float, steps: int = 500) -> TaskSpec:
     return TaskSpec(
         name=name,
         title=title,

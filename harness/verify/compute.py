@@ -88,7 +88,7 @@ def _loss(case: LossCase, adapter: Adapter) -> Arrays:
 
 def _updates(case: UpdateCase, adapter: Adapter, framework: Framework, optimizer: Optimizer) -> Arrays:
     rule: Rule = "canonical" if framework.name == REFEREE else case.rule
-    task = _any_task(bias=not case.matrices)
+    task = any_task(bias=not case.matrices)
     run = _run(framework, framework.convergence_mode, task, optimizer, case.schedule, case.steps, rule=rule)
     _ask(adapter, run, optimizer)
     start, gradients = case.draw()
@@ -121,7 +121,7 @@ def _trajectory(
 
 
 def _rates(case: RatesCase, adapter: Adapter, framework: Framework, sgd: Optimizer) -> Arrays:
-    run = _run(framework, framework.convergence_mode, _any_task(), sgd, case.schedule, case.steps, case.dtype)
+    run = _run(framework, framework.convergence_mode, any_task(), sgd, case.schedule, case.steps, case.dtype)
     _ask(adapter, run, sgd)
     zeros = np.zeros(case.steps)
     gradients = [{"0_point.point": row} for row in np.eye(case.steps)]
@@ -166,7 +166,7 @@ def _constant(optimizer: Optimizer) -> ScheduleSpec:
     return ScheduleSpec(kind="constant", base_lr=optimizer.learning_rate)
 
 
-def _any_task(bias: bool = True) -> TaskSpec:
+def any_task(bias: bool = True) -> TaskSpec:
     """Update rules need a RunSpec, and a RunSpec a task; of it, only whether all parameters are matrices is used."""
     from ..layers import Dense
 

@@ -7,7 +7,6 @@ declarations: a test renders it anew and says when it is stale.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,16 +14,17 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..executor.environment import environment
+from ..jsonfile import replace_text, writing
 from ..optimizer import Binding, Optimizer
 from ..registry import Registry
 from ..schedules import SCHEDULES
 from ..spec import Frozen
 from . import notes
 from .cases import CLOSED_LOOP, UPDATE_STEPS, Selection
-from .driver import Options, Tell, _some_run, verify
+from .driver import Options, Tell, some_run, verify
 from .formulas import FORMULAS
 from .notes import Note
-from .verdict import Verdict, VerifyFile
+from .verdict import Verdict, VerifyFile, list_versions
 
 LIBRARIES = {"torch": "torch", "tensorflow": "Keras", "jax": "Optax"}
 _LAYER_LIBRARIES = {"torch": "torch", "tensorflow": "Keras", "jax": "Flax"}
@@ -58,12 +58,10 @@ def write(registry: Registry, file: Path, tell: Tell) -> Path:
     if missing:
         raise UserError(f"--document compares three libraries, and these are not installed: {', '.join(missing)}")
     measured = measure(registry, tell)
-    try:
+    with writing(file):
         file.parent.mkdir(parents=True, exist_ok=True)
-        _replace(data_file(file), json.dumps(measured.to_json(), indent=1) + "\n")
-        _replace(file, render(registry.optimizers, measured))
-    except OSError as error:
-        raise UserError(f"{file}: cannot be written: {error.strerror or error}") from error
+        replace_text(data_file(file), json.dumps(measured.to_json(), indent=1) + "\n")
+        replace_text(file, render(registry.optimizers, measured))
     return file
 
 
@@ -95,7 +93,7 @@ def read_defaults(registry: Registry, framework: str) -> dict[str, dict[str, dic
     """The framework's own defaults, read in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-m", "gradrace.verify.defaults", framework], capture_output=True, text=True, timeout=300,
-        env=environment(_some_run(registry.frameworks[framework])), check=False,
+        env=environment(some_run(registry.frameworks[framework])), check=False,
     )  # fmt: skip
     if done.returncode:
         raise UserError(f"the defaults of {framework} cannot be read: {(done.stderr.strip().splitlines() or ['?'])[-1]}")
@@ -120,12 +118,8 @@ def _in_order(verdict: Verdict) -> tuple[str, str]:
 
 def render(optimizers: Mapping[str, Optimizer], measured: Measured) -> str:
     """The page."""
-    versions = ", ".join(
-        f"{library} {version}" for found in measured.versions.values() for library, version in found.items()
-        if library != "numpy"
-    )  # fmt: skip
     sections = [
-        _INTRODUCTION.format(versions=versions, date=measured.date, steps=UPDATE_STEPS),
+        _INTRODUCTION.format(versions=list_versions(measured.versions), date=measured.date, steps=UPDATE_STEPS),
         _overview(optimizers, measured),
         *(_optimizer(optimizer, measured) for optimizer in optimizers.values()),
         "# Layers\n\nWeights are moved between the libraries with these rules; `gradrace verify -k layers` proves each of "
@@ -313,9 +307,3 @@ def missing(optimizers: Mapping[str, Optimizer]) -> Sequence[str]:
         found += [f"{name}: {key}" for key in ("canonical", *optimizer.bindings) if key in ("canonical", *LIBRARIES)
                   and not formulas.get(key)]  # fmt: skip
     return found + [f"schedule {name}" for name in SCHEDULES if name not in notes.SCHEDULES]
-
-
-def _replace(file: Path, text: str) -> None:
-    partial = file.with_name(f".{file.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, file)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from ..errors import UserError
+from ..jsonfile import first_problem, read_json, replace_text, writing
 from .verdict import SCHEMA, VerifyFile
 
 
@@ -24,18 +24,9 @@ def read(output: Path) -> VerifyFile | None:
         return None
     mend = "remove it and run `gradrace verify` again"
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        schema = content.get("schema") if isinstance(content, dict) else None
-        if isinstance(schema, int) and schema > SCHEMA:
-            raise UserError(f"{file}: schema {schema} is newer than this gradrace reads ({SCHEMA}); upgrade gradrace")
-        return VerifyFile.model_validate(content)
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read: {error.strerror}") from None
+        return VerifyFile.model_validate(read_json(file, SCHEMA, mend))
     except ValidationError as error:
-        problem = error.errors()[0]
-        raise UserError(f"{file}: not gradrace's verdicts ({problem['loc']}: {problem['msg']}); {mend}") from None
-    except ValueError as error:
-        raise UserError(f"{file}: truncated or not JSON ({error}); {mend}") from None
+        raise UserError(f"{file}: not gradrace's verdicts ({first_problem(error)}); {mend}") from None
 
 
 def write(output: Path, found: VerifyFile) -> VerifyFile:
@@ -45,13 +36,9 @@ def write(output: Path, found: VerifyFile) -> VerifyFile:
     except UserError:
         earlier = None  # what cannot be read is replaced
     whole = joined(earlier, found) if earlier else found
-    partial = output / ".verify.json.partial"
-    try:
+    with writing(file_in(output)):
         output.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text(whole), encoding="utf-8")
-        os.replace(partial, file_in(output))
-    except OSError as error:
-        raise UserError(f"{file_in(output)}: cannot be written: {error.strerror or error}") from error
+        replace_text(file_in(output), text(whole))
     return whole
 
 

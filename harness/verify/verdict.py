@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, FiniteFloat, NonNegativeInt
@@ -108,6 +109,12 @@ class VerifyFile(Frozen):
         """How many verdicts of each kind, all kinds named."""
         kinds: tuple[Outcome, ...] = ("equal", "differs by definition", "unavailable", "FAILED")
         return {kind: sum(v.verdict == kind for v in self.verdicts) for kind in kinds}
+
+
+def list_versions(versions: Mapping[str, Mapping[str, str]]) -> str:
+    """'torch 2.10.0, keras 3.12.0, ...' of framework -> library -> version; without NumPy, which all of them have."""
+    found = (item for libraries in versions.values() for item in libraries.items())
+    return ", ".join(f"{library} {version}" for library, version in found if library != "numpy")
 
 
 def json_schema() -> dict[str, Any]:
