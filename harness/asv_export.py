@@ -8,7 +8,6 @@ number of threads: it gets a file of its own, and an upgrade of one framework le
 from __future__ import annotations
 
 import itertools
-import math
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -111,7 +110,7 @@ def _one_machine(output: Path, records: Sequence[RunRecord]) -> Machine:
 
 def _resolve(repo: Path, commit: str) -> _Commit:
     """Full hash, and the author's date as asv takes it."""
-    command = ["git", "-C", str(repo), "show", "--no-patch", "--format=%H %at", "--end-of-options", f"{commit}^{{commit}}"]
+    command = ["git", "-C", str(repo), "show", "--no-patch", "--format=%H %at", "--end-of-options", f"{commit}^{{commit}}", "--"]
     try:
         found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     except FileNotFoundError:
@@ -119,7 +118,7 @@ def _resolve(repo: Path, commit: str) -> _Commit:
     except subprocess.CalledProcessError as error:
         said = error.stderr.strip().splitlines()
         raise UserError(
-            f"--commit {commit}: no such commit in {repo.resolve()} ({said[-1] if said else 'git failed'}); "
+            f"--commit {commit}: no such commit in {repo.resolve()} ({said[0] if said else 'git failed'}); "
             "--repo names the repository"
         ) from None
     return _Commit(found[0], int(found[1]) * 1000)
@@ -207,7 +206,7 @@ def _result(params: Sequence[Sequence[str]], found: Mapping[tuple[str, ...], Cel
     row = [found.get(key, Cell("skipped")) for key in itertools.product(*params)]
     samples = [list(cell.value) if isinstance(cell.value, tuple) else None for cell in row]
     # asv takes the median of the samples itself, in place of a value that must only not be missing.
-    values = [0.0 if sample else None if cell.status == "failed" else cell.value for cell, sample in zip(row, samples, strict=True)]
+    values = [None if cell.status == "failed" else 0.0 if isinstance(cell.value, tuple) else cell.value for cell in row]
     return BenchmarkResult(values, samples, [1 if sample else None for sample in samples], 0, "", None)
 
 
@@ -310,7 +309,7 @@ def _as_asv(measured_on: Machine, here: bool, name: str | None) -> dict[str, str
     if not here:
         return {
             "machine": str(name), "os": measured_on.system, "arch": "", "cpu": measured_on.processor,
-            "num_cpu": str(measured_on.logical_cores), "ram": str(measured_on.memory_bytes // 1024),
+            "num_cpu": str(measured_on.logical_cores), "ram": str(measured_on.memory_bytes),
         }  # fmt: skip
     try:
         known: dict[str, str] = dict(MachineCollection.load(AsvMachine.get_unique_machine_name()))
