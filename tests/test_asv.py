@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -14,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import TINY, toml
+from asv_project import Project
+from conftest import TINY
 from gradrace import UserError, load
 from gradrace.record import Memory, RunResult, Status
 from gradrace.spec import RunSpec
@@ -24,7 +23,6 @@ from gradrace.suites.benchmarks import race
 from gradrace.tracked import DIVERGED_LOSS, FIGURES, Cells, cells, version
 from records import STEP_US, make_results, make_specs
 
-ROOT = Path(__file__).parents[1]
 ADAM = ("mlp", "torch-eager", "adam")
 
 # What the NumPy reference measures of this is the dense network; the convolutions it skips with a reason.
@@ -145,8 +143,8 @@ def test_the_nightly_suites_are_followed_unless_told_otherwise(monkeypatch: pyte
     cells_followed = [{race.key_of(run) for run in race.expanded(s) if run.measure == "timing"} for s in (nightly, modes)]
     assert not set.intersection(*cells_followed), "timed once"
     for suite in (nightly, modes):
-        # Mann and Whitney's test of n against n samples has p >= 1 / binom(2n, n); asv asks for less than 0.002.
-        assert suite.content.timing and 1 / math.comb(2 * suite.content.timing.launches, suite.content.timing.launches) < 0.002
+        # Mann and Whitney's two-sided test of n against n samples has p >= 2 / binom(2n, n); asv asks for less than 0.002.
+        assert suite.content.timing and 2 / math.comb(2 * suite.content.timing.launches, suite.content.timing.launches) < 0.002
     monkeypatch.setenv(race.SUITE_VARIABLE, "suites/quick.toml, schedules")
     monkeypatch.chdir(tmp_path)
     assert [suite.content for suite in race.chosen_suites()] == [quick, read_suite("schedules").content], "from the root"
@@ -175,55 +173,6 @@ def test_discovery_loads_nothing_heavy() -> None:
     code = "import sys, gradrace.suites.benchmarks.race; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"torch", "tensorflow", "keras", "jax", "pandas", "pyarrow", "sklearn"} & set(loaded)
-
-
-class Project:
-    """A repository of its own with the real benchmarks and the real configuration of asv."""
-
-    def __init__(self, folder: Path, suite: dict[str, Any]) -> None:
-        self.folder = folder / "project"
-        shutil.copytree(ROOT / "suites" / "benchmarks", self.folder / "suites" / "benchmarks")
-        shutil.copy(ROOT / "asv.conf.json", self.folder)
-        (self.folder / ".gitignore").write_text("results/\n.asv/\n__pycache__/\n")
-        (self.folder / "followed.toml").write_text(toml(suite))
-        # asv describes the machine in a file of the home folder; git reads its author there, among other things.
-        (folder / ".gitconfig").write_text("[user]\n\tname = Someone\n\temail = someone@example.org\n")
-        self.environment = os.environ | {
-            "HOME": str(folder),
-            "USERPROFILE": str(folder),
-            race.SUITE_VARIABLE: "followed.toml",
-        }
-        self.call("git", "init", "--quiet")
-        self.asv("machine", "--yes")
-
-    def call(self, *command: str, code: int = 0) -> str:
-        """What the command wrote, once it has ended with this exit code."""
-        done = subprocess.run(
-            command, cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        assert done.returncode == code, done.stdout
-        return done.stdout
-
-    def asv(self, *arguments: str, code: int = 0) -> str:
-        return self.call(sys.executable, "-m", "asv", *arguments, code=code)
-
-    def commit(self, message: str) -> str:
-        """A commit of everything; its hash."""
-        self.call("git", "add", "--all")
-        self.call("git", "commit", "--quiet", "--allow-empty", "--message", message)
-        return self.call("git", "rev-parse", "HEAD").strip()
-
-    def run(self, commit: str, code: int = 0) -> str:
-        """As `make asv` does it."""
-        options = ("--python=same", "--record-samples", "--show-stderr", "--set-commit-hash", commit)
-        return self.asv("run", *options, code=code)
-
-    def results(self, commit: str) -> Any:
-        """What asv kept of this commit, read by asv itself."""
-        from asv.results import iter_results
-
-        (found,) = [r for r in iter_results(str(self.folder / "results" / "asv")) if r.commit_hash == commit]
-        return found
 
 
 @pytest.mark.slow
@@ -258,15 +207,20 @@ def test_asv_follows_two_commits(tmp_path: Path) -> None:
     assert results.get_result_stats(step_time, params)[0]["repeat"] == len(samples)
 
     second = project.commit("two")
-    project.run(second)
-    project.asv("publish")
-    assert (project.folder / "results/asv-html/index.html").exists()
+    project.run(second, "--bench", "track_final_loss")
     table = project.asv("compare", first, second)
     assert "All benchmarks:" in table
     for key in units:
         assert f"{key}('digits_mlp', 'numpy-reference', 'adam')" in table
     loss = next(line for line in table.splitlines() if "track_final_loss('digits_mlp'" in line)
     assert "1.00" in loss, "equal runs end with equal losses"
+
+    project.gradrace("run", "followed.toml", "--no-report", "-q")
+    project.gradrace("export", "asv")
+    assert len(list((project.folder / "results" / "asv").glob("*/machine.json"))) == 1, "asv's own name for this machine"
+    assert set(units) | {key.replace("race.followed.track_", "gradrace.followed.") for key in units} == project.publish()
+    shown = project.asv("show", second)
+    assert "gradrace.followed.final_loss" in shown and "race.followed.track_final_loss" in shown
 
 
 @pytest.mark.slow
