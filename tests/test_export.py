@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from asv_project import Project
+from asv_project import ROOT, Project
 from conftest import TINY
 from gradrace import UserError, load
 from gradrace.asv_export import export
@@ -265,6 +265,25 @@ def test_unfinished_suites_are_exported_with_a_notice(tmp_path: Path, repository
     done = gradrace("export", "asv", "--repo", repository, "--machine", "lab")
     assert done.returncode == 0 and "5 planned runs have no result yet" in done.stderr
     assert all((tmp_path / line).is_file() for line in done.stdout.split())
+
+
+def test_what_the_page_tells_to_type_exists() -> None:
+    """The commands of docs/asv.md, with their options, and what the nightly workflow runs."""
+    from gradrace.cli import app
+    from typer.main import get_command
+
+    commands = vars(get_command(app))["commands"]
+    typed = re.findall(r"^gradrace (\w+)([^#\n]*)", (ROOT / "docs" / "asv.md").read_text(), re.MULTILINE)
+    assert {"run", "export"} <= {command for command, _ in typed}
+    for command, rest in typed:
+        offered = {option for parameter in commands[command].params for option in parameter.opts}
+        assert set(re.findall(r"--[\w-]+", rest)) <= offered, command
+    yaml = pytest.importorskip("yaml")
+    steps = yaml.safe_load((ROOT / ".github" / "workflows" / "asv.yml").read_text())["jobs"]["asv"]["steps"]
+    targets = re.findall(r"^([\w./$()-]+):", (ROOT / "Makefile").read_text().replace("$(VENV)", ".venv"), re.MULTILINE)
+    made = [step["run"].split()[1] for step in steps if step.get("run", "").startswith("make ")]
+    assert "asv" in made and set(made) <= set(targets)
+    assert [step for step in steps if "upload-artifact" in step.get("uses", "") and "results/asv" in step["with"]["path"]]
 
 
 @pytest.mark.slow
