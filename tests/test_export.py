@@ -25,6 +25,7 @@ from gradrace.store import Store, read_record
 from records import MACHINE, VERSIONS, make_results, make_specs
 
 asv_results = pytest.importorskip("asv.results")
+Git = pytest.importorskip("asv.plugins.git").Git
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,8 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A git repository of two commits."""
     folder = tmp_path_factory.mktemp("repository")
     as_someone = ["-c", "user.name=Someone", "-c", "user.email=someone@example.org"]
-    for command in (["init", "-q"], *(["commit", "-q", "--allow-empty", "-m", message] for message in ("one", "two"))):
+    commits = [["commit", "-q", "--allow-empty", "--date", "2026-03-01T00:00:00Z", "-m", message] for message in ("one", "two")]
+    for command in (["init", "-q"], *commits):
         subprocess.run(["git", "-C", str(folder), *as_someone, *command], check=True)
     return folder
 
@@ -65,6 +67,7 @@ def test_asv_reads_what_was_measured(tmp_path: Path, repository: Path) -> None:
     torch = found["torch"]
     head = subprocess.run(["git", "-C", str(repository), "rev-parse", "HEAD~1"], capture_output=True, text=True).stdout.strip()
     assert torch.commit_hash == head
+    assert torch.date == Git(str(repository), str(repository)).get_date(head) == 1772323200000, "when it was written, not when committed"
     assert torch.params | {"torch": "2.13.0", "device": "cpu", "threads": "1", "machine": "lab"} == torch.params
     assert "tensorflow" not in torch.params and torch.params["cpu"] == MACHINE.processor
     frames = load(tmp_path)
@@ -81,6 +84,8 @@ def test_asv_reads_what_was_measured(tmp_path: Path, repository: Path) -> None:
     assert samples[key] == pytest.approx(list(timed["step_median_s"])), "a sample a launch, not a block"
     elsewhere = figures(torch, "gradrace.demo.step_time")[("'cnn'", "'jax-jit'", "'adam'")]
     assert math.isnan(elsewhere), "not of this environment: skipped, never failed"
+    began = frames.runs.query("framework == 'torch' and measure == 'timing'")["started_at"].min()
+    assert pd.Timestamp(torch.started_at["gradrace.demo.step_time"], unit="ms", tz="UTC") == pd.Timestamp(began)
     assert "gradrace.demo.peak_memory" not in torch.get_all_result_keys(), "the suite does not measure it"
 
 
@@ -129,6 +134,21 @@ def test_parameters_tell_every_cell_apart(
     runs = load(tmp_path).runs.query("measure == 'convergence'")
     medians = runs.groupby(["optimizer", "schedule", "learning_rate", "variation"])["final_validation_loss"].median()
     assert sorted(values.values()) == pytest.approx(sorted(medians))
+
+
+def test_a_series_starts_anew_with_what_is_measured(tmp_path: Path, repository: Path) -> None:
+    specs = make_specs(["mlp"], ["torch"], ["adam"], launches=2)
+    shorter = [spec.model_copy(update={"timing": spec.timing and spec.timing.model_copy(update={"blocks": 9})}) for spec in specs]
+    fewer = [spec for spec in specs if spec.launch == 0]
+    versions = []
+    for suite in (specs, shorter, fewer):
+        make_results(tmp_path, specs=suite)
+        versions.append(exported(tmp_path, repository)["torch"].benchmark_version)
+    assert versions[0]["gradrace.demo.step_time"] != versions[1]["gradrace.demo.step_time"]
+    assert versions[0]["gradrace.demo.final_loss"] == versions[1]["gradrace.demo.final_loss"]
+    assert versions[0] == versions[2]
+    described = json.loads((tmp_path / "asv" / "benchmarks.json").read_text())
+    assert {name: described[name]["version"] for name in versions[2]} == versions[2], "else asv would show none of it"
 
 
 def test_device_and_threads_are_of_the_environment(tmp_path: Path, repository: Path) -> None:
