@@ -67,7 +67,8 @@ def test_asv_reads_what_was_measured(tmp_path: Path, repository: Path) -> None:
     torch = found["torch"]
     head = subprocess.run(["git", "-C", str(repository), "rev-parse", "HEAD~1"], capture_output=True, text=True).stdout.strip()
     assert torch.commit_hash == head
-    assert torch.date == Git(str(repository), str(repository)).get_date(head) == 1772323200000, "when it was written, not when committed"
+    as_asv_has_it = Git(str(repository), str(repository)).get_date(head)
+    assert torch.date == as_asv_has_it == 1772323200000, "when it was written, not when it was committed"
     assert torch.params | {"torch": "2.13.0", "device": "cpu", "threads": "1", "machine": "lab"} == torch.params
     assert "tensorflow" not in torch.params and torch.params["cpu"] == MACHINE.processor
     frames = load(tmp_path)
