@@ -141,8 +141,10 @@ class _Table:
 
     def __init__(self, frames: Frames, suite: str) -> None:
         self._frames = frames
-        planned = (frames.records[digest] for digest in frames.plans[suite].digests if digest in frames.records)
+        planned = [frames.records[digest] for digest in frames.plans[suite].digests if digest in frames.records]
         self._specs = {record.digest: record.spec for record in planned}
+        # Of no environment, yet what a cell of any lacks.
+        self._skipped = {record.digest for record in planned if record.status == "skipped"}
         self._axes = {measure: self._axes_of(measure) for measure in {spec.measure for spec in self._specs.values()}}
         self._names = {f"gradrace.{suite}.{name}": name for name, f in FIGURES.items() if f.measure in self._axes}
         self.benchmarks = {full: self._description(full, name) for full, name in self._names.items()}
@@ -151,10 +153,10 @@ class _Table:
         """(benchmark, asv's BenchmarkResult, when it began in UTC, seconds it took) of the runs with these digests."""
         for full, name in self._names.items():
             benchmark, measure = self.benchmarks[full], FIGURES[name].measure
-            specs = {d: spec for d, spec in self._specs.items() if d in members and spec.measure == measure}
-            if specs:
+            specs = {d: spec for d, spec in self._specs.items() if spec.measure == measure and d in members | self._skipped}
+            records = [self._frames.records[digest] for digest in specs if digest in members]
+            if records:
                 found = cells(specs, self._frames, self._key(measure))[name]
-                records = [self._frames.records[digest] for digest in specs]
                 began = min(datetime.fromisoformat(record.started_at) for record in records)
                 yield benchmark, _result(benchmark["params"], found), began, sum(record.wall_s for record in records)
 

@@ -8,6 +8,7 @@ import math
 import re
 import statistics
 import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ from gradrace.asv_export import export
 from gradrace.record import RunResult, Status
 from gradrace.spec import RunSpec
 from gradrace.store import Store, read_record
+from gradrace.tracked import Cell, cells, mode_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from records import MACHINE, VERSIONS, make_results, make_specs
 
 asv_results = pytest.importorskip("asv.results")
@@ -108,8 +112,44 @@ def test_what_became_of_a_run_is_in_its_cell(tmp_path: Path, repository: Path) -
     assert figures(found["torch"], "gradrace.demo.step_time")[("'cnn'", "'torch-eager'", "'adam'")] > 0
 
 
+OUTCOMES = ("ok", "diverged", "failed", "timeout", "skipped")
+RUNS = make_specs(["mlp"], ["torch", "jax"], ["sgd", "adam"], seeds=range(2), launches=2)
+
+
+@settings(max_examples=25, deadline=None)
+@given(ends=st.lists(st.sampled_from(OUTCOMES), min_size=len(RUNS), max_size=len(RUNS)))
+def test_asv_reads_the_cells_whatever_became_of_the_runs(repository: Path, ends: list[Status]) -> None:
+    outcomes = dict(zip((spec.id for spec in RUNS), ends, strict=True))
+    with tempfile.TemporaryDirectory() as folder:
+        plan = make_results(Path(folder), specs=RUNS, judge=lambda spec: (outcomes[spec.id], "so it went"))
+        if set(ends) == {"skipped"}:
+            return
+        expected = cells(dict(zip(plan.digests, RUNS, strict=True)), load(folder), key)
+        for framework, results in exported(Path(folder), repository).items():
+            for name in results.get_all_result_keys():
+                read = figures(results, name)
+                of = {k: cell for k, cell in expected[name.removeprefix("gradrace.demo.")].items() if framework in k[1]}
+                assert {k: plain(read[k]) for k in of} == {k: plain(value_of(cell)) for k, cell in of.items()}
+
+
+def key(spec: RunSpec) -> tuple[str, ...]:
+    return repr(spec.task.name), repr(mode_of(spec)), repr(spec.optimizer.name)
+
+
+def value_of(cell: Cell) -> float | None:
+    """What asv shows of it."""
+    if cell.status == "failed":
+        return None
+    return statistics.median(cell.value) if isinstance(cell.value, tuple) else cell.value
+
+
+def plain(value: float | None) -> float | str | None:
+    """NaN as something that equals itself."""
+    return "n/a" if value is not None and math.isnan(value) else value
+
+
 @pytest.mark.parametrize(
-    ("specs", "axes", "cells"),
+    ("specs", "axes", "cell_count"),
     [
         (make_specs(["mlp"], ["torch"], rates=[0.1]), ["task", "mode", "optimizer"], 2),
         (make_specs(["mlp"], ["torch"], rates=[0.1, 0.01]), ["task", "mode", "optimizer", "schedule"], 4),
@@ -124,14 +164,14 @@ def test_what_became_of_a_run_is_in_its_cell(tmp_path: Path, repository: Path) -
     ],
 )  # fmt: skip
 def test_parameters_tell_every_cell_apart(
-    tmp_path: Path, repository: Path, specs: list[RunSpec], axes: list[str], cells: int
+    tmp_path: Path, repository: Path, specs: list[RunSpec], axes: list[str], cell_count: int
 ) -> None:
     make_results(tmp_path, specs=specs)
     found = exported(tmp_path, repository)["torch"]
     described = json.loads((tmp_path / "asv" / "benchmarks.json").read_text())["gradrace.demo.final_loss"]
     assert described["param_names"] == axes
     values = figures(found, "gradrace.demo.final_loss")
-    assert len(values) == cells and not any(map(math.isnan, values.values()))
+    assert len(values) == cell_count and not any(map(math.isnan, values.values()))
     runs = load(tmp_path).runs.query("measure == 'convergence'")
     medians = runs.groupby(["optimizer", "schedule", "learning_rate", "variation"])["final_validation_loss"].median()
     assert sorted(values.values()) == pytest.approx(sorted(medians))
