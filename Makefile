@@ -2,7 +2,7 @@
 # make verify prove that the frameworks compute the same, for the report to show
 # make test   install what tests need and run them all, two files at a time
 # make check  ruff and mypy
-# make asv    the quick suite for the current commit under asv, published to results/asv-html
+# make asv    the nightly suites for the current commit under asv, published to results/asv-html
 PYTHON ?= python3
 VENV   ?= .venv
 OUTPUT ?= results

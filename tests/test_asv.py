@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -14,16 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import TINY, toml
+from asv_project import Project
+from conftest import TINY
 from gradrace import UserError, load
-from gradrace.record import Status
+from gradrace.record import Memory, RunResult, Status
 from gradrace.spec import RunSpec
+from gradrace.store import Store, read_record
 from gradrace.suite import make_suite, read_suite
 from gradrace.suites.benchmarks import race
+from gradrace.tracked import DIVERGED_LOSS, FIGURES, Cells, cells, version
 from records import STEP_US, make_results, make_specs
 
-ROOT = Path(__file__).parents[1]
-ADAM = ("mlp", "torch", "adam")
+ADAM = ("mlp", "torch-eager", "adam")
 
 # What the NumPy reference measures of this is the dense network; the convolutions it skips with a reason.
 FOLLOWED = TINY | {
@@ -35,31 +35,46 @@ FOLLOWED = TINY | {
 }
 
 
-def cells_of(folder: Path, specs: Sequence[RunSpec], judge: Callable[[RunSpec], tuple[Status, str]]) -> race.Cells:
+def cells_of(folder: Path, specs: Sequence[RunSpec], judge: Callable[[RunSpec], tuple[Status, str]]) -> Cells:
     """The cells that asv would see, had the runs ended as `judge` says."""
     plan = make_results(folder, specs=specs, judge=judge)
-    return race.figures(dict(zip(plan.digests, specs, strict=True)), load(folder))
+    return cells(dict(zip(plan.digests, specs, strict=True)), load(folder), race.key_of)
 
 
 def test_measured_cells_give_their_figures(tmp_path: Path) -> None:
     specs = make_specs(["mlp"], ["torch"], ["adam"], seeds=range(3), launches=2)
-    cells = cells_of(tmp_path, specs, lambda spec: ("ok", ""))
-    step_time = race.look_up(cells, "step_time", ADAM)
-    assert isinstance(step_time, dict) and step_time["number"] == 1
-    assert len(step_time["samples"]) == 2 * 20, "every block of every launch"
-    assert statistics.median(step_time["samples"]) == pytest.approx(STEP_US["torch"] * 1e-6)
-    assert race.look_up(cells, "first_call", ADAM) == {"samples": [0.25, 0.25], "number": 1}
+    found = cells_of(tmp_path, specs, lambda spec: ("ok", ""))
+    step_time = race.look_up(found, "step_time", ADAM)
+    # Of 20 made-up blocks of a launch, 12 take what p25 is and the others more: so is their median.
+    assert step_time == {"samples": [pytest.approx(STEP_US["torch"] * 1e-6)] * 2, "number": 1}, "a sample a launch"
+    assert race.look_up(found, "first_call", ADAM) == {"samples": [0.25, 0.25], "number": 1}
+    assert race.look_up(found, "state_bytes", ADAM) == 1024
     runs = load(tmp_path).runs.query("measure == 'convergence'")
-    assert race.look_up(cells, "final_loss", ADAM) == runs["final_validation_loss"].median()
+    assert race.look_up(found, "final_loss", ADAM) == runs["final_validation_loss"].median()
     budget = runs["steps"].iloc[0] + 1
-    assert race.look_up(cells, "steps_to_target", ADAM) == runs["steps_to_target"].fillna(budget).median()
+    assert race.look_up(found, "steps_to_target", ADAM) == runs["steps_to_target"].fillna(budget).median()
+
+
+@pytest.mark.parametrize(
+    ("device", "on_device", "figure"), [("cpu", None, 700.0), ("cpu", 5, 700.0), ("gpu", 5, 5.0), ("gpu", None, 700.0)]
+)
+def test_peak_memory_is_the_device_s_own_on_a_gpu(tmp_path: Path, device: str, on_device: int | None, figure: float) -> None:
+    (timed,) = [spec for spec in make_specs(["mlp"], ["torch"], ["adam"]) if spec.measure == "timing"]
+    spec = timed.model_copy(update={"measure": "memory", "timing": None, "device": device})
+    (digest,) = make_results(tmp_path, specs=[spec]).digests
+    with Store(tmp_path, "demo") as store:
+        record = read_record(store.folder / digest / "run.json")
+        memory = Memory(imported_bytes=300, peak_bytes=1000, device_peak_bytes=on_device, method="made up")
+        store.write(RunResult(record.model_copy(update={"memory": memory})))
+    found = cells({digest: spec}, load(tmp_path), race.key_of)
+    assert race.look_up(found, "peak_memory", ADAM) == figure
 
 
 def test_a_diverged_run_has_the_worst_figures(tmp_path: Path) -> None:
     specs = make_specs(["mlp"], ["torch"], ["adam"], seeds=[0])
-    cells = cells_of(tmp_path, specs, lambda spec: ("diverged" if spec.measure == "convergence" else "ok", ""))
-    assert race.look_up(cells, "final_loss", ADAM) == race.DIVERGED_LOSS
-    assert race.look_up(cells, "steps_to_target", ADAM) == specs[0].steps + 1
+    found = cells_of(tmp_path, specs, lambda spec: ("diverged" if spec.measure == "convergence" else "ok", ""))
+    assert race.look_up(found, "final_loss", ADAM) == DIVERGED_LOSS
+    assert race.look_up(found, "steps_to_target", ADAM) == specs[0].steps + 1
 
 
 @pytest.mark.parametrize("status", ["failed", "timeout"])
@@ -68,58 +83,77 @@ def test_one_failed_run_fails_its_cell_and_no_other(tmp_path: Path, status: Stat
         broken = spec.framework == "torch" and spec.seed == 1
         return (status, "out of memory") if broken else ("ok", "")
 
-    cells = cells_of(tmp_path, make_specs(["mlp"], ["torch", "jax"], ["adam"]), judge)
+    found = cells_of(tmp_path, make_specs(["mlp"], ["torch", "jax"], ["adam"]), judge)
     with pytest.raises(RuntimeError, match=rf"mlp/torch-eager/adam.*seed1: {status}: out of memory"):
-        race.look_up(cells, "final_loss", ADAM)
-    for sound in (("final_loss", ("mlp", "jax", "adam")), ("first_call", ADAM)):
-        assert race.look_up(cells, *sound)
+        race.look_up(found, "final_loss", ADAM)
+    for sound in (("final_loss", ("mlp", "jax-scan", "adam")), ("first_call", ADAM)):
+        assert race.look_up(found, *sound)
 
 
 def test_skipped_is_nan_and_lost_is_a_failure(tmp_path: Path) -> None:
     specs = make_specs(["mlp"], ["torch", "jax"], ["adam"], seeds=[0])
     plan = make_results(tmp_path, specs=specs, judge=lambda spec: ("skipped", "not installed: torch"), unrun=1)
-    cells = race.figures(dict(zip(plan.digests, specs, strict=True)), load(tmp_path))
-    assert all(race.look_up(cells, figure, ADAM) is math.nan for figure in cells)
+    found = cells(dict(zip(plan.digests, specs, strict=True)), load(tmp_path), race.key_of)
+    assert all(math.isnan(race.look_up(found, figure, ADAM)) for figure in FIGURES)
     with pytest.raises(RuntimeError, match="no record"):
-        race.look_up(cells, "step_time", ("mlp", "jax", "adam"))
+        race.look_up(found, "step_time", ("mlp", "jax-jit", "adam"))
 
 
-def test_what_the_suite_does_not_measure_is_nan(tmp_path: Path) -> None:
-    specs = [spec for spec in make_specs(["mlp"], ["torch"], ["adam"]) if spec.measure == "convergence"]
-    cells = cells_of(tmp_path, specs, lambda spec: ("ok", ""))
-    assert race.look_up(cells, "step_time", ADAM) is math.nan
+def test_a_suite_has_benchmarks_for_what_it_measures_and_only_the_modes_that_do() -> None:
+    def tracks(**changes: Any) -> dict[str, Any]:
+        benchmarks = race.benchmarks(make_suite("my-suite", FOLLOWED | {"frameworks": ["jax"]} | changes))
+        assert benchmarks.__name__ == "my_suite"
+        return {name: track for name, track in vars(benchmarks).items() if name.startswith("track_")}
+
+    timed = {"track_step_time", "track_first_call", "track_state_bytes"}
+    trained = {"track_steps_to_target", "track_final_loss"}
+    assert set(tracks()) == timed | trained
+    assert set(tracks(convergence=False)) == timed
+    assert set(tracks(timing=False)) == trained
+    assert tracks()["track_step_time"].params == [["digits_mlp"], ["jax-jit"], ["adam", "sophia"]]
+    assert tracks()["track_final_loss"].params[1] == ["jax-scan"]
+    swept = tracks(modes={"jax": ["jit", "scan"]})
+    assert swept["track_step_time"].params[1] == swept["track_final_loss"].params[1] == ["jax-jit", "jax-scan"]
 
 
 def test_a_series_starts_anew_with_what_is_measured() -> None:
     def versions(**changes: Any) -> tuple[str, str]:
         runs = race.expanded(make_suite("followed", FOLLOWED | changes))
-        return race.version(runs, "timing", meaning=1), race.version(runs, "convergence", meaning=1)
+        return version(FIGURES["step_time"], runs), version(FIGURES["final_loss"], runs)
 
     timing, convergence = versions()
     assert versions(title="Other words", question="Other words?") == (timing, convergence)
+    assert versions(threads=2) == (timing, convergence), "part of the environment"
+    assert versions(optimizers=["sophia", "adam"]) == (timing, convergence)
     assert versions(seeds=3)[0] == timing and versions(seeds=3)[1] != convergence
+    assert versions(timing={**FOLLOWED["timing"], "launches": 7}) == (timing, convergence)
     longer = versions(timing={**FOLLOWED["timing"], "block_steps": 9})
     assert longer[0] != timing and longer[1] == convergence
     assert not set(versions(batch_sizes=[16])) & {timing, convergence}
     runs = race.expanded(make_suite("followed", FOLLOWED))
-    assert race.version(runs, "timing", meaning=2) != timing
+    assert version(FIGURES["step_time"]._replace(meaning=9), runs) != timing
 
 
-def test_the_quick_race_is_followed_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_nightly_suites_are_followed_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv(race.SUITE_VARIABLE, raising=False)
-    quick, followed = read_suite("quick").content, race.chosen_suite().content
-    assert (followed.tasks, followed.frameworks, followed.optimizers) == (
-        quick.tasks,
-        quick.frameworks,
-        quick.optimizers,
-    )
-    assert followed.seeds == 1 and followed.timing and followed.timing.launches == race.LAUNCHES
-    monkeypatch.setenv(race.SUITE_VARIABLE, "suites/quick.toml")
+    nightly, modes = race.chosen_suites()
+    quick = read_suite("quick").content
+    assert (nightly.content.tasks, nightly.content.optimizers) == (quick.tasks, quick.optimizers)
+    assert set(nightly.content.frameworks) == set(quick.frameworks) and not nightly.content.modes
+    cells_followed = [{race.key_of(run) for run in race.expanded(s) if run.measure == "timing"} for s in (nightly, modes)]
+    assert not set.intersection(*cells_followed), "timed once"
+    for suite in (nightly, modes):
+        # Mann and Whitney's two-sided test of n against n samples has p >= 2 / binom(2n, n); asv asks for less than 0.002.
+        assert suite.content.timing and 2 / math.comb(2 * suite.content.timing.launches, suite.content.timing.launches) < 0.002
+    monkeypatch.setenv(race.SUITE_VARIABLE, "suites/quick.toml, schedules")
     monkeypatch.chdir(tmp_path)
-    assert race.chosen_suite().content == quick, "a relative path starts at the project's root"
+    assert [suite.content for suite in race.chosen_suites()] == [quick, read_suite("schedules").content], "from the root"
     monkeypatch.setenv(race.SUITE_VARIABLE, "quack")
     with pytest.raises(UserError, match="did you mean 'quick'"):
-        race.chosen_suite()
+        race.chosen_suites()
+    monkeypatch.setenv(race.SUITE_VARIABLE, "quick,suites/quick.toml")
+    with pytest.raises(UserError, match="share a name"):
+        race.chosen_suites()
 
 
 @pytest.mark.parametrize(
@@ -141,55 +175,6 @@ def test_discovery_loads_nothing_heavy() -> None:
     assert not {"torch", "tensorflow", "keras", "jax", "pandas", "pyarrow", "sklearn"} & set(loaded)
 
 
-class Project:
-    """A repository of its own with the real benchmarks and the real configuration of asv."""
-
-    def __init__(self, folder: Path, suite: dict[str, Any]) -> None:
-        self.folder = folder / "project"
-        shutil.copytree(ROOT / "suites" / "benchmarks", self.folder / "suites" / "benchmarks")
-        shutil.copy(ROOT / "asv.conf.json", self.folder)
-        (self.folder / ".gitignore").write_text("results/\n.asv/\n__pycache__/\n")
-        (self.folder / "followed.toml").write_text(toml(suite))
-        # asv describes the machine in a file of the home folder; git reads its author there, among other things.
-        (folder / ".gitconfig").write_text("[user]\n\tname = Someone\n\temail = someone@example.org\n")
-        self.environment = os.environ | {
-            "HOME": str(folder),
-            "USERPROFILE": str(folder),
-            race.SUITE_VARIABLE: "followed.toml",
-        }
-        self.call("git", "init", "--quiet")
-        self.asv("machine", "--yes")
-
-    def call(self, *command: str, code: int = 0) -> str:
-        """What the command wrote, once it has ended with this exit code."""
-        done = subprocess.run(
-            command, cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        assert done.returncode == code, done.stdout
-        return done.stdout
-
-    def asv(self, *arguments: str, code: int = 0) -> str:
-        return self.call(sys.executable, "-m", "asv", *arguments, code=code)
-
-    def commit(self, message: str) -> str:
-        """A commit of everything; its hash."""
-        self.call("git", "add", "--all")
-        self.call("git", "commit", "--quiet", "--allow-empty", "--message", message)
-        return self.call("git", "rev-parse", "HEAD").strip()
-
-    def run(self, commit: str, code: int = 0) -> str:
-        """As `make asv` does it."""
-        options = ("--python=same", "--record-samples", "--show-stderr", "--set-commit-hash", commit)
-        return self.asv("run", *options, code=code)
-
-    def results(self, commit: str) -> Any:
-        """What asv kept of this commit, read by asv itself."""
-        from asv.results import iter_results
-
-        (found,) = [r for r in iter_results(str(self.folder / "results" / "asv")) if r.commit_hash == commit]
-        return found
-
-
 @pytest.mark.slow
 def test_asv_follows_two_commits(tmp_path: Path) -> None:
     pytest.importorskip("asv")
@@ -204,32 +189,38 @@ def test_asv_follows_two_commits(tmp_path: Path) -> None:
         if key != "version"
     }
     assert units == {
-        "race.Race.track_step_time": "seconds", "race.Race.track_first_call": "seconds",
-        "race.Race.track_steps_to_target": "steps", "race.Race.track_final_loss": "loss",
+        "race.followed.track_step_time": "seconds", "race.followed.track_first_call": "seconds",
+        "race.followed.track_state_bytes": "bytes",
+        "race.followed.track_steps_to_target": "steps", "race.followed.track_final_loss": "loss",
     }  # fmt: skip
     for key in units:
         params = results.get_result_params(key)
-        assert params == [["'digits_mlp'"], ["'numpy'"], ["'adam'", "'sophia'"]]
+        assert params == [["'digits_mlp'"], ["'numpy-reference'"], ["'adam'", "'sophia'"]]
         measured, skipped = results.get_result_value(key, params)
         assert measured > 0 and math.isnan(skipped)
-    assert results.get_result_value("race.Race.track_steps_to_target", params)[0] in (10, 20, 21)
+    assert results.get_result_value("race.followed.track_steps_to_target", params)[0] in (10, 20, 21)
 
-    step_time = "race.Race.track_step_time"
+    step_time = "race.followed.track_step_time"
     samples, nothing = results.get_result_samples(step_time, params)
-    assert len(samples) == 2 * 4 and nothing is None, "every block of both launches"
+    assert len(samples) == 2 and nothing is None, "one of each launch"
     assert results.get_result_value(step_time, params)[0] == pytest.approx(statistics.median(samples))
     assert results.get_result_stats(step_time, params)[0]["repeat"] == len(samples)
 
     second = project.commit("two")
-    project.run(second)
-    project.asv("publish")
-    assert (project.folder / "results/asv-html/index.html").exists()
+    project.run(second, "--bench", "track_final_loss")
     table = project.asv("compare", first, second)
     assert "All benchmarks:" in table
     for key in units:
-        assert f"{key}('digits_mlp', 'numpy', 'adam')" in table
+        assert f"{key}('digits_mlp', 'numpy-reference', 'adam')" in table
     loss = next(line for line in table.splitlines() if "track_final_loss('digits_mlp'" in line)
     assert "1.00" in loss, "equal runs end with equal losses"
+
+    project.gradrace("run", "followed.toml", "--no-report", "-q")
+    project.gradrace("export", "asv")
+    assert len(list((project.folder / "results" / "asv").glob("*/machine.json"))) == 1, "asv's own name for this machine"
+    assert set(units) | {key.replace("race.followed.track_", "gradrace.followed.") for key in units} == project.publish()
+    shown = project.asv("show", second)
+    assert "gradrace.followed.final_loss" in shown and "race.followed.track_final_loss" in shown
 
 
 @pytest.mark.slow

@@ -1,61 +1,53 @@
-"""asv benchmarks: a suite's figures, cell by cell, followed over the commits.
+"""asv benchmarks: suites' figures, cell by cell, followed over the commits.
 
-The suite runs once, through gradrace's own driver, and each benchmark reads its figure from the outcome. So frameworks
+The suites run once, through gradrace's own driver, and each benchmark reads its figure from the outcome. So frameworks
 live in gradrace's workers, one a process, and never in asv's; what is measured is what `gradrace run` measures.
 
-GRADRACE_ASV_SUITE chooses another suite: the name of a built-in one, or a TOML file (a relative path starts at the
-project's root, because asv works in temporary folders). Its cells must be told apart by task, framework and optimizer.
+GRADRACE_ASV_SUITE chooses others, several with commas between: names of built-in ones, or TOML files (a relative path
+starts at the project's root, because asv works in temporary folders). A suite becomes a class of benchmarks under its own
+name, with a benchmark for every figure that it measures. Its cells must be told apart by task, framework, mode and
+optimizer. Framework and mode are one parameter, such as jax-scan: asv starts a process for every combination of values.
 
 What asv gets, all of it better when lower:
 
-    a figure      the cell was measured; the median over its seeds, or samples of its launches
-    NaN           skipped: the framework is not installed or cannot do it, or the suite does not measure this at all
+    a figure      the cell was measured; the median over its seeds, or a sample for each of its launches
+    NaN           skipped: there is no such cell, the framework is not installed or cannot do it
     an exception  a run of the cell failed or timed out, with its reason; asv then shows `failed` and exits with 2
 """
 
 from __future__ import annotations
 
-import hashlib
-import math
 import os
+import re
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import median
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 # Nothing heavier than this at the top: asv imports the module anew for every cell of every benchmark.
 from gradrace.errors import UserError
 from gradrace.registry import load_registry
-from gradrace.spec import Measure, RunSpec, canonical_json
-from gradrace.suite import Suite, expand, make_suite, read_suite
-
-if TYPE_CHECKING:
-    from gradrace.frame import Frames
+from gradrace.spec import Measure, RunSpec
+from gradrace.suite import Suite, expand, read_suite
+from gradrace.tracked import FIGURES, Cell, Cells, Figure, cells, mode_of, version
 
 SUITE_VARIABLE = "GRADRACE_ASV_SUITE"
+FOLLOWED = "nightly,nightly_modes"
 
-# Identical code raises false alarms in 20 to 50% of asv's tests with one process a side, in 1 to 10% with four.
-LAUNCHES = 4
-
-# The validation loss that stands for a run that diverged: finite, so that it can be drawn and compared, and beyond
-# anything that a run which did not diverge can end with.
-DIVERGED_LOSS = 1e6
-
-Key = tuple[str, str, str]  # task, framework, optimizer
-Figure = float | dict[str, Any]  # a number, or {"samples": [...], "number": 1}, of which asv keeps median and spread
-Cell = dict[str, Any]  # {"value": Figure}, {"skipped": reason} or {"failed": reason}
-Cells = dict[str, dict[Key, Cell]]  # by figure: step_time, first_call, steps_to_target, final_loss
-Track = TypeVar("Track", bound=Callable[..., Any])
+Key = tuple[str, str, str]  # task, framework and mode, optimizer
+PARAMETERS = ("task", "mode", "optimizer")
 
 
-def chosen_suite() -> Suite:
-    """The suite that is followed: that of GRADRACE_ASV_SUITE, or the quick one with one seed and LAUNCHES launches.
+def chosen_suites() -> tuple[Suite, ...]:
+    """The suites that are followed: those of GRADRACE_ASV_SUITE, or the nightly ones.
 
-    UserError for a suite that cannot be read, or whose cells are not told apart by asv's parameters.
+    UserError for a suite that cannot be read, or two of one name.
     """
-    chosen = os.environ.get(SUITE_VARIABLE, "")
-    return read_suite(_found(chosen)) if chosen else _quick()
+    chosen = os.environ.get(SUITE_VARIABLE) or FOLLOWED
+    suites = tuple(read_suite(_found(name.strip())) for name in chosen.split(","))
+    if len({class_name(suite) for suite in suites}) < len(suites):
+        raise UserError(f"{SUITE_VARIABLE}={chosen}: two suites share a name; rename the file of one")
+    return suites
 
 
 def _found(name_or_file: str) -> str:
@@ -63,11 +55,9 @@ def _found(name_or_file: str) -> str:
     return str(file) if file.is_file() else name_or_file
 
 
-def _quick() -> Suite:
-    quick = read_suite("quick")
-    content = quick.content.model_dump(exclude_unset=True)
-    content |= {"seeds": 1, "timing": {**content["timing"], "launches": LAUNCHES}}
-    return make_suite(quick.name, content, quick.file)
+def class_name(suite: Suite) -> str:
+    """What asv calls the suite: its name as an identifier."""
+    return re.sub(r"\W", "_", suite.name)
 
 
 def expanded(suite: Suite) -> tuple[RunSpec, ...]:
@@ -78,30 +68,19 @@ def expanded(suite: Suite) -> tuple[RunSpec, ...]:
         first = variants.setdefault((run.measure, key_of(run)), run)
         if run.model_copy(update={"seed": first.seed, "launch": first.launch}) != first:
             raise UserError(
-                f"{suite.file}: asv tells cells apart by task, framework and optimizer alone, and these share one: "
-                f"{first.id} and {run.id}; give one mode, batch size, learning rate and schedule each"
+                f"{suite.file}: asv tells cells apart by task, framework, mode and optimizer alone, and these share one: "
+                f"{first.id} and {run.id}; give one batch size, learning rate and schedule each"
             )
     return runs
 
 
 def key_of(run: RunSpec) -> Key:
     """asv's parameters of a run."""
-    return run.task.name, run.framework, run.optimizer.name
+    return run.task.name, mode_of(run), run.optimizer.name
 
 
-def version(runs: Iterable[RunSpec], measured: Measure, meaning: int) -> str:
-    """Changes with what a benchmark measures, so that asv starts a new series, and not with how it is written.
-
-    `meaning` is raised by hand where the same runs come to mean another figure. A new field of a spec that no suite
-    sets yet changes nothing, and neither do texts.
-    """
-    texts: Any = {"task": {"title", "target_origin"}}
-    specs = [run.model_dump(mode="json", exclude_unset=True, exclude=texts) for run in runs if run.measure == measured]
-    return hashlib.sha256(canonical_json([meaning, specs]).encode()).hexdigest()[:16]
-
-
-def measure(suite: Suite) -> Cells:
-    """Runs the whole suite, nothing taken from earlier results, and returns the cells of every benchmark.
+def measure(suites: Sequence[Suite]) -> dict[str, Cells]:
+    """Runs the whole suites, nothing taken from earlier results, and returns the cells of every figure, by class.
 
     RuntimeError with the reasons where not one run could be measured.
     """
@@ -109,112 +88,66 @@ def measure(suite: Suite) -> Cells:
     from gradrace.frame import load
     from gradrace.sweep import Options, execute, prepare
 
-    with tempfile.TemporaryDirectory(prefix="gradrace-asv-") as folder:
-        sweep = prepare(suite, options=Options(output=Path(folder)))
-        outcome = execute(sweep)
-        frames = load(folder, suite.name)
-    if outcome.exit_code == ExitCode.NOTHING_MEASURED:
-        reasons = "; ".join(dict.fromkeys(frames.runs["reason"]))
-        raise RuntimeError(f"no run of {suite.file} could be measured: {reasons}")
-    return figures({run.digest: run.spec for run in sweep.selected}, frames)
+    measured, reasons = {}, []
+    for suite in suites:
+        with tempfile.TemporaryDirectory(prefix="gradrace-asv-") as folder:
+            sweep = prepare(suite, options=Options(output=Path(folder)))
+            outcome = execute(sweep)
+            frames = load(folder, suite.name)
+        measured[class_name(suite)] = cells({run.digest: run.spec for run in sweep.selected}, frames, key_of)
+        if outcome.exit_code == ExitCode.NOTHING_MEASURED:
+            reasons.append(f"no run of {suite.file} could be measured: {'; '.join(dict.fromkeys(frames.runs['reason']))}")
+    if len(reasons) == len(suites):
+        raise RuntimeError("; ".join(reasons))
+    return measured
 
 
-def figures(planned: Mapping[str, RunSpec], frames: Frames) -> Cells:
-    """The cells of every benchmark from the results of these runs (digest -> run), whatever became of them."""
-    rows = {row["digest"]: row for row in frames.runs.to_dict("records")}
-    per_step = frames.steps["wall_ns"] / frames.steps["steps"] * 1e-9
-    for digest, seconds in per_step.groupby(frames.steps["digest"]):
-        rows[digest]["step_times"] = seconds.tolist()
-    groups: dict[tuple[Measure, Key], list[Mapping[str, Any]]] = {}
-    for digest, run in planned.items():
-        lost = {"id": run.id, "status": "failed", "reason": "it left no record"}
-        groups.setdefault((run.measure, key_of(run)), []).append(rows.get(digest, lost))
-    cells: Cells = {name: {} for name in ("step_time", "first_call", "steps_to_target", "final_loss")}
-    for (measured, key), runs in groups.items():
-        if measured == "timing":
-            cells["step_time"][key] = _cell(runs, lambda runs: _sampled(s for run in runs for s in run["step_times"]))
-            cells["first_call"][key] = _cell(runs, lambda runs: _sampled(run["first_call_s"] for run in runs))
-        else:
-            cells["steps_to_target"][key] = _cell(runs, lambda runs: median(map(_steps_to_target, runs)))
-            cells["final_loss"][key] = _cell(runs, lambda runs: median(map(_final_loss, runs)))
-    return cells
+def look_up(cells: Cells, figure: str, key: Key) -> float | dict[str, Any]:
+    """A cell's figure; NaN where it was skipped. RuntimeError with the reason where it failed.
+
+    {"samples": [...], "number": 1} is stored as asv's own timings are: `compare` then tests the samples.
+    """
+    cell = cells[figure].get(key, Cell("skipped"))
+    if cell.status == "failed":
+        raise RuntimeError(cell.reason)
+    return {"samples": list(cell.value), "number": 1} if isinstance(cell.value, tuple) else cell.value
 
 
-def _cell(runs: list[Mapping[str, Any]], figure: Callable[[list[Mapping[str, Any]]], Figure]) -> Cell:
-    """One failed run fails the cell: a median over the rest would be another figure under the same name."""
-    for status, outcome in (("failed", "failed"), ("timeout", "failed"), ("skipped", "skipped")):
-        reasons = [f"{run['id']}: {status}: {run['reason']}" for run in runs if run["status"] == status]
-        if reasons:
-            return {outcome: "; ".join(reasons)}
-    return {"value": figure(runs)}
+SUITES = chosen_suites()
 
 
-def _sampled(seconds: Iterable[float]) -> Figure:
-    """As asv's own timings are: `compare` then tests the samples, where it flags a lone number by its ratio."""
-    return {"samples": list(seconds), "number": 1}
+def setup_cache() -> dict[str, Cells]:
+    """asv calls it once for all benchmarks, then each of them per cell."""
+    return measure(SUITES)
 
 
-def _steps_to_target(run: Mapping[str, Any]) -> float:
-    reached = float(run["steps_to_target"])
-    return run["steps"] + 1.0 if math.isnan(reached) else reached
+# Seconds for all sweeps; each run has gradrace's own limit besides.
+setup_cache.timeout = 7200.0  # type: ignore[attr-defined]
 
 
-def _final_loss(run: Mapping[str, Any]) -> float:
-    return DIVERGED_LOSS if run["status"] == "diverged" else float(run["final_validation_loss"])
+def benchmarks(suite: Suite) -> type:
+    """The class that asv finds: a method, track_<figure>, for everything that the suite measures."""
+    runs = expanded(suite)
+    tracks = {
+        f"track_{name}": _track(class_name(suite), name, figure, [run for run in runs if run.measure == figure.measure])
+        for name, figure in FIGURES.items()
+        if any(run.measure == figure.measure for run in runs)
+    }
+    return type(class_name(suite), (), {"__doc__": suite.content.title, **tracks})
 
 
-def look_up(cells: Cells, figure: str, key: Key) -> Figure:
-    """A cell's figure; NaN where it was skipped. RuntimeError with the reason where it failed."""
-    cell = cells[figure].get(key, {"skipped": "the suite does not measure this"})
-    if "failed" in cell:
-        raise RuntimeError(cell["failed"])
-    found: Figure = cell.get("value", math.nan)
-    return found
+def _track(owner: str, name: str, figure: Figure, runs: Sequence[RunSpec]) -> Callable[..., Any]:
+    def track(self: Any, measured: dict[str, Cells], task: str, mode: str, optimizer: str) -> float | dict[str, Any]:
+        return look_up(measured[owner], name, (task, mode, optimizer))
+
+    # What asv reads from a benchmark's function.
+    described: Any = track
+    described.__doc__ = described.pretty_source = figure.text
+    described.pretty_name, described.unit, described.version = figure.title, figure.unit, version(figure, runs)
+    described.param_names = PARAMETERS
+    described.params = [list(dict.fromkeys(values)) for values in zip(*map(key_of, runs), strict=True)]
+    return track
 
 
-SUITE = chosen_suite()
-RUNS = expanded(SUITE)
-
-
-def described(pretty_name: str, unit: str, measured: Measure, meaning: int) -> Callable[[Track], Track]:
-    """Gives a benchmark what asv reads from its function."""
-
-    def describe(track: Track) -> Track:
-        track.pretty_name, track.unit = pretty_name, unit  # type: ignore[attr-defined]
-        track.version = version(RUNS, measured, meaning)  # type: ignore[attr-defined]
-        return track
-
-    return describe
-
-
-class Race:
-    """The suite's cells. asv calls `setup_cache` once for all benchmarks of the class, then each of them per cell."""
-
-    param_names = ("task", "framework", "optimizer")
-    params = tuple(list(dict.fromkeys(names)) for names in zip(*map(key_of, RUNS), strict=True))
-
-    def setup_cache(self) -> Cells:
-        return measure(SUITE)
-
-    # Seconds for the whole sweep; each run has gradrace's own limit besides.
-    setup_cache.timeout = 7200.0  # type: ignore[attr-defined]
-
-    @described("Step time", "seconds", "timing", meaning=1)
-    def track_step_time(self, cells: Cells, task: str, framework: str, optimizer: str) -> Figure:
-        """Seconds per step of every timed block of every launch; asv shows their median and tests their ranks."""
-        return look_up(cells, "step_time", (task, framework, optimizer))
-
-    @described("First call", "seconds", "timing", meaning=1)
-    def track_first_call(self, cells: Cells, task: str, framework: str, optimizer: str) -> Figure:
-        """Seconds of the first training step, compilation included, of every launch."""
-        return look_up(cells, "first_call", (task, framework, optimizer))
-
-    @described("Steps to target", "steps", "convergence", meaning=1)
-    def track_steps_to_target(self, cells: Cells, task: str, framework: str, optimizer: str) -> Figure:
-        """Steps until an evaluation first reached the target; one more than the run's budget where none did."""
-        return look_up(cells, "steps_to_target", (task, framework, optimizer))
-
-    @described("Final validation loss", "loss", "convergence", meaning=1)
-    def track_final_loss(self, cells: Cells, task: str, framework: str, optimizer: str) -> Figure:
-        """Validation loss after the last step; DIVERGED_LOSS where the run diverged."""
-        return look_up(cells, "final_loss", (task, framework, optimizer))
+for _suite in SUITES:
+    globals()[class_name(_suite)] = benchmarks(_suite)

@@ -1,0 +1,137 @@
+"""What is followed of a suite from commit to commit: a few figures of every cell, all of them better when lower."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from statistics import median
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from .spec import Measure, RunSpec, canonical_json
+
+if TYPE_CHECKING:
+    from .frame import Frames
+
+# The validation loss that stands for a run that diverged: finite, so that it can be drawn and compared, and beyond
+# anything that a run which did not diverge can end with.
+DIVERGED_LOSS = 1e6
+
+# One number, or a sample for each launch, which are then the units of any test.
+Value = float | tuple[float, ...]
+Row = Mapping[str, Any]
+Key = Hashable
+
+
+class Figure(NamedTuple):
+    """Something to follow. `of` works it out of the runs of one cell (rows of Frames.runs, with `memory` beside);
+    `meaning` is raised by hand where the same runs come to mean another figure."""
+
+    title: str
+    unit: str
+    measure: Measure
+    meaning: int
+    text: str
+    of: Callable[[Sequence[Row]], Value]
+
+
+class Cell(NamedTuple):
+    """A figure of one cell; `value` where it was measured, else the reason."""
+
+    status: Literal["measured", "skipped", "failed"]
+    value: Value = math.nan
+    reason: str = ""
+
+
+Cells = dict[str, dict[Any, Cell]]  # figure -> key -> cell
+
+
+def mode_of(run: RunSpec) -> str:
+    """Framework and mode in one word, as in a run's id."""
+    return f"{run.framework}-{run.mode}"
+
+
+def version(figure: Figure, runs: Iterable[RunSpec]) -> str:
+    """Changes with what the figure measures of these runs, and not with how that is written: texts, the order of the runs,
+    the number of launches, device, threads, and fields of a spec that are at their defaults leave it as it is."""
+    left_out: Any = {"launch": True, "device": True, "threads": True, "task": {"title", "target_origin"}}
+    specs = (run for run in runs if run.measure == figure.measure)
+    texts = {canonical_json(run.model_dump(mode="json", exclude_defaults=True, exclude=left_out)) for run in specs}
+    return hashlib.sha256(canonical_json([figure.meaning, sorted(texts)]).encode()).hexdigest()[:16]
+
+
+def cells(planned: Mapping[str, RunSpec], frames: Frames, key_of: Callable[[RunSpec], Key]) -> Cells:
+    """Every figure of the cells of these runs (digest -> run), whatever became of them. A run without a record failed."""
+    groups: dict[tuple[Measure, Key], list[Row]] = {}
+    rows = {row["digest"]: row for row in frames.runs.to_dict("records")}
+    for digest, run in planned.items():
+        lost = {"id": run.id, "status": "failed", "reason": "it left no record"}
+        memory = frames.records[digest].memory if digest in frames.records else None
+        groups.setdefault((run.measure, key_of(run)), []).append({**rows.get(digest, lost), "memory": memory})
+    return {
+        name: {key: _cell(runs, figure) for (measure, key), runs in groups.items() if measure == figure.measure}
+        for name, figure in FIGURES.items()
+    }
+
+
+def _cell(runs: Sequence[Row], figure: Figure) -> Cell:
+    """One failed run fails the cell: a median over the rest would be another figure under the same name."""
+    for status, outcome in (("failed", "failed"), ("timeout", "failed"), ("skipped", "skipped")):
+        reasons = [f"{run['id']}: {status}: {run['reason']}" for run in runs if run["status"] == status]
+        if reasons:
+            return Cell(outcome, reason="; ".join(reasons))  # type: ignore[arg-type]
+    return Cell("measured", figure.of(runs))
+
+
+def _steps_to_target(run: Row) -> float:
+    reached = float(run["steps_to_target"])
+    return run["steps"] + 1.0 if math.isnan(reached) else reached
+
+
+def _final_loss(run: Row) -> float:
+    return DIVERGED_LOSS if run["status"] == "diverged" else float(run["final_validation_loss"])
+
+
+def _memory(run: Row) -> float:
+    used = run["memory"]
+    on_device = used.device_peak_bytes if run["device"] == "gpu" else None
+    return float(used.grown_bytes if on_device is None else on_device)
+
+
+def _launches(column: str) -> Callable[[Sequence[Row]], Value]:
+    return lambda runs: tuple(float(run[column]) for run in runs)
+
+
+def _median(figure: Callable[[Row], float]) -> Callable[[Sequence[Row]], Value]:
+    return lambda runs: median(map(figure, runs))
+
+
+FIGURES: Mapping[str, Figure] = {
+    "step_time": Figure(
+        "Step time", "seconds", "timing", 2,
+        "Seconds per step: of every launch the median over its blocks.", _launches("step_median_s"),
+    ),
+    "first_call": Figure(
+        "First call", "seconds", "timing", 1,
+        "Seconds of the first call that trains, compilation included, of every launch.", _launches("first_call_s"),
+    ),
+    "state_bytes": Figure(
+        "Optimizer state", "bytes", "timing", 1,
+        "Bytes of the optimizer's state arrays; exact.", _median(lambda run: float(run["state_bytes"])),
+    ),
+    "peak_memory": Figure(
+        "Peak memory", "bytes", "memory", 1,
+        "What set-up and training add to the resident set of a fresh process; on a GPU the device's own peak.",
+        _median(_memory),
+    ),
+    "steps_to_target": Figure(
+        "Steps to target", "steps", "convergence", 1,
+        "Steps until an evaluation first reached the target, one more than the budget where none did; median over seeds.",
+        _median(_steps_to_target),
+    ),
+    "final_loss": Figure(
+        "Final validation loss", "loss", "convergence", 1,
+        f"Validation loss after the last step, {DIVERGED_LOSS:g} where the run diverged; median over seeds.",
+        _median(_final_loss),
+    ),
+}  # fmt: skip
