@@ -112,7 +112,8 @@ def as_array(tensor: Tensor) -> np.ndarray:
 
 def to_torch(x: Tensor) -> Tensor:
     """Canonical samples [n, ...] as the modules take them."""
-    return x.permute(0, 3, 1, 2).contiguous() if x.dim() == 4 else x
+    # With one channel `contiguous` would keep the strides of channels last, and convolutions would choose by them.
+    return x.permute(0, 3, 1, 2).clone(memory_format=torch.contiguous_format) if x.dim() == 4 else x
 
 
 def unsupported(layers: Sequence[BuiltLayer], batch_size: int) -> str | None:
