@@ -24,12 +24,13 @@ class UpdateProbe:
         self, run: RunSpec, plan: Plan, tensors: Sequence[Tensor], kernels: Sequence[Tensor], layouts: Sequence[Layout]
     ) -> None:
         twins = [tensor.detach().clone().requires_grad_() for tensor in tensors]
-        for twin, tensor in zip(twins, tensors, strict=True):
-            twin.grad = None if tensor.grad is None else tensor.grad.clone()
         of_kernels = {id(kernel) for kernel in kernels}
         twin_kernels = [twin for twin, tensor in zip(twins, tensors, strict=True) if id(tensor) in of_kernels]
         self._updater = Updater(run, plan.optimizer, twins, plan.learning_rates, layouts)
         self._updater.rest()
+        # After the updater, which drops gradients where it makes the optimizer's state beforehand.
+        for twin, tensor in zip(twins, tensors, strict=True):
+            twin.grad = None if tensor.grad is None else tensor.grad.clone()
         self._before_update = torch_losses.before_update(run.task.regularization, twins, twin_kernels)
 
     def take(self, steps: range) -> None:

@@ -167,20 +167,22 @@ def _equal(gradients: list[torch.Tensor], session: Any) -> bool:
 
 
 def moves() -> Found:
-    """What a probed update does: as many steps of torch's own class, at a learning rate of 0."""
-    run = run_of(TASKS["mlp"], "adam")
-    session, rates = opened(run), []
+    """What a probed update does: as many steps of torch's own class, at a learning rate of 0, of every parameter."""
+    for name in ("adam", "rmsprop_momentum", "adafactor"):
+        session, rates = opened(run_of(TASKS["everything"], name, "cosine")), []
 
-    def noted(optimizer: Any, args: Any, kwargs: Any) -> None:
-        rates.append([float(group["lr"]) for group in optimizer.param_groups])
+        def noted(optimizer: Any, args: Any, kwargs: Any, rates: list[float] = rates) -> None:
+            rates += [float(group["lr"]) for group in optimizer.param_groups]
 
-    with register_optimizer_step_pre_hook(noted):
+        hook = register_optimizer_step_pre_hook(noted)
         session.probe("update", range(7))
-    yield "moves|rates", rates
+        hook.remove()
+        state = session._update_probe._updater.optimizer.state
+        yield f"moves|{name}", {"rates": rates, "taken": [float(of["step"]) for of in state.values()]}
     try:
         session.probe("backward", range(1))
     except ValueError as error:
-        yield "moves|unknown part", str(error)
+        yield "unknown part", str(error)
 
 
 def inputs() -> Found:

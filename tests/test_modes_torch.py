@@ -93,10 +93,11 @@ def test_a_probed_part_is_that_part_of_the_step_and_leaves_no_trace(case):
 
 
 @pytest.mark.slow
-def test_a_probed_update_is_one_step_of_the_class_each_at_a_rate_of_zero():
-    entries = under("eager", "moves|")
-    assert entries["rates"] == [[0.0]] * 7
-    assert entries["unknown part"] == "backward cannot be timed apart here"
+def test_a_probed_update_is_a_step_of_the_class_for_every_parameter_at_a_rate_of_zero():
+    for name, seen in under("eager", "moves|").items():
+        assert seen["rates"] == [0.0] * 7, name
+        assert seen["taken"] == [7.0] * 10, f"{name}: the steps that each of the ten tensors took"
+    assert found("eager")["unknown part"] == "backward cannot be timed apart here"
 
 
 @pytest.mark.slow
