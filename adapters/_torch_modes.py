@@ -15,7 +15,6 @@ import sysconfig
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import cast
 
 import torch
 from gradrace.adapters._torch_losses import Criterion
@@ -43,7 +42,8 @@ def compiled(whole: Objective, model: nn.Module) -> Objective:
     it torch would go on in eager mode without a word.
     """
     recurrent = any(isinstance(module, nn.RNNBase) for module in model.modules())
-    return cast(Objective, torch.compile(whole, fullgraph=not recurrent, isolate_recompiles=True))
+    # The overloads of torch leave the last argument out.
+    return torch.compile(whole, fullgraph=not recurrent, isolate_recompiles=True)  # type: ignore[call-overload]
 
 
 def programs() -> int:

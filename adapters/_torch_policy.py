@@ -24,7 +24,7 @@ def prepare(run: RunSpec) -> torch.device:
     torch.compiler.config.force_disable_caches = run.measure != "convergence"
     torch.use_deterministic_algorithms(run.device == "gpu")
     # Deterministic mode would also fill every empty tensor, which only helps to find reads of what was never written.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
@@ -41,7 +41,6 @@ def policy(run: RunSpec) -> dict[str, str]:
     }
     if run.device == "gpu":
         settings |= {
-            "torch.utils.deterministic.fill_uninitialized_memory": torch.utils.deterministic.fill_uninitialized_memory,
             "torch.backends.cudnn.benchmark": torch.backends.cudnn.benchmark,
             "torch.backends.cudnn.allow_tf32": torch.backends.cudnn.allow_tf32,
             "torch.backends.cuda.matmul.allow_tf32": torch.backends.cuda.matmul.allow_tf32,
