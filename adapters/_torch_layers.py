@@ -7,6 +7,7 @@ canonical layout. torch's own layers are used wherever they compute the canonica
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from math import prod
 from operator import attrgetter
 from typing import NamedTuple
@@ -87,7 +88,16 @@ class Network(nn.Sequential):
 
     def canonical(self, tensors: Iterable[tuple[str, Tensor]]) -> Weights:
         """These tensors, or their gradients, as arrays in the canonical layout."""
-        return {name: self.layouts[name].to_canonical(tensor.detach().cpu().numpy()) for name, tensor in tensors}
+        return {name: self.layouts[name].to_canonical(as_array(tensor)) for name, tensor in tensors}
+
+    @contextmanager
+    def unmoved(self) -> Iterator[None]:
+        """What is done inside, training passes as well, leaves running statistics as they were."""
+        norms = [module for module in self.modules() if isinstance(module, _BatchNorm)]
+        kept = [norm.statistics() for norm in norms]
+        yield
+        for norm, statistics in zip(norms, kept, strict=True):
+            norm.restore(statistics)
 
     def state(self) -> Weights:
         """What is not trained by the optimizer (running statistics). Leaves the network in eval mode."""
@@ -95,9 +105,16 @@ class Network(nn.Sequential):
         return self.canonical(self.tensors(trainable=False))
 
 
+def as_array(tensor: Tensor) -> np.ndarray:
+    """The tensor's values; those of bfloat16, which NumPy lacks, as float32."""
+    tensor = tensor.detach().cpu()
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+
+
 def to_torch(x: Tensor) -> Tensor:
     """Canonical samples [n, ...] as the modules take them."""
-    return x.permute(0, 3, 1, 2).contiguous() if x.dim() == 4 else x
+    # With one channel `contiguous` would keep the strides of channels last, and convolutions would choose by them.
+    return x.permute(0, 3, 1, 2).clone(memory_format=torch.contiguous_format) if x.dim() == 4 else x
 
 
 def unsupported(layers: Sequence[BuiltLayer], batch_size: int) -> str | None:
@@ -259,6 +276,20 @@ class _BatchNorm(nn.BatchNorm2d):
         elif not mode and self.training and self._trained:
             self.moving_variance.copy_(self.running_var * self._biased)
         return super().train(mode)
+
+    def statistics(self) -> tuple[list[Tensor], bool]:
+        """For `restore`."""
+        return [buffer.clone() for buffer in self._statistics()], self._trained
+
+    @torch.no_grad()
+    def restore(self, statistics: tuple[list[Tensor], bool]) -> None:
+        """Running statistics as they were when `statistics` gave these."""
+        kept, self._trained = statistics
+        for buffer, value in zip(self._statistics(), kept, strict=True):
+            buffer.copy_(value)
+
+    def _statistics(self) -> list[Tensor]:
+        return [self.running_mean, self.running_var, self.moving_variance]  # type: ignore[list-item]
 
     def forward(self, x: Tensor) -> Tensor:
         if x.dim() == 3:  # [n, time, features]

@@ -8,24 +8,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 from gradrace.adapters._torch_layers import Layout
+from gradrace.adapters._torch_modes import fused
 from gradrace.adapters._torch_pieces import CanonicalStorage
 from gradrace.binding import Bound, bind
 from gradrace.optimizer import Optimizer
 from gradrace.spec import RunSpec
 from torch import Tensor
-
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
-
-
-def prepare(run: RunSpec) -> torch.device:
-    """Sets the process up for the run's threads and dtype; gives its device."""
-    torch.set_num_threads(run.threads)
-    if run.device == "gpu":
-        # TF32 is the default of cuDNN; every framework computes plain float32 here.
-        torch.backends.cudnn.allow_tf32 = False
-    # Optimizers make their scalar state (NAdam's mu_product) in the default dtype whatever the parameters have.
-    torch.set_default_dtype(DTYPES[run.dtype])
-    return torch.device("cuda" if run.device == "gpu" else "cpu")
 
 
 class Updater:
@@ -45,9 +33,12 @@ class Updater:
         self._run, self._declared, self._tensors = run, optimizer, list(tensors)
         bound = bind(run, optimizer, rates)
         self._storage = CanonicalStorage(tensors, layouts) if bound.canonical_storage else None
-        self.optimizer = _optimizer(bound, self._storage.twins if self._storage else self._tensors)
+        held = self._storage.twins if self._storage else self._tensors
+        self.optimizer = _optimizer(bound, held, fused(run.mode))
         # Whether the class evaluates the loss itself, and so must be given a closure.
         self.asks_for_loss = inspect.signature(self.optimizer.step).parameters["closure"].default is inspect.Parameter.empty
+        # Whether it learns from how gradients change from step to step, so that equal ones make another, shorter step.
+        self.compares_gradients = isinstance(self.optimizer, torch.optim.LBFGS)
         self._follow(bound)
 
     def set_learning_rates(self, rates: np.ndarray) -> None:
@@ -58,6 +49,10 @@ class Updater:
         """From now on with these learning rates and corrections."""
         self._rates = bound.learning_rates.tolist()
         self._corrections = _Corrections(self.optimizer, bound) if bound.hyper_tables or bound.state_tables else None
+
+    def rest(self) -> None:
+        """Every learning rate becomes 0; the corrections stay those of the table."""
+        self._rates = [0.0] * len(self._rates)
 
     def zero_grad(self) -> None:
         """Drops the gradients of the step before."""
@@ -129,8 +124,7 @@ def _make_state(optimizer: torch.optim.Optimizer) -> None:
     optimizer.zero_grad()
 
 
-def _optimizer(bound: Bound, parameters: list[Tensor]) -> torch.optim.Optimizer:
-    """The class, in its fused form where it has one."""
-    accepted = inspect.signature(bound.make).parameters
-    fused = {"fused": True} if "fused" in accepted else {}
-    return bound.make(parameters, lr=float(bound.learning_rates[0]), **{**fused, **bound.arguments})
+def _optimizer(bound: Bound, parameters: list[Tensor], fused: bool) -> torch.optim.Optimizer:
+    """The class as it chooses by itself how to compute, or in its fused form where it is to be and has one."""
+    chosen = {"fused": True} if fused and "fused" in inspect.signature(bound.make).parameters else {}
+    return bound.make(parameters, lr=float(bound.learning_rates[0]), **{**chosen, **bound.arguments})

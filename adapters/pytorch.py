@@ -1,29 +1,35 @@
-"""PyTorch: torch.nn layers, torch.optim classes, eager mode."""
+"""PyTorch: torch.nn layers and torch.optim classes, eager or through torch.compile; see _torch_modes."""
 
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Iterator, Sequence
-from functools import lru_cache, partial
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import torch
 from gradrace.adapter import Differentials, Metrics, Part
+from gradrace.adapters import _torch_input as torch_input
 from gradrace.adapters import _torch_losses as torch_losses
-from gradrace.adapters._torch_layers import Layout, Network, to_torch, unsupported
-from gradrace.adapters._torch_optimizer import DTYPES, Updater, prepare
+from gradrace.adapters import _torch_modes as torch_modes
+from gradrace.adapters._torch_layers import Layout, Network, as_array, to_torch, unsupported
+from gradrace.adapters._torch_optimizer import Updater
+from gradrace.adapters._torch_policy import DTYPES, policy, prepare
+from gradrace.adapters._torch_probe import UpdateProbe
 from gradrace.binding import unavailable
 from gradrace.layers import BuiltLayer, build
 from gradrace.optimizer import Optimizer
 from gradrace.plan import Plan, Weights, dropout_masks
 from gradrace.spec import Dtype, RunSpec, TaskSpec
-from torch import Tensor
+from torch import Tensor, nn
 
 FRAMEWORK = "torch"
 TITLE = "PyTorch"
 REQUIRES = ("torch",)
-MODES = ("eager",)
-CONVERGENCE_MODE = "eager"
+MODES = ("eager", "eager-fused", "compile")
+CONVERGENCE_MODE = "eager-fused"
+PROOF_MODES = ("eager-fused",)
 
 # Samples that go through the model together in an evaluation, so that a large split fits into memory.
 _EVALUATED_AT_ONCE = 1024
@@ -34,53 +40,59 @@ class TorchSession:
 
     def __init__(self, run: RunSpec, start: Weights, plan: Plan) -> None:
         self._device, self._dtype = prepare(run), DTYPES[run.dtype]
-        self._task, self._plan = run.task, plan
+        self._run, self._task, self._plan = run, run.task, plan
+        self._gpus = [torch.cuda.current_device()] if self._device.type == "cuda" else []
         self._rates = plan.learning_rates.tolist()
         layers = build(run.task.model, run.task.input_shape)
         self._output_shape = layers[-1].output_shape
-        self._model = Network(layers, run.task.batch_size).to(self._device)
+        self._model = Network(layers, run.task.batch_size).to(self._device, self._dtype)
         self._model.load(start)
         # Native dropout draws from torch's one generator; building the model has drawn from it as well.
         torch.manual_seed(run.seed)
         names, tensors = zip(*self._tensors(), strict=True)
-        layouts = [self._model.layouts[name] for name in names]
-        self._updater = Updater(run, plan.optimizer, tensors, plan.learning_rates, layouts)
+        self._trained, self._layouts = list(tensors), [self._model.layouts[name] for name in names]
+        self._updater = Updater(run, plan.optimizer, self._trained, plan.learning_rates, self._layouts)
         self._losses: list[Tensor] = []
-        self._x, self._y = self._split("train")
-        kernels = self._model.kernels()
+        self._batches = self._input()
+        self._kernels, rules = self._model.kernels(), run.task.regularization
         self._criterion = torch_losses.criterion(run.task, self._output_shape)
-        self._penalty = torch_losses.penalty(run.task.regularization, kernels)
-        self._before_update = torch_losses.before_update(run.task.regularization, list(tensors), kernels)
+        self._before_update = torch_losses.before_update(rules, self._trained, self._kernels)
         self._fed = self._model.fed()
+        self._draws = any(isinstance(module, nn.Dropout) and module.p for module in self._model.modules())
+        self._loss = torch_modes.objective(self._model, self._criterion, torch_losses.penalty(rules, self._kernels))
+        self._compiles, self._compilations = run.mode == "compile", 0
+        if self._compiles:
+            self._loss = torch_modes.compiled(self._loss, self._model)
+        self._probed: list[Tensor] = []
+        self._update_probe: UpdateProbe | None = None
 
     def train(self, steps: range) -> None:
-        rows = torch.from_numpy(self._plan.batches[steps.start : steps.stop]).to(self._device)
-        batches = zip(steps, self._x[rows].unbind(0), self._y[rows].unbind(0), strict=True)
-        model, updater, losses = self._model, self._updater, self._losses
-        rates, criterion, penalty, before_update = self._rates, self._criterion, self._penalty, self._before_update
-        model.train()
-        for step, x, y in batches:
+        with self._counted():
+            self._train(steps)
+
+    def _train(self, steps: range) -> None:
+        updater, losses, rates = self._updater, self._losses, self._rates
+        self._model.train()
+        for step, (x, y) in zip(steps, self._batches(steps), strict=True):
             if self._fed:
                 self._feed_masks(step)
-            updater.zero_grad()
-            loss = criterion(model(x), y)
-            if penalty:
-                loss = loss + penalty()
-            loss.backward()
-            if before_update:
-                before_update(rates[step])
-            updater.step(step, partial(self._again, x, y) if updater.asks_for_loss else None)
+            loss = self._gradients(x, y, rates[step])
+            updater.step(step, partial(self._gradients, x, y, 0.0) if updater.asks_for_loss else None)
             losses.append(loss.detach())
 
-    def _again(self, x: Tensor, y: Tensor) -> Tensor:
-        """The loss with its gradients, for an optimizer that evaluates it several times a step."""
-        self._updater.zero_grad()
-        loss = self._criterion(self._model(x), y)
-        if self._penalty:
-            loss = loss + self._penalty()
-        loss.backward()
+    def _gradients(self, x: Tensor, y: Tensor, rate: float) -> Tensor:
+        """The loss, with its gradients as the update wants them, kernels decayed at this learning rate; 0 where an
+        optimizer evaluates the loss several times a step."""
+        loss = self._differentiated(x, y)
         if self._before_update:
-            self._before_update(0.0)
+            self._before_update(rate)
+        return loss
+
+    def _differentiated(self, x: Tensor, y: Tensor) -> Tensor:
+        """The loss, penalties included, with its gradients."""
+        self._updater.zero_grad()
+        loss = self._loss(x, y)
+        loss.backward()
         return loss
 
     def sync(self) -> None:
@@ -93,9 +105,11 @@ class TorchSession:
 
     @torch.no_grad()
     def evaluate(self, split: str) -> Metrics:
-        x, y = self._split(split)
+        """In mode compile too the model runs eagerly here; in bfloat16 the loss of its outputs is taken in float32."""
+        accurate = torch.promote_types(self._dtype, torch.float32)
+        x, y = self._split(split, self._device, accurate)
         self._model.eval()
-        outputs = torch.cat([self._model(piece) for piece in x.split(_EVALUATED_AT_ONCE)])
+        outputs = torch.cat([self._model(piece) for piece in x.split(_EVALUATED_AT_ONCE)]).to(accurate)
         return Metrics(float(self._criterion(outputs, y)), torch_losses.metric(self._task, outputs, y))
 
     def weights(self) -> Weights:
@@ -109,19 +123,44 @@ class TorchSession:
         return self._updater.state_bytes()
 
     def compilations(self) -> int:
-        return 0
+        return self._compilations
 
     def parts(self) -> tuple[Part, ...]:
-        return ()
+        """L-BFGS has no update apart: a native one evaluates the loss inside, and equal gradients give its memory
+        nothing to work on."""
+        return ("forward", "gradient") if self._updater.compares_gradients else ("forward", "gradient", "update")
 
     def probe(self, part: Part, steps: range) -> None:
-        raise ValueError(f"{part} cannot be timed apart here")
+        """See gradrace.adapter.Session. The update is that of an optimizer of its own on copies of weights and
+        gradients, made by the first call, so that the optimizer's state does not move either."""
+        if part not in self.parts():
+            raise ValueError(f"{part} cannot be timed apart here")
+        if part == "update":
+            self._update_probe = self._update_probe or self._new_update_probe(steps)
+            return self._update_probe.take(steps)
+        with self._counted(), self._unmoved():
+            self._probe_loss(steps, self._loss if part == "forward" else self._differentiated)
+
+    def _probe_loss(self, steps: range, loss_of: Callable[[Tensor, Tensor], Tensor]) -> None:
+        probed = self._probed = []
+        self._model.train()
+        for step, (x, y) in zip(steps, self._batches(steps), strict=True):
+            if self._fed:
+                self._feed_masks(step)
+            probed.append(loss_of(x, y).detach())
+
+    def _new_update_probe(self, steps: range) -> UpdateProbe:
+        with self._counted(), self._unmoved():
+            self._probe_loss(steps[:1], self._differentiated)
+        return UpdateProbe(self._run, self._plan, self._trained, self._kernels, self._layouts)
 
     def peak_bytes(self) -> int | None:
-        return None
+        return torch.cuda.max_memory_allocated(self._device) if self._device.type == "cuda" else None
 
     def close(self) -> None:
         self._losses.clear()
+        self._probed.clear()
+        self._update_probe = None
 
     def _tensors(self) -> Iterator[tuple[str, Tensor]]:
         """(canonical name, tensor) of every trainable parameter, in canonical order."""
@@ -132,10 +171,31 @@ class TorchSession:
             (mask,) = dropout_masks(built, self._plan.seed, range(step, step + 1), self._task.batch_size)
             dropout.feed(mask, self._dtype, self._device)
 
-    def _split(self, split: str) -> tuple[Tensor, Tensor]:
-        x = _device_split(self._plan.data.name, split, self._task.input_shape, self._dtype, self._device)
-        y = torch_losses.prepared(self._task, self._output_shape, self._plan.data.splits[split].y, self._dtype)
-        return x, y.to(self._device)
+    def _input(self) -> torch_input.Batches:
+        if self._run.input == "pipeline":
+            x, y = self._split("train", torch.device("cpu"), self._dtype)
+            return torch_input.piped(x, y, self._plan.batches, self._device)
+        return torch_input.resident(*self._split("train", self._device, self._dtype), self._plan.batches)
+
+    def _split(self, split: str, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Features in the run's dtype, targets in this one."""
+        x = torch_input.features(self._plan.data.name, split, self._task.input_shape, self._dtype, device)
+        y = torch_losses.prepared(self._task, self._output_shape, self._plan.data.splits[split].y, dtype)
+        return x, y.to(device)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Counts what is compiled inside."""
+        before = torch_modes.programs() if self._compiles else 0
+        yield
+        if self._compiles:
+            self._compilations += torch_modes.programs() - before
+
+    @contextmanager
+    def _unmoved(self) -> Iterator[None]:
+        """What is done inside leaves running statistics and the random numbers of native dropout as they were."""
+        with self._model.unmoved(), torch.random.fork_rng(self._gpus, enabled=self._draws):
+            yield
 
 
 class TorchAdapter:
@@ -150,7 +210,7 @@ class TorchAdapter:
         return ("cpu", "gpu") if torch.cuda.is_available() else ("cpu",)
 
     def policy(self, run: RunSpec) -> dict[str, str]:
-        return {}
+        return policy(run)
 
     def supports(self, run: RunSpec, optimizer: Optimizer) -> str | None:
         if run.mode not in MODES:
@@ -158,7 +218,8 @@ class TorchAdapter:
         if run.device not in self.devices():
             return "no GPU visible to PyTorch"
         layers = build(run.task.model, run.task.input_shape)
-        return unsupported(layers, run.task.batch_size) or unavailable(run, optimizer)
+        reason = unsupported(layers, run.task.batch_size) or unavailable(run, optimizer)
+        return reason or (torch_modes.cannot_compile(run.device) if run.mode == "compile" else None)
 
     def open(self, run: RunSpec, start: Weights, plan: Plan) -> TorchSession:
         return TorchSession(run, start, plan)
@@ -181,39 +242,38 @@ class TorchAdapter:
             for tensor, gradient in zip(tensors, place(given), strict=True):
                 tensor.grad = gradient
             updater.step(step)
-            arrays = [tensor.detach().cpu().numpy() for tensor in tensors]
-            taken.append({n: layouts[n].to_canonical(array) for n, array in zip(layouts, arrays, strict=True)})
+            taken.append({n: layouts[n].to_canonical(as_array(t)) for n, t in zip(layouts, tensors, strict=True)})
         return taken
 
     def differentiate(
         self, layer: BuiltLayer, weights: Weights, x: np.ndarray, upstream: np.ndarray, training: bool,
         mask: np.ndarray | None = None, dtype: Dtype = "float64", mode: str | None = None,
     ) -> Differentials:  # fmt: skip
-        torch.set_default_dtype(DTYPES[dtype])
-        network = Network((layer,), len(x))
+        torch.set_default_dtype(torch.promote_types(DTYPES[dtype], torch.float32))
+        network = Network((layer,), len(x)).to(DTYPES[dtype])
         network.load(weights)
         network.train(training)
         for _, dropout in network.fed():
             if mask is not None:
                 dropout.feed(mask, DTYPES[dtype], torch.device("cpu"))
-        inputs = _cast(x, DTYPES[dtype])
+        inputs = torch_input.cast_features(x, DTYPES[dtype])
         inputs.requires_grad_(inputs.is_floating_point())
         output = network(to_torch(inputs))
-        output.backward(_cast(upstream, DTYPES[dtype]))
+        output.backward(torch_input.cast_features(upstream, DTYPES[dtype]))
         gradients = network.canonical((name, _gradient(tensor)) for name, tensor in network.tensors())
-        by_input = _gradient(inputs).numpy() if inputs.requires_grad else None
-        return Differentials(output.detach().numpy(), by_input, gradients, network.state())
+        by_input = as_array(_gradient(inputs)) if inputs.requires_grad else None
+        return Differentials(as_array(output), by_input, gradients, network.state())
 
     def loss(
         self, task: TaskSpec, outputs: np.ndarray, y: np.ndarray, dtype: Dtype = "float64"
     ) -> tuple[float, np.ndarray]:
-        logits = _cast(outputs, DTYPES[dtype]).requires_grad_()
+        logits = torch_input.cast_features(outputs, DTYPES[dtype]).requires_grad_()
         loss = torch_losses.criterion(task, outputs.shape[1:])(logits, _prepared(task, outputs, y, dtype))
         loss.backward()
-        return loss.item(), _gradient(logits).numpy()
+        return loss.item(), as_array(_gradient(logits))
 
     def metric(self, task: TaskSpec, outputs: np.ndarray, y: np.ndarray, dtype: Dtype = "float64") -> float:
-        return torch_losses.metric(task, _cast(outputs, DTYPES[dtype]), _prepared(task, outputs, y, dtype))
+        return torch_losses.metric(task, torch_input.cast_features(outputs, DTYPES[dtype]), _prepared(task, outputs, y, dtype))
 
 
 ADAPTER = TorchAdapter()
@@ -225,12 +285,6 @@ def _kernel_layout(shape: tuple[int, ...]) -> Layout:
     return Layout(shape, axes, tuple(shape[axis] for axis in axes), shape)
 
 
-def _cast(array: np.ndarray, dtype: torch.dtype) -> Tensor:
-    """A new tensor of this dtype; integers stay integers."""
-    tensor = torch.tensor(array)
-    return tensor.to(dtype) if tensor.is_floating_point() else tensor
-
-
 def _gradient(tensor: Tensor) -> Tensor:
     """Zeros where the output does not depend on it at all."""
     return torch.zeros_like(tensor) if tensor.grad is None else tensor.grad
@@ -238,13 +292,3 @@ def _gradient(tensor: Tensor) -> Tensor:
 
 def _prepared(task: TaskSpec, outputs: np.ndarray, y: np.ndarray, dtype: Dtype) -> Tensor:
     return torch_losses.prepared(task, outputs.shape[1:], y, DTYPES[dtype])
-
-
-@lru_cache(maxsize=16)
-def _device_split(
-    data: str, split: str, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device
-) -> Tensor:
-    """The split's x on the device, images as NCHW, kept between runs. Features that are integers stay so, for embeddings."""
-    from gradrace.data import load
-
-    return to_torch(_cast(load(data).shaped(split, shape), dtype)).to(device)

@@ -124,7 +124,7 @@ def test_the_reference_evaluates_the_average_of_schedule_free(make_run, open_num
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("framework", "name", "mode"),
-    [("torch", "lbfgs", "eager"), *(("jax", name, mode) for name in ("lbfgs", "sophia") for mode in ("jit", "scan"))],
+    [("torch", "lbfgs", "eager-fused"), *(("jax", name, mode) for name in ("lbfgs", "sophia") for mode in ("jit", "scan"))],
 )
 def test_what_evaluates_the_loss_itself_is_given_it(framework, name, mode):
     losses = table(framework)[f"asks|{name}|{mode}|losses"]

@@ -22,7 +22,7 @@ import numpy as np
 
 PAIRS, EPOCH = 60, 36
 CASES = {
-    "torch": ("torch", "eager"),
+    "torch": ("torch", "eager-fused"),
     "tensorflow": ("tensorflow", "graph"),
     "jax-jit": ("jax", "jit"),
     "jax-scan": ("jax", "scan"),
@@ -195,7 +195,7 @@ def main() -> None:
     task = load_registry().tasks["digits_mlp"]
     spec = RunSpec(
         task=task, optimizer=OptimizerSpec(name="adam"), schedule=ScheduleSpec(kind="constant", base_lr=1e-3),
-        framework="torch", mode="eager",
+        framework="torch", mode="eager-fused",
     )  # fmt: skip
     for case in given.cases:
         rows = []
