@@ -80,8 +80,8 @@ class Network:
             held.variable.assign(held.swap(weights[name]).astype(held.variable.dtype))
 
     def weights(self) -> dict[str, Array]:
-        """Canonical name -> a copy of the present value, state included."""
-        return {name: held.swap(np.array(held.variable.value)) for name, held in self._held.items()}
+        """Canonical name -> a copy of the present value, state included; bfloat16, which NumPy lacks, as float32."""
+        return {name: held.swap(_array(held.variable.value)) for name, held in self._held.items()}
 
     def gradients(self, gradients: Iterable[tf.Tensor]) -> dict[str, Array]:
         """Of the trainable variables, in their order -> canonical."""
@@ -95,6 +95,10 @@ class Network:
                 own = np.random.SeedSequence([seed, zlib.crc32(built.name.encode())]).generate_state(1)[0]
                 state = layer.seed_generator.state
                 state.assign(np.array([own, 0], dtype=np.uint32).astype(state.dtype))
+
+
+def _array(value: tf.Tensor) -> Array:
+    return np.array(tf.cast(value, tf.float32) if value.dtype == tf.bfloat16 else value)
 
 
 def _masked(x: tf.Tensor, mask: tf.Tensor, rate: float) -> tf.Tensor:
