@@ -136,6 +136,8 @@ class Pipeline:
             specs = tuple(tf.TensorSpec([self._rows.shape[1], *shape], tf.bool) for shape in self._masks.shapes)
             masks = tf.data.Dataset.from_generator(lambda: self._masks.each(steps), output_signature=specs)
             batches = tf.data.Dataset.zip(batches, masks).map(lambda batch, masks: (*batch, *masks))
+            # Of a generator Keras would not know it, and ask for one batch too many: that moves counters before it fails.
+            batches = batches.apply(tf.data.experimental.assert_cardinality(len(steps)))
         return batches.prefetch(tf.data.AUTOTUNE)
 
 

@@ -22,7 +22,7 @@ from gradrace.adapter import Differentials, Metrics, Part
 from gradrace.adapters import _keras_objective
 from gradrace.adapters._keras_batches import Pipeline, Resident, on_device, placed, signature
 from gradrace.adapters._keras_drive import DRIVES, Drive
-from gradrace.adapters._keras_layers import Network
+from gradrace.adapters._keras_layers import Network, array_of
 from gradrace.adapters._keras_optimizer import Updater, corrections
 from gradrace.adapters._keras_program import Program, traced
 from gradrace.binding import Bound, bind, unavailable
@@ -156,14 +156,35 @@ class TensorflowAdapter:
         return ("cpu", "gpu") if tf.config.list_physical_devices("GPU") else ("cpu",)
 
     def policy(self, run: RunSpec) -> dict[str, str]:
-        return {}
+        threading = dict.fromkeys(("set_intra_op_parallelism_threads", "set_inter_op_parallelism_threads"), str(run.threads))
+        # On a CPU kernels are deterministic for a fixed number of threads, and the switch would only slow tf.data down.
+        return {
+            "tf.config.experimental.enable_op_determinism": "called" if run.device == "gpu" else "not called",
+            "tf.config.experimental.enable_tensor_float_32_execution": "False",
+            **{f"tf.config.threading.{name}": threads for name, threads in threading.items()},
+            "keras.config.set_floatx": run.dtype,
+            "tf.function(jit_compile)": str(run.mode == "xla"),
+            "TF_ENABLE_ONEDNN_OPTS": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "unset"),
+            "XLA_FLAGS": os.environ.get("XLA_FLAGS", "unset"),
+        }
 
     def supports(self, run: RunSpec, optimizer: Optimizer) -> str | None:
         if run.mode not in MODES:
             return f"the TensorFlow adapter has no mode {run.mode}"
         if run.device not in self.devices():
             return "no GPU visible to TensorFlow"
-        return unavailable(run, optimizer)
+        return unavailable(run, optimizer) or (self._not_in_bfloat16(run, optimizer) if run.dtype == "bfloat16" else None)
+
+    def _not_in_bfloat16(self, run: RunSpec, optimizer: Optimizer) -> str | None:
+        """Some Keras optimizers compute in the variables' type what its 8 bits cannot hold: a beta_2 of 0.999 is 1 there,
+        and the bias correction 1 - beta_2 ** t is 0. Found by trying one, so that it holds for every version and class."""
+        start, gradients = {"kernel": np.zeros((4, 4))}, [{"kernel": np.linspace(-1.0, 1.0, 16).reshape(4, 4)}] * 2
+        try:
+            last = self.updates(run, optimizer, start, gradients, np.full(2, run.schedule.base_lr))[-1]["kernel"]
+        except TypeError as error:
+            return f"Keras' {optimizer.name} fails in bfloat16: {str(error).splitlines()[0]}"
+        outcome = "gives NaN" if not np.isfinite(last).all() else "" if last.any() else "takes steps of 0"
+        return f"Keras' {optimizer.name} {outcome} in bfloat16, which rounds its constants to 8 bits" if outcome else None
 
     def open(self, run: RunSpec, start: Weights, plan: Plan) -> TensorflowSession:
         _prepare(run)
@@ -184,7 +205,7 @@ class TensorflowAdapter:
             taken: list[Weights] = []
             for given in gradients:
                 step(*(tf.constant(given[name], run.dtype) for name in variables))
-                taken.append({name: np.array(variable.value) for name, variable in variables.items()})
+                taken.append({name: array_of(variable.value) for name, variable in variables.items()})
         return taken
 
     def differentiate(
@@ -260,11 +281,13 @@ def _key(run: RunSpec, bound: Bound) -> tuple[Hashable, ...]:
 
 
 def _prepare(run: RunSpec) -> None:
-    """Sets the process up for the run's threads and dtype."""
+    """Sets the process up for the run; `policy` says the same."""
     _set_threads(run.threads)
     keras.config.set_floatx(run.dtype)
     # float32 means float32: by default a GPU may multiply matrices with the 10 bits of TensorFloat-32.
     tf.config.experimental.enable_tensor_float_32_execution(False)
+    if run.device == "gpu":
+        tf.config.experimental.enable_op_determinism()
 
 
 def _set_threads(threads: int) -> None:
