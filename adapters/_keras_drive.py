@@ -42,7 +42,7 @@ class Stepping:
         self._kept: Any = None
 
     def train(self, steps: range) -> None:
-        step = self._program.traced("step", self._program.step, self._program.batch)
+        step = self._program.traced("step", self._program.step, self._program.batch_types)
         for batch in self._batches.each(steps):
             self._losses.append(step(*batch))
 
@@ -53,7 +53,7 @@ class Stepping:
     def probe(self, part: Part, steps: range) -> None:
         match part:
             case "forward":
-                forward = self._program.traced("forward", self._program.forward, self._program.batch)
+                forward = self._program.traced("forward", self._program.forward, self._program.batch_types)
                 self._kept = [forward(*batch) for batch in self._batches.each(steps)]
             case "gradient":
                 for batch in self._batches.each(steps):
@@ -63,7 +63,7 @@ class Stepping:
 
     @property
     def _gradient(self) -> Callable[..., Any]:
-        return self._program.traced("gradient", self._program.gradients, self._program.batch)
+        return self._program.traced("gradient", self._program.gradients, self._program.batch_types)
 
     def _update(self, steps: range) -> None:
         update = self._program.traced("update", self._program.update, self._program.gradient_types)
@@ -113,7 +113,7 @@ class Looping:
             taken = tf.TensorArray(dtype, size=count)
             return _repeated(count, lambda t, taken: (taken.write(t, piece(*batch(t))),), taken)[0].stack()
 
-        return self._program.traced(name, losses, self._batches.loop_signature())(*self._batches.looped(steps))
+        return self._program.traced(name, losses, self._batches.loop_signature)(*self._batches.looped(steps))
 
     def _gradient(self, steps: range) -> Any:
         """Losses [steps], and the gradients of the last: a loop computes all that its body hands on."""
@@ -126,11 +126,11 @@ class Looping:
                 loss, *gradients = program.gradients(*batch(t))
                 return taken.write(t, loss), *gradients
 
-            none = (tf.zeros(kind.shape, kind.dtype) for kind in program.gradient_types)
+            none = (tf.zeros(kind.shape, kind.dtype) for kind in program.gradient_types())
             taken, *last = _repeated(count, each, tf.TensorArray(program.dtype, size=count), *none)
             return taken.stack(), *last
 
-        return program.traced("gradient", gradients, self._batches.loop_signature())(*self._batches.looped(steps))
+        return program.traced("gradient", gradients, self._batches.loop_signature)(*self._batches.looped(steps))
 
     def _update(self, steps: range) -> None:
         program = self._program
@@ -142,7 +142,7 @@ class Looping:
 
             return _repeated(count, each, tf.constant(0))[0]
 
-        update = program.traced("update", updates, [tf.TensorSpec([], tf.int32), *program.gradient_types])
+        update = program.traced("update", updates, lambda: [tf.TensorSpec([], tf.int32), *program.gradient_types()])
         if not self._gradients:
             _, *self._gradients = self._gradient(steps[:1])
         program.go_to(steps.start)

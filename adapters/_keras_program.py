@@ -43,8 +43,8 @@ class Program:
         # What kernels decay by: the schedule's own rates, which a correction of the optimizer's may differ from.
         self._rates = table(run.dtype)
         masks = [tf.TensorSpec([run.task.batch_size, *built.input_shape], tf.bool) for built in self._fed]
-        self.batch = (*signature(*data["train"], rows=run.task.batch_size), *masks)
-        self.gradient_types = [tf.TensorSpec(variable.shape, run.dtype) for variable in self.network.trainable_variables]
+        self._batch = [*signature(*data["train"], rows=run.task.batch_size), *masks]
+        self._gradients = [tf.TensorSpec(variable.shape, run.dtype) for variable in self.network.trainable_variables]
         self._rows = signature(*data["train"], rows=None)
         self._kept: dict[str, Any] = {}
         self.traces = 0
@@ -72,9 +72,17 @@ class Program:
         """See gradrace.adapter.Session."""
         return self._updater.state_bytes()
 
-    def traced(self, name: str, body: Body, types: Sequence[Any]) -> Callable[..., Any]:
+    def traced(self, name: str, body: Body, types: Callable[[], Sequence[Any]]) -> Callable[..., Any]:
         """`body` as a graph, compiled by XLA in that mode; traced when the name is first asked for."""
-        return self.keep(name, lambda: traced(self.counted(body), types, self._compiled))
+        return self.keep(name, lambda: traced(self.counted(body), types(), self._compiled))
+
+    def batch_types(self) -> Sequence[tf.TensorSpec]:
+        """Of a batch: x, y, *masks."""
+        return self._batch
+
+    def gradient_types(self) -> Sequence[tf.TensorSpec]:
+        """Of the trainable variables' gradients."""
+        return self._gradients
 
     def keep(self, name: str, make: Callable[[], Any]) -> Any:
         """What `make` gives, for as long as functions traced before are good."""
