@@ -1,7 +1,8 @@
 """TensorFlow, driven through Keras: its layers, its optimizers, and a step traced once by `tf.function`.
 
 Modes: `graph` calls the traced step once a batch, `xla` has the same step compiled by XLA, `loop` takes all steps of a
-call in one traced loop, `fit` hands the step to Keras' own Model.fit.
+call in one traced loop, `fit` hands the step to Keras' own Model.fit. All compute the same, but for rounding under XLA
+and its maximum pooling with padding: among equal values it may send the gradient to another one.
 """
 
 from __future__ import annotations
@@ -90,6 +91,7 @@ class TensorflowSession:
         with placed(self._device):
             self._program.set_tables(self._bound, rates)
         self._key = self._program_key(self._bound)
+        self._traces_before -= self._twin.traces if self._twin else 0
         self._probes, self._twin = {}, None
 
     def weights(self) -> Weights:
