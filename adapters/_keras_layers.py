@@ -81,7 +81,7 @@ class Network:
 
     def weights(self) -> dict[str, Array]:
         """Canonical name -> a copy of the present value, state included."""
-        return {name: held.swap(np.array(held.variable.value)) for name, held in self._held.items()}
+        return {name: held.swap(array_of(held.variable.value)) for name, held in self._held.items()}
 
     def gradients(self, gradients: Iterable[tf.Tensor]) -> dict[str, Array]:
         """Of the trainable variables, in their order -> canonical."""
@@ -95,6 +95,11 @@ class Network:
                 own = np.random.SeedSequence([seed, zlib.crc32(built.name.encode())]).generate_state(1)[0]
                 state = layer.seed_generator.state
                 state.assign(np.array([own, 0], dtype=np.uint32).astype(state.dtype))
+
+
+def array_of(value: tf.Tensor) -> Array:
+    """A copy; bfloat16, which NumPy lacks, as float32."""
+    return np.array(tf.cast(value, tf.float32) if value.dtype == tf.bfloat16 else value)
 
 
 def _masked(x: tf.Tensor, mask: tf.Tensor, rate: float) -> tf.Tensor:
@@ -142,14 +147,15 @@ def _keras_layer(built: BuiltLayer, common: Mapping[str, Any], device: str) -> k
 
 
 def _recurrent(kind: SimpleRnn | Lstm | Gru, common: Mapping[str, Any], device: str) -> keras.Layer:
-    options = {"return_sequences": kind.sequences, **common}
+    # The harness sets all weights; Keras' own orthogonal start would want a QR decomposition, which bfloat16 has not.
+    options = {"return_sequences": kind.sequences, "recurrent_initializer": "zeros", **common}
     if isinstance(kind, SimpleRnn):
         return keras.layers.SimpleRNN(kind.units, **options)
     options["use_cudnn"] = "auto" if device == "gpu" else False
     if isinstance(kind, Lstm):
         return keras.layers.LSTM(kind.units, **options)
     gru = keras.layers.GRU(kind.units, **options)
-    gru.cell = OneBiasGruCell(kind.units, dtype=common["dtype"])
+    gru.cell = OneBiasGruCell(kind.units, recurrent_initializer="zeros", dtype=common["dtype"])
     return gru
 
 

@@ -57,15 +57,14 @@ def penalised(objective: Objective, loss: tf.Tensor, kernels: Sequence[keras.Var
 
 
 def clipped(objective: Objective, gradients: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-    """Dense gradients (an embedding's come as rows), scaled to a global norm of at most clip_norm."""
-    dense = [tf.convert_to_tensor(gradient) for gradient in gradients]
+    """Gradients scaled to a global norm of at most clip_norm."""
     limit = objective.regularization.clip_norm
     if not limit:
-        return dense
-    norm = tf.sqrt(tf.add_n([tf.reduce_sum(tf.square(gradient)) for gradient in dense]))
+        return list(gradients)
+    norm = tf.sqrt(tf.add_n([tf.reduce_sum(tf.square(gradient)) for gradient in gradients]))
     # A norm of zero gives infinity, and so 1.
     factor = tf.minimum(tf.ones_like(norm), limit / norm)
-    return [gradient * factor for gradient in dense]
+    return [gradient * factor for gradient in gradients]
 
 
 def decay(objective: Objective, kernels: Sequence[keras.Variable], rate: tf.Tensor) -> None:

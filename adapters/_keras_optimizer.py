@@ -93,6 +93,10 @@ class Updater:
         """The number of updates so far, inside a step that is being traced."""
         return self.optimizer.iterations.value
 
+    def go_to(self, step: int) -> None:
+        """Takes learning rates and corrections from this step on; the optimizer's buffers stay as they are."""
+        self.optimizer.iterations.assign(step)
+
     def state_bytes(self) -> int:
         """See gradrace.adapter.Session."""
         # Scalars are counters: the iteration, or NAdam's running product.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -103,10 +104,10 @@ def sessions(adapter: Adapter, registry: Registry, modes: tuple[str, ...]) -> It
             for name, spec in TASKS.items():
                 session = open_session(adapter, registry, mode, spec)
                 yield from ((f"{attempt}|{mode}|{name}|{what}", value) for what, value in trained(session).items())
-    module = sys.modules[type(adapter).__module__]
-    for limit, size in LITTLE.items():
+    modules = [module for name, module in sys.modules.items() if name.startswith("gradrace.adapters.")]
+    for module, limit in product(modules, LITTLE):
         if hasattr(module, limit):
-            setattr(module, limit, size)
+            setattr(module, limit, LITTLE[limit])
     for mode in modes:
         session = open_session(adapter, registry, mode, TASKS["image"])
         yield from ((f"little|{mode}|image|{what}", value) for what, value in trained(session).items())

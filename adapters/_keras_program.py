@@ -1,0 +1,154 @@
+"""What is traced of a run: a step and its parts, and evaluation.
+
+Tracing a step costs a thousand steps, so a program serves the next run of the same shape too: weights, optimizer state,
+learning rates and corrections are variables in it, set anew whenever a session opens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from gradrace.adapters import _keras_objective
+from gradrace.adapters._keras_batches import Tensors, signature
+from gradrace.adapters._keras_layers import Network
+from gradrace.adapters._keras_optimizer import Updater, assign, table
+from gradrace.binding import Bound
+from gradrace.layers import build
+from gradrace.objective import Objective, fed_dropouts
+from gradrace.plan import Weights
+from gradrace.spec import RunSpec
+
+Array = np.ndarray
+Body = Callable[..., Any]
+
+
+class Program:
+    """A model, its optimizer and their traced functions. Serves one session at a time.
+
+    forward, gradients, update and step are for functions that are being traced. traces: how many were, so far.
+    """
+
+    def __init__(self, run: RunSpec, bound: Bound, data: Tensors) -> None:
+        keras.config.set_floatx(run.dtype)
+        self.dtype, self._compiled = run.dtype, run.mode == "xla"
+        self._objective = Objective.of(run.task)
+        layers = build(run.task.model, run.task.input_shape)
+        self.network = Network(layers, run.dtype, run.device)
+        self._fed = fed_dropouts(layers)
+        self._updater = Updater(run, bound, self.network.trainable_variables)
+        # What kernels decay by: the schedule's own rates, which a correction of the optimizer's may differ from.
+        self._rates = table(run.dtype)
+        masks = [tf.TensorSpec([run.task.batch_size, *built.input_shape], tf.bool) for built in self._fed]
+        self._batch = [*signature(*data["train"], rows=run.task.batch_size), *masks]
+        self._gradients = [tf.TensorSpec(variable.shape, run.dtype) for variable in self.network.trainable_variables]
+        self._rows = signature(*data["train"], rows=None)
+        self._kept: dict[str, Any] = {}
+        self.traces = 0
+
+    def start(self, bound: Bound, start: Weights, rates: Array, seed: int) -> None:
+        """Sets everything that a run may have left behind, or that differs between the runs of one program."""
+        keras.config.set_floatx(self.dtype)
+        self.network.load(start)
+        self.network.seed(seed)
+        assign(self._rates, rates)
+        self._updater.restart(bound)
+
+    def set_tables(self, bound: Bound, rates: Array) -> None:
+        """New learning rates and corrections for the steps to come."""
+        if not self._updater.fits(bound):
+            self._kept.clear()
+        assign(self._rates, rates)
+        self._updater.set_tables(bound)
+
+    def go_to(self, step: int) -> None:
+        """Takes learning rates and corrections from this step on."""
+        self._updater.go_to(step)
+
+    def state_bytes(self) -> int:
+        """See gradrace.adapter.Session."""
+        return self._updater.state_bytes()
+
+    def traced(self, name: str, body: Body, types: Callable[[], Sequence[Any]]) -> Callable[..., Any]:
+        """`body` as a graph, compiled by XLA in that mode; traced when the name is first asked for."""
+        return self.keep(name, lambda: traced(self.counted(body), types(), self._compiled))
+
+    def batch_types(self) -> Sequence[tf.TensorSpec]:
+        """Of a batch: x, y, *masks."""
+        return self._batch
+
+    def gradient_types(self) -> Sequence[tf.TensorSpec]:
+        """Of the trainable variables' gradients."""
+        return self._gradients
+
+    def keep(self, name: str, make: Callable[[], Any]) -> Any:
+        """What `make` gives, for as long as functions traced before are good."""
+        if name not in self._kept:
+            self._kept[name] = make()
+        return self._kept[name]
+
+    def counted(self, body: Body) -> Body:
+        """`body`, which counts how often it is traced."""
+
+        def counting(*arguments: Any) -> Any:
+            self.traces += 1
+            keras.config.set_floatx(self.dtype)
+            return body(*arguments)
+
+        return counting
+
+    @property
+    def totals(self) -> Callable[..., Any]:
+        """`_totals` as a graph in every mode: XLA would compile it anew for every number of rows."""
+        return self.keep("totals", lambda: traced(self.counted(self._totals), self._rows))
+
+    @property
+    def position(self) -> tf.Tensor:
+        """The number of the next update, int64."""
+        return self._updater.step
+
+    def forward(self, x: tf.Tensor, y: tf.Tensor, *masks: tf.Tensor) -> tf.Tensor:
+        """Mean loss of a batch x [batch, *sample], y [batch, ...] in training mode, penalties included."""
+        fed = {built.name: mask for built, mask in zip(self._fed, masks, strict=True)}
+        outputs = self.network(x, training=True, masks=fed)
+        loss = tf.reduce_mean(_keras_objective.losses(self._objective, outputs, y))
+        return _keras_objective.penalised(self._objective, loss, self.network.kernels)
+
+    def gradients(self, *batch: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """The loss of a batch, then its gradients by all trainable variables, each of its variable's shape."""
+        with tf.GradientTape() as tape:
+            loss = self.forward(*batch)
+        sources = [variable.value for variable in self.network.trainable_variables]
+        gradients = tape.gradient(loss, sources, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        # An embedding's come as rows.
+        return loss, *(tf.convert_to_tensor(gradient) for gradient in gradients)
+
+    def update(self, *gradients: tf.Tensor) -> None:
+        """Clipping, decoupled decay and the optimizer's own update."""
+        clipped = _keras_objective.clipped(self._objective, gradients)
+        if self._objective.regularization.decay:
+            _keras_objective.decay(self._objective, self.network.kernels, tf.gather(self._rates, self.position))
+        self._updater.apply(clipped)
+
+    def step(self, *batch: tf.Tensor) -> tf.Tensor:
+        """One update on a batch; gives the loss before it."""
+        loss, *gradients = self.gradients(*batch)
+        self.update(*gradients)
+        return loss
+
+    def _totals(self, x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Over x [n, *sample], y [n, ...]: n times the mean loss as float64, and the sum that the metric is made of."""
+        outputs = self.network(x, training=False, masks={})
+        losses = tf.cast(_keras_objective.losses(self._objective, outputs, y), tf.float64)
+        total = tf.reduce_mean(losses) * tf.cast(tf.shape(x)[0], tf.float64)
+        return total, _keras_objective.metric_total(self._objective, outputs, y)
+
+
+def traced(body: Body, types: Sequence[Any], compiled: bool = False) -> Callable[..., Any]:
+    """Its concrete function: without tf.function's dispatch by signature, which is 0.1 ms of Python a call."""
+    function = tf.function(body, list(types), autograph=False, jit_compile=compiled or None)
+    concrete: Callable[..., Any] = function.get_concrete_function()
+    return concrete
