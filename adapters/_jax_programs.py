@@ -75,8 +75,11 @@ class Programs(Protocol):
     Both take over the memory of what they are given as `held`.
     """
 
-    step: Callable[..., tuple[Held, Any]]
     parts: Mapping[Part, Callable[..., tuple[Held, Any]]]
+
+    @property
+    def step(self) -> Callable[..., tuple[Held, Any]]:
+        """The whole of a step."""
 
     def open(self, parameters: Parameters, statistics: Parameters, numbers: Numbers) -> Held:
         """A session at step 0, `numbers` those of its first step. Takes the arrays over."""
@@ -147,6 +150,13 @@ def _at(table: jax.Array, t: Any) -> jax.Array:
     return found
 
 
+def as_after_a_step(state: Any, parameters: Parameters) -> Any:
+    """A first state bound to the parameters' device and of types that give way to no other, as a step leaves it: the second
+    step would be compiled anew otherwise."""
+    strong = jax.tree.map(lambda leaf: jnp.asarray(leaf, leaf.dtype), state)
+    return jax.device_put(strong, next(iter(parameters.values())).sharding)
+
+
 class _Twin(NamedTuple):
     """What is probed: flat lists of arrays. No gradients before they are first taken."""
 
@@ -176,11 +186,9 @@ class FunctionalPrograms:
         }  # fmt: skip
 
     def open(self, parameters: Parameters, statistics: Parameters, numbers: Numbers) -> Held:
-        # A state that starts as the parameters themselves must not share donated memory with them. Zeros made on the
-        # device are not yet bound to it as a step's results are: without device_put the second step would recompile.
+        # A state that starts as the parameters themselves must not share donated memory with them.
         state = self._init({name: value.copy() for name, value in parameters.items()}, numbers)
-        state = jax.device_put(state, next(iter(parameters.values())).sharding)
-        return jax.tree.leaves((parameters, state, statistics))
+        return jax.tree.leaves((parameters, as_after_a_step(state, parameters), statistics))
 
     def adopt(self, held: Held) -> Held:
         return held
@@ -207,7 +215,9 @@ class FunctionalPrograms:
         return found
 
     def compilations(self) -> int:
-        programs = (self.step, self._forward, self._gradient, self._update, self._slope, self._evaluate)
+        programs: tuple[Any, ...] = (
+            self.step, self._forward, self._gradient, self._update, self._slope, self._evaluate,
+        )  # fmt: skip
         return sum(program._cache_size() for program in programs)
 
     def _carry(self, held: Held) -> tuple[Parameters, Any, Parameters]:
@@ -244,7 +254,8 @@ class FunctionalPrograms:
         return (gradients, found[1]), found[0]
 
     def _update_part(self, moved: Any, gradients: Any, window: Window, source: None, t: Any) -> tuple[Any, None]:
-        return self._updated(*moved, gradients, numbers_at(window, t)[0]), None
+        parameters, state = moved
+        return self._updated(parameters, state, gradients, numbers_at(window, t)[0]), None
 
     def _probe_forward(self, twin: _Twin, *given: Any) -> tuple[_Twin, Any]:
         statistics, losses = self._forward(twin.statistics, *given, twin.parameters)
@@ -266,7 +277,7 @@ def _single(one: Callable[..., tuple[Any, Any]], moved: Any, fixed: Any = ()) ->
     of_moved, of_fixed = jax.tree.structure(moved), jax.tree.structure(fixed)
 
     def flat(moved: Any, window: Window, source: Any, t: Any, fixed: Any = ()) -> tuple[Any, Any]:
-        after, found = one(of_moved.unflatten(moved), of_fixed.unflatten(fixed), window, source, t)
+        after, found = one(jax.tree.unflatten(of_moved, moved), jax.tree.unflatten(of_fixed, fixed), window, source, t)
         return jax.tree.leaves(after), found
 
     return jax.jit(flat, donate_argnums=0)
@@ -277,19 +288,19 @@ def _looped(one: Callable[..., tuple[Any, Any]], moved: Any, fixed: Any = ()) ->
     of_moved, of_fixed = jax.tree.structure(moved), jax.tree.structure(fixed)
 
     def flat(moved: Any, window: Window, source: Any, first: Any, count: int, fixed: Any = ()) -> tuple[Any, Any]:
-        constant, fed = of_fixed.unflatten(fixed), source if isinstance(source, Batch) else None
+        constant, fed = jax.tree.unflatten(of_fixed, fixed), source if isinstance(source, Batch) else None
 
         def body(carry: Any, of_step: tuple[Any, Batch | None]) -> tuple[Any, Any]:
             t, own = of_step
             return one(carry, constant, window, source if own is None else own, t)
 
-        after, found = jax.lax.scan(body, of_moved.unflatten(moved), (first + jnp.arange(count, dtype=jnp.int32), fed))
+        after, found = jax.lax.scan(body, jax.tree.unflatten(of_moved, moved), (first + jnp.arange(count, dtype=jnp.int32), fed))
         return jax.tree.leaves(after), found
 
     return jax.jit(flat, donate_argnums=0, static_argnums=4)
 
 
-def _shapes(recipe: Recipe) -> tuple[Parameters, Any, Parameters]:
+def _shapes(recipe: Recipe) -> tuple[dict[str, Any], Any, dict[str, Any]]:
     """(parameters, optimizer's state, statistics), each array as its shape and dtype."""
     own = [parameter for layer in recipe.layers for parameter in layer.parameters]
     numbers = jax.ShapeDtypeStruct((recipe.optimizer.columns,), number_dtype(recipe.dtype))

@@ -15,7 +15,7 @@ import optax
 from flax import nnx
 from gradrace.adapter import Part
 from gradrace.adapters import _flax_layers, _flax_objective
-from gradrace.adapters._jax_programs import Batch, Recipe, Resident, Window, batch_at, numbers_at
+from gradrace.adapters._jax_programs import Batch, Recipe, Resident, Window, as_after_a_step, batch_at, numbers_at
 from gradrace.adapters._jax_programs import Network as PureNetwork
 from gradrace.adapters._optax_optimizer import Numbers, Parameters, number_dtype
 
@@ -27,7 +27,7 @@ class _Held(NamedTuple):
     """A session's module and optimizer, or their twins with gradients beside them."""
 
     model: _flax_layers.Network
-    optimizer: nnx.Optimizer
+    optimizer: nnx.Optimizer[Any]
     gradients: Any = None
 
 
@@ -42,7 +42,7 @@ class NnxPrograms:
             lambda parameters: recipe.optimizer.init(parameters, self._first), _moves(recipe)
         )
         network = PureNetwork(recipe)
-        self._evaluate = jax.jit(lambda *given: network.evaluate(*given))
+        self._evaluate: Any = jax.jit(lambda *given: network.evaluate(*given))
         self._compiled = _compiled(recipe, network, self._names)
         self.parts: Mapping[Part, Callable[..., tuple[_Held, Any]]] = {
             "forward": self._probe_forward, "gradient": self._probe_gradient, "update": self._probe_update,
@@ -55,8 +55,7 @@ class NnxPrograms:
         model = _flax_layers.module(self._layers, self._recipe.dtype, parameters | statistics)
         self._first = numbers
         optimizer = nnx.Optimizer(model, self._transformation, wrt=nnx.Param)
-        # Zeros made on the device are not yet bound to it as a step's results are: the second step would recompile.
-        nnx.update(optimizer, jax.device_put(nnx.state(optimizer), next(iter(parameters.values())).sharding))
+        nnx.update(optimizer, as_after_a_step(nnx.state(optimizer), parameters))
         return _Held(model, optimizer)
 
     def adopt(self, held: _Held) -> _Held:
@@ -76,14 +75,15 @@ class NnxPrograms:
         return nnx.as_pure(held.optimizer.opt_state)
 
     def evaluate(self, held: _Held, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
-        parameters = nnx.as_pure(nnx.state(held.model, nnx.Param))
-        parameters = _named(self._recipe.optimizer.evaluated(self.state(held), parameters), self._names)
+        trained = nnx.as_pure(nnx.state(held.model, nnx.Param))
+        parameters = _named(self._recipe.optimizer.evaluated(self.state(held), trained), self._names)
         statistics = {name: value for name, value in self.arrays(held).items() if name not in parameters}
         found: tuple[jax.Array, jax.Array] = self._evaluate(parameters, statistics, x, y)
         return found
 
     def compilations(self) -> int:
-        return sum(each.jitted_fn._cache_size() for each in self._compiled) + self._evaluate._cache_size()
+        programs: list[Any] = [each.jitted_fn for each in self._compiled]
+        return sum(program._cache_size() for program in (*programs, self._evaluate))
 
     def _probe_forward(self, twin: _Held, *given: Any) -> tuple[_Held, Any]:
         return twin, self._compiled.forward(twin.model, *given)
@@ -123,7 +123,8 @@ def _compiled(recipe: Recipe, network: PureNetwork, names: _Names) -> _Compiled:
     @nnx.jit
     def step(model: Any, optimizer: Any, window: Window, source: Resident | Batch, t: Any) -> jax.Array:
         (numbers, noise), batch = numbers_at(window, t), batch_at(source, t)
-        graph, _, others = nnx.split(model, nnx.Param, ...)
+        parted: Any = nnx.split(model, nnx.Param, ...)
+        graph, _, others = parted
         loss, gradients = nnx.value_and_grad(loss_of)(model, batch, noise)
 
         def again(parameters: Any) -> jax.Array:

@@ -43,6 +43,7 @@ CONVERGENCE_MODE = "scan"
 PROOF_MODES = ("jit", "scan")
 LOOPED_MODES = ("scan",)
 
+_CONFIG: Any = jax.config
 _STAGED_BYTES = 64 * 2**20
 _EVALUATED_ROWS = 4096
 
@@ -290,7 +291,7 @@ class JaxAdapter:
 
     def policy(self, run: RunSpec) -> dict[str, str]:
         return {
-            "jax_default_matmul_precision": str(jax.config.jax_default_matmul_precision),
+            "jax_default_matmul_precision": str(_CONFIG.jax_default_matmul_precision),
             "jax_enable_x64": str(run.dtype == "float64"),
             "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
             "donate_argnums": "none" if run.mode == "nnx" else "parameters, optimizer state, statistics",
@@ -384,7 +385,7 @@ def _precision(run: RunSpec) -> AbstractContextManager[Any]:
     """float64 needs 64-bit types; elsewhere they are off, as they change Optax's bias corrections of float32."""
     wanted = run.dtype == "float64"
     # A setting of the thread's own is compared at every call of a compiled function, 2% of a small step.
-    return nullcontext() if jax.config.jax_enable_x64 == wanted else jax.enable_x64(wanted)
+    return nullcontext() if _CONFIG.jax_enable_x64 == wanted else jax.enable_x64(wanted)
 
 
 def _gpus() -> list[jax.Device]:
