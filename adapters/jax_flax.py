@@ -76,8 +76,9 @@ class JaxSession:
             parameters, statistics = (self._arrays(start, trainable) for trainable in (True, False))
             self._held = self._programs.open(parameters, statistics, self._numbers[0])
             self._staged = self._stage(0)
-            # Made ahead: a scalar that comes from the host with every call would cost 5% of a small step.
-            self._counts = jax.device_put(list(np.arange(len(self._staged.steps), dtype=np.int32)), self._device)
+            # Made ahead: every argument that comes from the host with a call would cost some percent of a small step.
+            counts = [] if self._looped else list(np.arange(len(self._staged.steps), dtype=np.int32))
+            self._counts: list[jax.Array] = jax.device_put(counts, self._device)
 
     def train(self, steps: range) -> None:
         with _precision(self._run):
