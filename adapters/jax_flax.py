@@ -167,9 +167,11 @@ class JaxSession:
             wait((self._twin, self._probed))
 
     def losses(self) -> np.ndarray:
-        parts = jax.device_get(self._losses)
+        if self._looped:
+            joined = np.concatenate([np.empty(0), *map(np.asarray, self._losses)])
+        else:
+            joined = np.array(jax.device_get(self._losses))
         self._losses.clear()
-        joined = np.concatenate(parts) if parts and self._looped else np.array(parts)
         return joined.astype(np.float64)
 
     def evaluate(self, split: str) -> Metrics:
