@@ -98,16 +98,10 @@ def _plain(elementwise: Plain) -> Function:
 
 def _of_module(built: BuiltLayer, dtype: str, mode: str) -> Function:
     """A module of Flax's as a function of its arrays."""
-    # eval_shape: the module's own initial values are never computed.
-    module = nnx.eval_shape(lambda: _module(built, jnp.dtype(dtype), mode))
-    graph, state = nnx.split(module)
-    structure = jax.tree.structure(state)
-    names = _names_by_path(built)
-    order = [names[path] for path, _ in nnx.to_flat_state(state)]
-    call = _call(built)
+    merged_with, call = _blank(lambda: _module(built, jnp.dtype(dtype), mode), _names_by_path(built)), _call(built)
 
     def apply(arrays: Arrays, x: jax.Array, training: bool, noise: Noise) -> tuple[jax.Array, Arrays]:
-        merged: Any = nnx.merge(graph, jax.tree.unflatten(structure, [arrays[name] for name in order]))
+        merged: Any = merged_with(arrays)
         outputs = call(merged, x, training)
         if not (training and isinstance(built.layer, BatchNorm)):
             return outputs, {}
@@ -115,6 +109,78 @@ def _of_module(built: BuiltLayer, dtype: str, mode: str) -> Function:
         return outputs, {f"{built.name}.moving_mean": merged.mean[...], f"{built.name}.moving_variance": merged.var[...]}
 
     return apply
+
+
+def _blank(make: Callable[[], nnx.Module], names: Mapping[tuple[Any, ...], str]) -> Callable[[Arrays], Any]:
+    """arrays -> the module with these for its own, whose initial values are never computed."""
+    graph, state = nnx.split(nnx.eval_shape(make))
+    structure = jax.tree.structure(state)
+    order = [names[path] for path, _ in nnx.to_flat_state(state)]
+    return lambda arrays: nnx.merge(graph, jax.tree.unflatten(structure, [arrays[name] for name in order]))
+
+
+class Network(nnx.Module):
+    """The layers one after another, as a user of Flax builds a model; running statistics move in training.
+
+    `paths`: where each parameter lies -> its canonical name.
+    """
+
+    def __init__(self, layers: Sequence[BuiltLayer], dtype: str) -> None:
+        self.layers = nnx.List([_layer(built, dtype) for built in layers])
+
+    def __call__(self, x: jax.Array, training: bool, noise: Noise) -> jax.Array:
+        for layer in self.layers:
+            x = layer(x, training, noise)
+        return x
+
+    @staticmethod
+    def paths(layers: Sequence[BuiltLayer]) -> dict[tuple[Any, ...], str]:
+        found: dict[tuple[Any, ...], str] = {}
+        for place, built in enumerate(layers):
+            if _has_module(built):
+                own = {("module", *path): name for path, name in _names_by_path(built).items()}
+            else:
+                own = {("arrays", parameter.name): parameter.name for parameter in built.parameters}
+            found |= {("layers", place, *path): name for path, name in own.items()}
+        return found
+
+
+def module(layers: Sequence[BuiltLayer], dtype: str, arrays: Arrays) -> Network:
+    """The layers as one module with these parameters and statistics."""
+    network: Network = _blank(lambda: Network(layers, dtype), Network.paths(layers))(arrays)
+    return network
+
+
+def _layer(built: BuiltLayer, dtype: str) -> nnx.Module:
+    if _has_module(built):
+        return _ModuleLayer(_module(built, jnp.dtype(dtype), "nnx"), _call(built))
+    return _FunctionLayer(built, dtype)
+
+
+class _ModuleLayer(nnx.Module):
+    """A module of Flax's, called as all layers are."""
+
+    def __init__(self, module: nnx.Module, call: Call) -> None:
+        self.module, self._call = module, call
+
+    def __call__(self, x: jax.Array, training: bool, noise: Noise) -> jax.Array:
+        return self._call(self.module, x, training)
+
+
+class _FunctionLayer(nnx.Module):
+    """What Flax has no module for, with parameters of its own where it has some."""
+
+    def __init__(self, built: BuiltLayer, dtype: str) -> None:
+        self._function = function(built, dtype, "nnx")
+        self.arrays = nnx.Dict({p.name: nnx.Param(jnp.zeros(p.shape, dtype)) for p in built.parameters})
+
+    def __call__(self, x: jax.Array, training: bool, noise: Noise) -> jax.Array:
+        return self._function({name: value[...] for name, value in self.arrays.items()}, x, training, noise)[0]
+
+
+def _has_module(built: BuiltLayer) -> bool:
+    weight_norm = isinstance(built.layer, Dense) and built.layer.weight_norm
+    return bool(built.parameters) and not weight_norm and not isinstance(built.layer, Point)
 
 
 def _names_by_path(built: BuiltLayer) -> Mapping[tuple[Any, ...], str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -57,11 +58,11 @@ def penalty(objective: Objective, kernels: Iterable[jax.Array]) -> jax.Array | f
     return total
 
 
-def clipped(objective: Objective, gradients: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-    """Gradients scaled to a global norm of at most clip_norm."""
+def clipped(objective: Objective, gradients: Any) -> Any:
+    """Gradients, any tree of them, scaled to a global norm of at most clip_norm."""
     limit = objective.regularization.clip_norm
     if not limit:
-        return dict(gradients)
+        return gradients
     # A norm of zero gives infinity, and so 1.
     factor = jnp.minimum(1.0, limit / optax.global_norm(gradients))
-    return {name: gradient * factor for name, gradient in gradients.items()}
+    return jax.tree.map(lambda gradient: gradient * factor, gradients)

@@ -1,13 +1,14 @@
-"""Optax transformations driven step by step: learning rates and corrections travel as traced numbers of each step."""
+"""Optax transformations driven step by step: learning rates and corrections travel as one traced array a step."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from gradrace.binding import Bound
@@ -16,21 +17,8 @@ from gradrace.binding import Bound
 Parameters = dict[str, jax.Array]
 
 
-class Numbers(NamedTuple):
-    """What the optimizer takes at one step, or tables [steps] of it.
-
-    arguments: the learning rate, and every other argument that changes with the step. scales, shifts: buffer's name ->
-    what it is multiplied by, and then raised by, before the step.
-    """
-
-    arguments: Mapping[str, Any]
-    scales: Mapping[str, Any]
-    shifts: Mapping[str, Any]
-
-    def at(self, steps: int | slice) -> Numbers:
-        """Of one step, or of a slice of them."""
-        # Not by jax.tree.map, which takes longer than a small step.
-        return Numbers(*({name: table[steps] for name, table in tables.items()} for tables in self))
+# [k]: what the optimizer takes at one step; a table of it is [steps, k]. The columns are those of `tables`.
+Numbers = Any
 
 
 @dataclass(frozen=True)
@@ -38,44 +26,71 @@ class Recipe:
     """How to make the transformation: what is baked into compiled code. Everything else is in Numbers.
 
     arguments: (name, type, value), because 1, 1.0 and True are equal but do not compile to the same.
+    hypers: the arguments that change with the step, beside the learning rate. buffers: those that are corrected.
     """
 
     make: Callable[..., optax.GradientTransformation]
     arguments: tuple[tuple[str, type, Hashable], ...]
-    evaluation: Callable[[Any, Parameters], Parameters] | None = None
+    hypers: tuple[str, ...]
+    buffers: tuple[str, ...]
+    evaluation: Callable[[Any, Any], Any] | None = None
 
-    def evaluated(self, state: Any, parameters: Parameters) -> Parameters:
+    @property
+    def columns(self) -> int:
+        """How many Numbers it takes at a step."""
+        return 1 + len(self.hypers) + 2 * len(self.buffers)
+
+    def evaluated(self, state: Any, parameters: Any) -> Any:
         """The parameters with which the model is evaluated."""
         return self.evaluation(state, parameters) if self.evaluation else parameters
 
-    def init(self, parameters: Parameters, numbers: Numbers) -> Any:
+    def init(self, parameters: Any, numbers: Numbers) -> Any:
         """The optimizer's first state. `numbers` are those of the first step."""
         return self._transformation(numbers).init(parameters)
 
     def update(
         self,
-        gradients: Parameters,
+        gradients: Any,
         state: Any,
-        parameters: Parameters,
+        parameters: Any,
         numbers: Numbers,
-        objective: Callable[[Parameters], jax.Array] | None = None,
+        objective: Callable[[Any], jax.Array] | None = None,
         value: jax.Array | None = None,
-    ) -> tuple[Parameters, Any]:
-        """The parameters and the optimizer's state after one step.
+    ) -> tuple[Any, Any]:
+        """The parameters and the optimizer's state after one step; arguments as of `moves`."""
+        updates, state = self.moves(gradients, state, parameters, numbers, objective, value)
+        return optax.apply_updates(parameters, updates), state
+
+    def moves(
+        self,
+        gradients: Any,
+        state: Any,
+        parameters: Any,
+        numbers: Numbers,
+        objective: Callable[[Any], jax.Array] | None = None,
+        value: jax.Array | None = None,
+    ) -> tuple[Any, Any]:
+        """What one step adds to the parameters, and the optimizer's state after it, in the dtypes that it had before.
 
         objective and its value at the parameters are for what asks for them: line searches, estimates of the Hessian.
         """
-        for name, scale in numbers.scales.items():
-            state = _corrected(state, name, scale, numbers.shifts[name])
+        before, first = state, 1 + len(self.hypers)
+        for place, name in enumerate(self.buffers):
+            state = _corrected(state, name, numbers[first + 2 * place], numbers[first + 2 * place + 1])
         transformation = optax.with_extra_args_support(self._transformation(numbers))
         extra = _extra(objective, value, gradients) if objective else {}
         updates, state = transformation.update(gradients, state, parameters, **extra)
-        return optax.apply_updates(parameters, updates), state
+        return updates, jax.tree.map(_as_before, state, before)
 
     def _transformation(self, numbers: Numbers) -> optax.GradientTransformation:
         # Numbers that are traced, not a schedule: Optax would count the steps for that a second time.
-        fixed = {name: value for name, _, value in self.arguments}
-        return self.make(**{**fixed, **numbers.arguments})
+        varying = {name: numbers[place] for place, name in enumerate(("learning_rate", *self.hypers))}
+        return self.make(**{**{name: value for name, _, value in self.arguments}, **varying})
+
+
+def _as_before(new: Any, old: jax.Array) -> Any:
+    """Numbers of more digits than the parameters have (see `number_dtype`) would make a state of as many."""
+    return new if getattr(new, "dtype", None) == old.dtype else jnp.asarray(new, old.dtype)
 
 
 def _extra(objective: Callable[[Parameters], jax.Array], value: Any, gradients: Parameters) -> dict[str, Any]:
@@ -91,15 +106,22 @@ def _extra(objective: Callable[[Parameters], jax.Array], value: Any, gradients: 
 def recipe(bound: Bound) -> Recipe:
     """What of `bound` is compiled in."""
     arguments = tuple((name, type(value), value) for name, value in sorted(bound.arguments.items()))
-    return Recipe(bound.make, arguments, bound.evaluation)
+    return Recipe(bound.make, arguments, tuple(bound.hyper_tables), tuple(bound.state_tables), bound.evaluation)
 
 
-def tables(bound: Bound, dtype: str) -> Numbers:
-    """What of `bound` changes with the step, as arrays [steps] of the run's dtype."""
-    arguments = {"learning_rate": bound.learning_rates, **bound.hyper_tables}
-    scales = {name: affine.scale for name, affine in bound.state_tables.items()}
-    shifts = {name: affine.shift for name, affine in bound.state_tables.items()}
-    return jax.tree.map(lambda table: np.asarray(table, dtype), Numbers(arguments, scales, shifts))
+def tables(bound: Bound, dtype: str) -> np.ndarray:
+    """[steps, k], what of `bound` changes with the step: learning rate, other arguments, scale and shift of each buffer.
+
+    One array a step, because every argument of a compiled function costs time at every call.
+    """
+    affines = [column for affine in bound.state_tables.values() for column in affine]
+    columns = [bound.learning_rates, *bound.hyper_tables.values(), *affines]
+    return np.stack(columns, axis=1).astype(number_dtype(dtype))
+
+
+def number_dtype(dtype: str) -> str:
+    """Of learning rates and corrections, and of losses: bfloat16 has too few digits for them."""
+    return "float32" if dtype == "bfloat16" else dtype
 
 
 def compiled(recipe: Recipe) -> tuple[Callable[..., Any], Callable[..., Any]]:

@@ -1,29 +1,36 @@
-"""JAX: models of Flax nnx layers, trained by Optax, as pure functions of (parameters, optimizer state).
+"""JAX: models of Flax nnx layers, trained by Optax.
 
-Mode "jit" calls one compiled function a step, as most JAX code does. Mode "scan" compiles all the steps of a `train`
-call into one loop: the same updates without the cost of calling.
+Mode "jit" calls one compiled function a step, of arrays alone, as most JAX code does. Mode "scan" compiles all the steps of
+a `train` call into one loop: the same updates without the cost of calling. Mode "nnx" is what Flax teaches: an `nnx.Module`
+and an `nnx.Optimizer` that an `nnx.jit`-compiled step changes in place.
+
+bfloat16 is the type of parameters, activations and the optimizer's state; learning rates, statistics of batch normalisation
+and losses stay float32.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
+import itertools
 import math
+import os
 import zlib
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from gradrace.adapter import Differentials, Metrics, Part
 from gradrace.adapters import _flax_layers, _flax_objective, _optax_optimizer
-from gradrace.adapters._optax_optimizer import Numbers, Parameters
+from gradrace.adapters._jax_programs import PARTS, Batch, Held, Noise, Programs, Recipe, Resident, Window, kept, traced
+from gradrace.adapters._optax_optimizer import Parameters, number_dtype
 from gradrace.binding import Bound, bind, unavailable
 from gradrace.data import Data
-from gradrace.layers import BuiltLayer, Dropout, Layer, Shape, build
-from gradrace.objective import Objective, dropouts, kernels, metric_of, takes_integers, targets
+from gradrace.layers import BuiltLayer, Dropout, build
+from gradrace.objective import Objective, dropouts, metric_of, takes_integers, targets
 from gradrace.optimizer import Optimizer
 from gradrace.plan import Plan, Weights, dropout_masks
 from gradrace.spec import Dtype, RunSpec, TaskSpec
@@ -31,25 +38,27 @@ from gradrace.spec import Dtype, RunSpec, TaskSpec
 FRAMEWORK = "jax"
 TITLE = "JAX/Flax/Optax"
 REQUIRES = ("jax", "jaxlib", "flax", "optax")
-MODES = ("jit", "scan")
+MODES = ("jit", "scan", "nnx")
 CONVERGENCE_MODE = "scan"
+PROOF_MODES = ("jit", "scan")
+LOOPED_MODES = ("scan",)
 
-# Parameters by canonical name, the optimizer's state, the layers' statistics; samples [n, *input_shape] and their targets
-# [n, ...]; and what one step takes: the samples and targets of its batch, the optimizer's numbers, and what regularization
-# needs besides: masks or keys by dropout layer, the schedule's learning rate under _RATE where kernels decay.
-Extras = dict[str, jax.Array]
-Carry = tuple[Parameters, Any, Parameters]
-Split = tuple[jax.Array, jax.Array]
-Step = tuple[jax.Array, jax.Array, Numbers, Extras]
-
-_RATE = "learning_rate"
-
+_CONFIG: Any = jax.config
 _STAGED_BYTES = 64 * 2**20
 _EVALUATED_ROWS = 4096
 
 
+class _Staged(NamedTuple):
+    """What these steps take, on the device. `still` has learning rates of 0. resident: None where the host feeds batches."""
+
+    steps: range
+    window: Window
+    still: Window
+    resident: Resident | None
+
+
 class JaxSession:
-    """Trains with compiled functions whose state (parameters, optimizer) is donated: updated in place."""
+    """Trains with compiled functions whose state (parameters, optimizer) is donated: updated in place (but for mode nnx)."""
 
     def __init__(self, run: RunSpec, start: Weights, plan: Plan) -> None:
         self._run, self._plan = run, plan
@@ -57,169 +66,219 @@ class JaxSession:
         self._layers = build(run.task.model, run.task.input_shape)
         self._device = _device(run.device)
         self._dropouts = tuple(dropouts(self._layers))
-        self._splits: dict[str, Split] = {}
+        self._splits: dict[str, tuple[jax.Array, jax.Array]] = {}
+        self._looped = run.mode in LOOPED_MODES
         self._losses: list[jax.Array] = []
-        self._staged: tuple[range, list[Step]] = (range(0), [])
+        self._probed: list[jax.Array] = []
+        self._twin: Held = None
         with _precision(run):
             self._take_rates(plan.learning_rates)
-            # Two copies: a state that starts as the parameters themselves must not share donated memory with them.
-            parameters, twin = (self._arrays(start, trainable=True) for _ in range(2))
-            state = self._programs.init(twin, self._numbers.at(0))
-            # Zeros made on the device are not yet bound to it as a step's results are: the second step would recompile.
-            statistics = self._arrays(start, trainable=False)
-            self._carry: Carry = (parameters, jax.device_put(state, self._device), statistics)
-            if run.mode == "jit":
-                self._stage(0)
+            parameters, statistics = (self._arrays(start, trainable) for trainable in (True, False))
+            self._held = self._programs.open(parameters, statistics, self._numbers[0])
+            self._staged = self._stage(0)
+            # Made ahead: every argument that comes from the host with a call would cost some percent of a small step.
+            counts = [] if self._looped else list(np.arange(len(self._staged.steps), dtype=np.int32))
+            self._counts: list[jax.Array] = jax.device_put(counts, self._device)
 
     def train(self, steps: range) -> None:
         with _precision(self._run):
-            if self._run.mode == "scan":
-                self._scan(steps)
-            else:
-                self._step_by_step(steps)
+            self._held = self._take(self._programs.step, self._held, steps, self._losses)
 
-    def _scan(self, steps: range) -> None:
-        x, y = self._resident("train")
-        for first in range(steps.start, steps.stop, self._staged_steps):
-            chunk = range(first, min(first + self._staged_steps, steps.stop))
-            rows = self._plan.batches[chunk.start : chunk.stop].astype(np.int32)
-            numbers = self._numbers.at(slice(chunk.start, chunk.stop))
-            self._carry, losses = self._programs.scan(self._carry, x, y, rows, numbers, self._extras(chunk))
-            self._losses.append(losses)
+    def probe(self, part: Part, steps: range) -> None:
+        if part not in self.parts():
+            raise ValueError(f"{part} cannot be timed apart in mode {self._run.mode} with {self._run.optimizer.name}")
+        self._probed.clear()
+        with _precision(self._run):
+            if self._twin is None:
+                staged = self._staged
+                source = staged.resident or next(self._batches(staged.steps))
+                self._twin = self._programs.twin(self._held, staged.window, source)
+            self._twin = self._take(self._programs.parts[part], self._twin, steps, self._probed, part)
 
-    def _step_by_step(self, steps: range) -> None:
-        step, carry, losses = self._programs.step, self._carry, self._losses
-        for t in steps:
-            if t not in self._staged[0]:
-                self._stage(t)
-            staged, inputs = self._staged
-            carry, loss = step(carry, inputs[t - staged.start])
-            losses.append(loss)
-        self._carry = carry
+    def _take(
+        self, program: Callable[..., Any], held: Held, steps: range, found: list[jax.Array], part: Part | None = None
+    ) -> Held:
+        """Calls a program for these steps, once each, or in a looped mode once for all that are staged together."""
+        for staged, some in self._pieces(steps):
+            window, first = staged.still if part == "update" else staged.window, some.start - staged.steps.start
+            if self._looped:
+                source = None if part == "update" else staged.resident or self._stacked(some)
+                held, losses = program(held, window, source, np.int32(first), len(some))
+                found.append(losses)
+                continue
+            sources = itertools.repeat(staged.resident) if staged.resident or part == "update" else self._batches(some)
+            for t, source in zip(self._counts[first : first + len(some)], sources, strict=False):
+                held, loss = program(held, window, source, t)
+                found.append(loss)
+        return held
 
-    def _stage(self, first: int) -> None:
-        """Places the batches and learning rates of the steps from `first` on the device, as many as fit in 64 MiB.
+    def _pieces(self, steps: range) -> Iterator[tuple[_Staged, range]]:
+        """These steps in runs of those that are staged together."""
+        first = steps.start
+        while first < steps.stop:
+            if first not in self._staged.steps:
+                self._staged = self._stage(first)
+            some = range(first, min(steps.stop, self._staged.steps.stop))
+            yield self._staged, some
+            first = some.stop
 
-        One by one and ahead of time: a gather or a slice of device arrays would cost 3 to 10% of a small step.
+    def _batches(self, steps: range) -> Iterator[Batch]:
+        x, y = self._host
+        return (Batch(x[rows], y[rows]) for rows in self._plan.batches[steps.start : steps.stop])
+
+    def _stacked(self, steps: range) -> Batch:
+        x, y = self._host
+        rows = self._plan.batches[steps.start : steps.stop]
+        return Batch(x[rows], y[rows])
+
+    def _stage(self, wanted: int) -> _Staged:
+        """Places on the device what steps from `wanted` on take: all of them, or as many as have masks of 64 MiB.
+
+        Always the same number, though that may begin before `wanted`: another shape would be compiled anew.
         """
-        x, y = self._host_split("train")
-        count = min(len(self._plan.batches) - first, self._staged_steps)
-        rows = self._plan.batches[first : first + count]
-        staged = range(first, first + count)
-        extras = self._extras(staged)
-        by_step = [{name: part[i] for name, part in extras.items()} for i in range(count)]
-        numbers = [self._numbers.at(step) for step in staged]
-        inputs = list(zip(x[rows], y[rows], numbers, by_step, strict=True))
-        self._staged = (staged, jax.device_put(inputs, self._device))
+        total = len(self._plan.batches)
+        masks = sum(math.prod(built.input_shape) for built in self._dropouts) * self._run.task.batch_size
+        count = min(total, max(1, _STAGED_BYTES // masks)) if masks else total
+        first = min(wanted, total - count)
+        steps = range(first, first + count)
+        numbers = self._numbers[first : first + count]
+        still = numbers * self._moving
+        rows = None if self._fed else self._plan.batches[first : first + count].astype(np.int32)
+        numbers, still, rows, noise = jax.device_put((numbers, still, rows, self._noise(steps)), self._device)
+        resident = None if rows is None else Resident(*self._resident("train"), rows)
+        return _Staged(steps, Window(numbers, noise), Window(still, noise), resident)
 
-    @cached_property
-    def _staged_steps(self) -> int:
-        """How many steps' samples and masks fit in 64 MiB; at least one."""
-        task = self._run.task
-        itemsize = np.dtype(np.int32 if takes_integers(task.model) else self._run.dtype).itemsize
-        masks = sum(math.prod(built.input_shape) for built in self._dropouts)
-        return max(1, _STAGED_BYTES // (task.batch_size * (math.prod(task.input_shape) * itemsize + masks)))
-
-    def _extras(self, steps: range) -> dict[str, np.ndarray]:
-        """[steps, ...] of each dropout layer: the harness's masks, or keys that Flax draws from; and rates to decay by."""
-        plan, task = self._plan, self._run.task
-        found = {
-            built.name: dropout_masks(built, plan.seed, steps, task.batch_size)
-            if _fed(built)
-            else _keys(built, plan.seed, steps)
+    def _noise(self, steps: range) -> dict[str, np.ndarray]:
+        """[steps, ...] of each dropout layer: the harness's masks, or keys that Flax draws from."""
+        seed, batch_size = self._plan.seed, self._run.task.batch_size
+        return {
+            built.name: dropout_masks(built, seed, steps, batch_size) if _fed(built) else _keys(built, seed, steps)
             for built in self._dropouts
         }
-        if task.regularization.decay:
-            found[_RATE] = self._rates[steps.start : steps.stop].astype(self._run.dtype)
-        return found
+
+    @property
+    def _fed(self) -> bool:
+        return self._run.input == "pipeline"
 
     def sync(self) -> None:
         wait: Callable[[Any], Any] = jax.block_until_ready
-        wait(self._carry)
+        wait(self._held)
+        if self._twin is not None:
+            wait((self._twin, self._probed))
 
     def losses(self) -> np.ndarray:
-        parts = [np.atleast_1d(part) for part in jax.device_get(self._losses)]
+        if self._looped:
+            joined = np.concatenate([np.empty(0), *map(np.asarray, self._losses)])
+        else:
+            joined = np.array(jax.device_get(self._losses))
         self._losses.clear()
-        return np.concatenate([np.empty(0), *parts]).astype(np.float64)
+        return joined.astype(np.float64)
 
     def evaluate(self, split: str) -> Metrics:
         with _precision(self._run):
             x, y = self._resident(split)
             parts = [slice(first, first + _EVALUATED_ROWS) for first in range(0, len(y), _EVALUATED_ROWS)]
             whole = len(parts) == 1
-            found = [
-                self._programs.evaluate(*self._arguments(), *((x, y) if whole else (x[part], y[part]))) for part in parts
-            ]
+            found = [self._programs.evaluate(self._held, *((x, y) if whole else (x[part], y[part]))) for part in parts]
             losses, totals = np.array(jax.device_get(found), dtype=np.float64).T
             rows = [len(range(len(y))[part]) for part in parts]
         loss = float(np.average(losses, weights=rows))
         return Metrics(loss, metric_of(self._objective, float(totals.sum()), loss, np.asarray(y)))
 
-    def _arguments(self) -> tuple[Parameters, Parameters]:
-        parameters, state, statistics = self._carry
-        return self._programs.evaluated(state, parameters), statistics
-
     def set_learning_rates(self, rates: np.ndarray) -> None:
-        self._take_rates(rates)
-        self._staged = (range(0), [])
+        with _precision(self._run):
+            self._take_rates(rates)
+            self._held, self._twin = self._programs.adopt(self._held), None
+            self._staged = self._stage(self._staged.steps.start)
 
     def _take_rates(self, rates: np.ndarray) -> None:
         # A correction that only the new rates need is compiled in now.
         bound = bind(self._run, self._plan.optimizer, rates)
-        self._rates, self._programs = rates, _programs(self._run, bound)
+        self._programs = _programs(self._run, bound)
         self._numbers = _optax_optimizer.tables(bound, self._run.dtype)
+        # What a column is multiplied by where nothing is to move: the learning rates are its first, and its last.
+        self._moving = np.ones(self._numbers.shape[1], self._numbers.dtype)
+        self._moving[0] = 0.0
+        if self._run.task.regularization.decay:
+            self._numbers = np.column_stack([self._numbers, rates.astype(self._numbers.dtype)])
+            self._moving = np.append(self._moving, self._moving[:1])
 
     def weights(self) -> Weights:
-        present = self._carry[0] | self._carry[2]
-        return {p.name: np.array(present[p.name]) for built in self._layers for p in built.parameters}
+        present = self._programs.arrays(self._held)
+        kind = None if self._run.dtype != "bfloat16" else np.float32
+        return {p.name: np.array(present[p.name], dtype=kind) for built in self._layers for p in built.parameters}
 
     def state_bytes(self) -> int:
-        return sum(leaf.nbytes for leaf in jax.tree.leaves(self._carry[1]) if leaf.ndim)
+        return sum(leaf.nbytes for leaf in jax.tree.leaves(self._programs.state(self._held)) if leaf.ndim)
 
     def compilations(self) -> int:
-        return 0
+        return self._programs.compilations()
 
     def parts(self) -> tuple[Part, ...]:
-        return ()
-
-    def probe(self, part: Part, steps: range) -> None:
-        raise ValueError(f"{part} cannot be timed apart here")
+        # What evaluates the loss on its way has no update apart from it.
+        binding = self._plan.optimizer.bindings[self._run.framework]
+        return () if self._run.optimizer.rule == "native" and binding.asks_for_loss else PARTS
 
     def peak_bytes(self) -> int | None:
-        return None
+        # None on a CPU.
+        counted = self._device.memory_stats()
+        return int(counted["peak_bytes_in_use"]) if counted else None
 
     def close(self) -> None:
-        self._carry, self._staged = ({}, None, {}), (range(0), [])
+        self._held = self._twin = None
         self._losses.clear()
-
-    def _put(self, array: np.ndarray) -> jax.Array:
-        placed: jax.Array = jax.device_put(np.array(array, dtype=self._run.dtype), self._device)
-        return placed
+        self._probed.clear()
 
     def _arrays(self, start: Weights, trainable: bool) -> Parameters:
         """The parameters, or the statistics."""
+        dtype = self._run.dtype if trainable else number_dtype(self._run.dtype)
         found = (p.name for built in self._layers for p in built.parameters if p.trainable == trainable)
-        return {name: self._put(start[name]) for name in found}
+        return {name: jax.device_put(np.array(start[name], dtype=jnp.dtype(dtype)), self._device) for name in found}
+
+    @cached_property
+    def _host(self) -> tuple[np.ndarray, np.ndarray]:
+        return self._host_split("train")
 
     def _host_split(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         task, dtype = self._run.task, self._run.dtype
-        x = self._plan.data.shaped(split, task.input_shape).astype(np.int32 if takes_integers(task.model) else dtype)
-        y = targets(task.loss, self._plan.data.splits[split].y, dtype, self._layers[-1].output_shape)
+        x = self._plan.data.shaped(split, task.input_shape)
+        x = x.astype(np.int32 if takes_integers(task.model) else jnp.dtype(dtype))
+        y = targets(task.loss, self._plan.data.splits[split].y, number_dtype(dtype), self._layers[-1].output_shape)
         return x, y.astype(np.int32) if y.dtype == np.int64 else y
 
-    def _resident(self, split: str) -> Split:
+    def _resident(self, split: str) -> tuple[jax.Array, jax.Array]:
         """The whole split on the device, placed once a process."""
         if split not in self._splits:
             self._splits[split] = self._placed(split)
         return self._splits[split]
 
-    def _placed(self, split: str) -> Split:
+    def _placed(self, split: str) -> tuple[jax.Array, jax.Array]:
         data, task = self._plan.data, self._run.task
         samples = (task.input_shape, takes_integers(task.model), self._run.dtype)
         key = (id(data), split, samples, task.loss, self._layers[-1].output_shape, self._device)
         if key not in _RESIDENT:
             _RESIDENT[key] = (data, jax.device_put(self._host_split(split), self._device))
         return _RESIDENT[key][1]
+
+
+# Data is kept beside its arrays, so that its id stays its own.
+_RESIDENT: dict[tuple[Hashable, ...], tuple[Data, tuple[jax.Array, jax.Array]]] = {}
+
+
+def _programs(run: RunSpec, bound: Bound) -> Programs:
+    """Compiled code of earlier runs where there is some; never for timing, whose first step is to show compilation."""
+    task = run.task
+    optimizer = _optax_optimizer.recipe(bound)
+    recipe = Recipe(task.model, task.input_shape, Objective.of(task), optimizer, run.dtype, run.mode)
+    return kept(recipe) if run.measure != "timing" and _hashable(recipe) else traced(recipe)
+
+
+def _hashable(value: object) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
 
 
 class JaxAdapter:
@@ -234,7 +293,12 @@ class JaxAdapter:
         return ("cpu", "gpu") if _gpus() else ("cpu",)
 
     def policy(self, run: RunSpec) -> dict[str, str]:
-        return {}
+        return {
+            "jax_default_matmul_precision": str(_CONFIG.jax_default_matmul_precision),
+            "jax_enable_x64": str(run.dtype == "float64"),
+            "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
+            "donate_argnums": "none" if run.mode == "nnx" else "parameters, optimizer state, statistics",
+        }
 
     def supports(self, run: RunSpec, optimizer: Optimizer) -> str | None:
         if run.mode not in MODES:
@@ -258,9 +322,9 @@ class JaxAdapter:
         with _precision(run):
             init, update = (_optax_optimizer.kept if _hashable(recipe) else _optax_optimizer.compiled)(recipe)
             parameters = place(start)
-            state, taken = init(parameters, numbers.at(0)), list[Weights]()
+            state, taken = init(parameters, numbers[0]), list[Weights]()
             for step, given in enumerate(gradients):
-                parameters, state = update(place(given), state, parameters, numbers.at(step))
+                parameters, state = update(place(given), state, parameters, numbers[step])
                 taken.append({name: np.array(value) for name, value in parameters.items()})
         return taken
 
@@ -274,7 +338,7 @@ class JaxAdapter:
             noise = {layer.name: mask}
         state = {p.name for p in layer.parameters if not p.trainable}
 
-        def pulled(parameters: Parameters, x: jax.Array, statistics: Parameters, noise: Extras) -> Any:
+        def pulled(parameters: Parameters, x: jax.Array, statistics: Parameters, noise: Noise) -> Any:
             outputs, moved = apply(parameters | statistics, x, training, noise)
             return (outputs * jnp.asarray(upstream, dtype)).sum(), (outputs, statistics | dict(moved))
 
@@ -310,104 +374,6 @@ class JaxAdapter:
 ADAPTER = JaxAdapter()
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that is baked into compiled code; the optimizer's numbers and data are its arguments, jit keys on shapes."""
-
-    model: tuple[Layer, ...]
-    input_shape: Shape
-    objective: Objective
-    optimizer: _optax_optimizer.Recipe
-    dtype: str
-    mode: str
-
-
-@dataclass(frozen=True)
-class Programs:
-    """The compiled functions of one recipe. Those that train take over the memory of their first argument.
-
-    init(parameters, numbers) -> optimizer state
-    step(carry, (x[batch, ...], y[batch, ...], numbers, extras)) -> carry, loss
-    scan(carry, x[n, ...], y[n, ...], rows int32[k, batch], numbers[k], extras[k]) -> carry, losses[k]
-    evaluate(parameters, statistics, x, y) -> mean loss, what the metric is made of
-    evaluated(optimizer state, parameters) -> the parameters to evaluate the model with
-    """
-
-    init: Callable[[Parameters, Numbers], Any]
-    step: Callable[[Carry, Step], tuple[Carry, jax.Array]]
-    scan: Callable[..., tuple[Carry, jax.Array]]
-    evaluate: Callable[[Parameters, Parameters, jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
-    evaluated: Callable[[Any, Parameters], Parameters]
-
-
-# Data is kept beside its arrays, so that its id stays its own.
-_RESIDENT: dict[tuple[Hashable, ...], tuple[Data, Split]] = {}
-
-
-def _programs(run: RunSpec, bound: Bound) -> Programs:
-    """Compiled code of earlier runs where there is some; never for timing, whose first step is to show compilation."""
-    task = run.task
-    optimizer = _optax_optimizer.recipe(bound)
-    recipe = Recipe(task.model, task.input_shape, Objective.of(task), optimizer, run.dtype, run.mode)
-    return _kept(recipe) if run.measure != "timing" and _hashable(recipe) else _trace(recipe)
-
-
-def _hashable(value: object) -> bool:
-    try:
-        hash(value)
-    except TypeError:
-        return False
-    return True
-
-
-@lru_cache(maxsize=32)
-def _kept(recipe: Recipe) -> Programs:
-    return _trace(recipe)
-
-
-def _trace(recipe: Recipe) -> Programs:
-    layers, objective = build(recipe.model, recipe.input_shape), recipe.objective
-    apply, penalised = _flax_layers.network(layers, recipe.dtype, recipe.mode), kernels(layers)
-
-    def loss_of(
-        parameters: Parameters, statistics: Parameters, x: jax.Array, y: jax.Array, extras: Extras
-    ) -> tuple[jax.Array, Parameters]:
-        outputs, moved = apply(parameters | statistics, x, True, extras)
-        penalty = _flax_objective.penalty(objective, (parameters[name] for name in penalised))
-        return _flax_objective.loss(objective, outputs, y) + penalty, statistics | dict(moved)
-
-    def step(carry: Carry, inputs: Step) -> tuple[Carry, jax.Array]:
-        parameters, state, before = carry
-        x, y, numbers, extras = inputs
-        slope = jax.value_and_grad(loss_of, has_aux=True)
-        (loss, statistics), gradients = slope(parameters, before, x, y, extras)
-        gradients = _flax_objective.clipped(objective, gradients)
-        if objective.regularization.decay:
-            factor = 1.0 - extras[_RATE] * objective.regularization.decay
-            parameters = parameters | {name: parameters[name] * factor for name in penalised}
-
-        def again(given: Parameters) -> jax.Array:
-            return loss_of(given, before, x, y, extras)[0]
-
-        parameters, state = recipe.optimizer.update(gradients, state, parameters, numbers, again, loss)
-        return (parameters, state, statistics), loss
-
-    def scan(
-        carry: Carry, x: jax.Array, y: jax.Array, rows: jax.Array, numbers: Numbers, extras: Extras
-    ) -> tuple[Carry, jax.Array]:
-        return jax.lax.scan(step, carry, (x[rows], y[rows], numbers, extras))
-
-    def evaluate(
-        parameters: Parameters, statistics: Parameters, x: jax.Array, y: jax.Array
-    ) -> tuple[jax.Array, jax.Array]:
-        outputs, _ = apply(parameters | statistics, x, False, {})
-        return _flax_objective.loss(objective, outputs, y), _flax_objective.metric_total(objective, outputs, y)
-
-    step_, scan_ = (jax.jit(function, donate_argnums=0) for function in (step, scan))
-    init = _optax_optimizer.compiled(recipe.optimizer)[0]
-    return Programs(init, step_, scan_, jax.jit(evaluate), recipe.optimizer.evaluated)
-
-
 def _fed(built: BuiltLayer) -> bool:
     return isinstance(built.layer, Dropout) and built.layer.masks == "harness"
 
@@ -418,9 +384,11 @@ def _keys(built: BuiltLayer, seed: int, steps: Iterable[int]) -> np.ndarray:
     return np.stack([np.random.SeedSequence([seed, name, step]).generate_state(2) for step in steps])
 
 
-def _precision(run: RunSpec) -> Any:
+def _precision(run: RunSpec) -> AbstractContextManager[Any]:
     """float64 needs 64-bit types; elsewhere they are off, as they change Optax's bias corrections of float32."""
-    return jax.enable_x64(run.dtype == "float64")
+    wanted = run.dtype == "float64"
+    # A setting of the thread's own is compared at every call of a compiled function, 2% of a small step.
+    return nullcontext() if _CONFIG.jax_enable_x64 == wanted else jax.enable_x64(wanted)
 
 
 def _gpus() -> list[jax.Device]:

@@ -1,0 +1,324 @@
+"""What is compiled for modes "jit" and "scan": a training step, its parts, loops of both, and the evaluation.
+
+A program takes the next of what it moves as a flat list of arrays and hands it back so: every dictionary that crosses the
+edge of a compiled function is sorted, taken apart and put together again at every call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+from gradrace.adapter import Part
+from gradrace.adapters import _flax_layers, _flax_objective, _optax_optimizer
+from gradrace.adapters._optax_optimizer import Numbers, Parameters, number_dtype
+from gradrace.layers import BuiltLayer, Layer, Shape, build
+from gradrace.objective import Objective, kernels
+
+# What a session is between steps, as its programs hold it: opaque to everybody else.
+Held = Any
+# Masks or keys by dropout layer.
+Noise = dict[str, jax.Array]
+PARTS: tuple[Part, ...] = ("forward", "gradient", "update")
+
+
+class Resident(NamedTuple):
+    """A split that lies on the device, x[n, *input_shape] and y[n, ...], and which rows[steps, batch] of it steps take."""
+
+    x: jax.Array
+    y: jax.Array
+    rows: jax.Array
+
+
+class Batch(NamedTuple):
+    """One step's x[batch, *input_shape] and y[batch, ...], handed over by the host; for a loop those of all its steps."""
+
+    x: Any
+    y: Any
+
+
+class Window(NamedTuple):
+    """What else some steps take, first axis the step: numbers[steps, k] as of `_optax_optimizer.tables`, with the planned
+    learning rate as a last column where kernels decay; the noise of each dropout layer [steps, ...]."""
+
+    numbers: jax.Array
+    noise: Noise
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that is baked into compiled code; the optimizer's numbers and data are its arguments, jit keys on shapes."""
+
+    model: tuple[Layer, ...]
+    input_shape: Shape
+    objective: Objective
+    optimizer: _optax_optimizer.Recipe
+    dtype: str
+    mode: str
+
+    @property
+    def layers(self) -> tuple[BuiltLayer, ...]:
+        """The model's, with their shapes."""
+        return build(self.model, self.input_shape)
+
+
+class Programs(Protocol):
+    """The compiled functions of one recipe. `t` counts from the first step of a window.
+
+    step(held, window, resident or batch, t) -> held, loss; in a looped mode
+    step(held, window, resident or batches, first t, number of steps) -> held, losses. `parts` are called so with a twin;
+    update with no batch, and with numbers whose learning rate is 0.
+    Both take over the memory of what they are given as `held`.
+    """
+
+    parts: Mapping[Part, Callable[..., tuple[Held, Any]]]
+
+    @property
+    def step(self) -> Callable[..., tuple[Held, Any]]:
+        """The whole of a step."""
+
+    def open(self, parameters: Parameters, statistics: Parameters, numbers: Numbers) -> Held:
+        """A session at step 0, `numbers` those of its first step. Takes the arrays over."""
+
+    def adopt(self, held: Held) -> Held:
+        """What programs of another recipe held, when only the optimizer's corrections are others."""
+
+    def twin(self, held: Held, window: Window, batch: Resident | Batch) -> Held:
+        """A copy for `parts` alone, with memory of its own, and with gradients of the window's first step."""
+
+    def arrays(self, held: Held) -> Parameters:
+        """The present parameters and statistics."""
+
+    def state(self, held: Held) -> Any:
+        """The optimizer's, a tree of arrays."""
+
+    def evaluate(self, held: Held, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Mean loss, and what the metric is made of."""
+
+    def compilations(self) -> int:
+        """How many programs were compiled."""
+
+
+class Network:
+    """A recipe's model and objective as pure functions of arrays by canonical name."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        layers = recipe.layers
+        self.objective, self.kernels = recipe.objective, kernels(layers)
+        self._apply = _flax_layers.network(layers, recipe.dtype, recipe.mode)
+        self._dtype = number_dtype(recipe.dtype)
+
+    def loss(self, parameters: Parameters, statistics: Parameters, batch: Batch, noise: Noise) -> tuple[Any, Parameters]:
+        """(the batch's loss, penalties included; the statistics after it)"""
+        outputs, moved = self._apply(parameters | statistics, batch.x, True, noise)
+        loss = _flax_objective.loss(self.objective, outputs.astype(self._dtype), batch.y)
+        return loss + self.penalty(parameters), statistics | dict(moved)
+
+    def penalty(self, parameters: Parameters) -> Any:
+        """L1 and L2 of the kernels."""
+        return _flax_objective.penalty(self.objective, (parameters[name] for name in self.kernels))
+
+    def decayed(self, kernel: jax.Array, numbers: Numbers) -> jax.Array:
+        """A kernel after this step's decoupled decay."""
+        return (kernel * (1.0 - numbers[-1] * self.objective.regularization.decay)).astype(kernel.dtype)
+
+    def evaluate(self, parameters: Parameters, statistics: Parameters, x: jax.Array, y: jax.Array) -> tuple[Any, Any]:
+        """Mean loss without penalties, and what the metric is made of."""
+        outputs = self._apply(parameters | statistics, x, False, {})[0].astype(self._dtype)
+        return _flax_objective.loss(self.objective, outputs, y), _flax_objective.metric_total(self.objective, outputs, y)
+
+
+def batch_at(source: Resident | Batch, t: Any) -> Batch:
+    """The batch of step t."""
+    if isinstance(source, Batch):
+        return source
+    rows = _at(source.rows, t)
+    return Batch(source.x[rows], source.y[rows])
+
+
+def numbers_at(window: Window, t: Any) -> tuple[Numbers, Noise]:
+    """What else step t takes."""
+    return _at(window.numbers, t), {name: _at(table, t) for name, table in window.noise.items()}
+
+
+def _at(table: jax.Array, t: Any) -> jax.Array:
+    found: jax.Array = jax.lax.dynamic_index_in_dim(table, t, keepdims=False)
+    return found
+
+
+def as_after_a_step(state: Any, parameters: Parameters) -> Any:
+    """A first state bound to the parameters' device and of types that give way to no other, as a step leaves it: the second
+    step would be compiled anew otherwise."""
+    strong = jax.tree.map(lambda leaf: jnp.asarray(leaf, leaf.dtype), state)
+    return jax.device_put(strong, next(iter(parameters.values())).sharding)
+
+
+class _Twin(NamedTuple):
+    """What is probed: flat lists of arrays. No gradients before they are first taken."""
+
+    parameters: list[jax.Array]
+    state: list[jax.Array]
+    statistics: list[jax.Array]
+    gradients: list[jax.Array]
+
+
+class FunctionalPrograms:
+    """See Programs. `held` is the flat list of (parameters, optimizer's state, statistics)."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe, self._network = recipe, Network(recipe)
+        carry = parameters, state, statistics = _shapes(recipe)
+        self._tree = jax.tree.structure(carry)
+        self._init = _optax_optimizer.compiled(recipe.optimizer)[0]
+        self._evaluate = jax.jit(lambda *given: self._network.evaluate(*given))
+        kind = _looped if recipe.mode == "scan" else _single
+        self.step = kind(self._whole, carry)
+        self._forward = kind(self._forward_part, statistics, parameters)
+        self._gradient = kind(self._gradient_part, (parameters, statistics), parameters)
+        self._update = kind(self._update_part, (parameters, state), parameters)
+        self._slope = _single(self._gradient_part, (parameters, statistics), parameters)
+        self.parts: Mapping[Part, Callable[..., tuple[Held, Any]]] = {
+            "forward": self._probe_forward, "gradient": self._probe_gradient, "update": self._probe_update,
+        }  # fmt: skip
+
+    def open(self, parameters: Parameters, statistics: Parameters, numbers: Numbers) -> Held:
+        # A state that starts as the parameters themselves must not share donated memory with them.
+        state = self._init({name: value.copy() for name, value in parameters.items()}, numbers)
+        return jax.tree.leaves((parameters, as_after_a_step(state, parameters), statistics))
+
+    def adopt(self, held: Held) -> Held:
+        return held
+
+    def twin(self, held: Held, window: Window, batch: Batch | Resident) -> _Twin:
+        parameters, state, statistics = self._carry([array.copy() for array in held])
+        lists = [jax.tree.leaves(tree) for tree in (parameters, state, statistics)]
+        spare = [array.copy() for array in lists[0]]
+        moved, _ = self._slope(spare + lists[2], window, batch, 0, lists[0])
+        return _Twin(lists[0], lists[1], moved[len(spare) :], moved[: len(spare)])
+
+    def arrays(self, held: Held) -> Parameters:
+        parameters, _, statistics = self._carry(held)
+        return parameters | statistics
+
+    def state(self, held: Held) -> Any:
+        return self._carry(held)[1]
+
+    def evaluate(self, held: Held, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+        parameters, state, statistics = self._carry(held)
+        found: tuple[jax.Array, jax.Array] = self._evaluate(
+            self._recipe.optimizer.evaluated(state, parameters), statistics, x, y
+        )
+        return found
+
+    def compilations(self) -> int:
+        programs: tuple[Any, ...] = (
+            self.step, self._forward, self._gradient, self._update, self._slope, self._evaluate,
+        )  # fmt: skip
+        return sum(program._cache_size() for program in programs)
+
+    def _carry(self, held: Held) -> tuple[Parameters, Any, Parameters]:
+        carry: tuple[Parameters, Any, Parameters] = jax.tree.unflatten(self._tree, held)
+        return carry
+
+    def _whole(self, carry: Any, fixed: Any, window: Window, source: Resident | Batch, t: Any) -> tuple[Any, jax.Array]:
+        parameters, state, before = carry
+        (numbers, noise), batch = numbers_at(window, t), batch_at(source, t)
+        slope = jax.value_and_grad(self._network.loss, has_aux=True)
+        (loss, statistics), gradients = slope(parameters, before, batch, noise)
+
+        def again(given: Parameters) -> jax.Array:
+            return self._network.loss(given, before, batch, noise)[0]
+
+        return (*self._updated(parameters, state, gradients, numbers, again, loss), statistics), loss
+
+    def _updated(
+        self, parameters: Parameters, state: Any, gradients: Parameters, numbers: Numbers, again: Any = None, loss: Any = None
+    ) -> tuple[Parameters, Any]:
+        gradients = _flax_objective.clipped(self._network.objective, gradients)
+        if self._network.objective.regularization.decay:
+            decayed = {name: self._network.decayed(parameters[name], numbers) for name in self._network.kernels}
+            parameters = parameters | decayed
+        return self._recipe.optimizer.update(gradients, state, parameters, numbers, again, loss)
+
+    def _forward_part(self, statistics: Any, parameters: Any, window: Window, source: Any, t: Any) -> tuple[Any, Any]:
+        loss, statistics = self._network.loss(parameters, statistics, batch_at(source, t), numbers_at(window, t)[1])
+        return statistics, loss
+
+    def _gradient_part(self, moved: Any, parameters: Any, window: Window, source: Any, t: Any) -> tuple[Any, Any]:
+        slope = jax.value_and_grad(self._network.loss, has_aux=True)
+        found, gradients = slope(parameters, moved[1], batch_at(source, t), numbers_at(window, t)[1])
+        return (gradients, found[1]), found[0]
+
+    def _update_part(self, moved: Any, gradients: Any, window: Window, source: None, t: Any) -> tuple[Any, None]:
+        parameters, state = moved
+        return self._updated(parameters, state, gradients, numbers_at(window, t)[0]), None
+
+    def _probe_forward(self, twin: _Twin, *given: Any) -> tuple[_Twin, Any]:
+        statistics, losses = self._forward(twin.statistics, *given, twin.parameters)
+        return twin._replace(statistics=statistics), losses
+
+    def _probe_gradient(self, twin: _Twin, *given: Any) -> tuple[_Twin, Any]:
+        moved, losses = self._gradient(twin.gradients + twin.statistics, *given, twin.parameters)
+        count = len(twin.gradients)
+        return twin._replace(gradients=moved[:count], statistics=moved[count:]), losses
+
+    def _probe_update(self, twin: _Twin, *given: Any) -> tuple[_Twin, Any]:
+        moved, none = self._update(twin.parameters + twin.state, *given, twin.gradients)
+        count = len(twin.parameters)
+        return twin._replace(parameters=moved[:count], state=moved[count:]), none
+
+
+def _single(one: Callable[..., tuple[Any, Any]], moved: Any, fixed: Any = ()) -> Any:
+    """one(moved, fixed, window, source, t) -> moved, found; compiled, over flat lists of what it moves and what it reads."""
+    of_moved, of_fixed = jax.tree.structure(moved), jax.tree.structure(fixed)
+
+    def flat(moved: Any, window: Window, source: Any, t: Any, fixed: Any = ()) -> tuple[Any, Any]:
+        after, found = one(jax.tree.unflatten(of_moved, moved), jax.tree.unflatten(of_fixed, fixed), window, source, t)
+        return jax.tree.leaves(after), found
+
+    return jax.jit(flat, donate_argnums=0)
+
+
+def _looped(one: Callable[..., tuple[Any, Any]], moved: Any, fixed: Any = ()) -> Any:
+    """The same for `count` steps from `first` in one program."""
+    of_moved, of_fixed = jax.tree.structure(moved), jax.tree.structure(fixed)
+
+    def flat(moved: Any, window: Window, source: Any, first: Any, count: int, fixed: Any = ()) -> tuple[Any, Any]:
+        constant, fed = jax.tree.unflatten(of_fixed, fixed), source if isinstance(source, Batch) else None
+
+        def body(carry: Any, of_step: tuple[Any, Batch | None]) -> tuple[Any, Any]:
+            t, own = of_step
+            return one(carry, constant, window, source if own is None else own, t)
+
+        after, found = jax.lax.scan(body, jax.tree.unflatten(of_moved, moved), (first + jnp.arange(count, dtype=jnp.int32), fed))
+        return jax.tree.leaves(after), found
+
+    return jax.jit(flat, donate_argnums=0, static_argnums=4)
+
+
+def _shapes(recipe: Recipe) -> tuple[dict[str, Any], Any, dict[str, Any]]:
+    """(parameters, optimizer's state, statistics), each array as its shape and dtype."""
+    own = [parameter for layer in recipe.layers for parameter in layer.parameters]
+    numbers = jax.ShapeDtypeStruct((recipe.optimizer.columns,), number_dtype(recipe.dtype))
+    parameters = {p.name: jax.ShapeDtypeStruct(p.shape, recipe.dtype) for p in own if p.trainable}
+    statistics = {p.name: jax.ShapeDtypeStruct(p.shape, numbers.dtype) for p in own if not p.trainable}
+    return parameters, jax.eval_shape(recipe.optimizer.init, parameters, numbers), statistics
+
+
+def traced(recipe: Recipe) -> Programs:
+    """Programs that have compiled nothing yet."""
+    if recipe.mode == "nnx":
+        from gradrace.adapters._nnx_programs import NnxPrograms
+
+        return NnxPrograms(recipe)
+    return FunctionalPrograms(recipe)
+
+
+@lru_cache(maxsize=32)
+def kept(recipe: Recipe) -> Programs:
+    """`traced`, as compiled for earlier sessions where there were some. TypeError for arguments that cannot be hashed."""
+    return traced(recipe)

@@ -1,0 +1,165 @@
+"""What is compiled for mode "nnx": the training step that Flax teaches, `nnx.jit` over a module and an optimizer.
+
+Both are taken apart into arrays and put together again at every call, in Python; that is what this mode costs, and shows.
+Nothing is donated, as in Flax's own examples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from gradrace.adapter import Part
+from gradrace.adapters import _flax_layers, _flax_objective
+from gradrace.adapters._jax_programs import Batch, Recipe, Resident, Window, as_after_a_step, batch_at, numbers_at
+from gradrace.adapters._jax_programs import Network as PureNetwork
+from gradrace.adapters._optax_optimizer import Numbers, Parameters, number_dtype
+
+# Where a parameter lies in the module -> its canonical name.
+_Names = Mapping[tuple[Any, ...], str]
+
+
+class _Held(NamedTuple):
+    """A session's module and optimizer, or their twins with gradients beside them."""
+
+    model: _flax_layers.Network
+    optimizer: nnx.Optimizer[Any]
+    gradients: Any = None
+
+
+class NnxPrograms:
+    """See _jax_programs.Programs."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe, self._layers = recipe, recipe.layers
+        self._names = _flax_layers.Network.paths(self._layers)
+        self._first: Numbers = jnp.zeros(recipe.optimizer.columns, number_dtype(recipe.dtype))
+        self._transformation = optax.GradientTransformationExtraArgs(
+            lambda parameters: recipe.optimizer.init(parameters, self._first), _moves(recipe)
+        )
+        network = PureNetwork(recipe)
+        self._evaluate: Any = jax.jit(lambda *given: network.evaluate(*given))
+        self._compiled = _compiled(recipe, network, self._names)
+        self.parts: Mapping[Part, Callable[..., tuple[_Held, Any]]] = {
+            "forward": self._probe_forward, "gradient": self._probe_gradient, "update": self._probe_update,
+        }  # fmt: skip
+
+    def step(self, held: _Held, *given: Any) -> tuple[_Held, Any]:
+        return held, self._compiled.step(held.model, held.optimizer, *given)
+
+    def open(self, parameters: Parameters, statistics: Parameters, numbers: Numbers) -> _Held:
+        model = _flax_layers.module(self._layers, self._recipe.dtype, parameters | statistics)
+        self._first = numbers
+        optimizer = nnx.Optimizer(model, self._transformation, wrt=nnx.Param)
+        nnx.update(optimizer, as_after_a_step(nnx.state(optimizer), parameters))
+        return _Held(model, optimizer)
+
+    def adopt(self, held: _Held) -> _Held:
+        # An optimizer holds its transformation, and so its corrections.
+        optimizer = nnx.Optimizer(held.model, self._transformation, wrt=nnx.Param)
+        nnx.update(optimizer, nnx.state(held.optimizer))
+        return _Held(held.model, optimizer)
+
+    def twin(self, held: _Held, window: Window, batch: Batch | Resident) -> _Held:
+        model, optimizer = nnx.clone(held.model), nnx.clone(held.optimizer)
+        return _Held(model, optimizer, self._compiled.gradient(model, window, batch, 0)[1])
+
+    def arrays(self, held: _Held) -> Parameters:
+        return _named(nnx.as_pure(nnx.state(held.model)), self._names)
+
+    def state(self, held: _Held) -> Any:
+        return nnx.as_pure(held.optimizer.opt_state)
+
+    def evaluate(self, held: _Held, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+        trained = nnx.as_pure(nnx.state(held.model, nnx.Param))
+        parameters = _named(self._recipe.optimizer.evaluated(self.state(held), trained), self._names)
+        statistics = {name: value for name, value in self.arrays(held).items() if name not in parameters}
+        found: tuple[jax.Array, jax.Array] = self._evaluate(parameters, statistics, x, y)
+        return found
+
+    def compilations(self) -> int:
+        programs: list[Any] = [each.jitted_fn for each in self._compiled]
+        return sum(program._cache_size() for program in (*programs, self._evaluate))
+
+    def _probe_forward(self, twin: _Held, *given: Any) -> tuple[_Held, Any]:
+        return twin, self._compiled.forward(twin.model, *given)
+
+    def _probe_gradient(self, twin: _Held, *given: Any) -> tuple[_Held, Any]:
+        loss, gradients = self._compiled.gradient(twin.model, *given)
+        return twin._replace(gradients=gradients), loss
+
+    def _probe_update(self, twin: _Held, *given: Any) -> tuple[_Held, None]:
+        self._compiled.update(twin.model, twin.optimizer, twin.gradients, *given)
+        return twin, None
+
+
+class _Compiled(NamedTuple):
+    step: Any
+    forward: Any
+    gradient: Any
+    update: Any
+
+
+def _compiled(recipe: Recipe, network: PureNetwork, names: _Names) -> _Compiled:
+    """The training step and its parts. Each changes the module and the optimizer that it is given in place."""
+    objective, dtype = recipe.objective, number_dtype(recipe.dtype)
+
+    def loss_of(model: Any, batch: Batch, noise: Any) -> jax.Array:
+        loss = _flax_objective.loss(objective, model(batch.x, True, noise).astype(dtype), batch.y)
+        return loss + network.penalty(_named(nnx.as_pure(nnx.state(model, nnx.Param)), names))
+
+    def update(model: Any, optimizer: Any, gradients: Any, numbers: Numbers, again: Any = None, loss: Any = None) -> None:
+        if objective.regularization.decay:
+            kernels = [(path, v) for path, v in nnx.to_flat_state(nnx.state(model, nnx.Param)) if names[path] in network.kernels]
+            decayed = [(path, kernel.replace(network.decayed(kernel[...], numbers))) for path, kernel in kernels]
+            nnx.update(model, nnx.from_flat_state(decayed))
+        gradients = _flax_objective.clipped(objective, gradients)
+        optimizer.update(model, gradients, numbers=numbers, again=again, value=loss)
+
+    @nnx.jit
+    def step(model: Any, optimizer: Any, window: Window, source: Resident | Batch, t: Any) -> jax.Array:
+        (numbers, noise), batch = numbers_at(window, t), batch_at(source, t)
+        parted: Any = nnx.split(model, nnx.Param, ...)
+        graph, _, others = parted
+        loss, gradients = nnx.value_and_grad(loss_of)(model, batch, noise)
+
+        def again(parameters: Any) -> jax.Array:
+            return loss_of(nnx.merge(graph, parameters, others), batch, noise)
+
+        update(model, optimizer, gradients, numbers, again, loss)
+        return loss
+
+    @nnx.jit
+    def forward(model: Any, window: Window, source: Resident | Batch, t: Any) -> jax.Array:
+        return loss_of(model, batch_at(source, t), numbers_at(window, t)[1])
+
+    @nnx.jit
+    def gradient(model: Any, window: Window, source: Resident | Batch, t: Any) -> tuple[jax.Array, Any]:
+        found: tuple[jax.Array, Any] = nnx.value_and_grad(loss_of)(model, batch_at(source, t), numbers_at(window, t)[1])
+        return found
+
+    @nnx.jit
+    def updated(model: Any, optimizer: Any, gradients: Any, window: Window, source: None, t: Any) -> None:
+        update(model, optimizer, gradients, numbers_at(window, t)[0])
+
+    return _Compiled(step, forward, gradient, updated)
+
+
+def _moves(recipe: Recipe) -> Callable[..., tuple[Any, Any]]:
+    """The update of an Optax transformation: `nnx.Optimizer` hands it the step's numbers, and the loss, as extra arguments."""
+
+    def update(
+        gradients: Any, state: Any, parameters: Any = None, *, numbers: Numbers, again: Any = None, value: Any = None
+    ) -> tuple[Any, Any]:
+        return recipe.optimizer.moves(gradients, state, parameters, numbers, again, value)
+
+    return update
+
+
+def _named(state: Any, names: _Names) -> Parameters:
+    """What of a module's state has a canonical name, by it."""
+    return {names[path]: value for path, value in nnx.to_flat_state(state)}
