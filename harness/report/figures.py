@@ -13,6 +13,7 @@ import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from .. import points
@@ -192,22 +193,26 @@ def breakdown(times: pd.DataFrame) -> Figure:
     names = [f"{row.setup} · {row.series}" for row in times.itertuples()]
     styles = looks([*PARTS.values(), "whole step"])
     figure = Figure(figsize=(8.2, 1.0 + 0.42 * len(names)), layout="constrained")
-    axis = figure.subplots()
+    axis, longest = figure.subplots(), 0.0
     for y, row in enumerate(times.to_dict("records")):
         left = 0.0
         for part, label in PARTS.items():
             width = 0.0 if math.isnan(row[part]) else max(0.0, 1e6 * row[part])
             axis.barh(y - 0.2, width, 0.36, left=left, color=styles[label].color)
             left += width
+        longest = max(longest, left, 1e6 * row["step_p25_s"])
         axis.barh(y + 0.17, 1e6 * row["step_p25_s"], 0.22, color=styles["whole step"].color)
         limits = [1e6 * row[f"step_p25_s_{limit}"] for limit in ("low", "high")]
         if not math.isnan(limits[0]):
             axis.hlines(y + 0.17, *limits, color=INK, linewidth=1.0)
     axis.set_yticks(range(len(names)), names)
     axis.set_ylim(len(names) - 0.4, -0.6)
+    # A wide interval may leave the picture: the bars are what is to be seen.
+    axis.set_xlim(0, 1.15 * longest)
     axis.grid(visible=False, axis="y")
     axis.set_xlabel("microseconds a step")
-    _legend(figure, styles, styles, "line")
+    handles = [Patch(color=look.color, label=name) for name, look in styles.items()]
+    figure.legend(handles=handles, loc="outside upper left", ncols=len(handles), borderaxespad=0.2)
     return figure
 
 
