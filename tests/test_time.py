@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from conftest import TINY, toml
 from gradrace import frame, memory
+from gradrace.layers import BatchNorm
 from gradrace.machine import gpu_gauges, usable_cores
 from gradrace.record import Memory
+from gradrace.spec import Regularization
 from gradrace.store import PlanFile, kept_plan, read_plan
 from gradrace.suite import make_suite
 from gradrace.sweep import Options, execute, prepare
@@ -48,6 +50,7 @@ def timed(output, plugins=(), **changes):
     return outcome, frames, frame.timing_cells(frames)
 
 
+@pytest.mark.slow
 def test_a_cell_has_all_its_figures(tmp_path):
     outcome, frames, cells = timed(tmp_path, optimizers=["adam"], timing={**CLOCK, "memory": True})
     assert outcome.exit_code == 0 and len(cells) == 1
@@ -79,6 +82,7 @@ def test_a_cell_that_breaks_fails_alone_and_keeps_its_traceback(tmp_path, plugin
     assert cells.set_index("optimizer")["reason"][optimizer].startswith(reason)
 
 
+@pytest.mark.slow
 def test_memory_is_that_of_one_run_alone(tmp_path, plugin):
     """A state of 512 numbers a parameter in 8 bytes each: of 25 450 parameters 99 MiB, in its own process only."""
     timing = {**CLOCK, "launches": 1, "memory": True}
@@ -115,6 +119,7 @@ def test_the_peak_counts_what_was_held_for_a_moment(make_run, monkeypatch, tmp_p
     assert (60 if reset else 0) * 2**20 < found.grown_bytes < (120 if reset else 10_000) * 2**20
 
 
+@pytest.mark.slow
 def test_cells_that_this_machine_cannot_do_are_skipped_with_the_reason(tmp_path, monkeypatch):
     monkeypatch.setattr("gradrace.sweep.lacks_gpu", lambda: True)
     many = len(usable_cores()) + 1
@@ -133,6 +138,27 @@ def test_cells_that_this_machine_cannot_do_are_skipped_with_the_reason(tmp_path,
 def test_more_threads_than_cores_may_train_to_convergence(tmp_path):
     suite = make_suite("tiny", {**TINY, "timing": False, "seeds": 1, "threads": len(usable_cores()) + 1})
     assert execute(prepare(suite, options=Options(output=tmp_path))).counts == {"ok": 2}
+
+
+def test_probing_leaves_the_reference_as_it_is(make_run, open_numpy):
+    """In any order, before and after training; with penalties, clipping, decay and batch statistics."""
+    task = make_run("digits_mlp").task
+    task = task.model_copy(update={
+        "regularization": Regularization(l1=1e-3, l2=1e-2, decay=0.1, clip_norm=0.5),
+        "model": (*task.model[:1], BatchNorm(), *task.model[1:]),
+    })  # fmt: skip
+    run = make_run("digits_mlp", "sgd").model_copy(update={"task": task})
+    probed, plain = open_numpy(run), open_numpy(run)
+    for session in (probed, plain):
+        for start in range(0, 20, 5):
+            if session is probed:
+                for part in session.parts():
+                    session.probe(part, range(start, start + 5))
+            session.train(range(start, start + 5))
+    assert np.array_equal(probed.losses(), plain.losses()) and probed.compilations() == 0
+    assert all(np.array_equal(array, plain.weights()[name]) for name, array in probed.weights().items())
+    with pytest.raises(ValueError, match="no part 'backward'"):
+        probed.probe("backward", range(1))
 
 
 # The plan
@@ -175,6 +201,7 @@ def suite_file(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_time_after_run_keeps_what_was_trained_in_the_report(suite_file, gradrace):
     assert gradrace("run", "tiny.toml", "--no-report").returncode == 0
     done = gradrace("time", "tiny.toml", "--launches", "3", "-q")
@@ -192,6 +219,7 @@ def test_time_after_run_keeps_what_was_trained_in_the_report(suite_file, gradrac
     assert {"step_p25_s", "step_p25_s_low", "samples_per_s", "backward_s", "contended"} <= set(told["cells"][0])
 
 
+@pytest.mark.slow
 def test_time_does_what_it_is_asked_and_no_more(suite_file, gradrace):
     listed = gradrace("time", "tiny.toml", "--launches", "2", "--memory", "--no-breakdown", "-k", "adam", "--dry-run")
     assert listed.stdout.splitlines() == [
