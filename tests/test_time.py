@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from conftest import TINY, toml
 from gradrace import frame, memory
+from gradrace.executor.environment import environment
 from gradrace.layers import BatchNorm
 from gradrace.machine import gpu_gauges, usable_cores
 from gradrace.record import Memory
@@ -159,6 +160,18 @@ def test_probing_leaves_the_reference_as_it_is(make_run, open_numpy):
     assert all(np.array_equal(array, plain.weights()[name]) for name, array in probed.weights().items())
     with pytest.raises(ValueError, match="no part 'backward'"):
         probed.probe("backward", range(1))
+
+
+def test_threads_and_determinism_are_set_before_a_worker_starts(make_run, monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--mine")
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "/somewhere")
+    on_cpu, on_gpu = (environment(make_run(threads=3, device=device, dtype="float32")) for device in ("cpu", "gpu"))
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
+        assert on_cpu[variable] == on_gpu[variable] == "3"
+    assert on_cpu["NPROC"] == "3" and on_cpu["CUDA_VISIBLE_DEVICES"] == "" and on_cpu["XLA_FLAGS"] == "--mine"
+    assert on_gpu["XLA_FLAGS"] == "--mine --xla_gpu_deterministic_ops=true" and on_gpu["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    assert on_cpu["NVIDIA_TF32_OVERRIDE"] == on_gpu["NVIDIA_TF32_OVERRIDE"] == "0"
+    assert "JAX_COMPILATION_CACHE_DIR" not in on_cpu and "JAX_PLATFORMS" not in on_gpu
 
 
 # The plan
