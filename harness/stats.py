@@ -40,7 +40,7 @@ def contended(wall_ns: Array, cpu_ns: Array, involuntary_switches: Array, steal_
     """
     wall, stolen = np.asarray(wall_ns), np.zeros(len(wall_ns)) if steal_ticks is None else np.asarray(steal_ticks)
     starved, pushed = np.asarray(cpu_ns) < 0.95 * wall, (np.asarray(involuntary_switches) > 0) | (stolen > 0)
-    return bool(np.mean(starved & pushed) > 0.5 or stolen.sum() * TICK_NS > 0.05 * wall.sum())
+    return bool(np.mean(starved & pushed) > 0.5 or float(stolen.sum()) * TICK_NS > 0.05 * float(wall.sum()))
 
 
 def first_reaching(steps: Array, metric: Array, target: float) -> int | None:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import records
-from gradrace import frame, report
+from gradrace import compare, frame, report
 from gradrace.errors import UserError
 from gradrace.record import Curve
 from gradrace.report import figures, tables, text, timing_text
@@ -495,3 +495,9 @@ def test_blocks_of_an_earlier_version_are_blocks_of_steps(tmp_path: Path) -> Non
     found = frame.load(tmp_path)
     assert set(found.steps["part"]) == {"step"} and set(found.steps["steal_ticks"]) == {0}
     assert found.runs["step_p25_s"].tolist() == pytest.approx([1e-4])
+
+
+def test_memory_is_compared_as_step_times_are(timed: frame.Frames) -> None:
+    found = compare.compare(timed, timed, 0.1).rows
+    assert found["figure"].value_counts().to_dict() == {"step_p25_s": 9, "peak_bytes": 9}
+    assert set(found["verdict"]) == {"same"}
