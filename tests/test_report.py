@@ -474,10 +474,12 @@ def test_the_bars_of_a_step_are_as_long_as_its_parts(timed: frame.Frames) -> Non
 
 def test_the_page_of_a_timed_suite_has_its_sections(timed: frame.Frames, tmp_path: Path) -> None:
     html = report.write(timed, tmp_path).read_text(encoding="utf-8")
+    ids = Counter(Page(html).all("id"))
+    assert max(ids.values()) == 1, ids.most_common(3)
     for name in ("step-time", "throughput", "breakdown", "costs", "fig-mlp-throughput", "fig-mlp-modes", "fig-mlp-breakdown"):
         assert f'id="timed-{name}"' in html, name
     assert "1 of 9 timed cells had fewer than 3 launches" in html and "made up" in html
-    parts = pd.read_csv(tmp_path / "data/timed/breakdown.csv")
+    parts = pd.read_csv(tmp_path / "data/timed/step-parts.csv")
     assert len(parts) == 9 and parts["parts_covered"].tolist() == pytest.approx([0.95] * 9, rel=1e-3)
     kept = pd.read_csv(tmp_path / "data/timed/step-times.csv")
     assert {"step_p25_s_low", "samples_per_s", "state_bytes", "grown_bytes"} <= set(kept)

@@ -507,7 +507,7 @@ class Writer:
             section.parts.append(self._figure(
                 f"{task}-breakdown", partial(figures.breakdown, of_task), f"{task}: where a step goes",
                 figures.describe(what, of_task["setup"], of_task["series"]),
-                None, f"{task}: forward, backward and update, each measured apart, above; the whole step below.", "breakdown.csv",
+                None, f"{task}: forward, backward and update, each measured apart, above; the whole step below.", "step-parts.csv",
             ))  # fmt: skip
         return section
 
@@ -528,7 +528,7 @@ class Writer:
         ]  # fmt: skip
         kept = [c for c in rows if c in tables.TIMED or c.startswith((*names, "parts_covered"))]
         data = rows[[*kept, "mode", "rule", "variation", "launches", "digests"]]
-        return self._table("breakdown", "Parts of a step", columns, cells, data)
+        return self._table("step-parts", "Parts of a step", columns, cells, data)
 
     # What it takes besides
 
@@ -557,7 +557,7 @@ class Writer:
             ]
             for row in rows.to_dict("records")
         ]  # fmt: skip
-        section.parts.append(self._table("costs", "Start-up and memory", columns, cells, csv="step-times.csv"))
+        section.parts.append(self._table("start-up", "Start-up and memory", columns, cells, csv="step-times.csv"))
         return section
 
     # Learning rates
