@@ -507,7 +507,8 @@ class Writer:
             section.parts.append(self._figure(
                 f"{task}-breakdown", partial(figures.breakdown, of_task), f"{task}: where a step goes",
                 figures.describe(what, of_task["setup"], of_task["series"]),
-                None, f"{task}: forward, backward and update, each measured apart, above; the whole step below.", "step-parts.csv",
+                None, f"{task}: forward, backward and update, each measured apart, above; the whole step below.",
+                "step-parts.csv",
             ))  # fmt: skip
         return section
 
