@@ -14,7 +14,9 @@ from .errors import UserError
 from .frame import CELL, Frames
 
 # What is compared, per measure; all are better when lower.
-_FIGURES = {"timing": ("step_p25_s",), "convergence": ("final_validation_loss", "steps_to_target")}
+_FIGURES = {
+    "timing": ("step_p25_s",), "memory": ("peak_bytes",), "convergence": ("final_validation_loss", "steps_to_target"),
+}  # fmt: skip
 
 
 class Comparison(NamedTuple):

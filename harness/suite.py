@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import itertools
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt, ValidationError
 
 from . import data, schedules
 from .errors import UserError, nearest
 from .optimizer import Optimizer
-from .registry import Registry
-from .spec import Device, Dtype, Frozen, OptimizerSpec, Rule, RunSpec, ScheduleSpec, TaskSpec, TimingSpec
+from .registry import Framework, Registry
+from .spec import Device, Dtype, Frozen, Input, OptimizerSpec, Rule, RunSpec, ScheduleSpec, TaskSpec, TimingSpec
 from .variations import RegularizationEntry, Sweep, Varied, vary
 
 PositiveFloat = Annotated[FiniteFloat, Field(gt=0)]
@@ -36,13 +36,27 @@ class ScheduleEntry(Frozen):
 
 
 class TimingEntry(Frozen):
-    """How a suite times its cells. `native` by default: the library's own class, with no correction to pay for."""
+    """How a suite times its cells. `native` by default: the library's own class, with no correction to pay for.
+
+    launches: processes, each with its own start; an interval needs three. warmup_steps, blocks, block_steps and
+    longest_block_s are those of `spec.TimingSpec`. breakdown: also forward, gradient and update apart. memory: also one
+    run a cell that measures memory. inputs: where batches come from, see `spec.RunSpec`.
+    """
 
     rule: Rule = "native"
-    launches: PositiveInt = 1
+    launches: PositiveInt = 10
     warmup_steps: NonNegativeInt = 100
-    blocks: Annotated[int, Field(ge=4)] = 12
+    blocks: Annotated[int, Field(ge=4)] = 30
     block_steps: PositiveInt = 25
+    longest_block_s: PositiveFloat = 0.5
+    breakdown: bool = False
+    memory: bool = False
+    inputs: Annotated[list[Input], Field(min_length=1)] = ["resident"]
+
+    @property
+    def spec(self) -> TimingSpec:
+        """What every run of it is told."""
+        return TimingSpec(**{name: getattr(self, name) for name in TimingSpec.model_fields if hasattr(self, name)})
 
 
 class ConvergenceEntry(Frozen):
@@ -55,8 +69,9 @@ class SuiteFile(Sweep):
     """The content of a suite's file: everything listed is crossed with everything else.
 
     What varies the tasks themselves (activation, initializer, …) is described in variations.py.
-    `seeds`: how many, counted from 0, or which. `modes`: per framework, instead of its own defaults.
-    `steps` and `eval_every` replace the tasks' own; `batch_sizes` are swept.
+    `seeds`: how many, counted from 0, or which. `modes`: per framework, instead of its own defaults; or "all" of each.
+    `steps` and `eval_every` replace the tasks' own; `batch_sizes` are swept, and so are lists of `device`, `dtype` and
+    `threads`.
     """
 
     title: str
@@ -69,10 +84,10 @@ class SuiteFile(Sweep):
     batch_sizes: Annotated[list[PositiveInt], Field(min_length=1)] | None = None
     steps: PositiveInt | None = None
     eval_every: PositiveInt | None = None
-    modes: dict[str, Annotated[list[str], Field(min_length=1)]] = {}
-    dtype: Dtype = "float32"
-    device: Device = "cpu"
-    threads: PositiveInt = 1
+    modes: Literal["all"] | dict[str, Annotated[list[str], Field(min_length=1)]] = {}
+    dtype: Dtype | Annotated[list[Dtype], Field(min_length=1)] = "float32"
+    device: Device | Annotated[list[Device], Field(min_length=1)] = "cpu"
+    threads: PositiveInt | Annotated[list[PositiveInt], Field(min_length=1)] = 1
     convergence: ConvergenceEntry | Literal[False] = ConvergenceEntry()
     timing: TimingEntry | Literal[False] = False
 
@@ -137,39 +152,58 @@ def expand(suite: Suite, registry: Registry) -> tuple[RunSpec, ...]:
 def _converging(suite: Suite, registry: Registry, entry: ConvergenceEntry) -> Iterator[RunSpec]:
     content = suite.content
     seeds = range(content.seeds) if isinstance(content.seeds, int) else content.seeds
-    for task, variations in _tasks(suite, registry):
+    for place, (task, variations) in itertools.product(_places(content), list(_tasks(suite, registry))):
         for optimizer, schedule, swept in _updates(suite, registry, entry.rule):
             for framework, seed in itertools.product(content.frameworks, seeds):
-                for mode in content.modes.get(framework, [registry.frameworks[framework].convergence_mode]):
-                    yield _run(
-                        content, task, optimizer, schedule, framework, mode, {**variations, **swept}, seed=seed
-                    )
-
-
-def _timed(suite: Suite, registry: Registry, entry: TimingEntry) -> Iterator[RunSpec]:
-    """Step time does not depend on seed, learning rate or schedule: one cell for each of the rest."""
-    content = suite.content
-    timing = TimingSpec(warmup_steps=entry.warmup_steps, blocks=entry.blocks, block_steps=entry.block_steps)
-    for launch, framework in itertools.product(range(entry.launches), content.frameworks):
-        for mode in content.modes.get(framework, [registry.frameworks[framework].modes[0]]):
-            for task, variations in _tasks(suite, registry):
-                for name in dict.fromkeys(_entry(o).name for o in content.optimizers):
-                    optimizer = OptimizerSpec(name=name, rule=entry.rule, hyper=_hyper(registry, name, entry.rule))
-                    rate = ScheduleSpec(kind="constant", base_lr=registry.optimizers[name].learning_rate)
-                    yield _run(
-                        content, task, optimizer, rate, framework, mode, variations,
-                        measure="timing", launch=launch, timing=timing,
+                for mode in _modes(content, registry.frameworks[framework], convergence=True):
+                    yield RunSpec(
+                        task=task, optimizer=optimizer, schedule=schedule, framework=framework, mode=mode, seed=seed,
+                        variations={**place.named, **variations, **swept}, **place.fields,
                     )  # fmt: skip
 
 
-def _run(
-    content: SuiteFile, task: TaskSpec, optimizer: OptimizerSpec, schedule: ScheduleSpec, framework: str, mode: str,
-    variations: dict[str, Any], **more: Any,
-) -> RunSpec:  # fmt: skip
-    return RunSpec(
-        task=task, optimizer=optimizer, schedule=schedule, framework=framework, mode=mode, variations=variations,
-        dtype=content.dtype, device=content.device, threads=content.threads, **more,
-    )  # fmt: skip
+def _timed(suite: Suite, registry: Registry, entry: TimingEntry) -> Iterator[RunSpec]:
+    """Launch after launch of every cell, then what measures their memory."""
+    cells = list(_cells(suite, registry, entry))
+    for launch in range(entry.launches):
+        yield from (RunSpec(measure="timing", launch=launch, timing=entry.spec, **cell) for cell in cells)
+    yield from (RunSpec(measure="memory", **cell) for cell in cells if entry.memory)
+
+
+def _cells(suite: Suite, registry: Registry, entry: TimingEntry) -> Iterator[dict[str, Any]]:
+    """Step time does not depend on seed, learning rate or schedule: one cell for each of the rest."""
+    content = suite.content
+    optimizers = dict.fromkeys(_entry(given).name for given in content.optimizers)
+    tasks = list(_tasks(suite, registry))
+    for place, framework in itertools.product(_places(content), content.frameworks):
+        modes = _modes(content, registry.frameworks[framework], convergence=False)
+        for mode, (task, variations), name, source in itertools.product(modes, tasks, optimizers, entry.inputs):
+            named = {} if source == "resident" else {"input": source}
+            yield {
+                "task": task, "framework": framework, "mode": mode, "input": source, **place.fields,
+                "optimizer": OptimizerSpec(name=name, rule=entry.rule, hyper=_hyper(registry, name, entry.rule)),
+                "schedule": ScheduleSpec(kind="constant", base_lr=registry.optimizers[name].learning_rate),
+                "variations": {**place.named, **variations, **named},
+            }  # fmt: skip
+
+
+def _modes(content: SuiteFile, framework: Framework, convergence: bool) -> Sequence[str]:
+    if content.modes == "all":
+        return framework.modes
+    return content.modes.get(framework.name, [framework.convergence_mode if convergence else framework.modes[0]])
+
+
+class _Place(NamedTuple):
+    """Where and how exactly a run is computed: device, dtype and threads, and those of them that the suite sweeps."""
+
+    fields: dict[str, Any]
+    named: dict[str, str | int]
+
+
+def _places(content: SuiteFile) -> list[_Place]:
+    swept = {name: list(dict.fromkeys(_as_list(getattr(content, name)))) for name in ("device", "dtype", "threads")}
+    found = (dict(zip(swept, values, strict=True)) for values in itertools.product(*swept.values()))
+    return [_Place(fields, {name: fields[name] for name in swept if len(swept[name]) > 1}) for fields in found]
 
 
 def _tasks(suite: Suite, registry: Registry) -> Iterator[tuple[TaskSpec, dict[str, Any]]]:
@@ -240,17 +274,18 @@ def _schedule(suite: Suite, given: str | ScheduleEntry, rate: float) -> Schedule
 
 def _check_names(suite: Suite, registry: Registry) -> None:
     content = suite.content
+    by_framework = {} if content.modes == "all" else content.modes
     wanted: list[tuple[str, list[str], Mapping[str, Any], str]] = [
         ("tasks", content.tasks, registry.tasks, "task"),
         ("frameworks", content.frameworks, registry.frameworks, "framework"),
-        ("modes", list(content.modes), registry.frameworks, "framework"),
+        ("modes", list(by_framework), registry.frameworks, "framework"),
         ("optimizers", [_entry(entry).name for entry in content.optimizers], registry.optimizers, "optimizer"),
     ]
     for key, names, known, kind in wanted:
         for name in names:
             if name not in known:
                 raise UserError(f"{suite.file}: {key}: no {kind} {name!r}{nearest(name, known)}")
-    for framework, modes in content.modes.items():
+    for framework, modes in by_framework.items():
         for mode in modes:
             offered = registry.frameworks[framework].modes
             if mode not in offered:
