@@ -36,9 +36,14 @@ class ScheduleEntry(Frozen):
 
 
 class TimingEntry(Frozen):
-    """How a suite times its cells. `native` by default: the library's own class, with no correction to pay for."""
+    """How a suite times its cells. `native` by default: the library's own class, with no correction to pay for.
+
+    tasks, optimizers: which of the suite's are timed; all of them where nothing is said.
+    """
 
     rule: Rule = "native"
+    tasks: Annotated[list[str], Field(min_length=1)] | None = None
+    optimizers: Annotated[list[str], Field(min_length=1)] | None = None
     launches: PositiveInt = 1
     warmup_steps: NonNegativeInt = 100
     blocks: Annotated[int, Field(ge=4)] = 12
@@ -153,13 +158,20 @@ def _timed(suite: Suite, registry: Registry, entry: TimingEntry) -> Iterator[Run
     for launch, framework in itertools.product(range(entry.launches), content.frameworks):
         for mode in content.modes.get(framework, [registry.frameworks[framework].modes[0]]):
             for task, variations in _tasks(suite, registry):
-                for name in dict.fromkeys(_entry(o).name for o in content.optimizers):
+                if entry.tasks is not None and task.name not in entry.tasks:
+                    continue
+                for name in _timed_optimizers(content, entry):
                     optimizer = OptimizerSpec(name=name, rule=entry.rule, hyper=_hyper(registry, name, entry.rule))
                     rate = ScheduleSpec(kind="constant", base_lr=registry.optimizers[name].learning_rate)
                     yield _run(
                         content, task, optimizer, rate, framework, mode, variations,
                         measure="timing", launch=launch, timing=timing,
                     )  # fmt: skip
+
+
+def _timed_optimizers(content: SuiteFile, entry: TimingEntry) -> list[str]:
+    """Each once, in the suite's order."""
+    return [name for name in _names_in(content, "optimizers") if entry.optimizers is None or name in entry.optimizers]
 
 
 def _run(
@@ -240,12 +252,15 @@ def _schedule(suite: Suite, given: str | ScheduleEntry, rate: float) -> Schedule
 
 def _check_names(suite: Suite, registry: Registry) -> None:
     content = suite.content
-    wanted: list[tuple[str, list[str], Mapping[str, Any], str]] = [
+    wanted: list[tuple[str, list[str], Mapping[str, object], str]] = [
         ("tasks", content.tasks, registry.tasks, "task"),
         ("frameworks", content.frameworks, registry.frameworks, "framework"),
         ("modes", list(content.modes), registry.frameworks, "framework"),
         ("optimizers", [_entry(entry).name for entry in content.optimizers], registry.optimizers, "optimizer"),
     ]
+    if content.timing:
+        for key, kind in (("tasks", "task"), ("optimizers", "optimizer")):
+            wanted.append((f"timing.{key}", getattr(content.timing, key) or [], _names_in(content, key), f"{kind} of this suite"))
     for key, names, known, kind in wanted:
         for name in names:
             if name not in known:
@@ -255,6 +270,11 @@ def _check_names(suite: Suite, registry: Registry) -> None:
             offered = registry.frameworks[framework].modes
             if mode not in offered:
                 raise UserError(f"{suite.file}: modes.{framework}: no mode {mode!r}{nearest(mode, offered)}")
+
+
+def _names_in(content: SuiteFile, key: str) -> dict[str, None]:
+    """The suite's own tasks or optimizers, by name."""
+    return dict.fromkeys(entry if isinstance(entry, str) else entry.name for entry in getattr(content, key))
 
 
 def _entry(given: str | OptimizerEntry) -> OptimizerEntry:
