@@ -293,20 +293,20 @@ class _Processes:
             child.kill()
 
 
-def side_environment(side: Side, run: RunSpec) -> dict[str, str]:
-    """The environment of a side's processes: threads and devices fixed, the side's own source before everything else."""
-    # Threads that spin while they wait would take the shared core from the other side.
-    env = environment(run) | {"OMP_WAIT_POLICY": "PASSIVE"}
-    if side.root:
-        own = [str(folder) for folder in (side.root, side.root / "src") if folder.is_dir()]
-        env["PYTHONPATH"] = os.pathsep.join([*own, *filter(None, [env.get("PYTHONPATH")])])
-    return env
+def side_path(side: Side, environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment with the side's own source before everything else on the interpreter's path."""
+    if not side.root:
+        return dict(environ)
+    own = [str(folder) for folder in (side.root, side.root / "src") if folder.is_dir()]
+    return {**environ, "PYTHONPATH": os.pathsep.join([*own, *filter(None, [environ.get("PYTHONPATH")])])}
 
 
 def _start(side: Side, run: RunSpec) -> Child:
+    # Threads that spin while they wait would take the shared core from the other side.
+    env = side_path(side, environment(run) | {"OMP_WAIT_POLICY": "PASSIVE"})
     try:
         # -P: the folder of worker.py holds modules of ours that nobody must import by accident.
-        child = Child([side.python, "-P", str(_WORKER)], side_environment(side, run))
+        child = Child([side.python, "-P", str(_WORKER)], env)
     except OSError as error:
         reason = f"{side.label}: {side.python} cannot be started: {error.strerror}"
         raise UserError(reason, ExitCode.NOTHING_MEASURED) from None

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..machine import this_machine
-from . import CellVerdict, Pair, PairedResult, Rule, Side
+from . import CellVerdict, Decision, Pair, PairedResult, Rule, Side
 from .decide import Judgement, judge, launches_at
 from .measure import Failure, Launch, Launcher, Outcome
 
@@ -52,7 +52,7 @@ class Cell:
     judged: Judgement | None = None
     looks: int = 0
     decided: bool = False
-    decision: str = "inconclusive"
+    decision: Decision = "inconclusive"
     reason: str = ""
     confirmed: bool = False
 
@@ -172,7 +172,7 @@ def _verdict(pair: Pair, cell: Cell, rule: Rule) -> CellVerdict:
     # More than half of the launches, as a launch itself is contended when more than half of its blocks are.
     contended = bool(cell.launches) and bool(np.mean([launch.contended for launch in cell.launches]) > 0.5)
     return CellVerdict(
-        cell=pair.name, a=pair.a.id, b=pair.b.id, decision=cell.decision, reason=cell.reason or _why(cell, rule),  # type: ignore[arg-type]
+        cell=pair.name, a=pair.a.id, b=pair.b.id, decision=cell.decision, reason=cell.reason or _why(cell, rule),
         launches=len(cell.launches), looks=cell.looks, confirmed=cell.confirmed, contended=contended,
         log_ratios=tuple(cell.log_ratios.tolist()), **figures,
     )  # fmt: skip

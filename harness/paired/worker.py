@@ -42,8 +42,10 @@ TRY_STEPS = 2 + 2 * _TRIED_STEPS
 class Cell:
     """One session being timed; it takes its steps in order."""
 
-    def __init__(self, session: Any) -> None:
+    def __init__(self, session: Any, one_thread: bool) -> None:
         self._session = session
+        # Where CPU time is what a step takes, slowing it down by CPU time keeps the share whatever else runs on the core.
+        self._busy = ("cpu_ns", time.thread_time_ns) if one_thread else ("wall_ns", time.perf_counter_ns)
         self._next = 0
         self._block_steps = 0
         self._delay_ns = 0
@@ -70,8 +72,8 @@ class Cell:
         for _ in range(-(-steps // block_steps)):
             self._seconds(block_steps)
         if slowdown:
-            taken = [self._seconds(block_steps) for _ in range(SLOWDOWN_BLOCKS)]
-            self._delay_ns = int(slowdown * np.percentile(taken, 25) * 1e9)
+            taken = [self._train(block_steps)[self._busy[0]] for _ in range(SLOWDOWN_BLOCKS)]
+            self._delay_ns = int(slowdown * np.percentile(taken, 25))
         self._before, self._compiled = self._session.weights(), self._compilations()
         return {"delay_ns": self._delay_ns}
 
@@ -79,11 +81,7 @@ class Cell:
         """One block, synchronised at its edges and never inside."""
         if part != "step":
             return _timed(lambda: self._session.probe(part, range(self._block_steps)), self._session.sync)
-        steps = self._take(self._block_steps)
-        timed = _timed(lambda: self._session.train(steps), self._session.sync, self._delay_ns)
-        # Fetching the losses is left out; keeping them, step by step, is part of the step.
-        self._session.losses()
-        return timed
+        return self._train(self._block_steps, self._delay_ns)
 
     def check(self) -> dict[str, Any]:
         """RuntimeError where what was timed was not training."""
@@ -96,15 +94,29 @@ class Cell:
         return {}
 
     def _seconds(self, count: int) -> float:
-        steps = self._take(count)
-        seconds = _timed(lambda: self._session.train(steps), self._session.sync)["wall_ns"] * 1e-9
-        self._session.losses()
-        return seconds
+        return self._train(count)["wall_ns"] * 1e-9
 
-    def _take(self, count: int) -> range:
+    def _train(self, count: int, delay_ns: int = 0) -> dict[str, int]:
         steps = range(self._next, self._next + count)
         self._next += count
-        return steps
+
+        def enqueue() -> None:
+            self._session.train(steps)
+            if delay_ns:
+                self._spin(delay_ns)
+
+        timed = _timed(enqueue, self._session.sync)
+        # Fetching the losses is left out; keeping them, step by step, is part of the step.
+        self._session.losses()
+        return timed
+
+    def _spin(self, delay_ns: int) -> None:
+        """Keeps the core busy, after the device has finished, so that nothing overlaps with it."""
+        self._session.sync()
+        clock = self._busy[1]
+        end = clock() + delay_ns
+        while clock() < end:
+            pass
 
     def _compilations(self) -> int:
         return int(getattr(self._session, "compilations", lambda: 0)())
@@ -169,24 +181,15 @@ class Worker:
         if reason:
             raise Skip(reason)
         plan, start = make_plan(run, optimizer), initial_weights(run.task, run.seed)
-        return Cell(self._adapter.open(run, start, plan))
+        return Cell(self._adapter.open(run, start, plan), run.device == "cpu" and run.threads == 1)
 
 
-def _timed(enqueue: Any, sync: Any, delay_ns: int = 0) -> dict[str, int]:
+def _timed(enqueue: Any, sync: Any) -> dict[str, int]:
     before = time.perf_counter_ns(), time.process_time_ns(), _involuntary_switches()
     enqueue()
     sync()
-    if delay_ns:
-        _spin(delay_ns)
     after = time.perf_counter_ns(), time.process_time_ns(), _involuntary_switches()
     return dict(zip(("wall_ns", "cpu_ns", "switches"), (b - a for a, b in zip(before, after, strict=True)), strict=True))
-
-
-def _spin(delay_ns: int) -> None:
-    """Keeps the core busy for so much CPU time: as a slower step would, it takes longer on a core that is shared."""
-    end = time.thread_time_ns() + delay_ns
-    while time.thread_time_ns() < end:
-        pass
 
 
 def _pin(cores: list[int]) -> dict[str, Any]:
