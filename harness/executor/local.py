@@ -5,17 +5,11 @@ Timing jobs get a fresh process, pinned to its cores, with nothing beside it.
 
 from __future__ import annotations
 
-import json
-import os
 import selectors
-import signal
-import subprocess
 import sys
-import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..machine import this_machine, usable_cores
+from ..process import Child
 from ..record import Blocks, Curve, RunRecord, RunResult, Status
 from ..spec import RunSpec
 from ..train import summarise
@@ -60,7 +55,7 @@ class LocalExecutor:
                 worker: _Worker = key.data
                 for message in worker.read():
                     yield from self._handle(worker, message)
-                if worker.ended:
+                if worker.child.ended:
                     yield from self._died(worker)
             for worker in [w for w in self._busy() if w.deadline <= time.monotonic()]:
                 yield from self._timed_out(worker)
@@ -106,7 +101,7 @@ class LocalExecutor:
         hello = {"framework": spec.framework, "plugins": [str(p.resolve()) for p in self._plugins], "cores": cores}
         worker = _Worker(key, python, environment(spec), hello)
         self._workers[key] = worker
-        self._selector.register(worker.descriptor, selectors.EVENT_READ, worker)
+        self._selector.register(worker.child.descriptor, selectors.EVENT_READ, worker)
         return worker
 
     # -- what workers say
@@ -186,9 +181,9 @@ class LocalExecutor:
         return max(0.0, min(worker.deadline for worker in self._busy()) - time.monotonic())
 
     def _drop(self, worker: _Worker) -> None:
-        self._selector.unregister(worker.descriptor)
+        self._selector.unregister(worker.child.descriptor)
         del self._workers[worker.key]
-        worker.kill()
+        worker.child.kill()
 
     def _drop_idle(self) -> None:
         """Frees memory and caches before something is timed."""
@@ -214,32 +209,17 @@ def unfinished(run: PlannedRun, status: Status, reason: str, partial: Curve | No
 
 
 class _Worker:
-    """The driver's end of one worker process."""
+    """One worker process with the job that it does."""
 
     def __init__(self, key: tuple[Any, ...], python: str, env: dict[str, str], hello: dict[str, Any]) -> None:
         self.key = key
         self.job: Job | None = None
         self.deadline = float("inf")
-        self.ready = self.ended = False
+        self.ready = False
         self.partial: Curve | None = None
         self._finished: set[int] = set()
-        self._buffer = b""
-        self._early_output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
-        child_in, self._to_child = os.pipe()
-        self.descriptor, child_out = os.pipe()
-        # A session of its own: Ctrl-C reaches the driver alone, which then decides.
-        self._process = subprocess.Popen(
-            [python, "-m", "gradrace.worker", str(child_in), str(child_out)],
-            env=env,
-            pass_fds=(child_in, child_out),
-            stdin=subprocess.DEVNULL,
-            stdout=self._early_output,
-            stderr=self._early_output,
-            start_new_session=True,
-        )
-        os.close(child_in)
-        os.close(child_out)
-        self._send(hello)
+        self.child = Child([python, "-m", "gradrace.worker"], env)
+        self.child.send(hello)
 
     def begin(self, job: Job, timeout_s: float) -> None:
         """Hands over a job; its runs' own time starts when the worker says so."""
@@ -255,18 +235,15 @@ class _Worker:
             }
             for run in job.runs
         ]
-        self._send({"timing": job.runs[0].spec.measure == "timing", "runs": runs})
+        self.child.send({"timing": job.runs[0].spec.measure == "timing", "runs": runs})
 
     def allow(self, seconds: float) -> None:
         """Moves the deadline to this many seconds from now."""
         self.deadline = time.monotonic() + seconds
 
     def read(self) -> list[dict[str, Any]]:
-        """Whole messages that have come; sets `ended` at the end of the pipe."""
-        data = os.read(self.descriptor, 1 << 20)
-        self.ended = not data
-        *lines, self._buffer = (self._buffer + data).split(b"\n")
-        messages = [json.loads(line) for line in lines]
+        """Whole messages that have come."""
+        messages = self.child.read()
         self.ready = self.ready or any(message["event"] == "ready" for message in messages)
         return [message for message in messages if message["event"] != "ready"]
 
@@ -292,28 +269,7 @@ class _Worker:
 
     def how_it_ended(self) -> str:
         """Signal or exit code, and the last line it printed before any run's log was opened."""
-        code = self._process.wait()
-        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        self._early_output.seek(0)
-        lines = self._early_output.read().decode(errors="replace").strip().splitlines()
-        return f"{how}; {lines[-1]}" if lines and not self.ready else how
-
-    def kill(self) -> None:
-        """Ends the process and all that it started."""
-        for descriptor in (self._to_child, self.descriptor):
-            with suppress(OSError):
-                os.close(descriptor)
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        self._early_output.close()
-
-    def _send(self, message: dict[str, Any]) -> None:
-        """A worker that died cannot take it; its end is then read from the other pipe."""
-        data = json.dumps(message).encode() + b"\n"
-        with suppress(BrokenPipeError):
-            while data:
-                data = data[os.write(self._to_child, data) :]
+        return self.child.exit_status() if self.ready else self.child.how_it_ended()
 
 
 def _worker_key(job: Job) -> tuple[Any, ...]:

@@ -17,7 +17,7 @@ from ..record import Machine
 from ..spec import Frozen, RunSpec
 
 SCHEMA = 1
-Decision = Literal["regression", "improvement", "ok", "inconclusive", "failed"]
+Decision = Literal["regression", "improvement", "ok", "inconclusive", "failed", "skipped"]
 
 
 @dataclass(frozen=True)

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
-import selectors
-import signal
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +18,7 @@ import numpy as np
 from ..errors import ExitCode, UserError, nearest
 from ..executor.environment import environment
 from ..machine import this_machine
+from ..process import Child, ChildDied
 from ..registry import Framework, Registry
 from ..sources import hashes
 from ..spec import RunSpec
@@ -204,7 +199,7 @@ def _answer(message: Mapping[str, Any]) -> Answer:
 
 
 class _Process:
-    """The driver's end of one worker process."""
+    """One worker process and what it answers."""
 
     _living: set[_Process] = set()
 
@@ -213,84 +208,43 @@ class _Process:
         skip: list[tuple[str, str]],
     ) -> None:  # fmt: skip
         self._timeout_s = options.case_timeout_s
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by _end()
-        child_in, to_child = os.pipe()
-        self._from_child, child_out = os.pipe()
-        self._process = subprocess.Popen(
-            [*options.worker, str(child_in), str(child_out)],
-            env=environment(_some_run(framework)), pass_fds=(child_in, child_out), stdin=subprocess.DEVNULL,
-            stdout=self._log, stderr=self._log, start_new_session=True,
-        )  # fmt: skip
+        self._child = Child(options.worker, environment(_some_run(framework)))
         self._living.add(self)
-        os.close(child_in)
-        os.close(child_out)
         request = {
             "framework": framework.name, "plugins": [str(file.resolve()) for file in registry.plugins],
             "selection": asdict(options.selection), "cases": [case.id for case in cases], "folder": str(folder),
             "skip": skip,
         }  # fmt: skip
-        with suppress(BrokenPipeError), os.fdopen(to_child, "wb") as pipe:
-            pipe.write(json.dumps(request).encode() + b"\n")
+        self._child.send(request)
 
     def messages(self) -> Iterator[dict[str, Any]]:
         """Its messages but `begin`. One of `failed` is added for the case at which it died or fell silent."""
         at: dict[str, Any] | None = None
-        silent = ready = False
+        ready, timeout_s = False, START_TIMEOUT_S
         try:
-            for message in self._read():
-                if message is None:
-                    silent = True
-                    break
+            while (message := self._child.receive(timeout_s)) is not None:
+                timeout_s = self._timeout_s
                 if message["event"] == "begin":
                     at = message
                 else:
                     at, ready = None, True
                     yield message
-            how = f"no answer in {self._timeout_s:g} s" if silent else f"the process died ({self._how()})"
-            if at:
-                yield {"event": "failed", "case": at["case"], "mode": at["mode"], "reason": how}
-            elif not ready:
-                yield {"event": "broken", "reason": how}
+            how = f"no answer in {self._timeout_s:g} s"
+        except ChildDied as death:
+            how = f"the process died ({death})"
         finally:
-            self._end()
-
-    def _read(self) -> Iterator[dict[str, Any] | None]:
-        """Messages as they come; None when nothing has come for too long."""
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._from_child, selectors.EVENT_READ)
-            buffer, timeout_s = b"", START_TIMEOUT_S
-            while True:
-                if not selector.select(timeout_s):
-                    yield None
-                    return
-                data = os.read(self._from_child, 1 << 16)
-                if not data:
-                    return
-                *lines, buffer = (buffer + data).split(b"\n")
-                timeout_s = self._timeout_s
-                yield from map(json.loads, lines)
-
-    def _how(self) -> str:
-        code = self._process.wait()
-        self._log.seek(0)
-        lines = self._log.read().decode(errors="replace").strip().splitlines()
-        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        return f"{how}; {lines[-1]}" if lines else how
-
-    def _end(self) -> None:
-        self._living.discard(self)
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        os.close(self._from_child)
-        self._log.close()
+            self._living.discard(self)
+            self._child.kill()
+        if at:
+            yield {"event": "failed", "case": at["case"], "mode": at["mode"], "reason": how}
+        elif not ready:
+            yield {"event": "broken", "reason": how}
 
     @classmethod
     def end_all(cls) -> None:
-        """Kills every process that still runs; their readers then see the end of the pipe."""
+        """Ends every process that still runs; their readers then see the end of the pipe."""
         for process in list(cls._living):
-            with suppress(ProcessLookupError):
-                os.killpg(process._process.pid, signal.SIGKILL)
+            process._child.abort()
 
 
 def _some_run(framework: Framework) -> RunSpec:

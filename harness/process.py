@@ -1,0 +1,144 @@
+"""A process of ours that is talked to in JSON lines: how it starts, speaks, dies and is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import tempfile
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+# A process that has closed its pipe has only to exit; frameworks take seconds to tidy up.
+_EXIT_TIMEOUT_S = 60.0
+
+
+class ChildDied(Exception):
+    """The child ended and no message of it is left; the text says how it ended."""
+
+
+class Child:
+    """The driver's end of one process that speaks JSON lines over two private pipes.
+
+    Read it either with `read`, when a selector says that `descriptor` is readable, or with `receive`. It must be ended
+    with `kill`, which frees the pipes. descriptor: readable end. ended: the pipe is at its end.
+    """
+
+    def __init__(self, command: Sequence[str], env: Mapping[str, str], cwd: Path | None = None) -> None:
+        """Starts `command IN OUT`: the descriptors that it reads and writes. OSError where it cannot be started."""
+        self.ended = False
+        self._messages: deque[dict[str, Any]] = deque()
+        self._buffer = bytearray()
+        self._killed = False
+        self._printed = ""
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by kill()
+        child_in, self._to_child = os.pipe()
+        self.descriptor, child_out = os.pipe()
+        try:
+            # A session of its own: Ctrl-C reaches the driver alone, which then decides; and kill() finds its children.
+            self._process = subprocess.Popen(
+                [*command, str(child_in), str(child_out)], env=env, cwd=cwd, pass_fds=(child_in, child_out),
+                stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, start_new_session=True,
+            )  # fmt: skip
+        except BaseException:
+            self._release()
+            raise
+        finally:
+            os.close(child_in)
+            os.close(child_out)
+
+    @property
+    def pid(self) -> int:
+        """Its process id, which is also that of its session."""
+        return self._process.pid
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Waits until the pipe has taken the message. A dead child cannot take it; its end is then read."""
+        data = memoryview(json.dumps(message).encode() + b"\n")
+        with suppress(BrokenPipeError):
+            while data and not self._killed:
+                data = data[os.write(self._to_child, data) :]
+
+    def read(self) -> list[dict[str, Any]]:
+        """Whole messages that have come; waits where nothing has. Sets `ended` at the end of the pipe."""
+        if not self._messages:
+            self._fill()
+        messages = list(self._messages)
+        self._messages.clear()
+        return messages
+
+    def receive(self, timeout_s: float) -> dict[str, Any] | None:
+        """The next message; None where none comes in time. ChildDied after the last message of a child that ended."""
+        deadline = time.monotonic() + timeout_s
+        while not self._messages:
+            if self.ended:
+                raise ChildDied(self.how_it_ended())
+            if not self._readable(max(0.0, deadline - time.monotonic())):
+                return None
+            self._fill()
+        return self._messages.popleft()
+
+    def how_it_ended(self) -> str:
+        """Signal or exit code, and the last line that it printed."""
+        status = self.exit_status()
+        lines = self.output().strip().splitlines()
+        return f"{status}; {lines[-1]}" if lines else status
+
+    def exit_status(self) -> str:
+        """'SIGSEGV' or 'exit code 3'. Waits for the end, and kills a child that closed its pipe and yet lives on."""
+        try:
+            code = self._process.wait(_EXIT_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.abort()
+            code = self._process.wait()
+        if code >= 0:
+            return f"exit code {code}"
+        return next((known.name for known in signal.Signals if known == -code), f"signal {-code}")
+
+    def output(self) -> str:
+        """What it printed so far, standard output and error together."""
+        if self._killed:
+            return self._printed
+        # pread: the child writes at an offset that it shares with this file, which must not be moved.
+        descriptor = self._log.fileno()
+        return os.pread(descriptor, os.fstat(descriptor).st_size, 0).decode(errors="replace")
+
+    def abort(self) -> None:
+        """Kills the process and all it started, from any thread; whoever reads then comes to the end of the pipe."""
+        if not self._killed:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    def kill(self) -> None:
+        """Kills the process and all it started, and closes the pipes; what it printed stays. Safe to call twice."""
+        if self._killed:
+            return
+        self.abort()
+        self._process.wait()
+        self._printed, self._killed = self.output(), True
+        self._release()
+
+    def _readable(self, timeout_s: float) -> bool:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.descriptor, selectors.EVENT_READ)
+            return bool(selector.select(timeout_s))
+
+    def _fill(self) -> None:
+        """One read from the pipe. A line that the end cut off is dropped."""
+        data = os.read(self.descriptor, 1 << 20)
+        self.ended = not data
+        self._buffer += data
+        if b"\n" in data:
+            *lines, self._buffer = self._buffer.split(b"\n")
+            self._messages.extend(map(json.loads, lines))
+
+    def _release(self) -> None:
+        os.close(self._to_child)
+        os.close(self.descriptor)
+        self._log.close()

@@ -1,0 +1,182 @@
+"""Children that answer, die, hang, speak at length and have children of their own: real processes."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+from gradrace.process import Child, ChildDied
+
+FDS = Path("/proc/self/fd")
+PRELUDE = """
+import json, os, signal, subprocess, sys, time
+incoming, out = os.fdopen(int(sys.argv[1]), "rb"), os.fdopen(int(sys.argv[2]), "wb", buffering=0)
+def take(): return json.loads(incoming.readline())
+def give(**message): os.write(out.fileno(), json.dumps(message).encode() + b"\\n")
+"""
+
+
+@pytest.fixture
+def start():
+    """Starts `python -c` with a body that has take() and give(); whatever is left is killed."""
+    started = []
+
+    def start(body, env=os.environ, **how):
+        child = Child([sys.executable, "-c", PRELUDE + textwrap.dedent(body)], env, **how)
+        started.append(child)
+        return child
+
+    yield start
+    for child in started:
+        child.kill()
+
+
+def test_messages_go_both_ways_in_order(start):
+    child = start("for _ in range(3): give(answer=2 * take()['n'])")
+    for n in (1, 2, 3):
+        child.send({"n": n})
+    assert [child.receive(30) for _ in range(3)] == [{"answer": 2}, {"answer": 4}, {"answer": 6}]
+    with pytest.raises(ChildDied, match="^exit code 0$"):
+        child.receive(30)
+    assert child.ended
+
+
+def test_read_gives_what_has_come_and_then_the_end(start):
+    child = start("out.write(b'{\"n\": 1}\\n{\"n\": 2}\\n{\"n\"'); take(); out.write(b': 3}\\n{\"n\": 4')")
+    assert child.read() == [{"n": 1}, {"n": 2}] and not child.ended
+    child.send({})
+    assert child.read() == [{"n": 3}]
+    while not child.ended:
+        assert child.read() == [], "a line cut off by the end is no message"
+
+
+def test_what_receive_left_is_read_next(start):
+    child = start("out.write(b'{\"n\": 1}\\n{\"n\": 2}\\n'); take()")
+    assert child.receive(30) == {"n": 1}
+    assert child.read() == [{"n": 2}]
+
+
+@pytest.mark.parametrize(
+    ("body", "how"),
+    [
+        ("os.kill(os.getpid(), signal.SIGSEGV)", "SIGSEGV"),
+        ("os._exit(3)", "exit code 3"),
+        ("print('first', flush=True); os.write(2, b'out of memory\\n\\n'); os.abort()", "SIGABRT; out of memory"),
+        ("os.kill(os.getpid(), 40)", "signal 40"),
+        ("raise KeyError('x')", "exit code 1; KeyError: 'x'"),
+    ],
+)
+def test_how_it_ended_is_told_after_the_last_message(start, body, how):
+    child = start(f"give(n=1)\n{body}")
+    assert child.receive(30) == {"n": 1}
+    with pytest.raises(ChildDied) as death:
+        child.receive(30)
+    assert str(death.value) == child.how_it_ended() == how
+    assert child.exit_status() == how.partition(";")[0]
+
+
+def test_silence_is_told_from_death(start):
+    child = start("take(); give(n=1); take()")
+    began = time.monotonic()
+    assert child.receive(0.2) is None and 0.2 <= time.monotonic() - began < 10
+    child.send({})
+    assert child.receive(30) == {"n": 1}
+
+
+def test_half_a_message_does_not_hold_the_timeout_up(start):
+    child = start("out.write(b'{\"n\": '); take(); out.write(b'1}\\n')")
+    assert child.receive(1.0) is None
+    child.send({})
+    assert child.receive(30) == {"n": 1}
+
+
+def test_messages_may_be_longer_than_a_pipe(start):
+    child = start("m = take(); give(length=len(m['text'])); give(text=m['text'])")
+    text = "x" * (5 << 20)
+    child.send({"text": text})
+    assert child.receive(30) == {"length": len(text)}
+    assert child.receive(30) == {"text": text}
+
+
+def test_a_dead_child_takes_nothing_and_says_so_when_read(start):
+    child = start("os._exit(4)")
+    assert child.exit_status() == "exit code 4"
+    child.send({"text": "x" * (1 << 20)})
+    with pytest.raises(ChildDied, match="exit code 4"):
+        child.receive(30)
+
+
+def test_what_it_printed_can_be_read_while_it_prints(start):
+    child = start("""
+        for n in range(200):
+            print("line", n, flush=True)
+        give(done=True)
+        take()
+        print("last", flush=True)
+        give(done=True)
+        take()
+    """)
+    whole = "".join(f"line {n}\n" for n in range(200))
+    while child.receive(0.0) is None:
+        assert whole.startswith(child.output())
+    child.send({})
+    child.receive(30)
+    assert child.output() == whole + "last\n"
+    child.kill()
+    assert child.output().endswith("last\n") and child.how_it_ended() == "SIGKILL; last"
+
+
+def test_kill_reaches_grandchildren(start):
+    child = start("""
+        subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"], pass_fds=[out.fileno()])
+        give(n=1)
+        take()
+    """)
+    assert child.receive(30) == {"n": 1}
+    # The pipe ends when the last process that holds it for writing is gone.
+    pipe = os.dup(child.descriptor)
+    assert not select.select([pipe], [], [], 0)[0]
+    child.kill()
+    assert select.select([pipe], [], [], 30)[0] and os.read(pipe, 1) == b""
+    os.close(pipe)
+
+
+def test_kill_ends_a_child_that_heeds_no_signal_and_may_be_called_again(start):
+    child = start("signal.signal(signal.SIGTERM, signal.SIG_IGN); give(n=1); time.sleep(300)")
+    assert child.receive(30) == {"n": 1}
+    descriptor = child.descriptor
+    child.kill()
+    # Whoever is given the number next must not lose it to a second call, nor get what was meant for the child.
+    reused = os.open(os.devnull, os.O_RDONLY)
+    child.kill()
+    child.send({"n": 2})
+    os.close(reused)
+    assert reused <= descriptor and child.exit_status() == "SIGKILL"
+    with pytest.raises(ProcessLookupError):
+        os.killpg(child.pid, 0)
+
+
+def test_abort_lets_the_reader_come_to_the_end(start):
+    child = start("give(n=1); time.sleep(300)")
+    assert child.receive(30) == {"n": 1}
+    child.abort()
+    with pytest.raises(ChildDied, match="SIGKILL"):
+        child.receive(30)
+
+
+def test_environment_and_folder_are_those_given(start, tmp_path):
+    child = start("give(folder=os.getcwd(), given=os.environ.get('GIVEN'))", {**os.environ, "GIVEN": "x"}, cwd=tmp_path)
+    assert child.receive(30) == {"folder": str(tmp_path.resolve()), "given": "x"}
+
+
+@pytest.mark.skipif(not FDS.exists(), reason="needs /proc")
+def test_what_cannot_be_started_leaves_nothing_open(tmp_path):
+    before = len(list(FDS.iterdir()))
+    with pytest.raises(FileNotFoundError):
+        Child([str(tmp_path / "nonesuch")], os.environ)
+    assert len(list(FDS.iterdir())) == before
