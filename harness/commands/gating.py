@@ -61,6 +61,7 @@ def gate(
     from ..gate.judge import gate as measure
     from ..gate.live import select
     from ..paired import Rule
+    from ..paired.sides import ended_like_interrupt
     from ..progress import Watch
     from ..sweep import Options
 
@@ -70,7 +71,7 @@ def gate(
     sides = _sides(base, a_python, b_python, load or [], allow_dirty)
     rule = Rule(threshold=threshold, budget_s=budget)
     asked = Asked(sides, bool(a_python), convergence, timing, rule, strict)
-    with Watch(quiet) as watch:
+    with ended_like_interrupt(), Watch(quiet) as watch:
         result = measure(sweep, asked, watch, lambda line: None if quiet else typer.echo(line, err=True))
     _write(result, json_file, junit, markdown)
     _print_gate(result)
@@ -165,8 +166,8 @@ def _sides(base: str, a_python: str, b_python: str, load: list[Path], allow_dirt
     from ..paired import sides
 
     if a_python:
-        return sides.interpreters(a_python, b_python, load)
-    return sides.commits(base, load, allow_dirty) if base else None
+        return sides.of_interpreters(a_python, b_python, load)
+    return sides.against_base(base, load, allow_dirty) if base else None
 
 
 def _fractions(option: str, text: str) -> list[float]:

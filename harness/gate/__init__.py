@@ -102,3 +102,8 @@ class GateResult(Frozen):
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types."""
         return self.model_dump(mode="json", by_alias=True)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of `gate --json`."""
+    return GateResult.model_json_schema(by_alias=True, mode="serialization")

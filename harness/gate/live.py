@@ -16,6 +16,7 @@ import numpy as np
 from ..errors import ExitCode, UserError
 from ..executor import Event, PlannedRun
 from ..paired import Side
+from ..paired.measure import side_path
 from ..record import FINAL, RunRecord
 from ..spec import digest
 from ..store import read_arrays, read_records
@@ -143,11 +144,11 @@ def _without(entries: Iterable[Any], names: Sequence[str]) -> list[Any]:
 
 
 def _run_elsewhere(side: Side, asked: Mapping[str, Any]) -> None:
-    env = {**os.environ, **({"PYTHONPATH": str(side.root)} if side.root else {})}
+    command = [side.python, "-P", "-c", _ELSEWHERE]
     try:
         done = subprocess.run(
-            [side.python, "-c", _ELSEWHERE], input=json.dumps(asked), capture_output=True, text=True, env=env,
-        )  # fmt: skip
+            command, input=json.dumps(asked), capture_output=True, text=True, env=side_path(side, os.environ)
+        )
     except OSError as error:
         raise UserError(f"{side.label}: {side.python} cannot be started: {error}", ExitCode.NOTHING_MEASURED) from None
     if done.returncode:
