@@ -45,6 +45,11 @@ class Check(Frozen):
     allowed: float | None = None
 
     @property
+    def subject(self) -> str:
+        """What computes something else: task, framework with mode, optimizer with rule."""
+        return "/".join(self.id.split("/")[1:4])
+
+    @property
     def task(self) -> str:
         """The task's name."""
         return self.id.split("/")[1]

@@ -64,7 +64,7 @@ def judge(convergence: Convergence | None, timing: PairedResult | None, asked: A
     a part that was asked for and measured nothing, inconclusive under `strict`."""
     found, timed = _by_verdict(convergence), _by_decision(timing)
     slower = [f"{cell.cell} is slower by {(cell.ratio or 1) - 1:.1%}" for cell in timed["regression"]]
-    moved = [f"{check.id} computes something else" for check in found["differs"]]
+    moved = [f"{subject} computes something else" for subject in dict.fromkeys(check.subject for check in found["differs"])]
     nothing, open_ = unmeasured(convergence, timing, asked), [cell.cell for cell in timed["inconclusive"]]
     broken = [cell.cell for cell in timed["failed"] if not nothing or not (timing and blames_base(cell, timing))]
     failed = [*(check.id for check in found["failed"]), *broken]
