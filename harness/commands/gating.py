@@ -23,6 +23,7 @@ Keyword = Annotated[
 Threshold = Annotated[
     float, typer.Option(min=0.001, max=0.999, help="The slowdown that must not go unnoticed: 0.05 is 5%.")
 ]
+Launches = Annotated[int, typer.Option(min=3, help="Launches of every cell before it is judged for the first time.")]
 Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds after which a convergence run is given up.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 
@@ -36,6 +37,7 @@ def gate(
     b_python: Annotated[str, typer.Option("--b-python", help="The interpreter to be judged.")] = "",
     threshold: Threshold = 0.05,
     budget: Annotated[float, typer.Option(min=1.0, help="Seconds for all timing cells together.")] = 600.0,
+    launches: Launches = 6,
     strict: Annotated[bool, typer.Option("--strict", help="Exit code 6 where a timing stays inconclusive.")] = False,
     timing: Annotated[bool, typer.Option("--timing/--no-timing", help="Compare step times (needs a base).")] = True,
     convergence: Annotated[bool, typer.Option("--convergence/--no-convergence", help="Compare losses.")] = True,
@@ -69,7 +71,7 @@ def gate(
         raise UserError("--no-timing and --no-convergence leave nothing to gate")
     sweep = select(suite, load or [], Options(output, keyword, timeout_s=timeout))
     sides = _sides(base, a_python, b_python, load or [], allow_dirty)
-    rule = Rule(threshold=threshold, budget_s=budget)
+    rule = Rule(threshold=threshold, budget_s=budget, first_look=launches)
     asked = Asked(sides, bool(a_python), convergence, timing, rule, strict)
     with ended_like_interrupt(), Watch(quiet) as watch:
         result = measure(sweep, asked, watch, lambda line: None if quiet else typer.echo(line, err=True))
@@ -121,6 +123,7 @@ def calibrate(
     ] = "0.05 0.1",
     thresholds: Annotated[str, typer.Option(help="Thresholds under which the same launches are judged.")] = "0.03 0.05 0.1",
     budget: Annotated[float, typer.Option(min=1.0, help="Seconds for one gate.")] = 180.0,
+    launches: Launches = 6,
     load: Load = None,
     output: Output = Path("results"),
     as_json: AsJson = False,
@@ -133,6 +136,8 @@ def calibrate(
     """
     from ..gate import calibrate as calibration
     from ..gate.live import select
+    from ..paired import Rule
+    from ..paired.sides import ended_like_interrupt
     from ..sweep import Options
 
     shares = _fractions("--slowdowns", slowdowns)
@@ -141,7 +146,8 @@ def calibrate(
     say = (lambda line: None) if quiet else (lambda line: typer.echo(line, err=True))
     calibration.read(output)
     try:
-        calibration.calibrate(sweep, gates, [0.0, *shares], judged, budget, say)
+        with ended_like_interrupt():
+            calibration.calibrate(sweep, gates, [0.0, *shares], judged, Rule(budget_s=budget, first_look=launches), say)
     except KeyboardInterrupt:
         typer.echo("gradrace: interrupted; finished gates are kept, the same command adds to them", err=True)
         raise typer.Exit(ExitCode.INTERRUPTED) from None

@@ -114,12 +114,11 @@ def here(output: Path) -> tuple[Gate, ...]:
 
 
 def calibrate(
-    sweep: Sweep, gates: int, slowdowns: Sequence[float], thresholds: Sequence[float], budget_s: float, watch: Watch
+    sweep: Sweep, gates: int, slowdowns: Sequence[float], thresholds: Sequence[float], rule: Rule, watch: Watch
 ) -> None:
     """So many gates of each slowdown, in turn over the sweep's timing cells, each kept as it ends."""
     cells = pairs(sweep)
     side = Side("working tree", sys.executable, plugins=sweep.registry.plugins)
-    rule = Rule(budget_s=budget_s)
     for number, slowdown in itertools.product(range(gates), slowdowns):
         pair = cells[number % len(cells)]
         about = f"gate {number + 1} of {gates}, {pair.name}, {f'{slowdown:.0%} slower' if slowdown else 'equal sides'}"
