@@ -72,6 +72,7 @@ RUN = "convergence/digits_mlp/torch-eager/adam-canonical/constant-lr0.003/seed{}
 
 def make_check(verdict: str = "same", seed: int = 0, **changes: Any) -> Check:
     measured = {"differs": {"step": 1, "before": 2.5, "after": 2.5001, "relative": 4e-5, "allowed": 0.0}}.get(verdict, {})
+    measured |= {"reason": f"{verdict} for a reason"} if verdict in ("changed", "unchecked", "failed") else {}
     fields = {"id": RUN.format(seed), "what": "losses", "framework": "torch", "verdict": verdict, "mode": "exact", **measured}
     return Check(**{**fields, **changes})
 
