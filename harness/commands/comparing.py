@@ -81,8 +81,10 @@ def compare(
             raise UserError(f"two folders of results, or none and {' or '.join(given) or 'two sides to run (--help)'}; not both")
         _compare_stored(first, second, _UNPAIRED_THRESHOLD if threshold is None else threshold, show_all, as_json)
         return
-    rule = _rule(_PAIRED_THRESHOLD if threshold is None else threshold, budget, alpha, launches)
+    wanted = _PAIRED_THRESHOLD if threshold is None else threshold
     contest = _contest(given, suite, keyword, a, b, a_python, b_python, base, a_load, b_load, load or [], allow_dirty)
+    # Where the sides are different things, being slower is no alarm that a second run should confirm.
+    rule = _rule(wanted, budget, alpha, launches, confirm=contest.versions)
     result = _run(contest, rule, breakdown, quiet or as_json)
     if as_json:
         typer.echo(json.dumps(result.to_json(), indent=1))
@@ -160,14 +162,14 @@ def _label(choice: dict[str, str]) -> str:
     return " ".join(f"{key}={value}" for key, value in choice.items()) or "the suite's own"
 
 
-def _rule(threshold: float, budget: float, alpha: float, launches: int) -> Rule:
+def _rule(threshold: float, budget: float, alpha: float, launches: int, confirm: bool) -> Rule:
     from pydantic import ValidationError
 
     from ..paired import Rule
 
     options = {"threshold": "--threshold", "alpha": "--alpha", "budget_s": "--budget", "first_look": "--launches"}
     try:
-        return Rule(threshold=threshold, alpha=alpha, budget_s=budget, first_look=launches)
+        return Rule(threshold=threshold, alpha=alpha, budget_s=budget, first_look=launches, confirm=confirm)
     except ValidationError as error:
         problem = error.errors()[0]
         raise UserError(f"{options[str(problem['loc'][0])]} {problem['input']}: {problem['msg']}") from None

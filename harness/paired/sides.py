@@ -99,7 +99,7 @@ def of_cells(a: str, b: str, plugins: Sequence[Path] = ()) -> Iterator[tuple[Sid
 def ask_frameworks(side: Side) -> dict[str, dict[str, str] | None]:
     """Framework -> the versions that the side's interpreter has of it, None where one is not installed.
 
-    UserError (exit code 3) where gradrace, as this side has it, cannot be imported, or its files not be loaded.
+    UserError (exit code 3) where gradrace, as this side has it, cannot be imported, or its files cannot be loaded.
     """
     from .measure import side_path
 
@@ -115,7 +115,7 @@ def ask_frameworks(side: Side) -> dict[str, dict[str, str] | None]:
         raise _unusable(side, f"did not load within {_ANSWER_TIMEOUT_S:g} s") from None
     if asked.returncode:
         last = (asked.stderr.strip().splitlines() or [f"exit code {asked.returncode}"])[-1]
-        raise _unusable(side, f"gradrace cannot be imported there: {last}")
+        raise _unusable(side, f"cannot be used: {last.removeprefix('gradrace.errors.UserError: ')}")
     versions: dict[str, dict[str, str] | None] = json.loads(asked.stdout.strip().splitlines()[-1])
     return versions
 
