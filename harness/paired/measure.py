@@ -100,7 +100,7 @@ class Launcher:
                     self._measure(processes, left, outcomes)
             except _Lost as lost:
                 dead = left if lost.cell is None else [lost.cell]
-                outcomes |= dict.fromkeys(dead, Failure(str(lost)))
+                outcomes |= dict.fromkeys(dead, lost.failure)
         return outcomes
 
     def _measure(self, processes: _Processes, cells: Sequence[int], outcomes: dict[int, Outcome]) -> None:
@@ -127,16 +127,11 @@ class Launcher:
         outcomes |= {cell: taken[cell].launch(self._lengths[cell].block_steps) for cell in live}
 
     def _open(self, processes: _Processes, cell: int, taken: _Taken) -> None:
-        pair, (a, b) = self._pairs[cell], self._sides
+        pair = self._pairs[cell]
         steps = table_steps(pair, self._blocks)
         for side, run in enumerate((pair.a, pair.b)):
             request = {"do": "open", "cell": cell, "spec": portable(run, steps)}
-            try:
-                taken.parts[side] = tuple(processes.ask(side, request)["parts"])
-            except _Refused as refused:
-                if side == 1 and refused.failure.skipped and pair.a == pair.b:
-                    raise _Refused(Failure(f"{a.label} can do this; {refused.failure.reason}")) from None
-                raise
+            taken.parts[side] = tuple(processes.ask(side, request, pair.a != pair.b)["parts"])
 
     def _warm(self, processes: _Processes, cell: int) -> None:
         if cell not in self._lengths:
@@ -233,9 +228,9 @@ class _Refused(Exception):
 class _Lost(Exception):
     """A process died or fell silent, at this cell, or before it had any."""
 
-    def __init__(self, reason: str, cell: int | None) -> None:
-        super().__init__(reason)
-        self.cell = cell
+    def __init__(self, failure: Failure, cell: int | None) -> None:
+        super().__init__(failure.reason)
+        self.failure, self.cell = failure, cell
 
 
 class _Processes:
@@ -252,13 +247,14 @@ class _Processes:
             for side, run in zip(self._sides, self._runs, strict=True):
                 self._children.append(_start(side, run))
             # Imports run side by side on all cores; from then on both have the same ones.
-            self.about = [self._receive(side, None, START_TIMEOUT_S) for side in (0, 1)]
+            differ = self._runs[0] != self._runs[1]
+            self.about = [self._receive(side, None, START_TIMEOUT_S, differ) for side in (0, 1)]
             for side, about in zip(self._sides, self.about, strict=True):
                 _check_source(side, about["gradrace"])
             self.ask_both({"do": "pin", "cores": _cores(self._runs)})
         except _Refused as refused:
             self._kill()
-            raise _Lost(refused.failure.reason, None) from None
+            raise _Lost(refused.failure, None) from None
         except BaseException:
             self._kill()
             raise
@@ -267,25 +263,30 @@ class _Processes:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._kill()
 
-    def ask(self, side: int, request: Mapping[str, Any]) -> dict[str, Any]:
-        """The answer of one side. _Refused and _Lost say that there is none."""
+    def ask(self, side: int, request: Mapping[str, Any], differ: bool = True) -> dict[str, Any]:
+        """The answer of one side. _Refused and _Lost say that there is none.
+
+        differ: whether the two sides run different things. Where they do not, what a can do and b cannot was lost on the
+        way, and is a failure rather than skipped.
+        """
         self._children[side].send(request)
-        return self._receive(side, request.get("cell"), REQUEST_TIMEOUT_S)
+        return self._receive(side, request.get("cell"), REQUEST_TIMEOUT_S, differ)
 
     def ask_both(self, request: Mapping[str, Any]) -> list[dict[str, Any]]:
         """One after the other: they share a core."""
         return [self.ask(side, request) for side in (0, 1)]
 
-    def _receive(self, side: int, cell: int | None, timeout_s: float) -> dict[str, Any]:
+    def _receive(self, side: int, cell: int | None, timeout_s: float, differ: bool) -> dict[str, Any]:
         label = self._labels[side]
         try:
             answer = self._children[side].receive(timeout_s)
         except ChildDied as died:
-            raise _Lost(f"{label}: the process died: {died}", cell) from None
+            raise _Lost(Failure(f"{label}: the process died: {died}"), cell) from None
         if answer is None:
-            raise _Lost(f"{label}: no answer in {timeout_s:g} s", cell)
+            raise _Lost(Failure(f"{label}: no answer in {timeout_s:g} s"), cell)
         if answer["event"] != "done":
-            raise _Refused(Failure(f"{label}: {answer['reason']}", answer["event"] == "skipped"))
+            skipped = answer["event"] == "skipped" and (differ or side == 0)
+            raise _Refused(Failure(f"{label}: {answer['reason']}", skipped))
         return answer
 
     def _kill(self) -> None:

@@ -13,8 +13,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +40,10 @@ _NAMED_FILES = 5
 def against_base(ref: str, plugins: Sequence[Path] = (), allow_dirty: bool = False) -> Iterator[tuple[Side, Side]]:
     """The commit `ref` of the repository that the current directory is in, and its working tree.
 
-    A worktree of the commit is made and removed again. Where the repository holds the gradrace that is running, the base
-    runs the commit's own; else both run this one. Files of `plugins` inside the repository are the commit's on the base's
-    side; either side finds modules of the repository's top folder, and of its src/, at its own state.
+    A worktree of the commit is made and removed again. Where the repository is gradrace's own, each side runs its own
+    gradrace, from copies of the same kind; else both run the one that is running now. Files of `plugins` inside the
+    repository are the commit's on the base's side. Where it is not gradrace's own, either side finds modules of its top
+    folder and of its src/ at that side's state.
     UserError: no repository, no such commit, files with changes that are not committed (untracked ones do not count, and
     allow_dirty lets all pass), a file that the commit lacks, no git. Exit code 3 where the base cannot be imported.
     """
@@ -50,12 +51,15 @@ def against_base(ref: str, plugins: Sequence[Path] = (), allow_dirty: bool = Fal
     commit = _commit(repository, ref)
     if not allow_dirty:
         _refuse_dirty(repository)
-    with _worktree(repository, commit) as worktree:
+    with ExitStack() as stack:
+        worktree = stack.enter_context(_worktree(repository, commit))
         files = [_at_base(file, repository, worktree, ref) for file in plugins]
-        own = _holds(repository)
-        root = _package(worktree, _of_checkout(worktree, ref)) if own else worktree
-        a = Side(ref, sys.executable, root, tuple(files), details={"commit": commit})
-        b = Side("working tree", sys.executable, None if own else repository, tuple(plugins), details=_state(repository))
+        roots = {ref: worktree, "working tree": repository}
+        if _is_gradrace(repository):
+            copies = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gradrace-sides-")))
+            roots = {name: _package(copies / str(n), _checkout(folder, name)) for n, (name, folder) in enumerate(roots.items())}
+        a = Side(ref, sys.executable, roots[ref], tuple(files), details={"commit": commit})
+        b = Side("working tree", sys.executable, roots["working tree"], tuple(plugins), details=_state(repository))
         ask_frameworks(a)
         yield a, b
 
@@ -95,7 +99,7 @@ def of_cells(a: str, b: str, plugins: Sequence[Path] = ()) -> Iterator[tuple[Sid
 def ask_frameworks(side: Side) -> dict[str, dict[str, str] | None]:
     """Framework -> the versions that the side's interpreter has of it, None where one is not installed.
 
-    UserError (exit code 3) where gradrace, as this side has it, cannot be imported, or its files not be loaded.
+    UserError (exit code 3) where gradrace, as this side has it, cannot be imported, or its files cannot be loaded.
     """
     from .measure import side_path
 
@@ -111,20 +115,9 @@ def ask_frameworks(side: Side) -> dict[str, dict[str, str] | None]:
         raise _unusable(side, f"did not load within {_ANSWER_TIMEOUT_S:g} s") from None
     if asked.returncode:
         last = (asked.stderr.strip().splitlines() or [f"exit code {asked.returncode}"])[-1]
-        raise _unusable(side, f"gradrace cannot be imported there: {last}")
+        raise _unusable(side, f"cannot be used: {last.removeprefix('gradrace.errors.UserError: ')}")
     versions: dict[str, dict[str, str] | None] = json.loads(asked.stdout.strip().splitlines()[-1])
     return versions
-
-
-def require(sides: Iterable[Side], frameworks: Mapping[int, Iterable[str]]) -> dict[tuple[int, str], str]:
-    """Which of the frameworks that a side (0 or 1) is to run it lacks: (side, framework) -> why."""
-    lacking = {}
-    for number, side in enumerate(sides):
-        known = ask_frameworks(side)
-        for name in frameworks[number]:
-            if known.get(name) is None:
-                lacking[number, name] = f"{side.label}: {name} is not installed for {side.python}"
-    return lacking
 
 
 @contextmanager
@@ -231,22 +224,25 @@ def _running() -> dict[str, Path]:
     return {place: Path(module.__file__).resolve().parent for place, module in named.items()}
 
 
-def _holds(repository: Path) -> bool:
-    """Whether the running gradrace is this repository's checkout, rather than installed in an environment inside of it."""
-    folder = _running()["."]
-    return folder == repository / "harness"
+def _of_checkout(folder: Path) -> dict[str, Path]:
+    return {".": folder / "harness", "adapters": folder / "adapters", "suites": folder / "suites"}
 
 
-def _of_checkout(worktree: Path, ref: str) -> dict[str, Path]:
-    folders = {".": worktree / "harness", "adapters": worktree / "adapters", "suites": worktree / "suites"}
-    for folder in folders.values():
-        if not folder.is_dir():
-            raise UserError(f"--base {ref}: it has no {folder.name}/, so that there is no gradrace to run")
-    return folders
+def _checkout(folder: Path, name: str) -> dict[str, Path]:
+    parts = _of_checkout(folder)
+    for part in parts.values():
+        if not part.is_dir():
+            raise UserError(f"{name}: it has no {part.name}/, so that there is no gradrace to run", ExitCode.NOTHING_MEASURED)
+    return parts
+
+
+def _is_gradrace(repository: Path) -> bool:
+    """Whether this is gradrace's own repository, be it the one that is running or not."""
+    return (repository / "harness" / "registry.py").is_file() and all(p.is_dir() for p in _of_checkout(repository).values())
 
 
 def _package(folder: Path, parts: Mapping[str, Path]) -> Path:
-    """A folder to put on a path, which holds the package and nothing else."""
+    """A folder to put on a path, which holds these parts as a package and nothing else."""
     root = folder.resolve() / "gradrace-side"
     ignore: Callable[..., set[str]] = shutil.ignore_patterns("__pycache__")
     for place, source in parts.items():

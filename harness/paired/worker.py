@@ -133,7 +133,10 @@ class Worker:
         from gradrace.registry import import_adapter, load_registry
 
         self._registry = load_registry([Path(file) for file in hello["plugins"]])
-        self._adapter = import_adapter(self._registry.frameworks[hello["framework"]])
+        framework = self._registry.frameworks.get(hello["framework"])
+        if framework is None or framework.versions() is None:
+            raise Skip(f"{hello['framework']} is not installed for {sys.executable}")
+        self._adapter = import_adapter(framework)
         self._slowdown = float(hello["slowdown"])
         self._cells: dict[int, Cell] = {}
 
@@ -149,10 +152,7 @@ class Worker:
         try:
             return {"event": "done", **self._do(request)}
         except Exception as error:
-            if isinstance(error, Skip) or type(error).__name__ == "DataMissing":
-                return {"event": "skipped", "reason": str(error)}
-            traceback.print_exception(error)
-            return {"event": "failed", "reason": f"{type(error).__name__}: {_first_line(error)}"}
+            return _refusal(error)
 
     def _do(self, request: dict[str, Any]) -> dict[str, Any]:
         match request["do"]:
@@ -184,6 +184,14 @@ class Worker:
         return Cell(self._adapter.open(run, start, plan), run.device == "cpu" and run.threads == 1)
 
 
+def _refusal(error: BaseException) -> dict[str, Any]:
+    # By name: an older gradrace may lack the class.
+    if isinstance(error, Skip) or type(error).__name__ == "DataMissing":
+        return {"event": "skipped", "reason": str(error)}
+    traceback.print_exception(error)
+    return {"event": "failed", "reason": f"{type(error).__name__}: {_first_line(error)}"}
+
+
 def _timed(enqueue: Any, sync: Any) -> dict[str, int]:
     before = time.perf_counter_ns(), time.process_time_ns(), _involuntary_switches()
     enqueue()
@@ -210,7 +218,7 @@ def _involuntary_switches() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
 
 
@@ -235,8 +243,7 @@ def main() -> None:
     try:
         worker = Worker(messages.get())
     except BaseException as error:
-        traceback.print_exception(error)
-        _send(out, {"event": "failed", "reason": f"{type(error).__name__}: {error}"})
+        _send(out, _refusal(error))
         raise SystemExit(1) from error
     _send(out, {"event": "done", **worker.about()})
     with suppress(BrokenPipeError):
