@@ -24,6 +24,7 @@ from gradrace.gate.trace import (
 )  # fmt: skip
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from records import make_curve, make_result, make_specs
 
 ORIGIN = Origin(machine_type="Linux, Test Processor", versions={"torch": "2.13.0", "numpy": "2.4.6"})
 EXACT = comparability("torch", ORIGIN, ORIGIN.versions, ORIGIN.machine_type)
@@ -34,7 +35,7 @@ ID = "convergence/mlp/torch-eager/adam-canonical/constant-lr0.001/seed0"
 def make_trace(losses=(2.5, 1.25, 0.75), **changes):
     fields = {
         "id": ID, "framework": "torch", "dtype": "float32", "spec": "0123456789ab", "status": "ok", "steps": len(losses),
-        "losses": tuple(losses), "band": ((0, -20),), "steps_to_target": 20, "final_validation_loss": 0.5,
+        "losses": tuple(losses), "band": ((0, -20),), "final_band": -20, "steps_to_target": 20, "final_validation_loss": 0.5,
     }  # fmt: skip
     return Trace(**{**fields, **changes})
 
@@ -146,6 +147,18 @@ def test_the_band_by_hand():
     ]  # fmt: skip
 
 
+def test_a_trace_is_made_of_a_record_and_its_twin():
+    spec = make_specs(tasks=["mlp"], frameworks=["torch"], optimizers=["adam"], seeds=[0])[0]
+    curve = make_curve(spec)
+    record = make_result(spec, "0" * 24, "ok", "", curve).record
+    final, losses = record.summary.final_validation_loss, curve.train_losses
+    near, far = (trace_of(record, losses, losses, final * (1 + apart)) for apart in (1e-9, 1e-3))
+    assert near.steps == 60 and len(near.losses) == 51 and near.hyper == {"beta": 0.9} and near.band == ((0, -21),)
+    assert near.final_band == -21 and far.final_band == int(np.ceil(np.log2(FACTOR * 1e-3)))
+    broken = np.where(np.arange(60) < 30, losses, np.inf)
+    assert len(trace_of(record, broken, losses).losses) == 30, "what is not finite is not kept"
+
+
 bands = st.lists(st.integers(-20, -4), min_size=1, max_size=4).map(sorted)
 positive = st.floats(min_value=2.0**-10, max_value=2.0**10, width=32)
 
@@ -222,7 +235,7 @@ CHANGES = [
     ({"hyper": {"epsilon": 1e-7}}, EXACT, "changed", "epsilon is 1e-07, was none"),
     ({"hyper": {"epsilon": 1e-7}, "losses": (2.5, 1.25, 0.5)}, EXACT, "differs", "epsilon is 1e-07, was none"),
     ({"losses": (2.5, 1.25, 0.5)}, BAND, "differs", ""),
-    ({"losses": (2.5, 1.2500001, 0.75)}, EXACT, "differs", "rounding could do this"),
+    ({"losses": (2.5, 1.2500001, 0.75)}, EXACT, "differs", "all within the rounding band"),
     ({"losses": (2.5, 1.2500001, 0.75)}, BAND, "within", ""),
     ({"losses": (2.5, 1.25), "status": "diverged", "steps": 2}, EXACT, "differs", "diverged after 2 steps, was ok after 3 steps"),
     ({"losses": (2.5, 1.25), "status": "diverged", "steps": 2}, BAND, "differs", "diverged after 2 steps"),

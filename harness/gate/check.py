@@ -49,7 +49,7 @@ def check_seeds(before: Iterable[Trace], after: Mapping[str, Trace], every: Mapp
     """In band mode: per cell the medians over seeds, which may move by as much as the baseline's seeds lie apart.
 
     A target that no seed reaches counts as infinitely many steps. every: id -> steps between evaluations, the grain of
-    steps to target. The final validation loss may also move by the widest band of its runs' losses.
+    steps to target. The final validation loss may also move by its widest band.
     """
     cells: dict[str, list[Trace]] = defaultdict(list)
     for trace in before:
@@ -84,7 +84,7 @@ def _differing(check: Check, before: Trace, after: Trace, entry: int) -> Check:
     relative, allowed = relative_distances(before, after), before.allowed
     notes = [_hyper(before, after)] if before.hyper != after.hyper else []
     if check.mode == "exact" and (relative <= allowed[: len(relative)]).all():
-        notes.append("rounding could do this: every loss is within the rounding band")
+        notes.append("all within the rounding band: another order of operations could do this, too")
     elif check.mode == "exact":
         notes.append(f"up to {relative.max():.2g} apart later on")
     return check.model_copy(
@@ -125,7 +125,7 @@ def _final_loss(cell: str, was: list[Trace], now: list[Trace]) -> list[Check]:
     if not before or not after:
         return []
     a, b = statistics.median(before), statistics.median(after)
-    widest = max((float(trace.allowed[-1]) for trace in was if trace.losses), default=0.0)
+    widest = max((2.0**trace.final_band for trace in was if trace.final_band is not None), default=0.0)
     allowed = max(max(before) - min(before), widest * abs(a))
     return [Check(
         id=cell, what="final validation loss", framework=was[0].framework, mode="band",

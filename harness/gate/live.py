@@ -102,7 +102,10 @@ def compute_elsewhere(sweep: Sweep, side: Side, twins: bool = False) -> Computed
 
 def make_baseline(suite: str, computed: Computed, twins: Computed) -> Baseline:
     """Of all that finished. The band needs the twins."""
-    kept = [make_trace(run, computed.losses[run.spec.id], twins.losses.get(run.spec.id)) for run in computed.finished]
+    kept = [
+        make_trace(run, computed.losses[run.spec.id], twins.losses.get(run.spec.id), _final(twins.records.get(run.spec.id)))
+        for run in computed.finished
+    ]
     origins = {
         run.spec.framework: Origin(machine_type=machine_type(run.spec.device), versions=versions_of(run))
         for run in computed.finished
@@ -136,6 +139,10 @@ def _read(folder: Path, suite: str) -> Computed:
 def _losses(folder: Path, suite: str, record: RunRecord) -> np.ndarray | None:
     columns = read_arrays(folder, suite, record.digest, "curve") if "curve.parquet" in record.artefacts else None
     return None if columns is None else columns["value"][columns["series"] == "train_loss"]
+
+
+def _final(record: RunRecord | None) -> float | None:
+    return record.summary.final_validation_loss if record and record.summary else None
 
 
 def _without(entries: Iterable[Any], names: Sequence[str]) -> list[Any]:

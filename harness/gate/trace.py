@@ -9,6 +9,7 @@ measured scale, not a bound; docs/ci.md says what can hide inside of it.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,6 +37,7 @@ class Trace(Frozen):
     spec: a digest of what was asked for, hyperparameters apart, which `hyper` names. steps: how many were taken.
     losses: at `recorded(steps)`, up to the first that is not finite, as the run's dtype gives them (float32 and bfloat16
     runs report float32 numbers). band: (i, e) pairs: from entry i of losses on, 2^e is the relative band; e never falls.
+    2^final_band is that of the final validation loss.
     """
 
     id: str
@@ -49,6 +51,7 @@ class Trace(Frozen):
     final_validation_loss: float | None = None
     losses: tuple[float, ...]
     band: Steps = ()
+    final_band: int | None = None
 
     @field_validator("losses")
     @classmethod
@@ -75,8 +78,9 @@ def recorded(steps: int) -> Array:
     return np.concatenate([np.arange(min(steps, DENSE)), np.arange(DENSE, steps, SPARSE)]).astype(np.int64)
 
 
-def make_trace(record: RunRecord, losses: Array, twin: Array | None = None) -> Trace:
-    """From a finished run, its training losses float64[n], and those of the same run in float64 (None without one)."""
+def make_trace(record: RunRecord, losses: Array, twin: Array | None = None, twin_final: float | None = None) -> Trace:
+    """From a finished run, its training losses float64[n], and the same run's in float64 (None without one) with the final
+    validation loss."""
     spec, summary = record.spec, record.summary
     assert summary is not None, "a finished convergence run has a summary"
     kept = losses[recorded(len(losses))]
@@ -86,6 +90,7 @@ def make_trace(record: RunRecord, losses: Array, twin: Array | None = None) -> T
         id=spec.id, framework=spec.framework, dtype=spec.dtype, spec=spec_digest(spec), hyper=spec.optimizer.hyper,
         status=record.status, steps=len(losses), steps_to_target=summary.steps_to_target,
         final_validation_loss=summary.final_validation_loss, losses=tuple(map(float, kept)), band=widths,
+        final_band=_final_band(summary.final_validation_loss, twin_final, widths),
     )  # fmt: skip
 
 
@@ -119,6 +124,14 @@ def band(losses: Array, twin: Array | None, dtype: Dtype) -> Steps:
     exponents = np.ceil(np.log2(widest)).astype(int)[recorded(len(losses)).clip(max=shared - 1)]
     rises = np.flatnonzero(np.diff(exponents, prepend=exponents[0] - 1))
     return tuple((int(i), int(exponents[i])) for i in rises)
+
+
+def _final_band(final: float | None, twin: float | None, widths: Steps) -> int | None:
+    """The last band of the losses, wider where the final validation loss itself lies further from its twin's."""
+    if final is None or not widths:
+        return None
+    apart = abs(final - twin) / abs(twin) if twin else 0.0
+    return max(widths[-1][1], math.ceil(math.log2(FACTOR * apart))) if apart else widths[-1][1]
 
 
 def first_unequal(before: Trace, after: Trace) -> int | None:
