@@ -11,7 +11,16 @@ from gradrace.gate.baseline import Baseline, Origin, file_of, merged, ordered, r
 from gradrace.gate.check import check_run, check_seeds, comparability
 from gradrace.gate.place import machine_type
 from gradrace.gate.trace import (
-    EPSILON, FACTOR, FLOAT64_BAND, FLOOR_ULPS, Trace, band, first_beyond, first_unequal, recorded, spec_digest,
+    EPSILON,
+    FACTOR,
+    FLOAT64_BAND,
+    FLOOR_ULPS,
+    Trace,
+    band,
+    first_beyond,
+    first_unequal,
+    recorded,
+    spec_digest,
 )  # fmt: skip
 from gradrace.gate.trace import make_trace as trace_of
 from hypothesis import given, settings

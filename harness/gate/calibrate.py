@@ -122,7 +122,8 @@ def calibrate(
     for number, slowdown in itertools.product(range(gates), slowdowns):
         pair = cells[number % len(cells)]
         about = f"gate {number + 1} of {gates}, {pair.name}, {f'{slowdown:.0%} slower' if slowdown else 'equal sides'}"
-        found = measure(pair, side, slowdown, thresholds, rule, lambda line, about=about: watch(f"{about}: {line}"))
+        watch(about)
+        found = measure(pair, side, slowdown, thresholds, rule, watch)
         add(sweep.options.output, found)
         verdicts = ", ".join(f"{verdict} at {float(name):.0%}" for name, verdict in found.decisions.items())
         watch(f"{about}: {found.reason or verdicts}, {found.ended_s[-1]:.0f} s")

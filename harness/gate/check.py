@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from ..record import RunRecord
-from . import Check, Comparability
+from . import Check, Comparability, Mode
 from .baseline import Origin
 from .trace import Trace, first_beyond, first_unequal, recorded, relative_distances
 
@@ -17,13 +17,14 @@ def comparability(framework: str, origin: Origin, versions: Mapping[str, str], m
     shared = sorted(origin.versions.keys() | versions.keys())
     moved = [f"{n} {versions.get(n, 'none')} (was {origin.versions.get(n, 'none')})" for n in shared
              if versions.get(n) != origin.versions.get(n)]  # fmt: skip
+    mode: Mode = "band"
     if moved:
-        mode, reason = "band", f"{', '.join(moved)}: within the rounding band"
+        reason = f"{', '.join(moved)}: within the rounding band"
     elif origin.machine_type != machine_type:
-        mode, reason = "band", f"another machine ({machine_type}; was {origin.machine_type}): within the rounding band"
+        reason = f"another machine ({machine_type}; was {origin.machine_type}): within the rounding band"
     else:
         mode, reason = "exact", "same versions, same type of machine: bit for bit"
-    return Comparability(framework=framework, mode=mode, reason=reason, versions=dict(versions))  # type: ignore[arg-type]
+    return Comparability(framework=framework, mode=mode, reason=reason, versions=dict(versions))
 
 
 def check_run(before: Trace, after: Trace, how: Comparability) -> Check:

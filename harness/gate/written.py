@@ -47,7 +47,7 @@ def cell_row(cell: CellVerdict) -> dict[str, str]:
 
 def notable_checks(convergence: Convergence) -> tuple[Check, ...]:
     """What is to be looked at, worst first."""
-    return tuple(check for verdict in ("differs", "failed", "changed", "unchecked") for check in convergence.of(verdict))  # type: ignore[arg-type]
+    return tuple(check for verdict in ("differs", "failed", "changed", "unchecked") for check in convergence.of(verdict))
 
 
 def notable_cells(timing: PairedResult) -> tuple[CellVerdict, ...]:
@@ -60,7 +60,7 @@ _NOTABLE = ("regression", "failed", "improvement", "inconclusive", "skipped")
 
 def sentence_on_losses(convergence: Convergence) -> str:
     """Counts, and against what."""
-    counts = Counter(check.verdict for check in convergence.checks)
+    counts: Counter[str] = Counter(check.verdict for check in convergence.checks)
     named = ", ".join(f"{counts[verdict]} {words}" for verdict, words in _WORDS.items() if counts[verdict])
     return f"{named}, against {convergence.against}"
 
@@ -97,12 +97,10 @@ def _suite(root: ET.Element, name: str, cases: list[ET.Element], result: GateRes
     if not cases or (name in result.unmeasured and reason):
         cases = [_case(f"gradrace.{name}", name, "error" if name in result.unmeasured else "skipped", reason)]
     seconds = result.timing.seconds if name == "timing" and result.timing else 0.0
-    counts = {f"{kind}s" if kind != "skipped" else kind: str(sum(case.find(kind) is not None for case in cases))
-              for kind in ("failure", "error", "skipped")}  # fmt: skip
-    suite = ET.SubElement(
-        root, "testsuite", name=f"gradrace.{name}", tests=str(len(cases)), time=f"{seconds:.3f}",
-        timestamp=result.started_at[:19], **counts,
-    )  # fmt: skip
+    suite = ET.SubElement(root, "testsuite", name=f"gradrace.{name}", tests=str(len(cases)), time=f"{seconds:.3f}")
+    suite.set("timestamp", result.started_at[:19])
+    for kind, counted in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
+        suite.set(counted, str(sum(case.find(kind) is not None for case in cases)))
     suite.extend(cases)
 
 
@@ -122,7 +120,10 @@ def _cell_case(cell: CellVerdict) -> ET.Element:
 def _case(classname: str, name: str, kind: str, message: str) -> ET.Element:
     case = ET.Element("testcase", classname=classname, name=name)
     if kind:
-        ET.SubElement(case, kind, message=message, **({} if kind == "skipped" else {"type": kind})).text = message
+        problem = ET.SubElement(case, kind, message=message)
+        problem.text = message
+        if kind != "skipped":
+            problem.set("type", kind)
     return case
 
 
