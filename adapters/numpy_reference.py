@@ -76,6 +76,8 @@ class NumpySession:
         self._weights = {name: np.array(value, dtype=np.float64) for name, value in start.items()}
         self._kernels = [p.name for layer in self._layers for p in layer.parameters if p.role == "kernel"]
         self._losses: list[float] = []
+        self._gradients: dict[str, Array] | None = None
+        self._probed: Any = None
 
     def train(self, steps: range) -> None:
         for step in steps:
@@ -83,30 +85,43 @@ class NumpySession:
 
     def _step(self, step: int) -> None:
         """Loss with penalties, its gradients, clipping, decoupled decay, the rule's update: in this order everywhere."""
-        lr, regularization = float(self._rates[step]), self._task.regularization
         loss, gradients, state = self._loss_and_gradients(step)
         self._losses.append(loss)
         self._weights |= state
+        self._weights |= self._updated(gradients, float(self._rates[step]), step)
+
+    def _updated(self, gradients: dict[str, Array], lr: float, step: int) -> dict[str, Array]:
+        """The trainable weights after an update with these gradients of the loss."""
+        regularization, weights = self._task.regularization, dict(self._weights)
         if regularization.clip_norm:
             gradients = numpy_losses.clipped(gradients, regularization.clip_norm)
         for name in self._kernels if regularization.decay else ():
-            self._weights[name] = self._weights[name] * (1.0 - lr * regularization.decay)
-        self._weights |= self._updater.step(self._weights, gradients, lr, step)
+            weights[name] = weights[name] * (1.0 - lr * regularization.decay)
+        return self._updater.step(weights, gradients, lr, step)
 
-    def _loss_and_gradients(self, step: int) -> tuple[float, dict[str, Array], dict[str, Array]]:
-        """Of a batch in training: its loss, penalties included, all gradients, and the new state of the layers."""
+    def _loss(self, step: int) -> tuple[float, list[Any], dict[str, Array], Array]:
+        """Of a batch in training: its loss, penalties included, what the layers keep, their new state, and the gradient of
+        the loss by the outputs."""
         (x, y), rows = self._data["train"], self._plan.batches[step]
         outputs, kept, state = self._through(x[rows], step, self._weights)
         loss, by_outputs = numpy_losses.loss_and_gradient(self._task, outputs, y[rows])
+        penalty, _ = self._penalty()
+        return loss + penalty, kept, state, by_outputs
+
+    def _penalty(self) -> tuple[float, dict[str, Array]]:
+        return numpy_losses.penalty(self._task.regularization, {k: self._weights[k] for k in self._kernels})
+
+    def _loss_and_gradients(self, step: int) -> tuple[float, dict[str, Array], dict[str, Array]]:
+        """Of a batch in training: its loss, penalties included, all gradients, and the new state of the layers."""
+        loss, kept, state, by_outputs = self._loss(step)
         gradients: dict[str, Array] = {}
         upstream: Array | None = by_outputs
         for layer, of_layer in zip(reversed(self._layers), reversed(kept), strict=True):
             assert upstream is not None, "only the first layer takes integers"
             upstream, own = numpy_layers.backward(layer, self._weights, of_layer, upstream)
             gradients |= own
-        penalty, by_kernel = numpy_losses.penalty(self._task.regularization, {k: self._weights[k] for k in self._kernels})
-        gradients |= {name: gradients[name] + gradient for name, gradient in by_kernel.items()}
-        return loss + penalty, gradients, state
+        gradients |= {name: gradients[name] + gradient for name, gradient in self._penalty()[1].items()}
+        return loss, gradients, state
 
     def _through(self, x: Array, step: int | None, weights: Weights) -> tuple[Array, list[Any], dict[str, Array]]:
         """Outputs of the model, what each layer keeps, its new state; as in training at `step`, or evaluated."""
@@ -152,10 +167,23 @@ class NumpySession:
         return 0
 
     def parts(self) -> tuple[Part, ...]:
-        return ()
+        return ("forward", "gradient", "update")
 
     def probe(self, part: Part, steps: range) -> None:
-        raise ValueError(f"{part} cannot be timed apart here")
+        if part not in self.parts():
+            raise ValueError(f"no part {part!r} of a step (known: {', '.join(self.parts())})")
+        for step in steps:
+            self._probed = self._part(part, step)
+
+    def _part(self, part: Part, step: int) -> Any:
+        match part:
+            case "forward":
+                return self._loss(step)[0]
+            case "gradient":
+                return self._loss_and_gradients(step)
+        if self._gradients is None:
+            self._gradients = self._loss_and_gradients(step)[1]
+        return self._updated(self._gradients, 0.0, step)
 
     def peak_bytes(self) -> int | None:
         return None

@@ -44,6 +44,7 @@ def run(
     seeds: Annotated[int | None, typer.Option(min=1, help="How many seeds instead of the suite's.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of a worker instead of the suite's.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu or gpu instead of the suite's.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float64 instead of the suite's.")] = None,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds after which a run is given up.")] = 600.0,
     shard: Annotated[str, typer.Option(help="Only part i of n, for job arrays: 2/8.")] = "1/1",
     load: Load = None,
@@ -67,7 +68,7 @@ def run(
 
     use_folder(data_dir)
     options = Options(
-        output, keyword, tuple(framework or ()), seeds, threads, device, timeout, _shard(shard), _interpreters(python)
+        output, keyword, tuple(framework or ()), seeds, threads, device, timeout, _shard(shard), _interpreters(python), dtype
     )
     sweep = prepare(suite, load or [], options)
     if dry_run:

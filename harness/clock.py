@@ -1,18 +1,23 @@
 """The timer: launches of one or more cells in one process, in blocks of steps whose order over the cells rotates.
 
 The device is synchronised at block edges and never inside of a block, so that what a framework enqueues ahead stays
-enqueued. The first step, which compiles, is timed apart; warm-up steps are not timed at all.
+enqueued. The first call, which compiles, is timed apart; warm-up steps are not timed at all. With a breakdown, blocks of
+the parts of a step take their turns among the blocks of whole steps, on the same batches.
 """
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 
-from .adapter import Session
+from .adapter import Part, Session
+from .machine import steal_ticks, usable_cores
+from .plan import Weights
 from .record import Blocks
 from .spec import TimingSpec
 
@@ -23,83 +28,193 @@ class Clock(Protocol):
     def read(self) -> tuple[int, int, int]:
         """(wall ns, CPU ns of the process, involuntary context switches of the process), all since some start."""
 
+    def steal(self) -> int:
+        """Ticks that a hypervisor took from the process's cores, since some start; slow to read."""
+
 
 class SystemClock:
-    """The machine's clocks. Involuntary switches read 0 where the system does not count them."""
+    """The machine's clocks. Involuntary switches and stolen ticks read 0 where the system does not count them."""
+
+    def __init__(self) -> None:
+        self._cores = usable_cores()
 
     def read(self) -> tuple[int, int, int]:
         return time.perf_counter_ns(), time.process_time_ns(), _involuntary_switches()
 
+    def steal(self) -> int:
+        return steal_ticks(self._cores)
+
 
 class Timed(NamedTuple):
-    """One cell in one launch: the first step in seconds, then the timed blocks."""
+    """One cell in one launch: seconds and steps of the first call, then the timed blocks."""
 
     first_call_s: float
+    first_call_steps: int
     blocks: Blocks
 
 
-def time_cells(sessions: Sequence[Session], timing: TimingSpec, clock: Clock | None = None) -> list[Timed]:
-    """Times all sessions against each other in rotated blocks.
+class Turn(NamedTuple):
+    """What one block holds: steps of a cell, or a part of these steps."""
 
-    RuntimeError where a session's weights did not change during the timed steps: then nothing was trained.
+    cell: Cell
+    part: Literal["step"] | Part
+
+
+def time_cells(
+    sessions: Sequence[Session], timing: TimingSpec, looped: Sequence[bool] = (), clock: Clock | None = None
+) -> list[Timed | Exception]:
+    """Times all sessions against each other in rotated blocks: of each, what was measured, or what broke it.
+
+    looped: of each session, whether it compiles all steps of a `train` call into one program; none by default. The
+    sessions' plans reach over timing.total_steps. A session that raises, did not train, or compiled anew among the timed
+    steps leaves the others as they are.
     """
     clock = clock or SystemClock()
-    first_calls = [first_call(session, clock) for session in sessions]
-    for session in sessions:
-        _take(session, range(1, 1 + timing.warmup_steps))
-    before = [session.weights() for session in sessions]
-    samples: list[list[tuple[int, int, int]]] = [[] for _ in sessions]
+    loops = looped or [False] * len(sessions)
+    cells = [Cell(session, timing, loop, clock) for session, loop in zip(sessions, loops, strict=True)]
+    for cell in cells:
+        cell.attempt(cell.warm_up)
+    turns = [Turn(cell, part) for cell in cells for part in cell.turns]
     for block in range(timing.blocks):
-        start = 1 + timing.warmup_steps + block * timing.block_steps
-        for turn in range(len(sessions)):
-            index = (turn + block) % len(sessions)
-            samples[index].append(_block(sessions[index], range(start, start + timing.block_steps), clock))
-    for session, old in zip(sessions, before, strict=True):
-        _check_trained(session, old)
-    return [
-        Timed(first, _blocks(taken, timing.block_steps)) for first, taken in zip(first_calls, samples, strict=True)
-    ]
+        for turn in range(len(turns)):
+            cell, part = turns[(turn + block) % len(turns)]
+            cell.attempt(partial(cell.block, block, part))
+    for cell in cells:
+        cell.attempt(cell.check)
+    return [cell.error or cell.timed() for cell in cells]
 
 
-def first_call(session: Session, clock: Clock | None = None) -> float:
-    """Seconds of step 0, compilation included."""
+class Cell:
+    """One session on its way through a launch: `warm_up`, then `block` after block, then `check`.
+
+    Steps of a plan are taken in order, each once. error: what `attempt` caught; nothing is done with a broken session.
+    """
+
+    def __init__(self, session: Session, timing: TimingSpec, looped: bool, clock: Clock) -> None:
+        self.error: Exception | None = None
+        self.parts: tuple[Part, ...] = ()
+        self.block_steps = timing.block_steps
+        self._session, self._timing, self._looped, self._clock = session, timing, looped, clock
+        self._next = self._first_timed = self._compiled = 0
+        self._first_call_s = math.nan
+        self._weights: Weights = {}
+        self._samples: list[tuple[str, int, int, int, int, int]] = []
+
+    def attempt(self, work: Callable[[], None]) -> None:
+        """Does it unless the session is broken; what it raises breaks the session."""
+        if self.error is None:
+            try:
+                work()
+            except Exception as error:
+                self.error = error
+
+    def warm_up(self) -> None:
+        """The first call; then steps until the timing's warm-up is over, which also tell how long blocks can be."""
+        self._first_call_s = first_call(self._session, self._clock, self._first_steps)
+        self._next = self._first_steps
+        self._warm()
+        if self._looped and self.block_steps < self._timing.block_steps:
+            # Another length is another program: compiled, then run once as it will be timed.
+            self._take(self.block_steps)
+            self._take(self.block_steps)
+        self.parts = self._session.parts() if self._timing.breakdown else ()
+        self._first_timed = self._next
+        for part in self.parts:
+            self._warm_part(part)
+        self._weights, self._compiled = self._session.weights(), self._session.compilations()
+
+    @property
+    def turns(self) -> tuple[Literal["step"] | Part, ...]:
+        """What its blocks hold, in turn."""
+        return ("step", *self.parts)
+
+    def block(self, number: int, part: Literal["step"] | Part = "step") -> None:
+        """Times block `number`, or a part of its steps."""
+        start = self._first_timed + number * self.block_steps
+        steps = range(start, start + self.block_steps)
+        if part == "step":
+            self._samples.append((part, *self._measured(lambda: self._session.train(steps))))
+            # Fetching the losses is left out; keeping them, step by step, is part of the step.
+            self._session.losses()
+        else:
+            self._samples.append((part, *self._measured(lambda: self._session.probe(part, steps))))
+
+    def check(self) -> None:
+        """RuntimeError where nothing was trained or something was compiled during the timed steps."""
+        after = self._session.weights()
+        if all(np.array_equal(after[name], self._weights[name]) for name in after):
+            raise RuntimeError("the weights did not change during the timed steps: nothing was trained")
+        compiled = self._session.compilations() - self._compiled
+        if compiled > 0:
+            programs = "a program was" if compiled == 1 else f"{compiled} programs were"
+            raise RuntimeError(f"{programs} compiled during the timed steps: the times hold compilation")
+
+    def timed(self) -> Timed:
+        """What was measured."""
+        part, *columns = (np.array(column) for column in zip(*self._samples, strict=True))
+        arrays = (column.astype(np.int64) for column in columns)
+        return Timed(self._first_call_s, self._first_steps, Blocks(*arrays, part=part))
+
+    @property
+    def _first_steps(self) -> int:
+        return self._timing.block_steps if self._looped else 1
+
+    def _warm(self) -> None:
+        """Steps in chunks until the warm-up is over; the fastest chunk says how many steps fit into a block.
+
+        A compiled loop keeps the length of its chunks, so its warm-up may be longer by part of one.
+        """
+        timing, fastest, size, taken, began = self._timing, math.inf, self._first_steps, 0, self._clock.read()[0]
+        while taken < timing.warmup_steps and (self._clock.read()[0] - began) * 1e-9 < timing.longest_warmup_s:
+            count = size if self._looped else min(size, timing.warmup_steps - taken)
+            fastest = min(fastest, self._take(count) / count)
+            taken += count
+            self.block_steps = _fitting(timing, fastest)
+            size = size if self._looped else self.block_steps
+
+    def _take(self, count: int) -> float:
+        """Trains the next `count` steps; seconds."""
+        steps = range(self._next, self._next + count)
+        self._next = steps.stop
+        seconds = self._measured(lambda: self._session.train(steps))[1] * 1e-9
+        self._session.losses()
+        return seconds
+
+    def _warm_part(self, part: Part) -> None:
+        """Probes the steps of the first block over and over, as long as the steps themselves were warmed up."""
+        steps = range(self._first_timed, self._first_timed + self.block_steps)
+        began = self._clock.read()[0]
+        for _ in range(max(2, self._timing.warmup_steps // self.block_steps)):
+            self._measured(lambda: self._session.probe(part, steps))
+            if (self._clock.read()[0] - began) * 1e-9 >= self._timing.longest_warmup_s:
+                return
+
+    def _measured(self, work: Callable[[], None]) -> tuple[int, int, int, int, int]:
+        """Of the work and waiting for it: steps of a block, wall and CPU ns, involuntary switches, stolen ticks."""
+        stolen = self._clock.steal()
+        before = self._clock.read()
+        work()
+        self._session.sync()
+        after = self._clock.read()
+        wall, cpu, switches = (b - a for a, b in zip(before, after, strict=True))
+        return self.block_steps, wall, cpu, switches, self._clock.steal() - stolen
+
+
+def first_call(session: Session, clock: Clock | None = None, steps: int = 1) -> float:
+    """Seconds of the first `steps` steps, taken in one call, compilation included."""
     clock = clock or SystemClock()
     start = clock.read()[0]
-    session.train(range(0, 1))
+    session.train(range(steps))
     session.sync()
     seconds = (clock.read()[0] - start) * 1e-9
     session.losses()
     return seconds
 
 
-def _take(session: Session, steps: range) -> None:
-    if steps:
-        session.train(steps)
-        session.sync()
-        session.losses()
-
-
-def _block(session: Session, steps: range, clock: Clock) -> tuple[int, int, int]:
-    before = clock.read()
-    session.train(steps)
-    session.sync()
-    after = clock.read()
-    # Fetching the losses is left out; keeping them, step by step, is part of the step.
-    session.losses()
-    wall, cpu, switches = (b - a for a, b in zip(before, after, strict=True))
-    return wall, cpu, switches
-
-
-def _blocks(samples: list[tuple[int, int, int]], block_steps: int) -> Blocks:
-    wall, cpu, switches = (np.array(column, dtype=np.int64) for column in zip(*samples, strict=True))
-    steps, steal = np.full(len(wall), block_steps, dtype=np.int64), np.zeros(len(wall), dtype=np.int64)
-    return Blocks(steps, wall, cpu, switches, steal, np.full(len(wall), "step"))
-
-
-def _check_trained(session: Session, before: object) -> None:
-    after = session.weights()
-    if all(np.array_equal(after[name], before[name]) for name in after):  # type: ignore[index]
-        raise RuntimeError("the weights did not change during the timed steps: nothing was trained")
+def _fitting(timing: TimingSpec, seconds_per_step: float) -> int:
+    """How many steps a block takes."""
+    fitting = timing.longest_block_s / seconds_per_step if seconds_per_step > 0 else math.inf
+    return max(1, int(min(timing.block_steps, fitting)))
 
 
 def _involuntary_switches() -> int:

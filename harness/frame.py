@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from . import stats
+from . import stats, timing_stats
 from .errors import UserError
 from .record import RunRecord
 from .spec import number_text
@@ -31,8 +31,10 @@ class Frames:
         rule, schedule, schedule_params, learning_rate, hyper, variation, device, dtype, threads, batch_size, steps,
         eval_every, target, seed, launch, status, reason; of convergence runs steps_done, final_train_loss,
         final_validation_loss, final_validation_metric, best_validation_loss, best_validation_metric, test_loss,
-        test_metric, steps_to_target, stopped_at; of timing runs step_p25_s, step_median_s, step_p99_s, contended; of both
-        setup_s, first_call_s, state_bytes, started_at, wall_s. Missing numbers are NaN.
+        test_metric, steps_to_target, stopped_at; of timing runs step_p25_s, step_median_s, step_p99_s, contended,
+        first_call_s, first_call_steps, and of their parts forward_s, backward_s, optimizer_s, update_s, parts_covered
+        (see timing_stats.parts_of_launch); of memory runs imported_bytes, peak_bytes, grown_bytes, device_peak_bytes,
+        memory_method; of all input, import_s, setup_s, state_bytes, started_at, wall_s. Missing numbers are NaN.
     curves: one row a point: digest, step, series (train_loss, validation_loss, validation_metric; learning_rate where
         the validation loss drove it; point_0 and point_1 where the task is a function of two numbers), value.
     steps: one row a timed block: digest, block, part, steps, wall_ns, cpu_ns, involuntary_switches, steal_ticks.
@@ -67,6 +69,7 @@ def load(folder: str | Path = "results", *suites: str) -> Frames:
                 curves.append(curve)
             timed = _arrays(output, suite, record, "steps")
             if timed is not None:
+                timed = _with_parts(timed)
                 blocks.append(timed.rename_axis("block").reset_index())
                 row |= _timing(timed)
             rows.append(row)
@@ -79,8 +82,9 @@ _CURVE = ("digest", "step", "series", "value")
 _BLOCKS = ("digest", "block", "part", "steps", "wall_ns", "cpu_ns", "involuntary_switches", "steal_ticks")
 _NUMBERS = (
     "steps_done", "final_train_loss", "final_validation_loss", "final_validation_metric", "best_validation_loss",
-    "best_validation_metric", "test_loss", "test_metric", "steps_to_target", "stopped_at", "setup_s", "first_call_s",
-    "state_bytes", "step_p25_s", "step_median_s", "step_p99_s",
+    "best_validation_metric", "test_loss", "test_metric", "steps_to_target", "stopped_at", "import_s", "setup_s",
+    "first_call_s", "first_call_steps", "state_bytes", "step_p25_s", "step_median_s", "step_p99_s", "forward_s", "backward_s",
+    "optimizer_s", "update_s", "parts_covered", "imported_bytes", "peak_bytes", "grown_bytes", "device_peak_bytes",
 )  # fmt: skip
 
 
@@ -92,19 +96,43 @@ def _row(suite: str, record: RunRecord) -> dict[str, Any]:
         "schedule": spec.schedule.kind, "schedule_params": _pairs(spec.schedule.params),
         "learning_rate": spec.schedule.base_lr, "hyper": _pairs(spec.optimizer.hyper),
         "variation": _pairs(spec.variations), "device": spec.device, "dtype": spec.dtype, "threads": spec.threads,
+        "input": spec.input,
         "batch_size": spec.task.batch_size, "steps": spec.steps, "eval_every": spec.task.eval_every,
         "target": spec.task.target, "seed": spec.seed, "launch": spec.launch, "status": record.status,
-        "reason": record.reason, **(record.summary.to_json() if record.summary else {}), "setup_s": record.setup_s,
-        "first_call_s": record.first_call_s, "state_bytes": record.state_bytes, "started_at": record.started_at,
-        "wall_s": record.wall_s,
+        "reason": record.reason, **(record.summary.to_json() if record.summary else {}), "import_s": record.import_s,
+        "setup_s": record.setup_s, "first_call_s": record.first_call_s,
+        "first_call_steps": record.first_call_steps if record.first_call_s is not None else None,
+        "state_bytes": record.state_bytes, "started_at": record.started_at, "wall_s": record.wall_s, **_memory(record),
     }  # fmt: skip
 
 
+def _memory(record: RunRecord) -> dict[str, Any]:
+    if record.memory is None:
+        return {}
+    found = record.memory
+    return {
+        "imported_bytes": found.imported_bytes, "peak_bytes": found.peak_bytes, "grown_bytes": found.grown_bytes,
+        "device_peak_bytes": found.device_peak_bytes, "memory_method": found.method,
+    }  # fmt: skip
+
+
+def _with_parts(blocks: pd.DataFrame) -> pd.DataFrame:
+    """Blocks as they are kept now: earlier ones were all of whole steps, and nobody counted what was stolen."""
+    missing = {"part": "step", "steal_ticks": 0}
+    return blocks.assign(**{name: value for name, value in missing.items() if name not in blocks})
+
+
 def _timing(blocks: pd.DataFrame) -> dict[str, Any]:
-    time = stats.step_time(blocks["steps"].to_numpy(), blocks["wall_ns"].to_numpy())
-    disturbed = stats.contended(*(blocks[c].to_numpy() for c in ("wall_ns", "cpu_ns", "involuntary_switches")))
+    whole = blocks[blocks["part"] == "step"]
+    time = stats.step_time(whole["steps"].to_numpy(), whole["wall_ns"].to_numpy())
+    counted = ("wall_ns", "cpu_ns", "involuntary_switches", "steal_ticks")
+    disturbed = stats.contended(*(whole[column].to_numpy() for column in counted))
+    arrays = (blocks["steps"].to_numpy(), blocks["wall_ns"].to_numpy(), blocks["part"].to_numpy(dtype=str))
+    parts = timing_stats.parts_of_launch(*arrays)
+    covered = parts.pop("covered", None)
     return {
         "step_p25_s": time.p25, "step_median_s": time.median, "step_p99_s": time.p99, "contended": disturbed,
+        **{f"{name}_s": seconds for name, seconds in parts.items()}, "parts_covered": covered,
     }  # fmt: skip
 
 
@@ -113,7 +141,52 @@ def _runs(rows: list[dict[str, Any]]) -> pd.DataFrame:
     frame = frame.reindex(columns=[*frame.columns, *(c for c in (*_NUMBERS, "contended") if c not in frame)])
     frame[list(_NUMBERS)] = frame[list(_NUMBERS)].astype("float64")
     frame["contended"] = frame["contended"].astype("boolean")
+    frame["memory_method"] = frame["memory_method"].fillna("") if "memory_method" in frame else ""
     return frame
+
+
+# What makes two timing runs the same cell, and is shared by the memory run of that cell.
+TIMING_CELL = (
+    "suite", "task", "framework", "mode", "optimizer", "rule", "variation", "device", "dtype", "threads", "batch_size", "input",
+)
+_SPREAD = ("step_p25_s", "step_median_s", "step_p99_s", "forward_s", "backward_s", "optimizer_s", "update_s", "parts_covered")
+_MIDDLE = ("import_s", "setup_s", "first_call_s", "first_call_steps", "state_bytes")
+_MEMORY = ("imported_bytes", "peak_bytes", "grown_bytes", "device_peak_bytes")
+
+
+def timing_cells(frames: Frames) -> pd.DataFrame:
+    """One row a timed cell, over its launches that ended ok, in the order of the plans.
+
+    Columns: those of TIMING_CELL; launches, planned, status (ok where every launch was, else the first that was not, with its
+    reason); step_p25_s, step_median_s, step_p99_s, forward_s, backward_s, optimizer_s, update_s and parts_covered, each
+    with `_low` and `_high`: a 95% interval over launches, NaN with fewer than three (timing_stats); steps_per_s and
+    samples_per_s of p25, with limits as well; import_s, setup_s, first_call_s, first_call_steps, state_bytes (medians over
+    launches); imported_bytes, peak_bytes, grown_bytes, device_peak_bytes, memory_method (of the cell's memory run);
+    contended (how many launches were); digests.
+    """
+    timed = frames.runs[frames.runs["measure"].isin(("timing", "memory"))].drop_duplicates(["suite", "digest"])
+    groups = timed.groupby(list(TIMING_CELL), sort=False, dropna=False)
+    rows = [_timing_cell(dict(zip(TIMING_CELL, key, strict=True)), group) for key, group in groups]
+    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=list(TIMING_CELL))
+
+
+def _timing_cell(key: dict[str, Any], group: pd.DataFrame) -> dict[str, Any]:
+    launches, memory = group[group["measure"] == "timing"], group[group["measure"] == "memory"]
+    ended = launches[launches["status"] == "ok"]
+    lost = group[group["status"] != "ok"]
+    row = {**key, "launches": len(ended), "planned": len(launches)}
+    row |= {"status": "ok", "reason": ""} if lost.empty else {name: lost[name].iloc[0] for name in ("status", "reason")}
+    for name in _SPREAD:
+        found = timing_stats.over_launches(name.removesuffix("_s"), ended[name].dropna().to_numpy())
+        row |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+    for limit, of in (("", ""), ("_low", "_high"), ("_high", "_low")):
+        row[f"steps_per_s{limit}"] = 1.0 / row[f"step_p25_s{of}"]
+        row[f"samples_per_s{limit}"] = key["batch_size"] / row[f"step_p25_s{of}"]
+    row |= {name: ended[name].median() for name in _MIDDLE}
+    row |= {name: memory[name].median() for name in _MEMORY}
+    methods = [method for method in memory["memory_method"] if method]
+    row |= {"memory_method": methods[0] if methods else "", "contended": int(ended["contended"].fillna(False).sum())}
+    return row | {"digests": " ".join(group["digest"])}
 
 
 def _arrays(output: Path, suite: str, record: RunRecord, name: str) -> pd.DataFrame | None:

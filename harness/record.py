@@ -28,8 +28,8 @@ class Machine(Frozen):
 
 
 class Memory(Frozen):
-    """Of a memory run, in bytes: resident set after importing the framework, its highest value during set-up and steps,
-    and the framework's own count of the device's peak, None where it keeps none.
+    """Of a memory run, in bytes: resident set after importing the framework and loading the data, its highest value during
+    set-up and steps, and the framework's own count of the device's peak, None where it keeps none.
 
     `method` says how the peak of the resident set was read.
     """
@@ -72,7 +72,8 @@ class RunRecord(Frozen):
     `import_s` loads the adapter and its framework; `setup_s` builds the session; `first_call_s` is the first call that
     trains, which compiles where the framework does: one step, or one block of `first_call_steps` in a compiled loop.
     `policy` says what was set for determinism and precision, `gauges` what the machine read before and after a launch
-    (a GPU's temperature and clocks, where they can be read).
+    (a GPU's temperature and clocks, where they can be read). `wall_s` of a timing run is its share of the whole launch,
+    import included: the cells of a launch take turns.
     `cores` are the logical cores that the worker was pinned to, empty where the system cannot pin.
     """
 

@@ -88,7 +88,8 @@ def _outcome(found: Found) -> list[tuple[str, str]]:
     if steps is not None:
         from .stats import step_time
 
-        time = step_time(steps["steps"], steps["wall_ns"])
+        whole = steps["part"] == "step" if "part" in steps else slice(None)
+        time = step_time(steps["steps"][whole], steps["wall_ns"][whole])
         p25, median, p99 = (value * 1e6 for value in (time.p25, time.median, time.p99))
         pairs.append(("step time", f"p25 {p25:.1f} us, median {median:.1f} us, p99 {p99:.1f} us"))
         pairs.append(("first call", f"{record.first_call_s or 0:.3f} s"))

@@ -142,8 +142,9 @@ class TimingSpec(Frozen):
 
     @property
     def total_steps(self) -> int:
-        """Steps of a launch: the first (compiling) one, the warm-up and all blocks."""
-        return 1 + self.warmup_steps + self.blocks * self.block_steps
+        """Steps that a launch takes at most: the warm-up and all blocks, and in modes that compile whole blocks, one for the
+        first call, one that the warm-up may overrun by, and two that warm up shorter blocks."""
+        return self.warmup_steps + (self.blocks + 4) * self.block_steps
 
 
 # How many steps a memory run takes: enough for every buffer to have been made, and for one chunk of a compiled loop.

@@ -27,11 +27,20 @@ def step_time(steps: Array, wall_ns: Array) -> StepTime:
     return StepTime(*np.percentile(per_step, [25, 50, 99]))
 
 
-def contended(wall_ns: Array, cpu_ns: Array, involuntary_switches: Array) -> bool:
-    """Whether other processes disturbed the timing: in more than half of the blocks the worker was pushed off its core
-    and got less than 95% of it. Waiting of its own accord (a sleep, a device) is not contention."""
-    starved = np.asarray(cpu_ns) < 0.95 * np.asarray(wall_ns)
-    return bool(np.mean(starved & (np.asarray(involuntary_switches) > 0)) > 0.5)
+# What one tick of /proc/stat counts for on all common Linux systems (USER_HZ is 100).
+TICK_NS = 10_000_000
+
+
+def contended(wall_ns: Array, cpu_ns: Array, involuntary_switches: Array, steal_ticks: Array | None = None) -> bool:
+    """Whether others disturbed the timing: in more than half of the blocks the worker was pushed off its core, by another
+    process or by the hypervisor, and got less than 95% of it; or the hypervisor took more than 5% of all blocks' time.
+
+    Waiting of its own accord (a sleep, a device) is not contention. A tick is long against a block, so stolen time is
+    also judged over all of them.
+    """
+    wall, stolen = np.asarray(wall_ns), np.zeros(len(wall_ns)) if steal_ticks is None else np.asarray(steal_ticks)
+    starved, pushed = np.asarray(cpu_ns) < 0.95 * wall, (np.asarray(involuntary_switches) > 0) | (stolen > 0)
+    return bool(np.mean(starved & pushed) > 0.5 or stolen.sum() * TICK_NS > 0.05 * wall.sum())
 
 
 def first_reaching(steps: Array, metric: Array, target: float) -> int | None:

@@ -32,13 +32,35 @@ SUITE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,79}$")
 
 
 class PlanFile(Frozen):
-    """The latest expansion of a suite, without filters: which digests belong to its report, and in which order."""
+    """The latest expansion of a suite, without filters: which digests belong to its report, and in which order.
+
+    clocked: those of them that are timing or memory runs; clock_only: whether these come from `gradrace time`.
+    """
 
     schema_version: int = Field(default=SCHEMA, alias="schema")
     suite: str
     title: str
     question: str
     digests: tuple[str, ...]
+    clocked: tuple[str, ...] = ()
+    clock_only: bool = False
+
+
+def kept_plan(new: PlanFile, old: PlanFile | None) -> PlanFile:
+    """The new plan with what of the old one it does not speak of.
+
+    `gradrace time` leaves the trained runs, and `gradrace run` of a suite that times nothing leaves what `gradrace time`
+    timed. What was timed earlier goes when it is timed anew: launches of two designs are not launches of one cell.
+    """
+    if old is None:
+        return new
+    if new.clock_only:
+        trained = tuple(digest for digest in old.digests if digest not in old.clocked)
+        return new.model_copy(update={"digests": (*trained, *new.digests)})
+    if old.clock_only and not new.clocked:
+        kept = {"digests": (*new.digests, *old.clocked), "clocked": old.clocked, "clock_only": True}
+        return new.model_copy(update=kept)
+    return new
 
 
 class Store:
@@ -64,6 +86,10 @@ class Store:
     ) -> None:
         if self._lock:
             self._lock.release()
+
+    def plan(self) -> PlanFile | None:
+        """The plan that is there. UserError where it is not ours."""
+        return _read_plan(self.folder / "plan.json") if (self.folder / "plan.json").exists() else None
 
     def write_plan(self, plan: PlanFile) -> None:
         """Replaces the suite's plan."""
@@ -123,7 +149,10 @@ def suites_in(output: Path) -> tuple[str, ...]:
 
 def read_plan(output: Path, suite: str) -> PlanFile:
     """The suite's latest expansion. UserError where it is missing or not ours."""
-    file = suite_folder(output, suite) / "plan.json"
+    return _read_plan(suite_folder(output, suite) / "plan.json")
+
+
+def _read_plan(file: Path) -> PlanFile:
     try:
         return PlanFile.model_validate(_read_json(file))
     except ValidationError as error:

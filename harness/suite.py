@@ -6,7 +6,7 @@ import itertools
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt, ValidationError
 
@@ -14,7 +14,7 @@ from . import data, schedules
 from .errors import UserError, nearest
 from .optimizer import Optimizer
 from .registry import Registry
-from .spec import Device, Dtype, Frozen, OptimizerSpec, Rule, RunSpec, ScheduleSpec, TaskSpec, TimingSpec
+from .spec import Device, Dtype, Frozen, Input, OptimizerSpec, Rule, RunSpec, ScheduleSpec, TaskSpec, TimingSpec
 from .variations import RegularizationEntry, Sweep, Varied, vary
 
 PositiveFloat = Annotated[FiniteFloat, Field(gt=0)]
@@ -39,15 +39,27 @@ class TimingEntry(Frozen):
     """How a suite times its cells. `native` by default: the library's own class, with no correction to pay for.
 
     tasks, optimizers: which of the suite's are timed; all of them where nothing is said.
+    launches: processes, each with its own start; an interval needs three. warmup_steps, blocks, block_steps and
+    longest_block_s are those of `spec.TimingSpec`. breakdown: also forward, gradient and update apart. memory: also one
+    run a cell that measures memory. inputs: where batches come from, see `spec.RunSpec`.
     """
 
     rule: Rule = "native"
     tasks: Annotated[list[str], Field(min_length=1)] | None = None
     optimizers: Annotated[list[str], Field(min_length=1)] | None = None
-    launches: PositiveInt = 1
+    launches: PositiveInt = 10
     warmup_steps: NonNegativeInt = 100
-    blocks: Annotated[int, Field(ge=4)] = 12
+    blocks: Annotated[int, Field(ge=4)] = 30
     block_steps: PositiveInt = 25
+    longest_block_s: PositiveFloat = 0.5
+    breakdown: bool = False
+    memory: bool = False
+    inputs: Annotated[list[Input], Field(min_length=1)] = ["resident"]
+
+    @property
+    def spec(self) -> TimingSpec:
+        """What every run of it is told."""
+        return TimingSpec(**{name: getattr(self, name) for name in TimingSpec.model_fields if hasattr(self, name)})
 
 
 class ConvergenceEntry(Frozen):
@@ -61,7 +73,8 @@ class SuiteFile(Sweep):
 
     What varies the tasks themselves (activation, initializer, …) is described in variations.py.
     `seeds`: how many, counted from 0, or which. `modes`: per framework, instead of its own defaults.
-    `steps` and `eval_every` replace the tasks' own; `batch_sizes` are swept.
+    `steps` and `eval_every` replace the tasks' own; `batch_sizes` are swept, and so are lists of `device`, `dtype` and
+    `threads`.
     """
 
     title: str
@@ -75,9 +88,9 @@ class SuiteFile(Sweep):
     steps: PositiveInt | None = None
     eval_every: PositiveInt | None = None
     modes: dict[str, Annotated[list[str], Field(min_length=1)]] = {}
-    dtype: Dtype = "float32"
-    device: Device = "cpu"
-    threads: PositiveInt = 1
+    dtype: Dtype | Annotated[list[Dtype], Field(min_length=1)] = "float32"
+    device: Device | Annotated[list[Device], Field(min_length=1)] = "cpu"
+    threads: PositiveInt | Annotated[list[PositiveInt], Field(min_length=1)] = 1
     convergence: ConvergenceEntry | Literal[False] = ConvergenceEntry()
     timing: TimingEntry | Literal[False] = False
 
@@ -142,46 +155,52 @@ def expand(suite: Suite, registry: Registry) -> tuple[RunSpec, ...]:
 def _converging(suite: Suite, registry: Registry, entry: ConvergenceEntry) -> Iterator[RunSpec]:
     content = suite.content
     seeds = range(content.seeds) if isinstance(content.seeds, int) else content.seeds
-    for task, variations in _tasks(suite, registry):
+    for place, (task, variations) in itertools.product(_places(content), list(_tasks(suite, registry))):
         for optimizer, schedule, swept in _updates(suite, registry, entry.rule):
             for framework, seed in itertools.product(content.frameworks, seeds):
                 for mode in content.modes.get(framework, [registry.frameworks[framework].convergence_mode]):
-                    yield _run(
-                        content, task, optimizer, schedule, framework, mode, {**variations, **swept}, seed=seed
-                    )
-
-
-def _timed(suite: Suite, registry: Registry, entry: TimingEntry) -> Iterator[RunSpec]:
-    """Step time does not depend on seed, learning rate or schedule: one cell for each of the rest."""
-    content = suite.content
-    timing = TimingSpec(warmup_steps=entry.warmup_steps, blocks=entry.blocks, block_steps=entry.block_steps)
-    for launch, framework in itertools.product(range(entry.launches), content.frameworks):
-        for mode in content.modes.get(framework, [registry.frameworks[framework].modes[0]]):
-            for task, variations in _tasks(suite, registry):
-                if entry.tasks is not None and task.name not in entry.tasks:
-                    continue
-                for name in _timed_optimizers(content, entry):
-                    optimizer = OptimizerSpec(name=name, rule=entry.rule, hyper=_hyper(registry, name, entry.rule))
-                    rate = ScheduleSpec(kind="constant", base_lr=registry.optimizers[name].learning_rate)
-                    yield _run(
-                        content, task, optimizer, rate, framework, mode, variations,
-                        measure="timing", launch=launch, timing=timing,
+                    yield RunSpec(
+                        task=task, optimizer=optimizer, schedule=schedule, framework=framework, mode=mode, seed=seed,
+                        variations={**place.named, **variations, **swept}, **place.fields,
                     )  # fmt: skip
 
 
-def _timed_optimizers(content: SuiteFile, entry: TimingEntry) -> list[str]:
-    """Each once, in the suite's order."""
-    return [name for name in _names_in(content, "optimizers") if entry.optimizers is None or name in entry.optimizers]
+def _timed(suite: Suite, registry: Registry, entry: TimingEntry) -> Iterator[RunSpec]:
+    """Launch after launch of every cell, then what measures their memory."""
+    cells = list(_cells(suite, registry, entry))
+    for launch in range(entry.launches):
+        yield from (RunSpec(measure="timing", launch=launch, timing=entry.spec, **cell) for cell in cells)
+    yield from (RunSpec(measure="memory", **cell) for cell in cells if entry.memory)
 
 
-def _run(
-    content: SuiteFile, task: TaskSpec, optimizer: OptimizerSpec, schedule: ScheduleSpec, framework: str, mode: str,
-    variations: dict[str, Any], **more: Any,
-) -> RunSpec:  # fmt: skip
-    return RunSpec(
-        task=task, optimizer=optimizer, schedule=schedule, framework=framework, mode=mode, variations=variations,
-        dtype=content.dtype, device=content.device, threads=content.threads, **more,
-    )  # fmt: skip
+def _cells(suite: Suite, registry: Registry, entry: TimingEntry) -> Iterator[dict[str, Any]]:
+    """Step time does not depend on seed, learning rate or schedule: one cell for each of the rest."""
+    content = suite.content
+    optimizers = [name for name in _names_in(content, "optimizers") if entry.optimizers is None or name in entry.optimizers]
+    tasks = [each for each in _tasks(suite, registry) if entry.tasks is None or each[0].name in entry.tasks]
+    for place, framework in itertools.product(_places(content), content.frameworks):
+        modes = content.modes.get(framework, [registry.frameworks[framework].modes[0]])
+        for mode, (task, variations), name, source in itertools.product(modes, tasks, optimizers, entry.inputs):
+            named = {} if source == "resident" else {"input": source}
+            yield {
+                "task": task, "framework": framework, "mode": mode, "input": source, **place.fields,
+                "optimizer": OptimizerSpec(name=name, rule=entry.rule, hyper=_hyper(registry, name, entry.rule)),
+                "schedule": ScheduleSpec(kind="constant", base_lr=registry.optimizers[name].learning_rate),
+                "variations": {**place.named, **variations, **named},
+            }  # fmt: skip
+
+
+class _Place(NamedTuple):
+    """Where and how exactly a run is computed: device, dtype and threads, and those of them that the suite sweeps."""
+
+    fields: dict[str, Any]
+    named: dict[str, str | int]
+
+
+def _places(content: SuiteFile) -> list[_Place]:
+    swept = {name: list(dict.fromkeys(_as_list(getattr(content, name)))) for name in ("device", "dtype", "threads")}
+    found = (dict(zip(swept, values, strict=True)) for values in itertools.product(*swept.values()))
+    return [_Place(fields, {name: fields[name] for name in swept if len(swept[name]) > 1}) for fields in found]
 
 
 def _tasks(suite: Suite, registry: Registry) -> Iterator[tuple[TaskSpec, dict[str, Any]]]:

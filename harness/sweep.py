@@ -13,15 +13,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from . import clock, data, plan, train
+from . import clock, data, memory, plan, train
 from .errors import ExitCode, UserError
 from .executor import Event, Finished, Job, PlannedRun
 from .executor.local import LocalExecutor, unfinished
+from .machine import lacks_gpu, usable_cores
 from .record import Status
 from .registry import Framework, Registry, load_registry
 from .sources import hashes
 from .spec import RunSpec, digest
-from .store import PlanFile, Store
+from .store import PlanFile, Store, kept_plan
 from .suite import Suite, expand, make_suite, read_suite
 
 _CORE = ("numpy", "scikit-learn")
@@ -29,7 +30,11 @@ _CORE = ("numpy", "scikit-learn")
 
 @dataclass(frozen=True)
 class Options:
-    """What the user asked of a sweep beside the suite; None and empty leave the suite as it is."""
+    """What the user asked of a sweep beside the suite; None and empty leave the suite as it is.
+
+    clock_only: nothing is trained to convergence; a suite that times nothing is timed as `suite.TimingEntry` has it by
+    default. timing: keys of the suite's timing part with other values.
+    """
 
     output: Path = Path("results")
     keyword: str = ""
@@ -40,6 +45,9 @@ class Options:
     timeout_s: float = 600.0
     shard: tuple[int, int] = (1, 1)
     interpreters: Mapping[str, str] = field(default_factory=dict)
+    dtype: str | None = None
+    clock_only: bool = False
+    timing: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -95,7 +103,7 @@ def execute(sweep: Sweep, watch: Callable[[Event, int, int], None] = lambda even
     with Store(sweep.options.output, sweep.suite.name) as store:
         finished = store.finished([run.digest for run in sweep.selected])
         store.discard_unfinished()
-        store.write_plan(_plan_file(sweep))
+        store.write_plan(kept_plan(_plan_file(sweep), store.plan()))
         counts = Counter(record.status for record in finished.values())
         todo = [run for run in sweep.selected if run.digest not in finished]
         done = 0
@@ -109,7 +117,7 @@ def execute(sweep: Sweep, watch: Callable[[Event, int, int], None] = lambda even
 
 
 def _events(sweep: Sweep, todo: Sequence[PlannedRun], store: Store) -> Iterable[Event]:
-    """Skips what lacks its framework or its data without a process; gives the rest to an executor."""
+    """Skips what lacks its framework, device, cores or data without a process; gives the rest to an executor."""
     missing = {run.digest: reason for run in todo if (reason := _missing(sweep, run.spec))}
     for run in todo:
         if run.digest in missing:
@@ -127,7 +135,8 @@ def _events(sweep: Sweep, todo: Sequence[PlannedRun], store: Store) -> Iterable[
 
 
 def _jobs(runs: Sequence[PlannedRun]) -> Iterable[Job]:
-    """Convergence runs one by one; then the timing runs of one framework and launch together in one process."""
+    """Convergence runs one by one; then the timing runs of one framework and launch together in one process, and each
+    memory run in one of its own."""
     for run in runs:
         if run.spec.measure == "convergence":
             yield Job((run,))
@@ -139,6 +148,9 @@ def _jobs(runs: Sequence[PlannedRun]) -> Iterable[Job]:
             launches.setdefault(key, []).append(run)
     for together in launches.values():
         yield Job(tuple(together), alone=True)
+    for run in runs:
+        if run.spec.measure == "memory":
+            yield Job((run,), alone=True)
 
 
 def _with_log(run: PlannedRun, store: Store) -> PlannedRun:
@@ -149,13 +161,23 @@ def _missing(sweep: Sweep, spec: RunSpec) -> str | None:
     framework = sweep.registry.frameworks[spec.framework]
     if _versions(framework, sweep.options.interpreters) is None:
         return f"not installed: {' and '.join(framework.requires)} (pip install gradrace[{framework.name}])"
+    if spec.device == "gpu" and lacks_gpu():
+        return "this machine has no GPU"
+    usable = len(usable_cores())
+    if spec.measure != "convergence" and spec.threads > usable:
+        # Threads that share a core would be timed waiting for each other; training to convergence does not care.
+        return f"{spec.threads} threads need as many cores to be pinned to; {usable} can be used here"
     return data.missing(spec.task.data) or None
 
 
 def _plan_file(sweep: Sweep) -> PlanFile:
     content = sweep.suite.content
-    digests = tuple(run.digest for run in sweep.plan)
-    return PlanFile(suite=sweep.suite.name, title=content.title, question=content.question, digests=digests)
+    return PlanFile(
+        suite=sweep.suite.name, title=content.title, question=content.question,
+        digests=tuple(run.digest for run in sweep.plan),
+        clocked=tuple(run.digest for run in sweep.plan if run.spec.measure != "convergence"),
+        clock_only=sweep.options.clock_only,
+    )  # fmt: skip
 
 
 def _override(suite: Suite, registry: Registry, options: Options) -> Suite:
@@ -169,8 +191,10 @@ def _override(suite: Suite, registry: Registry, options: Options) -> Suite:
         if not set(named) & set(names):
             content[kind] = [*content[kind], *names]
             _time_too(content, kind, names)
-    given = {"seeds": options.seeds, "threads": options.threads, "device": options.device}
+    given = {"seeds": options.seeds, "threads": options.threads, "device": options.device, "dtype": options.dtype}
     content |= {key: value for key, value in given.items() if value is not None}
+    if options.clock_only:
+        content |= {"convergence": False, "timing": {**(content.get("timing") or {}), **options.timing}}
     if options.frameworks:
         content["frameworks"] = list(options.frameworks)
     return make_suite(suite.name, content, suite.file)
@@ -215,7 +239,7 @@ class _Context:
     def _sources_of(self, spec: RunSpec) -> dict[str, str]:
         key = (spec.measure, spec.framework, spec.optimizer.name)
         if key not in self._sources:
-            loop = train.__file__ if spec.measure == "convergence" else clock.__file__
+            loop = {"convergence": train, "timing": clock, "memory": memory}[spec.measure].__file__
             adapter = self._registry.frameworks[spec.framework].file
             optimizer = self._registry.optimizer_files[spec.optimizer.name]
             self._sources[key] = hashes([Path(loop), Path(plan.__file__), adapter, optimizer.resolve()])

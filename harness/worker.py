@@ -19,12 +19,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from . import clock
+from . import clock, memory
 from .adapter import Adapter, Session
 from .data import DataMissing
-from .machine import this_machine, usable_cores
-from .plan import initial_weights, make_plan
-from .record import Curve, RunRecord, RunResult
+from .machine import gpu_gauges, this_machine, usable_cores
+from .plan import Plan, initial_weights, make_plan
+from .record import Curve, Memory, RunRecord, RunResult
 from .registry import Registry, import_adapter, load_registry
 from .spec import RunSpec
 from .train import Training, train
@@ -35,24 +35,36 @@ class Skip(Exception):
 
 
 class Worker:
-    """Does runs with one adapter and reports over a channel."""
+    """Does runs with one adapter, which took `import_s` to load, and reports over a channel."""
 
-    def __init__(self, registry: Registry, adapter: Adapter, out: BinaryIO) -> None:
+    def __init__(self, registry: Registry, adapter: Adapter, out: BinaryIO, import_s: float = 0.0) -> None:
         self._registry = registry
         self._adapter = adapter
         self._out = out
+        self._import_s = import_s
 
     def send(self, event: str, **content: Any) -> None:
         """One JSON line to the driver."""
         self._out.write(json.dumps({"event": event, **content}).encode() + b"\n")
         self._out.flush()
 
-    def converge(self, index: int, planned: dict[str, Any]) -> None:
+    def do(self, runs: list[dict[str, Any]]) -> None:
+        """A job: timing runs against each other, all others one by one."""
+        specs = [RunSpec.model_validate(planned["spec"]) for planned in runs]
+        drafts = [_Draft(spec, planned, self._adapter, self._import_s) for spec, planned in zip(specs, runs, strict=True)]
+        if specs[0].measure == "timing":
+            self.time(drafts)
+            return
+        work = {"convergence": self.converge, "memory": self.measure_memory}
+        for index, draft in enumerate(drafts):
+            draft.begin()
+            work[draft.spec.measure](index, draft)
+
+    def converge(self, index: int, draft: _Draft) -> None:
         """One convergence run, with progress after every chunk."""
-        spec = RunSpec.model_validate(planned["spec"])
-        draft = _Draft(spec, planned, self._adapter)
+        spec = draft.spec
         try:
-            session = self._open(spec, draft)
+            session = self._open(draft)
             training = train(session, spec.task, lambda step, piece: self._progress(index, step, piece), spec.schedule)
             draft.state_bytes = session.state_bytes()
             session.close()
@@ -60,38 +72,68 @@ class Worker:
         except Exception as error:
             self._result(index, draft.unfinished(error))
 
-    def time(self, runs: list[dict[str, Any]]) -> None:
-        """All timing runs of a job against each other; one that cannot be opened leaves the others in the race."""
+    def measure_memory(self, index: int, draft: _Draft) -> None:
+        """One memory run, in a process that has done nothing before."""
+        try:
+            # The plan and its data are the harness's own, not the framework's: they stand in memory before.
+            plan = self._plan(draft)
+            session, found = memory.measure(draft.spec, lambda: self._open(draft, plan))
+            draft.state_bytes = session.state_bytes()
+            session.close()
+            self._result(index, draft.measured(found))
+        except Exception as error:
+            self._result(index, draft.unfinished(error))
+
+    def time(self, drafts: list[_Draft]) -> None:
+        """All timing runs of a job against each other; one that breaks leaves the others in the race."""
         opened: list[tuple[int, _Draft, Session]] = []
-        for index, planned in enumerate(runs):
-            spec = RunSpec.model_validate(planned["spec"])
-            draft = _Draft(spec, planned, self._adapter)
+        began = time.perf_counter()
+        for index, draft in enumerate(drafts):
             try:
-                opened.append((index, draft, self._open(spec, draft)))
+                opened.append((index, draft, self._open(draft)))
             except Exception as error:
                 self._result(index, draft.unfinished(error))
         if not opened:
             return
-        timing = opened[0][1].spec.timing
-        assert timing is not None, "a timing run states its timing"
-        try:
-            timed = clock.time_cells([session for _, _, session in opened], timing)
-        except Exception as error:
-            for index, draft, _ in opened:
-                self._result(index, draft.unfinished(error))
-            return
+        first = opened[0][1].spec
+        assert first.timing is not None, "a timing run states its timing"
+        looped = [self._looped(draft.spec) for _, draft, _ in opened]
+        read = gpu_gauges if first.device == "gpu" else dict
+        before = read()
+        timed = clock.time_cells([session for _, _, session in opened], first.timing, looped)
+        gauges = _named(before, "before") | _named(read(), "after")
+        # The cells took turns in one process: each has an equal share of its time.
+        share = (self._import_s + time.perf_counter() - began) / len(opened)
         for (index, draft, session), cell in zip(opened, timed, strict=True):
-            draft.state_bytes = session.state_bytes()
-            self._result(index, draft.timed(cell))
-            session.close()
+            draft.share_s, draft.gauges = share, gauges
+            self._result(index, self._outcome(draft, session, cell))
 
-    def _open(self, spec: RunSpec, draft: _Draft) -> Session:
+    def _outcome(self, draft: _Draft, session: Session, cell: clock.Timed | Exception) -> RunResult:
+        if isinstance(cell, Exception):
+            return draft.unfinished(cell)
+        try:
+            draft.state_bytes = session.state_bytes()
+            session.close()
+        except Exception as error:
+            return draft.unfinished(error)
+        return draft.timed(cell)
+
+    def _looped(self, spec: RunSpec) -> bool:
+        return spec.mode in self._registry.frameworks[spec.framework].looped_modes
+
+    def _plan(self, draft: _Draft) -> Plan:
+        """What the run is to do. Skip where the framework cannot do it."""
         _redirect_output(draft.log)
-        optimizer = self._registry.optimizers[spec.optimizer.name]
-        reason = self._adapter.supports(spec, optimizer)
+        optimizer = self._registry.optimizers[draft.spec.optimizer.name]
+        reason = self._adapter.supports(draft.spec, optimizer)
         if reason:
             raise Skip(reason)
-        plan, start = make_plan(spec, optimizer), initial_weights(spec.task, spec.seed)
+        return make_plan(draft.spec, optimizer)
+
+    def _open(self, draft: _Draft, plan: Plan | None = None) -> Session:
+        spec, plan = draft.spec, plan or self._plan(draft)
+        start = initial_weights(spec.task, spec.seed)
+        draft.policy = self._adapter.policy(spec)
         began = time.perf_counter()
         session = self._adapter.open(spec, start, plan)
         draft.setup_s = time.perf_counter() - began
@@ -109,42 +151,61 @@ class Worker:
 class _Draft:
     """A record in the making."""
 
-    def __init__(self, spec: RunSpec, planned: dict[str, Any], adapter: Adapter) -> None:
+    def __init__(self, spec: RunSpec, planned: dict[str, Any], adapter: Adapter, import_s: float) -> None:
         self.spec = spec
         self.log = Path(planned["log"])
         self.setup_s: float | None = None
         self.state_bytes: int | None = None
-        self._began = time.perf_counter()
+        self.share_s: float | None = None
+        self.policy: dict[str, str] = {}
+        self.gauges: dict[str, float] = {}
         self._fixed = {
             "digest": planned["digest"],
             "spec": spec,
-            "started_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "import_s": import_s,
             "versions": {**planned["versions"], **adapter.versions()},
             "sources": planned["sources"],
             "machine": this_machine(),
             "cores": usable_cores(),
         }
+        self.begin()
+
+    def begin(self) -> None:
+        """The run's own time starts now."""
+        self._began, self._started_at = time.perf_counter(), datetime.now(UTC).isoformat(timespec="milliseconds")
 
     def trained(self, training: Training) -> RunResult:
         record = self._record(status=training.status, reason=training.reason, summary=training.summary)
         return RunResult(record, curve=training.curve)
 
     def timed(self, cell: clock.Timed) -> RunResult:
-        return RunResult(self._record(status="ok", first_call_s=cell.first_call_s), blocks=cell.blocks)
+        first = {"first_call_s": cell.first_call_s, "first_call_steps": cell.first_call_steps}
+        return RunResult(self._record(status="ok", **first), blocks=cell.blocks)
+
+    def measured(self, found: Memory) -> RunResult:
+        return RunResult(self._record(status="ok", memory=found))
 
     def unfinished(self, error: Exception) -> RunResult:
         """Skipped for a stated reason, or failed with the error's last line; the whole traceback goes to the log."""
         if isinstance(error, Skip | DataMissing):
             return RunResult(self._record(status="skipped", reason=str(error)))
+        # Of cells that were timed together, each has its own log.
+        _redirect_output(self.log)
         traceback.print_exception(error)
         sys.stderr.flush()
         return RunResult(self._record(status="failed", reason=f"{type(error).__name__}: {error}"))
 
     def _record(self, **outcome: Any) -> RunRecord:
-        measured = {
-            "setup_s": self.setup_s, "state_bytes": self.state_bytes, "wall_s": time.perf_counter() - self._began,
+        wall = self.share_s if self.share_s is not None else time.perf_counter() - self._began
+        found = {
+            "started_at": self._started_at, "setup_s": self.setup_s, "state_bytes": self.state_bytes, "wall_s": wall,
+            "policy": self.policy, "gauges": self.gauges,
         }  # fmt: skip
-        return RunRecord(**{**self._fixed, **measured, **outcome})
+        return RunRecord(**{**self._fixed, **found, **outcome})
+
+
+def _named(gauges: dict[str, float], when: str) -> dict[str, float]:
+    return {f"{name}_{when}": value for name, value in gauges.items()}
 
 
 def _redirect_output(log: Path) -> None:
@@ -177,8 +238,9 @@ def main() -> None:
     _pin(hello["cores"])
     try:
         registry = load_registry([Path(file) for file in hello["plugins"]])
+        began = time.perf_counter()
         adapter = import_adapter(registry.frameworks[hello["framework"]])
-        worker = Worker(registry, adapter, out)
+        worker = Worker(registry, adapter, out, time.perf_counter() - began)
         worker.send("ready")
     except BaseException as error:
         traceback.print_exception(error)
@@ -188,11 +250,7 @@ def main() -> None:
         while True:
             job = messages.get()
             worker.send("started")
-            if job["timing"]:
-                worker.time(job["runs"])
-            else:
-                for index, planned in enumerate(job["runs"]):
-                    worker.converge(index, planned)
+            worker.do(job["runs"])
             worker.send("done")
 
 

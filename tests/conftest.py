@@ -25,7 +25,7 @@ TINY: dict[str, Any] = {
     "dtype": "float64",
     "steps": 20,
     "eval_every": 10,
-    "timing": {"rule": "canonical", "warmup_steps": 2, "blocks": 4, "block_steps": 3},
+    "timing": {"rule": "canonical", "launches": 1, "warmup_steps": 2, "blocks": 4, "block_steps": 3},
 }
 
 

@@ -1,47 +1,31 @@
-"""The loop and the timer on a fake session whose losses and durations are declared, so that all comes out exactly."""
+"""The loop on a fake session whose losses are declared, so that all comes out exactly. The timer's tests: test_clock.py."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 from gradrace.adapter import Metrics
-from gradrace.clock import first_call, time_cells
-from gradrace.spec import EarlyStopping, TimingSpec
-from gradrace.stats import contended, first_reaching, step_time
+from gradrace.spec import EarlyStopping
+from gradrace.stats import first_reaching
 from gradrace.train import train
 
 
-class FakeClock:
-    """Time that passes only when a fake session says so."""
-
-    def __init__(self) -> None:
-        self.wall = self.cpu = self.switches = 0
-
-    def read(self) -> tuple[int, int, int]:
-        return self.wall, self.cpu, self.switches
-
-
 class FakeSession:
-    """Steps with declared losses; each takes `step_ns`, the first `compile_ns` more; waiting costs `sync_ns`."""
+    """Steps with declared losses; `log` takes the ranges of steps that were trained."""
 
-    def __init__(self, losses=None, clock=None, step_ns=0, compile_ns=0, sync_ns=0, log=None, name="") -> None:
-        self._given = losses
-        self._clock = clock or FakeClock()
-        self._step_ns, self._compile_ns, self._sync_ns = step_ns, compile_ns, sync_ns
-        self._log, self._name = log if log is not None else [], name
+    def __init__(self, losses, log=None) -> None:
+        self._given, self._log = losses, log if log is not None else []
         self._taken, self._pending = 0, []
         self.validation = lambda step: Metrics(1.0 / (1 + step), step / 100)
-        self.frozen = False
 
     def train(self, steps):
         assert steps.start == self._taken, "steps are taken in order, each once"
-        self._log.append((self._name, steps))
+        self._log.append(steps)
         self._taken = steps.stop
-        self._pending += list(self._given[steps.start : steps.stop] if self._given is not None else [0.5] * len(steps))
-        self._clock.wall += self._step_ns * len(steps) + (self._compile_ns if steps.start == 0 else 0)
+        self._pending += list(self._given[steps.start : steps.stop])
 
     def sync(self):
-        self._clock.wall += self._sync_ns
+        pass
 
     def losses(self):
         taken, self._pending = np.array(self._pending), []
@@ -51,7 +35,7 @@ class FakeSession:
         return self.validation(self._taken)
 
     def weights(self):
-        return {"w": np.array([0.0 if self.frozen else float(self._taken)])}
+        return {"w": np.array([float(self._taken)])}
 
 
 def task_of(make_run, steps=100, every=25):
@@ -62,7 +46,7 @@ def test_a_run_is_trained_in_chunks_and_evaluated_between_them(make_run):
     log, losses = [], np.linspace(2, 1, 90)
     pieces = []
     result = train(FakeSession(losses, log=log), task_of(make_run, 90), lambda step, piece: pieces.append((step, piece)))
-    assert [steps for _, steps in log] == [range(0, 25), range(25, 50), range(50, 75), range(75, 90)]
+    assert log == [range(0, 25), range(25, 50), range(50, 75), range(75, 90)]
     assert result.status == "ok"
     assert np.array_equal(result.curve.train_losses, losses)
     assert result.curve.eval_steps.tolist() == [0, 25, 50, 75, 90]
@@ -134,46 +118,6 @@ def test_a_run_stopped_early_says_what_it_waited_for(make_run):
         "stopped early after step 30: 2 evaluations in a row with no validation loss lower than 4 after step 10"
     )
     assert result.curve.eval_steps.tolist() == [0, 10, 20, 30]
-
-
-def test_the_clock_gives_declared_durations_back_exactly():
-    clock, log = FakeClock(), []
-    fast = FakeSession(clock=clock, step_ns=100, compile_ns=5_000, sync_ns=7, log=log, name="fast")
-    slow = FakeSession(clock=clock, step_ns=300, compile_ns=9_000, sync_ns=7, log=log, name="slow")
-    one, two = time_cells([fast, slow], TimingSpec(warmup_steps=10, blocks=4, block_steps=5), clock)
-    assert one.first_call_s == pytest.approx(5_107e-9) and two.first_call_s == pytest.approx(9_307e-9)
-    assert one.blocks.wall_ns.tolist() == [507] * 4 and two.blocks.wall_ns.tolist() == [1507] * 4
-    assert step_time(two.blocks.steps, two.blocks.wall_ns).p25 == pytest.approx(1507e-9 / 5)
-    blocks = [name for name, steps in log if steps.start >= 11]
-    assert blocks == ["fast", "slow", "slow", "fast"] * 2, "the order over cells rotates"
-    assert TimingSpec(warmup_steps=10, blocks=4, block_steps=5).total_steps == 31
-
-
-def test_a_session_that_does_not_train_is_not_timed():
-    session = FakeSession()
-    session.frozen = True
-    with pytest.raises(RuntimeError, match="nothing was trained"):
-        time_cells([session], TimingSpec(warmup_steps=1, blocks=4, block_steps=1), FakeClock())
-
-
-def test_first_call_counts_one_step():
-    clock = FakeClock()
-    assert first_call(FakeSession(clock=clock, step_ns=10, compile_ns=90), clock) == pytest.approx(100e-9)
-
-
-def test_step_time_by_hand():
-    time = step_time(np.array([2, 2, 2, 2, 2]), np.array([20, 40, 60, 80, 1000]))
-    assert (time.p25, time.median) == (pytest.approx(20e-9), pytest.approx(30e-9))
-    assert time.p99 == pytest.approx(1e-9 * (40 + 0.96 * (500 - 40)))
-
-
-@pytest.mark.parametrize(
-    ("cpu", "switches", "expected"),
-    [([100] * 4, [3] * 4, False), ([80] * 4, [0] * 4, False), ([80] * 4, [1] * 4, True), ([80, 80, 99, 99], [1] * 4, False)],
-    ids=["busy throughout", "waiting of its own accord", "pushed off its core", "half of the blocks"],
-)
-def test_contention_is_told_from_waiting(cpu, switches, expected):
-    assert contended(np.full(4, 100), np.array(cpu), np.array(switches)) is expected
 
 
 def test_first_reaching():

@@ -1,1 +1,114 @@
 """`gradrace time`: only the clock."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import AsJson, DataDir, Load, Output, command, print_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..sweep import Options, Outcome, Sweep
+
+
+@command
+def time_(
+    suite: Annotated[str, typer.Argument(help="A suite's name (`gradrace list suites`) or the path of a TOML file.")],
+    keyword: Annotated[
+        str, typer.Option("-k", help="Only runs whose id holds all these words, and none after a '!': 'adam !lstm'.")
+    ] = "",
+    launches: Annotated[int | None, typer.Option(min=1, help="Processes a cell, instead of the suite's.")] = None,
+    blocks: Annotated[int | None, typer.Option(min=4, help="Timed blocks a launch, instead of the suite's.")] = None,
+    output: Output = Path("results"),
+    framework: Annotated[
+        list[str] | None, typer.Option("--framework", help="Instead of the suite's frameworks; may be repeated.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu or gpu instead of the suite's.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float64 instead of the suite's.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads and cores of a worker instead of the suite's.")] = None,
+    breakdown: Annotated[
+        bool | None, typer.Option("--breakdown/--no-breakdown", help="Also time forward, gradient and update apart.")
+    ] = None,
+    memory: Annotated[
+        bool | None, typer.Option("--memory/--no-memory", help="Also measure memory, in one process a cell.")
+    ] = None,
+    load: Load = None,
+    python: Annotated[
+        list[str] | None, typer.Option("--python", help="FRAMEWORK=INTERPRETER: run it in another Python; may be repeated.")
+    ] = None,
+    data_dir: DataDir = None,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds a cell and launch after which it is given up.")] = 600.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs and what is cached; run nothing.")] = False,
+    report: Annotated[bool, typer.Option("--report/--no-report", help="Write the HTML report.")] = True,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Time a suite's cells, and nothing else: launches in fresh pinned processes, warm-up, rotated blocks of steps.
+
+    A cell is a framework, mode, task, optimizer, batch size, device, dtype and number of threads. Its figures are those of
+    the suite's timing part, or of the defaults where it has none. Intervals are 95% over launches: three are needed for
+    one, ten are the default. What was trained of the suite stays in its report; what was timed of it before is replaced
+    there. As with `run`, finished launches are taken from OUTPUT.
+    """
+    from ..cli import _execute, _interpreters, _print_plan
+    from ..data import use_folder
+    from ..sweep import Options, prepare
+
+    use_folder(data_dir)
+    asked = {"launches": launches, "blocks": blocks, "breakdown": breakdown, "memory": memory}
+    options = Options(
+        output, keyword, tuple(framework or ()), threads=threads, device=device, timeout_s=timeout, dtype=dtype,
+        interpreters=_interpreters(python), clock_only=True,
+        timing={name: value for name, value in asked.items() if value is not None},
+    )  # fmt: skip
+    sweep = prepare(suite, load or [], options)
+    if dry_run:
+        _print_plan(sweep, as_json)
+        return
+    outcome = _execute(sweep, quiet)
+    _show(sweep, outcome, as_json)
+    if report:
+        _write_report(options, as_json)
+    raise typer.Exit(outcome.exit_code)
+
+
+def _show(sweep: Sweep, outcome: Outcome, as_json: bool) -> None:
+    from dataclasses import replace
+
+    from .. import frame
+
+    frames = frame.load(sweep.options.output, sweep.suite.name)
+    chosen = frames.runs["digest"].isin([run.digest for run in sweep.selected])
+    cells = frame.timing_cells(replace(frames, runs=frames.runs[chosen]))
+    if as_json:
+        head = {"suite": sweep.suite.name, "cached": outcome.cached, "counts": dict(outcome.counts)}
+        found = json.loads(cells.to_json(orient="records", double_precision=15))
+        typer.echo(json.dumps(head | {"exit_code": int(outcome.exit_code), "cells": found}))
+        return
+    _print_cells(sweep.suite.content.title, cells)
+
+
+def _print_cells(title: str, cells: pd.DataFrame) -> None:
+    from ..report import timing_text
+
+    print_table(title, timing_text.cells(cells))
+    parts = timing_text.parts(cells)
+    if parts:
+        print_table("Where a step goes, µs [95% interval over launches]", parts)
+    for note in timing_text.notes(cells):
+        typer.echo(f"note: {note}")
+
+
+def _write_report(options: Options, as_json: bool) -> None:
+    from .. import frame
+    from ..report import write
+
+    page = write(frame.load(options.output), options.output / "html")
+    typer.echo(f"report: {page}", err=as_json)
+
+

@@ -1,9 +1,13 @@
-"""Data that the harness makes: the standard tests of memory, and one sample of nothing for functions of a point.
+"""Data that the harness makes: the standard tests of memory, one sample of nothing for functions of a point, and samples of
+any width for tasks that are made to be timed.
 
-Drawn from a fixed seed, so that every run sees the same. Nothing is standardised: the papers' scales are kept.
+Drawn from a fixed seed, so that every run sees the same. The tests of memory keep their papers' scales.
 """
 
 from __future__ import annotations
+
+import zlib
+from functools import partial
 
 import numpy as np
 
@@ -62,8 +66,49 @@ def point() -> Data:
     return Data("point", dict.fromkeys(_SIZES, nothing), 0, "none: the loss is a function of the parameters alone")
 
 
+# Features and training samples of the data of tasks that are made to be timed; as many bytes as float32 as is written.
+SYNTHETIC_CLASSES = 10
+_LATENT, _TEACHER, _NOISE = 16, 32, 0.5
+SYNTHETIC = {
+    "synthetic_mlp_s": (256, 4096),  # 4 MiB
+    "synthetic_mlp_m": (512, 8192),  # 16 MiB
+    "synthetic_mlp_l": (1024, 16384),  # 64 MiB
+    "synthetic_cnn_s": (16 * 16 * 3, 2048),  # 6 MiB
+    "synthetic_cnn_m": (32 * 32 * 3, 2048),  # 24 MiB
+    "synthetic_cnn_l": (64 * 64 * 3, 1024),  # 48 MiB
+    "synthetic_lstm_s": (20 * 32, 4096),  # 10 MiB
+    "synthetic_lstm_m": (32 * 64, 4096),  # 32 MiB
+    "synthetic_lstm_l": (64 * 256, 1024),  # 64 MiB
+}
+
+
+def synthetic(name: str, features: int, training: int) -> Data:
+    """Samples of which a fixed random teacher knows the class.
+
+    z[n, 16] is standard normal; x float32[n, features] is a fixed random map of z plus noise, standardised over the
+    training split; the label is the largest of 10 outputs of a fixed random network of one hidden layer of 32 tanh units
+    on z, its outputs shifted so that no class is rare. So x tells the class, and a model that trains gets better at it.
+    """
+    rng = np.random.default_rng([SPLIT_SEED, 3, zlib.crc32(name.encode())])
+    held_out = max(256, training // 8)
+    sizes = {"train": training, "validation": held_out, "test": held_out}
+    z = rng.standard_normal((sum(sizes.values()), _LATENT), dtype=np.float32)
+    spread = rng.standard_normal((_LATENT, features), dtype=np.float32) / np.sqrt(_LATENT, dtype=np.float32)
+    x = z @ spread + _NOISE * rng.standard_normal((len(z), features), dtype=np.float32)
+    fitted = x[:training]
+    x = (x - fitted.mean(axis=0)) / fitted.std(axis=0)
+    hidden = np.tanh(z @ rng.standard_normal((_LATENT, _TEACHER), dtype=np.float32) / np.sqrt(_LATENT, dtype=np.float32))
+    outputs = hidden @ rng.standard_normal((_TEACHER, SYNTHETIC_CLASSES), dtype=np.float32)
+    labels = np.argmax((outputs - outputs.mean(axis=0)) / outputs.std(axis=0), axis=1)
+    edges = np.cumsum(list(sizes.values()))[:-1]
+    pieces = zip(sizes, np.split(x, edges), np.split(labels, edges), strict=True)
+    splits = {split: Split(samples, classes) for split, samples, classes in pieces}
+    return Data(name, splits, SYNTHETIC_CLASSES, f"generated: {features} features of {_LATENT} hidden ones, a random teacher")
+
+
 SETS = {
     "adding": DataSet(_SIZES["train"], adding),
     "copy_memory": DataSet(_SIZES["train"], copy_memory),
     "point": DataSet(1, point),
+    **{name: DataSet(training, partial(synthetic, name, features, training)) for name, (features, training) in SYNTHETIC.items()},
 }

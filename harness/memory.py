@@ -1,0 +1,64 @@
+"""How much memory a run takes, measured from inside of a process that does nothing else."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from .adapter import Session
+from .record import Memory
+from .spec import RunSpec
+
+_STATUS, _CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def measure(spec: RunSpec, open_session: Callable[[], Session]) -> tuple[Session, Memory]:
+    """Opens the session and takes the run's steps; what stood in memory before, and the most that did meanwhile.
+
+    Linux counts the highest resident set since a reset (VmHWM, proc_pid_status(5); reset by proc_pid_clear_refs(5)). Where
+    it cannot be reset, it is that of the process's whole life: too high where importing took more than training does.
+    """
+    reset = _reset_peak()
+    before = resident_bytes()
+    session = open_session()
+    session.train(range(spec.steps))
+    session.sync()
+    session.losses()
+    peak = _status_bytes("VmHWM") if reset else _highest_bytes()
+    method = "VmHWM since a reset after the import" if reset else "ru_maxrss, over the life of the process"
+    device = session.peak_bytes()
+    return session, Memory(imported_bytes=before, peak_bytes=max(peak, before), device_peak_bytes=device, method=method)
+
+
+def resident_bytes() -> int:
+    """The resident set of this process now."""
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
+
+
+def _reset_peak() -> bool:
+    """Whether the system let the peak start anew from what is resident now."""
+    with suppress(OSError, StopIteration):
+        _CLEAR_REFS.write_text("5")
+        # Some sandboxes take the write and do nothing: then the peak stays above what is resident.
+        return _status_bytes("VmHWM") <= 1.02 * _status_bytes("VmRSS")
+    return False
+
+
+def _status_bytes(name: str) -> int:
+    """A size from /proc/self/status, where it stands as 'VmHWM:   1234 kB'."""
+    lines = _STATUS.read_text().splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith(f"{name}:")).split()[1])
+
+
+def _highest_bytes() -> int:
+    """ru_maxrss, which is in KiB on Linux and in bytes on macOS (getrusage(2) of each); 0 where there is none."""
+    try:
+        import resource
+    except ImportError:
+        return 0
+    highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return highest if sys.platform == "darwin" else 1024 * highest
