@@ -83,8 +83,8 @@ def test_what_is_kept_is_added_to_and_quoted(tmp_path):
         add(tmp_path, gate)
     assert len(read(tmp_path).gates) == 3 and len(here(tmp_path)) == 2
     assert quoted(tmp_path, 0.04) == (
-        "0 false alarms in 1 A/A gates (95% interval of the rate 0.0% to 97.5%); 5% slower found in 1 of 1; "
-        "threshold 5%, measured 2026-03-01 to 2026-03-01"
+        "0 false alarms in 1 A/A gates of one cell (95% interval of the rate 0.0% to 97.5%); "
+        "5% slower found in 1 of 1; threshold 5%, measured 2026-03-01 to 2026-03-01"
     )
     assert len(file_in(tmp_path).read_text().splitlines()) == 5 + 3, "a gate a line"
 

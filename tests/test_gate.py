@@ -6,15 +6,28 @@ import json
 import shutil
 import xml.etree.ElementTree as ET
 from contextlib import nullcontext
+from importlib.util import find_spec
 from pathlib import Path
 
 import jsonschema
 import pytest
-from gate_cases import OPTIMIZER, commit, make_cell, make_check, make_convergence, make_repository, make_timing, write_suite
+from gate_cases import (
+    OPTIMIZER,
+    SUITE,
+    commit,
+    make_cell,
+    make_check,
+    make_convergence,
+    make_repository,
+    make_timing,
+    write_suite,
+)
 from gradrace.cli import app
+from gradrace.errors import UserError
 from gradrace.gate import GateResult, json_schema
 from gradrace.gate.judge import Asked, judge, unmeasured
 from gradrace.gate.written import MOST_ROWS, explained, junit, markdown
+from gradrace.suite import expand, make_suite, read_suite
 from records import MACHINE
 from typer.testing import CliRunner
 
@@ -109,8 +122,13 @@ def test_elsewhere_only_the_band_counts(repository, change, words):
     edit(repository, moved)
     done = gate()
     assert done.exit_code == 0 and words in done.output and "within the rounding band" in done.output, done.output
+
+
+def test_elsewhere_a_changed_rule_is_larger_than_the_band(repository):
+    edit(repository, other_version)
     (repository / "mine.py").write_text(OPTIMIZER.replace("1e-8", "1e-6"))
-    assert gate("-k", "mine").exit_code == 4, "a changed rule is larger than rounding"
+    done = gate("-k", "mine")
+    assert done.exit_code == 4 and "(9.3e-10 allowed)" in done.output, done.output
 
 
 def test_another_suite_is_not_a_regression(repository):
@@ -198,6 +216,54 @@ def test_misuse_gets_one_clear_message(repository, arguments, code, message):
     done = call(*arguments)
     assert done.exit_code == code and message in " ".join(done.output.split()), done.output
     assert "Traceback" not in done.output
+
+
+TORCH = '''
+from gradrace import Binding, Optimizer
+OPTIMIZER = Optimizer(
+    name="mine", title="Mine", paper="none", learning_rate=0.003, hyper={},
+    bindings={"torch": Binding("torch.optim.Adam", lambda hyper: {"eps": 1e-8})}, rule=None,
+)
+'''
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("torch") is None, reason="torch is not installed")
+def test_float32_of_a_real_framework(repository):
+    """Bit for bit in another process; elsewhere within a band that float64 gave, which a planted epsilon leaves."""
+    write_suite(repository, frameworks=["torch"], dtype="float32", timing=False)
+    (repository / "mine.py").write_text(TORCH)
+    assert call("baseline", "update", "tiny.toml", "--load", "mine.py", "-q").exit_code == 0
+    line = next(line for line in (repository / BASELINE).read_text().splitlines() if "mine" in line)
+    assert '"band": [[0, -2' in line and '"final_band": -' in line
+    done = gate()
+    assert done.exit_code == 0 and "4 bit for bit the same" in done.output, done.output
+    (repository / "mine.py").write_text(TORCH.replace("1e-8", "1e-6"))
+    done = gate("-k", "seed0")
+    assert done.exit_code == 4 and "torch, digits_mlp, mine-canonical: losses first differ at step 1" in done.output
+    edit(repository, lambda content: content["frameworks"]["torch"]["versions"].update(torch="2.0.0"))
+    done = gate("-k", "seed0")
+    assert done.exit_code == 4 and "(was 2.0.0): within the rounding band" in done.output
+    assert "digits_mlp, sgd" not in done.output and "allowed)" in done.output
+
+
+@pytest.mark.parametrize("command", ["gate", "baseline", "calibrate"])
+def test_commands_explain_themselves(command):
+    done = call(command, "--help")
+    assert done.exit_code == 0 and len(done.output) > 800
+
+
+def test_a_suite_times_a_part_of_itself(registry):
+    runs = [run for run in expand(read_suite("gate"), registry) if run.measure == "timing" and run.launch == 0]
+    assert {(run.task.name, run.optimizer.name) for run in runs} == {("digits_mlp", "sgd"), ("digits_mlp", "adam")}
+    assert len(runs) == 6 and len(expand(read_suite("gate"), registry)) - 90 == 6 * 3
+
+
+@pytest.mark.parametrize(("key", "given", "meant"), [("tasks", "digits_mpl", "digits_mlp"), ("optimizers", "adma", "adam")])
+def test_a_part_that_is_not_the_suites_is_refused(registry, key, given, meant):
+    content = {**SUITE, "optimizers": ["sgd", "adam"], "timing": {key: [given]}}
+    with pytest.raises(UserError, match=f"timing.{key}: no .* of this suite '{given}' .did you mean '{meant}'"):
+        expand(make_suite("tiny", content), registry)
 
 
 # -- with a base

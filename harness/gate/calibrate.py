@@ -235,7 +235,7 @@ def quoted(output: Path, threshold: float) -> str:
 def _sentence(rate: Rate) -> str:
     if rate.slowdown == 0:
         alarms = "1 false alarm" if rate.regressions == 1 else f"{rate.regressions} false alarms"
-        return f"{alarms} in {rate.gates} A/A gates (95% interval of the rate {rate.low:.1%} to {rate.high:.1%})"
+        return f"{alarms} in {rate.gates} A/A gates of one cell (95% interval of the rate {rate.low:.1%} to {rate.high:.1%})"
     return f"{rate.slowdown:.0%} slower found in {rate.regressions} of {rate.gates}"
 
 
