@@ -293,6 +293,12 @@ def test_without_a_baseline_the_base_itself_is_the_measure(repository):
     }
 
 
+def test_what_is_not_selected_is_not_missed_but_nothing_at_all_is(repository):
+    assert gate("--base", "HEAD", "-k", "convergence seed0 sgd").exit_code == 0, "no timing cell has a seed"
+    done = gate("-k", "timing")
+    assert done.exit_code == 3 and "no convergence run of the suite is selected" in done.output, done.output
+
+
 def test_a_base_that_cannot_be_imported_is_neither_pass_nor_regression(repository):
     commit(repository, mine="raise ImportError('no such thing')\n")
     commit(repository, mine=OPTIMIZER)
@@ -326,7 +332,8 @@ JUDGED = [
     (["changed", "same"], ["inconclusive"], {"strict": True}, 2),
     (["unchecked"], None, {}, 3),
     (None, None, {}, 3),
-    (["same"], None, {"sides": SIDES}, 3),
+    (["same"], None, {"timing": True}, 3),
+    (None, None, {"convergence": False}, 3),
     (["same"], ["skipped"], {}, 3),
     (["same"], ["skipped", "ok"], {}, 0),
     (None, ["ok"], {"convergence": False}, 0),
@@ -337,7 +344,7 @@ JUDGED = [
 
 @pytest.mark.parametrize(("losses", "timings", "options", "code"), JUDGED, ids=str)
 def test_exit_codes(losses, timings, options, code):
-    asked = Asked(**{"sides": SIDES if timings else None, **options})
+    asked = Asked(**{"timing": timings is not None, **options})
     found = make_convergence(*losses) if losses else None, make_timing(*timings) if timings else None
     assert judge(*found, asked)[0] == code
 

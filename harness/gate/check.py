@@ -116,7 +116,7 @@ def _steps_to_target(cell: str, was: list[Trace], now: list[Trace], every: int) 
     differs = a != b and not abs(b - a) <= allowed
     return Check(
         id=cell, what="steps to target", framework=was[0].framework, mode="band", verdict="differs" if differs else "within",
-        before=_finite(a), after=_finite(b), reason=f"median of {len(was)} seeds, {allowed:g} steps allowed",
+        before=_finite(a), after=_finite(b), reason=f"{_median(was)}, {allowed:g} steps allowed",
     )  # fmt: skip
 
 
@@ -131,11 +131,15 @@ def _final_loss(cell: str, was: list[Trace], now: list[Trace]) -> list[Check]:
     return [Check(
         id=cell, what="final validation loss", framework=was[0].framework, mode="band",
         verdict="within" if abs(b - a) <= allowed else "differs", before=a, after=b, relative=_relative(a, b),
-        allowed=allowed / abs(a) if a else None, reason=f"median of {len(was)} seeds",
+        allowed=allowed / abs(a) if a else None, reason=_median(was),
     )]  # fmt: skip
 
 
 _NEVER = float("inf")
+
+
+def _median(seeds: list[Trace]) -> str:
+    return f"median of {len(seeds)} seeds" if len(seeds) > 1 else "one seed"
 
 
 def _steps(trace: Trace) -> float:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from ..errors import ExitCode, UserError
 from ..paired import Side
+from ..spec import Device
 from ..sweep import Sweep, matches
 from . import Check, Comparability, Convergence
 from .baseline import Baseline, file_of, merged, read, write
@@ -49,24 +51,38 @@ def converge(sweep: Sweep, watch: Watching, base: Side | None = None, interprete
         )
     computed = compute_elsewhere(sweep, interpreter) if interpreter else compute(sweep, watch)
     if kept is not None:
-        return _checked(str(file), kept, computed, sweep)
+        return _checked(str(file), kept, computed, sweep, _OF_A_FILE)
     assert base is not None, "looked at above"
     before = compute_elsewhere(sweep, base)
     if not before.finished:
         raise UserError(f"{base.label}: no run finished: {_why_nothing(before)}", ExitCode.NOTHING_MEASURED)
     twins = compute_elsewhere(sweep, base, twins=True) if interpreter else Computed({}, {})
     baseline = make_baseline(sweep.suite.name, before, twins)
-    return _checked(f"{base.label}, computed beside today's", baseline, computed, sweep)
+    return _checked(f"{base.label}, computed beside today's", baseline, computed, sweep, _OF_A_SIDE)
 
 
-def _checked(against: str, baseline: Baseline, computed: Computed, sweep: Sweep) -> Convergence:
+class _Words(NamedTuple):
+    """What is said of runs that only one side has."""
+
+    new: str
+    gone: str
+
+
+_OF_A_FILE = _Words(
+    "not in the baseline yet; `gradrace baseline update` adds it",
+    "in the baseline, no longer in the suite (or made with --load); on purpose? `gradrace baseline update` drops it",
+)
+_OF_A_SIDE = _Words("the base has no losses of such a run", "only the base has such a run: another learning rate or mode?")
+
+
+def _checked(against: str, baseline: Baseline, computed: Computed, sweep: Sweep, words: _Words) -> Convergence:
     known, today = baseline.by_id, traces(computed)
     how = _comparabilities(baseline, computed)
-    checks = [_one(name, known, today, computed, how) for name in computed.records]
+    checks = [_one(name, known, today, computed, how, words.new) for name in computed.records]
     planned = {run.spec.id for run in sweep.plan}
     for trace in baseline.runs:
         if trace.id not in planned and matches(trace.id, sweep.options.keyword):
-            checks.append(unchecked(trace.id, trace.framework, _GONE).model_copy(update={"verdict": "changed"}))
+            checks.append(unchecked(trace.id, trace.framework, words.gone).model_copy(update={"verdict": "changed"}))
     banded = [trace for trace in baseline.runs if trace.framework in how and how[trace.framework].mode == "band"]
     every = {name: record.spec.task.eval_every for name, record in computed.records.items()}
     checks += check_seeds(banded, today, every)
@@ -76,17 +92,16 @@ def _checked(against: str, baseline: Baseline, computed: Computed, sweep: Sweep)
     )  # fmt: skip
 
 
-_GONE = "in the baseline, no longer in the suite (or made with --load); on purpose? `gradrace baseline update` drops it"
-
-
 def _one(
-    name: str, known: Mapping[str, Trace], today: Mapping[str, Trace], computed: Computed, how: Mapping[str, Comparability]
+    name: str, known: Mapping[str, Trace], today: Mapping[str, Trace], computed: Computed, how: Mapping[str, Comparability],
+    new: str,
 ) -> Check:
+    """A run of today, if it finished and the other side has it."""
     framework = computed.records[name].spec.framework
     if name not in today:
         return unfinished(computed.records[name])
     if name not in known:
-        return unchecked(name, framework, "not in the baseline yet; `gradrace baseline update` adds it")
+        return unchecked(name, framework, new)
     return check_run(known[name], today[name], how[framework])
 
 
@@ -109,7 +124,7 @@ def _still_planned(kept: Baseline | None, sweep: Sweep) -> Baseline | None:
     return kept.model_copy(update={"runs": tuple(trace for trace in kept.runs if trace.id in planned)})
 
 
-def _device(sweep: Sweep) -> str:
+def _device(sweep: Sweep) -> Device:
     return "gpu" if any(run.spec.device == "gpu" for run in converging(sweep)) else "cpu"
 
 

@@ -6,7 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -40,16 +40,16 @@ def gate(sweep: Sweep, asked: Asked, runs: Watching, launches: Callable[[str], N
     """Measures what was asked for, and judges. UserError for what the user must mend first; what cannot be measured is in
     the result with its reason. `runs` is told of convergence runs, `launches` gets a line for each launch."""
     started, began = datetime.now(UTC), time.monotonic()
-    found: dict[str, Any] = {}
+    left_out = _left_out(sweep, asked)
+    asked = replace(asked, convergence="convergence" not in left_out, timing="timing" not in left_out)
+    found: dict[str, Any] = {f"{name}_reason": reason for name, reason in left_out.items()}
     with _entered(asked) as (sides, broken):
-        # Losses of the working tree need no base where there is a baseline; those of another interpreter do.
-        lost = broken if asked.interpreters else ""
-        found |= _part("convergence", asked.convergence, lost, lambda: _converged(sweep, asked, sides, runs))
-        if asked.timing and asked.sides is None:
-            found |= {"timing_reason": "not gated: no base to time against (--base)"}
-        else:
-            timed = lambda: measure(sweep, *_both(sides), asked.rule, launches)  # noqa: E731
-            found |= _part("timing", asked.timing, broken, timed)
+        if asked.convergence:
+            # Losses of the working tree need no base where there is a baseline; those of another interpreter do.
+            lost = broken if asked.interpreters else ""
+            found |= _part("convergence", lost, lambda: _converged(sweep, asked, sides, runs))
+        if asked.timing:
+            found |= _part("timing", broken, lambda: measure(sweep, *_both(sides), asked.rule, launches))
     code, outcome = judge(found.get("convergence"), found.get("timing"), asked)
     return GateResult(
         suite=sweep.suite.name, started_at=started.isoformat(timespec="milliseconds"), seconds=time.monotonic() - began,
@@ -101,10 +101,9 @@ def unmeasured(convergence: Convergence | None, timing: PairedResult | None, ask
     nothing = []
     if asked.convergence and not (convergence and convergence.of("same", "within", "differs")):
         nothing.append("convergence")
-    wants_timing = asked.timing and asked.sides is not None
-    if wants_timing and not (timing and any(cell.ratio is not None for cell in timing.cells)):
+    if asked.timing and not (timing and any(cell.ratio is not None for cell in timing.cells)):
         nothing.append("timing")
-    return nothing
+    return nothing if asked.convergence or asked.timing else ["anything"]
 
 
 def _converged(sweep: Sweep, asked: Asked, sides: tuple[Side, Side] | None, runs: Watching) -> Convergence:
@@ -112,10 +111,20 @@ def _converged(sweep: Sweep, asked: Asked, sides: tuple[Side, Side] | None, runs
     return converge(sweep, runs, base, today if asked.interpreters else None)
 
 
-def _part(name: str, wanted: bool, broken: str, do: Callable[[], Any]) -> dict[str, Any]:
+def _left_out(sweep: Sweep, asked: Asked) -> dict[str, str]:
+    """The parts that are not measured, and why not."""
+    selected = {run.spec.measure for run in sweep.selected}
+    reasons = {} if asked.sides else {"timing": "not gated: no base to time against (--base)"}
+    for name, wanted in (("convergence", asked.convergence), ("timing", asked.timing)):
+        if not wanted:
+            reasons[name] = f"not asked for (--no-{name})"
+        elif name not in selected:
+            reasons[name] = f"no {name} run of the suite is selected"
+    return reasons
+
+
+def _part(name: str, broken: str, do: Callable[[], Any]) -> dict[str, Any]:
     """What a part gives, or the reason why nothing could be measured; other mistakes are the user's to mend."""
-    if not wanted:
-        return {f"{name}_reason": f"not asked for (--no-{name})"}
     if broken:
         return {f"{name}_reason": broken}
     try:

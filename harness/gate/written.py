@@ -11,7 +11,7 @@ from ..paired import CellVerdict, PairedResult
 from . import Check, Convergence, GateResult
 
 # Longer tables are cut: a comment on GitHub holds 65536 characters.
-MOST_ROWS = 200
+MOST_ROWS = 80
 
 # -- rows
 
