@@ -188,8 +188,9 @@ def _refusal(error: BaseException) -> dict[str, Any]:
     # By name: an older gradrace may lack the class.
     if isinstance(error, Skip) or type(error).__name__ == "DataMissing":
         return {"event": "skipped", "reason": str(error)}
-    traceback.print_exception(error)
-    return {"event": "failed", "reason": f"{type(error).__name__}: {_first_line(error)}"}
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    return {"event": "failed", "reason": f"{type(error).__name__}: {_first_line(error)}{where}"}
 
 
 def _timed(enqueue: Any, sync: Any) -> dict[str, int]:
