@@ -16,7 +16,6 @@ from . import AsJson, Load, command, print_table
 
 if TYPE_CHECKING:
     from ..paired import CellVerdict, Pair, PairedResult, Rule, Side
-    from ..registry import Registry
 
 # What verdicts are called where the sides are not versions of one thing: neither is then the one to be kept.
 _WORDS = {"regression": "slower", "improvement": "faster", "ok": "about equal"}
@@ -75,15 +74,16 @@ def compare(
     Exit code 4 for a regression (between versions of one thing, or stored results), 6 for inconclusive under --strict,
     1 where a cell failed, 3 where nothing could be measured.
     """
-    given = [name for name, value in _paired_options(a, b, a_python, b_python, base, a_load, b_load).items() if value]
+    asked = _Asked(tuple(a or ()), tuple(b or ()), a_python, b_python, base, a_load, b_load)
     if first or second:
-        if not (first and second) or given:
-            raise UserError(f"two folders of results, or none and {' or '.join(given) or 'two sides to run (--help)'}; not both")
+        if not (first and second) or asked.kinds():
+            kinds = " or ".join(asked.kinds()) or "two sides to run (--help)"
+            raise UserError(f"two folders of results, or none and {kinds}; not both")
         _compare_stored(first, second, _UNPAIRED_THRESHOLD if threshold is None else threshold, show_all, as_json)
         return
-    wanted = _PAIRED_THRESHOLD if threshold is None else threshold
-    contest = _contest(given, suite, keyword, a, b, a_python, b_python, base, a_load, b_load, load or [], allow_dirty)
+    contest = _contest(asked, suite, keyword, load or [], allow_dirty)
     # Where the sides are different things, being slower is no alarm that a second run should confirm.
+    wanted = _PAIRED_THRESHOLD if threshold is None else threshold
     rule = _rule(wanted, budget, alpha, launches, confirm=contest.versions)
     result = _run(contest, rule, breakdown, quiet or as_json)
     if as_json:
@@ -116,46 +116,51 @@ class _Contest:
     versions: bool
 
 
-def _paired_options(a: Any, b: Any, a_python: Any, b_python: Any, base: Any, a_load: Any, b_load: Any) -> dict[str, bool]:
-    """Which kinds of sides are asked for."""
-    return {
-        "--a/--b": bool(a or b), "--a-python/--b-python": bool(a_python or b_python), "--base": base is not None,
-        "--a-load/--b-load": bool(a_load or b_load),
-    }  # fmt: skip
+@dataclass(frozen=True)
+class _Asked:
+    """The options that say what the sides are."""
+
+    a: tuple[str, ...]
+    b: tuple[str, ...]
+    a_python: str | None
+    b_python: str | None
+    base: str | None
+    a_load: Path | None
+    b_load: Path | None
+
+    def kinds(self) -> list[str]:
+        """Which kinds of sides are asked for."""
+        kinds = {
+            "--a/--b": self.a or self.b, "--a-python/--b-python": self.a_python or self.b_python,
+            "--base": self.base is not None, "--a-load/--b-load": self.a_load or self.b_load,
+        }  # fmt: skip
+        return [kind for kind, given in kinds.items() if given]
 
 
-def _contest(
-    given: Sequence[str], suite: str, keyword: str, a: list[str] | None, b: list[str] | None, a_python: str | None,
-    b_python: str | None, base: str | None, a_load: Path | None, b_load: Path | None, load: list[Path], allow_dirty: bool,
-) -> _Contest:  # fmt: skip
+def _contest(asked: _Asked, suite: str, keyword: str, load: list[Path], allow_dirty: bool) -> _Contest:
     """The one kind of sides that is asked for. UserError unless it is exactly one."""
     from ..paired import choose, sides
     from ..registry import load_registry
 
-    if len(given) != 1:
-        which = " and ".join(given) if given else "nothing to compare"
+    if len(asked.kinds()) != 1:
+        which = " and ".join(asked.kinds()) or "nothing to compare"
         raise UserError(
             f"{which}: give one of two folders of results, --a/--b, --base, --a-python/--b-python, --a-load/--b-load"
         )
     registry, selection = load_registry(load), choose.Selection(suite, keyword)
-    if a or b:
-        chosen = choose.parse_choice("--a", a or ()), choose.parse_choice("--b", b or ())
-        labels = (_label(choice) for choice in chosen)
-        return _Contest(choose.against_each_other(registry, selection, *chosen), sides.of_cells(*labels, load), False)
-    if a_load or b_load:
-        return _two_files(registry, selection, a_load, b_load, load)
+    if asked.a or asked.b:
+        a, b = choose.parse_choice("--a", asked.a), choose.parse_choice("--b", asked.b)
+        pairs = choose.against_each_other(registry, selection, a, b)
+        return _Contest(pairs, sides.of_cells(_label(a), _label(b), load), versions=False)
+    if asked.a_load or asked.b_load:
+        if not (asked.a_load and asked.b_load):
+            raise UserError("--a-load and --b-load belong together: a file on each side")
+        pairs = choose.of_two_files(registry, selection, asked.a_load, asked.b_load)
+        return _Contest(pairs, sides.of_files(asked.a_load, asked.b_load, load), versions=True)
     pairs = choose.same_cells(registry, selection)
-    if base is not None:
-        return _Contest(pairs, sides.against_base(base, load, allow_dirty), True)
-    return _Contest(pairs, sides.of_interpreters(a_python, b_python, load), True)
-
-
-def _two_files(registry: Registry, selection: Any, a: Path | None, b: Path | None, load: list[Path]) -> _Contest:
-    from ..paired import choose, sides
-
-    if not (a and b):
-        raise UserError("--a-load and --b-load belong together: a file on each side")
-    return _Contest(choose.of_two_files(registry, selection, a, b), sides.of_files(a, b, load), True)
+    if asked.base is not None:
+        return _Contest(pairs, sides.against_base(asked.base, load, allow_dirty), versions=True)
+    return _Contest(pairs, sides.of_interpreters(asked.a_python, asked.b_python, load), versions=True)
 
 
 def _label(choice: dict[str, str]) -> str:

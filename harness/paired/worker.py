@@ -30,13 +30,13 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-# Steps of the second try, where one step alone is over too soon to be timed.
-_TRIED_STEPS = 16
+# Steps of a further try, where one step alone is over too soon to be timed, and how many such tries are timed.
+_TRIED_STEPS, _TRIES = 16, 3
 _SHORTEST_TRY_S = 0.02
 # Blocks from which an injected slowdown learns how long a step takes. plan_steps() in measure.py counts them in.
 SLOWDOWN_BLOCKS = 9
-# Steps that `try` takes at most: 1 + 1, then twice _TRIED_STEPS.
-TRY_STEPS = 2 + 2 * _TRIED_STEPS
+# Steps that `try` takes at most: the first call, one step, then the further tries with one before them.
+TRY_STEPS = 2 + (1 + _TRIES) * _TRIED_STEPS
 
 
 class Cell:
@@ -61,9 +61,10 @@ class Cell:
         first = self._seconds(1)
         step = self._seconds(1)
         if step * _TRIED_STEPS < _SHORTEST_TRY_S:
-            # Taken twice: where all steps of a call are one program, another length is compiled anew.
+            # One is not timed: where all steps of a call are one program, another length is compiled anew. The fastest
+            # counts, because a try that was disturbed would make all blocks of the comparison too short.
             self._seconds(_TRIED_STEPS)
-            step = self._seconds(_TRIED_STEPS) / _TRIED_STEPS
+            step = min(self._seconds(_TRIED_STEPS) for _ in range(_TRIES)) / _TRIED_STEPS
         return {"first_call_s": first, "step_s": step}
 
     def warm(self, block_steps: int, steps: int, slowdown: float) -> dict[str, float]:
@@ -188,8 +189,9 @@ def _refusal(error: BaseException) -> dict[str, Any]:
     # By name: an older gradrace may lack the class.
     if isinstance(error, Skip) or type(error).__name__ == "DataMissing":
         return {"event": "skipped", "reason": str(error)}
-    traceback.print_exception(error)
-    return {"event": "failed", "reason": f"{type(error).__name__}: {_first_line(error)}"}
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    return {"event": "failed", "reason": f"{type(error).__name__}: {_first_line(error)}{where}"}
 
 
 def _timed(enqueue: Any, sync: Any) -> dict[str, int]:
