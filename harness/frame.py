@@ -157,12 +157,8 @@ _MEMORY = ("imported_bytes", "peak_bytes", "grown_bytes", "device_peak_bytes")
 def timing_cells(frames: Frames) -> pd.DataFrame:
     """One row a timed cell, over its launches that ended ok, in the order of the plans.
 
-    Columns: those of TIMING_CELL; launches, planned, status (ok where every launch was, else the first that was not, with its
-    reason); step_p25_s, step_median_s, step_p99_s, forward_s, backward_s, optimizer_s, update_s and parts_covered, each
-    with `_low` and `_high`: a 95% interval over launches, NaN with fewer than three (timing_stats); steps_per_s and
-    samples_per_s of p25, with limits as well; import_s, setup_s, first_call_s, first_call_steps, state_bytes (medians over
-    launches); imported_bytes, peak_bytes, grown_bytes, device_peak_bytes, memory_method (of the cell's memory run);
-    contended (how many launches were); digests.
+    Columns: those of TIMING_CELL; planned; status (ok where every run was, else that of the first that was not, with its
+    reason); those of `timing_figures`; digests.
     """
     timed = frames.runs[frames.runs["measure"].isin(("timing", "memory"))].drop_duplicates(["suite", "digest"])
     groups = timed.groupby(list(TIMING_CELL), sort=False, dropna=False)
@@ -171,22 +167,35 @@ def timing_cells(frames: Frames) -> pd.DataFrame:
 
 
 def _timing_cell(key: dict[str, Any], group: pd.DataFrame) -> dict[str, Any]:
-    launches, memory = group[group["measure"] == "timing"], group[group["measure"] == "memory"]
-    ended = launches[launches["status"] == "ok"]
     lost = group[group["status"] != "ok"]
-    row = {**key, "launches": len(ended), "planned": len(launches)}
-    row |= {"status": "ok", "reason": ""} if lost.empty else {name: lost[name].iloc[0] for name in ("status", "reason")}
+    end = {"status": "ok", "reason": ""} if lost.empty else {name: lost[name].iloc[0] for name in ("status", "reason")}
+    planned = int((group["measure"] == "timing").sum())
+    return {**key, "planned": planned, **end, **timing_figures(group), "digests": " ".join(group["digest"])}
+
+
+def timing_figures(runs: pd.DataFrame) -> dict[str, Any]:
+    """What the timing and memory runs of one cell say, of those that ended ok.
+
+    launches; step_p25_s, step_median_s, step_p99_s, forward_s, backward_s, optimizer_s, update_s and parts_covered, each
+    with `_low` and `_high`: a 95% interval over launches, NaN with fewer than three (timing_stats); steps_per_s and
+    samples_per_s of p25, with limits as well; import_s, setup_s, first_call_s, first_call_steps, state_bytes (medians over
+    launches); imported_bytes, peak_bytes, grown_bytes, device_peak_bytes, memory_method; contended (how many launches were).
+    """
+    ended = runs[runs["status"] == "ok"]
+    launches, memory = ended[ended["measure"] == "timing"], ended[ended["measure"] == "memory"]
+    row: dict[str, Any] = {"launches": len(launches)}
     for name in _SPREAD:
-        found = timing_stats.over_launches(name.removesuffix("_s"), ended[name].dropna().to_numpy())
+        found = timing_stats.over_launches(name.removesuffix("_s"), launches[name].dropna().to_numpy())
         row |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
     for limit, of in (("", ""), ("_low", "_high"), ("_high", "_low")):
         row[f"steps_per_s{limit}"] = 1.0 / row[f"step_p25_s{of}"]
-        row[f"samples_per_s{limit}"] = key["batch_size"] / row[f"step_p25_s{of}"]
-    row |= {name: ended[name].median() for name in _MIDDLE}
+        row[f"samples_per_s{limit}"] = float(runs["batch_size"].iloc[0]) / row[f"step_p25_s{of}"]
+    row |= {name: launches[name].median() for name in _MIDDLE}
     row |= {name: memory[name].median() for name in _MEMORY}
     methods = [method for method in memory["memory_method"] if method]
-    row |= {"memory_method": methods[0] if methods else "", "contended": int(ended["contended"].fillna(False).sum())}
-    return row | {"digests": " ".join(group["digest"])}
+    return row | {
+        "memory_method": methods[0] if methods else "", "contended": int(launches["contended"].fillna(False).sum()),
+    }  # fmt: skip
 
 
 def _arrays(output: Path, suite: str, record: RunRecord, name: str) -> pd.DataFrame | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -13,7 +13,7 @@ from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt, Validation
 from . import data, schedules
 from .errors import UserError, nearest
 from .optimizer import Optimizer
-from .registry import Registry
+from .registry import Framework, Registry
 from .spec import Device, Dtype, Frozen, Input, OptimizerSpec, Rule, RunSpec, ScheduleSpec, TaskSpec, TimingSpec
 from .variations import RegularizationEntry, Sweep, Varied, vary
 
@@ -72,7 +72,7 @@ class SuiteFile(Sweep):
     """The content of a suite's file: everything listed is crossed with everything else.
 
     What varies the tasks themselves (activation, initializer, …) is described in variations.py.
-    `seeds`: how many, counted from 0, or which. `modes`: per framework, instead of its own defaults.
+    `seeds`: how many, counted from 0, or which. `modes`: per framework, instead of its own defaults; or "all" of each.
     `steps` and `eval_every` replace the tasks' own; `batch_sizes` are swept, and so are lists of `device`, `dtype` and
     `threads`.
     """
@@ -87,7 +87,7 @@ class SuiteFile(Sweep):
     batch_sizes: Annotated[list[PositiveInt], Field(min_length=1)] | None = None
     steps: PositiveInt | None = None
     eval_every: PositiveInt | None = None
-    modes: dict[str, Annotated[list[str], Field(min_length=1)]] = {}
+    modes: dict[str, Annotated[list[str], Field(min_length=1)]] | Literal["all"] = {}
     dtype: Dtype | Annotated[list[Dtype], Field(min_length=1)] = "float32"
     device: Device | Annotated[list[Device], Field(min_length=1)] = "cpu"
     threads: PositiveInt | Annotated[list[PositiveInt], Field(min_length=1)] = 1
@@ -158,7 +158,7 @@ def _converging(suite: Suite, registry: Registry, entry: ConvergenceEntry) -> It
     for place, (task, variations) in itertools.product(_places(content), list(_tasks(suite, registry))):
         for optimizer, schedule, swept in _updates(suite, registry, entry.rule):
             for framework, seed in itertools.product(content.frameworks, seeds):
-                for mode in content.modes.get(framework, [registry.frameworks[framework].convergence_mode]):
+                for mode in _modes(content, registry.frameworks[framework], convergence=True):
                     yield RunSpec(
                         task=task, optimizer=optimizer, schedule=schedule, framework=framework, mode=mode, seed=seed,
                         variations={**place.named, **variations, **swept}, **place.fields,
@@ -179,7 +179,7 @@ def _cells(suite: Suite, registry: Registry, entry: TimingEntry) -> Iterator[dic
     optimizers = [name for name in _names_in(content, "optimizers") if entry.optimizers is None or name in entry.optimizers]
     tasks = [each for each in _tasks(suite, registry) if entry.tasks is None or each[0].name in entry.tasks]
     for place, framework in itertools.product(_places(content), content.frameworks):
-        modes = content.modes.get(framework, [registry.frameworks[framework].modes[0]])
+        modes = _modes(content, registry.frameworks[framework], convergence=False)
         for mode, (task, variations), name, source in itertools.product(modes, tasks, optimizers, entry.inputs):
             named = {} if source == "resident" else {"input": source}
             yield {
@@ -188,6 +188,12 @@ def _cells(suite: Suite, registry: Registry, entry: TimingEntry) -> Iterator[dic
                 "schedule": ScheduleSpec(kind="constant", base_lr=registry.optimizers[name].learning_rate),
                 "variations": {**place.named, **variations, **named},
             }  # fmt: skip
+
+
+def _modes(content: SuiteFile, framework: Framework, convergence: bool) -> Sequence[str]:
+    if content.modes == "all":
+        return framework.modes
+    return content.modes.get(framework.name, [framework.convergence_mode if convergence else framework.modes[0]])
 
 
 class _Place(NamedTuple):
@@ -271,10 +277,11 @@ def _schedule(suite: Suite, given: str | ScheduleEntry, rate: float) -> Schedule
 
 def _check_names(suite: Suite, registry: Registry) -> None:
     content = suite.content
+    by_framework = {} if content.modes == "all" else content.modes
     wanted: list[tuple[str, list[str], Mapping[str, object], str]] = [
         ("tasks", content.tasks, registry.tasks, "task"),
         ("frameworks", content.frameworks, registry.frameworks, "framework"),
-        ("modes", list(content.modes), registry.frameworks, "framework"),
+        ("modes", list(by_framework), registry.frameworks, "framework"),
         ("optimizers", [_entry(entry).name for entry in content.optimizers], registry.optimizers, "optimizer"),
     ]
     if content.timing:
@@ -284,7 +291,7 @@ def _check_names(suite: Suite, registry: Registry) -> None:
         for name in names:
             if name not in known:
                 raise UserError(f"{suite.file}: {key}: no {kind} {name!r}{nearest(name, known)}")
-    for framework, modes in content.modes.items():
+    for framework, modes in by_framework.items():
         for mode in modes:
             offered = registry.frameworks[framework].modes
             if mode not in offered:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from gradrace import stats
 from gradrace.layers import Dense
-from gradrace.record import Blocks, Curve, Machine, RunRecord, RunResult, Status, Summary
+from gradrace.record import Blocks, Curve, Machine, Memory, RunRecord, RunResult, Status, Summary
 from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec, TaskSpec, TimingSpec, digest
 from gradrace.store import PlanFile, Store
 
@@ -22,6 +22,10 @@ MACHINE = Machine(
     system="Linux 6.1", processor="Test Processor 3000", logical_cores=2, memory_bytes=8 * 2**30, python="3.12.1"
 )
 STEP_US = {"torch": 400.0, "tensorflow": 500.0, "jax": 100.0}
+# What a part takes of a step; backward is then 0.45 of it, the optimizer 0.25, and the parts cover 0.95.
+PART_OF_STEP = {"forward": 0.3, "gradient": 0.75, "update": 0.2}
+LAUNCH_FACTOR = 1.0
+MEMORY = Memory(imported_bytes=300 * 2**20, peak_bytes=320 * 2**20, method="made up")
 
 Verdict = tuple[Status, str]
 Judge = Callable[[RunSpec], Verdict]
@@ -48,8 +52,11 @@ def make_specs(
     rates: Sequence[float] = (0.001,),
     schedules: Iterable[str] = ("constant",),
     launches: int = 1,
+    breakdown: bool = False,
+    memory: bool = False,
 ) -> list[RunSpec]:
-    """Convergence runs (canonical) of the product, then timing runs (native) of task, framework and optimizer."""
+    """Convergence runs (canonical) of the product, then timing runs (native) of task, framework and optimizer, then their
+    memory runs."""
     full = [make_task(task) if isinstance(task, str) else task for task in tasks]
     cells = [(t, f, o) for t in full for f in frameworks for o in optimizers]
     trained = [
@@ -63,11 +70,13 @@ def make_specs(
         RunSpec(
             measure="timing", task=t, framework=f, mode=MODES[f][1], optimizer=OptimizerSpec(name=o, rule="native"),
             schedule=ScheduleSpec(kind="constant", base_lr=rates[0]), launch=launch,
-            timing=TimingSpec(warmup_steps=10, blocks=20, block_steps=10),
+            timing=TimingSpec(warmup_steps=10, blocks=20, block_steps=10, breakdown=breakdown),
         )
         for t, f, o in cells for launch in range(launches)
     ]  # fmt: skip
-    return trained + timed
+    alone = {"measure": "memory", "timing": None}
+    measured = [spec.model_copy(update=alone) for spec in timed if memory and spec.launch == 0]
+    return trained + timed + measured
 
 
 def make_results(
@@ -103,8 +112,8 @@ def make_result(spec: RunSpec, key: str, status: Status, reason: str, curve: Cur
     record = RunRecord(
         schema=1, digest=key, spec=spec, status=status, reason=reason,
         summary=_summary(spec, curve, status) if trained else None,
-        setup_s=0.5 if measured else None, first_call_s=0.25 if measured else None,
-        state_bytes=1024 if measured else None,
+        setup_s=0.5 if measured else None, first_call_s=0.25 if measured else None, import_s=2.0,
+        memory=MEMORY if spec.measure == "memory" and measured else None, state_bytes=1024 if measured else None,
         started_at=f"2026-03-01T{minute // 60 % 24:02d}:{minute % 60:02d}:00+00:00",
         wall_s=1.5, versions=VERSIONS[spec.framework], sources={"source": "0"}, machine=MACHINE, cores=(0,),
     )  # fmt: skip
@@ -123,14 +132,17 @@ def make_curve(spec: RunSpec) -> Curve:
 
 
 def make_blocks(spec: RunSpec) -> Blocks:
-    """Blocks of which p25 is exactly STEP_US of the framework: most blocks take that, some more."""
+    """Blocks of which p25 is exactly STEP_US of the framework: most blocks take that, some more. Each launch takes
+    LAUNCH_FACTOR times the one before; parts take PART_OF_STEP of a step."""
     assert spec.timing is not None
-    count = spec.timing.blocks
+    count, length = spec.timing.blocks, spec.timing.block_steps
     slower = np.where(np.arange(count) < 0.6 * count, 1.0, 1.1)
     slower[-1] = 2.0
-    wall = np.rint(STEP_US[spec.framework] * 1000 * spec.timing.block_steps * slower).astype(np.int64)
-    steps, zeros = np.full(count, spec.timing.block_steps, dtype=np.int64), np.zeros(count, dtype=np.int64)
-    return Blocks(steps, wall, wall, zeros, zeros, np.full(count, "step"))
+    shares = {"step": 1.0, **(PART_OF_STEP if spec.timing.breakdown else {})}
+    step_ns = STEP_US[spec.framework] * 1000 * length * LAUNCH_FACTOR**spec.launch
+    wall = np.concatenate([np.rint(share * step_ns * slower).astype(np.int64) for share in shares.values()])
+    steps, zeros = np.full(len(wall), length, dtype=np.int64), np.zeros(len(wall), dtype=np.int64)
+    return Blocks(steps, wall, wall, zeros, zeros, np.repeat(list(shares), count))
 
 
 def _diverging(curve: Curve) -> Curve:

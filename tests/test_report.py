@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from html.parser import HTMLParser
@@ -11,10 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import records
 from gradrace import frame, report
 from gradrace.errors import UserError
 from gradrace.record import Curve
-from gradrace.report import figures, tables, text
+from gradrace.report import figures, tables, text, timing_text
 from gradrace.spec import RunSpec
 from records import STEP_US, Verdict, make_results, make_specs, make_task
 
@@ -398,3 +400,98 @@ def test_palette_is_legible_on_light_and_dark() -> None:
 )
 def test_significant(value: float, expected: str) -> None:
     assert text.significant(value) == expected
+
+
+# Timed cells
+
+
+@pytest.fixture(scope="module")
+def timed(tmp_path_factory: pytest.TempPathFactory) -> frame.Frames:
+    """Two frameworks at three batch sizes, jax in two modes: five launches, each 1% slower than the one before, with parts
+    and memory; torch's smallest batch was timed in one launch alone."""
+    folder = tmp_path_factory.mktemp("timed")
+    tasks = [make_task("mlp", batch_size=size) for size in (16, 64, 256)]
+    specs = make_specs(tasks, ["torch", "jax"], ["adam"], [], launches=5, breakdown=True, memory=True)
+    specs = [spec for spec in specs if spec.framework == "jax" or spec.task.batch_size > 16 or spec.launch == 0]
+    specs += [spec.model_copy(update={"mode": "scan"}) for spec in specs if spec.framework == "jax"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(records, "LAUNCH_FACTOR", 1.01)
+        make_results(folder, "timed", specs)
+    return frame.load(folder)
+
+
+def test_a_cell_is_the_geometric_mean_of_its_launches_with_a_t_interval(timed: frame.Frames) -> None:
+    found = row(frame.timing_cells(timed), framework="torch", batch_size=64)
+    assert found["launches"] == found["planned"] == 5 and found["status"] == "ok"
+    middle = STEP_US["torch"] * 1e-6 * 1.01**2
+    assert found["step_p25_s"] == pytest.approx(middle, rel=1e-6)
+    margin = 2.7764451 * math.log(1.01) * math.sqrt(2.5) / math.sqrt(5)
+    assert found["step_p25_s_high"] == pytest.approx(middle * math.exp(margin), rel=1e-6)
+    assert found["samples_per_s"] == pytest.approx(64 / middle, rel=1e-6)
+    assert found["samples_per_s_low"] == pytest.approx(64 / found["step_p25_s_high"])
+    assert found["steps_per_s_high"] == pytest.approx(1 / found["step_p25_s_low"])
+    assert (found["forward_s"], found["update_s"]) == pytest.approx((0.3 * middle, 0.2 * middle), rel=1e-6)
+    arithmetic = STEP_US["torch"] * 1e-6 * np.mean(1.01 ** np.arange(5))
+    assert (found["backward_s"], found["optimizer_s"]) == pytest.approx((0.45 * arithmetic, 0.25 * arithmetic), rel=1e-6)
+    assert found["parts_covered"] == pytest.approx(0.95, rel=1e-6)
+    assert (found["import_s"], found["grown_bytes"], found["memory_method"]) == (2.0, 20 * 2**20, "made up")
+    assert len(found["digests"].split()) == 6
+
+
+def test_one_launch_has_a_figure_and_no_interval(timed: frame.Frames) -> None:
+    found = row(frame.timing_cells(timed), framework="torch", batch_size=16)
+    assert found["step_p25_s"] == pytest.approx(STEP_US["torch"] * 1e-6)
+    assert np.isnan(found["step_p25_s_low"]) and np.isnan(found["samples_per_s_high"])
+    cells = frame.timing_cells(timed)
+    assert any("1 cell with fewer than 3 launches" in note for note in timing_text.notes(cells))
+    shown = dict(zip(timing_text.names(cells), timing_text.cells(cells), strict=True))
+    assert shown["mlp torch-eager adam batch_size=16"]["p25 µs"] == "400"
+    assert re.fullmatch(r"408 \[\d+, \d+\]", shown["mlp torch-eager adam batch_size=64"]["p25 µs"])
+    assert shown["mlp torch-eager adam batch_size=64"]["peak MiB"] == "+20.0"
+    assert len(timing_text.parts(cells)) == 9
+
+
+def test_samples_a_second_are_drawn_where_batch_sizes_vary(timed: frame.Frames, frames: frame.Frames) -> None:
+    rates = tables.throughput(tables.step_times(timed, "timed"))
+    assert set(rates["setup"]) == {"jax (jit)", "jax (scan)", "torch (eager)"}
+    assert all(sizes.tolist() == [16, 64, 256] for _, sizes in rates.groupby("setup")["batch_size"])
+    assert set(rates["panel"]) == {"adam"}
+    assert tables.throughput(tables.step_times(frames, "main")).empty
+
+
+def test_modes_are_compared_where_a_framework_has_several(timed: frame.Frames, frames: frame.Frames) -> None:
+    assert set(tables.by_mode(tables.step_times(timed, "timed"))["setup"]) == {"jax (jit)", "jax (scan)", "torch (eager)"}
+    assert tables.by_mode(tables.step_times(frames, "main")).empty
+
+
+def test_the_bars_of_a_step_are_as_long_as_its_parts(timed: frame.Frames) -> None:
+    times = tables.step_times(timed, "timed").iloc[:1]
+    (axis,) = figures.breakdown(times).axes
+    widths = [bar.get_width() for bar in axis.patches]
+    expected = times[["forward_s", "backward_s", "update_s", "step_p25_s"]].iloc[0] * 1e6
+    assert widths == pytest.approx(expected.tolist())
+
+
+def test_the_page_of_a_timed_suite_has_its_sections(timed: frame.Frames, tmp_path: Path) -> None:
+    html = report.write(timed, tmp_path).read_text(encoding="utf-8")
+    for name in ("step-time", "throughput", "breakdown", "costs", "fig-mlp-throughput", "fig-mlp-modes", "fig-mlp-breakdown"):
+        assert f'id="timed-{name}"' in html, name
+    assert "1 of 9 timed cells had fewer than 3 launches" in html and "made up" in html
+    parts = pd.read_csv(tmp_path / "data/timed/breakdown.csv")
+    assert len(parts) == 9 and parts["parts_covered"].tolist() == pytest.approx([0.95] * 9, rel=1e-3)
+    kept = pd.read_csv(tmp_path / "data/timed/step-times.csv")
+    assert {"step_p25_s_low", "samples_per_s", "state_bytes", "grown_bytes"} <= set(kept)
+
+
+def test_a_suite_without_parts_or_memory_has_no_such_sections(html: str) -> None:
+    assert 'id="main-breakdown"' not in html and 'id="main-throughput"' not in html
+
+
+def test_blocks_of_an_earlier_version_are_blocks_of_steps(tmp_path: Path) -> None:
+    """They have neither parts nor stolen ticks."""
+    make_results(tmp_path, "demo", make_specs(["mlp"], ["jax"], ["adam"], []))
+    (file,) = tmp_path.glob("runs/demo/*/steps.parquet")
+    pd.read_parquet(file).drop(columns=["part", "steal_ticks"]).to_parquet(file)
+    found = frame.load(tmp_path)
+    assert set(found.steps["part"]) == {"step"} and set(found.steps["steal_ticks"]) == {0}
+    assert found.runs["step_p25_s"].tolist() == pytest.approx([1e-4])

@@ -41,6 +41,53 @@ def test_batch_sizes_are_swept_and_named(registry):
     assert {(run.task.batch_size, run.variations["batch_size"], run.seed) for run in runs} == {(16, 16, 7), (64, 64, 7)}
 
 
+def test_devices_dtypes_and_threads_are_swept_and_named(registry):
+    swept = {"device": ["cpu", "gpu"], "dtype": ["float64", "bfloat16"], "threads": [1, 4]}
+    runs = expanded(registry, optimizers=["sgd"], seeds=1, **swept)
+    assert len({run.id for run in runs}) == len(runs) == 8 + 8, "trained and timed"
+    for run in runs:
+        assert run.variations == {"device": run.device, "dtype": run.dtype, "threads": run.threads}
+    plain = expanded(registry, optimizers=["sgd"], seeds=1, device=["cpu"], threads=[2])
+    assert all(run.variations == {} and run.threads == 2 for run in plain), "what does not vary has no name"
+
+
+def test_all_modes_of_every_framework(registry):
+    runs = expanded(registry, frameworks=["torch", "jax"], optimizers=["sgd"], seeds=1, modes="all")
+    for measure in ("convergence", "timing"):
+        for name in ("torch", "jax"):
+            modes = [run.mode for run in runs if run.measure == measure and run.framework == name]
+            assert modes == list(registry.frameworks[name].modes)
+
+
+def test_a_timing_part_says_launches_parts_inputs_and_memory(registry):
+    given = {"launches": 3, "blocks": 6, "breakdown": True, "memory": True, "inputs": ["resident", "pipeline"]}
+    runs = expanded(registry, optimizers=["sgd"], convergence=False, timing=given)
+    timed, measured = ([run for run in runs if run.measure == measure] for measure in ("timing", "memory"))
+    assert [(run.launch, run.input) for run in timed] == [(k, i) for k in range(3) for i in ("resident", "pipeline")]
+    assert {run.variations.get("input") for run in timed} == {None, "pipeline"}
+    assert [(run.launch, run.input, run.timing) for run in measured] == [(0, "resident", None), (0, "pipeline", None)]
+    assert {(run.timing.breakdown, run.timing.blocks, run.timing.warmup_steps) for run in timed} == {(True, 6, 100)}
+    assert len({run.id for run in runs}) == len(runs)
+
+
+def test_a_timing_part_that_says_nothing_has_ten_launches_of_thirty_blocks(registry):
+    runs = expanded(registry, optimizers=["sgd"], convergence=False, timing={})
+    assert len(runs) == 10 and {(r.timing.blocks, r.timing.block_steps, r.timing.breakdown) for r in runs} == {(30, 25, False)}
+    assert {run.optimizer.rule for run in runs} == {"native"}
+
+
+@pytest.mark.parametrize("timing", [False, TINY["timing"]])
+def test_only_the_clock(tmp_path, timing):
+    """No convergence; the suite's own timing or the default one, with what the command line says instead."""
+    suite = make_suite("tiny", {**TINY, "timing": timing, "device": ["cpu", "gpu"], "threads": [1, 2]})
+    asked = {"launches": 2, "memory": True}
+    options = Options(output=tmp_path, clock_only=True, timing=asked, device="cpu", threads=1, dtype="float32")
+    specs = [run.spec for run in prepare(suite, options=options).plan]
+    assert [spec.measure for spec in specs] == ["timing"] * 4 + ["memory"] * 2
+    assert {(spec.device, spec.threads, spec.dtype) for spec in specs} == {("cpu", 1, "float32")}
+    assert {spec.timing.blocks for spec in specs[:4]} == {4 if timing else 30}
+
+
 def test_schedules_of_one_kind_are_told_apart(registry):
     both = [{"kind": "cosine", "params": {"final_fraction": f}} for f in (0.0, 0.1)]
     assert len(expanded(registry, schedules=both, timing=False)) == 2 * 2 * 2
@@ -161,6 +208,14 @@ MISTAKES = [
     ({"modes": {"nmpy": ["reference"]}}, "modes: no framework 'nmpy'"),
     ({"timing": {"bloks": 3}}, "timing.bloks.*did you mean 'blocks'"),
     ({"timing": {"blocks": 1}}, "timing.blocks.*greater than or equal to 4"),
+    ({"timing": {"launches": 0}}, "timing.launches.*greater than or equal to 1|timing.launches.*greater than 0"),
+    ({"timing": {"inputs": ["disk"]}}, r"timing.inputs\[0\].*'resident' or 'pipeline'"),
+    ({"timing": {"inputs": []}}, "timing.inputs.*at least 1"),
+    ({"device": ["cpu", "tpu"]}, r"device\[1\].*'cpu' or 'gpu'"),
+    ({"device": "tpu"}, "device.*'cpu' or 'gpu'"),
+    ({"threads": [1, 0]}, r"threads\[1\].*greater than 0"),
+    ({"dtype": "float16"}, "dtype.*'float32'"),
+    ({"modes": "every"}, "modes.*'all'"),
     ({"convergence": False, "timing": False}, "nothing to run"),
     ({"activations": ["relu"]}, "unknown key 'activations'.*did you mean 'activation'"),
     ({"activation": ["relu", "tahn"]}, r"activation\[1\]: no activation 'tahn'.*did you mean 'tanh'"),

@@ -13,6 +13,7 @@ import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from .. import points
@@ -139,6 +140,79 @@ def step_times(times: pd.DataFrame, styles: Looks) -> Figure:
     _range_axis(axis, 1e6 * pd.concat([times["step_p25_s"], times["step_p99_s"]]))
     axis.set_xlabel("microseconds a step")
     _legend(figure, styles, times["setup"], "marker")
+    return figure
+
+
+def by_mode(times: pd.DataFrame, styles: Looks) -> Figure:
+    """Per setup and series: a mark at p25, and its 95% interval over launches as a bar; hollow where contended."""
+    cells = times.rename(columns={"series": "setup", "setup": "series"})
+    figure, axis, places = _dots(cells, styles, 6.2)
+    for row, y in zip(cells.itertuples(), places, strict=True):
+        look = styles[row.setup]
+        limits = [1e6 * v for v in (row.step_p25_s_low, row.step_p25_s_high)]
+        if not math.isnan(limits[0]):
+            axis.hlines(y, *limits, color=look.color, linewidth=2.2, alpha=0.6)
+        _dot(axis, 1e6 * row.step_p25_s, y, look, hollow=bool(row.contended))
+    _range_axis(axis, 1e6 * cells["step_p25_s"])
+    axis.set_xlabel("microseconds a step")
+    _legend(figure, styles, cells["setup"], "marker")
+    return figure
+
+
+def throughput(rates: pd.DataFrame, styles: Looks) -> Figure:
+    """One panel an optimizer, one line a setup: samples a second against batch size, bands are 95% intervals over
+    launches. Both axes are logarithmic: a straight line that rises by 1 is a step whose time does not grow at all."""
+    panels = list(dict.fromkeys(rates["panel"]))
+    columns = min(3, len(panels))
+    figure, axes = _grid(math.ceil(len(panels) / columns), columns, (min(6.2, 12.8 / columns), 2.6), sharex=True, sharey=True)
+    for axis, panel in zip(axes.flat, panels, strict=False):
+        rows = rates[rates["panel"] == panel]
+        for setup, line in rows.groupby("setup", sort=False):
+            low, high = (line[f"samples_per_s_{limit}"].astype("float64") for limit in ("low", "high"))
+            axis.fill_between(line["batch_size"], low, high, color=styles[str(setup)].color, alpha=0.16, linewidth=0)
+        _draw_lines(axis, rows, "batch_size", "samples_per_s", "setup", styles, marked=True)
+        axis.set(title=panel if len(panels) > 1 else "", xlabel="", ylabel="")
+    _log(axes[0, 0], "y", rates["samples_per_s"])
+    sizes = sorted(set(rates["batch_size"]))
+    axes[0, 0].set_xscale("log", base=2)
+    axes[0, 0].set_xticks(sizes, [str(size) for size in sizes])
+    axes[0, 0].xaxis.set_minor_locator(NullLocator())
+    for row in axes:
+        row[0].set_ylabel("samples a second")
+    _close(axes, len(panels), "batch size")
+    _legend(figure, styles, rates["setup"], "both")
+    return figure
+
+
+PARTS = {"forward_s": "forward", "backward_s": "backward", "update_s": "optimizer's update"}
+
+
+def breakdown(times: pd.DataFrame) -> Figure:
+    """Per cell two bars: above, forward, backward and update in a row, each measured apart; below, the whole step, with the
+    95% interval over launches of it."""
+    names = [f"{row.setup} · {row.series}" for row in times.itertuples()]
+    styles = looks([*PARTS.values(), "whole step"])
+    figure = Figure(figsize=(8.2, 1.0 + 0.42 * len(names)), layout="constrained")
+    axis, longest = figure.subplots(), 0.0
+    for y, row in enumerate(times.to_dict("records")):
+        left = 0.0
+        for part, label in PARTS.items():
+            width = 0.0 if math.isnan(row[part]) else max(0.0, 1e6 * row[part])
+            axis.barh(y - 0.2, width, 0.36, left=left, color=styles[label].color)
+            left += width
+        longest = max(longest, left, 1e6 * row["step_p25_s"])
+        axis.barh(y + 0.17, 1e6 * row["step_p25_s"], 0.22, color=styles["whole step"].color)
+        limits = [1e6 * row[f"step_p25_s_{limit}"] for limit in ("low", "high")]
+        if not math.isnan(limits[0]):
+            axis.hlines(y + 0.17, *limits, color=INK, linewidth=1.0)
+    axis.set_yticks(range(len(names)), names)
+    axis.set_ylim(len(names) - 0.4, -0.6)
+    # A wide interval may leave the picture: the bars are what is to be seen.
+    axis.set_xlim(0, 1.15 * longest)
+    axis.grid(visible=False, axis="y")
+    axis.set_xlabel("microseconds a step")
+    handles = [Patch(color=look.color, label=name) for name, look in styles.items()]
+    figure.legend(handles=handles, loc="outside upper left", ncols=len(handles), borderaxespad=0.2)
     return figure
 
 

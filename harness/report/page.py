@@ -18,7 +18,8 @@ from ..errors import UserError
 from ..frame import Frames
 from ..layers import Point
 from ..registry import Registry, load_registry
-from ..spec import TaskSpec
+from ..spec import MEMORY_STEPS, TaskSpec
+from ..timing_stats import FEWEST_LAUNCHES
 from ..version import __version__
 from . import figures, svg, tables, text
 from .fairness import Fairness, Finding, fairness
@@ -115,7 +116,10 @@ class Writer:
     def part(self) -> Part:
         """Everything of the suite; run once."""
         plan = self.frames.plans[self.suite]
-        sections = [self._summary(), self._convergence(), self._targets(), self._step_times(), self._rates()]
+        sections = [
+            self._summary(), self._convergence(), self._targets(), self._step_times(), self._throughput(), self._breakdown(),
+            self._costs(), self._rates(),
+        ]  # fmt: skip
         found = [section for section in sections if section.parts]
         return Part(
             self.suite, plan.title, plan.question, self._warnings(), self._chips(), self._facts(),
@@ -212,8 +216,12 @@ class Writer:
                 f"Only {text.plural(int(fewest), 'seed')}: {known}. Five seeds or more are needed before an interval "
                 "means anything."
             )
-        if len(self.times) and self.times["launches"].max() == 1:
-            found.append("Each step time is one launch of one process; launches differ by about 1 to 3% on their own.")
+        few = int(self.times["launches"].between(1, FEWEST_LAUNCHES - 1).sum())
+        if few:
+            found.append(
+                f"{few} of {text.plural(len(self.times), 'timed cell')} had fewer than {FEWEST_LAUNCHES} launches, and so no "
+                "interval: launches differ by about 1 to 3% on their own."
+            )
         disturbed = int((self.times["contended"] > 0).sum())
         if disturbed:
             cells = f"{disturbed} of {text.plural(len(self.times), 'timed cell')}"
@@ -423,6 +431,7 @@ class Writer:
 
     def _times_figures(self, task: str, rows: pd.DataFrame) -> list[Figure]:
         csv = "step-times.csv"
+        by_mode = tables.by_mode(rows)
         disturbed = " Hollow marks were contended." if rows["contended"].any() else ""
         describe = partial(figures.describe, panels=rows["setup"], lines=rows["series"])
         timed = self._figure(
@@ -431,31 +440,125 @@ class Writer:
             f"{task}: time of one training step. Mark: p25. Thick line: to the median. Thin line: to the 99th "
             f"percentile of blocks.{disturbed}", csv, small=True,
         )  # fmt: skip
+        found = [timed]
+        if len(by_mode):
+            styles = figures.looks(by_mode["series"])
+            found.append(self._figure(
+                f"{task}-modes", partial(figures.by_mode, by_mode, styles), f"{task}: step time by mode",
+                describe("Dot plot of the step time of each framework and mode."), None,
+                f"{task}: step time by mode. Mark: p25. Bar: 95% interval over launches.{disturbed}", csv, small=True,
+            ))  # fmt: skip
         called = rows.dropna(subset=["first_call_s"])
         if called.empty:
-            return [timed]
-        return [timed, self._figure(
+            return found
+        return [*found, self._figure(
             f"{task}-first-step", partial(figures.first_calls, called, self.timed_setups), f"{task}: first step",
-            describe("Dot plot of the seconds the first step takes."), None,
-            f"{task}: the first training step, which traces and compiles where the framework does.", csv, small=True,
+            describe("Dot plot of the seconds the first call takes."), None,
+            f"{task}: the first training call, which traces and compiles where the framework does: one step, or a whole block "
+            "in modes that compile loops.", csv, small=True,
         )]  # fmt: skip
 
     def _times_table(self) -> Table:
         columns = [
-            Column("Task"), Column("Framework"), Column("Optimizer"), Column("p25, µs", "number"),
-            Column("Median, µs", "number"), Column("p99, µs", "number"), Column("First step, s", "number"),
-            Column("Launches", "number"), Column("Runs"),
+            Column("Task"), Column("Framework"), Column("Optimizer"),
+            Column("p25, µs", "number", "geometric mean over launches; below, its 95% interval over launches"),
+            Column("Median, µs", "number"), Column("p99, µs", "number"), Column("Steps/s", "number"),
+            Column("Samples/s", "number"), Column("First call, s", "number"), Column("Launches", "number"), Column("Runs"),
         ]  # fmt: skip
         rows = [
             [
                 Cell(row["task"]), Cell(row["setup"]), Cell(row["series"], note=row["rule"]),
                 _micros(row, "step_p25_s", _launch_note(row)), _micros(row, "step_median_s"),
-                _micros(row, "step_p99_s"), _number(row["first_call_s"]),
-                Cell(str(row["launches"]), row["launches"]), _runs_cell(row),
+                _micros(row, "step_p99_s"), _number(row["steps_per_s"]), _number(row["samples_per_s"]),
+                _number(row["first_call_s"]), Cell(str(row["launches"]), row["launches"]), _runs_cell(row),
             ]
             for row in self.times.to_dict("records")
         ]  # fmt: skip
         return self._table("step-times", "Step times", columns, rows, self.times)
+
+    def _throughput(self) -> Section:
+        section = Section("throughput", "Samples a second")
+        for task, rows in tables.throughput(self.times).groupby("task", sort=False):
+            what = "Line charts of samples a second against batch size."
+            section.parts.append(self._figure(
+                f"{task}-throughput", partial(figures.throughput, rows, self.timed_setups), f"{task}: samples a second",
+                figures.describe(what, rows["panel"], rows["setup"]), rows,
+                f"{task}: samples a second against batch size, by step p25. Bands: 95% intervals over launches.",
+            ))  # fmt: skip
+        return section
+
+    # Where a step goes
+
+    def _breakdown(self) -> Section:
+        section = Section("breakdown", "Where a step goes")
+        rows = self.times.dropna(subset=["forward_s"])
+        if rows.empty:
+            return section
+        section.parts.append(
+            "Forward (the loss of a batch), gradient (that and its gradients) and update are compiled and timed apart, in turn "
+            "with whole steps on the same batches. Backward is gradient − forward, optimizer is step − gradient, launch by "
+            "launch, so both may come out below zero where they are small. The update is also timed by itself. Sum over step "
+            "compares forward + backward + update with the whole: below 1, the whole step costs what no part has; above 1, "
+            "the parts pay for being driven apart, or the step is compiled into something better than its parts."
+        )
+        section.parts.append(self._parts_table(rows))
+        what = "Stacked bars of the parts of a step, the whole step below each."
+        for task, of_task in rows.groupby("task", sort=False):
+            section.parts.append(self._figure(
+                f"{task}-breakdown", partial(figures.breakdown, of_task), f"{task}: where a step goes",
+                figures.describe(what, of_task["setup"], of_task["series"]),
+                None, f"{task}: forward, backward and update, each measured apart, above; the whole step below.", "breakdown.csv",
+            ))  # fmt: skip
+        return section
+
+    def _parts_table(self, rows: pd.DataFrame) -> Table:
+        names = {"step_p25_s": "Step", "forward_s": "Forward", "backward_s": "Backward", "optimizer_s": "Optimizer",
+                 "update_s": "Update alone"}  # fmt: skip
+        columns = [
+            Column("Task"), Column("Framework"), Column("Optimizer"),
+            *(Column(f"{label}, µs", "number", "below, its 95% interval over launches") for label in names.values()),
+            Column("Sum / step", "number", "forward + backward + update alone, over the whole step"),
+        ]  # fmt: skip
+        cells = [
+            [
+                Cell(row["task"]), Cell(row["setup"]), Cell(row["series"], note=row["rule"]),
+                *(_with_interval(row, name, text.micros) for name in names), _with_interval(row, "parts_covered"),
+            ]
+            for row in rows.to_dict("records")
+        ]  # fmt: skip
+        kept = [c for c in rows if c in tables.TIMED or c.startswith((*names, "parts_covered"))]
+        data = rows[[*kept, "mode", "rule", "variation", "launches", "digests"]]
+        return self._table("breakdown", "Parts of a step", columns, cells, data)
+
+    # What it takes besides
+
+    def _costs(self) -> Section:
+        section = Section("costs", "Start-up and memory")
+        rows = self.times[self.times[["import_s", "grown_bytes"]].notna().any(axis=1)]
+        if rows.empty:
+            return section
+        methods = ", ".join(dict.fromkeys(filter(None, rows["memory_method"])))
+        section.parts.append(
+            "Import loads the framework, set-up builds model and optimizer and places the data, the first call traces and "
+            "compiles. State is what the optimizer keeps besides the weights, counted exactly."
+            + (f" Memory, of a process that does nothing else ({methods}): what set-up and {MEMORY_STEPS} steps add to the "
+               "resident set, and the framework's own count of the device's peak." if methods else "")
+        )  # fmt: skip
+        columns = [
+            Column("Task"), Column("Framework"), Column("Optimizer"), Column("Import, s", "number"),
+            Column("Set-up, s", "number"), Column("First call, s", "number"), Column("State, KiB", "number"),
+            Column("Before, MiB", "number"), Column("Growth, MiB", "number"), Column("Device peak, MiB", "number"),
+        ]  # fmt: skip
+        cells = [
+            [
+                Cell(row["task"]), Cell(row["setup"]), Cell(row["series"], note=row["rule"]), _number(row["import_s"]),
+                _number(row["setup_s"]), _called(row), _number(row["state_bytes"] / 2**10),
+                *(_number(row[name] / 2**20) for name in ("imported_bytes", "grown_bytes", "device_peak_bytes")),
+            ]
+            for row in rows.to_dict("records")
+        ]  # fmt: skip
+        section.parts.append(self._table("costs", "Start-up and memory", columns, cells, csv="step-times.csv"))
+        return section
 
     # Learning rates
 
@@ -608,7 +711,25 @@ def _missed_note(missed: int) -> str:
     )
 
 
+def _with_interval(row: Row, name: str, form: Callable[[float], str] = text.significant) -> Cell:
+    """The figure with its interval below."""
+    value, low, high = (row[f"{name}{limit}"] for limit in ("", "_low", "_high"))
+    return Cell(text.MISSING) if pd.isna(value) else Cell(form(value), float(value), text.spread(low, high, form))
+
+
+def _called(row: Row) -> Cell:
+    """Seconds of the first call, with its steps where it took several."""
+    steps = row["first_call_steps"]
+    note = "" if pd.isna(steps) or steps == 1 else text.plural(int(steps), "step")
+    return Cell(text.MISSING) if pd.isna(row["first_call_s"]) else Cell(
+        text.significant(row["first_call_s"]), float(row["first_call_s"]), note
+    )
+
+
 def _launch_note(row: Row) -> str:
+    """The interval over launches; their range where there are too few."""
+    if not pd.isna(row["step_p25_s_low"]):
+        return text.spread(row["step_p25_s_low"], row["step_p25_s_high"], text.micros)
     return text.spread(row["step_p25_min_s"], row["step_p25_max_s"], text.micros)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from .. import schedules
-from ..frame import Frames
+from ..frame import Frames, timing_figures
 from ..spec import Metric, RunSpec, ScheduleSpec, number_text
 from . import text
 
@@ -29,16 +29,16 @@ ATTEMPTED = ("ok", "diverged", "timeout")
 TRAIN_BINS = 60
 
 
-def runs(frames: Frames, suite: str, measure: str | None = None) -> pd.DataFrame:
-    """Rows of one suite in the plan's order, with columns that name them in figures.
+def runs(frames: Frames, suite: str, *measures: str) -> pd.DataFrame:
+    """Rows of one suite (of these measures, or of all) in the plan's order, with columns that name them in figures.
 
     setup: framework (mode), with device, dtype or threads where the suite varies them. variant: whatever else is
     varied, save the learning rate. series: optimizer and variant.
     """
     rows = frames.runs[frames.runs["suite"] == suite].drop_duplicates("digest").reset_index(drop=True)
     rows = rows.assign(variation=_words(rows, [_variation(frames, digest) for digest in rows["digest"]]))
-    if measure:
-        rows = rows[rows["measure"] == measure].reset_index(drop=True)
+    if measures:
+        rows = rows[rows["measure"].isin(measures)].reset_index(drop=True)
     setup, variant = _setups(rows), _variants(rows)
     series = [" · ".join(filter(None, pair)) for pair in zip(rows["optimizer"], variant, strict=True)]
     return rows.assign(**{
@@ -102,13 +102,32 @@ def steps_text(row: dict[Hashable, Any]) -> str:
 def step_times(frames: Frames, suite: str) -> pd.DataFrame:
     """One row a timed cell, over its launches that ended ok.
 
-    Columns: those of TIMED; mode, rule, variation, setup, variant, series; runs and one count a status; launches,
-    step_p25_s, step_median_s (medians over launches), step_p99_s (the largest), step_p25_min_s, step_p25_max_s,
-    first_call_s (median), contended (number of launches), digests.
+    Columns: those of TIMED; mode, rule, variation, setup, variant, series; runs and one count a status, of the launches;
+    those of `frame.timing_figures`, step_p25_min_s, step_p25_max_s, digests.
     """
-    cells = _cells(runs(frames, suite, "timing"), [*TIMED, "mode", "rule", "variation"])
+    cells = _cells(runs(frames, suite, "timing", "memory"), [*TIMED, "mode", "rule", "variation"])
     rows = [_timed(key, group) for key, group in cells]
     return _ordered(pd.DataFrame(rows, columns=_STEP_TIMES), ["task", "series", "batch_size", "setup"])
+
+
+def throughput(times: pd.DataFrame) -> pd.DataFrame:
+    """Of `step_times`, the cells whose batch size the suite varies, by growing size: task, panel (optimizer and rule or
+    variation where they vary), setup, batch_size, samples_per_s with limits, step_p25_s, launches, digests."""
+    timed = times.dropna(subset=["step_p25_s"])
+    sizes = timed.groupby(["task", "setup", "optimizer"])["batch_size"].transform("nunique") if len(timed) else 0
+    swept = timed[sizes > 1] if len(timed) else timed
+    varied = [c for c in ("rule", "variation") if _varies_within(swept, c, ["task"])]
+    panels = [" · ".join(filter(None, [row["optimizer"], *(row[c] for c in varied)])) for row in swept.to_dict("records")]
+    swept = swept.assign(panel=_words(swept, panels))
+    names = ["samples_per_s", "samples_per_s_low", "samples_per_s_high", "step_p25_s", "launches", "digests"]
+    return swept.sort_values("batch_size", kind="stable")[["task", "panel", "setup", "batch_size", *names]]
+
+
+def by_mode(times: pd.DataFrame) -> pd.DataFrame:
+    """Of `step_times`, the tasks of which a framework was timed in several modes."""
+    timed = times.dropna(subset=["step_p25_s"])
+    several = timed.groupby(["task", "framework"])["mode"].transform("nunique") > 1 if len(timed) else []
+    return timed[timed["task"].isin(set(timed.loc[several, "task"]))] if len(timed) else timed
 
 
 def chosen(frames: Frames, suite: str) -> pd.DataFrame:
@@ -256,10 +275,17 @@ def missing(frames: Frames, suite: str) -> int:
 
 
 _COUNTS = ["runs", *text.STATUSES]
-_TIMES = ["step_p25_s", "step_median_s", "step_p99_s", "step_p25_min_s", "step_p25_max_s", "first_call_s"]
+_TIMES = [
+    "step_p25_s", "step_p25_s_low", "step_p25_s_high", "step_median_s", "step_p99_s", "step_p25_min_s", "step_p25_max_s",
+    "first_call_s",
+]  # fmt: skip
+_SPREADS = ["forward_s", "backward_s", "optimizer_s", "update_s", "parts_covered", "steps_per_s", "samples_per_s"]
 _STEP_TIMES = [
-    *TIMED, "mode", "rule", "variation", "setup", "variant", "series", *_COUNTS, "launches", *_TIMES, "contended",
-    "digests",
+    *TIMED, "mode", "rule", "variation", "setup", "variant", "series", *_COUNTS, "launches", *_TIMES,
+    *(f"{name}{limit}" for name in ("step_median_s", "step_p99_s") for limit in ("_low", "_high")),
+    *(f"{name}{limit}" for name in _SPREADS for limit in ("", "_low", "_high")),
+    "import_s", "setup_s", "first_call_steps", "state_bytes", "imported_bytes", "peak_bytes", "grown_bytes",
+    "device_peak_bytes", "memory_method", "contended", "digests",
 ]  # fmt: skip
 _SUMMARY = [
     *CELL, *_COUNTS, *(f"{q}_{s}" for q in QUANTITIES for s in ("mean", "min", "max")), "attempts", "reached",
@@ -299,14 +325,12 @@ def _to_target(group: pd.DataFrame) -> dict[str, float]:
 
 
 def _timed(key: dict[str, Any], group: pd.DataFrame) -> dict[str, Any]:
-    ended = group[group["status"] == "ok"]
-    p25 = ended["step_p25_s"]
+    launches = group[group["measure"] == "timing"]
+    p25 = launches.loc[launches["status"] == "ok", "step_p25_s"]
     return {
-        **key, **_statuses(group), "launches": len(ended), "digests": " ".join(group["digest"]),
+        **key, **_statuses(launches), **timing_figures(group), "digests": " ".join(group["digest"]),
         **{name: group[name].iloc[0] for name in ("setup", "variant", "series")},
-        "step_p25_s": p25.median(), "step_median_s": ended["step_median_s"].median(),
-        "step_p99_s": ended["step_p99_s"].max(), "step_p25_min_s": p25.min(), "step_p25_max_s": p25.max(),
-        "first_call_s": ended["first_call_s"].median(), "contended": int(ended["contended"].fillna(False).sum()),
+        "step_p25_min_s": p25.min(), "step_p25_max_s": p25.max(),
     }  # fmt: skip
 
 
