@@ -146,7 +146,8 @@ def explained(check: Check) -> str:
 
 def markdown(result: GateResult) -> str:
     """What changed first, then all the rest folded away."""
-    parts = [f"## gradrace gate {result.suite}: {_HEADS[ExitCode(result.exit_code)]}", result.outcome]
+    head = _HEADS[ExitCode(result.exit_code)]
+    parts = [f"## gradrace gate {result.suite}: {head}", result.outcome if result.outcome != head else ""]
     parts += _losses(result)
     parts += _times(result)
     parts += [f"Reliability of the timing part: {result.calibration}." if result.timing else ""]
@@ -164,22 +165,22 @@ _HEADS = {
 def _losses(result: GateResult) -> list[str]:
     found = result.convergence
     if found is None:
-        return [f"**Losses**: not checked. {result.convergence_reason}"]
+        return [f"**Losses**: not checked: {result.convergence_reason}"]
     notable = notable_checks(found)
     modes = "\n".join(f"- {how.framework}: {how.reason}" for how in found.frameworks)
     parts = [f"**Losses**: {sentence_on_losses(found)}.", _table([check_row(check) for check in notable])]
     rest = [check_row(check) for check in found.checks if check not in notable]
-    return [*parts, _folded("How losses were compared", modes), _folded(f"{len(rest)} checks without a finding", _table(rest))]
+    return [*parts, _folded("How losses were compared", modes), _folded(f"Checks without a finding ({len(rest)})", _table(rest))]
 
 
 def _times(result: GateResult) -> list[str]:
     found = result.timing
     if found is None:
-        return [f"**Step times**: not measured. {result.timing_reason}"]
+        return [f"**Step times**: not measured: {result.timing_reason}"]
     notable = notable_cells(found)
     rest = [cell_row(cell) for cell in found.cells if cell not in notable]
     parts = [f"**Step times**: {sentence_on_times(found)}.", _table([cell_row(cell) for cell in notable])]
-    return [*parts, _folded(f"{len(rest)} cells without a finding", _table(rest))]
+    return [*parts, _folded(f"Cells without a finding ({len(rest)})", _table(rest))]
 
 
 def _environment(result: GateResult) -> str:
