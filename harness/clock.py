@@ -151,9 +151,9 @@ class Cell:
 
     def timed(self) -> Timed:
         """What was measured."""
-        part, *columns = (np.array(column) for column in zip(*self._samples, strict=True))
-        arrays = (column.astype(np.int64) for column in columns)
-        return Timed(self._first_call_s, self._first_steps, Blocks(*arrays, part=part))
+        part, *columns = zip(*self._samples, strict=True)
+        steps, wall, cpu, switches, stolen = (np.array(column, dtype=np.int64) for column in columns)
+        return Timed(self._first_call_s, self._first_steps, Blocks(steps, wall, cpu, switches, stolen, np.array(part)))
 
     @property
     def _first_steps(self) -> int:

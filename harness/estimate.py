@@ -35,7 +35,7 @@ class Estimate:
 
 
 def estimate(sweep: Sweep) -> Estimate:
-    """Median wall seconds of earlier runs of the same framework, mode, task and measure, scaled by steps."""
+    """Median wall seconds of earlier runs of the same framework, mode, task, batch size, device and measure, scaled by steps."""
     records = _records(sweep)
     per_step: dict[tuple[str, ...], list[float]] = defaultdict(list)
     for record in records.values():
@@ -54,7 +54,7 @@ def estimate(sweep: Sweep) -> Estimate:
 
 
 def _like(spec: RunSpec) -> tuple[str, ...]:
-    return (spec.framework, spec.mode, spec.task.name, spec.measure, spec.device)
+    return (spec.framework, spec.mode, spec.task.name, str(spec.task.batch_size), spec.measure, spec.device)
 
 
 def _records(sweep: Sweep) -> dict[str, RunRecord]:

@@ -87,7 +87,7 @@ class SuiteFile(Sweep):
     batch_sizes: Annotated[list[PositiveInt], Field(min_length=1)] | None = None
     steps: PositiveInt | None = None
     eval_every: PositiveInt | None = None
-    modes: dict[str, Annotated[list[str], Field(min_length=1)]] | Literal["all"] = {}
+    modes: Literal["all"] | dict[str, Annotated[list[str], Field(min_length=1)]] = {}
     dtype: Dtype | Annotated[list[Dtype], Field(min_length=1)] = "float32"
     device: Device | Annotated[list[Device], Field(min_length=1)] = "cpu"
     threads: PositiveInt | Annotated[list[PositiveInt], Field(min_length=1)] = 1

@@ -26,6 +26,8 @@ from .store import PlanFile, Store, kept_plan
 from .suite import Suite, expand, make_suite, read_suite
 
 _CORE = ("numpy", "scikit-learn")
+# The source that drives the session; it is part of a run's digest.
+_LOOPS = {"convergence": str(train.__file__), "timing": str(clock.__file__), "memory": str(memory.__file__)}
 
 
 @dataclass(frozen=True)
@@ -239,7 +241,7 @@ class _Context:
     def _sources_of(self, spec: RunSpec) -> dict[str, str]:
         key = (spec.measure, spec.framework, spec.optimizer.name)
         if key not in self._sources:
-            loop = {"convergence": train, "timing": clock, "memory": memory}[spec.measure].__file__
+            loop = _LOOPS[spec.measure]
             adapter = self._registry.frameworks[spec.framework].file
             optimizer = self._registry.optimizer_files[spec.optimizer.name]
             self._sources[key] = hashes([Path(loop), Path(plan.__file__), adapter, optimizer.resolve()])

@@ -51,8 +51,7 @@ def _t_interval(values: Array, level: float) -> Interval:
     return Interval(mean, mean - margin, mean + margin)
 
 
-# Of the parts of a step, what is a difference of two timed figures and so may be zero or below.
-PARTS = ("forward", "backward", "optimizer", "update")
+# Differences of two timed figures, which may be zero or below.
 _DIFFERENCES = ("backward", "optimizer")
 
 
@@ -66,7 +65,7 @@ def parts_of_launch(steps: Array, wall_ns: Array, part: Array) -> dict[str, floa
     timed = {str(name): step_time(steps[part == name], wall_ns[part == name]).p25 for name in np.unique(part)}
     if set(timed) <= {"step"}:
         return {}
-    found = {name: timed[name] for name in ("forward", "update") if name in timed}
+    found: dict[str, float] = {name: timed[name] for name in ("forward", "update") if name in timed}
     for name, whole, rest in (("backward", "gradient", "forward"), ("optimizer", "step", "gradient")):
         if whole in timed and rest in timed:
             found[name] = timed[whole] - timed[rest]

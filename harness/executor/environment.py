@@ -34,9 +34,9 @@ def environment(run: RunSpec) -> dict[str, str]:
         # XLA's thread pool has NPROC threads (PjRt's CPU client), by default one for each core and 16 at least.
         fixed |= {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu", "NPROC": threads, "XLA_FLAGS": _xla_cpu(run.threads)}
     else:
-        # Sums in one order: without these, equal runs differ on a GPU, and two versions cannot be told from chance.
+        # Sums in one order: without these, equal runs differ on a GPU. TensorFlow has a call for it, its adapter's.
         flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_deterministic_ops=true".strip()
-        fixed |= {"CUBLAS_WORKSPACE_CONFIG": ":4096:8", "TF_DETERMINISTIC_OPS": "1", "XLA_FLAGS": flags}
+        fixed |= {"CUBLAS_WORKSPACE_CONFIG": ":4096:8", "XLA_FLAGS": flags}
     # A compile cache on disk would make first calls look as if nothing were compiled.
     inherited = {name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"}
     return {**inherited, **fixed}
