@@ -68,6 +68,38 @@ a, b, c, d = make("raising", raising), make("dying", dying), make("frozen", froz
 """
 
 
+# A framework whose parts take declared milliseconds of CPU time a block, and compile when they are first taken.
+PARTED = """
+import time
+from gradrace.adapters.numpy_reference import NumpyAdapter, NumpySession
+
+FRAMEWORK = "parted"
+TITLE = "Parted"
+REQUIRES = ("numpy",)
+MODES = ("m",)
+CONVERGENCE_MODE = "m"
+COST = {"forward": 1, "gradient": 3, "update": 2}
+
+class Session(NumpySession):
+    compiled = 0
+    def compilations(self):
+        return self.compiled
+    def parts(self):
+        return tuple(COST)
+    def probe(self, part, steps):
+        self.compiled += 1
+        end = time.thread_time() + COST[part] * 1e-3
+        while time.thread_time() < end:
+            pass
+
+class Adapter(NumpyAdapter):
+    def open(self, run, start, plan):
+        return Session(run, start, plan)
+
+ADAPTER = Adapter()
+"""
+
+
 @pytest.fixture
 def timed(make_run):
     """A timing run of the NumPy reference."""
@@ -110,12 +142,44 @@ def test_a_launch_is_contended_when_one_side_was_pushed_off_its_core(cpu, switch
     assert taken.launch(1).contended == contended
 
 
+class Scripted:
+    """Both sides of a launch, answering with declared times: ns a block by cell and side. Keeps what it was asked."""
+
+    def __init__(self, block_ns: dict[int, tuple[int, int]]) -> None:
+        self._block_ns = block_ns
+        self.asked: list[tuple[str, int, int]] = []
+
+    def ask(self, side: int, request: dict[str, Any], differ: bool = True) -> dict[str, Any]:
+        self.asked.append((request["do"], request["cell"], side))
+        wall = self._block_ns[request["cell"]][side]
+        return {"parts": [], "step_s": wall * 1e-9, "wall_ns": wall, "cpu_ns": wall, "switches": 0}
+
+    def ask_both(self, request: dict[str, Any]) -> list[dict[str, Any]]:
+        return [self.ask(side, request) for side in (0, 1)]
+
+
+def test_blocks_are_taken_in_abba_order_with_the_cells_in_rotation(timed, side):
+    launcher = Launcher([Pair(str(n), timed(), timed()) for n in range(3)], side("a"), side("b"), blocks=4)
+    processes = Scripted({0: (10**8, 2 * 10**8), 2: (10**7, 10**7)})
+    outcomes: dict[int, Any] = {}
+    launcher._measure(processes, [0, 2], outcomes)  # type: ignore[arg-type]
+    expected = [(0, 0), (0, 1), (2, 0), (2, 1), (2, 1), (2, 0), (0, 1), (0, 0)] * 2
+    assert [(cell, one) for do, cell, one in processes.asked if do == "block"] == expected
+    kinds = [do for do, _, _ in processes.asked]
+    assert kinds == ["open"] * 4 + ["try", "try", "warm", "warm"] * 2 + ["block"] * 16 + ["check"] * 4
+    assert outcomes[0].log_ratio == pytest.approx(np.log(2)) and outcomes[2].log_ratio == 0
+    assert (outcomes[0].a_step_s, outcomes[0].b_step_s) == pytest.approx((0.1, 0.2)), "a step takes longer than a block may"
+    assert outcomes[2].a_step_s == pytest.approx(0.005), "two steps a block"
+    launcher._measure(processes, [0], outcomes)  # type: ignore[arg-type]
+    assert [do for do, _, _ in processes.asked].count("try") == 4, "lengths are found once"
+
+
 # -- how a launch is cut
 
 
 @pytest.mark.parametrize(
     ("step_s", "batch_size", "block_steps", "warmup"),
-    [(1e-3, 32, 20, 100), (0.3e-3, 32, 67, 100), (0.5, 32, 1, 20), (30.0, 32, 1, 1), (1e-6, 32, 582, 100), (1e-6, 1024, 56, 100)],
+    [(1e-3, 32, 20, 100), (0.3e-3, 32, 67, 100), (0.5, 32, 1, 20), (30.0, 32, 1, 1), (1e-6, 32, 583, 100), (1e-6, 1024, 55, 100)],
 )  # fmt: skip
 def test_block_lengths_by_hand(timed, step_s, batch_size, block_steps, warmup):
     """20 ms, within a table of 20 000 steps or 2^21 entries."""
@@ -220,6 +284,19 @@ def test_one_cell_that_fails_or_dies_costs_no_other(tmp_path, timed, side):
     assert launcher.versions[0]["numpy"] == np.__version__
     assert all(abs(found[name].log_ratio) < 1 for name in ("sgd", "adam"))
     assert not workers_of(os.getpid())
+
+
+def test_parts_of_a_step_are_taken_in_the_same_launch(tmp_path, timed, side):
+    (tmp_path / "parted.py").write_text(PARTED)
+    run = timed(framework="parted", mode="m")
+    launcher = Launcher([Pair("x", run, run)], side("one", tmp_path / "parted.py"), side("two", tmp_path / "parted.py"), 4, True)
+    launch = launcher([0])[0]
+    assert isinstance(launch, Launch), launch
+    block_steps = launcher._lengths[0].block_steps
+    for parts in (launch.a_parts_s, launch.b_parts_s):
+        assert set(parts) == {"forward", "backward", "optimizer"}
+        assert parts["forward"] >= 1e-3 / block_steps and parts["optimizer"] >= 2e-3 / block_steps
+        assert parts["forward"] + parts["backward"] >= 3e-3 / block_steps * (1 - 1e-9)
 
 
 def test_what_only_the_second_side_lacks_has_failed(tmp_path, timed, side):

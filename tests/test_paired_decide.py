@@ -227,6 +227,15 @@ def test_decided_cells_stay_in_the_family():
     assert cells[1].judged.p_slower == pytest.approx(2 * p_above(cells[1].log_ratios, 0.0))
 
 
+def test_what_is_decided_stays_decided():
+    """This cell is ok at the first look, and would be inconclusive by the stricter measure of the second."""
+    x = list(spread(0.0, 0.035, 6))
+    assert [judge([np.array(x)], RULE, look)[0].decision for look in (1, 2)] == ["ok", "inconclusive"]
+    cells, measure = run([x, NOISY], Rule(budget_s=15.5))
+    assert measure.asked == [(0, 1)] * 6 + [(1,)] * 3
+    assert (cells[0].decision, cells[0].looks) == ("ok", 1)
+
+
 def test_only_cells_that_look_slower_are_measured_again():
     cells, measure = run([EQUAL, SLOW])
     assert measure.asked == [(0, 1)] * 6 + [(1,)] * 6

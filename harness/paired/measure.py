@@ -107,7 +107,7 @@ class Launcher:
         """Adds what comes of the cells. What one side refuses costs the cell, not the launch."""
         live = list(cells)
 
-        def each(do: Callable[[int], None], order: Iterable[int]) -> None:
+        def each(do: Callable[[int], object], order: Iterable[int]) -> None:
             for cell in [cell for cell in order if cell in live]:
                 try:
                     do(cell)

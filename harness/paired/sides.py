@@ -221,7 +221,7 @@ def _running() -> dict[str, Path]:
     import gradrace.suites
 
     named = {".": gradrace, "adapters": gradrace.adapters, "suites": gradrace.suites}
-    return {place: Path(module.__file__).resolve().parent for place, module in named.items()}
+    return {place: Path(module.__file__ or "").resolve().parent for place, module in named.items()}
 
 
 def _of_checkout(folder: Path) -> dict[str, Path]:

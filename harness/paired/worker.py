@@ -178,7 +178,9 @@ class Worker:
 
         run = RunSpec.model_validate(spec)
         optimizer = self._registry.optimizers.get(run.optimizer.name)
-        reason = self._adapter.supports(run, optimizer) if optimizer else f"there is no optimizer {run.optimizer.name!r} here"
+        if optimizer is None:
+            raise Skip(f"there is no optimizer {run.optimizer.name!r} here")
+        reason = self._adapter.supports(run, optimizer)
         if reason:
             raise Skip(reason)
         plan, start = make_plan(run, optimizer), initial_weights(run.task, run.seed)
