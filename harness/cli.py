@@ -153,33 +153,6 @@ def report(
 
 
 @command
-def compare(
-    a: Annotated[Path, typer.Argument(help="Folder of results taken as the base.")],
-    b: Annotated[Path, typer.Argument(help="Folder of results to be judged.")],
-    threshold: Annotated[
-        float, typer.Option(min=0.0, help="By how much a figure may be worse: 0.25 is 25%. The two were timed apart.")
-    ] = 0.25,
-    show_all: Annotated[bool, typer.Option("--all", help="Also the figures that stayed the same.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Compare two result folders: per cell the change of step time, final loss and steps to target.
-
-    Exit code 4 when any cell is worse than the threshold, 2 when no cell is in both. A cell that was timed while other
-    processes held its core is called `contended` instead of worse.
-    """
-    from . import frame
-    from .compare import compare as compare_frames
-
-    result = compare_frames(frame.load(a), frame.load(b), threshold)
-    if as_json:
-        typer.echo(result.rows.to_json(orient="records"))
-    else:
-        _print_comparison(result, threshold, show_all)
-    if result.worse:
-        raise typer.Exit(ExitCode.REGRESSION)
-
-
-@command
 def show(
     run: Annotated[str, typer.Argument(help="The first digits of a run's digest, or part of its id.")],
     output: Output = Path("results"),
@@ -311,27 +284,6 @@ def _print_plan(sweep: Sweep, as_json: bool) -> None:
     for row in plan.runs:
         typer.echo(f"{'cached' if row['cached'] else 'to run'}  {row['id']}")
     typer.echo(plan.sentence, err=True)
-
-
-def _print_comparison(result: Any, threshold: float, show_all: bool) -> None:
-    rows = result.rows if show_all else result.rows[result.rows["verdict"] != "same"]
-    formatted = [
-        {**row, "a": _figure(row["a"]), "b": _figure(row["b"]), "change": _change(row["change"])}
-        for row in rows.to_dict("records")
-    ]
-    counts = result.rows["verdict"].value_counts().to_dict()
-    print_table(f"B against A, threshold {threshold:.0%}, unpaired", formatted)
-    if len(result.alone):
-        print_table("On one side only", result.alone.to_dict("records"))
-    typer.echo(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
-
-
-def _figure(value: Any) -> str:
-    return value if isinstance(value, str) else "not reached" if value == float("inf") else f"{value:.4g}"
-
-
-def _change(value: float) -> str:
-    return "" if value != value else f"{value:+.1%}"
 
 
 def _print_diagnosis(diagnosis: Any) -> None:

@@ -38,12 +38,15 @@ class ScheduleEntry(Frozen):
 class TimingEntry(Frozen):
     """How a suite times its cells. `native` by default: the library's own class, with no correction to pay for.
 
+    tasks, optimizers: which of the suite's are timed; all of them where nothing is said.
     launches: processes, each with its own start; an interval needs three. warmup_steps, blocks, block_steps and
     longest_block_s are those of `spec.TimingSpec`. breakdown: also forward, gradient and update apart. memory: also one
     run a cell that measures memory. inputs: where batches come from, see `spec.RunSpec`.
     """
 
     rule: Rule = "native"
+    tasks: Annotated[list[str], Field(min_length=1)] | None = None
+    optimizers: Annotated[list[str], Field(min_length=1)] | None = None
     launches: PositiveInt = 10
     warmup_steps: NonNegativeInt = 100
     blocks: Annotated[int, Field(ge=4)] = 30
@@ -173,8 +176,8 @@ def _timed(suite: Suite, registry: Registry, entry: TimingEntry) -> Iterator[Run
 def _cells(suite: Suite, registry: Registry, entry: TimingEntry) -> Iterator[dict[str, Any]]:
     """Step time does not depend on seed, learning rate or schedule: one cell for each of the rest."""
     content = suite.content
-    optimizers = dict.fromkeys(_entry(given).name for given in content.optimizers)
-    tasks = list(_tasks(suite, registry))
+    optimizers = [name for name in _names_in(content, "optimizers") if entry.optimizers is None or name in entry.optimizers]
+    tasks = [each for each in _tasks(suite, registry) if entry.tasks is None or each[0].name in entry.tasks]
     for place, framework in itertools.product(_places(content), content.frameworks):
         modes = _modes(content, registry.frameworks[framework], convergence=False)
         for mode, (task, variations), name, source in itertools.product(modes, tasks, optimizers, entry.inputs):
@@ -275,12 +278,15 @@ def _schedule(suite: Suite, given: str | ScheduleEntry, rate: float) -> Schedule
 def _check_names(suite: Suite, registry: Registry) -> None:
     content = suite.content
     by_framework = {} if content.modes == "all" else content.modes
-    wanted: list[tuple[str, list[str], Mapping[str, Any], str]] = [
+    wanted: list[tuple[str, list[str], Mapping[str, object], str]] = [
         ("tasks", content.tasks, registry.tasks, "task"),
         ("frameworks", content.frameworks, registry.frameworks, "framework"),
         ("modes", list(by_framework), registry.frameworks, "framework"),
         ("optimizers", [_entry(entry).name for entry in content.optimizers], registry.optimizers, "optimizer"),
     ]
+    if content.timing:
+        for key, kind in (("tasks", "task"), ("optimizers", "optimizer")):
+            wanted.append((f"timing.{key}", getattr(content.timing, key) or [], _names_in(content, key), f"{kind} of this suite"))
     for key, names, known, kind in wanted:
         for name in names:
             if name not in known:
@@ -290,6 +296,11 @@ def _check_names(suite: Suite, registry: Registry) -> None:
             offered = registry.frameworks[framework].modes
             if mode not in offered:
                 raise UserError(f"{suite.file}: modes.{framework}: no mode {mode!r}{nearest(mode, offered)}")
+
+
+def _names_in(content: SuiteFile, key: str) -> dict[str, None]:
+    """The suite's own tasks or optimizers, by name."""
+    return dict.fromkeys(entry if isinstance(entry, str) else entry.name for entry in getattr(content, key))
 
 
 def _entry(given: str | OptimizerEntry) -> OptimizerEntry:

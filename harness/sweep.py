@@ -192,6 +192,7 @@ def _override(suite: Suite, registry: Registry, options: Options) -> Suite:
         named = [entry if isinstance(entry, str) else entry["name"] for entry in content[kind]]
         if not set(named) & set(names):
             content[kind] = [*content[kind], *names]
+            _time_too(content, kind, names)
     given = {"seeds": options.seeds, "threads": options.threads, "device": options.device, "dtype": options.dtype}
     content |= {key: value for key, value in given.items() if value is not None}
     if options.clock_only:
@@ -199,6 +200,13 @@ def _override(suite: Suite, registry: Registry, options: Options) -> Suite:
     if options.frameworks:
         content["frameworks"] = list(options.frameworks)
     return make_suite(suite.name, content, suite.file)
+
+
+def _time_too(content: dict[str, Any], kind: str, names: Sequence[str]) -> None:
+    """A timing part that names what it times gets what the user's files bring, too."""
+    timing = content.get("timing")
+    if isinstance(timing, dict) and timing.get(kind) is not None:
+        content["timing"] = {**timing, kind: [*timing[kind], *names]}
 
 
 def _select(planned: Sequence[PlannedRun], options: Options) -> tuple[PlannedRun, ...]:

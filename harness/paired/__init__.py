@@ -2,7 +2,7 @@
 
 Read here: the values that go in and come out. `sides.py` prepares sides (commits, interpreters, files), `worker.py` is the
 process that holds one side's cells, `measure.py` takes paired blocks, `decide.py` turns them into verdicts, and `run.py`
-adds launches until every verdict stands or the budget is spent.
+adds launches until every verdict stands or the budget is spent. `choose.py` makes pairs of a suite's cells.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..record import Machine
 from ..spec import Frozen, RunSpec
 
 SCHEMA = 1
-Decision = Literal["regression", "improvement", "ok", "inconclusive", "failed"]
+Decision = Literal["regression", "improvement", "ok", "inconclusive", "failed", "skipped"]
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,13 @@ class Rule(Frozen):
 class CellVerdict(Frozen):
     """What was found for one cell. Ratios b / a; seconds per step are medians over launches of p25.
 
-    low, high: simultaneous confidence limits of the ratio, corrected for looks and cells as the rule says.
+    decision: skipped where neither side can do it, or one of two that differ; reason says why.
+    low, high: confidence limits of the ratio at level 1 - alpha of the look: they hold at all looks at once, for this cell.
+    p_slower: of "b is no slower", corrected over cells by Holm; at most half the alpha of the look for a regression.
     detectable: the smallest slowdown that this many launches of this spread would have found four times out of five.
     launches: how many the figures rest on. looks: how often the rule was applied. confirmed: found in both runs.
     cpu_ratio: of CPU seconds, blind to waiting for a device; a secondary figure. contended: other processes held the core.
-    reason: why the cell failed, or why it stays inconclusive.
+    reason: why the cell failed or was skipped, or why it stays inconclusive.
     """
 
     cell: str

@@ -1,0 +1,114 @@
+"""What may block a pull request: losses against a baseline, and step times against a base. Clocks judge only the second.
+
+Read here: the values that come out. `trace.py` says what of a run is kept and what counts as equal, `baseline.py` keeps it
+in a file, `check.py` compares, `live.py` computes traces now, `timing.py` measures pairs, `judge.py` puts both parts
+together, `written.py` turns the outcome into JUnit and Markdown, `calibrate.py` measures how often the clocks' part errs.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from ..paired import PairedResult
+from ..record import Machine
+from ..spec import Frozen
+
+SCHEMA = 1
+Mode = Literal["exact", "band"]
+What = Literal["losses", "steps to target", "final validation loss"]
+
+# same: equal bits. within: inside the rounding band. differs: a regression. changed: another run than the baseline's, so
+# that nothing can be said. unchecked: there was nothing to compare, or nothing to compute it with. failed: the run failed.
+Verdict = Literal["same", "within", "differs", "changed", "unchecked", "failed"]
+
+
+class Check(Frozen):
+    """One thing compared with the baseline: a run's losses, or a figure over the seeds of a cell (a run's id without its
+    seed).
+
+    step: the first that differs beyond what is allowed, counted from 0: the loss after so many updates. before, after:
+    the baseline's value and today's. relative: |after - before| / |before|. allowed: how large that may be there.
+    """
+
+    id: str
+    what: What
+    framework: str
+    verdict: Verdict
+    mode: Mode | None = None
+    reason: str = ""
+    step: int | None = None
+    before: float | None = None
+    after: float | None = None
+    relative: float | None = None
+    allowed: float | None = None
+
+    @property
+    def subject(self) -> str:
+        """What computes something else: task, framework with mode, optimizer with rule."""
+        return "/".join(self.id.split("/")[1:4])
+
+    @property
+    def task(self) -> str:
+        """The task's name."""
+        return self.id.split("/")[1]
+
+    @property
+    def optimizer(self) -> str:
+        """The optimizer's name and rule."""
+        return self.id.split("/")[3]
+
+
+class Comparability(Frozen):
+    """How a framework's runs were compared and why: bit for bit, or within the band of float32's rounding."""
+
+    framework: str
+    mode: Mode
+    reason: str
+    versions: dict[str, str]
+
+
+class Convergence(Frozen):
+    """The part without clocks. `against`: the baseline's file, or the commit whose losses were computed beside today's."""
+
+    against: str
+    frameworks: tuple[Comparability, ...]
+    checks: tuple[Check, ...]
+    machine_type: str
+
+    def of(self, *verdicts: Verdict) -> tuple[Check, ...]:
+        """The checks with one of these verdicts."""
+        return tuple(check for check in self.checks if check.verdict in verdicts)
+
+
+class GateResult(Frozen):
+    """A whole gate, as `gate --json` writes it. A part that was not measured is None, and its `_reason` says why.
+
+    unmeasured: parts that were asked for and gave no figure. calibration: what `gradrace calibrate` found on this type of
+    machine, in a sentence. exit_code: as errors.ExitCode.
+    """
+
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    suite: str
+    started_at: str
+    seconds: float
+    gradrace: str
+    machine: Machine
+    outcome: str
+    exit_code: int
+    convergence: Convergence | None = None
+    convergence_reason: str = ""
+    timing: PairedResult | None = None
+    timing_reason: str = ""
+    unmeasured: tuple[str, ...] = ()
+    calibration: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of `gate --json`."""
+    return GateResult.model_json_schema(by_alias=True, mode="serialization")

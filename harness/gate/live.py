@@ -1,0 +1,163 @@
+"""Traces computed now: of the working tree through the ordinary sweep, of another side in that side's own process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import ExitCode, UserError
+from ..executor import Event, PlannedRun
+from ..paired import Side
+from ..paired.measure import side_path
+from ..record import FINAL, RunRecord
+from ..spec import digest
+from ..store import read_arrays, read_records
+from ..sweep import Options, Sweep, execute, prepare
+from .baseline import Baseline, Origin, ordered
+from .place import machine_type
+from .trace import Trace, make_trace
+
+Watching = Callable[[Event, int, int], None]
+
+# What decides about arithmetic; Python itself does not, and its patch releases are many.
+_NOT_COMPARED = ("python",)
+
+# Run by another side's interpreter on that side's source. Only names that every released gradrace has.
+_ELSEWHERE = """
+import json, sys
+from pathlib import Path
+asked = json.load(sys.stdin)
+from gradrace.suite import make_suite
+from gradrace.sweep import Options, execute, prepare
+suite = make_suite(asked["suite"], asked["content"], asked["suite"])
+options = Options(output=Path(asked["output"]), keyword=asked["keyword"], timeout_s=asked["timeout_s"])
+execute(prepare(suite, [Path(file) for file in asked["plugins"]], options))
+"""
+
+
+@dataclass(frozen=True)
+class Computed:
+    """Runs as they ended, by id: the record, and the training losses float64[n] of those that have any."""
+
+    records: Mapping[str, RunRecord]
+    losses: Mapping[str, np.ndarray]
+
+    @property
+    def finished(self) -> tuple[RunRecord, ...]:
+        """Those that say something: ok or diverged."""
+        return tuple(record for record in self.records.values() if record.status in FINAL)
+
+
+def versions_of(record: RunRecord) -> dict[str, str]:
+    """Distribution -> version of what decides about arithmetic."""
+    return {name: version for name, version in sorted(record.versions.items()) if name not in _NOT_COMPARED}
+
+
+def converging(sweep: Sweep) -> tuple[PlannedRun, ...]:
+    """The selected convergence runs."""
+    return tuple(run for run in sweep.selected if run.spec.measure == "convergence")
+
+
+def compute(sweep: Sweep, watch: Watching, twins: bool = False) -> Computed:
+    """The sweep's convergence runs, afresh in a folder that is then removed; with `twins`, the same runs in float64.
+
+    A twin is left out where the run is float64 itself; one that its framework cannot do is not among the finished.
+    """
+    runs = converging(sweep)
+    if twins:
+        runs = tuple(_twin(run) for run in runs if run.spec.dtype != "float64")
+    if not runs:
+        return Computed({}, {})
+    with tempfile.TemporaryDirectory(prefix="gradrace-gate-") as folder:
+        options = replace(sweep.options, output=Path(folder))
+        execute(replace(sweep, plan=runs, selected=runs, options=options), watch)
+        return _read(Path(folder), sweep.suite.name)
+
+
+def compute_elsewhere(sweep: Sweep, side: Side, twins: bool = False) -> Computed:
+    """The convergence runs of the sweep's suite as another side computes them: its interpreter, source and plug-ins;
+    with `twins`, all of them in float64.
+
+    UserError (exit code 3) with the side's own last words where it cannot.
+    """
+    content = {**sweep.suite.content.model_dump(mode="json", exclude_unset=True), "timing": False}
+    content |= {"dtype": "float64"} if twins else {}
+    content |= {kind: _without(content[kind], names) for kind, names in sweep.registry.loaded.items()}
+    with tempfile.TemporaryDirectory(prefix="gradrace-gate-") as folder:
+        asked = {
+            "suite": sweep.suite.name, "content": content, "output": folder, "keyword": sweep.options.keyword,
+            "timeout_s": sweep.options.timeout_s, "plugins": [str(file) for file in side.plugins],
+        }  # fmt: skip
+        _run_elsewhere(side, asked)
+        return _read(Path(folder), sweep.suite.name)
+
+
+def make_baseline(suite: str, computed: Computed, twins: Computed) -> Baseline:
+    """Of all that finished. The band needs the twins."""
+    kept = [
+        make_trace(run, computed.losses[run.spec.id], twins.losses.get(run.spec.id), _final(twins.records.get(run.spec.id)))
+        for run in computed.finished
+    ]
+    origins = {
+        run.spec.framework: Origin(machine_type=machine_type(run.spec.device), versions=versions_of(run))
+        for run in computed.finished
+    }
+    return Baseline(suite=suite, frameworks=origins, runs=ordered(kept))
+
+
+def traces(computed: Computed) -> dict[str, Trace]:
+    """Today's traces by id, for comparison; their bands say nothing."""
+    return {run.spec.id: make_trace(run, computed.losses[run.spec.id]) for run in computed.finished}
+
+
+def select(suite: str, plugins: Sequence[Path], options: Options) -> Sweep:
+    """The suite made ready, with its convergence runs and its timing cells: the first launch stands for all of them."""
+    sweep = prepare(suite, plugins, options)
+    chosen = tuple(run for run in sweep.selected if run.spec.launch == 0)
+    return replace(sweep, selected=chosen)
+
+
+def _twin(run: PlannedRun) -> PlannedRun:
+    spec = run.spec.model_copy(update={"dtype": "float64"})
+    return replace(run, spec=spec, digest=digest(spec, run.versions, run.sources))
+
+
+def _read(folder: Path, suite: str) -> Computed:
+    records = {record.spec.id: record for record in read_records(folder, suite)}
+    losses = {name: _losses(folder, suite, record) for name, record in records.items() if record.artefacts}
+    return Computed(records, {name: values for name, values in losses.items() if values is not None})
+
+
+def _losses(folder: Path, suite: str, record: RunRecord) -> np.ndarray | None:
+    columns = read_arrays(folder, suite, record.digest, "curve") if "curve.parquet" in record.artefacts else None
+    return None if columns is None else columns["value"][columns["series"] == "train_loss"]
+
+
+def _final(record: RunRecord | None) -> float | None:
+    return record.summary.final_validation_loss if record and record.summary else None
+
+
+def _without(entries: Iterable[Any], names: Sequence[str]) -> list[Any]:
+    """What the command line added to a suite, taken out again: the other side adds its own."""
+    return [entry for entry in entries if (entry if isinstance(entry, str) else entry["name"]) not in names]
+
+
+def _run_elsewhere(side: Side, asked: Mapping[str, Any]) -> None:
+    command = [side.python, "-P", "-c", _ELSEWHERE]
+    try:
+        done = subprocess.run(
+            command, input=json.dumps(asked), capture_output=True, text=True, env=side_path(side, os.environ)
+        )
+    except OSError as error:
+        raise UserError(f"{side.label}: {side.python} cannot be started: {error}", ExitCode.NOTHING_MEASURED) from None
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise UserError(f"{side.label}: its losses cannot be computed: {last}", ExitCode.NOTHING_MEASURED)

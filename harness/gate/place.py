@@ -1,0 +1,44 @@
+"""What kind of machine this is, as far as arithmetic can depend on it: never its name."""
+
+from __future__ import annotations
+
+import subprocess
+from functools import cache
+from pathlib import Path
+
+from ..machine import this_machine
+from ..spec import Device
+
+# What numerical libraries choose their code by; the rest of a processor's flags changes no arithmetic.
+_VECTOR = (
+    "sse4_2", "avx", "avx2", "fma", "avx512f", "avx512_bf16", "avx512_vnni", "avx512_fp16", "amx_tile", "asimd", "sve", "sve2",
+)  # fmt: skip
+
+
+@cache
+def machine_type(device: Device = "cpu", cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """System, processor with family, model and vector instructions where they can be read, and the GPU of a gpu run."""
+    machine = this_machine()
+    fields = _first_processor(cpuinfo)
+    model = "".join(f" {key.split()[-1]} {fields[key]}" for key in ("cpu family", "model") if key in fields)
+    flags = (fields.get("flags") or fields.get("Features") or "").split()
+    vector = " ".join(name for name in _VECTOR if name in flags)
+    parts = [machine.system.split()[0], f"{machine.processor}{model}", vector, _gpu() if device == "gpu" else ""]
+    return ", ".join(part for part in parts if part)
+
+
+def _first_processor(cpuinfo: Path) -> dict[str, str]:
+    if not cpuinfo.exists():
+        return {}
+    block = cpuinfo.read_text().split("\n\n")[0]
+    pairs = (line.partition(":") for line in block.splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def _gpu() -> str:
+    ask = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    try:
+        asked = subprocess.run(ask, capture_output=True, text=True, check=True, timeout=30)
+    except (OSError, subprocess.SubprocessError):
+        return "unknown GPU"
+    return (asked.stdout.splitlines() or ["unknown GPU"])[0].strip()

@@ -1,0 +1,28 @@
+"""The gate's part with clocks: the suite's timing cells, the working tree against a base, through `gradrace.paired`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..errors import ExitCode, UserError
+from ..paired import CellVerdict, Pair, PairedResult, Rule, Side
+from ..paired.run import compare_pairs
+from ..sweep import Sweep
+
+
+def pairs(sweep: Sweep) -> tuple[Pair, ...]:
+    """The selected timing cells, each against itself. UserError (exit code 3) where there are none."""
+    runs = [run.spec for run in sweep.selected if run.spec.measure == "timing"]
+    if not runs:
+        raise UserError(f"{sweep.suite.name}: no timing cells are selected", ExitCode.NOTHING_MEASURED)
+    return tuple(Pair(run.id.removeprefix("timing/").rpartition("/")[0], run, run) for run in runs)
+
+
+def measure(sweep: Sweep, a: Side, b: Side, rule: Rule, watch: Callable[[str], None]) -> PairedResult:
+    """Verdicts on every cell; the budget is that of all cells together."""
+    return compare_pairs(pairs(sweep), a, b, rule, watch)
+
+
+def blames_base(cell: CellVerdict, result: PairedResult) -> bool:
+    """Whether a failure is the base's alone: nothing is then known of what was to be judged."""
+    return cell.reason.startswith(f"{result.a['label']}:")

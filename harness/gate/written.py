@@ -1,0 +1,229 @@
+"""A gate's outcome for others: JUnit XML, Markdown, and rows of a table for the terminal."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from ..errors import ExitCode
+from ..paired import CellVerdict, PairedResult
+from . import Check, Convergence, GateResult
+
+# Longer tables are cut: a comment on GitHub holds 65536 characters.
+MOST_ROWS = 80
+
+# -- rows
+
+
+def check_row(check: Check) -> dict[str, str]:
+    """One line of what is known of a check; empty cells where there is nothing to say."""
+    return {
+        "run": check.id.removeprefix("convergence/"),
+        "what": check.what,
+        "verdict": check.verdict,
+        "first step": "" if check.step is None else str(check.step),
+        "was": _digits(check.before),
+        "is": _digits(check.after),
+        "apart": _small(check.relative),
+        "allowed": "0" if check.allowed == 0 else _small(check.allowed),
+        "note": check.reason,
+    }
+
+
+def cell_row(cell: CellVerdict) -> dict[str, str]:
+    """One line of a timing cell. Times in microseconds a step; the ratio is b / a with its simultaneous interval."""
+    return {
+        "cell": cell.cell,
+        "verdict": f"{cell.decision}{', found twice' if cell.confirmed else ''}{', contended' if cell.contended else ''}",
+        "a µs": _micro(cell.a_step_s),
+        "b µs": _micro(cell.b_step_s),
+        "b / a": "" if cell.ratio is None else f"{cell.ratio:.3f} [{cell.low:.3f}, {cell.high:.3f}]",
+        "detectable": "" if cell.detectable is None else f"{cell.detectable:.1%}",
+        "launches": str(cell.launches),
+        "note": cell.reason,
+    }
+
+
+def notable_checks(convergence: Convergence) -> tuple[Check, ...]:
+    """What is to be looked at, worst first."""
+    return tuple(check for verdict in ("differs", "failed", "changed", "unchecked") for check in convergence.of(verdict))
+
+
+def notable_cells(timing: PairedResult) -> tuple[CellVerdict, ...]:
+    """The same of cells."""
+    return tuple(cell for decision in _NOTABLE for cell in timing.cells if cell.decision == decision)
+
+
+_NOTABLE = ("regression", "failed", "improvement", "inconclusive", "skipped")
+
+
+def sentence_on_losses(convergence: Convergence) -> str:
+    """Counts, and against what."""
+    counts: Counter[str] = Counter(check.verdict for check in convergence.checks)
+    named = ", ".join(f"{counts[verdict]} {words}" for verdict, words in _WORDS.items() if counts[verdict])
+    return f"{named}, against {convergence.against}"
+
+
+_WORDS = {
+    "differs": "differ", "failed": "failed", "changed": "not the baseline's run", "unchecked": "not checked",
+    "same": "bit for bit the same", "within": "within the rounding band",
+}  # fmt: skip
+
+
+def sentence_on_times(timing: PairedResult) -> str:
+    """Counts, and what stood against what."""
+    counts = Counter(cell.decision for cell in timing.cells)
+    named = ", ".join(f"{count} {decision}" for decision, count in counts.items())
+    return f"{named}; b = {timing.b['label']} against a = {timing.a['label']}, threshold {timing.rule.threshold:.1%}"
+
+
+# -- JUnit
+
+
+def junit(result: GateResult) -> str:
+    """JUnit XML, a suite for each part. failure: a regression. error: it failed, is not the baseline's run, or could not be
+    measured at all. skipped: not checked, inconclusive, or not asked for."""
+    root = ET.Element("testsuites", name="gradrace gate")
+    convergence = [_check_case(check) for check in result.convergence.checks] if result.convergence else []
+    _suite(root, "convergence", convergence, result, result.convergence_reason)
+    timing = [_cell_case(cell) for cell in result.timing.cells] if result.timing else []
+    _suite(root, "timing", timing, result, result.timing_reason)
+    ET.indent(root)
+    return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _suite(root: ET.Element, name: str, cases: list[ET.Element], result: GateResult, reason: str) -> None:
+    if not cases or (name in result.unmeasured and reason):
+        cases = [_case(f"gradrace.{name}", name, "error" if name in result.unmeasured else "skipped", reason)]
+    seconds = result.timing.seconds if name == "timing" and result.timing else 0.0
+    suite = ET.SubElement(root, "testsuite", name=f"gradrace.{name}", tests=str(len(cases)), time=f"{seconds:.3f}")
+    suite.set("timestamp", result.started_at[:19])
+    for kind, counted in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
+        suite.set(counted, str(sum(case.find(kind) is not None for case in cases)))
+    suite.extend(cases)
+
+
+def _check_case(check: Check) -> ET.Element:
+    kind = {"differs": "failure", "failed": "error", "changed": "error", "unchecked": "skipped"}.get(check.verdict, "")
+    name = check.id if check.what == "losses" else f"{check.id}: {check.what}"
+    return _case(f"gradrace.convergence.{check.framework}.{check.task}", name, kind, explained(check))
+
+
+def _cell_case(cell: CellVerdict) -> ET.Element:
+    kind = {"regression": "failure", "failed": "error", "inconclusive": "skipped", "skipped": "skipped"}.get(cell.decision, "")
+    row = cell_row(cell)
+    message = f"{row['verdict']}: b / a {row['b / a']} {row['note']}" if cell.ratio is not None else cell.reason
+    return _case("gradrace.timing", cell.cell, kind, message)
+
+
+def _case(classname: str, name: str, kind: str, message: str) -> ET.Element:
+    case = ET.Element("testcase", classname=classname, name=name)
+    if kind:
+        problem = ET.SubElement(case, kind, message=message)
+        problem.text = message
+        if kind != "skipped":
+            problem.set("type", kind)
+    return case
+
+
+def explained(check: Check) -> str:
+    """A check in a sentence: framework, task, optimizer, where it first differs, both values, how far apart."""
+    if check.verdict in ("same", "within"):
+        return ""
+    if check.after is None and check.before is None:
+        return check.reason
+    where = f"{check.framework}, {check.task}, {check.optimizer}: {check.what}"
+    step = "" if check.step is None else f" first differ at step {check.step}"
+    apart = "" if check.relative is None else f", apart by {_small(check.relative)} relative"
+    allowed = f" ({_small(check.allowed)} allowed)" if check.allowed else ""
+    note = f"; {check.reason}" if check.reason else ""
+    return f"{where}{step}: {_digits(check.after) or 'none'}, was {_digits(check.before) or 'none'}{apart}{allowed}{note}"
+
+
+# -- Markdown
+
+
+def markdown(result: GateResult) -> str:
+    """What changed first, then all the rest folded away."""
+    head = _HEADS[ExitCode(result.exit_code)]
+    parts = [f"## gradrace gate {result.suite}: {head}", result.outcome if result.outcome != head else ""]
+    parts += _losses(result)
+    parts += _times(result)
+    parts += [f"Reliability of the timing part: {result.calibration}." if result.timing else ""]
+    parts += [_folded("Versions and machine", _environment(result))]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+_HEADS = {
+    ExitCode.OK: "ok", ExitCode.REGRESSION: "regression", ExitCode.INCONCLUSIVE: "inconclusive",
+    ExitCode.RUNS_FAILED: "a run failed", ExitCode.USAGE: "the baseline needs an update",
+    ExitCode.NOTHING_MEASURED: "could not measure (not a verdict on the change)",
+}  # fmt: skip
+
+
+def _losses(result: GateResult) -> list[str]:
+    found = result.convergence
+    if found is None:
+        return [f"**Losses**: not checked: {result.convergence_reason}"]
+    notable = notable_checks(found)
+    modes = "\n".join(f"- {how.framework}: {how.reason}" for how in found.frameworks)
+    parts = [f"**Losses**: {sentence_on_losses(found)}.", _table([check_row(check) for check in notable])]
+    rest = [check_row(check) for check in found.checks if check not in notable]
+    return [*parts, _folded("How losses were compared", modes), _folded(f"Checks without a finding ({len(rest)})", _table(rest))]
+
+
+def _times(result: GateResult) -> list[str]:
+    found = result.timing
+    if found is None:
+        return [f"**Step times**: not measured: {result.timing_reason}"]
+    notable = notable_cells(found)
+    rest = [cell_row(cell) for cell in found.cells if cell not in notable]
+    parts = [f"**Step times**: {sentence_on_times(found)}.", _table([cell_row(cell) for cell in notable])]
+    return [*parts, _folded(f"Cells without a finding ({len(rest)})", _table(rest))]
+
+
+def _environment(result: GateResult) -> str:
+    machine = result.machine
+    lines = [f"- gradrace {result.gradrace}, suite `{result.suite}`, {result.started_at[:19]} UTC, {result.seconds:.0f} s"]
+    lines += [f"- {machine.processor}, {machine.logical_cores} cores, {machine.system}, Python {machine.python}"]
+    for how in result.convergence.frameworks if result.convergence else ():
+        lines.append(f"- {how.framework}: {_listed(how.versions)}")
+    for name, side in (("a", result.timing.a), ("b", result.timing.b)) if result.timing else ():
+        lines.append(f"- timing, {name} = {side['label']}: {_listed(side.get('versions') or {})}")
+    return "\n".join(lines)
+
+
+def _table(rows: Sequence[dict[str, str]]) -> str:
+    """Columns that are empty in every row are left out."""
+    if not rows:
+        return ""
+    names = [name for name in rows[0] if any(row[name] for row in rows)]
+    lines = [_joined(names), _joined("---" for _ in names)]
+    lines += [_joined(row[name].replace("|", "\\|").replace("\n", " ") for name in names) for row in rows[:MOST_ROWS]]
+    more = f"\n\n{len(rows) - MOST_ROWS} more are in the JSON file." if len(rows) > MOST_ROWS else ""
+    return "\n".join(lines) + more
+
+
+def _joined(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _folded(title: str, body: str) -> str:
+    return f"<details><summary>{title}</summary>\n\n{body}\n\n</details>" if body else ""
+
+
+def _listed(versions: dict[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items()) or "not known"
+
+
+def _digits(value: float | None) -> str:
+    return "" if value is None else f"{value:.9g}"
+
+
+def _small(value: float | None) -> str:
+    return "" if value is None else f"{value:.2g}"
+
+
+def _micro(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds * 1e6:.1f}"

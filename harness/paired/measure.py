@@ -1,0 +1,363 @@
+"""One launch: both sides' fresh processes on the same core, and paired blocks of every cell in ABBA order.
+
+A block of one side stands against the block of the other that was taken right beside it, so that what disturbs the machine
+for longer than two blocks cancels. The process whose turn it is not waits for its next request and uses no CPU.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from .. import stats
+from ..errors import ExitCode, UserError
+from ..executor.environment import environment
+from ..machine import usable_cores
+from ..process import Child, ChildDied
+from ..spec import RunSpec
+from . import Pair, Side
+from .worker import SLOWDOWN_BLOCKS, TRY_STEPS
+
+# What a block of the slower side should take: some 10^4 times what reading the clock and a message between blocks cost.
+BLOCK_S = 0.02
+# The table of batches is drawn ahead; its rows and its size in entries are bounded.
+_MOST_STEPS, _MOST_ENTRIES = 20_000, 2**21
+# Importing a framework from a cold disk has taken 16 s, and compiling a step 21 s; ten times that is a hang.
+START_TIMEOUT_S, REQUEST_TIMEOUT_S = 160.0, 300.0
+# Blocks of each part of a step, a launch and side, after one that is not timed because it may compile.
+PART_BLOCKS = 6
+
+_WORKER = Path(__file__).parent / "worker.py"
+
+
+class Launch(NamedTuple):
+    """A cell in one launch. Log ratios log(b / a): medians over pairs of blocks, of wall and of CPU time.
+
+    a_step_s, b_step_s: first quartiles over blocks, seconds per step. Parts: the same for what could be timed apart.
+    """
+
+    log_ratio: float
+    cpu_log_ratio: float
+    a_step_s: float
+    b_step_s: float
+    contended: bool = False
+    a_parts_s: Mapping[str, float] = {}
+    b_parts_s: Mapping[str, float] = {}
+
+
+class Failure(NamedTuple):
+    """Why a cell gives no figures; `skipped` where it is not to be had, rather than broken."""
+
+    reason: str
+    skipped: bool = False
+
+
+Outcome = Launch | Failure
+
+
+class Lengths(NamedTuple):
+    """How a cell is cut: steps a block, and untimed steps before the first."""
+
+    block_steps: int
+    warmup_steps: int
+
+
+class Launcher:
+    """Takes launches of the pairs. Block lengths are found in a cell's first launch and kept, so that all are alike.
+
+    UserError where a cell wants more threads than there are cores.
+    """
+
+    def __init__(self, pairs: Sequence[Pair], a: Side, b: Side, blocks: int, breakdown: bool = False) -> None:
+        self.versions: tuple[dict[str, str], dict[str, str]] = ({}, {})
+        self._pairs, self._sides, self._blocks, self._breakdown = pairs, (a, b), blocks, breakdown
+        self._lengths: dict[int, Lengths] = {}
+        _check_cores(pairs)
+
+    def __call__(self, cells: Sequence[int]) -> dict[int, Outcome]:
+        """One launch of these cells (indices of pairs): those that agree in framework and environment share processes."""
+        groups: dict[Any, list[int]] = {}
+        for cell in cells:
+            groups.setdefault(_group(self._pairs[cell]), []).append(cell)
+        outcomes: dict[int, Outcome] = {}
+        for group in groups.values():
+            outcomes |= self._launch(group)
+        return outcomes
+
+    def _launch(self, group: Sequence[int]) -> dict[int, Outcome]:
+        """Where a process dies at one cell, the others are taken again in new ones."""
+        outcomes: dict[int, Outcome] = {}
+        while left := [cell for cell in group if cell not in outcomes]:
+            try:
+                with _Processes(self._pairs[left[0]], self._sides) as processes:
+                    self._note_versions(processes)
+                    self._measure(processes, left, outcomes)
+            except _Lost as lost:
+                dead = left if lost.cell is None else [lost.cell]
+                outcomes |= dict.fromkeys(dead, lost.failure)
+        return outcomes
+
+    def _measure(self, processes: _Processes, cells: Sequence[int], outcomes: dict[int, Outcome]) -> None:
+        """Adds what comes of the cells. What one side refuses costs the cell, not the launch."""
+        live = list(cells)
+
+        def each(do: Callable[[int], object], order: Iterable[int]) -> None:
+            for cell in [cell for cell in order if cell in live]:
+                try:
+                    do(cell)
+                except _Refused as refused:
+                    outcomes[cell] = refused.failure
+                    live.remove(cell)
+
+        taken = {cell: _Taken() for cell in cells}
+        each(lambda cell: self._open(processes, cell, taken[cell]), cells)
+        each(lambda cell: self._warm(processes, cell), cells)
+        for turn in range(self._blocks):
+            rotated = [*cells[turn % len(cells) :], *cells[: turn % len(cells)]]
+            each(lambda cell, turn=turn: _pair(processes, cell, turn, "step", taken[cell]), rotated)  # type: ignore[misc]
+        each(lambda cell: processes.ask_both({"do": "check", "cell": cell}), cells)
+        if self._breakdown:
+            each(lambda cell: _take_parts(processes, cell, taken[cell]), cells)
+        outcomes |= {cell: taken[cell].launch(self._lengths[cell].block_steps) for cell in live}
+
+    def _open(self, processes: _Processes, cell: int, taken: _Taken) -> None:
+        pair = self._pairs[cell]
+        steps = table_steps(pair, self._blocks)
+        for side, run in enumerate((pair.a, pair.b)):
+            request = {"do": "open", "cell": cell, "spec": portable(run, steps)}
+            taken.parts[side] = tuple(processes.ask(side, request, pair.a != pair.b)["parts"])
+
+    def _warm(self, processes: _Processes, cell: int) -> None:
+        if cell not in self._lengths:
+            tried = processes.ask_both({"do": "try", "cell": cell})
+            self._lengths[cell] = lengths(self._pairs[cell], self._blocks, max(answer["step_s"] for answer in tried))
+        block_steps, steps = self._lengths[cell]
+        processes.ask_both({"do": "warm", "cell": cell, "block_steps": block_steps, "steps": steps})
+
+    def _note_versions(self, processes: _Processes) -> None:
+        for known, about in zip(self.versions, processes.about, strict=True):
+            known |= about["versions"]
+
+
+@dataclass
+class _Taken:
+    """The blocks of one cell in one launch: (wall ns, CPU ns, involuntary switches) by part and side."""
+
+    blocks: dict[tuple[str, int], list[tuple[int, int, int]]] = field(default_factory=dict)
+    parts: list[tuple[str, ...]] = field(default_factory=lambda: [(), ()])
+
+    def add(self, part: str, side: int, block: Mapping[str, int]) -> None:
+        self.blocks.setdefault((part, side), []).append((block["wall_ns"], block["cpu_ns"], block["switches"]))
+
+    def launch(self, block_steps: int) -> Launch:
+        """The figures of these blocks."""
+        a, b = (np.array(self.blocks["step", side], dtype=np.float64) for side in (0, 1))
+        # A process that used no CPU time at all is one whose clock is too coarse for it; a nanosecond spares the logarithm.
+        ratios = np.median(np.log(np.maximum(b[:, :2], 1.0) / np.maximum(a[:, :2], 1.0)), axis=0)
+        a_step, b_step = (self._step_s("step", side, block_steps) for side in (0, 1))
+        a_parts, b_parts = (self._parts_s(side, block_steps) for side in (0, 1))
+        contended = any(stats.contended(*blocks.T) for blocks in (a, b))
+        return Launch(float(ratios[0]), float(ratios[1]), a_step, b_step, contended, a_parts, b_parts)
+
+    def _step_s(self, part: str, side: int, block_steps: int) -> float:
+        wall = np.array([block[0] for block in self.blocks[part, side]])
+        return stats.step_time(np.full(len(wall), block_steps), wall).p25
+
+    def _parts_s(self, side: int, block_steps: int) -> dict[str, float]:
+        """Backward is what computing gradients takes beyond the forward pass that it holds."""
+        taken = {part: self._step_s(part, side, block_steps) for part in self.parts[side] if (part, side) in self.blocks}
+        parts = {"forward": taken["forward"]} if "forward" in taken else {}
+        if "forward" in taken and "gradient" in taken:
+            parts["backward"] = taken["gradient"] - taken["forward"]
+        return parts | ({"optimizer": taken["update"]} if "update" in taken else {})
+
+
+def table_steps(pair: Pair, blocks: int) -> int:
+    """How many steps of a launch are planned ahead: as many as bounds on the table allow, at least blocks of one step."""
+    least = TRY_STEPS + _warmup(pair) + blocks + SLOWDOWN_BLOCKS + 1
+    largest = max(pair.a.task.batch_size, pair.b.task.batch_size)
+    return max(least, min(_MOST_STEPS, _MOST_ENTRIES // largest))
+
+
+def lengths(pair: Pair, blocks: int, step_s: float) -> Lengths:
+    """From the slower side's seconds per step: blocks of at least BLOCK_S where the table of steps is long enough for that."""
+    timing, warmup = pair.a.timing, _warmup(pair)
+    assert timing is not None, "pairs are of timing runs"
+    # Warm-up fills whole blocks: at most one block more than it asks for.
+    most = (table_steps(pair, blocks) - TRY_STEPS - warmup) // (blocks + SLOWDOWN_BLOCKS + 1)
+    block_steps = max(1, min(most, int(np.ceil(BLOCK_S / step_s))))
+    return Lengths(block_steps, max(1, min(warmup, int(timing.longest_warmup_s / step_s))))
+
+
+def portable(run: RunSpec, steps: int) -> dict[str, Any]:
+    """The run, with a table of this many steps, as an older gradrace can read it too: what has its default is left out."""
+    assert run.timing is not None, "pairs are of timing runs"
+    timing = run.timing.model_copy(update={"warmup_steps": 0, "blocks": 1, "block_steps": steps - 1})
+    longer = run.model_copy(update={"timing": timing})
+    lean = longer.model_dump(mode="json", exclude_defaults=True)
+    spec: dict[str, Any] = _with_kinds(longer.to_json(), lean)
+    # Defaults of these have changed before.
+    spec["timing"] = {"warmup_steps": 0, "blocks": 1, "block_steps": steps - 1}
+    return spec
+
+
+def _with_kinds(full: Any, lean: Any) -> Any:
+    """`lean` with every `kind` of `full`: it says which class of a union is meant, although each class has it as default."""
+    if isinstance(lean, dict):
+        kind = {"kind": full["kind"]} if "kind" in full else {}
+        return kind | {key: _with_kinds(full[key], value) for key, value in lean.items()}
+    if isinstance(lean, list):
+        return [_with_kinds(one, other) for one, other in zip(full, lean, strict=True)]
+    return lean
+
+
+class _Refused(Exception):
+    """A side answered that it cannot."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.reason)
+        self.failure = failure
+
+
+class _Lost(Exception):
+    """A process died or fell silent, at this cell, or before it had any."""
+
+    def __init__(self, failure: Failure, cell: int | None) -> None:
+        super().__init__(failure.reason)
+        self.failure, self.cell = failure, cell
+
+
+class _Processes:
+    """Both sides' processes of one launch, started together. A context manager: nothing outlives it."""
+
+    def __init__(self, pair: Pair, sides: tuple[Side, Side]) -> None:
+        self._labels = [side.label for side in sides]
+        self._children: list[Child] = []
+        self._runs, self._sides = (pair.a, pair.b), sides
+        self.about: list[dict[str, Any]] = []
+
+    def __enter__(self) -> Self:
+        try:
+            for side, run in zip(self._sides, self._runs, strict=True):
+                self._children.append(_start(side, run))
+            # Imports run side by side on all cores; from then on both have the same ones.
+            differ = self._runs[0] != self._runs[1]
+            self.about = [self._receive(side, None, START_TIMEOUT_S, differ) for side in (0, 1)]
+            for side, about in zip(self._sides, self.about, strict=True):
+                _check_source(side, about["gradrace"])
+            self.ask_both({"do": "pin", "cores": _cores(self._runs)})
+        except _Refused as refused:
+            self._kill()
+            raise _Lost(refused.failure, None) from None
+        except BaseException:
+            self._kill()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._kill()
+
+    def ask(self, side: int, request: Mapping[str, Any], differ: bool = True) -> dict[str, Any]:
+        """The answer of one side. _Refused and _Lost say that there is none.
+
+        differ: whether the two sides run different things. Where they do not, what a can do and b cannot was lost on the
+        way, and is a failure rather than skipped.
+        """
+        self._children[side].send(request)
+        return self._receive(side, request.get("cell"), REQUEST_TIMEOUT_S, differ)
+
+    def ask_both(self, request: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """One after the other: they share a core."""
+        return [self.ask(side, request) for side in (0, 1)]
+
+    def _receive(self, side: int, cell: int | None, timeout_s: float, differ: bool) -> dict[str, Any]:
+        label = self._labels[side]
+        try:
+            answer = self._children[side].receive(timeout_s)
+        except ChildDied as died:
+            raise _Lost(Failure(f"{label}: the process died: {died}"), cell) from None
+        if answer is None:
+            raise _Lost(Failure(f"{label}: no answer in {timeout_s:g} s"), cell)
+        if answer["event"] != "done":
+            skipped = answer["event"] == "skipped" and (differ or side == 0)
+            raise _Refused(Failure(f"{label}: {answer['reason']}", skipped))
+        return answer
+
+    def _kill(self) -> None:
+        for child in self._children:
+            child.kill()
+
+
+def side_path(side: Side, environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment with the side's own source before everything else on the interpreter's path."""
+    if not side.root:
+        return dict(environ)
+    own = [str(folder) for folder in (side.root, side.root / "src") if folder.is_dir()]
+    return {**environ, "PYTHONPATH": os.pathsep.join([*own, *filter(None, [environ.get("PYTHONPATH")])])}
+
+
+def _start(side: Side, run: RunSpec) -> Child:
+    # Threads that spin while they wait would take the shared core from the other side.
+    env = side_path(side, environment(run) | {"OMP_WAIT_POLICY": "PASSIVE"})
+    try:
+        # -P: the folder of worker.py holds modules of ours that nobody must import by accident.
+        child = Child([side.python, "-P", str(_WORKER)], env)
+    except OSError as error:
+        reason = f"{side.label}: {side.python} cannot be started: {error.strerror}"
+        raise UserError(reason, ExitCode.NOTHING_MEASURED) from None
+    plugins = [str(file.resolve()) for file in side.plugins]
+    child.send({"framework": run.framework, "plugins": plugins, "slowdown": side.slowdown})
+    return child
+
+
+def _check_source(side: Side, imported: str) -> None:
+    """A side that imports another gradrace than it should would measure the wrong thing without a word."""
+    if side.root and (side.root / "gradrace").is_dir() and not Path(imported).is_relative_to(side.root.resolve()):
+        message = f"{side.label}: its gradrace should come from {side.root}, and comes from {imported}"
+        raise UserError(message, ExitCode.NOTHING_MEASURED)
+
+
+def _pair(processes: _Processes, cell: int, turn: int, part: str, taken: _Taken) -> None:
+    """ABBA: who begins changes with every pair."""
+    for side in (0, 1) if turn % 2 == 0 else (1, 0):
+        taken.add(part, side, processes.ask(side, {"do": "block", "cell": cell, "part": part}))
+
+
+def _take_parts(processes: _Processes, cell: int, taken: _Taken) -> None:
+    """Blocks of every part that a side offers."""
+    for part in dict.fromkeys([*taken.parts[0], *taken.parts[1]]):
+        sides = [side for side in (0, 1) if part in taken.parts[side]]
+        request = {"do": "block", "cell": cell, "part": part}
+        for side in sides:
+            processes.ask(side, request)
+        for turn in range(PART_BLOCKS):
+            for side in sides if turn % 2 == 0 else reversed(sides):
+                taken.add(part, side, processes.ask(side, request))
+
+
+def _group(pair: Pair) -> tuple[Any, ...]:
+    return tuple((run.framework, run.device, run.dtype, run.threads) for run in (pair.a, pair.b))
+
+
+def _cores(runs: Iterable[RunSpec]) -> list[int]:
+    """The last ones: the system's own work prefers the first."""
+    return list(usable_cores()[-max(run.threads for run in runs) :])
+
+
+def _check_cores(pairs: Sequence[Pair]) -> None:
+    usable = len(usable_cores())
+    for pair in pairs:
+        threads = max(pair.a.threads, pair.b.threads)
+        if threads > usable:
+            raise UserError(f"{pair.name}: {threads} threads on {usable} usable cores; choose fewer threads")
+
+
+def _warmup(pair: Pair) -> int:
+    assert pair.a.timing is not None, "pairs are of timing runs"
+    return pair.a.timing.warmup_steps

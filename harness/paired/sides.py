@@ -1,0 +1,264 @@
+"""The two sides of a comparison made ready, as context managers that leave nothing behind: commits, interpreters, files.
+
+Each gives (a, b): a is what is compared with, b what is judged.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from ..errors import ExitCode, UserError
+from ..version import __version__
+from . import Side
+
+# How `git` looks for a base that a shallow clone lacks, for people.
+_DEEPEN = "git fetch --unshallow, or in GitHub Actions `fetch-depth: 0` of actions/checkout"
+# What a side can do, asked of its own interpreter. Only names that every released gradrace has.
+_QUESTION = """
+import json, sys
+from pathlib import Path
+from gradrace.registry import load_registry
+registry = load_registry([Path(file) for file in json.loads(sys.argv[1])])
+print(json.dumps({name: framework.versions() for name, framework in registry.frameworks.items()}))
+"""
+_ANSWER_TIMEOUT_S = 120.0
+_NAMED_FILES = 5
+
+
+@contextmanager
+def against_base(ref: str, plugins: Sequence[Path] = (), allow_dirty: bool = False) -> Iterator[tuple[Side, Side]]:
+    """The commit `ref` of the repository that the current directory is in, and its working tree.
+
+    A worktree of the commit is made and removed again. Where the repository is gradrace's own, each side runs its own
+    gradrace, from copies of the same kind; else both run the one that is running now. Files of `plugins` inside the
+    repository are the commit's on the base's side. Where it is not gradrace's own, either side finds modules of its top
+    folder and of its src/ at that side's state.
+    UserError: no repository, no such commit, files with changes that are not committed (untracked ones do not count, and
+    allow_dirty lets all pass), a file that the commit lacks, no git. Exit code 3 where the base cannot be imported.
+    """
+    repository = _repository()
+    commit = _commit(repository, ref)
+    if not allow_dirty:
+        _refuse_dirty(repository)
+    with ExitStack() as stack:
+        worktree = stack.enter_context(_worktree(repository, commit))
+        files = [_at_base(file, repository, worktree, ref) for file in plugins]
+        roots = {ref: worktree, "working tree": repository}
+        if _is_gradrace(repository):
+            copies = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gradrace-sides-")))
+            roots = {name: _package(copies / str(n), _checkout(folder, name)) for n, (name, folder) in enumerate(roots.items())}
+        a = Side(ref, sys.executable, roots[ref], tuple(files), details={"commit": commit})
+        b = Side("working tree", sys.executable, roots["working tree"], tuple(plugins), details=_state(repository))
+        ask_frameworks(a)
+        yield a, b
+
+
+@contextmanager
+def of_interpreters(a: str | None, b: str | None, plugins: Sequence[Path] = ()) -> Iterator[tuple[Side, Side]]:
+    """Two interpreters, None for this one; both run the gradrace that is running now.
+
+    UserError (exit code 3) where one cannot be started or lacks what gradrace needs.
+    """
+    with tempfile.TemporaryDirectory(prefix="gradrace-side-") as folder:
+        root = _package(Path(folder), _running())
+        sides = []
+        for python in (a, b):
+            side = Side(python or "this interpreter", _found(python) if python else sys.executable, root, tuple(plugins))
+            ask_frameworks(side)
+            sides.append(side)
+        yield sides[0], sides[1]
+
+
+@contextmanager
+def of_files(a: Path, b: Path, plugins: Sequence[Path] = ()) -> Iterator[tuple[Side, Side]]:
+    """Two files with optimizers, as --load takes them; other `plugins` are given to both sides."""
+    labels = (a.name, b.name) if a.name != b.name else (str(a), str(b))
+    yield (
+        Side(labels[0], sys.executable, None, (*plugins, a), details={"file": str(a)}),
+        Side(labels[1], sys.executable, None, (*plugins, b), details={"file": str(b)}),
+    )
+
+
+@contextmanager
+def of_cells(a: str, b: str, plugins: Sequence[Path] = ()) -> Iterator[tuple[Side, Side]]:
+    """This interpreter and source on both sides: what differs is in the cells. a, b: labels."""
+    yield Side(a, sys.executable, None, tuple(plugins)), Side(b, sys.executable, None, tuple(plugins))
+
+
+def ask_frameworks(side: Side) -> dict[str, dict[str, str] | None]:
+    """Framework -> the versions that the side's interpreter has of it, None where one is not installed.
+
+    UserError (exit code 3) where gradrace, as this side has it, cannot be imported, or its files cannot be loaded.
+    """
+    from .measure import side_path
+
+    files = json.dumps([str(file.resolve()) for file in side.plugins])
+    env = side_path(side, os.environ)
+    try:
+        asked = subprocess.run(
+            [side.python, "-P", "-c", _QUESTION, files], env=env, capture_output=True, text=True, timeout=_ANSWER_TIMEOUT_S
+        )
+    except OSError as error:
+        raise _unusable(side, f"{side.python} cannot be started: {error.strerror}") from None
+    except subprocess.TimeoutExpired:
+        raise _unusable(side, f"did not load within {_ANSWER_TIMEOUT_S:g} s") from None
+    if asked.returncode:
+        last = (asked.stderr.strip().splitlines() or [f"exit code {asked.returncode}"])[-1]
+        raise _unusable(side, f"cannot be used: {last.removeprefix('gradrace.errors.UserError: ')}")
+    versions: dict[str, dict[str, str] | None] = json.loads(asked.stdout.strip().splitlines()[-1])
+    return versions
+
+
+@contextmanager
+def ended_like_interrupt() -> Iterator[None]:
+    """SIGTERM, as a CI that cancels a job sends it, is taken like Ctrl-C: what was begun is cleaned up."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+# -- git
+
+
+def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True)
+    except FileNotFoundError:
+        raise UserError("git is not installed, and --base needs it; compare stored results instead") from None
+
+
+def _repository() -> Path:
+    here = Path.cwd()
+    found = _git(here, "rev-parse", "--show-toplevel")
+    if found.returncode:
+        raise UserError(f"{here}: not in a git repository (or not one that git trusts), so that --base has no meaning here")
+    return Path(found.stdout.rstrip("\n")).resolve()
+
+
+def _commit(repository: Path, ref: str) -> str:
+    found = _git(repository, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
+    if found.returncode == 0:
+        return found.stdout.strip()
+    shallow = _git(repository, "rev-parse", "--is-shallow-repository").stdout.strip() == "true"
+    hint = f"; this clone is shallow, fetch more of it: {_DEEPEN}" if shallow else "; `git log --oneline` lists commits"
+    raise UserError(f"--base {ref}: no commit of that name in {repository}{hint}")
+
+
+def _changed(repository: Path) -> list[str]:
+    lines = _git(repository, "status", "--porcelain", "--untracked-files=no").stdout.splitlines()
+    return [line[3:] for line in lines]
+
+
+def _refuse_dirty(repository: Path) -> None:
+    changed = _changed(repository)
+    if changed:
+        named = ", ".join(changed[:_NAMED_FILES]) + (", ..." if len(changed) > _NAMED_FILES else "")
+        raise UserError(
+            f"{repository}: changes that are not committed would be measured as if they were the commit's: {named}; "
+            "commit or stash them, or say --allow-dirty"
+        )
+
+
+def _state(repository: Path) -> dict[str, str]:
+    commit = _git(repository, "rev-parse", "HEAD").stdout.strip()
+    return {"commit": commit + (" with changes" if _changed(repository) else "")}
+
+
+@contextmanager
+def _worktree(repository: Path, commit: str) -> Iterator[Path]:
+    """The commit's files in a temporary folder. Hooks are off: they are the user's, for the user's own checkouts."""
+    with tempfile.TemporaryDirectory(prefix="gradrace-base-", ignore_cleanup_errors=True) as folder:
+        path = Path(folder).resolve() / "worktree"
+        try:
+            hooks = ("-c", f"core.hooksPath={os.devnull}")
+            made = _git(repository, *hooks, "worktree", "add", "--detach", "--force", str(path), commit)
+            if made.returncode:
+                raise UserError(f"git cannot check {commit[:12]} out: {made.stderr.strip()}", ExitCode.NOTHING_MEASURED)
+            yield path
+        finally:
+            _git(repository, "worktree", "remove", "--force", str(path))
+            shutil.rmtree(path, ignore_errors=True)
+            _git(repository, "worktree", "prune")
+
+
+def _at_base(file: Path, repository: Path, worktree: Path, ref: str) -> Path:
+    """The user's file as it was at the base; one that lies elsewhere is the same on both sides."""
+    absolute = file.resolve()
+    if not absolute.is_relative_to(repository):
+        return file
+    inside = absolute.relative_to(repository)
+    if not (worktree / inside).is_file():
+        raise UserError(f"--load {file}: {ref} has no {inside}; there is nothing to compare it with")
+    return worktree / inside
+
+
+# -- gradrace itself
+
+
+def _running() -> dict[str, Path]:
+    """The folders that the running package consists of: where it goes -> where it is."""
+    import gradrace.adapters
+    import gradrace.suites
+
+    named = {".": gradrace, "adapters": gradrace.adapters, "suites": gradrace.suites}
+    return {place: Path(module.__file__ or "").resolve().parent for place, module in named.items()}
+
+
+def _of_checkout(folder: Path) -> dict[str, Path]:
+    return {".": folder / "harness", "adapters": folder / "adapters", "suites": folder / "suites"}
+
+
+def _checkout(folder: Path, name: str) -> dict[str, Path]:
+    parts = _of_checkout(folder)
+    for part in parts.values():
+        if not part.is_dir():
+            raise UserError(f"{name}: it has no {part.name}/, so that there is no gradrace to run", ExitCode.NOTHING_MEASURED)
+    return parts
+
+
+def _is_gradrace(repository: Path) -> bool:
+    """Whether this is gradrace's own repository, be it the one that is running or not."""
+    return (repository / "harness" / "registry.py").is_file() and all(p.is_dir() for p in _of_checkout(repository).values())
+
+
+def _package(folder: Path, parts: Mapping[str, Path]) -> Path:
+    """A folder to put on a path, which holds these parts as a package and nothing else."""
+    root = folder.resolve() / "gradrace-side"
+    ignore: Callable[..., set[str]] = shutil.ignore_patterns("__pycache__")
+    for place, source in parts.items():
+        shutil.copytree(source, root / "gradrace" / place, ignore=ignore, dirs_exist_ok=True)
+    return root
+
+
+def _found(python: str) -> str:
+    """The interpreter's path. Not resolved: an environment's link to the system's Python is what makes it that environment."""
+    path = shutil.which(python)
+    if path is None:
+        raise UserError(f"{python}: no such interpreter, or not executable", ExitCode.NOTHING_MEASURED)
+    with suppress(OSError):
+        return os.path.abspath(path)  # noqa: PTH100 - Path.absolute keeps `..`, and resolve() follows the link
+    return path
+
+
+def _unusable(side: Side, why: str) -> UserError:
+    return UserError(f"{side.label}: {why} (gradrace {__version__})", ExitCode.NOTHING_MEASURED)

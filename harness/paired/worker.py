@@ -1,0 +1,259 @@
+"""The process that holds one side's cells: `python -P worker.py IN OUT`, two file descriptors.
+
+It is started by its path from the driver's own source, while `gradrace` may be another, older one: the side's. So it takes
+nothing from that package but load_registry, import_adapter, RunSpec, make_plan, initial_weights and what adapters and
+sessions have always had; newer methods of sessions are used where they are there.
+
+JSON lines come in on IN: a hello {framework, plugins, slowdown}, then requests. Each is answered on OUT by one line whose
+`event` is `done`, `skipped` (the side cannot do this run) or `failed`, both with a reason. The end of IN ends the process.
+
+    {"do": "pin", cores}                       every thread of the process to these cores
+    {"do": "open", spec}                       a cell's session; cells are counted from 0. -> parts
+    {"do": "try"}                              first calls, then how long a step takes -> step_s
+    {"do": "warm", block_steps, steps}         at least so many steps, in whole blocks; then the slowdown is set up
+    {"do": "block", part}                      one timed block -> wall_ns, cpu_ns, switches
+    {"do": "check"}                            after the timed blocks: it trained, and compiled nothing
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sys
+import threading
+import time
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+# Steps of a further try, where one step alone is over too soon to be timed, and how many such tries are timed.
+_TRIED_STEPS, _TRIES = 16, 3
+_SHORTEST_TRY_S = 0.02
+# Blocks from which an injected slowdown learns how long a step takes. plan_steps() in measure.py counts them in.
+SLOWDOWN_BLOCKS = 9
+# Steps that `try` takes at most: the first call, one step, then the further tries with one before them.
+TRY_STEPS = 2 + (1 + _TRIES) * _TRIED_STEPS
+
+
+class Cell:
+    """One session being timed; it takes its steps in order."""
+
+    def __init__(self, session: Any, one_thread: bool) -> None:
+        self._session = session
+        # Where CPU time is what a step takes, slowing it down by CPU time keeps the share whatever else runs on the core.
+        self._busy = ("cpu_ns", time.thread_time_ns) if one_thread else ("wall_ns", time.perf_counter_ns)
+        self._next = 0
+        self._block_steps = 0
+        self._delay_ns = 0
+        self._before: Any = None
+        self._compiled = 0
+
+    def parts(self) -> list[str]:
+        """What of a step can be timed apart from it."""
+        return list(getattr(self._session, "parts", tuple)())
+
+    def try_(self) -> dict[str, float]:
+        """Seconds of the first call, compilation included, and of a step thereafter, roughly."""
+        first = self._seconds(1)
+        step = self._seconds(1)
+        if step * _TRIED_STEPS < _SHORTEST_TRY_S:
+            # One is not timed: where all steps of a call are one program, another length is compiled anew. The fastest
+            # counts, because a try that was disturbed would make all blocks of the comparison too short.
+            self._seconds(_TRIED_STEPS)
+            step = min(self._seconds(_TRIED_STEPS) for _ in range(_TRIES)) / _TRIED_STEPS
+        return {"first_call_s": first, "step_s": step}
+
+    def warm(self, block_steps: int, steps: int, slowdown: float) -> dict[str, float]:
+        """Untimed blocks; from here on nothing compiles."""
+        self._block_steps = block_steps
+        for _ in range(-(-steps // block_steps)):
+            self._seconds(block_steps)
+        if slowdown:
+            taken = [self._train(block_steps)[self._busy[0]] for _ in range(SLOWDOWN_BLOCKS)]
+            self._delay_ns = int(slowdown * np.percentile(taken, 25))
+        self._before, self._compiled = self._session.weights(), self._compilations()
+        return {"delay_ns": self._delay_ns}
+
+    def block(self, part: str) -> dict[str, int]:
+        """One block, synchronised at its edges and never inside."""
+        if part != "step":
+            return _timed(lambda: self._session.probe(part, range(self._block_steps)), self._session.sync)
+        return self._train(self._block_steps, self._delay_ns)
+
+    def check(self) -> dict[str, Any]:
+        """RuntimeError where what was timed was not training."""
+        after = self._session.weights()
+        if all(np.array_equal(after[name], self._before[name]) for name in after):
+            raise RuntimeError("the weights did not change during the timed steps: nothing was trained")
+        compiled = self._compilations() - self._compiled
+        if compiled:
+            raise RuntimeError(f"{compiled} programs were compiled during the timed steps")
+        return {}
+
+    def _seconds(self, count: int) -> float:
+        return self._train(count)["wall_ns"] * 1e-9
+
+    def _train(self, count: int, delay_ns: int = 0) -> dict[str, int]:
+        steps = range(self._next, self._next + count)
+        self._next += count
+
+        def enqueue() -> None:
+            self._session.train(steps)
+            if delay_ns:
+                self._spin(delay_ns)
+
+        timed = _timed(enqueue, self._session.sync)
+        # Fetching the losses is left out; keeping them, step by step, is part of the step.
+        self._session.losses()
+        return timed
+
+    def _spin(self, delay_ns: int) -> None:
+        """Keeps the core busy, after the device has finished, so that nothing overlaps with it."""
+        self._session.sync()
+        clock = self._busy[1]
+        end = clock() + delay_ns
+        while clock() < end:
+            pass
+
+    def _compilations(self) -> int:
+        return int(getattr(self._session, "compilations", lambda: 0)())
+
+
+class Skip(Exception):
+    """This side cannot do the run; the message says why."""
+
+
+class Worker:
+    """Answers requests with one adapter."""
+
+    def __init__(self, hello: dict[str, Any]) -> None:
+        from gradrace.registry import import_adapter, load_registry
+
+        self._registry = load_registry([Path(file) for file in hello["plugins"]])
+        framework = self._registry.frameworks.get(hello["framework"])
+        if framework is None or framework.versions() is None:
+            raise Skip(f"{hello['framework']} is not installed for {sys.executable}")
+        self._adapter = import_adapter(framework)
+        self._slowdown = float(hello["slowdown"])
+        self._cells: dict[int, Cell] = {}
+
+    def about(self) -> dict[str, Any]:
+        """What this side is, for the result."""
+        import gradrace
+
+        versions = {"python": ".".join(map(str, sys.version_info[:3])), **self._adapter.versions()}
+        return {"versions": versions, "gradrace": str(Path(gradrace.__file__).parent)}
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """What the request asks for, or why not."""
+        try:
+            return {"event": "done", **self._do(request)}
+        except Exception as error:
+            return _refusal(error)
+
+    def _do(self, request: dict[str, Any]) -> dict[str, Any]:
+        match request["do"]:
+            case "pin":
+                return _pin(request["cores"])
+            case "open":
+                cell = self._cells[request["cell"]] = self._open(request["spec"])
+                return {"parts": cell.parts()}
+            case "try":
+                return self._cells[request["cell"]].try_()
+            case "warm":
+                return self._cells[request["cell"]].warm(request["block_steps"], request["steps"], self._slowdown)
+            case "block":
+                return self._cells[request["cell"]].block(request["part"])
+            case "check":
+                return self._cells[request["cell"]].check()
+        raise ValueError(f"no request {request['do']!r}")
+
+    def _open(self, spec: dict[str, Any]) -> Cell:
+        from gradrace.plan import initial_weights, make_plan
+        from gradrace.spec import RunSpec
+
+        run = RunSpec.model_validate(spec)
+        optimizer = self._registry.optimizers.get(run.optimizer.name)
+        if optimizer is None:
+            raise Skip(f"there is no optimizer {run.optimizer.name!r} here")
+        reason = self._adapter.supports(run, optimizer)
+        if reason:
+            raise Skip(reason)
+        plan, start = make_plan(run, optimizer), initial_weights(run.task, run.seed)
+        return Cell(self._adapter.open(run, start, plan), run.device == "cpu" and run.threads == 1)
+
+
+def _refusal(error: BaseException) -> dict[str, Any]:
+    # By name: an older gradrace may lack the class.
+    if isinstance(error, Skip) or type(error).__name__ == "DataMissing":
+        return {"event": "skipped", "reason": str(error)}
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    return {"event": "failed", "reason": f"{type(error).__name__}: {_first_line(error)}{where}"}
+
+
+def _timed(enqueue: Any, sync: Any) -> dict[str, int]:
+    before = time.perf_counter_ns(), time.process_time_ns(), _involuntary_switches()
+    enqueue()
+    sync()
+    after = time.perf_counter_ns(), time.process_time_ns(), _involuntary_switches()
+    return dict(zip(("wall_ns", "cpu_ns", "switches"), (b - a for a, b in zip(before, after, strict=True)), strict=True))
+
+
+def _pin(cores: list[int]) -> dict[str, Any]:
+    """Threads that importing a framework has started included; those that start later inherit it."""
+    if hasattr(os, "sched_setaffinity"):
+        tasks = Path("/proc/self/task")
+        for thread in [int(task.name) for task in tasks.iterdir()] if tasks.is_dir() else [0]:
+            with suppress(ProcessLookupError):
+                os.sched_setaffinity(thread, cores)
+    return {}
+
+
+def _involuntary_switches() -> int:
+    try:
+        import resource
+    except ImportError:
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
+
+
+def _read_messages(descriptor: int, messages: queue.SimpleQueue[dict[str, Any]]) -> None:
+    """Runs in a thread: a driver that dies closes the pipe, and then this process must end in mid-step too."""
+    with os.fdopen(descriptor, "rb") as lines:
+        for line in lines:
+            messages.put(json.loads(line))
+    os._exit(0)
+
+
+def _send(out: BinaryIO, message: dict[str, Any]) -> None:
+    out.write(json.dumps(message).encode() + b"\n")
+    out.flush()
+
+
+def main() -> None:
+    """Serves one driver until it closes the pipe."""
+    messages: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+    threading.Thread(target=_read_messages, args=(int(sys.argv[1]), messages), daemon=True).start()
+    out = os.fdopen(int(sys.argv[2]), "wb")
+    try:
+        worker = Worker(messages.get())
+    except BaseException as error:
+        _send(out, _refusal(error))
+        raise SystemExit(1) from error
+    _send(out, {"event": "done", **worker.about()})
+    with suppress(BrokenPipeError):
+        while True:
+            _send(out, worker.answer(messages.get()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,311 @@
+"""Verdicts of paired comparisons: formulas by hand, looks and budget on a fake clock, the whole rule by simulation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from gradrace.paired import Rule
+from gradrace.paired.decide import detectable, error_share, holm, interval, judge, launches_at, line, p_above
+from gradrace.paired.measure import Failure, Launch, Outcome
+from gradrace.paired.run import search
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats as scipy_stats
+
+RULE = Rule()
+RNG = np.random.default_rng(20261121)
+
+
+def spread(mean: float, sd: float, n: int) -> np.ndarray:
+    """n values of exactly this mean and sample standard deviation."""
+    x = np.arange(n) - (n - 1) / 2
+    return mean + sd * x / x.std(ddof=1)
+
+
+# -- formulas
+
+
+def test_the_shares_of_all_looks_sum_to_alpha():
+    shares = [error_share(0.05, look) for look in range(1, 100_001)]
+    assert shares[:3] == [0.05 / 2, 0.05 / 6, 0.05 / 12]
+    assert 0.05 * (1 - 1e-4) < sum(shares) <= 0.05
+
+
+def test_looks_are_taken_at_the_launches_that_the_rule_says():
+    assert [launches_at(Rule(first_look=6, more=3), look) for look in (1, 2, 3)] == [6, 9, 12]
+
+
+@pytest.mark.parametrize(
+    ("p", "adjusted"),
+    [
+        ([0.01], [0.01]),
+        ([0.01, 0.04, 0.03, 0.005], [0.03, 0.06, 0.06, 0.02]),
+        ([0.3, 0.4], [0.6, 0.6]),
+        ([0.9, 0.8, 0.0], [1.0, 1.0, 0.0]),
+        ([], []),
+    ],
+)
+def test_holm_by_hand(p, adjusted):
+    assert np.allclose(holm(np.array(p)), adjusted, rtol=1e-12)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.floats(0.001, 0.5))
+def test_holm_rejects_what_his_step_down_procedure_rejects(p, alpha):
+    """Adjusted p values against the procedure as he wrote it."""
+    rejected, order = set(), np.argsort(p, kind="stable")
+    for rank, index in enumerate(order):
+        if p[index] * (len(p) - rank) > alpha:
+            break
+        rejected.add(int(index))
+    assert {i for i, value in enumerate(holm(np.array(p))) if value <= alpha} == rejected
+
+
+@given(st.lists(st.floats(-0.5, 0.5), min_size=3, max_size=12), st.floats(-0.1, 0.1), st.floats(0.5, 0.99))
+def test_p_values_and_intervals_are_students(values, bound, level):
+    x = np.array(values)
+    if x.std() < 1e-6:
+        return
+    expected = scipy_stats.ttest_1samp(x, bound, alternative="greater").pvalue
+    assert p_above(x, bound) == pytest.approx(expected, rel=1e-6, abs=1e-12)
+    assert interval(x, level) == pytest.approx(scipy_stats.ttest_1samp(x, 0).confidence_interval(level), abs=1e-9)
+
+
+@pytest.mark.parametrize(("bound", "p"), [(0.0625, 0.0), (0.125, 1.0), (0.25, 1.0)])
+def test_values_without_spread_leave_no_doubt(bound, p):
+    assert p_above(np.full(6, 0.125), bound) == p
+
+
+@pytest.mark.parametrize("sd", [0.01, 0.05])
+def test_what_is_detectable_is_found_four_times_out_of_five(sd):
+    """Against simulated t tests, at the slowdown that the noncentral t gives for this spread."""
+    n, level = 8, 0.0125
+    slowdown = detectable(spread(0.0, sd, n), level, threshold=1e-9)
+    draws = RNG.normal(np.log1p(slowdown), sd, (20_000, n))
+    t = draws.mean(axis=1) / (draws.std(axis=1, ddof=1) / np.sqrt(n))
+    assert np.mean(t > scipy_stats.t.ppf(1 - level, n - 1)) == pytest.approx(0.8, abs=0.012)
+
+
+def test_nothing_is_detectable_below_the_line_between_ok_and_regression():
+    assert detectable(np.zeros(6), 0.0125, 0.05) == pytest.approx(np.sqrt(1.05) - 1)
+
+
+# -- one look
+
+# threshold 5%: the line is at a log ratio of 0.0244, the threshold at 0.0488. n = 6, look 1: t must be at least 3.16.
+TABLE = [
+    ("slower beyond doubt", spread(0.08, 0.01, 6), "regression"),
+    ("slower by the threshold", spread(0.0488, 0.01, 6), "regression"),
+    ("slower beyond doubt, by less than half the threshold", spread(0.02, 0.001, 6), "ok"),
+    ("slower beyond doubt, by more than half the threshold", spread(0.027, 0.001, 6), "regression"),
+    ("much slower, perhaps", spread(0.08, 0.08, 6), "inconclusive"),
+    ("equal", spread(0.0, 0.01, 6), "ok"),
+    ("equal, perhaps", spread(0.0, 0.05, 6), "inconclusive"),
+    ("between, without a doubt about neither", spread(0.03, 0.03, 6), "inconclusive"),
+    ("faster beyond doubt", spread(-0.08, 0.01, 6), "improvement"),
+    ("faster, perhaps, but not slower", spread(-0.08, 0.08, 6), "ok"),
+    ("faster by less than half the threshold", spread(-0.02, 0.001, 6), "ok"),
+    ("no spread, slower", np.full(6, 0.08), "regression"),
+    ("no spread, equal", np.zeros(6), "ok"),
+    ("no spread, on the line", np.full(6, line(0.05)), "ok"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("x", "decision"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE])
+def test_verdicts(x, decision):
+    (judged,) = judge([x], RULE, 1)
+    assert judged.decision == decision
+    assert judged.ratio == pytest.approx(np.exp(x.mean()))
+    assert judged.low <= judged.ratio <= judged.high
+
+
+def test_figures_of_a_look_by_hand():
+    x = spread(0.01, 0.02, 6)
+    (judged,) = judge([x], RULE, 2)
+    half = scipy_stats.t.ppf(1 - 0.05 / 6 / 2, 5) * 0.02 / np.sqrt(6)
+    assert (judged.low, judged.high) == pytest.approx((np.exp(0.01 - half), np.exp(0.01 + half)))
+    assert judged.p_slower == pytest.approx(scipy_stats.t.sf(0.01 / (0.02 / np.sqrt(6)), 5))
+
+
+def test_later_looks_ask_for_more():
+    x = spread(0.08, 0.05, 6)  # t = 3.92, p = 0.0056
+    assert [judge([x], RULE, look)[0].decision for look in (1, 2)] == ["regression", "inconclusive"]
+
+
+def test_more_cells_ask_for_more():
+    x = spread(0.08, 0.05, 6)
+    alone, among = judge([x], RULE, 1)[0], judge([x, *[spread(0.0, 0.01, 6)] * 9], RULE, 1)[0]
+    assert (alone.decision, among.decision) == ("regression", "inconclusive")
+    assert among.p_slower == pytest.approx(10 * alone.p_slower)
+    assert among.detectable > alone.detectable
+
+
+# -- launches, looks and the budget, on a fake clock
+
+
+class Declared:
+    """A measure whose launches take declared seconds and give declared log ratios: (cell, launch) -> outcome."""
+
+    def __init__(self, ratios: Sequence[Sequence[float | Failure]], seconds: float = 1.0) -> None:
+        self._ratios, self._seconds = ratios, seconds
+        self.now = 0.0
+        self.asked: list[tuple[int, ...]] = []
+        self._taken = [0] * len(ratios)
+
+    def __call__(self, cells: Sequence[int]) -> dict[int, Outcome]:
+        self.asked.append(tuple(cells))
+        self.now += self._seconds
+        outcomes: dict[int, Outcome] = {}
+        for cell in cells:
+            value = self._ratios[cell][self._taken[cell] % len(self._ratios[cell])]
+            self._taken[cell] += 1
+            outcomes[cell] = value if isinstance(value, Failure) else Launch(value, value / 2, 1e-3, 1e-3 * np.exp(value))
+        return outcomes
+
+
+def run(ratios, rule=RULE, seconds=1.0):
+    measure = Declared(ratios, seconds)
+    return search(len(ratios), measure, rule, clock=lambda: measure.now), measure
+
+
+NOISY = [0.2, -0.2]
+SLOW, EQUAL, FAST = [0.08, 0.081], [0.0, 0.001], [-0.08, -0.081]
+
+
+@pytest.mark.parametrize(
+    ("ratios", "decision", "launches", "looks", "taken"),
+    [
+        (EQUAL, "ok", 6, 1, 6),
+        (FAST, "improvement", 6, 1, 6),
+        (SLOW, "regression", 6, 1, 12),
+        (NOISY, "inconclusive", 15, 4, 15),
+        # A regression that is not found again.
+        ([*SLOW * 3, *EQUAL * 3], "ok", 6, 1, 12),
+        ([*SLOW * 3, *NOISY * 10], "inconclusive", 15, 4, 21),
+        ([*SLOW * 3, *FAST * 3], "inconclusive", 6, 1, 12),
+    ],
+)
+def test_looks_and_confirmation(ratios, decision, launches, looks, taken):
+    """20 launches fit; a first search keeps 6 of them for the confirmation."""
+    (cell,), measure = run([ratios], Rule(budget_s=21.5))
+    assert (cell.decision, len(cell.launches), cell.looks) == (decision, launches, looks)
+    assert len(measure.asked) == taken
+    assert cell.confirmed == (decision == "regression")
+
+
+def test_a_regression_is_reported_with_the_figures_of_its_second_run():
+    (cell,), _ = run([[*[0.08, 0.081] * 3, *[0.06, 0.061] * 3]])
+    assert cell.confirmed and cell.judged is not None and cell.judged.ratio == pytest.approx(np.exp(0.0605))
+
+
+def test_without_confirmation_the_first_run_stands():
+    (cell,), measure = run([SLOW], Rule(confirm=False))
+    assert (cell.decision, cell.confirmed, len(measure.asked)) == ("regression", False, 6)
+
+
+def test_a_regression_that_there_is_no_time_to_confirm_does_not_stand():
+    (cell,), measure = run([SLOW], Rule(budget_s=8.0))
+    assert (cell.decision, len(measure.asked)) == ("inconclusive", 6) and "no time to measure it again" in cell.reason
+
+
+def test_the_first_look_is_always_taken_and_no_other_that_does_not_fit():
+    (cell,), measure = run([NOISY], Rule(budget_s=1.0))
+    assert (cell.decision, len(measure.asked)) == ("inconclusive", 6)
+
+
+def test_decided_cells_are_not_measured_again():
+    cells, measure = run([EQUAL, NOISY, FAST], Rule(budget_s=15.5))
+    assert measure.asked == [(0, 1, 2)] * 6 + [(1,)] * 3
+    assert [cell.decision for cell in cells] == ["ok", "inconclusive", "improvement"]
+
+
+def test_decided_cells_stay_in_the_family():
+    """At the second look the p value of a cell counts double, although the other one is decided."""
+    cells, _ = run([FAST, [*NOISY * 3, 0.2, 0.2, 0.2]], Rule(budget_s=15.5, confirm=False))
+    assert cells[1].judged is not None
+    assert cells[1].judged.p_slower == pytest.approx(2 * p_above(cells[1].log_ratios, 0.0))
+
+
+def test_what_is_decided_stays_decided():
+    """This cell is ok at the first look, and would be inconclusive by the stricter measure of the second."""
+    x = list(spread(0.0, 0.035, 6))
+    assert [judge([np.array(x)], RULE, look)[0].decision for look in (1, 2)] == ["ok", "inconclusive"]
+    cells, measure = run([x, NOISY], Rule(budget_s=15.5))
+    assert measure.asked == [(0, 1)] * 6 + [(1,)] * 3
+    assert (cells[0].decision, cells[0].looks) == ("ok", 1)
+
+
+def test_only_cells_that_look_slower_are_measured_again():
+    cells, measure = run([EQUAL, SLOW])
+    assert measure.asked == [(0, 1)] * 6 + [(1,)] * 6
+    assert [cell.decision for cell in cells] == ["ok", "regression"]
+
+
+@pytest.mark.parametrize(
+    ("failure", "decision"), [(Failure("it broke"), "failed"), (Failure("no such device", skipped=True), "skipped")]
+)
+def test_a_cell_that_fails_leaves_the_others_alone(failure, decision):
+    cells, measure = run([[0.0, failure], EQUAL])
+    assert [cell.decision for cell in cells] == [decision, "ok"] and cells[0].reason == failure.reason
+    assert measure.asked == [(0, 1)] * 2 + [(1,)] * 4, "it is not tried again"
+
+
+def test_a_cell_that_fails_while_it_is_confirmed_has_failed():
+    (cell,), _ = run([[*SLOW * 3, Failure("it broke")]])
+    assert (cell.decision, cell.reason) == ("failed", "it broke")
+
+
+# -- the whole rule
+
+
+def simulated(count: int, cells: int, mean: float, sd: float, seed: int) -> list[list[str]]:
+    """Verdicts of whole comparisons whose launches are drawn; room for five looks."""
+    rng, rule = np.random.default_rng(seed), Rule(budget_s=25.0)
+    found = []
+    for _ in range(count):
+        clock = [0.0]
+
+        def measure(indices, clock=clock):
+            clock[0] += 1.0
+            return {i: Launch(x, x, 1e-3, 1e-3) for i, x in zip(indices, rng.normal(mean, sd, len(indices)), strict=True)}
+
+        found.append([cell.decision for cell in search(cells, measure, rule, clock=lambda clock=clock: clock[0])])
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("cells", "count"), [(1, 600), (10, 60)])
+@pytest.mark.parametrize("sd", [0.01, 0.03, 0.06])
+def test_equal_sides_raise_no_alarm(cells, count, sd):
+    """The rule promises at most alpha / 2 before, and far fewer after the confirmation; improvements are not confirmed."""
+    found = simulated(count, cells, 0.0, sd, seed=1)
+    false_alarms = sum("regression" in verdicts for verdicts in found)
+    false_joys = sum("improvement" in verdicts for verdicts in found)
+    # 99.9% limits of a count whose rate is what is promised.
+    assert false_alarms <= scipy_stats.binom.ppf(0.999, count, 0.025**2)
+    assert false_joys <= scipy_stats.binom.ppf(0.999, count, 0.025)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("slowdown", "sd", "least"), [(0.05, 0.01, 0.97), (0.10, 0.01, 0.99), (0.10, 0.03, 0.95), (0.05, 0.03, 0.3)]
+)
+def test_slowdowns_are_found(slowdown, sd, least):
+    found = [verdicts[0] for verdicts in simulated(200, 1, np.log1p(slowdown), sd, seed=2)]
+    power = found.count("regression") / len(found)
+    ok = found.count("ok") / len(found)
+    print(f"slowdown {slowdown:.0%}, launches apart by {sd:.0%}: found {power:.0%}, called ok {ok:.1%}")
+    assert power >= least
+    # "ok" needs proof against a slowdown of the threshold: wrong at most in alpha / 2, twice where it is looked at twice.
+    assert ok <= 0.05
+
+
+@pytest.mark.slow
+def test_the_interval_covers_the_ratio_at_every_look():
+    rng, misses, count = np.random.default_rng(3), 0, 400
+    for _ in range(count):
+        x = rng.normal(0.02, 0.03, 18)
+        looks = [judge([x[: launches_at(RULE, look)]], RULE, look)[0] for look in (1, 2, 3, 4, 5)]
+        misses += any(not judged.low <= np.exp(0.02) <= judged.high for judged in looks)
+    assert misses <= scipy_stats.binom.ppf(0.999, count, RULE.alpha)
