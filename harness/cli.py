@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .commands import AsJson, DataDir, Load, Output, app, command, comparing, exporting, gating, print_table, timing
+from .commands.sweeping import carry_out, interpreters, print_plan
 from .errors import ExitCode, UserError, nearest
 from .version import __version__
 
 if TYPE_CHECKING:
-    from .sweep import Outcome, Sweep
+    from .sweep import Sweep
 
 # Imported for the commands that they register.
 _REGISTERED = (timing, comparing, gating, exporting)
@@ -68,13 +69,13 @@ def run(
 
     use_folder(data_dir)
     options = Options(
-        output, keyword, tuple(framework or ()), seeds, threads, device, timeout, _shard(shard), _interpreters(python), dtype
+        output, keyword, tuple(framework or ()), seeds, threads, device, timeout, _shard(shard), interpreters(python), dtype
     )
     sweep = prepare(suite, load or [], options)
     if dry_run:
-        _print_plan(sweep, as_json)
+        print_plan(sweep, as_json)
         return
-    outcome = _execute(sweep, quiet)
+    outcome = carry_out(sweep, quiet)
     if as_json:
         counts = {"suite": sweep.suite.name, "cached": outcome.cached, "counts": dict(outcome.counts)}
         typer.echo(json.dumps(counts | {"exit_code": int(outcome.exit_code)}))
@@ -246,21 +247,6 @@ def _verified_words(keyword: str, dtype: str) -> str:
     return f"{keyword} float32".strip() if dtype == "float32" else keyword
 
 
-def _execute(sweep: Sweep, quiet: bool) -> Outcome:
-    from .progress import Watch
-    from .sweep import execute
-
-    try:
-        with Watch(quiet) as watch:
-            outcome = execute(sweep, watch)
-    except KeyboardInterrupt:
-        typer.echo("gradrace: interrupted; finished runs are kept, the same command goes on from there", err=True)
-        raise typer.Exit(ExitCode.INTERRUPTED) from None
-    counts = ", ".join(f"{count} {status}" for status, count in sorted(outcome.counts.items()))
-    typer.echo(f"{sweep.suite.name}: {counts} ({outcome.cached} cached)", err=True)
-    return outcome
-
-
 def _report_after(sweep: Sweep, as_json: bool) -> None:
     from . import frame
     from .report import write
@@ -272,18 +258,6 @@ def _report_after(sweep: Sweep, as_json: bool) -> None:
     if not as_json:
         print_table(sweep.suite.content.title, summary_compact(frames, sweep.suite.name).to_dict("records"))
         typer.echo(f"report: {page}")
-
-
-def _print_plan(sweep: Sweep, as_json: bool) -> None:
-    from .estimate import estimate
-
-    plan = estimate(sweep)
-    if as_json:
-        typer.echo(json.dumps(plan.to_json()))
-        return
-    for row in plan.runs:
-        typer.echo(f"{'cached' if row['cached'] else 'to run'}  {row['id']}")
-    typer.echo(plan.sentence, err=True)
 
 
 def _print_diagnosis(diagnosis: Any) -> None:
@@ -319,13 +293,3 @@ def _shard(text: str) -> tuple[int, int]:
     if index.isdigit() and of.isdigit() and 1 <= int(index) <= int(of):
         return int(index), int(of)
     raise UserError(f"--shard {text}: expected i/n with 1 <= i <= n, such as 2/8")
-
-
-def _interpreters(given: Any) -> dict[str, str]:
-    pairs = {}
-    for text in given or ():
-        name, equals, python = text.partition("=")
-        if not equals or not python:
-            raise UserError(f"--python {text}: expected FRAMEWORK=INTERPRETER, such as jax=/opt/jax/bin/python")
-        pairs[name] = python
-    return pairs

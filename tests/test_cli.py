@@ -13,7 +13,9 @@ import pytest
 from conftest import TINY, toml
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("run", "report", "compare", "show", "list", "doctor", "fetch")
+COMMANDS = (
+    "run", "time", "verify", "report", "compare", "gate", "baseline", "calibrate", "export", "show", "list", "doctor", "fetch",
+)  # fmt: skip
 
 
 @pytest.fixture

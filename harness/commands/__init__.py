@@ -23,7 +23,7 @@ app = typer.Typer(
     "and JAX/Flax/Optax, times every step, and writes a report.\n\n"
     "Begin with `gradrace doctor`, then `gradrace run quick`.\n\n"
     "Exit codes: 0 fine; 1 some runs failed; 2 usage or configuration; 3 nothing could be measured, or an internal "
-    "error; 4 regression; 5 nothing matched; 130 interrupted.",
+    "error; 4 regression; 5 nothing matched; 6 inconclusive, under --strict only; 130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import AsJson, DataDir, Load, Output, command, print_table
+from .sweeping import carry_out, interpreters, print_plan
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +56,6 @@ def time_(
     one, ten are the default. What was trained of the suite stays in its report; what was timed of it before is replaced
     there. As with `run`, finished launches are taken from OUTPUT.
     """
-    from ..cli import _execute, _interpreters, _print_plan
     from ..data import use_folder
     from ..sweep import Options, prepare
 
@@ -63,14 +63,14 @@ def time_(
     asked = {"launches": launches, "blocks": blocks, "breakdown": breakdown, "memory": memory}
     options = Options(
         output, keyword, tuple(framework or ()), threads=threads, device=device, timeout_s=timeout, dtype=dtype,
-        interpreters=_interpreters(python), clock_only=True,
+        interpreters=interpreters(python), clock_only=True,
         timing={name: value for name, value in asked.items() if value is not None},
     )  # fmt: skip
     sweep = prepare(suite, load or [], options)
     if dry_run:
-        _print_plan(sweep, as_json)
+        print_plan(sweep, as_json)
         return
-    outcome = _execute(sweep, quiet)
+    outcome = carry_out(sweep, quiet)
     _show(sweep, outcome, as_json)
     if report:
         _write_report(options, as_json)

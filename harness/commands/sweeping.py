@@ -1,0 +1,53 @@
+"""What the commands that run a suite share: carrying it out in front of a person, and what is understood alike."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from ..errors import ExitCode, UserError
+
+if TYPE_CHECKING:
+    from ..sweep import Outcome, Sweep
+
+
+def carry_out(sweep: Sweep, quiet: bool) -> Outcome:
+    """Does what is not finished, with progress. Ctrl-C becomes a message and exit code 130; finished runs are kept."""
+    from ..progress import Watch
+    from ..sweep import execute
+
+    try:
+        with Watch(quiet) as watch:
+            outcome = execute(sweep, watch)
+    except KeyboardInterrupt:
+        typer.echo("gradrace: interrupted; finished runs are kept, the same command goes on from there", err=True)
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    counts = ", ".join(f"{count} {status}" for status, count in sorted(outcome.counts.items()))
+    typer.echo(f"{sweep.suite.name}: {counts} ({outcome.cached} cached)", err=True)
+    return outcome
+
+
+def print_plan(sweep: Sweep, as_json: bool) -> None:
+    """What would be run, and how long that would take."""
+    from ..estimate import estimate
+
+    plan = estimate(sweep)
+    if as_json:
+        typer.echo(json.dumps(plan.to_json()))
+        return
+    for row in plan.runs:
+        typer.echo(f"{'cached' if row['cached'] else 'to run'}  {row['id']}")
+    typer.echo(plan.sentence, err=True)
+
+
+def interpreters(given: Any) -> dict[str, str]:
+    """Framework -> Python, from texts FRAMEWORK=INTERPRETER. UserError for another form."""
+    pairs = {}
+    for text in given or ():
+        name, equals, python = text.partition("=")
+        if not equals or not python:
+            raise UserError(f"--python {text}: expected FRAMEWORK=INTERPRETER, such as jax=/opt/jax/bin/python")
+        pairs[name] = python
+    return pairs
