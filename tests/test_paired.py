@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import gradrace
 import numpy as np
 import psutil
 import pytest
@@ -112,7 +114,7 @@ def timed(make_run):
 
 @pytest.fixture
 def side():
-    return lambda label, *plugins, **more: Side(label, sys.executable, None, plugins, **more)
+    return lambda label, *plugins: Side(label, sys.executable, None, plugins)
 
 
 # -- figures of a launch
@@ -319,6 +321,14 @@ def test_a_framework_that_is_not_installed_is_skipped(tmp_path, timed, side):
     sides = [side(label, tmp_path / "absent.py") for label in "ab"]
     outcome = Launcher([Pair("x", run, run)], *sides, blocks=4)([0])[0]
     assert isinstance(outcome, Failure) and outcome.skipped and "absent is not installed for" in outcome.reason
+
+
+def test_a_side_that_imports_another_gradrace_is_not_measured(tmp_path, timed, side, monkeypatch):
+    shutil.copytree(Path(gradrace.__file__).parent, tmp_path / "gradrace", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(UserError, match="its gradrace should come from .*, and comes from") as caught:
+        Launcher([Pair("x", timed(), timed())], side("a"), side("b"), 4)([0])
+    assert caught.value.exit_code == 3
 
 
 def test_more_threads_than_cores(timed, side):

@@ -318,8 +318,10 @@ def _start(side: Side, run: RunSpec) -> Child:
 
 def _check_source(side: Side, imported: str) -> None:
     """A side that imports another gradrace than it should would measure the wrong thing without a word."""
-    if side.root and (side.root / "gradrace").is_dir() and not Path(imported).is_relative_to(side.root.resolve()):
-        message = f"{side.label}: its gradrace should come from {side.root}, and comes from {imported}"
+    own = side.root / "gradrace" if side.root else None
+    expected = own.resolve() if own and own.is_dir() else _WORKER.parents[1].resolve()
+    if Path(imported).resolve() != expected:
+        message = f"{side.label}: its gradrace should come from {expected}, and comes from {imported}"
         raise UserError(message, ExitCode.NOTHING_MEASURED)
 
 
