@@ -159,7 +159,7 @@ def probes(said: dict[str, Any]) -> dict[str, np.ndarray]:
 def _timing() -> Any:
     from gradrace.spec import TimingSpec
 
-    return TimingSpec(warmup_steps=1, blocks=2, block_steps=(STEPS - 2) // 2, breakdown=True)
+    return TimingSpec(warmup_steps=STEPS - 5, blocks=1, block_steps=1, breakdown=True)
 
 
 def traces_by_length() -> dict[str, Sequence[int]]:

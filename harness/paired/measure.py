@@ -196,14 +196,15 @@ def lengths(pair: Pair, blocks: int, step_s: float) -> Lengths:
 
 
 def portable(run: RunSpec, steps: int) -> dict[str, Any]:
-    """The run, with a table of this many steps, as an older gradrace can read it too: what has its default is left out."""
+    """The run, with a table of at least this many steps, as an older gradrace can read it: what has its default is left out."""
     assert run.timing is not None, "pairs are of timing runs"
-    timing = run.timing.model_copy(update={"warmup_steps": 0, "blocks": 1, "block_steps": steps - 1})
-    longer = run.model_copy(update={"timing": timing})
+    # Warm-up, which every version counts step by step; how many whole blocks a launch needs has changed.
+    planned = {"warmup_steps": steps, "blocks": 1, "block_steps": 1}
+    longer = run.model_copy(update={"timing": run.timing.model_copy(update=planned)})
     lean = longer.model_dump(mode="json", exclude_defaults=True)
     spec: dict[str, Any] = _with_kinds(longer.to_json(), lean)
     # Defaults of these have changed before.
-    spec["timing"] = {"warmup_steps": 0, "blocks": 1, "block_steps": steps - 1}
+    spec["timing"] = planned
     return spec
 
 
