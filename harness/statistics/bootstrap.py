@@ -118,8 +118,9 @@ def bootstrap_interval(scores: Scores, statistic: Statistic, level: float = LEVE
     scores: as `strata` takes them. statistic: from one float[..., seeds] per task to float[...].
 
     The limits are Student's, made unsymmetrical by the estimated skewness (Hall 1992, "On the removal of skewness by
-    transformation", JRSS B 54, 221-228), with the standard error and the degrees of freedom of `spread`: for a mean of
-    scores without skew the textbook t interval. Percentile and basic limits stay too narrow with 3 to 5 seeds even from
+    transformation", JRSS B 54, 221-228), with the standard error and the degrees of freedom of `spread`. Over several tasks
+    the skewness rests on all of their seeds; of a single task it is a guess from a handful, so there the limits are the
+    wider, at each end, of Student's and these. Percentile and basic limits stay too narrow with 3 to 5 seeds even from
     rescaled residuals, because they know neither degrees of freedom nor tasks that vary unequally.
 
     Assumes independent seeds. What no seed has shown (a rare divergence, a long tail) no interval can know: see the table
@@ -132,8 +133,10 @@ def bootstrap_interval(scores: Scores, statistic: Statistic, level: float = LEVE
         return Interval(estimate, -np.inf, np.inf, level)
     found = spread(tasks, statistic)
     quantile = float(special.stdtrit(found.freedom, (1 + level) / 2))
-    return Interval(estimate, estimate - found.error * _unskew(quantile, found.skewness),
-                    estimate - found.error * _unskew(-quantile, found.skewness), level)
+    below, above = _unskew(quantile, found.skewness), -_unskew(-quantile, found.skewness)
+    if len(tasks) == 1:
+        below, above = max(below, quantile), max(above, quantile)
+    return Interval(estimate, estimate - found.error * below, estimate + found.error * above, level)
 
 
 def _unskew(t: float, skewness: float) -> float:
