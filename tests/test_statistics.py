@@ -48,6 +48,12 @@ def test_aggregates_against_their_definitions() -> None:
     assert aggregates.normalised(np.array([3.0, 1.0]), worst=3.0, best=1.0) == pytest.approx([0, 1])
 
 
+def test_share_of_runs_by_hand() -> None:
+    """None of 5 diverged: the share p at which that has the chance 2.5% solves (1 - p)^5 = 0.025."""
+    assert aggregates.share_of_runs(0, 5)[:3] == pytest.approx((0, 0, 1 - 0.025 ** (1 / 5)))
+    assert aggregates.share_of_runs(2, 8).estimate == 0.25
+
+
 def test_aggregates_of_unequal_seeds_agree_with_equal_ones() -> None:
     """A task whose every seed is written twice is the same task."""
     scores = list(table(2))
@@ -189,7 +195,8 @@ def test_winning_every_pair_is_no_certainty(tasks: int, seeds: int, shown: bool)
 def test_coverage_of_the_probability_of_improvement(tasks: int, shift: float, seeds: int) -> None:
     """At least 93%: it may be conservative near 0 and 1, where the plain bootstrap holds the truth in a tenth of the cases."""
     truth = float(stats.norm.cdf(shift / np.sqrt(2)))
-    held = coverage(lambda rng, n: rng.standard_normal((2, tasks, n)) + shift * np.array([1, 0])[:, None, None], truth, seeds, 800,
+    ahead = shift * np.array([1, 0])[:, None, None]
+    held = coverage(lambda rng, n: rng.standard_normal((2, tasks, n)) + ahead, truth, seeds, 800,
                     {"ours": lambda scores: probability_of_improvement(scores[0], scores[1], True)})["ours"]
     assert held >= 0.93 - 2 * np.sqrt(0.95 * 0.05 / 800)
     assert held <= 0.985 or shift == 4 or tasks == 1
@@ -289,6 +296,7 @@ NAN = [[0.5, np.nan]]
     (lambda: probability_of_improvement(NAN, [[1, 2]], True), "our scores: task 0 holds NaN"),
     (lambda: win_matrix({"a": [[1, 2]], "b": [[1, 2]]}, True, margin=-1), "0 or more, not -1"),
     (lambda: winner(["a", "b"], {}, ["x"]), "missing: b over a, a over b"),
+    (lambda: aggregates.share_of_runs(3, 2), "not 3 of 2"),
     (lambda: aggregates.normalised(0.5, 1.0, 1.0), "two different finite ends"),
 ])
 def test_bad_input(call: Callable[[], Any], words: str) -> None:

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy import stats
 
 from ..errors import UserError
-from .bootstrap import Array
+from .bootstrap import LEVEL, Array, Interval, check_level
 
 
 def interquartile_mean(tasks: Sequence[Array]) -> Array:
@@ -69,6 +70,17 @@ def normalised(score: Array | float, worst: float, best: float) -> Array:
     if worst == best or not np.isfinite([worst, best]).all():
         raise UserError(f"scores need two different finite ends to be put on one scale, not worst {worst} and best {best}")
     return (np.asarray(score, dtype=np.float64) - worst) / (best - worst)
+
+
+def share_of_runs(count: int, runs: int, level: float = LEVEL) -> Interval:
+    """The share of runs that diverged, say, with Clopper and Pearson's exact interval (1934). Assumes independent runs alike.
+
+    Raises UserError for no runs, or more of them counted than there are.
+    """
+    if not (runs > 0 and 0 <= count <= runs):
+        raise UserError(f"a share needs a count between 0 and the number of runs, not {count} of {runs}")
+    found = stats.binomtest(count, runs).proportion_ci(check_level(level), method="exact")
+    return Interval(count / runs, float(found.low), float(found.high), level)
 
 
 def _means(tasks: Sequence[Array]) -> Array:

@@ -154,13 +154,13 @@ def _limits(times: Array, at: Array, event_times: Array, level: float) -> tuple[
     moments = np.ones(2)
     low, high, low_after = np.zeros(at.size), np.ones(at.size), np.zeros(at.size)
     for number, time in enumerate(at):
-        arrived = np.count_nonzero(event_times == time)
-        still = np.count_nonzero(times >= time) - arrived
+        arrived = int(np.count_nonzero(event_times == time))
+        still = int(np.count_nonzero(times >= time)) - arrived
         if arrived:
             moments = moments * _beta_moments(still + 1, arrived)
             high[number:] = _beta_quantile(moments, (1 + level) / 2)
         low[number] = _low(moments, still, level)
-        low_after[number] = _low(moments, np.count_nonzero(times > time), level)
+        low_after[number] = _low(moments, int(np.count_nonzero(times > time)), level)
     return low, high, low_after
 
 
