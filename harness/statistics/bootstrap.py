@@ -54,7 +54,9 @@ def strata(scores: Scores, what: str = "scores") -> tuple[Array, ...]:
     scores: float[tasks, seeds], or one float[seeds] per task where their numbers differ. Raises UserError for a task
     without seeds and for a score that is not finite: a diverged run has the worst score of its task, it is not left out.
     """
-    tasks = tuple(np.sort(np.asarray(task, dtype=np.float64).ravel()) for task in scores)
+    tasks = tuple(np.sort(np.atleast_1d(np.asarray(task, dtype=np.float64))) for task in scores)
+    if any(np.ndim(task) != 1 for task in scores):
+        raise UserError(f"{what}: one array of seeds is needed per task, not a bare number or a table")
     if not tasks:
         raise UserError(f"{what}: there is no task")
     for number, task in enumerate(tasks):
