@@ -25,6 +25,7 @@ Statistic = Callable[[Sequence[Array]], Array]
 LEVEL = 0.95
 EXACT_UP_TO = 6
 RESAMPLES = 1000
+JOINT_RESAMPLES = 300
 
 
 class Interval(NamedTuple):
@@ -91,27 +92,46 @@ def resamples(size: int) -> tuple[Array, Array]:
 
 
 def spread(tasks: Sequence[Array], statistic: Statistic) -> Spread:
-    """Standard error, degrees of freedom and skewness of statistic(tasks) from resampling one task at a time.
+    """Standard error, degrees of freedom and skewness of statistic(tasks), from resampling seeds within tasks.
 
-    Tasks are independent, so their second and third cumulants add up. Each is corrected for the few seeds R of its task:
-    the variance by R / (R - 1), which is what residuals rescaled by sqrt(R / (R - 1)) give (Davison & Hinkley 1997,
-    "Bootstrap Methods and their Application", section 2.3), the third cumulant by R^2 / ((R - 1)(R - 2)). Degrees of freedom:
-    Satterthwaite (1946), each task with R - 1.
+    First one task at a time: tasks are independent, so the second and third cumulants of these effects add up. Each is
+    corrected for the few seeds R of its task: the variance by R / (R - 1), which is what residuals rescaled by
+    sqrt(R / (R - 1)) give (Davison & Hinkley 1997, "Bootstrap Methods and their Application", section 2.3), the third cumulant
+    by R^2 / ((R - 1)(R - 2)). Degrees of freedom: Satterthwaite (1946), each task with R - 1. Then all tasks at once, for the
+    variance that is of no single task's making (Efron & Stein 1981, "The Jackknife Estimate of Variance", section 2): none
+    for a mean, some for a median over tasks that are alike.
     """
-    variances, thirds = np.zeros(len(tasks)), np.zeros(len(tasks))
-    for number, task in enumerate(tasks):
-        draws, weights = resamples(task.size)
-        values = statistic([task[draws] if other == number else np.broadcast_to(kept, (len(draws), kept.size))
-                            for other, kept in enumerate(tasks)])
-        off = values - weights @ values
-        size = task.size
-        variances[number] = weights @ off**2 * size / (size - 1)
-        thirds[number] = weights @ off**3 * size**2 / ((size - 1) * (size - 2)) if size > 2 else 0.0
-    total = variances.sum()
-    if total <= np.finfo(float).tiny:
-        return Spread(0.0, float(sum(task.size - 1 for task in tasks)), 0.0)
-    freedom = total**2 / (variances**2 / [task.size - 1 for task in tasks]).sum()
-    return Spread(float(np.sqrt(total)), float(freedom), float(thirds.sum() / total**1.5))
+    effects = [_effect(tasks, statistic, number) for number in range(len(tasks))]
+    sizes = np.array([task.size for task in tasks], dtype=np.float64)
+    seconds, thirds = (np.array([resamples(task.size)[1] @ effect**power for task, effect in zip(tasks, effects, strict=True)])
+                       for power in (2, 3))
+    variances = seconds * sizes / (sizes - 1)
+    together = variances.sum() + _interaction(tasks, statistic, effects)
+    if variances.sum() <= np.finfo(float).tiny:
+        return Spread(float(np.sqrt(together)), float((sizes - 1).sum()), 0.0)
+    freedom = variances.sum() ** 2 / (variances**2 / (sizes - 1)).sum()
+    known = sizes > 2
+    skew = (thirds[known] * sizes[known] ** 2 / ((sizes[known] - 1) * (sizes[known] - 2))).sum() / together**1.5
+    return Spread(float(np.sqrt(together)), float(freedom), float(skew))
+
+
+def _effect(tasks: Sequence[Array], statistic: Statistic, number: int) -> Array:
+    """float[draws]: what each draw of this task's seeds alone moves the statistic by, around its mean over draws."""
+    draws, weights = resamples(tasks[number].size)
+    values = statistic([task[draws] if other == number else np.broadcast_to(task, (len(draws), task.size))
+                        for other, task in enumerate(tasks)])
+    return values - weights @ values
+
+
+def _interaction(tasks: Sequence[Array], statistic: Statistic, effects: Sequence[Array]) -> float:
+    """Variance of the statistic, all tasks drawn at once, that the sum of the single effects does not explain."""
+    if len(tasks) == 1:
+        return 0.0
+    rng = np.random.default_rng(len(tasks))
+    every = [resamples(task.size) for task in tasks]
+    picks = [rng.choice(len(weights), JOINT_RESAMPLES, p=weights) for _, weights in every]
+    values = statistic([task[draws[pick]] for task, (draws, _), pick in zip(tasks, every, picks, strict=True)])
+    return float((values - sum(effect[pick] for effect, pick in zip(effects, picks, strict=True))).var())
 
 
 def bootstrap_interval(scores: Scores, statistic: Statistic, level: float = LEVEL) -> Interval:
