@@ -155,7 +155,8 @@ def bootstrap_interval(scores: Scores, statistic: Statistic, level: float = LEVE
         return Interval(estimate, -np.inf, np.inf, level)
     found = spread(tasks, statistic)
     quantile = float(special.stdtrit(found.freedom, (1 + level) / 2))
-    below, above = _unskew(quantile, found.skewness), -_unskew(-quantile, found.skewness)
+    # At levels near 0 the transformation alone could put both limits on one side of the estimate.
+    below, above = max(_unskew(quantile, found.skewness), 0.0), max(-_unskew(-quantile, found.skewness), 0.0)
     if len(tasks) == 1:
         below, above = max(below, quantile), max(above, quantile)
     return Interval(estimate, estimate - found.error * below, estimate + found.error * above, level)

@@ -50,7 +50,7 @@ def seeds_warning(seeds: int) -> str | None:
         return None
     if seeds < 2:
         return "Only one seed: nothing is known of the spread between seeds, so no difference here can be told from chance."
-    return (f"Only {seeds} seeds: intervals are wide and hold only if scores are nearly normal; "
+    return (f"Only {seeds} seeds: intervals are wide and hold only if scores have no long tail; "
             f"take {FEW_SEEDS} or more before concluding anything.")
 
 
