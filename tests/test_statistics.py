@@ -132,7 +132,7 @@ def test_intervals_do_not_depend_on_the_order_of_seeds(scores: Array, shuffle: A
 
 
 @settings(max_examples=40, deadline=None)
-@given(scores=TABLES, scale=st.sampled_from([0.5, 2.0, 64.0]), shift=st.integers(-9, 9), level=st.sampled_from([0.05, 0.95, 0.999]))
+@given(scores=TABLES, scale=st.sampled_from([0.5, 2.0, 64.0]), shift=st.integers(-9, 9), level=st.sampled_from([0.05, 0.95]))
 def test_intervals_follow_the_scale_of_scores(scores: Array, scale: float, shift: int, level: float) -> None:
     for aggregate in AGGREGATES:
         found, moved = (bootstrap_interval(table, aggregate, level) for table in (scores, scale * scores + shift))

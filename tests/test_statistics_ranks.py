@@ -112,7 +112,7 @@ def test_the_curve_of_the_expected_best(scores: list[float], higher: bool, shuff
     assert (found.low <= found.expected + 1e-9).all() and (found.expected <= found.high + 1e-9).all()
     assert (found.low >= min(scores)).all() and (found.high <= max(scores)).all()
     shuffled = expected_best_curve(np.array(shuffle.sample(scores, len(scores))), higher)
-    assert (shuffled.low == found.low).all() and found.reliable_up_to == len(scores) // 2
+    assert (shuffled.low == found.low).all() and found.reliable_up_to == max(1, len(scores) // 4)
     mirrored = expected_best_curve(-np.array(scores), not higher)
     assert -mirrored.expected == pytest.approx(found.expected)
 

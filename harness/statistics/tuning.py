@@ -15,7 +15,8 @@ from .bootstrap import LEVEL, Array, Interval, bootstrap_interval, strata
 class ExpectedBest(NamedTuple):
     """Expected best score after each number of trials. trials: int[n]; expected, low, high: float[n].
 
-    reliable_up_to: where the band can be trusted, half of the trials; beyond it the best depends on one or two of them.
+    reliable_up_to: where the band holds its level, a quarter of the trials (docs/statistics.md); beyond it the best
+    hangs on a few of them, and the band is too narrow.
     """
 
     trials: Array
@@ -55,7 +56,8 @@ def expected_best_curve(
     numbers = np.arange(1, found.size + 1) if trials is None else np.asarray(trials, dtype=int)
     bands = [_band(checked, int(number), higher_is_better, level) for number in numbers]
     expected, low, high = (np.array([getattr(band, name) for band in bands]) for name in ("estimate", "low", "high"))
-    return ExpectedBest(numbers, expected, np.clip(low, found[0], None), np.clip(high, None, found[-1]), found.size // 2, level)
+    return ExpectedBest(numbers, expected, np.clip(low, found[0], None), np.clip(high, None, found[-1]),
+                        max(1, found.size // 4), level)
 
 
 def _band(scores: tuple[Array, ...], trials: int, higher_is_better: bool, level: float) -> Interval:
