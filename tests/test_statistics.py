@@ -101,6 +101,17 @@ def test_interval_of_a_symmetric_sample_is_the_t_interval() -> None:
     assert found == pytest.approx((3, expected.low, expected.high, 0.9))
 
 
+def test_skewness_is_1_at_most() -> None:
+    """A mean reaches it where one seed stands out; of a median, the rare draw of many diverged seeds would make it 13 and
+    leave nothing of the upper limit."""
+    assert bootstrap.spread([np.array([0.0, 1, 1, 1, 1])], aggregates.mean).skewness == pytest.approx(-1)
+    finished = np.linspace(0.80, 0.81, 10)
+    tasks = [finished - 0.05, np.append(finished[1:], 0.1), finished + 0.05]
+    assert bootstrap.spread(tasks, aggregates.median_of_medians).skewness == -1
+    found = bootstrap_interval(tasks, aggregates.median_of_medians)
+    assert found.high - found.estimate > bootstrap.spread(tasks, aggregates.median_of_medians).error
+
+
 def test_skew_moves_the_limits_towards_the_tail() -> None:
     tail = np.array([1.0, 1.1, 1.2, 1.3, 3.0])
     found = bootstrap_interval([tail, tail], aggregates.mean)

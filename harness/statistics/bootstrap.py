@@ -26,6 +26,7 @@ LEVEL = 0.95
 EXACT_UP_TO = 6
 RESAMPLES = 1000
 JOINT_RESAMPLES = 300
+MOST_SKEWNESS = 1.0
 
 
 class Interval(NamedTuple):
@@ -112,7 +113,8 @@ def spread(tasks: Sequence[Array], statistic: Statistic) -> Spread:
     freedom = variances.sum() ** 2 / (variances**2 / (sizes - 1)).sum()
     known = sizes > 2
     skew = (thirds[known] * sizes[known] ** 2 / ((sizes[known] - 1) * (sizes[known] - 2))).sum() / together**1.5
-    return Spread(float(np.sqrt(together)), float(freedom), float(skew))
+    # A mean's estimate cannot exceed 1, where one seed stands out; more comes of a median's jumps, not of a tail.
+    return Spread(float(np.sqrt(together)), float(freedom), float(np.clip(skew, -MOST_SKEWNESS, MOST_SKEWNESS)))
 
 
 def _effect(tasks: Sequence[Array], statistic: Statistic, number: int) -> Array:
