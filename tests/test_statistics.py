@@ -106,7 +106,7 @@ def test_skewness_is_1_at_most() -> None:
     leave nothing of the upper limit."""
     assert bootstrap.spread([np.array([0.0, 1, 1, 1, 1])], aggregates.mean).skewness == pytest.approx(-1)
     finished = np.linspace(0.80, 0.81, 10)
-    tasks = [finished - 0.05, np.append(finished[1:], 0.1), finished + 0.05]
+    tasks = [finished - 0.05, np.append(0.1, finished[1:]), finished + 0.05]
     assert bootstrap.spread(tasks, aggregates.median_of_medians).skewness == -1
     found = bootstrap_interval(tasks, aggregates.median_of_medians)
     assert found.high - found.estimate > bootstrap.spread(tasks, aggregates.median_of_medians).error
