@@ -1,0 +1,87 @@
+"""Aggregates of scores over tasks: each turns one array of seeds per task into one number.
+
+Scores of different tasks must share a scale before they are pooled: see `normalised`. Every aggregate takes a sequence of
+float[..., seeds], one per task, works on the last axis and gives float[...]; tasks weigh the same, however many seeds they
+have. `bootstrap.bootstrap_interval(scores, interquartile_mean)` gives the interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import stats
+
+from ..errors import UserError
+from .bootstrap import LEVEL, Array, Interval, check_level
+
+
+def interquartile_mean(tasks: Sequence[Array]) -> Array:
+    """Mean of the middle half of all scores (Agarwal et al. 2021, section 4.3). The same whichever direction is better.
+
+    Scores on the border of a quarter count by the share of them that lies inside, so that tasks weigh the same with
+    unequal numbers of seeds; equals scipy.stats.trim_mean(scores, 0.25) where four divides the number of scores.
+    """
+    values = np.concatenate([np.asarray(task, dtype=np.float64) for task in tasks], axis=-1)
+    weights = np.concatenate([np.full(task.shape[-1], 1 / (len(tasks) * task.shape[-1])) for task in tasks])
+    if len({task.shape[-1] for task in tasks}) == 1:
+        return np.sort(values, axis=-1) @ _inside(weights)
+    order = np.argsort(values, axis=-1, kind="stable")
+    return (np.take_along_axis(values, order, axis=-1) * _inside(weights[order])).sum(axis=-1)
+
+
+def _inside(weights: Array) -> Array:
+    """The part of each weight [..., n] (in the order of the scores, of sum 1) between the quarters, rescaled to sum 1."""
+    above = np.cumsum(weights, axis=-1)
+    return 2 * np.clip(np.minimum(above, 0.75) - np.maximum(above - weights, 0.25), 0, None)
+
+
+def median_of_means(tasks: Sequence[Array]) -> Array:
+    """Median over tasks of the mean over seeds: rliable's "median" (Agarwal et al. 2021, section 4.3).
+
+    Says nothing of the worse half of the tasks, and one diverged seed moves its task's mean. Any direction.
+    """
+    return np.median(_means(tasks), axis=0)
+
+
+def median_of_medians(tasks: Sequence[Array]) -> Array:
+    """Median over tasks of the median seed: what diverged seeds do not move while they are fewer than half of a task's."""
+    return np.median(np.stack([np.median(task, axis=-1) for task in tasks]), axis=0)
+
+
+def mean(tasks: Sequence[Array]) -> Array:
+    """Mean over tasks of the mean over seeds; for a single task its mean over seeds. Any direction."""
+    return _means(tasks).mean(axis=0)
+
+
+def optimality_gap(tasks: Sequence[Array], goal: float = 1.0) -> Array:
+    """Mean amount by which scores (higher is better) fall short of the goal; what exceeds the goal does not make up for it.
+
+    The lower the better, 0 at best (Agarwal et al. 2021, section 4.3).
+    """
+    return _means([np.clip(goal - np.asarray(task), 0, None) for task in tasks]).mean(axis=0)
+
+
+def normalised(score: Array | float, worst: float, best: float) -> Array:
+    """Scores on the scale where `worst` (chance, the untrained loss) is 0 and `best` (the target, the best known) is 1.
+
+    Higher is better afterwards, whichever way the score went; nothing is clipped. Raises UserError where both ends are equal.
+    """
+    if worst == best or not np.isfinite([worst, best]).all():
+        raise UserError(f"scores need two different finite ends to be put on one scale, not worst {worst} and best {best}")
+    return (np.asarray(score, dtype=np.float64) - worst) / (best - worst)
+
+
+def share_of_runs(count: int, runs: int, level: float = LEVEL) -> Interval:
+    """The share of runs that diverged, say, with Clopper and Pearson's exact interval (1934). Assumes independent runs alike.
+
+    Raises UserError for no runs, or more of them counted than there are.
+    """
+    if not (runs > 0 and 0 <= count <= runs):
+        raise UserError(f"a share needs a count between 0 and the number of runs, not {count} of {runs}")
+    found = stats.binomtest(count, runs).proportion_ci(check_level(level), method="exact")
+    return Interval(count / runs, float(found.low), float(found.high), level)
+
+
+def _means(tasks: Sequence[Array]) -> Array:
+    return np.stack([np.asarray(task).mean(axis=-1) for task in tasks])
