@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -128,8 +128,9 @@ def test_figures_of_declared_blocks_come_out_exactly():
     for part, side, wall in (("forward", 0, 20), ("gradient", 0, 70), ("update", 0, 15), ("forward", 1, 30)):
         taken.add(part, side, {"wall_ns": wall, "cpu_ns": wall, "switches": 0})
     launch = taken.launch(block_steps=10)
-    assert launch.log_ratio == pytest.approx(np.log(360 / 300)), "the median over pairs of 1.1, 1.3 and 1.2"
-    assert launch.cpu_log_ratio == pytest.approx(np.log(105 / 100))
+    begun_by_a, begun_by_b = np.log(1.1 * 1.2) / 2, np.log(1.3)
+    assert launch.log_ratio == pytest.approx((begun_by_a + begun_by_b) / 2), "pairs of 1.1, 1.3 and 1.2: medians of every second"
+    assert launch.cpu_log_ratio == pytest.approx((np.log(1.05 * 3.0) / 2 + np.log(1.05)) / 2)
     assert (launch.a_step_s, launch.b_step_s) == pytest.approx((150e-10, 185e-10)), "first quartiles"
     assert launch.a_parts_s == pytest.approx({"forward": 2e-9, "backward": 5e-9, "optimizer": 1.5e-9})
     assert launch.b_parts_s == pytest.approx({"forward": 3e-9})
@@ -174,6 +175,25 @@ def test_blocks_are_taken_in_abba_order_with_the_cells_in_rotation(timed, side):
     assert outcomes[2].a_step_s == pytest.approx(0.005), "two steps a block"
     launcher._measure(processes, [0], outcomes)  # type: ignore[arg-type]
     assert [do for do, _, _ in processes.asked].count("try") == 4, "lengths are found once"
+
+
+def test_the_sides_change_places_from_launch_to_launch(timed, side, monkeypatch):
+    begun: list[int] = []
+    scripted = Scripted({0: (10**8, 2 * 10**8)})
+    scripted.about = [{"versions": {}}] * 2
+
+    def processes(pair: Pair, sides: tuple[Side, Side], first: int) -> Any:
+        begun.append(first)
+        return nullcontext(scripted)
+
+    monkeypatch.setattr("gradrace.paired.measure._Processes", processes)
+    launcher = Launcher([Pair("x", timed(), timed())], side("a"), side("b"), blocks=4)
+    for first in (0, 1, 0):
+        scripted.asked.clear()
+        assert launcher([0])[0].log_ratio == pytest.approx(np.log(2)), "b over a, whoever begins"
+        assert begun[-1] == first
+        assert [one for do, _, one in scripted.asked if do == "open"] == [first, 1 - first]
+        assert [one for do, _, one in scripted.asked if do == "block"] == [first, 1 - first, 1 - first, first] * 2
 
 
 # -- how a launch is cut

@@ -1,7 +1,8 @@
 """One launch: both sides' fresh processes on the same core, and paired blocks of every cell in ABBA order.
 
 A block of one side stands against the block of the other that was taken right beside it, so that what disturbs the machine
-for longer than two blocks cancels. The process whose turn it is not waits for its next request and uses no CPU.
+for longer than two blocks cancels. The process whose turn it is not waits for its next request and uses no CPU. From launch to
+launch the sides change places (who starts, opens, warms up and begins first), so that no place favours a side in all of them.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ _WORKER = Path(__file__).parent / "worker.py"
 
 
 class Launch(NamedTuple):
-    """A cell in one launch. Log ratios log(b / a): medians over pairs of blocks, of wall and of CPU time.
+    """A cell in one launch. Log ratios log(b / a) of wall and of CPU time: medians over the pairs that a began, and over those
+    that b began, and the mean of the two (who begins finds the caches as the other left them).
 
     a_step_s, b_step_s: first quartiles over blocks, seconds per step. Parts: the same for what could be timed apart.
     """
@@ -78,6 +80,7 @@ class Launcher:
         self.versions: tuple[dict[str, str], dict[str, str]] = ({}, {})
         self._pairs, self._sides, self._blocks, self._breakdown = pairs, (a, b), blocks, breakdown
         self._lengths: dict[int, Lengths] = {}
+        self._first = 0
         _check_cores(pairs)
 
     def __call__(self, cells: Sequence[int]) -> dict[int, Outcome]:
@@ -88,6 +91,7 @@ class Launcher:
         outcomes: dict[int, Outcome] = {}
         for group in groups.values():
             outcomes |= self._launch(group)
+        self._first = 1 - self._first
         return outcomes
 
     def _launch(self, group: Sequence[int]) -> dict[int, Outcome]:
@@ -95,7 +99,7 @@ class Launcher:
         outcomes: dict[int, Outcome] = {}
         while left := [cell for cell in group if cell not in outcomes]:
             try:
-                with _Processes(self._pairs[left[0]], self._sides) as processes:
+                with _Processes(self._pairs[left[0]], self._sides, self._first) as processes:
                     self._note_versions(processes)
                     self._measure(processes, left, outcomes)
             except _Lost as lost:
@@ -120,7 +124,7 @@ class Launcher:
         each(lambda cell: self._warm(processes, cell), cells)
         for turn in range(self._blocks):
             rotated = [*cells[turn % len(cells) :], *cells[: turn % len(cells)]]
-            each(lambda cell, turn=turn: _pair(processes, cell, turn, "step", taken[cell]), rotated)  # type: ignore[misc]
+            each(lambda cell, turn=turn: _pair(processes, cell, turn + self._first, taken[cell]), rotated)  # type: ignore[misc]
         each(lambda cell: processes.ask_both({"do": "check", "cell": cell}), cells)
         if self._breakdown:
             each(lambda cell: _take_parts(processes, cell, taken[cell]), cells)
@@ -129,8 +133,8 @@ class Launcher:
     def _open(self, processes: _Processes, cell: int, taken: _Taken) -> None:
         pair = self._pairs[cell]
         steps = table_steps(pair, self._blocks)
-        for side, run in enumerate((pair.a, pair.b)):
-            request = {"do": "open", "cell": cell, "spec": portable(run, steps)}
+        for side in _in_turn(self._first):
+            request = {"do": "open", "cell": cell, "spec": portable((pair.a, pair.b)[side], steps)}
             taken.parts[side] = tuple(processes.ask(side, request, pair.a != pair.b)["parts"])
 
     def _warm(self, processes: _Processes, cell: int) -> None:
@@ -159,7 +163,8 @@ class _Taken:
         """The figures of these blocks."""
         a, b = (np.array(self.blocks["step", side], dtype=np.float64) for side in (0, 1))
         # A process that used no CPU time at all is one whose clock is too coarse for it; a nanosecond spares the logarithm.
-        ratios = np.median(np.log(np.maximum(b[:, :2], 1.0) / np.maximum(a[:, :2], 1.0)), axis=0)
+        by_pair = np.log(np.maximum(b[:, :2], 1.0) / np.maximum(a[:, :2], 1.0))
+        ratios = np.mean([np.median(begun, axis=0) for begun in (by_pair[::2], by_pair[1::2]) if len(begun)], axis=0)
         a_step, b_step = (self._step_s("step", side, block_steps) for side in (0, 1))
         a_parts, b_parts = (self._parts_s(side, block_steps) for side in (0, 1))
         contended = any(stats.contended(*blocks.T) for blocks in (a, b))
@@ -237,16 +242,17 @@ class _Lost(Exception):
 class _Processes:
     """Both sides' processes of one launch, started together. A context manager: nothing outlives it."""
 
-    def __init__(self, pair: Pair, sides: tuple[Side, Side]) -> None:
+    def __init__(self, pair: Pair, sides: tuple[Side, Side], first: int) -> None:
         self._labels = [side.label for side in sides]
-        self._children: list[Child] = []
+        self._children: dict[int, Child] = {}
+        self._order = _in_turn(first)
         self._runs, self._sides = (pair.a, pair.b), sides
         self.about: list[dict[str, Any]] = []
 
     def __enter__(self) -> Self:
         try:
-            for side, run in zip(self._sides, self._runs, strict=True):
-                self._children.append(_start(side, run))
+            for side in self._order:
+                self._children[side] = _start(self._sides[side], self._runs[side])
             # Imports run side by side on all cores; from then on both have the same ones.
             differ = self._runs[0] != self._runs[1]
             self.about = [self._receive(side, None, START_TIMEOUT_S, differ) for side in (0, 1)]
@@ -274,8 +280,9 @@ class _Processes:
         return self._receive(side, request.get("cell"), REQUEST_TIMEOUT_S, differ)
 
     def ask_both(self, request: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """One after the other: they share a core."""
-        return [self.ask(side, request) for side in (0, 1)]
+        """One after the other, because they share a core; the answers of a and b."""
+        answers = {side: self.ask(side, request) for side in self._order}
+        return [answers[side] for side in (0, 1)]
 
     def _receive(self, side: int, cell: int | None, timeout_s: float, differ: bool) -> dict[str, Any]:
         label = self._labels[side]
@@ -291,7 +298,7 @@ class _Processes:
         return answer
 
     def _kill(self) -> None:
-        for child in self._children:
+        for child in self._children.values():
             child.kill()
 
 
@@ -326,10 +333,14 @@ def _check_source(side: Side, imported: str) -> None:
         raise UserError(message, ExitCode.NOTHING_MEASURED)
 
 
-def _pair(processes: _Processes, cell: int, turn: int, part: str, taken: _Taken) -> None:
+def _pair(processes: _Processes, cell: int, turn: int, taken: _Taken) -> None:
     """ABBA: who begins changes with every pair."""
-    for side in (0, 1) if turn % 2 == 0 else (1, 0):
-        taken.add(part, side, processes.ask(side, {"do": "block", "cell": cell, "part": part}))
+    for side in _in_turn(turn % 2):
+        taken.add("step", side, processes.ask(side, {"do": "block", "cell": cell, "part": "step"}))
+
+
+def _in_turn(first: int) -> tuple[int, int]:
+    return (first, 1 - first)
 
 
 def _take_parts(processes: _Processes, cell: int, taken: _Taken) -> None:
