@@ -251,8 +251,8 @@ class _Processes:
 
     def __enter__(self) -> Self:
         try:
-            for side in self._order:
-                self._children[side] = _start(self._sides[side], self._runs[side])
+            for number in self._order:
+                self._children[number] = _start(self._sides[number], self._runs[number])
             # Imports run side by side on all cores; from then on both have the same ones.
             differ = self._runs[0] != self._runs[1]
             self.about = [self._receive(side, None, START_TIMEOUT_S, differ) for side in (0, 1)]
