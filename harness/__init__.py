@@ -18,8 +18,10 @@ _PUBLIC = {
     "Hyper": "optimizer",
     "HyperCorrection": "optimizer",
     "Optimizer": "optimizer",
+    "Range": "optimizer",
     "RateCorrection": "optimizer",
     "ReferenceRule": "optimizer",
+    "SearchSpace": "optimizer",
     "StateCorrection": "optimizer",
     "TaskSpec": "spec",
     "OptimizerSpec": "spec",
@@ -35,10 +37,12 @@ __all__ = [
     "HyperCorrection",
     "Optimizer",
     "OptimizerSpec",
+    "Range",
     "RateCorrection",
     "ReferenceRule",
     "RunSpec",
     "ScheduleSpec",
+    "SearchSpace",
     "StateCorrection",
     "TaskSpec",
     "UserError",
@@ -51,7 +55,17 @@ if TYPE_CHECKING:
     from .api import run
     from .errors import UserError
     from .frame import Frames, load
-    from .optimizer import Binding, Hyper, HyperCorrection, Optimizer, RateCorrection, ReferenceRule, StateCorrection
+    from .optimizer import (
+        Binding,
+        Hyper,
+        HyperCorrection,
+        Optimizer,
+        Range,
+        RateCorrection,
+        ReferenceRule,
+        SearchSpace,
+        StateCorrection,
+    )
     from .spec import OptimizerSpec, RunSpec, ScheduleSpec, TaskSpec
 
 

@@ -72,6 +72,11 @@ class Session(Protocol):
         """The present weights, state such as running statistics included, canonical layout and names, run's dtype
         (bfloat16, which NumPy lacks, as float32)."""
 
+    def gradients(self, step: int) -> Weights:
+        """The gradient by every trainable parameter of the batch of this step at the present weights, penalties included,
+        before clipping; canonical layout and names, the dtype of `weights`. Waits for the device. Nothing that is trained
+        moves: training on gives the bits that it gives without."""
+
     def state_bytes(self) -> int:
         """Bytes of the optimizer's state arrays (moments, buffers); counters and learning-rate tables left out."""
 

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from .commands import AsJson, DataDir, Load, Output, app, command, comparing, exporting, gating, print_table, timing
-from .commands.sweeping import carry_out, interpreters, print_plan
+from .commands import (
+    AsJson,
+    DataDir,
+    Load,
+    Output,
+    app,
+    command,
+    comparing,
+    exporting,
+    gating,
+    print_table,
+    running,
+    timing,
+)
 from .errors import ExitCode, UserError, nearest
 from .version import __version__
 
-if TYPE_CHECKING:
-    from .sweep import Sweep
-
 # Imported for the commands that they register.
-_REGISTERED = (timing, comparing, gating, exporting)
+_REGISTERED = (running, timing, comparing, gating, exporting)
 
 
 def main() -> None:
@@ -30,58 +39,6 @@ def _top(version: Annotated[bool, typer.Option("--version", help="Print the vers
     if version:
         typer.echo(__version__)
         raise typer.Exit(0)
-
-
-@command
-def run(
-    suite: Annotated[str, typer.Argument(help="A suite's name (`gradrace list suites`) or the path of a TOML file.")],
-    keyword: Annotated[
-        str, typer.Option("-k", help="Only runs whose id holds all these words, and none after a '!': 'adam !lstm'.")
-    ] = "",
-    output: Output = Path("results"),
-    framework: Annotated[
-        list[str] | None, typer.Option("--framework", help="Instead of the suite's frameworks; may be repeated.")
-    ] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="How many seeds instead of the suite's.")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of a worker instead of the suite's.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu or gpu instead of the suite's.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float64 instead of the suite's.")] = None,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds after which a run is given up.")] = 600.0,
-    shard: Annotated[str, typer.Option(help="Only part i of n, for job arrays: 2/8.")] = "1/1",
-    load: Load = None,
-    python: Annotated[
-        list[str] | None, typer.Option("--python", help="FRAMEWORK=INTERPRETER: run it in another Python; may be repeated.")
-    ] = None,
-    data_dir: DataDir = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs and what is cached; run nothing.")] = False,
-    report: Annotated[bool, typer.Option("--report/--no-report", help="Write the HTML report and print a summary.")] = True,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Run a suite: train and time what is not finished yet, keep each result as it arrives, then report.
-
-    A run is done once: the same command again takes finished runs from OUTPUT, also after Ctrl-C or a kill. A change of
-    library versions, of the source that computes a run, or of its specification makes it run anew. Runs that failed or
-    timed out are tried again; diverged ones are results.
-    """
-    from .data import use_folder
-    from .sweep import Options, prepare
-
-    use_folder(data_dir)
-    options = Options(
-        output, keyword, tuple(framework or ()), seeds, threads, device, timeout, _shard(shard), interpreters(python), dtype
-    )
-    sweep = prepare(suite, load or [], options)
-    if dry_run:
-        print_plan(sweep, as_json)
-        return
-    outcome = carry_out(sweep, quiet)
-    if as_json:
-        counts = {"suite": sweep.suite.name, "cached": outcome.cached, "counts": dict(outcome.counts)}
-        typer.echo(json.dumps(counts | {"exit_code": int(outcome.exit_code)}))
-    if report:
-        _report_after(sweep, as_json)
-    raise typer.Exit(outcome.exit_code)
 
 
 @command
@@ -247,19 +204,6 @@ def _verified_words(keyword: str, dtype: str) -> str:
     return f"{keyword} float32".strip() if dtype == "float32" else keyword
 
 
-def _report_after(sweep: Sweep, as_json: bool) -> None:
-    from . import frame
-    from .report import write
-    from .report.tables import summary_compact
-
-    output = sweep.options.output
-    frames = frame.load(output)
-    page = write(frames, output / "html")
-    if not as_json:
-        print_table(sweep.suite.content.title, summary_compact(frames, sweep.suite.name).to_dict("records"))
-        typer.echo(f"report: {page}")
-
-
 def _print_diagnosis(diagnosis: Any) -> None:
     machine, clock = diagnosis.machine, diagnosis.clock
     typer.echo(f"machine   {machine['processor']}, {machine['logical_cores']} cores ({len(machine['usable_cores'])} usable)")
@@ -286,10 +230,3 @@ def _print_diagnosis(diagnosis: Any) -> None:
         typer.echo(f"problem   {problem}\n  mend    {mend}")
     if not diagnosis.problems:
         typer.echo("no problems found")
-
-
-def _shard(text: str) -> tuple[int, int]:
-    index, _, of = text.partition("/")
-    if index.isdigit() and of.isdigit() and 1 <= int(index) <= int(of):
-        return int(index), int(of)
-    raise UserError(f"--shard {text}: expected i/n with 1 <= i <= n, such as 2/8")

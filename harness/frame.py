@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,8 @@ class Frames:
     curves: one row a point: digest, step, series (train_loss, validation_loss, validation_metric; learning_rate where
         the validation loss drove it; point_0 and point_1 where the task is a function of two numbers), value.
     steps: one row a timed block: digest, block, part, steps, wall_ns, cpu_ns, involuntary_switches, steal_ticks.
+    norms: one row a parameter and evaluated step of the runs that were told to `diagnose`: digest and the columns of
+        record.Norms.
     plans: suite -> its title, question and digests. records: digest -> the whole record.
     verified: what `gradrace verify` kept beside the results; None where it was not run.
     """
@@ -48,6 +50,7 @@ class Frames:
     plans: dict[str, PlanFile]
     records: dict[str, RunRecord]
     verified: VerifyFile | None = None
+    norms: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(_NORMS)))
 
 
 def load(folder: str | Path = "results", *suites: str) -> Frames:
@@ -79,6 +82,7 @@ def load(folder: str | Path = "results", *suites: str) -> Frames:
 
 
 _CURVE = ("digest", "step", "series", "value")
+_NORMS = ("digest", "step", "parameter", "weight", "gradient", "update", "zeros")
 _BLOCKS = ("digest", "block", "part", "steps", "wall_ns", "cpu_ns", "involuntary_switches", "steal_ticks")
 _NUMBERS = (
     "steps_done", "final_train_loss", "final_validation_loss", "final_validation_metric", "best_validation_loss",

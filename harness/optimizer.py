@@ -28,6 +28,27 @@ class Hyper:
 
 
 @dataclass(frozen=True)
+class Range:
+    """Where a search looks for a hyperparameter, the closed range [low, high].
+
+    log: evenly in the logarithm. below_one: the range is that of 1 - value (decays such as 0.9 to 0.9999 are 1e-4 to 0.1).
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    below_one: bool = False
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """What `gradrace tune` searches: "learning_rate" and hyperparameters by name; `source` says who proposed the ranges."""
+
+    ranges: Mapping[str, Range]
+    source: str
+
+
+@dataclass(frozen=True)
 class HyperCorrection:
     """Sets a constructor argument of the framework's optimizer anew before every step.
 
@@ -131,6 +152,7 @@ class Optimizer:
         canonical rule every framework then gives its optimizer tensors in canonical layout; under the native, its own.
     full_batch: the rule compares gradients of successive steps, so that they must be of one function: of the same batch.
     imprecise: framework -> why its float32 is off by more than the rounding of tensors, though its float64 is right.
+    space: where to search for good settings, with its source; None where nobody has proposed one.
     """
 
     name: str
@@ -145,6 +167,7 @@ class Optimizer:
     per_tensor: bool = False
     full_batch: bool = False
     imprecise: Mapping[str, str] = field(default_factory=dict)
+    space: SearchSpace | None = None
 
     def hypers(self, given: Hypers) -> dict[str, float]:
         """The defaults with `given` over them. ValueError names an unknown or impossible one."""

@@ -146,6 +146,26 @@ class Curve(_Columns):
 
 
 @dataclass(frozen=True)
+class Norms(_Columns):
+    """What `RunSpec.diagnose` records, one entry a trainable parameter and evaluated step (the last left out): step
+    int64[n], parameter str[n], and Euclidean norms float64[n] of the parameter itself (weight), of the gradient of that
+    step's batch (gradient, penalties included, before clipping) and of what that step adds to the parameter (update).
+    zeros float64[n]: the share of the gradient's entries that are exactly 0.
+    """
+
+    step: np.ndarray
+    parameter: np.ndarray
+    weight: np.ndarray
+    gradient: np.ndarray
+    update: np.ndarray
+    zeros: np.ndarray
+
+    DTYPES: ClassVar[dict[str, Any]] = {
+        "step": np.int64, "parameter": np.str_, **dict.fromkeys(("weight", "gradient", "update", "zeros"), np.float64),
+    }  # fmt: skip
+
+
+@dataclass(frozen=True)
 class Blocks(_Columns):
     """Timed blocks, one entry each: what was timed, how many steps, wall and CPU nanoseconds, involuntary context
     switches, and ticks (of 10 ms as a rule) that a hypervisor took from the process's cores.
@@ -171,8 +191,9 @@ class Blocks(_Columns):
 
 @dataclass(frozen=True)
 class RunResult:
-    """A record with what was measured; `curve` for convergence, `blocks` for timing, either may be missing."""
+    """A record with what was measured; `curve` and `norms` for convergence, `blocks` for timing, each may be missing."""
 
     record: RunRecord
     curve: Curve | None = None
     blocks: Blocks | None = None
+    norms: Norms | None = None

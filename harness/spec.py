@@ -72,6 +72,8 @@ class TaskSpec(Frozen):
     metric, the higher the better: accuracy; r2, the coefficient of determination over all entries; negative_loss.
     `target` is the validation metric that counts as reached; `target_origin` says where that figure comes from.
     `input_shape` is the shape of one sample: the data's features are reshaped to it.
+    train_fraction: the share of the training split that batches are drawn from, the same samples in every framework and
+        seed; smaller shares are within larger ones.
     """
 
     name: Name
@@ -89,6 +91,7 @@ class TaskSpec(Frozen):
     eval_every: PositiveInt
     target: FiniteFloat
     target_origin: str
+    train_fraction: Annotated[FiniteFloat, Field(gt=0.0, le=1.0)] = 1.0
 
     @model_validator(mode="after")
     def _shapes_fit(self) -> Self:
@@ -156,6 +159,7 @@ class RunSpec(Frozen):
 
     input: `resident`, the data lie on the device before the first step; `pipeline`, every batch comes through the
     library's own input pipeline (DataLoader, tf.data, NumPy arrays handed to the compiled step), in the plan's order.
+    diagnose: also record norms of each layer's gradients and updates, see record.Norms.
     """
 
     measure: Measure = "convergence"
@@ -171,6 +175,7 @@ class RunSpec(Frozen):
     seed: NonNegativeInt = 0
     launch: NonNegativeInt = 0
     timing: TimingSpec | None = None
+    diagnose: bool = False
     variations: dict[str, str | int | float] = {}
 
     @model_validator(mode="after")

@@ -17,6 +17,7 @@ from .registry import Framework, Registry
 from .spec import Device, Dtype, Frozen, Input, OptimizerSpec, Rule, RunSpec, ScheduleSpec, TaskSpec, TimingSpec
 from .variations import RegularizationEntry, Sweep, Varied, vary
 
+Fraction = Annotated[FiniteFloat, Field(gt=0.0, le=1.0)]
 PositiveFloat = Annotated[FiniteFloat, Field(gt=0)]
 
 
@@ -73,6 +74,7 @@ class SuiteFile(Sweep):
 
     What varies the tasks themselves (activation, initializer, …) is described in variations.py.
     `seeds`: how many, counted from 0, or which. `modes`: per framework, instead of its own defaults; or "all" of each.
+    `train_fractions`: shares of the training split (TaskSpec.train_fraction). `diagnose`: see RunSpec; trained runs only.
     `steps` and `eval_every` replace the tasks' own; `batch_sizes` are swept, and so are lists of `device`, `dtype` and
     `threads`.
     """
@@ -91,6 +93,8 @@ class SuiteFile(Sweep):
     dtype: Dtype | Annotated[list[Dtype], Field(min_length=1)] = "float32"
     device: Device | Annotated[list[Device], Field(min_length=1)] = "cpu"
     threads: PositiveInt | Annotated[list[PositiveInt], Field(min_length=1)] = 1
+    train_fractions: Annotated[list[Fraction], Field(min_length=1)] = [1.0]
+    diagnose: bool = False
     convergence: ConvergenceEntry | Literal[False] = ConvergenceEntry()
     timing: TimingEntry | Literal[False] = False
 

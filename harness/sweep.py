@@ -36,6 +36,8 @@ class Options:
 
     clock_only: nothing is trained to convergence; a suite that times nothing is timed as `suite.TimingEntry` has it by
     default. timing: keys of the suite's timing part with other values.
+    workers: how many convergence runs go on side by side; 0: as many as cores and threads allow.
+    scale: one of the suite's own (`suite.SuiteFile.scales`). train_fractions and diagnose replace the suite's keys.
     """
 
     output: Path = Path("results")
@@ -50,6 +52,10 @@ class Options:
     dtype: str | None = None
     clock_only: bool = False
     timing: Mapping[str, Any] = field(default_factory=dict)
+    workers: int = 0
+    scale: str | None = None
+    train_fractions: tuple[float, ...] = ()
+    diagnose: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,7 +133,9 @@ def _events(sweep: Sweep, todo: Sequence[PlannedRun], store: Store) -> Iterable[
     runnable = [_with_log(run, store) for run in todo if run.digest not in missing]
     if not runnable:
         return
-    executor = LocalExecutor(sweep.registry.plugins, sweep.options.interpreters, sweep.options.timeout_s)
+    executor = LocalExecutor(
+        sweep.registry.plugins, sweep.options.interpreters, sweep.options.timeout_s, sweep.options.workers
+    )
     try:
         for job in _jobs(runnable):
             executor.submit(job)
@@ -195,6 +203,10 @@ def _override(suite: Suite, registry: Registry, options: Options) -> Suite:
             _time_too(content, kind, names)
     given = {"seeds": options.seeds, "threads": options.threads, "device": options.device, "dtype": options.dtype}
     content |= {key: value for key, value in given.items() if value is not None}
+    if options.train_fractions:
+        content["train_fractions"] = list(options.train_fractions)
+    if options.diagnose:
+        content["diagnose"] = True
     if options.clock_only:
         content |= {"convergence": False, "timing": {**(content.get("timing") or {}), **options.timing}}
     if options.frameworks:

@@ -42,6 +42,26 @@ DataDir = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output on standard output.")]
 
 
+Suite = Annotated[str, typer.Argument(help="A suite's name (`gradrace list suites`) or the path of a TOML file.")]
+Keyword = Annotated[
+    str, typer.Option("-k", help="Only runs whose id holds all these words, and none after a '!': 'adam !lstm'.")
+]
+Frameworks = Annotated[
+    list[str] | None, typer.Option("--framework", help="Instead of the suite's frameworks; may be repeated.")
+]
+Device = Annotated[str | None, typer.Option(help="cpu or gpu instead of the suite's.")]
+Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16 or float64 instead of the suite's.")]
+Pythons = Annotated[
+    list[str] | None, typer.Option("--python", help="FRAMEWORK=INTERPRETER: run it in another Python; may be repeated.")
+]
+Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds after which a run is given up.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="List the runs and what is cached; run nothing.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+Workers = Annotated[
+    int, typer.Option("--jobs", "-j", min=0, help="Workers that train side by side; 0: as many as the cores allow.")
+]
+
+
 def command(function: Callable[..., None]) -> Callable[..., None]:
     """Registers a command whose errors become one clear message and an exit code."""
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import ExitCode, UserError
-from . import AsJson, Load, command, print_table
+from . import AsJson, Load, Quiet, command, print_table
 
 if TYPE_CHECKING:
     from ..paired import CellVerdict, Pair, PairedResult, Rule, Side
@@ -59,7 +59,7 @@ def compare(
     allow_dirty: Annotated[bool, typer.Option("--allow-dirty", help="--base also with changes that are not committed.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit code 6 where a cell stays inconclusive.")] = False,
     show_all: Annotated[bool, typer.Option("--all", help="Of stored results, also the figures that stayed the same.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Run two sides against each other, in turns on the same core, and judge the difference; or compare stored results.

@@ -10,22 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import ExitCode, UserError, nearest
-from . import AsJson, Load, Output, command, print_table
+from . import AsJson, Keyword, Load, Output, Quiet, Suite, Timeout, command, print_table
 
 if TYPE_CHECKING:
     from ..gate import GateResult
     from ..gate.judge import Sides
 
-Suite = Annotated[str, typer.Argument(help="A suite's name (`gradrace list suites`) or the path of a TOML file.")]
-Keyword = Annotated[
-    str, typer.Option("-k", help="Only runs whose id holds all these words, and none after a '!': 'adam !lstm'.")
-]
 Threshold = Annotated[
     float, typer.Option(min=0.001, max=0.999, help="The slowdown that must not go unnoticed: 0.05 is 5%.")
 ]
 Launches = Annotated[int, typer.Option(min=3, help="Launches of every cell before it is judged for the first time.")]
-Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds after which a convergence run is given up.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 
 
 @command

@@ -8,7 +8,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import AsJson, DataDir, Load, Output, command, print_table
+from . import (
+    AsJson,
+    DataDir,
+    Device,
+    DryRun,
+    Dtype,
+    Frameworks,
+    Keyword,
+    Load,
+    Output,
+    Pythons,
+    Quiet,
+    Suite,
+    command,
+    print_table,
+)
 from .sweeping import carry_out, interpreters, print_plan
 
 if TYPE_CHECKING:
@@ -19,18 +34,14 @@ if TYPE_CHECKING:
 
 @command
 def time_(
-    suite: Annotated[str, typer.Argument(help="A suite's name (`gradrace list suites`) or the path of a TOML file.")],
-    keyword: Annotated[
-        str, typer.Option("-k", help="Only runs whose id holds all these words, and none after a '!': 'adam !lstm'.")
-    ] = "",
+    suite: Suite,
+    keyword: Keyword = "",
     launches: Annotated[int | None, typer.Option(min=1, help="Processes a cell, instead of the suite's.")] = None,
     blocks: Annotated[int | None, typer.Option(min=4, help="Timed blocks a launch, instead of the suite's.")] = None,
     output: Output = Path("results"),
-    framework: Annotated[
-        list[str] | None, typer.Option("--framework", help="Instead of the suite's frameworks; may be repeated.")
-    ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu or gpu instead of the suite's.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32, bfloat16 or float64 instead of the suite's.")] = None,
+    framework: Frameworks = None,
+    device: Device = None,
+    dtype: Dtype = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads and cores of a worker instead of the suite's.")] = None,
     breakdown: Annotated[
         bool | None, typer.Option("--breakdown/--no-breakdown", help="Also time forward, gradient and update apart.")
@@ -39,14 +50,12 @@ def time_(
         bool | None, typer.Option("--memory/--no-memory", help="Also measure memory, in one process a cell.")
     ] = None,
     load: Load = None,
-    python: Annotated[
-        list[str] | None, typer.Option("--python", help="FRAMEWORK=INTERPRETER: run it in another Python; may be repeated.")
-    ] = None,
+    python: Pythons = None,
     data_dir: DataDir = None,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds a cell and launch after which it is given up.")] = 600.0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the runs and what is cached; run nothing.")] = False,
+    dry_run: DryRun = False,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Write the HTML report.")] = True,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
     """Time a suite's cells, and nothing else: launches in fresh pinned processes, warm-up, rotated blocks of steps.

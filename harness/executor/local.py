@@ -32,12 +32,16 @@ class LocalExecutor:
     """See gradrace.executor.Executor.
 
     interpreters: framework -> Python that has it, this one where none is named. timeout_s: per run, from its start.
+    workers: how many work side by side, but for timing, which is always alone; 0: as many as cores and threads allow.
     """
 
-    def __init__(self, plugins: tuple[Path, ...], interpreters: Mapping[str, str], timeout_s: float) -> None:
+    def __init__(
+        self, plugins: tuple[Path, ...], interpreters: Mapping[str, str], timeout_s: float, workers: int = 0
+    ) -> None:
         self._plugins = plugins
         self._interpreters = interpreters
         self._timeout_s = timeout_s
+        self._workers_wanted = workers
         self._queue: deque[Job] = deque()
         self._workers: dict[tuple[Any, ...], _Worker] = {}
         self._broken: dict[tuple[Any, ...], str] = {}

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 from matplotlib.figure import Figure as Drawing
 
 from ..errors import UserError
@@ -22,79 +20,9 @@ from ..spec import MEMORY_STEPS, TaskSpec
 from ..timing_stats import FEWEST_LAUNCHES
 from ..version import __version__
 from . import figures, svg, tables, text
+from .content import Cell, Column, Data, Figure, Part, Row, Section, Table
 from .fairness import Fairness, Finding, fairness
-
-Row = dict[Any, Any]
-Data = dict[str, pd.DataFrame]
-
-
-@dataclass(frozen=True)
-class Cell:
-    """`sort` orders a column when its text does not; `note` is set smaller below; `runs` are digests to show; `title` is
-    what a pointer resting on it shows."""
-
-    text: str
-    sort: float | str | None = None
-    note: str = ""
-    runs: str = ""
-    flag: str = ""
-    title: str = ""
-
-
-@dataclass(frozen=True)
-class Column:
-    """kind: '' for words, 'number' (set to the right), 'code'. `help` explains the heading."""
-
-    label: str
-    kind: str = ""
-    help: str = ""
-
-
-@dataclass(frozen=True)
-class Table:
-    """A sortable table; `csv` is the path of its data from the page."""
-
-    name: str
-    caption: str
-    columns: list[Column]
-    rows: list[list[Cell]]
-    csv: str = ""
-    tall: bool = False
-
-
-@dataclass(frozen=True)
-class Figure:
-    """An inline SVG with what it shows and where its data are; small ones stand side by side where there is room."""
-
-    name: str
-    svg: Markup
-    caption: str
-    csv: str
-    small: bool = False
-
-
-@dataclass
-class Section:
-    """A heading and what stands below it: warnings, then in order paragraphs (str), tables and figures."""
-
-    name: str
-    title: str
-    parts: list[str | Table | Figure] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-
-
-@dataclass
-class Part:
-    """One suite. `facts`: term and descriptions."""
-
-    suite: str
-    title: str
-    question: str
-    warnings: list[str]
-    chips: list[tuple[str, str]]
-    facts: list[tuple[str, list[str]]]
-    sections: list[Section]
-    appendix: Table
+from .sections import ADDED
 
 
 class Writer:
@@ -118,7 +46,7 @@ class Writer:
         plan = self.frames.plans[self.suite]
         sections = [
             self._summary(), self._convergence(), self._targets(), self._step_times(), self._throughput(), self._breakdown(),
-            self._costs(), self._rates(),
+            self._costs(), self._rates(), *(section(self) for section in ADDED),
         ]  # fmt: skip
         found = [section for section in sections if section.parts]
         return Part(
@@ -140,7 +68,7 @@ class Writer:
                 [Cell(row.task), Cell(row.optimizer, note=row.rule), *map(_finding_cell, row.findings)] for row in fair.rows
             ]
             caption = "Worst difference of a loss between two frameworks that were given the same task"
-            section.parts.append(self._table("fairness", caption, columns, cells, _fairness_data(fair)))
+            section.parts.append(self.table("fairness", caption, columns, cells, _fairness_data(fair)))
         return section
 
     # What was compared
@@ -236,7 +164,7 @@ class Writer:
         curves = tables.schedule_curves(self.frames, self.suite)
         if len(curves):
             names = list(dict.fromkeys(curves["schedule"]))
-            section.parts.append(self._figure(
+            section.parts.append(self.figure(
                 "schedules", partial(figures.schedules, curves), "Learning-rate schedules",
                 figures.describe("Learning rate relative to the base rate over a run.", [], names), curves,
                 "The schedules, relative to their base rate.",
@@ -256,13 +184,13 @@ class Writer:
             ]
             for row in lost.to_dict("records")
         ]  # fmt: skip
-        return self._table("not-ok", "Runs that did not end ok, and why", columns, rows, lost)
+        return self.table("not-ok", "Runs that did not end ok, and why", columns, rows, lost)
 
     # Summary
 
     def _summary(self) -> Section:
         section = Section("summary", "Summary")
-        self._keep("summary.csv", self.summary)
+        self.keep("summary.csv", self.summary)
         if len(self.summary):
             section.parts.append(
                 "Mean over the runs that ended ok, with their range from lowest to highest below. Steps to target are "
@@ -273,7 +201,7 @@ class Writer:
             columns, cells = self._summary_columns(rows)
             listed = [[make(row) for make in cells] for row in rows.to_dict("records")]
             caption = f"{task}: outcome and cost"
-            section.parts.append(self._table(f"summary-{task}", caption, columns, listed, csv="summary.csv"))
+            section.parts.append(self.table(f"summary-{task}", caption, columns, listed, csv="summary.csv"))
         return section
 
     def _summary_columns(self, rows: pd.DataFrame) -> tuple[list[Column], list[Callable[[Row], Cell]]]:
@@ -355,7 +283,7 @@ class Writer:
         ]  # fmt: skip
         third = f" and validation {drawn}" if drawn else ""
         what = f"Line charts of training loss{',' if drawn else ' and'} validation loss{third} against steps."
-        return self._figure(
+        return self.figure(
             f"{task}-convergence", partial(figures.convergence, bands, lost, self.series, spec.target, spec.metric),
             f"{task}: convergence by step", figures.describe(what, points["setup"], points["series"]), bands,
             f"{task}: optimizers in each framework, by step. " + " ".join(filter(None, notes)),
@@ -370,7 +298,7 @@ class Writer:
         ends = places.drop_duplicates(["setup", "series"], keep="last").to_dict("records")
         where = " ".join(f"{end['series']} in {end['setup']} ends at ({end['x']:.3g}, {end['y']:.3g})." for end in ends)
         what = f"Ways of the optimizers over the contours of the function, from {layer.start}."
-        return [self._figure(
+        return [self.figure(
             f"{task}-paths", partial(figures.paths, places, layer, self.series), f"{task}: paths on contours",
             f"{figures.describe(what, places['setup'], places['series'])} {where}", places,
             f"{task}: where the optimizers went, at every evaluation. Ring: the start. Crosses: minima. Contours are evenly "
@@ -380,7 +308,7 @@ class Writer:
     def _over_time(self, task: str, timed: pd.DataFrame, untimed: list[str]) -> Figure:
         as_timed = dict(zip(timed["setup"], timed["timed_mode"] + ", " + timed["timed_rule"], strict=True))
         measured = "; ".join(f"{setup} timed as {how}" for setup, how in as_timed.items())
-        return self._figure(
+        return self.figure(
             f"{task}-seconds", partial(figures.over_time, timed, self.setups), f"{task}: convergence by time",
             figures.describe("Validation loss against seconds of training steps.", timed["series"], timed["setup"]),
             timed,
@@ -413,7 +341,7 @@ class Writer:
                 self._rate_note(str(task)),
             ]  # fmt: skip
             what = "Dot plots of steps, and of seconds where timed, to the target; open triangles are censored runs."
-            section.parts.append(self._figure(
+            section.parts.append(self.figure(
                 f"{task}-target", partial(figures.targets, rows, self.setups), f"{task}: time to target",
                 figures.describe(what, rows["setup"], rows["series"]), rows, " ".join(filter(None, caption)),
             ))  # fmt: skip
@@ -434,7 +362,7 @@ class Writer:
         by_mode = tables.by_mode(rows)
         disturbed = " Hollow marks were contended." if rows["contended"].any() else ""
         describe = partial(figures.describe, panels=rows["setup"], lines=rows["series"])
-        timed = self._figure(
+        timed = self.figure(
             f"{task}-step-time", partial(figures.step_times, rows, self.timed_setups), f"{task}: step time",
             describe("Dot plot of the step time of each optimizer and framework."), None,
             f"{task}: time of one training step. Mark: p25. Thick line: to the median. Thin line: to the 99th "
@@ -443,7 +371,7 @@ class Writer:
         found = [timed]
         if len(by_mode):
             styles = figures.looks(by_mode["series"])
-            found.append(self._figure(
+            found.append(self.figure(
                 f"{task}-modes", partial(figures.by_mode, by_mode, styles), f"{task}: step time by mode",
                 describe("Dot plot of the step time of each framework and mode."), None,
                 f"{task}: step time by mode. Mark: p25. Bar: 95% interval over launches.{disturbed}", csv, small=True,
@@ -451,7 +379,7 @@ class Writer:
         called = rows.dropna(subset=["first_call_s"])
         if called.empty:
             return found
-        return [*found, self._figure(
+        return [*found, self.figure(
             f"{task}-first-step", partial(figures.first_calls, called, self.timed_setups), f"{task}: first step",
             describe("Dot plot of the seconds the first call takes."), None,
             f"{task}: the first training call, which traces and compiles where the framework does: one step, or a whole block "
@@ -474,13 +402,13 @@ class Writer:
             ]
             for row in self.times.to_dict("records")
         ]  # fmt: skip
-        return self._table("step-times", "Step times", columns, rows, self.times)
+        return self.table("step-times", "Step times", columns, rows, self.times)
 
     def _throughput(self) -> Section:
         section = Section("throughput", "Samples a second")
         for task, rows in tables.throughput(self.times).groupby("task", sort=False):
             what = "Line charts of samples a second against batch size."
-            section.parts.append(self._figure(
+            section.parts.append(self.figure(
                 f"{task}-throughput", partial(figures.throughput, rows, self.timed_setups), f"{task}: samples a second",
                 figures.describe(what, rows["panel"], rows["setup"]), rows,
                 f"{task}: samples a second against batch size, by step p25. Bands: 95% intervals over launches.",
@@ -504,7 +432,7 @@ class Writer:
         section.parts.append(self._parts_table(rows))
         what = "Stacked bars of the parts of a step, the whole step below each."
         for task, of_task in rows.groupby("task", sort=False):
-            section.parts.append(self._figure(
+            section.parts.append(self.figure(
                 f"{task}-breakdown", partial(figures.breakdown, of_task), f"{task}: where a step goes",
                 figures.describe(what, of_task["setup"], of_task["series"]),
                 None, f"{task}: forward, backward and update, each measured apart, above; the whole step below.",
@@ -529,7 +457,7 @@ class Writer:
         ]  # fmt: skip
         kept = [c for c in rows if c in tables.TIMED or c.startswith((*names, "parts_covered"))]
         data = rows[[*kept, "mode", "rule", "variation", "launches", "digests"]]
-        return self._table("step-parts", "Parts of a step", columns, cells, data)
+        return self.table("step-parts", "Parts of a step", columns, cells, data)
 
     # What it takes besides
 
@@ -558,7 +486,7 @@ class Writer:
             ]
             for row in rows.to_dict("records")
         ]  # fmt: skip
-        section.parts.append(self._table("start-up", "Start-up and memory", columns, cells, csv="step-times.csv"))
+        section.parts.append(self.table("start-up", "Start-up and memory", columns, cells, csv="step-times.csv"))
         return section
 
     # Learning rates
@@ -569,7 +497,7 @@ class Writer:
         for task, rows in rates.groupby("task", sort=False):
             diverged = " Crosses at the top are rates at which runs diverged." if rows["diverged"].any() else ""
             what = "Final validation loss against learning rate."
-            section.parts.append(self._figure(
+            section.parts.append(self.figure(
                 f"{task}-learning-rates", partial(figures.learning_rates, rows, self.series), f"{task}: learning rates",
                 figures.describe(what, rows["setup"], rows["series"]), rows,
                 f"{task}: final validation loss, mean and range over the runs that ended ok.{diverged}",
@@ -587,29 +515,32 @@ class Writer:
             Column("Reason"),
         ]  # fmt: skip
         rows = [_run_cells(row, self.metrics[row["task"]]) for row in self.runs.to_dict("records")]
-        return self._table("runs", "All runs", columns, rows, tables.all_runs(self.frames, self.suite))
+        return self.table("runs", "All runs", columns, rows, tables.all_runs(self.frames, self.suite))
 
-    def _table(
+    def table(
         self, name: str, caption: str, columns: list[Column], rows: list[list[Cell]],
         data: pd.DataFrame | None = None, csv: str = "",
     ) -> Table:  # fmt: skip
+        """A table whose data become a file: `data` under `csv`, or one that was kept before under that name."""
         csv = csv or f"{name}.csv"
         if data is not None:
-            self._keep(csv, data)
+            self.keep(csv, data)
         return Table(f"{self.suite}-{name}", caption, columns, rows, f"data/{self.suite}/{csv}", len(rows) > 24)
 
-    def _figure(
+    def figure(
         self, name: str, draw: Callable[[], Drawing], title: str, description: str, data: pd.DataFrame | None,
         caption: str, csv: str = "", small: bool = False,
     ) -> Figure:  # fmt: skip
+        """A figure as inline SVG, its data kept as those of a table. `name` is unique within the suite."""
         csv = csv or f"{name}.csv"
         if data is not None:
-            self._keep(csv, data)
+            self.keep(csv, data)
         anchor = f"{self.suite}-fig-{name}"
         drawn = svg.inline(draw, anchor, title, description)
         return Figure(anchor, drawn, caption, f"data/{self.suite}/{csv}", small)
 
-    def _keep(self, file: str, data: pd.DataFrame) -> None:
+    def keep(self, file: str, data: pd.DataFrame) -> None:
+        """Data that stand beside the page under this file name."""
         self.data[f"{self.suite}/{file}"] = data
 
 

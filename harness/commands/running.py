@@ -1,0 +1,110 @@
+"""`gradrace run`: a suite from start to report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import UserError
+from . import (
+    AsJson,
+    DataDir,
+    Device,
+    DryRun,
+    Dtype,
+    Frameworks,
+    Keyword,
+    Load,
+    Output,
+    Pythons,
+    Quiet,
+    Suite,
+    Timeout,
+    Workers,
+    command,
+    print_table,
+)
+from .sweeping import carry_out, interpreters, print_plan
+
+if TYPE_CHECKING:
+    from ..sweep import Sweep
+
+
+@command
+def run(
+    suite: Suite,
+    keyword: Keyword = "",
+    output: Output = Path("results"),
+    framework: Frameworks = None,
+    scale: Annotated[
+        str | None, typer.Option(help="One of the suite's own sizes, such as small or large; `list suites` names them.")
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="How many seeds instead of the suite's.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of a worker instead of the suite's.")] = None,
+    workers: Workers = 0,
+    device: Device = None,
+    dtype: Dtype = None,
+    train_fraction: Annotated[
+        list[float] | None, typer.Option(help="Share of the training split to train on, instead of the suite's; may be repeated.")
+    ] = None,
+    diagnose: Annotated[
+        bool, typer.Option("--diagnose", help="Also record gradient and update norms of every layer, at every evaluation.")
+    ] = False,
+    timeout: Timeout = 600.0,
+    shard: Annotated[str, typer.Option(help="Only part i of n, for job arrays: 2/8.")] = "1/1",
+    load: Load = None,
+    python: Pythons = None,
+    data_dir: DataDir = None,
+    dry_run: DryRun = False,
+    report: Annotated[bool, typer.Option("--report/--no-report", help="Write the HTML report and print a summary.")] = True,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a suite: train and time what is not finished yet, keep each result as it arrives, then report.
+
+    A run is done once: the same command again takes finished runs from OUTPUT, also after Ctrl-C or a kill. A change of
+    library versions, of the source that computes a run, or of its specification makes it run anew. Runs that failed or
+    timed out are tried again; diverged ones are results. Results do not depend on the number of workers.
+    """
+    from ..data import use_folder
+    from ..sweep import Options, prepare
+
+    use_folder(data_dir)
+    options = Options(
+        output, keyword, tuple(framework or ()), seeds, threads, device, timeout, _shard(shard), interpreters(python), dtype,
+        workers=workers, scale=scale, train_fractions=tuple(train_fraction or ()), diagnose=diagnose,
+    )  # fmt: skip
+    sweep = prepare(suite, load or [], options)
+    if dry_run:
+        print_plan(sweep, as_json)
+        return
+    outcome = carry_out(sweep, quiet)
+    if as_json:
+        counts = {"suite": sweep.suite.name, "cached": outcome.cached, "counts": dict(outcome.counts)}
+        typer.echo(json.dumps(counts | {"exit_code": int(outcome.exit_code)}))
+    if report:
+        _report_after(sweep, as_json)
+    raise typer.Exit(outcome.exit_code)
+
+
+def _report_after(sweep: Sweep, as_json: bool) -> None:
+    from .. import frame
+    from ..report import write
+    from ..report.tables import summary_compact
+
+    output = sweep.options.output
+    frames = frame.load(output)
+    page = write(frames, output / "html")
+    if not as_json:
+        print_table(sweep.suite.content.title, summary_compact(frames, sweep.suite.name).to_dict("records"))
+        typer.echo(f"report: {page}")
+
+
+def _shard(text: str) -> tuple[int, int]:
+    index, _, of = text.partition("/")
+    if index.isdigit() and of.isdigit() and 1 <= int(index) <= int(of):
+        return int(index), int(of)
+    raise UserError(f"--shard {text}: expected i/n with 1 <= i <= n, such as 2/8")

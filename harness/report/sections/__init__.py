@@ -1,0 +1,14 @@
+"""Sections of a suite's part, a module each. Every one takes the suite's Writer; one without parts is left out of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ..content import Section
+
+if TYPE_CHECKING:
+    from ..page import Writer
+
+# In the order of the page, after the sections of page.py.
+ADDED: tuple[Callable[[Writer], Section], ...] = ()
