@@ -60,14 +60,19 @@ _GAUGES = {"temperature.gpu": "temperature_c", "clocks.sm": "sm_mhz", "clocks.me
 
 def gpu_gauges() -> dict[str, float]:
     """What `nvidia-smi` reads of every GPU now, such as {"gpu0_temperature_c": 41.0}; empty where it cannot be asked."""
-    command = ["nvidia-smi", f"--query-gpu={','.join(_GAUGES)}", "--format=csv,noheader,nounits"]
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout
-    except (OSError, subprocess.SubprocessError):
-        return {}
-    rows = (line.split(",") for line in answer.strip().splitlines())
-    read = {f"gpu{i}_{name}": text for i, row in enumerate(rows) for name, text in zip(_GAUGES.values(), row, strict=False)}
+    rows = enumerate(gpu_properties(*_GAUGES))
+    read = {f"gpu{i}_{name}": text for i, row in rows for name, text in zip(_GAUGES.values(), row, strict=False)}
     return {name: float(text) for name, text in read.items() if _is_number(text)}
+
+
+def gpu_properties(*names: str) -> list[list[str]]:
+    """These properties of every GPU, by the names of `nvidia-smi --help-query-gpu`; empty where it cannot be asked."""
+    command = ["nvidia-smi", f"--query-gpu={','.join(names)}", "--format=csv,noheader,nounits"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [[text.strip() for text in line.split(",")] for line in answer.strip().splitlines()]
 
 
 def _is_number(text: str) -> bool:

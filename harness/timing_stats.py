@@ -8,6 +8,7 @@ interval is over these (Kalibera & Jones, 2013, "Rigorous benchmarking in reason
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -62,7 +63,11 @@ def parts_of_launch(steps: Array, wall_ns: Array, part: Array) -> dict[str, floa
     alone, timed by itself. covered: (forward + backward + update) / step, 1 where the parts make up the whole. All are of
     first quartiles over blocks. Empty where the launch timed no parts; what lacks one of its two figures is left out.
     """
-    timed = {str(name): step_time(steps[part == name], wall_ns[part == name]).p25 for name in np.unique(part)}
+    return parts({str(name): step_time(steps[part == name], wall_ns[part == name]).p25 for name in np.unique(part)})
+
+
+def parts(timed: Mapping[str, float]) -> dict[str, float]:
+    """The same from the seconds of step, forward, gradient and update, as many of them as were timed."""
     if set(timed) <= {"step"}:
         return {}
     found: dict[str, float] = {name: timed[name] for name in ("forward", "update") if name in timed}

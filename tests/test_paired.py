@@ -475,7 +475,7 @@ def test_what_is_printed(capsys, versions, word):
     _print_result(result, versions)
     printed = " ".join(capsys.readouterr().out.split())
     for expected in (
-        "A HEAD~1 (commit 0123, numpy 2.0) B working tree", f"digits 1000.0 1080.0 1.080 [1.060, 1.100] {word} 6 7.0%",
+        "A HEAD~1 (commit 0123, numpy 2.0) B working tree", f"digits {word} 1000.0 1080.0 1.080 [1.060, 1.100] 6 7.0%",
         "digits forward 200.0 300.0 1.500", "digits optimizer 100.0", "other: failed: b: it broke",
         "warning: in 1 of 2 cells", "(up to 7.0%)", "other processes held the core while 1 of 2 cells",
     ):  # fmt: skip

@@ -215,16 +215,10 @@ def _described(side: dict[str, Any]) -> str:
 
 
 def _row(cell: CellVerdict, versions: bool) -> dict[str, str]:
-    measured = cell.ratio is not None
-    return {
-        "cell": cell.cell,
-        "a us/step": _us(cell.a_step_s),
-        "b us/step": _us(cell.b_step_s),
-        "b / a": f"{cell.ratio:.3f} [{cell.low:.3f}, {cell.high:.3f}]" if measured else "",
-        "verdict": _word(cell, versions) + (" (found twice)" if cell.confirmed else ""),
-        "launches": str(cell.launches),
-        "detectable": f"{cell.detectable:.1%}" if cell.detectable is not None else "",
-    }
+    from ..paired.text import figures
+
+    word = _word(cell, versions) + (" (found twice)" if cell.confirmed else "")
+    return {"cell": cell.cell, "verdict": word, **figures(cell)}
 
 
 def _word(cell: CellVerdict, versions: bool) -> str:
@@ -232,16 +226,14 @@ def _word(cell: CellVerdict, versions: bool) -> str:
 
 
 def _part_rows(cell: CellVerdict) -> list[dict[str, str]]:
+    from ..paired.text import micros
+
     rows = []
     for part in dict.fromkeys([*cell.a_parts_s, *cell.b_parts_s]):
         a, b = cell.a_parts_s.get(part), cell.b_parts_s.get(part)
         ratio = f"{b / a:.3f}" if a and b and a > 0 else ""
-        rows.append({"cell": cell.cell, "part": part, "a us/step": _us(a), "b us/step": _us(b), "b / a": ratio})
+        rows.append({"cell": cell.cell, "part": part, "a, µs/step": micros(a), "b, µs/step": micros(b), "b / a": ratio})
     return rows
-
-
-def _us(seconds: float | None) -> str:
-    return "" if seconds is None else f"{seconds * 1e6:.1f}"
 
 
 def _warnings(result: PairedResult) -> list[str]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 from functools import cache
 from pathlib import Path
 
-from ..machine import this_machine
+from ..machine import gpu_properties, this_machine
 from ..spec import Device
 
 # What numerical libraries choose their code by; the rest of a processor's flags changes no arithmetic.
@@ -36,9 +35,5 @@ def _first_processor(cpuinfo: Path) -> dict[str, str]:
 
 
 def _gpu() -> str:
-    ask = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
-    try:
-        asked = subprocess.run(ask, capture_output=True, text=True, check=True, timeout=30)
-    except (OSError, subprocess.SubprocessError):
-        return "unknown GPU"
-    return (asked.stdout.splitlines() or ["unknown GPU"])[0].strip()
+    first = next(iter(gpu_properties("name", "driver_version")), ["unknown GPU"])
+    return ", ".join(first)

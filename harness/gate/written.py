@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from ..errors import ExitCode
 from ..paired import CellVerdict, PairedResult
+from ..paired.text import figures
 from . import Check, Convergence, GateResult
 
 # Longer tables are cut: a comment on GitHub holds 65536 characters.
@@ -32,15 +33,11 @@ def check_row(check: Check) -> dict[str, str]:
 
 
 def cell_row(cell: CellVerdict) -> dict[str, str]:
-    """One line of a timing cell. Times in microseconds a step; the ratio is b / a with its simultaneous interval."""
+    """One line of a timing cell."""
     return {
         "cell": cell.cell,
         "verdict": f"{cell.decision}{', found twice' if cell.confirmed else ''}{', contended' if cell.contended else ''}",
-        "a µs": _micro(cell.a_step_s),
-        "b µs": _micro(cell.b_step_s),
-        "b / a": "" if cell.ratio is None else f"{cell.ratio:.3f} [{cell.low:.3f}, {cell.high:.3f}]",
-        "detectable": "" if cell.detectable is None else f"{cell.detectable:.1%}",
-        "launches": str(cell.launches),
+        **figures(cell),
         "note": cell.reason,
     }
 
@@ -223,7 +220,3 @@ def _digits(value: float | None) -> str:
 
 def _small(value: float | None) -> str:
     return "" if value is None else f"{value:.2g}"
-
-
-def _micro(seconds: float | None) -> str:
-    return "" if seconds is None else f"{seconds * 1e6:.1f}"

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from .. import stats
+from .. import stats, timing_stats
 from ..errors import ExitCode, UserError
 from ..executor.environment import environment
 from ..machine import usable_cores
@@ -175,12 +175,11 @@ class _Taken:
         return stats.step_time(np.full(len(wall), block_steps), wall).p25
 
     def _parts_s(self, side: int, block_steps: int) -> dict[str, float]:
-        """Backward is what computing gradients takes beyond the forward pass that it holds."""
+        """The optimizer's share is that of the update by itself: a difference of two long figures would say less of a pair."""
         taken = {part: self._step_s(part, side, block_steps) for part in self.parts[side] if (part, side) in self.blocks}
-        parts = {"forward": taken["forward"]} if "forward" in taken else {}
-        if "forward" in taken and "gradient" in taken:
-            parts["backward"] = taken["gradient"] - taken["forward"]
-        return parts | ({"optimizer": taken["update"]} if "update" in taken else {})
+        found = timing_stats.parts(taken)
+        named = {"forward": "forward", "backward": "backward", "optimizer": "update"}
+        return {name: found[part] for name, part in named.items() if part in found}
 
 
 def table_steps(pair: Pair, blocks: int) -> int:
