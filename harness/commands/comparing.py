@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # What verdicts are called where the sides are not versions of one thing: neither is then the one to be kept.
 _WORDS = {"regression": "slower", "improvement": "faster", "ok": "about equal"}
 _PAIRED_THRESHOLD, _UNPAIRED_THRESHOLD = 0.05, 0.25
-_MOST_CELLS_BROKEN_DOWN = 3
+_MOST_CELLS_BROKEN_DOWN = 6
 
 
 @command
@@ -54,7 +54,7 @@ def compare(
     alpha: Annotated[float, typer.Option(help="Error rate of the whole comparison.")] = 0.05,
     launches: Annotated[int, typer.Option(help="Launches before the first look.")] = 6,
     breakdown: Annotated[
-        bool | None, typer.Option("--breakdown/--no-breakdown", help="Where a step goes; on for one to three cells.")
+        bool | None, typer.Option("--breakdown/--no-breakdown", help="Where a step goes; on for one to six cells.")
     ] = None,
     allow_dirty: Annotated[bool, typer.Option("--allow-dirty", help="--base also with changes that are not committed.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit code 6 where a cell stays inconclusive.")] = False,
