@@ -463,6 +463,10 @@ def _diverged_rates(axis: Axes, rates: pd.DataFrame, styles: Looks) -> None:
         )  # fmt: skip
 
 
+# Inches of a line of a legend.
+_LEGEND_LINE = 0.19
+
+
 def _legend(figure: Figure, styles: Looks, used: Iterable[str], kind: str) -> None:
     names = [name for name in styles if name in set(used)]
     handles = [
@@ -475,6 +479,8 @@ def _legend(figure: Figure, styles: Looks, used: Iterable[str], kind: str) -> No
     ]  # fmt: skip
     longest = max((len(name) for name in names), default=1)
     across = max(1, int(figure.get_figwidth() * 15 // (longest + 7)))
+    # Room for one line of it is there; more lines must not be taken from the panels.
+    figure.set_figheight(figure.get_figheight() + _LEGEND_LINE * (math.ceil(len(names) / across) - 1))
     figure.legend(handles=handles, loc="outside upper left", ncols=min(across, len(names) or 1), borderaxespad=0.2)
 
 
