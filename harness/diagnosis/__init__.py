@@ -26,7 +26,8 @@ _COLUMNS = ("digest", "rule", "severity", "step", "reason")
 def diagnose(course: Course, norms: Norms | None = None) -> list[Finding]:
     """Findings, the gravest first; where nothing is found amiss, one that says `healthy`, or `unjudged` of a curve too
     short to say so. Never empty. Norms add what only gradients show."""
-    found = [*judge_curves(course), *(judge_gradients(course.task, norms) if norms is not None else ())]
+    # What gradients show comes before what curves show of equal gravity: it is nearer to the cause.
+    found = [*(judge_gradients(course.task, norms) if norms is not None else ()), *judge_curves(course)]
     amiss = sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))
     return amiss or [course.unremarkable()]
 

@@ -94,6 +94,13 @@ class Course:
         """The mean of the last window."""
         return float(self.windows.means[-1])
 
+    @property
+    def fall(self) -> float:
+        """By how much the validation loss fell, or the smoothed training loss where that is more. Each is measured from its
+        own start: on few samples the two begin apart."""
+        means, losses = self.windows.means, self.validation_losses
+        return float(max(means[0] - means.min(), losses[0] - losses.min()))
+
     def smooth_at(self, step: int) -> float:
         """The smoothed training loss around this step."""
         return float(self.windows.means[min(np.searchsorted(self.windows.stops, step), len(self.windows.stops) - 1)])
@@ -108,7 +115,8 @@ class Course:
         return Finding(
             "healthy", "none", step,
             f"The training loss went from {self.start:.3g} to {self.end:.3g}; the validation loss was lowest, "
-            f"{self.validation_losses[best]:.3g}, after {self.eval_steps[best]} of {step} steps.",
+            f"{self.validation_losses[best]:.3g}, after {self.eval_steps[best]} of {step} steps; the target was "
+            f"{'reached' if self.reached else 'missed'}.",
         )  # fmt: skip
 
 

@@ -11,21 +11,21 @@ from .course import Course
 from .finding import Finding
 
 # All shares are of the loss at the start (Course.scale) unless another is named.
-RISEN = 0.5  # diverged: the last window is this much above the start
+RISEN = 0.5  # diverged: both losses ended this much above the start
 RELAPSE = 0.25  # oscillating: the smoothed training loss rose again by this
-SWING = 0.1  # oscillating: of what the loss fell in all, what counts as a turn up or down
+SWING = 0.1  # oscillating: a turn up or down, as a share of what the loss fell in all
 LEAST_FALL = 0.5  # ... where it fell by less than this, swings are measured in this
 TURNS = 3  # oscillating: that many turns; falling and then rising, as in over-fitting, is one
 NOISE = 4.0  # a swing of the smoothed training loss is that many of its standard errors
-HARDLY = 0.05  # too slow: the loss fell by less than this
+HARDLY = 0.05  # too slow: both losses fell by less than this
 STILL = 1e-3  # too slow: all moves of the validation loss together are less than this
 STEADY = 0.7  # too slow: the share of moves of the validation loss that go down
 LATE = 0.2  # too slow: the share of its whole fall that the last third of the steps brought to the validation loss
 LATE_OF_REST = 0.15  # ... or, of positive losses, the share of what was left by which it still fell
 FLAT = 0.02  # plateaued: the training loss stays within this
-LOW = 0.1  # plateaued: below this there is nothing left to learn
-HIGH = 0.25  # under-fitting: the training loss stays above this
-GAP = 0.1  # under-fitting: the validation loss is no further above the training loss
+LOW = 0.1  # below this the training loss has nothing left to learn
+HIGH = 0.25  # under-fitting: the training loss ended above this
+GAP = 0.1  # under-fitting: the validation loss is no further above the training loss; over-fitting: it is
 TURNED = 0.1  # over-fitting: the share of its lowest value by which the validation loss rose again
 TURNED_OF_FALL = 0.02  # over-fitting: and the share of its whole fall
 STILL_LEARNT = 0.1  # over-fitting: the share by which the training loss fell meanwhile
@@ -59,8 +59,9 @@ def _diverged(course: Course) -> Finding | None:
 
 
 def _rose(course: Course) -> Finding | None:
-    """The training loss ended far above where it began."""
-    if course.end - course.start <= RISEN * course.scale:
+    """Both losses ended far above where they began."""
+    rises = (course.end - course.start, float(course.validation_losses[-1]) - float(course.validation_losses[0]))
+    if min(rises) <= RISEN * course.scale:
         return None
     above = course.windows.means - course.start > RISEN * course.scale
     last_fine = int(np.flatnonzero(~above)[-1]) + 1 if (~above).any() else 0
@@ -76,7 +77,7 @@ def _oscillating(course: Course) -> Finding | None:
     """The smoothed training loss rose again by much, or it or the validation loss, which no batch makes noisy, went up and
     down by much of what there was to fall."""
     windows, noise = course.windows, NOISE * float(np.median(course.windows.errors))
-    means, stops = np.append(course.start, windows.means), np.append(0, windows.stops)
+    means, stops = windows.means, windows.stops
     lowest = np.minimum.accumulate(means)
     top = int(np.argmax(means - lowest))
     if means[top] - lowest[top] > max(RELAPSE * course.scale, noise):
@@ -88,7 +89,7 @@ def _oscillating(course: Course) -> Finding | None:
         )  # fmt: skip
     seen = (
         ("validation", course.validation_losses, course.eval_steps, 0.0),
-        ("smoothed training", windows.means, windows.stops, noise),
+        ("smoothed training", means, stops, noise),
     )
     for name, values, steps, least in seen:
         swing = max(SWING * max(values[0] - values.min(), LEAST_FALL * course.scale), least)
@@ -123,19 +124,20 @@ def _too_slow(course: Course) -> Finding | None:
         return None
     losses, steps = course.validation_losses, len(course.train_losses)
     moves = np.diff(losses)
-    if course.start - course.end < HARDLY * course.scale:
+    if course.fall < HARDLY * course.scale:
         still = float(np.abs(moves).sum()) < STILL * course.scale
         if not still and np.mean(moves < 0) < STEADY:
             return None
         return Finding(
             "too slow", "warning", 0,
-            f"In {steps} steps the training loss went from {course.start:.4g} only to {course.end:.4g}: a higher learning "
-            "rate, or a start with larger gradients, is needed.",
+            f"In {steps} steps the validation loss went from {losses[0]:.4g} only to {losses.min():.4g}: a higher learning rate, "
+            "or a start with larger gradients, is needed.",
         )  # fmt: skip
     last, since = float(losses[-1]), 2 * steps // 3
     before = float(np.interp(since, course.eval_steps, losses))
     much = before - last > LATE * (losses[0] - last) or (last > 0 and before - last > LATE_OF_REST * before)
-    if last >= before or not much or np.mean(moves[-max(2, len(moves) // 3) :] < 0) < STEADY:
+    learnt = course.generalises and course.end < LOW * course.scale
+    if last >= before or not much or learnt or np.mean(moves[-max(2, len(moves) // 3) :] < 0) < STEADY:
         return None
     return Finding(
         "too slow", "warning", since,
@@ -165,36 +167,39 @@ def _plateaued(course: Course) -> Finding | None:
 
 
 def _under_fitting(course: Course) -> Finding | None:
-    """A high training loss that no longer falls, with the validation loss close to it."""
-    step = _plateau_from(course)
-    if step is None or course.reached or not course.generalises or course.end < HIGH * course.scale:
+    """A high training loss that no longer falls fast, with the validation loss close to it."""
+    if course.reached or not course.generalises or course.end < HIGH * course.scale:
         return None
     last = float(course.validation_losses[-1])
     if last - course.end > GAP * course.scale:
         return None
     return Finding(
-        "under-fitting", "warning", step,
+        "under-fitting", "warning", _plateau_from(course) or 0,
         f"The training loss stays at {course.end:.3g}, {course.end / course.scale:.0%} of where it began, and the validation "
-        f"loss, {last:.3g}, is no worse: the model or what drives it cannot fit the samples that it sees.",
+        f"loss, {last:.3g}, is no worse: the model, or what drives it, does not fit the samples that it sees.",
     )  # fmt: skip
 
 
 def _over_fitting(course: Course) -> Finding | None:
-    """The validation loss turned and rose for good, while the training loss fell on."""
-    losses = course.validation_losses
-    lowest = int(losses.argmin())
-    after = losses[lowest + 1 :]
-    if not course.generalises or len(after) < 2:
+    """The validation loss turned and rose for good, while the training loss fell on; or it stayed high, and the target was
+    missed, while the training loss fell to next to nothing."""
+    if not course.generalises:
         return None
-    late = float(np.median(after[-max(2, len(after) // 2) :]))
-    rise, low = late - float(losses[lowest]), float(losses[lowest])
-    turned = rise > TURNED * abs(low) and rise > TURNED_OF_FALL * (float(losses[0]) - low)
-    step = int(course.eval_steps[lowest])
+    losses, lowest = course.validation_losses, int(course.validation_losses.argmin())
+    after, low, step = losses[lowest + 1 :], float(losses[lowest]), int(course.eval_steps[lowest])
+    late = float(np.median(after[-max(2, len(after) // 2) :])) if len(after) > 1 else low
+    turned = late - low > TURNED * abs(low) and late - low > TURNED_OF_FALL * (float(losses[0]) - low)
     at_turn = course.smooth_at(step)
-    if not turned or at_turn - course.end < STILL_LEARNT * abs(at_turn) or at_turn <= course.end:
+    if turned and at_turn - course.end > STILL_LEARNT * abs(at_turn):
+        return Finding(
+            "over-fitting", "warning", step,
+            f"The validation loss was lowest, {low:.3g}, after step {step} and rose to {late:.3g}, while the training loss "
+            f"fell from {at_turn:.3g} to {course.end:.3g}.",
+        )  # fmt: skip
+    if course.reached or abs(course.end) > LOW * course.scale or low - course.end < GAP * course.scale:
         return None
     return Finding(
         "over-fitting", "warning", step,
-        f"The validation loss was lowest, {low:.3g}, after step {step} and rose to {late:.3g}, while the training loss fell "
-        f"from {at_turn:.3g} to {course.end:.3g}.",
+        f"The training loss fell to {course.end:.3g}, the validation loss no further than {low:.3g}, after step {step}, and "
+        "the target was missed.",
     )  # fmt: skip

@@ -50,27 +50,25 @@ def _kernel(parameter: Parameter, norms: Norms) -> _Kernel:
 
 
 def _vanishing(kernels: list[_Kernel], steps: np.ndarray) -> list[Finding]:
-    """Kernels whose gradient is a tiny part of that of a later one, at most of the recorded steps."""
+    """Kernels whose gradient at most of the recorded steps is 0, or a tiny part of that of a later one."""
     found = []
-    for place, kernel in enumerate(kernels[:-1]):
-        later = kernels[place + 1 :]
-        strongest = max(later, key=lambda other: float(np.median(other.sizes)))
+    for place, kernel in enumerate(kernels):
+        none = kernel.norms == 0.0
+        if none.mean() > 0.5:
+            reason = f"The gradient of {kernel.name} is exactly 0 at {none.sum()} of {len(steps)} recorded steps."
+            found.append(Finding("vanishing gradients", "warning", int(steps[none][0]), reason))
+            continue
+        strongest = max(kernels[place:], key=lambda other: float(np.median(other.sizes)))
         with np.errstate(all="ignore"):
             ratios = kernel.sizes / strongest.sizes
-        known = np.isfinite(ratios)
-        small = known & (ratios < VANISHING)
-        if not known.any() or small.sum() * 2 <= known.sum():
-            continue
-        found.append(Finding(
-            "vanishing gradients", "warning", int(steps[small][0]),
-            f"The gradient of {kernel.name} is {_tiny(float(np.median(ratios[known])))} that of {strongest.name} (root mean "
-            f"square, median of {int(known.sum())} recorded steps).",
-        ))  # fmt: skip
+        small = ratios < VANISHING
+        if small.mean() > 0.5:
+            found.append(Finding(
+                "vanishing gradients", "warning", int(steps[small][0]),
+                f"The gradient of {kernel.name} is {np.nanmedian(ratios):.1e} times that of {strongest.name} (root mean square, "
+                f"median of {len(steps)} recorded steps).",
+            ))  # fmt: skip
     return found
-
-
-def _tiny(ratio: float) -> str:
-    return f"{ratio:.1e} times" if ratio else "0, exactly, beside"
 
 
 def _exploding(kernels: list[_Kernel], norms: Norms, steps: np.ndarray) -> list[Finding]:
