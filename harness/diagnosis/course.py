@@ -102,15 +102,16 @@ class Course:
         return float(max(means[0] - means.min(), losses[0] - losses.min()))
 
     def smooth_at(self, step: int) -> float:
-        """The smoothed training loss around this step."""
-        return float(self.windows.means[min(np.searchsorted(self.windows.stops, step), len(self.windows.stops) - 1)])
+        """The smoothed training loss after so many steps."""
+        stops = self.windows.stops
+        return float(self.windows.means[min(int(np.searchsorted(stops, step, side="right")), len(stops) - 1)])
 
     def unremarkable(self) -> Finding:
         """What is said where no rule speaks."""
         step = int(self.eval_steps[-1]) if len(self.eval_steps) else 0
         if not self.judgeable:
             found = f"{len(self.validation_losses)} evaluations and {len(self.train_losses)} steps"
-            return Finding("unjudged", "none", step, f"{found} are too few to say more than that nothing went wrong.")
+            return Finding("unjudged", "none", step, f"Too short to say more than that nothing went wrong: {found}.")
         best = int(np.argmin(self.validation_losses))
         return Finding(
             "healthy", "none", step,

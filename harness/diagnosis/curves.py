@@ -79,13 +79,14 @@ def _oscillating(course: Course) -> Finding | None:
     windows, noise = course.windows, NOISE * float(np.median(course.windows.errors))
     means, stops = windows.means, windows.stops
     lowest = np.minimum.accumulate(means)
-    top = int(np.argmax(means - lowest))
-    if means[top] - lowest[top] > max(RELAPSE * course.scale, noise):
-        bottom = int(np.flatnonzero(means[:top] == lowest[top])[-1])
+    relapsed = np.flatnonzero(means - lowest > max(RELAPSE * course.scale, noise))
+    if len(relapsed):
+        first = relapsed[0]
+        bottom = int(np.flatnonzero(means[:first] == lowest[first])[-1])
         return Finding(
             "oscillating", "warning", int(stops[bottom]),
-            f"The smoothed training loss rose from {means[bottom]:.3g} at step {stops[bottom]} to {means[top]:.3g} before step "
-            f"{stops[top]}: the learning rate is too high.",
+            f"The smoothed training loss rose from {means[bottom]:.3g} at step {stops[bottom]} to as much as "
+            f"{means[relapsed].max():.3g}: the learning rate is too high.",
         )  # fmt: skip
     seen = (
         ("validation", course.validation_losses, course.eval_steps, 0.0),
