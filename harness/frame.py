@@ -88,7 +88,7 @@ def load(folder: str | Path = "results", *suites: str) -> Frames:
 
 
 _CURVE = ("digest", "step", "series", "value")
-_NORMS = ("digest", "step", "parameter", "weight", "gradient", "update", "zeros")
+_NORMS: tuple[str, ...] = ("digest", "step", "parameter", "weight", "gradient", "update", "zeros")
 _BLOCKS = ("digest", "block", "part", "steps", "wall_ns", "cpu_ns", "involuntary_switches", "steal_ticks")
 _NUMBERS = (
     "steps_done", "final_train_loss", "final_validation_loss", "final_validation_metric", "best_validation_loss",

@@ -36,5 +36,5 @@ class NormTaker:
 def _row(step: int, name: str, before: Weights, gradients: Weights, after: Weights) -> _Row:
     old, new, gradient = (np.asarray(of[name], dtype=np.float64) for of in (before, after, gradients))
     with np.errstate(over="ignore", invalid="ignore"):
-        norms = (float(np.linalg.norm(array)) for array in (old, gradient, new - old))
-    return (step, name, *norms, float(np.mean(gradient == 0.0)))
+        weight, slope, update = (float(np.linalg.norm(array)) for array in (old, gradient, new - old))
+    return step, name, weight, slope, update, float(np.mean(gradient == 0.0))

@@ -44,8 +44,10 @@ def by_fraction(bands: pd.DataFrame, styles: Looks, kind: str) -> Figure:
     for axis in axes[-1]:
         axis.set_xlabel("share of the training split")
     _legend(figure, solid, bands["series"], "both")
-    kinds = [Line2D([], [], color=INK, linestyle=dash, label=name) for name, dash in
-             (("validation", "-"), ("training", (0, _TRAINED)))]  # fmt: skip
+    kinds = [
+        Line2D([], [], color=INK, linestyle="-", label="validation"),
+        Line2D([], [], color=INK, linestyle=(0, _TRAINED), label="training"),
+    ]
     axes[0, 0].legend(handles=kinds, loc="best", handlelength=2.4)
     return figure
 
