@@ -13,14 +13,15 @@ from gradrace.diagnosis import Course, diagnose
 from gradrace.diagnosis.course import course_of, steps_of_epoch
 from gradrace.diagnosis.curves import turning_points
 from gradrace.layers import Activation, Dense
-from gradrace.record import Norms
+from gradrace.record import Curve, Norms
 from gradrace.report import diagnosed
 from gradrace.spec import Regularization
 from gradrace.store import Store
 from gradrace.train import train
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from records import VERSIONS, make_result, make_results, make_specs, make_task
+from records import VERSIONS, make_curve, make_result, make_results, make_specs, make_task
+from threadpoolctl import threadpool_limits
 
 STEPS, EVERY = 400, 40
 AT = np.arange(0, STEPS + 1, EVERY)
@@ -268,7 +269,8 @@ def test_real_runs_on_digits(make_run, open_numpy, registry, name, rate, changes
     task = registry.tasks["digits_mlp"].model_copy(update=changes)
     run = make_run(name=name).model_copy(update={"task": task, "diagnose": True})
     run = run.model_copy(update={"schedule": run.schedule.model_copy(update={"base_lr": rate or run.schedule.base_lr})})
-    with np.errstate(all="ignore"):
+    # The nets are so small that threads of NumPy's BLAS only wait for each other.
+    with np.errstate(all="ignore"), threadpool_limits(1):
         training = train(open_numpy(run), task, diagnose=True)
     assert {finding.rule for finding in diagnose(course_from(training, task), training.norms)} == expected
 
@@ -292,25 +294,18 @@ def test_a_wide_net_over_fits_diabetes(make_run, open_numpy, registry):
 
 # Where findings go
 
-def store(output, specs, curve=None, norms=None):
+def store(output, specs, norms):
     """Results of these specs with the same norms for all."""
-    plan = make_results(output, specs=specs, curve=curve)
+    plan = make_results(output, specs=specs)
     with Store(output, "demo") as kept:
         for spec, digest in zip(specs, plan.digests, strict=True):
-            made = replace(frame_record(kept, digest, spec, curve), norms=norms)
-            kept.write(made)
+            kept.write(replace(make_result(spec, digest, "ok", "", make_curve(spec)), norms=norms))
     return plan
-
-
-def frame_record(kept, digest, spec, curve):
-    from records import make_curve
-
-    return make_result(spec, digest, "ok", "", (curve or make_curve)(spec))
 
 
 def test_norms_are_kept_beside_the_curve_and_come_back(tmp_path):
     norms = norms_of({"0_dense.kernel": np.array([np.nan, 1, 2, 3])})
-    plan = store(tmp_path, make_specs([DEEP], ["torch"], ["sgd"], [0], launches=0), norms=norms)
+    plan = store(tmp_path, make_specs([DEEP], ["torch"], ["sgd"], [0], launches=0), norms)
     kept = frame.load(tmp_path).norms
     assert set(kept["digest"]) == set(plan.digests) and list(kept) == ["digest", *Norms.DTYPES]
     assert kept["parameter"].tolist() == norms.parameter.tolist()
@@ -345,7 +340,7 @@ def test_a_suite_without_trained_runs_has_no_findings(tmp_path):
 
 def test_the_report_counts_findings_and_names_their_runs(tmp_path):
     norms = norms_of({"0_dense.kernel": 1e-5, "2_dense.kernel": 1e-5})
-    store(tmp_path, make_specs([DEEP], ["torch", "jax"], ["sgd", "adam"], range(3), rates=(0.1, 0.01), launches=0), norms=norms)
+    store(tmp_path, make_specs([DEEP], ["torch", "jax"], ["sgd", "adam"], range(3), rates=(0.1, 0.01), launches=0), norms)
     frames = frame.load(tmp_path)
     table = diagnosed.findings(frames, "demo")
     vanishing = table[table["rule"] == "vanishing gradients"]
@@ -398,8 +393,6 @@ def test_one_share_draws_no_learning_curve(tmp_path):
 def test_show_tells_the_findings(gradrace, tmp_path):
     def curve(spec):
         made = CURVES["a validation loss that turned"][0]
-        from gradrace.record import Curve
-
         return Curve(made.train_losses, made.eval_steps, made.validation_losses, made.validation_metrics)
 
     task = make_task("mlp", steps=STEPS)
