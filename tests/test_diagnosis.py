@@ -354,7 +354,7 @@ def test_the_report_counts_findings_and_names_their_runs(tmp_path):
     assert drawn.loc[drawn["layer"] == "0_dense", "mean"].to_numpy() == pytest.approx(np.hypot(1e-5, 1))
     page = report.write(frames, tmp_path / "html").read_text(encoding="utf-8")
     assert 'id="demo-diagnosis"' in page and 'id="demo-fig-deep-sgd-norms"' in page and 'id="demo-fig-deep-adam-norms"' in page
-    assert (tmp_path / "html" / "data" / "demo" / "diagnosis.csv").exists()
+    assert (tmp_path / "html" / "data" / "demo" / "findings.csv").exists()
 
 
 def shares(fractions, tasks=("mlp",)):

@@ -43,7 +43,7 @@ def _table(writer: Writer, found: pd.DataFrame) -> Table:
         Column("Runs", help="those with this finding, of those that could be judged"),
         Column("Since step", "number", "median over these runs"), Column("Reason, of the first of them"),
     ]  # fmt: skip
-    return writer.table("diagnosis", "What the curves say", columns, [_cells(row) for row in found.to_dict("records")], found)
+    return writer.table("findings", "What the curves say", columns, [_cells(row) for row in found.to_dict("records")], found)
 
 
 def _cells(row: Row) -> list[Cell]:
