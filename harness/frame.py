@@ -62,7 +62,7 @@ def load(folder: str | Path = "results", *suites: str) -> Frames:
     names = suites or suites_in(output)
     plans = {suite: read_plan(output, suite) for suite in names}
     rows: list[dict[str, Any]] = []
-    curves, blocks, records = [], [], {}
+    curves, norms, blocks, records = [], [], [], {}
     for suite in names:
         for record in read_records(output, suite):
             records[record.digest] = record
@@ -70,6 +70,9 @@ def load(folder: str | Path = "results", *suites: str) -> Frames:
             curve = _arrays(output, suite, record, "curve")
             if curve is not None:
                 curves.append(curve)
+            taken = _arrays(output, suite, record, "norms")
+            if taken is not None:
+                norms.append(taken)
             timed = _arrays(output, suite, record, "steps")
             if timed is not None:
                 timed = _with_parts(timed)
@@ -78,11 +81,14 @@ def load(folder: str | Path = "results", *suites: str) -> Frames:
             rows.append(row)
     if not rows:
         raise UserError(f"{output}: no finished run of {', '.join(names)} there yet")
-    return Frames(_runs(rows), _concat(curves, _CURVE), _concat(blocks, _BLOCKS), plans, records, kept.read(output))
+    return Frames(
+        _runs(rows), _concat(curves, _CURVE), _concat(blocks, _BLOCKS), plans, records, kept.read(output),
+        _concat(norms, _NORMS),
+    )  # fmt: skip
 
 
 _CURVE = ("digest", "step", "series", "value")
-_NORMS = ("digest", "step", "parameter", "weight", "gradient", "update", "zeros")
+_NORMS: tuple[str, ...] = ("digest", "step", "parameter", "weight", "gradient", "update", "zeros")
 _BLOCKS = ("digest", "block", "part", "steps", "wall_ns", "cpu_ns", "involuntary_switches", "steal_ticks")
 _NUMBERS = (
     "steps_done", "final_train_loss", "final_validation_loss", "final_validation_metric", "best_validation_loss",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -84,6 +85,7 @@ def _outcome(found: Found) -> list[tuple[str, str]]:
         curve = read_arrays(found.output, found.suite, record.digest, "curve")
         if curve is not None:
             pairs.append(("training loss", sparkline(curve["value"][curve["series"] == "train_loss"])))
+        pairs += _findings(found, curve)
     steps = read_arrays(found.output, found.suite, record.digest, "steps")
     if steps is not None:
         from .stats import step_time
@@ -96,6 +98,20 @@ def _outcome(found: Found) -> list[tuple[str, str]]:
     if record.state_bytes is not None:
         pairs.append(("optimizer state", f"{record.state_bytes} bytes"))
     return pairs
+
+
+def _findings(found: Found, curve: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    from .diagnosis import diagnose_run
+
+    norms = read_arrays(found.output, found.suite, found.record.digest, "norms")
+    return [
+        ("diagnosis", f"{finding.rule}{_since(finding.step, finding.severity)}: {finding.reason}")
+        for finding in diagnose_run(found.record, curve, norms)
+    ]
+
+
+def _since(step: int, severity: str) -> str:
+    return "" if severity == "none" else f" since step {step}"
 
 
 def _pairs(values: object) -> str:

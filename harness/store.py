@@ -2,7 +2,7 @@
 
     <output>/runs/<suite>/plan.json              the suite's latest expansion: title, question, digests in order
     <output>/runs/<suite>/<digest>/run.json      written last; a folder without it is an unfinished run
-    <output>/runs/<suite>/<digest>/curve.parquet or steps.parquet, log.txt
+    <output>/runs/<suite>/<digest>/curve.parquet (norms.parquet) or steps.parquet, log.txt
 
 Files appear under their names by os.replace only, so what can be read is whole. Nothing is ever unpickled.
 """
@@ -112,6 +112,8 @@ class Store:
                 _write_parquet(folder / "curve.parquet", _curve_columns(result.curve))
             if result.blocks:
                 _write_parquet(folder / "steps.parquet", asdict(result.blocks))
+            if result.norms:
+                _write_parquet(folder / "norms.parquet", asdict(result.norms))
             log = folder / "log.txt"
             if log.exists() and log.stat().st_size == 0:
                 log.unlink()
@@ -176,7 +178,7 @@ def read_record(file: Path) -> RunRecord:
 
 
 def read_arrays(output: Path, suite: str, digest: str, name: str) -> Mapping[str, Any] | None:
-    """Columns of `curve` or `steps` of a run as NumPy arrays; None when the run has none."""
+    """Columns of `curve`, `norms` or `steps` of a run as NumPy arrays; None when the run has none."""
     import pyarrow.parquet as parquet
     from pyarrow import ArrowException
 
@@ -218,4 +220,5 @@ def _write_parquet(file: Path, columns: Mapping[str, Any]) -> None:
 
 
 def _artefacts(folder: Path) -> Iterator[str]:
-    return (p.name for p in folder.iterdir() if p.name in ("curve.parquet", "steps.parquet", "log.txt"))
+    known = ("curve.parquet", "norms.parquet", "steps.parquet", "log.txt")
+    return (p.name for p in folder.iterdir() if p.name in known)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +11,8 @@ import numpy as np
 from . import schedules, stats
 from .adapter import Session
 from .layers import Point
-from .record import Curve, Status, Summary
+from .norms import NormTaker
+from .record import Curve, Norms, Status, Summary
 from .spec import ScheduleSpec, TaskSpec
 
 # A loss this many times the first one will not come back; the run ends with status `diverged`.
@@ -18,12 +20,13 @@ DIVERGENCE_FACTOR = 1e4
 
 
 class Training(NamedTuple):
-    """What came of a convergence run."""
+    """What came of a convergence run; norms where it was told to diagnose."""
 
     status: Status
     reason: str
     curve: Curve
     summary: Summary
+    norms: Norms | None = None
 
 
 class _Evaluation(NamedTuple):
@@ -35,21 +38,34 @@ class _Evaluation(NamedTuple):
 
 def train(
     session: Session, task: TaskSpec, progress: Callable[[int, Curve], None] = lambda step, piece: None,
-    schedule: ScheduleSpec | None = None,
+    schedule: ScheduleSpec | None = None, diagnose: bool = False,
 ) -> Training:  # fmt: skip
     """Trains for `task.steps` updates, evaluating on the validation split before the first and every `eval_every`.
 
     With `task.early_stopping` a run may end before; its status stays ok and its reason says where and why.
     `progress` is called after every chunk with the steps done and that chunk's piece of the curve. `schedule` is needed
-    where the harness drives it by the validation loss.
+    where the harness drives it by the validation loss. `diagnose`: the same losses, and norms of every evaluated step but
+    the last.
     """
+    if not diagnose:
+        return _train(session, session.train, task, progress, schedule)
+    taker = NormTaker()
+    training = _train(session, partial(taker.train, session), task, progress, schedule)
+    return training._replace(norms=taker.norms())
+
+
+def _train(
+    session: Session, take: Callable[[range], None], task: TaskSpec, progress: Callable[[int, Curve], None],
+    schedule: ScheduleSpec | None,
+) -> Training:  # fmt: skip
+    """`train`, with what enqueues a chunk of steps given."""
     losses = np.empty(0)
     rates = _DrivenRates(session, schedule, task.steps)
     evaluations = [_evaluate(session, task, 0)]
     progress(0, _curve(losses, evaluations))
     for start in range(0, task.steps, task.eval_every):
         chunk = range(start, min(start + task.eval_every, task.steps))
-        session.train(chunk)
+        take(chunk)
         fresh = session.losses()
         losses = np.concatenate([losses, fresh])
         reason = _diverged(losses)

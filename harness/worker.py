@@ -16,6 +16,7 @@ import time
 import traceback
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -65,7 +66,8 @@ class Worker:
         spec = draft.spec
         try:
             session = self._open(draft)
-            training = train(session, spec.task, lambda step, piece: self._progress(index, step, piece), spec.schedule)
+            progress = partial(self._progress, index)
+            training = train(session, spec.task, progress, spec.schedule, spec.diagnose)
             draft.state_bytes = session.state_bytes()
             session.close()
             self._result(index, draft.trained(training))
@@ -143,9 +145,9 @@ class Worker:
         self.send("progress", index=index, step=step, curve=piece.to_lists())
 
     def _result(self, index: int, result: RunResult) -> None:
-        curve = result.curve.to_lists() if result.curve else None
-        blocks = result.blocks.to_lists() if result.blocks else None
-        self.send("result", index=index, record=result.record.to_json(), curve=curve, blocks=blocks)
+        arrays = {"curve": result.curve, "blocks": result.blocks, "norms": result.norms}
+        lists = {name: columns.to_lists() if columns else None for name, columns in arrays.items()}
+        self.send("result", index=index, record=result.record.to_json(), **lists)
 
 
 class _Draft:
@@ -176,7 +178,7 @@ class _Draft:
 
     def trained(self, training: Training) -> RunResult:
         record = self._record(status=training.status, reason=training.reason, summary=training.summary)
-        return RunResult(record, curve=training.curve)
+        return RunResult(record, curve=training.curve, norms=training.norms)
 
     def timed(self, cell: clock.Timed) -> RunResult:
         first = {"first_call_s": cell.first_call_s, "first_call_steps": cell.first_call_steps}

@@ -124,3 +124,72 @@ def test_first_reaching():
     steps, metric = np.array([0, 10, 20]), np.array([0.1, 0.9, 0.8])
     assert first_reaching(steps, metric, 0.9) == 10
     assert first_reaching(steps, metric, 0.95) is None
+
+
+class Descending(FakeSession):
+    """Two parameters of which every step takes as much as its number plus one: the loss is their norm before it."""
+
+    def __init__(self, log=None) -> None:
+        super().__init__([], log)
+        self._weights = {"0_dense.kernel": np.array([300.0, 400.0]), "0_dense.bias": np.zeros(2), "1_norm.mean": np.ones(1)}
+
+    def train(self, steps):
+        assert steps.start == self._taken and steps, "steps are taken in order, each once"
+        self._log.append(steps)
+        for step in steps:
+            self._pending.append(np.linalg.norm(self._weights["0_dense.kernel"]))
+            self._weights = {name: array - (step + 1) * ("kernel" in name) for name, array in self._weights.items()}
+        self._taken = steps.stop
+
+    def weights(self):
+        return dict(self._weights)
+
+    def gradients(self, step):
+        assert step == self._taken, "the gradient of the step that comes next"
+        return {"0_dense.kernel": np.array([0.0, step + 2.0]), "0_dense.bias": np.zeros(2)}
+
+
+def test_diagnosing_takes_norms_at_every_evaluated_step_but_the_last(make_run):
+    log, task = [], task_of(make_run, 90)
+    norms = train(Descending(log), task, diagnose=True).norms
+    assert log == [range(0, 1), range(1, 25), range(25, 26), range(26, 50), range(50, 51), range(51, 75), range(75, 76),
+                   range(76, 90)]  # fmt: skip
+    of_kernel = norms.parameter == "0_dense.kernel"
+    assert sorted(set(norms.parameter)) == ["0_dense.bias", "0_dense.kernel"], "what is not trained has no gradient"
+    assert norms.step[of_kernel].tolist() == norms.step[~of_kernel].tolist() == [0, 25, 50, 75]
+    assert norms.gradient[of_kernel].tolist() == [2, 27, 52, 77]
+    assert norms.update[of_kernel] == pytest.approx(np.sqrt(2) * np.array([1, 26, 51, 76]))
+    assert norms.weight[of_kernel][0] == 500
+    assert set(norms.zeros[of_kernel]) == {0.5} and set(norms.zeros[~of_kernel]) == {1.0}
+
+
+def test_diagnosing_changes_no_loss_and_is_off_by_default(make_run):
+    task = task_of(make_run, 90)
+    plain, diagnosed = train(Descending(), task), train(Descending(), task, diagnose=True)
+    assert np.array_equal(plain.curve.train_losses, diagnosed.curve.train_losses)
+    assert plain.norms is None
+
+
+def test_chunks_of_a_single_step_leave_nothing_to_train(make_run):
+    log = []
+    assert train(Descending(log), task_of(make_run, 3, 1), diagnose=True).norms.step.tolist() == [0, 0, 1, 1, 2, 2]
+    assert log == [range(0, 1), range(1, 2), range(2, 3)]
+
+
+def test_a_diverged_run_keeps_the_norms_that_it_had(make_run):
+    session = Descending()
+    session.validation = lambda step: Metrics(np.inf if step else 1.0, 0.0)
+    result = train(session, task_of(make_run), diagnose=True)
+    assert result.status == "diverged" and result.norms.step.tolist() == [0, 0]
+
+
+def test_a_diagnosed_run_of_the_reference_has_the_same_bits(make_run, open_numpy):
+    run = make_run(steps=40)
+    plain, diagnosed = train(open_numpy(run), run.task), train(open_numpy(run), run.task, diagnose=True)
+    assert np.array_equal(plain.curve.train_losses, diagnosed.curve.train_losses)
+    assert np.array_equal(plain.curve.validation_losses, diagnosed.curve.validation_losses)
+    norms = diagnosed.norms
+    assert set(norms.parameter) == {f"{layer}.{part}" for layer in ("0_dense", "2_dense", "4_dense")
+                                    for part in ("kernel", "bias")}  # fmt: skip
+    assert sorted(set(norms.step.tolist())) == [0, 10, 20, 30]
+    assert (norms.gradient > 0).all() and (norms.update > 0).all() and np.isfinite(norms.weight).all()

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..machine import this_machine, usable_cores
 from ..process import Child
-from ..record import Blocks, Curve, RunRecord, RunResult, Status
+from ..record import Blocks, Curve, Norms, RunRecord, RunResult, Status
 from ..spec import RunSpec
 from ..train import summarise
 from . import Event, Finished, Job, PlannedRun, Progress, Started
@@ -289,4 +289,5 @@ def _join(a: Curve, b: Curve) -> Curve:
 def _result(message: dict[str, Any]) -> RunResult:
     curve = Curve.from_lists(message["curve"]) if message["curve"] else None
     blocks = Blocks.from_lists(message["blocks"]) if message["blocks"] else None
-    return RunResult(RunRecord.model_validate(message["record"]), curve, blocks)
+    norms = Norms.from_lists(message["norms"]) if message["norms"] else None
+    return RunResult(RunRecord.model_validate(message["record"]), curve, blocks, norms)

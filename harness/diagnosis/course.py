@@ -1,0 +1,140 @@
+"""What the rules read of a run: its curve, made smooth, and where it started from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .. import data
+from ..layers import Point
+from ..record import RunRecord
+from ..spec import TaskSpec
+from .finding import Finding
+
+# A window of the training loss is an epoch, but never so long that fewer than this many are left.
+FEWEST_WINDOWS = 6
+# With fewer evaluations, the first included, no shape of a curve can be told from another.
+FEWEST_EVALUATIONS = 4
+# Of penalised training losses, how many batches stand for the start.
+FIRST_BATCHES = 5
+
+
+class Windows(NamedTuple):
+    """Consecutive pieces of the training loss, float64[m] each: the mean, its standard error, the step that ends it."""
+
+    means: np.ndarray
+    errors: np.ndarray
+    stops: np.ndarray
+
+
+@dataclass(frozen=True)
+class Course:
+    """A convergence run's curve as the rules read it.
+
+    train_losses float64[n], of every step's batch; eval_steps int64[k], validation_losses and validation_metrics
+    float64[k]. epoch: steps in which every training sample is seen once. diverged: the run ended so, for `reason`.
+    """
+
+    task: TaskSpec
+    train_losses: np.ndarray
+    eval_steps: np.ndarray
+    validation_losses: np.ndarray
+    validation_metrics: np.ndarray
+    epoch: int = 1
+    diverged: bool = False
+    reason: str = ""
+
+    @property
+    def generalises(self) -> bool:
+        """Whether there are samples to fit: not where the task is a function of a point."""
+        return not any(isinstance(layer, Point) for layer in self.task.model)
+
+    @property
+    def reached(self) -> bool:
+        """Whether the validation metric ever reached the target."""
+        return bool((self.validation_metrics >= self.task.target).any())
+
+    @property
+    def judgeable(self) -> bool:
+        """Whether the curve is long enough, and finite, for rules about its shape."""
+        enough = len(self.validation_losses) >= FEWEST_EVALUATIONS and len(self.train_losses) >= FEWEST_EVALUATIONS
+        finite = np.isfinite(self.train_losses).all() and np.isfinite(self.validation_losses).all()
+        return bool(enough and finite)
+
+    @cached_property
+    def windows(self) -> Windows:
+        """The training loss smoothed over an epoch's worth of steps, with the noise of batches averaged out."""
+        n = len(self.train_losses)
+        width = max(1, min(self.epoch, n // FEWEST_WINDOWS))
+        pieces = np.array_split(self.train_losses, max(1, n // width))
+        sizes = np.array([len(piece) for piece in pieces])
+        spreads = np.array([piece.std(ddof=1) if len(piece) > 1 else 0.0 for piece in pieces])
+        return Windows(np.array([piece.mean() for piece in pieces]), spreads / np.sqrt(sizes), np.cumsum(sizes))
+
+    @cached_property
+    def start(self) -> float:
+        """The loss before anything was learnt: over the validation split, which no batch makes noisy. Where training losses
+        hold a penalty besides, the median of the first batches, lowered where the rate made the later ones worse."""
+        before, penalties = float(self.validation_losses[0]), self.task.regularization
+        if not (penalties.l1 or penalties.l2):
+            return before
+        return min(float(np.median(self.train_losses[:FIRST_BATCHES])), max(float(self.train_losses[0]), before))
+
+    @cached_property
+    def scale(self) -> float:
+        """What losses are measured in: the size of the first, or the largest where that is 0."""
+        return abs(self.start) or float(np.abs(self.train_losses).max())
+
+    @property
+    def end(self) -> float:
+        """The mean of the last window."""
+        return float(self.windows.means[-1])
+
+    @property
+    def fall(self) -> float:
+        """By how much the validation loss fell, or the smoothed training loss where that is more. Each is measured from its
+        own start: on few samples the two begin apart."""
+        means, losses = self.windows.means, self.validation_losses
+        return float(max(means[0] - means.min(), losses[0] - losses.min()))
+
+    def smooth_at(self, step: int) -> float:
+        """The smoothed training loss after so many steps."""
+        stops = self.windows.stops
+        return float(self.windows.means[min(int(np.searchsorted(stops, step, side="right")), len(stops) - 1)])
+
+    def unremarkable(self) -> Finding:
+        """What is said where no rule speaks."""
+        step = int(self.eval_steps[-1]) if len(self.eval_steps) else 0
+        if not self.judgeable:
+            found = f"{len(self.validation_losses)} evaluations and {len(self.train_losses)} steps"
+            return Finding("unjudged", "none", step, f"Too short to say more than that nothing went wrong: {found}.")
+        best = int(np.argmin(self.validation_losses))
+        return Finding(
+            "healthy", "none", step,
+            f"The training loss went from {self.start:.3g} to {self.end:.3g}; the validation loss was lowest, "
+            f"{self.validation_losses[best]:.3g}, after {self.eval_steps[best]} of {step} steps; the target was "
+            f"{'reached' if self.reached else 'missed'}.",
+        )  # fmt: skip
+
+
+def course_of(record: RunRecord, curve: Mapping[str, Any]) -> Course:
+    """Of a stored run: the columns step, series and value of its curve."""
+    series, values, task = np.asarray(curve["series"], dtype=str), np.asarray(curve["value"], np.float64), record.spec.task
+    train, losses, metrics = (series == name for name in ("train_loss", "validation_loss", "validation_metric"))
+    return Course(
+        task, values[train], np.asarray(curve["step"])[losses].astype(np.int64), values[losses], values[metrics],
+        steps_of_epoch(task), record.status == "diverged", record.reason,
+    )  # fmt: skip
+
+
+def steps_of_epoch(task: TaskSpec) -> int:
+    """Batches in an epoch; of data that are not known here, the steps between evaluations."""
+    try:
+        samples = int(data.training_samples(task.data) * task.train_fraction)
+    except ValueError:
+        return task.eval_every
+    return max(1, samples // task.batch_size)

@@ -1,0 +1,23 @@
+"""What a rule says of a run."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, get_args
+
+Rule = Literal[
+    "diverged", "exploding gradients", "oscillating", "too slow", "vanishing gradients", "dead units", "over-fitting",
+    "under-fitting", "plateaued", "healthy", "unjudged",
+]  # fmt: skip
+# error: the run is of no use. warning: something to change. note: worth knowing. none: nothing amiss.
+Severity = Literal["error", "warning", "note", "none"]
+RULES: tuple[Rule, ...] = get_args(Rule)
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+
+
+class Finding(NamedTuple):
+    """`step` is where it began, counted in updates; `reason` one sentence with its numbers."""
+
+    rule: Rule
+    severity: Severity
+    step: int
+    reason: str
