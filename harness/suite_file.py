@@ -162,14 +162,16 @@ def explain(error: ValidationError, within: str = "") -> str:
     """
     problems = error.errors()
     unknown = [problem for problem in problems if problem["type"] == "extra_forbidden"]
-    problem = (unknown or sorted(problems, key=lambda p: -len(p["loc"])))[0]
+    # Of a union's members, one that wanted a table of its own says less than one that looked into what is there.
+    problem = (unknown or sorted(problems, key=lambda p: (-len(p["loc"]), p["type"] == "model_type")))[0]
     # Names of the union's members stand in the location; they are ours, not the user's.
     place = [part for part in problem["loc"] if isinstance(part, int) or (part[:1].islower() and "[" not in part)]
     place = [part for part in place if part not in ("str", "int", "float", "constrained-float")]
     key = within + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
     if problem["type"] == "extra_forbidden":
         last = str(problem["loc"][-1])
-        fields = next((m.model_fields for m in _MODELS if m.__name__ in problem["loc"]), _fields_at(place[:-1]))
+        named = " ".join(map(str, problem["loc"][:-1]))
+        fields = next((m.model_fields for m in _MODELS if m.__name__ in named), _fields_at(place[:-1]))
         return f"unknown key {key!r}{nearest(last, fields)}"
     if problem["type"] == "value_error":
         said = problem["msg"].removeprefix("Value error, ")
