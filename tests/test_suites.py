@@ -4,6 +4,7 @@ dry run says they will take."""
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from gradrace import data, frame
@@ -12,6 +13,7 @@ from gradrace.estimate import estimate
 from gradrace.suite import at_scale, built_in, expand, make_suite, read_suite
 from gradrace.sweep import Options, execute, prepare
 
+ROOT = Path(__file__).parent.parent
 # Suite -> runs as they stand in the file, at the scale small and at the scale large.
 RUNS = {
     "optimizers": (14 * 13 * 9 * 5, 8 * 8 * 5 * 5, 14 * 22 * 9 * 10),
@@ -73,6 +75,15 @@ def test_a_cut_of_every_suite_runs(name, tmp_path):
     records = frame.load(tmp_path).runs
     assert set(outcome.counts) <= {"ok", "diverged"}, records[["id", "reason"]].to_string()
     assert len(records) == len(sweep.plan)
+
+
+def test_the_documents_table_has_these_counts():
+    lines = (ROOT / "docs" / "suites.md").read_text(encoding="utf-8").splitlines()
+    rows = {cells[1].strip("` "): cells for line in lines if line.startswith("| `") and len(cells := line.split("|")) == 8}
+    assert list(rows) == list(RUNS)
+    for name, cells in rows.items():
+        assert tuple(int(cell.replace(",", "")) for cell in cells[4:7]) == RUNS[name], name
+        assert cells[2].strip() == read_suite(name).content.question
 
 
 def test_scales_are_listed():
