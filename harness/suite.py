@@ -19,6 +19,10 @@ from .spec import OptimizerSpec, Rule, RunSpec, ScheduleSpec, TaskSpec
 from .suite_file import ConvergenceEntry, OptimizerEntry, ScheduleEntry, Suite, SuiteFile, TimingEntry, explain
 from .variations import Varied, vary
 
+__all__ = [
+    "ConvergenceEntry", "OptimizerEntry", "ScheduleEntry", "Suite", "SuiteFile", "TimingEntry", "at_scale", "built_in", "expand",
+    "make_suite", "read_suite", "with_data_at_hand",
+]  # fmt: skip
 _NOTHING_DRAWN = Draw()
 
 def built_in() -> Mapping[str, Path]:
