@@ -25,6 +25,7 @@ __all__ = [
 ]  # fmt: skip
 _NOTHING_DRAWN = Draw()
 
+
 def built_in() -> Mapping[str, Path]:
     """Name -> file of the suites that come with gradrace."""
     import gradrace.suites

@@ -116,7 +116,10 @@ def test_an_estimate_takes_the_nearest_earlier_runs_of_any_suite(tmp_path):
     done = found()
     assert done.seconds == 0 and done.sentence.endswith("nothing to do")
     per_run = [row["seconds"] for row in done.runs]
-    assert found("two").unknown == 0 and found("two").seconds >= sum(per_run), "records of another suite, and compiling"
+    walls = frame.load(tmp_path).runs["wall_s"]
+    starting = walls.max() - walls.median()
+    assert found("two").unknown == 0 and found("two").seconds == pytest.approx(3 * walls.median() + starting)
+    assert per_run == [pytest.approx(walls.median())] * 3
     longer = found(scale="long")
     assert [row["seconds"] for row in longer.runs] == [pytest.approx(10 * seconds) for seconds in per_run], "by the task's steps"
     assert found(scale="other").unknown == 3
