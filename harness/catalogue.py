@@ -59,10 +59,11 @@ def catalogue(plugins: Sequence[Path] = ()) -> dict[str, Rows]:
             }
             for f in registry.frameworks.values()
         ],
-        "suites": [{"suite": name, "question": _question(file)} for name, file in suite.built_in().items()],
+        "suites": [{"suite": name, **_suite(file)} for name, file in suite.built_in().items()],
     }
 
 
-def _question(file: Path) -> str:
+def _suite(file: Path) -> dict[str, str]:
     with file.open("rb") as opened:
-        return str(tomllib.load(opened).get("question", ""))
+        content = tomllib.load(opened)
+    return {"question": str(content.get("question", "")), "scales": ", ".join(content.get("scales", ()))}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -15,7 +16,10 @@ from .sweep import Sweep
 
 @dataclass(frozen=True)
 class Estimate:
-    """runs: id, digest, cached, and seconds where a like run is known. unknown: how many runs have no like."""
+    """runs: id, digest, cached, and seconds where a like run is known. unknown: how many runs have no like.
+
+    seconds: of all that are to be run, what compiling takes included, in one worker.
+    """
 
     runs: list[dict[str, Any]]
     seconds: float
@@ -35,29 +39,75 @@ class Estimate:
 
 
 def estimate(sweep: Sweep) -> Estimate:
-    """Median wall seconds of earlier runs of the same framework, mode, task, batch size, device and measure, scaled by steps."""
-    records = _records(sweep)
-    per_step: dict[tuple[str, ...], list[float]] = defaultdict(list)
-    for record in records.values():
-        if record.status in FINAL and record.wall_s:
-            per_step[_like(record.spec)].append(record.wall_s / record.spec.steps)
-    rows, seconds, unknown = [], 0.0, 0
+    """Median wall seconds of the nearest earlier runs (see `_LIKE`) of any suite in this output, scaled by steps; and once for
+    each program to be compiled, by how much the slowest run of one has been slower."""
+    own = _records(sweep, [sweep.suite.name])
+    known = _Known(own.values())
+    if any(known.seconds(run.spec) is None for run in sweep.selected):
+        folder = suite_folder(sweep.options.output, sweep.suite.name)
+        others = [each.name for each in folder.parent.glob("*") if each.is_dir() and each != folder]
+        known = _Known([*own.values(), *_records(sweep, others).values()])
+    rows, seconds, unknown, programs = [], 0.0, 0, dict[Hashable, float]()
     for run in sweep.selected:
-        known = records.get(run.digest)
-        cached = known is not None and known.status in FINAL
-        like = per_step.get(_like(run.spec))
-        expected = median(like) * run.spec.steps if like else None
+        record = own.get(run.digest)
+        cached = record is not None and record.status in FINAL
+        expected = known.seconds(run.spec)
         rows.append({"id": run.spec.id, "digest": run.digest, "cached": cached, "seconds": expected})
-        seconds += 0.0 if cached else expected or 0.0
-        unknown += not cached and expected is None
-    return Estimate(rows, seconds, unknown)
+        if not cached:
+            seconds += expected or 0.0
+            unknown += expected is None
+            programs[_program(run.spec)] = known.compiling(run.spec)
+    return Estimate(rows, seconds + sum(programs.values()), unknown)
 
 
-def _like(spec: RunSpec) -> tuple[str, ...]:
-    return (spec.framework, spec.mode, spec.task.name, str(spec.task.batch_size), spec.measure, spec.device)
+def _where(spec: RunSpec) -> tuple[Hashable, ...]:
+    return (spec.framework, spec.mode, spec.task.name, spec.measure, spec.device)
 
 
-def _records(sweep: Sweep) -> dict[str, RunRecord]:
-    folder = suite_folder(sweep.options.output, sweep.suite.name)
-    files = folder.glob("*/run.json") if folder.is_dir() else ()
+# What makes runs alike, the nearest first: the same model and batches, the same batch size, the same task.
+_LIKE: tuple[Callable[[RunSpec], Hashable], ...] = (
+    lambda spec: (*_where(spec), spec.task.batch_size, spec.task.model),
+    lambda spec: (*_where(spec), spec.task.batch_size),
+    _where,
+)
+
+
+def _program(spec: RunSpec) -> Hashable:
+    """What runs share that need compiling only once."""
+    return (_LIKE[0](spec), spec.task.regularization, spec.optimizer.name, spec.optimizer.rule)
+
+
+class _Known:
+    """What earlier records say about runs to come."""
+
+    def __init__(self, records: Iterable[RunRecord]) -> None:
+        per_step_of = [defaultdict[Hashable, list[float]](list) for _ in _LIKE]
+        by_program = defaultdict[Hashable, list[RunRecord]](list)
+        for record in records:
+            if record.status in FINAL and record.wall_s:
+                by_program[_program(record.spec)].append(record)
+                for found, like in zip(per_step_of, _LIKE, strict=True):
+                    found[like(record.spec)].append(record.wall_s / record.spec.steps)
+        self._median = [{key: median(values) for key, values in found.items()} for found in per_step_of]
+        extra = defaultdict[Hashable, list[float]](list)
+        for runs in by_program.values():
+            walls = [run.wall_s for run in runs if run.wall_s]
+            if len(walls) >= 3 and runs[0].spec.measure == "convergence":
+                extra[_where(runs[0].spec)].append(max(walls) - median(walls))
+        self._compiling = {key: median(values) for key, values in extra.items()}
+
+    def seconds(self, spec: RunSpec) -> float | None:
+        """Of a run by itself; None where nothing like it is known."""
+        found = (known.get(like(spec)) for known, like in zip(self._median, _LIKE, strict=True))
+        per_step = next((value for value in found if value is not None), None)
+        return None if per_step is None else per_step * spec.steps
+
+    def compiling(self, spec: RunSpec) -> float:
+        """What the first run of a program takes longer than the others; 0 where that is not known."""
+        return self._compiling.get(_where(spec), 0.0)
+
+
+def _records(sweep: Sweep, suites: Iterable[str]) -> dict[str, RunRecord]:
+    folders = [suite_folder(sweep.options.output, name) for name in suites]
+    files = [file for folder in folders if folder.is_dir() for file in folder.glob("*/run.json")]
     return {file.parent.name: read_record(file) for file in files if DIGEST.match(file.parent.name)}

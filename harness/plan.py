@@ -18,7 +18,7 @@ Weights = Mapping[str, np.ndarray]
 Initialize = Callable[[np.random.Generator, tuple[int, ...], int, int], np.ndarray]
 
 # Streams of random numbers are told apart by name, so that adding one never shifts another.
-_WEIGHTS, _BATCHES, _MASKS = 1, 2, 3
+_WEIGHTS, _BATCHES, _MASKS, _SHARE = 1, 2, 3, 4
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,38 @@ class Plan:
 def make_plan(run: RunSpec, optimizer: Optimizer) -> Plan:
     """Everything about the run that is drawn: a pure function of the spec.
 
-    ValueError where the batch is larger than the training split.
+    ValueError where the batch is larger than the training split, or than the share of it that is trained on.
     """
     data = data_sets.load(run.task.data)
-    batches = draw_batches(len(data.train.y), run.task.batch_size, run.steps, run.seed)
+    rows = training_rows(data, run.task.train_fraction)
+    batches = rows[draw_batches(len(rows), run.task.batch_size, run.steps, run.seed)]
     return Plan(optimizer, data, batches, schedules.table(run.schedule, run.steps), run.seed)
+
+
+def training_rows(data: data_sets.Data, fraction: float) -> np.ndarray:
+    """int64[n]: the rows of the training split that a run with this `TaskSpec.train_fraction` may see.
+
+    The first ones of an order that the data set alone decides, so that smaller shares are within larger ones; where
+    samples have one label each, every label keeps its share to within a sample or so.
+    """
+    labels = data.train.y
+    samples = len(labels)
+    if fraction == 1.0:
+        return np.arange(samples, dtype=np.int64)
+    order = np.random.default_rng([_SHARE, zlib.crc32(data.name.encode())]).permutation(samples).astype(np.int64)
+    if data.classes and labels.ndim == 1:
+        # A sample's place among those of its label, between 0 and 1: sorted by it, labels come in turns by their frequency.
+        place = np.empty(samples)
+        for label in np.unique(labels):
+            of_label = np.flatnonzero(labels[order] == label)
+            place[of_label] = (np.arange(len(of_label)) + 0.5) / len(of_label)
+        order = order[np.argsort(place, kind="stable")]
+    return order[: kept_samples(samples, fraction)]
+
+
+def kept_samples(samples: int, fraction: float) -> int:
+    """How many samples of a training split of this size are trained on: at least one."""
+    return max(1, round(fraction * samples))
 
 
 def draw_batches(samples: int, batch_size: int, steps: int, seed: int) -> np.ndarray:

@@ -6,105 +6,24 @@ import itertools
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import ValidationError
 
-from . import data, schedules
+from . import data, plan, schedules
+from .draws import Draw, draws
 from .errors import UserError, nearest
 from .optimizer import Optimizer
 from .registry import Framework, Registry
-from .spec import Device, Dtype, Frozen, Input, OptimizerSpec, Rule, RunSpec, ScheduleSpec, TaskSpec, TimingSpec
-from .variations import RegularizationEntry, Sweep, Varied, vary
+from .spec import OptimizerSpec, Rule, RunSpec, ScheduleSpec, TaskSpec
+from .suite_file import ConvergenceEntry, OptimizerEntry, ScheduleEntry, Suite, SuiteFile, TimingEntry, explain
+from .variations import Varied, vary
 
-Fraction = Annotated[FiniteFloat, Field(gt=0.0, le=1.0)]
-PositiveFloat = Annotated[FiniteFloat, Field(gt=0)]
-
-
-class OptimizerEntry(Frozen):
-    """An optimizer of a suite; lists are swept. Without `learning_rate` the optimizer's own default is taken."""
-
-    name: str
-    learning_rate: PositiveFloat | Annotated[list[PositiveFloat], Field(min_length=1)] | None = None
-    hyper: dict[str, FiniteFloat | Annotated[list[FiniteFloat], Field(min_length=1)]] = {}
-
-
-class ScheduleEntry(Frozen):
-    """A schedule of a suite with its own parameters."""
-
-    kind: str
-    params: dict[str, FiniteFloat | tuple[FiniteFloat, ...]] = {}
-
-
-class TimingEntry(Frozen):
-    """How a suite times its cells. `native` by default: the library's own class, with no correction to pay for.
-
-    tasks, optimizers: which of the suite's are timed; all of them where nothing is said.
-    launches: processes, each with its own start; an interval needs three. warmup_steps, blocks, block_steps and
-    longest_block_s are those of `spec.TimingSpec`. breakdown: also forward, gradient and update apart. memory: also one
-    run a cell that measures memory. inputs: where batches come from, see `spec.RunSpec`.
-    """
-
-    rule: Rule = "native"
-    tasks: Annotated[list[str], Field(min_length=1)] | None = None
-    optimizers: Annotated[list[str], Field(min_length=1)] | None = None
-    launches: PositiveInt = 10
-    warmup_steps: NonNegativeInt = 100
-    blocks: Annotated[int, Field(ge=4)] = 30
-    block_steps: PositiveInt = 25
-    longest_block_s: PositiveFloat = 0.5
-    breakdown: bool = False
-    memory: bool = False
-    inputs: Annotated[list[Input], Field(min_length=1)] = ["resident"]
-
-    @property
-    def spec(self) -> TimingSpec:
-        """What every run of it is told."""
-        return TimingSpec(**{name: getattr(self, name) for name in TimingSpec.model_fields if hasattr(self, name)})
-
-
-class ConvergenceEntry(Frozen):
-    """How a suite trains its cells."""
-
-    rule: Rule = "canonical"
-
-
-class SuiteFile(Sweep):
-    """The content of a suite's file: everything listed is crossed with everything else.
-
-    What varies the tasks themselves (activation, initializer, …) is described in variations.py.
-    `seeds`: how many, counted from 0, or which. `modes`: per framework, instead of its own defaults; or "all" of each.
-    `train_fractions`: shares of the training split (TaskSpec.train_fraction). `diagnose`: see RunSpec; trained runs only.
-    `steps` and `eval_every` replace the tasks' own; `batch_sizes` are swept, and so are lists of `device`, `dtype` and
-    `threads`.
-    """
-
-    title: str
-    question: str = ""
-    tasks: Annotated[list[str], Field(min_length=1)]
-    frameworks: Annotated[list[str], Field(min_length=1)]
-    optimizers: Annotated[list[str | OptimizerEntry], Field(min_length=1)]
-    schedules: Annotated[list[str | ScheduleEntry], Field(min_length=1)] = ["constant"]
-    seeds: PositiveInt | Annotated[list[NonNegativeInt], Field(min_length=1)] = 3
-    batch_sizes: Annotated[list[PositiveInt], Field(min_length=1)] | None = None
-    steps: PositiveInt | None = None
-    eval_every: PositiveInt | None = None
-    modes: Literal["all"] | dict[str, Annotated[list[str], Field(min_length=1)]] = {}
-    dtype: Dtype | Annotated[list[Dtype], Field(min_length=1)] = "float32"
-    device: Device | Annotated[list[Device], Field(min_length=1)] = "cpu"
-    threads: PositiveInt | Annotated[list[PositiveInt], Field(min_length=1)] = 1
-    train_fractions: Annotated[list[Fraction], Field(min_length=1)] = [1.0]
-    diagnose: bool = False
-    convergence: ConvergenceEntry | Literal[False] = ConvergenceEntry()
-    timing: TimingEntry | Literal[False] = False
-
-
-class Suite(Frozen):
-    """A valid suite under its name, with the file that messages point to."""
-
-    name: str
-    file: str
-    content: SuiteFile
+__all__ = [
+    "ConvergenceEntry", "OptimizerEntry", "ScheduleEntry", "Suite", "SuiteFile", "TimingEntry", "at_scale", "built_in", "expand",
+    "make_suite", "read_suite", "with_data_at_hand",
+]  # fmt: skip
+_NOTHING_DRAWN = Draw()
 
 
 def built_in() -> Mapping[str, Path]:
@@ -132,10 +51,46 @@ def read_suite(name_or_file: str) -> Suite:
 
 def make_suite(name: str, content: Mapping[str, Any], file: str = "the suite") -> Suite:
     """A suite from plain values, with the same checks as from a file."""
+    suite = Suite(name=name, file=file, content=_validated(content, file))
+    for scale in suite.content.scales:
+        at_scale(suite, scale)
+    return suite
+
+
+def at_scale(suite: Suite, name: str) -> Suite:
+    """The suite with the keys of this scale in place of its own. UserError where it has no such scale."""
+    content = suite.content.model_dump(exclude_unset=True)
+    scales = content.pop("scales", {})
+    if name not in scales:
+        known = nearest(name, scales) if scales else " (it has none)"
+        raise UserError(f"{suite.file}: no scale {name!r}{known}")
+    for key in ("title", "question", "scales"):
+        if key in scales[name]:
+            raise UserError(f"{suite.file}: scales.{name}.{key}: a scale changes what is swept, not this")
+    return suite.model_copy(update={"content": _validated({**content, **scales[name]}, suite.file, f"scales.{name}.")})
+
+
+def with_data_at_hand(suite: Suite, registry: Registry) -> Suite:
+    """The suite with tasks replaced as its `instead` says where their data are not on this machine, and its title says so."""
+    instead = suite.content.instead
+    for key, task in (pair for known in instead.items() for pair in zip(("instead", f"instead.{known[0]}"), known, strict=True)):
+        if task not in registry.tasks:
+            raise UserError(f"{suite.file}: {key}: no task {task!r}{nearest(task, registry.tasks)}")
+    absent = [name for name in suite.content.tasks if name in instead and data.missing(registry.tasks[name].data)]
+    if not absent:
+        return suite
+    content = suite.content.model_dump(exclude_unset=True)
+    content["tasks"] = list(dict.fromkeys(instead[name] if name in absent else name for name in content["tasks"]))
+    said = [f"{instead[name]} for want of {name} (gradrace fetch {registry.tasks[name].data})" for name in absent]
+    content["title"] = f"{content['title']}: {', '.join(said)}"
+    return make_suite(suite.name, content, suite.file)
+
+
+def _validated(content: Mapping[str, Any], file: str, within: str = "") -> SuiteFile:
     try:
-        return Suite(name=name, file=file, content=SuiteFile.model_validate(content))
+        return SuiteFile.model_validate(content)
     except ValidationError as error:
-        raise UserError(f"{file}: {_explain(error)}") from None
+        raise UserError(f"{file}: {explain(error, within)}") from None
 
 
 def expand(suite: Suite, registry: Registry) -> tuple[RunSpec, ...]:
@@ -159,13 +114,14 @@ def expand(suite: Suite, registry: Registry) -> tuple[RunSpec, ...]:
 def _converging(suite: Suite, registry: Registry, entry: ConvergenceEntry) -> Iterator[RunSpec]:
     content = suite.content
     seeds = range(content.seeds) if isinstance(content.seeds, int) else content.seeds
-    for place, (task, variations) in itertools.product(_places(content), list(_tasks(suite, registry))):
-        for optimizer, schedule, swept in _updates(suite, registry, entry.rule):
+    for place, (draw, task, variations) in itertools.product(_places(content), list(_trained(suite, registry))):
+        for optimizer, schedule, swept in _updates(suite, registry, _as_list(entry.rule), draw):
             for framework, seed in itertools.product(content.frameworks, seeds):
                 for mode in _modes(content, registry.frameworks[framework], convergence=True):
                     yield RunSpec(
                         task=task, optimizer=optimizer, schedule=schedule, framework=framework, mode=mode, seed=seed,
-                        variations={**place.named, **variations, **swept}, **place.fields,
+                        diagnose=content.diagnose, variations={**place.named, **variations, **draw.named, **swept},
+                        **place.fields,
                     )  # fmt: skip
 
 
@@ -213,10 +169,25 @@ def _places(content: SuiteFile) -> list[_Place]:
     return [_Place(fields, {name: fields[name] for name in swept if len(swept[name]) > 1}) for fields in found]
 
 
-def _tasks(suite: Suite, registry: Registry) -> Iterator[tuple[TaskSpec, dict[str, Any]]]:
+def _trained(suite: Suite, registry: Registry) -> Iterator[tuple[Draw, TaskSpec, dict[str, Any]]]:
+    """Tasks as they are trained: once for each draw and each share of their training split."""
+    fractions = list(dict.fromkeys(suite.content.train_fractions))
+    for draw in draws(suite.content.search):
+        for (task, variations), fraction in itertools.product(list(_tasks(suite, registry, draw)), fractions):
+            kept = plan.kept_samples(data.training_samples(task.data), fraction)
+            if task.batch_size > kept:
+                raise UserError(
+                    f"{suite.file}: train_fractions: {fraction:g} leaves {kept} training samples of {task.name}, "
+                    f"fewer than a batch of {task.batch_size}"
+                )
+            named = {"train_fraction": fraction} if len(fractions) > 1 else {}
+            yield draw, task.model_copy(update={"train_fraction": fraction}), {**variations, **named}
+
+
+def _tasks(suite: Suite, registry: Registry, draw: Draw = _NOTHING_DRAWN) -> Iterator[tuple[TaskSpec, dict[str, Any]]]:
     """Tasks with the suite's lengths, once for each batch size and each variation."""
     content = suite.content
-    batch_sizes: list[int | None] = list(content.batch_sizes) if content.batch_sizes else [None]
+    batch_sizes: list[int | None] = list(content.batch_sizes) if content.batch_sizes else [draw.batch_size]
     for name, batch_size in itertools.product(content.tasks, batch_sizes):
         task = registry.tasks[name]
         given = {"steps": content.steps, "eval_every": content.eval_every, "batch_size": batch_size}
@@ -226,9 +197,8 @@ def _tasks(suite: Suite, registry: Registry) -> Iterator[tuple[TaskSpec, dict[st
         except ValueError as error:
             raise UserError(f"{suite.file}: tasks: {name}: {error}") from None
         if task.batch_size > largest:
-            raise UserError(
-                f"{suite.file}: batch_sizes: {task.batch_size} is larger than the {largest} training samples of {name}"
-            )
+            key = "batch_sizes" if draw.batch_size is None else "search.batch_size"
+            raise UserError(f"{suite.file}: {key}: {task.batch_size} is larger than the {largest} training samples of {name}")
         named = {"batch_size": batch_size} if content.batch_sizes and len(content.batch_sizes) > 1 else {}
         for varied in _varied(suite, task):
             yield varied.task, {**named, **varied.variations}
@@ -242,22 +212,31 @@ def _varied(suite: Suite, task: TaskSpec) -> list[Varied]:
 
 
 def _updates(
-    suite: Suite, registry: Registry, rule: Rule
+    suite: Suite, registry: Registry, rules: Sequence[Rule], draw: Draw
 ) -> Iterator[tuple[OptimizerSpec, ScheduleSpec, dict[str, float]]]:
-    """Every optimizer x hyperparameters x learning rate x schedule, with the hyperparameters that vary."""
-    for given in suite.content.optimizers:
+    """Every optimizer x rule x hyperparameters x learning rate x schedule, with the hyperparameters that vary."""
+    for given, rule in itertools.product(suite.content.optimizers, rules):
         entry = _entry(given)
         optimizer = registry.optimizers[entry.name]
-        rates = _as_list(optimizer.learning_rate if entry.learning_rate is None else entry.learning_rate)
-        names, values = list(entry.hyper), [_as_list(value) for value in entry.hyper.values()]
+        hyper = {**entry.hyper, **draw.hyper}
+        names, values = list(hyper), [_as_list(value) for value in hyper.values()]
         if names and rule == "native":
             raise UserError(f"{suite.file}: optimizers: {entry.name}: the native rule takes the library's own hyper")
         for combination in itertools.product(*values):
             chosen = dict(zip(names, combination, strict=True))
-            swept = {name: value for name, value in chosen.items() if isinstance(entry.hyper[name], list)}
+            swept = {name: value for name, value in chosen.items() if isinstance(hyper[name], list)}
             spec = OptimizerSpec(name=entry.name, rule=rule, hyper=_checked_hyper(suite, optimizer, chosen, rule))
-            for rate, schedule in itertools.product(rates, suite.content.schedules):
+            for rate, schedule in itertools.product(_rates(suite, entry, optimizer, draw), suite.content.schedules):
                 yield spec, _schedule(suite, schedule, rate), swept
+
+
+def _rates(suite: Suite, entry: OptimizerEntry, optimizer: Optimizer, draw: Draw) -> list[float]:
+    """The drawn rate, else the entry's, else the optimizer's own; with the suite's grid around it."""
+    if draw.learning_rate is not None:
+        return [draw.learning_rate]
+    own = optimizer.learning_rate if entry.learning_rate is None else entry.learning_rate
+    grid = suite.content.learning_rate_grid
+    return grid.around(own) if grid and not isinstance(own, list) else _as_list(own)
 
 
 def _checked_hyper(suite: Suite, optimizer: Optimizer, chosen: dict[str, float], rule: Rule) -> dict[str, float]:
@@ -313,35 +292,3 @@ def _entry(given: str | OptimizerEntry) -> OptimizerEntry:
 
 def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
-
-
-_MODELS = (SuiteFile, OptimizerEntry, ScheduleEntry, TimingEntry, ConvergenceEntry, RegularizationEntry)
-
-
-def _explain(error: ValidationError) -> str:
-    """The most telling of pydantic's errors in our words: key, what is wrong, and the nearest valid key."""
-    problems = error.errors()
-    unknown = [problem for problem in problems if problem["type"] == "extra_forbidden"]
-    problem = (unknown or sorted(problems, key=lambda p: -len(p["loc"])))[0]
-    # Names of the union's members stand in the location; they are ours, not the user's.
-    place = [part for part in problem["loc"] if isinstance(part, int) or (part[:1].islower() and "[" not in part)]
-    place = [part for part in place if part not in ("str", "int", "float", "constrained-float")]
-    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
-    if problem["type"] == "extra_forbidden":
-        last = str(problem["loc"][-1])
-        fields = next((m.model_fields for m in _MODELS if m.__name__ in problem["loc"]), _fields_at(place[:-1]))
-        return f"unknown key {key!r}{nearest(last, fields)}"
-    return f"{key}: {problem['msg']} (given: {problem['input']!r})"
-
-
-_BY_KEY: Mapping[str, type[Frozen]] = {
-    "optimizers": OptimizerEntry,
-    "schedules": ScheduleEntry,
-    "timing": TimingEntry,
-    "convergence": ConvergenceEntry,
-    "regularization": RegularizationEntry,
-}
-
-
-def _fields_at(place: list[Any]) -> Any:
-    return (_BY_KEY.get(str(place[0]), SuiteFile) if place else SuiteFile).model_fields

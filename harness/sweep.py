@@ -23,7 +23,7 @@ from .registry import Framework, Registry, load_registry
 from .sources import hashes
 from .spec import RunSpec, digest
 from .store import PlanFile, Store, kept_plan
-from .suite import Suite, expand, make_suite, read_suite
+from .suite import Suite, at_scale, expand, make_suite, read_suite, with_data_at_hand
 
 _CORE = ("numpy", "scikit-learn")
 # The source that drives the session; it is part of a run's digest.
@@ -195,6 +195,7 @@ def _override(suite: Suite, registry: Registry, options: Options) -> Suite:
 
     What the user's own files bring joins the suite, kind by kind, unless the suite names some of it by itself.
     """
+    suite = with_data_at_hand(at_scale(suite, options.scale) if options.scale else suite, registry)
     content = suite.content.model_dump(exclude_unset=True)
     for kind, names in registry.loaded.items():
         named = [entry if isinstance(entry, str) else entry["name"] for entry in content[kind]]

@@ -63,6 +63,7 @@ class Sweep(Frozen):
     activation: Annotated[list[str], Field(min_length=1)] | None = None
     initializer: Annotated[list[str], Field(min_length=1)] | None = None
     hidden: Annotated[list[PositiveInt | Annotated[list[PositiveInt], Field(min_length=1)]], Field(min_length=1)] | None = None
+    depth: Annotated[list[PositiveInt], Field(min_length=1)] | None = None
     normalization: Annotated[list[str], Field(min_length=1)] | None = None
     regularization: Annotated[list[Literal["none"] | RegularizationEntry], Field(min_length=1)] | None = None
 
@@ -130,6 +131,25 @@ def hidden(task: TaskSpec, units: int | Sequence[int]) -> TaskSpec:
     )
 
 
+def depth(task: TaskSpec, layers: int) -> TaskSpec:
+    """This many hidden dense and recurrent layers, each with what follows it: the last is repeated, or the last are left out."""
+    model = task.model
+    starts = [i for i in _hidden(model) if isinstance(model[i], _Sized)]
+    _need(starts, task, "hidden dense or recurrent layer")
+    end = len(_hidden(model))
+    blocks = [model[i:j] for i, j in zip(starts, [*starts[1:], end], strict=True)]
+    chosen = [blocks[min(k, len(blocks) - 1)] for k in range(layers)]
+    stacked: list[Layer] = []
+    for block, after in zip(chosen, [*chosen[1:], ()], strict=True):
+        first, last = block[0], blocks[-1][0]
+        if isinstance(first, _Recurrent) and isinstance(last, _Recurrent):
+            # Who reads a recurrent layer reads all of its steps; the last says as much as it did in the task.
+            sequences = bool(after) or last.sequences
+            first = first.model_copy(update={"sequences": sequences})
+        stacked += [first, *block[1:]]
+    return TaskSpec(**{**dict(task), "model": (*model[: starts[0]], *stacked, *model[end:])})
+
+
 def normalization(task: TaskSpec, kind: str) -> TaskSpec:
     """batch, layer: that layer before every hidden Activation; weight: weight normalisation of every dense layer.
 
@@ -172,10 +192,12 @@ def _with_dropout(task: TaskSpec, rate: float) -> TaskSpec:
     return _with_layers(task, {i: [task.model[i], Dropout(rate=rate)] for i in places})
 
 
-# In the order in which they are applied: normalisation stands before activations, dropout after them.
+# In the order in which they are applied: layers are there before each gets its size; normalisation stands before
+# activations, dropout after them.
 VARIATIONS: Mapping[str, Callable[[TaskSpec, Any], TaskSpec]] = {
     "activation": activation,
     "initializer": initializer,
+    "depth": depth,
     "hidden": hidden,
     "normalization": normalization,
     "regularization": regularization,

@@ -1,0 +1,140 @@
+"""Random search inside a suite: combinations of settings that are drawn once and shared by everything that the suite crosses.
+
+Bergstra & Bengio (2012), Random Search for Hyper-Parameter Optimization, JMLR 13.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Annotated, Self
+
+import numpy as np
+from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt, model_validator
+
+from .spec import Frozen
+
+_DIGITS = 4
+
+
+class RangeEntry(Frozen):
+    """The range [low, high] of a drawn number, in four significant digits.
+
+    log: evenly in the logarithm. below_one: the range is that of 1 - value, as in `optimizer.Range`.
+    """
+
+    low: FiniteFloat
+    high: FiniteFloat
+    log: bool = False
+    below_one: bool = False
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Self:
+        if not self.low < self.high:
+            raise ValueError(f"the range is empty: low = {self.low:g} is not below high = {self.high:g}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"a range in the logarithm starts above 0, not at low = {self.low:g}")
+        return self
+
+    def at(self, share: float) -> float:
+        """The value that this share in [0, 1] of the range lies below (above, with `below_one`)."""
+        if self.log:
+            value = math.exp(math.log(self.low) + share * (math.log(self.high) - math.log(self.low)))
+        else:
+            value = self.low + share * (self.high - self.low)
+        value = min(max(float(f"{value:.{_DIGITS}g}"), self.low), self.high)
+        return 1.0 - value if self.below_one else value
+
+
+Choices = Annotated[list[FiniteFloat], Field(min_length=1)]
+
+
+class SearchEntry(Frozen):
+    """A suite's `search`: `draws` combinations of a learning rate, a batch size and hyperparameters by name.
+
+    Each is a range, or a list of values to choose from (a batch size always is). What is not named is not searched. `seed`
+    and a draw's number alone say what is drawn: more draws begin with the same ones, and a further key moves no other.
+    """
+
+    draws: PositiveInt
+    seed: NonNegativeInt = 0
+    learning_rate: RangeEntry | Choices | None = None
+    batch_size: Annotated[list[PositiveInt], Field(min_length=1)] | None = None
+    hyper: dict[str, RangeEntry | Choices] = {}
+
+    @model_validator(mode="after")
+    def _has_room(self) -> Self:
+        spaces = self.spaces
+        if not spaces:
+            raise ValueError("nothing to draw: give learning_rate, batch_size or hyper")
+        for rate in _ends(self.learning_rate):
+            if rate <= 0:
+                raise ValueError(f"learning_rate: {rate:g} is not greater than 0")
+        for name, space in spaces.items():
+            if isinstance(space, list) and len(set(space)) < len(space):
+                raise ValueError(f"{name}: a value is listed twice")
+        if all(isinstance(space, list) for space in spaces.values()):
+            combinations = math.prod(len(space) for space in spaces.values() if isinstance(space, list))
+            if self.draws > combinations:
+                raise ValueError(f"draws: there are only {combinations} combinations to draw {self.draws} from")
+        return self
+
+    @property
+    def spaces(self) -> dict[str, RangeEntry | list[float]]:
+        """What is searched, by name."""
+        own: dict[str, RangeEntry | list[float]] = {}
+        if self.learning_rate is not None:
+            own["learning_rate"] = self.learning_rate
+        if self.batch_size is not None:
+            own["batch_size"] = [*self.batch_size]
+        return {**own, **{f"hyper.{name}": space for name, space in self.hyper.items()}}
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One combination; None and an empty `hyper` where the suite's own values hold. `number` is None outside a search."""
+
+    number: int | None = None
+    learning_rate: float | None = None
+    batch_size: int | None = None
+    hyper: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def named(self) -> dict[str, int]:
+        """For `RunSpec.variations`."""
+        return {} if self.number is None else {"draw": self.number}
+
+
+def draws(search: SearchEntry | None) -> Iterator[Draw]:
+    """The combinations of a search, no two alike; the empty one where nothing is searched."""
+    if search is None:
+        yield Draw()
+        return
+    seen = set[tuple[float, ...]]()
+    for number in range(search.draws):
+        # A combination that was drawn before is drawn anew, which lists of choices alone make likely.
+        tries = (_values(search, number, attempt) for attempt in itertools.count())
+        found = next(values for values in tries if tuple(values.values()) not in seen)
+        seen.add(tuple(found.values()))
+        batch_size = found.get("batch_size")
+        yield Draw(
+            number, found.get("learning_rate"), None if batch_size is None else int(batch_size),
+            {name: found[f"hyper.{name}"] for name in search.hyper},
+        )  # fmt: skip
+
+
+def _values(search: SearchEntry, number: int, attempt: int) -> dict[str, float]:
+    found = {}
+    for name, space in search.spaces.items():
+        share = np.random.default_rng([search.seed, number, attempt, zlib.crc32(name.encode())]).random()
+        found[name] = space[int(share * len(space))] if isinstance(space, list) else space.at(share)
+    return found
+
+
+def _ends(space: RangeEntry | list[float] | None) -> list[float]:
+    if space is None:
+        return []
+    return space if isinstance(space, list) else [space.at(0.0), space.at(1.0)]
