@@ -6,9 +6,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..content import Section
+from . import breakdown, convergence, rates, step_time, summary, target
 
 if TYPE_CHECKING:
     from ..page import Writer
 
-# In the order of the page, after the sections of page.py.
+STANDARD: tuple[Callable[[Writer], Section], ...] = (
+    summary.section, convergence.section, target.section, step_time.section, step_time.throughput, breakdown.section,
+    breakdown.costs, rates.section,
+)  # fmt: skip
+# In the order of the page, after the standard ones.
 ADDED: tuple[Callable[[Writer], Section], ...] = ()
