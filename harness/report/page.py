@@ -15,6 +15,7 @@ from ..registry import Registry, load_registry
 from ..version import __version__
 from . import figures, svg, tables
 from .content import Cell, Column, Data, Figure, Part, Table
+from .islands import island
 from .sections import ADDED, STANDARD, compared, fairness, runs
 
 
@@ -82,13 +83,16 @@ class Writer:
         self.data[f"{self.suite}/{file}"] = data
 
 
-def build(frames: Frames) -> tuple[str, Data]:
-    """The page's HTML, and its data: path below data/ -> table."""
+def build(frames: Frames) -> tuple[dict[str, str], Data]:
+    """The report's pages and scripts: path in its folder -> text; and its data: path below data/ -> table."""
     writers = [Writer(frames, suite, _registry()) for suite in frames.plans]
     parts = [writer.part() for writer in writers]
     data = {name: table for writer in writers for name, table in writer.data.items()}
-    html = _environment().get_template("page.html").render(parts=parts, version=__version__)
-    return html, data
+    environment = _environment()
+    files = {table.island: island(table) for part in parts for table in part.tables() if table.island}
+    files["run.html"] = environment.get_template("run.html").render(version=__version__)
+    files["index.html"] = environment.get_template("page.html").render(parts=parts, version=__version__)
+    return files, data
 
 
 def _environment() -> Environment:
