@@ -21,6 +21,7 @@ CELL = (
     "measure", "task", "framework", "mode", "optimizer", "rule", "schedule", "learning_rate", "variation",
     "device", "dtype", "threads", "batch_size",
 )  # fmt: skip
+_NORMS = ("digest", "step", "parameter", "weight", "gradient", "update", "zeros")
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +82,6 @@ def load(folder: str | Path = "results", *suites: str) -> Frames:
 
 
 _CURVE = ("digest", "step", "series", "value")
-_NORMS = ("digest", "step", "parameter", "weight", "gradient", "update", "zeros")
 _BLOCKS = ("digest", "block", "part", "steps", "wall_ns", "cpu_ns", "involuntary_switches", "steal_ticks")
 _NUMBERS = (
     "steps_done", "final_train_loss", "final_validation_loss", "final_validation_metric", "best_validation_loss",
