@@ -200,7 +200,11 @@ def read_tables(output: Path, suite: str, digests: Iterable[str], name: str) -> 
     found = {digest: _read_parquet(file) for digest, file in files.items() if file.exists()}
     if not found:
         return None
-    table = pyarrow.concat_tables(found.values(), promote_options="default")
+    try:
+        # Permissive: pandas and earlier versions of Arrow wrote other types of text and integers for the same.
+        table = pyarrow.concat_tables(found.values(), promote_options="permissive")
+    except pyarrow.ArrowException as error:
+        raise UserError(f"{folder}: its {name}.parquet files do not fit each other ({error}); {_MEND}") from None
     names = pyarrow.array(list(found)).take(pyarrow.array(_repeated([len(each) for each in found.values()])))
     return table.add_column(0, "digest", names)
 

@@ -165,7 +165,8 @@ def curves(frames: Frames, picked: pd.DataFrame) -> pd.DataFrame:
     Training loss is averaged over bins of `train_bin(steps)` steps, and a bin stands at its middle.
     """
     names, keys = ["task", "setup", "series", "digest", "status"], ["metric", "step"]
-    points = frames.curves.rename(columns={"series": "metric"}).drop_duplicates(["digest", *keys])
+    points = frames.curves[frames.curves["digest"].isin(picked["digest"])].rename(columns={"series": "metric"})
+    points = points.drop_duplicates(["digest", *keys])
     points = points[points["metric"].isin(("train_loss", "validation_loss", "validation_metric"))]
     points = picked[[*names, "steps"]].merge(points.astype({"digest": "str"}), on="digest")
     points = points.astype({"step": "float64", "value": "float64"})
