@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from . import frame
 from .errors import ExitCode, UserError, nearest
 from .frame import Frames
+from .jsonfile import writing
 from .machine import this_machine
 from .record import Machine, RunRecord
 from .spec import Measure, RunSpec, number_text
@@ -244,7 +245,8 @@ class _Folder:
             return kept
         new = AsvMachine()
         new.__dict__.update(described)
-        self._writing(lambda: new.save(str(self._path)), file)
+        with writing(file):
+            new.save(str(self._path))
         return described
 
     def describe(self, benchmarks: Mapping[str, Mapping[str, Any]]) -> None:
@@ -252,7 +254,8 @@ class _Folder:
         from asv.util import write_json
 
         file = self._path / "benchmarks.json"
-        self._writing(lambda: write_json(str(file), {**self._known, **benchmarks}, _benchmarks_version()), file)
+        with writing(file):
+            write_json(str(file), {**self._known, **benchmarks}, _benchmarks_version())
 
     def write(
         self, environment: _Environment, at: _Commit, machine: Mapping[str, str],
@@ -275,7 +278,8 @@ class _Folder:
             raise UserError(f"{file}: not a result file of asv's ({error}); move it away") from None
         for benchmark, result, began, seconds in results:
             kept.add_result(benchmark, result, began, seconds, record_samples=True)
-        self._writing(lambda: kept.save(str(self._path)), file)
+        with writing(file):
+            kept.save(str(self._path))
         return file
 
     def _read(self, file: Path, api_version: int) -> dict[str, Any]:
@@ -287,12 +291,6 @@ class _Folder:
         except (AsvError, OSError, TypeError) as error:
             raise UserError(f"{file}: not a file that this asv reads ({error}); --to names asv's results_dir") from None
         return content
-
-    def _writing(self, write: Callable[[], None], file: Path) -> None:
-        try:
-            write()
-        except OSError as error:
-            raise UserError(f"{file}: cannot be written: {error.strerror or error}") from None
 
 
 def _benchmarks_version() -> int:

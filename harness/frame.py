@@ -12,7 +12,7 @@ from . import stats, timing_stats
 from .errors import UserError
 from .record import RunRecord
 from .spec import number_text
-from .store import PlanFile, read_arrays, read_plan, read_records, suites_in
+from .store import PlanFile, read_plan, read_records, read_tables, suites_in
 from .verify import kept
 from .verify.verdict import VerifyFile
 
@@ -21,9 +21,10 @@ CELL = (
     "measure", "task", "framework", "mode", "optimizer", "rule", "schedule", "learning_rate", "variation",
     "device", "dtype", "threads", "batch_size",
 )  # fmt: skip
+_NORMS = ("digest", "step", "parameter", "weight", "gradient", "update", "zeros")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Frames:
     """Tidy results.
 
@@ -41,7 +42,7 @@ class Frames:
     norms: one row a parameter and evaluated step of the runs that were told to `diagnose`: digest and the columns of
         record.Norms.
     plans: suite -> its title, question and digests. records: digest -> the whole record.
-    verified: what `gradrace verify` kept beside the results; None where it was not run.
+    verified: what `gradrace verify` kept beside the results; None where it was not run. output: the folder of results.
     """
 
     runs: pd.DataFrame
@@ -51,6 +52,7 @@ class Frames:
     records: dict[str, RunRecord]
     verified: VerifyFile | None = None
     norms: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(_NORMS)))
+    output: Path | None = None
 
 
 def load(folder: str | Path = "results", *suites: str) -> Frames:
@@ -62,33 +64,26 @@ def load(folder: str | Path = "results", *suites: str) -> Frames:
     names = suites or suites_in(output)
     plans = {suite: read_plan(output, suite) for suite in names}
     rows: list[dict[str, Any]] = []
-    curves, norms, blocks, records = [], [], [], {}
+    curves: list[pd.DataFrame] = []
+    norms: list[pd.DataFrame] = []
+    blocks: list[pd.DataFrame] = []
+    records: dict[str, RunRecord] = {}
     for suite in names:
-        for record in read_records(output, suite):
-            records[record.digest] = record
-            row = _row(suite, record)
-            curve = _arrays(output, suite, record, "curve")
-            if curve is not None:
-                curves.append(curve)
-            taken = _arrays(output, suite, record, "norms")
-            if taken is not None:
-                norms.append(taken)
-            timed = _arrays(output, suite, record, "steps")
-            if timed is not None:
-                timed = _with_parts(timed)
-                blocks.append(timed.rename_axis("block").reset_index())
-                row |= _timing(timed)
-            rows.append(row)
+        found = read_records(output, suite)
+        records |= {record.digest: record for record in found}
+        curves += _arrays(output, suite, found, "curve")
+        norms += _arrays(output, suite, found, "norms")
+        timed = [_with_parts(table) for table in _arrays(output, suite, found, "steps")]
+        blocks += timed
+        times = {digest: _timing(of) for table in timed for digest, of in table.groupby("digest", sort=False)}
+        rows += [_row(suite, record) | times.get(record.digest, {}) for record in found]
     if not rows:
         raise UserError(f"{output}: no finished run of {', '.join(names)} there yet")
-    return Frames(
-        _runs(rows), _concat(curves, _CURVE), _concat(blocks, _BLOCKS), plans, records, kept.read(output),
-        _concat(norms, _NORMS),
-    )  # fmt: skip
+    tables = _concat(curves, _CURVE), _concat(blocks, _BLOCKS)
+    return Frames(_runs(rows), *tables, plans, records, kept.read(output), _concat(norms, _NORMS), output=output)
 
 
 _CURVE = ("digest", "step", "series", "value")
-_NORMS: tuple[str, ...] = ("digest", "step", "parameter", "weight", "gradient", "update", "zeros")
 _BLOCKS = ("digest", "block", "part", "steps", "wall_ns", "cpu_ns", "involuntary_switches", "steal_ticks")
 _NUMBERS = (
     "steps_done", "final_train_loss", "final_validation_loss", "final_validation_metric", "best_validation_loss",
@@ -127,9 +122,11 @@ def _memory(record: RunRecord) -> dict[str, Any]:
 
 
 def _with_parts(blocks: pd.DataFrame) -> pd.DataFrame:
-    """Blocks as they are kept now: earlier ones were all of whole steps, and nobody counted what was stolen."""
+    """Blocks as they are kept now, numbered: earlier ones were all of whole steps, and nobody counted what was stolen."""
     missing = {"part": "step", "steal_ticks": 0}
-    return blocks.assign(**{name: value for name, value in missing.items() if name not in blocks})
+    known = {name: blocks[name].fillna(value) if name in blocks else value for name, value in missing.items()}
+    blocks = blocks.assign(**known, block=blocks.groupby("digest", sort=False).cumcount())
+    return blocks.astype({"steal_ticks": "int64"})
 
 
 def _timing(blocks: pd.DataFrame) -> dict[str, Any]:
@@ -208,9 +205,10 @@ def timing_figures(runs: pd.DataFrame) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _arrays(output: Path, suite: str, record: RunRecord, name: str) -> pd.DataFrame | None:
-    columns = read_arrays(output, suite, record.digest, name) if f"{name}.parquet" in record.artefacts else None
-    return None if columns is None else pd.DataFrame({"digest": record.digest, **columns})
+def _arrays(output: Path, suite: str, records: list[RunRecord], name: str) -> list[pd.DataFrame]:
+    """One table of those of the runs that have such arrays, or none."""
+    table = read_tables(output, suite, (r.digest for r in records if f"{name}.parquet" in r.artefacts), name)
+    return [] if table is None else [table.to_pandas()]
 
 
 def _concat(frames: list[pd.DataFrame], columns: tuple[str, ...]) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,8 +46,13 @@ def find(output: Path, wanted: str) -> Found:
 
 def lines(found: Found) -> list[tuple[str, str]]:
     """(what, value) pairs in reading order."""
-    record, spec = found.record, found.record.spec
-    machine = record.machine
+    files = f"{found.folder} ({', '.join((*found.record.artefacts, 'run.json'))})"
+    return [*described(found.record, _measured(found)), ("files", files)]
+
+
+def described(record: RunRecord, measured: Iterable[tuple[str, str]] = ()) -> list[tuple[str, str]]:
+    """What a record says, as (what, value) pairs in reading order; what was `measured` beside it stands with the outcome."""
+    spec, machine = record.spec, record.machine
     return [
         ("run", spec.id),
         ("digest", record.digest),
@@ -56,11 +61,12 @@ def lines(found: Found) -> list[tuple[str, str]]:
         ("optimizer", f"{spec.optimizer.name} ({spec.optimizer.rule}) {_pairs(spec.optimizer.hyper)}".rstrip()),
         ("learning rate", f"{spec.schedule.kind} from {spec.schedule.base_lr:g} {_pairs(spec.schedule.params)}".rstrip()),
         ("framework", f"{spec.framework}, mode {spec.mode}, {spec.dtype} on {spec.device}, {spec.threads} thread(s)"),
-        *_outcome(found),
+        *_outcome(record),
+        *measured,
+        *_state(record),
         ("versions", _pairs(record.versions)),
         ("machine", f"{machine.processor}, {machine.logical_cores} cores, {machine.system}, Python {machine.python}"),
         ("started", f"{record.started_at}, took {record.wall_s:.2f} s"),
-        ("files", f"{found.folder} ({', '.join((*record.artefacts, 'run.json'))})"),
     ]
 
 
@@ -77,26 +83,24 @@ def sparkline(values: np.ndarray, width: int = 60) -> str:
     return "".join(_BARS[h] if fine else "?" for h, fine in zip(scaled, good, strict=True))
 
 
-def _outcome(found: Found) -> list[tuple[str, str]]:
+def _outcome(record: RunRecord) -> list[tuple[str, str]]:
+    summary = record.summary.to_json() if record.summary else {}
+    known = {key: value for key, value in summary.items() if value is not None}
+    return [("outcome", _pairs(known))] if record.summary else []
+
+
+def _measured(found: Found) -> list[tuple[str, str]]:
     record, pairs = found.record, []
-    if record.summary:
-        summary = {key: value for key, value in record.summary.to_json().items() if value is not None}
-        pairs.append(("outcome", _pairs(summary)))
-        curve = read_arrays(found.output, found.suite, record.digest, "curve")
-        if curve is not None:
-            pairs.append(("training loss", sparkline(curve["value"][curve["series"] == "train_loss"])))
-        pairs += _findings(found, curve)
+    curve = read_arrays(found.output, found.suite, record.digest, "curve") if record.summary else None
+    if curve is not None:
+        pairs.append(("training loss", sparkline(curve["value"][curve["series"] == "train_loss"])))
+    pairs += _findings(found, curve)
     steps = read_arrays(found.output, found.suite, record.digest, "steps")
     if steps is not None:
         from .stats import step_time
 
         whole = steps["part"] == "step" if "part" in steps else slice(None)
-        time = step_time(steps["steps"][whole], steps["wall_ns"][whole])
-        p25, median, p99 = (value * 1e6 for value in (time.p25, time.median, time.p99))
-        pairs.append(("step time", f"p25 {p25:.1f} us, median {median:.1f} us, p99 {p99:.1f} us"))
-        pairs.append(("first call", f"{record.first_call_s or 0:.3f} s"))
-    if record.state_bytes is not None:
-        pairs.append(("optimizer state", f"{record.state_bytes} bytes"))
+        pairs += step_pairs(record, *step_time(steps["steps"][whole], steps["wall_ns"][whole]))
     return pairs
 
 
@@ -112,6 +116,17 @@ def _findings(found: Found, curve: Mapping[str, Any] | None) -> list[tuple[str, 
 
 def _since(step: int, severity: str) -> str:
     return "" if severity == "none" else f" since step {step}"
+def step_pairs(record: RunRecord, p25: float, median: float, p99: float) -> list[tuple[str, str]]:
+    """Of a timing run, its step times in seconds, for people."""
+    p25, median, p99 = (value * 1e6 for value in (p25, median, p99))
+    return [
+        ("step time", f"p25 {p25:.1f} us, median {median:.1f} us, p99 {p99:.1f} us"),
+        ("first call", f"{record.first_call_s or 0:.3f} s"),
+    ]
+
+
+def _state(record: RunRecord) -> list[tuple[str, str]]:
+    return [] if record.state_bytes is None else [("optimizer state", f"{record.state_bytes} bytes")]
 
 
 def _pairs(values: object) -> str:

@@ -12,11 +12,11 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import filelock
 from pydantic import Field, ValidationError
@@ -25,6 +25,10 @@ from .errors import UserError
 from .jsonfile import first_problem, read_json, replace_text, replacing, writing
 from .record import FINAL, SCHEMA, Curve, RunRecord, RunResult
 from .spec import Frozen
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow
 
 DIGEST = re.compile(r"^[0-9a-f]{24}$")
 SUITE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,79}$")
@@ -179,17 +183,66 @@ def read_record(file: Path) -> RunRecord:
 
 def read_arrays(output: Path, suite: str, digest: str, name: str) -> Mapping[str, Any] | None:
     """Columns of `curve`, `norms` or `steps` of a run as NumPy arrays; None when the run has none."""
-    import pyarrow.parquet as parquet
-    from pyarrow import ArrowException
-
     file = suite_folder(output, suite) / digest / f"{name}.parquet"
     if not file.exists():
         return None
+    table = _read_parquet(file)
+    return {column: table[column].to_numpy() for column in table.column_names}
+
+
+def read_tables(output: Path, suite: str, digests: Iterable[str], name: str) -> pyarrow.Table | None:
+    """`curve` or `steps` of many runs, one after the other, with a first column `digest`; None when none has any.
+
+    Columns that files of an earlier version lack are null there.
+    """
+    import pyarrow
+
+    folder = suite_folder(output, suite)
+    files = {digest: folder / digest / f"{name}.parquet" for digest in digests}
+    found = {digest: _read_parquet(file) for digest, file in files.items() if file.exists()}
+    if not found:
+        return None
     try:
-        table = parquet.read_table(file)
+        # Permissive: pandas and earlier versions of Arrow wrote other types of text and integers for the same.
+        table = pyarrow.concat_tables(found.values(), promote_options="permissive")
+    except pyarrow.ArrowException as error:
+        raise UserError(f"{folder}: its {name}.parquet files do not fit each other ({error}); {_MEND}") from None
+    names = pyarrow.array(list(found)).take(pyarrow.array(_repeated([len(each) for each in found.values()])))
+    return table.add_column(0, "digest", names)
+
+
+def read_log(output: Path, suite: str, digest: str, most: int) -> str:
+    """The end of what the worker of a run printed, at most so many bytes from the start of a line; "" without a log."""
+    file = suite_folder(output, suite) / digest / "log.txt"
+    try:
+        with file.open("rb") as opened:
+            begin = max(0, file.stat().st_size - most)
+            opened.seek(begin)
+            text = opened.read(most).decode(errors="replace")
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read: {error.strerror or error}") from None
+    return text.partition("\n")[2] or text if begin else text
+
+
+def _read_parquet(file: Path) -> pyarrow.Table:
+    from pyarrow import ArrowException
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        # A third of the time that read_table takes for a small file.
+        with ParquetFile(file) as opened:
+            return opened.read(use_threads=False)
     except (ArrowException, OSError) as error:
         raise UserError(f"{file}: cannot be read ({error}); {_MEND}") from None
-    return {column: table[column].to_numpy() for column in table.column_names}
+
+
+def _repeated(counts: list[int]) -> np.ndarray:
+    """Each place as often as its count says: [2, 1] -> [0, 0, 1]."""
+    import numpy as np
+
+    return np.repeat(np.arange(len(counts)), counts)
 
 
 def _curve_columns(curve: Curve) -> dict[str, Any]:

@@ -246,7 +246,7 @@ def test_everything_a_reader_wrote_is_escaped(html: str, page: Page) -> None:
 
 def test_the_page_refers_to_nothing_outside(html: str, page: Page) -> None:
     for name in ("src", "href", "xlink:href", "action", "srcset", "data", "poster"):
-        assert all(value.startswith(("#", "data/")) for value in page.all(name)), name
+        assert all(value.startswith(("#", "data/", "run.html#")) for value in page.all(name)), name
     assert not re.search(r"https?:|//[a-z]|@import|<!ENTITY|<metadata", re.sub(r"^\s*//.*$", "", html, flags=re.M))
     assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", html))
 
@@ -304,7 +304,7 @@ def test_an_earlier_report_is_replaced_whole(tmp_path: Path) -> None:
     (folder / "data" / "demo" / "stale.csv").write_text("old")
     report.write(frame.load(tmp_path), folder)
     assert not (folder / "data" / "demo" / "stale.csv").exists()
-    assert sorted(p.name for p in folder.iterdir()) == ["data", "index.html"]
+    assert sorted(p.name for p in folder.iterdir()) == ["data", "index.html", "run.html"]
 
 
 def test_a_data_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:

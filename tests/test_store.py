@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import TINY
 from gradrace import frame
@@ -124,6 +125,24 @@ def test_a_truncated_parquet_file_is_refused_by_name(tmp_path, make_run):
     file = write(tmp_path, result_of(make_run(), curve=curve)) / DIGEST / "curve.parquet"
     file.write_bytes(file.read_bytes()[:40])
     with pytest.raises(UserError, match="curve.parquet: cannot be read"):
+        frame.load(tmp_path)
+
+
+def test_files_of_several_versions_are_one_table(tmp_path, make_run):
+    """The first has no parts and text as pandas writes it in the others; a type that cannot be the same is refused."""
+    blocks = Blocks(*(np.arange(1, 4, dtype=np.int64) for _ in range(5)), np.array(["step", "forward", "step"]))
+    digests = [letter * 24 for letter in "abc"]
+    folder = write(tmp_path, *(result_of(make_run(), digest=digest, blocks=blocks) for digest in digests))
+    files = [folder / digest / "steps.parquet" for digest in digests]
+    pd.read_parquet(files[0]).drop(columns=["part", "steal_ticks"]).to_parquet(files[0])
+    pd.read_parquet(files[1]).to_parquet(files[1])
+    found = frame.load(tmp_path).steps
+    assert found["digest"].tolist() == [digest for digest in digests for _ in range(3)]
+    assert found["block"].tolist() == [0, 1, 2] * 3
+    assert found["part"].tolist() == ["step"] * 3 + ["step", "forward", "step"] * 2
+    assert found["steal_ticks"].tolist() == [0, 0, 0] + [1, 2, 3] * 2
+    pd.read_parquet(files[1]).assign(part=1.5).to_parquet(files[1])
+    with pytest.raises(UserError, match="steps.parquet files do not fit each other"):
         frame.load(tmp_path)
 
 

@@ -65,21 +65,21 @@ def _asv(output: Path, suites: list[str], to: Path, commit: str | None, repo: Pa
 
 def _tables(output: Path, suites: list[str], to: Path, to_format: Format) -> None:
     from .. import frame
+    from ..jsonfile import writing
 
     frames = frame.load(output, *suites)
-    try:
+    with writing(to):
         to.mkdir(parents=True, exist_ok=True)
         for name, table in (("runs", frames.runs), ("curves", frames.curves), ("steps", frames.steps)):
-            typer.echo(_table(table, to / f"{name}.{to_format}"))
-    except OSError as error:
-        raise UserError(f"{to}: cannot be written: {error.strerror or error}") from None
+            _write(table, to / f"{name}.{to_format}")
+            typer.echo(to / f"{name}.{to_format}")
 
 
-def _table(table: DataFrame, file: Path) -> Path:
-    partial = file.with_name(f".{file.name}.partial")
-    if file.suffix == ".csv":
-        table.to_csv(partial, index=False, lineterminator="\n")
-    else:
-        table.to_parquet(partial, index=False)
-    partial.replace(file)
-    return file
+def _write(table: DataFrame, file: Path) -> None:
+    from ..jsonfile import replacing
+
+    with replacing(file) as partial:
+        if file.suffix == ".csv":
+            table.to_csv(partial, index=False, lineterminator="\n")
+        else:
+            table.to_parquet(partial, index=False)

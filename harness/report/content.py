@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,12 +11,14 @@ from markupsafe import Markup
 
 Row = dict[Any, Any]
 Data = dict[str, pd.DataFrame]
+# How many rows of a table the page shows at once.
+SHOWN = 200
 
 
 @dataclass(frozen=True)
 class Cell:
     """`sort` orders a column when its text does not; `note` is set smaller below; `runs` are digests to show; `title` is
-    what a pointer resting on it shows."""
+    what a pointer resting on it shows; `link` is a path from the page."""
 
     text: str
     sort: float | str | None = None
@@ -23,6 +26,7 @@ class Cell:
     runs: str = ""
     flag: str = ""
     title: str = ""
+    link: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,8 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A sortable table; `csv` is the path of its data from the page."""
+    """A sortable table; `csv` is the path of its data from the page. Of a long one the page holds the first rows, and its
+    script the rest when they are wanted."""
 
     name: str
     caption: str
@@ -44,6 +49,16 @@ class Table:
     rows: list[list[Cell]]
     csv: str = ""
     tall: bool = False
+
+    @property
+    def shown(self) -> list[list[Cell]]:
+        """The rows that stand in the page."""
+        return self.rows[:SHOWN]
+
+    @property
+    def island(self) -> str:
+        """The path from the page of the file with all rows; "" where the page holds them all."""
+        return f"{self.csv.rpartition('/')[0]}/{self.name}.js" if len(self.rows) > SHOWN else ""
 
 
 @dataclass(frozen=True)
@@ -79,3 +94,13 @@ class Part:
     facts: list[tuple[str, list[str]]]
     sections: list[Section]
     appendix: Table
+
+    def tables(self) -> Iterator[Table]:
+        """Every table of the part."""
+        yield from (item for section in self.sections for item in section.parts if isinstance(item, Table))
+        yield self.appendix
+
+
+def run_link(suite: str, digest: str) -> str:
+    """The path from the page of the page of a run."""
+    return f"run.html#{suite}/{digest}"

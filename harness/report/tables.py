@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+import functools
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
@@ -27,8 +29,24 @@ QUANTITIES = (
 # The outcomes that say something of the optimizer: a run that failed or was skipped never tried the target.
 ATTEMPTED = ("ok", "diverged", "timeout")
 TRAIN_BINS = 60
+_OfSuite = Callable[..., pd.DataFrame]
 
 
+def _once(compute: _OfSuite) -> _OfSuite:
+    """Computes a table once for the same frames: the sections of a page share what takes long with many runs."""
+    known: WeakKeyDictionary[Frames, dict[tuple[str, ...], pd.DataFrame]] = WeakKeyDictionary()
+
+    @functools.wraps(compute)
+    def found(frames: Frames, *args: str) -> pd.DataFrame:
+        of_frames = known.setdefault(frames, {})
+        if args not in of_frames:
+            of_frames[args] = compute(frames, *args)
+        return of_frames[args].copy(deep=False)
+
+    return found
+
+
+@_once
 def runs(frames: Frames, suite: str, *measures: str) -> pd.DataFrame:
     """Rows of one suite (of these measures, or of all) in the plan's order, with columns that name them in figures.
 
@@ -55,8 +73,9 @@ def summary(frames: Frames, suite: str) -> pd.DataFrame:
     (steps x step_p25_s); digests. Cells that were only timed follow with NaN for what was not measured.
     """
     timing = step_times(frames, suite)
-    trained = [_trained(key, group) for key, group in _cells(runs(frames, suite, "convergence"), CELL)]
-    rows = [{**row, **_timing_of(row, timing)} for row in trained]
+    find = _timings(timing)
+    trained = _per_cell(runs(frames, suite, "convergence"), CELL, QUANTITIES).to_dict("records")
+    rows: list[dict[Any, Any]] = [{**row, **find(row)} for row in trained]
     seen = {tuple(row[c] for c in TIMED) for row in rows}
     rows += [_only_timed(row) for row in timing.to_dict("records") if tuple(row[c] for c in TIMED) not in seen]
     table = pd.DataFrame(rows, columns=_SUMMARY)
@@ -99,6 +118,7 @@ def steps_text(row: dict[Hashable, Any]) -> str:
     return text.steps_to_target(row["steps_to_target"], row["reached"], row["attempts"], row["steps"])
 
 
+@_once
 def step_times(frames: Frames, suite: str) -> pd.DataFrame:
     """One row a timed cell, over its launches that ended ok.
 
@@ -130,6 +150,7 @@ def by_mode(times: pd.DataFrame) -> pd.DataFrame:
     return timed[timed["task"].isin(set(timed.loc[several, "task"]))] if len(timed) else timed
 
 
+@_once
 def chosen(frames: Frames, suite: str) -> pd.DataFrame:
     """Convergence runs of the learning rate that figures show: of each task, setup and series the rate with the
     largest share of runs ended ok, and among those the lowest mean final validation loss."""
@@ -144,7 +165,8 @@ def curves(frames: Frames, picked: pd.DataFrame) -> pd.DataFrame:
     Training loss is averaged over bins of `train_bin(steps)` steps, and a bin stands at its middle.
     """
     names, keys = ["task", "setup", "series", "digest", "status"], ["metric", "step"]
-    points = frames.curves.rename(columns={"series": "metric"}).drop_duplicates(["digest", *keys])
+    points = frames.curves[frames.curves["digest"].isin(picked["digest"])].rename(columns={"series": "metric"})
+    points = points.drop_duplicates(["digest", *keys])
     points = points[points["metric"].isin(("train_loss", "validation_loss", "validation_metric"))]
     points = picked[[*names, "steps"]].merge(points.astype({"digest": "str"}), on="digest")
     points = points.astype({"step": "float64", "value": "float64"})
@@ -183,9 +205,9 @@ def bands(points: pd.DataFrame) -> pd.DataFrame:
 
 def pace(frames: Frames, suite: str) -> pd.DataFrame:
     """Seconds a step of each task, setup and series that has both a convergence and a timing run."""
-    timing = step_times(frames, suite)
+    find = _timings(step_times(frames, suite))
     firsts = runs(frames, suite, "convergence").drop_duplicates(["task", "setup", "series"])
-    rows = [{**row, **_timing_of(row, timing)} for row in firsts.to_dict("records")]
+    rows = [{**row, **find(row)} for row in firsts.to_dict("records")]
     names = ["task", "setup", "series"]
     found = pd.DataFrame(rows, columns=[*names, "step_p25_s", "timed_mode", "timed_rule"])
     return found.astype(dict.fromkeys(names, firsts["task"].dtype)).dropna(subset=["step_p25_s"])
@@ -211,13 +233,9 @@ def learning_rates(frames: Frames, suite: str) -> pd.DataFrame:
     rows = runs(frames, suite, "convergence")
     keys = ["task", "setup", "series"]
     swept = rows[rows.groupby(keys)["learning_rate"].transform("nunique") > 1] if len(rows) else rows
-    found = [
-        {**key, **_spread(group, "final_validation_loss"), **_statuses(group), "digests": " ".join(group["digest"])}
-        for key, group in _cells(swept, [*keys, "learning_rate"])
-    ]
     names = {f"final_validation_loss_{s}": s for s in ("mean", "min", "max")}
-    columns = [*keys, "learning_rate", *names.values(), "runs", *text.STATUSES, "digests"]
-    return pd.DataFrame([{names.get(k, k): v for k, v in row.items()} for row in found], columns=columns)
+    found = _per_cell(swept, [*keys, "learning_rate"], ["final_validation_loss"]).rename(columns=names)
+    return found[[*keys, "learning_rate", *names.values(), "runs", *text.STATUSES, "digests"]]
 
 
 def schedule_curves(frames: Frames, suite: str) -> pd.DataFrame:
@@ -301,27 +319,34 @@ def _cells(rows: pd.DataFrame, keys: list[str]) -> list[tuple[dict[str, Any], pd
     return [(dict(zip(keys, key, strict=True)), group) for key, group in rows.groupby(keys, sort=False, dropna=False)]
 
 
-def _trained(key: dict[str, Any], group: pd.DataFrame) -> dict[str, Any]:
-    row = {**key, **_statuses(group), "digests": " ".join(group["digest"])}
-    for quantity in QUANTITIES:
-        row |= _spread(group, quantity)
-    return row | _to_target(group)
+def _per_cell(rows: pd.DataFrame, keys: list[str], quantities: Sequence[str]) -> pd.DataFrame:
+    """One row a group, in order of appearance: keys; runs and one count a status; of each quantity `_mean`, `_min` and
+    `_max` over the runs that ended ok; attempts, reached, steps_to_target; digests."""
+    if rows.empty:
+        spreads = [f"{q}_{s}" for q in quantities for s in ("mean", "min", "max")]
+        return pd.DataFrame(columns=[*keys, *_COUNTS, *spreads, "attempts", "reached", "steps_to_target", "digests"])
+    # Numbered by appearance, so that every table below has the same rows in the same order.
+    rows = rows.assign(cell=rows.groupby(keys, sort=False, dropna=False).ngroup())
+    cells = rows.drop_duplicates("cell").set_index("cell")[keys]
+    statuses = pd.crosstab(rows["cell"], rows["status"]).reindex(columns=text.STATUSES, fill_value=0)
+    spread = rows[rows["status"] == "ok"].groupby("cell")[list(quantities)].agg(["mean", "min", "max"])
+    spread.columns = [f"{quantity}_{limit}" for quantity, limit in spread.columns]
+    return pd.concat([
+        cells, rows.groupby("cell").size().rename("runs"), statuses, spread.reindex(cells.index), _to_target(rows, cells.index),
+        rows.groupby("cell")["digest"].agg(" ".join).rename("digests"),
+    ], axis=1)  # fmt: skip
 
 
 def _statuses(group: pd.DataFrame) -> dict[str, int]:
     return {"runs": len(group), **{s: int((group["status"] == s).sum()) for s in text.STATUSES}}
 
 
-def _spread(group: pd.DataFrame, quantity: str) -> dict[str, float]:
-    values = group.loc[group["status"] == "ok", quantity]
-    return {f"{quantity}_mean": values.mean(), f"{quantity}_min": values.min(), f"{quantity}_max": values.max()}
-
-
-def _to_target(group: pd.DataFrame) -> dict[str, float]:
+def _to_target(rows: pd.DataFrame, cells: pd.Index) -> pd.DataFrame:
     """A run that missed the target needed longer than any number here: infinite, so that the median is censored."""
-    steps = group.loc[group["status"].isin(ATTEMPTED), "steps_to_target"]
-    median = float(np.median(steps.fillna(np.inf))) if len(steps) else np.nan
-    return {"attempts": len(steps), "reached": int(steps.notna().sum()), "steps_to_target": median}
+    tried = rows[rows["status"].isin(ATTEMPTED)]
+    tried = tried.assign(reached=tried["steps_to_target"].notna(), steps=tried["steps_to_target"].fillna(np.inf)).groupby("cell")
+    counts = pd.DataFrame({"attempts": tried.size(), "reached": tried["reached"].sum()}).reindex(cells, fill_value=0)
+    return counts.assign(steps_to_target=tried["steps"].agg(lambda steps: float(np.median(steps))).reindex(cells))
 
 
 def _timed(key: dict[str, Any], group: pd.DataFrame) -> dict[str, Any]:
@@ -334,15 +359,21 @@ def _timed(key: dict[str, Any], group: pd.DataFrame) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _timing_of(row: dict[Any, Any], timing: pd.DataFrame) -> dict[str, Any]:
-    """The timed cell that stands for a convergence cell; of several the one nearest in mode, then rule, variation."""
-    same = timing[(timing[TIMED] == [row[c] for c in TIMED]).all(axis=1) & timing["step_p25_s"].notna()]
-    if same.empty:
-        return dict.fromkeys(_TIMES, np.nan) | {"timed_mode": "", "timed_rule": "", "launches": 0, "contended": 0}
-    nearness = sum(weight * (same[c] == row[c]) for c, weight in (("mode", 4), ("rule", 2), ("variation", 1)))
-    best = same.loc[nearness.idxmax()]
-    timed = {"timed_mode": best["mode"], "timed_rule": best["rule"]}
-    return timed | {name: best[name] for name in (*_TIMES, "launches", "contended")}
+def _timings(timing: pd.DataFrame) -> Callable[[dict[Any, Any]], dict[str, Any]]:
+    """Finds the timed cell that stands for a convergence cell; of several the one nearest in mode, then rule, variation."""
+    by: dict[tuple[Any, ...], list[dict[Any, Any]]] = {}
+    for cell in timing.dropna(subset=["step_p25_s"]).to_dict("records"):
+        by.setdefault(tuple(cell[c] for c in TIMED), []).append(cell)
+
+    def find(row: dict[Any, Any]) -> dict[str, Any]:
+        same = by.get(tuple(row[c] for c in TIMED))
+        if not same:
+            return dict.fromkeys(_TIMES, np.nan) | {"timed_mode": "", "timed_rule": "", "launches": 0, "contended": 0}
+        best = max(same, key=lambda cell: [row[c] == cell[c] for c in ("mode", "rule", "variation")])
+        timed = {"timed_mode": best["mode"], "timed_rule": best["rule"]}
+        return timed | {name: best[name] for name in (*_TIMES, "launches", "contended")}
+
+    return find
 
 
 def _only_timed(row: dict[Any, Any]) -> dict[str, Any]:
@@ -374,10 +405,8 @@ def _words(rows: pd.DataFrame, words: list[str]) -> pd.Series:
 
 def _setups(rows: pd.DataFrame) -> list[str]:
     extras = [c for c in ("device", "dtype", "threads") if _varies(rows, c)]
-    return [
-        f"{row['framework']} ({', '.join([row['mode'], *(_named(row, c) for c in extras)])})"
-        for row in rows.to_dict("records")
-    ]
+    named = rows[["framework", "mode", *extras]].to_dict("records")
+    return [f"{row['framework']} ({', '.join([row['mode'], *(_named(row, c) for c in extras)])})" for row in named]
 
 
 def _variants(rows: pd.DataFrame) -> list[str]:
@@ -388,7 +417,7 @@ def _variants(rows: pd.DataFrame) -> list[str]:
         columns.insert(0, "schedule")
     if _varies_within(rows, "hyper", ["task", "optimizer", "rule"]):
         columns.append("hyper")
-    return [" · ".join(filter(None, (_named(row, c) for c in columns))) for row in rows.to_dict("records")]
+    return [" · ".join(filter(None, (_named(row, c) for c in columns))) for row in rows[["task", *columns]].to_dict("records")]
 
 
 def _varies(rows: pd.DataFrame, column: str) -> bool:

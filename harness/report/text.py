@@ -77,6 +77,11 @@ def seconds_to_target(seconds: float, reached: float, budget_s: float) -> str:
     return f"> {significant(budget_s)}" if reached else "not reached"
 
 
+def minute(started_at: str) -> str:
+    """2026-03-01T00:01:02+00:00 -> 2026-03-01 00:01"""
+    return started_at[:16].replace("T", " ")
+
+
 def plural(n: int, noun: str) -> str:
     """'1 run', '2 runs'"""
     return f"{n:,} {noun}" + ("" if n == 1 else "s")

@@ -6,10 +6,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..content import Section
-from .diagnosis import diagnosis
+from . import breakdown, convergence, diagnosis, rates, step_time, summary, target
 
 if TYPE_CHECKING:
     from ..page import Writer
 
-# In the order of the page, after the sections of page.py.
-ADDED: tuple[Callable[[Writer], Section], ...] = (diagnosis,)
+STANDARD: tuple[Callable[[Writer], Section], ...] = (
+    summary.section, convergence.section, target.section, step_time.section, step_time.throughput, breakdown.section,
+    breakdown.costs, rates.section,
+)  # fmt: skip
+# In the order of the page, after the standard ones.
+ADDED: tuple[Callable[[Writer], Section], ...] = (diagnosis.diagnosis,)

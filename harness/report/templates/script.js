@@ -1,47 +1,121 @@
 "use strict";
-// Sorts by the clicked column: by data-sort where a cell has it, else by text; missing values stay last.
-function key(row, column) {
-  const cell = row.cells[column];
-  if (cell.dataset.sort !== undefined) return Number(cell.dataset.sort);
-  const text = cell.textContent.trim();
+// Tables: sorted by a heading, filtered by words or to the runs behind an entry. A long table stands in the page with its
+// first rows; all of them come from the script that its data-rows names, which calls gradrace.rows, when they are wanted.
+const SHOWN = 200, FEW = 8, grids = new Map();
+const gradrace = { rows: (name, rows) => grids.get(name).take(rows) };
+
+function element(name, text, properties) {
+  const made = document.createElement(name);
+  if (text) made.textContent = text;
+  return Object.assign(made, properties);
+}
+// By data-sort where a cell has it, else by text; missing values stay last.
+function key(text, sort) {
+  if (sort !== undefined) return Number(sort);
   return text === "–" || text === "" ? null : text;
 }
 function compare(a, b) {
   if (typeof a === "number" && typeof b === "number") return a - b;
   return String(a).localeCompare(String(b), "en", { numeric: true });
 }
-for (const button of document.querySelectorAll("th button")) {
-  button.addEventListener("click", () => {
-    const head = button.parentElement, table = head.closest("table"), body = table.tBodies[0];
-    const sign = head.getAttribute("aria-sort") === "ascending" ? -1 : 1;
-    for (const other of table.querySelectorAll("th[aria-sort]")) other.removeAttribute("aria-sort");
-    head.setAttribute("aria-sort", sign > 0 ? "ascending" : "descending");
-    const rows = Array.from(body.rows, (row) => [key(row, head.cellIndex), row]);
-    rows.sort(([a], [b]) => (a === null) - (b === null) || (a === null ? 0 : sign * compare(a, b)));
-    body.append(...rows.map(([, row]) => row));
-  });
+function entryOf(row) {
+  const cells = Array.from(row.cells);
+  return { keys: cells.map((cell) => key(cell.textContent.trim(), cell.dataset.sort)),
+    words: cells.map((cell) => cell.textContent.trim()), row: () => row };
 }
-// The appendix: filtered by words, or to the runs behind one entry of a table.
-function show(details, keep, all) {
-  for (const row of details.querySelectorAll("tbody tr")) row.hidden = !keep(row);
-  details.querySelector(".filter button").hidden = all;
+// The same as show_cell of parts.html; whatever a cell says is text, never markup.
+function cellOf(cell, kind, anchor) {
+  const made = element("td", "", { className: kind });
+  let inner = made;
+  if (cell.r) {
+    inner = element("a", cell.t, { href: anchor, className: cell.f ? "flag " + cell.f : "" });
+    inner.dataset.runs = cell.r;
+  } else if (cell.l) inner = element("a", cell.t, { href: cell.l });
+  else if (cell.f) inner = element("span", cell.t, { className: "flag " + cell.f, title: cell.h || "" });
+  if (inner === made) made.textContent = cell.t || ""; else made.append(inner);
+  if (cell.n) made.append(element("small", cell.n));
+  return made;
 }
-for (const details of document.querySelectorAll("details.runs")) {
-  const input = details.querySelector("input"), reset = details.querySelector(".filter button");
-  input.addEventListener("input", () => {
-    const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
-    show(details, (row) => words.every((word) => row.textContent.toLowerCase().includes(word)), !words.length);
-  });
-  reset.addEventListener("click", () => { input.value = ""; show(details, () => true, true); });
+class Grid {
+  constructor(block) {
+    this.block = block, this.table = block.querySelector("table"), this.body = this.table.tBodies[0];
+    this.kinds = Array.from(this.table.tHead.rows[0].cells, (head) => head.className);
+    this.anchor = "#" + block.closest("article").id + "-runs";
+    this.column = -1, this.sign = 1, this.wanted = "", this.only = null, this.source = block.dataset.rows;
+    this.entries = Array.from(this.body.rows, entryOf);
+    grids.set(block.id, this);
+    for (const button of this.table.querySelectorAll("th button")) button.addEventListener("click", () => this.sort(button));
+    if (this.source || this.entries.length > FEW) this.addFilter();
+  }
+  addFilter() {
+    const caption = this.block.querySelector(".caption span").textContent;
+    this.input = element("input", "", { type: "search", placeholder: "filter by words" });
+    this.input.setAttribute("aria-label", "Filter: " + caption);
+    this.reset = element("button", "show all", { type: "button", hidden: true });
+    this.count = element("output");
+    const line = element("p", "", { className: "filter" });
+    line.append(this.input, this.reset, this.count);
+    this.block.querySelector(".scroll").before(line);
+    this.input.addEventListener("input", () => { this.wanted = this.input.value.toLowerCase(); this.draw(); });
+    this.reset.addEventListener("click", () => { this.input.value = this.wanted = ""; this.only = null; this.draw(); });
+  }
+  sort(button) {
+    const head = button.parentElement, ascending = head.getAttribute("aria-sort") !== "ascending";
+    for (const other of this.table.querySelectorAll("th[aria-sort]")) other.removeAttribute("aria-sort");
+    head.setAttribute("aria-sort", ascending ? "ascending" : "descending");
+    this.column = head.cellIndex, this.sign = ascending ? 1 : -1;
+    this.draw();
+  }
+  take(rows) {
+    this.entries = rows.map((cells) => {
+      const full = cells.map((cell) => (typeof cell === "string" ? { t: cell } : cell));
+      return { keys: full.map((cell) => key(cell.t || "", cell.s)), words: full.map((cell) => (cell.t || "") + (cell.n || "")),
+        row: () => {
+          const made = element("tr");
+          made.append(...full.map((cell, i) => cellOf(cell, this.kinds[i], this.anchor)));
+          return made;
+        } };
+    });
+    this.source = "";
+    this.block.querySelector(".rest").remove();
+    this.draw();
+  }
+  load() {
+    if (this.loading) return;
+    this.loading = element("script", "", { src: this.source });
+    this.loading.addEventListener("error", () => { this.count.textContent = this.source + " is not there"; });
+    document.head.append(this.loading);
+  }
+  draw() {
+    if (this.source) return this.load();
+    const words = this.wanted.split(/\s+/).filter(Boolean), column = this.column;
+    const found = this.entries.filter((entry) => {
+      if (this.only && !this.only.has(entry.words[1])) return false;
+      const text = words.length ? entry.words.join(" ").toLowerCase() : "";
+      return words.every((word) => text.includes(word));
+    });
+    if (column >= 0) found.sort(({ keys: { [column]: a } }, { keys: { [column]: b } }) =>
+      (a === null) - (b === null) || (a === null ? 0 : this.sign * compare(a, b)));
+    this.body.replaceChildren(...found.slice(0, SHOWN).map((entry) => entry.row()));
+    if (!this.input) return;
+    const all = found.length === this.entries.length, total = this.entries.length.toLocaleString("en");
+    const part = found.length > SHOWN ? `, the first ${SHOWN} shown` : "";
+    this.count.textContent = all && !part ? "" : `${found.length.toLocaleString("en")} of ${total} rows${part}`;
+    this.reset.hidden = !words.length && !this.only;
+  }
+  showOnly(digests) {
+    const details = this.block.closest("details");
+    if (details) details.open = true;
+    this.input ??= (this.addFilter(), this.input);
+    this.only = digests, this.wanted = this.input.value = "";
+    this.draw();
+  }
 }
-for (const link of document.querySelectorAll("a[data-runs]")) {
-  link.addEventListener("click", () => {
-    const details = document.querySelector(link.getAttribute("href")).closest("details");
-    const digests = new Set(link.dataset.runs.split(" "));
-    details.open = true;
-    show(details, (row) => digests.has(row.cells[1].textContent.trim()), false);
-  });
-}
+for (const block of document.querySelectorAll("div.table")) new Grid(block);
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[data-runs]");
+  if (link) grids.get(link.getAttribute("href").slice(1)).showOnly(new Set(link.dataset.runs.split(" ")));
+});
 for (const details of document.querySelectorAll("details")) {
   let was = details.open;
   window.addEventListener("beforeprint", () => { was = details.open; details.open = true; });

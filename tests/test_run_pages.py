@@ -1,0 +1,171 @@
+"""Pages of runs, and long tables: what the scripts beside the page hold, and that nobody's words become markup."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gradrace import frame, report
+from gradrace.errors import UserError
+from gradrace.record import Curve
+from gradrace.report import islands, run_pages
+from gradrace.report.content import SHOWN, Cell, Column, Table
+from gradrace.spec import RunSpec
+from gradrace.store import read_log
+from records import make_curve, make_results, make_specs, make_task
+
+MARKUP = "</script><script>document.title='owned'</script> & <img src=x onerror=\"document.title='owned'\">"
+
+
+def called(script: str, name: str) -> Any:
+    """The argument of a script that is one call; parsed strictly, as JSON without NaN."""
+    found = re.fullmatch(rf"gradrace\.{name}\((.*)\);\n", script, flags=re.S)
+    assert found and script.isascii()
+    return json.loads(found[1], parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
+
+
+def written(tmp_path: Path, **options: Any) -> tuple[frame.Frames, Path]:
+    """Results with these options, and the folder of their report."""
+    make_results(tmp_path / "results", "demo", **options)
+    frames = frame.load(tmp_path / "results")
+    return frames, report.write(frames, tmp_path / "html").parent
+
+
+def long_curve(spec: RunSpec) -> Curve:
+    """1000 steps that count upwards, the last one lost; evaluations at 0 and 1000, the second without a metric."""
+    train = np.arange(1000.0)
+    train[-1] = np.inf
+    return Curve(train, np.array([0, 1000]), np.array([2.0, 1.0]), np.array([0.5, np.nan]))
+
+
+def test_every_run_has_a_script_that_its_digest_leads_to(tmp_path: Path) -> None:
+    frames, folder = written(tmp_path, judge=lambda spec: ("skipped", "no such device") if spec.seed == 1 else ("ok", ""))
+    found = {file.stem: called(file.read_text(), "run") for file in folder.glob("data/runs/demo/*.js")}
+    assert set(found) == set(frames.records)
+    html = (folder / "index.html").read_text(encoding="utf-8")
+    for digest, run in found.items():
+        record = frames.records[digest]
+        assert f'href="run.html#demo/{digest}"' in html
+        assert (run["digest"], run["status"], run["reason"]) == (digest, record.status, record.reason)
+        assert RunSpec.model_validate(run["spec"]) == record.spec
+        facts = dict(run["facts"])
+        assert facts["run"] == record.spec.id and "Test Processor 3000" in facts["machine"] and facts["versions"]
+        assert bool(run["curves"]) == (record.spec.measure == "convergence" and record.status == "ok")
+        assert ("step time" in facts) == (record.spec.measure == "timing" and record.status == "ok")
+
+
+def test_long_curves_are_means_over_bins_and_what_is_not_finite_is_counted(tmp_path: Path) -> None:
+    task = make_task("long", steps=1000)
+    _, folder = written(tmp_path, specs=make_specs([task], ["jax"], ["adam"], [0], launches=0), curve=long_curve)
+    (file,) = folder.glob("data/runs/demo/*.js")
+    curves = called(file.read_text(), "run")["curves"]
+    train = curves["train_loss"]
+    assert (train["bin"], train["lost"], train["first"]) == (3, 1, 999)
+    assert len(train["values"]) == 334 <= run_pages.POINTS
+    assert train["values"][:2] == [1.0, 4.0] and train["values"][-1] is None
+    assert train["steps"][:2] == [1.0, 4.0], "a bin stands at its middle"
+    assert curves["validation_loss"] == {"bin": 1, "from": 0.0, "every": 1000.0, "values": [2.0, 1.0]}
+    assert curves["validation_metric"]["values"] == [0.5, None] and curves["validation_metric"]["lost"] == 1
+    assert curves["learning_rate"]["values"] == [0.001, 0.001], "that of the schedule, constant"
+
+
+def test_a_schedule_is_drawn_as_planned(tmp_path: Path) -> None:
+    specs = make_specs(["mlp"], ["jax"], ["adam"], [0], schedules=["cosine"], launches=0)
+    _, folder = written(tmp_path, specs=specs)
+    (file,) = folder.glob("data/runs/demo/*.js")
+    rates = called(file.read_text(), "run")["curves"]["learning_rate"]["values"]
+    assert len(rates) == 60 and rates[0] == 0.001 and rates == sorted(rates, reverse=True) and rates[-1] < 1e-4
+
+
+def test_the_end_of_a_log_begins_with_a_whole_line(tmp_path: Path) -> None:
+    frames, _ = written(tmp_path, specs=make_specs(["mlp"], ["jax"], ["adam"], [0], launches=0))
+    (digest,) = frames.records
+    assert read_log(tmp_path / "results", "demo", digest, 20) == ""
+    (tmp_path / "results/runs/demo" / digest / "log.txt").write_bytes(b"first line\nsecond \xff line\nthird\n")
+    assert read_log(tmp_path / "results", "demo", digest, 20) == "third\n"
+    assert read_log(tmp_path / "results", "demo", digest, 25) == "second \ufffd line\nthird\n"
+    assert read_log(tmp_path / "results", "demo", digest, 500).startswith("first")
+
+
+def table_of(count: int) -> Table:
+    columns = [Column("Name"), Column("Size", "number")]
+    rows = [[Cell(f"{MARKUP} {i}", runs="a b", flag="ok"), Cell(f"{i} µs", float(i), "note")] for i in range(count)]
+    return Table("demo-long", "Long", columns, rows, "data/demo/long.csv")
+
+
+def test_a_long_table_has_its_rows_in_a_script() -> None:
+    short, long = table_of(SHOWN), table_of(SHOWN + 1)
+    assert short.island == "" and len(short.shown) == SHOWN
+    assert long.island == "data/demo/demo-long.js" and len(long.shown) == SHOWN
+    text = islands.island(long)
+    assert text.startswith('gradrace.rows("demo-long", [[')
+    rows = json.loads(text.removeprefix('gradrace.rows("demo-long", ').removesuffix(");\n"))
+    assert len(rows) == SHOWN + 1 and text.isascii()
+    assert rows[7] == [{"t": f"{MARKUP} 7", "r": "a b", "f": "ok"}, {"t": "7 µs", "s": 7.0, "n": "note"}]
+
+
+def test_many_runs_stay_out_of_the_page(tmp_path: Path) -> None:
+    rates = [0.001 * 1.1**i for i in range(30)]
+    specs = make_specs(["mlp"], ["torch", "jax"], ["adam"], range(4), rates=rates, launches=1)
+    frames, folder = written(tmp_path, specs=specs)
+    html = (folder / "index.html").read_text(encoding="utf-8")
+    assert len(frames.records) == 242 and html.count('href="run.html#') == SHOWN
+    assert f"The first {SHOWN} of 242 rows" in html and 'data-rows="data/demo/demo-runs.js"' in html
+    assert (folder / "data/demo/demo-runs.js").read_text().count("run.html#demo/") == 242
+
+
+def test_metrics_that_are_not_numbers_break_nothing(tmp_path: Path) -> None:
+    def lost(spec: RunSpec) -> Curve:
+        curve = make_curve(spec)
+        nothing = np.full_like(curve.validation_metrics, np.nan)
+        return Curve(curve.train_losses, curve.eval_steps, curve.validation_losses, nothing)
+
+    frames, folder = written(tmp_path, specs=make_specs(["mlp"], ["torch", "jax"], ["adam"]), curve=lost)
+    assert frames.runs["best_validation_metric"].isna().all()
+    assert 'id="demo-fig-mlp-convergence"' in (folder / "index.html").read_text(encoding="utf-8")
+    for file in folder.glob("data/runs/demo/*.js"):
+        called(file.read_text(), "run")
+
+
+def test_suites_of_another_schema_are_refused_by_name_and_others_stand_as_parts(tmp_path: Path) -> None:
+    specs = make_specs(["mlp"], ["jax"], ["adam"], [0])
+    make_results(tmp_path, "one", specs)
+    make_results(tmp_path, "two", specs, title="The same runs in a second suite")
+    folder = report.write(frame.load(tmp_path), tmp_path / "html").parent
+    html = (folder / "index.html").read_text(encoding="utf-8")
+    assert 'id="one"' in html and 'id="two"' in html
+    texts = [sorted(file.read_text().replace('"one"', '"two"') for file in folder.glob(f"data/runs/{suite}/*.js"))
+             for suite in ("one", "two")]  # fmt: skip
+    curves = [[called(text, "run")["curves"] for text in of_suite] for of_suite in texts]
+    assert curves[0] == curves[1], "a run in two suites has its curve once"
+    file = next(tmp_path.glob("runs/two/*/run.json"))
+    file.write_text(file.read_text().replace('"schema": 1', '"schema": 2', 1))
+    with pytest.raises(UserError, match=f"{file}: schema 2 is newer"):
+        frame.load(tmp_path)
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no browser here")
+@pytest.mark.slow
+def test_a_browser_draws_a_run_and_runs_nothing_that_it_says(tmp_path: Path) -> None:
+    specs = make_specs(["mlp"], ["jax"], ["adam"], [0], launches=0)
+    make_results(tmp_path, "demo", specs, lambda spec: ("diverged", MARKUP), title=MARKUP)
+    (file,) = tmp_path.glob("runs/demo/*/run.json")
+    (file.parent / "log.txt").write_text(f"line one\n{MARKUP}\n")
+    record = json.loads(file.read_text())
+    file.write_text(json.dumps(record | {"artefacts": [*record["artefacts"], "log.txt"]}))
+    page = report.write(frame.load(tmp_path), tmp_path / "html").parent / "run.html"
+    address = f"{page.as_uri()}#demo/{file.parent.name}"
+    command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--dump-dom"]
+    found = subprocess.run([*command, address], capture_output=True, text=True, timeout=120, check=True).stdout
+    assert found.count("<svg") == 3 and "<path" in found, "losses, metric, learning rate"
+    assert f"<title>gradrace: {specs[0].id}</title>" in found and "owned'&lt;/script&gt;" in found
+    assert "<img" not in found and "line one" in found and "not finite" in found
