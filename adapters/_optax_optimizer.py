@@ -224,7 +224,8 @@ def compiled(recipe: Recipe) -> tuple[Callable[..., Any], Callable[..., Any]]:
         # A state that starts as the parameters themselves must not share memory with them, which may be donated.
         return strong(recipe.init(jax.tree.map(jnp.copy, parameters), numbers))
 
-    return jax.jit(init), jax.jit(lambda *given: recipe.update(*given))
+    # Unused parameters bind the state to their device, as a step does; it would be compiled anew for one that is not bound.
+    return jax.jit(init, keep_unused=True), jax.jit(lambda *given: recipe.update(*given))
 
 
 @lru_cache(maxsize=32)

@@ -315,7 +315,7 @@ _RESIDENT: dict[tuple[Hashable, ...], tuple[Data, tuple[jax.Array, jax.Array]]] 
 def _recipe(run: RunSpec, bound: Bound, shapes: Shapes) -> _optax_optimizer.Recipe:
     """Real hyperparameters are arguments of what trains for its results, so that it is compiled once for all of them, and
     constants of what is timed, as they are where somebody writes his training step."""
-    free = not os.environ.get("NOFREE") and run.measure == "convergence" and run.optimizer.rule == "canonical"
+    free = run.measure == "convergence" and run.optimizer.rule == "canonical"
     return _optax_optimizer.open_recipe(bound, shapes, run.dtype) if free else _optax_optimizer.recipe(bound)
 
 
