@@ -61,9 +61,7 @@ def test_diagnosis_compiles_its_gradient_and_its_chunks_once(table):
     assert table["compiled|diagnosed 0.9"] == 4
 
 
-@pytest.mark.parametrize(
-    "how", ["again", "in chunks of 7", "whole", "one by one", "in another's program", "diagnosed"]
-)  # fmt: skip
+@pytest.mark.parametrize("how", ["again", "in chunks of 7", "whole", "one by one", "in another's program", "diagnosed"])
 def test_a_run_gives_the_same_bits_however_it_comes_about(table, how):
     alone = table["curve|alone"]
     assert len(alone) == 70 and table[f"curve|{how}"] == alone
@@ -71,14 +69,14 @@ def test_a_run_gives_the_same_bits_however_it_comes_about(table, how):
 
 
 def test_what_a_factory_decides_by_stays_a_constant(table):
-    """`gate` is compared, `key` hashed; `scale` and one of `pair` only computed with. The loss of nothing: values arrive."""
+    """`gate` is compared, `key` hashed; `scale` and one of `pair` only computed with, and their values arrive."""
     moved = {key.removeprefix("fallback|"): value for key, value in table.items() if key.startswith("fallback|")}
     assert {tuple(constant) for constant, _, _ in moved.values()} == {("gate", "key")}
     assert [value for _, value, _ in moved.values()] == pytest.approx([-0.1 * 0.75 * 0.5, -0.1 * 0.75 * 0.25, 0.0], rel=1e-6)
 
 
 def test_a_factory_is_tried_out_once(table):
-    first, second, third = (tried for key, (_, _, tried) in table.items() if key.startswith("fallback|"))
+    first, second, third = (value[2] for key, value in table.items() if key.startswith("fallback|"))
     assert first > 4 and second == first + 1 and third == second + 1
 
 

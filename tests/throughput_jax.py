@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 import optax
-from gradrace.adapters import _jax_programs, _optax_optimizer, jax_flax
+from gradrace.adapters import _jax_programs, _optax_optimizer
 from gradrace.adapters.jax_flax import ADAPTER
 from gradrace.binding import Bound
 from gradrace.layers import Dense
@@ -214,8 +215,7 @@ def main() -> None:
     """Saves everything, or the sections named, under its name."""
     wanted = sys.argv[2:] or [section.__name__ for section in SECTIONS]
     found = dict(pair for section in SECTIONS if section.__name__ in wanted for pair in section())
-    with open(sys.argv[1], "w") as out:
-        json.dump(found, out)
+    Path(sys.argv[1]).write_text(json.dumps(found))
 
 
 if __name__ == "__main__":
