@@ -42,10 +42,10 @@ class Batch(NamedTuple):
 
 
 class Window(NamedTuple):
-    """What else some steps take, first axis the step: numbers[steps, k] as of `_optax_optimizer.tables`, with the planned
-    learning rate as a last column where kernels decay; the noise of each dropout layer [steps, ...]."""
+    """What else some steps take. numbers: of_step is [steps, k] as of `_optax_optimizer.tables`, with the planned learning
+    rate as a last column where kernels decay. noise: that of each dropout layer [steps, ...]."""
 
-    numbers: jax.Array
+    numbers: Numbers
     noise: Noise
 
 
@@ -93,6 +93,9 @@ class Programs(Protocol):
     def arrays(self, held: Held) -> Parameters:
         """The present parameters and statistics."""
 
+    def gradients(self, held: Held, window: Window, batch: Resident | Batch) -> Parameters:
+        """Those of the window's first step at the present parameters, penalties included. Moves nothing of what is held."""
+
     def state(self, held: Held) -> Any:
         """The optimizer's, a tree of arrays."""
 
@@ -100,7 +103,7 @@ class Programs(Protocol):
         """Mean loss, and what the metric is made of."""
 
     def compilations(self) -> int:
-        """How many programs were compiled."""
+        """How many programs were compiled, `gradients` left out."""
 
 
 class Network:
@@ -124,7 +127,7 @@ class Network:
 
     def decayed(self, kernel: jax.Array, numbers: Numbers) -> jax.Array:
         """A kernel after this step's decoupled decay."""
-        return (kernel * (1.0 - numbers[-1] * self.objective.regularization.decay)).astype(kernel.dtype)
+        return (kernel * (1.0 - numbers.of_step[-1] * self.objective.regularization.decay)).astype(kernel.dtype)
 
     def evaluate(self, parameters: Parameters, statistics: Parameters, x: jax.Array, y: jax.Array) -> tuple[Any, Any]:
         """Mean loss without penalties, and what the metric is made of."""
@@ -142,19 +145,13 @@ def batch_at(source: Resident | Batch, t: Any) -> Batch:
 
 def numbers_at(window: Window, t: Any) -> tuple[Numbers, Noise]:
     """What else step t takes."""
-    return _at(window.numbers, t), {name: _at(table, t) for name, table in window.noise.items()}
+    numbers = window.numbers._replace(of_step=_at(window.numbers.of_step, t))
+    return numbers, {name: _at(table, t) for name, table in window.noise.items()}
 
 
 def _at(table: jax.Array, t: Any) -> jax.Array:
     found: jax.Array = jax.lax.dynamic_index_in_dim(table, t, keepdims=False)
     return found
-
-
-def as_after_a_step(state: Any, parameters: Parameters) -> Any:
-    """A first state bound to the parameters' device and of types that give way to no other, as a step leaves it: the second
-    step would be compiled anew otherwise."""
-    strong = jax.tree.map(lambda leaf: jnp.asarray(leaf, leaf.dtype), state)
-    return jax.device_put(strong, next(iter(parameters.values())).sharding)
 
 
 class _Twin(NamedTuple):
@@ -181,14 +178,13 @@ class FunctionalPrograms:
         self._gradient = kind(self._gradient_part, (parameters, statistics), parameters)
         self._update = kind(self._update_part, (parameters, state), parameters)
         self._slope = _single(self._gradient_part, (parameters, statistics), parameters)
+        self._gradients = jax.jit(lambda *given: self._gradient_part(*given)[0][0])
         self.parts: Mapping[Part, Callable[..., tuple[Held, Any]]] = {
             "forward": self._probe_forward, "gradient": self._probe_gradient, "update": self._probe_update,
         }  # fmt: skip
 
     def open(self, parameters: Parameters, statistics: Parameters, numbers: Numbers) -> Held:
-        # A state that starts as the parameters themselves must not share donated memory with them.
-        state = self._init({name: value.copy() for name, value in parameters.items()}, numbers)
-        return jax.tree.leaves((parameters, as_after_a_step(state, parameters), statistics))
+        return jax.tree.leaves((parameters, self._init(parameters, numbers), statistics))
 
     def adopt(self, held: Held) -> Held:
         return held
@@ -203,6 +199,11 @@ class FunctionalPrograms:
     def arrays(self, held: Held) -> Parameters:
         parameters, _, statistics = self._carry(held)
         return parameters | statistics
+
+    def gradients(self, held: Held, window: Window, batch: Resident | Batch) -> Parameters:
+        parameters, _, statistics = self._carry(held)
+        found: Parameters = self._gradients((None, statistics), parameters, window, batch, 0)
+        return found
 
     def state(self, held: Held) -> Any:
         return self._carry(held)[1]
@@ -303,9 +304,9 @@ def _looped(one: Callable[..., tuple[Any, Any]], moved: Any, fixed: Any = ()) ->
 def _shapes(recipe: Recipe) -> tuple[dict[str, Any], Any, dict[str, Any]]:
     """(parameters, optimizer's state, statistics), each array as its shape and dtype."""
     own = [parameter for layer in recipe.layers for parameter in layer.parameters]
-    numbers = jax.ShapeDtypeStruct((recipe.optimizer.columns,), number_dtype(recipe.dtype))
+    numbers = recipe.optimizer.like(recipe.dtype)
     parameters = {p.name: jax.ShapeDtypeStruct(p.shape, recipe.dtype) for p in own if p.trainable}
-    statistics = {p.name: jax.ShapeDtypeStruct(p.shape, numbers.dtype) for p in own if not p.trainable}
+    statistics = {p.name: jax.ShapeDtypeStruct(p.shape, number_dtype(recipe.dtype)) for p in own if not p.trainable}
     return parameters, jax.eval_shape(recipe.optimizer.init, parameters, numbers), statistics
 
 

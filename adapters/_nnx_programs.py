@@ -15,9 +15,9 @@ import optax
 from flax import nnx
 from gradrace.adapter import Part
 from gradrace.adapters import _flax_layers, _flax_objective
-from gradrace.adapters._jax_programs import Batch, Recipe, Resident, Window, as_after_a_step, batch_at, numbers_at
+from gradrace.adapters._jax_programs import Batch, Recipe, Resident, Window, batch_at, numbers_at
 from gradrace.adapters._jax_programs import Network as PureNetwork
-from gradrace.adapters._optax_optimizer import Numbers, Parameters, number_dtype
+from gradrace.adapters._optax_optimizer import Numbers, Parameters, number_dtype, strong
 
 # Where a parameter lies in the module -> its canonical name.
 _Names = Mapping[tuple[Any, ...], str]
@@ -37,13 +37,15 @@ class NnxPrograms:
     def __init__(self, recipe: Recipe) -> None:
         self._recipe, self._layers = recipe, recipe.layers
         self._names = _flax_layers.Network.paths(self._layers)
-        self._first: Numbers = jnp.zeros(recipe.optimizer.columns, number_dtype(recipe.dtype))
+        self._first = Numbers(jnp.zeros(recipe.optimizer.columns, number_dtype(recipe.dtype)), [0.0] * len(recipe.optimizer.free))
         self._transformation = optax.GradientTransformationExtraArgs(
             lambda parameters: recipe.optimizer.init(parameters, self._first), _moves(recipe)
         )
         network = PureNetwork(recipe)
         self._evaluate: Any = jax.jit(lambda *given: network.evaluate(*given))
         self._compiled = _compiled(recipe, network, self._names)
+        gradient = self._compiled.gradient.__wrapped__
+        self._gradients: Any = nnx.jit(lambda *given: gradient(*given)[1])
         self.parts: Mapping[Part, Callable[..., tuple[_Held, Any]]] = {
             "forward": self._probe_forward, "gradient": self._probe_gradient, "update": self._probe_update,
         }  # fmt: skip
@@ -55,7 +57,9 @@ class NnxPrograms:
         model = _flax_layers.module(self._layers, self._recipe.dtype, parameters | statistics)
         self._first = numbers
         optimizer = nnx.Optimizer(model, self._transformation, wrt=nnx.Param)
-        nnx.update(optimizer, as_after_a_step(nnx.state(optimizer), parameters))
+        # Where the parameters are: a step would be compiled anew for a state that is nowhere in particular.
+        device = next(iter(parameters.values())).sharding
+        nnx.update(optimizer, jax.device_put(strong(nnx.state(optimizer)), device))
         return _Held(model, optimizer)
 
     def adopt(self, held: _Held) -> _Held:
@@ -70,6 +74,10 @@ class NnxPrograms:
 
     def arrays(self, held: _Held) -> Parameters:
         return _named(nnx.as_pure(nnx.state(held.model)), self._names)
+
+    def gradients(self, held: _Held, window: Window, batch: Batch | Resident) -> Parameters:
+        # Of a clone, whose running statistics may move.
+        return _named(nnx.as_pure(self._gradients(nnx.clone(held.model), window, batch, 0)), self._names)
 
     def state(self, held: _Held) -> Any:
         return nnx.as_pure(held.optimizer.opt_state)

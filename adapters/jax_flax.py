@@ -15,7 +15,7 @@ import itertools
 import math
 import os
 import zlib
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -26,7 +26,7 @@ import numpy as np
 from gradrace.adapter import Differentials, Metrics, Part
 from gradrace.adapters import _flax_layers, _flax_objective, _optax_optimizer
 from gradrace.adapters._jax_programs import PARTS, Batch, Held, Noise, Programs, Recipe, Resident, Window, kept, traced
-from gradrace.adapters._optax_optimizer import Parameters, number_dtype
+from gradrace.adapters._optax_optimizer import Numbers, Parameters, Shapes, number_dtype
 from gradrace.binding import Bound, bind, unavailable
 from gradrace.data import Data
 from gradrace.layers import BuiltLayer, Dropout, build
@@ -49,11 +49,10 @@ _EVALUATED_ROWS = 4096
 
 
 class _Staged(NamedTuple):
-    """What these steps take, on the device. `still` has learning rates of 0. resident: None where the host feeds batches."""
+    """What these steps take, on the device. resident: None where the host feeds batches."""
 
     steps: range
     window: Window
-    still: Window
     resident: Resident | None
 
 
@@ -68,21 +67,34 @@ class JaxSession:
         self._dropouts = tuple(dropouts(self._layers))
         self._splits: dict[str, tuple[jax.Array, jax.Array]] = {}
         self._looped = run.mode in LOOPED_MODES
+        # A loop is compiled for the length of what it is given, so that runs of any length share it; nothing is left to be
+        # placed while a clock runs.
+        self._by_chunk = self._looped and run.measure == "convergence"
+        self._staged: _Staged | None = None
+        self._still: Window | None = None
         self._losses: list[jax.Array] = []
         self._probed: list[jax.Array] = []
         self._twin: Held = None
         with _precision(run):
             self._take_rates(plan.learning_rates)
-            parameters, statistics = (self._arrays(start, trainable) for trainable in (True, False))
-            self._held = self._programs.open(parameters, statistics, self._numbers[0])
-            self._staged = self._stage(0)
+            parameters, statistics = jax.device_put([self._arrays(start, kind) for kind in (True, False)], self._device)
+            self._held = self._programs.open(parameters, statistics, self._first_numbers())
+            if not self._by_chunk:
+                self._stage_around(0)
             # Made ahead: every argument that comes from the host with a call would cost some percent of a small step.
-            counts = [] if self._looped else list(np.arange(len(self._staged.steps), dtype=np.int32))
+            counts = [] if self._looped else list(np.arange(self._room, dtype=np.int32))
             self._counts: list[jax.Array] = jax.device_put(counts, self._device)
 
     def train(self, steps: range) -> None:
         with _precision(self._run):
             self._held = self._take(self._programs.step, self._held, steps, self._losses)
+
+    def gradients(self, step: int) -> Weights:
+        with _precision(self._run):
+            staged = self._place(range(step, step + 1))
+            source = staged.resident or self._batch(self._plan.batches[step])
+            found = jax.device_get(self._programs.gradients(self._held, staged.window, source))
+        return self._canonical(found, [p.name for built in self._layers for p in built.parameters if p.trainable])
 
     def probe(self, part: Part, steps: range) -> None:
         if part not in self.parts():
@@ -90,8 +102,8 @@ class JaxSession:
         self._probed.clear()
         with _precision(self._run):
             if self._twin is None:
-                staged = self._staged
-                source = staged.resident or next(self._batches(staged.steps))
+                staged, _ = next(self._pieces(steps))
+                source = staged.resident or self._batch(self._plan.batches[staged.steps.start])
                 self._twin = self._programs.twin(self._held, staged.window, source)
             self._twin = self._take(self._programs.parts[part], self._twin, steps, self._probed, part)
 
@@ -100,13 +112,14 @@ class JaxSession:
     ) -> Held:
         """Calls a program for these steps, once each, or in a looped mode once for all that are staged together."""
         for staged, some in self._pieces(steps):
-            window, first = staged.still if part == "update" else staged.window, some.start - staged.steps.start
+            window, first = self._unmoving(staged) if part == "update" else staged.window, some.start - staged.steps.start
+            rows = self._plan.batches[some.start : some.stop]
             if self._looped:
-                source = None if part == "update" else staged.resident or self._stacked(some)
+                source = None if part == "update" else staged.resident or self._batch(rows)
                 held, losses = program(held, window, source, np.int32(first), len(some))
                 found.append(losses)
                 continue
-            sources = itertools.repeat(staged.resident) if staged.resident or part == "update" else self._batches(some)
+            sources = itertools.repeat(staged.resident) if staged.resident or part == "update" else map(self._batch, rows)
             for t, source in zip(self._counts[first : first + len(some)], sources, strict=False):
                 held, loss = program(held, window, source, t)
                 found.append(loss)
@@ -116,37 +129,57 @@ class JaxSession:
         """These steps in runs of those that are staged together."""
         first = steps.start
         while first < steps.stop:
-            if first not in self._staged.steps:
-                self._staged = self._stage(first)
-            some = range(first, min(steps.stop, self._staged.steps.stop))
-            yield self._staged, some
+            if self._by_chunk:
+                staged = self._stage(range(first, min(steps.stop, first + self._room)))
+            else:
+                staged = self._stage_around(first)
+            some = range(first, min(steps.stop, staged.steps.stop))
+            yield staged, some
             first = some.stop
 
-    def _batches(self, steps: range) -> Iterator[Batch]:
+    def _batch(self, rows: np.ndarray) -> Batch:
+        """These rows [..., batch] of the training split, from the host."""
         x, y = self._host
-        return (Batch(x[rows], y[rows]) for rows in self._plan.batches[steps.start : steps.stop])
-
-    def _stacked(self, steps: range) -> Batch:
-        x, y = self._host
-        rows = self._plan.batches[steps.start : steps.stop]
         return Batch(x[rows], y[rows])
 
-    def _stage(self, wanted: int) -> _Staged:
-        """Places on the device what steps from `wanted` on take: all of them, or as many as have masks of 64 MiB.
+    @cached_property
+    def _room(self) -> int:
+        """How many steps can be staged together: all, or as many as have masks of 64 MiB."""
+        total = len(self._plan.batches)
+        masks = sum(math.prod(built.input_shape) for built in self._dropouts) * self._run.task.batch_size
+        return min(total, max(1, _STAGED_BYTES // masks)) if masks else total
+
+    def _stage_around(self, wanted: int) -> _Staged:
+        """Steps from `wanted` on, as many as there is room for.
 
         Always the same number, though that may begin before `wanted`: another shape would be compiled anew.
         """
-        total = len(self._plan.batches)
-        masks = sum(math.prod(built.input_shape) for built in self._dropouts) * self._run.task.batch_size
-        count = min(total, max(1, _STAGED_BYTES // masks)) if masks else total
-        first = min(wanted, total - count)
-        steps = range(first, first + count)
-        numbers = self._numbers[first : first + count]
-        still = numbers * self._moving
-        rows = None if self._fed else self._plan.batches[first : first + count].astype(np.int32)
-        numbers, still, rows, noise = jax.device_put((numbers, still, rows, self._noise(steps)), self._device)
+        if self._staged and wanted in self._staged.steps:
+            return self._staged
+        first = min(wanted, len(self._plan.batches) - self._room)
+        return self._stage(range(first, first + self._room))
+
+    def _stage(self, steps: range) -> _Staged:
+        if self._staged is None or self._staged.steps != steps:
+            self._staged, self._still = self._place(steps), None
+        return self._staged
+
+    def _place(self, steps: range) -> _Staged:
+        """Puts on the device what these steps take."""
+        these = slice(steps.start, steps.stop)
+        rows = None if self._fed else self._plan.batches[these].astype(np.int32)
+        numbers = self._numbers._replace(of_step=self._numbers.of_step[these])
+        numbers, rows, noise = jax.device_put((numbers, rows, self._noise(steps)), self._device)
         resident = None if rows is None else Resident(*self._resident("train"), rows)
-        return _Staged(steps, Window(numbers, noise), Window(still, noise), resident)
+        return _Staged(steps, Window(numbers, noise), resident)
+
+    def _unmoving(self, staged: _Staged) -> Window:
+        """What the staged steps take, with learning rates of 0."""
+        if self._still is None:
+            of_step = self._numbers.of_step[staged.steps.start : staged.steps.stop] * self._moving
+            numbers = staged.window.numbers._replace(of_step=jax.device_put(of_step, self._device))
+            self._still = staged.window._replace(numbers=numbers)
+        return self._still
 
     def _noise(self, steps: range) -> dict[str, np.ndarray]:
         """[steps, ...] of each dropout layer: the harness's masks, or keys that Flax draws from."""
@@ -189,24 +222,38 @@ class JaxSession:
         with _precision(self._run):
             self._take_rates(rates)
             self._held, self._twin = self._programs.adopt(self._held), None
-            self._staged = self._stage(self._staged.steps.start)
+            before, self._staged = self._staged, None
+            if before and not self._by_chunk:
+                self._stage(before.steps)
 
     def _take_rates(self, rates: np.ndarray) -> None:
         # A correction that only the new rates need is compiled in now.
         bound = bind(self._run, self._plan.optimizer, rates)
-        self._programs = _programs(self._run, bound)
-        self._numbers = _optax_optimizer.tables(bound, self._run.dtype)
+        optimizer = _recipe(self._run, bound, self._shapes)
+        self._programs = _programs(self._run, optimizer)
+        self._numbers = _optax_optimizer.numbers(bound, optimizer, self._run.dtype)
         # What a column is multiplied by where nothing is to move: the learning rates are its first, and its last.
-        self._moving = np.ones(self._numbers.shape[1], self._numbers.dtype)
+        self._moving = np.ones(optimizer.columns, self._numbers.of_step.dtype)
         self._moving[0] = 0.0
         if self._run.task.regularization.decay:
-            self._numbers = np.column_stack([self._numbers, rates.astype(self._numbers.dtype)])
+            of_step = self._numbers.of_step
+            self._numbers = self._numbers._replace(of_step=np.column_stack([of_step, rates.astype(of_step.dtype)]))
             self._moving = np.append(self._moving, self._moving[:1])
+
+    @property
+    def _shapes(self) -> Shapes:
+        return tuple((p.name, p.shape) for built in self._layers for p in built.parameters if p.trainable)
+
+    def _first_numbers(self) -> Numbers:
+        return self._numbers._replace(of_step=self._numbers.of_step[0])
 
     def weights(self) -> Weights:
         present = self._programs.arrays(self._held)
+        return self._canonical(present, [p.name for built in self._layers for p in built.parameters])
+
+    def _canonical(self, arrays: Mapping[str, Any], names: Iterable[str]) -> Weights:
         kind = None if self._run.dtype != "bfloat16" else np.float32
-        return {p.name: np.array(present[p.name], dtype=kind) for built in self._layers for p in built.parameters}
+        return {name: np.array(arrays[name], dtype=kind) for name in names}
 
     def state_bytes(self) -> int:
         return sum(leaf.nbytes for leaf in jax.tree.leaves(self._programs.state(self._held)) if leaf.ndim)
@@ -225,15 +272,15 @@ class JaxSession:
         return int(counted["peak_bytes_in_use"]) if counted else None
 
     def close(self) -> None:
-        self._held = self._twin = None
+        self._held = self._twin = self._staged = self._still = None
         self._losses.clear()
         self._probed.clear()
 
-    def _arrays(self, start: Weights, trainable: bool) -> Parameters:
-        """The parameters, or the statistics."""
+    def _arrays(self, start: Weights, trainable: bool) -> Weights:
+        """The parameters, or the statistics, in the types that they have on the device."""
         dtype = self._run.dtype if trainable else number_dtype(self._run.dtype)
         found = (p.name for built in self._layers for p in built.parameters if p.trainable == trainable)
-        return {name: jax.device_put(np.array(start[name], dtype=jnp.dtype(dtype)), self._device) for name in found}
+        return {name: np.array(start[name], dtype=jnp.dtype(dtype)) for name in found}
 
     @cached_property
     def _host(self) -> tuple[np.ndarray, np.ndarray]:
@@ -265,10 +312,16 @@ class JaxSession:
 _RESIDENT: dict[tuple[Hashable, ...], tuple[Data, tuple[jax.Array, jax.Array]]] = {}
 
 
-def _programs(run: RunSpec, bound: Bound) -> Programs:
+def _recipe(run: RunSpec, bound: Bound, shapes: Shapes) -> _optax_optimizer.Recipe:
+    """Real hyperparameters are arguments of what trains for its results, so that it is compiled once for all of them, and
+    constants of what is timed, as they are where somebody writes his training step."""
+    free = run.measure == "convergence" and run.optimizer.rule == "canonical"
+    return _optax_optimizer.open_recipe(bound, shapes, run.dtype) if free else _optax_optimizer.recipe(bound)
+
+
+def _programs(run: RunSpec, optimizer: _optax_optimizer.Recipe) -> Programs:
     """Compiled code of earlier runs where there is some; never for timing, whose first step is to show compilation."""
     task = run.task
-    optimizer = _optax_optimizer.recipe(bound)
     recipe = Recipe(task.model, task.input_shape, Objective.of(task), optimizer, run.dtype, run.mode)
     return kept(recipe) if run.measure != "timing" and _hashable(recipe) else traced(recipe)
 
@@ -314,17 +367,20 @@ class JaxAdapter:
         self, run: RunSpec, optimizer: Optimizer, start: Weights, gradients: Sequence[Weights], rates: np.ndarray
     ) -> list[Weights]:
         bound, device = bind(run, optimizer, rates), _device(run.device)
-        recipe, numbers = _optax_optimizer.recipe(bound), _optax_optimizer.tables(bound, run.dtype)
+        shapes = tuple((name, np.shape(value)) for name, value in start.items())
 
         def place(arrays: Weights) -> Parameters:
             return {name: jax.device_put(np.array(arrays[name], dtype=run.dtype), device) for name in start}
 
         with _precision(run):
+            recipe = _recipe(run, bound, shapes)
+            numbers = _optax_optimizer.numbers(bound, recipe, run.dtype)
+            rows = [numbers._replace(of_step=row) for row in numbers.of_step]
             init, update = (_optax_optimizer.kept if _hashable(recipe) else _optax_optimizer.compiled)(recipe)
             parameters = place(start)
-            state, taken = init(parameters, numbers[0]), list[Weights]()
+            state, taken = init(parameters, rows[0]), list[Weights]()
             for step, given in enumerate(gradients):
-                parameters, state = update(place(given), state, parameters, numbers[step])
+                parameters, state = update(place(given), state, parameters, rows[step])
                 taken.append({name: np.array(value) for name, value in parameters.items()})
         return taken
 
