@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 import tensorflow as tf
+from gradrace.adapters._keras_layers import array_of
 from gradrace.adapters._keras_numbers import Numbers, overridden
 
 Make = Callable[..., Any]
@@ -35,10 +36,15 @@ _FOUND: dict[Hashable, Adjustable] = {}
 
 
 def adjustable(make: Make, arguments: Arguments) -> Adjustable:
-    """Tried once for a class and the kinds of its arguments, on two small tensors in float32."""
-    key = (make, tuple((name, None if _real(value) else repr(value)) for name, value in sorted(arguments.items())))
+    """Tried once for a class and the kinds of its arguments, on two small tensors of Keras' present floatx."""
+    kinds = tuple((name, None if _real(value) else repr(value)) for name, value in sorted(arguments.items()))
+    key = (make, keras.config.floatx(), kinds)
     if key not in _FOUND:
-        _FOUND[key] = _tried(make, arguments)
+        try:
+            _FOUND[key] = _tried(make, arguments)
+        except Exception:
+            # What a class cannot do with plain floats either, a run will say.
+            return NONE
     return _FOUND[key]
 
 
@@ -48,13 +54,14 @@ def _real(value: Any) -> bool:
 
 
 def _tried(make: Make, arguments: Arguments) -> Adjustable:
-    variables = [keras.Variable(np.linspace(-1.0, 1.0, math.prod(s)).reshape(s), dtype="float32") for s in _SHAPES]
+    values = (np.linspace(-1.0, 1.0, math.prod(shape)).reshape(shape) for shape in _SHAPES)
+    variables = [keras.Variable(value, dtype=keras.config.floatx()) for value in values]
     real = [name for name, value in arguments.items() if _real(value)]
     first = _built(make, arguments, variables)
     own, starting = [], set()
     for name in real:
-        # A little towards zero: 1 may be the greatest value allowed.
-        other = _built(make, {**arguments, name: arguments[name] * (1.0 - 2.0**-10)}, variables)
+        # Towards zero: 1 may be the greatest value allowed.
+        other = _built(make, {**arguments, name: arguments[name] * 0.75}, variables)
         if _differ(first, other):
             starting.add(name)
         if dict(_contents(first)).keys() == dict(_contents(other)).keys() and _changed(first, other) == {name}:
@@ -99,20 +106,20 @@ def _numbers_in(path: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 def _differ(one: keras.optimizers.Optimizer, other: keras.optimizers.Optimizer) -> bool:
     """Whether they start from another state."""
-    mine, others = ([variable.numpy() for variable in optimizer.variables] for optimizer in (one, other))
+    mine, others = ([array_of(variable.value) for variable in optimizer.variables] for optimizer in (one, other))
     return len(mine) != len(others) or not all(map(np.array_equal, mine, others))
 
 
 def _outcome(make: Make, arguments: Arguments, variables: list[keras.Variable], names: Any) -> list[np.ndarray]:
     """What a few updates make of the variables, which are then set back, with Numbers for the arguments of these names."""
-    before = [variable.numpy() for variable in variables]
+    before = [tf.identity(variable.value) for variable in variables]
     optimizer = _built(make, arguments, variables)
-    numbers = Numbers({name: arguments[name] for name in names}, "float32")
+    numbers = Numbers({name: arguments[name] for name in names}, keras.config.floatx())
     try:
         with overridden(optimizer, numbers.named()):
             for step in range(_STEPS):
-                optimizer.apply([tf.constant(np.cos(value + step), tf.float32) for value in before], variables)
-        return [variable.numpy() for variable in [*variables, *optimizer.variables]]
+                optimizer.apply([tf.cos(value + step) for value in before], variables)
+        return [array_of(variable.value) for variable in [*variables, *optimizer.variables]]
     finally:
         for variable, value in zip(variables, before, strict=True):
             variable.assign(value)
@@ -127,4 +134,6 @@ def _same(
     except Exception:
         # Whatever a class says about an argument that is no float: it wants one.
         return False
-    return all(np.allclose(a, b, rtol=1e-5, atol=1e-7) for a, b in zip(found, expected, strict=True))
+    # A constant is rounded to float32 on its way.
+    rtol = 2.0**-6 if keras.config.floatx() == "bfloat16" else 1e-5
+    return all(np.allclose(a, b, rtol=rtol, atol=rtol / 100, equal_nan=True) for a, b in zip(found, expected, strict=True))

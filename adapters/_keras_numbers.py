@@ -30,7 +30,9 @@ class Numbers:
 
     def __init__(self, values: Values, dtype: str) -> None:
         self.dtype, self._values = dtype, dict(values)
-        self._held: dict[Expression, tf.Variable] = {}
+        # One variable [k] for all, made ahead: where a trace makes a variable, tf.function traces twice.
+        self._outcomes = tf.Variable(np.zeros(0), shape=[None], dtype=dtype, trainable=False)
+        self._places: dict[Expression, int] = {}
         self._decided: dict[Expression, Any] = {}
         self._read: WeakKeyDictionary[tf.Graph, dict[Expression, tf.Tensor]] = WeakKeyDictionary()
 
@@ -46,10 +48,9 @@ class Numbers:
 
     def set(self, values: Values) -> None:
         """Gives these values to what was traced, and to what will be."""
-        changed = dict(values) != self._values
-        self._values = dict(values)
-        for expression, variable in self._held.items() if changed else ():
-            variable.assign(_value(expression, values))
+        if values != self._values:
+            self._values = dict(values)
+            self._assign()
 
     def decided(self, expression: Expression) -> Any:
         """The outcome for the present values, to which the trace is bound from now on."""
@@ -58,15 +59,20 @@ class Numbers:
 
     def tensor(self, expression: Expression) -> tf.Tensor:
         """A scalar of the dtype, read where the graph that is being built stands, once a graph."""
-        if expression not in self._held:
+        if expression not in self._places:
+            self._places[expression] = len(self._places)
             with tf.init_scope():
-                self._held[expression] = tf.Variable(_value(expression, self._values), dtype=self.dtype, trainable=False)
+                self._assign()
         if tf.executing_eagerly():
-            return self._held[expression].read_value()
+            return self._outcomes[self._places[expression]]
         read = self._read.setdefault(tf.compat.v1.get_default_graph(), {})
         if expression not in read:
-            read[expression] = self._held[expression].read_value()
+            read[expression] = self._outcomes[self._places[expression]]
         return read[expression]
+
+    def _assign(self) -> None:
+        outcomes = [_value(expression, self._values) for expression in self._places]
+        self._outcomes.assign(np.array(outcomes, self._outcomes.dtype.as_numpy_dtype))
 
 
 def _value(expression: Expression, values: Values) -> Any:

@@ -23,7 +23,7 @@ import tensorflow as tf
 from gradrace.adapter import Differentials, Metrics, Part
 from gradrace.adapters import _keras_objective
 from gradrace.adapters._keras_batches import Pipeline, Resident, on_device, placed, signature
-from gradrace.adapters._keras_drive import DRIVES, Drive
+from gradrace.adapters._keras_drive import DRIVES, Drive, repeated
 from gradrace.adapters._keras_layers import Network, array_of
 from gradrace.adapters._keras_optimizer import Updater, traced_with
 from gradrace.adapters._keras_program import Program, traced
@@ -231,7 +231,7 @@ class TensorflowAdapter:
         samples = tf.constant(x, tf.int64 if takes_integers((layer.layer,)) else dtype)
         sources = [variable.value for variable in network.trainable_variables]
 
-        def differentiated() -> tuple[tf.Tensor, list[tf.Tensor]]:
+        def differentiated(*_: tf.Tensor) -> list[tf.Tensor]:
             inputs = tf.identity(samples)
             with tf.GradientTape() as tape:
                 if inputs.dtype.is_floating:
@@ -240,9 +240,13 @@ class TensorflowAdapter:
                 total = tf.reduce_sum(outputs * tf.constant(upstream, dtype))
             wanted = [*sources, inputs] if inputs.dtype.is_floating else sources
             gradients = tape.gradient(total, wanted, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-            return outputs, [tf.convert_to_tensor(gradient) for gradient in gradients]
+            return [outputs, *(tf.convert_to_tensor(gradient) for gradient in gradients)]
 
-        outputs, gradients = traced(differentiated, [])()
+        def in_a_loop() -> list[tf.Tensor]:
+            shapes = [upstream.shape, *(source.shape for source in sources), *([x.shape] if samples.dtype.is_floating else [])]
+            return list(repeated(tf.constant(1), differentiated, *(tf.zeros(shape, dtype) for shape in shapes)))
+
+        outputs, *gradients = traced(in_a_loop if mode in LOOPED_MODES else differentiated, [])()
         of_input = np.array(gradients.pop()) if samples.dtype.is_floating else None
         state = {p.name for p in layer.parameters if not p.trainable}
         after = {name: value for name, value in network.weights().items() if name in state}
