@@ -44,7 +44,7 @@ def adjustable(make: Make, arguments: Arguments) -> Adjustable:
             _FOUND[key] = _tried(make, arguments)
         except Exception:
             # What a class cannot do with plain floats either, a run will say.
-            return NONE
+            _FOUND[key] = NONE
     return _FOUND[key]
 
 
@@ -60,8 +60,13 @@ def _tried(make: Make, arguments: Arguments) -> Adjustable:
     first = _built(make, arguments, variables)
     own, starting = [], set()
     for name in real:
-        # Towards zero: 1 may be the greatest value allowed.
-        other = _built(make, {**arguments, name: arguments[name] * 0.75}, variables)
+        try:
+            # Towards zero: 1 may be the greatest value allowed.
+            other = _built(make, {**arguments, name: arguments[name] * 0.75}, variables)
+        except Exception:
+            # This value is not allowed; what others change is not known.
+            starting.add(name)
+            continue
         if _differ(first, other):
             starting.add(name)
         if dict(_contents(first)).keys() == dict(_contents(other)).keys() and _changed(first, other) == {name}:

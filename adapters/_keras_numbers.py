@@ -155,7 +155,7 @@ class Number:
     __pow__, __rpow__ = _arithmetic(operator.pow), _reflected(operator.pow)
     __neg__, __pos__, __abs__ = _of_itself(operator.neg), _of_itself(operator.pos), _of_itself(operator.abs)
     __lt__, __le__, __gt__, __ge__ = (_compared(f) for f in (operator.lt, operator.le, operator.gt, operator.ge))
-    __eq__, __ne__ = _compared(operator.eq), _compared(operator.ne)  # type: ignore[assignment]
+    __eq__, __ne__ = _compared(operator.eq), _compared(operator.ne)
     __bool__, __float__, __int__ = _bound(operator.truth), _bound(float), _bound(int)
     __trunc__, __floor__, __ceil__, __round__ = (_bound(f) for f in (math.trunc, math.floor, math.ceil, round))
 

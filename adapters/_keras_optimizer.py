@@ -121,7 +121,7 @@ class Updater:
             return self._made_first_state(bound)
         key = tuple(sorted((name, bound.arguments[name]) for name in self._adjustable.starting))
         if key not in self._starts:
-            self._starts[key] = self._made_first_state(bound)
+            self._starts = {key: self._made_first_state(bound)}
         return self._starts[key]
 
     def _made_first_state(self, bound: Bound) -> list[np.ndarray]:
