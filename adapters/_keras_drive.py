@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,66 +15,90 @@ from gradrace.adapters._keras_program import Body, Program
 PARTS: tuple[Part, ...] = ("forward", "gradient", "update")
 
 
-class Drive(Protocol):
-    """Drives one program; see gradrace.adapter.Session for what the methods mean."""
+class Drive:
+    """Drives one program; see gradrace.adapter.Session for what the methods mean.
 
-    parts: tuple[Part, ...]
+    A way of driving says how it trains and, where its step has seams, what of it can be done apart: the hooks named
+    after the parts, which give what must be kept so that nothing is optimised away.
+    """
 
-    def train(self, steps: range) -> None:
-        """Updates the program's weights."""
-
-    def losses(self) -> tf.Tensor:
-        """[k]: of the steps trained since the last call."""
-
-    def probe(self, part: Part, steps: range) -> None:
-        """One of `parts`. It moves state of the program: batch statistics, generators, the optimizer's buffers."""
-
-
-class Stepping:
-    """Modes graph and xla: one call of a traced function a batch; xla compiles the same function (jit_compile=True)."""
-
-    parts = PARTS
+    parts: tuple[Part, ...] = ()
 
     def __init__(self, program: Program, batches: Batches) -> None:
         self._program, self._batches = program, batches
         self._losses: list[tf.Tensor] = []
-        self._gradients: list[tf.Tensor] = []
+        self._gradients: Sequence[tf.Tensor] = ()
         self._kept: Any = None
 
     def train(self, steps: range) -> None:
+        """Updates the program's weights."""
+        raise NotImplementedError
+
+    def losses(self) -> tf.Tensor:
+        """[k]: of the steps trained since the last call."""
+        taken, self._losses = self._losses, []
+        return self._joined(taken) if taken else tf.zeros([0])
+
+    def probe(self, part: Part, steps: range) -> None:
+        """One of `parts`. It moves state of the program: batch statistics, generators, the optimizer's buffers."""
+        match part:
+            case "forward":
+                self._kept = self._forward(steps)
+            case "gradient":
+                self._kept = self._gradient(steps)
+            case "update":
+                if not self._gradients:
+                    _, *self._gradients = self._gradient(steps[:1])
+                self._program.go_to(steps.start)
+                self._kept = self._update(steps)
+
+    def _joined(self, taken: list[tf.Tensor]) -> tf.Tensor:
+        return tf.concat(taken, 0)
+
+    def _forward(self, steps: range) -> Any:
+        """Losses of these steps."""
+        raise NotImplementedError
+
+    def _gradient(self, steps: range) -> Any:
+        """Loss or losses, and the gradients of the last step."""
+        raise NotImplementedError
+
+    def _update(self, steps: range) -> Any:
+        """As many updates with `self._gradients`."""
+        raise NotImplementedError
+
+
+class Stepping(Drive):
+    """Modes graph and xla: one call of a traced function a batch; xla compiles the same function (jit_compile=True)."""
+
+    parts = PARTS
+
+    def train(self, steps: range) -> None:
+        """See Drive."""
         step = self._program.traced("step", self._program.step, self._program.batch_types)
         for batch in self._batches.each(steps):
             self._losses.append(step(*batch))
 
-    def losses(self) -> tf.Tensor:
-        taken, self._losses = self._losses, []
-        return tf.stack(taken) if taken else tf.zeros([0])
+    def _joined(self, taken: list[tf.Tensor]) -> tf.Tensor:
+        return tf.stack(taken)
 
-    def probe(self, part: Part, steps: range) -> None:
-        match part:
-            case "forward":
-                forward = self._program.traced("forward", self._program.forward, self._program.batch_types)
-                self._kept = [forward(*batch) for batch in self._batches.each(steps)]
-            case "gradient":
-                for batch in self._batches.each(steps):
-                    self._kept = self._gradient(*batch)
-            case "update":
-                self._update(steps)
+    def _forward(self, steps: range) -> Any:
+        forward = self._program.traced("forward", self._program.forward, self._program.batch_types)
+        return [forward(*batch) for batch in self._batches.each(steps)]
 
-    @property
-    def _gradient(self) -> Callable[..., Any]:
-        return self._program.traced("gradient", self._program.gradients, self._program.batch_types)
+    def _gradient(self, steps: range) -> Any:
+        gradient, last = self._program.batch_gradient, None
+        for batch in self._batches.each(steps):
+            last = gradient(*batch)
+        return last
 
-    def _update(self, steps: range) -> None:
+    def _update(self, steps: range) -> Any:
         update = self._program.traced("update", self._program.update, self._program.gradient_types)
-        if not self._gradients:
-            _, *self._gradients = self._gradient(*next(iter(self._batches.each(steps[:1]))))
-        self._program.go_to(steps.start)
         for _ in steps:
             update(*self._gradients)
 
 
-class Looping:
+class Looping(Drive):
     """Mode loop: all steps of a call are one call of a traced tf.while_loop, of any length, that fetches its batches.
 
     Not compiled by XLA, whose loops on a CPU run convolutions several times slower than single steps.
@@ -82,27 +106,12 @@ class Looping:
 
     parts = PARTS
 
-    def __init__(self, program: Program, batches: Batches) -> None:
-        self._program, self._batches = program, batches
-        self._losses: list[tf.Tensor] = []
-        self._gradients: list[tf.Tensor] = []
-        self._kept: Any = None
-
     def train(self, steps: range) -> None:
+        """See Drive."""
         self._losses.append(self._looped("step", self._program.step, steps))
 
-    def losses(self) -> tf.Tensor:
-        taken, self._losses = self._losses, []
-        return tf.concat(taken, 0) if taken else tf.zeros([0])
-
-    def probe(self, part: Part, steps: range) -> None:
-        match part:
-            case "forward":
-                self._kept = self._looped("forward", self._program.forward, steps)
-            case "gradient":
-                self._kept = self._gradient(steps)
-            case "update":
-                self._update(steps)
+    def _forward(self, steps: range) -> Any:
+        return self._looped("forward", self._program.forward, steps)
 
     def _looped(self, name: str, piece: Body, steps: range) -> Any:
         # A program outlives its sessions, so what is traced must hold nothing of this one.
@@ -111,12 +120,12 @@ class Looping:
         def losses(*arguments: Any) -> tf.Tensor:
             count, batch = fetch(*arguments)
             taken = tf.TensorArray(dtype, size=count)
-            return _repeated(count, lambda t, taken: (taken.write(t, piece(*batch(t))),), taken)[0].stack()
+            return repeated(count, lambda t, taken: (taken.write(t, piece(*batch(t))),), taken)[0].stack()
 
-        return self._program.traced(name, losses, self._batches.loop_signature)(*self._batches.looped(steps))
+        return self._program.traced(f"{name} loop", losses, self._batches.loop_signature)(*self._batches.looped(steps))
 
     def _gradient(self, steps: range) -> Any:
-        """Losses [steps], and the gradients of the last: a loop computes all that its body hands on."""
+        # A loop computes all that its body hands on.
         fetch, program = self._batches.fetch, self._program
 
         def gradients(*arguments: Any) -> Any:
@@ -127,12 +136,12 @@ class Looping:
                 return taken.write(t, loss), *gradients
 
             none = (tf.zeros(kind.shape, kind.dtype) for kind in program.gradient_types())
-            taken, *last = _repeated(count, each, tf.TensorArray(program.dtype, size=count), *none)
+            taken, *last = repeated(count, each, tf.TensorArray(program.dtype, size=count), *none)
             return taken.stack(), *last
 
-        return program.traced("gradient", gradients, self._batches.loop_signature)(*self._batches.looped(steps))
+        return program.traced("gradient loop", gradients, self._batches.loop_signature)(*self._batches.looped(steps))
 
-    def _update(self, steps: range) -> None:
+    def _update(self, steps: range) -> Any:
         program = self._program
 
         def updates(count: tf.Tensor, *gradients: tf.Tensor) -> tf.Tensor:
@@ -140,41 +149,27 @@ class Looping:
                 program.update(*gradients)
                 return (done + 1,)
 
-            return _repeated(count, each, tf.constant(0))[0]
+            return repeated(count, each, tf.constant(0))[0]
 
-        update = program.traced("update", updates, lambda: [tf.TensorSpec([], tf.int32), *program.gradient_types()])
-        if not self._gradients:
-            _, *self._gradients = self._gradient(steps[:1])
-        program.go_to(steps.start)
-        self._kept = update(tf.constant(len(steps)), *self._gradients)
+        update = program.traced("update loop", updates, lambda: [tf.TensorSpec([], tf.int32), *program.gradient_types()])
+        return update(tf.constant(len(steps)), *self._gradients)
 
 
-class Fitting:
+class Fitting(Drive):
     """Mode fit: keras.Model.fit with a train_step of ours, one call of it (one epoch, unshuffled) a call of `train`.
 
     What Keras puts around a step is part of the mode: its data set of the arrays it is given, its epoch's iterator,
     callbacks and logs. The step is a graph (jit_compile=False), so that the mode differs from graph in nothing else.
+    Keras' fit has no seam at which a part could be timed apart.
     """
 
-    parts: tuple[Part, ...] = ()
-
-    def __init__(self, program: Program, batches: Batches) -> None:
-        self._program, self._batches = program, batches
-        self._losses: list[tf.Tensor] = []
-
     def train(self, steps: range) -> None:
+        """See Drive."""
         keras.config.set_floatx(self._program.dtype)
         model = self._program.keep("fit", lambda: _Model(self._program))
         model.expect(steps)
         model.fit(**self._batches.fitted(steps), shuffle=False, verbose=0)
         self._losses.append(tf.identity(model.taken))
-
-    def losses(self) -> tf.Tensor:
-        taken, self._losses = self._losses, []
-        return tf.concat(taken, 0) if taken else tf.zeros([0])
-
-    def probe(self, part: Part, steps: range) -> None:
-        raise ValueError(f"Keras' fit has no seam at which {part} could be timed apart")
 
 
 class _Model(keras.Model):  # type: ignore[misc]
@@ -205,7 +200,7 @@ class _Model(keras.Model):  # type: ignore[misc]
         return loss
 
 
-def _repeated(count: tf.Tensor, body: Callable[..., Any], *state: Any) -> Any:
+def repeated(count: tf.Tensor, body: Callable[..., Any], *state: Any) -> Any:
     """body(t, *state) -> state, for t = 0, 1, ... below count, strictly one after another."""
     _, *after = tf.while_loop(
         lambda t, *_: t < count, lambda t, *before: (t + 1, *body(t, *before)), (tf.constant(0), *state), parallel_iterations=1

@@ -7,7 +7,8 @@ leaky_relu and gelu are float32 whatever the tensors are; there is no weight nor
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import keras
@@ -86,15 +87,29 @@ class Network:
     def gradients(self, gradients: Iterable[tf.Tensor]) -> dict[str, Array]:
         """Of the trainable variables, in their order -> canonical."""
         trainable = (name for built, _ in self._layers for name in (p.name for p in built.parameters if p.trainable))
-        return {name: self._held[name].swap(np.array(g)) for name, g in zip(trainable, gradients, strict=True)}
+        return {name: self._held[name].swap(array_of(g)) for name, g in zip(trainable, gradients, strict=True)}
+
+    @contextmanager
+    def unmoved(self) -> Iterator[None]:
+        """What forward passes move, batch statistics and generators of dropout, is set back afterwards."""
+        trainable = {id(variable) for variable in self.trainable_variables}
+        held = (held.variable for held in self._held.values())
+        moving = [*(variable for variable in held if id(variable) not in trainable), *self._generators().values()]
+        before = [tf.identity(variable.value) for variable in moving]
+        yield
+        for variable, value in zip(moving, before, strict=True):
+            variable.assign(value)
 
     def seed(self, seed: int) -> None:
         """Starts the generators of dropout that Keras itself draws, as functions of the seed and the layer's name."""
-        for built, layer in self._layers:
-            if isinstance(built.layer, Dropout) and built.layer.rate:
-                own = np.random.SeedSequence([seed, zlib.crc32(built.name.encode())]).generate_state(1)[0]
-                state = layer.seed_generator.state
-                state.assign(np.array([own, 0], dtype=np.uint32).astype(state.dtype))
+        for name, state in self._generators().items():
+            own = np.random.SeedSequence([seed, zlib.crc32(name.encode())]).generate_state(1)[0]
+            state.assign(np.array([own, 0], dtype=np.uint32).astype(state.dtype))
+
+    def _generators(self) -> dict[str, keras.Variable]:
+        """Layer's name -> the state of its generator."""
+        dropouts = ((b.name, layer) for b, layer in self._layers if isinstance(b.layer, Dropout) and b.layer.rate)
+        return {name: layer.seed_generator.state for name, layer in dropouts}
 
 
 def array_of(value: tf.Tensor) -> Array:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
+from gradrace.adapters._keras_adjustable import NONE, Adjustable, adjustable
+from gradrace.adapters._keras_numbers import Numbers, overridden
 from gradrace.binding import Bound
 from gradrace.spec import RunSpec
 
@@ -44,33 +45,33 @@ class Updater:
     """The framework's own optimizer of these variables, with the run's rule, corrections and learning rates.
 
     `apply` is for a step that is being traced. The graph reads all numbers from variables, which `restart` and
-    `set_tables` set; it stays good for every Bound with the same arguments and the same `corrections`.
+    `set_tables` set; it stays good for every Bound of the same `traced_with` for which `fits` holds.
     """
 
     def __init__(self, run: RunSpec, bound: Bound, variables: Sequence[keras.Variable]) -> None:
         self._run, self._variables = run, list(variables)
+        self._adjustable = _adjustable(run, bound)
         self._rates = table(run.dtype)
-        self._hypers = {name: table(run.dtype) for name in bound.hyper_tables}
-        self._states = {name: _Affine(table(run.dtype), table(run.dtype)) for name in bound.state_tables}
+        self._make_tables(bound)
+        self._starts: dict[Hashable, list[np.ndarray]] = {}
         self.optimizer = self._new_optimizer(bound)
 
     def restart(self, bound: Bound) -> None:
         """Sets the optimizer back to step 0, as it would start from the variables' present values."""
         self.set_tables(bound)
-        first = self._new_optimizer(bound)
-        for variable, initial in zip(self.optimizer.variables, first.variables, strict=True):
-            variable.assign(initial.value)
+        for variable, initial in zip(self.optimizer.variables, self._first_state(bound), strict=True):
+            variable.assign(initial)
 
     def fits(self, bound: Bound) -> bool:
         """Whether a step traced with this updater can follow `bound`."""
-        return corrections(bound) == (tuple(sorted(self._hypers)), tuple(sorted(self._states)))
+        same = corrections(bound) == (tuple(sorted(self._hypers)), tuple(sorted(self._states)))
+        return same and self._numbers.fits(self._values(bound))
 
     def set_tables(self, bound: Bound) -> None:
-        """Takes over the learning rates and corrections. Where they do not fit, a traced step must be traced anew."""
+        """Takes over arguments, learning rates and corrections. Where they do not fit, a step must be traced anew."""
         if not self.fits(bound):
-            dtype = self._run.dtype
-            self._hypers = {name: table(dtype) for name in bound.hyper_tables}
-            self._states = {name: _Affine(table(dtype), table(dtype)) for name in bound.state_tables}
+            self._make_tables(bound)
+        self._numbers.set(self._values(bound))
         assign(self._rates, bound.learning_rates)
         for name, values in bound.hyper_tables.items():
             assign(self._hypers[name], values)
@@ -85,7 +86,8 @@ class Updater:
             scale, shift = tf.gather(affine.scale, t), tf.gather(affine.shift, t)
             for buffer in getattr(self.optimizer, name):
                 buffer.assign(buffer.value * scale + shift)
-        with _overridden(self.optimizer, {name: tf.gather(values, t) for name, values in self._hypers.items()}):
+        at_step = {name: tf.gather(values, t) for name, values in self._hypers.items()}
+        with overridden(self.optimizer, self._numbers.named() | at_step):
             self.optimizer.apply(gradients, self._variables)
 
     @property
@@ -103,6 +105,28 @@ class Updater:
         arrays = [variable.value for variable in self.optimizer.variables if len(variable.shape)]
         return sum(array.dtype.size * array.shape.num_elements() for array in arrays)
 
+    def _make_tables(self, bound: Bound) -> None:
+        dtype = self._run.dtype
+        self._numbers = Numbers(self._values(bound), dtype)
+        self._hypers = {name: table(dtype) for name in bound.hyper_tables}
+        self._states = {name: _Affine(table(dtype), table(dtype)) for name in bound.state_tables}
+
+    def _values(self, bound: Bound) -> dict[str, float]:
+        """Of the arguments that may change, but for those that change with the step."""
+        return {name: bound.arguments[name] for name in self._adjustable.arguments if name not in bound.hyper_tables}
+
+    def _first_state(self, bound: Bound) -> list[np.ndarray]:
+        """Values of the optimizer's variables before the first step. Making an optimizer takes as long as 100 steps."""
+        if self._adjustable.from_weights:
+            return self._made_first_state(bound)
+        key = tuple(sorted((name, bound.arguments[name]) for name in self._adjustable.starting))
+        if key not in self._starts:
+            self._starts = {key: self._made_first_state(bound)}
+        return self._starts[key]
+
+    def _made_first_state(self, bound: Bound) -> list[np.ndarray]:
+        return [np.array(variable.value) for variable in self._new_optimizer(bound).variables]
+
     def _new_optimizer(self, bound: Bound) -> keras.optimizers.Optimizer:
         """The framework's optimizer in its first state, which may be a function of the variables' present values."""
         arguments = bound.arguments
@@ -114,9 +138,23 @@ class Updater:
         return optimizer
 
 
+def traced_with(run: RunSpec, bound: Bound) -> Hashable:
+    """What of the optimizer a traced step holds as constants."""
+    may_change = _adjustable(run, bound).arguments
+    arguments = tuple((name, name in may_change or repr(value)) for name, value in sorted(bound.arguments.items()))
+    return run.optimizer.rule, bound.make, arguments, corrections(bound)
+
+
 def corrections(bound: Bound) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names of what a traced step corrects: arguments, buffers."""
     return tuple(sorted(bound.hyper_tables)), tuple(sorted(bound.state_tables))
+
+
+def _adjustable(run: RunSpec, bound: Bound) -> Adjustable:
+    """What is timed, and the native rule, have plain constants, as a user would write them."""
+    if run.measure != "convergence" or run.optimizer.rule != "canonical":
+        return NONE
+    return adjustable(bound.make, bound.arguments)
 
 
 def table(dtype: str) -> tf.Variable:
@@ -126,14 +164,3 @@ def table(dtype: str) -> tf.Variable:
 
 def assign(table: tf.Variable, values: np.ndarray) -> None:
     table.assign(values.astype(table.dtype.as_numpy_dtype))
-
-
-@contextmanager
-def _overridden(target: object, values: Mapping[str, tf.Tensor]) -> Iterator[None]:
-    """Attributes of the target replaced while a step is traced; the graph keeps the tensors, the object does not."""
-    before = {name: getattr(target, name) for name in values}
-    for name, value in values.items():
-        setattr(target, name, value)
-    yield
-    for name, value in before.items():
-        setattr(target, name, value)

@@ -57,6 +57,10 @@ class Program:
         assign(self._rates, rates)
         self._updater.restart(bound)
 
+    def fits(self, bound: Bound) -> bool:
+        """Whether all that was traced so far holds for `bound`; what it was traced with must be the same."""
+        return self._updater.fits(bound)
+
     def set_tables(self, bound: Bound, rates: Array) -> None:
         """New learning rates and corrections for the steps to come."""
         if not self._updater.fits(bound):
@@ -99,6 +103,11 @@ class Program:
             return body(*arguments)
 
         return counting
+
+    @property
+    def batch_gradient(self) -> Callable[..., Any]:
+        """`gradients` as a graph."""
+        return self.traced("gradient", self.gradients, self.batch_types)
 
     @property
     def totals(self) -> Callable[..., Any]:

@@ -1,8 +1,9 @@
 """TensorFlow, driven through Keras: its layers, its optimizers, and a step traced once by `tf.function`.
 
 Modes: `graph` calls the traced step once a batch, `xla` has the same step compiled by XLA, `loop` takes all steps of a
-call in one traced loop, `fit` hands the step to Keras' own Model.fit. All compute the same, but for rounding under XLA
-and its maximum pooling with padding: among equal values it may send the gradient to another one.
+call in one traced loop (not compiled by XLA, whose loops are slow at convolutions), `fit` hands the step to Keras' own
+Model.fit. All compute the same, but for rounding under XLA and its maximum pooling with padding: among equal values it
+may send the gradient to another one.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ import tensorflow as tf
 from gradrace.adapter import Differentials, Metrics, Part
 from gradrace.adapters import _keras_objective
 from gradrace.adapters._keras_batches import Pipeline, Resident, on_device, placed, signature
-from gradrace.adapters._keras_drive import DRIVES, Drive
+from gradrace.adapters._keras_drive import DRIVES, Drive, repeated
 from gradrace.adapters._keras_layers import Network, array_of
-from gradrace.adapters._keras_optimizer import Updater, corrections
+from gradrace.adapters._keras_optimizer import Updater, traced_with
 from gradrace.adapters._keras_program import Program, traced
 from gradrace.binding import Bound, bind, unavailable
 from gradrace.layers import BuiltLayer
@@ -37,8 +38,8 @@ FRAMEWORK = "tensorflow"
 TITLE = "TensorFlow/Keras"
 REQUIRES = ("tensorflow|tensorflow-cpu", "keras")
 MODES = ("graph", "xla", "loop", "fit")
-CONVERGENCE_MODE = "graph"
-PROOF_MODES = ("graph",)
+CONVERGENCE_MODE = "loop"
+PROOF_MODES = ("loop",)
 LOOPED_MODES = ("loop",)
 
 Array = np.ndarray
@@ -57,10 +58,11 @@ class TensorflowSession:
         self._objective = Objective.of(run.task)
         self._probes: dict[Part, Drive] = {}
         self._twin: Program | None = None
+        self._apart: Resident | None = None
         with placed(self._device):
             self._data = on_device(plan.data, run, run.device)
             self._key = self._program_key(bound)
-            self._program = _take(self._key) or Program(run, bound, self._data)
+            self._program = _take(self._key, bound) or Program(run, bound, self._data)
             self._program.start(bound, start, plan.learning_rates, plan.seed)
             self._drive = self._driven(self._program)
         self._traces_before = self._program.traces
@@ -96,6 +98,14 @@ class TensorflowSession:
 
     def weights(self) -> Weights:
         return self._program.network.weights()
+
+    def gradients(self, step: int) -> Weights:
+        if self._apart is None:
+            # A pipeline would lose its place.
+            self._apart = Resident(self._run, self._plan, self._data)
+        with placed(self._device), self._program.network.unmoved():
+            _, *gradients = self._program.batch_gradient(*next(self._apart.each(range(step, step + 1))))
+            return self._program.network.gradients(gradients)
 
     def state_bytes(self) -> int:
         return self._program.state_bytes()
@@ -143,7 +153,7 @@ class TensorflowSession:
     def close(self) -> None:
         if hasattr(self, "_program"):
             _give_back(self._key, self._program)
-            del self._program, self._drive, self._probes, self._twin
+            del self._program, self._drive, self._probes, self._twin, self._apart
 
 
 class TensorflowAdapter:
@@ -221,7 +231,7 @@ class TensorflowAdapter:
         samples = tf.constant(x, tf.int64 if takes_integers((layer.layer,)) else dtype)
         sources = [variable.value for variable in network.trainable_variables]
 
-        def differentiated() -> tuple[tf.Tensor, list[tf.Tensor]]:
+        def differentiated(*_: tf.Tensor) -> list[tf.Tensor]:
             inputs = tf.identity(samples)
             with tf.GradientTape() as tape:
                 if inputs.dtype.is_floating:
@@ -230,9 +240,13 @@ class TensorflowAdapter:
                 total = tf.reduce_sum(outputs * tf.constant(upstream, dtype))
             wanted = [*sources, inputs] if inputs.dtype.is_floating else sources
             gradients = tape.gradient(total, wanted, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-            return outputs, [tf.convert_to_tensor(gradient) for gradient in gradients]
+            return [outputs, *(tf.convert_to_tensor(gradient) for gradient in gradients)]
 
-        outputs, gradients = traced(differentiated, [])()
+        def in_a_loop() -> list[tf.Tensor]:
+            shapes = [upstream.shape, *(source.shape for source in sources), *([x.shape] if samples.dtype.is_floating else [])]
+            return list(repeated(tf.constant(1), differentiated, *(tf.zeros(shape, dtype) for shape in shapes)))
+
+        outputs, *gradients = traced(in_a_loop if mode in LOOPED_MODES else differentiated, [])()
         of_input = np.array(gradients.pop()) if samples.dtype.is_floating else None
         state = {p.name for p in layer.parameters if not p.trainable}
         after = {name: value for name, value in network.weights().items() if name in state}
@@ -259,10 +273,10 @@ ADAPTER = TensorflowAdapter()
 _IDLE: list[tuple[Hashable, Program]] = []
 
 
-def _take(key: Hashable | None) -> Program | None:
+def _take(key: Hashable | None, bound: Bound) -> Program | None:
     """An idle program of this key, which leaves the list; None for a key of None: a timing run traces anew."""
     for position, (idle, program) in enumerate(_IDLE):
-        if key is not None and idle == key:
+        if key is not None and idle == key and program.fits(bound):
             del _IDLE[position]
             return program
     return None
@@ -276,10 +290,9 @@ def _give_back(key: Hashable | None, program: Program) -> None:
 
 def _key(run: RunSpec, bound: Bound) -> tuple[Hashable, ...]:
     """All that a program is traced with; two runs of one key differ in numbers alone."""
-    task, optimizer = run.task, run.optimizer
-    arguments = tuple((name, repr(value)) for name, value in sorted(bound.arguments.items()))
+    task = run.task
     model = (task.model, task.input_shape, task.batch_size, Objective.of(task))
-    return (*model, optimizer.rule, bound.make, arguments, corrections(bound), run.dtype, run.mode, run.device, run.input)
+    return (*model, traced_with(run, bound), run.dtype, run.mode, run.device, run.input)
 
 
 def _prepare(run: RunSpec) -> None:

@@ -112,7 +112,7 @@ def inputs() -> dict[str, np.ndarray]:
 
 def single() -> dict[str, np.ndarray]:
     """bfloat16: losses of a run, by mode and model."""
-    cells = [("digits_mlp", mode) for mode in MODES] + [("digits_cnn", "graph"), ("digits_lstm", "graph")]
+    cells = [("digits_mlp", mode) for mode in MODES] + [("digits_cnn", "loop"), ("digits_lstm", "loop")]
     return {
         f"bfloat16|{name}|{mode}|{what}": value
         for name, mode in cells

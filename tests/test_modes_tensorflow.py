@@ -72,7 +72,7 @@ def assert_identical(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -
 
 def test_the_registry_reads_the_modes():
     assert MODES == ("graph", "xla", "loop", "fit")
-    assert (FRAMEWORK.convergence_mode, FRAMEWORK.proof_modes, FRAMEWORK.looped_modes) == ("graph", ("graph",), ("loop",))
+    assert (FRAMEWORK.convergence_mode, FRAMEWORK.proof_modes, FRAMEWORK.looped_modes) == ("loop", ("loop",), ("loop",))
 
 
 @pytest.mark.parametrize("mode", [mode for mode in MODES if mode != "graph"])
@@ -101,7 +101,7 @@ def test_a_pipeline_gives_the_same_batches(found, task, mode):
         assert_identical(found.under(f"{task}|pipeline|{mode}"), found.under(f"{task}|resident|{mode}"))
 
 
-@pytest.mark.parametrize("cell", [*(f"digits_mlp|{mode}" for mode in MODES), "digits_cnn|graph", "digits_lstm|graph"])
+@pytest.mark.parametrize("cell", [*(f"digits_mlp|{mode}" for mode in MODES), "digits_cnn|loop", "digits_lstm|loop"])
 def test_bfloat16_learns(found, cell):
     losses = found.arrays[f"bfloat16|{cell}|losses"]
     weights = [value for name, value in found.arrays.items() if name.startswith(f"bfloat16|{cell}|weight ")]
@@ -179,7 +179,7 @@ def test_the_policy_is_what_is_set(found):
 
 
 def test_xla_breaks_ties_of_padded_pooling_otherwise(found):
-    """Either is a subgradient; it is why `verify` proves mode graph and not xla."""
+    """Either is a subgradient; it is why `verify` proves every piece outside of xla."""
     graph, xla = found.arrays["ties|graph"], found.arrays["ties|xla"]
     assert graph.sum() == xla.sum() == 4.0
     assert not np.array_equal(graph, xla)

@@ -1,0 +1,144 @@
+"""Which arguments of a Keras optimizer may change without tracing its step anew, found by trying."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+from gradrace.adapters._keras_layers import array_of
+from gradrace.adapters._keras_numbers import Numbers, overridden
+
+Make = Callable[..., Any]
+Arguments = Mapping[str, Any]
+
+_SHAPES = ((3, 2), (2,))
+_STEPS = 2
+_RATE = 1e-2
+
+
+class Adjustable(NamedTuple):
+    """arguments: those that may change. starting: those that the first state is a function of; from_weights: as it is of
+    the variables' values."""
+
+    arguments: frozenset[str]
+    starting: frozenset[str]
+    from_weights: bool
+
+
+# Nothing may change, and nothing is known of the first state.
+NONE = Adjustable(frozenset(), frozenset(), from_weights=True)
+
+_FOUND: dict[Hashable, Adjustable] = {}
+
+
+def adjustable(make: Make, arguments: Arguments) -> Adjustable:
+    """Tried once for a class and the kinds of its arguments, on two small tensors of Keras' present floatx."""
+    kinds = tuple((name, None if _real(value) else repr(value)) for name, value in sorted(arguments.items()))
+    key = (make, keras.config.floatx(), kinds)
+    if key not in _FOUND:
+        try:
+            _FOUND[key] = _tried(make, arguments)
+        except Exception:
+            # What a class cannot do with plain floats either, a run will say.
+            _FOUND[key] = NONE
+    return _FOUND[key]
+
+
+def _real(value: Any) -> bool:
+    """Whether another value may do as well. 0 often leaves a part of a rule out, and is a constant."""
+    return type(value) is float and value != 0.0 and math.isfinite(value)
+
+
+def _tried(make: Make, arguments: Arguments) -> Adjustable:
+    values = (np.linspace(-1.0, 1.0, math.prod(shape)).reshape(shape) for shape in _SHAPES)
+    variables = [keras.Variable(value, dtype=keras.config.floatx()) for value in values]
+    real = [name for name, value in arguments.items() if _real(value)]
+    first = _built(make, arguments, variables)
+    own, starting = [], set()
+    for name in real:
+        try:
+            # Towards zero: 1 may be the greatest value allowed.
+            other = _built(make, {**arguments, name: arguments[name] * 0.75}, variables)
+        except Exception:
+            # This value is not allowed; what others change is not known.
+            starting.add(name)
+            continue
+        if _differ(first, other):
+            starting.add(name)
+        if dict(_contents(first)).keys() == dict(_contents(other)).keys() and _changed(first, other) == {name}:
+            own.append(name)
+    expected = _outcome(make, arguments, variables, ())
+    if not _same(expected, make, arguments, variables, own):
+        own = [name for name in own if _same(expected, make, arguments, variables, [name])]
+        own = own if _same(expected, make, arguments, variables, own) else []
+    for variable in variables:
+        variable.assign(variable.value * 2.0 + 1.0)
+    return Adjustable(frozenset(own), frozenset(starting), _differ(first, _built(make, arguments, variables)))
+
+
+def _built(make: Make, arguments: Arguments, variables: list[keras.Variable]) -> keras.optimizers.Optimizer:
+    optimizer = make(learning_rate=_RATE, **arguments)
+    optimizer.build(variables)
+    return optimizer
+
+
+def _changed(one: keras.optimizers.Optimizer, other: keras.optimizers.Optimizer) -> set[str]:
+    """Paths of attributes that tell one from the other."""
+    of_other = dict(_contents(other))
+    return {path for path, value in _contents(one) if value != of_other[path]}
+
+
+def _contents(optimizer: keras.optimizers.Optimizer) -> Iterator[tuple[str, Any]]:
+    """All numbers in its attributes, and what stands where there is none. Its variables' values are another matter."""
+    attributes = {name: value for name, value in vars(optimizer).items() if name != "name"}
+    return _numbers_in("", attributes)
+
+
+def _numbers_in(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _numbers_in(f"{path}/{name}" if path else str(name), item)
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _numbers_in(f"{path}/{index}", item)
+    else:
+        yield path, value if isinstance(value, bool | int | float | np.generic | None) else type(value)
+
+
+def _differ(one: keras.optimizers.Optimizer, other: keras.optimizers.Optimizer) -> bool:
+    """Whether they start from another state."""
+    mine, others = ([array_of(variable.value) for variable in optimizer.variables] for optimizer in (one, other))
+    return len(mine) != len(others) or not all(map(np.array_equal, mine, others))
+
+
+def _outcome(make: Make, arguments: Arguments, variables: list[keras.Variable], names: Any) -> list[np.ndarray]:
+    """What a few updates make of the variables, which are then set back, with Numbers for the arguments of these names."""
+    before = [tf.identity(variable.value) for variable in variables]
+    optimizer = _built(make, arguments, variables)
+    numbers = Numbers({name: arguments[name] for name in names}, keras.config.floatx())
+    try:
+        with overridden(optimizer, numbers.named()):
+            for step in range(_STEPS):
+                optimizer.apply([tf.cos(value + step) for value in before], variables)
+        return [array_of(variable.value) for variable in [*variables, *optimizer.variables]]
+    finally:
+        for variable, value in zip(variables, before, strict=True):
+            variable.assign(value)
+
+
+def _same(
+    expected: list[np.ndarray], make: Make, arguments: Arguments, variables: list[keras.Variable], names: list[str]
+) -> bool:
+    """Whether Numbers for the arguments of these names are taken, and give what constants give."""
+    try:
+        found = _outcome(make, arguments, variables, names)
+    except Exception:
+        # Whatever a class says about an argument that is no float: it wants one.
+        return False
+    # A constant is rounded to float32 on its way.
+    rtol = 2.0**-6 if keras.config.floatx() == "bfloat16" else 1e-5
+    return all(np.allclose(a, b, rtol=rtol, atol=rtol / 100, equal_nan=True) for a, b in zip(found, expected, strict=True))
