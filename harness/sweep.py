@@ -145,11 +145,14 @@ def _events(sweep: Sweep, todo: Sequence[PlannedRun], store: Store) -> Iterable[
 
 
 def _jobs(runs: Sequence[PlannedRun]) -> Iterable[Job]:
-    """Convergence runs one by one; then the timing runs of one framework and launch together in one process, and each
+    """Convergence runs of one shape together; then the timing runs of one framework and launch in one process, and each
     memory run in one of its own."""
+    shapes: dict[tuple[object, ...], list[PlannedRun]] = {}
     for run in runs:
         if run.spec.measure == "convergence":
-            yield Job((run,))
+            shapes.setdefault(_shape(run.spec), []).append(run)
+    for alike in shapes.values():
+        yield Job(tuple(alike))
     launches: dict[tuple[object, ...], list[PlannedRun]] = {}
     for run in runs:
         if run.spec.measure == "timing":
@@ -161,6 +164,17 @@ def _jobs(runs: Sequence[PlannedRun]) -> Iterable[Job]:
     for run in runs:
         if run.spec.measure == "memory":
             yield Job((run,), alone=True)
+
+
+# What of a task no compiled program depends on.
+_SHAPELESS = {"name", "title", "steps", "eval_every", "target", "target_origin", "early_stopping"}
+
+
+def _shape(spec: RunSpec) -> tuple[object, ...]:
+    """Equal for runs that one compiled program could serve; they differ in numbers alone."""
+    task = spec.task.model_dump_json(exclude=_SHAPELESS)
+    optimizer = (spec.optimizer.name, spec.optimizer.rule)
+    return (spec.framework, spec.mode, task, optimizer, spec.dtype, spec.device, spec.threads, spec.input)
 
 
 def _with_log(run: PlannedRun, store: Store) -> PlannedRun:
