@@ -267,7 +267,7 @@ def test_an_impossible_number_of_workers_is_refused(workers):
 def test_a_bad_j_on_the_command_line_is_an_error_of_usage(tmp_path, gradrace, given):
     (tmp_path / "tiny.toml").write_text(toml(TINY))
     done = gradrace("run", "tiny.toml", "-j", given)
-    assert done.returncode == 2 and given in done.stderr and not (tmp_path / "results").exists()
+    assert done.returncode == 2 and "-j" in done.stderr and not (tmp_path / "results").exists()
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ class WorkerProcess:
         self.deadline = float("inf")
         self.ready = False
         self.start_s = float("inf")
-        self._spawned = self._started = time.monotonic()
+        self._spawned = self._began = time.monotonic()
         self._done = 0
         self._pieces: list[Curve] = []
         self._finished: set[int] = set()
@@ -57,12 +57,16 @@ class WorkerProcess:
     def started(self) -> None:
         """The worker says that it begins with a job."""
         if self.start_s == float("inf"):
-            self._started = time.monotonic()
-            self.start_s = self._started - self._spawned
+            self._began = time.monotonic()
+            self.start_s = self._began - self._spawned
 
     def pace(self) -> float:
-        """Seconds a run, of all that it did so far; the least that it can be while the first goes on."""
-        return (time.monotonic() - self._started) / max(1, self._done) if self.start_s < float("inf") else 0.0
+        """Seconds a run. Without the first one, which also imports and compiles; while it goes on, 0 unless it takes longer
+        than the start did."""
+        since = time.monotonic() - self._began
+        if self._done > 1 or since > self.start_s:
+            return since / max(1, self._done - 1)
+        return 0.0
 
     def allow(self, seconds: float) -> None:
         """Moves the deadline to this many seconds from now."""
@@ -91,6 +95,8 @@ class WorkerProcess:
         index = message["index"]
         self._finished.add(index)
         self._done += 1
+        if self._done == 1:
+            self._began = time.monotonic()
         pieces, self._pieces = self._pieces, []
         if message["curve"]:
             pieces.append(Curve.from_lists(message["curve"]))
