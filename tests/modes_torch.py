@@ -152,10 +152,10 @@ def probes() -> Found:
         session.close()
 
 
-def gradients() -> Found:
+def gradients(modes: tuple[str, ...], names: tuple[str, ...]) -> Found:
     """Of the step that comes and of others, in mid-training; and what is trained with and without."""
-    for name in ("everything", "lstm", "native dropout"):
-        for mode in ("eager", "eager-fused"):
+    for name in names:
+        for mode in modes:
             run, key = run_of(TASKS[name], mode=mode), f"gradients|{mode}|{name}"
             plain, session = trained(run), opened(run)
             yield from ((f"{key}|0 {what}", value) for what, value in session.gradients(0).items())
@@ -269,8 +269,8 @@ def main() -> None:
     which, out = sys.argv[1:]
     sections = {
         "eager": (in_modes(("eager", "eager-fused")), classes(), in_bfloat16(), probes(), moves(), inputs(), policies()),
-        "gradients": (gradients(),),
-        "compile": (in_modes(("eager-fused", "compile")), compilations()),
+        "gradients": (gradients(("eager", "eager-fused"), ("everything", "lstm", "native dropout")),),
+        "compile": (in_modes(("eager-fused", "compile")), gradients(("compile",), ("everything",)), compilations()),
         "refusals": (refusals(),),
     }[which]
     found = {name: value for section in sections for name, value in section}

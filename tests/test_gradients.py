@@ -25,6 +25,11 @@ def opened(name, start=None):
     return ADAPTER.open(run, start or initial_weights(task, run.seed), make_plan(run, REGISTRY.optimizers["adam"]))
 
 
+def section(mode):
+    """Of modes_torch.py: compiling has one of its own."""
+    return "compile" if mode == "compile" else "gradients"
+
+
 def first_loss(name, start):
     session = opened(name, start)
     session.train(range(1))
@@ -55,12 +60,14 @@ def test_asking_for_gradients_leaves_the_reference_as_it_was(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["eager", "eager-fused"])
-@pytest.mark.parametrize("name", ["everything", "lstm"])
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [*((name, mode) for name in ("everything", "lstm") for mode in ("eager", "eager-fused")), ("everything", "compile")],
+)
 def test_pytorch_has_the_gradients_of_the_reference(name, mode):
     session = opened(name)
     for step in (0, 2):
-        entries = under("gradients", f"gradients|{mode}|{name}|{step} ")
+        entries = under(section(mode), f"gradients|{mode}|{name}|{step} ")
         ours = session.gradients(step)
         assert set(entries) == set(ours)
         for parameter, gradient in ours.items():
@@ -70,8 +77,11 @@ def test_pytorch_has_the_gradients_of_the_reference(name, mode):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", ["eager", "eager-fused"])
-@pytest.mark.parametrize("name", ["everything", "lstm", "native dropout"])
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [*((name, mode) for name in ("everything", "lstm", "native dropout") for mode in ("eager", "eager-fused")),
+     ("everything", "compile")],
+)  # fmt: skip
 def test_asking_for_gradients_leaves_pytorch_as_it_was(name, mode):
     """Running statistics, the optimizer's state and the generator of native dropout among it."""
-    assert under("gradients", f"gradients|{mode}|{name}|")["as without"] is True
+    assert under(section(mode), f"gradients|{mode}|{name}|")["as without"] is True
