@@ -71,8 +71,8 @@ class NumpySession:
     def __init__(self, run: RunSpec, start: Weights, plan: Plan) -> None:
         self._task, self._plan, self._rates = run.task, plan, plan.learning_rates
         self._layers = build(run.task.model, run.task.input_shape)
-        trained = [p.name for layer in self._layers for p in layer.parameters if p.trainable]
-        self._updater = Updater(run, plan.optimizer, {name: start[name] for name in trained})
+        self._trained = [p.name for layer in self._layers for p in layer.parameters if p.trainable]
+        self._updater = Updater(run, plan.optimizer, {name: start[name] for name in self._trained})
         self._data = {name: (plan.data.shaped(name, run.task.input_shape), s.y) for name, s in plan.data.splits.items()}
         self._weights = {name: np.array(value, dtype=np.float64) for name, value in start.items()}
         self._kernels = kernels(self._layers)
@@ -110,6 +110,8 @@ class NumpySession:
         return loss + penalty, kept, state, by_outputs
 
     def _penalty(self) -> tuple[float, dict[str, Array]]:
+        if not (self._task.regularization.l1 or self._task.regularization.l2):
+            return 0.0, {}
         return numpy_losses.penalty(self._task.regularization, {k: self._weights[k] for k in self._kernels})
 
     def _loss_and_gradients(self, step: int) -> tuple[float, dict[str, Array], dict[str, Array]]:
@@ -160,6 +162,10 @@ class NumpySession:
 
     def weights(self) -> Weights:
         return {name: value.copy() for name, value in self._weights.items()}
+
+    def gradients(self, step: int) -> Weights:
+        gradients = self._loss_and_gradients(step)[1]
+        return {name: gradients[name] for name in self._trained}
 
     def state_bytes(self) -> int:
         return sum(array.nbytes for state in self._updater.state.values() for array in state.values())

@@ -48,7 +48,7 @@ class TorchSession:
         self._model = Network(layers, run.task.batch_size).to(self._device, self._dtype)
         self._model.load(start)
         # Native dropout draws from torch's one generator; building the model has drawn from it as well.
-        torch.manual_seed(run.seed)
+        self._seed(run.seed)
         names, tensors = zip(*self._tensors(), strict=True)
         self._trained, self._layouts = list(tensors), [self._model.layouts[name] for name in names]
         self._updater = Updater(run, plan.optimizer, self._trained, plan.learning_rates, self._layouts)
@@ -65,6 +65,13 @@ class TorchSession:
             self._loss = torch_modes.compiled(self._loss, self._model)
         self._probed: list[Tensor] = []
         self._update_probe: UpdateProbe | None = None
+
+    def _seed(self, seed: int) -> None:
+        if self._device.type == "cuda":
+            torch.manual_seed(seed)
+        else:
+            # torch.manual_seed would note for every other kind of device where it was called from, for 1 ms.
+            torch.default_generator.manual_seed(seed)
 
     def train(self, steps: range) -> None:
         with self._counted():
@@ -118,6 +125,14 @@ class TorchSession:
     def set_learning_rates(self, rates: np.ndarray) -> None:
         self._rates = rates.tolist()
         self._updater.set_learning_rates(rates)
+
+    def gradients(self, step: int) -> Weights:
+        with self._counted(), self._unmoved():
+            self._probe_loss(range(step, step + 1), self._differentiated)
+        taken = self._model.canonical((name, _gradient(tensor)) for name, tensor in self._tensors())
+        # A step adds to what it finds.
+        self._updater.zero_grad()
+        return taken
 
     def state_bytes(self) -> int:
         return self._updater.state_bytes()

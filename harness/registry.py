@@ -184,7 +184,11 @@ def _line_in(error: BaseException, file: Path) -> int | str:
 def _read_framework(file: Path, module: str | None) -> Framework | None:
     """The literals at the top of an adapter's file; None when it is not an adapter."""
     try:
-        tree = ast.parse(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
+        # Most files are not, and parsing takes its time.
+        if "FRAMEWORK" not in text:
+            return None
+        tree = ast.parse(text)
     except SyntaxError as error:
         raise UserError(f"{file}, line {error.lineno}: {error.msg}") from error
     except (OSError, UnicodeDecodeError) as error:

@@ -268,8 +268,22 @@ def _write_parquet(file: Path, columns: Mapping[str, Any]) -> None:
     import pyarrow
     import pyarrow.parquet as parquet
 
+    table = pyarrow.Table.from_arrays([_arrow(values) for values in columns.values()], names=list(columns))
     with replacing(file) as partial:
-        parquet.write_table(pyarrow.table(dict(columns)), partial)
+        parquet.write_table(table, partial)
+
+
+def _arrow(values: Any) -> Any:
+    """The column of a NumPy array. pyarrow.array() would do, but it imports pandas, which takes longer than a short run."""
+    import numpy as np
+    import pyarrow
+
+    if values.dtype.kind == "U":
+        texts = [text.encode() for text in values.tolist()]
+        ends = np.cumsum([0, *map(len, texts)], dtype=np.int32)
+        return pyarrow.StringArray.from_buffers(len(texts), pyarrow.py_buffer(ends), pyarrow.py_buffer(b"".join(texts)))
+    buffer = pyarrow.py_buffer(np.ascontiguousarray(values))
+    return pyarrow.Array.from_buffers(pyarrow.from_numpy_dtype(values.dtype), len(values), [None, buffer])
 
 
 def _artefacts(folder: Path) -> Iterator[str]:

@@ -17,6 +17,7 @@ from . import clock, data, memory, plan, train
 from .errors import ExitCode, UserError
 from .executor import Event, Finished, Job, PlannedRun
 from .executor.local import LocalExecutor, unfinished
+from .executor.queue import side_by_side
 from .machine import lacks_gpu, usable_cores
 from .record import Status
 from .registry import Framework, Registry, load_registry
@@ -89,6 +90,7 @@ class Outcome:
 def prepare(suite: str | Suite, plugins: Sequence[Path] = (), options: Options | None = None) -> Sweep:
     """Reads and expands the suite and selects from it. UserError (exit code 5) where nothing matches the filters."""
     options = options or Options()
+    _check_workers(options.workers)
     registry = load_registry(plugins)
     read = _override(read_suite(suite) if isinstance(suite, str) else suite, registry, options)
     context = _Context(registry, options)
@@ -101,6 +103,25 @@ def prepare(suite: str | Suite, plugins: Sequence[Path] = (), options: Options |
             ExitCode.NOTHING_MATCHED,
         )
     return Sweep(read, registry, options, planned, selected)
+
+
+# Beyond this many workers a core, a slip of the keyboard is likelier than a plan, and memory ends before the cores do.
+_WORKERS_A_CORE = 8
+
+
+def _check_workers(workers: int) -> None:
+    most = _WORKERS_A_CORE * len(usable_cores())
+    if isinstance(workers, bool) or not isinstance(workers, int) or not 0 <= workers <= most:
+        raise UserError(f"-j {workers}: expected a number of workers from 0 (as many as cores allow) to {most} on this machine")
+
+
+def shared_cores(sweep: Sweep) -> str:
+    """A sentence where more workers were asked for than have cores of their own, else empty."""
+    cores, wanted = len(usable_cores()), sweep.options.workers
+    threads = max((run.spec.threads for run in sweep.selected if run.spec.measure == "convergence"), default=1)
+    if wanted <= side_by_side(cores, threads):
+        return ""
+    return f"{wanted} workers of {threads} {'thread' if threads == 1 else 'threads'} share {cores} cores: each is slowed down"
 
 
 def execute(sweep: Sweep, watch: Callable[[Event, int, int], None] = lambda event, done, total: None) -> Outcome:
@@ -145,11 +166,14 @@ def _events(sweep: Sweep, todo: Sequence[PlannedRun], store: Store) -> Iterable[
 
 
 def _jobs(runs: Sequence[PlannedRun]) -> Iterable[Job]:
-    """Convergence runs one by one; then the timing runs of one framework and launch together in one process, and each
+    """Convergence runs of one shape together; then the timing runs of one framework and launch in one process, and each
     memory run in one of its own."""
+    shapes: dict[tuple[object, ...], list[PlannedRun]] = {}
     for run in runs:
         if run.spec.measure == "convergence":
-            yield Job((run,))
+            shapes.setdefault(_shape(run.spec), []).append(run)
+    for alike in shapes.values():
+        yield Job(tuple(alike))
     launches: dict[tuple[object, ...], list[PlannedRun]] = {}
     for run in runs:
         if run.spec.measure == "timing":
@@ -161,6 +185,17 @@ def _jobs(runs: Sequence[PlannedRun]) -> Iterable[Job]:
     for run in runs:
         if run.spec.measure == "memory":
             yield Job((run,), alone=True)
+
+
+# What of a task no compiled program depends on.
+_SHAPELESS = {"name", "title", "steps", "eval_every", "target", "target_origin", "early_stopping"}
+
+
+def _shape(spec: RunSpec) -> tuple[object, ...]:
+    """Equal for runs that one compiled program could serve; they differ in numbers alone."""
+    task = spec.task.model_dump_json(exclude=_SHAPELESS)
+    optimizer = (spec.optimizer.name, spec.optimizer.rule)
+    return (spec.framework, spec.mode, task, optimizer, spec.dtype, spec.device, spec.threads, spec.input)
 
 
 def _with_log(run: PlannedRun, store: Store) -> PlannedRun:

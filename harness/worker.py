@@ -8,15 +8,17 @@ outlives its driver.
 from __future__ import annotations
 
 import json
+import math
 import os
 import queue
 import sys
 import threading
 import time
 import traceback
+from collections import Counter
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -43,23 +45,34 @@ class Worker:
         self._adapter = adapter
         self._out = out
         self._import_s = import_s
+        # How much of each column of the curve of the run in flight has been reported as progress.
+        self._sent: Counter[str] = Counter()
 
     def send(self, event: str, **content: Any) -> None:
         """One JSON line to the driver."""
         self._out.write(json.dumps({"event": event, **content}).encode() + b"\n")
         self._out.flush()
 
-    def do(self, runs: list[dict[str, Any]]) -> None:
-        """A job: timing runs against each other, all others one by one."""
-        specs = [RunSpec.model_validate(planned["spec"]) for planned in runs]
-        drafts = [_Draft(spec, planned, self._adapter, self._import_s) for spec, planned in zip(specs, runs, strict=True)]
-        if specs[0].measure == "timing":
+    @cached_property
+    def _versions(self) -> dict[str, str]:
+        return self._adapter.versions()
+
+    def do(self, runs: list[dict[str, Any]], memory_bytes: float = math.inf) -> bool:
+        """A job: timing runs against each other, all others one by one.
+
+        Ends before its last run, with True, after one that left more than memory_bytes resident.
+        """
+        drafts = [_Draft(planned, self._versions, self._import_s) for planned in runs]
+        if drafts[0].spec.measure == "timing":
             self.time(drafts)
-            return
+            return False
         work = {"convergence": self.converge, "memory": self.measure_memory}
         for index, draft in enumerate(drafts):
             draft.begin()
             work[draft.spec.measure](index, draft)
+            if memory.resident_bytes() > memory_bytes:
+                return True
+        return False
 
     def converge(self, index: int, draft: _Draft) -> None:
         """One convergence run, with progress after every chunk."""
@@ -142,19 +155,25 @@ class Worker:
         return session
 
     def _progress(self, index: int, step: int, piece: Curve) -> None:
-        self.send("progress", index=index, step=step, curve=piece.to_lists())
+        lists = piece.to_lists()
+        self._sent.update({name: len(entries) for name, entries in lists.items()})
+        self.send("progress", index=index, step=step, curve=lists)
 
     def _result(self, index: int, result: RunResult) -> None:
+        """The record and what has not been reported of its arrays."""
         arrays = {"curve": result.curve, "blocks": result.blocks, "norms": result.norms}
         lists = {name: columns.to_lists() if columns else None for name, columns in arrays.items()}
+        if lists["curve"]:
+            lists["curve"] = {name: entries[self._sent[name] :] for name, entries in lists["curve"].items()}
+        self._sent.clear()
         self.send("result", index=index, record=result.record.to_json(), **lists)
 
 
 class _Draft:
     """A record in the making."""
 
-    def __init__(self, spec: RunSpec, planned: dict[str, Any], adapter: Adapter, import_s: float) -> None:
-        self.spec = spec
+    def __init__(self, planned: dict[str, Any], versions: dict[str, str], import_s: float) -> None:
+        self.spec = spec = RunSpec.model_validate(planned["spec"])
         self.log = Path(planned["log"])
         self.setup_s: float | None = None
         self.state_bytes: int | None = None
@@ -165,7 +184,7 @@ class _Draft:
             "digest": planned["digest"],
             "spec": spec,
             "import_s": import_s,
-            "versions": {**planned["versions"], **adapter.versions()},
+            "versions": {**planned["versions"], **versions},
             "sources": planned["sources"],
             "machine": this_machine(),
             "cores": usable_cores(),
@@ -248,12 +267,14 @@ def main() -> None:
         traceback.print_exception(error)
         Worker(None, None, out).send("broken", reason=f"{type(error).__name__}: {error}")  # type: ignore[arg-type]
         raise SystemExit(1) from error
+    # A framework alone may fill a small share of memory; runs must then have room beside it.
+    memory_bytes = max(hello["memory_bytes"], 2 * memory.resident_bytes())
     with suppress(BrokenPipeError):
         while True:
             job = messages.get()
             worker.send("started")
-            worker.do(job["runs"])
-            worker.send("done")
+            outgrown = worker.do(job["runs"], memory_bytes)
+            worker.send("done", outgrown=outgrown)
 
 
 if __name__ == "__main__":

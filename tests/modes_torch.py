@@ -1,6 +1,7 @@
 """What PyTorch's sessions compute beyond tests/conform.py: modes, bfloat16, parts of a step, input, refusals.
 
-A program of its own, because one process holds one framework: `python tests/modes_torch.py eager|compile|refusals OUT.npz`.
+A program of its own, because one process holds one framework:
+`python tests/modes_torch.py eager|gradients|compile|refusals OUT.npz`.
 """
 
 from __future__ import annotations
@@ -151,6 +152,21 @@ def probes() -> Found:
         session.close()
 
 
+def gradients(modes: tuple[str, ...], names: tuple[str, ...]) -> Found:
+    """Of the step that comes and of others, in mid-training; and what is trained with and without."""
+    for name in names:
+        for mode in modes:
+            run, key = run_of(TASKS[name], mode=mode), f"gradients|{mode}|{name}"
+            plain, session = trained(run), opened(run)
+            yield from ((f"{key}|0 {what}", value) for what, value in session.gradients(0).items())
+            session.train(range(0, 2))
+            session.gradients(7)
+            yield from ((f"{key}|2 {what}", value) for what, value in session.gradients(2).items())
+            session.train(range(2, STEPS))
+            with_them = outcome(session)
+            yield f"{key}|as without", all(np.array_equal(plain[what], with_them[what]) for what in plain)
+
+
 def _unmoved(session: Any, steps: range) -> bool:
     """Whether weights and the state of the optimizer stay what they are to the bit while every part is probed twice."""
     before, state = session.weights(), copy.deepcopy(session._updater.optimizer.state_dict())
@@ -253,7 +269,8 @@ def main() -> None:
     which, out = sys.argv[1:]
     sections = {
         "eager": (in_modes(("eager", "eager-fused")), classes(), in_bfloat16(), probes(), moves(), inputs(), policies()),
-        "compile": (in_modes(("eager-fused", "compile")), compilations()),
+        "gradients": (gradients(("eager", "eager-fused"), ("everything", "lstm", "native dropout")),),
+        "compile": (in_modes(("eager-fused", "compile")), gradients(("compile",), ("everything",)), compilations()),
         "refusals": (refusals(),),
     }[which]
     found = {name: value for section in sections for name, value in section}

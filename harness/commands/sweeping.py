@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 def carry_out(sweep: Sweep, quiet: bool) -> Outcome:
     """Does what is not finished, with progress. Ctrl-C becomes a message and exit code 130; finished runs are kept."""
     from ..progress import Watch
-    from ..sweep import execute
+    from ..sweep import execute, shared_cores
 
+    if not quiet and (slow := shared_cores(sweep)):
+        typer.echo(f"gradrace: {slow}", err=True)
     try:
         with Watch(quiet) as watch:
             outcome = execute(sweep, watch)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib.util
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 
@@ -22,7 +23,7 @@ def _classes(name: str, loader: str, train: int, validation: int, source: str) -
 
 def _diabetes(train: int, validation: int) -> Data:
     """Targets are standardised as well, so that a mean squared error of 1 is that of a constant."""
-    x, y = _read("load_diabetes", scaled=False)
+    x, y = _read("load_diabetes")
     quartile = np.searchsorted(np.quantile(y, [0.25, 0.5, 0.75]), y).astype(np.int64)
     rows = split_indices(quartile, train, validation)
     x, y = standardised(x, rows["train"]), standardised(y[:, np.newaxis], rows["train"])
@@ -30,13 +31,40 @@ def _diabetes(train: int, validation: int) -> Data:
     return Data("diabetes", {split: Split(x[index], y[index]) for split, index in rows.items()}, 0, source)
 
 
-def _read(loader: str, **options: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Features float64[n, d] and targets [n]."""
+def _read(loader: str) -> tuple[np.ndarray, np.ndarray]:
+    """Features float64[n, d] and targets [n], as the loader of this name in sklearn.datasets gives them, unscaled.
+
+    The files are read where scikit-learn keeps them: importing it takes longer than a short run. Where it keeps them
+    elsewhere, it is asked.
+    """
+    found = importlib.util.find_spec("sklearn")
+    places = found.submodule_search_locations or [] if found else []
+    files = [Path(place, "datasets", "data") / name for place in places for name in _FILES[loader]]
+    if files and all(file.exists() for file in files):
+        return _table(files)
     import sklearn.datasets
 
     load: Callable[..., tuple[np.ndarray, np.ndarray]] = getattr(sklearn.datasets, loader)
-    x, y = load(return_X_y=True, **options)
+    x, y = load(return_X_y=True, **({"scaled": False} if loader == "load_diabetes" else {}))
     return x.astype(np.float64), y
+
+
+# A table with the target in its last column, or a table and its targets.
+_FILES = {
+    "load_digits": ("digits.csv.gz",),
+    "load_breast_cancer": ("breast_cancer.csv",),
+    "load_wine": ("wine_data.csv",),
+    "load_diabetes": ("diabetes_data_raw.csv.gz", "diabetes_target.csv.gz"),
+}
+
+
+def _table(files: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
+    if len(files) > 1:
+        features, targets = (np.loadtxt(file) for file in files)
+        return features, targets
+    # Plain files begin with a line of sizes and names.
+    table = np.loadtxt(files[0], delimiter=",", skiprows=int(files[0].suffix == ".csv"))
+    return table[:, :-1], table[:, -1].astype(int)
 
 
 def _data_set(name: str, loader: str, train: int, validation: int, source: str) -> DataSet:

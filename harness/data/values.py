@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from . import stratified
 from .files import RemoteFile
 
 SPLIT_SEED = 20_240_501
@@ -59,16 +60,12 @@ def split_indices(strata: np.ndarray, train: int, validation: int) -> dict[str, 
 
     Fixed: no run's seed takes part, so that every run sees the same validation set.
     """
-    from sklearn.model_selection import train_test_split
-
     rows = np.arange(len(strata))
-    rest, held_out = (
-        train_test_split(rows, train_size=train + validation, stratify=strata, random_state=SPLIT_SEED)
-        if train + validation < len(strata)
-        else (rows, rows[:0])
-    )
-    fitted, chosen = train_test_split(rest, train_size=train, stratify=strata[rest], random_state=SPLIT_SEED)
-    return {"train": fitted, "validation": chosen, "test": held_out}
+    rest, held_out = rows, rows[:0]
+    if train + validation < len(strata):
+        rest, held_out = stratified.train_test(strata, train + validation, len(strata) - train - validation, SPLIT_SEED)
+    fitted, chosen = stratified.train_test(strata[rest], train, len(rest) - train, SPLIT_SEED)
+    return {"train": rest[fitted], "validation": rest[chosen], "test": held_out}
 
 
 def standardised(values: np.ndarray, fitted: np.ndarray) -> np.ndarray:

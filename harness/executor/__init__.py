@@ -27,7 +27,8 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Job:
-    """Runs for one worker. `alone`: in a fresh, pinned process with nothing beside it; its runs are timed together."""
+    """Runs of one shape, which workers of its kind share out among themselves: what one has compiled for a run serves the
+    next. `alone`: in one fresh, pinned process with nothing beside it; its runs are timed together."""
 
     runs: tuple[PlannedRun, ...]
     alone: bool = False
@@ -35,7 +36,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Started:
-    """A job's worker is ready and begins."""
+    """A worker is ready and begins with this job, or part of a job."""
 
     job: Job
 

@@ -1,6 +1,6 @@
-"""Runs on this machine: one persistent worker process per framework, several side by side, and replaced when they die.
+"""Runs on this machine: persistent workers of one framework each, several side by side, replaced when they die or grow.
 
-Timing jobs get a fresh process, pinned to its cores, with nothing beside it.
+Every worker is pinned to its share of the cores. Timing jobs get a fresh process with nothing beside it.
 """
 
 from __future__ import annotations
@@ -8,31 +8,32 @@ from __future__ import annotations
 import selectors
 import sys
 import time
-from collections import deque
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..machine import this_machine, usable_cores
-from ..process import Child
-from ..record import Blocks, Curve, Norms, RunRecord, RunResult, Status
-from ..spec import RunSpec
+from ..record import Curve, RunRecord, RunResult, Status
 from ..train import summarise
 from . import Event, Finished, Job, PlannedRun, Progress, Started
 from .environment import environment
+from .queue import Group, Queue, best_for, core_share, side_by_side
+from .workers import Key, WorkerProcess
 
 # Importing a framework from a cold disk has taken 16 s; ten times that is a hang.
 START_TIMEOUT_S = 160.0
+# Workers together may fill this share of the machine's memory: one that has outgrown its part is replaced after its run,
+# be it that the framework keeps programs of shapes long gone or that a user's own rule leaks.
+MEMORY_SHARE = 0.5
 
 
 class LocalExecutor:
     """See gradrace.executor.Executor.
 
     interpreters: framework -> Python that has it, this one where none is named. timeout_s: per run, from its start.
-    workers: how many work side by side, but for timing, which is always alone; 0: as many as cores and threads allow.
+    workers: how many work side by side, but for timing, which is always alone. 0: as many as cores and threads allow, of
+    one framework on a GPU one, and another of a framework only where the runs that wait take longer than its start.
     """
 
     def __init__(
@@ -42,13 +43,16 @@ class LocalExecutor:
         self._interpreters = interpreters
         self._timeout_s = timeout_s
         self._workers_wanted = workers
-        self._queue: deque[Job] = deque()
-        self._workers: dict[tuple[Any, ...], _Worker] = {}
-        self._broken: dict[tuple[Any, ...], str] = {}
+        self._cores = usable_cores()
+        self._queue = Queue()
+        self._workers: list[WorkerProcess] = []
+        self._groups: dict[WorkerProcess, Group] = {}
+        self._broken: dict[Key, str] = {}
+        self._enough: set[Key] = set()
         self._selector = selectors.DefaultSelector()
 
     def submit(self, job: Job) -> None:
-        self._queue.append(job)
+        self._queue.add(job)
 
     def events(self) -> Iterator[Event]:
         while self._queue or self._busy():
@@ -56,119 +60,156 @@ class LocalExecutor:
             if not self._busy():
                 continue
             for key, _ in self._selector.select(timeout=self._until_deadline()):
-                worker: _Worker = key.data
+                worker: WorkerProcess = key.data
                 for message in worker.read():
                     yield from self._handle(worker, message)
-                if worker.child.ended:
+                if worker.child.ended and worker in self._workers:
                     yield from self._died(worker)
             for worker in [w for w in self._busy() if w.deadline <= time.monotonic()]:
                 yield from self._timed_out(worker)
 
     def close(self) -> None:
         self._queue.clear()
-        for worker in list(self._workers.values()):
+        for worker in list(self._workers):
             self._drop(worker)
         self._selector.close()
 
     # -- starting
 
     def _start_jobs(self) -> Iterator[Event]:
-        """Gives waiting jobs to idle workers, in order, as far as cores reach; a job that is to be alone waits for all
-        before it and holds up all behind it."""
-        for job in list(self._queue):
-            busy = self._busy()
-            if busy and (job.alone or any(worker.job and worker.job.alone for worker in busy)):
-                return
-            if len(busy) >= max(1, len(usable_cores()) // job.runs[0].spec.threads):
-                return
-            key = _worker_key(job)
-            if key in self._broken:
-                self._queue.remove(job)
-                yield from self._fail(list(job.runs), "failed", self._broken[key])
+        """Gives waiting runs to idle workers, and to new ones as far as cores reach."""
+        while groups := self._queue.ready([w.key for w in self._busy()]):
+            broken = next((group for group in groups if group.key in self._broken), None)
+            if broken:
+                yield from self._fail(broken.take_all(), "failed", self._broken[broken.key])
                 continue
-            worker = self._workers.get(key)
+            worker = self._idle_worker(groups) or self._new_worker(groups)
             if worker is None:
-                worker = self._spawn(key, job)
-            elif worker.job:
-                continue
-            self._queue.remove(job)
-            worker.begin(job, START_TIMEOUT_S)
-            if job.alone:
                 return
+            taken = [self._groups[busy] for busy in self._busy()]
+            group = self._groups[worker] = best_for(worker.key, groups, self._groups.get(worker), taken)
+            worker.begin(group.take(self._limit(group.key.threads)), START_TIMEOUT_S)
 
-    def _spawn(self, key: tuple[Any, ...], job: Job) -> _Worker:
-        spec = job.runs[0].spec
-        if job.alone:
-            self._drop_idle()
+    def _idle_worker(self, groups: list[Group]) -> WorkerProcess | None:
+        keys = {group.key for group in groups}
+        return next((w for w in self._workers if w.job is None and w.key in keys), None)
+
+    def _new_worker(self, groups: list[Group]) -> WorkerProcess | None:
+        """For the group whose framework has the fewest workers; None where the cores are taken, or waiting is cheaper."""
+        living = [worker.key for worker in self._workers]
+        group = min(groups, key=lambda group: living.count(group.key))
+        if len(self._busy()) >= self._limit(group.key.threads):
+            return None
+        if group.key in living and (group.key in self._enough or not self._worth_another(group.key)):
+            return None
+        self._make_room(group)
+        used = {worker.slot for worker in self._workers}
+        return self._spawn(group, next(slot for slot in range(len(used) + 1) if slot not in used))
+
+    def _worth_another(self, key: Key) -> bool:
+        """Whether a framework that has a worker needs one more. Where nobody said how many there are to be, only if the
+        runs that wait would take the others longer than starting it does."""
+        if self._workers_wanted:
+            return True
+        waiting = self._queue.waiting(key)
+        others = [worker for worker in self._workers if worker.key == key]
+        return key.device != "gpu" and any(worker.pace() * waiting > len(others) * worker.start_s for worker in others)
+
+    def _limit(self, threads: int) -> int:
+        return self._workers_wanted or side_by_side(len(self._cores), threads)
+
+    def _make_room(self, group: Group) -> None:
+        """Ends idle workers where the new one would be one too many, has other shares of the cores or is to be alone."""
+        idle = [worker for worker in self._workers if worker.job is None]
+        for worker in idle:
+            crowded = len(self._workers) >= self._limit(group.key.threads)
+            if crowded or group.key.alone or worker.key.threads != group.key.threads:
+                self._drop(worker)
+
+    def _spawn(self, group: Group, slot: int) -> WorkerProcess:
+        spec = group.spec
+        limit = self._limit(spec.threads)
+        cores = self._cores[: spec.threads] if group.key.alone else core_share(self._cores, slot, limit, spec.threads)
+        hello = {
+            "framework": spec.framework, "plugins": [str(p.resolve()) for p in self._plugins], "cores": cores,
+            "memory_bytes": int(this_machine().memory_bytes * MEMORY_SHARE / limit),
+        }  # fmt: skip
         python = self._interpreters.get(spec.framework, sys.executable)
-        cores = list(usable_cores()[: spec.threads]) if job.alone else []
-        hello = {"framework": spec.framework, "plugins": [str(p.resolve()) for p in self._plugins], "cores": cores}
-        worker = _Worker(key, python, environment(spec), hello)
-        self._workers[key] = worker
+        worker = WorkerProcess(group.key, slot, python, environment(spec), hello)
+        self._workers.append(worker)
         self._selector.register(worker.child.descriptor, selectors.EVENT_READ, worker)
         return worker
 
     # -- what workers say
 
-    def _handle(self, worker: _Worker, message: dict[str, Any]) -> Iterator[Event]:
+    def _handle(self, worker: WorkerProcess, message: dict[str, Any]) -> Iterator[Event]:
         job = worker.job
         assert job is not None, "only a worker with a job speaks"
         match message["event"]:
             case "broken":
                 reason = f"{job.runs[0].spec.framework} cannot be loaded: {message['reason']}"
-                self._broken[worker.key] = reason
                 runs = worker.pending()
                 self._drop(worker)
-                yield from self._fail(runs, "failed", reason)
+                yield from self._did_not_start(worker.key, reason, runs)
             case "started":
+                worker.started()
                 worker.allow(self._timeout_s * (len(job.runs) if job.alone else 1))
                 yield Started(job)
             case "progress":
                 worker.keep(message)
                 yield Progress(job.runs[message["index"]], message["step"])
             case "result":
-                yield Finished(worker.finish(message["index"]), _result(message))
+                run, result = worker.finish(message)
                 if not job.alone:
                     worker.allow(self._timeout_s)
+                yield Finished(run, result)
             case "done":
+                left = worker.pending()
                 worker.idle()
-                if job.alone:
+                if job.alone or message["outgrown"]:
                     self._drop(worker)
+                self._queue.put_back(left, job.alone)
 
-    def _died(self, worker: _Worker) -> Iterator[Event]:
+    def _died(self, worker: WorkerProcess) -> Iterator[Event]:
         job, runs, partial = worker.job, worker.pending(), worker.partial
         reason = f"the worker died: {worker.how_it_ended()}"
-        ready = worker.ready
         self._drop(worker)
         if not runs or job is None:
             return
-        if not ready:
-            self._broken[worker.key] = reason
-            yield from self._fail(runs, "failed", reason)
+        if not worker.ready:
+            yield from self._did_not_start(worker.key, reason, runs)
         elif job.alone and len(job.runs) > 1:
-            # Cells that shared a process must not share its fate: each is tried again in a process of its own.
-            self._queue.extendleft(Job((run,), alone=True) for run in reversed(runs))
+            self._one_by_one(runs)
         else:
             # The run in flight is lost, those queued behind it go to the next worker.
+            self._queue.put_back(runs[1:], job.alone)
             yield from self._fail(runs[:1], "failed", reason, partial)
-            if runs[1:]:
-                self._queue.appendleft(Job(tuple(runs[1:])))
 
-    def _timed_out(self, worker: _Worker) -> Iterator[Event]:
-        job, runs, partial, ready = worker.job, worker.pending(), worker.partial, worker.ready
+    def _timed_out(self, worker: WorkerProcess) -> Iterator[Event]:
+        job, runs, partial = worker.job, worker.pending(), worker.partial
         self._drop(worker)
         assert job is not None, "only a worker with a job has a deadline"
-        if not ready:
-            self._broken[worker.key] = f"the worker did not start within {START_TIMEOUT_S:g} s"
-            yield from self._fail(runs, "failed", self._broken[worker.key])
+        if not worker.ready:
+            yield from self._did_not_start(worker.key, f"the worker did not start within {START_TIMEOUT_S:g} s", runs)
+        elif job.alone and len(job.runs) > 1:
+            self._one_by_one(runs)
+        else:
+            self._queue.put_back(runs[1:], job.alone)
+            yield from self._fail(runs[:1], "timeout", f"no result within {self._timeout_s:g} s", partial)
+
+    def _did_not_start(self, key: Key, reason: str, runs: list[PlannedRun]) -> Iterator[Event]:
+        """A framework none of whose workers starts is not tried again. Where others do work, memory is short: they go on."""
+        if any(worker.ready and worker.key == key for worker in self._workers):
+            self._enough.add(key)
+            self._queue.put_back(runs, key.alone)
             return
-        stuck = runs if job.alone else runs[:1]
-        if job.alone and len(job.runs) > 1:
-            self._queue.extendleft(Job((run,), alone=True) for run in reversed(runs))
-            return
-        yield from self._fail(stuck, "timeout", f"no result within {self._timeout_s:g} s", partial)
-        if runs[len(stuck) :]:
-            self._queue.appendleft(Job(tuple(runs[len(stuck) :])))
+        self._broken[key] = reason
+        yield from self._fail(runs, "failed", reason)
+
+    def _one_by_one(self, runs: list[PlannedRun]) -> None:
+        """Cells that shared a process must not share its fate: each is tried again in a process of its own."""
+        for run in reversed(runs):
+            self._queue.put_back([run], alone=True)
 
     def _fail(
         self, runs: list[PlannedRun], status: Status, reason: str, partial: Curve | None = None
@@ -178,21 +219,17 @@ class LocalExecutor:
 
     # -- bookkeeping
 
-    def _busy(self) -> list[_Worker]:
-        return [worker for worker in self._workers.values() if worker.job]
+    def _busy(self) -> list[WorkerProcess]:
+        return [worker for worker in self._workers if worker.job]
 
     def _until_deadline(self) -> float:
         return max(0.0, min(worker.deadline for worker in self._busy()) - time.monotonic())
 
-    def _drop(self, worker: _Worker) -> None:
+    def _drop(self, worker: WorkerProcess) -> None:
         self._selector.unregister(worker.child.descriptor)
-        del self._workers[worker.key]
+        self._workers.remove(worker)
+        self._groups.pop(worker, None)
         worker.child.kill()
-
-    def _drop_idle(self) -> None:
-        """Frees memory and caches before something is timed."""
-        for worker in [w for w in self._workers.values() if not w.job]:
-            self._drop(worker)
 
 
 def unfinished(run: PlannedRun, status: Status, reason: str, partial: Curve | None = None) -> RunResult:
@@ -210,84 +247,3 @@ def unfinished(run: PlannedRun, status: Status, reason: str, partial: Curve | No
         machine=this_machine(),
     )
     return RunResult(record, curve=partial)
-
-
-class _Worker:
-    """One worker process with the job that it does."""
-
-    def __init__(self, key: tuple[Any, ...], python: str, env: dict[str, str], hello: dict[str, Any]) -> None:
-        self.key = key
-        self.job: Job | None = None
-        self.deadline = float("inf")
-        self.ready = False
-        self.partial: Curve | None = None
-        self._finished: set[int] = set()
-        self.child = Child([python, "-m", "gradrace.worker"], env)
-        self.child.send(hello)
-
-    def begin(self, job: Job, timeout_s: float) -> None:
-        """Hands over a job; its runs' own time starts when the worker says so."""
-        self.job, self.partial, self._finished = job, None, set()
-        self.allow(timeout_s)
-        runs = [
-            {
-                "spec": run.spec.to_json(),
-                "digest": run.digest,
-                "versions": run.versions,
-                "sources": run.sources,
-                "log": str(run.log),
-            }
-            for run in job.runs
-        ]
-        self.child.send({"timing": job.runs[0].spec.measure == "timing", "runs": runs})
-
-    def allow(self, seconds: float) -> None:
-        """Moves the deadline to this many seconds from now."""
-        self.deadline = time.monotonic() + seconds
-
-    def read(self) -> list[dict[str, Any]]:
-        """Whole messages that have come."""
-        messages = self.child.read()
-        self.ready = self.ready or any(message["event"] == "ready" for message in messages)
-        return [message for message in messages if message["event"] != "ready"]
-
-    def keep(self, message: dict[str, Any]) -> None:
-        """Adds a piece to the curve of the run in flight."""
-        piece = Curve.from_lists(message["curve"])
-        self.partial = _join(self.partial, piece) if message["step"] and self.partial else piece
-
-    def finish(self, index: int) -> PlannedRun:
-        """Notes that the job's run of this index has a result."""
-        assert self.job is not None, "results belong to a job"
-        self._finished.add(index)
-        self.partial = None
-        return self.job.runs[index]
-
-    def pending(self) -> list[PlannedRun]:
-        """The job's runs without a result, in order."""
-        return [run for index, run in enumerate(self.job.runs) if index not in self._finished] if self.job else []
-
-    def idle(self) -> None:
-        """The job is done."""
-        self.job, self.deadline = None, float("inf")
-
-    def how_it_ended(self) -> str:
-        """Signal or exit code, and the last line it printed before any run's log was opened."""
-        return self.child.exit_status() if self.ready else self.child.how_it_ended()
-
-
-def _worker_key(job: Job) -> tuple[Any, ...]:
-    spec: RunSpec = job.runs[0].spec
-    return (spec.framework, spec.device, spec.dtype, spec.threads, job.alone)
-
-
-def _join(a: Curve, b: Curve) -> Curve:
-    lists = {name: np.concatenate([getattr(a, name), getattr(b, name)]) for name in Curve.DTYPES}
-    return Curve(**lists)
-
-
-def _result(message: dict[str, Any]) -> RunResult:
-    curve = Curve.from_lists(message["curve"]) if message["curve"] else None
-    blocks = Blocks.from_lists(message["blocks"]) if message["blocks"] else None
-    norms = Norms.from_lists(message["norms"]) if message["norms"] else None
-    return RunResult(RunRecord.model_validate(message["record"]), curve, blocks, norms)

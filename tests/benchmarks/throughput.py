@@ -1,0 +1,289 @@
+"""What a sweep costs: against one fresh process a configuration, and against a script that somebody writes by hand.
+
+    python tests/benchmarks/throughput.py [--framework torch] [--configurations 128] [--rounds 3] [isolation script]
+
+isolation: configurations of digits_mlp (batch 32, 560 steps, Adam: 8 learning rates, 4 values of beta1, seeds) as one cold
+`gradrace run -j 1 --no-report`, against processes that do one of them each: import, open, train, evaluate, write the curve.
+`--processes` of these are measured, their median is scaled to the number of configurations.
+script: 12 runs (SGD, momentum and Adam at 4 learning rates, 64-64-10, batch 64, 200 steps, evaluation every 20) as one cold
+`gradrace run`, without and with a report and with everything cached, against a script without gradrace (torch and numpy).
+Rounds take turns; medians are printed, with the CPU seconds of all processes in brackets. Nothing is asserted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+RATES = (1e-4, 3e-4, 1e-3, 2e-3, 3e-3, 5e-3, 1e-2, 2e-2)
+BETAS = (0.8, 0.9, 0.95, 0.99)
+TASK = """
+from gradrace import TaskSpec
+from gradrace.layers import Activation, Dense
+TASK = TaskSpec(
+    name="small_mlp", title="Small", data="digits", input_shape=(64,),
+    model=(Dense(units=64, initializer="he_normal"), Activation(function="relu"), Dense(units=10)),
+    batch_size=64, steps=200, eval_every=20, target=0.95, target_origin="-",
+)
+"""
+
+
+class Cost(NamedTuple):
+    """Seconds on the wall, and of CPU with all children."""
+
+    wall: float
+    cpu: float
+
+
+def measured(command: list[str], cwd: Path, env: dict[str, str] | None = None) -> Cost:
+    """Runs it; it must succeed."""
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    subprocess.run(command, cwd=cwd, env=env, check=True, capture_output=True)
+    after, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter() - began
+    return Cost(wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+
+
+def middle(costs: list[Cost]) -> Cost:
+    """Medians of both."""
+    return Cost(median(cost.wall for cost in costs), median(cost.cpu for cost in costs))
+
+
+def show(what: str, cost: Cost, note: str = "") -> None:
+    print(f"{what:44} {cost.wall:9.2f} s  [{cost.cpu:8.2f} s]  {note}", flush=True)
+
+
+# One process a configuration
+
+
+def suite_of(framework: str, configurations: int) -> dict[str, Any]:
+    optimizer = {"name": "adam", "learning_rate": list(RATES), "hyper": {"beta1": list(BETAS)}}
+    return {
+        "title": "Isolation", "tasks": ["digits_mlp"], "frameworks": [framework], "optimizers": [optimizer],
+        "seeds": max(1, configurations // (len(RATES) * len(BETAS))), "steps": 560, "timing": False,
+        "dtype": "float64" if framework == "numpy" else "float32",
+    }  # fmt: skip
+
+
+def one(framework: str, configurations: int, number: int, out: Path) -> None:
+    """What a process does that is started for one configuration: no persistent worker, no store, no report."""
+    from gradrace.plan import initial_weights, make_plan
+    from gradrace.registry import import_adapter, load_registry
+    from gradrace.suite import expand, make_suite
+    from gradrace.train import train
+
+    registry = load_registry()
+    run = expand(make_suite("isolation", suite_of(framework, configurations)), registry)[number]
+    optimizer = registry.optimizers[run.optimizer.name]
+    adapter = import_adapter(registry.frameworks[framework])
+    session = adapter.open(run, initial_weights(run.task, run.seed), make_plan(run, optimizer))
+    out.write_text(json.dumps(train(session, run.task, schedule=run.schedule).curve.to_lists()))
+
+
+def isolation(framework: str, configurations: int, processes: int, rounds: int, folder: Path) -> None:
+    """The table of the first comparison."""
+    from gradrace.executor.environment import environment
+    from gradrace.registry import load_registry
+    from gradrace.suite import expand, make_suite
+
+    content = suite_of(framework, configurations)
+    runs = expand(make_suite("isolation", content), load_registry())
+    (folder / "isolation.toml").write_text(toml(content))
+    env = environment(runs[0])
+    fresh, swept = [], []
+    for turn in range(rounds):
+        swept.append(measured(gradrace("run", "isolation.toml", "-j", "1", "--no-report", "-q", "-o", f"iso{turn}"), folder))
+        for i in range(turn, processes, rounds):
+            number = i * len(runs) // processes
+            ask = ["--one", str(number), "--framework", framework, "--configurations", str(configurations)]
+            fresh.append(measured([sys.executable, __file__, *ask, str(folder / "one.json")], folder, env))
+    each, whole = middle(fresh), middle(swept)
+    print(f"isolation, {framework}: {len(runs)} configurations, {processes} processes, {rounds} sweeps measured")
+    show("a fresh process for one configuration", each)
+    show("one cold command for all", whole, f"{whole.wall / len(runs):.3f} s a configuration")
+    ratios = Cost(*(each[i] * len(runs) / whole[i] for i in (0, 1)))
+    print(f"{'processes (scaled) / command':44} {ratios.wall:9.1f} x  [{ratios.cpu:8.1f} x]", flush=True)
+
+
+# A script by hand
+
+
+def by_hand_torch() -> None:
+    """Twelve runs with torch alone."""
+    import numpy as np
+    import torch
+    from torch import nn
+
+    torch.set_num_threads(1)
+    (x, y), (vx, vy) = ((torch.from_numpy(a.astype("float32")), torch.from_numpy(b)) for a, b in digits())
+    makers: dict[str, Any] = {
+        "sgd": lambda p, lr: torch.optim.SGD(p, lr), "adam": lambda p, lr: torch.optim.Adam(p, lr),
+        "momentum": lambda p, lr: torch.optim.SGD(p, lr, momentum=0.9),
+    }  # fmt: skip
+    found = {}
+    for name, make in makers.items():
+        for lr in RATES[2:6]:
+            torch.manual_seed(0)
+            model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+            optimizer, order, losses = make(model.parameters(), lr), np.random.default_rng(0), []
+            for step in range(200):
+                if step % 20 == 0:
+                    with torch.no_grad():
+                        logits = model(vx)
+                        found[f"{name} {lr} {step}"] = [float(nn.functional.cross_entropy(logits, vy)),
+                                                        float((logits.argmax(1) == vy).float().mean())]  # fmt: skip
+                if step % (len(x) // 64) == 0:
+                    batches = torch.from_numpy(order.permutation(len(x))).split(64)
+                rows = batches[step % (len(x) // 64)]
+                optimizer.zero_grad()
+                loss = nn.functional.cross_entropy(model(x[rows]), y[rows])
+                loss.backward()
+                optimizer.step()
+                losses.append(loss.item())
+            found[f"{name} {lr}"] = losses
+    Path("by_hand.json").write_text(json.dumps(found))
+
+
+def by_hand_numpy() -> None:
+    """Twelve runs with NumPy alone, in float64 as the reference."""
+    import numpy as np
+
+    (x, y), (vx, vy) = digits()
+    found = {}
+
+    def forward(p: Any, a: Any) -> tuple[Any, Any]:
+        h = np.maximum(a @ p[0] + p[1], 0.0)
+        z = h @ p[2] + p[3]
+        z = z - z.max(1, keepdims=True)
+        return h, z - np.log(np.exp(z).sum(1, keepdims=True))
+
+    for name in ("sgd", "momentum", "adam"):
+        for lr in RATES[2:6]:
+            rng, losses = np.random.default_rng(0), []
+            p = [rng.normal(0, (2 / 64) ** 0.5, (64, 64)), np.zeros(64), rng.normal(0, 0.1, (64, 10)), np.zeros(10)]
+            m, v = [np.zeros_like(w) for w in p], [np.zeros_like(w) for w in p]
+            for step in range(200):
+                if step % 20 == 0:
+                    log_p = forward(p, vx)[1]
+                    accuracy = float((log_p.argmax(1) == vy).mean())
+                    found[f"{name} {lr} {step}"] = [float(-log_p[np.arange(len(vy)), vy].mean()), accuracy]
+                if step % (len(x) // 64) == 0:
+                    order = rng.permutation(len(x))
+                rows = order[step % (len(x) // 64) * 64 :][:64]
+                h, log_p = forward(p, x[rows])
+                losses.append(float(-log_p[np.arange(64), y[rows]].mean()))
+                dz = np.exp(log_p)
+                dz[np.arange(64), y[rows]] -= 1.0
+                dz /= 64
+                dh = (dz @ p[2].T) * (h > 0)
+                for i, g in enumerate((x[rows].T @ dh, dh.sum(0), h.T @ dz, dz.sum(0))):
+                    if name == "sgd":
+                        p[i] = p[i] - lr * g
+                    elif name == "momentum":
+                        m[i] = 0.9 * m[i] + g
+                        p[i] = p[i] - lr * m[i]
+                    else:
+                        m[i], v[i] = 0.9 * m[i] + 0.1 * g, 0.999 * v[i] + 0.001 * g * g
+                        corrected = m[i] / (1 - 0.9 ** (step + 1))
+                        p[i] = p[i] - lr * corrected / (np.sqrt(v[i] / (1 - 0.999 ** (step + 1))) + 1e-8)
+            found[f"{name} {lr}"] = losses
+    Path("by_hand.json").write_text(json.dumps(found))
+
+
+def digits() -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+    """Training and validation split, standardised."""
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    x, y = load_digits(return_X_y=True)
+    train_x, held_x, train_y, held_y = train_test_split(x, y, train_size=1152, stratify=y, random_state=0)
+    mean, spread = train_x.mean(0), train_x.std(0)
+    scaled = [(part - mean) / (spread + (spread == 0)) for part in (train_x, held_x[:320])]
+    return (scaled[0], train_y), (scaled[1], held_y[:320])
+
+
+def script(framework: str, rounds: int, folder: Path) -> None:
+    """The table of the second comparison."""
+    if framework not in ("torch", "numpy"):
+        print(f"script: no hand-written script for {framework}")
+        return
+    from gradrace.executor.environment import environment
+    from gradrace.registry import load_registry
+    from gradrace.suite import expand, make_suite
+
+    (folder / "small.py").write_text(TASK)
+    rates = list(RATES[2:6])
+    content = {
+        "title": "Twelve", "tasks": ["digits_mlp"], "frameworks": [framework], "seeds": 1, "timing": False,
+        "optimizers": [{"name": name, "learning_rate": rates} for name in ("sgd", "momentum", "adam")],
+        "dtype": "float64" if framework == "numpy" else "float32",
+    }  # fmt: skip
+    env = environment(expand(make_suite("twelve", content), load_registry())[0])
+    (folder / "twelve.toml").write_text(toml({**content, "tasks": ["small_mlp"]}))
+    run = ("run", "twelve.toml", "--load", "small.py", "-q")
+    ways: dict[str, list[Cost]] = {"by hand": [], "without report": [], "with report": [], "all cached, no report": []}
+    for turn in range(rounds):
+        ways["by hand"].append(measured([sys.executable, __file__, "--by-hand", framework], folder, env))
+        ways["without report"].append(measured(gradrace(*run, "--no-report", "-o", f"plain{turn}"), folder))
+        ways["with report"].append(measured(gradrace(*run, "-o", f"report{turn}"), folder))
+        ways["all cached, no report"].append(measured(gradrace(*run, "--no-report", "-o", f"plain{turn}"), folder))
+    print(f"script, {framework}: 12 runs, {rounds} rounds")
+    hand = middle(ways["by hand"])
+    for what, costs in ways.items():
+        cost = middle(costs)
+        show(what, cost, f"{cost.wall / hand.wall:.2f} x [{cost.cpu / hand.cpu:.2f} x]")
+
+
+def gradrace(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "gradrace", *arguments]
+
+
+def toml(content: dict[str, Any]) -> str:
+    """The content of a suite, tables inline."""
+
+    def value(given: Any) -> str:
+        if isinstance(given, dict):
+            return "{" + ", ".join(f"{key} = {value(item)}" for key, item in given.items()) + "}"
+        return "[" + ", ".join(map(value, given)) + "]" if isinstance(given, list) else json.dumps(given)
+
+    return "".join(f"{key} = {value(item)}\n" for key, item in content.items())
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="*", default=["isolation", "script"], help="isolation, script, or both")
+    parser.add_argument("--framework", default="torch")
+    parser.add_argument("--configurations", type=int, default=128, help="a multiple of 32")
+    parser.add_argument("--processes", type=int, default=6, help="how many fresh processes are measured")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--by-hand", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.one is not None:
+        one(given.framework, given.configurations, given.one, Path(given.what[0]))
+        return
+    if given.by_hand:
+        {"torch": by_hand_torch, "numpy": by_hand_numpy}[given.by_hand]()
+        return
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}: other work on this machine disturbs these figures")
+    for what in given.what:
+        with TemporaryDirectory() as folder:
+            if what == "isolation":
+                isolation(given.framework, given.configurations, given.processes, given.rounds, Path(folder))
+            elif what == "script":
+                script(given.framework, given.rounds, Path(folder))
+            else:
+                parser.error(f"{what}: expected isolation or script")
+
+
+if __name__ == "__main__":
+    main()
