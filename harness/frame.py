@@ -12,7 +12,8 @@ from . import stats, timing_stats
 from .errors import UserError
 from .record import RunRecord
 from .spec import number_text
-from .store import PlanFile, read_arrays, read_plan, read_records, suites_in
+from .store import PlanFile, read_arrays, read_plan, read_records, suite_folder, suites_in
+from .tune.study import StudyFile, read_study
 from .verify import kept
 from .verify.verdict import VerifyFile
 
@@ -41,6 +42,7 @@ class Frames:
     norms: one row a parameter and evaluated step of the runs that were told to `diagnose`: digest and the columns of
         record.Norms.
     plans: suite -> its title, question and digests. records: digest -> the whole record.
+    studies: of the suites that are studies of `gradrace tune`, what was asked.
     verified: what `gradrace verify` kept beside the results; None where it was not run.
     """
 
@@ -51,6 +53,7 @@ class Frames:
     records: dict[str, RunRecord]
     verified: VerifyFile | None = None
     norms: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(_NORMS)))
+    studies: dict[str, StudyFile] = field(default_factory=dict)
 
 
 def load(folder: str | Path = "results", *suites: str) -> Frames:
@@ -78,7 +81,10 @@ def load(folder: str | Path = "results", *suites: str) -> Frames:
             rows.append(row)
     if not rows:
         raise UserError(f"{output}: no finished run of {', '.join(names)} there yet")
-    return Frames(_runs(rows), _concat(curves, _CURVE), _concat(blocks, _BLOCKS), plans, records, kept.read(output))
+    studies = {suite: study for suite in names if (study := read_study(suite_folder(output, suite)))}
+    return Frames(
+        _runs(rows), _concat(curves, _CURVE), _concat(blocks, _BLOCKS), plans, records, kept.read(output), studies=studies
+    )
 
 
 _CURVE = ("digest", "step", "series", "value")
