@@ -89,7 +89,15 @@ def score(records: Sequence[RunRecord], higher: bool, split: str, worst: float |
     values = [_value(record, higher, split, worst) for record in ordered]
     kept = tuple(value for value in values if value is not None)
     lost = sum(record.status != "ok" for record in ordered)
-    return Score(mean_interval(kept), kept, lost) if kept else None
+    return Score(_possible(mean_interval(kept), ordered[0]), kept, lost) if kept else None
+
+
+def _possible(interval: Interval, record: RunRecord) -> Interval:
+    """The interval without what no accuracy and no R² can be."""
+    if not math.isfinite(interval.low):
+        return interval
+    least, most = {"accuracy": (0.0, 1.0), "r2": (-math.inf, 1.0)}.get(record.spec.task.metric, (-math.inf, math.inf))
+    return interval._replace(low=max(interval.low, least), high=min(interval.high, most))
 
 
 def _value(record: RunRecord, higher: bool, split: str, worst: float | None) -> float | None:
@@ -191,7 +199,7 @@ def _over_folds(groups: Sequence[Sequence[RunRecord]], higher: bool, split: str,
     found_scores = [score(group, higher, split, worst) for group in groups]
     values = tuple(each.interval.estimate for each in found_scores if each is not None)
     lost = sum(each.lost for each in found_scores if each is not None)
-    return Score(fold_interval(values), values, lost) if len(values) == len(groups) else None
+    return Score(_possible(fold_interval(values), groups[0][0]), values, lost) if len(values) == len(groups) else None
 
 
 def _worst_seen(searches: Sequence[Found], higher: bool, split: str) -> float | None:

@@ -88,7 +88,10 @@ def _qmc(search: Search, number: int, before: Sequence[Told]) -> dict[str, float
 
     seed = int(np.random.default_rng([search.seed, _stream(search)]).integers(2**31))
     points = qmc.Sobol(len(spaces.free(search.space)), scramble=True, seed=seed)
-    return _at(search, points.fast_forward(number).random(1)[0].tolist())
+    with warnings.catch_warnings():
+        # Points of any number are drawn, though only powers of two are balanced.
+        warnings.simplefilter("ignore", UserWarning)
+        return _at(search, points.random(number + 1)[-1].tolist())
 
 
 def _grid(search: Search, number: int, before: Sequence[Told]) -> dict[str, float]:
