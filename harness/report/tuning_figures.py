@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import pandas as pd
@@ -26,8 +27,7 @@ def expected_best(curves: pd.DataFrame, styles: Looks, label: str, percent: bool
         axis.plot(curve["trials"], curve["expected"], color=look.color, linestyle=(0, (2, 1.6)), linewidth=1.1)
         axis.plot(sure["trials"], sure["expected"], color=look.color, marker=look.marker, markersize=3.5, markeredgewidth=0)
     if curves["trials"].max() > 12:
-        axis.set_xscale("log")
-        _plain_log(axis)
+        _log(axis, curves["trials"])
     axis.set(xlabel="trials", ylabel=label)
     _scores(axis, percent)
     _legend(figure, styles, curves["optimizer"])
@@ -63,13 +63,16 @@ def _slice(axis: Axes, rows: pd.DataFrame, look: Look, name: str) -> None:
     best = rows["best"].astype(bool)
     axis.plot(x[best], rows["score"][best], "o", markerfacecolor="none", markeredgecolor=INK, markersize=9, mew=1.0)
     if rows["log"].iloc[0]:
-        axis.set_xscale("log")
-        _plain_log(axis)
+        _log(axis, x)
     axis.set_xlabel(f"1 - {name}" if turned else name)
 
 
-def _plain_log(axis: Axes) -> None:
-    axis.xaxis.set_major_locator(LogLocator(numticks=8))
+def _log(axis: Axes, values: pd.Series) -> None:
+    """Logarithmic with plain labels: 1, 2, 5 in every decade where there are few decades."""
+    axis.set_xscale("log")
+    values = values[values > 0]
+    decades = math.log10(values.max() / values.min()) if len(values) else 1.0
+    axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 2.2 else (1.0,), numticks=8))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.xaxis.set_minor_locator(NullLocator())
     axis.xaxis.set_minor_formatter(NullFormatter())

@@ -102,7 +102,12 @@ def _check_range(what: str, given: Range) -> None:
 
 def limits(given: Range) -> tuple[float, float]:
     """The least and the greatest value, of the hyperparameter itself."""
-    return (1.0 - given.high, 1.0 - given.low) if given.below_one else (given.low, given.high)
+    return (_turned(given.high), _turned(given.low)) if given.below_one else (given.low, given.high)
+
+
+def _turned(value: float) -> float:
+    """1 - value, without the rounding that makes 1 - 0.9 less than 0.1."""
+    return round(1.0 - value, 15)
 
 
 def free(space: SearchSpace) -> dict[str, Range]:
@@ -113,12 +118,12 @@ def free(space: SearchSpace) -> dict[str, Range]:
 def settings(space: SearchSpace, inner: Mapping[str, float]) -> dict[str, float]:
     """Values of all hyperparameters of the space, from what `coordinate` gives of the free ones."""
     values = {name: inner.get(name, given.low) for name, given in space.ranges.items()}
-    return {name: 1.0 - value if space.ranges[name].below_one else float(value) for name, value in values.items()}
+    return {name: _turned(value) if space.ranges[name].below_one else float(value) for name, value in values.items()}
 
 
 def coordinate(given: Range, value: float) -> float:
     """Where a value lies in its range: 1 - value where the range is below one, never outside by a rounding."""
-    return float(np.clip(1.0 - value if given.below_one else value, given.low, given.high))
+    return float(np.clip(_turned(value) if given.below_one else value, given.low, given.high))
 
 
 def at(given: Range, share: float) -> float:
