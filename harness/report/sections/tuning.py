@@ -230,7 +230,7 @@ def _importance(writer: Writer, study: StudyFile, table: Sequence[Row]) -> list[
 
 
 def _spaces(writer: Writer, study: StudyFile) -> Table:
-    listed = [
+    listed: list[dict[str, Any]] = [
         {"optimizer": name, "hyperparameter": hyper, "low": spaces.limits(given)[0], "high": spaces.limits(given)[1],
          "evenly in": _evenly(given.log, given.below_one), "source": kept.source}
         for name, kept in study.spaces.items() for hyper, given in kept.space.ranges.items()
@@ -265,9 +265,9 @@ def _trials(writer: Writer, study: StudyFile, searches: Sequence[Found]) -> Tabl
             })  # fmt: skip
             cells.append([
                 Cell(task), Cell(framework), Cell(optimizer, note="" if fold is None else f"fold {fold}"),
-                Cell(str(trial.number), trial.number), Cell(trial.state, flag="" if trial.state == "ok" else trial.state),
+                Cell(str(trial.number), trial.number, runs=" ".join(trial.digests)), Cell(trial.state, flag="" if trial.state == "ok" else trial.state),
                 Cell(words.number(trial.score, metric), trial.score), Cell(words.settings_text(trial.settings)),
-                Cell(trial.reason, runs=" ".join(trial.digests)),
+                Cell(trial.reason),
             ])  # fmt: skip
     columns = [Column("Task"), Column("Framework"), Column("Optimizer"), Column("Trial", "number"), Column("State"),
                Column("Score", "number"), Column("Settings"), Column("Reason")]
