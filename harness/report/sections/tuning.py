@@ -265,7 +265,8 @@ def _trials(writer: Writer, study: StudyFile, searches: Sequence[Found]) -> Tabl
             })  # fmt: skip
             cells.append([
                 Cell(task), Cell(framework), Cell(optimizer, note="" if fold is None else f"fold {fold}"),
-                Cell(str(trial.number), trial.number, runs=" ".join(trial.digests)), Cell(trial.state, flag="" if trial.state == "ok" else trial.state),
+                Cell(str(trial.number), trial.number, runs=" ".join(trial.digests)),
+                Cell(trial.state, flag="" if trial.state == "ok" else trial.state),
                 Cell(words.number(trial.score, metric), trial.score), Cell(words.settings_text(trial.settings)),
                 Cell(trial.reason),
             ])  # fmt: skip
