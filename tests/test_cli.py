@@ -44,7 +44,9 @@ def loaded_by(code: str) -> set[str]:
     return {name.partition(".")[0] for name in done.stdout.splitlines()[-1].split()}
 
 
-HEAVY = {"torch", "tensorflow", "keras", "jax", "flax", "optax", "pandas", "seaborn", "matplotlib", "sklearn", "pyarrow", "optuna"}
+HEAVY = {
+    "torch", "tensorflow", "keras", "jax", "flax", "optax", "pandas", "seaborn", "matplotlib", "sklearn", "pyarrow", "optuna",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
