@@ -174,4 +174,4 @@ def _print_plan(ready: Ready, place: Place, as_json: bool) -> None:
 
     for line in space_lines(study):
         typer.echo(line)
-    typer.echo(f"{runs} runs in {folder}, where {begun} are finished", err=True)
+    typer.echo(f"{runs} runs at most; {folder} holds {begun} records, which are used where they fit", err=True)

@@ -129,8 +129,9 @@ def difference(check: Inclusion, metric: str) -> str:
     if check.difference is None:
         return MISSING
     form: Callable[[float], str] = (lambda v: f"{100 * v:+.2f}") if metric == "accuracy" else (lambda v: f"{v:+.4g}")
-    low, high = form(check.difference.low), form(check.difference.high)
-    return f"{form(check.difference.estimate)} [{low}, {high}]" + (" points" if metric == "accuracy" else "")
+    known = abs(check.difference.low) != float("inf")
+    limits = f"{form(check.difference.low)}, {form(check.difference.high)}" if known else "unknown"
+    return f"{form(check.difference.estimate)} [{limits}]" + (" points" if metric == "accuracy" else "")
 
 
 def counts(row: Row) -> str:
