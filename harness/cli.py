@@ -21,12 +21,13 @@ from .commands import (
     print_table,
     running,
     timing,
+    tuning,
 )
 from .errors import ExitCode, UserError, nearest
 from .version import __version__
 
 # Imported for the commands that they register.
-_REGISTERED = (running, timing, comparing, gating, exporting)
+_REGISTERED = (running, timing, tuning, comparing, gating, exporting)
 
 
 def main() -> None:

@@ -12,7 +12,8 @@ from . import stats, timing_stats
 from .errors import UserError
 from .record import RunRecord
 from .spec import number_text
-from .store import PlanFile, read_plan, read_records, read_tables, suites_in
+from .store import PlanFile, read_plan, read_records, read_tables, suite_folder, suites_in
+from .tune.study import StudyFile, read_study
 from .verify import kept
 from .verify.verdict import VerifyFile
 
@@ -42,6 +43,7 @@ class Frames:
     norms: one row a parameter and evaluated step of the runs that were told to `diagnose`: digest and the columns of
         record.Norms.
     plans: suite -> its title, question and digests. records: digest -> the whole record.
+    studies: of the suites that are studies of `gradrace tune`, what was asked.
     verified: what `gradrace verify` kept beside the results; None where it was not run. output: the folder of results.
     """
 
@@ -53,6 +55,7 @@ class Frames:
     verified: VerifyFile | None = None
     norms: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(_NORMS)))
     output: Path | None = None
+    studies: dict[str, StudyFile] = field(default_factory=dict)
 
 
 def load(folder: str | Path = "results", *suites: str) -> Frames:
@@ -79,8 +82,11 @@ def load(folder: str | Path = "results", *suites: str) -> Frames:
         rows += [_row(suite, record) | times.get(record.digest, {}) for record in found]
     if not rows:
         raise UserError(f"{output}: no finished run of {', '.join(names)} there yet")
+    studies = {suite: study for suite in names if (study := read_study(suite_folder(output, suite)))}
     tables = _concat(curves, _CURVE), _concat(blocks, _BLOCKS)
-    return Frames(_runs(rows), *tables, plans, records, kept.read(output), _concat(norms, _NORMS), output=output)
+    return Frames(
+        _runs(rows), *tables, plans, records, kept.read(output), _concat(norms, _NORMS), output=output, studies=studies
+    )
 
 
 _CURVE = ("digest", "step", "series", "value")

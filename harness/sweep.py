@@ -93,8 +93,8 @@ def prepare(suite: str | Suite, plugins: Sequence[Path] = (), options: Options |
     _check_workers(options.workers)
     registry = load_registry(plugins)
     read = _override(read_suite(suite) if isinstance(suite, str) else suite, registry, options)
-    context = _Context(registry, options)
-    planned = tuple(context.plan(spec) for spec in expand(read, registry))
+    planner = Planner(registry, options.interpreters)
+    planned = tuple(planner.plan(spec) for spec in expand(read, registry))
     selected = _select(planned, options)
     if not selected:
         raise UserError(
@@ -147,7 +147,8 @@ def execute(sweep: Sweep, watch: Callable[[Event, int, int], None] = lambda even
 
 def _events(sweep: Sweep, todo: Sequence[PlannedRun], store: Store) -> Iterable[Event]:
     """Skips what lacks its framework, device, cores or data without a process; gives the rest to an executor."""
-    missing = {run.digest: reason for run in todo if (reason := _missing(sweep, run.spec))}
+    planner = Planner(sweep.registry, sweep.options.interpreters)
+    missing = {run.digest: reason for run in todo if (reason := planner.missing(run.spec))}
     for run in todo:
         if run.digest in missing:
             yield Finished(run, unfinished(run, "skipped", missing[run.digest]))
@@ -200,19 +201,6 @@ def _shape(spec: RunSpec) -> tuple[object, ...]:
 
 def _with_log(run: PlannedRun, store: Store) -> PlannedRun:
     return PlannedRun(run.spec, run.digest, run.versions, run.sources, store.log_file(run.digest).resolve())
-
-
-def _missing(sweep: Sweep, spec: RunSpec) -> str | None:
-    framework = sweep.registry.frameworks[spec.framework]
-    if _versions(framework, sweep.options.interpreters) is None:
-        return f"not installed: {' and '.join(framework.requires)} (pip install gradrace[{framework.name}])"
-    if spec.device == "gpu" and lacks_gpu():
-        return "this machine has no GPU"
-    usable = len(usable_cores())
-    if spec.measure != "convergence" and spec.threads > usable:
-        # Threads that share a core would be timed waiting for each other; training to convergence does not care.
-        return f"{spec.threads} threads need as many cores to be pinned to; {usable} can be used here"
-    return data.missing(spec.task.data) or None
 
 
 def _plan_file(sweep: Sweep) -> PlanFile:
@@ -270,21 +258,35 @@ def matches(name: str, keyword: str) -> bool:
     return all((word[1:] not in name) if word.startswith("!") else word in name for word in keyword.lower().split())
 
 
-class _Context:
-    """Works out digests: the versions and sources that each run depends on, looked up once."""
+class Planner:
+    """Works out digests: the versions and sources that each run depends on, looked up once. interpreters: as of Options."""
 
-    def __init__(self, registry: Registry, options: Options) -> None:
+    def __init__(self, registry: Registry, interpreters: Mapping[str, str]) -> None:
         self._registry = registry
-        self._options = options
+        self._interpreters = interpreters
         self._common = {name: importlib.metadata.version(name) for name in _CORE}
         self._common["python"] = platform.python_version()
         self._sources: dict[tuple[str, str, str], dict[str, str]] = {}
 
     def plan(self, spec: RunSpec) -> PlannedRun:
-        own = _versions(self._registry.frameworks[spec.framework], self._options.interpreters)
+        """The run with its digest; its log has no place yet."""
+        own = _versions(self._registry.frameworks[spec.framework], self._interpreters)
         versions = {**self._common, **(own or {"not installed": spec.framework})}
         sources = self._sources_of(spec)
         return PlannedRun(spec, digest(spec, versions, sources), versions, sources, Path())
+
+    def missing(self, spec: RunSpec) -> str | None:
+        """What this machine lacks for the run, framework, device, cores or data; None where nothing."""
+        framework = self._registry.frameworks[spec.framework]
+        if _versions(framework, self._interpreters) is None:
+            return f"not installed: {' and '.join(framework.requires)} (pip install gradrace[{framework.name}])"
+        if spec.device == "gpu" and lacks_gpu():
+            return "this machine has no GPU"
+        usable = len(usable_cores())
+        if spec.measure != "convergence" and spec.threads > usable:
+            # Threads that share a core would be timed waiting for each other; training to convergence does not care.
+            return f"{spec.threads} threads need as many cores to be pinned to; {usable} can be used here"
+        return data.missing(spec.task.data) or None
 
     def _sources_of(self, spec: RunSpec) -> dict[str, str]:
         key = (spec.measure, spec.framework, spec.optimizer.name)

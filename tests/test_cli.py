@@ -14,7 +14,8 @@ from conftest import TINY, toml
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = (
-    "run", "time", "verify", "report", "compare", "gate", "baseline", "calibrate", "export", "show", "list", "doctor", "fetch",
+    "run", "time", "tune", "verify", "report", "compare", "gate", "baseline", "calibrate", "export", "show", "list", "doctor",
+    "fetch",
 )  # fmt: skip
 
 
@@ -43,7 +44,9 @@ def loaded_by(code: str) -> set[str]:
     return {name.partition(".")[0] for name in done.stdout.splitlines()[-1].split()}
 
 
-HEAVY = {"torch", "tensorflow", "keras", "jax", "flax", "optax", "pandas", "seaborn", "matplotlib", "sklearn", "pyarrow"}
+HEAVY = {
+    "torch", "tensorflow", "keras", "jax", "flax", "optax", "pandas", "seaborn", "matplotlib", "sklearn", "pyarrow", "optuna",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -52,6 +55,7 @@ HEAVY = {"torch", "tensorflow", "keras", "jax", "flax", "optax", "pandas", "seab
         "import gradrace",
         "sys.argv = ['gradrace', '--help']; from gradrace.cli import main; main()",
         "sys.argv = ['gradrace', 'run', '--help']; from gradrace.cli import main; main()",
+        "sys.argv = ['gradrace', 'tune', '--help']; from gradrace.cli import main; main()",
         "from gradrace.registry import load_registry; load_registry()",
         "from gradrace.sweep import prepare; prepare('quick')",
     ],

@@ -1,20 +1,25 @@
 """Data sets as arrays in three splits, by name: bundled with scikit-learn, generated, or downloaded by `gradrace fetch`.
 
-Splits are fixed: they do not depend on a run's seed, so that every run sees the same validation set.
+Splits are fixed: they do not depend on a run's seed, so that every run sees the same validation set. Folds of the bundled
+sets are data sets of their own, see folds.py.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache, partial
 
 from ..errors import nearest
 from . import bundled, downloaded, generated
+from . import folds as folding
 from .files import DataBroken, DataMissing, data_folder, fetch, missing_files, use_folder
-from .values import Data, DataSet, Split
+from .folds import Folds
+from .values import Choose, Data, DataSet, Split
 
 __all__ = [
-    "SETS", "Data", "DataBroken", "DataMissing", "DataSet", "Split", "data_folder", "fetch", "load", "missing",
-    "training_samples", "use_folder",
+    "SETS", "Data", "DataBroken", "DataMissing", "DataSet", "Folds", "Split", "can_fold", "data_folder", "fetch", "load",
+    "missing", "training_samples", "use_folder",
 ]  # fmt: skip
 
 SETS: dict[str, DataSet] = {**bundled.SETS, **generated.SETS, **downloaded.SETS}
@@ -40,7 +45,26 @@ def missing(name: str) -> str:
     return missing_files(_known(name).files)
 
 
+def can_fold(name: str) -> bool:
+    """Whether folds of this data set can be made; ValueError for an unknown name."""
+    return _known(name).resplit is not None
+
+
 def _known(name: str) -> DataSet:
+    if name not in SETS and (found := folding.parse(name)):
+        return _folded(name, *found)
     if name not in SETS:
         raise ValueError(f"no data set {name!r}{nearest(name, SETS)}")
     return SETS[name]
+
+
+@lru_cache(maxsize=256)
+def _folded(name: str, base: str, folds: folding.Folds) -> DataSet:
+    resplit = _known(base).resplit
+    if resplit is None:
+        raise ValueError(f"no folds can be made of the data set {base!r}: its splits are given")
+    return DataSet(len(resplit(folds.rows).train.y), partial(_renamed, resplit, folds, name))
+
+
+def _renamed(resplit: Callable[[Choose], Data], folds: folding.Folds, name: str) -> Data:
+    return replace(resplit(folds.rows), name=name)

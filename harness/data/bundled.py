@@ -4,33 +4,35 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 
-from .values import Data, DataSet, Split, split_indices, standardised
+from .values import Choose, Data, DataSet, Split, split_indices, standardised
 
 
-def _classes(name: str, loader: str, train: int, validation: int, source: str) -> Data:
+def _classes(name: str, loader: str, source: str, choose: Choose) -> Data:
     x, y = _read(loader)
     labels = y.astype(np.int64)
-    rows = split_indices(labels, train, validation)
+    rows = choose(labels)
     x = standardised(x, rows["train"])
     splits = {split: Split(x[index], labels[index]) for split, index in rows.items()}
     return Data(name, splits, classes=int(labels.max()) + 1, source=source)
 
 
-def _diabetes(train: int, validation: int) -> Data:
+def _diabetes(choose: Choose) -> Data:
     """Targets are standardised as well, so that a mean squared error of 1 is that of a constant."""
     x, y = _read("load_diabetes")
     quartile = np.searchsorted(np.quantile(y, [0.25, 0.5, 0.75]), y).astype(np.int64)
-    rows = split_indices(quartile, train, validation)
+    rows = choose(quartile)
     x, y = standardised(x, rows["train"]), standardised(y[:, np.newaxis], rows["train"])
     source = "Efron et al. (2004), Least Angle Regression: 442 patients, 10 measurements, progression after a year"
     return Data("diabetes", {split: Split(x[index], y[index]) for split, index in rows.items()}, 0, source)
 
 
+# Nobody writes into these; runs on folds read them again and again.
+@lru_cache(maxsize=4)
 def _read(loader: str) -> tuple[np.ndarray, np.ndarray]:
     """Features float64[n, d] and targets [n], as the loader of this name in sklearn.datasets gives them, unscaled.
 
@@ -68,7 +70,11 @@ def _table(files: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _data_set(name: str, loader: str, train: int, validation: int, source: str) -> DataSet:
-    return DataSet(train, partial(_classes, name, loader, train, validation, source))
+    return _of(partial(_classes, name, loader, source), train, validation)
+
+
+def _of(load: Callable[[Choose], Data], train: int, validation: int) -> DataSet:
+    return DataSet(train, partial(load, partial(split_indices, train=train, validation=validation)), resplit=load)
 
 
 SETS = {
@@ -83,5 +89,5 @@ SETS = {
     "wine": _data_set(
         "wine", "load_wine", 112, 33, "UCI Wine, 178 wines of 3 growers, 13 measurements, as in scikit-learn"
     ),
-    "diabetes": DataSet(272, partial(_diabetes, 272, 85)),
+    "diabetes": _of(_diabetes, 272, 85),
 }  # fmt: skip

@@ -11,6 +11,8 @@ from . import stratified
 from .files import RemoteFile
 
 SPLIT_SEED = 20_240_501
+# strata int64[n] -> row numbers of each split
+Choose = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,16 @@ class Data:
 
 @dataclass(frozen=True)
 class DataSet:
-    """What is known without reading the data: the size of its training split, and the files it needs, if any."""
+    """What is known without reading the data: the size of its training split, and the files it needs, if any.
+
+    resplit: the data in other splits, chosen by a function like `split_indices` from the strata; None where nothing offers
+        other splits than its own.
+    """
 
     training: int
     load: Callable[[], Data]
     files: tuple[RemoteFile, ...] = ()
+    resplit: Callable[[Choose], Data] | None = None
 
 
 def split_indices(strata: np.ndarray, train: int, validation: int) -> dict[str, np.ndarray]:

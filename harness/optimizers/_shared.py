@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import Array, HyperCorrection, Hypers, RateCorrection, StateCorrection
+from ..optimizer import Array, HyperCorrection, Hypers, Range, RateCorrection, StateCorrection
+
+# What is searched of Adam's relatives.
+ADAM_RANGES = {
+    "learning_rate": Range(1e-4, 1e-1, log=True),
+    "beta1": Range(1e-2, 1.0, log=True, below_one=True),
+    "beta2": Range(1e-4, 1e-1, log=True, below_one=True),
+}
+ADAM_RANGES_SOURCE = "proposed here: Adam's rates and decays; epsilon stays fixed"
 
 
 def _learning_rate_ratio(hyper: Hypers, lr: Array) -> Array:

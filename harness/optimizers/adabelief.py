@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, ReferenceRule, State
+from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, ReferenceRule, SearchSpace, State
+from ._shared import ADAM_RANGES, ADAM_RANGES_SOURCE
 
 
 def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> tuple[Array, State]:
@@ -32,4 +33,8 @@ OPTIMIZER = Optimizer(
     },
     rule=ReferenceRule(init=lambda p, hyper: {"m": np.zeros_like(p), "s": np.zeros_like(p)}, update=_update),
     note="The paper's epsilon is 1e-8, Optax's and the later code of the authors 1e-16.",
+    space=SearchSpace(
+        ADAM_RANGES,
+        ADAM_RANGES_SOURCE,
+    ),
 )

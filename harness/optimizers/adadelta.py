@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, ReferenceRule, State
+from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, Range, ReferenceRule, SearchSpace, State
 
 
 def _init(p: Array, hyper: Hypers) -> State:
@@ -37,4 +37,12 @@ OPTIMIZER = Optimizer(
     rule=ReferenceRule(init=_init, update=_update),
     note="One rule in all three. Defaults differ: Keras rho 0.95, epsilon 1e-7 and learning rate 0.001; torch and Optax "
     "0.9 and 1e-6, torch with learning rate 1. optax.adadelta without a learning rate climbs the loss.",
+    space=SearchSpace(
+        {
+            "learning_rate": Range(1e-2, 1e2, log=True),
+            "rho": Range(1e-3, 0.5, log=True, below_one=True),
+            "epsilon": Range(1e-8, 1e-2, log=True),
+        },
+        "proposed here; epsilon sets the size of the first steps and is searched, as Zeiler (2012) varies it",
+    ),
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, ReferenceRule, State
+from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, Range, ReferenceRule, SearchSpace, State
 
 
 def _rms(x: Array) -> float:
@@ -87,4 +87,8 @@ OPTIMIZER = Optimizer(
     "and only where both have 128 elements, has no cap of 1 / sqrt(t), and takes its decay in float32; the canonical rule "
     "builds it of Optax's own parts with these three changed. Keras keeps the full second moment beside its factors, so it "
     "saves no memory. Weight decay is left out: each library places it differently.",
+    space=SearchSpace(
+        {"learning_rate": Range(1e-3, 1.0, log=True)},
+        "proposed here: rates around the default; they are relative to the size of a parameter",
+    ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, ReferenceRule, State
+from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, Range, ReferenceRule, SearchSpace, State
 
 
 def _init(p: Array, hyper: Hypers) -> State:
@@ -44,4 +44,11 @@ OPTIMIZER = Optimizer(
     rule=ReferenceRule(init=_init, update=_update),
     note="The paper adds its delta outside of the root; Keras and Optax add epsilon inside, and so does the canonical "
     "rule. By default torch starts the sum at 0, Keras and Optax at 0.1.",
+    space=SearchSpace(
+        {
+            "learning_rate": Range(1e-3, 1.0, log=True),
+            "initial_accumulator": Range(1e-6, 1.0, log=True),
+        },
+        "proposed here: rates around the default, and a start of the sum between the libraries' 0 (nearly) and 1",
+    ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, ReferenceRule, State
+from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, Range, ReferenceRule, SearchSpace, State
 from ._shared import KERAS_EPSILON_HAT
 
 HYPER = {
@@ -51,4 +51,15 @@ OPTIMIZER = Optimizer(
     },
     rule=ReferenceRule(init=init, update=_update),
     note="Keras computes the epsilon-hat form with epsilon 1e-7; torch and Optax Algorithm 1 with 1e-8.",
+    space=SearchSpace(
+        {
+            "learning_rate": Range(1e-4, 1e-1, log=True),
+            "beta1": Range(1e-2, 1.0, log=True, below_one=True),
+            "beta2": Range(1e-4, 1e-1, log=True, below_one=True),
+            "epsilon": Range(1e-8, 1e-1, log=True),
+        },
+        "proposed here; epsilon is searched, as Choi et al. (2019), arXiv:1910.05446, argue that it must be: where it exceeds "
+        "the root mean square of every gradient, Adam is momentum with learning rate * (1 - beta1) / epsilon, so that SGD and "
+        "momentum of rates / (1 - momentum) up to 1 are approximated within the space, not contained in it",
+    ),
 )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, ReferenceRule, State
-from ._shared import carried_epsilon
+from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, ReferenceRule, SearchSpace, State
+from ._shared import ADAM_RANGES, ADAM_RANGES_SOURCE, carried_epsilon
 
 
 def _init(p: Array, hyper: Hypers) -> State:
@@ -52,4 +52,8 @@ OPTIMIZER = Optimizer(
     },
     rule=ReferenceRule(init=_init, update=_update),
     note="Keras adds epsilon (1e-7 by default) to the norm, torch and Optax (1e-8) to the gradient's absolute value.",
+    space=SearchSpace(
+        ADAM_RANGES,
+        ADAM_RANGES_SOURCE,
+    ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, ReferenceRule, State
+from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, Range, ReferenceRule, SearchSpace, State
 from ._shared import KERAS_EPSILON_HAT
 from .adam import HYPER, direction, init
 
@@ -50,4 +50,13 @@ OPTIMIZER = Optimizer(
     },
     rule=ReferenceRule(init=init, update=_update),
     note="All parameters decay, biases too. Defaults differ: torch 0.01, Keras 0.004, Optax 1e-4.",
+    space=SearchSpace(
+        {
+            "learning_rate": Range(1e-4, 1e-2, log=True),
+            "beta1": Range(2e-2, 0.5, log=True, below_one=True),
+            "weight_decay": Range(5e-3, 1.0, log=True),
+        },
+        "Dahl et al. (2023), Benchmarking Neural Network Training Algorithms, arXiv:2306.07179: the published search space of "
+        "AlgoPerf's baseline of this name",
+    ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, ReferenceRule, State
+from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, Range, ReferenceRule, SearchSpace, State
 
 
 def _init(p: Array, hyper: Hypers) -> State:
@@ -46,4 +46,13 @@ OPTIMIZER = Optimizer(
         "it with b2 = 0.92 (https://github.com/google-deepmind/optax/pull/1715)"
     },
     note="optax.adan also adds 1e-8 inside of the root by default.",
+    space=SearchSpace(
+        {
+            "learning_rate": Range(1e-4, 1e-1, log=True),
+            "beta1": Range(5e-3, 0.2, log=True, below_one=True),
+            "beta2": Range(2e-2, 0.3, log=True, below_one=True),
+            "beta3": Range(1e-3, 1e-1, log=True, below_one=True),
+        },
+        "proposed here: Adam's rates and ranges around the paper's decays",
+    ),
 )

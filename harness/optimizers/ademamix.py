@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, ReferenceRule, State
+from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, Range, ReferenceRule, SearchSpace, State
 
 
 def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> tuple[Array, State]:
@@ -44,5 +44,14 @@ OPTIMIZER = Optimizer(
     },
     rule=ReferenceRule(
         init=lambda p, hyper: {name: np.zeros_like(p) for name in ("fast", "slow", "v")}, update=_update
+    ),
+    space=SearchSpace(
+        {
+            "learning_rate": Range(1e-4, 1e-1, log=True),
+            "beta1": Range(1e-2, 1.0, log=True, below_one=True),
+            "beta3": Range(1e-5, 1e-2, log=True, below_one=True),
+            "alpha": Range(1.0, 20.0, log=True),
+        },
+        "proposed here: Adam's rates and first decay, and ranges around the paper's slow decay and weight",
     ),
 )

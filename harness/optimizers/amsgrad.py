@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hypers, Optimizer, ReferenceRule, State
-from ._shared import KERAS_EPSILON_HAT, UNCORRECTED_SECOND_MOMENT, epsilon_hat
+from ..optimizer import Array, Binding, Hypers, Optimizer, ReferenceRule, SearchSpace, State
+from ._shared import ADAM_RANGES, ADAM_RANGES_SOURCE, KERAS_EPSILON_HAT, UNCORRECTED_SECOND_MOMENT, epsilon_hat
 from .adam import HYPER
 
 
@@ -50,4 +50,8 @@ OPTIMIZER = Optimizer(
     rule=ReferenceRule(init=_init, update=_update),
     note="The maximum is taken over second moments without bias correction, as in the paper. By default Optax takes it "
     "over corrected ones, which keeps the large first estimates for ever: another algorithm. Keras's epsilon is 1e-7.",
+    space=SearchSpace(
+        ADAM_RANGES,
+        ADAM_RANGES_SOURCE,
+    ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, ReferenceRule, State, StateCorrection
+from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, Range, ReferenceRule, SearchSpace, State, StateCorrection
 
 
 def _rate(lr: float, t: int, hyper: Hypers) -> float:
@@ -50,4 +50,8 @@ OPTIMIZER = Optimizer(
     rule=ReferenceRule(init=lambda p, hyper: {}, update=_update),
     note="What is trained and evaluated are the iterates. torch averages from step 1,000,000 on by default, and keeps the "
     "averages in its state.",
+    space=SearchSpace(
+        {"learning_rate": Range(1e-3, 10.0, log=True)},
+        "proposed here: as for sgd",
+    ),
 )

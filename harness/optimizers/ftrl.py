@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, ReferenceRule, State
+from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, Range, ReferenceRule, SearchSpace, State
 
 
 def _init(p: Array, hyper: Hypers) -> State:
@@ -43,4 +43,8 @@ OPTIMIZER = Optimizer(
     rule=ReferenceRule(init=_init, update=_update),
     note="The first step discards the initial weights: the rule solves for weights from its sums alone, and those start at "
     "zero. Networks whose weights must not start alike do not train with it.",
+    space=SearchSpace(
+        {"learning_rate": Range(1e-2, 10.0, log=True)},
+        "proposed here: rates around the default; the penalties stay at 0",
+    ),
 )

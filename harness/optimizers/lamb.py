@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, ReferenceRule, State
+from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, Range, ReferenceRule, SearchSpace, State
 from . import adam
 
 
@@ -31,4 +31,12 @@ OPTIMIZER = Optimizer(
     rule=ReferenceRule(init=adam.init, update=_update),
     per_tensor=True,
     note="With weight decay the two part: Optax adds it before the ratio, as in the paper, Keras applies it by itself.",
+    space=SearchSpace(
+        {
+            "learning_rate": Range(1e-4, 1e-2, log=True),
+            "beta1": Range(5e-2, 0.3, log=True, below_one=True),
+        },
+        "Dahl et al. (2023), Benchmarking Neural Network Training Algorithms, arXiv:2306.07179: the published search space of "
+        "AlgoPerf's baseline of this name, without its weight decay",
+    ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, ReferenceRule, State
+from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, Range, ReferenceRule, SearchSpace, State
 
 
 def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> tuple[Array, State]:
@@ -31,4 +31,11 @@ OPTIMIZER = Optimizer(
     per_tensor=True,
     note="A bias that starts at zero takes its first step with the whole learning rate, a thousand times what `trust` would "
     "allow it.",
+    space=SearchSpace(
+        {
+            "learning_rate": Range(1e-2, 1e2, log=True),
+            "momentum": Range(1e-2, 1.0, log=True, below_one=True),
+        },
+        "proposed here: two decades around the default; the rate multiplies the trust coefficient, which stays fixed",
+    ),
 )

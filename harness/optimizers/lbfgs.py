@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, ReferenceRule, State
+from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, Range, ReferenceRule, SearchSpace, State
 
 # Pairs of less curvature are left out, as in torch, where it cannot be changed.
 _LEAST_CURVATURE = 1e-10
@@ -79,4 +79,8 @@ OPTIMIZER = Optimizer(
     note="By themselves the libraries "
     "part in the first step (torch divides by the sum of magnitudes, Optax by the norm), in pairs without curvature (Optax "
     "keeps them) and in what a step is: torch takes up to 20 iterations, Optax one with a line search.",
+    space=SearchSpace(
+        {"learning_rate": Range(1e-2, 2.0, log=True)},
+        "proposed here: rates from a tenth of the default to beyond the full step of 1",
+    ),
 )

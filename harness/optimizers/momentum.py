@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, ReferenceRule, State
+from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, Range, ReferenceRule, SearchSpace, State
 from ._shared import KERAS_MOMENTUM_FOLLOWS_SCHEDULE
 
 
@@ -29,4 +29,12 @@ OPTIMIZER = Optimizer(
     },
     rule=ReferenceRule(init=lambda p, hyper: {"buffer": np.zeros_like(p)}, update=_update),
     note="Keras folds the learning rate into the buffer: under a schedule its own momentum is a different optimizer.",
+    space=SearchSpace(
+        {
+            "learning_rate": Range(1e-3, 10.0, log=True),
+            "momentum": Range(1e-3, 1.0, log=True, below_one=True),
+        },
+        "proposed here: SGD's rates, and 1 - momentum evenly in its logarithm up to 1, so that a momentum of 0, which is SGD, "
+        "is within the space",
+    ),
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, ReferenceRule, State
+from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, Range, ReferenceRule, SearchSpace, State
 from . import adam
 from ._shared import KERAS_EPSILON_HAT
 
@@ -89,4 +89,12 @@ OPTIMIZER = Optimizer(
     "bias of its Nesterov momentum, which is another direction; the canonical rule feeds it plain Nesterov momentum of "
     "optax.trace. By default torch and Optax scale by sqrt(max(1, rows / columns)), which depends on how kernels are "
     "stored. torch's class takes matrices only and has no Adam for the rest.",
+    space=SearchSpace(
+        {
+            "learning_rate": Range(1e-4, 1e-1, log=True),
+            "momentum": Range(1e-2, 0.5, log=True, below_one=True),
+        },
+        "proposed here: Adam's rates, which the scaling of updates is made for, and a range around the default momentum; "
+        "Adam's own decays stay at their defaults",
+    ),
 )

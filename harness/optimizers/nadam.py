@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hypers, Optimizer, ReferenceRule, State
+from ..optimizer import Array, Binding, Hypers, Optimizer, ReferenceRule, SearchSpace, State
+from ._shared import ADAM_RANGES, ADAM_RANGES_SOURCE
 from .adam import HYPER, init
 
 
@@ -38,4 +39,8 @@ OPTIMIZER = Optimizer(
     note="Three rules by default: Optax keeps the momentum constant, torch raises it as beta1 * (1 - 0.96^(t/250) / 2), "
     "as the paper recommends, and Keras as beta1 * (1 - 0.96^t / 2). Keras's epsilon is 1e-7, the others' 1e-8.",
     differs={"tensorflow": "Keras raises the momentum as beta1 * (1 - 0.96^t / 2), and no argument changes that"},
+    space=SearchSpace(
+        ADAM_RANGES,
+        ADAM_RANGES_SOURCE,
+    ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, ReferenceRule, State
+from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, Range, ReferenceRule, SearchSpace, State
 from ._shared import KERAS_MOMENTUM_FOLLOWS_SCHEDULE
 
 
@@ -33,4 +33,12 @@ OPTIMIZER = Optimizer(
     },
     rule=ReferenceRule(init=lambda p, hyper: {"buffer": np.zeros_like(p)}, update=_update),
     note="Keras folds the learning rate into the buffer: under a schedule its own momentum is a different optimizer.",
+    space=SearchSpace(
+        {
+            "learning_rate": Range(2e-2, 5.0, log=True),
+            "momentum": Range(5e-3, 0.3, log=True, below_one=True),
+        },
+        "Dahl et al. (2023), Benchmarking Neural Network Training Algorithms, arXiv:2306.07179: the published search space of "
+        "AlgoPerf's baseline of this name, without its weight decay",
+    ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, ReferenceRule, State
+from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, Range, ReferenceRule, SearchSpace, State
 
 
 def _init(p: Array, hyper: Hypers) -> State:
@@ -45,4 +45,11 @@ OPTIMIZER = Optimizer(
     },
     rule=ReferenceRule(init=_init, update=_update, joint=True),
     note="One distance is estimated for all tensors together. The learning rate is a factor, 1 by design.",
+    space=SearchSpace(
+        {
+            "learning_rate": Range(0.1, 10.0, log=True),
+            "beta1": Range(1e-2, 1.0, log=True, below_one=True),
+        },
+        "proposed here: the paper leaves the rate at 1, which is the middle",
+    ),
 )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hypers, Optimizer, ReferenceRule, State
-from ._shared import epsilon_hat
+from ..optimizer import Array, Binding, Hypers, Optimizer, ReferenceRule, SearchSpace, State
+from ._shared import ADAM_RANGES, ADAM_RANGES_SOURCE, epsilon_hat
 from .adam import HYPER, init
 
 # The paper rectifies from a length above 4; both libraries wait for 5, as in its authors' code.
@@ -47,4 +47,8 @@ OPTIMIZER = Optimizer(
         "jax": "Optax computes the rectifier in float32 as the difference of two large numbers: 1.2% too small at its "
         "first step with beta2 = 0.999"
     },
+    space=SearchSpace(
+        ADAM_RANGES,
+        ADAM_RANGES_SOURCE,
+    ),
 )

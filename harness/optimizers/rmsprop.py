@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, ReferenceRule, State
+from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, Range, ReferenceRule, SearchSpace, State
 from ._shared import TORCH_EPSILON_INSIDE_ROOT
 
 HYPER = {
@@ -34,4 +34,11 @@ OPTIMIZER = Optimizer(
     },
     rule=ReferenceRule(init=lambda p, hyper: {"mean_square": np.zeros_like(p)}, update=_update),
     note="By default torch decays with 0.99 and adds epsilon outside of the root, Keras and Optax with 0.9 and inside.",
+    space=SearchSpace(
+        {
+            "learning_rate": Range(1e-5, 1e-1, log=True),
+            "rho": Range(1e-3, 0.5, log=True, below_one=True),
+        },
+        "proposed here: rates of Adam's order and a range around the decay; epsilon stays fixed",
+    ),
 )

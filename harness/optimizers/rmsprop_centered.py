@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hypers, Optimizer, ReferenceRule, State
+from ..optimizer import Array, Binding, Hypers, Optimizer, Range, ReferenceRule, SearchSpace, State
 from ._shared import TORCH_EPSILON_INSIDE_ROOT
 from .rmsprop import HYPER
 
@@ -50,4 +50,11 @@ OPTIMIZER = Optimizer(
     note="Defaults differ as those of RMSprop do. Where gradients stand still, rounding can make the variance negative and "
     "the step NaN, in torch's own form after 1209 equal gradients (float32, alpha 0.99); epsilon inside the root prevents "
     "that as long as it is larger than the rounding of the squared gradient.",
+    space=SearchSpace(
+        {
+            "learning_rate": Range(1e-5, 1e-1, log=True),
+            "rho": Range(1e-3, 0.5, log=True, below_one=True),
+        },
+        "proposed here: as for rmsprop",
+    ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, ReferenceRule, State
+from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, Range, ReferenceRule, SearchSpace, State
 from ._shared import TORCH_EPSILON_INSIDE_ROOT, TORCH_MOMENTUM_KEEPS_OLD_RATES
 from .rmsprop import HYPER
 
@@ -49,4 +49,12 @@ OPTIMIZER = Optimizer(
     rule=ReferenceRule(init=_init, update=_update),
     note="torch keeps the learning rate outside of the buffer: under a schedule its own rule is another one. Optax sides "
     "with Keras here, and with torch in SGD. Other defaults differ as those of RMSprop do.",
+    space=SearchSpace(
+        {
+            "learning_rate": Range(1e-5, 1e-1, log=True),
+            "rho": Range(1e-3, 0.5, log=True, below_one=True),
+            "momentum": Range(1e-2, 0.9, log=True, below_one=True),
+        },
+        "proposed here: as for rmsprop, with a range around the default momentum",
+    ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, ReferenceRule, State
+from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, Range, ReferenceRule, SearchSpace, State
 
 
 def _init(p: Array, hyper: Hypers) -> State:
@@ -55,4 +55,12 @@ OPTIMIZER = Optimizer(
     note="The learning rate is the first step size only: schedules change nothing. Made for whole batches; the signs of "
     "small batches turn too often. Keras ships none.",
     differs={"jax": "optax.rprop gives out each step's update one step late, and nothing at the first step"},
+    space=SearchSpace(
+        {
+            "learning_rate": Range(1e-5, 1e-1, log=True),
+            "decrease": Range(0.3, 0.9),
+            "increase": Range(1.05, 1.5),
+        },
+        "proposed here: first step sizes and ranges around the factors of Riedmiller & Braun (1993)",
+    ),
 )

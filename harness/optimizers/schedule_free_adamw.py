@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, ReferenceRule, State
+from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, Range, ReferenceRule, SearchSpace, State
 
 
 def _init(p: Array, hyper: Hypers) -> State:
@@ -56,4 +56,11 @@ OPTIMIZER = Optimizer(
     },
     note="Evaluations are of the average x; the weights of a session are y, at which gradients are taken. Keras also gives "
     "every iterate the same weight, and has no function for x: there y is evaluated.",
+    space=SearchSpace(
+        {
+            "learning_rate": Range(1e-4, 1e-1, log=True),
+            "beta1": Range(2e-2, 0.5, log=True, below_one=True),
+        },
+        "proposed here: Adam's rates, and the first decay as AlgoPerf searches AdamW's (Dahl et al. 2023, arXiv:2306.07179)",
+    ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..optimizer import Array, Binding, Hypers, Optimizer, ReferenceRule, State
+from ..optimizer import Array, Binding, Hypers, Optimizer, Range, ReferenceRule, SearchSpace, State
 
 
 def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> tuple[Array, State]:
@@ -21,4 +21,8 @@ OPTIMIZER = Optimizer(
         "jax": Binding("optax.sgd"),
     },
     rule=ReferenceRule(init=lambda p, hyper: {}, update=_update),
+    space=SearchSpace(
+        {"learning_rate": Range(1e-3, 10.0, log=True)},
+        "proposed here: two decades around the default; momentum searches the same rates",
+    ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..optimizer import Binding, Optimizer
+from ..optimizer import Binding, Optimizer, Range, SearchSpace
 
 OPTIMIZER = Optimizer(
     name="sophia",
@@ -17,4 +17,8 @@ OPTIMIZER = Optimizer(
         "rule on gradients can be its referee"
     },
     note="Every tenth step takes a product with the Hessian, for which the adapter hands the loss of the batch to Optax.",
+    space=SearchSpace(
+        {"learning_rate": Range(1e-5, 1e-2, log=True)},
+        "proposed here: two decades around the default",
+    ),
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, ReferenceRule, State, StateCorrection
+from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, ReferenceRule, SearchSpace, State, StateCorrection
+from ._shared import ADAM_RANGES, ADAM_RANGES_SOURCE
 
 _START = 1e-6
 
@@ -52,4 +53,8 @@ OPTIMIZER = Optimizer(
     },
     rule=ReferenceRule(init=_init, update=_update),
     note="optax.yogi starts the first moment at 1e-6 as well as the second.",
+    space=SearchSpace(
+        ADAM_RANGES,
+        ADAM_RANGES_SOURCE,
+    ),
 )

@@ -34,26 +34,31 @@ _OfSuite = Callable[..., pd.DataFrame]
 
 def _once(compute: _OfSuite) -> _OfSuite:
     """Computes a table once for the same frames: the sections of a page share what takes long with many runs."""
-    known: WeakKeyDictionary[Frames, dict[tuple[str, ...], pd.DataFrame]] = WeakKeyDictionary()
+    known: WeakKeyDictionary[Frames, dict[Any, pd.DataFrame]] = WeakKeyDictionary()
 
     @functools.wraps(compute)
-    def found(frames: Frames, *args: str) -> pd.DataFrame:
-        of_frames = known.setdefault(frames, {})
-        if args not in of_frames:
-            of_frames[args] = compute(frames, *args)
-        return of_frames[args].copy(deep=False)
+    def found(frames: Frames, *args: str, **options: Any) -> pd.DataFrame:
+        of_frames, asked = known.setdefault(frames, {}), (args, tuple(sorted(options.items())))
+        if asked not in of_frames:
+            of_frames[asked] = compute(frames, *args, **options)
+        return of_frames[asked].copy(deep=False)
 
     return found
 
 
 @_once
-def runs(frames: Frames, suite: str, *measures: str) -> pd.DataFrame:
+def runs(frames: Frames, suite: str, *measures: str, trials: bool = False) -> pd.DataFrame:
     """Rows of one suite (of these measures, or of all) in the plan's order, with columns that name them in figures.
+
+    The trials of a search are left out unless `trials` is set: each has settings of its own, and a section to itself.
 
     setup: framework (mode), with device, dtype or threads where the suite varies them. variant: whatever else is
     varied, save the learning rate. series: optimizer and variant.
     """
     rows = frames.runs[frames.runs["suite"] == suite].drop_duplicates("digest").reset_index(drop=True)
+    tried = np.array(["trial" in frames.records[digest].spec.variations for digest in rows["digest"]], dtype=bool)
+    # Of a search that has come no further, its trials are all there is to show.
+    rows = rows if trials or tried.all() else rows[~tried].reset_index(drop=True)
     rows = rows.assign(variation=_words(rows, [_variation(frames, digest) for digest in rows["digest"]]))
     if measures:
         rows = rows[rows["measure"].isin(measures)].reset_index(drop=True)
@@ -284,12 +289,12 @@ def not_ok(frames: Frames, suite: str) -> pd.DataFrame:
 
 def all_runs(frames: Frames, suite: str) -> pd.DataFrame:
     """Every run with a record, in the plan's order, without the columns that only label figures."""
-    return runs(frames, suite).drop(columns=["suite", "setup", "variant", "series"])
+    return runs(frames, suite, trials=True).drop(columns=["suite", "setup", "variant", "series"])
 
 
 def missing(frames: Frames, suite: str) -> int:
     """How many runs of the plan have no record yet."""
-    return len(set(frames.plans[suite].digests) - set(runs(frames, suite)["digest"]))
+    return len(set(frames.plans[suite].digests) - set(runs(frames, suite, trials=True)["digest"]))
 
 
 _COUNTS = ["runs", *text.STATUSES]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..content import Section
-from . import breakdown, convergence, diagnosis, rates, step_time, summary, target
+from . import breakdown, convergence, diagnosis, rates, step_time, summary, target, tuning
 
 if TYPE_CHECKING:
     from ..page import Writer
@@ -16,4 +16,4 @@ STANDARD: tuple[Callable[[Writer], Section], ...] = (
     breakdown.costs, rates.section,
 )  # fmt: skip
 # In the order of the page, after the standard ones.
-ADDED: tuple[Callable[[Writer], Section], ...] = (diagnosis.diagnosis,)
+ADDED: tuple[Callable[[Writer], Section], ...] = (tuning.tuning, diagnosis.diagnosis)

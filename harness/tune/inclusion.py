@@ -1,0 +1,74 @@
+"""The inclusion check: an optimizer that contains another, well tuned, is no worse than it. Pure functions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ..optimizer import SearchSpace
+from ..statistics.bootstrap import Interval
+from .results import Row, fold_interval, mean_interval
+from .space import contains
+from .study import StudyFile
+
+
+@dataclass(frozen=True)
+class Inclusion:
+    """Whether the more general of two optimizers was tuned to be no worse than the other (Choi et al. 2019,
+    arXiv:1910.05446, section 3). claim: how far its space holds the other's. difference: general minus special on
+    validation data, of the same fresh seeds or folds, turned so that more is better; None where either has no score."""
+
+    task: str
+    framework: str
+    general: str
+    special: str
+    claim: Literal["contained", "approximated", "not contained"]
+    difference: Interval | None
+
+    @property
+    def verdict(self) -> str:
+        """In words."""
+        if self.difference is None or not math.isfinite(self.difference.low):
+            return "cannot be told"
+        return "under-tuned" if self.difference.high < 0 else "no worse"
+
+
+# general, special, and the values of the general one's hyperparameters at which it is the special one; None where it only
+# comes near, as its epsilon grows.
+_ORDER: tuple[tuple[str, str, Mapping[str, float] | None], ...] = (
+    ("momentum", "sgd", {"momentum": 0.0}), ("adam", "sgd", None), ("adam", "momentum", None),
+)
+_LARGE_EPSILON = 0.1
+
+
+def inclusions(study: StudyFile, table: Sequence[Row]) -> list[Inclusion]:
+    """The check for every task and framework whose study has both of a pair."""
+    by_key = {(row.task, row.framework, row.optimizer): row for row in table}
+    checks = []
+    for task, framework in dict.fromkeys((row.task, row.framework) for row in table):
+        for general, special, at_values in _ORDER:
+            pair = by_key.get((task, framework, general)), by_key.get((task, framework, special))
+            if pair[0] and pair[1]:
+                claim = _claim(study.spaces[general].space, study.spaces[special].space, at_values)
+                checks.append(Inclusion(task, framework, general, special, claim, _difference(pair[0], pair[1])))
+    return checks
+
+
+def _claim(
+    general: SearchSpace, special: SearchSpace, at_values: Mapping[str, float] | None
+) -> Literal["contained", "approximated", "not contained"]:
+    if at_values is not None:
+        return "contained" if contains(general, special, at_values) else "not contained"
+    epsilon = general.ranges.get("epsilon")
+    return "approximated" if epsilon is not None and epsilon.high >= _LARGE_EPSILON else "not contained"
+
+
+def _difference(general: Row, special: Row) -> Interval | None:
+    a, b = general.tuned_checked, special.tuned_checked
+    if a is None or b is None or len(a.values) != len(b.values):
+        return None
+    sign = 1.0 if general.higher else -1.0
+    differences = [sign * (x - y) for x, y in zip(a.values, b.values, strict=True)]
+    return fold_interval(differences) if general.nested else mean_interval(differences)

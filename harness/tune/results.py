@@ -1,0 +1,218 @@
+"""From a study's records to what it found: trials, winners, and scores on test data. Pure functions."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..optimizer import SearchSpace
+from ..record import RunRecord
+from ..spec import RunSpec
+from ..statistics.bootstrap import Interval, bootstrap_interval
+from ..statistics.tuning import ExpectedBest, expected_best_curve
+from .space import RATE
+from .study import StudyFile, higher_is_better
+from .trials import Trial, best_of, final_score, judged, worst_score
+
+Key = tuple[str, str, str, int | None]
+
+
+@dataclass
+class Found:
+    """What is known of one search. tuned and default: records of the runs that score them, by seed."""
+
+    key: Key
+    spec: RunSpec
+    trials: list[Trial] = field(default_factory=list)
+    tuned: list[RunRecord] = field(default_factory=list)
+    default: list[RunRecord] = field(default_factory=list)
+
+    @property
+    def higher(self) -> bool:
+        """Whether more is better."""
+        return higher_is_better(self.spec.task)
+
+    @property
+    def best(self) -> Trial | None:
+        """The winner; None where no trial ended ok."""
+        return best_of(self.trials, self.higher)
+
+
+def found(study: StudyFile, records: Iterable[RunRecord]) -> list[Found]:
+    """The searches of a study, in the order of their first record, from the records of its plan."""
+    searches: dict[Key, Found] = {}
+    trials: dict[Key, dict[int, list[RunRecord]]] = defaultdict(lambda: defaultdict(list))
+    for record in records:
+        spec, varied = record.spec, record.spec.variations
+        fold = int(varied["fold"]) if "fold" in varied else None
+        key = (spec.task.name, spec.optimizer.name, spec.framework, fold)
+        search = searches.setdefault(key, Found(key, spec))
+        if "trial" in varied:
+            trials[key][int(varied["trial"])].append(record)
+        elif varied.get("settings") in ("tuned", "default"):
+            getattr(search, str(varied["settings"])).append(record)
+    runs_each = study.seeds * (study.nested[1] if study.nested else 1)
+    for key, by_number in trials.items():
+        for number, of_trial in sorted(by_number.items()):
+            settings = settings_of(of_trial[0].spec, study.spaces[key[1]].space)
+            whole = len(of_trial) == runs_each
+            searches[key].trials.append(judged(number, settings, of_trial) if whole else Trial(number, settings, "unfinished"))
+    return list(searches.values())
+
+
+def settings_of(spec: RunSpec, space: SearchSpace) -> dict[str, float]:
+    """What was searched of a run's settings."""
+    values = {**spec.optimizer.hyper, RATE: spec.schedule.base_lr}
+    return {name: values[name] for name in space.ranges}
+
+
+# Scores of settings
+
+
+@dataclass(frozen=True)
+class Score:
+    """The mean over fresh seeds with its interval; values: one each, by seed. lost: how many seeds did not end ok."""
+
+    interval: Interval
+    values: tuple[float, ...]
+    lost: int = 0
+
+
+def score(records: Sequence[RunRecord], higher: bool, split: str, worst: float | None) -> Score | None:
+    """Of runs on fresh seeds; one that diverged counts as `worst`, one that failed is left out and counted. None where
+    nothing is left."""
+    ordered = sorted(records, key=lambda record: record.spec.seed)
+    values = [_value(record, higher, split, worst) for record in ordered]
+    kept = tuple(value for value in values if value is not None)
+    lost = sum(record.status != "ok" for record in ordered)
+    return Score(_possible(mean_interval(kept), ordered[0]), kept, lost) if kept else None
+
+
+def _possible(interval: Interval, record: RunRecord) -> Interval:
+    """The interval without what no accuracy and no R² can be."""
+    if not math.isfinite(interval.low):
+        return interval
+    least, most = {"accuracy": (0.0, 1.0), "r2": (-math.inf, 1.0)}.get(record.spec.task.metric, (-math.inf, math.inf))
+    return interval._replace(low=max(interval.low, least), high=min(interval.high, most))
+
+
+def _value(record: RunRecord, higher: bool, split: str, worst: float | None) -> float | None:
+    value = final_score(record.summary, higher, split) if record.status == "ok" else None
+    return worst if value is None and record.status in ("ok", "diverged") else value
+
+
+def mean_interval(values: Sequence[float]) -> Interval:
+    """The mean with its 95% interval over seeds (statistics.bootstrap)."""
+    return bootstrap_interval([np.array(values)], lambda tasks: tasks[0].mean(axis=-1))
+
+
+def fold_interval(values: Sequence[float], level: float = 0.95) -> Interval:
+    """The mean over K outer folds with the corrected interval of Nadeau & Bengio (2003), "Inference for the Generalization
+    Error", section 3: the variance of the mean is s^2 (1/K + 1/(K - 1)), because training sets of different folds overlap.
+
+    Student's limits with K - 1 degrees of freedom. Approximate: no unbiased estimate exists (Bengio & Grandvalet 2004).
+    """
+    from scipy import special
+
+    numbers, folds = np.array(values), len(values)
+    if folds < 2:
+        return Interval(float(numbers.mean()), -np.inf, np.inf, level)
+    error = numbers.std(ddof=1) * math.sqrt(1 / folds + 1 / (folds - 1))
+    width = float(special.stdtrit(folds - 1, (1 + level) / 2)) * error
+    return Interval(float(numbers.mean()), float(numbers.mean()) - width, float(numbers.mean()) + width, level)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a study says of one task, optimizer and framework; over all outer folds with nested cross-validation.
+
+    searches: one, or one a fold. validation: score of the winning trial (mean over folds). tuned, default: on test data.
+    tuned_checked: the tuned settings on validation data over fresh seeds (on the outer folds), for the inclusion check.
+    expected: of the best trial after k; None without trials that ended ok, and with nested cross-validation.
+    """
+
+    task: str
+    optimizer: str
+    framework: str
+    searches: tuple[Found, ...]
+    validation: float | None
+    tuned: Score | None
+    default: Score | None
+    tuned_checked: Score | None
+    expected: ExpectedBest | None
+
+    @property
+    def higher(self) -> bool:
+        """Whether more is better."""
+        return self.searches[0].higher
+
+    @property
+    def metric(self) -> str:
+        """What the scores are: the task's metric, or loss."""
+        return self.searches[0].spec.task.metric if self.higher else "loss"
+
+    @property
+    def nested(self) -> bool:
+        """Whether there is a search a fold."""
+        return self.searches[0].key[3] is not None
+
+    def counts(self) -> dict[str, int]:
+        """How many trials ended how, over all folds."""
+        states = [trial.state for search in self.searches for trial in search.trials]
+        return {state: states.count(state) for state in dict.fromkeys(states)}
+
+
+def rows(study: StudyFile, searches: Sequence[Found]) -> list[Row]:
+    """One a task, optimizer and framework, in the order of the searches."""
+    together: dict[tuple[str, str, str], list[Found]] = defaultdict(list)
+    for search in searches:
+        together[search.key[:3]].append(search)
+    return [_row(key, tuple(group), searches) for key, group in together.items()]
+
+
+def _row(key: tuple[str, str, str], group: tuple[Found, ...], everything: Sequence[Found]) -> Row:
+    same_task = [search for search in everything if search.key[0] == key[0]]
+    higher, nested = group[0].higher, group[0].key[3] is not None
+    worst = {split: _worst_seen(same_task, higher, split) for split in ("validation", "test")}
+    bests = [search.best for search in group]
+    scores = [best.score for best in bests if best is not None and best.score is not None]
+    find = _over_folds if nested else _over_seeds
+    return Row(
+        *key, group, float(np.mean(scores)) if len(scores) == len(group) else None,
+        find([s.tuned for s in group], higher, "test", worst["test"]),
+        find([s.default for s in group], higher, "test", worst["test"]),
+        find([s.tuned for s in group], higher, "validation", worst["validation"]),
+        None if nested else expected(group[0].trials, higher),
+    )  # fmt: skip
+
+
+def _over_seeds(groups: Sequence[Sequence[RunRecord]], higher: bool, split: str, worst: float | None) -> Score | None:
+    return score(groups[0], higher, split, worst)
+
+
+def _over_folds(groups: Sequence[Sequence[RunRecord]], higher: bool, split: str, worst: float | None) -> Score | None:
+    """One value a fold, the mean over its seeds; nothing where a fold has none."""
+    found_scores = [score(group, higher, split, worst) for group in groups]
+    values = tuple(each.interval.estimate for each in found_scores if each is not None)
+    lost = sum(each.lost for each in found_scores if each is not None)
+    return Score(_possible(fold_interval(values), groups[0][0]), values, lost) if len(values) == len(groups) else None
+
+
+def _worst_seen(searches: Sequence[Found], higher: bool, split: str) -> float | None:
+    """The worst score of a run of this task on fresh seeds that ended ok."""
+    records = [record for search in searches for record in (*search.tuned, *search.default) if record.status == "ok"]
+    values = [value for record in records if (value := final_score(record.summary, higher, split)) is not None]
+    return None if not values else min(values) if higher else max(values)
+
+
+def expected(trials: Sequence[Trial], higher: bool) -> ExpectedBest | None:
+    """The best score to expect after k trials; one that diverged or failed has the worst score of the search."""
+    worst = worst_score(trials, higher)
+    if worst is None:
+        return None
+    ended = [trial for trial in trials if trial.state in ("ok", "diverged", "failed")]
+    return expected_best_curve(np.array([worst if trial.score is None else trial.score for trial in ended]), higher)

@@ -1,0 +1,283 @@
+"""The parts of a search, each by itself: spaces, samplers, folds, trials, the inclusion check."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from gradrace import data
+from gradrace.data import bundled
+from gradrace.errors import UserError
+from gradrace.optimizer import Hyper, Optimizer, Range, SearchSpace
+from gradrace.record import Machine, RunRecord, Summary
+from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec
+from gradrace.tune import space as spaces
+from gradrace.tune.inclusion import inclusions
+from gradrace.tune.results import fold_interval, found, rows
+from gradrace.tune.samplers import SAMPLERS, Search, Told, suggest
+from gradrace.tune.study import Asked, Journal, SpaceFile, StudyFile
+from gradrace.tune.trials import Trial, best_of, judged, told
+
+MOMENTUM = SearchSpace({"learning_rate": Range(1e-3, 10.0, True), "momentum": Range(1e-3, 1.0, True, True)}, "test")
+MACHINE = Machine(system="-", processor="-", logical_cores=1, memory_bytes=1, python="-")
+
+
+# Spaces
+
+
+def test_every_optimizer_publishes_a_valid_space_with_its_source_and_its_defaults_inside(registry):
+    for name, optimizer in registry.optimizers.items():
+        assert optimizer.space is not None and len(optimizer.space.source) > 10, name
+        spaces.check(optimizer.space, optimizer)
+        defaults = {"learning_rate": optimizer.learning_rate, **optimizer.hypers({})}
+        for hyper, given in optimizer.space.ranges.items():
+            low, high = spaces.limits(given)
+            assert low - 1e-12 <= defaults[hyper] <= high + 1e-12, (name, hyper)
+            assert given.low < given.high, (name, hyper)
+
+
+def test_momentums_space_contains_sgds_and_adams_reaches_a_large_epsilon(registry):
+    momentum, sgd, adam = (registry.optimizers[name].space for name in ("momentum", "sgd", "adam"))
+    assert spaces.contains(momentum, sgd, {"momentum": 0.0})
+    assert not spaces.contains(registry.optimizers["nesterov"].space, sgd, {"momentum": 0.0})
+    assert spaces.settings(momentum, {"learning_rate": 0.1, "momentum": 1.0}) == {"learning_rate": 0.1, "momentum": 0.0}
+    assert adam.ranges["epsilon"].high >= 0.1 and spaces.limits(adam.ranges["beta1"])[0] == 0.0
+
+
+def test_an_optimizer_without_a_space_is_searched_around_its_default_rate():
+    mine = Optimizer(name="mine", title="-", paper="-", learning_rate=0.1, hyper={}, bindings={})
+    published = spaces.published(mine)
+    assert published.ranges == {"learning_rate": Range(0.001, 10.0, log=True)} and "none is published" in published.source
+
+
+def test_changes_replace_add_and_fix_and_go_to_whom_they_are_meant_for(registry):
+    chosen = [registry.optimizers[name] for name in ("sgd", "adam")]
+    changed = spaces.spaces_of(chosen, ["learning_rate=1e-2..1,log; beta1=0.9", "adam.epsilon=1e-8..1e-4,log"])
+    assert changed["sgd"].ranges == {"learning_rate": Range(0.01, 1.0, log=True)}
+    assert changed["adam"].ranges["beta1"] == Range(0.9, 0.9) and "beta1" not in spaces.free(changed["adam"])
+    assert changed["adam"].ranges["epsilon"] == Range(1e-8, 1e-4, log=True)
+    assert "(changed: " in changed["adam"].source
+
+
+def test_an_empty_space_says_so(registry):
+    with pytest.raises(UserError, match="it is empty"):
+        spaces.check(SearchSpace({}, "-"), registry.optimizers["sgd"])
+
+
+@pytest.mark.parametrize(("budget", "counts"), [(1, [1, 1]), (2, [2, 1]), (5, [2, 2]), (6, [3, 2]), (9, [3, 3]), (11, [3, 3])])
+def test_a_grid_is_even_and_within_its_budget(budget, counts):
+    points = spaces.grid(MOMENTUM, budget)
+    assert [len({point[name] for point in points}) for name in MOMENTUM.ranges] == counts
+    assert len(points) == math.prod(counts) <= budget
+    if budget >= 9:
+        rates = sorted({point["learning_rate"] for point in points})
+        assert rates == pytest.approx([1e-3, 0.1, 10.0]), "both ends and the middle of the logarithm"
+
+
+# Samplers
+
+
+def history(count):
+    """Trials of the past, best near a learning rate of 0.1."""
+    search = make_search("random")
+    found_settings = [suggest(search, number, []) for number in range(count)]
+    return [Told(s, -abs(math.log10(s["learning_rate"]) + 1.0)) for s in found_settings]
+
+
+def make_search(sampler, stream="momentum", seed=0):
+    return Search(sampler, MOMENTUM, 20, seed, stream, higher_is_better=True)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_suggestion_is_a_pure_function_of_number_and_history(sampler):
+    before = history(12)
+    assert suggest(make_search(sampler), 12, before) == suggest(make_search(sampler), 12, before)
+    assert suggest(make_search(sampler), 12, before) != suggest(make_search(sampler), 13, before)
+    if sampler != "grid":
+        assert suggest(make_search(sampler, seed=1), 12, before) != suggest(make_search(sampler), 12, before)
+        assert suggest(make_search(sampler, stream="other"), 12, before) != suggest(make_search(sampler), 12, before)
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp"])
+def test_samplers_that_learn_look_where_it_was_good_and_take_failures_and_ties(sampler):
+    before = history(16)
+    suggested = [suggest(make_search(sampler), number, before)["learning_rate"] for number in range(16, 20)]
+    drawn = [suggest(make_search("random"), number, before)["learning_rate"] for number in range(16, 20)]
+    distance = [np.mean(np.abs(np.log10(rates) + 1.0)) for rates in (suggested, drawn)]
+    assert distance[0] < 0.7 * distance[1]
+    hard = [Told(t.settings, None) for t in before[:3]] + [Told(t.settings, 0.5) for t in before[3:]]
+    assert suggest(make_search(sampler), 16, [*hard, Told(before[0].settings, None, running=True)])
+
+
+def test_low_discrepancy_points_fill_the_space_more_evenly_than_random_ones():
+    def emptiest(sampler):
+        rates = np.sort([math.log10(suggest(make_search(sampler), n, [])["learning_rate"]) for n in range(16)])
+        return np.diff(np.concatenate([[-3], rates, [1]])).max()
+
+    assert emptiest("qmc") < 0.5 < emptiest("random")
+
+
+# Folds
+
+
+@pytest.mark.parametrize("name", ["digits", "breast_cancer", "wine", "diabetes"])
+def test_outer_folds_are_disjoint_and_cover_everything_and_inner_ones_never_see_them(name):
+    """Rows are told by their raw values, which standardisation maps one to one within each set."""
+    strata = strata_of(name)
+    held_out = []
+    for fold in range(5):
+        outer = data.Folds(5, fold).rows(strata)
+        assert np.array_equal(outer["validation"], outer["test"]) and not set(outer["train"]) & set(outer["test"])
+        assert len(outer["train"]) + len(outer["test"]) == len(strata)
+        held_out.append(outer["test"])
+        parts = [data.Folds(5, fold, 3, part).rows(strata) for part in range(3)]
+        for part in parts:
+            assert not set(part["train"]) & set(part["validation"])
+            assert not (set(part["train"]) | set(part["validation"]) | set(part["test"])) & set(outer["test"])
+        assert np.array_equal(np.sort(np.concatenate([part["validation"] for part in parts])), np.sort(outer["train"]))
+        shares = [np.bincount(strata[rows]) / len(rows) for rows in (outer["train"], outer["test"])]
+        assert np.abs(shares[0] - shares[1]).max() < 0.06, "stratified"
+    assert np.array_equal(np.sort(np.concatenate(held_out)), np.arange(len(strata)))
+
+
+def strata_of(name):
+    """What the data set is stratified by, taken from its own loader."""
+    seen = []
+    resplit = bundled.SETS[name].resplit
+    resplit(lambda strata: (seen.append(strata), data.Folds(2, 0).rows(strata))[1])
+    return seen[0]
+
+
+@pytest.mark.parametrize("name", ["wine.cv5-2", "wine.cv5-2.3-1", "diabetes.cv3-0.2-1"])
+def test_a_fold_is_standardised_by_its_own_training_rows(name):
+    loaded = data.load(name)
+    assert loaded.name == name and len(loaded.train.y) == data.training_samples(name)
+    assert np.allclose(loaded.train.x.mean(axis=0), 0, atol=1e-12) and np.allclose(loaded.train.x.std(axis=0), 1)
+    assert not np.allclose(loaded.splits["validation"].x.mean(axis=0), 0, atol=1e-3)
+    assert not np.allclose(loaded.splits["validation"].x.std(axis=0), 1, atol=1e-3)
+    if name.startswith("diabetes"):
+        assert np.allclose([loaded.train.y.mean(), loaded.train.y.std()], [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("wine.cv1-0", "at least 2"), ("wine.cv5-5", "counted from 0"), ("wine.cv5-0.3-3", "counted from 0"), ("wien.cv5-0", "wine"),
+     ("wine.cv49-0", "one has 48"), ("adding.cv5-0", "no folds can be made")],
+)  # fmt: skip
+def test_folds_that_cannot_be_are_refused(name, said):
+    with pytest.raises(ValueError, match=said):
+        data.load(name)
+
+
+def test_the_interval_over_folds_is_wider_than_that_of_independent_scores():
+    values = [0.9, 0.92, 0.94, 0.91, 0.93]
+    interval = fold_interval(values)
+    error = np.std(values, ddof=1)
+    assert interval.estimate == pytest.approx(0.92)
+    assert interval.high - interval.estimate == pytest.approx(2.7764 * error * math.sqrt(1 / 5 + 1 / 4), rel=1e-3)
+
+
+# Trials
+
+
+def record(registry, optimizer="sgd", status="ok", metric=0.9, loss=0.3, seed=0, reason="", rate=0.1, **variations):
+    task = registry.tasks["digits_mlp"]
+    spec = RunSpec(
+        task=task, optimizer=OptimizerSpec(name=optimizer, hyper=registry.optimizers[optimizer].hypers({})),
+        schedule=ScheduleSpec(kind="constant", base_lr=rate), framework="numpy", mode="reference", seed=seed,
+        variations=variations,
+    )  # fmt: skip
+    summary = Summary(steps_done=1, final_validation_metric=metric, final_validation_loss=loss, test_metric=metric)
+    return RunRecord(digest="0" * 24, spec=spec, status=status, reason=reason, summary=summary, started_at="-", machine=MACHINE)
+
+
+def test_a_trial_is_as_good_as_the_mean_of_its_runs_and_as_bad_as_the_worst_end(registry):
+    fine = [record(registry, metric=0.8), record(registry, metric=0.9, seed=1)]
+    assert judged(0, {}, fine).score == pytest.approx(0.85)
+    assert judged(0, {}, [*fine, record(registry, status="diverged", reason="NaN")]).state == "diverged"
+    assert judged(0, {}, [*fine, record(registry, status="timeout", reason="slow")]) == Trial(
+        0, {}, "failed", reason="slow", digests=("0" * 24,) * 3
+    )
+    assert judged(0, {}, [record(registry, metric=None)]).state == "diverged", "a score that is NaN is no score"
+
+
+def test_the_winner_has_the_best_score_then_the_lowest_loss_then_the_first_number():
+    trials = [Trial(0, {}, "ok", 0.9, 0.4), Trial(1, {}, "ok", 0.9, 0.3), Trial(2, {}, "ok", 0.9, 0.3), Trial(3, {}, "failed")]
+    assert best_of(trials, higher=True) is trials[1] and best_of(trials[:1], higher=False) is trials[0]
+    assert best_of(trials[3:], higher=True) is None
+    assert best_of([Trial(0, {}, "ok", 0.2), Trial(1, {}, "ok", 0.1)], higher=False).number == 1
+
+
+def test_a_sampler_is_told_the_worst_score_of_what_diverged_and_none_of_what_failed():
+    trials = [Trial(0, {}, "ok", 0.9), Trial(1, {}, "ok", 0.4), Trial(2, {}, "diverged"), Trial(3, {}, "failed")]
+    assert [t.score for t in told(trials, higher=True)] == [0.9, 0.4, 0.4, None]
+    assert [t.score for t in told(trials, higher=False)] == [0.9, 0.4, 0.9, None]
+    assert [t.score for t in told(trials[2:], higher=True)] == [None, None]
+
+
+# Inclusion
+
+
+def make_study(registry, optimizers, **changes):
+    kept = {name: SpaceFile.of(registry.optimizers[name].space) for name in optimizers}
+    fields = {"tasks": ("digits_mlp",), "optimizers": optimizers, "frameworks": ("numpy",), "sampler": "random", "budget": 1}
+    return StudyFile.model_validate({**fields, "spaces": kept, **changes})
+
+
+@pytest.mark.parametrize(
+    ("momentum", "verdict"),
+    [((0.90, 0.91, 0.92, 0.90, 0.91), "no worse"), ((0.80, 0.81, 0.82, 0.80, 0.81), "under-tuned"), ((0.8,), "cannot be told")],
+)
+def test_a_general_optimizer_that_ends_worse_than_its_special_case_is_flagged(registry, momentum, verdict):
+    sgd = (0.90, 0.90, 0.92, 0.91, 0.90)[: len(momentum)]
+    records = []
+    for name, scores in (("sgd", sgd), ("momentum", momentum)):
+        records.append(record(registry, name, trial=0))
+        records += [record(registry, name, metric=score, seed=s, settings="tuned") for s, score in enumerate(scores)]
+    study = make_study(registry, ("sgd", "momentum"))
+    (check,) = inclusions(study, rows(study, found(study, records)))
+    assert (check.general, check.special, check.claim, check.verdict) == ("momentum", "sgd", "contained", verdict)
+
+
+def test_a_space_that_no_longer_holds_the_other_says_so(registry):
+    study = make_study(registry, ("sgd", "momentum"))
+    narrow = SpaceFile(ranges={"learning_rate": {"low": 0.1, "high": 1.0}}, source="-")
+    study = study.model_copy(update={"spaces": {**study.spaces, "momentum": narrow}})
+    records = [record(registry, name, trial=0) for name in ("sgd", "momentum")]
+    (check,) = inclusions(study, rows(study, found(study, records)))
+    assert check.claim == "not contained" and check.verdict == "cannot be told"
+
+
+# The journal
+
+
+def test_a_line_cut_short_is_forgotten_and_a_broken_one_is_said(tmp_path):
+    line = Asked(task="t", optimizer="o", framework="f", trial=0, way="w", settings={"learning_rate": 0.1}, digests=("d",))
+    Journal(tmp_path).write(line)
+    with (tmp_path / "trials.jsonl").open("a") as opened:
+        opened.write('{"task": "t", "opt')
+    journal = Journal(tmp_path)
+    journal.write(line)
+    assert Journal(tmp_path).asked == (line, line)
+    with (tmp_path / "trials.jsonl").open("a") as opened:
+        opened.write("nonsense\n")
+    with pytest.raises(UserError, match=r"trials.jsonl, line 3"):
+        Journal(tmp_path)
+
+
+def test_what_changes_a_suggestion_changes_its_way_and_nothing_else_does(registry):
+    study = make_study(registry, ("sgd",))
+    same = {"budget": 9, "seeds": 3, "fresh_seeds": 2, "steps": 10, "batch": 4}
+    assert {study.model_copy(update={key: value}).way("sgd") for key, value in same.items()} == {study.way("sgd")}
+    grid, tpe = {"sampler": "grid"}, {"sampler": "tpe"}
+    other = [{"seed": 1}, tpe, {**tpe, "batch": 2}, grid, {**grid, "budget": 2}]
+    assert len({study.model_copy(update=change).way("sgd") for change in other} | {study.way("sgd")}) == 6
+
+
+def test_hypers_that_are_no_range_of_the_optimizer_are_refused():
+    mine = Optimizer(name="mine", title="-", paper="-", learning_rate=0.1, hyper={"a": Hyper(0.5, "-", 0.1, 0.9)}, bindings={})
+    for given in (Range(0.0, 0.5), Range(0.5, 0.95), Range(0.05, 0.5, below_one=True)):
+        with pytest.raises(UserError, match="leaves what it takes"):
+            spaces.check(SearchSpace({"a": given}, "-"), mine)
+    spaces.check(SearchSpace({"a": Range(0.1, 0.9, log=True, below_one=True)}, "-"), mine)
