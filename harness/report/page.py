@@ -16,13 +16,14 @@ from ..errors import UserError
 from ..frame import Frames
 from ..layers import Point
 from ..registry import Registry, load_registry
-from ..spec import MEMORY_STEPS, TaskSpec
+from ..spec import MEMORY_STEPS
 from ..timing_stats import FEWEST_LAUNCHES
 from ..version import __version__
 from . import figures, svg, tables, text
 from .content import Cell, Column, Data, Figure, Part, Row, Section, Table
 from .fairness import Fairness, Finding, fairness
 from .sections import ADDED
+from .sections.shared import rate_note
 
 
 class Writer:
@@ -45,8 +46,8 @@ class Writer:
         """Everything of the suite; run once."""
         plan = self.frames.plans[self.suite]
         sections = [
-            self._summary(), self._convergence(), self._targets(), self._step_times(), self._throughput(), self._breakdown(),
-            self._costs(), self._rates(), *(section(self) for section in ADDED),
+            self._summary(), self._convergence(), self._step_times(), self._throughput(), self._breakdown(),
+            self._costs(), *(section(self) for section in ADDED),
         ]  # fmt: skip
         found = [section for section in sections if section.parts]
         return Part(
@@ -279,7 +280,7 @@ class Writer:
             f"Training loss is averaged over bins of {width} steps." if width > 1 else "",
             "Dotted lines, ended by a cross or leaving at the top, are runs that diverged." if len(lost) else "",
             f"The dashed level is the target, {spec.target:g}; the {drawn} of the first quarter of the steps may lie "
-            "below the picture." if drawn else "", self._rate_note(task),
+            "below the picture." if drawn else "", rate_note(self.trained, task),
         ]  # fmt: skip
         third = f" and validation {drawn}" if drawn else ""
         what = f"Line charts of training loss{',' if drawn else ' and'} validation loss{third} against steps."
@@ -302,7 +303,8 @@ class Writer:
             f"{task}-paths", partial(figures.paths, places, layer, self.series), f"{task}: paths on contours",
             f"{figures.describe(what, places['setup'], places['series'])} {where}", places,
             f"{task}: where the optimizers went, at every evaluation. Ring: the start. Crosses: minima. Contours are evenly "
-            f"spaced in the logarithm of the function above its minimum. Dotted ways diverged. {self._rate_note(task)}".strip(),
+            f"spaced in the logarithm of the function above its minimum. Dotted ways diverged. "
+            f"{rate_note(self.trained, task)}".strip(),
         )]  # fmt: skip
 
     def _over_time(self, task: str, timed: pd.DataFrame, untimed: list[str]) -> Figure:
@@ -316,36 +318,6 @@ class Writer:
             f"({measured}); set-up, compilation and evaluation are not in them."
             + (f" Not timed, and so not drawn: {', '.join(untimed)}." if untimed else ""),
         )  # fmt: skip
-
-    def _rate_note(self, task: str) -> str:
-        rows = self.trained[self.trained["task"] == task]
-        swept = (rows.groupby(["setup", "series"])["learning_rate"].nunique() > 1).any()
-        if not swept:
-            return ""
-        return (
-            "Where several learning rates were run, the one drawn has the most runs ended ok and then the lowest mean "
-            "final validation loss: it was picked with hindsight."
-        )
-
-    # Time to target
-
-    def _targets(self) -> Section:
-        section = Section("target", "Time to target")
-        attempts = tables.attempts(self.frames, self.suite)
-        for task, rows in attempts.groupby("task", sort=False):
-            spec = self.frames.records[rows["digest"].iloc[0]].spec.task
-            missed = int((~rows["reached"]).sum())
-            caption = [
-                f"{task}: steps and seconds until {_goal(spec)}, one mark a run.",
-                "Seconds are steps × step p25. A short bar is the median.", _missed_note(missed),
-                self._rate_note(str(task)),
-            ]  # fmt: skip
-            what = "Dot plots of steps, and of seconds where timed, to the target; open triangles are censored runs."
-            section.parts.append(self.figure(
-                f"{task}-target", partial(figures.targets, rows, self.setups), f"{task}: time to target",
-                figures.describe(what, rows["setup"], rows["series"]), rows, " ".join(filter(None, caption)),
-            ))  # fmt: skip
-        return section
 
     # Step time
 
@@ -489,21 +461,6 @@ class Writer:
         section.parts.append(self.table("start-up", "Start-up and memory", columns, cells, csv="step-times.csv"))
         return section
 
-    # Learning rates
-
-    def _rates(self) -> Section:
-        section = Section("learning-rates", "Learning rates")
-        rates = tables.learning_rates(self.frames, self.suite)
-        for task, rows in rates.groupby("task", sort=False):
-            diverged = " Crosses at the top are rates at which runs diverged." if rows["diverged"].any() else ""
-            what = "Final validation loss against learning rate."
-            section.parts.append(self.figure(
-                f"{task}-learning-rates", partial(figures.learning_rates, rows, self.series), f"{task}: learning rates",
-                figures.describe(what, rows["setup"], rows["series"]), rows,
-                f"{task}: final validation loss, mean and range over the runs that ended ok.{diverged}",
-            ))  # fmt: skip
-        return section
-
     # Appendix
 
     def _appendix(self) -> Table:
@@ -571,13 +528,6 @@ def _registry() -> Registry | None:
         return None
 
 
-def _goal(task: TaskSpec) -> str:
-    """What counts as reached: 'validation accuracy is 0.97'."""
-    if task.metric == "negative_loss":
-        return f"validation loss is {-task.target:g}"
-    return f"{figures.METRIC_TITLES[task.metric]} is {task.target:g}"
-
-
 def _untimed(bands: pd.DataFrame, timed: pd.DataFrame) -> list[str]:
     """What was trained without a step time: 'adam in jax (scan)'."""
     drawn = set(zip(timed["series"], timed["setup"], strict=True))
@@ -632,15 +582,6 @@ def _micros(row: Row, name: str, note: str = "") -> Cell:
         return Cell(text.MISSING)
     flag = "contended" if name == "step_p25_s" and row["contended"] > 0 else ""
     return Cell(text.micros(row[name]), float(row[name]), note, flag=flag)
-
-
-def _missed_note(missed: int) -> str:
-    if not missed:
-        return ""
-    return (
-        f"Open triangles, of {text.plural(missed, 'run')} that missed the target, stand at the budget: how much longer "
-        "the run would have needed is not known."
-    )
 
 
 def _with_interval(row: Row, name: str, form: Callable[[float], str] = text.significant) -> Cell:

@@ -1,0 +1,66 @@
+"""What several sections need: notes under figures, cells of tables, and how series are spread over panels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+
+import pandas as pd
+
+from ...spec import TaskSpec
+from .. import figures, text
+from ..content import Cell
+
+# Lines that can still be told apart in one panel.
+LINES = 8
+
+
+def rate_note(trained: pd.DataFrame, task: str) -> str:
+    """Says that learning rates were picked with hindsight; empty where the task was trained at one rate only."""
+    rows = trained[trained["task"] == task]
+    swept = (rows.groupby(["setup", "series"])["learning_rate"].nunique() > 1).any()
+    if not swept:
+        return ""
+    return (
+        "Where several learning rates were run, the one drawn has the most runs ended ok and then the lowest mean "
+        "final validation loss: it was picked with hindsight."
+    )
+
+
+def goal(task: TaskSpec) -> str:
+    """What counts as reached: 'validation accuracy is 0.97'."""
+    if task.metric == "negative_loss":
+        return f"validation loss is {-task.target:g}"
+    return f"{figures.METRIC_TITLES[task.metric]} is {task.target:g}"
+
+
+def number(value: float, form: Callable[[float], str] = text.significant, note: str = "", flag: str = "") -> Cell:
+    """A number; a dash where it is NaN, and an infinite one sorts last."""
+    if math.isnan(value):
+        return Cell(text.MISSING, note=note)
+    return Cell(form(value), max(-1e300, min(float(value), 1e300)), note, flag=flag)
+
+
+def between(value: float, low: float, high: float, form: Callable[[float], str] = text.significant) -> Cell:
+    """A number with its limits below."""
+    return number(value, form, "" if math.isnan(value) else f"{form(low)}–{form(high)}")
+
+
+def joined(*sentences: str) -> str:
+    """Those sentences that say something."""
+    return " ".join(filter(None, sentences))
+
+
+def listed(names: Iterable[str], most: int = 12) -> str:
+    """Names without repetition; how many more there are where the list grows long."""
+    found = list(dict.fromkeys(names))
+    left = len(found) - most
+    return ", ".join(found[:most]) + (f" and {left} more" if left > 0 else "")
+
+
+def groups(names: Iterable[str], size: int = LINES) -> list[list[str]]:
+    """The distinct names in order, in groups of about the same size that one panel can hold."""
+    found = list(dict.fromkeys(names))
+    count = -(-len(found) // size)
+    each = -(-len(found) // count) if count else 1
+    return [found[i : i + each] for i in range(0, len(found), each)]
