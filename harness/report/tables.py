@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .. import schedules
+from .. import data, schedules
 from ..frame import Frames, timing_figures
-from ..spec import Metric, RunSpec, ScheduleSpec, number_text
+from ..spec import Metric, RunSpec, ScheduleSpec, TaskSpec, number_text
 from . import text
 
 # A row of the summary: runs that differ in nothing but the seed.
@@ -182,27 +182,39 @@ def bands(points: pd.DataFrame) -> pd.DataFrame:
 
 
 def pace(frames: Frames, suite: str) -> pd.DataFrame:
-    """Seconds a step of each task, setup and series that has both a convergence and a timing run."""
+    """Seconds a step of each task, setup and series that has both a convergence and a timing run, and `timed_on`: the
+    machines of these timing runs."""
     timing = step_times(frames, suite)
     firsts = runs(frames, suite, "convergence").drop_duplicates(["task", "setup", "series"])
     rows = [{**row, **_timing_of(row, timing)} for row in firsts.to_dict("records")]
     names = ["task", "setup", "series"]
-    found = pd.DataFrame(rows, columns=[*names, "step_p25_s", "timed_mode", "timed_rule"])
+    found = pd.DataFrame(rows, columns=[*names, "step_p25_s", "timed_mode", "timed_rule", "timed_digests"])
+    found["timed_on"] = _words(found, [_machines(frames, str(digests).split()) for digests in found.pop("timed_digests")])
     return found.astype(dict.fromkeys(names, firsts["task"].dtype)).dropna(subset=["step_p25_s"])
 
 
 def attempts(frames: Frames, suite: str) -> pd.DataFrame:
     """One row a run that tried the target, at the chosen rate: task, setup, framework, series, seed, digest, status,
-    reached, steps (to the target, or the budget where it was missed), seconds (steps x step p25)."""
+    reached, steps (to the target, or the budget where it was missed), epochs, seconds (steps x step p25), other_machine.
+
+    Runs that diverged, ran out of time or stopped early missed it for the whole budget. Seconds are NaN without timing runs
+    of the same machine; other_machine tells that there are some of another.
+    """
     keys = ["task", "setup", "series"]
     picked = chosen(frames, suite).drop(columns="step_p25_s")
     tried = picked[picked["status"].isin(ATTEMPTED)]
-    tried = tried.merge(pace(frames, suite)[[*keys, "step_p25_s"]], how="left", on=keys)
+    tried = tried.merge(pace(frames, suite)[[*keys, "step_p25_s", "timed_on"]], how="left", on=keys)
+    here = pd.Series([_machines(frames, [digest]) for digest in tried["digest"]], tried.index, dtype="str")
+    elsewhere = tried["timed_on"].notna() & (tried["timed_on"] != here)
     reached = tried["steps_to_target"].notna()
-    steps = tried["steps_to_target"].where(reached, tried["steps"])
-    tried = tried.assign(reached=reached, steps=steps, seconds=steps * tried["step_p25_s"])
-    names = ["task", "setup", "framework", "series", "seed", "digest", "status", "reached", "steps", "seconds"]
-    return tried[names]
+    # A run that starts at its target arrives with its first step.
+    steps = tried["steps_to_target"].where(reached, tried["steps"]).clip(lower=1).astype("float64")
+    tried = tried.assign(
+        reached=reached, steps=steps, epochs=steps / _steps_per_epoch(frames, tried["digest"]),
+        seconds=steps * tried["step_p25_s"].where(~elsewhere), other_machine=elsewhere,
+    )  # fmt: skip
+    names = ["task", "setup", "framework", "series", "seed", "digest", "status", "reached", "steps", "epochs", "seconds"]
+    return tried[[*names, "other_machine"]]
 
 
 def learning_rates(frames: Frames, suite: str) -> pd.DataFrame:
@@ -338,11 +350,31 @@ def _timing_of(row: dict[Any, Any], timing: pd.DataFrame) -> dict[str, Any]:
     """The timed cell that stands for a convergence cell; of several the one nearest in mode, then rule, variation."""
     same = timing[(timing[TIMED] == [row[c] for c in TIMED]).all(axis=1) & timing["step_p25_s"].notna()]
     if same.empty:
-        return dict.fromkeys(_TIMES, np.nan) | {"timed_mode": "", "timed_rule": "", "launches": 0, "contended": 0}
+        none = {"timed_mode": "", "timed_rule": "", "timed_digests": "", "launches": 0, "contended": 0}
+        return dict.fromkeys(_TIMES, np.nan) | none
     nearness = sum(weight * (same[c] == row[c]) for c, weight in (("mode", 4), ("rule", 2), ("variation", 1)))
     best = same.loc[nearness.idxmax()]
-    timed = {"timed_mode": best["mode"], "timed_rule": best["rule"]}
+    timed = {"timed_mode": best["mode"], "timed_rule": best["rule"], "timed_digests": best["digests"]}
     return timed | {name: best[name] for name in (*_TIMES, "launches", "contended")}
+
+
+def _machines(frames: Frames, digests: Sequence[str]) -> str:
+    """The machines of these runs, as text; interpreters may differ on one machine."""
+    found = (frames.records[digest].machine for digest in digests)
+    return " / ".join(dict.fromkeys(f"{m.processor}, {m.logical_cores} cores, {m.system}" for m in found))
+
+
+def _steps_per_epoch(frames: Frames, digests: pd.Series) -> np.ndarray:
+    """float[runs]: whole batches in the samples a run draws from; NaN for data that this version does not know."""
+    return np.array([_batches(frames.records[digest].spec.task) for digest in digests], dtype=np.float64)
+
+
+def _batches(task: TaskSpec) -> float:
+    try:
+        samples = data.training_samples(task.data)
+    except ValueError:
+        return np.nan
+    return float(max(1, int(task.train_fraction * samples) // task.batch_size))
 
 
 def _only_timed(row: dict[Any, Any]) -> dict[str, Any]:

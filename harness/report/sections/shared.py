@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from ...spec import TaskSpec
 from .. import figures, text
 from ..content import Cell
+
+if TYPE_CHECKING:
+    from ..page import Writer
 
 # Lines that can still be told apart in one panel.
 LINES = 8
@@ -64,3 +68,14 @@ def groups(names: Iterable[str], size: int = LINES) -> list[list[str]]:
     count = -(-len(found) // size)
     each = -(-len(found) // count) if count else 1
     return [found[i : i + each] for i in range(0, len(found), each)]
+
+
+def seeds_text(counts: pd.Series) -> str:
+    """'5 runs', '3 to 5 runs'."""
+    fewest, most = int(counts.min()), int(counts.max())
+    return text.plural(most, "run") if fewest == most else f"{fewest} to {text.plural(most, 'run')}"
+
+
+def is_random_search(writer: Writer) -> bool:
+    """Whether the suite's runs are draws of a search, each with settings of its own."""
+    return any("draw" in writer.frames.records[digest].spec.variations for digest in writer.trained["digest"])
