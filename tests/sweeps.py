@@ -43,7 +43,7 @@ def spec(of: TaskSpec, optimizer: str = "adam", rate: float | None = None, seed:
 def loss_floor(run: RunSpec) -> float:
     """What the validation loss falls to: a parabola over log10 of the rate around the best one, in log10 of the loss."""
     distance = np.log10(run.schedule.base_lr / BEST_RATE.get(run.optimizer.name, 0.01))
-    varied = zlib.crc32(str({k: v for k, v in run.variations.items() if k not in ("draw",)}).encode()) % 7 if run.variations else 0
+    varied = sum(zlib.crc32(f"{key}={value}".encode()) % 7 for key, value in run.variations.items() if key != "draw")
     return float(FLOOR.get(run.optimizer.name, 0.2) * 10 ** (0.4 * distance**2) * (1 + 0.1 * varied))
 
 

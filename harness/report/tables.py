@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,17 +29,17 @@ ATTEMPTED = ("ok", "diverged", "timeout")
 TRAIN_BINS = 60
 
 
-def runs(frames: Frames, suite: str, *measures: str) -> pd.DataFrame:
+def runs(frames: Frames, suite: str, *measures: str, without: Collection[str] = ()) -> pd.DataFrame:
     """Rows of one suite (of these measures, or of all) in the plan's order, with columns that name them in figures.
 
     setup: framework (mode), with device, dtype or threads where the suite varies them. variant: whatever else is
-    varied, save the learning rate. series: optimizer and variant.
+    varied, save the learning rate, the number of a random draw, and what `without` names. series: optimizer and variant.
     """
     rows = frames.runs[frames.runs["suite"] == suite].drop_duplicates("digest").reset_index(drop=True)
-    rows = rows.assign(variation=_words(rows, [_variation(frames, digest) for digest in rows["digest"]]))
+    rows = rows.assign(variation=_words(rows, [_variation(frames, digest, without) for digest in rows["digest"]]))
     if measures:
         rows = rows[rows["measure"].isin(measures)].reset_index(drop=True)
-    setup, variant = _setups(rows), _variants(rows)
+    setup, variant = _setups(rows), _variants(rows, without)
     series = [" · ".join(filter(None, pair)) for pair in zip(rows["optimizer"], variant, strict=True)]
     return rows.assign(**{
         name: _words(rows, found) for name, found in (("setup", setup), ("variant", variant), ("series", series))
@@ -133,8 +133,13 @@ def by_mode(times: pd.DataFrame) -> pd.DataFrame:
 def chosen(frames: Frames, suite: str) -> pd.DataFrame:
     """Convergence runs of the learning rate that figures show: of each task, setup and series the rate with the
     largest share of runs ended ok, and among those the lowest mean final validation loss."""
-    rows = runs(frames, suite, "convergence")
-    kept = [_best_rate(group) for _, group in _cells(rows, ["task", "setup", "series"])]
+    return best_rates(runs(frames, suite, "convergence"), ["task", "setup", "series"])
+
+
+def best_rates(rows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """The runs of each group's rate with the largest share of runs ended ok, and among those the lowest mean final
+    validation loss."""
+    kept = [_best_rate(group) for _, group in _cells(rows, keys)]
     return pd.concat(kept, ignore_index=True) if kept else rows
 
 
@@ -412,12 +417,13 @@ def _setups(rows: pd.DataFrame) -> list[str]:
     ]
 
 
-def _variants(rows: pd.DataFrame) -> list[str]:
-    columns = [c for c in ("rule", "batch_size", "variation") if _varies(rows, c)]
+def _variants(rows: pd.DataFrame, without: Collection[str] = ()) -> list[str]:
+    columns = [c for c in ("rule", "batch_size", "variation") if c not in without and _varies(rows, c)]
     if _varies_within(rows, "schedule_params", ["task", "schedule"]):
         columns.append("schedule_params")
     if _varies(rows, "schedule"):
         columns.insert(0, "schedule")
+    columns = [c for c in columns if c.removesuffix("_params") not in without]
     if _varies_within(rows, "hyper", ["task", "optimizer", "rule"]):
         columns.append("hyper")
     return [" · ".join(filter(None, (_named(row, c) for c in columns))) for row in rows.to_dict("records")]
@@ -441,9 +447,9 @@ def _named(row: dict[Hashable, Any], column: str) -> str:
     return str(value)
 
 
-def _variation(frames: Frames, digest: str) -> str:
+def _variation(frames: Frames, digest: str, without: Collection[str] = ()) -> str:
     """The run's variations, save those that have a column of their own."""
-    own = {*CELL, "lr", "base_lr", "seed"}
+    own = {*CELL, "lr", "base_lr", "seed", "draw", *without}
     varied = frames.records[digest].spec.variations.items()
     return ", ".join(f"{key}={value}" for key, value in varied if key.rpartition(".")[2] not in own)
 

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..content import Section
-from . import aggregates, learning_rates, profiles, targets
+from . import aggregates, batch_sizes, learning_rates, profiles, targets
 
 if TYPE_CHECKING:
     from ..page import Writer
 
 # In the order of the page, after the sections of page.py.
 ADDED: tuple[Callable[[Writer], Section], ...] = (
-    targets.section, aggregates.section, profiles.section, learning_rates.section,
+    targets.section, aggregates.section, profiles.section, learning_rates.section, batch_sizes.section,
 )  # fmt: skip

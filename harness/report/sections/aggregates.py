@@ -27,8 +27,9 @@ STATISTICS = {
 }
 LEGEND = (
     "Every run is scored by its final validation metric, on a scale of its task on which the zero of the table is 0 and the "
-    "target is 1; nothing is clipped. A run that diverged or ran out of time has the worst score of its task; one that failed or was skipped "
-    "has none. Learning rates, where several were run, are the best of each contender with hindsight, which favours those with "
+    "target is 1; nothing is clipped. A run that diverged or ran out of time has the worst score of its task; one that failed or "
+    "was skipped has none. Learning rates, where several were run, are the best of each contender with hindsight, which "
+    "favours those with "
     "more rates. The interquartile mean is that of the middle half of all scores, the median of medians the middle task's median "
     "seed: where a run diverged, trust the latter and the share of runs. The optimality gap is how far scores fall short of the "
     "target on average, lower is better. Intervals: 95%, from a bootstrap of seeds within tasks. They speak of other seeds on "

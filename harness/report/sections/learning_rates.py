@@ -29,8 +29,9 @@ LOST = (
 )
 MEANING = (
     f"A learning rate is good where the mean final validation loss is at most {100 * FACTOR - 100:.0f}% above the best rate's, "
-    "and every run at it ended ok. The basin is the connected range of good rates around the best one, in decades (factors of ten); "
-    "between two rates the logarithm of the loss is taken as straight over that of the rate. A width with ≥ reaches an end of "
+    "and every run at it ended ok. The basin is the connected range of good rates around the best one, in decades (factors of "
+    "ten); between two rates the logarithm of the loss is taken as straight over that of the rate. A width with ≥ reaches "
+    "an end of "
     "what was swept, and may be wider. The wider the basin, the less the optimizer needs tuning; it says nothing of how good "
     "the best loss is."
 )

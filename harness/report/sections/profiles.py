@@ -35,7 +35,7 @@ def section(writer: Writer) -> Section:
     if attempts.empty or is_random_search(writer):
         return found
     profiles = {str(setup): _profile(rows) for setup, rows in attempts.groupby("setup", sort=False)}
-    drawn = {setup: found for setup, found in profiles.items() if found and len(found.pool) > 1 and len(found.tasks) > 1}
+    drawn = {setup: profile for setup, profile in profiles.items() if profile and min(profile.times.shape) > 1}
     if drawn:
         warning = seeds_warning(int(attempts.groupby(["task", "setup", "series"]).size().min()))
         found.warnings += [warning] if warning else []
@@ -50,7 +50,8 @@ def _profile(attempts: pd.DataFrame) -> Profile | None:
     names = list(dict.fromkeys(attempts["task"]))
     times: dict[str, dict[str, np.ndarray]] = {}
     for (series, task), runs in attempts.groupby(["series", "task"], sort=False):
-        times.setdefault(str(series), {})[str(task)] = runs["steps"].where(runs["reached"], np.inf).to_numpy(dtype=np.float64)
+        steps = runs["steps"].where(runs["reached"], np.inf)
+        times.setdefault(str(series), {})[str(task)] = steps.to_numpy(dtype=np.float64)
     whole = {name: [of[task] for task in names] for name, of in times.items() if len(of) == len(names)}
     return performance_profile(whole, names) if whole else None
 
@@ -81,7 +82,8 @@ def _profiles(writer: Writer, profiles: dict[str, Profile]) -> list[Any]:
         "profile", partial(_draw, _placed(stairs, "tau", "rho"), writer.series, Axis("τ, steps over the fastest's", log=True),
                            "share of tasks within τ"),
         "Performance profile", figures.describe("Performance profiles.", stairs["setup"], stairs["series"]), stairs,
-        f"Share of {text.plural(max(len(found.tasks) for found in profiles.values()), 'task')} on which the median steps to target "
+        f"Share of {text.plural(max(len(found.tasks) for found in profiles.values()), 'task')} on which the median steps "
+        f"to target "
         "are within a factor τ of the fastest of the pool; higher is better. No interval: with so few tasks it has none.",
     )  # fmt: skip
     return [prose, figure, _scores(writer, profiles)]
@@ -137,7 +139,8 @@ def runtimes(frames: Frames, attempts: pd.DataFrame) -> tuple[pd.DataFrame, floa
 
 def _times(digests: pd.Series, metrics: dict[str, Any], values: tuple[float, ...]) -> np.ndarray:
     """float[levels, runs]; a level that holds before the first step is reached with it."""
-    columns = [targets.times_to_targets(*metrics[d], values, True) if d in metrics else np.full(len(values), np.inf) for d in digests]
+    never = np.full(len(values), np.inf)
+    columns = [targets.times_to_targets(*metrics[d], values, True) if d in metrics else never for d in digests]
     return np.maximum(np.stack(columns, axis=1), 1.0)
 
 
@@ -156,13 +159,13 @@ def _runtimes(writer: Writer, attempts: pd.DataFrame) -> list[Any]:
     return [writer.figure(
         "runtimes", partial(_draw, _placed(table, "steps", "share"), writer.series, Axis("steps", log=True),
                             "share of targets reached", complete),
-        "Runtime distribution", figures.describe("Share of targets reached within a number of steps.", table["setup"], table["series"]),
-        table,
+        "Runtime distribution", figures.describe("Share of targets reached in time.", table["setup"], table["series"]), table,
         joined(
-            f"Share of all (task, target, run) reached within a number of steps; higher is better. Targets are {shares} of the way "
-            f"from each task's zero (see the scores over all tasks) to its declared target, of the validation metric: {said}. Right of "
-            "the dashed line some run's budget had ended, and a curve is a lower bound; diverged runs stay in, and no restart is "
-            "simulated. No interval.", note,
+            f"Share of all (task, target, run) reached within a number of steps; higher is better. Targets are {shares} of the "
+            f"way from each task's zero (see the scores over all tasks) to its declared target, of the validation metric: "
+            f"{said}. "
+            "Right of the dashed line some run's budget had ended, and a curve is a lower bound; diverged runs stay in, and no "
+            "restart is simulated. No interval.", note,
         ),
     )]  # fmt: skip
 

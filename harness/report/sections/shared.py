@@ -79,3 +79,8 @@ def seeds_text(counts: pd.Series) -> str:
 def is_random_search(writer: Writer) -> bool:
     """Whether the suite's runs are draws of a search, each with settings of its own."""
     return any("draw" in writer.frames.records[digest].spec.variations for digest in writer.trained["digest"])
+
+
+def setting_looks(names: Iterable[str]) -> figures.Looks:
+    """Looks of series that are named without what a section puts on an axis, and so have none of the suite's own."""
+    return figures.looks(names)

@@ -23,7 +23,7 @@ MEANING = (
     "A run that missed its target is censored at its budget: it would have needed longer, nobody knows how much. So is one that "
     "diverged, ran out of time or stopped early; runs that failed or were skipped never tried, and are not counted. The median "
     "is where the Kaplan-Meier curve falls to one half, “not reached” where it does not; with fewer than 6 runs its 95% limits "
-    "are 0 and ∞ by necessity. The mean up to a horizon counts a run that missed as the horizon, at one horizon for a whole task. "
+    "are 0 and ∞ by necessity. The mean up to a horizon counts a run that missed as the horizon, the same for a whole task. "
     "Expected running time is all steps of all runs over the runs that arrived: what arriving costs with restarts. Runs arrive "
     "at evaluations, so times are rounded up to these. Epochs are steps over the whole batches of the training samples, seconds "
     "steps × step p25 of timing runs of the same machine."
@@ -39,7 +39,7 @@ def section(writer: Writer) -> Section:
     warning = seeds_warning(int(attempts.groupby(arrivals.KEYS).size().min()))
     found.warnings += [warning] if warning else []
     if attempts["other_machine"].any():
-        found.warnings.append("Some steps were timed on another machine than the runs were trained on: no seconds are given there.")
+        found.warnings.append("Some steps were timed on another machine than the runs were trained on: no seconds there.")
     curves = arrivals.curves(attempts)
     for task, rows in attempts.groupby("task", sort=False):
         found.parts += [_marks(writer, str(task), rows), _curves(writer, str(task), curves[curves["task"] == task])]
@@ -56,7 +56,7 @@ def _marks(writer: Writer, task: str, rows: pd.DataFrame) -> Figure:
             f"{task}: steps and seconds until {goal(spec)}, one mark a run.",
             "Seconds are steps × step p25." if rows["seconds"].notna().any() else "", "A short bar is the median.",
             _missed_note(int((~rows["reached"]).sum())), rate_note(writer.trained, task),
-        ), small=True,
+        ), small=rows["setup"].nunique() == 1 and bool(rows["seconds"].isna().all()),
     )  # fmt: skip
 
 
@@ -67,7 +67,8 @@ def _curves(writer: Writer, task: str, curves: pd.DataFrame) -> Figure:
         figures.describe("Kaplan-Meier curves of the runs that have not reached the target.", curves["setup"], curves["series"]),
         curves,
         f"{task}: share of runs that have not yet reached the target (Kaplan and Meier's estimate): the sooner it falls, the "
-        f"better. {crosses}Bands, where a panel has no more than two lines: 95% beta product limits.", small=True,
+        f"better. {crosses}Bands, where a panel has no more than two lines: 95% beta product limits.",
+        small=curves["setup"].nunique() == 1,
     )  # fmt: skip
 
 
