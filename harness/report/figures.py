@@ -475,6 +475,8 @@ def _legend(figure: Figure, styles: Looks, used: Iterable[str], kind: str) -> No
     ]  # fmt: skip
     longest = max((len(name) for name in names), default=1)
     across = max(1, int(figure.get_figwidth() * 15 // (longest + 7)))
+    # The panels keep their size, however many names there are.
+    figure.set_figheight(figure.get_figheight() + 0.17 * max(0, -(-len(names) // across) - 1))
     figure.legend(handles=handles, loc="outside upper left", ncols=min(across, len(names) or 1), borderaxespad=0.2)
 
 

@@ -15,7 +15,7 @@ from ..content import Cell, Column, Figure, Section, Table
 from . import contenders, draw_cells, draw_dots, rank_tests
 from .contenders import Pool
 from .draw_cells import Heat
-from .shared import between, is_random_search, listed, number
+from .shared import between, compares_optimizers, listed, number
 
 if TYPE_CHECKING:
     from ..page import Writer
@@ -38,11 +38,11 @@ LEGEND = (
 
 
 def section(writer: Writer) -> Section:
-    """Of every framework with two contenders or more, on the tasks of the suite. Random search is judged elsewhere."""
+    """Of every framework with two contenders or more, on the tasks of the suite; not where the tasks themselves are varied."""
     found = Section("aggregates", "Over all tasks: who improves upon whom")
     scored = contenders.scores(writer.frames, writer.suite)
     pools = contenders.pools(scored)
-    if not pools or is_random_search(writer):
+    if not pools or not compares_optimizers(writer):
         return found
     writer.keep("scores.csv", scored)
     warning = comparisons.seeds_warning(min(pool.seeds for pool in pools))

@@ -18,7 +18,7 @@ from ..figures import Looks
 from ..svg import INK
 from . import draw_lines
 from .draw_lines import Axis, Lines
-from .shared import goal, joined, number, setting_looks
+from .shared import goal, is_random_search, joined, number, setting_looks
 
 if TYPE_CHECKING:
     from ..page import Writer
@@ -34,8 +34,10 @@ CAPTION = (
 
 
 def section(writer: Writer) -> Section:
-    """Of what was run at several batch sizes."""
+    """Of what was run at several batch sizes, other than as draws of a search."""
     found = Section("batch-sizes", "Batch size")
+    if is_random_search(writer.trained, writer.frames):
+        return found
     table = scaling(writer.frames, writer.suite)
     if table.empty:
         return found

@@ -11,7 +11,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, LogNorm, Normalize
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path
 
 from ..svg import INK
 
@@ -70,17 +71,23 @@ def draw(heat: Heat) -> Figure:
 def _cells(
     axis: Axes, table: pd.DataFrame, rows: Sequence[str], columns: Sequence[str], norm: Normalize, colors: Colormap
 ) -> None:
-    written = max(len(rows), len(columns)) <= WRITTEN
+    values = np.full((len(rows), len(columns)), np.nan)
+    hatched: dict[str, list[tuple[int, int]]] = {}
     for cell in table.to_dict("records"):
         x, y, value = columns.index(cell["column"]), rows.index(cell["row"]), cell["value"]
         known = value is not None and np.isfinite(value)
-        face = colors(norm(value)) if known else "none"
-        axis.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=face, edgecolor=INK, linewidth=0.3))
+        values[y, x] = value if known else np.nan
+        ink = _ink(colors(norm(value))) if known else INK
         if cell["hatched"]:
-            ink = _ink(face) if known else INK
-            axis.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, hatch="////", edgecolor=ink, linewidth=0, alpha=0.55))
-        if written:
-            axis.text(x, y, cell["text"], ha="center", va="center", fontsize=7.5, color=_ink(face) if known else INK)
+            hatched.setdefault(ink, []).append((x, y))
+        if max(len(rows), len(columns)) <= WRITTEN:
+            axis.text(x, y, cell["text"], ha="center", va="center", fontsize=7.5, color=ink)
+    axis.pcolormesh(
+        np.arange(len(columns) + 1) - 0.5, np.arange(len(rows) + 1) - 0.5, np.ma.masked_invalid(values), norm=norm, cmap=colors,
+        edgecolor=INK, linewidth=0.3,
+    )  # fmt: skip
+    for ink, cells in hatched.items():
+        _hatch(axis, cells, ink)
     axis.set_xticks(range(len(columns)), columns, rotation=40 if max(map(len, columns)) > 5 else 0,
                     ha="right" if max(map(len, columns)) > 5 else "center", rotation_mode="anchor")  # fmt: skip
     axis.set_yticks(range(len(rows)), rows)
@@ -88,6 +95,14 @@ def _cells(
     axis.grid(visible=False)
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
+
+
+def _hatch(axis: Axes, cells: Sequence[tuple[int, int]], ink: str) -> None:
+    """One patch for all of them, which keeps the file small."""
+    corners = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5], [-0.5, -0.5]])
+    codes = [Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY]
+    path = Path(np.concatenate([corners + cell for cell in cells]), codes * len(cells))
+    axis.add_patch(PathPatch(path, fill=False, hatch="////", edgecolor=ink, linewidth=0, alpha=0.55))
 
 
 def _ink(face: Sequence[float] | str) -> str:

@@ -14,7 +14,7 @@ from ..figures import Looks
 from . import draw_lines
 from .basins import FACTOR, basins
 from .draw_lines import Axis, Lines
-from .shared import groups, joined, number, seeds_text
+from .shared import groups, is_random_search, joined, number, seeds_text
 
 if TYPE_CHECKING:
     from ..page import Writer
@@ -38,8 +38,11 @@ MEANING = (
 
 
 def section(writer: Writer) -> Section:
-    """Final validation loss at every learning rate, of what was run at several; the basin where three rates or more were."""
+    """Final validation loss at every learning rate, of what was run at several; the basin where three rates or more were. Draws of
+    a search, which vary in more than their rate, have a section of their own."""
     found = Section("learning-rates", "Learning rates")
+    if is_random_search(writer.trained, writer.frames):
+        return found
     rates = tables.learning_rates(writer.frames, writer.suite)
     for task, rows in rates.groupby("task", sort=False):
         what = "Final validation loss against learning rate."

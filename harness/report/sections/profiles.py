@@ -17,7 +17,7 @@ from ..content import Cell, Column, Section, Table
 from ..figures import Looks
 from . import contenders, draw_lines
 from .draw_lines import Axis, Lines
-from .shared import groups, is_random_search, joined, listed, number, rate_note
+from .shared import compares_optimizers, groups, joined, listed, number, rate_note
 
 if TYPE_CHECKING:
     from ..page import Writer
@@ -29,10 +29,10 @@ DRAWN_TO = 8.0
 
 
 def section(writer: Writer) -> Section:
-    """Of the setups in which two contenders or more tried every one of two tasks or more."""
+    """Of the setups in which two contenders or more tried every one of two tasks or more; the runtime distribution of any two."""
     found = Section("profiles", "Who is fast how often")
     attempts = tables.attempts(writer.frames, writer.suite)
-    if attempts.empty or is_random_search(writer):
+    if attempts.empty or not compares_optimizers(writer):
         return found
     profiles = {str(setup): _profile(rows) for setup, rows in attempts.groupby("setup", sort=False)}
     drawn = {setup: profile for setup, profile in profiles.items() if profile and min(profile.times.shape) > 1}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from ...frame import Frames
 from ...spec import TaskSpec
 from .. import figures, text
 from ..content import Cell
@@ -76,9 +77,20 @@ def seeds_text(counts: pd.Series) -> str:
     return text.plural(most, "run") if fewest == most else f"{fewest} to {text.plural(most, 'run')}"
 
 
-def is_random_search(writer: Writer) -> bool:
-    """Whether the suite's runs are draws of a search, each with settings of its own."""
-    return any("draw" in writer.frames.records[digest].spec.variations for digest in writer.trained["digest"])
+# What makes runs of one task differ in more than their optimizer; each has a section of its own.
+TASK_VARIATIONS = frozenset((
+    "activation", "initializer", "hidden", "normalization", "regularization", "batch_size", "train_fraction", "draw",
+))  # fmt: skip
+
+
+def compares_optimizers(writer: Writer) -> bool:
+    """Whether the suite's contenders are optimizers, schedules and rules on unvaried tasks, so that they form a pool."""
+    return not any(TASK_VARIATIONS & set(writer.frames.records[digest].spec.variations) for digest in writer.trained["digest"])
+
+
+def is_random_search(runs: pd.DataFrame, frames: Frames) -> bool:
+    """Whether runs are draws of a search, each with settings of its own."""
+    return any("draw" in frames.records[digest].spec.variations for digest in runs["digest"])
 
 
 def setting_looks(names: Iterable[str]) -> figures.Looks:
