@@ -122,7 +122,7 @@ def _table(writer: Writer, table: pd.DataFrame) -> Table:
         ]
         for row in table.to_dict("records")
     ]  # fmt: skip
-    return writer.table("aggregates", "Scores over all tasks", columns, cells, table)
+    return writer.table("scores-over-tasks", "Scores over all tasks", columns, cells, table, "aggregates.csv")
 
 
 def _improvements(writer: Writer, pools: list[Pool], improvements: dict[str, dict[tuple[str, str], Interval]]) -> Figure:

@@ -100,4 +100,4 @@ def _table(writer: Writer, table: pd.DataFrame) -> Any:
         ]
         for row in table.to_dict("records")
     ]  # fmt: skip
-    return writer.table("architecture", "Hidden sizes", columns, cells, table.drop(columns="depth_text"))
+    return writer.table("hidden-sizes", "Hidden sizes", columns, cells, table.drop(columns="depth_text"))

@@ -60,7 +60,7 @@ def section(writer: Writer) -> Section:
         Column("Rates", "number"),
     ]  # fmt: skip
     cells = [_cells(row) for row in table.to_dict("records")]
-    found.parts.append(writer.table("batch-sizes", "Steps to target by batch size", columns, cells, table))
+    found.parts.append(writer.table("scaling", "Steps to target by batch size", columns, cells, table))
     return found
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,6 +35,7 @@ class Lines:
         line stand in the order in which they are joined.
     steps: a point's height holds until the next point. marked: points have the marker of their line.
     bands: with more lines than these in a panel their bands would hide each other, and are left away.
+    row_axes: y axes of rows that differ from `y`. own_y: rows whose panels do not share it.
     decorate: draws into one panel what is not a line: (axes, panel_row, panel_column).
     """
 
@@ -48,8 +48,8 @@ class Lines:
     bands: int = 5
     size: tuple[float, float] = (4.6, 2.4)
     decorate: Callable[[Axes, str, str], None] | None = None
-    share_y: bool = True
     row_axes: dict[str, Axis] = field(default_factory=dict)
+    own_y: frozenset[str] = frozenset()
 
 
 def draw(lines: Lines) -> Figure:
@@ -58,9 +58,11 @@ def draw(lines: Lines) -> Figure:
     rows, columns = (list(dict.fromkeys(table[name])) for name in ("panel_row", "panel_column"))
     width = min(lines.size[0], max(2.6, 12.8 / len(columns)))
     figure = Figure(figsize=(max(width * len(columns), 5.2), lines.size[1] * len(rows) + 0.55), layout="constrained")
-    share: Any = "row" if lines.share_y else False
-    axes = figure.subplots(len(rows), len(columns), squeeze=False, sharex=True, sharey=share)
+    axes = figure.subplots(len(rows), len(columns), squeeze=False, sharex=True)
     for y, row in enumerate(rows):
+        for axis in axes[y, 1:] if row not in lines.own_y else ():
+            axis.sharey(axes[y, 0])
+            axis.tick_params(labelleft=False)
         for x, column in enumerate(columns):
             panel = table[(table["panel_row"] == row) & (table["panel_column"] == column)]
             axes[y, x].set_visible(len(panel) > 0)
@@ -68,7 +70,9 @@ def draw(lines: Lines) -> Figure:
             if lines.decorate:
                 lines.decorate(axes[y, x], row, column)
             axes[y, x].set_title(column if y == 0 else "")
-        scale(axes[y, 0], "y", lines.row_axes.get(row, lines.y), table.loc[table["panel_row"] == row, "y"])
+        for axis in axes[y] if row in lines.own_y else axes[y, :1]:
+            scale(axis, "y", lines.row_axes.get(row, lines.y), table.loc[table["panel_row"] == row, "y"])
+            axis.yaxis.label.set_visible(axis is axes[y, 0])
     for axis in axes[-1]:
         scale(axis, "x", lines.x, table["x"])
     figures._legend(figure, lines.styles, table["hue"], "both" if lines.marked else "line")

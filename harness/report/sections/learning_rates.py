@@ -38,8 +38,8 @@ MEANING = (
 
 
 def section(writer: Writer) -> Section:
-    """Final validation loss at every learning rate, of what was run at several; the basin where three rates or more were. Draws of
-    a search, which vary in more than their rate, have a section of their own."""
+    """Final validation loss at every learning rate, of what was run at several; the basin where three rates or more were.
+    Draws of a search, which vary in more than their rate, have a section of their own."""
     found = Section("learning-rates", "Learning rates")
     if is_random_search(writer.trained, writer.frames):
         return found

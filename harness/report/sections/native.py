@@ -173,7 +173,7 @@ def _ratio_table(writer: Writer, table: pd.DataFrame) -> Table:
         ]
         for row in table.to_dict("records")
     ]  # fmt: skip
-    return writer.table("native", "Final loss and curve, native against canonical", columns, cells, table)
+    return writer.table("native-ratios", "Final loss and curve, native against canonical", columns, cells, table)
 
 
 def _spread_table(writer: Writer, table: pd.DataFrame) -> Table:

@@ -135,4 +135,4 @@ def _table(writer: Writer, name: str, table: pd.DataFrame) -> Any:
         ]
         for row in table.to_dict("records")
     ]  # fmt: skip
-    return writer.table(name, f"{name.capitalize()}: training and validation", columns, cells, table)
+    return writer.table(f"{name}-gaps", f"{name.capitalize()}: training and validation", columns, cells, table)

@@ -100,7 +100,8 @@ def drawing(points: pd.DataFrame, styles: Looks) -> Any:
     placed = placed.iloc[placed["panel_row"].map(order).argsort(kind="stable")]
     losses = points.loc[points["quantity"] == "validation loss", "min"]
     log = bool((losses > 0).all())
+    rates = frozenset(row for row in rows if row.endswith("rate"))
     return draw_lines.draw(Lines(
         placed, styles, Axis("step"), Axis("validation loss", log=log), size=(4.6, 1.7), bands=3,
-        row_axes={row: Axis("learning rate") for row in rows if row.endswith("rate")}, share_y=False,
+        row_axes=dict.fromkeys(rates, Axis("learning rate")), own_y=rates,
     ))  # fmt: skip
