@@ -116,8 +116,7 @@ def _table(writer: Writer, table: pd.DataFrame) -> Table:
     cells = [
         [
             Cell(row["setup"]), Cell(row["series"]),
-            *(between(*(row[f"{name}{limit}"] for limit in ("", "_low", "_high"))) for name in STATISTICS),
-            between(*(row[f"diverged_share{limit}"] for limit in ("", "_low", "_high")), text.percent),
+            *(between(row, name) for name in STATISTICS), between(row, "diverged_share", form=text.percent),
             *(Cell(str(row[name]), row[name]) for name in ("runs", "tasks", "seeds")),
         ]
         for row in table.to_dict("records")

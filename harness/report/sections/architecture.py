@@ -16,7 +16,7 @@ from ..content import Cell, Column, Section
 from ..figures import Looks
 from . import draw_lines
 from .draw_lines import Axis, Lines
-from .shared import between, joined, number, seeds_text, setting_looks
+from .shared import averaged, joined, number, seeds_text, setting_looks
 from .variations import hindsight, settings, summary
 
 if TYPE_CHECKING:
@@ -94,8 +94,7 @@ def _table(writer: Writer, table: pd.DataFrame) -> Any:
         [
             Cell(row["task"]), Cell(row["setup"]), Cell(row["series"]), Cell(row["hidden"], row["weights"]),
             number(row["weights"], "{:,.0f}".format), number(row["learning_rate"], "{:g}".format),
-            *(between(*(row[f"{quantity}_{s}"] for s in ("mean", "min", "max")))
-              for quantity in ("train_loss", "final_validation_loss", "metric")),
+            *(averaged(row, quantity) for quantity in ("train_loss", "final_validation_loss", "metric")),
             Cell(f"{row['ok']} of {row['runs']}", row["ok"] / row["runs"], runs=row["digests"]),
         ]
         for row in table.to_dict("records")

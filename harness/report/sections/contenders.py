@@ -88,9 +88,9 @@ def _pool(setup: str, rows: pd.DataFrame) -> Pool:
     whole = [name for name, of in tried.items() if len(of) == len(tasks)]
     counts = rows.groupby("series")["status"].agg(["size", lambda status: int((status == "diverged").sum())])
     counts.columns = ["attempts", "diverged"]
+    attempts, diverged = ({n: int(counts.loc[n, column]) for n in whole} for column in ("attempts", "diverged"))
     return Pool(
-        setup, tasks, {name: [tried[name][task] for task in tasks] for name in whole},
-        *({name: int(counts.loc[name, column]) for name in whole} for column in ("attempts", "diverged")),
+        setup, tasks, {name: [tried[name][task] for task in tasks] for name in whole}, attempts, diverged,
         left_out={name: tuple(task for task in tasks if task not in of) for name, of in tried.items() if len(of) < len(tasks)},
     )  # fmt: skip
 

@@ -105,7 +105,7 @@ def _hatch(axis: Axes, cells: Sequence[tuple[int, int]], ink: str) -> None:
     axis.add_patch(PathPatch(path, fill=False, hatch="////", edgecolor=ink, linewidth=0, alpha=0.55))
 
 
-def _ink(face: Sequence[float] | str) -> str:
+def _ink(face: Sequence[float]) -> str:
     """Black on light cells, white on dark ones, whatever the page's ground."""
-    red, green, blue = face[:3]  # type: ignore[misc]
-    return "#000000" if 0.299 * float(red) + 0.587 * float(green) + 0.114 * float(blue) > 0.5 else "#ffffff"
+    red, green, blue = face[:3]
+    return "#000000" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "#ffffff"

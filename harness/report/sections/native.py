@@ -168,7 +168,7 @@ def _ratio_table(writer: Writer, table: pd.DataFrame) -> Table:
     cells = [
         [
             Cell(row["task"]), Cell(row["framework"]), Cell(row["optimizer"]),
-            between(row["ratio"], row["ratio_low"], row["ratio_high"]), number(row["curve"], text.percent),
+            between(row, "ratio"), number(row["curve"], text.percent),
             number(row["pairs"], "{:g}".format), number(row["lost"], "{:g}".format, flag="diverged" if row["lost"] else ""),
         ]
         for row in table.to_dict("records")

@@ -137,10 +137,11 @@ def runtimes(frames: Frames, attempts: pd.DataFrame) -> tuple[pd.DataFrame, floa
     return (pd.concat(found, ignore_index=True) if found else pd.DataFrame()), complete
 
 
-def _times(digests: pd.Series, metrics: dict[str, Any], values: tuple[float, ...]) -> np.ndarray:
+def _times(digests: pd.Series, metrics: dict[str, tuple[np.ndarray, np.ndarray]], values: tuple[float, ...]) -> np.ndarray:
     """float[levels, runs]; a level that holds before the first step is reached with it."""
     never = np.full(len(values), np.inf)
-    columns = [targets.times_to_targets(*metrics[d], values, True) if d in metrics else never for d in digests]
+    reach = partial(targets.times_to_targets, targets=values, higher_is_better=True)
+    columns = [reach(*metrics[digest]) if digest in metrics else never for digest in digests]
     return np.maximum(np.stack(columns, axis=1), 1.0)
 
 

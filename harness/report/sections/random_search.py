@@ -153,10 +153,11 @@ def _table(writer: Writer, draws: pd.DataFrame, curves: pd.DataFrame) -> Any:
         best = group.loc[group["score"].idxmin() if metric == "negative_loss" else group["score"].idxmax()]
         curve = curves[(curves[KEYS] == list(key)).all(axis=1)]
         at = curve[curve["draws"] == curve["reliable_up_to"]].iloc[0]
+        limits = {"k": at["expected"], "k_low": at["low"], "k_high": at["high"]}
         form = text.percent if metric == "accuracy" else text.significant
         cells.append([
             *map(Cell, key), number(len(group), "{:g}".format), number(at["draws"], "{:g}".format),
-            between(at["expected"], at["low"], at["high"], form), number(best["score"], form), number(best["learning_rate"]),
+            between(limits, "k", form), number(best["score"], form), number(best["learning_rate"]),
             number(best["batch_size"], "{:g}".format), Cell("show", runs=best["digests"]),
         ])  # fmt: skip
     return writer.table("draws", "Random search: best of k draws", columns, cells, draws)

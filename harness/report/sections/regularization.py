@@ -17,7 +17,7 @@ from ..content import Cell, Column, Section
 from ..figures import Looks
 from ..svg import INK
 from . import draw_lines
-from .shared import between, joined, number, setting_looks
+from .shared import averaged, between, joined, number, setting_looks
 from .variations import KEYS, hindsight, settings, summary
 
 if TYPE_CHECKING:
@@ -127,10 +127,8 @@ def _table(writer: Writer, name: str, table: pd.DataFrame) -> Any:
         [
             Cell(row["task"]), Cell(row["setup"]), Cell(row["series"]), Cell(row[name]),
             number(row["learning_rate"], "{:g}".format),
-            *(between(*(row[f"{quantity}_{s}"] for s in ("mean", "min", "max")))
-              for quantity in ("train_loss", "final_validation_loss")),
-            between(row["gap_mean"], row["gap_low"], row["gap_high"]),
-            between(*(row[f"metric_{s}"] for s in ("mean", "min", "max")), form),
+            *(averaged(row, quantity) for quantity in ("train_loss", "final_validation_loss")),
+            between({**row, "gap": row["gap_mean"]}, "gap"), averaged(row, "metric", form),
             Cell(f"{row['ok']} of {row['runs']}", row["ok"] / row["runs"], runs=row["digests"]),
         ]
         for row in table.to_dict("records")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -46,8 +46,15 @@ def number(value: float, form: Callable[[float], str] = text.significant, note: 
     return Cell(form(value), max(-1e300, min(float(value), 1e300)), note, flag=flag)
 
 
-def between(value: float, low: float, high: float, form: Callable[[float], str] = text.significant) -> Cell:
-    """A number with its limits below."""
+def between(row: Mapping[Any, Any], name: str, form: Callable[[float], str] = text.significant) -> Cell:
+    """The number `name` of a row with its limits below: the columns of that name with _low and _high."""
+    value, low, high = row[name], *(row[f"{name}{limit}"] for limit in ("_low", "_high"))
+    return number(value, form, "" if math.isnan(value) else f"{form(low)}–{form(high)}")
+
+
+def averaged(row: Mapping[Any, Any], name: str, form: Callable[[float], str] = text.significant) -> Cell:
+    """The mean of a quantity over runs, with their range below."""
+    value, low, high = (row[f"{name}_{ending}"] for ending in ("mean", "min", "max"))
     return number(value, form, "" if math.isnan(value) else f"{form(low)}–{form(high)}")
 
 

@@ -104,7 +104,7 @@ def _table(writer: Writer, table: pd.DataFrame) -> Table:
             Cell(f"{row['reached']} of {row['runs']}", row["reached"] / row["runs"],
                  f"{row['diverged']} diverged" if row["diverged"] else ""),
             *(_median(row, name) for name in ("steps", "epochs", "seconds")),
-            between(*(row[f"restricted_mean{limit}"] for limit in ("", "_low", "_high"))),
+            between(row, "restricted_mean"),
             number(row["horizon"], "{:g}".format), number(row["expected_running_time"]),
         ]
         for row in table.to_dict("records")
@@ -114,7 +114,7 @@ def _table(writer: Writer, table: pd.DataFrame) -> Table:
 
 def _median(row: dict[Any, Any], name: str) -> Cell:
     form = "{:g}".format if name == "steps" else text.significant
-    cell = between(*(row[f"{name}{limit}"] for limit in ("", "_low", "_high")), lambda value: _or_never(value, form))
+    cell = between(row, name, form=lambda value: _or_never(value, form))
     return Cell("not reached", cell.sort, cell.note) if row[name] == float("inf") else cell
 
 
