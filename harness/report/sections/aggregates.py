@@ -44,7 +44,6 @@ def section(writer: Writer) -> Section:
     pools = contenders.pools(scored)
     if not pools or not compares_optimizers(writer):
         return found
-    writer.keep("scores.csv", scored)
     warning = comparisons.seeds_warning(min(pool.seeds for pool in pools))
     found.warnings += [warning] if warning else []
     found.warnings += [note for pool in pools for note in _left_out(pool)]

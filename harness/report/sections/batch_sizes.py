@@ -127,7 +127,8 @@ def drawing(table: pd.DataFrame, styles: Looks) -> Any:
             axis.plot(sizes, perfect, color=INK, linewidth=0.7, alpha=0.35, zorder=1)
 
     sizes = tuple(float(size) for size in sorted(set(table["batch_size"])))
-    values = points["y"].where(np.isfinite(points["y"]), points["budget"])
+    missed = ~np.isfinite(points["y"])
+    values = pd.concat([points["low"], points["high"].where(~missed, points["budget"])], axis=1)
     return draw_lines.draw(Lines(
         drawn.drop(columns=["low", "high"]).assign(y=drawn["y"]), styles, Axis("batch size", log=True, ticks=sizes),
         Axis("", log=True), marked=True, decorate=marks, size=(4.6, 2.2),
@@ -145,8 +146,8 @@ def _points(table: pd.DataFrame, quantity: str) -> pd.DataFrame:
     )  # fmt: skip
 
 
-def _limits(values: pd.Series) -> tuple[float, float]:
-    return float(values.min()) / 1.6, float(values.max()) * 1.6
+def _limits(values: pd.DataFrame) -> tuple[float, float]:
+    return float(values.min().min()) / 1.6, float(values.max().max()) * 1.6
 
 
 def _cells(row: dict[Any, Any]) -> list[Cell]:

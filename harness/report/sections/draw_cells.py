@@ -61,7 +61,8 @@ def draw(heat: Heat) -> Figure:
             _cells(axis, table[table["panel"] == panels[number]], rows, columns, norm, colors)
             axis.set(title=panels[number] if len(panels) > 1 else "", ylabel=heat.row_label if number % across == 0 else "",
                      xlabel=heat.column_label)  # fmt: skip
-    bar = figure.colorbar(matplotlib.cm.ScalarMappable(norm, colors), ax=axes, label=heat.key, shrink=0.9, pad=0.02)
+    # Of few colours, since matplotlib makes a bitmap of many.
+    bar = figure.colorbar(matplotlib.cm.ScalarMappable(norm, colors.resampled(32)), ax=axes, label=heat.key, shrink=0.9, pad=0.02)
     bar.ax.yaxis.set_major_formatter(lambda value, _: heat.form(value))
     bar.ax.yaxis.set_minor_formatter(lambda value, _: "")
     bar.outline.set_linewidth(0)

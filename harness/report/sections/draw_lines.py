@@ -101,7 +101,7 @@ def scale(axes: Axes, which: str, how: Axis, values: pd.Series) -> None:
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_label_text(how.label)
     if how.log:
-        logarithmic(axes, which, values)
+        logarithmic(axes, which, pd.Series(how.limits) if how.limits else values)
     if how.percent:
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}%"))
     if how.limits:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from ..page import Writer
 
 CAPTION = (
-    "Line: mean final validation loss over the runs that ended ok; band: their lowest and highest, not a confidence "
+    "Line: mean final validation loss over the runs that ended ok; band: their lowest and highest (which may leave the "
+    "picture), not a confidence "
     "interval; {seeds} a rate."
 )
 LOST = (
@@ -83,6 +84,8 @@ def drawing(rates: pd.DataFrame, styles: Looks) -> Any:
     finite = points.dropna(subset=["y"])
     log = len(finite) > 0 and bool((finite["y"] > 0).all())
     top, bottom = (finite["high"].max(), finite["low"].min()) if len(finite) else (1.0, 0.0)
+    # One seed that ends near 0 must not flatten all lines; its band then leaves the picture.
+    bottom = max(bottom, finite["y"].min() / 10) if log else bottom
     # Room for the crosses above the highest line.
     limits = (bottom / 1.1, top * (top / bottom) ** 0.35 * 1.1) if log and bottom > 0 else None
     return draw_lines.draw(Lines(

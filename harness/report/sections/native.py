@@ -49,7 +49,6 @@ def section(writer: Writer) -> Section:
         table = ratios(pairs)
         warning = seeds_warning(int(pairs.groupby(["task", "framework", "optimizer"])["seed"].nunique().min()))
         found.warnings += [warning] if warning else []
-        writer.keep("native-pairs.csv", pairs)
         found.parts.append(MEANING)
         drawn = table.dropna(subset=["ratio"])
         found.parts += [_figure(writer, str(task), rows) for task, rows in drawn.groupby("task", sort=False)]

@@ -27,11 +27,6 @@ def parts(writer: Writer, pools: list[Pool]) -> list[str | Table]:
     if not found:
         return []
     table = pd.DataFrame([row for setup, ranks in found.items() for row in _rows(setup, ranks)])
-    pairs = pd.DataFrame([
-        {"setup": setup, "a": pair.a, "b": pair.b, "p": pair.p, "p_holm": pair.p_holm}
-        for setup, ranks in found.items() for pair in ranks.pairs
-    ])  # fmt: skip
-    writer.keep("rank-pairs.csv", pairs)
     columns = [
         Column("Framework"), Column("Optimizer"), Column("Mean rank", "number", "1 is the best"), Column("Tasks", "number"),
         Column("Differs from", help="Wilcoxon's signed-rank test over tasks, Holm's correction, below 0.05"),
