@@ -108,14 +108,12 @@ def _findings(found: Found, curve: Mapping[str, Any] | None) -> list[tuple[str, 
     from .diagnosis import diagnose_run
 
     norms = read_arrays(found.output, found.suite, found.record.digest, "norms")
-    return [
-        ("diagnosis", f"{finding.rule}{_since(finding.step, finding.severity)}: {finding.reason}")
-        for finding in diagnose_run(found.record, curve, norms)
-    ]
+    return [finding_pair(*finding) for finding in diagnose_run(found.record, curve, norms)]
 
 
-def _since(step: int, severity: str) -> str:
-    return "" if severity == "none" else f" since step {step}"
+def finding_pair(rule: str, severity: str, step: int, reason: str) -> tuple[str, str]:
+    """A finding, for people."""
+    return "diagnosis", f"{rule}{'' if severity == 'none' else f' since step {step}'}: {reason}"
 def step_pairs(record: RunRecord, p25: float, median: float, p99: float) -> list[tuple[str, str]]:
     """Of a timing run, its step times in seconds, for people."""
     p25, median, p99 = (value * 1e6 for value in (p25, median, p99))

@@ -16,12 +16,15 @@ CELL = ["task", "setup", "series", "learning_rate"]
 _FRACTION = re.compile(r"(?:^|(?:, | · ))train_fraction=[^,·]*")
 
 
+per_run = tables.once(diagnosis.of)
+
+
 def findings(frames: Frames, suite: str) -> pd.DataFrame:
     """One row a cell and rule, by task and then the gravest first: task, setup, series, learning_rate, rule, severity,
     runs (with this finding), judged (runs of the cell), step (the median of where it began), reason (of the first of
     them), digests."""
     rows = tables.runs(frames, suite, "convergence")
-    found = diagnosis.of(frames, suite)
+    found = per_run(frames, suite)
     if found.empty:
         return pd.DataFrame(columns=[*CELL, "rule", "severity", "runs", "judged", "step", "reason", "digests"])
     # A rule may speak of several layers of one run.

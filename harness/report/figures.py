@@ -243,28 +243,6 @@ def targets(attempts: pd.DataFrame, styles: Looks) -> Figure:
     return figure
 
 
-def learning_rates(rates: pd.DataFrame, styles: Looks) -> Figure:
-    """Final validation loss against learning rate, one column a setup. Crosses at the top: rates with diverged runs."""
-    setups = list(dict.fromkeys(rates["setup"]))
-    figure, axes = _grid(1, len(setups), (min(4.6, max(2.5, 12.8 / len(setups))), 2.7), sharex=True, sharey=True)
-    for axis, setup in zip(axes[0], setups, strict=True):
-        panel = rates[rates["setup"] == setup]
-        ended = panel.dropna(subset=["mean"]).assign(runs=panel["ok"])
-        _lines(axis, ended, "series", styles, x="learning_rate", marked=True)
-        _diverged_rates(axis, panel[panel["diverged"] > 0], styles)
-        axis.set_title(setup)
-        axis.set_xlabel("learning rate")
-    _log(axes[0, 0], "x", rates["learning_rate"])
-    finite = rates.dropna(subset=["mean"])
-    _value_axis(list(axes[0]), "validation_loss", finite, finite.iloc[:0].rename(columns={"mean": "value"}), math.nan)
-    axes[0, 0].set_ylabel("final validation loss")
-    if len(finite):
-        low, high = axes[0, 0].get_ylim()
-        axes[0, 0].set_ylim(low, high * (high / low) ** 0.18)
-    _legend(figure, styles, rates["series"], "both")
-    return figure
-
-
 def schedules(curves: pd.DataFrame) -> Figure:
     """Learning rate over base rate against the progress of a run."""
     styles = looks(curves["schedule"])
@@ -450,17 +428,6 @@ def _attempt_marks(axis: Axes, runs: pd.DataFrame, quantity: str, y: float, look
     median = np.median(runs[quantity].where(runs["reached"], np.inf))
     if np.isfinite(median):
         axis.plot([median], [y], "|", color=look.color, markersize=9, mew=1.8)
-
-
-def _diverged_rates(axis: Axes, rates: pd.DataFrame, styles: Looks) -> None:
-    """Crosses in a band at the top, one line a series so that they do not cover each other."""
-    order = list(styles)
-    for row in rates.itertuples():
-        y = 0.97 - 0.035 * (order.index(row.series) % 4)
-        axis.plot(
-            [row.learning_rate], [y], "x", color=styles[row.series].color, transform=axis.get_xaxis_transform(),
-            markersize=5, mew=1.4,
-        )  # fmt: skip
 
 
 # Inches of a line of a legend.

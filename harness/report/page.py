@@ -16,7 +16,7 @@ from ..version import __version__
 from . import figures, svg, tables
 from .content import Cell, Column, Data, Figure, Part, Table
 from .islands import island
-from .sections import ADDED, STANDARD, compared, fairness, runs
+from .sections import SECTIONS, compared, fairness, runs
 
 
 class Writer:
@@ -38,23 +38,12 @@ class Writer:
     def part(self) -> Part:
         """Everything of the suite; run once."""
         plan = self.frames.plans[self.suite]
-        sections = [section(self) for section in (*STANDARD, *ADDED)]
+        sections = [section(self) for section in SECTIONS]
         found = [section for section in sections if section.parts]
         return Part(
             self.suite, plan.title, plan.question, compared.warnings(self), compared.chips(self), compared.facts(self),
             [fairness.section(self), compared.section(self), *found], runs.table(self),
         )  # fmt: skip
-
-    def hindsight(self, task: str) -> str:
-        """What is to be said below a figure of runs `chosen` by their learning rate; nothing where one rate was run."""
-        rows = self.trained[self.trained["task"] == task]
-        swept = (rows.groupby(["setup", "series"])["learning_rate"].nunique() > 1).any()
-        if not swept:
-            return ""
-        return (
-            "Where several learning rates were run, the one drawn has the most runs ended ok and then the lowest mean "
-            "final validation loss: it was picked with hindsight."
-        )
 
     def table(
         self, name: str, caption: str, columns: list[Column], rows: list[list[Cell]],

@@ -13,9 +13,10 @@ import pandas as pd
 from .. import schedules
 from ..frame import Frames
 from ..record import RunRecord
-from ..show import described, step_pairs
+from ..show import described, finding_pair, step_pairs
 from ..spec import ScheduleSpec
 from ..store import read_log
+from . import diagnosed
 
 # Points of a curve at most; more are averaged over bins of equal length.
 POINTS = 400
@@ -31,19 +32,24 @@ def files(frames: Frames, suite: str) -> Iterator[tuple[str, str]]:
     curves: name -> {steps of the first point and between points, or of all; values, null where not finite; bin: how many
     steps a point is the mean of; lost: how many values were not finite, first: the step of the first of these}.
     """
-    curves = _by_run(frames.curves)
+    curves, amiss = _by_run(frames.curves), diagnosed.per_run(frames, suite)
+    findings: dict[str, list[tuple[str, str]]] = {}
+    for digest, *finding in amiss.itertuples(index=False):
+        findings.setdefault(digest, []).append(finding_pair(*finding))
     title = frames.plans[suite].title
     rows = frames.runs[frames.runs["suite"] == suite].drop_duplicates("digest")
     times = rows[["digest", "step_p25_s", "step_median_s", "step_p99_s"]].itertuples(index=False)
     for digest, *timed in times:
         record = frames.records[digest]
+        measured = [*findings.get(digest, ()), *([] if pd.isna(timed[0]) else step_pairs(record, *timed))]
         series = curves.get(digest, {}) | _planned(record, curves.get(digest, {}))
         log = read_log(frames.output, suite, digest, LOG_BYTES) if frames.output and "log.txt" in record.artefacts else ""
-        yield digest, _script(record, suite, title, timed, log, series)
+        yield digest, _script(record, suite, title, measured, log, series)
 
 
-def _script(record: RunRecord, suite: str, title: str, timed: list[float], log: str, series: Series) -> str:
-    measured = [] if pd.isna(timed[0]) else step_pairs(record, *timed)
+def _script(
+    record: RunRecord, suite: str, title: str, measured: list[tuple[str, str]], log: str, series: Series
+) -> str:
     said = {
         "suite": suite, "title": title, "digest": record.digest, "status": record.status, "reason": record.reason,
         "facts": described(record, measured), "spec": record.spec.to_json(), "log": log,

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
 
-from .. import schedules
+from .. import data, schedules
 from ..frame import Frames, timing_figures
-from ..spec import Metric, RunSpec, ScheduleSpec, number_text
+from ..spec import Metric, RunSpec, ScheduleSpec, TaskSpec, number_text
 from . import text
 
 # A row of the summary: runs that differ in nothing but the seed.
@@ -32,7 +32,7 @@ TRAIN_BINS = 60
 _OfSuite = Callable[..., pd.DataFrame]
 
 
-def _once(compute: _OfSuite) -> _OfSuite:
+def once(compute: _OfSuite) -> _OfSuite:
     """Computes a table once for the same frames: the sections of a page share what takes long with many runs."""
     known: WeakKeyDictionary[Frames, dict[Any, pd.DataFrame]] = WeakKeyDictionary()
 
@@ -46,23 +46,23 @@ def _once(compute: _OfSuite) -> _OfSuite:
     return found
 
 
-@_once
-def runs(frames: Frames, suite: str, *measures: str, trials: bool = False) -> pd.DataFrame:
+@once
+def runs(frames: Frames, suite: str, *measures: str, trials: bool = False, without: Collection[str] = ()) -> pd.DataFrame:
     """Rows of one suite (of these measures, or of all) in the plan's order, with columns that name them in figures.
 
     The trials of a search are left out unless `trials` is set: each has settings of its own, and a section to itself.
 
     setup: framework (mode), with device, dtype or threads where the suite varies them. variant: whatever else is
-    varied, save the learning rate. series: optimizer and variant.
+    varied, save the learning rate, the number of a random draw, and what `without` names. series: optimizer and variant.
     """
     rows = frames.runs[frames.runs["suite"] == suite].drop_duplicates("digest").reset_index(drop=True)
     tried = np.array(["trial" in frames.records[digest].spec.variations for digest in rows["digest"]], dtype=bool)
     # Of a search that has come no further, its trials are all there is to show.
     rows = rows if trials or tried.all() else rows[~tried].reset_index(drop=True)
-    rows = rows.assign(variation=_words(rows, [_variation(frames, digest) for digest in rows["digest"]]))
+    rows = rows.assign(variation=_words(rows, [_variation(frames, digest, without) for digest in rows["digest"]]))
     if measures:
         rows = rows[rows["measure"].isin(measures)].reset_index(drop=True)
-    setup, variant = _setups(rows), _variants(rows)
+    setup, variant = _setups(rows), _variants(rows, without)
     series = [" · ".join(filter(None, pair)) for pair in zip(rows["optimizer"], variant, strict=True)]
     return rows.assign(**{
         name: _words(rows, found) for name, found in (("setup", setup), ("variant", variant), ("series", series))
@@ -123,7 +123,7 @@ def steps_text(row: dict[Hashable, Any]) -> str:
     return text.steps_to_target(row["steps_to_target"], row["reached"], row["attempts"], row["steps"])
 
 
-@_once
+@once
 def step_times(frames: Frames, suite: str) -> pd.DataFrame:
     """One row a timed cell, over its launches that ended ok.
 
@@ -155,12 +155,17 @@ def by_mode(times: pd.DataFrame) -> pd.DataFrame:
     return timed[timed["task"].isin(set(timed.loc[several, "task"]))] if len(timed) else timed
 
 
-@_once
+@once
 def chosen(frames: Frames, suite: str) -> pd.DataFrame:
     """Convergence runs of the learning rate that figures show: of each task, setup and series the rate with the
     largest share of runs ended ok, and among those the lowest mean final validation loss."""
-    rows = runs(frames, suite, "convergence")
-    kept = [_best_rate(group) for _, group in _cells(rows, ["task", "setup", "series"])]
+    return best_rates(runs(frames, suite, "convergence"), ["task", "setup", "series"])
+
+
+def best_rates(rows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """The runs of each group's rate with the largest share of runs ended ok, and among those the lowest mean final
+    validation loss."""
+    kept = [_best_rate(group) for _, group in _cells(rows, keys)]
     return pd.concat(kept, ignore_index=True) if kept else rows
 
 
@@ -209,27 +214,39 @@ def bands(points: pd.DataFrame) -> pd.DataFrame:
 
 
 def pace(frames: Frames, suite: str) -> pd.DataFrame:
-    """Seconds a step of each task, setup and series that has both a convergence and a timing run."""
+    """Seconds a step of each task, setup and series that has both a convergence and a timing run, and `timed_on`: the
+    machines of these timing runs."""
     find = _timings(step_times(frames, suite))
     firsts = runs(frames, suite, "convergence").drop_duplicates(["task", "setup", "series"])
     rows = [{**row, **find(row)} for row in firsts.to_dict("records")]
     names = ["task", "setup", "series"]
-    found = pd.DataFrame(rows, columns=[*names, "step_p25_s", "timed_mode", "timed_rule"])
+    found = pd.DataFrame(rows, columns=[*names, "step_p25_s", "timed_mode", "timed_rule", "timed_digests"])
+    found["timed_on"] = _words(found, [_machines(frames, str(digests).split()) for digests in found.pop("timed_digests")])
     return found.astype(dict.fromkeys(names, firsts["task"].dtype)).dropna(subset=["step_p25_s"])
 
 
 def attempts(frames: Frames, suite: str) -> pd.DataFrame:
     """One row a run that tried the target, at the chosen rate: task, setup, framework, series, seed, digest, status,
-    reached, steps (to the target, or the budget where it was missed), seconds (steps x step p25)."""
+    reached, steps (to the target, or the budget where it was missed), epochs, seconds (steps x step p25), other_machine.
+
+    Runs that diverged, ran out of time or stopped early missed it for the whole budget. Seconds are NaN without timing runs
+    of the same machine; other_machine tells that there are some of another.
+    """
     keys = ["task", "setup", "series"]
     picked = chosen(frames, suite).drop(columns="step_p25_s")
     tried = picked[picked["status"].isin(ATTEMPTED)]
-    tried = tried.merge(pace(frames, suite)[[*keys, "step_p25_s"]], how="left", on=keys)
+    tried = tried.merge(pace(frames, suite)[[*keys, "step_p25_s", "timed_on"]], how="left", on=keys)
+    here = pd.Series([_machines(frames, [digest]) for digest in tried["digest"]], tried.index, dtype="str")
+    elsewhere = tried["timed_on"].notna() & (tried["timed_on"] != here)
     reached = tried["steps_to_target"].notna()
-    steps = tried["steps_to_target"].where(reached, tried["steps"])
-    tried = tried.assign(reached=reached, steps=steps, seconds=steps * tried["step_p25_s"])
-    names = ["task", "setup", "framework", "series", "seed", "digest", "status", "reached", "steps", "seconds"]
-    return tried[names]
+    # A run that starts at its target arrives with its first step.
+    steps = tried["steps_to_target"].where(reached, tried["steps"]).clip(lower=1).astype("float64")
+    tried = tried.assign(
+        reached=reached, steps=steps, epochs=steps / _steps_per_epoch(frames, tried["digest"]),
+        seconds=steps * tried["step_p25_s"].where(~elsewhere), other_machine=elsewhere,
+    )  # fmt: skip
+    names = ["task", "setup", "framework", "series", "seed", "digest", "status", "reached", "steps", "epochs", "seconds"]
+    return tried[[*names, "other_machine"]]
 
 
 def learning_rates(frames: Frames, suite: str) -> pd.DataFrame:
@@ -364,6 +381,9 @@ def _timed(key: dict[str, Any], group: pd.DataFrame) -> dict[str, Any]:
     }  # fmt: skip
 
 
+_UNTIMED = {"timed_mode": "", "timed_rule": "", "timed_digests": "", "launches": 0, "contended": 0}
+
+
 def _timings(timing: pd.DataFrame) -> Callable[[dict[Any, Any]], dict[str, Any]]:
     """Finds the timed cell that stands for a convergence cell; of several the one nearest in mode, then rule, variation."""
     by: dict[tuple[Any, ...], list[dict[Any, Any]]] = {}
@@ -373,12 +393,31 @@ def _timings(timing: pd.DataFrame) -> Callable[[dict[Any, Any]], dict[str, Any]]
     def find(row: dict[Any, Any]) -> dict[str, Any]:
         same = by.get(tuple(row[c] for c in TIMED))
         if not same:
-            return dict.fromkeys(_TIMES, np.nan) | {"timed_mode": "", "timed_rule": "", "launches": 0, "contended": 0}
+            return dict.fromkeys(_TIMES, np.nan) | _UNTIMED
         best = max(same, key=lambda cell: [row[c] == cell[c] for c in ("mode", "rule", "variation")])
-        timed = {"timed_mode": best["mode"], "timed_rule": best["rule"]}
+        timed = {"timed_mode": best["mode"], "timed_rule": best["rule"], "timed_digests": best["digests"]}
         return timed | {name: best[name] for name in (*_TIMES, "launches", "contended")}
 
     return find
+
+
+def _machines(frames: Frames, digests: Sequence[str]) -> str:
+    """The machines of these runs, as text; interpreters may differ on one machine."""
+    found = (frames.records[digest].machine for digest in digests)
+    return " / ".join(dict.fromkeys(f"{m.processor}, {m.logical_cores} cores, {m.system}" for m in found))
+
+
+def _steps_per_epoch(frames: Frames, digests: pd.Series) -> np.ndarray:
+    """float[runs]: whole batches in the samples a run draws from; NaN for data that this version does not know."""
+    return np.array([_batches(frames.records[digest].spec.task) for digest in digests], dtype=np.float64)
+
+
+def _batches(task: TaskSpec) -> float:
+    try:
+        samples = data.training_samples(task.data)
+    except ValueError:
+        return np.nan
+    return float(max(1, int(task.train_fraction * samples) // task.batch_size))
 
 
 def _only_timed(row: dict[Any, Any]) -> dict[str, Any]:
@@ -414,12 +453,13 @@ def _setups(rows: pd.DataFrame) -> list[str]:
     return [f"{row['framework']} ({', '.join([row['mode'], *(_named(row, c) for c in extras)])})" for row in named]
 
 
-def _variants(rows: pd.DataFrame) -> list[str]:
-    columns = [c for c in ("rule", "batch_size", "variation") if _varies(rows, c)]
+def _variants(rows: pd.DataFrame, without: Collection[str] = ()) -> list[str]:
+    columns = [c for c in ("rule", "batch_size", "variation") if c not in without and _varies(rows, c)]
     if _varies_within(rows, "schedule_params", ["task", "schedule"]):
         columns.append("schedule_params")
     if _varies(rows, "schedule"):
         columns.insert(0, "schedule")
+    columns = [c for c in columns if c.removesuffix("_params") not in without]
     if _varies_within(rows, "hyper", ["task", "optimizer", "rule"]):
         columns.append("hyper")
     return [" · ".join(filter(None, (_named(row, c) for c in columns))) for row in rows[["task", *columns]].to_dict("records")]
@@ -443,9 +483,9 @@ def _named(row: dict[Hashable, Any], column: str) -> str:
     return str(value)
 
 
-def _variation(frames: Frames, digest: str) -> str:
+def _variation(frames: Frames, digest: str, without: Collection[str] = ()) -> str:
     """The run's variations, save those that have a column of their own."""
-    own = {*CELL, "lr", "base_lr", "seed"}
+    own = {*CELL, "lr", "base_lr", "seed", "draw", *without}
     varied = frames.records[digest].spec.variations.items()
     return ", ".join(f"{key}={value}" for key, value in varied if key.rpartition(".")[2] not in own)
 

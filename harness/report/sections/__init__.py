@@ -6,14 +6,33 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..content import Section
-from . import breakdown, convergence, diagnosis, rates, step_time, summary, target, tuning
+from . import (
+    aggregates,
+    architecture,
+    batch_sizes,
+    breakdown,
+    convergence,
+    diagnosis,
+    initializers,
+    learning_rates,
+    native,
+    profiles,
+    random_search,
+    regularization,
+    schedules,
+    step_time,
+    summary,
+    targets,
+    tuning,
+)
 
 if TYPE_CHECKING:
     from ..page import Writer
 
-STANDARD: tuple[Callable[[Writer], Section], ...] = (
-    summary.section, convergence.section, target.section, step_time.section, step_time.throughput, breakdown.section,
-    breakdown.costs, rates.section,
+# In the order of the page.
+SECTIONS: tuple[Callable[[Writer], Section], ...] = (
+    summary.section, convergence.section, targets.section, aggregates.section, profiles.section, learning_rates.section,
+    tuning.tuning, batch_sizes.section, schedules.section, initializers.section, regularization.section, architecture.section,
+    native.section, random_search.section, diagnosis.diagnosis, step_time.section, step_time.throughput, breakdown.section,
+    breakdown.costs,
 )  # fmt: skip
-# In the order of the page, after the standard ones.
-ADDED: tuple[Callable[[Writer], Section], ...] = (tuning.tuning, diagnosis.diagnosis)

@@ -10,6 +10,7 @@ import pandas as pd
 from ...layers import Point
 from .. import figures, tables
 from ..content import Figure, Section
+from .shared import rate_note
 
 if TYPE_CHECKING:
     from ..page import Writer
@@ -41,7 +42,7 @@ def _curves(writer: Writer, task: str, points: pd.DataFrame, bands: pd.DataFrame
         f"Training loss is averaged over bins of {width} steps." if width > 1 else "",
         "Dotted lines, ended by a cross or leaving at the top, are runs that diverged." if len(lost) else "",
         f"The dashed level is the target, {spec.target:g}; the {drawn} of the first quarter of the steps may lie "
-        "below the picture." if drawn else "", writer.hindsight(task),
+        "below the picture." if drawn else "", rate_note(writer.trained, task),
     ]  # fmt: skip
     third = f" and validation {drawn}" if drawn else ""
     what = f"Line charts of training loss{',' if drawn else ' and'} validation loss{third} against steps."
@@ -65,7 +66,8 @@ def _paths(writer: Writer, task: str, places: pd.DataFrame) -> list[Figure]:
         f"{task}-paths", partial(figures.paths, places, layer, writer.series), f"{task}: paths on contours",
         f"{figures.describe(what, places['setup'], places['series'])} {where}", places,
         f"{task}: where the optimizers went, at every evaluation. Ring: the start. Crosses: minima. Contours are evenly "
-        f"spaced in the logarithm of the function above its minimum. Dotted ways diverged. {writer.hindsight(task)}".strip(),
+        "spaced in the logarithm of the function above its minimum. Dotted ways diverged. "
+        f"{rate_note(writer.trained, task)}".strip(),
     )]  # fmt: skip
 
 
