@@ -28,8 +28,8 @@ def findings(frames: Frames, suite: str) -> pd.DataFrame:
     if found.empty:
         return pd.DataFrame(columns=[*CELL, "rule", "severity", "runs", "judged", "step", "reason", "digests"])
     # A rule may speak of several layers of one run.
-    per_run = found.drop_duplicates(["digest", "rule"]).astype({"digest": "str"})
-    merged = rows[["digest", *CELL]].astype({"digest": "str"}).merge(per_run, on="digest")
+    firsts = found.drop_duplicates(["digest", "rule"]).astype({"digest": "str"})
+    merged = rows[["digest", *CELL]].astype({"digest": "str"}).merge(firsts, on="digest")
     judged = merged.groupby(CELL, sort=False)["digest"].nunique().rename("judged").reset_index()
     cells = merged.groupby([*CELL, "rule"], sort=False).agg(
         severity=("severity", _gravest), runs=("digest", "size"), step=("step", "median"), reason=("reason", "first"),
