@@ -22,11 +22,16 @@ def run(
     threads: int | None = None,
     device: str | None = None,
     timeout_s: float = 600.0,
+    scale: str | None = None,
+    workers: int = 0,
+    train_fractions: Sequence[float] = (),
+    diagnose: bool = False,
 ) -> Frames:
     """Runs what is not finished of a suite and returns all its results (see `gradrace.Frames`).
 
     suite: a built-in suite's name, a TOML file's path, or the content of such a file as a dict (kept under `name`).
-    load: files with optimizers or tasks of your own. keyword: as `-k` of the command line.
+    load: files with optimizers or tasks of your own. keyword, scale, workers (`-j`), train_fractions, diagnose: as the
+    options of the command line.
 
     Raises gradrace.UserError for anything misspelt, impossible or unwritable; failed runs are rows with a status.
     """
@@ -34,7 +39,10 @@ def run(
     from .suite import make_suite
     from .sweep import Options, execute, prepare
 
-    options = Options(Path(output), keyword, tuple(frameworks), seeds, threads, device, timeout_s)
+    options = Options(
+        Path(output), keyword, tuple(frameworks), seeds, threads, device, timeout_s, scale=scale, workers=workers,
+        train_fractions=tuple(train_fractions), diagnose=diagnose,
+    )  # fmt: skip
     chosen = suite if isinstance(suite, str) else make_suite(name, suite, file=name)
     sweep = prepare(chosen, [Path(file) for file in load], options)
     execute(sweep)
