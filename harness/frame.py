@@ -37,8 +37,9 @@ class Frames:
         first_call_s, first_call_steps, and of their parts forward_s, backward_s, optimizer_s, update_s, parts_covered
         (see timing_stats.parts_of_launch); of memory runs imported_bytes, peak_bytes, grown_bytes, device_peak_bytes,
         memory_method; of all input, import_s, setup_s, state_bytes, started_at, wall_s. Missing numbers are NaN.
-    curves: one row a point: digest, step, series (train_loss, validation_loss, validation_metric; learning_rate where
-        the validation loss drove it; point_0 and point_1 where the task is a function of two numbers), value.
+    curves: one row a point of every run, also where several suites share it: digest, step, series (train_loss,
+        validation_loss, validation_metric; learning_rate where the validation loss drove it;
+        point_0 and point_1 where the task is a function of two numbers), value.
     steps: one row a timed block: digest, block, part, steps, wall_ns, cpu_ns, involuntary_switches, steal_ticks.
     norms: one row a parameter and evaluated step of the runs that were told to `diagnose`: digest and the columns of
         record.Norms.
@@ -71,14 +72,17 @@ def load(folder: str | Path = "results", *suites: str) -> Frames:
     norms: list[pd.DataFrame] = []
     blocks: list[pd.DataFrame] = []
     records: dict[str, RunRecord] = {}
+    times: dict[Any, dict[str, Any]] = {}
     for suite in names:
         found = read_records(output, suite)
+        # A run that stands in two suites is one run: its arrays are there once.
+        fresh = [record for record in found if record.digest not in records]
         records |= {record.digest: record for record in found}
-        curves += _arrays(output, suite, found, "curve")
-        norms += _arrays(output, suite, found, "norms")
-        timed = [_with_parts(table) for table in _arrays(output, suite, found, "steps")]
+        curves += _arrays(output, suite, fresh, "curve")
+        norms += _arrays(output, suite, fresh, "norms")
+        timed = [_with_parts(table) for table in _arrays(output, suite, fresh, "steps")]
         blocks += timed
-        times = {digest: _timing(of) for table in timed for digest, of in table.groupby("digest", sort=False)}
+        times |= {digest: _timing(of) for table in timed for digest, of in table.groupby("digest", sort=False)}
         rows += [_row(suite, record) | times.get(record.digest, {}) for record in found]
     if not rows:
         raise UserError(f"{output}: no finished run of {', '.join(names)} there yet")

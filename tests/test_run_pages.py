@@ -137,7 +137,9 @@ def test_suites_of_another_schema_are_refused_by_name_and_others_stand_as_parts(
     specs = make_specs(["mlp"], ["jax"], ["adam"], [0])
     make_results(tmp_path, "one", specs)
     make_results(tmp_path, "two", specs, title="The same runs in a second suite")
-    folder = report.write(frame.load(tmp_path), tmp_path / "html").parent
+    frames = frame.load(tmp_path)
+    assert len(frames.runs) == 2 and not frames.curves.duplicated(["digest", "series", "step"]).any()
+    folder = report.write(frames, tmp_path / "html").parent
     html = (folder / "index.html").read_text(encoding="utf-8")
     assert 'id="one"' in html and 'id="two"' in html
     texts = [sorted(file.read_text().replace('"one"', '"two"') for file in folder.glob(f"data/runs/{suite}/*.js"))
