@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from contextlib import nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -533,7 +534,10 @@ def test_an_interrupt_leaves_nothing_behind(repository, number):
     (repository.parent / "temporary").mkdir()
     env = os.environ | {"TMPDIR": str(repository.parent / "temporary")}
     command = [sys.executable, "-m", "gradrace", "compare", "--suite", "../tiny.toml", "--base", "HEAD~1", "--load", "mine.py"]
-    driver = subprocess.Popen(command, cwd=repository, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # A runner that was started in the background has SIGINT ignored, and its children would inherit that.
+    listen = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    driver = subprocess.Popen(command, cwd=repository, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                              preexec_fn=listen)  # fmt: skip
     deadline = time.monotonic() + 120
     while len(workers := workers_of(driver.pid)) < 2 and driver.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
