@@ -2,8 +2,9 @@
 
     python tests/benchmarks/throughput.py [--framework torch] [--configurations 128] [--rounds 3] [isolation script]
 
-isolation: configurations of digits_mlp (batch 32, 560 steps, Adam: 8 learning rates, 4 values of beta1, seeds) as one cold
-`gradrace run -j 1 --no-report`, against processes that do one of them each: import, open, train, evaluate, write the curve.
+isolation: configurations of digits_mlp (batch 32, 560 steps, Adam: 8 learning rates, 4 values of beta1, seeds), evaluated before
+and after (`--eval-every` sets more), as one cold `gradrace run -j N --no-report` (`--jobs`, 1 by default, 0: as many as cores
+allow), against processes that do one of them each, one after another: import, open, train, evaluate, write the curve.
 `--processes` of these are measured, their median is scaled to the number of configurations.
 script: 12 runs (SGD, momentum and Adam at 4 learning rates, 64-64-10, batch 64, 200 steps, evaluation every 20) as one cold
 `gradrace run`, without and with a report and with everything cached, against a script without gradrace (torch and numpy).
@@ -64,16 +65,17 @@ def show(what: str, cost: Cost, note: str = "") -> None:
 # One process a configuration
 
 
-def suite_of(framework: str, configurations: int) -> dict[str, Any]:
+def suite_of(framework: str, configurations: int, eval_every: int) -> dict[str, Any]:
     optimizer = {"name": "adam", "learning_rate": list(RATES), "hyper": {"beta1": list(BETAS)}}
     return {
         "title": "Isolation", "tasks": ["digits_mlp"], "frameworks": [framework], "optimizers": [optimizer],
-        "seeds": max(1, configurations // (len(RATES) * len(BETAS))), "steps": 560, "timing": False,
+        "seeds": max(1, configurations // (len(RATES) * len(BETAS))), "steps": 560,
+        "eval_every": eval_every, "timing": False,
         "dtype": "float64" if framework == "numpy" else "float32",
     }  # fmt: skip
 
 
-def one(framework: str, configurations: int, number: int, out: Path) -> None:
+def one(framework: str, configurations: int, eval_every: int, number: int, out: Path) -> None:
     """What a process does that is started for one configuration: no persistent worker, no store, no report."""
     from gradrace.plan import initial_weights, make_plan
     from gradrace.registry import import_adapter, load_registry
@@ -81,29 +83,30 @@ def one(framework: str, configurations: int, number: int, out: Path) -> None:
     from gradrace.train import train
 
     registry = load_registry()
-    run = expand(make_suite("isolation", suite_of(framework, configurations)), registry)[number]
+    run = expand(make_suite("isolation", suite_of(framework, configurations, eval_every)), registry)[number]
     optimizer = registry.optimizers[run.optimizer.name]
     adapter = import_adapter(registry.frameworks[framework])
     session = adapter.open(run, initial_weights(run.task, run.seed), make_plan(run, optimizer))
     out.write_text(json.dumps(train(session, run.task, schedule=run.schedule).curve.to_lists()))
 
 
-def isolation(framework: str, configurations: int, processes: int, rounds: int, folder: Path) -> None:
+def isolation(framework: str, configurations: int, eval_every: int, processes: int, rounds: int, jobs: int, folder: Path) -> None:
     """The table of the first comparison."""
     from gradrace.executor.environment import environment
     from gradrace.registry import load_registry
     from gradrace.suite import expand, make_suite
 
-    content = suite_of(framework, configurations)
+    content = suite_of(framework, configurations, eval_every)
     runs = expand(make_suite("isolation", content), load_registry())
     (folder / "isolation.toml").write_text(toml(content))
     env = environment(runs[0])
-    fresh, swept = [], []
+    fresh, swept, options = [], [], ("-j", str(jobs), "--no-report", "-q")
     for turn in range(rounds):
-        swept.append(measured(gradrace("run", "isolation.toml", "-j", "1", "--no-report", "-q", "-o", f"iso{turn}"), folder))
+        swept.append(measured(gradrace("run", "isolation.toml", *options, "-o", f"iso{turn}"), folder))
         for i in range(turn, processes, rounds):
             number = i * len(runs) // processes
-            ask = ["--one", str(number), "--framework", framework, "--configurations", str(configurations)]
+            ask = ["--one", str(number), "--framework", framework, "--configurations", str(configurations),
+                   "--eval-every", str(eval_every)]  # fmt: skip
             fresh.append(measured([sys.executable, __file__, *ask, str(folder / "one.json")], folder, env))
     each, whole = middle(fresh), middle(swept)
     print(f"isolation, {framework}: {len(runs)} configurations, {processes} processes, {rounds} sweeps measured")
@@ -263,13 +266,15 @@ def main() -> None:
     parser.add_argument("what", nargs="*", default=["isolation", "script"], help="isolation, script, or both")
     parser.add_argument("--framework", default="torch")
     parser.add_argument("--configurations", type=int, default=128, help="a multiple of 32")
+    parser.add_argument("--eval-every", type=int, default=560, help="isolation: 560 is at the ends only")
+    parser.add_argument("--jobs", type=int, default=1, help="isolation: workers of the one command")
     parser.add_argument("--processes", type=int, default=6, help="how many fresh processes are measured")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--by-hand", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one is not None:
-        one(given.framework, given.configurations, given.one, Path(given.what[0]))
+        one(given.framework, given.configurations, given.eval_every, given.one, Path(given.what[0]))
         return
     if given.by_hand:
         {"torch": by_hand_torch, "numpy": by_hand_numpy}[given.by_hand]()
@@ -278,7 +283,9 @@ def main() -> None:
     for what in given.what:
         with TemporaryDirectory() as folder:
             if what == "isolation":
-                isolation(given.framework, given.configurations, given.processes, given.rounds, Path(folder))
+                isolation(
+                    given.framework, given.configurations, given.eval_every, given.processes, given.rounds, given.jobs, Path(folder)
+                )
             elif what == "script":
                 script(given.framework, given.rounds, Path(folder))
             else:
