@@ -283,9 +283,8 @@ def main() -> None:
     for what in given.what:
         with TemporaryDirectory() as folder:
             if what == "isolation":
-                isolation(
-                    given.framework, given.configurations, given.eval_every, given.processes, given.rounds, given.jobs, Path(folder)
-                )
+                counts = given.configurations, given.eval_every, given.processes, given.rounds, given.jobs
+                isolation(given.framework, *counts, Path(folder))
             elif what == "script":
                 script(given.framework, given.rounds, Path(folder))
             else:
