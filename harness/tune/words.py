@@ -8,13 +8,13 @@ from typing import Any
 from ..statistics.bootstrap import Interval
 from . import space as spaces
 from .inclusion import Inclusion, inclusions
-from .results import Found, Row, Score, rows
+from .results import Found, Row, Score
 from .study import StudyFile
 
 MISSING = "–"
 
 
-def result_rows(study: StudyFile, found: Sequence[Found]) -> list[dict[str, str]]:
+def result_rows(table: Sequence[Row]) -> list[dict[str, str]]:
     """One row a task, framework and optimizer."""
     return [
         {
@@ -22,25 +22,25 @@ def result_rows(study: StudyFile, found: Sequence[Found]) -> list[dict[str, str]
             "validation": number(row.validation, row.metric),
             "test, tuned": scored(row.tuned, row.metric), "test, defaults": scored(row.default, row.metric),
         }
-        for row in rows(study, found)
+        for row in table
     ]  # fmt: skip
 
 
-def settings_rows(study: StudyFile, found: Sequence[Found]) -> list[dict[str, str]]:
+def settings_rows(table: Sequence[Row]) -> list[dict[str, str]]:
     """One row a task, framework and optimizer: the winner's settings, and what smaller budgets would have reached."""
     return [
         {
             "task": row.task, "framework": row.framework, "optimizer": row.optimizer, "best settings": best_settings(row),
             "best expected after k trials": expectations(row),
         }
-        for row in rows(study, found)
+        for row in table
     ]  # fmt: skip
 
 
-def fold_rows(study: StudyFile, found: Sequence[Found]) -> list[dict[str, str]]:
+def fold_rows(table: Sequence[Row]) -> list[dict[str, str]]:
     """One row a task, framework, optimizer and outer fold: what inner folds chose, and what the outer fold says of it."""
     listed = []
-    for row in rows(study, found):
+    for row in table:
         tuned, default = (score.values if score else () for score in (row.tuned, row.default))
         for place, search in enumerate(row.searches):
             best = search.best
@@ -54,9 +54,8 @@ def fold_rows(study: StudyFile, found: Sequence[Found]) -> list[dict[str, str]]:
     return listed
 
 
-def inclusion_rows(study: StudyFile, found: Sequence[Found]) -> list[dict[str, str]]:
+def inclusion_rows(study: StudyFile, table: Sequence[Row]) -> list[dict[str, str]]:
     """One row a pair of optimizers."""
-    table = rows(study, found)
     metric = {row.task: row.metric for row in table}
     return [
         {

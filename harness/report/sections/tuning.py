@@ -35,7 +35,7 @@ def tuning(writer: Writer) -> Section:
     section.warnings = [*_warnings(checks), *words.notes(study, searches)]
     section.parts += [_asked(study), _results(writer, study, table)]
     if study.nested:
-        section.parts.append(_folds(writer, study, searches))
+        section.parts.append(_folds(writer, table))
     if checks:
         section.parts.append(_inclusion(writer, checks, table))
     section.parts += [*_expected(writer, table), *_slices(writer, study, table), *_importance(writer, study, table)]
@@ -112,8 +112,8 @@ def _flat(row: Row) -> dict[str, Any]:
     return flat
 
 
-def _folds(writer: Writer, study: StudyFile, searches: Sequence[Found]) -> Table:
-    listed = words.fold_rows(study, searches)
+def _folds(writer: Writer, table: Sequence[Row]) -> Table:
+    listed = words.fold_rows(table)
     columns = [Column(name.capitalize(), "number" if name.split()[0] in ("inner", "outer") else "") for name in listed[0]]
     cells = [[Cell(text) for text in row.values()] for row in listed]
     caption = "Scores of the outer folds, which took no part in the choice; means and intervals stand in the table above"
