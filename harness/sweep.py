@@ -8,7 +8,7 @@ import platform
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -152,7 +152,7 @@ def _events(sweep: Sweep, todo: Sequence[PlannedRun], store: Store) -> Iterable[
     for run in todo:
         if run.digest in missing:
             yield Finished(run, unfinished(run, "skipped", missing[run.digest]))
-    runnable = [_with_log(run, store) for run in todo if run.digest not in missing]
+    runnable = [with_log(run, store) for run in todo if run.digest not in missing]
     if not runnable:
         return
     executor = LocalExecutor(
@@ -199,8 +199,9 @@ def _shape(spec: RunSpec) -> tuple[object, ...]:
     return (spec.framework, spec.mode, task, optimizer, spec.dtype, spec.device, spec.threads, spec.input)
 
 
-def _with_log(run: PlannedRun, store: Store) -> PlannedRun:
-    return PlannedRun(run.spec, run.digest, run.versions, run.sources, store.log_file(run.digest).resolve())
+def with_log(run: PlannedRun, store: Store) -> PlannedRun:
+    """The run with the place of its log, whose folder is made."""
+    return replace(run, log=store.log_file(run.digest).resolve())
 
 
 def _plan_file(sweep: Sweep) -> PlanFile:

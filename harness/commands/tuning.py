@@ -162,8 +162,7 @@ def _print_plan(ready: Ready, place: Place, as_json: bool) -> None:
     study = ready.study
     folder = suite_folder(place.output, place.name)
     searches = [(cell, trials(cell.search(study))) for cell in ready.cells]
-    parts = study.seeds * (study.nested[1] if study.nested else 1)
-    runs = sum(count * parts + 2 * study.fresh_seeds for _, count in searches)
+    runs = sum(count * study.runs_a_trial + 2 * study.fresh_seeds for _, count in searches)
     begun = len(list(folder.glob("*/run.json")))
     if as_json:
         plan = {"study": place.name, "asked": study.model_dump(mode="json", by_alias=True), "runs": runs, "records": begun}

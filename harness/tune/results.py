@@ -55,11 +55,10 @@ def found(study: StudyFile, records: Iterable[RunRecord]) -> list[Found]:
             trials[key][int(varied["trial"])].append(record)
         elif varied.get("settings") in ("tuned", "default"):
             getattr(search, str(varied["settings"])).append(record)
-    runs_each = study.seeds * (study.nested[1] if study.nested else 1)
     for key, by_number in trials.items():
         for number, of_trial in sorted(by_number.items()):
             settings = settings_of(of_trial[0].spec, study.spaces[key[1]].space)
-            whole = len(of_trial) == runs_each
+            whole = len(of_trial) == study.runs_a_trial
             searches[key].trials.append(judged(number, settings, of_trial) if whole else Trial(number, settings, "unfinished"))
     return list(searches.values())
 

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import UserError
 from ..executor import Event, Executor, Finished, Job, PlannedRun
 from ..executor.local import LocalExecutor, unfinished
+from ..executor.queue import side_by_side
 from ..machine import usable_cores
 from ..record import FINAL, RunRecord
 from ..registry import Registry
 from ..spec import RunSpec
 from ..store import PlanFile, Store, read_record
-from ..sweep import Planner
+from ..sweep import Planner, with_log
 from .samplers import LEARNING, Told, suggest, trials
 from .study import Asked, Cell, Journal, StudyFile, higher_is_better, read_study, write_study
 from .trials import Trial, best_of, judged, told
@@ -67,7 +68,7 @@ def in_batches(study: StudyFile, before: StudyFile | None, cells: int, workers: 
         return study.model_copy(update={"batch": study.budget})
     if before is not None and before.sampler == study.sampler:
         return study.model_copy(update={"batch": before.batch})
-    wanted = workers or max(1, len(usable_cores()) // study.threads)
+    wanted = workers or side_by_side(len(usable_cores()), study.threads)
     return study.model_copy(update={"batch": max(1, math.ceil(wanted / cells))})
 
 
@@ -119,7 +120,7 @@ class _Study:
                     self._heard(Finished(run, unfinished(run, "skipped", reason)))
                 else:
                     self._waiting.add(run.digest)
-                    self._executor.submit(Job((replace(run, log=self._store.log_file(run.digest).resolve()),)))
+                    self._executor.submit(Job((with_log(run, self._store),)))
 
     def _kept(self, run: PlannedRun) -> RunRecord | None:
         """The record of a run that is over. A trial that failed stays one; scores are tried again."""
@@ -156,9 +157,8 @@ class _Search:
     @property
     def total(self) -> int:
         """How many runs it takes, as far as that is known."""
-        parts = self._study.seeds * (self._study.nested[1] if self._study.nested else 1)
         scoring = 2 * self._study.fresh_seeds if self._scoring is None else len(self._scoring)
-        return (len(self._asked) if self._scoring is not None else self._budget) * parts + scoring
+        return (len(self._asked) if self._scoring is not None else self._budget) * self._study.runs_a_trial + scoring
 
     @property
     def digests(self) -> Iterator[str]:

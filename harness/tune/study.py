@@ -87,6 +87,11 @@ class StudyFile(Frozen):
     threads: PositiveInt = 1
     spaces: dict[str, SpaceFile]
 
+    @property
+    def runs_a_trial(self) -> int:
+        """One a training seed, and of these one an inner fold."""
+        return self.seeds * (self.nested[1] if self.nested else 1)
+
     def trial_seeds(self) -> range:
         """Seeds that trials are trained with."""
         return range(self.seed * _BLOCK, self.seed * _BLOCK + self.seeds)
