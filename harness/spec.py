@@ -193,18 +193,49 @@ class RunSpec(Frozen):
 
     @property
     def id(self) -> str:
-        """A readable name of the run, the one that `-k` filters on. Unique within a suite."""
+        """A readable name of the run, the one that `-k` filters on.
+
+        Unique within a suite: `names.told_apart` adds to `variations` whatever this text does not say. It never decides
+        which run is meant; the digest does.
+        """
         params = ",".join(f"{key}={number_text(value)}" for key, value in self.schedule.params.items())
-        rate = f"{self.schedule.kind}{f'({params})' if params else ''}-lr{self.schedule.base_lr:g}"
+        rate = f"{self.schedule.kind}{f'({params})' if params else ''}-lr{number_text(self.schedule.base_lr)}"
         last = f"seed{self.seed}" if self.measure == "convergence" else f"launch{self.launch}"
-        varied = [f"{key}={value}" for key, value in self.variations.items()]
+        varied = [f"{key}={value_text(value)}" for key, value in self.variations.items()]
         optimizer = f"{self.optimizer.name}-{self.optimizer.rule}"
         return "/".join([self.measure, self.task.name, f"{self.framework}-{self.mode}", optimizer, rate, *varied, last])
 
 
 def number_text(value: float | tuple[float, ...]) -> str:
-    """A parameter for people: 0.1, or several joined by '+'."""
-    return "+".join(f"{each:g}" for each in value) if isinstance(value, tuple) else f"{value:g}"
+    """A parameter for people: 0.1, or several joined by '+'. Different numbers have different texts.
+
+    Six significant digits if they give the number back, else as many as do: 0.001, 1e-05, 0.1000001.
+    """
+    if isinstance(value, tuple):
+        return "+".join(map(number_text, value))
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value).removesuffix(".0")
+
+
+def value_text(value: Any) -> str:
+    """A number as `number_text` writes it, anything else as it is."""
+    return number_text(value) if isinstance(value, float | tuple) else str(value)
+
+
+# Task fields that a step's time does not depend on.
+_NOT_IN_A_STEP = {"title", "steps", "eval_every", "target", "target_origin", "early_stopping", "train_fraction"}
+
+
+def step_setting(run: RunSpec) -> str:
+    """12 hex digits of everything that the time and memory of a training step depend on, as far as the run says it.
+
+    Equal for a training run and the timing run that stands for its step time. Seed, learning rate and schedule are not in
+    it: they change numbers, not what is computed. Nor are the run's length, its evaluations and the share of the data.
+    """
+    task = run.task.model_dump(mode="json", exclude=_NOT_IN_A_STEP, exclude_defaults=True)
+    where = (run.framework, run.mode, run.device, run.dtype, run.threads, run.input)
+    text = canonical_json([task, run.optimizer.to_json(), where])
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def canonical_json(value: Any) -> str:

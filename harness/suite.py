@@ -13,17 +13,17 @@ from pydantic import ValidationError
 from . import data, plan, schedules
 from .draws import Draw, draws
 from .errors import UserError, nearest
+from .names import told_apart
 from .optimizer import Optimizer
 from .registry import Framework, Registry
-from .spec import OptimizerSpec, Rule, RunSpec, ScheduleSpec, TaskSpec
+from .spec import OptimizerSpec, Rule, RunSpec, ScheduleSpec, TaskSpec, step_setting
 from .suite_file import ConvergenceEntry, OptimizerEntry, ScheduleEntry, Suite, SuiteFile, TimingEntry, explain
 from .variations import Varied, vary
 
 __all__ = [
     "ConvergenceEntry", "OptimizerEntry", "ScheduleEntry", "Suite", "SuiteFile", "TimingEntry", "at_scale", "built_in", "expand",
-    "make_suite", "read_suite", "with_data_at_hand",
+    "make_suite", "read_suite", "with_content", "with_data_at_hand", "with_named_timing",
 ]  # fmt: skip
-_NOTHING_DRAWN = Draw()
 
 
 def built_in() -> Mapping[str, Path]:
@@ -70,6 +70,19 @@ def at_scale(suite: Suite, name: str) -> Suite:
     return suite.model_copy(update={"content": _validated({**content, **scales[name]}, suite.file, f"scales.{name}.")})
 
 
+def with_named_timing(suite: Suite) -> Suite:
+    """The suite without the timing of what it trains: only the rule that its timing part names is timed."""
+    content = suite.content.model_dump(exclude_unset=True)
+    if not isinstance(content.get("timing"), dict):
+        return suite
+    return with_content(suite, {**content, "timing": {**content["timing"], "trained": False}})
+
+
+def with_content(suite: Suite, content: Mapping[str, Any]) -> Suite:
+    """The same suite with other content, checked like the file."""
+    return make_suite(suite.name, content, suite.file)
+
+
 def with_data_at_hand(suite: Suite, registry: Registry) -> Suite:
     """The suite with tasks replaced as its `instead` says where their data are not on this machine, and its title says so."""
     instead = suite.content.instead
@@ -83,7 +96,7 @@ def with_data_at_hand(suite: Suite, registry: Registry) -> Suite:
     content["tasks"] = list(dict.fromkeys(instead[name] if name in absent else name for name in content["tasks"]))
     said = [f"{instead[name]} for want of {name} (gradrace fetch {registry.tasks[name].data})" for name in absent]
     content["title"] = f"{content['title']}: {', '.join(said)}"
-    return make_suite(suite.name, content, suite.file)
+    return with_content(suite, content)
 
 
 def _validated(content: Mapping[str, Any], file: str, within: str = "") -> SuiteFile:
@@ -105,49 +118,68 @@ def expand(suite: Suite, registry: Registry) -> tuple[RunSpec, ...]:
         runs += _converging(suite, registry, content.convergence)
     if content.timing:
         runs += _timed(suite, registry, content.timing)
-    unique = tuple({run.id: run for run in runs}.values())
-    if not unique:
+    if not runs:
         raise UserError(f"{suite.file}: nothing to run: both `convergence` and `timing` are off")
-    return unique
+    return told_apart(runs, suite.file)
 
 
 def _converging(suite: Suite, registry: Registry, entry: ConvergenceEntry) -> Iterator[RunSpec]:
     content = suite.content
     seeds = range(content.seeds) if isinstance(content.seeds, int) else content.seeds
     for place, (draw, task, variations) in itertools.product(_places(content), list(_trained(suite, registry))):
-        for optimizer, schedule, swept in _updates(suite, registry, _as_list(entry.rule), draw):
+        for optimizer, schedule in _updates(suite, registry, _as_list(entry.rule), draw):
             for framework, seed in itertools.product(content.frameworks, seeds):
                 for mode in _modes(content, registry.frameworks[framework], convergence=True):
                     yield RunSpec(
                         task=task, optimizer=optimizer, schedule=schedule, framework=framework, mode=mode, seed=seed,
-                        diagnose=content.diagnose, variations={**place.named, **variations, **draw.named, **swept},
+                        diagnose=content.diagnose, variations={**place.named, **variations, **draw.named},
                         **place.fields,
                     )  # fmt: skip
 
 
 def _timed(suite: Suite, registry: Registry, entry: TimingEntry) -> Iterator[RunSpec]:
     """Launch after launch of every cell, then what measures their memory."""
-    cells = list(_cells(suite, registry, entry))
+    rules = _as_list(suite.content.convergence.rule) if suite.content.convergence and entry.trained else []
+    found = itertools.chain(
+        _cells(suite, registry, entry, [entry.rule], convergence=False),
+        _cells(suite, registry, entry, rules, convergence=True),
+    )
+    cells = list({step_setting(cell): cell for cell in found}.values())
+    timing = {"measure": "timing", "timing": entry.spec}
     for launch in range(entry.launches):
-        yield from (RunSpec(measure="timing", launch=launch, timing=entry.spec, **cell) for cell in cells)
-    yield from (RunSpec(measure="memory", **cell) for cell in cells if entry.memory)
+        yield from (cell.model_copy(update={**timing, "launch": launch}) for cell in cells)
+    yield from (cell.model_copy(update={"measure": "memory"}) for cell in cells if entry.memory)
 
 
-def _cells(suite: Suite, registry: Registry, entry: TimingEntry) -> Iterator[dict[str, Any]]:
-    """Step time does not depend on seed, learning rate or schedule: one cell for each of the rest."""
+def _cells(
+    suite: Suite, registry: Registry, entry: TimingEntry, rules: Sequence[Rule], convergence: bool
+) -> Iterator[RunSpec]:
+    """Every setting that is timed under these rules, in the modes that train or in those that are timed.
+
+    Step time does not depend on seed, learning rate, schedule and share of the data: one cell for each of the rest.
+    """
     content = suite.content
-    optimizers = [name for name in _names_in(content, "optimizers") if entry.optimizers is None or name in entry.optimizers]
-    tasks = [each for each in _tasks(suite, registry) if entry.tasks is None or each[0].name in entry.tasks]
+    drawn = [
+        (draw, task, variations)
+        for draw in draws(content.search) for task, variations in _tasks(suite, registry, draw)
+        if entry.tasks is None or task.name in entry.tasks
+    ]  # fmt: skip
     for place, framework in itertools.product(_places(content), content.frameworks):
-        modes = _modes(content, registry.frameworks[framework], convergence=False)
-        for mode, (task, variations), name, source in itertools.product(modes, tasks, optimizers, entry.inputs):
-            named = {} if source == "resident" else {"input": source}
-            yield {
-                "task": task, "framework": framework, "mode": mode, "input": source, **place.fields,
-                "optimizer": OptimizerSpec(name=name, rule=entry.rule, hyper=_hyper(registry, name, entry.rule)),
-                "schedule": ScheduleSpec(kind="constant", base_lr=registry.optimizers[name].learning_rate),
-                "variations": {**place.named, **variations, **named},
-            }  # fmt: skip
+        modes = _modes(content, registry.frameworks[framework], convergence)
+        for mode, (draw, task, variations) in itertools.product(modes, drawn):
+            optimizers = [each for each in _optimizers(suite, registry, rules, draw) if _is_timed(entry, each)]
+            for optimizer, source in itertools.product(optimizers, entry.inputs):
+                rate = registry.optimizers[optimizer.name].learning_rate
+                named = {} if source == "resident" else {"input": source}
+                yield RunSpec(
+                    task=task, framework=framework, mode=mode, input=source, optimizer=optimizer,
+                    schedule=ScheduleSpec(kind="constant", base_lr=rate),
+                    variations={**place.named, **variations, **named}, **place.fields,
+                )  # fmt: skip
+
+
+def _is_timed(entry: TimingEntry, optimizer: OptimizerSpec) -> bool:
+    return entry.optimizers is None or optimizer.name in entry.optimizers
 
 
 def _modes(content: SuiteFile, framework: Framework, convergence: bool) -> Sequence[str]:
@@ -184,7 +216,7 @@ def _trained(suite: Suite, registry: Registry) -> Iterator[tuple[Draw, TaskSpec,
             yield draw, task.model_copy(update={"train_fraction": fraction}), {**variations, **named}
 
 
-def _tasks(suite: Suite, registry: Registry, draw: Draw = _NOTHING_DRAWN) -> Iterator[tuple[TaskSpec, dict[str, Any]]]:
+def _tasks(suite: Suite, registry: Registry, draw: Draw) -> Iterator[tuple[TaskSpec, dict[str, Any]]]:
     """Tasks with the suite's lengths, once for each batch size and each variation."""
     content = suite.content
     batch_sizes: list[int | None] = list(content.batch_sizes) if content.batch_sizes else [draw.batch_size]
@@ -213,21 +245,38 @@ def _varied(suite: Suite, task: TaskSpec) -> list[Varied]:
 
 def _updates(
     suite: Suite, registry: Registry, rules: Sequence[Rule], draw: Draw
-) -> Iterator[tuple[OptimizerSpec, ScheduleSpec, dict[str, float]]]:
-    """Every optimizer x rule x hyperparameters x learning rate x schedule, with the hyperparameters that vary."""
+) -> Iterator[tuple[OptimizerSpec, ScheduleSpec]]:
+    """Every optimizer x rule x hyperparameters x learning rate x schedule that is trained."""
     for given, rule in itertools.product(suite.content.optimizers, rules):
         entry = _entry(given)
-        optimizer = registry.optimizers[entry.name]
-        hyper = {**entry.hyper, **draw.hyper}
-        names, values = list(hyper), [_as_list(value) for value in hyper.values()]
-        if names and rule == "native":
+        if rule == "native" and (entry.hyper or draw.hyper):
             raise UserError(f"{suite.file}: optimizers: {entry.name}: the native rule takes the library's own hyper")
-        for combination in itertools.product(*values):
-            chosen = dict(zip(names, combination, strict=True))
-            swept = {name: value for name, value in chosen.items() if isinstance(hyper[name], list)}
-            spec = OptimizerSpec(name=entry.name, rule=rule, hyper=_checked_hyper(suite, optimizer, chosen, rule))
-            for rate, schedule in itertools.product(_rates(suite, entry, optimizer, draw), suite.content.schedules):
-                yield spec, _schedule(suite, schedule, rate), swept
+        rates = _rates(suite, entry, registry.optimizers[entry.name], draw)
+        for spec in _hypers(suite, registry, entry, rule, draw):
+            for rate, schedule in itertools.product(rates, suite.content.schedules):
+                yield spec, _schedule(suite, schedule, rate)
+
+
+def _optimizers(suite: Suite, registry: Registry, rules: Sequence[Rule], draw: Draw) -> Iterator[OptimizerSpec]:
+    """Every optimizer x rule x hyperparameters."""
+    for given, rule in itertools.product(suite.content.optimizers, rules):
+        yield from _hypers(suite, registry, _entry(given), rule, draw)
+
+
+def _hypers(
+    suite: Suite, registry: Registry, entry: OptimizerEntry, rule: Rule, draw: Draw
+) -> Iterator[OptimizerSpec]:
+    """Every combination of an entry's hyperparameters; the library's own, unnamed, under the native rule."""
+    if rule == "native":
+        yield OptimizerSpec(name=entry.name, rule=rule)
+        return
+    hyper = {**entry.hyper, **draw.hyper}
+    for combination in itertools.product(*(_as_list(value) for value in hyper.values())):
+        try:
+            chosen = registry.optimizers[entry.name].hypers(dict(zip(hyper, combination, strict=True)))
+        except ValueError as error:
+            raise UserError(f"{suite.file}: optimizers: {error}") from None
+        yield OptimizerSpec(name=entry.name, rule=rule, hyper=chosen)
 
 
 def _rates(suite: Suite, entry: OptimizerEntry, optimizer: Optimizer, draw: Draw) -> list[float]:
@@ -237,17 +286,6 @@ def _rates(suite: Suite, entry: OptimizerEntry, optimizer: Optimizer, draw: Draw
     own = optimizer.learning_rate if entry.learning_rate is None else entry.learning_rate
     grid = suite.content.learning_rate_grid
     return grid.around(own) if grid and not isinstance(own, list) else _as_list(own)
-
-
-def _checked_hyper(suite: Suite, optimizer: Optimizer, chosen: dict[str, float], rule: Rule) -> dict[str, float]:
-    try:
-        return {} if rule == "native" else optimizer.hypers(chosen)
-    except ValueError as error:
-        raise UserError(f"{suite.file}: optimizers: {error}") from None
-
-
-def _hyper(registry: Registry, name: str, rule: Rule) -> dict[str, float]:
-    return {} if rule == "native" else registry.optimizers[name].hypers({})
 
 
 def _schedule(suite: Suite, given: str | ScheduleEntry, rate: float) -> ScheduleSpec:

@@ -53,14 +53,19 @@ class ScheduleEntry(Frozen):
 
 
 class TimingEntry(Frozen):
-    """How a suite times its cells. `native` by default: the library's own class, with no correction to pay for.
+    """How a suite times its cells: every setting that it trains, and each optimizer under a rule of its own.
 
-    tasks, optimizers: which of the suite's are timed; all of them where nothing is said.
+    trained: time what is trained, under the rule, in the mode and at the hyperparameters at which it is trained; the
+        step times that stand beside trained runs are these.
+    rule: also time each optimizer under this rule, in the framework's default mode. `native` by default: the library's own
+        class at its own defaults, what a step costs a user of that library.
+    tasks, optimizers: which of the suite's are timed; all of them if nothing is said.
     launches: processes, each with its own start; an interval needs three. warmup_steps, blocks, block_steps and
     longest_block_s are those of `spec.TimingSpec`. breakdown: also forward, gradient and update apart. memory: also one
     run a cell that measures memory. inputs: where batches come from, see `spec.RunSpec`.
     """
 
+    trained: bool = True
     rule: Rule = "native"
     tasks: Annotated[list[str], Field(min_length=1)] | None = None
     optimizers: Annotated[list[str], Field(min_length=1)] | None = None

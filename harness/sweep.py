@@ -24,7 +24,7 @@ from .registry import Framework, Registry, load_registry
 from .sources import hashes
 from .spec import RunSpec, digest
 from .store import PlanFile, Store, kept_plan
-from .suite import Suite, at_scale, expand, make_suite, read_suite, with_data_at_hand
+from .suite import Suite, at_scale, expand, read_suite, with_content, with_data_at_hand
 
 _CORE = ("numpy", "scikit-learn")
 # The source that drives the session; it is part of a run's digest.
@@ -35,8 +35,8 @@ _LOOPS = {"convergence": str(train.__file__), "timing": str(clock.__file__), "me
 class Options:
     """What the user asked of a sweep beside the suite; None and empty leave the suite as it is.
 
-    clock_only: nothing is trained to convergence; a suite that times nothing is timed as `suite.TimingEntry` has it by
-    default. timing: keys of the suite's timing part with other values.
+    clock_only: nothing is trained to convergence, what would be is timed; a suite that times nothing is timed as
+    `suite.TimingEntry` has it by default. timing: keys of the suite's timing part with other values.
     workers: how many convergence runs go on side by side; 0: as many as cores and threads allow.
     scale: one of the suite's own (`suite.SuiteFile.scales`). train_fractions and diagnose replace the suite's keys.
     """
@@ -94,7 +94,8 @@ def prepare(suite: str | Suite, plugins: Sequence[Path] = (), options: Options |
     registry = load_registry(plugins)
     read = _override(read_suite(suite) if isinstance(suite, str) else suite, registry, options)
     planner = Planner(registry, options.interpreters)
-    planned = tuple(planner.plan(spec) for spec in expand(read, registry))
+    specs = [spec for spec in expand(read, registry) if not options.clock_only or spec.measure != "convergence"]
+    planned = tuple(planner.plan(spec) for spec in specs)
     selected = _select(planned, options)
     if not selected:
         raise UserError(
@@ -233,10 +234,11 @@ def _override(suite: Suite, registry: Registry, options: Options) -> Suite:
     if options.diagnose:
         content["diagnose"] = True
     if options.clock_only:
-        content |= {"convergence": False, "timing": {**(content.get("timing") or {}), **options.timing}}
+        # What would be trained stays in the suite: it is timed, too.
+        content["timing"] = {**(content.get("timing") or {}), **options.timing}
     if options.frameworks:
         content["frameworks"] = list(options.frameworks)
-    return make_suite(suite.name, content, suite.file)
+    return with_content(suite, content)
 
 
 def _time_too(content: dict[str, Any], kind: str, names: Sequence[str]) -> None:

@@ -79,14 +79,17 @@ def test_a_timing_part_that_says_nothing_has_ten_launches_of_thirty_blocks(regis
 
 @pytest.mark.parametrize("timing", [False, TINY["timing"]])
 def test_only_the_clock(tmp_path, timing):
-    """No convergence; the suite's own timing or the default one, with what the command line says instead."""
+    """No convergence; the suite's own timing or the default one, with what the command line says instead. What would be
+    trained is timed: the canonical rule, which TINY times anyway and the default beside the native one."""
     suite = make_suite("tiny", {**TINY, "timing": timing, "device": ["cpu", "gpu"], "threads": [1, 2]})
     asked = {"launches": 2, "memory": True}
     options = Options(output=tmp_path, clock_only=True, timing=asked, device="cpu", threads=1, dtype="float32")
     specs = [run.spec for run in prepare(suite, options=options).plan]
-    assert [spec.measure for spec in specs] == ["timing"] * 4 + ["memory"] * 2
+    cells = 2 if timing else 4
+    assert [spec.measure for spec in specs] == ["timing"] * 2 * cells + ["memory"] * cells
+    assert {spec.optimizer.rule for spec in specs} == {"canonical"} | ({"native"} if not timing else set())
     assert {(spec.device, spec.threads, spec.dtype) for spec in specs} == {("cpu", 1, "float32")}
-    assert {spec.timing.blocks for spec in specs[:4]} == {4 if timing else 30}
+    assert {spec.timing.blocks for spec in specs if spec.timing} == {4 if timing else 30}
 
 
 def test_schedules_of_one_kind_are_told_apart(registry):

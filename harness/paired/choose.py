@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from ..errors import ExitCode, UserError, nearest
 from ..registry import Registry, load_registry
-from ..spec import Device, Dtype, Input, OptimizerSpec, Rule, RunSpec, ScheduleSpec
-from ..suite import expand, make_suite, read_suite
+from ..spec import Device, Dtype, Input, OptimizerSpec, Rule, RunSpec, ScheduleSpec, value_text
+from ..suite import expand, read_suite, with_content, with_named_timing
 from ..sweep import matches
 from . import Pair
 
@@ -100,7 +100,7 @@ def _aspects(run: RunSpec) -> list[str]:
         str(getattr(run, name)) if getattr(run, name) != usual[name].default else "" for name in ("dtype", "device", "input")
     ]
     threads = f"threads{run.threads}" if run.threads != 1 else ""
-    varied = ",".join(f"{key}={value}" for key, value in run.variations.items() if key != "batch_size")
+    varied = ",".join(f"{key}={value_text(value)}" for key, value in run.variations.items() if key != "batch_size")
     return [
         run.task.name, f"{run.framework}-{run.mode}", f"{run.optimizer.name}-{run.optimizer.rule}",
         f"batch{run.task.batch_size}", *rest, threads, varied,
@@ -108,7 +108,7 @@ def _aspects(run: RunSpec) -> list[str]:
 
 
 def _cells(registry: Registry, selection: Selection) -> list[RunSpec]:
-    """The suite's timing cells, each once. UserError where it times nothing.
+    """The suite's timing cells under the rule that its timing part names, each once. UserError if it times nothing.
 
     What the user's own files bring stands in place of the suite's, unless the suite names some of it by itself.
     """
@@ -118,7 +118,7 @@ def _cells(registry: Registry, selection: Selection) -> list[RunSpec]:
         named = [entry if isinstance(entry, str) else entry["name"] for entry in content[kind]]
         if names and not set(named) & set(names):
             content[kind] = list(names)
-    suite = make_suite(suite.name, content, suite.file)
+    suite = with_named_timing(with_content(suite, content))
     runs = [run for run in expand(suite, registry) if run.measure == "timing" and run.launch == 0]
     if not runs:
         raise UserError(f"{suite.file}: it has no timing cells; add a [timing] table, or choose another suite with --suite")
@@ -157,7 +157,10 @@ def _chosen(pairs: Iterable[tuple[RunSpec, RunSpec]], selection: Selection) -> t
 
 
 def _with(registry: Registry, run: RunSpec, choice: Choice) -> RunSpec:
-    """The cell with these values instead of its own."""
+    """The cell with these values instead of its own, and without names of the old ones."""
+    gone = {*choice, *(run.optimizer.hyper if {"optimizer", "rule"} & set(choice) else ())}
+    kept = {key: value for key, value in run.variations.items() if key.removeprefix("hyper.") not in gone}
+    run = run.model_copy(update={"variations": kept})
     for key in (key for key in _SETTERS if key in choice):
         run = _SETTERS[key](registry, run, choice[key])
     try:

@@ -6,7 +6,8 @@ live in gradrace's workers, one a process, and never in asv's; what is measured 
 GRADRACE_ASV_SUITE chooses others, several with commas between: names of built-in ones, or TOML files (a relative path
 starts at the project's root, because asv works in temporary folders). A suite becomes a class of benchmarks under its own
 name, with a benchmark for every figure that it measures. Its cells must be told apart by task, framework, mode and
-optimizer. Framework and mode are one parameter, such as jax-scan: asv starts a process for every combination of values.
+optimizer, so of step times only those of the rule that the suite's timing part names are followed. Framework and mode are one
+parameter, such as jax-scan: asv starts a process for every combination of values.
 
 What asv gets, all of it better when lower:
 
@@ -28,7 +29,7 @@ from typing import Any
 from gradrace.errors import UserError
 from gradrace.registry import load_registry
 from gradrace.spec import Measure, RunSpec
-from gradrace.suite import Suite, expand, read_suite
+from gradrace.suite import Suite, expand, read_suite, with_named_timing
 from gradrace.tracked import FIGURES, Cell, Cells, Figure, cells, mode_of, version
 
 SUITE_VARIABLE = "GRADRACE_ASV_SUITE"
@@ -62,7 +63,7 @@ def class_name(suite: Suite) -> str:
 
 def expanded(suite: Suite) -> tuple[RunSpec, ...]:
     """The suite's runs. UserError where two that differ in more than seed or launch would share a cell."""
-    runs = expand(suite, load_registry())
+    runs = expand(with_named_timing(suite), load_registry())
     variants: dict[tuple[Measure, Key], RunSpec] = {}
     for run in runs:
         first = variants.setdefault((run.measure, key_of(run)), run)
@@ -91,7 +92,7 @@ def measure(suites: Sequence[Suite]) -> dict[str, Cells]:
     measured, reasons = {}, []
     for suite in suites:
         with tempfile.TemporaryDirectory(prefix="gradrace-asv-") as folder:
-            sweep = prepare(suite, options=Options(output=Path(folder)))
+            sweep = prepare(with_named_timing(suite), options=Options(output=Path(folder)))
             outcome = execute(sweep)
             frames = load(folder, suite.name)
         measured[class_name(suite)] = cells({run.digest: run.spec for run in sweep.selected}, frames, key_of)

@@ -1,0 +1,107 @@
+"""Names that tell the runs of a suite apart. A run is its specification; its name only has to say which one it is."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from .errors import UserError
+from .spec import RunSpec
+from .variations import VARIATIONS
+
+Value = str | int | float
+# What a suite can give two values of, and a run's name would not say otherwise.
+_FIELDS: Mapping[str, Callable[[RunSpec], Value]] = {
+    "device": lambda run: run.device,
+    "dtype": lambda run: run.dtype,
+    "threads": lambda run: run.threads,
+    "batch_size": lambda run: run.task.batch_size,
+    "train_fraction": lambda run: run.task.train_fraction,
+}
+# Names that mean something else in `RunSpec.variations`: a hyperparameter so called is named with a prefix.
+_TAKEN = {*_FIELDS, *VARIATIONS, "input", "draw", "trial", "settings", "fold", "part"}
+
+
+def told_apart(runs: Iterable[RunSpec], file: str) -> tuple[RunSpec, ...]:
+    """The runs, each once and in order, with `variations` that make their ids unique.
+
+    A run is dropped only if an equal one came before it. What has several values over the runs of one task and optimizer
+    is named in all of them. UserError names two different runs that cannot be told apart, and `file`.
+    """
+    distinct = _distinct(runs, file)
+    varied = _varied(distinct)
+    return _checked([_named(run, varied[_group(run)]) for run in distinct], file)
+
+
+def _distinct(runs: Iterable[RunSpec], file: str) -> list[RunSpec]:
+    """Without repetitions. Runs of one id that differ are kept."""
+    of_id: dict[str, list[RunSpec]] = {}
+    kept = []
+    for run in runs:
+        alike = of_id.setdefault(run.id, [])
+        if not any(_same(run, other) for other in alike):
+            alike.append(run)
+            kept.append(run)
+    return kept
+
+
+def _same(a: RunSpec, b: RunSpec) -> bool:
+    """Equal, names apart: 64 and [64] are the same hidden size under two spellings."""
+    return a.model_copy(update={"variations": {}}) == b.model_copy(update={"variations": {}})
+
+
+def _group(run: RunSpec) -> Hashable:
+    """Runs within which a value is looked for that changes. Draws of a search are told apart by their number."""
+    return run.measure, run.task.name, run.optimizer.name, run.optimizer.rule, run.variations.get("draw")
+
+
+def _varied(runs: Sequence[RunSpec]) -> Mapping[Hashable, list[str]]:
+    """Group -> keys of `_values` that have several values in it."""
+    seen: dict[Hashable, dict[str, set[Value]]] = defaultdict(lambda: defaultdict(set))
+    for run in runs:
+        for key, value in _values(run):
+            seen[_group(run)][key].add(value)
+    return {group: [key for key, values in of.items() if len(values) > 1] for group, of in seen.items()}
+
+
+def _values(run: RunSpec) -> Iterator[tuple[str, Value]]:
+    for name, field in _FIELDS.items():
+        yield name, field(run)
+    for name, value in run.optimizer.hyper.items():
+        yield f"hyper.{name}", value
+
+
+def _named(run: RunSpec, varied: Sequence[str]) -> RunSpec:
+    """The run with these values among its variations, unless they say them already."""
+    values, names = dict(_values(run)), dict(run.variations)
+    for key in varied:
+        short = key.removeprefix("hyper.")
+        names[short if key in _FIELDS or short not in _TAKEN else key] = values[key]
+    return run if names == run.variations else run.model_copy(update={"variations": names})
+
+
+def _checked(runs: list[RunSpec], file: str) -> tuple[RunSpec, ...]:
+    known: dict[str, RunSpec] = {}
+    for run in runs:
+        other = known.setdefault(run.id, run)
+        if other is not run:
+            raise UserError(
+                f"{file}: two different runs have the same name, {run.id}: {_difference(other, run)}; "
+                "give them in two suites"
+            )
+    return tuple(runs)
+
+
+def _difference(a: RunSpec, b: RunSpec) -> str:
+    """'optimizer.hyper.beta1 is 0.8 in one and 0.9 in the other' of the first thing that differs."""
+    one, other = _flat(a.to_json()), _flat(b.to_json())
+    key = next((key for key in [*one, *other] if one.get(key) != other.get(key)), "variations")
+    return f"{key} is {one.get(key)!r} in one and {other.get(key)!r} in the other"
+
+
+def _flat(value: Any, key: str = "") -> dict[str, Any]:
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
+    if parts is None:
+        return {key: value}
+    return {k: v for name, part in parts for k, v in _flat(part, f"{key}.{name}".lstrip(".")).items()}
