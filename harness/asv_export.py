@@ -20,7 +20,7 @@ from .frame import Frames
 from .jsonfile import writing
 from .machine import this_machine
 from .record import Machine, RunRecord
-from .spec import Measure, RunSpec, number_text
+from .spec import Measure, RunSpec, number_text, value_text
 from .store import suites_in
 from .tracked import FIGURES, Cell, cells, mode_of, version
 
@@ -162,7 +162,10 @@ class _Table:
                 yield benchmark, _result(benchmark["params"], found), began, sum(record.wall_s for record in records)
 
     def _axes_of(self, measure: Measure) -> tuple[_Axis, ...]:
-        """Task, framework with mode, and optimizer; schedules and what else varies where these do not settle them."""
+        """Task, framework with mode, and optimizer; schedules, variations and whatever else tells two cells apart.
+
+        UserError if nothing that is known here does.
+        """
         specs = [spec for spec in self._specs.values() if spec.measure == measure]
         always = (
             _Axis("task", lambda spec: spec.task.name), _Axis("mode", mode_of),
@@ -171,7 +174,13 @@ class _Table:
         schedule = _Axis("schedule", _schedule)
         settled = len({(*_values(always, s), _schedule(s)) for s in specs}) == len({_values(always, s) for s in specs})
         varied = any(_variation(spec) for spec in specs)
-        return (*always, *(() if settled else (schedule,)), *((_Axis("variation", _variation),) if varied else ()))
+        axes = (*always, *(() if settled else (schedule,)), *((_Axis("variation", _variation),) if varied else ()))
+        for axis in _FURTHER:
+            if any(len({axis.of(spec) for spec in alike}) > 1 for alike in _sharing(axes, specs)):
+                axes = (*axes, axis)
+        for one, other in (alike[:2] for alike in _sharing(axes, specs)):
+            raise UserError(f"asv would have one cell for two: {one.id} and {other.id}; export their suites apart")
+        return axes
 
     def _key(self, measure: Measure) -> Callable[[RunSpec], tuple[str, ...]]:
         return lambda spec: tuple(repr(value) for value in _values(self._axes[measure], spec))
@@ -188,18 +197,39 @@ class _Table:
         }  # fmt: skip
 
 
+# Looked at in this order if cells share their parameters otherwise.
+_FURTHER = (
+    _Axis("rule", lambda spec: spec.optimizer.rule),
+    _Axis("hyper", lambda spec: ",".join(f"{k}={number_text(v)}" for k, v in spec.optimizer.hyper.items())),
+    _Axis("batch_size", lambda spec: str(spec.task.batch_size)),
+    _Axis("dtype", lambda spec: spec.dtype),
+    _Axis("input", lambda spec: spec.input),
+)
+
+
+def _sharing(axes: Sequence[_Axis], specs: Iterable[RunSpec]) -> list[list[RunSpec]]:
+    """Cells that share all these parameters, and one environment: a spec of each, of those that are two or more."""
+    found: dict[tuple[object, ...], dict[str, RunSpec]] = {}
+    for spec in specs:
+        cell = spec.model_copy(update={"seed": 0, "launch": 0, "variations": {}})
+        alike = found.setdefault((*_values(axes, spec), spec.device, spec.threads), {})
+        alike.setdefault(cell.model_dump_json(), spec)
+    return [list(alike.values()) for alike in found.values() if len(alike) > 1]
+
+
 def _values(axes: Iterable[_Axis], spec: RunSpec) -> tuple[str, ...]:
     return tuple(axis.of(spec) for axis in axes)
 
 
 def _schedule(spec: RunSpec) -> str:
     params = ",".join(f"{key}={number_text(value)}" for key, value in spec.schedule.params.items())
-    return f"{spec.schedule.kind}{f'({params})' if params else ''}-lr{spec.schedule.base_lr:g}"
+    return f"{spec.schedule.kind}{f'({params})' if params else ''}-lr{number_text(spec.schedule.base_lr)}"
 
 
 def _variation(spec: RunSpec) -> str:
     """What the suite varies, without what is part of the environment."""
-    return ",".join(f"{key}={value}" for key, value in spec.variations.items() if key not in ("device", "threads"))
+    named = ((key, value) for key, value in spec.variations.items() if key not in ("device", "threads"))
+    return ",".join(f"{key}={value_text(value)}" for key, value in named)
 
 
 def _result(params: Sequence[Sequence[str]], found: Mapping[tuple[str, ...], Cell]) -> Any:

@@ -11,7 +11,7 @@ import pandas as pd
 from . import stats, timing_stats
 from .errors import UserError
 from .record import RunRecord
-from .spec import number_text
+from .spec import step_setting, value_text
 from .store import PlanFile, read_plan, read_records, read_tables, suite_folder, suites_in
 from .tune.study import StudyFile, read_study
 from .verify import kept
@@ -19,8 +19,8 @@ from .verify.verdict import VerifyFile
 
 # What makes two runs the same cell: everything but the seed and the launch.
 CELL = (
-    "measure", "task", "framework", "mode", "optimizer", "rule", "schedule", "learning_rate", "variation",
-    "device", "dtype", "threads", "batch_size",
+    "measure", "task", "framework", "mode", "optimizer", "rule", "hyper", "schedule", "schedule_params", "learning_rate",
+    "variation", "device", "dtype", "threads", "batch_size", "input", "budget",
 )  # fmt: skip
 _NORMS = ("digest", "step", "parameter", "weight", "gradient", "update", "zeros")
 
@@ -30,13 +30,15 @@ class Frames:
     """Tidy results.
 
     runs: one row a run, whatever its status. Columns: suite, digest, id, measure, task, framework, mode, optimizer,
-        rule, schedule, schedule_params, learning_rate, hyper, variation, device, dtype, threads, batch_size, steps,
+        rule, schedule, schedule_params, learning_rate, hyper, variation, device, dtype, threads, batch_size, setting
+        (spec.step_setting: what a step's time depends on), steps, budget (steps of a training run, 0 of others),
         eval_every, target, seed, launch, status, reason; of convergence runs steps_done, final_train_loss,
         final_validation_loss, final_validation_metric, best_validation_loss, best_validation_metric, test_loss,
-        test_metric, steps_to_target, stopped_at; of timing runs step_p25_s, step_median_s, step_p99_s, contended,
-        first_call_s, first_call_steps, and of their parts forward_s, backward_s, optimizer_s, update_s, parts_covered
-        (see timing_stats.parts_of_launch); of memory runs imported_bytes, peak_bytes, grown_bytes, device_peak_bytes,
-        memory_method; of all input, import_s, setup_s, state_bytes, started_at, wall_s. Missing numbers are NaN.
+        test_metric, steps_to_target, stopped_at; of timing runs step_p25_s, step_median_s, step_p99_s, step_mean_s (the
+        one to add up steps with), contended, first_call_s, first_call_steps, and of their parts forward_s, backward_s,
+        optimizer_s, update_s, parts_covered (see timing_stats.parts_of_launch); of memory runs imported_bytes,
+        peak_bytes, grown_bytes, device_peak_bytes, memory_method; of all input, import_s, setup_s,
+        state_bytes, started_at, wall_s. Missing numbers are NaN.
     curves: one row a point of every run, also where several suites share it: digest, step, series (train_loss,
         validation_loss, validation_metric; learning_rate where the validation loss drove it;
         point_0 and point_1 where the task is a function of two numbers), value.
@@ -98,8 +100,8 @@ _BLOCKS = ("digest", "block", "part", "steps", "wall_ns", "cpu_ns", "involuntary
 _NUMBERS = (
     "steps_done", "final_train_loss", "final_validation_loss", "final_validation_metric", "best_validation_loss",
     "best_validation_metric", "test_loss", "test_metric", "steps_to_target", "stopped_at", "import_s", "setup_s",
-    "first_call_s", "first_call_steps", "state_bytes", "step_p25_s", "step_median_s", "step_p99_s", "forward_s", "backward_s",
-    "optimizer_s", "update_s", "parts_covered", "imported_bytes", "peak_bytes", "grown_bytes", "device_peak_bytes",
+    "first_call_s", "first_call_steps", "state_bytes", "step_p25_s", "step_median_s", "step_p99_s", "step_mean_s", "forward_s",
+    "backward_s", "optimizer_s", "update_s", "parts_covered", "imported_bytes", "peak_bytes", "grown_bytes", "device_peak_bytes",
 )  # fmt: skip
 
 
@@ -111,8 +113,9 @@ def _row(suite: str, record: RunRecord) -> dict[str, Any]:
         "schedule": spec.schedule.kind, "schedule_params": _pairs(spec.schedule.params),
         "learning_rate": spec.schedule.base_lr, "hyper": _pairs(spec.optimizer.hyper),
         "variation": _pairs(spec.variations), "device": spec.device, "dtype": spec.dtype, "threads": spec.threads,
-        "input": spec.input,
-        "batch_size": spec.task.batch_size, "steps": spec.steps, "eval_every": spec.task.eval_every,
+        "input": spec.input, "setting": step_setting(spec),
+        "batch_size": spec.task.batch_size, "steps": spec.steps,
+        "budget": spec.steps if spec.measure == "convergence" else 0, "eval_every": spec.task.eval_every,
         "target": spec.task.target, "seed": spec.seed, "launch": spec.launch, "status": record.status,
         "reason": record.reason, **(record.summary.to_json() if record.summary else {}), "import_s": record.import_s,
         "setup_s": record.setup_s, "first_call_s": record.first_call_s,
@@ -148,7 +151,8 @@ def _timing(blocks: pd.DataFrame) -> dict[str, Any]:
     parts = timing_stats.parts_of_launch(*arrays)
     covered = parts.pop("covered", None)
     return {
-        "step_p25_s": time.p25, "step_median_s": time.median, "step_p99_s": time.p99, "contended": disturbed,
+        "step_p25_s": time.p25, "step_median_s": time.median, "step_p99_s": time.p99,
+        "step_mean_s": time.mean, "contended": disturbed,
         **{f"{name}_s": seconds for name, seconds in parts.items()}, "parts_covered": covered,
     }  # fmt: skip
 
@@ -164,9 +168,13 @@ def _runs(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 # What makes two timing runs the same cell, and is shared by the memory run of that cell.
 TIMING_CELL = (
-    "suite", "task", "framework", "mode", "optimizer", "rule", "variation", "device", "dtype", "threads", "batch_size", "input",
-)
-_SPREAD = ("step_p25_s", "step_median_s", "step_p99_s", "forward_s", "backward_s", "optimizer_s", "update_s", "parts_covered")
+    "suite", "task", "framework", "mode", "optimizer", "rule", "hyper", "variation", "device", "dtype", "threads",
+    "batch_size", "input", "setting",
+)  # fmt: skip
+_SPREAD = (
+    "step_p25_s", "step_median_s", "step_p99_s", "step_mean_s", "forward_s", "backward_s", "optimizer_s", "update_s",
+    "parts_covered",
+)  # fmt: skip
 _MIDDLE = ("import_s", "setup_s", "first_call_s", "first_call_steps", "state_bytes")
 _MEMORY = ("imported_bytes", "peak_bytes", "grown_bytes", "device_peak_bytes")
 
@@ -193,10 +201,10 @@ def _timing_cell(key: dict[str, Any], group: pd.DataFrame) -> dict[str, Any]:
 def timing_figures(runs: pd.DataFrame) -> dict[str, Any]:
     """What the timing and memory runs of one cell say, of those that ended ok.
 
-    launches; step_p25_s, step_median_s, step_p99_s, forward_s, backward_s, optimizer_s, update_s and parts_covered, each
-    with `_low` and `_high`: a 95% interval over launches, NaN with fewer than three (timing_stats); steps_per_s and
-    samples_per_s of p25, with limits as well; import_s, setup_s, first_call_s, first_call_steps, state_bytes (medians over
-    launches); imported_bytes, peak_bytes, grown_bytes, device_peak_bytes, memory_method; contended (how many launches were).
+    launches; step_p25_s, step_median_s, step_p99_s, step_mean_s, forward_s, backward_s, optimizer_s, update_s and
+    parts_covered, each with `_low` and `_high`: a 95% interval over launches, NaN with fewer than three (timing_stats);
+    steps_per_s and samples_per_s of p25, with limits as well; import_s, setup_s, first_call_s, first_call_steps,
+    state_bytes (medians over launches); imported_bytes, peak_bytes, grown_bytes, device_peak_bytes, memory_method; contended (how many launches were).
     """
     ended = runs[runs["status"] == "ok"]
     launches, memory = ended[ended["measure"] == "timing"], ended[ended["measure"] == "memory"]
@@ -226,4 +234,4 @@ def _concat(frames: list[pd.DataFrame], columns: tuple[str, ...]) -> pd.DataFram
 
 
 def _pairs(values: dict[str, Any]) -> str:
-    return ", ".join(f"{key}={number_text(v) if isinstance(v, float | tuple) else v}" for key, v in values.items())
+    return ", ".join(f"{key}={value_text(value)}" for key, value in values.items())

@@ -114,11 +114,13 @@ def _findings(found: Found, curve: Mapping[str, Any] | None) -> list[tuple[str, 
 def finding_pair(rule: str, severity: str, step: int, reason: str) -> tuple[str, str]:
     """A finding, for people."""
     return "diagnosis", f"{rule}{'' if severity == 'none' else f' since step {step}'}: {reason}"
-def step_pairs(record: RunRecord, p25: float, median: float, p99: float) -> list[tuple[str, str]]:
+def step_pairs(
+    record: RunRecord, p25: float, median: float, p99: float, mean: float
+) -> list[tuple[str, str]]:
     """Of a timing run, its step times in seconds, for people."""
-    p25, median, p99 = (value * 1e6 for value in (p25, median, p99))
+    p25, median, p99, mean = (value * 1e6 for value in (p25, median, p99, mean))
     return [
-        ("step time", f"p25 {p25:.1f} us, median {median:.1f} us, p99 {p99:.1f} us"),
+        ("step time", f"p25 {p25:.1f} us, median {median:.1f} us, p99 {p99:.1f} us, mean {mean:.1f} us"),
         ("first call", f"{record.first_call_s or 0:.3f} s"),
     ]
 

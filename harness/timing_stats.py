@@ -52,8 +52,8 @@ def _t_interval(values: Array, level: float) -> Interval:
     return Interval(mean, mean - margin, mean + margin)
 
 
-# Differences of two timed figures, which may be zero or below.
-_DIFFERENCES = ("backward", "optimizer")
+# Differences of two timed figures, which may be zero or below; and what is added up, whose mean is the arithmetic one.
+_ADDED = ("backward", "optimizer", "step_mean")
 
 
 def parts_of_launch(steps: Array, wall_ns: Array, part: Array) -> dict[str, float]:
@@ -80,5 +80,5 @@ def parts(timed: Mapping[str, float]) -> dict[str, float]:
 
 
 def over_launches(name: str, launches: Array) -> Interval:
-    """A part's figure over launches, on the scale that fits it."""
-    return difference_scale(launches) if name in _DIFFERENCES else ratio_scale(launches)
+    """A figure or part over launches, on the scale that fits it."""
+    return difference_scale(launches) if name in _ADDED else ratio_scale(launches)

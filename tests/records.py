@@ -25,6 +25,8 @@ STEP_US = {"torch": 400.0, "tensorflow": 500.0, "jax": 100.0}
 # What a part takes of a step; backward is then 0.45 of it, the optimizer 0.25, and the parts cover 0.95.
 PART_OF_STEP = {"forward": 0.3, "gradient": 0.75, "update": 0.2}
 LAUNCH_FACTOR = 1.0
+# All time over all steps, in units of p25, of the blocks below.
+MEAN_OF_P25 = 1.085
 MEMORY = Memory(imported_bytes=300 * 2**20, peak_bytes=320 * 2**20, method="made up")
 
 Verdict = tuple[Status, str]
@@ -54,9 +56,10 @@ def make_specs(
     launches: int = 1,
     breakdown: bool = False,
     memory: bool = False,
+    native: bool = False,
 ) -> list[RunSpec]:
-    """Convergence runs (canonical) of the product, then timing runs (native) of task, framework and optimizer, then their
-    memory runs."""
+    """Convergence runs (canonical) of the product, then timing runs of the same settings of task, framework and optimizer,
+    then their memory runs. native: the library's own class in its default mode is timed instead."""
     full = [make_task(task) if isinstance(task, str) else task for task in tasks]
     cells = [(t, f, o) for t in full for f in frameworks for o in optimizers]
     trained = [
@@ -68,7 +71,8 @@ def make_specs(
     ]  # fmt: skip
     timed = [
         RunSpec(
-            measure="timing", task=t, framework=f, mode=MODES[f][1], optimizer=OptimizerSpec(name=o, rule="native"),
+            measure="timing", task=t, framework=f, mode=MODES[f][int(native)],
+            optimizer=OptimizerSpec(name=o, rule="native") if native else OptimizerSpec(name=o, hyper={"beta": 0.9}),
             schedule=ScheduleSpec(kind="constant", base_lr=rates[0]), launch=launch,
             timing=TimingSpec(warmup_steps=10, blocks=20, block_steps=10, breakdown=breakdown),
         )

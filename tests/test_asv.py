@@ -96,7 +96,7 @@ def test_skipped_is_nan_and_lost_is_a_failure(tmp_path: Path) -> None:
     found = cells(dict(zip(plan.digests, specs, strict=True)), load(tmp_path), race.key_of)
     assert all(math.isnan(race.look_up(found, figure, ADAM)) for figure in FIGURES)
     with pytest.raises(RuntimeError, match="no record"):
-        race.look_up(found, "step_time", ("mlp", "jax-jit", "adam"))
+        race.look_up(found, "step_time", ("mlp", "jax-scan", "adam"))
 
 
 def test_a_suite_has_benchmarks_for_what_it_measures_and_only_the_modes_that_do() -> None:

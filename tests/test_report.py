@@ -13,12 +13,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import records
-from gradrace import compare, frame, report
+from gradrace import compare, frame, report, stats
 from gradrace.errors import UserError
+from gradrace.layers import Dense
 from gradrace.record import Curve
 from gradrace.report import figures, tables, text, timing_text
 from gradrace.spec import RunSpec
-from records import STEP_US, Verdict, make_results, make_specs, make_task
+from records import MACHINE, MEAN_OF_P25, STEP_US, Verdict, make_results, make_specs, make_task
 
 MARKUP = "<script>alert('x')</script> & <b>bold</b>"
 TIMED_OUT = "no answer within 60 s"
@@ -129,27 +130,82 @@ def test_summary_of_three_seeds_is_what_a_hand_computes(tmp_path: Path) -> None:
     assert (found["reached"], found["steps_to_target"]) == (2, 40.0)
     assert tables.steps_text(found) == "40 (2 of 3)"
     assert found["step_p25_s"] == pytest.approx(STEP_US["jax"] * 1e-6)
-    assert found["seconds_to_target"] == pytest.approx(40 * 100e-6)
+    assert found["step_mean_s"] == pytest.approx(MEAN_OF_P25 * STEP_US["jax"] * 1e-6)
+    assert found["seconds_to_target"] == pytest.approx(40 * found["step_mean_s"]), "steps add up by the mean, not by p25"
 
 
-def test_timing_of_another_mode_and_rule_is_joined_and_named(tmp_path: Path) -> None:
-    found = row(tables.summary(known(tmp_path, 1), "known"), task="known")
-    assert (found["mode"], found["rule"]) == ("scan", "canonical")
-    assert (found["timed_mode"], found["timed_rule"]) == ("jit", "native")
+def changed(spec: RunSpec, change: dict[str, Any]) -> RunSpec:
+    """Keys of the task and of the optimizer are set there."""
+    parts = {"task": spec.task, "optimizer": spec.optimizer}
+    for key, value in change.items():
+        of = next((name for name, part in parts.items() if key in type(part).model_fields and key != "name"), None)
+        parts |= {of: parts[of].model_copy(update={key: value})} if of else {key: value}
+    return spec.model_copy(update=parts)
 
 
-def test_of_several_timings_the_nearest_is_taken(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"mode": "jit"}, "only jit, canonical"),
+        ({"rule": "native", "hyper": {}}, "only scan, native"),
+        ({"hyper": {"beta": 0.5}}, "only scan, canonical, beta=0.5"),
+        ({"dtype": "float64"}, ""), ({"threads": 2}, ""), ({"batch_size": 32}, ""), ({"input": "pipeline"}, ""),
+        ({"model": (Dense(units=3),)}, ""),
+    ],
+)  # fmt: skip
+def test_a_step_time_stands_beside_its_own_setting_alone(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    specs = make_specs([make_task("known", steps=60, target=0.85)], ["jax"], ["adam"], [0])
+    other = [changed(spec, change) if spec.measure == "timing" else spec for spec in specs]
+    make_results(tmp_path, "demo", other)
+    frames = frame.load(tmp_path)
+    table = tables.summary(frames, "demo")
+    found = row(table[table["runs"] > 0], attempts=1)
+    assert np.isnan([found[name] for name in ("step_p25_s", "step_mean_s", "first_call_s", "seconds_to_target")]).all()
+    assert (found["timed_mode"], found["timed_instead"]) == ("", said)
+    native = change.get("rule") == "native"
+    assert np.isnan(found["native_p25_s"]) == (not native), "native is a figure of its own"
+    assert len(table) == (1 if native else 2), "what was timed keeps a row, if it stands nowhere else"
+    assert tables.pace(frames, "demo").empty and tables.attempts(frames, "demo")["seconds"].isna().all()
+    html = report.write(frames, tmp_path / "html").read_text(encoding="utf-8")
+    assert said in html
+
+
+def test_of_several_timings_each_stands_beside_what_it_timed(tmp_path: Path) -> None:
     specs = make_specs(["mlp"], ["jax"], ["adam"], [0])
-    specs.append(specs[-1].model_copy(update={"mode": "scan"}))
-    make_results(tmp_path, "demo", specs)
-    assert row(tables.summary(frame.load(tmp_path), "demo"), task="mlp")["timed_mode"] == "scan"
+    both = [changed(spec, {"hyper": {"beta": beta}}) for spec in specs for beta in (0.1, 0.2)]
+    slow = make_specs(["mlp"], ["jax"], ["adam"], [], native=True)
+    make_results(tmp_path, "demo", [*both, *slow])
+    frames = frame.load(tmp_path)
+    cost = {"beta=0.1": 1e-3, "beta=0.2": 3e-3, "": 7e-3}
+    for name in ("step_p25_s", "step_mean_s"):
+        frames.runs[name] = frames.runs["hyper"].map(cost).where(frames.runs["measure"] == "timing")
+    found = tables.summary(frames, "demo").set_index("hyper")
+    assert found["step_p25_s"].to_dict() == pytest.approx({"beta=0.1": 1e-3, "beta=0.2": 3e-3})
+    assert found["native_p25_s"].tolist() == pytest.approx([7e-3, 7e-3]) and set(found["native_mode"]) == {"jit"}
+
+
+def test_a_step_time_of_another_machine_is_named_only(tmp_path: Path) -> None:
+    frames = known(tmp_path, 1)
+    for digest, record in frames.records.items():
+        if record.spec.measure == "timing":
+            other = MACHINE.model_copy(update={"processor": "Another"})
+            frames.records[digest] = record.model_copy(update={"machine": other})
+    found = row(tables.summary(frames, "known"), task="known", schedule="constant")
+    assert np.isnan(found["seconds_to_target"]) and "on Another, 2 cores" in found["timed_instead"]
+
+
+def test_the_mean_step_counts_slow_blocks_by_their_steps() -> None:
+    blocks = np.array([10, 10, 1]), np.array([10e9, 10e9, 5e9])
+    time = stats.step_time(*blocks)
+    assert (time.p25, time.mean) == pytest.approx((1.0, 25 / 21))
+    assert time.mean * blocks[0].sum() == pytest.approx(blocks[1].sum() * 1e-9), "steps x mean is the time that passed"
 
 
 def test_median_on_a_run_that_missed_is_censored(tmp_path: Path) -> None:
     found = row(tables.summary(known(tmp_path, 5), "known"), task="known")
     assert found["steps_to_target"] == np.inf
     assert tables.steps_text(found) == "> 60 (2 of 5)"
-    assert text.seconds_to_target(found["seconds_to_target"], found["reached"], found["budget_s"]) == "> 0.00600"
+    assert text.seconds_to_target(found["seconds_to_target"], found["reached"], found["budget_s"]) == "> 0.00651"
 
 
 def test_no_run_reaching_the_target_is_said(tmp_path: Path) -> None:
@@ -411,7 +467,7 @@ def timed(tmp_path_factory: pytest.TempPathFactory) -> frame.Frames:
     and memory; torch's smallest batch was timed in one launch alone."""
     folder = tmp_path_factory.mktemp("timed")
     tasks = [make_task("mlp", batch_size=size) for size in (16, 64, 256)]
-    specs = make_specs(tasks, ["torch", "jax"], ["adam"], [], launches=5, breakdown=True, memory=True)
+    specs = make_specs(tasks, ["torch", "jax"], ["adam"], [], launches=5, breakdown=True, memory=True, native=True)
     specs = [spec for spec in specs if spec.framework == "jax" or spec.task.batch_size > 16 or spec.launch == 0]
     specs += [spec.model_copy(update={"mode": "scan"}) for spec in specs if spec.framework == "jax"]
     with pytest.MonkeyPatch.context() as patch:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
+from ..spec import number_text
 from . import tables, text
 from .content import Cell, Column, Row
 
@@ -24,7 +25,8 @@ def number(value: float, form: Callable[[float], str] = text.significant) -> Cel
 
 
 def plain(row: Row, name: str) -> Cell:
-    return number(row[name], "{:g}".format)
+    """The number as it was asked for: different ones never look alike."""
+    return number(row[name], lambda value: number_text(float(value)))
 
 
 def word(row: Row, name: str) -> Cell:
@@ -78,7 +80,15 @@ def first_call(row: Row) -> Cell:
 
 
 def timed_as(row: Row) -> Cell:
-    return Cell(row["timed_mode"] or text.MISSING, note=row["timed_rule"])
+    """How the cell was timed; if not in this setting, what was timed instead."""
+    return Cell(row["timed_mode"] or row["timed_instead"] or text.MISSING, note=row["timed_rule"])
+
+
+def native(row: Row) -> Cell:
+    """The step time of the library's own class, and in which mode."""
+    if pd.isna(row["native_p25_s"]):
+        return Cell(text.MISSING)
+    return Cell(text.micros(row["native_p25_s"]), float(row["native_p25_s"]), row["native_mode"])
 
 
 def runs(row: Row) -> Cell:

@@ -38,7 +38,7 @@ def files(frames: Frames, suite: str) -> Iterator[tuple[str, str]]:
         findings.setdefault(digest, []).append(finding_pair(*finding))
     title = frames.plans[suite].title
     rows = frames.runs[frames.runs["suite"] == suite].drop_duplicates("digest")
-    times = rows[["digest", "step_p25_s", "step_median_s", "step_p99_s"]].itertuples(index=False)
+    times = rows[["digest", "step_p25_s", "step_median_s", "step_p99_s", "step_mean_s"]].itertuples(index=False)
     for digest, *timed in times:
         record = frames.records[digest]
         measured = [*findings.get(digest, ()), *([] if pd.isna(timed[0]) else step_pairs(record, *timed))]

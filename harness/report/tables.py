@@ -12,15 +12,15 @@ import pandas as pd
 
 from .. import data, schedules
 from ..frame import Frames, timing_figures
-from ..spec import Metric, RunSpec, ScheduleSpec, TaskSpec, number_text
-from . import text
+from ..spec import Metric, RunSpec, ScheduleSpec, TaskSpec, number_text, value_text
+from . import text, timings
 
 # A row of the summary: runs that differ in nothing but the seed.
 CELL = [
     "task", "framework", "mode", "optimizer", "rule", "schedule", "schedule_params", "learning_rate", "hyper",
     "variation", "device", "dtype", "threads", "batch_size", "steps", "target",
 ]  # fmt: skip
-# What a timing run must share with a convergence run to stand for its step time; mode and rule may differ.
+# What names a timed cell, mode and rule apart.
 TIMED = ["task", "framework", "optimizer", "batch_size", "device", "dtype", "threads"]
 QUANTITIES = (
     "final_validation_metric", "best_validation_metric", "final_validation_loss", "best_validation_loss",
@@ -74,18 +74,18 @@ def summary(frames: Frames, suite: str) -> pd.DataFrame:
 
     Columns: those of CELL; runs and one count a status; of each of QUANTITIES `_mean`, `_min` and `_max` over runs
     that ended ok; attempts, reached, steps_to_target (median over attempts, inf where the median run missed the
-    target); of the timing runs those of `step_times`, with timed_mode and timed_rule; seconds_to_target and budget_s
-    (steps x step_p25_s); digests. Cells that were only timed follow with NaN for what was not measured.
+    target); of the timing runs of this very setting on this machine those of `step_times`, with timed_mode and
+    timed_rule; timed_instead, what else of the same work was timed if this setting was not; native_p25_s and
+    native_mode, of the library's own class at its own defaults; seconds_to_target and budget_s (steps x step_mean_s);
+    digests. Timed cells that stand beside no trained one follow, with NaN for what was not measured.
     """
-    timing = step_times(frames, suite)
-    find = _timings(timing)
-    trained = _per_cell(runs(frames, suite, "convergence"), CELL, QUANTITIES).to_dict("records")
-    rows: list[dict[Any, Any]] = [{**row, **find(row)} for row in trained]
-    seen = {tuple(row[c] for c in TIMED) for row in rows}
-    rows += [_only_timed(row) for row in timing.to_dict("records") if tuple(row[c] for c in TIMED) not in seen]
+    timed = timings.Timings(frames, step_times(frames, suite))
+    trained = _per_cell(runs(frames, suite, "convergence"), [*CELL, "setting"], QUANTITIES).to_dict("records")
+    rows: list[dict[Any, Any]] = [{**row, **timed.beside(str(row["digests"]).split())} for row in trained]
+    rows += [_only_timed(row) for row in timed.alone()]
     table = pd.DataFrame(rows, columns=_SUMMARY)
-    table["seconds_to_target"] = table["steps_to_target"] * table["step_p25_s"]
-    table["budget_s"] = table["steps"] * table["step_p25_s"]
+    table["seconds_to_target"] = table["steps_to_target"] * table["step_mean_s"]
+    table["budget_s"] = table["steps"] * table["step_mean_s"]
     return _ordered(table, ["task", "optimizer", "rule", "schedule", "batch_size", "learning_rate", "framework"])
 
 
@@ -100,8 +100,11 @@ def summary_compact(frames: Frames, suite: str) -> pd.DataFrame:
     others), final val loss, steps to target, step µs p25, status. The optimizer's column names the learning rate and so
     on where they vary."""
     table = summary(frames, suite)
-    candidates = ("rule", "schedule", "learning_rate", "batch_size", "variation", "device")
+    candidates = (
+        "rule", "schedule", "schedule_params", "learning_rate", "batch_size", "variation", "device", "dtype", "threads",
+    )  # fmt: skip
     varied = [column for column in candidates if _varies_within(table, column, ["task", "optimizer"])]
+    varied += ["hyper"] if hypers_unsaid(table) else []
     rows = table.to_dict("records")
     names = [" ".join(filter(None, [row["optimizer"], *(_named(row, c) for c in varied)])) for row in rows]
     of_task = metrics(frames, suite)
@@ -113,9 +116,18 @@ def summary_compact(frames: Frames, suite: str) -> pd.DataFrame:
         best: [text.metric(row["best_validation_metric_mean"], of_task[row["task"]]) for row in rows],
         "final val loss": table["final_validation_loss_mean"].map(text.significant),
         "steps to target": [steps_text(row) for row in rows],
-        "step µs p25": table["step_p25_s"].map(text.micros),
+        "step µs p25": [text.micros(row["step_p25_s"]) + _instead(row) for row in rows],
         "status": [text.counts(row) for row in rows],
     }).astype("str")  # fmt: skip
+
+
+def _instead(row: dict[Hashable, Any]) -> str:
+    return f" ({row['timed_instead']})" if row["timed_instead"] else ""
+
+
+def hypers_unsaid(rows: pd.DataFrame) -> bool:
+    """Whether hyperparameters vary in a way that the names of the variations do not tell."""
+    return _varies_within(rows, "hyper", ["task", "optimizer", "rule", "variation"])
 
 
 def steps_text(row: dict[Hashable, Any]) -> str:
@@ -127,10 +139,10 @@ def steps_text(row: dict[Hashable, Any]) -> str:
 def step_times(frames: Frames, suite: str) -> pd.DataFrame:
     """One row a timed cell, over its launches that ended ok.
 
-    Columns: those of TIMED; mode, rule, variation, setup, variant, series; runs and one count a status, of the launches;
-    those of `frame.timing_figures`, step_p25_min_s, step_p25_max_s, digests.
+    Columns: those of TIMED; mode, rule, hyper, input, variation, setting, setup, variant, series; runs and one count a
+    status, of the launches; those of `frame.timing_figures`, step_p25_min_s, step_p25_max_s, digests.
     """
-    cells = _cells(runs(frames, suite, "timing", "memory"), [*TIMED, "mode", "rule", "variation"])
+    cells = _cells(runs(frames, suite, "timing", "memory"), [*TIMED, *_HOW])
     rows = [_timed(key, group) for key, group in cells]
     return _ordered(pd.DataFrame(rows, columns=_STEP_TIMES), ["task", "series", "batch_size", "setup"])
 
@@ -149,9 +161,9 @@ def throughput(times: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_mode(times: pd.DataFrame) -> pd.DataFrame:
-    """Of `step_times`, the tasks of which a framework was timed in several modes."""
+    """Of `step_times`, the tasks of which a framework was timed in several modes with the same optimizer and rule."""
     timed = times.dropna(subset=["step_p25_s"])
-    several = timed.groupby(["task", "framework"])["mode"].transform("nunique") > 1 if len(timed) else []
+    several = timed.groupby(["task", "framework", "series"])["mode"].transform("nunique") > 1 if len(timed) else []
     return timed[timed["task"].isin(set(timed.loc[several, "task"]))] if len(timed) else timed
 
 
@@ -214,36 +226,36 @@ def bands(points: pd.DataFrame) -> pd.DataFrame:
 
 
 def pace(frames: Frames, suite: str) -> pd.DataFrame:
-    """Seconds a step of each task, setup and series that has both a convergence and a timing run, and `timed_on`: the
-    machines of these timing runs."""
-    find = _timings(step_times(frames, suite))
-    firsts = runs(frames, suite, "convergence").drop_duplicates(["task", "setup", "series"])
-    rows = [{**row, **find(row)} for row in firsts.to_dict("records")]
+    """The mean seconds of a step, step_mean_s, of each task, setup and series of whose very setting there are timing runs
+    on the machine that trained it."""
+    timed = timings.Timings(frames, step_times(frames, suite))
     names = ["task", "setup", "series"]
-    found = pd.DataFrame(rows, columns=[*names, "step_p25_s", "timed_mode", "timed_rule", "timed_digests"])
-    found["timed_on"] = _words(found, [_machines(frames, str(digests).split()) for digests in found.pop("timed_digests")])
-    return found.astype(dict.fromkeys(names, firsts["task"].dtype)).dropna(subset=["step_p25_s"])
+    rows = runs(frames, suite, "convergence")
+    firsts = rows[rows.groupby(names)["setting"].transform("nunique") == 1].drop_duplicates(names)
+    seconds = [timed.seconds(digest) for digest in firsts["digest"]]
+    found = firsts[names].assign(step_mean_s=pd.Series(seconds, firsts.index, dtype="float64"))
+    return found.dropna(subset=["step_mean_s"])
 
 
 def attempts(frames: Frames, suite: str) -> pd.DataFrame:
     """One row a run that tried the target, at the chosen rate: task, setup, framework, series, seed, digest, status,
-    reached, steps (to the target, or the budget where it was missed), epochs, seconds (steps x step p25), other_machine.
+    reached, steps (to the target, or the budget if it was missed), epochs, seconds (steps x mean step time),
+    other_machine.
 
     Runs that diverged, ran out of time or stopped early missed it for the whole budget. Seconds are NaN without timing runs
-    of the same machine; other_machine tells that there are some of another.
+    of the very setting on the same machine; other_machine tells that there are some of another machine.
     """
-    keys = ["task", "setup", "series"]
-    picked = chosen(frames, suite).drop(columns="step_p25_s")
-    tried = picked[picked["status"].isin(ATTEMPTED)]
-    tried = tried.merge(pace(frames, suite)[[*keys, "step_p25_s", "timed_on"]], how="left", on=keys)
-    here = pd.Series([_machines(frames, [digest]) for digest in tried["digest"]], tried.index, dtype="str")
-    elsewhere = tried["timed_on"].notna() & (tried["timed_on"] != here)
+    timed = timings.Timings(frames, step_times(frames, suite))
+    picked = chosen(frames, suite)
+    tried = picked[picked["status"].isin(ATTEMPTED)].reset_index(drop=True)
+    step_s = pd.Series([timed.seconds(digest) for digest in tried["digest"]], tried.index, dtype="float64")
+    elsewhere = pd.Series([timed.elsewhere(digest) for digest in tried["digest"]], tried.index, dtype="bool")
     reached = tried["steps_to_target"].notna()
     # A run that starts at its target arrives with its first step.
     steps = tried["steps_to_target"].where(reached, tried["steps"]).clip(lower=1).astype("float64")
     tried = tried.assign(
         reached=reached, steps=steps, epochs=steps / _steps_per_epoch(frames, tried["digest"]),
-        seconds=steps * tried["step_p25_s"].where(~elsewhere), other_machine=elsewhere,
+        seconds=steps * step_s, other_machine=elsewhere,
     )  # fmt: skip
     names = ["task", "setup", "framework", "series", "seed", "digest", "status", "reached", "steps", "epochs", "seconds"]
     return tried[[*names, "other_machine"]]
@@ -315,22 +327,20 @@ def missing(frames: Frames, suite: str) -> int:
 
 
 _COUNTS = ["runs", *text.STATUSES]
-_TIMES = [
-    "step_p25_s", "step_p25_s_low", "step_p25_s_high", "step_median_s", "step_p99_s", "step_p25_min_s", "step_p25_max_s",
-    "first_call_s",
-]  # fmt: skip
+# How exactly a timed cell is computed.
+_HOW = ["mode", "rule", "hyper", "input", "variation", "setting"]
 _SPREADS = ["forward_s", "backward_s", "optimizer_s", "update_s", "parts_covered", "steps_per_s", "samples_per_s"]
 _STEP_TIMES = [
-    *TIMED, "mode", "rule", "variation", "setup", "variant", "series", *_COUNTS, "launches", *_TIMES,
-    *(f"{name}{limit}" for name in ("step_median_s", "step_p99_s") for limit in ("_low", "_high")),
+    *TIMED, *_HOW, "setup", "variant", "series", *_COUNTS, "launches", *timings.TIMES,
+    *(f"{name}{limit}" for name in ("step_median_s", "step_p99_s", "step_mean_s") for limit in ("_low", "_high")),
     *(f"{name}{limit}" for name in _SPREADS for limit in ("", "_low", "_high")),
     "import_s", "setup_s", "first_call_steps", "state_bytes", "imported_bytes", "peak_bytes", "grown_bytes",
     "device_peak_bytes", "memory_method", "contended", "digests",
 ]  # fmt: skip
 _SUMMARY = [
     *CELL, *_COUNTS, *(f"{q}_{s}" for q in QUANTITIES for s in ("mean", "min", "max")), "attempts", "reached",
-    "steps_to_target", "seconds_to_target", "budget_s", "timed_mode", "timed_rule", "launches", *_TIMES, "contended",
-    "digests",
+    "steps_to_target", "seconds_to_target", "budget_s", "timed_mode", "timed_rule", "timed_instead", "launches",
+    *timings.TIMES, "contended", "native_p25_s", "native_mode", "digests",
 ]  # fmt: skip
 
 
@@ -381,32 +391,6 @@ def _timed(key: dict[str, Any], group: pd.DataFrame) -> dict[str, Any]:
     }  # fmt: skip
 
 
-_UNTIMED = {"timed_mode": "", "timed_rule": "", "timed_digests": "", "launches": 0, "contended": 0}
-
-
-def _timings(timing: pd.DataFrame) -> Callable[[dict[Any, Any]], dict[str, Any]]:
-    """Finds the timed cell that stands for a convergence cell; of several the one nearest in mode, then rule, variation."""
-    by: dict[tuple[Any, ...], list[dict[Any, Any]]] = {}
-    for cell in timing.dropna(subset=["step_p25_s"]).to_dict("records"):
-        by.setdefault(tuple(cell[c] for c in TIMED), []).append(cell)
-
-    def find(row: dict[Any, Any]) -> dict[str, Any]:
-        same = by.get(tuple(row[c] for c in TIMED))
-        if not same:
-            return dict.fromkeys(_TIMES, np.nan) | _UNTIMED
-        best = max(same, key=lambda cell: [row[c] == cell[c] for c in ("mode", "rule", "variation")])
-        timed = {"timed_mode": best["mode"], "timed_rule": best["rule"], "timed_digests": best["digests"]}
-        return timed | {name: best[name] for name in (*_TIMES, "launches", "contended")}
-
-    return find
-
-
-def _machines(frames: Frames, digests: Sequence[str]) -> str:
-    """The machines of these runs, as text; interpreters may differ on one machine."""
-    found = (frames.records[digest].machine for digest in digests)
-    return " / ".join(dict.fromkeys(f"{m.processor}, {m.logical_cores} cores, {m.system}" for m in found))
-
-
 def _steps_per_epoch(frames: Frames, digests: pd.Series) -> np.ndarray:
     """float[runs]: whole batches in the samples a run draws from; NaN for data that this version does not know."""
     return np.array([_batches(frames.records[digest].spec.task) for digest in digests], dtype=np.float64)
@@ -421,7 +405,7 @@ def _batches(task: TaskSpec) -> float:
 
 
 def _only_timed(row: dict[Any, Any]) -> dict[str, Any]:
-    blank = {"schedule": "", "schedule_params": "", "hyper": "", "attempts": 0, "reached": 0}
+    blank = {"schedule": "", "schedule_params": "", "attempts": 0, "reached": 0, "timed_instead": "", "native_mode": ""}
     return blank | {str(k): v for k, v in row.items()} | {"timed_mode": row["mode"], "timed_rule": row["rule"]}
 
 
@@ -460,7 +444,7 @@ def _variants(rows: pd.DataFrame, without: Collection[str] = ()) -> list[str]:
     if _varies(rows, "schedule"):
         columns.insert(0, "schedule")
     columns = [c for c in columns if c.removesuffix("_params") not in without]
-    if _varies_within(rows, "hyper", ["task", "optimizer", "rule"]):
+    if "hyper" not in without and hypers_unsaid(rows):
         columns.append("hyper")
     return [" · ".join(filter(None, (_named(row, c) for c in columns))) for row in rows[["task", *columns]].to_dict("records")]
 
@@ -476,10 +460,10 @@ def _varies_within(rows: pd.DataFrame, column: str, keys: list[str]) -> bool:
 
 
 def _named(row: dict[Hashable, Any], column: str) -> str:
-    units = {"learning_rate": "lr {:g}", "batch_size": "batch {:g}", "threads": "threads {:g}"}
+    units = {"learning_rate": "lr", "batch_size": "batch", "threads": "threads"}
     value = row[column]
     if column in units:
-        return "" if pd.isna(value) else units[column].format(value)
+        return "" if pd.isna(value) else f"{units[column]} {number_text(float(value))}"
     return str(value)
 
 
@@ -487,7 +471,7 @@ def _variation(frames: Frames, digest: str, without: Collection[str] = ()) -> st
     """The run's variations, save those that have a column of their own."""
     own = {*CELL, "lr", "base_lr", "seed", "draw", *without}
     varied = frames.records[digest].spec.variations.items()
-    return ", ".join(f"{key}={value}" for key, value in varied if key.rpartition(".")[2] not in own)
+    return ", ".join(f"{key}={value_text(value)}" for key, value in varied if key.rpartition(".")[2] not in own)
 
 
 def _schedule_name(spec: ScheduleSpec) -> str:

@@ -84,5 +84,5 @@ def _parts_table(writer: Writer, rows: pd.DataFrame) -> Table:
         for row in rows.to_dict("records")
     ]  # fmt: skip
     kept = [c for c in rows if c in tables.TIMED or c.startswith((*names, "parts_covered"))]
-    data = rows[[*kept, "mode", "rule", "variation", "launches", "digests"]]
+    data = rows[[*kept, "mode", "rule", "hyper", "variation", "launches", "digests"]]
     return writer.table("step-parts", "Parts of a step", columns, listed, data)

@@ -26,11 +26,20 @@ def section(writer: Writer) -> Section:
         section.parts.append(_curves(writer, str(task), rows, of_task))
         section.parts += _paths(writer, str(task), places[places["task"] == task])
         timed = of_task.merge(pace, on=["task", "setup", "series"])
-        timed = timed.assign(seconds=timed["step"] * timed["step_p25_s"])
+        timed = timed.assign(seconds=timed["step"] * timed["step_mean_s"])
         losses = timed[timed["metric"] == "validation_loss"]
         if len(losses):
             section.parts.append(_over_time(writer, str(task), losses, _untimed(of_task, losses)))
+        elif said := _timed_instead(writer, str(task)):
+            section.parts.append(f"{task}: not drawn by time, since no step was timed as it was trained: {said}.")
     return section
+
+
+def _timed_instead(writer: Writer, task: str) -> str:
+    """'jax: only jit, native' of what was trained; empty if nothing of the task was timed."""
+    rows = writer.summary[(writer.summary["task"] == task) & (writer.summary["timed_instead"] != "")]
+    said = rows["framework"] + " (" + rows["mode"] + ", " + rows["rule"] + "): " + rows["timed_instead"]
+    return "; ".join(dict.fromkeys(said))
 
 
 def _curves(writer: Writer, task: str, points: pd.DataFrame, bands: pd.DataFrame) -> Figure:
@@ -72,15 +81,13 @@ def _paths(writer: Writer, task: str, places: pd.DataFrame) -> list[Figure]:
 
 
 def _over_time(writer: Writer, task: str, timed: pd.DataFrame, untimed: list[str]) -> Figure:
-    as_timed = dict(zip(timed["setup"], timed["timed_mode"] + ", " + timed["timed_rule"], strict=True))
-    measured = "; ".join(f"{setup} timed as {how}" for setup, how in as_timed.items())
     return writer.figure(
         f"{task}-seconds", partial(figures.over_time, timed, writer.setups), f"{task}: convergence by time",
         figures.describe("Validation loss against seconds of training steps.", timed["series"], timed["setup"]),
         timed,
-        f"{task}: frameworks under each optimizer, by time. Seconds are steps × step p25 of the timing runs "
-        f"({measured}); set-up, compilation and evaluation are not in them."
-        + (f" Not timed, and so not drawn: {', '.join(untimed)}." if untimed else ""),
+        f"{task}: frameworks under each optimizer, by time. Seconds are steps × the mean step time of timing runs of the same "
+        "rule, mode and hyperparameters on the same machine; set-up, compilation and evaluation are not in them."
+        + (f" Not timed so, and not drawn: {', '.join(untimed)}." if untimed else ""),
     )  # fmt: skip
 
 

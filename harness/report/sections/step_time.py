@@ -72,14 +72,16 @@ def _times_table(writer: Writer) -> Table:
     columns = [
         *cells.TIMED,
         Column("p25, µs", "number", "geometric mean over launches; below, its 95% interval over launches"),
-        Column("Median, µs", "number"), Column("p99, µs", "number"), Column("Steps/s", "number"),
+        Column("Median, µs", "number"), Column("p99, µs", "number"),
+        Column("Mean, µs", "number", "of all steps, slow ones included; arithmetic over launches"), Column("Steps/s", "number"),
         Column("Samples/s", "number"), Column("First call, s", "number"), Column("Launches", "number"), Column("Runs"),
     ]  # fmt: skip
     rows = [
         [
             *cells.timed_cell(row),
             cells.micros(row, "step_p25_s", _launch_note(row)), cells.micros(row, "step_median_s"),
-            cells.micros(row, "step_p99_s"), cells.number(row["steps_per_s"]), cells.number(row["samples_per_s"]),
+            cells.micros(row, "step_p99_s"), cells.micros(row, "step_mean_s"),
+            cells.number(row["steps_per_s"]), cells.number(row["samples_per_s"]),
             cells.number(row["first_call_s"]), Cell(str(row["launches"]), row["launches"]), cells.runs(row),
         ]
         for row in writer.times.to_dict("records")

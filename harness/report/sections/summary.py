@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from .. import cells, text
+from .. import cells, tables, text
 from ..content import Cell, Column, Row, Section
 
 if TYPE_CHECKING:
@@ -22,7 +22,9 @@ def section(writer: Writer) -> Section:
         section.parts.append(
             "Mean over the runs that ended ok, with their range from lowest to highest below. Steps to target are "
             "the median over all runs that tried: one that missed the target, diverged or ran out of time counts "
-            "as longer than any other. Seconds to target are steps × step p25."
+            "as longer than any other. A step time stands beside runs only if their very setting was timed on their "
+            "machine: rule, mode, hyperparameters and all. Seconds to target are steps × the mean step time, slow steps "
+            "included; p25 is for comparing. Native is the library's own class at its own defaults, whatever was trained."
         )
     for task, rows in writer.summary.groupby("task", sort=False):
         columns, makers = _columns(writer, rows)
@@ -44,9 +46,11 @@ def _columns(writer: Writer, rows: pd.DataFrame) -> tuple[list[Column], list[Cal
         (Column("Steps to target", "number"), cells.steps_to_target),
         (Column("Seconds to target", "number"), cells.seconds_to_target),
         (Column("Step p25, µs", "number", "first quartile over timed blocks"), partial(cells.micros, name="step_p25_s")),
-        (Column("Step median, µs", "number"), partial(cells.micros, name="step_median_s")),
+        (Column("Step mean, µs", "number", "what durations are made of"), partial(cells.micros, name="step_mean_s")),
         (Column("First step, s", "number", "compiles where the framework does"), cells.first_call),
         (Column("Timed as"), cells.timed_as),
+        *([(Column("Native step p25, µs", "number", "the library's own class and defaults; below, its mode"), cells.native)]
+          if rows["native_p25_s"].notna().any() else []),
         (Column("Runs"), cells.runs),
     ]  # fmt: skip
     return [column for column, _ in pairs], [make for _, make in pairs]
@@ -70,14 +74,14 @@ def _varied_columns(writer: Writer, rows: pd.DataFrame) -> list[tuple[Column, Ca
     found: list[tuple[Column, Callable[[Row], Cell]]] = [
         (Column("Learning rate", "number"), partial(cells.plain, name="learning_rate"))
     ]
-    if (rows["schedule"].replace("", "constant") != "constant").any():
+    if ((rows["schedule"].replace("", "constant") != "constant") | (rows["schedule_params"] != "")).any():
         found.append((Column("Schedule"), lambda row: Cell(row["schedule"], note=row["schedule_params"])))
     for name, label in (("batch_size", "Batch"), ("threads", "Threads")):
         if rows[name].nunique() > 1:
             found.append((Column(label, "number"), partial(cells.plain, name=name)))
-    words = {"variation": "Variation", "hyper": "Hyperparameters", "device": "Device", "dtype": "Dtype"}
-    for name, label in words.items():
-        shared = rows.groupby(["optimizer", "rule"])[name].nunique().max() if len(rows) else 0
-        if shared > 1:
-            found.append((Column(label), partial(cells.word, name=name)))
+    words = {"variation": "Variation", "device": "Device", "dtype": "Dtype"}
+    shown = [name for name in words if len(rows) and rows.groupby(["optimizer", "rule"])[name].nunique().max() > 1]
+    found += [(Column(words[name]), partial(cells.word, name=name)) for name in shown]
+    if tables.hypers_unsaid(rows):
+        found.append((Column("Hyperparameters"), partial(cells.word, name="hyper")))
     return found

@@ -26,7 +26,7 @@ MEANING = (
     "are 0 and ∞ by necessity. The mean up to a horizon counts a run that missed as the horizon, the same for a whole task. "
     "Expected running time is all steps of all runs over the runs that arrived: what arriving costs with restarts. Runs arrive "
     "at evaluations, so times are rounded up to these. Epochs are steps over the whole batches of the training samples, seconds "
-    "steps × step p25 of timing runs of the same machine."
+    "steps × the mean step time, slow steps included, of timing runs of the very setting on the same machine."
 )
 
 
@@ -54,7 +54,7 @@ def _marks(writer: Writer, task: str, rows: pd.DataFrame) -> Figure:
         figures.describe(what, rows["setup"], rows["series"]), rows,
         joined(
             f"{task}: steps and seconds until {goal(spec)}, one mark a run.",
-            "Seconds are steps × step p25." if rows["seconds"].notna().any() else "", "A short bar is the median.",
+            "Seconds are steps × the mean step time." if rows["seconds"].notna().any() else "", "A short bar is the median.",
             _missed_note(int((~rows["reached"]).sum())), rate_note(writer.trained, task),
         ), small=rows["setup"].nunique() == 1 and bool(rows["seconds"].isna().all()),
     )  # fmt: skip
