@@ -204,7 +204,8 @@ def timing_figures(runs: pd.DataFrame) -> dict[str, Any]:
     launches; step_p25_s, step_median_s, step_p99_s, step_mean_s, forward_s, backward_s, optimizer_s, update_s and
     parts_covered, each with `_low` and `_high`: a 95% interval over launches, NaN with fewer than three (timing_stats);
     steps_per_s and samples_per_s of p25, with limits as well; import_s, setup_s, first_call_s, first_call_steps,
-    state_bytes (medians over launches); imported_bytes, peak_bytes, grown_bytes, device_peak_bytes, memory_method; contended (how many launches were).
+    state_bytes (medians over launches); imported_bytes, peak_bytes, grown_bytes, device_peak_bytes, memory_method;
+    contended (how many launches were).
     """
     ended = runs[runs["status"] == "ok"]
     launches, memory = ended[ended["measure"] == "timing"], ended[ended["measure"] == "memory"]
