@@ -23,6 +23,7 @@ from pydantic import Field, ValidationError
 
 from .errors import UserError
 from .jsonfile import first_problem, read_json, replace_text, replacing, writing
+from .origin import Origin
 from .record import FINAL, SCHEMA, Curve, RunRecord, RunResult
 from .spec import Frozen
 
@@ -38,7 +39,8 @@ _MEND = "remove its folder to run it again"
 class PlanFile(Frozen):
     """The latest expansion of a suite, without filters: which digests belong to its report, and in which order.
 
-    clocked: those of them that are timing or memory runs; clock_only: whether these come from `gradrace time`.
+    clocked: those of them that are timing or memory runs; clock_only: whether these come from `gradrace time`. origin:
+    where the suite came from; None in plans of earlier versions and of studies.
     """
 
     schema_version: int = Field(default=SCHEMA, alias="schema")
@@ -48,6 +50,7 @@ class PlanFile(Frozen):
     digests: tuple[str, ...]
     clocked: tuple[str, ...] = ()
     clock_only: bool = False
+    origin: Origin | None = None
 
 
 def kept_plan(new: PlanFile, old: PlanFile | None) -> PlanFile:

@@ -15,6 +15,7 @@ from .draws import Draw, draws
 from .errors import UserError, nearest
 from .names import told_apart
 from .optimizer import Optimizer
+from .origin import BUILT_IN, Origin
 from .registry import Framework, Registry
 from .spec import OptimizerSpec, Rule, RunSpec, ScheduleSpec, TaskSpec, step_setting
 from .suite_file import ConvergenceEntry, OptimizerEntry, ScheduleEntry, Suite, SuiteFile, TimingEntry, explain
@@ -46,12 +47,19 @@ def read_suite(name_or_file: str) -> Suite:
         raise UserError(f"{file}: cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{file}: not valid TOML: {error}") from None
-    return make_suite(file.stem, content, str(file))
+    suite = make_suite(file.stem, content, str(file))
+    assert suite.origin, "make_suite gives it one"
+    place = file.resolve()
+    is_built_in = file.stem in known and place == known[file.stem].resolve()
+    source = BUILT_IN if is_built_in else str(place)
+    return suite.model_copy(update={"origin": suite.origin.model_copy(update={"source": source})})
 
 
 def make_suite(name: str, content: Mapping[str, Any], file: str = "the suite") -> Suite:
     """A suite from plain values, with the same checks as from a file."""
-    suite = Suite(name=name, file=file, content=_validated(content, file))
+    valid = _validated(content, file)
+    origin = Origin.of("", valid.model_dump(mode="json", exclude_unset=True))
+    suite = Suite(name=name, file=file, content=valid, origin=origin)
     for scale in suite.content.scales:
         at_scale(suite, scale)
     return suite
@@ -80,7 +88,7 @@ def with_named_timing(suite: Suite) -> Suite:
 
 def with_content(suite: Suite, content: Mapping[str, Any]) -> Suite:
     """The same suite with other content, checked like the file."""
-    return make_suite(suite.name, content, suite.file)
+    return make_suite(suite.name, content, suite.file).model_copy(update={"origin": suite.origin})
 
 
 def with_data_at_hand(suite: Suite, registry: Registry) -> Suite:

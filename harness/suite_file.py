@@ -9,6 +9,7 @@ from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt, Validation
 
 from .draws import RangeEntry, SearchEntry
 from .errors import nearest
+from .origin import Origin
 from .spec import Device, Dtype, Frozen, Input, Rule, TimingSpec
 from .variations import RegularizationEntry, Sweep
 
@@ -147,11 +148,12 @@ class SuiteFile(Sweep):
 
 
 class Suite(Frozen):
-    """A valid suite under its name, with the file that messages point to."""
+    """A valid suite under its name, with the file that messages point to, and where it came from before any change."""
 
     name: str
     file: str
     content: SuiteFile
+    origin: Origin | None = None
 
 
 _MODELS = (

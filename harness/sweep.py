@@ -19,6 +19,7 @@ from .executor import Event, Finished, Job, PlannedRun
 from .executor.local import LocalExecutor, unfinished
 from .executor.queue import side_by_side
 from .machine import lacks_gpu, usable_cores
+from .origin import check_same
 from .record import Status
 from .registry import Framework, Registry, load_registry
 from .sources import hashes
@@ -131,9 +132,13 @@ def execute(sweep: Sweep, watch: Callable[[Event, int, int], None] = lambda even
     KeyboardInterrupt passes through after the workers are stopped; everything finished is kept.
     """
     with Store(sweep.options.output, sweep.suite.name) as store:
+        before = store.plan()
+        if before is None or before.origin is None:
+            _check_no_study(store.folder)
+        check_same(store.folder, before.origin if before else None, sweep.suite.origin)
         finished = store.finished([run.digest for run in sweep.selected])
         store.discard_unfinished()
-        store.write_plan(kept_plan(_plan_file(sweep), store.plan()))
+        store.write_plan(kept_plan(_plan_file(sweep), before))
         counts = Counter(record.status for record in finished.values())
         todo = [run for run in sweep.selected if run.digest not in finished]
         done = 0
@@ -205,13 +210,18 @@ def with_log(run: PlannedRun, store: Store) -> PlannedRun:
     return replace(run, log=store.log_file(run.digest).resolve())
 
 
+def _check_no_study(folder: Path) -> None:
+    if (folder / "study.json").exists():
+        raise UserError(f"{folder}: holds a study of `gradrace tune`; rename the suite, or keep it apart with --output")
+
+
 def _plan_file(sweep: Sweep) -> PlanFile:
     content = sweep.suite.content
     return PlanFile(
         suite=sweep.suite.name, title=content.title, question=content.question,
         digests=tuple(run.digest for run in sweep.plan),
         clocked=tuple(run.digest for run in sweep.plan if run.spec.measure != "convergence"),
-        clock_only=sweep.options.clock_only,
+        clock_only=sweep.options.clock_only, origin=sweep.suite.origin,
     )  # fmt: skip
 
 

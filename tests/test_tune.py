@@ -252,3 +252,13 @@ def test_the_report_shows_trials_winner_defaults_and_inclusion(gradrace_here, tm
     frames = frame.load(tmp_path / "results")
     assert frames.studies[NAME].budget == 9
     assert "settings=tuned" in page and "trial=3" not in page, "the other sections leave the trials out"
+
+
+def test_a_study_does_not_take_over_another_ones_report(gradrace_here, tmp_path):
+    """The same name for other optimizers: the report would lose the first ones."""
+    assert tune(gradrace_here, "--sampler", "random", optimizer="momentum", budget=1)[1] == 0
+    asked = (tmp_path / "results/runs" / NAME / "study.json").read_text()
+    refused = gradrace_here(*BASE, "--sampler", "random", "--budget", 1, "--optimizer", "sgd", "--name", NAME)
+    assert refused.returncode == 2 and "leaves out momentum" in refused.stderr and "--name" in refused.stderr
+    assert (tmp_path / "results/runs" / NAME / "study.json").read_text() == asked
+    assert tune(gradrace_here, "--sampler", "random", optimizer="momentum,sgd", budget=1)[1] == 0, "more may join"

@@ -50,6 +50,8 @@ def execute(study: StudyFile, cells: Sequence[Cell], place: Place, watch: Watch 
         before = read_study(store.folder)
         if before is None and store.plan() is not None:
             raise UserError(f"{store.folder}: holds the results of a suite; give the study another name with --name")
+        if before is not None:
+            _check_goes_on(store.folder, before, study)
         study = in_batches(study, before, len(cells), place.workers)
         write_study(store.folder, study)
         store.discard_unfinished()
@@ -59,6 +61,17 @@ def execute(study: StudyFile, cells: Sequence[Cell], place: Place, watch: Watch 
         finally:
             executor.close()
     return study
+
+
+def _check_goes_on(folder: Path, before: StudyFile, study: StudyFile) -> None:
+    """UserError if the study in this folder has searches that this one has not: its report would lose them."""
+    for key in ("tasks", "optimizers", "frameworks"):
+        lost = [name for name in getattr(before, key) if name not in getattr(study, key)]
+        if lost:
+            raise UserError(
+                f"{folder}: holds a study of the {key} {', '.join(getattr(before, key))}, and this one leaves out "
+                f"{', '.join(lost)}; name them too, or give this study another name with --name"
+            )
 
 
 def in_batches(study: StudyFile, before: StudyFile | None, cells: int, workers: int) -> StudyFile:
