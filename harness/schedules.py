@@ -2,8 +2,9 @@
 
 Every framework is handed the same table, so no library's own schedule (and its rounding, or its off-by-one) takes
 part. `t` counts updates from 0; `steps` is the length of the run. Lengths may be given in steps (1 or more, rounded) or
-as a share of the run (below 1). A schedule that falls to its end reaches it at t = steps, one past the last update, so
-that no update is wasted on a rate of 0.
+as a share of the run (below 1). Shares are added up before they are rounded to steps, so that three thirds are the run.
+A schedule that falls to its end reaches it at t = steps, one past the last update, so that no update is wasted on a rate
+of 0; `one_cycle` alone reaches it with the last update, as torch's does.
 
 Any kind takes a `warmup` besides its own parameters: a linear rise over that length, (t + 1) / warmup of the first rate,
 with the schedule itself over the rest of the run, from which its lengths are counted and of which its shares are taken
@@ -13,6 +14,7 @@ step: the harness drives it, see `plateau_factors`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -47,6 +49,14 @@ def in_steps(length: float, steps: int) -> int:
     return max(1, round(length * steps if length < 1 else length))
 
 
+def in_run(share: float, steps: int) -> int:
+    """The step nearest to a share of the run, halves up; 1 to steps - 1, so that a change is never before or past the run.
+
+    (A run of one step has no change: 1.)
+    """
+    return max(1, min(math.floor(share * steps + 0.5), steps - 1))
+
+
 def _rising(t: Array, rise: int, then: Array) -> Array:
     """(t + 1) / rise of the first rate: the first update already moves; a first rate of 0 would be a wasted step."""
     return np.where(t < rise, then[0] * (t + 1.0) / max(rise, 1), then)
@@ -57,17 +67,26 @@ def _constant(t: Array, steps: int) -> Array:
 
 
 def _step(t: Array, steps: int, every: float, factor: float) -> Array:
-    return factor ** np.floor(t / in_steps(every, steps))
+    if every >= 1 or every * steps <= 1:
+        return factor ** np.floor(t / in_steps(every, steps))
+    return _multi_step(t, steps, [k * every for k in range(1, _whole(every))], factor)
+
+
+def _whole(share: float) -> int:
+    """How many lengths of this share cover the run; the tolerance is for shares such as 1 / 3 and 0.1."""
+    return math.ceil(1.0 / share - 1e-9)
 
 
 def _multi_step(t: Array, steps: int, milestones: Sequence[float], factor: float) -> Array:
     # side="right": the rate changes at the milestone itself, as in torch and Optax, not one update after it.
-    passed = np.searchsorted(sorted(in_steps(m, steps) for m in milestones), t, side="right")
+    at = sorted(in_run(m, steps) if m < 1 else in_steps(m, steps) for m in milestones)
+    passed = np.searchsorted(at, t, side="right")
     return factor ** passed.astype(np.float64)
 
 
 def _exponential(t: Array, steps: int, every: float, factor: float) -> Array:
-    return factor ** (t / in_steps(every, steps))
+    # Continuous in the step, so a share need not be rounded.
+    return factor ** (t / (max(1.0, every * steps) if every < 1 else in_steps(every, steps)))
 
 
 def _polynomial(t: Array, steps: int, power: float, final_fraction: float) -> Array:
@@ -86,29 +105,67 @@ def _half_cosine(start: float, end: float, progress: Array) -> Array:
     return end + (start - end) * 0.5 * (1.0 + np.cos(np.pi * progress))
 
 
-def _cosine_restarts(t: Array, steps: int, period: float, growth: float, final_fraction: float) -> Array:
-    starts, length = [0.0], float(in_steps(period, steps))
-    while starts[-1] + length <= steps:
-        starts.append(starts[-1] + length)
-        length *= growth
-    starts.append(starts[-1] + length)
-    edges = np.array(starts)
+def _cosine_restarts(
+    t: Array, steps: int, period: float, growth: float, final_fraction: float
+) -> Array:
+    """A period in steps is taken literally: the run may end anywhere in a cycle, as in torch.
+
+    Of a share, every cycle is whole: see `_whole_cycles`.
+    """
+    edges = _cycles(steps, period, growth) if period >= 1 else _whole_cycles(steps, period, growth)
     cycle = np.searchsorted(edges, t, side="right") - 1
     return _half_cosine(1.0, final_fraction, (t - edges[cycle]) / (edges[cycle + 1] - edges[cycle]))
 
 
+def _cycles(steps: int, period: float, growth: float) -> Array:
+    """Where cycles start, and where the last one ends, at the end of the run or after it."""
+    edges, length = [0.0], float(in_steps(period, steps))
+    while edges[-1] < steps:
+        edges.append(edges[-1] + length)
+        length *= growth
+    return np.floor(np.array(edges) + 0.5)
+
+
+def _whole_cycles(steps: int, share: float, growth: float) -> Array:
+    """Where cycles start, and the end of the run, with which the last cycle ends: no run ends soon after a restart.
+
+    If less than half of a next cycle would fit, the last one is stretched to the end; else the next is cut short. Cycles
+    of less than a step become one step; the last has at least two, so that it falls.
+    """
+    share = max(share, 1.0 / steps)
+    edges, end, length = [0.0], share, share
+    while 1.0 - end >= 0.5 * length * growth - 1e-9:
+        edges.append(max(edges[-1] + 1, math.floor(end * steps + 0.5)))
+        length *= growth
+        end += length
+    return np.array([*(edge for edge in edges if edge == 0 or edge <= steps - 2), float(steps)])
+
+
 def _one_cycle(t: Array, steps: int, rise: float, start_fraction: float, final_fraction: float) -> Array:
-    top = in_steps(rise, steps)
-    up = _half_cosine(start_fraction, 1.0, np.minimum(t / top, 1.0))
-    down = _half_cosine(1.0, final_fraction, np.clip((t - top) / max(1, steps - top), 0.0, 1.0))
+    """As torch's OneCycleLR of total_steps = steps and pct_start = rise: the peak is the last step of the rise, the final
+    rate the last step of the run. Of a share the peak lies between two steps if it must, as it does there."""
+    top = (rise * steps if rise < 1 else in_steps(rise, steps)) - 1.0
+    last = steps - 1.0
+    up = _half_cosine(start_fraction, 1.0, np.minimum(t / max(top, 1e-9), 1.0))
+    down = _half_cosine(1.0, final_fraction, np.clip((t - top) / max(1e-9, last - top), 0.0, 1.0))
     return np.where(t < top, up, down)
 
 
 def _cyclic(t: Array, steps: int, half_cycle: float, low_fraction: float, factor: float) -> Array:
-    half = in_steps(half_cycle, steps)
-    cycle = np.floor(t / (2 * half))
-    height = 1.0 - np.abs(t / half - 2.0 * cycle - 1.0)
-    return low_fraction + (1.0 - low_fraction) * height * factor**cycle
+    turns = _turns(steps, half_cycle)
+    at = np.searchsorted(turns, t, side="right") - 1
+    part = (t - turns[at]) / (turns[at + 1] - turns[at])
+    height = np.where(at % 2 == 0, part, 1.0 - part)
+    return low_fraction + (1.0 - low_fraction) * height * factor ** (at // 2)
+
+
+def _turns(steps: int, half_cycle: float) -> Array:
+    """The steps at which the rate is lowest (even) and highest (odd), to the end of the run or past it: float64[k]."""
+    if half_cycle >= 1 or half_cycle * steps <= 1:
+        half = in_steps(half_cycle, steps)
+        return np.arange(0.0, steps + half + 1.0, half)
+    count = np.arange(_whole(half_cycle) + 2)
+    return np.floor(count * (half_cycle * steps) + 0.5)
 
 
 def _inverse_sqrt(t: Array, steps: int, warmup: float) -> Array:
@@ -165,7 +222,7 @@ _ALL = (
     ),
     Schedule(
         "cosine_restarts",
-        "half cosines; the first takes `period`, each next one `growth` times as long",
+        "half cosines; the first takes `period`, each next one `growth` times as long; of a share the last ends with the run",
         _cosine_restarts,
         {"period": 1 / 7, "growth": 2.0, "final_fraction": 0.0},
         "Loshchilov & Hutter (2017), arXiv:1608.03983, eq. 5",

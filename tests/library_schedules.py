@@ -19,14 +19,19 @@ def torch_tables() -> dict[str, list[float]]:
     import torch
     from torch.optim import lr_scheduler as s
 
-    def run(make: Callable[..., s.LRScheduler]) -> list[float]:
+    def run(make: Callable[..., s.LRScheduler], steps: int = STEPS) -> list[float]:
         optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=BASE)
         scheduler, rates = make(optimizer), []
-        for _ in range(STEPS):
+        for step in range(steps):
             rates.append(optimizer.param_groups[0]["lr"])
             optimizer.step()
-            scheduler.step()
+            # A OneCycleLR that was told its steps refuses to be stepped past them.
+            if step < steps - 1:
+                scheduler.step()
         return rates
+
+    def one_cycle(steps: int, share: float) -> list[float]:
+        return run(lambda o: s.OneCycleLR(o, max_lr=BASE, total_steps=steps, pct_start=share, cycle_momentum=False), steps)
 
     def plateau() -> list[float]:
         optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=BASE)
@@ -47,12 +52,8 @@ def torch_tables() -> dict[str, list[float]]:
         "cosine": run(lambda o: s.CosineAnnealingLR(o, T_max=STEPS)),
         "cosine_restarts": run(lambda o: s.CosineAnnealingWarmRestarts(o, T_0=5, T_mult=2)),
         "warmup": run(lambda o: s.LinearLR(o, start_factor=1 / 8, end_factor=1.0, total_iters=7)),
-        "one_cycle": run(
-            lambda o: s.OneCycleLR(
-                o, max_lr=BASE, total_steps=STEPS + 1, pct_start=13 / 41, div_factor=25, final_div_factor=1e4,
-                cycle_momentum=False,
-            )
-        ),
+        "one_cycle": one_cycle(STEPS, 0.3),
+        **{f"one_cycle_{share}_{n}": one_cycle(n, share) for n in (2, 3, 4, 10, 11, 97, 360) for share in (0.3, 0.37)},
         "cyclic": run(lambda o: s.CyclicLR(o, base_lr=0.25 * BASE, max_lr=BASE, step_size_up=5, cycle_momentum=False)),
         "cyclic2": run(
             lambda o: s.CyclicLR(

@@ -399,7 +399,7 @@ SCHEDULES: Mapping[str, Mapping[str, str]] = {
         "jax": "cosine_decay_schedule, in float32 as well",
     },
     "cosine_restarts": {
-        "torch": "CosineAnnealingWarmRestarts",
+        "torch": "CosineAnnealingWarmRestarts, cycles in steps: the run may end just after a restart",
         "tensorflow": "CosineDecayRestarts (t_mul 2 by default)",
         "jax": "sgdr_schedule, every cycle given by hand",
     },
@@ -409,9 +409,9 @@ SCHEDULES: Mapping[str, Mapping[str, str]] = {
         "jax": "warmup_cosine_decay_schedule: the first update has rate 0",
     },
     "one_cycle": {
-        "torch": "OneCycleLR, which also cycles momentum unless cycle_momentum=False",
+        "torch": "OneCycleLR: the same rates; it also cycles momentum unless cycle_momentum=False",
         "tensorflow": "none",
-        "jax": "cosine_onecycle_schedule, linear_onecycle_schedule",
+        "jax": "cosine_onecycle_schedule: peaks one update later, and would end one after the last",
     },
     "cyclic": {
         "torch": "CyclicLR, which also cycles momentum unless cycle_momentum=False",
