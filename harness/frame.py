@@ -231,6 +231,9 @@ def _arrays(output: Path, suite: str, records: list[RunRecord], name: str) -> li
 
 
 def _concat(frames: list[pd.DataFrame], columns: tuple[str, ...]) -> pd.DataFrame:
+    if len(frames) == 1:
+        # Not copied: the curves of many runs are the largest table of all.
+        return frames[0].reset_index(drop=True)[list(columns)]
     return pd.concat(frames, ignore_index=True)[list(columns)] if frames else pd.DataFrame(columns=list(columns))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from itertools import product
 from typing import Any
@@ -166,6 +167,38 @@ def test_coverage_is_93_to_97_per_cent(shape: str, seeds: int, repetitions: int,
     held = coverage(draw, truth, seeds, repetitions, {"ours": lambda scores: bootstrap_interval(scores, statistic)})["ours"]
     error = 2 * np.sqrt(0.95 * 0.05 / repetitions)
     assert 0.93 - error <= held <= 0.97 + error
+
+
+@settings(max_examples=60, deadline=None)
+@given(ours=TABLES, theirs=TABLES)
+def test_by_rank_is_by_pairs(ours: Array, theirs: Array) -> None:
+    """The share of pairs won, and the bootstrap's limits, against the quadratic definition."""
+    def by_pairs(a: Array, b: Array) -> Array:
+        return (np.sign(a[..., :, None] - b[..., None, :]).mean(axis=(-1, -2)) + 1) / 2
+
+    a, b = np.sort(ours[0]), np.sort(theirs[0])
+    draws, weights = bootstrap.resamples(a.size)
+    assert comparisons._superiority(a, b) == pytest.approx(by_pairs(a, b), abs=1e-12)
+    assert comparisons._placements(a, b)[draws].mean(axis=-1) == pytest.approx(by_pairs(a[draws], b), abs=1e-12)
+    variance = 0.0
+    for one, other in ((a, b), (b, a)):
+        draws, weights = bootstrap.resamples(one.size)
+        values = by_pairs(one[draws], other)
+        variance += weights @ (values - weights @ values) ** 2 * one.size / (one.size - 1)
+    low, high = comparisons._bootstrap_limits([a], [b], 0.5, 0.95)
+    freedom_at_least = min(a.size, b.size) - 1
+    assert high - low <= 2 * stats.t.ppf(0.975, freedom_at_least) * np.sqrt(variance) + 1e-12
+    assert high - low >= 2 * stats.norm.ppf(0.975) * np.sqrt(variance) - 1e-12
+
+
+def test_many_seeds_are_compared_in_little_memory() -> None:
+    """500 against 500 seeds on 3 tasks: all pairs of all draws would be 2 GB."""
+    ours, theirs = table(5, tasks=3, seeds=500), table(6, tasks=3, seeds=500) + 0.1
+    tracemalloc.start()
+    found = probability_of_improvement(ours, theirs, True)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.excludes(0.5) and peak < 40e6
 
 
 def test_probability_of_improvement_by_hand() -> None:

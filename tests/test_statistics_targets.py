@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from gradrace.errors import UserError
 from gradrace.statistics.profiles import Profile, performance_profile
 from gradrace.statistics.targets import expected_running_time, kaplan_meier, runtime_ecdf, times_to_targets
+from gradrace.stats import median_time
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -150,13 +152,70 @@ def test_restricted_mean_without_censoring_is_the_mean_with_its_t_interval() -> 
 @pytest.mark.parametrize(("times", "reached", "text", "median"), [
     ([5, 9, 9], [True, False, False], "not reached", INF),
     ([9, 9, 9], [False, False, False], "not reached", INF),
-    ([5, 6, 9, 9], [True, True, False, False], "6 epochs", 6),
+    ([5, 6, 9, 9], [True, True, False, False], "not reached", INF),
+    ([5, 6, 8, 9], [True, True, True, False], "7 epochs", 7),
     ([120], [True], "120 epochs", 120),
 ])
 def test_median_time_or_not_reached(times: list[int], reached: list[bool], text: str, median: float) -> None:
     found = kaplan_meier(times, reached)
     assert found.median.estimate == median
     assert found.median_text("epochs") == text
+
+
+@st.composite
+def censored(draw: st.DrawFn) -> tuple[list[float], list[bool]]:
+    """Up to 60 runs with many ties, arrivals and censorings at one time among them."""
+    size, last = draw(st.integers(1, 60)), draw(st.integers(1, 8))
+    times = draw(st.lists(st.integers(1, last).map(lambda k: 36.0 * k), min_size=size, max_size=size))
+    return times, draw(st.lists(st.booleans(), min_size=size, max_size=size))
+
+
+def survfit_median(times: list[float], reached: list[bool]) -> float:
+    """R's rule from the curve as fractions: the middle of what is at one half; a flat end is not ended."""
+    curve, left = [], Fraction(1)
+    for time in sorted({t for t, r in zip(times, reached, strict=True) if r}):
+        deaths = sum(r and t == time for t, r in zip(times, reached, strict=True))
+        left *= 1 - Fraction(deaths, sum(t >= time for t in times))
+        curve.append((time, left))
+    at_half = [t for t, s in curve if s == Fraction(1, 2)]
+    below = [t for t, s in curve if s < Fraction(1, 2)]
+    ends = below[0] if below else INF
+    return (at_half[0] + ends) / 2 if at_half else ends
+
+
+@settings(max_examples=400, deadline=None)
+@given(runs=censored())
+def test_the_median_is_that_of_survfit(runs: tuple[list[float], list[bool]]) -> None:
+    assert kaplan_meier(*runs).median.estimate == median_time(*runs) == survfit_median(*runs)
+
+
+@pytest.mark.parametrize("count", [2, 10, 24, 38, 46, 60])
+def test_half_of_the_runs_arrived_is_exactly_one_half(count: int) -> None:
+    """The float product of count / 2 factors is not; without a later arrival the median is not reached."""
+    half = count // 2
+    arrived = [float(k) for k in range(1, half + 1)]
+    assert median_time([*arrived, *[999.0] * half], [True] * half + [False] * half) == INF
+    later = [half + 4.0, *[999.0] * (half - 1)]
+    assert median_time([*arrived, *later], [True] * (half + 1) + [False] * (half - 1)) == half + 2.0
+
+
+def test_ties_with_a_censoring_at_one_half() -> None:
+    """6 / 10 remain before 108, where one of six arrives: exactly one half until 144."""
+    times = [36, 36, 72, 72, 108, 108, 144, 144, 180, 180]
+    assert median_time(times, [True] * 4 + [False] + [True] * 5) == (108 + 144) / 2
+
+
+@settings(max_examples=200, deadline=None)
+@given(runs=censored(), budget=st.sampled_from([100.0, 200.0, 1000.0]))
+def test_the_median_at_one_budget_is_the_ordinary_one(runs: tuple[list[float], list[bool]], budget: float) -> None:
+    times = np.array(runs[0])
+    assert median_time(times, [True] * len(times)) == np.median(times)
+    reached = times <= budget
+    assert median_time(np.minimum(times, budget), reached) == np.median(np.where(reached, times, INF))
+
+
+def test_no_runs_have_no_median() -> None:
+    assert np.isnan(median_time([], []))
 
 
 def test_limits_of_the_median_need_six_runs() -> None:

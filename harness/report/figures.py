@@ -18,6 +18,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from .. import points
 from ..layers import Point
+from ..stats import median_time
 from .svg import INK
 
 # At least 3:1 against white and against the page's dark ground. Until the eighth they also differ for people without
@@ -425,7 +426,7 @@ def _attempt_marks(axis: Axes, runs: pd.DataFrame, quantity: str, y: float, look
     # Not drawn when there are none: an empty line that is not clipped upsets the layout.
     if len(missed):
         axis.plot(missed, [y] * len(missed), ">", color=look.color, markerfacecolor="none", markersize=5, clip_on=False)
-    median = np.median(runs[quantity].where(runs["reached"], np.inf))
+    median = median_time(runs[quantity], runs["reached"])
     if np.isfinite(median):
         axis.plot([median], [y], "|", color=look.color, markersize=9, mew=1.8)
 

@@ -13,6 +13,7 @@ import pandas as pd
 from .. import data, schedules
 from ..frame import Frames, timing_figures
 from ..spec import Metric, RunSpec, ScheduleSpec, TaskSpec, number_text, value_text
+from ..stats import median_time
 from . import text, timings
 
 # A row of the summary: runs that differ in nothing but the seed.
@@ -186,17 +187,25 @@ def curves(frames: Frames, picked: pd.DataFrame) -> pd.DataFrame:
 
     Training loss is averaged over bins of `train_bin(steps)` steps, and a bin stands at its middle.
     """
-    names, keys = ["task", "setup", "series", "digest", "status"], ["metric", "step"]
-    points = frames.curves[frames.curves["digest"].isin(picked["digest"])].rename(columns={"series": "metric"})
-    points = points.drop_duplicates(["digest", *keys])
-    points = points[points["metric"].isin(("train_loss", "validation_loss", "validation_metric"))]
-    points = picked[[*names, "steps"]].merge(points.astype({"digest": "str"}), on="digest")
-    points = points.astype({"step": "float64", "value": "float64"})
+    names = ["task", "setup", "series", "digest", "status"]
+    picked = picked.drop_duplicates("digest").reset_index(drop=True)
+    found = frames.curves
+    # Points are many: they carry the number of their run, and its names only once they are averaged.
+    points = pd.DataFrame({
+        "run": pd.Index(picked["digest"]).get_indexer(found["digest"].astype("str")),
+        "metric": found["series"].astype("category"),
+        "step": found["step"].astype("float64"), "value": found["value"].astype("float64"),
+    })  # fmt: skip
+    shown = points["metric"].isin(("train_loss", "validation_loss", "validation_metric"))
+    points = points[shown & (points["run"] >= 0)].sort_values("run", kind="stable")
+    points = points.drop_duplicates(["run", "metric", "step"])
     points = points[np.isfinite(points["value"])]
-    width = points["steps"].map(train_bin)
+    width = picked["steps"].map(train_bin).to_numpy()[points["run"].to_numpy()]
     middle = (points["step"] // width) * width + width / 2
-    points = points.assign(step=points["step"].where(points["metric"] != "train_loss", middle))
-    return points.groupby([*names, *keys], sort=False, as_index=False)["value"].mean()
+    points["step"] = points["step"].where(points["metric"] != "train_loss", middle)
+    means = points.groupby(["run", "metric", "step"], sort=False, as_index=False, observed=True)["value"].mean()
+    of_runs = picked[names].iloc[means.pop("run").to_numpy()].reset_index(drop=True)
+    return pd.concat([of_runs, means.astype({"metric": "str"})], axis=1)
 
 
 def paths(frames: Frames, picked: pd.DataFrame) -> pd.DataFrame:
@@ -374,11 +383,13 @@ def _statuses(group: pd.DataFrame) -> dict[str, int]:
 
 
 def _to_target(rows: pd.DataFrame, cells: pd.Index) -> pd.DataFrame:
-    """A run that missed the target needed longer than any number here: infinite, so that the median is censored."""
+    """attempts, reached and the median of steps_to_target; a run that missed the target is censored at its budget."""
     tried = rows[rows["status"].isin(ATTEMPTED)]
-    tried = tried.assign(reached=tried["steps_to_target"].notna(), steps=tried["steps_to_target"].fillna(np.inf)).groupby("cell")
-    counts = pd.DataFrame({"attempts": tried.size(), "reached": tried["reached"].sum()}).reindex(cells, fill_value=0)
-    return counts.assign(steps_to_target=tried["steps"].agg(lambda steps: float(np.median(steps))).reindex(cells))
+    reached = tried["steps_to_target"].notna()
+    tried = tried.assign(reached=reached, steps=tried["steps_to_target"].where(reached, tried["steps"]))
+    counts = tried.groupby("cell").agg(attempts=("reached", "size"), reached=("reached", "sum"))
+    medians = {cell: median_time(runs["steps"], runs["reached"]) for cell, runs in tried.groupby("cell")}
+    return counts.reindex(cells, fill_value=0).assign(steps_to_target=pd.Series(medians, dtype="float64").reindex(cells))
 
 
 def _timed(key: dict[str, Any], group: pd.DataFrame) -> dict[str, Any]:

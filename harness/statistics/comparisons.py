@@ -149,10 +149,18 @@ def _same_tasks(ours: Scores, theirs: Scores) -> tuple[tuple[Array, ...], tuple[
     return a, b
 
 
-def _superiority(ours: Array, theirs: Array) -> Array:
-    """float[...]: share of pairs in which ours [..., n] is higher than theirs [..., m], ties half."""
-    higher = ours[..., :, None] - theirs[..., None, :]
-    return np.asarray((np.sign(higher).mean(axis=(-1, -2)) + 1) / 2)
+def _superiority(ours: Array, theirs: Array) -> float:
+    """Share of pairs in which ours [n] is higher than theirs [m], ties half."""
+    return float(_placements(ours, theirs).mean())
+
+
+def _placements(ours: Array, theirs: Array) -> Array:
+    """float[n]: of each of ours the share of theirs, sorted [m], that it is higher than, ties half (Orban & Wolfe 1982).
+
+    By rank: the pairs themselves would take n times m numbers, and that for every draw of the bootstrap.
+    """
+    below, up_to = (np.searchsorted(theirs, ours, side=side) for side in ("left", "right"))  # type: ignore[call-overload]
+    return np.asarray((below + up_to) / (2 * theirs.size))
 
 
 def _bootstrap_limits(ours: Sequence[Array], theirs: Sequence[Array], estimate: float, level: float) -> tuple[float, float]:
@@ -164,7 +172,7 @@ def _bootstrap_limits(ours: Sequence[Array], theirs: Sequence[Array], estimate: 
             return 0.0, 1.0
         for one, other in ((a, b), (b, a)):
             draws, weights = resamples(one.size)
-            values = _superiority(one[draws], other)
+            values = _placements(one, other)[draws].mean(axis=-1)
             variances.append(weights @ (values - weights @ values) ** 2 * one.size / (one.size - 1) / len(ours) ** 2)
             freedoms.append(one.size - 1)
     total = sum(variances)

@@ -12,6 +12,7 @@ import numpy as np
 from scipy import special, stats
 
 from ..errors import UserError
+from ..stats import median_time
 from .bootstrap import LEVEL, Array, Interval, check_level
 
 
@@ -34,7 +35,7 @@ class KaplanMeier(NamedTuple):
     """Share of runs that have not reached the target after a time, with its limits.
 
     times: float[n], rising, from 0 on, where a run arrived or was censored. remaining, low, high: float[n], then.
-    median: with its limits; infinite, "not reached", where the curve (or a limit) stays above one half.
+    median: see `stats.median_time`; infinite is "not reached". Its limits: where those of the curve cross one half.
     restricted_mean: the mean of min(time, horizon), with its limits. expected_running_time: see the function.
     reached, runs: numbers of runs.
     """
@@ -110,7 +111,7 @@ def kaplan_meier(times: Array, reached: Array, horizon: float | None = None, lev
     at = np.insert(np.asarray(curve.quantiles, dtype=np.float64), 0, 0.0)
     remaining = np.insert(np.asarray(curve.probabilities, dtype=np.float64), 0, 1.0)
     low, high, low_after = _limits(times, at, times[reached], level)
-    median = Interval(_crossing(at, remaining), _crossing(at, low_after), _crossing(at, high), level)
+    median = Interval(median_time(times, reached), _crossing(at, low_after), _crossing(at, high), level)
     mean = _restricted_mean(times, times[reached], at, remaining, end, level)
     return KaplanMeier(at, remaining, low, high, median, mean, end, expected_running_time(times, reached),
                        int(reached.sum()), reached.size)

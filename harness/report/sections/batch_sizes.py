@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from ...frame import Frames
 from ...statistics.comparisons import seeds_warning
 from ...statistics.targets import expected_running_time
+from ...stats import median_time
 from .. import figures, tables, text
 from ..content import Cell, Column, Section
 from ..figures import Looks
@@ -103,7 +104,7 @@ def _arrivals(runs: pd.DataFrame) -> dict[str, Any]:
     return {
         "runs": len(runs), "reached": int(reached.sum()), "share": float(reached.mean()),
         "expected": expected_running_time(steps.to_numpy(), reached.to_numpy()), "loss": float(np.nan_to_num(loss, nan=np.inf)),
-        "steps": float(np.median(steps.where(reached, np.inf))), "steps_low": steps.min(), "steps_high": steps.max(),
+        "steps": median_time(steps, reached), "steps_low": steps.min(), "steps_high": steps.max(),
         "budget": float(budget.max()), "digests": " ".join(runs["digest"]),
     }  # fmt: skip
 

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 MEANING = (
     "A run that missed its target is censored at its budget: it would have needed longer, nobody knows how much. So is one that "
     "diverged, ran out of time or stopped early; runs that failed or were skipped never tried, and are not counted. The median "
-    "is where the Kaplan-Meier curve falls to one half, “not reached” where it does not; with fewer than 6 runs its 95% limits "
-    "are 0 and ∞ by necessity. The mean up to a horizon counts a run that missed as the horizon, the same for a whole task. "
+    "is where the Kaplan-Meier curve falls below one half; if the curve is exactly one half over an interval, the middle of the "
+    "interval, and “not reached” if no later arrival ends it (as in R's survfit; the summary has the same median). With fewer "
+    "than 6 runs its 95% limits are 0 and ∞ by necessity. The mean up to a horizon counts a run that missed as the horizon, the same for a whole task. "
     "Expected running time is all steps of all runs over the runs that arrived: what arriving costs with restarts. Runs arrive "
     "at evaluations, so times are rounded up to these. Epochs are steps over the whole batches of the training samples, seconds "
     "steps × the mean step time, slow steps included, of timing runs of the very setting on the same machine."
