@@ -1,4 +1,8 @@
-"""A process of ours that is talked to in JSON lines: how it starts, speaks, dies and is killed."""
+"""A process of ours that is talked to in JSON lines: how it starts, speaks, dies and is killed.
+
+What comes out of a child is untrusted: a user's own code runs in it and can write to the pipe, close it, or start processes
+of its own. Garbage ends the child; `kill` reaches whatever it started; guard.py does the same when the driver itself dies.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +19,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-# A process that has closed its pipe has only to exit; frameworks take seconds to tidy up.
-_EXIT_TIMEOUT_S = 60.0
+from . import guard
+
+# A process that has closed its pipe has only to exit. Frameworks take seconds to tidy up; one that takes longer hangs.
+_EXIT_TIMEOUT_S = 4.0
+# A child that does not read is stuck: its messages are a few hundred kilobytes at most.
+_SEND_TIMEOUT_S = 60.0
+# One message of a child, in bytes. The curve of a million steps takes a twentieth of it.
+_LONGEST_MESSAGE = 1 << 29
+
+
+# As much of garbage as a reason shows, in bytes.
+_SHOWN = 60
+_CLOSED = "it closed its pipe without ending"
 
 
 class ChildDied(Exception):
@@ -35,11 +50,16 @@ class Child:
         self.ended = False
         self._messages: deque[dict[str, Any]] = deque()
         self._buffer = bytearray()
+        self._garbage = ""
+        self._lived_on = False
         self._killed = False
         self._printed = ""
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by kill()
+        self._mark = guard.mark()
         child_in, self._to_child = os.pipe()
+        os.set_blocking(self._to_child, False)
         self.descriptor, child_out = os.pipe()
+        env = {**env, guard.VARIABLE: self._mark}
         try:
             # A session of its own: Ctrl-C reaches the driver alone, which then decides; and kill() finds its children.
             self._process = subprocess.Popen(
@@ -59,11 +79,19 @@ class Child:
         return self._process.pid
 
     def send(self, message: Mapping[str, Any]) -> None:
-        """Waits until the pipe has taken the message. A dead child cannot take it; its end is then read."""
+        """Waits until the pipe has taken the message. A dead child cannot take it; its end is then read.
+
+        A child that does not read for a minute is killed.
+        """
         data = memoryview(json.dumps(message).encode() + b"\n")
         with suppress(BrokenPipeError):
             while data and not self._killed:
-                data = data[os.write(self._to_child, data) :]
+                try:
+                    data = data[os.write(self._to_child, data) :]
+                except BlockingIOError:
+                    if not self._writable(_SEND_TIMEOUT_S):
+                        self.abort()
+                        return
 
     def read(self) -> list[dict[str, Any]]:
         """Whole messages that have come; waits where nothing has. Sets `ended` at the end of the pipe."""
@@ -85,18 +113,29 @@ class Child:
         return self._messages.popleft()
 
     def how_it_ended(self) -> str:
-        """Signal or exit code, and the last line that it printed."""
+        """Signal or exit code, and the last line that it printed; or that what it sent is no message."""
+        if self._garbage:
+            return self._garbage
         status = self.exit_status()
         lines = self.output().strip().splitlines()
         return f"{status}; {lines[-1]}" if lines else status
 
+    @property
+    def signalled(self) -> bool:
+        """Whether a signal ended it, sent by the system or by somebody else. Waits as `exit_status` does."""
+        return self.exit_status() != _CLOSED and self._process.wait() < 0
+
     def exit_status(self) -> str:
         """'SIGSEGV' or 'exit code 3'. Waits for the end, and kills a child that closed its pipe and yet lives on."""
+        if self._lived_on:
+            return _CLOSED
         try:
             code = self._process.wait(_EXIT_TIMEOUT_S)
         except subprocess.TimeoutExpired:
+            self._lived_on = True
             self.abort()
-            code = self._process.wait()
+            self._process.wait()
+            return _CLOSED
         if code >= 0:
             return f"exit code {code}"
         return next((known.name for known in signal.Signals if known == -code), f"signal {-code}")
@@ -112,7 +151,9 @@ class Child:
     def abort(self) -> None:
         """Kills the process and all it started, from any thread; whoever reads then comes to the end of the pipe."""
         if not self._killed:
-            with suppress(ProcessLookupError):
+            # Those that left the session are found by what they inherited, before their parents are gone.
+            guard.kill_marked(self._mark)
+            with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     def kill(self) -> None:
@@ -125,20 +166,49 @@ class Child:
         self._release()
 
     def _readable(self, timeout_s: float) -> bool:
-        with selectors.DefaultSelector() as selector:
-            selector.register(self.descriptor, selectors.EVENT_READ)
-            return bool(selector.select(timeout_s))
+        return _ready(self.descriptor, selectors.EVENT_READ, timeout_s)
+
+    def _writable(self, timeout_s: float) -> bool:
+        return _ready(self._to_child, selectors.EVENT_WRITE, timeout_s)
 
     def _fill(self) -> None:
-        """One read from the pipe. A line that the end cut off is dropped."""
+        """One read from the pipe. A line that the end cut off is dropped. Garbage is the end."""
         data = os.read(self.descriptor, 1 << 20)
         self.ended = not data
         self._buffer += data
         if b"\n" in data:
             *lines, self._buffer = self._buffer.split(b"\n")
-            self._messages.extend(map(json.loads, lines))
+            for line in lines:
+                self._take(bytes(line))
+        if len(self._buffer) > _LONGEST_MESSAGE:
+            self._give_up(bytes(self._buffer[:_SHOWN]))
+
+    def _take(self, line: bytes) -> None:
+        """A line as a message, unless an earlier one was garbage."""
+        if self._garbage:
+            return
+        try:
+            message = json.loads(line)
+        except (ValueError, RecursionError):
+            message = None
+        if isinstance(message, dict) and isinstance(message.get("event", ""), str):
+            self._messages.append(message)
+        else:
+            self._give_up(line[:_SHOWN])
+
+    def _give_up(self, data: bytes) -> None:
+        self._garbage = f"it wrote {data!r} to the pipe that only gradrace's messages go through"
+        self.ended = True
+        self._buffer.clear()
+        self.abort()
 
     def _release(self) -> None:
         os.close(self._to_child)
         os.close(self.descriptor)
         self._log.close()
+
+
+def _ready(descriptor: int, event: int, timeout_s: float) -> bool:
+    with selectors.DefaultSelector() as selector:
+        selector.register(descriptor, event)
+        return bool(selector.select(timeout_s))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import select
+import subprocess
 import sys
 import textwrap
 import time
 from pathlib import Path
 
 import pytest
+from gradrace import guard
 from gradrace.process import Child, ChildDied
 
 FDS = Path("/proc/self/fd")
@@ -176,7 +178,99 @@ def test_environment_and_folder_are_those_given(start, tmp_path):
 
 @pytest.mark.skipif(not FDS.exists(), reason="needs /proc")
 def test_what_cannot_be_started_leaves_nothing_open(tmp_path):
+    guard.mark()
     before = len(list(FDS.iterdir()))
     with pytest.raises(FileNotFoundError):
         Child([str(tmp_path / "nonesuch")], os.environ)
     assert len(list(FDS.iterdir())) == before
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        ("os.write(out.fileno(), b'hello\\n')", "hello"),
+        ("os.write(out.fileno(), b'[1, 2]\\n')", "[1, 2]"),
+        ("os.write(out.fileno(), b'\\xff\\x00{}\\n')", "xff"),
+        ("os.write(out.fileno(), b'{\"event\": 3}\\n')", "event"),
+        ("os.write(out.fileno(), b'[' * 50000 + b'\\n')", "[[["),
+        ("os.write(out.fileno(), b'1' * 5000 + b'\\n')", "111"),
+    ],
+    ids=["words", "list", "bytes", "event", "deep", "long number"],
+)
+def test_garbage_on_the_pipe_is_the_end(start, body, shown):
+    child = start(f"give(n=1)\n{body}\ntime.sleep(300)")
+    assert child.receive(30) == {"n": 1}
+    with pytest.raises(ChildDied, match="to the pipe that only gradrace's messages go through") as death:
+        child.receive(30)
+    assert shown in str(death.value) and len(str(death.value)) < 300
+
+
+def test_a_message_without_end_is_garbage(start, monkeypatch):
+    monkeypatch.setattr("gradrace.process._LONGEST_MESSAGE", 1 << 20)
+    child = start("while True: os.write(out.fileno(), b'x' * 65536)")
+    with pytest.raises(ChildDied, match="xxx"):
+        child.receive(30)
+
+
+def test_a_child_that_closes_its_pipe_and_lives_on_is_killed(start, monkeypatch):
+    monkeypatch.setattr("gradrace.process._EXIT_TIMEOUT_S", 0.1)
+    child = start("os.close(out.fileno()); time.sleep(300)")
+    with pytest.raises(ChildDied, match="it closed its pipe without ending"):
+        child.receive(30)
+    assert not child.signalled and child.exit_status() == "it closed its pipe without ending"
+
+
+def test_a_child_that_reads_nothing_is_given_up(start, monkeypatch):
+    monkeypatch.setattr("gradrace.process._SEND_TIMEOUT_S", 0.2)
+    child = start("time.sleep(300)")
+    child.send({"text": "x" * (8 << 20)})
+    with pytest.raises(ChildDied, match="SIGKILL"):
+        child.receive(30)
+
+
+def running(pid: int) -> bool:
+    """Whether the process is there and not a zombie."""
+    try:
+        return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def until_gone(*pids: int, seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while any(map(running, pids)):
+        assert time.monotonic() < end, "still running"
+        time.sleep(0.02)
+
+
+APART = "apart = subprocess.Popen(['sleep', '300'], start_new_session=True)"
+
+
+@pytest.mark.skipif(not FDS.exists(), reason="needs /proc")
+def test_kill_reaches_grandchildren_in_a_session_of_their_own(start):
+    child = start(f"{APART}; give(pid=apart.pid); take()")
+    pid = child.receive(30)["pid"]
+    assert running(pid)
+    child.kill()
+    until_gone(pid)
+
+
+@pytest.mark.skipif(not FDS.exists(), reason="needs /proc")
+def test_a_killed_driver_leaves_nothing_behind(tmp_path):
+    """Not a child that holds the interpreter in C, nor what it started: neither sees the end of a pipe."""
+    holds = "import re; re.match('(a+)+$', 'a' * 64 + 'b')"
+    body = f"{PRELUDE}\n{APART}\ngive(pids=[os.getpid(), apart.pid])\n{holds}"
+    driver = f"""
+import os, sys, time
+from gradrace.process import Child
+child = Child([sys.executable, "-c", {body!r}], os.environ)
+print(*child.receive(60)["pids"], flush=True)
+time.sleep(300)
+"""
+    process = subprocess.Popen([sys.executable, "-c", driver], stdout=subprocess.PIPE, text=True)
+    pids = [int(pid) for pid in process.stdout.readline().split()]
+    assert len(pids) == 2 and all(map(running, pids))
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    until_gone(*pids)

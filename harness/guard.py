@@ -1,0 +1,101 @@
+"""Ends what a dead driver left behind: `python guard.py DRIVER`, one small process a driver.
+
+A worker ends when its pipe does, but not while it holds the interpreter in C code; and what a user's code started in a worker
+has no pipe at all. So every child of a driver inherits a mark in its environment, and the guard, which waits for the end of
+a pipe whose other end only the driver holds, kills everything that bears the driver's mark. It needs /proc: elsewhere the
+pipes alone must do.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import subprocess
+
+VARIABLE = "GRADRACE_CHILD"
+_PROC = Path("/proc")
+_lock = threading.Lock()
+_numbers = itertools.count()
+# The process that these belong to, its mark, and the guard with the pipe that it waits on. A fork starts anew.
+_owner = 0
+_driver = ""
+_guard: tuple[subprocess.Popen[bytes], int] | None = None
+
+
+def mark() -> str:
+    """What a new child is to inherit as `VARIABLE`. The first call starts this driver's guard."""
+    global _owner, _driver, _guard
+    with _lock:
+        if _owner != os.getpid():
+            _owner, _driver = os.getpid(), os.urandom(8).hex()
+            _guard = _start(_driver) if (_PROC / "self" / "environ").exists() else None
+        return f"{_driver}-{next(_numbers)}"
+
+
+def kill_marked(found: str, whole: bool = True) -> bool:
+    """SIGKILL to all processes that inherited this mark, and to theirs; whether there were any.
+
+    whole: the mark itself, not just its beginning. A process that is only just starting shows no environment yet, so that
+    it is found by its parent.
+    """
+    doomed = _family(found, whole)
+    for pid in doomed:
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+    return bool(doomed)
+
+
+def _family(found: str, whole: bool) -> set[int]:
+    wanted = f"{VARIABLE}={found}{chr(0) if whole else '-'}".encode()
+    parents: dict[int, int] = {}
+    family: set[int] = set()
+    for folder in _PROC.glob("[0-9]*"):
+        pid = int(folder.name)
+        with suppress(OSError, ValueError, IndexError):
+            parents[pid] = int((folder / "stat").read_text(errors="replace").rpartition(")")[2].split()[1])
+            if wanted in (folder / "environ").read_bytes() + b"\0":
+                family.add(pid)
+    while more := {pid for pid, parent in parents.items() if parent in family} - family:
+        family |= more
+    return family - {os.getpid()}
+
+
+def _start(driver: str) -> tuple[subprocess.Popen[bytes], int] | None:
+    """The guard, in a session of its own, so that what kills the driver's group leaves it alive."""
+    import subprocess
+
+    waits, held = os.pipe()
+    own = {name: value for name, value in os.environ.items() if name != VARIABLE}
+    try:
+        # -I and -S: nothing of the user's is imported, and it is there in 10 ms.
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", __file__, driver], stdin=waits, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, env=own, start_new_session=True, cwd="/",
+        )  # fmt: skip
+    except OSError:
+        os.close(held)
+        raise
+    finally:
+        os.close(waits)
+    return process, held
+
+
+def main() -> None:
+    """Waits for the driver's end, then kills until nothing is left: a process may start another before it is hit."""
+    driver = sys.argv[1]
+    os.read(0, 1)
+    for _ in range(100):
+        if not kill_marked(driver, whole=False):
+            return
+
+
+if __name__ == "__main__":
+    main()
