@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 from enum import IntEnum
 
@@ -35,3 +36,15 @@ def nearest(name: str, known: Iterable[str]) -> str:
     if close:
         return f" (did you mean {close[0]!r}?)"
     return f" (known: {', '.join(choices)})" if choices else ""
+
+
+def refused(error: OSError) -> str:
+    """What the system refused, and how to mend it if that is known: 'Too many open files; raise the limit (ulimit -n)'."""
+    mend = {
+        errno.EMFILE: "; raise the limit of open files (ulimit -n)",
+        errno.ENFILE: "; close other programs",
+        errno.EAGAIN: "; close other programs or raise the limit of processes (ulimit -u)",
+        errno.ENOSPC: "; free some space, or choose another folder with --output",
+        errno.ENOMEM: "; close other programs, or take fewer workers (-j)",
+    }
+    return f"{error.strerror or error}{mend.get(error.errno or 0, '')}"

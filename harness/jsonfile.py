@@ -19,7 +19,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from .errors import UserError
+from .errors import UserError, refused
 
 
 def read_json(file: Path, newest_schema: int, mend: str) -> dict[str, Any]:
@@ -68,4 +68,4 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from error
+        raise UserError(f"{path}: cannot be written: {refused(error)}") from error

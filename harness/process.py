@@ -112,11 +112,13 @@ class Child:
             self._fill()
         return self._messages.popleft()
 
-    def how_it_ended(self) -> str:
-        """Signal or exit code, and the last line that it printed; or that what it sent is no message."""
+    def how_it_ended(self, printed: bool = True) -> str:
+        """Signal or exit code, and with `printed` its last line; or that what it sent is no message."""
         if self._garbage:
             return self._garbage
         status = self.exit_status()
+        if not printed:
+            return status
         lines = self.output().strip().splitlines()
         return f"{status}; {lines[-1]}" if lines else status
 

@@ -5,6 +5,7 @@ Each module of this package registers commands; everything heavy is imported ins
 
 from __future__ import annotations
 
+import errno
 import functools
 import sys
 import traceback
@@ -14,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..errors import ExitCode, UserError
+from ..errors import ExitCode, UserError, refused
 
 app = typer.Typer(
     name="gradrace",
@@ -81,6 +82,9 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         except BrokenPipeError:
             raise typer.Exit(ExitCode.OK) from None
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+                typer.echo(f"gradrace: {refused(error)}; what was finished is kept", err=True)
+                raise typer.Exit(ExitCode.NOTHING_MEASURED) from None
             traceback.print_exc()
             typer.echo(f"gradrace: internal error: {error!r}; please report it with the lines above", err=True)
             raise typer.Exit(ExitCode.NOTHING_MEASURED) from None

@@ -8,21 +8,26 @@ from __future__ import annotations
 import selectors
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ..errors import ExitCode, UserError, refused
 from ..machine import this_machine, usable_cores
 from ..record import Curve, RunRecord, RunResult, Status
 from ..train import summarise
 from . import Event, Finished, Job, PlannedRun, Progress, Started
 from .environment import environment
 from .queue import Group, Queue, best_for, core_share, side_by_side
-from .workers import Key, WorkerProcess
+from .workers import Key, Nonsense, WorkerProcess
 
 # Importing a framework from a cold disk has taken 16 s; ten times that is a hang.
 START_TIMEOUT_S = 160.0
+# The system kills processes when memory is short: a worker that was killed while it loaded its framework is started again,
+# so often in a row.
+STARTS = 3
 # Workers together may fill this share of the machine's memory: one that has outgrown its part is replaced after its run,
 # be it that the framework keeps programs of shapes long gone or that a user's own rule leaks.
 MEMORY_SHARE = 0.5
@@ -48,6 +53,7 @@ class LocalExecutor:
         self._workers: list[WorkerProcess] = []
         self._groups: dict[WorkerProcess, Group] = {}
         self._broken: dict[Key, str] = {}
+        self._failed_starts: Counter[Key] = Counter()
         self._enough: set[Key] = set()
         self._selector = selectors.DefaultSelector()
 
@@ -135,7 +141,11 @@ class LocalExecutor:
             "memory_bytes": int(this_machine().memory_bytes * MEMORY_SHARE / limit),
         }  # fmt: skip
         python = self._interpreters.get(spec.framework, sys.executable)
-        worker = WorkerProcess(group.key, slot, python, environment(spec), hello)
+        try:
+            worker = WorkerProcess(group.key, slot, python, environment(spec), hello)
+        except OSError as error:
+            reason = f"no worker can be started with {python}: {refused(error)}"
+            raise UserError(reason, ExitCode.NOTHING_MEASURED) from None
         self._workers.append(worker)
         self._selector.register(worker.child.descriptor, selectors.EVENT_READ, worker)
         return worker
@@ -143,41 +153,52 @@ class LocalExecutor:
     # -- what workers say
 
     def _handle(self, worker: WorkerProcess, message: dict[str, Any]) -> Iterator[Event]:
+        if worker not in self._workers:
+            return
+        try:
+            said = worker.understand(message)
+        except Nonsense as error:
+            yield from self._died(worker, f"the worker was ended: {error}")
+            return
         job = worker.job
-        assert job is not None, "only a worker with a job speaks"
-        match message["event"]:
+        assert job is not None, "what was understood belongs to a job"
+        match said.event:
             case "broken":
-                reason = f"{job.runs[0].spec.framework} cannot be loaded: {message['reason']}"
+                reason = f"{job.runs[0].spec.framework} cannot be loaded: {said.reason}"
                 runs = worker.pending()
                 self._drop(worker)
                 yield from self._did_not_start(worker.key, reason, runs)
             case "started":
                 worker.started()
+                self._failed_starts.pop(worker.key, None)
                 worker.allow(self._timeout_s * (len(job.runs) if job.alone else 1))
                 yield Started(job)
-            case "progress":
-                worker.keep(message)
-                yield Progress(job.runs[message["index"]], message["step"])
-            case "result":
-                run, result = worker.finish(message)
+            case "progress" if said.run:
+                yield Progress(said.run, said.step)
+            case "result" if said.run and said.result:
                 if not job.alone:
                     worker.allow(self._timeout_s)
-                yield Finished(run, result)
+                yield Finished(said.run, said.result)
             case "done":
                 left = worker.pending()
                 worker.idle()
-                if job.alone or message["outgrown"]:
+                if job.alone or said.outgrown:
                     self._drop(worker)
                 self._queue.put_back(left, job.alone)
 
-    def _died(self, worker: WorkerProcess) -> Iterator[Event]:
+    def _died(self, worker: WorkerProcess, reason: str = "") -> Iterator[Event]:
         job, runs, partial = worker.job, worker.pending(), worker.partial
-        reason = f"the worker died: {worker.how_it_ended()}"
+        reason = reason or f"the worker died: {worker.how_it_ended()}"
+        killed = not worker.ready and worker.child.signalled
         self._drop(worker)
         if not runs or job is None:
             return
-        if not worker.ready:
-            yield from self._did_not_start(worker.key, reason, runs)
+        if killed and self._failed_starts[worker.key] + 1 < STARTS:
+            self._failed_starts[worker.key] += 1
+            self._queue.put_back(runs, job.alone)
+        elif not worker.ready:
+            again = f", {STARTS} times in a row" if killed else ""
+            yield from self._did_not_start(worker.key, f"{reason} while it loaded{again}", runs)
         elif job.alone and len(job.runs) > 1:
             self._one_by_one(runs)
         else:

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from ..process import Child
 from ..record import Blocks, Curve, Norms, RunRecord, RunResult
 from . import Job, PlannedRun
+
+
+class Nonsense(Exception):
+    """A worker said something that is no message of ours; the text says what. A user's code may have written it."""
+
+
+class Said(NamedTuple):
+    """A message that was understood. event: broken, started, progress, result or done; the rest as the event has it."""
+
+    event: str
+    run: PlannedRun | None = None
+    step: int = 0
+    result: RunResult | None = None
+    reason: str = ""
+    outgrown: bool = False
 
 
 class Key(NamedTuple):
@@ -73,38 +88,78 @@ class WorkerProcess:
         self.deadline = time.monotonic() + seconds
 
     def read(self) -> list[dict[str, Any]]:
-        """Whole messages that have come."""
+        """Whole messages that have come; see `understand`."""
         messages = self.child.read()
-        self.ready = self.ready or any(message["event"] == "ready" for message in messages)
-        return [message for message in messages if message["event"] != "ready"]
+        self.ready = self.ready or any(message.get("event") == "ready" for message in messages)
+        return [message for message in messages if message.get("event") != "ready"]
 
-    def keep(self, message: Mapping[str, Any]) -> None:
+    def understand(self, message: Mapping[str, Any]) -> Said:
+        """The message, checked against the job that the worker has, and kept. Nonsense if it is none of ours."""
+        try:
+            return self._understood(message)
+        # What is wrong with untrusted values shows wherever they are used first.
+        except (LookupError, TypeError, ValueError, OverflowError, AttributeError) as error:
+            event = str(message.get("event", "nothing"))[:40]
+            reason = str(error).partition("\n")[0][:200]
+            raise Nonsense(f"its message {event!r} is none: {type(error).__name__}: {reason}") from None
+
+    def _understood(self, message: Mapping[str, Any]) -> Said:
+        if self.job is None:
+            raise ValueError("it has no job")
+        event = message["event"]
+        match event:
+            case "started":
+                return Said(event)
+            case "broken":
+                return Said(event, reason=str(message["reason"]))
+            case "done":
+                return Said(event, outgrown=message["outgrown"] is True)
+            case "progress":
+                return self._keep(message, self._run_of(message))
+            case "result":
+                return self._finish(message, self._run_of(message))
+        raise ValueError("no such event")
+
+    def _run_of(self, message: Mapping[str, Any]) -> PlannedRun:
+        assert self.job is not None, "messages are read with a job"
+        index = message["index"]
+        if type(index) is not int or index < 0 or index in self._finished:
+            raise ValueError(f"run {index!r} is not in flight")
+        return self.job.runs[index]
+
+    def _keep(self, message: Mapping[str, Any], run: PlannedRun) -> Said:
         """Adds a piece to the curve of the run in flight."""
-        if not message["step"]:
+        step = message["step"]
+        if type(step) is not int or not 0 <= step <= run.spec.steps:
+            raise ValueError(f"step {step!r} of {run.spec.steps}")
+        piece = _curve(message["curve"])
+        if not step:
             self._pieces = []
-        self._pieces.append(Curve.from_lists(message["curve"]))
+        self._pieces.append(piece)
+        return Said("progress", run, step)
 
     @property
     def partial(self) -> Curve | None:
         """What is known of the curve of the run in flight."""
         return _joined(self._pieces) if self._pieces else None
 
-    def finish(self, message: Mapping[str, Any]) -> tuple[PlannedRun, RunResult]:
+    def _finish(self, message: Mapping[str, Any], run: PlannedRun) -> Said:
         """A run of the job with its result: its record, and with the pieces that came before, its curve."""
-        assert self.job is not None, "results belong to a job"
-        index = message["index"]
-        self._finished.add(index)
+        record = RunRecord.model_validate(message["record"])
+        if record.digest != run.digest or record.spec != run.spec:
+            raise ValueError(f"the record is that of another run, {record.digest}")
+        pieces = list(self._pieces)
+        if message["curve"]:
+            pieces.append(_curve(message["curve"]))
+        curve = _joined(pieces) if pieces and message["curve"] is not None else None
+        blocks = _columns(Blocks, message["blocks"]) if message["blocks"] else None
+        norms = _columns(Norms, message["norms"]) if message.get("norms") else None
+        self._pieces = []
+        self._finished.add(message["index"])
         self._done += 1
         if self._done == 1:
             self._began = time.monotonic()
-        pieces, self._pieces = self._pieces, []
-        if message["curve"]:
-            pieces.append(Curve.from_lists(message["curve"]))
-        curve = _joined(pieces) if pieces and message["curve"] is not None else None
-        blocks = Blocks.from_lists(message["blocks"]) if message["blocks"] else None
-        norms = Norms.from_lists(message["norms"]) if message.get("norms") else None
-        record = RunRecord.model_validate(message["record"])
-        return self.job.runs[index], RunResult(record, curve, blocks, norms)
+        return Said("result", run, result=RunResult(record, curve, blocks, norms))
 
     def pending(self) -> list[PlannedRun]:
         """The job's runs without a result, in order."""
@@ -116,7 +171,7 @@ class WorkerProcess:
 
     def how_it_ended(self) -> str:
         """Signal or exit code, and the last line it printed before any run's log was opened."""
-        return self.child.exit_status() if self.ready else self.child.how_it_ended()
+        return self.child.how_it_ended(printed=not self.ready)
 
 
 def _joined(pieces: Sequence[Curve]) -> Curve:
@@ -124,6 +179,29 @@ def _joined(pieces: Sequence[Curve]) -> Curve:
     columns = {name: [getattr(piece, name) for piece in pieces] for name in Curve.DTYPES}
     filled = {name: [array for array in arrays if array.size] or arrays[:1] for name, arrays in columns.items()}
     return Curve(**{name: np.concatenate(arrays) for name, arrays in filled.items()})
+
+
+def _curve(lists: Any) -> Curve:
+    """A piece of a curve. ValueError unless its columns fit each other."""
+    curve = _columns(Curve, lists, one_length=False)
+    evaluated = {len(curve.eval_steps), len(curve.validation_losses), len(curve.validation_metrics)}
+    if len(evaluated) > 1:
+        raise ValueError("its evaluations are not of one length")
+    return curve
+
+
+_C = TypeVar("_C", Blocks, Curve, Norms)
+
+
+def _columns(kind: type[_C], lists: Any, one_length: bool = True) -> _C:
+    """Arrays from lists. ValueError unless each is one-dimensional (points two), and they are of one length if they must."""
+    found = kind.from_lists(lists)
+    arrays = {name: getattr(found, name) for name in kind.DTYPES}
+    if any(array.ndim > (2 if name == "points" else 1) for name, array in arrays.items()):
+        raise ValueError("its arrays have too many dimensions")
+    if one_length and len({len(array) for array in arrays.values()}) > 1:
+        raise ValueError("its arrays are not of one length")
+    return found
 
 
 def _as_json(run: PlannedRun) -> dict[str, Any]:
