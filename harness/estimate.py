@@ -10,7 +10,7 @@ from typing import Any
 
 from .record import FINAL, RunRecord
 from .spec import RunSpec
-from .store import DIGEST, read_record, suite_folder
+from .store import DIGEST, read_record, suite_folder, unsound
 from .sweep import Sweep
 
 
@@ -41,16 +41,15 @@ class Estimate:
 def estimate(sweep: Sweep) -> Estimate:
     """Median wall seconds of the nearest earlier runs (see `_LIKE`) of any suite in this output, scaled by steps; and once for
     each program to be compiled, by how much the slowest run of one has been slower."""
-    own = _records(sweep, [sweep.suite.name])
+    own, folder = _records(sweep, [sweep.suite.name]), suite_folder(sweep.options.output, sweep.suite.name)
     known = _Known(own.values())
     if any(known.seconds(run.spec) is None for run in sweep.selected):
-        folder = suite_folder(sweep.options.output, sweep.suite.name)
         others = [each.name for each in folder.parent.glob("*") if each.is_dir() and each != folder]
         known = _Known([*own.values(), *_records(sweep, others).values()])
     rows, seconds, unknown, programs = [], 0.0, 0, dict[Hashable, float]()
     for run in sweep.selected:
         record = own.get(run.digest)
-        cached = record is not None and record.status in FINAL
+        cached = record is not None and record.status in FINAL and not unsound(folder / run.digest, record, run)
         expected = known.seconds(run.spec)
         rows.append({"id": run.spec.id, "digest": run.digest, "cached": cached, "seconds": expected})
         if not cached:

@@ -5,14 +5,16 @@
     <output>/runs/<suite>/<digest>/curve.parquet (norms.parquet) or steps.parquet, log.txt
 
 Files appear under their names by os.replace only, so what can be read is whole. Nothing is ever unpickled.
+A run is finished only if its record is its own and all its arrays are there: see `unsound`.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +32,8 @@ from .spec import Frozen
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow
+
+    from .executor import PlannedRun
 
 DIGEST = re.compile(r"^[0-9a-f]{24}$")
 SUITE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,79}$")
@@ -75,6 +79,8 @@ class Store:
 
     def __init__(self, output: Path, suite: str) -> None:
         self.folder = suite_folder(output, suite)
+        # Digest -> what is wrong with the stored run; found by `kept`.
+        self.unsound: dict[str, str] = {}
         self._lock: filelock.BaseFileLock | None = None
 
     def __enter__(self) -> Self:
@@ -111,27 +117,46 @@ class Store:
         return self.folder / digest / "log.txt"
 
     def write(self, result: RunResult) -> None:
-        """Keeps one finished run; arrays first, run.json last."""
+        """Keeps one finished run; arrays first, run.json last. Nothing of an earlier try stays but its log."""
         folder = self.folder / result.record.digest
+        columns = {
+            "curve": result.curve and _curve_columns(result.curve),
+            "steps": result.blocks and asdict(result.blocks),
+            "norms": result.norms and asdict(result.norms),
+        }
         with writing(folder):
             folder.mkdir(exist_ok=True)
-            if result.curve:
-                _write_parquet(folder / "curve.parquet", _curve_columns(result.curve))
-            if result.blocks:
-                _write_parquet(folder / "steps.parquet", asdict(result.blocks))
-            if result.norms:
-                _write_parquet(folder / "norms.parquet", asdict(result.norms))
+            (folder / "run.json").unlink(missing_ok=True)
+            for name, arrays in columns.items():
+                file = folder / f"{name}.parquet"
+                if arrays:
+                    _write_parquet(file, arrays)
+                else:
+                    file.unlink(missing_ok=True)
             log = folder / "log.txt"
             if log.exists() and log.stat().st_size == 0:
                 log.unlink()
             record = result.record.model_copy(update={"artefacts": tuple(sorted(_artefacts(folder)))})
             replace_text(folder / "run.json", json.dumps(record.to_json(), indent=1) + "\n")
 
-    def finished(self, digests: Sequence[str]) -> dict[str, RunRecord]:
-        """Those of these digests that need not be run again. UserError on a file that is not a readable record."""
-        present = [d for d in digests if (self.folder / d / "run.json").exists()]
-        records = {d: read_record(self.folder / d / "run.json") for d in present}
-        return {d: record for d, record in records.items() if record.status in FINAL}
+    def kept(self, run: PlannedRun) -> RunRecord | None:
+        """The stored record of this run; None if there is none, or none that is sound, which is then in `unsound`.
+
+        UserError on a file that is not a readable record.
+        """
+        file = self.folder / run.digest / "run.json"
+        if not file.exists():
+            return None
+        record = read_record(file)
+        if problem := unsound(file.parent, record, run):
+            self.unsound[run.digest] = problem
+            return None
+        return record
+
+    def finished(self, runs: Iterable[PlannedRun]) -> dict[str, RunRecord]:
+        """By digest, those of these runs that need not be run again."""
+        records = {run.digest: self.kept(run) for run in runs}
+        return {digest: record for digest, record in records.items() if record and record.status in FINAL}
 
     def discard_unfinished(self) -> None:
         """Removes folders of runs that were in flight when a process was killed."""
@@ -139,6 +164,43 @@ class Store:
             for folder in self.folder.iterdir():
                 if DIGEST.match(folder.name) and not (folder / "run.json").exists():
                     shutil.rmtree(folder)
+
+
+# The arrays that a run of each measure has, if it ended with one of these.
+_ARRAYS = {"convergence": ("curve.parquet", FINAL), "timing": ("steps.parquet", ("ok",))}
+# A Parquet file begins and ends with these four bytes (Apache Parquet, "File Format").
+_PARQUET = b"PAR1"
+
+
+def unsound(folder: Path, record: RunRecord, run: PlannedRun | None = None) -> str:
+    """What is wrong with a stored run whose folder has this record: '' if nothing is.
+
+    The record must be that of the folder and, if a run is given, have its specification and sources; its arrays must be there
+    and whole; their content is not read.
+    """
+    if record.digest != folder.name:
+        return f"it is the record of another run, {record.digest}"
+    if run and (record.spec, record.sources) != (run.spec, dict(run.sources)):
+        return "its record has another specification or source than its digest stands for"
+    name, ends = _ARRAYS.get(record.spec.measure, ("", ()))
+    wanted = {name} if record.status in ends else set()
+    for file in sorted(wanted | {each for each in record.artefacts if each.endswith(".parquet")}):
+        if problem := _lost(folder / file):
+            return f"{file} {problem}"
+    return ""
+
+
+def _lost(file: Path) -> str:
+    try:
+        with file.open("rb") as opened:
+            begin = opened.read(len(_PARQUET))
+            opened.seek(max(0, opened.seek(0, os.SEEK_END) - len(_PARQUET)))
+            whole = begin == _PARQUET == opened.read()
+    except FileNotFoundError:
+        return "is missing"
+    except OSError:
+        return "cannot be read"
+    return "" if whole else "is cut off"
 
 
 def suite_folder(output: Path, suite: str) -> Path:
@@ -170,10 +232,17 @@ def _read_plan(file: Path) -> PlanFile:
 
 
 def read_records(output: Path, suite: str) -> list[RunRecord]:
-    """The records of the suite's plan that exist, in the plan's order."""
+    """The records of the suite's plan that exist, in the plan's order. UserError on one that is unsound."""
     folder = suite_folder(output, suite)
     files = [folder / digest / "run.json" for digest in read_plan(output, suite).digests]
-    return [read_record(file) for file in files if file.exists()]
+    return [_sound(file) for file in files if file.exists()]
+
+
+def _sound(file: Path) -> RunRecord:
+    record = read_record(file)
+    if problem := unsound(file.parent, record):
+        raise UserError(f"{file}: {problem}; run the suite again, which does this run anew, or remove its folder")
+    return record
 
 
 def read_record(file: Path) -> RunRecord:

@@ -73,10 +73,14 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the selected runs stand after a sweep: counts by status, how many were cached."""
+    """How the selected runs stand after a sweep: counts by status, how many were cached.
+
+    unsound: digest -> what was wrong with a stored run, which was therefore done anew.
+    """
 
     counts: Mapping[Status, int]
     cached: int
+    unsound: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> ExitCode:
@@ -136,7 +140,7 @@ def execute(sweep: Sweep, watch: Callable[[Event, int, int], None] = lambda even
         if before is None or before.origin is None:
             _check_no_study(store.folder)
         check_same(store.folder, before.origin if before else None, sweep.suite.origin)
-        finished = store.finished([run.digest for run in sweep.selected])
+        finished = store.finished(sweep.selected)
         store.discard_unfinished()
         store.write_plan(kept_plan(_plan_file(sweep), before))
         counts = Counter(record.status for record in finished.values())
@@ -148,7 +152,7 @@ def execute(sweep: Sweep, watch: Callable[[Event, int, int], None] = lambda even
                 store.write(event.result)
                 counts[event.result.record.status] += 1
             watch(event, done, len(todo))
-    return Outcome(dict(counts), cached=len(finished))
+    return Outcome(dict(counts), len(finished), dict(store.unsound))
 
 
 def _events(sweep: Sweep, todo: Sequence[PlannedRun], store: Store) -> Iterable[Event]:

@@ -15,9 +15,13 @@ import pytest
 from conftest import TINY
 from gradrace import frame
 from gradrace.errors import UserError
+from gradrace.estimate import estimate
+from gradrace.executor import PlannedRun
 from gradrace.machine import this_machine
 from gradrace.record import Blocks, Curve, RunRecord, RunResult
 from gradrace.store import PlanFile, Store, read_arrays, read_plan, read_record, read_records, suite_folder
+from gradrace.suite import make_suite
+from gradrace.sweep import Options, execute, prepare
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -25,7 +29,14 @@ DIGEST = "0123456789abcdef01234567"
 VALUES = st.floats(allow_nan=True, allow_infinity=True)
 
 
-def result_of(run, status="ok", digest=DIGEST, curve=None, blocks=None):
+A_CURVE = Curve(np.ones(3), np.array([0]), np.ones(1), np.ones(1))
+
+
+def planned(run, digest=DIGEST):
+    return PlannedRun(run, digest, {}, {}, Path())
+
+
+def result_of(run, status="ok", digest=DIGEST, curve=A_CURVE, blocks=None):
     record = RunRecord(digest=digest, spec=run, status=status, started_at="2026-01-01T00:00:00+00:00", machine=this_machine())
     return RunResult(record, curve, blocks)
 
@@ -68,7 +79,7 @@ def test_blocks_come_back(tmp_path, make_run):
 def test_only_ok_and_diverged_runs_are_not_done_again(tmp_path, make_run, status, finished):
     write(tmp_path, result_of(make_run(), status))
     with Store(tmp_path, "tiny") as store:
-        assert bool(store.finished([DIGEST])) is finished
+        assert bool(store.finished([planned(make_run())])) is finished
 
 
 def test_a_run_is_there_only_when_its_record_is(tmp_path, make_run):
@@ -77,7 +88,7 @@ def test_a_run_is_there_only_when_its_record_is(tmp_path, make_run):
     (folder / ("f" * 24) / "curve.parquet").write_bytes(b"half a file")
     (folder / "notes").mkdir()
     with Store(tmp_path, "tiny") as store:
-        assert not store.finished(["f" * 24])
+        assert not store.finished([planned(make_run(), "f" * 24)])
         store.discard_unfinished()
     assert sorted(p.name for p in folder.iterdir() if p.is_dir()) == [DIGEST, "notes"], "what is not ours stays"
 
@@ -121,11 +132,65 @@ def test_a_file_that_is_no_record_is_refused_by_name(tmp_path, make_run, text, m
 
 
 def test_a_truncated_parquet_file_is_refused_by_name(tmp_path, make_run):
-    curve = Curve(np.ones(3), np.array([0]), np.ones(1), np.ones(1))
-    file = write(tmp_path, result_of(make_run(), curve=curve)) / DIGEST / "curve.parquet"
+    file = write(tmp_path, result_of(make_run())) / DIGEST / "curve.parquet"
     file.write_bytes(file.read_bytes()[:40])
-    with pytest.raises(UserError, match="curve.parquet: cannot be read"):
+    with pytest.raises(UserError, match="curve.parquet is cut off; run the suite again"):
         frame.load(tmp_path)
+
+
+def swap(folder, other):
+    """The two records change places; their arrays stay."""
+    files = [each / "run.json" for each in (folder, other)]
+    texts = [file.read_text() for file in files]
+    for file, text in zip(files, reversed(texts), strict=True):
+        file.write_text(text)
+
+
+def edited(folder, old, new):
+    text = (folder / "run.json").read_text()
+    assert old in text
+    (folder / "run.json").write_text(text.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("harm", "problem"),
+    [
+        (lambda folder, other: (folder / "curve.parquet").unlink(), "curve.parquet is missing"),
+        (lambda folder, other: (folder / "curve.parquet").write_bytes(b""), "curve.parquet is cut off"),
+        (lambda folder, other: (folder / "curve.parquet").write_bytes(b"PAR1 and no more"), "curve.parquet is cut off"),
+        (swap, "it is the record of another run"),
+        (lambda folder, other: edited(folder, '"seed": 0', '"seed": 7'), "another specification or source"),
+    ],
+    ids=["lost", "empty", "cut off", "swapped", "edited"],
+)
+def test_a_run_that_is_not_whole_or_not_its_own_is_done_again(tmp_path, harm, problem):
+    """And nothing else: 'cached' for ever was the answer."""
+    suite = make_suite("tiny", {**TINY, "timing": False, "optimizers": ["sgd"]})
+    ready = prepare(suite, options=Options(output=tmp_path))
+    assert execute(ready).cached == 0
+    before = frame.load(tmp_path)
+    first, second = (tmp_path / "runs" / "tiny" / run.digest for run in ready.selected)
+    harm(first, second)
+    assert sum(not row["cached"] for row in estimate(ready).runs) == (2 if harm is swap else 1)
+    again = execute(ready)
+    assert problem in again.unsound[first.name] and again.counts == {"ok": 2}
+    assert again.cached == (0 if harm is swap else 1)
+    assert frame.load(tmp_path).curves.equals(before.curves)
+    assert execute(ready).cached == 2
+
+
+def test_a_report_does_not_take_one_run_for_another(tmp_path, make_run):
+    folder = write(tmp_path, result_of(make_run()), result_of(make_run(seed=1), digest="a" * 24))
+    swap(folder / DIGEST, folder / ("a" * 24))
+    with pytest.raises(UserError, match="it is the record of another run, aaaa"):
+        frame.load(tmp_path)
+
+
+def test_nothing_of_an_earlier_try_is_taken_for_the_results(tmp_path, make_run):
+    blocks = Blocks(*(np.arange(1, 4, dtype=np.int64) for _ in range(5)), np.array(["step"] * 3))
+    folder = write(tmp_path, result_of(make_run(), "failed", blocks=blocks)) / DIGEST
+    write(tmp_path, result_of(make_run()))
+    assert sorted(file.name for file in folder.iterdir()) == ["curve.parquet", "run.json"]
 
 
 def test_files_of_several_versions_are_one_table(tmp_path, make_run):

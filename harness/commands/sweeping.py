@@ -26,6 +26,8 @@ def carry_out(sweep: Sweep, quiet: bool) -> Outcome:
     except KeyboardInterrupt:
         typer.echo("gradrace: interrupted; finished runs are kept, the same command goes on from there", err=True)
         raise typer.Exit(ExitCode.INTERRUPTED) from None
+    for digest, problem in outcome.unsound.items():
+        typer.echo(f"gradrace: stored run {digest}: {problem}; it was done anew", err=True)
     counts = ", ".join(f"{count} {status}" for status, count in sorted(outcome.counts.items()))
     typer.echo(f"{sweep.suite.name}: {counts} ({outcome.cached} cached)", err=True)
     return outcome

@@ -20,7 +20,7 @@ from ..machine import usable_cores
 from ..record import FINAL, RunRecord
 from ..registry import Registry
 from ..spec import RunSpec
-from ..store import PlanFile, Store, read_record
+from ..store import PlanFile, Store
 from ..sweep import Planner, with_log
 from .samplers import LEARNING, Told, suggest, trials
 from .study import Asked, Cell, Journal, StudyFile, higher_is_better, read_study, write_study
@@ -137,10 +137,9 @@ class _Study:
 
     def _kept(self, run: PlannedRun) -> RunRecord | None:
         """The record of a run that is over. A trial that failed stays one; scores are tried again."""
-        file = self._store.folder / run.digest / "run.json"
-        if not file.exists():
+        record = self._store.kept(run)
+        if record is None:
             return None
-        record = read_record(file)
         counts = record.status in FINAL or (record.status != "skipped" and "trial" in run.spec.variations)
         return record if counts else None
 
