@@ -54,8 +54,7 @@ def _real(value: Any) -> bool:
 
 
 def _tried(make: Make, arguments: Arguments) -> Adjustable:
-    values = (np.linspace(-1.0, 1.0, math.prod(shape)).reshape(shape) for shape in _SHAPES)
-    variables = [keras.Variable(value, dtype=keras.config.floatx()) for value in values]
+    variables = _small_variables()
     real = [name for name, value in arguments.items() if _real(value)]
     first = _built(make, arguments, variables)
     own, starting = [], set()
@@ -80,8 +79,42 @@ def _tried(make: Make, arguments: Arguments) -> Adjustable:
     return Adjustable(frozenset(own), frozenset(starting), _differ(first, _built(make, arguments, variables)))
 
 
-def _built(make: Make, arguments: Arguments, variables: list[keras.Variable]) -> keras.optimizers.Optimizer:
-    optimizer = make(learning_rate=_RATE, **arguments)
+def keeps_rate(make: Make, arguments: Arguments) -> bool:
+    """Whether the learning rate with which it is made tells in what it does after the rate is set to another, as that of a
+    class that keeps a product of rate and decay. Tried once for a class and its arguments; True if that fails."""
+    key = (make, keras.config.floatx(), tuple((name, repr(value)) for name, value in sorted(arguments.items())))
+    if key not in _KEEPS:
+        variables = _small_variables()
+        try:
+            _KEEPS[key] = _made_of_rate(make, arguments, variables)
+        except Exception:
+            # A run will say what a class cannot do.
+            _KEEPS[key] = True
+    return _KEEPS[key]
+
+
+_KEEPS: dict[Hashable, bool] = {}
+
+
+def _made_of_rate(make: Make, arguments: Arguments, variables: list[keras.Variable]) -> bool:
+    one, other = (_built(make, arguments, variables, rate) for rate in (_RATE, 0.75 * _RATE))
+    if _differ(one, other) or _changed(one, other):
+        return True
+    ends = (_outcome(make, arguments, variables, (), rate) for rate in (_RATE, 0.75 * _RATE))
+    return not all(map(np.array_equal, *ends))
+
+
+def _small_variables() -> list[keras.Variable]:
+    values = (np.linspace(-1.0, 1.0, math.prod(shape)).reshape(shape) for shape in _SHAPES)
+    return [keras.Variable(value, dtype=keras.config.floatx()) for value in values]
+
+
+def _built(
+    make: Make, arguments: Arguments, variables: list[keras.Variable], made_with: float = _RATE
+) -> keras.optimizers.Optimizer:
+    """Made with this learning rate, which is set to _RATE afterwards."""
+    optimizer = make(learning_rate=made_with, **arguments)
+    optimizer.learning_rate = _RATE
     optimizer.build(variables)
     return optimizer
 
@@ -115,10 +148,12 @@ def _differ(one: keras.optimizers.Optimizer, other: keras.optimizers.Optimizer) 
     return len(mine) != len(others) or not all(map(np.array_equal, mine, others))
 
 
-def _outcome(make: Make, arguments: Arguments, variables: list[keras.Variable], names: Any) -> list[np.ndarray]:
+def _outcome(
+    make: Make, arguments: Arguments, variables: list[keras.Variable], names: Any, made_with: float = _RATE
+) -> list[np.ndarray]:
     """What a few updates make of the variables, which are then set back, with Numbers for the arguments of these names."""
     before = [tf.identity(variable.value) for variable in variables]
-    optimizer = _built(make, arguments, variables)
+    optimizer = _built(make, arguments, variables, made_with)
     numbers = Numbers({name: arguments[name] for name in names}, keras.config.floatx())
     try:
         with overridden(optimizer, numbers.named()):

@@ -62,8 +62,8 @@ class Network:
         self._layers = [(built, _built(built, dtype, device)) for built in layers]
         self._fed = {b.name: b.layer.rate for b in fed_dropouts(layers) if isinstance(b.layer, Dropout)}
         self._held = {name: held for built, layer in self._layers for name, held in _parameters(built, layer).items()}
-        trainable = [parameter.name for built, _ in self._layers for parameter in built.parameters if parameter.trainable]
-        self.trainable_variables = [self._held[name].variable for name in trainable]
+        self.trainable_names = [p.name for built, _ in self._layers for p in built.parameters if p.trainable]
+        self.trainable_variables = [self._held[name].variable for name in self.trainable_names]
         self.kernels = [held.variable for held in self._held.values() if held.kernel]
 
     def __call__(self, x: tf.Tensor, training: bool, masks: Masks) -> tf.Tensor:
@@ -86,8 +86,8 @@ class Network:
 
     def gradients(self, gradients: Iterable[tf.Tensor]) -> dict[str, Array]:
         """Of the trainable variables, in their order -> canonical."""
-        trainable = (name for built, _ in self._layers for name in (p.name for p in built.parameters if p.trainable))
-        return {name: self._held[name].swap(array_of(g)) for name, g in zip(trainable, gradients, strict=True)}
+        named = zip(self.trainable_names, gradients, strict=True)
+        return {name: self._held[name].swap(array_of(gradient)) for name, gradient in named}
 
     @contextmanager
     def unmoved(self) -> Iterator[None]:

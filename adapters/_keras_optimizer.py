@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
-from gradrace.adapters._keras_adjustable import NONE, Adjustable, adjustable
+from gradrace.adapters._held_arrays import Held, held_arrays
+from gradrace.adapters._keras_adjustable import NONE, Adjustable, adjustable, keeps_rate
 from gradrace.adapters._keras_numbers import Numbers, overridden
 from gradrace.binding import Bound
 from gradrace.spec import RunSpec
+
+# Attributes in which Keras and TensorFlow keep what others hold.
+_KERAS_OWN = {"_variables", "_trainable_variables", "_learning_rate", "_tracker"}
+_VARIABLES = (keras.Variable, tf.Variable)
+_WITHOUT_ARRAYS = (tf.DType, tf.TensorShape, tf.Graph)
 
 
 class _Table(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
@@ -54,7 +61,8 @@ class Updater:
         self._rates = table(run.dtype)
         self._make_tables(bound)
         self._starts: dict[Hashable, list[np.ndarray]] = {}
-        self.optimizer = self._new_optimizer(bound)
+        self._evaluation: Callable[..., Any] | None = bound.evaluation
+        self.optimizer, self._replaced = self._new_optimizer(bound)
 
     def restart(self, bound: Bound) -> None:
         """Sets the optimizer back to step 0, as it would start from the variables' present values."""
@@ -72,6 +80,7 @@ class Updater:
         if not self.fits(bound):
             self._make_tables(bound)
         self._numbers.set(self._values(bound))
+        self._evaluation = bound.evaluation
         assign(self._rates, bound.learning_rates)
         for name, values in bound.hyper_tables.items():
             assign(self._hypers[name], values)
@@ -99,11 +108,59 @@ class Updater:
         """Takes learning rates and corrections from this step on; the optimizer's buffers stay as they are."""
         self.optimizer.iterations.assign(step)
 
-    def state_bytes(self) -> int:
+    @contextmanager
+    def evaluated(self, names: Sequence[str]) -> Iterator[None]:
+        """Inside, the variables hold what the binding's `evaluation` gives; afterwards, bit for bit, what they held.
+
+        names: the variables' canonical names.
+        """
+        if self._evaluation is None:
+            yield
+            return
+        kept = [tf.identity(variable.value) for variable in self._variables]
+        try:
+            found = self._evaluation(self._state(names), dict(zip(names, kept, strict=True)))
+            if not isinstance(found, Mapping) or found.keys() != set(names):
+                raise ValueError(f"evaluation must return a tensor for each of {', '.join(names)}")
+            for name, variable in zip(names, self._variables, strict=True):
+                variable.assign(found[name])
+            yield
+        finally:
+            for variable, value in zip(self._variables, kept, strict=True):
+                variable.assign(value)
+
+    def _state(self, names: Sequence[str]) -> dict[str, Any]:
+        """The optimizer's variables by its attributes; of one for each variable that is trained, by its name."""
+        found: dict[str, Any] = {}
+        own = {key: value for key, value in vars(self.optimizer).items() if key not in _KERAS_OWN}
+        for attribute, value in own.items():
+            if isinstance(value, keras.Variable):
+                found[attribute] = tf.identity(value.value)
+            elif isinstance(value, list) and len(value) == len(names):
+                buffers = {n: each for n, each in zip(names, value, strict=True) if isinstance(each, keras.Variable)}
+                found |= {attribute: {n: tf.identity(each.value) for n, each in buffers.items()}} if buffers else {}
+        return found
+
+    def state_bytes(self) -> int | None:
         """See gradrace.adapter.Session."""
         # Scalars are counters: the iteration, or NAdam's running product.
-        arrays = [variable.value for variable in self.optimizer.variables if len(variable.shape)]
-        return sum(array.dtype.size * array.shape.num_elements() for array in arrays)
+        untracked, whole = self._untracked()
+        held = [*self.optimizer.variables, *untracked]
+        arrays = [tf.convert_to_tensor(variable) for variable in held if len(variable.shape)]
+        total = sum(array.dtype.size * array.shape.num_elements() for array in arrays)
+        return total if whole else None
+
+    @property
+    def untracked(self) -> bool:
+        """Whether it holds variables without Keras' knowledge, which `restart` cannot set back."""
+        return bool(self._untracked().arrays)
+
+    def _untracked(self) -> Held:
+        tables = [self._rates, *self._hypers.values(), *(each for affine in self._states.values() for each in affine)]
+        values = [variable.value for variable in [*self._variables, *self.optimizer.variables]]
+        known = [*self._variables, *self.optimizer.variables, *values, *tables, self._replaced]
+        own = [value for key, value in vars(self.optimizer).items() if key not in _KERAS_OWN]
+        return held_arrays(own, lambda value: isinstance(value, _VARIABLES), known, _WITHOUT_ARRAYS)
 
     def _make_tables(self, bound: Bound) -> None:
         dtype = self._run.dtype
@@ -125,24 +182,29 @@ class Updater:
         return self._starts[key]
 
     def _made_first_state(self, bound: Bound) -> list[np.ndarray]:
-        return [np.array(variable.value) for variable in self._new_optimizer(bound).variables]
+        return [np.array(variable.value) for variable in self._new_optimizer(bound)[0].variables]
 
-    def _new_optimizer(self, bound: Bound) -> keras.optimizers.Optimizer:
-        """The framework's optimizer in its first state, which may be a function of the variables' present values."""
+    def _new_optimizer(self, bound: Bound) -> tuple[keras.optimizers.Optimizer, Any]:
+        """The framework's optimizer in its first state, which may be a function of the variables' present values; and the
+        variable of the rate that it was made with, which it holds though nothing reads it any more."""
         arguments = bound.arguments
         if self._run.dtype == "float64" and self._run.optimizer.rule == "canonical":
             # Keras takes Python floats for float32. (In float32 an np.float64 would widen the arithmetic instead.)
             arguments = {k: _Double(v) if type(v) is float else v for k, v in arguments.items()}
-        optimizer = bound.make(learning_rate=_Table(self._rates), **arguments)
+        # A class may keep a product of the rate: made of a table it would fail, of the first rate of a warm-up be 0.
+        optimizer = bound.make(learning_rate=_Double(bound.base_rate), **arguments)
+        replaced = optimizer.learning_rate
+        optimizer.learning_rate = _Table(self._rates)
         optimizer.build(self._variables)
-        return optimizer
+        return optimizer, replaced
 
 
 def traced_with(run: RunSpec, bound: Bound) -> Hashable:
     """What of the optimizer a traced step holds as constants."""
     may_change = _adjustable(run, bound).arguments
     arguments = tuple((name, name in may_change or repr(value)) for name, value in sorted(bound.arguments.items()))
-    return run.optimizer.rule, bound.make, arguments, corrections(bound)
+    rate = keeps_rate(bound.make, bound.arguments) and bound.base_rate
+    return run.optimizer.rule, bound.make, arguments, rate, corrections(bound)
 
 
 def corrections(bound: Bound) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -7,6 +7,7 @@ learning rates and corrections are variables in it, set anew whenever a session 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import keras
@@ -72,7 +73,16 @@ class Program:
         """Takes learning rates and corrections from this step on."""
         self._updater.go_to(step)
 
-    def state_bytes(self) -> int:
+    def evaluated(self) -> AbstractContextManager[None]:
+        """Inside, the variables hold what is to be evaluated."""
+        return self._updater.evaluated(self.network.trainable_names)
+
+    @property
+    def reusable(self) -> bool:
+        """Whether `start` sets back everything that a run has moved."""
+        return not self._updater.untracked
+
+    def state_bytes(self) -> int | None:
         """See gradrace.adapter.Session."""
         return self._updater.state_bytes()
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import numpy as np
 import torch
+from gradrace.adapters._held_arrays import held_arrays
 from gradrace.adapters._torch_layers import Layout
 from gradrace.adapters._torch_modes import fused
 from gradrace.adapters._torch_pieces import CanonicalStorage
@@ -15,30 +18,39 @@ from gradrace.optimizer import Optimizer
 from gradrace.spec import RunSpec
 from torch import Tensor
 
+_WITHOUT_ARRAYS = (torch.dtype, torch.device, torch.layout, torch.memory_format, torch.Generator)
+
 
 class Updater:
     """The framework's own optimizer of these tensors, with the run's rule, corrections and learning rates.
 
-    layouts: of each tensor. A rule that depends on storage gets twins of the tensors in canonical layout.
+    tensors: by canonical name. layouts: of each. A rule that depends on storage gets twins of the tensors in canonical
+    layout.
     """
 
     def __init__(
         self,
         run: RunSpec,
         optimizer: Optimizer,
-        tensors: Sequence[Tensor],
+        tensors: Mapping[str, Tensor],
         rates: np.ndarray,
         layouts: Sequence[Layout],
     ) -> None:
-        self._run, self._declared, self._tensors = run, optimizer, list(tensors)
+        self._run, self._declared, self._tensors = run, optimizer, list(tensors.values())
         bound = bind(run, optimizer, rates)
-        self._storage = CanonicalStorage(tensors, layouts) if bound.canonical_storage else None
-        held = self._storage.twins if self._storage else self._tensors
-        self.optimizer = _optimizer(bound, held, fused(run.mode))
+        self._storage = CanonicalStorage(self._tensors, layouts) if bound.canonical_storage else None
+        self._held = dict(zip(tensors, self._storage.twins if self._storage else self._tensors, strict=True))
+        self.optimizer = _optimizer(bound, list(self._held.values()), fused(run.mode))
         # Whether the class evaluates the loss itself, and so must be given a closure.
-        self.asks_for_loss = inspect.signature(self.optimizer.step).parameters["closure"].default is inspect.Parameter.empty
-        # Whether it learns from how gradients change from step to step, so that equal ones make another, shorter step.
-        self.compares_gradients = isinstance(self.optimizer, torch.optim.LBFGS)
+        self.asks_for_loss = bound.asks_for_loss
+        _check_step(self.optimizer, self.asks_for_loss)
+        # Whether its update cannot be had apart: it evaluates the loss on its way, or learns from how gradients change
+        # from step to step, so that equal ones make another, shorter step.
+        self.inseparable = self.asks_for_loss or isinstance(self.optimizer, torch.optim.LBFGS)
+        self._stepped = False
+        self._evaluation, self._switches = bound.evaluation, _has_switches(self.optimizer)
+        if self._switches:
+            self.optimizer.train()  # type: ignore[attr-defined]
         self._follow(bound)
 
     def set_learning_rates(self, rates: np.ndarray) -> None:
@@ -70,43 +82,187 @@ class Updater:
             group["lr"] = self._rates[step]
         if self._corrections:
             self._corrections.apply(step)
-        if closure is not None:
-            self.optimizer.step(closure)  # type: ignore[arg-type]
-        elif self._storage is None:
-            self.optimizer.step()
-        else:
+        self._stepped = True
+        if self._storage is not None:
             self._storage.gather()
+        if closure is not None:
+            self.optimizer.step(self._wrapped(closure))  # type: ignore[arg-type]
+        else:
             self.optimizer.step()
+        if self._storage is not None:
             self._storage.scatter()
 
-    def state_bytes(self) -> int:
+    def _wrapped(self, closure: Callable[[], Tensor]) -> Callable[[], Tensor]:
+        """The closure, for a class that moves the tensors between its calls."""
+        storage = self._storage
+        if storage is None:
+            return closure
+
+        def through_storage() -> Tensor:
+            storage.scatter()
+            loss = closure()
+            storage.gather()
+            return loss
+
+        return through_storage
+
+    @contextmanager
+    def evaluated(self) -> Iterator[None]:
+        """Inside, the tensors hold what is to be evaluated; afterwards, bit for bit, what they held before.
+
+        By the binding's function, or else by the methods eval() and train() of a class that has both.
+        """
+        if self._evaluation is None and not self._switches:
+            yield
+            return
+        with torch.no_grad(), self._storage.seen() if self._storage else nullcontext():
+            kept = {name: tensor.detach().clone() for name, tensor in self._held.items()}
+            try:
+                if self._evaluation is not None:
+                    self._set(self._checked(self._evaluation(self._state(), _copied(kept))))
+                else:
+                    self.optimizer.eval()  # type: ignore[attr-defined]
+                if self._storage is not None:
+                    self._storage.scatter()
+                yield
+            finally:
+                if self._evaluation is None:
+                    self.optimizer.train()  # type: ignore[attr-defined]
+                # Going there and back, as train() does, would round.
+                self._set(kept)
+
+    def _set(self, values: Mapping[str, Tensor]) -> None:
+        for name, tensor in self._held.items():
+            tensor.detach().copy_(values[name])
+
+    def _checked(self, found: Any) -> Mapping[str, Tensor]:
+        """ValueError for anything but a tensor of its shape for each parameter."""
+        label = self._declared.bindings[self._run.framework].evaluation
+        if not isinstance(found, Mapping) or found.keys() != self._held.keys():
+            raise ValueError(f"evaluation {label} must return a tensor for each of {', '.join(self._held)}")
+        for name, tensor in self._held.items():
+            shape = getattr(found[name], "shape", None)
+            if shape != tensor.shape:
+                raise ValueError(f"evaluation {label}: {name} has shape {list(tensor.shape)}, not {shape and list(shape)}")
+        return found
+
+    def _state(self) -> dict[str, Any]:
+        """As `Optimizer.state_dict()`, a copy, with canonical names for indices."""
+        names = {id(tensor): name for name, tensor in self._held.items()}
+        groups = [
+            {**_copied({k: v for k, v in group.items() if k != "params"}), "params": [names[id(p)] for p in group["params"]]}
+            for group in self.optimizer.param_groups
+        ]
+        state = {name: _copied(dict(self.optimizer.state.get(tensor, {}))) for name, tensor in self._held.items()}
+        return {"state": state, "param_groups": groups}
+
+    def state_bytes(self) -> int | None:
         """See gradrace.adapter.Session."""
-        values = [value for state in self.optimizer.state.values() for value in state.values()]
-        flat = [entry for value in values for entry in (value if isinstance(value, list) else [value])]
-        tensors = [entry for entry in flat if torch.is_tensor(entry) and entry.dim() > 0]
-        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+        own = {key: value for key, value in vars(self.optimizer).items() if key not in ("param_groups", "defaults")}
+        groups = [{k: v for k, v in group.items() if k != "params"} for group in self.optimizer.param_groups]
+        # Some classes hang their buffers on the parameters.
+        tensors = [*self._tensors, *self._held.values()]
+        hung = [vars(tensor) for tensor in self._held.values()]
+        gradients = [tensor.grad for tensor in tensors if tensor.grad is not None]
+        but = [*tensors, *gradients]
+        found = held_arrays([own, groups, hung], torch.is_tensor, but, _WITHOUT_ARRAYS)
+        memory = {_place(tensor) for tensor in but}
+        apart = {_place(tensor): tensor for tensor in found.arrays if tensor.dim() and _place(tensor) not in memory}
+        total = sum(tensor.numel() * tensor.element_size() for tensor in apart.values())
+        known = found.whole and (total or (self._stepped and not self._keeps_arrays()))
+        return total if known else None
+
+    def _keeps_arrays(self) -> bool:
+        """Whether the reference rule has a state, so that a class without one keeps it out of sight."""
+        rule = self._declared.rule
+        if rule is None:
+            return False
+        state = rule.init(np.zeros((2, 2)), self._declared.hypers(self._run.optimizer.hyper))
+        return any(np.ndim(value) for value in state.values())
+
+
+def _place(tensor: Tensor) -> tuple[Any, ...]:
+    """Equal for two views of the same memory."""
+    if tensor.layout is not torch.strided:
+        return (id(tensor),)
+    return tensor.data_ptr(), tensor.numel(), tensor.dtype
+
+
+def _copied(value: Any) -> Any:
+    """With tensors of its own; other objects are the same."""
+    if torch.is_tensor(value):
+        return value.detach().clone()
+    if isinstance(value, dict):
+        return {key: _copied(entry) for key, entry in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_copied(entry) for entry in value)
+    return value
+
+
+def _has_switches(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether the class tells weights to train from weights to evaluate, as the authors' Schedule-Free does."""
+    return all(callable(getattr(optimizer, name, None)) for name in ("train", "eval"))
+
+
+def _check_step(optimizer: torch.optim.Optimizer, asks_for_loss: bool) -> None:
+    """ValueError if `step` cannot be called as the binding says."""
+    try:
+        signature = inspect.signature(optimizer.step)
+    except (TypeError, ValueError):
+        # Written in C: the call itself will tell.
+        return
+    try:
+        signature.bind(*([None] if asks_for_loss else []))
+    except TypeError as error:
+        name = f"{type(optimizer).__name__}.step"
+        if asks_for_loss:
+            raise ValueError(f"{name} takes no closure, but its Binding says asks_for_loss=True") from error
+        raise ValueError(
+            f"{name} cannot be called without arguments ({error}); a class that evaluates the loss itself needs "
+            "asks_for_loss=True in its Binding"
+        ) from error
 
 
 class _Corrections:
     """What the canonical rule needs beside the optimizer's class, done before each step; see gradrace.optimizer."""
 
     def __init__(self, optimizer: torch.optim.Optimizer, bound: Bound) -> None:
-        self._optimizer = optimizer
+        self._optimizer, self._affines = optimizer, bound.state_tables
         self._hypers = {name: table.tolist() for name, table in bound.hyper_tables.items()}
-        if bound.state_tables and not optimizer.state:
+        self._check_hypers()
+        if bound.state_tables and not optimizer.state and hasattr(optimizer, "_init_group"):
             _make_state(optimizer)
-        self._buffers = [(self._find(name), affine) for name, affine in bound.state_tables.items()]
+        self._buffers: dict[str, list[Tensor]] = {}
+
+    def _check_hypers(self) -> None:
+        for group in self._optimizer.param_groups:
+            for name in self._hypers:
+                if name not in group:
+                    known = ", ".join(key for key in group if key != "params")
+                    raise ValueError(
+                        f"corrections: {type(self._optimizer).__name__} has no {name!r} in its param_groups (known: {known})"
+                    )
 
     def apply(self, step: int) -> None:
         for group in self._optimizer.param_groups:
             for name, values in self._hypers.items():
                 group[name] = values[step]
-        for buffers, affine in self._buffers:
+        for name, affine in self._affines.items():
+            if not self._optimizer.state and affine.shift[step] == 0.0:
+                # The class makes its buffers in its first step, of zeros.
+                continue
+            buffers = self._buffers.get(name) or self._find(name)
             torch._foreach_mul_(buffers, float(affine.scale[step]))
             torch._foreach_add_(buffers, float(affine.shift[step]))
 
     def _find(self, name: str) -> list[Tensor]:
-        return [state[name] for state in self._optimizer.state.values()]
+        states = list(self._optimizer.state.values())
+        if not states or not all(torch.is_tensor(state.get(name)) for state in states):
+            label = type(self._optimizer).__name__
+            known = sorted({str(key) for state in states for key in state}) or ["nothing before its first step"]
+            raise ValueError(f"corrections: the state of {label} has no {name!r} (known: {', '.join(known)})")
+        self._buffers[name] = [state[name] for state in states]
+        return self._buffers[name]
 
 
 def _make_state(optimizer: torch.optim.Optimizer) -> None:
@@ -127,4 +283,4 @@ def _make_state(optimizer: torch.optim.Optimizer) -> None:
 def _optimizer(bound: Bound, parameters: list[Tensor], fused: bool) -> torch.optim.Optimizer:
     """The class as it chooses by itself how to compute, or in its fused form where it is to be and has one."""
     chosen = {"fused": True} if fused and "fused" in inspect.signature(bound.make).parameters else {}
-    return bound.make(parameters, lr=float(bound.learning_rates[0]), **{**chosen, **bound.arguments})
+    return bound.make(parameters, lr=float(bound.base_rate), **{**chosen, **bound.arguments})

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -71,6 +72,15 @@ class CanonicalStorage:
     def scatter(self) -> None:
         """Gives back what the optimizer made of the values."""
         torch._foreach_copy_(self._shaped(self._tensors), self._values)
+
+    @contextmanager
+    def seen(self) -> Iterator[None]:
+        """Inside, the twins hold the present values, whatever is done with them; afterwards they give theirs back."""
+        self._gather_values()
+        try:
+            yield
+        finally:
+            self.scatter()
 
     def _gather_values(self) -> None:
         torch._foreach_copy_(self._values, self._shaped(self._tensors))

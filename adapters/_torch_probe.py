@@ -26,7 +26,8 @@ class UpdateProbe:
         twins = [tensor.detach().clone().requires_grad_() for tensor in tensors]
         of_kernels = {id(kernel) for kernel in kernels}
         twin_kernels = [twin for twin, tensor in zip(twins, tensors, strict=True) if id(tensor) in of_kernels]
-        self._updater = Updater(run, plan.optimizer, twins, plan.learning_rates, layouts)
+        named = {str(place): twin for place, twin in enumerate(twins)}
+        self._updater = Updater(run, plan.optimizer, named, plan.learning_rates, layouts)
         self._updater.rest()
         # After the updater, which drops gradients where it makes the optimizer's state beforehand.
         for twin, tensor in zip(twins, tensors, strict=True):

@@ -255,7 +255,7 @@ class JaxSession:
         kind = None if self._run.dtype != "bfloat16" else np.float32
         return {name: np.array(arrays[name], dtype=kind) for name in names}
 
-    def state_bytes(self) -> int:
+    def state_bytes(self) -> int | None:
         return sum(leaf.nbytes for leaf in jax.tree.leaves(self._programs.state(self._held)) if leaf.ndim)
 
     def compilations(self) -> int:
@@ -264,7 +264,7 @@ class JaxSession:
     def parts(self) -> tuple[Part, ...]:
         # What evaluates the loss on its way has no update apart from it.
         binding = self._plan.optimizer.bindings[self._run.framework]
-        return () if self._run.optimizer.rule == "native" and binding.asks_for_loss else PARTS
+        return () if binding.loss_asked_for(self._run.optimizer.rule) else PARTS
 
     def peak_bytes(self) -> int | None:
         # None on a CPU.

@@ -14,6 +14,7 @@ import numpy as np
 from gradrace.adapter import Differentials, Metrics, Part
 from gradrace.adapters import _numpy_layers as numpy_layers
 from gradrace.adapters import _numpy_losses as numpy_losses
+from gradrace.adapters._held_arrays import held_arrays
 from gradrace.layers import BuiltLayer, Dropout, build
 from gradrace.objective import kernels
 from gradrace.optimizer import Optimizer
@@ -167,8 +168,9 @@ class NumpySession:
         gradients = self._loss_and_gradients(step)[1]
         return {name: gradients[name] for name in self._trained}
 
-    def state_bytes(self) -> int:
-        return sum(array.nbytes for state in self._updater.state.values() for array in state.values())
+    def state_bytes(self) -> int | None:
+        held = held_arrays([self._updater.state], lambda value: isinstance(value, np.ndarray))
+        return sum(array.nbytes for array in held.arrays if array.ndim) if held.whole else None
 
     def compilations(self) -> int:
         return 0
@@ -216,6 +218,8 @@ class NumpyAdapter:
     def supports(self, run: RunSpec, optimizer: Optimizer) -> str | None:
         if optimizer.rule is None:
             return f"{optimizer.name} has no reference rule"
+        if FRAMEWORK in optimizer.bindings:
+            return f"{optimizer.name}: bindings[{FRAMEWORK!r}] has no meaning; NumPy takes the optimizer's rule"
         if run.dtype != "float64":
             return "the NumPy reference computes in float64 only"
         if run.optimizer.rule == "native":

@@ -49,9 +49,9 @@ class TorchSession:
         self._model.load(start)
         # Native dropout draws from torch's one generator; building the model has drawn from it as well.
         self._seed(run.seed)
-        names, tensors = zip(*self._tensors(), strict=True)
-        self._trained, self._layouts = list(tensors), [self._model.layouts[name] for name in names]
-        self._updater = Updater(run, plan.optimizer, self._trained, plan.learning_rates, self._layouts)
+        trained = dict(self._tensors())
+        self._trained, self._layouts = list(trained.values()), [self._model.layouts[name] for name in trained]
+        self._updater = Updater(run, plan.optimizer, trained, plan.learning_rates, self._layouts)
         self._losses: list[Tensor] = []
         self._batches = self._input()
         self._kernels, rules = self._model.kernels(), run.task.regularization
@@ -110,9 +110,13 @@ class TorchSession:
         taken, self._losses = self._losses, []
         return torch.stack(taken).double().cpu().numpy() if taken else np.empty(0)
 
-    @torch.no_grad()
     def evaluate(self, split: str) -> Metrics:
         """In mode compile too the model runs eagerly here; in bfloat16 the loss of its outputs is taken in float32."""
+        with self._updater.evaluated():
+            return self._evaluate(split)
+
+    @torch.no_grad()
+    def _evaluate(self, split: str) -> Metrics:
         accurate = torch.promote_types(self._dtype, torch.float32)
         x, y = self._split(split, self._device, accurate)
         self._model.eval()
@@ -134,7 +138,7 @@ class TorchSession:
         self._updater.zero_grad()
         return taken
 
-    def state_bytes(self) -> int:
+    def state_bytes(self) -> int | None:
         return self._updater.state_bytes()
 
     def compilations(self) -> int:
@@ -142,8 +146,8 @@ class TorchSession:
 
     def parts(self) -> tuple[Part, ...]:
         """L-BFGS has no update apart: a native one evaluates the loss inside, and equal gradients give its memory
-        nothing to work on."""
-        return ("forward", "gradient") if self._updater.compares_gradients else ("forward", "gradient", "update")
+        nothing to work on. Nor has any other class that evaluates the loss itself."""
+        return ("forward", "gradient") if self._updater.inseparable else ("forward", "gradient", "update")
 
     def probe(self, part: Part, steps: range) -> None:
         """See gradrace.adapter.Session. The update is that of an optimizer of its own on copies of weights and
@@ -251,7 +255,7 @@ class TorchAdapter:
             return [torch.tensor(array, dtype=DTYPES[run.dtype], device=device) for array in laid_out]
 
         tensors = [tensor.requires_grad_() for tensor in place(start)]
-        updater = Updater(run, optimizer, tensors, rates, list(layouts.values()))
+        updater = Updater(run, optimizer, dict(zip(layouts, tensors, strict=True)), rates, list(layouts.values()))
         taken: list[Weights] = []
         for step, given in enumerate(gradients):
             for tensor, gradient in zip(tensors, place(given), strict=True):

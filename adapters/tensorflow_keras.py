@@ -80,7 +80,7 @@ class TensorflowSession:
     def evaluate(self, split: str) -> Metrics:
         x, y = self._data[split]
         loss, total = 0.0, 0.0
-        with placed(self._device):
+        with placed(self._device), self._program.evaluated():
             for first in range(0, len(y), _EVALUATED_ROWS):
                 part = slice(first, first + _EVALUATED_ROWS)
                 part_loss, part_total = self._program.totals(x[part], y[part])
@@ -107,7 +107,7 @@ class TensorflowSession:
             _, *gradients = self._program.batch_gradient(*next(self._apart.each(range(step, step + 1))))
             return self._program.network.gradients(gradients)
 
-    def state_bytes(self) -> int:
+    def state_bytes(self) -> int | None:
         return self._program.state_bytes()
 
     def compilations(self) -> int:
@@ -185,7 +185,10 @@ class TensorflowAdapter:
             return f"the TensorFlow adapter has no mode {run.mode}"
         if run.device not in self.devices():
             return "no GPU visible to TensorFlow"
-        return unavailable(run, optimizer) or (self._not_in_bfloat16(run, optimizer) if run.dtype == "bfloat16" else None)
+        reason = unavailable(run, optimizer)
+        if reason is None and optimizer.bindings[FRAMEWORK].loss_asked_for(run.optimizer.rule):
+            reason = f"{optimizer.name}: asks_for_loss, but Keras' optimizers take gradients only"
+        return reason or (self._not_in_bfloat16(run, optimizer) if run.dtype == "bfloat16" else None)
 
     def _not_in_bfloat16(self, run: RunSpec, optimizer: Optimizer) -> str | None:
         """Some Keras optimizers compute in the variables' type what its 8 bits cannot hold: a beta_2 of 0.999 is 1 there,
@@ -283,7 +286,7 @@ def _take(key: Hashable | None, bound: Bound) -> Program | None:
 
 
 def _give_back(key: Hashable | None, program: Program) -> None:
-    if key is not None:
+    if key is not None and program.reusable:
         _IDLE.append((key, program))
         del _IDLE[:-_IDLE_PROGRAMS]
 

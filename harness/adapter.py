@@ -63,7 +63,8 @@ class Session(Protocol):
         """float64[k]: the mean loss of each batch before its update, of the steps since the last call."""
 
     def evaluate(self, split: str) -> Metrics:
-        """Loss and metric of the present weights over 'train', 'validation' or 'test'."""
+        """Loss and metric over 'train', 'validation' or 'test', of the present weights, or of those that the optimizer's
+        binding evaluates in their stead. Training goes on with the bits that it has without."""
 
     def set_learning_rates(self, rates: np.ndarray) -> None:
         """Replaces the whole table float64[steps]; entries of steps already taken have not changed."""
@@ -77,8 +78,10 @@ class Session(Protocol):
         before clipping; canonical layout and names, the dtype of `weights`. Waits for the device. Nothing that is trained
         moves: training on gives the bits that it gives without."""
 
-    def state_bytes(self) -> int:
-        """Bytes of the optimizer's state arrays (moments, buffers); counters and learning-rate tables left out."""
+    def state_bytes(self) -> int | None:
+        """Bytes of the optimizer's state arrays (moments, buffers), wherever it keeps them; counters and learning-rate
+        tables left out. 0 only for a rule that has none; None if it cannot be known, as before a first step that makes the
+        state."""
 
     def compilations(self) -> int:
         """How many programs were traced or compiled for this session so far; 0 where nothing is. The clock refuses a

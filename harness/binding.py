@@ -26,11 +26,15 @@ class Bound:
     """One optimizer in one framework for one run.
 
     make: the framework's class or factory. arguments: its keyword arguments, the learning rate left out.
-    learning_rates: float64[steps], what the framework is given: the plan's, times a RateCorrection's factor.
+    base_rate: the schedule's own learning rate, with which an optimizer is constructed. A class may keep a product of it,
+        and the first rate of a warm-up is 0.
+    learning_rates: float64[steps], what the framework is given before each step: the plan's, times a RateCorrection's
+        factor.
     hyper_tables: argument -> float64[steps], its value at each step. state_tables: buffer's name -> Affine.
     Both tables are empty under the native rule, and where the correction would change nothing.
     canonical_storage: whether the optimizer must be given its tensors in canonical layout.
-    evaluation: (optimizer state, parameters) -> the parameters to evaluate, where those are others.
+    asks_for_loss: whether the class evaluates the loss itself, under this rule; see Binding.
+    evaluation: (optimizer state, parameters) -> the parameters to evaluate, if those are others; see Binding.
     """
 
     make: Callable[..., Any]
@@ -38,7 +42,9 @@ class Bound:
     learning_rates: Array
     hyper_tables: Mapping[str, Array]
     state_tables: Mapping[str, Affine]
+    base_rate: float
     canonical_storage: bool = False
+    asks_for_loss: bool = False
     evaluation: Callable[..., Any] | None = None
 
 
@@ -67,19 +73,47 @@ def bind(run: RunSpec, optimizer: Optimizer, learning_rates: Array) -> Bound:
     ValueError where a correction cannot follow the learning rates (a momentum buffer through a rate of zero).
     """
     binding = optimizer.bindings[run.framework]
+    rule, base_rate = run.optimizer.rule, run.schedule.base_lr
+    make, asks_for_loss = target_of(binding, rule), binding.loss_asked_for(rule)
     evaluation = _import(binding.evaluation) if binding.evaluation else None
-    target = (run.optimizer.rule == "native" and binding.native_target) or binding.target
-    make = _import(target) if isinstance(target, str) else target()
-    if run.optimizer.rule == "native":
-        return Bound(make, dict(binding.native), learning_rates, {}, {}, evaluation=evaluation)
+    if rule == "native":
+        arguments = dict(binding.native)
+        return Bound(make, arguments, learning_rates, {}, {}, base_rate, False, asks_for_loss, evaluation)
     hyper, rates, steps = optimizer.hypers(run.optimizer.hyper), learning_rates, len(learning_rates)
     kinds = binding.corrections
     for faster in (c for c in kinds if isinstance(c, RateCorrection)):
         rates = rates * faster.factor(hyper, steps)
-    hyper_tables = {c.argument: c.values(hyper, steps) for c in kinds if isinstance(c, HyperCorrection)}
-    affines = {c.state: _affine(c, hyper, rates) for c in kinds if isinstance(c, StateCorrection)}
+    hyper_tables: dict[str, Array] = {}
+    affines: dict[str, Affine] = {}
+    for correction in kinds:
+        if isinstance(correction, HyperCorrection):
+            if correction.argument in hyper_tables:
+                raise ValueError(f"{optimizer.name}: two corrections set {correction.argument!r}")
+            hyper_tables[correction.argument] = correction.values(hyper, steps)
+        elif isinstance(correction, StateCorrection):
+            after = _affine(correction, hyper, rates)
+            before = affines.get(correction.state)
+            affines[correction.state] = _composed(before, after) if before else after
     state_tables = {name: affine for name, affine in affines.items() if (affine.scale != 1.0).any() or affine.shift.any()}
-    return Bound(make, binding.canonical(hyper), rates, hyper_tables, state_tables, optimizer.per_tensor, evaluation)
+    arguments, per_tensor = binding.canonical(hyper), optimizer.per_tensor
+    return Bound(
+        make, arguments, rates, hyper_tables, state_tables, base_rate, per_tensor, asks_for_loss, evaluation
+    )
+
+
+def target_of(binding: Binding, rule: str) -> Callable[..., Any]:
+    """The class or factory of this rule, the same object for all runs of a process: compiled programs are found again by
+    it, and a `target` that is a function may make a new class at each call. It is called once."""
+    target = (rule == "native" and binding.native_target) or binding.target
+    if isinstance(target, str):
+        return _import(target)
+    if id(target) not in _CALLED:
+        _CALLED[id(target)] = target, target()
+    return _CALLED[id(target)][1]
+
+
+# The function is kept beside what it made, so that its id stays its own.
+_CALLED: dict[int, tuple[Callable[[], Callable[..., Any]], Callable[..., Any]]] = {}
 
 
 def _affine(correction: StateCorrection, hyper: Hypers, rates: Array) -> Affine:
@@ -88,6 +122,11 @@ def _affine(correction: StateCorrection, hyper: Hypers, rates: Array) -> Affine:
     if not np.isfinite(affine).all():
         raise ValueError(f"{correction.name} cannot follow this schedule: a learning rate of 0 lies inside it")
     return affine
+
+
+def _composed(first: Affine, second: Affine) -> Affine:
+    """One after the other."""
+    return Affine(first.scale * second.scale, first.shift * second.scale + second.shift)
 
 
 def _import(path: str) -> Callable[..., Any]:

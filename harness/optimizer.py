@@ -96,16 +96,31 @@ Correction = HyperCorrection | StateCorrection | RateCorrection
 class Binding:
     """How one framework computes the rule.
 
+    Every field holds in every framework that reads bindings (torch, tensorflow, jax), or `supports` refuses the run and
+    names the field. The NumPy reference takes `Optimizer.rule` and refuses an optimizer with a binding of its own.
+
     target: dotted path of the framework's class or factory ("torch.optim.Adam"), or a function without arguments that
-        imports the framework itself and returns the class (for an optimizer that no library ships).
+        imports the framework itself and returns the class (for an optimizer that no library ships). It is called once a
+        process. PyTorch and Keras construct the class with the schedule's base learning rate and set the rate of each
+        step afterwards. Optax' factory is called with the rate of the step itself, a traced number, as
+        optax.inject_hyperparams does: a product of rate and decay then follows the schedule.
     canonical: hyperparameters -> keyword arguments for which the class follows the reference rule.
     native: keyword arguments that pick the algorithm; everything else is left at the library's default.
     corrections: named pieces beside the class that the canonical rule needs; never applied under the native rule.
-    native_target: the class under the native rule, where the canonical rule is built of the library's parts instead.
+    native_target: the class under the native rule, if the canonical rule is built of the library's parts instead.
     matrices_only: the class takes parameters of two dimensions and no others.
-    asks_for_loss: under the native rule the class evaluates the loss itself, so that it cannot run on given gradients.
-    evaluation: dotted path of the framework's function (optimizer state, parameters) -> parameters to evaluate, where
-        those are not the ones at which gradients are taken.
+    asks_for_loss: the class evaluates the loss itself, so that it cannot run on given gradients: the class of the native
+        rule, and that of the canonical rule too unless `native_target` names another. In torch `step` is then given a
+        closure, and otherwise nothing; Optax' `update` has the loss at hand in any case; Keras' optimizers cannot take
+        one, and are refused.
+    evaluation: dotted path of a function (optimizer state, parameters) -> parameters to evaluate, if those are not the
+        ones at which gradients are taken. It holds under both rules and computes with the framework's tensors.
+        torch: state is laid out as `Optimizer.state_dict()`, with canonical names for indices: {"state": {name: {key:
+        tensor, ...}}, "param_groups": [{"params": [name, ...], "lr": ..., ...}]}; parameters are {name: tensor}.
+        tensorflow: state is {attribute of the Keras optimizer: tensor, or {name: tensor} for one buffer a parameter, as
+        "_momentums"}; parameters are {name: tensor}. jax: state is Optax's, parameters the same tree as it has for them.
+        Tensors are as the optimizer holds them, and copies: training goes on with the bits that it had. A torch class
+        with methods `train()` and `eval()` (Schedule-Free) needs no function: `eval()` is called around each evaluation.
     """
 
     target: str | Callable[[], Callable[..., Any]]
@@ -117,12 +132,18 @@ class Binding:
     asks_for_loss: bool = False
     evaluation: str | None = None
 
+    def loss_asked_for(self, rule: str) -> bool:
+        """Whether the class of this rule evaluates the loss itself."""
+        return self.asks_for_loss and (rule == "native" or self.native_target is None)
+
     @property
     def label(self) -> str:
         """The name to show a reader."""
         if self.native_target:
             return self.native_target
-        return self.target if isinstance(self.target, str) else f"{self.target.__module__}.{self.target.__name__}"
+        if isinstance(self.target, str):
+            return self.target
+        return f"{self.target.__module__}.{getattr(self.target, '__name__', type(self.target).__name__)}"
 
 
 @dataclass(frozen=True)

@@ -126,7 +126,10 @@ def step_pairs(
 
 
 def _state(record: RunRecord) -> list[tuple[str, str]]:
-    return [] if record.state_bytes is None else [("optimizer state", f"{record.state_bytes} bytes")]
+    if record.state_bytes is None:
+        # A run that did not end has not been asked.
+        return [("optimizer state", "unknown")] if record.status == "ok" else []
+    return [("optimizer state", f"{record.state_bytes} bytes")]
 
 
 def _pairs(values: object) -> str:

@@ -82,7 +82,7 @@ def _figures(row: dict[Any, Any]) -> dict[str, str]:
         "import s": text.significant(row["import_s"]),
         "set-up s": text.significant(row["setup_s"]),
         "first call s": _first_call(row),
-        "state bytes": text.MISSING if pd.isna(row["state_bytes"]) else f"{row['state_bytes']:,.0f}",
+        "state bytes": "unknown" if pd.isna(row["state_bytes"]) else f"{row['state_bytes']:,.0f}",
         "peak MiB": _peak(row),
         "launches": f"{row['launches']} of {row['planned']}" if row["launches"] < row["planned"] else str(row["launches"]),
         "contended": str(row["contended"] or ""),

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ...spec import MEMORY_STEPS
 from .. import cells, figures, tables, text
-from ..content import Column, Section, Table
+from ..content import Cell, Column, Section, Table
 
 if TYPE_CHECKING:
     from ..page import Writer
@@ -59,7 +59,7 @@ def costs(writer: Writer) -> Section:
     listed = [
         [
             *cells.timed_cell(row), cells.number(row["import_s"]),
-            cells.number(row["setup_s"]), cells.called(row), cells.number(row["state_bytes"] / 2**10),
+            cells.number(row["setup_s"]), cells.called(row), _state(row["state_bytes"]),
             *(cells.number(row[name] / 2**20) for name in ("imported_bytes", "grown_bytes", "device_peak_bytes")),
         ]
         for row in rows.to_dict("records")
@@ -86,3 +86,8 @@ def _parts_table(writer: Writer, rows: pd.DataFrame) -> Table:
     kept = [c for c in rows if c in tables.TIMED or c.startswith((*names, "parts_covered"))]
     data = rows[[*kept, "mode", "rule", "hyper", "variation", "launches", "digests"]]
     return writer.table("step-parts", "Parts of a step", columns, listed, data)
+
+
+def _state(held: float) -> Cell:
+    """In KiB."""
+    return Cell("unknown") if pd.isna(held) else cells.number(held / 2**10)
