@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -14,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .machine import this_machine, usable_cores
+from .process import NoAnswer, ask
 from .registry import Framework, Registry
 
 # Above this the first quartile of a fixed piece of work is not to be trusted to a few per cent.
@@ -89,15 +88,10 @@ def _probe(framework: Framework) -> dict[str, Any]:
         return facts
     facts["installed"] = True
     try:
-        asked = subprocess.run(
-            [sys.executable, "-m", "gradrace.probe", framework.name], capture_output=True, text=True, timeout=160
-        )
-    except subprocess.TimeoutExpired:
-        return facts | {"problem": "did not load within 160 s", "mend": "try to import it by hand"}
-    if asked.returncode:
-        last = (asked.stderr.strip().splitlines() or ["no message"])[-1]
-        return facts | {"problem": f"does not load: {last}", "mend": "reinstall it, or mend what the message names"}
-    return facts | json.loads(asked.stdout.strip().splitlines()[-1])
+        return facts | ask([sys.executable, "-m", "gradrace.probe", framework.name], os.environ, timeout_s=160)
+    except NoAnswer as error:
+        mend = "reinstall it, or mend what the message names; see if it imports by hand"
+        return facts | {"problem": f"does not load: {error}", "mend": mend}
 
 
 def _machine_problems(clock: dict[str, float], output: Path) -> list[tuple[str, str]]:

@@ -11,6 +11,7 @@ import os
 import selectors
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections import deque
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from . import guard
+from .errors import UserError, refused
 
 # A process that has closed its pipe has only to exit. Frameworks take seconds to tidy up; one that takes longer hangs.
 _EXIT_TIMEOUT_S = 4.0
@@ -34,6 +36,15 @@ _SHOWN = 60
 _CLOSED = "it closed its pipe without ending"
 
 
+def check_system() -> None:
+    """UserError on Windows: its processes inherit no pipes by number and form no groups that can be killed together."""
+    if sys.platform == "win32":
+        raise UserError(
+            "Windows: no worker can be started there; run gradrace in WSL (https://learn.microsoft.com/windows/wsl). "
+            "`list`, `show`, `report`, `export` and `compare` of stored results work"
+        )
+
+
 class ChildDied(Exception):
     """The child ended and no message of it is left; the text says how it ended."""
 
@@ -46,7 +57,9 @@ class Child:
     """
 
     def __init__(self, command: Sequence[str], env: Mapping[str, str], cwd: Path | None = None) -> None:
-        """Starts `command IN OUT`: the descriptors that it reads and writes. OSError where it cannot be started."""
+        """Starts `command IN OUT`: the descriptors that it reads and writes. OSError if it cannot be started, UserError on
+        Windows."""
+        check_system()
         self.ended = False
         self._messages: deque[dict[str, Any]] = deque()
         self._buffer = bytearray()
@@ -138,9 +151,7 @@ class Child:
             self.abort()
             self._process.wait()
             return _CLOSED
-        if code >= 0:
-            return f"exit code {code}"
-        return next((known.name for known in signal.Signals if known == -code), f"signal {-code}")
+        return _exit_text(code)
 
     def output(self) -> str:
         """What it printed so far, standard output and error together."""
@@ -208,6 +219,44 @@ class Child:
         os.close(self._to_child)
         os.close(self.descriptor)
         self._log.close()
+
+
+class NoAnswer(Exception):
+    """Another Python could not be asked; the text says why, for people."""
+
+
+def ask(
+    command: Sequence[str], env: Mapping[str, str], timeout_s: float | None, given: str = ""
+) -> dict[str, Any]:
+    """What a Python prints as its last line: a JSON object. `given` is its standard input.
+
+    NoAnswer if it cannot be started, takes longer, fails, or prints something else.
+    """
+    try:
+        asked = subprocess.run(
+            command, env=env, input=given, capture_output=True, timeout=timeout_s, encoding="utf-8", errors="replace"
+        )
+    except (OSError, ValueError) as error:
+        why = refused(error) if isinstance(error, OSError) else str(error)
+        raise NoAnswer(f"{command[0]} cannot be started: {why}") from None
+    except subprocess.TimeoutExpired:
+        raise NoAnswer(f"{command[0]} gave no answer within {timeout_s:g} s") from None
+    if asked.returncode:
+        last = (asked.stderr.strip().splitlines() or [_exit_text(asked.returncode)])[-1]
+        raise NoAnswer(last.removeprefix("gradrace.errors.UserError: ")[:500])
+    try:
+        answer = json.loads((asked.stdout.strip().splitlines() or [""])[-1])
+    except (ValueError, RecursionError):
+        answer = None
+    if not isinstance(answer, dict):
+        raise NoAnswer(f"{command[0]} is no Python that can be asked: it printed {asked.stdout[-60:]!r}")
+    return answer
+
+
+def _exit_text(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    return next((known.name for known in signal.Signals if known == -code), f"signal {-code}")
 
 
 def _ready(descriptor: int, event: int, timeout_s: float) -> bool:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
+import os
 import platform
-import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +19,7 @@ from .executor.local import LocalExecutor, unfinished
 from .executor.queue import side_by_side
 from .machine import lacks_gpu, usable_cores
 from .origin import check_same
+from .process import NoAnswer, ask, check_system
 from .record import Status
 from .registry import Framework, Registry, load_registry
 from .sources import hashes
@@ -94,6 +94,7 @@ class Outcome:
 
 def prepare(suite: str | Suite, plugins: Sequence[Path] = (), options: Options | None = None) -> Sweep:
     """Reads and expands the suite and selects from it. UserError (exit code 5) where nothing matches the filters."""
+    check_system()
     options = options or Options()
     _check_workers(options.workers)
     registry = load_registry(plugins)
@@ -322,24 +323,25 @@ def _versions(framework: Framework, interpreters: Mapping[str, str]) -> dict[str
     return _versions_elsewhere(interpreters[framework.name], framework.requires)
 
 
+_WHAT_IS_INSTALLED = """
+import importlib.metadata, json, sys
+installed = {}
+for name in sys.argv[1:]:
+    try: installed[name] = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError: pass
+print(json.dumps(installed))
+"""
+
+
 @cache
 def _versions_elsewhere(python: str, requires: tuple[str, ...]) -> dict[str, str] | None:
     """Asks another interpreter; UserError where it cannot be asked or lacks gradrace itself."""
-    ask = (
-        "import importlib.metadata as m, json, sys\n"
-        "installed = {}\n"
-        "for name in sys.argv[1:]:\n"
-        "    try: installed[name] = m.version(name)\n"
-        "    except m.PackageNotFoundError: pass\n"
-        "print(json.dumps(installed))"
-    )
     names = [name for requirement in requires for name in requirement.split("|")]
     try:
-        asked = subprocess.run([python, "-c", ask, "gradrace", *names], capture_output=True, check=True, timeout=60)
-        installed = json.loads(asked.stdout)
-    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        installed = ask([python, "-c", _WHAT_IS_INSTALLED, "gradrace", *names], os.environ, timeout_s=60)
+    except NoAnswer as error:
         raise UserError(f"--python: {python} cannot be used: {error}") from None
     if installed.pop("gradrace", None) is None:
         raise UserError(f"--python: {python} has no gradrace; install it there as well (pip install gradrace)")
     complete = all(any(name in installed for name in requirement.split("|")) for requirement in requires)
-    return installed if complete else None
+    return {name: str(version) for name, version in installed.items()} if complete else None

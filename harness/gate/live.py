@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from ..errors import ExitCode, UserError
 from ..executor import Event, PlannedRun
 from ..paired import Side
 from ..paired.measure import side_path
+from ..process import NoAnswer, ask
 from ..record import FINAL, RunRecord
 from ..spec import digest
 from ..store import read_arrays, read_records
@@ -40,6 +40,7 @@ from gradrace.sweep import Options, execute, prepare
 suite = make_suite(asked["suite"], asked["content"], asked["suite"])
 options = Options(output=Path(asked["output"]), keyword=asked["keyword"], timeout_s=asked["timeout_s"])
 execute(prepare(suite, [Path(file) for file in asked["plugins"]], options))
+print(json.dumps({"done": True}))
 """
 
 
@@ -153,11 +154,6 @@ def _without(entries: Iterable[Any], names: Sequence[str]) -> list[Any]:
 def _run_elsewhere(side: Side, asked: Mapping[str, Any]) -> None:
     command = [side.python, "-P", "-c", _ELSEWHERE]
     try:
-        done = subprocess.run(
-            command, input=json.dumps(asked), capture_output=True, text=True, env=side_path(side, os.environ)
-        )
-    except OSError as error:
-        raise UserError(f"{side.label}: {side.python} cannot be started: {error}", ExitCode.NOTHING_MEASURED) from None
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise UserError(f"{side.label}: its losses cannot be computed: {last}", ExitCode.NOTHING_MEASURED)
+        ask(command, side_path(side, os.environ), timeout_s=None, given=json.dumps(asked))
+    except NoAnswer as error:
+        raise UserError(f"{side.label}: its losses cannot be computed: {error}", ExitCode.NOTHING_MEASURED) from None

@@ -291,9 +291,9 @@ class _Processes:
             raise _Lost(Failure(f"{label}: the process died: {died}"), cell) from None
         if answer is None:
             raise _Lost(Failure(f"{label}: no answer in {timeout_s:g} s"), cell)
-        if answer["event"] != "done":
-            skipped = answer["event"] == "skipped" and (differ or side == 0)
-            raise _Refused(Failure(f"{label}: {answer['reason']}", skipped))
+        if answer.get("event") != "done":
+            skipped = answer.get("event") == "skipped" and (differ or side == 0)
+            raise _Refused(Failure(f"{label}: {answer.get('reason', 'it answers nothing that was asked')}", skipped))
         return answer
 
     def _kill(self) -> None:

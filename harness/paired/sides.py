@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ExitCode, UserError
+from ..process import NoAnswer, ask
 from ..version import __version__
 from . import Side
 
@@ -104,20 +105,22 @@ def ask_frameworks(side: Side) -> dict[str, dict[str, str] | None]:
     from .measure import side_path
 
     files = json.dumps([str(file.resolve()) for file in side.plugins])
-    env = side_path(side, os.environ)
     try:
-        asked = subprocess.run(
-            [side.python, "-P", "-c", _QUESTION, files], env=env, capture_output=True, text=True, timeout=_ANSWER_TIMEOUT_S
-        )
-    except OSError as error:
-        raise _unusable(side, f"{side.python} cannot be started: {error.strerror}") from None
-    except subprocess.TimeoutExpired:
-        raise _unusable(side, f"did not load within {_ANSWER_TIMEOUT_S:g} s") from None
-    if asked.returncode:
-        last = (asked.stderr.strip().splitlines() or [f"exit code {asked.returncode}"])[-1]
-        raise _unusable(side, f"cannot be used: {last.removeprefix('gradrace.errors.UserError: ')}")
-    versions: dict[str, dict[str, str] | None] = json.loads(asked.stdout.strip().splitlines()[-1])
-    return versions
+        answer = ask([side.python, "-P", "-c", _QUESTION, files], side_path(side, os.environ), _ANSWER_TIMEOUT_S)
+        return {name: _versions(found) for name, found in answer.items()}
+    except NoAnswer as error:
+        raise _unusable(side, f"cannot be used: {error}") from None
+    except TypeError:
+        raise _unusable(side, f"cannot be used: {side.python} answers something else") from None
+
+
+def _versions(found: object) -> dict[str, str] | None:
+    """As an interpreter answered them. TypeError if they are none."""
+    if found is None:
+        return None
+    if not isinstance(found, dict):
+        raise TypeError(found)
+    return {str(name): str(version) for name, version in found.items()}
 
 
 @contextmanager

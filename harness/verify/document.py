@@ -7,7 +7,6 @@ declarations: a test renders it anew and says when it is stale.
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from ..errors import UserError
 from ..executor.environment import environment
 from ..jsonfile import replace_text, writing
 from ..optimizer import Binding, Optimizer
+from ..process import NoAnswer, ask
 from ..registry import Registry
 from ..schedules import SCHEDULES
 from ..spec import Frozen
@@ -91,13 +91,11 @@ def measure(registry: Registry, tell: Tell) -> Measured:
 
 def read_defaults(registry: Registry, framework: str) -> dict[str, dict[str, dict[str, str]]]:
     """The framework's own defaults, read in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-m", "gradrace.verify.defaults", framework], capture_output=True, text=True, timeout=300,
-        env=environment(some_run(registry.frameworks[framework])), check=False,
-    )  # fmt: skip
-    if done.returncode:
-        raise UserError(f"the defaults of {framework} cannot be read: {(done.stderr.strip().splitlines() or ['?'])[-1]}")
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    command = [sys.executable, "-m", "gradrace.verify.defaults", framework]
+    try:
+        return ask(command, environment(some_run(registry.frameworks[framework])), timeout_s=300)
+    except NoAnswer as error:
+        raise UserError(f"the defaults of {framework} cannot be read: {error}") from None
 
 
 def _sizes(found: VerifyFile) -> Iterator[Size]:

@@ -176,14 +176,14 @@ def _ask(
         with tempfile.TemporaryDirectory(prefix="gradrace-verify-") as folder:
             process = _Process(registry, framework, cases, options, Path(folder), skip=list(answers))
             for message in process.messages():
-                if message["event"] == "ready":
+                if message.get("event") == "ready":
                     versions = message["versions"]
-                elif message["event"] == "broken":
-                    reason = f"{framework.name} cannot be loaded: {message['reason']}"
+                elif message.get("event") == "broken":
+                    reason = f"{framework.name} cannot be loaded: {message.get('reason')}"
                     every = {(case.id, mode): Answer(failed=reason) for case in cases for mode in modes(case, framework)}
                     return Asked(every, versions)
                 else:
-                    answers[message["case"], message["mode"]] = _answer(message)
+                    answers[str(message.get("case")), str(message.get("mode"))] = _answer(message)
                     count(framework.name)
         if len(answers) == total or stop.is_set():
             break
@@ -191,10 +191,14 @@ def _ask(
 
 
 def _answer(message: Mapping[str, Any]) -> Answer:
-    if message["event"] == "done":
-        with np.load(message["file"], allow_pickle=False) as stored:
-            return Answer(arrays=dict(stored))
-    reason = message["reason"]
+    try:
+        if message["event"] == "done":
+            with np.load(message["file"], allow_pickle=False) as stored:
+                return Answer(arrays=dict(stored))
+        reason = str(message["reason"])
+    # A user's code runs in that process and may have written the message or the file.
+    except (KeyError, TypeError, ValueError, OSError) as error:
+        return Answer(failed=f"its answer cannot be read: {type(error).__name__}: {error}")
     return Answer(unavailable=reason) if message["event"] == "unavailable" else Answer(failed=reason)
 
 
@@ -224,7 +228,7 @@ class _Process:
         try:
             while (message := self._child.receive(timeout_s)) is not None:
                 timeout_s = self._timeout_s
-                if message["event"] == "begin":
+                if message.get("event") == "begin":
                     at = message
                 else:
                     at, ready = None, True

@@ -1,0 +1,75 @@
+"""Interpreters that are none, and systems where no worker can be started: one clear line, at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+from gradrace import cli
+from gradrace.errors import UserError
+from gradrace.process import NoAnswer, ask
+from gradrace.sweep import Options, prepare
+
+
+def script(folder, text: str):
+    file = folder / "python"
+    file.write_text(f"#!/bin/sh\n{text}\n")
+    file.chmod(0o755)
+    return file
+
+
+NO_PYTHON = [
+    ("echo '[1]'", "it printed '[1]"),
+    ("echo hello", "it printed 'hello"),
+    ("true", "it printed ''"),
+    ("printf '\\377\\376'", "it printed"),
+    ("exit 7", "exit code 7"),
+    ("echo no module named x >&2; exit 1", "no module named x"),
+    ("kill -9 $$", "SIGKILL"),
+    ("echo 1111111111; printf '1%.0s' $(seq 5000)", "it printed"),
+]
+
+
+@pytest.mark.parametrize(("text", "words"), NO_PYTHON)
+def test_what_is_no_python_is_refused(tmp_path, text, words):
+    with pytest.raises(NoAnswer) as refused:
+        ask([str(script(tmp_path, text)), "-c", ""], os.environ, timeout_s=30)
+    assert words in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_one_that_hangs_is_given_up(tmp_path):
+    with pytest.raises(NoAnswer, match=r"gave no answer within 0\.2 s"):
+        ask([str(script(tmp_path, "exec sleep 100"))], os.environ, timeout_s=0.2)
+
+
+def test_what_cannot_be_started_is_refused(tmp_path):
+    (tmp_path / "text").write_text("x")
+    for path, words in (("none", "No such file"), (".", "Permission denied"), ("text", "Permission denied"), ("\0", "null byte")):
+        with pytest.raises(NoAnswer, match=words):
+            ask([str(tmp_path / path)], os.environ, timeout_s=30)
+
+
+def test_a_python_answers():
+    command = [sys.executable, "-c", "import json; print('first'); print(json.dumps({'said': input()}))"]
+    assert ask(command, os.environ, timeout_s=60, given="hello") == {"said": "hello"}
+
+
+@pytest.mark.parametrize("option", ["--python", "--a-python"])
+def test_options_name_the_interpreter_that_is_none(tmp_path, option, gradrace):
+    liar = script(tmp_path, "echo '[1]'")
+    sides = ("compare", option, liar, "--b-python", liar)
+    arguments = sides if option == "--a-python" else ("run", "quick", option, f"jax={liar}")
+    done = gradrace(*arguments, "-k", "digits_mlp jax adam")
+    assert done.returncode == (3 if option == "--a-python" else 2)
+    assert "is no Python that can be asked: it printed '[1]" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_windows_is_told_what_works_there(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(UserError, match="Windows: no worker can be started there.*WSL"):
+        prepare("quick", options=Options(keyword="numpy"))
+    monkeypatch.setattr(sys, "argv", ["gradrace", "list", "suites"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 0 and "quick" in capsys.readouterr().out
