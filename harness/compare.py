@@ -12,6 +12,7 @@ import pandas as pd
 
 from .errors import UserError
 from .frame import CELL, Frames
+from .spec import number_text
 
 # What is compared, per measure; all are better when lower.
 _FIGURES = {
@@ -98,6 +99,10 @@ def _verdict(a: float, b: float, change: float, threshold: float, noisy: bool) -
 
 def _name(cell: tuple[object, ...]) -> str:
     named = dict(zip(CELL, cell, strict=True))
-    rate = "" if named["measure"] == "timing" else f" {named['schedule']} lr={named['learning_rate']:g}"
+    if named["measure"] == "timing":
+        rate = ""
+    else:
+        params = f" ({named['schedule_params']})" if named["schedule_params"] else ""
+        rate = f" {named['schedule']}{params} lr={number_text(named['learning_rate'])}"  # type: ignore[arg-type]
     varied = f" {named['variation']}" if named["variation"] else ""
     return f"{named['task']} {named['framework']}-{named['mode']} {named['optimizer']}-{named['rule']}{rate}{varied}"

@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 from .record import FINAL, RunRecord
-from .spec import RunSpec
+from .spec import RunSpec, step_setting
 from .store import DIGEST, read_record, suite_folder, unsound
 from .sweep import Sweep
 
@@ -63,8 +63,10 @@ def _where(spec: RunSpec) -> tuple[Hashable, ...]:
     return (spec.framework, spec.mode, spec.task.name, spec.measure, spec.device)
 
 
-# What makes runs alike, the nearest first: the same model and batches, the same batch size, the same task.
+# What makes runs alike, the nearest first: the same setting of a step, the same model and batches, the same batch size,
+# the same task.
 _LIKE: tuple[Callable[[RunSpec], Hashable], ...] = (
+    lambda spec: (spec.measure, step_setting(spec)),
     lambda spec: (*_where(spec), spec.task.batch_size, spec.task.model),
     lambda spec: (*_where(spec), spec.task.batch_size),
     _where,
@@ -73,7 +75,7 @@ _LIKE: tuple[Callable[[RunSpec], Hashable], ...] = (
 
 def _program(spec: RunSpec) -> Hashable:
     """What runs share that need compiling only once."""
-    return (_LIKE[0](spec), spec.task.regularization, spec.optimizer.name, spec.optimizer.rule)
+    return (_LIKE[1](spec), spec.task.regularization, spec.optimizer.name, spec.optimizer.rule)
 
 
 class _Known:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from numbers import Integral
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, PositiveInt, model_validator
@@ -214,7 +215,9 @@ def number_text(value: float | tuple[float, ...]) -> str:
     if isinstance(value, tuple):
         return "+".join(map(number_text, value))
     short = f"{value:g}"
-    return short if float(short) == value else repr(value).removesuffix(".0")
+    if float(short) == value:
+        return short
+    return str(value) if isinstance(value, Integral) else repr(float(value)).removesuffix(".0")
 
 
 def value_text(value: Any) -> str:

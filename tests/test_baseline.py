@@ -104,6 +104,17 @@ def test_what_is_not_a_baseline_is_refused_by_name(tmp_path, content, message):
     assert message in str(raised.value) and str(file) in str(raised.value) and raised.value.exit_code == 2
 
 
+def test_a_run_that_stands_in_a_baseline_twice_is_refused(tmp_path):
+    """As a merge by hand may leave it: neither of the two may be the one that counts."""
+    file = tmp_path / "demo.json"
+    write(file, make_baseline(make_trace()))
+    lines = file.read_text().splitlines()
+    (place,) = [i for i, line in enumerate(lines) if '"losses"' in line]
+    file.write_text("\n".join([*lines[:place], f"{lines[place]},", *lines[place:]]))
+    with pytest.raises(UserError, match="not a baseline .*stands there twice"):
+        read(file)
+
+
 def test_a_name_that_leaves_the_folder_is_refused(tmp_path):
     assert read(file_of(tmp_path, "demo")) is None
     with pytest.raises(UserError, match="cannot name a baseline"):

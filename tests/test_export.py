@@ -160,6 +160,21 @@ def plain(value: float | None) -> float | str | None:
             ],
             ["task", "mode", "optimizer", "variation"], 4,
         ),
+        (
+            [spec.model_copy(update={"optimizer": spec.optimizer.model_copy(update={"hyper": {"beta": beta}})})
+             for spec in make_specs(["mlp"], ["torch"]) for beta in (0.1, 0.1000001)],
+            ["task", "mode", "optimizer", "hyper"], 4,
+        ),
+        (
+            [spec.model_copy(update={"optimizer": spec.optimizer.model_copy(update={"rule": rule})})
+             for spec in make_specs(["mlp"], ["torch"]) for rule in ("canonical", "native")],
+            ["task", "mode", "optimizer", "rule"], 4,
+        ),
+        (
+            [spec.model_copy(update={"dtype": dtype})
+             for spec in make_specs(["mlp"], ["torch"]) for dtype in ("float32", "float64")],
+            ["task", "mode", "optimizer", "dtype"], 4,
+        ),
     ],
 )  # fmt: skip
 def test_parameters_tell_every_cell_apart(
@@ -172,7 +187,8 @@ def test_parameters_tell_every_cell_apart(
     values = figures(found, "gradrace.demo.final_loss")
     assert len(values) == cell_count and not any(map(math.isnan, values.values()))
     runs = load(tmp_path).runs.query("measure == 'convergence'")
-    medians = runs.groupby(["optimizer", "schedule", "learning_rate", "variation"])["final_validation_loss"].median()
+    keys = ["optimizer", "rule", "hyper", "dtype", "schedule", "learning_rate", "variation"]
+    medians = runs.groupby(keys)["final_validation_loss"].median()
     assert sorted(values.values()) == pytest.approx(sorted(medians))
 
 

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import itertools
+import tempfile
+from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import TINY
+from gradrace import frame
 from gradrace.errors import UserError
 from gradrace.names import told_apart
+from gradrace.record import RunRecord, RunResult
 from gradrace.registry import load_registry
+from gradrace.report import tables
 from gradrace.schedules import complete
-from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec, number_text, step_setting
+from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec, digest, number_text, step_setting
+from gradrace.store import PlanFile, Store
 from gradrace.suite import expand, make_suite
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from records import MACHINE
 
 REGISTRY = load_registry()
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
@@ -86,7 +94,10 @@ def test_different_numbers_have_different_texts(pair):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.001, "0.001"), (1e-5, "1e-05"), (1.0, "1"), (0.1000001, "0.1000001"), (1234567.0, "1234567"), ((2.0, 0.5), "2+0.5")],
+    [
+        (0.001, "0.001"), (1e-5, "1e-05"), (1.0, "1"), (0.1000001, "0.1000001"), (1234567.0, "1234567"),
+        (2**60 + 1, str(2**60 + 1)), (np.float64(0.1000001), "0.1000001"), ((2.0, 0.5), "2+0.5"),
+    ],
 )
 def test_numbers_are_written_shortly(value, text):
     assert number_text(value) == text
@@ -143,6 +154,34 @@ def test_every_setting_that_is_trained_is_timed_once(content):
     native = {step_setting(run) for run in timed if run.optimizer.rule == "native"}
     assert len(set(keys)) == len(keys) and set(keys) - native == {step_setting(run) for run in trained}
     assert all(run.optimizer.hyper == {} for run in timed if run.optimizer.rule == "native")
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(SUITE)
+def test_tables_tell_apart_what_was_run(tmp_path, content):
+    """Rows of the summary, series of figures, cells of comparisons: none stands for two settings, none for half of one."""
+    runs = expanded(timing={"launches": 1}, **content)
+    folder = Path(tempfile.mkdtemp(dir=tmp_path))
+    made = [digest(run, {}, {}) for run in runs]
+    with Store(folder, "s") as store:
+        store.write_plan(PlanFile(suite="s", title="t", question="", digests=tuple(made)))
+        for run, key in zip(runs, made, strict=True):
+            store.write(RunResult(
+                RunRecord(digest=key, spec=run, status="skipped", reason="made up", started_at="2026-01-01T00:00:00+00:00",
+                          wall_s=0.0, versions={}, sources={}, machine=MACHINE, cores=()), None, None,
+            ))  # fmt: skip
+    frames = frame.load(folder)
+    trained = [run for run in runs if run.measure == "convergence"]
+    summary = tables.summary(frames, "s")
+    assert len(summary) == len(trained)
+    compact = tables.summary_compact(frames, "s")
+    named = compact["task"] + compact["framework"] + compact["optimizer"]
+    assert named.is_unique, list(named)
+    rows = tables.runs(frames, "s", "convergence")
+    assert not rows.duplicated(["task", "setup", "series", "learning_rate"]).any()
+    assert len(tables.step_times(frames, "s")) == len(runs) - len(trained)
+    assert frames.runs.groupby(list(frame.CELL)).size().max() == 1
+    assert frame.timing_cells(frames)["digests"].str.split().map(len).max() == 1
 
 
 def test_the_setting_of_a_step_leaves_out_what_changes_numbers_alone(make_run):

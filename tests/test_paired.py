@@ -384,6 +384,26 @@ def test_cells_against_each_other(registry, selection, a, b, keyword, names):
     assert [pair.name.removesuffix("/float64").replace("/batch32/", "/").removesuffix("/batch32") for pair in pairs] == names
 
 
+def test_a_chosen_value_leaves_no_name_of_the_old_one(registry, tmp_path):
+    """A suite's cells are named by what it sweeps; what is chosen instead is not called by that."""
+    swept = {**SUITE, "threads": [1, 2], "optimizers": [{"name": "momentum", "hyper": {"momentum": [0.5, 0.9]}}]}
+    (tmp_path / "swept.toml").write_text(toml(swept))
+    pairs = choose.against_each_other(
+        registry, choose.Selection(str(tmp_path / "swept.toml")), {}, {"optimizer": "sgd", "threads": "1"}
+    )
+    assert len(pairs) == 4 and len({pair.name for pair in pairs}) == 4
+    assert {str(pair.b.variations) for pair in pairs} == {"{}"}
+    asked = {(threads, momentum) for threads in (1, 2) for momentum in (0.5, 0.9)}
+    assert {(pair.a.threads, pair.a.optimizer.hyper["momentum"]) for pair in pairs} == asked
+
+
+def test_a_suite_is_compared_by_the_rule_that_its_timing_part_names(registry, tmp_path):
+    """What it trains is timed for its report; a pair of processes for each would double what a comparison costs."""
+    (tmp_path / "both.toml").write_text(toml({**SUITE, "convergence": {"rule": "canonical"}, "timing": {"rule": "native"}}))
+    pairs = choose.same_cells(registry, choose.Selection(str(tmp_path / "both.toml")))
+    assert {pair.a.optimizer.rule for pair in pairs} == {"native"}
+
+
 def test_every_key_is_set(registry, selection):
     values = {
         "task": "wine_mlp", "batch_size": "7", "framework": "jax", "mode": "scan", "optimizer": "lion", "rule": "native",

@@ -6,11 +6,12 @@ Numbers have as many digits as give them back exactly: 9 for float32, 17 for flo
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from ..errors import UserError
 from ..jsonfile import first_problem, read_json, replace_text, writing
@@ -37,6 +38,13 @@ class Baseline(Frozen):
     recorded: str = RECORDED
     frameworks: dict[str, Origin]
     runs: tuple[Trace, ...]
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        """A merge of two versions by hand may have kept both lines of a run."""
+        if twice := [name for name, count in Counter(trace.id for trace in self.runs).items() if count > 1]:
+            raise ValueError(f"{twice[0]} stands there twice")
+        return self
 
     @property
     def by_id(self) -> Mapping[str, Trace]:

@@ -12,6 +12,7 @@ from ...frame import Frames
 from ...layers import build
 from ...statistics.comparisons import seeds_warning
 from .. import figures, text
+from ..cells import plain
 from ..content import Cell, Column, Section
 from ..figures import Looks
 from . import draw_lines
@@ -93,7 +94,7 @@ def _table(writer: Writer, table: pd.DataFrame) -> Any:
     cells = [
         [
             Cell(row["task"]), Cell(row["setup"]), Cell(row["series"]), Cell(row["hidden"], row["weights"]),
-            number(row["weights"], "{:,.0f}".format), number(row["learning_rate"], "{:g}".format),
+            number(row["weights"], "{:,.0f}".format), plain(row, "learning_rate"),
             *(averaged(row, quantity) for quantity in ("train_loss", "final_validation_loss", "metric")),
             Cell(f"{row['ok']} of {row['runs']}", row["ok"] / row["runs"], runs=row["digests"]),
         ]

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from ...frame import Frames
+from ...spec import number_text
 from ...statistics.comparisons import seeds_warning
 from ...statistics.targets import expected_running_time
 from ...stats import median_time
@@ -154,7 +155,7 @@ def _limits(values: pd.DataFrame) -> tuple[float, float]:
 def _cells(row: dict[Any, Any]) -> list[Cell]:
     missed = not np.isfinite(row["steps"])
     spread = text.spread(row["steps_low"], row["steps_high"], "{:g}".format)
-    rate = joined(f"{row['learning_rate']:g}", "(edge)" if row["edge"] else "")
+    rate = joined(number_text(row["learning_rate"]), "(edge)" if row["edge"] else "")
     return [
         Cell(row["task"]), Cell(row["setup"]), Cell(row["series"]), number(row["batch_size"], "{:g}".format),
         Cell(rate, row["learning_rate"]),

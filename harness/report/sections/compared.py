@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from ...spec import number_text
 from ...timing_stats import FEWEST_LAUNCHES
 from .. import cells, figures, tables, text
 from ..content import Cell, Column, Row, Section, Table
@@ -108,7 +109,7 @@ def _task(writer: Writer, row: pd.Series) -> str:
 def _optimizers(writer: Writer) -> list[str]:
     lines = []
     for name, rows in writer.runs.groupby("optimizer", sort=False):
-        rates = f"learning rate {_numbers(rows['learning_rate'], '{:g}')}"
+        rates = f"learning rate {_numbers(rows['learning_rate'])}"
         rules = ", ".join(
             f"{measure} {' and '.join(dict.fromkeys(of['rule']))}" for measure, of in rows.groupby("measure")
         )
@@ -142,8 +143,8 @@ def _listed(lines: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
-def _numbers(values: pd.Series, form: str = "{}") -> str:
-    return ", ".join(form.format(value) for value in sorted(set(values)))
+def _numbers(values: pd.Series) -> str:
+    return ", ".join(number_text(value) for value in sorted(set(values)))
 
 
 def _scheduled(row: Row) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from .. import diagnosed, diagnosed_figures, figures, text
+from ..cells import plain
 from ..content import Cell, Column, Figure, Row, Section, Table
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def _cells(row: Row) -> list[Cell]:
     quiet = row["severity"] == "none"
     return [
         Cell(row["task"]), Cell(row["setup"]), Cell(row["series"]),
-        Cell(f"{row['learning_rate']:g}", float(row["learning_rate"])), Cell(row["rule"], flag=_FLAGS[row["severity"]]),
+        plain(row, "learning_rate"), Cell(row["rule"], flag=_FLAGS[row["severity"]]),
         Cell(f"{row['runs']} of {row['judged']}", row["runs"], runs=row["digests"]),
         Cell(text.MISSING) if quiet else Cell(f"{row['step']:g}", float(row["step"])), Cell(row["reason"]),
     ]  # fmt: skip

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from .. import figures, tables, text
+from ..cells import plain
 from ..content import Cell, Column, Section, Table
 from ..figures import Looks
 from . import draw_lines
@@ -110,7 +111,7 @@ def _cells(row: dict[Any, Any]) -> list[Cell]:
     open_ = bool(row["open_low"] or row["open_high"]) and row["width"] == row["width"]
     width = number(row["width"], lambda value: f"{'≥ ' if open_ else ''}{value:.2f}")
     return [
-        Cell(row["task"]), Cell(row["setup"]), Cell(row["series"]), number(row["best"], "{:g}".format), number(row["loss"]),
+        Cell(row["task"]), Cell(row["setup"]), Cell(row["series"]), plain(row, "best"), number(row["loss"]),
         width, number(row["low"]), number(row["high"]), number(row["share"], text.percent), number(row["rates"], "{:g}".format),
         number(row["bad_rates"], "{:g}".format, flag="diverged" if row["bad_rates"] else ""), number(row["seeds"], "{:g}".format),
     ]  # fmt: skip

@@ -13,11 +13,12 @@ from ...statistics import aggregates
 from ...statistics.bootstrap import bootstrap_interval
 from ...statistics.comparisons import seeds_warning
 from .. import figures, text
+from ..cells import plain
 from ..content import Cell, Column, Section
 from ..figures import Looks
 from ..svg import INK
 from . import draw_lines
-from .shared import averaged, between, joined, number, setting_looks
+from .shared import averaged, between, joined, setting_looks
 from .variations import KEYS, hindsight, settings, summary
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def _table(writer: Writer, name: str, table: pd.DataFrame) -> Any:
     cells = [
         [
             Cell(row["task"]), Cell(row["setup"]), Cell(row["series"]), Cell(row[name]),
-            number(row["learning_rate"], "{:g}".format),
+            plain(row, "learning_rate"),
             *(averaged(row, quantity) for quantity in ("train_loss", "final_validation_loss")),
             between({**row, "gap": row["gap_mean"]}, "gap"), averaged(row, "metric", form),
             Cell(f"{row['ok']} of {row['runs']}", row["ok"] / row["runs"], runs=row["digests"]),
