@@ -77,18 +77,47 @@ def test_values_without_spread_leave_no_doubt(bound, p):
     assert p_above(np.full(6, 0.125), bound) == p
 
 
-@pytest.mark.parametrize("sd", [0.01, 0.05])
-def test_what_is_detectable_is_found_four_times_out_of_five(sd):
-    """Against simulated t tests, at the slowdown that the noncentral t gives for this spread."""
-    n, level = 8, 0.0125
-    slowdown = detectable(spread(0.0, sd, n), level, threshold=1e-9)
-    draws = RNG.normal(np.log1p(slowdown), sd, (20_000, n))
-    t = draws.mean(axis=1) / (draws.std(axis=1, ddof=1) / np.sqrt(n))
-    assert np.mean(t > scipy_stats.t.ppf(1 - level, n - 1)) == pytest.approx(0.8, abs=0.012)
+def simulated_power(rule: Rule, look: int, sd: float, samples: int, searches: int) -> float:
+    """The share of searches found at what a sample of the same launches calls detectable, looks and confirmation included."""
+    rng, sizes = np.random.default_rng(7), [launches_at(rule, k) for k in range(1, look + 1)]
+    shares = [error_share(rule.alpha, k) / 2 for k in range(1, look + 1)]
+    hits = 0
+    for _ in range(samples):
+        shift = np.log1p(detectable(rng.normal(0.0, sd, sizes[-1]), rule, look))
+        x = rng.normal(shift, sd, (2, searches, sizes[-1]))
+        found, open_ = np.zeros((2, searches), bool), np.ones((2, searches), bool)
+        for size, share in zip(sizes, shares, strict=True):
+            mean, error = x[..., :size].mean(-1), x[..., :size].std(-1, ddof=1) / np.sqrt(size)
+            t = scipy_stats.t.ppf(1 - share, size - 1)
+            found |= open_ & (mean / error >= t) & (mean > line(rule.threshold))
+            margin = np.log1p(rule.threshold)
+            open_ &= ~found & ~((mean + t * error <= margin) & (mean - t * error >= -margin))
+        hits += int((found.all(axis=0) if rule.confirm else found[0]).sum())
+    return hits / (samples * searches)
+
+
+@pytest.mark.parametrize("confirm", [True, False])
+@pytest.mark.parametrize(("look", "sd"), [(1, 0.01), (1, 0.05), (3, 0.02), (3, 0.05)])
+def test_what_is_detectable_is_found_four_times_out_of_five(look, sd, confirm):
+    """The spread is not known but estimated from the same number of launches, as a user has it.
+
+    4000 samples gave 0.795 to 0.832, the more where the line decides, which needs no estimate. The power that a sample
+    leads to varies by 0.27: 400 of them give the mean to 0.0135, and three of these are allowed.
+    """
+    power = simulated_power(Rule(confirm=confirm), look, sd, samples=400, searches=20)
+    assert 0.795 - 0.04 <= power <= 0.832 + 0.04
+
+
+def test_more_cells_and_a_confirmation_make_less_detectable():
+    x = spread(0.0, 0.03, 6)
+    alone, among = detectable(x, RULE, 1), detectable(x, RULE, 1, cells=10)
+    assert detectable(x, Rule(confirm=False), 1) < alone < among
+    assert detectable(spread(0.0, 0.03, 12), RULE, 3) < alone
+    assert detectable(x, RULE, 1) == alone, "the same every time"
 
 
 def test_nothing_is_detectable_below_the_line_between_ok_and_regression():
-    assert detectable(np.zeros(6), 0.0125, 0.05) == pytest.approx(np.sqrt(1.05) - 1)
+    assert detectable(np.zeros(6), RULE, 1) == pytest.approx(np.sqrt(1.05) - 1)
 
 
 # -- one look
@@ -104,7 +133,10 @@ TABLE = [
     ("equal, perhaps", spread(0.0, 0.05, 6), "inconclusive"),
     ("between, without a doubt about neither", spread(0.03, 0.03, 6), "inconclusive"),
     ("faster beyond doubt", spread(-0.08, 0.01, 6), "improvement"),
-    ("faster, perhaps, but not slower", spread(-0.08, 0.08, 6), "ok"),
+    ("faster, perhaps, but not slower", spread(-0.08, 0.08, 6), "inconclusive"),
+    ("faster by 18%, perhaps", spread(np.log(0.82), 0.185, 6), "inconclusive"),
+    ("faster by the threshold", spread(-0.0488, 0.01, 6), "improvement"),
+    ("not slower, and no spread to speak of, on the mirrored line", spread(-line(0.05), 1e-9, 6), "ok"),
     ("faster by less than half the threshold", spread(-0.02, 0.001, 6), "ok"),
     ("no spread, slower", np.full(6, 0.08), "regression"),
     ("no spread, equal", np.zeros(6), "ok"),
@@ -118,6 +150,31 @@ def test_verdicts(x, decision):
     assert judged.decision == decision
     assert judged.ratio == pytest.approx(np.exp(x.mean()))
     assert judged.low <= judged.ratio <= judged.high
+
+
+MIRRORED = {"regression": "improvement", "improvement": "regression"}
+
+
+@given(
+    st.lists(st.lists(st.floats(-0.3, 0.3), min_size=6, max_size=6), min_size=1, max_size=4),
+    st.sampled_from([0.01, 0.05, 0.25]), st.integers(1, 4),
+)  # fmt: skip
+def test_swapped_sides_are_the_mirror_image(samples, threshold, look):
+    """Every verdict, ratio and interval of b against a says the same as that of a against b."""
+    rule = Rule(threshold=threshold)
+    ahead = judge([np.array(x) for x in samples], rule, look)
+    back = judge([-np.array(x) for x in samples], rule, look)
+    for one, other in zip(ahead, back, strict=True):
+        assert other.decision == MIRRORED.get(one.decision, one.decision)
+        assert (1 / other.ratio, 1 / other.high, 1 / other.low) == pytest.approx((one.ratio, one.low, one.high))
+
+
+@given(st.lists(st.floats(-0.12, 0.12), min_size=6, max_size=6), st.sampled_from([0.05, 0.1]))
+def test_ok_has_both_limits_within_the_margin(values, threshold):
+    """Two one-sided tests at alpha_k / 2 are the interval at 1 - alpha_k."""
+    (judged,) = judge([np.array(values)], Rule(threshold=threshold), 1)
+    if judged.decision == "ok":
+        assert 1 / (1 + threshold) * (1 - 1e-9) <= judged.low and judged.high <= (1 + threshold) * (1 + 1e-9)
 
 
 def test_figures_of_a_look_by_hand():
@@ -177,13 +234,17 @@ SLOW, EQUAL, FAST = [0.08, 0.081], [0.0, 0.001], [-0.08, -0.081]
     ("ratios", "decision", "launches", "looks", "taken"),
     [
         (EQUAL, "ok", 6, 1, 6),
-        (FAST, "improvement", 6, 1, 6),
+        (FAST, "improvement", 6, 1, 12),
         (SLOW, "regression", 6, 1, 12),
         (NOISY, "inconclusive", 15, 4, 15),
         # A regression that is not found again.
         ([*SLOW * 3, *EQUAL * 3], "ok", 6, 1, 12),
         ([*SLOW * 3, *NOISY * 10], "inconclusive", 15, 4, 21),
         ([*SLOW * 3, *FAST * 3], "inconclusive", 6, 1, 12),
+        # An improvement that is not found again.
+        ([*FAST * 3, *EQUAL * 3], "ok", 6, 1, 12),
+        ([*FAST * 3, *NOISY * 10], "inconclusive", 15, 4, 21),
+        ([*FAST * 3, *SLOW * 3], "inconclusive", 6, 1, 12),
     ],
 )
 def test_looks_and_confirmation(ratios, decision, launches, looks, taken):
@@ -191,7 +252,7 @@ def test_looks_and_confirmation(ratios, decision, launches, looks, taken):
     (cell,), measure = run([ratios], Rule(budget_s=21.5))
     assert (cell.decision, len(cell.launches), cell.looks) == (decision, launches, looks)
     assert len(measure.asked) == taken
-    assert cell.confirmed == (decision == "regression")
+    assert cell.confirmed == (decision in ("regression", "improvement"))
 
 
 def test_a_regression_is_reported_with_the_figures_of_its_second_run():
@@ -204,9 +265,44 @@ def test_without_confirmation_the_first_run_stands():
     assert (cell.decision, cell.confirmed, len(measure.asked)) == ("regression", False, 6)
 
 
-def test_a_regression_that_there_is_no_time_to_confirm_does_not_stand():
-    (cell,), measure = run([SLOW], Rule(budget_s=8.0))
-    assert (cell.decision, len(measure.asked)) == ("inconclusive", 6) and "no time to measure it again" in cell.reason
+@pytest.mark.parametrize(("ratios", "what"), [(SLOW, "slowdown"), (FAST, "speed-up")])
+def test_a_difference_that_there_is_no_time_to_confirm_does_not_stand(ratios, what):
+    (cell,), measure = run([ratios], Rule(budget_s=8.0))
+    assert (cell.decision, len(measure.asked)) == ("inconclusive", 6)
+    assert f"a {what} was found once, and there was no time to measure it again" in cell.reason
+
+
+def test_a_speed_up_that_is_not_found_again_is_said_in_its_own_size():
+    (cell,), _ = run([[*[-0.223, -0.224] * 3, *NOISY * 10]], Rule(budget_s=21.5))
+    assert "a speed-up of 20.0% was found once and not found again" in cell.reason
+
+
+@given(st.integers(0, 10_000), st.floats(-0.15, 0.15), st.sampled_from([0.02, 0.05, 0.1]), st.booleans())
+def test_a_search_with_swapped_sides_takes_the_same_launches_to_the_mirror_image(seed, shift, sd, confirm):
+    """No look stops earlier in one direction than in the other, so no speed-up is hidden that a slowdown would not be."""
+    x = np.random.default_rng(seed).normal(shift, sd, (3, 60))
+    rule = Rule(budget_s=40.5, confirm=confirm)
+    (ahead, asked), (back, swapped) = run(x.tolist(), rule), run((-x).tolist(), rule)
+    assert asked.asked == swapped.asked
+    for one, other in zip(ahead, back, strict=True):
+        assert other.decision == MIRRORED.get(one.decision, one.decision) and one.confirmed == other.confirmed
+        assert one.log_ratios == pytest.approx(-other.log_ratios) and one.looks == other.looks
+        assert one.reason.split(" of ")[0].replace("slowdown", "speed-up") == other.reason.split(" of ")[0].replace(
+            "slowdown", "speed-up"
+        )
+
+
+@pytest.mark.parametrize(("true", "sd"), [(0.95, 0.05), (0.8, 0.2), (0.9, 0.1)])
+def test_a_speed_up_beyond_the_threshold_is_seldom_called_equal(true, sd):
+    """One-sided, b at 0.95 of a was "about equal" in 59% and the swapped sides "slower" in 96%."""
+    rng, found = np.random.default_rng(11), {}
+    for side in (1, -1):
+        ratios = (side * np.log(true) + rng.normal(0, sd, (150, 40))).tolist()
+        cells = [run([one], Rule(budget_s=30.5, confirm=False))[0][0] for one in ratios]
+        found[side] = {name: sum(c.decision == name for c in cells) / 150 for name in ("ok", "improvement", "regression")}
+    assert max(found[1]["ok"], found[-1]["ok"]) <= 0.05
+    # Two shares of 150 at most: three standard errors of their difference.
+    assert abs(found[1]["improvement"] - found[-1]["regression"]) <= 0.17
 
 
 def test_the_first_look_is_always_taken_and_no_other_that_does_not_fit():
@@ -216,7 +312,7 @@ def test_the_first_look_is_always_taken_and_no_other_that_does_not_fit():
 
 def test_decided_cells_are_not_measured_again():
     cells, measure = run([EQUAL, NOISY, FAST], Rule(budget_s=15.5))
-    assert measure.asked == [(0, 1, 2)] * 6 + [(1,)] * 3
+    assert measure.asked == [(0, 1, 2)] * 6 + [(1,)] * 3 + [(2,)] * 6
     assert [cell.decision for cell in cells] == ["ok", "inconclusive", "improvement"]
 
 
@@ -236,10 +332,10 @@ def test_what_is_decided_stays_decided():
     assert (cells[0].decision, cells[0].looks) == ("ok", 1)
 
 
-def test_only_cells_that_look_slower_are_measured_again():
-    cells, measure = run([EQUAL, SLOW])
-    assert measure.asked == [(0, 1)] * 6 + [(1,)] * 6
-    assert [cell.decision for cell in cells] == ["ok", "regression"]
+def test_only_cells_that_look_different_are_measured_again():
+    cells, measure = run([EQUAL, SLOW, FAST])
+    assert measure.asked == [(0, 1, 2)] * 6 + [(1, 2)] * 6
+    assert [cell.decision for cell in cells] == ["ok", "regression", "improvement"]
 
 
 @pytest.mark.parametrize(
@@ -278,13 +374,13 @@ def simulated(count: int, cells: int, mean: float, sd: float, seed: int) -> list
 @pytest.mark.parametrize(("cells", "count"), [(1, 600), (10, 60)])
 @pytest.mark.parametrize("sd", [0.01, 0.03, 0.06])
 def test_equal_sides_raise_no_alarm(cells, count, sd):
-    """The rule promises at most alpha / 2 before, and far fewer after the confirmation; improvements are not confirmed."""
+    """The rule promises at most alpha / 2 before, and far fewer after the confirmation."""
     found = simulated(count, cells, 0.0, sd, seed=1)
     false_alarms = sum("regression" in verdicts for verdicts in found)
     false_joys = sum("improvement" in verdicts for verdicts in found)
     # 99.9% limits of a count whose rate is what is promised.
     assert false_alarms <= scipy_stats.binom.ppf(0.999, count, 0.025**2)
-    assert false_joys <= scipy_stats.binom.ppf(0.999, count, 0.025)
+    assert false_joys <= scipy_stats.binom.ppf(0.999, count, 0.025**2)
 
 
 @pytest.mark.slow

@@ -66,7 +66,8 @@ def compare(
 
     Two sides: two cells (--a framework=torch --b framework=jax), a commit and the working tree (--base HEAD~1), two
     interpreters (--a-python X --b-python Y), or two optimizer files (--a-load X --b-load Y). Each cell gets a ratio b / a
-    with an interval and a verdict, and launches are added while it is inconclusive, up to the budget.
+    with an interval and a verdict, and launches are added while it is inconclusive, up to the budget. "ok" or "about equal"
+    is shown to differ by less than the threshold, either way; with the sides swapped every verdict is the mirror image.
 
     Two folders A and B: stored results, unpaired, because the two were made at different times: per cell the change of
     step time, final loss and steps to target. A cell that was timed while others held its core is `contended`.
@@ -82,7 +83,7 @@ def compare(
         _compare_stored(first, second, _UNPAIRED_THRESHOLD if threshold is None else threshold, show_all, as_json)
         return
     contest = _contest(asked, suite, keyword, load or [], allow_dirty)
-    # Where the sides are different things, being slower is no alarm that a second run should confirm.
+    # Of different things neither is the base: that they differ is no alarm that a second run should confirm.
     wanted = _PAIRED_THRESHOLD if threshold is None else threshold
     rule = _rule(wanted, budget, alpha, launches, confirm=contest.versions)
     result = _run(contest, rule, breakdown, quiet or as_json)

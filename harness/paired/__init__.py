@@ -49,10 +49,10 @@ class Pair:
 class Rule(Frozen):
     """When a verdict is given. Ratios are b / a of seconds per step.
 
-    threshold: the slowdown that must not go unnoticed: 0.05 is 5%. alpha: error rate of the whole comparison, over all
+    threshold: the slowdown, or speed-up, that must not go unnoticed: 0.05 is 5%; ok means shown to differ by less. alpha: error rate of the whole comparison, over all
     cells and looks, two-sided. first_look: launches before the first look; `more` launches between looks.
     pairs: paired blocks a launch. budget_s: wall seconds after which no further launch is begun.
-    confirm: whether a regression must be found a second time, in launches of its own, before it is called one.
+    confirm: whether a regression or improvement must be found a second time, in launches of its own, before it is called one.
     """
 
     threshold: Annotated[FiniteFloat, Field(gt=0, lt=1)] = 0.05
@@ -70,7 +70,8 @@ class CellVerdict(Frozen):
     decision: skipped where neither side can do it, or one of two that differ; reason says why.
     low, high: confidence limits of the ratio at level 1 - alpha of the look: they hold at all looks at once, for this cell.
     p_slower: of "b is no slower", corrected over cells by Holm; at most half the alpha of the look for a regression.
-    detectable: the smallest slowdown that this many launches of this spread would have found four times out of five.
+    detectable: the smallest slowdown that the rule finds four times out of five in so many launches of this spread, looks and
+    confirmation included.
     launches: how many the figures rest on. looks: how often the rule was applied. confirmed: found in both runs.
     cpu_ratio: of CPU seconds, blind to waiting for a device; a secondary figure. contended: other processes held the core.
     reason: why the cell failed or was skipped, or why it stays inconclusive.

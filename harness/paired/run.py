@@ -1,4 +1,4 @@
-"""The whole comparison: launches until every verdict stands or the budget is spent, and regressions found twice."""
+"""The whole comparison: launches until every verdict stands or the budget is spent, and differences found twice."""
 
 from __future__ import annotations
 
@@ -75,18 +75,23 @@ def search(
     cells = [Cell() for _ in range(count)]
     reserve = rule.first_look if rule.confirm else 0
     _look_until_decided(dict(enumerate(cells)), measure, rule, budget, reserve, watch)
-    flagged = {index: Cell() for index, cell in enumerate(cells) if cell.decision == "regression"}
+    flagged = {index: Cell() for index, cell in enumerate(cells) if cell.decision in _DIFFERENT}
     if not rule.confirm or not flagged:
         return cells
     if not budget.allows(rule.first_look):
         for index in flagged:
-            _withdraw(cells[index], "a slowdown was found once, and there was no time to measure it again (--budget)")
+            what = _DIFFERENT[cells[index].decision]
+            _withdraw(cells[index], f"a {what} was found once, and there was no time to measure it again (--budget)")
         return cells
-    watch(f"measuring {_cells(len(flagged))} again that look slower")
+    watch(f"measuring {_cells(len(flagged))} again that look different")
     _look_until_decided(flagged, measure, rule, budget, 0, watch)
     for index, again in flagged.items():
         cells[index] = _confirmed(cells[index], again)
     return cells
+
+
+# Verdicts that a second search must find as well.
+_DIFFERENT: Mapping[Decision, str] = {"regression": "slowdown", "improvement": "speed-up"}
 
 
 def _look_until_decided(
@@ -128,14 +133,15 @@ def _judge(cells: Mapping[int, Cell], rule: Rule, look: int) -> None:
 
 
 def _confirmed(first: Cell, second: Cell) -> Cell:
-    """What stands after a regression was measured again: the second run's figures, and a verdict that both support."""
+    """What stands after a difference was measured again: the second run's figures, and a verdict that both support."""
     if second.failure:
         return second
     assert first.judged and second.judged, "cells without failures are judged"
-    if second.decision == "regression":
+    if second.decision == first.decision:
         second.confirmed = True
     elif second.decision != "ok":
-        _withdraw(second, f"a slowdown of {first.judged.ratio - 1:.1%} was found once and not found again")
+        what, size = _DIFFERENT[first.decision], abs(first.judged.ratio - 1)
+        _withdraw(second, f"a {what} of {size:.1%} was found once and not found again")
     return second
 
 
@@ -183,8 +189,8 @@ def _why(cell: Cell, rule: Rule) -> str:
     if cell.decision != "inconclusive" or not cell.judged:
         return ""
     return (
-        f"{len(cell.launches)} launches show neither a slowdown nor that there is none of {rule.threshold:.1%}; "
-        f"they would have found one of {cell.judged.detectable:.1%}"
+        f"{len(cell.launches)} launches show neither a difference nor that it is below {rule.threshold:.1%}; "
+        f"they would find a slowdown of {cell.judged.detectable:.1%} four times out of five"
     )
 
 
