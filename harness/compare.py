@@ -5,104 +5,286 @@ The two were made at different times, so the step times are unpaired: machine no
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from .errors import UserError
+from .errors import ExitCode, UserError
 from .frame import CELL, Frames
 from .spec import number_text
+from .stats import median_time
+from .timing_stats import FEWEST_LAUNCHES
 
-# What is compared, per measure; all are better when lower.
-_FIGURES = {
-    "timing": ("step_p25_s",), "memory": ("peak_bytes",), "convergence": ("final_validation_loss", "steps_to_target"),
-}  # fmt: skip
+# same: equal figures. within the threshold: they differ by no more than it. contended: timed while other processes held the core,
+# so that no difference can be told. not comparable: there is nothing on both sides that could be compared.
+Verdict = Literal["better", "worse", "same", "within the threshold", "contended", "not comparable"]
+NOT_COMPARED: tuple[Verdict, ...] = ("contended", "not comparable")
+
+# Runs that tried the target: one that diverged or ran out of time missed it.
+_TRIED = ("ok", "diverged", "timeout")
 
 
 class Comparison(NamedTuple):
-    """rows: one per cell and figure with a, b, change (b / a - 1) and verdict; alone: cells that only one side has."""
+    """rows: one per cell and figure with a, b, change, verdict and note; alone: cells that only one side has.
+
+    change: b / a - 1; of a loss that is not above 0, the difference over the larger magnitude, and the note says so. NaN if
+    there is none. a, b: infinite steps are a target that was missed.
+    """
 
     rows: pd.DataFrame
     alone: pd.DataFrame
 
+    def count(self, *verdicts: Verdict) -> int:
+        """How many figures have one of these verdicts."""
+        return int(self.rows["verdict"].isin(verdicts).sum())
+
     @property
     def worse(self) -> int:
         """How many figures are worse than the threshold allows."""
-        return int((self.rows["verdict"] == "worse").sum())
+        return self.count("worse")
+
+    def exit_code(self, strict: bool) -> ExitCode:
+        """4 if something is worse; 3 if nothing at all could be compared; 6 under `strict` if something could not."""
+        if self.worse:
+            return ExitCode.REGRESSION
+        open_ = self.count(*NOT_COMPARED)
+        if open_ == len(self.rows):
+            return ExitCode.NOTHING_MEASURED
+        return ExitCode.INCONCLUSIVE if strict and open_ else ExitCode.OK
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is said of one figure of a cell."""
+
+    figure: str
+    a: float | str
+    b: float | str
+    change: float
+    verdict: Verdict
+    note: str = ""
 
 
 def compare(a: Frames, b: Frames, threshold: float) -> Comparison:
-    """Compares cells with equal CELL columns; `threshold` 0.25 allows b to be 25% above a.
+    """Compares cells with equal CELL columns; `threshold` 0.25 allows b to be 25% above a, and calls b better if a is more
+    than 25% above b: with the sides swapped the verdicts are the mirror image.
 
-    Convergence cells are compared over the seeds that both sides have. UserError where no cell is on both sides.
+    Convergence cells are compared over the seeds that both sides have. UserError (exit code 5) if no cell is on both sides.
     """
-    rows, alone = [], []
     cells_a, cells_b = _cells(a), _cells(b)
-    for cell in dict.fromkeys([*cells_a, *cells_b]):
-        if cell not in cells_a or cell not in cells_b:
-            alone.append({"cell": _name(cell), "only in": "A" if cell in cells_a else "B"})
-            continue
-        rows += [{"cell": _name(cell), **row} for row in _rows(cell[0], cells_a[cell], cells_b[cell], threshold)]
+    every = list(dict.fromkeys([*cells_a, *cells_b]))
+    names = dict(zip(every, _names(every), strict=True))
+    shared = [cell for cell in every if cell in cells_a and cell in cells_b]
+    alone = [{"cell": names[c], "only in": "A" if c in cells_a else "B"} for c in every if c not in shared]
+    rows = [
+        {"cell": names[cell], **vars(row)}
+        for cell in shared
+        for row in _rows(str(cell[0]), cells_a[cell], cells_b[cell], threshold)
+    ]
     if not rows:
-        raise UserError("nothing is comparable: no cell (task, framework, mode, optimizer, ...) is in both results")
+        raise UserError(
+            "nothing is comparable: no cell (task, framework, mode, optimizer, ...) is in both results",
+            ExitCode.NOTHING_MATCHED,
+        )
     return Comparison(pd.DataFrame(rows), pd.DataFrame(alone, columns=["cell", "only in"]))
 
 
 def _cells(frames: Frames) -> dict[tuple[object, ...], pd.DataFrame]:
     finished = frames.runs[frames.runs["status"] != "skipped"]
-    return {tuple(key): group for key, group in finished.groupby(list(CELL), sort=False)}
+    keys = [column for column in CELL if column in finished]
+    return {tuple(key): group for key, group in finished.groupby(keys, sort=False, dropna=False)}
 
 
-def _rows(measure: object, a: pd.DataFrame, b: pd.DataFrame, threshold: float) -> list[dict[str, object]]:
-    repeat = "launch" if measure == "timing" else "seed"
-    shared = sorted(set(a[repeat]) & set(b[repeat]))
-    a, b = (side[side[repeat].isin(shared)].sort_values(repeat) for side in (a, b))
-    broken = _broken(a, b)
-    if broken:
-        return [{"figure": "status", "a": _statuses(a), "b": _statuses(b), "change": np.nan, "verdict": broken}]
-    rows = []
-    for figure in _FIGURES[str(measure)]:
-        before, after = _figure(a, figure), _figure(b, figure)
-        change = after / before - 1 if np.isfinite(before) and before > 0 else np.nan
-        noisy = figure == "step_p25_s" and bool(a["contended"].any() or b["contended"].any())
-        verdict = _verdict(before, after, change, threshold, noisy)
-        rows.append({"figure": figure, "a": before, "b": after, "change": change, "verdict": verdict})
-    return rows
+def _rows(measure: str, a: pd.DataFrame, b: pd.DataFrame, threshold: float) -> list[Row]:
+    if measure == "convergence":
+        return _of_seeds(a, b, threshold)
+    figure, noisy = ("step_p25_s", "contended") if measure == "timing" else ("peak_bytes", "")
+    return _of_launches(figure, a, b, threshold, noisy)
 
 
-def _figure(side: pd.DataFrame, figure: str) -> float:
-    """Median over seeds or launches. A run that misses its target needs more steps than any: infinity, not missing."""
-    values = side[figure]
-    return float(values.fillna(np.inf).median()) if figure == "steps_to_target" else float(values.median())
+# -- convergence: over the seeds of both sides
 
 
-def _broken(a: pd.DataFrame, b: pd.DataFrame) -> str:
-    """'worse' where B lost runs that A had, 'better' the other way round, '' where both are whole."""
-    whole_a, whole_b = ((side["status"] == "ok").sum() for side in (a, b))
-    if whole_a == whole_b == len(a):
+def _of_seeds(a: pd.DataFrame, b: pd.DataFrame, threshold: float) -> list[Row]:
+    a, b = (side.drop_duplicates("seed").set_index("seed") for side in (a, b))
+    shared, union = a.index.intersection(b.index).sort_values(), a.index.union(b.index)
+    if not len(shared):
+        reason = f"no seed is on both sides (A has {_listed(a.index)}, B {_listed(b.index)})"
+        return [_nothing(figure, reason) for figure in ("final_validation_loss", "steps_to_target")]
+    seeds = _counted(len(shared), "seed") if len(shared) == len(union) else f"{len(shared)} of {len(union)} seeds"
+    a, b = a.loc[shared], b.loc[shared]
+    return [*_statuses(a, b, seeds), _loss(a, b, threshold, seeds), _steps(a, b, threshold, seeds)]
+
+
+def _statuses(a: pd.DataFrame, b: pd.DataFrame, runs: str) -> list[Row]:
+    """A row if a run of one side was lost on the other; both sides have the same index."""
+    lost, gained = (int(((x["status"] == "ok") & (y["status"] != "ok")).sum()) for x, y in ((a, b), (b, a)))
+    if not lost and not gained:
+        return []
+    verdict: Verdict = "worse" if lost > gained else "better" if gained > lost else "not comparable"
+    note = f"{runs}: {lost} ended ok in A alone, {gained} in B alone"
+    return [Row("status", _said(a), _said(b), math.nan, verdict, note)]
+
+
+def _loss(a: pd.DataFrame, b: pd.DataFrame, threshold: float, seeds: str) -> Row:
+    """Median over the seeds that ended ok on both sides."""
+    figure = "final_validation_loss"
+    both = (a["status"] == "ok") & (b["status"] == "ok")
+    left_out = _left_out(a, b, both)
+    if not both.any():
+        return _nothing(figure, f"no seed ended ok on both sides ({left_out})")
+    x, y = (side.loc[both, figure].astype("float64") for side in (a, b))
+    known = x.notna() & y.notna()
+    if not known.any():
+        return _nothing(figure, "no seed has a loss on both sides")
+    unknown = "" if known.all() else f"{int((~known).sum())} without a loss"
+    note = "; ".join(filter(None, (seeds, left_out, unknown)))
+    return _judged(figure, float(x[known].median()), float(y[known].median()), threshold, note)
+
+
+def _steps(a: pd.DataFrame, b: pd.DataFrame, threshold: float, seeds: str) -> Row:
+    """The censored median over the seeds that tried on both sides; a run that missed the target is censored at its budget."""
+    figure = "steps_to_target"
+    both = a["status"].isin(_TRIED) & b["status"].isin(_TRIED)
+    if not both.any():
+        return _nothing(figure, f"no seed tried on both sides ({_left_out(a, b, both)})")
+    found = []
+    for side in (a[both], b[both]):
+        reached = side[figure].notna()
+        budget = side["steps"].astype("float64") if "steps" in side else side[figure].max()
+        found.append(median_time(side[figure].where(reached, budget).to_numpy(), reached.to_numpy()))
+    before, after = found
+    arrived = [int(side.loc[both, figure].notna().sum()) for side in (a, b)]
+    reached_by = f"the target is reached by {arrived[0]} in A and {arrived[1]} in B"
+    if math.isinf(before) and math.isinf(after):
+        if arrived[0] == arrived[1]:
+            return Row(figure, before, after, math.nan, "same", f"{seeds}; the target is missed by both")
+        return Row(figure, before, after, math.nan, "not comparable", f"{seeds}; both medians miss it: {reached_by}")
+    missed = f"; {reached_by}" if math.isinf(before) or math.isinf(after) else ""
+    return _judged(figure, before, after, threshold, f"{seeds}{missed}")
+
+
+def _left_out(a: pd.DataFrame, b: pd.DataFrame, both: pd.Series) -> str:
+    """'1 diverged on both sides, 1 ok in A and failed in B left out': the seeds that a figure leaves out."""
+    counts: Counter[str] = Counter()
+    for x, y in zip(a.loc[~both, "status"], b.loc[~both, "status"], strict=True):
+        counts[f"{x} on both sides" if x == y else f"{x} in A and {y} in B"] += 1
+    return ", ".join(f"{count} {what}" for what, count in counts.items()) + (" left out" if counts and both.any() else "")
+
+
+# -- timing and memory: over all launches of each side
+
+
+def _of_launches(figure: str, a: pd.DataFrame, b: pd.DataFrame, threshold: float, noisy: str) -> list[Row]:
+    # A run that stands in two suites is one run.
+    a, b = (side.drop_duplicates("digest") if "digest" in side else side for side in (a, b))
+    ended = [side[side["status"] == "ok"] for side in (a, b)]
+    counts = " and ".join(f"{len(side)}" for side in ended) + " launches"
+    lost = [len(side) - len(whole) for side, whole in zip((a, b), ended, strict=True)]
+    rows: list[Row] = []
+    if any(lost):
+        share_a, share_b = lost[0] * len(b), lost[1] * len(a)
+        verdict: Verdict = "worse" if share_b > share_a else "better" if share_b < share_a else "same"
+        rows.append(Row("status", _said(a), _said(b), math.nan, verdict))
+    x, y = (side[figure].astype("float64").dropna() for side in ended)
+    if x.empty or y.empty:
+        lacking = " and ".join(name for name, values in (("A", x), ("B", y)) if values.empty)
+        return [*rows, _nothing(figure, f"no launch of {lacking} ended ok with this figure")]
+    row = _judged(figure, float(x.median()), float(y.median()), threshold, f"{counts}{_interval(x, y)}")
+    held = _contended(ended) if noisy else ""
+    if held:
+        row = Row(figure, row.a, row.b, row.change, "contended", f"{row.note}; other processes held the core: {held}")
+    return [*rows, row]
+
+
+def _contended(sides: Sequence[pd.DataFrame]) -> str:
+    """'1 of 3 launches of A'; empty if none was disturbed."""
+    counts = [(name, int(side["contended"].fillna(False).astype(bool).sum()), len(side))
+              for name, side in zip("AB", sides, strict=True)]  # fmt: skip
+    return ", ".join(f"{held} of {_counted(all_, 'launch', 'launches')} of {name}" for name, held, all_ in counts if held)
+
+
+def _interval(a: pd.Series, b: pd.Series) -> str:
+    """The 95% interval of b / a over launches (Welch 1947, on the logarithms), if each side has three or more."""
+    if min(len(a), len(b)) < FEWEST_LAUNCHES or min(a.min(), b.min()) <= 0:
         return ""
-    return "worse" if whole_b < whole_a else "better" if whole_b > whole_a else "same"
+    from scipy import stats
+
+    x, y = np.log(a.to_numpy()), np.log(b.to_numpy())
+    if x.std() == y.std() == 0:
+        low = high = float(y.mean() - x.mean())
+    else:
+        found = stats.ttest_ind(y, x, equal_var=False).confidence_interval(0.95)
+        low, high = float(found.low), float(found.high)
+    return f"; b / a between {math.exp(low):.3f} and {math.exp(high):.3f} (95%, these launches)"
 
 
-def _statuses(side: pd.DataFrame) -> str:
+# -- verdicts
+
+
+def _judged(figure: str, a: float, b: float, threshold: float, note: str) -> Row:
+    """The verdict of two figures, the lower the better. By their ratio; if one is not above 0, by the difference."""
+    if a == b and math.isfinite(a):
+        return Row(figure, a, b, 0.0, "same", note)
+    if not (math.isfinite(a) or math.isfinite(b)) or math.isnan(a) or math.isnan(b):
+        return Row(figure, a, b, math.nan, "not comparable", f"{note}; no finite figure on either side")
+    if math.isinf(a) or math.isinf(b):
+        return Row(figure, a, b, math.nan, "worse" if b > a else "better", note)
+    if min(a, b) > 0:
+        change, rise = b / a - 1, max(a, b) / min(a, b) - 1
+    else:
+        change = (b - a) / max(abs(a), abs(b))
+        rise, note = abs(change), f"{note}; change: difference over the larger magnitude, as not both are above 0"
+    verdict: Verdict = "within the threshold" if rise <= threshold else "worse" if b > a else "better"
+    return Row(figure, a, b, change, verdict, note)
+
+
+def _nothing(figure: str, reason: str) -> Row:
+    return Row(figure, math.nan, math.nan, math.nan, "not comparable", reason)
+
+
+# -- words
+
+
+def _said(side: pd.DataFrame) -> str:
     return ", ".join(f"{count} {status}" for status, count in side["status"].value_counts().items())
 
 
-def _verdict(a: float, b: float, change: float, threshold: float, noisy: bool) -> str:
-    if a == b:
-        return "same"
-    if np.isinf(b) or change > threshold:
-        return "contended" if noisy else "worse"
-    return "better" if np.isinf(a) or change < -threshold else "same"
+def _counted(count: int, one: str, more: str = "") -> str:
+    return f"{count} {one if count == 1 else more or f'{one}s'}"
 
 
-def _name(cell: tuple[object, ...]) -> str:
-    named = dict(zip(CELL, cell, strict=True))
-    if named["measure"] == "timing":
-        rate = ""
-    else:
-        params = f" ({named['schedule_params']})" if named["schedule_params"] else ""
-        rate = f" {named['schedule']}{params} lr={number_text(named['learning_rate'])}"  # type: ignore[arg-type]
+def _listed(seeds: pd.Index) -> str:
+    shown = ", ".join(map(str, seeds[:5]))
+    return f"{'seed' if len(seeds) == 1 else 'seeds'} {shown}{', …' if len(seeds) > 5 else ''}"
+
+
+def _names(cells: Sequence[tuple[object, ...]]) -> list[str]:
+    """What cells are called; columns that tell apart cells of one name are added to it."""
+    named = [dict(zip(CELL, cell, strict=False)) for cell in cells]
+    groups: dict[str, list[int]] = {}
+    for number, one in enumerate(named):
+        groups.setdefault(_name(one), []).append(number)
+    found = [""] * len(cells)
+    for name, numbers in groups.items():
+        varied = [c for c in CELL if len({str(named[n].get(c)) for n in numbers}) > 1]
+        for number in numbers:
+            found[number] = " ".join([name, *(_told(column, named[number]) for column in varied)]).strip()
+    return found
+
+
+def _told(column: str, named: Mapping[str, object]) -> str:
+    value = named.get(column)
+    return f"{column}={value}" if str(value) else f"{column}=default"
+
+
+def _name(named: Mapping[str, Any]) -> str:
+    params = f" ({named['schedule_params']})" if named.get("schedule_params") else ""
+    rate = f" {named['schedule']}{params} lr={number_text(named['learning_rate'])}" if named["measure"] != "timing" else ""
     varied = f" {named['variation']}" if named["variation"] else ""
     return f"{named['task']} {named['framework']}-{named['mode']} {named['optimizer']}-{named['rule']}{rate}{varied}"

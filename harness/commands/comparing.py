@@ -57,8 +57,12 @@ def compare(
         bool | None, typer.Option("--breakdown/--no-breakdown", help="Where a step goes; on for one to six cells.")
     ] = None,
     allow_dirty: Annotated[bool, typer.Option("--allow-dirty", help="--base also with changes that are not committed.")] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit code 6 where a cell stays inconclusive.")] = False,
-    show_all: Annotated[bool, typer.Option("--all", help="Of stored results, also the figures that stayed the same.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit code 6 if a cell stays inconclusive or, of stored results, not comparable.")
+    ] = False,
+    show_all: Annotated[
+        bool, typer.Option("--all", help="Of stored results, also figures that are the same or within the threshold.")
+    ] = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
@@ -70,17 +74,19 @@ def compare(
     is shown to differ by less than the threshold, either way; with the sides swapped every verdict is the mirror image.
 
     Two folders A and B: stored results, unpaired, because the two were made at different times: per cell the change of
-    step time, final loss and steps to target. A cell that was timed while others held its core is `contended`.
+    step time, final loss and steps to target, over the seeds that both have. A figure is better, worse, the same, within the
+    threshold, `contended` (timed while others held the core) or `not comparable` (no seed on both sides, say), and a note
+    says over how many seeds or launches.
 
-    Exit code 4 for a regression (between versions of one thing, or stored results), 6 for inconclusive under --strict,
-    1 where a cell failed, 3 where nothing could be measured.
+    Exit code 4 for a regression (between versions of one thing, or stored results), 6 for inconclusive or not comparable
+    under --strict, 1 where a cell failed, 3 if nothing could be measured or compared, 5 if no cell is in both folders.
     """
     asked = _Asked(tuple(a or ()), tuple(b or ()), a_python, b_python, base, a_load, b_load)
     if first or second:
         if not (first and second) or asked.kinds():
             kinds = " or ".join(asked.kinds()) or "two sides to run (--help)"
             raise UserError(f"two folders of results, or none and {kinds}; not both")
-        _compare_stored(first, second, _UNPAIRED_THRESHOLD if threshold is None else threshold, show_all, as_json)
+        _compare_stored(first, second, _UNPAIRED_THRESHOLD if threshold is None else threshold, show_all, as_json, strict)
         return
     contest = _contest(asked, suite, keyword, load or [], allow_dirty)
     # Of different things neither is the base: that they differ is no alarm that a second run should confirm.
@@ -255,7 +261,7 @@ def _warnings(result: PairedResult) -> list[str]:
 # -- stored results
 
 
-def _compare_stored(a: Path, b: Path, threshold: float, show_all: bool, as_json: bool) -> None:
+def _compare_stored(a: Path, b: Path, threshold: float, show_all: bool, as_json: bool, strict: bool) -> None:
     from .. import frame
     from ..compare import compare as compare_frames
 
@@ -264,14 +270,17 @@ def _compare_stored(a: Path, b: Path, threshold: float, show_all: bool, as_json:
         typer.echo(result.rows.to_json(orient="records"))
     else:
         _print_comparison(result, threshold, show_all)
-    if result.worse:
-        raise typer.Exit(ExitCode.REGRESSION)
+    code = result.exit_code(strict)
+    if code == ExitCode.NOTHING_MEASURED:
+        typer.echo("nothing could be compared: the notes (--json) say why", err=True)
+    raise typer.Exit(code)
 
 
 def _print_comparison(result: Any, threshold: float, show_all: bool) -> None:
-    rows = result.rows if show_all else result.rows[result.rows["verdict"] != "same"]
+    unchanged = result.rows["verdict"].isin(("same", "within the threshold"))
+    rows = result.rows if show_all else result.rows[~unchanged]
     formatted = [
-        {**row, "a": _figure(row["a"]), "b": _figure(row["b"]), "change": _change(row["change"])}
+        {**row, **{side: _figure(row["figure"], row[side]) for side in ("a", "b")}, "change": _change(row["change"])}
         for row in rows.to_dict("records")
     ]
     counts = result.rows["verdict"].value_counts().to_dict()
@@ -281,8 +290,12 @@ def _print_comparison(result: Any, threshold: float, show_all: bool) -> None:
     typer.echo(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
 
 
-def _figure(value: Any) -> str:
-    return value if isinstance(value, str) else "not reached" if value == float("inf") else f"{value:.4g}"
+def _figure(figure: str, value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if value != value:
+        return "–"
+    return "not reached" if figure == "steps_to_target" and value == float("inf") else f"{value:.4g}"
 
 
 def _change(value: float) -> str:

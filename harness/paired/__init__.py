@@ -49,7 +49,8 @@ class Pair:
 class Rule(Frozen):
     """When a verdict is given. Ratios are b / a of seconds per step.
 
-    threshold: the slowdown, or speed-up, that must not go unnoticed: 0.05 is 5%; ok means shown to differ by less. alpha: error rate of the whole comparison, over all
+    threshold: the slowdown, or speed-up, that must not go unnoticed: 0.05 is 5%; ok means shown to differ by
+    less. alpha: error rate of the whole comparison, over all
     cells and looks, two-sided. first_look: launches before the first look; `more` launches between looks.
     pairs: paired blocks a launch. budget_s: wall seconds after which no further launch is begun.
     confirm: whether a regression or improvement must be found a second time, in launches of its own, before it is called one.

@@ -190,7 +190,6 @@ def judge(samples: Sequence[Array], rule: Rule, look: int) -> list[Judgement]:
     p at most alpha_k / 2, of "slower by the threshold or more" and "faster by as much". Else inconclusive.
     Give cells that were decided earlier with the launches that they were decided by, and ignore what is said of them.
     """
-    share = error_share(rule.alpha, look)
     slower = holm(np.array([p_above(x, 0.0) for x in samples]))
     faster = holm(np.array([p_above(-x, 0.0) for x in samples]))
     return [_judged(x, rule, look, len(samples), *p) for x, *p in zip(samples, slower, faster, strict=True)]
