@@ -22,7 +22,8 @@ LOSS, STEPS, TIME = "final_validation_loss", "steps_to_target", "step_p25_s"
 def frames(*runs: dict[str, Any]) -> Any:
     """One row a run; what is not said is that of a run that ended well."""
     base: dict[str, Any] = dict.fromkeys(CELL, "x") | {
-        "learning_rate": 0.1, "variation": "", "schedule_params": "", "measure": "convergence", "launch": 0, "seed": 0, "contended": 0, "status": "ok",
+        "learning_rate": 0.1, "variation": "", "schedule_params": "", "measure": "convergence",
+        "launch": 0, "seed": 0, "contended": 0, "status": "ok",
         TIME: NAN, "peak_bytes": NAN, LOSS: 1.0, STEPS: 100.0, "steps": 360,
     }  # fmt: skip
     return SimpleNamespace(runs=pd.DataFrame([base | run for run in runs]))
