@@ -60,10 +60,11 @@ def time_(
 ) -> None:
     """Time a suite's cells, and nothing else: launches in fresh pinned processes, warm-up, rotated blocks of steps.
 
-    A cell is a framework, mode, task, optimizer, batch size, device, dtype and number of threads. Its figures are those of
-    the suite's timing part, or of the defaults where it has none. Intervals are 95% over launches: three are needed for
-    one, ten are the default. What was trained of the suite stays in its report; what was timed of it before is replaced
-    there. As with `run`, finished launches are taken from OUTPUT.
+    A cell is a framework, mode, task, optimizer with rule and hyperparameters, batch size, device, dtype and number of
+    threads. Timed are every setting that the suite trains, and each optimizer under the rule of its timing part (native: the
+    library's own class). Launches and blocks follow that part, or the defaults if there is none. Intervals are 95% over
+    launches: three are needed for one, ten are the default. What was trained of the suite stays in its report; what was
+    timed of it before is replaced there. As with `run`, finished launches are taken from OUTPUT.
     """
     from ..data import use_folder
     from ..sweep import Options, prepare
