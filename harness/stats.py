@@ -31,7 +31,8 @@ def step_time(steps: Array, wall_ns: Array) -> StepTime:
     all time over all steps, so that longer blocks count for more.
     """
     steps, wall = np.asarray(steps), np.asarray(wall_ns) * 1e-9
-    return StepTime(*np.percentile(wall / steps, [25, 50, 99]), float(wall.sum() / steps.sum()))
+    p25, median, p99 = (float(value) for value in np.percentile(wall / steps, [25, 50, 99]))
+    return StepTime(p25, median, p99, float(wall.sum() / steps.sum()))
 
 
 # What one tick of /proc/stat counts for on all common Linux systems (USER_HZ is 100).
@@ -59,7 +60,8 @@ def first_reaching(steps: Array, metric: Array, target: float) -> int | None:
 def median_time(times: Array | Sequence[float], reached: Array | Sequence[bool]) -> float:
     """The median of censored times: where the Kaplan-Meier curve falls below one half, as R's survfit has it.
 
-    times: float[runs], when a run reached the target, or how long it was trained without. reached: bool[runs]. If the curve
+    times: float[runs], when a run reached the target, or how long it was trained without (infinity: longer than any that
+    arrived). reached: bool[runs]. If the curve
     is exactly one half over an interval, the median is the middle of the interval; infinite if no later arrival ends it, or
     if the curve stays above one half. So it is the ordinary median when nothing is censored, and that of times with infinity
     for a miss when all were trained equally long. Runs are counted in whole numbers: no rounding decides. NaN for no runs.

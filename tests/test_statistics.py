@@ -356,3 +356,10 @@ NAN = [[0.5, np.nan]]
 def test_bad_input(call: Callable[[], Any], words: str) -> None:
     with pytest.raises(UserError, match=words):
         call()
+
+
+def test_the_bootstrap_of_many_seeds_is_taken_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = table(8, tasks=3, seeds=40)
+    whole = bootstrap_interval(scores, aggregates.interquartile_mean)
+    monkeypatch.setattr(bootstrap, "MOST_SCORES", 1000)
+    assert bootstrap_interval(scores, aggregates.interquartile_mean) == pytest.approx(whole, rel=1e-12)

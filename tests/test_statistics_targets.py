@@ -212,6 +212,7 @@ def test_the_median_at_one_budget_is_the_ordinary_one(runs: tuple[list[float], l
     assert median_time(times, [True] * len(times)) == np.median(times)
     reached = times <= budget
     assert median_time(np.minimum(times, budget), reached) == np.median(np.where(reached, times, INF))
+    assert median_time(np.where(reached, times, INF), reached) == np.median(np.where(reached, times, INF))
 
 
 def test_no_runs_have_no_median() -> None:

@@ -113,7 +113,7 @@ def _steps_to_target(cell: str, was: list[Trace], now: list[Trace], every: int) 
     reached = [steps for steps in before if steps != _NEVER]
     spread = max(before) - min(before) if len(reached) == len(before) else max(reached, default=0.0) - min(reached, default=0.0)
     allowed = max(spread, float(every))
-    a, b = (median_time(*_censored(steps)) for steps in (before, after))
+    a, b = (median_time(steps, [value != _NEVER for value in steps]) for steps in (before, after))
     differs = a != b and not abs(b - a) <= allowed
     return Check(
         id=cell, what="steps to target", framework=was[0].framework, mode="band", verdict="differs" if differs else "within",
@@ -145,13 +145,6 @@ def _median(seeds: list[Trace]) -> str:
 
 def _steps(trace: Trace) -> float:
     return _NEVER if trace.steps_to_target is None else float(trace.steps_to_target)
-
-
-def _censored(steps: list[float]) -> tuple[list[float], list[bool]]:
-    """Times for `median_time`: a seed that missed its target was trained longer than any that arrived."""
-    reached = [value != _NEVER for value in steps]
-    longest = max((value for value in steps if value != _NEVER), default=0.0)
-    return [value if arrived else longest for value, arrived in zip(steps, reached, strict=True)], reached
 
 
 def _finite(value: float) -> float | None:

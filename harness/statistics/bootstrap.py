@@ -26,6 +26,8 @@ LEVEL = 0.95
 EXACT_UP_TO = 6
 RESAMPLES = 1000
 JOINT_RESAMPLES = 300
+# Scores that a statistic is given at once: 8 MiB of them.
+MOST_SCORES = 2**20
 MOST_SKEWNESS = 1.0
 
 
@@ -120,9 +122,18 @@ def spread(tasks: Sequence[Array], statistic: Statistic) -> Spread:
 def _effect(tasks: Sequence[Array], statistic: Statistic, number: int) -> Array:
     """float[draws]: what each draw of this task's seeds alone moves the statistic by, around its mean over draws."""
     draws, weights = resamples(tasks[number].size)
-    values = statistic([task[draws] if other == number else np.broadcast_to(task, (len(draws), task.size))
-                        for other, task in enumerate(tasks)])
+    values = np.concatenate([
+        statistic([task[part] if other == number else np.broadcast_to(task, (len(part), task.size))
+                   for other, task in enumerate(tasks)])
+        for part in _parts(draws, tasks)
+    ])  # fmt: skip
     return values - weights @ values
+
+
+def _parts(draws: Array, tasks: Sequence[Array]) -> list[Array]:
+    """The draws in parts, so that the scores of all tasks in a part stay below MOST_SCORES, however many seeds there are."""
+    rows = max(1, MOST_SCORES // sum(task.size for task in tasks))
+    return [draws[first : first + rows] for first in range(0, len(draws), rows)]
 
 
 def _interaction(tasks: Sequence[Array], statistic: Statistic, effects: Sequence[Array]) -> float:

@@ -159,7 +159,7 @@ def _placements(ours: Array, theirs: Array) -> Array:
 
     By rank: the pairs themselves would take n times m numbers, and that for every draw of the bootstrap.
     """
-    below, up_to = (np.searchsorted(theirs, ours, side=side) for side in ("left", "right"))  # type: ignore[call-overload]
+    below, up_to = (np.searchsorted(theirs, ours, side=side) for side in ("left", "right"))
     return np.asarray((below + up_to) / (2 * theirs.size))
 
 

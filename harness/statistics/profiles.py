@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import UserError
+from ..stats import median_time
 from .bootstrap import Array
 
 R_MAX = 4.0
@@ -65,4 +66,4 @@ def _medians(name: str, of_tasks: Sequence[Array] | Array, tasks: Sequence[str])
         studies = np.asarray(studies, dtype=np.float64)
         if studies.size == 0 or not (studies > 0).all():
             raise UserError(f"{name} on {task}: at least one time above 0 is needed; a miss is infinity, not NaN")
-    return np.array([np.median(np.asarray(studies, dtype=np.float64)) for studies in of_tasks])
+    return np.array([median_time(studies, np.isfinite(studies)) for studies in of_tasks])

@@ -1,6 +1,7 @@
 """What a report of many runs costs: stores made-up runs, then times `gradrace report` on them in a process of its own.
 
     python tests/benchmarks/report_scale.py FOLDER [--runs 10000] [--repeat 2]
+    python tests/benchmarks/report_scale.py FOLDER --runs 3018 --cells 6 --seeds 500     # few cells, many seeds
 
 The runs are written by the same Store that a sweep writes with: 5 tasks, 3 frameworks, 8 optimizers, 5 seeds, as many
 learning rates as it takes, and 3 launches of timing a cell. A FOLDER that holds them already is used as it is. The first
@@ -42,10 +43,12 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument("--repeat", type=int, default=2)
+    parser.add_argument("--cells", type=int, default=120, help="tasks x frameworks x optimizers; all of them by default")
+    parser.add_argument("--seeds", type=int, default=SEEDS)
     given = parser.parse_args()
     if not (given.folder / "runs" / SUITE / "plan.json").exists():
         began = time.perf_counter()
-        _store(given.folder, given.runs)
+        _store(given.folder, given.runs, given.cells, given.seeds)
         print(f"stored {given.runs:,} runs in {time.perf_counter() - began:.0f} s")
     shutil.rmtree(given.folder / "html", ignore_errors=True)
     for number in range(given.repeat):
@@ -66,8 +69,8 @@ def _reported(folder: Path) -> str:
     return f"{wall:.1f} s wall, {cpu:.1f} s CPU, peak {after.ru_maxrss * unit / 2**20:.0f} MiB, {os.cpu_count()} cores"
 
 
-def _store(folder: Path, runs: int) -> None:
-    specs = list(itertools.islice(_specs(runs), runs))
+def _store(folder: Path, runs: int, cells: int, seeds: int) -> None:
+    specs = list(itertools.islice(_specs(runs, cells, seeds), runs))
     digests = tuple(digest(spec, {"made_up": "1"}, {}) for spec in specs)
     plan = PlanFile(suite=SUITE, title="Many runs", question="How large may a report grow?", digests=digests)
     with Store(folder, SUITE) as store:
@@ -76,18 +79,18 @@ def _store(folder: Path, runs: int) -> None:
         store.write_plan(plan)
 
 
-def _specs(runs: int) -> Iterator[RunSpec]:
+def _specs(runs: int, most: int, seeds: int) -> Iterator[RunSpec]:
     known = load_registry().tasks
     tasks = [known[name].model_copy(update={"steps": STEPS, "eval_every": STEPS // EVALUATIONS}) for name in TASKS]
-    cells = list(itertools.product(tasks, MODES, OPTIMIZERS))
+    cells = list(itertools.product(tasks, MODES, OPTIMIZERS))[:most]
     timing = TimingSpec(warmup_steps=10, blocks=20, block_steps=10)
     for (task, framework, optimizer), launch in itertools.product(cells, range(LAUNCHES)):
         yield RunSpec(
             measure="timing", task=task, framework=framework, mode=MODES[framework][1], launch=launch, timing=timing,
             optimizer=OptimizerSpec(name=optimizer, rule="native"), schedule=ScheduleSpec(kind="constant", base_lr=0.01),
         )  # fmt: skip
-    rates = np.logspace(-4, 1, max(1, math.ceil((runs / len(cells) - LAUNCHES) / SEEDS)))
-    for (task, framework, optimizer), rate, seed in itertools.product(cells, rates, range(SEEDS)):
+    rates = np.logspace(-4, 1, max(1, math.ceil((runs / len(cells) - LAUNCHES) / seeds)))
+    for (task, framework, optimizer), rate, seed in itertools.product(cells, rates, range(seeds)):
         yield RunSpec(
             task=task, framework=framework, mode=MODES[framework][0], seed=seed, optimizer=OptimizerSpec(name=optimizer),
             schedule=ScheduleSpec(kind="constant", base_lr=float(f"{rate:.3g}")),
