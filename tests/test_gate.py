@@ -26,8 +26,10 @@ from gradrace.cli import app
 from gradrace.errors import UserError
 from gradrace.gate import GateResult, json_schema
 from gradrace.gate.judge import Asked, judge, unmeasured
+from gradrace.gate.live import select
 from gradrace.gate.written import MOST_ROWS, explained, junit, markdown
 from gradrace.suite import expand, make_suite, read_suite
+from gradrace.sweep import Options
 from records import MACHINE
 from typer.testing import CliRunner
 
@@ -428,3 +430,11 @@ def test_the_schema_in_docs_is_current():
     jsonschema.validate(content, kept)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(content | {"exit_code": "4"}, kept)
+
+
+def test_the_gate_times_the_rule_that_the_timing_part_names(tmp_path, monkeypatch):
+    """Not what is trained as well: each cell costs a pair of processes a launch."""
+    monkeypatch.chdir(tmp_path)
+    write_suite(tmp_path, timing={"rule": "native", "launches": 2})
+    timed = [run.spec for run in select("tiny.toml", [], Options(tmp_path)).selected if run.spec.measure == "timing"]
+    assert timed and {(spec.optimizer.rule, spec.launch) for spec in timed} == {("native", 0)}

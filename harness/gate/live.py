@@ -20,6 +20,7 @@ from ..process import NoAnswer, ask
 from ..record import FINAL, RunRecord
 from ..spec import digest
 from ..store import read_arrays, read_records
+from ..suite import read_suite, with_named_timing
 from ..sweep import Options, Sweep, execute, prepare
 from .baseline import Baseline, Origin, ordered
 from .place import machine_type
@@ -120,8 +121,9 @@ def traces(computed: Computed) -> dict[str, Trace]:
 
 
 def select(suite: str, plugins: Sequence[Path], options: Options) -> Sweep:
-    """The suite made ready, with its convergence runs and its timing cells: the first launch stands for all of them."""
-    sweep = prepare(suite, plugins, options)
+    """The suite made ready, with its convergence runs and the timing cells of the rule that its timing part names: the
+    first launch stands for all of them."""
+    sweep = prepare(with_named_timing(read_suite(suite)), plugins, options)
     chosen = tuple(run for run in sweep.selected if run.spec.launch == 0)
     return replace(sweep, selected=chosen)
 

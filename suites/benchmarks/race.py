@@ -70,7 +70,7 @@ def expanded(suite: Suite) -> tuple[RunSpec, ...]:
         if run.model_copy(update={"seed": first.seed, "launch": first.launch}) != first:
             raise UserError(
                 f"{suite.file}: asv tells cells apart by task, framework, mode and optimizer alone, and these share one: "
-                f"{first.id} and {run.id}; give one batch size, learning rate and schedule each"
+                f"{first.id} and {run.id}; give one batch size, learning rate, schedule and set of hyperparameters each"
             )
     return runs
 
