@@ -20,7 +20,7 @@ from .frame import Frames
 from .jsonfile import writing
 from .machine import this_machine
 from .record import Machine, RunRecord
-from .spec import Measure, RunSpec, number_text, value_text
+from .spec import Measure, RunSpec, number_text
 from .store import suites_in
 from .tracked import FIGURES, Cell, cells, mode_of, version
 
@@ -228,8 +228,7 @@ def _schedule(spec: RunSpec) -> str:
 
 def _variation(spec: RunSpec) -> str:
     """What the suite varies, without what is part of the environment."""
-    named = ((key, value) for key, value in spec.variations.items() if key not in ("device", "threads"))
-    return ",".join(f"{key}={value_text(value)}" for key, value in named)
+    return ",".join(f"{key}={value}" for key, value in spec.variations.items() if key not in ("device", "threads"))
 
 
 def _result(params: Sequence[Sequence[str]], found: Mapping[tuple[str, ...], Cell]) -> Any:

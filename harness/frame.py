@@ -11,7 +11,7 @@ import pandas as pd
 from . import stats, timing_stats
 from .errors import UserError
 from .record import RunRecord
-from .spec import step_setting, value_text
+from .spec import number_text, step_setting
 from .store import PlanFile, read_plan, read_records, read_tables, suite_folder, suites_in
 from .tune.study import StudyFile, read_study
 from .verify import kept
@@ -238,4 +238,4 @@ def _concat(frames: list[pd.DataFrame], columns: tuple[str, ...]) -> pd.DataFram
 
 
 def _pairs(values: dict[str, Any]) -> str:
-    return ", ".join(f"{key}={value_text(value)}" for key, value in values.items())
+    return ", ".join(f"{key}={number_text(v) if isinstance(v, float | tuple) else v}" for key, v in values.items())

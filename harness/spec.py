@@ -202,7 +202,7 @@ class RunSpec(Frozen):
         params = ",".join(f"{key}={number_text(value)}" for key, value in self.schedule.params.items())
         rate = f"{self.schedule.kind}{f'({params})' if params else ''}-lr{number_text(self.schedule.base_lr)}"
         last = f"seed{self.seed}" if self.measure == "convergence" else f"launch{self.launch}"
-        varied = [f"{key}={value_text(value)}" for key, value in self.variations.items()]
+        varied = [f"{key}={value}" for key, value in self.variations.items()]
         optimizer = f"{self.optimizer.name}-{self.optimizer.rule}"
         return "/".join([self.measure, self.task.name, f"{self.framework}-{self.mode}", optimizer, rate, *varied, last])
 
@@ -218,11 +218,6 @@ def number_text(value: float | tuple[float, ...]) -> str:
     if float(short) == value:
         return short
     return str(value) if isinstance(value, Integral) else repr(float(value)).removesuffix(".0")
-
-
-def value_text(value: Any) -> str:
-    """A number as `number_text` writes it, anything else as it is."""
-    return number_text(value) if isinstance(value, float | tuple) else str(value)
 
 
 # Task fields that a step's time does not depend on.

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from ..errors import ExitCode, UserError, nearest
 from ..registry import Registry, load_registry
-from ..spec import Device, Dtype, Input, OptimizerSpec, Rule, RunSpec, ScheduleSpec, value_text
+from ..spec import Device, Dtype, Input, OptimizerSpec, Rule, RunSpec, ScheduleSpec
 from ..suite import expand, read_suite, with_content, with_named_timing
 from ..sweep import matches
 from . import Pair
@@ -100,7 +100,7 @@ def _aspects(run: RunSpec) -> list[str]:
         str(getattr(run, name)) if getattr(run, name) != usual[name].default else "" for name in ("dtype", "device", "input")
     ]
     threads = f"threads{run.threads}" if run.threads != 1 else ""
-    varied = ",".join(f"{key}={value_text(value)}" for key, value in run.variations.items() if key != "batch_size")
+    varied = ",".join(f"{key}={value}" for key, value in run.variations.items() if key != "batch_size")
     return [
         run.task.name, f"{run.framework}-{run.mode}", f"{run.optimizer.name}-{run.optimizer.rule}",
         f"batch{run.task.batch_size}", *rest, threads, varied,

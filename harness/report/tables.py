@@ -12,7 +12,7 @@ import pandas as pd
 
 from .. import data, schedules
 from ..frame import Frames, timing_figures
-from ..spec import Metric, RunSpec, ScheduleSpec, TaskSpec, number_text, value_text
+from ..spec import Metric, RunSpec, ScheduleSpec, TaskSpec, number_text
 from ..stats import median_time
 from . import text, timings
 
@@ -482,7 +482,7 @@ def _variation(frames: Frames, digest: str, without: Collection[str] = ()) -> st
     """The run's variations, save those that have a column of their own."""
     own = {*CELL, "lr", "base_lr", "seed", "draw", *without}
     varied = frames.records[digest].spec.variations.items()
-    return ", ".join(f"{key}={value_text(value)}" for key, value in varied if key.rpartition(".")[2] not in own)
+    return ", ".join(f"{key}={value}" for key, value in varied if key.rpartition(".")[2] not in own)
 
 
 def _schedule_name(spec: ScheduleSpec) -> str:
