@@ -96,6 +96,9 @@ def compare(a: Frames, b: Frames, threshold: float) -> Comparison:
 
 def _cells(frames: Frames) -> dict[tuple[object, ...], pd.DataFrame]:
     finished = frames.runs[frames.runs["status"] != "skipped"]
+    if "digest" in finished:
+        machines = [frames.records[digest].machine for digest in finished["digest"]]
+        finished = finished.assign(processor=[machine.processor if machine else "" for machine in machines])
     keys = [column for column in CELL if column in finished]
     return {tuple(key): group for key, group in finished.groupby(keys, sort=False, dropna=False)}
 
@@ -195,7 +198,8 @@ def _of_launches(figure: str, a: pd.DataFrame, b: pd.DataFrame, threshold: float
     if x.empty or y.empty:
         lacking = " and ".join(name for name, values in (("A", x), ("B", y)) if values.empty)
         return [*rows, _nothing(figure, f"no launch of {lacking} ended ok with this figure")]
-    row = _judged(figure, float(x.median()), float(y.median()), threshold, f"{counts}{_interval(x, y)}")
+    note = f"{counts}{_interval(x, y)}{_elsewhere(*ended)}"
+    row = _judged(figure, float(x.median()), float(y.median()), threshold, note)
     held = _contended(ended) if noisy else ""
     if held:
         row = Row(figure, row.a, row.b, row.change, "contended", f"{row.note}; other processes held the core: {held}")
@@ -207,6 +211,16 @@ def _contended(sides: Sequence[pd.DataFrame]) -> str:
     counts = [(name, int(side["contended"].fillna(False).astype(bool).sum()), len(side))
               for name, side in zip("AB", sides, strict=True)]  # fmt: skip
     return ", ".join(f"{held} of {_counted(all_, 'launch', 'launches')} of {name}" for name, held, all_ in counts if held)
+
+
+def _elsewhere(a: pd.DataFrame, b: pd.DataFrame) -> str:
+    """That the sides ran on processors of different kinds: the change is then theirs as well."""
+    kinds = [sorted(set(side["processor"])) if "processor" in side else [] for side in (a, b)]
+    return "" if kinds[0] == kinds[1] else f"; on different processors: A on {_or(kinds[0])}, B on {_or(kinds[1])}"
+
+
+def _or(names: Sequence[str]) -> str:
+    return " or ".join(name or "an unknown one" for name in names)
 
 
 def _interval(a: pd.Series, b: pd.Series) -> str:

@@ -14,6 +14,11 @@ from gradrace.optimizer import Optimizer
 from gradrace.plan import Plan, Weights, initial_weights, make_plan
 from gradrace.registry import Registry, load_registry
 from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec
+from hypothesis import settings
+
+# A busy machine is no failure: examples have no deadline.
+settings.register_profile("gradrace", deadline=None)
+settings.load_profile("gradrace")
 
 # A suite that the NumPy reference runs in a fraction of a second.
 TINY: dict[str, Any] = {

@@ -88,6 +88,7 @@ TABLE = [
     ("contended, hardly changed", launches(1e-3), launches(1.01e-3, contended=1), TIME, "contended", ""),
     ("24% slower beyond doubt", launches(*[1e-3, 1.001e-3] * 5), launches(*[1.24e-3, 1.241e-3] * 5), TIME,
      "within the threshold", "10 and 10 launches; b / a between 1.239 and 1.24"),
+    ("on two processors", launches(1e-3, processor="X"), launches(2e-3, processor="Y"), TIME, "worse", "A on X, B on Y"),
     ("no launch", launches(1e-3), launches(NAN, status="failed"), TIME, "not comparable", "no launch of B"),
     ("no launch", launches(1e-3), launches(NAN, status="failed"), "status", "worse", ""),
 ]  # fmt: skip
