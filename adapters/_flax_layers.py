@@ -34,10 +34,12 @@ from gradrace.layers import (
     SimpleRnn,
     same_padding,
 )
+from gradrace.objective import scale_of
 
 # Arrays by canonical name: parameters, or the running statistics that a layer moves on in training.
 Arrays = Mapping[str, jax.Array]
-# What one step's dropout needs, by the layer's name: a mask bool[n, ...], or where Flax draws, a key uint32[2].
+# What one step's dropout needs, by the layer's name: a mask bool[n, ...], or where Flax draws, a key uint32[2]. Beside the
+# masks, under `scale_of`, what they multiply by, unless it is a constant of the layer's own.
 Noise = Mapping[str, jax.Array]
 # (parameters and statistics, x[n, ...], in training, noise) -> outputs, the statistics that have changed.
 Function = Callable[[Arrays, jax.Array, bool, Noise], tuple[jax.Array, Arrays]]
@@ -257,7 +259,8 @@ def _dropout(
         return x, {}
     if kind.masks == "native":
         return nnx.Dropout(kind.rate)(x, deterministic=False, rngs=jax.random.wrap_key_data(noise[name])), {}
-    return jnp.where(noise[name], x * (1.0 / (1.0 - kind.rate)), 0.0), {}
+    scale = noise.get(scale_of(name), 1.0 / (1.0 - kind.rate))
+    return jnp.where(noise[name], x * scale, 0.0), {}
 
 
 def _point(name: str, kind: Point, arrays: Arrays, x: jax.Array, training: bool, noise: Noise) -> tuple[jax.Array, Arrays]:

@@ -8,24 +8,25 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from gradrace.objective import Objective
+from gradrace.objective import Amounts, Objective
 
 
-def loss(objective: Objective, outputs: jax.Array, y: jax.Array) -> jax.Array:
+def loss(objective: Objective, amounts: Amounts, outputs: jax.Array, y: jax.Array) -> jax.Array:
     """The mean over outputs [n, ...]."""
-    return _losses(objective, outputs, y).mean()
+    return _losses(objective, amounts, outputs, y).mean()
 
 
-def _losses(objective: Objective, outputs: jax.Array, y: jax.Array) -> jax.Array:
-    smoothing = objective.label_smoothing
+def _losses(objective: Objective, amounts: Amounts, outputs: jax.Array, y: jax.Array) -> jax.Array:
     match objective.loss:
-        case "softmax_cross_entropy" if smoothing:
+        case "softmax_cross_entropy" if "kept" in amounts:
+            # As optax.smooth_labels, which would compute 1 - smoothing of an argument in the precision of the device.
             hot = jax.nn.one_hot(y, outputs.shape[-1], dtype=outputs.dtype)
-            return optax.softmax_cross_entropy(outputs, optax.smooth_labels(hot, smoothing))
+            return optax.softmax_cross_entropy(outputs, amounts["kept"] * hot + amounts["spread"])
         case "softmax_cross_entropy":
             return optax.softmax_cross_entropy_with_integer_labels(outputs, y)
         case "binary_cross_entropy":
-            labels = y[..., None].astype(outputs.dtype) * (1.0 - smoothing) + 0.5 * smoothing
+            labels = y[..., None].astype(outputs.dtype)
+            labels = labels * amounts["kept"] + amounts["spread"] if "kept" in amounts else labels
             return optax.sigmoid_binary_cross_entropy(outputs, labels)
         case "mean_squared_error":
             return optax.squared_error(outputs, y)
@@ -48,21 +49,19 @@ def metric_total(objective: Objective, outputs: jax.Array, y: jax.Array) -> jax.
             return jnp.zeros((), jnp.int32)
 
 
-def penalty(objective: Objective, kernels: Iterable[jax.Array]) -> jax.Array | float:
+def penalty(amounts: Amounts, kernels: Iterable[jax.Array]) -> jax.Array | float:
     """L1 and L2 of these kernels; 0.0, and no operation, without them."""
-    l1, l2 = objective.regularization.l1, objective.regularization.l2
     total: jax.Array | float = 0.0
     for kernel in kernels:
-        total += l1 * jnp.abs(kernel).sum() if l1 else 0.0
-        total += 0.5 * l2 * jnp.square(kernel).sum() if l2 else 0.0
+        total += amounts["l1"] * jnp.abs(kernel).sum() if "l1" in amounts else 0.0
+        total += amounts["half_l2"] * jnp.square(kernel).sum() if "half_l2" in amounts else 0.0
     return total
 
 
-def clipped(objective: Objective, gradients: Any) -> Any:
+def clipped(amounts: Amounts, gradients: Any) -> Any:
     """Gradients, any tree of them, scaled to a global norm of at most clip_norm."""
-    limit = objective.regularization.clip_norm
-    if not limit:
+    if "clip_norm" not in amounts:
         return gradients
     # A norm of zero gives infinity, and so 1.
-    factor = jnp.minimum(1.0, limit / optax.global_norm(gradients))
+    factor = jnp.minimum(1.0, amounts["clip_norm"] / optax.global_norm(gradients))
     return jax.tree.map(lambda gradient: gradient * factor, gradients)

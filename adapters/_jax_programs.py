@@ -17,7 +17,7 @@ from gradrace.adapter import Part
 from gradrace.adapters import _flax_layers, _flax_objective, _optax_optimizer
 from gradrace.adapters._optax_optimizer import Numbers, Parameters, number_dtype
 from gradrace.layers import BuiltLayer, Layer, Shape, build
-from gradrace.objective import Objective, kernels
+from gradrace.objective import Amounts, Objective, kernels
 
 # What a session is between steps, as its programs hold it: opaque to everybody else.
 Held = Any
@@ -43,19 +43,25 @@ class Batch(NamedTuple):
 
 class Window(NamedTuple):
     """What else some steps take. numbers: of_step is [steps, k] as of `_optax_optimizer.tables`, with the planned learning
-    rate as a last column where kernels decay. noise: that of each dropout layer [steps, ...]."""
+    rate as a last column where kernels decay. noise: that of each dropout layer [steps, ...]. amounts: the task's, if they
+    are no constants."""
 
     numbers: Numbers
     noise: Noise
+    amounts: Amounts
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that is baked into compiled code; the optimizer's numbers and data are its arguments, jit keys on shapes."""
+    """Everything that is baked into compiled code; the optimizer's numbers and data are its arguments, jit keys on shapes.
+
+    amounts: the task's by name, each a constant, or None if it is an argument (see gradrace.objective.amounts).
+    """
 
     model: tuple[Layer, ...]
     input_shape: Shape
     objective: Objective
+    amounts: tuple[tuple[str, float | None], ...]
     optimizer: _optax_optimizer.Recipe
     dtype: str
     mode: str
@@ -99,8 +105,8 @@ class Programs(Protocol):
     def state(self, held: Held) -> Any:
         """The optimizer's, a tree of arrays."""
 
-    def evaluate(self, held: Held, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Mean loss, and what the metric is made of."""
+    def evaluate(self, held: Held, amounts: Amounts, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Mean loss, and what the metric is made of. amounts: of a window."""
 
     def compilations(self) -> int:
         """How many programs were compiled, `gradients` left out."""
@@ -112,27 +118,37 @@ class Network:
     def __init__(self, recipe: Recipe) -> None:
         layers = recipe.layers
         self.objective, self.kernels = recipe.objective, kernels(layers)
+        self._amounts = recipe.amounts
         self._apply = _flax_layers.network(layers, recipe.dtype, recipe.mode)
         self._dtype = number_dtype(recipe.dtype)
 
-    def loss(self, parameters: Parameters, statistics: Parameters, batch: Batch, noise: Noise) -> tuple[Any, Parameters]:
+    def amounts(self, given: Amounts) -> Amounts:
+        """Every one, constant or given as an argument."""
+        return {name: given[name] if value is None else value for name, value in self._amounts}
+
+    def loss(
+        self, parameters: Parameters, statistics: Parameters, batch: Batch, noise: Noise, amounts: Amounts
+    ) -> tuple[Any, Parameters]:
         """(the batch's loss, penalties included; the statistics after it)"""
-        outputs, moved = self._apply(parameters | statistics, batch.x, True, noise)
-        loss = _flax_objective.loss(self.objective, outputs.astype(self._dtype), batch.y)
-        return loss + self.penalty(parameters), statistics | dict(moved)
+        outputs, moved = self._apply(parameters | statistics, batch.x, True, {**amounts, **noise})
+        loss = _flax_objective.loss(self.objective, amounts, outputs.astype(self._dtype), batch.y)
+        return loss + self.penalty(parameters, amounts), statistics | dict(moved)
 
-    def penalty(self, parameters: Parameters) -> Any:
+    def penalty(self, parameters: Parameters, amounts: Amounts) -> Any:
         """L1 and L2 of the kernels."""
-        return _flax_objective.penalty(self.objective, (parameters[name] for name in self.kernels))
+        return _flax_objective.penalty(amounts, (parameters[name] for name in self.kernels))
 
-    def decayed(self, kernel: jax.Array, numbers: Numbers) -> jax.Array:
+    def decayed(self, kernel: jax.Array, numbers: Numbers, amounts: Amounts) -> jax.Array:
         """A kernel after this step's decoupled decay."""
-        return (kernel * (1.0 - numbers.of_step[-1] * self.objective.regularization.decay)).astype(kernel.dtype)
+        return (kernel * (1.0 - numbers.of_step[-1] * amounts["decay"])).astype(kernel.dtype)
 
-    def evaluate(self, parameters: Parameters, statistics: Parameters, x: jax.Array, y: jax.Array) -> tuple[Any, Any]:
+    def evaluate(
+        self, parameters: Parameters, statistics: Parameters, amounts: Amounts, x: jax.Array, y: jax.Array
+    ) -> tuple[Any, Any]:
         """Mean loss without penalties, and what the metric is made of."""
         outputs = self._apply(parameters | statistics, x, False, {})[0].astype(self._dtype)
-        return _flax_objective.loss(self.objective, outputs, y), _flax_objective.metric_total(self.objective, outputs, y)
+        loss = _flax_objective.loss(self.objective, self.amounts(amounts), outputs, y)
+        return loss, _flax_objective.metric_total(self.objective, outputs, y)
 
 
 def batch_at(source: Resident | Batch, t: Any) -> Batch:
@@ -208,10 +224,10 @@ class FunctionalPrograms:
     def state(self, held: Held) -> Any:
         return self._carry(held)[1]
 
-    def evaluate(self, held: Held, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def evaluate(self, held: Held, amounts: Amounts, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
         parameters, state, statistics = self._carry(held)
         found: tuple[jax.Array, jax.Array] = self._evaluate(
-            self._recipe.optimizer.evaluated(state, parameters), statistics, x, y
+            self._recipe.optimizer.evaluated(state, parameters), statistics, amounts, x, y
         )
         return found
 
@@ -228,35 +244,40 @@ class FunctionalPrograms:
     def _whole(self, carry: Any, fixed: Any, window: Window, source: Resident | Batch, t: Any) -> tuple[Any, jax.Array]:
         parameters, state, before = carry
         (numbers, noise), batch = numbers_at(window, t), batch_at(source, t)
+        amounts = self._network.amounts(window.amounts)
         slope = jax.value_and_grad(self._network.loss, has_aux=True)
-        (loss, statistics), gradients = slope(parameters, before, batch, noise)
+        (loss, statistics), gradients = slope(parameters, before, batch, noise, amounts)
 
         def again(given: Parameters) -> jax.Array:
-            return self._network.loss(given, before, batch, noise)[0]
+            return self._network.loss(given, before, batch, noise, amounts)[0]
 
-        return (*self._updated(parameters, state, gradients, numbers, again, loss), statistics), loss
+        return (*self._updated(parameters, state, gradients, numbers, amounts, again, loss), statistics), loss
 
     def _updated(
-        self, parameters: Parameters, state: Any, gradients: Parameters, numbers: Numbers, again: Any = None, loss: Any = None
-    ) -> tuple[Parameters, Any]:
-        gradients = _flax_objective.clipped(self._network.objective, gradients)
-        if self._network.objective.regularization.decay:
-            decayed = {name: self._network.decayed(parameters[name], numbers) for name in self._network.kernels}
+        self, parameters: Parameters, state: Any, gradients: Parameters, numbers: Numbers, amounts: Amounts,
+        again: Any = None, loss: Any = None,
+    ) -> tuple[Parameters, Any]:  # fmt: skip
+        gradients = _flax_objective.clipped(amounts, gradients)
+        if "decay" in amounts:
+            kernels = self._network.kernels
+            decayed = {name: self._network.decayed(parameters[name], numbers, amounts) for name in kernels}
             parameters = parameters | decayed
         return self._recipe.optimizer.update(gradients, state, parameters, numbers, again, loss)
 
     def _forward_part(self, statistics: Any, parameters: Any, window: Window, source: Any, t: Any) -> tuple[Any, Any]:
-        loss, statistics = self._network.loss(parameters, statistics, batch_at(source, t), numbers_at(window, t)[1])
+        noise, amounts = numbers_at(window, t)[1], self._network.amounts(window.amounts)
+        loss, statistics = self._network.loss(parameters, statistics, batch_at(source, t), noise, amounts)
         return statistics, loss
 
     def _gradient_part(self, moved: Any, parameters: Any, window: Window, source: Any, t: Any) -> tuple[Any, Any]:
+        noise, amounts = numbers_at(window, t)[1], self._network.amounts(window.amounts)
         slope = jax.value_and_grad(self._network.loss, has_aux=True)
-        found, gradients = slope(parameters, moved[1], batch_at(source, t), numbers_at(window, t)[1])
+        found, gradients = slope(parameters, moved[1], batch_at(source, t), noise, amounts)
         return (gradients, found[1]), found[0]
 
     def _update_part(self, moved: Any, gradients: Any, window: Window, source: None, t: Any) -> tuple[Any, None]:
-        parameters, state = moved
-        return self._updated(parameters, state, gradients, numbers_at(window, t)[0]), None
+        (parameters, state), amounts = moved, self._network.amounts(window.amounts)
+        return self._updated(parameters, state, gradients, numbers_at(window, t)[0], amounts), None
 
     def _probe_forward(self, twin: _Twin, *given: Any) -> tuple[_Twin, Any]:
         statistics, losses = self._forward(twin.statistics, *given, twin.parameters)

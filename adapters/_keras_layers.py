@@ -32,7 +32,7 @@ from gradrace.layers import (
     Point,
     SimpleRnn,
 )
-from gradrace.objective import fed_dropouts
+from gradrace.objective import Amounts, fed_dropouts, scale_of
 from gradrace.plan import Weights
 
 Array = np.ndarray
@@ -60,19 +60,19 @@ class Network:
 
     def __init__(self, layers: Sequence[BuiltLayer], dtype: str, device: str) -> None:
         self._layers = [(built, _built(built, dtype, device)) for built in layers]
-        self._fed = {b.name: b.layer.rate for b in fed_dropouts(layers) if isinstance(b.layer, Dropout)}
+        self._fed = {built.name for built in fed_dropouts(layers)}
         self._held = {name: held for built, layer in self._layers for name, held in _parameters(built, layer).items()}
         self.trainable_names = [p.name for built, _ in self._layers for p in built.parameters if p.trainable]
         self.trainable_variables = [self._held[name].variable for name in self.trainable_names]
         self.kernels = [held.variable for held in self._held.values() if held.kernel]
 
-    def __call__(self, x: tf.Tensor, training: bool, masks: Masks) -> tf.Tensor:
+    def __call__(self, x: tf.Tensor, training: bool, masks: Masks, amounts: Amounts) -> tf.Tensor:
         """x[n, *input_shape] -> outputs; in training, batch statistics move on. masks: layer's name -> bool[n, ...]."""
         for built, layer in self._layers:
             if built.name not in self._fed:
                 x = layer(x, training=training)
             elif training:
-                x = _masked(x, masks[built.name], self._fed[built.name])
+                x = _masked(x, masks[built.name], amounts[scale_of(built.name)])
         return x
 
     def load(self, weights: Weights) -> None:
@@ -117,9 +117,9 @@ def array_of(value: tf.Tensor) -> Array:
     return np.array(tf.cast(value, tf.float32) if value.dtype == tf.bfloat16 else value)
 
 
-def _masked(x: tf.Tensor, mask: tf.Tensor, rate: float) -> tf.Tensor:
+def _masked(x: tf.Tensor, mask: tf.Tensor, scale: Any) -> tf.Tensor:
     """As Keras' own dropout does it, with a mask that is given."""
-    return tf.where(mask, x * (1.0 / (1.0 - rate)), tf.zeros_like(x))
+    return tf.where(mask, x * scale, tf.zeros_like(x))
 
 
 def _built(built: BuiltLayer, dtype: str, device: str) -> keras.Layer:

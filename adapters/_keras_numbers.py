@@ -40,6 +40,11 @@ class Numbers:
         """Each as a number to compute with."""
         return {name: Number(self, name) for name in self._values}
 
+    @property
+    def values(self) -> Values:
+        """The present ones."""
+        return self._values
+
     def fits(self, values: Values) -> bool:
         """Whether what was traced so far holds for these values of the same names."""
         return self._values.keys() == values.keys() and all(

@@ -6,22 +6,22 @@ from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
-from gradrace.objective import Objective
+from gradrace.objective import Amounts, Objective
 
 
-def losses(objective: Objective, outputs: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+def losses(objective: Objective, amounts: Amounts, outputs: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     """Of outputs [n, ...]: tensor [n, ...] whose mean is the loss."""
-    smoothing = objective.label_smoothing
     match objective.loss:
-        case "softmax_cross_entropy" if smoothing:
-            classes = outputs.shape[-1]
-            share = smoothing / classes
-            soft = tf.one_hot(y, classes, on_value=1.0 - smoothing + share, off_value=share, dtype=outputs.dtype)
+        case "softmax_cross_entropy" if "kept" in amounts:
+            dtype = outputs.dtype
+            on, off = (tf.convert_to_tensor(v, dtype) for v in (amounts["kept"] + amounts["spread"], amounts["spread"]))
+            soft = tf.one_hot(y, outputs.shape[-1], on_value=on, off_value=off, dtype=dtype)
             return tf.nn.softmax_cross_entropy_with_logits(labels=soft, logits=outputs)
         case "softmax_cross_entropy":
             return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=y, logits=outputs)
         case "binary_cross_entropy":
-            labels = tf.cast(y, outputs.dtype)[..., tf.newaxis] * (1.0 - smoothing) + 0.5 * smoothing
+            labels = tf.cast(y, outputs.dtype)[..., tf.newaxis]
+            labels = labels * amounts["kept"] + amounts["spread"] if "kept" in amounts else labels
             return tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=outputs)
         case "mean_squared_error":
             return tf.math.squared_difference(outputs, y)
@@ -44,32 +44,27 @@ def metric_total(objective: Objective, outputs: tf.Tensor, y: tf.Tensor) -> tf.T
             return tf.constant(0, tf.int64)
 
 
-def penalised(objective: Objective, loss: tf.Tensor, kernels: Sequence[keras.Variable]) -> tf.Tensor:
+def penalised(amounts: Amounts, loss: tf.Tensor, kernels: Sequence[keras.Variable]) -> tf.Tensor:
     """The loss with L1 and L2 added. Not Keras' regularizers, whose coefficients are float32 in float64."""
-    l1, l2 = objective.regularization.l1, objective.regularization.l2
-    if not kernels:
-        return loss
-    if l1:
-        loss = loss + l1 * tf.add_n([tf.reduce_sum(tf.abs(kernel.value)) for kernel in kernels])
-    if l2:
-        loss = loss + 0.5 * l2 * tf.add_n([tf.reduce_sum(tf.square(kernel.value)) for kernel in kernels])
+    if kernels and "l1" in amounts:
+        loss = loss + amounts["l1"] * tf.add_n([tf.reduce_sum(tf.abs(kernel.value)) for kernel in kernels])
+    if kernels and "half_l2" in amounts:
+        loss = loss + amounts["half_l2"] * tf.add_n([tf.reduce_sum(tf.square(kernel.value)) for kernel in kernels])
     return loss
 
 
-def clipped(objective: Objective, gradients: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+def clipped(amounts: Amounts, gradients: Sequence[tf.Tensor]) -> list[tf.Tensor]:
     """Gradients scaled to a global norm of at most clip_norm."""
-    limit = objective.regularization.clip_norm
-    if not limit:
+    if "clip_norm" not in amounts:
         return list(gradients)
     norm = tf.sqrt(tf.add_n([tf.reduce_sum(tf.square(gradient)) for gradient in gradients]))
     # A norm of zero gives infinity, and so 1.
-    factor = tf.minimum(tf.ones_like(norm), limit / norm)
+    factor = tf.minimum(tf.ones_like(norm), amounts["clip_norm"] / norm)
     return [gradient * factor for gradient in gradients]
 
 
-def decay(objective: Objective, kernels: Sequence[keras.Variable], rate: tf.Tensor) -> None:
+def decay(amounts: Amounts, kernels: Sequence[keras.Variable], rate: tf.Tensor) -> None:
     """Decoupled: every kernel becomes kernel * (1 - rate * decay)."""
-    if objective.regularization.decay:
-        factor = 1.0 - rate * objective.regularization.decay
-        for kernel in kernels:
-            kernel.assign(kernel.value * factor)
+    factor = 1.0 - rate * amounts["decay"]
+    for kernel in kernels:
+        kernel.assign(kernel.value * factor)

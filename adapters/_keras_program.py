@@ -16,10 +16,11 @@ import tensorflow as tf
 from gradrace.adapters import _keras_objective
 from gradrace.adapters._keras_batches import Tensors, signature
 from gradrace.adapters._keras_layers import Network
+from gradrace.adapters._keras_numbers import Numbers
 from gradrace.adapters._keras_optimizer import Updater, assign, table
 from gradrace.binding import Bound
 from gradrace.layers import build
-from gradrace.objective import Objective, fed_dropouts
+from gradrace.objective import Amounts, Objective, amounts, fed_dropouts
 from gradrace.plan import Weights
 from gradrace.spec import RunSpec
 
@@ -37,6 +38,9 @@ class Program:
         keras.config.set_floatx(run.dtype)
         self.dtype, self._compiled = run.dtype, run.mode == "xla"
         self._objective = Objective.of(run.task)
+        # Numbers of the task: constants of what is timed, as where somebody writes his own step.
+        self._free = run.measure == "convergence"
+        self._amounts = Numbers(_amounts(run), run.dtype)
         layers = build(run.task.model, run.task.input_shape)
         self.network = Network(layers, run.dtype, run.device)
         self._fed = fed_dropouts(layers)
@@ -50,17 +54,23 @@ class Program:
         self._kept: dict[str, Any] = {}
         self.traces = 0
 
-    def start(self, bound: Bound, start: Weights, rates: Array, seed: int) -> None:
+    def start(self, run: RunSpec, bound: Bound, start: Weights, rates: Array, seed: int) -> None:
         """Sets everything that a run may have left behind, or that differs between the runs of one program."""
         keras.config.set_floatx(self.dtype)
+        self._amounts.set(_amounts(run))
         self.network.load(start)
         self.network.seed(seed)
         assign(self._rates, rates)
         self._updater.restart(bound)
 
-    def fits(self, bound: Bound) -> bool:
-        """Whether all that was traced so far holds for `bound`; what it was traced with must be the same."""
-        return self._updater.fits(bound)
+    def fits(self, run: RunSpec, bound: Bound) -> bool:
+        """Whether all that was traced so far holds for both; what it was traced with must be the same."""
+        return self._updater.fits(bound) and self._amounts.fits(_amounts(run))
+
+    @property
+    def given(self) -> Amounts:
+        """The task's numbers, to compute with while a step is being traced."""
+        return self._amounts.named() if self._free else self._amounts.values
 
     def set_tables(self, bound: Bound, rates: Array) -> None:
         """New learning rates and corrections for the steps to come."""
@@ -132,9 +142,9 @@ class Program:
     def forward(self, x: tf.Tensor, y: tf.Tensor, *masks: tf.Tensor) -> tf.Tensor:
         """Mean loss of a batch x [batch, *sample], y [batch, ...] in training mode, penalties included."""
         fed = {built.name: mask for built, mask in zip(self._fed, masks, strict=True)}
-        outputs = self.network(x, training=True, masks=fed)
-        loss = tf.reduce_mean(_keras_objective.losses(self._objective, outputs, y))
-        return _keras_objective.penalised(self._objective, loss, self.network.kernels)
+        outputs = self.network(x, training=True, masks=fed, amounts=self.given)
+        loss = tf.reduce_mean(_keras_objective.losses(self._objective, self.given, outputs, y))
+        return _keras_objective.penalised(self.given, loss, self.network.kernels)
 
     def gradients(self, *batch: tf.Tensor) -> tuple[tf.Tensor, ...]:
         """The loss of a batch, then its gradients by all trainable variables, each of its variable's shape."""
@@ -147,9 +157,9 @@ class Program:
 
     def update(self, *gradients: tf.Tensor) -> None:
         """Clipping, decoupled decay and the optimizer's own update."""
-        clipped = _keras_objective.clipped(self._objective, gradients)
-        if self._objective.regularization.decay:
-            _keras_objective.decay(self._objective, self.network.kernels, tf.gather(self._rates, self.position))
+        clipped = _keras_objective.clipped(self.given, gradients)
+        if "decay" in self.given:
+            _keras_objective.decay(self.given, self.network.kernels, tf.gather(self._rates, self.position))
         self._updater.apply(clipped)
 
     def step(self, *batch: tf.Tensor) -> tf.Tensor:
@@ -160,10 +170,15 @@ class Program:
 
     def _totals(self, x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Over x [n, *sample], y [n, ...]: n times the mean loss as float64, and the sum that the metric is made of."""
-        outputs = self.network(x, training=False, masks={})
-        losses = tf.cast(_keras_objective.losses(self._objective, outputs, y), tf.float64)
+        outputs = self.network(x, training=False, masks={}, amounts={})
+        losses = tf.cast(_keras_objective.losses(self._objective, self.given, outputs, y), tf.float64)
         total = tf.reduce_mean(losses) * tf.cast(tf.shape(x)[0], tf.float64)
         return total, _keras_objective.metric_total(self._objective, outputs, y)
+
+
+def _amounts(run: RunSpec) -> dict[str, float]:
+    outputs = build(run.task.model, run.task.input_shape)[-1].output_shape
+    return amounts(run.task, outputs[-1])
 
 
 def traced(body: Body, types: Sequence[Any], compiled: bool = False) -> Callable[..., Any]:

@@ -18,6 +18,7 @@ from gradrace.adapters import _flax_layers, _flax_objective
 from gradrace.adapters._jax_programs import Batch, Recipe, Resident, Window, batch_at, numbers_at
 from gradrace.adapters._jax_programs import Network as PureNetwork
 from gradrace.adapters._optax_optimizer import Numbers, Parameters, number_dtype, strong
+from gradrace.objective import Amounts
 
 # Where a parameter lies in the module -> its canonical name.
 _Names = Mapping[tuple[Any, ...], str]
@@ -82,11 +83,11 @@ class NnxPrograms:
     def state(self, held: _Held) -> Any:
         return nnx.as_pure(held.optimizer.opt_state)
 
-    def evaluate(self, held: _Held, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def evaluate(self, held: _Held, amounts: Amounts, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
         trained = nnx.as_pure(nnx.state(held.model, nnx.Param))
         parameters = _named(self._recipe.optimizer.evaluated(self.state(held), trained), self._names)
         statistics = {name: value for name, value in self.arrays(held).items() if name not in parameters}
-        found: tuple[jax.Array, jax.Array] = self._evaluate(parameters, statistics, x, y)
+        found: tuple[jax.Array, jax.Array] = self._evaluate(parameters, statistics, amounts, x, y)
         return found
 
     def compilations(self) -> int:
@@ -116,43 +117,49 @@ def _compiled(recipe: Recipe, network: PureNetwork, names: _Names) -> _Compiled:
     """The training step and its parts. Each changes the module and the optimizer that it is given in place."""
     objective, dtype = recipe.objective, number_dtype(recipe.dtype)
 
-    def loss_of(model: Any, batch: Batch, noise: Any) -> jax.Array:
-        loss = _flax_objective.loss(objective, model(batch.x, True, noise).astype(dtype), batch.y)
-        return loss + network.penalty(_named(nnx.as_pure(nnx.state(model, nnx.Param)), names))
+    def loss_of(model: Any, batch: Batch, noise: Any, amounts: Amounts) -> jax.Array:
+        outputs = model(batch.x, True, {**amounts, **noise}).astype(dtype)
+        loss = _flax_objective.loss(objective, amounts, outputs, batch.y)
+        return loss + network.penalty(_named(nnx.as_pure(nnx.state(model, nnx.Param)), names), amounts)
 
-    def update(model: Any, optimizer: Any, gradients: Any, numbers: Numbers, again: Any = None, loss: Any = None) -> None:
-        if objective.regularization.decay:
+    def update(
+        model: Any, optimizer: Any, gradients: Any, numbers: Numbers, amounts: Amounts, again: Any = None, loss: Any = None
+    ) -> None:
+        if "decay" in amounts:
             kernels = [(path, v) for path, v in nnx.to_flat_state(nnx.state(model, nnx.Param)) if names[path] in network.kernels]
-            decayed = [(path, kernel.replace(network.decayed(kernel[...], numbers))) for path, kernel in kernels]
+            decayed = [(path, kernel.replace(network.decayed(kernel[...], numbers, amounts))) for path, kernel in kernels]
             nnx.update(model, nnx.from_flat_state(decayed))
-        gradients = _flax_objective.clipped(objective, gradients)
+        gradients = _flax_objective.clipped(amounts, gradients)
         optimizer.update(model, gradients, numbers=numbers, again=again, value=loss)
 
     @nnx.jit
     def step(model: Any, optimizer: Any, window: Window, source: Resident | Batch, t: Any) -> jax.Array:
         (numbers, noise), batch = numbers_at(window, t), batch_at(source, t)
+        amounts = network.amounts(window.amounts)
         parted: Any = nnx.split(model, nnx.Param, ...)
         graph, _, others = parted
-        loss, gradients = nnx.value_and_grad(loss_of)(model, batch, noise)
+        loss, gradients = nnx.value_and_grad(loss_of)(model, batch, noise, amounts)
 
         def again(parameters: Any) -> jax.Array:
-            return loss_of(nnx.merge(graph, parameters, others), batch, noise)
+            return loss_of(nnx.merge(graph, parameters, others), batch, noise, amounts)
 
-        update(model, optimizer, gradients, numbers, again, loss)
+        update(model, optimizer, gradients, numbers, amounts, again, loss)
         return loss
 
     @nnx.jit
     def forward(model: Any, window: Window, source: Resident | Batch, t: Any) -> jax.Array:
-        return loss_of(model, batch_at(source, t), numbers_at(window, t)[1])
+        noise, amounts = numbers_at(window, t)[1], network.amounts(window.amounts)
+        return loss_of(model, batch_at(source, t), noise, amounts)
 
     @nnx.jit
     def gradient(model: Any, window: Window, source: Resident | Batch, t: Any) -> tuple[jax.Array, Any]:
-        found: tuple[jax.Array, Any] = nnx.value_and_grad(loss_of)(model, batch_at(source, t), numbers_at(window, t)[1])
+        noise, amounts = numbers_at(window, t)[1], network.amounts(window.amounts)
+        found: tuple[jax.Array, Any] = nnx.value_and_grad(loss_of)(model, batch_at(source, t), noise, amounts)
         return found
 
     @nnx.jit
     def updated(model: Any, optimizer: Any, gradients: Any, window: Window, source: None, t: Any) -> None:
-        update(model, optimizer, gradients, numbers_at(window, t)[0])
+        update(model, optimizer, gradients, numbers_at(window, t)[0], network.amounts(window.amounts))
 
     return _Compiled(step, forward, gradient, updated)
 

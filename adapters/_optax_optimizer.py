@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -104,7 +104,7 @@ class Recipe:
         varying = {name: numbers.of_step[place] for place, name in enumerate(("learning_rate", *self.hypers))}
         scalars = numbers.of_run
         taken = scalars if callable(scalars) else dict(zip(self.free, scalars, strict=True)).__getitem__
-        fixed = {name: filled(value, taken) for name, _, value in self.arguments}
+        fixed = {name: filled(_shown(value), taken) for name, _, value in self.arguments}
         return self.make(**{**fixed, **varying})
 
 
@@ -131,7 +131,7 @@ def _extra(objective: Callable[[Parameters], jax.Array], value: Any, gradients: 
 
 def recipe(bound: Bound) -> Recipe:
     """What of `bound` is compiled in, every argument a constant: the code of who writes his own training step."""
-    arguments = tuple((name, type(value), value) for name, value in sorted(bound.arguments.items()))
+    arguments = _hashed(dict(sorted(bound.arguments.items())))
     return Recipe(bound.make, arguments, tuple(bound.hyper_tables), tuple(bound.state_tables), bound.evaluation)
 
 
@@ -174,8 +174,45 @@ def _openable(constant: Recipe, count: int, shapes: Shapes, dtype: str) -> tuple
 
 
 def _with_open(constant: Recipe, places: Sequence[int]) -> Recipe:
-    left_open = opened({name: value for name, _, value in constant.arguments}, places)
-    return replace(constant, arguments=tuple((name, type(value), value) for name, value in left_open.items()))
+    left_open = opened({name: _shown(value) for name, _, value in constant.arguments}, places)
+    return replace(constant, arguments=_hashed(left_open))
+
+
+@dataclass(frozen=True)
+class _Nested:
+    """An argument that cannot be hashed itself; two are equal if their parts are."""
+
+    value: Any = field(compare=False)
+    parts: Hashable
+
+
+def _hashed(arguments: Mapping[str, Any]) -> tuple[tuple[str, type, Hashable], ...]:
+    return tuple((name, type(value), _wrapped(value)) for name, value in arguments.items())
+
+
+def _wrapped(value: Any) -> Any:
+    parts = _parts(value)
+    return value if parts is value else _Nested(value, parts)
+
+
+def _shown(value: Any) -> Any:
+    return value.value if isinstance(value, _Nested) else value
+
+
+def _parts(value: Any) -> Any:
+    """The value itself if nothing in it is a list, a dictionary, a set or an array."""
+    match value:
+        case list():
+            return (list, *((type(each), _parts(each)) for each in value))
+        case dict():
+            return (dict, *((key, type(each), _parts(each)) for key, each in value.items()))
+        case set():
+            return frozenset(value)
+        case np.ndarray():
+            return value.dtype.str, value.shape, value.tobytes()
+        case tuple() if any(_parts(each) is not each for each in value):
+            return tuple((type(each), _parts(each)) for each in value)
+    return value
 
 
 @lru_cache(maxsize=256)

@@ -17,7 +17,7 @@ import os
 import zlib
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -30,7 +30,7 @@ from gradrace.adapters._optax_optimizer import Numbers, Parameters, Shapes, numb
 from gradrace.binding import Bound, bind, unavailable
 from gradrace.data import Data
 from gradrace.layers import BuiltLayer, Dropout, build
-from gradrace.objective import Objective, dropouts, metric_of, takes_integers, targets
+from gradrace.objective import Objective, amounts, dropouts, metric_of, takes_integers, targets, without_amounts
 from gradrace.optimizer import Optimizer
 from gradrace.plan import Plan, Weights, dropout_masks
 from gradrace.spec import Dtype, RunSpec, TaskSpec
@@ -169,9 +169,10 @@ class JaxSession:
         these = slice(steps.start, steps.stop)
         rows = None if self._fed else self._plan.batches[these].astype(np.int32)
         numbers = self._numbers._replace(of_step=self._numbers.of_step[these])
-        numbers, rows, noise = jax.device_put((numbers, rows, self._noise(steps)), self._device)
+        given = numbers, rows, self._noise(steps), self._amounts
+        numbers, rows, noise, found = jax.device_put(given, self._device)
         resident = None if rows is None else Resident(*self._resident("train"), rows)
-        return _Staged(steps, Window(numbers, noise), resident)
+        return _Staged(steps, Window(numbers, noise, found), resident)
 
     def _unmoving(self, staged: _Staged) -> Window:
         """What the staged steps take, with learning rates of 0."""
@@ -212,7 +213,8 @@ class JaxSession:
             x, y = self._resident(split)
             parts = [slice(first, first + _EVALUATED_ROWS) for first in range(0, len(y), _EVALUATED_ROWS)]
             whole = len(parts) == 1
-            found = [self._programs.evaluate(self._held, *((x, y) if whole else (x[part], y[part]))) for part in parts]
+            evaluate = partial(self._programs.evaluate, self._held, self._amounts)
+            found = [evaluate(*((x, y) if whole else (x[part], y[part]))) for part in parts]
             losses, totals = np.array(jax.device_get(found), dtype=np.float64).T
             rows = [len(range(len(y))[part]) for part in parts]
         loss = float(np.average(losses, weights=rows))
@@ -230,7 +232,7 @@ class JaxSession:
         # A correction that only the new rates need is compiled in now.
         bound = bind(self._run, self._plan.optimizer, rates)
         optimizer = _recipe(self._run, bound, self._shapes)
-        self._programs = _programs(self._run, optimizer)
+        self._programs, self._amounts = _programs(self._run, optimizer)
         self._numbers = _optax_optimizer.numbers(bound, optimizer, self._run.dtype)
         # What a column is multiplied by where nothing is to move: the learning rates are its first, and its last.
         self._moving = np.ones(optimizer.columns, self._numbers.of_step.dtype)
@@ -319,11 +321,18 @@ def _recipe(run: RunSpec, bound: Bound, shapes: Shapes) -> _optax_optimizer.Reci
     return _optax_optimizer.open_recipe(bound, shapes, run.dtype) if free else _optax_optimizer.recipe(bound)
 
 
-def _programs(run: RunSpec, optimizer: _optax_optimizer.Recipe) -> Programs:
-    """Compiled code of earlier runs where there is some; never for timing, whose first step is to show compilation."""
-    task = run.task
-    recipe = Recipe(task.model, task.input_shape, Objective.of(task), optimizer, run.dtype, run.mode)
-    return kept(recipe) if run.measure != "timing" and _hashable(recipe) else traced(recipe)
+def _programs(run: RunSpec, optimizer: _optax_optimizer.Recipe) -> tuple[Programs, dict[str, float]]:
+    """Compiled code of earlier runs where there is some, and the task's numbers that it takes as arguments.
+
+    Never for timing: its first step is to show compilation, and numbers are constants, as where somebody writes his own.
+    """
+    task, arguments = run.task, run.measure == "convergence"
+    found = amounts(task, build(task.model, task.input_shape)[-1].output_shape[-1])
+    constants = tuple((name, None if arguments else value) for name, value in found.items())
+    model = without_amounts(task.model) if arguments else task.model
+    recipe = Recipe(model, task.input_shape, Objective.of(task), constants, optimizer, run.dtype, run.mode)
+    programs = kept(recipe) if run.measure != "timing" and _hashable(recipe) else traced(recipe)
+    return programs, found if arguments else {}
 
 
 def _hashable(value: object) -> bool:
@@ -412,10 +421,10 @@ class JaxAdapter:
     def loss(
         self, task: TaskSpec, outputs: np.ndarray, y: np.ndarray, dtype: Dtype = "float64"
     ) -> tuple[float, np.ndarray]:
-        objective = Objective.of(task)
+        objective, numbers = Objective.of(task), amounts(task, outputs.shape[-1])
         with jax.enable_x64(dtype == "float64"):
             labels = jnp.asarray(targets(task.loss, y, dtype, outputs.shape[1:]))
-            slope = jax.jit(jax.value_and_grad(lambda given: _flax_objective.loss(objective, given, labels)))
+            slope = jax.jit(jax.value_and_grad(lambda given: _flax_objective.loss(objective, numbers, given, labels)))
             loss, gradient = jax.device_get(slope(jnp.asarray(outputs, dtype)))
         return float(loss), gradient
 

@@ -28,8 +28,8 @@ from gradrace.adapters._keras_layers import Network, array_of
 from gradrace.adapters._keras_optimizer import Updater, traced_with
 from gradrace.adapters._keras_program import Program, traced
 from gradrace.binding import Bound, bind, unavailable
-from gradrace.layers import BuiltLayer
-from gradrace.objective import Objective, metric_of, takes_integers, targets
+from gradrace.layers import BuiltLayer, build
+from gradrace.objective import Objective, amounts, metric_of, scale_of, takes_integers, targets, without_amounts
 from gradrace.optimizer import Optimizer
 from gradrace.plan import Plan, Weights
 from gradrace.spec import Dtype, RunSpec, TaskSpec
@@ -62,8 +62,8 @@ class TensorflowSession:
         with placed(self._device):
             self._data = on_device(plan.data, run, run.device)
             self._key = self._program_key(bound)
-            self._program = _take(self._key, bound) or Program(run, bound, self._data)
-            self._program.start(bound, start, plan.learning_rates, plan.seed)
+            self._program = _take(self._key, run, bound) or Program(run, bound, self._data)
+            self._program.start(run, bound, start, plan.learning_rates, plan.seed)
             self._drive = self._driven(self._program)
         self._traces_before = self._program.traces
 
@@ -130,7 +130,7 @@ class TensorflowSession:
         still = np.zeros_like(self._plan.learning_rates)
         bound = replace(self._bound, learning_rates=still)
         self._twin = Program(self._run, bound, self._data)
-        self._twin.start(bound, self.weights(), still, self._plan.seed)
+        self._twin.start(self._run, bound, self.weights(), still, self._plan.seed)
         return self._twin
 
     def _driven(self, program: Program) -> Drive:
@@ -231,6 +231,8 @@ class TensorflowAdapter:
         network = Network((layer,), dtype, "cpu")
         network.load(weights)
         masks = {layer.name: tf.constant(mask)} if mask is not None else {}
+        rate = getattr(layer.layer, "rate", 0.0)
+        scales = {scale_of(layer.name): 1.0 / (1.0 - rate)} if mask is not None else {}
         samples = tf.constant(x, tf.int64 if takes_integers((layer.layer,)) else dtype)
         sources = [variable.value for variable in network.trainable_variables]
 
@@ -239,7 +241,7 @@ class TensorflowAdapter:
             with tf.GradientTape() as tape:
                 if inputs.dtype.is_floating:
                     tape.watch(inputs)
-                outputs = network(inputs, training=training, masks=masks)
+                outputs = network(inputs, training=training, masks=masks, amounts=scales)
                 total = tf.reduce_sum(outputs * tf.constant(upstream, dtype))
             wanted = [*sources, inputs] if inputs.dtype.is_floating else sources
             gradients = tape.gradient(total, wanted, unconnected_gradients=tf.UnconnectedGradients.ZERO)
@@ -260,7 +262,7 @@ class TensorflowAdapter:
         with tf.GradientTape() as tape:
             tape.watch(given)
             labels = tf.constant(targets(task.loss, y, dtype, outputs.shape[1:]))
-            loss = tf.reduce_mean(_keras_objective.losses(Objective.of(task), given, labels))
+            loss = tf.reduce_mean(_keras_objective.losses(Objective.of(task), amounts(task, outputs.shape[-1]), given, labels))
         return float(loss), np.array(tape.gradient(loss, given))
 
     def metric(self, task: TaskSpec, outputs: Array, y: Array, dtype: Dtype = "float64") -> float:
@@ -276,10 +278,10 @@ ADAPTER = TensorflowAdapter()
 _IDLE: list[tuple[Hashable, Program]] = []
 
 
-def _take(key: Hashable | None, bound: Bound) -> Program | None:
+def _take(key: Hashable | None, run: RunSpec, bound: Bound) -> Program | None:
     """An idle program of this key, which leaves the list; None for a key of None: a timing run traces anew."""
     for position, (idle, program) in enumerate(_IDLE):
-        if key is not None and idle == key and program.fits(bound):
+        if key is not None and idle == key and program.fits(run, bound):
             del _IDLE[position]
             return program
     return None
@@ -294,7 +296,8 @@ def _give_back(key: Hashable | None, program: Program) -> None:
 def _key(run: RunSpec, bound: Bound) -> tuple[Hashable, ...]:
     """All that a program is traced with; two runs of one key differ in numbers alone."""
     task = run.task
-    model = (task.model, task.input_shape, task.batch_size, Objective.of(task))
+    numbers = tuple(amounts(task, build(task.model, task.input_shape)[-1].output_shape[-1]))
+    model = (without_amounts(task.model), task.input_shape, task.batch_size, Objective.of(task), numbers)
     return (*model, traced_with(run, bound), run.dtype, run.mode, run.device, run.input)
 
 

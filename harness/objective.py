@@ -2,31 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from math import prod
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from .layers import BuiltLayer, Dropout, Embedding, Flatten, Layer, Shape
-from .spec import Loss, Metric, Regularization, TaskSpec
+from .layers import BuiltLayer, Dropout, Embedding, Flatten, Layer, Shape, build
+from .spec import Loss, Metric, TaskSpec
 
 _CLASSES = ("softmax_cross_entropy", "binary_cross_entropy")
 _REGRESSION = ("mean_squared_error", "huber")
 
 
 class Objective(NamedTuple):
-    """All of a task that a compiled step holds beside its model; see TaskSpec and Regularization for the meaning."""
+    """Loss and metric of a task; see TaskSpec for the meaning. Its numbers are `amounts`."""
 
     loss: Loss
-    label_smoothing: float
     metric: Metric
-    regularization: Regularization
 
     @classmethod
     def of(cls, task: TaskSpec) -> Self:
         """The task's."""
-        return cls(task.loss, task.label_smoothing, task.metric, task.regularization)
+        return cls(task.loss, task.metric)
+
+
+# Numbers of a task by name; see `amounts`. An adapter may put arguments of a compiled program in their place.
+Amounts = Mapping[str, Any]
+
+
+def amounts(task: TaskSpec, classes: int) -> dict[str, float]:
+    """The numbers that a step computes with; those of what a task does not have are left out.
+
+    l1, half_l2, decay, clip_norm: see Regularization. kept, spread: label smoothing, targets become kept at the label plus
+    spread everywhere. "scale <layer>": what a dropout with masks of the harness multiplies by.
+    A program that takes them as arguments serves all their values, so which ones there are is all that it may decide by.
+    """
+    rules, smoothing = task.regularization, task.label_smoothing
+    found = {"l1": rules.l1, "half_l2": 0.5 * rules.l2, "decay": rules.decay, "clip_norm": rules.clip_norm}
+    found = {name: value for name, value in found.items() if value}
+    if smoothing:
+        binary = task.loss == "binary_cross_entropy"
+        found |= {"kept": 1.0 - smoothing, "spread": 0.5 * smoothing if binary else smoothing / classes}
+    fed = fed_dropouts(build(task.model, task.input_shape))
+    return found | {scale_of(built.name): 1.0 / (1.0 - built.layer.rate) for built in fed if isinstance(built.layer, Dropout)}
+
+
+def scale_of(dropout: str) -> str:
+    """The name among `amounts` of what the dropout layer of this name multiplies by."""
+    return f"scale {dropout}"
+
+
+def without_amounts(model: tuple[Layer, ...]) -> tuple[Layer, ...]:
+    """The model with one rate for all dropouts whose rate is among `amounts`."""
+    return tuple(
+        layer.model_copy(update={"rate": 0.5}) if isinstance(layer, Dropout) and layer.masks == "harness" and layer.rate
+        else layer
+        for layer in model
+    )  # fmt: skip
 
 
 def takes_integers(model: tuple[Layer, ...]) -> bool:

@@ -14,11 +14,11 @@ from typing import Any
 
 import layer_table
 import numpy as np
-from gradrace.layers import Dense
+from gradrace.layers import Dense, Dropout
 from gradrace.optimizer import Binding, Hyper, HyperCorrection, Optimizer, RateCorrection, StateCorrection
 from gradrace.plan import initial_weights, make_plan
 from gradrace.registry import import_adapter, load_registry
-from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec, TaskSpec
+from gradrace.spec import OptimizerSpec, Regularization, RunSpec, ScheduleSpec, TaskSpec
 
 STEPS, RATE, MOMENTUM = 4, 0.1, 0.5
 FRAMEWORK = sys.argv[1] if __name__ == "__main__" else ""
@@ -126,8 +126,9 @@ class Tried:
         entry = load_registry().frameworks[framework()]
         self.adapter = import_adapter(entry)
         schedule = fields.pop("schedule", ScheduleSpec(kind="constant", base_lr=RATE))
-        run = RunSpec(
-            task=task, optimizer=OptimizerSpec(name=optimizer.name, rule=rule), framework=framework(),
+        of = OptimizerSpec(name=optimizer.name, rule=rule, hyper=fields.pop("hyper", {}))
+        run = self.run = RunSpec(
+            task=task, optimizer=of, framework=framework(),
             schedule=schedule, dtype="float64", mode=fields.pop("mode", entry.convergence_mode), **fields,
         )  # fmt: skip
         self.refused = self.adapter.supports(run, optimizer)
@@ -544,15 +545,88 @@ def switches() -> None:
         assert abs(third.session.evaluate("validation").loss - losses[0]) < 1e-9
 
 
+# -- what is compiled --
+
+
+def compilations() -> None:
+    """One program serves every seed, rate and number of the task, for a user's rule as for one of gradrace's own; and
+    those numbers arrive."""
+    if framework() == "torch":
+        # Nothing is compiled ahead in its modes but "compile", in which every session has programs of its own.
+        return
+    registry = load_registry()
+    layers = (Dense(units=6), Dropout(rate=0.4), Dense(units=10))
+    task = layer_table.task("numbers", layers, input_shape=(64,)).model_copy(update={"steps": STEPS, "eval_every": STEPS})
+    rules = {"l1": 1e-3, "l2": 1e-2, "decay": 0.1, "clip_norm": 0.5}
+    for optimizer in (registry.optimizers["adam"], _with_list()):
+        for mode in {"tensorflow": ("loop", "graph"), "jax": ("scan", "jit")}[framework()]:
+            counts = []
+            for change in range(4):
+                share = 1.0 - 0.2 * change
+                regularization = Regularization(**{name: value * share for name, value in rules.items()})
+                model = tuple(each.model_copy(update={"rate": 0.4 * share} if each.kind == "dropout" else {}) for each in layers)
+                changed = task.model_copy(
+                    update={"regularization": regularization, "label_smoothing": 0.1 * share, "model": model}
+                )
+                schedule = ScheduleSpec(kind="constant", base_lr=RATE * share, params={"warmup": 2.0})
+                hyper = {name: 0.9 * share for name in ("factor", "beta1") if name in optimizer.hyper}
+                counts.append(_counted(changed, optimizer, mode, schedule, change, hyper))
+            assert counts[0] > 0 and counts[1:] == [0, 0, 0], (optimizer.name, mode, counts)
+
+
+def _with_list() -> Optimizer:
+    """A rule of one's own that makes a new class for each call of its target, and in JAX takes an argument that cannot be
+    hashed."""
+    inner = TARGETS[framework()]
+    if framework() == "tensorflow":
+        return declared()
+
+    def target() -> Any:
+        made = inner()
+        return lambda *given, factors, **more: made(*given, factor=factors[0], **more)
+
+    return declared(target=target, canonical=lambda h: {"factors": [h["factor"], 1.0]})
+
+
+COMPILED: list[str] = []
+
+
+def _counted(
+    task: TaskSpec, optimizer: Optimizer, mode: str, schedule: ScheduleSpec, seed: int, hyper: dict[str, float]
+) -> int:
+    """How many programs a run compiles; its losses are held against NumPy's, if the optimizer has a rule there."""
+    before = len(COMPILED)
+    tried = Tried(optimizer, task=task, mode=mode, schedule=schedule, seed=seed, hyper=hyper)
+    tried.session.train(range(STEPS))
+    losses = [*tried.session.losses(), tried.session.evaluate("validation").loss]
+    count = tried.session.compilations() if framework() == "tensorflow" else len(COMPILED) - before
+    if optimizer.rule:
+        from gradrace.adapters.numpy_reference import ADAPTER
+
+        run = tried.run.model_copy(update={"framework": "numpy", "mode": "reference"})
+        other = ADAPTER.open(run, initial_weights(task, seed), make_plan(run, optimizer))
+        other.train(range(STEPS))
+        np.testing.assert_allclose(losses, [*other.losses(), other.evaluate("validation").loss], rtol=1e-12)
+    tried.session.close()
+    return count
+
+
 CHECKS: dict[str, Callable[[], None]] = {
     "target": target, "canonical": canonical, "native": native_arguments, "corrections": corrections,
     "native_target": native_target, "matrices_only": matrices_only, "asks_for_loss": asks_for_loss,
     "evaluation": evaluation, "base rate": base_rate, "state_bytes": state_bytes, "switches": switches,
+    "compilations": compilations,
 }  # fmt: skip
 
 
 def main() -> None:
     """All checks of one framework."""
+    if framework() == "jax":
+        import jax
+
+        jax.monitoring.register_event_duration_secs_listener(
+            lambda event, seconds, **_: COMPILED.append(event) if event.endswith("backend_compile_duration") else None
+        )
     found: dict[str, str] = {}
     for name, check in CHECKS.items():
         try:

@@ -152,7 +152,7 @@ def fallback() -> Saved:
 
     def bound(scale: float, gate: float = 1.0) -> Bound:
         arguments = {"scale": scale, "gate": gate, "key": 0.25, "pair": (0.5, 2)}
-        return Bound(make, arguments, np.full(4, 0.1), {}, {})
+        return Bound(make, arguments, np.full(4, 0.1), {}, {}, 0.1)
 
     tried = [0]
     traced = _optax_optimizer._traced
