@@ -26,11 +26,12 @@ from gradrace.cli import app
 from gradrace.errors import UserError
 from gradrace.gate import GateResult, json_schema
 from gradrace.gate.judge import Asked, judge, unmeasured
-from gradrace.gate.live import select
+from gradrace.gate.live import Computed, make_baseline, select
 from gradrace.gate.written import MOST_ROWS, explained, junit, markdown
 from gradrace.suite import expand, make_suite, read_suite
 from gradrace.sweep import Options
-from records import MACHINE
+from records import MACHINE, make_curve
+from records import make_result as recorded
 from typer.testing import CliRunner
 
 ROOT = Path(__file__).parents[1]
@@ -430,6 +431,19 @@ def test_the_schema_in_docs_is_current():
     jsonschema.validate(content, kept)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(content | {"exit_code": "4"}, kept)
+
+
+def test_a_run_finds_its_float64_twin_though_the_suite_names_its_dtype(registry):
+    """The other side's twins are of the suite with one dtype, which then has no name."""
+    def computed(dtypes):
+        one = {"timing": False, "optimizers": ["sgd"], "frameworks": ["jax"], "seeds": 1}
+        runs = expand(make_suite("s", {**SUITE, **one, "dtype": dtypes}), registry)
+        made = {run.id: recorded(run, f"{i:024x}", "ok", "", make_curve(run)) for i, run in enumerate(runs)}
+        losses = {name: result.curve.train_losses * (1 + 1e-9 * i) for i, (name, result) in enumerate(made.items())}
+        return Computed({name: result.record for name, result in made.items()}, losses)
+
+    baseline = make_baseline("s", computed(["float32", "bfloat16"]), computed("float64"))
+    assert len(baseline.runs) == 2 and all(trace.band for trace in baseline.runs)
 
 
 def test_the_gate_times_the_rule_that_the_timing_part_names(tmp_path, monkeypatch):

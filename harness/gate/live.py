@@ -18,7 +18,7 @@ from ..paired import Side
 from ..paired.measure import side_path
 from ..process import NoAnswer, ask
 from ..record import FINAL, RunRecord
-from ..spec import digest
+from ..spec import RunSpec, digest
 from ..store import read_arrays, read_records
 from ..suite import read_suite, with_named_timing
 from ..sweep import Options, Sweep, execute, prepare
@@ -104,10 +104,12 @@ def compute_elsewhere(sweep: Sweep, side: Side, twins: bool = False) -> Computed
 
 def make_baseline(suite: str, computed: Computed, twins: Computed) -> Baseline:
     """Of all that finished. The band needs the twins."""
-    kept = [
-        make_trace(run, computed.losses[run.spec.id], twins.losses.get(run.spec.id), _final(twins.records.get(run.spec.id)))
-        for run in computed.finished
-    ]
+    twin_of = {_but_dtype(record.spec): name for name, record in twins.records.items()}
+    kept = []
+    for run in computed.finished:
+        twin = twin_of.get(_but_dtype(run.spec), "")
+        final = _final(twins.records.get(twin))
+        kept.append(make_trace(run, computed.losses[run.spec.id], twins.losses.get(twin), final))
     origins = {
         run.spec.framework: Origin(machine_type=machine_type(run.spec.device), versions=versions_of(run))
         for run in computed.finished
@@ -126,6 +128,12 @@ def select(suite: str, plugins: Sequence[Path], options: Options) -> Sweep:
     sweep = prepare(with_named_timing(read_suite(suite)), plugins, options)
     chosen = tuple(run for run in sweep.selected if run.spec.launch == 0)
     return replace(sweep, selected=chosen)
+
+
+def _but_dtype(spec: RunSpec) -> str:
+    """Equal for a run and its twin, also if the suite sweeps dtypes and so names them."""
+    named = {key: value for key, value in spec.variations.items() if key != "dtype"}
+    return spec.model_copy(update={"dtype": "float64", "variations": named}).model_dump_json()
 
 
 def _twin(run: PlannedRun) -> PlannedRun:
