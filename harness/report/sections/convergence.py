@@ -10,7 +10,7 @@ import pandas as pd
 from ...layers import Point
 from .. import figures, tables
 from ..content import Figure, Section
-from .shared import rate_note
+from .shared import rate_note, timed_instead
 
 if TYPE_CHECKING:
     from ..page import Writer
@@ -30,16 +30,9 @@ def section(writer: Writer) -> Section:
         losses = timed[timed["metric"] == "validation_loss"]
         if len(losses):
             section.parts.append(_over_time(writer, str(task), losses, _untimed(of_task, losses)))
-        elif said := _timed_instead(writer, str(task)):
+        elif said := timed_instead(writer, str(task)):
             section.parts.append(f"{task}: not drawn by time, since no step was timed as it was trained: {said}.")
     return section
-
-
-def _timed_instead(writer: Writer, task: str) -> str:
-    """'jax: only jit, native' of what was trained; empty if nothing of the task was timed."""
-    rows = writer.summary[(writer.summary["task"] == task) & (writer.summary["timed_instead"] != "")]
-    said = rows["framework"] + " (" + rows["mode"] + ", " + rows["rule"] + "): " + rows["timed_instead"]
-    return "; ".join(dict.fromkeys(said))
 
 
 def _curves(writer: Writer, task: str, points: pd.DataFrame, bands: pd.DataFrame) -> Figure:

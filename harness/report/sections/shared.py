@@ -32,6 +32,13 @@ def rate_note(trained: pd.DataFrame, task: str) -> str:
     )
 
 
+def timed_instead(writer: Writer, task: str) -> str:
+    """'jax (scan, canonical): only jit, native': of trained settings that were not timed, what was; else empty."""
+    rows = writer.summary[(writer.summary["task"] == task) & (writer.summary["timed_instead"] != "")]
+    said = rows["framework"] + " (" + rows["mode"] + ", " + rows["rule"] + "): " + rows["timed_instead"]
+    return "; ".join(dict.fromkeys(said))
+
+
 def goal(task: TaskSpec) -> str:
     """What counts as reached: 'validation accuracy is 0.97'."""
     if task.metric == "negative_loss":

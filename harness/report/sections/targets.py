@@ -14,7 +14,7 @@ from ..content import Cell, Column, Figure, Section, Table
 from ..figures import Looks
 from . import arrivals, draw_lines
 from .draw_lines import Axis, Lines
-from .shared import between, goal, groups, joined, number, rate_note
+from .shared import between, goal, groups, joined, number, rate_note, timed_instead
 
 if TYPE_CHECKING:
     from ..page import Writer
@@ -44,6 +44,8 @@ def section(writer: Writer) -> Section:
         found.warnings.append("Some steps were timed on another machine than the runs were trained on: no seconds there.")
     curves = arrivals.curves(attempts)
     for task, rows in attempts.groupby("task", sort=False):
+        if said := timed_instead(writer, str(task)):
+            found.warnings.append(f"{task}: no seconds of settings that were not timed: {said}.")
         found.parts += [_marks(writer, str(task), rows), _curves(writer, str(task), curves[curves["task"] == task])]
     return Section(found.name, found.title, [*found.parts, MEANING, _table(writer, arrivals.table(attempts))], found.warnings)
 
