@@ -10,7 +10,9 @@ from __future__ import annotations
 from math import prod
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt
+from pydantic import Field, FiniteFloat, PositiveInt
+
+from .strict import Strict
 
 Shape = tuple[int, ...]
 Initializer = Literal[
@@ -47,9 +49,7 @@ class Parameter(NamedTuple):
         return self.role != "state"
 
 
-class _Layer(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class _Layer(Strict):
     def output(self, shape: Shape) -> Shape:
         """Shape of one sample after this layer, given its shape before; ValueError where they do not fit."""
         return shape

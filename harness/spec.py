@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from numbers import Integral
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt, model_validator
 
 from .layers import Layer, build
+from .strict import Strict
 
 Rule = Literal["canonical", "native"]
 Measure = Literal["convergence", "timing", "memory"]
@@ -23,10 +24,8 @@ Input = Literal["resident", "pipeline"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
 
 
-class Frozen(BaseModel):
-    """A value: immutable, no unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class Frozen(Strict):
+    """A value: immutable, no unknown keys, strict types; JSON and back."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types; `type(self).model_validate` takes them back."""
