@@ -5,7 +5,6 @@ Bergstra & Bengio (2012), Random Search for Hyper-Parameter Optimization, JMLR 1
 
 from __future__ import annotations
 
-import itertools
 import math
 import zlib
 from collections.abc import Iterator
@@ -15,9 +14,12 @@ from typing import Annotated, Self
 import numpy as np
 from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt, model_validator
 
+from . import limits
 from .spec import Frozen
 
 _DIGITS = 4
+# Of drawing one combination anew.
+_MOST_TRIES = 20_000
 
 
 class RangeEntry(Frozen):
@@ -37,7 +39,19 @@ class RangeEntry(Frozen):
             raise ValueError(f"the range is empty: low = {self.low:g} is not below high = {self.high:g}")
         if self.log and self.low <= 0:
             raise ValueError(f"a range in the logarithm starts above 0, not at low = {self.low:g}")
+        if not math.isfinite(self.high - self.low):
+            raise ValueError(f"the range from {self.low:g} to {self.high:g} is too wide to draw from")
         return self
+
+    def values(self) -> float:
+        """About how many values of four significant digits lie in the range; infinity if they need not be counted."""
+        least, most = sorted((abs(self.low), abs(self.high)))
+        if self.low <= 0.0 <= self.high or most > 1000.0 * least:
+            return math.inf
+        decades = range(math.floor(math.log10(least)), math.floor(math.log10(most)) + 1)
+        ends = [(max(least, 10.0**e), min(most, 10.0 ** (e + 1)), 10.0 ** (e + 1 - _DIGITS)) for e in decades]
+        # Both ends themselves may be drawn, whatever their digits.
+        return 2 + sum(math.floor(high / step) - math.floor(low / step) for low, high, step in ends)
 
     def at(self, share: float) -> float:
         """The value that this share in [0, 1] of the range lies below (above, with `below_one`)."""
@@ -59,7 +73,7 @@ class SearchEntry(Frozen):
     and a draw's number alone say what is drawn: more draws begin with the same ones, and a further key moves no other.
     """
 
-    draws: PositiveInt
+    draws: Annotated[int, Field(gt=0, le=limits.DRAWS)]
     seed: NonNegativeInt = 0
     learning_rate: RangeEntry | Choices | None = None
     batch_size: Annotated[list[PositiveInt], Field(min_length=1)] | None = None
@@ -76,10 +90,9 @@ class SearchEntry(Frozen):
         for name, space in spaces.items():
             if isinstance(space, list) and len(set(space)) < len(space):
                 raise ValueError(f"{name}: a value is listed twice")
-        if all(isinstance(space, list) for space in spaces.values()):
-            combinations = math.prod(len(space) for space in spaces.values() if isinstance(space, list))
-            if self.draws > combinations:
-                raise ValueError(f"draws: there are only {combinations} combinations to draw {self.draws} from")
+        combinations = math.prod(len(s) if isinstance(s, list) else s.values() for s in spaces.values())
+        if self.draws > combinations:
+            raise ValueError(f"draws: there are only {combinations:g} combinations to draw {self.draws} from")
         return self
 
     @property
@@ -116,8 +129,10 @@ def draws(search: SearchEntry | None) -> Iterator[Draw]:
     seen = set[tuple[float, ...]]()
     for number in range(search.draws):
         # A combination that was drawn before is drawn anew, which lists of choices alone make likely.
-        tries = (_values(search, number, attempt) for attempt in itertools.count())
-        found = next(values for values in tries if tuple(values.values()) not in seen)
+        tries = (_values(search, number, attempt) for attempt in range(_MOST_TRIES))
+        found = next((values for values in tries if tuple(values.values()) not in seen), None)
+        if found is None:
+            raise ValueError(f"search: after {number} draws no other combination was found in {_MOST_TRIES} tries; widen a range")
         seen.add(tuple(found.values()))
         batch_size = found.get("batch_size")
         yield Draw(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from .errors import UserError, refused
+from .strict import explained
+
+_LONGEST_NAME = 200
 
 
 def read_json(file: Path, newest_schema: int, mend: str) -> dict[str, Any]:
@@ -42,10 +46,48 @@ def read_json(file: Path, newest_schema: int, mend: str) -> dict[str, Any]:
     return value
 
 
+def read_text(file: Path, most_bytes: int) -> str:
+    """The text of a regular file in UTF-8, a byte order mark left out.
+
+    UserError names the file if it cannot be read, is no regular file (a pipe or device might never end), is larger than
+    most_bytes or is not UTF-8.
+    """
+    try:
+        # Not before it is known to be a file: opening a pipe waits for somebody who writes to it.
+        if not stat.S_ISREG(file.stat().st_mode):
+            raise UserError(f"{file}: not a file that can be read (a folder, pipe or device)")
+        with file.open("rb") as opened:
+            content = opened.read(most_bytes + 1)
+    except (OSError, ValueError) as error:
+        why = refused(error) if isinstance(error, OSError) else str(error)
+        raise UserError(f"{shown(file)}: cannot be read: {why}") from None
+    if len(content) > most_bytes:
+        raise UserError(f"{file}: larger than {most_bytes} bytes, the most that is read of such a file")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file}: not UTF-8 text ({error.reason} at byte {error.start})") from None
+
+
+def there(file: Path) -> bool:
+    """Whether there is anything of this name; False as well for a name that no file can have."""
+    try:
+        return file.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def shown(path: Path) -> str:
+    """A path for a message, cut off if it is very long."""
+    text = repr(str(path))[1:-1]
+    return text if len(text) <= _LONGEST_NAME else f"{text[:_LONGEST_NAME]}…"
+
+
 def first_problem(error: ValidationError) -> str:
-    """Where in the file, and what: 'spec.task.steps: Input should be greater than 0'."""
+    """Where in the file, and what: 'spec.task.steps: expected more than 0, not -1'."""
     problem = error.errors()[0]
-    return f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+    place = ".".join(map(str, problem["loc"]))
+    return f"{place}: {explained(problem)}" if place else explained(problem)
 
 
 def replace_text(file: Path, text: str) -> None:

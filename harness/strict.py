@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
@@ -36,3 +37,49 @@ class Strict(BaseModel):
         schema = handler(source)
         _make_strict(schema)
         return schema
+
+
+# What a value should have been, by pydantic's type of error; {name} are parts of the error's context.
+_EXPECTED = {
+    "int_type": "a whole number", "int_from_float": "a whole number", "int_parsing_size": "a smaller number",
+    "float_type": "a number", "bool_type": "true or false", "string_type": "text", "finite_number": "a finite number",
+    "list_type": "a list", "tuple_type": "a list", "dict_type": "a table", "model_type": "a table",
+    "model_attributes_type": "a table", "mapping_type": "a table", "literal_error": "{expected}",
+    "greater_than": "more than {gt}", "greater_than_equal": "at least {ge}", "less_than": "less than {lt}",
+    "less_than_equal": "at most {le}", "too_short": "at least {min_length} entries",
+    "too_long": "at most {max_length} entries", "string_too_short": "at least {min_length} characters",
+    "string_too_long": "at most {max_length} characters", "multiple_of": "a multiple of {multiple_of}",
+    "string_pattern_mismatch": "letters, digits, '_', '.' and '-' after a letter or digit",
+}  # fmt: skip
+# As much of a value as a message shows, in characters.
+_SHOWN = 80
+
+
+def expected(problem: Mapping[str, Any]) -> str | None:
+    """What one of pydantic's errors wanted, for people: "a whole number". None if it is not about a value's form."""
+    text = _EXPECTED.get(problem["type"])
+    if text is None:
+        return None
+    context = {key: f"{v:g}" if isinstance(v, float) else v for key, v in problem.get("ctx", {}).items()}
+    return text.format(**context)
+
+
+def given(value: Any) -> str:
+    """A value as a message shows it, cut off if it is long."""
+    try:
+        text = repr(value)
+    # A whole number of thousands of digits has no text.
+    except ValueError:
+        text = f"a number of {value.bit_length()} bits" if isinstance(value, int) else "something too long to show"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def explained(problem: Mapping[str, Any]) -> str:
+    """One of pydantic's errors in our words, without its place."""
+    if problem["type"] == "missing":
+        return "is missing"
+    if problem["type"] == "extra_forbidden":
+        return "unknown key"
+    if wanted := expected(problem):
+        return f"expected {wanted}, not {given(problem['input'])}"
+    return str(problem["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")

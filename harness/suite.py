@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from . import data, plan, schedules
+from . import data, limits, plan, schedules
 from .draws import Draw, draws
 from .errors import UserError, nearest
+from .jsonfile import read_text, shown, there
 from .names import told_apart
 from .optimizer import Optimizer
 from .origin import BUILT_IN, Origin
@@ -38,21 +39,29 @@ def read_suite(name_or_file: str) -> Suite:
     """A built-in suite by name, or any TOML file by path. UserError says what is wrong, in which file, at which key."""
     known = built_in()
     file = known.get(name_or_file, Path(name_or_file))
-    if name_or_file not in known and not file.exists():
-        raise UserError(f"no suite {name_or_file!r}{nearest(name_or_file, known)}; a file's path is fine too")
-    try:
-        with file.open("rb") as opened:
-            content = tomllib.load(opened)
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: not valid TOML: {error}") from None
+    if name_or_file not in known and not there(file):
+        raise UserError(f"no suite {shown(file)!r}{nearest(name_or_file[:100], known)}; a file's path is fine too")
+    content = _toml(file)
     suite = make_suite(file.stem, content, str(file))
     assert suite.origin, "make_suite gives it one"
     place = file.resolve()
     is_built_in = file.stem in known and place == known[file.stem].resolve()
     source = BUILT_IN if is_built_in else str(place)
     return suite.model_copy(update={"origin": suite.origin.model_copy(update={"source": source})})
+
+
+def _toml(file: Path) -> dict[str, Any]:
+    """The content of a TOML file. UserError if it is none, cannot be read, or is larger than any suite."""
+    try:
+        text = read_text(file, limits.SUITE_BYTES)
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{file}: not valid TOML: {error}") from None
+    except RecursionError:
+        raise UserError(f"{file}: not valid TOML: its tables or lists lie too deep within each other") from None
+    # Python reads no whole number of more than 4300 digits.
+    except ValueError as error:
+        raise UserError(f"{file}: not valid TOML: {str(error).partition(';')[0]}") from None
 
 
 def make_suite(name: str, content: Mapping[str, Any], file: str = "the suite") -> Suite:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt, ValidationError, model_validator
+from pydantic import Field, FiniteFloat, PositiveInt, ValidationError, model_validator
 
+from . import limits
 from .draws import RangeEntry, SearchEntry
 from .errors import nearest
 from .origin import Origin
 from .spec import Device, Dtype, Frozen, Input, Rule, TimingSpec
+from .strict import expected, explained, given
 from .variations import RegularizationEntry, Sweep
 
 Fraction = Annotated[FiniteFloat, Field(gt=0.0, le=1.0)]
 PositiveFloat = Annotated[FiniteFloat, Field(gt=0)]
+Seeds = Annotated[int, Field(gt=0, le=limits.SEEDS)]
+# What NumPy's generators and the frameworks' all take.
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Steps = Annotated[int, Field(gt=0, le=limits.STEPS)]
+Threads = Annotated[int, Field(gt=0, le=limits.THREADS)]
 
 
 class OptimizerEntry(Frozen):
@@ -31,8 +39,8 @@ class GridEntry(Frozen):
     points: how many in all, odd, so that the optimizer's own is the middle one. per_decade: how many in each factor of 10.
     """
 
-    points: Annotated[int, Field(ge=3)]
-    per_decade: PositiveInt
+    points: Annotated[int, Field(ge=3, le=limits.GRID_POINTS)]
+    per_decade: Annotated[int, Field(gt=0, le=limits.GRID_POINTS)]
 
     @model_validator(mode="after")
     def _has_a_middle(self) -> Self:
@@ -70,11 +78,11 @@ class TimingEntry(Frozen):
     rule: Rule = "native"
     tasks: Annotated[list[str], Field(min_length=1)] | None = None
     optimizers: Annotated[list[str], Field(min_length=1)] | None = None
-    launches: PositiveInt = 10
-    warmup_steps: NonNegativeInt = 100
-    blocks: Annotated[int, Field(ge=4)] = 30
-    block_steps: PositiveInt = 25
-    longest_block_s: PositiveFloat = 0.5
+    launches: Annotated[int, Field(gt=0, le=limits.LAUNCHES)] = 10
+    warmup_steps: Annotated[int, Field(ge=0, le=limits.BLOCK_STEPS)] = 100
+    blocks: Annotated[int, Field(ge=4, le=limits.BLOCKS)] = 30
+    block_steps: Annotated[int, Field(gt=0, le=limits.BLOCK_STEPS)] = 25
+    longest_block_s: Annotated[FiniteFloat, Field(gt=0, le=limits.SECONDS)] = 0.5
     breakdown: bool = False
     memory: bool = False
     inputs: Annotated[list[Input], Field(min_length=1)] = ["resident"]
@@ -111,14 +119,14 @@ class SuiteFile(Sweep):
     learning_rate_grid: GridEntry | None = None
     search: SearchEntry | None = None
     schedules: Annotated[list[str | ScheduleEntry], Field(min_length=1)] = ["constant"]
-    seeds: PositiveInt | Annotated[list[NonNegativeInt], Field(min_length=1)] = 3
+    seeds: Seeds | Annotated[list[Seed], Field(min_length=1)] = 3
     batch_sizes: Annotated[list[PositiveInt], Field(min_length=1)] | None = None
-    steps: PositiveInt | None = None
-    eval_every: PositiveInt | None = None
+    steps: Steps | None = None
+    eval_every: Steps | None = None
     modes: Literal["all"] | dict[str, Annotated[list[str], Field(min_length=1)]] = {}
     dtype: Dtype | Annotated[list[Dtype], Field(min_length=1)] = "float32"
     device: Device | Annotated[list[Device], Field(min_length=1)] = "cpu"
-    threads: PositiveInt | Annotated[list[PositiveInt], Field(min_length=1)] = 1
+    threads: Threads | Annotated[list[Threads], Field(min_length=1)] = 1
     train_fractions: Annotated[list[Fraction], Field(min_length=1)] = [1.0]
     diagnose: bool = False
     convergence: ConvergenceEntry | Literal[False] = ConvergenceEntry()
@@ -170,20 +178,32 @@ def explain(error: ValidationError, within: str = "") -> str:
     problems = error.errors()
     unknown = [problem for problem in problems if problem["type"] == "extra_forbidden"]
     # Of a union's members, one that wanted a table of its own says less than one that looked into what is there.
-    problem = (unknown or sorted(problems, key=lambda p: (-len(p["loc"]), p["type"] == "model_type")))[0]
-    # Names of the union's members stand in the location; they are ours, not the user's.
-    place = [part for part in problem["loc"] if isinstance(part, int) or (part[:1].islower() and "[" not in part)]
-    place = [part for part in place if part not in ("str", "int", "float", "constrained-float")]
-    key = within + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
+    problem = (unknown or sorted(problems, key=lambda p: (-len(_place(p)), p["type"] == "model_type")))[0]
+    place = _place(problem)
+    key = (within + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")).rstrip(".")
     if problem["type"] == "extra_forbidden":
-        last = str(problem["loc"][-1])
         named = " ".join(map(str, problem["loc"][:-1]))
         fields = next((m.model_fields for m in _MODELS if m.__name__ in named), _fields_at(place[:-1]))
-        return f"unknown key {key!r}{nearest(last, fields)}"
-    if problem["type"] == "value_error":
-        said = problem["msg"].removeprefix("Value error, ")
-        return f"{key.rstrip('.')}: {said}" if key else said
-    return f"{key}: {problem['msg']} (given: {problem['input']!r})"
+        return f"unknown key {key!r}{nearest(str(problem['loc'][-1]), fields)}"
+    wanted = [text for other in problems if _place(other) == place and (text := expected(other))]
+    if len(wanted) > 1:
+        return f"{key}: expected {' or '.join(dict.fromkeys(wanted))}, not {given(problem['input'])}"
+    if problem["type"] == "literal_error":
+        choices = re.findall(r"'([^']*)'", wanted[0])
+        return f"{key}: {given(problem['input'])} is none of {wanted[0]}{_close(problem['input'], choices)}"
+    return f"{key}: {explained(problem)}" if key else explained(problem)
+
+
+def _close(value: Any, choices: list[str]) -> str:
+    """A hint at the nearest choice; '' if there is none near."""
+    hint = nearest(value, choices) if isinstance(value, str) else ""
+    return hint if "did you mean" in hint else ""
+
+
+def _place(problem: Mapping[str, Any]) -> list[int | str]:
+    """Where the problem is, in the user's words: names of our models and types, which pydantic puts there, left out."""
+    ours = re.compile(r"[A-Z]|.*\[|(str|int|float|bool|list|constrained-\w+|literal)$")
+    return [part for part in problem["loc"] if isinstance(part, int) or not ours.match(str(part))]
 
 
 _BY_KEY: Mapping[str, type[Frozen]] = {

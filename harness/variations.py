@@ -9,8 +9,9 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 
-from pydantic import Field, FiniteFloat, PositiveInt
+from pydantic import Field, FiniteFloat
 
+from . import limits
 from .errors import nearest
 from .layers import (
     Activation,
@@ -30,6 +31,8 @@ from .layers import (
 from .spec import EarlyStopping, Frozen, NonNegative, Regularization, TaskSpec
 
 NONE = "none"
+Units = Annotated[int, Field(gt=0, le=limits.UNITS)]
+Depth = Annotated[int, Field(gt=0, le=limits.DEPTH)]
 _Sized = Dense | SimpleRnn | Lstm | Gru
 _Recurrent = SimpleRnn | Lstm | Gru
 _Parametrised = Dense | Conv2D | Embedding | SimpleRnn | Lstm | Gru
@@ -48,7 +51,7 @@ class RegularizationEntry(Frozen):
     decay: NonNegative | None = None
     clip_norm: NonNegative | None = None
     dropout: Annotated[FiniteFloat, Field(gt=0.0, lt=1.0)] | None = None
-    early_stopping: PositiveInt | None = None
+    early_stopping: Annotated[int, Field(gt=0, le=limits.STEPS)] | None = None
 
     @property
     def label(self) -> str:
@@ -62,8 +65,8 @@ class Sweep(Frozen):
 
     activation: Annotated[list[str], Field(min_length=1)] | None = None
     initializer: Annotated[list[str], Field(min_length=1)] | None = None
-    hidden: Annotated[list[PositiveInt | Annotated[list[PositiveInt], Field(min_length=1)]], Field(min_length=1)] | None = None
-    depth: Annotated[list[PositiveInt], Field(min_length=1)] | None = None
+    hidden: Annotated[list[Units | Annotated[list[Units], Field(min_length=1)]], Field(min_length=1)] | None = None
+    depth: Annotated[list[Depth], Field(min_length=1)] | None = None
     normalization: Annotated[list[str], Field(min_length=1)] | None = None
     regularization: Annotated[list[Literal["none"] | RegularizationEntry], Field(min_length=1)] | None = None
 

@@ -1,0 +1,37 @@
+"""Upper limits of what may be asked for: beyond them a slip of the keyboard is likelier than a plan, and memory ends first.
+
+Each is far above what anybody has needed. A message that refuses a number names the limit.
+"""
+
+from __future__ import annotations
+
+from .errors import UserError
+
+# Runs of one suite: planning takes about a minute there, and a folder of so many files serves nobody.
+RUNS = 1_000_000
+SEEDS = 100_000
+STEPS = 100_000_000
+# Indices of all batches of a run, which are drawn at once: 8 bytes each, 4 GB.
+INDICES = 500_000_000
+DRAWS = 1_000_000
+GRID_POINTS = 1001
+LAUNCHES = 10_000
+BLOCKS = 100_000
+BLOCK_STEPS = 1_000_000
+THREADS = 4096
+UNITS = 1_000_000
+DEPTH = 1000
+TRIALS = 1_000_000
+FOLDS = 1000
+# Seconds: 30 days.
+SECONDS = 2_592_000.0
+# Bytes of a suite's file, and how deep its tables may lie within each other.
+SUITE_BYTES = 1_000_000
+
+
+def check_indices(name: str, steps: int, batch_size: int) -> None:
+    """UserError if the batches of a run would not fit into memory. name: the task's."""
+    if steps * batch_size > INDICES:
+        raise UserError(
+            f"{name}: {steps} steps of {batch_size} samples are {steps * batch_size} samples to draw; the limit is {INDICES}"
+        )
