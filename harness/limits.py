@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from .errors import UserError
 
-# Runs of one suite: planning takes about a minute there, and a folder of so many files serves nobody.
-RUNS = 1_000_000
+# Runs of one suite: planning takes about half a minute there, and a folder of so many files serves nobody.
+RUNS = 200_000
 SEEDS = 100_000
 STEPS = 100_000_000
 # Indices of all batches of a run, which are drawn at once: 8 bytes each, 4 GB.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from typing import Any
 
 from .errors import UserError
-from .spec import RunSpec
+from .spec import RunSpec, TaskSpec
 from .variations import VARIATIONS
 
 Value = str | int | float
@@ -29,26 +29,22 @@ def told_apart(runs: Iterable[RunSpec], file: str) -> tuple[RunSpec, ...]:
     A run is dropped only if an equal one came before it. What has several values over the runs of one task and optimizer
     is named in all of them. UserError names two different runs that cannot be told apart, and `file`.
     """
-    distinct = _distinct(runs, file)
+    distinct = _distinct(runs)
     varied = _varied(distinct)
     return _checked([_named(run, varied[_group(run)]) for run in distinct], file)
 
 
-def _distinct(runs: Iterable[RunSpec], file: str) -> list[RunSpec]:
-    """Without repetitions. Runs of one id that differ are kept."""
-    of_id: dict[str, list[RunSpec]] = {}
-    kept = []
+def _distinct(runs: Iterable[RunSpec]) -> list[RunSpec]:
+    """Without repetitions. Names apart: 64 and [64] are the same hidden size under two spellings."""
+    # Thousands of runs share one task, whose text is most of theirs. The task is kept, so that its id stays its own.
+    tasks: dict[int, tuple[TaskSpec, str]] = {}
+    kept: dict[tuple[str, str], RunSpec] = {}
     for run in runs:
-        alike = of_id.setdefault(run.id, [])
-        if not any(_same(run, other) for other in alike):
-            alike.append(run)
-            kept.append(run)
-    return kept
-
-
-def _same(a: RunSpec, b: RunSpec) -> bool:
-    """Equal, names apart: 64 and [64] are the same hidden size under two spellings."""
-    return a.model_copy(update={"variations": {}}) == b.model_copy(update={"variations": {}})
+        if id(run.task) not in tasks:
+            tasks[id(run.task)] = run.task, run.task.model_dump_json()
+        text = run.model_dump_json(exclude={"task", "variations"})
+        kept.setdefault((tasks[id(run.task)][1], text), run)
+    return list(kept.values())
 
 
 def _group(run: RunSpec) -> Hashable:

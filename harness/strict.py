@@ -45,8 +45,9 @@ _EXPECTED = {
     "float_type": "a number", "bool_type": "true or false", "string_type": "text", "finite_number": "a finite number",
     "list_type": "a list", "tuple_type": "a list", "dict_type": "a table", "model_type": "a table",
     "model_attributes_type": "a table", "mapping_type": "a table", "literal_error": "{expected}",
-    "greater_than": "more than {gt}", "greater_than_equal": "at least {ge}", "less_than": "less than {lt}",
-    "less_than_equal": "at most {le}", "too_short": "at least {min_length} entries",
+    "greater_than": "a number greater than {gt}", "greater_than_equal": "a number of at least {ge}",
+    "less_than": "a number less than {lt}",
+    "less_than_equal": "a number of at most {le}", "too_short": "at least {min_length} entries",
     "too_long": "at most {max_length} entries", "string_too_short": "at least {min_length} characters",
     "string_too_long": "at most {max_length} characters", "multiple_of": "a multiple of {multiple_of}",
     "string_pattern_mismatch": "letters, digits, '_', '.' and '-' after a letter or digit",
@@ -61,7 +62,7 @@ def expected(problem: Mapping[str, Any]) -> str | None:
     if text is None:
         return None
     context = {key: f"{v:g}" if isinstance(v, float) else v for key, v in problem.get("ctx", {}).items()}
-    return text.format(**context)
+    return text.format(**context).replace("at least 1 entries", "at least one entry").replace("False", "false")
 
 
 def given(value: Any) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import math
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
@@ -123,21 +124,59 @@ def _validated(content: Mapping[str, Any], file: str, within: str = "") -> Suite
         raise UserError(f"{file}: {explain(error, within)}") from None
 
 
-def expand(suite: Suite, registry: Registry) -> tuple[RunSpec, ...]:
-    """Every run of the suite, in the order in which they are to be done, each once.
+def expand(suite: Suite, registry: Registry, tell: Callable[[int], None] = lambda count: None) -> tuple[RunSpec, ...]:
+    """Every run of the suite, in the order in which they are to be done, each once. `tell`: see `counted`.
 
     UserError names file, key and nearest valid name of anything unknown or impossible.
     """
     content = suite.content
     _check_names(suite, registry)
+    _check_size(suite, registry)
     runs: list[RunSpec] = []
     if content.convergence:
-        runs += _converging(suite, registry, content.convergence)
+        runs += counted(_converging(suite, registry, content.convergence), tell)
     if content.timing:
-        runs += _timed(suite, registry, content.timing)
+        runs += counted(_timed(suite, registry, content.timing), tell)
     if not runs:
         raise UserError(f"{suite.file}: nothing to run: both `convergence` and `timing` are off")
     return told_apart(runs, suite.file)
+
+
+_T = TypeVar("_T")
+
+
+def counted(things: Iterable[_T], tell: Callable[[int], None]) -> Iterator[_T]:
+    """The things, with a word to `tell` of how many there were, every thousand."""
+    for number, thing in enumerate(things):
+        if number % 1000 == 999:
+            tell(number + 1)
+        yield thing
+
+
+def _check_size(suite: Suite, registry: Registry) -> None:
+    """UserError if there are more runs than limits.RUNS; they are counted without being made."""
+    content = suite.content
+    rates = content.learning_rate_grid.points if content.learning_rate_grid else 1
+    updates = sum(
+        (len(entry.learning_rate) if isinstance(entry.learning_rate, list) else rates)
+        * math.prod(len(_as_list(value)) for value in entry.hyper.values())
+        for entry in map(_entry, content.optimizers)
+    )
+    varied = [content.batch_sizes, content.activation, content.initializer, content.hidden, content.depth]
+    varied += [content.normalization, content.regularization, content.train_fractions, content.schedules]
+    settings = updates * len(content.tasks) * len(_places(content)) * math.prod(len(each) for each in varied if each)
+    settings *= content.search.draws if content.search else 1
+    trained = [len(_modes(content, registry.frameworks[name], convergence=True)) for name in content.frameworks]
+    rules = len(_as_list(content.convergence.rule)) if content.convergence else 1
+    seeds = content.seeds if isinstance(content.seeds, int) else len(content.seeds)
+    count = settings * rules * sum(trained) * seeds if content.convergence else 0
+    if content.timing:
+        count += settings * sum(trained) * content.timing.launches * len(content.timing.inputs)
+    if count > limits.RUNS:
+        raise UserError(
+            f"{suite.file}: {count:,} runs are more than can be planned, {limits.RUNS:,}; take fewer seeds, launches, rates "
+            "or variations, or split the suite"
+        )
 
 
 def _converging(suite: Suite, registry: Registry, entry: ConvergenceEntry) -> Iterator[RunSpec]:
@@ -178,7 +217,7 @@ def _cells(
     content = suite.content
     drawn = [
         (draw, task, variations)
-        for draw in draws(content.search) for task, variations in _tasks(suite, registry, draw)
+        for draw in _draws(suite) for task, variations in _tasks(suite, registry, draw)
         if entry.tasks is None or task.name in entry.tasks
     ]  # fmt: skip
     for place, framework in itertools.product(_places(content), content.frameworks):
@@ -221,7 +260,7 @@ def _places(content: SuiteFile) -> list[_Place]:
 def _trained(suite: Suite, registry: Registry) -> Iterator[tuple[Draw, TaskSpec, dict[str, Any]]]:
     """Tasks as they are trained: once for each draw and each share of their training split."""
     fractions = list(dict.fromkeys(suite.content.train_fractions))
-    for draw in draws(suite.content.search):
+    for draw in _draws(suite):
         for (task, variations), fraction in itertools.product(list(_tasks(suite, registry, draw)), fractions):
             kept = plan.kept_samples(data.training_samples(task.data), fraction)
             if task.batch_size > kept:
@@ -233,6 +272,13 @@ def _trained(suite: Suite, registry: Registry) -> Iterator[tuple[Draw, TaskSpec,
             yield draw, task.model_copy(update={"train_fraction": fraction}), {**variations, **named}
 
 
+def _draws(suite: Suite) -> Iterator[Draw]:
+    try:
+        yield from draws(suite.content.search)
+    except ValueError as error:
+        raise UserError(f"{suite.file}: {error}") from None
+
+
 def _tasks(suite: Suite, registry: Registry, draw: Draw) -> Iterator[tuple[TaskSpec, dict[str, Any]]]:
     """Tasks with the suite's lengths, once for each batch size and each variation."""
     content = suite.content
@@ -241,6 +287,7 @@ def _tasks(suite: Suite, registry: Registry, draw: Draw) -> Iterator[tuple[TaskS
         task = registry.tasks[name]
         given = {"steps": content.steps, "eval_every": content.eval_every, "batch_size": batch_size}
         task = task.model_copy(update={key: value for key, value in given.items() if value is not None})
+        limits.check_indices(f"{suite.file}: {name}", task.steps, task.batch_size)
         try:
             largest = data.training_samples(task.data)
         except ValueError as error:

@@ -187,7 +187,8 @@ def explain(error: ValidationError, within: str = "") -> str:
         return f"unknown key {key!r}{nearest(str(problem['loc'][-1]), fields)}"
     wanted = [text for other in problems if _place(other) == place and (text := expected(other))]
     if len(wanted) > 1:
-        return f"{key}: expected {' or '.join(dict.fromkeys(wanted))}, not {given(problem['input'])}"
+        hint = _close(problem["input"], re.findall(r"'([^']*)'", " ".join(wanted)))
+        return f"{key}: expected {' or '.join(dict.fromkeys(wanted))}, not {given(problem['input'])}{hint}"
     if problem["type"] == "literal_error":
         choices = re.findall(r"'([^']*)'", wanted[0])
         return f"{key}: {given(problem['input'])} is none of {wanted[0]}{_close(problem['input'], choices)}"

@@ -8,12 +8,12 @@ import platform
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from . import clock, data, memory, plan, train
-from .errors import ExitCode, UserError
+from . import clock, data, limits, memory, plan, train
+from .errors import ExitCode, UserError, nearest
 from .executor import Event, Finished, Job, PlannedRun
 from .executor.local import LocalExecutor, unfinished
 from .executor.queue import side_by_side
@@ -25,7 +25,8 @@ from .registry import Framework, Registry, load_registry
 from .sources import hashes
 from .spec import RunSpec, digest
 from .store import PlanFile, Store, kept_plan
-from .suite import Suite, at_scale, expand, read_suite, with_content, with_data_at_hand
+from .strict import given
+from .suite import Suite, at_scale, counted, expand, read_suite, with_content, with_data_at_hand
 
 _CORE = ("numpy", "scikit-learn")
 # The source that drives the session; it is part of a run's digest.
@@ -92,21 +93,32 @@ class Outcome:
         return ExitCode.OK
 
 
-def prepare(suite: str | Suite, plugins: Sequence[Path] = (), options: Options | None = None) -> Sweep:
-    """Reads and expands the suite and selects from it. UserError (exit code 5) where nothing matches the filters."""
+Tell = Callable[[str, int], None]
+
+
+def prepare(
+    suite: str | Suite, plugins: Sequence[Path] = (), options: Options | None = None,
+    tell: Tell = lambda what, count: None,
+) -> Sweep:  # fmt: skip
+    """Reads and expands the suite and selects from it. UserError (exit code 5) if nothing matches the filters.
+
+    tell: hears now and then what is done and for how many runs, since large suites take a while.
+    """
     check_system()
     options = options or Options()
     _check_workers(options.workers)
     registry = load_registry(plugins)
+    _check_options(options, registry)
     read = _override(read_suite(suite) if isinstance(suite, str) else suite, registry, options)
     planner = Planner(registry, options.interpreters)
-    specs = [spec for spec in expand(read, registry) if not options.clock_only or spec.measure != "convergence"]
-    planned = tuple(planner.plan(spec) for spec in specs)
+    expanded = expand(read, registry, partial(tell, "expanding the suite"))
+    specs = [spec for spec in expanded if not options.clock_only or spec.measure != "convergence"]
+    planned = tuple(planner.plan(spec) for spec in counted(specs, partial(tell, "looking up versions and sources")))
     selected = _select(planned, options)
     if not selected:
         raise UserError(
             f"{read.name}: none of its {len(planned)} runs matches "
-            f"{options.keyword!r} in shard {options.shard[0]}/{options.shard[1]}; --dry-run lists them",
+            f"{given(options.keyword)} in shard {options.shard[0]}/{options.shard[1]}; --dry-run lists them",
             ExitCode.NOTHING_MATCHED,
         )
     return Sweep(read, registry, options, planned, selected)
@@ -120,6 +132,18 @@ def _check_workers(workers: int) -> None:
     most = _WORKERS_A_CORE * len(usable_cores())
     if isinstance(workers, bool) or not isinstance(workers, int) or not 0 <= workers <= most:
         raise UserError(f"-j {workers}: expected a number of workers from 0 (as many as cores allow) to {most} on this machine")
+
+
+def _check_options(options: Options, registry: Registry) -> None:
+    """UserError for what no run could use. The command line refuses most of it earlier; Python's users come here."""
+    if not 0 < options.timeout_s <= limits.SECONDS:
+        raise UserError(f"timeout {options.timeout_s:g} s: expected more than 0 and at most {limits.SECONDS:g}")
+    index, of = options.shard
+    if not 1 <= index <= of:
+        raise UserError(f"shard {index}/{of}: expected i/n with 1 <= i <= n")
+    for name in options.interpreters:
+        if name not in registry.frameworks:
+            raise UserError(f"--python {given(name)}: no such framework{nearest(name[:80], registry.frameworks)}")
 
 
 def shared_cores(sweep: Sweep) -> str:
@@ -235,7 +259,7 @@ def _override(suite: Suite, registry: Registry, options: Options) -> Suite:
 
     What the user's own files bring joins the suite, kind by kind, unless the suite names some of it by itself.
     """
-    suite = with_data_at_hand(at_scale(suite, options.scale) if options.scale else suite, registry)
+    suite = with_data_at_hand(suite if options.scale is None else at_scale(suite, options.scale), registry)
     content = suite.content.model_dump(exclude_unset=True)
     for kind, names in registry.loaded.items():
         named = [entry if isinstance(entry, str) else entry["name"] for entry in content[kind]]

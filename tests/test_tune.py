@@ -180,7 +180,7 @@ BAD = [
     (("--space", "adam.beta1=0..1"), "no optimizer 'adam' here"),
     (("--space", "momentum=0.9;learning_rate=0.1"), "nothing to search: every value is fixed"),
     (("--nested-cv", "5"), "expected OUTERxINNER"),
-    (("--nested-cv", "1x3"), "at least 2"),
+    (("--nested-cv", "1x3"), "each from 2 to 1000"),
     (("--nested-cv", "500x3"), "500 folds need 500 samples"),
     (("--nested-cv", "5x3", "--task", "adding_rnn"), "no folds can be made"),
     (("--nested-cv", "5x3", "--schedule", "plateau"), "must not choose"),

@@ -15,7 +15,9 @@ from typing import Annotated, Any
 
 import typer
 
+from .. import limits
 from ..errors import ExitCode, UserError, refused
+from .numbers import SECONDS, count
 
 app = typer.Typer(
     name="gradrace",
@@ -32,34 +34,63 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Output = Annotated[Path, typer.Option("--output", "-o", help="Folder of results.", show_default=True)]
+Output = Annotated[
+    Path, typer.Option("--output", "-o", help="Folder of results.", show_default=True)
+]
 Load = Annotated[
-    list[Path] | None, typer.Option("--load", help="A Python file with an optimizer or task of your own; may be repeated.")
+    list[Path] | None,
+    typer.Option(
+        "--load", help="A Python file with an optimizer or task of your own; may be repeated."
+    ),
 ]
 DataDir = Annotated[
     Path | None,
-    typer.Option("--data-dir", help="Folder of downloaded data; $GRADRACE_DATA or the user's cache by default."),
+    typer.Option(
+        "--data-dir",
+        help="Folder of downloaded data; $GRADRACE_DATA or the user's cache by default.",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output on standard output.")]
 
 
-Suite = Annotated[str, typer.Argument(help="A suite's name (`gradrace list suites`) or the path of a TOML file.")]
+Suite = Annotated[
+    str, typer.Argument(help="A suite's name (`gradrace list suites`) or the path of a TOML file.")
+]
 Keyword = Annotated[
-    str, typer.Option("-k", help="Only runs whose id holds all these words, and none after a '!': 'adam !lstm'.")
+    str,
+    typer.Option(
+        "-k", help="Only runs whose id holds all these words, and none after a '!': 'adam !lstm'."
+    ),
 ]
 Frameworks = Annotated[
-    list[str] | None, typer.Option("--framework", help="Instead of the suite's frameworks; may be repeated.")
+    list[str] | None,
+    typer.Option("--framework", help="Instead of the suite's frameworks; may be repeated."),
 ]
 Device = Annotated[str | None, typer.Option(help="cpu or gpu instead of the suite's.")]
-Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16 or float64 instead of the suite's.")]
-Pythons = Annotated[
-    list[str] | None, typer.Option("--python", help="FRAMEWORK=INTERPRETER: run it in another Python; may be repeated.")
+Dtype = Annotated[
+    str | None, typer.Option(help="float32, bfloat16 or float64 instead of the suite's.")
 ]
-Timeout = Annotated[float, typer.Option(min=0.1, help="Seconds after which a run is given up.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="List the runs and what is cached; run nothing.")]
+Pythons = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--python", help="FRAMEWORK=INTERPRETER: run it in another Python; may be repeated."
+    ),
+]
+Timeout = Annotated[
+    float, typer.Option(parser=SECONDS, help="Seconds after which a run is given up.")
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="List the runs and what is cached; run nothing.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Workers = Annotated[
-    int, typer.Option("--jobs", "-j", min=0, help="Workers that train side by side; 0: as many as the cores allow.")
+    int,
+    typer.Option(
+        "--jobs",
+        "-j",
+        parser=count(0, limits.THREADS),
+        help="Workers that train side by side; 0: as many as the cores allow.",
+    ),
 ]
 
 
@@ -86,7 +117,10 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
                 typer.echo(f"gradrace: {refused(error)}; what was finished is kept", err=True)
                 raise typer.Exit(ExitCode.NOTHING_MEASURED) from None
             traceback.print_exc()
-            typer.echo(f"gradrace: internal error: {error!r}; please report it with the lines above", err=True)
+            typer.echo(
+                f"gradrace: internal error: {error!r}; please report it with the lines above",
+                err=True,
+            )
             raise typer.Exit(ExitCode.NOTHING_MEASURED) from None
 
     return guarded
@@ -99,7 +133,9 @@ def print_table(title: str, rows: Any) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
+    )
     for column in rows[0] if rows else ():
         table.add_column(str(column), overflow="fold")
     for row in rows:

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .. import limits
 from ..errors import ExitCode, UserError
 from . import AsJson, Load, Quiet, command, print_table
+from .numbers import BUDGET_S, count, number
 
 if TYPE_CHECKING:
     from ..paired import CellVerdict, Pair, PairedResult, Rule, Side
@@ -27,7 +29,10 @@ _MOST_CELLS_BROKEN_DOWN = 6
 def compare(
     first: Annotated[Path | None, typer.Argument(metavar="[A]", help="Folder of stored results taken as the base.")] = None,
     second: Annotated[Path | None, typer.Argument(metavar="[B]", help="Folder of stored results to be judged.")] = None,
-    suite: Annotated[str, typer.Option(help="Whose timing cells are run: a suite's name or the path of a TOML file.")] = "quick",
+    suite: Annotated[
+        str,
+        typer.Option(help="Whose timing cells are run: a suite's name or the path of a TOML file."),
+    ] = "quick",
     keyword: Annotated[
         str, typer.Option("-k", help="Only cells that hold all these words, and none after a '!': 'adam !lstm'.")
     ] = "",
@@ -47,12 +52,15 @@ def compare(
     load: Load = None,
     threshold: Annotated[
         float | None,
-        typer.Option(min=0.0, help="The slowdown that must not go unnoticed: 0.05 is 5%, the default; of stored results, "
-                     "by how much a figure may be worse, 0.25 by default."),
+        typer.Option(
+            parser=number(0.0, 1000.0),
+            help="The slowdown that must not go unnoticed: 0.05 is 5%, the default; of stored results, by how much a figure "
+            "may be worse, 0.25 by default.",
+        ),
     ] = None,
-    budget: Annotated[float, typer.Option(help="Seconds after which no further launch is begun.")] = 180.0,
-    alpha: Annotated[float, typer.Option(help="Error rate of the whole comparison.")] = 0.05,
-    launches: Annotated[int, typer.Option(help="Launches before the first look.")] = 6,
+    budget: Annotated[float, typer.Option(parser=BUDGET_S, help="Seconds after which no further launch is begun.")] = 180.0,
+    alpha: Annotated[float, typer.Option(parser=number(), help="Error rate of the whole comparison.")] = 0.05,
+    launches: Annotated[int, typer.Option(parser=count(high=limits.LAUNCHES), help="Launches before the first look.")] = 6,
     breakdown: Annotated[
         bool | None, typer.Option("--breakdown/--no-breakdown", help="Where a step goes; on for one to six cells.")
     ] = None,
@@ -86,7 +94,14 @@ def compare(
         if not (first and second) or asked.kinds():
             kinds = " or ".join(asked.kinds()) or "two sides to run (--help)"
             raise UserError(f"two folders of results, or none and {kinds}; not both")
-        _compare_stored(first, second, _UNPAIRED_THRESHOLD if threshold is None else threshold, show_all, as_json, strict)
+        _compare_stored(
+            first,
+            second,
+            _UNPAIRED_THRESHOLD if threshold is None else threshold,
+            show_all,
+            as_json,
+            strict,
+        )
         return
     contest = _contest(asked, suite, keyword, load or [], allow_dirty)
     # Of different things neither is the base: that they differ is no alarm that a second run should confirm.
@@ -144,7 +159,9 @@ class _Asked:
         return [kind for kind, given in kinds.items() if given]
 
 
-def _contest(asked: _Asked, suite: str, keyword: str, load: list[Path], allow_dirty: bool) -> _Contest:
+def _contest(
+    asked: _Asked, suite: str, keyword: str, load: list[Path], allow_dirty: bool
+) -> _Contest:
     """The one kind of sides that is asked for. UserError unless it is exactly one."""
     from ..paired import choose, sides
     from ..registry import load_registry
@@ -167,7 +184,9 @@ def _contest(asked: _Asked, suite: str, keyword: str, load: list[Path], allow_di
     pairs = choose.same_cells(registry, selection)
     if asked.base is not None:
         return _Contest(pairs, sides.against_base(asked.base, load, allow_dirty), versions=True)
-    return _Contest(pairs, sides.of_interpreters(asked.a_python, asked.b_python, load), versions=True)
+    return _Contest(
+        pairs, sides.of_interpreters(asked.a_python, asked.b_python, load), versions=True
+    )
 
 
 def _label(choice: dict[str, str]) -> str:
@@ -179,12 +198,21 @@ def _rule(threshold: float, budget: float, alpha: float, launches: int, confirm:
 
     from ..paired import Rule
 
-    options = {"threshold": "--threshold", "alpha": "--alpha", "budget_s": "--budget", "first_look": "--launches"}
+    options = {
+        "threshold": "--threshold",
+        "alpha": "--alpha",
+        "budget_s": "--budget",
+        "first_look": "--launches",
+    }
     try:
-        return Rule(threshold=threshold, alpha=alpha, budget_s=budget, first_look=launches, confirm=confirm)
+        return Rule(
+            threshold=threshold, alpha=alpha, budget_s=budget, first_look=launches, confirm=confirm
+        )
     except ValidationError as error:
         problem = error.errors()[0]
-        raise UserError(f"{options[str(problem['loc'][0])]} {problem['input']}: {problem['msg']}") from None
+        raise UserError(
+            f"{options[str(problem['loc'][0])]} {problem['input']}: {problem['msg']}"
+        ) from None
 
 
 def _run(contest: _Contest, rule: Rule, breakdown: bool | None, quiet: bool) -> PairedResult:
@@ -239,12 +267,24 @@ def _part_rows(cell: CellVerdict) -> list[dict[str, str]]:
     for part in dict.fromkeys([*cell.a_parts_s, *cell.b_parts_s]):
         a, b = cell.a_parts_s.get(part), cell.b_parts_s.get(part)
         ratio = f"{b / a:.3f}" if a and b and a > 0 else ""
-        rows.append({"cell": cell.cell, "part": part, "a, µs/step": micros(a), "b, µs/step": micros(b), "b / a": ratio})
+        rows.append(
+            {
+                "cell": cell.cell,
+                "part": part,
+                "a, µs/step": micros(a),
+                "b, µs/step": micros(b),
+                "b / a": ratio,
+            }
+        )
     return rows
 
 
 def _warnings(result: PairedResult) -> list[str]:
-    weak = [cell for cell in result.cells if cell.detectable is not None and cell.detectable > result.rule.threshold]
+    weak = [
+        cell
+        for cell in result.cells
+        if cell.detectable is not None and cell.detectable > result.rule.threshold
+    ]
     contended = [cell for cell in result.cells if cell.contended]
     found = []
     if weak:
@@ -254,14 +294,18 @@ def _warnings(result: PairedResult) -> list[str]:
             f"threshold with power 0.8 (up to {worst:.1%}): a quieter machine or a larger --budget finds smaller ones"
         )
     if contended:
-        found.append(f"other processes held the core while {len(contended)} of {len(result.cells)} cells were timed")
+        found.append(
+            f"other processes held the core while {len(contended)} of {len(result.cells)} cells were timed"
+        )
     return found
 
 
 # -- stored results
 
 
-def _compare_stored(a: Path, b: Path, threshold: float, show_all: bool, as_json: bool, strict: bool) -> None:
+def _compare_stored(
+    a: Path, b: Path, threshold: float, show_all: bool, as_json: bool, strict: bool
+) -> None:
     from .. import frame
     from ..compare import compare as compare_frames
 
@@ -280,7 +324,11 @@ def _print_comparison(result: Any, threshold: float, show_all: bool) -> None:
     unchanged = result.rows["verdict"].isin(("same", "within the threshold"))
     rows = result.rows if show_all else result.rows[~unchanged]
     formatted = [
-        {**row, **{side: _figure(row["figure"], row[side]) for side in ("a", "b")}, "change": _change(row["change"])}
+        {
+            **row,
+            **{side: _figure(row["figure"], row[side]) for side in ("a", "b")},
+            "change": _change(row["change"]),
+        }
         for row in rows.to_dict("records")
     ]
     counts = result.rows["verdict"].value_counts().to_dict()
@@ -295,7 +343,9 @@ def _figure(figure: str, value: Any) -> str:
         return value
     if value != value:
         return "–"
-    return "not reached" if figure == "steps_to_target" and value == float("inf") else f"{value:.4g}"
+    return (
+        "not reached" if figure == "steps_to_target" and value == float("inf") else f"{value:.4g}"
+    )
 
 
 def _change(value: float) -> str:

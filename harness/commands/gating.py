@@ -9,38 +9,65 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .. import limits
 from ..errors import ExitCode, UserError, nearest
 from . import AsJson, Keyword, Load, Output, Quiet, Suite, Timeout, command, print_table
+from .numbers import BUDGET_S, count, number
 
 if TYPE_CHECKING:
     from ..gate import GateResult
     from ..gate.judge import Sides
 
 Threshold = Annotated[
-    float, typer.Option(min=0.001, max=0.999, help="The slowdown that must not go unnoticed: 0.05 is 5%.")
+    float,
+    typer.Option(
+        parser=number(0.001, 0.999), help="The slowdown that must not go unnoticed: 0.05 is 5%."
+    ),
 ]
-Launches = Annotated[int, typer.Option(min=3, help="Launches of every cell before it is judged for the first time.")]
+Launches = Annotated[
+    int,
+    typer.Option(
+        parser=count(3, limits.LAUNCHES),
+        help="Launches of every cell before it is judged for the first time.",
+    ),
+]
 
 
 @command
 def gate(
     suite: Suite = "gate",
     keyword: Keyword = "",
-    base: Annotated[str, typer.Option(help="A commit to time against: HEAD~1, origin/main, a tag.")] = "",
-    a_python: Annotated[str, typer.Option("--a-python", help="Compare two interpreters: the one taken as the base.")] = "",
+    base: Annotated[
+        str, typer.Option(help="A commit to time against: HEAD~1, origin/main, a tag.")
+    ] = "",
+    a_python: Annotated[
+        str, typer.Option("--a-python", help="Compare two interpreters: the one taken as the base.")
+    ] = "",
     b_python: Annotated[str, typer.Option("--b-python", help="The interpreter to be judged.")] = "",
     threshold: Threshold = 0.05,
-    budget: Annotated[float, typer.Option(min=1.0, help="Seconds for all timing cells together.")] = 600.0,
+    budget: Annotated[
+        float, typer.Option(parser=BUDGET_S, help="Seconds for all timing cells together.")
+    ] = 600.0,
     launches: Launches = 6,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit code 6 where a timing stays inconclusive.")] = False,
-    timing: Annotated[bool, typer.Option("--timing/--no-timing", help="Compare step times (needs a base).")] = True,
-    convergence: Annotated[bool, typer.Option("--convergence/--no-convergence", help="Compare losses.")] = True,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit code 6 where a timing stays inconclusive.")
+    ] = False,
+    timing: Annotated[
+        bool, typer.Option("--timing/--no-timing", help="Compare step times (needs a base).")
+    ] = True,
+    convergence: Annotated[
+        bool, typer.Option("--convergence/--no-convergence", help="Compare losses.")
+    ] = True,
     load: Load = None,
     output: Output = Path("results"),
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write everything that was found here.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write everything that was found here.")
+    ] = None,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML here.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write a Markdown summary here.")] = None,
-    allow_dirty: Annotated[bool, typer.Option("--allow-dirty", help="Judge changes that are not committed, too.")] = False,
+    allow_dirty: Annotated[
+        bool, typer.Option("--allow-dirty", help="Judge changes that are not committed, too.")
+    ] = False,
     timeout: Timeout = 600.0,
     quiet: Quiet = False,
 ) -> None:
@@ -68,7 +95,9 @@ def gate(
     rule = Rule(threshold=threshold, budget_s=budget, first_look=launches)
     asked = Asked(sides, bool(a_python), convergence, timing, rule, strict)
     with ended_like_interrupt(), Watch(quiet) as watch:
-        result = measure(sweep, asked, watch, lambda line: None if quiet else typer.echo(line, err=True))
+        result = measure(
+            sweep, asked, watch, lambda line: None if quiet else typer.echo(line, err=True)
+        )
     _write(result, json_file, junit, markdown)
     _print_gate(result)
     raise typer.Exit(result.exit_code)
@@ -76,7 +105,9 @@ def gate(
 
 @command
 def baseline(
-    action: Annotated[str, typer.Argument(help="update: compute the suite's losses and write the baseline.")],
+    action: Annotated[
+        str, typer.Argument(help="update: compute the suite's losses and write the baseline.")
+    ],
     suite: Suite = "gate",
     keyword: Keyword = "",
     load: Load = None,
@@ -95,12 +126,16 @@ def baseline(
     from ..sweep import Options
 
     if action != "update":
-        raise UserError(f"nothing called {action!r} to do with a baseline{nearest(action, ['update'])}")
+        raise UserError(
+            f"nothing called {action!r} to do with a baseline{nearest(action, ['update'])}"
+        )
     sweep = select(suite, load or [], Options(output, keyword, timeout_s=timeout))
     with Watch(quiet) as watch:
         file, written, computed = update(sweep, watch)
     typer.echo(f"{file}: {len(written.runs)} runs, {len(computed.finished)} of them computed now")
-    failed = [record for record in computed.records.values() if record.status in ("failed", "timeout")]
+    failed = [
+        record for record in computed.records.values() if record.status in ("failed", "timeout")
+    ]
     for record in failed:
         typer.echo(f"failed: {record.spec.id}: {record.reason}", err=True)
     if failed:
@@ -111,12 +146,21 @@ def baseline(
 def calibrate(
     suite: Suite = "gate",
     keyword: Keyword = "",
-    gates: Annotated[int, typer.Option(min=1, help="How many gates of equal sides, and of each slowdown.")] = 20,
+    gates: Annotated[
+        int,
+        typer.Option(
+            parser=count(1, limits.LAUNCHES),
+            help="How many gates of equal sides, and of each slowdown.",
+        ),
+    ] = 20,
     slowdowns: Annotated[
-        str, typer.Option(help="Shares of a step's time by which one side is made slower; '' for none.")
+        str,
+        typer.Option(help="Shares of a step's time by which one side is made slower; '' for none."),
     ] = "0.05 0.1",
-    thresholds: Annotated[str, typer.Option(help="Thresholds under which the same launches are judged.")] = "0.03 0.05 0.1",
-    budget: Annotated[float, typer.Option(min=1.0, help="Seconds for one gate.")] = 180.0,
+    thresholds: Annotated[
+        str, typer.Option(help="Thresholds under which the same launches are judged.")
+    ] = "0.03 0.05 0.1",
+    budget: Annotated[float, typer.Option(parser=BUDGET_S, help="Seconds for one gate.")] = 180.0,
     launches: Launches = 6,
     load: Load = None,
     output: Output = Path("results"),
@@ -141,15 +185,28 @@ def calibrate(
     calibration.read(output)
     try:
         with ended_like_interrupt():
-            calibration.calibrate(sweep, gates, [0.0, *shares], judged, Rule(budget_s=budget, first_look=launches), say)
+            calibration.calibrate(
+                sweep,
+                gates,
+                [0.0, *shares],
+                judged,
+                Rule(budget_s=budget, first_look=launches),
+                say,
+            )
     except KeyboardInterrupt:
-        typer.echo("gradrace: interrupted; finished gates are kept, the same command adds to them", err=True)
+        typer.echo(
+            "gradrace: interrupted; finished gates are kept, the same command adds to them",
+            err=True,
+        )
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     found = calibration.rates(calibration.here(output))
     if as_json:
         typer.echo(json.dumps([rate._asdict() for rate in found]))
     else:
-        print_table("Gates of one cell on this type of machine, all that were measured", calibration.rows(found))
+        print_table(
+            "Gates of one cell on this type of machine, all that were measured",
+            calibration.rows(found),
+        )
     if not found:
         raise UserError("no gate gave figures; see the reasons above", ExitCode.NOTHING_MEASURED)
 
@@ -157,12 +214,18 @@ def calibrate(
 # -- helpers
 
 
-def _sides(base: str, a_python: str, b_python: str, load: list[Path], allow_dirty: bool) -> Sides | None:
+def _sides(
+    base: str, a_python: str, b_python: str, load: list[Path], allow_dirty: bool
+) -> Sides | None:
     """The two things compared, not yet prepared; None where there is only the working tree."""
     if bool(a_python) != bool(b_python):
-        raise UserError("--a-python and --b-python go together: two interpreters are compared with each other")
+        raise UserError(
+            "--a-python and --b-python go together: two interpreters are compared with each other"
+        )
     if base and a_python:
-        raise UserError("--base and --a-python/--b-python: compare either two commits or two interpreters")
+        raise UserError(
+            "--base and --a-python/--b-python: compare either two commits or two interpreters"
+        )
     from ..paired import sides
 
     if a_python:
@@ -180,7 +243,9 @@ def _fractions(option: str, text: str) -> list[float]:
     raise UserError(f"{option} {text!r}: expected fractions between 0 and 1, such as '0.05 0.1'")
 
 
-def _write(result: GateResult, json_file: Path | None, junit: Path | None, markdown: Path | None) -> None:
+def _write(
+    result: GateResult, json_file: Path | None, junit: Path | None, markdown: Path | None
+) -> None:
     """Whatever was asked for, and the summary of a GitHub job where there is one."""
     from ..gate import written
     from ..jsonfile import replace_text, writing
@@ -206,16 +271,23 @@ def _print_gate(result: GateResult) -> None:
     from ..gate import written
 
     if result.convergence:
-        _print_rows("Losses", [written.check_row(check) for check in written.notable_checks(result.convergence)])
+        _print_rows(
+            "Losses",
+            [written.check_row(check) for check in written.notable_checks(result.convergence)],
+        )
         for how in result.convergence.frameworks:
             typer.echo(f"{how.framework}: {how.reason}")
         for check in result.convergence.of("differs"):
             typer.echo(f"differs: {written.explained(check)}")
-    typer.echo(f"losses: {written.sentence_on_losses(result.convergence) if result.convergence else result.convergence_reason}")
+    typer.echo(
+        f"losses: {written.sentence_on_losses(result.convergence) if result.convergence else result.convergence_reason}"
+    )
     if result.timing:
         _print_rows("Step times", [written.cell_row(cell) for cell in result.timing.cells])
         typer.echo(f"reliability: {result.calibration}")
-    typer.echo(f"times: {written.sentence_on_times(result.timing) if result.timing else result.timing_reason}")
+    typer.echo(
+        f"times: {written.sentence_on_times(result.timing) if result.timing else result.timing_reason}"
+    )
     typer.echo(f"gate {result.suite}: {result.outcome}")
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .. import limits
 from ..errors import UserError
+from ..strict import given
 from . import (
     AsJson,
     DataDir,
@@ -29,7 +32,8 @@ from . import (
     command,
     print_table,
 )
-from .sweeping import carry_out, interpreters, print_plan
+from .numbers import count, number
+from .sweeping import carry_out, interpreters, planning, print_plan
 
 if TYPE_CHECKING:
     from ..sweep import Sweep
@@ -42,18 +46,37 @@ def run(
     output: Output = Path("results"),
     framework: Frameworks = None,
     scale: Annotated[
-        str | None, typer.Option(help="One of the suite's own sizes, such as small or large; `list suites` names them.")
+        str | None,
+        typer.Option(
+            help="One of the suite's own sizes, such as small or large; `list suites` names them."
+        ),
     ] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="How many seeds instead of the suite's.")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of a worker instead of the suite's.")] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(parser=count(1, limits.SEEDS), help="How many seeds instead of the suite's."),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            parser=count(1, limits.THREADS), help="Threads of a worker instead of the suite's."
+        ),
+    ] = None,
     workers: Workers = 0,
     device: Device = None,
     dtype: Dtype = None,
     train_fraction: Annotated[
-        list[float] | None, typer.Option(help="Share of the training split to train on, instead of the suite's; may be repeated.")
+        list[float] | None,
+        typer.Option(
+            parser=number(),
+            help="Share of the training split to train on, instead of the suite's; may be repeated.",
+        ),
     ] = None,
     diagnose: Annotated[
-        bool, typer.Option("--diagnose", help="Also record gradient and update norms of every layer, at every evaluation.")
+        bool,
+        typer.Option(
+            "--diagnose",
+            help="Also record gradient and update norms of every layer, at every evaluation.",
+        ),
     ] = False,
     timeout: Timeout = 600.0,
     shard: Annotated[str, typer.Option(help="Only part i of n, for job arrays: 2/8.")] = "1/1",
@@ -61,7 +84,10 @@ def run(
     python: Pythons = None,
     data_dir: DataDir = None,
     dry_run: DryRun = False,
-    report: Annotated[bool, typer.Option("--report/--no-report", help="Write the HTML report and print a summary.")] = True,
+    report: Annotated[
+        bool,
+        typer.Option("--report/--no-report", help="Write the HTML report and print a summary."),
+    ] = True,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -79,7 +105,7 @@ def run(
         output, keyword, tuple(framework or ()), seeds, threads, device, timeout, _shard(shard), interpreters(python), dtype,
         workers=workers, scale=scale, train_fractions=tuple(train_fraction or ()), diagnose=diagnose,
     )  # fmt: skip
-    sweep = prepare(suite, load or [], options)
+    sweep = prepare(suite, load or [], options, planning(quiet))
     if dry_run:
         print_plan(sweep, as_json)
         return
@@ -87,7 +113,11 @@ def run(
         _load_ahead(sweep)
     outcome = carry_out(sweep, quiet)
     if as_json:
-        counts = {"suite": sweep.suite.name, "cached": outcome.cached, "counts": dict(outcome.counts)}
+        counts = {
+            "suite": sweep.suite.name,
+            "cached": outcome.cached,
+            "counts": dict(outcome.counts),
+        }
         typer.echo(json.dumps(counts | {"exit_code": int(outcome.exit_code)}))
     if report:
         _report_after(sweep, as_json)
@@ -97,7 +127,9 @@ def run(
 def _load_ahead(sweep: Sweep) -> None:
     """What draws takes seconds to import: this process has them while its workers train, but none while something is timed."""
     if all(run.spec.measure == "convergence" for run in sweep.selected):
-        threading.Thread(target=importlib.import_module, args=("gradrace.report",), daemon=True).start()
+        threading.Thread(
+            target=importlib.import_module, args=("gradrace.report",), daemon=True
+        ).start()
 
 
 def _report_after(sweep: Sweep, as_json: bool) -> None:
@@ -109,12 +141,14 @@ def _report_after(sweep: Sweep, as_json: bool) -> None:
     frames = frame.load(output)
     page = write(frames, output / "html")
     if not as_json:
-        print_table(sweep.suite.content.title, summary_compact(frames, sweep.suite.name).to_dict("records"))
+        print_table(
+            sweep.suite.content.title, summary_compact(frames, sweep.suite.name).to_dict("records")
+        )
         typer.echo(f"report: {page}")
 
 
 def _shard(text: str) -> tuple[int, int]:
-    index, _, of = text.partition("/")
-    if index.isdigit() and of.isdigit() and 1 <= int(index) <= int(of):
-        return int(index), int(of)
-    raise UserError(f"--shard {text}: expected i/n with 1 <= i <= n, such as 2/8")
+    matched = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
+    if matched and 1 <= int(matched[1]) <= int(matched[2]):
+        return int(matched[1]), int(matched[2])
+    raise UserError(f"--shard {given(text)}: expected i/n with 1 <= i <= n, such as 2/8")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -31,6 +33,23 @@ def carry_out(sweep: Sweep, quiet: bool) -> Outcome:
     counts = ", ".join(f"{count} {status}" for status, count in sorted(outcome.counts.items()))
     typer.echo(f"{sweep.suite.name}: {counts} ({outcome.cached} cached)", err=True)
     return outcome
+
+
+# A plan that takes longer than this many seconds says how far it is, and again after as many.
+_SILENT_S = 2.0
+
+
+def planning(quiet: bool) -> Callable[[str, int], None]:
+    """Says on standard error how many runs are planned, if that takes long."""
+    said = time.monotonic()
+
+    def tell(what: str, count: int) -> None:
+        nonlocal said
+        if not quiet and time.monotonic() - said > _SILENT_S:
+            said = time.monotonic()
+            typer.echo(f"{what}: {count:,} runs so far", err=True)
+
+    return tell
 
 
 def print_plan(sweep: Sweep, as_json: bool) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .. import limits
 from . import (
     AsJson,
     DataDir,
@@ -24,7 +25,8 @@ from . import (
     command,
     print_table,
 )
-from .sweeping import carry_out, interpreters, print_plan
+from .numbers import SECONDS, count
+from .sweeping import carry_out, interpreters, planning, print_plan
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,25 +38,50 @@ if TYPE_CHECKING:
 def time_(
     suite: Suite,
     keyword: Keyword = "",
-    launches: Annotated[int | None, typer.Option(min=1, help="Processes a cell, instead of the suite's.")] = None,
-    blocks: Annotated[int | None, typer.Option(min=4, help="Timed blocks a launch, instead of the suite's.")] = None,
+    launches: Annotated[
+        int | None,
+        typer.Option(
+            parser=count(1, limits.LAUNCHES), help="Processes a cell, instead of the suite's."
+        ),
+    ] = None,
+    blocks: Annotated[
+        int | None,
+        typer.Option(
+            parser=count(4, limits.BLOCKS), help="Timed blocks a launch, instead of the suite's."
+        ),
+    ] = None,
     output: Output = Path("results"),
     framework: Frameworks = None,
     device: Device = None,
     dtype: Dtype = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads and cores of a worker instead of the suite's.")] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            parser=count(1, limits.THREADS),
+            help="Threads and cores of a worker instead of the suite's.",
+        ),
+    ] = None,
     breakdown: Annotated[
-        bool | None, typer.Option("--breakdown/--no-breakdown", help="Also time forward, gradient and update apart.")
+        bool | None,
+        typer.Option(
+            "--breakdown/--no-breakdown", help="Also time forward, gradient and update apart."
+        ),
     ] = None,
     memory: Annotated[
-        bool | None, typer.Option("--memory/--no-memory", help="Also measure memory, in one process a cell.")
+        bool | None,
+        typer.Option("--memory/--no-memory", help="Also measure memory, in one process a cell."),
     ] = None,
     load: Load = None,
     python: Pythons = None,
     data_dir: DataDir = None,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds a cell and launch after which it is given up.")] = 600.0,
+    timeout: Annotated[
+        float,
+        typer.Option(parser=SECONDS, help="Seconds a cell and launch after which it is given up."),
+    ] = 600.0,
     dry_run: DryRun = False,
-    report: Annotated[bool, typer.Option("--report/--no-report", help="Write the HTML report.")] = True,
+    report: Annotated[
+        bool, typer.Option("--report/--no-report", help="Write the HTML report.")
+    ] = True,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
@@ -76,7 +103,7 @@ def time_(
         interpreters=interpreters(python), clock_only=True,
         timing={name: value for name, value in asked.items() if value is not None},
     )  # fmt: skip
-    sweep = prepare(suite, load or [], options)
+    sweep = prepare(suite, load or [], options, planning(quiet))
     if dry_run:
         print_plan(sweep, as_json)
         return
@@ -120,5 +147,3 @@ def _write_report(options: Options, as_json: bool) -> None:
 
     page = write(frame.load(options.output), options.output / "html")
     typer.echo(f"report: {page}", err=as_json)
-
-

@@ -8,8 +8,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .. import limits
 from ..errors import ExitCode
-from . import AsJson, DataDir, Device, DryRun, Dtype, Load, Output, Pythons, Quiet, Timeout, Workers, command, print_table
+from . import (
+    AsJson,
+    DataDir,
+    Device,
+    DryRun,
+    Dtype,
+    Load,
+    Output,
+    Pythons,
+    Quiet,
+    Timeout,
+    Workers,
+    command,
+    print_table,
+)
+from .numbers import count
 from .sweeping import interpreters
 
 if TYPE_CHECKING:
@@ -26,24 +42,39 @@ def tune(
     task: Annotated[str, typer.Option(help=f"What is trained. {Several}")],
     optimizer: Annotated[str, typer.Option(help=f"What is tuned: a name, or mine.py:NAME of your own file. {Several}")],
     framework: Annotated[str, typer.Option(help=f"Where; the first that is installed by default. {Several}")] = "",
-    budget: Annotated[int, typer.Option(help="Trials of every search, those that fail included.")] = 50,
+    budget: Annotated[
+        int,
+        typer.Option(parser=count(high=limits.TRIALS), help="Trials of every search, those that fail included."),
+    ] = 50,
     sampler: Annotated[str, typer.Option(help="random, qmc, grid, tpe or gp.")] = "random",
     space: Annotated[
         list[str] | None,
         typer.Option(help="Other ranges: 'learning_rate=1e-4..1e-1,log;beta1=0.8..0.99' or adam.epsilon=1e-8; may be repeated."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the search; seeds of training follow from it.")] = 0,
-    seeds: Annotated[int, typer.Option(help="Training seeds of a trial, whose scores are averaged.")] = 1,
-    fresh_seeds: Annotated[int, typer.Option(help="Other seeds, on which the winner and the default settings are scored.")] = 5,
+    seed: Annotated[
+        int,
+        typer.Option(parser=count(high=2**31 - 1), help="Of the search; seeds of training follow from it."),
+    ] = 0,
+    seeds: Annotated[
+        int,
+        typer.Option(parser=count(high=limits.SEEDS), help="Training seeds of a trial, whose scores are averaged."),
+    ] = 1,
+    fresh_seeds: Annotated[
+        int,
+        typer.Option(parser=count(high=limits.SEEDS), help="Other seeds, on which the winner and the defaults are scored."),
+    ] = 5,
     nested_cv: Annotated[
         str | None, typer.Option("--nested-cv", help="OUTERxINNER folds, such as 5x3: inner ones choose, outer ones score.")
     ] = None,
     schedule: Annotated[str, typer.Option(help="The schedule of the learning rate that is searched.")] = "constant",
-    steps: Annotated[int | None, typer.Option(help="Steps of a run instead of the task's.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Batch size instead of the task's.")] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(parser=count(high=limits.STEPS), help="Steps of a run instead of the task's."),
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(parser=count(), help="Batch size instead of the task's.")] = None,
     name: Annotated[str | None, typer.Option(help="Of the study's folder under OUTPUT/runs; made of task and sampler.")] = None,
     workers: Workers = 0,
-    threads: Annotated[int, typer.Option(help="Threads of a worker.")] = 1,
+    threads: Annotated[int, typer.Option(parser=count(high=limits.THREADS), help="Threads of a worker.")] = 1,
     device: Device = "cpu",
     dtype: Dtype = "float32",
     timeout: Timeout = 600.0,
@@ -70,9 +101,19 @@ def tune(
         "sampler": sampler, "budget": budget, "seed": seed, "seeds": seeds, "fresh_seeds": fresh_seeds, "schedule": schedule,
         "steps": steps, "batch_size": batch_size, "threads": threads, "device": device, "dtype": dtype,
     }  # fmt: skip
-    wish = Wish(_split(task), _split(optimizer), _split(framework), tuple(space or ()), nested_cv, tuple(load or ()), others)
+    wish = Wish(
+        _split(task),
+        _split(optimizer),
+        _split(framework),
+        tuple(space or ()),
+        nested_cv,
+        tuple(load or ()),
+        others,
+    )
     ready = prepare(wish)
-    place = Place(output, name or _name(ready.study), ready.registry, interpreters(python), timeout, workers)
+    place = Place(
+        output, name or _name(ready.study), ready.registry, interpreters(python), timeout, workers
+    )
     if dry_run:
         _print_plan(ready, place, as_json)
         return
@@ -107,7 +148,10 @@ def _carry_out(ready: Ready, place: Place, quiet: bool) -> StudyFile:
         with Watch(quiet) as watch:
             return execute(ready.study, ready.cells, place, watch)
     except KeyboardInterrupt:
-        typer.echo("gradrace: interrupted; finished trials are kept, the same command goes on from there", err=True)
+        typer.echo(
+            "gradrace: interrupted; finished trials are kept, the same command goes on from there",
+            err=True,
+        )
         raise typer.Exit(ExitCode.INTERRUPTED) from None
 
 
@@ -165,14 +209,24 @@ def _print_plan(ready: Ready, place: Place, as_json: bool) -> None:
     runs = sum(count * study.runs_a_trial + 2 * study.fresh_seeds for _, count in searches)
     begun = len(list(folder.glob("*/run.json")))
     if as_json:
-        plan = {"study": place.name, "asked": study.model_dump(mode="json", by_alias=True), "runs": runs, "records": begun}
+        plan = {
+            "study": place.name,
+            "asked": study.model_dump(mode="json", by_alias=True),
+            "runs": runs,
+            "records": begun,
+        }
         typer.echo(json.dumps(plan))
         return
-    for cell, count in searches:
+    for cell, many in searches:
         fold = "" if cell.fold is None else f", outer fold {cell.fold}"
-        typer.echo(f"{cell.task.name}, {cell.optimizer.name}, {cell.framework.name}{fold}: {count} trials")
+        typer.echo(
+            f"{cell.task.name}, {cell.optimizer.name}, {cell.framework.name}{fold}: {many} trials"
+        )
     from ..tune.words import space_lines
 
     for line in space_lines(study):
         typer.echo(line)
-    typer.echo(f"{runs} runs at most; {folder} holds {begun} records, which are used where they fit", err=True)
+    typer.echo(
+        f"{runs} runs at most; {folder} holds {begun} records, which are used where they fit",
+        err=True,
+    )

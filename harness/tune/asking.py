@@ -11,12 +11,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from .. import data, schedules
+from .. import data, limits, schedules
 from ..errors import UserError, nearest
 from ..jsonfile import first_problem
 from ..optimizer import Optimizer
 from ..registry import Registry, load_registry
 from ..spec import ScheduleSpec, TaskSpec
+from ..strict import given as shown_value
 from .samplers import check_sampler
 from .space import spaces_of
 from .study import Cell, SpaceFile, StudyFile
@@ -137,9 +138,12 @@ def _frameworks(names: Sequence[str], registry: Registry) -> list[str]:
 def _folds(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
-    matched = re.fullmatch(r"(\d+)x(\d+)", text)
-    if not matched or min(numbers := (int(matched[1]), int(matched[2]))) < 2:
-        raise UserError(f"--nested-cv {text}: expected OUTERxINNER, each at least 2, such as 5x3")
+    matched = re.fullmatch(r"([0-9]{1,9})x([0-9]{1,9})", text)
+    numbers = (int(matched[1]), int(matched[2])) if matched else (0, 0)
+    if not all(2 <= number <= limits.FOLDS for number in numbers):
+        raise UserError(
+            f"--nested-cv {shown_value(text)}: expected OUTERxINNER, each from 2 to {limits.FOLDS}, such as 5x3"
+        )
     return numbers
 
 
