@@ -112,7 +112,8 @@ class Updater:
 
         By the binding's function, or else by the methods eval() and train() of a class that has both.
         """
-        if self._evaluation is None and not self._switches:
+        if not self._stepped or (self._evaluation is None and not self._switches):
+            # Classes make their state in their first step; before it, there is one set of weights.
             yield
             return
         with torch.no_grad(), self._storage.seen() if self._storage else nullcontext():

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from .objective import alike
 from .record import FINAL, RunRecord
 from .spec import RunSpec, step_setting
 from .store import DIGEST, read_record, suite_folder, unsound
@@ -75,6 +76,7 @@ _LIKE: tuple[Callable[[RunSpec], Hashable], ...] = (
 
 def _program(spec: RunSpec) -> Hashable:
     """What runs share that need compiling only once."""
+    spec = spec.model_copy(update={"task": alike(spec.task)})
     return (_LIKE[1](spec), spec.task.regularization, spec.optimizer.name, spec.optimizer.rule)
 
 

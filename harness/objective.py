@@ -62,6 +62,16 @@ def without_amounts(model: tuple[Layer, ...]) -> tuple[Layer, ...]:
     )  # fmt: skip
 
 
+def alike(task: TaskSpec) -> TaskSpec:
+    """Equal for tasks that differ in the values of `amounts` alone, which one compiled program serves."""
+    rules = {name: 1.0 if value else 0.0 for name, value in task.regularization.model_dump().items()}
+    changed = {
+        "regularization": task.regularization.model_copy(update=rules),
+        "label_smoothing": 0.5 if task.label_smoothing else 0.0, "model": without_amounts(task.model),
+    }  # fmt: skip
+    return task.model_copy(update=changed)
+
+
 def takes_integers(model: tuple[Layer, ...]) -> bool:
     """Whether samples are integers, rows of an embedding, which no float type may touch."""
     first = next((layer for layer in model if not isinstance(layer, Flatten)), None)

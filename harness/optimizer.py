@@ -119,8 +119,9 @@ class Binding:
         tensor, ...}}, "param_groups": [{"params": [name, ...], "lr": ..., ...}]}; parameters are {name: tensor}.
         tensorflow: state is {attribute of the Keras optimizer: tensor, or {name: tensor} for one buffer a parameter, as
         "_momentums"}; parameters are {name: tensor}. jax: state is Optax's, parameters the same tree as it has for them.
-        Tensors are as the optimizer holds them, and copies: training goes on with the bits that it had. A torch class
-        with methods `train()` and `eval()` (Schedule-Free) needs no function: `eval()` is called around each evaluation.
+        Tensors are as the optimizer holds them, and copies: training goes on with the bits that it had. In torch, where
+        classes make their state in their first step, it is called from then on. A torch class with methods `train()` and
+        `eval()` (Schedule-Free) needs no function: `eval()` is called before each evaluation, `train()` after it.
     """
 
     target: str | Callable[[], Callable[..., Any]]

@@ -18,6 +18,7 @@ from .executor import Event, Finished, Job, PlannedRun
 from .executor.local import LocalExecutor, unfinished
 from .executor.queue import side_by_side
 from .machine import lacks_gpu, usable_cores
+from .objective import alike
 from .origin import check_same
 from .process import NoAnswer, ask, check_system
 from .record import Status
@@ -208,8 +209,8 @@ def _jobs(runs: Sequence[PlannedRun]) -> Iterable[Job]:
     for run in runs:
         if run.spec.measure == "convergence":
             shapes.setdefault(_shape(run.spec), []).append(run)
-    for alike in shapes.values():
-        yield Job(tuple(alike))
+    for of_shape in shapes.values():
+        yield Job(tuple(of_shape))
     launches: dict[tuple[object, ...], list[PlannedRun]] = {}
     for run in runs:
         if run.spec.measure == "timing":
@@ -223,13 +224,13 @@ def _jobs(runs: Sequence[PlannedRun]) -> Iterable[Job]:
             yield Job((run,), alone=True)
 
 
-# What of a task no compiled program depends on.
-_SHAPELESS = {"name", "title", "steps", "eval_every", "target", "target_origin", "early_stopping"}
+# Task fields that do not affect a compiled program.
+_SHAPELESS = {"name", "title", "steps", "eval_every", "target", "target_origin", "early_stopping", "train_fraction"}
 
 
 def _shape(spec: RunSpec) -> tuple[object, ...]:
     """Equal for runs that one compiled program could serve; they differ in numbers alone."""
-    task = spec.task.model_dump_json(exclude=_SHAPELESS)
+    task = alike(spec.task).model_dump_json(exclude=_SHAPELESS)
     optimizer = (spec.optimizer.name, spec.optimizer.rule)
     return (spec.framework, spec.mode, task, optimizer, spec.dtype, spec.device, spec.threads, spec.input)
 
