@@ -13,6 +13,7 @@ import pytest
 from gradrace.data.generated import SYNTHETIC
 from gradrace.errors import UserError
 from gradrace.layers import Activation
+from gradrace.optimizer import Binding
 from gradrace.registry import Registry, load_registry
 from gradrace.spec import ScheduleSpec
 from gradrace.verify import Options, document, kept, verify
@@ -30,6 +31,7 @@ from gradrace.verify.cases import (
     everything,
     table,
 )
+from gradrace.verify.compute import Unavailable, compute
 from gradrace.verify.judge import Answer, Difference, compare, judge
 from gradrace.verify.verdict import LEVELS, Side, Verdict, VerifyFile, json_schema
 
@@ -394,3 +396,16 @@ def test_an_activation_has_no_parameters():
     case = LayerCase("layers", "x", "", Activation(), (3,))
     weights, x, upstream, mask = case.draw()
     assert weights == {} and x.shape == upstream.shape == (5, 3) and mask is None
+
+
+def test_a_class_that_evaluates_the_loss_is_not_asked_for_updates(registry):
+    class Adapter:
+        def supports(self, run, optimizer):
+            return None
+
+    adam, framework = registry.optimizers["adam"], registry.frameworks["torch"]
+    asking = replace(adam, bindings={"torch": Binding("torch.optim.Adam", asks_for_loss=True)})
+    every = (case for case in everything(registry) if isinstance(case, UpdateCase))
+    case = next(case for case in every if case.optimizer == "adam" and case.rule == "canonical")
+    with pytest.raises(Unavailable, match=r"torch\.optim\.Adam evaluates the loss itself"):
+        compute(case, Adapter(), framework, "", {"adam": asking})

@@ -91,6 +91,9 @@ def _updates(case: UpdateCase, adapter: Adapter, framework: Framework, optimizer
     task = any_task(bias=not case.matrices)
     run = _run(framework, framework.convergence_mode, task, optimizer, case.schedule, case.steps, rule=rule)
     _ask(adapter, run, optimizer)
+    binding = optimizer.bindings.get(framework.name)
+    if binding and binding.loss_asked_for(rule):
+        raise Unavailable(f"{binding.label} evaluates the loss itself, and cannot run on given gradients")
     start, gradients = case.draw()
     rates = schedules.table(case.schedule, case.steps)
     after = adapter.updates(run, optimizer, start, gradients, rates)
