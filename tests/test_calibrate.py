@@ -74,6 +74,7 @@ def test_rates_have_the_exact_interval():
     assert (equal.gates, equal.regressions, equal.inconclusive, equal.longest_s) == (40, 1, 1, 30.0)
     assert (equal.low, equal.high) == pytest.approx((beta.ppf(0.025, 1, 40), beta.ppf(0.975, 2, 39)))
     assert (slower.gates, slower.regressions, slower.slowdown) == (20, 19, 0.05)
+    assert equal.improvements == 0 and "called an improvement" in rows([equal])[0]
     assert rows([equal, slower])[0]["rate [95%]"] == "2.5% [0.1%, 13.2%]" and rates([]) == []
 
 

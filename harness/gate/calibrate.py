@@ -68,7 +68,7 @@ class CalibrationFile(Frozen):
 
 
 class Rate(NamedTuple):
-    """How many of the gates with a slowdown were called a regression, or inconclusive, under a threshold.
+    """How many of the gates with a slowdown were called a regression, an improvement, or inconclusive, under a threshold.
 
     low, high: the 95% interval of the rate of regressions (Clopper & Pearson 1934, exact).
     """
@@ -77,6 +77,7 @@ class Rate(NamedTuple):
     slowdown: float
     gates: int
     regressions: int
+    improvements: int
     inconclusive: int
     low: float
     high: float
@@ -213,9 +214,9 @@ def _rate(gates: Sequence[Gate], threshold: float, slowdown: float) -> Rate | No
         return None
     slower = sum(gate.decisions[name] == "regression" for gate in own)
     limits = binomtest(slower, len(own)).proportion_ci(0.95, method="exact")
-    unsure = sum(gate.decisions[name] == "inconclusive" for gate in own)
+    faster, unsure = (sum(gate.decisions[name] == said for gate in own) for said in ("improvement", "inconclusive"))
     longest = max(gate.ended_s[gate.launches[name] - 1] for gate in own)
-    return Rate(threshold, slowdown, len(own), slower, unsure, float(limits.low), float(limits.high), longest)
+    return Rate(threshold, slowdown, len(own), slower, faster, unsure, float(limits.low), float(limits.high), longest)
 
 
 _SAYING = ("regression", "improvement", "ok", "inconclusive")
@@ -246,7 +247,8 @@ def rows(found: Sequence[Rate]) -> list[dict[str, Any]]:
             "threshold": f"{rate.threshold:.0%}", "b is slower by": f"{rate.slowdown:.0%}" if rate.slowdown else "nothing (A/A)",
             "gates": rate.gates, "called a regression": rate.regressions,
             "rate [95%]": f"{rate.regressions / rate.gates:.1%} [{rate.low:.1%}, {rate.high:.1%}]",
-            "inconclusive": rate.inconclusive, "longest gate": f"{rate.longest_s:.0f} s",
+            "called an improvement": rate.improvements, "inconclusive": rate.inconclusive,
+            "longest gate": f"{rate.longest_s:.0f} s",
         }
         for rate in found
     ]  # fmt: skip
