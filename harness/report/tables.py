@@ -189,23 +189,41 @@ def curves(frames: Frames, picked: pd.DataFrame) -> pd.DataFrame:
     """
     names = ["task", "setup", "series", "digest", "status"]
     picked = picked.drop_duplicates("digest").reset_index(drop=True)
-    found = frames.curves
-    # Points are many: they carry the number of their run, and its names only once they are averaged.
+    run = pd.Index(picked["digest"]).get_indexer(frames.curves["digest"].astype("str"))
+    order = np.argsort(run, kind="stable")[np.count_nonzero(run < 0) :]
+    widths = picked["steps"].map(train_bin).to_numpy()
+    found = [_averaged(frames.curves.iloc[rows], run[rows], widths) for rows in _whole_runs(order, run)]
+    if not found:
+        return pd.DataFrame(columns=[*names, "metric", "step", "value"])
+    means = pd.concat(found, ignore_index=True)
+    of_runs = picked[names].iloc[means.pop("run").to_numpy()].reset_index(drop=True)
+    return pd.concat([of_runs, means], axis=1)
+
+
+# Points that are averaged at once: a sweep has millions, and each step over them is a copy.
+_POINTS_AT_ONCE = 50_000
+
+
+def _whole_runs(order: np.ndarray, run: np.ndarray) -> list[np.ndarray]:
+    """The rows int[n], ordered by run, in parts of about _POINTS_AT_ONCE that hold whole runs."""
+    begins = np.flatnonzero(np.diff(run[order], prepend=-1))
+    parts = begins // _POINTS_AT_ONCE
+    return np.split(order, begins[1:][np.diff(parts) > 0]) if len(order) else []
+
+
+def _averaged(curves: pd.DataFrame, run: np.ndarray, widths: np.ndarray) -> pd.DataFrame:
+    """run, metric, step, value of the points of whole runs, training losses as means of their bins; finite values only."""
     points = pd.DataFrame({
-        "run": pd.Index(picked["digest"]).get_indexer(found["digest"].astype("str")),
-        "metric": found["series"].astype("category"),
-        "step": found["step"].astype("float64"), "value": found["value"].astype("float64"),
-    })  # fmt: skip
-    shown = points["metric"].isin(("train_loss", "validation_loss", "validation_metric"))
-    points = points[shown & (points["run"] >= 0)].sort_values("run", kind="stable")
+        "run": run, "metric": curves["series"].to_numpy(), "step": curves["step"].to_numpy(dtype="float64"),
+        "value": curves["value"].to_numpy(dtype="float64"),
+    }).astype({"metric": "str"})  # fmt: skip
+    points = points[points["metric"].isin(("train_loss", "validation_loss", "validation_metric"))]
     points = points.drop_duplicates(["run", "metric", "step"])
     points = points[np.isfinite(points["value"])]
-    width = picked["steps"].map(train_bin).to_numpy()[points["run"].to_numpy()]
+    width = widths[points["run"].to_numpy()]
     middle = (points["step"] // width) * width + width / 2
-    points["step"] = points["step"].where(points["metric"] != "train_loss", middle)
-    means = points.groupby(["run", "metric", "step"], sort=False, as_index=False, observed=True)["value"].mean()
-    of_runs = picked[names].iloc[means.pop("run").to_numpy()].reset_index(drop=True)
-    return pd.concat([of_runs, means.astype({"metric": "str"})], axis=1)
+    points = points.assign(step=points["step"].where(points["metric"] != "train_loss", middle))
+    return points.groupby(["run", "metric", "step"], sort=False, as_index=False)["value"].mean()
 
 
 def paths(frames: Frames, picked: pd.DataFrame) -> pd.DataFrame:
