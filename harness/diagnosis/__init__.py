@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..record import Norms, RunRecord
@@ -46,21 +46,36 @@ def of(frames: Frames, suite: str) -> pd.DataFrame:
     """One row a finding on the suite's trained runs, in the plan's order: digest, rule, severity, step, reason."""
     import pandas as pd
 
-    digests = [str(d) for d in frames.plans[suite].digests if str(d) in frames.records]
+    digests = list(dict.fromkeys(str(d) for d in frames.plans[suite].digests if str(d) in frames.records))
     curves, norms = _by_digest(frames.curves, digests), _by_digest(frames.norms, digests)
     rows = [
         (digest, *finding)
-        for digest in dict.fromkeys(digests)
-        for finding in diagnose_run(frames.records[digest], curves.get(digest), norms.get(digest))
+        for digest in digests
+        for finding in diagnose_run(frames.records[digest], curves(digest), norms(digest))
     ]
     return pd.DataFrame(rows, columns=list(_COLUMNS)).astype({"step": "int64"})
 
 
-def _by_digest(table: pd.DataFrame, digests: list[str]) -> dict[str, dict[str, Any]]:
-    """Columns of every run; a run that stands in several suites was loaded several times."""
-    wanted = table[table["digest"].isin(digests)].drop_duplicates()
-    columns = [name for name in wanted if name != "digest"]
-    return {
-        str(digest): {name: rows[name].to_numpy() for name in columns}
-        for digest, rows in wanted.groupby("digest", sort=False, observed=True)
+def _by_digest(table: pd.DataFrame, digests: list[str]) -> Callable[[str], dict[str, Any] | None]:
+    """From a digest to the columns of its run, None if it has none. One run at a time: all at once are many objects."""
+    import pandas as pd
+
+    # Texts are few and repeat: they are kept as the number of a text.
+    texts = {
+        name: pd.factorize(table[name], use_na_sentinel=False)
+        for name in table
+        if name != "digest" and not pd.api.types.is_numeric_dtype(table[name])
     }
+    columns = {name: texts[name][0] if name in texts else table[name].to_numpy() for name in table if name != "digest"}
+    words = {name: pd.Index(found[1]).to_numpy(dtype=object) for name, found in texts.items()}
+    wanted, groups = set(digests), table.groupby("digest", sort=False, observed=True).indices
+    rows = {str(digest): at for digest, at in groups.items() if digest in wanted}
+
+    def of_run(digest: str) -> dict[str, Any] | None:
+        if digest not in rows:
+            return None
+        # A run that stands in several suites was loaded several times.
+        found = pd.DataFrame({name: column[rows[digest]] for name, column in columns.items()}).drop_duplicates()
+        return {name: words[name][found[name]] if name in words else found[name].to_numpy() for name in found}
+
+    return of_run
