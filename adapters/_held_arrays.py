@@ -68,7 +68,11 @@ def _inside(value: Any) -> list[Any] | None:
             return [*value, *_attributes(value)]
         case types.FunctionType():
             cells = (cell for cell in value.__closure__ or ())
-            return [*_contents(cells), *(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()]
+            return [
+                *_contents(cells),
+                *(value.__defaults__ or ()),
+                *(value.__kwdefaults__ or {}).values(),
+            ]
         case types.MethodType():
             return [value.__self__, value.__func__]
         case functools.partial():

@@ -105,7 +105,9 @@ class Programs(Protocol):
     def state(self, held: Held) -> Any:
         """The optimizer's, a tree of arrays."""
 
-    def evaluate(self, held: Held, amounts: Amounts, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def evaluate(
+        self, held: Held, amounts: Amounts, x: jax.Array, y: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
         """Mean loss, and what the metric is made of. amounts: of a window."""
 
     def compilations(self) -> int:
@@ -127,7 +129,12 @@ class Network:
         return {name: given[name] if value is None else value for name, value in self._amounts}
 
     def loss(
-        self, parameters: Parameters, statistics: Parameters, batch: Batch, noise: Noise, amounts: Amounts
+        self,
+        parameters: Parameters,
+        statistics: Parameters,
+        batch: Batch,
+        noise: Noise,
+        amounts: Amounts,
     ) -> tuple[Any, Parameters]:
         """(the batch's loss, penalties included; the statistics after it)"""
         outputs, moved = self._apply(parameters | statistics, batch.x, True, {**amounts, **noise})
@@ -143,7 +150,12 @@ class Network:
         return (kernel * (1.0 - numbers.of_step[-1] * amounts["decay"])).astype(kernel.dtype)
 
     def evaluate(
-        self, parameters: Parameters, statistics: Parameters, amounts: Amounts, x: jax.Array, y: jax.Array
+        self,
+        parameters: Parameters,
+        statistics: Parameters,
+        amounts: Amounts,
+        x: jax.Array,
+        y: jax.Array,
     ) -> tuple[Any, Any]:
         """Mean loss without penalties, and what the metric is made of."""
         outputs = self._apply(parameters | statistics, x, False, {})[0].astype(self._dtype)
@@ -224,7 +236,9 @@ class FunctionalPrograms:
     def state(self, held: Held) -> Any:
         return self._carry(held)[1]
 
-    def evaluate(self, held: Held, amounts: Amounts, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def evaluate(
+        self, held: Held, amounts: Amounts, x: jax.Array, y: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
         parameters, state, statistics = self._carry(held)
         found: tuple[jax.Array, jax.Array] = self._evaluate(
             self._recipe.optimizer.evaluated(state, parameters), statistics, amounts, x, y
@@ -241,7 +255,9 @@ class FunctionalPrograms:
         carry: tuple[Parameters, Any, Parameters] = jax.tree.unflatten(self._tree, held)
         return carry
 
-    def _whole(self, carry: Any, fixed: Any, window: Window, source: Resident | Batch, t: Any) -> tuple[Any, jax.Array]:
+    def _whole(
+        self, carry: Any, fixed: Any, window: Window, source: Resident | Batch, t: Any
+    ) -> tuple[Any, jax.Array]:
         parameters, state, before = carry
         (numbers, noise), batch = numbers_at(window, t), batch_at(source, t)
         amounts = self._network.amounts(window.amounts)
@@ -251,7 +267,10 @@ class FunctionalPrograms:
         def again(given: Parameters) -> jax.Array:
             return self._network.loss(given, before, batch, noise, amounts)[0]
 
-        return (*self._updated(parameters, state, gradients, numbers, amounts, again, loss), statistics), loss
+        return (
+            *self._updated(parameters, state, gradients, numbers, amounts, again, loss),
+            statistics,
+        ), loss
 
     def _updated(
         self, parameters: Parameters, state: Any, gradients: Parameters, numbers: Numbers, amounts: Amounts,
@@ -260,22 +279,32 @@ class FunctionalPrograms:
         gradients = _flax_objective.clipped(amounts, gradients)
         if "decay" in amounts:
             kernels = self._network.kernels
-            decayed = {name: self._network.decayed(parameters[name], numbers, amounts) for name in kernels}
+            decayed = {
+                name: self._network.decayed(parameters[name], numbers, amounts) for name in kernels
+            }
             parameters = parameters | decayed
         return self._recipe.optimizer.update(gradients, state, parameters, numbers, again, loss)
 
-    def _forward_part(self, statistics: Any, parameters: Any, window: Window, source: Any, t: Any) -> tuple[Any, Any]:
+    def _forward_part(
+        self, statistics: Any, parameters: Any, window: Window, source: Any, t: Any
+    ) -> tuple[Any, Any]:
         noise, amounts = numbers_at(window, t)[1], self._network.amounts(window.amounts)
-        loss, statistics = self._network.loss(parameters, statistics, batch_at(source, t), noise, amounts)
+        loss, statistics = self._network.loss(
+            parameters, statistics, batch_at(source, t), noise, amounts
+        )
         return statistics, loss
 
-    def _gradient_part(self, moved: Any, parameters: Any, window: Window, source: Any, t: Any) -> tuple[Any, Any]:
+    def _gradient_part(
+        self, moved: Any, parameters: Any, window: Window, source: Any, t: Any
+    ) -> tuple[Any, Any]:
         noise, amounts = numbers_at(window, t)[1], self._network.amounts(window.amounts)
         slope = jax.value_and_grad(self._network.loss, has_aux=True)
         found, gradients = slope(parameters, moved[1], batch_at(source, t), noise, amounts)
         return (gradients, found[1]), found[0]
 
-    def _update_part(self, moved: Any, gradients: Any, window: Window, source: None, t: Any) -> tuple[Any, None]:
+    def _update_part(
+        self, moved: Any, gradients: Any, window: Window, source: None, t: Any
+    ) -> tuple[Any, None]:
         (parameters, state), amounts = moved, self._network.amounts(window.amounts)
         return self._updated(parameters, state, gradients, numbers_at(window, t)[0], amounts), None
 
@@ -299,7 +328,13 @@ def _single(one: Callable[..., tuple[Any, Any]], moved: Any, fixed: Any = ()) ->
     of_moved, of_fixed = jax.tree.structure(moved), jax.tree.structure(fixed)
 
     def flat(moved: Any, window: Window, source: Any, t: Any, fixed: Any = ()) -> tuple[Any, Any]:
-        after, found = one(jax.tree.unflatten(of_moved, moved), jax.tree.unflatten(of_fixed, fixed), window, source, t)
+        after, found = one(
+            jax.tree.unflatten(of_moved, moved),
+            jax.tree.unflatten(of_fixed, fixed),
+            window,
+            source,
+            t,
+        )
         return jax.tree.leaves(after), found
 
     return jax.jit(flat, donate_argnums=0)
@@ -309,14 +344,23 @@ def _looped(one: Callable[..., tuple[Any, Any]], moved: Any, fixed: Any = ()) ->
     """The same for `count` steps from `first` in one program."""
     of_moved, of_fixed = jax.tree.structure(moved), jax.tree.structure(fixed)
 
-    def flat(moved: Any, window: Window, source: Any, first: Any, count: int, fixed: Any = ()) -> tuple[Any, Any]:
-        constant, fed = jax.tree.unflatten(of_fixed, fixed), source if isinstance(source, Batch) else None
+    def flat(
+        moved: Any, window: Window, source: Any, first: Any, count: int, fixed: Any = ()
+    ) -> tuple[Any, Any]:
+        constant, fed = (
+            jax.tree.unflatten(of_fixed, fixed),
+            source if isinstance(source, Batch) else None,
+        )
 
         def body(carry: Any, of_step: tuple[Any, Batch | None]) -> tuple[Any, Any]:
             t, own = of_step
             return one(carry, constant, window, source if own is None else own, t)
 
-        after, found = jax.lax.scan(body, jax.tree.unflatten(of_moved, moved), (first + jnp.arange(count, dtype=jnp.int32), fed))
+        after, found = jax.lax.scan(
+            body,
+            jax.tree.unflatten(of_moved, moved),
+            (first + jnp.arange(count, dtype=jnp.int32), fed),
+        )
         return jax.tree.leaves(after), found
 
     return jax.jit(flat, donate_argnums=0, static_argnums=4)
@@ -327,7 +371,11 @@ def _shapes(recipe: Recipe) -> tuple[dict[str, Any], Any, dict[str, Any]]:
     own = [parameter for layer in recipe.layers for parameter in layer.parameters]
     numbers = recipe.optimizer.like(recipe.dtype)
     parameters = {p.name: jax.ShapeDtypeStruct(p.shape, recipe.dtype) for p in own if p.trainable}
-    statistics = {p.name: jax.ShapeDtypeStruct(p.shape, number_dtype(recipe.dtype)) for p in own if not p.trainable}
+    statistics = {
+        p.name: jax.ShapeDtypeStruct(p.shape, number_dtype(recipe.dtype))
+        for p in own
+        if not p.trainable
+    }
     return parameters, jax.eval_shape(recipe.optimizer.init, parameters, numbers), statistics
 
 

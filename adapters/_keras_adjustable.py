@@ -37,7 +37,9 @@ _FOUND: dict[Hashable, Adjustable] = {}
 
 def adjustable(make: Make, arguments: Arguments) -> Adjustable:
     """Tried once for a class and the kinds of its arguments, on two small tensors of Keras' present floatx."""
-    kinds = tuple((name, None if _real(value) else repr(value)) for name, value in sorted(arguments.items()))
+    kinds = tuple(
+        (name, None if _real(value) else repr(value)) for name, value in sorted(arguments.items())
+    )
     key = (make, keras.config.floatx(), kinds)
     if key not in _FOUND:
         try:
@@ -68,7 +70,9 @@ def _tried(make: Make, arguments: Arguments) -> Adjustable:
             continue
         if _differ(first, other):
             starting.add(name)
-        if dict(_contents(first)).keys() == dict(_contents(other)).keys() and _changed(first, other) == {name}:
+        if dict(_contents(first)).keys() == dict(_contents(other)).keys() and _changed(
+            first, other
+        ) == {name}:
             own.append(name)
     expected = _outcome(make, arguments, variables, ())
     if not _same(expected, make, arguments, variables, own):
@@ -76,13 +80,19 @@ def _tried(make: Make, arguments: Arguments) -> Adjustable:
         own = own if _same(expected, make, arguments, variables, own) else []
     for variable in variables:
         variable.assign(variable.value * 2.0 + 1.0)
-    return Adjustable(frozenset(own), frozenset(starting), _differ(first, _built(make, arguments, variables)))
+    return Adjustable(
+        frozenset(own), frozenset(starting), _differ(first, _built(make, arguments, variables))
+    )
 
 
 def keeps_rate(make: Make, arguments: Arguments) -> bool:
     """Whether the learning rate with which it is made tells in what it does after the rate is set to another, as that of a
     class that keeps a product of rate and decay. Tried once for a class and its arguments; True if that fails."""
-    key = (make, keras.config.floatx(), tuple((name, repr(value)) for name, value in sorted(arguments.items())))
+    key = (
+        make,
+        keras.config.floatx(),
+        tuple((name, repr(value)) for name, value in sorted(arguments.items())),
+    )
     if key not in _KEEPS:
         variables = _small_variables()
         try:
@@ -139,17 +149,26 @@ def _numbers_in(path: str, value: Any) -> Iterator[tuple[str, Any]]:
         for index, item in enumerate(value):
             yield from _numbers_in(f"{path}/{index}", item)
     else:
-        yield path, value if isinstance(value, bool | int | float | np.generic | None) else type(value)
+        yield (
+            path,
+            value if isinstance(value, bool | int | float | np.generic | None) else type(value),
+        )
 
 
 def _differ(one: keras.optimizers.Optimizer, other: keras.optimizers.Optimizer) -> bool:
     """Whether they start from another state."""
-    mine, others = ([array_of(variable.value) for variable in optimizer.variables] for optimizer in (one, other))
+    mine, others = (
+        [array_of(variable.value) for variable in optimizer.variables] for optimizer in (one, other)
+    )
     return len(mine) != len(others) or not all(map(np.array_equal, mine, others))
 
 
 def _outcome(
-    make: Make, arguments: Arguments, variables: list[keras.Variable], names: Any, made_with: float = _RATE
+    make: Make,
+    arguments: Arguments,
+    variables: list[keras.Variable],
+    names: Any,
+    made_with: float = _RATE,
 ) -> list[np.ndarray]:
     """What a few updates make of the variables, which are then set back, with Numbers for the arguments of these names."""
     before = [tf.identity(variable.value) for variable in variables]
@@ -166,7 +185,11 @@ def _outcome(
 
 
 def _same(
-    expected: list[np.ndarray], make: Make, arguments: Arguments, variables: list[keras.Variable], names: list[str]
+    expected: list[np.ndarray],
+    make: Make,
+    arguments: Arguments,
+    variables: list[keras.Variable],
+    names: list[str],
 ) -> bool:
     """Whether Numbers for the arguments of these names are taken, and give what constants give."""
     try:
@@ -176,4 +199,7 @@ def _same(
         return False
     # A constant is rounded to float32 on its way.
     rtol = 2.0**-6 if keras.config.floatx() == "bfloat16" else 1e-5
-    return all(np.allclose(a, b, rtol=rtol, atol=rtol / 100, equal_nan=True) for a, b in zip(found, expected, strict=True))
+    return all(
+        np.allclose(a, b, rtol=rtol, atol=rtol / 100, equal_nan=True)
+        for a, b in zip(found, expected, strict=True)
+    )

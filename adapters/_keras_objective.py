@@ -14,7 +14,10 @@ def losses(objective: Objective, amounts: Amounts, outputs: tf.Tensor, y: tf.Ten
     match objective.loss:
         case "softmax_cross_entropy" if "kept" in amounts:
             dtype = outputs.dtype
-            on, off = (tf.convert_to_tensor(v, dtype) for v in (amounts["kept"] + amounts["spread"], amounts["spread"]))
+            on, off = (
+                tf.convert_to_tensor(v, dtype)
+                for v in (amounts["kept"] + amounts["spread"], amounts["spread"])
+            )
             soft = tf.one_hot(y, outputs.shape[-1], on_value=on, off_value=off, dtype=dtype)
             return tf.nn.softmax_cross_entropy_with_logits(labels=soft, logits=outputs)
         case "softmax_cross_entropy":
@@ -47,9 +50,13 @@ def metric_total(objective: Objective, outputs: tf.Tensor, y: tf.Tensor) -> tf.T
 def penalised(amounts: Amounts, loss: tf.Tensor, kernels: Sequence[keras.Variable]) -> tf.Tensor:
     """The loss with L1 and L2 added. Not Keras' regularizers, whose coefficients are float32 in float64."""
     if kernels and "l1" in amounts:
-        loss = loss + amounts["l1"] * tf.add_n([tf.reduce_sum(tf.abs(kernel.value)) for kernel in kernels])
+        loss = loss + amounts["l1"] * tf.add_n(
+            [tf.reduce_sum(tf.abs(kernel.value)) for kernel in kernels]
+        )
     if kernels and "half_l2" in amounts:
-        loss = loss + amounts["half_l2"] * tf.add_n([tf.reduce_sum(tf.square(kernel.value)) for kernel in kernels])
+        loss = loss + amounts["half_l2"] * tf.add_n(
+            [tf.reduce_sum(tf.square(kernel.value)) for kernel in kernels]
+        )
     return loss
 
 

@@ -38,7 +38,11 @@ class _Double(np.float64):
     """A float64 that lets a Keras variable do the multiplication; NumPy would ask a traced variable for its value."""
 
     def __mul__(self, other: Any) -> Any:
-        return other * np.float64(self) if isinstance(other, keras.Variable) else super().__mul__(other)
+        return (
+            other * np.float64(self)
+            if isinstance(other, keras.Variable)
+            else super().__mul__(other)
+        )
 
 
 class _Affine(NamedTuple):
@@ -67,7 +71,9 @@ class Updater:
     def restart(self, bound: Bound) -> None:
         """Sets the optimizer back to step 0, as it would start from the variables' present values."""
         self.set_tables(bound)
-        for variable, initial in zip(self.optimizer.variables, self._first_state(bound), strict=True):
+        for variable, initial in zip(
+            self.optimizer.variables, self._first_state(bound), strict=True
+        ):
             variable.assign(initial)
 
     def fits(self, bound: Bound) -> bool:
@@ -137,8 +143,16 @@ class Updater:
             if isinstance(value, keras.Variable):
                 found[attribute] = tf.identity(value.value)
             elif isinstance(value, list) and len(value) == len(names):
-                buffers = {n: each for n, each in zip(names, value, strict=True) if isinstance(each, keras.Variable)}
-                found |= {attribute: {n: tf.identity(each.value) for n, each in buffers.items()}} if buffers else {}
+                buffers = {
+                    n: each
+                    for n, each in zip(names, value, strict=True)
+                    if isinstance(each, keras.Variable)
+                }
+                found |= (
+                    {attribute: {n: tf.identity(each.value) for n, each in buffers.items()}}
+                    if buffers
+                    else {}
+                )
         return found
 
     def state_bytes(self) -> int | None:
@@ -156,7 +170,11 @@ class Updater:
         return bool(self._untracked().arrays)
 
     def _untracked(self) -> Held:
-        tables = [self._rates, *self._hypers.values(), *(each for affine in self._states.values() for each in affine)]
+        tables = [
+            self._rates,
+            *self._hypers.values(),
+            *(each for affine in self._states.values() for each in affine),
+        ]
         values = [variable.value for variable in [*self._variables, *self.optimizer.variables]]
         known = [*self._variables, *self.optimizer.variables, *values, *tables, self._replaced]
         own = [value for key, value in vars(self.optimizer).items() if key not in _KERAS_OWN]
@@ -170,7 +188,11 @@ class Updater:
 
     def _values(self, bound: Bound) -> dict[str, float]:
         """Of the arguments that may change, but for those that change with the step."""
-        return {name: bound.arguments[name] for name in self._adjustable.arguments if name not in bound.hyper_tables}
+        return {
+            name: bound.arguments[name]
+            for name in self._adjustable.arguments
+            if name not in bound.hyper_tables
+        }
 
     def _first_state(self, bound: Bound) -> list[np.ndarray]:
         """Values of the optimizer's variables before the first step. Making an optimizer takes as long as 100 steps."""
@@ -202,7 +224,9 @@ class Updater:
 def traced_with(run: RunSpec, bound: Bound) -> Hashable:
     """What of the optimizer a traced step holds as constants."""
     may_change = _adjustable(run, bound).arguments
-    arguments = tuple((name, name in may_change or repr(value)) for name, value in sorted(bound.arguments.items()))
+    arguments = tuple(
+        (name, name in may_change or repr(value)) for name, value in sorted(bound.arguments.items())
+    )
     rate = keeps_rate(bound.make, bound.arguments) and bound.base_rate
     return run.optimizer.rule, bound.make, arguments, rate, corrections(bound)
 

@@ -38,7 +38,10 @@ class NnxPrograms:
     def __init__(self, recipe: Recipe) -> None:
         self._recipe, self._layers = recipe, recipe.layers
         self._names = _flax_layers.Network.paths(self._layers)
-        self._first = Numbers(jnp.zeros(recipe.optimizer.columns, number_dtype(recipe.dtype)), [0.0] * len(recipe.optimizer.free))
+        self._first = Numbers(
+            jnp.zeros(recipe.optimizer.columns, number_dtype(recipe.dtype)),
+            [0.0] * len(recipe.optimizer.free),
+        )
         self._transformation = optax.GradientTransformationExtraArgs(
             lambda parameters: recipe.optimizer.init(parameters, self._first), _moves(recipe)
         )
@@ -78,15 +81,23 @@ class NnxPrograms:
 
     def gradients(self, held: _Held, window: Window, batch: Batch | Resident) -> Parameters:
         # Of a clone, whose running statistics may move.
-        return _named(nnx.as_pure(self._gradients(nnx.clone(held.model), window, batch, 0)), self._names)
+        return _named(
+            nnx.as_pure(self._gradients(nnx.clone(held.model), window, batch, 0)), self._names
+        )
 
     def state(self, held: _Held) -> Any:
         return nnx.as_pure(held.optimizer.opt_state)
 
-    def evaluate(self, held: _Held, amounts: Amounts, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def evaluate(
+        self, held: _Held, amounts: Amounts, x: jax.Array, y: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
         trained = nnx.as_pure(nnx.state(held.model, nnx.Param))
-        parameters = _named(self._recipe.optimizer.evaluated(self.state(held), trained), self._names)
-        statistics = {name: value for name, value in self.arrays(held).items() if name not in parameters}
+        parameters = _named(
+            self._recipe.optimizer.evaluated(self.state(held), trained), self._names
+        )
+        statistics = {
+            name: value for name, value in self.arrays(held).items() if name not in parameters
+        }
         found: tuple[jax.Array, jax.Array] = self._evaluate(parameters, statistics, amounts, x, y)
         return found
 
@@ -120,20 +131,37 @@ def _compiled(recipe: Recipe, network: PureNetwork, names: _Names) -> _Compiled:
     def loss_of(model: Any, batch: Batch, noise: Any, amounts: Amounts) -> jax.Array:
         outputs = model(batch.x, True, {**amounts, **noise}).astype(dtype)
         loss = _flax_objective.loss(objective, amounts, outputs, batch.y)
-        return loss + network.penalty(_named(nnx.as_pure(nnx.state(model, nnx.Param)), names), amounts)
+        return loss + network.penalty(
+            _named(nnx.as_pure(nnx.state(model, nnx.Param)), names), amounts
+        )
 
     def update(
-        model: Any, optimizer: Any, gradients: Any, numbers: Numbers, amounts: Amounts, again: Any = None, loss: Any = None
+        model: Any,
+        optimizer: Any,
+        gradients: Any,
+        numbers: Numbers,
+        amounts: Amounts,
+        again: Any = None,
+        loss: Any = None,
     ) -> None:
         if "decay" in amounts:
-            kernels = [(path, v) for path, v in nnx.to_flat_state(nnx.state(model, nnx.Param)) if names[path] in network.kernels]
-            decayed = [(path, kernel.replace(network.decayed(kernel[...], numbers, amounts))) for path, kernel in kernels]
+            kernels = [
+                (path, v)
+                for path, v in nnx.to_flat_state(nnx.state(model, nnx.Param))
+                if names[path] in network.kernels
+            ]
+            decayed = [
+                (path, kernel.replace(network.decayed(kernel[...], numbers, amounts)))
+                for path, kernel in kernels
+            ]
             nnx.update(model, nnx.from_flat_state(decayed))
         gradients = _flax_objective.clipped(amounts, gradients)
         optimizer.update(model, gradients, numbers=numbers, again=again, value=loss)
 
     @nnx.jit
-    def step(model: Any, optimizer: Any, window: Window, source: Resident | Batch, t: Any) -> jax.Array:
+    def step(
+        model: Any, optimizer: Any, window: Window, source: Resident | Batch, t: Any
+    ) -> jax.Array:
         (numbers, noise), batch = numbers_at(window, t), batch_at(source, t)
         amounts = network.amounts(window.amounts)
         parted: Any = nnx.split(model, nnx.Param, ...)
@@ -152,14 +180,22 @@ def _compiled(recipe: Recipe, network: PureNetwork, names: _Names) -> _Compiled:
         return loss_of(model, batch_at(source, t), noise, amounts)
 
     @nnx.jit
-    def gradient(model: Any, window: Window, source: Resident | Batch, t: Any) -> tuple[jax.Array, Any]:
+    def gradient(
+        model: Any, window: Window, source: Resident | Batch, t: Any
+    ) -> tuple[jax.Array, Any]:
         noise, amounts = numbers_at(window, t)[1], network.amounts(window.amounts)
-        found: tuple[jax.Array, Any] = nnx.value_and_grad(loss_of)(model, batch_at(source, t), noise, amounts)
+        found: tuple[jax.Array, Any] = nnx.value_and_grad(loss_of)(
+            model, batch_at(source, t), noise, amounts
+        )
         return found
 
     @nnx.jit
-    def updated(model: Any, optimizer: Any, gradients: Any, window: Window, source: None, t: Any) -> None:
-        update(model, optimizer, gradients, numbers_at(window, t)[0], network.amounts(window.amounts))
+    def updated(
+        model: Any, optimizer: Any, gradients: Any, window: Window, source: None, t: Any
+    ) -> None:
+        update(
+            model, optimizer, gradients, numbers_at(window, t)[0], network.amounts(window.amounts)
+        )
 
     return _Compiled(step, forward, gradient, updated)
 
@@ -168,7 +204,13 @@ def _moves(recipe: Recipe) -> Callable[..., tuple[Any, Any]]:
     """The update of an Optax transformation: `nnx.Optimizer` hands it the step's numbers, and the loss, as extra arguments."""
 
     def update(
-        gradients: Any, state: Any, parameters: Any = None, *, numbers: Numbers, again: Any = None, value: Any = None
+        gradients: Any,
+        state: Any,
+        parameters: Any = None,
+        *,
+        numbers: Numbers,
+        again: Any = None,
+        value: Any = None,
     ) -> tuple[Any, Any]:
         return recipe.optimizer.moves(gradients, state, parameters, numbers, again, value)
 

@@ -11,7 +11,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from gradrace.adapters._optax_hypers import Expression, expressions_of, filled, opened, real_leaves, value_of
+from gradrace.adapters._optax_hypers import (
+    Expression,
+    expressions_of,
+    filled,
+    opened,
+    real_leaves,
+    value_of,
+)
 from gradrace.binding import Bound
 
 # Parameters (or gradients) by canonical name.
@@ -54,7 +61,9 @@ class Recipe:
 
     def like(self, dtype: str) -> Numbers:
         """Numbers in shape and type, for tracing, of a run of this dtype."""
-        return Numbers(jax.ShapeDtypeStruct((self.columns,), number_dtype(dtype)), [0.0] * len(self.free))
+        return Numbers(
+            jax.ShapeDtypeStruct((self.columns,), number_dtype(dtype)), [0.0] * len(self.free)
+        )
 
     def evaluated(self, state: Any, parameters: Any) -> Any:
         """The parameters with which the model is evaluated."""
@@ -92,7 +101,10 @@ class Recipe:
         """
         before, first = state, 1 + len(self.hypers)
         for place, name in enumerate(self.buffers):
-            scale, shift = numbers.of_step[first + 2 * place], numbers.of_step[first + 2 * place + 1]
+            scale, shift = (
+                numbers.of_step[first + 2 * place],
+                numbers.of_step[first + 2 * place + 1],
+            )
             state = _corrected(state, name, scale, shift)
         transformation = optax.with_extra_args_support(self._transformation(numbers))
         extra = _extra(objective, value, gradients) if objective else {}
@@ -101,9 +113,14 @@ class Recipe:
 
     def _transformation(self, numbers: Numbers) -> optax.GradientTransformation:
         # Numbers that are traced, not a schedule: Optax would count the steps for that a second time.
-        varying = {name: numbers.of_step[place] for place, name in enumerate(("learning_rate", *self.hypers))}
+        varying = {
+            name: numbers.of_step[place]
+            for place, name in enumerate(("learning_rate", *self.hypers))
+        }
         scalars = numbers.of_run
-        taken = scalars if callable(scalars) else dict(zip(self.free, scalars, strict=True)).__getitem__
+        taken = (
+            scalars if callable(scalars) else dict(zip(self.free, scalars, strict=True)).__getitem__
+        )
         fixed = {name: filled(_shown(value), taken) for name, _, value in self.arguments}
         return self.make(**{**fixed, **varying})
 
@@ -119,7 +136,9 @@ def _as_before(new: Any, old: jax.Array) -> Any:
     return new if getattr(new, "dtype", None) == old.dtype else jnp.asarray(new, old.dtype)
 
 
-def _extra(objective: Callable[[Parameters], jax.Array], value: Any, gradients: Parameters) -> dict[str, Any]:
+def _extra(
+    objective: Callable[[Parameters], jax.Array], value: Any, gradients: Parameters
+) -> dict[str, Any]:
     """What Optax's transformations may ask for, by its names."""
 
     def value_fn(parameters: Parameters, obj_fn: Any = None) -> jax.Array:
@@ -132,7 +151,13 @@ def _extra(objective: Callable[[Parameters], jax.Array], value: Any, gradients: 
 def recipe(bound: Bound) -> Recipe:
     """What of `bound` is compiled in, every argument a constant: the code of who writes his own training step."""
     arguments = _hashed(dict(sorted(bound.arguments.items())))
-    return Recipe(bound.make, arguments, tuple(bound.hyper_tables), tuple(bound.state_tables), bound.evaluation)
+    return Recipe(
+        bound.make,
+        arguments,
+        tuple(bound.hyper_tables),
+        tuple(bound.state_tables),
+        bound.evaluation,
+    )
 
 
 def open_recipe(bound: Bound, shapes: Shapes, dtype: str) -> Recipe:
@@ -162,7 +187,10 @@ def _openable(constant: Recipe, count: int, shapes: Shapes, dtype: str) -> tuple
 
     def possible(places: Sequence[int]) -> bool:
         try:
-            return _traced(_with_open(constant, places), shapes, dtype)[1] == _traced(constant, shapes, dtype)[1]
+            return (
+                _traced(_with_open(constant, places), shapes, dtype)[1]
+                == _traced(constant, shapes, dtype)[1]
+            )
         except Exception:
             # Whatever anybody's factory may raise.
             return False
@@ -224,19 +252,28 @@ def _traced(recipe: Recipe, shapes: Shapes, dtype: str) -> tuple[Recipe, Hashabl
     def objective(given: Parameters) -> jax.Array:
         return sum((value.sum() for value in given.values()), jnp.zeros((), number_dtype(dtype)))
 
-    def step(taken: Callable[[Expression], jax.Array], given: Parameters, of_step: jax.Array) -> Any:
+    def step(
+        taken: Callable[[Expression], jax.Array], given: Parameters, of_step: jax.Array
+    ) -> Any:
         numbers = Numbers(of_step, taken)
-        return recipe.update(given, recipe.init(given, numbers), given, numbers, objective, objective(given))
+        return recipe.update(
+            given, recipe.init(given, numbers), given, numbers, objective, objective(given)
+        )
 
     free, shape = expressions_of(step, parameters, of_step)
     leaves, structure = jax.tree.flatten(shape)
-    return replace(recipe, free=free), (structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
+    return replace(recipe, free=free), (
+        structure,
+        tuple((leaf.shape, leaf.dtype) for leaf in leaves),
+    )
 
 
 def numbers(bound: Bound, recipe: Recipe, dtype: str) -> Numbers:
     """A whole run's: of_step is `tables`, of_run a list of Python's floats."""
     leaves = real_leaves(bound.arguments)
-    return Numbers(tables(bound, dtype), [float(value_of(expression, leaves)) for expression in recipe.free])
+    return Numbers(
+        tables(bound, dtype), [float(value_of(expression, leaves)) for expression in recipe.free]
+    )
 
 
 def tables(bound: Bound, dtype: str) -> np.ndarray:
@@ -275,4 +312,6 @@ def _corrected(state: Any, name: str, scale: Any, shift: Any) -> Any:
     buffers = optax.tree_utils.tree_get(state, name)
     if buffers is None:
         raise ValueError(f"the optimizer's state has no {name!r}")
-    return optax.tree_utils.tree_set(state, **{name: jax.tree.map(lambda buffer: buffer * scale + shift, buffers)})
+    return optax.tree_utils.tree_set(
+        state, **{name: jax.tree.map(lambda buffer: buffer * scale + shift, buffers)}
+    )

@@ -38,8 +38,12 @@ class Updater:
     ) -> None:
         self._run, self._declared, self._tensors = run, optimizer, list(tensors.values())
         bound = bind(run, optimizer, rates)
-        self._storage = CanonicalStorage(self._tensors, layouts) if bound.canonical_storage else None
-        self._held = dict(zip(tensors, self._storage.twins if self._storage else self._tensors, strict=True))
+        self._storage = (
+            CanonicalStorage(self._tensors, layouts) if bound.canonical_storage else None
+        )
+        self._held = dict(
+            zip(tensors, self._storage.twins if self._storage else self._tensors, strict=True)
+        )
         self.optimizer = _optimizer(bound, list(self._held.values()), fused(run.mode))
         # Whether the class evaluates the loss itself, and so must be given a closure.
         self.asks_for_loss = bound.asks_for_loss
@@ -60,7 +64,11 @@ class Updater:
     def _follow(self, bound: Bound) -> None:
         """From now on with these learning rates and corrections."""
         self._rates = bound.learning_rates.tolist()
-        self._corrections = _Corrections(self.optimizer, bound) if bound.hyper_tables or bound.state_tables else None
+        self._corrections = (
+            _Corrections(self.optimizer, bound)
+            if bound.hyper_tables or bound.state_tables
+            else None
+        )
 
     def rest(self) -> None:
         """Every learning rate becomes 0; the corrections stay those of the table."""
@@ -140,27 +148,44 @@ class Updater:
         """ValueError for anything but a tensor of its shape for each parameter."""
         label = self._declared.bindings[self._run.framework].evaluation
         if not isinstance(found, Mapping) or found.keys() != self._held.keys():
-            raise ValueError(f"evaluation {label} must return a tensor for each of {', '.join(self._held)}")
+            raise ValueError(
+                f"evaluation {label} must return a tensor for each of {', '.join(self._held)}"
+            )
         for name, tensor in self._held.items():
             shape = getattr(found[name], "shape", None)
             if shape != tensor.shape:
-                raise ValueError(f"evaluation {label}: {name} has shape {list(tensor.shape)}, not {shape and list(shape)}")
+                raise ValueError(
+                    f"evaluation {label}: {name} has shape {list(tensor.shape)}, not {shape and list(shape)}"
+                )
         return found
 
     def _state(self) -> dict[str, Any]:
         """As `Optimizer.state_dict()`, a copy, with canonical names for indices."""
         names = {id(tensor): name for name, tensor in self._held.items()}
         groups = [
-            {**_copied({k: v for k, v in group.items() if k != "params"}), "params": [names[id(p)] for p in group["params"]]}
+            {
+                **_copied({k: v for k, v in group.items() if k != "params"}),
+                "params": [names[id(p)] for p in group["params"]],
+            }
             for group in self.optimizer.param_groups
         ]
-        state = {name: _copied(dict(self.optimizer.state.get(tensor, {}))) for name, tensor in self._held.items()}
+        state = {
+            name: _copied(dict(self.optimizer.state.get(tensor, {})))
+            for name, tensor in self._held.items()
+        }
         return {"state": state, "param_groups": groups}
 
     def state_bytes(self) -> int | None:
         """See gradrace.adapter.Session."""
-        own = {key: value for key, value in vars(self.optimizer).items() if key not in ("param_groups", "defaults")}
-        groups = [{k: v for k, v in group.items() if k != "params"} for group in self.optimizer.param_groups]
+        own = {
+            key: value
+            for key, value in vars(self.optimizer).items()
+            if key not in ("param_groups", "defaults")
+        }
+        groups = [
+            {k: v for k, v in group.items() if k != "params"}
+            for group in self.optimizer.param_groups
+        ]
         # Some classes hang their buffers on the parameters.
         tensors = [*self._tensors, *self._held.values()]
         hung = [vars(tensor) for tensor in self._held.values()]
@@ -168,7 +193,11 @@ class Updater:
         but = [*tensors, *gradients]
         found = held_arrays([own, groups, hung], torch.is_tensor, but, _WITHOUT_ARRAYS)
         memory = {_place(tensor) for tensor in but}
-        apart = {_place(tensor): tensor for tensor in found.arrays if tensor.dim() and _place(tensor) not in memory}
+        apart = {
+            _place(tensor): tensor
+            for tensor in found.arrays
+            if tensor.dim() and _place(tensor) not in memory
+        }
         total = sum(tensor.numel() * tensor.element_size() for tensor in apart.values())
         known = found.whole and (total or (self._stepped and not self._keeps_arrays()))
         return total if known else None
@@ -217,7 +246,9 @@ def _check_step(optimizer: torch.optim.Optimizer, asks_for_loss: bool) -> None:
     except TypeError as error:
         name = f"{type(optimizer).__name__}.step"
         if asks_for_loss:
-            raise ValueError(f"{name} takes no closure, but its Binding says asks_for_loss=True") from error
+            raise ValueError(
+                f"{name} takes no closure, but its Binding says asks_for_loss=True"
+            ) from error
         raise ValueError(
             f"{name} cannot be called without arguments ({error}); a class that evaluates the loss itself needs "
             "asks_for_loss=True in its Binding"
@@ -260,8 +291,12 @@ class _Corrections:
         states = list(self._optimizer.state.values())
         if not states or not all(torch.is_tensor(state.get(name)) for state in states):
             label = type(self._optimizer).__name__
-            known = sorted({str(key) for state in states for key in state}) or ["nothing before its first step"]
-            raise ValueError(f"corrections: the state of {label} has no {name!r} (known: {', '.join(known)})")
+            known = sorted({str(key) for state in states for key in state}) or [
+                "nothing before its first step"
+            ]
+            raise ValueError(
+                f"corrections: the state of {label} has no {name!r} (known: {', '.join(known)})"
+            )
         self._buffers[name] = [state[name] for state in states]
         return self._buffers[name]
 
@@ -283,5 +318,7 @@ def _make_state(optimizer: torch.optim.Optimizer) -> None:
 
 def _optimizer(bound: Bound, parameters: list[Tensor], fused: bool) -> torch.optim.Optimizer:
     """The class as it chooses by itself how to compute, or in its fused form where it is to be and has one."""
-    chosen = {"fused": True} if fused and "fused" in inspect.signature(bound.make).parameters else {}
+    chosen = (
+        {"fused": True} if fused and "fused" in inspect.signature(bound.make).parameters else {}
+    )
     return bound.make(parameters, lr=float(bound.base_rate), **{**chosen, **bound.arguments})

@@ -15,14 +15,23 @@ from typing import Any
 import layer_table
 import numpy as np
 from gradrace.layers import Dense, Dropout
-from gradrace.optimizer import Binding, Hyper, HyperCorrection, Optimizer, RateCorrection, StateCorrection
+from gradrace.optimizer import (
+    Binding,
+    Hyper,
+    HyperCorrection,
+    Optimizer,
+    RateCorrection,
+    StateCorrection,
+)
 from gradrace.plan import initial_weights, make_plan
 from gradrace.registry import import_adapter, load_registry
 from gradrace.spec import OptimizerSpec, Regularization, RunSpec, ScheduleSpec, TaskSpec
 
 STEPS, RATE, MOMENTUM = 4, 0.1, 0.5
 FRAMEWORK = sys.argv[1] if __name__ == "__main__" else ""
-LINEAR = layer_table.task("linear", (Dense(units=10),), input_shape=(64,)).model_copy(update={"steps": STEPS})
+LINEAR = layer_table.task("linear", (Dense(units=10),), input_shape=(64,)).model_copy(
+    update={"steps": STEPS}
+)
 DEEP = layer_table.task("deep", (Dense(units=4), Dense(units=10)), input_shape=(64,))
 CALLS: list[str] = []
 
@@ -115,14 +124,22 @@ def fails(state: Any, parameters: Any) -> None:
 
 def declared(**fields: Any) -> Optimizer:
     """The rule above with these fields of its Binding."""
-    fields = {"target": TARGETS[framework()], "canonical": lambda h: {"factor": h["factor"]}, **fields}
-    return Optimizer("mine", "Mine", "-", RATE, {"factor": Hyper(2.0, "-")}, {framework(): Binding(**fields)})
+    fields = {
+        "target": TARGETS[framework()],
+        "canonical": lambda h: {"factor": h["factor"]},
+        **fields,
+    }
+    return Optimizer(
+        "mine", "Mine", "-", RATE, {"factor": Hyper(2.0, "-")}, {framework(): Binding(**fields)}
+    )
 
 
 class Tried:
     """A session of some steps: gradients and moves of every step."""
 
-    def __init__(self, optimizer: Optimizer, rule: str = "canonical", task: TaskSpec = LINEAR, **fields: Any) -> None:
+    def __init__(
+        self, optimizer: Optimizer, rule: str = "canonical", task: TaskSpec = LINEAR, **fields: Any
+    ) -> None:
         entry = load_registry().frameworks[framework()]
         self.adapter = import_adapter(entry)
         schedule = fields.pop("schedule", ScheduleSpec(kind="constant", base_lr=RATE))
@@ -134,7 +151,9 @@ class Tried:
         self.refused = self.adapter.supports(run, optimizer)
         if self.refused is None:
             self.plan = make_plan(run, optimizer)
-            self.session: Any = self.adapter.open(run, initial_weights(run.task, run.seed), self.plan)
+            self.session: Any = self.adapter.open(
+                run, initial_weights(run.task, run.seed), self.plan
+            )
 
     def steps(self, count: int = STEPS, evaluate: bool = False) -> tuple[list[Any], list[Any]]:
         """(gradients, moves) of the kernel, float64[64, 10] each step."""
@@ -149,15 +168,21 @@ class Tried:
         return gradients, moves
 
 
-def follows(tried: Tried, factors: Any = 2.0, kept: Any = MOMENTUM, rates: Any = RATE, count: int = STEPS) -> None:
+def follows(
+    tried: Tried, factors: Any = 2.0, kept: Any = MOMENTUM, rates: Any = RATE, count: int = STEPS
+) -> None:
     """The moves are those of the rule with these factors, decays of the buffer and rates, one each step."""
     assert tried.refused is None, tried.refused
     gradients, moves = tried.steps(count)
-    factors, kept, rates = (np.broadcast_to(np.asarray(each, float), (count,)) for each in (factors, kept, rates))
+    factors, kept, rates = (
+        np.broadcast_to(np.asarray(each, float), (count,)) for each in (factors, kept, rates)
+    )
     buffer = np.zeros_like(gradients[0])
     for step, (gradient, move) in enumerate(zip(gradients, moves, strict=True)):
         buffer = kept[step] * buffer + gradient
-        np.testing.assert_allclose(move, -rates[step] * factors[step] * buffer, rtol=1e-9, atol=1e-13)
+        np.testing.assert_allclose(
+            move, -rates[step] * factors[step] * buffer, rtol=1e-9, atol=1e-13
+        )
 
 
 # -- the fields --
@@ -181,7 +206,11 @@ def native_arguments() -> None:
 
 
 def corrections() -> None:
-    factors, rates, scale = np.arange(1.0, 5.0), np.arange(4.0, 0.0, -1.0), np.linspace(1.0, 0.25, STEPS)
+    factors, rates, scale = (
+        np.arange(1.0, 5.0),
+        np.arange(4.0, 0.0, -1.0),
+        np.linspace(1.0, 0.25, STEPS),
+    )
     name = {"tensorflow": "buffers"}.get(framework(), "buffer")
     hyper = HyperCorrection("faster", "-", "factor", lambda h, steps: factors)
     rate = RateCorrection("rate", "-", lambda h, steps: rates)
@@ -224,11 +253,18 @@ def matrices_only() -> None:
 
 def evaluation() -> None:
     for rule in ("canonical", "native"):
-        plain, tried = Tried(declared(), rule), Tried(declared(evaluation="binding_fields.zeros"), rule)
+        plain, tried = (
+            Tried(declared(), rule),
+            Tried(declared(evaluation="binding_fields.zeros"), rule),
+        )
         if framework() == "torch":
-            assert tried.session.evaluate("test") == plain.session.evaluate("test"), "without a state yet"
+            assert tried.session.evaluate("test") == plain.session.evaluate("test"), (
+                "without a state yet"
+            )
         else:
-            assert abs(tried.session.evaluate("test").loss - np.log(10.0)) < 1e-12, "before the first step"
+            assert abs(tried.session.evaluate("test").loss - np.log(10.0)) < 1e-12, (
+                "before the first step"
+            )
         ends = [each.steps(evaluate=True)[1] for each in (plain, tried)]
         assert np.array_equal(*ends), "training goes on with the same bits"
         assert abs(tried.session.evaluate("validation").loss - np.log(10.0)) < 1e-12
@@ -271,7 +307,9 @@ def _torch_closures() -> None:
                 with torch.enable_grad():
                     LOSSES.append((float(first), float(closure())))
                 with torch.no_grad():
-                    for p, value in zip((p for g in self.param_groups for p in g["params"]), kept, strict=True):
+                    for p, value in zip(
+                        (p for g in self.param_groups for p in g["params"]), kept, strict=True
+                    ):
                         p.copy_(value)
 
         class Optional(for_torch()):
@@ -286,7 +324,9 @@ def _torch_closures() -> None:
 
         kinds = {"asking": Asking, "given": Optional, "not given": Optional, "varied": Varied}
         optimizer = declared(target=lambda: kinds[parameter], **fields)
-        return Optimizer("mine", "Mine", "-", RATE, optimizer.hyper, optimizer.bindings, per_tensor=per_tensor)
+        return Optimizer(
+            "mine", "Mine", "-", RATE, optimizer.hyper, optimizer.bindings, per_tensor=per_tensor
+        )
 
     for per_tensor in (False, True):
         LOSSES.clear()
@@ -307,7 +347,9 @@ def _torch_closures() -> None:
         except ValueError as error:
             assert "asks_for_loss" in str(error), error
         else:
-            raise AssertionError("a class that needs a closure was taken without one, or the reverse")
+            raise AssertionError(
+                "a class that needs a closure was taken without one, or the reverse"
+            )
 
 
 LOSSES: list[tuple[float, float]] = []
@@ -318,7 +360,9 @@ def _optax_losses() -> None:
     import optax
 
     def by_loss(learning_rate: Any, factor: float) -> Any:
-        def update(gradients: Any, state: Any, params: Any = None, *, value: Any, value_fn: Any, **_: Any) -> Any:
+        def update(
+            gradients: Any, state: Any, params: Any = None, *, value: Any, value_fn: Any, **_: Any
+        ) -> Any:
             # Equal: the loss that it was given, and the loss that it evaluates.
             share = value_fn(params) / value
             return jax.tree.map(lambda g: -learning_rate * factor * share * g, gradients), state
@@ -442,15 +486,24 @@ def _torch_state() -> None:
 
     one = torch.zeros_like
     ways: dict[str, tuple[Callable[[Any, Any, Any], Any], int | None]] = {
-        "dict of dicts": (lambda o, p, s: s.setdefault("a", {"b": {"c": one(p)}, "d": {1, "x"}}), 1),
+        "dict of dicts": (
+            lambda o, p, s: s.setdefault("a", {"b": {"c": one(p)}, "d": {1, "x"}}),
+            1,
+        ),
         "list": (lambda o, p, s: s.setdefault("a", [one(p), [one(p), "x", None]]), 2),
         "set": (lambda o, p, s: s.setdefault("a", {one(p)}), 1),
         "object": (lambda o, p, s: s.setdefault("a", Holder(one(p))), 1),
         "slots": (lambda o, p, s: s.setdefault("a", Slotted(one(p))), 1),
         "closure": (lambda o, p, s: s.setdefault("a", closed(one(p))), 1),
-        "attribute of the optimizer": (lambda o, p, s: o.__dict__.setdefault("own", {}).setdefault(id(p), one(p)), 1),
+        "attribute of the optimizer": (
+            lambda o, p, s: o.__dict__.setdefault("own", {}).setdefault(id(p), one(p)),
+            1,
+        ),
         "attribute of the parameter": (lambda o, p, s: setattr(p, "own", one(p)), 1),
-        "the same twice": (lambda o, p, s: s.update(a=s.setdefault("b", one(p)), view=s["b"][:]), 1),
+        "the same twice": (
+            lambda o, p, s: s.update(a=s.setdefault("b", one(p)), view=s["b"][:]),
+            1,
+        ),
         "the parameter itself": (lambda o, p, s: s.update(a=p, b=p.data, g=p.grad), 0),
         "counters": (lambda o, p, s: s.update(step=torch.zeros(()), k=3, name="x"), 0),
         "nothing": (lambda o, p, s: None, 0),
@@ -473,7 +526,11 @@ def _keras_state() -> None:
         def build(self, variables: Any) -> None:
             super().build(variables)
             with tf.init_scope():
-                self.hidden = {"deep": [tf.Variable(tf.zeros(v.shape, v.dtype), trainable=False) for v in variables]}
+                self.hidden = {
+                    "deep": [
+                        tf.Variable(tf.zeros(v.shape, v.dtype), trainable=False) for v in variables
+                    ]
+                }
 
         def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
             buffer = self.hidden["deep"][self._get_variable_index(variable)]
@@ -487,7 +544,9 @@ def _keras_state() -> None:
         assert tried.session.state_bytes() == 2 * 650 * 8, tried.session.state_bytes()
         tried.session.close()
     assert np.array_equal(*ends), "a second run starts where the first did"
-    plain = Tried(declared(target=lambda: lambda learning_rate, factor: keras.optimizers.SGD(learning_rate)))
+    plain = Tried(
+        declared(target=lambda: lambda learning_rate, factor: keras.optimizers.SGD(learning_rate))
+    )
     plain.session.train(range(1))
     assert plain.session.state_bytes() == 0
 
@@ -539,7 +598,9 @@ def switches() -> None:
         ends, losses = [], []
         for evaluate in (False, True):
             given = declared(target=lambda: Switching)
-            optimizer = Optimizer("mine", "", "-", RATE, given.hyper, given.bindings, per_tensor=per_tensor)
+            optimizer = Optimizer(
+                "mine", "", "-", RATE, given.hyper, given.bindings, per_tensor=per_tensor
+            )
             tried = Tried(optimizer)
             ends.append(tried.steps(evaluate=evaluate)[1])
             trained = tried.session.weights()
@@ -562,20 +623,35 @@ def compilations() -> None:
         return
     registry = load_registry()
     layers = (Dense(units=6), Dropout(rate=0.4), Dense(units=10))
-    task = layer_table.task("numbers", layers, input_shape=(64,)).model_copy(update={"steps": STEPS, "eval_every": STEPS})
+    task = layer_table.task("numbers", layers, input_shape=(64,)).model_copy(
+        update={"steps": STEPS, "eval_every": STEPS}
+    )
     rules = {"l1": 1e-3, "l2": 1e-2, "decay": 0.1, "clip_norm": 0.5}
     for optimizer in (registry.optimizers["adam"], _with_list()):
         for mode in {"tensorflow": ("loop", "graph"), "jax": ("scan", "jit")}[framework()]:
             counts = []
             for change in range(4):
                 share = 1.0 - 0.2 * change
-                regularization = Regularization(**{name: value * share for name, value in rules.items()})
-                model = tuple(each.model_copy(update={"rate": 0.4 * share} if each.kind == "dropout" else {}) for each in layers)
-                changed = task.model_copy(
-                    update={"regularization": regularization, "label_smoothing": 0.1 * share, "model": model}
+                regularization = Regularization(
+                    **{name: value * share for name, value in rules.items()}
                 )
-                schedule = ScheduleSpec(kind="constant", base_lr=RATE * share, params={"warmup": 2.0})
-                hyper = {name: 0.9 * share for name in ("factor", "beta1") if name in optimizer.hyper}
+                model = tuple(
+                    each.model_copy(update={"rate": 0.4 * share} if each.kind == "dropout" else {})
+                    for each in layers
+                )
+                changed = task.model_copy(
+                    update={
+                        "regularization": regularization,
+                        "label_smoothing": 0.1 * share,
+                        "model": model,
+                    }
+                )
+                schedule = ScheduleSpec(
+                    kind="constant", base_lr=RATE * share, params={"warmup": 2.0}
+                )
+                hyper = {
+                    name: 0.9 * share for name in ("factor", "beta1") if name in optimizer.hyper
+                }
                 counts.append(_counted(changed, optimizer, mode, schedule, change, hyper))
             assert counts[0] > 0 and counts[1:] == [0, 0, 0], (optimizer.name, mode, counts)
 
@@ -598,7 +674,12 @@ COMPILED: list[str] = []
 
 
 def _counted(
-    task: TaskSpec, optimizer: Optimizer, mode: str, schedule: ScheduleSpec, seed: int, hyper: dict[str, float]
+    task: TaskSpec,
+    optimizer: Optimizer,
+    mode: str,
+    schedule: ScheduleSpec,
+    seed: int,
+    hyper: dict[str, float],
 ) -> int:
     """How many programs a run compiles; its losses are held against NumPy's, if the optimizer has a rule there."""
     before = len(COMPILED)
@@ -612,7 +693,9 @@ def _counted(
         run = tried.run.model_copy(update={"framework": "numpy", "mode": "reference"})
         other = ADAPTER.open(run, initial_weights(task, seed), make_plan(run, optimizer))
         other.train(range(STEPS))
-        np.testing.assert_allclose(losses, [*other.losses(), other.evaluate("validation").loss], rtol=1e-12)
+        np.testing.assert_allclose(
+            losses, [*other.losses(), other.evaluate("validation").loss], rtol=1e-12
+        )
     tried.session.close()
     return count
 
@@ -631,7 +714,9 @@ def main() -> None:
         import jax
 
         jax.monitoring.register_event_duration_secs_listener(
-            lambda event, seconds, **_: COMPILED.append(event) if event.endswith("backend_compile_duration") else None
+            lambda event, seconds, **_: (
+                COMPILED.append(event) if event.endswith("backend_compile_duration") else None
+            )
         )
     found: dict[str, str] = {}
     for name, check in CHECKS.items():

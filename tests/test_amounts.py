@@ -9,9 +9,17 @@ from gradrace.spec import Regularization, TaskSpec
 from layer_table import task
 
 
-def of(rate: float = 0.4, masks: str = "harness", smoothing: float = 0.1, **rules: float) -> TaskSpec:
-    made = task("made", (Dense(units=6), Dropout(rate=rate, masks=masks), Dense(units=10)), input_shape=(64,))
-    return made.model_copy(update={"label_smoothing": smoothing, "regularization": Regularization(**rules)})
+def of(
+    rate: float = 0.4, masks: str = "harness", smoothing: float = 0.1, **rules: float
+) -> TaskSpec:
+    made = task(
+        "made",
+        (Dense(units=6), Dropout(rate=rate, masks=masks), Dense(units=10)),
+        input_shape=(64,),
+    )
+    return made.model_copy(
+        update={"label_smoothing": smoothing, "regularization": Regularization(**rules)}
+    )
 
 
 def test_amounts_are_those_that_are_not_zero():
@@ -27,7 +35,11 @@ def test_amounts_are_those_that_are_not_zero():
     [
         (of(), of(0.3), True),
         (of(), of(smoothing=0.2), True),
-        (of(l1=1.0, l2=1.0, decay=1.0, clip_norm=1.0), of(l1=0.1, l2=0.2, decay=0.3, clip_norm=0.4), True),
+        (
+            of(l1=1.0, l2=1.0, decay=1.0, clip_norm=1.0),
+            of(l1=0.1, l2=0.2, decay=0.3, clip_norm=0.4),
+            True,
+        ),
         (of(), of(0.0), False),
         (of(), of(smoothing=0.0), False),
         (of(l1=1.0), of(), False),

@@ -77,7 +77,11 @@ def test_numpy_counts_nested_state(make_run):
         of = ReferenceRule(init=lambda p, h: {"n": 0, "deep": state}, update=kept)
         return dataclasses.replace(REGISTRY.optimizers["sgd"], rule=of)
 
-    for state, expected in (([{"x": np.zeros(3)}, 1.0], 4 * 24), (np.float64(1.0), 0), (iter("a"), None)):
+    for state, expected in (
+        ([{"x": np.zeros(3)}, 1.0], 4 * 24),
+        (np.float64(1.0), 0),
+        (iter("a"), None),
+    ):
         run = make_run(name="sgd", optimizer=OptimizerSpec(name="sgd"))
         session = ADAPTER.open(run, initial_weights(run.task, 0), make_plan(run, rule(state)))
         expected = 24 if isinstance(expected, int) and expected else expected
