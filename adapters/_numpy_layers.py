@@ -470,7 +470,11 @@ def objective(layer: Point, point: Array) -> tuple[float, Array]:
     if layer.objective == "quadratic":
         curvatures = np.geomspace(1.0, layer.condition, len(point))
         return float(0.5 * (curvatures * point**2).sum()), curvatures * point
-    value, gradient = {"rosenbrock": _rosenbrock, "beale": _beale, "branin": _branin}[layer.objective](*point.tolist())
+    try:
+        value, gradient = {"rosenbrock": _rosenbrock, "beale": _beale, "branin": _branin}[layer.objective](*point.tolist())
+    except OverflowError:
+        # Python's floats raise where NumPy's become infinite: such a run has diverged.
+        return np.inf, np.full(len(point), np.nan)
     return float(value), np.array(gradient)
 
 

@@ -105,10 +105,12 @@ class Store:
         return _read_plan(self.folder / "plan.json") if (self.folder / "plan.json").exists() else None
 
     def write_plan(self, plan: PlanFile) -> None:
-        """Replaces the suite's plan."""
+        """Replaces the suite's plan. One that says the same stays untouched, and with it a report made of it."""
+        text = json.dumps(plan.model_dump(mode="json", by_alias=True), indent=1) + "\n"
+        file = self.folder / "plan.json"
         with writing(self.folder):
-            content = plan.model_dump(mode="json", by_alias=True)
-            replace_text(self.folder / "plan.json", json.dumps(content, indent=1) + "\n")
+            if not file.exists() or file.read_text(encoding="utf-8") != text:
+                replace_text(file, text)
 
     def log_file(self, digest: str) -> Path:
         """Where the worker's standard output and error of this run go; its folder is made."""

@@ -83,6 +83,13 @@ def test_what_goes_wrong_is_a_row_and_the_sweep_goes_on(tmp_path, plugin, optimi
     assert len(curve) == steps, "what was trained before is kept"
 
 
+@pytest.mark.parametrize("task", ["rosenbrock", "beale", "branin"])
+def test_a_function_that_overflows_is_a_run_that_diverged(tmp_path, task):
+    optimizers = [{"name": "sgd", "learning_rate": 1e3}]
+    _, frames = sweep(tmp_path, tasks=[task], optimizers=optimizers, steps=40)
+    assert frames.runs["status"].tolist() == ["diverged"], frames.runs["reason"].tolist()
+
+
 def test_a_run_that_raised_leaves_its_traceback_in_its_log(tmp_path, plugin):
     _, frames = sweep(tmp_path, [plugin], optimizers=["raising"])
     log = tmp_path / "runs" / "tiny" / frames.runs["digest"].iloc[0] / "log.txt"

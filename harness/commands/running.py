@@ -6,6 +6,7 @@ import importlib
 import json
 import re
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -126,25 +127,40 @@ def run(
 
 def _load_ahead(sweep: Sweep) -> None:
     """What draws takes seconds to import: this process has them while its workers train, but none while something is timed."""
-    if all(run.spec.measure == "convergence" for run in sweep.selected):
+    folder = sweep.options.output / "runs" / sweep.suite.name
+    todo = [run for run in sweep.selected if not (folder / run.digest / "run.json").exists()]
+    if todo and all(run.spec.measure == "convergence" for run in todo):
         threading.Thread(
             target=importlib.import_module, args=("gradrace.report",), daemon=True
         ).start()
 
 
 def _report_after(sweep: Sweep, as_json: bool) -> None:
+    """Writes the report and prints the suite's summary; what is there already is not made again."""
+    from ..fresh_report import fresh, made_of
+
+    output = sweep.options.output
+    now = made_of(output)
+    summaries = fresh(output, output / "html", now)
+    if summaries is None or sweep.suite.name not in summaries:
+        summaries = _write_report(output, now)
+    if not as_json:
+        print_table(sweep.suite.content.title, summaries[sweep.suite.name])
+        typer.echo(f"report: {output / 'html' / 'index.html'}")
+
+
+def _write_report(output: Path, made: str) -> Mapping[str, list[dict[str, str]]]:
+    """By suite the rows of its summary."""
     from .. import frame
+    from ..fresh_report import keep
     from ..report import write
     from ..report.tables import summary_compact
 
-    output = sweep.options.output
     frames = frame.load(output)
-    page = write(frames, output / "html")
-    if not as_json:
-        print_table(
-            sweep.suite.content.title, summary_compact(frames, sweep.suite.name).to_dict("records")
-        )
-        typer.echo(f"report: {page}")
+    write(frames, output / "html")
+    summaries = {name: summary_compact(frames, name).to_dict("records") for name in frames.plans}
+    keep(output / "html", made, summaries)
+    return summaries
 
 
 def _shard(text: str) -> tuple[int, int]:

@@ -1,0 +1,100 @@
+"""Is the report that is there already the report of these results? Writing one of thousands of runs takes many seconds.
+
+A report is made of the results folder, of the source that makes it, and of the libraries that draw. What all of these were
+is kept beside the page as one hash, with what the terminal shows of each suite. Nothing else than an equal hash, and pages as
+they were written, counts as fresh.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError
+
+from .errors import UserError
+from .jsonfile import read_json, replace_text, writing
+from .sources import hashes
+from .spec import Frozen, canonical_json
+from .store import DIGEST
+
+_FILE = ".fresh.json"
+# Its source; nothing of it is imported here, since that takes as long as all the rest.
+_REPORT = Path(__file__).with_name("report")
+_PAGES = ("index.html", "run.html")
+_LIBRARIES = ("gradrace", "pandas", "numpy", "scipy", "matplotlib", "seaborn", "jinja2", "pyarrow")
+
+
+class Fresh(Frozen):
+    """What a report was made of (64 hex digits), and by suite the rows of its summary for a terminal."""
+
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    made_of: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    pages: dict[str, tuple[int, int]]
+    summaries: dict[str, list[dict[str, str]]]
+
+
+def made_of(output: Path) -> str:
+    """64 hex digits of everything that a report of this folder depends on. Files are known by size and time of change."""
+    text = canonical_json({
+        "files": sorted(_files(output)), "source": hashes([_REPORT / "__init__.py"]),
+        "templates": sorted(_stamps(_REPORT / "templates")),
+        "versions": {name: _version(name) for name in _LIBRARIES},
+        "plugins": sorted(f"{e.value} {e.dist and e.dist.version}" for e in _plugins()),
+    })  # fmt: skip
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def fresh(output: Path, folder: Path, now: str) -> Mapping[str, list[dict[str, str]]] | None:
+    """The summaries of the report in `folder`, if it was made of what there is `now` (see made_of); else None."""
+    try:
+        kept = Fresh.model_validate(read_json(folder / _FILE, 1, "it is made anew"))
+    except (UserError, ValidationError):
+        return None
+    return kept.summaries if (kept.made_of, kept.pages) == (now, _pages(folder)) else None
+
+
+def keep(folder: Path, made: str, summaries: Mapping[str, list[dict[str, str]]]) -> None:
+    """Says beside the page what it was made of: `made`, taken before the results were read."""
+    found = Fresh(made_of=made, pages=_pages(folder), summaries={name: list(rows) for name, rows in summaries.items()})
+    with writing(folder):
+        replace_text(folder / _FILE, found.model_dump_json(by_alias=True))
+
+
+def _files(output: Path) -> Iterator[tuple[str, int, int]]:
+    yield from _stamps(output, folders=False)
+    runs = output / "runs"
+    for suite in sorted(runs.iterdir()) if runs.is_dir() else ():
+        yield from _stamps(suite, folders=False)
+        for run in suite.iterdir() if suite.is_dir() else ():
+            if DIGEST.match(run.name):
+                yield from _stamps(run, folders=False)
+
+
+def _stamps(folder: Path, folders: bool = True) -> Iterator[tuple[str, int, int]]:
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name != ".lock" and (folders or not entry.is_dir()):
+                stat = entry.stat(follow_symlinks=False)
+                yield entry.path, stat.st_size, stat.st_mtime_ns
+
+
+def _pages(folder: Path) -> dict[str, tuple[int, int]]:
+    stamps = {Path(path).name: (size, changed) for path, size, changed in _stamps(folder)}
+    return {name: stamps[name] for name in (*_PAGES, "data") if name in stamps}
+
+
+def _plugins() -> importlib.metadata.EntryPoints:
+    return importlib.metadata.entry_points(group="gradrace.plugins")
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
