@@ -227,14 +227,9 @@ def _interval(a: pd.Series, b: pd.Series) -> str:
     """The 95% interval of b / a over launches (Welch 1947, on the logarithms), if each side has three or more."""
     if min(len(a), len(b)) < FEWEST_LAUNCHES or min(a.min(), b.min()) <= 0:
         return ""
-    from scipy import stats
+    from .statistics.comparisons import welch
 
-    x, y = np.log(a.to_numpy()), np.log(b.to_numpy())
-    if x.std() == y.std() == 0:
-        low = high = float(y.mean() - x.mean())
-    else:
-        found = stats.ttest_ind(y, x, equal_var=False).confidence_interval(0.95)
-        low, high = float(found.low), float(found.high)
+    low, high = welch(np.log(b.to_numpy()), np.log(a.to_numpy()), 0.95)
     return f"; b / a between {math.exp(low):.3f} and {math.exp(high):.3f} (95%, these launches)"
 
 

@@ -279,7 +279,7 @@ def test_win_matrix_shares_add_up(ours: Array, theirs: Array, margin: int, highe
 def test_welch_limits_are_scipys() -> None:
     a, b = table(7, 1, 5)[0], 3 * table(8, 1, 4)[0]
     expected = stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.9)
-    assert comparisons._welch(a, b, 0.9) == pytest.approx((expected.low, expected.high))
+    assert comparisons.welch(a, b, 0.9) == pytest.approx((expected.low, expected.high))
 
 
 @pytest.mark.parametrize(("seeds", "words"), [(1, "Only one seed"), (2, "Only 2 seeds"), (4, "Only 4 seeds")])

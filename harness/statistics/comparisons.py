@@ -109,7 +109,7 @@ def win_matrix(scores: Mapping[str, Scores], higher_is_better: bool, margin: flo
     win = np.zeros((len(names), len(names)))
     for row, column in combinations(range(len(names)), 2):
         ours, theirs = _same_tasks(scores[names[row]], scores[names[column]])
-        limits = np.array([_welch(a, b, level) for a, b in zip(ours, theirs, strict=True)]) * sign
+        limits = np.array([welch(a, b, level) for a, b in zip(ours, theirs, strict=True)]) * sign
         win[row, column] = np.mean(limits.min(axis=1) > margin)
         win[column, row] = np.mean(limits.max(axis=1) < -margin)
     return WinMatrix(names, win, win.T.copy(), 1 - win - win.T, margin, check_level(level))
@@ -203,7 +203,7 @@ def _hanley_mcneil(p: float, ours: int, theirs: int) -> float:
     return p * (1 - p) * (1 + extra * (1 - p) / (2 - p) + extra * p / (1 + p)) / (ours * theirs)
 
 
-def _welch(ours: Array, theirs: Array, level: float) -> tuple[float, float]:
+def welch(ours: Array, theirs: Array, level: float) -> tuple[float, float]:
     """Limits of mean(ours) - mean(theirs); both ends alike where all seeds of each side agree."""
     difference = float(ours.mean() - theirs.mean())
     if min(ours.size, theirs.size) < 2:
