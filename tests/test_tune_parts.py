@@ -13,8 +13,9 @@ from gradrace.optimizer import Hyper, Optimizer, Range, SearchSpace
 from gradrace.record import Machine, RunRecord, Summary
 from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec
 from gradrace.tune import space as spaces
+from gradrace.tune import words
 from gradrace.tune.inclusion import inclusions
-from gradrace.tune.results import fold_interval, found, rows
+from gradrace.tune.results import expected, fold_interval, found, rows
 from gradrace.tune.samplers import SAMPLERS, Search, Told, suggest
 from gradrace.tune.study import Asked, Journal, SpaceFile, StudyFile
 from gradrace.tune.trials import Trial, best_of, judged, told
@@ -216,6 +217,62 @@ def test_a_sampler_is_told_the_worst_score_of_what_diverged_and_none_of_what_fai
     assert [t.score for t in told(trials[2:], higher=True)] == [None, None]
 
 
+def test_a_sampler_is_told_chance_of_what_diverged_unless_something_ended_worse():
+    trials = [Trial(0, {}, "ok", 0.9), Trial(1, {}, "diverged"), Trial(2, {}, "failed")]
+    assert [t.score for t in told(trials, higher=True, level=0.1)] == [0.9, 0.1, None]
+    assert [t.score for t in told([*trials, Trial(3, {}, "ok", 0.05)], higher=True, level=0.1)] == [0.9, 0.05, None, 0.05]
+    assert [t.score for t in told(trials, higher=False, level=2.3)] == [0.9, 2.3, None]
+    assert [t.score for t in told(trials[1:], higher=True, level=0.1)] == [0.1, None]
+
+
+def test_15_of_16_diverged_trials_do_not_promise_the_winners_score():
+    trials = [Trial(number, {}, "diverged") for number in range(15)] + [Trial(15, {}, "ok", 0.97)]
+    curve = expected(trials, True, 0.1)
+    assert curve.expected[0] == pytest.approx((15 * 0.1 + 0.97) / 16) and curve.expected[-1] == 0.97
+    assert expected(trials[:15], True, 0.1) is None
+
+
+def study_of(registry, task, tuned, default=None, status="diverged"):
+    """The only row of a study of SGD on this task: metrics of tuned runs, and defaults that ended in this way."""
+    study = make_study(registry, ("sgd",))
+    records = [record(registry, metric=tuned[0], trial=0)]
+    records += [record(registry, metric=value, seed=s, settings="tuned") for s, value in enumerate(tuned)]
+    records += [
+        record(registry, metric=default, status=status, seed=s, settings="default") for s in range(len(tuned))
+    ]
+    records = [
+        each.model_copy(update={"spec": each.spec.model_copy(update={"task": registry.tasks[task]})}) for each in records
+    ]
+    (row,) = rows(study, found(study, records))
+    return row
+
+
+@pytest.mark.parametrize(
+    ("task", "commonest"), [("digits_mlp", 33 / 325), ("breast_cancer_logreg", 68 / 109), ("diabetes_mlp", 0.0)]
+)
+def test_defaults_that_all_diverged_score_chance(registry, task, commonest):
+    """Not the worst of the tuned runs, 0.968."""
+    row = study_of(registry, task, [0.97, 0.972, 0.968, 0.971, 0.969])
+    assert row.default.values == pytest.approx([commonest] * 5) and row.default.lost == 5
+    assert row.tuned.interval.estimate == pytest.approx(0.97)
+
+
+def test_a_diverged_run_never_scores_above_one_that_ended(registry):
+    row = study_of(registry, "diabetes_mlp", [0.4, -3.0])
+    assert row.default.values == (-3.0, -3.0)
+
+
+def test_seeds_that_agree_leave_the_uncertainty_of_the_test_samples(registry):
+    """108 of 109 right, thrice: the seeds' interval has no width, Wilson's of 109 samples has (R's prop.test without
+    continuity correction: 0.9499, 0.9984)."""
+    row = study_of(registry, "breast_cancer_logreg", [108 / 109] * 3, 0.5, "ok")
+    assert row.tuned.interval[:3] == pytest.approx((108 / 109,) * 3) and row.tuned.samples == 109
+    assert row.tuned.sampled[:3] == pytest.approx((108 / 109, 0.9499, 0.9984), abs=1e-4)
+    assert words.scored(row.tuned, "accuracy") == "99.08% [99.08%, 99.08%]; 109 samples: [94.99%, 99.84%]"
+    assert "over other test samples" in words.intervals_note([row])
+    assert study_of(registry, "diabetes_mlp", [0.4] * 3).tuned.sampled is None
+
+
 # Inclusion
 
 
@@ -227,7 +284,10 @@ def make_study(registry, optimizers, **changes):
 
 @pytest.mark.parametrize(
     ("momentum", "verdict"),
-    [((0.90, 0.91, 0.92, 0.90, 0.91), "no worse"), ((0.80, 0.81, 0.82, 0.80, 0.81), "under-tuned"), ((0.8,), "cannot be told")],
+    [
+        ((0.90, 0.91, 0.92, 0.90, 0.91), "not shown to be worse"),
+        ((0.80, 0.81, 0.82, 0.80, 0.81), "under-tuned"), ((0.8,), "cannot be told"),
+    ],
 )
 def test_a_general_optimizer_that_ends_worse_than_its_special_case_is_flagged(registry, momentum, verdict):
     sgd = (0.90, 0.90, 0.92, 0.91, 0.90)[: len(momentum)]

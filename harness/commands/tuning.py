@@ -164,18 +164,19 @@ def _found(study: StudyFile, place: Place) -> list[Found]:
 
 def _print(study: StudyFile, found: list[Found]) -> None:
     from ..tune.results import rows
-    from ..tune.words import fold_rows, inclusion_rows, notes, result_rows, settings_rows
+    from ..tune.words import fold_rows, inclusion_rows, intervals_note, notes, result_rows, settings_rows
 
     table = rows(study, found)
     title = f"{study.budget} trials a search ({study.sampler}); scores on test data over {study.fresh_seeds} fresh seeds"
     print_table(title, result_rows(table))
+    typer.echo(intervals_note(table))
     if study.nested:
         print_table("Scores of the outer folds", fold_rows(table))
     else:
         print_table("Best settings", settings_rows(table))
     checks = inclusion_rows(study, table)
     if checks:
-        print_table("Inclusion: the more general optimizer, tuned, is no worse", checks)
+        print_table("Inclusion: is the more general optimizer, tuned, shown to be worse?", checks)
     for note in notes(study, found):
         typer.echo(note)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 from ..errors import UserError
 from .bootstrap import LEVEL, Array, Interval, check_level
@@ -81,6 +81,20 @@ def share_of_runs(count: int, runs: int, level: float = LEVEL) -> Interval:
         raise UserError(f"a share needs a count between 0 and the number of runs, not {count} of {runs}")
     found = stats.binomtest(count, runs).proportion_ci(check_level(level), method="exact")
     return Interval(count / runs, float(found.low), float(found.high), level)
+
+
+def share_of_samples(share: float, samples: int, level: float = LEVEL) -> Interval:
+    """An accuracy, measured on this many independent samples, with Wilson's score interval (1927): how far another sample of
+    that size may lie. It has a width at 0 and at 1. The share may be a mean over seeds that were scored on the same samples.
+
+    Raises UserError for no samples, or a share outside of 0 to 1.
+    """
+    if not (samples > 0 and 0 <= share <= 1):
+        raise UserError(f"an accuracy needs samples and a share between 0 and 1, not {share} of {samples}")
+    z = float(special.ndtri((1 + check_level(level)) / 2))
+    middle = (share + z**2 / (2 * samples)) / (1 + z**2 / samples)
+    half = z * np.sqrt(share * (1 - share) / samples + z**2 / (4 * samples**2)) / (1 + z**2 / samples)
+    return Interval(share, max(0.0, float(middle - half)), min(1.0, float(middle + half)), level)
 
 
 def _means(tasks: Sequence[Array]) -> Array:

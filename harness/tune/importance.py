@@ -8,7 +8,7 @@ from . import space as spaces
 from .results import Found
 from .samplers import Search, optuna_study
 from .study import StudyFile
-from .trials import told, worst_score
+from .trials import told
 
 FEWEST = 8
 
@@ -17,20 +17,22 @@ def importances(study: StudyFile, found: Found) -> dict[str, float]:
     """Share of the scores' variance by hyperparameter, the largest first; empty with fewer than FEWEST trials, scores that are
     all equal, or a single hyperparameter.
 
-    fANOVA on a random forest (Hutter, Hoos & Leyton-Brown 2014), as Optuna has it, seeded. A trial that diverged counts as the
-    worst of the search, one that failed is left out.
+    fANOVA on a random forest (Hutter, Hoos & Leyton-Brown 2014), as Optuna has it, seeded. A diverged trial counts as
+    trials.worst_score says, a failed one is left out.
     """
     import optuna
 
     space = study.spaces[found.key[1]].space
     trials = [trial for trial in found.trials if trial.state in ("ok", "diverged")]
-    scores = {trial.score for trial in trials}
-    if len(trials) < FEWEST or len(spaces.free(space)) < 2 or len(scores) < 2 or worst_score(trials, found.higher) is None:
+    numbers = told(trials, found.higher, found.chance)
+    ended_ok = any(trial.state == "ok" for trial in trials)
+    few = len(trials) < FEWEST or len(spaces.free(space)) < 2 or len({one.score for one in numbers}) < 2
+    if few or not ended_ok:
         return {}
     search = Search(study.sampler, space, study.budget, study.seed, found.key[1], found.higher)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        kept = optuna_study(search, told(trials, found.higher))
+        kept = optuna_study(search, numbers)
         shares = optuna.importance.get_param_importances(
             kept, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=study.seed)
         )

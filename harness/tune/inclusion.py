@@ -1,4 +1,4 @@
-"""The inclusion check: an optimizer that contains another, well tuned, is no worse than it. Pure functions."""
+"""The inclusion check: an optimizer that contains another need not be worse. Is it shown to be? Pure functions."""
 
 from __future__ import annotations
 
@@ -13,12 +13,18 @@ from .results import Row, fold_interval, mean_interval
 from .space import contains
 from .study import StudyFile
 
+# That no difference was found does not make two optimizers equal.
+NOT_SHOWN = "not shown to be worse"
+
 
 @dataclass(frozen=True)
 class Inclusion:
-    """Whether the more general of two optimizers was tuned to be no worse than the other (Choi et al. 2019,
-    arXiv:1910.05446, section 3). claim: how far its space holds the other's. difference: general minus special on
-    validation data, of the same fresh seeds or folds, turned so that more is better; None where either has no score."""
+    """Whether the more general of two optimizers is shown to be worse than the other: if tuned enough, it need not be
+    (Choi et al. 2019, arXiv:1910.05446, section 3).
+
+    claim: how far its space holds the other's. difference: general minus special on validation data, of the same fresh
+    seeds or folds, turned so that more is better; None if either has no score.
+    """
 
     task: str
     framework: str
@@ -32,7 +38,7 @@ class Inclusion:
         """In words."""
         if self.difference is None or not math.isfinite(self.difference.low):
             return "cannot be told"
-        return "under-tuned" if self.difference.high < 0 else "no worse"
+        return "under-tuned" if self.difference.high < 0 else NOT_SHOWN
 
 
 # general, special, and the values of the general one's hyperparameters at which it is the special one; None where it only

@@ -62,4 +62,7 @@ def _interval_json(interval: Interval | None) -> dict[str, Any] | None:
 def _score_json(found_score: Score | None) -> dict[str, Any] | None:
     if found_score is None:
         return None
-    return {"mean": _interval_json(found_score.interval), "values": list(found_score.values), "lost": found_score.lost}
+    return {
+        "mean": _interval_json(found_score.interval), "values": list(found_score.values), "lost": found_score.lost,
+        "over_samples": _interval_json(found_score.sampled), "samples": found_score.samples or None,
+    }  # fmt: skip

@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from .. import chance
 from ..optimizer import SearchSpace
 from ..record import RunRecord
-from ..spec import RunSpec
+from ..spec import RunSpec, TaskSpec
+from ..statistics.aggregates import share_of_samples
 from ..statistics.bootstrap import Interval, bootstrap_interval
 from ..statistics.tuning import ExpectedBest, expected_best_curve
 from .space import RATE
 from .study import StudyFile, higher_is_better
-from .trials import Trial, best_of, final_score, judged, worst_score
+from .trials import Trial, best_of, chance_level, final_score, judged, worst_score
 
 Key = tuple[str, str, str, int | None]
 
@@ -35,6 +37,11 @@ class Found:
     def higher(self) -> bool:
         """Whether more is better."""
         return higher_is_better(self.spec.task)
+
+    @property
+    def chance(self) -> float | None:
+        """What chance scores on validation data: a diverged trial counts for that (trials.worst_score)."""
+        return chance_level(self.spec.task)
 
     @property
     def best(self) -> Trial | None:
@@ -74,16 +81,22 @@ def settings_of(spec: RunSpec, space: SearchSpace) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Score:
-    """The mean over fresh seeds with its interval; values: one each, by seed. lost: how many seeds did not end ok."""
+    """The mean over fresh seeds with its interval; values: one each, by seed. lost: how many seeds did not end ok.
+
+    sampled: the interval over other splits of `samples` samples like this one, of the same settings and seeds; None if it
+    cannot be known: of an accuracy it can, of the means that r2 and losses are it cannot, and outer folds hold it already.
+    """
 
     interval: Interval
     values: tuple[float, ...]
     lost: int = 0
+    sampled: Interval | None = None
+    samples: int = 0
 
 
 def score(records: Sequence[RunRecord], higher: bool, split: str, worst: float | None) -> Score | None:
     """Of runs on fresh seeds; one that diverged counts as `worst`, one that failed is left out and counted. None where
-    nothing is left."""
+    nothing is left. The samples' own interval is not yet in it (see `_with_samples`)."""
     ordered = sorted(records, key=lambda record: record.spec.seed)
     values = [_value(record, higher, split, worst) for record in ordered]
     kept = tuple(value for value in values if value is not None)
@@ -176,7 +189,7 @@ def rows(study: StudyFile, searches: Sequence[Found]) -> list[Row]:
 def _row(key: tuple[str, str, str], group: tuple[Found, ...], everything: Sequence[Found]) -> Row:
     same_task = [search for search in everything if search.key[0] == key[0]]
     higher, nested = group[0].higher, group[0].key[3] is not None
-    worst = {split: _worst_seen(same_task, higher, split) for split in ("validation", "test")}
+    worst = {split: _floor(same_task, higher, split) for split in ("validation", "test")}
     bests = [search.best for search in group]
     scores = [best.score for best in bests if best is not None and best.score is not None]
     find = _over_folds if nested else _over_seeds
@@ -185,12 +198,22 @@ def _row(key: tuple[str, str, str], group: tuple[Found, ...], everything: Sequen
         find([s.tuned for s in group], higher, "test", worst["test"]),
         find([s.default for s in group], higher, "test", worst["test"]),
         find([s.tuned for s in group], higher, "validation", worst["validation"]),
-        None if nested else expected(group[0].trials, higher),
+        None if nested else expected(group[0].trials, higher, group[0].chance),
     )  # fmt: skip
 
 
 def _over_seeds(groups: Sequence[Sequence[RunRecord]], higher: bool, split: str, worst: float | None) -> Score | None:
-    return score(groups[0], higher, split, worst)
+    found_score = score(groups[0], higher, split, worst)
+    return found_score and _with_samples(found_score, groups[0][0].spec.task, split)
+
+
+def _with_samples(found_score: Score, task: TaskSpec, split: str) -> Score:
+    """The score with the interval over samples of its split: seeds that all agree say nothing of other samples."""
+    samples = chance.of(task, split).samples
+    if task.metric != "accuracy" or not samples:
+        return found_score
+    share = min(1.0, max(0.0, found_score.interval.estimate))
+    return replace(found_score, sampled=share_of_samples(share, samples), samples=samples)
 
 
 def _over_folds(groups: Sequence[Sequence[RunRecord]], higher: bool, split: str, worst: float | None) -> Score | None:
@@ -201,17 +224,21 @@ def _over_folds(groups: Sequence[Sequence[RunRecord]], higher: bool, split: str,
     return Score(_possible(fold_interval(values), groups[0][0]), values, lost) if len(values) == len(groups) else None
 
 
-def _worst_seen(searches: Sequence[Found], higher: bool, split: str) -> float | None:
-    """The worst score of a run of this task on fresh seeds that ended ok."""
-    records = [record for search in searches for record in (*search.tuned, *search.default) if record.status == "ok"]
-    values = [value for record in records if (value := final_score(record.summary, higher, split)) is not None]
-    return None if not values else min(values) if higher else max(values)
+def _floor(searches: Sequence[Found], higher: bool, split: str) -> float | None:
+    """What a diverged run on fresh seeds counts for: chance, or the worst score of a run of this task that ended ok if that
+    is worse (chance.floor). Of several outer folds the worst chance is taken: they differ by a few samples."""
+    records = [record for search in searches for record in (*search.tuned, *search.default)]
+    values = [final_score(record.summary, higher, split) for record in records if record.status == "ok"]
+    tasks = {record.spec.task.data: record.spec.task for record in records}
+    levels = [chance_level(task, split) for task in tasks.values()]
+    return chance.floor(None, [value for value in (*values, *levels) if value is not None], higher)
 
 
-def expected(trials: Sequence[Trial], higher: bool) -> ExpectedBest | None:
-    """The best score to expect after k trials; one that diverged or failed has the worst score of the search."""
-    worst = worst_score(trials, higher)
-    if worst is None:
+def expected(trials: Sequence[Trial], higher: bool, level: float | None = None) -> ExpectedBest | None:
+    """The best score to expect after k trials; one that diverged or failed counts as trials.worst_score says, with chance
+    at `level`. None if no trial ended ok."""
+    worst = worst_score(trials, higher, level)
+    if worst is None or all(trial.score is None for trial in trials):
         return None
     ended = [trial for trial in trials if trial.state in ("ok", "diverged", "failed")]
     return expected_best_curve(np.array([worst if trial.score is None else trial.score for trial in ended]), higher)

@@ -24,7 +24,7 @@ from ..store import PlanFile, Store
 from ..sweep import Planner, with_log
 from .samplers import LEARNING, Told, suggest, trials
 from .study import Asked, Cell, Journal, StudyFile, higher_is_better, read_study, write_study
-from .trials import Trial, best_of, judged, told
+from .trials import Trial, best_of, chance_level, judged, told
 
 Watch = Callable[[Event, int, int], None]
 
@@ -192,7 +192,7 @@ class _Search:
         skipped = any(trial.state == "skipped" for trial in ended)
         if len(self._asked) < self._budget and not skipped:
             last = min(self._budget, len(self._asked) + self._study.batch)
-            before = told(ended, higher_is_better(self._cell.task))
+            before = told(ended, higher_is_better(self._cell.task), chance_level(self._cell.task))
             return [run for number in range(len(self._asked), last) for run in self._ask(number, before)]
         self._scoring = [] if skipped else [self._planner.plan(spec) for spec in self._scores(ended)]
         return self._scoring

@@ -9,7 +9,9 @@ from typing import Literal
 
 import numpy as np
 
+from .. import chance
 from ..record import RunRecord, Summary
+from ..spec import TaskSpec
 from .samplers import Told
 from .study import higher_is_better
 
@@ -64,13 +66,20 @@ def best_of(trials: Iterable[Trial], higher: bool) -> Trial | None:
     return min((trial for trial in trials if trial.state == "ok"), key=rank, default=None)
 
 
-def worst_score(trials: Iterable[Trial], higher: bool) -> float | None:
-    """What a trial counts for that diverged: the worst of those that ended ok. None where none did."""
-    scores = [trial.score for trial in trials if trial.score is not None]
-    return None if not scores else min(scores) if higher else max(scores)
+def worst_score(trials: Iterable[Trial], higher: bool, level: float | None = None) -> float | None:
+    """What a diverged trial counts for: chance (`level`, see chance_level), or the worst score of a trial that ended ok if
+    that is worse. None if neither is known."""
+    return chance.floor(level, [trial.score for trial in trials if trial.score is not None], higher)
 
 
-def told(trials: Sequence[Trial], higher: bool) -> list[Told]:
-    """What a sampler is told: a trial that diverged has the worst score so far, one that failed has none."""
-    worst = worst_score(trials, higher)
+def chance_level(task: TaskSpec, split: str = "validation") -> float | None:
+    """What chance scores on the split, in what the task is searched by: the metric, or the loss. None if unknown."""
+    found = chance.of(task, split)
+    level = found.metric if higher_is_better(task) else found.loss
+    return level if math.isfinite(level) else None
+
+
+def told(trials: Sequence[Trial], higher: bool, level: float | None = None) -> list[Told]:
+    """What a sampler is told: a diverged trial has `worst_score`, a failed one has no score."""
+    worst = worst_score(trials, higher, level)
     return [Told(trial.settings, worst if trial.state == "diverged" else trial.score) for trial in trials]

@@ -86,6 +86,18 @@ def notes(study: StudyFile, found: Sequence[Found]) -> list[str]:
     return lines
 
 
+def intervals_note(table: Sequence[Row]) -> str:
+    """What the intervals of test scores are over."""
+    if any(row.nested for row in table):
+        return "intervals are over outer folds, whose samples differ"
+    said = "intervals after a mean are over fresh seeds on the same test samples"
+    if any(score and score.sampled for row in table for score in (row.tuned, row.default)):
+        said += "; those after a number of samples are over other test samples (Wilson), of the same settings"
+    if any(row.metric != "accuracy" for row in table):
+        said += "; how far other test samples would move R² or a loss is not known"
+    return said
+
+
 def space_lines(study: StudyFile) -> list[str]:
     """What is searched, and who proposed it."""
     lines = []
@@ -117,10 +129,19 @@ def interval(found: Interval, metric: str) -> str:
 
 
 def scored(score: Score | None, metric: str) -> str:
-    """A mean with its interval, and how many seeds did not end ok."""
+    """A mean with its interval over seeds, that over samples of the split, and how many seeds did not end ok."""
     if score is None:
         return MISSING
-    return interval(score.interval, metric) + (f" ({score.lost} not ok)" if score.lost else "")
+    said = [interval(score.interval, metric)]
+    said += [sampled(score, metric)] if score.sampled else []
+    return "; ".join(said) + (f" ({score.lost} not ok)" if score.lost else "")
+
+
+def sampled(score: Score, metric: str) -> str:
+    """'109 samples: [94.99%, 99.84%]'; nothing where that is not known."""
+    if score.sampled is None:
+        return ""
+    return f"{score.samples} samples: [{number(score.sampled.low, metric)}, {number(score.sampled.high, metric)}]"
 
 
 def difference(check: Inclusion, metric: str) -> str:

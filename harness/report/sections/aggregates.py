@@ -27,10 +27,10 @@ STATISTICS = {
 }
 LEGEND = (
     "Every run is scored by its final validation metric, on a scale of its task on which the zero of the table is 0 and the "
-    "target is 1; nothing is clipped. A run that diverged or ran out of time has the worst score of its task; one that failed or "
-    "was skipped has none. Learning rates, where several were run, are the best of each contender with hindsight, which "
-    "favours those with "
-    "more rates. The interquartile mean is that of the middle half of all scores, the median of medians the middle task's median "
+    "target is 1; nothing is clipped. A run that diverged or ran out of time counts as chance, 0, or as the "
+    "worst run of its task if that is worse; one that failed or was skipped has none. Learning rates, where several were "
+    "run, are the best of each contender with hindsight, which favours those with more rates. The interquartile mean is that "
+    "of the middle half of all scores, the median of medians the middle task's median "
     "seed: where a run diverged, trust the latter and the share of runs. The optimality gap is how far scores fall short of the "
     "target on average, lower is better. Intervals: 95%, from a bootstrap of seeds within tasks. They speak of other seeds on "
     "these tasks, not of other tasks."
@@ -101,7 +101,7 @@ def _figure(writer: Writer, table: pd.DataFrame) -> Figure:
         "aggregates", partial(draw_dots.intervals, table, writer.setups, panels, dict.fromkeys(panels, 1.0)),
         "Aggregated scores", figures.describe("Aggregated scores with intervals.", table["setup"], table["series"]), None,
         "Scores over all tasks, higher is better; the dashed line is the target. Bars: 95% bootstrap intervals over seeds, "
-        "which may leave the picture; runs that diverged count with the worst score.", "aggregates.csv",
+        "which may leave the picture; runs that diverged count as chance, or as the worst run.", "aggregates.csv",
     )  # fmt: skip
 
 

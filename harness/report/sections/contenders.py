@@ -10,17 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from ... import chance
 from ...frame import Frames
-from ...layers import Dense
-from ...spec import TaskSpec
 from .. import tables
 
-# Where a score is 0, by the task's metric; its target is 1.
-ZERO = {
-    "accuracy": "guessing, 1 / classes",
-    "r2": "predicting the mean, R² = 0",
-    "negative_loss": "the mean validation loss before the first step",
-}
+# Where chance is not known (gradrace.chance) a loss scores 0 here.
+_START = "the mean validation loss before the first step"
 
 
 @dataclass(frozen=True)
@@ -51,17 +46,19 @@ def ends(frames: Frames, picked: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for task, runs in picked.groupby("task", sort=False):
         spec = frames.records[runs["digest"].iloc[0]].spec.task
-        zero = _zero(spec, starts.get(str(task), np.nan))
+        found = chance.of(spec)
+        known = np.isfinite(found.metric)
+        zero, origin = (found.metric, found.origin) if known else (starts.get(str(task), np.nan), _START)
         if spec.target > zero:
-            rows.append((task, spec.metric, zero, spec.target, ZERO[spec.metric]))
+            rows.append((task, spec.metric, zero, spec.target, origin))
     return pd.DataFrame(rows, columns=["task", "metric", "zero", "one", "origin"])
 
 
 def scores(frames: Frames, suite: str) -> pd.DataFrame:
     """One row a run that was tried, at the chosen learning rate: task, setup, series, seed, digest, status, metric, score.
 
-    The score is the final validation metric between the task's ends. A run that did not end ok has the worst of its task:
-    0, or the least that any run of it scored.
+    The score is the final validation metric between the task's ends. A run that did not end ok counts as chance, 0, or as
+    the least that any run of its task scored if that is less (chance.floor).
     """
     picked = tables.chosen(frames, suite)
     picked = picked[picked["status"].isin(tables.ATTEMPTED)]
@@ -69,7 +66,7 @@ def scores(frames: Frames, suite: str) -> pd.DataFrame:
     ended = (scaled["status"] == "ok") & scaled["final_validation_metric"].notna()
     metric = scaled["final_validation_metric"].where(ended)
     score = (metric - scaled["zero"]) / (scaled["one"] - scaled["zero"])
-    worst = score.groupby(scaled["task"]).transform("min").fillna(0.0).clip(upper=0.0)
+    worst = score.groupby(scaled["task"]).transform(lambda of: chance.floor(0.0, of.dropna(), True))
     scaled = scaled.assign(metric=metric, score=score.fillna(worst))
     return scaled[["task", "setup", "series", "seed", "digest", "status", "metric", "score"]]
 
@@ -93,13 +90,6 @@ def _pool(setup: str, rows: pd.DataFrame) -> Pool:
         setup, tasks, {name: [tried[name][task] for task in tasks] for name in whole}, attempts, diverged,
         left_out={name: tuple(task for task in tasks if task not in of) for name, of in tried.items() if len(of) < len(tasks)},
     )  # fmt: skip
-
-
-def _zero(task: TaskSpec, start: float) -> float:
-    if task.metric == "accuracy":
-        units = [layer.units for layer in task.model if isinstance(layer, Dense)]
-        return 1 / max(2, units[-1]) if units else 0.5
-    return 0.0 if task.metric == "r2" else start
 
 
 def _starts(frames: Frames, picked: pd.DataFrame) -> dict[str, float]:

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 
+from ... import chance
 from ...frame import Frames
 from ...statistics.tuning import expected_best_curve
 from .. import figures, tables, text
@@ -44,8 +45,7 @@ def section(writer: Writer) -> Section:
                 figures.describe("Score against learning rate.", rows["series"], map(str, rows["batch_size"])), rows,
                 f"{task}: {label} against learning rate, one mark a draw of settings, the mean of its {seeds}; colours are batch "
                 f"sizes. Crosses at the bottom edge: {text.plural(lost, 'draw')} of which a run did not end ok; such a "
-                f"run counts "
-                "with the worst score of the task. No interval.",
+                "run counts as chance, or with the worst score of the task if that is worse. No interval.",
             ),
             writer.figure(
                 f"{task}-best-of-draws", partial(drawing, of_task, names, label, kind == "accuracy"), f"{task}: best of k draws",
@@ -64,7 +64,7 @@ def scores(frames: Frames, suite: str) -> pd.DataFrame:
     """One row a draw: task, setup, series (without the batch size), draw, learning_rate, batch_size, runs, ok, score (the
     mean over seeds of the final validation metric, or of the final validation loss where the metric is that), digests.
 
-    A run that did not end ok has the worst score of its task.
+    A run that did not end ok counts as chance, or as the worst score of its task if that is worse (chance.floor).
     """
     rows = tables.runs(frames, suite, "convergence", without=("batch_size", "hyper", "learning_rate"))
     varied = [frames.records[digest].spec.variations.get("draw") for digest in rows["digest"]]
@@ -75,12 +75,19 @@ def scores(frames: Frames, suite: str) -> pd.DataFrame:
     lossy = rows["task"].map(tables.metrics(frames, suite)) == "negative_loss"
     ended = rows["status"] == "ok"
     metric = rows["final_validation_metric"].where(~lossy, -rows["final_validation_loss"]).where(ended)
-    score = metric.fillna(metric.groupby(rows["task"]).transform("min"))
+    worst = {task: _floor(frames, of, metric) for task, of in rows.groupby("task")}
+    score = metric.fillna(rows["task"].map(worst))
     rows = rows.assign(score=score.where(~lossy, -score), ok=ended)
     grouped = rows.dropna(subset=["score"]).groupby([*KEYS, "draw", "learning_rate", "batch_size"], sort=False)
     return grouped.agg(
         runs=("ok", "size"), ok=("ok", "sum"), score=("score", "mean"), digests=("digest", " ".join)
     ).reset_index()  # fmt: skip
+
+
+def _floor(frames: Frames, rows: pd.DataFrame, metric: pd.Series) -> float | None:
+    """What a run of this task counts for that did not end ok, more being better."""
+    found = chance.of(frames.records[rows["digest"].iloc[0]].spec.task)
+    return chance.floor(found.metric, metric[rows.index].dropna(), True)
 
 
 def expected(draws: pd.DataFrame, metrics: dict[str, Any]) -> pd.DataFrame:

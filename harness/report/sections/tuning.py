@@ -68,7 +68,7 @@ def _results(writer: Writer, study: StudyFile, table: Sequence[Row]) -> Table:
     columns = [
         Column("Task"), Column("Framework"), Column("Optimizer"), Column("Trials"), Column("Best settings"),
         Column("Validation", "number", "of the winning trial, with the trials' own seeds"),
-        Column("Test, tuned", "number", "mean over fresh seeds, 95% interval below"),
+        Column("Test, tuned", "number", "mean over fresh seeds; below, its 95% interval over them, and over test samples"),
         Column("Test, defaults", "number", "the same seeds with the settings that the optimizer's file declares"),
     ]  # fmt: skip
     cells = [
@@ -80,8 +80,9 @@ def _results(writer: Writer, study: StudyFile, table: Sequence[Row]) -> Table:
         for row in table
     ]  # fmt: skip
     over = "outer folds" if study.nested else "fresh seeds"
+    caption = f"Tuned and default settings; test scores are means over {over} with 95% intervals: {words.intervals_note(table)}"
     return writer.table(
-        "tuned", f"Tuned and default settings; test scores are means over {over} with 95% intervals", columns, cells,
+        "tuned", caption, columns, cells,
         pd.DataFrame([_flat(row) for row in table]),
     )  # fmt: skip
 
@@ -97,7 +98,9 @@ def _scored(score: Score | None, metric: str) -> Cell:
     lost = f", {score.lost} not ok" if score.lost else ""
     low, high = (words.number(limit, metric) for limit in (score.interval.low, score.interval.high))
     known = abs(score.interval.low) != float("inf")
-    return Cell(words.number(score.interval.estimate, metric), score.interval.estimate, (f"{low}–{high}" if known else "") + lost)
+    below = [f"{low}–{high}"] if known else []
+    below += [words.sampled(score, metric)] if score.sampled else []
+    return Cell(words.number(score.interval.estimate, metric), score.interval.estimate, "; ".join(below) + lost)
 
 
 def _flat(row: Row) -> dict[str, Any]:
@@ -109,6 +112,8 @@ def _flat(row: Row) -> dict[str, Any]:
     for name, score in (("tuned", row.tuned), ("default", row.default)):
         limits = score.interval[:3] if score else (None, None, None)
         flat |= dict(zip((f"{name}_test", f"{name}_test_low", f"{name}_test_high"), limits, strict=True))
+        sampled = score.sampled[1:3] if score and score.sampled else (None, None)
+        flat |= dict(zip((f"{name}_test_samples_low", f"{name}_test_samples_high"), sampled, strict=True))
     return flat
 
 
@@ -142,7 +147,9 @@ def _inclusion(writer: Writer, checks: Sequence[Inclusion], table: Sequence[Row]
          "high": c.difference.high if c.difference else None, "verdict": c.verdict}
         for c in checks
     ])  # fmt: skip
-    caption = "Inclusion: an optimizer that is the more general form of another is, well tuned, no worse (Choi et al. 2019)"
+    caption = (
+        "Inclusion: an optimizer that is the more general form of another need not be worse, if tuned enough (Choi et al. 2019)"
+    )
     return writer.table("inclusion", caption, columns, cells, data)
 
 
@@ -161,8 +168,8 @@ def _expected(writer: Writer, table: Sequence[Row]) -> list[Any]:
             figures.describe("Expected best validation score against the number of trials.", [], [r.optimizer for r in known]),
             curves,
             f"{task}, {framework}: the best score to expect of a random search of k trials, with a 95% band over trials; dashed "
-            "where the band is too narrow to be trusted. A trial that diverged or failed counts as the worst. Under a sampler "
-            "that learns it is of the same trials in another order.",
+            "where the band is too narrow to be trusted. A trial that diverged or failed counts as chance, or as the worst trial "
+            "if that is worse. Under a sampler that learns it is of the same trials in another order.",
         ))  # fmt: skip
     return parts
 
