@@ -18,6 +18,7 @@ from .points import surface
 from .spec import Loss, TaskSpec
 
 _GUESS = "guessing, 1 / classes (the data set is not at hand)"
+_START = "the value at the start"
 _ORIGIN = {
     "accuracy": "always predicting the commonest class of the split",
     "r2": "predicting the mean, R² = 0",
@@ -50,7 +51,8 @@ def of(task: TaskSpec, split: str = "validation") -> Chance:
         share, loss, samples = _of_data(task, split)
     metric = {"accuracy": share, "r2": 0.0, "negative_loss": -loss}[task.metric]
     guessed = task.metric == "accuracy" and not samples
-    return Chance(metric, loss, samples, _GUESS if guessed else _ORIGIN[task.metric])
+    origin = _GUESS if guessed else _START if task.loss == "output" else _ORIGIN[task.metric]
+    return Chance(metric, loss, samples, origin)
 
 
 def floor(chance: float | None, scores: Iterable[float], higher: bool) -> float | None:
@@ -78,6 +80,8 @@ def _constant(name: str, split: str, loss: Loss, smoothing: float, classes: int)
     if loss in ("mean_squared_error", "huber"):
         columns = np.asarray(y, np.float64).reshape(len(y), -1)
         return np.nan, float(np.mean([_least(column, loss) for column in columns.T])), len(y)
+    if not y.size:
+        raise ValueError(f"{name}: no samples in {split}")
     classes = max(2, classes)
     shares = np.bincount(np.asarray(y, np.int64).ravel(), minlength=classes) / y.size
     targets = (1 - smoothing) * shares + smoothing / classes

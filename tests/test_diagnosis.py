@@ -8,11 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conftest import TINY, toml
-from gradrace import diagnosis, frame, report
+from gradrace import chance, diagnosis, frame, report
+from gradrace.chance import Chance
 from gradrace.diagnosis import Course, diagnose
 from gradrace.diagnosis.course import course_of, steps_of_epoch
 from gradrace.diagnosis.curves import turning_points
-from gradrace.layers import Activation, Dense
+from gradrace.layers import Activation, Dense, Dropout
 from gradrace.record import Curve, Norms
 from gradrace.report import diagnosed
 from gradrace.spec import Regularization
@@ -47,6 +48,15 @@ def decay(to, over, start=2.0):
 def bump(low, then, at, start=2.0):
     """Down to `low` at this step, then up to `then` at the last."""
     return lambda step: np.interp(step, [0, at, STEPS], [start, low, then])
+
+
+def spike(height, after=0.02):
+    """A training loss that falls to 0.02 by step 100, jumps up at step 180 for 20 steps, and is `after` from then on."""
+    def loss(step):
+        calm = np.where(np.asarray(step) < 200, decay(0.02, 20)(step), after)
+        return np.where((np.asarray(step) >= 180) & (np.asarray(step) < 200), height * 2, calm)
+
+    return loss
 
 
 def wave(size, period, around=1.0):
@@ -87,9 +97,43 @@ CURVES = {
     "one that turned by a third": (course(decay(0.01, 60), bump(0.5, 0.7, 120), 0.9), [("over-fitting", 120)]),
     "one that turned by a little": (course(decay(0.01, 60), bump(0.5, 0.545, 120), 0.9), [("healthy", 400)]),
     "one that turned at next to nothing": (course(decay(0.01, 60), bump(0.05, 0.08, 120), 0.9), [("healthy", 400)]),
-    "one that turned, with little learnt then": (course(bump(0.5, 0.475, 120), bump(0.6, 0.9, 120), 0.9), [("healthy", 400)]),
+    "one that turned, with little learnt then": (course(bump(0.5, 0.475, 120), bump(0.6, 0.88, 120), 0.9), [("healthy", 400)]),
     "one that turned, of a stuck training loss": (course(decay(0.5, 10), bump(0.6, 0.75, 120), 0.9), [("healthy", 400)]),
     "one that rose by a hair": (course(decay(0.01, 60), bump(0.5, 0.52, 120), 0.9), [("healthy", 400)]),
+    "one that rose tenfold in the last tenth": (
+        course(decay(0.01, 40), [*decay(0.1, 40)(AT[:-1]), 1.0], 0.9), [("validation loss rose", 360)]
+    ),
+    "one that rose tenfold at the end, of next to nothing": (
+        course(decay(0.001, 40), [*decay(0.001, 40)(AT[:-1]), 0.012], 0.9), [("validation loss rose", 360)]
+    ),
+    "one that rose threefold near the precision of floats": (
+        course(decay(1e-9, 10), [*decay(1e-9, 10)(AT[:-1]), 1e-8], 0.9), [("healthy", 400)]
+    ),
+    "one that rose half above its lowest, of a stuck training loss": (
+        course(decay(0.5, 10), bump(0.6, 0.95, 120), 0.9), [("validation loss rose", 120)]
+    ),
+    "one that rose at the end as it did before": (
+        course(decay(0.1, 60), [2, 0.5, 0.3, 0.45, 0.3, 0.25, 0.2, 0.19, 0.18, 0.15, 0.24], 0.9), [("healthy", 400)]
+    ),
+    "negative, and risen at the end": (
+        course(decay(-2, 40), [*decay(-1, 40)(AT[:-1]), -0.1], 0.9), [("validation loss rose", 360)]
+    ),
+    "negative, from next to nothing": (course(decay(-2, 40, 0.01), decay(-2, 40, 0.01), 0.9, 0.02), [("healthy", 400)]),
+    "a spike that recovered": (course(spike(1.5), decay(0.1, 40), 0.9), [("recovered spike", 160)]),
+    "a spike that recovered, as high as the start twice over": (
+        course(spike(4.0), decay(0.1, 40), 0.9), [("recovered spike", 160)]
+    ),
+    "a spike that did not recover": (course(spike(1.5, 0.4), decay(0.1, 40), 0.9), [("oscillating", 160)]),
+    "a spike at the very end": (
+        course(bump(0.1, 0.1, 200)(np.arange(STEPS)) + 1.5 * (np.arange(STEPS) >= 360), decay(0.1, 40), 0.9),
+        [("oscillating", 360)],
+    ),
+    "under dropout, with a validation loss that turned": (
+        course(decay(1.0, 100), bump(0.7, 0.9, 120), 0.5), [("under-fitting", 0)]
+    ),
+    "fitted as far as smoothed labels let it": (
+        course(decay(0.66, 20), decay(0.67, 20), 0.5, label_smoothing=0.5), [("healthy", 400)]
+    ),
     "learnt by heart": (course(decay(0.001, 20), decay(1.5, 20), 0.5), [("over-fitting", 400)]),
     "a gap that does not keep it from the target": (course(decay(0.001, 20), decay(1.5, 20), 0.9), [("healthy", 400)]),
     "three evaluations": (course(decay(0.1, 9)(np.arange(80)), [2, 1, 0.5]), [("unjudged", 80)]),
@@ -148,7 +192,7 @@ def test_a_penalty_in_the_training_loss_is_not_a_gap():
     penalised = Regularization(l2=0.1)
     made = course(decay(3.1, 40, 5.0), decay(0.1, 40), 0.9, 0.01, regularization=penalised)
     assert [finding.rule for finding in diagnose(made)] == ["healthy"]
-    assert made.start == pytest.approx(5.0, rel=0.05)
+    assert (made.start, made.train_start) == (2.0, pytest.approx(5.0, rel=0.05))
 
 
 def test_epochs_are_counted_in_batches_of_the_share_trained_on(registry):
@@ -161,6 +205,67 @@ def test_epochs_are_counted_in_batches_of_the_share_trained_on(registry):
 
 
 LOSS = st.one_of(st.floats(-1e6, 1e6), st.sampled_from([np.nan, np.inf, -np.inf, 0.0, 1e300, -1e300]))
+
+
+CHANCE = Chance(0.1, 2.3, 1000, "made up")
+AT_CHANCE = {
+    "a collapse under a penalty": (
+        course(decay(2.31, 40, 249.0), decay(2.3, 40, 3.1), 0.1, regularization=Regularization(l2=1.0)), [("at chance", 80)]
+    ),
+    "a collapse without one": (course(decay(2.3, 20, 3.1), decay(2.3, 20, 3.1), 0.1), [("at chance", 40)]),
+    "an accuracy that chance may have": (course(decay(2.3, 20, 3.1), decay(2.3, 20, 3.1), 0.118), [("at chance", 40)]),
+    "an accuracy that chance has not": (
+        course(decay(2.3, 20, 3.1), decay(2.3, 20, 3.1), 0.2), [("under-fitting", 80), ("plateaued", 80)]
+    ),
+    "a loss below that of chance": (
+        course(decay(2.0, 20, 3.1), decay(2.0, 20, 3.1), 0.1), [("under-fitting", 80), ("plateaued", 80)]
+    ),
+    "stands still": (course(decay(2.3, 200, 2.31), decay(2.3, 200, 2.31), 0.1), [("too slow", 0)]),
+    "a start far above chance, and little learnt": (
+        course(decay(1.5, 20, 100.0), decay(1.5, 20, 100.0), 0.5), [("under-fitting", 160), ("plateaued", 160)]
+    ),
+    "the same under a penalty": (
+        course(decay(30, 20, 300.0), decay(1.5, 20, 100.0), 0.5, regularization=Regularization(l1=1.0)),
+        [("under-fitting", 80), ("plateaued", 80)],
+    ),
+    "a regression that predicts the mean": (
+        course(decay(2.3, 20, 9.0), decay(2.3, 20, 9.0)), [("at chance", 80)]
+    ),
+    "learnt": (course(decay(0.05, 20, 3.1), decay(0.1, 20, 3.1), 0.9), [("healthy", 400)]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("made", "expected"), AT_CHANCE.values(), ids=AT_CHANCE)
+def test_what_was_learnt_is_measured_against_chance(made, expected):
+    found = diagnose(replace(made, chance=CHANCE))
+    assert [finding.rule for finding in found] == [rule for rule, _ in expected]
+
+
+def test_the_majority_of_an_unbalanced_binary_task_is_chance():
+    """99% of one class: a loss of 0.056 is 8% of the first, and all of what a constant has."""
+    chance = Chance(0.99, 0.056, 1000, "made up")
+    made = course(decay(0.056, 20, 0.69), decay(0.056, 20, 0.69), 0.99, target=0.999)
+    assert [finding.rule for finding in diagnose(replace(made, chance=chance))] == ["at chance"]
+    assert [finding.rule for finding in diagnose(replace(made, chance=None))] == ["healthy"]
+
+
+@settings(deadline=None, max_examples=100)
+@given(training=st.lists(st.floats(0.0, 1e3), min_size=20, max_size=60),
+       validation=st.lists(st.floats(0.0, 1e3), min_size=4, max_size=12), l2=st.sampled_from([0.0, 0.1]),
+       metric=st.floats(0, 1), chance=st.none() | st.floats(0, 5))  # fmt: skip
+def test_no_run_fits_too_well_and_not_well_enough(training, validation, l2, metric, chance):
+    made = replace(
+        course(np.ones(1), np.ones(1), epoch=4, regularization=Regularization(l2=l2)), train_losses=np.array(training),
+        validation_losses=np.array(validation), validation_metrics=np.full(len(validation), metric),
+        eval_steps=np.arange(len(validation), dtype=np.int64) * 5,
+        chance=None if chance is None else Chance(0.1, chance, 100, "made up"),
+    )  # fmt: skip
+    rules = {finding.rule for finding in diagnose(made)}
+    assert not {"over-fitting", "under-fitting"} <= rules
+    assert not ({"healthy"} & rules and len(rules) > 1)
+    low, last = min(validation), validation[-1]
+    tenfold = last > 10 * low and last - low > 0.2 * made.scale and last - low > max(validation) / 2
+    assert not (tenfold and "healthy" in rules), "a validation loss that ended tenfold above its lowest"
 
 
 @settings(deadline=None, max_examples=150)
@@ -279,7 +384,7 @@ def course_from(training, task):
     curve = training.curve
     return Course(
         task, curve.train_losses, curve.eval_steps, curve.validation_losses, curve.validation_metrics, steps_of_epoch(task),
-        training.status == "diverged", training.reason,
+        training.status == "diverged", training.reason, chance.of(task),
     )  # fmt: skip
 
 
@@ -290,6 +395,29 @@ def test_a_wide_net_over_fits_diabetes(make_run, open_numpy, registry):
     run = make_run("diabetes_mlp").model_copy(update={"task": task})
     (found,) = [f for f in diagnose(course_from(train(open_numpy(run), task), task)) if f.rule == "over-fitting"]
     assert 0 < found.step < task.steps
+
+
+PENALISED = {
+    "L2 of 1": ("digits_mlp", {"regularization": Regularization(l2=1.0)}, {"at chance"}),
+    "L1 of 0.1": ("digits_mlp", {"regularization": Regularization(l1=0.1)}, {"at chance"}),
+    "L2 of 0.01": ("digits_mlp", {"regularization": Regularization(l2=0.01)}, {"healthy"}),
+    "dropout of 0.9": ("digits_mlp", "dropout", {"at chance"}),
+    "L2 of 10 on a regression": ("diabetes_mlp", {"regularization": Regularization(l2=10.0)}, {"at chance"}),
+    "smoothed labels": ("digits_mlp", {"label_smoothing": 0.3}, {"healthy"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("task", "changes", "expected"), PENALISED.values(), ids=PENALISED)
+def test_real_runs_that_penalties_or_dropout_drive_to_chance(make_run, open_numpy, registry, task, changes, expected):
+    spec = registry.tasks[task]
+    if changes == "dropout":
+        after = [(layer, Dropout(rate=0.9)) if isinstance(layer, Activation) else (layer,) for layer in spec.model]
+        changes = {"model": tuple(layer for layers in after for layer in layers)}
+    run = make_run(task, "sgd" if task == "diabetes_mlp" else "adam")
+    run = run.model_copy(update={"task": spec.model_copy(update=changes)})
+    with np.errstate(all="ignore"), threadpool_limits(1):
+        found = diagnose(course_from(train(open_numpy(run), run.task), run.task))
+    assert {finding.rule for finding in found} == expected
 
 
 # Where findings go

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import data
-from ..layers import Point
+from .. import chance, data
+from ..chance import Chance
+from ..layers import Point, build
 from ..record import RunRecord
 from ..spec import TaskSpec
 from .finding import Finding
@@ -37,6 +38,7 @@ class Course:
 
     train_losses float64[n], of every step's batch; eval_steps int64[k], validation_losses and validation_metrics
     float64[k]. epoch: steps in which every training sample is seen once. diverged: the run ended so, for `reason`.
+    chance: what the best constant prediction has on the validation split; None if nobody worked it out.
     """
 
     task: TaskSpec
@@ -47,6 +49,7 @@ class Course:
     epoch: int = 1
     diverged: bool = False
     reason: str = ""
+    chance: Chance | None = None
 
     @property
     def generalises(self) -> bool:
@@ -75,19 +78,67 @@ class Course:
         spreads = np.array([piece.std(ddof=1) if len(piece) > 1 else 0.0 for piece in pieces])
         return Windows(np.array([piece.mean() for piece in pieces]), spreads / np.sqrt(sizes), np.cumsum(sizes))
 
-    @cached_property
+    @property
+    def penalised(self) -> bool:
+        """Whether training losses hold an L1 or L2 penalty, which validation losses never do."""
+        return bool(self.task.regularization.l1 or self.task.regularization.l2)
+
+    @property
     def start(self) -> float:
-        """The loss before anything was learnt: over the validation split, which no batch makes noisy. Where training losses
-        hold a penalty besides, the median of the first batches, lowered where the rate made the later ones worse."""
-        before, penalties = float(self.validation_losses[0]), self.task.regularization
-        if not (penalties.l1 or penalties.l2):
-            return before
-        return min(float(np.median(self.train_losses[:FIRST_BATCHES])), max(float(self.train_losses[0]), before))
+        """The loss before anything was learnt, without a penalty: over the validation split, which no batch makes noisy."""
+        return float(self.validation_losses[0])
+
+    @cached_property
+    def train_start(self) -> float:
+        """The same with the penalty, if training losses hold one: the median of the first batches, lowered if the rate made
+        the later ones worse. To be compared with training losses only."""
+        if not self.penalised:
+            return self.start
+        first = self.train_losses
+        return min(float(np.median(first[:FIRST_BATCHES])), max(float(first[0]), self.start))
 
     @cached_property
     def scale(self) -> float:
-        """What losses are measured in: the size of the first, or the largest where that is 0."""
-        return abs(self.start) or float(np.abs(self.train_losses).max())
+        """What moves of validation losses are measured in: the size of the first, or the largest if that is 0. A loss that
+        goes below 0 may begin close to 0: then its fall, if that is more."""
+        size = abs(self.start) or float(np.abs(self.train_losses).max())
+        lowest = float(self.validation_losses.min())
+        return max(size, self.start - lowest) if lowest < 0 else size
+
+    @cached_property
+    def train_scale(self) -> float:
+        """What moves of training losses are measured in: `scale`, or if they hold a penalty, the size of their own first."""
+        return max(abs(self.train_start), self.scale) if self.penalised else self.scale
+
+    @cached_property
+    def floor(self) -> float:
+        """The least that the loss can be: with smoothed labels a perfect prediction still has the entropy of its target."""
+        smoothing = self.task.label_smoothing
+        if not smoothing:
+            return 0.0
+        shape = build(self.task.model, self.task.input_shape)[-1].output_shape
+        classes = 2 if self.task.loss == "binary_cross_entropy" else shape[-1]
+        targets = np.full(classes, smoothing / classes)
+        targets[0] += 1.0 - smoothing
+        used = targets[targets > 0]
+        return min(float(-(used * np.log(used)).sum()), self.start)
+
+    @cached_property
+    def unit(self) -> float:
+        """What levels of losses are measured in, above `floor`: the first loss, or that of the best constant prediction if
+        it is lower. A start that is worse than chance makes nothing of what was learnt later."""
+        least = self.scale if self.chance is None or not self.chance.loss > 0 else min(self.scale, self.chance.loss)
+        return max(least - self.floor, 0.0) or self.scale
+
+    def level(self, loss: float) -> float:
+        """A loss above `floor`, in `unit`."""
+        return (loss - self.floor) / self.unit
+
+    @property
+    def fitted(self) -> float:
+        """How far the training samples were fitted: the mean of the last window of training losses. If they hold a penalty
+        it says nothing of the fit, and the last validation loss stands for it if that is lower."""
+        return min(self.end, float(self.validation_losses[-1])) if self.penalised else self.end
 
     @property
     def end(self) -> float:
@@ -96,10 +147,10 @@ class Course:
 
     @property
     def fall(self) -> float:
-        """By how much the validation loss fell, or the smoothed training loss where that is more. Each is measured from its
-        own start: on few samples the two begin apart."""
+        """By which share of its scale the validation loss fell, or the smoothed training loss if that is more. Each is
+        measured from its own start: on few samples the two begin apart."""
         means, losses = self.windows.means, self.validation_losses
-        return float(max(means[0] - means.min(), losses[0] - losses.min()))
+        return float(max((means[0] - means.min()) / self.train_scale, (losses[0] - losses.min()) / self.scale))
 
     def smooth_at(self, step: int) -> float:
         """The smoothed training loss after so many steps."""
@@ -115,7 +166,7 @@ class Course:
         best = int(np.argmin(self.validation_losses))
         return Finding(
             "healthy", "none", step,
-            f"The training loss went from {self.start:.3g} to {self.end:.3g}; the validation loss was lowest, "
+            f"The training loss went from {self.train_start:.3g} to {self.end:.3g}; the validation loss was lowest, "
             f"{self.validation_losses[best]:.3g}, after {self.eval_steps[best]} of {step} steps; the target was "
             f"{'reached' if self.reached else 'missed'}.",
         )  # fmt: skip
@@ -127,7 +178,7 @@ def course_of(record: RunRecord, curve: Mapping[str, Any]) -> Course:
     train, losses, metrics = (series == name for name in ("train_loss", "validation_loss", "validation_metric"))
     return Course(
         task, values[train], np.asarray(curve["step"])[losses].astype(np.int64), values[losses], values[metrics],
-        steps_of_epoch(task), record.status == "diverged", record.reason,
+        steps_of_epoch(task), record.status == "diverged", record.reason, chance.of(task),
     )  # fmt: skip
 
 

@@ -1,18 +1,24 @@
-"""Rules on learning curves. Each compares losses with losses of the same run, so that the loss's scale cancels out.
+"""Rules on learning curves. Each compares losses with losses of the same run, or with that of the best constant prediction,
+so that the loss's scale cancels out. A training loss that holds a penalty is compared with training losses only.
 
 docs/diagnosis.md gives the reasons of the thresholds and what the rules cannot see.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
 import numpy as np
 
 from .course import Course
-from .finding import Finding
+from .finding import Finding, Rule
 
-# All shares are of the loss at the start (Course.scale) unless another is named.
+# Shares of moves are of the loss at the start (Course.scale, Course.train_scale), shares of levels are of that or of chance if
+# that is lower (Course.unit), unless another is named.
 RISEN = 0.5  # diverged: both losses ended this much above the start
 RELAPSE = 0.25  # oscillating: the smoothed training loss rose again by this
+RECOVERED = 0.1  # recovered spike: the training loss ended within this share of the rise, above where it had been
 SWING = 0.1  # oscillating: a turn up or down, as a share of what the loss fell in all
 LEAST_FALL = 0.5  # ... where it fell by less than this, swings are measured in this
 TURNS = 3  # oscillating: that many turns; falling and then rising, as in over-fitting, is one
@@ -24,10 +30,17 @@ LATE = 0.2  # too slow: the share of its whole fall that the last third of the s
 LATE_OF_REST = 0.15  # ... or, of positive losses, the share of what was left by which it still fell
 FLAT = 0.02  # plateaued: the training loss stays within this
 LOW = 0.1  # below this the training loss has nothing left to learn
-HIGH = 0.25  # under-fitting: the training loss ended above this
+HIGH = 0.25  # under-fitting: the training loss ended above this; over-fitting without a turn: below it
 GAP = 0.1  # under-fitting: the validation loss is no further above the training loss; over-fitting: it is
+APART = 0.5  # over-fitting without a turn: the training loss is at most this share of the lowest validation loss
 TURNED = 0.1  # over-fitting: the share of its lowest value by which the validation loss rose again
 TURNED_OF_FALL = 0.02  # over-fitting: and the share of its whole fall
+ROSE = 0.5  # validation loss rose: at the end it was above its lowest by this share of it
+ROSE_OF_FALL = 0.1  # ... and by this share of its whole fall
+TIMES = 3.0  # ... or it was this many times its lowest, and no less above it than
+LEAST = 1e-3  # ... this share of the unit: near 0 a multiple means nothing
+NO_BETTER = 0.02  # at chance: the validation loss is no lower than chance, but for this share
+ERRORS = 2.0  # at chance: the accuracy is above chance by no more standard errors of the split
 STILL_LEARNT = 0.1  # over-fitting: the share by which the training loss fell meanwhile
 
 
@@ -41,10 +54,10 @@ def judge(course: Course) -> list[Finding]:
     unstable = _rose(course) or _oscillating(course)
     if unstable:
         return [unstable]
-    rules = (_too_slow, _over_fitting, _plateaued, _under_fitting)
-    found = [finding for rule in rules if (finding := rule(course))]
-    slow = any(finding.rule == "too slow" for finding in found)
-    return [f for f in found if not slow or f.rule not in ("plateaued", "under-fitting")]
+    found = [finding for rule in _RULES if (finding := rule(course))]
+    said = {finding.rule for finding in found}
+    hidden = set().union(*(_HIDES.get(rule, ()) for rule in said))
+    return [finding for finding in found if finding.rule not in hidden]
 
 
 def _diverged(course: Course) -> Finding | None:
@@ -60,40 +73,36 @@ def _diverged(course: Course) -> Finding | None:
 
 def _rose(course: Course) -> Finding | None:
     """Both losses ended far above where they began."""
-    rises = (course.end - course.start, float(course.validation_losses[-1]) - float(course.validation_losses[0]))
-    if min(rises) <= RISEN * course.scale:
+    rise = (course.end - course.train_start) / course.train_scale
+    if min(rise, (float(course.validation_losses[-1]) - course.start) / course.scale) <= RISEN:
         return None
-    above = course.windows.means - course.start > RISEN * course.scale
+    above = course.windows.means - course.train_start > RISEN * course.train_scale
     last_fine = int(np.flatnonzero(~above)[-1]) + 1 if (~above).any() else 0
     step = int(course.windows.stops[last_fine - 1]) if last_fine else 0
     return Finding(
         "diverged", "error", step,
-        f"The training loss ended at {course.end:.3g}, far above {course.start:.3g} where it began: the learning rate is too "
-        "high.",
+        f"The training loss ended at {course.end:.3g}, far above {course.train_start:.3g} where it began: the learning rate is "
+        "too high.",
     )  # fmt: skip
 
 
 def _oscillating(course: Course) -> Finding | None:
     """The smoothed training loss rose again by much, or it or the validation loss, which no batch makes noisy, went up and
     down by much of what there was to fall."""
-    windows, noise = course.windows, NOISE * float(np.median(course.windows.errors))
-    means, stops = windows.means, windows.stops
-    lowest = np.minimum.accumulate(means)
-    relapsed = np.flatnonzero(means - lowest > max(RELAPSE * course.scale, noise))
-    if len(relapsed):
-        first = relapsed[0]
-        bottom = int(np.flatnonzero(means[:first] == lowest[first])[-1])
+    means, stops = course.windows.means, course.windows.stops
+    relapse = _relapse(course)
+    if relapse and not relapse.recovered:
         return Finding(
-            "oscillating", "warning", int(stops[bottom]),
-            f"The smoothed training loss rose from {means[bottom]:.3g} at step {stops[bottom]} to as much as "
-            f"{means[relapsed].max():.3g}: the learning rate is too high.",
+            "oscillating", "warning", int(stops[relapse.bottom]),
+            f"The smoothed training loss rose from {means[relapse.bottom]:.3g} at step {stops[relapse.bottom]} to as much as "
+            f"{means[relapse.top]:.3g}, and ended at {course.end:.3g}: the learning rate is too high.",
         )  # fmt: skip
     seen = (
-        ("validation", course.validation_losses, course.eval_steps, 0.0),
-        ("smoothed training", means, stops, noise),
+        ("validation", course.validation_losses, course.eval_steps, course.scale, 0.0),
+        ("smoothed training", means, stops, course.train_scale, _noise(course)),
     )
-    for name, values, steps, least in seen:
-        swing = max(SWING * max(values[0] - values.min(), LEAST_FALL * course.scale), least)
+    for name, values, steps, scale, least in seen:
+        swing = max(SWING * max(values[0] - values.min(), LEAST_FALL * scale), least)
         turns = turning_points(values, swing)
         if len(turns) >= TURNS:
             return Finding(
@@ -102,6 +111,46 @@ def _oscillating(course: Course) -> Finding | None:
                 f"{values[turns].min():.3g} and {values[turns].max():.3g}: the learning rate is too high.",
             )  # fmt: skip
     return None
+
+
+class _Relapse(NamedTuple):
+    """Windows between which the smoothed training loss rose again, and whether it ended about where it had been."""
+
+    bottom: int
+    top: int
+    recovered: bool
+
+
+def _noise(course: Course) -> float:
+    return NOISE * float(np.median(course.windows.errors))
+
+
+def _relapse(course: Course) -> _Relapse | None:
+    """The first time that the smoothed training loss rose by much above its lowest so far, up to the highest from then on."""
+    means = course.windows.means
+    lowest = np.minimum.accumulate(means)
+    relapsed = np.flatnonzero(means - lowest > max(RELAPSE * course.train_scale, _noise(course)))
+    if not len(relapsed):
+        return None
+    first = relapsed[0]
+    bottom = int(np.flatnonzero(means[:first] == lowest[first])[-1])
+    top = int(relapsed[means[relapsed].argmax()])
+    rise = means[top] - means[bottom]
+    fine = course.end - means[bottom] <= max(RECOVERED * rise, float(course.windows.errors[-1]) * NOISE)
+    return _Relapse(bottom, top, bool(fine and top < len(means) - 1))
+
+
+def _spiked(course: Course) -> Finding | None:
+    """The training loss jumped up and came back: no reason to call the rate too high."""
+    relapse = _relapse(course)
+    if relapse is None or not relapse.recovered:
+        return None
+    means, stops = course.windows.means, course.windows.stops
+    return Finding(
+        "recovered spike", "note", int(stops[relapse.bottom]),
+        f"The smoothed training loss rose from {means[relapse.bottom]:.3g} at step {stops[relapse.bottom]} to "
+        f"{means[relapse.top]:.3g} and came back: it ended at {course.end:.3g}.",
+    )  # fmt: skip
 
 
 def turning_points(values: np.ndarray, swing: float) -> list[int]:
@@ -125,7 +174,7 @@ def _too_slow(course: Course) -> Finding | None:
         return None
     losses, steps = course.validation_losses, len(course.train_losses)
     moves = np.diff(losses)
-    if course.fall < HARDLY * course.scale:
+    if course.fall < HARDLY:
         still = float(np.abs(moves).sum()) < STILL * course.scale
         if not still and np.mean(moves < 0) < STEADY:
             return None
@@ -137,7 +186,7 @@ def _too_slow(course: Course) -> Finding | None:
     last, since = float(losses[-1]), 2 * steps // 3
     before = float(np.interp(since, course.eval_steps, losses))
     much = before - last > LATE * (losses[0] - last) or (last > 0 and before - last > LATE_OF_REST * before)
-    learnt = course.generalises and course.end < LOW * course.scale
+    learnt = course.generalises and course.level(course.fitted) < LOW
     if last >= before or not much or learnt or np.mean(moves[-max(2, len(moves) // 3) :] < 0) < STEADY:
         return None
     return Finding(
@@ -149,8 +198,8 @@ def _too_slow(course: Course) -> Finding | None:
 
 def _plateau_from(course: Course) -> int | None:
     """The step from which the smoothed training loss stays where it ends; None where that is not half of the run."""
-    windows = course.windows
-    away = np.flatnonzero(np.abs(windows.means - course.end) > FLAT * course.scale)
+    windows, unit = course.windows, course.train_scale if course.penalised else course.unit
+    away = np.flatnonzero(np.abs(windows.means - course.end) > FLAT * unit)
     step = int(windows.stops[away[-1]]) if len(away) else 0
     return step if step <= len(course.train_losses) // 2 else None
 
@@ -158,32 +207,78 @@ def _plateau_from(course: Course) -> int | None:
 def _plateaued(course: Course) -> Finding | None:
     """The training loss stopped falling while there was much left, and the target was missed."""
     step = _plateau_from(course)
-    if course.reached or step is None or abs(course.end) < LOW * course.scale:
+    if course.reached or step is None or abs(course.level(course.fitted)) < LOW:
         return None
     return Finding(
         "plateaued", "note", step,
-        f"From step {step} of {len(course.train_losses)} on the training loss stayed within {FLAT:.0%} of the first loss "
-        f"around {course.end:.3g}, and the target was missed.",
+        f"From step {step} of {len(course.train_losses)} on the training loss stayed around {course.end:.3g}, and the target "
+        "was missed.",
     )  # fmt: skip
+
+
+def _at_chance(course: Course) -> Finding | None:
+    """At the end neither loss nor metric was better than those of the best constant prediction."""
+    level, loss, metric = course.chance, float(course.validation_losses[-1]), float(course.validation_metrics[-1])
+    if level is None or not np.isfinite([level.loss, level.metric]).all() or metric >= course.task.target:
+        return None
+    spread = 0.0
+    if course.task.metric == "accuracy" and level.samples:
+        spread = ERRORS * np.sqrt(level.metric * (1 - level.metric) / level.samples)
+    better = level.loss - loss > NO_BETTER * abs(level.loss)
+    if better or (course.task.metric != "negative_loss" and metric > level.metric + max(spread, NO_BETTER)):
+        return None
+    return Finding(
+        "at chance", "warning", _at_chance_since(course, level.loss),
+        f"The validation loss ended at {loss:.4g}; the best constant prediction has {level.loss:.4g}: the model tells samples "
+        f"apart no better than chance{', which a penalty may have driven it to' if course.penalised else ''}.",
+    )  # fmt: skip
+
+
+def _at_chance_since(course: Course, level: float) -> int:
+    """The last evaluated step before the validation loss stayed no better than chance, and the first evaluated step if it
+    never was."""
+    better = np.flatnonzero(level - course.validation_losses > NO_BETTER * abs(level))
+    return int(course.eval_steps[better[-1]]) if len(better) else int(course.eval_steps[0])
 
 
 def _under_fitting(course: Course) -> Finding | None:
     """A high training loss that no longer falls fast, with the validation loss close to it."""
-    if course.reached or not course.generalises or course.end < HIGH * course.scale:
+    if course.reached or not course.generalises or course.level(course.fitted) < HIGH:
         return None
     last = float(course.validation_losses[-1])
-    if last - course.end > GAP * course.scale:
+    if last - course.fitted > GAP * course.unit:
         return None
+    whose = "validation" if course.penalised else "training"
+    beside = "" if course.penalised else f", and the validation loss, {last:.3g}, is not far above it"
     return Finding(
         "under-fitting", "warning", _plateau_from(course) or 0,
-        f"The training loss stays at {course.end:.3g}, {course.end / course.scale:.0%} of where it began, and the validation "
-        f"loss, {last:.3g}, is no worse: the model, or what drives it, does not fit the samples that it sees.",
+        f"The {whose} loss stays at {course.fitted:.3g}, {course.level(course.fitted):.0%} of the way up to "
+        f"{course.floor + course.unit:.3g}, where nothing is learnt{beside}: the model, or what drives it, does not fit the "
+        "samples that it sees.",
+    )  # fmt: skip
+
+
+def _rose_again(course: Course) -> Finding | None:
+    """The validation loss ended far above its lowest, by more than it ever rose before."""
+    losses, lowest = course.validation_losses, int(course.validation_losses.argmin())
+    low, last, step = float(losses[lowest]), float(losses[-1]), int(course.eval_steps[lowest])
+    rise = last - low
+    before = losses[: lowest + 1]
+    jitter = float((before - np.minimum.accumulate(before)).max())
+    much = rise >= ROSE * abs(low) and rise > ROSE_OF_FALL * (course.start - low)
+    many = low >= 0 and last >= TIMES * low and rise > LEAST * course.unit
+    if rise <= max(jitter, 0.0) or not (much or many):
+        return None
+    return Finding(
+        "validation loss rose", "warning", step,
+        f"The validation loss was lowest, {low:.3g}, after step {step}, and ended at {last:.3g}: the last weights are not the "
+        "best, and the rate at the end may be too high.",
     )  # fmt: skip
 
 
 def _over_fitting(course: Course) -> Finding | None:
     """The validation loss turned and rose for good, while the training loss fell on; or it stayed high, and the target was
-    missed, while the training loss fell to next to nothing."""
+    missed, while the training loss fell to less than half of it."""
     if not course.generalises:
         return None
     losses, lowest = course.validation_losses, int(course.validation_losses.argmin())
@@ -191,16 +286,30 @@ def _over_fitting(course: Course) -> Finding | None:
     late = float(np.median(after[-max(2, len(after) // 2) :])) if len(after) > 1 else low
     turned = late - low > TURNED * abs(low) and late - low > TURNED_OF_FALL * (float(losses[0]) - low)
     at_turn = course.smooth_at(step)
-    if turned and at_turn - course.end > STILL_LEARNT * abs(at_turn):
+    # Dropout or a penalty may keep the training loss above the validation loss: then nothing shows that it was fitted too well.
+    gap = course.end < late
+    if turned and gap and at_turn - course.end > STILL_LEARNT * abs(at_turn):
         return Finding(
             "over-fitting", "warning", step,
             f"The validation loss was lowest, {low:.3g}, after step {step} and rose to {late:.3g}, while the training loss "
             f"fell from {at_turn:.3g} to {course.end:.3g}.",
         )  # fmt: skip
-    if course.reached or abs(course.end) > LOW * course.scale or low - course.end < GAP * course.scale:
+    apart = low - course.end >= GAP * course.unit and course.end - course.floor <= APART * (low - course.floor)
+    if course.reached or course.level(course.end) > HIGH or not apart:
         return None
     return Finding(
         "over-fitting", "warning", step,
         f"The training loss fell to {course.end:.3g}, the validation loss no further than {low:.3g}, after step {step}, and "
         "the target was missed.",
     )  # fmt: skip
+
+
+_RULES: tuple[Callable[[Course], Finding | None], ...] = (
+    _at_chance, _too_slow, _over_fitting, _rose_again, _plateaued, _under_fitting, _spiked,
+)  # fmt: skip
+# A finding that says more, or the cause, and what is then not said besides.
+_HIDES: Mapping[Rule, tuple[Rule, ...]] = {
+    "too slow": ("plateaued", "under-fitting", "at chance"),
+    "at chance": ("plateaued", "under-fitting"),
+    "over-fitting": ("under-fitting", "validation loss rose"),
+}
