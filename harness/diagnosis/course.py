@@ -150,7 +150,9 @@ class Course:
         """By which share of its scale the validation loss fell, or the smoothed training loss if that is more. Each is
         measured from its own start: on few samples the two begin apart."""
         means, losses = self.windows.means, self.validation_losses
-        return float(max((means[0] - means.min()) / self.train_scale, (losses[0] - losses.min()) / self.scale))
+        # A loss that began at next to nothing fell by more of it than a float can hold.
+        with np.errstate(over="ignore"):
+            return float(max((means[0] - means.min()) / self.train_scale, (losses[0] - losses.min()) / self.scale))
 
     def smooth_at(self, step: int) -> float:
         """The smoothed training loss after so many steps."""
