@@ -36,7 +36,7 @@ class Frames:
         final_validation_loss, final_validation_metric, best_validation_loss, best_validation_metric, test_loss,
         test_metric, steps_to_target, stopped_at; of timing runs step_p25_s, step_median_s, step_p99_s, step_mean_s (the
         one to add up steps with), contended, first_call_s, first_call_steps, and of their parts forward_s, backward_s,
-        optimizer_s, update_s, parts_covered (see timing_stats.parts_of_launch); of memory runs imported_bytes,
+        optimizer_s, remainder_s, parts_covered (see timing_stats.parts_of_launch); of memory runs imported_bytes,
         peak_bytes, grown_bytes, device_peak_bytes, memory_method; of all input, import_s, setup_s,
         state_bytes, started_at, wall_s. Missing numbers are NaN.
     curves: one row a point of every run, also where several suites share it: digest, step, series (train_loss,
@@ -101,7 +101,8 @@ _NUMBERS = (
     "steps_done", "final_train_loss", "final_validation_loss", "final_validation_metric", "best_validation_loss",
     "best_validation_metric", "test_loss", "test_metric", "steps_to_target", "stopped_at", "import_s", "setup_s",
     "first_call_s", "first_call_steps", "state_bytes", "step_p25_s", "step_median_s", "step_p99_s", "step_mean_s", "forward_s",
-    "backward_s", "optimizer_s", "update_s", "parts_covered", "imported_bytes", "peak_bytes", "grown_bytes", "device_peak_bytes",
+    "backward_s", "optimizer_s", "remainder_s", "parts_covered", "imported_bytes", "peak_bytes", "grown_bytes",
+    "device_peak_bytes",
 )  # fmt: skip
 
 
@@ -172,7 +173,7 @@ TIMING_CELL = (
     "batch_size", "input", "setting",
 )  # fmt: skip
 _SPREAD = (
-    "step_p25_s", "step_median_s", "step_p99_s", "step_mean_s", "forward_s", "backward_s", "optimizer_s", "update_s",
+    "step_p25_s", "step_median_s", "step_p99_s", "step_mean_s", "forward_s", "backward_s", "optimizer_s", "remainder_s",
     "parts_covered",
 )  # fmt: skip
 _MIDDLE = ("import_s", "setup_s", "first_call_s", "first_call_steps", "state_bytes")
@@ -201,7 +202,7 @@ def _timing_cell(key: dict[str, Any], group: pd.DataFrame) -> dict[str, Any]:
 def timing_figures(runs: pd.DataFrame) -> dict[str, Any]:
     """What the timing and memory runs of one cell say, of those that ended ok.
 
-    launches; step_p25_s, step_median_s, step_p99_s, step_mean_s, forward_s, backward_s, optimizer_s, update_s and
+    launches; step_p25_s, step_median_s, step_p99_s, step_mean_s, forward_s, backward_s, optimizer_s, remainder_s and
     parts_covered, each with `_low` and `_high`: a 95% interval over launches, NaN with fewer than three (timing_stats);
     steps_per_s and samples_per_s of p25, with limits as well; import_s, setup_s, first_call_s, first_call_steps,
     state_bytes (medians over launches); imported_bytes, peak_bytes, grown_bytes, device_peak_bytes, memory_method;

@@ -53,15 +53,17 @@ def _t_interval(values: Array, level: float) -> Interval:
 
 
 # Differences of two timed figures, which may be zero or below; and what is added up, whose mean is the arithmetic one.
-_ADDED = ("backward", "optimizer", "step_mean")
+_ADDED = ("backward", "remainder", "step_mean")
 
 
 def parts_of_launch(steps: Array, wall_ns: Array, part: Array) -> dict[str, float]:
     """Where the time of a step goes in one launch, from its blocks (int[n], int[n], str[n]): seconds a step.
 
-    forward: the loss alone. backward: gradient - forward. optimizer: step - gradient. update: the optimizer's update
-    alone, timed by itself. covered: (forward + backward + update) / step, 1 where the parts make up the whole. All are of
-    first quartiles over blocks. Empty where the launch timed no parts; what lacks one of its two figures is left out.
+    forward: the loss alone. backward: gradient - forward. optimizer: the update, timed alone, wherever an optimizer's time is
+    spoken of: step - gradient would hold all that the parts do not, and subtracts two long times. remainder: step - forward -
+    backward - optimizer, which is below 0 if the parts together take longer than the whole. covered: (forward + backward +
+    optimizer) / step. All are of first quartiles over blocks. Empty if the launch timed no parts; what lacks one of its
+    figures is left out.
     """
     return parts({str(name): step_time(steps[part == name], wall_ns[part == name]).p25 for name in np.unique(part)})
 
@@ -70,11 +72,15 @@ def parts(timed: Mapping[str, float]) -> dict[str, float]:
     """The same from the seconds of step, forward, gradient and update, as many of them as were timed."""
     if set(timed) <= {"step"}:
         return {}
-    found: dict[str, float] = {name: timed[name] for name in ("forward", "update") if name in timed}
-    for name, whole, rest in (("backward", "gradient", "forward"), ("optimizer", "step", "gradient")):
-        if whole in timed and rest in timed:
-            found[name] = timed[whole] - timed[rest]
+    found: dict[str, float] = {}
+    if "forward" in timed:
+        found["forward"] = timed["forward"]
+    if {"forward", "gradient"} <= set(timed):
+        found["backward"] = timed["gradient"] - timed["forward"]
+    if "update" in timed:
+        found["optimizer"] = timed["update"]
     if {"gradient", "update", "step"} <= set(timed):
+        found["remainder"] = timed["step"] - timed["gradient"] - timed["update"]
         found["covered"] = (timed["gradient"] + timed["update"]) / timed["step"]
     return found
 

@@ -22,7 +22,7 @@ MACHINE = Machine(
     system="Linux 6.1", processor="Test Processor 3000", logical_cores=2, memory_bytes=8 * 2**30, python="3.12.1"
 )
 STEP_US = {"torch": 400.0, "tensorflow": 500.0, "jax": 100.0}
-# What a part takes of a step; backward is then 0.45 of it, the optimizer 0.25, and the parts cover 0.95.
+# What a part takes of a step; backward is then 0.45 of it, the remainder 0.05, and the parts cover 0.95.
 PART_OF_STEP = {"forward": 0.3, "gradient": 0.75, "update": 0.2}
 LAUNCH_FACTOR = 1.0
 # All time over all steps, in units of p25, of the blocks below.

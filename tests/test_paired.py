@@ -133,7 +133,7 @@ def test_figures_of_declared_blocks_come_out_exactly():
     assert launch.log_ratio == pytest.approx((begun_by_a + begun_by_b) / 2), "pairs of 1.1, 1.3 and 1.2: medians of every second"
     assert launch.cpu_log_ratio == pytest.approx((np.log(1.05 * 3.0) / 2 + np.log(1.05)) / 2)
     assert (launch.a_step_s, launch.b_step_s) == pytest.approx((150e-10, 185e-10)), "first quartiles"
-    assert launch.a_parts_s == pytest.approx({"forward": 2e-9, "backward": 5e-9, "optimizer": 1.5e-9})
+    assert launch.a_parts_s == pytest.approx({"forward": 2e-9, "backward": 5e-9, "optimizer": 1.5e-9, "remainder": 6.5e-9})
     assert launch.b_parts_s == pytest.approx({"forward": 3e-9})
     assert not launch.contended
 
@@ -317,7 +317,7 @@ def test_parts_of_a_step_are_taken_in_the_same_launch(tmp_path, timed, side):
     assert isinstance(launch, Launch), launch
     block_steps = launcher._lengths[0].block_steps
     for parts in (launch.a_parts_s, launch.b_parts_s):
-        assert set(parts) == {"forward", "backward", "optimizer"}
+        assert set(parts) == {"forward", "backward", "optimizer", "remainder"}
         assert parts["forward"] >= 1e-3 / block_steps and parts["optimizer"] >= 2e-3 / block_steps
         assert parts["forward"] + parts["backward"] >= 3e-3 / block_steps * (1 - 1e-9)
 

@@ -486,9 +486,9 @@ def test_a_cell_is_the_geometric_mean_of_its_launches_with_a_t_interval(timed: f
     assert found["samples_per_s"] == pytest.approx(64 / middle, rel=1e-6)
     assert found["samples_per_s_low"] == pytest.approx(64 / found["step_p25_s_high"])
     assert found["steps_per_s_high"] == pytest.approx(1 / found["step_p25_s_low"])
-    assert (found["forward_s"], found["update_s"]) == pytest.approx((0.3 * middle, 0.2 * middle), rel=1e-6)
+    assert (found["forward_s"], found["optimizer_s"]) == pytest.approx((0.3 * middle, 0.2 * middle), rel=1e-6)
     arithmetic = STEP_US["torch"] * 1e-6 * np.mean(1.01 ** np.arange(5))
-    assert (found["backward_s"], found["optimizer_s"]) == pytest.approx((0.45 * arithmetic, 0.25 * arithmetic), rel=1e-6)
+    assert (found["backward_s"], found["remainder_s"]) == pytest.approx((0.45 * arithmetic, 0.05 * arithmetic), rel=1e-6)
     assert found["parts_covered"] == pytest.approx(0.95, rel=1e-6)
     assert (found["import_s"], found["grown_bytes"], found["memory_method"]) == (2.0, 20 * 2**20, "made up")
     assert len(found["digests"].split()) == 6
@@ -524,8 +524,18 @@ def test_the_bars_of_a_step_are_as_long_as_its_parts(timed: frame.Frames) -> Non
     times = tables.step_times(timed, "timed").iloc[:1]
     (axis,) = figures.breakdown(times).axes
     widths = [bar.get_width() for bar in axis.patches]
-    expected = times[["forward_s", "backward_s", "update_s", "step_p25_s"]].iloc[0] * 1e6
-    assert widths == pytest.approx(expected.tolist())
+    expected = times[["forward_s", "backward_s", "optimizer_s", "remainder_s", "step_p25_s"]].iloc[0] * 1e6
+    assert widths == pytest.approx(expected.tolist()), "the remainder fills what the parts leave of the step"
+    assert axis.patches[3].get_x() == pytest.approx(expected.iloc[:3].sum())
+
+
+def test_parts_that_take_longer_than_the_step_overlap_its_end(timed: frame.Frames) -> None:
+    times = tables.step_times(timed, "timed").iloc[:1]
+    times = times.assign(optimizer_s=times["optimizer_s"] * 2, remainder_s=-0.15 * times["step_p25_s"])
+    (axis,) = figures.breakdown(times).axes
+    remainder, step = axis.patches[3], 1e6 * float(times["step_p25_s"].iloc[0])
+    assert (remainder.get_x(), remainder.get_width()) == pytest.approx((step, 0.15 * step), rel=1e-3)
+    assert remainder.get_hatch()
 
 
 def test_the_page_of_a_timed_suite_has_its_sections(timed: frame.Frames, tmp_path: Path) -> None:

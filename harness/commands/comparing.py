@@ -266,7 +266,7 @@ def _part_rows(cell: CellVerdict) -> list[dict[str, str]]:
     rows = []
     for part in dict.fromkeys([*cell.a_parts_s, *cell.b_parts_s]):
         a, b = cell.a_parts_s.get(part), cell.b_parts_s.get(part)
-        ratio = f"{b / a:.3f}" if a and b and a > 0 else ""
+        ratio = f"{b / a:.3f}" if a and b and a > 0 and part != "remainder" else ""
         rows.append(
             {
                 "cell": cell.cell,

@@ -175,11 +175,10 @@ class _Taken:
         return stats.step_time(np.full(len(wall), block_steps), wall).p25
 
     def _parts_s(self, side: int, block_steps: int) -> dict[str, float]:
-        """The optimizer's share is that of the update by itself: a difference of two long figures would say less of a pair."""
-        taken = {part: self._step_s(part, side, block_steps) for part in self.parts[side] if (part, side) in self.blocks}
-        found = timing_stats.parts(taken)
-        named = {"forward": "forward", "backward": "backward", "optimizer": "update"}
-        return {name: found[part] for name, part in named.items() if part in found}
+        """The parts as `gradrace time` has them (timing_stats.parts), the ratio of the parts' sum to the step left out."""
+        timed = [part for part in self.parts[side] if (part, side) in self.blocks]
+        taken = {part: self._step_s(part, side, block_steps) for part in ("step", *timed)}
+        return {name: value for name, value in timing_stats.parts(taken).items() if name != "covered"}
 
 
 def table_steps(pair: Pair, blocks: int) -> int:

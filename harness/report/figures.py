@@ -185,12 +185,13 @@ def throughput(rates: pd.DataFrame, styles: Looks) -> Figure:
     return figure
 
 
-PARTS = {"forward_s": "forward", "backward_s": "backward", "update_s": "optimizer's update"}
+PARTS = {"forward_s": "forward", "backward_s": "backward", "optimizer_s": "optimizer"}
+_REMAINDER: dict[str, Any] = {"facecolor": "none", "edgecolor": INK, "hatch": "////", "linewidth": 0.6}
 
 
 def breakdown(times: pd.DataFrame) -> Figure:
-    """Per cell two bars: above, forward, backward and update in a row, each measured apart; below, the whole step, with the
-    95% interval over launches of it."""
+    """Per cell two bars: above, forward, backward and optimizer in a row, each measured apart, and hatched, what is missing
+    from the whole step or goes beyond it; below, the whole step, with the 95% interval over launches of it."""
     names = [f"{row.setup} · {row.series}" for row in times.itertuples()]
     styles = looks([*PARTS.values(), "whole step"])
     figure = Figure(figsize=(8.2, 1.0 + 0.42 * len(names)), layout="constrained")
@@ -201,8 +202,11 @@ def breakdown(times: pd.DataFrame) -> Figure:
             width = 0.0 if math.isnan(row[part]) else max(0.0, 1e6 * row[part])
             axis.barh(y - 0.2, width, 0.36, left=left, color=styles[label].color)
             left += width
-        longest = max(longest, left, 1e6 * row["step_p25_s"])
-        axis.barh(y + 0.17, 1e6 * row["step_p25_s"], 0.22, color=styles["whole step"].color)
+        whole = 1e6 * row["step_p25_s"]
+        if not math.isnan(row["remainder_s"]):
+            axis.barh(y - 0.2, abs(whole - left), 0.36, left=min(left, whole), **_REMAINDER)
+        longest = max(longest, left, whole)
+        axis.barh(y + 0.17, whole, 0.22, color=styles["whole step"].color)
         limits = [1e6 * row[f"step_p25_s_{limit}"] for limit in ("low", "high")]
         if not math.isnan(limits[0]):
             axis.hlines(y + 0.17, *limits, color=INK, linewidth=1.0)
@@ -213,6 +217,8 @@ def breakdown(times: pd.DataFrame) -> Figure:
     axis.grid(visible=False, axis="y")
     axis.set_xlabel("microseconds a step")
     handles = [Patch(color=look.color, label=name) for name, look in styles.items()]
+    if times["remainder_s"].notna().any():
+        handles.append(Patch(label="remainder", **_REMAINDER))
     figure.legend(handles=handles, loc="outside upper left", ncols=len(handles), borderaxespad=0.2)
     return figure
 

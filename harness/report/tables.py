@@ -356,7 +356,7 @@ def missing(frames: Frames, suite: str) -> int:
 _COUNTS = ["runs", *text.STATUSES]
 # How exactly a timed cell is computed.
 _HOW = ["mode", "rule", "hyper", "input", "variation", "setting"]
-_SPREADS = ["forward_s", "backward_s", "optimizer_s", "update_s", "parts_covered", "steps_per_s", "samples_per_s"]
+_SPREADS = ["forward_s", "backward_s", "optimizer_s", "remainder_s", "parts_covered", "steps_per_s", "samples_per_s"]
 _STEP_TIMES = [
     *TIMED, *_HOW, "setup", "variant", "series", *_COUNTS, "launches", *timings.TIMES,
     *(f"{name}{limit}" for name in ("step_median_s", "step_p99_s", "step_mean_s") for limit in ("_low", "_high")),

@@ -105,7 +105,7 @@ def _parts(row: dict[Any, Any]) -> dict[str, str]:
     return {
         "step": interval(row, "step_p25_s", 1e6), "forward": interval(row, "forward_s", 1e6),
         "backward": interval(row, "backward_s", 1e6), "optimizer": interval(row, "optimizer_s", 1e6),
-        "update alone": interval(row, "update_s", 1e6), "sum / step": interval(row, "parts_covered"),
+        "remainder": interval(row, "remainder_s", 1e6), "sum / step": interval(row, "parts_covered"),
     }  # fmt: skip
 
 

@@ -22,10 +22,10 @@ def section(writer: Writer) -> Section:
         return section
     section.parts.append(
         "Forward (the loss of a batch), gradient (that and its gradients) and update are compiled and timed apart, in turn "
-        "with whole steps on the same batches. Backward is gradient − forward, optimizer is step − gradient, launch by "
-        "launch, so both may come out below zero where they are small. The update is also timed by itself. Sum over step "
-        "compares forward + backward + update with the whole: below 1, the whole step costs what no part has; above 1, "
-        "the parts pay for being driven apart, or the step is compiled into something better than its parts."
+        "with whole steps on the same batches. Optimizer is the update, timed alone, here as in `gradrace compare`. Backward is "
+        "gradient − forward, launch by launch, so it may come out below zero if it is small. Remainder is what does not add up: "
+        "step − forward − backward − optimizer. Above zero, the whole step costs what no part has; below zero, the parts pay "
+        "for being driven apart, or the step is compiled into something better than its parts."
     )
     section.parts.append(_parts_table(writer, rows))
     what = "Stacked bars of the parts of a step, the whole step below each."
@@ -33,7 +33,8 @@ def section(writer: Writer) -> Section:
         section.parts.append(writer.figure(
             f"{task}-breakdown", partial(figures.breakdown, of_task), f"{task}: where a step goes",
             figures.describe(what, of_task["setup"], of_task["series"]),
-            None, f"{task}: forward, backward and update, each measured apart, above; the whole step below.",
+            None, f"{task}: forward, backward and optimizer, each measured apart, above, the "
+            "whole step below. Hatched: the remainder, beside the parts if the step takes longer than they do, over them if not.",
             "step-parts.csv",
         ))  # fmt: skip
     return section
@@ -70,11 +71,11 @@ def costs(writer: Writer) -> Section:
 
 def _parts_table(writer: Writer, rows: pd.DataFrame) -> Table:
     names = {"step_p25_s": "Step", "forward_s": "Forward", "backward_s": "Backward", "optimizer_s": "Optimizer",
-             "update_s": "Update alone"}  # fmt: skip
+             "remainder_s": "Remainder"}  # fmt: skip
     columns = [
         *cells.TIMED,
         *(Column(f"{label}, µs", "number", "below, its 95% interval over launches") for label in names.values()),
-        Column("Sum / step", "number", "forward + backward + update alone, over the whole step"),
+        Column("Sum / step", "number", "forward + backward + optimizer, over the whole step"),
     ]  # fmt: skip
     listed = [
         [
