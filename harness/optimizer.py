@@ -168,6 +168,8 @@ class ReferenceRule:
 class Optimizer:
     """An optimizer, as one file declares it (in gradrace/optimizers/, or the user's own given by --load).
 
+    paper: where the canonical rule is from, and every departure of `rule` from it. What all libraries compute in another way
+        than the paper, the canonical rule computes in theirs (RAdam's threshold, NAdam's constant momentum).
     differs: framework -> why its library cannot compute the canonical rule. Such a framework may still have a binding,
         whose `canonical` then gives the nearest settings; runs refuse it under the canonical rule, not under the native.
     per_tensor: the update of an element depends on the tensor around it, and so on how weights are stored. Under the

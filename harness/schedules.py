@@ -270,7 +270,8 @@ _ALL = (
         "`floor_fraction`",
         _plateau,
         {"factor": 0.3, "patience": 2.0, "min_delta": 0.0, "floor_fraction": 0.001},
-        "He et al. (2016), arXiv:1512.03385, 3.4, by hand there; counted as Keras' ReduceLROnPlateau does",
+        "He et al. (2016), arXiv:1512.03385, 3.4, by hand there; counted as Keras' ReduceLROnPlateau does; "
+        "torch's waits for one evaluation more",
     ),
 )
 SCHEDULES: Mapping[str, Schedule] = {schedule.name: schedule for schedule in _ALL}

@@ -112,7 +112,8 @@ class TaskSpec(Frozen):
 class OptimizerSpec(Frozen):
     """Which update rule, with which hyperparameters.
 
-    canonical: the paper's update with every hyperparameter given here, equal in every framework.
+    canonical: the paper's update, but for the departures that Optimizer.paper names, with every hyperparameter given here;
+        equal in every framework.
     native: the library's own class and defaults, only the learning rate aligned; `hyper` is then empty.
     """
 

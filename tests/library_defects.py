@@ -28,7 +28,56 @@ def of(framework: str) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
     return register
 
 
+def rectified_from(step: Callable[[], float]) -> int:
+    """The first step at which RAdam's move for a constant gradient of 1 is not its learning rate, 1; 0 for never in 20."""
+    return next((t for t in range(1, 21) if abs(abs(step()) - 1.0) > 1e-3), 0)
+
+
 # PyTorch
+
+
+@of("torch")
+def plateau_reduces_after() -> int:
+    """Evaluations without improvement until the rate falls, with a patience of 2."""
+    import torch
+
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=2)
+    plateau.step(1.0)
+    for waited in range(1, 11):
+        plateau.step(1.0)
+        if optimizer.param_groups[0]["lr"] < 1.0:
+            return waited
+    return 0
+
+
+@of("torch")
+def radam_rectified_from() -> int:
+    """See rectified_from."""
+    import torch
+
+    tensor = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.RAdam([tensor], lr=1.0)
+
+    def step() -> float:
+        before = float(tensor)
+        tensor.grad = torch.ones_like(tensor)
+        optimizer.step()
+        return float(tensor) - before
+
+    return rectified_from(step)
+
+
+@of("torch")
+def nadam_first_momentum() -> float:
+    """mu_1 at the defaults, over beta1."""
+    import torch
+
+    tensor = torch.ones(1, requires_grad=True)
+    optimizer = torch.optim.NAdam([tensor])
+    tensor.grad = torch.ones_like(tensor)
+    optimizer.step()
+    return float(optimizer.state[tensor]["mu_product"]) / 0.9
 
 
 @of("torch")
@@ -269,7 +318,95 @@ def momentum_under_a_schedule() -> float:
     return float(variable.numpy()[0]) - before
 
 
+@of("tensorflow")
+def plateau_callback_reduces_after() -> int:
+    """Epochs without improvement until the rate falls, with a patience of 2."""
+    from types import SimpleNamespace
+
+    import keras
+
+    callback, optimizer = keras.callbacks.ReduceLROnPlateau(patience=2), keras.optimizers.SGD(1.0)
+    callback.set_model(SimpleNamespace(optimizer=optimizer))
+    callback.on_train_begin()
+    callback.on_epoch_end(0, {"val_loss": 1.0})
+    for waited in range(1, 11):
+        callback.on_epoch_end(waited, {"val_loss": 1.0})
+        if float(keras.ops.convert_to_numpy(optimizer.learning_rate)) < 1.0:
+            return waited
+    return 0
+
+
 # Optax
+
+
+@of("jax")
+def plateau_transformation_reduces_after() -> int:
+    """Values without improvement until updates are scaled down, with a patience of 2."""
+    import jax.numpy as jnp
+    import optax
+
+    plateau = optax.contrib.reduce_on_plateau(patience=2)
+    state = plateau.init(jnp.zeros(1))
+    _, state = plateau.update(jnp.ones(1), state, value=1.0)
+    for waited in range(1, 11):
+        _, state = plateau.update(jnp.ones(1), state, value=1.0)
+        if float(state.scale) < 1.0:
+            return waited
+    return 0
+
+
+@of("jax")
+def optax_radam_rectified_from() -> int:
+    """See rectified_from."""
+    import jax.numpy as jnp
+    import optax
+
+    optimizer = optax.radam(1.0)
+    states = [optimizer.init(jnp.zeros(1))]
+
+    def step() -> float:
+        update, state = optimizer.update(jnp.ones(1), states[-1])
+        states.append(state)
+        return float(update[0])
+
+    return rectified_from(step)
+
+
+@of("jax")
+def nadam_first_step() -> float:
+    """For a gradient of 1, in learning rates, without epsilon."""
+    import jax.numpy as jnp
+    import optax
+
+    optimizer = optax.nadam(1.0, eps=0.0)
+    return -float(optimizer.update(jnp.ones(1), optimizer.init(jnp.zeros(1)))[0][0])
+
+
+@of("jax")
+def schedule_free_weight_of_the_second_iterate() -> float:
+    """The share of the average that the second of two iterates has, at a constant rate and beta2 0.999."""
+    import jax.numpy as jnp
+    import optax
+
+    optimizer, y = optax.contrib.schedule_free_adamw(1e-3, b1=0.5, b2=0.999), jnp.ones(1)
+    state = optimizer.init(y)
+    averages = []
+    for _ in range(2):
+        updates, state = optimizer.update(jnp.ones(1), state, y)
+        y = optax.apply_updates(y, updates)
+        averages.append(optax.contrib.schedule_free_eval_params(state, y))
+    # x_2 = (1 - share) x_1 + share z_2
+    return float(((averages[1] - averages[0]) / (state.z - averages[0]))[0])
+
+
+@of("jax")
+def ademamix_step_without_warm_ups() -> float:
+    """The first step for a gradient of 1, in learning rates: 1 + alpha (1 - b3), with alpha 5 and b3 0.9 whole from the start."""
+    import jax.numpy as jnp
+    import optax
+
+    optimizer = optax.contrib.ademamix(1.0, b3=0.9, alpha=5.0, eps=0.0)
+    return -float(optimizer.update(jnp.ones(1), optimizer.init(jnp.zeros(1)), jnp.zeros(1))[0][0])
 
 
 @of("jax")

@@ -13,9 +13,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from gradrace import schedules
 from gradrace.executor.environment import environment
 from gradrace.registry import load_registry
+from gradrace.spec import ScheduleSpec
 from update_rules import run_of
 
 REGISTRY = load_registry()
@@ -190,3 +193,70 @@ def test_optax_lbfgs_climbs_after_negative_curvature():
     """The canonical rule leaves such pairs out, as torch does."""
     product, message = found("jax", "lbfgs_in_a_valley_that_bends_down")
     assert product > 0.0, message
+
+
+# Departures from the papers that the canonical rules share with the libraries, and counts that differ between these
+
+
+def test_torch_waits_for_one_evaluation_more_than_the_others_before_a_plateau_counts():
+    for framework, name, expected in (
+        ("torch", "plateau_reduces_after", 3), ("tensorflow", "plateau_callback_reduces_after", 2),
+        ("jax", "plateau_transformation_reduces_after", 2),
+    ):  # fmt: skip
+        waited, message = found(framework, name)
+        assert waited == expected, message
+    ours = schedules.plateau_factors(ScheduleSpec(kind="plateau", base_lr=1.0, params={"patience": 2.0}), np.ones(5))
+    assert int(np.flatnonzero(ours < 1.0)[0]) == 2
+
+
+def first_step(name: str, gradients: int = 1, hyper: dict[str, float] | None = None) -> float:
+    """The canonical rule's last step, in learning rates, after so many gradients of 1."""
+    optimizer = REGISTRY.optimizers[name]
+    hypers = optimizer.hypers(hyper or {})
+    p, moved = np.zeros(1), 0.0
+    state = optimizer.rule.init(p, hypers)
+    for t in range(1, gradients + 1):
+        fresh, state = optimizer.rule.update(p, np.ones(1), state, 1.0, t, hypers)
+        p, moved = fresh, float(fresh[0] - p[0])
+    return -moved
+
+
+def test_radam_rectifies_from_a_length_above_5_everywhere_and_from_4_in_the_paper():
+    ours = next(t for t in range(1, 21) if abs(first_step("radam", t) - 1.0) > 1e-3)
+    longest = 2.0 / (1.0 - 0.999) - 1.0
+    lengths = [longest - 2.0 * t * 0.999**t / (1.0 - 0.999**t) for t in range(1, 21)]
+    paper = next(t for t, length in enumerate(lengths, 1) if length > 4.0)
+    for framework, name in (("torch", "radam_rectified_from"), ("jax", "optax_radam_rectified_from")):
+        step, message = found(framework, name)
+        assert step == ours == 6, message
+    assert paper == 5
+
+
+def test_nadam_s_momentum_is_constant_in_optax_and_in_the_canonical_rule_and_rises_in_torch():
+    """The paper's schedule begins near half of beta1."""
+    share, message = found("torch", "nadam_first_momentum")
+    assert share == pytest.approx(1 - 0.5 * 0.96**0.004, rel=1e-5), message
+    step, message = found("jax", "nadam_first_step")
+    assert step == pytest.approx(first_step("nadam"), rel=1e-5), message
+    assert step == pytest.approx(0.9 * 0.1 / (1 - 0.9**2) + 1.0, rel=1e-5)
+
+
+def test_ademamix_has_its_whole_alpha_from_the_first_step():
+    step, message = found("jax", "ademamix_step_without_warm_ups")
+    assert step == pytest.approx(1.0 + 5.0 * 0.1, rel=1e-5), message
+    assert first_step("ademamix", hyper={"alpha": 5.0, "beta3": 0.9}) == pytest.approx(step, rel=1e-5)
+
+
+def test_schedule_free_weighs_as_optax_does_and_not_as_the_paper_does():
+    """At a constant rate the second of two iterates weighs a half; by the paper's gamma_t^2 = lr^2 (1 - beta2^t) two thirds."""
+    share, message = found("jax", "schedule_free_weight_of_the_second_iterate")
+    assert share == pytest.approx(0.5, rel=1e-3), message
+    optimizer = REGISTRY.optimizers["schedule_free_adamw"]
+    hyper, y = optimizer.hypers({}), np.ones(1)
+    state, averages = optimizer.rule.init(y, hyper), []
+    for t in (1, 2):
+        y, state = optimizer.rule.update(y, np.ones(1), state, 1e-3, t, hyper)
+        averages.append(optimizer.rule.evaluation(y, state, hyper))
+    assert (averages[1] - averages[0]) / (state["z"] - averages[0]) == pytest.approx(share, rel=1e-3)
+    gamma = [1.0 - 0.999**t for t in (1, 2)]
+    assert gamma[1] / sum(gamma) == pytest.approx(2 / 3, rel=1e-3)

@@ -1,4 +1,7 @@
-"""AdEMAMix: Adam with a second, much slower mean of gradients."""
+"""AdEMAMix: Adam with a second, much slower mean of gradients.
+
+Not the paper's update to the letter: its Algorithm 1 warms alpha and beta3 up by schedules of their own, here they are constant.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ OPTIMIZER = Optimizer(
     name="ademamix",
     title="AdEMAMix",
     paper="Pagliardini, Ablin & Grangier (2024), The AdEMAMix Optimizer: Better, Faster, Older, arXiv:2409.03137, "
-    "Algorithm 1 with constant alpha and beta3, no weight decay",
+    "Algorithm 1 with constant alpha and beta3 instead of the paper's warm-ups of both, no weight decay",
     learning_rate=3e-3,
     hyper={
         "beta1": Hyper(0.9, "decay of the fast mean", high=1.0),

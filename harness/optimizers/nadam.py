@@ -1,4 +1,7 @@
-"""NAdam: Adam with Nesterov's momentum, the momentum constant."""
+"""NAdam: Adam with Nesterov's momentum, the momentum constant.
+
+Not the paper's update to the letter: its Algorithm 2 has a mu_t for each step, and its experiments raise it.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,8 @@ def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) 
 OPTIMIZER = Optimizer(
     name="nadam",
     title="NAdam",
-    paper="Dozat (2016), Incorporating Nesterov Momentum into Adam, ICLR workshop, Algorithm 2 with a constant mu = beta1",
+    paper="Dozat (2016), Incorporating Nesterov Momentum into Adam, ICLR workshop, Algorithm 2 with a constant mu = beta1 "
+    "instead of the paper's rising mu_t",
     learning_rate=3e-3,
     hyper=HYPER,
     bindings={

@@ -1,4 +1,8 @@
-"""RAdam: Adam whose adaptive rate is rectified, or left out, while its variance is large."""
+"""RAdam: Adam whose adaptive rate is rectified, or left out, while its variance is large.
+
+Not the paper's update to the letter: it rectifies from a length above 5, as torch, Optax and the authors' code do, the paper
+from above 4 (with beta2 = 0.999 at step 6 instead of 5).
+"""
 
 from __future__ import annotations
 
@@ -30,7 +34,7 @@ OPTIMIZER = Optimizer(
     name="radam",
     title="RAdam",
     paper="Liu et al. (2020), On the Variance of the Adaptive Learning Rate and Beyond, arXiv:1908.03265, Algorithm 2, "
-    "with rectification from a length above 5 instead of 4, and epsilon as in Adam",
+    "with rectification from a length above 5 instead of 4 (as torch, Optax and the authors' code), and epsilon as in Adam",
     learning_rate=3e-3,
     hyper=HYPER,
     bindings={

@@ -1,4 +1,8 @@
-"""Schedule-Free AdamW: gradients are taken between the fast iterate and the average, the average is evaluated."""
+"""Schedule-Free AdamW: gradients are taken between the fast iterate and the average, the average is evaluated.
+
+The weights of the average are those of Optax and of the authors' package: the square of the greatest learning rate so far. The
+paper's Algorithm 1 weighs an iterate by gamma_t^2, where gamma_t = lr sqrt(1 - beta2^t): early iterates weigh less there.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +34,8 @@ def _update(y: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) 
 OPTIMIZER = Optimizer(
     name="schedule_free_adamw",
     title="Schedule-Free AdamW",
-    paper="Defazio et al. (2024), The Road Less Scheduled, arXiv:2405.15682, Algorithm 1 without weight decay; an iterate "
-    "weighs the square of the greatest learning rate so far",
+    paper="Defazio et al. (2024), The Road Less Scheduled, arXiv:2405.15682, Algorithm 1 without weight decay; as in Optax an "
+    "iterate weighs the square of the greatest learning rate so far, in the paper gamma_t^2 with gamma_t = lr sqrt(1 - beta2^t)",
     learning_rate=1e-2,
     hyper={
         "beta1": Hyper(0.9, "place between the fast iterate (0) and the average (1) where gradients are taken", 1e-6, 1.0),

@@ -153,6 +153,12 @@ Start here, in the order in which it usually is the cause:
 8. **Rounding**: in float32, two libraries part after some hundred steps even if all of this is right, as two seeds do.
    Compare distributions over seeds, or run in float64.
 
+**The rule** of each section is gradrace's *canonical* one, which all three are made to compute where they can. It is the
+paper's update, with every departure named beside the paper: where all libraries agree on another form than the paper, that
+form is meant. [radam](#radam) rectifies from a length above 5 instead of 4, [nadam](#nadam) has a constant momentum,
+[ademamix](#ademamix) no warm-ups of alpha and beta3, and [schedule_free_adamw](#schedule_free_adamw) the averaging weights
+of Optax.
+
 Measured on {date} with {versions}. A difference of two optimizers is the largest distance between their parameters over
 {steps} steps of the same float64 gradients (entries over four decades, some rows always or sometimes zero), relative to
 the distance that the parameters have travelled: 1 is another optimizer, 1e-16 the same one."""

@@ -84,9 +84,9 @@ FORMULAS: Mapping[str, Mapping[str, str]] = {
         "jax": "the canonical one",
     },
     "radam": {
-        "canonical": "Adam times a rectification r_t while r_t is defined, m̂ alone before",
+        "canonical": "Adam times a rectification r_t while rho_t > 5 (the paper: > 4), m̂ alone before",
         "torch": "r_t √(1 - b2^t) / (√v + eps): eps as epsilon-hat; defined for rho_t > 5",
-        "jax": "r_t m̂ / (√v̂ + eps); defined for rho_t >= 5",
+        "jax": "r_t m̂ / (√v̂ + eps); defined for rho_t >= 5 (threshold)",
     },
     "rprop": {
         "canonical": "step size times 1.2 where g keeps its sign, times 0.5 where it turns (and g = 0 then); p -= sign(g) size",
@@ -129,13 +129,17 @@ FORMULAS: Mapping[str, Mapping[str, str]] = {
         "curvature",
     },
     "schedule_free_adamw": {
-        "canonical": "gradients at y = (1 - b1) z + b1 x; z moves by AdamW without momentum; x averages z",
+        "canonical": "gradients at y = (1 - b1) z + b1 x; z moves by AdamW without momentum; x averages z with weights "
+        "max(lr_1, ..., lr_t)²",
         "tensorflow": "on TensorFlow the old z is read after it was changed, so that x is another average",
         "jax": "the canonical one; the warm-up counts the averaging weight from 1 and the rate from 0",
     },
     "adabelief": {"canonical": "Adam with s = b2 s + (1 - b2)(g - m)² + eps for v", "jax": "the same"},
     "adan": {"canonical": "moments of g, of g_t - g_(t-1), and of their sum squared", "jax": "the same"},
-    "ademamix": {"canonical": "Adam with a second, slow moment added to the first", "jax": "the same"},
+    "ademamix": {
+        "canonical": "Adam with alpha times a second, slow moment added to the first; alpha and b3 constant",
+        "jax": "the same; b3 and alpha may be schedules, as the paper warms them up",
+    },
     "adopt": {"canonical": "normalised by the v of the step before, then momentum", "jax": "the same"},
     "yogi": {"canonical": "v -= (1 - b2) sign(v - g²) g²", "jax": "the same; v starts at 1e-6"},
     "prodigy": {"canonical": "Adam whose rate is a running estimate of the distance to the solution", "jax": "the same"},

@@ -421,9 +421,11 @@ SCHEDULES: Mapping[str, Mapping[str, str]] = {
     "inverse_sqrt": {"torch": "none; LambdaLR", "tensorflow": "none", "jax": "none; a function of the count"},
     "wsd": {"torch": "none; SequentialLR", "tensorflow": "none", "jax": "none; join_schedules"},
     "plateau": {
-        "torch": "ReduceLROnPlateau: relative threshold 1e-4, patience 10",
-        "tensorflow": "callback ReduceLROnPlateau, per epoch: absolute min_delta 1e-4, patience 10",
-        "jax": "contrib.reduce_on_plateau scales updates, and wants the value with every update",
+        "torch": "ReduceLROnPlateau: relative threshold 1e-4, patience 10, and reduces at the evaluation after these: one later "
+        "than Keras, Optax and gradrace; patience - 1 is the same",
+        "tensorflow": "callback ReduceLROnPlateau, per epoch: absolute min_delta 1e-4, patience 10, reduces at the 10th",
+        "jax": "contrib.reduce_on_plateau scales updates, and wants the value with every update; patience 10, reduces at the "
+        "10th",
     },
 }
 SCHEDULES_AGREE = (
