@@ -287,7 +287,6 @@ def _tasks(suite: Suite, registry: Registry, draw: Draw) -> Iterator[tuple[TaskS
         task = registry.tasks[name]
         given = {"steps": content.steps, "eval_every": content.eval_every, "batch_size": batch_size}
         task = task.model_copy(update={key: value for key, value in given.items() if value is not None})
-        limits.check_indices(f"{suite.file}: {name}", task.steps, task.batch_size)
         try:
             largest = data.training_samples(task.data)
         except ValueError as error:
@@ -295,6 +294,7 @@ def _tasks(suite: Suite, registry: Registry, draw: Draw) -> Iterator[tuple[TaskS
         if task.batch_size > largest:
             key = "batch_sizes" if draw.batch_size is None else "search.batch_size"
             raise UserError(f"{suite.file}: {key}: {task.batch_size} is larger than the {largest} training samples of {name}")
+        limits.check_indices(f"{suite.file}: {name}", task.steps, task.batch_size)
         named = {"batch_size": batch_size} if content.batch_sizes and len(content.batch_sizes) > 1 else {}
         for varied in _varied(suite, task):
             yield varied.task, {**named, **varied.variations}

@@ -46,6 +46,8 @@ class GridEntry(Frozen):
     def _has_a_middle(self) -> Self:
         if self.points % 2 == 0:
             raise ValueError(f"points: {self.points} is even, so that no rate is in the middle; take {self.points + 1}")
+        if (decades := self.points / self.per_decade) > limits.DECADES:
+            raise ValueError(f"{decades:g} decades of learning rates; the limit is {limits.DECADES}")
         return self
 
     def around(self, rate: float) -> list[float]:

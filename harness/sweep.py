@@ -17,6 +17,7 @@ from .errors import ExitCode, UserError, nearest
 from .executor import Event, Finished, Job, PlannedRun
 from .executor.local import LocalExecutor, unfinished
 from .executor.queue import side_by_side
+from .jsonfile import shown, there
 from .machine import lacks_gpu, usable_cores
 from .objective import alike
 from .origin import check_same
@@ -139,6 +140,8 @@ def _check_options(options: Options, registry: Registry) -> None:
     """UserError for what no run could use. The command line refuses most of it earlier; Python's users come here."""
     if not 0 < options.timeout_s <= limits.SECONDS:
         raise UserError(f"timeout {options.timeout_s:g} s: expected more than 0 and at most {limits.SECONDS:g}")
+    if there(options.output) and not options.output.is_dir():
+        raise UserError(f"--output {shown(options.output)}: not a folder; choose another one")
     index, of = options.shard
     if not 1 <= index <= of:
         raise UserError(f"shard {index}/{of}: expected i/n with 1 <= i <= n")
@@ -291,6 +294,8 @@ def _time_too(content: dict[str, Any], kind: str, names: Sequence[str]) -> None:
 def _select(planned: Sequence[PlannedRun], options: Options) -> tuple[PlannedRun, ...]:
     """By keyword, then every n-th for a shard."""
     matching = [run for run in planned if matches(run.spec.id, options.keyword)]
+    if there(options.output) and not options.output.is_dir():
+        raise UserError(f"--output {shown(options.output)}: not a folder; choose another one")
     index, of = options.shard
     return tuple(matching[index - 1 :: of])
 

@@ -17,6 +17,7 @@ import typer
 
 from .. import limits
 from ..errors import ExitCode, UserError, refused
+from ..jsonfile import shown
 from .numbers import SECONDS, count
 
 app = typer.Typer(
@@ -94,6 +95,10 @@ Workers = Annotated[
 ]
 
 
+# What the system says of a path that somebody gave wrongly.
+_MISTAKES = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC)
+
+
 def command(function: Callable[..., None]) -> Callable[..., None]:
     """Registers a command whose errors become one clear message and an exit code."""
 
@@ -116,6 +121,9 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
             if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
                 typer.echo(f"gradrace: {refused(error)}; what was finished is kept", err=True)
                 raise typer.Exit(ExitCode.NOTHING_MEASURED) from None
+            if isinstance(error, OSError) and error.errno in _MISTAKES and error.filename:
+                typer.echo(f"gradrace: {shown(Path(str(error.filename)))}: {refused(error)}", err=True)
+                raise typer.Exit(ExitCode.USAGE) from None
             traceback.print_exc()
             typer.echo(
                 f"gradrace: internal error: {error!r}; please report it with the lines above",

@@ -13,6 +13,7 @@ import typer
 
 from .. import limits
 from ..errors import ExitCode, UserError
+from ..strict import explained
 from . import AsJson, Load, Quiet, command, print_table
 from .numbers import BUDGET_S, count, number
 
@@ -211,7 +212,7 @@ def _rule(threshold: float, budget: float, alpha: float, launches: int, confirm:
     except ValidationError as error:
         problem = error.errors()[0]
         raise UserError(
-            f"{options[str(problem['loc'][0])]} {problem['input']}: {problem['msg']}"
+            f"{options[str(problem['loc'][0])]}: {explained(problem)}"
         ) from None
 
 

@@ -179,7 +179,9 @@ def calibrate(
     from ..sweep import Options
 
     shares = _fractions("--slowdowns", slowdowns)
-    judged = _fractions("--thresholds", thresholds) or [0.05]
+    judged = _fractions("--thresholds", thresholds)
+    if not judged:
+        raise UserError("--thresholds: at least one is needed, such as 0.05")
     sweep = select(suite, load or [], Options(output, keyword))
     say = (lambda line: None) if quiet else (lambda line: typer.echo(line, err=True))
     calibration.read(output)

@@ -112,7 +112,7 @@ def tune(
     )
     ready = prepare(wish)
     place = Place(
-        output, name or _name(ready.study), ready.registry, interpreters(python), timeout, workers
+        output, _name(ready.study) if name is None else name, ready.registry, interpreters(python), timeout, workers
     )
     if dry_run:
         _print_plan(ready, place, as_json)

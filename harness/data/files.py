@@ -59,11 +59,19 @@ class RemoteFile:
         return content
 
 
+def _home_in(folder: Path) -> Path:
+    """The path with the home folder that its ~ stands for. UserError if there is no such user."""
+    try:
+        return folder.expanduser()
+    except RuntimeError:
+        raise UserError(f"{folder}: no such user; give the data folder as a whole path") from None
+
+
 def data_folder() -> Path:
     """$GRADRACE_DATA, else the folder for caches of this user and system."""
     given = os.environ.get(VARIABLE)
     if given:
-        return Path(given).expanduser()
+        return _home_in(Path(given))
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches" / "gradrace"
     if sys.platform == "win32":
@@ -74,7 +82,7 @@ def data_folder() -> Path:
 def use_folder(folder: Path | None) -> None:
     """Makes this the data folder of this process and of the workers that it starts; None leaves it as it is."""
     if folder:
-        os.environ[VARIABLE] = str(folder.expanduser().resolve())
+        os.environ[VARIABLE] = str(_home_in(folder).resolve())
 
 
 def missing_files(files: Iterable[RemoteFile]) -> str:

@@ -10,6 +10,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from ..errors import ExitCode, UserError, nearest
+from ..jsonfile import first_problem
 from ..registry import Registry, load_registry
 from ..spec import Device, Dtype, Input, OptimizerSpec, Rule, RunSpec, ScheduleSpec
 from ..suite import expand, read_suite, with_content, with_named_timing
@@ -166,8 +167,7 @@ def _with(registry: Registry, run: RunSpec, choice: Choice) -> RunSpec:
     try:
         return RunSpec.model_validate(run.to_json())
     except ValidationError as error:
-        problem = error.errors()[0]
-        raise UserError(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']} (given: {problem['input']!r})") from None
+        raise UserError(first_problem(error)) from None
 
 
 def _named(kind: str, name: str, known: Iterable[str]) -> str:

@@ -151,7 +151,9 @@ def _task(name: str, registry: Registry, others: Mapping[str, Any]) -> TaskSpec:
     """The task with the study's own length and batch size."""
     task: TaskSpec = _known(name, registry.tasks, "task")
     given = {key: others.get(key) for key in ("steps", "batch_size")}
-    return task.model_copy(update={key: value for key, value in given.items() if value is not None})
+    task = task.model_copy(update={key: value for key, value in given.items() if value is not None})
+    limits.check_indices(name, task.steps, task.batch_size)
+    return task
 
 
 def _check_schedule(kind: str, optimizer: Optimizer) -> None:

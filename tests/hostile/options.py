@@ -151,7 +151,7 @@ OPTIONS: list[tuple[str, int, str]] = [
     ("compare --a framework=numpy --b framework=numpy --launches 100000", 2, "is more than 10,000"),
     ("compare --a nonsense --b framework=numpy", 2, "--a"),
     ("compare --a framwork=numpy --b framework=numpy", 2, "framwork"),
-    ("compare --a framework=nunpy --b framework=numpy", 2, "nunpy"),
+    ("compare --a framework=nunpy --b framework=numpy", 5, "did you mean 'numpy'"),
     ("compare --a-load x.py", 2, "belong together"),
     ("compare --base x --a framework=numpy", 2, "give one of"),
     # gate, baseline, calibrate

@@ -215,5 +215,5 @@ FILES: list[tuple[str, bytes, str]] = [
     ("large.toml", b"# " + b"x" * 2_000_000, "larger than 1000000 bytes"),
     ("json.toml", b'{"title": "x"}', "not valid TOML"),
     ("array.toml", b"[[title]]", "title: expected text"),
-    ("table.toml", b"[seeds]\nx = 1", "seeds"),
+    ("table.toml", b"title = 'x'\n[seeds]\nx = 1", "seeds|is missing"),
 ]

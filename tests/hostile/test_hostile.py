@@ -7,7 +7,6 @@ import re
 import shlex
 
 import pytest
-
 from hostile.options import OPTIONS
 from hostile.runner import FOREIGN, run
 from hostile.suites import FILES, GOOD, SUITES
