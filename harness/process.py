@@ -232,15 +232,20 @@ def ask(
 
     NoAnswer if it cannot be started, takes longer, fails, or prints something else.
     """
+    mark = guard.mark()
     try:
         asked = subprocess.run(
-            command, env=env, input=given, capture_output=True, timeout=timeout_s, encoding="utf-8", errors="replace"
-        )
+            command, env={**env, guard.VARIABLE: mark}, input=given, capture_output=True, timeout=timeout_s,
+            encoding="utf-8", errors="replace", start_new_session=True,
+        )  # fmt: skip
     except (OSError, ValueError) as error:
         why = refused(error) if isinstance(error, OSError) else str(error)
         raise NoAnswer(f"{command[0]} cannot be started: {why}") from None
     except subprocess.TimeoutExpired:
         raise NoAnswer(f"{command[0]} gave no answer within {timeout_s:g} s") from None
+    finally:
+        # What it started may live on and hold its output open.
+        guard.kill_marked(mark)
     if asked.returncode:
         last = (asked.stderr.strip().splitlines() or [_exit_text(asked.returncode)])[-1]
         raise NoAnswer(last.removeprefix("gradrace.errors.UserError: ")[:500])

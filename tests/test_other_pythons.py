@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+import time
+from pathlib import Path
 
+import psutil
 import pytest
 from gradrace import cli
 from gradrace.errors import UserError
@@ -41,6 +44,18 @@ def test_what_is_no_python_is_refused(tmp_path, text, words):
 def test_one_that_hangs_is_given_up(tmp_path):
     with pytest.raises(NoAnswer, match=r"gave no answer within 0\.2 s"):
         ask([str(script(tmp_path, "exec sleep 100"))], os.environ, timeout_s=0.2)
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
+def test_what_it_started_ends_with_it(tmp_path):
+    text = f"sleep 300 & echo $! > {tmp_path / 'pid'}; wait"
+    with pytest.raises(NoAnswer, match="gave no answer"):
+        ask([str(script(tmp_path, text))], os.environ, timeout_s=1.0)
+    pid = int((tmp_path / "pid").read_text())
+    end = time.monotonic() + 30
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < end, "still running"
+        time.sleep(0.02)
 
 
 def test_what_cannot_be_started_is_refused(tmp_path):
