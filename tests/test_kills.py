@@ -7,7 +7,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from pathlib import Path
 
 import psutil
@@ -16,6 +15,7 @@ from conftest import TINY, toml
 from gradrace import frame
 from gradrace.suite import make_suite
 from gradrace.sweep import Options, execute, prepare
+from processes import until_gone
 
 IN_A_WORKER = "import sys; IN_A_WORKER = sys.argv[0].endswith('worker.py')\n"
 RULE = textwrap.dedent("""
@@ -150,11 +150,7 @@ def test_what_a_plug_in_started_ends_with_its_worker(tmp_path):
         Path(__file__).with_name("pid").write_text(str(apart.pid))
     """
     swept(tmp_path, body, seeds=1)
-    pid = int((tmp_path / "pid").read_text())
-    end = time.monotonic() + 30
-    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < end, "still running"
-        time.sleep(0.02)
+    until_gone(int((tmp_path / "pid").read_text()))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no limit of open files to set")

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from pathlib import Path
 
-import psutil
 import pytest
 from gradrace import cli
 from gradrace.errors import UserError
 from gradrace.process import NoAnswer, ask
 from gradrace.sweep import Options, prepare
+from processes import until_gone
 
 
 def script(folder, text: str):
@@ -51,11 +50,7 @@ def test_what_it_started_ends_with_it(tmp_path):
     text = f"sleep 300 & echo $! > {tmp_path / 'pid'}; wait"
     with pytest.raises(NoAnswer, match="gave no answer"):
         ask([str(script(tmp_path, text))], os.environ, timeout_s=1.0)
-    pid = int((tmp_path / "pid").read_text())
-    end = time.monotonic() + 30
-    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < end, "still running"
-        time.sleep(0.02)
+    until_gone(int((tmp_path / "pid").read_text()))
 
 
 def test_what_cannot_be_started_is_refused(tmp_path):

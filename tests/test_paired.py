@@ -29,6 +29,7 @@ from gradrace.registry import load_registry
 from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec, TimingSpec
 from hypothesis import given
 from hypothesis import strategies as st
+from processes import until_gone
 from test_paired_sides import commit, git
 
 SUITE: dict[str, Any] = {
@@ -562,9 +563,10 @@ def test_an_interrupt_leaves_nothing_behind(repository, number):
     while len(workers := workers_of(driver.pid)) < 2 and driver.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
     driver.send_signal(number)
-    _, told = driver.communicate(timeout=60)
+    _, told = driver.communicate(timeout=120)
     assert driver.returncode == 130 and "gradrace: interrupted" in told
-    assert len(workers) == 2 and not [worker for worker in workers if worker.is_running()]
+    assert len(workers) == 2
+    until_gone(*(worker.pid for worker in workers))
     assert len(git(repository, "worktree", "list").splitlines()) == 1
     assert not list((repository.parent / "temporary").iterdir())
 

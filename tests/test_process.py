@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from gradrace import guard
 from gradrace.process import Child, ChildDied
+from processes import running, until_gone
 
 FDS = Path("/proc/self/fd")
 PRELUDE = """
@@ -226,21 +227,6 @@ def test_a_child_that_reads_nothing_is_given_up(start, monkeypatch):
     child.send({"text": "x" * (8 << 20)})
     with pytest.raises(ChildDied, match="SIGKILL"):
         child.receive(30)
-
-
-def running(pid: int) -> bool:
-    """Whether the process is there and not a zombie."""
-    try:
-        return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
-def until_gone(*pids: int, seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while any(map(running, pids)):
-        assert time.monotonic() < end, "still running"
-        time.sleep(0.02)
 
 
 APART = "apart = subprocess.Popen(['sleep', '300'], start_new_session=True)"
