@@ -1,7 +1,11 @@
-"""Progress of a sweep on standard error: a bar with the time left on a terminal, plain lines elsewhere."""
+"""Progress of a sweep on standard error: a bar with the time left on a terminal, plain lines elsewhere.
+
+A quiet sweep says nothing until its end, and then only why runs failed: each reason once.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from types import TracebackType
 from typing import Self
 
@@ -10,11 +14,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from .executor import Event, Finished, Started
 
+_BAD = {"failed": "failed", "timeout": "ran out of time"}
+# Reasons beyond these are counted only: a terminal that was asked to be quiet is not flooded.
+MOST_REASONS = 20
+
 
 class Watch:
     """A context manager whose `__call__` takes every event of a sweep."""
 
     def __init__(self, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._failed: Counter[tuple[str, str]] = Counter()
+        self._first: dict[tuple[str, str], str] = {}
         self._console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
         self._bar = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
@@ -33,11 +44,27 @@ class Watch:
     ) -> None:
         if self._live:
             self._bar.stop()
+        if self._quiet:
+            self._say_why()
+
+    def _say_why(self) -> None:
+        """Each distinct reason of a failed run, with how many runs have it and the first of them."""
+        console = Console(stderr=True, highlight=False, soft_wrap=True)
+        for (status, reason), count in self._failed.most_common(MOST_REASONS):
+            runs = f"{count} run{'s' if count > 1 else ''}"
+            first = self._first[status, reason]
+            line = f"{runs} {_BAD[status]}: {reason or 'no reason given'} ({'first ' if count > 1 else ''}{first})"
+            console.print(line, style="red", markup=False)
+        if len(self._failed) > MOST_REASONS:
+            console.print(f"and {len(self._failed) - MOST_REASONS} more reasons; gradrace show names them", markup=False)
 
     def __call__(self, event: Event, done: int, total: int) -> None:
         if isinstance(event, Finished):
             record = event.result.record
-            failed = record.status in ("failed", "timeout")
+            failed = record.status in _BAD
+            if failed:
+                self._failed[record.status, record.reason] += 1
+                self._first.setdefault((record.status, record.reason), record.spec.id)
             if not self._live or failed:
                 reason = f": {record.reason}" if record.reason else ""
                 line = f"[{done:>4}/{total}] {record.status:8} {record.wall_s:6.2f} s  {record.spec.id}{reason}"

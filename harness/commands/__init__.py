@@ -83,7 +83,7 @@ Timeout = Annotated[
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="List the runs and what is cached; run nothing.")
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress; of failed runs, each reason once.")]
 Workers = Annotated[
     int,
     typer.Option(
