@@ -337,6 +337,13 @@ NORMS = {
     "units that rest": (norms_of({}, {"2_dense.bias": np.array([0.75, 0.75, 0.25, 0.75])}), []),
     "outputs that rest": (norms_of({}, {"4_dense.bias": 1.0}), []),
     "inputs that are always 0": (norms_of({"0_dense.kernel": 0.05}, {"0_dense.kernel": 0.75}), []),
+    "nothing left to learn": (
+        norms_of(
+            {f"{i}_dense.{p}": np.array([1.0, 0, 0, 0]) for i in (0, 2, 4) for p in ("kernel", "bias")},
+            {f"{i}_dense.{p}": np.array([0, 1.0, 1, 1]) for i in (0, 2, 4) for p in ("kernel", "bias")},
+        ),
+        [],
+    ),
     "a single step": (norms_of({"0_dense.kernel": 1e-5}, steps=(0,)), [("vanishing gradients", 0, "0_dense.kernel")]),
     "no step": (norms_of({}, steps=()), []),
 }  # fmt: skip

@@ -28,6 +28,7 @@ class _Kernel(NamedTuple):
 def judge(task: TaskSpec, norms: Norms) -> list[Finding]:
     """Findings, one a parameter and rule, in the order of the model."""
     layers = build(task.model, task.input_shape)
+    norms = _until_nothing_is_left(norms)
     steps = np.unique(norms.step)
     kernels = [_kernel(p, norms) for layer in layers for p in layer.parameters if _is_taken(p, norms, "kernel", steps)]
     if not len(steps) or not kernels:
@@ -37,6 +38,16 @@ def judge(task: TaskSpec, norms: Norms) -> list[Finding]:
     unreached = {k.name.rpartition(".")[0] for k in kernels if not k.norms.any()}
     dead = [finding for layer in layers[:-1] if layer.name not in unreached for finding in _dead(layer, norms, steps)]
     return [*exploding, *vanishing, *dead]
+
+
+def _until_nothing_is_left(norms: Norms) -> Norms:
+    """Without the steps from which on the whole gradient is exactly 0, if it was not from the start: the loss is at its least,
+    and neither layers nor units are to blame."""
+    moving = norms.step[norms.gradient != 0.0]
+    if not len(moving):
+        return norms
+    kept = norms.step <= moving.max()
+    return Norms(**{name: getattr(norms, name)[kept] for name in Norms.DTYPES})
 
 
 def _is_taken(parameter: Parameter, norms: Norms, role: str, steps: np.ndarray) -> bool:

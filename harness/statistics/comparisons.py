@@ -1,4 +1,4 @@
-"""Is one optimizer better than another? Probabilities of improvement, a win matrix, and who is not worse than any."""
+"""Is one optimizer better than another? Probabilities of improvement, a win matrix, and who is not shown to be worse than any."""
 
 from __future__ import annotations
 
