@@ -136,9 +136,9 @@ class Course:
 
     @property
     def fitted(self) -> float:
-        """How far the training samples were fitted: the mean of the last window of training losses. If they hold a penalty
-        it says nothing of the fit, and the last validation loss stands for it if that is lower."""
-        return min(self.end, float(self.validation_losses[-1])) if self.penalised else self.end
+        """How far samples were fitted: the last window of training losses, or the last validation loss if that is lower, as it
+        may be if training losses hold a penalty or are of a net without the units that dropout takes."""
+        return min(self.end, float(self.validation_losses[-1]))
 
     @property
     def end(self) -> float:

@@ -18,7 +18,7 @@ from .finding import Finding, Rule
 # that is lower (Course.unit), unless another is named.
 RISEN = 0.5  # diverged: both losses ended this much above the start
 RELAPSE = 0.25  # oscillating: the smoothed training loss rose again by this
-RECOVERED = 0.1  # recovered spike: the training loss ended within this share of the rise, above where it had been
+RECOVERED = 0.2  # recovered spike: the training loss ended within this share of the rise, above where it had been
 SWING = 0.1  # oscillating: a turn up or down, as a share of what the loss fell in all
 LEAST_FALL = 0.5  # ... where it fell by less than this, swings are measured in this
 TURNS = 3  # oscillating: that many turns; falling and then rising, as in over-fitting, is one
@@ -248,8 +248,8 @@ def _under_fitting(course: Course) -> Finding | None:
     last = float(course.validation_losses[-1])
     if last - course.fitted > GAP * course.unit:
         return None
-    whose = "validation" if course.penalised else "training"
-    beside = "" if course.penalised else f", and the validation loss, {last:.3g}, is not far above it"
+    whose = "validation" if last < course.end else "training"
+    beside = "" if last < course.end else f", and the validation loss, {last:.3g}, is not far above it"
     return Finding(
         "under-fitting", "warning", _plateau_from(course) or 0,
         f"The {whose} loss stays at {course.fitted:.3g}, {course.level(course.fitted):.0%} of the way up to "
@@ -264,10 +264,11 @@ def _rose_again(course: Course) -> Finding | None:
     low, last, step = float(losses[lowest]), float(losses[-1]), int(course.eval_steps[lowest])
     rise = last - low
     before = losses[: lowest + 1]
-    jitter = float((before - np.minimum.accumulate(before)).max())
-    much = rise >= ROSE * abs(low) and rise > ROSE_OF_FALL * (course.start - low)
-    many = low >= 0 and last >= TIMES * low and rise > LEAST * course.unit
-    if rise <= max(jitter, 0.0) or not (much or many):
+    lows = np.minimum.accumulate(before)
+    much = rise >= ROSE * abs(low) and rise > ROSE_OF_FALL * (course.start - low) and rise > float((before - lows).max())
+    # Losses high up move by more than all that is left at the end: there only multiples can be compared.
+    many = low >= 0 and last >= TIMES * low and rise > LEAST * course.unit and bool((last * lows > low * before).all())
+    if not (much or many):
         return None
     return Finding(
         "validation loss rose", "warning", step,
