@@ -162,8 +162,8 @@ def _check_size(suite: Suite, registry: Registry) -> None:
         * math.prod(len(_as_list(value)) for value in entry.hyper.values())
         for entry in map(_entry, content.optimizers)
     )
-    varied = [content.batch_sizes, content.activation, content.initializer, content.hidden, content.depth]
-    varied += [content.normalization, content.regularization, content.train_fractions, content.schedules]
+    varied: list[Sequence[Any] | None] = [content.batch_sizes, content.activation, content.initializer, content.hidden]
+    varied += [content.depth, content.normalization, content.regularization, content.train_fractions, content.schedules]
     settings = updates * len(content.tasks) * len(_places(content)) * math.prod(len(each) for each in varied if each)
     settings *= content.search.draws if content.search else 1
     trained = [len(_modes(content, registry.frameworks[name], convergence=True)) for name in content.frameworks]
