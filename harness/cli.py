@@ -18,12 +18,12 @@ from .commands import (
     comparing,
     exporting,
     gating,
-    print_table,
     running,
     timing,
     tuning,
 )
 from .errors import ExitCode, UserError, nearest
+from .terminal import prepare_streams, print_table, say
 from .version import __version__
 
 # Imported for the commands that they register.
@@ -32,13 +32,14 @@ _REGISTERED = (running, timing, tuning, comparing, gating, exporting)
 
 def main() -> None:
     """Entry point of the `gradrace` script."""
+    prepare_streams()
     app()
 
 
 @app.callback(invoke_without_command=True)
 def _top(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
     if version:
-        typer.echo(__version__)
+        say(__version__)
         raise typer.Exit(0)
 
 
@@ -83,16 +84,16 @@ def verify(
     if document:
         from .verify.document import write as write_document
 
-        typer.echo(write_document(registry, file or Path("docs/differences.md"), Progress(quiet)))
+        say(write_document(registry, file or Path("docs/differences.md"), Progress(quiet)))
         return
     words = _verified_words(keyword, dtype)
     found = verify_all(registry, Options(Selection(words, quick, long, tuple(framework or ()))), Progress(quiet))
     kept.write(output, found)
     if as_json:
-        typer.echo(kept.text(found), nl=False)
+        say(kept.text(found), nl=False)
     else:
         show(found)
-        typer.echo(f"kept in {kept.file_in(output)}", err=True)
+        say(f"kept in {kept.file_in(output)}", err=True)
     if found.counts()["FAILED"]:
         raise typer.Exit(ExitCode.RUNS_FAILED)
 
@@ -108,7 +109,7 @@ def report(
     from .report import write
 
     page = write(frame.load(output, *(suites or ())), html or output / "html")
-    typer.echo(page)
+    say(page)
 
 
 @command
@@ -122,10 +123,10 @@ def show(
 
     found = find(output, run)
     if as_json:
-        typer.echo(json.dumps(found.record.to_json(), indent=1))
+        say(json.dumps(found.record.to_json(), indent=1))
         return
     for what, value in lines(found):
-        typer.echo(f"{what:16} {value}")
+        say(f"{what:16} {value}")
 
 
 @command
@@ -142,7 +143,7 @@ def list_(
         raise UserError(f"nothing called {what!r} to list{nearest(what, [*tables, 'all'])}")
     chosen = tables if what == "all" else {what: tables[what]}
     if as_json:
-        typer.echo(json.dumps(chosen, indent=1))
+        say(json.dumps(chosen, indent=1))
         return
     for title, rows in chosen.items():
         print_table(title, rows)
@@ -166,10 +167,10 @@ def fetch(
             raise UserError(f"no data set {name!r}{nearest(name, data.SETS)}")
         files = data.SETS[name].files
         if not files:
-            typer.echo(f"{name}: comes with gradrace, nothing to download", err=True)
+            say(f"{name}: comes with gradrace, nothing to download", err=True)
             continue
         came = data.fetch(files)
-        typer.echo(f"{name}: {f'{len(came)} files downloaded to' if came else 'complete in'} {files[0].path.parent}")
+        say(f"{name}: {f'{len(came)} files downloaded to' if came else 'complete in'} {files[0].path.parent}")
 
 
 @command
@@ -183,7 +184,7 @@ def doctor(output: Output = Path("results"), as_json: AsJson = False) -> None:
 
     diagnosis = diagnose(load_registry(), output)
     if as_json:
-        typer.echo(json.dumps(diagnosis.to_json(), indent=1))
+        say(json.dumps(diagnosis.to_json(), indent=1))
     else:
         _print_diagnosis(diagnosis)
     if not any(f["installed"] and not f["problem"] for f in diagnosis.frameworks if f["name"] != "numpy"):
@@ -207,10 +208,10 @@ def _verified_words(keyword: str, dtype: str) -> str:
 
 def _print_diagnosis(diagnosis: Any) -> None:
     machine, clock = diagnosis.machine, diagnosis.clock
-    typer.echo(f"machine   {machine['processor']}, {machine['logical_cores']} cores ({len(machine['usable_cores'])} usable)")
-    typer.echo(f"          {machine['memory_bytes'] / 2**30:.1f} GiB, {machine['system']}, Python {machine['python']}")
-    typer.echo(f"load      {machine['load']:.2f}")
-    typer.echo(
+    say(f"machine   {machine['processor']}, {machine['logical_cores']} cores ({len(machine['usable_cores'])} usable)")
+    say(f"          {machine['memory_bytes'] / 2**30:.1f} GiB, {machine['system']}, Python {machine['python']}")
+    say(f"load      {machine['load']:.2f}")
+    say(
         f"clock     {clock['tick_ns']:.0f} ns a reading; equal work varies by {clock['iqr']:.1%} (interquartile range), "
         f"worst {clock['worst']:.2f} times the median; {clock['cpu_share']:.0%} of a core is ours"
     )
@@ -228,6 +229,6 @@ def _print_diagnosis(diagnosis: Any) -> None:
         ],
     )
     for problem, mend in diagnosis.problems:
-        typer.echo(f"problem   {problem}\n  mend    {mend}")
+        say(f"problem   {problem}\n  mend    {mend}")
     if not diagnosis.problems:
-        typer.echo("no problems found")
+        say("no problems found")

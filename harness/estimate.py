@@ -113,4 +113,4 @@ class _Known:
 def _records(sweep: Sweep, suites: Iterable[str]) -> dict[str, RunRecord]:
     folders = [suite_folder(sweep.options.output, name) for name in suites]
     files = [file for folder in folders if folder.is_dir() for file in folder.glob("*/run.json")]
-    return {file.parent.name: read_record(file) for file in files if DIGEST.match(file.parent.name)}
+    return {file.parent.name: read_record(file) for file in files if DIGEST.fullmatch(file.parent.name)}

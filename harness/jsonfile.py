@@ -10,13 +10,16 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
+import secrets
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pydantic import ValidationError
 
@@ -24,26 +27,63 @@ from .errors import UserError, refused
 from .strict import explained
 
 _LONGEST_NAME = 200
+# Bytes of one of our files at most: a baseline of 100,000 runs has about 100 MB.
+_MOST_BYTES = 2**30
 
 
 def read_json(file: Path, newest_schema: int, mend: str) -> dict[str, Any]:
     """The object in the file; its `schema` is an integer of at most newest_schema, the rest is not looked at.
 
     mend: what to do about a truncated file, such as "remove it and run it again". UserError names the file where it
-    cannot be read, is not JSON, states no schema or one of a later gradrace.
+    cannot be read, is no regular file, is not JSON, states no schema or one of a later gradrace.
     """
+    with reading(file) as opened:
+        content = opened.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise UserError(f"{shown(file)}: larger than {_MOST_BYTES} bytes, which no file of gradrace is; {mend}")
     try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read: {error.strerror}") from None
+        value = json.loads(content.decode("utf-8"))
     except ValueError as error:
-        raise UserError(f"{file}: truncated or not JSON ({error}); {mend}") from None
+        raise UserError(f"{shown(file)}: truncated or not JSON ({error}); {mend}") from None
+    except RecursionError:
+        raise UserError(f"{shown(file)}: truncated or not JSON (too deep); {mend}") from None
     schema = value.get("schema") if isinstance(value, dict) else None
-    if not isinstance(schema, int):
+    if not isinstance(schema, int) or isinstance(schema, bool):
         raise UserError(f"{file}: not a gradrace file (it states no schema); move it away")
     if schema > newest_schema:
         raise UserError(f"{file}: schema {schema} is newer than this gradrace reads ({newest_schema}); upgrade gradrace")
     return value
+
+
+@contextmanager
+def reading(file: Path) -> Iterator[BinaryIO]:
+    """Opens a file that lies in a folder of results, which may be somebody else's.
+
+    UserError if it cannot be read, or is no regular file: a link may lead to what is nobody's business, and a pipe or a
+    device might never end.
+    """
+    try:
+        # Neither follows a link nor waits for a writer.
+        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:
+        raise _unreadable(file, error) from None
+    with os.fdopen(descriptor, "rb") as opened:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise UserError(f"{shown(file)}: cannot be read: {_NO_FILE}")
+        try:
+            yield opened
+        except OSError as error:
+            raise _unreadable(file, error) from None
+
+
+_NO_FILE = "a folder, link, pipe or device lies there, not a file; put the file itself there"
+
+
+def _unreadable(file: Path, error: OSError | ValueError) -> UserError:
+    why = str(error)
+    if isinstance(error, OSError):
+        why = _NO_FILE if file.is_symlink() else refused(error)
+    return UserError(f"{shown(file)}: cannot be read: {why}")
 
 
 def read_text(file: Path, most_bytes: int) -> str:
@@ -96,12 +136,54 @@ def replace_text(file: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
+def write_text(file: Path, text: str) -> None:
+    """Writes where a person pointed: a file is replaced as a whole, anything else (/dev/null, a link, a pipe) is written to.
+
+    Its folder is made. OSError where that cannot be done; see `writing`.
+    """
+    if file.is_symlink() or (file.exists() and not file.is_file()):
+        if file.exists() and _is_our_output(file):
+            # Opened anew, it would be written from its beginning, over what has been printed.
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        else:
+            file.write_text(text, encoding="utf-8")
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    replace_text(file, text)
+
+
+def _is_our_output(file: Path) -> bool:
+    """Whether this is /dev/stdout, by any of its names."""
+    try:
+        return os.path.samestat(file.stat(), os.fstat(sys.stdout.fileno()))
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
 @contextmanager
 def replacing(file: Path) -> Iterator[Path]:
-    """A path beside the file to write to, which takes the file's name at the end, unless something is raised."""
-    partial = file.with_name(f".{file.name}.partial")
-    yield partial
-    os.replace(partial, file)
+    """A path beside the file to write to, which takes the file's name at the end; it is removed if something is raised.
+
+    Two that write at once do not meet: the last to end wins.
+    """
+    partial = file.with_name(f"{_partials(file)}{os.getpid()}-{secrets.token_hex(4)}.partial")
+    try:
+        yield partial
+        os.replace(partial, file)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def discard_partials(file: Path) -> None:
+    """Removes what processes left that were killed while they replaced this file; nobody may be replacing it now."""
+    for partial in file.parent.glob(f"{glob.escape(_partials(file))}*.partial"):
+        partial.unlink(missing_ok=True)
+
+
+def _partials(file: Path) -> str:
+    return f".{file.name[:200]}."
 
 
 @contextmanager

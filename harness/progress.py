@@ -9,10 +9,10 @@ from collections import Counter
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from .executor import Event, Finished, Started
+from .terminal import plain, progress_console
 
 _BAD = {"failed": "failed", "timeout": "ran out of time"}
 # Reasons beyond these are counted only: a terminal that was asked to be quiet is not flooded.
@@ -26,9 +26,9 @@ class Watch:
         self._quiet = quiet
         self._failed: Counter[tuple[str, str]] = Counter()
         self._first: dict[tuple[str, str], str] = {}
-        self._console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
+        self._console = progress_console(quiet)
         self._bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+            TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
             TextColumn("left"), TimeRemainingColumn(), console=self._console, transient=True,
         )  # fmt: skip
         self._live = self._console.is_terminal and not quiet
@@ -49,14 +49,14 @@ class Watch:
 
     def _say_why(self) -> None:
         """Each distinct reason of a failed run, with how many runs have it and the first of them."""
-        console = Console(stderr=True, highlight=False, soft_wrap=True)
+        console = progress_console(quiet=False)
         for (status, reason), count in self._failed.most_common(MOST_REASONS):
             runs = f"{count} run{'s' if count > 1 else ''}"
             first = self._first[status, reason]
             line = f"{runs} {_BAD[status]}: {reason or 'no reason given'} ({'first ' if count > 1 else ''}{first})"
-            console.print(line, style="red", markup=False)
+            console.print(plain(line, "red"))
         if len(self._failed) > MOST_REASONS:
-            console.print(f"and {len(self._failed) - MOST_REASONS} more reasons; gradrace show names them", markup=False)
+            console.print(f"and {len(self._failed) - MOST_REASONS} more reasons; gradrace show names them")
 
     def __call__(self, event: Event, done: int, total: int) -> None:
         if isinstance(event, Finished):
@@ -68,7 +68,7 @@ class Watch:
             if not self._live or failed:
                 reason = f": {record.reason}" if record.reason else ""
                 line = f"[{done:>4}/{total}] {record.status:8} {record.wall_s:6.2f} s  {record.spec.id}{reason}"
-                self._console.print(line, style="red" if failed else None, markup=False)
+                self._console.print(plain(line, "red" if failed else ""))
         if self._live:
             first = event.job.runs[0].spec if isinstance(event, Started) else event.run.spec
             self._bar.update(self._task, completed=done, total=total, description=f"{first.measure} {first.task.name}")

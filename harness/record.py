@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, ClassVar, Literal, Self
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from .spec import Frozen, RunSpec
+from .spec import Digest, Frozen, RunSpec
 
 SCHEMA = 1
 Status = Literal["ok", "diverged", "failed", "timeout", "skipped"]
 
 # A run with one of these is finished: the same digest is not run again. The others are tried anew.
 FINAL: frozenset[Status] = frozenset({"ok", "diverged"})
+
+
+# Files that a run may have beside its record.
+Artefact = Literal["curve.parquet", "norms.parquet", "steps.parquet", "log.txt"]
+
+
+def _moment(text: str) -> str:
+    datetime.fromisoformat(text)
+    return text
+
+
+# ISO 8601.
+Moment = Annotated[str, AfterValidator(_moment)]
 
 
 class Machine(Frozen):
@@ -78,7 +92,7 @@ class RunRecord(Frozen):
     """
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
-    digest: str
+    digest: Digest
     spec: RunSpec
     status: Status
     reason: str = ""
@@ -91,13 +105,13 @@ class RunRecord(Frozen):
     policy: dict[str, str] = {}
     gauges: dict[str, float] = {}
     state_bytes: int | None = None
-    started_at: str
+    started_at: Moment
     wall_s: float = 0.0
     versions: dict[str, str] = {}
     sources: dict[str, str] = {}
     machine: Machine
     cores: tuple[int, ...] = ()
-    artefacts: tuple[str, ...] = ()
+    artefacts: tuple[Artefact, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return self.model_dump(mode="json", by_alias=True)

@@ -22,6 +22,8 @@ Dtype = Literal["float32", "float64", "bfloat16"]
 Device = Literal["cpu", "gpu"]
 Input = Literal["resident", "pipeline"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
+# Of a run: the name of its folder.
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{24}$")]
 
 
 class Frozen(Strict):

@@ -24,10 +24,11 @@ import filelock
 from pydantic import Field, ValidationError
 
 from .errors import UserError
-from .jsonfile import first_problem, read_json, replace_text, replacing, writing
+from .escaping import visible
+from .jsonfile import discard_partials, first_problem, read_json, reading, replace_text, replacing, writing
 from .origin import Origin
 from .record import FINAL, SCHEMA, Curve, RunRecord, RunResult
-from .spec import Frozen
+from .spec import Digest, Frozen
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
 
     from .executor import PlannedRun
 
-DIGEST = re.compile(r"^[0-9a-f]{24}$")
-SUITE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_-]{0,79}$")
+DIGEST = re.compile(r"[0-9a-f]{24}")
+SUITE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
 _MEND = "remove its folder to run it again"
 
 
@@ -51,8 +52,8 @@ class PlanFile(Frozen):
     suite: str
     title: str
     question: str
-    digests: tuple[str, ...]
-    clocked: tuple[str, ...] = ()
+    digests: tuple[Digest, ...]
+    clocked: tuple[Digest, ...] = ()
     clock_only: bool = False
     origin: Origin | None = None
 
@@ -86,12 +87,15 @@ class Store:
     def __enter__(self) -> Self:
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
+            if (self.folder / ".lock").is_symlink():
+                raise UserError(f"{self.folder / '.lock'}: a link, which no gradrace makes; remove it")
             # A lock left by a killed process is free again: the system drops it with the process.
             self._lock = filelock.FileLock(self.folder / ".lock")
             try:
                 self._lock.acquire(timeout=0)
             except filelock.Timeout:
                 raise UserError(f"{self.folder}: another gradrace is writing there; wait, or use --output") from None
+            discard_partials(self.folder / "plan.json")
         return self
 
     def __exit__(
@@ -164,7 +168,7 @@ class Store:
         """Removes folders of runs that were in flight when a process was killed."""
         with writing(self.folder):
             for folder in self.folder.iterdir():
-                if DIGEST.match(folder.name) and not (folder / "run.json").exists():
+                if DIGEST.fullmatch(folder.name) and not (folder / "run.json").exists():
                     shutil.rmtree(folder)
 
 
@@ -180,6 +184,8 @@ def unsound(folder: Path, record: RunRecord, run: PlannedRun | None = None) -> s
     The record must be that of the folder and, if a run is given, have its specification and sources; its arrays must be there
     and whole; their content is not read.
     """
+    if folder.is_symlink():
+        return "its folder is a link"
     if record.digest != folder.name:
         return f"it is the record of another run, {record.digest}"
     if run and (record.spec, record.sources) != (run.spec, dict(run.sources)):
@@ -194,20 +200,18 @@ def unsound(folder: Path, record: RunRecord, run: PlannedRun | None = None) -> s
 
 def _lost(file: Path) -> str:
     try:
-        with file.open("rb") as opened:
+        with reading(file) as opened:
             begin = opened.read(len(_PARQUET))
             opened.seek(max(0, opened.seek(0, os.SEEK_END) - len(_PARQUET)))
             whole = begin == _PARQUET == opened.read()
-    except FileNotFoundError:
-        return "is missing"
-    except OSError:
-        return "cannot be read"
+    except UserError:
+        return "cannot be read" if file.is_symlink() or file.exists() else "is missing"
     return "" if whole else "is cut off"
 
 
 def suite_folder(output: Path, suite: str) -> Path:
     """Where a suite's results lie. UserError for a name that could leave the results folder."""
-    if not SUITE_NAME.match(suite):
+    if not SUITE_NAME.fullmatch(suite):
         raise UserError(f"{suite!r} cannot name a suite: letters, digits, '-' and '_' only, 80 at most")
     return output / "runs" / suite
 
@@ -289,27 +293,63 @@ def read_log(output: Path, suite: str, digest: str, most: int) -> str:
     """The end of what the worker of a run printed, at most so many bytes from the start of a line; "" without a log."""
     file = suite_folder(output, suite) / digest / "log.txt"
     try:
-        with file.open("rb") as opened:
-            begin = max(0, file.stat().st_size - most)
+        with reading(file) as opened:
+            begin = max(0, os.fstat(opened.fileno()).st_size - most)
             opened.seek(begin)
-            text = opened.read(most).decode(errors="replace")
-    except FileNotFoundError:
+            text = visible(opened.read(most).decode(errors="replace"))
+    except UserError:
+        if file.is_symlink() or file.exists():
+            raise
         return ""
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read: {error.strerror or error}") from None
     return text.partition("\n")[2] or text if begin else text
 
 
+# The columns that a run's arrays have at least, each of whole numbers, numbers or text; others may be missing in files of
+# earlier versions, and none has gaps.
+_COLUMNS = {
+    "curve": {"step": "whole numbers", "series": "text", "value": "numbers"},
+    "norms": {"step": "whole numbers", "parameter": "text", "weight": "numbers", "gradient": "numbers", "update": "numbers"},
+    "steps": {"steps": "whole numbers", "wall_ns": "whole numbers", "cpu_ns": "whole numbers"},
+}
+_SERIES = re.compile(r"train_loss|validation_loss|validation_metric|learning_rate|point_[0-9]{1,2}")
+
+
 def _read_parquet(file: Path) -> pyarrow.Table:
-    from pyarrow import ArrowException
+    from pyarrow import ArrowException, BufferReader
     from pyarrow.parquet import ParquetFile
 
     try:
         # A third of the time that read_table takes for a small file.
-        with ParquetFile(file) as opened:
-            return opened.read(use_threads=False)
+        with reading(file) as opened, ParquetFile(BufferReader(opened.read())) as arrays:
+            table = arrays.read(use_threads=False)
+        table.validate(full=True)
     except (ArrowException, OSError) as error:
-        raise UserError(f"{file}: cannot be read ({error}); {_MEND}") from None
+        raise UserError(f"{file}: cannot be read ({visible(str(error))}); {_MEND}") from None
+    if problem := _not_ours(table, file.stem):
+        raise UserError(f"{file}: not arrays of gradrace ({problem}); {_MEND}")
+    return table
+
+
+def _not_ours(table: pyarrow.Table, name: str) -> str:
+    """What keeps this table from being the arrays of a run; '' if nothing does."""
+    from pyarrow import types
+
+    is_kind = {
+        "whole numbers": types.is_integer,
+        "numbers": lambda kind: types.is_floating(kind) or types.is_integer(kind),
+        "text": lambda kind: types.is_string(kind) or types.is_large_string(kind),
+    }
+    for column, kind in _COLUMNS.get(name, {}).items():
+        if table.column_names.count(column) != 1:
+            return f"no column {column!r}"
+        found = table[column]
+        if not is_kind[kind](found.type) or found.null_count:
+            return f"its column {column!r} is not all {kind}"
+    if name == "curve":
+        strange = [each for each in table["series"].unique().to_pylist() if not _SERIES.fullmatch(each)]
+        if strange:
+            return f"it has a series {visible(strange[0])[:80]!r}"
+    return ""
 
 
 def _repeated(counts: list[int]) -> np.ndarray:

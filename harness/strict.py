@@ -1,4 +1,5 @@
-"""The base of every value that a file, a plug-in or a worker may bring: immutable, no unknown keys, no guessed types."""
+"""The base of every value that a file, a plug-in or a worker may bring: immutable, no unknown keys, no guessed types, and
+texts that are harmless."""
 
 from __future__ import annotations
 
@@ -8,14 +9,21 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
 from pydantic_core import CoreSchema
 
+from .escaping import clean
+
 _SCALARS = ("bool", "int", "float", "str")
 
 
 def _make_strict(node: Any) -> None:
-    """Marks every scalar below this node of a core schema."""
+    """Marks every scalar below this node of a core schema, and lets texts through `clean`."""
     if isinstance(node, dict):
         if node.get("type") in _SCALARS:
             node["strict"] = True
+        if node.get("type") in ("str", "any"):
+            _clean_first(node)
+            return
+        if node.get("function") == _CLEANED:
+            return
         for value in node.values():
             _make_strict(value)
     elif isinstance(node, list | tuple):
@@ -23,11 +31,30 @@ def _make_strict(node: Any) -> None:
             _make_strict(value)
 
 
+def _cleaned(value: Any) -> Any:
+    """The value with the texts in it made harmless; anything may hold some."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, dict):
+        return {_cleaned(key): _cleaned(each) for key, each in value.items()}
+    return list(map(_cleaned, value)) if isinstance(value, list) else value
+
+
+_CLEANED = {"type": "no-info", "function": _cleaned}
+
+
+def _clean_first(node: dict[str, Any]) -> None:
+    """Replaces a schema of texts, or of anything, by one that cleans them first."""
+    text = dict(node)
+    node.clear()
+    node.update({"type": "function-before", "function": _CLEANED, "schema": text})
+
+
 class Strict(BaseModel):
     """A frozen model without unknown keys, whose numbers are numbers: `true` and "3" are not, and 3.0 is no count.
 
-    A whole number may stand for a float. Lists may stand for tuples, as JSON and TOML have no others; pydantic's own strict
-    mode refuses them.
+    Texts are made harmless, see escaping.clean. A whole number may stand for a float. Lists may stand for tuples, as JSON
+    and TOML have no others; pydantic's own strict mode refuses them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,8 +77,13 @@ _EXPECTED = {
     "less_than_equal": "a number of at most {le}", "too_short": "at least {min_length} entries",
     "too_long": "at most {max_length} entries", "string_too_short": "at least {min_length} characters",
     "string_too_long": "at most {max_length} characters", "multiple_of": "a multiple of {multiple_of}",
-    "string_pattern_mismatch": "letters, digits, '_', '.' and '-' after a letter or digit",
+    "string_pattern_mismatch": "text like {pattern}",
 }  # fmt: skip
+# What the patterns of our models mean.
+_PATTERNS = {
+    r"^[A-Za-z0-9][A-Za-z0-9_.-]*$": "letters, digits, '_', '.' and '-' after a letter or digit",
+    r"^[0-9a-f]{24}$": "24 hexadecimal digits",
+}
 # As much of a value as a message shows, in characters.
 _SHOWN = 80
 
@@ -61,6 +93,8 @@ def expected(problem: Mapping[str, Any]) -> str | None:
     text = _EXPECTED.get(problem["type"])
     if text is None:
         return None
+    if problem["type"] == "string_pattern_mismatch":
+        return _PATTERNS.get(problem["ctx"]["pattern"], text.format(**problem["ctx"]))
     context = {key: f"{v:g}" if isinstance(v, float) else v for key, v in problem.get("ctx", {}).items()}
     return text.format(**context).replace("at least 1 entries", "at least one entry").replace("False", "false")
 

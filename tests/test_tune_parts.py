@@ -190,7 +190,9 @@ def record(registry, optimizer="sgd", status="ok", metric=0.9, loss=0.3, seed=0,
         variations=variations,
     )  # fmt: skip
     summary = Summary(steps_done=1, final_validation_metric=metric, final_validation_loss=loss, test_metric=metric)
-    return RunRecord(digest="0" * 24, spec=spec, status=status, reason=reason, summary=summary, started_at="-", machine=MACHINE)
+    return RunRecord(
+        digest="0" * 24, spec=spec, status=status, reason=reason, summary=summary, started_at="2026-01-01", machine=MACHINE
+    )
 
 
 def test_a_trial_is_as_good_as_the_mean_of_its_runs_and_as_bad_as_the_worst_end(registry):
@@ -313,7 +315,7 @@ def test_a_space_that_no_longer_holds_the_other_says_so(registry):
 
 
 def test_a_line_cut_short_is_forgotten_and_a_broken_one_is_said(tmp_path):
-    line = Asked(task="t", optimizer="o", framework="f", trial=0, way="w", settings={"learning_rate": 0.1}, digests=("d",))
+    line = Asked(task="t", optimizer="o", framework="f", trial=0, way="w", settings={"learning_rate": 0.1}, digests=("d" * 24,))
     Journal(tmp_path).write(line)
     with (tmp_path / "trials.jsonl").open("a") as opened:
         opened.write('{"task": "t", "opt')

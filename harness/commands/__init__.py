@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import functools
-import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ import typer
 from .. import limits
 from ..errors import ExitCode, UserError, refused
 from ..jsonfile import shown
+from ..terminal import say
 from .numbers import SECONDS, count
 
 app = typer.Typer(
@@ -108,45 +108,25 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         try:
             function(*args, **kwargs)
         except UserError as error:
-            typer.echo(f"gradrace: {error}", err=True)
+            say(f"gradrace: {error}", err=True)
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt:
-            typer.echo("gradrace: interrupted", err=True)
+            say("gradrace: interrupted", err=True)
             raise typer.Exit(ExitCode.INTERRUPTED) from None
         except (typer.Exit, typer.Abort):
             raise
-        except BrokenPipeError:
-            raise typer.Exit(ExitCode.OK) from None
         except Exception as error:
             if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
-                typer.echo(f"gradrace: {refused(error)}; what was finished is kept", err=True)
+                say(f"gradrace: {refused(error)}; what was finished is kept", err=True)
                 raise typer.Exit(ExitCode.NOTHING_MEASURED) from None
             if isinstance(error, OSError) and error.errno in _MISTAKES and error.filename:
-                typer.echo(f"gradrace: {shown(Path(str(error.filename)))}: {refused(error)}", err=True)
+                say(f"gradrace: {shown(Path(str(error.filename)))}: {refused(error)}", err=True)
                 raise typer.Exit(ExitCode.USAGE) from None
-            traceback.print_exc()
-            typer.echo(
+            say(traceback.format_exc(), err=True, nl=False)
+            say(
                 f"gradrace: internal error: {error!r}; please report it with the lines above",
                 err=True,
             )
             raise typer.Exit(ExitCode.NOTHING_MEASURED) from None
 
     return guarded
-
-
-def print_table(title: str, rows: Any) -> None:
-    """A rich table of equal dicts; wide content wraps instead of being cut."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(
-        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
-    )
-    for column in rows[0] if rows else ():
-        table.add_column(str(column), overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(str(value)) for value in row.values()))
-    wide = None if sys.stdout.isatty() else 160
-    Console(width=wide).print(table)

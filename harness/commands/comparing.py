@@ -14,7 +14,8 @@ import typer
 from .. import limits
 from ..errors import ExitCode, UserError
 from ..strict import explained
-from . import AsJson, Load, Quiet, command, print_table
+from ..terminal import plain, print_table, progress_console, say
+from . import AsJson, Load, Quiet, command
 from .numbers import BUDGET_S, count, number
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def compare(
     rule = _rule(wanted, budget, alpha, launches, confirm=contest.versions)
     result = _run(contest, rule, breakdown, quiet or as_json)
     if as_json:
-        typer.echo(json.dumps(result.to_json(), indent=1))
+        say(json.dumps(result.to_json(), indent=1))
     else:
         _print_result(result, contest.versions)
     raise typer.Exit(exit_code(result, contest.versions, strict))
@@ -217,21 +218,19 @@ def _rule(threshold: float, budget: float, alpha: float, launches: int, confirm:
 
 
 def _run(contest: _Contest, rule: Rule, breakdown: bool | None, quiet: bool) -> PairedResult:
-    from rich.console import Console
-
     from ..paired.run import compare_pairs
     from ..paired.sides import ended_like_interrupt
 
     parts = len(contest.pairs) <= _MOST_CELLS_BROKEN_DOWN if breakdown is None else breakdown
-    console = Console(stderr=True, quiet=quiet, highlight=False)
+    console = progress_console(quiet)
     with ended_like_interrupt(), contest.sides as (a, b), console.status("starting") as status:
-        watch: Callable[[str], None] = status.update if console.is_terminal else console.print
-        return compare_pairs(contest.pairs, a, b, rule, watch, parts)
+        tell: Callable[[Any], None] = status.update if console.is_terminal else console.print
+        return compare_pairs(contest.pairs, a, b, rule, lambda line: tell(plain(line)), parts)
 
 
 def _print_result(result: PairedResult, versions: bool) -> None:
     for letter, side in (("A", result.a), ("B", result.b)):
-        typer.echo(f"{letter}  {_described(side)}")
+        say(f"{letter}  {_described(side)}")
     title = f"B against A, paired, threshold {result.rule.threshold:.3g}, {result.seconds:.0f} s"
     print_table(title, [_row(cell, versions) for cell in result.cells])
     parts = [row for cell in result.cells for row in _part_rows(cell)]
@@ -239,9 +238,9 @@ def _print_result(result: PairedResult, versions: bool) -> None:
         print_table("Where a step goes", parts)
     for cell in result.cells:
         if cell.reason:
-            typer.echo(f"{cell.cell}: {_word(cell, versions)}: {cell.reason}")
+            say(f"{cell.cell}: {_word(cell, versions)}: {cell.reason}")
     for warning in _warnings(result):
-        typer.echo(f"warning: {warning}")
+        say(f"warning: {warning}")
 
 
 def _described(side: dict[str, Any]) -> str:
@@ -312,12 +311,12 @@ def _compare_stored(
 
     result = compare_frames(frame.load(a), frame.load(b), threshold)
     if as_json:
-        typer.echo(result.rows.to_json(orient="records"))
+        say(result.rows.to_json(orient="records"))
     else:
         _print_comparison(result, threshold, show_all)
     code = result.exit_code(strict)
     if code == ExitCode.NOTHING_MEASURED:
-        typer.echo("nothing could be compared: the notes (--json) say why", err=True)
+        say("nothing could be compared: the notes (--json) say why", err=True)
     raise typer.Exit(code)
 
 
@@ -336,7 +335,7 @@ def _print_comparison(result: Any, threshold: float, show_all: bool) -> None:
     print_table(f"B against A, threshold {threshold:.0%}, unpaired", formatted)
     if len(result.alone):
         print_table("On one side only", result.alone.to_dict("records"))
-    typer.echo(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
+    say(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
 
 
 def _figure(figure: str, value: Any) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UserError
+from ..terminal import say
 from . import Output, command
 
 if TYPE_CHECKING:
@@ -54,9 +55,9 @@ def _asv(output: Path, suites: list[str], to: Path, commit: str | None, repo: Pa
 
     exported = export_asv(output, suites, to, commit or "HEAD", repo or Path(), machine)
     for file in exported.files:
-        typer.echo(file)
+        say(file)
     if exported.unfinished:
-        typer.echo(
+        say(
             f"gradrace: {exported.unfinished} planned runs have no result yet. What a benchmark measures is the runs there "
             "are: asv starts a new series once they are finished",
             err=True,
@@ -72,14 +73,15 @@ def _tables(output: Path, suites: list[str], to: Path, to_format: Format) -> Non
         to.mkdir(parents=True, exist_ok=True)
         for name, table in (("runs", frames.runs), ("curves", frames.curves), ("steps", frames.steps)):
             _write(table, to / f"{name}.{to_format}")
-            typer.echo(to / f"{name}.{to_format}")
+            say(to / f"{name}.{to_format}")
 
 
 def _write(table: DataFrame, file: Path) -> None:
+    from ..escaping import csv_table, plain_table
     from ..jsonfile import replacing
 
     with replacing(file) as partial:
         if file.suffix == ".csv":
-            table.to_csv(partial, index=False, lineterminator="\n")
+            csv_table(table).to_csv(partial, index=False, lineterminator="\n")
         else:
-            table.to_parquet(partial, index=False)
+            plain_table(table).to_parquet(partial, index=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -11,7 +12,8 @@ import typer
 
 from .. import limits
 from ..errors import ExitCode, UserError, nearest
-from . import AsJson, Keyword, Load, Output, Quiet, Suite, Timeout, command, print_table
+from ..terminal import print_table, say
+from . import AsJson, Keyword, Load, Output, Quiet, Suite, Timeout, command
 from .numbers import BUDGET_S, count, number
 
 if TYPE_CHECKING:
@@ -90,13 +92,14 @@ def gate(
 
     if not timing and not convergence:
         raise UserError("--no-timing and --no-convergence leave nothing to gate")
+    _check_files(json_file, junit, markdown)
     sweep = select(suite, load or [], Options(output, keyword, timeout_s=timeout))
     sides = _sides(base, a_python, b_python, load or [], allow_dirty)
     rule = Rule(threshold=threshold, budget_s=budget, first_look=launches)
     asked = Asked(sides, bool(a_python), convergence, timing, rule, strict)
     with ended_like_interrupt(), Watch(quiet) as watch:
         result = measure(
-            sweep, asked, watch, lambda line: None if quiet else typer.echo(line, err=True)
+            sweep, asked, watch, lambda line: None if quiet else say(line, err=True)
         )
     _write(result, json_file, junit, markdown)
     _print_gate(result)
@@ -132,12 +135,12 @@ def baseline(
     sweep = select(suite, load or [], Options(output, keyword, timeout_s=timeout))
     with Watch(quiet) as watch:
         file, written, computed = update(sweep, watch)
-    typer.echo(f"{file}: {len(written.runs)} runs, {len(computed.finished)} of them computed now")
+    say(f"{file}: {len(written.runs)} runs, {len(computed.finished)} of them computed now")
     failed = [
         record for record in computed.records.values() if record.status in ("failed", "timeout")
     ]
     for record in failed:
-        typer.echo(f"failed: {record.spec.id}: {record.reason}", err=True)
+        say(f"failed: {record.spec.id}: {record.reason}", err=True)
     if failed:
         raise typer.Exit(ExitCode.RUNS_FAILED)
 
@@ -183,7 +186,7 @@ def calibrate(
     if not judged:
         raise UserError("--thresholds: at least one is needed, such as 0.05")
     sweep = select(suite, load or [], Options(output, keyword))
-    say = (lambda line: None) if quiet else (lambda line: typer.echo(line, err=True))
+    tell = (lambda line: None) if quiet else (lambda line: say(line, err=True))
     calibration.read(output)
     try:
         with ended_like_interrupt():
@@ -193,17 +196,17 @@ def calibrate(
                 [0.0, *shares],
                 judged,
                 Rule(budget_s=budget, first_look=launches),
-                say,
+                tell,
             )
     except KeyboardInterrupt:
-        typer.echo(
+        say(
             "gradrace: interrupted; finished gates are kept, the same command adds to them",
             err=True,
         )
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     found = calibration.rates(calibration.here(output))
     if as_json:
-        typer.echo(json.dumps([rate._asdict() for rate in found]))
+        say(json.dumps([rate._asdict() for rate in found]))
     else:
         print_table(
             "Gates of one cell on this type of machine, all that were measured",
@@ -245,12 +248,26 @@ def _fractions(option: str, text: str) -> list[float]:
     raise UserError(f"{option} {text!r}: expected fractions between 0 and 1, such as '0.05 0.1'")
 
 
+def _check_files(*files: Path | None) -> None:
+    """UserError for a file that cannot be written: known before minutes are spent, not after."""
+    from ..jsonfile import writing
+
+    for file in files:
+        if file:
+            with writing(file):
+                if file.is_dir():
+                    raise IsADirectoryError(errno.EISDIR, "it is a folder")
+                file.parent.mkdir(parents=True, exist_ok=True)
+                if not os.access(file if file.exists() else file.parent, os.W_OK):
+                    raise PermissionError(errno.EACCES, "Permission denied")
+
+
 def _write(
     result: GateResult, json_file: Path | None, junit: Path | None, markdown: Path | None
 ) -> None:
     """Whatever was asked for, and the summary of a GitHub job where there is one."""
     from ..gate import written
-    from ..jsonfile import replace_text, writing
+    from ..jsonfile import write_text, writing
 
     texts = {
         json_file: lambda: json.dumps(result.to_json(), indent=1) + "\n",
@@ -260,8 +277,7 @@ def _write(
     for file, text in texts.items():
         if file:
             with writing(file):
-                file.parent.mkdir(parents=True, exist_ok=True)
-                replace_text(file, text())
+                write_text(file, text())
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary:
         with writing(Path(summary)), Path(summary).open("a", encoding="utf-8") as opened:
@@ -278,19 +294,19 @@ def _print_gate(result: GateResult) -> None:
             [written.check_row(check) for check in written.notable_checks(result.convergence)],
         )
         for how in result.convergence.frameworks:
-            typer.echo(f"{how.framework}: {how.reason}")
+            say(f"{how.framework}: {how.reason}")
         for check in result.convergence.of("differs"):
-            typer.echo(f"differs: {written.explained(check)}")
-    typer.echo(
+            say(f"differs: {written.explained(check)}")
+    say(
         f"losses: {written.sentence_on_losses(result.convergence) if result.convergence else result.convergence_reason}"
     )
     if result.timing:
         _print_rows("Step times", [written.cell_row(cell) for cell in result.timing.cells])
-        typer.echo(f"reliability: {result.calibration}")
-    typer.echo(
+        say(f"reliability: {result.calibration}")
+    say(
         f"times: {written.sentence_on_times(result.timing) if result.timing else result.timing_reason}"
     )
-    typer.echo(f"gate {result.suite}: {result.outcome}")
+    say(f"gate {result.suite}: {result.outcome}")
 
 
 def _print_rows(title: str, rows: list[dict[str, Any]]) -> None:

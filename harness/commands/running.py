@@ -15,6 +15,7 @@ import typer
 from .. import limits
 from ..errors import UserError
 from ..strict import given
+from ..terminal import print_table, say
 from . import (
     AsJson,
     DataDir,
@@ -31,7 +32,6 @@ from . import (
     Timeout,
     Workers,
     command,
-    print_table,
 )
 from .numbers import count, number
 from .sweeping import carry_out, interpreters, planning, print_plan
@@ -119,7 +119,7 @@ def run(
             "cached": outcome.cached,
             "counts": dict(outcome.counts),
         }
-        typer.echo(json.dumps(counts | {"exit_code": int(outcome.exit_code)}))
+        say(json.dumps(counts | {"exit_code": int(outcome.exit_code)}))
     if report:
         _report_after(sweep, as_json)
     raise typer.Exit(outcome.exit_code)
@@ -146,7 +146,7 @@ def _report_after(sweep: Sweep, as_json: bool) -> None:
         summaries = _write_report(output, now)
     if not as_json:
         print_table(sweep.suite.content.title, summaries[sweep.suite.name])
-        typer.echo(f"report: {output / 'html' / 'index.html'}")
+        say(f"report: {output / 'html' / 'index.html'}")
 
 
 def _write_report(output: Path, made: str) -> Mapping[str, list[dict[str, str]]]:

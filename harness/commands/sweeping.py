@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ..errors import ExitCode, UserError
+from ..terminal import say
 
 if TYPE_CHECKING:
     from ..sweep import Outcome, Sweep
@@ -21,17 +22,17 @@ def carry_out(sweep: Sweep, quiet: bool) -> Outcome:
     from ..sweep import execute, shared_cores
 
     if not quiet and (slow := shared_cores(sweep)):
-        typer.echo(f"gradrace: {slow}", err=True)
+        say(f"gradrace: {slow}", err=True)
     try:
         with Watch(quiet) as watch:
             outcome = execute(sweep, watch)
     except KeyboardInterrupt:
-        typer.echo("gradrace: interrupted; finished runs are kept, the same command goes on from there", err=True)
+        say("gradrace: interrupted; finished runs are kept, the same command goes on from there", err=True)
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     for digest, problem in outcome.unsound.items():
-        typer.echo(f"gradrace: stored run {digest}: {problem}; it was done anew", err=True)
+        say(f"gradrace: stored run {digest}: {problem}; it was done anew", err=True)
     counts = ", ".join(f"{count} {status}" for status, count in sorted(outcome.counts.items()))
-    typer.echo(f"{sweep.suite.name}: {counts} ({outcome.cached} cached)", err=True)
+    say(f"{sweep.suite.name}: {counts} ({outcome.cached} cached)", err=True)
     return outcome
 
 
@@ -47,7 +48,7 @@ def planning(quiet: bool) -> Callable[[str, int], None]:
         nonlocal said
         if not quiet and time.monotonic() - said > _SILENT_S:
             said = time.monotonic()
-            typer.echo(f"{what}: {count:,} runs so far", err=True)
+            say(f"{what}: {count:,} runs so far", err=True)
 
     return tell
 
@@ -58,11 +59,11 @@ def print_plan(sweep: Sweep, as_json: bool) -> None:
 
     plan = estimate(sweep)
     if as_json:
-        typer.echo(json.dumps(plan.to_json()))
+        say(json.dumps(plan.to_json()))
         return
     for row in plan.runs:
-        typer.echo(f"{'cached' if row['cached'] else 'to run'}  {row['id']}")
-    typer.echo(plan.sentence, err=True)
+        say(f"{'cached' if row['cached'] else 'to run'}  {row['id']}")
+    say(plan.sentence, err=True)
 
 
 def interpreters(given: Any) -> dict[str, str]:

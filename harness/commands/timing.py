@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .. import limits
+from ..terminal import print_table, say
 from . import (
     AsJson,
     DataDir,
@@ -23,7 +24,6 @@ from . import (
     Quiet,
     Suite,
     command,
-    print_table,
 )
 from .numbers import SECONDS, count
 from .sweeping import carry_out, interpreters, planning, print_plan
@@ -125,7 +125,7 @@ def _show(sweep: Sweep, outcome: Outcome, as_json: bool) -> None:
     if as_json:
         head = {"suite": sweep.suite.name, "cached": outcome.cached, "counts": dict(outcome.counts)}
         found = json.loads(cells.to_json(orient="records", double_precision=15))
-        typer.echo(json.dumps(head | {"exit_code": int(outcome.exit_code), "cells": found}))
+        say(json.dumps(head | {"exit_code": int(outcome.exit_code), "cells": found}))
         return
     _print_cells(sweep.suite.content.title, cells)
 
@@ -138,7 +138,7 @@ def _print_cells(title: str, cells: pd.DataFrame) -> None:
     if parts:
         print_table("Where a step goes, µs [95% interval over launches]", parts)
     for note in timing_text.notes(cells):
-        typer.echo(f"note: {note}")
+        say(f"note: {note}")
 
 
 def _write_report(options: Options, as_json: bool) -> None:
@@ -146,4 +146,4 @@ def _write_report(options: Options, as_json: bool) -> None:
     from ..report import write
 
     page = write(frame.load(options.output), options.output / "html")
-    typer.echo(f"report: {page}", err=as_json)
+    say(f"report: {page}", err=as_json)

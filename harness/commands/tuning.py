@@ -10,6 +10,7 @@ import typer
 
 from .. import limits
 from ..errors import ExitCode
+from ..terminal import print_table, say
 from . import (
     AsJson,
     DataDir,
@@ -23,7 +24,6 @@ from . import (
     Timeout,
     Workers,
     command,
-    print_table,
 )
 from .numbers import count
 from .sweeping import interpreters
@@ -122,7 +122,7 @@ def tune(
     if as_json:
         from ..tune.plain import to_json
 
-        typer.echo(json.dumps({"study": place.name, **to_json(study, found)}))
+        say(json.dumps({"study": place.name, **to_json(study, found)}))
     else:
         _print(study, found)
     if report:
@@ -148,7 +148,7 @@ def _carry_out(ready: Ready, place: Place, quiet: bool) -> StudyFile:
         with Watch(quiet) as watch:
             return execute(ready.study, ready.cells, place, watch)
     except KeyboardInterrupt:
-        typer.echo(
+        say(
             "gradrace: interrupted; finished trials are kept, the same command goes on from there",
             err=True,
         )
@@ -169,7 +169,7 @@ def _print(study: StudyFile, found: list[Found]) -> None:
     table = rows(study, found)
     title = f"{study.budget} trials a search ({study.sampler}); scores on test data over {study.fresh_seeds} fresh seeds"
     print_table(title, result_rows(table))
-    typer.echo(intervals_note(table))
+    say(intervals_note(table))
     if study.nested:
         print_table("Scores of the outer folds", fold_rows(table))
     else:
@@ -178,7 +178,7 @@ def _print(study: StudyFile, found: list[Found]) -> None:
     if checks:
         print_table("Inclusion: is the more general optimizer, tuned, shown to be worse?", checks)
     for note in notes(study, found):
-        typer.echo(note)
+        say(note)
 
 
 def _report(output: Path, as_json: bool) -> None:
@@ -187,7 +187,7 @@ def _report(output: Path, as_json: bool) -> None:
 
     page = write(frame.load(output), output / "html")
     if not as_json:
-        typer.echo(f"report: {page}")
+        say(f"report: {page}")
 
 
 def _exit_code(found: list[Found]) -> ExitCode:
@@ -216,18 +216,18 @@ def _print_plan(ready: Ready, place: Place, as_json: bool) -> None:
             "runs": runs,
             "records": begun,
         }
-        typer.echo(json.dumps(plan))
+        say(json.dumps(plan))
         return
     for cell, many in searches:
         fold = "" if cell.fold is None else f", outer fold {cell.fold}"
-        typer.echo(
+        say(
             f"{cell.task.name}, {cell.optimizer.name}, {cell.framework.name}{fold}: {many} trials"
         )
     from ..tune.words import space_lines
 
     for line in space_lines(study):
-        typer.echo(line)
-    typer.echo(
+        say(line)
+    say(
         f"{runs} runs at most; {folder} holds {begun} records, which are used where they fit",
         err=True,
     )

@@ -14,7 +14,10 @@ import numpy as np
 
 from .values import SPLIT_SEED
 
-_NAME = re.compile(r"^(?P<base>.+)\.cv(?P<outer>\d+)-(?P<fold>\d+)(?:\.(?P<inner>\d+)-(?P<part>\d+))?$")
+_NAME = re.compile(
+    r"(?P<base>.+)\.cv(?P<outer>[0-9]{1,6})-(?P<fold>[0-9]{1,6})"
+    r"(?:\.(?P<inner>[0-9]{1,6})-(?P<part>[0-9]{1,6}))?"
+)
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Folds:
 
 def parse(name: str) -> tuple[str, Folds] | None:
     """(data set, folds) of such a name; None of any other. ValueError where a number is out of its range."""
-    found = _NAME.match(name)
+    found = _NAME.fullmatch(name)
     if not found:
         return None
     numbers = {key: int(found[key] or 0) for key in ("outer", "fold", "inner", "part")}

@@ -52,12 +52,16 @@ class Check(Frozen):
     @property
     def task(self) -> str:
         """The task's name."""
-        return self.id.split("/")[1]
+        return self._part(1)
 
     @property
     def optimizer(self) -> str:
         """The optimizer's name and rule."""
-        return self.id.split("/")[3]
+        return self._part(3)
+
+    def _part(self, place: int) -> str:
+        """'' if the id, which may come from a file, has no such part."""
+        return "".join(self.id.split("/")[place : place + 1])
 
 
 class Comparability(Frozen):

@@ -46,6 +46,13 @@ class Baseline(Frozen):
             raise ValueError(f"{twice[0]} stands there twice")
         return self
 
+    @model_validator(mode="after")
+    def _origins_are_known(self) -> Self:
+        """Every run's framework has its versions."""
+        if unknown := [trace for trace in self.runs if trace.framework not in self.frameworks]:
+            raise ValueError(f"{unknown[0].id}: no versions of {unknown[0].framework} are stated")
+        return self
+
     @property
     def by_id(self) -> Mapping[str, Trace]:
         """Id -> trace."""
@@ -54,7 +61,7 @@ class Baseline(Frozen):
 
 def file_of(output: Path, suite: str) -> Path:
     """Where a suite's baseline lies in a folder of results. UserError for a name that could leave that folder."""
-    if not SUITE_NAME.match(suite):
+    if not SUITE_NAME.fullmatch(suite):
         raise UserError(f"{suite!r} cannot name a baseline: letters, digits, '-' and '_' only, 80 at most")
     return output / "baselines" / f"{suite}.json"
 

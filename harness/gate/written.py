@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from ..errors import ExitCode
+from ..escaping import for_markdown, for_xml
 from ..paired import CellVerdict, PairedResult
 from ..paired.text import figures
 from . import Check, Convergence, GateResult
@@ -95,7 +96,7 @@ def _suite(root: ET.Element, name: str, cases: list[ET.Element], result: GateRes
         cases = [_case(f"gradrace.{name}", name, "error" if name in result.unmeasured else "skipped", reason)]
     seconds = result.timing.seconds if name == "timing" and result.timing else 0.0
     suite = ET.SubElement(root, "testsuite", name=f"gradrace.{name}", tests=str(len(cases)), time=f"{seconds:.3f}")
-    suite.set("timestamp", result.started_at[:19])
+    suite.set("timestamp", for_xml(result.started_at[:19]))
     for kind, counted in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
         suite.set(counted, str(sum(case.find(kind) is not None for case in cases)))
     suite.extend(cases)
@@ -115,7 +116,8 @@ def _cell_case(cell: CellVerdict) -> ET.Element:
 
 
 def _case(classname: str, name: str, kind: str, message: str) -> ET.Element:
-    case = ET.Element("testcase", classname=classname, name=name)
+    message = for_xml(message)
+    case = ET.Element("testcase", classname=for_xml(classname), name=for_xml(name))
     if kind:
         problem = ET.SubElement(case, kind, message=message)
         problem.text = message
@@ -144,10 +146,11 @@ def explained(check: Check) -> str:
 def markdown(result: GateResult) -> str:
     """What changed first, then all the rest folded away."""
     head = _HEADS[ExitCode(result.exit_code)]
-    parts = [f"## gradrace gate {result.suite}: {head}", result.outcome if result.outcome != head else ""]
+    said = for_markdown(result.outcome) if result.outcome != head else ""
+    parts = [f"## gradrace gate {for_markdown(result.suite)}: {head}", said]
     parts += _losses(result)
     parts += _times(result)
-    parts += [f"Reliability of the timing part: {result.calibration}." if result.timing else ""]
+    parts += [f"Reliability of the timing part: {for_markdown(result.calibration)}." if result.timing else ""]
     parts += [_folded("Versions and machine", _environment(result))]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -162,10 +165,10 @@ _HEADS = {
 def _losses(result: GateResult) -> list[str]:
     found = result.convergence
     if found is None:
-        return [f"**Losses**: not checked: {result.convergence_reason}"]
+        return [f"**Losses**: not checked: {for_markdown(result.convergence_reason)}"]
     notable = notable_checks(found)
-    modes = "\n".join(f"- {how.framework}: {how.reason}" for how in found.frameworks)
-    parts = [f"**Losses**: {sentence_on_losses(found)}.", _table([check_row(check) for check in notable])]
+    modes = "\n".join(f"- {for_markdown(how.framework)}: {for_markdown(how.reason)}" for how in found.frameworks)
+    parts = [f"**Losses**: {for_markdown(sentence_on_losses(found))}.", _table([check_row(check) for check in notable])]
     rest = [check_row(check) for check in found.checks if check not in notable]
     return [*parts, _folded("How losses were compared", modes), _folded(f"Checks without a finding ({len(rest)})", _table(rest))]
 
@@ -173,22 +176,22 @@ def _losses(result: GateResult) -> list[str]:
 def _times(result: GateResult) -> list[str]:
     found = result.timing
     if found is None:
-        return [f"**Step times**: not measured: {result.timing_reason}"]
+        return [f"**Step times**: not measured: {for_markdown(result.timing_reason)}"]
     notable = notable_cells(found)
     rest = [cell_row(cell) for cell in found.cells if cell not in notable]
-    parts = [f"**Step times**: {sentence_on_times(found)}.", _table([cell_row(cell) for cell in notable])]
+    parts = [f"**Step times**: {for_markdown(sentence_on_times(found))}.", _table([cell_row(cell) for cell in notable])]
     return [*parts, _folded(f"Cells without a finding ({len(rest)})", _table(rest))]
 
 
 def _environment(result: GateResult) -> str:
-    machine = result.machine
-    lines = [f"- gradrace {result.gradrace}, suite `{result.suite}`, {result.started_at[:19]} UTC, {result.seconds:.0f} s"]
-    lines += [f"- {machine.processor}, {machine.logical_cores} cores, {machine.system}, Python {machine.python}"]
+    machine, began = result.machine, result.started_at[:19]
+    lines = [f"gradrace {result.gradrace}, suite {result.suite}, {began} UTC, {result.seconds:.0f} s"]
+    lines += [f"{machine.processor}, {machine.logical_cores} cores, {machine.system}, Python {machine.python}"]
     for how in result.convergence.frameworks if result.convergence else ():
-        lines.append(f"- {how.framework}: {_listed(how.versions)}")
+        lines.append(f"{how.framework}: {_listed(how.versions)}")
     for name, side in (("a", result.timing.a), ("b", result.timing.b)) if result.timing else ():
-        lines.append(f"- timing, {name} = {side['label']}: {_listed(side.get('versions') or {})}")
-    return "\n".join(lines)
+        lines.append(f"timing, {name} = {side['label']}: {_listed(side.get('versions') or {})}")
+    return "\n".join(f"- {for_markdown(line)}" for line in lines)
 
 
 def _table(rows: Sequence[dict[str, str]]) -> str:
@@ -197,7 +200,7 @@ def _table(rows: Sequence[dict[str, str]]) -> str:
         return ""
     names = [name for name in rows[0] if any(row[name] for row in rows)]
     lines = [_joined(names), _joined("---" for _ in names)]
-    lines += [_joined(row[name].replace("|", "\\|").replace("\n", " ") for name in names) for row in rows[:MOST_ROWS]]
+    lines += [_joined(for_markdown(row[name]) for name in names) for row in rows[:MOST_ROWS]]
     more = f"\n\n{len(rows) - MOST_ROWS} more are in the JSON file." if len(rows) > MOST_ROWS else ""
     return "\n".join(lines) + more
 

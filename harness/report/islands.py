@@ -6,10 +6,10 @@ call with the rows as JSON.
 
 from __future__ import annotations
 
-import json
 from dataclasses import fields
 from typing import Any
 
+from ..escaping import for_script
 from .content import Cell, Table
 
 # A cell's fields by the letters that they have in the file; a cell of text alone is a string.
@@ -20,7 +20,7 @@ assert set(_LETTERS) == {field.name for field in fields(Cell)}, "every field of 
 def island(table: Table) -> str:
     """The file's text. Only ASCII, so that it is read alike whatever the browser takes its encoding to be."""
     rows = [[_cell(cell) for cell in row] for row in table.rows]
-    return f"gradrace.rows({json.dumps(table.name)}, {json.dumps(rows, separators=(',', ':'))});\n"
+    return f"gradrace.rows({for_script(table.name)}, {for_script(rows)});\n"
 
 
 def _cell(cell: Cell) -> str | dict[str, Any]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from .. import schedules
+from .. import limits, schedules
+from ..escaping import for_script
 from ..frame import Frames
 from ..record import RunRecord
 from ..show import described, finding_pair, step_pairs
@@ -55,8 +55,8 @@ def _script(
         "facts": described(record, measured), "spec": record.spec.to_json(), "log": log,
         "metric": record.spec.task.metric, "target": record.spec.task.target,
     }  # fmt: skip
-    drawn = ",".join(f'"{name}":{_points(*points)}' for name, points in series.items() if len(points[0]))
-    return f'gradrace.run({json.dumps(said, separators=(",", ":"))[:-1]},"curves":{{{drawn}}}}});\n'
+    drawn = ",".join(f"{for_script(name)}:{_points(*points)}" for name, points in series.items() if len(points[0]))
+    return f'gradrace.run({for_script(said)[:-1]},"curves":{{{drawn}}}}});\n'
 
 
 def _by_run(curves: pd.DataFrame) -> dict[str, Series]:
@@ -79,6 +79,8 @@ def _by_run(curves: pd.DataFrame) -> dict[str, Series]:
 def _planned(record: RunRecord, known: Series) -> Series:
     """The learning rates of a run whose curve does not hold them: those of its schedule, as far as it went."""
     if "learning_rate" in known or "train_loss" not in known or record.spec.schedule.kind not in schedules.SCHEDULES:
+        return {}
+    if record.spec.steps > limits.STEPS:
         return {}
     rates = _rates(record.spec.schedule.model_dump_json(), record.spec.steps)[: len(known["train_loss"][0])]
     if len(rates) and (rates == rates[0]).all():
@@ -113,4 +115,4 @@ def _points(steps: np.ndarray, values: np.ndarray) -> str:
     shown = [f"{value:.5g}" for value in values.tolist()]
     if not np.isfinite(values).all():
         shown = [text if good else "null" for text, good in zip(shown, np.isfinite(values), strict=True)]
-    return f'{json.dumps(said, separators=(",", ":"))[:-1]},"values":[{",".join(shown)}]}}'
+    return f'{for_script(said)[:-1]},"values":[{",".join(shown)}]}}'

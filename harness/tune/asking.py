@@ -52,7 +52,7 @@ def prepare(wish: Wish) -> Ready:
     others = dict(wish.others or {})
     _check_numbers(others)
     check_sampler(others["sampler"])
-    files = dict.fromkeys([*wish.load, *(Path(m["file"]) for name in wish.optimizers if (m := FILE.match(name)))])
+    files = dict.fromkeys([*wish.load, *(Path(m["file"]) for name in wish.optimizers if (m := FILE.fullmatch(name)))])
     registry = load_registry(tuple(files))
     optimizers = _optimizers(wish.optimizers, registry)
     frameworks = _frameworks(wish.frameworks, registry)
@@ -100,14 +100,14 @@ def _some(names: Sequence[str], option: str) -> tuple[str, ...]:
 def _optimizers(names: Sequence[str], registry: Registry) -> list[Optimizer]:
     found: dict[str, Optimizer] = {}
     for name in _some(names, "--optimizer"):
-        chosen = _of_file(name, registry) if FILE.match(name) else [_known(name, registry.optimizers, "optimizer")]
+        chosen = _of_file(name, registry) if FILE.fullmatch(name) else [_known(name, registry.optimizers, "optimizer")]
         found |= {optimizer.name: optimizer for optimizer in chosen}
     return list(found.values())
 
 
 def _of_file(text: str, registry: Registry) -> list[Optimizer]:
     """The optimizer that a user's file keeps under this variable or name; all of the file's where none is named."""
-    matched = FILE.match(text)
+    matched = FILE.fullmatch(text)
     assert matched, "the caller has seen that it is a file"
     file, wanted = Path(matched["file"]), matched["name"]
     own = [registry.optimizers[name] for name, origin in registry.optimizer_files.items() if origin == file]

@@ -18,10 +18,10 @@ from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt, Validation
 
 from .. import data, schedules
 from ..errors import UserError
-from ..jsonfile import first_problem, read_json, replace_text, writing
+from ..jsonfile import first_problem, read_json, reading, replace_text, writing
 from ..optimizer import Optimizer, Range, SearchSpace
 from ..registry import Framework
-from ..spec import Device, Dtype, Frozen, OptimizerSpec, RunSpec, ScheduleSpec, TaskSpec, canonical_json
+from ..spec import Device, Digest, Dtype, Frozen, Name, OptimizerSpec, RunSpec, ScheduleSpec, TaskSpec, canonical_json
 from .samplers import LEARNING, Search
 from .space import RATE
 
@@ -69,9 +69,9 @@ class StudyFile(Frozen):
     """
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
-    tasks: tuple[str, ...]
-    optimizers: tuple[str, ...]
-    frameworks: tuple[str, ...]
+    tasks: tuple[Name, ...]
+    optimizers: tuple[Name, ...]
+    frameworks: tuple[Name, ...]
     sampler: str
     budget: PositiveInt
     seed: NonNegativeInt = 0
@@ -196,14 +196,14 @@ def higher_is_better(task: TaskSpec) -> bool:
 class Asked(Frozen):
     """A line of the journal: a suggestion, and the digests of the runs that try it."""
 
-    task: str
-    optimizer: str
-    framework: str
+    task: Name
+    optimizer: Name
+    framework: Name
     fold: int | None = None
     trial: NonNegativeInt
     way: str
     settings: dict[str, FiniteFloat]
-    digests: tuple[str, ...]
+    digests: tuple[Digest, ...]
 
 
 class Journal:
@@ -215,8 +215,10 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         self._file = folder / "trials.jsonl"
         with writing(self._file):
-            self._file.touch()
-            content = self._file.read_bytes()
+            if not self._file.is_symlink():
+                self._file.touch()
+            with reading(self._file) as opened:
+                content = opened.read()
             whole = content[: content.rfind(b"\n") + 1]
             if whole != content:
                 with self._file.open("r+b") as opened:
@@ -229,7 +231,7 @@ class Journal:
             opened.write(canonical_json(asked.to_json()) + "\n")
 
     def _read(self, text: str) -> Iterator[Asked]:
-        for number, line in enumerate(text.splitlines(), 1):
+        for number, line in enumerate(text.removesuffix("\n").split("\n") if text else (), 1):
             try:
                 yield Asked.model_validate_json(line)
             except ValidationError as error:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..executor.environment import environment
-from ..jsonfile import replace_text, writing
+from ..jsonfile import write_text, writing
 from ..optimizer import Binding, Optimizer
 from ..process import NoAnswer, ask
 from ..registry import Registry
@@ -59,9 +59,10 @@ def write(registry: Registry, file: Path, tell: Tell) -> Path:
         raise UserError(f"--document compares three libraries, and these are not installed: {', '.join(missing)}")
     measured = measure(registry, tell)
     with writing(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        replace_text(data_file(file), json.dumps(measured.to_json(), indent=1) + "\n")
-        replace_text(file, render(registry.optimizers, measured))
+        # Beside a device or a pipe nothing is kept.
+        if file.is_file() or not file.exists():
+            write_text(data_file(file), json.dumps(measured.to_json(), indent=1) + "\n")
+        write_text(file, render(registry.optimizers, measured))
     return file
 
 

@@ -74,4 +74,4 @@ def joined(earlier: VerifyFile, found: VerifyFile) -> VerifyFile:
 
 def is_full(found: VerifyFile) -> bool:
     """Whether the run looked at everything."""
-    return not any(found.options[name] for name in ("quick", "keyword", "frameworks", "loaded"))
+    return not any(found.options.get(name) for name in ("quick", "keyword", "frameworks", "loaded"))

@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..terminal import plain, print_rich, progress_console
 from .verdict import FLOAT32_NOTE, LEVELS, Level, Verdict, VerifyFile
 
 
 def show(found: VerifyFile) -> None:
     """Prints everything to standard output."""
-    console = Console(width=None if sys.stdout.isatty() else 150, highlight=False)
     for level, title in LEVELS.items():
         verdicts = [v for v in found.verdicts if v.level == level]
         if verdicts:
-            console.print(_table(level, title, verdicts))
+            print_rich(_table(level, title, verdicts))
             if level == "float32":
-                console.print(Text(FLOAT32_NOTE + "\n"))
-    _show_differing(console, [v for v in found.verdicts if v.verdict == "differs by definition"])
-    _show_unavailable(console, [v for v in found.verdicts if v.verdict == "unavailable"])
+                print_rich(plain(FLOAT32_NOTE + "\n"))
+    _show_differing([v for v in found.verdicts if v.verdict == "differs by definition"])
+    _show_unavailable([v for v in found.verdicts if v.verdict == "unavailable"])
     for verdict in (v for v in found.verdicts if v.verdict == "FAILED"):
-        console.print(Text(f"FAILED  {describe(verdict)}", style="bold red"))
+        print_rich(plain(f"FAILED  {describe(verdict)}", "bold red"))
     for left_out in found.left_out:
-        console.print(Text(f"Not looked at: {left_out}."))
-    console.print(Text(sentence(found)))
+        print_rich(plain(f"Not looked at: {left_out}."))
+    print_rich(plain(sentence(found)))
 
 
 def describe(verdict: Verdict) -> str:
@@ -81,7 +79,7 @@ def _row(verdicts: Sequence[Verdict], pair: str) -> Iterable[Text]:
     failed = counts["FAILED"]
     cells = [pair, _count(counts["equal"]), size, where, allowed, _count(counts["differs by definition"]),
              _count(counts["unavailable"])]  # fmt: skip
-    return [*map(Text, cells), Text(_count(failed), style="bold red" if failed else "")]
+    return [*map(plain, cells), plain(_count(failed), "bold red" if failed else "")]
 
 
 def _count(number: int) -> str:
@@ -92,7 +90,7 @@ def _pair(verdict: Verdict) -> str:
     return f"{verdict.a.label} — {verdict.b.label}"
 
 
-def _show_differing(console: Console, verdicts: Sequence[Verdict]) -> None:
+def _show_differing(verdicts: Sequence[Verdict]) -> None:
     """By optimizer and rule: over which sizes it differs, and why."""
     if not verdicts:
         return
@@ -105,15 +103,16 @@ def _show_differing(console: Console, verdicts: Sequence[Verdict]) -> None:
             of_pair = [v for v in chosen if _frameworks(v) == pair]
             sizes = [v.worst for v in of_pair if v.worst is not None]
             spread = f"{min(sizes):.1e} to {max(sizes):.1e}" if len(sizes) > 1 else f"{sizes[0]:.1e}" if sizes else ""
-            table.add_row(optimizer, rule, pair, spread, of_pair[0].reason if rule == "canonical" else "")
-    console.print(table)
+            why = of_pair[0].reason if rule == "canonical" else ""
+            table.add_row(*map(plain, (optimizer, rule, pair, spread, why)))
+    print_rich(table)
 
 
 def _frameworks(verdict: Verdict) -> str:
     return f"{verdict.a.framework} — {verdict.b.framework}"
 
 
-def _show_unavailable(console: Console, verdicts: Sequence[Verdict]) -> None:
+def _show_unavailable(verdicts: Sequence[Verdict]) -> None:
     """What no library ships, framework by framework; then every other reason."""
     missing: dict[str, list[str]] = {}
     other: Counter[str] = Counter()
@@ -125,20 +124,20 @@ def _show_unavailable(console: Console, verdicts: Sequence[Verdict]) -> None:
         else:
             other[reason] += 1
     for framework, optimizers in missing.items():
-        console.print(Text(f"Unavailable in {framework}: {', '.join(dict.fromkeys(optimizers))}"))
+        print_rich(plain(f"Unavailable in {framework}: {', '.join(dict.fromkeys(optimizers))}"))
     for reason, count in other.items():
-        console.print(Text(f"Unavailable ({count:,}): {reason}"))
+        print_rich(plain(f"Unavailable ({count:,}): {reason}"))
 
 
 class Progress:
     """Tells on standard error how far each framework is; a few lines in all where that is no terminal."""
 
     def __init__(self, quiet: bool = False) -> None:
-        self._console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
+        self._console = progress_console(quiet)
         self._said: dict[str, int] = {}
 
     def __call__(self, framework: str, done: int, total: int) -> None:
         quarter = 4 * done // total
         if quarter != self._said.get(framework, 0) or done == 1:
             self._said[framework] = quarter
-            self._console.print(f"{framework:>12}  {done:>5} of {total:,}", markup=False)
+            self._console.print(f"{framework:>12}  {done:>5} of {total:,}")
