@@ -72,7 +72,7 @@ def _files(output: Path) -> Iterator[tuple[str, int, int]]:
     for suite in sorted(runs.iterdir()) if runs.is_dir() else ():
         yield from _stamps(suite, folders=False)
         for run in suite.iterdir() if suite.is_dir() else ():
-            if DIGEST.match(run.name):
+            if DIGEST.fullmatch(run.name):
                 yield from _stamps(run, folders=False)
 
 

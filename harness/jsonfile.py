@@ -67,9 +67,10 @@ def reading(file: Path) -> Iterator[BinaryIO]:
         descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
         raise _unreadable(file, error) from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise UserError(f"{shown(file)}: cannot be read: {_NO_FILE}")
     with os.fdopen(descriptor, "rb") as opened:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise UserError(f"{shown(file)}: cannot be read: {_NO_FILE}")
         try:
             yield opened
         except OSError as error:

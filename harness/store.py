@@ -119,8 +119,19 @@ class Store:
     def log_file(self, digest: str) -> Path:
         """Where the worker's standard output and error of this run go; its folder is made."""
         with writing(self.folder):
-            (self.folder / digest).mkdir(exist_ok=True)
-        return self.folder / digest / "log.txt"
+            log = self._own_folder(digest) / "log.txt"
+            # Somebody else's folder of results may hold a link to a file of ours, or a pipe that waits for a reader.
+            if log.is_symlink() or (log.exists() and not log.is_file()):
+                log.unlink()
+        return log
+
+    def _own_folder(self, digest: str) -> Path:
+        """The folder of a run, made if it is not there; a link of that name is replaced."""
+        folder = self.folder / digest
+        if folder.is_symlink():
+            folder.unlink()
+        folder.mkdir(exist_ok=True)
+        return folder
 
     def write(self, result: RunResult) -> None:
         """Keeps one finished run; arrays first, run.json last. Nothing of an earlier try stays but its log."""
@@ -131,7 +142,7 @@ class Store:
             "norms": result.norms and asdict(result.norms),
         }
         with writing(folder):
-            folder.mkdir(exist_ok=True)
+            self._own_folder(result.record.digest)
             (folder / "run.json").unlink(missing_ok=True)
             for name, arrays in columns.items():
                 file = folder / f"{name}.parquet"
@@ -169,7 +180,10 @@ class Store:
         with writing(self.folder):
             for folder in self.folder.iterdir():
                 if DIGEST.fullmatch(folder.name) and not (folder / "run.json").exists():
-                    shutil.rmtree(folder)
+                    if folder.is_symlink():
+                        folder.unlink()
+                    elif folder.is_dir():
+                        shutil.rmtree(folder)
 
 
 # The arrays that a run of each measure has, if it ended with one of these.
