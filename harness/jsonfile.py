@@ -24,7 +24,7 @@ from typing import Any, BinaryIO
 from pydantic import ValidationError
 
 from .errors import UserError, refused
-from .strict import explained
+from .strict import explained, place_of
 
 _LONGEST_NAME = 200
 # Bytes of one of our files at most: a baseline of 100,000 runs has about 100 MB.
@@ -127,8 +127,8 @@ def shown(path: Path) -> str:
 def first_problem(error: ValidationError) -> str:
     """Where in the file, and what: 'spec.task.steps: expected more than 0, not -1'."""
     problem = error.errors()[0]
-    place = ".".join(map(str, problem["loc"]))
-    return f"{place}: {explained(problem)}" if place else explained(problem)
+    where = ".".join(map(str, place_of(problem)))
+    return f"{where}: {explained(problem)}" if where else explained(problem)
 
 
 def replace_text(file: Path, text: str) -> None:

@@ -3,6 +3,7 @@ texts that are harmless."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -107,6 +108,15 @@ def given(value: Any) -> str:
     except ValueError:
         text = f"a number of {value.bit_length()} bits" if isinstance(value, int) else "something too long to show"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+# Names of our models and of types, which pydantic puts into the place of an error.
+_OURS = re.compile(r"[A-Z]|.*\[|(str|int|float|bool|list|constrained-\w+|literal)$")
+
+
+def place_of(problem: Mapping[str, Any]) -> list[int | str]:
+    """Where one of pydantic's errors is, as keys and numbers of entries that stand in the file."""
+    return [part for part in problem["loc"] if isinstance(part, int) or not _OURS.match(str(part))]
 
 
 def explained(problem: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from .draws import RangeEntry, SearchEntry
 from .errors import nearest
 from .origin import Origin
 from .spec import Device, Dtype, Frozen, Input, Rule, TimingSpec
-from .strict import expected, explained, given
+from .strict import expected, explained, given, place_of
 from .variations import RegularizationEntry, Sweep
 
 Fraction = Annotated[FiniteFloat, Field(gt=0.0, le=1.0)]
@@ -180,14 +180,14 @@ def explain(error: ValidationError, within: str = "") -> str:
     problems = error.errors()
     unknown = [problem for problem in problems if problem["type"] == "extra_forbidden"]
     # Of a union's members, one that wanted a table of its own says less than one that looked into what is there.
-    problem = (unknown or sorted(problems, key=lambda p: (-len(_place(p)), p["type"] == "model_type")))[0]
-    place = _place(problem)
+    problem = (unknown or sorted(problems, key=lambda p: (-len(place_of(p)), p["type"] == "model_type")))[0]
+    place = place_of(problem)
     key = (within + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")).rstrip(".")
     if problem["type"] == "extra_forbidden":
         named = " ".join(map(str, problem["loc"][:-1]))
         fields = next((m.model_fields for m in _MODELS if m.__name__ in named), _fields_at(place[:-1]))
         return f"unknown key {key!r}{nearest(str(problem['loc'][-1]), fields)}"
-    wanted = [text for other in problems if _place(other) == place and (text := expected(other))]
+    wanted = [text for other in problems if place_of(other) == place and (text := expected(other))]
     if len(wanted) > 1:
         hint = _close(problem["input"], re.findall(r"'([^']*)'", " ".join(wanted)))
         return f"{key}: expected {' or '.join(dict.fromkeys(wanted))}, not {given(problem['input'])}{hint}"
@@ -201,12 +201,6 @@ def _close(value: Any, choices: list[str]) -> str:
     """A hint at the nearest choice; '' if there is none near."""
     hint = nearest(value, choices) if isinstance(value, str) else ""
     return hint if "did you mean" in hint else ""
-
-
-def _place(problem: Mapping[str, Any]) -> list[int | str]:
-    """Where the problem is, in the user's words: names of our models and types, which pydantic puts there, left out."""
-    ours = re.compile(r"[A-Z]|.*\[|(str|int|float|bool|list|constrained-\w+|literal)$")
-    return [part for part in problem["loc"] if isinstance(part, int) or not ours.match(str(part))]
 
 
 _BY_KEY: Mapping[str, type[Frozen]] = {

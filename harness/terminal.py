@@ -56,12 +56,13 @@ def print_table(title: str, rows: Sequence[Mapping[Any, Any]]) -> None:
     from rich import box
     from rich.table import Table
 
-    table = Table(title=plain(title, "bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in rows[0] if rows else ():
         table.add_column(plain(column), overflow="fold")
     for row in rows:
         table.add_row(*map(plain, row.values()))
-    print_rich(table)
+    # As the table's own title it would be broken to the table's width.
+    print_rich(plain(title, "bold"), table)
 
 
 def print_rich(*shown: Table | Any, width: int = _WIDE) -> None:

@@ -190,7 +190,7 @@ def plain_page(tmp_path_factory: pytest.TempPathFactory) -> Tags:
 
 NUMBERED = re.compile(r"\\x[0-9a-f]{2}|\\u[0-9a-f]{4}")
 WITHOUT_PATHS = settings(
-    max_examples=5, deadline=None,
+    max_examples=3, deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 
