@@ -15,6 +15,7 @@ from gradrace.adapter import Differentials, Metrics, Part
 from gradrace.adapters import _numpy_layers as numpy_layers
 from gradrace.adapters import _numpy_losses as numpy_losses
 from gradrace.adapters._held_arrays import held_arrays
+from gradrace.adapters._numpy_rule import CheckedRule
 from gradrace.layers import BuiltLayer, Dropout, build
 from gradrace.objective import kernels
 from gradrace.optimizer import Optimizer
@@ -35,7 +36,8 @@ class Updater:
 
     def __init__(self, run: RunSpec, optimizer: Optimizer, start: Weights) -> None:
         assert optimizer.rule is not None, "supports() has said no to this optimizer"
-        self._rule, self._hyper = optimizer.rule, optimizer.hypers(run.optimizer.hyper)
+        self._rule = CheckedRule(optimizer.name, optimizer.rule)
+        self._hyper = optimizer.hypers(run.optimizer.hyper)
         self._shapes = {name: value.shape for name, value in start.items()}
         self.state = {key: self._rule.init(part, self._hyper) for key, part in self._parts(start).items()}
 
@@ -48,9 +50,8 @@ class Updater:
 
     def evaluated(self, weights: Weights) -> Weights:
         """The trainable weights with which the model is evaluated."""
-        evaluation = self._rule.evaluation or (lambda part, state, hyper: part)
         parts = self._parts(weights).items()
-        return self._whole({key: evaluation(part, self.state[key], self._hyper) for key, part in parts})
+        return self._whole({key: self._rule.evaluation(part, self.state[key], self._hyper) for key, part in parts})
 
     def _parts(self, arrays: Weights) -> dict[str, Array]:
         """What the rule takes, one by one."""
