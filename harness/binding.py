@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from .errors import nearest
 from .layers import build
 from .optimizer import Array, Binding, HyperCorrection, Hypers, Optimizer, RateCorrection, StateCorrection
 from .spec import RunSpec
+from .strict import given
 
 
 class Affine(NamedTuple):
@@ -95,10 +98,18 @@ def bind(run: RunSpec, optimizer: Optimizer, learning_rates: Array) -> Bound:
             before = affines.get(correction.state)
             affines[correction.state] = _composed(before, after) if before else after
     state_tables = {name: affine for name, affine in affines.items() if (affine.scale != 1.0).any() or affine.shift.any()}
-    arguments, per_tensor = binding.canonical(hyper), optimizer.per_tensor
+    arguments, per_tensor = _arguments(optimizer, binding, hyper), optimizer.per_tensor
     return Bound(
         make, arguments, rates, hyper_tables, state_tables, base_rate, per_tensor, asks_for_loss, evaluation
     )
+
+
+def _arguments(optimizer: Optimizer, binding: Binding, hyper: Hypers) -> dict[str, Any]:
+    """ValueError if `canonical` gives no keyword arguments."""
+    found = binding.canonical(hyper)
+    if not isinstance(found, Mapping) or not all(isinstance(key, str) for key in found):
+        raise ValueError(f"{optimizer.name}: canonical must return a dict of keyword arguments, not {given(found)}")
+    return dict(found)
 
 
 def target_of(binding: Binding, rule: str) -> Callable[..., Any]:
@@ -108,7 +119,10 @@ def target_of(binding: Binding, rule: str) -> Callable[..., Any]:
     if isinstance(target, str):
         return _import(target)
     if id(target) not in _CALLED:
-        _CALLED[id(target)] = target, target()
+        made = target()
+        if not callable(made):
+            raise ValueError(f"{binding.label} must return the optimizer's class or factory, not {given(made)}")
+        _CALLED[id(target)] = target, made
     return _CALLED[id(target)][1]
 
 
@@ -130,5 +144,39 @@ def _composed(first: Affine, second: Affine) -> Affine:
 
 
 def _import(path: str) -> Callable[..., Any]:
-    module, _, name = path.rpartition(".")
-    return getattr(importlib.import_module(module), name)
+    """What a dotted path names: modules first, then what lies in them. ValueError names the part that is not there;
+    ModuleNotFoundError passes if it is about another module, such as one that a package needs."""
+    module, rest = _longest_module(path)
+    found: Any = module
+    for position, part in enumerate(rest):
+        if not hasattr(found, part):
+            owner = ".".join(path.split(".")[: len(path.split(".")) - len(rest) + position])
+            raise ValueError(f"{path}: {owner} has no {part!r}{_near(part, dir(found))}")
+        found = getattr(found, part)
+    if not callable(found):
+        raise ValueError(f"{path} is a {type(found).__name__}, which cannot be called")
+    return found
+
+
+def _longest_module(path: str) -> tuple[ModuleType, list[str]]:
+    """The module that as many parts of the path as possible name, and the parts that are left."""
+    parts = path.split(".")
+    module = importlib.import_module(parts[0])
+    for position in range(1, len(parts)):
+        name = ".".join(parts[: position + 1])
+        if position == len(parts) - 1 and hasattr(module, parts[position]):
+            return module, parts[position:]
+        try:
+            module = importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            # Not a module: something inside of one. Or the module is there and needs another, which is not.
+            if error.name != name:
+                raise
+            return module, parts[position:]
+    return module, []
+
+
+def _near(name: str, known: Iterable[str]) -> str:
+    """A near miss alone: all names of a module are too many for a line."""
+    text = nearest(name, [other for other in known if not other.startswith("_")])
+    return text if "did you mean" in text else ""

@@ -1,38 +1,46 @@
-"""Finds what there is to run: tasks, optimizers and frameworks, built in and from the user's own files.
+"""Finds what there is to run: tasks, optimizers and frameworks, built in and from the user's own
+files.
 
-Nothing needs to be registered: a module in its folder, a file given by --load, or a package with an entry point in the
-group `gradrace.plugins` is enough. Adapters are read, not imported (see adapter.py), so no framework is loaded here.
+Nothing needs to be registered: a module in its folder, a file given by --load, or a package with an
+entry point in the group `gradrace.plugins` is enough. Adapters are read, not imported (see
+adapter.py), so no framework is loaded here.
 """
 
 from __future__ import annotations
 
-import ast
 import importlib
 import importlib.metadata
 import importlib.util
 import pkgutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from .errors import UserError
-from .optimizer import Optimizer
-from .spec import TaskSpec
+from pydantic import ValidationError
 
-_LITERALS = ("FRAMEWORK", "TITLE", "REQUIRES", "MODES", "CONVERGENCE_MODE")
-_OPTIONAL = ("PROOF_MODES", "LOOPED_MODES")
+from .absent import missing_package
+from .declared import check_frameworks, check_optimizer, check_task
+from .errors import UserError
+from .jsonfile import first_problem
+from .literals import read_literals
+from .optimizer import Optimizer
+from .output import off_stdout
+from .spec import TaskSpec
 
 
 @dataclass(frozen=True)
 class Framework:
-    """What the core knows of an adapter without importing it. `module` is a dotted name, or None for a user's file.
+    """What the core knows of an adapter without importing it. `module` is a dotted name, or None
+    for a user's file.
 
-    `requires` are distribution names, "a|b" where either will do. `proof_modes` are those in which every piece is proven,
-    `looped_modes` those that compile all the steps of a call into one program.
+    `requires` are distribution names, "a|b" where either will do. `proof_modes` are those in which
+    every piece is proven, `looped_modes` those that compile all the steps of a call into one
+    program.
     """
 
     name: str
@@ -57,7 +65,8 @@ class Framework:
 class Registry:
     """Everything by name, and the file that each optimizer came from.
 
-    `loaded` names what the user's own files (`plugins`) brought, by the keys of a suite: tasks, optimizers, frameworks.
+    `loaded` names what the user's own files (`plugins`) brought, by the keys of a suite: tasks,
+    optimizers, frameworks. `modules`: file -> dotted name, of installed plug-ins.
     """
 
     tasks: Mapping[str, TaskSpec]
@@ -66,26 +75,39 @@ class Registry:
     optimizer_files: Mapping[str, Path]
     plugins: tuple[Path, ...] = ()
     loaded: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    modules: Mapping[Path, str] = field(default_factory=dict)
 
 
 def load_registry(plugins: Sequence[Path] = ()) -> Registry:
     """The built-in things, those of installed plug-in packages, and those of the user's files.
 
-    UserError names a file that is missing, does not parse, raises, offers nothing or takes a name twice.
+    UserError names a file that is missing, does not parse, raises, offers nothing, takes a name
+    twice or declares what cannot be. What they print goes to standard error.
     """
     tasks, optimizers, frameworks, files = _built_in()
-    registry = Registry(dict(tasks), dict(optimizers), dict(frameworks), dict(files), tuple(plugins))
-    for module in _installed_plugins():
-        _add(registry, module, Path(module.__file__ or module.__name__))
+    registry = Registry(dict(tasks), dict(optimizers), dict(frameworks), dict(files), tuple(plugins), modules={})
+    for name, module in _installed_plugins():
+        file = Path(getattr(module, "__file__", None) or name)
+        registry.modules[file.resolve()] = name  # type: ignore[index]
+        _add(registry, module, file)
     before = _names(registry)
     for file in plugins:
-        framework = _read_framework(_readable(file), module=None)
+        framework = read_framework(_readable(file), module=None)
         if framework:
             _take_name(registry.frameworks, framework.name, framework, file)
         else:
             _add(registry, _execute(file), file)
+    _check_frameworks(registry, optimizers)
     loaded = {key: tuple(name for name in names if name not in before[key]) for key, names in _names(registry).items()}
     return replace(registry, loaded=loaded)
+
+
+def _check_frameworks(registry: Registry, built_in: Mapping[str, Optimizer]) -> None:
+    """After everything is loaded: a file may name the framework of a later one."""
+    for name, optimizer in registry.optimizers.items():
+        if name not in built_in:
+            with _named(registry.optimizer_files[name]):
+                check_frameworks(optimizer, registry.frameworks)
 
 
 def _names(registry: Registry) -> dict[str, tuple[str, ...]]:
@@ -96,6 +118,8 @@ def _names(registry: Registry) -> dict[str, tuple[str, ...]]:
 def import_adapter(framework: Framework) -> Any:
     """The framework's Adapter; this is what loads the framework, so only workers call it."""
     module = importlib.import_module(framework.module) if framework.module else _execute(framework.file)
+    if not hasattr(module, "ADAPTER"):
+        raise UserError(f"{framework.file}: an adapter must define ADAPTER, an object as gradrace.adapter describes it")
     return module.ADAPTER
 
 
@@ -110,35 +134,58 @@ def _built_in() -> tuple[dict[str, Any], dict[str, Any], dict[str, Framework], d
         for info in pkgutil.iter_modules(package.__path__):
             if not info.name.startswith("_"):
                 module = importlib.import_module(f"{package.__name__}.{info.name}")
-                _add(registry, module, Path(module.__file__ or ""))
+                _add(registry, module, Path(module.__file__ or ""), check=False)
     for file in sorted(Path(gradrace.adapters.__file__).parent.glob("*.py")):
-        framework = _read_framework(file, module=f"gradrace.adapters.{file.stem}")
+        framework = read_framework(file, module=f"gradrace.adapters.{file.stem}")
         if framework:
             _take_name(registry.frameworks, framework.name, framework, file)
     return registry.tasks, registry.optimizers, registry.frameworks, registry.optimizer_files  # type: ignore[return-value]
 
 
-def _installed_plugins() -> Iterable[ModuleType]:
+def _installed_plugins() -> Iterable[tuple[str, ModuleType]]:
+    """Dotted name and module of each entry point. An entry point may also name an optimizer or task
+    inside of a module."""
     for entry in importlib.metadata.entry_points(group="gradrace.plugins"):
-        try:
-            yield entry.load()
-        except Exception as error:
-            raise UserError(f"the installed plug-in {entry.value!r} cannot be loaded: {error!r}") from error
+        with _loading(f"the installed plug-in {entry.value!r}", None):
+            entry.load()
+            module = sys.modules[entry.module]
+        yield entry.module, module
 
 
-def _add(registry: Registry, module: ModuleType, file: Path) -> None:
-    """Takes every Optimizer and TaskSpec that the module defines."""
+def _add(registry: Registry, module: ModuleType, file: Path, check: bool = True) -> None:
+    """Takes every Optimizer and TaskSpec that the module defines. check: they are a user's, and not
+    known to be sound."""
     found = 0
-    for value in vars(module).values():
-        if isinstance(value, Optimizer):
-            _take_name(registry.optimizers, value.name, value, file)
-            registry.optimizer_files[value.name] = file  # type: ignore[index]
+    for value in list(vars(module).values()):
+        if isinstance(value, Optimizer | TaskSpec):
             found += 1
-        elif isinstance(value, TaskSpec):
-            _take_name(registry.tasks, value.name, value, file)
-            found += 1
+            with _named(file) if check else nullcontext():
+                _add_one(registry, value, file, check)
     if not found:
         raise UserError(f"{file}: defines neither a gradrace.Optimizer nor a gradrace.TaskSpec")
+
+
+def _add_one(registry: Registry, value: Optimizer | TaskSpec, file: Path, check: bool) -> None:
+    if isinstance(value, TaskSpec):
+        if check:
+            check_task(value)
+        _take_name(registry.tasks, value.name, value, file)
+        return
+    if check:
+        check_optimizer(value)
+    _take_name(registry.optimizers, value.name, value, file)
+    # A file may import the optimizer of another one, to build upon it.
+    registry.optimizer_files.setdefault(value.name, file)  # type: ignore[attr-defined]
+
+
+@contextmanager
+def _named(file: Path) -> Iterator[None]:
+    """UserErrors begin with the file."""
+    try:
+        yield
+    except UserError as error:
+        text = str(error)
+        raise UserError(text if text.startswith(str(file)) else f"{file}: {text}", error.exit_code) from None
 
 
 def _take_name(taken: Any, name: str, value: Any, file: Path) -> None:
@@ -154,20 +201,54 @@ def _readable(file: Path) -> Path:
 
 
 def _execute(file: Path) -> ModuleType:
-    """Runs a user's file as a module. Whatever it raises becomes a UserError with the file and line."""
+    """Runs a user's file as a module, with its folder as the last place where modules are looked
+    for.
+
+    Whatever it raises becomes a UserError with the file and line; only Ctrl-C passes.
+    """
     name = f"gradrace_plugin_{file.stem}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise UserError(f"{file}: not a Python file (its name must end in .py)")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    try:
+    folder = str(file.resolve().parent)
+    if folder not in sys.path:
+        sys.path.append(folder)
+    with _loading(str(file), file):
         spec.loader.exec_module(module)
-    except SyntaxError as error:
-        raise UserError(f"{file}, line {error.lineno}: {error.msg}") from error
-    except (Exception, SystemExit) as error:
-        raise UserError(f"{file}, line {_line_in(error, file)}: {type(error).__name__}: {error}") from error
     return module
+
+
+@contextmanager
+def _loading(what: str, file: Path | None) -> Iterator[None]:
+    """A user's code is executed inside: what it prints goes to standard error, what it raises
+    becomes a UserError."""
+    try:
+        with off_stdout():
+            yield
+    except KeyboardInterrupt:
+        raise
+    except SyntaxError as error:
+        where = what if file and error.filename == str(file) else f"{what}: {error.filename}"
+        raise UserError(f"{where}, line {error.lineno}: {error.msg}") from error
+    except BaseException as error:
+        where = f"{what}, line {_line_in(error, file)}" if file else f"{what} cannot be loaded"
+        raise UserError(f"{where}: {_said(error)}") from error
+
+
+def _said(error: BaseException) -> str:
+    """One line: what is not installed, which field of a task is wrong, or the error as it is."""
+    if package := missing_package(error):
+        return f"not installed: {package} (pip install {package})"
+    if isinstance(error, ValidationError):
+        return f"{error.title}: {first_problem(error)}"
+    try:
+        text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    # A user's exception may have no text.
+    except Exception:
+        text = "it has no text"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _line_in(error: BaseException, file: Path) -> int | str:
@@ -181,38 +262,17 @@ def _line_in(error: BaseException, file: Path) -> int | str:
     return line
 
 
-def _read_framework(file: Path, module: str | None) -> Framework | None:
-    """The literals at the top of an adapter's file; None when it is not an adapter."""
-    try:
-        text = file.read_text(encoding="utf-8")
-        # Most files are not, and parsing takes its time.
-        if "FRAMEWORK" not in text:
-            return None
-        tree = ast.parse(text)
-    except SyntaxError as error:
-        raise UserError(f"{file}, line {error.lineno}: {error.msg}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: cannot be read as Python: {error}") from error
-    literals, named = {}, (*_LITERALS, *_OPTIONAL)
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id in named:
-            literals[node.targets[0].id] = ast.literal_eval(node.value)
-    if "FRAMEWORK" not in literals:
+def read_framework(file: Path, module: str | None) -> Framework | None:
+    """What an adapter's file states at its top; None for a file that is no adapter. See literals.py
+    for errors."""
+    stated = read_literals(file)
+    if stated is None:
         return None
-    missing = [name for name in _LITERALS if name not in literals]
-    if missing:
-        raise UserError(f"{file}: an adapter must also state {', '.join(missing)} as literals at its top")
     return Framework(
-        name=literals["FRAMEWORK"],
-        title=literals["TITLE"],
-        requires=literals["REQUIRES"],
-        modes=literals["MODES"],
-        convergence_mode=literals["CONVERGENCE_MODE"],
-        proof_modes=literals.get("PROOF_MODES", literals["MODES"]),
-        looped_modes=literals.get("LOOPED_MODES", ()),
-        file=file,
-        module=module,
-    )
+        name=stated["FRAMEWORK"], title=stated["TITLE"], requires=tuple(stated["REQUIRES"]), modes=tuple(stated["MODES"]),
+        convergence_mode=stated["CONVERGENCE_MODE"], proof_modes=tuple(stated.get("PROOF_MODES", stated["MODES"])),
+        looped_modes=tuple(stated.get("LOOPED_MODES", ())), file=file, module=module,
+    )  # fmt: skip
 
 
 @cache

@@ -23,8 +23,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from . import clock, memory
+from .absent import missing_package
 from .adapter import Adapter, Session
 from .data import DataMissing
+from .errors import UserError
 from .machine import gpu_gauges, this_machine, usable_cores
 from .plan import Plan, initial_weights, make_plan
 from .record import Curve, Memory, RunRecord, RunResult
@@ -210,6 +212,8 @@ class _Draft:
         """Skipped for a stated reason, or failed with the error's last line; the whole traceback goes to the log."""
         if isinstance(error, Skip | DataMissing):
             return RunResult(self._record(status="skipped", reason=str(error)))
+        if package := missing_package(error):
+            return RunResult(self._record(status="skipped", reason=f"not installed: {package}"))
         # Of cells that were timed together, each has its own log.
         _redirect_output(self.log)
         traceback.print_exception(error)
@@ -265,7 +269,8 @@ def main() -> None:
         worker.send("ready")
     except BaseException as error:
         traceback.print_exception(error)
-        Worker(None, None, out).send("broken", reason=f"{type(error).__name__}: {error}")  # type: ignore[arg-type]
+        reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        Worker(None, None, out).send("broken", reason=reason)  # type: ignore[arg-type]
         raise SystemExit(1) from error
     # A framework alone may fill a small share of memory; runs must then have room beside it.
     memory_bytes = max(hello["memory_bytes"], 2 * memory.resident_bytes())

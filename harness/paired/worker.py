@@ -17,6 +17,7 @@ JSON lines come in on IN: a hello {framework, plugins, slowdown}, then requests.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import queue
@@ -191,9 +192,22 @@ def _refusal(error: BaseException) -> dict[str, Any]:
     # By name: an older gradrace may lack the class.
     if isinstance(error, Skip) or type(error).__name__ == "DataMissing":
         return {"event": "skipped", "reason": str(error)}
+    if package := _missing_package(error):
+        return {"event": "skipped", "reason": f"not installed: {package}"}
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
     return {"event": "failed", "reason": f"{type(error).__name__}: {_first_line(error)}{where}"}
+
+
+def _missing_package(error: BaseException) -> str | None:
+    """As gradrace.absent has it, which an older gradrace lacks."""
+    if not isinstance(error, ModuleNotFoundError) or not error.name:
+        return None
+    top = error.name.partition(".")[0]
+    try:
+        return None if top in sys.modules or importlib.util.find_spec(top) else top
+    except (ImportError, ValueError):
+        return None
 
 
 def _timed(enqueue: Any, sync: Any) -> dict[str, int]:

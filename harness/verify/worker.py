@@ -16,6 +16,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from ..absent import missing_package
+from ..errors import UserError
 from ..registry import import_adapter, load_registry
 from .cases import Selection, by_id, everything
 from .compute import Unavailable, compute, modes
@@ -40,7 +42,7 @@ def serve(asked: dict[str, Any], out: BinaryIO) -> None:
         adapter = import_adapter(framework)
     except Exception as error:
         traceback.print_exc()
-        send("broken", reason=f"{type(error).__name__}: {error}")
+        send("broken", reason=str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
         return
     send("ready", versions=adapter.versions())
     cases = by_id(list(everything(registry, Selection(**asked["selection"]).long)))
@@ -57,6 +59,9 @@ def serve(asked: dict[str, Any], out: BinaryIO) -> None:
         except Unavailable as error:
             send("unavailable", case=name, mode=mode, reason=str(error))
         except Exception as error:
+            if package := missing_package(error):
+                send("unavailable", case=name, mode=mode, reason=f"not installed: {package}")
+                continue
             traceback.print_exc()
             send("failed", case=name, mode=mode, reason=f"{type(error).__name__}: {_first_line(error)}")
 

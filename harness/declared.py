@@ -1,0 +1,236 @@
+"""Checks what a user's file declares, field by field: one line that names the optimizer or task,
+the field, and its form."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from .errors import UserError, nearest
+from .jsonfile import first_problem
+from .optimizer import (
+    Binding,
+    Hyper,
+    HyperCorrection,
+    Optimizer,
+    Range,
+    RateCorrection,
+    ReferenceRule,
+    SearchSpace,
+    StateCorrection,
+)
+from .spec import TaskSpec
+from .strict import given
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
+_DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
+_NAME_FORM = "letters, digits, '_', '.' and '-' after a letter or digit, at most 80"
+# (field, what is wrong)
+Problem = tuple[str, str]
+
+
+def check_optimizer(optimizer: Optimizer) -> None:
+    """UserError for the first field of a wrong type or value: 'optimizer mine: learning_rate:
+    expected …, not …'."""
+    for field, problem in _problems(optimizer):
+        raise UserError(f"optimizer {_shown(optimizer.name)}: {field}: {problem}")
+    if optimizer.space is not None:
+        # What `gradrace tune` asks of a space that is given on its command line holds here as well.
+        from .tune.space import check
+
+        check(optimizer.space, optimizer)
+
+
+def check_frameworks(optimizer: Optimizer, frameworks: Collection[str]) -> None:
+    """UserError for a framework that nothing offers, neither gradrace nor a file that is loaded."""
+    for field in ("bindings", "differs", "imprecise"):
+        for name in getattr(optimizer, field):
+            if name not in frameworks:
+                raise UserError(
+                    f"optimizer {optimizer.name}: {field}: no framework {given(name)}{nearest(name, frameworks)}; "
+                    "the file of an adapter of your own must be loaded, too"
+                )
+
+
+def check_task(task: TaskSpec) -> None:
+    """UserError for a task whose fields were replaced by what they cannot be, or whose data are not
+    known."""
+    from . import data
+
+    name = _shown(getattr(task, "name", None))
+    try:
+        TaskSpec.model_validate(task.model_dump(warnings=False))
+        data.training_samples(task.data)
+    except ValidationError as error:
+        raise UserError(f"task {name}: {first_problem(error)}") from None
+    except (AttributeError, ValueError) as error:
+        raise UserError(f"task {name}: {error}") from None
+
+
+def _shown(name: object) -> str:
+    """A name as it is, or whatever stands in its place."""
+    return name if isinstance(name, str) and _NAME.fullmatch(name) else given(name)
+
+
+def _problems(optimizer: Optimizer) -> Iterator[Problem]:
+    """In the order of the fields."""
+    if not isinstance(optimizer.name, str) or not _NAME.fullmatch(optimizer.name):
+        yield "name", _expected(_NAME_FORM, optimizer.name)
+    yield from _of_type(optimizer, "text", str, "title", "paper", "note")
+    yield from _of_type(optimizer, "True or False", bool, "per_tensor", "full_batch")
+    if not _is_number(optimizer.learning_rate) or not 0 < optimizer.learning_rate < math.inf:
+        yield "learning_rate", _expected("a finite number above 0", optimizer.learning_rate)
+    yield from _of_mapping("hyper", optimizer.hyper, Hyper, _hyper_problems)
+    yield from _of_mapping("bindings", optimizer.bindings, Binding, _binding_problems)
+    if optimizer.rule is not None:
+        yield from _rule_problems(optimizer.rule)
+    for field in ("differs", "imprecise"):
+        yield from _of_mapping(field, getattr(optimizer, field), str, lambda text: iter(()))
+    if optimizer.space is not None:
+        yield from _space_problems(optimizer.space)
+
+
+def _hyper_problems(hyper: Hyper) -> Iterator[Problem]:
+    yield from _of_type(hyper, "text", str, "meaning")
+    if not _is_number(hyper.default) or not math.isfinite(hyper.default):
+        yield "default", _expected("a finite number", hyper.default)
+    for field in ("low", "high"):
+        value = getattr(hyper, field)
+        if not _is_number(value) or math.isnan(value):
+            yield field, _expected("a number", value)
+    if not hyper.low <= hyper.default <= hyper.high:
+        yield "default", f"{hyper.default:g} is outside [{hyper.low:g}, {hyper.high:g}]"
+
+
+def _binding_problems(binding: Binding) -> Iterator[Problem]:
+    if isinstance(binding.target, str):
+        yield from _dotted(binding, "target")
+    elif not _takes(binding.target, 0):
+        form = "a dotted path such as 'torch.optim.Adam', or a function without arguments that returns the class"
+        yield "target", _expected(form, binding.target)
+    for field in ("native_target", "evaluation"):
+        if getattr(binding, field) is not None:
+            yield from _dotted(binding, field)
+    if not _takes(binding.canonical, 1):
+        yield "canonical", _expected("a function of the hyperparameters", binding.canonical)
+    yield from _of_mapping("native", binding.native, object, lambda value: iter(()))
+    yield from _of_type(binding, "True or False", bool, "matrices_only", "asks_for_loss")
+    if not isinstance(binding.corrections, tuple | list):
+        yield "corrections", _expected("a tuple of corrections", binding.corrections)
+    for correction in binding.corrections:
+        yield from (
+            ("corrections: " + field, problem)
+            for field, problem in _correction_problems(correction)
+        )
+
+
+_CORRECTIONS = {
+    HyperCorrection: (("name", "why", "argument"), (("values", 2),)),
+    StateCorrection: (("name", "why", "state"), (("scale", 2), ("shift", 2))),
+    RateCorrection: (("name", "why"), (("factor", 2),)),
+}
+
+
+def _correction_problems(correction: object) -> Iterator[Problem]:
+    if type(correction) not in _CORRECTIONS:
+        yield "an entry", _expected(" or ".join(kind.__name__ for kind in _CORRECTIONS), correction)
+        return
+    texts, functions = _CORRECTIONS[type(correction)]
+    yield from _of_type(correction, "text", str, *texts)
+    for field, arguments in functions:
+        yield from _function(correction, field, arguments)
+
+
+def _rule_problems(rule: object) -> Iterator[Problem]:
+    if not isinstance(rule, ReferenceRule):
+        yield "rule", _expected("a ReferenceRule or None", rule)
+        return
+    inner = [*_function(rule, "init", 2), *_function(rule, "update", 6)]
+    if rule.evaluation is not None:
+        inner += _function(rule, "evaluation", 3)
+    inner += _of_type(rule, "True or False", bool, "joint")
+    yield from (("rule." + field, problem) for field, problem in inner)
+
+
+def _space_problems(space: object) -> Iterator[Problem]:
+    if not isinstance(space, SearchSpace):
+        yield "space", _expected("a SearchSpace or None", space)
+        return
+    yield from (
+        ("space." + field, problem) for field, problem in _of_type(space, "text", str, "source")
+    )
+    yield from _of_mapping("space.ranges", space.ranges, Range, _range_problems)
+
+
+def _range_problems(given_range: Range) -> Iterator[Problem]:
+    for field in ("low", "high"):
+        value = getattr(given_range, field)
+        if not _is_number(value) or not math.isfinite(value):
+            yield field, _expected("a finite number", value)
+    yield from _of_type(given_range, "True or False", bool, "log", "below_one")
+
+
+def _of_mapping(
+    field: str, values: object, kind: type, inner: Callable[[Any], Iterator[Problem]]
+) -> Iterator[Problem]:
+    """Of a mapping from names to values of one kind."""
+    article = "text" if kind is str else kind.__name__
+    if not isinstance(values, Mapping):
+        yield (
+            field,
+            _expected(f"a dict from names to {'values' if kind is object else article}", values),
+        )
+        return
+    for key, value in values.items():
+        if not isinstance(key, str) or not _NAME.fullmatch(key):
+            yield field, f"the name {given(key)}: expected {_NAME_FORM}"
+        elif not isinstance(value, kind):
+            yield f"{field}[{key!r}]", _expected(article, value)
+        else:
+            yield from ((f"{field}[{key!r}].{deeper}", problem) for deeper, problem in inner(value))
+
+
+def _of_type(holder: object, form: str, kind: type, *fields: str) -> Iterator[Problem]:
+    for field in fields:
+        value = getattr(holder, field)
+        if not isinstance(value, kind):
+            yield field, _expected(form, value)
+
+
+def _dotted(binding: Binding, field: str) -> Iterator[Problem]:
+    value = getattr(binding, field)
+    if not isinstance(value, str) or not _DOTTED.fullmatch(value):
+        yield field, _expected("a dotted path such as 'torch.optim.Adam'", value)
+
+
+def _function(holder: object, field: str, arguments: int) -> Iterator[Problem]:
+    value = getattr(holder, field)
+    if not _takes(value, arguments):
+        yield field, _expected(f"a function of {arguments} arguments", value)
+
+
+def _takes(value: object, arguments: int) -> bool:
+    """Whether it can be called with as many positional arguments, as far as Python can tell."""
+    if not callable(value):
+        return False
+    try:
+        inspect.signature(value).bind(*[None] * arguments)
+    except TypeError:
+        return False
+    # Written in C: the call itself will tell.
+    except ValueError:
+        return True
+    return True
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _expected(form: str, value: object) -> str:
+    return f"expected {form}, not {given(value)}"

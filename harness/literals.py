@@ -1,0 +1,127 @@
+"""Reads what an adapter's file states at its top, without importing it; see adapter.py for what it
+must state."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .errors import UserError
+from .strict import given
+
+REQUIRED = ("FRAMEWORK", "TITLE", "REQUIRES", "MODES", "CONVERGENCE_MODE")
+_OPTIONAL = ("PROOF_MODES", "LOOPED_MODES")
+_LISTS = ("REQUIRES", "MODES", "PROOF_MODES", "LOOPED_MODES")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
+
+
+def read_literals(file: Path) -> dict[str, Any] | None:
+    """Name -> value; None if the file states no FRAMEWORK and so is no adapter.
+
+    UserError: not Python, a value that is not written out as a literal, one that is missing, or of
+    a wrong type.
+    """
+    text = _text(file)
+    # Most files are not, and parsing takes its time.
+    if "FRAMEWORK" not in text:
+        return None
+    found: dict[str, tuple[Any, int]] = {}
+    for name, value, line in _assigned(_parsed(file, text)):
+        try:
+            found[name] = ast.literal_eval(value) if value is not None else None, line
+        except (ValueError, TypeError, SyntaxError, RecursionError):
+            found[name] = None, line
+        if found[name][0] is None:
+            raise UserError(
+                f"{file}, line {line}: {name} must be written as a literal, such as {_example(name)}: adapters are read "
+                "without being imported"
+            )
+    if "FRAMEWORK" not in found:
+        return None
+    missing = [name for name in REQUIRED if name not in found]
+    if missing:
+        raise UserError(
+            f"{file}: an adapter must also state {', '.join(missing)} as literals at its top"
+        )
+    for name, (value, line) in found.items():
+        if not _fits(name, value):
+            raise UserError(
+                f"{file}, line {line}: {name}: expected {_form(name)}, not {given(value)}"
+            )
+    stated = {name: value for name, (value, _) in found.items()}
+    _check_modes(file, stated)
+    return stated
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file}: cannot be read as Python: {error}") from error
+
+
+def _parsed(file: Path, text: str) -> ast.Module:
+    try:
+        return ast.parse(text)
+    except SyntaxError as error:
+        raise UserError(f"{file}, line {error.lineno}: {error.msg}") from error
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise UserError(f"{file}: cannot be read as Python: {error}") from error
+
+
+def _assigned(tree: ast.Module) -> Iterator[tuple[str, ast.expr | None, int]]:
+    """Name, value and line of each assignment at the top; None for the value of a name inside of a
+    tuple."""
+    for node in tree.body:
+        targets = (
+            node.targets
+            if isinstance(node, ast.Assign)
+            else [node.target]
+            if isinstance(node, ast.AnnAssign)
+            else []
+        )
+        for target in targets:
+            for inner in ast.walk(target):
+                if isinstance(inner, ast.Name) and inner.id in (*REQUIRED, *_OPTIONAL):
+                    yield inner.id, node.value if inner is target else None, node.lineno  # type: ignore[attr-defined]
+
+
+def _fits(name: str, value: Any) -> bool:
+    if name in _LISTS:
+        needed = name == "MODES"
+        return (
+            isinstance(value, tuple | list)
+            and all(_is_name(entry, name) for entry in value)
+            and bool(value or not needed)
+        )
+    return isinstance(value, str) if name == "TITLE" else _is_name(value, name)
+
+
+def _is_name(value: Any, of: str) -> bool:
+    # Distributions may be "a|b": either will do.
+    parts = str(value).split("|") if of == "REQUIRES" else [value]
+    return isinstance(value, str) and all(_NAME.fullmatch(part) for part in parts)
+
+
+def _form(name: str) -> str:
+    if name in _LISTS:
+        return "a tuple of names" + (", at least one" if name == "MODES" else "")
+    return "text" if name == "TITLE" else "a name of letters, digits, '_', '.' and '-'"
+
+
+def _example(name: str) -> str:
+    return '("a", "b")' if name in _LISTS else '"a"'
+
+
+def _check_modes(file: Path, stated: dict[str, Any]) -> None:
+    modes = stated["MODES"]
+    for name in ("CONVERGENCE_MODE", "PROOF_MODES", "LOOPED_MODES"):
+        named = stated.get(name, ())
+        for mode in [named] if isinstance(named, str) else named:
+            if mode not in modes:
+                raise UserError(
+                    f"{file}: {name} names {mode!r}, which is not one of MODES ({', '.join(modes)})"
+                )
