@@ -1,14 +1,63 @@
-"""Hashes of the source that computes a run, found by following imports inside the package."""
+"""Hashes of the source that computes a run, found by following imports: inside the package, and from a user's files."""
 
 from __future__ import annotations
 
 import ast
 import hashlib
+import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
+
+from . import imports
+from .errors import UserError
+from .process import NoAnswer, ask
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What a user's files lead to. sources: label -> hash of local files, data files named in them included, and of
+    gradrace's modules that they import. versions: distribution -> version, "not installed" for a module that is nowhere."""
+
+    sources: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+def is_own(file: Path) -> bool:
+    """Whether the file is one of gradrace's."""
+    return file in _own_files()
+
+
+def reach(
+    files: Iterable[Path], names: Iterable[str], left_out: Iterable[tuple[str, int]], known: Iterable[str],
+    python: str | None = None,
+) -> Reach:  # fmt: skip
+    """Follows the imports of a user's files and the dotted paths `names`; see imports.py, also for left_out and known.
+
+    python: the interpreter in which they run, if not this one. UserError if it cannot be asked.
+    """
+    request = {
+        "files": [str(file) for file in files], "names": sorted(names), "left_out": sorted(left_out), "known": sorted(known)
+    }  # fmt: skip
+    answer = imports.reached(request) if python is None else _reached_elsewhere(python, request)
+    own = _files_by_name()
+    imported = [own[name] for name in answer["gradrace"] if name in own and name != "gradrace"]
+    return Reach({**hashes(imported), **answer["files"]}, answer["versions"])
+
+
+def _reached_elsewhere(python: str, request: Mapping[str, Any]) -> dict[str, Any]:
+    """As that interpreter finds modules."""
+    # By its text: run by its path, its folder would come first where modules are looked for.
+    text = Path(imports.__file__).read_text(encoding="utf-8")
+    try:
+        return ask([python, "-c", text], os.environ, timeout_s=60, given=json.dumps(request))
+    except NoAnswer as error:
+        raise UserError(f"--python: {python} cannot be used: {error}") from None
 
 
 def hashes(files: Iterable[Path]) -> dict[str, str]:
@@ -76,6 +125,11 @@ def _files_by_name() -> Mapping[str, Path]:
             inner = file.relative_to(root).with_suffix("").parts
             files[".".join([prefix, *(part for part in inner if part != "__init__")])] = file
     return files
+
+
+@cache
+def _own_files() -> frozenset[Path]:
+    return frozenset(_files_by_name().values())
 
 
 @cache

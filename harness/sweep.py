@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import inspect
 import os
 import platform
 from collections import Counter
@@ -20,11 +21,12 @@ from .executor.queue import side_by_side
 from .jsonfile import shown, there
 from .machine import lacks_gpu, usable_cores
 from .objective import alike
+from .optimizer import Optimizer
 from .origin import check_same
 from .process import NoAnswer, ask, check_system
 from .record import Status
 from .registry import Framework, Registry, load_registry
-from .sources import hashes
+from .sources import Reach, hashes, is_own, reach
 from .spec import RunSpec, digest
 from .store import PlanFile, Store, kept_plan
 from .strict import given
@@ -315,12 +317,17 @@ class Planner:
         self._common = {name: importlib.metadata.version(name) for name in _CORE}
         self._common["python"] = platform.python_version()
         self._sources: dict[tuple[str, str, str], dict[str, str]] = {}
+        self._reached: dict[tuple[str, str], Reach] = {}
+        self._data: dict[str, str | None] = {}
 
     def plan(self, spec: RunSpec) -> PlannedRun:
         """The run with its digest; its log has no place yet."""
         own = _versions(self._registry.frameworks[spec.framework], self._interpreters)
-        versions = {**self._common, **(own or {"not installed": spec.framework})}
-        sources = self._sources_of(spec)
+        found = self._reach_of(spec)
+        versions = {**self._common, **found.versions, **(own or {"not installed": spec.framework})}
+        listed = {*self._common, *_distributions(self._registry)}
+        brought = {imported(name): version for name, version in found.versions.items() if name not in listed}
+        sources = {**self._sources_of(spec), **found.sources, **brought, **self._data_of(spec)}
         return PlannedRun(spec, digest(spec, versions, sources), versions, sources, Path())
 
     def missing(self, spec: RunSpec) -> str | None:
@@ -337,13 +344,71 @@ class Planner:
         return data.missing(spec.task.data) or None
 
     def _sources_of(self, spec: RunSpec) -> dict[str, str]:
+        """Of gradrace's own files."""
         key = (spec.measure, spec.framework, spec.optimizer.name)
         if key not in self._sources:
-            loop = _LOOPS[spec.measure]
-            adapter = self._registry.frameworks[spec.framework].file
-            optimizer = self._registry.optimizer_files[spec.optimizer.name]
-            self._sources[key] = hashes([Path(loop), Path(plan.__file__), adapter, optimizer.resolve()])
+            files = [Path(_LOOPS[spec.measure]), Path(plan.__file__), *self._files_of(spec)]
+            self._sources[key] = hashes(file for file in files if is_own(file))
         return self._sources[key]
+
+    def _reach_of(self, spec: RunSpec) -> Reach:
+        """Of the user's files, and of those of plug-ins."""
+        key = (spec.framework, spec.optimizer.name)
+        if key not in self._reached:
+            files = [file for file in self._files_of(spec) if not is_own(file)]
+            self._reached[key] = Reach()
+            if files:
+                optimizer = self._registry.optimizers[spec.optimizer.name]
+                python = self._interpreters.get(spec.framework)
+                self._reached[key] = reach_of(self._registry, files, [optimizer], spec.framework, python)
+        return self._reached[key]
+
+    def _files_of(self, spec: RunSpec) -> list[Path]:
+        files = (self._registry.frameworks[spec.framework].file, self._registry.optimizer_files[spec.optimizer.name])
+        return [file if is_own(file) else file.resolve() for file in files]
+
+    def _data_of(self, spec: RunSpec) -> dict[str, str]:
+        name = spec.task.data
+        if name not in self._data:
+            self._data[name] = data.content(name)
+        return {f"data {name}": found} if (found := self._data[name]) else {}
+
+
+def imported(distribution: str) -> str:
+    """The name under which a run's sources hold the version of a distribution that a plug-in imports."""
+    return f"distribution {distribution}"
+
+
+def reach_of(
+    registry: Registry, files: Iterable[Path], optimizers: Iterable[Optimizer], framework: str, python: str | None = None
+) -> Reach:
+    """What these files of users or plug-ins, and the optimizers' bindings to the framework, lead to.
+
+    Functions that are the targets of other frameworks alone are not looked into.
+    """
+    optimizers = list(optimizers)
+    bindings = [(name, binding) for optimizer in optimizers for name, binding in optimizer.bindings.items()]
+    mine = [binding for name, binding in bindings if name == framework]
+    targets = [binding.target for binding in mine]
+    paths = [path for b in mine for path in (b.target, b.native_target, b.evaluation) if isinstance(path, str)]
+    others = [b.target for name, b in bindings if name != framework and b.target not in targets]
+    files = list(files)
+    modules = [registry.modules[file] for file in files if file in registry.modules]
+    return reach(
+        [file for file in files if file not in registry.modules], [*paths, *modules],
+        [place for target in others if (place := _place_of(target))], [*_distributions(registry), *_CORE], python,
+    )  # fmt: skip
+
+
+def _distributions(registry: Registry) -> set[str]:
+    """Those that the frameworks are made of."""
+    return {name for f in registry.frameworks.values() for requires in f.requires for name in requires.split("|")}
+
+
+def _place_of(target: object) -> tuple[str, int] | None:
+    """File and first line of a function, below functools.cache and the like; None for anything else."""
+    code = getattr(inspect.unwrap(target), "__code__", None) if callable(target) else None
+    return (code.co_filename, code.co_firstlineno) if code else None
 
 
 def _versions(framework: Framework, interpreters: Mapping[str, str]) -> dict[str, str] | None:

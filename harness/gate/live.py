@@ -21,7 +21,7 @@ from ..record import FINAL, RunRecord
 from ..spec import RunSpec, digest
 from ..store import read_arrays, read_records
 from ..suite import read_suite, with_named_timing
-from ..sweep import Options, Sweep, execute, prepare
+from ..sweep import Options, Sweep, execute, imported, prepare
 from .baseline import Baseline, Origin, ordered
 from .place import machine_type
 from .trace import Trace, make_trace
@@ -59,8 +59,9 @@ class Computed:
 
 
 def versions_of(record: RunRecord) -> dict[str, str]:
-    """Distribution -> version of what decides about arithmetic."""
-    return {name: version for name, version in sorted(record.versions.items()) if name not in _NOT_COMPARED}
+    """Distribution -> version of what decides about the framework's arithmetic; what a plug-in imports is its own."""
+    left_out = {name for name in record.versions if name in _NOT_COMPARED or imported(name) in record.sources}
+    return {name: version for name, version in sorted(record.versions.items()) if name not in left_out}
 
 
 def converging(sweep: Sweep) -> tuple[PlannedRun, ...]:

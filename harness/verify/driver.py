@@ -20,8 +20,9 @@ from ..executor.environment import environment
 from ..machine import this_machine
 from ..process import Child, ChildDied
 from ..registry import Framework, Registry
-from ..sources import hashes
+from ..sources import hashes, is_own
 from ..spec import OptimizerSpec, RunSpec, ScheduleSpec
+from ..sweep import reach_of
 from ..version import __version__
 from . import cases as tables
 from .cases import Case, Selection
@@ -95,7 +96,13 @@ def verify(registry: Registry, options: Options, tell: Tell = lambda what, done,
 def sources(registry: Registry) -> dict[str, str]:
     """Hashes of all of gradrace's (and the user's) files that compute what is verified."""
     files = [framework.file for framework in registry.frameworks.values()]
-    return hashes([*files, *registry.optimizer_files.values(), Path(__file__).with_name("worker.py")])
+    files += [*registry.optimizer_files.values(), Path(__file__).with_name("worker.py")]
+    found = hashes(file for file in files if is_own(file))
+    if foreign := [file.resolve() for file in dict.fromkeys(files) if not is_own(file)]:
+        theirs = [o for name, o in registry.optimizers.items() if registry.optimizer_files[name].resolve() in foreign]
+        for framework in registry.frameworks:
+            found |= reach_of(registry, foreign, theirs, framework).sources
+    return dict(sorted(found.items()))
 
 
 def _frameworks(registry: Registry, selection: Selection) -> tuple[Framework, ...]:

@@ -1,0 +1,518 @@
+"""What a user's Python files reach by their imports: local files with their hashes, distributions
+with their versions.
+
+Nothing is imported: modules are found as Python would find them, and their source is read. Another
+interpreter may have to be asked, which runs this file's text with a request on its standard input;
+so it needs the standard library alone.
+
+    request  {"files": [path], "names": [dotted path], "left_out": [[path, line]],
+              "known": [distribution]}
+    answer   {"files": {label: hash}, "versions": {distribution: version or "not installed"},
+              "gradrace": [module]}
+
+left_out: functions that are not looked into, by the line on which they begin. known: distributions
+whose own requirements are not followed.
+"""
+
+from __future__ import annotations
+
+import ast
+import glob
+import hashlib
+import importlib.machinery
+import importlib.metadata
+import json
+import os
+import re
+import sys
+import sysconfig
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, NamedTuple
+
+NOT_INSTALLED = "not installed"
+# Functions whose first argument names a module, and those that look for modules by themselves.
+_IMPORTERS = ("import_module", "__import__", "run_module", "find_spec", "resolve_name")
+_SEARCHERS = ("iter_modules", "walk_packages")
+# Files that are written say nothing about what is computed.
+_WRITERS = (
+    "FileHandler",
+    "RotatingFileHandler",
+    "save",
+    "savez",
+    "savetxt",
+    "savefig",
+    "dump",
+    "to_csv",
+    "mkdir",
+    "makedirs",
+)
+_LONGEST_NAME, _MOST_FILES = 260, 10_000
+_DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+
+
+class Module(NamedTuple):
+    """A module as it lies on disk. origin: its file, None for a namespace; folders: of a package's
+    modules; root: the folder of the search path that its first part was found in."""
+
+    name: str
+    origin: str | None
+    folders: tuple[str, ...]
+    root: str
+
+
+@dataclass
+class _Facts:
+    """What one file says. modules: absolute names that it may import. paths: (text, beside): files
+    that it may read; beside says that the text is relative to the file itself. dynamic: it imports
+    modules that its text does not name."""
+
+    modules: set[str] = field(default_factory=set)
+    stars: set[str] = field(default_factory=set)
+    strings: set[str] = field(default_factory=set)
+    paths: set[tuple[str, bool]] = field(default_factory=set)
+    dynamic: bool = False
+
+
+def reached(request: Mapping[str, Any]) -> dict[str, Any]:
+    """The answer to a request, see above."""
+    walk = _Walk(request)
+    for file in request["files"]:
+        walk.take_file(
+            os.path.abspath(file), os.path.splitext(os.path.basename(file))[0], None, False
+        )
+    for name in request["names"]:
+        walk.take_name(name, needed=True)
+    walk.finish()
+    return {
+        "files": walk.labelled(),
+        "versions": dict(sorted(walk.versions.items())),
+        "gradrace": sorted(walk.gradrace),
+    }
+
+
+class _Walk:
+    """From file to file. found: path -> (label, hash)."""
+
+    def __init__(self, request: Mapping[str, Any]) -> None:
+        self.found: dict[str, tuple[str, str]] = {}
+        self.versions: dict[str, str] = {}
+        self.gradrace: set[str] = set()
+        self._known = {_normal(name) for name in request["known"]}
+        self._left_out = {(os.path.abspath(file), line) for file, line in request["left_out"]}
+        self._folders = [os.path.dirname(os.path.abspath(file)) for file in request["files"]]
+        # As a worker has it: started with -m, it looks into the current folder first. A file's own
+        # folder comes last.
+        here = [os.getcwd(), *(os.path.abspath(entry) for entry in sys.path if entry)]
+        self._path = tuple(dict.fromkeys([*here, *self._folders]))
+        self._seen: set[str] = set()
+        self._todo: list[tuple[str, str, str | None, bool]] = []
+
+    def take_file(self, file: str, label: str, module: str | None, package: bool) -> None:
+        """Notes a local file; what it imports is followed by `finish`."""
+        if file not in self.found:
+            self.found[file] = label, _hash(file)
+            if file.endswith((".py", ".pyw")):
+                self._todo.append((file, label, module, package))
+
+    def finish(self) -> None:
+        """Follows the imports of all files noted, and of those that they lead to."""
+        while self._todo:
+            file, _, module, package = self._todo.pop()
+            lines = frozenset(line for other, line in self._left_out if other == file)
+            facts = _facts(file, _stamp(file), module, package, lines)
+            for name in sorted(facts.modules):
+                self.take_name(name, needed=True)
+            for name in sorted(facts.stars):
+                self._take_all_of(name)
+            if facts.dynamic:
+                self._take_guesses(facts, (module or "") if package else (module or "").rpartition(".")[0])
+            self._take_data(file, facts)
+
+    def take_name(self, name: str, needed: bool) -> None:
+        """Notes a module and the packages that it lies in; the last parts of the name may be
+        attributes. needed: a module that is nowhere is noted as not installed."""
+        if name in self._seen:
+            return
+        self._seen.add(name)
+        top = name.partition(".")[0]
+        if top == "gradrace":
+            self.gradrace.add(name)
+            return
+        chain = _chain(name, self._path)
+        if not chain:
+            if needed and top not in sys.stdlib_module_names:
+                self.versions[top] = NOT_INSTALLED
+            return
+        if _is_standard(chain[0]):
+            return
+        distributions = (
+            (top,) if _normal(top) in self._known and _is_there(top) else _distributions_of(top)
+        )
+        for distribution in distributions:
+            self._take_distribution(distribution)
+        if not (distributions and _is_installed(chain[0], distributions)):
+            for module in chain:
+                if module.origin:
+                    self.take_file(module.origin, module.name, module.name, bool(module.folders))
+
+    def _take_distribution(self, name: str) -> None:
+        """Notes an installed distribution and those that it requires."""
+        if _normal(name) == "gradrace" or _normal(name) in map(_normal, self.versions):
+            return
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found = importlib.metadata.distribution(name)
+            self.versions[_normal(name)] = _exact_version(found)
+            if _normal(name) not in self._known:
+                for required in _required(found):
+                    self._take_distribution(required)
+
+    def _take_all_of(self, package: str) -> None:
+        """All modules of a package: `from package import *` may import any of them."""
+        chain = _chain(package, self._path)
+        if chain and chain[-1].name == package:
+            for folder in chain[-1].folders:
+                for entry in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
+                    stem = entry.partition(".")[0]
+                    if stem.isidentifier() and stem != "__init__" and not stem.startswith("__"):
+                        self.take_name(f"{package}.{stem}", needed=False)
+
+    def _take_guesses(self, facts: _Facts, package: str) -> None:
+        """What a file may import whose text does not say what: its package, and whatever its
+        strings name."""
+        if package:
+            self._take_all_of(package)
+        for text in sorted(facts.strings):
+            if _DOTTED.fullmatch(text) and text.partition(".")[0] not in sys.stdlib_module_names:
+                self.take_name(text, needed=False)
+
+    def _take_data(self, file: str, facts: _Facts) -> None:
+        """Files that the strings of a file name, relative to the file, to its folder's or to the
+        current one."""
+        folder = os.path.dirname(file)
+        for text, beside in sorted(facts.paths):
+            for base in dict.fromkeys([folder, os.getcwd()]):
+                for path in _existing(
+                    os.path.normpath(os.path.join(base, os.path.expanduser(text))), beside
+                ):
+                    inside = os.path.relpath(path, folder)
+                    self.take_file(
+                        path,
+                        os.path.basename(path) if inside.startswith("..") else inside,
+                        None,
+                        False,
+                    )
+
+    def labelled(self) -> dict[str, str]:
+        """Label -> hash. Two files of one label are numbered."""
+        labels: dict[str, str] = {}
+        for _, (label, value) in sorted(self.found.items(), key=lambda entry: (entry[1], entry[0])):
+            unique, number = label, 1
+            while unique in labels:
+                number += 1
+                unique = f"{label}#{number}"
+            labels[unique] = value
+        return labels
+
+
+# -- what one file says
+
+
+@cache
+def _facts(
+    file: str, stamp: tuple[int, int], module: str | None, package: bool, left_out: frozenset[int]
+) -> _Facts:
+    """Read again if the file was modified."""
+    facts = _Facts()
+    try:
+        with open(file, "rb") as opened, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(opened.read())
+    except (SyntaxError, ValueError, RecursionError, OSError):
+        # Whoever imports it hears of it; as data it counts by its hash.
+        return facts
+    parts = (module or "").split(".") if module else []
+    base = parts if package else parts[:-1]
+    todo: list[ast.AST] = [tree]
+    while todo:
+        node = todo.pop()
+        if (
+            isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            and _first_line(node) in left_out
+        ):
+            continue
+        if not _is_docstring(node):
+            _take_node(node, base, facts)
+            todo.extend(ast.iter_child_nodes(node))
+    return facts
+
+
+def _first_line(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    return min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+
+
+def _is_docstring(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def _take_node(node: ast.AST, base: list[str], facts: _Facts) -> None:
+    match node:
+        case ast.Import():
+            facts.modules.update(alias.name for alias in node.names)
+        case ast.ImportFrom():
+            _take_from(node, base, facts)
+        case ast.Call():
+            _take_call(node, base, facts)
+        case ast.BinOp(op=ast.Div()):
+            _take_path(_joined(node), _mentions_file(node), facts)
+        case ast.Constant(value=str() as text):
+            if 0 < len(text) <= _LONGEST_NAME and "\n" not in text and "\0" not in text:
+                facts.strings.add(text)
+                facts.paths.add((text, False))
+
+
+def _take_from(node: ast.ImportFrom, base: list[str], facts: _Facts) -> None:
+    above = base[: len(base) - node.level + 1] if node.level else []
+    name = ".".join([*above, *([node.module] if node.module else [])])
+    if name:
+        facts.modules.add(name)
+    for alias in node.names:
+        if alias.name == "*":
+            facts.stars.add(name)
+        else:
+            # `from . import data` names a module, `from .data import load` something inside of one.
+            facts.modules.add(f"{name}.{alias.name}" if name else alias.name)
+
+
+def _take_call(node: ast.Call, base: list[str], facts: _Facts) -> None:
+    called = (
+        node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+    )
+    texts = [
+        arg.value
+        for arg in node.args
+        if isinstance(arg, ast.Constant) and isinstance(arg.value, str)
+    ]
+    if called in _SEARCHERS:
+        facts.dynamic = True
+    elif called in _IMPORTERS:
+        first = texts[0] if texts and node.args and isinstance(node.args[0], ast.Constant) else None
+        if first is None:
+            facts.dynamic = True
+        else:
+            dots = len(first) - len(first.lstrip("."))
+            above = base[: len(base) - dots + 1] if dots else []
+            name = ".".join([*above, *([first.lstrip(".")] if first.strip(".") else [])])
+            if _DOTTED.fullmatch(name):
+                facts.modules.add(name)
+    elif called in ("join", "joinpath", "Path", "with_name", "glob", "rglob", "iglob") and texts:
+        _take_path("/".join(texts), _mentions_file(node), facts)
+
+
+def _joined(node: ast.AST) -> str:
+    """'data/x.npy' of Path(__file__).parent / "data" / "x.npy"; '' if its end is not a string."""
+    parts: list[str] = []
+    while (
+        isinstance(node, ast.BinOp)
+        and isinstance(node.right, ast.Constant)
+        and isinstance(node.right.value, str)
+    ):
+        parts.insert(0, node.right.value)
+        node = node.left
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        parts.insert(0, node.value)
+    return "/".join(parts)
+
+
+def _mentions_file(node: ast.AST) -> bool:
+    return any(isinstance(inner, ast.Name) and inner.id == "__file__" for inner in ast.walk(node))
+
+
+def _take_path(text: str, beside: bool, facts: _Facts) -> None:
+    if 0 < len(text) <= _LONGEST_NAME and "\n" not in text and "\0" not in text:
+        facts.paths.add((text, beside))
+
+
+def _existing(path: str, folders: bool) -> Iterator[str]:
+    """The file of this name, those of this pattern, and with `folders` those of the folder of this
+    name."""
+    with suppress(OSError, ValueError):
+        if os.path.isfile(path):
+            yield path
+        elif any(sign in path for sign in "*?["):
+            found = sorted(glob.glob(path, recursive=True))[:_MOST_FILES]
+            yield from (file for file in found if os.path.isfile(file))
+        elif folders and os.path.isdir(path):
+            inside = (
+                os.path.join(at, name) for at, _, names in os.walk(path) for name in sorted(names)
+            )
+            yield from (
+                file
+                for file, _ in zip(inside, range(_MOST_FILES), strict=False)
+                if "__pycache__" not in file
+            )
+
+
+def _stamp(file: str) -> tuple[int, int]:
+    status = os.stat(file)
+    return status.st_mtime_ns, status.st_size
+
+
+def _hash(file: str) -> str:
+    return _hash_of(file, _stamp(file))
+
+
+@cache
+def _hash_of(file: str, stamp: tuple[int, int]) -> str:
+    """16 hex digits of its content; once for each file and state."""
+    with open(file, "rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()[:16]
+
+
+# -- where modules lie
+
+
+def _chain(name: str, path: tuple[str, ...]) -> list[Module]:
+    """The packages that a module lies in and the module itself, as far as its name leads to
+    files."""
+    top, *rest = name.split(".")
+    first = _on_path(top, top, path) or _of_finders(top)
+    chain = [first] if first else []
+    for part in rest:
+        if not chain or not chain[-1].folders:
+            break
+        found = _on_path(part, f"{chain[-1].name}.{part}", chain[-1].folders)
+        if not found:
+            break
+        chain.append(found._replace(root=chain[0].root))
+    return chain
+
+
+def _on_path(part: str, name: str, path: Iterable[str]) -> Module | None:
+    """The first of these folders that has it, as Python takes them: packages, then extensions,
+    source and bytecode."""
+    portions: list[str] = []
+    for folder in path:
+        inner = os.path.join(folder, part)
+        for suffix in importlib.machinery.all_suffixes():
+            if os.path.isfile(os.path.join(inner, f"__init__{suffix}")):
+                return Module(name, os.path.join(inner, f"__init__{suffix}"), (inner,), folder)
+        for suffix in importlib.machinery.all_suffixes():
+            if os.path.isfile(inner + suffix):
+                return Module(name, inner + suffix, (), folder)
+        if os.path.isdir(inner):
+            portions.append(inner)
+    return Module(name, None, tuple(portions), os.path.dirname(portions[0])) if portions else None
+
+
+def _of_finders(top: str) -> Module | None:
+    """What editable installs and archives on the path find."""
+    if top in sys.builtin_module_names:
+        return Module(top, None, (), "")
+    for finder in sys.meta_path:
+        # A finder is somebody else's code.
+        with suppress(Exception):
+            spec = finder.find_spec(top, None)
+            if spec is not None:
+                folders = tuple(map(str, spec.submodule_search_locations or ()))
+                origin = _real_file(spec.origin)
+                return Module(top, origin, folders, os.path.dirname(origin or ""))
+    return None
+
+
+def _real_file(origin: str | None) -> str | None:
+    """The file itself, or the archive that it lies in; None for what is built in."""
+    while origin and not os.path.isfile(origin):
+        above = os.path.dirname(origin)
+        origin = above if above != origin else None
+    return origin
+
+
+def _is_standard(module: Module) -> bool:
+    if module.name in sys.builtin_module_names:
+        return True
+    place = module.origin or (module.folders[0] if module.folders else "")
+    return not _in_site(module.root) and any(
+        place.startswith(folder + os.sep) for folder in _standard_folders()
+    )
+
+
+@cache
+def _standard_folders() -> tuple[str, ...]:
+    found = (sysconfig.get_path(name) for name in ("stdlib", "platstdlib"))
+    return tuple({os.path.abspath(folder) for folder in found if folder})
+
+
+def _in_site(folder: str) -> bool:
+    return any(part in ("site-packages", "dist-packages") for part in folder.split(os.sep))
+
+
+# -- distributions
+
+
+@cache
+def _modules_to_distributions() -> Mapping[str, list[str]]:
+    return importlib.metadata.packages_distributions()
+
+
+def _is_there(distribution: str) -> bool:
+    try:
+        return bool(importlib.metadata.version(distribution))
+    except importlib.metadata.PackageNotFoundError:
+        return False
+
+
+def _distributions_of(top: str) -> tuple[str, ...]:
+    """Those that have a top-level module of this name; one that does not list its files counts by
+    its own name."""
+    found = {_normal(name) for name in _modules_to_distributions().get(top, ())}
+    if not found:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found = {_normal(importlib.metadata.distribution(top).metadata["Name"] or top)}
+    return tuple(sorted(found))
+
+
+def _is_installed(module: Module, distributions: Iterable[str]) -> bool:
+    """Whether the files are those that an installer put there, so that the version stands for
+    them."""
+    if not module.root:
+        return False
+    for name in distributions:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found = importlib.metadata.distribution(name)
+            beside = os.path.abspath(str(found.locate_file(""))) == os.path.abspath(module.root)
+            if beside and (
+                found.read_text("RECORD")
+                or (_in_site(module.root) and not found.read_text("direct_url.json"))
+            ):
+                return True
+    return False
+
+
+def _exact_version(found: importlib.metadata.Distribution) -> str:
+    """Its version; with a hash of its list of files if it comes from a folder or a repository,
+    whose state the version does not tell."""
+    record = found.read_text("RECORD") if found.read_text("direct_url.json") else None
+    return (
+        f"{found.version} ({hashlib.sha256(record.encode()).hexdigest()[:12]})"
+        if record
+        else found.version
+    )
+
+
+def _required(found: importlib.metadata.Distribution) -> Iterator[str]:
+    for line in found.requires or ():
+        name = re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*", line)
+        if name and not re.search(r"\bextra\s*==", line):
+            yield name[0]
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+if __name__ == "__main__":
+    print(json.dumps(reached(json.load(sys.stdin))))
