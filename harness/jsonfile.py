@@ -27,6 +27,8 @@ from .errors import UserError, refused
 from .strict import explained, place_of
 
 _LONGEST_NAME = 200
+# Neither follow a link nor wait for a writer. Windows has none of these.
+_SAFELY = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
 # Bytes of one of our files at most: a baseline of 100,000 runs has about 100 MB.
 _MOST_BYTES = 2**30
 
@@ -63,8 +65,7 @@ def reading(file: Path) -> Iterator[BinaryIO]:
     device might never end.
     """
     try:
-        # Neither follows a link nor waits for a writer.
-        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(file, os.O_RDONLY | _SAFELY)
     except (OSError, ValueError) as error:
         raise _unreadable(file, error) from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -50,9 +50,13 @@ def write(frames: Frames, folder: Path) -> Path:
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Holds a lock on the folder itself, which leaves no file behind. Where the file system knows no such locks, none."""
-    import fcntl
-
+    """Holds a lock on the folder itself, which leaves no file behind; none if the system or file system knows no such locks."""
+    try:
+        import fcntl
+    except ImportError:
+        # Windows, where reports of stored results can be written.
+        yield
+        return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         patience = time.monotonic() + _PATIENCE_S
