@@ -6,10 +6,10 @@ import importlib.util
 
 
 def missing_package(error: BaseException) -> str | None:
-    """The top-level package that this import error is about, if it is nowhere; None for any other
-    error.
+    """The top-level package that this error is about, if it is nowhere; None for any other error.
 
-    Errors that were raised from one another are followed down to the first.
+    An error that was raised from an import error counts as that one, and so does an import error that
+    was raised while another was handled ("please install lion").
     """
     seen: set[int] = set()
     current: BaseException | None = error
@@ -18,7 +18,8 @@ def missing_package(error: BaseException) -> str | None:
         if isinstance(current, ModuleNotFoundError) and current.name:
             top = str(current.name).partition(".")[0]
             return top if top and not _is_there(top) else None
-        current = current.__cause__
+        handled = None if current.__suppress_context__ else current.__context__
+        current = current.__cause__ or (handled if isinstance(current, ImportError) else None)
     return None
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from . import imports
 from .errors import UserError
+from .escaping import clean
 from .process import NoAnswer, ask
 
 
@@ -47,7 +48,12 @@ def reach(
     answer = imports.reached(request) if python is None else _reached_elsewhere(python, request)
     own = _files_by_name()
     imported = [own[name] for name in answer["gradrace"] if name in own and name != "gradrace"]
-    return Reach({**hashes(imported), **answer["files"]}, answer["versions"])
+    return Reach({**hashes(imported), **_cleaned(answer["files"])}, _cleaned(answer["versions"]))
+
+
+def _cleaned(found: Mapping[str, str]) -> dict[str, str]:
+    """As a record will have it: names of files may be anything."""
+    return {clean(name): clean(text) for name, text in found.items()}
 
 
 def _reached_elsewhere(python: str, request: Mapping[str, Any]) -> dict[str, Any]:

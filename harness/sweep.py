@@ -407,7 +407,11 @@ def _distributions(registry: Registry) -> set[str]:
 
 def _place_of(target: object) -> tuple[str, int] | None:
     """File and first line of a function, below functools.cache and the like; None for anything else."""
-    code = getattr(inspect.unwrap(target), "__code__", None) if callable(target) else None
+    try:
+        code = getattr(inspect.unwrap(target), "__code__", None) if callable(target) else None
+    except ValueError:
+        # It says that it wraps itself.
+        return None
     return (code.co_filename, code.co_firstlineno) if code else None
 
 

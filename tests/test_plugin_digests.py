@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from conftest import TINY
 from gradrace import imports, sweep
+from gradrace.executor.local import unfinished
+from gradrace.record import RunRecord
 from gradrace.store import read_records
 from gradrace.suite import make_suite
 
@@ -69,7 +71,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def planned(
-    folder: Path, top="", inside="pass", torch="pass", jax="pass", bindings="", framework="numpy"
+    folder: Path, top="", inside="pass", torch="pass", jax="pass", bindings="", framework="numpy", python=None
 ):
     """The run of the user's optimizer as a driver plans it."""
     parts = {"top": top, "inside": inside, "torch": torch, "jax": jax, "bindings": bindings}
@@ -83,7 +85,8 @@ def planned(
         "timing": False,
         "frameworks": [framework],
     }
-    runs = sweep.prepare(make_suite("tiny", content), [folder / "mine.py"]).plan
+    options = sweep.Options(interpreters={framework: python} if python else {})
+    runs = sweep.prepare(make_suite("tiny", content), [folder / "mine.py"], options).plan
     return next(run for run in runs if run.spec.optimizer.name == "mine")
 
 
@@ -275,6 +278,30 @@ def test_another_interpreter_is_asked_what_it_would_find(folder, monkeypatch):
     )
     assert json.loads(there.stdout) == here
     assert set(here["files"]) == {"mine", "helper", "pack", "pack.rules", "pack.inner"}
+
+
+def test_a_framework_with_an_interpreter_of_its_own_is_planned_there(folder, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(folder / "lib"))
+    here = planned(folder, top="import helper", inside="import shipped")
+    there = planned(folder, top="import helper", inside="import shipped", python=sys.executable)
+    assert (here.sources, here.versions) == (there.sources, there.versions)
+    # The other interpreter has another version of the package.
+    other = folder / "other"
+    (other / "shipped-2.0.dist-info").mkdir(parents=True)
+    (other / "shipped").mkdir()
+    (other / "shipped" / "__init__.py").write_text("")
+    meta = "Metadata-Version: 2.1\nName: shipped\nVersion: 2.0\n"
+    (other / "shipped-2.0.dist-info" / "METADATA").write_text(meta)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(other), str(folder / "lib")]))
+    elsewhere = planned(folder, top="import helper", inside="import shipped", python=sys.executable)
+    assert elsewhere.versions["shipped"] == "2.0" and elsewhere.digest != here.digest
+
+
+def test_odd_names_of_files_are_found_again_in_the_record(folder):
+    (folder / "od\x1bd\u202e.txt").write_text("1")
+    run = planned(folder, top="open('od\\x1bd\\u202e.txt')")
+    assert any(name.startswith("od\\x1bd") for name in run.sources)
+    assert RunRecord.model_validate(unfinished(run, "skipped", "x").record.to_json()).sources == run.sources
 
 
 DATA = """

@@ -409,6 +409,11 @@ def test_dotted_paths_lead_to_modules_attributes_and_classes_inside():
         ("import json.nothing", None),
         ("from json import nothing", None),
         ("raise ImportError('by hand')", None),
+        (
+            "try:\n    import not_there_at_all\nexcept ImportError:\n    raise ImportError('please')",
+            "not_there_at_all",
+        ),
+        ("try:\n    import not_there_at_all\nexcept ImportError:\n    raise ValueError", None),
         ("raise ValueError", None),
         (
             "try:\n    import not_there_at_all\nexcept ImportError as e:\n    raise RuntimeError('needs it') from e",
