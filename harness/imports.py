@@ -31,13 +31,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 NOT_INSTALLED = "not installed"
 # Functions whose first argument names a module, and those that look for modules by themselves.
 _IMPORTERS = ("import_module", "__import__", "run_module", "find_spec", "resolve_name")
+# Those of importlib.resources and pkgutil, which may as well be functions of the user's own.
+_RESOURCES = ("files", "read_text", "read_binary", "open_text", "open_binary", "get_data")
 _SEARCHERS = ("iter_modules", "walk_packages")
-# Files that are written say nothing about what is computed.
+# Functions that write a file.
 _WRITERS = (
     "FileHandler",
     "RotatingFileHandler",
@@ -64,16 +66,22 @@ class Module(NamedTuple):
     root: str
 
 
+# Whether a text may name a file, match files, or name a folder whose files are all read, because it
+# is joined to __file__.
+Kind = Literal["file", "pattern", "folder"]
+
+
 @dataclass
 class _Facts:
-    """What one file says. modules: absolute names that it may import. paths: (text, beside): files
-    that it may read; beside says that the text is relative to the file itself. dynamic: it imports
-    modules that its text does not name."""
+    """What one file says. modules: absolute names that it may import; guesses: texts that may be
+    such names. paths: (text, kind), what it may read. dynamic: it imports modules that its text
+    does not name."""
 
     modules: set[str] = field(default_factory=set)
+    guesses: set[str] = field(default_factory=set)
     stars: set[str] = field(default_factory=set)
     strings: set[str] = field(default_factory=set)
-    paths: set[tuple[str, bool]] = field(default_factory=set)
+    paths: set[tuple[str, Kind]] = field(default_factory=set)
     dynamic: bool = False
 
 
@@ -109,28 +117,59 @@ class _Walk:
         here = [os.getcwd(), *(os.path.abspath(entry) for entry in sys.path if entry)]
         self._path = tuple(dict.fromkeys([*here, *self._folders]))
         self._seen: set[str] = set()
-        self._todo: list[tuple[str, str, str | None, bool]] = []
+        self._todo: list[tuple[str, str | None, bool]] = []
+        # Names of modules that are nowhere so far; folders that a file names, in order.
+        self._absent: list[str] = []
+        self._named: dict[str, None] = {}
+        # Folders in which a file's texts may name others, its own first.
+        self._texts: list[tuple[list[str], set[tuple[str, Kind]]]] = []
 
     def take_file(self, file: str, label: str, module: str | None, package: bool) -> None:
         """Notes a local file; what it imports is followed by `finish`."""
         if file not in self.found:
             self.found[file] = label, _hash(file)
             if file.endswith((".py", ".pyw")):
-                self._todo.append((file, label, module, package))
+                self._todo.append((file, module, package))
 
     def finish(self) -> None:
         """Follows the imports of all files noted, and of those that they lead to."""
         while self._todo:
-            file, _, module, package = self._todo.pop()
-            lines = frozenset(line for other, line in self._left_out if other == file)
-            facts = _facts(file, _stamp(file), module, package, lines)
-            for name in sorted(facts.modules):
-                self.take_name(name, needed=True)
-            for name in sorted(facts.stars):
-                self._take_all_of(name)
-            if facts.dynamic:
-                self._take_guesses(facts, (module or "") if package else (module or "").rpartition(".")[0])
-            self._take_data(file, facts)
+            while self._todo:
+                self._follow(*self._todo.pop())
+            self._look_again()
+        for name in self._absent:
+            self.versions[name.partition(".")[0]] = NOT_INSTALLED
+
+    def _follow(self, file: str, module: str | None, package: bool) -> None:
+        lines = frozenset(line for other, line in self._left_out if other == file)
+        facts = _facts(file, _stamp(file), module, package, lines)
+        for name in sorted(facts.modules):
+            self.take_name(name, needed=True)
+        for name in sorted(facts.guesses):
+            self.take_name(name, needed=False)
+        for name in sorted(facts.stars):
+            self._take_all_of(name)
+        if facts.dynamic:
+            name = module or ""
+            self._take_guesses(facts, name if package else name.rpartition(".")[0])
+        packages = (_chain(name, self._path)[-1:] for name in sorted(facts.guesses))
+        folders = (folder for chain in packages for package in chain for folder in package.folders)
+        own = os.path.dirname(file)
+        self._texts.append(([*dict.fromkeys([own, os.getcwd(), *folders])], facts.paths))
+
+    def _look_again(self) -> None:
+        """For data files, and for absent modules in folders that a file names, since it may put
+        them on the path before it imports."""
+        texts, self._texts = self._texts, []
+        for folders, paths in texts:
+            for text, kind in sorted(paths):
+                for base in folders:
+                    self._take_data(os.path.join(base, os.path.expanduser(text)), folders[0], kind)
+        absent, self._absent = self._absent, []
+        self._seen -= set(absent)
+        self._path = tuple(dict.fromkeys([*self._path, *self._named]))
+        for name in absent:
+            self.take_name(name, needed=True)
 
     def take_name(self, name: str, needed: bool) -> None:
         """Notes a module and the packages that it lies in; the last parts of the name may be
@@ -145,7 +184,7 @@ class _Walk:
         chain = _chain(name, self._path)
         if not chain:
             if needed and top not in sys.stdlib_module_names:
-                self.versions[top] = NOT_INSTALLED
+                self._absent.append(name)
             return
         if _is_standard(chain[0]):
             return
@@ -189,22 +228,16 @@ class _Walk:
             if _DOTTED.fullmatch(text) and text.partition(".")[0] not in sys.stdlib_module_names:
                 self.take_name(text, needed=False)
 
-    def _take_data(self, file: str, facts: _Facts) -> None:
-        """Files that the strings of a file name, relative to the file, to its folder's or to the
-        current one."""
-        folder = os.path.dirname(file)
-        for text, beside in sorted(facts.paths):
-            for base in dict.fromkeys([folder, os.getcwd()]):
-                for path in _existing(
-                    os.path.normpath(os.path.join(base, os.path.expanduser(text))), beside
-                ):
-                    inside = os.path.relpath(path, folder)
-                    self.take_file(
-                        path,
-                        os.path.basename(path) if inside.startswith("..") else inside,
-                        None,
-                        False,
-                    )
+    def _take_data(self, place: str, folder: str, kind: Kind) -> None:
+        """The file, or files, at this place; `folder` is that of the file that names it."""
+        place = os.path.normpath(place)
+        for path in _existing(place, kind):
+            inside = os.path.relpath(path, folder)
+            label = os.path.basename(path) if inside.startswith("..") else inside
+            self.take_file(path, label, None, False)
+        with suppress(OSError, ValueError):
+            if os.path.isdir(place):
+                self._named[place] = None
 
     def labelled(self) -> dict[str, str]:
         """Label -> hash. Two files of one label are numbered."""
@@ -246,7 +279,9 @@ def _facts(
             continue
         if not _is_docstring(node):
             _take_node(node, base, facts)
-            todo.extend(ast.iter_child_nodes(node))
+            # Files that are written say nothing about what is computed.
+            written = node.args[0] if _is_written(node) and node.args else None
+            todo.extend(inner for inner in ast.iter_child_nodes(node) if inner is not written)
     return facts
 
 
@@ -267,11 +302,11 @@ def _take_node(node: ast.AST, base: list[str], facts: _Facts) -> None:
         case ast.Call():
             _take_call(node, base, facts)
         case ast.BinOp(op=ast.Div()):
-            _take_path(_joined(node), _mentions_file(node), facts)
+            _take_path(_joined(node), "folder" if _mentions_file(node) else "file", facts)
         case ast.Constant(value=str() as text):
             if 0 < len(text) <= _LONGEST_NAME and "\n" not in text and "\0" not in text:
                 facts.strings.add(text)
-                facts.paths.add((text, False))
+                facts.paths.add((text, "file"))
 
 
 def _take_from(node: ast.ImportFrom, base: list[str], facts: _Facts) -> None:
@@ -308,8 +343,44 @@ def _take_call(node: ast.Call, base: list[str], facts: _Facts) -> None:
             name = ".".join([*above, *([first.lstrip(".")] if first.strip(".") else [])])
             if _DOTTED.fullmatch(name):
                 facts.modules.add(name)
-    elif called in ("join", "joinpath", "Path", "with_name", "glob", "rglob", "iglob") and texts:
-        _take_path("/".join(texts), _mentions_file(node), facts)
+    elif called in _RESOURCES and texts and _DOTTED.fullmatch(texts[0]):
+        facts.guesses.add(texts[0])
+    elif called in ("join", "joinpath", "Path", "with_name") and texts:
+        _take_path("/".join(texts), "folder" if _mentions_file(node) else "file", facts)
+    elif called in ("glob", "rglob", "iglob") and texts:
+        inner = _texts_of(node.func.value) if isinstance(node.func, ast.Attribute) else []
+        below = ["**"] if called == "rglob" else []
+        _take_path("/".join([*inner, *below, *texts]), "pattern", facts)
+
+
+def _texts_of(node: ast.AST) -> list[str]:
+    """['data'] of Path("data"), and of Path(__file__).parent / "data"."""
+    if isinstance(node, ast.Call):
+        return [
+            arg.value
+            for arg in node.args
+            if isinstance(arg, ast.Constant) and isinstance(arg.value, str)
+        ]
+    joined = _joined(node)
+    return [joined] if joined else []
+
+
+def _is_written(node: ast.AST) -> bool:
+    """Whether it is a call that writes to the file that its first argument names."""
+    if not isinstance(node, ast.Call):
+        return False
+    called = (
+        node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+    )
+    modes = [
+        *node.args[1:2],
+        *(keyword.value for keyword in node.keywords if keyword.arg == "mode"),
+    ]
+    texts = [mode.value for mode in modes if isinstance(mode, ast.Constant)]
+    opened = called == "open" and any(
+        isinstance(text, str) and set(text) & set("wax") for text in texts
+    )
+    return opened or called in _WRITERS
 
 
 def _joined(node: ast.AST) -> str:
@@ -331,29 +402,23 @@ def _mentions_file(node: ast.AST) -> bool:
     return any(isinstance(inner, ast.Name) and inner.id == "__file__" for inner in ast.walk(node))
 
 
-def _take_path(text: str, beside: bool, facts: _Facts) -> None:
+def _take_path(text: str, kind: Kind, facts: _Facts) -> None:
     if 0 < len(text) <= _LONGEST_NAME and "\n" not in text and "\0" not in text:
-        facts.paths.add((text, beside))
+        facts.paths.add((text, kind))
 
 
-def _existing(path: str, folders: bool) -> Iterator[str]:
-    """The file of this name, those of this pattern, and with `folders` those of the folder of this
-    name."""
+def _existing(path: str, kind: Kind) -> Iterator[str]:
+    """The file of this name, those of this pattern, or those in the folder of this name."""
     with suppress(OSError, ValueError):
         if os.path.isfile(path):
             yield path
-        elif any(sign in path for sign in "*?["):
+        elif kind == "pattern":
             found = sorted(glob.glob(path, recursive=True))[:_MOST_FILES]
             yield from (file for file in found if os.path.isfile(file))
-        elif folders and os.path.isdir(path):
-            inside = (
-                os.path.join(at, name) for at, _, names in os.walk(path) for name in sorted(names)
-            )
-            yield from (
-                file
-                for file, _ in zip(inside, range(_MOST_FILES), strict=False)
-                if "__pycache__" not in file
-            )
+        elif kind == "folder" and os.path.isdir(path):
+            inside = (os.path.join(at, name) for at, _, names in os.walk(path) for name in names)
+            some = [file for file, _ in zip(inside, range(_MOST_FILES), strict=False)]
+            yield from sorted(file for file in some if "__pycache__" not in file)
 
 
 def _stamp(file: str) -> tuple[int, int]:

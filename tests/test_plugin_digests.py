@@ -52,6 +52,9 @@ def folder(tmp_path, monkeypatch):
         "lib/pack/__init__.py": "",
         "lib/pack/rules.py": "from . import inner\nclass Rule: pass\n",
         "lib/pack/inner.py": "VALUE = 1\n",
+        "lib/pack/table.txt": "1\n",
+        "lib/pack/reader.py": "from pathlib import Path\nT = Path(__file__).with_name('table.txt')\n",
+        "vendor/far.py": "VALUE = 1\n",
         "lib/pack/unused.py": "VALUE = 1\n",
         "lib/space/below/module.py": "VALUE = 1\n",
         "lib/shipped/__init__.py": "",
@@ -126,12 +129,24 @@ REACHED = {
         "data/table.csv",
     ),
     "data of a pattern": (
-        {"top": "from pathlib import Path; D = list(Path('data').glob('data/*.csv'))"},
+        {"top": "from pathlib import Path; D = list(Path('data').glob('*.csv'))"},
         "data/table.csv",
     ),
     "data of a folder": (
         {"top": "from pathlib import Path; D = Path(__file__).parent / 'data'"},
         "data/table.csv",
+    ),
+    "data of a package": (
+        {"inside": "from importlib.resources import files; files('pack').joinpath('table.txt')"},
+        "lib/pack/table.txt",
+    ),
+    "data of a package, by its own module": ({"inside": "import pack.reader"}, "lib/pack/table.txt"),
+    "from a folder put on the path": (
+        {
+            "top": "import os, sys",
+            "inside": "sys.path.insert(0, os.path.join(os.path.dirname(__file__), 'vendor')); import far",
+        },
+        "vendor/far.py",
     ),
     "text that is executed": ({"top": "exec(open('beside.py').read())"}, "beside.py"),
     "a shipped package": ({"inside": "import shipped"}, "lib/shipped-1.0.dist-info/METADATA"),
@@ -173,6 +188,10 @@ def test_what_is_reached_changes_the_digest(folder, case):
         {"top": "import helper"},
         {"inside": "from pack.rules import Rule"},
         {"inside": "import shipped"},
+        {"inside": "open('notes.md', 'w')"},
+        {"inside": "import numpy as np; np.save('notes.md', p)"},
+        {"inside": "'*'"},
+        {"inside": "x = dict(data='data')"},
     ],
 )
 def test_what_is_not_reached_leaves_the_digest(folder, parts):
