@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, FiniteFloat, NonNegativeInt, PositiveInt
 
 from .spec import Digest, Frozen, RunSpec
 
@@ -27,6 +27,8 @@ def _moment(text: str) -> str:
     return text
 
 
+# Of wall clock; a run of a million years is none.
+Seconds = Annotated[FiniteFloat, Field(ge=0.0, le=3e13)]
 # ISO 8601.
 Moment = Annotated[str, AfterValidator(_moment)]
 
@@ -36,8 +38,8 @@ class Machine(Frozen):
 
     system: str
     processor: str
-    logical_cores: int
-    memory_bytes: int
+    logical_cores: PositiveInt
+    memory_bytes: NonNegativeInt
     python: str
 
 
@@ -48,9 +50,9 @@ class Memory(Frozen):
     `method` says how the peak of the resident set was read.
     """
 
-    imported_bytes: int
-    peak_bytes: int
-    device_peak_bytes: int | None = None
+    imported_bytes: NonNegativeInt
+    peak_bytes: NonNegativeInt
+    device_peak_bytes: NonNegativeInt | None = None
     method: str
 
     @property
@@ -67,16 +69,16 @@ class Summary(Frozen):
     `stopped_at` is the step after which early stopping ended the run, None where it ran its whole budget or ended badly.
     """
 
-    steps_done: int
-    final_train_loss: float | None = None
-    final_validation_loss: float | None = None
-    final_validation_metric: float | None = None
-    best_validation_loss: float | None = None
-    best_validation_metric: float | None = None
-    test_loss: float | None = None
-    test_metric: float | None = None
-    steps_to_target: int | None = None
-    stopped_at: int | None = None
+    steps_done: NonNegativeInt
+    final_train_loss: FiniteFloat | None = None
+    final_validation_loss: FiniteFloat | None = None
+    final_validation_metric: FiniteFloat | None = None
+    best_validation_loss: FiniteFloat | None = None
+    best_validation_metric: FiniteFloat | None = None
+    test_loss: FiniteFloat | None = None
+    test_metric: FiniteFloat | None = None
+    steps_to_target: NonNegativeInt | None = None
+    stopped_at: NonNegativeInt | None = None
 
 
 class RunRecord(Frozen):
@@ -97,16 +99,16 @@ class RunRecord(Frozen):
     status: Status
     reason: str = ""
     summary: Summary | None = None
-    import_s: float | None = None
-    setup_s: float | None = None
-    first_call_s: float | None = None
-    first_call_steps: int = 1
+    import_s: Seconds | None = None
+    setup_s: Seconds | None = None
+    first_call_s: Seconds | None = None
+    first_call_steps: PositiveInt = 1
     memory: Memory | None = None
     policy: dict[str, str] = {}
-    gauges: dict[str, float] = {}
-    state_bytes: int | None = None
+    gauges: dict[str, FiniteFloat] = {}
+    state_bytes: NonNegativeInt | None = None
     started_at: Moment
-    wall_s: float = 0.0
+    wall_s: Seconds = 0.0
     versions: dict[str, str] = {}
     sources: dict[str, str] = {}
     machine: Machine

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt, model_validator
 
+from . import limits
 from .layers import Layer, build
 from .strict import Strict
 
@@ -89,7 +90,7 @@ class TaskSpec(Frozen):
     regularization: Regularization = Regularization()
     early_stopping: EarlyStopping | None = None
     batch_size: PositiveInt
-    steps: PositiveInt
+    steps: Annotated[PositiveInt, Field(le=limits.STEPS)]
     eval_every: PositiveInt
     target: FiniteFloat
     target_origin: str
@@ -139,9 +140,9 @@ class TimingSpec(Frozen):
     warm-up ends after longest_warmup_s, or after warmup_steps. breakdown: blocks of a step's parts are timed as well.
     """
 
-    warmup_steps: NonNegativeInt = 100
-    blocks: PositiveInt = 30
-    block_steps: PositiveInt = 25
+    warmup_steps: Annotated[NonNegativeInt, Field(le=limits.STEPS)] = 100
+    blocks: Annotated[PositiveInt, Field(le=limits.BLOCKS)] = 30
+    block_steps: Annotated[PositiveInt, Field(le=limits.BLOCK_STEPS)] = 25
     longest_block_s: Annotated[FiniteFloat, Field(gt=0)] = 0.5
     longest_warmup_s: Annotated[FiniteFloat, Field(gt=0)] = 10.0
     breakdown: bool = False

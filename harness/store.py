@@ -28,6 +28,7 @@ from .escaping import visible
 from .jsonfile import discard_partials, first_problem, read_json, reading, replace_text, replacing, writing
 from .origin import Origin
 from .record import FINAL, SCHEMA, Curve, RunRecord, RunResult
+from .schedules import complete
 from .spec import Digest, Frozen
 
 if TYPE_CHECKING:
@@ -268,9 +269,13 @@ def _sound(file: Path) -> RunRecord:
 def read_record(file: Path) -> RunRecord:
     """One run.json. UserError names the file when it is truncated, of a newer schema or not a record."""
     try:
-        return RunRecord.model_validate(read_json(file, SCHEMA, _MEND))
+        record = RunRecord.model_validate(read_json(file, SCHEMA, _MEND))
+        complete(record.spec.schedule)
     except ValidationError as error:
         raise UserError(f"{file}: not a gradrace record ({first_problem(error)}); {_MEND}") from None
+    except ValueError as error:
+        raise UserError(f"{file}: not a gradrace record ({error}); {_MEND}") from None
+    return record
 
 
 def read_arrays(output: Path, suite: str, digest: str, name: str) -> Mapping[str, Any] | None:

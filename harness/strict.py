@@ -16,14 +16,17 @@ _SCALARS = ("bool", "int", "float", "str")
 
 
 def _make_strict(node: Any) -> None:
-    """Marks every scalar below this node of a core schema, and lets texts through `clean`."""
+    """Marks every scalar below this node of a core schema, lets texts through `clean`, and keeps whole numbers in 64 bits."""
     if isinstance(node, dict):
         if node.get("type") in _SCALARS:
             node["strict"] = True
         if node.get("type") in ("str", "any"):
             _clean_first(node)
             return
-        if node.get("function") == _CLEANED:
+        if node.get("type") == "int":
+            _bound_last(node)
+            return
+        if node.get("function") in (_CLEANED, _BOUNDED):
             return
         for value in node.values():
             _make_strict(value)
@@ -41,7 +44,14 @@ def _cleaned(value: Any) -> Any:
     return list(map(_cleaned, value)) if isinstance(value, list) else value
 
 
+def _bounded(value: int) -> int:
+    if value.bit_length() > 63:
+        raise ValueError(f"expected a number of at most 64 bits, not {given(value)}")
+    return value
+
+
 _CLEANED = {"type": "no-info", "function": _cleaned}
+_BOUNDED = {"type": "no-info", "function": _bounded}
 
 
 def _clean_first(node: dict[str, Any]) -> None:
@@ -49,6 +59,13 @@ def _clean_first(node: dict[str, Any]) -> None:
     text = dict(node)
     node.clear()
     node.update({"type": "function-before", "function": _CLEANED, "schema": text})
+
+
+def _bound_last(node: dict[str, Any]) -> None:
+    """Replaces a schema of whole numbers by one that refuses what no array can hold."""
+    number = dict(node)
+    node.clear()
+    node.update({"type": "function-after", "function": _BOUNDED, "schema": number})
 
 
 class Strict(BaseModel):

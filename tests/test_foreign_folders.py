@@ -45,6 +45,11 @@ def edit(file: Path, **changes: Any) -> None:
     file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
 
 
+def edit_spec(file: Path, part: str, **changes: Any) -> None:
+    spec = json.loads(file.read_text())["spec"]
+    edit(file, spec={**spec, part: {**spec[part], **changes}})
+
+
 def set_series(file: Path, name: str) -> None:
     table = pyarrow.parquet.read_table(file)
     series = pyarrow.array([name] * len(table))
@@ -90,6 +95,16 @@ CASES: list[tuple[str, str, Callable[[Path, Path], Any]]] = [
      lambda run, suite: edit(suite / "plan.json", clocked=["/x"])),
     ("artefacts lead out", "artefacts", lambda run, suite: edit(run / "run.json", artefacts=["../../x.parquet"])),
     ("the moment is none", "started_at", lambda run, suite: edit(run / "run.json", started_at="<now>")),
+    ("more steps than memory", "spec.task.steps: expected a number of at most",
+     lambda run, suite: edit_spec(run / "run.json", "task", steps=10**15)),
+    ("a size beyond all arrays", "at most 64 bits",
+     lambda run, suite: edit_spec(run / "run.json", "task", batch_size=10**30)),
+    ("an endless call", "first_call_s: expected a finite number",
+     lambda run, suite: edit(run / "run.json", first_call_s=float("inf"))),
+    ("a schedule of nobody", "schedule constant has no parameter 'x'",
+     lambda run, suite: edit_spec(run / "run.json", "schedule", params={"x": 1.0})),
+    ("a count of texts", "spec.task.steps: expected a whole number, not '7'",
+     lambda run, suite: edit_spec(run / "run.json", "task", steps="7")),
     ("a series is a script", "it has a series",
      lambda run, suite: set_series(run / "curve.parquet", 'a":0}});owned();({"b')),
     ("a curve of texts", "is not all numbers",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .. import limits, schedules
+from .. import schedules
 from ..escaping import for_script
 from ..frame import Frames
 from ..record import RunRecord
@@ -21,6 +21,8 @@ from . import diagnosed
 # Points of a curve at most; more are averaged over bins of equal length.
 POINTS = 400
 LOG_BYTES = 8000
+# Steps of a run whose planned rates are worked out.
+_LONGEST = 10_000_000
 
 Series = dict[str, tuple[np.ndarray, np.ndarray]]
 
@@ -80,7 +82,7 @@ def _planned(record: RunRecord, known: Series) -> Series:
     """The learning rates of a run whose curve does not hold them: those of its schedule, as far as it went."""
     if "learning_rate" in known or "train_loss" not in known or record.spec.schedule.kind not in schedules.SCHEDULES:
         return {}
-    if record.spec.steps > limits.STEPS:
+    if record.spec.steps > _LONGEST:
         return {}
     rates = _rates(record.spec.schedule.model_dump_json(), record.spec.steps)[: len(known["train_loss"][0])]
     if len(rates) and (rates == rates[0]).all():
