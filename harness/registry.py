@@ -91,7 +91,7 @@ def load_registry(plugins: Sequence[Path] = ()) -> Registry:
         registry.modules[file.resolve()] = name  # type: ignore[index]
         _add(registry, module, file)
     before = _names(registry)
-    for file in plugins:
+    for file in _each_once(plugins):
         framework = read_framework(_readable(file), module=None)
         if framework:
             _take_name(registry.frameworks, framework.name, framework, file)
@@ -100,6 +100,14 @@ def load_registry(plugins: Sequence[Path] = ()) -> Registry:
     _check_frameworks(registry, optimizers)
     loaded = {key: tuple(name for name in names if name not in before[key]) for key, names in _names(registry).items()}
     return replace(registry, loaded=loaded)
+
+
+def _each_once(files: Iterable[Path]) -> list[Path]:
+    """A file that is named twice is loaded once, by its first name."""
+    found: dict[Path, Path] = {}
+    for file in files:
+        found.setdefault(file.resolve(), file)
+    return list(found.values())
 
 
 def _check_frameworks(registry: Registry, built_in: Mapping[str, Optimizer]) -> None:
@@ -206,7 +214,7 @@ def _execute(file: Path) -> ModuleType:
 
     Whatever it raises becomes a UserError with the file and line; only Ctrl-C passes.
     """
-    name = f"gradrace_plugin_{file.stem}"
+    name = _module_name(file)
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise UserError(f"{file}: not a Python file (its name must end in .py)")
@@ -220,6 +228,25 @@ def _execute(file: Path) -> ModuleType:
     return module
 
 
+def plugin_module(file: Path) -> ModuleType | None:
+    """The module that a user's file was executed as last; None if it was not."""
+    return sys.modules.get(_module_name(file))
+
+
+def _module_name(file: Path) -> str:
+    """Of two files of one name, the second has a number."""
+    place = str(file.resolve())
+    name, number = f"gradrace_plugin_{file.stem}", 1
+    while _NAMED.setdefault(name, place) != place:
+        number += 1
+        name = f"gradrace_plugin_{file.stem}_{number}"
+    return name
+
+
+# Module names of users' files -> the file, for as long as the process lives.
+_NAMED: dict[str, str] = {}
+
+
 @contextmanager
 def _loading(what: str, file: Path | None) -> Iterator[None]:
     """A user's code is executed inside: what it prints goes to standard error, what it raises
@@ -230,8 +257,9 @@ def _loading(what: str, file: Path | None) -> Iterator[None]:
     except KeyboardInterrupt:
         raise
     except SyntaxError as error:
-        where = what if file and error.filename == str(file) else f"{what}: {error.filename}"
-        raise UserError(f"{where}, line {error.lineno}: {error.msg}") from error
+        elsewhere = error.filename and not (file and _is(error.filename, file))
+        line = f", line {error.lineno}" if error.lineno else ""
+        raise UserError(f"{what}{f': {error.filename}' if elsewhere else ''}{line}: {error.msg}") from error
     except BaseException as error:
         where = f"{what}, line {_line_in(error, file)}" if file else f"{what} cannot be loaded"
         raise UserError(f"{where}: {_said(error)}") from error
@@ -251,12 +279,17 @@ def _said(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
+def _is(path: str, file: Path) -> bool:
+    """Python makes the paths of modules absolute."""
+    return Path(path).absolute() == file.absolute()
+
+
 def _line_in(error: BaseException, file: Path) -> int | str:
     """The line of `file` that raised, deepest frame last."""
     line: int | str = "?"
     trace = error.__traceback__
     while trace:
-        if Path(trace.tb_frame.f_code.co_filename) == file:
+        if _is(trace.tb_frame.f_code.co_filename, file):
             line = trace.tb_lineno
         trace = trace.tb_next
     return line

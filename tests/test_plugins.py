@@ -22,7 +22,7 @@ from gradrace.binding import _import, bind
 from gradrace.declared import check_optimizer, check_task
 from gradrace.errors import UserError
 from gradrace.optimizer import HyperCorrection, Range, SearchSpace
-from gradrace.registry import Framework, import_adapter, load_registry
+from gradrace.registry import Framework, import_adapter, load_registry, plugin_module
 from gradrace.store import read_records
 from gradrace.suite import make_suite
 
@@ -249,6 +249,36 @@ def test_a_wrong_file_is_one_line(tmp_path, case):
     assert message in str(caught.value), str(caught.value)
     assert str(caught.value).startswith(str(tmp_path / "mine.py"))
     assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("case", ["a package", "sys.exit", "syntax", "an unknown argument"])
+def test_lines_are_told_of_files_with_relative_names(tmp_path, monkeypatch, case):
+    monkeypatch.chdir(tmp_path)
+    text, message = WRONG_FILES[case]
+    Path("mine.py").write_text(text)
+    with pytest.raises(UserError) as caught:
+        load_registry([Path("mine.py")])
+    assert str(caught.value).startswith("mine.py") and message in str(caught.value)
+    Path("mine.py").write_bytes(b"x = 1\n\0")
+    with pytest.raises(UserError, match=r"^mine\.py.*null bytes"):
+        load_registry([Path("mine.py")])
+
+
+def test_a_file_that_is_named_twice_is_loaded_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(mine())
+    names = [Path("mine.py"), Path("./mine.py"), tmp_path / "mine.py"]
+    assert load_registry(names).loaded["optimizers"] == ("mine",)
+
+
+def test_two_files_of_one_name_are_two_modules(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "mine.py").write_text(mine(name=f"'mine_{folder}'"))
+    files = [tmp_path / folder / "mine.py" for folder in ("a", "b")]
+    assert load_registry(files).loaded["optimizers"] == ("mine_a", "mine_b")
+    modules = [plugin_module(file) for file in files]
+    assert [module.MINE.name for module in modules] == ["mine_a", "mine_b"]
 
 
 def test_ctrl_c_while_a_file_is_loaded_is_an_interrupt(tmp_path):

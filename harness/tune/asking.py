@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from .. import data, limits, schedules
 from ..errors import UserError, nearest
 from ..jsonfile import first_problem
 from ..optimizer import Optimizer
-from ..registry import Registry, load_registry
+from ..registry import Registry, load_registry, plugin_module
 from ..spec import ScheduleSpec, TaskSpec
 from ..strict import given as shown_value
 from .samplers import check_sampler
@@ -110,12 +109,12 @@ def _of_file(text: str, registry: Registry) -> list[Optimizer]:
     matched = FILE.fullmatch(text)
     assert matched, "the caller has seen that it is a file"
     file, wanted = Path(matched["file"]), matched["name"]
-    own = [registry.optimizers[name] for name, origin in registry.optimizer_files.items() if origin == file]
+    own = [registry.optimizers[name] for name, origin in registry.optimizer_files.items() if origin.resolve() == file.resolve()]
     if not own:
         raise UserError(f"--optimizer {text}: {file} defines no gradrace.Optimizer")
     if wanted is None:
         return own
-    variable = vars(sys.modules[f"gradrace_plugin_{file.stem}"]).get(wanted)
+    variable = getattr(plugin_module(file), wanted, None)
     chosen = [optimizer for optimizer in own if optimizer is variable or optimizer.name == wanted]
     if not chosen:
         raise UserError(f"--optimizer {text}: no such optimizer{nearest(wanted, [optimizer.name for optimizer in own])}")
