@@ -127,7 +127,7 @@ class _Walk:
     def take_file(self, file: str, label: str, module: str | None, package: bool) -> None:
         """Notes a local file; what it imports is followed by `finish`."""
         if file not in self.found:
-            self.found[file] = label, _hash(file)
+            self.found[file] = label, hash_of(file)
             if file.endswith((".py", ".pyw")):
                 self._todo.append((file, module, package))
 
@@ -426,7 +426,8 @@ def _stamp(file: str) -> tuple[int, int]:
     return status.st_mtime_ns, status.st_size
 
 
-def _hash(file: str) -> str:
+def hash_of(file: str) -> str:
+    """16 hex digits of what the file holds now."""
     return _hash_of(file, _stamp(file))
 
 

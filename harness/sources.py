@@ -51,6 +51,19 @@ def reach(
     return Reach({**hashes(imported), **_cleaned(answer["files"])}, _cleaned(answer["versions"]))
 
 
+def is_as_planned(file: Path, sources: Mapping[str, str], found: str) -> bool:
+    """Whether a user's file whose hash is now `found` is the one of which a run's sources hold the
+    hash; True if they hold none."""
+    label = clean(file.stem)
+    planned = {value for name, value in sources.items() if name.partition("#")[0] == label}
+    return not planned or found in planned
+
+
+def hash_of(file: Path) -> str:
+    """As `reach` has it."""
+    return imports.hash_of(str(file.resolve()))
+
+
 def _cleaned(found: Mapping[str, str]) -> dict[str, str]:
     """As a record will have it: names of files may be anything."""
     return {clean(name): clean(text) for name, text in found.items()}

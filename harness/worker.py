@@ -31,6 +31,7 @@ from .machine import gpu_gauges, this_machine, usable_cores
 from .plan import Plan, initial_weights, make_plan
 from .record import Curve, Memory, RunRecord, RunResult
 from .registry import Registry, import_adapter, load_registry
+from .sources import hash_of, is_as_planned
 from .spec import RunSpec
 from .train import Training, train
 
@@ -47,6 +48,8 @@ class Worker:
         self._adapter = adapter
         self._out = out
         self._import_s = import_s
+        # Right after they were loaded, before somebody edits them.
+        self._hashes = {file: hash_of(file) for file in registry.plugins} if registry else {}
         # How much of each column of the curve of the run in flight has been reported as progress.
         self._sent: Counter[str] = Counter()
 
@@ -142,6 +145,9 @@ class Worker:
         """What the run is to do. Skip where the framework cannot do it."""
         _redirect_output(draft.log)
         optimizer = self._registry.optimizers[draft.spec.optimizer.name]
+        file = self._registry.optimizer_files[optimizer.name]
+        if file in self._hashes and not is_as_planned(file, draft.sources, self._hashes[file]):
+            raise UserError(f"{file.name} was edited after this sweep was planned; run it again")
         reason = self._adapter.supports(draft.spec, optimizer)
         if reason:
             raise Skip(reason)
@@ -176,6 +182,7 @@ class _Draft:
 
     def __init__(self, planned: dict[str, Any], versions: dict[str, str], import_s: float) -> None:
         self.spec = spec = RunSpec.model_validate(planned["spec"])
+        self.sources: dict[str, str] = planned["sources"]
         self.log = Path(planned["log"])
         self.setup_s: float | None = None
         self.state_bytes: int | None = None
@@ -218,7 +225,7 @@ class _Draft:
         _redirect_output(self.log)
         traceback.print_exception(error)
         sys.stderr.flush()
-        return RunResult(self._record(status="failed", reason=f"{type(error).__name__}: {error}"))
+        return RunResult(self._record(status="failed", reason=_reason(error)))
 
     def _record(self, **outcome: Any) -> RunRecord:
         wall = self.share_s if self.share_s is not None else time.perf_counter() - self._began
@@ -227,6 +234,11 @@ class _Draft:
             "policy": self.policy, "gauges": self.gauges,
         }  # fmt: skip
         return RunRecord(**{**self._fixed, **found, **outcome})
+
+
+def _reason(error: BaseException) -> str:
+    """Errors that a user can mend say it all; of others the kind counts as well."""
+    return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
 
 
 def _named(gauges: dict[str, float], when: str) -> dict[str, float]:
@@ -269,8 +281,7 @@ def main() -> None:
         worker.send("ready")
     except BaseException as error:
         traceback.print_exception(error)
-        reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        Worker(None, None, out).send("broken", reason=reason)  # type: ignore[arg-type]
+        Worker(None, None, out).send("broken", reason=_reason(error))  # type: ignore[arg-type]
         raise SystemExit(1) from error
     # A framework alone may fill a small share of memory; runs must then have room beside it.
     memory_bytes = max(hello["memory_bytes"], 2 * memory.resident_bytes())

@@ -404,3 +404,17 @@ def test_a_stale_result_is_not_taken_and_a_fresh_one_is(folder, monkeypatch):
     third = run()
     assert (first[0], again[0], third[0]) == (0, 1, 0)
     assert first[1] == again[1]
+
+
+def test_a_file_that_is_edited_while_the_sweep_runs_gives_no_result(folder):
+    content = {**TINY, "optimizers": ["sgd"], "seeds": 1, "steps": 4, "eval_every": 4}
+    parts = {"top": "", "inside": "pass", "torch": "pass", "jax": "pass", "bindings": ""}
+    (folder / "mine.py").write_text(MINE.format(**parts))
+    options = sweep.Options(output=folder / "out", keyword="mine")
+    ready = sweep.prepare(make_suite("tiny", content), [folder / "mine.py"], options)
+    (folder / "mine.py").write_text(MINE.format(**{**parts, "inside": "lr = lr / 2"}))
+    sweep.execute(ready)
+    found = {(record.status, record.reason) for record in read_records(folder / "out", "tiny")}
+    assert found == {("failed", "mine.py was edited after this sweep was planned; run it again")}
+    again = sweep.execute(sweep.prepare(make_suite("tiny", content), [folder / "mine.py"], options))
+    assert again.cached == 0 and again.counts["ok"] == len(ready.selected)
