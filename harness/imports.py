@@ -280,7 +280,7 @@ def _facts(
         if not _is_docstring(node):
             _take_node(node, base, facts)
             # Files that are written say nothing about what is computed.
-            written = node.args[0] if _is_written(node) and node.args else None
+            written = node.args[0] if isinstance(node, ast.Call) and _writes(node) else None
             todo.extend(inner for inner in ast.iter_child_nodes(node) if inner is not written)
     return facts
 
@@ -365,9 +365,9 @@ def _texts_of(node: ast.AST) -> list[str]:
     return [joined] if joined else []
 
 
-def _is_written(node: ast.AST) -> bool:
-    """Whether it is a call that writes to the file that its first argument names."""
-    if not isinstance(node, ast.Call):
+def _writes(node: ast.Call) -> bool:
+    """Whether it writes to the file that its first argument names."""
+    if not node.args:
         return False
     called = (
         node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
