@@ -8,6 +8,7 @@ number of threads: it gets a file of its own, and an upgrade of one framework le
 from __future__ import annotations
 
 import itertools
+import re
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -23,6 +24,8 @@ from .record import Machine, RunRecord
 from .spec import Measure, RunSpec, number_text
 from .store import suites_in
 from .tracked import FIGURES, Cell, cells, mode_of, version
+
+_MACHINE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. -]{0,99}")
 
 
 class Exported(NamedTuple):
@@ -262,8 +265,10 @@ class _Folder:
         here = measured_on.model_copy(update={"python": this_machine().python}) == this_machine()
         if name is None and not here:
             raise UserError(f"these results are of another machine ({measured_on.processor}); --machine gives it a name in asv")
+        if name is not None and not _MACHINE.fullmatch(name):
+            raise UserError(f"--machine {name!r}: the name becomes a folder's: letters, digits, spaces, '-', '_' and '.' only")
         described = _as_asv(measured_on, here, name)
-        file = self._path / described["machine"] / "machine.json"
+        file = self._no_link(self._path / described["machine"] / "machine.json")
         if file.exists():
             kept = self._read(file, AsvMachine.api_version)
             if kept.get("num_cpu") != described["num_cpu"]:
@@ -282,7 +287,7 @@ class _Folder:
         """Adds these to benchmarks.json, in place of those of their names."""
         from asv.util import write_json
 
-        file = self._path / "benchmarks.json"
+        file = self._no_link(self._path / "benchmarks.json")
         with writing(file):
             write_json(str(file), {**self._known, **benchmarks}, _benchmarks_version())
 
@@ -300,7 +305,7 @@ class _Folder:
         params = {**machine, "python": python, **libraries, "device": environment.device, "threads": str(environment.threads)}
         name = get_env_name("gradrace", python, libraries, {}) + f"-{environment.device}-threads{environment.threads}"
         kept = Results(params, libraries, at.hash, at.date_ms, python, name, {})
-        file = self._path / kept._filename
+        file = self._no_link(self._path / kept._filename)
         try:
             kept.load_data(str(self._path))
         except (AsvError, ValueError, TypeError, AttributeError) as error:
@@ -309,6 +314,13 @@ class _Folder:
             kept.add_result(benchmark, result, began, seconds, record_samples=True)
         with writing(file):
             kept.save(str(self._path))
+        return file
+
+    def _no_link(self, file: Path) -> Path:
+        """The file; UserError if it, or the folder of its machine, is a link: asv would write to where that leads."""
+        for each in (file, *({file.parent} - {self._path})):
+            if each.is_symlink():
+                raise UserError(f"{each}: a link, through which nothing is written; remove it, or name another folder with --to")
         return file
 
     def _read(self, file: Path, api_version: int) -> dict[str, Any]:

@@ -397,3 +397,25 @@ def slow(results: Path, factor: float) -> None:
             blocks = parquet.read_table(file).to_pandas()
             blocks["wall_ns"] = (blocks["wall_ns"] * factor).astype("int64")
             parquet.write_table(arrow.Table.from_pandas(blocks), file)
+
+
+@pytest.mark.parametrize("name", ["../x", "/tmp/x", "", ".x", "a\nb", "a/b"])
+def test_a_machines_name_is_no_path(tmp_path: Path, repository: Path, name: str) -> None:
+    make_results(tmp_path, specs=make_specs(["mlp"], ["jax"], ["adam"], [0]))
+    with pytest.raises(UserError, match="--machine .*: the name becomes a folder's"):
+        export(tmp_path, [], tmp_path / "asv", repo=repository, machine=name)
+    assert not (tmp_path / "asv").exists()
+
+
+@pytest.mark.parametrize("name", ["benchmarks.json", "lab"])
+def test_asv_writes_through_no_link(tmp_path: Path, repository: Path, name: str) -> None:
+    make_results(tmp_path, specs=make_specs(["mlp"], ["jax"], ["adam"], [0]))
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (tmp_path / "asv").mkdir()
+    (tmp_path / "asv" / name).symlink_to(outside / "new" if name.endswith("json") else outside)
+    (tmp_path / "asv" / "other").mkdir()
+    (tmp_path / "asv" / "other" / "machine.json").touch()
+    with pytest.raises(UserError, match=f"{name}: a link"):
+        export(tmp_path, [], tmp_path / "asv", repo=repository, machine="lab")
+    assert list(outside.iterdir()) == []
