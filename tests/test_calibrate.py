@@ -137,3 +137,19 @@ def test_a_gate_of_real_launches(tmp_path, monkeypatch):
     assert found["gates"] == 1 and found["slowdown"] == 0.0 and found["regressions"] == 0
     (kept,) = read(tmp_path / "repository/results").gates
     assert len(kept.log_ratios) == kept.launches["0.9"] and kept.versions and shutil.which("git")
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"launches": {}}, "launches: threshold"),
+        ({"ended_s": []}, "launches: threshold"),
+        ({"decisions": {"x": "ok"}}, "decisions: 'x' is no threshold"),
+        ({"slowdown": float("nan")}, "slowdown: expected a finite number"),
+    ],
+)
+def test_a_file_that_does_not_hold_together_is_refused(tmp_path, changes, says):
+    gate = json.loads(make_gate(0.0).model_dump_json())
+    (tmp_path / "calibration.json").write_text(json.dumps({"schema": 1, "gates": [{**gate, **changes}]}))
+    with pytest.raises(UserError, match=f"calibration.json: not a calibration .*{says}"):
+        calibrate.read(tmp_path)

@@ -17,9 +17,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, FiniteFloat, ValidationError, model_validator
 
 from ..errors import UserError
 from ..jsonfile import first_problem, read_json, replace_text, writing
@@ -45,7 +45,7 @@ class Gate(Frozen):
 
     cell: str
     framework: str
-    slowdown: float
+    slowdown: FiniteFloat
     started_at: str
     machine_type: str
     versions: dict[str, str]
@@ -53,11 +53,25 @@ class Gate(Frozen):
     rule: Rule
     log_ratios: tuple[float, ...]
     cpu_log_ratios: tuple[float, ...]
-    ended_s: tuple[float, ...]
+    ended_s: tuple[FiniteFloat, ...]
     contended: int
     decisions: dict[str, Decision]
     launches: dict[str, int]
     reason: str = ""
+
+    @model_validator(mode="after")
+    def _launches_are_there(self) -> Self:
+        """Every verdict has its threshold and its launches."""
+        for name, decision in self.decisions.items():
+            try:
+                good = 0.0 < float(name) < 1.0
+            except ValueError:
+                good = False
+            if not good:
+                raise ValueError(f"decisions: {name!r} is no threshold")
+            if decision in _SAYING and not 1 <= self.launches.get(name, 0) <= len(self.ended_s):
+                raise ValueError(f"launches: threshold {name} has none of {len(self.ended_s)}")
+        return self
 
 
 class CalibrationFile(Frozen):
