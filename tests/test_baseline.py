@@ -320,3 +320,16 @@ def test_the_committed_baseline_is_small_and_current(registry):
     assert kept.by_id.keys() == runs.keys()
     assert {name: trace.spec for name, trace in kept.by_id.items()} == {name: spec_digest(run) for name, run in runs.items()}
     assert json.loads(file.read_text())["schema"] == 1
+
+
+@pytest.mark.parametrize("exponent", [2000, -2000, 2**62])
+def test_a_band_beyond_all_numbers_is_no_traceback(exponent):
+    before = make_trace(final_band=exponent)
+    assert {check.what for check in check_seeds([before], {before.id: before}, {before.id: 20})}
+
+
+def test_a_baseline_names_the_versions_of_every_run(tmp_path):
+    kept = Baseline(suite="gate", frameworks={}, runs=()).model_dump(mode="json", by_alias=True)
+    (tmp_path / "gate.json").write_text(json.dumps({**kept, "runs": [make_trace().to_json()]}))
+    with pytest.raises(UserError, match="gate.json: not a baseline .*no versions of"):
+        read(tmp_path / "gate.json")

@@ -127,7 +127,9 @@ def _final_loss(cell: str, was: list[Trace], now: list[Trace]) -> list[Check]:
     if not before or not after:
         return []
     a, b = statistics.median(before), statistics.median(after)
-    widest = max((2.0**trace.final_band for trace in was if trace.final_band is not None), default=0.0)
+    # A file may say anything; beyond this power there is no float64.
+    bands = (min(trace.final_band, 1023) for trace in was if trace.final_band is not None)
+    widest = max((2.0**band for band in bands), default=0.0)
     allowed = max(max(before) - min(before), widest * abs(a))
     return [Check(
         id=cell, what="final validation loss", framework=was[0].framework, mode="band",
