@@ -12,6 +12,7 @@ from gradrace.layers import Dense
 from gradrace.record import Blocks, Curve, Machine, Memory, RunRecord, RunResult, Status, Summary
 from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec, TaskSpec, TimingSpec, digest
 from gradrace.store import PlanFile, Store
+from gradrace.train import finite
 
 MODES = {"torch": ("eager", "eager"), "tensorflow": ("graph", "graph"), "jax": ("scan", "jit")}
 VERSIONS = {
@@ -159,15 +160,15 @@ def _diverging(curve: Curve) -> Curve:
 
 def _summary(spec: RunSpec, curve: Curve, status: Status) -> Summary:
     if status == "diverged":
-        return Summary(steps_done=len(curve.train_losses), best_validation_loss=float(curve.validation_losses.min()))
+        return Summary(steps_done=len(curve.train_losses), best_validation_loss=finite(curve.validation_losses.min()))
     return Summary(
         steps_done=len(curve.train_losses),
-        final_train_loss=float(curve.train_losses[-1]),
-        final_validation_loss=float(curve.validation_losses[-1]),
-        final_validation_metric=float(curve.validation_metrics[-1]),
-        best_validation_loss=float(curve.validation_losses.min()),
-        best_validation_metric=float(curve.validation_metrics.max()),
-        test_loss=float(curve.validation_losses[-1]),
-        test_metric=float(curve.validation_metrics[-1]),
+        final_train_loss=finite(curve.train_losses[-1]),
+        final_validation_loss=finite(curve.validation_losses[-1]),
+        final_validation_metric=finite(curve.validation_metrics[-1]),
+        best_validation_loss=finite(curve.validation_losses.min()),
+        best_validation_metric=finite(curve.validation_metrics.max()),
+        test_loss=finite(curve.validation_losses[-1]),
+        test_metric=finite(curve.validation_metrics[-1]),
         steps_to_target=stats.first_reaching(curve.eval_steps, curve.validation_metrics, spec.task.target),
     )
