@@ -50,7 +50,7 @@ def made_of(output: Path) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def fresh(output: Path, folder: Path, now: str) -> Mapping[str, list[dict[str, str]]] | None:
+def fresh(folder: Path, now: str) -> Mapping[str, list[dict[str, str]]] | None:
     """The summaries of the report in `folder`, if it was made of what there is `now` (see made_of); else None."""
     try:
         kept = Fresh.model_validate(read_json(folder / _FILE, 1, "it is made anew"))

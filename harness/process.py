@@ -137,8 +137,8 @@ class Child:
 
     @property
     def signalled(self) -> bool:
-        """Whether a signal ended it, sent by the system or by somebody else. Waits as `exit_status` does."""
-        return self.exit_status() != _CLOSED and self._process.wait() < 0
+        """Whether a signal ended it, sent by the system or by somebody else, not by us. Waits as `exit_status` does."""
+        return not self._garbage and self.exit_status() != _CLOSED and self._process.wait() < 0
 
     def exit_status(self) -> str:
         """'SIGSEGV' or 'exit code 3'. Waits for the end, and kills a child that closed its pipe and yet lives on."""

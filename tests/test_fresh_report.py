@@ -29,7 +29,7 @@ def reported(tmp_path):
 
 
 def is_fresh(output):
-    return fresh(output, output / "html", made_of(output)) == SUMMARY
+    return fresh(output / "html", made_of(output)) == SUMMARY
 
 
 def run_of(output):

@@ -204,6 +204,7 @@ def test_garbage_on_the_pipe_is_the_end(start, body, shown):
     with pytest.raises(ChildDied, match="to the pipe that only gradrace's messages go through") as death:
         child.receive(30)
     assert shown in str(death.value) and len(str(death.value)) < 300
+    assert not child.signalled, "it was ended by us"
 
 
 def test_a_message_without_end_is_garbage(start, monkeypatch):

@@ -141,7 +141,7 @@ def _report_after(sweep: Sweep, as_json: bool) -> None:
 
     output = sweep.options.output
     now = made_of(output)
-    summaries = fresh(output, output / "html", now)
+    summaries = fresh(output / "html", now)
     if summaries is None or sweep.suite.name not in summaries:
         summaries = _write_report(output, now)
     if not as_json:
