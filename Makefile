@@ -22,6 +22,7 @@ test: $(VENV)/installed-dev
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	rm -rf build/typing && $(PIP) install --quiet --no-deps --no-compile --target build/typing .
 	$(BIN)/mypy --cache-dir build/mypy build/typing/gradrace
 

@@ -1,1 +1,3 @@
-"""One module per framework, the only place that imports it. `gradrace.registry` finds them by looking in this folder."""
+"""One module per framework, the only place that imports it. `gradrace.registry` finds them by
+looking in this folder.
+"""

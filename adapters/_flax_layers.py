@@ -1,8 +1,8 @@
 """Every canonical layer as a pure function, made of Flax's own nnx layers.
 
-Flax computes the canonical thing except: leaky_relu has slope 1 at 0; weight normalisation adds a constant to the norm.
-Mode "scan" replaces convolution and pooling by equal forms that XLA runs faster inside a loop on a CPU.
-"""
+Flax computes the canonical thing except: leaky_relu has slope 1 at 0; weight normalisation adds a
+constant to the norm. Mode "scan" replaces convolution and pooling by equal forms that XLA runs
+faster inside a loop on a CPU."""
 
 from __future__ import annotations
 
@@ -38,10 +38,12 @@ from gradrace.objective import scale_of
 
 # Arrays by canonical name: parameters, or the running statistics that a layer moves on in training.
 Arrays = Mapping[str, jax.Array]
-# What one step's dropout needs, by the layer's name: a mask bool[n, ...], or where Flax draws, a key uint32[2]. Beside the
-# masks, under `scale_of`, what they multiply by, unless it is a constant of the layer's own.
+# What one step's dropout needs, by the layer's name: a mask bool[n, ...], or where Flax draws, a
+# key uint32[2]. Beside the masks, under `scale_of`, what they multiply by, unless it is a constant
+# of the layer's own.
 Noise = Mapping[str, jax.Array]
-# (parameters and statistics, x[n, ...], in training, noise) -> outputs, the statistics that have changed.
+# (parameters and statistics, x[n, ...], in training, noise) -> outputs, the statistics that have
+# changed.
 Function = Callable[[Arrays, jax.Array, bool, Noise], tuple[jax.Array, Arrays]]
 # (module, x, in training) -> outputs
 Call = Callable[[Any, jax.Array, bool], jax.Array]
@@ -53,9 +55,21 @@ _PATHS: Mapping[type, Mapping[str, tuple[str, ...]]] = {
     BatchNorm: {"gain": ("scale",), "moving_mean": ("mean",), "moving_variance": ("var",)},
     LayerNorm: {"gain": ("scale",)},
     Embedding: {"kernel": ("embedding",)},
-    SimpleRnn: {"kernel": (*_INPUTS, "kernel"), "recurrent_kernel": (*_STATES, "kernel"), "bias": (*_INPUTS, "bias")},
-    Gru: {"kernel": (*_INPUTS, "kernel"), "recurrent_kernel": (*_STATES, "kernel"), "bias": (*_INPUTS, "bias")},
-    Lstm: {"kernel": (*_INPUTS, "kernel"), "recurrent_kernel": (*_STATES, "kernel"), "bias": (*_STATES, "bias")},
+    SimpleRnn: {
+        "kernel": (*_INPUTS, "kernel"),
+        "recurrent_kernel": (*_STATES, "kernel"),
+        "bias": (*_INPUTS, "bias"),
+    },
+    Gru: {
+        "kernel": (*_INPUTS, "kernel"),
+        "recurrent_kernel": (*_STATES, "kernel"),
+        "bias": (*_INPUTS, "bias"),
+    },
+    Lstm: {
+        "kernel": (*_INPUTS, "kernel"),
+        "recurrent_kernel": (*_STATES, "kernel"),
+        "bias": (*_STATES, "bias"),
+    },
 }
 
 
@@ -63,7 +77,9 @@ def network(layers: Sequence[BuiltLayer], dtype: str, mode: str) -> Function:
     """The layers one after another."""
     functions = [function(built, dtype, mode) for built in layers]
 
-    def apply(arrays: Arrays, x: jax.Array, training: bool, noise: Noise) -> tuple[jax.Array, Arrays]:
+    def apply(
+        arrays: Arrays, x: jax.Array, training: bool, noise: Noise
+    ) -> tuple[jax.Array, Arrays]:
         moved: dict[str, jax.Array] = {}
         for layer in functions:
             x, own = layer(arrays, x, training, noise)
@@ -100,29 +116,42 @@ def _plain(elementwise: Plain) -> Function:
 
 def _of_module(built: BuiltLayer, dtype: str, mode: str) -> Function:
     """A module of Flax's as a function of its arrays."""
-    merged_with, call = _blank(lambda: _module(built, jnp.dtype(dtype), mode), _names_by_path(built)), _call(built)
+    merged_with, call = (
+        _blank(lambda: _module(built, jnp.dtype(dtype), mode), _names_by_path(built)),
+        _call(built),
+    )
 
-    def apply(arrays: Arrays, x: jax.Array, training: bool, noise: Noise) -> tuple[jax.Array, Arrays]:
+    def apply(
+        arrays: Arrays, x: jax.Array, training: bool, noise: Noise
+    ) -> tuple[jax.Array, Arrays]:
         merged: Any = merged_with(arrays)
         outputs = call(merged, x, training)
         if not (training and isinstance(built.layer, BatchNorm)):
             return outputs, {}
         # Read from the module and handed on: it lives for this call only.
-        return outputs, {f"{built.name}.moving_mean": merged.mean[...], f"{built.name}.moving_variance": merged.var[...]}
+        return outputs, {
+            f"{built.name}.moving_mean": merged.mean[...],
+            f"{built.name}.moving_variance": merged.var[...],
+        }
 
     return apply
 
 
-def _blank(make: Callable[[], nnx.Module], names: Mapping[tuple[Any, ...], str]) -> Callable[[Arrays], Any]:
+def _blank(
+    make: Callable[[], nnx.Module], names: Mapping[tuple[Any, ...], str]
+) -> Callable[[Arrays], Any]:
     """arrays -> the module with these for its own, whose initial values are never computed."""
     graph, state = nnx.split(nnx.eval_shape(make))
     structure = jax.tree.structure(state)
     order = [names[path] for path, _ in nnx.to_flat_state(state)]
-    return lambda arrays: nnx.merge(graph, jax.tree.unflatten(structure, [arrays[name] for name in order]))
+    return lambda arrays: nnx.merge(
+        graph, jax.tree.unflatten(structure, [arrays[name] for name in order])
+    )
 
 
 class Network(nnx.Module):
-    """The layers one after another, as a user of Flax builds a model; running statistics move in training.
+    """The layers one after another, as a user of Flax builds a model; running statistics move in
+    training.
 
     `paths`: where each parameter lies -> its canonical name.
     """
@@ -174,10 +203,14 @@ class _FunctionLayer(nnx.Module):
 
     def __init__(self, built: BuiltLayer, dtype: str) -> None:
         self._function = function(built, dtype, "nnx")
-        self.arrays = nnx.Dict({p.name: nnx.Param(jnp.zeros(p.shape, dtype)) for p in built.parameters})
+        self.arrays = nnx.Dict(
+            {p.name: nnx.Param(jnp.zeros(p.shape, dtype)) for p in built.parameters}
+        )
 
     def __call__(self, x: jax.Array, training: bool, noise: Noise) -> jax.Array:
-        return self._function({name: value[...] for name, value in self.arrays.items()}, x, training, noise)[0]
+        return self._function(
+            {name: value[...] for name, value in self.arrays.items()}, x, training, noise
+        )[0]
 
 
 def _has_module(built: BuiltLayer) -> bool:
@@ -188,7 +221,10 @@ def _has_module(built: BuiltLayer) -> bool:
 def _names_by_path(built: BuiltLayer) -> Mapping[tuple[Any, ...], str]:
     """Where Flax keeps each parameter -> its canonical name. The layouts are the same."""
     paths = _PATHS.get(type(built.layer), {})
-    own = {parameter.name.removeprefix(f"{built.name}."): parameter.name for parameter in built.parameters}
+    own = {
+        parameter.name.removeprefix(f"{built.name}."): parameter.name
+        for parameter in built.parameters
+    }
     return {paths.get(short, (short,)): name for short, name in own.items()}
 
 
@@ -201,13 +237,23 @@ def _module(built: BuiltLayer, dtype: jnp.dtype, mode: str) -> nnx.Module:
         case Conv2D():
             convolve = _convolve_by_matmul if mode == "scan" else jax.lax.conv_general_dilated
             return nnx.Conv(
-                channels, kind.filters, (kind.kernel, kind.kernel), kind.stride, padding=kind.padding.upper(),
-                use_bias=kind.bias, conv_general_dilated=convolve, **types,
-            )  # fmt: skip
+                channels,
+                kind.filters,
+                (kind.kernel, kind.kernel),
+                kind.stride,
+                padding=kind.padding.upper(),
+                use_bias=kind.bias,
+                conv_general_dilated=convolve,
+                **types,
+            )
         case BatchNorm():
             # The fast variance is E[x^2] - E[x]^2, which loses the digits of data far from 0.
             return nnx.BatchNorm(
-                channels, momentum=kind.momentum, epsilon=kind.epsilon, use_fast_variance=False, **types
+                channels,
+                momentum=kind.momentum,
+                epsilon=kind.epsilon,
+                use_fast_variance=False,
+                **types,
             )
         case LayerNorm():
             return nnx.LayerNorm(channels, epsilon=kind.epsilon, use_fast_variance=False, **types)
@@ -235,10 +281,14 @@ def _call(built: BuiltLayer) -> Call:
 
 
 def _run_cell(kind: SimpleRnn | Lstm | Gru, rnn: Any, x: jax.Array, training: bool) -> jax.Array:
-    """Over x[n, time, features], from a state of zeros: the last hidden state [n, units], or all of them."""
+    """Over x[n, time, features], from a state of zeros: the last hidden state [n, units], or all of
+    them.
+    """
     # Without a carry of its own, nnx.RNN draws random keys for it, which a pure function may not.
     zeros = jnp.zeros((len(x), kind.units), x.dtype)
-    carry, hidden = rnn(x, initial_carry=(zeros, zeros) if isinstance(kind, Lstm) else zeros, return_carry=True)
+    carry, hidden = rnn(
+        x, initial_carry=(zeros, zeros) if isinstance(kind, Lstm) else zeros, return_carry=True
+    )
     if kind.sequences:
         return hidden
     return carry[1] if isinstance(kind, Lstm) else carry
@@ -258,12 +308,19 @@ def _dropout(
     if not training:
         return x, {}
     if kind.masks == "native":
-        return nnx.Dropout(kind.rate)(x, deterministic=False, rngs=jax.random.wrap_key_data(noise[name])), {}
+        return (
+            nnx.Dropout(kind.rate)(
+                x, deterministic=False, rngs=jax.random.wrap_key_data(noise[name])
+            ),
+            {},
+        )
     scale = noise.get(scale_of(name), 1.0 / (1.0 - kind.rate))
     return jnp.where(noise[name], x * scale, 0.0), {}
 
 
-def _point(name: str, kind: Point, arrays: Arrays, x: jax.Array, training: bool, noise: Noise) -> tuple[jax.Array, Arrays]:
+def _point(
+    name: str, kind: Point, arrays: Arrays, x: jax.Array, training: bool, noise: Noise
+) -> tuple[jax.Array, Arrays]:
     return jnp.broadcast_to(_objective(kind, arrays[f"{name}.point"]), (len(x), 1)), {}
 
 
@@ -284,7 +341,8 @@ def _objective(kind: Point, point: jax.Array) -> jax.Array:
 
 
 def _leaky_relu(x: jax.Array) -> jax.Array:
-    # nnx.leaky_relu gives 0 the slope of the positive side; PyTorch and TensorFlow, as here, that of the other.
+    # nnx.leaky_relu gives 0 the slope of the positive side; PyTorch and TensorFlow, as here, that
+    # of the other.
     return jnp.where(x > 0.0, x, LEAKY_SLOPE * x)
 
 
@@ -303,7 +361,11 @@ def _pool(kind: MaxPool2D | AvgPool2D, mode: str) -> Plain:
     if mode == "scan":
         by_windows = _max_pool_by_selects if isinstance(kind, MaxPool2D) else _avg_pool_by_sums
         return partial(by_windows, window=kind.window, stride=kind.step, padding=kind.padding)
-    windows: dict[str, Any] = {"window_shape": (kind.window,) * 2, "strides": (kind.step,) * 2, "padding": kind.padding.upper()}
+    windows: dict[str, Any] = {
+        "window_shape": (kind.window,) * 2,
+        "strides": (kind.step,) * 2,
+        "padding": kind.padding.upper(),
+    }
     if isinstance(kind, MaxPool2D):
         return partial(nnx.max_pool, **windows)
     return partial(nnx.avg_pool, count_include_pad=False, **windows)
@@ -314,20 +376,24 @@ def _convolve_by_matmul(
 ) -> jax.Array:
     """Convolution of x[n, h, w, in] with kernel[k, k, in, out] as one product of matrices.
 
-    Takes the place of `lax.conv_general_dilated`, which XLA runs about ten times slower inside a loop on a CPU.
-    """
+    Takes the place of `lax.conv_general_dilated`, which XLA runs about ten times slower inside a
+    loop on a CPU."""
     k, channels, filters = kernel.shape[0], x.shape[-1], kernel.shape[-1]
-    patches = jnp.concatenate(list(_shifted(x, k, window_strides[0], "same" if padding == "SAME" else "valid", 0.0)), axis=-1)
+    patches = jnp.concatenate(
+        list(_shifted(x, k, window_strides[0], "same" if padding == "SAME" else "valid", 0.0)),
+        axis=-1,
+    )
     n, height, width = patches.shape[:3]
     products = patches.reshape(-1, k * k * channels) @ kernel.reshape(-1, filters)
     return products.reshape(n, height, width, filters)
 
 
 def _max_pool_by_selects(x: jax.Array, window: int, stride: int, padding: Padding) -> jax.Array:
-    """Maximum over windows of x[n, h, w, c]. As in `nnx.max_pool`, ties send the gradient to the first; NaN spreads.
+    """Maximum over windows of x[n, h, w, c]. As in `nnx.max_pool`, ties send the gradient to the
+    first; NaN spreads.
 
-    XLA's own gradient of pooling takes as long as the whole rest of a small step on a CPU; `reshape().max()` would be
-    fast too, but shares the gradient out among ties.
+    XLA's own gradient of pooling takes as long as the whole rest of a small step on a CPU;
+    `reshape().max()` would be fast too, but shares the gradient out among ties.
     """
     first, *rest = _shifted(x, window, stride, padding, -jnp.inf)
     for other in rest:
@@ -352,8 +418,12 @@ def _counts(size: int, window: int, stride: int) -> np.ndarray:
     return np.minimum(starts + window, size) - np.maximum(starts, 0)
 
 
-def _shifted(x: jax.Array, window: int, stride: int, padding: Padding, fill: float) -> Iterable[jax.Array]:
-    """For every place in the window, in C order, what lies there in all windows of x[n, h, w, c]: [n, h', w', c]."""
+def _shifted(
+    x: jax.Array, window: int, stride: int, padding: Padding, fill: float
+) -> Iterable[jax.Array]:
+    """For every place in the window, in C order, what lies there in all windows of x[n, h, w, c]:
+    [n, h', w', c].
+    """
     if padding == "same":
         edges = [same_padding(size, window, stride) for size in x.shape[1:3]]
         x = jnp.pad(x, ((0, 0), *edges, (0, 0)), constant_values=fill)
@@ -361,9 +431,13 @@ def _shifted(x: jax.Array, window: int, stride: int, padding: Padding, fill: flo
     rows, columns = ((size - window) // stride + 1 for size in (height, width))
     if window == stride:
         # Tiles: slicing a reshaped array has a cheaper gradient than slicing with strides.
-        tiles = x[:, : rows * window, : columns * window].reshape(n, rows, window, columns, window, channels)
+        tiles = x[:, : rows * window, : columns * window].reshape(
+            n, rows, window, columns, window, channels
+        )
         return (tiles[:, :, i, :, j] for i in range(window) for j in range(window))
     last_row, last_column = (rows - 1) * stride + 1, (columns - 1) * stride + 1
     return (
-        x[:, i : i + last_row : stride, j : j + last_column : stride] for i in range(window) for j in range(window)
+        x[:, i : i + last_row : stride, j : j + last_column : stride]
+        for i in range(window)
+        for j in range(window)
     )

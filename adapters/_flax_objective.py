@@ -1,4 +1,6 @@
-"""Losses, metrics, penalties and clipping in JAX, from Optax's functions. See TaskSpec and Regularization."""
+"""Losses, metrics, penalties and clipping in JAX, from Optax's functions. See TaskSpec and
+Regularization.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ def loss(objective: Objective, amounts: Amounts, outputs: jax.Array, y: jax.Arra
 def _losses(objective: Objective, amounts: Amounts, outputs: jax.Array, y: jax.Array) -> jax.Array:
     match objective.loss:
         case "softmax_cross_entropy" if "kept" in amounts:
-            # As optax.smooth_labels, which would compute 1 - smoothing of an argument in the precision of the device.
+            # As optax.smooth_labels, which would compute 1 - smoothing of an argument in the
+            # precision of the device.
             hot = jax.nn.one_hot(y, outputs.shape[-1], dtype=outputs.dtype)
             return optax.softmax_cross_entropy(outputs, amounts["kept"] * hot + amounts["spread"])
         case "softmax_cross_entropy":

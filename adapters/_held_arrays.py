@@ -16,16 +16,39 @@ import numpy as np
 
 # They hold no arrays, or none that are an optimizer's state.
 _PLAIN = (
-    bool, int, float, complex, str, bytes, type(None), type(Ellipsis), type(NotImplemented), range, slice, type,
-    types.ModuleType, types.BuiltinFunctionType, types.CodeType, types.GenericAlias, np.generic, np.dtype, Enum,
-    logging.Logger, type(threading.Lock()), type(threading.RLock()), threading.local, weakref.ref,
-)  # fmt: skip
+    bool,
+    int,
+    float,
+    complex,
+    str,
+    bytes,
+    type(None),
+    type(Ellipsis),
+    type(NotImplemented),
+    range,
+    slice,
+    type,
+    types.ModuleType,
+    types.BuiltinFunctionType,
+    types.CodeType,
+    types.GenericAlias,
+    np.generic,
+    np.dtype,
+    Enum,
+    logging.Logger,
+    type(threading.Lock()),
+    type(threading.RLock()),
+    threading.local,
+    weakref.ref,
+)
 # An object that leads to more than these leads to a library, not to a state.
 _MOST = 200_000
 
 
 class Held(NamedTuple):
-    """arrays: each once. whole: whether everything could be looked into, so that there are no others."""
+    """arrays: each once. whole: whether everything could be looked into, so that there are no
+    others.
+    """
 
     arrays: list[Any]
     whole: bool

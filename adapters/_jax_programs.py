@@ -1,8 +1,9 @@
-"""What is compiled for modes "jit" and "scan": a training step, its parts, loops of both, and the evaluation.
+"""What is compiled for modes "jit" and "scan": a training step, its parts, loops of both, and the
+evaluation.
 
-A program takes the next of what it moves as a flat list of arrays and hands it back so: every dictionary that crosses the
-edge of a compiled function is sorted, taken apart and put together again at every call.
-"""
+A program takes the next of what it moves as a flat list of arrays and hands it back so: every
+dictionary that crosses the edge of a compiled function is sorted, taken apart and put together
+again at every call."""
 
 from __future__ import annotations
 
@@ -27,7 +28,9 @@ PARTS: tuple[Part, ...] = ("forward", "gradient", "update")
 
 
 class Resident(NamedTuple):
-    """A split that lies on the device, x[n, *input_shape] and y[n, ...], and which rows[steps, batch] of it steps take."""
+    """A split that lies on the device, x[n, *input_shape] and y[n, ...], and which rows[steps,
+    batch] of it steps take.
+    """
 
     x: jax.Array
     y: jax.Array
@@ -35,16 +38,18 @@ class Resident(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """One step's x[batch, *input_shape] and y[batch, ...], handed over by the host; for a loop those of all its steps."""
+    """One step's x[batch, *input_shape] and y[batch, ...], handed over by the host; for a loop
+    those of all its steps.
+    """
 
     x: Any
     y: Any
 
 
 class Window(NamedTuple):
-    """What else some steps take. numbers: of_step is [steps, k] as of `_optax_optimizer.tables`, with the planned learning
-    rate as a last column where kernels decay. noise: that of each dropout layer [steps, ...]. amounts: the task's, if they
-    are no constants."""
+    """What else some steps take. numbers: of_step is [steps, k] as of `_optax_optimizer.tables`,
+    with the planned learning rate as a last column where kernels decay. noise: that of each dropout
+    layer [steps, ...]. amounts: the task's, if they are no constants."""
 
     numbers: Numbers
     noise: Noise
@@ -53,10 +58,11 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that is baked into compiled code; the optimizer's numbers and data are its arguments, jit keys on shapes.
+    """Everything that is baked into compiled code; the optimizer's numbers and data are its
+    arguments, jit keys on shapes.
 
-    amounts: the task's by name, each a constant, or None if it is an argument (see gradrace.objective.amounts).
-    """
+    amounts: the task's by name, each a constant, or None if it is an argument (see
+    gradrace.objective.amounts)."""
 
     model: tuple[Layer, ...]
     input_shape: Shape
@@ -76,8 +82,8 @@ class Programs(Protocol):
     """The compiled functions of one recipe. `t` counts from the first step of a window.
 
     step(held, window, resident or batch, t) -> held, loss; in a looped mode
-    step(held, window, resident or batches, first t, number of steps) -> held, losses. `parts` are called so with a twin;
-    update with no batch, and with numbers whose learning rate is 0.
+    step(held, window, resident or batches, first t, number of steps) -> held, losses. `parts` are
+    called so with a twin; update with no batch, and with numbers whose learning rate is 0.
     Both take over the memory of what they are given as `held`.
     """
 
@@ -94,13 +100,17 @@ class Programs(Protocol):
         """What programs of another recipe held, when only the optimizer's corrections are others."""
 
     def twin(self, held: Held, window: Window, batch: Resident | Batch) -> Held:
-        """A copy for `parts` alone, with memory of its own, and with gradients of the window's first step."""
+        """A copy for `parts` alone, with memory of its own, and with gradients of the window's
+        first step.
+        """
 
     def arrays(self, held: Held) -> Parameters:
         """The present parameters and statistics."""
 
     def gradients(self, held: Held, window: Window, batch: Resident | Batch) -> Parameters:
-        """Those of the window's first step at the present parameters, penalties included. Moves nothing of what is held."""
+        """Those of the window's first step at the present parameters, penalties included. Moves
+        nothing of what is held.
+        """
 
     def state(self, held: Held) -> Any:
         """The optimizer's, a tree of arrays."""
@@ -208,8 +218,10 @@ class FunctionalPrograms:
         self._slope = _single(self._gradient_part, (parameters, statistics), parameters)
         self._gradients = jax.jit(lambda *given: self._gradient_part(*given)[0][0])
         self.parts: Mapping[Part, Callable[..., tuple[Held, Any]]] = {
-            "forward": self._probe_forward, "gradient": self._probe_gradient, "update": self._probe_update,
-        }  # fmt: skip
+            "forward": self._probe_forward,
+            "gradient": self._probe_gradient,
+            "update": self._probe_update,
+        }
 
     def open(self, parameters: Parameters, statistics: Parameters, numbers: Numbers) -> Held:
         return jax.tree.leaves((parameters, self._init(parameters, numbers), statistics))
@@ -247,8 +259,13 @@ class FunctionalPrograms:
 
     def compilations(self) -> int:
         programs: tuple[Any, ...] = (
-            self.step, self._forward, self._gradient, self._update, self._slope, self._evaluate,
-        )  # fmt: skip
+            self.step,
+            self._forward,
+            self._gradient,
+            self._update,
+            self._slope,
+            self._evaluate,
+        )
         return sum(program._cache_size() for program in programs)
 
     def _carry(self, held: Held) -> tuple[Parameters, Any, Parameters]:
@@ -273,9 +290,15 @@ class FunctionalPrograms:
         ), loss
 
     def _updated(
-        self, parameters: Parameters, state: Any, gradients: Parameters, numbers: Numbers, amounts: Amounts,
-        again: Any = None, loss: Any = None,
-    ) -> tuple[Parameters, Any]:  # fmt: skip
+        self,
+        parameters: Parameters,
+        state: Any,
+        gradients: Parameters,
+        numbers: Numbers,
+        amounts: Amounts,
+        again: Any = None,
+        loss: Any = None,
+    ) -> tuple[Parameters, Any]:
         gradients = _flax_objective.clipped(amounts, gradients)
         if "decay" in amounts:
             kernels = self._network.kernels
@@ -324,7 +347,9 @@ class FunctionalPrograms:
 
 
 def _single(one: Callable[..., tuple[Any, Any]], moved: Any, fixed: Any = ()) -> Any:
-    """one(moved, fixed, window, source, t) -> moved, found; compiled, over flat lists of what it moves and what it reads."""
+    """one(moved, fixed, window, source, t) -> moved, found; compiled, over flat lists of what it
+    moves and what it reads.
+    """
     of_moved, of_fixed = jax.tree.structure(moved), jax.tree.structure(fixed)
 
     def flat(moved: Any, window: Window, source: Any, t: Any, fixed: Any = ()) -> tuple[Any, Any]:
@@ -390,5 +415,7 @@ def traced(recipe: Recipe) -> Programs:
 
 @lru_cache(maxsize=32)
 def kept(recipe: Recipe) -> Programs:
-    """`traced`, as compiled for earlier sessions where there were some. TypeError for arguments that cannot be hashed."""
+    """`traced`, as compiled for earlier sessions where there were some. TypeError for arguments
+    that cannot be hashed.
+    """
     return traced(recipe)

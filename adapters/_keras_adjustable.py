@@ -21,8 +21,8 @@ _RATE = 1e-2
 
 
 class Adjustable(NamedTuple):
-    """arguments: those that may change. starting: those that the first state is a function of; from_weights: as it is of
-    the variables' values."""
+    """arguments: those that may change. starting: those that the first state is a function of;
+    from_weights: as it is of the variables' values."""
 
     arguments: frozenset[str]
     starting: frozenset[str]
@@ -36,7 +36,9 @@ _FOUND: dict[Hashable, Adjustable] = {}
 
 
 def adjustable(make: Make, arguments: Arguments) -> Adjustable:
-    """Tried once for a class and the kinds of its arguments, on two small tensors of Keras' present floatx."""
+    """Tried once for a class and the kinds of its arguments, on two small tensors of Keras' present
+    floatx.
+    """
     kinds = tuple(
         (name, None if _real(value) else repr(value)) for name, value in sorted(arguments.items())
     )
@@ -86,8 +88,9 @@ def _tried(make: Make, arguments: Arguments) -> Adjustable:
 
 
 def keeps_rate(make: Make, arguments: Arguments) -> bool:
-    """Whether the learning rate with which it is made tells in what it does after the rate is set to another, as that of a
-    class that keeps a product of rate and decay. Tried once for a class and its arguments; True if that fails."""
+    """Whether the learning rate with which it is made tells in what it does after the rate is set
+    to another, as that of a class that keeps a product of rate and decay. Tried once for a class
+    and its arguments; True if that fails."""
     key = (
         make,
         keras.config.floatx(),
@@ -136,7 +139,9 @@ def _changed(one: keras.optimizers.Optimizer, other: keras.optimizers.Optimizer)
 
 
 def _contents(optimizer: keras.optimizers.Optimizer) -> Iterator[tuple[str, Any]]:
-    """All numbers in its attributes, and what stands where there is none. Its variables' values are another matter."""
+    """All numbers in its attributes, and what stands where there is none. Its variables' values are
+    another matter.
+    """
     attributes = {name: value for name, value in vars(optimizer).items() if name != "name"}
     return _numbers_in("", attributes)
 
@@ -170,7 +175,9 @@ def _outcome(
     names: Any,
     made_with: float = _RATE,
 ) -> list[np.ndarray]:
-    """What a few updates make of the variables, which are then set back, with Numbers for the arguments of these names."""
+    """What a few updates make of the variables, which are then set back, with Numbers for the
+    arguments of these names.
+    """
     before = [tf.identity(variable.value) for variable in variables]
     optimizer = _built(make, arguments, variables, made_with)
     numbers = Numbers({name: arguments[name] for name in names}, keras.config.floatx())

@@ -15,7 +15,8 @@ from gradrace.objective import fed_dropouts, takes_integers, targets
 from gradrace.plan import Plan, dropout_masks
 from gradrace.spec import RunSpec
 
-# x [batch, *sample], y [batch, ...], and a mask bool[batch, *sample] for every dropout fed by the harness.
+# x [batch, *sample], y [batch, ...], and a mask bool[batch, *sample] for every dropout fed by the
+# harness.
 Batch = tuple[tf.Tensor, ...]
 Tensors = Mapping[str, tuple[tf.Tensor, tf.Tensor]]
 # What a loop is told: how many batches, and the batch of its iteration t.
@@ -28,7 +29,9 @@ _MASK_BYTES = 64 * 2**20
 
 
 class Batches(Protocol):
-    """The batches of any range of steps, in the form that a way of driving TensorFlow wants them in."""
+    """The batches of any range of steps, in the form that a way of driving TensorFlow wants them
+    in.
+    """
 
     def each(self, steps: range) -> Iterator[Batch]:
         """One after another."""
@@ -67,18 +70,31 @@ class Resident:
 
     def looped(self, steps: range) -> Sequence[Any]:
         """See Batches; gathered by the loop itself, one at a time."""
-        return self._x, self._y, tf.constant(self._rows[steps.start : steps.stop]), *self._masks.stacked(steps)
+        return (
+            self._x,
+            self._y,
+            tf.constant(self._rows[steps.start : steps.stop]),
+            *self._masks.stacked(steps),
+        )
 
     def loop_signature(self) -> Sequence[Any]:
         """See Batches."""
         masks = [tf.TensorSpec([None, self._size, *shape], tf.bool) for shape in self._masks.shapes]
-        return *signature(self._x, self._y, rows=None), tf.TensorSpec([None, self._size], tf.int64), *masks
+        return (
+            *signature(self._x, self._y, rows=None),
+            tf.TensorSpec([None, self._size], tf.int64),
+            *masks,
+        )
 
     @staticmethod
     def fetch(*arguments: Any) -> Fetch:
         """See Batches."""
         x, y, rows, *masks = arguments
-        return tf.shape(rows)[0], lambda t: (tf.gather(x, rows[t]), tf.gather(y, rows[t]), *(mask[t] for mask in masks))
+        return tf.shape(rows)[0], lambda t: (
+            tf.gather(x, rows[t]),
+            tf.gather(y, rows[t]),
+            *(mask[t] for mask in masks),
+        )
 
     def fitted(self, steps: range) -> dict[str, Any]:
         """See Batches; whole arrays in the plan's order, which Keras cuts into batches again."""
@@ -133,10 +149,16 @@ class Pipeline:
         rows = tf.data.Dataset.from_tensor_slices(self._rows[steps.start : steps.stop])
         batches = rows.map(lambda row: (tf.gather(x, row), tf.gather(y, row)))
         if self._masks.shapes:
-            specs = tuple(tf.TensorSpec([self._rows.shape[1], *shape], tf.bool) for shape in self._masks.shapes)
-            masks = tf.data.Dataset.from_generator(lambda: self._masks.each(steps), output_signature=specs)
+            specs = tuple(
+                tf.TensorSpec([self._rows.shape[1], *shape], tf.bool)
+                for shape in self._masks.shapes
+            )
+            masks = tf.data.Dataset.from_generator(
+                lambda: self._masks.each(steps), output_signature=specs
+            )
             batches = tf.data.Dataset.zip(batches, masks).map(lambda batch, masks: (*batch, *masks))
-            # Of a generator Keras would not know it, and ask for one batch too many: that moves counters before it fails.
+            # Of a generator Keras would not know it, and ask for one batch too many: that moves
+            # counters before it fails.
             batches = batches.apply(tf.data.experimental.assert_cardinality(len(steps)))
         return batches.prefetch(tf.data.AUTOTUNE)
 
@@ -151,18 +173,26 @@ class Masks:
         self.shapes = tuple(built.input_shape for built in self._layers)
 
     def each(self, steps: range) -> Iterator[tuple[tf.Tensor, ...]]:
-        """For every step, a mask bool[batch, *sample] of every such layer; without end where there is none."""
+        """For every step, a mask bool[batch, *sample] of every such layer; without end where there
+        is none.
+        """
         return (self._at(step) for step in steps) if self._layers else repeat(())
 
     def stacked(self, steps: range) -> tuple[tf.Tensor, ...]:
         """bool[steps, batch, *sample] of every such layer."""
-        return tuple(tf.constant(dropout_masks(built, self._seed, steps, self._batch)) for built in self._layers)
+        return tuple(
+            tf.constant(dropout_masks(built, self._seed, steps, self._batch))
+            for built in self._layers
+        )
 
     def _at(self, step: int) -> tuple[tf.Tensor, ...]:
         if step not in self._staged[0]:
             bytes_a_step = self._batch * sum(math.prod(shape) for shape in self.shapes)
             staged = range(step, min(self._steps, step + max(1, _MASK_BYTES // bytes_a_step)))
-            self._staged = (staged, list(zip(*(tf.unstack(masks) for masks in self.stacked(staged)), strict=True)))
+            self._staged = (
+                staged,
+                list(zip(*(tf.unstack(masks) for masks in self.stacked(staged)), strict=True)),
+            )
         staged, masks = self._staged
         return masks[step - staged.start]
 
@@ -177,7 +207,9 @@ _LOADED: dict[Hashable, tuple[Data, Tensors]] = {}
 
 
 def on_device(data: Data, run: RunSpec, device: str) -> Tensors:
-    """Split -> x [n, *sample] of the run's dtype, or int64 for an embedding, and its targets; copied once."""
+    """Split -> x [n, *sample] of the run's dtype, or int64 for an embedding, and its targets;
+    copied once.
+    """
     task, shape = run.task, run.task.input_shape
     integers, after = takes_integers(task.model), build(task.model, shape)[-1].output_shape
     key = (id(data), shape, integers, task.loss, after, run.dtype, device)
@@ -197,6 +229,8 @@ def on_device(data: Data, run: RunSpec, device: str) -> Tensors:
 
 
 def placed(device: str) -> AbstractContextManager[None]:
-    """A scope that puts operations on the device; empty where they go there anyway: it costs 5 us or more a step."""
+    """A scope that puts operations on the device; empty where they go there anyway: it costs 5 us
+    or more a step.
+    """
     by_itself = "gpu" if tf.config.list_physical_devices("GPU") else "cpu"
     return nullcontext() if device == by_itself else tf.device(f"/{device.upper()}:0")

@@ -1,4 +1,6 @@
-"""The ways of driving TensorFlow: a traced step called once a batch, a traced loop of steps, Keras' own Model.fit."""
+"""The ways of driving TensorFlow: a traced step called once a batch, a traced loop of steps, Keras'
+own Model.fit.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,8 @@ PARTS: tuple[Part, ...] = ("forward", "gradient", "update")
 class Drive:
     """Drives one program; see gradrace.adapter.Session for what the methods mean.
 
-    A way of driving says how it trains and, where its step has seams, what of it can be done apart: the hooks named
-    after the parts, which give what must be kept so that nothing is optimised away.
+    A way of driving says how it trains and, where its step has seams, what of it can be done apart:
+    the hooks named after the parts, which give what must be kept so that nothing is optimised away.
     """
 
     parts: tuple[Part, ...] = ()
@@ -40,7 +42,9 @@ class Drive:
         return self._joined(taken) if taken else tf.zeros([0])
 
     def probe(self, part: Part, steps: range) -> None:
-        """One of `parts`. It moves state of the program: batch statistics, generators, the optimizer's buffers."""
+        """One of `parts`. It moves state of the program: batch statistics, generators, the
+        optimizer's buffers.
+        """
         match part:
             case "forward":
                 self._kept = self._forward(steps)
@@ -69,7 +73,9 @@ class Drive:
 
 
 class Stepping(Drive):
-    """Modes graph and xla: one call of a traced function a batch; xla compiles the same function (jit_compile=True)."""
+    """Modes graph and xla: one call of a traced function a batch; xla compiles the same function
+    (jit_compile=True).
+    """
 
     parts = PARTS
 
@@ -99,10 +105,11 @@ class Stepping(Drive):
 
 
 class Looping(Drive):
-    """Mode loop: all steps of a call are one call of a traced tf.while_loop, of any length, that fetches its batches.
+    """Mode loop: all steps of a call are one call of a traced tf.while_loop, of any length, that
+    fetches its batches.
 
-    Not compiled by XLA, whose loops on a CPU run convolutions several times slower than single steps.
-    """
+    Not compiled by XLA, whose loops on a CPU run convolutions several times slower than single
+    steps."""
 
     parts = PARTS
 
@@ -120,9 +127,13 @@ class Looping(Drive):
         def losses(*arguments: Any) -> tf.Tensor:
             count, batch = fetch(*arguments)
             taken = tf.TensorArray(dtype, size=count)
-            return repeated(count, lambda t, taken: (taken.write(t, piece(*batch(t))),), taken)[0].stack()
+            return repeated(count, lambda t, taken: (taken.write(t, piece(*batch(t))),), taken)[
+                0
+            ].stack()
 
-        return self._program.traced(f"{name} loop", losses, self._batches.loop_signature)(*self._batches.looped(steps))
+        return self._program.traced(f"{name} loop", losses, self._batches.loop_signature)(
+            *self._batches.looped(steps)
+        )
 
     def _gradient(self, steps: range) -> Any:
         # A loop computes all that its body hands on.
@@ -139,7 +150,9 @@ class Looping(Drive):
             taken, *last = repeated(count, each, tf.TensorArray(program.dtype, size=count), *none)
             return taken.stack(), *last
 
-        return program.traced("gradient loop", gradients, self._batches.loop_signature)(*self._batches.looped(steps))
+        return program.traced("gradient loop", gradients, self._batches.loop_signature)(
+            *self._batches.looped(steps)
+        )
 
     def _update(self, steps: range) -> Any:
         program = self._program
@@ -151,16 +164,19 @@ class Looping(Drive):
 
             return repeated(count, each, tf.constant(0))[0]
 
-        update = program.traced("update loop", updates, lambda: [tf.TensorSpec([], tf.int32), *program.gradient_types()])
+        update = program.traced(
+            "update loop", updates, lambda: [tf.TensorSpec([], tf.int32), *program.gradient_types()]
+        )
         return update(tf.constant(len(steps)), *self._gradients)
 
 
 class Fitting(Drive):
-    """Mode fit: keras.Model.fit with a train_step of ours, one call of it (one epoch, unshuffled) a call of `train`.
+    """Mode fit: keras.Model.fit with a train_step of ours, one call of it (one epoch, unshuffled) a
+    call of `train`.
 
-    What Keras puts around a step is part of the mode: its data set of the arrays it is given, its epoch's iterator,
-    callbacks and logs. The step is a graph (jit_compile=False), so that the mode differs from graph in nothing else.
-    Keras' fit has no seam at which a part could be timed apart.
+    What Keras puts around a step is part of the mode: its data set of the arrays it is given, its
+    epoch's iterator, callbacks and logs. The step is a graph (jit_compile=False), so that the mode
+    differs from graph in nothing else. Keras' fit has no seam at which a part could be timed apart.
     """
 
     def train(self, steps: range) -> None:
@@ -173,7 +189,9 @@ class Fitting(Drive):
 
 
 class _Model(keras.Model):  # type: ignore[misc]
-    """Hands Keras our step, and keeps the loss of every batch of a fit in `taken`: Keras itself reports only means."""
+    """Hands Keras our step, and keeps the loss of every batch of a fit in `taken`: Keras itself
+    reports only means.
+    """
 
     def __init__(self, program: Program) -> None:
         super().__init__()
@@ -203,11 +221,17 @@ class _Model(keras.Model):  # type: ignore[misc]
 def repeated(count: tf.Tensor, body: Callable[..., Any], *state: Any) -> Any:
     """body(t, *state) -> state, for t = 0, 1, ... below count, strictly one after another."""
     _, *after = tf.while_loop(
-        lambda t, *_: t < count, lambda t, *before: (t + 1, *body(t, *before)), (tf.constant(0), *state), parallel_iterations=1
+        lambda t, *_: t < count,
+        lambda t, *before: (t + 1, *body(t, *before)),
+        (tf.constant(0), *state),
+        parallel_iterations=1,
     )
     return after
 
 
 DRIVES: dict[str, Callable[[Program, Batches], Drive]] = {
-    "graph": Stepping, "xla": Stepping, "loop": Looping, "fit": Fitting,
-}  # fmt: skip
+    "graph": Stepping,
+    "xla": Stepping,
+    "loop": Looping,
+    "fit": Fitting,
+}

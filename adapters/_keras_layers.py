@@ -1,8 +1,8 @@
 """Every canonical layer as a Keras layer, with the places of its parameters, and what Keras lacks.
 
-Keras computes the canonical thing except: GRU gates stand in the order z, r, h and have a second bias; constants of
-leaky_relu and gelu are float32 whatever the tensors are; there is no weight normalisation.
-"""
+Keras computes the canonical thing except: GRU gates stand in the order z, r, h and have a second
+bias; constants of leaky_relu and gelu are float32 whatever the tensors are; there is no weight
+normalisation."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ _KERAS_NAMES: Mapping[type, Mapping[str, str]] = {
 
 
 class Held(NamedTuple):
-    """A parameter in Keras. `swap` takes an array from the canonical to Keras' layout, and the same way back."""
+    """A parameter in Keras. `swap` takes an array from the canonical to Keras' layout, and the same
+    way back.
+    """
 
     variable: keras.Variable
     swap: Callable[[Array], Array]
@@ -56,18 +58,28 @@ class Held(NamedTuple):
 
 
 class Network:
-    """Keras layers one after another: the graph of a keras.Sequential, and masks of dropout beside the samples."""
+    """Keras layers one after another: the graph of a keras.Sequential, and masks of dropout beside
+    the samples.
+    """
 
     def __init__(self, layers: Sequence[BuiltLayer], dtype: str, device: str) -> None:
         self._layers = [(built, _built(built, dtype, device)) for built in layers]
         self._fed = {built.name for built in fed_dropouts(layers)}
-        self._held = {name: held for built, layer in self._layers for name, held in _parameters(built, layer).items()}
-        self.trainable_names = [p.name for built, _ in self._layers for p in built.parameters if p.trainable]
+        self._held = {
+            name: held
+            for built, layer in self._layers
+            for name, held in _parameters(built, layer).items()
+        }
+        self.trainable_names = [
+            p.name for built, _ in self._layers for p in built.parameters if p.trainable
+        ]
         self.trainable_variables = [self._held[name].variable for name in self.trainable_names]
         self.kernels = [held.variable for held in self._held.values() if held.kernel]
 
     def __call__(self, x: tf.Tensor, training: bool, masks: Masks, amounts: Amounts) -> tf.Tensor:
-        """x[n, *input_shape] -> outputs; in training, batch statistics move on. masks: layer's name -> bool[n, ...]."""
+        """x[n, *input_shape] -> outputs; in training, batch statistics move on. masks: layer's name
+        -> bool[n, ...].
+        """
         for built, layer in self._layers:
             if built.name not in self._fed:
                 x = layer(x, training=training)
@@ -91,24 +103,35 @@ class Network:
 
     @contextmanager
     def unmoved(self) -> Iterator[None]:
-        """What forward passes move, batch statistics and generators of dropout, is set back afterwards."""
+        """What forward passes move, batch statistics and generators of dropout, is set back
+        afterwards.
+        """
         trainable = {id(variable) for variable in self.trainable_variables}
         held = (held.variable for held in self._held.values())
-        moving = [*(variable for variable in held if id(variable) not in trainable), *self._generators().values()]
+        moving = [
+            *(variable for variable in held if id(variable) not in trainable),
+            *self._generators().values(),
+        ]
         before = [tf.identity(variable.value) for variable in moving]
         yield
         for variable, value in zip(moving, before, strict=True):
             variable.assign(value)
 
     def seed(self, seed: int) -> None:
-        """Starts the generators of dropout that Keras itself draws, as functions of the seed and the layer's name."""
+        """Starts the generators of dropout that Keras itself draws, as functions of the seed and
+        the layer's name.
+        """
         for name, state in self._generators().items():
             own = np.random.SeedSequence([seed, zlib.crc32(name.encode())]).generate_state(1)[0]
             state.assign(np.array([own, 0], dtype=np.uint32).astype(state.dtype))
 
     def _generators(self) -> dict[str, keras.Variable]:
         """Layer's name -> the state of its generator."""
-        dropouts = ((b.name, layer) for b, layer in self._layers if isinstance(b.layer, Dropout) and b.layer.rate)
+        dropouts = (
+            (b.name, layer)
+            for b, layer in self._layers
+            if isinstance(b.layer, Dropout) and b.layer.rate
+        )
         return {name: layer.seed_generator.state for name, layer in dropouts}
 
 
@@ -136,7 +159,9 @@ def _keras_layer(built: BuiltLayer, common: Mapping[str, Any], device: str) -> k
         case Dense():
             return layers.Dense(kind.units, use_bias=kind.bias, **common)
         case Conv2D():
-            return layers.Conv2D(kind.filters, kind.kernel, kind.stride, kind.padding, use_bias=kind.bias, **common)
+            return layers.Conv2D(
+                kind.filters, kind.kernel, kind.stride, kind.padding, use_bias=kind.bias, **common
+            )
         case MaxPool2D():
             return layers.MaxPooling2D(kind.window, kind.step, kind.padding, **common)
         case AvgPool2D():
@@ -162,7 +187,8 @@ def _keras_layer(built: BuiltLayer, common: Mapping[str, Any], device: str) -> k
 
 
 def _recurrent(kind: SimpleRnn | Lstm | Gru, common: Mapping[str, Any], device: str) -> keras.Layer:
-    # The harness sets all weights; Keras' own orthogonal start would want a QR decomposition, which bfloat16 has not.
+    # The harness sets all weights; Keras' own orthogonal start would want a QR decomposition, which
+    # bfloat16 has not.
     options = {"return_sequences": kind.sequences, "recurrent_initializer": "zeros", **common}
     if isinstance(kind, SimpleRnn):
         return keras.layers.SimpleRNN(kind.units, **options)
@@ -175,7 +201,9 @@ def _recurrent(kind: SimpleRnn | Lstm | Gru, common: Mapping[str, Any], device: 
 
 
 class OneBiasGruCell(keras.layers.GRUCell):  # type: ignore[misc]
-    """Keras' cell (reset_after) with the bias of the recurrent product held at zero: both would train, twice as fast."""
+    """Keras' cell (reset_after) with the bias of the recurrent product held at zero: both would
+    train, twice as fast.
+    """
 
     def build(self, input_shape: Any) -> None:
         self.use_bias = False
@@ -209,7 +237,9 @@ class WeightNormDense(keras.layers.Layer):  # type: ignore[misc]
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         direction = tf.convert_to_tensor(self.direction.value)
-        outputs = keras.ops.matmul(inputs, direction * (self.gain.value / tf.norm(direction, axis=0)))
+        outputs = keras.ops.matmul(
+            inputs, direction * (self.gain.value / tf.norm(direction, axis=0))
+        )
         return outputs + self.bias.value if self.use_bias else outputs
 
 
@@ -259,8 +289,12 @@ def _gelu(x: tf.Tensor) -> tf.Tensor:
     return 0.5 * x * (1.0 + tf.math.erf(x * np.sqrt(0.5)))
 
 
-# TensorFlow's own hold their constant as float32: wrong by 2e-8 and 6e-9 in float64, exact in float32.
-_FLOAT64: Mapping[str, Callable[[tf.Tensor], tf.Tensor]] = {"leaky_relu": _leaky_relu, "gelu": _gelu}
+# TensorFlow's own hold their constant as float32: wrong by 2e-8 and 6e-9 in float64, exact in
+# float32.
+_FLOAT64: Mapping[str, Callable[[tf.Tensor], tf.Tensor]] = {
+    "leaky_relu": _leaky_relu,
+    "gelu": _gelu,
+}
 
 
 def _parameters(built: BuiltLayer, layer: keras.Layer) -> dict[str, Held]:
@@ -271,7 +305,9 @@ def _parameters(built: BuiltLayer, layer: keras.Layer) -> dict[str, Held]:
     held = {}
     for parameter in built.parameters:
         own = parameter.name.removeprefix(f"{built.name}.")
-        held[parameter.name] = Held(getattr(holder, names.get(own, own)), swap, parameter.role == "kernel")
+        held[parameter.name] = Held(
+            getattr(holder, names.get(own, own)), swap, parameter.role == "kernel"
+        )
     return held
 
 

@@ -1,10 +1,10 @@
 """Arguments of an optimizer whose values may change after a step has been traced with them.
 
-A Number stands in an optimizer's attribute for a Python float. What the optimizer computes of it and of other floats,
-such as 1 - beta_2, is written down and computed on the host in float64, as Python would; a graph then reads the outcome
-from a variable, so that no bit differs from a constant's. (Computed by the graph, in float32, 1 - 0.999 is off by 1e-5.)
-A comparison, or anything else that needs the value there and then, gives that of the day and binds the trace to it.
-"""
+A Number stands in an optimizer's attribute for a Python float. What the optimizer computes of it
+and of other floats, such as 1 - beta_2, is written down and computed on the host in float64, as
+Python would; a graph then reads the outcome from a variable, so that no bit differs from a
+constant's. (Computed by the graph, in float32, 1 - 0.999 is off by 1e-5.) A comparison, or anything
+else that needs the value there and then, gives that of the day and binds the trace to it."""
 
 from __future__ import annotations
 
@@ -26,11 +26,14 @@ _REAL = (int, float, np.integer, np.floating)
 
 
 class Numbers:
-    """Named values, and all that traces have made of them. `set` changes the values; `fits` says whether it may."""
+    """Named values, and all that traces have made of them. `set` changes the values; `fits` says
+    whether it may.
+    """
 
     def __init__(self, values: Values, dtype: str) -> None:
         self.dtype, self._values = dtype, dict(values)
-        # One variable [k] for all, made ahead: where a trace makes a variable, tf.function traces twice.
+        # One variable [k] for all, made ahead: where a trace makes a variable, tf.function traces
+        # twice.
         self._outcomes = tf.Variable(np.zeros(0), shape=[None], dtype=dtype, trainable=False)
         self._places: dict[Expression, int] = {}
         self._decided: dict[Expression, Any] = {}
@@ -92,7 +95,11 @@ def _value(expression: Expression, values: Values) -> Any:
 def _arithmetic(function: Callable[..., Any]) -> Callable[[Number, Any], Any]:
     def method(self: Number, other: Any) -> Any:
         operand = _operand(other)
-        return NotImplemented if operand is None else Number(self.numbers, (function, self.expression, operand))
+        return (
+            NotImplemented
+            if operand is None
+            else Number(self.numbers, (function, self.expression, operand))
+        )
 
     return method
 
@@ -100,7 +107,11 @@ def _arithmetic(function: Callable[..., Any]) -> Callable[[Number, Any], Any]:
 def _reflected(function: Callable[..., Any]) -> Callable[[Number, Any], Any]:
     def method(self: Number, other: Any) -> Any:
         operand = _operand(other)
-        return NotImplemented if operand is None else Number(self.numbers, (function, operand, self.expression))
+        return (
+            NotImplemented
+            if operand is None
+            else Number(self.numbers, (function, operand, self.expression))
+        )
 
     return method
 
@@ -108,7 +119,11 @@ def _reflected(function: Callable[..., Any]) -> Callable[[Number, Any], Any]:
 def _compared(function: Callable[..., Any]) -> Callable[[Number, Any], Any]:
     def method(self: Number, other: Any) -> Any:
         operand = _operand(other)
-        return NotImplemented if operand is None else self.numbers.decided((function, self.expression, operand))
+        return (
+            NotImplemented
+            if operand is None
+            else self.numbers.decided((function, self.expression, operand))
+        )
 
     return method
 
@@ -123,7 +138,13 @@ def _bound(function: Callable[..., Any]) -> Callable[[Number], Any]:
 
 def _operand(other: Any) -> Expression | None:
     """None for what knows itself how to compute with a Number: tensors, Keras' variables."""
-    return other.expression if isinstance(other, Number) else other if isinstance(other, _REAL) else None
+    return (
+        other.expression
+        if isinstance(other, Number)
+        else other
+        if isinstance(other, _REAL)
+        else None
+    )
 
 
 class Number:
@@ -158,16 +179,26 @@ class Number:
     __floordiv__, __rfloordiv__ = _arithmetic(operator.floordiv), _reflected(operator.floordiv)
     __mod__, __rmod__ = _arithmetic(operator.mod), _reflected(operator.mod)
     __pow__, __rpow__ = _arithmetic(operator.pow), _reflected(operator.pow)
-    __neg__, __pos__, __abs__ = _of_itself(operator.neg), _of_itself(operator.pos), _of_itself(operator.abs)
-    __lt__, __le__, __gt__, __ge__ = (_compared(f) for f in (operator.lt, operator.le, operator.gt, operator.ge))
+    __neg__, __pos__, __abs__ = (
+        _of_itself(operator.neg),
+        _of_itself(operator.pos),
+        _of_itself(operator.abs),
+    )
+    __lt__, __le__, __gt__, __ge__ = (
+        _compared(f) for f in (operator.lt, operator.le, operator.gt, operator.ge)
+    )
     __eq__, __ne__ = _compared(operator.eq), _compared(operator.ne)
     __bool__, __float__, __int__ = _bound(operator.truth), _bound(float), _bound(int)
-    __trunc__, __floor__, __ceil__, __round__ = (_bound(f) for f in (math.trunc, math.floor, math.ceil, round))
+    __trunc__, __floor__, __ceil__, __round__ = (
+        _bound(f) for f in (math.trunc, math.floor, math.ceil, round)
+    )
 
 
 @contextmanager
 def overridden(target: object, values: Mapping[str, Any]) -> Iterator[None]:
-    """Attributes of the target replaced while a step is traced; the graph keeps the tensors, the object does not."""
+    """Attributes of the target replaced while a step is traced; the graph keeps the tensors, the
+    object does not.
+    """
     before = {name: getattr(target, name) for name in values}
     for name, value in values.items():
         setattr(target, name, value)

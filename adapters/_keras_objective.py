@@ -1,4 +1,6 @@
-"""Losses, metrics, penalties and clipping in TensorFlow, from its own operations. See TaskSpec and Regularization."""
+"""Losses, metrics, penalties and clipping in TensorFlow, from its own operations. See TaskSpec and
+Regularization.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,9 @@ def metric_total(objective: Objective, outputs: tf.Tensor, y: tf.Tensor) -> tf.T
 
 
 def penalised(amounts: Amounts, loss: tf.Tensor, kernels: Sequence[keras.Variable]) -> tf.Tensor:
-    """The loss with L1 and L2 added. Not Keras' regularizers, whose coefficients are float32 in float64."""
+    """The loss with L1 and L2 added. Not Keras' regularizers, whose coefficients are float32 in
+    float64.
+    """
     if kernels and "l1" in amounts:
         loss = loss + amounts["l1"] * tf.add_n(
             [tf.reduce_sum(tf.abs(kernel.value)) for kernel in kernels]

@@ -1,4 +1,6 @@
-"""Keras optimizers driven from inside a traced step: tables of learning rates and corrections are variables in it."""
+"""Keras optimizers driven from inside a traced step: tables of learning rates and corrections are
+variables in it.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ class _Table(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[m
 
 
 class _Double(np.float64):
-    """A float64 that lets a Keras variable do the multiplication; NumPy would ask a traced variable for its value."""
+    """A float64 that lets a Keras variable do the multiplication; NumPy would ask a traced variable
+    for its value.
+    """
 
     def __mul__(self, other: Any) -> Any:
         return (
@@ -46,18 +50,21 @@ class _Double(np.float64):
 
 
 class _Affine(NamedTuple):
-    """Variables [steps]: before step t the buffers of this name become buffer * scale[t] + shift[t]."""
+    """Variables [steps]: before step t the buffers of this name become buffer * scale[t] +
+    shift[t].
+    """
 
     scale: tf.Variable
     shift: tf.Variable
 
 
 class Updater:
-    """The framework's own optimizer of these variables, with the run's rule, corrections and learning rates.
+    """The framework's own optimizer of these variables, with the run's rule, corrections and
+    learning rates.
 
-    `apply` is for a step that is being traced. The graph reads all numbers from variables, which `restart` and
-    `set_tables` set; it stays good for every Bound of the same `traced_with` for which `fits` holds.
-    """
+    `apply` is for a step that is being traced. The graph reads all numbers from variables, which
+    `restart` and `set_tables` set; it stays good for every Bound of the same `traced_with` for
+    which `fits` holds."""
 
     def __init__(self, run: RunSpec, bound: Bound, variables: Sequence[keras.Variable]) -> None:
         self._run, self._variables = run, list(variables)
@@ -82,7 +89,9 @@ class Updater:
         return same and self._numbers.fits(self._values(bound))
 
     def set_tables(self, bound: Bound) -> None:
-        """Takes over arguments, learning rates and corrections. Where they do not fit, a step must be traced anew."""
+        """Takes over arguments, learning rates and corrections. Where they do not fit, a step must
+        be traced anew.
+        """
         if not self.fits(bound):
             self._make_tables(bound)
         self._numbers.set(self._values(bound))
@@ -111,12 +120,15 @@ class Updater:
         return self.optimizer.iterations.value
 
     def go_to(self, step: int) -> None:
-        """Takes learning rates and corrections from this step on; the optimizer's buffers stay as they are."""
+        """Takes learning rates and corrections from this step on; the optimizer's buffers stay as
+        they are.
+        """
         self.optimizer.iterations.assign(step)
 
     @contextmanager
     def evaluated(self, names: Sequence[str]) -> Iterator[None]:
-        """Inside, the variables hold what the binding's `evaluation` gives; afterwards, bit for bit, what they held.
+        """Inside, the variables hold what the binding's `evaluation` gives; afterwards, bit for
+        bit, what they held.
 
         names: the variables' canonical names.
         """
@@ -136,7 +148,9 @@ class Updater:
                 variable.assign(value)
 
     def _state(self, names: Sequence[str]) -> dict[str, Any]:
-        """The optimizer's variables by its attributes; of one for each variable that is trained, by its name."""
+        """The optimizer's variables by its attributes; of one for each variable that is trained, by
+        its name.
+        """
         found: dict[str, Any] = {}
         own = {key: value for key, value in vars(self.optimizer).items() if key not in _KERAS_OWN}
         for attribute, value in own.items():
@@ -195,7 +209,9 @@ class Updater:
         }
 
     def _first_state(self, bound: Bound) -> list[np.ndarray]:
-        """Values of the optimizer's variables before the first step. Making an optimizer takes as long as 100 steps."""
+        """Values of the optimizer's variables before the first step. Making an optimizer takes as
+        long as 100 steps.
+        """
         if self._adjustable.from_weights:
             return self._made_first_state(bound)
         key = tuple(sorted((name, bound.arguments[name]) for name in self._adjustable.starting))
@@ -207,13 +223,16 @@ class Updater:
         return [np.array(variable.value) for variable in self._new_optimizer(bound)[0].variables]
 
     def _new_optimizer(self, bound: Bound) -> tuple[keras.optimizers.Optimizer, Any]:
-        """The framework's optimizer in its first state, which may be a function of the variables' present values; and the
-        variable of the rate that it was made with, which it holds though nothing reads it any more."""
+        """The framework's optimizer in its first state, which may be a function of the variables'
+        present values; and the variable of the rate that it was made with, which it holds though
+        nothing reads it any more."""
         arguments = bound.arguments
         if self._run.dtype == "float64" and self._run.optimizer.rule == "canonical":
-            # Keras takes Python floats for float32. (In float32 an np.float64 would widen the arithmetic instead.)
+            # Keras takes Python floats for float32. (In float32 an np.float64 would widen the
+            # arithmetic instead.)
             arguments = {k: _Double(v) if type(v) is float else v for k, v in arguments.items()}
-        # A class may keep a product of the rate: made of a table it would fail, of the first rate of a warm-up be 0.
+        # A class may keep a product of the rate: made of a table it would fail, of the first rate
+        # of a warm-up be 0.
         optimizer = bound.make(learning_rate=_Double(bound.base_rate), **arguments)
         replaced = optimizer.learning_rate
         optimizer.learning_rate = _Table(self._rates)

@@ -1,8 +1,8 @@
 """What is traced of a run: a step and its parts, and evaluation.
 
-Tracing a step costs a thousand steps, so a program serves the next run of the same shape too: weights, optimizer state,
-learning rates and corrections are variables in it, set anew whenever a session opens.
-"""
+Tracing a step costs a thousand steps, so a program serves the next run of the same shape too:
+weights, optimizer state, learning rates and corrections are variables in it, set anew whenever a
+session opens."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ Body = Callable[..., Any]
 class Program:
     """A model, its optimizer and their traced functions. Serves one session at a time.
 
-    forward, gradients, update and step are for functions that are being traced. traces: how many were, so far.
-    """
+    forward, gradients, update and step are for functions that are being traced. traces: how many
+    were, so far."""
 
     def __init__(self, run: RunSpec, bound: Bound, data: Tensors) -> None:
         keras.config.set_floatx(run.dtype)
@@ -45,17 +45,25 @@ class Program:
         self.network = Network(layers, run.dtype, run.device)
         self._fed = fed_dropouts(layers)
         self._updater = Updater(run, bound, self.network.trainable_variables)
-        # What kernels decay by: the schedule's own rates, which a correction of the optimizer's may differ from.
+        # What kernels decay by: the schedule's own rates, which a correction of the optimizer's may
+        # differ from.
         self._rates = table(run.dtype)
-        masks = [tf.TensorSpec([run.task.batch_size, *built.input_shape], tf.bool) for built in self._fed]
+        masks = [
+            tf.TensorSpec([run.task.batch_size, *built.input_shape], tf.bool) for built in self._fed
+        ]
         self._batch = [*signature(*data["train"], rows=run.task.batch_size), *masks]
-        self._gradients = [tf.TensorSpec(variable.shape, run.dtype) for variable in self.network.trainable_variables]
+        self._gradients = [
+            tf.TensorSpec(variable.shape, run.dtype)
+            for variable in self.network.trainable_variables
+        ]
         self._rows = signature(*data["train"], rows=None)
         self._kept: dict[str, Any] = {}
         self.traces = 0
 
     def start(self, run: RunSpec, bound: Bound, start: Weights, rates: Array, seed: int) -> None:
-        """Sets everything that a run may have left behind, or that differs between the runs of one program."""
+        """Sets everything that a run may have left behind, or that differs between the runs of one
+        program.
+        """
         keras.config.set_floatx(self.dtype)
         self._amounts.set(_amounts(run))
         self.network.load(start)
@@ -64,7 +72,9 @@ class Program:
         self._updater.restart(bound)
 
     def fits(self, run: RunSpec, bound: Bound) -> bool:
-        """Whether all that was traced so far holds for both; what it was traced with must be the same."""
+        """Whether all that was traced so far holds for both; what it was traced with must be the
+        same.
+        """
         return self._updater.fits(bound) and self._amounts.fits(_amounts(run))
 
     @property
@@ -96,7 +106,9 @@ class Program:
         """See gradrace.adapter.Session."""
         return self._updater.state_bytes()
 
-    def traced(self, name: str, body: Body, types: Callable[[], Sequence[Any]]) -> Callable[..., Any]:
+    def traced(
+        self, name: str, body: Body, types: Callable[[], Sequence[Any]]
+    ) -> Callable[..., Any]:
         """`body` as a graph, compiled by XLA in that mode; traced when the name is first asked for."""
         return self.keep(name, lambda: traced(self.counted(body), types(), self._compiled))
 
@@ -140,14 +152,18 @@ class Program:
         return self._updater.step
 
     def forward(self, x: tf.Tensor, y: tf.Tensor, *masks: tf.Tensor) -> tf.Tensor:
-        """Mean loss of a batch x [batch, *sample], y [batch, ...] in training mode, penalties included."""
+        """Mean loss of a batch x [batch, *sample], y [batch, ...] in training mode, penalties
+        included.
+        """
         fed = {built.name: mask for built, mask in zip(self._fed, masks, strict=True)}
         outputs = self.network(x, training=True, masks=fed, amounts=self.given)
         loss = tf.reduce_mean(_keras_objective.losses(self._objective, self.given, outputs, y))
         return _keras_objective.penalised(self.given, loss, self.network.kernels)
 
     def gradients(self, *batch: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        """The loss of a batch, then its gradients by all trainable variables, each of its variable's shape."""
+        """The loss of a batch, then its gradients by all trainable variables, each of its
+        variable's shape.
+        """
         with tf.GradientTape() as tape:
             loss = self.forward(*batch)
         sources = [variable.value for variable in self.network.trainable_variables]
@@ -159,7 +175,9 @@ class Program:
         """Clipping, decoupled decay and the optimizer's own update."""
         clipped = _keras_objective.clipped(self.given, gradients)
         if "decay" in self.given:
-            _keras_objective.decay(self.given, self.network.kernels, tf.gather(self._rates, self.position))
+            _keras_objective.decay(
+                self.given, self.network.kernels, tf.gather(self._rates, self.position)
+            )
         self._updater.apply(clipped)
 
     def step(self, *batch: tf.Tensor) -> tf.Tensor:
@@ -169,9 +187,13 @@ class Program:
         return loss
 
     def _totals(self, x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Over x [n, *sample], y [n, ...]: n times the mean loss as float64, and the sum that the metric is made of."""
+        """Over x [n, *sample], y [n, ...]: n times the mean loss as float64, and the sum that the
+        metric is made of.
+        """
         outputs = self.network(x, training=False, masks={}, amounts={})
-        losses = tf.cast(_keras_objective.losses(self._objective, self.given, outputs, y), tf.float64)
+        losses = tf.cast(
+            _keras_objective.losses(self._objective, self.given, outputs, y), tf.float64
+        )
         total = tf.reduce_mean(losses) * tf.cast(tf.shape(x)[0], tf.float64)
         return total, _keras_objective.metric_total(self._objective, outputs, y)
 
@@ -182,7 +204,9 @@ def _amounts(run: RunSpec) -> dict[str, float]:
 
 
 def traced(body: Body, types: Sequence[Any], compiled: bool = False) -> Callable[..., Any]:
-    """Its concrete function: without tf.function's dispatch by signature, which is 0.1 ms of Python a call."""
+    """Its concrete function: without tf.function's dispatch by signature, which is 0.1 ms of Python
+    a call.
+    """
     function = tf.function(body, list(types), autograph=False, jit_compile=compiled or None)
     concrete: Callable[..., Any] = function.get_concrete_function()
     return concrete

@@ -1,7 +1,8 @@
-"""What is compiled for mode "nnx": the training step that Flax teaches, `nnx.jit` over a module and an optimizer.
+"""What is compiled for mode "nnx": the training step that Flax teaches, `nnx.jit` over a module and
+an optimizer.
 
-Both are taken apart into arrays and put together again at every call, in Python; that is what this mode costs, and shows.
-Nothing is donated, as in Flax's own examples.
+Both are taken apart into arrays and put together again at every call, in Python; that is what this
+mode costs, and shows. Nothing is donated, as in Flax's own examples.
 """
 
 from __future__ import annotations
@@ -51,8 +52,10 @@ class NnxPrograms:
         gradient = self._compiled.gradient.__wrapped__
         self._gradients: Any = nnx.jit(lambda *given: gradient(*given)[1])
         self.parts: Mapping[Part, Callable[..., tuple[_Held, Any]]] = {
-            "forward": self._probe_forward, "gradient": self._probe_gradient, "update": self._probe_update,
-        }  # fmt: skip
+            "forward": self._probe_forward,
+            "gradient": self._probe_gradient,
+            "update": self._probe_update,
+        }
 
     def step(self, held: _Held, *given: Any) -> tuple[_Held, Any]:
         return held, self._compiled.step(held.model, held.optimizer, *given)
@@ -61,7 +64,8 @@ class NnxPrograms:
         model = _flax_layers.module(self._layers, self._recipe.dtype, parameters | statistics)
         self._first = numbers
         optimizer = nnx.Optimizer(model, self._transformation, wrt=nnx.Param)
-        # Where the parameters are: a step would be compiled anew for a state that is nowhere in particular.
+        # Where the parameters are: a step would be compiled anew for a state that is nowhere in
+        # particular.
         device = next(iter(parameters.values())).sharding
         nnx.update(optimizer, jax.device_put(strong(nnx.state(optimizer)), device))
         return _Held(model, optimizer)
@@ -125,7 +129,9 @@ class _Compiled(NamedTuple):
 
 
 def _compiled(recipe: Recipe, network: PureNetwork, names: _Names) -> _Compiled:
-    """The training step and its parts. Each changes the module and the optimizer that it is given in place."""
+    """The training step and its parts. Each changes the module and the optimizer that it is given
+    in place.
+    """
     objective, dtype = recipe.objective, number_dtype(recipe.dtype)
 
     def loss_of(model: Any, batch: Batch, noise: Any, amounts: Amounts) -> jax.Array:
@@ -201,7 +207,9 @@ def _compiled(recipe: Recipe, network: PureNetwork, names: _Names) -> _Compiled:
 
 
 def _moves(recipe: Recipe) -> Callable[..., tuple[Any, Any]]:
-    """The update of an Optax transformation: `nnx.Optimizer` hands it the step's numbers, and the loss, as extra arguments."""
+    """The update of an Optax transformation: `nnx.Optimizer` hands it the step's numbers, and the
+    loss, as extra arguments.
+    """
 
     def update(
         gradients: Any,

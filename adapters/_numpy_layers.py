@@ -1,9 +1,10 @@
-"""Every layer of gradrace.layers in plain NumPy float64: forward and backward passes written from the formulas.
+"""Every layer of gradrace.layers in plain NumPy float64: forward and backward passes written from
+the formulas.
 
-This is what the frameworks are compared with, so it favours being read over being fast. A forward pass gives the output
-and what the backward pass needs of it; a backward pass takes the gradient by the output and gives the gradients by the
-input and by the layer's own parameters. `p` holds the layer's parameters by their names without the layer's prefix.
-"""
+This is what the frameworks are compared with, so it favours being read over being fast. A forward
+pass gives the output and what the backward pass needs of it; a backward pass takes the gradient by
+the output and gives the gradients by the input and by the layer's own parameters. `p` holds the
+layer's parameters by their names without the layer's prefix."""
 
 from __future__ import annotations
 
@@ -29,7 +30,7 @@ from gradrace.layers import (
     Point,
     SimpleRnn,
     same_padding,
-)  # fmt: skip
+)
 from gradrace.plan import Weights
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.special import erf, expit
@@ -40,7 +41,9 @@ Gradients = dict[str, Array]
 
 
 class Passed(NamedTuple):
-    """A forward pass: the output, what the backward pass needs, and the new values of the layer's state, if any."""
+    """A forward pass: the output, what the backward pass needs, and the new values of the layer's
+    state, if any.
+    """
 
     output: Array
     kept: Any = None
@@ -48,26 +51,38 @@ class Passed(NamedTuple):
 
 
 class Passes(NamedTuple):
-    """forward(built, p, x, training, mask) and backward(built, p, kept, upstream) of one kind of layer."""
+    """forward(built, p, x, training, mask) and backward(built, p, kept, upstream) of one kind of
+    layer.
+    """
 
     forward: Callable[[BuiltLayer, Parameters, Array, bool, Array | None], Passed]
     backward: Callable[[BuiltLayer, Parameters, Any, Array], tuple[Array | None, Gradients]]
 
 
-def forward(built: BuiltLayer, weights: Weights, x: Array, training: bool, mask: Array | None = None) -> Passed:
+def forward(
+    built: BuiltLayer, weights: Weights, x: Array, training: bool, mask: Array | None = None
+) -> Passed:
     """The layer on x[n, *input_shape]; `state` comes with the parameters' full names."""
     passed = PASSES[type(built.layer)].forward(built, _own(built, weights), x, training, mask)
     return passed._replace(state=_full(built, passed.state))
 
 
-def backward(built: BuiltLayer, weights: Weights, kept: Any, upstream: Array) -> tuple[Array | None, Gradients]:
-    """Gradients by the input (None for integers) and by the trainable parameters, under their full names."""
-    downstream, gradients = PASSES[type(built.layer)].backward(built, _own(built, weights), kept, upstream)
+def backward(
+    built: BuiltLayer, weights: Weights, kept: Any, upstream: Array
+) -> tuple[Array | None, Gradients]:
+    """Gradients by the input (None for integers) and by the trainable parameters, under their full
+    names.
+    """
+    downstream, gradients = PASSES[type(built.layer)].backward(
+        built, _own(built, weights), kept, upstream
+    )
     return downstream, _full(built, gradients)
 
 
 def _own(built: BuiltLayer, weights: Weights) -> Parameters:
-    return {parameter.name.rpartition(".")[2]: weights[parameter.name] for parameter in built.parameters}
+    return {
+        parameter.name.rpartition(".")[2]: weights[parameter.name] for parameter in built.parameters
+    }
 
 
 def _full(built: BuiltLayer, values: Mapping[str, Array]) -> Gradients:
@@ -82,12 +97,16 @@ def _rows(x: Array) -> Array:
 # Dense
 
 
-def _dense(built: BuiltLayer, p: Parameters, x: Array, training: bool, mask: Array | None) -> Passed:
+def _dense(
+    built: BuiltLayer, p: Parameters, x: Array, training: bool, mask: Array | None
+) -> Passed:
     y = x @ _kernel(p)
     return Passed(y + p["bias"] if "bias" in p else y, x)
 
 
-def _dense_back(built: BuiltLayer, p: Parameters, x: Array, upstream: Array) -> tuple[Array, Gradients]:
+def _dense_back(
+    built: BuiltLayer, p: Parameters, x: Array, upstream: Array
+) -> tuple[Array, Gradients]:
     by_kernel = _rows(x).T @ _rows(upstream)
     gradients = {"kernel": by_kernel} if "kernel" in p else _normed_back(p, by_kernel)
     if "bias" in p:
@@ -97,7 +116,11 @@ def _dense_back(built: BuiltLayer, p: Parameters, x: Array, upstream: Array) -> 
 
 def _kernel(p: Parameters) -> Array:
     """Salimans & Kingma (2016), eq. 2, by column, where the layer has weight normalisation."""
-    return p["kernel"] if "kernel" in p else p["gain"] * p["direction"] / np.linalg.norm(p["direction"], axis=0)
+    return (
+        p["kernel"]
+        if "kernel" in p
+        else p["gain"] * p["direction"] / np.linalg.norm(p["direction"], axis=0)
+    )
 
 
 def _normed_back(p: Parameters, by_kernel: Array) -> Gradients:
@@ -112,7 +135,9 @@ def _normed_back(p: Parameters, by_kernel: Array) -> Gradients:
 
 
 class _Slide(NamedTuple):
-    """Where windows lie: padding (before, after) of height and width, window and stride, size after sliding."""
+    """Where windows lie: padding (before, after) of height and width, window and stride, size after
+    sliding.
+    """
 
     pads: tuple[tuple[int, int], tuple[int, int]]
     window: int
@@ -142,7 +167,10 @@ def _slide(built: BuiltLayer, window: int, stride: int, padding: str) -> _Slide:
     pads = ((0, 0), (0, 0))
     if padding == "same":
         pads = (same_padding(height, window, stride), same_padding(width, window, stride))
-    rows, columns = ((size + sum(pad) - window) // stride + 1 for size, pad in zip((height, width), pads, strict=True))
+    rows, columns = (
+        (size + sum(pad) - window) // stride + 1
+        for size, pad in zip((height, width), pads, strict=True)
+    )
     return _Slide(pads, window, stride, (rows, columns))
 
 
@@ -158,7 +186,9 @@ def _conv(built: BuiltLayer, p: Parameters, x: Array, training: bool, mask: Arra
     return Passed(y + p["bias"] if "bias" in p else y, padded)
 
 
-def _conv_back(built: BuiltLayer, p: Parameters, padded: Array, upstream: Array) -> tuple[Array, Gradients]:
+def _conv_back(
+    built: BuiltLayer, p: Parameters, padded: Array, upstream: Array
+) -> tuple[Array, Gradients]:
     slide, by_padded = _conv_slide(built), np.zeros_like(padded)
     by_kernel = np.empty_like(p["kernel"])
     for i, j in np.ndindex(slide.window, slide.window):
@@ -175,14 +205,18 @@ def _pool_slide(built: BuiltLayer) -> _Slide:
     return _slide(built, built.layer.window, built.layer.step, built.layer.padding)
 
 
-def _max_pool(built: BuiltLayer, p: Parameters, x: Array, training: bool, mask: Array | None) -> Passed:
+def _max_pool(
+    built: BuiltLayer, p: Parameters, x: Array, training: bool, mask: Array | None
+) -> Passed:
     slide = _pool_slide(built)
     windows = slide.windows(slide.pad(x, -np.inf))
     flat = windows.reshape(*windows.shape[:4], -1)
     return Passed(flat.max(axis=-1), flat.argmax(axis=-1))
 
 
-def _max_pool_back(built: BuiltLayer, p: Parameters, first: Array, upstream: Array) -> tuple[Array, Gradients]:
+def _max_pool_back(
+    built: BuiltLayer, p: Parameters, first: Array, upstream: Array
+) -> tuple[Array, Gradients]:
     slide = _pool_slide(built)
     by_padded = slide.pad(np.zeros((len(upstream), *built.input_shape)), 0.0)
     for i, j in np.ndindex(slide.window, slide.window):
@@ -196,12 +230,16 @@ def _inside(built: BuiltLayer, slide: _Slide) -> Array:
     return slide.windows(slide.pad(ones, 0.0)).sum(axis=(4, 5))[0]
 
 
-def _avg_pool(built: BuiltLayer, p: Parameters, x: Array, training: bool, mask: Array | None) -> Passed:
+def _avg_pool(
+    built: BuiltLayer, p: Parameters, x: Array, training: bool, mask: Array | None
+) -> Passed:
     slide = _pool_slide(built)
     return Passed(slide.windows(slide.pad(x, 0.0)).sum(axis=(4, 5)) / _inside(built, slide))
 
 
-def _avg_pool_back(built: BuiltLayer, p: Parameters, kept: None, upstream: Array) -> tuple[Array, Gradients]:
+def _avg_pool_back(
+    built: BuiltLayer, p: Parameters, kept: None, upstream: Array
+) -> tuple[Array, Gradients]:
     slide = _pool_slide(built)
     by_padded = slide.pad(np.zeros((len(upstream), *built.input_shape)), 0.0)
     for i, j in np.ndindex(slide.window, slide.window):
@@ -209,25 +247,34 @@ def _avg_pool_back(built: BuiltLayer, p: Parameters, kept: None, upstream: Array
     return slide.unpad(by_padded), {}
 
 
-def _flatten(built: BuiltLayer, p: Parameters, x: Array, training: bool, mask: Array | None) -> Passed:
+def _flatten(
+    built: BuiltLayer, p: Parameters, x: Array, training: bool, mask: Array | None
+) -> Passed:
     return Passed(x.reshape(len(x), -1))
 
 
-def _flatten_back(built: BuiltLayer, p: Parameters, kept: None, upstream: Array) -> tuple[Array, Gradients]:
+def _flatten_back(
+    built: BuiltLayer, p: Parameters, kept: None, upstream: Array
+) -> tuple[Array, Gradients]:
     return upstream.reshape(len(upstream), *built.input_shape), {}
 
 
 # Normalisation
 
 
-def _batch_norm(built: BuiltLayer, p: Parameters, x: Array, training: bool, mask: Array | None) -> Passed:
+def _batch_norm(
+    built: BuiltLayer, p: Parameters, x: Array, training: bool, mask: Array | None
+) -> Passed:
     layer = built.layer
     assert isinstance(layer, BatchNorm)
     mean, variance, state = p["moving_mean"], p["moving_variance"], {}
     if training:
         mean, variance = _rows(x).mean(axis=0), _rows(x).var(axis=0)
         fresh = {"moving_mean": mean, "moving_variance": variance}
-        state = {name: layer.momentum * p[name] + (1.0 - layer.momentum) * value for name, value in fresh.items()}
+        state = {
+            name: layer.momentum * p[name] + (1.0 - layer.momentum) * value
+            for name, value in fresh.items()
+        }
     scale = 1.0 / np.sqrt(variance + layer.epsilon)
     normal = (x - mean) * scale
     return Passed(p["gain"] * normal + p["bias"], (normal, scale, training), state)
@@ -246,7 +293,9 @@ def _batch_norm_back(
     return scale * _centred(by_normal, normal, axes), gradients
 
 
-def _layer_norm(built: BuiltLayer, p: Parameters, x: Array, training: bool, mask: Array | None) -> Passed:
+def _layer_norm(
+    built: BuiltLayer, p: Parameters, x: Array, training: bool, mask: Array | None
+) -> Passed:
     assert isinstance(built.layer, LayerNorm)
     scale = 1.0 / np.sqrt(x.var(axis=-1, keepdims=True) + built.layer.epsilon)
     normal = (x - x.mean(axis=-1, keepdims=True)) * scale
@@ -262,12 +311,16 @@ def _layer_norm_back(
 
 
 def _centred(by_normal: Array, normal: Array, axes: tuple[int, ...]) -> Array:
-    """What is left of a gradient behind a normalisation: its mean and its part along the normalised values are gone."""
+    """What is left of a gradient behind a normalisation: its mean and its part along the normalised
+    values are gone.
+    """
     mean = by_normal.mean(axis=axes, keepdims=True)
     return by_normal - mean - normal * (by_normal * normal).mean(axis=axes, keepdims=True)
 
 
-def _dropout(built: BuiltLayer, p: Parameters, x: Array, training: bool, mask: Array | None) -> Passed:
+def _dropout(
+    built: BuiltLayer, p: Parameters, x: Array, training: bool, mask: Array | None
+) -> Passed:
     assert isinstance(built.layer, Dropout)
     if not training:
         return Passed(x, 1.0)
@@ -286,11 +339,15 @@ def _dropout_back(
 # Sequences
 
 
-def _embedding(built: BuiltLayer, p: Parameters, x: Array, training: bool, mask: Array | None) -> Passed:
+def _embedding(
+    built: BuiltLayer, p: Parameters, x: Array, training: bool, mask: Array | None
+) -> Passed:
     return Passed(p["kernel"][x], x)
 
 
-def _embedding_back(built: BuiltLayer, p: Parameters, x: Array, upstream: Array) -> tuple[None, Gradients]:
+def _embedding_back(
+    built: BuiltLayer, p: Parameters, x: Array, upstream: Array
+) -> tuple[None, Gradients]:
     by_kernel = np.zeros_like(p["kernel"])
     np.add.at(by_kernel, x, upstream)
     return None, {"kernel": by_kernel}
@@ -299,9 +356,9 @@ def _embedding_back(built: BuiltLayer, p: Parameters, x: Array, upstream: Array)
 class _Cell(NamedTuple):
     """One time step of a recurrent layer.
 
-    step(a, r, carry) -> (new carry, kept): a = x @ kernel + bias, r = h @ recurrent_kernel, both with the gates side
-    by side; the carry is (h,) or (h, c). back(kept, by_carry) -> (gradients by a, by r, by the carry besides through r).
-    """
+    step(a, r, carry) -> (new carry, kept): a = x @ kernel + bias, r = h @ recurrent_kernel, both
+    with the gates side by side; the carry is (h,) or (h, c). back(kept, by_carry) -> (gradients by
+    a, by r, by the carry besides through r)."""
 
     step: Callable[..., tuple[tuple[Array, ...], Any]]
     back: Callable[..., tuple[Array, Array, tuple[Array, ...]]]
@@ -326,7 +383,9 @@ def _lstm_step(a: Array, r: Array, carry: tuple[Array, Array]) -> tuple[tuple[Ar
     return (o * np.tanh(c), c), (i, f, g, o, before, c)
 
 
-def _lstm_back(kept: Any, by_carry: tuple[Array, Array]) -> tuple[Array, Array, tuple[Array, Array]]:
+def _lstm_back(
+    kept: Any, by_carry: tuple[Array, Array]
+) -> tuple[Array, Array, tuple[Array, Array]]:
     (i, f, g, o, before, c), (by_h, by_c) = kept, by_carry
     squashed = np.tanh(c)
     by_c = by_c + by_h * o * (1.0 - squashed**2)
@@ -366,7 +425,9 @@ _CELLS: Mapping[type, _Cell] = {
 }
 
 
-def _recurrent(built: BuiltLayer, p: Parameters, x: Array, training: bool, mask: Array | None) -> Passed:
+def _recurrent(
+    built: BuiltLayer, p: Parameters, x: Array, training: bool, mask: Array | None
+) -> Passed:
     cell, units = _CELLS[type(built.layer)], built.layer.units  # type: ignore[union-attr]
     carry: tuple[Array, ...] = (np.zeros((len(x), units)),) * cell.carries
     hidden, kept = [carry[0]], []
@@ -379,8 +440,12 @@ def _recurrent(built: BuiltLayer, p: Parameters, x: Array, training: bool, mask:
     return Passed(output, (x, hidden, kept))
 
 
-def _recurrent_back(built: BuiltLayer, p: Parameters, kept: Any, upstream: Array) -> tuple[Array, Gradients]:
-    """Back through time: at every step the gradient by h comes from the output and from the step after."""
+def _recurrent_back(
+    built: BuiltLayer, p: Parameters, kept: Any, upstream: Array
+) -> tuple[Array, Gradients]:
+    """Back through time: at every step the gradient by h comes from the output and from the step
+    after.
+    """
     x, hidden, steps = kept
     cell = _CELLS[type(built.layer)]
     by_hidden = _at_every_step(upstream, x.shape[1], built.layer.sequences)  # type: ignore[union-attr]
@@ -397,7 +462,9 @@ def _recurrent_back(built: BuiltLayer, p: Parameters, kept: Any, upstream: Array
 
 
 def _at_every_step(upstream: Array, steps: int, sequences: bool) -> Array:
-    """The gradient by the hidden states [n, time, units], which is 0 but for the last where only the last comes out."""
+    """The gradient by the hidden states [n, time, units], which is 0 but for the last where only
+    the last comes out.
+    """
     if sequences:
         return upstream
     spread = np.zeros((len(upstream), steps, upstream.shape[-1]))
@@ -419,7 +486,10 @@ def _normal_density(x: Array) -> Array:
 _Function = Callable[[Array], Array]
 ACTIVATIONS: Mapping[str, tuple[_Function, _Function]] = {
     "relu": (lambda x: np.maximum(x, 0.0), lambda x: (x > 0.0) * 1.0),
-    "leaky_relu": (lambda x: np.where(x > 0.0, x, LEAKY_SLOPE * x), lambda x: np.where(x > 0.0, 1.0, LEAKY_SLOPE)),
+    "leaky_relu": (
+        lambda x: np.where(x > 0.0, x, LEAKY_SLOPE * x),
+        lambda x: np.where(x > 0.0, 1.0, LEAKY_SLOPE),
+    ),
     "elu": (
         lambda x: np.where(x > 0.0, x, np.expm1(np.minimum(x, 0.0))),
         lambda x: np.where(x > 0.0, 1.0, np.exp(np.minimum(x, 0.0))),
@@ -431,12 +501,16 @@ ACTIVATIONS: Mapping[str, tuple[_Function, _Function]] = {
 }
 
 
-def _activation(built: BuiltLayer, p: Parameters, x: Array, training: bool, mask: Array | None) -> Passed:
+def _activation(
+    built: BuiltLayer, p: Parameters, x: Array, training: bool, mask: Array | None
+) -> Passed:
     assert isinstance(built.layer, Activation)
     return Passed(ACTIVATIONS[built.layer.function][0](x), x)
 
 
-def _activation_back(built: BuiltLayer, p: Parameters, x: Array, upstream: Array) -> tuple[Array, Gradients]:
+def _activation_back(
+    built: BuiltLayer, p: Parameters, x: Array, upstream: Array
+) -> tuple[Array, Gradients]:
     assert isinstance(built.layer, Activation)
     return upstream * ACTIVATIONS[built.layer.function][1](x), {}
 
@@ -462,7 +536,10 @@ def _beale(x: float, y: float) -> tuple[float, tuple[float, float]]:
 def _branin(x: float, y: float) -> tuple[float, tuple[float, float]]:
     a, b, c = 5.1 / (4.0 * np.pi**2), 5.0 / np.pi, 10.0 * (1.0 - 1.0 / (8.0 * np.pi))
     rest = y - a * x**2 + b * x - 6.0
-    return rest**2 + c * np.cos(x) + 10.0, (2.0 * rest * (b - 2.0 * a * x) - c * np.sin(x), 2.0 * rest)
+    return rest**2 + c * np.cos(x) + 10.0, (
+        2.0 * rest * (b - 2.0 * a * x) - c * np.sin(x),
+        2.0 * rest,
+    )
 
 
 def objective(layer: Point, point: Array) -> tuple[float, Array]:
@@ -471,19 +548,25 @@ def objective(layer: Point, point: Array) -> tuple[float, Array]:
         curvatures = np.geomspace(1.0, layer.condition, len(point))
         return float(0.5 * (curvatures * point**2).sum()), curvatures * point
     try:
-        value, gradient = {"rosenbrock": _rosenbrock, "beale": _beale, "branin": _branin}[layer.objective](*point.tolist())
+        value, gradient = {"rosenbrock": _rosenbrock, "beale": _beale, "branin": _branin}[
+            layer.objective
+        ](*point.tolist())
     except OverflowError:
         # Python's floats raise where NumPy's become infinite: such a run has diverged.
         return np.inf, np.full(len(point), np.nan)
     return float(value), np.array(gradient)
 
 
-def _point(built: BuiltLayer, p: Parameters, x: Array, training: bool, mask: Array | None) -> Passed:
+def _point(
+    built: BuiltLayer, p: Parameters, x: Array, training: bool, mask: Array | None
+) -> Passed:
     assert isinstance(built.layer, Point)
     return Passed(np.full((len(x), 1), objective(built.layer, p["point"])[0]), x)
 
 
-def _point_back(built: BuiltLayer, p: Parameters, x: Array, upstream: Array) -> tuple[Array | None, Gradients]:
+def _point_back(
+    built: BuiltLayer, p: Parameters, x: Array, upstream: Array
+) -> tuple[Array | None, Gradients]:
     assert isinstance(built.layer, Point)
     gradient = upstream.sum() * objective(built.layer, p["point"])[1]
     return (np.zeros_like(x) if x.dtype.kind == "f" else None), {"point": gradient}

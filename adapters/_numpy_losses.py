@@ -21,7 +21,9 @@ def metric(task: TaskSpec, outputs: Array, y: Array) -> float:
     if task.metric == "accuracy":
         return float((predicted(task, outputs) == y).mean())
     if task.metric == "r2":
-        return float(1.0 - ((outputs - y.reshape(outputs.shape)) ** 2).sum() / ((y - y.mean()) ** 2).sum())
+        return float(
+            1.0 - ((outputs - y.reshape(outputs.shape)) ** 2).sum() / ((y - y.mean()) ** 2).sum()
+        )
     return -loss_and_gradient(task, outputs, y)[0]
 
 
@@ -32,15 +34,21 @@ def predicted(task: TaskSpec, outputs: Array) -> Array:
     return outputs.argmax(axis=-1)
 
 
-def penalty(regularization: Regularization, kernels: Mapping[str, Array]) -> tuple[float, dict[str, Array]]:
-    """l1 * sum|w| + l2 / 2 * sum w^2, and its gradient by each kernel (0 by a weight of 0 in the l1 part)."""
+def penalty(
+    regularization: Regularization, kernels: Mapping[str, Array]
+) -> tuple[float, dict[str, Array]]:
+    """l1 * sum|w| + l2 / 2 * sum w^2, and its gradient by each kernel (0 by a weight of 0 in the l1
+    part).
+    """
     l1, l2 = regularization.l1, regularization.l2
     value = sum(l1 * np.abs(w).sum() + 0.5 * l2 * (w * w).sum() for w in kernels.values())
     return float(value), {name: l1 * np.sign(w) + l2 * w for name, w in kernels.items()}
 
 
 def clipped(gradients: Mapping[str, Array], clip_norm: float) -> dict[str, Array]:
-    """All gradients times min(1, clip_norm / their global norm) (Pascanu et al., 2013, Algorithm 1)."""
+    """All gradients times min(1, clip_norm / their global norm) (Pascanu et al., 2013, Algorithm
+    1).
+    """
     norm = np.sqrt(sum((gradient * gradient).sum() for gradient in gradients.values()))
     scale = clip_norm / norm if norm > clip_norm else 1.0
     return {name: scale * gradient for name, gradient in gradients.items()}

@@ -61,7 +61,8 @@ class CheckedRule:
             if "read-only" in str(error):
                 raise self._error(
                     function,
-                    "changes an argument in place; it must return new arrays and leave its arguments as they are",
+                    "changes an argument in place; it must return new arrays and leave its"
+                    " arguments as they are",
                 ) from error
             raise
 

@@ -1,10 +1,11 @@
-"""Hyperparameters that compiled code takes as arguments, so that one program serves all their values.
+"""Hyperparameters that compiled code takes as arguments, so that one program serves all their
+values.
 
-Optax computes with hyperparameters before any array comes in, as `1 - b2`, in Python and so in double precision; of a traced
-float32 that would be off by 1e-5. A factory is therefore handed Symbols. A Symbol keeps the arithmetic that is done with it
-as an Expression, and becomes a scalar of the compiled code's arguments where it meets an array; the host works out what that
-scalar is, in double precision. It is as weakly typed as the Python number that it stands for.
-"""
+Optax computes with hyperparameters before any array comes in, as `1 - b2`, in Python and so in
+double precision; of a traced float32 that would be off by 1e-5. A factory is therefore handed
+Symbols. A Symbol keeps the arithmetic that is done with it as an Expression, and becomes a scalar
+of the compiled code's arguments where it meets an array; the host works out what that scalar is, in
+double precision. It is as weakly typed as the Python number that it stands for."""
 
 from __future__ import annotations
 
@@ -27,9 +28,14 @@ class Free:
 # Free, a number, or (name of an operator, Expression, ...).
 Expression = Any
 _OPERATORS: Mapping[str, Callable[..., Any]] = {
-    "add": operator.add, "sub": operator.sub, "mul": operator.mul, "truediv": operator.truediv, "pow": operator.pow,
-    "neg": operator.neg, "abs": operator.abs,
-}  # fmt: skip
+    "add": operator.add,
+    "sub": operator.sub,
+    "mul": operator.mul,
+    "truediv": operator.truediv,
+    "pow": operator.pow,
+    "neg": operator.neg,
+    "abs": operator.abs,
+}
 
 
 def value_of(expression: Expression, leaves: Sequence[float]) -> float:
@@ -45,10 +51,11 @@ def value_of(expression: Expression, leaves: Sequence[float]) -> float:
 
 
 class Symbol:
-    """A hyperparameter, or what was computed of some. `taken` gives an expression's scalar in the code being traced.
+    """A hyperparameter, or what was computed of some. `taken` gives an expression's scalar in the
+    code being traced.
 
-    TypeError where its value would decide what is compiled: truth, comparison with a number, conversion to a number, hashing.
-    """
+    TypeError where its value would decide what is compiled: truth, comparison with a number,
+    conversion to a number, hashing."""
 
     # NumPy is to leave arithmetic to this class.
     __array_ufunc__ = None
@@ -84,7 +91,9 @@ class Symbol:
     def __eq__(self, other: object) -> Any:
         if isinstance(other, jax.Array):
             return self.__jax_array__() == other
-        raise TypeError("a hyperparameter that is an argument of compiled code has no value to compare")
+        raise TypeError(
+            "a hyperparameter that is an argument of compiled code has no value to compare"
+        )
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -92,14 +101,17 @@ class Symbol:
         raise TypeError("a hyperparameter that is an argument of compiled code has no truth value")
 
 
-# For functions of Optax's that are compiled by themselves: there a Python number would be a scalar of their arguments too.
+# For functions of Optax's that are compiled by themselves: there a Python number would be a scalar
+# of their arguments too.
 jax.tree_util.register_pytree_node(
     Symbol, lambda symbol: ((symbol.__jax_array__(),), None), lambda _, children: children[0]
 )
 
 
 def real_leaves(arguments: Mapping[str, Any]) -> list[float]:
-    """The real numbers among a factory's arguments, alone or in tuples; whole numbers and truth values are none."""
+    """The real numbers among a factory's arguments, alone or in tuples; whole numbers and truth
+    values are none.
+    """
     return [leaf for leaf in jax.tree.leaves(dict(arguments)) if _real(leaf)]
 
 
@@ -114,10 +126,14 @@ def opened(arguments: Mapping[str, Any], places: Sequence[int]) -> dict[str, Any
 
 
 def filled(argument: Any, taken: Callable[[Expression], jax.Array]) -> Any:
-    """One of `opened`, with a Symbol for what is left open; the very same argument where nothing is."""
+    """One of `opened`, with a Symbol for what is left open; the very same argument where nothing
+    is.
+    """
     if not any(isinstance(leaf, Free) for leaf in jax.tree.leaves(argument)):
         return argument
-    return jax.tree.map(lambda leaf: Symbol(leaf, taken) if isinstance(leaf, Free) else leaf, argument)
+    return jax.tree.map(
+        lambda leaf: Symbol(leaf, taken) if isinstance(leaf, Free) else leaf, argument
+    )
 
 
 def _real(leaf: object) -> bool:
@@ -125,7 +141,9 @@ def _real(leaf: object) -> bool:
 
 
 def expressions_of(program: Callable[..., Any], *given: Any) -> tuple[tuple[Expression, ...], Any]:
-    """What `program(taken, *given)` takes, each once, and the shapes that it returns. Computes nothing, raises what it raises."""
+    """What `program(taken, *given)` takes, each once, and the shapes that it returns. Computes
+    nothing, raises what it raises.
+    """
     found: dict[Expression, None] = {}
 
     def traced(scalar: jax.Array, *given: Any) -> Any:

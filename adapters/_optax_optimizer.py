@@ -1,4 +1,6 @@
-"""Optax transformations driven step by step: learning rates and corrections travel as one traced array a step."""
+"""Optax transformations driven step by step: learning rates and corrections travel as one traced
+array a step.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +33,8 @@ class Numbers(NamedTuple):
     """What the optimizer takes at one step.
 
     of_step: [k], or a table [steps, k] of them; the columns are those of `tables`.
-    of_run: the scalars of Recipe.free; while it is being found out, what gives the scalar of an expression.
-    """
+    of_run: the scalars of Recipe.free; while it is being found out, what gives the scalar of an
+    expression."""
 
     of_step: Any
     of_run: Sequence[Any] | Callable[[Expression], Any] = ()
@@ -40,10 +42,13 @@ class Numbers(NamedTuple):
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to make the transformation: what is baked into compiled code. Everything else is in Numbers.
+    """How to make the transformation: what is baked into compiled code. Everything else is in
+    Numbers.
 
-    arguments: (name, type, value), because 1, 1.0 and True are equal but do not compile to the same.
-    hypers: the arguments that change with the step, beside the learning rate. buffers: those that are corrected.
+    arguments: (name, type, value), because 1, 1.0 and True are equal but do not compile to the
+    same.
+    hypers: the arguments that change with the step, beside the learning rate. buffers: those that
+    are corrected.
     free: what is computed, over a whole run, of arguments that are left open (see _optax_hypers).
     """
 
@@ -95,10 +100,11 @@ class Recipe:
         objective: Callable[[Any], jax.Array] | None = None,
         value: jax.Array | None = None,
     ) -> tuple[Any, Any]:
-        """What one step adds to the parameters, and the optimizer's state after it, in the dtypes that it had before.
+        """What one step adds to the parameters, and the optimizer's state after it, in the dtypes
+        that it had before.
 
-        objective and its value at the parameters are for what asks for them: line searches, estimates of the Hessian.
-        """
+        objective and its value at the parameters are for what asks for them: line searches,
+        estimates of the Hessian."""
         before, first = state, 1 + len(self.hypers)
         for place, name in enumerate(self.buffers):
             scale, shift = (
@@ -112,7 +118,8 @@ class Recipe:
         return updates, jax.tree.map(_as_before, state, before)
 
     def _transformation(self, numbers: Numbers) -> optax.GradientTransformation:
-        # Numbers that are traced, not a schedule: Optax would count the steps for that a second time.
+        # Numbers that are traced, not a schedule: Optax would count the steps for that a second
+        # time.
         varying = {
             name: numbers.of_step[place]
             for place, name in enumerate(("learning_rate", *self.hypers))
@@ -126,13 +133,15 @@ class Recipe:
 
 
 def strong(state: Any) -> Any:
-    """A first state of types that give way to no other, as a step leaves it: the second step would be compiled anew
-    otherwise."""
+    """A first state of types that give way to no other, as a step leaves it: the second step would
+    be compiled anew otherwise."""
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, leaf.dtype), state)
 
 
 def _as_before(new: Any, old: jax.Array) -> Any:
-    """Numbers of more digits than the parameters have (see `number_dtype`) would make a state of as many."""
+    """Numbers of more digits than the parameters have (see `number_dtype`) would make a state of as
+    many.
+    """
     return new if getattr(new, "dtype", None) == old.dtype else jnp.asarray(new, old.dtype)
 
 
@@ -149,7 +158,9 @@ def _extra(
 
 
 def recipe(bound: Bound) -> Recipe:
-    """What of `bound` is compiled in, every argument a constant: the code of who writes his own training step."""
+    """What of `bound` is compiled in, every argument a constant: the code of who writes his own
+    training step.
+    """
     arguments = _hashed(dict(sorted(bound.arguments.items())))
     return Recipe(
         bound.make,
@@ -161,10 +172,11 @@ def recipe(bound: Bound) -> Recipe:
 
 
 def open_recipe(bound: Bound, shapes: Shapes, dtype: str) -> Recipe:
-    """One that serves all values of the real arguments, as far as the factory lets them be arguments of compiled code.
+    """One that serves all values of the real arguments, as far as the factory lets them be
+    arguments of compiled code.
 
-    shapes: those of the parameters, for which it is tried out. What a factory decides by remains a constant.
-    """
+    shapes: those of the parameters, for which it is tried out. What a factory decides by remains a
+    constant."""
     constant, count = recipe(bound), len(real_leaves(bound.arguments))
     whole = _with_open(constant, range(count))
     try:
@@ -178,7 +190,8 @@ def open_recipe(bound: Bound, shapes: Shapes, dtype: str) -> Recipe:
     return _traced(_with_open(constant, places), shapes, dtype)[0] if places else constant
 
 
-# By factory, its other arguments, and what it was tried with: which of its real arguments can be left open.
+# By factory, its other arguments, and what it was tried with: which of its real arguments can be
+# left open.
 _OPEN: dict[tuple[Recipe, Shapes, str], tuple[int, ...]] = {}
 
 
@@ -245,7 +258,9 @@ def _parts(value: Any) -> Any:
 
 @lru_cache(maxsize=256)
 def _traced(recipe: Recipe, shapes: Shapes, dtype: str) -> tuple[Recipe, Hashable]:
-    """The recipe with all that is computed of what it leaves open, and the shapes and types of a step's results."""
+    """The recipe with all that is computed of what it leaves open, and the shapes and types of a
+    step's results.
+    """
     parameters = {name: jax.ShapeDtypeStruct(shape, dtype) for name, shape in shapes}
     of_step = recipe.like(dtype).of_step
 
@@ -277,7 +292,8 @@ def numbers(bound: Bound, recipe: Recipe, dtype: str) -> Numbers:
 
 
 def tables(bound: Bound, dtype: str) -> np.ndarray:
-    """[steps, k], what of `bound` changes with the step: learning rate, other arguments, scale and shift of each buffer.
+    """[steps, k], what of `bound` changes with the step: learning rate, other arguments, scale and
+    shift of each buffer.
 
     One array a step, because every argument of a compiled function costs time at every call.
     """
@@ -292,19 +308,25 @@ def number_dtype(dtype: str) -> str:
 
 
 def compiled(recipe: Recipe) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Its `init` and `update`, each as a compiled function of its own (jit would hash a method, and so the arguments)."""
+    """Its `init` and `update`, each as a compiled function of its own (jit would hash a method, and
+    so the arguments).
+    """
 
     def init(parameters: Any, numbers: Numbers) -> Any:
-        # A state that starts as the parameters themselves must not share memory with them, which may be donated.
+        # A state that starts as the parameters themselves must not share memory with them, which
+        # may be donated.
         return strong(recipe.init(jax.tree.map(jnp.copy, parameters), numbers))
 
-    # Unused parameters bind the state to their device, as a step does; it would be compiled anew for one that is not bound.
+    # Unused parameters bind the state to their device, as a step does; it would be compiled anew
+    # for one that is not bound.
     return jax.jit(init, keep_unused=True), jax.jit(lambda *given: recipe.update(*given))
 
 
 @lru_cache(maxsize=32)
 def kept(recipe: Recipe) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """`compiled`, as it was compiled before where it was. TypeError for arguments that cannot be hashed."""
+    """`compiled`, as it was compiled before where it was. TypeError for arguments that cannot be
+    hashed.
+    """
     return compiled(recipe)
 
 

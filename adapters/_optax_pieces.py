@@ -1,11 +1,10 @@
 """Canonical rules that no single function of Optax computes, built of Optax's own parts.
 
-Each takes `learning_rate` as a number (traced or not) and makes a transformation, as Optax's aliases do.
-"""
+Each takes `learning_rate` as a number (traced or not) and makes a transformation, as Optax's
+aliases do."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -18,8 +17,8 @@ Rate = Any
 def adafactor(
     learning_rate: Rate, decay_exponent: float, epsilon1: float, epsilon2: float, clip: float
 ) -> optax.GradientTransformation:
-    """optax.adafactor with the last two axes factored whatever their size, the paper's cap of 1 / sqrt(t) on the learning
-    rate, and the decay in the precision of the run."""
+    """optax.adafactor with the last two axes factored whatever their size, the paper's cap of 1 /
+    sqrt(t) on the learning rate, and the decay in the precision of the run."""
 
     def decay(count: Any, exponent: Any) -> Any:
         return 1.0 - jnp.asarray(count + 1, jnp.result_type(float)) ** -exponent
@@ -41,19 +40,26 @@ def adafactor(
 def muon(
     learning_rate: Rate, momentum: float, beta1: float, beta2: float, epsilon: float
 ) -> optax.GradientTransformation:
-    """optax.contrib.muon fed with plain Nesterov momentum instead of its own, whose bias it would correct; optax.adam for
-    all tensors but matrices."""
-    # Without a decay of its own it orthogonalises what it is given. 1e-7 and 0.2 are those of Keras.
-    orthogonalise = optax.contrib.muon(learning_rate, beta=0.0, nesterov=False, eps=1e-7, consistent_rms=0.2)
+    """optax.contrib.muon fed with plain Nesterov momentum instead of its own, whose bias it would
+    correct; optax.adam for all tensors but matrices."""
+    # Without a decay of its own it orthogonalises what it is given. 1e-7 and 0.2 are those of
+    # Keras.
+    orthogonalise = optax.contrib.muon(
+        learning_rate, beta=0.0, nesterov=False, eps=1e-7, consistent_rms=0.2
+    )
     rules = {
         "matrix": optax.chain(optax.trace(momentum, nesterov=True), orthogonalise),
         "other": optax.adam(learning_rate, b1=beta1, b2=beta2, eps=epsilon),
     }
-    return optax.partition(rules, lambda tree: jax.tree.map(lambda x: "matrix" if x.ndim == 2 else "other", tree))
+    return optax.partition(
+        rules, lambda tree: jax.tree.map(lambda x: "matrix" if x.ndim == 2 else "other", tree)
+    )
 
 
 def lbfgs(learning_rate: Rate, memory: int) -> optax.GradientTransformation:
-    """optax.lbfgs without line search, which leaves out pairs of moves and changes without curvature."""
+    """optax.lbfgs without line search, which leaves out pairs of moves and changes without
+    curvature.
+    """
     inner = optax.scale_by_lbfgs(memory)
 
     def update(gradients: Any, state: Any, parameters: Any = None) -> tuple[Any, Any]:
@@ -64,14 +70,19 @@ def lbfgs(learning_rate: Rate, memory: int) -> optax.GradientTransformation:
         last = (state.count - 2) % memory
         before = state._replace(
             count=state.count - 1,
-            params=jax.tree.map(lambda p, moves: p - moves[last], parameters, state.diff_params_memory),
-            updates=jax.tree.map(lambda g, changes: g - changes[last], gradients, state.diff_updates_memory),
+            params=jax.tree.map(
+                lambda p, moves: p - moves[last], parameters, state.diff_params_memory
+            ),
+            updates=jax.tree.map(
+                lambda g, changes: g - changes[last], gradients, state.diff_updates_memory
+            ),
         )
         state = jax.tree.map(lambda one, other: jnp.where(without, one, other), before, state)
         return inner.update(gradients, state, parameters)
 
     return optax.chain(
-        optax.GradientTransformation(inner.init, update), optax.scale_by_learning_rate(learning_rate)
+        optax.GradientTransformation(inner.init, update),
+        optax.scale_by_learning_rate(learning_rate),
     )
 
 
@@ -82,11 +93,15 @@ def _on_matrices(inner: optax.GradientTransformation) -> optax.GradientTransform
         return jax.tree.map(lambda x: list(x.reshape(-1, *x.shape[-2:])) if x.ndim > 2 else x, tree)
 
     def joined(like: Any, tree: Any) -> Any:
-        return jax.tree.map(lambda x, part: jnp.stack(part).reshape(x.shape) if x.ndim > 2 else part, like, tree)
+        return jax.tree.map(
+            lambda x, part: jnp.stack(part).reshape(x.shape) if x.ndim > 2 else part, like, tree
+        )
 
     def update(gradients: Any, state: Any, parameters: Any = None) -> tuple[Any, Any]:
         updates, state = inner.update(split(gradients), state, split(parameters))
         return joined(gradients, updates), state
 
-    init: Callable[[Any], Any] = lambda parameters: inner.init(split(parameters))  # noqa: E731
+    def init(parameters: Any) -> Any:
+        return inner.init(split(parameters))
+
     return optax.GradientTransformation(init, update)

@@ -1,4 +1,6 @@
-"""How batches reach a step in PyTorch: from tensors that lie on the device, or through a DataLoader."""
+"""How batches reach a step in PyTorch: from tensors that lie on the device, or through a
+DataLoader.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ Batches = Callable[[range], Iterable[tuple[Tensor, Tensor]]]
 
 
 def resident(x: Tensor, y: Tensor, rows: np.ndarray) -> Batches:
-    """From the whole split on its device; all batches of a call are gathered at once. rows: int64[steps, batch]."""
+    """From the whole split on its device; all batches of a call are gathered at once. rows:
+    int64[steps, batch].
+    """
 
     def batches(steps: range) -> Iterable[tuple[Tensor, Tensor]]:
         taken = torch.from_numpy(rows[steps.start : steps.stop]).to(x.device)
@@ -26,22 +30,30 @@ def resident(x: Tensor, y: Tensor, rows: np.ndarray) -> Batches:
 
 
 def piped(x: Tensor, y: Tensor, rows: np.ndarray, device: torch.device) -> Batches:
-    """Through torch's DataLoader, in this process: samples one by one from memory, stacked, and copied to the device
-    (from pinned memory on a GPU). x, y: on the CPU. rows: int64[steps, batch]."""
+    """Through torch's DataLoader, in this process: samples one by one from memory, stacked, and
+    copied to the device (from pinned memory on a GPU). x, y: on the CPU. rows: int64[steps,
+    batch]."""
     samples, pinned = TensorDataset(x, y), device.type == "cuda"
 
     def batches(steps: range) -> Iterable[tuple[Tensor, Tensor]]:
-        # A generator of its own: by default every pass draws a number from the one that native dropout draws from.
+        # A generator of its own: by default every pass draws a number from the one that native
+        # dropout draws from.
         order, generator = rows[steps.start : steps.stop].tolist(), torch.Generator()
         loader = DataLoader(samples, batch_sampler=order, pin_memory=pinned, generator=generator)
-        return ((a.to(device, non_blocking=True), b.to(device, non_blocking=True)) for a, b in loader)
+        return (
+            (a.to(device, non_blocking=True), b.to(device, non_blocking=True)) for a, b in loader
+        )
 
     return batches
 
 
 @lru_cache(maxsize=16)
-def features(data: str, name: str, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """The split's x on the device, images as NCHW, kept between runs. Features that are integers stay so, for embeddings."""
+def features(
+    data: str, name: str, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    """The split's x on the device, images as NCHW, kept between runs. Features that are integers
+    stay so, for embeddings.
+    """
     from gradrace.data import load
 
     return to_torch(cast_features(load(data).shaped(name, shape), dtype)).to(device)

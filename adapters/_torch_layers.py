@@ -1,8 +1,9 @@
-"""torch.nn modules for the layers of gradrace.layers, and where their tensors lie in the canonical layout.
+"""torch.nn modules for the layers of gradrace.layers, and where their tensors lie in the canonical
+layout.
 
-Samples of three dimensions ([H, W, C]) are held channels first, as torch's convolutions want them; all others as in the
-canonical layout. torch's own layers are used wherever they compute the canonical thing.
-"""
+Samples of three dimensions ([H, W, C]) are held channels first, as torch's convolutions want them;
+all others as in the canonical layout. torch's own layers are used wherever they compute the
+canonical thing."""
 
 from __future__ import annotations
 
@@ -41,21 +42,29 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
-    "relu": nn.ReLU, "leaky_relu": lambda: nn.LeakyReLU(LEAKY_SLOPE), "elu": nn.ELU, "gelu": nn.GELU, "silu": nn.SiLU,
-    "sigmoid": nn.Sigmoid, "tanh": nn.Tanh,
-}  # fmt: skip
+    "relu": nn.ReLU,
+    "leaky_relu": lambda: nn.LeakyReLU(LEAKY_SLOPE),
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+}
 _RECURRENT = {SimpleRnn: nn.RNN, Lstm: nn.LSTM, Gru: nn.GRU}
 
 
 class Network(nn.Sequential):
     """A model's modules in order, in eval mode; reads and writes weights in the canonical layout.
 
-    Takes samples as `to_torch` lays them out and gives canonical outputs. Made in the default dtype.
-    `batch_size` is that of training: all batches have it.
+    Takes samples as `to_torch` lays them out and gives canonical outputs. Made in the default
+    dtype. `batch_size` is that of training: all batches have it.
     """
 
     def __init__(self, layers: Sequence[BuiltLayer], batch_size: int) -> None:
-        modules = [_module(built, layers[position + 1 :], batch_size) for position, built in enumerate(layers)]
+        modules = [
+            _module(built, layers[position + 1 :], batch_size)
+            for position, built in enumerate(layers)
+        ]
         last = [_ChannelsLast()] if len(layers[-1].output_shape) == 3 else []
         super().__init__(*modules, *last)
         self.layouts = _layouts(layers)
@@ -64,7 +73,9 @@ class Network(nn.Sequential):
         self.eval()
 
     def tensors(self, trainable: bool = True) -> Iterator[tuple[str, Tensor]]:
-        """(canonical name, tensor) of every parameter that is trained, or of every other one; canonical order."""
+        """(canonical name, tensor) of every parameter that is trained, or of every other one;
+        canonical order.
+        """
         for built, module in self.of_layers:
             for parameter in built.parameters:
                 if parameter.trainable == trainable:
@@ -77,7 +88,9 @@ class Network(nn.Sequential):
 
     def fed(self) -> list[tuple[BuiltLayer, FedDropout]]:
         """The dropout layers whose masks come from the harness."""
-        return [(built, module) for built, module in self.of_layers if isinstance(module, FedDropout)]
+        return [
+            (built, module) for built, module in self.of_layers if isinstance(module, FedDropout)
+        ]
 
     @torch.no_grad()
     def load(self, weights: Weights) -> None:
@@ -100,7 +113,9 @@ class Network(nn.Sequential):
             norm.restore(statistics)
 
     def state(self) -> Weights:
-        """What is not trained by the optimizer (running statistics). Leaves the network in eval mode."""
+        """What is not trained by the optimizer (running statistics). Leaves the network in eval
+        mode.
+        """
         self.eval()
         return self.canonical(self.tensors(trainable=False))
 
@@ -113,7 +128,8 @@ def as_array(tensor: Tensor) -> np.ndarray:
 
 def to_torch(x: Tensor) -> Tensor:
     """Canonical samples [n, ...] as the modules take them."""
-    # With one channel `contiguous` would keep the strides of channels last, and convolutions would choose by them.
+    # With one channel `contiguous` would keep the strides of channels last, and convolutions would
+    # choose by them.
     return x.permute(0, 3, 1, 2).clone(memory_format=torch.contiguous_format) if x.dim() == 4 else x
 
 
@@ -129,16 +145,24 @@ def _module(built: BuiltLayer, following: Sequence[BuiltLayer], batch_size: int)
     match built.layer:
         case Dense(units=units, bias=bias, weight_norm=weight_norm):
             linear = nn.Linear(built.input_shape[-1], units, bias=bias)
-            return _canonical(built, nn.utils.parametrizations.weight_norm(linear) if weight_norm else linear)
+            return _canonical(
+                built, nn.utils.parametrizations.weight_norm(linear) if weight_norm else linear
+            )
         case Conv2D():
             return _convolution(built, built.layer)
         case MaxPool2D() | AvgPool2D():
             return _pooling(built, built.layer)
         case Flatten():
-            return nn.Flatten() if _flattens_freely(built, following) else nn.Sequential(_ChannelsLast(), nn.Flatten())
+            return (
+                nn.Flatten()
+                if _flattens_freely(built, following)
+                else nn.Sequential(_ChannelsLast(), nn.Flatten())
+            )
         case BatchNorm(momentum=momentum, epsilon=epsilon):
             features = built.input_shape[-1]
-            return _BatchNorm(features, momentum, epsilon, batch_size * prod(built.input_shape[:-1]))
+            return _BatchNorm(
+                features, momentum, epsilon, batch_size * prod(built.input_shape[:-1])
+            )
         case LayerNorm(epsilon=epsilon):
             return _canonical(built, nn.LayerNorm(built.input_shape[-1], eps=epsilon))
         case Dropout(rate=rate, masks=masks):
@@ -179,7 +203,9 @@ def _canonical(built: BuiltLayer, module: nn.Module) -> nn.Module:
 class _Around(nn.Module):
     """A module with the tensors, and others before and after it."""
 
-    def __init__(self, before: Sequence[nn.Module], inner: nn.Module, after: Sequence[nn.Module]) -> None:
+    def __init__(
+        self, before: Sequence[nn.Module], inner: nn.Module, after: Sequence[nn.Module]
+    ) -> None:
         super().__init__()
         self.before, self.inner, self.after = nn.Sequential(*before), inner, nn.Sequential(*after)
 
@@ -187,7 +213,9 @@ class _Around(nn.Module):
         return self.after(self.inner(self.before(x)))
 
 
-def _pads(built: BuiltLayer, window: int, stride: int, padding: str) -> tuple[tuple[int, int], tuple[int, int]]:
+def _pads(
+    built: BuiltLayer, window: int, stride: int, padding: str
+) -> tuple[tuple[int, int], tuple[int, int]]:
     """(before, after) of height and width."""
     if padding == "valid":
         return (0, 0), (0, 0)
@@ -208,7 +236,9 @@ def _sides(pads: tuple[tuple[int, int], tuple[int, int]]) -> tuple[int, int, int
 def _convolution(built: BuiltLayer, layer: Conv2D) -> nn.Module:
     pads = _pads(built, layer.kernel, layer.stride, layer.padding)
     own = (pads[0][0], pads[1][0]) if _even(pads) else 0
-    convolution = nn.Conv2d(built.input_shape[2], layer.filters, layer.kernel, layer.stride, own, bias=layer.bias)
+    convolution = nn.Conv2d(
+        built.input_shape[2], layer.filters, layer.kernel, layer.stride, own, bias=layer.bias
+    )
     return convolution if _even(pads) else _Around([nn.ZeroPad2d(_sides(pads))], convolution, [])
 
 
@@ -217,15 +247,21 @@ def _pooling(built: BuiltLayer, layer: MaxPool2D | AvgPool2D) -> nn.Module:
     own = (pads[0][0], pads[1][0]) if _even(pads) else 0
     if isinstance(layer, MaxPool2D):
         pool = nn.MaxPool2d(layer.window, layer.step, own)
-        return pool if _even(pads) else nn.Sequential(nn.ConstantPad2d(_sides(pads), -torch.inf), pool)
+        return (
+            pool if _even(pads) else nn.Sequential(nn.ConstantPad2d(_sides(pads), -torch.inf), pool)
+        )
     average = nn.AvgPool2d(layer.window, layer.step, own, count_include_pad=False)
     return average if _even(pads) else _PaddedAverage(average, built, _sides(pads))
 
 
 class _PaddedAverage(nn.Module):
-    """Average pooling with more padding at the end: torch counts explicit zeros, so its means are scaled back."""
+    """Average pooling with more padding at the end: torch counts explicit zeros, so its means are
+    scaled back.
+    """
 
-    def __init__(self, pool: nn.AvgPool2d, built: BuiltLayer, sides: tuple[int, int, int, int]) -> None:
+    def __init__(
+        self, pool: nn.AvgPool2d, built: BuiltLayer, sides: tuple[int, int, int, int]
+    ) -> None:
         super().__init__()
         self.padded = nn.Sequential(nn.ZeroPad2d(sides), pool)
         self.register_buffer("scale", 1.0 / self.padded(torch.ones(1, 1, *built.input_shape[:2])))
@@ -235,8 +271,8 @@ class _PaddedAverage(nn.Module):
 
 
 def _flattens_freely(built: BuiltLayer, following: Sequence[BuiltLayer]) -> bool:
-    """Whether the features may stay in the order C, H, W: a dense layer comes next, whose kernel is permuted to fit,
-    with nothing but elementwise layers between. This costs a step nothing."""
+    """Whether the features may stay in the order C, H, W: a dense layer comes next, whose kernel is
+    permuted to fit, with nothing but elementwise layers between. This costs a step nothing."""
     if len(built.input_shape) != 3:
         return True
     for other in following:
@@ -250,10 +286,10 @@ def _flattens_freely(built: BuiltLayer, following: Sequence[BuiltLayer]) -> bool
 class _BatchNorm(nn.BatchNorm2d):
     """torch's batch normalisation with the biased running variance of the paper's training batches.
 
-    torch averages the unbiased variance. All batches have the same `count` of values a feature, so its running variance
-    is kept count / (count - 1) times too large instead of being mended at every step: what torch adds then is right.
-    `moving_variance` is the one to evaluate with; it follows when the module leaves training mode.
-    """
+    torch averages the unbiased variance. All batches have the same `count` of values a feature, so
+    its running variance is kept count / (count - 1) times too large instead of being mended at
+    every step: what torch adds then is right. `moving_variance` is the one to evaluate with; it
+    follows when the module leaves training mode."""
 
     moving_variance: Tensor
     running_var: Tensor
@@ -299,7 +335,9 @@ class _BatchNorm(nn.BatchNorm2d):
     def _normalise(self, x: Tensor) -> Tensor:
         if self.training:
             return super().forward(x)
-        return functional.batch_norm(x, self.running_mean, self.moving_variance, self.weight, self.bias, eps=self.eps)
+        return functional.batch_norm(
+            x, self.running_mean, self.moving_variance, self.weight, self.bias, eps=self.eps
+        )
 
 
 class FedDropout(nn.Module):
@@ -323,7 +361,9 @@ class FedDropout(nn.Module):
 
 
 class _Recurrent(nn.Module):
-    """A recurrent layer with its second bias frozen at zero (two would train twice as fast), all states or the last."""
+    """A recurrent layer with its second bias frozen at zero (two would train twice as fast), all
+    states or the last.
+    """
 
     def __init__(self, inner: nn.RNNBase, sequences: bool) -> None:
         super().__init__()
@@ -344,7 +384,10 @@ class _Objective(nn.Module):
     def __init__(self, layer: Point) -> None:
         super().__init__()
         self.point = nn.Parameter(torch.empty(len(layer.start)))
-        self.register_buffer("_curvatures", torch.tensor(np.geomspace(1.0, layer.condition, len(layer.start))).to(self.point))
+        self.register_buffer(
+            "_curvatures",
+            torch.tensor(np.geomspace(1.0, layer.condition, len(layer.start))).to(self.point),
+        )
         self._value = getattr(self, f"_{layer.objective}")
 
     def forward(self, x: Tensor) -> Tensor:
@@ -373,14 +416,23 @@ _NAMES = {
     nn.LayerNorm: {"gain": "weight", "bias": "bias"},
     nn.Embedding: {"kernel": "weight"},
     _BatchNorm: {
-        "gain": "weight", "bias": "bias", "moving_mean": "running_mean", "moving_variance": "moving_variance",
+        "gain": "weight",
+        "bias": "bias",
+        "moving_mean": "running_mean",
+        "moving_variance": "moving_variance",
     },
-    nn.RNNBase: {"kernel": "weight_ih_l0", "recurrent_kernel": "weight_hh_l0", "bias": "bias_ih_l0"},
+    nn.RNNBase: {
+        "kernel": "weight_ih_l0",
+        "recurrent_kernel": "weight_hh_l0",
+        "bias": "bias_ih_l0",
+    },
     _Objective: {"point": "point"},
-}  # fmt: skip
+}
 _WEIGHT_NORM = {
-    "direction": "parametrizations.weight.original1", "gain": "parametrizations.weight.original0", "bias": "bias",
-}  # fmt: skip
+    "direction": "parametrizations.weight.original1",
+    "gain": "parametrizations.weight.original0",
+    "bias": "bias",
+}
 
 
 def _tensor(module: nn.Module, name: str) -> Tensor:
@@ -393,7 +445,9 @@ def _tensor(module: nn.Module, name: str) -> Tensor:
 
 
 class Layout(NamedTuple):
-    """Canonical array -> torch's: reshaped to `inner`, axes permuted by `axes`, reshaped to `outer`."""
+    """Canonical array -> torch's: reshaped to `inner`, axes permuted by `axes`, reshaped to
+    `outer`.
+    """
 
     inner: tuple[int, ...]
     axes: tuple[int, ...]
@@ -402,7 +456,9 @@ class Layout(NamedTuple):
 
     def from_canonical(self, array: np.ndarray) -> np.ndarray:
         """The array as torch stores it, contiguous."""
-        return np.ascontiguousarray(array.reshape(self.inner).transpose(self.axes).reshape(self.outer))
+        return np.ascontiguousarray(
+            array.reshape(self.inner).transpose(self.axes).reshape(self.outer)
+        )
 
     def to_canonical(self, array: np.ndarray) -> np.ndarray:
         """A copy in the canonical layout."""
@@ -411,11 +467,15 @@ class Layout(NamedTuple):
 
 
 def _layouts(layers: Sequence[BuiltLayer]) -> dict[str, Layout]:
-    """Canonical name -> layout: HWIO to OIHW, [in, out] to [out, in]; a dense kernel behind an image also permuted."""
+    """Canonical name -> layout: HWIO to OIHW, [in, out] to [out, in]; a dense kernel behind an
+    image also permuted.
+    """
     layouts, flattened = {}, None
     for position, built in enumerate(layers):
         if isinstance(built.layer, Flatten) and len(built.input_shape) == 3:
-            flattened = built.input_shape if _flattens_freely(built, layers[position + 1 :]) else None
+            flattened = (
+                built.input_shape if _flattens_freely(built, layers[position + 1 :]) else None
+            )
         for parameter in built.parameters:
             layouts[parameter.name] = _layout(built.layer, parameter, flattened)
         if built.parameters:

@@ -17,10 +17,11 @@ Criterion = Callable[[Tensor, Tensor], Tensor]
 
 
 def prepared(task: TaskSpec, output_shape: Shape, y: np.ndarray, dtype: torch.dtype) -> Tensor:
-    """gradrace.objective.targets as the criterion and the metric take them, so that a step need not convert them.
+    """gradrace.objective.targets as the criterion and the metric take them, so that a step need not
+    convert them.
 
-    A binary task's classes become smoothed probabilities of the outputs' shape. ValueError as for `targets`.
-    """
+    A binary task's classes become smoothed probabilities of the outputs' shape. ValueError as for
+    `targets`."""
     # Through float64: torch's dtypes have no name that NumPy knows.
     given = torch.from_numpy(targets(task.loss, y, "float64", output_shape))
     if task.loss == "binary_cross_entropy":
@@ -64,7 +65,9 @@ def metric(task: TaskSpec, outputs: Tensor, y: Tensor) -> float:
 
 
 def penalty(regularization: Regularization, kernels: list[Tensor]) -> Callable[[], Tensor] | None:
-    """What is added to every batch's loss: l1 * sum|w| + l2 / 2 * sum w^2; None where that is nothing."""
+    """What is added to every batch's loss: l1 * sum|w| + l2 / 2 * sum w^2; None where that is
+    nothing.
+    """
     l1, half_l2 = regularization.l1, 0.5 * regularization.l2
     if not kernels or not (l1 or half_l2):
         return None
@@ -80,8 +83,8 @@ def penalty(regularization: Regularization, kernels: list[Tensor]) -> Callable[[
 def before_update(
     regularization: Regularization, parameters: list[Tensor], kernels: list[Tensor]
 ) -> Callable[[float], None] | None:
-    """What is done between the gradients and the update, given the learning rate: clipping by the global norm, then
-    decoupled decay of the kernels; None where that is nothing."""
+    """What is done between the gradients and the update, given the learning rate: clipping by the
+    global norm, then decoupled decay of the kernels; None where that is nothing."""
     clip_norm, decay = regularization.clip_norm, regularization.decay
     if not clip_norm and not (decay and kernels):
         return None
@@ -97,6 +100,8 @@ def before_update(
 
 
 def _clip(gradients: list[Tensor], clip_norm: float) -> None:
-    """Times min(1, clip_norm / norm); torch's clip_grad_norm_ adds 1e-6 to the norm. A norm of 0 gives 1."""
+    """Times min(1, clip_norm / norm); torch's clip_grad_norm_ adds 1e-6 to the norm. A norm of 0
+    gives 1.
+    """
     norm = torch.nn.utils.get_total_norm(gradients)
     torch._foreach_mul_(gradients, (clip_norm / norm).clamp(max=1.0))

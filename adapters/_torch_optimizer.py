@@ -1,4 +1,6 @@
-"""torch.optim classes driven step by step: learning rates, and the corrections that the canonical rule needs."""
+"""torch.optim classes driven step by step: learning rates, and the corrections that the canonical
+rule needs.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +24,11 @@ _WITHOUT_ARRAYS = (torch.dtype, torch.device, torch.layout, torch.memory_format,
 
 
 class Updater:
-    """The framework's own optimizer of these tensors, with the run's rule, corrections and learning rates.
+    """The framework's own optimizer of these tensors, with the run's rule, corrections and learning
+    rates.
 
-    tensors: by canonical name. layouts: of each. A rule that depends on storage gets twins of the tensors in canonical
-    layout.
+    tensors: by canonical name. layouts: of each. A rule that depends on storage gets twins of the
+    tensors in canonical layout.
     """
 
     def __init__(
@@ -48,8 +51,8 @@ class Updater:
         # Whether the class evaluates the loss itself, and so must be given a closure.
         self.asks_for_loss = bound.asks_for_loss
         _check_step(self.optimizer, self.asks_for_loss)
-        # Whether its update cannot be had apart: it evaluates the loss on its way, or learns from how gradients change
-        # from step to step, so that equal ones make another, shorter step.
+        # Whether its update cannot be had apart: it evaluates the loss on its way, or learns from
+        # how gradients change from step to step, so that equal ones make another, shorter step.
         self.inseparable = self.asks_for_loss or isinstance(self.optimizer, torch.optim.LBFGS)
         self._stepped = False
         self._evaluation, self._switches = bound.evaluation, _has_switches(self.optimizer)
@@ -116,10 +119,11 @@ class Updater:
 
     @contextmanager
     def evaluated(self) -> Iterator[None]:
-        """Inside, the tensors hold what is to be evaluated; afterwards, bit for bit, what they held before.
+        """Inside, the tensors hold what is to be evaluated; afterwards, bit for bit, what they held
+        before.
 
-        By the binding's function, or else by the methods eval() and train() of a class that has both.
-        """
+        By the binding's function, or else by the methods eval() and train() of a class that has
+        both."""
         if not self._stepped or (self._evaluation is None and not self._switches):
             # Classes make their state in their first step; before it, there is one set of weights.
             yield
@@ -155,7 +159,8 @@ class Updater:
             shape = getattr(found[name], "shape", None)
             if shape != tensor.shape:
                 raise ValueError(
-                    f"evaluation {label}: {name} has shape {list(tensor.shape)}, not {shape and list(shape)}"
+                    f"evaluation {label}: {name} has shape {list(tensor.shape)}, not"
+                    f" {shape and list(shape)}"
                 )
         return found
 
@@ -203,7 +208,9 @@ class Updater:
         return total if known else None
 
     def _keeps_arrays(self) -> bool:
-        """Whether the reference rule has a state, so that a class without one keeps it out of sight."""
+        """Whether the reference rule has a state, so that a class without one keeps it out of
+        sight.
+        """
         rule = self._declared.rule
         if rule is None:
             return False
@@ -230,7 +237,9 @@ def _copied(value: Any) -> Any:
 
 
 def _has_switches(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether the class tells weights to train from weights to evaluate, as the authors' Schedule-Free does."""
+    """Whether the class tells weights to train from weights to evaluate, as the authors'
+    Schedule-Free does.
+    """
     return all(callable(getattr(optimizer, name, None)) for name in ("train", "eval"))
 
 
@@ -250,13 +259,15 @@ def _check_step(optimizer: torch.optim.Optimizer, asks_for_loss: bool) -> None:
                 f"{name} takes no closure, but its Binding says asks_for_loss=True"
             ) from error
         raise ValueError(
-            f"{name} cannot be called without arguments ({error}); a class that evaluates the loss itself needs "
-            "asks_for_loss=True in its Binding"
+            f"{name} cannot be called without arguments ({error}); a class that evaluates the loss"
+            " itself needs asks_for_loss=True in its Binding"
         ) from error
 
 
 class _Corrections:
-    """What the canonical rule needs beside the optimizer's class, done before each step; see gradrace.optimizer."""
+    """What the canonical rule needs beside the optimizer's class, done before each step; see
+    gradrace.optimizer.
+    """
 
     def __init__(self, optimizer: torch.optim.Optimizer, bound: Bound) -> None:
         self._optimizer, self._affines = optimizer, bound.state_tables
@@ -272,7 +283,8 @@ class _Corrections:
                 if name not in group:
                     known = ", ".join(key for key in group if key != "params")
                     raise ValueError(
-                        f"corrections: {type(self._optimizer).__name__} has no {name!r} in its param_groups (known: {known})"
+                        f"corrections: {type(self._optimizer).__name__} has no {name!r} in its"
+                        f" param_groups (known: {known})"
                     )
 
     def apply(self, step: int) -> None:
@@ -304,8 +316,8 @@ class _Corrections:
 def _make_state(optimizer: torch.optim.Optimizer) -> None:
     """Makes the state that torch would make in the first step, as it is before that step.
 
-    By the method that every class of torch.optim has for it; a step with zero gradients would leave traces (epsilon in
-    Adamax's norm, 0 / 0 in RMSprop's momentum).
+    By the method that every class of torch.optim has for it; a step with zero gradients would leave
+    traces (epsilon in Adamax's norm, 0 / 0 in RMSprop's momentum).
     """
     init_group = getattr(optimizer, "_init_group")  # noqa: B009 (torch's base class does not declare it)
     lists = len(inspect.signature(init_group).parameters) - 1
@@ -317,7 +329,9 @@ def _make_state(optimizer: torch.optim.Optimizer) -> None:
 
 
 def _optimizer(bound: Bound, parameters: list[Tensor], fused: bool) -> torch.optim.Optimizer:
-    """The class as it chooses by itself how to compute, or in its fused form where it is to be and has one."""
+    """The class as it chooses by itself how to compute, or in its fused form where it is to be and
+    has one.
+    """
     chosen = (
         {"fused": True} if fused and "fused" in inspect.signature(bound.make).parameters else {}
     )

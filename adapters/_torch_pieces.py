@@ -1,4 +1,6 @@
-"""Canonical rules that torch.optim computes only with a piece of ours beside its class, and canonical storage."""
+"""Canonical rules that torch.optim computes only with a piece of ours beside its class, and
+canonical storage.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +14,28 @@ from torch import Tensor
 
 
 class OneStepLBFGS(torch.optim.LBFGS):
-    """torch.optim.LBFGS with one iteration a step and no tolerances, on the gradients that the parameters hold.
+    """torch.optim.LBFGS with one iteration a step and no tolerances, on the gradients that the
+    parameters hold.
 
-    While its memory is empty the step is lr * min(1, 1 / |g|) times the gradient. The class itself would take the sum of
-    the magnitudes instead of the norm in the first step, and 1 in later ones.
+    While its memory is empty the step is lr * min(1, 1 / |g|) times the gradient. The class itself
+    would take the sum of the magnitudes instead of the norm in the first step, and 1 in later ones.
     """
 
     def __init__(self, params: Sequence[Tensor], lr: float, history_size: int) -> None:
-        super().__init__(params, lr, max_iter=1, tolerance_grad=0.0, tolerance_change=0.0, history_size=history_size)
+        super().__init__(
+            params,
+            lr,
+            max_iter=1,
+            tolerance_grad=0.0,
+            tolerance_change=0.0,
+            history_size=history_size,
+        )
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """The closure is not needed: with one iteration the class asks for no more than the gradients at hand."""
+        """The closure is not needed: with one iteration the class asks for no more than the
+        gradients at hand.
+        """
         group = self.param_groups[0]
         rate = group["lr"]
         group["lr"] = rate * self._factor()
@@ -59,14 +71,23 @@ class CanonicalStorage:
             twin.grad = gradient
         # The same elements, as torch's tensors order them.
         self._shapes = [[layout.inner[axis] for axis in layout.axes] for layout in layouts]
-        self._values = [_seen(twin, layout) for twin, layout in zip(self.twins, layouts, strict=True)]
-        self._gradients = [_seen(gradient, layout) for gradient, layout in zip(gradients, layouts, strict=True)]
+        self._values = [
+            _seen(twin, layout) for twin, layout in zip(self.twins, layouts, strict=True)
+        ]
+        self._gradients = [
+            _seen(gradient, layout) for gradient, layout in zip(gradients, layouts, strict=True)
+        ]
         self._gather_values()
 
     def gather(self) -> None:
-        """Takes over values and gradients. A tensor without a gradient counts as one with a gradient of zero."""
+        """Takes over values and gradients. A tensor without a gradient counts as one with a
+        gradient of zero.
+        """
         self._gather_values()
-        given = [tensor.new_zeros(tensor.shape) if tensor.grad is None else tensor.grad for tensor in self._tensors]
+        given = [
+            tensor.new_zeros(tensor.shape) if tensor.grad is None else tensor.grad
+            for tensor in self._tensors
+        ]
         torch._foreach_copy_(self._gradients, self._shaped(given))
 
     def scatter(self) -> None:
@@ -75,7 +96,9 @@ class CanonicalStorage:
 
     @contextmanager
     def seen(self) -> Iterator[None]:
-        """Inside, the twins hold the present values, whatever is done with them; afterwards they give theirs back."""
+        """Inside, the twins hold the present values, whatever is done with them; afterwards they
+        give theirs back.
+        """
         self._gather_values()
         try:
             yield
@@ -86,7 +109,9 @@ class CanonicalStorage:
         torch._foreach_copy_(self._values, self._shaped(self._tensors))
 
     def _shaped(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        return [tensor.detach().view(shape) for tensor, shape in zip(tensors, self._shapes, strict=True)]
+        return [
+            tensor.detach().view(shape) for tensor, shape in zip(tensors, self._shapes, strict=True)
+        ]
 
 
 def _seen(canonical: Tensor, layout: Layout) -> Tensor:

@@ -1,11 +1,12 @@
 """JAX: models of Flax nnx layers, trained by Optax.
 
-Mode "jit" calls one compiled function a step, of arrays alone, as most JAX code does. Mode "scan" compiles all the steps of
-a `train` call into one loop: the same updates without the cost of calling. Mode "nnx" is what Flax teaches: an `nnx.Module`
-and an `nnx.Optimizer` that an `nnx.jit`-compiled step changes in place.
+Mode "jit" calls one compiled function a step, of arrays alone, as most JAX code does. Mode "scan"
+compiles all the steps of a `train` call into one loop: the same updates without the cost of
+calling. Mode "nnx" is what Flax teaches: an `nnx.Module` and an `nnx.Optimizer` that an
+`nnx.jit`-compiled step changes in place.
 
-bfloat16 is the type of parameters, activations and the optimizer's state; learning rates, statistics of batch normalisation
-and losses stay float32.
+bfloat16 is the type of parameters, activations and the optimizer's state; learning rates,
+statistics of batch normalisation and losses stay float32.
 """
 
 from __future__ import annotations
@@ -25,12 +26,31 @@ import jax.numpy as jnp
 import numpy as np
 from gradrace.adapter import Differentials, Metrics, Part
 from gradrace.adapters import _flax_layers, _flax_objective, _optax_optimizer
-from gradrace.adapters._jax_programs import PARTS, Batch, Held, Noise, Programs, Recipe, Resident, Window, kept, traced
+from gradrace.adapters._jax_programs import (
+    PARTS,
+    Batch,
+    Held,
+    Noise,
+    Programs,
+    Recipe,
+    Resident,
+    Window,
+    kept,
+    traced,
+)
 from gradrace.adapters._optax_optimizer import Numbers, Parameters, Shapes, number_dtype
 from gradrace.binding import Bound, bind, unavailable
 from gradrace.data import Data
 from gradrace.layers import BuiltLayer, Dropout, build
-from gradrace.objective import Objective, amounts, dropouts, metric_of, takes_integers, targets, without_amounts
+from gradrace.objective import (
+    Objective,
+    amounts,
+    dropouts,
+    metric_of,
+    takes_integers,
+    targets,
+    without_amounts,
+)
 from gradrace.optimizer import Optimizer
 from gradrace.plan import Plan, Weights, dropout_masks
 from gradrace.spec import Dtype, RunSpec, TaskSpec
@@ -57,7 +77,9 @@ class _Staged(NamedTuple):
 
 
 class JaxSession:
-    """Trains with compiled functions whose state (parameters, optimizer) is donated: updated in place (but for mode nnx)."""
+    """Trains with compiled functions whose state (parameters, optimizer) is donated: updated in
+    place (but for mode nnx).
+    """
 
     def __init__(self, run: RunSpec, start: Weights, plan: Plan) -> None:
         self._run, self._plan = run, plan
@@ -67,8 +89,8 @@ class JaxSession:
         self._dropouts = tuple(dropouts(self._layers))
         self._splits: dict[str, tuple[jax.Array, jax.Array]] = {}
         self._looped = run.mode in LOOPED_MODES
-        # A loop is compiled for the length of what it is given, so that runs of any length share it; nothing is left to be
-        # placed while a clock runs.
+        # A loop is compiled for the length of what it is given, so that runs of any length share
+        # it; nothing is left to be placed while a clock runs.
         self._by_chunk = self._looped and run.measure == "convergence"
         self._staged: _Staged | None = None
         self._still: Window | None = None
@@ -77,11 +99,14 @@ class JaxSession:
         self._twin: Held = None
         with _precision(run):
             self._take_rates(plan.learning_rates)
-            parameters, statistics = jax.device_put([self._arrays(start, kind) for kind in (True, False)], self._device)
+            parameters, statistics = jax.device_put(
+                [self._arrays(start, kind) for kind in (True, False)], self._device
+            )
             self._held = self._programs.open(parameters, statistics, self._first_numbers())
             if not self._by_chunk:
                 self._stage_around(0)
-            # Made ahead: every argument that comes from the host with a call would cost some percent of a small step.
+            # Made ahead: every argument that comes from the host with a call would cost some
+            # percent of a small step.
             counts = [] if self._looped else list(np.arange(self._room, dtype=np.int32))
             self._counts: list[jax.Array] = jax.device_put(counts, self._device)
 
@@ -94,32 +119,53 @@ class JaxSession:
             staged = self._place(range(step, step + 1))
             source = staged.resident or self._batch(self._plan.batches[step])
             found = jax.device_get(self._programs.gradients(self._held, staged.window, source))
-        return self._canonical(found, [p.name for built in self._layers for p in built.parameters if p.trainable])
+        return self._canonical(
+            found, [p.name for built in self._layers for p in built.parameters if p.trainable]
+        )
 
     def probe(self, part: Part, steps: range) -> None:
         if part not in self.parts():
-            raise ValueError(f"{part} cannot be timed apart in mode {self._run.mode} with {self._run.optimizer.name}")
+            raise ValueError(
+                f"{part} cannot be timed apart in mode {self._run.mode} with"
+                f" {self._run.optimizer.name}"
+            )
         self._probed.clear()
         with _precision(self._run):
             if self._twin is None:
                 staged, _ = next(self._pieces(steps))
                 source = staged.resident or self._batch(self._plan.batches[staged.steps.start])
                 self._twin = self._programs.twin(self._held, staged.window, source)
-            self._twin = self._take(self._programs.parts[part], self._twin, steps, self._probed, part)
+            self._twin = self._take(
+                self._programs.parts[part], self._twin, steps, self._probed, part
+            )
 
     def _take(
-        self, program: Callable[..., Any], held: Held, steps: range, found: list[jax.Array], part: Part | None = None
+        self,
+        program: Callable[..., Any],
+        held: Held,
+        steps: range,
+        found: list[jax.Array],
+        part: Part | None = None,
     ) -> Held:
-        """Calls a program for these steps, once each, or in a looped mode once for all that are staged together."""
+        """Calls a program for these steps, once each, or in a looped mode once for all that are
+        staged together.
+        """
         for staged, some in self._pieces(steps):
-            window, first = self._unmoving(staged) if part == "update" else staged.window, some.start - staged.steps.start
+            window, first = (
+                (self._unmoving(staged) if part == "update" else staged.window),
+                some.start - staged.steps.start,
+            )
             rows = self._plan.batches[some.start : some.stop]
             if self._looped:
                 source = None if part == "update" else staged.resident or self._batch(rows)
                 held, losses = program(held, window, source, np.int32(first), len(some))
                 found.append(losses)
                 continue
-            sources = itertools.repeat(staged.resident) if staged.resident or part == "update" else map(self._batch, rows)
+            sources = (
+                itertools.repeat(staged.resident)
+                if staged.resident or part == "update"
+                else map(self._batch, rows)
+            )
             for t, source in zip(self._counts[first : first + len(some)], sources, strict=False):
                 held, loss = program(held, window, source, t)
                 found.append(loss)
@@ -146,14 +192,17 @@ class JaxSession:
     def _room(self) -> int:
         """How many steps can be staged together: all, or as many as have masks of 64 MiB."""
         total = len(self._plan.batches)
-        masks = sum(math.prod(built.input_shape) for built in self._dropouts) * self._run.task.batch_size
+        masks = (
+            sum(math.prod(built.input_shape) for built in self._dropouts)
+            * self._run.task.batch_size
+        )
         return min(total, max(1, _STAGED_BYTES // masks)) if masks else total
 
     def _stage_around(self, wanted: int) -> _Staged:
         """Steps from `wanted` on, as many as there is room for.
 
-        Always the same number, though that may begin before `wanted`: another shape would be compiled anew.
-        """
+        Always the same number, though that may begin before `wanted`: another shape would be
+        compiled anew."""
         if self._staged and wanted in self._staged.steps:
             return self._staged
         first = min(wanted, len(self._plan.batches) - self._room)
@@ -186,7 +235,11 @@ class JaxSession:
         """[steps, ...] of each dropout layer: the harness's masks, or keys that Flax draws from."""
         seed, batch_size = self._plan.seed, self._run.task.batch_size
         return {
-            built.name: dropout_masks(built, seed, steps, batch_size) if _fed(built) else _keys(built, seed, steps)
+            built.name: (
+                dropout_masks(built, seed, steps, batch_size)
+                if _fed(built)
+                else _keys(built, seed, steps)
+            )
             for built in self._dropouts
         }
 
@@ -211,7 +264,9 @@ class JaxSession:
     def evaluate(self, split: str) -> Metrics:
         with _precision(self._run):
             x, y = self._resident(split)
-            parts = [slice(first, first + _EVALUATED_ROWS) for first in range(0, len(y), _EVALUATED_ROWS)]
+            parts = [
+                slice(first, first + _EVALUATED_ROWS) for first in range(0, len(y), _EVALUATED_ROWS)
+            ]
             whole = len(parts) == 1
             evaluate = partial(self._programs.evaluate, self._held, self._amounts)
             found = [evaluate(*((x, y) if whole else (x[part], y[part]))) for part in parts]
@@ -234,31 +289,40 @@ class JaxSession:
         optimizer = _recipe(self._run, bound, self._shapes)
         self._programs, self._amounts = _programs(self._run, optimizer)
         self._numbers = _optax_optimizer.numbers(bound, optimizer, self._run.dtype)
-        # What a column is multiplied by where nothing is to move: the learning rates are its first, and its last.
+        # What a column is multiplied by where nothing is to move: the learning rates are its first,
+        # and its last.
         self._moving = np.ones(optimizer.columns, self._numbers.of_step.dtype)
         self._moving[0] = 0.0
         if self._run.task.regularization.decay:
             of_step = self._numbers.of_step
-            self._numbers = self._numbers._replace(of_step=np.column_stack([of_step, rates.astype(of_step.dtype)]))
+            self._numbers = self._numbers._replace(
+                of_step=np.column_stack([of_step, rates.astype(of_step.dtype)])
+            )
             self._moving = np.append(self._moving, self._moving[:1])
 
     @property
     def _shapes(self) -> Shapes:
-        return tuple((p.name, p.shape) for built in self._layers for p in built.parameters if p.trainable)
+        return tuple(
+            (p.name, p.shape) for built in self._layers for p in built.parameters if p.trainable
+        )
 
     def _first_numbers(self) -> Numbers:
         return self._numbers._replace(of_step=self._numbers.of_step[0])
 
     def weights(self) -> Weights:
         present = self._programs.arrays(self._held)
-        return self._canonical(present, [p.name for built in self._layers for p in built.parameters])
+        return self._canonical(
+            present, [p.name for built in self._layers for p in built.parameters]
+        )
 
     def _canonical(self, arrays: Mapping[str, Any], names: Iterable[str]) -> Weights:
         kind = None if self._run.dtype != "bfloat16" else np.float32
         return {name: np.array(arrays[name], dtype=kind) for name in names}
 
     def state_bytes(self) -> int | None:
-        return sum(leaf.nbytes for leaf in jax.tree.leaves(self._programs.state(self._held)) if leaf.ndim)
+        return sum(
+            leaf.nbytes for leaf in jax.tree.leaves(self._programs.state(self._held)) if leaf.ndim
+        )
 
     def compilations(self) -> int:
         return self._programs.compilations()
@@ -281,7 +345,9 @@ class JaxSession:
     def _arrays(self, start: Weights, trainable: bool) -> Weights:
         """The parameters, or the statistics, in the types that they have on the device."""
         dtype = self._run.dtype if trainable else number_dtype(self._run.dtype)
-        found = (p.name for built in self._layers for p in built.parameters if p.trainable == trainable)
+        found = (
+            p.name for built in self._layers for p in built.parameters if p.trainable == trainable
+        )
         return {name: np.array(start[name], dtype=jnp.dtype(dtype)) for name in found}
 
     @cached_property
@@ -292,7 +358,12 @@ class JaxSession:
         task, dtype = self._run.task, self._run.dtype
         x = self._plan.data.shaped(split, task.input_shape)
         x = x.astype(np.int32 if takes_integers(task.model) else jnp.dtype(dtype))
-        y = targets(task.loss, self._plan.data.splits[split].y, number_dtype(dtype), self._layers[-1].output_shape)
+        y = targets(
+            task.loss,
+            self._plan.data.splits[split].y,
+            number_dtype(dtype),
+            self._layers[-1].output_shape,
+        )
         return x, y.astype(np.int32) if y.dtype == np.int64 else y
 
     def _resident(self, split: str) -> tuple[jax.Array, jax.Array]:
@@ -315,22 +386,32 @@ _RESIDENT: dict[tuple[Hashable, ...], tuple[Data, tuple[jax.Array, jax.Array]]] 
 
 
 def _recipe(run: RunSpec, bound: Bound, shapes: Shapes) -> _optax_optimizer.Recipe:
-    """Real hyperparameters are arguments of what trains for its results, so that it is compiled once for all of them, and
-    constants of what is timed, as they are where somebody writes his training step."""
+    """Real hyperparameters are arguments of what trains for its results, so that it is compiled
+    once for all of them, and constants of what is timed, as they are where somebody writes his
+    training step."""
     free = run.measure == "convergence" and run.optimizer.rule == "canonical"
-    return _optax_optimizer.open_recipe(bound, shapes, run.dtype) if free else _optax_optimizer.recipe(bound)
+    return (
+        _optax_optimizer.open_recipe(bound, shapes, run.dtype)
+        if free
+        else _optax_optimizer.recipe(bound)
+    )
 
 
-def _programs(run: RunSpec, optimizer: _optax_optimizer.Recipe) -> tuple[Programs, dict[str, float]]:
-    """Compiled code of earlier runs where there is some, and the task's numbers that it takes as arguments.
+def _programs(
+    run: RunSpec, optimizer: _optax_optimizer.Recipe
+) -> tuple[Programs, dict[str, float]]:
+    """Compiled code of earlier runs where there is some, and the task's numbers that it takes as
+    arguments.
 
-    Never for timing: its first step is to show compilation, and numbers are constants, as where somebody writes his own.
-    """
+    Never for timing: its first step is to show compilation, and numbers are constants, as where
+    somebody writes his own."""
     task, arguments = run.task, run.measure == "convergence"
     found = amounts(task, build(task.model, task.input_shape)[-1].output_shape[-1])
     constants = tuple((name, None if arguments else value) for name, value in found.items())
     model = without_amounts(task.model) if arguments else task.model
-    recipe = Recipe(model, task.input_shape, Objective.of(task), constants, optimizer, run.dtype, run.mode)
+    recipe = Recipe(
+        model, task.input_shape, Objective.of(task), constants, optimizer, run.dtype, run.mode
+    )
     programs = kept(recipe) if run.measure != "timing" and _hashable(recipe) else traced(recipe)
     return programs, found if arguments else {}
 
@@ -359,7 +440,9 @@ class JaxAdapter:
             "jax_default_matmul_precision": str(_CONFIG.jax_default_matmul_precision),
             "jax_enable_x64": str(run.dtype == "float64"),
             "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
-            "donate_argnums": "none" if run.mode == "nnx" else "parameters, optimizer state, statistics",
+            "donate_argnums": (
+                "none" if run.mode == "nnx" else "parameters, optimizer state, statistics"
+            ),
         }
 
     def supports(self, run: RunSpec, optimizer: Optimizer) -> str | None:
@@ -373,19 +456,29 @@ class JaxAdapter:
         return JaxSession(run, start, plan)
 
     def updates(
-        self, run: RunSpec, optimizer: Optimizer, start: Weights, gradients: Sequence[Weights], rates: np.ndarray
+        self,
+        run: RunSpec,
+        optimizer: Optimizer,
+        start: Weights,
+        gradients: Sequence[Weights],
+        rates: np.ndarray,
     ) -> list[Weights]:
         bound, device = bind(run, optimizer, rates), _device(run.device)
         shapes = tuple((name, np.shape(value)) for name, value in start.items())
 
         def place(arrays: Weights) -> Parameters:
-            return {name: jax.device_put(np.array(arrays[name], dtype=run.dtype), device) for name in start}
+            return {
+                name: jax.device_put(np.array(arrays[name], dtype=run.dtype), device)
+                for name in start
+            }
 
         with _precision(run):
             recipe = _recipe(run, bound, shapes)
             numbers = _optax_optimizer.numbers(bound, recipe, run.dtype)
             rows = [numbers._replace(of_step=row) for row in numbers.of_step]
-            init, update = (_optax_optimizer.kept if _hashable(recipe) else _optax_optimizer.compiled)(recipe)
+            init, update = (
+                _optax_optimizer.kept if _hashable(recipe) else _optax_optimizer.compiled
+            )(recipe)
             parameters = place(start)
             state, taken = init(parameters, rows[0]), list[Weights]()
             for step, given in enumerate(gradients):
@@ -394,18 +487,34 @@ class JaxAdapter:
         return taken
 
     def differentiate(
-        self, layer: BuiltLayer, weights: Weights, x: np.ndarray, upstream: np.ndarray, training: bool,
-        mask: np.ndarray | None = None, dtype: Dtype = "float64", mode: str | None = None,
-    ) -> Differentials:  # fmt: skip
+        self,
+        layer: BuiltLayer,
+        weights: Weights,
+        x: np.ndarray,
+        upstream: np.ndarray,
+        training: bool,
+        mask: np.ndarray | None = None,
+        dtype: Dtype = "float64",
+        mode: str | None = None,
+    ) -> Differentials:
         if mask is None:
-            noise = {built.name: _keys(built, 0, range(1))[0] for built in dropouts((layer,)) if not _fed(built)}
+            noise = {
+                built.name: _keys(built, 0, range(1))[0]
+                for built in dropouts((layer,))
+                if not _fed(built)
+            }
         else:
             noise = {layer.name: mask}
         state = {p.name for p in layer.parameters if not p.trainable}
 
-        def pulled(parameters: Parameters, x: jax.Array, statistics: Parameters, noise: Noise) -> Any:
+        def pulled(
+            parameters: Parameters, x: jax.Array, statistics: Parameters, noise: Noise
+        ) -> Any:
             outputs, moved = apply(parameters | statistics, x, training, noise)
-            return (outputs * jnp.asarray(upstream, dtype)).sum(), (outputs, statistics | dict(moved))
+            return (outputs * jnp.asarray(upstream, dtype)).sum(), (
+                outputs,
+                statistics | dict(moved),
+            )
 
         with jax.enable_x64(dtype == "float64"):
             apply = _flax_layers.network((layer,), dtype, mode or MODES[0])
@@ -424,15 +533,23 @@ class JaxAdapter:
         objective, numbers = Objective.of(task), amounts(task, outputs.shape[-1])
         with jax.enable_x64(dtype == "float64"):
             labels = jnp.asarray(targets(task.loss, y, dtype, outputs.shape[1:]))
-            slope = jax.jit(jax.value_and_grad(lambda given: _flax_objective.loss(objective, numbers, given, labels)))
+            slope = jax.jit(
+                jax.value_and_grad(
+                    lambda given: _flax_objective.loss(objective, numbers, given, labels)
+                )
+            )
             loss, gradient = jax.device_get(slope(jnp.asarray(outputs, dtype)))
         return float(loss), gradient
 
-    def metric(self, task: TaskSpec, outputs: np.ndarray, y: np.ndarray, dtype: Dtype = "float64") -> float:
+    def metric(
+        self, task: TaskSpec, outputs: np.ndarray, y: np.ndarray, dtype: Dtype = "float64"
+    ) -> float:
         objective, labels = Objective.of(task), targets(task.loss, y, dtype, outputs.shape[1:])
         loss = self.loss(task, outputs, y, dtype)[0]
         with jax.enable_x64(dtype == "float64"):
-            total = _flax_objective.metric_total(objective, jnp.asarray(outputs, dtype), jnp.asarray(labels))
+            total = _flax_objective.metric_total(
+                objective, jnp.asarray(outputs, dtype), jnp.asarray(labels)
+            )
         return metric_of(objective, float(total), loss, labels)
 
 
@@ -446,13 +563,18 @@ def _fed(built: BuiltLayer) -> bool:
 def _keys(built: BuiltLayer, seed: int, steps: Iterable[int]) -> np.ndarray:
     """uint32[steps, 2]: keys of the random numbers that a dropout layer draws itself."""
     name = zlib.crc32(built.name.encode())
-    return np.stack([np.random.SeedSequence([seed, name, step]).generate_state(2) for step in steps])
+    return np.stack(
+        [np.random.SeedSequence([seed, name, step]).generate_state(2) for step in steps]
+    )
 
 
 def _precision(run: RunSpec) -> AbstractContextManager[Any]:
-    """float64 needs 64-bit types; elsewhere they are off, as they change Optax's bias corrections of float32."""
+    """float64 needs 64-bit types; elsewhere they are off, as they change Optax's bias corrections
+    of float32.
+    """
     wanted = run.dtype == "float64"
-    # A setting of the thread's own is compared at every call of a compiled function, 2% of a small step.
+    # A setting of the thread's own is compared at every call of a compiled function, 2% of a small
+    # step.
     return nullcontext() if _CONFIG.jax_enable_x64 == wanted else jax.enable_x64(wanted)
 
 

@@ -1,7 +1,8 @@
-"""The referee: every layer, loss and penalty, and the reference update rules, in plain NumPy float64.
+"""The referee: every layer, loss and penalty, and the reference update rules, in plain NumPy
+float64.
 
-It needs no framework, so the core is tested with it, and every framework is compared with it. Models are in
-`_numpy_layers.py`, losses in `_numpy_losses.py`.
+It needs no framework, so the core is tested with it, and every framework is compared with it.
+Models are in `_numpy_layers.py`, losses in `_numpy_losses.py`.
 """
 
 from __future__ import annotations
@@ -32,31 +33,43 @@ Array = np.ndarray
 
 
 class Updater:
-    """The reference rule on every tensor by itself, or on all of them as one vector. It holds the state."""
+    """The reference rule on every tensor by itself, or on all of them as one vector. It holds the
+    state.
+    """
 
     def __init__(self, run: RunSpec, optimizer: Optimizer, start: Weights) -> None:
         assert optimizer.rule is not None, "supports() has said no to this optimizer"
         self._rule = CheckedRule(optimizer.name, optimizer.rule)
         self._hyper = optimizer.hypers(run.optimizer.hyper)
         self._shapes = {name: value.shape for name, value in start.items()}
-        self.state = {key: self._rule.init(part, self._hyper) for key, part in self._parts(start).items()}
+        self.state = {
+            key: self._rule.init(part, self._hyper) for key, part in self._parts(start).items()
+        }
 
     def step(self, weights: Weights, gradients: Weights, lr: float, step: int) -> dict[str, Array]:
         """The trainable weights after update number `step`, counted from 0."""
         parts, given = self._parts(weights), self._parts(gradients)
         for key, part in parts.items():
-            parts[key], self.state[key] = self._rule.update(part, given[key], self.state[key], lr, step + 1, self._hyper)
+            parts[key], self.state[key] = self._rule.update(
+                part, given[key], self.state[key], lr, step + 1, self._hyper
+            )
         return self._whole(parts)
 
     def evaluated(self, weights: Weights) -> Weights:
         """The trainable weights with which the model is evaluated."""
         parts = self._parts(weights).items()
-        return self._whole({key: self._rule.evaluation(part, self.state[key], self._hyper) for key, part in parts})
+        return self._whole(
+            {key: self._rule.evaluation(part, self.state[key], self._hyper) for key, part in parts}
+        )
 
     def _parts(self, arrays: Weights) -> dict[str, Array]:
         """What the rule takes, one by one."""
         own = {name: np.asarray(arrays[name], dtype=np.float64) for name in self._shapes}
-        return {"all": np.concatenate([array.ravel() for array in own.values()])} if self._rule.joint else own
+        return (
+            {"all": np.concatenate([array.ravel() for array in own.values()])}
+            if self._rule.joint
+            else own
+        )
 
     def _whole(self, parts: dict[str, Array]) -> dict[str, Array]:
         """The reverse."""
@@ -75,7 +88,10 @@ class NumpySession:
         self._layers = build(run.task.model, run.task.input_shape)
         self._trained = [p.name for layer in self._layers for p in layer.parameters if p.trainable]
         self._updater = Updater(run, plan.optimizer, {name: start[name] for name in self._trained})
-        self._data = {name: (plan.data.shaped(name, run.task.input_shape), s.y) for name, s in plan.data.splits.items()}
+        self._data = {
+            name: (plan.data.shaped(name, run.task.input_shape), s.y)
+            for name, s in plan.data.splits.items()
+        }
         self._weights = {name: np.array(value, dtype=np.float64) for name, value in start.items()}
         self._kernels = kernels(self._layers)
         self._losses: list[float] = []
@@ -87,7 +103,9 @@ class NumpySession:
             self._step(step)
 
     def _step(self, step: int) -> None:
-        """Loss with penalties, its gradients, clipping, decoupled decay, the rule's update: in this order everywhere."""
+        """Loss with penalties, its gradients, clipping, decoupled decay, the rule's update: in this
+        order everywhere.
+        """
         loss, gradients, state = self._loss_and_gradients(step)
         self._losses.append(loss)
         self._weights |= state
@@ -103,8 +121,8 @@ class NumpySession:
         return self._updater.step(weights, gradients, lr, step)
 
     def _loss(self, step: int) -> tuple[float, list[Any], dict[str, Array], Array]:
-        """Of a batch in training: its loss, penalties included, what the layers keep, their new state, and the gradient of
-        the loss by the outputs."""
+        """Of a batch in training: its loss, penalties included, what the layers keep, their new
+        state, and the gradient of the loss by the outputs."""
         (x, y), rows = self._data["train"], self._plan.batches[step]
         outputs, kept, state = self._through(x[rows], step, self._weights)
         loss, by_outputs = numpy_losses.loss_and_gradient(self._task, outputs, y[rows])
@@ -114,10 +132,14 @@ class NumpySession:
     def _penalty(self) -> tuple[float, dict[str, Array]]:
         if not (self._task.regularization.l1 or self._task.regularization.l2):
             return 0.0, {}
-        return numpy_losses.penalty(self._task.regularization, {k: self._weights[k] for k in self._kernels})
+        return numpy_losses.penalty(
+            self._task.regularization, {k: self._weights[k] for k in self._kernels}
+        )
 
     def _loss_and_gradients(self, step: int) -> tuple[float, dict[str, Array], dict[str, Array]]:
-        """Of a batch in training: its loss, penalties included, all gradients, and the new state of the layers."""
+        """Of a batch in training: its loss, penalties included, all gradients, and the new state of
+        the layers.
+        """
         loss, kept, state, by_outputs = self._loss(step)
         gradients: dict[str, Array] = {}
         upstream: Array | None = by_outputs
@@ -125,11 +147,17 @@ class NumpySession:
             assert upstream is not None, "only the first layer takes integers"
             upstream, own = numpy_layers.backward(layer, self._weights, of_layer, upstream)
             gradients |= own
-        gradients |= {name: gradients[name] + gradient for name, gradient in self._penalty()[1].items()}
+        gradients |= {
+            name: gradients[name] + gradient for name, gradient in self._penalty()[1].items()
+        }
         return loss, gradients, state
 
-    def _through(self, x: Array, step: int | None, weights: Weights) -> tuple[Array, list[Any], dict[str, Array]]:
-        """Outputs of the model, what each layer keeps, its new state; as in training at `step`, or evaluated."""
+    def _through(
+        self, x: Array, step: int | None, weights: Weights
+    ) -> tuple[Array, list[Any], dict[str, Array]]:
+        """Outputs of the model, what each layer keeps, its new state; as in training at `step`, or
+        evaluated.
+        """
         kept: list[Any] = []
         state: dict[str, Array] = {}
         for layer in self._layers:
@@ -155,7 +183,9 @@ class NumpySession:
 
     def evaluate(self, split: str) -> Metrics:
         x, y = self._data[split]
-        outputs, _, _ = self._through(x, None, {**self._weights, **self._updater.evaluated(self._weights)})
+        outputs, _, _ = self._through(
+            x, None, {**self._weights, **self._updater.evaluated(self._weights)}
+        )
         loss, _ = numpy_losses.loss_and_gradient(self._task, outputs, y)
         return Metrics(loss, numpy_losses.metric(self._task, outputs, y))
 
@@ -220,7 +250,10 @@ class NumpyAdapter:
         if optimizer.rule is None:
             return f"{optimizer.name} has no reference rule"
         if FRAMEWORK in optimizer.bindings:
-            return f"{optimizer.name}: bindings[{FRAMEWORK!r}] has no meaning; NumPy takes the optimizer's rule"
+            return (
+                f"{optimizer.name}: bindings[{FRAMEWORK!r}] has no meaning; NumPy takes the"
+                " optimizer's rule"
+            )
         if run.dtype != "float64":
             return "the NumPy reference computes in float64 only"
         if run.optimizer.rule == "native":
@@ -231,7 +264,12 @@ class NumpyAdapter:
         return NumpySession(run, start, plan)
 
     def updates(
-        self, run: RunSpec, optimizer: Optimizer, start: Weights, gradients: Sequence[Weights], rates: Array
+        self,
+        run: RunSpec,
+        optimizer: Optimizer,
+        start: Weights,
+        gradients: Sequence[Weights],
+        rates: Array,
     ) -> list[Weights]:
         weights, updater = start, Updater(run, optimizer, start)
         taken: list[Weights] = []
@@ -241,16 +279,27 @@ class NumpyAdapter:
         return taken
 
     def differentiate(
-        self, layer: BuiltLayer, weights: Weights, x: Array, upstream: Array, training: bool,
-        mask: Array | None = None, dtype: Dtype = "float64", mode: str | None = None,
-    ) -> Differentials:  # fmt: skip
+        self,
+        layer: BuiltLayer,
+        weights: Weights,
+        x: Array,
+        upstream: Array,
+        training: bool,
+        mask: Array | None = None,
+        dtype: Dtype = "float64",
+        mode: str | None = None,
+    ) -> Differentials:
         _need_float64(dtype)
         passed = numpy_layers.forward(layer, weights, x, training, mask)
         downstream, gradients = numpy_layers.backward(layer, weights, passed.kept, upstream)
-        state = {p.name: weights[p.name] for p in layer.parameters if not p.trainable} | dict(passed.state)
+        state = {p.name: weights[p.name] for p in layer.parameters if not p.trainable} | dict(
+            passed.state
+        )
         return Differentials(passed.output, downstream, gradients, state)
 
-    def loss(self, task: TaskSpec, outputs: Array, y: Array, dtype: Dtype = "float64") -> tuple[float, Array]:
+    def loss(
+        self, task: TaskSpec, outputs: Array, y: Array, dtype: Dtype = "float64"
+    ) -> tuple[float, Array]:
         _need_float64(dtype)
         return numpy_losses.loss_and_gradient(task, outputs, y)
 

@@ -1,4 +1,6 @@
-"""PyTorch: torch.nn layers and torch.optim classes, eager or through torch.compile; see _torch_modes."""
+"""PyTorch: torch.nn layers and torch.optim classes, eager or through torch.compile; see
+_torch_modes.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,8 @@ MODES = ("eager", "eager-fused", "compile")
 CONVERGENCE_MODE = "eager-fused"
 PROOF_MODES = ("eager-fused",)
 
-# Samples that go through the model together in an evaluation, so that a large split fits into memory.
+# Samples that go through the model together in an evaluation, so that a large split fits into
+# memory.
 _EVALUATED_AT_ONCE = 1024
 
 
@@ -47,10 +50,14 @@ class TorchSession:
         self._output_shape = layers[-1].output_shape
         self._model = Network(layers, run.task.batch_size).to(self._device, self._dtype)
         self._model.load(start)
-        # Native dropout draws from torch's one generator; building the model has drawn from it as well.
+        # Native dropout draws from torch's one generator; building the model has drawn from it as
+        # well.
         self._seed(run.seed)
         trained = dict(self._tensors())
-        self._trained, self._layouts = list(trained.values()), [self._model.layouts[name] for name in trained]
+        self._trained, self._layouts = (
+            list(trained.values()),
+            [self._model.layouts[name] for name in trained],
+        )
         self._updater = Updater(run, plan.optimizer, trained, plan.learning_rates, self._layouts)
         self._losses: list[Tensor] = []
         self._batches = self._input()
@@ -58,8 +65,12 @@ class TorchSession:
         self._criterion = torch_losses.criterion(run.task, self._output_shape)
         self._before_update = torch_losses.before_update(rules, self._trained, self._kernels)
         self._fed = self._model.fed()
-        self._draws = any(isinstance(module, nn.Dropout) and module.p for module in self._model.modules())
-        self._loss = torch_modes.objective(self._model, self._criterion, torch_losses.penalty(rules, self._kernels))
+        self._draws = any(
+            isinstance(module, nn.Dropout) and module.p for module in self._model.modules()
+        )
+        self._loss = torch_modes.objective(
+            self._model, self._criterion, torch_losses.penalty(rules, self._kernels)
+        )
         self._compiles, self._compilations = run.mode == "compile", 0
         if self._compiles:
             self._loss = torch_modes.compiled(self._loss, self._model)
@@ -70,7 +81,8 @@ class TorchSession:
         if self._device.type == "cuda":
             torch.manual_seed(seed)
         else:
-            # torch.manual_seed would note for every other kind of device where it was called from, for 1 ms.
+            # torch.manual_seed would note for every other kind of device where it was called from,
+            # for 1 ms.
             torch.default_generator.manual_seed(seed)
 
     def train(self, steps: range) -> None:
@@ -84,12 +96,14 @@ class TorchSession:
             if self._fed:
                 self._feed_masks(step)
             loss = self._gradients(x, y, rates[step])
-            updater.step(step, partial(self._gradients, x, y, 0.0) if updater.asks_for_loss else None)
+            updater.step(
+                step, partial(self._gradients, x, y, 0.0) if updater.asks_for_loss else None
+            )
             losses.append(loss.detach())
 
     def _gradients(self, x: Tensor, y: Tensor, rate: float) -> Tensor:
-        """The loss, with its gradients as the update wants them, kernels decayed at this learning rate; 0 where an
-        optimizer evaluates the loss several times a step."""
+        """The loss, with its gradients as the update wants them, kernels decayed at this learning
+        rate; 0 where an optimizer evaluates the loss several times a step."""
         loss = self._differentiated(x, y)
         if self._before_update:
             self._before_update(rate)
@@ -111,7 +125,9 @@ class TorchSession:
         return torch.stack(taken).double().cpu().numpy() if taken else np.empty(0)
 
     def evaluate(self, split: str) -> Metrics:
-        """In mode compile too the model runs eagerly here; in bfloat16 the loss of its outputs is taken in float32."""
+        """In mode compile too the model runs eagerly here; in bfloat16 the loss of its outputs is
+        taken in float32.
+        """
         with self._updater.evaluated():
             return self._evaluate(split)
 
@@ -120,8 +136,12 @@ class TorchSession:
         accurate = torch.promote_types(self._dtype, torch.float32)
         x, y = self._split(split, self._device, accurate)
         self._model.eval()
-        outputs = torch.cat([self._model(piece) for piece in x.split(_EVALUATED_AT_ONCE)]).to(accurate)
-        return Metrics(float(self._criterion(outputs, y)), torch_losses.metric(self._task, outputs, y))
+        outputs = torch.cat([self._model(piece) for piece in x.split(_EVALUATED_AT_ONCE)]).to(
+            accurate
+        )
+        return Metrics(
+            float(self._criterion(outputs, y)), torch_losses.metric(self._task, outputs, y)
+        )
 
     def weights(self) -> Weights:
         return {**self._model.canonical(self._tensors()), **self._model.state()}
@@ -145,13 +165,19 @@ class TorchSession:
         return self._compilations
 
     def parts(self) -> tuple[Part, ...]:
-        """L-BFGS has no update apart: a native one evaluates the loss inside, and equal gradients give its memory
-        nothing to work on. Nor has any other class that evaluates the loss itself."""
-        return ("forward", "gradient") if self._updater.inseparable else ("forward", "gradient", "update")
+        """L-BFGS has no update apart: a native one evaluates the loss inside, and equal gradients
+        give its memory nothing to work on. Nor has any other class that evaluates the loss
+        itself."""
+        return (
+            ("forward", "gradient")
+            if self._updater.inseparable
+            else ("forward", "gradient", "update")
+        )
 
     def probe(self, part: Part, steps: range) -> None:
-        """See gradrace.adapter.Session. The update is that of an optimizer of its own on copies of weights and
-        gradients, made by the first call, so that the optimizer's state does not move either."""
+        """See gradrace.adapter.Session. The update is that of an optimizer of its own on copies of
+        weights and gradients, made by the first call, so that the optimizer's state does not move
+        either."""
         if part not in self.parts():
             raise ValueError(f"{part} cannot be timed apart here")
         if part == "update":
@@ -174,7 +200,9 @@ class TorchSession:
         return UpdateProbe(self._run, self._plan, self._trained, self._kernels, self._layouts)
 
     def peak_bytes(self) -> int | None:
-        return torch.cuda.max_memory_allocated(self._device) if self._device.type == "cuda" else None
+        return (
+            torch.cuda.max_memory_allocated(self._device) if self._device.type == "cuda" else None
+        )
 
     def close(self) -> None:
         self._losses.clear()
@@ -187,19 +215,27 @@ class TorchSession:
 
     def _feed_masks(self, step: int) -> None:
         for built, dropout in self._fed:
-            (mask,) = dropout_masks(built, self._plan.seed, range(step, step + 1), self._task.batch_size)
+            (mask,) = dropout_masks(
+                built, self._plan.seed, range(step, step + 1), self._task.batch_size
+            )
             dropout.feed(mask, self._dtype, self._device)
 
     def _input(self) -> torch_input.Batches:
         if self._run.input == "pipeline":
             x, y = self._split("train", torch.device("cpu"), self._dtype)
             return torch_input.piped(x, y, self._plan.batches, self._device)
-        return torch_input.resident(*self._split("train", self._device, self._dtype), self._plan.batches)
+        return torch_input.resident(
+            *self._split("train", self._device, self._dtype), self._plan.batches
+        )
 
     def _split(self, split: str, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Features in the run's dtype, targets in this one."""
-        x = torch_input.features(self._plan.data.name, split, self._task.input_shape, self._dtype, device)
-        y = torch_losses.prepared(self._task, self._output_shape, self._plan.data.splits[split].y, dtype)
+        x = torch_input.features(
+            self._plan.data.name, split, self._task.input_shape, self._dtype, device
+        )
+        y = torch_losses.prepared(
+            self._task, self._output_shape, self._plan.data.splits[split].y, dtype
+        )
         return x, y.to(device)
 
     @contextmanager
@@ -212,7 +248,9 @@ class TorchSession:
 
     @contextmanager
     def _unmoved(self) -> Iterator[None]:
-        """What is done inside leaves running statistics and the random numbers of native dropout as they were."""
+        """What is done inside leaves running statistics and the random numbers of native dropout as
+        they were.
+        """
         with self._model.unmoved(), torch.random.fork_rng(self._gpus, enabled=self._draws):
             yield
 
@@ -244,7 +282,12 @@ class TorchAdapter:
         return TorchSession(run, start, plan)
 
     def updates(
-        self, run: RunSpec, optimizer: Optimizer, start: Weights, gradients: Sequence[Weights], rates: np.ndarray
+        self,
+        run: RunSpec,
+        optimizer: Optimizer,
+        start: Weights,
+        gradients: Sequence[Weights],
+        rates: np.ndarray,
     ) -> list[Weights]:
         device = prepare(run)
         layouts = {name: _kernel_layout(array.shape) for name, array in start.items()}
@@ -252,22 +295,38 @@ class TorchAdapter:
         def place(arrays: Weights) -> list[Tensor]:
             # torch.tensor copies: the caller's arrays stay as they are.
             laid_out = (layouts[name].from_canonical(arrays[name]) for name in layouts)
-            return [torch.tensor(array, dtype=DTYPES[run.dtype], device=device) for array in laid_out]
+            return [
+                torch.tensor(array, dtype=DTYPES[run.dtype], device=device) for array in laid_out
+            ]
 
         tensors = [tensor.requires_grad_() for tensor in place(start)]
-        updater = Updater(run, optimizer, dict(zip(layouts, tensors, strict=True)), rates, list(layouts.values()))
+        updater = Updater(
+            run, optimizer, dict(zip(layouts, tensors, strict=True)), rates, list(layouts.values())
+        )
         taken: list[Weights] = []
         for step, given in enumerate(gradients):
             for tensor, gradient in zip(tensors, place(given), strict=True):
                 tensor.grad = gradient
             updater.step(step)
-            taken.append({n: layouts[n].to_canonical(as_array(t)) for n, t in zip(layouts, tensors, strict=True)})
+            taken.append(
+                {
+                    n: layouts[n].to_canonical(as_array(t))
+                    for n, t in zip(layouts, tensors, strict=True)
+                }
+            )
         return taken
 
     def differentiate(
-        self, layer: BuiltLayer, weights: Weights, x: np.ndarray, upstream: np.ndarray, training: bool,
-        mask: np.ndarray | None = None, dtype: Dtype = "float64", mode: str | None = None,
-    ) -> Differentials:  # fmt: skip
+        self,
+        layer: BuiltLayer,
+        weights: Weights,
+        x: np.ndarray,
+        upstream: np.ndarray,
+        training: bool,
+        mask: np.ndarray | None = None,
+        dtype: Dtype = "float64",
+        mode: str | None = None,
+    ) -> Differentials:
         torch.set_default_dtype(torch.promote_types(DTYPES[dtype], torch.float32))
         network = Network((layer,), len(x)).to(DTYPES[dtype])
         network.load(weights)
@@ -279,7 +338,9 @@ class TorchAdapter:
         inputs.requires_grad_(inputs.is_floating_point())
         output = network(to_torch(inputs))
         output.backward(torch_input.cast_features(upstream, DTYPES[dtype]))
-        gradients = network.canonical((name, _gradient(tensor)) for name, tensor in network.tensors())
+        gradients = network.canonical(
+            (name, _gradient(tensor)) for name, tensor in network.tensors()
+        )
         by_input = as_array(_gradient(inputs)) if inputs.requires_grad else None
         return Differentials(as_array(output), by_input, gradients, network.state())
 
@@ -287,12 +348,20 @@ class TorchAdapter:
         self, task: TaskSpec, outputs: np.ndarray, y: np.ndarray, dtype: Dtype = "float64"
     ) -> tuple[float, np.ndarray]:
         logits = torch_input.cast_features(outputs, DTYPES[dtype]).requires_grad_()
-        loss = torch_losses.criterion(task, outputs.shape[1:])(logits, _prepared(task, outputs, y, dtype))
+        loss = torch_losses.criterion(task, outputs.shape[1:])(
+            logits, _prepared(task, outputs, y, dtype)
+        )
         loss.backward()
         return loss.item(), as_array(_gradient(logits))
 
-    def metric(self, task: TaskSpec, outputs: np.ndarray, y: np.ndarray, dtype: Dtype = "float64") -> float:
-        return torch_losses.metric(task, torch_input.cast_features(outputs, DTYPES[dtype]), _prepared(task, outputs, y, dtype))
+    def metric(
+        self, task: TaskSpec, outputs: np.ndarray, y: np.ndarray, dtype: Dtype = "float64"
+    ) -> float:
+        return torch_losses.metric(
+            task,
+            torch_input.cast_features(outputs, DTYPES[dtype]),
+            _prepared(task, outputs, y, dtype),
+        )
 
 
 ADAPTER = TorchAdapter()

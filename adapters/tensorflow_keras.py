@@ -1,10 +1,11 @@
-"""TensorFlow, driven through Keras: its layers, its optimizers, and a step traced once by `tf.function`.
+"""TensorFlow, driven through Keras: its layers, its optimizers, and a step traced once by
+`tf.function`.
 
-Modes: `graph` calls the traced step once a batch, `xla` has the same step compiled by XLA, `loop` takes all steps of a
-call in one traced loop (not compiled by XLA, whose loops are slow at convolutions), `fit` hands the step to Keras' own
-Model.fit. All compute the same, but for rounding under XLA and its maximum pooling with padding: among equal values it
-may send the gradient to another one.
-"""
+Modes: `graph` calls the traced step once a batch, `xla` has the same step compiled by XLA, `loop`
+takes all steps of a call in one traced loop (not compiled by XLA, whose loops are slow at
+convolutions), `fit` hands the step to Keras' own Model.fit. All compute the same, but for rounding
+under XLA and its maximum pooling with padding: among equal values it may send the gradient to
+another one."""
 
 from __future__ import annotations
 
@@ -29,7 +30,15 @@ from gradrace.adapters._keras_optimizer import Updater, traced_with
 from gradrace.adapters._keras_program import Program, traced
 from gradrace.binding import Bound, bind, unavailable
 from gradrace.layers import BuiltLayer, build
-from gradrace.objective import Objective, amounts, metric_of, scale_of, takes_integers, targets, without_amounts
+from gradrace.objective import (
+    Objective,
+    amounts,
+    metric_of,
+    scale_of,
+    takes_integers,
+    targets,
+    without_amounts,
+)
 from gradrace.optimizer import Optimizer
 from gradrace.plan import Plan, Weights
 from gradrace.spec import Dtype, RunSpec, TaskSpec
@@ -104,7 +113,9 @@ class TensorflowSession:
             # A pipeline would lose its place.
             self._apart = Resident(self._run, self._plan, self._data)
         with placed(self._device), self._program.network.unmoved():
-            _, *gradients = self._program.batch_gradient(*next(self._apart.each(range(step, step + 1))))
+            _, *gradients = self._program.batch_gradient(
+                *next(self._apart.each(range(step, step + 1)))
+            )
             return self._program.network.gradients(gradients)
 
     def state_bytes(self) -> int | None:
@@ -125,8 +136,9 @@ class TensorflowSession:
             self._probes[part].probe(part, steps)
 
     def _made_twin(self) -> Program:
-        """A program with the present weights and learning rates of 0. Parts of a step move batch statistics, generators
-        of dropout and buffers of the optimizer, and some optimizers move weights at a rate of 0: so they move another's."""
+        """A program with the present weights and learning rates of 0. Parts of a step move batch
+        statistics, generators of dropout and buffers of the optimizer, and some optimizers move
+        weights at a rate of 0: so they move another's."""
         still = np.zeros_like(self._plan.learning_rates)
         bound = replace(self._bound, learning_rates=still)
         self._twin = Program(self._run, bound, self._data)
@@ -136,7 +148,11 @@ class TensorflowSession:
     def _driven(self, program: Program) -> Drive:
         """Each with batches of its own: a pipeline's iterator stands at one step."""
         pipeline = self._run.input == "pipeline"
-        batches = Pipeline(self._run, self._plan) if pipeline else Resident(self._run, self._plan, self._data)
+        batches = (
+            Pipeline(self._run, self._plan)
+            if pipeline
+            else Resident(self._run, self._plan, self._data)
+        )
         return DRIVES[self._run.mode](program, batches)
 
     def _program_key(self, bound: Bound) -> Hashable | None:
@@ -147,8 +163,14 @@ class TensorflowSession:
         return *_key(self._run, bound), steps, *signature(*self._data["train"], rows=None)
 
     def peak_bytes(self) -> int | None:
-        """None on a CPU: what TensorFlow counts there leaves out arrays of less than 256 KiB, and rounds up large ones."""
-        return int(tf.config.experimental.get_memory_info("GPU:0")["peak"]) if self._device == "gpu" else None
+        """None on a CPU: what TensorFlow counts there leaves out arrays of less than 256 KiB, and
+        rounds up large ones.
+        """
+        return (
+            int(tf.config.experimental.get_memory_info("GPU:0")["peak"])
+            if self._device == "gpu"
+            else None
+        )
 
     def close(self) -> None:
         if hasattr(self, "_program"):
@@ -162,16 +184,26 @@ class TensorflowAdapter:
     name = FRAMEWORK
 
     def versions(self) -> dict[str, str]:
-        return {"tensorflow": tf.__version__, "keras": keras.__version__, "numpy": importlib.metadata.version("numpy")}
+        return {
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+            "numpy": importlib.metadata.version("numpy"),
+        }
 
     def devices(self) -> tuple[str, ...]:
         return ("cpu", "gpu") if tf.config.list_physical_devices("GPU") else ("cpu",)
 
     def policy(self, run: RunSpec) -> dict[str, str]:
-        threading = dict.fromkeys(("set_intra_op_parallelism_threads", "set_inter_op_parallelism_threads"), str(run.threads))
-        # On a CPU kernels are deterministic for a fixed number of threads, and the switch would only slow tf.data down.
+        threading = dict.fromkeys(
+            ("set_intra_op_parallelism_threads", "set_inter_op_parallelism_threads"),
+            str(run.threads),
+        )
+        # On a CPU kernels are deterministic for a fixed number of threads, and the switch would
+        # only slow tf.data down.
         return {
-            "tf.config.experimental.enable_op_determinism": "called" if run.device == "gpu" else "not called",
+            "tf.config.experimental.enable_op_determinism": (
+                "called" if run.device == "gpu" else "not called"
+            ),
             "tf.config.experimental.enable_tensor_float_32_execution": "False",
             **{f"tf.config.threading.{name}": threads for name, threads in threading.items()},
             "keras.config.set_floatx": run.dtype,
@@ -188,45 +220,77 @@ class TensorflowAdapter:
         reason = unavailable(run, optimizer)
         if reason is None and optimizer.bindings[FRAMEWORK].loss_asked_for(run.optimizer.rule):
             reason = f"{optimizer.name}: asks_for_loss, but Keras' optimizers take gradients only"
-        return reason or (self._not_in_bfloat16(run, optimizer) if run.dtype == "bfloat16" else None)
+        return reason or (
+            self._not_in_bfloat16(run, optimizer) if run.dtype == "bfloat16" else None
+        )
 
     def _not_in_bfloat16(self, run: RunSpec, optimizer: Optimizer) -> str | None:
-        """Some Keras optimizers compute in the variables' type what its 8 bits cannot hold: a beta_2 of 0.999 is 1 there,
-        and the bias correction 1 - beta_2 ** t is 0. Found by trying one, so that it holds for every version and class."""
-        start, gradients = {"kernel": np.zeros((4, 4))}, [{"kernel": np.linspace(-1.0, 1.0, 16).reshape(4, 4)}] * 2
+        """Some Keras optimizers compute in the variables' type what its 8 bits cannot hold: a
+        beta_2 of 0.999 is 1 there, and the bias correction 1 - beta_2 ** t is 0. Found by trying
+        one, so that it holds for every version and class."""
+        start, gradients = (
+            {"kernel": np.zeros((4, 4))},
+            [{"kernel": np.linspace(-1.0, 1.0, 16).reshape(4, 4)}] * 2,
+        )
         try:
-            last = self.updates(run, optimizer, start, gradients, np.full(2, run.schedule.base_lr))[-1]["kernel"]
+            last = self.updates(run, optimizer, start, gradients, np.full(2, run.schedule.base_lr))[
+                -1
+            ]["kernel"]
         except TypeError as error:
             return f"Keras' {optimizer.name} fails in bfloat16: {str(error).splitlines()[0]}"
-        outcome = "gives NaN" if not np.isfinite(last).all() else "" if last.any() else "takes steps of 0"
-        return f"Keras' {optimizer.name} {outcome} in bfloat16, which rounds its constants to 8 bits" if outcome else None
+        outcome = (
+            "gives NaN" if not np.isfinite(last).all() else "" if last.any() else "takes steps of 0"
+        )
+        return (
+            f"Keras' {optimizer.name} {outcome} in bfloat16, which rounds its constants to 8 bits"
+            if outcome
+            else None
+        )
 
     def open(self, run: RunSpec, start: Weights, plan: Plan) -> TensorflowSession:
         _prepare(run)
         return TensorflowSession(run, start, plan)
 
     def updates(
-        self, run: RunSpec, optimizer: Optimizer, start: Weights, gradients: Sequence[Weights], rates: Array
+        self,
+        run: RunSpec,
+        optimizer: Optimizer,
+        start: Weights,
+        gradients: Sequence[Weights],
+        rates: Array,
     ) -> list[Weights]:
         _prepare(run)
         with placed(run.device):
             variables = {
-                name: keras.Variable(value, dtype=run.dtype, name=name.replace(".", "_")) for name, value in start.items()
+                name: keras.Variable(value, dtype=run.dtype, name=name.replace(".", "_"))
+                for name, value in start.items()
             }
             bound = bind(run, optimizer, rates)
             updater = Updater(run, bound, list(variables.values()))
             updater.restart(bound)
-            step = traced(updater.apply, [[tf.TensorSpec(variable.shape, run.dtype) for variable in variables.values()]])
+            step = traced(
+                updater.apply,
+                [[tf.TensorSpec(variable.shape, run.dtype) for variable in variables.values()]],
+            )
             taken: list[Weights] = []
             for given in gradients:
                 step(*(tf.constant(given[name], run.dtype) for name in variables))
-                taken.append({name: array_of(variable.value) for name, variable in variables.items()})
+                taken.append(
+                    {name: array_of(variable.value) for name, variable in variables.items()}
+                )
         return taken
 
     def differentiate(
-        self, layer: BuiltLayer, weights: Weights, x: Array, upstream: Array, training: bool,
-        mask: Array | None = None, dtype: Dtype = "float64", mode: str | None = None,
-    ) -> Differentials:  # fmt: skip
+        self,
+        layer: BuiltLayer,
+        weights: Weights,
+        x: Array,
+        upstream: Array,
+        training: bool,
+        mask: Array | None = None,
+        dtype: Dtype = "float64",
+        mode: str | None = None,
+    ) -> Differentials:
         keras.config.set_floatx(dtype)
         network = Network((layer,), dtype, "cpu")
         network.load(weights)
@@ -244,12 +308,22 @@ class TensorflowAdapter:
                 outputs = network(inputs, training=training, masks=masks, amounts=scales)
                 total = tf.reduce_sum(outputs * tf.constant(upstream, dtype))
             wanted = [*sources, inputs] if inputs.dtype.is_floating else sources
-            gradients = tape.gradient(total, wanted, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+            gradients = tape.gradient(
+                total, wanted, unconnected_gradients=tf.UnconnectedGradients.ZERO
+            )
             return [outputs, *(tf.convert_to_tensor(gradient) for gradient in gradients)]
 
         def in_a_loop() -> list[tf.Tensor]:
-            shapes = [upstream.shape, *(source.shape for source in sources), *([x.shape] if samples.dtype.is_floating else [])]
-            return list(repeated(tf.constant(1), differentiated, *(tf.zeros(shape, dtype) for shape in shapes)))
+            shapes = [
+                upstream.shape,
+                *(source.shape for source in sources),
+                *([x.shape] if samples.dtype.is_floating else []),
+            ]
+            return list(
+                repeated(
+                    tf.constant(1), differentiated, *(tf.zeros(shape, dtype) for shape in shapes)
+                )
+            )
 
         outputs, *gradients = traced(in_a_loop if mode in LOOPED_MODES else differentiated, [])()
         of_input = np.array(gradients.pop()) if samples.dtype.is_floating else None
@@ -257,18 +331,26 @@ class TensorflowAdapter:
         after = {name: value for name, value in network.weights().items() if name in state}
         return Differentials(np.array(outputs), of_input, network.gradients(gradients), after)
 
-    def loss(self, task: TaskSpec, outputs: Array, y: Array, dtype: Dtype = "float64") -> tuple[float, Array]:
+    def loss(
+        self, task: TaskSpec, outputs: Array, y: Array, dtype: Dtype = "float64"
+    ) -> tuple[float, Array]:
         given = tf.constant(outputs, dtype)
         with tf.GradientTape() as tape:
             tape.watch(given)
             labels = tf.constant(targets(task.loss, y, dtype, outputs.shape[1:]))
-            loss = tf.reduce_mean(_keras_objective.losses(Objective.of(task), amounts(task, outputs.shape[-1]), given, labels))
+            loss = tf.reduce_mean(
+                _keras_objective.losses(
+                    Objective.of(task), amounts(task, outputs.shape[-1]), given, labels
+                )
+            )
         return float(loss), np.array(tape.gradient(loss, given))
 
     def metric(self, task: TaskSpec, outputs: Array, y: Array, dtype: Dtype = "float64") -> float:
         objective, labels = Objective.of(task), targets(task.loss, y, dtype, outputs.shape[1:])
         loss = self.loss(task, outputs, y, dtype)[0]
-        total = _keras_objective.metric_total(objective, tf.constant(outputs, dtype), tf.constant(labels))
+        total = _keras_objective.metric_total(
+            objective, tf.constant(outputs, dtype), tf.constant(labels)
+        )
         return metric_of(objective, float(total), loss, labels)
 
 
@@ -279,7 +361,9 @@ _IDLE: list[tuple[Hashable, Program]] = []
 
 
 def _take(key: Hashable | None, run: RunSpec, bound: Bound) -> Program | None:
-    """An idle program of this key, which leaves the list; None for a key of None: a timing run traces anew."""
+    """An idle program of this key, which leaves the list; None for a key of None: a timing run
+    traces anew.
+    """
     for position, (idle, program) in enumerate(_IDLE):
         if key is not None and idle == key and program.fits(run, bound):
             del _IDLE[position]
@@ -297,7 +381,13 @@ def _key(run: RunSpec, bound: Bound) -> tuple[Hashable, ...]:
     """All that a program is traced with; two runs of one key differ in numbers alone."""
     task = run.task
     numbers = tuple(amounts(task, build(task.model, task.input_shape)[-1].output_shape[-1]))
-    model = (without_amounts(task.model), task.input_shape, task.batch_size, Objective.of(task), numbers)
+    model = (
+        without_amounts(task.model),
+        task.input_shape,
+        task.batch_size,
+        Objective.of(task),
+        numbers,
+    )
     return (*model, traced_with(run, bound), run.dtype, run.mode, run.device, run.input)
 
 
@@ -305,7 +395,8 @@ def _prepare(run: RunSpec) -> None:
     """Sets the process up for the run; `policy` says the same."""
     _set_threads(run.threads)
     keras.config.set_floatx(run.dtype)
-    # float32 means float32: by default a GPU may multiply matrices with the 10 bits of TensorFloat-32.
+    # float32 means float32: by default a GPU may multiply matrices with the 10 bits of
+    # TensorFloat-32.
     tf.config.experimental.enable_tensor_float_32_execution(False)
     if run.device == "gpu":
         tf.config.experimental.enable_op_determinism()
@@ -317,7 +408,12 @@ def _set_threads(threads: int) -> None:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
     except RuntimeError:
-        # 0 where a layer was differentiated before any session, and the environment has set the number.
-        running = tf.config.threading.get_intra_op_parallelism_threads() or os.environ.get("TF_NUM_INTRAOP_THREADS", 0)
+        # 0 where a layer was differentiated before any session, and the environment has set the
+        # number.
+        running = tf.config.threading.get_intra_op_parallelism_threads() or os.environ.get(
+            "TF_NUM_INTRAOP_THREADS", 0
+        )
         if int(running) != threads:
-            raise ValueError(f"TensorFlow runs with {running} threads in this process, not with {threads}") from None
+            raise ValueError(
+                f"TensorFlow runs with {running} threads in this process, not with {threads}"
+            ) from None

@@ -1,7 +1,8 @@
-"""An optimizer of one's own: sign momentum (signSGD with momentum), written for PyTorch and for Optax.
+"""An optimizer of one's own: sign momentum (signSGD with momentum), written for PyTorch and for
+Optax.
 
-    gradrace run quick --load examples/my_optimizer.py        the suite, with this optimizer beside the suite's own
-    gradrace list optimizers --load examples/my_optimizer.py
+    gradrace run quick --load examples/my_optimizer.py        the suite, with this optimizer beside
+    the suite's own gradrace list optimizers --load examples/my_optimizer.py
 
 The reference rule in NumPy is optional; with it, both versions can be proven to compute the same.
 Frameworks are imported inside of the functions: this file is also read by processes that hold none.
@@ -53,8 +54,12 @@ def for_optax() -> Any:
     return sign_momentum
 
 
-def update(p: Any, g: Any, state: dict[str, Any], lr: float, t: int, hyper: Any) -> tuple[Any, dict[str, Any]]:
-    """The rule on one tensor: an exponential mean of gradients, of which only the sign moves the parameter."""
+def update(
+    p: Any, g: Any, state: dict[str, Any], lr: float, t: int, hyper: Any
+) -> tuple[Any, dict[str, Any]]:
+    """The rule on one tensor: an exponential mean of gradients, of which only the sign moves the
+    parameter.
+    """
     buffer = hyper["momentum"] * state["buffer"] + (1.0 - hyper["momentum"]) * g
     return p - lr * np.sign(buffer), {"buffer": buffer}
 
@@ -62,7 +67,10 @@ def update(p: Any, g: Any, state: dict[str, Any], lr: float, t: int, hyper: Any)
 OPTIMIZER = Optimizer(
     name="sign_momentum",
     title="Sign momentum",
-    paper="Bernstein et al. (2018), signSGD: Compressed Optimisation for Non-Convex Problems, arXiv:1802.04434, Alg. 2",
+    paper=(
+        "Bernstein et al. (2018), signSGD: Compressed Optimisation for Non-Convex Problems,"
+        " arXiv:1802.04434, Alg. 2"
+    ),
     learning_rate=1e-3,
     hyper={"momentum": Hyper(0.9, "share of the mean gradient kept each step", high=1.0)},
     bindings={"torch": Binding(for_torch), "jax": Binding(for_optax)},

@@ -1,7 +1,7 @@
 """gradrace: which optimizer, in which framework, at what cost, and is the comparison fair?
 
-The public names are loaded when first used, so that `import gradrace` costs nothing and needs no framework.
-"""
+The public names are loaded when first used, so that `import gradrace` costs nothing and needs no
+framework."""
 
 from __future__ import annotations
 

@@ -8,8 +8,8 @@ import importlib.util
 def missing_package(error: BaseException) -> str | None:
     """The top-level package that this error is about, if it is nowhere; None for any other error.
 
-    An error that was raised from an import error counts as that one, and so does an import error that
-    was raised while another was handled ("please install lion").
+    An error that was raised from an import error counts as that one, and so does an import error
+    that was raised while another was handled ("please install lion").
     """
     seen: set[int] = set()
     current: BaseException | None = error

@@ -4,12 +4,12 @@ An adapter module states, as literals at its top that are read without importing
 
     FRAMEWORK = "torch"            the name in specs
     TITLE = "PyTorch"              the name for people
-    REQUIRES = ("torch",)          distributions it cannot run without ("a|b": either); versions enter the digest
-    MODES = ("eager", "compile")   how it can be driven; the first is used for timing
-    CONVERGENCE_MODE = "eager"     the fastest mode that keeps the numbers
-    PROOF_MODES = ("eager",)       those in which `verify` proves every piece; all of MODES where it is not stated
-    LOOPED_MODES = ()              those that compile all steps of a `train` call into one program; none by default
-    ADAPTER = PytorchAdapter()     an Adapter
+    REQUIRES = ("torch",)          distributions it cannot run without ("a|b": either); versions
+    enter the digest MODES = ("eager", "compile")   how it can be driven; the first is used for
+    timing CONVERGENCE_MODE = "eager"     the fastest mode that keeps the numbers
+    PROOF_MODES = ("eager",)       those in which `verify` proves every piece; all of MODES where it
+    is not stated LOOPED_MODES = ()              those that compile all steps of a `train` call into
+    one program; none by default ADAPTER = PytorchAdapter()     an Adapter
 
 Everything else in it may import the framework at the top.
 """
@@ -31,17 +31,20 @@ Part = Literal["forward", "gradient", "update"]
 
 
 class Metrics(NamedTuple):
-    """Over a whole split: the mean loss without penalties, and the task's metric, the higher the better."""
+    """Over a whole split: the mean loss without penalties, and the task's metric, the higher the
+    better.
+    """
 
     loss: float
     metric: float
 
 
 class Differentials(NamedTuple):
-    """A layer on one batch: its output, the gradients of sum(output * upstream), and its state after a training step.
+    """A layer on one batch: its output, the gradients of sum(output * upstream), and its state
+    after a training step.
 
-    input_gradient is None where the input is integers. gradients holds trainable parameters, state the others; both by
-    the parameters' full names in canonical layout.
+    input_gradient is None where the input is integers. gradients holds trainable parameters, state
+    the others; both by the parameters' full names in canonical layout.
     """
 
     output: np.ndarray
@@ -51,7 +54,9 @@ class Differentials(NamedTuple):
 
 
 class Session(Protocol):
-    """One model with one optimizer, being trained. Steps are numbered from 0 and taken in order, each once."""
+    """One model with one optimizer, being trained. Steps are numbered from 0 and taken in order,
+    each once.
+    """
 
     def train(self, steps: range) -> None:
         """Enqueues these updates; need not wait for the device."""
@@ -60,55 +65,64 @@ class Session(Protocol):
         """Returns when the device has finished all that was enqueued."""
 
     def losses(self) -> np.ndarray:
-        """float64[k]: the mean loss of each batch before its update, of the steps since the last call."""
+        """float64[k]: the mean loss of each batch before its update, of the steps since the last
+        call.
+        """
 
     def evaluate(self, split: str) -> Metrics:
-        """Loss and metric over 'train', 'validation' or 'test', of the present weights, or of those that the optimizer's
-        binding evaluates in their stead. Training goes on with the bits that it has without."""
+        """Loss and metric over 'train', 'validation' or 'test', of the present weights, or of those
+        that the optimizer's binding evaluates in their stead. Training goes on with the bits that
+        it has without."""
 
     def set_learning_rates(self, rates: np.ndarray) -> None:
         """Replaces the whole table float64[steps]; entries of steps already taken have not changed."""
 
     def weights(self) -> Weights:
-        """The present weights, state such as running statistics included, canonical layout and names, run's dtype
-        (bfloat16, which NumPy lacks, as float32)."""
+        """The present weights, state such as running statistics included, canonical layout and
+        names, run's dtype (bfloat16, which NumPy lacks, as float32)."""
 
     def gradients(self, step: int) -> Weights:
-        """The gradient by every trainable parameter of the batch of this step at the present weights, penalties included,
-        before clipping; canonical layout and names, the dtype of `weights`. Waits for the device. Nothing that is trained
+        """The gradient by every trainable parameter of the batch of this step at the present
+        weights, penalties included, before clipping; canonical layout and names, the dtype of
+        `weights`. Waits for the device. Nothing that is trained
         moves: training on gives the bits that it gives without."""
 
     def state_bytes(self) -> int | None:
-        """Bytes of the optimizer's state arrays (moments, buffers), wherever it keeps them; counters and learning-rate
-        tables left out. 0 only for a rule that has none; None if it cannot be known, as before a first step that makes the
-        state."""
+        """Bytes of the optimizer's state arrays (moments, buffers), wherever it keeps them;
+        counters and learning-rate tables left out. 0 only for a rule that has none; None if it
+        cannot be known, as before a first step that makes the state."""
 
     def compilations(self) -> int:
-        """How many programs were traced or compiled for this session so far; 0 where nothing is. The clock refuses a
-        timing during which it rose."""
+        """How many programs were traced or compiled for this session so far; 0 where nothing is.
+        The clock refuses a timing during which it rose."""
 
     def parts(self) -> tuple[Part, ...]:
         """Which parts of a step `probe` takes here; () where this mode has no seam between them."""
 
     def probe(self, part: Part, steps: range) -> None:
-        """Enqueues this part alone of these steps, driven as `train` drives a whole step and just as asynchronously.
+        """Enqueues this part alone of these steps, driven as `train` drives a whole step and just
+        as asynchronously.
 
-        forward: each batch's loss in training mode, penalties included. gradient: that and its gradients by all
-        parameters. update: the optimizer's update with the gradients of some batch and a learning rate of 0.
-        Results are kept so that nothing can be optimised away, `sync` waits for them, `losses` does not return them. Steps
-        may be probed any number of times, before and after they are trained; trained weights stay what they are (the
-        optimizer's state may move on). ValueError for a part that `parts` does not name.
-        """
+        forward: each batch's loss in training mode, penalties included. gradient: that and its
+        gradients by all parameters. update: the optimizer's update with the gradients of some batch
+        and a learning rate of 0. Results are kept so that nothing can be optimised away, `sync`
+        waits for them, `losses` does not return them. Steps may be probed any number of times,
+        before and after they are trained; trained weights stay what they are (the optimizer's state
+        may move on). ValueError for a part that `parts` does not name."""
 
     def peak_bytes(self) -> int | None:
-        """The framework's own count of the device's peak memory in this process; None where it keeps none."""
+        """The framework's own count of the device's peak memory in this process; None where it
+        keeps none.
+        """
 
     def close(self) -> None:
         """Frees what the session holds."""
 
 
 class Adapter(Protocol):
-    """A framework. `open` may keep compiled code between sessions; results never depend on what ran before."""
+    """A framework. `open` may keep compiled code between sessions; results never depend on what ran
+    before.
+    """
 
     name: str
 
@@ -119,7 +133,9 @@ class Adapter(Protocol):
         """The devices it can use here: 'cpu', and 'gpu' where there is one."""
 
     def policy(self, run: RunSpec) -> dict[str, str]:
-        """What is set for such runs about determinism and precision, in the framework's own names, for the record."""
+        """What is set for such runs about determinism and precision, in the framework's own names,
+        for the record.
+        """
 
     def supports(self, run: RunSpec, optimizer: Optimizer) -> str | None:
         """None, or the reason it cannot do this run with this optimizer."""
@@ -130,20 +146,38 @@ class Adapter(Protocol):
     # What `gradrace verify` asks beside sessions: the same pieces, one by one.
 
     def differentiate(
-        self, layer: BuiltLayer, weights: Weights, x: np.ndarray, upstream: np.ndarray, training: bool,
-        mask: np.ndarray | None = None, dtype: Dtype = "float64", mode: str | None = None,
-    ) -> Differentials:  # fmt: skip
-        """One layer as a session would build it, on x[n, *input_shape] (canonical layout), with the gradient by its
-        output upstream[n, *output_shape]. mask bool[n, *input_shape]: what a harness-driven dropout keeps."""
+        self,
+        layer: BuiltLayer,
+        weights: Weights,
+        x: np.ndarray,
+        upstream: np.ndarray,
+        training: bool,
+        mask: np.ndarray | None = None,
+        dtype: Dtype = "float64",
+        mode: str | None = None,
+    ) -> Differentials:
+        """One layer as a session would build it, on x[n, *input_shape] (canonical layout), with the
+        gradient by its output upstream[n, *output_shape]. mask bool[n, *input_shape]: what a
+        harness-driven dropout keeps."""
 
-    def loss(self, task: TaskSpec, outputs: np.ndarray, y: np.ndarray, dtype: Dtype = "float64") -> tuple[float, np.ndarray]:
+    def loss(
+        self, task: TaskSpec, outputs: np.ndarray, y: np.ndarray, dtype: Dtype = "float64"
+    ) -> tuple[float, np.ndarray]:
         """The task's loss of a model's outputs, as a session computes it, and its gradient by them."""
 
-    def metric(self, task: TaskSpec, outputs: np.ndarray, y: np.ndarray, dtype: Dtype = "float64") -> float:
+    def metric(
+        self, task: TaskSpec, outputs: np.ndarray, y: np.ndarray, dtype: Dtype = "float64"
+    ) -> float:
         """The task's metric of a model's outputs, as `Session.evaluate` computes it."""
 
     def updates(
-        self, run: RunSpec, optimizer: Optimizer, start: Weights, gradients: Sequence[Weights], rates: np.ndarray
+        self,
+        run: RunSpec,
+        optimizer: Optimizer,
+        start: Weights,
+        gradients: Sequence[Weights],
+        rates: np.ndarray,
     ) -> list[Weights]:
-        """The framework's own optimizer, corrected as the run's rule wants it, on given gradients: the tensors after
-        every step. The tensors' names are free; kernels have two or four dimensions (canonical layout)."""
+        """The framework's own optimizer, corrected as the run's rule wants it, on given gradients:
+        the tensors after every step. The tensors' names are free; kernels have two or four
+        dimensions (canonical layout)."""

@@ -29,20 +29,30 @@ def run(
 ) -> Frames:
     """Runs what is not finished of a suite and returns all its results (see `gradrace.Frames`).
 
-    suite: a built-in suite's name, a TOML file's path, or the content of such a file as a dict (kept under `name`).
-    load: files with optimizers or tasks of your own. keyword, scale, workers (`-j`), train_fractions, diagnose: as the
-    options of the command line.
+    suite: a built-in suite's name, a TOML file's path, or the content of such a file as a dict
+    (kept under `name`).
+    load: files with optimizers or tasks of your own. keyword, scale, workers (`-j`),
+    train_fractions, diagnose: as the options of the command line.
 
-    Raises gradrace.UserError for anything misspelt, impossible or unwritable; failed runs are rows with a status.
-    """
+    Raises gradrace.UserError for anything misspelt, impossible or unwritable; failed runs are rows
+    with a status."""
     from .frame import load as load_frames
     from .suite import make_suite
     from .sweep import Options, execute, prepare
 
     options = Options(
-        Path(output), keyword, tuple(frameworks), seeds, threads, device, timeout_s, scale=scale, workers=workers,
-        train_fractions=tuple(train_fractions), diagnose=diagnose,
-    )  # fmt: skip
+        Path(output),
+        keyword,
+        tuple(frameworks),
+        seeds,
+        threads,
+        device,
+        timeout_s,
+        scale=scale,
+        workers=workers,
+        train_fractions=tuple(train_fractions),
+        diagnose=diagnose,
+    )
     chosen = suite if isinstance(suite, str) else make_suite(name, suite, file=name)
     sweep = prepare(chosen, [Path(file) for file in load], options)
     execute(sweep)

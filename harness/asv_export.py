@@ -1,9 +1,10 @@
-"""Stored results as files of asv, without timing anything again: asv's `show`, `compare` and `publish` then read them.
+"""Stored results as files of asv, without timing anything again: asv's `show`, `compare` and
+`publish` then read them.
 
-Everything is written by asv's own classes. A suite becomes the benchmarks `gradrace.<suite>.<figure>`, which asv's own
-runs never write, so that the two live side by side. An environment of asv's is one set of versions on one device with one
-number of threads: it gets a file of its own, and an upgrade of one framework leaves the others' histories whole.
-"""
+Everything is written by asv's own classes. A suite becomes the benchmarks
+`gradrace.<suite>.<figure>`, which asv's own runs never write, so that the two live side by side. An
+environment of asv's is one set of versions on one device with one number of threads: it gets a file
+of its own, and an upgrade of one framework leaves the others' histories whole."""
 
 from __future__ import annotations
 
@@ -29,7 +30,9 @@ _MACHINE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. -]{0,99}")
 
 
 class Exported(NamedTuple):
-    """The files of results that were written, for which commit, and how many planned runs have no result yet."""
+    """The files of results that were written, for which commit, and how many planned runs have no
+    result yet.
+    """
 
     files: tuple[Path, ...]
     commit: str
@@ -57,28 +60,44 @@ class _Axis(NamedTuple):
 
 
 def export(
-    output: Path, suites: Sequence[str], to: Path, commit: str = "HEAD", repo: Path = Path(), machine: str | None = None
+    output: Path,
+    suites: Sequence[str],
+    to: Path,
+    commit: str = "HEAD",
+    repo: Path = Path(),
+    machine: str | None = None,
 ) -> Exported:
-    """Writes the results of these suites, all by default, as those of `commit` into `to`, a results folder of asv's.
+    """Writes the results of these suites, all by default, as those of `commit` into `to`, a results
+    folder of asv's.
 
-    What `to` holds is kept: other benchmarks, commits and environments. `machine` is asv's name for the machine, by
-    default the one that asv gives to this machine. UserError where there is nothing to export, for results of several
-    machines, for a repository or commit that is not there, and for a folder that is not asv's.
-    """
+    What `to` holds is kept: other benchmarks, commits and environments. `machine` is asv's name for
+    the machine, by default the one that asv gives to this machine. UserError where there is nothing
+    to export, for results of several machines, for a repository or commit that is not there, and
+    for a folder that is not asv's."""
     _need_asv()
     frames = frame.load(output, *_known(output, suites))
     done = [record for record in frames.records.values() if record.status != "skipped"]
     if not done:
         names = ", ".join(frames.plans)
-        raise UserError(f"{output}: every run of {names} was skipped; nothing to export", ExitCode.NOTHING_MEASURED)
+        raise UserError(
+            f"{output}: every run of {names} was skipped; nothing to export",
+            ExitCode.NOTHING_MEASURED,
+        )
     measured_on = _one_machine(output, done)
     at = _resolve(repo, commit)
     folder = _Folder(to)
     described = folder.machine(measured_on, machine)
     tables = [_Table(frames, suite) for suite in frames.plans]
-    folder.describe({name: benchmark for table in tables for name, benchmark in table.benchmarks.items()})
+    folder.describe(
+        {name: benchmark for table in tables for name, benchmark in table.benchmarks.items()}
+    )
     files = [
-        folder.write(environment, at, described, itertools.chain.from_iterable(table.results(runs) for table in tables))
+        folder.write(
+            environment,
+            at,
+            described,
+            itertools.chain.from_iterable(table.results(runs) for table in tables),
+        )
         for environment, runs in _environments(done).items()
     ]
     planned = {digest for plan in frames.plans.values() for digest in plan.digests}
@@ -89,7 +108,9 @@ def _need_asv() -> None:
     try:
         import asv.results  # noqa: F401
     except ImportError:
-        raise UserError("asv is not installed; its files are written by its own code: pip install gradrace[asv]") from None
+        raise UserError(
+            "asv is not installed; its files are written by its own code: pip install gradrace[asv]"
+        ) from None
 
 
 def _known(output: Path, suites: Sequence[str]) -> tuple[str, ...]:
@@ -106,31 +127,43 @@ def _one_machine(output: Path, records: Sequence[RunRecord]) -> Machine:
     if len(found) > 1:
         seen = "; ".join(f"{m.processor}, {m.logical_cores} cores, {m.system}" for m in found)
         raise UserError(
-            f"{output}: results of {len(found)} machines ({seen}), and a file of asv's is of one; run the suites again "
-            "on one machine, or name the suites that are of one"
+            f"{output}: results of {len(found)} machines ({seen}), and a file of asv's is of one;"
+            " run the suites again on one machine, or name the suites that are of one"
         )
     return next(iter(found))
 
 
 def _resolve(repo: Path, commit: str) -> _Commit:
     """Full hash, and the author's date as asv takes it."""
-    command = ["git", "-C", str(repo), "show", "--no-patch", "--format=%H %at", "--end-of-options", f"{commit}^{{commit}}", "--"]
+    command = [
+        "git",
+        "-C",
+        str(repo),
+        "show",
+        "--no-patch",
+        "--format=%H %at",
+        "--end-of-options",
+        f"{commit}^{{commit}}",
+        "--",
+    ]
     try:
         found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     except FileNotFoundError:
-        raise UserError("git is not installed; it looks up the commit that results are filed under") from None
+        raise UserError(
+            "git is not installed; it looks up the commit that results are filed under"
+        ) from None
     except subprocess.CalledProcessError as error:
         said = error.stderr.strip().splitlines()
         raise UserError(
-            f"--commit {commit}: no such commit in {repo.resolve()} ({said[0] if said else 'git failed'}); "
-            "--repo names the repository"
+            f"--commit {commit}: no such commit in {repo.resolve()}"
+            f" ({said[0] if said else 'git failed'}); --repo names the repository"
         ) from None
     return _Commit(found[0], int(found[1]) * 1000)
 
 
 def _environments(records: Sequence[RunRecord]) -> dict[_Environment, set[str]]:
-    """The digests of each environment. A failed run knows fewer versions than one that got to ask its framework: it
-    belongs to the environment that agrees with what it knows."""
+    """The digests of each environment. A failed run knows fewer versions than one that got to ask
+    its framework: it belongs to the environment that agrees with what it knows."""
     found: dict[_Environment, set[str]] = {}
     for record in sorted(records, key=lambda r: -len(r.versions)):
         spec, known = record.spec, set(record.versions.items())
@@ -145,44 +178,81 @@ class _Table:
 
     def __init__(self, frames: Frames, suite: str) -> None:
         self._frames = frames
-        planned = [frames.records[digest] for digest in frames.plans[suite].digests if digest in frames.records]
+        planned = [
+            frames.records[digest]
+            for digest in frames.plans[suite].digests
+            if digest in frames.records
+        ]
         self._specs = {record.digest: record.spec for record in planned}
         # Of no environment, yet what a cell of any lacks.
         self._skipped = {record.digest for record in planned if record.status == "skipped"}
-        self._axes = {measure: self._axes_of(measure) for measure in {spec.measure for spec in self._specs.values()}}
-        self._names = {f"gradrace.{suite}.{name}": name for name, f in FIGURES.items() if f.measure in self._axes}
-        self.benchmarks = {full: self._description(full, name) for full, name in self._names.items()}
+        self._axes = {
+            measure: self._axes_of(measure)
+            for measure in {spec.measure for spec in self._specs.values()}
+        }
+        self._names = {
+            f"gradrace.{suite}.{name}": name
+            for name, f in FIGURES.items()
+            if f.measure in self._axes
+        }
+        self.benchmarks = {
+            full: self._description(full, name) for full, name in self._names.items()
+        }
 
-    def results(self, members: set[str]) -> Iterator[tuple[Mapping[str, Any], Any, datetime, float]]:
-        """(benchmark, asv's BenchmarkResult, when it began in UTC, seconds it took) of the runs with these digests."""
+    def results(
+        self, members: set[str]
+    ) -> Iterator[tuple[Mapping[str, Any], Any, datetime, float]]:
+        """(benchmark, asv's BenchmarkResult, when it began in UTC, seconds it took) of the runs
+        with these digests.
+        """
         for full, name in self._names.items():
             benchmark, measure = self.benchmarks[full], FIGURES[name].measure
-            specs = {d: spec for d, spec in self._specs.items() if spec.measure == measure and d in members | self._skipped}
+            specs = {
+                d: spec
+                for d, spec in self._specs.items()
+                if spec.measure == measure and d in members | self._skipped
+            }
             records = [self._frames.records[digest] for digest in specs if digest in members]
             if records:
                 found = cells(specs, self._frames, self._key(measure))[name]
                 began = min(datetime.fromisoformat(record.started_at) for record in records)
-                yield benchmark, _result(benchmark["params"], found), began, sum(record.wall_s for record in records)
+                yield (
+                    benchmark,
+                    _result(benchmark["params"], found),
+                    began,
+                    sum(record.wall_s for record in records),
+                )
 
     def _axes_of(self, measure: Measure) -> tuple[_Axis, ...]:
-        """Task, framework with mode, and optimizer; schedules, variations and whatever else tells two cells apart.
+        """Task, framework with mode, and optimizer; schedules, variations and whatever else tells
+        two cells apart.
 
         UserError if nothing that is known here does.
         """
         specs = [spec for spec in self._specs.values() if spec.measure == measure]
         always = (
-            _Axis("task", lambda spec: spec.task.name), _Axis("mode", mode_of),
+            _Axis("task", lambda spec: spec.task.name),
+            _Axis("mode", mode_of),
             _Axis("optimizer", lambda spec: spec.optimizer.name),
-        )  # fmt: skip
+        )
         schedule = _Axis("schedule", _schedule)
-        settled = len({(*_values(always, s), _schedule(s)) for s in specs}) == len({_values(always, s) for s in specs})
+        settled = len({(*_values(always, s), _schedule(s)) for s in specs}) == len(
+            {_values(always, s) for s in specs}
+        )
         varied = any(_variation(spec) for spec in specs)
-        axes = (*always, *(() if settled else (schedule,)), *((_Axis("variation", _variation),) if varied else ()))
+        axes = (
+            *always,
+            *(() if settled else (schedule,)),
+            *((_Axis("variation", _variation),) if varied else ()),
+        )
         for axis in _FURTHER:
             if any(len({axis.of(spec) for spec in alike}) > 1 for alike in _sharing(axes, specs)):
                 axes = (*axes, axis)
         for one, other in (alike[:2] for alike in _sharing(axes, specs)):
-            raise UserError(f"asv would have one cell for two: {one.id} and {other.id}; export their suites apart")
+            raise UserError(
+                f"asv would have one cell for two: {one.id} and {other.id}; export their suites"
+                " apart"
+            )
         return axes
 
     def _key(self, measure: Measure) -> Callable[[RunSpec], tuple[str, ...]]:
@@ -193,17 +263,26 @@ class _Table:
         specs = [spec for spec in self._specs.values() if spec.measure == figure.measure]
         axes = self._axes[figure.measure]
         return {
-            "name": full, "pretty_name": f"{full} ({figure.title})", "code": figure.text, "type": "track",
-            "unit": figure.unit, "version": version(figure, specs), "param_names": [axis.name for axis in axes],
+            "name": full,
+            "pretty_name": f"{full} ({figure.title})",
+            "code": figure.text,
+            "type": "track",
+            "unit": figure.unit,
+            "version": version(figure, specs),
+            "param_names": [axis.name for axis in axes],
             "params": [list(dict.fromkeys(repr(axis.of(spec)) for spec in specs)) for axis in axes],
-            "setup_cache_key": None, "timeout": None,
-        }  # fmt: skip
+            "setup_cache_key": None,
+            "timeout": None,
+        }
 
 
 # Looked at in this order if cells share their parameters otherwise.
 _FURTHER = (
     _Axis("rule", lambda spec: spec.optimizer.rule),
-    _Axis("hyper", lambda spec: ",".join(f"{k}={number_text(v)}" for k, v in spec.optimizer.hyper.items())),
+    _Axis(
+        "hyper",
+        lambda spec: ",".join(f"{k}={number_text(v)}" for k, v in spec.optimizer.hyper.items()),
+    ),
     _Axis("batch_size", lambda spec: str(spec.task.batch_size)),
     _Axis("dtype", lambda spec: spec.dtype),
     _Axis("input", lambda spec: spec.input),
@@ -211,7 +290,9 @@ _FURTHER = (
 
 
 def _sharing(axes: Sequence[_Axis], specs: Iterable[RunSpec]) -> list[list[RunSpec]]:
-    """Cells that share all these parameters, and one environment: a spec of each, of those that are two or more."""
+    """Cells that share all these parameters, and one environment: a spec of each, of those that are
+    two or more.
+    """
     found: dict[tuple[object, ...], dict[str, RunSpec]] = {}
     for spec in specs:
         cell = spec.model_copy(update={"seed": 0, "launch": 0, "variations": {}})
@@ -231,18 +312,29 @@ def _schedule(spec: RunSpec) -> str:
 
 def _variation(spec: RunSpec) -> str:
     """What the suite varies, without what is part of the environment."""
-    return ",".join(f"{key}={value}" for key, value in spec.variations.items() if key not in ("device", "threads"))
+    return ",".join(
+        f"{key}={value}"
+        for key, value in spec.variations.items()
+        if key not in ("device", "threads")
+    )
 
 
 def _result(params: Sequence[Sequence[str]], found: Mapping[tuple[str, ...], Cell]) -> Any:
-    """One value a combination of parameters: a number, NaN for skipped, None for failed; samples where there are any."""
+    """One value a combination of parameters: a number, NaN for skipped, None for failed; samples
+    where there are any.
+    """
     from asv.runner import BenchmarkResult
 
     row = [found.get(key, Cell("skipped")) for key in itertools.product(*params)]
     samples = [list(cell.value) if isinstance(cell.value, tuple) else None for cell in row]
     # asv takes the median of the samples itself, in place of a value that must only not be missing.
-    values = [None if cell.status == "failed" else 0.0 if isinstance(cell.value, tuple) else cell.value for cell in row]
-    return BenchmarkResult(values, samples, [1 if sample else None for sample in samples], 0, "", None)
+    values = [
+        None if cell.status == "failed" else 0.0 if isinstance(cell.value, tuple) else cell.value
+        for cell in row
+    ]
+    return BenchmarkResult(
+        values, samples, [1 if sample else None for sample in samples], 0, "", None
+    )
 
 
 class _Folder:
@@ -256,25 +348,36 @@ class _Folder:
         if (path / "benchmarks.json").exists():
             self._known = self._read(path / "benchmarks.json", _benchmarks_version())
         elif path.exists() and any(path.iterdir()) and not any(path.glob("*/machine.json")):
-            raise UserError(f"{path}: not a results folder of asv's (no benchmarks.json); --to names another")
+            raise UserError(
+                f"{path}: not a results folder of asv's (no benchmarks.json); --to names another"
+            )
 
     def machine(self, measured_on: Machine, name: str | None) -> dict[str, str]:
-        """What asv knows of the machine, from its file there or written anew. UserError for another machine's name."""
+        """What asv knows of the machine, from its file there or written anew. UserError for another
+        machine's name.
+        """
         from asv.machine import Machine as AsvMachine
 
         here = measured_on.model_copy(update={"python": this_machine().python}) == this_machine()
         if name is None and not here:
-            raise UserError(f"these results are of another machine ({measured_on.processor}); --machine gives it a name in asv")
+            raise UserError(
+                f"these results are of another machine ({measured_on.processor}); --machine gives"
+                " it a name in asv"
+            )
         if name is not None and not _MACHINE.fullmatch(name):
-            raise UserError(f"--machine {name!r}: the name becomes a folder's: letters, digits, spaces, '-', '_' and '.' only")
+            raise UserError(
+                f"--machine {name!r}: the name becomes a folder's: letters, digits, spaces, '-',"
+                " '_' and '.' only"
+            )
         described = _as_asv(measured_on, here, name)
         file = self._no_link(self._path / described["machine"] / "machine.json")
         if file.exists():
             kept = self._read(file, AsvMachine.api_version)
             if kept.get("num_cpu") != described["num_cpu"]:
                 raise UserError(
-                    f"{file}: describes a machine of {kept.get('num_cpu')} cores, the results are of one with "
-                    f"{described['num_cpu']} ({measured_on.processor}); --machine gives it another name"
+                    f"{file}: describes a machine of {kept.get('num_cpu')} cores, the results are"
+                    f" of one with {described['num_cpu']} ({measured_on.processor}); --machine"
+                    " gives it another name"
                 )
             return kept
         new = AsvMachine()
@@ -292,9 +395,12 @@ class _Folder:
             write_json(str(file), {**self._known, **benchmarks}, _benchmarks_version())
 
     def write(
-        self, environment: _Environment, at: _Commit, machine: Mapping[str, str],
+        self,
+        environment: _Environment,
+        at: _Commit,
+        machine: Mapping[str, str],
         results: Iterable[tuple[Mapping[str, Any], Any, datetime, float]],
-    ) -> Path:  # fmt: skip
+    ) -> Path:
         """The results of one environment at one commit, beside what its file holds of other suites."""
         from asv.environment import get_env_name
         from asv.results import Results
@@ -302,8 +408,17 @@ class _Folder:
 
         libraries = dict(environment.versions)
         python = libraries.pop("python", "")
-        params = {**machine, "python": python, **libraries, "device": environment.device, "threads": str(environment.threads)}
-        name = get_env_name("gradrace", python, libraries, {}) + f"-{environment.device}-threads{environment.threads}"
+        params = {
+            **machine,
+            "python": python,
+            **libraries,
+            "device": environment.device,
+            "threads": str(environment.threads),
+        }
+        name = (
+            get_env_name("gradrace", python, libraries, {})
+            + f"-{environment.device}-threads{environment.threads}"
+        )
         kept = Results(params, libraries, at.hash, at.date_ms, python, name, {})
         file = self._no_link(self._path / kept._filename)
         try:
@@ -317,10 +432,15 @@ class _Folder:
         return file
 
     def _no_link(self, file: Path) -> Path:
-        """The file; UserError if it, or the folder of its machine, is a link: asv would write to where that leads."""
+        """The file; UserError if it, or the folder of its machine, is a link: asv would write to
+        where that leads.
+        """
         for each in (file, *({file.parent} - {self._path})):
             if each.is_symlink():
-                raise UserError(f"{each}: a link, through which nothing is written; remove it, or name another folder with --to")
+                raise UserError(
+                    f"{each}: a link, through which nothing is written; remove it, or name another"
+                    " folder with --to"
+                )
         return file
 
     def _read(self, file: Path, api_version: int) -> dict[str, Any]:
@@ -330,7 +450,9 @@ class _Folder:
         try:
             content: dict[str, Any] = load_json(str(file), api_version)
         except (AsvError, OSError, TypeError) as error:
-            raise UserError(f"{file}: not a file that this asv reads ({error}); --to names asv's results_dir") from None
+            raise UserError(
+                f"{file}: not a file that this asv reads ({error}); --to names asv's results_dir"
+            ) from None
         return content
 
 
@@ -349,9 +471,13 @@ def _as_asv(measured_on: Machine, here: bool, name: str | None) -> dict[str, str
 
     if not here:
         return {
-            "machine": str(name), "os": measured_on.system, "arch": "", "cpu": measured_on.processor,
-            "num_cpu": str(measured_on.logical_cores), "ram": str(measured_on.memory_bytes),
-        }  # fmt: skip
+            "machine": str(name),
+            "os": measured_on.system,
+            "arch": "",
+            "cpu": measured_on.processor,
+            "num_cpu": str(measured_on.logical_cores),
+            "ram": str(measured_on.memory_bytes),
+        }
     try:
         known: dict[str, str] = dict(MachineCollection.load(AsvMachine.get_unique_machine_name()))
     except (AsvError, OSError):

@@ -1,4 +1,6 @@
-"""From an optimizer's declaration to what an adapter needs to build it: class, arguments, tables of corrections."""
+"""From an optimizer's declaration to what an adapter needs to build it: class, arguments, tables of
+corrections.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,15 @@ import numpy as np
 
 from .errors import nearest
 from .layers import build
-from .optimizer import Array, Binding, HyperCorrection, Hypers, Optimizer, RateCorrection, StateCorrection
+from .optimizer import (
+    Array,
+    Binding,
+    HyperCorrection,
+    Hypers,
+    Optimizer,
+    RateCorrection,
+    StateCorrection,
+)
 from .spec import RunSpec
 from .strict import given
 
@@ -28,17 +38,21 @@ class Affine(NamedTuple):
 class Bound:
     """One optimizer in one framework for one run.
 
-    make: the framework's class or factory. arguments: its keyword arguments, the learning rate left out.
-    base_rate: the schedule's own learning rate, with which an optimizer is constructed. A class may keep a product of it,
+    make: the framework's class or factory. arguments: its keyword arguments, the learning rate left
+    out.
+    base_rate: the schedule's own learning rate, with which an optimizer is constructed. A class may
+    keep a product of it,
         and the first rate of a warm-up is 0.
-    learning_rates: float64[steps], what the framework is given before each step: the plan's, times a RateCorrection's
+    learning_rates: float64[steps], what the framework is given before each step: the plan's, times
+    a RateCorrection's
         factor.
-    hyper_tables: argument -> float64[steps], its value at each step. state_tables: buffer's name -> Affine.
-    Both tables are empty under the native rule, and where the correction would change nothing.
+    hyper_tables: argument -> float64[steps], its value at each step. state_tables: buffer's name ->
+    Affine. Both tables are empty under the native rule, and where the correction would change
+    nothing.
     canonical_storage: whether the optimizer must be given its tensors in canonical layout.
     asks_for_loss: whether the class evaluates the loss itself, under this rule; see Binding.
-    evaluation: (optimizer state, parameters) -> the parameters to evaluate, if those are others; see Binding.
-    """
+    evaluation: (optimizer state, parameters) -> the parameters to evaluate, if those are others;
+    see Binding."""
 
     make: Callable[..., Any]
     arguments: Mapping[str, Any]
@@ -58,30 +72,44 @@ def unavailable(run: RunSpec, optimizer: Optimizer) -> str | None:
     if run.framework not in optimizer.bindings:
         return f"{optimizer.name} is not available in {run.framework}"
     if run.optimizer.rule == "canonical" and run.framework in optimizer.differs:
-        return f"{optimizer.name} differs by definition in {run.framework}: {optimizer.differs[run.framework]}"
+        return (
+            f"{optimizer.name} differs by definition in {run.framework}:"
+            f" {optimizer.differs[run.framework]}"
+        )
     if optimizer.bindings[run.framework].matrices_only:
         return _not_matrices(run, optimizer.bindings[run.framework])
     return None
 
 
 def _not_matrices(run: RunSpec, binding: Binding) -> str | None:
-    parameters = (p for layer in build(run.task.model, run.task.input_shape) for p in layer.parameters if p.trainable)
+    parameters = (
+        p
+        for layer in build(run.task.model, run.task.input_shape)
+        for p in layer.parameters
+        if p.trainable
+    )
     other = next((p for p in parameters if len(p.shape) != 2), None)
-    return other and f"{binding.label} takes matrices only, and {other.name} has shape {list(other.shape)}"
+    return (
+        other
+        and f"{binding.label} takes matrices only, and {other.name} has shape {list(other.shape)}"
+    )
 
 
 def bind(run: RunSpec, optimizer: Optimizer, learning_rates: Array) -> Bound:
-    """Imports the framework's class (so only workers call this) and works out its arguments and corrections.
+    """Imports the framework's class (so only workers call this) and works out its arguments and
+    corrections.
 
-    ValueError where a correction cannot follow the learning rates (a momentum buffer through a rate of zero).
-    """
+    ValueError where a correction cannot follow the learning rates (a momentum buffer through a rate
+    of zero)."""
     binding = optimizer.bindings[run.framework]
     rule, base_rate = run.optimizer.rule, run.schedule.base_lr
     make, asks_for_loss = target_of(binding, rule), binding.loss_asked_for(rule)
     evaluation = _import(binding.evaluation) if binding.evaluation else None
     if rule == "native":
         arguments = dict(binding.native)
-        return Bound(make, arguments, learning_rates, {}, {}, base_rate, False, asks_for_loss, evaluation)
+        return Bound(
+            make, arguments, learning_rates, {}, {}, base_rate, False, asks_for_loss, evaluation
+        )
     hyper, rates, steps = optimizer.hypers(run.optimizer.hyper), learning_rates, len(learning_rates)
     kinds = binding.corrections
     for faster in (c for c in kinds if isinstance(c, RateCorrection)):
@@ -97,10 +125,22 @@ def bind(run: RunSpec, optimizer: Optimizer, learning_rates: Array) -> Bound:
             after = _affine(correction, hyper, rates)
             before = affines.get(correction.state)
             affines[correction.state] = _composed(before, after) if before else after
-    state_tables = {name: affine for name, affine in affines.items() if (affine.scale != 1.0).any() or affine.shift.any()}
+    state_tables = {
+        name: affine
+        for name, affine in affines.items()
+        if (affine.scale != 1.0).any() or affine.shift.any()
+    }
     arguments, per_tensor = _arguments(optimizer, binding, hyper), optimizer.per_tensor
     return Bound(
-        make, arguments, rates, hyper_tables, state_tables, base_rate, per_tensor, asks_for_loss, evaluation
+        make,
+        arguments,
+        rates,
+        hyper_tables,
+        state_tables,
+        base_rate,
+        per_tensor,
+        asks_for_loss,
+        evaluation,
     )
 
 
@@ -108,20 +148,26 @@ def _arguments(optimizer: Optimizer, binding: Binding, hyper: Hypers) -> dict[st
     """ValueError if `canonical` gives no keyword arguments."""
     found = binding.canonical(hyper)
     if not isinstance(found, Mapping) or not all(isinstance(key, str) for key in found):
-        raise ValueError(f"{optimizer.name}: canonical must return a dict of keyword arguments, not {given(found)}")
+        raise ValueError(
+            f"{optimizer.name}: canonical must return a dict of keyword arguments, not"
+            f" {given(found)}"
+        )
     return dict(found)
 
 
 def target_of(binding: Binding, rule: str) -> Callable[..., Any]:
-    """The class or factory of this rule, the same object for all runs of a process: compiled programs are found again by
-    it, and a `target` that is a function may make a new class at each call. It is called once."""
+    """The class or factory of this rule, the same object for all runs of a process: compiled
+    programs are found again by it, and a `target` that is a function may make a new class at each
+    call. It is called once."""
     target = (rule == "native" and binding.native_target) or binding.target
     if isinstance(target, str):
         return _import(target)
     if id(target) not in _CALLED:
         made = target()
         if not callable(made):
-            raise ValueError(f"{binding.label} must return the optimizer's class or factory, not {given(made)}")
+            raise ValueError(
+                f"{binding.label} must return the optimizer's class or factory, not {given(made)}"
+            )
         _CALLED[id(target)] = target, made
     return _CALLED[id(target)][1]
 
@@ -134,7 +180,9 @@ def _affine(correction: StateCorrection, hyper: Hypers, rates: Array) -> Affine:
     with np.errstate(divide="ignore", invalid="ignore"):
         affine = Affine(correction.scale(hyper, rates), correction.shift(hyper, rates))
     if not np.isfinite(affine).all():
-        raise ValueError(f"{correction.name} cannot follow this schedule: a learning rate of 0 lies inside it")
+        raise ValueError(
+            f"{correction.name} cannot follow this schedule: a learning rate of 0 lies inside it"
+        )
     return affine
 
 
@@ -144,8 +192,9 @@ def _composed(first: Affine, second: Affine) -> Affine:
 
 
 def _import(path: str) -> Callable[..., Any]:
-    """What a dotted path names: modules first, then what lies in them. ValueError names the part that is not there;
-    ModuleNotFoundError passes if it is about another module, such as one that a package needs."""
+    """What a dotted path names: modules first, then what lies in them. ValueError names the part
+    that is not there; ModuleNotFoundError passes if it is about another module, such as one that a
+    package needs."""
     module, rest = _longest_module(path)
     found: Any = module
     for position, part in enumerate(rest):
@@ -169,7 +218,8 @@ def _longest_module(path: str) -> tuple[ModuleType, list[str]]:
         try:
             module = importlib.import_module(name)
         except ModuleNotFoundError as error:
-            # Not a module: something inside of one. Or the module is there and needs another, which is not.
+            # Not a module: something inside of one. Or the module is there and needs another, which
+            # is not.
             if error.name != name:
                 raise
             return module, parts[position:]

@@ -15,11 +15,19 @@ Rows = list[dict[str, str]]
 
 
 def catalogue(plugins: Sequence[Path] = ()) -> dict[str, Rows]:
-    """tasks, data, optimizers, schedules, frameworks and suites, each a list of equal dicts of texts."""
+    """tasks, data, optimizers, schedules, frameworks and suites, each a list of equal dicts of
+    texts.
+    """
     registry = load_registry(plugins)
     return {
         "tasks": [
-            {"task": t.name, "what": t.title, "batch": str(t.batch_size), "steps": str(t.steps), "target": f"{t.target:g}"}
+            {
+                "task": t.name,
+                "what": t.title,
+                "batch": str(t.batch_size),
+                "steps": str(t.steps),
+                "target": f"{t.target:g}",
+            }
             for t in registry.tasks.values()
         ],
         "data": [
@@ -35,7 +43,9 @@ def catalogue(plugins: Sequence[Path] = ()) -> dict[str, Rows]:
             {
                 "optimizer": o.name,
                 "learning rate": f"{o.learning_rate:g}",
-                "hyperparameters": ", ".join(f"{name}={hyper.default:g}" for name, hyper in o.hyper.items()),
+                "hyperparameters": ", ".join(
+                    f"{name}={hyper.default:g}" for name, hyper in o.hyper.items()
+                ),
                 "in": ", ".join(f"{name}: {binding.label}" for name, binding in o.bindings.items()),
                 "paper": o.paper,
             }
@@ -45,7 +55,9 @@ def catalogue(plugins: Sequence[Path] = ()) -> dict[str, Rows]:
             {
                 "schedule": s.name,
                 "what": s.summary,
-                "parameters": ", ".join(f"{name}={number_text(value)}" for name, value in s.params.items()),
+                "parameters": ", ".join(
+                    f"{name}={number_text(value)}" for name, value in s.params.items()
+                ),
                 "source": s.source,
             }
             for s in SCHEDULES.values()
@@ -66,4 +78,7 @@ def catalogue(plugins: Sequence[Path] = ()) -> dict[str, Rows]:
 def _suite(file: Path) -> dict[str, str]:
     with file.open("rb") as opened:
         content = tomllib.load(opened)
-    return {"question": str(content.get("question", "")), "scales": ", ".join(content.get("scales", ()))}
+    return {
+        "question": str(content.get("question", "")),
+        "scales": ", ".join(content.get("scales", ())),
+    }

@@ -1,7 +1,8 @@
-"""What a run scores that has learnt nothing: the best constant prediction on a split. One rule for `tune`, report, diagnosis.
+"""What a run scores that has learnt nothing: the best constant prediction on a split. One rule for
+`tune`, report, diagnosis.
 
-A run that diverged counts as chance, or as the worst score that a run of the same task ended with, if that is lower
-(`floor`): a run without a result never stands above one that has a result.
+A run that diverged counts as chance, or as the worst score that a run of the same task ended with,
+if that is lower (`floor`): a run without a result never stands above one that has a result.
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ _ORIGIN = {
 
 
 class Chance(NamedTuple):
-    """metric: the task's metric, the higher the better. loss: that of evaluations, which holds no penalty. NaN: not known.
+    """metric: the task's metric, the higher the better. loss: that of evaluations, which holds no
+    penalty. NaN: not known.
 
-    samples: the size of the split, 0 where the data set is not at hand. origin: what scores this metric, in words.
-    """
+    samples: the size of the split, 0 where the data set is not at hand. origin: what scores this
+    metric, in words."""
 
     metric: float
     loss: float
@@ -41,10 +43,10 @@ class Chance(NamedTuple):
 def of(task: TaskSpec, split: str = "validation") -> Chance:
     """The best constant prediction on this split of the task's data.
 
-    accuracy: the share of the commonest class; r2: 0. Losses: cross entropy at the split's own frequencies of classes
-    (smoothed as the task's targets are), the mean squared error at the means, huber at the constants that minimise it. A
-    function of a point has its value at the start. Without the data set, labels have 1 / classes and log(classes).
-    """
+    accuracy: the share of the commonest class; r2: 0. Losses: cross entropy at the split's own
+    frequencies of classes (smoothed as the task's targets are), the mean squared error at the
+    means, huber at the constants that minimise it. A function of a point has its value at the
+    start. Without the data set, labels have 1 / classes and log(classes)."""
     if task.loss == "output":
         loss, samples, share = _start(task.model), 0, np.nan
     else:
@@ -56,7 +58,9 @@ def of(task: TaskSpec, split: str = "validation") -> Chance:
 
 
 def floor(chance: float | None, scores: Iterable[float], higher: bool) -> float | None:
-    """What a diverged run counts for: the worse of chance and the worst of these scores; None where neither is known."""
+    """What a diverged run counts for: the worse of chance and the worst of these scores; None where
+    neither is known.
+    """
     known = [*scores, *([] if chance is None or np.isnan(chance) else [chance])]
     return None if not known else min(known) if higher else max(known)
 
@@ -75,7 +79,9 @@ def _of_data(task: TaskSpec, split: str) -> tuple[float, float, int]:
 
 # Reading a data set takes seconds if it is large; these are a few numbers of each.
 @lru_cache(maxsize=512)
-def _constant(name: str, split: str, loss: Loss, smoothing: float, classes: int) -> tuple[float, float, int]:
+def _constant(
+    name: str, split: str, loss: Loss, smoothing: float, classes: int
+) -> tuple[float, float, int]:
     y = data.load(name).splits[split].y
     if loss in ("mean_squared_error", "huber"):
         columns = np.asarray(y, np.float64).reshape(len(y), -1)
@@ -103,12 +109,16 @@ def _least(y: np.ndarray, loss: Loss) -> float:
 
 
 def _start(model: tuple[Layer, ...]) -> float:
-    """The value of a function of a point at its start; NaN of every other model whose output is the loss."""
+    """The value of a function of a point at its start; NaN of every other model whose output is the
+    loss.
+    """
     first = model[0] if model else None
     if not isinstance(first, Point) or len(model) > 1:
         return np.nan
     start = np.array(first.start)
     if first.objective == "quadratic":
-        curvatures = np.geomspace(1.0, first.condition, len(start)) if len(start) > 1 else np.ones(1)
+        curvatures = (
+            np.geomspace(1.0, first.condition, len(start)) if len(start) > 1 else np.ones(1)
+        )
         return float(0.5 * (curvatures * start**2).sum())
     return float(surface(first, *start))

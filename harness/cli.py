@@ -37,7 +37,9 @@ def main() -> None:
 
 
 @app.callback(invoke_without_command=True)
-def _top(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+def _top(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
     if version:
         say(__version__)
         raise typer.Exit(0)
@@ -46,32 +48,51 @@ def _top(version: Annotated[bool, typer.Option("--version", help="Print the vers
 @command
 def verify(
     file: Annotated[
-        Path | None, typer.Argument(help="Where --document writes its page; docs/differences.md by default.")
+        Path | None,
+        typer.Argument(help="Where --document writes its page; docs/differences.md by default."),
     ] = None,
     keyword: Annotated[
-        str, typer.Option("-k", help="Only what is named by all these words, and by none after a '!': 'updates adam !native'.")
+        str,
+        typer.Option(
+            "-k",
+            help=(
+                "Only what is named by all these words, and by none after a '!': 'updates adam"
+                " !native'."
+            ),
+        ),
     ] = "",
-    quick: Annotated[bool, typer.Option("--quick", help="A representative part, within a minute.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A representative part, within a minute.")
+    ] = False,
     long: Annotated[bool, typer.Option("--long", help="Also training runs of 1000 steps.")] = False,
     framework: Annotated[
-        list[str] | None, typer.Option("--framework", help="Only these, beside the NumPy referee; may be repeated.")
+        list[str] | None,
+        typer.Option("--framework", help="Only these, beside the NumPy referee; may be repeated."),
     ] = None,
-    dtype: Annotated[str, typer.Option(help="float64: everything; float32: the few steps that float32 can prove.")] = "float64",
+    dtype: Annotated[
+        str,
+        typer.Option(help="float64: everything; float32: the few steps that float32 can prove."),
+    ] = "float64",
     load: Load = None,
     output: Output = Path("results"),
     document: Annotated[
-        bool, typer.Option("--document", help="Measure how the libraries differ at their defaults, and write the page.")
+        bool,
+        typer.Option(
+            "--document",
+            help="Measure how the libraries differ at their defaults, and write the page.",
+        ),
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Prove that the comparison is fair: every framework against the others and against a NumPy referee, in float64.
+    """Prove that the comparison is fair: every framework against the others and against a NumPy
+    referee, in float64.
 
-    Level by level: weights, layers, losses, update rules, whole training runs (the loss of each step), learning rates,
-    and the first steps in float32. Every cell is `equal` with the worst difference, `differs by definition` with the
-    reason and the measured size, `unavailable`, or `FAILED`. What is found is kept in OUTPUT/verify.json, and the report
-    shows it. With --load and no -k, only what the files bring is verified. Exit code 1 when a cell failed.
-    """
+    Level by level: weights, layers, losses, update rules, whole training runs (the loss of each
+    step), learning rates, and the first steps in float32. Every cell is `equal` with the worst
+    difference, `differs by definition` with the reason and the measured size, `unavailable`, or
+    `FAILED`. What is found is kept in OUTPUT/verify.json, and the report shows it. With --load and
+    no -k, only what the files bring is verified. Exit code 1 when a cell failed."""
     from .registry import load_registry
     from .verify import Options, kept
     from .verify import verify as verify_all
@@ -87,7 +108,9 @@ def verify(
         say(write_document(registry, file or Path("docs/differences.md"), Progress(quiet)))
         return
     words = _verified_words(keyword, dtype)
-    found = verify_all(registry, Options(Selection(words, quick, long, tuple(framework or ()))), Progress(quiet))
+    found = verify_all(
+        registry, Options(Selection(words, quick, long, tuple(framework or ()))), Progress(quiet)
+    )
     kept.write(output, found)
     if as_json:
         say(kept.text(found), nl=False)
@@ -100,11 +123,17 @@ def verify(
 
 @command
 def report(
-    suites: Annotated[list[str] | None, typer.Argument(help="Which suites; all that have results by default.")] = None,
+    suites: Annotated[
+        list[str] | None, typer.Argument(help="Which suites; all that have results by default.")
+    ] = None,
     output: Output = Path("results"),
-    html: Annotated[Path | None, typer.Option(help="Folder for the page; OUTPUT/html by default.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Folder for the page; OUTPUT/html by default.")
+    ] = None,
 ) -> None:
-    """Write the HTML report: one folder that opens without a network, figures inline, data as CSV beside it."""
+    """Write the HTML report: one folder that opens without a network, figures inline, data as CSV
+    beside it.
+    """
     from . import frame
     from .report import write
 
@@ -114,7 +143,9 @@ def report(
 
 @command
 def show(
-    run: Annotated[str, typer.Argument(help="The first digits of a run's digest, or part of its id.")],
+    run: Annotated[
+        str, typer.Argument(help="The first digits of a run's digest, or part of its id.")
+    ],
     output: Output = Path("results"),
     as_json: AsJson = False,
 ) -> None:
@@ -131,11 +162,15 @@ def show(
 
 @command
 def list_(
-    what: Annotated[str, typer.Argument(help="tasks, data, optimizers, schedules, frameworks, suites or all.")] = "all",
+    what: Annotated[
+        str, typer.Argument(help="tasks, data, optimizers, schedules, frameworks, suites or all.")
+    ] = "all",
     load: Load = None,
     as_json: AsJson = False,
 ) -> None:
-    """List what there is to run, with your own files' tasks and optimizers (--load) among the built-in ones."""
+    """List what there is to run, with your own files' tasks and optimizers (--load) among the
+    built-in ones.
+    """
     from .catalogue import catalogue
 
     tables = catalogue(load or [])
@@ -151,13 +186,15 @@ def list_(
 
 @command
 def fetch(
-    names: Annotated[list[str] | None, typer.Argument(help="Data sets, such as mnist; all by default.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Data sets, such as mnist; all by default.")
+    ] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Download data sets, check their sha256 sums, and keep them for later runs.
 
-    Files that are there already and right are left alone. Without a network the message says which files to place where
-    by hand. Runs on data that are not there are skipped.
+    Files that are there already and right are left alone. Without a network the message says which
+    files to place where by hand. Runs on data that are not there are skipped.
     """
     from . import data
 
@@ -170,12 +207,16 @@ def fetch(
             say(f"{name}: comes with gradrace, nothing to download", err=True)
             continue
         came = data.fetch(files)
-        say(f"{name}: {f'{len(came)} files downloaded to' if came else 'complete in'} {files[0].path.parent}")
+        say(
+            f"{name}: {f'{len(came)} files downloaded to' if came else 'complete in'}"
+            f" {files[0].path.parent}"
+        )
 
 
 @command
 def doctor(output: Output = Path("results"), as_json: AsJson = False) -> None:
-    """Say what this machine and installation can do: frameworks, versions, devices, cores, how steady the clock is.
+    """Say what this machine and installation can do: frameworks, versions, devices, cores, how
+    steady the clock is.
 
     Ends with what is wrong and how to mend it. Exit code 3 when no framework at all can be used.
     """
@@ -187,7 +228,9 @@ def doctor(output: Output = Path("results"), as_json: AsJson = False) -> None:
         say(json.dumps(diagnosis.to_json(), indent=1))
     else:
         _print_diagnosis(diagnosis)
-    if not any(f["installed"] and not f["problem"] for f in diagnosis.frameworks if f["name"] != "numpy"):
+    if not any(
+        f["installed"] and not f["problem"] for f in diagnosis.frameworks if f["name"] != "numpy"
+    ):
         raise typer.Exit(ExitCode.NOTHING_MEASURED)
 
 
@@ -198,22 +241,32 @@ def _verified_words(keyword: str, dtype: str) -> str:
     """The keyword, narrowed to what can be verified in this dtype."""
     if dtype in ("float16", "bfloat16"):
         raise UserError(
-            f"--dtype {dtype}: nothing can be verified in it: it keeps {3 if dtype == 'float16' else 2} digits, so that one "
-            "step's rounding is larger than the faults that are looked for. The rules are proven in float64 (the default)"
+            f"--dtype {dtype}: nothing can be verified in it: it keeps"
+            f" {3 if dtype == 'float16' else 2} digits, so that one step's rounding is larger than"
+            " the faults that are looked for. The rules are proven in float64 (the default)"
         )
     if dtype not in ("float32", "float64"):
-        raise UserError(f"--dtype {dtype}: float64 or float32{nearest(dtype, ('float32', 'float64'))}")
+        raise UserError(
+            f"--dtype {dtype}: float64 or float32{nearest(dtype, ('float32', 'float64'))}"
+        )
     return f"{keyword} float32".strip() if dtype == "float32" else keyword
 
 
 def _print_diagnosis(diagnosis: Any) -> None:
     machine, clock = diagnosis.machine, diagnosis.clock
-    say(f"machine   {machine['processor']}, {machine['logical_cores']} cores ({len(machine['usable_cores'])} usable)")
-    say(f"          {machine['memory_bytes'] / 2**30:.1f} GiB, {machine['system']}, Python {machine['python']}")
+    say(
+        f"machine   {machine['processor']}, {machine['logical_cores']} cores"
+        f" ({len(machine['usable_cores'])} usable)"
+    )
+    say(
+        f"          {machine['memory_bytes'] / 2**30:.1f} GiB, {machine['system']}, Python"
+        f" {machine['python']}"
+    )
     say(f"load      {machine['load']:.2f}")
     say(
-        f"clock     {clock['tick_ns']:.0f} ns a reading; equal work varies by {clock['iqr']:.1%} (interquartile range), "
-        f"worst {clock['worst']:.2f} times the median; {clock['cpu_share']:.0%} of a core is ours"
+        f"clock     {clock['tick_ns']:.0f} ns a reading; equal work varies by {clock['iqr']:.1%}"
+        f" (interquartile range), worst {clock['worst']:.2f} times the median;"
+        f" {clock['cpu_share']:.0%} of a core is ours"
     )
     print_table(
         "frameworks",
@@ -221,7 +274,9 @@ def _print_diagnosis(diagnosis: Any) -> None:
             {
                 "framework": f["name"],
                 "installed": "yes" if f["installed"] else "no",
-                "versions": ", ".join(f"{name} {version}" for name, version in f["versions"].items()),
+                "versions": ", ".join(
+                    f"{name} {version}" for name, version in f["versions"].items()
+                ),
                 "devices": ", ".join(f["devices"]),
                 "modes": ", ".join(f["modes"]),
             }

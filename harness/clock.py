@@ -1,9 +1,10 @@
-"""The timer: launches of one or more cells in one process, in blocks of steps whose order over the cells rotates.
+"""The timer: launches of one or more cells in one process, in blocks of steps whose order over the
+cells rotates.
 
-The device is synchronised at block edges and never inside of a block, so that what a framework enqueues ahead stays
-enqueued. The first call, which compiles, is timed apart; warm-up steps are not timed at all. With a breakdown, blocks of
-the parts of a step take their turns among the blocks of whole steps, on the same batches.
-"""
+The device is synchronised at block edges and never inside of a block, so that what a framework
+enqueues ahead stays enqueued. The first call, which compiles, is timed apart; warm-up steps are not
+timed at all. With a breakdown, blocks of the parts of a step take their turns among the blocks of
+whole steps, on the same batches."""
 
 from __future__ import annotations
 
@@ -26,14 +27,18 @@ class Clock(Protocol):
     """What a block is measured with."""
 
     def read(self) -> tuple[int, int, int]:
-        """(wall ns, CPU ns of the process, involuntary context switches of the process), all since some start."""
+        """(wall ns, CPU ns of the process, involuntary context switches of the process), all since
+        some start.
+        """
 
     def steal(self) -> int:
         """Ticks that a hypervisor took from the process's cores, since some start; slow to read."""
 
 
 class SystemClock:
-    """The machine's clocks. Involuntary switches and stolen ticks read 0 where the system does not count them."""
+    """The machine's clocks. Involuntary switches and stolen ticks read 0 where the system does not
+    count them.
+    """
 
     def __init__(self) -> None:
         self._cores = usable_cores()
@@ -61,17 +66,23 @@ class Turn(NamedTuple):
 
 
 def time_cells(
-    sessions: Sequence[Session], timing: TimingSpec, looped: Sequence[bool] = (), clock: Clock | None = None
+    sessions: Sequence[Session],
+    timing: TimingSpec,
+    looped: Sequence[bool] = (),
+    clock: Clock | None = None,
 ) -> list[Timed | Exception]:
-    """Times all sessions against each other in rotated blocks: of each, what was measured, or what broke it.
+    """Times all sessions against each other in rotated blocks: of each, what was measured, or what
+    broke it.
 
-    looped: of each session, whether it compiles all steps of a `train` call into one program; none by default. The
-    sessions' plans reach over timing.total_steps. A session that raises, did not train, or compiled anew among the timed
-    steps leaves the others as they are.
+    looped: of each session, whether it compiles all steps of a `train` call into one program; none
+    by default. The sessions' plans reach over timing.total_steps. A session that raises, did not
+    train, or compiled anew among the timed steps leaves the others as they are.
     """
     clock = clock or SystemClock()
     loops = looped or [False] * len(sessions)
-    cells = [Cell(session, timing, loop, clock) for session, loop in zip(sessions, loops, strict=True)]
+    cells = [
+        Cell(session, timing, loop, clock) for session, loop in zip(sessions, loops, strict=True)
+    ]
     for cell in cells:
         cell.attempt(cell.warm_up)
     turns = [Turn(cell, part) for cell in cells for part in cell.turns]
@@ -87,8 +98,8 @@ def time_cells(
 class Cell:
     """One session on its way through a launch: `warm_up`, then `block` after block, then `check`.
 
-    Steps of a plan are taken in order, each once. error: what `attempt` caught; nothing is done with a broken session.
-    """
+    Steps of a plan are taken in order, each once. error: what `attempt` caught; nothing is done
+    with a broken session."""
 
     def __init__(self, session: Session, timing: TimingSpec, looped: bool, clock: Clock) -> None:
         self.error: Exception | None = None
@@ -109,7 +120,9 @@ class Cell:
                 self.error = error
 
     def warm_up(self) -> None:
-        """The first call; then steps until the timing's warm-up is over, which also tell how long blocks can be."""
+        """The first call; then steps until the timing's warm-up is over, which also tell how long
+        blocks can be.
+        """
         self._first_call_s = first_call(self._session, self._clock, self._first_steps)
         self._next = self._first_steps
         self._warm()
@@ -143,29 +156,49 @@ class Cell:
         """RuntimeError where nothing was trained or something was compiled during the timed steps."""
         after = self._session.weights()
         if all(np.array_equal(after[name], self._weights[name]) for name in after):
-            raise RuntimeError("the weights did not change during the timed steps: nothing was trained")
+            raise RuntimeError(
+                "the weights did not change during the timed steps: nothing was trained"
+            )
         compiled = self._session.compilations() - self._compiled
         if compiled > 0:
             programs = "a program was" if compiled == 1 else f"{compiled} programs were"
-            raise RuntimeError(f"{programs} compiled during the timed steps: the times hold compilation")
+            raise RuntimeError(
+                f"{programs} compiled during the timed steps: the times hold compilation"
+            )
 
     def timed(self) -> Timed:
         """What was measured."""
         part, *columns = zip(*self._samples, strict=True)
-        steps, wall, cpu, switches, stolen = (np.array(column, dtype=np.int64) for column in columns)
-        return Timed(self._first_call_s, self._first_steps, Blocks(steps, wall, cpu, switches, stolen, np.array(part)))
+        steps, wall, cpu, switches, stolen = (
+            np.array(column, dtype=np.int64) for column in columns
+        )
+        return Timed(
+            self._first_call_s,
+            self._first_steps,
+            Blocks(steps, wall, cpu, switches, stolen, np.array(part)),
+        )
 
     @property
     def _first_steps(self) -> int:
         return self._timing.block_steps if self._looped else 1
 
     def _warm(self) -> None:
-        """Steps in chunks until the warm-up is over; the fastest chunk says how many steps fit into a block.
+        """Steps in chunks until the warm-up is over; the fastest chunk says how many steps fit into
+        a block.
 
         A compiled loop keeps the length of its chunks, so its warm-up may be longer by part of one.
         """
-        timing, fastest, size, taken, began = self._timing, math.inf, self._first_steps, 0, self._clock.read()[0]
-        while taken < timing.warmup_steps and (self._clock.read()[0] - began) * 1e-9 < timing.longest_warmup_s:
+        timing, fastest, size, taken, began = (
+            self._timing,
+            math.inf,
+            self._first_steps,
+            0,
+            self._clock.read()[0],
+        )
+        while (
+            taken < timing.warmup_steps
+            and (self._clock.read()[0] - began) * 1e-9 < timing.longest_warmup_s
+        ):
             count = size if self._looped else min(size, timing.warmup_steps - taken)
             fastest = min(fastest, self._take(count) / count)
             taken += count
@@ -181,7 +214,9 @@ class Cell:
         return seconds
 
     def _warm_part(self, part: Part) -> None:
-        """Probes the steps of the first block over and over, as long as the steps themselves were warmed up."""
+        """Probes the steps of the first block over and over, as long as the steps themselves were
+        warmed up.
+        """
         steps = range(self._first_timed, self._first_timed + self.block_steps)
         began = self._clock.read()[0]
         for _ in range(max(2, self._timing.warmup_steps // self.block_steps)):
@@ -190,7 +225,9 @@ class Cell:
                 return
 
     def _measured(self, work: Callable[[], None]) -> tuple[int, int, int, int, int]:
-        """Of the work and waiting for it: steps of a block, wall and CPU ns, involuntary switches, stolen ticks."""
+        """Of the work and waiting for it: steps of a block, wall and CPU ns, involuntary switches,
+        stolen ticks.
+        """
         stolen = self._clock.steal()
         before = self._clock.read()
         work()

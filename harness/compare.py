@@ -1,7 +1,8 @@
-"""Two stored results side by side: per cell the change of step time, final loss and steps to target.
+"""Two stored results side by side: per cell the change of step time, final loss and steps to
+target.
 
-The two were made at different times, so the step times are unpaired: machine noise between the two is in the ratio.
-"""
+The two were made at different times, so the step times are unpaired: machine noise between the two
+is in the ratio."""
 
 from __future__ import annotations
 
@@ -20,8 +21,9 @@ from .spec import number_text
 from .stats import median_time
 from .timing_stats import FEWEST_LAUNCHES
 
-# same: equal figures. within the threshold: they differ by no more than it. contended: timed while other processes held the core,
-# so that no difference can be told. not comparable: there is nothing on both sides that could be compared.
+# same: equal figures. within the threshold: they differ by no more than it. contended: timed while
+# other processes held the core, so that no difference can be told. not comparable: there is nothing
+# on both sides that could be compared.
 Verdict = Literal["better", "worse", "same", "within the threshold", "contended", "not comparable"]
 NOT_COMPARED: tuple[Verdict, ...] = ("contended", "not comparable")
 
@@ -30,10 +32,11 @@ _TRIED = ("ok", "diverged", "timeout")
 
 
 class Comparison(NamedTuple):
-    """rows: one per cell and figure with a, b, change, verdict and note; alone: cells that only one side has.
+    """rows: one per cell and figure with a, b, change, verdict and note; alone: cells that only one
+    side has.
 
-    change: b / a - 1; of a loss that is not above 0, the difference over the larger magnitude, and the note says so. NaN if
-    there is none. a, b: infinite steps are a target that was missed.
+    change: b / a - 1; of a loss that is not above 0, the difference over the larger magnitude, and
+    the note says so. NaN if there is none. a, b: infinite steps are a target that was missed.
     """
 
     rows: pd.DataFrame
@@ -49,7 +52,9 @@ class Comparison(NamedTuple):
         return self.count("worse")
 
     def exit_code(self, strict: bool) -> ExitCode:
-        """4 if something is worse; 3 if nothing at all could be compared; 6 under `strict` if something could not."""
+        """4 if something is worse; 3 if nothing at all could be compared; 6 under `strict` if
+        something could not.
+        """
         if self.worse:
             return ExitCode.REGRESSION
         open_ = self.count(*NOT_COMPARED)
@@ -71,16 +76,21 @@ class Row:
 
 
 def compare(a: Frames, b: Frames, threshold: float) -> Comparison:
-    """Compares cells with equal CELL columns; `threshold` 0.25 allows b to be 25% above a, and calls b better if a is more
-    than 25% above b: with the sides swapped the verdicts are the mirror image.
+    """Compares cells with equal CELL columns; `threshold` 0.25 allows b to be 25% above a, and
+    calls b better if a is more than 25% above b: with the sides swapped the verdicts are the mirror
+    image.
 
-    Convergence cells are compared over the seeds that both sides have. UserError (exit code 5) if no cell is on both sides.
-    """
+    Convergence cells are compared over the seeds that both sides have. UserError (exit code 5) if
+    no cell is on both sides."""
     cells_a, cells_b = _cells(a), _cells(b)
     every = list(dict.fromkeys([*cells_a, *cells_b]))
     names = dict(zip(every, _names(every), strict=True))
     shared = [cell for cell in every if cell in cells_a and cell in cells_b]
-    alone = [{"cell": names[c], "only in": "A" if c in cells_a else "B"} for c in every if c not in shared]
+    alone = [
+        {"cell": names[c], "only in": "A" if c in cells_a else "B"}
+        for c in every
+        if c not in shared
+    ]
     rows = [
         {"cell": names[cell], **vars(row)}
         for cell in shared
@@ -88,7 +98,8 @@ def compare(a: Frames, b: Frames, threshold: float) -> Comparison:
     ]
     if not rows:
         raise UserError(
-            "nothing is comparable: no cell (task, framework, mode, optimizer, ...) is in both results",
+            "nothing is comparable: no cell (task, framework, mode, optimizer, ...) is in both"
+            " results",
             ExitCode.NOTHING_MATCHED,
         )
     return Comparison(pd.DataFrame(rows), pd.DataFrame(alone, columns=["cell", "only in"]))
@@ -98,7 +109,9 @@ def _cells(frames: Frames) -> dict[tuple[object, ...], pd.DataFrame]:
     finished = frames.runs[frames.runs["status"] != "skipped"]
     if "digest" in finished:
         machines = [frames.records[digest].machine for digest in finished["digest"]]
-        finished = finished.assign(processor=[machine.processor if machine else "" for machine in machines])
+        finished = finished.assign(
+            processor=[machine.processor if machine else "" for machine in machines]
+        )
     keys = [column for column in CELL if column in finished]
     return {tuple(key): group for key, group in finished.groupby(keys, sort=False, dropna=False)}
 
@@ -119,14 +132,20 @@ def _of_seeds(a: pd.DataFrame, b: pd.DataFrame, threshold: float) -> list[Row]:
     if not len(shared):
         reason = f"no seed is on both sides (A has {_listed(a.index)}, B {_listed(b.index)})"
         return [_nothing(figure, reason) for figure in ("final_validation_loss", "steps_to_target")]
-    seeds = _counted(len(shared), "seed") if len(shared) == len(union) else f"{len(shared)} of {len(union)} seeds"
+    seeds = (
+        _counted(len(shared), "seed")
+        if len(shared) == len(union)
+        else f"{len(shared)} of {len(union)} seeds"
+    )
     a, b = a.loc[shared], b.loc[shared]
     return [*_statuses(a, b, seeds), _loss(a, b, threshold, seeds), _steps(a, b, threshold, seeds)]
 
 
 def _statuses(a: pd.DataFrame, b: pd.DataFrame, runs: str) -> list[Row]:
     """A row if a run of one side was lost on the other; both sides have the same index."""
-    lost, gained = (int(((x["status"] == "ok") & (y["status"] != "ok")).sum()) for x, y in ((a, b), (b, a)))
+    lost, gained = (
+        int(((x["status"] == "ok") & (y["status"] != "ok")).sum()) for x, y in ((a, b), (b, a))
+    )
     if not lost and not gained:
         return []
     verdict: Verdict = "worse" if lost > gained else "better" if gained > lost else "not comparable"
@@ -151,7 +170,9 @@ def _loss(a: pd.DataFrame, b: pd.DataFrame, threshold: float, seeds: str) -> Row
 
 
 def _steps(a: pd.DataFrame, b: pd.DataFrame, threshold: float, seeds: str) -> Row:
-    """The censored median over the seeds that tried on both sides; a run that missed the target is censored at its budget."""
+    """The censored median over the seeds that tried on both sides; a run that missed the target is
+    censored at its budget.
+    """
     figure = "steps_to_target"
     both = a["status"].isin(_TRIED) & b["status"].isin(_TRIED)
     if not both.any():
@@ -160,30 +181,47 @@ def _steps(a: pd.DataFrame, b: pd.DataFrame, threshold: float, seeds: str) -> Ro
     for side in (a[both], b[both]):
         reached = side[figure].notna()
         budget = side["steps"].astype("float64") if "steps" in side else side[figure].max()
-        found.append(median_time(side[figure].where(reached, budget).to_numpy(), reached.to_numpy()))
+        found.append(
+            median_time(side[figure].where(reached, budget).to_numpy(), reached.to_numpy())
+        )
     before, after = found
     arrived = [int(side.loc[both, figure].notna().sum()) for side in (a, b)]
     reached_by = f"the target is reached by {arrived[0]} in A and {arrived[1]} in B"
     if math.isinf(before) and math.isinf(after):
         if arrived[0] == arrived[1]:
-            return Row(figure, before, after, math.nan, "same", f"{seeds}; the target is missed by both")
-        return Row(figure, before, after, math.nan, "not comparable", f"{seeds}; both medians miss it: {reached_by}")
+            return Row(
+                figure, before, after, math.nan, "same", f"{seeds}; the target is missed by both"
+            )
+        return Row(
+            figure,
+            before,
+            after,
+            math.nan,
+            "not comparable",
+            f"{seeds}; both medians miss it: {reached_by}",
+        )
     missed = f"; {reached_by}" if math.isinf(before) or math.isinf(after) else ""
     return _judged(figure, before, after, threshold, f"{seeds}{missed}")
 
 
 def _left_out(a: pd.DataFrame, b: pd.DataFrame, both: pd.Series) -> str:
-    """'1 diverged on both sides, 1 ok in A and failed in B left out': the seeds that a figure leaves out."""
+    """'1 diverged on both sides, 1 ok in A and failed in B left out': the seeds that a figure
+    leaves out.
+    """
     counts: Counter[str] = Counter()
     for x, y in zip(a.loc[~both, "status"], b.loc[~both, "status"], strict=True):
         counts[f"{x} on both sides" if x == y else f"{x} in A and {y} in B"] += 1
-    return ", ".join(f"{count} {what}" for what, count in counts.items()) + (" left out" if counts and both.any() else "")
+    return ", ".join(f"{count} {what}" for what, count in counts.items()) + (
+        " left out" if counts and both.any() else ""
+    )
 
 
 # -- timing and memory: over all launches of each side
 
 
-def _of_launches(figure: str, a: pd.DataFrame, b: pd.DataFrame, threshold: float, noisy: str) -> list[Row]:
+def _of_launches(
+    figure: str, a: pd.DataFrame, b: pd.DataFrame, threshold: float, noisy: str
+) -> list[Row]:
     # A run that stands in two suites is one run.
     a, b = (side.drop_duplicates("digest") if "digest" in side else side for side in (a, b))
     ended = [side[side["status"] == "ok"] for side in (a, b)]
@@ -192,7 +230,9 @@ def _of_launches(figure: str, a: pd.DataFrame, b: pd.DataFrame, threshold: float
     rows: list[Row] = []
     if any(lost):
         share_a, share_b = lost[0] * len(b), lost[1] * len(a)
-        verdict: Verdict = "worse" if share_b > share_a else "better" if share_b < share_a else "same"
+        verdict: Verdict = (
+            "worse" if share_b > share_a else "better" if share_b < share_a else "same"
+        )
         rows.append(Row("status", _said(a), _said(b), math.nan, verdict))
     x, y = (side[figure].astype("float64").dropna() for side in ended)
     if x.empty or y.empty:
@@ -202,21 +242,38 @@ def _of_launches(figure: str, a: pd.DataFrame, b: pd.DataFrame, threshold: float
     row = _judged(figure, float(x.median()), float(y.median()), threshold, note)
     held = _contended(ended) if noisy else ""
     if held:
-        row = Row(figure, row.a, row.b, row.change, "contended", f"{row.note}; other processes held the core: {held}")
+        row = Row(
+            figure,
+            row.a,
+            row.b,
+            row.change,
+            "contended",
+            f"{row.note}; other processes held the core: {held}",
+        )
     return [*rows, row]
 
 
 def _contended(sides: Sequence[pd.DataFrame]) -> str:
     """'1 of 3 launches of A'; empty if none was disturbed."""
-    counts = [(name, int(side["contended"].fillna(False).astype(bool).sum()), len(side))
-              for name, side in zip("AB", sides, strict=True)]  # fmt: skip
-    return ", ".join(f"{held} of {_counted(all_, 'launch', 'launches')} of {name}" for name, held, all_ in counts if held)
+    counts = [
+        (name, int(side["contended"].fillna(False).astype(bool).sum()), len(side))
+        for name, side in zip("AB", sides, strict=True)
+    ]
+    return ", ".join(
+        f"{held} of {_counted(all_, 'launch', 'launches')} of {name}"
+        for name, held, all_ in counts
+        if held
+    )
 
 
 def _elsewhere(a: pd.DataFrame, b: pd.DataFrame) -> str:
     """That the sides ran on processors of different kinds: the change is then theirs as well."""
     kinds = [sorted(set(side["processor"])) if "processor" in side else [] for side in (a, b)]
-    return "" if kinds[0] == kinds[1] else f"; on different processors: A on {_or(kinds[0])}, B on {_or(kinds[1])}"
+    return (
+        ""
+        if kinds[0] == kinds[1]
+        else f"; on different processors: A on {_or(kinds[0])}, B on {_or(kinds[1])}"
+    )
 
 
 def _or(names: Sequence[str]) -> str:
@@ -224,7 +281,9 @@ def _or(names: Sequence[str]) -> str:
 
 
 def _interval(a: pd.Series, b: pd.Series) -> str:
-    """The 95% interval of b / a over launches (Welch 1947, on the logarithms), if each side has three or more."""
+    """The 95% interval of b / a over launches (Welch 1947, on the logarithms), if each side has
+    three or more.
+    """
     if min(len(a), len(b)) < FEWEST_LAUNCHES or min(a.min(), b.min()) <= 0:
         return ""
     from .statistics.comparisons import welch
@@ -237,19 +296,28 @@ def _interval(a: pd.Series, b: pd.Series) -> str:
 
 
 def _judged(figure: str, a: float, b: float, threshold: float, note: str) -> Row:
-    """The verdict of two figures, the lower the better. By their ratio; if one is not above 0, by the difference."""
+    """The verdict of two figures, the lower the better. By their ratio; if one is not above 0, by
+    the difference.
+    """
     if a == b and math.isfinite(a):
         return Row(figure, a, b, 0.0, "same", note)
     if not (math.isfinite(a) or math.isfinite(b)) or math.isnan(a) or math.isnan(b):
-        return Row(figure, a, b, math.nan, "not comparable", f"{note}; no finite figure on either side")
+        return Row(
+            figure, a, b, math.nan, "not comparable", f"{note}; no finite figure on either side"
+        )
     if math.isinf(a) or math.isinf(b):
         return Row(figure, a, b, math.nan, "worse" if b > a else "better", note)
     if min(a, b) > 0:
         change, rise = b / a - 1, max(a, b) / min(a, b) - 1
     else:
         change = (b - a) / max(abs(a), abs(b))
-        rise, note = abs(change), f"{note}; change: difference over the larger magnitude, as not both are above 0"
-    verdict: Verdict = "within the threshold" if rise <= threshold else "worse" if b > a else "better"
+        rise, note = (
+            abs(change),
+            f"{note}; change: difference over the larger magnitude, as not both are above 0",
+        )
+    verdict: Verdict = (
+        "within the threshold" if rise <= threshold else "worse" if b > a else "better"
+    )
     return Row(figure, a, b, change, verdict, note)
 
 
@@ -283,7 +351,9 @@ def _names(cells: Sequence[tuple[object, ...]]) -> list[str]:
     for name, numbers in groups.items():
         varied = [c for c in CELL if len({str(named[n].get(c)) for n in numbers}) > 1]
         for number in numbers:
-            found[number] = " ".join([name, *(_told(column, named[number]) for column in varied)]).strip()
+            found[number] = " ".join(
+                [name, *(_told(column, named[number]) for column in varied)]
+            ).strip()
     return found
 
 
@@ -294,6 +364,13 @@ def _told(column: str, named: Mapping[str, object]) -> str:
 
 def _name(named: Mapping[str, Any]) -> str:
     params = f" ({named['schedule_params']})" if named.get("schedule_params") else ""
-    rate = f" {named['schedule']}{params} lr={number_text(named['learning_rate'])}" if named["measure"] != "timing" else ""
+    rate = (
+        f" {named['schedule']}{params} lr={number_text(named['learning_rate'])}"
+        if named["measure"] != "timing"
+        else ""
+    )
     varied = f" {named['variation']}" if named["variation"] else ""
-    return f"{named['task']} {named['framework']}-{named['mode']} {named['optimizer']}-{named['rule']}{rate}{varied}"
+    return (
+        f"{named['task']} {named['framework']}-{named['mode']}"
+        f" {named['optimizer']}-{named['rule']}{rate}{varied}"
+    )

@@ -52,8 +52,9 @@ def check_frameworks(optimizer: Optimizer, frameworks: Collection[str]) -> None:
         for name in getattr(optimizer, field):
             if name not in frameworks:
                 raise UserError(
-                    f"optimizer {optimizer.name}: {field}: no framework {given(name)}{nearest(name, frameworks)}; "
-                    "the file of an adapter of your own must be loaded, too"
+                    f"optimizer {optimizer.name}: {field}: no framework"
+                    f" {given(name)}{nearest(name, frameworks)}; the file of an adapter of your own"
+                    " must be loaded, too"
                 )
 
 
@@ -111,7 +112,10 @@ def _binding_problems(binding: Binding) -> Iterator[Problem]:
     if isinstance(binding.target, str):
         yield from _dotted(binding, "target")
     elif not _takes(binding.target, 0):
-        form = "a dotted path such as 'torch.optim.Adam', or a function without arguments that returns the class"
+        form = (
+            "a dotted path such as 'torch.optim.Adam', or a function without arguments that returns"
+            " the class"
+        )
         yield "target", _expected(form, binding.target)
     for field in ("native_target", "evaluation"):
         if getattr(binding, field) is not None:

@@ -34,7 +34,9 @@ class Diagnosis:
 
 
 def diagnose(registry: Registry, output: Path) -> Diagnosis:
-    """Loads every installed framework in a process of its own, and watches the clock for about a second."""
+    """Loads every installed framework in a process of its own, and watches the clock for about a
+    second.
+    """
     frameworks = [_probe(framework) for framework in registry.frameworks.values()]
     clock = clock_noise()
     problems = [(f["name"] + ": " + f["problem"], f["mend"]) for f in frameworks if f["problem"]]
@@ -44,8 +46,9 @@ def diagnose(registry: Registry, output: Path) -> Diagnosis:
 
 
 def clock_noise(pieces: int = 200, piece_ns: int = 5_000_000) -> dict[str, float]:
-    """How steady a fixed piece of work is: tick_ns (two readings back to back), iqr (interquartile range over median
-    of `pieces` equal pieces of about `piece_ns`), worst (slowest over median), cpu_share (CPU time over wall time)."""
+    """How steady a fixed piece of work is: tick_ns (two readings back to back), iqr (interquartile
+    range over median of `pieces` equal pieces of about `piece_ns`), worst (slowest over median),
+    cpu_share (CPU time over wall time)."""
     ticks = np.diff([time.perf_counter_ns() for _ in range(1000)])
     rounds = _calibrate(piece_ns)
     taken, cpu, wall = np.empty(pieces), time.process_time_ns(), time.perf_counter_ns()
@@ -79,16 +82,24 @@ def _spin(rounds: int) -> int:
 
 def _probe(framework: Framework) -> dict[str, Any]:
     facts: dict[str, Any] = {
-        "name": framework.name, "title": framework.title, "modes": list(framework.modes), "installed": False,
-        "versions": {}, "devices": [], "problem": "", "mend": "",
-    }  # fmt: skip
+        "name": framework.name,
+        "title": framework.title,
+        "modes": list(framework.modes),
+        "installed": False,
+        "versions": {},
+        "devices": [],
+        "problem": "",
+        "mend": "",
+    }
     if framework.versions() is None:
         facts["problem"] = "not installed; its cells will be skipped"
         facts["mend"] = f"pip install 'gradrace[{framework.name}]'"
         return facts
     facts["installed"] = True
     try:
-        return facts | ask([sys.executable, "-m", "gradrace.probe", framework.name], os.environ, timeout_s=160)
+        return facts | ask(
+            [sys.executable, "-m", "gradrace.probe", framework.name], os.environ, timeout_s=160
+        )
     except NoAnswer as error:
         mend = "reinstall it, or mend what the message names; see if it imports by hand"
         return facts | {"problem": f"does not load: {error}", "mend": mend}
@@ -99,14 +110,26 @@ def _machine_problems(clock: dict[str, float], output: Path) -> list[tuple[str, 
     if clock["iqr"] > NOISY or clock["cpu_share"] < 0.95:
         problems.append(
             (
-                f"the clock is noisy: equal work varies by {clock['iqr']:.0%} (interquartile range), "
-                f"{clock['cpu_share']:.0%} of a core is ours",
-                "stop what else runs, or read step times as upper bounds; convergence results are not affected",
+                (
+                    f"the clock is noisy: equal work varies by {clock['iqr']:.0%} (interquartile"
+                    f" range), {clock['cpu_share']:.0%} of a core is ours"
+                ),
+                (
+                    "stop what else runs, or read step times as upper bounds; convergence results"
+                    " are not affected"
+                ),
             )
         )
     if _load() > len(usable_cores()):
-        problems.append((f"load {_load():.1f} on {len(usable_cores())} cores", "wait until the machine is quiet"))
-    writable = next(parent for parent in [output.resolve(), *output.resolve().parents] if parent.exists())
+        problems.append(
+            (
+                f"load {_load():.1f} on {len(usable_cores())} cores",
+                "wait until the machine is quiet",
+            )
+        )
+    writable = next(
+        parent for parent in [output.resolve(), *output.resolve().parents] if parent.exists()
+    )
     if not os.access(writable, os.W_OK):
         problems.append((f"{output} cannot be written", "choose another folder with --output"))
     return problems

@@ -1,4 +1,5 @@
-"""Random search inside a suite: combinations of settings that are drawn once and shared by everything that the suite crosses.
+"""Random search inside a suite: combinations of settings that are drawn once and shared by
+everything that the suite crosses.
 
 Bergstra & Bengio (2012), Random Search for Hyper-Parameter Optimization, JMLR 13.
 """
@@ -25,8 +26,8 @@ _MOST_TRIES = 20_000
 class RangeEntry(Frozen):
     """The range [low, high] of a drawn number, in four significant digits.
 
-    log: evenly in the logarithm. below_one: the range is that of 1 - value, as in `optimizer.Range`.
-    """
+    log: evenly in the logarithm. below_one: the range is that of 1 - value, as in
+    `optimizer.Range`."""
 
     low: FiniteFloat
     high: FiniteFloat
@@ -36,27 +37,38 @@ class RangeEntry(Frozen):
     @model_validator(mode="after")
     def _not_empty(self) -> Self:
         if not self.low < self.high:
-            raise ValueError(f"the range is empty: low = {self.low:g} is not below high = {self.high:g}")
+            raise ValueError(
+                f"the range is empty: low = {self.low:g} is not below high = {self.high:g}"
+            )
         if self.log and self.low <= 0:
             raise ValueError(f"a range in the logarithm starts above 0, not at low = {self.low:g}")
         if not math.isfinite(self.high - self.low):
-            raise ValueError(f"the range from {self.low:g} to {self.high:g} is too wide to draw from")
+            raise ValueError(
+                f"the range from {self.low:g} to {self.high:g} is too wide to draw from"
+            )
         return self
 
     def values(self) -> float:
-        """About how many values of four significant digits lie in the range; infinity if they need not be counted."""
+        """About how many values of four significant digits lie in the range; infinity if they need
+        not be counted.
+        """
         least, most = sorted((abs(self.low), abs(self.high)))
         if self.low <= 0.0 <= self.high or most > 1000.0 * least:
             return math.inf
         decades = range(math.floor(math.log10(least)), math.floor(math.log10(most)) + 1)
-        ends = [(max(least, 10.0**e), min(most, 10.0 ** (e + 1)), 10.0 ** (e + 1 - _DIGITS)) for e in decades]
+        ends = [
+            (max(least, 10.0**e), min(most, 10.0 ** (e + 1)), 10.0 ** (e + 1 - _DIGITS))
+            for e in decades
+        ]
         # Both ends themselves may be drawn, whatever their digits.
         return 2 + sum(math.floor(high / step) - math.floor(low / step) for low, high, step in ends)
 
     def at(self, share: float) -> float:
         """The value that this share in [0, 1] of the range lies below (above, with `below_one`)."""
         if self.log:
-            value = math.exp(math.log(self.low) + share * (math.log(self.high) - math.log(self.low)))
+            value = math.exp(
+                math.log(self.low) + share * (math.log(self.high) - math.log(self.low))
+            )
         else:
             value = self.low + share * (self.high - self.low)
         value = min(max(float(f"{value:.{_DIGITS}g}"), self.low), self.high)
@@ -67,11 +79,12 @@ Choices = Annotated[list[FiniteFloat], Field(min_length=1)]
 
 
 class SearchEntry(Frozen):
-    """A suite's `search`: `draws` combinations of a learning rate, a batch size and hyperparameters by name.
+    """A suite's `search`: `draws` combinations of a learning rate, a batch size and hyperparameters
+    by name.
 
-    Each is a range, or a list of values to choose from (a batch size always is). What is not named is not searched. `seed`
-    and a draw's number alone say what is drawn: more draws begin with the same ones, and a further key moves no other.
-    """
+    Each is a range, or a list of values to choose from (a batch size always is). What is not named
+    is not searched. `seed` and a draw's number alone say what is drawn: more draws begin with the
+    same ones, and a further key moves no other."""
 
     draws: Annotated[int, Field(gt=0, le=limits.DRAWS)]
     seed: NonNegativeInt = 0
@@ -90,9 +103,13 @@ class SearchEntry(Frozen):
         for name, space in spaces.items():
             if isinstance(space, list) and len(set(space)) < len(space):
                 raise ValueError(f"{name}: a value is listed twice")
-        combinations = math.prod(len(s) if isinstance(s, list) else s.values() for s in spaces.values())
+        combinations = math.prod(
+            len(s) if isinstance(s, list) else s.values() for s in spaces.values()
+        )
         if self.draws > combinations:
-            raise ValueError(f"draws: there are only {combinations:g} combinations to draw {self.draws} from")
+            raise ValueError(
+                f"draws: there are only {combinations:g} combinations to draw {self.draws} from"
+            )
         return self
 
     @property
@@ -108,7 +125,9 @@ class SearchEntry(Frozen):
 
 @dataclass(frozen=True)
 class Draw:
-    """One combination; None and an empty `hyper` where the suite's own values hold. `number` is None outside a search."""
+    """One combination; None and an empty `hyper` where the suite's own values hold. `number` is
+    None outside a search.
+    """
 
     number: int | None = None
     learning_rate: float | None = None
@@ -128,23 +147,31 @@ def draws(search: SearchEntry | None) -> Iterator[Draw]:
         return
     seen = set[tuple[float, ...]]()
     for number in range(search.draws):
-        # A combination that was drawn before is drawn anew, which lists of choices alone make likely.
+        # A combination that was drawn before is drawn anew, which lists of choices alone make
+        # likely.
         tries = (_values(search, number, attempt) for attempt in range(_MOST_TRIES))
         found = next((values for values in tries if tuple(values.values()) not in seen), None)
         if found is None:
-            raise ValueError(f"search: after {number} draws no other combination was found in {_MOST_TRIES} tries; widen a range")
+            raise ValueError(
+                f"search: after {number} draws no other combination was found in {_MOST_TRIES}"
+                " tries; widen a range"
+            )
         seen.add(tuple(found.values()))
         batch_size = found.get("batch_size")
         yield Draw(
-            number, found.get("learning_rate"), None if batch_size is None else int(batch_size),
+            number,
+            found.get("learning_rate"),
+            None if batch_size is None else int(batch_size),
             {name: found[f"hyper.{name}"] for name in search.hyper},
-        )  # fmt: skip
+        )
 
 
 def _values(search: SearchEntry, number: int, attempt: int) -> dict[str, float]:
     found = {}
     for name, space in search.spaces.items():
-        share = np.random.default_rng([search.seed, number, attempt, zlib.crc32(name.encode())]).random()
+        share = np.random.default_rng(
+            [search.seed, number, attempt, zlib.crc32(name.encode())]
+        ).random()
         found[name] = space[int(share * len(space))] if isinstance(space, list) else space.at(share)
     return found
 

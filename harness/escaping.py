@@ -1,10 +1,10 @@
 """Texts that others wrote, made harmless: once where they enter a value, and once at each exit.
 
-A record's reason, a suite's title or a package's version may hold anything: half a character, a terminal's commands, markup,
-a spreadsheet's formula. `clean` is applied to every text of every model (strict.Strict), so what is read from disk, from a
-plug-in or from a worker is clean as well. The other functions know what one kind of reader would take for more than text.
-HTML is escaped by its templates, JSON by `json.dumps`, whose output is ASCII.
-"""
+A record's reason, a suite's title or a package's version may hold anything: half a character, a
+terminal's commands, markup, a spreadsheet's formula. `clean` is applied to every text of every
+model (strict.Strict), so what is read from disk, from a plug-in or from a worker is clean as well.
+The other functions know what one kind of reader would take for more than text. HTML is escaped by
+its templates, JSON by `json.dumps`, whose output is ASCII."""
 
 from __future__ import annotations
 
@@ -18,16 +18,19 @@ if TYPE_CHECKING:
 # Characters of one text at most: a reason is a line or two, a question a paragraph.
 LONGEST = 4000
 
-# Shown by their numbers instead. Controls but tab and newline: terminals obey them, XML 1.0 forbids most. Marks that turn
-# the direction of writing: what is read then is not what is there. Separators of lines and paragraphs, which end a line for
-# some readers only. Surrogates, which are half a character, and U+FFFE and U+FFFF, which are none.
+# Shown by their numbers instead. Controls but tab and newline: terminals obey them, XML 1.0 forbids
+# most. Marks that turn the direction of writing: what is read then is not what is there. Separators
+# of lines and paragraphs, which end a line for some readers only. Surrogates, which are half a
+# character, and U+FFFE and U+FFFF, which are none.
 _UNFIT = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
 )
 
 
 def visible(text: str) -> str:
-    """The text with its control characters, lone surrogates and the like written as `\\x1b` or `\\ud800`."""
+    """The text with its control characters, lone surrogates and the like written as `\\x1b` or
+    `\\ud800`.
+    """
     # Most texts are plain, and a record has dozens.
     if text.isascii() and text.isprintable():
         return text
@@ -35,7 +38,8 @@ def visible(text: str) -> str:
 
 
 def clean(text: str) -> str:
-    """`visible`, and of at most LONGEST characters, the last of which then say how many are left out.
+    """`visible`, and of at most LONGEST characters, the last of which then say how many are left
+    out.
 
     What is clean stays as it is.
     """
@@ -52,7 +56,9 @@ def one_line(text: str) -> str:
 
 
 def for_script(value: Any) -> str:
-    """JSON that is safe in a script, in a page or beside it: ASCII, without <, > and &. Lone surrogates are shown."""
+    """JSON that is safe in a script, in a page or beside it: ASCII, without <, > and &. Lone
+    surrogates are shown.
+    """
     text = json.dumps(_visible_in(value), separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
@@ -62,18 +68,23 @@ def for_xml(text: str) -> str:
     return visible(text)
 
 
-# What Markdown, or GitHub's, reads as more than text: emphasis, code, cells, mathematics, and the middle of a link.
+# What Markdown, or GitHub's, reads as more than text: emphasis, code, cells, mathematics, and the
+# middle of a link.
 _MARKS = re.compile(r"[\\`*|~$]|\](?=[(\[:])|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
-# What GitHub turns into links by itself, mentions that send somebody a message among them. A backslash or an entity does
-# not stop it: a space of no width does.
-_LINKED = re.compile(r"@(?=\w)|#(?=\d)|\bGH-(?=\d)|\w+:(?=//)|www(?=\.)|\b(?:mailto|xmpp):(?=\S)", re.IGNORECASE)
+# What GitHub turns into links by itself, mentions that send somebody a message among them. A
+# backslash or an entity does not stop it: a space of no width does.
+_LINKED = re.compile(
+    r"@(?=\w)|#(?=\d)|\bGH-(?=\d)|\w+:(?=//)|www(?=\.)|\b(?:mailto|xmpp):(?=\S)", re.IGNORECASE
+)
 # At its beginning a text would be a heading, a list or a rule.
 _BLOCK = re.compile(r"^(?:(#{1,6}(?=\s|$)|[+-](?=\s|$)|[=-]+(?=\s*$))|([0-9]{1,9})([.)])(?=\s|$))")
 
 
 def for_markdown(text: str) -> str:
-    """One line of Markdown that reads as the text does, and does nothing: no HTML, links, images, mentions or cells."""
+    """One line of Markdown that reads as the text does, and does nothing: no HTML, links, images,
+    mentions or cells.
+    """
     line = _LINKED.sub(lambda found: f"{found[0]}\u200b", one_line(visible(text)))
     line = "".join(_ENTITIES.get(each, each) for each in _MARKS.sub(r"\\\g<0>", line))
     return _BLOCK.sub(lambda m: f"\\{m[1]}" if m[1] else f"{m[2]}\\{m[3]}", line)
@@ -84,12 +95,15 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 def for_csv(text: str) -> str:
-    """The text of a cell, which no spreadsheet computes: an apostrophe stands before what would be a formula.
+    """The text of a cell, which no spreadsheet computes: an apostrophe stands before what would be
+    a formula.
 
     A number is left as it is.
     """
     shown = visible(text)
-    return f"'{shown}" if shown.lstrip(" ").startswith(_FORMULA) and not _is_number(shown) else shown
+    return (
+        f"'{shown}" if shown.lstrip(" ").startswith(_FORMULA) and not _is_number(shown) else shown
+    )
 
 
 def csv_table(table: pd.DataFrame) -> pd.DataFrame:
@@ -111,9 +125,15 @@ def _of_texts(table: pd.DataFrame, change: Any) -> pd.DataFrame:
             continue
         column = table.iloc[:, place]
         # A long column has few different texts.
-        texts = {each: new for each in column.unique() if isinstance(each, str) and (new := change(each)) != each}
+        texts = {
+            each: new
+            for each in column.unique()
+            if isinstance(each, str) and (new := change(each)) != each
+        }
         if texts:
-            changed[place] = column.map(lambda each, texts=texts: texts.get(each, each) if isinstance(each, str) else each)
+            changed[place] = column.map(
+                lambda each, texts=texts: texts.get(each, each) if isinstance(each, str) else each
+            )
     names = [change(name) if isinstance(name, str) else name for name in table.columns]
     if not changed and names == list(table.columns):
         return table

@@ -17,7 +17,8 @@ from .sweep import Sweep
 
 @dataclass(frozen=True)
 class Estimate:
-    """runs: id, digest, cached, and seconds where a like run is known. unknown: how many runs have no like.
+    """runs: id, digest, cached, and seconds where a like run is known. unknown: how many runs have
+    no like.
 
     seconds: of all that are to be run, what compiling takes included, in one worker.
     """
@@ -30,9 +31,16 @@ class Estimate:
     def sentence(self) -> str:
         """For people."""
         todo = sum(not row["cached"] for row in self.runs)
-        known = f"about {self.seconds:.0f} s of work by earlier records" if self.unknown < todo else "no earlier records"
+        known = (
+            f"about {self.seconds:.0f} s of work by earlier records"
+            if self.unknown < todo
+            else "no earlier records"
+        )
         rest = f", {self.unknown} of them unlike any before" if 0 < self.unknown < todo else ""
-        return f"{len(self.runs)} runs, {len(self.runs) - todo} cached, {todo} to run{rest}: {known if todo else 'nothing to do'}"
+        return (
+            f"{len(self.runs)} runs, {len(self.runs) - todo} cached, {todo} to run{rest}:"
+            f" {known if todo else 'nothing to do'}"
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -40,9 +48,13 @@ class Estimate:
 
 
 def estimate(sweep: Sweep) -> Estimate:
-    """Median wall seconds of the nearest earlier runs (see `_LIKE`) of any suite in this output, scaled by steps; and once for
-    each program to be compiled, by how much the slowest run of one has been slower."""
-    own, folder = _records(sweep, [sweep.suite.name]), suite_folder(sweep.options.output, sweep.suite.name)
+    """Median wall seconds of the nearest earlier runs (see `_LIKE`) of any suite in this output,
+    scaled by steps; and once for each program to be compiled, by how much the slowest run of one
+    has been slower."""
+    own, folder = (
+        _records(sweep, [sweep.suite.name]),
+        suite_folder(sweep.options.output, sweep.suite.name),
+    )
     known = _Known(own.values())
     if any(known.seconds(run.spec) is None for run in sweep.selected):
         others = [each.name for each in folder.parent.glob("*") if each.is_dir() and each != folder]
@@ -50,9 +62,15 @@ def estimate(sweep: Sweep) -> Estimate:
     rows, seconds, unknown, programs = [], 0.0, 0, dict[Hashable, float]()
     for run in sweep.selected:
         record = own.get(run.digest)
-        cached = record is not None and record.status in FINAL and not unsound(folder / run.digest, record, run)
+        cached = (
+            record is not None
+            and record.status in FINAL
+            and not unsound(folder / run.digest, record, run)
+        )
         expected = known.seconds(run.spec)
-        rows.append({"id": run.spec.id, "digest": run.digest, "cached": cached, "seconds": expected})
+        rows.append(
+            {"id": run.spec.id, "digest": run.digest, "cached": cached, "seconds": expected}
+        )
         if not cached:
             seconds += expected or 0.0
             unknown += expected is None
@@ -64,8 +82,8 @@ def _where(spec: RunSpec) -> tuple[Hashable, ...]:
     return (spec.framework, spec.mode, spec.task.name, spec.measure, spec.device)
 
 
-# What makes runs alike, the nearest first: the same setting of a step, the same model and batches, the same batch size,
-# the same task.
+# What makes runs alike, the nearest first: the same setting of a step, the same model and batches,
+# the same batch size, the same task.
 _LIKE: tuple[Callable[[RunSpec], Hashable], ...] = (
     lambda spec: (spec.measure, step_setting(spec)),
     lambda spec: (*_where(spec), spec.task.batch_size, spec.task.model),
@@ -91,7 +109,9 @@ class _Known:
                 by_program[_program(record.spec)].append(record)
                 for found, like in zip(per_step_of, _LIKE, strict=True):
                     found[like(record.spec)].append(record.wall_s / record.spec.steps)
-        self._median = [{key: median(values) for key, values in found.items()} for found in per_step_of]
+        self._median = [
+            {key: median(values) for key, values in found.items()} for found in per_step_of
+        ]
         extra = defaultdict[Hashable, list[float]](list)
         for runs in by_program.values():
             walls = [run.wall_s for run in runs if run.wall_s]
@@ -113,4 +133,6 @@ class _Known:
 def _records(sweep: Sweep, suites: Iterable[str]) -> dict[str, RunRecord]:
     folders = [suite_folder(sweep.options.output, name) for name in suites]
     files = [file for folder in folders if folder.is_dir() for file in folder.glob("*/run.json")]
-    return {file.parent.name: read_record(file) for file in files if DIGEST.fullmatch(file.parent.name)}
+    return {
+        file.parent.name: read_record(file) for file in files if DIGEST.fullmatch(file.parent.name)
+    }

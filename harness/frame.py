@@ -19,9 +19,24 @@ from .verify.verdict import VerifyFile
 
 # What makes two runs the same cell: everything but the seed and the launch.
 CELL = (
-    "measure", "task", "framework", "mode", "optimizer", "rule", "hyper", "schedule", "schedule_params", "learning_rate",
-    "variation", "device", "dtype", "threads", "batch_size", "input", "budget",
-)  # fmt: skip
+    "measure",
+    "task",
+    "framework",
+    "mode",
+    "optimizer",
+    "rule",
+    "hyper",
+    "schedule",
+    "schedule_params",
+    "learning_rate",
+    "variation",
+    "device",
+    "dtype",
+    "threads",
+    "batch_size",
+    "input",
+    "budget",
+)
 _NORMS = ("digest", "step", "parameter", "weight", "gradient", "update", "zeros")
 
 
@@ -29,26 +44,32 @@ _NORMS = ("digest", "step", "parameter", "weight", "gradient", "update", "zeros"
 class Frames:
     """Tidy results.
 
-    runs: one row a run, whatever its status. Columns: suite, digest, id, measure, task, framework, mode, optimizer,
-        rule, schedule, schedule_params, learning_rate, hyper, variation, device, dtype, threads, batch_size, setting
-        (spec.step_setting: what a step's time depends on), steps, budget (steps of a training run, 0 of others),
-        eval_every, target, seed, launch, status, reason; of convergence runs steps_done, final_train_loss,
-        final_validation_loss, final_validation_metric, best_validation_loss, best_validation_metric, test_loss,
-        test_metric, steps_to_target, stopped_at; of timing runs step_p25_s, step_median_s, step_p99_s, step_mean_s (the
-        one to add up steps with), contended, first_call_s, first_call_steps, and of their parts forward_s, backward_s,
-        optimizer_s, remainder_s, parts_covered (see timing_stats.parts_of_launch); of memory runs imported_bytes,
-        peak_bytes, grown_bytes, device_peak_bytes, memory_method; of all input, import_s, setup_s,
-        state_bytes, started_at, wall_s. Missing numbers are NaN.
-    curves: one row a point of every run, also where several suites share it: digest, step, series (train_loss,
+    runs: one row a run, whatever its status. Columns: suite, digest, id, measure, task, framework,
+    mode, optimizer,
+        rule, schedule, schedule_params, learning_rate, hyper, variation, device, dtype, threads,
+        batch_size, setting (spec.step_setting: what a step's time depends on), steps, budget (steps
+        of a training run, 0 of others), eval_every, target, seed, launch, status, reason; of
+        convergence runs steps_done, final_train_loss, final_validation_loss,
+        final_validation_metric, best_validation_loss, best_validation_metric, test_loss,
+        test_metric, steps_to_target, stopped_at; of timing runs step_p25_s, step_median_s,
+        step_p99_s, step_mean_s (the one to add up steps with), contended, first_call_s,
+        first_call_steps, and of their parts forward_s, backward_s, optimizer_s, remainder_s,
+        parts_covered (see timing_stats.parts_of_launch); of memory runs imported_bytes, peak_bytes,
+        grown_bytes, device_peak_bytes, memory_method; of all input, import_s, setup_s, state_bytes,
+        started_at, wall_s. Missing numbers are NaN.
+    curves: one row a point of every run, also where several suites share it: digest, step, series
+    (train_loss,
         validation_loss, validation_metric; learning_rate where the validation loss drove it;
         point_0 and point_1 where the task is a function of two numbers), value.
-    steps: one row a timed block: digest, block, part, steps, wall_ns, cpu_ns, involuntary_switches, steal_ticks.
-    norms: one row a parameter and evaluated step of the runs that were told to `diagnose`: digest and the columns of
+    steps: one row a timed block: digest, block, part, steps, wall_ns, cpu_ns, involuntary_switches,
+    steal_ticks.
+    norms: one row a parameter and evaluated step of the runs that were told to `diagnose`: digest
+    and the columns of
         record.Norms.
     plans: suite -> its title, question and digests. records: digest -> the whole record.
     studies: of the suites that are studies of `gradrace tune`, what was asked.
-    verified: what `gradrace verify` kept beside the results; None where it was not run. output: the folder of results.
-    """
+    verified: what `gradrace verify` kept beside the results; None where it was not run. output: the
+    folder of results."""
 
     runs: pd.DataFrame
     curves: pd.DataFrame
@@ -62,10 +83,11 @@ class Frames:
 
 
 def load(folder: str | Path = "results", *suites: str) -> Frames:
-    """The results under a folder (that of `gradrace run --output`), of all suites or of those named.
+    """The results under a folder (that of `gradrace run --output`), of all suites or of those
+    named.
 
-    UserError where there is nothing to read, or where a file is truncated, newer than this version or not ours.
-    """
+    UserError where there is nothing to read, or where a file is truncated, newer than this version
+    or not ours."""
     output = Path(folder)
     names = suites or suites_in(output)
     plans = {suite: read_plan(output, suite) for suite in names}
@@ -84,45 +106,114 @@ def load(folder: str | Path = "results", *suites: str) -> Frames:
         norms += _arrays(output, suite, fresh, "norms")
         timed = [_with_parts(table) for table in _arrays(output, suite, fresh, "steps")]
         blocks += timed
-        times |= {digest: _timing(of) for table in timed for digest, of in table.groupby("digest", sort=False)}
+        times |= {
+            digest: _timing(of)
+            for table in timed
+            for digest, of in table.groupby("digest", sort=False)
+        }
         rows += [_row(suite, record) | times.get(record.digest, {}) for record in found]
     if not rows:
         raise UserError(f"{output}: no finished run of {', '.join(names)} there yet")
-    studies = {suite: study for suite in names if (study := read_study(suite_folder(output, suite)))}
+    studies = {
+        suite: study for suite in names if (study := read_study(suite_folder(output, suite)))
+    }
     tables = _concat(curves, _CURVE), _concat(blocks, _BLOCKS)
     return Frames(
-        _runs(rows), *tables, plans, records, kept.read(output), _concat(norms, _NORMS), output=output, studies=studies
+        _runs(rows),
+        *tables,
+        plans,
+        records,
+        kept.read(output),
+        _concat(norms, _NORMS),
+        output=output,
+        studies=studies,
     )
 
 
 _CURVE = ("digest", "step", "series", "value")
-_BLOCKS = ("digest", "block", "part", "steps", "wall_ns", "cpu_ns", "involuntary_switches", "steal_ticks")
+_BLOCKS = (
+    "digest",
+    "block",
+    "part",
+    "steps",
+    "wall_ns",
+    "cpu_ns",
+    "involuntary_switches",
+    "steal_ticks",
+)
 _NUMBERS = (
-    "steps_done", "final_train_loss", "final_validation_loss", "final_validation_metric", "best_validation_loss",
-    "best_validation_metric", "test_loss", "test_metric", "steps_to_target", "stopped_at", "import_s", "setup_s",
-    "first_call_s", "first_call_steps", "state_bytes", "step_p25_s", "step_median_s", "step_p99_s", "step_mean_s", "forward_s",
-    "backward_s", "optimizer_s", "remainder_s", "parts_covered", "imported_bytes", "peak_bytes", "grown_bytes",
+    "steps_done",
+    "final_train_loss",
+    "final_validation_loss",
+    "final_validation_metric",
+    "best_validation_loss",
+    "best_validation_metric",
+    "test_loss",
+    "test_metric",
+    "steps_to_target",
+    "stopped_at",
+    "import_s",
+    "setup_s",
+    "first_call_s",
+    "first_call_steps",
+    "state_bytes",
+    "step_p25_s",
+    "step_median_s",
+    "step_p99_s",
+    "step_mean_s",
+    "forward_s",
+    "backward_s",
+    "optimizer_s",
+    "remainder_s",
+    "parts_covered",
+    "imported_bytes",
+    "peak_bytes",
+    "grown_bytes",
     "device_peak_bytes",
-)  # fmt: skip
+)
 
 
 def _row(suite: str, record: RunRecord) -> dict[str, Any]:
     spec = record.spec
     return {
-        "suite": suite, "digest": record.digest, "id": spec.id, "measure": spec.measure, "task": spec.task.name,
-        "framework": spec.framework, "mode": spec.mode, "optimizer": spec.optimizer.name, "rule": spec.optimizer.rule,
-        "schedule": spec.schedule.kind, "schedule_params": _pairs(spec.schedule.params),
-        "learning_rate": spec.schedule.base_lr, "hyper": _pairs(spec.optimizer.hyper),
-        "variation": _pairs(spec.variations), "device": spec.device, "dtype": spec.dtype, "threads": spec.threads,
-        "input": spec.input, "setting": step_setting(spec),
-        "batch_size": spec.task.batch_size, "steps": spec.steps,
-        "budget": spec.steps if spec.measure == "convergence" else 0, "eval_every": spec.task.eval_every,
-        "target": spec.task.target, "seed": spec.seed, "launch": spec.launch, "status": record.status,
-        "reason": record.reason, **(record.summary.to_json() if record.summary else {}), "import_s": record.import_s,
-        "setup_s": record.setup_s, "first_call_s": record.first_call_s,
+        "suite": suite,
+        "digest": record.digest,
+        "id": spec.id,
+        "measure": spec.measure,
+        "task": spec.task.name,
+        "framework": spec.framework,
+        "mode": spec.mode,
+        "optimizer": spec.optimizer.name,
+        "rule": spec.optimizer.rule,
+        "schedule": spec.schedule.kind,
+        "schedule_params": _pairs(spec.schedule.params),
+        "learning_rate": spec.schedule.base_lr,
+        "hyper": _pairs(spec.optimizer.hyper),
+        "variation": _pairs(spec.variations),
+        "device": spec.device,
+        "dtype": spec.dtype,
+        "threads": spec.threads,
+        "input": spec.input,
+        "setting": step_setting(spec),
+        "batch_size": spec.task.batch_size,
+        "steps": spec.steps,
+        "budget": spec.steps if spec.measure == "convergence" else 0,
+        "eval_every": spec.task.eval_every,
+        "target": spec.task.target,
+        "seed": spec.seed,
+        "launch": spec.launch,
+        "status": record.status,
+        "reason": record.reason,
+        **(record.summary.to_json() if record.summary else {}),
+        "import_s": record.import_s,
+        "setup_s": record.setup_s,
+        "first_call_s": record.first_call_s,
         "first_call_steps": record.first_call_steps if record.first_call_s is not None else None,
-        "state_bytes": record.state_bytes, "started_at": record.started_at, "wall_s": record.wall_s, **_memory(record),
-    }  # fmt: skip
+        "state_bytes": record.state_bytes,
+        "started_at": record.started_at,
+        "wall_s": record.wall_s,
+        **_memory(record),
+    }
 
 
 def _memory(record: RunRecord) -> dict[str, Any]:
@@ -130,15 +221,23 @@ def _memory(record: RunRecord) -> dict[str, Any]:
         return {}
     found = record.memory
     return {
-        "imported_bytes": found.imported_bytes, "peak_bytes": found.peak_bytes, "grown_bytes": found.grown_bytes,
-        "device_peak_bytes": found.device_peak_bytes, "memory_method": found.method,
-    }  # fmt: skip
+        "imported_bytes": found.imported_bytes,
+        "peak_bytes": found.peak_bytes,
+        "grown_bytes": found.grown_bytes,
+        "device_peak_bytes": found.device_peak_bytes,
+        "memory_method": found.method,
+    }
 
 
 def _with_parts(blocks: pd.DataFrame) -> pd.DataFrame:
-    """Blocks as they are kept now, numbered: earlier ones were all of whole steps, and nobody counted what was stolen."""
+    """Blocks as they are kept now, numbered: earlier ones were all of whole steps, and nobody
+    counted what was stolen.
+    """
     missing = {"part": "step", "steal_ticks": 0}
-    known = {name: blocks[name].fillna(value) if name in blocks else value for name, value in missing.items()}
+    known = {
+        name: blocks[name].fillna(value) if name in blocks else value
+        for name, value in missing.items()
+    }
     blocks = blocks.assign(**known, block=blocks.groupby("digest", sort=False).cumcount())
     return blocks.astype({"steal_ticks": "int64"})
 
@@ -148,19 +247,29 @@ def _timing(blocks: pd.DataFrame) -> dict[str, Any]:
     time = stats.step_time(whole["steps"].to_numpy(), whole["wall_ns"].to_numpy())
     counted = ("wall_ns", "cpu_ns", "involuntary_switches", "steal_ticks")
     disturbed = stats.contended(*(whole[column].to_numpy() for column in counted))
-    arrays = (blocks["steps"].to_numpy(), blocks["wall_ns"].to_numpy(), blocks["part"].to_numpy(dtype=str))
+    arrays = (
+        blocks["steps"].to_numpy(),
+        blocks["wall_ns"].to_numpy(),
+        blocks["part"].to_numpy(dtype=str),
+    )
     parts = timing_stats.parts_of_launch(*arrays)
     covered = parts.pop("covered", None)
     return {
-        "step_p25_s": time.p25, "step_median_s": time.median, "step_p99_s": time.p99,
-        "step_mean_s": time.mean, "contended": disturbed,
-        **{f"{name}_s": seconds for name, seconds in parts.items()}, "parts_covered": covered,
-    }  # fmt: skip
+        "step_p25_s": time.p25,
+        "step_median_s": time.median,
+        "step_p99_s": time.p99,
+        "step_mean_s": time.mean,
+        "contended": disturbed,
+        **{f"{name}_s": seconds for name, seconds in parts.items()},
+        "parts_covered": covered,
+    }
 
 
 def _runs(rows: list[dict[str, Any]]) -> pd.DataFrame:
     frame = pd.DataFrame(rows)
-    frame = frame.reindex(columns=[*frame.columns, *(c for c in (*_NUMBERS, "contended") if c not in frame)])
+    frame = frame.reindex(
+        columns=[*frame.columns, *(c for c in (*_NUMBERS, "contended") if c not in frame)]
+    )
     frame[list(_NUMBERS)] = frame[list(_NUMBERS)].astype("float64")
     frame["contended"] = frame["contended"].astype("boolean")
     frame["memory_method"] = frame["memory_method"].fillna("") if "memory_method" in frame else ""
@@ -169,13 +278,32 @@ def _runs(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 # What makes two timing runs the same cell, and is shared by the memory run of that cell.
 TIMING_CELL = (
-    "suite", "task", "framework", "mode", "optimizer", "rule", "hyper", "variation", "device", "dtype", "threads",
-    "batch_size", "input", "setting",
-)  # fmt: skip
+    "suite",
+    "task",
+    "framework",
+    "mode",
+    "optimizer",
+    "rule",
+    "hyper",
+    "variation",
+    "device",
+    "dtype",
+    "threads",
+    "batch_size",
+    "input",
+    "setting",
+)
 _SPREAD = (
-    "step_p25_s", "step_median_s", "step_p99_s", "step_mean_s", "forward_s", "backward_s", "optimizer_s", "remainder_s",
+    "step_p25_s",
+    "step_median_s",
+    "step_p99_s",
+    "step_mean_s",
+    "forward_s",
+    "backward_s",
+    "optimizer_s",
+    "remainder_s",
     "parts_covered",
-)  # fmt: skip
+)
 _MIDDLE = ("import_s", "setup_s", "first_call_s", "first_call_steps", "state_bytes")
 _MEMORY = ("imported_bytes", "peak_bytes", "grown_bytes", "device_peak_bytes")
 
@@ -183,10 +311,12 @@ _MEMORY = ("imported_bytes", "peak_bytes", "grown_bytes", "device_peak_bytes")
 def timing_cells(frames: Frames) -> pd.DataFrame:
     """One row a timed cell, over its launches that ended ok, in the order of the plans.
 
-    Columns: those of TIMING_CELL; planned; status (ok where every run was, else that of the first that was not, with its
-    reason); those of `timing_figures`; digests.
+    Columns: those of TIMING_CELL; planned; status (ok where every run was, else that of the first
+    that was not, with its reason); those of `timing_figures`; digests.
     """
-    timed = frames.runs[frames.runs["measure"].isin(("timing", "memory"))].drop_duplicates(["suite", "digest"])
+    timed = frames.runs[frames.runs["measure"].isin(("timing", "memory"))].drop_duplicates(
+        ["suite", "digest"]
+    )
     groups = timed.groupby(list(TIMING_CELL), sort=False, dropna=False)
     rows = [_timing_cell(dict(zip(TIMING_CELL, key, strict=True)), group) for key, group in groups]
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=list(TIMING_CELL))
@@ -194,25 +324,37 @@ def timing_cells(frames: Frames) -> pd.DataFrame:
 
 def _timing_cell(key: dict[str, Any], group: pd.DataFrame) -> dict[str, Any]:
     lost = group[group["status"] != "ok"]
-    end = {"status": "ok", "reason": ""} if lost.empty else {name: lost[name].iloc[0] for name in ("status", "reason")}
+    end = (
+        {"status": "ok", "reason": ""}
+        if lost.empty
+        else {name: lost[name].iloc[0] for name in ("status", "reason")}
+    )
     planned = int((group["measure"] == "timing").sum())
-    return {**key, "planned": planned, **end, **timing_figures(group), "digests": " ".join(group["digest"])}
+    return {
+        **key,
+        "planned": planned,
+        **end,
+        **timing_figures(group),
+        "digests": " ".join(group["digest"]),
+    }
 
 
 def timing_figures(runs: pd.DataFrame) -> dict[str, Any]:
     """What the timing and memory runs of one cell say, of those that ended ok.
 
-    launches; step_p25_s, step_median_s, step_p99_s, step_mean_s, forward_s, backward_s, optimizer_s, remainder_s and
-    parts_covered, each with `_low` and `_high`: a 95% interval over launches, NaN with fewer than three (timing_stats);
-    steps_per_s and samples_per_s of p25, with limits as well; import_s, setup_s, first_call_s, first_call_steps,
-    state_bytes (medians over launches); imported_bytes, peak_bytes, grown_bytes, device_peak_bytes, memory_method;
-    contended (how many launches were).
-    """
+    launches; step_p25_s, step_median_s, step_p99_s, step_mean_s, forward_s, backward_s,
+    optimizer_s, remainder_s and parts_covered, each with `_low` and `_high`: a 95% interval over
+    launches, NaN with fewer than three (timing_stats); steps_per_s and samples_per_s of p25, with
+    limits as well; import_s, setup_s, first_call_s, first_call_steps, state_bytes (medians over
+    launches); imported_bytes, peak_bytes, grown_bytes, device_peak_bytes, memory_method; contended
+    (how many launches were)."""
     ended = runs[runs["status"] == "ok"]
     launches, memory = ended[ended["measure"] == "timing"], ended[ended["measure"] == "memory"]
     row: dict[str, Any] = {"launches": len(launches)}
     for name in _SPREAD:
-        found = timing_stats.over_launches(name.removesuffix("_s"), launches[name].dropna().to_numpy())
+        found = timing_stats.over_launches(
+            name.removesuffix("_s"), launches[name].dropna().to_numpy()
+        )
         row |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
     for limit, of in (("", ""), ("_low", "_high"), ("_high", "_low")):
         row[f"steps_per_s{limit}"] = 1.0 / row[f"step_p25_s{of}"]
@@ -221,13 +363,16 @@ def timing_figures(runs: pd.DataFrame) -> dict[str, Any]:
     row |= {name: memory[name].median() for name in _MEMORY}
     methods = [method for method in memory["memory_method"] if method]
     return row | {
-        "memory_method": methods[0] if methods else "", "contended": int(launches["contended"].fillna(False).sum()),
-    }  # fmt: skip
+        "memory_method": methods[0] if methods else "",
+        "contended": int(launches["contended"].fillna(False).sum()),
+    }
 
 
 def _arrays(output: Path, suite: str, records: list[RunRecord], name: str) -> list[pd.DataFrame]:
     """One table of those of the runs that have such arrays, or none."""
-    table = read_tables(output, suite, (r.digest for r in records if f"{name}.parquet" in r.artefacts), name)
+    table = read_tables(
+        output, suite, (r.digest for r in records if f"{name}.parquet" in r.artefacts), name
+    )
     return [] if table is None else [table.to_pandas()]
 
 
@@ -235,8 +380,15 @@ def _concat(frames: list[pd.DataFrame], columns: tuple[str, ...]) -> pd.DataFram
     if len(frames) == 1:
         # Not copied: the curves of many runs are the largest table of all.
         return frames[0].reset_index(drop=True)[list(columns)]
-    return pd.concat(frames, ignore_index=True)[list(columns)] if frames else pd.DataFrame(columns=list(columns))
+    return (
+        pd.concat(frames, ignore_index=True)[list(columns)]
+        if frames
+        else pd.DataFrame(columns=list(columns))
+    )
 
 
 def _pairs(values: dict[str, Any]) -> str:
-    return ", ".join(f"{key}={number_text(v) if isinstance(v, float | tuple) else v}" for key, v in values.items())
+    return ", ".join(
+        f"{key}={number_text(v) if isinstance(v, float | tuple) else v}"
+        for key, v in values.items()
+    )

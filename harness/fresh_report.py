@@ -1,8 +1,9 @@
-"""Is the report that is there already the report of these results? Writing one of thousands of runs takes many seconds.
+"""Is the report that is there already the report of these results? Writing one of thousands of runs
+takes many seconds.
 
-A report is made of the results folder, of the source that makes it, and of the libraries that draw. What all of these were
-is kept beside the page as one hash, with what the terminal shows of each suite. Nothing else than an equal hash, and pages as
-they were written, counts as fresh.
+A report is made of the results folder, of the source that makes it, and of the libraries that draw.
+What all of these were is kept beside the page as one hash, with what the terminal shows of each
+suite. Nothing else than an equal hash, and pages as they were written, counts as fresh.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ _LIBRARIES = ("gradrace", "pandas", "numpy", "scipy", "matplotlib", "seaborn", "
 
 
 class Fresh(Frozen):
-    """What a report was made of (64 hex digits), and by suite the rows of its summary for a terminal."""
+    """What a report was made of (64 hex digits), and by suite the rows of its summary for a
+    terminal.
+    """
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
     made_of: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -40,18 +43,25 @@ class Fresh(Frozen):
 
 
 def made_of(output: Path) -> str:
-    """64 hex digits of everything that a report of this folder depends on. Files are known by size and time of change."""
-    text = canonical_json({
-        "files": sorted(_files(output)), "source": hashes([_REPORT / "__init__.py"]),
-        "templates": sorted(_stamps(_REPORT / "templates")),
-        "versions": {name: _version(name) for name in _LIBRARIES},
-        "plugins": sorted(f"{e.value} {e.dist and e.dist.version}" for e in _plugins()),
-    })  # fmt: skip
+    """64 hex digits of everything that a report of this folder depends on. Files are known by size
+    and time of change.
+    """
+    text = canonical_json(
+        {
+            "files": sorted(_files(output)),
+            "source": hashes([_REPORT / "__init__.py"]),
+            "templates": sorted(_stamps(_REPORT / "templates")),
+            "versions": {name: _version(name) for name in _LIBRARIES},
+            "plugins": sorted(f"{e.value} {e.dist and e.dist.version}" for e in _plugins()),
+        }
+    )
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def fresh(folder: Path, now: str) -> Mapping[str, list[dict[str, str]]] | None:
-    """The summaries of the report in `folder`, if it was made of what there is `now` (see made_of); else None."""
+    """The summaries of the report in `folder`, if it was made of what there is `now` (see made_of);
+    else None.
+    """
     try:
         kept = Fresh.model_validate(read_json(folder / _FILE, 1, "it is made anew"))
     except (UserError, ValidationError):
@@ -61,7 +71,11 @@ def fresh(folder: Path, now: str) -> Mapping[str, list[dict[str, str]]] | None:
 
 def keep(folder: Path, made: str, summaries: Mapping[str, list[dict[str, str]]]) -> None:
     """Says beside the page what it was made of: `made`, taken before the results were read."""
-    found = Fresh(made_of=made, pages=_pages(folder), summaries={name: list(rows) for name, rows in summaries.items()})
+    found = Fresh(
+        made_of=made,
+        pages=_pages(folder),
+        summaries={name: list(rows) for name, rows in summaries.items()},
+    )
     with writing(folder):
         replace_text(folder / _FILE, found.model_dump_json(by_alias=True))
 

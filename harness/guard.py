@@ -1,10 +1,10 @@
 """Ends what a dead driver left behind: `python guard.py DRIVER`, one small process a driver.
 
-A worker ends when its pipe does, but not while it holds the interpreter in C code; and what a user's code started in a worker
-has no pipe at all. So every child of a driver inherits a mark in its environment, and the guard, which waits for the end of
-a pipe whose other end only the driver holds, kills everything that bears the driver's mark. It needs /proc: elsewhere the
-pipes alone must do.
-"""
+A worker ends when its pipe does, but not while it holds the interpreter in C code; and what a
+user's code started in a worker has no pipe at all. So every child of a driver inherits a mark in
+its environment, and the guard, which waits for the end of a pipe whose other end only the driver
+holds, kills everything that bears the driver's mark. It needs /proc: elsewhere the pipes alone must
+do."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ VARIABLE = "GRADRACE_CHILD"
 _PROC = Path("/proc")
 _lock = threading.Lock()
 _numbers = itertools.count()
-# The process that these belong to, its mark, and the guard with the pipe that it waits on. A fork starts anew.
+# The process that these belong to, its mark, and the guard with the pipe that it waits on. A fork
+# starts anew.
 _owner = 0
 _driver = ""
 _guard: tuple[subprocess.Popen[bytes], int] | None = None
@@ -43,8 +44,8 @@ def mark() -> str:
 def kill_marked(found: str, whole: bool = True) -> bool:
     """SIGKILL to all processes that inherited this mark, and to theirs; whether there were any.
 
-    whole: the mark itself, not just its beginning. A process that is only just starting shows no environment yet, so that
-    it is found by its parent.
+    whole: the mark itself, not just its beginning. A process that is only just starting shows no
+    environment yet, so that it is found by its parent.
     """
     doomed = _family(found, whole)
     for pid in doomed:
@@ -60,7 +61,9 @@ def _family(found: str, whole: bool) -> set[int]:
     for folder in _PROC.glob("[0-9]*"):
         pid = int(folder.name)
         with suppress(OSError, ValueError, IndexError):
-            parents[pid] = int((folder / "stat").read_text(errors="replace").rpartition(")")[2].split()[1])
+            parents[pid] = int(
+                (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()[1]
+            )
             if wanted in (folder / "environ").read_bytes() + b"\0":
                 family.add(pid)
     while more := {pid for pid, parent in parents.items() if parent in family} - family:
@@ -77,9 +80,14 @@ def _start(driver: str) -> tuple[subprocess.Popen[bytes], int] | None:
     try:
         # -I and -S: nothing of the user's is imported, and it is there in 10 ms.
         process = subprocess.Popen(
-            [sys.executable, "-I", "-S", __file__, driver], stdin=waits, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL, env=own, start_new_session=True, cwd="/",
-        )  # fmt: skip
+            [sys.executable, "-I", "-S", __file__, driver],
+            stdin=waits,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=own,
+            start_new_session=True,
+            cwd="/",
+        )
     except OSError:
         os.close(held)
         raise
@@ -89,7 +97,9 @@ def _start(driver: str) -> tuple[subprocess.Popen[bytes], int] | None:
 
 
 def main() -> None:
-    """Waits for the driver's end, then kills until nothing is left: a process may start another before it is hit."""
+    """Waits for the driver's end, then kills until nothing is left: a process may start another
+    before it is hit.
+    """
     driver = sys.argv[1]
     os.read(0, 1)
     for _ in range(100):

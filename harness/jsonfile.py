@@ -1,11 +1,12 @@
-"""gradrace's own files: refused by name where they cannot be understood, replaced as a whole, never half written.
+"""gradrace's own files: refused by name where they cannot be understood, replaced as a whole, never
+half written.
 
-    with writing(file):
-        replace_text(file, text)
-    try:
-        found = Model.model_validate(read_json(file, newest_schema, mend))
-    except ValidationError as error:
-        raise UserError(f"{file}: not a gradrace record ({first_problem(error)}); {mend}") from None
+with writing(file):
+    replace_text(file, text)
+try:
+    found = Model.model_validate(read_json(file, newest_schema, mend))
+except ValidationError as error:
+    raise UserError(f"{file}: not a gradrace record ({first_problem(error)}); {mend}") from None
 """
 
 from __future__ import annotations
@@ -28,21 +29,26 @@ from .strict import explained, place_of
 
 _LONGEST_NAME = 200
 # Neither follow a link nor wait for a writer. Windows has none of these.
-_SAFELY = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
+_SAFELY = sum(
+    getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY")
+)
 # Bytes of one of our files at most: a baseline of 100,000 runs has about 100 MB.
 _MOST_BYTES = 2**30
 
 
 def read_json(file: Path, newest_schema: int, mend: str) -> dict[str, Any]:
-    """The object in the file; its `schema` is an integer of at most newest_schema, the rest is not looked at.
+    """The object in the file; its `schema` is an integer of at most newest_schema, the rest is not
+    looked at.
 
-    mend: what to do about a truncated file, such as "remove it and run it again". UserError names the file where it
-    cannot be read, is no regular file, is not JSON, states no schema or one of a later gradrace.
-    """
+    mend: what to do about a truncated file, such as "remove it and run it again". UserError names
+    the file where it cannot be read, is no regular file, is not JSON, states no schema or one of a
+    later gradrace."""
     with reading(file) as opened:
         content = opened.read(_MOST_BYTES + 1)
     if len(content) > _MOST_BYTES:
-        raise UserError(f"{shown(file)}: larger than {_MOST_BYTES} bytes, which no file of gradrace is; {mend}")
+        raise UserError(
+            f"{shown(file)}: larger than {_MOST_BYTES} bytes, which no file of gradrace is; {mend}"
+        )
     try:
         value = json.loads(content.decode("utf-8"))
     except ValueError as error:
@@ -53,7 +59,10 @@ def read_json(file: Path, newest_schema: int, mend: str) -> dict[str, Any]:
     if not isinstance(schema, int) or isinstance(schema, bool):
         raise UserError(f"{file}: not a gradrace file (it states no schema); move it away")
     if schema > newest_schema:
-        raise UserError(f"{file}: schema {schema} is newer than this gradrace reads ({newest_schema}); upgrade gradrace")
+        raise UserError(
+            f"{file}: schema {schema} is newer than this gradrace reads ({newest_schema}); upgrade"
+            " gradrace"
+        )
     return value
 
 
@@ -61,8 +70,8 @@ def read_json(file: Path, newest_schema: int, mend: str) -> dict[str, Any]:
 def reading(file: Path) -> Iterator[BinaryIO]:
     """Opens a file that lies in a folder of results, which may be somebody else's.
 
-    UserError if it cannot be read, or is no regular file: a link may lead to what is nobody's business, and a pipe or a
-    device might never end.
+    UserError if it cannot be read, or is no regular file: a link may lead to what is nobody's
+    business, and a pipe or a device might never end.
     """
     try:
         descriptor = os.open(file, os.O_RDONLY | _SAFELY)
@@ -91,8 +100,8 @@ def _unreadable(file: Path, error: OSError | ValueError) -> UserError:
 def read_text(file: Path, most_bytes: int) -> str:
     """The text of a regular file in UTF-8, a byte order mark left out.
 
-    UserError names the file if it cannot be read, is no regular file (a pipe or device might never end), is larger than
-    most_bytes or is not UTF-8.
+    UserError names the file if it cannot be read, is no regular file (a pipe or device might never
+    end), is larger than most_bytes or is not UTF-8.
     """
     try:
         # Not before it is known to be a file: opening a pipe waits for somebody who writes to it.
@@ -104,7 +113,9 @@ def read_text(file: Path, most_bytes: int) -> str:
         why = refused(error) if isinstance(error, OSError) else str(error)
         raise UserError(f"{shown(file)}: cannot be read: {why}") from None
     if len(content) > most_bytes:
-        raise UserError(f"{file}: larger than {most_bytes} bytes, the most that is read of such a file")
+        raise UserError(
+            f"{file}: larger than {most_bytes} bytes, the most that is read of such a file"
+        )
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -133,13 +144,16 @@ def first_problem(error: ValidationError) -> str:
 
 
 def replace_text(file: Path, text: str) -> None:
-    """The file holds this text, or what it held before. OSError where that cannot be done; see `writing`."""
+    """The file holds this text, or what it held before. OSError where that cannot be done; see
+    `writing`.
+    """
     with replacing(file) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
 def write_text(file: Path, text: str) -> None:
-    """Writes where a person pointed: a file is replaced as a whole, anything else (/dev/null, a link, a pipe) is written to.
+    """Writes where a person pointed: a file is replaced as a whole, anything else (/dev/null, a
+    link, a pipe) is written to.
 
     Its folder is made. OSError where that cannot be done; see `writing`.
     """
@@ -165,7 +179,8 @@ def _is_our_output(file: Path) -> bool:
 
 @contextmanager
 def replacing(file: Path) -> Iterator[Path]:
-    """A path beside the file to write to, which takes the file's name at the end; it is removed if something is raised.
+    """A path beside the file to write to, which takes the file's name at the end; it is removed if
+    something is raised.
 
     Two that write at once do not meet: the last to end wins.
     """
@@ -179,7 +194,9 @@ def replacing(file: Path) -> Iterator[Path]:
 
 
 def discard_partials(file: Path) -> None:
-    """Removes what processes left that were killed while they replaced this file; nobody may be replacing it now."""
+    """Removes what processes left that were killed while they replaced this file; nobody may be
+    replacing it now.
+    """
     for partial in file.parent.glob(f"{glob.escape(_partials(file))}*.partial"):
         partial.unlink(missing_ok=True)
 
@@ -190,7 +207,9 @@ def _partials(file: Path) -> str:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turns the system's refusal (read-only, full) into a UserError about this path; what was written before stays."""
+    """Turns the system's refusal (read-only, full) into a UserError about this path; what was
+    written before stays.
+    """
     try:
         yield
     except OSError as error:

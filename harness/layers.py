@@ -1,8 +1,8 @@
 """Framework-neutral layers: what a model is made of, with shapes and parameters.
 
-Canonical layout, which adapters translate to their own: images NHWC, convolution kernels HWIO, dense kernels [in, out],
-sequences [time, features], recurrent kernels [in, gates * units] with the gates in the order i, f, g, o (LSTM) and
-r, z, n (GRU). All float64 until an adapter loads them.
+Canonical layout, which adapters translate to their own: images NHWC, convolution kernels HWIO,
+dense kernels [in, out], sequences [time, features], recurrent kernels [in, gates * units] with the
+gates in the order i, f, g, o (LSTM) and r, z, n (GRU). All float64 until an adapter loads them.
 """
 
 from __future__ import annotations
@@ -16,24 +16,36 @@ from .strict import Strict
 
 Shape = tuple[int, ...]
 Initializer = Literal[
-    "zeros", "constant", "normal", "uniform", "glorot_normal", "glorot_uniform", "he_normal", "he_uniform",
-    "lecun_normal", "lecun_uniform", "orthogonal",
-]  # fmt: skip
+    "zeros",
+    "constant",
+    "normal",
+    "uniform",
+    "glorot_normal",
+    "glorot_uniform",
+    "he_normal",
+    "he_uniform",
+    "lecun_normal",
+    "lecun_uniform",
+    "orthogonal",
+]
 Role = Literal["kernel", "bias", "gain", "point", "state"]
 Padding = Literal["valid", "same"]
 ActivationFunction = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "sigmoid", "tanh"]
 PointFunction = Literal["quadratic", "rosenbrock", "beale", "branin"]
 
-# The slope of leaky_relu on the negative side (Maas et al., 2013); libraries' defaults are 0.01, 0.2 and 0.3.
+# The slope of leaky_relu on the negative side (Maas et al., 2013); libraries' defaults are 0.01,
+# 0.2 and 0.3.
 LEAKY_SLOPE = 0.01
 
 
 class Parameter(NamedTuple):
-    """One tensor of a layer: its shape in canonical layout, its initialiser and the fans the initialiser scales by.
+    """One tensor of a layer: its shape in canonical layout, its initialiser and the fans the
+    initialiser scales by.
 
-    role: "kernel" is what L1 and L2 penalise; "state" is not trained by the optimizer (BatchNorm's running statistics).
-    values: the start itself, where it is given instead of drawn; shaped like the tensor, flattened in C order.
-    """
+    role: "kernel" is what L1 and L2 penalise; "state" is not trained by the optimizer (BatchNorm's
+    running statistics).
+    values: the start itself, where it is given instead of drawn; shaped like the tensor, flattened
+    in C order."""
 
     name: str
     shape: Shape
@@ -51,20 +63,24 @@ class Parameter(NamedTuple):
 
 class _Layer(Strict):
     def output(self, shape: Shape) -> Shape:
-        """Shape of one sample after this layer, given its shape before; ValueError where they do not fit."""
+        """Shape of one sample after this layer, given its shape before; ValueError where they do
+        not fit.
+        """
         return shape
 
     def parameters(self, shape: Shape) -> tuple[Parameter, ...]:
-        """The layer's own parameters for samples of this input shape (names without the layer's prefix)."""
+        """The layer's own parameters for samples of this input shape (names without the layer's
+        prefix).
+        """
         return ()
 
 
 class Dense(_Layer):
     """y = x @ kernel + bias over the last axis.
 
-    With `weight_norm` (Salimans & Kingma, 2016, eq. 2) kernel = gain * direction / |direction|, norms by column; the
-    parameters are then direction [in, out], gain [out] and bias, and the gain starts as |direction|: the same function.
-    """
+    With `weight_norm` (Salimans & Kingma, 2016, eq. 2) kernel = gain * direction / |direction|,
+    norms by column; the parameters are then direction [in, out], gain [out] and bias, and the gain
+    starts as |direction|: the same function."""
 
     kind: Literal["dense"] = "dense"
     units: PositiveInt
@@ -79,14 +95,22 @@ class Dense(_Layer):
 
     def parameters(self, shape: Shape) -> tuple[Parameter, ...]:
         fans = (shape[-1], self.units)
-        kernel = Parameter("direction" if self.weight_norm else "kernel", fans, self.initializer, *fans)
+        kernel = Parameter(
+            "direction" if self.weight_norm else "kernel", fans, self.initializer, *fans
+        )
         # `initial_weights` sets a gain to the column norms of the direction that was drawn.
-        gain = (Parameter("gain", (self.units,), "zeros", *fans, role="gain"),) if self.weight_norm else ()
+        gain = (
+            (Parameter("gain", (self.units,), "zeros", *fans, role="gain"),)
+            if self.weight_norm
+            else ()
+        )
         return (kernel, *gain, *_bias(self.bias, self.units, fans))
 
 
 class Conv2D(_Layer):
-    """Square convolution on samples [H, W, C]. 'same' pads with zeros to ceil(size / stride), the odd one at the end."""
+    """Square convolution on samples [H, W, C]. 'same' pads with zeros to ceil(size / stride), the
+    odd one at the end.
+    """
 
     kind: Literal["conv2d"] = "conv2d"
     filters: PositiveInt
@@ -102,7 +126,9 @@ class Conv2D(_Layer):
     def parameters(self, shape: Shape) -> tuple[Parameter, ...]:
         area, channels = self.kernel * self.kernel, shape[2]
         fans = (area * channels, area * self.filters)
-        kernel = Parameter("kernel", (self.kernel, self.kernel, channels, self.filters), self.initializer, *fans)
+        kernel = Parameter(
+            "kernel", (self.kernel, self.kernel, channels, self.filters), self.initializer, *fans
+        )
         return (kernel, *_bias(self.bias, self.filters, fans))
 
 
@@ -145,10 +171,11 @@ class Flatten(_Layer):
 
 
 class BatchNorm(_Layer):
-    """Normalises the last axis over all others with the batch's mean and biased variance (Ioffe & Szegedy, 2015).
+    """Normalises the last axis over all others with the batch's mean and biased variance (Ioffe &
+    Szegedy, 2015).
 
-    Running statistics, used for evaluation: new = momentum * old + (1 - momentum) * batch's, the variance biased too.
-    """
+    Running statistics, used for evaluation: new = momentum * old + (1 - momentum) * batch's, the
+    variance biased too."""
 
     kind: Literal["batch_norm"] = "batch_norm"
     momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
@@ -182,8 +209,8 @@ class LayerNorm(_Layer):
 class Dropout(_Layer):
     """In training, zeroes elements with probability `rate` and scales the rest by 1 / (1 - rate).
 
-    masks="harness": which ones is drawn by the harness (`plan.dropout_masks`) and fed in, the same in every framework;
-    "native": the framework draws them, and frameworks differ.
+    masks="harness": which ones is drawn by the harness (`plan.dropout_masks`) and fed in, the same
+    in every framework; "native": the framework draws them, and frameworks differ.
     """
 
     kind: Literal["dropout"] = "dropout"
@@ -203,11 +230,21 @@ class Embedding(_Layer):
         return (*shape, self.units)
 
     def parameters(self, shape: Shape) -> tuple[Parameter, ...]:
-        return (Parameter("kernel", (self.vocabulary, self.units), self.initializer, self.vocabulary, self.units),)
+        return (
+            Parameter(
+                "kernel",
+                (self.vocabulary, self.units),
+                self.initializer,
+                self.vocabulary,
+                self.units,
+            ),
+        )
 
 
 class _Recurrent(_Layer):
-    """Over [time, features]: the last hidden state comes out, or with `sequences` all of them. Starts from zeros."""
+    """Over [time, features]: the last hidden state comes out, or with `sequences` all of them.
+    Starts from zeros.
+    """
 
     units: PositiveInt
     sequences: bool = False
@@ -219,11 +256,14 @@ class _Recurrent(_Layer):
         return (shape[0], self.units) if self.sequences else (self.units,)
 
     def _gated(self, shape: Shape, gates: int) -> tuple[Parameter, ...]:
-        # Fans are those of one gate: the kernels of the gates are stored side by side but act apart.
+        # Fans are those of one gate: the kernels of the gates are stored side by side but act
+        # apart.
         features, units = shape[1], self.units
         return (
             Parameter("kernel", (features, gates * units), self.initializer, features, units),
-            Parameter("recurrent_kernel", (units, gates * units), self.recurrent_initializer, units, units),
+            Parameter(
+                "recurrent_kernel", (units, gates * units), self.recurrent_initializer, units, units
+            ),
             Parameter("bias", (gates * units,), "zeros", features, units, role="bias"),
         )
 
@@ -238,7 +278,9 @@ class SimpleRnn(_Recurrent):
 
 
 class Lstm(_Recurrent):
-    """LSTM (Hochreiter & Schmidhuber, 1997; Gers et al., 2000): gates i, f, g, o; one bias; no forget-gate offset."""
+    """LSTM (Hochreiter & Schmidhuber, 1997; Gers et al., 2000): gates i, f, g, o; one bias; no
+    forget-gate offset.
+    """
 
     kind: Literal["lstm"] = "lstm"
 
@@ -247,7 +289,9 @@ class Lstm(_Recurrent):
 
 
 class Gru(_Recurrent):
-    """GRU, reset after the product (n = tanh(x W_n + b_n + r * (h R_n))): gates r, z, n; one bias, on the inputs' side."""
+    """GRU, reset after the product (n = tanh(x W_n + b_n + r * (h R_n))): gates r, z, n; one bias,
+    on the inputs' side.
+    """
 
     kind: Literal["gru"] = "gru"
 
@@ -256,17 +300,22 @@ class Gru(_Recurrent):
 
 
 class Activation(_Layer):
-    """An elementwise non-linearity. relu'(0) = 0; leaky_relu has slope 0.01; elu alpha 1; gelu is the exact one."""
+    """An elementwise non-linearity. relu'(0) = 0; leaky_relu has slope 0.01; elu alpha 1; gelu is
+    the exact one.
+    """
 
     kind: Literal["activation"] = "activation"
     function: ActivationFunction = "relu"
 
 
 class Point(_Layer):
-    """A function of the parameters alone, for studying optimizers: samples are ignored, f(point) comes out for each.
+    """A function of the parameters alone, for studying optimizers: samples are ignored, f(point)
+    comes out for each.
 
-    quadratic: sum(curvature_i * x_i^2) / 2 with curvatures spaced evenly in logarithm from 1 to `condition`;
-    rosenbrock: (1 - x)^2 + 100 (y - x^2)^2; beale: (1.5 - x + xy)^2 + (2.25 - x + xy^2)^2 + (2.625 - x + xy^3)^2;
+    quadratic: sum(curvature_i * x_i^2) / 2 with curvatures spaced evenly in logarithm from 1 to
+    `condition`;
+    rosenbrock: (1 - x)^2 + 100 (y - x^2)^2; beale: (1.5 - x + xy)^2 + (2.25 - x + xy^2)^2 + (2.625
+    - x + xy^3)^2;
     branin: (y - 5.1 x^2 / (4 pi^2) + 5 x / pi - 6)^2 + 10 (1 - 1 / (8 pi)) cos(x) + 10.
     """
 
@@ -277,7 +326,9 @@ class Point(_Layer):
 
     def output(self, shape: Shape) -> Shape:
         if self.objective != "quadratic" and len(self.start) != 2:
-            raise ValueError(f"{self.objective} is a function of 2 numbers, not of {len(self.start)}")
+            raise ValueError(
+                f"{self.objective} is a function of 2 numbers, not of {len(self.start)}"
+            )
         return (1,)
 
     def parameters(self, shape: Shape) -> tuple[Parameter, ...]:
@@ -286,14 +337,28 @@ class Point(_Layer):
 
 
 Layer = Annotated[
-    Dense | Conv2D | MaxPool2D | AvgPool2D | Flatten | BatchNorm | LayerNorm | Dropout | Embedding | SimpleRnn | Lstm | Gru
-    | Activation | Point,
+    Dense
+    | Conv2D
+    | MaxPool2D
+    | AvgPool2D
+    | Flatten
+    | BatchNorm
+    | LayerNorm
+    | Dropout
+    | Embedding
+    | SimpleRnn
+    | Lstm
+    | Gru
+    | Activation
+    | Point,
     Field(discriminator="kind"),
-]  # fmt: skip
+]
 
 
 class BuiltLayer(NamedTuple):
-    """A layer in its place: its unique name, the shapes of a sample before and after, parameters with full names."""
+    """A layer in its place: its unique name, the shapes of a sample before and after, parameters
+    with full names.
+    """
 
     name: str
     layer: Layer

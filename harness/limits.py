@@ -1,4 +1,5 @@
-"""Upper limits of what may be asked for: beyond them a slip of the keyboard is likelier than a plan, and memory ends first.
+"""Upper limits of what may be asked for: beyond them a slip of the keyboard is likelier than a
+plan, and memory ends first.
 
 Each is far above what anybody has needed. A message that refuses a number names the limit.
 """
@@ -7,7 +8,8 @@ from __future__ import annotations
 
 from .errors import UserError
 
-# Runs of one suite: planning takes about half a minute there, and a folder of so many files serves nobody.
+# Runs of one suite: planning takes about half a minute there, and a folder of so many files serves
+# nobody.
 RUNS = 200_000
 SEEDS = 100_000
 STEPS = 100_000_000
@@ -35,5 +37,6 @@ def check_indices(name: str, steps: int, batch_size: int) -> None:
     """UserError if the batches of a run would not fit into memory. name: the task's."""
     if steps * batch_size > INDICES:
         raise UserError(
-            f"{name}: {steps} steps of {batch_size} samples are {steps * batch_size} samples to draw; the limit is {INDICES}"
+            f"{name}: {steps} steps of {batch_size} samples are {steps * batch_size} samples to"
+            f" draw; the limit is {INDICES}"
         )

@@ -36,8 +36,8 @@ def read_literals(file: Path) -> dict[str, Any] | None:
             found[name] = None, line
         if found[name][0] is None:
             raise UserError(
-                f"{file}, line {line}: {name} must be written as a literal, such as {_example(name)}: adapters are read "
-                "without being imported"
+                f"{file}, line {line}: {name} must be written as a literal, such as"
+                f" {_example(name)}: adapters are read without being imported"
             )
     if "FRAMEWORK" not in found:
         return None

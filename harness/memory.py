@@ -15,11 +15,12 @@ _STATUS, _CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def measure(spec: RunSpec, open_session: Callable[[], Session]) -> tuple[Session, Memory]:
-    """Opens the session and takes the run's steps; what stood in memory before, and the most that did meanwhile.
+    """Opens the session and takes the run's steps; what stood in memory before, and the most that
+    did meanwhile.
 
-    Linux counts the highest resident set since a reset (VmHWM, proc_pid_status(5); reset by proc_pid_clear_refs(5)). Where
-    it cannot be reset, it is that of the process's whole life: too high where importing took more than training does.
-    """
+    Linux counts the highest resident set since a reset (VmHWM, proc_pid_status(5); reset by
+    proc_pid_clear_refs(5)). Where it cannot be reset, it is that of the process's whole life: too
+    high where importing took more than training does."""
     reset = _reset_peak()
     before = resident_bytes()
     session = open_session()
@@ -27,9 +28,15 @@ def measure(spec: RunSpec, open_session: Callable[[], Session]) -> tuple[Session
     session.sync()
     session.losses()
     peak = _status_bytes("VmHWM") if reset else _highest_bytes()
-    method = "VmHWM since a reset after the import" if reset else "ru_maxrss, over the life of the process"
+    method = (
+        "VmHWM since a reset after the import"
+        if reset
+        else "ru_maxrss, over the life of the process"
+    )
     device = session.peak_bytes()
-    return session, Memory(imported_bytes=before, peak_bytes=max(peak, before), device_peak_bytes=device, method=method)
+    return session, Memory(
+        imported_bytes=before, peak_bytes=max(peak, before), device_peak_bytes=device, method=method
+    )
 
 
 def resident_bytes() -> int:
@@ -55,7 +62,9 @@ def _status_bytes(name: str) -> int:
 
 
 def _highest_bytes() -> int:
-    """ru_maxrss, which is in KiB on Linux and in bytes on macOS (getrusage(2) of each); 0 where there is none."""
+    """ru_maxrss, which is in KiB on Linux and in bytes on macOS (getrusage(2) of each); 0 where
+    there is none.
+    """
     try:
         import resource
     except ImportError:

@@ -1,4 +1,6 @@
-"""Names that tell the runs of a suite apart. A run is its specification; its name only has to say which one it is."""
+"""Names that tell the runs of a suite apart. A run is its specification; its name only has to say
+which one it is.
+"""
 
 from __future__ import annotations
 
@@ -19,16 +21,17 @@ _FIELDS: Mapping[str, Callable[[RunSpec], Value]] = {
     "batch_size": lambda run: run.task.batch_size,
     "train_fraction": lambda run: run.task.train_fraction,
 }
-# Names that mean something else in `RunSpec.variations`: a hyperparameter so called is named with a prefix.
+# Names that mean something else in `RunSpec.variations`: a hyperparameter so called is named with a
+# prefix.
 _TAKEN = {*_FIELDS, *VARIATIONS, "input", "draw", "trial", "settings", "fold", "part"}
 
 
 def told_apart(runs: Iterable[RunSpec], file: str) -> tuple[RunSpec, ...]:
     """The runs, each once and in order, with `variations` that make their ids unique.
 
-    A run is dropped only if an equal one came before it. What has several values over the runs of one task and optimizer
-    is named in all of them. UserError names two different runs that cannot be told apart, and `file`.
-    """
+    A run is dropped only if an equal one came before it. What has several values over the runs of
+    one task and optimizer is named in all of them. UserError names two different runs that cannot
+    be told apart, and `file`."""
     distinct = _distinct(runs)
     varied = _varied(distinct)
     return _checked([_named(run, varied[_group(run)]) for run in distinct], file)
@@ -36,7 +39,8 @@ def told_apart(runs: Iterable[RunSpec], file: str) -> tuple[RunSpec, ...]:
 
 def _distinct(runs: Iterable[RunSpec]) -> list[RunSpec]:
     """Without repetitions. Names apart: 64 and [64] are the same hidden size under two spellings."""
-    # Thousands of runs share one task, whose text is most of theirs. The task is kept, so that its id stays its own.
+    # Thousands of runs share one task, whose text is most of theirs. The task is kept, so that its
+    # id stays its own.
     tasks: dict[int, tuple[TaskSpec, str]] = {}
     kept: dict[tuple[str, str], RunSpec] = {}
     for run in runs:
@@ -48,8 +52,16 @@ def _distinct(runs: Iterable[RunSpec]) -> list[RunSpec]:
 
 
 def _group(run: RunSpec) -> Hashable:
-    """Runs within which a value is looked for that changes. Draws of a search are told apart by their number."""
-    return run.measure, run.task.name, run.optimizer.name, run.optimizer.rule, run.variations.get("draw")
+    """Runs within which a value is looked for that changes. Draws of a search are told apart by
+    their number.
+    """
+    return (
+        run.measure,
+        run.task.name,
+        run.optimizer.name,
+        run.optimizer.rule,
+        run.variations.get("draw"),
+    )
 
 
 def _varied(runs: Sequence[RunSpec]) -> Mapping[Hashable, list[str]]:
@@ -58,7 +70,9 @@ def _varied(runs: Sequence[RunSpec]) -> Mapping[Hashable, list[str]]:
     for run in runs:
         for key, value in _values(run):
             seen[_group(run)][key].add(value)
-    return {group: [key for key, values in of.items() if len(values) > 1] for group, of in seen.items()}
+    return {
+        group: [key for key, values in of.items() if len(values) > 1] for group, of in seen.items()
+    }
 
 
 def _values(run: RunSpec) -> Iterator[tuple[str, Value]]:
@@ -83,8 +97,8 @@ def _checked(runs: list[RunSpec], file: str) -> tuple[RunSpec, ...]:
         other = known.setdefault(run.id, run)
         if other is not run:
             raise UserError(
-                f"{file}: two different runs have the same name, {run.id}: {_difference(other, run)}; "
-                "give them in two suites"
+                f"{file}: two different runs have the same name, {run.id}:"
+                f" {_difference(other, run)}; give them in two suites"
             )
     return tuple(runs)
 
@@ -97,7 +111,15 @@ def _difference(a: RunSpec, b: RunSpec) -> str:
 
 
 def _flat(value: Any, key: str = "") -> dict[str, Any]:
-    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
+    parts = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else None
+    )
     if parts is None:
         return {key: value}
-    return {k: v for name, part in parts for k, v in _flat(part, f"{key}.{name}".lstrip(".")).items()}
+    return {
+        k: v for name, part in parts for k, v in _flat(part, f"{key}.{name}".lstrip(".")).items()
+    }

@@ -30,11 +30,20 @@ class NormTaker:
     def norms(self) -> Norms:
         """All that was taken so far."""
         columns = list(zip(*self._rows, strict=True)) or [()] * len(Norms.DTYPES)
-        return Norms(*(np.array(column, dtype) for column, dtype in zip(columns, Norms.DTYPES.values(), strict=True)))
+        return Norms(
+            *(
+                np.array(column, dtype)
+                for column, dtype in zip(columns, Norms.DTYPES.values(), strict=True)
+            )
+        )
 
 
 def _row(step: int, name: str, before: Weights, gradients: Weights, after: Weights) -> _Row:
-    old, new, gradient = (np.asarray(of[name], dtype=np.float64) for of in (before, after, gradients))
+    old, new, gradient = (
+        np.asarray(of[name], dtype=np.float64) for of in (before, after, gradients)
+    )
     with np.errstate(over="ignore", invalid="ignore"):
-        weight, slope, update = (float(np.linalg.norm(array)) for array in (old, gradient, new - old))
+        weight, slope, update = (
+            float(np.linalg.norm(array)) for array in (old, gradient, new - old)
+        )
     return step, name, weight, slope, update, float(np.mean(gradient == 0.0))

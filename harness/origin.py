@@ -13,8 +13,10 @@ BUILT_IN = "the built-in suite"
 
 
 class Origin(Frozen):
-    """source: a file's absolute path, BUILT_IN, or "" for content that was given from Python. title: the suite's.
-    content: 24 hex digits of everything that the suite says, before a command line changes any of it."""
+    """source: a file's absolute path, BUILT_IN, or "" for content that was given from Python.
+    title: the suite's.
+    content: 24 hex digits of everything that the suite says, before a command line changes any of
+    it."""
 
     source: str
     title: str
@@ -24,7 +26,11 @@ class Origin(Frozen):
     def of(cls, source: str, content: dict[str, Any]) -> Origin:
         """From JSON values."""
         text = canonical_json(content)
-        return cls(source=source, title=str(content["title"]), content=hashlib.sha256(text.encode()).hexdigest()[:24])
+        return cls(
+            source=source,
+            title=str(content["title"]),
+            content=hashlib.sha256(text.encode()).hexdigest()[:24],
+        )
 
     @property
     def named(self) -> str:
@@ -32,7 +38,8 @@ class Origin(Frozen):
         return self.source or "a suite given from Python"
 
     def continues(self, old: Origin) -> bool:
-        """Whether this is the suite that `old` was: the same file, edited or not, or the same content elsewhere.
+        """Whether this is the suite that `old` was: the same file, edited or not, or the same
+        content elsewhere.
 
         A file that is gone was moved, if the title is still the same.
         """
@@ -50,7 +57,8 @@ def check_same(folder: Path, old: Origin | None, new: Origin | None) -> None:
     if old is None or new is None or new.continues(old):
         return
     raise UserError(
-        f"{folder}: holds the results of another suite of this name, {old.named} ({old.title!r}); this one is {new.named} "
-        f"({new.title!r}). Rename one of them, or keep its results apart with --output. If it is the same suite in a new "
-        f"place, remove {folder / 'plan.json'}: finished runs are kept and found again"
+        f"{folder}: holds the results of another suite of this name, {old.named} ({old.title!r});"
+        f" this one is {new.named} ({new.title!r}). Rename one of them, or keep its results apart"
+        f" with --output. If it is the same suite in a new place, remove {folder / 'plan.json'}:"
+        " finished runs are kept and found again"
     )

@@ -1,4 +1,6 @@
-"""What the harness draws once and hands to every framework: initial weights, batches and learning rates."""
+"""What the harness draws once and hands to every framework: initial weights, batches and learning
+rates.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ _WEIGHTS, _BATCHES, _MASKS, _SHARE = 1, 2, 3, 4
 
 @dataclass(frozen=True)
 class Plan:
-    """batches: int64[steps, batch] rows of the training split; learning_rates: float64[steps]; data: all splits.
+    """batches: int64[steps, batch] rows of the training split; learning_rates: float64[steps];
+    data: all splits.
 
     `seed` is the run's, for `dropout_masks`.
     """
@@ -38,8 +41,8 @@ class Plan:
 def make_plan(run: RunSpec, optimizer: Optimizer) -> Plan:
     """Everything about the run that is drawn: a pure function of the spec.
 
-    ValueError where the batch is larger than the training split, or than the share of it that is trained on.
-    """
+    ValueError where the batch is larger than the training split, or than the share of it that is
+    trained on."""
     data = data_sets.load(run.task.data)
     rows = training_rows(data, run.task.train_fraction)
     batches = rows[draw_batches(len(rows), run.task.batch_size, run.steps, run.seed)]
@@ -47,18 +50,24 @@ def make_plan(run: RunSpec, optimizer: Optimizer) -> Plan:
 
 
 def training_rows(data: data_sets.Data, fraction: float) -> np.ndarray:
-    """int64[n]: the rows of the training split that a run with this `TaskSpec.train_fraction` may see.
+    """int64[n]: the rows of the training split that a run with this `TaskSpec.train_fraction` may
+    see.
 
-    The first ones of an order that the data set alone decides, so that smaller shares are within larger ones; where
-    samples have one label each, every label keeps its share to within a sample or so.
-    """
+    The first ones of an order that the data set alone decides, so that smaller shares are within
+    larger ones; where samples have one label each, every label keeps its share to within a sample
+    or so."""
     labels = data.train.y
     samples = len(labels)
     if fraction == 1.0:
         return np.arange(samples, dtype=np.int64)
-    order = np.random.default_rng([_SHARE, zlib.crc32(data.name.encode())]).permutation(samples).astype(np.int64)
+    order = (
+        np.random.default_rng([_SHARE, zlib.crc32(data.name.encode())])
+        .permutation(samples)
+        .astype(np.int64)
+    )
     if data.classes and labels.ndim == 1:
-        # A sample's place among those of its label, between 0 and 1: sorted by it, labels come in turns by their frequency.
+        # A sample's place among those of its label, between 0 and 1: sorted by it, labels come in
+        # turns by their frequency.
         place = np.empty(samples)
         for label in np.unique(labels):
             of_label = np.flatnonzero(labels[order] == label)
@@ -73,32 +82,45 @@ def kept_samples(samples: int, fraction: float) -> int:
 
 
 def draw_batches(samples: int, batch_size: int, steps: int, seed: int) -> np.ndarray:
-    """int64[steps, batch_size]: a fresh permutation every epoch, the incomplete last batch of an epoch dropped."""
+    """int64[steps, batch_size]: a fresh permutation every epoch, the incomplete last batch of an
+    epoch dropped.
+    """
     per_epoch = samples // batch_size
     if per_epoch == 0:
         raise ValueError(f"batch size {batch_size} is larger than the training split of {samples}")
     rng = np.random.default_rng([seed, _BATCHES])
     epochs = -(-steps // per_epoch)
-    order = [rng.permutation(samples)[: per_epoch * batch_size].reshape(per_epoch, batch_size) for _ in range(epochs)]
+    order = [
+        rng.permutation(samples)[: per_epoch * batch_size].reshape(per_epoch, batch_size)
+        for _ in range(epochs)
+    ]
     return np.concatenate(order)[:steps].astype(np.int64)
 
 
 def dropout_masks(layer: BuiltLayer, seed: int, steps: range, batch_size: int) -> np.ndarray:
-    """bool[k, batch_size, *sample]: what this dropout layer keeps at each of these steps. Any range, in any order."""
+    """bool[k, batch_size, *sample]: what this dropout layer keeps at each of these steps. Any
+    range, in any order.
+    """
     assert isinstance(layer.layer, Dropout), layer.name
     shape = (batch_size, *layer.input_shape)
     keep, name = 1.0 - layer.layer.rate, zlib.crc32(layer.name.encode())
-    drawn = [np.random.default_rng([seed, _MASKS, name, step]).random(shape) < keep for step in steps]
+    drawn = [
+        np.random.default_rng([seed, _MASKS, name, step]).random(shape) < keep for step in steps
+    ]
     return np.stack(drawn) if drawn else np.empty((0, *shape), dtype=bool)
 
 
 def initial_weights(task: TaskSpec, seed: int) -> dict[str, np.ndarray]:
-    """The start of every framework's run: `<layer>.<parameter>` -> float64, canonical layout (see layers.py)."""
+    """The start of every framework's run: `<layer>.<parameter>` -> float64, canonical layout (see
+    layers.py).
+    """
     built = build(task.model, task.input_shape)
     weights = {p.name: _draw(p, seed) for layer in built for p in layer.parameters}
     for layer in built:
         if isinstance(layer.layer, Dense) and layer.layer.weight_norm:
-            weights[f"{layer.name}.gain"] = np.linalg.norm(weights[f"{layer.name}.direction"], axis=0)
+            weights[f"{layer.name}.gain"] = np.linalg.norm(
+                weights[f"{layer.name}.direction"], axis=0
+            )
     return weights
 
 
@@ -106,13 +128,17 @@ def _draw(parameter: Parameter, seed: int) -> np.ndarray:
     if parameter.values is not None:
         return np.array(parameter.values, dtype=np.float64).reshape(parameter.shape)
     rng = np.random.default_rng([seed, _WEIGHTS, zlib.crc32(parameter.name.encode())])
-    return INITIALIZERS[parameter.initializer](rng, parameter.shape, parameter.fan_in, parameter.fan_out)
+    return INITIALIZERS[parameter.initializer](
+        rng, parameter.shape, parameter.fan_in, parameter.fan_out
+    )
 
 
 def _scaled(law: str, variance: Callable[[int, int], float]) -> Initialize:
     """Untruncated normal, or uniform, of mean 0 and this variance."""
 
-    def draw(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> np.ndarray:
+    def draw(
+        rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int
+    ) -> np.ndarray:
         spread = np.sqrt(variance(fan_in, fan_out))
         if law == "normal":
             return rng.normal(0.0, spread, shape)
@@ -121,8 +147,12 @@ def _scaled(law: str, variance: Callable[[int, int], float]) -> Initialize:
     return draw
 
 
-def _orthogonal(rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int) -> np.ndarray:
-    """Saxe et al. (2014): of the matrix [all but the last axis, last axis]; rows or columns are orthonormal."""
+def _orthogonal(
+    rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int
+) -> np.ndarray:
+    """Saxe et al. (2014): of the matrix [all but the last axis, last axis]; rows or columns are
+    orthonormal.
+    """
     rows, columns = int(np.prod(shape[:-1])), shape[-1]
     q, r = np.linalg.qr(rng.normal(size=(max(rows, columns), min(rows, columns))))
     q = q * np.sign(np.diag(r))

@@ -1,8 +1,8 @@
 """A process of ours that is talked to in JSON lines: how it starts, speaks, dies and is killed.
 
-What comes out of a child is untrusted: a user's own code runs in it and can write to the pipe, close it, or start processes
-of its own. Garbage ends the child; `kill` reaches whatever it started; guard.py does the same when the driver itself dies.
-"""
+What comes out of a child is untrusted: a user's own code runs in it and can write to the pipe,
+close it, or start processes of its own. Garbage ends the child; `kill` reaches whatever it started;
+guard.py does the same when the driver itself dies."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from typing import Any
 from . import guard
 from .errors import UserError, refused
 
-# A process that has closed its pipe has only to exit. Frameworks take seconds to tidy up; one that takes longer hangs.
+# A process that has closed its pipe has only to exit. Frameworks take seconds to tidy up; one that
+# takes longer hangs.
 _EXIT_TIMEOUT_S = 4.0
 # A child that does not read is stuck: its messages are a few hundred kilobytes at most.
 _SEND_TIMEOUT_S = 60.0
@@ -37,11 +38,14 @@ _CLOSED = "it closed its pipe without ending"
 
 
 def check_system() -> None:
-    """UserError on Windows: its processes inherit no pipes by number and form no groups that can be killed together."""
+    """UserError on Windows: its processes inherit no pipes by number and form no groups that can be
+    killed together.
+    """
     if sys.platform == "win32":
         raise UserError(
-            "Windows: no worker can be started there; run gradrace in WSL (https://learn.microsoft.com/windows/wsl). "
-            "`list`, `show`, `report`, `export` and `compare` of stored results work"
+            "Windows: no worker can be started there; run gradrace in WSL"
+            " (https://learn.microsoft.com/windows/wsl). `list`, `show`, `report`, `export` and"
+            " `compare` of stored results work"
         )
 
 
@@ -52,13 +56,15 @@ class ChildDied(Exception):
 class Child:
     """The driver's end of one process that speaks JSON lines over two private pipes.
 
-    Read it either with `read`, when a selector says that `descriptor` is readable, or with `receive`. It must be ended
-    with `kill`, which frees the pipes. descriptor: readable end. ended: the pipe is at its end.
-    """
+    Read it either with `read`, when a selector says that `descriptor` is readable, or with
+    `receive`. It must be ended with `kill`, which frees the pipes. descriptor: readable end. ended:
+    the pipe is at its end."""
 
-    def __init__(self, command: Sequence[str], env: Mapping[str, str], cwd: Path | None = None) -> None:
-        """Starts `command IN OUT`: the descriptors that it reads and writes. OSError if it cannot be started, UserError on
-        Windows."""
+    def __init__(
+        self, command: Sequence[str], env: Mapping[str, str], cwd: Path | None = None
+    ) -> None:
+        """Starts `command IN OUT`: the descriptors that it reads and writes. OSError if it cannot
+        be started, UserError on Windows."""
         check_system()
         self.ended = False
         self._messages: deque[dict[str, Any]] = deque()
@@ -74,11 +80,18 @@ class Child:
         self.descriptor, child_out = os.pipe()
         env = {**env, guard.VARIABLE: self._mark}
         try:
-            # A session of its own: Ctrl-C reaches the driver alone, which then decides; and kill() finds its children.
+            # A session of its own: Ctrl-C reaches the driver alone, which then decides; and kill()
+            # finds its children.
             self._process = subprocess.Popen(
-                [*command, str(child_in), str(child_out)], env=env, cwd=cwd, pass_fds=(child_in, child_out),
-                stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, start_new_session=True,
-            )  # fmt: skip
+                [*command, str(child_in), str(child_out)],
+                env=env,
+                cwd=cwd,
+                pass_fds=(child_in, child_out),
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=self._log,
+                start_new_session=True,
+            )
         except BaseException:
             self._release()
             raise
@@ -92,7 +105,8 @@ class Child:
         return self._process.pid
 
     def send(self, message: Mapping[str, Any]) -> None:
-        """Waits until the pipe has taken the message. A dead child cannot take it; its end is then read.
+        """Waits until the pipe has taken the message. A dead child cannot take it; its end is then
+        read.
 
         A child that does not read for a minute is killed.
         """
@@ -107,7 +121,9 @@ class Child:
                         return
 
     def read(self) -> list[dict[str, Any]]:
-        """Whole messages that have come; waits where nothing has. Sets `ended` at the end of the pipe."""
+        """Whole messages that have come; waits where nothing has. Sets `ended` at the end of the
+        pipe.
+        """
         if not self._messages:
             self._fill()
         messages = list(self._messages)
@@ -115,7 +131,9 @@ class Child:
         return messages
 
     def receive(self, timeout_s: float) -> dict[str, Any] | None:
-        """The next message; None where none comes in time. ChildDied after the last message of a child that ended."""
+        """The next message; None where none comes in time. ChildDied after the last message of a
+        child that ended.
+        """
         deadline = time.monotonic() + timeout_s
         while not self._messages:
             if self.ended:
@@ -126,7 +144,9 @@ class Child:
         return self._messages.popleft()
 
     def how_it_ended(self, printed: bool = True) -> str:
-        """Signal or exit code, and with `printed` its last line; or that what it sent is no message."""
+        """Signal or exit code, and with `printed` its last line; or that what it sent is no
+        message.
+        """
         if self._garbage:
             return self._garbage
         status = self.exit_status()
@@ -137,11 +157,15 @@ class Child:
 
     @property
     def signalled(self) -> bool:
-        """Whether a signal ended it, sent by the system or by somebody else, not by us. Waits as `exit_status` does."""
+        """Whether a signal ended it, sent by the system or by somebody else, not by us. Waits as
+        `exit_status` does.
+        """
         return not self._garbage and self.exit_status() != _CLOSED and self._process.wait() < 0
 
     def exit_status(self) -> str:
-        """'SIGSEGV' or 'exit code 3'. Waits for the end, and kills a child that closed its pipe and yet lives on."""
+        """'SIGSEGV' or 'exit code 3'. Waits for the end, and kills a child that closed its pipe and
+        yet lives on.
+        """
         if self._lived_on:
             return _CLOSED
         try:
@@ -157,20 +181,26 @@ class Child:
         """What it printed so far, standard output and error together."""
         if self._killed:
             return self._printed
-        # pread: the child writes at an offset that it shares with this file, which must not be moved.
+        # pread: the child writes at an offset that it shares with this file, which must not be
+        # moved.
         descriptor = self._log.fileno()
         return os.pread(descriptor, os.fstat(descriptor).st_size, 0).decode(errors="replace")
 
     def abort(self) -> None:
-        """Kills the process and all it started, from any thread; whoever reads then comes to the end of the pipe."""
+        """Kills the process and all it started, from any thread; whoever reads then comes to the
+        end of the pipe.
+        """
         if not self._killed:
-            # Those that left the session are found by what they inherited, before their parents are gone.
+            # Those that left the session are found by what they inherited, before their parents are
+            # gone.
             guard.kill_marked(self._mark)
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     def kill(self) -> None:
-        """Kills the process and all it started, and closes the pipes; what it printed stays. Safe to call twice."""
+        """Kills the process and all it started, and closes the pipes; what it printed stays. Safe
+        to call twice.
+        """
         if self._killed:
             return
         self.abort()
@@ -235,9 +265,15 @@ def ask(
     mark = guard.mark()
     try:
         asked = subprocess.run(
-            command, env={**env, guard.VARIABLE: mark}, input=given, capture_output=True, timeout=timeout_s,
-            encoding="utf-8", errors="replace", start_new_session=True,
-        )  # fmt: skip
+            command,
+            env={**env, guard.VARIABLE: mark},
+            input=given,
+            capture_output=True,
+            timeout=timeout_s,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+        )
     except (OSError, ValueError) as error:
         why = refused(error) if isinstance(error, OSError) else str(error)
         raise NoAnswer(f"{command[0]} cannot be started: {why}") from None
@@ -254,7 +290,9 @@ def ask(
     except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict):
-        raise NoAnswer(f"{command[0]} is no Python that can be asked: it printed {asked.stdout[-60:]!r}")
+        raise NoAnswer(
+            f"{command[0]} is no Python that can be asked: it printed {asked.stdout[-60:]!r}"
+        )
     return answer
 
 

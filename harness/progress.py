@@ -1,4 +1,5 @@
-"""Progress of a sweep on standard error: a bar with the time left on a terminal, plain lines elsewhere.
+"""Progress of a sweep on standard error: a bar with the time left on a terminal, plain lines
+elsewhere.
 
 A quiet sweep says nothing until its end, and then only why runs failed: each reason once.
 """
@@ -9,7 +10,14 @@ from collections import Counter
 from types import TracebackType
 from typing import Self
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from .executor import Event, Finished, Started
 from .terminal import plain, progress_console
@@ -28,9 +36,15 @@ class Watch:
         self._first: dict[tuple[str, str], str] = {}
         self._console = progress_console(quiet)
         self._bar = Progress(
-            TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-            TextColumn("left"), TimeRemainingColumn(), console=self._console, transient=True,
-        )  # fmt: skip
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+        )
         self._live = self._console.is_terminal and not quiet
         self._task = self._bar.add_task("runs", total=None)
 
@@ -40,7 +54,10 @@ class Watch:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self._live:
             self._bar.stop()
@@ -53,10 +70,15 @@ class Watch:
         for (status, reason), count in self._failed.most_common(MOST_REASONS):
             runs = f"{count} run{'s' if count > 1 else ''}"
             first = self._first[status, reason]
-            line = f"{runs} {_BAD[status]}: {reason or 'no reason given'} ({'first ' if count > 1 else ''}{first})"
+            line = (
+                f"{runs} {_BAD[status]}: {reason or 'no reason given'}"
+                f" ({'first ' if count > 1 else ''}{first})"
+            )
             console.print(plain(line, "red"))
         if len(self._failed) > MOST_REASONS:
-            console.print(f"and {len(self._failed) - MOST_REASONS} more reasons; gradrace show names them")
+            console.print(
+                f"and {len(self._failed) - MOST_REASONS} more reasons; gradrace show names them"
+            )
 
     def __call__(self, event: Event, done: int, total: int) -> None:
         if isinstance(event, Finished):
@@ -67,8 +89,16 @@ class Watch:
                 self._first.setdefault((record.status, record.reason), record.spec.id)
             if not self._live or failed:
                 reason = f": {record.reason}" if record.reason else ""
-                line = f"[{done:>4}/{total}] {record.status:8} {record.wall_s:6.2f} s  {record.spec.id}{reason}"
+                line = (
+                    f"[{done:>4}/{total}] {record.status:8} {record.wall_s:6.2f} s "
+                    f" {record.spec.id}{reason}"
+                )
                 self._console.print(plain(line, "red" if failed else ""))
         if self._live:
             first = event.job.runs[0].spec if isinstance(event, Started) else event.run.spec
-            self._bar.update(self._task, completed=done, total=total, description=f"{first.measure} {first.task.name}")
+            self._bar.update(
+                self._task,
+                completed=done,
+                total=total,
+                description=f"{first.measure} {first.task.name}",
+            )

@@ -1,4 +1,6 @@
-"""What one run produced: the record (JSON), the curve of a convergence run, the blocks of a timing run."""
+"""What one run produced: the record (JSON), the curve of a convergence run, the blocks of a timing
+run.
+"""
 
 from __future__ import annotations
 
@@ -44,8 +46,9 @@ class Machine(Frozen):
 
 
 class Memory(Frozen):
-    """Of a memory run, in bytes: resident set after importing the framework and loading the data, its highest value during
-    set-up and steps, and the framework's own count of the device's peak, None where it keeps none.
+    """Of a memory run, in bytes: resident set after importing the framework and loading the data,
+    its highest value during set-up and steps, and the framework's own count of the device's peak,
+    None where it keeps none.
 
     `method` says how the peak of the resident set was read.
     """
@@ -62,12 +65,13 @@ class Memory(Frozen):
 
 
 class Summary(Frozen):
-    """Scalars of a convergence run; None where the run did not get so far. Metrics of non-finite value are None too.
+    """Scalars of a convergence run; None where the run did not get so far. Metrics of non-finite
+    value are None too.
 
-    `steps_to_target` is the first evaluated step whose validation metric reached the task's target; None with status
-    ok means that the target was not reached in the run's budget (censored, not missing).
-    `stopped_at` is the step after which early stopping ended the run, None where it ran its whole budget or ended badly.
-    """
+    `steps_to_target` is the first evaluated step whose validation metric reached the task's target;
+    None with status ok means that the target was not reached in the run's budget (censored, not
+    missing). `stopped_at` is the step after which early stopping ended the run, None where it ran
+    its whole budget or ended badly."""
 
     steps_done: NonNegativeInt
     final_train_loss: FiniteFloat | None = None
@@ -85,13 +89,13 @@ class RunRecord(Frozen):
     """A run as kept in run.json. Times in seconds of wall clock, `started_at` in UTC (ISO 8601).
 
     `reason` says why a run did not take all its steps; with status ok it was stopped early.
-    `import_s` loads the adapter and its framework; `setup_s` builds the session; `first_call_s` is the first call that
-    trains, which compiles where the framework does: one step, or one block of `first_call_steps` in a compiled loop.
-    `policy` says what was set for determinism and precision, `gauges` what the machine read before and after a launch
-    (a GPU's temperature and clocks, where they can be read). `wall_s` of a timing run is its share of the whole launch,
-    import included: the cells of a launch take turns.
-    `cores` are the logical cores that the worker was pinned to, empty where the system cannot pin.
-    """
+    `import_s` loads the adapter and its framework; `setup_s` builds the session; `first_call_s` is
+    the first call that trains, which compiles where the framework does: one step, or one block of
+    `first_call_steps` in a compiled loop. `policy` says what was set for determinism and precision,
+    `gauges` what the machine read before and after a launch (a GPU's temperature and clocks, where
+    they can be read). `wall_s` of a timing run is its share of the whole launch, import included:
+    the cells of a launch take turns. `cores` are the logical cores that the worker was pinned to,
+    empty where the system cannot pin."""
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
     digest: Digest
@@ -130,19 +134,22 @@ class _Columns:
     @classmethod
     def from_lists(cls, lists: dict[str, list[Any]]) -> Self:
         """Back from `to_lists`."""
-        return cls(**{f.name: np.asarray(lists[f.name], dtype=cls.DTYPES[f.name]) for f in fields(cls)})
+        return cls(
+            **{f.name: np.asarray(lists[f.name], dtype=cls.DTYPES[f.name]) for f in fields(cls)}
+        )
 
     DTYPES: ClassVar[dict[str, Any]] = {}
 
 
 @dataclass(frozen=True)
 class Curve(_Columns):
-    """train_losses float64[n]: loss of each step's batch, before its update. Evaluations after `eval_steps` int64[k]
+    """train_losses float64[n]: loss of each step's batch, before its update. Evaluations after
+    `eval_steps` int64[k]
     updates: validation_losses and validation_metrics, float64[k].
 
-    learning_rates float64[n]: of each step, where the harness changed the planned table on the way, else empty.
-    points float64[k, d]: the parameters at each evaluation, where the task is a function of d = 2 numbers, else empty.
-    """
+    learning_rates float64[n]: of each step, where the harness changed the planned table on the way,
+    else empty. points float64[k, d]: the parameters at each evaluation, where the task is a
+    function of d = 2 numbers, else empty."""
 
     train_losses: np.ndarray
     eval_steps: np.ndarray
@@ -163,11 +170,11 @@ class Curve(_Columns):
 
 @dataclass(frozen=True)
 class Norms(_Columns):
-    """What `RunSpec.diagnose` records, one entry a trainable parameter and evaluated step (the last left out): step
-    int64[n], parameter str[n], and Euclidean norms float64[n] of the parameter itself (weight), of the gradient of that
-    step's batch (gradient, penalties included, before clipping) and of what that step adds to the parameter (update).
-    zeros float64[n]: the share of the gradient's entries that are exactly 0.
-    """
+    """What `RunSpec.diagnose` records, one entry a trainable parameter and evaluated step (the last
+    left out): step int64[n], parameter str[n], and Euclidean norms float64[n] of the parameter
+    itself (weight), of the gradient of that step's batch (gradient, penalties included, before
+    clipping) and of what that step adds to the parameter (update). zeros float64[n]: the share of
+    the gradient's entries that are exactly 0."""
 
     step: np.ndarray
     parameter: np.ndarray
@@ -177,17 +184,20 @@ class Norms(_Columns):
     zeros: np.ndarray
 
     DTYPES: ClassVar[dict[str, Any]] = {
-        "step": np.int64, "parameter": np.str_, **dict.fromkeys(("weight", "gradient", "update", "zeros"), np.float64),
-    }  # fmt: skip
+        "step": np.int64,
+        "parameter": np.str_,
+        **dict.fromkeys(("weight", "gradient", "update", "zeros"), np.float64),
+    }
 
 
 @dataclass(frozen=True)
 class Blocks(_Columns):
-    """Timed blocks, one entry each: what was timed, how many steps, wall and CPU nanoseconds, involuntary context
-    switches, and ticks (of 10 ms as a rule) that a hypervisor took from the process's cores.
+    """Timed blocks, one entry each: what was timed, how many steps, wall and CPU nanoseconds,
+    involuntary context switches, and ticks (of 10 ms as a rule) that a hypervisor took from the
+    process's cores.
 
-    part, str[n]: "step", or the part of it that the block consists of (adapter.Part). The other arrays are int64[n].
-    """
+    part, str[n]: "step", or the part of it that the block consists of (adapter.Part). The other
+    arrays are int64[n]."""
 
     steps: np.ndarray
     wall_ns: np.ndarray
@@ -197,8 +207,11 @@ class Blocks(_Columns):
     part: np.ndarray
 
     DTYPES: ClassVar[dict[str, Any]] = {
-        **dict.fromkeys(("steps", "wall_ns", "cpu_ns", "involuntary_switches", "steal_ticks"), np.int64), "part": np.str_,
-    }  # fmt: skip
+        **dict.fromkeys(
+            ("steps", "wall_ns", "cpu_ns", "involuntary_switches", "steal_ticks"), np.int64
+        ),
+        "part": np.str_,
+    }
 
     def of(self, part: str = "step") -> Blocks:
         """Those of one part."""
@@ -207,7 +220,9 @@ class Blocks(_Columns):
 
 @dataclass(frozen=True)
 class RunResult:
-    """A record with what was measured; `curve` and `norms` for convergence, `blocks` for timing, each may be missing."""
+    """A record with what was measured; `curve` and `norms` for convergence, `blocks` for timing,
+    each may be missing.
+    """
 
     record: RunRecord
     curve: Curve | None = None

@@ -85,7 +85,9 @@ def load_registry(plugins: Sequence[Path] = ()) -> Registry:
     twice or declares what cannot be. What they print goes to standard error.
     """
     tasks, optimizers, frameworks, files = _built_in()
-    registry = Registry(dict(tasks), dict(optimizers), dict(frameworks), dict(files), tuple(plugins), modules={})
+    registry = Registry(
+        dict(tasks), dict(optimizers), dict(frameworks), dict(files), tuple(plugins), modules={}
+    )
     for name, module in _installed_plugins():
         file = Path(getattr(module, "__file__", None) or name)
         registry.modules[file.resolve()] = name  # type: ignore[index]
@@ -98,7 +100,10 @@ def load_registry(plugins: Sequence[Path] = ()) -> Registry:
         else:
             _add(registry, _execute(file), file)
     _check_frameworks(registry, optimizers)
-    loaded = {key: tuple(name for name in names if name not in before[key]) for key, names in _names(registry).items()}
+    loaded = {
+        key: tuple(name for name in names if name not in before[key])
+        for key, names in _names(registry).items()
+    }
     return replace(registry, loaded=loaded)
 
 
@@ -125,9 +130,14 @@ def _names(registry: Registry) -> dict[str, tuple[str, ...]]:
 
 def import_adapter(framework: Framework) -> Any:
     """The framework's Adapter; this is what loads the framework, so only workers call it."""
-    module = importlib.import_module(framework.module) if framework.module else _execute(framework.file)
+    module = (
+        importlib.import_module(framework.module) if framework.module else _execute(framework.file)
+    )
     if not hasattr(module, "ADAPTER"):
-        raise UserError(f"{framework.file}: an adapter must define ADAPTER, an object as gradrace.adapter describes it")
+        raise UserError(
+            f"{framework.file}: an adapter must define ADAPTER, an object as gradrace.adapter"
+            " describes it"
+        )
     return module.ADAPTER
 
 
@@ -193,7 +203,9 @@ def _named(file: Path) -> Iterator[None]:
         yield
     except UserError as error:
         text = str(error)
-        raise UserError(text if text.startswith(str(file)) else f"{file}: {text}", error.exit_code) from None
+        raise UserError(
+            text if text.startswith(str(file)) else f"{file}: {text}", error.exit_code
+        ) from None
 
 
 def _take_name(taken: Any, name: str, value: Any, file: Path) -> None:
@@ -259,7 +271,9 @@ def _loading(what: str, file: Path | None) -> Iterator[None]:
     except SyntaxError as error:
         elsewhere = error.filename and not (file and _is(error.filename, file))
         line = f", line {error.lineno}" if error.lineno else ""
-        raise UserError(f"{what}{f': {error.filename}' if elsewhere else ''}{line}: {error.msg}") from error
+        raise UserError(
+            f"{what}{f': {error.filename}' if elsewhere else ''}{line}: {error.msg}"
+        ) from error
     except BaseException as error:
         where = f"{what}, line {_line_in(error, file)}" if file else f"{what} cannot be loaded"
         raise UserError(f"{where}: {_said(error)}") from error
@@ -302,10 +316,16 @@ def read_framework(file: Path, module: str | None) -> Framework | None:
     if stated is None:
         return None
     return Framework(
-        name=stated["FRAMEWORK"], title=stated["TITLE"], requires=tuple(stated["REQUIRES"]), modes=tuple(stated["MODES"]),
-        convergence_mode=stated["CONVERGENCE_MODE"], proof_modes=tuple(stated.get("PROOF_MODES", stated["MODES"])),
-        looped_modes=tuple(stated.get("LOOPED_MODES", ())), file=file, module=module,
-    )  # fmt: skip
+        name=stated["FRAMEWORK"],
+        title=stated["TITLE"],
+        requires=tuple(stated["REQUIRES"]),
+        modes=tuple(stated["MODES"]),
+        convergence_mode=stated["CONVERGENCE_MODE"],
+        proof_modes=tuple(stated.get("PROOF_MODES", stated["MODES"])),
+        looped_modes=tuple(stated.get("LOOPED_MODES", ())),
+        file=file,
+        module=module,
+    )
 
 
 @cache

@@ -1,14 +1,16 @@
 """Learning-rate schedules: pure functions from the step to the learning rate, in float64.
 
-Every framework is handed the same table, so no library's own schedule (and its rounding, or its off-by-one) takes
-part. `t` counts updates from 0; `steps` is the length of the run. Lengths may be given in steps (1 or more, rounded) or
-as a share of the run (below 1). Shares are added up before they are rounded to steps, so that three thirds are the run.
-A schedule that falls to its end reaches it at t = steps, one past the last update, so that no update is wasted on a rate
-of 0; `one_cycle` alone reaches it with the last update, as torch's does.
+Every framework is handed the same table, so no library's own schedule (and its rounding, or its
+off-by-one) takes part. `t` counts updates from 0; `steps` is the length of the run. Lengths may be
+given in steps (1 or more, rounded) or as a share of the run (below 1). Shares are added up before
+they are rounded to steps, so that three thirds are the run. A schedule that falls to its end
+reaches it at t = steps, one past the last update, so that no update is wasted on a rate of 0;
+`one_cycle` alone reaches it with the last update, as torch's does.
 
-Any kind takes a `warmup` besides its own parameters: a linear rise over that length, (t + 1) / warmup of the first rate,
-with the schedule itself over the rest of the run, from which its lengths are counted and of which its shares are taken
-(of the whole run in inverse_sqrt and wsd, which have a warm-up by definition). `plateau` alone is no function of the
+Any kind takes a `warmup` besides its own parameters: a linear rise over that length, (t + 1) /
+warmup of the first rate, with the schedule itself over the rest of the run, from which its lengths
+are counted and of which its shares are taken (of the whole run in inverse_sqrt and wsd, which have
+a warm-up by definition). `plateau` alone is no function of the
 step: the harness drives it, see `plateau_factors`.
 """
 
@@ -30,11 +32,11 @@ Param = float | tuple[float, ...]
 
 @dataclass(frozen=True)
 class Schedule:
-    """A schedule: its function (t float64[n], steps, **params) -> float64[n], the rate over the base rate, and its
-    parameters' defaults.
+    """A schedule: its function (t float64[n], steps, **params) -> float64[n], the rate over the
+    base rate, and its parameters' defaults.
 
-    The function is given the steps after the warm-up, counted from 0, or, with `own_warmup`, all and the warm-up too.
-    """
+    The function is given the steps after the warm-up, counted from 0, or, with `own_warmup`, all
+    and the warm-up too."""
 
     name: str
     summary: str
@@ -50,7 +52,8 @@ def in_steps(length: float, steps: int) -> int:
 
 
 def in_run(share: float, steps: int) -> int:
-    """The step nearest to a share of the run, halves up; 1 to steps - 1, so that a change is never before or past the run.
+    """The step nearest to a share of the run, halves up; 1 to steps - 1, so that a change is never
+    before or past the run.
 
     (A run of one step has no change: 1.)
     """
@@ -58,7 +61,9 @@ def in_run(share: float, steps: int) -> int:
 
 
 def _rising(t: Array, rise: int, then: Array) -> Array:
-    """(t + 1) / rise of the first rate: the first update already moves; a first rate of 0 would be a wasted step."""
+    """(t + 1) / rise of the first rate: the first update already moves; a first rate of 0 would be
+    a wasted step.
+    """
     return np.where(t < rise, then[0] * (t + 1.0) / max(rise, 1), then)
 
 
@@ -73,12 +78,15 @@ def _step(t: Array, steps: int, every: float, factor: float) -> Array:
 
 
 def _whole(share: float) -> int:
-    """How many lengths of this share cover the run; the tolerance is for shares such as 1 / 3 and 0.1."""
+    """How many lengths of this share cover the run; the tolerance is for shares such as 1 / 3 and
+    0.1.
+    """
     return math.ceil(1.0 / share - 1e-9)
 
 
 def _multi_step(t: Array, steps: int, milestones: Sequence[float], factor: float) -> Array:
-    # side="right": the rate changes at the milestone itself, as in torch and Optax, not one update after it.
+    # side="right": the rate changes at the milestone itself, as in torch and Optax, not one update
+    # after it.
     at = sorted(in_run(m, steps) if m < 1 else in_steps(m, steps) for m in milestones)
     passed = np.searchsorted(at, t, side="right")
     return factor ** passed.astype(np.float64)
@@ -127,11 +135,12 @@ def _cycles(steps: int, period: float, growth: float) -> Array:
 
 
 def _whole_cycles(steps: int, share: float, growth: float) -> Array:
-    """Where cycles start, and the end of the run, with which the last cycle ends: no run ends soon after a restart.
+    """Where cycles start, and the end of the run, with which the last cycle ends: no run ends soon
+    after a restart.
 
-    If less than half of a next cycle would fit, the last one is stretched to the end; else the next is cut short. Cycles
-    of less than a step become one step; the last has at least two, so that it falls.
-    """
+    If less than half of a next cycle would fit, the last one is stretched to the end; else the next
+    is cut short. Cycles of less than a step become one step; the last has at least two, so that it
+    falls."""
     share = max(share, 1.0 / steps)
     edges, end, length = [0.0], share, share
     while 1.0 - end >= 0.5 * length * growth - 1e-9:
@@ -141,9 +150,12 @@ def _whole_cycles(steps: int, share: float, growth: float) -> Array:
     return np.array([*(edge for edge in edges if edge == 0 or edge <= steps - 2), float(steps)])
 
 
-def _one_cycle(t: Array, steps: int, rise: float, start_fraction: float, final_fraction: float) -> Array:
-    """As torch's OneCycleLR of total_steps = steps and pct_start = rise: the peak is the last step of the rise, the final
-    rate the last step of the run. Of a share the peak lies between two steps if it must, as it does there."""
+def _one_cycle(
+    t: Array, steps: int, rise: float, start_fraction: float, final_fraction: float
+) -> Array:
+    """As torch's OneCycleLR of total_steps = steps and pct_start = rise: the peak is the last step
+    of the rise, the final rate the last step of the run. Of a share the peak lies between two steps
+    if it must, as it does there."""
     top = (rise * steps if rise < 1 else in_steps(rise, steps)) - 1.0
     last = steps - 1.0
     up = _half_cosine(start_fraction, 1.0, np.minimum(t / max(top, 1e-9), 1.0))
@@ -160,7 +172,9 @@ def _cyclic(t: Array, steps: int, half_cycle: float, low_fraction: float, factor
 
 
 def _turns(steps: int, half_cycle: float) -> Array:
-    """The steps at which the rate is lowest (even) and highest (odd), to the end of the run or past it: float64[k]."""
+    """The steps at which the rate is lowest (even) and highest (odd), to the end of the run or past
+    it: float64[k].
+    """
     if half_cycle >= 1 or half_cycle * steps <= 1:
         half = in_steps(half_cycle, steps)
         return np.arange(0.0, steps + half + 1.0, half)
@@ -176,7 +190,9 @@ def _inverse_sqrt(t: Array, steps: int, warmup: float) -> Array:
 def _wsd(t: Array, steps: int, warmup: float, decay: float, final_fraction: float) -> Array:
     rise = in_steps(warmup, steps) if warmup else 0
     fall = min(in_steps(decay, steps), max(1, steps - rise))
-    return _rising(t, rise, final_fraction + (1.0 - final_fraction) * np.minimum((steps - t) / fall, 1.0))
+    return _rising(
+        t, rise, final_fraction + (1.0 - final_fraction) * np.minimum((steps - t) / fall, 1.0)
+    )
 
 
 def _plateau(t: Array, steps: int, **params: float) -> Array:
@@ -187,7 +203,11 @@ def _plateau(t: Array, steps: int, **params: float) -> Array:
 _ALL = (
     Schedule("constant", "the base rate throughout", _constant, {}, "-"),
     Schedule(
-        "step", "times `factor` every `every`", _step, {"every": 1 / 3, "factor": 0.1}, "He et al. (2016), 3.4"
+        "step",
+        "times `factor` every `every`",
+        _step,
+        {"every": 1 / 3, "factor": 0.1},
+        "He et al. (2016), 3.4",
     ),
     Schedule(
         "multi_step",
@@ -197,7 +217,11 @@ _ALL = (
         "He et al. (2016), arXiv:1512.03385, 4.2: at 32k and 48k of 64k steps",
     ),
     Schedule(
-        "exponential", "times `factor` per `every`, continuously", _exponential, {"every": 1 / 3, "factor": 0.3}, "-"
+        "exponential",
+        "times `factor` per `every`, continuously",
+        _exponential,
+        {"every": 1 / 3, "factor": 0.3},
+        "-",
     ),
     Schedule(
         "polynomial",
@@ -222,7 +246,8 @@ _ALL = (
     ),
     Schedule(
         "cosine_restarts",
-        "half cosines; the first takes `period`, each next one `growth` times as long; of a share the last ends with the run",
+        "half cosines; the first takes `period`, each next one `growth` times as long; of a share"
+        " the last ends with the run",
         _cosine_restarts,
         {"period": 1 / 7, "growth": 2.0, "final_fraction": 0.0},
         "Loshchilov & Hutter (2017), arXiv:1608.03983, eq. 5",
@@ -239,11 +264,13 @@ _ALL = (
         "half a cosine up from `start_fraction` over `rise`, another down to `final_fraction`",
         _one_cycle,
         {"rise": 0.3, "start_fraction": 0.04, "final_fraction": 4e-6},
-        "Smith & Topin (2018), arXiv:1708.07120, with the cosines and defaults that libraries gave it",
+        "Smith & Topin (2018), arXiv:1708.07120, with the cosines and defaults that libraries"
+        " gave it",
     ),
     Schedule(
         "cyclic",
-        "triangles from `low_fraction` to the base rate, up for `half_cycle` and down; heights times `factor` each",
+        "triangles from `low_fraction` to the base rate, up for `half_cycle` and down; heights"
+        " times `factor` each",
         _cyclic,
         {"half_cycle": 0.125, "low_fraction": 0.25, "factor": 1.0},
         "Smith (2017), arXiv:1506.01186, 3.1 (triangular; triangular2 with factor 0.5)",
@@ -261,32 +288,46 @@ _ALL = (
         "warm-up, stable, and a straight line down to `final_fraction` over the last `decay`",
         _wsd,
         {"warmup": 0.1, "decay": 0.2, "final_fraction": 0.0},
-        "Hu et al. (2024), MiniCPM, arXiv:2404.06395, 4; linear decay of Hägele et al. (2024), arXiv:2405.18392",
+        "Hu et al. (2024), MiniCPM, arXiv:2404.06395, 4; linear decay of Hägele et al. (2024),"
+        " arXiv:2405.18392",
         own_warmup=True,
     ),
     Schedule(
         "plateau",
-        "times `factor` after `patience` evaluations without a validation loss lower by `min_delta`; not below "
-        "`floor_fraction`",
+        "times `factor` after `patience` evaluations without a validation loss lower by"
+        " `min_delta`; not below `floor_fraction`",
         _plateau,
         {"factor": 0.3, "patience": 2.0, "min_delta": 0.0, "floor_fraction": 0.001},
-        "He et al. (2016), arXiv:1512.03385, 3.4, by hand there; counted as Keras' ReduceLROnPlateau does; "
-        "torch's waits for one evaluation more",
+        "He et al. (2016), arXiv:1512.03385, 3.4, by hand there; counted as Keras'"
+        " ReduceLROnPlateau does; torch's waits for one evaluation more",
     ),
 )
 SCHEDULES: Mapping[str, Schedule] = {schedule.name: schedule for schedule in _ALL}
 
 _LENGTH, _SHARE = (1e-9, np.inf), (0.0, 1.0)
 _RANGES: Mapping[str, tuple[float, float]] = {
-    "every": _LENGTH, "milestones": _LENGTH, "period": _LENGTH, "rise": _LENGTH, "half_cycle": _LENGTH,
-    "decay": _LENGTH, "warmup": (0.0, np.inf), "factor": (1e-12, 1.0), "growth": (1.0, np.inf), "power": (1e-3, 100.0),
-    "final_fraction": _SHARE, "start_fraction": (1e-12, 1.0), "low_fraction": (1e-12, 1.0), "floor_fraction": _SHARE,
-    "patience": (1.0, np.inf), "min_delta": (0.0, np.inf),
-}  # fmt: skip
+    "every": _LENGTH,
+    "milestones": _LENGTH,
+    "period": _LENGTH,
+    "rise": _LENGTH,
+    "half_cycle": _LENGTH,
+    "decay": _LENGTH,
+    "warmup": (0.0, np.inf),
+    "factor": (1e-12, 1.0),
+    "growth": (1.0, np.inf),
+    "power": (1e-3, 100.0),
+    "final_fraction": _SHARE,
+    "start_fraction": (1e-12, 1.0),
+    "low_fraction": (1e-12, 1.0),
+    "floor_fraction": _SHARE,
+    "patience": (1.0, np.inf),
+    "min_delta": (0.0, np.inf),
+}
 
 
 def complete(spec: ScheduleSpec) -> ScheduleSpec:
-    """The spec with every parameter filled in; a `warmup` of 0 is left out where the kind has none by itself.
+    """The spec with every parameter filled in; a `warmup` of 0 is left out where the kind has none
+    by itself.
 
     ValueError names an unknown schedule or parameter, or a bad value.
     """
@@ -295,7 +336,10 @@ def complete(spec: ScheduleSpec) -> ScheduleSpec:
     defaults = SCHEDULES[spec.kind].params
     for key, value in spec.params.items():
         if key not in {**defaults, "warmup": 0.0}:
-            raise ValueError(f"schedule {spec.kind} has no parameter {key!r}{nearest(key, [*defaults, 'warmup'])}")
+            raise ValueError(
+                f"schedule {spec.kind} has no parameter"
+                f" {key!r}{nearest(key, [*defaults, 'warmup'])}"
+            )
         _check(spec.kind, key, value)
     params = {**defaults, **spec.params}
     if "warmup" not in defaults and not params.get("warmup"):
@@ -305,8 +349,13 @@ def complete(spec: ScheduleSpec) -> ScheduleSpec:
 
 def _check(kind: str, key: str, value: Param) -> None:
     several = key == "milestones"
-    if several != isinstance(value, tuple) or not (values := value if isinstance(value, tuple) else (value,)):
-        raise ValueError(f"schedule {kind}: {key} takes {'a list of numbers' if several else 'one number'}, got {value!r}")
+    if several != isinstance(value, tuple) or not (
+        values := value if isinstance(value, tuple) else (value,)
+    ):
+        raise ValueError(
+            f"schedule {kind}: {key} takes {'a list of numbers' if several else 'one number'}, got"
+            f" {value!r}"
+        )
     low, high = _RANGES[key]
     for each in values:
         if not low <= each <= high:
@@ -314,11 +363,15 @@ def _check(kind: str, key: str, value: Param) -> None:
     if any(b <= a for a, b in pairwise(values) if (a < 1) == (b < 1)):
         raise ValueError(f"schedule {kind}: {key} must increase, got {list(values)}")
     if key == "patience" and value != int(values[0]):
-        raise ValueError(f"schedule {kind}: {key} counts evaluations and must be whole, got {value:g}")
+        raise ValueError(
+            f"schedule {kind}: {key} counts evaluations and must be whole, got {value:g}"
+        )
 
 
 def table(spec: ScheduleSpec, steps: int) -> Array:
-    """The learning rate of every update: float64[steps]. Of `plateau`, the rates as long as nothing is reduced."""
+    """The learning rate of every update: float64[steps]. Of `plateau`, the rates as long as nothing
+    is reduced.
+    """
     schedule, params = SCHEDULES[spec.kind], dict(complete(spec).params)
     t = np.arange(steps, dtype=np.float64)
     if schedule.own_warmup or not params.get("warmup"):
@@ -331,12 +384,17 @@ def table(spec: ScheduleSpec, steps: int) -> Array:
 
 
 def plateau_factors(spec: ScheduleSpec, losses: Array) -> Array:
-    """What `plateau` has multiplied the base rate by after each evaluation: float64[k] of validation losses float64[k].
+    """What `plateau` has multiplied the base rate by after each evaluation: float64[k] of
+    validation losses float64[k].
 
-    An evaluation counts as better when its loss is below the best so far by more than `min_delta`. After `patience`
-    others in a row the rate is reduced and the count starts anew. The evaluation before the first step counts.
-    """
-    params = {key: float(value) for key, value in complete(spec).params.items() if not isinstance(value, tuple)}
+    An evaluation counts as better when its loss is below the best so far by more than `min_delta`.
+    After `patience` others in a row the rate is reduced and the count starts anew. The evaluation
+    before the first step counts."""
+    params = {
+        key: float(value)
+        for key, value in complete(spec).params.items()
+        if not isinstance(value, tuple)
+    }
     factor, best, waited, factors = 1.0, np.inf, 0, []
     for loss in losses:
         better = loss < best - params["min_delta"]
@@ -348,10 +406,13 @@ def plateau_factors(spec: ScheduleSpec, losses: Array) -> Array:
 
 
 def reduced(spec: ScheduleSpec, rates: Array, losses: Array, step: int) -> Array:
-    """The table of a run with this schedule once `losses` are known, the last of them evaluated after `step` updates.
+    """The table of a run with this schedule once `losses` are known, the last of them evaluated
+    after `step` updates.
 
     Entries before `step` stay; every schedule but `plateau` keeps its table.
     """
     if spec.kind != "plateau":
         return rates
-    return np.concatenate([rates[:step], table(spec, len(rates))[step:] * plateau_factors(spec, losses)[-1]])
+    return np.concatenate(
+        [rates[:step], table(spec, len(rates))[step:] * plateau_factors(spec, losses)[-1]]
+    )

@@ -30,13 +30,22 @@ class Found(NamedTuple):
 
 
 def find(output: Path, wanted: str) -> Found:
-    """The run whose digest starts with `wanted`, or whose id contains it. UserError unless there is exactly one."""
-    everything = [Found(output, suite, record) for suite in suites_in(output) for record in read_records(output, suite)]
+    """The run whose digest starts with `wanted`, or whose id contains it. UserError unless there is
+    exactly one.
+    """
+    everything = [
+        Found(output, suite, record)
+        for suite in suites_in(output)
+        for record in read_records(output, suite)
+    ]
     matching = [f for f in everything if f.record.digest.startswith(wanted)] or [
         f for f in everything if wanted.lower() in f.record.spec.id.lower()
     ]
     if not matching:
-        raise UserError(f"{output}: no run whose digest begins with or whose id contains {wanted!r}", ExitCode.NOTHING_MATCHED)
+        raise UserError(
+            f"{output}: no run whose digest begins with or whose id contains {wanted!r}",
+            ExitCode.NOTHING_MATCHED,
+        )
     if len({f.record.digest for f in matching}) > 1:
         some = "\n".join(f"  {f.record.digest[:10]}  {f.record.spec.id}" for f in matching[:10])
         more = f"\n  ... and {len(matching) - 10} more" if len(matching) > 10 else ""
@@ -51,22 +60,42 @@ def lines(found: Found) -> list[tuple[str, str]]:
 
 
 def described(record: RunRecord, measured: Iterable[tuple[str, str]] = ()) -> list[tuple[str, str]]:
-    """What a record says, as (what, value) pairs in reading order; what was `measured` beside it stands with the outcome."""
+    """What a record says, as (what, value) pairs in reading order; what was `measured` beside it
+    stands with the outcome.
+    """
     spec, machine = record.spec, record.machine
     return [
         ("run", spec.id),
         ("digest", record.digest),
         ("status", record.status + (f": {record.reason}" if record.reason else "")),
         ("task", f"{spec.task.title}; batch size {spec.task.batch_size}, {spec.steps} steps"),
-        ("optimizer", f"{spec.optimizer.name} ({spec.optimizer.rule}) {_pairs(spec.optimizer.hyper)}".rstrip()),
-        ("learning rate",
-         f"{spec.schedule.kind} from {number_text(spec.schedule.base_lr)} {_pairs(spec.schedule.params)}".rstrip()),
-        ("framework", f"{spec.framework}, mode {spec.mode}, {spec.dtype} on {spec.device}, {spec.threads} thread(s)"),
+        (
+            "optimizer",
+            f"{spec.optimizer.name} ({spec.optimizer.rule}) {_pairs(spec.optimizer.hyper)}".rstrip(),
+        ),
+        (
+            "learning rate",
+            f"{spec.schedule.kind} from {number_text(spec.schedule.base_lr)}"
+            f" {_pairs(spec.schedule.params)}".rstrip(),
+        ),
+        (
+            "framework",
+            (
+                f"{spec.framework}, mode {spec.mode}, {spec.dtype} on {spec.device}, {spec.threads}"
+                " thread(s)"
+            ),
+        ),
         *_outcome(record),
         *measured,
         *_state(record),
         ("versions", _pairs(record.versions)),
-        ("machine", f"{machine.processor}, {machine.logical_cores} cores, {machine.system}, Python {machine.python}"),
+        (
+            "machine",
+            (
+                f"{machine.processor}, {machine.logical_cores} cores, {machine.system}, Python"
+                f" {machine.python}"
+            ),
+        ),
         ("started", f"{record.started_at}, took {record.wall_s:.2f} s"),
     ]
 
@@ -80,7 +109,9 @@ def sparkline(values: np.ndarray, width: int = 60) -> str:
     if not good.any():
         return "?" * len(heights)
     low, high = heights[good].min(), heights[good].max()
-    scaled = np.where(good, (heights - low) / (high - low or 1.0) * (len(_BARS) - 1), 0.0).astype(int)
+    scaled = np.where(good, (heights - low) / (high - low or 1.0) * (len(_BARS) - 1), 0.0).astype(
+        int
+    )
     return "".join(_BARS[h] if fine else "?" for h, fine in zip(scaled, good, strict=True))
 
 
@@ -92,7 +123,9 @@ def _outcome(record: RunRecord) -> list[tuple[str, str]]:
 
 def _measured(found: Found) -> list[tuple[str, str]]:
     record, pairs = found.record, []
-    curve = read_arrays(found.output, found.suite, record.digest, "curve") if record.summary else None
+    curve = (
+        read_arrays(found.output, found.suite, record.digest, "curve") if record.summary else None
+    )
     if curve is not None:
         pairs.append(("training loss", sparkline(curve["value"][curve["series"] == "train_loss"])))
     pairs += _findings(found, curve)
@@ -115,13 +148,18 @@ def _findings(found: Found, curve: Mapping[str, Any] | None) -> list[tuple[str, 
 def finding_pair(rule: str, severity: str, step: int, reason: str) -> tuple[str, str]:
     """A finding, for people."""
     return "diagnosis", f"{rule}{'' if severity == 'none' else f' since step {step}'}: {reason}"
+
+
 def step_pairs(
     record: RunRecord, p25: float, median: float, p99: float, mean: float
 ) -> list[tuple[str, str]]:
     """Of a timing run, its step times in seconds, for people."""
     p25, median, p99, mean = (value * 1e6 for value in (p25, median, p99, mean))
     return [
-        ("step time", f"p25 {p25:.1f} us, median {median:.1f} us, p99 {p99:.1f} us, mean {mean:.1f} us"),
+        (
+            "step time",
+            f"p25 {p25:.1f} us, median {median:.1f} us, p99 {p99:.1f} us, mean {mean:.1f} us",
+        ),
         ("first call", f"{record.first_call_s or 0:.3f} s"),
     ]
 
@@ -135,4 +173,6 @@ def _state(record: RunRecord) -> list[tuple[str, str]]:
 
 def _pairs(values: object) -> str:
     items = dict(values).items()  # type: ignore[call-overload]
-    return ", ".join(f"{key}={number_text(v) if isinstance(v, float | tuple) else v}" for key, v in items)
+    return ", ".join(
+        f"{key}={number_text(v) if isinstance(v, float | tuple) else v}" for key, v in items
+    )

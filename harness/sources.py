@@ -1,4 +1,6 @@
-"""Hashes of the source that computes a run, found by following imports: inside the package, and from a user's files."""
+"""Hashes of the source that computes a run, found by following imports: inside the package, and
+from a user's files.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,9 @@ from .process import NoAnswer, ask
 
 @dataclass(frozen=True)
 class Reach:
-    """What a user's files lead to. sources: label -> hash of local files, data files named in them included, and of
-    gradrace's modules that they import. versions: distribution -> version, "not installed" for a module that is nowhere."""
+    """What a user's files lead to. sources: label -> hash of local files, data files named in them
+    included, and of gradrace's modules that they import. versions: distribution -> version, "not
+    installed" for a module that is nowhere."""
 
     sources: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -35,16 +38,23 @@ def is_own(file: Path) -> bool:
 
 
 def reach(
-    files: Iterable[Path], names: Iterable[str], left_out: Iterable[tuple[str, int]], known: Iterable[str],
+    files: Iterable[Path],
+    names: Iterable[str],
+    left_out: Iterable[tuple[str, int]],
+    known: Iterable[str],
     python: str | None = None,
-) -> Reach:  # fmt: skip
-    """Follows the imports of a user's files and the dotted paths `names`; see imports.py, also for left_out and known.
+) -> Reach:
+    """Follows the imports of a user's files and the dotted paths `names`; see imports.py, also for
+    left_out and known.
 
     python: the interpreter in which they run, if not this one. UserError if it cannot be asked.
     """
     request = {
-        "files": [str(file) for file in files], "names": sorted(names), "left_out": sorted(left_out), "known": sorted(known)
-    }  # fmt: skip
+        "files": [str(file) for file in files],
+        "names": sorted(names),
+        "left_out": sorted(left_out),
+        "known": sorted(known),
+    }
     answer = imports.reached(request) if python is None else _reached_elsewhere(python, request)
     own = _files_by_name()
     imported = [own[name] for name in answer["gradrace"] if name in own and name != "gradrace"]
@@ -80,7 +90,8 @@ def _reached_elsewhere(python: str, request: Mapping[str, Any]) -> dict[str, Any
 
 
 def hashes(files: Iterable[Path]) -> dict[str, str]:
-    """Name -> hash of these files and of every gradrace module that they import, directly or through others.
+    """Name -> hash of these files and of every gradrace module that they import, directly or
+    through others.
 
     A change to the report, the command line or another optimizer's file leaves them as they are.
     """
@@ -96,8 +107,8 @@ def hashes(files: Iterable[Path]) -> dict[str, str]:
 
 @cache
 def _read(file: Path, modified_ns: int) -> tuple[str, tuple[Path, ...]]:
-    """Hash of a file and the gradrace files that it imports itself; read again when it was modified (a notebook's
-    process outlives many versions of a user's file)."""
+    """Hash of a file and the gradrace files that it imports itself; read again when it was modified
+    (a notebook's process outlives many versions of a user's file)."""
     text = file.read_bytes()
     # Within a package's own file one dot is the package itself.
     importer = _name_of(file) + (".__init__" if file.name == "__init__.py" else "")
@@ -109,8 +120,8 @@ _STATEMENT = re.compile(rb"^[ \t]*((?:from|import)[ \t][^\n(]*(?:\([^)]*\)|[^\n]
 
 
 def _tree(text: bytes, importer: str) -> ast.AST:
-    """What holds all imports of the file; of our own the imports alone, since parsing them all would take most of the time
-    of a command that finds everything cached."""
+    """What holds all imports of the file; of our own the imports alone, since parsing them all
+    would take most of the time of a command that finds everything cached."""
     if importer in _files_by_name() or importer.removesuffix(".__init__") in _files_by_name():
         with suppress(SyntaxError):
             return ast.parse(b"\n".join(_STATEMENT.findall(text)))
@@ -137,7 +148,10 @@ def _files_by_name() -> Mapping[str, Path]:
     """Dotted module name -> file, of the package's parts (whose folders lie apart in a checkout)."""
     import gradrace.adapters
 
-    roots = {"gradrace": Path(gradrace.__file__).parent, "gradrace.adapters": Path(gradrace.adapters.__file__).parent}
+    roots = {
+        "gradrace": Path(gradrace.__file__).parent,
+        "gradrace.adapters": Path(gradrace.adapters.__file__).parent,
+    }
     files = {}
     for prefix, root in roots.items():
         for file in root.rglob("*.py"):

@@ -1,7 +1,7 @@
 """The frozen values that say what is to be run: TaskSpec, OptimizerSpec, ScheduleSpec, RunSpec.
 
-All are JSON and back (`to_json`, `model_validate`), reject unknown keys, and never name a framework's own objects.
-"""
+All are JSON and back (`to_json`, `model_validate`), reject unknown keys, and never name a
+framework's own objects."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ class Frozen(Strict):
         return self.model_dump(mode="json")
 
 
-Loss = Literal["softmax_cross_entropy", "binary_cross_entropy", "mean_squared_error", "huber", "output"]
+Loss = Literal[
+    "softmax_cross_entropy", "binary_cross_entropy", "mean_squared_error", "huber", "output"
+]
 Metric = Literal["accuracy", "r2", "negative_loss"]
 _OF_LABELS = ("softmax_cross_entropy", "binary_cross_entropy")
 _OF_NUMBERS = ("mean_squared_error", "huber")
@@ -46,9 +48,12 @@ NonNegative = Annotated[FiniteFloat, Field(ge=0.0)]
 class Regularization(Frozen):
     """What is added to a loss or done to its gradients, the same in every framework. 0 is none.
 
-    l1, l2: the loss gains l1 * sum|w| + l2 / 2 * sum w^2 over all parameters of role "kernel" (so the gradient gains
-        l2 * w: the coupled weight decay of the papers). Reported losses of batches hold the penalty, evaluations do not.
-    decay: decoupled; before the optimizer's update every kernel becomes kernel * (1 - learning rate * decay).
+    l1, l2: the loss gains l1 * sum|w| + l2 / 2 * sum w^2 over all parameters of role "kernel" (so
+    the gradient gains
+        l2 * w: the coupled weight decay of the papers). Reported losses of batches hold the
+        penalty, evaluations do not.
+    decay: decoupled; before the optimizer's update every kernel becomes kernel * (1 - learning rate
+    * decay).
     clip_norm: gradients, penalties included, are scaled by min(1, clip_norm / their global norm).
     """
 
@@ -59,7 +64,9 @@ class Regularization(Frozen):
 
 
 class EarlyStopping(Frozen):
-    """Ends a run when `patience` evaluations in a row did not lower the best validation loss by `min_delta`."""
+    """Ends a run when `patience` evaluations in a row did not lower the best validation loss by
+    `min_delta`.
+    """
 
     patience: PositiveInt
     min_delta: NonNegative = 0.0
@@ -68,14 +75,18 @@ class EarlyStopping(Frozen):
 class TaskSpec(Frozen):
     """A data set, a model, a loss, and how long to train.
 
-    loss, a mean over the batch and all further axes: softmax_cross_entropy of logits [n, ..., classes] with labels
-        int64[n, ...]; binary_cross_entropy of logits [n, 1] with labels int64[n] of 0 and 1; mean_squared_error and
-        huber (delta 1) of [n, k] with targets float64[n, k]; output: the model's output itself is the loss.
-    label_smoothing s: the targets become 1 - s at the label plus s / classes everywhere; a binary task has two classes.
-    metric, the higher the better: accuracy; r2, the coefficient of determination over all entries; negative_loss.
-    `target` is the validation metric that counts as reached; `target_origin` says where that figure comes from.
-    `input_shape` is the shape of one sample: the data's features are reshaped to it.
-    train_fraction: the share of the training split that batches are drawn from, the same samples in every framework and
+    loss, a mean over the batch and all further axes: softmax_cross_entropy of logits [n, ...,
+    classes] with labels
+        int64[n, ...]; binary_cross_entropy of logits [n, 1] with labels int64[n] of 0 and 1;
+        mean_squared_error and huber (delta 1) of [n, k] with targets float64[n, k]; output: the
+        model's output itself is the loss.
+    label_smoothing s: the targets become 1 - s at the label plus s / classes everywhere; a binary
+    task has two classes. metric, the higher the better: accuracy; r2, the coefficient of
+    determination over all entries; negative_loss. `target` is the validation metric that counts as
+    reached; `target_origin` says where that figure comes from. `input_shape` is the shape of one
+    sample: the data's features are reshaped to it.
+    train_fraction: the share of the training split that batches are drawn from, the same samples in
+    every framework and
         seed; smaller shares are within larger ones.
     """
 
@@ -106,7 +117,13 @@ class TaskSpec(Frozen):
         """Labels have an accuracy and can be smoothed, numbers have an r2."""
         if self.label_smoothing and self.loss not in _OF_LABELS:
             raise ValueError(f"label_smoothing needs labels, which {self.loss} does not have")
-        fitting = "accuracy" if self.loss in _OF_LABELS else "r2" if self.loss in _OF_NUMBERS else "negative_loss"
+        fitting = (
+            "accuracy"
+            if self.loss in _OF_LABELS
+            else "r2"
+            if self.loss in _OF_NUMBERS
+            else "negative_loss"
+        )
         if self.metric not in (fitting, "negative_loss"):
             raise ValueError(f"{self.metric} cannot be the metric of {self.loss}; {fitting} can")
         return self
@@ -115,10 +132,11 @@ class TaskSpec(Frozen):
 class OptimizerSpec(Frozen):
     """Which update rule, with which hyperparameters.
 
-    canonical: the paper's update, but for the departures that Optimizer.paper names, with every hyperparameter given here;
+    canonical: the paper's update, but for the departures that Optimizer.paper names, with every
+    hyperparameter given here;
         equal in every framework.
-    native: the library's own class and defaults, only the learning rate aligned; `hyper` is then empty.
-    """
+    native: the library's own class and defaults, only the learning rate aligned; `hyper` is then
+    empty."""
 
     name: Name
     hyper: dict[str, FiniteFloat] = {}
@@ -134,11 +152,12 @@ class ScheduleSpec(Frozen):
 
 
 class TimingSpec(Frozen):
-    """How a cell is timed: warm-up steps, then blocks of steps; the device is synchronised at block edges only.
+    """How a cell is timed: warm-up steps, then blocks of steps; the device is synchronised at block
+    edges only.
 
-    Slow steps make shorter blocks: one takes as many steps, up to block_steps, as fit in longest_block_s, at least one;
-    warm-up ends after longest_warmup_s, or after warmup_steps. breakdown: blocks of a step's parts are timed as well.
-    """
+    Slow steps make shorter blocks: one takes as many steps, up to block_steps, as fit in
+    longest_block_s, at least one; warm-up ends after longest_warmup_s, or after warmup_steps.
+    breakdown: blocks of a step's parts are timed as well."""
 
     warmup_steps: Annotated[NonNegativeInt, Field(le=limits.STEPS)] = 100
     blocks: Annotated[PositiveInt, Field(le=limits.BLOCKS)] = 30
@@ -149,20 +168,23 @@ class TimingSpec(Frozen):
 
     @property
     def total_steps(self) -> int:
-        """Steps that a launch takes at most: the warm-up and all blocks, and in modes that compile whole blocks, one for the
-        first call, one that the warm-up may overrun by, and two that warm up shorter blocks."""
+        """Steps that a launch takes at most: the warm-up and all blocks, and in modes that compile
+        whole blocks, one for the first call, one that the warm-up may overrun by, and two that warm
+        up shorter blocks."""
         return self.warmup_steps + (self.blocks + 4) * self.block_steps
 
 
-# How many steps a memory run takes: enough for every buffer to have been made, and for one chunk of a compiled loop.
+# How many steps a memory run takes: enough for every buffer to have been made, and for one chunk of
+# a compiled loop.
 MEMORY_STEPS = 25
 
 
 class RunSpec(Frozen):
     """One run: everything that can change its outcome, apart from versions, machine and source.
 
-    input: `resident`, the data lie on the device before the first step; `pipeline`, every batch comes through the
-    library's own input pipeline (DataLoader, tf.data, NumPy arrays handed to the compiled step), in the plan's order.
+    input: `resident`, the data lie on the device before the first step; `pipeline`, every batch
+    comes through the library's own input pipeline (DataLoader, tf.data, NumPy arrays handed to the
+    compiled step), in the plan's order.
     diagnose: also record norms of each layer's gradients and updates, see record.Norms.
     """
 
@@ -199,22 +221,35 @@ class RunSpec(Frozen):
     def id(self) -> str:
         """A readable name of the run, the one that `-k` filters on.
 
-        Unique within a suite: `names.told_apart` adds to `variations` whatever this text does not say. It never decides
-        which run is meant; the digest does.
+        Unique within a suite: `names.told_apart` adds to `variations` whatever this text does not
+        say. It never decides which run is meant; the digest does.
         """
-        params = ",".join(f"{key}={number_text(value)}" for key, value in self.schedule.params.items())
+        params = ",".join(
+            f"{key}={number_text(value)}" for key, value in self.schedule.params.items()
+        )
         rate = f"{self.schedule.kind}{f'({params})' if params else ''}-lr{number_text(self.schedule.base_lr)}"
         last = f"seed{self.seed}" if self.measure == "convergence" else f"launch{self.launch}"
         varied = [f"{key}={value}" for key, value in self.variations.items()]
         optimizer = f"{self.optimizer.name}-{self.optimizer.rule}"
-        return "/".join([self.measure, self.task.name, f"{self.framework}-{self.mode}", optimizer, rate, *varied, last])
+        return "/".join(
+            [
+                self.measure,
+                self.task.name,
+                f"{self.framework}-{self.mode}",
+                optimizer,
+                rate,
+                *varied,
+                last,
+            ]
+        )
 
 
 def number_text(value: float | tuple[float, ...]) -> str:
-    """A parameter for people: 0.1, or several joined by '+'. Different numbers have different texts.
+    """A parameter for people: 0.1, or several joined by '+'. Different numbers have different
+    texts.
 
-    Six significant digits if they give the number back, else as many as do: 0.001, 1e-05, 0.1000001.
-    """
+    Six significant digits if they give the number back, else as many as do: 0.001, 1e-05,
+    0.1000001."""
     if isinstance(value, tuple):
         return "+".join(map(number_text, value))
     short = f"{value:g}"
@@ -224,15 +259,25 @@ def number_text(value: float | tuple[float, ...]) -> str:
 
 
 # Task fields that a step's time does not depend on.
-_NOT_IN_A_STEP = {"title", "steps", "eval_every", "target", "target_origin", "early_stopping", "train_fraction"}
+_NOT_IN_A_STEP = {
+    "title",
+    "steps",
+    "eval_every",
+    "target",
+    "target_origin",
+    "early_stopping",
+    "train_fraction",
+}
 
 
 def step_setting(run: RunSpec) -> str:
-    """12 hex digits of everything that the time and memory of a training step depend on, as far as the run says it.
+    """12 hex digits of everything that the time and memory of a training step depend on, as far as
+    the run says it.
 
-    Equal for a training run and the timing run that stands for its step time. Seed, learning rate and schedule are not in
-    it: they change numbers, not what is computed. Nor are the run's length, its evaluations and the share of the data.
-    """
+    Equal for a training run and the timing run that stands for its step time. Seed, learning rate
+    and schedule are not in
+    it: they change numbers, not what is computed. Nor are the run's length, its evaluations and the
+    share of the data."""
     task = run.task.model_dump(mode="json", exclude=_NOT_IN_A_STEP, exclude_defaults=True)
     where = (run.framework, run.mode, run.device, run.dtype, run.threads, run.input)
     text = canonical_json([task, run.optimizer.to_json(), where])
@@ -249,5 +294,7 @@ def digest(spec: RunSpec, versions: Mapping[str, str], sources: Mapping[str, str
 
     `versions` are the libraries that compute it, `sources` the hashes of our own files that do.
     """
-    text = canonical_json({"spec": spec.to_json(), "versions": dict(versions), "sources": dict(sources)})
+    text = canonical_json(
+        {"spec": spec.to_json(), "versions": dict(versions), "sources": dict(sources)}
+    )
     return hashlib.sha256(text.encode()).hexdigest()[:24]

@@ -1,12 +1,13 @@
 """Results on disk: one folder per run, written once, read by anyone, resumable after a kill.
 
-    <output>/runs/<suite>/plan.json              the suite's latest expansion: title, question, digests in order
-    <output>/runs/<suite>/<digest>/run.json      written last; a folder without it is an unfinished run
-    <output>/runs/<suite>/<digest>/curve.parquet (norms.parquet) or steps.parquet, log.txt
+    <output>/runs/<suite>/plan.json              the suite's latest expansion: title, question,
+    digests in order <output>/runs/<suite>/<digest>/run.json      written last; a folder without it
+    is an unfinished run <output>/runs/<suite>/<digest>/curve.parquet (norms.parquet) or
+    steps.parquet, log.txt
 
-Files appear under their names by os.replace only, so what can be read is whole. Nothing is ever unpickled.
-A run is finished only if its record is its own and all its arrays are there: see `unsound`.
-"""
+Files appear under their names by os.replace only, so what can be read is whole. Nothing is ever
+unpickled. A run is finished only if its record is its own and all its arrays are there: see
+`unsound`."""
 
 from __future__ import annotations
 
@@ -25,7 +26,15 @@ from pydantic import Field, ValidationError
 
 from .errors import UserError
 from .escaping import visible
-from .jsonfile import discard_partials, first_problem, read_json, reading, replace_text, replacing, writing
+from .jsonfile import (
+    discard_partials,
+    first_problem,
+    read_json,
+    reading,
+    replace_text,
+    replacing,
+    writing,
+)
 from .origin import Origin
 from .record import FINAL, SCHEMA, Curve, RunRecord, RunResult
 from .schedules import complete
@@ -43,11 +52,12 @@ _MEND = "remove its folder to run it again"
 
 
 class PlanFile(Frozen):
-    """The latest expansion of a suite, without filters: which digests belong to its report, and in which order.
+    """The latest expansion of a suite, without filters: which digests belong to its report, and in
+    which order.
 
-    clocked: those of them that are timing or memory runs; clock_only: whether these come from `gradrace time`. origin:
-    where the suite came from; None in plans of earlier versions and of studies.
-    """
+    clocked: those of them that are timing or memory runs; clock_only: whether these come from
+    `gradrace time`. origin: where the suite came from; None in plans of earlier versions and of
+    studies."""
 
     schema_version: int = Field(default=SCHEMA, alias="schema")
     suite: str
@@ -62,9 +72,9 @@ class PlanFile(Frozen):
 def kept_plan(new: PlanFile, old: PlanFile | None) -> PlanFile:
     """The new plan with what of the old one it does not speak of.
 
-    `gradrace time` leaves the trained runs, and `gradrace run` of a suite that times nothing leaves what `gradrace time`
-    timed. What was timed earlier goes when it is timed anew: launches of two designs are not launches of one cell.
-    """
+    `gradrace time` leaves the trained runs, and `gradrace run` of a suite that times nothing leaves
+    what `gradrace time` timed. What was timed earlier goes when it is timed anew: launches of two
+    designs are not launches of one cell."""
     if old is None:
         return new
     if new.clock_only:
@@ -89,28 +99,39 @@ class Store:
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             if (self.folder / ".lock").is_symlink():
-                raise UserError(f"{self.folder / '.lock'}: a link, which no gradrace makes; remove it")
+                raise UserError(
+                    f"{self.folder / '.lock'}: a link, which no gradrace makes; remove it"
+                )
             # A lock left by a killed process is free again: the system drops it with the process.
             self._lock = filelock.FileLock(self.folder / ".lock")
             try:
                 self._lock.acquire(timeout=0)
             except filelock.Timeout:
-                raise UserError(f"{self.folder}: another gradrace is writing there; wait, or use --output") from None
+                raise UserError(
+                    f"{self.folder}: another gradrace is writing there; wait, or use --output"
+                ) from None
             discard_partials(self.folder / "plan.json")
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self._lock:
             self._lock.release()
 
     def plan(self) -> PlanFile | None:
         """The plan that is there. UserError where it is not ours."""
-        return _read_plan(self.folder / "plan.json") if (self.folder / "plan.json").exists() else None
+        return (
+            _read_plan(self.folder / "plan.json") if (self.folder / "plan.json").exists() else None
+        )
 
     def write_plan(self, plan: PlanFile) -> None:
-        """Replaces the suite's plan. One that says the same stays untouched, and with it a report made of it."""
+        """Replaces the suite's plan. One that says the same stays untouched, and with it a report
+        made of it.
+        """
         text = json.dumps(plan.model_dump(mode="json", by_alias=True), indent=1) + "\n"
         file = self.folder / "plan.json"
         with writing(self.folder):
@@ -121,7 +142,8 @@ class Store:
         """Where the worker's standard output and error of this run go; its folder is made."""
         with writing(self.folder):
             log = self._own_folder(digest) / "log.txt"
-            # Somebody else's folder of results may hold a link to a file of ours, or a pipe that waits for a reader.
+            # Somebody else's folder of results may hold a link to a file of ours, or a pipe that
+            # waits for a reader.
             if log.is_symlink() or (log.exists() and not log.is_file()):
                 log.unlink()
         return log
@@ -135,7 +157,9 @@ class Store:
         return folder
 
     def write(self, result: RunResult) -> None:
-        """Keeps one finished run; arrays first, run.json last. Nothing of an earlier try stays but its log."""
+        """Keeps one finished run; arrays first, run.json last. Nothing of an earlier try stays but
+        its log.
+        """
         folder = self.folder / result.record.digest
         columns = {
             "curve": result.curve and _curve_columns(result.curve),
@@ -154,11 +178,14 @@ class Store:
             log = folder / "log.txt"
             if log.exists() and log.stat().st_size == 0:
                 log.unlink()
-            record = result.record.model_copy(update={"artefacts": tuple(sorted(_artefacts(folder)))})
+            record = result.record.model_copy(
+                update={"artefacts": tuple(sorted(_artefacts(folder)))}
+            )
             replace_text(folder / "run.json", json.dumps(record.to_json(), indent=1) + "\n")
 
     def kept(self, run: PlannedRun) -> RunRecord | None:
-        """The stored record of this run; None if there is none, or none that is sound, which is then in `unsound`.
+        """The stored record of this run; None if there is none, or none that is sound, which is
+        then in `unsound`.
 
         UserError on a file that is not a readable record.
         """
@@ -174,7 +201,11 @@ class Store:
     def finished(self, runs: Iterable[PlannedRun]) -> dict[str, RunRecord]:
         """By digest, those of these runs that need not be run again."""
         records = {run.digest: self.kept(run) for run in runs}
-        return {digest: record for digest, record in records.items() if record and record.status in FINAL}
+        return {
+            digest: record
+            for digest, record in records.items()
+            if record and record.status in FINAL
+        }
 
     def discard_unfinished(self) -> None:
         """Removes folders of runs that were in flight when a process was killed."""
@@ -196,8 +227,8 @@ _PARQUET = b"PAR1"
 def unsound(folder: Path, record: RunRecord, run: PlannedRun | None = None) -> str:
     """What is wrong with a stored run whose folder has this record: '' if nothing is.
 
-    The record must be that of the folder and, if a run is given, have its specification and sources; its arrays must be there
-    and whole; their content is not read.
+    The record must be that of the folder and, if a run is given, have its specification and
+    sources; its arrays must be there and whole; their content is not read.
     """
     if folder.is_symlink():
         return "its folder is a link"
@@ -227,7 +258,9 @@ def _lost(file: Path) -> str:
 def suite_folder(output: Path, suite: str) -> Path:
     """Where a suite's results lie. UserError for a name that could leave the results folder."""
     if not SUITE_NAME.fullmatch(suite):
-        raise UserError(f"{suite!r} cannot name a suite: letters, digits, '-' and '_' only, 80 at most")
+        raise UserError(
+            f"{suite!r} cannot name a suite: letters, digits, '-' and '_' only, 80 at most"
+        )
     return output / "runs" / suite
 
 
@@ -236,7 +269,9 @@ def suites_in(output: Path) -> tuple[str, ...]:
     runs = output / "runs"
     names = tuple(sorted(p.parent.name for p in runs.glob("*/plan.json"))) if runs.is_dir() else ()
     if not names:
-        raise UserError(f"{output}: no results there (expected {runs}/<suite>/); make some with `gradrace run`")
+        raise UserError(
+            f"{output}: no results there (expected {runs}/<suite>/); make some with `gradrace run`"
+        )
     return names
 
 
@@ -249,11 +284,15 @@ def _read_plan(file: Path) -> PlanFile:
     try:
         return PlanFile.model_validate(read_json(file, SCHEMA, _MEND))
     except ValidationError as error:
-        raise UserError(f"{file}: not a gradrace plan ({first_problem(error)}); move it away") from None
+        raise UserError(
+            f"{file}: not a gradrace plan ({first_problem(error)}); move it away"
+        ) from None
 
 
 def read_records(output: Path, suite: str) -> list[RunRecord]:
-    """The records of the suite's plan that exist, in the plan's order. UserError on one that is unsound."""
+    """The records of the suite's plan that exist, in the plan's order. UserError on one that is
+    unsound.
+    """
     folder = suite_folder(output, suite)
     files = [folder / digest / "run.json" for digest in read_plan(output, suite).digests]
     return [_sound(file) for file in files if file.exists()]
@@ -262,17 +301,24 @@ def read_records(output: Path, suite: str) -> list[RunRecord]:
 def _sound(file: Path) -> RunRecord:
     record = read_record(file)
     if problem := unsound(file.parent, record):
-        raise UserError(f"{file}: {problem}; run the suite again, which does this run anew, or remove its folder")
+        raise UserError(
+            f"{file}: {problem}; run the suite again, which does this run anew, or remove its"
+            " folder"
+        )
     return record
 
 
 def read_record(file: Path) -> RunRecord:
-    """One run.json. UserError names the file when it is truncated, of a newer schema or not a record."""
+    """One run.json. UserError names the file when it is truncated, of a newer schema or not a
+    record.
+    """
     try:
         record = RunRecord.model_validate(read_json(file, SCHEMA, _MEND))
         complete(record.spec.schedule)
     except ValidationError as error:
-        raise UserError(f"{file}: not a gradrace record ({first_problem(error)}); {_MEND}") from None
+        raise UserError(
+            f"{file}: not a gradrace record ({first_problem(error)}); {_MEND}"
+        ) from None
     except ValueError as error:
         raise UserError(f"{file}: not a gradrace record ({error}); {_MEND}") from None
     return record
@@ -287,8 +333,11 @@ def read_arrays(output: Path, suite: str, digest: str, name: str) -> Mapping[str
     return {column: table[column].to_numpy() for column in table.column_names}
 
 
-def read_tables(output: Path, suite: str, digests: Iterable[str], name: str) -> pyarrow.Table | None:
-    """`curve` or `steps` of many runs, one after the other, with a first column `digest`; None when none has any.
+def read_tables(
+    output: Path, suite: str, digests: Iterable[str], name: str
+) -> pyarrow.Table | None:
+    """`curve` or `steps` of many runs, one after the other, with a first column `digest`; None when
+    none has any.
 
     Columns that files of an earlier version lack are null there.
     """
@@ -300,16 +349,23 @@ def read_tables(output: Path, suite: str, digests: Iterable[str], name: str) -> 
     if not found:
         return None
     try:
-        # Permissive: pandas and earlier versions of Arrow wrote other types of text and integers for the same.
+        # Permissive: pandas and earlier versions of Arrow wrote other types of text and integers
+        # for the same.
         table = pyarrow.concat_tables(found.values(), promote_options="permissive")
     except pyarrow.ArrowException as error:
-        raise UserError(f"{folder}: its {name}.parquet files do not fit each other ({error}); {_MEND}") from None
-    names = pyarrow.array(list(found)).take(pyarrow.array(_repeated([len(each) for each in found.values()])))
+        raise UserError(
+            f"{folder}: its {name}.parquet files do not fit each other ({error}); {_MEND}"
+        ) from None
+    names = pyarrow.array(list(found)).take(
+        pyarrow.array(_repeated([len(each) for each in found.values()]))
+    )
     return table.add_column(0, "digest", names)
 
 
 def read_log(output: Path, suite: str, digest: str, most: int) -> str:
-    """The end of what the worker of a run printed, at most so many bytes from the start of a line; "" without a log."""
+    """The end of what the worker of a run printed, at most so many bytes from the start of a line;
+    "" without a log.
+    """
     file = suite_folder(output, suite) / digest / "log.txt"
     try:
         with reading(file) as opened:
@@ -323,11 +379,17 @@ def read_log(output: Path, suite: str, digest: str, most: int) -> str:
     return text.partition("\n")[2] or text if begin else text
 
 
-# The columns that a run's arrays have at least, each of whole numbers, numbers or text; others may be missing in files of
-# earlier versions, and none has gaps.
+# The columns that a run's arrays have at least, each of whole numbers, numbers or text; others may
+# be missing in files of earlier versions, and none has gaps.
 _COLUMNS = {
     "curve": {"step": "whole numbers", "series": "text", "value": "numbers"},
-    "norms": {"step": "whole numbers", "parameter": "text", "weight": "numbers", "gradient": "numbers", "update": "numbers"},
+    "norms": {
+        "step": "whole numbers",
+        "parameter": "text",
+        "weight": "numbers",
+        "gradient": "numbers",
+        "update": "numbers",
+    },
     "steps": {"steps": "whole numbers", "wall_ns": "whole numbers", "cpu_ns": "whole numbers"},
 }
 _SERIES = re.compile(r"train_loss|validation_loss|validation_metric|learning_rate|point_[0-9]{1,2}")
@@ -365,7 +427,9 @@ def _not_ours(table: pyarrow.Table, name: str) -> str:
         if not is_kind[kind](found.type) or found.null_count:
             return f"its column {column!r} is not all {kind}"
     if name == "curve":
-        strange = [each for each in table["series"].unique().to_pylist() if not _SERIES.fullmatch(each)]
+        strange = [
+            each for each in table["series"].unique().to_pylist() if not _SERIES.fullmatch(each)
+        ]
         if strange:
             return f"it has a series {visible(strange[0])[:80]!r}"
     return ""
@@ -392,7 +456,9 @@ def _curve_columns(curve: Curve) -> dict[str, Any]:
         series[f"point_{axis}"] = (curve.eval_steps, values)
     return {
         "step": np.concatenate([steps for steps, _ in series.values()]).astype(np.int64),
-        "series": np.concatenate([np.full(len(values), name) for name, (_, values) in series.items()]),
+        "series": np.concatenate(
+            [np.full(len(values), name) for name, (_, values) in series.items()]
+        ),
         "value": np.concatenate([values for _, values in series.values()]),
     }
 
@@ -401,22 +467,30 @@ def _write_parquet(file: Path, columns: Mapping[str, Any]) -> None:
     import pyarrow
     import pyarrow.parquet as parquet
 
-    table = pyarrow.Table.from_arrays([_arrow(values) for values in columns.values()], names=list(columns))
+    table = pyarrow.Table.from_arrays(
+        [_arrow(values) for values in columns.values()], names=list(columns)
+    )
     with replacing(file) as partial:
         parquet.write_table(table, partial)
 
 
 def _arrow(values: Any) -> Any:
-    """The column of a NumPy array. pyarrow.array() would do, but it imports pandas, which takes longer than a short run."""
+    """The column of a NumPy array. pyarrow.array() would do, but it imports pandas, which takes
+    longer than a short run.
+    """
     import numpy as np
     import pyarrow
 
     if values.dtype.kind == "U":
         texts = [text.encode() for text in values.tolist()]
         ends = np.cumsum([0, *map(len, texts)], dtype=np.int32)
-        return pyarrow.StringArray.from_buffers(len(texts), pyarrow.py_buffer(ends), pyarrow.py_buffer(b"".join(texts)))
+        return pyarrow.StringArray.from_buffers(
+            len(texts), pyarrow.py_buffer(ends), pyarrow.py_buffer(b"".join(texts))
+        )
     buffer = pyarrow.py_buffer(np.ascontiguousarray(values))
-    return pyarrow.Array.from_buffers(pyarrow.from_numpy_dtype(values.dtype), len(values), [None, buffer])
+    return pyarrow.Array.from_buffers(
+        pyarrow.from_numpy_dtype(values.dtype), len(values), [None, buffer]
+    )
 
 
 def _artefacts(folder: Path) -> Iterator[str]:

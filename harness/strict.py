@@ -1,5 +1,5 @@
-"""The base of every value that a file, a plug-in or a worker may bring: immutable, no unknown keys, no guessed types, and
-texts that are harmless."""
+"""The base of every value that a file, a plug-in or a worker may bring: immutable, no unknown keys,
+no guessed types, and texts that are harmless."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ _SCALARS = ("bool", "int", "float", "str")
 
 
 def _make_strict(node: Any) -> None:
-    """Marks every scalar below this node of a core schema, lets texts through `clean`, and keeps whole numbers in 64 bits."""
+    """Marks every scalar below this node of a core schema, lets texts through `clean`, and keeps
+    whole numbers in 64 bits.
+    """
     if isinstance(node, dict):
         if node.get("type") in _SCALARS:
             node["strict"] = True
@@ -69,34 +71,52 @@ def _bound_last(node: dict[str, Any]) -> None:
 
 
 class Strict(BaseModel):
-    """A frozen model without unknown keys, whose numbers are numbers: `true` and "3" are not, and 3.0 is no count.
+    """A frozen model without unknown keys, whose numbers are numbers: `true` and "3" are not, and
+    3.0 is no count.
 
-    Texts are made harmless, see escaping.clean. A whole number may stand for a float. Lists may stand for tuples, as JSON
-    and TOML have no others; pydantic's own strict mode refuses them.
+    Texts are made harmless, see escaping.clean. A whole number may stand for a float. Lists may
+    stand for tuples, as JSON and TOML have no others; pydantic's own strict mode refuses them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @classmethod
-    def __get_pydantic_core_schema__(cls, source: type[BaseModel], handler: GetCoreSchemaHandler) -> CoreSchema:
+    def __get_pydantic_core_schema__(
+        cls, source: type[BaseModel], handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
         schema = handler(source)
         _make_strict(schema)
         return schema
 
 
-# What a value should have been, by pydantic's type of error; {name} are parts of the error's context.
+# What a value should have been, by pydantic's type of error; {name} are parts of the error's
+# context.
 _EXPECTED = {
-    "int_type": "a whole number", "int_from_float": "a whole number", "int_parsing_size": "a smaller number",
-    "float_type": "a number", "bool_type": "true or false", "string_type": "text", "finite_number": "a finite number",
-    "list_type": "a list", "tuple_type": "a list", "dict_type": "a table", "model_type": "a table",
-    "model_attributes_type": "a table", "mapping_type": "a table", "literal_error": "{expected}",
-    "greater_than": "a number greater than {gt}", "greater_than_equal": "a number of at least {ge}",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing_size": "a smaller number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "finite_number": "a finite number",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "a table",
+    "model_type": "a table",
+    "model_attributes_type": "a table",
+    "mapping_type": "a table",
+    "literal_error": "{expected}",
+    "greater_than": "a number greater than {gt}",
+    "greater_than_equal": "a number of at least {ge}",
     "less_than": "a number less than {lt}",
-    "less_than_equal": "a number of at most {le}", "too_short": "at least {min_length} entries",
-    "too_long": "at most {max_length} entries", "string_too_short": "at least {min_length} characters",
-    "string_too_long": "at most {max_length} characters", "multiple_of": "a multiple of {multiple_of}",
+    "less_than_equal": "a number of at most {le}",
+    "too_short": "at least {min_length} entries",
+    "too_long": "at most {max_length} entries",
+    "string_too_short": "at least {min_length} characters",
+    "string_too_long": "at most {max_length} characters",
+    "multiple_of": "a multiple of {multiple_of}",
     "string_pattern_mismatch": "text like {pattern}",
-}  # fmt: skip
+}
 # What the patterns of our models mean.
 _PATTERNS = {
     r"^[A-Za-z0-9][A-Za-z0-9_.-]*$": "letters, digits, '_', '.' and '-' after a letter or digit",
@@ -107,14 +127,22 @@ _SHOWN = 80
 
 
 def expected(problem: Mapping[str, Any]) -> str | None:
-    """What one of pydantic's errors wanted, for people: "a whole number". None if it is not about a value's form."""
+    """What one of pydantic's errors wanted, for people: "a whole number". None if it is not about a
+    value's form.
+    """
     text = _EXPECTED.get(problem["type"])
     if text is None:
         return None
     if problem["type"] == "string_pattern_mismatch":
         return _PATTERNS.get(problem["ctx"]["pattern"], text.format(**problem["ctx"]))
-    context = {key: f"{v:g}" if isinstance(v, float) else v for key, v in problem.get("ctx", {}).items()}
-    return text.format(**context).replace("at least 1 entries", "at least one entry").replace("False", "false")
+    context = {
+        key: f"{v:g}" if isinstance(v, float) else v for key, v in problem.get("ctx", {}).items()
+    }
+    return (
+        text.format(**context)
+        .replace("at least 1 entries", "at least one entry")
+        .replace("False", "false")
+    )
 
 
 def given(value: Any) -> str:
@@ -123,7 +151,11 @@ def given(value: Any) -> str:
         text = repr(value)
     # A whole number of thousands of digits has no text.
     except ValueError:
-        text = f"a number of {value.bit_length()} bits" if isinstance(value, int) else "something too long to show"
+        text = (
+            f"a number of {value.bit_length()} bits"
+            if isinstance(value, int)
+            else "something too long to show"
+        )
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 

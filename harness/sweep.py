@@ -1,4 +1,6 @@
-"""From a suite to results: expand, leave out what is finished, execute, keep each result as it arrives."""
+"""From a suite to results: expand, leave out what is finished, execute, keep each result as it
+arrives.
+"""
 
 from __future__ import annotations
 
@@ -34,18 +36,23 @@ from .suite import Suite, at_scale, counted, expand, read_suite, with_content, w
 
 _CORE = ("numpy", "scikit-learn")
 # The source that drives the session; it is part of a run's digest.
-_LOOPS = {"convergence": str(train.__file__), "timing": str(clock.__file__), "memory": str(memory.__file__)}
+_LOOPS = {
+    "convergence": str(train.__file__),
+    "timing": str(clock.__file__),
+    "memory": str(memory.__file__),
+}
 
 
 @dataclass(frozen=True)
 class Options:
     """What the user asked of a sweep beside the suite; None and empty leave the suite as it is.
 
-    clock_only: nothing is trained to convergence, what would be is timed; a suite that times nothing is timed as
-    `suite.TimingEntry` has it by default. timing: keys of the suite's timing part with other values.
+    clock_only: nothing is trained to convergence, what would be is timed; a suite that times
+    nothing is timed as `suite.TimingEntry` has it by default. timing: keys of the suite's timing
+    part with other values.
     workers: how many convergence runs go on side by side; 0: as many as cores and threads allow.
-    scale: one of the suite's own (`suite.SuiteFile.scales`). train_fractions and diagnose replace the suite's keys.
-    """
+    scale: one of the suite's own (`suite.SuiteFile.scales`). train_fractions and diagnose replace
+    the suite's keys."""
 
     output: Path = Path("results")
     keyword: str = ""
@@ -67,7 +74,9 @@ class Options:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A suite made ready: what its plan holds, what was asked for, what of that is finished already."""
+    """A suite made ready: what its plan holds, what was asked for, what of that is finished
+    already.
+    """
 
     suite: Suite
     registry: Registry
@@ -101,10 +110,13 @@ Tell = Callable[[str, int], None]
 
 
 def prepare(
-    suite: str | Suite, plugins: Sequence[Path] = (), options: Options | None = None,
+    suite: str | Suite,
+    plugins: Sequence[Path] = (),
+    options: Options | None = None,
     tell: Tell = lambda what, count: None,
-) -> Sweep:  # fmt: skip
-    """Reads and expands the suite and selects from it. UserError (exit code 5) if nothing matches the filters.
+) -> Sweep:
+    """Reads and expands the suite and selects from it. UserError (exit code 5) if nothing matches
+    the filters.
 
     tell: hears now and then what is done and for how many runs, since large suites take a while.
     """
@@ -117,31 +129,42 @@ def prepare(
     planner = Planner(registry, options.interpreters)
     expanded = expand(read, registry, partial(tell, "expanding the suite"))
     specs = [spec for spec in expanded if not options.clock_only or spec.measure != "convergence"]
-    planned = tuple(planner.plan(spec) for spec in counted(specs, partial(tell, "looking up versions and sources")))
+    planned = tuple(
+        planner.plan(spec)
+        for spec in counted(specs, partial(tell, "looking up versions and sources"))
+    )
     selected = _select(planned, options)
     if not selected:
         raise UserError(
-            f"{read.name}: none of its {len(planned)} runs matches "
-            f"{given(options.keyword)} in shard {options.shard[0]}/{options.shard[1]}; --dry-run lists them",
+            f"{read.name}: none of its {len(planned)} runs matches {given(options.keyword)} in"
+            f" shard {options.shard[0]}/{options.shard[1]}; --dry-run lists them",
             ExitCode.NOTHING_MATCHED,
         )
     return Sweep(read, registry, options, planned, selected)
 
 
-# Beyond this many workers a core, a slip of the keyboard is likelier than a plan, and memory ends before the cores do.
+# Beyond this many workers a core, a slip of the keyboard is likelier than a plan, and memory ends
+# before the cores do.
 _WORKERS_A_CORE = 8
 
 
 def _check_workers(workers: int) -> None:
     most = _WORKERS_A_CORE * len(usable_cores())
     if isinstance(workers, bool) or not isinstance(workers, int) or not 0 <= workers <= most:
-        raise UserError(f"-j {workers}: expected a number of workers from 0 (as many as cores allow) to {most} on this machine")
+        raise UserError(
+            f"-j {workers}: expected a number of workers from 0 (as many as cores allow) to {most}"
+            " on this machine"
+        )
 
 
 def _check_options(options: Options, registry: Registry) -> None:
-    """UserError for what no run could use. The command line refuses most of it earlier; Python's users come here."""
+    """UserError for what no run could use. The command line refuses most of it earlier; Python's
+    users come here.
+    """
     if not 0 < options.timeout_s <= limits.SECONDS:
-        raise UserError(f"timeout {options.timeout_s:g} s: expected more than 0 and at most {limits.SECONDS:g}")
+        raise UserError(
+            f"timeout {options.timeout_s:g} s: expected more than 0 and at most {limits.SECONDS:g}"
+        )
     if there(options.output) and not options.output.is_dir():
         raise UserError(f"--output {shown(options.output)}: not a folder; choose another one")
     index, of = options.shard
@@ -149,20 +172,31 @@ def _check_options(options: Options, registry: Registry) -> None:
         raise UserError(f"shard {index}/{of}: expected i/n with 1 <= i <= n")
     for name in options.interpreters:
         if name not in registry.frameworks:
-            raise UserError(f"--python {given(name)}: no such framework{nearest(name[:80], registry.frameworks)}")
+            raise UserError(
+                f"--python {given(name)}: no such"
+                f" framework{nearest(name[:80], registry.frameworks)}"
+            )
 
 
 def shared_cores(sweep: Sweep) -> str:
     """A sentence where more workers were asked for than have cores of their own, else empty."""
     cores, wanted = len(usable_cores()), sweep.options.workers
-    threads = max((run.spec.threads for run in sweep.selected if run.spec.measure == "convergence"), default=1)
+    threads = max(
+        (run.spec.threads for run in sweep.selected if run.spec.measure == "convergence"), default=1
+    )
     if wanted <= side_by_side(cores, threads):
         return ""
-    return f"{wanted} workers of {threads} {'thread' if threads == 1 else 'threads'} share {cores} cores: each is slowed down"
+    return (
+        f"{wanted} workers of {threads} {'thread' if threads == 1 else 'threads'} share {cores}"
+        " cores: each is slowed down"
+    )
 
 
-def execute(sweep: Sweep, watch: Callable[[Event, int, int], None] = lambda event, done, total: None) -> Outcome:
-    """Does what is not finished. `watch` gets every event with the number of runs done and to be done.
+def execute(
+    sweep: Sweep, watch: Callable[[Event, int, int], None] = lambda event, done, total: None
+) -> Outcome:
+    """Does what is not finished. `watch` gets every event with the number of runs done and to be
+    done.
 
     KeyboardInterrupt passes through after the workers are stopped; everything finished is kept.
     """
@@ -187,7 +221,9 @@ def execute(sweep: Sweep, watch: Callable[[Event, int, int], None] = lambda even
 
 
 def _events(sweep: Sweep, todo: Sequence[PlannedRun], store: Store) -> Iterable[Event]:
-    """Skips what lacks its framework, device, cores or data without a process; gives the rest to an executor."""
+    """Skips what lacks its framework, device, cores or data without a process; gives the rest to an
+    executor.
+    """
     planner = Planner(sweep.registry, sweep.options.interpreters)
     missing = {run.digest: reason for run in todo if (reason := planner.missing(run.spec))}
     for run in todo:
@@ -197,7 +233,10 @@ def _events(sweep: Sweep, todo: Sequence[PlannedRun], store: Store) -> Iterable[
     if not runnable:
         return
     executor = LocalExecutor(
-        sweep.registry.plugins, sweep.options.interpreters, sweep.options.timeout_s, sweep.options.workers
+        sweep.registry.plugins,
+        sweep.options.interpreters,
+        sweep.options.timeout_s,
+        sweep.options.workers,
     )
     try:
         for job in _jobs(runnable):
@@ -208,8 +247,8 @@ def _events(sweep: Sweep, todo: Sequence[PlannedRun], store: Store) -> Iterable[
 
 
 def _jobs(runs: Sequence[PlannedRun]) -> Iterable[Job]:
-    """Convergence runs of one shape together; then the timing runs of one framework and launch in one process, and each
-    memory run in one of its own."""
+    """Convergence runs of one shape together; then the timing runs of one framework and launch in
+    one process, and each memory run in one of its own."""
     shapes: dict[tuple[object, ...], list[PlannedRun]] = {}
     for run in runs:
         if run.spec.measure == "convergence":
@@ -230,14 +269,32 @@ def _jobs(runs: Sequence[PlannedRun]) -> Iterable[Job]:
 
 
 # Task fields that do not affect a compiled program.
-_SHAPELESS = {"name", "title", "steps", "eval_every", "target", "target_origin", "early_stopping", "train_fraction"}
+_SHAPELESS = {
+    "name",
+    "title",
+    "steps",
+    "eval_every",
+    "target",
+    "target_origin",
+    "early_stopping",
+    "train_fraction",
+}
 
 
 def _shape(spec: RunSpec) -> tuple[object, ...]:
     """Equal for runs that one compiled program could serve; they differ in numbers alone."""
     task = alike(spec.task).model_dump_json(exclude=_SHAPELESS)
     optimizer = (spec.optimizer.name, spec.optimizer.rule)
-    return (spec.framework, spec.mode, task, optimizer, spec.dtype, spec.device, spec.threads, spec.input)
+    return (
+        spec.framework,
+        spec.mode,
+        task,
+        optimizer,
+        spec.dtype,
+        spec.device,
+        spec.threads,
+        spec.input,
+    )
 
 
 def with_log(run: PlannedRun, store: Store) -> PlannedRun:
@@ -247,32 +304,45 @@ def with_log(run: PlannedRun, store: Store) -> PlannedRun:
 
 def _check_no_study(folder: Path) -> None:
     if (folder / "study.json").exists():
-        raise UserError(f"{folder}: holds a study of `gradrace tune`; rename the suite, or keep it apart with --output")
+        raise UserError(
+            f"{folder}: holds a study of `gradrace tune`; rename the suite, or keep it apart with"
+            " --output"
+        )
 
 
 def _plan_file(sweep: Sweep) -> PlanFile:
     content = sweep.suite.content
     return PlanFile(
-        suite=sweep.suite.name, title=content.title, question=content.question,
+        suite=sweep.suite.name,
+        title=content.title,
+        question=content.question,
         digests=tuple(run.digest for run in sweep.plan),
         clocked=tuple(run.digest for run in sweep.plan if run.spec.measure != "convergence"),
-        clock_only=sweep.options.clock_only, origin=sweep.suite.origin,
-    )  # fmt: skip
+        clock_only=sweep.options.clock_only,
+        origin=sweep.suite.origin,
+    )
 
 
 def _override(suite: Suite, registry: Registry, options: Options) -> Suite:
     """The suite with what the command line adds and says instead, checked like the file.
 
-    What the user's own files bring joins the suite, kind by kind, unless the suite names some of it by itself.
-    """
-    suite = with_data_at_hand(suite if options.scale is None else at_scale(suite, options.scale), registry)
+    What the user's own files bring joins the suite, kind by kind, unless the suite names some of it
+    by itself."""
+    suite = with_data_at_hand(
+        suite if options.scale is None else at_scale(suite, options.scale), registry
+    )
     content = suite.content.model_dump(exclude_unset=True)
     for kind, names in registry.loaded.items():
         named = [entry if isinstance(entry, str) else entry["name"] for entry in content[kind]]
         if not set(named) & set(names):
             content[kind] = [*content[kind], *names]
             _time_too(content, kind, names)
-    given = {"seeds": options.seeds, "threads": options.threads, "device": options.device, "dtype": options.dtype}
+    given = {
+        "seeds": options.seeds,
+        "threads": options.threads,
+        "device": options.device,
+        "dtype": options.dtype,
+    }
     content |= {key: value for key, value in given.items() if value is not None}
     if options.train_fractions:
         content["train_fractions"] = list(options.train_fractions)
@@ -303,13 +373,20 @@ def _select(planned: Sequence[PlannedRun], options: Options) -> tuple[PlannedRun
 
 
 def matches(name: str, keyword: str) -> bool:
-    """Every word of `keyword` is in the name, and none of those that follow a '!'; upper and lower case are the same."""
+    """Every word of `keyword` is in the name, and none of those that follow a '!'; upper and lower
+    case are the same.
+    """
     name = name.lower()
-    return all((word[1:] not in name) if word.startswith("!") else word in name for word in keyword.lower().split())
+    return all(
+        (word[1:] not in name) if word.startswith("!") else word in name
+        for word in keyword.lower().split()
+    )
 
 
 class Planner:
-    """Works out digests: the versions and sources that each run depends on, looked up once. interpreters: as of Options."""
+    """Works out digests: the versions and sources that each run depends on, looked up once.
+    interpreters: as of Options.
+    """
 
     def __init__(self, registry: Registry, interpreters: Mapping[str, str]) -> None:
         self._registry = registry
@@ -326,21 +403,34 @@ class Planner:
         found = self._reach_of(spec)
         versions = {**self._common, **found.versions, **(own or {"not installed": spec.framework})}
         listed = {*self._common, *_distributions(self._registry)}
-        brought = {imported(name): version for name, version in found.versions.items() if name not in listed}
+        brought = {
+            imported(name): version
+            for name, version in found.versions.items()
+            if name not in listed
+        }
         sources = {**self._sources_of(spec), **found.sources, **brought, **self._data_of(spec)}
         return PlannedRun(spec, digest(spec, versions, sources), versions, sources, Path())
 
     def missing(self, spec: RunSpec) -> str | None:
-        """What this machine lacks for the run, framework, device, cores or data; None where nothing."""
+        """What this machine lacks for the run, framework, device, cores or data; None where
+        nothing.
+        """
         framework = self._registry.frameworks[spec.framework]
         if _versions(framework, self._interpreters) is None:
-            return f"not installed: {' and '.join(framework.requires)} (pip install gradrace[{framework.name}])"
+            return (
+                f"not installed: {' and '.join(framework.requires)} (pip install"
+                f" gradrace[{framework.name}])"
+            )
         if spec.device == "gpu" and lacks_gpu():
             return "this machine has no GPU"
         usable = len(usable_cores())
         if spec.measure != "convergence" and spec.threads > usable:
-            # Threads that share a core would be timed waiting for each other; training to convergence does not care.
-            return f"{spec.threads} threads need as many cores to be pinned to; {usable} can be used here"
+            # Threads that share a core would be timed waiting for each other; training to
+            # convergence does not care.
+            return (
+                f"{spec.threads} threads need as many cores to be pinned to; {usable} can be used"
+                " here"
+            )
         return data.missing(spec.task.data) or None
 
     def _sources_of(self, spec: RunSpec) -> dict[str, str]:
@@ -360,11 +450,16 @@ class Planner:
             if files:
                 optimizer = self._registry.optimizers[spec.optimizer.name]
                 python = self._interpreters.get(spec.framework)
-                self._reached[key] = reach_of(self._registry, files, [optimizer], spec.framework, python)
+                self._reached[key] = reach_of(
+                    self._registry, files, [optimizer], spec.framework, python
+                )
         return self._reached[key]
 
     def _files_of(self, spec: RunSpec) -> list[Path]:
-        files = (self._registry.frameworks[spec.framework].file, self._registry.optimizer_files[spec.optimizer.name])
+        files = (
+            self._registry.frameworks[spec.framework].file,
+            self._registry.optimizer_files[spec.optimizer.name],
+        )
         return [file if is_own(file) else file.resolve() for file in files]
 
     def _data_of(self, spec: RunSpec) -> dict[str, str]:
@@ -375,38 +470,62 @@ class Planner:
 
 
 def imported(distribution: str) -> str:
-    """The name under which a run's sources hold the version of a distribution that a plug-in imports."""
+    """The name under which a run's sources hold the version of a distribution that a plug-in
+    imports.
+    """
     return f"distribution {distribution}"
 
 
 def reach_of(
-    registry: Registry, files: Iterable[Path], optimizers: Iterable[Optimizer], framework: str, python: str | None = None
+    registry: Registry,
+    files: Iterable[Path],
+    optimizers: Iterable[Optimizer],
+    framework: str,
+    python: str | None = None,
 ) -> Reach:
-    """What these files of users or plug-ins, and the optimizers' bindings to the framework, lead to.
+    """What these files of users or plug-ins, and the optimizers' bindings to the framework, lead
+    to.
 
     Functions that are the targets of other frameworks alone are not looked into.
     """
     optimizers = list(optimizers)
-    bindings = [(name, binding) for optimizer in optimizers for name, binding in optimizer.bindings.items()]
+    bindings = [
+        (name, binding) for optimizer in optimizers for name, binding in optimizer.bindings.items()
+    ]
     mine = [binding for name, binding in bindings if name == framework]
     targets = [binding.target for binding in mine]
-    paths = [path for b in mine for path in (b.target, b.native_target, b.evaluation) if isinstance(path, str)]
+    paths = [
+        path
+        for b in mine
+        for path in (b.target, b.native_target, b.evaluation)
+        if isinstance(path, str)
+    ]
     others = [b.target for name, b in bindings if name != framework and b.target not in targets]
     files = list(files)
     modules = [registry.modules[file] for file in files if file in registry.modules]
     return reach(
-        [file for file in files if file not in registry.modules], [*paths, *modules],
-        [place for target in others if (place := _place_of(target))], [*_distributions(registry), *_CORE], python,
-    )  # fmt: skip
+        [file for file in files if file not in registry.modules],
+        [*paths, *modules],
+        [place for target in others if (place := _place_of(target))],
+        [*_distributions(registry), *_CORE],
+        python,
+    )
 
 
 def _distributions(registry: Registry) -> set[str]:
     """Those that the frameworks are made of."""
-    return {name for f in registry.frameworks.values() for requires in f.requires for name in requires.split("|")}
+    return {
+        name
+        for f in registry.frameworks.values()
+        for requires in f.requires
+        for name in requires.split("|")
+    }
 
 
 def _place_of(target: object) -> tuple[str, int] | None:
-    """File and first line of a function, below functools.cache and the like; None for anything else."""
+    """File and first line of a function, below functools.cache and the like; None for anything
+    else.
+    """
     try:
         code = getattr(inspect.unwrap(target), "__code__", None) if callable(target) else None
     except ValueError:
@@ -416,7 +535,9 @@ def _place_of(target: object) -> tuple[str, int] | None:
 
 
 def _versions(framework: Framework, interpreters: Mapping[str, str]) -> dict[str, str] | None:
-    """Distribution -> version in the interpreter that this framework runs in; None where it is not installed."""
+    """Distribution -> version in the interpreter that this framework runs in; None where it is not
+    installed.
+    """
     if framework.name not in interpreters:
         return framework.versions()
     return _versions_elsewhere(interpreters[framework.name], framework.requires)
@@ -437,10 +558,16 @@ def _versions_elsewhere(python: str, requires: tuple[str, ...]) -> dict[str, str
     """Asks another interpreter; UserError where it cannot be asked or lacks gradrace itself."""
     names = [name for requirement in requires for name in requirement.split("|")]
     try:
-        installed = ask([python, "-c", _WHAT_IS_INSTALLED, "gradrace", *names], os.environ, timeout_s=60)
+        installed = ask(
+            [python, "-c", _WHAT_IS_INSTALLED, "gradrace", *names], os.environ, timeout_s=60
+        )
     except NoAnswer as error:
         raise UserError(f"--python: {python} cannot be used: {error}") from None
     if installed.pop("gradrace", None) is None:
-        raise UserError(f"--python: {python} has no gradrace; install it there as well (pip install gradrace)")
-    complete = all(any(name in installed for name in requirement.split("|")) for requirement in requires)
+        raise UserError(
+            f"--python: {python} has no gradrace; install it there as well (pip install gradrace)"
+        )
+    complete = all(
+        any(name in installed for name in requirement.split("|")) for requirement in requires
+    )
     return {name: str(version) for name, version in installed.items()} if complete else None

@@ -1,4 +1,5 @@
-"""What is printed: plain text on whatever standard output and error are, a pipe that closes early and ASCII included.
+"""What is printed: plain text on whatever standard output and error are, a pipe that closes early
+and ASCII included.
 
 A reader that has gone changes nothing: the command goes on, and its exit code is its own.
 """
@@ -25,10 +26,11 @@ _WIDE = 160
 
 
 def prepare_streams() -> None:
-    """To be called once, before anything is printed: what the streams cannot show, they show by its number.
+    """To be called once, before anything is printed: what the streams cannot show, they show by its
+    number.
 
-    A stream that was closed before we began leads nowhere; without that, the next file opened would get its number, and
-    whatever is printed would land in it.
+    A stream that was closed before we began leads nowhere; without that, the next file opened would
+    get its number, and whatever is printed would land in it.
     """
     for number in (0, 1, 2):
         try:
@@ -52,7 +54,9 @@ def say(text: object, err: bool = False, nl: bool = True) -> None:
 
 
 def print_table(title: str, rows: Sequence[Mapping[Any, Any]]) -> None:
-    """A table of equal dicts; wide content wraps instead of being cut. What the cells say is text, never markup."""
+    """A table of equal dicts; wide content wraps instead of being cut. What the cells say is text,
+    never markup.
+    """
     from rich import box
     from rich.table import Table
 
@@ -104,7 +108,9 @@ def progress_console(quiet: bool) -> Console:
             self.quiet = True
             _silence(sys.stderr)
 
-    return Patient(stderr=True, quiet=quiet, highlight=False, soft_wrap=True, markup=False, emoji=False)
+    return Patient(
+        stderr=True, quiet=quiet, highlight=False, soft_wrap=True, markup=False, emoji=False
+    )
 
 
 def _put(text: str, err: bool) -> None:
@@ -123,7 +129,9 @@ def _put(text: str, err: bool) -> None:
     except OSError as error:
         _silence(stream)
         if not err:
-            raise UserError(f"standard output: cannot be written: {error.strerror or error}") from None
+            raise UserError(
+                f"standard output: cannot be written: {error.strerror or error}"
+            ) from None
 
 
 def _silence(stream: TextIO | None) -> None:

@@ -1,4 +1,6 @@
-"""What is followed of a suite from commit to commit: a few figures of every cell, all of them better when lower."""
+"""What is followed of a suite from commit to commit: a few figures of every cell, all of them
+better when lower.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,8 @@ from .stats import median_time
 if TYPE_CHECKING:
     from .frame import Frames
 
-# The validation loss that stands for a run that diverged: finite, so that it can be drawn and compared, and beyond
-# anything that a run which did not diverge can end with.
+# The validation loss that stands for a run that diverged: finite, so that it can be drawn and
+# compared, and beyond anything that a run which did not diverge can end with.
 DIVERGED_LOSS = 1e6
 
 # One number, or a sample for each launch, which are then the units of any test.
@@ -25,8 +27,9 @@ Key = Hashable
 
 
 class Figure(NamedTuple):
-    """Something to follow. `of` works it out of the runs of one cell (rows of Frames.runs, with `memory` beside);
-    `meaning` is raised by hand where the same runs come to mean another figure."""
+    """Something to follow. `of` works it out of the runs of one cell (rows of Frames.runs, with
+    `memory` beside); `meaning` is raised by hand where the same runs come to mean another
+    figure."""
 
     title: str
     unit: str
@@ -53,32 +56,55 @@ def mode_of(run: RunSpec) -> str:
 
 
 def version(figure: Figure, runs: Iterable[RunSpec]) -> str:
-    """Changes with what the figure measures of these runs, and not with how that is written: texts, the order of the runs,
-    the number of launches, device, threads, and fields of a spec that are at their defaults leave it as it is."""
-    left_out: Any = {"launch": True, "device": True, "threads": True, "task": {"title", "target_origin"}}
+    """Changes with what the figure measures of these runs, and not with how that is written: texts,
+    the order of the runs, the number of launches, device, threads, and fields of a spec that are at
+    their defaults leave it as it is."""
+    left_out: Any = {
+        "launch": True,
+        "device": True,
+        "threads": True,
+        "task": {"title", "target_origin"},
+    }
     specs = (run for run in runs if run.measure == figure.measure)
-    texts = {canonical_json(run.model_dump(mode="json", exclude_defaults=True, exclude=left_out)) for run in specs}
+    texts = {
+        canonical_json(run.model_dump(mode="json", exclude_defaults=True, exclude=left_out))
+        for run in specs
+    }
     return hashlib.sha256(canonical_json([figure.meaning, sorted(texts)]).encode()).hexdigest()[:16]
 
 
-def cells(planned: Mapping[str, RunSpec], frames: Frames, key_of: Callable[[RunSpec], Key]) -> Cells:
-    """Every figure of the cells of these runs (digest -> run), whatever became of them. A run without a record failed."""
+def cells(
+    planned: Mapping[str, RunSpec], frames: Frames, key_of: Callable[[RunSpec], Key]
+) -> Cells:
+    """Every figure of the cells of these runs (digest -> run), whatever became of them. A run
+    without a record failed.
+    """
     groups: dict[tuple[Measure, Key], list[Row]] = {}
     rows = {row["digest"]: row for row in frames.runs.to_dict("records")}
     for digest, run in planned.items():
         lost = {"id": run.id, "status": "failed", "reason": "it left no record"}
         memory = frames.records[digest].memory if digest in frames.records else None
-        groups.setdefault((run.measure, key_of(run)), []).append({**rows.get(digest, lost), "memory": memory})
+        groups.setdefault((run.measure, key_of(run)), []).append(
+            {**rows.get(digest, lost), "memory": memory}
+        )
     return {
-        name: {key: _cell(runs, figure) for (measure, key), runs in groups.items() if measure == figure.measure}
+        name: {
+            key: _cell(runs, figure)
+            for (measure, key), runs in groups.items()
+            if measure == figure.measure
+        }
         for name, figure in FIGURES.items()
     }
 
 
 def _cell(runs: Sequence[Row], figure: Figure) -> Cell:
-    """One failed run fails the cell: a median over the rest would be another figure under the same name."""
+    """One failed run fails the cell: a median over the rest would be another figure under the same
+    name.
+    """
     for status, outcome in (("failed", "failed"), ("timeout", "failed"), ("skipped", "skipped")):
-        reasons = [f"{run['id']}: {status}: {run['reason']}" for run in runs if run["status"] == status]
+        reasons = [
+            f"{run['id']}: {status}: {run['reason']}" for run in runs if run["status"] == status
+        ]
         if reasons:
             return Cell(outcome, reason="; ".join(reasons))  # type: ignore[arg-type]
     return Cell("measured", figure.of(runs))
@@ -87,7 +113,10 @@ def _cell(runs: Sequence[Row], figure: Figure) -> Cell:
 def _steps_to_target(runs: Sequence[Row]) -> float:
     """The median of censored steps; asv wants a number if it is infinite: one more than the budget."""
     reached = [not math.isnan(float(run["steps_to_target"])) for run in runs]
-    steps = [float(run["steps_to_target" if arrived else "steps"]) for run, arrived in zip(runs, reached, strict=True)]
+    steps = [
+        float(run["steps_to_target" if arrived else "steps"])
+        for run, arrived in zip(runs, reached, strict=True)
+    ]
     found = median_time(steps, reached)
     return found if math.isfinite(found) else max(float(run["steps"]) for run in runs) + 1.0
 
@@ -112,30 +141,54 @@ def _median(figure: Callable[[Row], float]) -> Callable[[Sequence[Row]], Value]:
 
 FIGURES: Mapping[str, Figure] = {
     "step_time": Figure(
-        "Step time", "seconds", "timing", 3,
-        "Seconds per step: of every launch the first quartile over its blocks.", _launches("step_p25_s"),
+        "Step time",
+        "seconds",
+        "timing",
+        3,
+        "Seconds per step: of every launch the first quartile over its blocks.",
+        _launches("step_p25_s"),
     ),
     "first_call": Figure(
-        "First call", "seconds", "timing", 1,
-        "Seconds of the first call that trains, compilation included, of every launch.", _launches("first_call_s"),
+        "First call",
+        "seconds",
+        "timing",
+        1,
+        "Seconds of the first call that trains, compilation included, of every launch.",
+        _launches("first_call_s"),
     ),
     "state_bytes": Figure(
-        "Optimizer state", "bytes", "timing", 1,
-        "Bytes of the optimizer's state arrays; exact.", _median(lambda run: float(run["state_bytes"])),
+        "Optimizer state",
+        "bytes",
+        "timing",
+        1,
+        "Bytes of the optimizer's state arrays; exact.",
+        _median(lambda run: float(run["state_bytes"])),
     ),
     "peak_memory": Figure(
-        "Peak memory", "bytes", "memory", 1,
-        "What set-up and training add to the resident set of a fresh process; on a GPU the device's own peak.",
+        "Peak memory",
+        "bytes",
+        "memory",
+        1,
+        "What set-up and training add to the resident set of a fresh process; on a GPU the device's"
+        " own peak.",
         _median(_memory),
     ),
     "steps_to_target": Figure(
-        "Steps to target", "steps", "convergence", 1,
-        "Steps until an evaluation first reached the target; median over seeds, one more than the budget where it was missed.",
+        "Steps to target",
+        "steps",
+        "convergence",
+        1,
+        "Steps until an evaluation first reached the target; median over seeds, one more than the"
+        " budget where it was missed.",
         _steps_to_target,
     ),
     "final_loss": Figure(
-        "Final validation loss", "loss", "convergence", 1,
-        f"Validation loss after the last step, {DIVERGED_LOSS:g} where the run diverged; median over seeds.",
+        "Final validation loss",
+        "loss",
+        "convergence",
+        1,
+        f"Validation loss after the last step, {DIVERGED_LOSS:g} where the run diverged; median"
+        " over seeds.",
         _median(_final_loss),
     ),
-}  # fmt: skip
+}

@@ -1,4 +1,6 @@
-"""The training loop, over any Session: chunks of steps, evaluation between them, an early end for what diverges."""
+"""The training loop, over any Session: chunks of steps, evaluation between them, an early end for
+what diverges.
+"""
 
 from __future__ import annotations
 
@@ -37,15 +39,19 @@ class _Evaluation(NamedTuple):
 
 
 def train(
-    session: Session, task: TaskSpec, progress: Callable[[int, Curve], None] = lambda step, piece: None,
-    schedule: ScheduleSpec | None = None, diagnose: bool = False,
-) -> Training:  # fmt: skip
-    """Trains for `task.steps` updates, evaluating on the validation split before the first and every `eval_every`.
+    session: Session,
+    task: TaskSpec,
+    progress: Callable[[int, Curve], None] = lambda step, piece: None,
+    schedule: ScheduleSpec | None = None,
+    diagnose: bool = False,
+) -> Training:
+    """Trains for `task.steps` updates, evaluating on the validation split before the first and
+    every `eval_every`.
 
-    With `task.early_stopping` a run may end before; its status stays ok and its reason says where and why.
-    `progress` is called after every chunk with the steps done and that chunk's piece of the curve. `schedule` is needed
-    where the harness drives it by the validation loss. `diagnose`: the same losses, and norms of every evaluated step but
-    the last.
+    With `task.early_stopping` a run may end before; its status stays ok and its reason says where
+    and why. `progress` is called after every chunk with the steps done and that chunk's piece of
+    the curve. `schedule` is needed where the harness drives it by the validation loss. `diagnose`:
+    the same losses, and norms of every evaluated step but the last.
     """
     if not diagnose:
         return _train(session, session.train, task, progress, schedule)
@@ -55,9 +61,12 @@ def train(
 
 
 def _train(
-    session: Session, take: Callable[[range], None], task: TaskSpec, progress: Callable[[int, Curve], None],
+    session: Session,
+    take: Callable[[range], None],
+    task: TaskSpec,
+    progress: Callable[[int, Curve], None],
     schedule: ScheduleSpec | None,
-) -> Training:  # fmt: skip
+) -> Training:
     """`train`, with what enqueues a chunk of steps given."""
     losses = np.empty(0)
     rates = _DrivenRates(session, schedule, task.steps)
@@ -71,12 +80,24 @@ def _train(
         reason = _diverged(losses)
         if reason:
             losses = losses[: _first_bad(losses) + 1]
-            return _finish(session, task, "diverged", reason, _curve(losses, evaluations, rates.of(0, len(losses))))
+            return _finish(
+                session,
+                task,
+                "diverged",
+                reason,
+                _curve(losses, evaluations, rates.of(0, len(losses))),
+            )
         evaluations.append(_evaluate(session, task, chunk.stop))
         progress(chunk.stop, _curve(fresh, evaluations[-1:], rates.of(chunk.start, chunk.stop)))
         if not np.isfinite(evaluations[-1].loss):
             reason = f"the validation loss after step {chunk.stop} is {evaluations[-1].loss}"
-            return _finish(session, task, "diverged", reason, _curve(losses, evaluations, rates.of(0, len(losses))))
+            return _finish(
+                session,
+                task,
+                "diverged",
+                reason,
+                _curve(losses, evaluations, rates.of(0, len(losses))),
+            )
         stopped = _stopped_early(task, evaluations)
         if stopped:
             curve = _curve(losses, evaluations, rates.of(0, len(losses)))
@@ -86,7 +107,9 @@ def _train(
 
 
 class _DrivenRates:
-    """The learning rates of a schedule that follows the validation loss; empty for every other, which is in the plan."""
+    """The learning rates of a schedule that follows the validation loss; empty for every other,
+    which is in the plan.
+    """
 
     def __init__(self, session: Session, schedule: ScheduleSpec | None, steps: int) -> None:
         self._session = session
@@ -94,7 +117,9 @@ class _DrivenRates:
         self._table = schedules.table(self._schedule, steps) if self._schedule else np.empty(0)
 
     def follow(self, evaluations: list[_Evaluation]) -> None:
-        """Hands the session a new table where the last evaluation changes what is left of the old one."""
+        """Hands the session a new table where the last evaluation changes what is left of the old
+        one.
+        """
         if not self._schedule:
             return
         losses = np.array([evaluation.loss for evaluation in evaluations])
@@ -109,12 +134,19 @@ class _DrivenRates:
 
 
 def _finish(
-    session: Session, task: TaskSpec, status: Status, reason: str, curve: Curve, stopped_at: int | None = None
+    session: Session,
+    task: TaskSpec,
+    status: Status,
+    reason: str,
+    curve: Curve,
+    stopped_at: int | None = None,
 ) -> Training:
     test = session.evaluate("test") if status == "ok" else None
     summary = summarise(curve, task.target).model_copy(update={"stopped_at": stopped_at})
     if test:
-        summary = summary.model_copy(update={"test_loss": finite(test.loss), "test_metric": finite(test.metric)})
+        summary = summary.model_copy(
+            update={"test_loss": finite(test.loss), "test_metric": finite(test.metric)}
+        )
     return Training(status, reason, curve, summary)
 
 
@@ -142,19 +174,34 @@ def _evaluate(session: Session, task: TaskSpec, step: int) -> _Evaluation:
     """Where the whole model is a point of the plane, that point is kept too: reports draw its path."""
     first = task.model[0] if task.model else None
     plane = isinstance(first, Point) and len(first.start) == 2
-    point = np.concatenate(list(session.weights().values())).astype(np.float64) if plane else np.empty(0)
+    point = (
+        np.concatenate(list(session.weights().values())).astype(np.float64)
+        if plane
+        else np.empty(0)
+    )
     return _Evaluation(step, *session.evaluate("validation"), point)
 
 
-def _curve(losses: np.ndarray, evaluations: list[_Evaluation], rates: np.ndarray | None = None) -> Curve:
+def _curve(
+    losses: np.ndarray, evaluations: list[_Evaluation], rates: np.ndarray | None = None
+) -> Curve:
     steps, validation_losses, metrics, points = zip(*evaluations, strict=True)
     kept = np.array([point for point in points if len(point)], dtype=np.float64)
     applied = np.empty(0) if rates is None else rates
-    return Curve(losses, np.array(steps, np.int64), np.array(validation_losses), np.array(metrics), applied, kept)
+    return Curve(
+        losses,
+        np.array(steps, np.int64),
+        np.array(validation_losses),
+        np.array(metrics),
+        applied,
+        kept,
+    )
 
 
 def _stopped_early(task: TaskSpec, evaluations: list[_Evaluation]) -> str:
-    """Why training ends after the last of these evaluations, or nothing. The end of the budget is not early."""
+    """Why training ends after the last of these evaluations, or nothing. The end of the budget is
+    not early.
+    """
     rule = task.early_stopping
     if rule is None or evaluations[-1].step >= task.steps:
         return ""
@@ -167,8 +214,8 @@ def _stopped_early(task: TaskSpec, evaluations: list[_Evaluation]) -> str:
         return ""
     lower = f"lower by {rule.min_delta:g}" if rule.min_delta else "lower"
     return (
-        f"stopped early after step {evaluations[-1].step}: {waited} evaluations in a row with no validation loss {lower} "
-        f"than {best.loss:.4g} after step {best.step}"
+        f"stopped early after step {evaluations[-1].step}: {waited} evaluations in a row with no"
+        f" validation loss {lower} than {best.loss:.4g} after step {best.step}"
     )
 
 

@@ -1,4 +1,5 @@
-"""Variations that a suite sweeps over its tasks: pure functions TaskSpec -> TaskSpec, with a name for each.
+"""Variations that a suite sweeps over its tasks: pure functions TaskSpec -> TaskSpec, with a name
+for each.
 
 A task's output layer is never varied: "hidden" is what a layer with parameters still follows.
 """
@@ -42,7 +43,8 @@ Model = tuple[Layer, ...]
 class RegularizationEntry(Frozen):
     """One entry of a suite's `regularization`; what it leaves out stays as the task has it.
 
-    dropout: the rate of Dropout layers inserted after hidden activations and hidden recurrent layers.
+    dropout: the rate of Dropout layers inserted after hidden activations and hidden recurrent
+    layers.
     early_stopping: the patience in evaluations. The others are those of `spec.Regularization`.
     """
 
@@ -61,14 +63,21 @@ class RegularizationEntry(Frozen):
 
 
 class Sweep(Frozen):
-    """The keys of a suite that vary its tasks; see each function below. Everything listed is crossed."""
+    """The keys of a suite that vary its tasks; see each function below. Everything listed is
+    crossed.
+    """
 
     activation: Annotated[list[str], Field(min_length=1)] | None = None
     initializer: Annotated[list[str], Field(min_length=1)] | None = None
-    hidden: Annotated[list[Units | Annotated[list[Units], Field(min_length=1)]], Field(min_length=1)] | None = None
+    hidden: (
+        Annotated[list[Units | Annotated[list[Units], Field(min_length=1)]], Field(min_length=1)]
+        | None
+    ) = None
     depth: Annotated[list[Depth], Field(min_length=1)] | None = None
     normalization: Annotated[list[str], Field(min_length=1)] | None = None
-    regularization: Annotated[list[Literal["none"] | RegularizationEntry], Field(min_length=1)] | None = None
+    regularization: (
+        Annotated[list[Literal["none"] | RegularizationEntry], Field(min_length=1)] | None
+    ) = None
 
 
 class Varied(NamedTuple):
@@ -79,7 +88,8 @@ class Varied(NamedTuple):
 
 
 def vary(task: TaskSpec, sweep: Sweep) -> Iterator[Varied]:
-    """Every combination of the sweep's entries applied to the task; the task itself where nothing is swept.
+    """Every combination of the sweep's entries applied to the task; the task itself where nothing
+    is swept.
 
     ValueError "<key>[<position>]: ..." where an entry is unknown or fits no layer of the task.
     """
@@ -107,7 +117,9 @@ def activation(task: TaskSpec, function: str) -> TaskSpec:
     _known("activation", function, get_args(ActivationFunction))
     places = [i for i in _hidden(task.model) if isinstance(task.model[i], Activation)]
     _need(places, task, "hidden Activation layer")
-    return _with_layers(task, {i: [task.model[i].model_copy(update={"function": function})] for i in places})
+    return _with_layers(
+        task, {i: [task.model[i].model_copy(update={"function": function})] for i in places}
+    )
 
 
 def initializer(task: TaskSpec, name: str) -> TaskSpec:
@@ -117,25 +129,39 @@ def initializer(task: TaskSpec, name: str) -> TaskSpec:
     _need(places, task, "kernel")
     replaced = {}
     for i in places:
-        fields = [field for field in ("initializer", "recurrent_initializer") if hasattr(task.model[i], field)]
+        fields = [
+            field
+            for field in ("initializer", "recurrent_initializer")
+            if hasattr(task.model[i], field)
+        ]
         replaced[i] = [task.model[i].model_copy(update=dict.fromkeys(fields, name))]
     return _with_layers(task, replaced)
 
 
 def hidden(task: TaskSpec, units: int | Sequence[int]) -> TaskSpec:
-    """The hidden dense and recurrent layers have these sizes: one for all, or one for each in order."""
+    """The hidden dense and recurrent layers have these sizes: one for all, or one for each in
+    order.
+    """
     places = [i for i in _hidden(task.model) if isinstance(task.model[i], _Sized)]
     _need(places, task, "hidden dense or recurrent layer")
     sizes = [units] * len(places) if isinstance(units, int) else list(units)
     if len(sizes) != len(places):
-        raise ValueError(f"{task.name} has {len(places)} hidden dense or recurrent layers, not {len(sizes)}")
+        raise ValueError(
+            f"{task.name} has {len(places)} hidden dense or recurrent layers, not {len(sizes)}"
+        )
     return _with_layers(
-        task, {i: [task.model[i].model_copy(update={"units": size})] for i, size in zip(places, sizes, strict=True)}
+        task,
+        {
+            i: [task.model[i].model_copy(update={"units": size})]
+            for i, size in zip(places, sizes, strict=True)
+        },
     )
 
 
 def depth(task: TaskSpec, layers: int) -> TaskSpec:
-    """This many hidden dense and recurrent layers, each with what follows it: the last is repeated, or the last are left out."""
+    """This many hidden dense and recurrent layers, each with what follows it: the last is repeated,
+    or the last are left out.
+    """
     model = task.model
     starts = [i for i in _hidden(model) if isinstance(model[i], _Sized)]
     _need(starts, task, "hidden dense or recurrent layer")
@@ -146,7 +172,8 @@ def depth(task: TaskSpec, layers: int) -> TaskSpec:
     for block, after in zip(chosen, [*chosen[1:], ()], strict=True):
         first, last = block[0], blocks[-1][0]
         if isinstance(first, _Recurrent) and isinstance(last, _Recurrent):
-            # Who reads a recurrent layer reads all of its steps; the last says as much as it did in the task.
+            # Who reads a recurrent layer reads all of its steps; the last says as much as it did in
+            # the task.
             sequences = bool(after) or last.sequences
             first = first.model_copy(update={"sequences": sequences})
         stacked += [first, *block[1:]]
@@ -154,17 +181,20 @@ def depth(task: TaskSpec, layers: int) -> TaskSpec:
 
 
 def normalization(task: TaskSpec, kind: str) -> TaskSpec:
-    """batch, layer: that layer before every hidden Activation; weight: weight normalisation of every dense layer.
+    """batch, layer: that layer before every hidden Activation; weight: weight normalisation of
+    every dense layer.
 
-    The bias of a layer right before a new BatchNorm, which would take it out again, is left away. none: as the task is.
-    """
+    The bias of a layer right before a new BatchNorm, which would take it out again, is left away.
+    none: as the task is."""
     _known("normalization", kind, (NONE, "batch", "layer", "weight"))
     if kind == NONE:
         return task
     if kind == "weight":
         dense = [i for i, layer in enumerate(task.model) if isinstance(layer, Dense)]
         _need(dense, task, "dense layer")
-        return _with_layers(task, {i: [task.model[i].model_copy(update={"weight_norm": True})] for i in dense})
+        return _with_layers(
+            task, {i: [task.model[i].model_copy(update={"weight_norm": True})] for i in dense}
+        )
     places = [i for i in _hidden(task.model) if isinstance(task.model[i], Activation)]
     _need(places, task, "hidden Activation layer")
     new: Layer = BatchNorm() if kind == "batch" else LayerNorm()
@@ -195,8 +225,8 @@ def _with_dropout(task: TaskSpec, rate: float) -> TaskSpec:
     return _with_layers(task, {i: [task.model[i], Dropout(rate=rate)] for i in places})
 
 
-# In the order in which they are applied: layers are there before each gets its size; normalisation stands before
-# activations, dropout after them.
+# In the order in which they are applied: layers are there before each gets its size; normalisation
+# stands before activations, dropout after them.
 VARIATIONS: Mapping[str, Callable[[TaskSpec, Any], TaskSpec]] = {
     "activation": activation,
     "initializer": initializer,

@@ -1,8 +1,8 @@
 """The process that holds exactly one framework.
 
-Started as `python -m gradrace.worker IN OUT` with two file descriptors: JSON lines come in on IN (a hello, then jobs)
-and go out on OUT. Standard output and error belong to the run's log. The end of IN ends the process, so no worker
-outlives its driver.
+Started as `python -m gradrace.worker IN OUT` with two file descriptors: JSON lines come in on IN (a
+hello, then jobs) and go out on OUT. Standard output and error belong to the run's log. The end of
+IN ends the process, so no worker outlives its driver.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ class Skip(Exception):
 class Worker:
     """Does runs with one adapter, which took `import_s` to load, and reports over a channel."""
 
-    def __init__(self, registry: Registry, adapter: Adapter, out: BinaryIO, import_s: float = 0.0) -> None:
+    def __init__(
+        self, registry: Registry, adapter: Adapter, out: BinaryIO, import_s: float = 0.0
+    ) -> None:
         self._registry = registry
         self._adapter = adapter
         self._out = out
@@ -95,7 +97,8 @@ class Worker:
     def measure_memory(self, index: int, draft: _Draft) -> None:
         """One memory run, in a process that has done nothing before."""
         try:
-            # The plan and its data are the harness's own, not the framework's: they stand in memory before.
+            # The plan and its data are the harness's own, not the framework's: they stand in memory
+            # before.
             plan = self._plan(draft)
             session, found = memory.measure(draft.spec, lambda: self._open(draft, plan))
             draft.state_bytes = session.state_bytes()
@@ -105,7 +108,9 @@ class Worker:
             self._result(index, draft.unfinished(error))
 
     def time(self, drafts: list[_Draft]) -> None:
-        """All timing runs of a job against each other; one that breaks leaves the others in the race."""
+        """All timing runs of a job against each other; one that breaks leaves the others in the
+        race.
+        """
         opened: list[tuple[int, _Draft, Session]] = []
         began = time.perf_counter()
         for index, draft in enumerate(drafts):
@@ -172,7 +177,9 @@ class Worker:
         arrays = {"curve": result.curve, "blocks": result.blocks, "norms": result.norms}
         lists = {name: columns.to_lists() if columns else None for name, columns in arrays.items()}
         if lists["curve"]:
-            lists["curve"] = {name: entries[self._sent[name] :] for name, entries in lists["curve"].items()}
+            lists["curve"] = {
+                name: entries[self._sent[name] :] for name, entries in lists["curve"].items()
+            }
         self._sent.clear()
         self.send("result", index=index, record=result.record.to_json(), **lists)
 
@@ -202,10 +209,15 @@ class _Draft:
 
     def begin(self) -> None:
         """The run's own time starts now."""
-        self._began, self._started_at = time.perf_counter(), datetime.now(UTC).isoformat(timespec="milliseconds")
+        self._began, self._started_at = (
+            time.perf_counter(),
+            datetime.now(UTC).isoformat(timespec="milliseconds"),
+        )
 
     def trained(self, training: Training) -> RunResult:
-        record = self._record(status=training.status, reason=training.reason, summary=training.summary)
+        record = self._record(
+            status=training.status, reason=training.reason, summary=training.summary
+        )
         return RunResult(record, curve=training.curve, norms=training.norms)
 
     def timed(self, cell: clock.Timed) -> RunResult:
@@ -216,7 +228,9 @@ class _Draft:
         return RunResult(self._record(status="ok", memory=found))
 
     def unfinished(self, error: Exception) -> RunResult:
-        """Skipped for a stated reason, or failed with the error's last line; the whole traceback goes to the log."""
+        """Skipped for a stated reason, or failed with the error's last line; the whole traceback
+        goes to the log.
+        """
         if isinstance(error, Skip | DataMissing):
             return RunResult(self._record(status="skipped", reason=str(error)))
         if package := missing_package(error):
@@ -230,9 +244,13 @@ class _Draft:
     def _record(self, **outcome: Any) -> RunRecord:
         wall = self.share_s if self.share_s is not None else time.perf_counter() - self._began
         found = {
-            "started_at": self._started_at, "setup_s": self.setup_s, "state_bytes": self.state_bytes, "wall_s": wall,
-            "policy": self.policy, "gauges": self.gauges,
-        }  # fmt: skip
+            "started_at": self._started_at,
+            "setup_s": self.setup_s,
+            "state_bytes": self.state_bytes,
+            "wall_s": wall,
+            "policy": self.policy,
+            "gauges": self.gauges,
+        }
         return RunRecord(**{**self._fixed, **found, **outcome})
 
 
@@ -259,7 +277,9 @@ def _pin(cores: list[int]) -> None:
 
 
 def _read_messages(descriptor: int, messages: queue.SimpleQueue[dict[str, Any]]) -> None:
-    """Runs in a thread: a driver that dies closes the pipe, and then this process must end in mid-run too."""
+    """Runs in a thread: a driver that dies closes the pipe, and then this process must end in
+    mid-run too.
+    """
     with os.fdopen(descriptor, "rb") as lines:
         for line in lines:
             messages.put(json.loads(line))

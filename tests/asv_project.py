@@ -1,4 +1,6 @@
-"""A small git repository that is followed with asv: what the tests of its benchmarks and of the export work in."""
+"""A small git repository that is followed with asv: what the tests of its benchmarks and of the
+export work in.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,11 @@ class Project:
         shutil.copy(ROOT / "asv.conf.json", self.folder)
         (self.folder / ".gitignore").write_text("results/\n.asv/\n__pycache__/\n")
         (self.folder / "followed.toml").write_text(toml(suite))
-        # asv describes the machine in a file of the home folder; git reads its author there, among other things.
-        (folder / ".gitconfig").write_text("[user]\n\tname = Someone\n\temail = someone@example.org\n")
+        # asv describes the machine in a file of the home folder; git reads its author there, among
+        # other things.
+        (folder / ".gitconfig").write_text(
+            "[user]\n\tname = Someone\n\temail = someone@example.org\n"
+        )
         self.environment = os.environ | {
             "HOME": str(folder),
             "USERPROFILE": str(folder),
@@ -37,7 +42,12 @@ class Project:
     def call(self, *command: str, code: int = 0) -> str:
         """What the command wrote, once it has ended with this exit code."""
         done = subprocess.run(
-            command, cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command,
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         assert done.returncode == code, done.stdout
         return done.stdout
@@ -63,7 +73,9 @@ class Project:
         """What asv kept of this commit, read by asv itself."""
         from asv.results import iter_results
 
-        (found,) = [r for r in iter_results(str(self.folder / "results" / "asv")) if r.commit_hash == commit]
+        (found,) = [
+            r for r in iter_results(str(self.folder / "results" / "asv")) if r.commit_hash == commit
+        ]
         return found
 
     def publish(self) -> set[str]:

@@ -1,7 +1,8 @@
-"""Takes every field of a Binding through one adapter: `python tests/binding_fields.py FRAMEWORK OUT.json`.
+"""Takes every field of a Binding through one adapter: `python tests/binding_fields.py FRAMEWORK
+OUT.json`.
 
-Saves check -> "" if it held, or what went wrong. A program of its own, because one process holds one framework.
-"""
+Saves check -> "" if it held, or what went wrong. A program of its own, because one process holds
+one framework."""
 
 from __future__ import annotations
 
@@ -112,8 +113,11 @@ def framework() -> str:
 
 def zeros(state: Any, parameters: Any) -> dict[str, Any]:
     """Evaluates a model of zeros; the loss is ln 10."""
-    buffers = {"torch": lambda: {n: s.get("buffer") for n, s in state["state"].items()},
-               "tensorflow": lambda: state["buffers"], "jax": lambda: state["buffer"]}[framework()]()  # fmt: skip
+    buffers = {
+        "torch": lambda: {n: s.get("buffer") for n, s in state["state"].items()},
+        "tensorflow": lambda: state["buffers"],
+        "jax": lambda: state["buffer"],
+    }[framework()]()
     assert set(buffers) == set(parameters), (list(buffers), list(parameters))
     return {name: value * 0.0 for name, value in parameters.items()}
 
@@ -145,9 +149,14 @@ class Tried:
         schedule = fields.pop("schedule", ScheduleSpec(kind="constant", base_lr=RATE))
         of = OptimizerSpec(name=optimizer.name, rule=rule, hyper=fields.pop("hyper", {}))
         run = self.run = RunSpec(
-            task=task, optimizer=of, framework=framework(),
-            schedule=schedule, dtype="float64", mode=fields.pop("mode", entry.convergence_mode), **fields,
-        )  # fmt: skip
+            task=task,
+            optimizer=of,
+            framework=framework(),
+            schedule=schedule,
+            dtype="float64",
+            mode=fields.pop("mode", entry.convergence_mode),
+            **fields,
+        )
         self.refused = self.adapter.supports(run, optimizer)
         if self.refused is None:
             self.plan = make_plan(run, optimizer)
@@ -171,7 +180,9 @@ class Tried:
 def follows(
     tried: Tried, factors: Any = 2.0, kept: Any = MOMENTUM, rates: Any = RATE, count: int = STEPS
 ) -> None:
-    """The moves are those of the rule with these factors, decays of the buffer and rates, one each step."""
+    """The moves are those of the rule with these factors, decays of the buffer and rates, one each
+    step.
+    """
     assert tried.refused is None, tried.refused
     gradients, moves = tried.steps(count)
     factors, kept, rates = (
@@ -228,8 +239,10 @@ def corrections() -> None:
         assert "two corrections set 'factor'" in str(error), error
     else:
         raise AssertionError("of two corrections one was ignored")
-    for unknown in (HyperCorrection("-", "-", "unknown", lambda h, steps: factors),
-                    StateCorrection("-", "-", "unknown", lambda h, lr: scale)):  # fmt: skip
+    for unknown in (
+        HyperCorrection("-", "-", "unknown", lambda h, steps: factors),
+        StateCorrection("-", "-", "unknown", lambda h, lr: scale),
+    ):
         try:
             Tried(declared(corrections=(unknown,))).steps(2)
         except Exception as error:
@@ -382,7 +395,9 @@ WARM = ScheduleSpec(kind="constant", base_lr=RATE, params={"warmup": 2.0})
 
 
 def base_rate() -> None:
-    """A class that keeps a product of rate and decay. By hand it is made with the base rate, and so with a product."""
+    """A class that keeps a product of rate and decay. By hand it is made with the base rate, and so
+    with a product.
+    """
     decay = 0.5
 
     def torch_class() -> Any:
@@ -415,7 +430,7 @@ def base_rate() -> None:
 
         def decaying(learning_rate: Any, factor: float) -> Any:
             shrink = decay * learning_rate
-            update = lambda g, s, p: (jax.tree.map(lambda x: -shrink * x, p), s)  # noqa: E731
+            update = lambda g, s, p: (jax.tree.map(lambda x: -shrink * x, p), s)
             return optax.GradientTransformation(lambda p: optax.EmptyState(), update)
 
         return decaying
@@ -563,7 +578,9 @@ def _optax_state() -> None:
 
 
 def switches() -> None:
-    """Evaluated after eval(), trained after train(); that both round when they go there and back leaves no trace."""
+    """Evaluated after eval(), trained after train(); that both round when they go there and back
+    leaves no trace.
+    """
     if framework() != "torch":
         return
     import torch
@@ -616,10 +633,11 @@ def switches() -> None:
 
 
 def compilations() -> None:
-    """One program serves every seed, rate and number of the task, for a user's rule as for one of gradrace's own; and
-    those numbers arrive."""
+    """One program serves every seed, rate and number of the task, for a user's rule as for one of
+    gradrace's own; and those numbers arrive."""
     if framework() == "torch":
-        # Nothing is compiled ahead in its modes but "compile", in which every session has programs of its own.
+        # Nothing is compiled ahead in its modes but "compile", in which every session has programs
+        # of its own.
         return
     registry = load_registry()
     layers = (Dense(units=6), Dropout(rate=0.4), Dense(units=10))
@@ -657,8 +675,8 @@ def compilations() -> None:
 
 
 def _with_list() -> Optimizer:
-    """A rule of one's own that makes a new class for each call of its target, and in JAX takes an argument that cannot be
-    hashed."""
+    """A rule of one's own that makes a new class for each call of its target, and in JAX takes an
+    argument that cannot be hashed."""
     inner = TARGETS[framework()]
     if framework() == "tensorflow":
         return declared()
@@ -681,7 +699,9 @@ def _counted(
     seed: int,
     hyper: dict[str, float],
 ) -> int:
-    """How many programs a run compiles; its losses are held against NumPy's, if the optimizer has a rule there."""
+    """How many programs a run compiles; its losses are held against NumPy's, if the optimizer has a
+    rule there.
+    """
     before = len(COMPILED)
     tried = Tried(optimizer, task=task, mode=mode, schedule=schedule, seed=seed, hyper=hyper)
     tried.session.train(range(STEPS))
@@ -701,11 +721,19 @@ def _counted(
 
 
 CHECKS: dict[str, Callable[[], None]] = {
-    "target": target, "canonical": canonical, "native": native_arguments, "corrections": corrections,
-    "native_target": native_target, "matrices_only": matrices_only, "asks_for_loss": asks_for_loss,
-    "evaluation": evaluation, "base rate": base_rate, "state_bytes": state_bytes, "switches": switches,
+    "target": target,
+    "canonical": canonical,
+    "native": native_arguments,
+    "corrections": corrections,
+    "native_target": native_target,
+    "matrices_only": matrices_only,
+    "asks_for_loss": asks_for_loss,
+    "evaluation": evaluation,
+    "base rate": base_rate,
+    "state_bytes": state_bytes,
+    "switches": switches,
     "compilations": compilations,
-}  # fmt: skip
+}
 
 
 def main() -> None:

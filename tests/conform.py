@@ -1,7 +1,7 @@
 """Trains the conformance table in one framework, in float64, and saves losses and final weights.
 
-A program of its own, because one process holds one framework: `python tests/conform.py FRAMEWORK OUT.npz`.
-"""
+A program of its own, because one process holds one framework: `python tests/conform.py FRAMEWORK
+OUT.npz`."""
 
 from __future__ import annotations
 
@@ -14,16 +14,24 @@ from gradrace.registry import Registry, import_adapter, load_registry
 from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec
 
 STEPS = 50
-# Modes in which `verify` does not prove every piece train only these: compiling takes most of their time.
+# Modes in which `verify` does not prove every piece train only these: compiling takes most of their
+# time.
 FEWER = {"digits_mlp": ("momentum", "adam"), "digits_cnn": ("adam",), "digits_lstm": ("adam",)}
-# What stands for the whole catalogue here: `gradrace verify` and test_update_rules.py go through the rest.
+# What stands for the whole catalogue here: `gradrace verify` and test_update_rules.py go through
+# the rest.
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw", "sign_momentum")
-TASKS = {"digits_mlp": OPTIMIZERS, "digits_cnn": ("momentum", "adam"), "digits_lstm": ("momentum", "adam")}
+TASKS = {
+    "digits_mlp": OPTIMIZERS,
+    "digits_cnn": ("momentum", "adam"),
+    "digits_lstm": ("momentum", "adam"),
+}
 EXAMPLE = Path(__file__).parents[1] / "examples" / "my_optimizer.py"
 
 
 def runs(registry: Registry, framework: str) -> list[RunSpec]:
-    """Mode x task x optimizer of this framework, under a constant rate and under one that rises and falls."""
+    """Mode x task x optimizer of this framework, under a constant rate and under one that rises and
+    falls.
+    """
     return [
         RunSpec(
             task=registry.tasks[task].model_copy(update={"steps": STEPS}),
@@ -34,15 +42,23 @@ def runs(registry: Registry, framework: str) -> list[RunSpec]:
             dtype="float64",
         )
         for mode in registry.frameworks[framework].modes
-        for task, optimizers in (TASKS if mode in registry.frameworks[framework].proof_modes else FEWER).items()
+        for task, optimizers in (
+            TASKS if mode in registry.frameworks[framework].proof_modes else FEWER
+        ).items()
         for name in optimizers
-        for kind in (("constant", "warmup_cosine") if mode in registry.frameworks[framework].proof_modes else ("constant",))
+        for kind in (
+            ("constant", "warmup_cosine")
+            if mode in registry.frameworks[framework].proof_modes
+            else ("constant",)
+        )
         if task in registry.tasks and name in registry.optimizers
     ]
 
 
 def main() -> None:
-    """Saves `<mode>|<task>|<optimizer>|<schedule>|loss` and `...|weight|<name>` for all that the adapter supports."""
+    """Saves `<mode>|<task>|<optimizer>|<schedule>|loss` and `...|weight|<name>` for all that the
+    adapter supports.
+    """
     framework, out = sys.argv[1], sys.argv[2]
     registry = load_registry([EXAMPLE])
     adapter = import_adapter(registry.frameworks[framework])

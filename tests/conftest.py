@@ -30,7 +30,13 @@ TINY: dict[str, Any] = {
     "dtype": "float64",
     "steps": 20,
     "eval_every": 10,
-    "timing": {"rule": "canonical", "launches": 1, "warmup_steps": 2, "blocks": 4, "block_steps": 3},
+    "timing": {
+        "rule": "canonical",
+        "launches": 1,
+        "warmup_steps": 2,
+        "blocks": 4,
+        "block_steps": 3,
+    },
 }
 
 
@@ -43,12 +49,16 @@ def registry() -> Registry:
 def make_run(registry: Registry) -> Callable[..., RunSpec]:
     """A RunSpec of the NumPy reference, with anything replaced."""
 
-    def make(task: str = "digits_mlp", name: str = "adam", steps: int = 20, **changes: Any) -> RunSpec:
+    def make(
+        task: str = "digits_mlp", name: str = "adam", steps: int = 20, **changes: Any
+    ) -> RunSpec:
         spec = registry.tasks[task].model_copy(update={"steps": steps, "eval_every": 10})
         fields: dict[str, Any] = {
             "task": spec,
             "optimizer": OptimizerSpec(name=name),
-            "schedule": ScheduleSpec(kind="constant", base_lr=registry.optimizers[name].learning_rate),
+            "schedule": ScheduleSpec(
+                kind="constant", base_lr=registry.optimizers[name].learning_rate
+            ),
             "framework": "numpy",
             "mode": "reference",
             "dtype": "float64",
@@ -78,7 +88,9 @@ def gradrace(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 
     def call(*arguments: str | Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "gradrace", *map(str, arguments)]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=timeout)
+        return subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, timeout=timeout
+        )
 
     return call
 

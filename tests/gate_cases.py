@@ -1,4 +1,6 @@
-"""A user's repository with one optimizer and a suite that the NumPy reference runs in a moment; and made-up outcomes."""
+"""A user's repository with one optimizer and a suite that the NumPy reference runs in a moment; and
+made-up outcomes.
+"""
 
 from __future__ import annotations
 
@@ -33,10 +35,23 @@ OPTIMIZER = Optimizer(
 '''
 
 SUITE: dict[str, Any] = {
-    "title": "Tiny", "tasks": ["digits_mlp"], "frameworks": ["numpy"], "optimizers": ["sgd"], "seeds": 2,
-    "dtype": "float64", "steps": 20, "eval_every": 10,
-    "timing": {"rule": "canonical", "warmup_steps": 2, "launches": 1, "blocks": 4, "block_steps": 5, "optimizers": ["sgd"]},
-}  # fmt: skip
+    "title": "Tiny",
+    "tasks": ["digits_mlp"],
+    "frameworks": ["numpy"],
+    "optimizers": ["sgd"],
+    "seeds": 2,
+    "dtype": "float64",
+    "steps": 20,
+    "eval_every": 10,
+    "timing": {
+        "rule": "canonical",
+        "warmup_steps": 2,
+        "launches": 1,
+        "blocks": 4,
+        "block_steps": 5,
+        "optimizers": ["sgd"],
+    },
+}
 
 
 def git(folder: Path, *arguments: str) -> None:
@@ -71,29 +86,72 @@ RUN = "convergence/digits_mlp/torch-eager/adam-canonical/constant-lr0.003/seed{}
 
 
 def make_check(verdict: str = "same", seed: int = 0, **changes: Any) -> Check:
-    measured = {"differs": {"step": 1, "before": 2.5, "after": 2.5001, "relative": 4e-5, "allowed": 0.0}}.get(verdict, {})
-    measured |= {"reason": f"{verdict} for a reason"} if verdict in ("changed", "unchecked", "failed") else {}
-    fields = {"id": RUN.format(seed), "what": "losses", "framework": "torch", "verdict": verdict, "mode": "exact", **measured}
+    measured = {
+        "differs": {"step": 1, "before": 2.5, "after": 2.5001, "relative": 4e-5, "allowed": 0.0}
+    }.get(verdict, {})
+    measured |= (
+        {"reason": f"{verdict} for a reason"}
+        if verdict in ("changed", "unchecked", "failed")
+        else {}
+    )
+    fields = {
+        "id": RUN.format(seed),
+        "what": "losses",
+        "framework": "torch",
+        "verdict": verdict,
+        "mode": "exact",
+        **measured,
+    }
     return Check(**{**fields, **changes})
 
 
 def make_convergence(*verdicts: str) -> Convergence:
-    how = Comparability(framework="torch", mode="exact", reason="same versions", versions={"torch": "2.13.0"})
+    how = Comparability(
+        framework="torch", mode="exact", reason="same versions", versions={"torch": "2.13.0"}
+    )
     checks = tuple(make_check(verdict, seed) for seed, verdict in enumerate(verdicts))
-    return Convergence(against="results/baselines/gate.json", frameworks=(how,), checks=checks, machine_type="Linux, Test")
+    return Convergence(
+        against="results/baselines/gate.json",
+        frameworks=(how,),
+        checks=checks,
+        machine_type="Linux, Test",
+    )
 
 
 def make_cell(decision: str = "ok", **changes: Any) -> CellVerdict:
-    fields: dict[str, Any] = {"cell": f"digits_mlp/torch-eager/{decision}", "a": "x", "b": "x", "decision": decision}
+    fields: dict[str, Any] = {
+        "cell": f"digits_mlp/torch-eager/{decision}",
+        "a": "x",
+        "b": "x",
+        "decision": decision,
+    }
     if decision not in ("failed", "skipped"):
         ratio = {"regression": 1.1, "improvement": 0.9}.get(decision, 1.004)
-        fields |= {"ratio": ratio, "low": ratio - 0.02, "high": ratio + 0.02, "detectable": 0.03, "a_step_s": 4e-4,
-                   "b_step_s": 4e-4 * ratio, "launches": 6, "looks": 1}  # fmt: skip
+        fields |= {
+            "ratio": ratio,
+            "low": ratio - 0.02,
+            "high": ratio + 0.02,
+            "detectable": 0.03,
+            "a_step_s": 4e-4,
+            "b_step_s": 4e-4 * ratio,
+            "launches": 6,
+            "looks": 1,
+        }
     return CellVerdict(**{**fields, **changes})
 
 
 def make_timing(*decisions: str, **changes: Any) -> PairedResult:
-    sides = ({"label": label, "versions": {"torch": "2.13.0"}} for label in ("HEAD~1", "working tree"))
+    sides = (
+        {"label": label, "versions": {"torch": "2.13.0"}} for label in ("HEAD~1", "working tree")
+    )
     a, b = sides
     cells = tuple(make_cell(decision, **changes) for decision in decisions)
-    return PairedResult(started_at="2026-01-01T00:00:00", seconds=9.0, machine=MACHINE, rule=Rule(), a=a, b=b, cells=cells)
+    return PairedResult(
+        started_at="2026-01-01T00:00:00",
+        seconds=9.0,
+        machine=MACHINE,
+        rule=Rule(),
+        a=a,
+        b=b,
+        cells=cells,
+    )

@@ -1,8 +1,8 @@
 """Every kind of layer with every option that changes what it computes: one table for all adapters.
 
-CASES: (name, layer, shape of one sample, whether in training). `prepare(case)` draws weights, input, upstream gradient
-and mask for it, the same for everybody. LOSSES and `loss_case` do the same for losses.
-"""
+CASES: (name, layer, shape of one sample, whether in training). `prepare(case)` draws weights,
+input, upstream gradient and mask for it, the same for everybody. LOSSES and `loss_case` do the same
+for losses."""
 
 from __future__ import annotations
 
@@ -75,17 +75,38 @@ CASES: list[Case] = [
     Case("conv 5x5 without bias", Conv2D(filters=2, kernel=5, bias=False), (6, 5, 2)),
     Case("max pool", MaxPool2D(), (6, 5, 2)),
     Case("max pool overlapping", MaxPool2D(window=3, stride=1), (6, 5, 2)),
-    Case("max pool same stride 2, asymmetric", MaxPool2D(window=3, stride=2, padding="same"), (6, 8, 2)),
-    Case("max pool same stride 2, symmetric", MaxPool2D(window=3, stride=2, padding="same"), (7, 5, 2)),
+    Case(
+        "max pool same stride 2, asymmetric",
+        MaxPool2D(window=3, stride=2, padding="same"),
+        (6, 8, 2),
+    ),
+    Case(
+        "max pool same stride 2, symmetric",
+        MaxPool2D(window=3, stride=2, padding="same"),
+        (7, 5, 2),
+    ),
     Case("max pool same 2x2 on odd sizes", MaxPool2D(padding="same"), (5, 7, 2)),
     Case("average pool", AvgPool2D(), (6, 5, 2)),
     Case("average pool same", AvgPool2D(window=3, stride=1, padding="same"), (6, 5, 2)),
-    Case("average pool same stride 2, asymmetric", AvgPool2D(window=3, stride=2, padding="same"), (6, 8, 2)),
-    Case("average pool same stride 2, mixed", AvgPool2D(window=3, stride=2, padding="same"), (6, 5, 2)),
+    Case(
+        "average pool same stride 2, asymmetric",
+        AvgPool2D(window=3, stride=2, padding="same"),
+        (6, 8, 2),
+    ),
+    Case(
+        "average pool same stride 2, mixed",
+        AvgPool2D(window=3, stride=2, padding="same"),
+        (6, 5, 2),
+    ),
     Case("flatten an image", Flatten(), (3, 4, 2)),
     Case("flatten a sequence", Flatten(), (3, 4)),
     *(
-        Case(f"batch norm on {what}, {'training' if training else 'evaluating'}", BatchNorm(momentum=0.8), shape, training)
+        Case(
+            f"batch norm on {what}, {'training' if training else 'evaluating'}",
+            BatchNorm(momentum=0.8),
+            shape,
+            training,
+        )
         for what, shape in (("a vector", (4,)), ("a sequence", (3, 4)), ("an image", (3, 2, 4)))
         for training in (True, False)
     ),
@@ -100,7 +121,9 @@ CASES: list[Case] = [
     Case("embedding", Embedding(vocabulary=VOCABULARY, units=3), (4,)),
     Case("embedding of one word", Embedding(vocabulary=VOCABULARY, units=3), (1,)),
     *(
-        Case(f"{name}{' sequences' if sequences else ''}", kind(units=3, sequences=sequences), (5, 2))
+        Case(
+            f"{name}{' sequences' if sequences else ''}", kind(units=3, sequences=sequences), (5, 2)
+        )
         for name, kind in (("simple rnn", SimpleRnn), ("lstm", Lstm), ("gru", Gru))
         for sequences in (False, True)
     ),
@@ -114,7 +137,8 @@ CASES: list[Case] = [
 
 
 def prepare(case: Case) -> Prepared:
-    """Weights, input and upstream gradient of a spread of sizes; running statistics and gains away from 0 and 1.
+    """Weights, input and upstream gradient of a spread of sizes; running statistics and gains away
+    from 0 and 1.
 
     Images for max pooling hold ties, activations zeros and large values.
     """
@@ -133,28 +157,55 @@ def prepare(case: Case) -> Prepared:
         x = np.round(x)
     elif isinstance(case.layer, Activation):
         x[0], x[1] = 0.0, 20.0 * x[1]
-    mask = dropout_masks(built, 3, range(1), BATCH)[0] if isinstance(case.layer, Dropout) and case.training else None
-    return Prepared(built, weights, x, rng.normal(size=(BATCH, *built.output_shape)), case.training, mask)
+    mask = (
+        dropout_masks(built, 3, range(1), BATCH)[0]
+        if isinstance(case.layer, Dropout) and case.training
+        else None
+    )
+    return Prepared(
+        built, weights, x, rng.normal(size=(BATCH, *built.output_shape)), case.training, mask
+    )
 
 
 def make_task(
-    loss: str = "softmax_cross_entropy", outputs: int = 4, metric: str = "accuracy", smoothing: float = 0.0
+    loss: str = "softmax_cross_entropy",
+    outputs: int = 4,
+    metric: str = "accuracy",
+    smoothing: float = 0.0,
 ) -> TaskSpec:
     """A task of this loss and metric, for what has to be asked with one."""
     return TaskSpec(
-        name="made_up", title="Made up", data="digits", input_shape=(3,), model=(Dense(units=outputs),), loss=loss,
-        label_smoothing=smoothing, metric=metric, batch_size=5, steps=5, eval_every=5, target=0.5, target_origin="none",
-    )  # fmt: skip
+        name="made_up",
+        title="Made up",
+        data="digits",
+        input_shape=(3,),
+        model=(Dense(units=outputs),),
+        loss=loss,
+        label_smoothing=smoothing,
+        metric=metric,
+        batch_size=5,
+        steps=5,
+        eval_every=5,
+        target=0.5,
+        target_origin="none",
+    )
 
 
 LOSSES = [
-    ("softmax_cross_entropy", (5, 4), 0.0), ("softmax_cross_entropy", (5, 4), 0.1), ("softmax_cross_entropy", (5, 3, 4), 0.2),
-    ("binary_cross_entropy", (5, 1), 0.0), ("binary_cross_entropy", (5, 1), 0.1), ("mean_squared_error", (5, 2), 0.0),
-    ("huber", (5, 2), 0.0), ("output", (5, 1), 0.0),
-]  # fmt: skip
+    ("softmax_cross_entropy", (5, 4), 0.0),
+    ("softmax_cross_entropy", (5, 4), 0.1),
+    ("softmax_cross_entropy", (5, 3, 4), 0.2),
+    ("binary_cross_entropy", (5, 1), 0.0),
+    ("binary_cross_entropy", (5, 1), 0.1),
+    ("mean_squared_error", (5, 2), 0.0),
+    ("huber", (5, 2), 0.0),
+    ("output", (5, 1), 0.0),
+]
 
 
-def loss_case(loss: str, shape: tuple[int, ...], smoothing: float) -> tuple[TaskSpec, np.ndarray, np.ndarray]:
+def loss_case(
+    loss: str, shape: tuple[int, ...], smoothing: float
+) -> tuple[TaskSpec, np.ndarray, np.ndarray]:
     """Task, outputs with large ones among them, y."""
     rng = np.random.default_rng(5)
     outputs = rng.normal(0.0, 3.0, shape)

@@ -1,8 +1,9 @@
-"""Measures, in one framework, what its libraries do otherwise than they say or than one would expect.
+"""Measures, in one framework, what its libraries do otherwise than they say or than one would
+expect.
 
-A program of its own, because one process holds one framework: `python tests/library_defects.py FRAMEWORK` prints
-{"versions": ..., "<function>": what it found} as JSON. Each function stands for one fact; test_library_defects.py says
-what is found today.
+A program of its own, because one process holds one framework: `python tests/library_defects.py
+FRAMEWORK` prints {"versions": ..., "<function>": what it found} as JSON. Each function stands for
+one fact; test_library_defects.py says what is found today.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ def of(framework: str) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
 
 
 def rectified_from(step: Callable[[], float]) -> int:
-    """The first step at which RAdam's move for a constant gradient of 1 is not its learning rate, 1; 0 for never in 20."""
+    """The first step at which RAdam's move for a constant gradient of 1 is not its learning rate,
+    1; 0 for never in 20.
+    """
     return next((t for t in range(1, 21) if abs(abs(step()) - 1.0) > 1e-3), 0)
 
 
@@ -109,7 +112,9 @@ def centred_rmsprop_on_constant_gradients() -> int:
 
 @of("torch")
 def rprop_with_another_rate() -> float:
-    """How much further a parameter goes at the second step when the learning rate is then a hundred times higher."""
+    """How much further a parameter goes at the second step when the learning rate is then a hundred
+    times higher.
+    """
     import torch
 
     moved = []
@@ -138,7 +143,9 @@ def first_adam_step_in_float32() -> float:
 
 @of("torch")
 def muon_on_an_orthogonal_matrix() -> float:
-    """Relative error of Muon's step from that of its own coefficients in float64, for a float64 multiple of a rotation."""
+    """Relative error of Muon's step from that of its own coefficients in float64, for a float64
+    multiple of a rotation.
+    """
     import torch
 
     matrix = torch.linalg.qr(torch.arange(1.0, 17.0, dtype=torch.float64).reshape(4, 4).sin())[0]
@@ -186,13 +193,17 @@ def asgd_under_a_schedule() -> float:
 
 @of("tensorflow")
 def schedule_free_on_tensorflow() -> list[float]:
-    """Distance after two steps from the rule, and from the rule that takes the new fast iterate for the old one."""
+    """Distance after two steps from the rule, and from the rule that takes the new fast iterate for
+    the old one.
+    """
     import keras
 
     keras.config.set_floatx("float64")
     b1, b2 = np.float64(0.9), np.float64(0.999)
     variable = keras.Variable([1.0], dtype="float64")
-    optimizer = keras.optimizers.ScheduleFreeAdamW(np.float64(0.125), beta_1=b1, beta_2=b2, epsilon=0.0)
+    optimizer = keras.optimizers.ScheduleFreeAdamW(
+        np.float64(0.125), beta_1=b1, beta_2=b2, epsilon=0.0
+    )
     for _ in range(2):
         optimizer.apply([keras.ops.array([0.5], dtype="float64")], [variable])
     ends = []
@@ -209,7 +220,9 @@ def schedule_free_on_tensorflow() -> list[float]:
 
 @of("tensorflow")
 def adafactor_relative_step() -> float:
-    """How far apart parameters are after three steps with and without relative_step, learning rate 0.9."""
+    """How far apart parameters are after three steps with and without relative_step, learning rate
+    0.9.
+    """
     import keras
 
     ends = []
@@ -229,7 +242,9 @@ def adafactor_state_elements() -> int:
 
     optimizer = keras.optimizers.Adafactor(0.1)
     optimizer.build([keras.Variable(np.ones((100, 200), "float32"))])
-    return int(sum(np.prod(variable.shape) for variable in optimizer.variables if len(variable.shape)))
+    return int(
+        sum(np.prod(variable.shape) for variable in optimizer.variables if len(variable.shape))
+    )
 
 
 @of("tensorflow")
@@ -252,7 +267,9 @@ def python_floats_under_float64() -> float:
 
 @of("tensorflow")
 def nadam_decay_under_float64() -> list[float]:
-    """Errors of Nadam's first step in float64, against its rule with 0.96 and with the 0.96 of float32."""
+    """Errors of Nadam's first step in float64, against its rule with 0.96 and with the 0.96 of
+    float32.
+    """
     import keras
 
     keras.config.set_floatx("float64")
@@ -262,15 +279,23 @@ def nadam_decay_under_float64() -> list[float]:
     optimizer.apply([keras.ops.array([0.5], dtype="float64")], [variable])
     errors = []
     for decay in (0.96, float(np.float32(0.96))):
-        product, mu, mu_next = b1 * (1.0 - 0.5 * 0.96), b1 * (1.0 - 0.5 * decay), b1 * (1.0 - 0.5 * decay**2)
-        ahead = mu_next * (1.0 - b1) * 0.5 / (1.0 - product * mu_next) + (1.0 - mu) * 0.5 / (1.0 - product)
+        product, mu, mu_next = (
+            b1 * (1.0 - 0.5 * 0.96),
+            b1 * (1.0 - 0.5 * decay),
+            b1 * (1.0 - 0.5 * decay**2),
+        )
+        ahead = mu_next * (1.0 - b1) * 0.5 / (1.0 - product * mu_next) + (1.0 - mu) * 0.5 / (
+            1.0 - product
+        )
         errors.append(float(abs(variable.numpy()[0] - (1.0 - 0.125 * ahead / 0.5))))
     return errors
 
 
 @of("tensorflow")
 def adam_step_at_epsilon() -> float:
-    """Adam's first step, in learning rates, where the gradient equals epsilon; one half by the paper's Algorithm 1."""
+    """Adam's first step, in learning rates, where the gradient equals epsilon; one half by the
+    paper's Algorithm 1.
+    """
     import keras
 
     variable = keras.Variable([0.0])
@@ -284,7 +309,9 @@ def first_keras_adam_step_in_float32() -> float:
     import keras
 
     variable = keras.Variable([0.0], dtype="float32")
-    keras.optimizers.Adam(1.0, epsilon=0.0).apply([keras.ops.array([1.0], dtype="float32")], [variable])
+    keras.optimizers.Adam(1.0, epsilon=0.0).apply(
+        [keras.ops.array([1.0], dtype="float32")], [variable]
+    )
     return -float(variable.numpy()[0]) - 1.0
 
 
@@ -298,7 +325,9 @@ def numpy_rho_in_a_graph() -> str:
     optimizer = keras.optimizers.Adadelta(1.0, rho=np.float64(0.9))
     optimizer.build([variable])
     try:
-        tf.function(lambda: optimizer.apply([tf.ones(1, tf.float64)], [variable]), autograph=False)()
+        tf.function(
+            lambda: optimizer.apply([tf.ones(1, tf.float64)], [variable]), autograph=False
+        )()
     except NotImplementedError as error:
         return str(error)
     return ""
@@ -306,7 +335,9 @@ def numpy_rho_in_a_graph() -> str:
 
 @of("tensorflow")
 def momentum_under_a_schedule() -> float:
-    """Steps of a parameter at the second of two equal gradients when the rate is 1, then 0; 0 by the paper."""
+    """Steps of a parameter at the second of two equal gradients when the rate is 1, then 0; 0 by
+    the paper.
+    """
     import keras
 
     variable = keras.Variable([0.0])
@@ -384,7 +415,9 @@ def nadam_first_step() -> float:
 
 @of("jax")
 def schedule_free_weight_of_the_second_iterate() -> float:
-    """The share of the average that the second of two iterates has, at a constant rate and beta2 0.999."""
+    """The share of the average that the second of two iterates has, at a constant rate and beta2
+    0.999.
+    """
     import jax.numpy as jnp
     import optax
 
@@ -401,7 +434,9 @@ def schedule_free_weight_of_the_second_iterate() -> float:
 
 @of("jax")
 def ademamix_step_without_warm_ups() -> float:
-    """The first step for a gradient of 1, in learning rates: 1 + alpha (1 - b3), with alpha 5 and b3 0.9 whole from the start."""
+    """The first step for a gradient of 1, in learning rates: 1 + alpha (1 - b3), with alpha 5 and
+    b3 0.9 whole from the start.
+    """
     import jax.numpy as jnp
     import optax
 
@@ -436,7 +471,9 @@ def adadelta_without_a_rate() -> float:
 
 @of("jax")
 def amsgrad_keeps_early_estimates() -> float:
-    """The largest second moment, after one gradient of 1 and 999 of 0.001, over the largest one without correction."""
+    """The largest second moment, after one gradient of 1 and 999 of 0.001, over the largest one
+    without correction.
+    """
     import jax.numpy as jnp
     import optax
 
@@ -462,7 +499,9 @@ def radam_rectifier_in_float32() -> float:
         update, state = optimizer.update(jnp.ones(1), state)
     longest = 2.0 / (1.0 - 0.999) - 1.0
     length = longest - 12.0 * 0.999**6 / (1.0 - 0.999**6)
-    rectifier = np.sqrt((length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length))
+    rectifier = np.sqrt(
+        (length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length)
+    )
     return -float(update[0]) / float(rectifier) - 1.0
 
 
@@ -491,7 +530,9 @@ def adafactor_decay_dtype() -> str:
 
 @of("jax")
 def adafactor_of_a_small_matrix() -> int:
-    """Numbers that Adafactor keeps for the second moment of a matrix of 100 x 200; 300 by the paper."""
+    """Numbers that Adafactor keeps for the second moment of a matrix of 100 x 200; 300 by the
+    paper.
+    """
     import jax
     import jax.numpy as jnp
     import optax
@@ -502,7 +543,9 @@ def adafactor_of_a_small_matrix() -> int:
 
 @of("jax")
 def adan_weight_of_the_change() -> float:
-    """What of the change of the gradient Adan adds to it in the squares of its second step; b2 = 0.92 by the paper."""
+    """What of the change of the gradient Adan adds to it in the squares of its second step; b2 =
+    0.92 by the paper.
+    """
     import jax.numpy as jnp
     import optax
 
@@ -525,7 +568,9 @@ def yogi_without_a_gradient() -> float:
 
 @of("jax")
 def lars_ratio_of_a_zero_parameter() -> float:
-    """First update of a parameter at zero, in learning rates times gradient; the trust coefficient is 0.001."""
+    """First update of a parameter at zero, in learning rates times gradient; the trust coefficient
+    is 0.001.
+    """
     import jax.numpy as jnp
     import optax
 
@@ -535,7 +580,9 @@ def lars_ratio_of_a_zero_parameter() -> float:
 
 @of("jax")
 def lbfgs_in_a_valley_that_bends_down() -> float:
-    """Inner product of gradient and second update where the curvature between the two steps is negative."""
+    """Inner product of gradient and second update where the curvature between the two steps is
+    negative.
+    """
     import jax.numpy as jnp
     import optax
 

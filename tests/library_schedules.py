@@ -1,7 +1,8 @@
-"""The libraries' own schedules as tables, for comparison with ours: `python tests/library_schedules.py LIBRARY`.
+"""The libraries' own schedules as tables, for comparison with ours: `python
+tests/library_schedules.py LIBRARY`.
 
-A program of its own, because one process holds one framework. Prints name -> float[STEPS] as JSON. Names are those of
-`CASES` in test_schedules.py; each library is asked for what it ships.
+A program of its own, because one process holds one framework. Prints name -> float[STEPS] as JSON.
+Names are those of `CASES` in test_schedules.py; each library is asked for what it ships.
 """
 
 from __future__ import annotations
@@ -31,12 +32,19 @@ def torch_tables() -> dict[str, list[float]]:
         return rates
 
     def one_cycle(steps: int, share: float) -> list[float]:
-        return run(lambda o: s.OneCycleLR(o, max_lr=BASE, total_steps=steps, pct_start=share, cycle_momentum=False), steps)
+        return run(
+            lambda o: s.OneCycleLR(
+                o, max_lr=BASE, total_steps=steps, pct_start=share, cycle_momentum=False
+            ),
+            steps,
+        )
 
     def plateau() -> list[float]:
         optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=BASE)
         # torch reduces when more than `patience` evaluations were bad.
-        scheduler = s.ReduceLROnPlateau(optimizer, factor=0.5, patience=1, threshold=0.0, threshold_mode="abs", eps=0.0)
+        scheduler = s.ReduceLROnPlateau(
+            optimizer, factor=0.5, patience=1, threshold=0.0, threshold_mode="abs", eps=0.0
+        )
         rates = []
         for loss in LOSSES:
             scheduler.step(loss)
@@ -53,15 +61,28 @@ def torch_tables() -> dict[str, list[float]]:
         "cosine_restarts": run(lambda o: s.CosineAnnealingWarmRestarts(o, T_0=5, T_mult=2)),
         "warmup": run(lambda o: s.LinearLR(o, start_factor=1 / 8, end_factor=1.0, total_iters=7)),
         "one_cycle": one_cycle(STEPS, 0.3),
-        **{f"one_cycle_{share}_{n}": one_cycle(n, share) for n in (2, 3, 4, 10, 11, 97, 360) for share in (0.3, 0.37)},
-        "cyclic": run(lambda o: s.CyclicLR(o, base_lr=0.25 * BASE, max_lr=BASE, step_size_up=5, cycle_momentum=False)),
+        **{
+            f"one_cycle_{share}_{n}": one_cycle(n, share)
+            for n in (2, 3, 4, 10, 11, 97, 360)
+            for share in (0.3, 0.37)
+        },
+        "cyclic": run(
+            lambda o: s.CyclicLR(
+                o, base_lr=0.25 * BASE, max_lr=BASE, step_size_up=5, cycle_momentum=False
+            )
+        ),
         "cyclic2": run(
             lambda o: s.CyclicLR(
-                o, base_lr=0.25 * BASE, max_lr=BASE, step_size_up=5, mode="triangular2", cycle_momentum=False
+                o,
+                base_lr=0.25 * BASE,
+                max_lr=BASE,
+                step_size_up=5,
+                mode="triangular2",
+                cycle_momentum=False,
             )
         ),
         "plateau": plateau(),
-    }  # fmt: skip
+    }
 
 
 def keras_tables() -> dict[str, list[float]]:
@@ -77,7 +98,10 @@ def keras_tables() -> dict[str, list[float]]:
     def plateau() -> list[float]:
         model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
         model.compile(keras.optimizers.SGD(BASE), "mse")
-        callback, rates = keras.callbacks.ReduceLROnPlateau(factor=0.5, patience=2, min_delta=0.0), []
+        callback, rates = (
+            keras.callbacks.ReduceLROnPlateau(factor=0.5, patience=2, min_delta=0.0),
+            [],
+        )
         callback.set_model(model)
         callback.on_train_begin()
         for epoch, loss in enumerate(LOSSES):
@@ -90,11 +114,17 @@ def keras_tables() -> dict[str, list[float]]:
         "step": run(s.ExponentialDecay(BASE, decay_steps=10, decay_rate=0.5, staircase=True)),
         "multi_step": run(s.PiecewiseConstantDecay([10, 25], [BASE, BASE * 0.1, BASE * 0.01])),
         "exponential": run(s.ExponentialDecay(BASE, decay_steps=10, decay_rate=0.5)),
-        "polynomial": run(s.PolynomialDecay(BASE, decay_steps=STEPS, end_learning_rate=0.0, power=2.0)),
-        "linear": run(s.PolynomialDecay(BASE, decay_steps=STEPS, end_learning_rate=0.1 * BASE, power=1.0)),
+        "polynomial": run(
+            s.PolynomialDecay(BASE, decay_steps=STEPS, end_learning_rate=0.0, power=2.0)
+        ),
+        "linear": run(
+            s.PolynomialDecay(BASE, decay_steps=STEPS, end_learning_rate=0.1 * BASE, power=1.0)
+        ),
         "cosine": run(s.CosineDecay(BASE, decay_steps=STEPS)),
         "cosine_restarts": run(s.CosineDecayRestarts(BASE, first_decay_steps=5, t_mul=2.0)),
-        "warmup_cosine": run(s.CosineDecay(0.0, decay_steps=STEPS - 8, warmup_target=BASE, warmup_steps=8)),
+        "warmup_cosine": run(
+            s.CosineDecay(0.0, decay_steps=STEPS - 8, warmup_target=BASE, warmup_steps=8)
+        ),
         "plateau": plateau(),
     }
 
@@ -107,7 +137,9 @@ def optax_tables() -> dict[str, list[float]]:
         return [float(schedule(step)) for step in range(STEPS)]  # type: ignore[arg-type]
 
     return {
-        "cosine_1000": [float(optax.cosine_decay_schedule(BASE, 1000)(step)) for step in range(1000)],
+        "cosine_1000": [
+            float(optax.cosine_decay_schedule(BASE, 1000)(step)) for step in range(1000)
+        ],
         "step": run(optax.exponential_decay(BASE, 10, 0.5, staircase=True)),
         "multi_step": run(optax.piecewise_constant_schedule(BASE, {10: 0.1, 25: 0.1})),
         "exponential": run(optax.exponential_decay(BASE, 10, 0.5)),
@@ -117,15 +149,27 @@ def optax_tables() -> dict[str, list[float]]:
         "cosine_restarts": run(
             optax.sgdr_schedule(
                 [
-                    {"init_value": BASE, "peak_value": BASE, "decay_steps": n, "warmup_steps": 0, "end_value": 0.0}
+                    {
+                        "init_value": BASE,
+                        "peak_value": BASE,
+                        "decay_steps": n,
+                        "warmup_steps": 0,
+                        "end_value": 0.0,
+                    }
                     for n in (5, 10, 20, 40)
                 ]
             )
         ),
-        "warmup_cosine": run(optax.warmup_cosine_decay_schedule(0.0, BASE, warmup_steps=8, decay_steps=STEPS)),
+        "warmup_cosine": run(
+            optax.warmup_cosine_decay_schedule(0.0, BASE, warmup_steps=8, decay_steps=STEPS)
+        ),
         "one_cycle": run(optax.cosine_onecycle_schedule(STEPS, BASE, pct_start=0.3)),
     }
 
 
 if __name__ == "__main__":
-    print(json.dumps({"torch": torch_tables, "tensorflow": keras_tables, "jax": optax_tables}[sys.argv[1]]()))
+    print(
+        json.dumps(
+            {"torch": torch_tables, "tensorflow": keras_tables, "jax": optax_tables}[sys.argv[1]]()
+        )
+    )

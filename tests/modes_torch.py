@@ -1,4 +1,5 @@
-"""What PyTorch's sessions compute beyond tests/conform.py: modes, bfloat16, parts of a step, input, refusals.
+"""What PyTorch's sessions compute beyond tests/conform.py: modes, bfloat16, parts of a step, input,
+refusals.
 
 A program of its own, because one process holds one framework:
 `python tests/modes_torch.py eager|gradients|compile|refusals OUT.npz`.
@@ -34,22 +35,38 @@ TASKS = {
     # Batch norm, dropout by masks of the harness, both penalties, decay and clipping.
     "everything": EXTRAS["image"],
     "native dropout": task(
-        "native dropout", (Conv2D(filters=4), BatchNorm(), Activation(function="relu"), Flatten(),
-                           Dropout(rate=0.5, masks="native"), Dense(units=10)),
+        "native dropout",
+        (
+            Conv2D(filters=4),
+            BatchNorm(),
+            Activation(function="relu"),
+            Flatten(),
+            Dropout(rate=0.5, masks="native"),
+            Dense(units=10),
+        ),
     ),
-    "one value a feature": task("one value", (Flatten(), Dense(units=10), BatchNorm()), batch_size=1),
-}  # fmt: skip
+    "one value a feature": task(
+        "one value", (Flatten(), Dense(units=10), BatchNorm()), batch_size=1
+    ),
+}
 
 
 def run_of(
-    spec: TaskSpec, name: str = "adam", kind: str = "constant", rule: str = "canonical", steps: int = STEPS, **changes: Any
+    spec: TaskSpec,
+    name: str = "adam",
+    kind: str = "constant",
+    rule: str = "canonical",
+    steps: int = STEPS,
+    **changes: Any,
 ) -> RunSpec:
     fields: dict[str, Any] = {
         "task": spec.model_copy(update={"steps": steps, "eval_every": steps}),
         "optimizer": OptimizerSpec(name=name, rule=rule),
         "schedule": ScheduleSpec(kind=kind, base_lr=REGISTRY.optimizers[name].learning_rate),
-        "framework": "torch", "mode": "eager-fused", "dtype": "float64",
-    }  # fmt: skip
+        "framework": "torch",
+        "mode": "eager-fused",
+        "dtype": "float64",
+    }
     return RunSpec(**{**fields, **changes})
 
 
@@ -62,7 +79,11 @@ def opened(run: RunSpec) -> Any:
 def outcome(session: Any) -> dict[str, np.ndarray]:
     """Losses since the last call, weights and an evaluation."""
     weights = {f"weight {name}": value for name, value in session.weights().items()}
-    return {"losses": session.losses(), "evaluation": np.array(session.evaluate("validation")), **weights}
+    return {
+        "losses": session.losses(),
+        "evaluation": np.array(session.evaluate("validation")),
+        **weights,
+    }
 
 
 def trained(run: RunSpec) -> dict[str, np.ndarray]:
@@ -73,12 +94,21 @@ def trained(run: RunSpec) -> dict[str, np.ndarray]:
 
 
 def in_modes(modes: tuple[str, ...]) -> Found:
-    """The same numbers in every mode. A native step of L-BFGS is 20 iterations: after three, roundings have grown."""
-    cases = [("everything", "momentum", "canonical", STEPS), ("lstm", "adam", "canonical", STEPS), ("mlp", "lbfgs", "native", 3)]
+    """The same numbers in every mode. A native step of L-BFGS is 20 iterations: after three,
+    roundings have grown.
+    """
+    cases = [
+        ("everything", "momentum", "canonical", STEPS),
+        ("lstm", "adam", "canonical", STEPS),
+        ("mlp", "lbfgs", "native", 3),
+    ]
     for name, optimizer, rule, steps in cases:
         for mode in modes:
             run = run_of(TASKS[name], optimizer, "cosine", rule, steps, mode=mode)
-            yield from ((f"modes|{mode}|{name} {optimizer}|{what}", value) for what, value in trained(run).items())
+            yield from (
+                (f"modes|{mode}|{name} {optimizer}|{what}", value)
+                for what, value in trained(run).items()
+            )
 
 
 def constructed(run: RunSpec, how: str) -> list[dict[str, Any]]:
@@ -95,7 +125,9 @@ def constructed(run: RunSpec, how: str) -> list[dict[str, Any]]:
             opened(run)
         else:
             start = {"a.kernel": np.ones((2, 3))}
-            ADAPTER.updates(run, REGISTRY.optimizers[run.optimizer.name], start, [start], np.full(STEPS, 0.1))
+            ADAPTER.updates(
+                run, REGISTRY.optimizers[run.optimizer.name], start, [start], np.full(STEPS, 0.1)
+            )
     return seen
 
 
@@ -105,31 +137,53 @@ def classes() -> Found:
         for name in ("sgd", "adam", "adamw", "adagrad", "amsgrad", "rmsprop", "nadam", "adafactor"):
             for how in ("open", "updates"):
                 (given,) = constructed(run_of(TASKS["mlp"], name, mode=mode), how)
-                yield f"classes|{mode}|{name}|{how}", json.dumps({key: given.get(key) for key in ("fused", "foreach")})
+                yield (
+                    f"classes|{mode}|{name}|{how}",
+                    json.dumps({key: given.get(key) for key in ("fused", "foreach")}),
+                )
 
 
 def in_bfloat16() -> Found:
-    cases = [(name, mode) for name in ("mlp", "everything", "lstm") for mode in ("eager", "eager-fused")]
+    cases = [
+        (name, mode) for name in ("mlp", "everything", "lstm") for mode in ("eager", "eager-fused")
+    ]
     for name, mode in cases:
         run = run_of(TASKS[name], mode=mode, dtype="bfloat16")
         session = opened(run)
         yield f"bfloat16|{name} {mode}|start", np.array(session.evaluate("train"))
         session.train(range(STEPS))
-        yield from ((f"bfloat16|{name} {mode}|{what}", value) for what, value in outcome(session).items())
+        yield from (
+            (f"bfloat16|{name} {mode}|{what}", value) for what, value in outcome(session).items()
+        )
         yield f"bfloat16|{name} {mode}|end", np.array(session.evaluate("train"))
-        state = [value for state in session._updater.optimizer.state.values() for value in state.values()]
-        held = [*session._model.parameters(), *(value for value in state if value.dim()), session._batches(range(1))]
+        state = [
+            value for state in session._updater.optimizer.state.values() for value in state.values()
+        ]
+        held = [
+            *session._model.parameters(),
+            *(value for value in state if value.dim()),
+            session._batches(range(1)),
+        ]
         (x, _), tensors = next(iter(held[-1])), held[:-1]
-        yield f"bfloat16|{name} {mode}|dtypes", sorted({str(tensor.dtype) for tensor in [*tensors, x]})
+        yield (
+            f"bfloat16|{name} {mode}|dtypes",
+            sorted({str(tensor.dtype) for tensor in [*tensors, x]}),
+        )
 
 
 def probes() -> Found:
-    """A session that is probed before and between its steps, after one that is not: native dropout has one generator."""
+    """A session that is probed before and between its steps, after one that is not: native dropout
+    has one generator.
+    """
     cases = [
-        ("mlp", "sgd", "constant", "eager"), ("everything", "adam", "constant", "eager-fused"),
-        ("native dropout", "momentum", "cosine", "eager-fused"), ("mlp", "rmsprop_momentum", "cosine", "eager"),
-        ("mlp", "rprop", "constant", "eager"), ("mlp", "asgd", "constant", "eager"), ("mlp", "lbfgs", "constant", "eager"),
-    ]  # fmt: skip
+        ("mlp", "sgd", "constant", "eager"),
+        ("everything", "adam", "constant", "eager-fused"),
+        ("native dropout", "momentum", "cosine", "eager-fused"),
+        ("mlp", "rmsprop_momentum", "cosine", "eager"),
+        ("mlp", "rprop", "constant", "eager"),
+        ("mlp", "asgd", "constant", "eager"),
+        ("mlp", "lbfgs", "constant", "eager"),
+    ]
     for name, optimizer, kind, mode in cases:
         run, key = run_of(TASKS[name], optimizer, kind, mode=mode), f"probe|{name} {optimizer}"
         plain = trained(run)
@@ -142,7 +196,10 @@ def probes() -> Found:
             session.probe("gradient", range(first, first + 1))
             gradients = [tensor.grad.clone() for tensor in session._trained]
             session.train(range(first, first + 1))
-            yield f"{key}|gradient {first}", _equal(gradients, session) or bool(run.task.regularization.clip_norm)
+            yield (
+                f"{key}|gradient {first}",
+                _equal(gradients, session) or bool(run.task.regularization.clip_norm),
+            )
             losses += list(session.losses())
             yield f"{key}|loss {first}", [forward, losses[-1]]
             session.train(range(first + 1, last))
@@ -164,11 +221,16 @@ def gradients(modes: tuple[str, ...], names: tuple[str, ...]) -> Found:
             yield from ((f"{key}|2 {what}", value) for what, value in session.gradients(2).items())
             session.train(range(2, STEPS))
             with_them = outcome(session)
-            yield f"{key}|as without", all(np.array_equal(plain[what], with_them[what]) for what in plain)
+            yield (
+                f"{key}|as without",
+                all(np.array_equal(plain[what], with_them[what]) for what in plain),
+            )
 
 
 def _unmoved(session: Any, steps: range) -> bool:
-    """Whether weights and the state of the optimizer stay what they are to the bit while every part is probed twice."""
+    """Whether weights and the state of the optimizer stay what they are to the bit while every part
+    is probed twice.
+    """
     before, state = session.weights(), copy.deepcopy(session._updater.optimizer.state_dict())
     for part in session.parts():
         for _ in range(2):
@@ -183,7 +245,9 @@ def _equal(gradients: list[torch.Tensor], session: Any) -> bool:
 
 
 def moves() -> Found:
-    """What a probed update does: as many steps of torch's own class, at a learning rate of 0, of every parameter."""
+    """What a probed update does: as many steps of torch's own class, at a learning rate of 0, of
+    every parameter.
+    """
     for name in ("adam", "rmsprop_momentum", "adafactor"):
         session, rates = opened(run_of(TASKS["everything"], name, "cosine")), []
 
@@ -194,7 +258,13 @@ def moves() -> Found:
         session.probe("update", range(7))
         hook.remove()
         state = session._update_probe._updater.optimizer.state
-        yield f"moves|{name}", {"rates": rates, "taken": [float(of["step"]) for of in state.values()]}
+        yield (
+            f"moves|{name}",
+            {
+                "rates": rates,
+                "taken": [float(of["step"]) for of in state.values()],
+            },
+        )
     try:
         session.probe("backward", range(1))
     except ValueError as error:
@@ -225,19 +295,26 @@ def refusals() -> Found:
         "compile anyway refused": (TASKS["mlp"], "lion", {"mode": "compile"}),
     }
     for name, (spec, optimizer, changes) in cases.items():
-        yield f"refusals|{name}", ADAPTER.supports(run_of(spec, optimizer, **changes), REGISTRY.optimizers[optimizer])
+        yield (
+            f"refusals|{name}",
+            ADAPTER.supports(run_of(spec, optimizer, **changes), REGISTRY.optimizers[optimizer]),
+        )
 
 
 def policies() -> Found:
     for name, changes in {
-        "cpu": {"threads": 1}, "gpu": {"device": "gpu"},
-        "timed": {"mode": "compile", "measure": "memory"}, "compile": {"mode": "compile"},
-    }.items():  # fmt: skip
+        "cpu": {"threads": 1},
+        "gpu": {"device": "gpu"},
+        "timed": {"mode": "compile", "measure": "memory"},
+        "compile": {"mode": "compile"},
+    }.items():
         yield f"policy|{name}", ADAPTER.policy(run_of(TASKS["mlp"], **changes))
 
 
 def compilations() -> Found:
-    """Counts along a session's life; then more sessions of one shape than torch keeps programs for one function."""
+    """Counts along a session's life; then more sessions of one shape than torch keeps programs for
+    one function.
+    """
     session = opened(run_of(TASKS["everything"], mode="compile"))
     counts = {"opened": session.compilations()}
     for name, act in {
@@ -253,7 +330,10 @@ def compilations() -> Found:
     mlp = opened(run_of(TASKS["mlp"], mode="compile"))
     batches = mlp._batches
     mlp.train(range(2))
-    counts["of another session"], counts["after another session"] = mlp.compilations(), session.compilations()
+    counts["of another session"], counts["after another session"] = (
+        mlp.compilations(),
+        session.compilations(),
+    )
     mlp._batches = lambda steps: [(x[:7], y[:7]) for x, y in batches(steps)]
     mlp.train(range(2, 3))
     counts["another shape"] = mlp.compilations()
@@ -268,13 +348,29 @@ def main() -> None:
     """Saves arrays as they are and everything else as JSON."""
     which, out = sys.argv[1:]
     sections = {
-        "eager": (in_modes(("eager", "eager-fused")), classes(), in_bfloat16(), probes(), moves(), inputs(), policies()),
-        "gradients": (gradients(("eager", "eager-fused"), ("everything", "lstm", "native dropout")),),
-        "compile": (in_modes(("eager-fused", "compile")), gradients(("compile",), ("everything",)), compilations()),
+        "eager": (
+            in_modes(("eager", "eager-fused")),
+            classes(),
+            in_bfloat16(),
+            probes(),
+            moves(),
+            inputs(),
+            policies(),
+        ),
+        "gradients": (
+            gradients(("eager", "eager-fused"), ("everything", "lstm", "native dropout")),
+        ),
+        "compile": (
+            in_modes(("eager-fused", "compile")),
+            gradients(("compile",), ("everything",)),
+            compilations(),
+        ),
         "refusals": (refusals(),),
     }[which]
     found = {name: value for section in sections for name, value in section}
-    arrays = {n: v if isinstance(v, np.ndarray) else np.array(json.dumps(v)) for n, v in found.items()}
+    arrays = {
+        n: v if isinstance(v, np.ndarray) else np.array(json.dumps(v)) for n, v in found.items()
+    }
     np.savez(out, **arrays)
 
 

@@ -1,7 +1,8 @@
-"""A framework's own optimizers on given gradients: `python tests/oracle_updates.py FRAMEWORK < CASES`.
+"""A framework's own optimizers on given gradients: `python tests/oracle_updates.py FRAMEWORK <
+CASES`.
 
-CASES is a JSON list of {"optimizer", "hyper", "rate", "start", "gradients"}; out comes, for each, the tensor after every
-step, or null where the framework does not have the optimizer under its
+CASES is a JSON list of {"optimizer", "hyper", "rate", "start", "gradients"}; out comes, for each,
+the tensor after every step, or null where the framework does not have the optimizer under its
 canonical rule. A program of its own, because one process holds one
 framework.
 """
@@ -36,7 +37,9 @@ def main() -> None:
             return None
         gradients = [{"point": np.array(gradient)} for gradient in case["gradients"]]
         rates = np.full(len(gradients), case["rate"])
-        taken = adapter.updates(run, optimizer, {"point": np.array(case["start"])}, gradients, rates)
+        taken = adapter.updates(
+            run, optimizer, {"point": np.array(case["start"])}, gradients, rates
+        )
         return [step["point"].tolist() for step in taken]
 
     print(json.dumps([take(case) for case in json.load(sys.stdin)]))

@@ -1,7 +1,8 @@
-"""Computes cases of `gradrace verify` with one fault after another planted: `python tests/plant.py FRAMEWORK OUT.npz`.
+"""Computes cases of `gradrace verify` with one fault after another planted: `python tests/plant.py
+FRAMEWORK OUT.npz`.
 
-Saves `<fault>|<case>|<mode>|<array>`, the honest answers under the fault 'honest', and errors as `...|error`.
-"""
+Saves `<fault>|<case>|<mode>|<array>`, the honest answers under the fault 'honest', and errors as
+`...|error`."""
 
 from __future__ import annotations
 
@@ -23,7 +24,12 @@ def shortened(case: Case) -> Case:
     """A fault shows in its first steps, or not at all."""
     if not isinstance(case, TrajectoryCase):
         return case
-    return replace(case, steps=STEPS, modes="convergence", replaced_from=STEPS // 2 if case.replaced_from else 0)
+    return replace(
+        case,
+        steps=STEPS,
+        modes="convergence",
+        replaced_from=STEPS // 2 if case.replaced_from else 0,
+    )
 
 
 def cases() -> dict[str, Case]:
@@ -48,7 +54,11 @@ def main() -> None:
     adapter, registry, table = import_adapter(framework), load_registry(), cases()
     arrays: dict[str, Any] = {}
     for fault in (None, *(fault for fault in FAULTS if fault.framework == framework.name)):
-        own = {name for f in FAULTS if f.framework == framework.name for name in f.cases} if fault is None else fault.cases
+        own = (
+            {name for f in FAULTS if f.framework == framework.name for name in f.cases}
+            if fault is None
+            else fault.cases
+        )
         with ExitStack() as undo:
             planting = Planting(framework.name, adapter, dict(registry.optimizers), undo)
             forget(framework.name)
@@ -61,7 +71,9 @@ def main() -> None:
                         found = compute(table[name], adapter, framework, mode, planting.optimizers)
                     except Exception as error:
                         found = {"error": np.array(repr(error))}
-                    arrays |= {f"{key}|{array}": np.asarray(value) for array, value in found.items()}
+                    arrays |= {
+                        f"{key}|{array}": np.asarray(value) for array, value in found.items()
+                    }
         forget(framework.name)
     np.savez(out, **arrays)
 

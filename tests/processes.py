@@ -1,4 +1,6 @@
-"""Whether processes still run. A zombie does not: it has ended, and only waits for its parent to ask how."""
+"""Whether processes still run. A zombie does not: it has ended, and only waits for its parent to
+ask how.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Results that were never computed, written through the store: what tests of reports and comparisons read."""
+"""Results that were never computed, written through the store: what tests of reports and
+comparisons read.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +18,20 @@ from gradrace.train import finite
 
 MODES = {"torch": ("eager", "eager"), "tensorflow": ("graph", "graph"), "jax": ("scan", "jit")}
 VERSIONS = {
-    "torch": {"torch": "2.13.0"}, "tensorflow": {"tensorflow": "2.21.0", "keras": "3.15.0"},
+    "torch": {"torch": "2.13.0"},
+    "tensorflow": {"tensorflow": "2.21.0", "keras": "3.15.0"},
     "jax": {"jax": "0.10.2", "optax": "0.2.8"},
-}  # fmt: skip
+}
 MACHINE = Machine(
-    system="Linux 6.1", processor="Test Processor 3000", logical_cores=2, memory_bytes=8 * 2**30, python="3.12.1"
+    system="Linux 6.1",
+    processor="Test Processor 3000",
+    logical_cores=2,
+    memory_bytes=8 * 2**30,
+    python="3.12.1",
 )
 STEP_US = {"torch": 400.0, "tensorflow": 500.0, "jax": 100.0}
-# What a part takes of a step; backward is then 0.45 of it, the remainder 0.05, and the parts cover 0.95.
+# What a part takes of a step; backward is then 0.45 of it, the remainder 0.05, and the parts cover
+# 0.95.
 PART_OF_STEP = {"forward": 0.3, "gradient": 0.75, "update": 0.2}
 LAUNCH_FACTOR = 1.0
 # All time over all steps, in units of p25, of the blocks below.
@@ -42,9 +50,17 @@ def fine(spec: RunSpec) -> Verdict:
 def make_task(name: str, steps: int = 60, target: float = 0.8, batch_size: int = 16) -> TaskSpec:
     """The smallest task that is valid."""
     return TaskSpec(
-        name=name, title=f"Made up, {name}", data="digits", input_shape=(4,), model=(Dense(units=2),),
-        batch_size=batch_size, steps=steps, eval_every=max(1, steps // 10), target=target, target_origin="made up",
-    )  # fmt: skip
+        name=name,
+        title=f"Made up, {name}",
+        data="digits",
+        input_shape=(4,),
+        model=(Dense(units=2),),
+        batch_size=batch_size,
+        steps=steps,
+        eval_every=max(1, steps // 10),
+        target=target,
+        target_origin="made up",
+    )
 
 
 def make_specs(
@@ -59,26 +75,43 @@ def make_specs(
     memory: bool = False,
     native: bool = False,
 ) -> list[RunSpec]:
-    """Convergence runs (canonical) of the product, then timing runs of the same settings of task, framework and optimizer,
-    then their memory runs. native: the library's own class in its default mode is timed instead."""
+    """Convergence runs (canonical) of the product, then timing runs of the same settings of task,
+    framework and optimizer, then their memory runs. native: the library's own class in its default
+    mode is timed instead."""
     full = [make_task(task) if isinstance(task, str) else task for task in tasks]
     cells = [(t, f, o) for t in full for f in frameworks for o in optimizers]
     trained = [
         RunSpec(
-            task=t, framework=f, mode=MODES[f][0], optimizer=OptimizerSpec(name=o, hyper={"beta": 0.9}),
-            schedule=ScheduleSpec(kind=kind, base_lr=rate), seed=seed,
+            task=t,
+            framework=f,
+            mode=MODES[f][0],
+            optimizer=OptimizerSpec(name=o, hyper={"beta": 0.9}),
+            schedule=ScheduleSpec(kind=kind, base_lr=rate),
+            seed=seed,
         )
-        for t, f, o in cells for kind in schedules for rate in rates for seed in seeds
-    ]  # fmt: skip
+        for t, f, o in cells
+        for kind in schedules
+        for rate in rates
+        for seed in seeds
+    ]
     timed = [
         RunSpec(
-            measure="timing", task=t, framework=f, mode=MODES[f][int(native)],
-            optimizer=OptimizerSpec(name=o, rule="native") if native else OptimizerSpec(name=o, hyper={"beta": 0.9}),
-            schedule=ScheduleSpec(kind="constant", base_lr=rates[0]), launch=launch,
+            measure="timing",
+            task=t,
+            framework=f,
+            mode=MODES[f][int(native)],
+            optimizer=(
+                OptimizerSpec(name=o, rule="native")
+                if native
+                else OptimizerSpec(name=o, hyper={"beta": 0.9})
+            ),
+            schedule=ScheduleSpec(kind="constant", base_lr=rates[0]),
+            launch=launch,
             timing=TimingSpec(warmup_steps=10, blocks=20, block_steps=10, breakdown=breakdown),
         )
-        for t, f, o in cells for launch in range(launches)
-    ]  # fmt: skip
+        for t, f, o in cells
+        for launch in range(launches)
+    ]
     alone = {"measure": "memory", "timing": None}
     measured = [spec.model_copy(update=alone) for spec in timed if memory and spec.launch == 0]
     return trained + timed + measured
@@ -105,47 +138,77 @@ def make_results(
         store.write_plan(plan)
         for number, (spec, key) in enumerate(zip(specs, digests, strict=True)):
             if number < len(specs) - unrun:
-                store.write(make_result(spec, key, *judge(spec), (curve or make_curve)(spec), number))
+                store.write(
+                    make_result(spec, key, *judge(spec), (curve or make_curve)(spec), number)
+                )
     return plan
 
 
-def make_result(spec: RunSpec, key: str, status: Status, reason: str, curve: Curve, minute: int = 0) -> RunResult:
+def make_result(
+    spec: RunSpec, key: str, status: Status, reason: str, curve: Curve, minute: int = 0
+) -> RunResult:
     """One run as a worker would hand it over: with arrays where its status leaves any."""
     measured = status in ("ok", "diverged")
     trained = spec.measure == "convergence" and measured
     curve = _diverging(curve) if status == "diverged" else curve
     record = RunRecord(
-        schema=1, digest=key, spec=spec, status=status, reason=reason,
+        schema=1,
+        digest=key,
+        spec=spec,
+        status=status,
+        reason=reason,
         summary=_summary(spec, curve, status) if trained else None,
-        setup_s=0.5 if measured else None, first_call_s=0.25 if measured else None, import_s=2.0,
-        memory=MEMORY if spec.measure == "memory" and measured else None, state_bytes=1024 if measured else None,
+        setup_s=0.5 if measured else None,
+        first_call_s=0.25 if measured else None,
+        import_s=2.0,
+        memory=MEMORY if spec.measure == "memory" and measured else None,
+        state_bytes=1024 if measured else None,
         started_at=f"2026-03-01T{minute // 60 % 24:02d}:{minute % 60:02d}:00+00:00",
-        wall_s=1.5, versions=VERSIONS[spec.framework], sources={"source": "0"}, machine=MACHINE, cores=(0,),
-    )  # fmt: skip
-    return RunResult(record, curve if trained else None, make_blocks(spec) if spec.timing and measured else None)
+        wall_s=1.5,
+        versions=VERSIONS[spec.framework],
+        sources={"source": "0"},
+        machine=MACHINE,
+        cores=(0,),
+    )
+    return RunResult(
+        record, curve if trained else None, make_blocks(spec) if spec.timing and measured else None
+    )
 
 
 def make_curve(spec: RunSpec) -> Curve:
     """An exponential fall, faster for some optimizers and rates, with noise of the run's own seed."""
-    rng = np.random.default_rng([spec.seed, zlib.crc32(f"{spec.framework}{spec.optimizer.name}".encode())])
+    rng = np.random.default_rng(
+        [spec.seed, zlib.crc32(f"{spec.framework}{spec.optimizer.name}".encode())]
+    )
     steps = np.arange(spec.task.steps)
     evaluated = np.arange(0, spec.task.steps + 1, spec.task.eval_every)
-    pull = (zlib.crc32(spec.optimizer.name.encode()) % 5 + 4) / (1 + abs(np.log10(spec.schedule.base_lr * 1000)))
-    train = 2.3 * np.exp(-pull * steps / spec.task.steps) * rng.lognormal(0, 0.25, steps.size) + 0.02
-    validation = 2.3 * np.exp(-0.8 * pull * evaluated / spec.task.steps) * rng.lognormal(0, 0.05, evaluated.size) + 0.05
+    pull = (zlib.crc32(spec.optimizer.name.encode()) % 5 + 4) / (
+        1 + abs(np.log10(spec.schedule.base_lr * 1000))
+    )
+    train = (
+        2.3 * np.exp(-pull * steps / spec.task.steps) * rng.lognormal(0, 0.25, steps.size) + 0.02
+    )
+    validation = (
+        2.3
+        * np.exp(-0.8 * pull * evaluated / spec.task.steps)
+        * rng.lognormal(0, 0.05, evaluated.size)
+        + 0.05
+    )
     return Curve(train, evaluated, validation, np.clip(1 - 0.4 * validation, 0, 1))
 
 
 def make_blocks(spec: RunSpec) -> Blocks:
-    """Blocks of which p25 is exactly STEP_US of the framework: most blocks take that, some more. Each launch takes
-    LAUNCH_FACTOR times the one before; parts take PART_OF_STEP of a step."""
+    """Blocks of which p25 is exactly STEP_US of the framework: most blocks take that, some more.
+    Each launch takes LAUNCH_FACTOR times the one before; parts take PART_OF_STEP of a step."""
     assert spec.timing is not None
     count, length = spec.timing.blocks, spec.timing.block_steps
     slower = np.where(np.arange(count) < 0.6 * count, 1.0, 1.1)
     slower[-1] = 2.0
     shares = {"step": 1.0, **(PART_OF_STEP if spec.timing.breakdown else {})}
     step_ns = STEP_US[spec.framework] * 1000 * length * LAUNCH_FACTOR**spec.launch
-    wall = np.concatenate([np.rint(share * step_ns * slower).astype(np.int64) for share in shares.values()])
+    wall = np.concatenate(
+        [np.rint(share * step_ns * slower).astype(np.int64) for share in shares.values()]
+    )
     steps, zeros = np.full(len(wall), length, dtype=np.int64), np.zeros(len(wall), dtype=np.int64)
     return Blocks(steps, wall, wall, zeros, zeros, np.repeat(list(shares), count))
 
@@ -160,7 +223,10 @@ def _diverging(curve: Curve) -> Curve:
 
 def _summary(spec: RunSpec, curve: Curve, status: Status) -> Summary:
     if status == "diverged":
-        return Summary(steps_done=len(curve.train_losses), best_validation_loss=finite(curve.validation_losses.min()))
+        return Summary(
+            steps_done=len(curve.train_losses),
+            best_validation_loss=finite(curve.validation_losses.min()),
+        )
     return Summary(
         steps_done=len(curve.train_losses),
         final_train_loss=finite(curve.train_losses[-1]),
@@ -170,5 +236,7 @@ def _summary(spec: RunSpec, curve: Curve, status: Status) -> Summary:
         best_validation_metric=finite(curve.validation_metrics.max()),
         test_loss=finite(curve.validation_losses[-1]),
         test_metric=finite(curve.validation_metrics[-1]),
-        steps_to_target=stats.first_reaching(curve.eval_steps, curve.validation_metrics, spec.task.target),
+        steps_to_target=stats.first_reaching(
+            curve.eval_steps, curve.validation_metrics, spec.task.target
+        ),
     )

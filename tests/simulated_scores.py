@@ -1,4 +1,6 @@
-"""Scores drawn from known distributions, and how often an interval holds the true value of what it estimates."""
+"""Scores drawn from known distributions, and how often an interval holds the true value of what it
+estimates.
+"""
 
 from __future__ import annotations
 
@@ -23,14 +25,18 @@ def _normal(spread: Array | float, levels: Array = LEVELS) -> Draw:
 
 def _log_normal(sigma: float) -> Draw:
     """Losses, as accuracies: a long tail towards the worse."""
-    return lambda rng, seeds: LEVELS - 0.02 * np.exp(sigma * rng.standard_normal((len(LEVELS), seeds)))
+    return lambda rng, seeds: (
+        LEVELS - 0.02 * np.exp(sigma * rng.standard_normal((len(LEVELS), seeds)))
+    )
 
 
 def _diverging(share: float) -> Draw:
     """Normal scores of which a share is at chance level."""
+
     def draw(rng: np.random.Generator, seeds: int) -> Array:
         scores = _normal(0.02)(rng, seeds)
         return np.where(rng.random(scores.shape) < share, 0.1, scores)
+
     return draw
 
 
@@ -49,13 +55,19 @@ def first_task(draw: Draw) -> Draw:
     return lambda rng, seeds: draw(rng, seeds)[:1]
 
 
-def true_value(draw: Draw, statistic: Callable[[Sequence[Array]], Array], seeds: int = 400_000) -> float:
+def true_value(
+    draw: Draw, statistic: Callable[[Sequence[Array]], Array], seeds: int = 400_000
+) -> float:
     """The statistic of so many seeds that its error is far below any interval's width."""
     return float(statistic(list(draw(np.random.default_rng(2), seeds))))
 
 
-def coverage(draw: Draw, truth: float, seeds: int, repetitions: int, methods: dict[str, Method]) -> dict[str, float]:
-    """Share of repetitions in which each method's interval holds the truth, all methods on the same scores."""
+def coverage(
+    draw: Draw, truth: float, seeds: int, repetitions: int, methods: dict[str, Method]
+) -> dict[str, float]:
+    """Share of repetitions in which each method's interval holds the truth, all methods on the same
+    scores.
+    """
     rng = np.random.default_rng([seeds, repetitions])
     held = dict.fromkeys(methods, 0)
     for _ in range(repetitions):

@@ -1,7 +1,7 @@
 """What TensorFlow computes in each of its modes, for tests/test_modes_tensorflow.py.
 
-A program of its own, because one process holds one framework: `python tests/tensorflow_modes.py OUT.npz`. Beside the
-arrays, OUT.npz holds one text "said": JSON of everything that is not an array.
+A program of its own, because one process holds one framework: `python tests/tensorflow_modes.py
+OUT.npz`. Beside the arrays, OUT.npz holds one text "said": JSON of everything that is not an array.
 """
 
 from __future__ import annotations
@@ -24,22 +24,35 @@ STEPS, CUT = 12, 7
 INPUTS = ("resident", "pipeline")
 REGISTRY = load_registry()
 
-# All that a step may hold beside layers and the optimizer: fed masks, batch statistics, penalties, clipping, decay.
+# All that a step may hold beside layers and the optimizer: fed masks, batch statistics, penalties,
+# clipping, decay.
 RICH = task(
     "rich",
     (
-        Conv2D(filters=4, bias=False), BatchNorm(momentum=0.8), Activation(function="relu"), Dropout(rate=0.4),
-        MaxPool2D(window=2), Flatten(), Dense(units=12), Dropout(rate=0.2), Dense(units=10),
+        Conv2D(filters=4, bias=False),
+        BatchNorm(momentum=0.8),
+        Activation(function="relu"),
+        Dropout(rate=0.4),
+        MaxPool2D(window=2),
+        Flatten(),
+        Dense(units=12),
+        Dropout(rate=0.2),
+        Dense(units=10),
     ),
-    label_smoothing=0.1, regularization=Regularization(l1=1e-3, l2=1e-2, decay=0.1, clip_norm=1.0),
-)  # fmt: skip
+    label_smoothing=0.1,
+    regularization=Regularization(l1=1e-3, l2=1e-2, decay=0.1, clip_norm=1.0),
+)
 # What forward passes move: batch statistics and the generators of dropout.
 MOVING = task(
     "moving",
     (
-        Flatten(), Dense(units=12, bias=False), BatchNorm(momentum=0.8), Dropout(rate=0.3, masks="native"), Dense(units=10),
+        Flatten(),
+        Dense(units=12, bias=False),
+        BatchNorm(momentum=0.8),
+        Dropout(rate=0.3, masks="native"),
+        Dense(units=10),
     ),
-)  # fmt: skip
+)
 CELLS = {
     "digits_mlp": ("adam", ("constant", "warmup_cosine")),
     "digits_cnn": ("momentum", ("constant",)),
@@ -47,7 +60,9 @@ CELLS = {
 }
 
 
-def run_of(spec: TaskSpec, optimizer: str = "momentum", mode: str = "graph", **changes: Any) -> RunSpec:
+def run_of(
+    spec: TaskSpec, optimizer: str = "momentum", mode: str = "graph", **changes: Any
+) -> RunSpec:
     """A short run in float64, under a constant rate, with anything replaced."""
     kind = changes.pop("kind", "constant")
     fields: dict[str, Any] = {
@@ -103,7 +118,10 @@ def inputs() -> dict[str, np.ndarray]:
     arrays: dict[str, np.ndarray] = {}
     for mode in MODES:
         for given in INPUTS:
-            arrays |= named(f"rich|{given}|{mode}", trained(run_of(RICH, "momentum", mode, input=given, kind="warmup_cosine")))
+            arrays |= named(
+                f"rich|{given}|{mode}",
+                trained(run_of(RICH, "momentum", mode, input=given, kind="warmup_cosine")),
+            )
             if mode != "xla":
                 run = run_of(REGISTRY.tasks["digits_mlp"], "adam", mode, input=given)
                 arrays |= named(f"plain|{given}|{mode}", trained(run))
@@ -112,16 +130,23 @@ def inputs() -> dict[str, np.ndarray]:
 
 def single() -> dict[str, np.ndarray]:
     """bfloat16: losses of a run, by mode and model."""
-    cells = [("digits_mlp", mode) for mode in MODES] + [("digits_cnn", "loop"), ("digits_lstm", "loop")]
+    cells = [("digits_mlp", mode) for mode in MODES] + [
+        ("digits_cnn", "loop"),
+        ("digits_lstm", "loop"),
+    ]
     return {
         f"bfloat16|{name}|{mode}|{what}": value
         for name, mode in cells
-        for what, value in trained(run_of(REGISTRY.tasks[name], "nesterov", mode, dtype="bfloat16", steps=40)).items()
+        for what, value in trained(
+            run_of(REGISTRY.tasks[name], "nesterov", mode, dtype="bfloat16", steps=40)
+        ).items()
     }
 
 
 def probed(run: RunSpec, said: dict[str, Any]) -> dict[str, np.ndarray]:
-    """Trained with every part probed between the steps; what was traced, call by call, goes to `said`."""
+    """Trained with every part probed between the steps; what was traced, call by call, goes to
+    `said`.
+    """
     session = opened(run)
     traces = [session.compilations()]
 
@@ -147,9 +172,12 @@ def probes(said: dict[str, Any]) -> dict[str, np.ndarray]:
     """With and without probing; momentum would move weights at a rate of 0."""
     arrays: dict[str, np.ndarray] = {}
     for mode, given, optimizer in (
-        ("graph", "resident", "sgd"), ("graph", "pipeline", "momentum"), ("xla", "resident", "momentum"),
-        ("loop", "resident", "sgd"), ("loop", "pipeline", "momentum"),
-    ):  # fmt: skip
+        ("graph", "resident", "sgd"),
+        ("graph", "pipeline", "momentum"),
+        ("xla", "resident", "momentum"),
+        ("loop", "resident", "sgd"),
+        ("loop", "pipeline", "momentum"),
+    ):
         run = run_of(MOVING, optimizer, mode, input=given, measure="timing", timing=_timing())
         arrays |= named(f"with|{mode}|{given}|{optimizer}", probed(run, said))
         arrays |= named(f"without|{mode}|{given}|{optimizer}", trained(run))
@@ -166,7 +194,9 @@ def traces_by_length() -> dict[str, Sequence[int]]:
     """Traces after calls of 3, 3, 5 and 1 steps, in a session that traces for itself."""
     found: dict[str, Sequence[int]] = {}
     for mode in MODES:
-        session = opened(run_of(REGISTRY.tasks["digits_mlp"], "sgd", mode, measure="timing", timing=_timing()))
+        session = opened(
+            run_of(REGISTRY.tasks["digits_mlp"], "sgd", mode, measure="timing", timing=_timing())
+        )
         found[mode] = []
         for first, last in ((0, 3), (3, 6), (6, 11), (11, 12)):
             session.train(range(first, last))
@@ -182,7 +212,10 @@ def refusals() -> dict[str, str | None]:
         "a GPU": {"device": "gpu"},
         **{f"{mode}": {"mode": mode} for mode in MODES},
         **{f"{mode} in bfloat16": {"mode": mode, "dtype": "bfloat16"} for mode in MODES},
-        **{f"{name} in bfloat16": {"optimizer": name, "dtype": "bfloat16"} for name in ("adam", "lion", "adamax", "lamb")},
+        **{
+            f"{name} in bfloat16": {"optimizer": name, "dtype": "bfloat16"}
+            for name in ("adam", "lion", "adamax", "lamb")
+        },
         **{
             f"native {name} in bfloat16": {"optimizer": name, "rule": "native", "dtype": "bfloat16"}
             for name in ("adamw", "nadam", "muon")
@@ -190,7 +223,10 @@ def refusals() -> dict[str, str | None]:
     }
     wine = REGISTRY.tasks["wine_mlp"]
     runs = {name: run_of(wine, **changes) for name, changes in asked.items()}
-    return {name: ADAPTER.supports(run, REGISTRY.optimizers[run.optimizer.name]) for name, run in runs.items()}
+    return {
+        name: ADAPTER.supports(run, REGISTRY.optimizers[run.optimizer.name])
+        for name, run in runs.items()
+    }
 
 
 def other_answers() -> dict[str, Any]:
@@ -208,14 +244,18 @@ def other_answers() -> dict[str, Any]:
         "policy": ADAPTER.policy(run),
         "tf32": tf.config.experimental.tensor_float_32_execution_enabled(),
         "threads": tf.config.threading.get_intra_op_parallelism_threads(),
-        "parts": {mode: opened(run_of(REGISTRY.tasks["digits_mlp"], mode=mode)).parts() for mode in MODES},
+        "parts": {
+            mode: opened(run_of(REGISTRY.tasks["digits_mlp"], mode=mode)).parts() for mode in MODES
+        },
         "refused": refused,
         "peak": session.peak_bytes(),
     }
 
 
 def ties_in_xla() -> dict[str, np.ndarray]:
-    """The gradient of maximum pooling with padding where a window's largest values are equal, graph and XLA."""
+    """The gradient of maximum pooling with padding where a window's largest values are equal, graph
+    and XLA.
+    """
     import tensorflow as tf
 
     x = tf.constant([[0.0, 1.0, 1.0], [1.0, 0.0, 1.0], [1.0, 1.0, 0.0]])
@@ -226,7 +266,10 @@ def ties_in_xla() -> dict[str, np.ndarray]:
             pooled = tf.nn.max_pool2d(tf.reshape(x, [1, 3, 3, 1]), 2, 2, "SAME")
         return tape.gradient(pooled, x)
 
-    return {f"ties|{mode}": tf.function(gradient, jit_compile=mode == "xla")().numpy() for mode in ("graph", "xla")}
+    return {
+        f"ties|{mode}": tf.function(gradient, jit_compile=mode == "xla")().numpy()
+        for mode in ("graph", "xla")
+    }
 
 
 def main() -> None:

@@ -1,8 +1,9 @@
-"""What TensorFlow's programs give when they serve many runs, for tests/test_throughput_tensorflow.py.
+"""What TensorFlow's programs give when they serve many runs, for
+tests/test_throughput_tensorflow.py.
 
-A program of its own, because one process holds one framework: `python tests/tensorflow_throughput.py OUT.npz`. Beside the
-arrays, OUT.npz holds one text "said": JSON of everything that is not an array.
-"""
+A program of its own, because one process holds one framework: `python
+tests/tensorflow_throughput.py OUT.npz`. Beside the arrays, OUT.npz holds one text "said": JSON of
+everything that is not an array."""
 
 from __future__ import annotations
 
@@ -42,10 +43,24 @@ def configurations(mode: str) -> Iterator[RunSpec]:
     """Of one shape; they differ in all that a sweep changes, the number of steps included."""
     kinds, steps = ("constant", "warmup_cosine", "step"), (12, 9, 15)
     for index in range(12):
-        hyper = {"beta1": 0.5 + 0.04 * index, "beta2": 1.0 - 10.0 ** (-1.0 - index / 4), "epsilon": 10.0 ** (-4 - index / 2)}
-        run = run_of(MLP, "adam", mode, dtype="float32", kind=kinds[index % 3], steps=steps[index % 3], seed=index)
+        hyper = {
+            "beta1": 0.5 + 0.04 * index,
+            "beta2": 1.0 - 10.0 ** (-1.0 - index / 4),
+            "epsilon": 10.0 ** (-4 - index / 2),
+        }
+        run = run_of(
+            MLP,
+            "adam",
+            mode,
+            dtype="float32",
+            kind=kinds[index % 3],
+            steps=steps[index % 3],
+            seed=index,
+        )
         schedule = run.schedule.model_copy(update={"base_lr": 1e-3 * (1 + index)})
-        yield run.model_copy(update={"schedule": schedule, "optimizer": OptimizerSpec(name="adam", hyper=hyper)})
+        yield run.model_copy(
+            update={"schedule": schedule, "optimizer": OptimizerSpec(name="adam", hyper=hyper)}
+        )
 
 
 def trained_in(run: RunSpec, bounds: Sequence[int]) -> tuple[Arrays, int]:
@@ -76,7 +91,9 @@ def sweep(said: dict[str, Any]) -> Arrays:
 
 
 def chunks() -> Arrays:
-    """One run in chunks of several sizes, after another run of its program, and in a process that is warm."""
+    """One run in chunks of several sizes, after another run of its program, and in a process that
+    is warm.
+    """
     arrays: Arrays = {}
     for mode in REUSING:
         for name, task, optimizer in (("mlp", MLP, "adam"), ("moving", MOVING, "momentum")):
@@ -92,35 +109,48 @@ def chunks() -> Arrays:
 
 
 def changed(optimizer: Optimizer) -> dict[str, float]:
-    """Other hyperparameters that make sense: decays further from 1 by half, all else half as much again. 0 stays 0."""
+    """Other hyperparameters that make sense: decays further from 1 by half, all else half as much
+    again. 0 stays 0.
+    """
     other = {}
     for name, hyper in optimizer.hyper.items():
         decay = 0.5 < hyper.default < hyper.high == 1.0
-        other[name] = 1.0 - 1.5 * (1.0 - hyper.default) if decay else min(1.5 * hyper.default, hyper.high)
+        other[name] = (
+            1.0 - 1.5 * (1.0 - hyper.default) if decay else min(1.5 * hyper.default, hyper.high)
+        )
     return other
 
 
 def updated(optimizer: Optimizer, dtype: str, adjusted: bool) -> Arrays | None:
-    """After updates with changed hyperparameters, by a step traced with them as constants, or with the defaults.
+    """After updates with changed hyperparameters, by a step traced with them as constants, or with
+    the defaults.
 
     None where that step cannot follow the change.
     """
     run = run_of(MLP, optimizer.name, "loop", dtype=dtype)
-    later = run.model_copy(update={"optimizer": OptimizerSpec(name=optimizer.name, hyper=changed(optimizer))})
+    later = run.model_copy(
+        update={"optimizer": OptimizerSpec(name=optimizer.name, hyper=changed(optimizer))}
+    )
     rates = np.geomspace(0.02, 0.01, UPDATES)
     first, then = (bind(each, optimizer, rates) for each in (run if adjusted else later, later))
     keras.config.set_floatx(dtype)
     variables = [keras.Variable(value, dtype=dtype) for value in start().values()]
-    with mock.patch.object(_keras_optimizer, "adjustable", adjustable if adjusted else lambda *_: NONE):
+    with mock.patch.object(
+        _keras_optimizer, "adjustable", adjustable if adjusted else lambda *_: NONE
+    ):
         updater = Updater(run, first, variables)
         updater.restart(first)
-        step = traced(updater.apply, [[tf.TensorSpec(variable.shape, dtype) for variable in variables]])
+        step = traced(
+            updater.apply, [[tf.TensorSpec(variable.shape, dtype) for variable in variables]]
+        )
         if traced_with(run, first) != traced_with(later, then) or not updater.fits(then):
             return None
         updater.restart(then)
         for given in gradients()[:UPDATES]:
             step(*(tf.constant(given[name], dtype) for name in SHAPES))
-    return {name: np.array(variable.value) for name, variable in zip(SHAPES, variables, strict=True)}
+    return {
+        name: np.array(variable.value) for name, variable in zip(SHAPES, variables, strict=True)
+    }
 
 
 def updates(said: dict[str, Any]) -> Arrays:
@@ -141,7 +171,15 @@ def updates(said: dict[str, Any]) -> Arrays:
 class Choosy(keras.optimizers.SGD):
     """Takes its arguments in every way that a step cannot follow: `plain` it can."""
 
-    def __init__(self, learning_rate: Any, plain: float, steering: float, typed: float, used_early: float, unseen: float) -> None:
+    def __init__(
+        self,
+        learning_rate: Any,
+        plain: float,
+        steering: float,
+        typed: float,
+        used_early: float,
+        unseen: float,
+    ) -> None:
         super().__init__(learning_rate)
         self.plain, self.steering, self.typed, self.used_early = plain, steering, typed, used_early
         self._half = used_early / 2.0
@@ -151,22 +189,38 @@ class Choosy(keras.optimizers.SGD):
         factor = self.plain * (1.0 if self.steering > 0.5 else 3.0) * self._half * self._hidden()
         if isinstance(self.typed, float):
             factor = factor * self.typed
-        self.assign_sub(variable, gradient * (factor * keras.ops.cast(learning_rate, variable.dtype)))
+        self.assign_sub(
+            variable, gradient * (factor * keras.ops.cast(learning_rate, variable.dtype))
+        )
 
 
 def choosy(said: dict[str, Any]) -> None:
-    """Which of Choosy's arguments may change, and the weight after one step of runs that differ in each of them."""
+    """Which of Choosy's arguments may change, and the weight after one step of runs that differ in
+    each of them.
+    """
     import gradrace.optimizer as o
 
     names = ("plain", "steering", "typed", "used_early", "unseen")
     optimizer = Optimizer(
-        "choosy", "Choosy", "", 0.1, {name: o.Hyper(0.75, "") for name in names},
+        "choosy",
+        "Choosy",
+        "",
+        0.1,
+        {name: o.Hyper(0.75, "") for name in names},
         {"tensorflow": o.Binding(lambda: Choosy)},
-    )  # fmt: skip
-    said["choosy"] = {"may change": sorted(adjustable(Choosy, dict.fromkeys(names, 0.75)).arguments), "moves": {}}
+    )
+    said["choosy"] = {
+        "may change": sorted(adjustable(Choosy, dict.fromkeys(names, 0.75)).arguments),
+        "moves": {},
+    }
     before = run_of(MLP, "sgd", "loop")
     weights = initial_weights(MLP, 0)
-    changes = [{}, *({name: 0.9} for name in names), {"steering": 0.25}, {"steering": 0.3, "plain": 0.5}]
+    changes = [
+        {},
+        *({name: 0.9} for name in names),
+        {"steering": 0.25},
+        {"steering": 0.3, "plain": 0.5},
+    ]
     for hyper in changes * 2:
         run = before.model_copy(update={"optimizer": OptimizerSpec(name="choosy", hyper=hyper)})
         session = ADAPTER.open(run, weights, make_plan(run, optimizer))
@@ -175,12 +229,16 @@ def choosy(said: dict[str, Any]) -> None:
         session.train(range(1))
         moved = (weights[name] - session.weights()[name]) / run.schedule.base_lr
         share = float((moved * gradient).sum() / (gradient**2).sum())
-        said["choosy"]["moves"].setdefault(json.dumps(hyper), []).append([share, session.compilations()])
+        said["choosy"]["moves"].setdefault(json.dumps(hyper), []).append(
+            [share, session.compilations()]
+        )
         session.close()
 
 
 def slopes(said: dict[str, Any]) -> Arrays:
-    """gradients() against central differences of the loss, in every mode; and training with and without it."""
+    """gradients() against central differences of the loss, in every mode; and training with and
+    without it.
+    """
     arrays: Arrays = {}
     for mode in MODES:
         for name, task in (("rich", RICH), ("moving", MOVING)):
@@ -210,7 +268,9 @@ def disturbed(run: RunSpec, said: dict[str, Any]) -> Arrays:
 
 
 def slope(run: RunSpec) -> Arrays:
-    """The derivative of the first loss along random directions: by gradients(0), and by central differences."""
+    """The derivative of the first loss along random directions: by gradients(0), and by central
+    differences.
+    """
     plan, at = make_plan(run, REGISTRY.optimizers["sgd"]), initial_weights(run.task, run.seed)
     session = ADAPTER.open(run, at, plan)
     found = session.gradients(0)
@@ -221,7 +281,10 @@ def slope(run: RunSpec) -> Arrays:
     for _ in range(2):
         along = {name: rng.normal(size=value.shape) for name, value in found.items()}
         derivatives.append(sum(float((found[name] * along[name]).sum()) for name in along))
-        losses = [first_loss(run, plan, {k: v + h * along.get(k, 0.0) for k, v in at.items()}) for h in (1e-6, -1e-6)]
+        losses = [
+            first_loss(run, plan, {k: v + h * along.get(k, 0.0) for k, v in at.items()})
+            for h in (1e-6, -1e-6)
+        ]
         differences.append((losses[0] - losses[1]) / 2e-6)
     return {"derivatives": np.array(derivatives), "differences": np.array(differences)}
 

@@ -1,4 +1,6 @@
-"""Every adapter through one table: the same weights, batches and rates give the same float64 run, step by step."""
+"""Every adapter through one table: the same weights, batches and rates give the same float64 run,
+step by step.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from gradrace.executor.environment import environment
 from gradrace.registry import load_registry
 
 REGISTRY = load_registry([Path(__file__).parents[1] / "examples" / "my_optimizer.py"])
-INSTALLED = [name for name, framework in REGISTRY.frameworks.items() if framework.versions() is not None]
+INSTALLED = [
+    name for name, framework in REGISTRY.frameworks.items() if framework.versions() is not None
+]
 LOSS_RTOL, WEIGHT_ATOL = 1e-11, 1e-11
 
 Table = dict[str, np.ndarray]
@@ -27,11 +31,19 @@ def tables(tmp_path_factory) -> dict[str, Table]:
     env = environment(runs(REGISTRY, "numpy")[0])
     processes = {
         name: subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("conform.py")), name, str(folder / f"{name}.npz")],
-            env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            [
+                sys.executable,
+                str(Path(__file__).with_name("conform.py")),
+                name,
+                str(folder / f"{name}.npz"),
+            ],
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         for name in INSTALLED
-    }  # fmt: skip
+    }
     for name, process in processes.items():
         said, _ = process.communicate(timeout=900)
         assert process.returncode == 0, f"{name}: {said}"
@@ -65,21 +77,32 @@ def test_every_loss_and_the_final_weights_agree(tables, one, other):
         assert losses_a.shape == losses_b.shape == (STEPS,), cell
         difference = np.abs(losses_a - losses_b) / np.abs(losses_b)
         first = int(np.argmax(difference > LOSS_RTOL))
-        assert difference.max() <= LOSS_RTOL, f"{a} {one} and {b} {other} part at step {first}: {difference[first]:.1e}"
+        assert difference.max() <= LOSS_RTOL, (
+            f"{a} {one} and {b} {other} part at step {first}: {difference[first]:.1e}"
+        )
         for name in (key for key in tables[one] if key.startswith(f"{a}|weight|")):
             weight_a, weight_b = tables[one][name], tables[other][name.replace(a, b, 1)]
             assert weight_a.dtype == weight_b.dtype == np.float64
             assert np.abs(weight_a - weight_b).max() <= WEIGHT_ATOL, f"{name}: {one} and {other}"
-        assert np.allclose(tables[one][f"{a}|metrics"], tables[other][f"{b}|metrics"], rtol=LOSS_RTOL, atol=0), cell
-        assert tables[one][f"{a}|state"] == tables[other][f"{b}|state"], f"{cell}: optimizer state in bytes"
+        assert np.allclose(
+            tables[one][f"{a}|metrics"], tables[other][f"{b}|metrics"], rtol=LOSS_RTOL, atol=0
+        ), cell
+        assert tables[one][f"{a}|state"] == tables[other][f"{b}|state"], (
+            f"{cell}: optimizer state in bytes"
+        )
         compared, worst = compared + 1, max(worst, float(difference.max()))
-    print(f"{one} and {other}: {compared} cells equal, worst relative difference of a loss {worst:.1e}")
+    print(
+        f"{one} and {other}: {compared} cells equal, worst relative difference of a loss"
+        f" {worst:.1e}"
+    )
     assert compared >= 7 * 2
 
 
 @pytest.mark.slow
 def test_the_table_is_complete(tables):
-    """Each framework trains all of the table with its built-in optimizers; and so does the reference."""
+    """Each framework trains all of the table with its built-in optimizers; and so does the
+    reference.
+    """
     for name, table in tables.items():
         expected = {
             f"{task}|{optimizer}|{schedule}"
@@ -106,21 +129,23 @@ def test_jax_scan_is_bit_equal_to_stepping_one_by_one_without_convolutions(table
 def test_one_mutation_is_noticed(tables, framework, tmp_path):
     """The table can fail: with beta2 off by one in a thousand the losses part at once."""
     script = (
-        "import sys, dataclasses, gradrace.registry as r, conform\n"
-        "load = r.load_registry\n"
-        "def planted(plugins=()):\n"
-        "    registry = load(plugins); adam = registry.optimizers['adam']\n"
-        "    wrong = {n: dataclasses.replace(b, canonical=lambda h, b=b: b.canonical({**h, 'beta2': h['beta2'] - 1e-3}))\n"
-        "             for n, b in adam.bindings.items()}\n"
-        "    tasks = {'digits_mlp': registry.tasks['digits_mlp']}\n"
-        "    optimizers = {'adam': dataclasses.replace(adam, bindings=wrong)}\n"
-        "    return dataclasses.replace(registry, tasks=tasks, optimizers=optimizers)\n"
-        "conform.load_registry = planted; conform.main()\n"
+        "import sys, dataclasses, gradrace.registry as r, conform\nload = r.load_registry\ndef"
+        " planted(plugins=()):\n    registry = load(plugins); adam = registry.optimizers['adam']\n "
+        "   wrong = {n: dataclasses.replace(b, canonical=lambda h, b=b: b.canonical({**h, 'beta2':"
+        " h['beta2'] - 1e-3}))\n             for n, b in adam.bindings.items()}\n    tasks ="
+        " {'digits_mlp': registry.tasks['digits_mlp']}\n    optimizers = {'adam':"
+        " dataclasses.replace(adam, bindings=wrong)}\n    return dataclasses.replace(registry,"
+        " tasks=tasks, optimizers=optimizers)\nconform.load_registry = planted; conform.main()\n"
     )
     env = environment(runs(REGISTRY, "numpy")[0]) | {"PYTHONPATH": str(Path(__file__).parent)}
-    subprocess.run([sys.executable, "-c", script, framework, str(tmp_path / "a.npz")], env=env, check=True)
+    subprocess.run(
+        [sys.executable, "-c", script, framework, str(tmp_path / "a.npz")], env=env, check=True
+    )
     mutated = dict(np.load(tmp_path / "a.npz"))
     reference = tables["numpy"]
     mode = REGISTRY.frameworks[framework].modes[0]
-    a, b = mutated[f"{mode}|digits_mlp|adam|constant|loss"], reference["reference|digits_mlp|adam|constant|loss"]
+    a, b = (
+        mutated[f"{mode}|digits_mlp|adam|constant|loss"],
+        reference["reference|digits_mlp|adam|constant|loss"],
+    )
     assert np.abs(a - b)[:3].max() / b[0] > 1e-6

@@ -24,8 +24,12 @@ def of(
 
 def test_amounts_are_those_that_are_not_zero():
     assert amounts(of(0.5, l2=0.2, clip_norm=3.0), 10) == {
-        "half_l2": 0.1, "clip_norm": 3.0, "kept": 0.9, "spread": 0.01, "scale 1_dropout": 2.0,
-    }  # fmt: skip
+        "half_l2": 0.1,
+        "clip_norm": 3.0,
+        "kept": 0.9,
+        "spread": 0.01,
+        "scale 1_dropout": 2.0,
+    }
     binary = of(0.0, l1=0.5, decay=0.25).model_copy(update={"loss": "binary_cross_entropy"})
     assert amounts(binary, 1) == {"l1": 0.5, "decay": 0.25, "kept": 0.9, "spread": 0.05}
 

@@ -1,4 +1,6 @@
-"""asv support: what becomes of every status, when a series starts anew, and asv itself over two commits."""
+"""asv support: what becomes of every status, when a series starts anew, and asv itself over two
+commits.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ from records import STEP_US, make_results, make_specs
 
 ADAM = ("mlp", "torch-eager", "adam")
 
-# What the NumPy reference measures of this is the dense network; the convolutions it skips with a reason.
+# What the NumPy reference measures of this is the dense network; the convolutions it skips with a
+# reason.
 FOLLOWED = TINY | {
     "tasks": ["digits_mlp"],
     # Sophia asks for the loss itself and has no rule in NumPy: a skipped cell.
@@ -35,7 +38,9 @@ FOLLOWED = TINY | {
 }
 
 
-def cells_of(folder: Path, specs: Sequence[RunSpec], judge: Callable[[RunSpec], tuple[Status, str]]) -> Cells:
+def cells_of(
+    folder: Path, specs: Sequence[RunSpec], judge: Callable[[RunSpec], tuple[Status, str]]
+) -> Cells:
     """The cells that asv would see, had the runs ended as `judge` says."""
     plan = make_results(folder, specs=specs, judge=judge)
     return cells(dict(zip(plan.digests, specs, strict=True)), load(folder), race.key_of)
@@ -46,25 +51,38 @@ def test_measured_cells_give_their_figures(tmp_path: Path) -> None:
     found = cells_of(tmp_path, specs, lambda spec: ("ok", ""))
     step_time = race.look_up(found, "step_time", ADAM)
     # Of 20 made-up blocks of a launch, 12 take what p25 is and the others more: so is their median.
-    assert step_time == {"samples": [pytest.approx(STEP_US["torch"] * 1e-6)] * 2, "number": 1}, "a sample a launch"
+    assert step_time == {
+        "samples": [pytest.approx(STEP_US["torch"] * 1e-6)] * 2,
+        "number": 1,
+    }, "a sample a launch"
     assert race.look_up(found, "first_call", ADAM) == {"samples": [0.25, 0.25], "number": 1}
     assert race.look_up(found, "state_bytes", ADAM) == 1024
     runs = load(tmp_path).runs.query("measure == 'convergence'")
     assert race.look_up(found, "final_loss", ADAM) == runs["final_validation_loss"].median()
     budget = runs["steps"].iloc[0] + 1
-    assert race.look_up(found, "steps_to_target", ADAM) == runs["steps_to_target"].fillna(budget).median()
+    assert (
+        race.look_up(found, "steps_to_target", ADAM)
+        == runs["steps_to_target"].fillna(budget).median()
+    )
 
 
 @pytest.mark.parametrize(
-    ("device", "on_device", "figure"), [("cpu", None, 700.0), ("cpu", 5, 700.0), ("gpu", 5, 5.0), ("gpu", None, 700.0)]
+    ("device", "on_device", "figure"),
+    [("cpu", None, 700.0), ("cpu", 5, 700.0), ("gpu", 5, 5.0), ("gpu", None, 700.0)],
 )
-def test_peak_memory_is_the_device_s_own_on_a_gpu(tmp_path: Path, device: str, on_device: int | None, figure: float) -> None:
-    (timed,) = [spec for spec in make_specs(["mlp"], ["torch"], ["adam"]) if spec.measure == "timing"]
+def test_peak_memory_is_the_device_s_own_on_a_gpu(
+    tmp_path: Path, device: str, on_device: int | None, figure: float
+) -> None:
+    (timed,) = [
+        spec for spec in make_specs(["mlp"], ["torch"], ["adam"]) if spec.measure == "timing"
+    ]
     spec = timed.model_copy(update={"measure": "memory", "timing": None, "device": device})
     (digest,) = make_results(tmp_path, specs=[spec]).digests
     with Store(tmp_path, "demo") as store:
         record = read_record(store.folder / digest / "run.json")
-        memory = Memory(imported_bytes=300, peak_bytes=1000, device_peak_bytes=on_device, method="made up")
+        memory = Memory(
+            imported_bytes=300, peak_bytes=1000, device_peak_bytes=on_device, method="made up"
+        )
         store.write(RunResult(record.model_copy(update={"memory": memory})))
     found = cells({digest: spec}, load(tmp_path), race.key_of)
     assert race.look_up(found, "peak_memory", ADAM) == figure
@@ -72,7 +90,9 @@ def test_peak_memory_is_the_device_s_own_on_a_gpu(tmp_path: Path, device: str, o
 
 def test_a_diverged_run_has_the_worst_figures(tmp_path: Path) -> None:
     specs = make_specs(["mlp"], ["torch"], ["adam"], seeds=[0])
-    found = cells_of(tmp_path, specs, lambda spec: ("diverged" if spec.measure == "convergence" else "ok", ""))
+    found = cells_of(
+        tmp_path, specs, lambda spec: ("diverged" if spec.measure == "convergence" else "ok", "")
+    )
     assert race.look_up(found, "final_loss", ADAM) == DIVERGED_LOSS
     assert race.look_up(found, "steps_to_target", ADAM) == specs[0].steps + 1
 
@@ -84,7 +104,9 @@ def test_one_failed_run_fails_its_cell_and_no_other(tmp_path: Path, status: Stat
         return (status, "out of memory") if broken else ("ok", "")
 
     found = cells_of(tmp_path, make_specs(["mlp"], ["torch", "jax"], ["adam"]), judge)
-    with pytest.raises(RuntimeError, match=rf"mlp/torch-eager/adam.*seed1: {status}: out of memory"):
+    with pytest.raises(
+        RuntimeError, match=rf"mlp/torch-eager/adam.*seed1: {status}: out of memory"
+    ):
         race.look_up(found, "final_loss", ADAM)
     for sound in (("final_loss", ("mlp", "jax-scan", "adam")), ("first_call", ADAM)):
         assert race.look_up(found, *sound)
@@ -92,7 +114,9 @@ def test_one_failed_run_fails_its_cell_and_no_other(tmp_path: Path, status: Stat
 
 def test_skipped_is_nan_and_lost_is_a_failure(tmp_path: Path) -> None:
     specs = make_specs(["mlp"], ["torch", "jax"], ["adam"], seeds=[0])
-    plan = make_results(tmp_path, specs=specs, judge=lambda spec: ("skipped", "not installed: torch"), unrun=1)
+    plan = make_results(
+        tmp_path, specs=specs, judge=lambda spec: ("skipped", "not installed: torch"), unrun=1
+    )
     found = cells(dict(zip(plan.digests, specs, strict=True)), load(tmp_path), race.key_of)
     assert all(math.isnan(race.look_up(found, figure, ADAM)) for figure in FIGURES)
     with pytest.raises(RuntimeError, match="no record"):
@@ -101,9 +125,13 @@ def test_skipped_is_nan_and_lost_is_a_failure(tmp_path: Path) -> None:
 
 def test_a_suite_has_benchmarks_for_what_it_measures_and_only_the_modes_that_do() -> None:
     def tracks(**changes: Any) -> dict[str, Any]:
-        benchmarks = race.benchmarks(make_suite("my-suite", FOLLOWED | {"frameworks": ["jax"]} | changes))
+        benchmarks = race.benchmarks(
+            make_suite("my-suite", FOLLOWED | {"frameworks": ["jax"]} | changes)
+        )
         assert benchmarks.__name__ == "my_suite"
-        return {name: track for name, track in vars(benchmarks).items() if name.startswith("track_")}
+        return {
+            name: track for name, track in vars(benchmarks).items() if name.startswith("track_")
+        }
 
     timed = {"track_step_time", "track_first_call", "track_state_bytes"}
     trained = {"track_steps_to_target", "track_final_loss"}
@@ -113,7 +141,11 @@ def test_a_suite_has_benchmarks_for_what_it_measures_and_only_the_modes_that_do(
     assert tracks()["track_step_time"].params == [["digits_mlp"], ["jax-jit"], ["adam", "sophia"]]
     assert tracks()["track_final_loss"].params[1] == ["jax-scan"]
     swept = tracks(modes={"jax": ["jit", "scan"]})
-    assert swept["track_step_time"].params[1] == swept["track_final_loss"].params[1] == ["jax-jit", "jax-scan"]
+    assert (
+        swept["track_step_time"].params[1]
+        == swept["track_final_loss"].params[1]
+        == ["jax-jit", "jax-scan"]
+    )
 
 
 def test_a_series_starts_anew_with_what_is_measured() -> None:
@@ -134,20 +166,33 @@ def test_a_series_starts_anew_with_what_is_measured() -> None:
     assert version(FIGURES["step_time"]._replace(meaning=9), runs) != timing
 
 
-def test_the_nightly_suites_are_followed_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_nightly_suites_are_followed_unless_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.delenv(race.SUITE_VARIABLE, raising=False)
     nightly, modes = race.chosen_suites()
     quick = read_suite("quick").content
     assert (nightly.content.tasks, nightly.content.optimizers) == (quick.tasks, quick.optimizers)
     assert set(nightly.content.frameworks) == set(quick.frameworks) and not nightly.content.modes
-    cells_followed = [{race.key_of(run) for run in race.expanded(s) if run.measure == "timing"} for s in (nightly, modes)]
+    cells_followed = [
+        {race.key_of(run) for run in race.expanded(s) if run.measure == "timing"}
+        for s in (nightly, modes)
+    ]
     assert not set.intersection(*cells_followed), "timed once"
     for suite in (nightly, modes):
-        # Mann and Whitney's two-sided test of n against n samples has p >= 2 / binom(2n, n); asv asks for less than 0.002.
-        assert suite.content.timing and 2 / math.comb(2 * suite.content.timing.launches, suite.content.timing.launches) < 0.002
+        # Mann and Whitney's two-sided test of n against n samples has p >= 2 / binom(2n, n); asv
+        # asks for less than 0.002.
+        assert (
+            suite.content.timing
+            and 2 / math.comb(2 * suite.content.timing.launches, suite.content.timing.launches)
+            < 0.002
+        )
     monkeypatch.setenv(race.SUITE_VARIABLE, "suites/quick.toml, schedules")
     monkeypatch.chdir(tmp_path)
-    assert [suite.content for suite in race.chosen_suites()] == [quick, read_suite("schedules").content], "from the root"
+    assert [suite.content for suite in race.chosen_suites()] == [
+        quick,
+        read_suite("schedules").content,
+    ], "from the root"
     monkeypatch.setenv(race.SUITE_VARIABLE, "quack")
     with pytest.raises(UserError, match="did you mean 'quick'"):
         race.chosen_suites()
@@ -171,7 +216,9 @@ def test_cells_that_asv_could_not_tell_apart_are_refused(change: dict[str, Any])
 
 def test_discovery_loads_nothing_heavy() -> None:
     code = "import sys, gradrace.suites.benchmarks.race; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
     assert not {"torch", "tensorflow", "keras", "jax", "pandas", "pyarrow", "sklearn"} & set(loaded)
 
 
@@ -185,25 +232,35 @@ def test_asv_follows_two_commits(tmp_path: Path) -> None:
     results = project.results(first)
     units = {
         key: benchmark["unit"]
-        for key, benchmark in json.loads((project.folder / "results/asv/benchmarks.json").read_text()).items()
+        for key, benchmark in json.loads(
+            (project.folder / "results/asv/benchmarks.json").read_text()
+        ).items()
         if key != "version"
     }
     assert units == {
-        "race.followed.track_step_time": "seconds", "race.followed.track_first_call": "seconds",
+        "race.followed.track_step_time": "seconds",
+        "race.followed.track_first_call": "seconds",
         "race.followed.track_state_bytes": "bytes",
-        "race.followed.track_steps_to_target": "steps", "race.followed.track_final_loss": "loss",
-    }  # fmt: skip
+        "race.followed.track_steps_to_target": "steps",
+        "race.followed.track_final_loss": "loss",
+    }
     for key in units:
         params = results.get_result_params(key)
         assert params == [["'digits_mlp'"], ["'numpy-reference'"], ["'adam'", "'sophia'"]]
         measured, skipped = results.get_result_value(key, params)
         assert measured > 0 and math.isnan(skipped)
-    assert results.get_result_value("race.followed.track_steps_to_target", params)[0] in (10, 20, 21)
+    assert results.get_result_value("race.followed.track_steps_to_target", params)[0] in (
+        10,
+        20,
+        21,
+    )
 
     step_time = "race.followed.track_step_time"
     samples, nothing = results.get_result_samples(step_time, params)
     assert len(samples) == 2 and nothing is None, "one of each launch"
-    assert results.get_result_value(step_time, params)[0] == pytest.approx(statistics.median(samples))
+    assert results.get_result_value(step_time, params)[0] == pytest.approx(
+        statistics.median(samples)
+    )
     assert results.get_result_stats(step_time, params)[0]["repeat"] == len(samples)
 
     second = project.commit("two")
@@ -217,8 +274,13 @@ def test_asv_follows_two_commits(tmp_path: Path) -> None:
 
     project.gradrace("run", "followed.toml", "--no-report", "-q")
     project.gradrace("export", "asv")
-    assert len(list((project.folder / "results" / "asv").glob("*/machine.json"))) == 1, "asv's own name for this machine"
-    assert set(units) | {key.replace("race.followed.track_", "gradrace.followed.") for key in units} == project.publish()
+    assert len(list((project.folder / "results" / "asv").glob("*/machine.json"))) == 1, (
+        "asv's own name for this machine"
+    )
+    assert (
+        set(units) | {key.replace("race.followed.track_", "gradrace.followed.") for key in units}
+        == project.publish()
+    )
     shown = project.asv("show", second)
     assert "gradrace.followed.final_loss" in shown and "race.followed.track_final_loss" in shown
 

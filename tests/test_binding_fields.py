@@ -1,4 +1,6 @@
-"""Every field of a Binding holds in every adapter, or the run is refused with a reason that names the field."""
+"""Every field of a Binding holds in every adapter, or the run is refused with a reason that names
+the field.
+"""
 
 from __future__ import annotations
 
@@ -33,9 +35,12 @@ def found(framework: str) -> dict[str, str]:
         script = Path(__file__).with_name("binding_fields.py")
         own = {"JAX_ENABLE_X64": "1", "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
         done = subprocess.run(
-            [sys.executable, str(script), framework, str(out)], env=environment_of() | own, capture_output=True, text=True,
+            [sys.executable, str(script), framework, str(out)],
+            env=environment_of() | own,
+            capture_output=True,
+            text=True,
             timeout=900,
-        )  # fmt: skip
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         result: dict[str, str] = json.loads(out.read_text())
         return result
@@ -73,7 +78,7 @@ def test_numpy_counts_nested_state(make_run):
     from gradrace.plan import initial_weights, make_plan
 
     def rule(state: object) -> Optimizer:
-        kept = lambda p, g, s, lr, t, h: (p - lr * g, s)  # noqa: E731
+        kept = lambda p, g, s, lr, t, h: (p - lr * g, s)
         of = ReferenceRule(init=lambda p, h: {"n": 0, "deep": state}, update=kept)
         return dataclasses.replace(REGISTRY.optimizers["sgd"], rule=of)
 

@@ -1,4 +1,6 @@
-"""Calibration: the rule replayed on kept launches is the rule itself; rates and their intervals; what is kept and quoted."""
+"""Calibration: the rule replayed on kept launches is the rule itself; rates and their intervals;
+what is kept and quoted.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,18 @@ import pytest
 from gate_cases import make_repository
 from gradrace.errors import UserError
 from gradrace.gate import calibrate
-from gradrace.gate.calibrate import CalibrationFile, Gate, add, file_in, here, quoted, rates, read, replay, rows
+from gradrace.gate.calibrate import (
+    CalibrationFile,
+    Gate,
+    add,
+    file_in,
+    here,
+    quoted,
+    rates,
+    read,
+    replay,
+    rows,
+)
 from gradrace.gate.place import machine_type
 from gradrace.paired import Rule
 from gradrace.paired.measure import Failure, Launch
@@ -21,13 +34,23 @@ from scipy.stats import beta
 
 
 def launches(ratios):
-    return [Launch(float(np.log(ratio)), float(np.log(ratio)), 1e-4, 1e-4 * ratio, False) for ratio in ratios]
+    return [
+        Launch(float(np.log(ratio)), float(np.log(ratio)), 1e-4, 1e-4 * ratio, False)
+        for ratio in ratios
+    ]
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 1000), st.sampled_from([1.0, 1.03, 1.1]), st.sampled_from([0.005, 0.03]), st.sampled_from([30.0, 100.0]))
+@given(
+    st.integers(0, 1000),
+    st.sampled_from([1.0, 1.03, 1.1]),
+    st.sampled_from([0.005, 0.03]),
+    st.sampled_from([30.0, 100.0]),
+)
 def test_a_replay_is_the_gate_itself(seed, ratio, spread, budget):
-    """Launches of 5 s each, judged live and from what was kept: the same verdict from the same launches."""
+    """Launches of 5 s each, judged live and from what was kept: the same verdict from the same
+    launches.
+    """
     rule, rng = Rule(budget_s=budget), np.random.default_rng(seed)
     taken = launches(ratio * np.exp(rng.normal(0, spread, 200)))
     count = 0
@@ -42,55 +65,94 @@ def test_a_replay_is_the_gate_itself(seed, ratio, spread, budget):
     found = replay(taken[:count], ended[:count], rule)
     assert found is not None and found.launches == count
     assert (found.cell.decision, found.cell.confirmed) == (cell.decision, cell.confirmed)
-    assert replay(taken[: count - 1], ended[: count - 1], rule) is None, "with one less, it asks for more"
+    assert replay(taken[: count - 1], ended[: count - 1], rule) is None, (
+        "with one less, it asks for more"
+    )
 
 
 def test_thresholds_share_launches_and_end_apart():
     taken = iter(launches([1.05, 1.051, 1.049, 1.05, 1.05, 1.051] * 40))
-    outcomes, ended, found = calibrate._launch_until_decided(lambda: next(taken), [0.03, 0.2], Rule(), lambda line: None)
+    outcomes, ended, found = calibrate._launch_until_decided(
+        lambda: next(taken), [0.03, 0.2], Rule(), lambda line: None
+    )
     assert {t: at.cell.decision for t, at in found.items()} == {0.03: "regression", 0.2: "ok"}
-    assert found[0.03].launches == 12 and found[0.2].launches == 6 and len(outcomes) == len(ended) == 12
+    assert (
+        found[0.03].launches == 12
+        and found[0.2].launches == 6
+        and len(outcomes) == len(ended) == 12
+    )
 
 
 def test_a_side_that_fails_ends_its_gate():
-    outcomes, _, found = calibrate._launch_until_decided(lambda: Failure("broken"), [0.05, 0.1], Rule(), lambda line: None)
+    outcomes, _, found = calibrate._launch_until_decided(
+        lambda: Failure("broken"), [0.05, 0.1], Rule(), lambda line: None
+    )
     assert len(outcomes) == 1 and {at.cell.decision for at in found.values()} == {"failed"}
 
 
 def make_gate(slowdown=0.0, decision="ok", **changes):
     fields = {
-        "cell": "digits_mlp/torch-eager/sgd", "framework": "torch", "slowdown": slowdown,
-        "started_at": "2026-03-01T10:00:00.000+00:00", "machine_type": machine_type(), "versions": {}, "rule": Rule(),
-        "log_ratios": (0.0,) * 6, "cpu_log_ratios": (0.0,) * 6, "ended_s": tuple(range(5, 35, 5)), "contended": 0,
-        "decisions": {"0.05": decision}, "launches": {"0.05": 6},
-    }  # fmt: skip
+        "cell": "digits_mlp/torch-eager/sgd",
+        "framework": "torch",
+        "slowdown": slowdown,
+        "started_at": "2026-03-01T10:00:00.000+00:00",
+        "machine_type": machine_type(),
+        "versions": {},
+        "rule": Rule(),
+        "log_ratios": (0.0,) * 6,
+        "cpu_log_ratios": (0.0,) * 6,
+        "ended_s": tuple(range(5, 35, 5)),
+        "contended": 0,
+        "decisions": {"0.05": decision},
+        "launches": {"0.05": 6},
+    }
     return Gate(**{**fields, **changes})
 
 
 def test_rates_have_the_exact_interval():
-    gates = [make_gate() for _ in range(38)] + [make_gate(decision="regression"), make_gate(decision="inconclusive")]
-    gates += [make_gate(decision="failed")] + [make_gate(0.05, "regression")] * 19 + [make_gate(0.05, "ok")]
+    gates = [make_gate() for _ in range(38)] + [
+        make_gate(decision="regression"),
+        make_gate(decision="inconclusive"),
+    ]
+    gates += (
+        [make_gate(decision="failed")]
+        + [make_gate(0.05, "regression")] * 19
+        + [make_gate(0.05, "ok")]
+    )
     equal, slower = rates(gates)
     assert (equal.gates, equal.regressions, equal.inconclusive, equal.longest_s) == (40, 1, 1, 30.0)
-    assert (equal.low, equal.high) == pytest.approx((beta.ppf(0.025, 1, 40), beta.ppf(0.975, 2, 39)))
+    assert (equal.low, equal.high) == pytest.approx(
+        (beta.ppf(0.025, 1, 40), beta.ppf(0.975, 2, 39))
+    )
     assert (slower.gates, slower.regressions, slower.slowdown) == (20, 19, 0.05)
     assert equal.improvements == 0 and "called an improvement" in rows([equal])[0]
     assert rows([equal, slower])[0]["rate [95%]"] == "2.5% [0.1%, 13.2%]" and rates([]) == []
 
 
 def test_what_is_kept_is_added_to_and_quoted(tmp_path):
-    assert read(tmp_path) == CalibrationFile() and quoted(tmp_path, 0.05).startswith("not calibrated on this type of machine")
-    for gate in (make_gate(), make_gate(0.05, "regression"), make_gate(machine_type="Mars", decision="regression")):
+    assert read(tmp_path) == CalibrationFile() and quoted(tmp_path, 0.05).startswith(
+        "not calibrated on this type of machine"
+    )
+    for gate in (
+        make_gate(),
+        make_gate(0.05, "regression"),
+        make_gate(machine_type="Mars", decision="regression"),
+    ):
         add(tmp_path, gate)
     assert len(read(tmp_path).gates) == 3 and len(here(tmp_path)) == 2
-    assert quoted(tmp_path, 0.04) == (
-        "0 false alarms in 1 A/A gates of one cell (95% interval of the rate 0.0% to 97.5%); "
+    assert (
+        quoted(tmp_path, 0.04)
+        == "0 false alarms in 1 A/A gates of one cell (95% interval of the rate 0.0% to 97.5%); "
         "5% slower found in 1 of 1; threshold 5%, measured 2026-03-01 to 2026-03-01"
     )
     assert len(file_in(tmp_path).read_text().splitlines()) == 5 + 3, "a gate a line"
 
 
-BROKEN = [("{", "truncated"), ('{"schema": 2}', "newer"), ('{"schema": 1, "gates": [1]}', "gates.0")]
+BROKEN = [
+    ("{", "truncated"),
+    ('{"schema": 2}', "newer"),
+    ('{"schema": 1, "gates": [1]}', "gates.0"),
+]
 
 
 @pytest.mark.parametrize(("content", "message"), BROKEN)
@@ -115,12 +177,28 @@ def test_ctrl_c_keeps_finished_gates_and_a_second_call_adds(tmp_path, monkeypatc
         return make_gate(slowdown, cell=pair.name)
 
     monkeypatch.setattr(calibrate, "measure", measure)
-    command = ["calibrate", "tiny.toml", "--load", "mine.py", "--gates", "2", "--slowdowns", "0.1", "-q"]
+    command = [
+        "calibrate",
+        "tiny.toml",
+        "--load",
+        "mine.py",
+        "--gates",
+        "2",
+        "--slowdowns",
+        "0.1",
+        "-q",
+    ]
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 130 and "finished gates are kept" in done.output
-    assert len(json.loads((tmp_path / "repository/results/calibration.json").read_text())["gates"]) == 2
+    assert (
+        len(json.loads((tmp_path / "repository/results/calibration.json").read_text())["gates"])
+        == 2
+    )
     assert CliRunner().invoke(app, [*command, "--json"]).exit_code == 0
-    assert len(json.loads((tmp_path / "repository/results/calibration.json").read_text())["gates"]) == 6
+    assert (
+        len(json.loads((tmp_path / "repository/results/calibration.json").read_text())["gates"])
+        == 6
+    )
     assert len(set(measured)) == 2, "cells take turns"
 
 
@@ -130,7 +208,20 @@ def test_a_gate_of_real_launches(tmp_path, monkeypatch):
     from typer.testing import CliRunner
 
     monkeypatch.chdir(make_repository(tmp_path / "repository"))
-    command = ["calibrate", "tiny.toml", "-k", "sgd", "--gates", "1", "--launches", "3", "--thresholds", "0.9", "--json", "-q"]
+    command = [
+        "calibrate",
+        "tiny.toml",
+        "-k",
+        "sgd",
+        "--gates",
+        "1",
+        "--launches",
+        "3",
+        "--thresholds",
+        "0.9",
+        "--json",
+        "-q",
+    ]
     done = CliRunner().invoke(app, [*command, "--slowdowns", ""])
     assert done.exit_code == 0, done.output
     (found,) = json.loads(done.stdout)
@@ -150,6 +241,8 @@ def test_a_gate_of_real_launches(tmp_path, monkeypatch):
 )
 def test_a_file_that_does_not_hold_together_is_refused(tmp_path, changes, says):
     gate = json.loads(make_gate(0.0).model_dump_json())
-    (tmp_path / "calibration.json").write_text(json.dumps({"schema": 1, "gates": [{**gate, **changes}]}))
+    (tmp_path / "calibration.json").write_text(
+        json.dumps({"schema": 1, "gates": [{**gate, **changes}]})
+    )
     with pytest.raises(UserError, match=f"calibration.json: not a calibration .*{says}"):
         calibrate.read(tmp_path)

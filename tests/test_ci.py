@@ -1,4 +1,6 @@
-"""Workflows and docs/ci.md: valid YAML with what a gate needs, and command lines whose options exist."""
+"""Workflows and docs/ci.md: valid YAML with what a gate needs, and command lines whose options
+exist.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,11 @@ COMMANDS = typer.main.get_command(app).commands
 def test_command_lines_have_real_options(where, arguments):
     words = shlex.split(arguments, comments=True)
     command = COMMANDS[words[0]]
-    known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    known = {
+        option
+        for parameter in command.params
+        for option in (*parameter.opts, *parameter.secondary_opts)
+    }
     assert {word.partition("=")[0] for word in words if word.startswith("-")} <= known, where
     # Values and arguments are checked as well; nothing is run.
     command.make_context("gradrace", words[1:])
@@ -67,7 +73,9 @@ def test_the_commands_are_found():
     assert sum("--base" in arguments for _, arguments in command_lines()) >= 3
 
 
-@pytest.mark.parametrize("name", [name for name in workflows() if name.startswith(("regression", "docs"))])
+@pytest.mark.parametrize(
+    "name", [name for name in workflows() if name.startswith(("regression", "docs"))]
+)
 def test_a_gate_of_commits_has_the_history_and_tells_its_codes_apart(name):
     for job in workflows()[name]["jobs"].values():
         script = "\n".join(step.get("run", "") for step in job["steps"])
@@ -76,15 +84,24 @@ def test_a_gate_of_commits_has_the_history_and_tells_its_codes_apart(name):
         checkout = next(step for step in job["steps"] if "checkout" in step.get("uses", ""))
         assert checkout["with"]["fetch-depth"] == 0
         assert "could not measure" in script and "Regression" in script and "exit $code" in script
-        assert any("upload-artifact" in step.get("uses", "") and step["if"] == "always()" for step in job["steps"])
-        assert "${{" not in script, "a branch's name goes through the environment, where it is no code"
+        assert any(
+            "upload-artifact" in step.get("uses", "") and step["if"] == "always()"
+            for step in job["steps"]
+        )
+        assert "${{" not in script, (
+            "a branch's name goes through the environment, where it is no code"
+        )
 
 
 def test_comments_need_rights_and_forks_have_none():
     workflow = workflows()["regression.yml"]
     assert workflow["permissions"] == {"contents": "read", "pull-requests": "write"}
-    comment = next(step for step in workflow["jobs"]["gate"]["steps"] if step.get("name") == "comment")
-    assert "head.repo.full_name == github.repository" in comment["if"] and "always()" in comment["if"]
+    comment = next(
+        step for step in workflow["jobs"]["gate"]["steps"] if step.get("name") == "comment"
+    )
+    assert (
+        "head.repo.full_name == github.repository" in comment["if"] and "always()" in comment["if"]
+    )
 
 
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.name)
@@ -93,4 +110,8 @@ def test_workflows_are_what_actions_expects(file):
     # YAML 1.1 reads the key `on` as true.
     assert {"name", "jobs"} <= content.keys() and content[True]
     for job in content["jobs"].values():
-        assert job["runs-on"] and job["timeout-minutes"] and all(("run" in step) != ("uses" in step) for step in job["steps"])
+        assert (
+            job["runs-on"]
+            and job["timeout-minutes"]
+            and all(("run" in step) != ("uses" in step) for step in job["steps"])
+        )

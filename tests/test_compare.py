@@ -1,4 +1,6 @@
-"""Stored results side by side: made-up frames, one kind of difference each, and the exit code that follows."""
+"""Stored results side by side: made-up frames, one kind of difference each, and the exit code that
+follows.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +24,20 @@ LOSS, STEPS, TIME = "final_validation_loss", "steps_to_target", "step_p25_s"
 def frames(*runs: dict[str, Any]) -> Any:
     """One row a run; what is not said is that of a run that ended well."""
     base: dict[str, Any] = dict.fromkeys(CELL, "x") | {
-        "learning_rate": 0.1, "variation": "", "schedule_params": "", "measure": "convergence",
-        "launch": 0, "seed": 0, "contended": 0, "status": "ok",
-        TIME: NAN, "peak_bytes": NAN, LOSS: 1.0, STEPS: 100.0, "steps": 360,
-    }  # fmt: skip
+        "learning_rate": 0.1,
+        "variation": "",
+        "schedule_params": "",
+        "measure": "convergence",
+        "launch": 0,
+        "seed": 0,
+        "contended": 0,
+        "status": "ok",
+        TIME: NAN,
+        "peak_bytes": NAN,
+        LOSS: 1.0,
+        STEPS: 100.0,
+        "steps": 360,
+    }
     return SimpleNamespace(runs=pd.DataFrame([base | run for run in runs]))
 
 
@@ -34,7 +46,9 @@ def seeds(*losses: float, first: int = 0, **more: Any) -> Any:
 
 
 def launches(*times: float, **more: Any) -> Any:
-    return frames(*({"measure": "timing", "launch": i, TIME: time, **more} for i, time in enumerate(times)))
+    return frames(
+        *({"measure": "timing", "launch": i, TIME: time, **more} for i, time in enumerate(times))
+    )
 
 
 def verdicts(found: Comparison) -> dict[str, str]:
@@ -52,49 +66,195 @@ TABLE = [
     ("within", seeds(1, 2), seeds(1.1, 2.2), LOSS, "within the threshold", "2 seeds"),
     ("worse", seeds(1.0), seeds(1.3), LOSS, "worse", "1 seed"),
     ("better", seeds(1.3), seeds(1.0), LOSS, "better", "1 seed"),
-    ("disjoint seeds", seeds(1), seeds(10, first=1), LOSS, "not comparable", "no seed is on both sides"),
-    ("disjoint seeds", seeds(1), seeds(10, first=1), STEPS, "not comparable", "A has seed 0, B seed 1"),
+    (
+        "disjoint seeds",
+        seeds(1),
+        seeds(10, first=1),
+        LOSS,
+        "not comparable",
+        "no seed is on both sides",
+    ),
+    (
+        "disjoint seeds",
+        seeds(1),
+        seeds(10, first=1),
+        STEPS,
+        "not comparable",
+        "A has seed 0, B seed 1",
+    ),
     ("one of five seeds", seeds(1, 1, 1, 1, 1), seeds(1), LOSS, "same", "1 of 5 seeds"),
-    ("one diverged on both sides, ten times worse", frames(A_SEED, lost(1)), frames({LOSS: 10.0}, lost(1)), LOSS, "worse",
-     "1 diverged on both sides left out"),
-    ("one lost in B", frames(A_SEED, {"seed": 1}), frames({LOSS: 10.0}, lost(1)), "status", "worse", "1 ended ok in A alone"),
-    ("one lost in B, the other ten times worse", frames(A_SEED, {"seed": 1}), frames({LOSS: 10.0}, lost(1)), LOSS, "worse",
-     "ok in A and diverged in B left out"),
+    (
+        "one diverged on both sides, ten times worse",
+        frames(A_SEED, lost(1)),
+        frames({LOSS: 10.0}, lost(1)),
+        LOSS,
+        "worse",
+        "1 diverged on both sides left out",
+    ),
+    (
+        "one lost in B",
+        frames(A_SEED, {"seed": 1}),
+        frames({LOSS: 10.0}, lost(1)),
+        "status",
+        "worse",
+        "1 ended ok in A alone",
+    ),
+    (
+        "one lost in B, the other ten times worse",
+        frames(A_SEED, {"seed": 1}),
+        frames({LOSS: 10.0}, lost(1)),
+        LOSS,
+        "worse",
+        "ok in A and diverged in B left out",
+    ),
     ("one lost in A", frames(A_SEED, lost(1)), frames(A_SEED, {"seed": 1}), "status", "better", ""),
-    ("one lost in each", frames(A_SEED, lost(1)), frames(lost(0), {"seed": 1}), "status", "not comparable", ""),
-    ("one lost in each", frames(A_SEED, lost(1)), frames(lost(0), {"seed": 1}), LOSS, "not comparable", "no seed ended ok"),
-    ("all diverged", frames(lost(0)), frames(lost(0)), LOSS, "not comparable", "1 diverged on both sides"),
+    (
+        "one lost in each",
+        frames(A_SEED, lost(1)),
+        frames(lost(0), {"seed": 1}),
+        "status",
+        "not comparable",
+        "",
+    ),
+    (
+        "one lost in each",
+        frames(A_SEED, lost(1)),
+        frames(lost(0), {"seed": 1}),
+        LOSS,
+        "not comparable",
+        "no seed ended ok",
+    ),
+    (
+        "all diverged",
+        frames(lost(0)),
+        frames(lost(0)),
+        LOSS,
+        "not comparable",
+        "1 diverged on both sides",
+    ),
     ("all diverged", frames(lost(0)), frames(lost(0)), STEPS, "same", "missed by both"),
-    ("all failed", frames(lost(0, "failed")), frames(lost(0, "failed")), STEPS, "not comparable", "no seed tried"),
+    (
+        "all failed",
+        frames(lost(0, "failed")),
+        frames(lost(0, "failed")),
+        STEPS,
+        "not comparable",
+        "no seed tried",
+    ),
     ("from 0", seeds(0.0), seeds(1.0), LOSS, "worse", "larger magnitude"),
     ("to 0", seeds(1.0), seeds(0.0), LOSS, "better", "larger magnitude"),
     ("0 in both", seeds(0.0), seeds(0.0), LOSS, "same", ""),
     ("negative", seeds(-1.0), seeds(-0.1), LOSS, "worse", "larger magnitude"),
-    ("negative, a little", seeds(-1.0), seeds(-0.9), LOSS, "within the threshold", "larger magnitude"),
+    (
+        "negative, a little",
+        seeds(-1.0),
+        seeds(-0.9),
+        LOSS,
+        "within the threshold",
+        "larger magnitude",
+    ),
     ("across 0", seeds(-0.1), seeds(0.1), LOSS, "worse", "larger magnitude"),
-    ("no loss in both", seeds(NAN), seeds(NAN), LOSS, "not comparable", "no seed has a loss on both sides"),
+    (
+        "no loss in both",
+        seeds(NAN),
+        seeds(NAN),
+        LOSS,
+        "not comparable",
+        "no seed has a loss on both sides",
+    ),
     ("no loss in one", seeds(NAN, 1), seeds(1, 1), LOSS, "same", "1 without a loss"),
     ("infinite in both", seeds(INF), seeds(INF), LOSS, "not comparable", "no finite figure"),
     ("infinite in B", seeds(1), seeds(INF), LOSS, "worse", ""),
-    ("missed by B", seeds(1), seeds(1, steps_to_target=NAN), STEPS, "worse", "reached by 1 in A and 0 in B"),
-    ("missed by A", seeds(1, steps_to_target=NAN), seeds(1), STEPS, "better", "reached by 0 in A and 1 in B"),
-    ("missed by both", seeds(1, 1, steps_to_target=NAN), seeds(1, 1, steps_to_target=NAN), STEPS, "same",
-     "the target is missed by both"),
-    ("missed by half of A, all of B", frames({"seed": 0}, {"seed": 1, STEPS: NAN}), seeds(1, 1, steps_to_target=NAN), STEPS,
-     "not comparable", "reached by 1 in A and 0 in B"),
+    (
+        "missed by B",
+        seeds(1),
+        seeds(1, steps_to_target=NAN),
+        STEPS,
+        "worse",
+        "reached by 1 in A and 0 in B",
+    ),
+    (
+        "missed by A",
+        seeds(1, steps_to_target=NAN),
+        seeds(1),
+        STEPS,
+        "better",
+        "reached by 0 in A and 1 in B",
+    ),
+    (
+        "missed by both",
+        seeds(1, 1, steps_to_target=NAN),
+        seeds(1, 1, steps_to_target=NAN),
+        STEPS,
+        "same",
+        "the target is missed by both",
+    ),
+    (
+        "missed by half of A, all of B",
+        frames({"seed": 0}, {"seed": 1, STEPS: NAN}),
+        seeds(1, 1, steps_to_target=NAN),
+        STEPS,
+        "not comparable",
+        "reached by 1 in A and 0 in B",
+    ),
     ("faster", launches(2e-3), launches(1e-3), TIME, "better", "1 and 1 launches"),
-    ("contended in A", launches(2e-3, contended=1), launches(1e-3), TIME, "contended", "1 of 1 launch of A"),
-    ("contended in B", launches(1e-3), launches(2e-3, contended=1), TIME, "contended", "1 of 1 launch of B"),
-    ("contended, hardly changed", launches(1e-3), launches(1.01e-3, contended=1), TIME, "contended", ""),
-    ("24% slower beyond doubt", launches(*[1e-3, 1.001e-3] * 5), launches(*[1.24e-3, 1.241e-3] * 5), TIME,
-     "within the threshold", "10 and 10 launches; b / a between 1.239 and 1.24"),
-    ("on two processors", launches(1e-3, processor="X"), launches(2e-3, processor="Y"), TIME, "worse", "A on X, B on Y"),
-    ("no launch", launches(1e-3), launches(NAN, status="failed"), TIME, "not comparable", "no launch of B"),
+    (
+        "contended in A",
+        launches(2e-3, contended=1),
+        launches(1e-3),
+        TIME,
+        "contended",
+        "1 of 1 launch of A",
+    ),
+    (
+        "contended in B",
+        launches(1e-3),
+        launches(2e-3, contended=1),
+        TIME,
+        "contended",
+        "1 of 1 launch of B",
+    ),
+    (
+        "contended, hardly changed",
+        launches(1e-3),
+        launches(1.01e-3, contended=1),
+        TIME,
+        "contended",
+        "",
+    ),
+    (
+        "24% slower beyond doubt",
+        launches(*[1e-3, 1.001e-3] * 5),
+        launches(*[1.24e-3, 1.241e-3] * 5),
+        TIME,
+        "within the threshold",
+        "10 and 10 launches; b / a between 1.239 and 1.24",
+    ),
+    (
+        "on two processors",
+        launches(1e-3, processor="X"),
+        launches(2e-3, processor="Y"),
+        TIME,
+        "worse",
+        "A on X, B on Y",
+    ),
+    (
+        "no launch",
+        launches(1e-3),
+        launches(NAN, status="failed"),
+        TIME,
+        "not comparable",
+        "no launch of B",
+    ),
     ("no launch", launches(1e-3), launches(NAN, status="failed"), "status", "worse", ""),
-]  # fmt: skip
+]
 
 
-@pytest.mark.parametrize(("a", "b", "figure", "verdict", "words"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE])
+@pytest.mark.parametrize(
+    ("a", "b", "figure", "verdict", "words"),
+    [row[1:] for row in TABLE],
+    ids=[row[0] for row in TABLE],
+)
 def test_verdicts(a: Any, b: Any, figure: str, verdict: str, words: str) -> None:
     found = compare(a, b, 0.25)
     assert verdicts(found)[figure] == verdict
@@ -105,21 +265,35 @@ def test_verdicts(a: Any, b: Any, figure: str, verdict: str, words: str) -> None
 MIRROR = {"better": "worse", "worse": "better"}
 STATES = st.sampled_from(["ok", "ok", "ok", "diverged", "failed"])
 LOSSES = st.one_of(st.floats(-5, 5), st.sampled_from([0.0, NAN, INF]))
-SIDE = st.lists(st.tuples(st.integers(0, 4), STATES, LOSSES, st.sampled_from([20.0, 40.0, 100.0, NAN])), min_size=1, max_size=5)
+SIDE = st.lists(
+    st.tuples(st.integers(0, 4), STATES, LOSSES, st.sampled_from([20.0, 40.0, 100.0, NAN])),
+    min_size=1,
+    max_size=5,
+)
 
 
 def side(runs: list[tuple[int, str, float, float]]) -> Any:
     unique = {run[0]: run for run in runs}.values()
-    return frames(*({"seed": s, "status": status, LOSS: loss, STEPS: steps} for s, status, loss, steps in unique))
+    return frames(
+        *(
+            {"seed": s, "status": status, LOSS: loss, STEPS: steps}
+            for s, status, loss, steps in unique
+        )
+    )
 
 
 @given(a=SIDE, b=SIDE, threshold=st.sampled_from([0.01, 0.25, 1.0]))
 def test_swapped_sides_are_the_mirror_image(a: Any, b: Any, threshold: float) -> None:
-    ahead, back = (verdicts(compare(x, y, threshold)) for x, y in ((side(a), side(b)), (side(b), side(a))))
+    ahead, back = (
+        verdicts(compare(x, y, threshold)) for x, y in ((side(a), side(b)), (side(b), side(a)))
+    )
     assert back == {figure: MIRROR.get(verdict, verdict) for figure, verdict in ahead.items()}
 
 
-@given(a=st.lists(st.floats(1e-4, 1e-2), min_size=1, max_size=6), b=st.lists(st.floats(1e-4, 1e-2), min_size=1, max_size=6))
+@given(
+    a=st.lists(st.floats(1e-4, 1e-2), min_size=1, max_size=6),
+    b=st.lists(st.floats(1e-4, 1e-2), min_size=1, max_size=6),
+)
 def test_swapped_launches_are_the_mirror_image(a: list[float], b: list[float]) -> None:
     ahead, back = (verdicts(compare(launches(*x), launches(*y), 0.25)) for x, y in ((a, b), (b, a)))
     assert back == {figure: MIRROR.get(verdict, verdict) for figure, verdict in ahead.items()}
@@ -139,7 +313,12 @@ def test_the_same_is_said_of_equal_figures_only(a: Any, b: Any) -> None:
         (seeds(1), seeds(1), ExitCode.OK, ExitCode.OK),
         (seeds(1), seeds(2), ExitCode.REGRESSION, ExitCode.REGRESSION),
         (seeds(1), seeds(1, first=1), ExitCode.NOTHING_MEASURED, ExitCode.NOTHING_MEASURED),
-        (launches(1.0), launches(2.0, contended=1), ExitCode.NOTHING_MEASURED, ExitCode.NOTHING_MEASURED),
+        (
+            launches(1.0),
+            launches(2.0, contended=1),
+            ExitCode.NOTHING_MEASURED,
+            ExitCode.NOTHING_MEASURED,
+        ),
         (seeds(NAN), seeds(NAN), ExitCode.OK, ExitCode.INCONCLUSIVE),
     ],
 )
@@ -157,4 +336,8 @@ def test_no_cell_in_both_is_nothing_matched() -> None:
 def test_cells_of_one_name_are_told_apart() -> None:
     both = frames({"hyper": "epsilon=0.1"}, {"hyper": "epsilon=1e-08"}, {"hyper": ""})
     names = compare(both, both, 0.25).rows["cell"].unique()
-    assert [name.split("lr=0.1 ")[1] for name in names] == ["hyper=epsilon=0.1", "hyper=epsilon=1e-08", "hyper=default"]
+    assert [name.split("lr=0.1 ")[1] for name in names] == [
+        "hyper=epsilon=0.1",
+        "hyper=epsilon=1e-08",
+        "hyper=default",
+    ]

@@ -1,4 +1,6 @@
-"""Data sets: splits, generated tasks, strict parsers, and the way from a server or a hand to the right place."""
+"""Data sets: splits, generated tasks, strict parsers, and the way from a server or a hand to the
+right place.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,10 @@ def test_data_are_split_once_and_standardised_by_training_statistics(name):
 @pytest.mark.parametrize("name", BUNDLED[:3])
 def test_splits_are_stratified(name):
     loaded = data.load(name)
-    shares = [np.bincount(split.y, minlength=loaded.classes) / len(split.y) for split in loaded.splits.values()]
+    shares = [
+        np.bincount(split.y, minlength=loaded.classes) / len(split.y)
+        for split in loaded.splits.values()
+    ]
     assert np.ptp(shares, axis=0).max() < 0.02
     assert all(split.y.dtype == np.int64 for split in loaded.splits.values())
 
@@ -106,7 +111,9 @@ def test_generated_splits_share_no_sample_and_do_not_change(name):
 
 def idx_bytes(array):
     """An array of uint8 as an IDX file."""
-    header = bytes((0, 0, 8, array.ndim)) + b"".join(size.to_bytes(4, "big") for size in array.shape)
+    header = bytes((0, 0, 8, array.ndim)) + b"".join(
+        size.to_bytes(4, "big") for size in array.shape
+    )
     return header + array.astype(np.uint8).tobytes()
 
 
@@ -120,11 +127,17 @@ def make_images(count, seed):
 
 
 def small_mnist(name="mnist", train=300, test=50, validation=60, change=lambda files: files):
-    """The four files' contents, small, and the data set that expects them. `change` may spoil contents."""
+    """The four files' contents, small, and the data set that expects them. `change` may spoil
+    contents.
+    """
     (x, y), (x_test, y_test) = make_images(train, 1), make_images(test, 2)
-    contents = change([gzip.compress(idx_bytes(array), mtime=0) for array in (x, y, x_test, y_test)])
+    contents = change(
+        [gzip.compress(idx_bytes(array), mtime=0) for array in (x, y, x_test, y_test)]
+    )
     sums = tuple(hashlib.sha256(content).hexdigest() for content in contents)
-    known = downloaded.grey_images(name, "made up", ("http://127.0.0.1:9/x",), sums, (train, test), validation)
+    known = downloaded.grey_images(
+        name, "made up", ("http://127.0.0.1:9/x",), sums, (train, test), validation
+    )
     return known, contents
 
 
@@ -141,15 +154,23 @@ def test_idx_files_placed_by_hand_are_read(folder, monkeypatch):
     place(known, contents)
     loaded = data.load("mnist")
     assert {name: split.x.shape for name, split in loaded.splits.items()} == {
-        "train": (240, 784), "validation": (60, 784), "test": (50, 784)
-    }  # fmt: skip
+        "train": (240, 784),
+        "validation": (60, 784),
+        "test": (50, 784),
+    }
     assert loaded.train.x.dtype == np.float32 and loaded.train.y.dtype == np.int64
-    assert abs(loaded.train.x.mean(dtype=np.float64)) < 1e-5 and loaded.train.x.std(dtype=np.float64) == pytest.approx(1)
+    assert abs(loaded.train.x.mean(dtype=np.float64)) < 1e-5 and loaded.train.x.std(
+        dtype=np.float64
+    ) == pytest.approx(1)
     assert np.array_equal(np.bincount(loaded.splits["validation"].y), np.full(10, 6)), "stratified"
     x, _ = make_images(50, 2)
     expected = x.reshape(50, -1)
-    assert np.corrcoef(loaded.splits["test"].x.ravel(), expected.ravel())[0, 1] == pytest.approx(1, abs=1e-6)
-    assert np.array_equal(loaded.splits["test"].y, np.arange(50) % 10), "the published test set, in its order"
+    assert np.corrcoef(loaded.splits["test"].x.ravel(), expected.ravel())[0, 1] == pytest.approx(
+        1, abs=1e-6
+    )
+    assert np.array_equal(loaded.splits["test"].y, np.arange(50) % 10), (
+        "the published test set, in its order"
+    )
 
 
 def spoil(index, change):
@@ -170,13 +191,22 @@ def cut_gzip(contents):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (spoil(0, lambda b: b"\x00\x00\x0d\x03" + b[4:]), "train-images.*begins with 00 00 0d 03, not with 00 00 08 03"),
+        (
+            spoil(0, lambda b: b"\x00\x00\x0d\x03" + b[4:]),
+            "train-images.*begins with 00 00 0d 03, not with 00 00 08 03",
+        ),
         (spoil(1, lambda b: b"\x00\x00\x08\x03" + b[4:]), "train-labels.*not with 00 00 08 01"),
         (spoil(0, lambda b: b[:-1]), "train-images.*235199 values after its header, not 235200"),
         (spoil(2, lambda b: b + b"\x00"), "t10k-images.*39201 values"),
-        (spoil(0, lambda b: b[:4] + (299).to_bytes(4, "big") + b[8:]), r"its shape is \(299, 28, 28\), not \(300, 28, 28\)"),
+        (
+            spoil(0, lambda b: b[:4] + (299).to_bytes(4, "big") + b[8:]),
+            r"its shape is \(299, 28, 28\), not \(300, 28, 28\)",
+        ),
         (spoil(0, lambda b: b[:9]), "truncated within its header"),
-        (spoil(3, lambda b: b[:8] + b"\x0a" + b[9:]), "t10k-labels.*holds the label 10, the largest is 9"),
+        (
+            spoil(3, lambda b: b[:8] + b"\x0a" + b[9:]),
+            "t10k-labels.*holds the label 10, the largest is 9",
+        ),
         (cut_gzip, "train-images.*truncated or not gzip"),
         (lambda contents: [b"no gzip", *contents[1:]], "truncated or not gzip"),
     ],
@@ -191,7 +221,9 @@ def test_files_that_are_not_as_they_should_be_are_refused_by_name(folder, change
 def test_a_wrong_checksum_is_refused_before_anything_is_read(folder):
     known, contents = small_mnist()
     place(known, [contents[0][:-1], *contents[1:]])
-    with pytest.raises(DataBroken, match=r"train-images-idx3-ubyte.gz: its sha256 sum is .* `gradrace fetch mnist`"):
+    with pytest.raises(
+        DataBroken, match=r"train-images-idx3-ubyte.gz: its sha256 sum is .* `gradrace fetch mnist`"
+    ):
         known.load()
 
 
@@ -199,7 +231,10 @@ def test_a_missing_set_is_said_to_be_missing(folder):
     known, contents = small_mnist()
     place(known, contents)
     known.files[1].path.unlink()
-    with pytest.raises(DataMissing, match="mnist is not there: train-labels-idx1-ubyte.gz missing in .*/data/mnist; `gradrace"):
+    with pytest.raises(
+        DataMissing,
+        match="mnist is not there: train-labels-idx1-ubyte.gz missing in .*/data/mnist; `gradrace",
+    ):
         known.load()
 
 
@@ -221,10 +256,14 @@ def make_archive(files):
 
 
 def small_cifar(folder, spoiled=lambda files: files):
-    batches = {f"cifar-10-batches-bin/data_batch_{i}.bin": cifar_bytes(20, i)[2] for i in range(1, 6)}
+    batches = {
+        f"cifar-10-batches-bin/data_batch_{i}.bin": cifar_bytes(20, i)[2] for i in range(1, 6)
+    }
     batches["cifar-10-batches-bin/test_batch.bin"] = cifar_bytes(20, 6)[2]
     content = make_archive(spoiled(batches))
-    known = downloaded.cifar10(hashlib.sha256(content).hexdigest(), ("http://127.0.0.1:9/x",), per_file=20, validation=20)
+    known = downloaded.cifar10(
+        hashlib.sha256(content).hexdigest(), ("http://127.0.0.1:9/x",), per_file=20, validation=20
+    )
     place(known, [content])
     return known
 
@@ -232,12 +271,16 @@ def small_cifar(folder, spoiled=lambda files: files):
 def test_cifar_is_read_from_its_archive_with_channels_last(folder):
     loaded = small_cifar(folder).load()
     assert {name: split.x.shape for name, split in loaded.splits.items()} == {
-        "train": (80, 3072), "validation": (20, 3072), "test": (20, 3072)
-    }  # fmt: skip
+        "train": (80, 3072),
+        "validation": (20, 3072),
+        "test": (20, 3072),
+    }
     planes, y, _ = cifar_bytes(20, 6)
     images = loaded.shaped("test", (32, 32, 3))
     for channel in range(3):
-        assert np.corrcoef(images[..., channel].ravel(), planes[:, channel].ravel())[0, 1] == pytest.approx(1, abs=1e-6)
+        assert np.corrcoef(images[..., channel].ravel(), planes[:, channel].ravel())[
+            0, 1
+        ] == pytest.approx(1, abs=1e-6)
         train = loaded.shaped("train", (32, 32, 3))[..., channel].astype(np.float64)
         assert abs(train.mean()) < 1e-5 and train.std() == pytest.approx(1, rel=1e-5)
     assert np.array_equal(loaded.splits["test"].y, y)
@@ -247,8 +290,14 @@ def test_cifar_is_read_from_its_archive_with_channels_last(folder):
     ("spoiled", "message"),
     [
         (lambda f: {k: v for k, v in f.items() if "batch_3" not in k}, "data_batch_3.bin"),
-        (lambda f: f | {"cifar-10-batches-bin/test_batch.bin": b"x" * 100}, "test_batch.bin: 100 bytes instead of 20 records"),
-        (lambda f: f | {"cifar-10-batches-bin/test_batch.bin": b"\x0b" * 61460}, "test_batch.bin: holds the label 11"),
+        (
+            lambda f: f | {"cifar-10-batches-bin/test_batch.bin": b"x" * 100},
+            "test_batch.bin: 100 bytes instead of 20 records",
+        ),
+        (
+            lambda f: f | {"cifar-10-batches-bin/test_batch.bin": b"\x0b" * 61460},
+            "test_batch.bin: holds the label 11",
+        ),
     ],
 )
 def test_cifar_archives_that_are_not_as_they_should_be_are_refused(folder, spoiled, message):
@@ -265,7 +314,9 @@ def test_a_truncated_archive_is_refused(tmp_path):
 
 def small_shakespeare(text):
     content = text.encode()
-    known = downloaded.shakespeare(hashlib.sha256(content).hexdigest(), ("http://127.0.0.1:9/x",), 2000, 4)
+    known = downloaded.shakespeare(
+        hashlib.sha256(content).hexdigest(), ("http://127.0.0.1:9/x",), 2000, 4
+    )
     place(known, [content])
     return known
 
@@ -274,8 +325,10 @@ def test_shakespeare_comes_in_windows_whose_targets_are_one_character_later(fold
     text = "".join("abcd"[(i * i // 7) % 4] for i in range(2000))
     loaded = small_shakespeare(text).load()
     assert {name: split.x.shape for name, split in loaded.splits.items()} == {
-        "train": (28, 64), "validation": (1, 64), "test": (1, 64)
-    }  # fmt: skip
+        "train": (28, 64),
+        "validation": (1, 64),
+        "test": (1, 64),
+    }
     decoded = "".join("abcd"[i] for i in loaded.train.x.ravel())
     assert text.startswith(decoded) and len(decoded) == 28 * 64
     assert "".join("abcd"[i] for i in loaded.train.y.ravel()) == text[1 : len(decoded) + 1]
@@ -284,7 +337,11 @@ def test_shakespeare_comes_in_windows_whose_targets_are_one_character_later(fold
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("abcd" * 499, "1996 characters, not 2000"), ("abc" * 667, "3 distinct"), ("é" * 1000, "not plain ASCII")],
+    [
+        ("abcd" * 499, "1996 characters, not 2000"),
+        ("abc" * 667, "3 distinct"),
+        ("é" * 1000, "not plain ASCII"),
+    ],
 )
 def test_another_text_is_refused(folder, text, message):
     with pytest.raises(DataBroken, match=message):
@@ -292,7 +349,12 @@ def test_another_text_is_refused(folder, text, message):
 
 
 def test_published_sizes_and_sums_are_complete():
-    sizes = {"mnist": 55_000, "fashion_mnist": 55_000, "cifar10": 45_000, "tiny_shakespeare": 15_685}
+    sizes = {
+        "mnist": 55_000,
+        "fashion_mnist": 55_000,
+        "cifar10": 45_000,
+        "tiny_shakespeare": 15_685,
+    }
     assert {name: data.training_samples(name) for name in downloaded.SETS} == sizes
     files = [file for known in downloaded.SETS.values() for file in known.files]
     assert len({file.sha256 for file in files}) == len(files) == 10
@@ -315,7 +377,9 @@ def server():
                 return
             self.send_response(200)
             # A body shorter than announced is what a broken connection leaves.
-            self.send_header("Content-Length", str(len(content) + 100 * self.path.startswith("/cut")))
+            self.send_header(
+                "Content-Length", str(len(content) + 100 * self.path.startswith("/cut"))
+            )
             self.end_headers()
             self.wfile.write(content)
 
@@ -338,10 +402,14 @@ def test_fetch_takes_the_first_mirror_that_has_the_right_file(folder, server):
     address, pages = server
     content = bytes(3_000_000)
     pages |= {"/cut": content[:-100], "/other": b"another file", "/good": content}
-    file = remote(content, f"{address}/absent", f"{address}/cut", f"{address}/other", f"{address}/good")
+    file = remote(
+        content, f"{address}/absent", f"{address}/cut", f"{address}/other", f"{address}/good"
+    )
     assert data.fetch([file]) == [file.path]
     assert file.path.read_bytes() == content and file.path.parent == folder / "made"
-    assert [path.name for path in file.path.parent.iterdir()] == ["file.bin"], "nothing half-downloaded stays"
+    assert [path.name for path in file.path.parent.iterdir()] == ["file.bin"], (
+        "nothing half-downloaded stays"
+    )
     pages.clear()
     assert data.fetch([file]) == [], "what is there is not fetched again"
 
@@ -359,15 +427,22 @@ def test_fetch_replaces_a_broken_file(folder, server):
 def test_a_fetch_that_fails_says_what_to_place_where(folder, server):
     address, pages = server
     pages["/other"] = b"another"
-    file = remote(b"right", f"{address}/absent", f"{address}/other", "http://127.0.0.1:9/closed", "nonsense")
+    file = remote(
+        b"right", f"{address}/absent", f"{address}/other", "http://127.0.0.1:9/closed", "nonsense"
+    )
     later = replace(file, name="later.bin")
     with pytest.raises(UserError) as caught:
         data.fetch([file, later])
     message = str(caught.value)
     for part in (
-        f"{address}/absent: HTTP Error 404", f"{address}/other: what came has the sha256 sum", "closed: ", "nonsense: ",
-        str(folder / "made" / "file.bin"), file.sha256, str(folder / "made" / "later.bin"),
-    ):  # fmt: skip
+        f"{address}/absent: HTTP Error 404",
+        f"{address}/other: what came has the sha256 sum",
+        "closed: ",
+        "nonsense: ",
+        str(folder / "made" / "file.bin"),
+        file.sha256,
+        str(folder / "made" / "later.bin"),
+    ):
         assert part in message, part
     assert list((folder / "made").iterdir()) == []
 
@@ -409,7 +484,9 @@ batch_sizes = [30]
 
 def write_small_suite(tmp_path, folder):
     known, contents = small_mnist()
-    (tmp_path / "small.py").write_text(SMALL.format(sums=tuple(file.sha256 for file in known.files)))
+    (tmp_path / "small.py").write_text(
+        SMALL.format(sums=tuple(file.sha256 for file in known.files))
+    )
     (tmp_path / "mnist.toml").write_text(SUITE)
     return partial(place, known, contents)
 
@@ -417,7 +494,9 @@ def write_small_suite(tmp_path, folder):
 def test_mnist_placed_by_hand_trains_in_a_worker(folder, tmp_path, gradrace):
     place_files = write_small_suite(tmp_path, folder)
     place_files()
-    done = gradrace("run", "mnist.toml", "--load", "small.py", "--no-report", "--data-dir", folder, "--quiet")
+    done = gradrace(
+        "run", "mnist.toml", "--load", "small.py", "--no-report", "--data-dir", folder, "--quiet"
+    )
     assert done.returncode == 0, done.stderr
     from gradrace import frame
 
@@ -452,7 +531,10 @@ def test_fetch_without_a_network_exits_2_and_says_what_to_do(folder, gradrace, m
     done = gradrace("fetch", "mnist", "--data-dir", folder / "elsewhere")
     assert done.returncode == 2 and "Traceback" not in done.stderr
     for file in data.SETS["mnist"].files:
-        assert file.sha256 in done.stderr and str(folder / "elsewhere" / "mnist" / file.name) in done.stderr
+        assert (
+            file.sha256 in done.stderr
+            and str(folder / "elsewhere" / "mnist" / file.name) in done.stderr
+        )
         assert all(url in done.stderr for url in file.urls)
 
 
@@ -466,14 +548,22 @@ def test_fetch_of_something_unknown_is_named(folder, gradrace):
 def test_a_batch_larger_than_the_set_is_refused_without_reading_it(folder, tmp_path, gradrace):
     (tmp_path / "large.toml").write_text(SUITE.replace("[30]", "[60000]"))
     done = gradrace("run", "large.toml")
-    assert done.returncode == 2 and "60000 is larger than the 55000 training samples of mnist_mlp" in done.stderr
+    assert (
+        done.returncode == 2
+        and "60000 is larger than the 55000 training samples of mnist_mlp" in done.stderr
+    )
 
 
 def test_a_task_on_unknown_data_is_refused_by_name(tmp_path, gradrace):
-    (tmp_path / "mine.py").write_text(SMALL.format(sums=("0",) * 4).replace('data="mnist"', 'data="mnits"'))
+    (tmp_path / "mine.py").write_text(
+        SMALL.format(sums=("0",) * 4).replace('data="mnist"', 'data="mnits"')
+    )
     (tmp_path / "one.toml").write_text(SUITE.replace("mnist_mlp", "small_mnist"))
     done = gradrace("run", "one.toml", "--load", "mine.py")
-    assert done.returncode == 2 and "small_mnist: no data set 'mnits' (did you mean 'mnist'?)" in done.stderr
+    assert (
+        done.returncode == 2
+        and "small_mnist: no data set 'mnits' (did you mean 'mnist'?)" in done.stderr
+    )
 
 
 def test_data_of_a_task_do_not_depend_on_the_seed(make_run, registry):

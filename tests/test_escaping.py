@@ -1,4 +1,6 @@
-"""What no reader may take for more than text: each function alone, then a record's texts through every way out."""
+"""What no reader may take for more than text: each function alone, then a record's texts through
+every way out.
+"""
 
 from __future__ import annotations
 
@@ -71,25 +73,47 @@ def test_clean_texts_are_harmless_and_stay_as_they_are(text: str) -> None:
     once = clean(text)
     once.encode()
     assert not UNFIT.search(once) and clean(once) == once
-    assert Machine(**{**MACHINE.model_dump(), "system": text}).system == once, "every model cleans its texts"
+    assert Machine(**{**MACHINE.model_dump(), "system": text}).system == once, (
+        "every model cleans its texts"
+    )
 
 
 @pytest.mark.parametrize(
     ("text", "cell"),
     [
-        ("=1+1", "'=1+1"), ("+1+1", "'+1+1"), ("-1+cmd", "'-1+cmd"), ("@SUM(A1)", "'@SUM(A1)"), ("\t=1", "'\t=1"),
-        (" =1", "' =1"), ("-0.5", "-0.5"), ("+3e-4", "+3e-4"), ("-inf", "-inf"), ("1_0", "1_0"), ("-1_0", "'-1_0"),
-        ("a=b", "a=b"), ("", ""), ("–", "–"), ("\r=1", "\\x0d=1"), ("＝1", "'＝1"),
+        ("=1+1", "'=1+1"),
+        ("+1+1", "'+1+1"),
+        ("-1+cmd", "'-1+cmd"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("\t=1", "'\t=1"),
+        (" =1", "' =1"),
+        ("-0.5", "-0.5"),
+        ("+3e-4", "+3e-4"),
+        ("-inf", "-inf"),
+        ("1_0", "1_0"),
+        ("-1_0", "'-1_0"),
+        ("a=b", "a=b"),
+        ("", ""),
+        ("–", "–"),
+        ("\r=1", "\\x0d=1"),
+        ("＝1", "'＝1"),
     ],
-)  # fmt: skip
+)
 def test_no_spreadsheet_computes_a_text(text: str, cell: str) -> None:
     assert for_csv(text) == cell
 
 
 def test_tables_are_guarded_but_for_their_numbers() -> None:
-    table = pd.DataFrame({"=name": ["=1", None, "x"], "value": [-1.0, float("nan"), 2.0], "mixed": ["-1", -1, None]})
+    table = pd.DataFrame(
+        {"=name": ["=1", None, "x"], "value": [-1.0, float("nan"), 2.0], "mixed": ["-1", -1, None]}
+    )
     read = list(csv.reader(io.StringIO(csv_table(table).to_csv(index=False))))
-    assert read == [["'=name", "value", "mixed"], ["'=1", "-1.0", "-1"], ["", "", "-1"], ["x", "2.0", ""]]
+    assert read == [
+        ["'=name", "value", "mixed"],
+        ["'=1", "-1.0", "-1"],
+        ["", "", "-1"],
+        ["x", "2.0", ""],
+    ]
     assert plain_table(table) is table
     assert plain_table(pd.DataFrame({"a": ["\ud800"]}, dtype=object))["a"].tolist() == ["\\ud800"]
 
@@ -104,10 +128,15 @@ def test_tables_are_guarded_but_for_their_numbers() -> None:
         ("@someone #12 GH-3", "@\u200bsomeone #\u200b12 GH-\u200b3"),
         ("https://example.org www.example.org", "https:\u200b//example.org www\u200b.example.org"),
         ("**bold** _it_ ~~no~~ $x$", "\\*\\*bold\\*\\* \\_it\\_ \\~\\~no\\~\\~ \\$x\\$"),
-        ("# head", "\\# head"), ("- item", "\\- item"), ("1. item", "1\\. item"), ("---", "\\---"),
-        ("-0.5", "-0.5"), ("2.5", "2.5"), ("2. x", "2\\. x"),
+        ("# head", "\\# head"),
+        ("- item", "\\- item"),
+        ("1. item", "1\\. item"),
+        ("---", "\\---"),
+        ("-0.5", "-0.5"),
+        ("2.5", "2.5"),
+        ("2. x", "2\\. x"),
     ],
-)  # fmt: skip
+)
 def test_markdown_reads_as_the_text_does(text: str, written: str) -> None:
     assert for_markdown(text) == written
 
@@ -116,7 +145,11 @@ def test_markdown_reads_as_the_text_does(text: str, written: str) -> None:
 @given(TEXTS)
 def test_each_way_out_holds_any_text(text: str) -> None:
     script = for_script({text: [text]})
-    assert script.isascii() and not re.search("[<>&]", script) and json.loads(script) == {visible(text): [visible(text)]}
+    assert (
+        script.isascii()
+        and not re.search("[<>&]", script)
+        and json.loads(script) == {visible(text): [visible(text)]}
+    )
     line = for_markdown(text)
     assert "\n" not in line and not ACTIVE.search(line.replace("\\\\", "§"))
     element = ET.Element("a", b=for_xml(text))
@@ -149,18 +182,25 @@ class Tags(HTMLParser):
 
 
 def hostile_results(output: Path, text: str) -> dict[str, Any]:
-    """Three runs, one of them failed, whose files hold the text wherever a record and a plan have room for one."""
+    """Three runs, one of them failed, whose files hold the text wherever a record and a plan have
+    room for one.
+    """
     task = make_task("mlp").model_copy(update={"title": text, "target_origin": text})
     specs = [
         spec.model_copy(update={"variations": {"of a kind": text}})
         for spec in make_specs([task], ["jax"], ["adam"], range(2))
     ]
-    plan = make_results(output, specs=specs, judge=lambda spec: ("failed", text) if spec.seed else ("ok", ""))
+    plan = make_results(
+        output, specs=specs, judge=lambda spec: ("failed", text) if spec.seed else ("ok", "")
+    )
     folder = output / "runs" / "demo"
     for digest in plan.digests:
         change_json(folder / digest / "run.json", lambda record: with_texts(record, text))
         (folder / digest / "log.txt").write_bytes(text.encode("utf-8", "surrogatepass"))
-        change_json(folder / digest / "run.json", lambda record: record.update(artefacts=[*record["artefacts"], "log.txt"]))
+        change_json(
+            folder / digest / "run.json",
+            lambda record: record.update(artefacts=[*record["artefacts"], "log.txt"]),
+        )
     change_json(folder / "plan.json", lambda plan: plan.update(title=text, question=text))
     return {"folder": folder, "digests": plan.digests}
 
@@ -190,9 +230,10 @@ def plain_page(tmp_path_factory: pytest.TempPathFactory) -> Tags:
 
 NUMBERED = re.compile(r"\\x[0-9a-f]{2}|\\u[0-9a-f]{4}")
 WITHOUT_PATHS = settings(
-    max_examples=3, deadline=None,
+    max_examples=3,
+    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize("text", [ALL, "\ud800", "=1+1 [/b] </script>"])
@@ -231,16 +272,25 @@ def check_pages(page: Path, plain: Tags, text: str) -> None:
     for script in scripts:
         content = script.read_bytes().decode("ascii")
         name, _, rest = content.partition("(")
-        assert name in ("gradrace.run", "gradrace.rows") and rest.endswith(");\n") and not re.search("[<>&]", rest)
+        assert (
+            name in ("gradrace.run", "gradrace.rows")
+            and rest.endswith(");\n")
+            and not re.search("[<>&]", rest)
+        )
         said = json.loads(rest[:-3])
         assert said["title"] == text and set(said["curves"]) <= {
-            "train_loss", "validation_loss", "validation_metric", "learning_rate"
-        }  # fmt: skip
+            "train_loss",
+            "validation_loss",
+            "validation_metric",
+            "learning_rate",
+        }
 
 
 def check_tables(output: Path, html: Path) -> None:
     for name in ("csv", "parquet"):
-        done = CliRunner().invoke(app, ["export", name, "-o", str(output), "--to", str(output / name)])
+        done = CliRunner().invoke(
+            app, ["export", name, "-o", str(output), "--to", str(output / name)]
+        )
         assert done.exit_code == 0, done.output
     for file in (*html.glob("data/**/*.csv"), *(output / "csv").glob("*.csv")):
         text = file.read_bytes().decode("utf-8")
@@ -248,7 +298,9 @@ def check_tables(output: Path, html: Path) -> None:
         for row in csv.reader(io.StringIO(text)):
             for cell in row:
                 assert for_csv(cell) == cell or cell.startswith("'"), (file.name, cell)
-    for column in pd.read_parquet(output / "parquet" / "runs.parquet").select_dtypes(["object", "string"]):
+    for column in pd.read_parquet(output / "parquet" / "runs.parquet").select_dtypes(
+        ["object", "string"]
+    ):
         assert not UNFIT.search(str(column))
 
 
@@ -270,14 +322,20 @@ def test_a_gate_through_junit_and_markdown(text: str) -> None:
         assert [suite.get("name") for suite in root] == ["gradrace.convergence", "gradrace.timing"]
         assert clean(text) in [problem.text or "" for problem in root.iter("error")]
         written = markdown(found)
-        assert not UNFIT.search(written) and not re.search(r"@(?=\w)|#(?=\d)|://|(?<!\\)\]\(", written.replace("\\\\", "§"))
-        assert Counter(re.findall(r"<[^>]*>", written)) == Counter(re.findall(r"<[^>]*>", markdown(gate_of("x"))))
+        assert not UNFIT.search(written) and not re.search(
+            r"@(?=\w)|#(?=\d)|://|(?<!\\)\]\(", written.replace("\\\\", "§")
+        )
+        assert Counter(re.findall(r"<[^>]*>", written)) == Counter(
+            re.findall(r"<[^>]*>", markdown(gate_of("x")))
+        )
 
 
 def gate_of(text: str) -> GateResult:
     """A gate whose every text is this one."""
     checks = (make_check("failed", reason=text), make_check("changed", seed=1, id=text))
     side = {"label": text, "versions": {text: text}}
-    timing = PairedResult.model_validate({**make_timing("failed", reason=text).to_json(), "a": side, "b": side})
+    timing = PairedResult.model_validate(
+        {**make_timing("failed", reason=text).to_json(), "a": side, "b": side}
+    )
     convergence = make_convergence("differs").model_copy(update={"checks": checks})
     return make_result(convergence, timing, suite=text, outcome=text, calibration=text)

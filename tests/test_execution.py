@@ -1,4 +1,6 @@
-"""Whole sweeps with real worker processes, run by the NumPy reference: what finishes, fails, hangs, dies or is killed."""
+"""Whole sweeps with real worker processes, run by the NumPy reference: what finishes, fails, hangs,
+dies or is killed.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +72,9 @@ def sweep(output, plugins=(), options=None, **changes):
         ("without_rule", "skipped", "without_rule has no reference rule", None),
     ],
 )
-def test_what_goes_wrong_is_a_row_and_the_sweep_goes_on(tmp_path, plugin, optimizer, status, reason, steps):
+def test_what_goes_wrong_is_a_row_and_the_sweep_goes_on(
+    tmp_path, plugin, optimizer, status, reason, steps
+):
     outcome, frames = sweep(tmp_path, [plugin], optimizers=["sgd", optimizer, "adam"], seeds=2)
     rows = frames.runs.set_index("id")
     hit = rows[rows["optimizer"] == optimizer]
@@ -79,7 +83,10 @@ def test_what_goes_wrong_is_a_row_and_the_sweep_goes_on(tmp_path, plugin, optimi
     assert outcome.exit_code == (1 if status in ("failed", "timeout") else 0)
     if steps is None or optimizer == "raising":
         return
-    curve = frames.curves[(frames.curves["digest"] == hit["digest"].iloc[0]) & (frames.curves["series"] == "train_loss")]
+    curve = frames.curves[
+        (frames.curves["digest"] == hit["digest"].iloc[0])
+        & (frames.curves["series"] == "train_loss")
+    ]
     assert len(curve) == steps, "what was trained before is kept"
 
 
@@ -98,14 +105,24 @@ def test_a_run_that_raised_leaves_its_traceback_in_its_log(tmp_path, plugin):
 
 def test_what_a_run_prints_goes_to_its_own_log(tmp_path, plugin):
     _, frames = sweep(tmp_path, [plugin], optimizers=["chatting", "sgd"])
-    logs = {row.optimizer: tmp_path / "runs" / "tiny" / row.digest / "log.txt" for row in frames.runs.itertuples()}
-    assert "out of the run" in logs["chatting"].read_text() and "from native code" in logs["chatting"].read_text()
+    logs = {
+        row.optimizer: tmp_path / "runs" / "tiny" / row.digest / "log.txt"
+        for row in frames.runs.itertuples()
+    }
+    assert (
+        "out of the run" in logs["chatting"].read_text()
+        and "from native code" in logs["chatting"].read_text()
+    )
     assert not logs["sgd"].exists()
 
 
 def test_a_timed_cell_that_dies_does_not_take_the_others_with_it(tmp_path, plugin):
     outcome, frames = sweep(
-        tmp_path, [plugin], optimizers=["sgd", "dying", "adam"], convergence=False, timing=TINY["timing"]
+        tmp_path,
+        [plugin],
+        optimizers=["sgd", "dying", "adam"],
+        convergence=False,
+        timing=TINY["timing"],
     )
     status = frames.runs.set_index("optimizer")["status"]
     assert status.to_dict() == {"sgd": "ok", "dying": "failed", "adam": "ok"}
@@ -135,7 +152,9 @@ def test_reruns_are_bit_equal(tmp_path):
 def test_shards_cover_everything_once(tmp_path):
     ids = []
     for index in (1, 2, 3):
-        ready = prepare(make_suite("tiny", TINY), options=Options(output=tmp_path, shard=(index, 3)))
+        ready = prepare(
+            make_suite("tiny", TINY), options=Options(output=tmp_path, shard=(index, 3))
+        )
         ids += [run.spec.id for run in ready.selected]
     assert len(ids) == len(set(ids)) == len(ready.plan)
 
@@ -144,10 +163,14 @@ def test_a_missing_framework_is_a_skipped_cell(tmp_path, monkeypatch):
     from gradrace.registry import Framework
 
     original = Framework.versions
-    monkeypatch.setattr(Framework, "versions", lambda self: None if self.name == "torch" else original(self))
+    monkeypatch.setattr(
+        Framework, "versions", lambda self: None if self.name == "torch" else original(self)
+    )
     outcome, frames = sweep(tmp_path, frameworks=["torch", "numpy"], optimizers=["sgd"])
     rows = frames.runs.set_index("framework")
-    assert rows.loc["torch", "status"] == "skipped" and rows.loc["torch", "reason"].startswith("not installed: torch")
+    assert rows.loc["torch", "status"] == "skipped" and rows.loc["torch", "reason"].startswith(
+        "not installed: torch"
+    )
     assert rows.loc["numpy", "status"] == "ok" and outcome.exit_code == 0
     outcome, _ = sweep(tmp_path, frameworks=["torch"], optimizers=["sgd"])
     assert outcome.exit_code == 3, "nothing could be measured"
@@ -156,10 +179,12 @@ def test_a_missing_framework_is_a_skipped_cell(tmp_path, monkeypatch):
 def test_a_framework_that_does_not_load_fails_with_the_reason(tmp_path):
     adapter = tmp_path / "broken_adapter.py"
     adapter.write_text(
-        "FRAMEWORK = 'broken'\nTITLE = 'Broken'\nREQUIRES = ('numpy',)\nMODES = ('m',)\nCONVERGENCE_MODE = 'm'\n"
-        "import a_module_that_is_not_there\n"
+        "FRAMEWORK = 'broken'\nTITLE = 'Broken'\nREQUIRES = ('numpy',)\nMODES ="
+        " ('m',)\nCONVERGENCE_MODE = 'm'\nimport a_module_that_is_not_there\n"
     )
-    outcome, frames = sweep(tmp_path, [adapter], frameworks=["broken", "numpy"], optimizers=["sgd", "adam"])
+    outcome, frames = sweep(
+        tmp_path, [adapter], frameworks=["broken", "numpy"], optimizers=["sgd", "adam"]
+    )
     reasons = frames.runs[frames.runs["framework"] == "broken"]["reason"]
     assert reasons.str.contains("a_module_that_is_not_there").all() and len(reasons) == 2
     assert outcome.counts == {"failed": 2, "ok": 2}
@@ -172,7 +197,13 @@ def test_a_framework_that_does_not_load_fails_with_the_reason(tmp_path):
         ("x = (", r"mine.py, line 1: '\(' was never closed"),
         ("import math\nmath.sqrt(-1)", "mine.py, line 2: ValueError"),
         ("x = 1", "defines neither"),
-        ("import gradrace.optimizers.sgd as s, dataclasses\nO = dataclasses.replace(s.OPTIMIZER, title='x')", "'sgd' is taken"),
+        (
+            (
+                "import gradrace.optimizers.sgd as s, dataclasses\nO ="
+                " dataclasses.replace(s.OPTIMIZER, title='x')"
+            ),
+            "'sgd' is taken",
+        ),
         ("raise SystemExit(3)", "SystemExit"),
     ],
     ids=["missing", "syntax", "raises", "empty", "taken", "exits"],
@@ -187,7 +218,14 @@ def test_a_bad_plug_in_is_named(tmp_path, text, message):
 
 @pytest.mark.parametrize(
     ("keyword", "expected"),
-    [("", True), ("adam", True), ("ADAM lstm", True), ("adam !lstm", False), ("sgd", False), ("!sgd", True)],
+    [
+        ("", True),
+        ("adam", True),
+        ("ADAM lstm", True),
+        ("adam !lstm", False),
+        ("sgd", False),
+        ("!sgd", True),
+    ],
 )
 def test_keywords(keyword, expected):
     assert matches("convergence/digits_lstm/torch-eager/adam-canonical", keyword) is expected
@@ -206,16 +244,32 @@ SLOW = textwrap.dedent("""
 
 @pytest.fixture
 def slow_run(tmp_path):
-    """Starts a sweep of six runs of a few seconds each, as a user would, and waits for its first record."""
+    """Starts a sweep of six runs of a few seconds each, as a user would, and waits for its first
+    record.
+    """
     (tmp_path / "slow.py").write_text(SLOW)
     suite = {**TINY, "optimizers": ["slow"], "seeds": 6, "timing": False, "steps": 10}
     (tmp_path / "long.toml").write_text(toml(suite))
-    command = [sys.executable, "-m", "gradrace", "run", "long.toml", "--load", "slow.py", "--no-report", "-o", "out"]
+    command = [
+        sys.executable,
+        "-m",
+        "gradrace",
+        "run",
+        "long.toml",
+        "--load",
+        "slow.py",
+        "--no-report",
+        "-o",
+        "out",
+    ]
 
     def start():
-        # Tests that are run in the background inherit an ignored Ctrl-C; a user at a terminal does not.
+        # Tests that are run in the background inherit an ignored Ctrl-C; a user at a terminal does
+        # not.
         heed = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
-        return subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
+        return subprocess.Popen(
+            command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=heed
+        )
 
     process = start()
     wait_for(lambda: records(tmp_path))
@@ -237,7 +291,10 @@ def workers_of(folder: Path) -> list[int]:
     found = []
     for cmdline in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            if b"gradrace.worker" in cmdline.read_bytes() and (cmdline.parent / "cwd").resolve() == folder:
+            if (
+                b"gradrace.worker" in cmdline.read_bytes()
+                and (cmdline.parent / "cwd").resolve() == folder
+            ):
                 found.append(int(cmdline.parent.name))
         except OSError:
             continue
@@ -259,13 +316,32 @@ def test_killing_a_sweep_loses_at_most_the_run_in_flight(tmp_path, slow_run, how
     assert again.returncode == 0, said
     assert f"6 ok ({len(kept)} cached)" in said
     assert len(records(tmp_path)) == 6
-    assert all((tmp_path / "out/runs/long" / d / "run.json").stat().st_mtime_ns == t for d, t in kept.items())
+    assert all(
+        (tmp_path / "out/runs/long" / d / "run.json").stat().st_mtime_ns == t
+        for d, t in kept.items()
+    )
     undisturbed = subprocess.run(
-        [sys.executable, "-m", "gradrace", "run", "long.toml", "--load", "slow.py", "--no-report", "-o", "calm"],
-        cwd=tmp_path, capture_output=True, check=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "gradrace",
+            "run",
+            "long.toml",
+            "--load",
+            "slow.py",
+            "--no-report",
+            "-o",
+            "calm",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        check=True,
+    )
     assert undisturbed.returncode == 0
-    runs = [frame.load(tmp_path / name).runs.set_index("digest")["final_validation_loss"] for name in ("out", "calm")]
+    runs = [
+        frame.load(tmp_path / name).runs.set_index("digest")["final_validation_loss"]
+        for name in ("out", "calm")
+    ]
     assert runs[0].equals(runs[1]), "the same table as that of an undisturbed sweep"
 
 
@@ -273,4 +349,9 @@ def test_the_suite_as_json_from_the_command_line(tmp_path, gradrace):
     (tmp_path / "tiny.toml").write_text(toml({**TINY, "timing": False}))
     done = gradrace("run", "tiny.toml", "--json", "--no-report")
     assert done.returncode == 0
-    assert json.loads(done.stdout) == {"suite": "tiny", "cached": 0, "counts": {"ok": 4}, "exit_code": 0}
+    assert json.loads(done.stdout) == {
+        "suite": "tiny",
+        "cached": 0,
+        "counts": {"ok": 4},
+        "exit_code": 0,
+    }

@@ -1,4 +1,6 @@
-"""A folder of results from somebody else: nothing outside it is read or written, and nothing in it is waited for."""
+"""A folder of results from somebody else: nothing outside it is read or written, and nothing in it
+is waited for.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,11 @@ def results(tmp_path: Path) -> Path:
 
 
 def run_folder(results: Path) -> Path:
-    return next(folder for folder in sorted((results / "runs" / "demo").iterdir()) if (folder / "curve.parquet").exists())
+    return next(
+        folder
+        for folder in sorted((results / "runs" / "demo").iterdir())
+        if (folder / "curve.parquet").exists()
+    )
 
 
 def edit(file: Path, **changes: Any) -> None:
@@ -53,7 +59,9 @@ def edit_spec(file: Path, part: str, **changes: Any) -> None:
 def set_series(file: Path, name: str) -> None:
     table = pyarrow.parquet.read_table(file)
     series = pyarrow.array([name] * len(table))
-    pyarrow.parquet.write_table(table.set_column(table.column_names.index("series"), "series", series), file)
+    pyarrow.parquet.write_table(
+        table.set_column(table.column_names.index("series"), "series", series), file
+    )
 
 
 def set_columns(file: Path, **columns: Any) -> None:
@@ -70,8 +78,6 @@ def to_fifo(file: Path) -> None:
     os.mkfifo(file)
 
 
-
-
 def to_secret(file: Path) -> None:
     outside = next(folder for folder in file.resolve().parents if folder.name == "results").parent
     to_link(file, outside / "secret.txt")
@@ -82,48 +88,123 @@ def to_device(file: Path) -> None:
 
 
 CASES: list[tuple[str, str, Callable[[Path, Path], Any]]] = [
-    ("the digest leads out", "digest: expected 24 hexadecimal digits",
-     lambda run, suite: edit(run / "run.json", digest="../../../../x")),
-    ("the digest is a path", "digest: expected 24 hexadecimal digits",
-     lambda run, suite: edit(run / "run.json", digest="/tmp/x")),
-    ("the digest ends a line", "digest: expected 24 hexadecimal digits",
-     lambda run, suite: edit(run / "run.json", digest=run.name + "\n")),
-    ("the digest is another's", "the record of another run", lambda run, suite: edit(run / "run.json", digest=ELSEWHERE)),
-    ("the plan leads out", "digests.0: expected 24 hexadecimal digits",
-     lambda run, suite: edit(suite / "plan.json", digests=["../../../x"])),
-    ("the plan times elsewhere", "clocked.0: expected 24 hexadecimal digits",
-     lambda run, suite: edit(suite / "plan.json", clocked=["/x"])),
-    ("artefacts lead out", "artefacts", lambda run, suite: edit(run / "run.json", artefacts=["../../x.parquet"])),
-    ("the moment is none", "started_at", lambda run, suite: edit(run / "run.json", started_at="<now>")),
-    ("more steps than memory", "spec.task.steps: expected a number of at most",
-     lambda run, suite: edit_spec(run / "run.json", "task", steps=10**15)),
-    ("a size beyond all arrays", "at most 64 bits",
-     lambda run, suite: edit_spec(run / "run.json", "task", batch_size=10**30)),
-    ("an endless call", "first_call_s: expected a finite number",
-     lambda run, suite: edit(run / "run.json", first_call_s=float("inf"))),
-    ("a schedule of nobody", "schedule constant has no parameter 'x'",
-     lambda run, suite: edit_spec(run / "run.json", "schedule", params={"x": 1.0})),
-    ("a count of texts", "spec.task.steps: expected a whole number, not '7'",
-     lambda run, suite: edit_spec(run / "run.json", "task", steps="7")),
-    ("a series is a script", "it has a series",
-     lambda run, suite: set_series(run / "curve.parquet", 'a":0}});owned();({"b')),
-    ("a curve of texts", "is not all numbers",
-     lambda run, suite: set_columns(run / "curve.parquet", step=[0], series=["train_loss"], value=["x"])),
-    ("a curve with gaps", "is not all whole numbers",
-     lambda run, suite: set_columns(run / "curve.parquet", step=[None, 1], series=["train_loss"] * 2, value=[1.0, 2.0])),
-    ("a curve of other columns", "no column 'series'", lambda run, suite: set_columns(run / "curve.parquet", step=[0])),
-    ("the run's folder is a link", "its folder is a link",
-     lambda run, suite: (run.rename(suite / ELSEWHERE), run.symlink_to(ELSEWHERE))),
+    (
+        "the digest leads out",
+        "digest: expected 24 hexadecimal digits",
+        lambda run, suite: edit(run / "run.json", digest="../../../../x"),
+    ),
+    (
+        "the digest is a path",
+        "digest: expected 24 hexadecimal digits",
+        lambda run, suite: edit(run / "run.json", digest="/tmp/x"),
+    ),
+    (
+        "the digest ends a line",
+        "digest: expected 24 hexadecimal digits",
+        lambda run, suite: edit(run / "run.json", digest=run.name + "\n"),
+    ),
+    (
+        "the digest is another's",
+        "the record of another run",
+        lambda run, suite: edit(run / "run.json", digest=ELSEWHERE),
+    ),
+    (
+        "the plan leads out",
+        "digests.0: expected 24 hexadecimal digits",
+        lambda run, suite: edit(suite / "plan.json", digests=["../../../x"]),
+    ),
+    (
+        "the plan times elsewhere",
+        "clocked.0: expected 24 hexadecimal digits",
+        lambda run, suite: edit(suite / "plan.json", clocked=["/x"]),
+    ),
+    (
+        "artefacts lead out",
+        "artefacts",
+        lambda run, suite: edit(run / "run.json", artefacts=["../../x.parquet"]),
+    ),
+    (
+        "the moment is none",
+        "started_at",
+        lambda run, suite: edit(run / "run.json", started_at="<now>"),
+    ),
+    (
+        "more steps than memory",
+        "spec.task.steps: expected a number of at most",
+        lambda run, suite: edit_spec(run / "run.json", "task", steps=10**15),
+    ),
+    (
+        "a size beyond all arrays",
+        "at most 64 bits",
+        lambda run, suite: edit_spec(run / "run.json", "task", batch_size=10**30),
+    ),
+    (
+        "an endless call",
+        "first_call_s: expected a finite number",
+        lambda run, suite: edit(run / "run.json", first_call_s=float("inf")),
+    ),
+    (
+        "a schedule of nobody",
+        "schedule constant has no parameter 'x'",
+        lambda run, suite: edit_spec(run / "run.json", "schedule", params={"x": 1.0}),
+    ),
+    (
+        "a count of texts",
+        "spec.task.steps: expected a whole number, not '7'",
+        lambda run, suite: edit_spec(run / "run.json", "task", steps="7"),
+    ),
+    (
+        "a series is a script",
+        "it has a series",
+        lambda run, suite: set_series(run / "curve.parquet", 'a":0}});owned();({"b'),
+    ),
+    (
+        "a curve of texts",
+        "is not all numbers",
+        lambda run, suite: set_columns(
+            run / "curve.parquet", step=[0], series=["train_loss"], value=["x"]
+        ),
+    ),
+    (
+        "a curve with gaps",
+        "is not all whole numbers",
+        lambda run, suite: set_columns(
+            run / "curve.parquet", step=[None, 1], series=["train_loss"] * 2, value=[1.0, 2.0]
+        ),
+    ),
+    (
+        "a curve of other columns",
+        "no column 'series'",
+        lambda run, suite: set_columns(run / "curve.parquet", step=[0]),
+    ),
+    (
+        "the run's folder is a link",
+        "its folder is a link",
+        lambda run, suite: (run.rename(suite / ELSEWHERE), run.symlink_to(ELSEWHERE)),
+    ),
     *(
-        (f"{name} is a {kind}", "not a file|cannot be read", lambda run, suite, name=name, make=make: make(run / name))
-        for name in ("run.json", "curve.parquet", "log.txt", "../plan.json", "../study.json", "../../../verify.json")
+        (
+            f"{name} is a {kind}",
+            "not a file|cannot be read",
+            lambda run, suite, name=name, make=make: make(run / name),
+        )
+        for name in (
+            "run.json",
+            "curve.parquet",
+            "log.txt",
+            "../plan.json",
+            "../study.json",
+            "../../../verify.json",
+        )
         for kind, make in (("link", to_secret), ("pipe", to_fifo), ("device", to_device))
     ),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("why", "words", "change"), CASES, ids=[why for why, *_ in CASES])
-def test_what_is_not_ours_is_refused(results: Path, why: str, words: str, change: Callable[[Path, Path], Any]) -> None:
+def test_what_is_not_ours_is_refused(
+    results: Path, why: str, words: str, change: Callable[[Path, Path], Any]
+) -> None:
     run = run_folder(results)
     (run / "log.txt").write_text("printed\n")
     edit(run / "run.json", artefacts=["curve.parquet", "log.txt"])
@@ -131,8 +212,12 @@ def test_what_is_not_ours_is_refused(results: Path, why: str, words: str, change
     before = {file for file in results.parent.rglob("*") if "html" not in file.parts}
     with limited(20):
         done = CliRunner().invoke(app, ["report", "-o", str(results)])
-    assert done.exit_code == 2 and any(word in done.output for word in words.split("|")), done.output
-    assert "secret" not in done.output.replace("secret.txt", "") and not any(word in done.output for word in FOREIGN)
+    assert done.exit_code == 2 and any(word in done.output for word in words.split("|")), (
+        done.output
+    )
+    assert "secret" not in done.output.replace("secret.txt", "") and not any(
+        word in done.output for word in FOREIGN
+    )
     assert {file for file in results.parent.rglob("*") if "html" not in file.parts} == before
 
 
@@ -172,10 +257,18 @@ def test_a_name_of_a_suite_is_no_path(tmp_path: Path, name: str) -> None:
 
 def test_a_name_of_folds_has_no_end_of_line() -> None:
     assert parse("wine.cv3-1") is not None
-    assert parse("wine.cv3-1\n") is None and parse("wine.cv٣-1") is None and parse(f"wine.cv{'9' * 5000}-1") is None
+    assert (
+        parse("wine.cv3-1\n") is None
+        and parse("wine.cv٣-1") is None
+        and parse(f"wine.cv{'9' * 5000}-1") is None
+    )
 
 
-@pytest.mark.parametrize("make", [to_fifo, lambda file: to_link(file, "secret.txt"), Path.mkdir], ids=["pipe", "link", "folder"])
+@pytest.mark.parametrize(
+    "make",
+    [to_fifo, lambda file: to_link(file, "secret.txt"), Path.mkdir],
+    ids=["pipe", "link", "folder"],
+)
 def test_every_reader_refuses_what_is_no_file(tmp_path: Path, make: Callable[[Path], Any]) -> None:
     (tmp_path / "secret.txt").write_text('{"schema": 1}')
     readers: dict[str, Callable[[], Any]] = {
@@ -192,7 +285,9 @@ def test_every_reader_refuses_what_is_no_file(tmp_path: Path, make: Callable[[Pa
             read()
 
 
-@pytest.mark.parametrize("content", ["[" * 100_000, '{"schema": true}', '{"schema": 1, "a": ' + "9" * 5000 + "}"])
+@pytest.mark.parametrize(
+    "content", ["[" * 100_000, '{"schema": true}', '{"schema": 1, "a": ' + "9" * 5000 + "}"]
+)
 def test_json_that_python_cannot_hold_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "kept.json").write_text(content)
     with pytest.raises(UserError, match="kept.json: "):
@@ -210,7 +305,9 @@ def test_a_report_replaces_nobody_elses_page(results: Path, tmp_path: Path, name
         (folder / name).mkdir()
     else:
         (folder / name).write_text("<!doctype html><title>Mine</title>")
-    with pytest.raises(UserError, match=f"{name}: not .*of an earlier report; move it away, or .* --html"):
+    with pytest.raises(
+        UserError, match=f"{name}: not .*of an earlier report; move it away, or .* --html"
+    ):
         report.write(frames, folder)
     assert [file.name for file in folder.iterdir()] == [name]
     (folder / name).rename(tmp_path / name)
@@ -224,7 +321,9 @@ def test_a_page_of_an_earlier_version_is_replaced(results: Path, tmp_path: Path)
     page = report.write(frames, tmp_path / "html")
     text = page.read_text()
     assert '<meta name="generator" content="gradrace' in text
-    page.write_text("".join(line for line in text.splitlines(keepends=True) if 'name="generator"' not in line))
+    page.write_text(
+        "".join(line for line in text.splitlines(keepends=True) if 'name="generator"' not in line)
+    )
     assert report.write(frames, tmp_path / "html").read_text() == text
 
 
@@ -259,7 +358,9 @@ def test_two_reports_at_once_wait_for_each_other(
 
 
 def test_what_is_no_file_is_written_to(tmp_path: Path) -> None:
-    target, link, dangling, pipe = (tmp_path / name for name in ("target", "link", "dangling", "pipe"))
+    target, link, dangling, pipe = (
+        tmp_path / name for name in ("target", "link", "dangling", "pipe")
+    )
     target.write_text("before, and longer")
     link.symlink_to(target)
     dangling.symlink_to(tmp_path / "new")

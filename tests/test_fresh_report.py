@@ -58,7 +58,12 @@ CHANGES = {
     "record": edit("run.json", b'"ok"', b'"OK"'),
     "curve": edit("curve.parquet", b"PAR1", b"PAR2"),
     "lost curve": lambda output: (run_of(output) / "curve.parquet").unlink(),
-    "another suite": lambda output: (output / "runs" / "other").mkdir() or (output / "runs/other/plan.json").write_text("{}"),
+    "another suite": (
+        lambda output: (
+            (output / "runs" / "other").mkdir()
+            or (output / "runs/other/plan.json").write_text("{}")
+        )
+    ),
     "plan": lambda output: touch_later(output / "runs/tiny/plan.json"),
     "verdicts": lambda output: (output / "verify.json").write_text("{}"),
     "study": lambda output: (output / "runs/tiny/study.json").write_text("{}"),
@@ -66,7 +71,9 @@ CHANGES = {
     "edited page": lambda output: (output / "html/run.html").write_text("other"),
     "no freshness": lambda output: (output / "html/.fresh.json").unlink(),
     "broken freshness": rewrite_freshness("{"),
-    "foreign freshness": rewrite_freshness(json.dumps({"schema": 1, "made_of": "x", "pages": {}, "summaries": {}})),
+    "foreign freshness": rewrite_freshness(
+        json.dumps({"schema": 1, "made_of": "x", "pages": {}, "summaries": {}})
+    ),
     "newer freshness": rewrite_freshness(json.dumps({"schema": 2})),
 }
 

@@ -1,4 +1,6 @@
-"""The gate as CI meets it: exit codes and files, with the NumPy reference in a user's repository; verdicts from values."""
+"""The gate as CI meets it: exit codes and files, with the NumPy reference in a user's repository;
+verdicts from values.
+"""
 
 from __future__ import annotations
 
@@ -83,15 +85,32 @@ def test_equal_losses_pass_and_every_file_is_written(repository):
     summary = repository / "summary.md"
     summary.write_text("before\n")
     files = {kind: f"out/gate.{kind}" for kind in ("json", "junit", "markdown")}
-    done = gate(*(part for kind, file in files.items() for part in (f"--{kind}", file)), GITHUB_STEP_SUMMARY=str(summary))
+    done = gate(
+        *(part for kind, file in files.items() for part in (f"--{kind}", file)),
+        GITHUB_STEP_SUMMARY=str(summary),
+    )
     assert done.exit_code == 0, done.output
-    assert "4 bit for bit the same" in done.output and "not gated: no base to time against (--base)" in done.output
+    assert (
+        "4 bit for bit the same" in done.output
+        and "not gated: no base to time against (--base)" in done.output
+    )
     content = json.loads((repository / files["json"]).read_text())
     jsonschema.validate(content, json_schema())
-    assert content["exit_code"] == 0 and {check["verdict"] for check in content["convergence"]["checks"]} == {"same"}
-    assert len(ET.parse(repository / files["junit"]).findall("testsuite[@name='gradrace.convergence']/testcase")) == 4
+    assert content["exit_code"] == 0 and {
+        check["verdict"] for check in content["convergence"]["checks"]
+    } == {"same"}
+    assert (
+        len(
+            ET.parse(repository / files["junit"]).findall(
+                "testsuite[@name='gradrace.convergence']/testcase"
+            )
+        )
+        == 4
+    )
     text = (repository / files["markdown"]).read_text()
-    assert summary.read_text() == f"before\n{text}" and text.startswith("## gradrace gate tiny: ok\n")
+    assert summary.read_text() == f"before\n{text}" and text.startswith(
+        "## gradrace gate tiny: ok\n"
+    )
 
 
 def test_a_planted_epsilon_is_found_at_its_first_step(repository):
@@ -99,12 +118,20 @@ def test_a_planted_epsilon_is_found_at_its_first_step(repository):
     done = gate("--json", "gate.json")
     assert done.exit_code == 4, done.output
     assert "numpy, digits_mlp, mine-canonical: losses first differ at step 1: 2.91" in done.output
-    assert "regression: digits_mlp/numpy-reference/mine-canonical computes something else" in done.output
-    checks = {check["id"]: check for check in json.loads((repository / "gate.json").read_text())["convergence"]["checks"]}
+    assert (
+        "regression: digits_mlp/numpy-reference/mine-canonical computes something else"
+        in done.output
+    )
+    checks = {
+        check["id"]: check
+        for check in json.loads((repository / "gate.json").read_text())["convergence"]["checks"]
+    }
     for name, check in checks.items():
         assert check["verdict"] == ("differs" if "mine" in name else "same")
         if "mine" in name:
-            assert check["step"] == 1 and check["relative"] == pytest.approx(abs(check["after"] / check["before"] - 1), rel=1e-6)
+            assert check["step"] == 1 and check["relative"] == pytest.approx(
+                abs(check["after"] / check["before"] - 1), rel=1e-6
+            )
 
 
 def other_version(content):
@@ -115,7 +142,9 @@ def other_machine(content):
     content["frameworks"]["numpy"]["machine_type"] = "Linux, Other"
 
 
-@pytest.mark.parametrize(("change", "words"), [(other_version, "(was 1.26.0)"), (other_machine, "another machine")])
+@pytest.mark.parametrize(
+    ("change", "words"), [(other_version, "(was 1.26.0)"), (other_machine, "another machine")]
+)
 def test_elsewhere_only_the_band_counts(repository, change, words):
     def moved(content):
         change(content)
@@ -124,7 +153,9 @@ def test_elsewhere_only_the_band_counts(repository, change, words):
 
     edit(repository, moved)
     done = gate()
-    assert done.exit_code == 0 and words in done.output and "within the rounding band" in done.output, done.output
+    assert (
+        done.exit_code == 0 and words in done.output and "within the rounding band" in done.output
+    ), done.output
 
 
 def test_elsewhere_a_changed_rule_is_larger_than_the_band(repository):
@@ -137,16 +168,25 @@ def test_elsewhere_a_changed_rule_is_larger_than_the_band(repository):
 def test_another_suite_is_not_a_regression(repository):
     write_suite(repository, batch_sizes=[16])
     done = gate()
-    assert done.exit_code == 2 and "on purpose? `gradrace baseline update`" in " ".join(done.output.split()), done.output
+    assert done.exit_code == 2 and "on purpose? `gradrace baseline update`" in " ".join(
+        done.output.split()
+    ), done.output
 
 
 def test_runs_that_left_the_suite_and_new_ones(repository):
     write_suite(repository, optimizers=["momentum"], timing=False)
     done = gate()
-    assert done.exit_code == 2 and "no longer in the suite" in done.output and "not in the baseline yet" in done.output
+    assert (
+        done.exit_code == 2
+        and "no longer in the suite" in done.output
+        and "not in the baseline yet" in done.output
+    )
     updated = call("baseline", "update", "tiny.toml", "--load", "mine.py", "-q", "-k", "momentum")
     assert updated.exit_code == 0 and "4 runs, 2 of them computed now" in updated.output
-    assert "sgd" not in (repository / BASELINE).read_text() and "mine" in (repository / BASELINE).read_text()
+    assert (
+        "sgd" not in (repository / BASELINE).read_text()
+        and "mine" in (repository / BASELINE).read_text()
+    )
     assert gate("-k", "momentum seed0").exit_code == 0
 
 
@@ -160,13 +200,22 @@ BAD = [
 def test_a_baseline_that_cannot_be_read_is_named(repository, change, message):
     edit(repository, change)
     done = gate()
-    assert done.exit_code == 2 and message in done.output and "tiny.json" in done.output and "Traceback" not in done.output
+    assert (
+        done.exit_code == 2
+        and message in done.output
+        and "tiny.json" in done.output
+        and "Traceback" not in done.output
+    )
 
 
 def test_a_failing_run_is_a_failure(repository):
-    (repository / "mine.py").write_text(OPTIMIZER.replace("m, v = ", "raise ArithmeticError('broken')\n    m, v = "))
+    (repository / "mine.py").write_text(
+        OPTIMIZER.replace("m, v = ", "raise ArithmeticError('broken')\n    m, v = ")
+    )
     done = gate("--junit", "gate.xml")
-    assert done.exit_code == 1 and "ArithmeticError: broken" in " ".join(done.output.split()), done.output
+    assert done.exit_code == 1 and "ArithmeticError: broken" in " ".join(done.output.split()), (
+        done.output
+    )
     suite = ET.parse(repository / "gate.xml").find("testsuite")
     assert suite.attrib | {"tests": "4", "errors": "2", "failures": "0"} == suite.attrib
     assert call("baseline", "update", "tiny.toml", "--load", "mine.py", "-q").exit_code == 1
@@ -175,19 +224,23 @@ def test_a_failing_run_is_a_failure(repository):
 def test_nothing_to_compare_with_is_not_a_pass(repository):
     (repository / BASELINE).unlink()
     done = gate("--junit", "gate.xml", "--markdown", "gate.md")
-    assert done.exit_code == 3 and "make one with `gradrace baseline update tiny`" in " ".join(done.output.split())
-    case = ET.parse(repository / "gate.xml").find("testsuite[@name='gradrace.convergence']/testcase")
+    assert done.exit_code == 3 and "make one with `gradrace baseline update tiny`" in " ".join(
+        done.output.split()
+    )
+    case = ET.parse(repository / "gate.xml").find(
+        "testsuite[@name='gradrace.convergence']/testcase"
+    )
     assert case.find("error") is not None
     assert "could not measure (not a verdict on the change)" in (repository / "gate.md").read_text()
 
 
-ABSENT = '''
+ABSENT = """
 FRAMEWORK = "absent"
 TITLE = "Absent"
 REQUIRES = ("gradrace-absent",)
 MODES = ("x",)
 CONVERGENCE_MODE = "x"
-'''
+"""
 
 
 def test_a_framework_that_is_not_installed_is_not_checked(repository):
@@ -195,7 +248,9 @@ def test_a_framework_that_is_not_installed_is_not_checked(repository):
     write_suite(repository, frameworks=["absent"])
     edit(repository, lambda content: content.update(runs=[], frameworks={}))
     done = gate("--load", "absent.py")
-    assert done.exit_code == 3 and "not installed: gradrace-absent" in " ".join(done.output.split()), done.output
+    assert done.exit_code == 3 and "not installed: gradrace-absent" in " ".join(
+        done.output.split()
+    ), done.output
     assert call("baseline", "update", "tiny.toml", "--load", "absent.py", "-q").exit_code == 3
 
 
@@ -204,9 +259,17 @@ MISUSE = [
     (("gate", "tiny.toml", "-k", "nothing_like_this"), 5, "none of its"),
     (("gate", "tiny.toml", "--no-timing", "--no-convergence"), 2, "leave nothing to gate"),
     (("gate", "tiny.toml", "--a-python", "python"), 2, "go together"),
-    (("gate", "tiny.toml", "--base", "HEAD", "--a-python", "x", "--b-python", "y"), 2, "either two commits or two interpreters"),
+    (
+        ("gate", "tiny.toml", "--base", "HEAD", "--a-python", "x", "--b-python", "y"),
+        2,
+        "either two commits or two interpreters",
+    ),
     (("gate", "tiny.toml", "--base", "no_such_ref"), 2, "no commit of that name"),
-    (("gate", "tiny.toml", "--a-python", "/no/python", "--b-python", "/no/python"), 3, "no such interpreter"),
+    (
+        ("gate", "tiny.toml", "--a-python", "/no/python", "--b-python", "/no/python"),
+        3,
+        "no such interpreter",
+    ),
     (("gate", "tiny.toml", "--threshold", "1.5"), 2, "Invalid value for '--threshold'"),
     (("baseline", "updaet", "tiny.toml"), 2, "did you mean 'update'"),
     (("calibrate", "tiny.toml", "--slowdowns", "5%"), 2, "expected fractions between 0 and 1"),
@@ -214,26 +277,32 @@ MISUSE = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "code", "message"), MISUSE, ids=lambda v: " ".join(v) if isinstance(v, tuple) else None)
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    MISUSE,
+    ids=lambda v: " ".join(v) if isinstance(v, tuple) else None,
+)
 def test_misuse_gets_one_clear_message(repository, arguments, code, message):
     done = call(*arguments)
     assert done.exit_code == code and message in " ".join(done.output.split()), done.output
     assert "Traceback" not in done.output
 
 
-TORCH = '''
+TORCH = """
 from gradrace import Binding, Optimizer
 OPTIMIZER = Optimizer(
     name="mine", title="Mine", paper="none", learning_rate=0.003, hyper={},
     bindings={"torch": Binding("torch.optim.Adam", lambda hyper: {"eps": 1e-8})}, rule=None,
 )
-'''
+"""
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("torch") is None, reason="torch is not installed")
 def test_float32_of_a_real_framework(repository):
-    """Bit for bit in another process; elsewhere within a band that float64 gave, which a planted epsilon leaves."""
+    """Bit for bit in another process; elsewhere within a band that float64 gave, which a planted
+    epsilon leaves.
+    """
     write_suite(repository, frameworks=["torch"], dtype="float32", timing=False)
     (repository / "mine.py").write_text(TORCH)
     assert call("baseline", "update", "tiny.toml", "--load", "mine.py", "-q").exit_code == 0
@@ -242,7 +311,9 @@ def test_float32_of_a_real_framework(repository):
     done = gate()
     assert done.exit_code == 0 and "4 bit for bit the same" in done.output, done.output
     (repository / "mine.py").write_text(TORCH.replace("1e-8", "1e-6"))
-    edit(repository, lambda content: content["frameworks"]["torch"]["versions"].update(torch="2.0.0"))
+    edit(
+        repository, lambda content: content["frameworks"]["torch"]["versions"].update(torch="2.0.0")
+    )
     done = gate("-k", "seed0")
     assert done.exit_code == 4 and "(was 2.0.0): within the rounding band" in done.output
     assert "digits_mlp, sgd" not in done.output and "allowed)" in done.output
@@ -255,15 +326,27 @@ def test_commands_explain_themselves(command):
 
 
 def test_a_suite_times_a_part_of_itself(registry):
-    runs = [run for run in expand(read_suite("gate"), registry) if run.measure == "timing" and run.launch == 0]
-    assert {(run.task.name, run.optimizer.name) for run in runs} == {("digits_mlp", "sgd"), ("digits_mlp", "adam")}
+    runs = [
+        run
+        for run in expand(read_suite("gate"), registry)
+        if run.measure == "timing" and run.launch == 0
+    ]
+    assert {(run.task.name, run.optimizer.name) for run in runs} == {
+        ("digits_mlp", "sgd"),
+        ("digits_mlp", "adam"),
+    }
     assert len(runs) == 6 and len(expand(read_suite("gate"), registry)) - 90 == 6 * 3
 
 
-@pytest.mark.parametrize(("key", "given", "meant"), [("tasks", "digits_mpl", "digits_mlp"), ("optimizers", "adma", "adam")])
+@pytest.mark.parametrize(
+    ("key", "given", "meant"),
+    [("tasks", "digits_mpl", "digits_mlp"), ("optimizers", "adma", "adam")],
+)
 def test_a_part_that_is_not_the_suites_is_refused(registry, key, given, meant):
     content = {**SUITE, "optimizers": ["sgd", "adam"], "timing": {key: [given]}}
-    with pytest.raises(UserError, match=f"timing.{key}: no .* of this suite '{given}' .did you mean '{meant}'"):
+    with pytest.raises(
+        UserError, match=f"timing.{key}: no .* of this suite '{given}' .did you mean '{meant}'"
+    ):
         expand(make_suite("tiny", content), registry)
 
 
@@ -273,20 +356,42 @@ def test_a_part_that_is_not_the_suites_is_refused(registry, key, given, meant):
 @pytest.mark.slow
 def test_a_comment_passes_both_parts(repository):
     commit(repository, mine=f"# The same.\n{OPTIMIZER}")
-    done = gate("--base", "HEAD~1", "--threshold", "0.9", "--launches", "3", "-k", "sgd", "--json", "out/gate.json")
+    done = gate(
+        "--base",
+        "HEAD~1",
+        "--threshold",
+        "0.9",
+        "--launches",
+        "3",
+        "-k",
+        "sgd",
+        "--json",
+        "out/gate.json",
+    )
     assert done.exit_code == 0, done.output
     found = json.loads((repository / "out/gate.json").read_text())
-    assert [cell["decision"] for cell in found["timing"]["cells"]] in (["ok"], ["inconclusive"], ["improvement"])
-    assert found["timing"]["cells"][0]["cell"] == "digits_mlp/numpy-reference/sgd-canonical/constant-lr0.1"
+    assert [cell["decision"] for cell in found["timing"]["cells"]] in (
+        ["ok"],
+        ["inconclusive"],
+        ["improvement"],
+    )
+    assert (
+        found["timing"]["cells"][0]["cell"]
+        == "digits_mlp/numpy-reference/sgd-canonical/constant-lr0.1"
+    )
     assert "not calibrated" in found["calibration"] and found["unmeasured"] == []
-    assert not (repository / ".git" / "worktrees").exists() or not list((repository / ".git" / "worktrees").iterdir())
+    assert not (repository / ".git" / "worktrees").exists() or not list(
+        (repository / ".git" / "worktrees").iterdir()
+    )
 
 
 def test_without_a_baseline_the_base_itself_is_the_measure(repository):
     (repository / BASELINE).unlink()
     commit(repository, mine=OPTIMIZER.replace("1e-8", "1e-6"))
     done = gate("--base", "HEAD~1", "--no-timing", "--json", "out/gate.json")
-    assert done.exit_code == 4 and "against HEAD~1, computed beside today's" in " ".join(done.output.split()), done.output
+    assert done.exit_code == 4 and "against HEAD~1, computed beside today's" in " ".join(
+        done.output.split()
+    ), done.output
     checks = json.loads((repository / "out/gate.json").read_text())["convergence"]["checks"]
     assert {check["id"]: check["verdict"] for check in checks if "seed0" in check["id"]} == {
         "convergence/digits_mlp/numpy-reference/sgd-canonical/constant-lr0.1/seed0": "same",
@@ -295,9 +400,13 @@ def test_without_a_baseline_the_base_itself_is_the_measure(repository):
 
 
 def test_what_is_not_selected_is_not_missed_but_nothing_at_all_is(repository):
-    assert gate("--base", "HEAD", "-k", "convergence seed0 sgd").exit_code == 0, "no timing cell has a seed"
+    assert gate("--base", "HEAD", "-k", "convergence seed0 sgd").exit_code == 0, (
+        "no timing cell has a seed"
+    )
     done = gate("-k", "timing")
-    assert done.exit_code == 3 and "no convergence run of the suite is selected" in done.output, done.output
+    assert done.exit_code == 3 and "no convergence run of the suite is selected" in done.output, (
+        done.output
+    )
 
 
 def test_a_base_that_cannot_be_imported_is_neither_pass_nor_regression(repository):
@@ -306,8 +415,14 @@ def test_a_base_that_cannot_be_imported_is_neither_pass_nor_regression(repositor
     done = gate("--base", "HEAD~1", "--junit", "out/gate.xml")
     assert done.exit_code == 3 and "no such thing" in done.output, done.output
     assert "4 bit for bit the same" in done.output, "the losses are checked all the same"
-    suites = {suite.get("name"): suite for suite in ET.parse(repository / "out/gate.xml").findall("testsuite")}
-    assert suites["gradrace.timing"].get("errors") == "1" and suites["gradrace.convergence"].get("errors") == "0"
+    suites = {
+        suite.get("name"): suite
+        for suite in ET.parse(repository / "out/gate.xml").findall("testsuite")
+    }
+    assert (
+        suites["gradrace.timing"].get("errors") == "1"
+        and suites["gradrace.convergence"].get("errors") == "0"
+    )
 
 
 def test_two_interpreters_compare_losses_too(repository):
@@ -315,7 +430,9 @@ def test_two_interpreters_compare_losses_too(repository):
     import sys
 
     edit(repository, lambda content: content.update(runs=[]))
-    done = gate("--a-python", sys.executable, "--b-python", sys.executable, "--no-timing", "-k", "seed0")
+    done = gate(
+        "--a-python", sys.executable, "--b-python", sys.executable, "--no-timing", "-k", "seed0"
+    )
     assert done.exit_code == 0 and "2 bit for bit the same" in done.output, done.output
 
 
@@ -346,7 +463,10 @@ JUDGED = [
 @pytest.mark.parametrize(("losses", "timings", "options", "code"), JUDGED, ids=str)
 def test_exit_codes(losses, timings, options, code):
     asked = Asked(**{"timing": timings is not None, **options})
-    found = make_convergence(*losses) if losses else None, make_timing(*timings) if timings else None
+    found = (
+        make_convergence(*losses) if losses else None,
+        (make_timing(*timings) if timings else None),
+    )
     assert judge(*found, asked)[0] == code
 
 
@@ -360,7 +480,10 @@ def test_exit_codes(losses, timings, options, code):
     ],
 )
 def test_a_base_that_fails_alone_measured_nothing(label, losses, decisions, code):
-    cells = tuple(make_cell(d, reason=f"{label}: it raised") if d == "failed" else make_cell(d) for d in decisions)
+    cells = tuple(
+        make_cell(d, reason=f"{label}: it raised") if d == "failed" else make_cell(d)
+        for d in decisions
+    )
     timing = make_timing().model_copy(update={"cells": cells})
     convergence = make_convergence(*losses) if losses else None
     assert judge(convergence, timing, Asked(SIDES, convergence=bool(losses)))[0] == code
@@ -370,41 +493,84 @@ def make_result(convergence, timing, **changes):
     asked = Asked(SIDES)
     code, outcome = judge(convergence, timing, asked)
     fields = {
-        "suite": "gate", "started_at": "2026-01-01T00:00:00.000+00:00", "seconds": 12.0, "gradrace": "0.1.0", "machine": MACHINE,
-        "outcome": outcome, "exit_code": int(code), "convergence": convergence, "timing": timing,
-        "unmeasured": tuple(unmeasured(convergence, timing, asked)), "calibration": "0 false alarms in 40 A/A gates",
-    }  # fmt: skip
+        "suite": "gate",
+        "started_at": "2026-01-01T00:00:00.000+00:00",
+        "seconds": 12.0,
+        "gradrace": "0.1.0",
+        "machine": MACHINE,
+        "outcome": outcome,
+        "exit_code": int(code),
+        "convergence": convergence,
+        "timing": timing,
+        "unmeasured": tuple(unmeasured(convergence, timing, asked)),
+        "calibration": "0 false alarms in 40 A/A gates",
+    }
     return GateResult(**{**fields, **changes})
 
 
 def test_junit_uses_its_elements_rightly():
-    timing = make_timing("ok", "regression", "improvement", "inconclusive", "failed", "skipped", reason="as it was")
-    result = make_result(make_convergence("same", "within", "differs", "changed", "unchecked", "failed"), timing)
+    timing = make_timing(
+        "ok", "regression", "improvement", "inconclusive", "failed", "skipped", reason="as it was"
+    )
+    result = make_result(
+        make_convergence("same", "within", "differs", "changed", "unchecked", "failed"), timing
+    )
     root = ET.fromstring(junit(result))
-    assert root.tag == "testsuites" and [suite.get("name") for suite in root] == ["gradrace.convergence", "gradrace.timing"]
+    assert root.tag == "testsuites" and [suite.get("name") for suite in root] == [
+        "gradrace.convergence",
+        "gradrace.timing",
+    ]
     for suite in root:
-        counted = {kind: len(suite.findall(f"testcase/{kind}")) for kind in ("failure", "error", "skipped")}
+        counted = {
+            kind: len(suite.findall(f"testcase/{kind}")) for kind in ("failure", "error", "skipped")
+        }
         assert int(suite.get("tests")) == len(suite.findall("testcase")) == 6
-        stated = {"failure": suite.get("failures"), "error": suite.get("errors"), "skipped": suite.get("skipped")}
+        stated = {
+            "failure": suite.get("failures"),
+            "error": suite.get("errors"),
+            "skipped": suite.get("skipped"),
+        }
         assert {kind: int(count) for kind, count in stated.items()} == counted
         assert all(case.get("name") and case.get("classname") and len(case) <= 1 for case in suite)
-        assert all(problem.get("message") for problem in suite.findall("testcase/*") if problem.tag != "skipped")
+        assert all(
+            problem.get("message")
+            for problem in suite.findall("testcase/*")
+            if problem.tag != "skipped"
+        )
     kinds = {case.get("name").split("/")[-1]: [problem.tag for problem in case] for case in root[1]}
     assert kinds == {
-        "ok": [], "regression": ["failure"], "improvement": [], "inconclusive": ["skipped"], "failed": ["error"],
+        "ok": [],
+        "regression": ["failure"],
+        "improvement": [],
+        "inconclusive": ["skipped"],
+        "failed": ["error"],
         "skipped": ["skipped"],
-    }  # fmt: skip
-    assert [[problem.tag for problem in case] for case in root[0]] == [[], [], ["failure"], ["error"], ["skipped"], ["error"]]
+    }
+    assert [[problem.tag for problem in case] for case in root[0]] == [
+        [],
+        [],
+        ["failure"],
+        ["error"],
+        ["skipped"],
+        ["error"],
+    ]
 
 
 def test_markdown_says_what_changed_first():
     timing = make_timing("ok", "regression")
     text = markdown(make_result(make_convergence("same", "differs"), timing))
     visible = text.split("<details>")[0]
-    assert text.startswith("## gradrace gate gate: regression\n\nregression: digits_mlp/torch-eager/adam-canonical computes")
+    assert text.startswith(
+        "## gradrace gate gate: regression\n\nregression: digits_mlp/torch-eager/adam-canonical"
+        " computes"
+    )
     assert "constant-lr0.003/seed1 | losses | differs | 1 | 2.5 | 2.5001 | 4e-05 |" in visible
     assert "1.100 [1.080, 1.120]" in text.split("**Step times**")[1].split("<details>")[0]
-    assert "0 false alarms in 40 A/A gates" in text and "torch 2.13.0" in text and "Test Processor 3000" in text
+    assert (
+        "0 false alarms in 40 A/A gates" in text
+        and "torch 2.13.0" in text
+        and "Test Processor 3000" in text
+    )
     assert text.count("<details>") == text.count("</details>") == 4
 
 
@@ -416,17 +582,32 @@ def test_a_long_table_is_cut_to_what_a_comment_holds():
 
 
 def test_a_difference_is_explained_in_a_sentence():
-    assert explained(make_check("differs")) == (
-        "torch, digits_mlp, adam-canonical: losses first differ at step 1: 2.5001, was 2.5, apart by 4e-05 relative"
+    assert (
+        explained(make_check("differs"))
+        == "torch, digits_mlp, adam-canonical: losses first differ at step 1: 2.5001, was 2.5,"
+        " apart by 4e-05 relative"
     )
-    lost = make_check("differs", what="steps to target", step=None, before=60, after=None, relative=None, allowed=None)
+    lost = make_check(
+        "differs",
+        what="steps to target",
+        step=None,
+        before=60,
+        after=None,
+        relative=None,
+        allowed=None,
+    )
     assert explained(lost) == "torch, digits_mlp, adam-canonical: steps to target: none, was 60"
-    assert explained(make_check("failed", reason="failed: broken")) == "failed: broken" and explained(make_check()) == ""
+    assert (
+        explained(make_check("failed", reason="failed: broken")) == "failed: broken"
+        and explained(make_check()) == ""
+    )
 
 
 def test_the_schema_in_docs_is_current():
     kept = json.loads((ROOT / "docs" / "gate.schema.json").read_text(encoding="utf-8"))
-    assert kept == json_schema(), "write it anew: python -m gradrace.gate.schema > docs/gate.schema.json"
+    assert kept == json_schema(), (
+        "write it anew: python -m gradrace.gate.schema > docs/gate.schema.json"
+    )
     content = make_result(make_convergence("differs"), make_timing("regression")).to_json()
     jsonschema.validate(content, kept)
     with pytest.raises(jsonschema.ValidationError):
@@ -435,11 +616,18 @@ def test_the_schema_in_docs_is_current():
 
 def test_a_run_finds_its_float64_twin_though_the_suite_names_its_dtype(registry):
     """The other side's twins are of the suite with one dtype, which then has no name."""
+
     def computed(dtypes):
         one = {"timing": False, "optimizers": ["sgd"], "frameworks": ["jax"], "seeds": 1}
         runs = expand(make_suite("s", {**SUITE, **one, "dtype": dtypes}), registry)
-        made = {run.id: recorded(run, f"{i:024x}", "ok", "", make_curve(run)) for i, run in enumerate(runs)}
-        losses = {name: result.curve.train_losses * (1 + 1e-9 * i) for i, (name, result) in enumerate(made.items())}
+        made = {
+            run.id: recorded(run, f"{i:024x}", "ok", "", make_curve(run))
+            for i, run in enumerate(runs)
+        }
+        losses = {
+            name: result.curve.train_losses * (1 + 1e-9 * i)
+            for i, (name, result) in enumerate(made.items())
+        }
         return Computed({name: result.record for name, result in made.items()}, losses)
 
     baseline = make_baseline("s", computed(["float32", "bfloat16"]), computed("float64"))
@@ -450,5 +638,9 @@ def test_the_gate_times_the_rule_that_the_timing_part_names(tmp_path, monkeypatc
     """Not what is trained as well: each cell costs a pair of processes a launch."""
     monkeypatch.chdir(tmp_path)
     write_suite(tmp_path, timing={"rule": "native", "launches": 2})
-    timed = [run.spec for run in select("tiny.toml", [], Options(tmp_path)).selected if run.spec.measure == "timing"]
+    timed = [
+        run.spec
+        for run in select("tiny.toml", [], Options(tmp_path)).selected
+        if run.spec.measure == "timing"
+    ]
     assert timed and {(spec.optimizer.rule, spec.launch) for spec in timed} == {("native", 0)}

@@ -37,7 +37,11 @@ def test_what_is_ours_is_read(tmp_path):
 def test_a_file_that_could_not_be_written_to_its_end_is_as_it_was(tmp_path):
     file = tmp_path / "kept.json"
     replace_text(file, "before")
-    with pytest.raises(UserError, match="kept.json: cannot be written: no space"), writing(file), replacing(file) as partial:
+    with (
+        pytest.raises(UserError, match="kept.json: cannot be written: no space"),
+        writing(file),
+        replacing(file) as partial,
+    ):
         partial.write_text("half")
         raise OSError(28, "no space")
     assert file.read_text() == "before"

@@ -1,4 +1,6 @@
-"""Workers that are killed, and workers that talk nonsense: what is lost, what is said, what goes on."""
+"""Workers that are killed, and workers that talk nonsense: what is lost, what is said, what goes
+on.
+"""
 
 from __future__ import annotations
 
@@ -55,12 +57,20 @@ if IN_A_WORKER:
     ("deaths", "how", "starts", "failed", "reason"),
     [
         (2, "os.kill(os.getpid(), 9)", 3, 0, ""),
-        (99, "os.kill(os.getpid(), 9)", 3, 4, "the worker died: SIGKILL while it loaded, 3 times in a row"),
+        (
+            99,
+            "os.kill(os.getpid(), 9)",
+            3,
+            4,
+            "the worker died: SIGKILL while it loaded, 3 times in a row",
+        ),
         (1, "os._exit(3)", 1, 4, "the worker died: exit code 3"),
     ],
     ids=["killed twice", "killed always", "ends itself"],
 )
-def test_a_worker_that_is_killed_while_it_loads_is_started_again(tmp_path, deaths, how, starts, failed, reason):
+def test_a_worker_that_is_killed_while_it_loads_is_started_again(
+    tmp_path, deaths, how, starts, failed, reason
+):
     outcome, rows = swept(tmp_path, DIES_AT_IMPORT.format(deaths=deaths, how=how))
     assert outcome.counts.get("failed", 0) == failed
     assert all(reason in text for text in rows.loc[rows["status"] == "failed", "reason"])
@@ -76,10 +86,28 @@ FIND_PIPE = "pipe = int(sys.argv[2])"
         ("os.write(pipe, b'hello\\n')", "it wrote b'hello' to the pipe"),
         ("os.close(pipe); time.sleep(1000)", "it closed its pipe without ending"),
         ("os.write(pipe, b'{}\\n')", "its message 'nothing' is none"),
-        ("os.write(pipe, json.dumps({'event': 'nonsense'}).encode() + b'\\n')", "its message 'nonsense' is none"),
-        ("os.write(pipe, json.dumps({'event': 'result', 'index': 7}).encode() + b'\\n')", "its message 'result' is none"),
-        ("os.write(pipe, json.dumps({'event': 'progress', 'index': 0, 'step': 1e9}).encode() + b'\\n')", "step"),
-        ("os.write(pipe, json.dumps({'event': 'result', 'index': 0, 'record': {}}).encode() + b'\\n')", "ValidationError"),
+        (
+            "os.write(pipe, json.dumps({'event': 'nonsense'}).encode() + b'\\n')",
+            "its message 'nonsense' is none",
+        ),
+        (
+            "os.write(pipe, json.dumps({'event': 'result', 'index': 7}).encode() + b'\\n')",
+            "its message 'result' is none",
+        ),
+        (
+            (
+                "os.write(pipe, json.dumps({'event': 'progress', 'index': 0, 'step': 1e9}).encode()"
+                " + b'\\n')"
+            ),
+            "step",
+        ),
+        (
+            (
+                "os.write(pipe, json.dumps({'event': 'result', 'index': 0, 'record': {}}).encode()"
+                " + b'\\n')"
+            ),
+            "ValidationError",
+        ),
     ],
     ids=["garbage", "closed", "no event", "no such event", "no such run", "step", "no record"],
 )
@@ -156,7 +184,10 @@ def test_what_a_plug_in_started_ends_with_its_worker(tmp_path):
 @pytest.mark.skipif(sys.platform == "win32", reason="has no limit of open files to set")
 def test_too_few_open_files_are_said(tmp_path):
     (tmp_path / "tiny.toml").write_text(toml({**TINY, "timing": False}))
-    limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (9, 9)); from gradrace.cli import main; main()"
+    limited = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (9, 9)); from"
+        " gradrace.cli import main; main()"
+    )
     command = [sys.executable, "-c", limited, "run", "tiny.toml", "-o", "o", "--no-report"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 3 and "Traceback" not in done.stderr

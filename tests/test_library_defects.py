@@ -1,7 +1,7 @@
 """Today's behaviour of the libraries where it is not what one would expect, one test a fact.
 
-A test that fails after an upgrade is good news as a rule: then the correction, note or exception that lives with the
-fact can go. The measurements are in library_defects.py.
+A test that fails after an upgrade is good news as a rule: then the correction, note or exception
+that lives with the fact can go. The measurements are in library_defects.py.
 """
 
 from __future__ import annotations
@@ -75,7 +75,9 @@ def test_keras_nadam_rounds_its_decay_to_float32():
 
 
 def test_keras_adam_has_the_paper_s_epsilon_hat():
-    """Where the first gradient equals epsilon, Algorithm 1 takes half a step, Keras sqrt(0.001) / (1 + sqrt(0.001))."""
+    """Where the first gradient equals epsilon, Algorithm 1 takes half a step, Keras sqrt(0.001) /
+    (1 + sqrt(0.001)).
+    """
     step, message = found("tensorflow", "adam_step_at_epsilon")
     assert step == pytest.approx(0.001**0.5 / (1 + 0.001**0.5), rel=1e-4), message
 
@@ -114,7 +116,10 @@ def test_optax_radam_s_rectifier_is_off_by_a_percent_in_float32():
 
 @pytest.mark.parametrize(
     ("framework", "name"),
-    [("tensorflow", "first_keras_adam_step_in_float32"), ("jax", "first_optax_adam_step_in_float32")],
+    [
+        ("tensorflow", "first_keras_adam_step_in_float32"),
+        ("jax", "first_optax_adam_step_in_float32"),
+    ],
 )
 def test_adam_s_first_float32_step_is_too_short_in_keras_and_optax(framework, name):
     """They take 1 - beta2^t in float32, torch in float64."""
@@ -141,7 +146,9 @@ def test_torch_asgd_follows_a_schedule_one_step_late():
 
 
 def test_keras_schedule_free_adamw_loses_the_iterate_before_its_update():
-    """Its copy is a view of the variable on TensorFlow, so that the average is made of the new iterate."""
+    """Its copy is a view of the variable on TensorFlow, so that the average is made of the new
+    iterate.
+    """
     (to_the_rule, to_the_alias), message = found("tensorflow", "schedule_free_on_tensorflow")
     assert to_the_rule > 1e-3 and to_the_alias < 1e-15, message
 
@@ -195,17 +202,21 @@ def test_optax_lbfgs_climbs_after_negative_curvature():
     assert product > 0.0, message
 
 
-# Departures from the papers that the canonical rules share with the libraries, and counts that differ between these
+# Departures from the papers that the canonical rules share with the libraries, and counts that
+# differ between these
 
 
 def test_torch_waits_for_one_evaluation_more_than_the_others_before_a_plateau_counts():
     for framework, name, expected in (
-        ("torch", "plateau_reduces_after", 3), ("tensorflow", "plateau_callback_reduces_after", 2),
+        ("torch", "plateau_reduces_after", 3),
+        ("tensorflow", "plateau_callback_reduces_after", 2),
         ("jax", "plateau_transformation_reduces_after", 2),
-    ):  # fmt: skip
+    ):
         waited, message = found(framework, name)
         assert waited == expected, message
-    ours = schedules.plateau_factors(ScheduleSpec(kind="plateau", base_lr=1.0, params={"patience": 2.0}), np.ones(5))
+    ours = schedules.plateau_factors(
+        ScheduleSpec(kind="plateau", base_lr=1.0, params={"patience": 2.0}), np.ones(5)
+    )
     assert int(np.flatnonzero(ours < 1.0)[0]) == 2
 
 
@@ -226,7 +237,10 @@ def test_radam_rectifies_from_a_length_above_5_everywhere_and_from_4_in_the_pape
     longest = 2.0 / (1.0 - 0.999) - 1.0
     lengths = [longest - 2.0 * t * 0.999**t / (1.0 - 0.999**t) for t in range(1, 21)]
     paper = next(t for t, length in enumerate(lengths, 1) if length > 4.0)
-    for framework, name in (("torch", "radam_rectified_from"), ("jax", "optax_radam_rectified_from")):
+    for framework, name in (
+        ("torch", "radam_rectified_from"),
+        ("jax", "optax_radam_rectified_from"),
+    ):
         step, message = found(framework, name)
         assert step == ours == 6, message
     assert paper == 5
@@ -244,11 +258,15 @@ def test_nadam_s_momentum_is_constant_in_optax_and_in_the_canonical_rule_and_ris
 def test_ademamix_has_its_whole_alpha_from_the_first_step():
     step, message = found("jax", "ademamix_step_without_warm_ups")
     assert step == pytest.approx(1.0 + 5.0 * 0.1, rel=1e-5), message
-    assert first_step("ademamix", hyper={"alpha": 5.0, "beta3": 0.9}) == pytest.approx(step, rel=1e-5)
+    assert first_step("ademamix", hyper={"alpha": 5.0, "beta3": 0.9}) == pytest.approx(
+        step, rel=1e-5
+    )
 
 
 def test_schedule_free_weighs_as_optax_does_and_not_as_the_paper_does():
-    """At a constant rate the second of two iterates weighs a half; by the paper's gamma_t^2 = lr^2 (1 - beta2^t) two thirds."""
+    """At a constant rate the second of two iterates weighs a half; by the paper's gamma_t^2 = lr^2
+    (1 - beta2^t) two thirds.
+    """
     share, message = found("jax", "schedule_free_weight_of_the_second_iterate")
     assert share == pytest.approx(0.5, rel=1e-3), message
     optimizer = REGISTRY.optimizers["schedule_free_adamw"]
@@ -257,6 +275,8 @@ def test_schedule_free_weighs_as_optax_does_and_not_as_the_paper_does():
     for t in (1, 2):
         y, state = optimizer.rule.update(y, np.ones(1), state, 1e-3, t, hyper)
         averages.append(optimizer.rule.evaluation(y, state, hyper))
-    assert (averages[1] - averages[0]) / (state["z"] - averages[0]) == pytest.approx(share, rel=1e-3)
+    assert (averages[1] - averages[0]) / (state["z"] - averages[0]) == pytest.approx(
+        share, rel=1e-3
+    )
     gamma = [1.0 - 0.999**t for t in (1, 2)]
     assert gamma[1] / sum(gamma) == pytest.approx(2 / 3, rel=1e-3)

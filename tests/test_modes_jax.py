@@ -1,4 +1,6 @@
-"""JAX in all its modes, really trained: nnx as jit, parts beside steps, batches from the host, bfloat16, what is compiled."""
+"""JAX in all its modes, really trained: nnx as jit, parts beside steps, batches from the host,
+bfloat16, what is compiled.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from gradrace.registry import load_registry
 REGISTRY = load_registry()
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(REGISTRY.frameworks["jax"].versions() is None, reason="JAX is not installed"),
+    pytest.mark.skipif(
+        REGISTRY.frameworks["jax"].versions() is None, reason="JAX is not installed"
+    ),
 ]
 MODES = ("jit", "scan", "nnx")
 Table = dict[str, np.ndarray]
@@ -28,9 +32,13 @@ def environment() -> dict[str, str]:
 
     schedule = ScheduleSpec(kind="constant", base_lr=0.1)
     run = RunSpec(
-        task=REGISTRY.tasks["digits_mlp"], optimizer=OptimizerSpec(name="sgd"), schedule=schedule, framework="jax",
-        mode="jit", dtype="float64",
-    )  # fmt: skip
+        task=REGISTRY.tasks["digits_mlp"],
+        optimizer=OptimizerSpec(name="sgd"),
+        schedule=schedule,
+        framework="jax",
+        mode="jit",
+        dtype="float64",
+    )
     return environment(run)
 
 
@@ -46,7 +54,9 @@ def table(tmp_path_factory) -> Table:
 
 def under(table: Table, prefix: str) -> Table:
     """What is saved below a name."""
-    return {key.removeprefix(prefix): value for key, value in table.items() if key.startswith(prefix)}
+    return {
+        key.removeprefix(prefix): value for key, value in table.items() if key.startswith(prefix)
+    }
 
 
 def test_nnx_trains_as_jit_does(table):
@@ -65,7 +75,10 @@ def test_nnx_moves_running_statistics_and_weights(table):
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("given", ["pipeline", "windows"])
 def test_batches_from_the_host_and_masks_in_windows_change_no_bit(table, mode, given):
-    resident, other = under(table, f"input|{mode}|resident|"), under(table, f"input|{mode}|{given}|")
+    resident, other = (
+        under(table, f"input|{mode}|resident|"),
+        under(table, f"input|{mode}|{given}|"),
+    )
     assert resident.keys() == other.keys() and resident["loss"].shape == (12,)
     for key, value in resident.items():
         assert np.array_equal(value, other[key]), key
@@ -85,7 +98,9 @@ def test_bfloat16_lowers_the_loss(table, mode, task):
     assert ends and {value.dtype for value in ends} == {np.dtype(np.float32)}
 
 
-@pytest.mark.parametrize(("mode", "optimizer"), [("jit", "sgd"), ("jit", "adam"), ("scan", "sgd"), ("nnx", "sgd")])
+@pytest.mark.parametrize(
+    ("mode", "optimizer"), [("jit", "sgd"), ("jit", "adam"), ("scan", "sgd"), ("nnx", "sgd")]
+)
 def test_probes_leave_training_as_it_is(table, mode, optimizer):
     found = under(table, f"probe|{mode}|{optimizer}|")
     assert found["untouched"] and found["unreported"]
@@ -97,7 +112,9 @@ def test_probes_leave_training_as_it_is(table, mode, optimizer):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_probes_take_the_losses_of_the_steps_batches(table, mode):
-    """At the weights of step 0, whose loss training gives as well; the others are of later batches at the same weights."""
+    """At the weights of step 0, whose loss training gives as well; the others are of later batches
+    at the same weights.
+    """
     found = under(table, f"probe|{mode}|sgd|")
     assert found["forward"].shape == found["gradient"].shape == (4,)
     assert found["forward"][0] == pytest.approx(found["plain|loss"][0], rel=1e-6)
@@ -134,16 +151,22 @@ REASONS = [
 def test_what_it_cannot_do_it_says(table):
     """And what it sets for determinism and precision."""
     script = (
-        "import json, sys; sys.path.insert(0, sys.argv[1])\n"
-        "from modes_jax import ADAPTER, REGISTRY, run_of\n"
-        "from test_modes_jax import REASONS\n"
-        "runs = [run_of(REGISTRY.tasks['digits_mlp'], 'jit', 'adam').model_copy(update=c) for c, _ in REASONS]\n"
-        "print(json.dumps([[ADAPTER.supports(r, REGISTRY.optimizers['adam']) for r in runs], ADAPTER.policy(runs[0])]))\n"
+        "import json, sys; sys.path.insert(0, sys.argv[1])\nfrom modes_jax import ADAPTER,"
+        " REGISTRY, run_of\nfrom test_modes_jax import REASONS\nruns ="
+        " [run_of(REGISTRY.tasks['digits_mlp'], 'jit', 'adam').model_copy(update=c) for c, _ in"
+        " REASONS]\nprint(json.dumps([[ADAPTER.supports(r, REGISTRY.optimizers['adam']) for r in"
+        " runs], ADAPTER.policy(runs[0])]))\n"
     )
     command = [sys.executable, "-c", script, str(Path(__file__).parent)]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True)
     reasons, policy = json.loads(done.stdout.splitlines()[-1])
     for told, (changes, expected) in zip(reasons, REASONS, strict=True):
         assert (told is None) if expected is None else (expected in told), changes
-    assert policy["jax_default_matmul_precision"] == "highest" and policy["jax_enable_x64"] == "True"
-    assert policy["XLA_FLAGS"] == environment()["XLA_FLAGS"] == os.environ.get("XLA_FLAGS", policy["XLA_FLAGS"])
+    assert (
+        policy["jax_default_matmul_precision"] == "highest" and policy["jax_enable_x64"] == "True"
+    )
+    assert (
+        policy["XLA_FLAGS"]
+        == environment()["XLA_FLAGS"]
+        == os.environ.get("XLA_FLAGS", policy["XLA_FLAGS"])
+    )

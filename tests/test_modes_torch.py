@@ -1,4 +1,6 @@
-"""PyTorch's modes, dtypes, parts of a step and input, in processes of their own; see modes_torch.py."""
+"""PyTorch's modes, dtypes, parts of a step and input, in processes of their own; see
+modes_torch.py.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from gradrace.registry import load_registry
 from update_rules import run_of
 
 REGISTRY = load_registry()
-pytestmark = pytest.mark.skipif(REGISTRY.frameworks["torch"].versions() is None, reason="PyTorch is not installed")
+pytestmark = pytest.mark.skipif(
+    REGISTRY.frameworks["torch"].versions() is None, reason="PyTorch is not installed"
+)
 
 
 @cache
@@ -25,17 +29,29 @@ def found(section: str, **variables: str) -> dict[str, Any]:
     """What modes_torch.py saves: arrays, and values of JSON."""
     with TemporaryDirectory() as folder:
         out = Path(folder) / "out.npz"
-        command = [sys.executable, str(Path(__file__).with_name("modes_torch.py")), section, str(out)]
+        command = [
+            sys.executable,
+            str(Path(__file__).with_name("modes_torch.py")),
+            section,
+            str(out),
+        ]
         env = environment(run_of(REGISTRY, "torch", "sgd")) | variables
         done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=500)
         assert done.returncode == 0, done.stderr
         arrays = dict(np.load(out))
-    return {name: json.loads(str(value)) if value.dtype.kind == "U" else value for name, value in arrays.items()}
+    return {
+        name: json.loads(str(value)) if value.dtype.kind == "U" else value
+        for name, value in arrays.items()
+    }
 
 
 def under(section: str, start: str) -> dict[str, Any]:
     """The entries whose names begin so, by the rest of their names; there are some."""
-    entries = {name.removeprefix(start): value for name, value in found(section).items() if name.startswith(start)}
+    entries = {
+        name.removeprefix(start): value
+        for name, value in found(section).items()
+        if name.startswith(start)
+    }
     assert entries, start
     return entries
 
@@ -43,7 +59,9 @@ def under(section: str, start: str) -> dict[str, Any]:
 @pytest.mark.slow
 @pytest.mark.parametrize(("section", "mode"), [("eager", "eager"), ("compile", "compile")])
 def test_the_numbers_do_not_depend_on_the_mode(section, mode):
-    """Losses, weights and evaluations, with batch norm, dropout, penalties, clipping, recurrent layers and L-BFGS."""
+    """Losses, weights and evaluations, with batch norm, dropout, penalties, clipping, recurrent
+    layers and L-BFGS.
+    """
     fused = under(section, "modes|eager-fused|")
     for name, value in under(section, f"modes|{mode}|").items():
         assert np.isfinite(value).all(), name
@@ -54,9 +72,17 @@ def test_the_numbers_do_not_depend_on_the_mode(section, mode):
 @pytest.mark.parametrize("how", ["open", "updates"])
 def test_eager_leaves_the_choice_to_the_class_and_eager_fused_takes_fused_where_it_exists(how):
     for mode in ("eager", "eager-fused"):
-        given = {name: value for name, value in under("eager", f"classes|{mode}|").items() if name.endswith(how)}
-        asked = {name.partition("|")[0] for name, value in given.items() if json.loads(value)["fused"]}
-        assert len(given) == 8 and asked == ({"sgd", "adam", "adamw", "adagrad", "amsgrad"} if mode == "eager-fused" else set())
+        given = {
+            name: value
+            for name, value in under("eager", f"classes|{mode}|").items()
+            if name.endswith(how)
+        }
+        asked = {
+            name.partition("|")[0] for name, value in given.items() if json.loads(value)["fused"]
+        }
+        assert len(given) == 8 and asked == (
+            {"sgd", "adam", "adamw", "adagrad", "amsgrad"} if mode == "eager-fused" else set()
+        )
         assert all(json.loads(value)["foreach"] is None for value in given.values())
 
 
@@ -65,7 +91,9 @@ def test_eager_leaves_the_choice_to_the_class_and_eager_fused_takes_fused_where_
 @pytest.mark.parametrize("mode", ["eager", "eager-fused"])
 def test_bfloat16_trains_in_bfloat16_alone(task, mode):
     entries = under("eager", f"bfloat16|{task} {mode}|")
-    assert entries["dtypes"] == ["torch.bfloat16"], "parameters, statistics, optimizer state and batches"
+    assert entries["dtypes"] == ["torch.bfloat16"], (
+        "parameters, statistics, optimizer state and batches"
+    )
     assert entries["end"][0] < 0.9 * entries["start"][0]
     assert entries["losses"].dtype == np.float64 and entries["losses"].shape == (12,)
     weights = [value for name, value in entries.items() if name.startswith("weight ")]
@@ -74,8 +102,14 @@ def test_bfloat16_trains_in_bfloat16_alone(task, mode):
 
 
 PROBED = [
-    "mlp sgd", "everything adam", "native dropout momentum", "mlp rmsprop_momentum", "mlp rprop", "mlp asgd", "mlp lbfgs",
-]  # fmt: skip
+    "mlp sgd",
+    "everything adam",
+    "native dropout momentum",
+    "mlp rmsprop_momentum",
+    "mlp rprop",
+    "mlp asgd",
+    "mlp lbfgs",
+]
 
 
 @pytest.mark.slow
@@ -114,10 +148,16 @@ def test_the_policy_is_set_and_stated():
     assert of["cpu"]["torch.get_num_threads"] == "1"
     assert of["cpu"]["torch.are_deterministic_algorithms_enabled"] == "False"
     gpu = {name.rpartition(".")[2]: value for name, value in of["gpu"].items()}
-    assert gpu["are_deterministic_algorithms_enabled"] == "True" and gpu["benchmark"] == gpu["allow_tf32"] == "False"
+    assert (
+        gpu["are_deterministic_algorithms_enabled"] == "True"
+        and gpu["benchmark"] == gpu["allow_tf32"] == "False"
+    )
     assert gpu["get_float32_matmul_precision"] == "highest" and "CUBLAS_WORKSPACE_CONFIG" in gpu
     caches = "torch.compiler.config.force_disable_caches"
-    assert (of["timed"][caches], of["compile"][caches]) == ("True", "False"), "first calls that are measured compile"
+    assert (of["timed"][caches], of["compile"][caches]) == (
+        "True",
+        "False",
+    ), "first calls that are measured compile"
 
 
 REFUSALS = {
@@ -132,7 +172,10 @@ REFUSALS = {
 
 @pytest.mark.slow
 def test_what_cannot_be_done_is_refused_with_the_reason():
-    reasons = {name.removeprefix("refusals|"): reason for name, reason in found("refusals", CXX="/no/such/compiler").items()}
+    reasons = {
+        name.removeprefix("refusals|"): reason
+        for name, reason in found("refusals", CXX="/no/such/compiler").items()
+    }
     assert reasons.pop("compile").startswith("torch.compile needs a C++ compiler")
     assert reasons == REFUSALS
 
@@ -140,7 +183,15 @@ def test_what_cannot_be_done_is_refused_with_the_reason():
 @pytest.mark.slow
 def test_compilations_count_the_programs_of_one_session():
     counts = found("compile")["compilations"]
-    alone = ["first step", "more steps", "evaluated", "after that", "probed", "longer call", "after another session"]
+    alone = [
+        "first step",
+        "more steps",
+        "evaluated",
+        "after that",
+        "probed",
+        "longer call",
+        "after another session",
+    ]
     assert counts["opened"] == 0 and {counts[when] for when in alone} == {1}
     assert (counts["of another session"], counts["another shape"]) == (1, 2)
 

@@ -17,24 +17,31 @@ from hypothesis import strategies as st
 
 OPTIMIZERS = load_registry().optimizers
 
-# Two steps from p = 1 with gradients 0.5 then -0.25 and lr 0.1, worked out with the formulas of the papers.
+# Two steps from p = 1 with gradients 0.5 then -0.25 and lr 0.1, worked out with the formulas of the
+# papers.
 ADAM_M2 = (0.9 * 0.05 - 0.1 * 0.25) / (1 - 0.9**2)
 ADAM_V2 = (0.999 * 0.00025 + 0.001 * 0.0625) / (1 - 0.999**2)
 # Zeiler's squared steps: the second gradient's depends on the first step.
 ADADELTA_1 = math.sqrt(1e-6 / (0.025 + 1e-6)) * 0.5
 ADADELTA_2 = math.sqrt((0.1 * ADADELTA_1**2 + 1e-6) / (0.0225 + 0.00625 + 1e-6)) * -0.25
 RMSPROP_1, RMSPROP_2 = 0.05 / math.sqrt(0.025 + 1e-8), -0.025 / math.sqrt(0.0225 + 0.00625 + 1e-8)
-NADAM_M = (0.9 * 0.05 / (1 - 0.9**2) + 0.1 * 0.5 / 0.1, 0.9 * 0.02 / (1 - 0.9**3) - 0.1 * 0.25 / (1 - 0.9**2))
+NADAM_M = (
+    0.9 * 0.05 / (1 - 0.9**2) + 0.1 * 0.5 / 0.1,
+    0.9 * 0.02 / (1 - 0.9**3) - 0.1 * 0.25 / (1 - 0.9**2),
+)
 TWO_STEPS = {
     "sgd": 1 - 0.1 * 0.5 + 0.1 * 0.25,
     "momentum": 1 - 0.1 * 0.5 - 0.1 * (0.9 * 0.5 - 0.25),
     "nesterov": 1 - 0.1 * (0.5 + 0.9 * 0.5) - 0.1 * (-0.25 + 0.9 * (0.9 * 0.5 - 0.25)),
     "adagrad": 1 - 0.05 / math.sqrt(0.1 + 0.25 + 1e-7) + 0.025 / math.sqrt(0.1 + 0.3125 + 1e-7),
     "rmsprop": 1 - 0.05 / math.sqrt(0.025 + 1e-8) + 0.025 / math.sqrt(0.0225 + 0.00625 + 1e-8),
-    "rmsprop_centered": 1 - 0.05 / math.sqrt(0.025 - 0.05**2 + 1e-8) + 0.025 / math.sqrt(0.02875 - 0.02**2 + 1e-8),
+    "rmsprop_centered": (
+        1 - 0.05 / math.sqrt(0.025 - 0.05**2 + 1e-8) + 0.025 / math.sqrt(0.02875 - 0.02**2 + 1e-8)
+    ),
     "rmsprop_momentum": 1 - RMSPROP_1 - (0.9 * RMSPROP_1 + RMSPROP_2),
     "adadelta": 1 - 0.1 * ADADELTA_1 - 0.1 * ADADELTA_2,
-    # The first second moment, 0.00025, is smaller than the second one, 0.00031225: the maximum is the present one.
+    # The first second moment, 0.00025, is smaller than the second one, 0.00031225: the maximum is
+    # the present one.
     "amsgrad": 1 - 0.1 * 0.5 / (0.5 + 1e-8) - 0.1 * ADAM_M2 / (math.sqrt(ADAM_V2) + 1e-8),
     "adamax": 1 - 0.1 * 0.5 / (0.5 + 1e-8) - 0.1 * ADAM_M2 / (0.999 * 0.5 + 1e-8),
     "nadam": 1 - 0.1 * NADAM_M[0] / (0.5 + 1e-8) - 0.1 * NADAM_M[1] / (math.sqrt(ADAM_V2) + 1e-8),
@@ -65,23 +72,31 @@ def test_amsgrad_remembers_the_largest_second_moment():
     p = follow(OPTIMIZERS["amsgrad"], [1.0] + [0.0] * 99)
     expected = 1.0
     for t in range(1, 101):
-        expected -= 0.1 * (0.1 * 0.9 ** (t - 1) / (1 - 0.9**t)) / (math.sqrt(0.001 / (1 - 0.999**t)) + 1e-8)
+        expected -= (
+            0.1 * (0.1 * 0.9 ** (t - 1) / (1 - 0.9**t)) / (math.sqrt(0.001 / (1 - 0.999**t)) + 1e-8)
+        )
     assert p == pytest.approx(expected, rel=1e-13)
 
 
 def test_radam_rectifies_from_the_sixth_step_on():
-    """With equal gradients g the corrected moments are g and g^2: Adam's step is 1, times the rectifier."""
+    """With equal gradients g the corrected moments are g and g^2: Adam's step is 1, times the
+    rectifier.
+    """
     steps = np.diff([follow(OPTIMIZERS["radam"], [0.5] * t) for t in range(8)])
     assert steps[:5] == pytest.approx([-0.05] * 5, rel=1e-12)
     longest = 2 / 0.001 - 1
     length = longest - 2 * 6 * 0.999**6 / (1 - 0.999**6)
-    rectifier = math.sqrt((length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length))
+    rectifier = math.sqrt(
+        (length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length)
+    )
     assert steps[5] == pytest.approx(-0.1 * rectifier, rel=1e-6)
 
 
 def test_rprop_s_step_sizes_grow_and_shrink():
     """Sizes 0.1, 0.12, 0.06 (the sign turned: no step), 0.06 (after a turn nothing is known)."""
-    assert follow(OPTIMIZERS["rprop"], [1.0, 1.0, -1.0, -1.0]) == pytest.approx(1 - 0.1 - 0.12 + 0.06, rel=1e-14)
+    assert follow(OPTIMIZERS["rprop"], [1.0, 1.0, -1.0, -1.0]) == pytest.approx(
+        1 - 0.1 - 0.12 + 0.06, rel=1e-14
+    )
 
 
 def test_lion_looks_at_the_sign_of_an_interpolation():
@@ -118,7 +133,9 @@ def test_declarations_are_complete(optimizer):
         assert hyper_parameter.low <= hyper_parameter.default <= hyper_parameter.high
 
 
-@pytest.mark.parametrize("optimizer", [o for o in OPTIMIZERS.values() if o.rule], ids=lambda o: o.name)
+@pytest.mark.parametrize(
+    "optimizer", [o for o in OPTIMIZERS.values() if o.rule], ids=lambda o: o.name
+)
 def test_rules_are_pure(optimizer):
     hyper, p, g = optimizer.hypers({}), np.arange(3.0), np.ones(3)
     state = optimizer.rule.init(p, hyper)
@@ -129,7 +146,11 @@ def test_rules_are_pure(optimizer):
 
 
 @pytest.mark.parametrize(
-    ("given_", "message"), [({"beta": 0.9}, "did you mean 'beta[12]'"), ({"beta1": 1.5}, r"beta1 = 1.5 is outside \[0, 1\]")]
+    ("given_", "message"),
+    [
+        ({"beta": 0.9}, "did you mean 'beta[12]'"),
+        ({"beta1": 1.5}, r"beta1 = 1.5 is outside \[0, 1\]"),
+    ],
 )
 def test_wrong_hyperparameters_are_named(given_, message):
     with pytest.raises(ValueError, match=message):
@@ -156,7 +177,11 @@ def declared(**changes: Any) -> Optimizer:
 
 TWICE = RateCorrection("twice", "faster", lambda hyper, steps: np.full(steps, hyper["speed"]))
 FOLLOWING = StateCorrection(
-    "following", "momentum", "buffer", lambda hyper, lr: np.concatenate([[1.0], lr[1:] / lr[:-1]]), lambda hyper, lr: lr
+    "following",
+    "momentum",
+    "buffer",
+    lambda hyper, lr: np.concatenate([[1.0], lr[1:] / lr[:-1]]),
+    lambda hyper, lr: lr,
 )
 
 
@@ -180,7 +205,9 @@ def test_the_native_rule_is_never_corrected(make_run):
 
 
 def test_a_rate_of_zero_inside_a_schedule_is_refused_by_name(make_run):
-    with pytest.raises(ValueError, match="following cannot follow this schedule: a learning rate of 0"):
+    with pytest.raises(
+        ValueError, match="following cannot follow this schedule: a learning rate of 0"
+    ):
         bind(run_of(make_run), declared(), np.array([0.1, 0.0, 0.1]))
 
 

@@ -55,13 +55,22 @@ def test_what_it_started_ends_with_it(tmp_path):
 
 def test_what_cannot_be_started_is_refused(tmp_path):
     (tmp_path / "text").write_text("x")
-    for path, words in (("none", "No such file"), (".", "Permission denied"), ("text", "Permission denied"), ("\0", "null byte")):
+    for path, words in (
+        ("none", "No such file"),
+        (".", "Permission denied"),
+        ("text", "Permission denied"),
+        ("\0", "null byte"),
+    ):
         with pytest.raises(NoAnswer, match=words):
             ask([str(tmp_path / path)], os.environ, timeout_s=30)
 
 
 def test_a_python_answers():
-    command = [sys.executable, "-c", "import json; print('first'); print(json.dumps({'said': input()}))"]
+    command = [
+        sys.executable,
+        "-c",
+        "import json; print('first'); print(json.dumps({'said': input()}))",
+    ]
     assert ask(command, os.environ, timeout_s=60, given="hello") == {"said": "hello"}
 
 
@@ -72,7 +81,10 @@ def test_options_name_the_interpreter_that_is_none(tmp_path, option, gradrace):
     arguments = sides if option == "--a-python" else ("run", "quick", option, f"jax={liar}")
     done = gradrace(*arguments, "-k", "digits_mlp jax adam")
     assert done.returncode == (3 if option == "--a-python" else 2)
-    assert "is no Python that can be asked: it printed '[1]" in done.stderr and "Traceback" not in done.stderr
+    assert (
+        "is no Python that can be asked: it printed '[1]" in done.stderr
+        and "Traceback" not in done.stderr
+    )
 
 
 def test_windows_is_told_what_works_there(monkeypatch, capsys):

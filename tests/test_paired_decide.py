@@ -1,4 +1,6 @@
-"""Verdicts of paired comparisons: formulas by hand, looks and budget on a fake clock, the whole rule by simulation."""
+"""Verdicts of paired comparisons: formulas by hand, looks and budget on a fake clock, the whole
+rule by simulation.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,16 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 from gradrace.paired import Rule
-from gradrace.paired.decide import detectable, error_share, holm, interval, judge, launches_at, line, p_above
+from gradrace.paired.decide import (
+    detectable,
+    error_share,
+    holm,
+    interval,
+    judge,
+    launches_at,
+    line,
+    p_above,
+)
 from gradrace.paired.measure import Failure, Launch, Outcome
 from gradrace.paired.run import search
 from hypothesis import given
@@ -62,14 +73,20 @@ def test_holm_rejects_what_his_step_down_procedure_rejects(p, alpha):
     assert {i for i, value in enumerate(holm(np.array(p))) if value <= alpha} == rejected
 
 
-@given(st.lists(st.floats(-0.5, 0.5), min_size=3, max_size=12), st.floats(-0.1, 0.1), st.floats(0.5, 0.99))
+@given(
+    st.lists(st.floats(-0.5, 0.5), min_size=3, max_size=12),
+    st.floats(-0.1, 0.1),
+    st.floats(0.5, 0.99),
+)
 def test_p_values_and_intervals_are_students(values, bound, level):
     x = np.array(values)
     if x.std() < 1e-6:
         return
     expected = scipy_stats.ttest_1samp(x, bound, alternative="greater").pvalue
     assert p_above(x, bound) == pytest.approx(expected, rel=1e-6, abs=1e-12)
-    assert interval(x, level) == pytest.approx(scipy_stats.ttest_1samp(x, 0).confidence_interval(level), abs=1e-9)
+    assert interval(x, level) == pytest.approx(
+        scipy_stats.ttest_1samp(x, 0).confidence_interval(level), abs=1e-9
+    )
 
 
 @pytest.mark.parametrize(("bound", "p"), [(0.0625, 0.0), (0.125, 1.0), (0.25, 1.0)])
@@ -78,7 +95,9 @@ def test_values_without_spread_leave_no_doubt(bound, p):
 
 
 def simulated_power(rule: Rule, look: int, sd: float, samples: int, searches: int) -> float:
-    """The share of searches found at what a sample of the same launches calls detectable, looks and confirmation included."""
+    """The share of searches found at what a sample of the same launches calls detectable, looks and
+    confirmation included.
+    """
     rng, sizes = np.random.default_rng(7), [launches_at(rule, k) for k in range(1, look + 1)]
     shares = [error_share(rule.alpha, k) / 2 for k in range(1, look + 1)]
     hits = 0
@@ -101,9 +120,9 @@ def simulated_power(rule: Rule, look: int, sd: float, samples: int, searches: in
 def test_what_is_detectable_is_found_four_times_out_of_five(look, sd, confirm):
     """The spread is not known but estimated from the same number of launches, as a user has it.
 
-    4000 samples gave 0.795 to 0.832, the more where the line decides, which needs no estimate. The power that a sample
-    leads to varies by 0.27: 400 of them give the mean to 0.0135, and three of these are allowed.
-    """
+    4000 samples gave 0.795 to 0.832, the more where the line decides, which needs no estimate. The
+    power that a sample leads to varies by 0.27: 400 of them give the mean to 0.0135, and three of
+    these are allowed."""
     power = simulated_power(Rule(confirm=confirm), look, sd, samples=400, searches=20)
     assert 0.795 - 0.04 <= power <= 0.832 + 0.04
 
@@ -122,7 +141,8 @@ def test_nothing_is_detectable_below_the_line_between_ok_and_regression():
 
 # -- one look
 
-# threshold 5%: the line is at a log ratio of 0.0244, the threshold at 0.0488. n = 6, look 1: t must be at least 3.16.
+# threshold 5%: the line is at a log ratio of 0.0244, the threshold at 0.0488. n = 6, look 1: t must
+# be at least 3.16.
 TABLE = [
     ("slower beyond doubt", spread(0.08, 0.01, 6), "regression"),
     ("slower by the threshold", spread(0.0488, 0.01, 6), "regression"),
@@ -136,15 +156,21 @@ TABLE = [
     ("faster, perhaps, but not slower", spread(-0.08, 0.08, 6), "inconclusive"),
     ("faster by 18%, perhaps", spread(np.log(0.82), 0.185, 6), "inconclusive"),
     ("faster by the threshold", spread(-0.0488, 0.01, 6), "improvement"),
-    ("not slower, and no spread to speak of, on the mirrored line", spread(-line(0.05), 1e-9, 6), "ok"),
+    (
+        "not slower, and no spread to speak of, on the mirrored line",
+        spread(-line(0.05), 1e-9, 6),
+        "ok",
+    ),
     ("faster by less than half the threshold", spread(-0.02, 0.001, 6), "ok"),
     ("no spread, slower", np.full(6, 0.08), "regression"),
     ("no spread, equal", np.zeros(6), "ok"),
     ("no spread, on the line", np.full(6, line(0.05)), "ok"),
-]  # fmt: skip
+]
 
 
-@pytest.mark.parametrize(("x", "decision"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE])
+@pytest.mark.parametrize(
+    ("x", "decision"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE]
+)
 def test_verdicts(x, decision):
     (judged,) = judge([x], RULE, 1)
     assert judged.decision == decision
@@ -157,8 +183,9 @@ MIRRORED = {"regression": "improvement", "improvement": "regression"}
 
 @given(
     st.lists(st.lists(st.floats(-0.3, 0.3), min_size=6, max_size=6), min_size=1, max_size=4),
-    st.sampled_from([0.01, 0.05, 0.25]), st.integers(1, 4),
-)  # fmt: skip
+    st.sampled_from([0.01, 0.05, 0.25]),
+    st.integers(1, 4),
+)
 def test_swapped_sides_are_the_mirror_image(samples, threshold, look):
     """Every verdict, ratio and interval of b against a says the same as that of a against b."""
     rule = Rule(threshold=threshold)
@@ -166,7 +193,9 @@ def test_swapped_sides_are_the_mirror_image(samples, threshold, look):
     back = judge([-np.array(x) for x in samples], rule, look)
     for one, other in zip(ahead, back, strict=True):
         assert other.decision == MIRRORED.get(one.decision, one.decision)
-        assert (1 / other.ratio, 1 / other.high, 1 / other.low) == pytest.approx((one.ratio, one.low, one.high))
+        assert (1 / other.ratio, 1 / other.high, 1 / other.low) == pytest.approx(
+            (one.ratio, one.low, one.high)
+        )
 
 
 @given(st.lists(st.floats(-0.12, 0.12), min_size=6, max_size=6), st.sampled_from([0.05, 0.1]))
@@ -174,7 +203,9 @@ def test_ok_has_both_limits_within_the_margin(values, threshold):
     """Two one-sided tests at alpha_k / 2 are the interval at 1 - alpha_k."""
     (judged,) = judge([np.array(values)], Rule(threshold=threshold), 1)
     if judged.decision == "ok":
-        assert 1 / (1 + threshold) * (1 - 1e-9) <= judged.low and judged.high <= (1 + threshold) * (1 + 1e-9)
+        assert 1 / (1 + threshold) * (1 - 1e-9) <= judged.low and judged.high <= (1 + threshold) * (
+            1 + 1e-9
+        )
 
 
 def test_figures_of_a_look_by_hand():
@@ -202,7 +233,9 @@ def test_more_cells_ask_for_more():
 
 
 class Declared:
-    """A measure whose launches take declared seconds and give declared log ratios: (cell, launch) -> outcome."""
+    """A measure whose launches take declared seconds and give declared log ratios: (cell, launch)
+    -> outcome.
+    """
 
     def __init__(self, ratios: Sequence[Sequence[float | Failure]], seconds: float = 1.0) -> None:
         self._ratios, self._seconds = ratios, seconds
@@ -217,7 +250,11 @@ class Declared:
         for cell in cells:
             value = self._ratios[cell][self._taken[cell] % len(self._ratios[cell])]
             self._taken[cell] += 1
-            outcomes[cell] = value if isinstance(value, Failure) else Launch(value, value / 2, 1e-3, 1e-3 * np.exp(value))
+            outcomes[cell] = (
+                value
+                if isinstance(value, Failure)
+                else Launch(value, value / 2, 1e-3, 1e-3 * np.exp(value))
+            )
         return outcomes
 
 
@@ -257,7 +294,11 @@ def test_looks_and_confirmation(ratios, decision, launches, looks, taken):
 
 def test_a_regression_is_reported_with_the_figures_of_its_second_run():
     (cell,), _ = run([[*[0.08, 0.081] * 3, *[0.06, 0.061] * 3]])
-    assert cell.confirmed and cell.judged is not None and cell.judged.ratio == pytest.approx(np.exp(0.0605))
+    assert (
+        cell.confirmed
+        and cell.judged is not None
+        and cell.judged.ratio == pytest.approx(np.exp(0.0605))
+    )
 
 
 def test_without_confirmation_the_first_run_stands():
@@ -277,19 +318,31 @@ def test_a_speed_up_that_is_not_found_again_is_said_in_its_own_size():
     assert "a speed-up of 20.0% was found once and not found again" in cell.reason
 
 
-@given(st.integers(0, 10_000), st.floats(-0.15, 0.15), st.sampled_from([0.02, 0.05, 0.1]), st.booleans())
-def test_a_search_with_swapped_sides_takes_the_same_launches_to_the_mirror_image(seed, shift, sd, confirm):
-    """No look stops earlier in one direction than in the other, so no speed-up is hidden that a slowdown would not be."""
+@given(
+    st.integers(0, 10_000),
+    st.floats(-0.15, 0.15),
+    st.sampled_from([0.02, 0.05, 0.1]),
+    st.booleans(),
+)
+def test_a_search_with_swapped_sides_takes_the_same_launches_to_the_mirror_image(
+    seed, shift, sd, confirm
+):
+    """No look stops earlier in one direction than in the other, so no speed-up is hidden that a
+    slowdown would not be.
+    """
     x = np.random.default_rng(seed).normal(shift, sd, (3, 60))
     rule = Rule(budget_s=40.5, confirm=confirm)
     (ahead, asked), (back, swapped) = run(x.tolist(), rule), run((-x).tolist(), rule)
     assert asked.asked == swapped.asked
     for one, other in zip(ahead, back, strict=True):
-        assert other.decision == MIRRORED.get(one.decision, one.decision) and one.confirmed == other.confirmed
-        assert one.log_ratios == pytest.approx(-other.log_ratios) and one.looks == other.looks
-        assert one.reason.split(" of ")[0].replace("slowdown", "speed-up") == other.reason.split(" of ")[0].replace(
-            "slowdown", "speed-up"
+        assert (
+            other.decision == MIRRORED.get(one.decision, one.decision)
+            and one.confirmed == other.confirmed
         )
+        assert one.log_ratios == pytest.approx(-other.log_ratios) and one.looks == other.looks
+        assert one.reason.split(" of ")[0].replace("slowdown", "speed-up") == other.reason.split(
+            " of "
+        )[0].replace("slowdown", "speed-up")
 
 
 @pytest.mark.parametrize(("true", "sd"), [(0.95, 0.05), (0.8, 0.2), (0.9, 0.1)])
@@ -299,7 +352,10 @@ def test_a_speed_up_beyond_the_threshold_is_seldom_called_equal(true, sd):
     for side in (1, -1):
         ratios = (side * np.log(true) + rng.normal(0, sd, (150, 40))).tolist()
         cells = [run([one], Rule(budget_s=30.5, confirm=False))[0][0] for one in ratios]
-        found[side] = {name: sum(c.decision == name for c in cells) / 150 for name in ("ok", "improvement", "regression")}
+        found[side] = {
+            name: sum(c.decision == name for c in cells) / 150
+            for name in ("ok", "improvement", "regression")
+        }
     assert max(found[1]["ok"], found[-1]["ok"]) <= 0.05
     # Two shares of 150 at most: three standard errors of their difference.
     assert abs(found[1]["improvement"] - found[-1]["regression"]) <= 0.17
@@ -324,9 +380,14 @@ def test_decided_cells_stay_in_the_family():
 
 
 def test_what_is_decided_stays_decided():
-    """This cell is ok at the first look, and would be inconclusive by the stricter measure of the second."""
+    """This cell is ok at the first look, and would be inconclusive by the stricter measure of the
+    second.
+    """
     x = list(spread(0.0, 0.035, 6))
-    assert [judge([np.array(x)], RULE, look)[0].decision for look in (1, 2)] == ["ok", "inconclusive"]
+    assert [judge([np.array(x)], RULE, look)[0].decision for look in (1, 2)] == [
+        "ok",
+        "inconclusive",
+    ]
     cells, measure = run([x, NOISY], Rule(budget_s=15.5))
     assert measure.asked == [(0, 1)] * 6 + [(1,)] * 3
     assert (cells[0].decision, cells[0].looks) == ("ok", 1)
@@ -339,11 +400,14 @@ def test_only_cells_that_look_different_are_measured_again():
 
 
 @pytest.mark.parametrize(
-    ("failure", "decision"), [(Failure("it broke"), "failed"), (Failure("no such device", skipped=True), "skipped")]
+    ("failure", "decision"),
+    [(Failure("it broke"), "failed"), (Failure("no such device", skipped=True), "skipped")],
 )
 def test_a_cell_that_fails_leaves_the_others_alone(failure, decision):
     cells, measure = run([[0.0, failure], EQUAL])
-    assert [cell.decision for cell in cells] == [decision, "ok"] and cells[0].reason == failure.reason
+    assert [cell.decision for cell in cells] == [decision, "ok"] and cells[
+        0
+    ].reason == failure.reason
     assert measure.asked == [(0, 1)] * 2 + [(1,)] * 4, "it is not tried again"
 
 
@@ -364,9 +428,17 @@ def simulated(count: int, cells: int, mean: float, sd: float, seed: int) -> list
 
         def measure(indices, clock=clock):
             clock[0] += 1.0
-            return {i: Launch(x, x, 1e-3, 1e-3) for i, x in zip(indices, rng.normal(mean, sd, len(indices)), strict=True)}
+            return {
+                i: Launch(x, x, 1e-3, 1e-3)
+                for i, x in zip(indices, rng.normal(mean, sd, len(indices)), strict=True)
+            }
 
-        found.append([cell.decision for cell in search(cells, measure, rule, clock=lambda clock=clock: clock[0])])
+        found.append(
+            [
+                cell.decision
+                for cell in search(cells, measure, rule, clock=lambda clock=clock: clock[0])
+            ]
+        )
     return found
 
 
@@ -385,15 +457,20 @@ def test_equal_sides_raise_no_alarm(cells, count, sd):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("slowdown", "sd", "least"), [(0.05, 0.01, 0.97), (0.10, 0.01, 0.99), (0.10, 0.03, 0.95), (0.05, 0.03, 0.3)]
+    ("slowdown", "sd", "least"),
+    [(0.05, 0.01, 0.97), (0.10, 0.01, 0.99), (0.10, 0.03, 0.95), (0.05, 0.03, 0.3)],
 )
 def test_slowdowns_are_found(slowdown, sd, least):
     found = [verdicts[0] for verdicts in simulated(200, 1, np.log1p(slowdown), sd, seed=2)]
     power = found.count("regression") / len(found)
     ok = found.count("ok") / len(found)
-    print(f"slowdown {slowdown:.0%}, launches apart by {sd:.0%}: found {power:.0%}, called ok {ok:.1%}")
+    print(
+        f"slowdown {slowdown:.0%}, launches apart by {sd:.0%}: found {power:.0%}, called ok"
+        f" {ok:.1%}"
+    )
     assert power >= least
-    # "ok" needs proof against a slowdown of the threshold: wrong at most in alpha / 2, twice where it is looked at twice.
+    # "ok" needs proof against a slowdown of the threshold: wrong at most in alpha / 2, twice where
+    # it is looked at twice.
     assert ok <= 0.05
 
 

@@ -1,4 +1,6 @@
-"""Sides of a comparison made ready with real git repositories and interpreters, and what is left of them afterwards."""
+"""Sides of a comparison made ready with real git repositories and interpreters, and what is left of
+them afterwards.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ MINE = Optimizer(name="mine", title="{title}", paper="-", learning_rate=0.1, hyp
 
 def git(folder: Path, *arguments: str) -> str:
     identity = ("-c", "user.name=T", "-c", "user.email=t@example.org")
-    done = subprocess.run(["git", "-C", str(folder), *identity, *arguments], capture_output=True, text=True)
+    done = subprocess.run(
+        ["git", "-C", str(folder), *identity, *arguments], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -65,12 +69,18 @@ def test_a_users_file_at_a_commit_against_the_file_now(repository):
     hook.write_text(f"#!/bin/sh\ntouch {repository}/hooked\n")
     hook.chmod(0o755)
     with sides.against_base("HEAD~1", [Path("mine.py")]) as (a, b):
-        assert [side.plugins[0].read_text().count(title) for side, title in ((a, "first"), (b, "second"))] == [1, 1]
+        assert [
+            side.plugins[0].read_text().count(title)
+            for side, title in ((a, "first"), (b, "second"))
+        ] == [1, 1]
         assert (a.label, a.details["commit"]) == ("HEAD~1", git(repository, "rev-parse", "HEAD~1"))
         assert b.details["commit"] == git(repository, "rev-parse", "HEAD")
         code = "import gradrace, helper; print(gradrace.__file__); print(helper.STATE)"
         told = [imported(side, code) for side in (a, b)]
-        assert [lines[1] for lines in told] == ["first", "second"], "each side finds its own state of the repository"
+        assert [lines[1] for lines in told] == [
+            "first",
+            "second",
+        ], "each side finds its own state of the repository"
         assert told[0][0] == told[1][0], "both run the gradrace that is installed"
         assert len(git(repository, "worktree", "list").splitlines()) == 2
     assert nothing_left(repository) and not (repository / "hooked").exists()
@@ -80,7 +90,9 @@ def imported(side, code: str) -> list[str]:
     from gradrace.paired.measure import side_path
 
     env = side_path(side, os.environ)
-    done = subprocess.run([side.python, "-P", "-c", code], env=env, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [side.python, "-P", "-c", code], env=env, capture_output=True, text=True, check=True
+    )
     return done.stdout.split()
 
 
@@ -147,7 +159,9 @@ def test_bad_bases(repository, tmp_path, monkeypatch):
 def test_a_shallow_clone_says_how_to_get_the_base(repository, tmp_path, monkeypatch):
     git(tmp_path, "clone", "-q", "--depth", "1", f"file://{repository}", "shallow")
     monkeypatch.chdir(tmp_path / "shallow")
-    with pytest.raises(UserError, match=r"shallow, fetch more of it: git fetch --unshallow.*fetch-depth: 0"):
+    with pytest.raises(
+        UserError, match=r"shallow, fetch more of it: git fetch --unshallow.*fetch-depth: 0"
+    ):
         sides.against_base("HEAD~1").__enter__()
 
 
@@ -163,7 +177,9 @@ def test_without_git(repository, monkeypatch):
 
 @pytest.fixture
 def own(tmp_path, monkeypatch):
-    """A small history of gradrace itself: a base that is told apart by its version, the present one, a change of it."""
+    """A small history of gradrace itself: a base that is told apart by its version, the present
+    one, a change of it.
+    """
     folder = tmp_path / "repository"
     folder.mkdir()
     git(folder, "init", "-q", "-b", "main")
@@ -181,7 +197,10 @@ def own(tmp_path, monkeypatch):
 
 def test_each_side_runs_its_own_gradrace(own):
     """Before the installed one, which in a development environment is an editable install."""
-    code = "import gradrace, gradrace.adapters.numpy_reference as n, gradrace.suites; print(gradrace.__version__, n.__file__)"
+    code = (
+        "import gradrace, gradrace.adapters.numpy_reference as n, gradrace.suites;"
+        " print(gradrace.__version__, n.__file__)"
+    )
     with sides.against_base("HEAD~1") as (a, b):
         told = [imported(side, code) for side in (a, b)]
         assert [lines[0] for lines in told] == ["0.0.1", "0.0.2"]
@@ -193,10 +212,14 @@ def test_each_side_runs_its_own_gradrace(own):
 @pytest.mark.parametrize(
     ("path", "text", "message"),
     [
-        ("harness/registry.py", "raise RuntimeError('not today')", "HEAD~1: cannot be used: RuntimeError: not today"),
+        (
+            "harness/registry.py",
+            "raise RuntimeError('not today')",
+            "HEAD~1: cannot be used: RuntimeError: not today",
+        ),
         ("adapters", None, "HEAD~1: it has no adapters/"),
     ],
-)  # fmt: skip
+)
 def test_a_base_that_cannot_be_imported_is_no_verdict(own, path, text, message):
     if text is None:
         shutil.rmtree(own / path)
@@ -215,7 +238,9 @@ def test_a_base_that_cannot_be_imported_is_no_verdict(own, path, text, message):
 @pytest.fixture
 def bare(tmp_path):
     """An interpreter without any package."""
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "bare")], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "bare")], check=True
+    )
     return str(tmp_path / "bare" / "bin" / "python")
 
 

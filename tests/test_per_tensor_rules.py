@@ -1,4 +1,6 @@
-"""Rules that look beyond one element: every framework on the canonical storage, and against the reference, in float64."""
+"""Rules that look beyond one element: every framework on the canonical storage, and against the
+reference, in float64.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ from per_tensor_rules import MATRICES, SHAPES, TASKS, start
 from update_rules import run_of
 
 REGISTRY = load_registry()
-INSTALLED = [name for name, framework in REGISTRY.frameworks.items() if framework.versions() is not None]
+INSTALLED = [
+    name for name, framework in REGISTRY.frameworks.items() if framework.versions() is not None
+]
 RULES = [
     (framework, name)
     for name, o in REGISTRY.optimizers.items()
@@ -35,15 +39,24 @@ def table(framework: str) -> dict[str, np.ndarray]:
         pytest.skip(f"{framework} is not installed")
     with TemporaryDirectory() as folder:
         out = Path(folder) / "out.npz"
-        command = [sys.executable, str(Path(__file__).with_name("per_tensor_rules.py")), framework, str(out)]
+        command = [
+            sys.executable,
+            str(Path(__file__).with_name("per_tensor_rules.py")),
+            framework,
+            str(out),
+        ]
         env = environment(run_of(REGISTRY, "numpy", "sgd"))
         done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, f"{framework}: {done.stderr}"
         return dict(np.load(out))
 
 
-def apart(framework: str, key: str, reference: str, shapes: dict[str, tuple[int, ...]] = SHAPES) -> float:
-    """The furthest that an element is from the reference, by the distance that the reference has moved its tensor."""
+def apart(
+    framework: str, key: str, reference: str, shapes: dict[str, tuple[int, ...]] = SHAPES
+) -> float:
+    """The furthest that an element is from the reference, by the distance that the reference has
+    moved its tensor.
+    """
     worst = 0.0
     for name, first in start(shapes).items():
         ours, theirs = table("numpy")[f"{reference}|{name}"], table(framework)[f"{key}|{name}"]
@@ -63,12 +76,17 @@ def test_kernels_of_convolutions_too_follow_the_reference_rule(framework, name, 
 
 @pytest.mark.slow
 def test_storage_matters_to_adafactor():
-    """On tensors as torch stores them the same class does something else; this is what canonical storage is for."""
+    """On tensors as torch stores them the same class does something else; this is what canonical
+    storage is for.
+    """
     assert apart("torch", "adafactor as stored", "adafactor|constant") > 0.1
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("framework", "low", "high"), [("tensorflow", 0.0, 1e-12), ("jax", 0.0, 1e-12), ("torch", 1e-4, 0.1)])
+@pytest.mark.parametrize(
+    ("framework", "low", "high"),
+    [("tensorflow", 0.0, 1e-12), ("jax", 0.0, 1e-12), ("torch", 1e-4, 0.1)],
+)
 def test_muon_is_equal_in_keras_and_optax_and_differs_in_torch(framework, low, high):
     """torch orthogonalises in bfloat16."""
     assert low <= apart(framework, "muon of matrices", "muon of matrices", MATRICES) <= high
@@ -81,7 +99,9 @@ def test_prodigy_follows_its_rule_while_it_grows_its_distance():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize(("one", "other"), list(combinations([name for name in INSTALLED if name != "numpy"], 2)))
+@pytest.mark.parametrize(
+    ("one", "other"), list(combinations([name for name in INSTALLED if name != "numpy"], 2))
+)
 def test_trajectories_agree(task, one, other):
     compared = 0
     for mine, theirs in pairs(task, one, other):
@@ -95,7 +115,11 @@ def test_trajectories_agree(task, one, other):
 def pairs(task: str, one: str, other: str) -> list[tuple[str, str]]:
     """Keys of the same optimizer and schedule, any mode."""
     keys = [
-        [key.removesuffix("|losses") for key in table(framework) if key.startswith(task) and key.endswith("|losses")]
+        [
+            key.removesuffix("|losses")
+            for key in table(framework)
+            if key.startswith(task) and key.endswith("|losses")
+        ]
         for framework in (one, other)
     ]
     return [(a, b) for a in keys[0] for b in keys[1] if a.split("|")[:3] == b.split("|")[:3]]
@@ -108,7 +132,9 @@ def test_schedule_free_evaluates_its_average(mode):
         key = f"digits_mlp|schedule_free_adamw|{kind}"
         ours, theirs = table("numpy"), table("jax")
         for what in ("losses", "evaluated"):
-            assert np.allclose(theirs[f"{key}|{mode}|{what}"], ours[f"{key}|reference|{what}"], rtol=1e-12, atol=0)
+            assert np.allclose(
+                theirs[f"{key}|{mode}|{what}"], ours[f"{key}|reference|{what}"], rtol=1e-12, atol=0
+            )
 
 
 def test_the_reference_evaluates_the_average_of_schedule_free(make_run, open_numpy):
@@ -124,7 +150,10 @@ def test_the_reference_evaluates_the_average_of_schedule_free(make_run, open_num
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("framework", "name", "mode"),
-    [("torch", "lbfgs", "eager-fused"), *(("jax", name, mode) for name in ("lbfgs", "sophia") for mode in ("jit", "scan"))],
+    [
+        ("torch", "lbfgs", "eager-fused"),
+        *(("jax", name, mode) for name in ("lbfgs", "sophia") for mode in ("jit", "scan")),
+    ],
 )
 def test_what_evaluates_the_loss_itself_is_given_it(framework, name, mode):
     losses = table(framework)[f"asks|{name}|{mode}|losses"]
@@ -134,22 +163,35 @@ def test_what_evaluates_the_loss_itself_is_given_it(framework, name, mode):
 def test_a_class_for_matrices_refuses_other_tensors():
     muon, run = REGISTRY.optimizers["muon"], run_of(REGISTRY, "torch", "muon", rule="native")
     reason = unavailable(run, muon)
-    assert reason and "torch.optim.Muon takes matrices only" in reason and "0_dense.bias has shape [128]" in reason
+    assert (
+        reason
+        and "torch.optim.Muon takes matrices only" in reason
+        and "0_dense.bias has shape [128]" in reason
+    )
     model = (Dense(units=4, bias=False), Dense(units=10, bias=False))
     without = run.model_copy(update={"task": run.task.model_copy(update={"model": model})})
     assert unavailable(without, muon) is None
 
 
-@pytest.mark.parametrize(("rule", "module"), [("canonical", "gradrace.adapters._optax_pieces"), ("native", "optax")])
+@pytest.mark.parametrize(
+    ("rule", "module"), [("canonical", "gradrace.adapters._optax_pieces"), ("native", "optax")]
+)
 def test_the_native_rule_takes_the_library_s_own_function(rule, module):
     if "jax" not in INSTALLED:
         pytest.skip("JAX is not installed")
     code = (
-        "import numpy as np; from update_rules import *; from gradrace.binding import bind; r = load_registry()\n"
-        f"b = bind(run_of(r, 'jax', 'adafactor', rule='{rule}'), r.optimizers['adafactor'], np.ones(2))\n"
-        "print(b.make.__module__, b.canonical_storage)"
+        "import numpy as np; from update_rules import *; from gradrace.binding import bind; r ="
+        f" load_registry()\nb = bind(run_of(r, 'jax', 'adafactor', rule='{rule}'),"
+        " r.optimizers['adafactor'], np.ones(2))\nprint(b.make.__module__, b.canonical_storage)"
     )
     env = environment(run_of(REGISTRY, "numpy", "sgd")) | {"PYTHONPATH": str(Path(__file__).parent)}
-    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
     made_in, storage = done.stdout.split()[-2:]
     assert made_in.startswith(module) and storage == str(rule == "canonical")

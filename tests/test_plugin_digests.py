@@ -53,12 +53,16 @@ def folder(tmp_path, monkeypatch):
         "lib/pack/rules.py": "from . import inner\nclass Rule: pass\n",
         "lib/pack/inner.py": "VALUE = 1\n",
         "lib/pack/table.txt": "1\n",
-        "lib/pack/reader.py": "from pathlib import Path\nT = Path(__file__).with_name('table.txt')\n",
+        "lib/pack/reader.py": (
+            "from pathlib import Path\nT = Path(__file__).with_name('table.txt')\n"
+        ),
         "vendor/far.py": "VALUE = 1\n",
         "lib/pack/unused.py": "VALUE = 1\n",
         "lib/space/below/module.py": "VALUE = 1\n",
         "lib/shipped/__init__.py": "",
-        "lib/shipped-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: shipped\nVersion: 1.0\nRequires-Dist: below>=1\n",
+        "lib/shipped-1.0.dist-info/METADATA": (
+            "Metadata-Version: 2.1\nName: shipped\nVersion: 1.0\nRequires-Dist: below>=1\n"
+        ),
         "lib/below-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: below\nVersion: 1.0\n",
         "beside.py": "VALUE = 1\n",
         "data/table.csv": "1,2\n",
@@ -74,7 +78,14 @@ def folder(tmp_path, monkeypatch):
 
 
 def planned(
-    folder: Path, top="", inside="pass", torch="pass", jax="pass", bindings="", framework="numpy", python=None
+    folder: Path,
+    top="",
+    inside="pass",
+    torch="pass",
+    jax="pass",
+    bindings="",
+    framework="numpy",
+    python=None,
 ):
     """The run of the user's optimizer as a driver plans it."""
     parts = {"top": top, "inside": inside, "torch": torch, "jax": jax, "bindings": bindings}
@@ -124,7 +135,10 @@ REACHED = {
     "data": ({"top": "open('plain.txt').read()"}, "plain.txt"),
     "data beside": (
         {
-            "top": "from pathlib import Path; T = (Path(__file__).parent / 'data' / 'table.csv').read_text()"
+            "top": (
+                "from pathlib import Path; T = (Path(__file__).parent / 'data' /"
+                " 'table.csv').read_text()"
+            )
         },
         "data/table.csv",
     ),
@@ -140,11 +154,16 @@ REACHED = {
         {"inside": "from importlib.resources import files; files('pack').joinpath('table.txt')"},
         "lib/pack/table.txt",
     ),
-    "data of a package, by its own module": ({"inside": "import pack.reader"}, "lib/pack/table.txt"),
+    "data of a package, by its own module": (
+        {"inside": "import pack.reader"},
+        "lib/pack/table.txt",
+    ),
     "from a folder put on the path": (
         {
             "top": "import os, sys",
-            "inside": "sys.path.insert(0, os.path.join(os.path.dirname(__file__), 'vendor')); import far",
+            "inside": (
+                "sys.path.insert(0, os.path.join(os.path.dirname(__file__), 'vendor')); import far"
+            ),
         },
         "vendor/far.py",
     ),
@@ -168,9 +187,11 @@ def test_what_is_reached_changes_the_digest(folder, case):
     else:
         edit(
             folder / file,
-            text.replace("Version: 1.0", "Version: 0.9")
-            if "dist-info" in file
-            else text + "\n# edited\n",
+            (
+                text.replace("Version: 1.0", "Version: 0.9")
+                if "dist-info" in file
+                else text + "\n# edited\n"
+            ),
         )
     after = planned(folder, **parts)
     assert after.digest != before.digest
@@ -320,7 +341,10 @@ def test_odd_names_of_files_are_found_again_in_the_record(folder):
     (folder / "od\x1bd\u202e.txt").write_text("1")
     run = planned(folder, top="open('od\\x1bd\\u202e.txt')")
     assert any(name.startswith("od\\x1bd") for name in run.sources)
-    assert RunRecord.model_validate(unfinished(run, "skipped", "x").record.to_json()).sources == run.sources
+    assert (
+        RunRecord.model_validate(unfinished(run, "skipped", "x").record.to_json()).sources
+        == run.sources
+    )
 
 
 DATA = """

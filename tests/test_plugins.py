@@ -172,15 +172,15 @@ def mine(**fields: str) -> str:
         "bindings": "{}",
     }
     return (
-        HEAD
-        + f"MINE = Optimizer({', '.join(f'{key}={value}' for key, value in {**usual, **fields}.items())})\n"
+        HEAD + "MINE ="
+        f" Optimizer({', '.join(f'{key}={value}' for key, value in {**usual, **fields}.items())})\n"
     )
 
 
 TASK = (
-    "from gradrace.layers import Dense\nfrom gradrace.spec import TaskSpec\n"
-    "TASK = TaskSpec(name='t', title='T', data={data}, input_shape=(64,), model=(Dense(units={units}),), batch_size=8,\n"
-    "    steps=4, eval_every=2, target=0.5, target_origin='x'){more}\n"
+    "from gradrace.layers import Dense\nfrom gradrace.spec import TaskSpec\nTASK ="
+    " TaskSpec(name='t', title='T', data={data}, input_shape=(64,), model=(Dense(units={units}),),"
+    " batch_size=8,\n    steps=4, eval_every=2, target=0.5, target_origin='x'){more}\n"
 )
 WRONG_FILES = {
     "a field": (
@@ -293,7 +293,10 @@ def test_a_framework_of_ones_own_may_be_bound(tmp_path):
         assert "own" in load_registry([tmp_path / name for name in order]).frameworks
 
 
-ADAPTER = 'FRAMEWORK = "own"\nTITLE = "Own"\nREQUIRES = ("numpy",)\nMODES = ("a", "b")\nCONVERGENCE_MODE = "a"\n'
+ADAPTER = (
+    'FRAMEWORK = "own"\nTITLE = "Own"\nREQUIRES = ("numpy",)\nMODES = ("a", "b")\nCONVERGENCE_MODE'
+    ' = "a"\n'
+)
 WRONG_LITERALS = [
     (
         'FRAMEWORK = "own"',
@@ -343,7 +346,10 @@ def test_lists_and_annotations_are_literals_and_an_adapter_needs_ADAPTER(tmp_pat
 
 
 def test_prints_of_a_file_leave_standard_output_alone(tmp_path):
-    loud = "import os, sys\nprint('loud')\nsys.stdout.write('louder\\n')\nos.write(1, b'loudest\\n')\nos.system('echo shell')\n"
+    loud = (
+        "import os, sys\nprint('loud')\nsys.stdout.write('louder\\n')\nos.write(1,"
+        " b'loudest\\n')\nos.system('echo shell')\n"
+    )
     (tmp_path / "mine.py").write_text(loud + mine())
     command = [
         sys.executable,
@@ -440,13 +446,19 @@ def test_dotted_paths_lead_to_modules_attributes_and_classes_inside():
         ("from json import nothing", None),
         ("raise ImportError('by hand')", None),
         (
-            "try:\n    import not_there_at_all\nexcept ImportError:\n    raise ImportError('please')",
+            (
+                "try:\n    import not_there_at_all\nexcept ImportError:\n    raise"
+                " ImportError('please')"
+            ),
             "not_there_at_all",
         ),
         ("try:\n    import not_there_at_all\nexcept ImportError:\n    raise ValueError", None),
         ("raise ValueError", None),
         (
-            "try:\n    import not_there_at_all\nexcept ImportError as e:\n    raise RuntimeError('needs it') from e",
+            (
+                "try:\n    import not_there_at_all\nexcept ImportError as e:\n    raise"
+                " RuntimeError('needs it') from e"
+            ),
             "not_there_at_all",
         ),
     ],

@@ -50,7 +50,9 @@ def test_messages_go_both_ways_in_order(start):
 
 
 def test_read_gives_what_has_come_and_then_the_end(start):
-    child = start("out.write(b'{\"n\": 1}\\n{\"n\": 2}\\n{\"n\"'); take(); out.write(b': 3}\\n{\"n\": 4')")
+    child = start(
+        'out.write(b\'{"n": 1}\\n{"n": 2}\\n{"n"\'); take(); out.write(b\': 3}\\n{"n": 4\')'
+    )
     assert child.read() == [{"n": 1}, {"n": 2}] and not child.ended
     child.send({})
     assert child.read() == [{"n": 3}]
@@ -59,7 +61,7 @@ def test_read_gives_what_has_come_and_then_the_end(start):
 
 
 def test_what_receive_left_is_read_next(start):
-    child = start("out.write(b'{\"n\": 1}\\n{\"n\": 2}\\n'); take()")
+    child = start('out.write(b\'{"n": 1}\\n{"n": 2}\\n\'); take()')
     assert child.receive(30) == {"n": 1}
     assert child.read() == [{"n": 2}]
 
@@ -69,7 +71,10 @@ def test_what_receive_left_is_read_next(start):
     [
         ("os.kill(os.getpid(), signal.SIGSEGV)", "SIGSEGV"),
         ("os._exit(3)", "exit code 3"),
-        ("print('first', flush=True); os.write(2, b'out of memory\\n\\n'); os.abort()", "SIGABRT; out of memory"),
+        (
+            "print('first', flush=True); os.write(2, b'out of memory\\n\\n'); os.abort()",
+            "SIGABRT; out of memory",
+        ),
         ("os.kill(os.getpid(), 40)", "signal 40"),
         ("raise KeyError('x')", "exit code 1; KeyError: 'x'"),
     ],
@@ -154,7 +159,8 @@ def test_kill_ends_a_child_that_heeds_no_signal_and_may_be_called_again(start):
     assert child.receive(30) == {"n": 1}
     descriptor = child.descriptor
     child.kill()
-    # Whoever is given the number next must not lose it to a second call, nor get what was meant for the child.
+    # Whoever is given the number next must not lose it to a second call, nor get what was meant for
+    # the child.
     reused = os.open(os.devnull, os.O_RDONLY)
     child.kill()
     child.send({"n": 2})
@@ -173,7 +179,11 @@ def test_abort_lets_the_reader_come_to_the_end(start):
 
 
 def test_environment_and_folder_are_those_given(start, tmp_path):
-    child = start("give(folder=os.getcwd(), given=os.environ.get('GIVEN'))", {**os.environ, "GIVEN": "x"}, cwd=tmp_path)
+    child = start(
+        "give(folder=os.getcwd(), given=os.environ.get('GIVEN'))",
+        {**os.environ, "GIVEN": "x"},
+        cwd=tmp_path,
+    )
     assert child.receive(30) == {"folder": str(tmp_path.resolve()), "given": "x"}
 
 
@@ -201,7 +211,9 @@ def test_what_cannot_be_started_leaves_nothing_open(tmp_path):
 def test_garbage_on_the_pipe_is_the_end(start, body, shown):
     child = start(f"give(n=1)\n{body}\ntime.sleep(300)")
     assert child.receive(30) == {"n": 1}
-    with pytest.raises(ChildDied, match="to the pipe that only gradrace's messages go through") as death:
+    with pytest.raises(
+        ChildDied, match="to the pipe that only gradrace's messages go through"
+    ) as death:
         child.receive(30)
     assert shown in str(death.value) and len(str(death.value)) < 300
     assert not child.signalled, "it was ended by us"
@@ -244,7 +256,9 @@ def test_kill_reaches_grandchildren_in_a_session_of_their_own(start):
 
 @pytest.mark.skipif(not FDS.exists(), reason="needs /proc")
 def test_a_killed_driver_leaves_nothing_behind(tmp_path):
-    """Not a child that holds the interpreter in C, nor what it started: neither sees the end of a pipe."""
+    """Not a child that holds the interpreter in C, nor what it started: neither sees the end of a
+    pipe.
+    """
     holds = "import re; re.match('(a+)+$', 'a' * 64 + 'b')"
     body = f"{PRELUDE}\n{APART}\ngive(pids=[os.getpid(), apart.pid])\n{holds}"
     driver = f"""

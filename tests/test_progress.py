@@ -30,13 +30,22 @@ def said(capsys, endings, quiet):
     return err.splitlines(), [event.run.spec.id for event in events]
 
 
-ENDINGS = [("ok", ""), ("failed", "it [/b] broke"), ("diverged", "NaN"), ("failed", "it [/b] broke"), ("timeout", "300 s"),
-           ("skipped", "not installed")]  # fmt: skip
+ENDINGS = [
+    ("ok", ""),
+    ("failed", "it [/b] broke"),
+    ("diverged", "NaN"),
+    ("failed", "it [/b] broke"),
+    ("timeout", "300 s"),
+    ("skipped", "not installed"),
+]
 
 
 def test_a_quiet_sweep_says_each_reason_of_a_failure_once(capsys):
     lines, ids = said(capsys, ENDINGS, quiet=True)
-    assert lines == [f"2 runs failed: it [/b] broke (first {ids[1]})", f"1 run ran out of time: 300 s ({ids[4]})"]
+    assert lines == [
+        f"2 runs failed: it [/b] broke (first {ids[1]})",
+        f"1 run ran out of time: 300 s ({ids[4]})",
+    ]
 
 
 def test_a_sweep_that_is_not_quiet_has_a_line_a_run(capsys):
@@ -49,7 +58,9 @@ def test_a_quiet_sweep_in_which_nothing_failed_says_nothing(capsys):
 
 
 def test_more_reasons_than_a_screen_holds_are_counted(capsys):
-    lines, _ = said(capsys, [("failed", f"reason {n}") for n in range(MOST_REASONS + 3)], quiet=True)
+    lines, _ = said(
+        capsys, [("failed", f"reason {n}") for n in range(MOST_REASONS + 3)], quiet=True
+    )
     assert len(lines) == MOST_REASONS + 1 and lines[-1].startswith("and 3 more reasons")
 
 
@@ -58,5 +69,7 @@ def test_every_command_that_runs_sweeps_says_so_in_its_help(command):
     from gradrace.cli import app
     from typer.testing import CliRunner
 
-    shown = " ".join(CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).output.split())
+    shown = " ".join(
+        CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).output.split()
+    )
     assert "each reason once" in shown

@@ -1,4 +1,6 @@
-"""The report: what its tables say, and that its page is whole, safe, self-contained and reproducible."""
+"""The report: what its tables say, and that its page is whole, safe, self-contained and
+reproducible.
+"""
 
 from __future__ import annotations
 
@@ -50,8 +52,17 @@ def judge(spec: RunSpec) -> Verdict:
     if spec.task.name == "cnn" and spec.framework == "tensorflow":
         return "skipped", MARKUP
     if spec.measure == "convergence" and spec.framework == "torch" and spec.optimizer.name == "sgd":
-        return {0: ("ok", ""), 1: ("diverged", "the loss became inf"), 2: ("failed", "out of memory")}[spec.seed]
-    if spec.measure == "convergence" and spec.framework == "jax" and spec.optimizer.name == "sgd" and spec.seed == 2:
+        return {
+            0: ("ok", ""),
+            1: ("diverged", "the loss became inf"),
+            2: ("failed", "out of memory"),
+        }[spec.seed]
+    if (
+        spec.measure == "convergence"
+        and spec.framework == "jax"
+        and spec.optimizer.name == "sgd"
+        and spec.seed == 2
+    ):
         return "timeout", TIMED_OUT
     if spec.measure == "timing" and spec.framework == "jax" and spec.optimizer.name == "adam":
         return "failed", "no timing here"
@@ -59,7 +70,11 @@ def judge(spec: RunSpec) -> Verdict:
 
 
 def judge_rate(spec: RunSpec) -> Verdict:
-    return ("diverged", "inf") if spec.measure == "convergence" and spec.schedule.base_lr == 1.0 else ("ok", "")
+    return (
+        ("diverged", "inf")
+        if spec.measure == "convergence" and spec.schedule.base_lr == 1.0
+        else ("ok", "")
+    )
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +82,9 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("results")
     make_results(folder, "main", make_specs(), judge, title=f"Main {MARKUP}", unrun=2)
     kinds = ("constant", "cosine")
-    swept = make_specs(["mlp"], ["torch", "jax"], ["sgd"], range(2), rates=(0.001, 1.0), schedules=kinds)
+    swept = make_specs(
+        ["mlp"], ["torch", "jax"], ["sgd"], range(2), rates=(0.001, 1.0), schedules=kinds
+    )
     make_results(folder, "rates", swept, judge_rate, title="Rates")
     return folder
 
@@ -94,7 +111,9 @@ def page(html: str) -> Page:
 
 def row(table: pd.DataFrame, **where: Any) -> dict[Any, Any]:
     """The one row with these values."""
-    found = table[np.logical_and.reduce([table[column] == value for column, value in where.items()])]
+    found = table[
+        np.logical_and.reduce([table[column] == value for column, value in where.items()])
+    ]
     assert len(found) == 1, where
     return dict(found.iloc[0])
 
@@ -106,7 +125,9 @@ REACHED_AT = {0: 20, 1: 40, 2: None, 3: None, 4: None}
 
 
 def known_curve(spec: RunSpec) -> Curve:
-    """Evaluations at 20, 40, 60; accuracy reaches .9 at REACHED_AT[seed]; losses are 1, then seed + .5, then seed."""
+    """Evaluations at 20, 40, 60; accuracy reaches .9 at REACHED_AT[seed]; losses are 1, then seed +
+    .5, then seed.
+    """
     at = REACHED_AT[spec.seed]
     evaluated = np.array([20, 40, 60])
     metric = np.where(evaluated >= at, 0.9, 0.5) if at else np.full(3, 0.4 + 0.1 * spec.seed)
@@ -125,20 +146,31 @@ def test_summary_of_three_seeds_is_what_a_hand_computes(tmp_path: Path) -> None:
     found = row(tables.summary(known(tmp_path, 3), "known"), task="known")
     assert found["runs"] == found["ok"] == found["attempts"] == 3
     assert [found[f"final_validation_loss_{s}"] for s in ("mean", "min", "max")] == [1.0, 0.0, 2.0]
-    assert [found[f"best_validation_loss_{s}"] for s in ("mean", "min", "max")] == pytest.approx([2 / 3, 0.0, 1.0])
+    assert [found[f"best_validation_loss_{s}"] for s in ("mean", "min", "max")] == pytest.approx(
+        [2 / 3, 0.0, 1.0]
+    )
     assert found["final_validation_metric_mean"] == pytest.approx((0.9 + 0.9 + 0.6) / 3)
     assert (found["reached"], found["steps_to_target"]) == (2, 40.0)
     assert tables.steps_text(found) == "40 (2 of 3)"
     assert found["step_p25_s"] == pytest.approx(STEP_US["jax"] * 1e-6)
     assert found["step_mean_s"] == pytest.approx(MEAN_OF_P25 * STEP_US["jax"] * 1e-6)
-    assert found["seconds_to_target"] == pytest.approx(40 * found["step_mean_s"]), "steps add up by the mean, not by p25"
+    assert found["seconds_to_target"] == pytest.approx(40 * found["step_mean_s"]), (
+        "steps add up by the mean, not by p25"
+    )
 
 
 def changed(spec: RunSpec, change: dict[str, Any]) -> RunSpec:
     """Keys of the task and of the optimizer are set there."""
     parts = {"task": spec.task, "optimizer": spec.optimizer}
     for key, value in change.items():
-        of = next((name for name, part in parts.items() if key in type(part).model_fields and key != "name"), None)
+        of = next(
+            (
+                name
+                for name, part in parts.items()
+                if key in type(part).model_fields and key != "name"
+            ),
+            None,
+        )
         parts |= {of: parts[of].model_copy(update={key: value})} if of else {key: value}
     return spec.model_copy(update=parts)
 
@@ -149,25 +181,39 @@ def changed(spec: RunSpec, change: dict[str, Any]) -> RunSpec:
         ({"mode": "jit"}, "only jit, canonical"),
         ({"rule": "native", "hyper": {}}, "only scan, native"),
         ({"hyper": {"beta": 0.5}}, "only scan, canonical, beta=0.5"),
-        ({"dtype": "float64"}, ""), ({"threads": 2}, ""), ({"batch_size": 32}, ""), ({"input": "pipeline"}, ""),
+        ({"dtype": "float64"}, ""),
+        ({"threads": 2}, ""),
+        ({"batch_size": 32}, ""),
+        ({"input": "pipeline"}, ""),
         ({"model": (Dense(units=3),)}, ""),
     ],
-)  # fmt: skip
-def test_a_step_time_stands_beside_its_own_setting_alone(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+)
+def test_a_step_time_stands_beside_its_own_setting_alone(
+    tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
     specs = make_specs([make_task("known", steps=60, target=0.85)], ["jax"], ["adam"], [0])
     other = [changed(spec, change) if spec.measure == "timing" else spec for spec in specs]
     make_results(tmp_path, "demo", other)
     frames = frame.load(tmp_path)
     table = tables.summary(frames, "demo")
     found = row(table[table["runs"] > 0], attempts=1)
-    assert np.isnan([found[name] for name in ("step_p25_s", "step_mean_s", "first_call_s", "seconds_to_target")]).all()
+    assert np.isnan(
+        [found[name] for name in ("step_p25_s", "step_mean_s", "first_call_s", "seconds_to_target")]
+    ).all()
     assert (found["timed_mode"], found["timed_instead"]) == ("", said)
     native = change.get("rule") == "native"
     assert np.isnan(found["native_p25_s"]) == (not native), "native is a figure of its own"
-    assert len(table) == (1 if native else 2), "what was timed keeps a row, if it stands nowhere else"
-    assert tables.pace(frames, "demo").empty and tables.attempts(frames, "demo")["seconds"].isna().all()
+    assert len(table) == (1 if native else 2), (
+        "what was timed keeps a row, if it stands nowhere else"
+    )
+    assert (
+        tables.pace(frames, "demo").empty
+        and tables.attempts(frames, "demo")["seconds"].isna().all()
+    )
     html = report.write(frames, tmp_path / "html").read_text(encoding="utf-8")
-    assert html.count(said) >= (3 if said else 0), "in the summary, beside the curves and with the target"
+    assert html.count(said) >= (3 if said else 0), (
+        "in the summary, beside the curves and with the target"
+    )
 
 
 def test_of_several_timings_each_stands_beside_what_it_timed(tmp_path: Path) -> None:
@@ -181,7 +227,9 @@ def test_of_several_timings_each_stands_beside_what_it_timed(tmp_path: Path) -> 
         frames.runs[name] = frames.runs["hyper"].map(cost).where(frames.runs["measure"] == "timing")
     found = tables.summary(frames, "demo").set_index("hyper")
     assert found["step_p25_s"].to_dict() == pytest.approx({"beta=0.1": 1e-3, "beta=0.2": 3e-3})
-    assert found["native_p25_s"].tolist() == pytest.approx([7e-3, 7e-3]) and set(found["native_mode"]) == {"jit"}
+    assert found["native_p25_s"].tolist() == pytest.approx([7e-3, 7e-3]) and set(
+        found["native_mode"]
+    ) == {"jit"}
 
 
 def test_a_step_time_of_another_machine_is_named_only(tmp_path: Path) -> None:
@@ -198,14 +246,19 @@ def test_the_mean_step_counts_slow_blocks_by_their_steps() -> None:
     blocks = np.array([10, 10, 1]), np.array([10e9, 10e9, 5e9])
     time = stats.step_time(*blocks)
     assert (time.p25, time.mean) == pytest.approx((1.0, 25 / 21))
-    assert time.mean * blocks[0].sum() == pytest.approx(blocks[1].sum() * 1e-9), "steps x mean is the time that passed"
+    assert time.mean * blocks[0].sum() == pytest.approx(blocks[1].sum() * 1e-9), (
+        "steps x mean is the time that passed"
+    )
 
 
 def test_median_on_a_run_that_missed_is_censored(tmp_path: Path) -> None:
     found = row(tables.summary(known(tmp_path, 5), "known"), task="known")
     assert found["steps_to_target"] == np.inf
     assert tables.steps_text(found) == "> 60 (2 of 5)"
-    assert text.seconds_to_target(found["seconds_to_target"], found["reached"], found["budget_s"]) == "> 0.00651"
+    assert (
+        text.seconds_to_target(found["seconds_to_target"], found["reached"], found["budget_s"])
+        == "> 0.00651"
+    )
 
 
 def test_no_run_reaching_the_target_is_said(tmp_path: Path) -> None:
@@ -214,7 +267,9 @@ def test_no_run_reaching_the_target_is_said(tmp_path: Path) -> None:
     assert tables.steps_text(found) == "not reached (0 of 3)"
 
 
-def test_diverged_and_timed_out_runs_tried_the_target_but_failed_ones_did_not(frames: frame.Frames) -> None:
+def test_diverged_and_timed_out_runs_tried_the_target_but_failed_ones_did_not(
+    frames: frame.Frames,
+) -> None:
     found = row(tables.summary(frames, "main"), task="mlp", framework="torch", optimizer="sgd")
     assert (found["ok"], found["diverged"], found["failed"], found["attempts"]) == (1, 1, 1, 2)
     assert text.counts(found) == "1 ok, 1 diverged, 1 failed"
@@ -223,14 +278,20 @@ def test_diverged_and_timed_out_runs_tried_the_target_but_failed_ones_did_not(fr
 
 
 def test_skipped_cells_stay_in_the_summary(frames: frame.Frames) -> None:
-    found = row(tables.summary(frames, "main"), task="cnn", framework="tensorflow", optimizer="adam")
+    found = row(
+        tables.summary(frames, "main"), task="cnn", framework="tensorflow", optimizer="adam"
+    )
     assert found["skipped"] == 3 and np.isnan(found["final_validation_loss_mean"])
     assert tables.steps_text(found) == text.MISSING
 
 
 def test_a_cell_without_timing_has_no_seconds(frames: frame.Frames) -> None:
     found = row(tables.summary(frames, "main"), task="mlp", framework="jax", optimizer="adam")
-    assert np.isnan(found["step_p25_s"]) and np.isnan(found["seconds_to_target"]) and found["timed_mode"] == ""
+    assert (
+        np.isnan(found["step_p25_s"])
+        and np.isnan(found["seconds_to_target"])
+        and found["timed_mode"] == ""
+    )
     assert found["steps_to_target"] > 0
 
 
@@ -243,13 +304,19 @@ def test_timing_alone_still_makes_summary_rows(tmp_path: Path) -> None:
 def test_several_launches_are_one_cell_with_a_range(tmp_path: Path) -> None:
     make_results(tmp_path, "demo", make_specs(["mlp"], ["jax"], ["adam"], [], launches=3))
     found = row(tables.step_times(frame.load(tmp_path), "demo"), task="mlp")
-    assert found["launches"] == 3 and found["step_p25_min_s"] == found["step_p25_max_s"] == pytest.approx(1e-4)
+    assert found["launches"] == 3 and found["step_p25_min_s"] == found[
+        "step_p25_max_s"
+    ] == pytest.approx(1e-4)
 
 
 def test_compact_summary_is_text_for_a_terminal(frames: frame.Frames) -> None:
     compact = tables.summary_compact(frames, "main")
     found = row(compact, task="mlp", framework="torch (eager)", optimizer="adam")
-    assert found["status"] == "3 ok" and found["step µs p25"] == "400" and found["best val acc"].endswith("%")
+    assert (
+        found["status"] == "3 ok"
+        and found["step µs p25"] == "400"
+        and found["best val acc"].endswith("%")
+    )
     assert len(compact) == len(tables.summary(frames, "main")) == 12
     assert "lr 0.001" in " ".join(tables.summary_compact(frames, "rates")["optimizer"])
 
@@ -286,7 +353,9 @@ def test_schedules_are_shown_where_any_is_not_constant(frames: frame.Frames) -> 
 
 def test_not_ok_lists_every_such_run_with_its_reason(frames: frame.Frames) -> None:
     lost = tables.not_ok(frames, "main")
-    assert lost["runs"].sum() == (frames.runs["status"] != "ok")[frames.runs["suite"] == "main"].sum()
+    assert (
+        lost["runs"].sum() == (frames.runs["status"] != "ok")[frames.runs["suite"] == "main"].sum()
+    )
     assert {MARKUP, TIMED_OUT, "out of memory"} <= set(lost["reason"])
     assert tables.missing(frames, "main") == 2
 
@@ -295,7 +364,9 @@ def test_not_ok_lists_every_such_run_with_its_reason(frames: frame.Frames) -> No
 
 
 def test_everything_a_reader_wrote_is_escaped(html: str, page: Page) -> None:
-    assert "alert('x')" not in html.replace("&#39;", "'").replace("&lt;script&gt;alert('x')&lt;/script&gt;", "")
+    assert "alert('x')" not in html.replace("&#39;", "'").replace(
+        "&lt;script&gt;alert('x')&lt;/script&gt;", ""
+    )
     assert [tag for tag, _ in page.tags].count("script") == 1 and "<b>" not in html
     assert any(MARKUP in words for words in page.words)
 
@@ -303,14 +374,18 @@ def test_everything_a_reader_wrote_is_escaped(html: str, page: Page) -> None:
 def test_the_page_refers_to_nothing_outside(html: str, page: Page) -> None:
     for name in ("src", "href", "xlink:href", "action", "srcset", "data", "poster"):
         assert all(value.startswith(("#", "data/", "run.html#")) for value in page.all(name)), name
-    assert not re.search(r"https?:|//[a-z]|@import|<!ENTITY|<metadata", re.sub(r"^\s*//.*$", "", html, flags=re.M))
+    assert not re.search(
+        r"https?:|//[a-z]|@import|<!ENTITY|<metadata", re.sub(r"^\s*//.*$", "", html, flags=re.M)
+    )
     assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", html))
 
 
 def test_ids_are_unique_and_every_reference_has_one(html: str, page: Page) -> None:
     ids = Counter(page.all("id"))
     assert [name for name, count in ids.items() if count > 1] == []
-    local = [value[1:] for value in page.all("href") if value.startswith("#")] + re.findall(r"url\(#([^)]*)\)", html)
+    local = [value[1:] for value in page.all("href") if value.startswith("#")] + re.findall(
+        r"url\(#([^)]*)\)", html
+    )
     assert set(local) <= set(ids)
     assert set(" ".join(page.all("aria-labelledby")).split()) <= set(ids)
 
@@ -320,7 +395,9 @@ def test_every_figure_has_title_and_description(page: Page) -> None:
     tags = Counter(tag for tag, _ in page.tags)
     assert len(images) > 10 and all(image["role"] == "img" for image in images)
     assert tags["desc"] == len(images) and tags["title"] == len(images) + 1
-    assert "#010203" not in page.all("style") and any("currentColor" in style for style in page.all("style"))
+    assert "#010203" not in page.all("style") and any(
+        "currentColor" in style for style in page.all("style")
+    )
 
 
 def test_every_csv_is_linked_and_readable(written: Path, page: Page) -> None:
@@ -332,7 +409,9 @@ def test_every_csv_is_linked_and_readable(written: Path, page: Page) -> None:
     assert len(kept) == 46 and kept["digest"].str.fullmatch("[0-9a-f]{24}").all()
 
 
-def test_every_record_is_in_the_appendix_and_numbers_lead_there(frames: frame.Frames, page: Page) -> None:
+def test_every_record_is_in_the_appendix_and_numbers_lead_there(
+    frames: frame.Frames, page: Page
+) -> None:
     words = set(page.words)
     assert set(frames.records) <= words
     linked = set(" ".join(page.all("data-runs")).split())
@@ -391,7 +470,7 @@ def outcome(measure: str, status: str) -> Any:
         (outcome("neither", "skipped"), "demo-fig-mlp-convergence"),
         (outcome("neither", "diverged"), "demo-fig-mlp-seconds"),
     ],
-)  # fmt: skip
+)
 def test_whatever_is_missing_the_rest_is_shown(tmp_path: Path, judge: Any, absent: str) -> None:
     make_results(tmp_path, "demo", make_specs(["mlp"], ["torch"], ["sgd"], [0]), judge)
     html = report.write(frame.load(tmp_path), tmp_path / "html").read_text(encoding="utf-8")
@@ -400,7 +479,9 @@ def test_whatever_is_missing_the_rest_is_shown(tmp_path: Path, judge: Any, absen
 
 @pytest.mark.parametrize("measure", ["convergence", "timing"])
 def test_a_suite_of_one_measure_only(tmp_path: Path, measure: str) -> None:
-    specs = [spec for spec in make_specs(["mlp"], ["torch"], ["sgd"], [0]) if spec.measure == measure]
+    specs = [
+        spec for spec in make_specs(["mlp"], ["torch"], ["sgd"], [0]) if spec.measure == measure
+    ]
     make_results(tmp_path, "demo", specs)
     html = report.write(frame.load(tmp_path), tmp_path / "html").read_text(encoding="utf-8")
     assert ('id="demo-fig-mlp-convergence"' in html) == (measure == "convergence")
@@ -419,9 +500,13 @@ def test_a_suite_without_any_record_beside_another(tmp_path: Path) -> None:
 
 
 def test_an_optimizer_keeps_its_colour_and_variants_differ_by_dash() -> None:
-    runs = pd.DataFrame({
-        "series": ["adam", "sgd · step", "sgd"], "optimizer": ["adam", "sgd", "sgd"], "variant": ["", "step", ""],
-    })  # fmt: skip
+    runs = pd.DataFrame(
+        {
+            "series": ["adam", "sgd · step", "sgd"],
+            "optimizer": ["adam", "sgd", "sgd"],
+            "variant": ["", "step", ""],
+        }
+    )
     looks = figures.series_looks(runs, ["sgd", "adam"])
     assert looks["sgd"].color == looks["sgd · step"].color != looks["adam"].color
     assert looks["sgd"].dash != looks["sgd · step"].dash
@@ -430,10 +515,20 @@ def test_an_optimizer_keeps_its_colour_and_variants_differ_by_dash() -> None:
 def test_time_zero_is_left_off_a_logarithmic_axis() -> None:
     spread = ("mean", "min", "max")
     seconds = {"fast": [0.0, 0.1, 0.2], "slow": [0.0, 1.0, 2.0]}
-    bands = pd.DataFrame([
-        {"series": "adam", "setup": setup, "seconds": at, "step": i, "runs": 1, **dict.fromkeys(spread, 3 - i)}
-        for setup, times in seconds.items() for i, at in enumerate(times)
-    ])  # fmt: skip
+    bands = pd.DataFrame(
+        [
+            {
+                "series": "adam",
+                "setup": setup,
+                "seconds": at,
+                "step": i,
+                "runs": 1,
+                **dict.fromkeys(spread, 3 - i),
+            }
+            for setup, times in seconds.items()
+            for i, at in enumerate(times)
+        ]
+    )
     axes = figures.over_time(bands, figures.looks(["fast", "slow"])).axes[0]
     assert axes.get_xscale() == "log"
     assert min(line.get_xdata().min() for line in axes.lines) == 0.1
@@ -447,12 +542,21 @@ def test_palette_is_legible_on_light_and_dark() -> None:
 
     for colour in figures.PALETTE:
         value = luminance(colour)
-        assert 1.05 / (value + 0.05) >= 2.9 and (value + 0.05) / (luminance("#14171b") + 0.05) >= 3, colour
+        assert (
+            1.05 / (value + 0.05) >= 2.9 and (value + 0.05) / (luminance("#14171b") + 0.05) >= 3
+        ), colour
 
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(0.01234, "0.0123"), (1.5, "1.50"), (1234.5, "1234"), (0.0, "0"), (1e-9, "1.00e-09"), (np.nan, "–")],
+    [
+        (0.01234, "0.0123"),
+        (1.5, "1.50"),
+        (1234.5, "1234"),
+        (0.0, "0"),
+        (1e-9, "1.00e-09"),
+        (np.nan, "–"),
+    ],
 )
 def test_significant(value: float, expected: str) -> None:
     assert text.significant(value) == expected
@@ -463,12 +567,18 @@ def test_significant(value: float, expected: str) -> None:
 
 @pytest.fixture(scope="module")
 def timed(tmp_path_factory: pytest.TempPathFactory) -> frame.Frames:
-    """Two frameworks at three batch sizes, jax in two modes: five launches, each 1% slower than the one before, with parts
-    and memory; torch's smallest batch was timed in one launch alone."""
+    """Two frameworks at three batch sizes, jax in two modes: five launches, each 1% slower than the
+    one before, with parts and memory; torch's smallest batch was timed in one launch alone."""
     folder = tmp_path_factory.mktemp("timed")
     tasks = [make_task("mlp", batch_size=size) for size in (16, 64, 256)]
-    specs = make_specs(tasks, ["torch", "jax"], ["adam"], [], launches=5, breakdown=True, memory=True, native=True)
-    specs = [spec for spec in specs if spec.framework == "jax" or spec.task.batch_size > 16 or spec.launch == 0]
+    specs = make_specs(
+        tasks, ["torch", "jax"], ["adam"], [], launches=5, breakdown=True, memory=True, native=True
+    )
+    specs = [
+        spec
+        for spec in specs
+        if spec.framework == "jax" or spec.task.batch_size > 16 or spec.launch == 0
+    ]
     specs += [spec.model_copy(update={"mode": "scan"}) for spec in specs if spec.framework == "jax"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(records, "LAUNCH_FACTOR", 1.01)
@@ -476,7 +586,9 @@ def timed(tmp_path_factory: pytest.TempPathFactory) -> frame.Frames:
     return frame.load(folder)
 
 
-def test_a_cell_is_the_geometric_mean_of_its_launches_with_a_t_interval(timed: frame.Frames) -> None:
+def test_a_cell_is_the_geometric_mean_of_its_launches_with_a_t_interval(
+    timed: frame.Frames,
+) -> None:
     found = row(frame.timing_cells(timed), framework="torch", batch_size=64)
     assert found["launches"] == found["planned"] == 5 and found["status"] == "ok"
     middle = STEP_US["torch"] * 1e-6 * 1.01**2
@@ -486,11 +598,19 @@ def test_a_cell_is_the_geometric_mean_of_its_launches_with_a_t_interval(timed: f
     assert found["samples_per_s"] == pytest.approx(64 / middle, rel=1e-6)
     assert found["samples_per_s_low"] == pytest.approx(64 / found["step_p25_s_high"])
     assert found["steps_per_s_high"] == pytest.approx(1 / found["step_p25_s_low"])
-    assert (found["forward_s"], found["optimizer_s"]) == pytest.approx((0.3 * middle, 0.2 * middle), rel=1e-6)
+    assert (found["forward_s"], found["optimizer_s"]) == pytest.approx(
+        (0.3 * middle, 0.2 * middle), rel=1e-6
+    )
     arithmetic = STEP_US["torch"] * 1e-6 * np.mean(1.01 ** np.arange(5))
-    assert (found["backward_s"], found["remainder_s"]) == pytest.approx((0.45 * arithmetic, 0.05 * arithmetic), rel=1e-6)
+    assert (found["backward_s"], found["remainder_s"]) == pytest.approx(
+        (0.45 * arithmetic, 0.05 * arithmetic), rel=1e-6
+    )
     assert found["parts_covered"] == pytest.approx(0.95, rel=1e-6)
-    assert (found["import_s"], found["grown_bytes"], found["memory_method"]) == (2.0, 20 * 2**20, "made up")
+    assert (found["import_s"], found["grown_bytes"], found["memory_method"]) == (
+        2.0,
+        20 * 2**20,
+        "made up",
+    )
     assert len(found["digests"].split()) == 6
 
 
@@ -507,7 +627,9 @@ def test_one_launch_has_a_figure_and_no_interval(timed: frame.Frames) -> None:
     assert len(timing_text.parts(cells)) == 9
 
 
-def test_samples_a_second_are_drawn_where_batch_sizes_vary(timed: frame.Frames, frames: frame.Frames) -> None:
+def test_samples_a_second_are_drawn_where_batch_sizes_vary(
+    timed: frame.Frames, frames: frame.Frames
+) -> None:
     rates = tables.throughput(tables.step_times(timed, "timed"))
     assert set(rates["setup"]) == {"jax (jit)", "jax (scan)", "torch (eager)"}
     assert all(sizes.tolist() == [16, 64, 256] for _, sizes in rates.groupby("setup")["batch_size"])
@@ -515,8 +637,14 @@ def test_samples_a_second_are_drawn_where_batch_sizes_vary(timed: frame.Frames, 
     assert tables.throughput(tables.step_times(frames, "main")).empty
 
 
-def test_modes_are_compared_where_a_framework_has_several(timed: frame.Frames, frames: frame.Frames) -> None:
-    assert set(tables.by_mode(tables.step_times(timed, "timed"))["setup"]) == {"jax (jit)", "jax (scan)", "torch (eager)"}
+def test_modes_are_compared_where_a_framework_has_several(
+    timed: frame.Frames, frames: frame.Frames
+) -> None:
+    assert set(tables.by_mode(tables.step_times(timed, "timed"))["setup"]) == {
+        "jax (jit)",
+        "jax (scan)",
+        "torch (eager)",
+    }
     assert tables.by_mode(tables.step_times(frames, "main")).empty
 
 
@@ -524,17 +652,25 @@ def test_the_bars_of_a_step_are_as_long_as_its_parts(timed: frame.Frames) -> Non
     times = tables.step_times(timed, "timed").iloc[:1]
     (axis,) = figures.breakdown(times).axes
     widths = [bar.get_width() for bar in axis.patches]
-    expected = times[["forward_s", "backward_s", "optimizer_s", "remainder_s", "step_p25_s"]].iloc[0] * 1e6
-    assert widths == pytest.approx(expected.tolist()), "the remainder fills what the parts leave of the step"
+    expected = (
+        times[["forward_s", "backward_s", "optimizer_s", "remainder_s", "step_p25_s"]].iloc[0] * 1e6
+    )
+    assert widths == pytest.approx(expected.tolist()), (
+        "the remainder fills what the parts leave of the step"
+    )
     assert axis.patches[3].get_x() == pytest.approx(expected.iloc[:3].sum())
 
 
 def test_parts_that_take_longer_than_the_step_overlap_its_end(timed: frame.Frames) -> None:
     times = tables.step_times(timed, "timed").iloc[:1]
-    times = times.assign(optimizer_s=times["optimizer_s"] * 2, remainder_s=-0.15 * times["step_p25_s"])
+    times = times.assign(
+        optimizer_s=times["optimizer_s"] * 2, remainder_s=-0.15 * times["step_p25_s"]
+    )
     (axis,) = figures.breakdown(times).axes
     remainder, step = axis.patches[3], 1e6 * float(times["step_p25_s"].iloc[0])
-    assert (remainder.get_x(), remainder.get_width()) == pytest.approx((step, 0.15 * step), rel=1e-3)
+    assert (remainder.get_x(), remainder.get_width()) == pytest.approx(
+        (step, 0.15 * step), rel=1e-3
+    )
     assert remainder.get_hatch()
 
 
@@ -542,11 +678,21 @@ def test_the_page_of_a_timed_suite_has_its_sections(timed: frame.Frames, tmp_pat
     html = report.write(timed, tmp_path).read_text(encoding="utf-8")
     ids = Counter(Page(html).all("id"))
     assert max(ids.values()) == 1, ids.most_common(3)
-    for name in ("step-time", "throughput", "breakdown", "costs", "fig-mlp-throughput", "fig-mlp-modes", "fig-mlp-breakdown"):
+    for name in (
+        "step-time",
+        "throughput",
+        "breakdown",
+        "costs",
+        "fig-mlp-throughput",
+        "fig-mlp-modes",
+        "fig-mlp-breakdown",
+    ):
         assert f'id="timed-{name}"' in html, name
     assert "1 of 9 timed cells had fewer than 3 launches" in html and "made up" in html
     parts = pd.read_csv(tmp_path / "data/timed/step-parts.csv")
-    assert len(parts) == 9 and parts["parts_covered"].tolist() == pytest.approx([0.95] * 9, rel=1e-3)
+    assert len(parts) == 9 and parts["parts_covered"].tolist() == pytest.approx(
+        [0.95] * 9, rel=1e-3
+    )
     kept = pd.read_csv(tmp_path / "data/timed/step-times.csv")
     assert {"step_p25_s_low", "samples_per_s", "state_bytes", "grown_bytes"} <= set(kept)
 

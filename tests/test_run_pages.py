@@ -1,4 +1,6 @@
-"""Pages of runs, and long tables: what the scripts beside the page hold, and that nobody's words become markup."""
+"""Pages of runs, and long tables: what the scripts beside the page hold, and that nobody's words
+become markup.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,10 @@ from gradrace.spec import RunSpec
 from gradrace.store import read_log
 from records import make_curve, make_results, make_specs, make_task
 
-MARKUP = "</script><script>document.title='owned'</script> & <img src=x onerror=\"document.title='owned'\">"
+MARKUP = (
+    "</script><script>document.title='owned'</script> & <img src=x"
+    " onerror=\"document.title='owned'\">"
+)
 
 
 def called(script: str, name: str) -> Any:
@@ -38,31 +43,49 @@ def written(tmp_path: Path, **options: Any) -> tuple[frame.Frames, Path]:
 
 
 def long_curve(spec: RunSpec) -> Curve:
-    """1000 steps that count upwards, the last one lost; evaluations at 0 and 1000, the second without a metric."""
+    """1000 steps that count upwards, the last one lost; evaluations at 0 and 1000, the second
+    without a metric.
+    """
     train = np.arange(1000.0)
     train[-1] = np.inf
     return Curve(train, np.array([0, 1000]), np.array([2.0, 1.0]), np.array([0.5, np.nan]))
 
 
 def test_every_run_has_a_script_that_its_digest_leads_to(tmp_path: Path) -> None:
-    frames, folder = written(tmp_path, judge=lambda spec: ("skipped", "no such device") if spec.seed == 1 else ("ok", ""))
-    found = {file.stem: called(file.read_text(), "run") for file in folder.glob("data/runs/demo/*.js")}
+    frames, folder = written(
+        tmp_path, judge=lambda spec: ("skipped", "no such device") if spec.seed == 1 else ("ok", "")
+    )
+    found = {
+        file.stem: called(file.read_text(), "run") for file in folder.glob("data/runs/demo/*.js")
+    }
     assert set(found) == set(frames.records)
     html = (folder / "index.html").read_text(encoding="utf-8")
     for digest, run in found.items():
         record = frames.records[digest]
         assert f'href="run.html#demo/{digest}"' in html
-        assert (run["digest"], run["status"], run["reason"]) == (digest, record.status, record.reason)
+        assert (run["digest"], run["status"], run["reason"]) == (
+            digest,
+            record.status,
+            record.reason,
+        )
         assert RunSpec.model_validate(run["spec"]) == record.spec
         facts = dict(run["facts"])
-        assert facts["run"] == record.spec.id and "Test Processor 3000" in facts["machine"] and facts["versions"]
-        assert bool(run["curves"]) == (record.spec.measure == "convergence" and record.status == "ok")
+        assert (
+            facts["run"] == record.spec.id
+            and "Test Processor 3000" in facts["machine"]
+            and facts["versions"]
+        )
+        assert bool(run["curves"]) == (
+            record.spec.measure == "convergence" and record.status == "ok"
+        )
         assert ("step time" in facts) == (record.spec.measure == "timing" and record.status == "ok")
 
 
 def test_long_curves_are_means_over_bins_and_what_is_not_finite_is_counted(tmp_path: Path) -> None:
     task = make_task("long", steps=1000)
-    _, folder = written(tmp_path, specs=make_specs([task], ["jax"], ["adam"], [0], launches=0), curve=long_curve)
+    _, folder = written(
+        tmp_path, specs=make_specs([task], ["jax"], ["adam"], [0], launches=0), curve=long_curve
+    )
     (file,) = folder.glob("data/runs/demo/*.js")
     curves = called(file.read_text(), "run")["curves"]
     train = curves["train_loss"]
@@ -70,8 +93,16 @@ def test_long_curves_are_means_over_bins_and_what_is_not_finite_is_counted(tmp_p
     assert len(train["values"]) == 334 <= run_pages.POINTS
     assert train["values"][:2] == [1.0, 4.0] and train["values"][-1] is None
     assert train["steps"][:2] == [1.0, 4.0], "a bin stands at its middle"
-    assert curves["validation_loss"] == {"bin": 1, "from": 0.0, "every": 1000.0, "values": [2.0, 1.0]}
-    assert curves["validation_metric"]["values"] == [0.5, None] and curves["validation_metric"]["lost"] == 1
+    assert curves["validation_loss"] == {
+        "bin": 1,
+        "from": 0.0,
+        "every": 1000.0,
+        "values": [2.0, 1.0],
+    }
+    assert (
+        curves["validation_metric"]["values"] == [0.5, None]
+        and curves["validation_metric"]["lost"] == 1
+    )
     assert curves["learning_rate"]["values"] == [0.001, 0.001], "that of the schedule, constant"
 
 
@@ -80,14 +111,21 @@ def test_a_schedule_is_drawn_as_planned(tmp_path: Path) -> None:
     _, folder = written(tmp_path, specs=specs)
     (file,) = folder.glob("data/runs/demo/*.js")
     rates = called(file.read_text(), "run")["curves"]["learning_rate"]["values"]
-    assert len(rates) == 60 and rates[0] == 0.001 and rates == sorted(rates, reverse=True) and rates[-1] < 1e-4
+    assert (
+        len(rates) == 60
+        and rates[0] == 0.001
+        and rates == sorted(rates, reverse=True)
+        and rates[-1] < 1e-4
+    )
 
 
 def test_the_end_of_a_log_begins_with_a_whole_line(tmp_path: Path) -> None:
     frames, _ = written(tmp_path, specs=make_specs(["mlp"], ["jax"], ["adam"], [0], launches=0))
     (digest,) = frames.records
     assert read_log(tmp_path / "results", "demo", digest, 20) == ""
-    (tmp_path / "results/runs/demo" / digest / "log.txt").write_bytes(b"first line\nsecond \xff line\nthird\n")
+    (tmp_path / "results/runs/demo" / digest / "log.txt").write_bytes(
+        b"first line\nsecond \xff line\nthird\n"
+    )
     assert read_log(tmp_path / "results", "demo", digest, 20) == "third\n"
     assert read_log(tmp_path / "results", "demo", digest, 25) == "second \ufffd line\nthird\n"
     assert read_log(tmp_path / "results", "demo", digest, 500).startswith("first")
@@ -95,7 +133,10 @@ def test_the_end_of_a_log_begins_with_a_whole_line(tmp_path: Path) -> None:
 
 def table_of(count: int) -> Table:
     columns = [Column("Name"), Column("Size", "number")]
-    rows = [[Cell(f"{MARKUP} {i}", runs="a b", flag="ok"), Cell(f"{i} µs", float(i), "note")] for i in range(count)]
+    rows = [
+        [Cell(f"{MARKUP} {i}", runs="a b", flag="ok"), Cell(f"{i} µs", float(i), "note")]
+        for i in range(count)
+    ]
     return Table("demo-long", "Long", columns, rows, "data/demo/long.csv")
 
 
@@ -107,7 +148,10 @@ def test_a_long_table_has_its_rows_in_a_script() -> None:
     assert text.startswith('gradrace.rows("demo-long", [[')
     rows = json.loads(text.removeprefix('gradrace.rows("demo-long", ').removesuffix(");\n"))
     assert len(rows) == SHOWN + 1 and text.isascii()
-    assert rows[7] == [{"t": f"{MARKUP} 7", "r": "a b", "f": "ok"}, {"t": "7 µs", "s": 7.0, "n": "note"}]
+    assert rows[7] == [
+        {"t": f"{MARKUP} 7", "r": "a b", "f": "ok"},
+        {"t": "7 µs", "s": 7.0, "n": "note"},
+    ]
 
 
 def test_many_runs_stay_out_of_the_page(tmp_path: Path) -> None:
@@ -126,26 +170,38 @@ def test_metrics_that_are_not_numbers_break_nothing(tmp_path: Path) -> None:
         nothing = np.full_like(curve.validation_metrics, np.nan)
         return Curve(curve.train_losses, curve.eval_steps, curve.validation_losses, nothing)
 
-    frames, folder = written(tmp_path, specs=make_specs(["mlp"], ["torch", "jax"], ["adam"]), curve=lost)
+    frames, folder = written(
+        tmp_path, specs=make_specs(["mlp"], ["torch", "jax"], ["adam"]), curve=lost
+    )
     assert frames.runs["best_validation_metric"].isna().all()
     assert 'id="demo-fig-mlp-convergence"' in (folder / "index.html").read_text(encoding="utf-8")
     for file in folder.glob("data/runs/demo/*.js"):
         called(file.read_text(), "run")
 
 
-def test_suites_of_another_schema_are_refused_by_name_and_others_stand_as_parts(tmp_path: Path) -> None:
+def test_suites_of_another_schema_are_refused_by_name_and_others_stand_as_parts(
+    tmp_path: Path,
+) -> None:
     specs = make_specs(["mlp"], ["jax"], ["adam"], [0])
     make_results(tmp_path, "one", specs)
     shutil.copytree(tmp_path / "runs/one", tmp_path / "runs/two")
     plan = tmp_path / "runs/two/plan.json"
     plan.write_text(plan.read_text().replace('"one"', '"two"'))
     frames = frame.load(tmp_path)
-    assert frames.runs["digest"].duplicated().any() and not frames.curves.duplicated(["digest", "series", "step"]).any()
+    assert (
+        frames.runs["digest"].duplicated().any()
+        and not frames.curves.duplicated(["digest", "series", "step"]).any()
+    )
     folder = report.write(frames, tmp_path / "html").parent
     html = (folder / "index.html").read_text(encoding="utf-8")
     assert 'id="one"' in html and 'id="two"' in html
-    texts = [sorted(file.read_text().replace('"one"', '"two"') for file in folder.glob(f"data/runs/{suite}/*.js"))
-             for suite in ("one", "two")]  # fmt: skip
+    texts = [
+        sorted(
+            file.read_text().replace('"one"', '"two"')
+            for file in folder.glob(f"data/runs/{suite}/*.js")
+        )
+        for suite in ("one", "two")
+    ]
     curves = [[called(text, "run")["curves"] for text in of_suite] for of_suite in texts]
     assert curves[0] == curves[1], "a run in two suites has its curve once"
     file = next(tmp_path.glob("runs/two/*/run.json"))
@@ -154,7 +210,9 @@ def test_suites_of_another_schema_are_refused_by_name_and_others_stand_as_parts(
         frame.load(tmp_path)
 
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no browser here")
@@ -168,8 +226,17 @@ def test_a_browser_draws_a_run_and_runs_nothing_that_it_says(tmp_path: Path) -> 
     file.write_text(json.dumps(record | {"artefacts": [*record["artefacts"], "log.txt"]}))
     page = report.write(frame.load(tmp_path), tmp_path / "html").parent / "run.html"
     address = f"{page.as_uri()}#demo/{file.parent.name}"
-    command = [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--dump-dom"]
-    found = subprocess.run([*command, address], capture_output=True, text=True, timeout=120, check=True).stdout
+    command = [
+        str(CHROMIUM),
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--dump-dom",
+    ]
+    found = subprocess.run(
+        [*command, address], capture_output=True, text=True, timeout=120, check=True
+    ).stdout
     assert found.count("<svg") == 3 and "<path" in found, "losses, metric, learning rate"
     assert f"<title>gradrace: {specs[0].id}</title>" in found and "owned'&lt;/script&gt;" in found
     assert "<img" not in found and "line one" in found and "not finite" in found

@@ -18,7 +18,12 @@ def test_the_quick_reading_of_imports_misses_none(name):
 
 
 @pytest.mark.parametrize(
-    "text", [b"if True: from gradrace import plan", b"from gradrace import \\\n plan", b"def f():\n    import gradrace.plan"]
+    "text",
+    [
+        b"if True: from gradrace import plan",
+        b"from gradrace import \\\n plan",
+        b"def f():\n    import gradrace.plan",
+    ],
 )
 def test_a_users_file_is_parsed_as_a_whole(text):
     found = list(sources._imports(sources._tree(text, "gradrace_mine"), "gradrace_mine"))

@@ -34,7 +34,10 @@ def test_digest_changes_with_each_field(make_run, change):
 
 def test_digest_changes_with_versions_and_sources(make_run):
     run = make_run()
-    assert len({digest(run, {}, {}), digest(run, {"torch": "1"}, {}), digest(run, {}, {"clock": "a"})}) == 3
+    assert (
+        len({digest(run, {}, {}), digest(run, {"torch": "1"}, {}), digest(run, {}, {"clock": "a"})})
+        == 3
+    )
 
 
 def test_digest_does_not_depend_on_the_order_of_keys(make_run):
@@ -46,7 +49,9 @@ def test_digest_does_not_depend_on_the_order_of_keys(make_run):
 @given(
     seed=st.integers(0, 2**40),
     rate=st.floats(1e-300, 1e300),
-    hyper=st.dictionaries(st.text("abc", min_size=1, max_size=3), st.floats(allow_nan=False, allow_infinity=False)),
+    hyper=st.dictionaries(
+        st.text("abc", min_size=1, max_size=3), st.floats(allow_nan=False, allow_infinity=False)
+    ),
 )
 def test_json_and_back_is_the_same_value(registry, seed, rate, hyper):
     run = RunSpec(
@@ -89,7 +94,10 @@ def test_impossible_values_are_refused(make_run, change):
         ({"loss": "huber"}, "accuracy cannot be the metric of huber; r2 can"),
         ({"loss": "output"}, "accuracy cannot be the metric of output; negative_loss can"),
         ({"metric": "r2"}, "r2 cannot be the metric of softmax_cross_entropy; accuracy can"),
-        ({"loss": "mean_squared_error", "metric": "r2", "label_smoothing": 0.1}, "label_smoothing needs labels"),
+        (
+            {"loss": "mean_squared_error", "metric": "r2", "label_smoothing": 0.1},
+            "label_smoothing needs labels",
+        ),
     ],
     ids=str,
 )

@@ -12,7 +12,13 @@ import pytest
 from gradrace.errors import UserError
 from gradrace.statistics import aggregates, bootstrap, comparisons
 from gradrace.statistics.bootstrap import Interval, bootstrap_interval
-from gradrace.statistics.comparisons import improvement_matrix, probability_of_improvement, seeds_warning, win_matrix, winner
+from gradrace.statistics.comparisons import (
+    improvement_matrix,
+    probability_of_improvement,
+    seeds_warning,
+    win_matrix,
+    winner,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -20,32 +26,55 @@ from scipy import stats
 from simulated_scores import SEEDS, SHAPES, coverage, first_task, true_value
 
 Array = np.ndarray
-AGGREGATES = [aggregates.interquartile_mean, aggregates.median_of_means, aggregates.median_of_medians, aggregates.mean]
+AGGREGATES = [
+    aggregates.interquartile_mean,
+    aggregates.median_of_means,
+    aggregates.median_of_medians,
+    aggregates.mean,
+]
 # Whole numbers: sums and rescalings of them are exact, so that invariance means equality.
-TABLES = arrays(np.float64, st.tuples(st.integers(1, 4), st.integers(2, 5)), elements=st.integers(-50, 50).map(float))
+TABLES = arrays(
+    np.float64,
+    st.tuples(st.integers(1, 4), st.integers(2, 5)),
+    elements=st.integers(-50, 50).map(float),
+)
 
 
 def table(seed: int, tasks: int = 6, seeds: int = 5) -> Array:
     return np.random.default_rng(seed).normal(size=(tasks, seeds))
 
 
-@pytest.mark.parametrize(("tasks", "expected"), [
-    ([[1, 2, 3, 4]], 2.5),
-    ([[0, 10], [20, 30]], 15),
-    ([[1, 2, 3]], 2),            # the outer scores count a quarter each, of 1.5 in all
-    ([[0, 0, 0, 0, 0, 100]], 0),
-    ([[0], [1, 1, 1, 1]], 0.5),  # tasks weigh the same
-])
+@pytest.mark.parametrize(
+    ("tasks", "expected"),
+    [
+        ([[1, 2, 3, 4]], 2.5),
+        ([[0, 10], [20, 30]], 15),
+        ([[1, 2, 3]], 2),  # the outer scores count a quarter each, of 1.5 in all
+        ([[0, 0, 0, 0, 0, 100]], 0),
+        ([[0], [1, 1, 1, 1]], 0.5),  # tasks weigh the same
+    ],
+)
 def test_interquartile_mean_by_hand(tasks: list[list[float]], expected: float) -> None:
-    assert aggregates.interquartile_mean([np.array(task, float) for task in tasks]) == pytest.approx(expected)
+    assert aggregates.interquartile_mean(
+        [np.array(task, float) for task in tasks]
+    ) == pytest.approx(expected)
 
 
 def test_aggregates_against_their_definitions() -> None:
     scores = table(1, tasks=6, seeds=4)
-    assert aggregates.interquartile_mean(scores) == pytest.approx(stats.trim_mean(scores.ravel(), 0.25))
+    assert aggregates.interquartile_mean(scores) == pytest.approx(
+        stats.trim_mean(scores.ravel(), 0.25)
+    )
     assert aggregates.median_of_means(scores) == pytest.approx(np.median(scores.mean(axis=1)))
-    assert aggregates.median_of_medians([np.array([1, 2, 90.0]), np.array([4, 5, 6.0]), np.array([0, 8, 9.0])]) == 5
-    assert aggregates.optimality_gap([np.array([0.5, 1.5]), np.array([0.8, 0.8])]) == pytest.approx((0.25 + 0.2) / 2)
+    assert (
+        aggregates.median_of_medians(
+            [np.array([1, 2, 90.0]), np.array([4, 5, 6.0]), np.array([0, 8, 9.0])]
+        )
+        == 5
+    )
+    assert aggregates.optimality_gap([np.array([0.5, 1.5]), np.array([0.8, 0.8])]) == pytest.approx(
+        (0.25 + 0.2) / 2
+    )
     assert aggregates.normalised(np.array([3.0, 1.0]), worst=3.0, best=1.0) == pytest.approx([0, 1])
 
 
@@ -74,7 +103,9 @@ def test_resamples_are_all_draws_with_their_probabilities() -> None:
 
 @pytest.mark.parametrize("seeds", [3, 5, 6])
 def test_spread_of_a_mean_is_the_textbooks(seeds: int) -> None:
-    """Variance s^2 / R with R - 1 degrees of freedom; skewness from the unbiased third cumulant; Welch's over tasks."""
+    """Variance s^2 / R with R - 1 degrees of freedom; skewness from the unbiased third cumulant;
+    Welch's over tasks.
+    """
     tasks = table(3, tasks=2, seeds=seeds)
     one = bootstrap.spread([tasks[0]], aggregates.mean)
     assert one.error == pytest.approx(stats.sem(tasks[0]))
@@ -87,12 +118,19 @@ def test_spread_of_a_mean_is_the_textbooks(seeds: int) -> None:
 
 
 def test_spread_counts_what_no_single_task_makes() -> None:
-    """The product of two means that are 0: drawing one task alone leaves it 0, drawing both has variance (2/9)^2."""
+    """The product of two means that are 0: drawing one task alone leaves it 0, drawing both has
+    variance (2/9)^2.
+    """
     tasks = np.array([[-1.0, 0.0, 1.0]] * 2)
     found = bootstrap.spread(tasks, lambda drawn: drawn[0].mean(axis=-1) * drawn[1].mean(axis=-1))
     assert found.error == pytest.approx(2 / 9, rel=0.15)
     assert found.freedom == 4
-    assert bootstrap._interaction(tasks, aggregates.mean, [bootstrap._effect(tasks, aggregates.mean, i) for i in (0, 1)]) < 1e-30
+    assert (
+        bootstrap._interaction(
+            tasks, aggregates.mean, [bootstrap._effect(tasks, aggregates.mean, i) for i in (0, 1)]
+        )
+        < 1e-30
+    )
 
 
 def test_interval_of_a_symmetric_sample_is_the_t_interval() -> None:
@@ -103,9 +141,11 @@ def test_interval_of_a_symmetric_sample_is_the_t_interval() -> None:
 
 
 def test_skewness_is_1_at_most() -> None:
-    """A mean reaches it where one seed stands out; of a median, the rare draw of many diverged seeds would make it 13 and
-    leave nothing of the upper limit."""
-    assert bootstrap.spread([np.array([0.0, 1, 1, 1, 1])], aggregates.mean).skewness == pytest.approx(-1)
+    """A mean reaches it where one seed stands out; of a median, the rare draw of many diverged
+    seeds would make it 13 and leave nothing of the upper limit."""
+    assert bootstrap.spread(
+        [np.array([0.0, 1, 1, 1, 1])], aggregates.mean
+    ).skewness == pytest.approx(-1)
     finished = np.linspace(0.80, 0.81, 10)
     tasks = [finished - 0.05, np.append(0.1, finished[1:]), finished + 0.05]
     assert bootstrap.spread(tasks, aggregates.median_of_medians).skewness == -1
@@ -129,9 +169,17 @@ def test_one_task_has_the_wider_of_both_limits() -> None:
     assert found.high > students.high
 
 
-@pytest.mark.parametrize(("scores", "low", "high"), [([[0.5], [0.4, 0.6]], -np.inf, np.inf), ([[0.5, 0.5, 0.5]], 0.5, 0.5)])
-def test_interval_of_one_seed_and_of_seeds_that_agree(scores: list[list[float]], low: float, high: float) -> None:
-    assert bootstrap_interval([np.array(task) for task in scores], aggregates.mean)[1:3] == (low, high)
+@pytest.mark.parametrize(
+    ("scores", "low", "high"),
+    [([[0.5], [0.4, 0.6]], -np.inf, np.inf), ([[0.5, 0.5, 0.5]], 0.5, 0.5)],
+)
+def test_interval_of_one_seed_and_of_seeds_that_agree(
+    scores: list[list[float]], low: float, high: float
+) -> None:
+    assert bootstrap_interval([np.array(task) for task in scores], aggregates.mean)[1:3] == (
+        low,
+        high,
+    )
 
 
 @settings(max_examples=40, deadline=None)
@@ -140,31 +188,55 @@ def test_intervals_do_not_depend_on_the_order_of_seeds(scores: Array, shuffle: A
     shuffled = [np.array(shuffle.sample(list(task), len(task))) for task in scores]
     for aggregate in AGGREGATES:
         assert bootstrap_interval(shuffled, aggregate) == bootstrap_interval(scores, aggregate)
-    assert probability_of_improvement(shuffled, scores, True) == probability_of_improvement(scores, scores, True)
+    assert probability_of_improvement(shuffled, scores, True) == probability_of_improvement(
+        scores, scores, True
+    )
 
 
 @settings(max_examples=40, deadline=None)
-@given(scores=TABLES, scale=st.sampled_from([0.5, 2.0, 64.0]), shift=st.integers(-9, 9), level=st.sampled_from([0.05, 0.95]))
-def test_intervals_follow_the_scale_of_scores(scores: Array, scale: float, shift: int, level: float) -> None:
+@given(
+    scores=TABLES,
+    scale=st.sampled_from([0.5, 2.0, 64.0]),
+    shift=st.integers(-9, 9),
+    level=st.sampled_from([0.05, 0.95]),
+)
+def test_intervals_follow_the_scale_of_scores(
+    scores: Array, scale: float, shift: int, level: float
+) -> None:
     for aggregate in AGGREGATES:
-        found, moved = (bootstrap_interval(table, aggregate, level) for table in (scores, scale * scores + shift))
-        assert moved[:3] == pytest.approx([scale * value + shift for value in found[:3]], rel=1e-6, abs=1e-6)
+        found, moved = (
+            bootstrap_interval(table, aggregate, level)
+            for table in (scores, scale * scores + shift)
+        )
+        assert moved[:3] == pytest.approx(
+            [scale * value + shift for value in found[:3]], rel=1e-6, abs=1e-6
+        )
         assert found.low <= found.estimate <= found.high
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shape", ["normal", "normal, tasks alike", "normal, unequal spread", "log-normal, sigma 0.5"])
+@pytest.mark.parametrize(
+    "shape", ["normal", "normal, tasks alike", "normal, unequal spread", "log-normal, sigma 0.5"]
+)
 @pytest.mark.parametrize(("seeds", "repetitions"), [(3, 1200), (5, 1200), (10, 500)])
 @pytest.mark.parametrize("name", ["interquartile mean", "median of means", "mean, one task"])
 def test_coverage_is_93_to_97_per_cent(shape: str, seeds: int, repetitions: int, name: str) -> None:
-    """A coverage outside of 93 to 97% by more than the simulation's own error (two standard errors) fails."""
+    """A coverage outside of 93 to 97% by more than the simulation's own error (two standard errors)
+    fails.
+    """
     statistic, draw = {
         "interquartile mean": (aggregates.interquartile_mean, SHAPES[shape]),
         "median of means": (aggregates.median_of_means, SHAPES[shape]),
         "mean, one task": (aggregates.mean, first_task(SHAPES[shape])),
     }[name]
     truth = true_value(draw, statistic, 100_000)
-    held = coverage(draw, truth, seeds, repetitions, {"ours": lambda scores: bootstrap_interval(scores, statistic)})["ours"]
+    held = coverage(
+        draw,
+        truth,
+        seeds,
+        repetitions,
+        {"ours": lambda scores: bootstrap_interval(scores, statistic)},
+    )["ours"]
     error = 2 * np.sqrt(0.95 * 0.05 / repetitions)
     assert 0.93 - error <= held <= 0.97 + error
 
@@ -173,13 +245,16 @@ def test_coverage_is_93_to_97_per_cent(shape: str, seeds: int, repetitions: int,
 @given(ours=TABLES, theirs=TABLES)
 def test_by_rank_is_by_pairs(ours: Array, theirs: Array) -> None:
     """The share of pairs won, and the bootstrap's limits, against the quadratic definition."""
+
     def by_pairs(a: Array, b: Array) -> Array:
         return (np.sign(a[..., :, None] - b[..., None, :]).mean(axis=(-1, -2)) + 1) / 2
 
     a, b = np.sort(ours[0]), np.sort(theirs[0])
     draws, weights = bootstrap.resamples(a.size)
     assert comparisons._superiority(a, b) == pytest.approx(by_pairs(a, b), abs=1e-12)
-    assert comparisons._placements(a, b)[draws].mean(axis=-1) == pytest.approx(by_pairs(a[draws], b), abs=1e-12)
+    assert comparisons._placements(a, b)[draws].mean(axis=-1) == pytest.approx(
+        by_pairs(a[draws], b), abs=1e-12
+    )
     variance = 0.0
     for one, other in ((a, b), (b, a)):
         draws, weights = bootstrap.resamples(one.size)
@@ -205,21 +280,30 @@ def test_probability_of_improvement_by_hand() -> None:
     """9 pairs: 1 ties with one, 3 beats one and ties with one, 5 beats all three."""
     found = probability_of_improvement([[1, 3, 5]], [[1, 3, 4]], higher_is_better=True)
     assert found.estimate == pytest.approx((0.5 + 1.5 + 3) / 9)
-    assert probability_of_improvement([[1, 3, 5]], [[1, 3, 4]], higher_is_better=False).estimate == pytest.approx(4 / 9)
-    two = probability_of_improvement([[1, 3, 5], [0, 0]], [[1, 3, 4], [1, 1]], higher_is_better=True)
+    assert probability_of_improvement(
+        [[1, 3, 5]], [[1, 3, 4]], higher_is_better=False
+    ).estimate == pytest.approx(4 / 9)
+    two = probability_of_improvement(
+        [[1, 3, 5], [0, 0]], [[1, 3, 4], [1, 1]], higher_is_better=True
+    )
     assert two.estimate == pytest.approx(5 / 18)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_probability_of_improvement_is_scipys_mann_whitney(seed: int) -> None:
-    ours, theirs = np.round(table(seed, tasks=1), 1), np.round(table(seed + 100, tasks=1, seeds=7), 1)
+    ours, theirs = (
+        np.round(table(seed, tasks=1), 1),
+        np.round(table(seed + 100, tasks=1, seeds=7), 1),
+    )
     expected = stats.mannwhitneyu(ours[0], theirs[0]).statistic / 35
     assert probability_of_improvement(ours, theirs, True).estimate == pytest.approx(expected)
 
 
 @settings(max_examples=60, deadline=None)
 @given(ours=TABLES, theirs=TABLES)
-def test_probability_of_improvement_bounds_symmetry_and_monotone_maps(ours: Array, theirs: Array) -> None:
+def test_probability_of_improvement_bounds_symmetry_and_monotone_maps(
+    ours: Array, theirs: Array
+) -> None:
     tasks = min(len(ours), len(theirs))
     ours, theirs = ours[:tasks], theirs[:tasks]
     found = probability_of_improvement(ours, theirs, True)
@@ -228,13 +312,16 @@ def test_probability_of_improvement_bounds_symmetry_and_monotone_maps(ours: Arra
     mirrored = probability_of_improvement(theirs, ours, True)
     assert (1 - mirrored.high, 1 - mirrored.low) == pytest.approx((found.low, found.high), abs=1e-6)
     assert probability_of_improvement(ours, theirs, False) == pytest.approx(
-        (1 - found.estimate, 1 - found.high, 1 - found.low, found.level))
+        (1 - found.estimate, 1 - found.high, 1 - found.low, found.level)
+    )
     assert probability_of_improvement(ours**3, theirs**3, True) == found
 
 
 @pytest.mark.parametrize(("tasks", "seeds", "shown"), [(1, 3, False), (1, 6, True), (6, 3, True)])
 def test_winning_every_pair_is_no_certainty(tasks: int, seeds: int, shown: bool) -> None:
-    """Three seeds against three on one task: a chance of 1 in 10 without any difference, so 1/2 is not excluded."""
+    """Three seeds against three on one task: a chance of 1 in 10 without any difference, so 1/2 is
+    not excluded.
+    """
     low = np.arange(seeds)[None].repeat(tasks, axis=0)
     found = probability_of_improvement(low + 100, low, higher_is_better=True)
     assert found.estimate == found.high == 1
@@ -246,11 +333,18 @@ def test_winning_every_pair_is_no_certainty(tasks: int, seeds: int, shown: bool)
 @pytest.mark.parametrize(("tasks", "shift"), [(6, 0.0), (6, 0.5), (6, 4.0), (1, 0.0), (1, 4.0)])
 @pytest.mark.parametrize("seeds", SEEDS[:2])
 def test_coverage_of_the_probability_of_improvement(tasks: int, shift: float, seeds: int) -> None:
-    """At least 93%: it may be conservative near 0 and 1, where the plain bootstrap holds the truth in a tenth of the cases."""
+    """At least 93%: it may be conservative near 0 and 1, where the plain bootstrap holds the truth
+    in a tenth of the cases.
+    """
     truth = float(stats.norm.cdf(shift / np.sqrt(2)))
     ahead = shift * np.array([1, 0])[:, None, None]
-    held = coverage(lambda rng, n: rng.standard_normal((2, tasks, n)) + ahead, truth, seeds, 800,
-                    {"ours": lambda scores: probability_of_improvement(scores[0], scores[1], True)})["ours"]
+    held = coverage(
+        lambda rng, n: rng.standard_normal((2, tasks, n)) + ahead,
+        truth,
+        seeds,
+        800,
+        {"ours": lambda scores: probability_of_improvement(scores[0], scores[1], True)},
+    )["ours"]
     assert held >= 0.93 - 2 * np.sqrt(0.95 * 0.05 / 800)
     assert held <= 0.985 or shift == 4 or tasks == 1
 
@@ -273,7 +367,9 @@ def test_win_matrix_shares_add_up(ours: Array, theirs: Array, margin: int, highe
     found = win_matrix({"a": ours[:tasks], "b": theirs[:tasks]}, higher, margin)
     assert (found.win == found.loss.T).all()
     assert found.win + found.loss + found.tie == pytest.approx(np.ones((2, 2)))
-    assert (win_matrix({"a": ours[:tasks], "b": theirs[:tasks]}, higher, margin + 1).win <= found.win).all()
+    assert (
+        win_matrix({"a": ours[:tasks], "b": theirs[:tasks]}, higher, margin + 1).win <= found.win
+    ).all()
 
 
 def test_welch_limits_are_scipys() -> None:
@@ -282,7 +378,9 @@ def test_welch_limits_are_scipys() -> None:
     assert comparisons.welch(a, b, 0.9) == pytest.approx((expected.low, expected.high))
 
 
-@pytest.mark.parametrize(("seeds", "words"), [(1, "Only one seed"), (2, "Only 2 seeds"), (4, "Only 4 seeds")])
+@pytest.mark.parametrize(
+    ("seeds", "words"), [(1, "Only one seed"), (2, "Only 2 seeds"), (4, "Only 4 seeds")]
+)
 def test_few_seeds_are_warned_of(seeds: int, words: str) -> None:
     assert words in str(seeds_warning(seeds))
 
@@ -292,20 +390,36 @@ def test_five_seeds_are_not() -> None:
 
 
 def separate(*levels: float) -> dict[str, Array]:
-    """One optimizer a level on six tasks and five seeds, the spread much below the levels' distance."""
+    """One optimizer a level on six tasks and five seeds, the spread much below the levels'
+    distance.
+    """
     return {chr(ord("a") + i): level + 0.01 * table(i) for i, level in enumerate(levels)}
 
 
-@pytest.mark.parametrize(("levels", "tasks", "not_worse", "words"), [
-    ((1.0, 1.0, 1.0), 6, ("a", "b", "c"), "no clear winner"),
-    ((1.0, 1.0, 0.0), 6, ("a", "b"), "not shown to be worse than any other: a, b"),
-    ((1.0, 0.5, 0.0), 6, ("a",), "not shown to be worse than any other: a. On a single task the order may differ."),
-    ((1.0, 0.5, 0.0), 1, ("a",), "On task 0: a is ahead of every other."),
-    ((0.0, 1.0, 1.0), 1, ("b", "c"), "On task 0: not shown to be worse than any other: b, c."),
-])
-def test_winner(levels: tuple[float, ...], tasks: int, not_worse: tuple[str, ...], words: str) -> None:
-    scores = {name: np.tile(of_tasks, (1, 2))[:tasks] for name, of_tasks in separate(*levels).items()}
-    found = winner(list(scores), improvement_matrix(scores, True), [f"task {i}" for i in range(tasks)])
+@pytest.mark.parametrize(
+    ("levels", "tasks", "not_worse", "words"),
+    [
+        ((1.0, 1.0, 1.0), 6, ("a", "b", "c"), "no clear winner"),
+        ((1.0, 1.0, 0.0), 6, ("a", "b"), "not shown to be worse than any other: a, b"),
+        (
+            (1.0, 0.5, 0.0),
+            6,
+            ("a",),
+            "not shown to be worse than any other: a. On a single task the order may differ.",
+        ),
+        ((1.0, 0.5, 0.0), 1, ("a",), "On task 0: a is ahead of every other."),
+        ((0.0, 1.0, 1.0), 1, ("b", "c"), "On task 0: not shown to be worse than any other: b, c."),
+    ],
+)
+def test_winner(
+    levels: tuple[float, ...], tasks: int, not_worse: tuple[str, ...], words: str
+) -> None:
+    scores = {
+        name: np.tile(of_tasks, (1, 2))[:tasks] for name, of_tasks in separate(*levels).items()
+    }
+    found = winner(
+        list(scores), improvement_matrix(scores, True), [f"task {i}" for i in range(tasks)]
+    )
     assert found.not_worse == not_worse
     assert found.clear is (len(not_worse) < len(levels))
     assert words in found.sentence
@@ -315,13 +429,24 @@ def test_winner(levels: tuple[float, ...], tasks: int, not_worse: tuple[str, ...
 def test_winner_never_names_one_over_several_tasks() -> None:
     scores = separate(1.0, 0.0)
     sentence = winner(list(scores), improvement_matrix(scores, True), ["x"] * 6).sentence
-    assert "winner" not in sentence and "ahead of every other" not in sentence and "best" not in sentence
+    assert (
+        "winner" not in sentence
+        and "ahead of every other" not in sentence
+        and "best" not in sentence
+    )
 
 
 def test_a_cycle_has_no_winner() -> None:
     """Each beats the next: rock, paper, scissors."""
     ahead, behind = Interval(0.9, 0.8, 1.0), Interval(0.1, 0.0, 0.2)
-    pairs = {("a", "b"): ahead, ("b", "c"): ahead, ("c", "a"): ahead, ("b", "a"): behind, ("c", "b"): behind, ("a", "c"): behind}
+    pairs = {
+        ("a", "b"): ahead,
+        ("b", "c"): ahead,
+        ("c", "a"): ahead,
+        ("b", "a"): behind,
+        ("c", "b"): behind,
+        ("a", "c"): behind,
+    }
     found = winner("abc", pairs, ["x"])
     assert not found.clear and comparisons.NO_CLEAR_WINNER in found.sentence
 
@@ -340,19 +465,34 @@ def test_improvement_matrix_corrects_for_the_number_of_pairs() -> None:
 NAN = [[0.5, np.nan]]
 
 
-@pytest.mark.parametrize(("call", "words"), [
-    (lambda: bootstrap_interval(NAN, aggregates.mean), "task 0 holds NaN or infinity; give a diverged run the worst score"),
-    (lambda: bootstrap_interval([[]], aggregates.mean), "task 0 has no seed"),
-    (lambda: bootstrap_interval([0.5, 0.6], aggregates.mean), "one array of seeds is needed per task"),
-    (lambda: bootstrap_interval([], aggregates.mean), "there is no task"),
-    (lambda: bootstrap_interval([[1, 2]], aggregates.mean, level=95), "lies between 0 and 1, not at 95"),
-    (lambda: probability_of_improvement([[1, 2]], [[1, 2], [3, 4]], True), "1 tasks stand against 2"),
-    (lambda: probability_of_improvement(NAN, [[1, 2]], True), "our scores: task 0 holds NaN"),
-    (lambda: win_matrix({"a": [[1, 2]], "b": [[1, 2]]}, True, margin=-1), "0 or more, not -1"),
-    (lambda: winner(["a", "b"], {}, ["x"]), "missing: b over a, a over b"),
-    (lambda: aggregates.share_of_runs(3, 2), "not 3 of 2"),
-    (lambda: aggregates.normalised(0.5, 1.0, 1.0), "two different finite ends"),
-])
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (
+            lambda: bootstrap_interval(NAN, aggregates.mean),
+            "task 0 holds NaN or infinity; give a diverged run the worst score",
+        ),
+        (lambda: bootstrap_interval([[]], aggregates.mean), "task 0 has no seed"),
+        (
+            lambda: bootstrap_interval([0.5, 0.6], aggregates.mean),
+            "one array of seeds is needed per task",
+        ),
+        (lambda: bootstrap_interval([], aggregates.mean), "there is no task"),
+        (
+            lambda: bootstrap_interval([[1, 2]], aggregates.mean, level=95),
+            "lies between 0 and 1, not at 95",
+        ),
+        (
+            lambda: probability_of_improvement([[1, 2]], [[1, 2], [3, 4]], True),
+            "1 tasks stand against 2",
+        ),
+        (lambda: probability_of_improvement(NAN, [[1, 2]], True), "our scores: task 0 holds NaN"),
+        (lambda: win_matrix({"a": [[1, 2]], "b": [[1, 2]]}, True, margin=-1), "0 or more, not -1"),
+        (lambda: winner(["a", "b"], {}, ["x"]), "missing: b over a, a over b"),
+        (lambda: aggregates.share_of_runs(3, 2), "not 3 of 2"),
+        (lambda: aggregates.normalised(0.5, 1.0, 1.0), "two different finite ends"),
+    ],
+)
 def test_bad_input(call: Callable[[], Any], words: str) -> None:
     with pytest.raises(UserError, match=words):
         call()
@@ -362,4 +502,6 @@ def test_the_bootstrap_of_many_seeds_is_taken_in_parts(monkeypatch: pytest.Monke
     scores = table(8, tasks=3, seeds=40)
     whole = bootstrap_interval(scores, aggregates.interquartile_mean)
     monkeypatch.setattr(bootstrap, "MOST_SCORES", 1000)
-    assert bootstrap_interval(scores, aggregates.interquartile_mean) == pytest.approx(whole, rel=1e-12)
+    assert bootstrap_interval(scores, aggregates.interquartile_mean) == pytest.approx(
+        whole, rel=1e-12
+    )

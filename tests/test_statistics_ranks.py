@@ -1,4 +1,6 @@
-"""Rank tests and the expected best of a tuning budget: by hand, against scipy, and properties of any scores."""
+"""Rank tests and the expected best of a tuning budget: by hand, against scipy, and properties of
+any scores.
+"""
 
 from __future__ import annotations
 
@@ -22,15 +24,22 @@ def test_ranks_by_hand() -> None:
     found = rank_tests({"a": [9, 8, 7], "b": [5, 8, 9], "c": [1, 2, 3]}, higher_is_better=True)
     assert found.ranks.tolist() == [[1, 1.5, 2], [2, 1.5, 1], [3, 3, 3]]
     assert found.mean_ranks.tolist() == [1.5, 1.5, 3]
-    assert rank_tests({"a": [9, 8], "b": [5, 8]}, higher_is_better=False).ranks.tolist() == [[2, 1.5], [1, 1.5]]
+    assert rank_tests({"a": [9, 8], "b": [5, 8]}, higher_is_better=False).ranks.tolist() == [
+        [2, 1.5],
+        [1, 1.5],
+    ]
 
 
 def test_tests_are_scipys() -> None:
-    scores = dict(zip("abc", np.random.default_rng(0).normal([[0.0], [0.5], [1.0]], 1, (3, 12)), strict=True))
+    scores = dict(
+        zip("abc", np.random.default_rng(0).normal([[0.0], [0.5], [1.0]], 1, (3, 12)), strict=True)
+    )
     found = rank_tests(scores, higher_is_better=True)
     assert found.friedman_p == pytest.approx(stats.friedmanchisquare(*scores.values()).pvalue)
     for pair in found.pairs:
-        assert pair.p == pytest.approx(stats.wilcoxon(scores[pair.a], scores[pair.b], method="exact").pvalue)
+        assert pair.p == pytest.approx(
+            stats.wilcoxon(scores[pair.a], scores[pair.b], method="exact").pvalue
+        )
         assert pair.p <= pair.p_holm <= 3 * pair.p + 1e-12
     assert found.warning is None
 
@@ -48,16 +57,25 @@ def test_holm_by_hand() -> None:
 
 @pytest.mark.parametrize("tasks", range(2, 12))
 def test_smallest_p_is_the_p_of_winning_every_task(tasks: int) -> None:
-    found = rank_tests({"a": np.arange(1.0, tasks + 1), "b": np.zeros(tasks)}, higher_is_better=True)
-    assert found.pairs[0].p == pytest.approx(smallest_wilcoxon_p(tasks)) == pytest.approx(found.smallest_p)
+    found = rank_tests(
+        {"a": np.arange(1.0, tasks + 1), "b": np.zeros(tasks)}, higher_is_better=True
+    )
+    assert (
+        found.pairs[0].p
+        == pytest.approx(smallest_wilcoxon_p(tasks))
+        == pytest.approx(found.smallest_p)
+    )
 
 
-@pytest.mark.parametrize(("tasks", "optimizers", "words"), [
-    (5, 2, "With 5 tasks Wilcoxon's p cannot fall below 0.0625"),
-    (6, 3, "With 6 tasks and 3 pairs the corrected p cannot fall below 0.0938"),
-    (6, 2, None),
-    (9, 4, None),
-])
+@pytest.mark.parametrize(
+    ("tasks", "optimizers", "words"),
+    [
+        (5, 2, "With 5 tasks Wilcoxon's p cannot fall below 0.0625"),
+        (6, 3, "With 6 tasks and 3 pairs the corrected p cannot fall below 0.0938"),
+        (6, 2, None),
+        (9, 4, None),
+    ],
+)
 def test_lack_of_power_is_said(tasks: int, optimizers: int, words: str | None) -> None:
     scores = {str(i): np.arange(tasks) * 1.0 + i for i in range(optimizers)}
     found = rank_tests(scores, higher_is_better=True).warning
@@ -71,7 +89,9 @@ def test_equal_optimizers_have_p_1() -> None:
 
 
 @settings(max_examples=50, deadline=None)
-@given(p=st.lists(st.floats(0, 1), min_size=1, max_size=8), shuffle=st.randoms(use_true_random=False))
+@given(
+    p=st.lists(st.floats(0, 1), min_size=1, max_size=8), shuffle=st.randoms(use_true_random=False)
+)
 def test_holm_is_between_p_and_bonferroni_and_keeps_the_order(p: list[float], shuffle: Any) -> None:
     order = shuffle.sample(range(len(p)), len(p))
     values = np.array(p)
@@ -91,7 +111,9 @@ def test_expected_best_is_the_mean_over_all_choices(scores: list[float], higher:
 
 
 def test_expected_best_is_unbiased_where_replacement_promises_too_little() -> None:
-    """The best of 5 of 10 uniform trials is 5/6 on average; the plug-in estimate with replacement falls short of it."""
+    """The best of 5 of 10 uniform trials is 5/6 on average; the plug-in estimate with replacement
+    falls short of it.
+    """
     trials = np.random.default_rng(0).random((20_000, 10))
     ours = expected_best(trials, 5, higher_is_better=True)
     error = ours.std() / np.sqrt(len(ours))
@@ -102,14 +124,20 @@ def test_expected_best_is_unbiased_where_replacement_promises_too_little() -> No
 
 
 @settings(max_examples=40, deadline=None)
-@given(scores=SCORES.filter(lambda found: len(found) > 1), higher=st.booleans(), shuffle=st.randoms(use_true_random=False))
+@given(
+    scores=SCORES.filter(lambda found: len(found) > 1),
+    higher=st.booleans(),
+    shuffle=st.randoms(use_true_random=False),
+)
 def test_the_curve_of_the_expected_best(scores: list[float], higher: bool, shuffle: Any) -> None:
     found = expected_best_curve(np.array(scores), higher)
     assert found.trials.tolist() == list(range(1, len(scores) + 1))
     assert found.expected[0] == pytest.approx(np.mean(scores))
     assert found.expected[-1] == (max(scores) if higher else min(scores))
     assert ((np.diff(found.expected) if higher else -np.diff(found.expected)) >= -1e-9).all()
-    assert (found.low <= found.expected + 1e-9).all() and (found.expected <= found.high + 1e-9).all()
+    assert (found.low <= found.expected + 1e-9).all() and (
+        found.expected <= found.high + 1e-9
+    ).all()
     assert (found.low >= min(scores)).all() and (found.high <= max(scores)).all()
     shuffled = expected_best_curve(np.array(shuffle.sample(scores, len(scores))), higher)
     assert (shuffled.low == found.low).all() and found.reliable_up_to == max(1, len(scores) // 4)
@@ -117,14 +145,17 @@ def test_the_curve_of_the_expected_best(scores: list[float], higher: bool, shuff
     assert -mirrored.expected == pytest.approx(found.expected)
 
 
-@pytest.mark.parametrize(("call", "words"), [
-    (lambda: rank_tests({"a": [1, 2]}, True), "two optimizers or more"),
-    (lambda: rank_tests({"a": [1, 2], "b": [1]}, True), "of the same tasks"),
-    (lambda: rank_tests({"a": [1, 2], "b": [1, np.nan]}, True), "b: a score is NaN"),
-    (lambda: expected_best(np.ones(3), 4, True), "best of 4 trials cannot be known from 3"),
-    (lambda: expected_best(np.ones(3), 0, True), "best of 0 trials"),
-    (lambda: expected_best_curve([1.0, np.nan], True), "trials: task 0 holds NaN"),
-])
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: rank_tests({"a": [1, 2]}, True), "two optimizers or more"),
+        (lambda: rank_tests({"a": [1, 2], "b": [1]}, True), "of the same tasks"),
+        (lambda: rank_tests({"a": [1, 2], "b": [1, np.nan]}, True), "b: a score is NaN"),
+        (lambda: expected_best(np.ones(3), 4, True), "best of 4 trials cannot be known from 3"),
+        (lambda: expected_best(np.ones(3), 0, True), "best of 0 trials"),
+        (lambda: expected_best_curve([1.0, np.nan], True), "trials: task 0 holds NaN"),
+    ],
+)
 def test_bad_input(call: Callable[[], Any], words: str) -> None:
     with pytest.raises(UserError, match=words):
         call()

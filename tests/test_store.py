@@ -1,4 +1,6 @@
-"""Results on disk: whole or not there, refused where they are not ours, never outside of their folder."""
+"""Results on disk: whole or not there, refused where they are not ours, never outside of their
+folder.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,15 @@ from gradrace.estimate import estimate
 from gradrace.executor import PlannedRun
 from gradrace.machine import this_machine
 from gradrace.record import Blocks, Curve, RunRecord, RunResult
-from gradrace.store import PlanFile, Store, read_arrays, read_plan, read_record, read_records, suite_folder
+from gradrace.store import (
+    PlanFile,
+    Store,
+    read_arrays,
+    read_plan,
+    read_record,
+    read_records,
+    suite_folder,
+)
 from gradrace.suite import make_suite
 from gradrace.sweep import Options, execute, prepare
 from hypothesis import HealthCheck, given, settings
@@ -38,7 +48,13 @@ def planned(run, digest=DIGEST):
 
 
 def result_of(run, status="ok", digest=DIGEST, curve=A_CURVE, blocks=None):
-    record = RunRecord(digest=digest, spec=run, status=status, started_at="2026-01-01T00:00:00+00:00", machine=this_machine())
+    record = RunRecord(
+        digest=digest,
+        spec=run,
+        status=status,
+        started_at="2026-01-01T00:00:00+00:00",
+        machine=this_machine(),
+    )
     return RunResult(record, curve, blocks)
 
 
@@ -51,22 +67,31 @@ def write(output, *results):
     return output / "runs" / "tiny"
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=25)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=25
+)
 @given(values=st.lists(VALUES, min_size=1, max_size=30), data=st.data())
 def test_a_curve_comes_back_bit_for_bit(tmp_path, make_run, values, data):
     metrics = data.draw(st.lists(VALUES, min_size=2, max_size=2))
-    curve = Curve(np.array(values), np.array([0, len(values)]), np.array(metrics), np.array(metrics[::-1]))
+    curve = Curve(
+        np.array(values), np.array([0, len(values)]), np.array(metrics), np.array(metrics[::-1])
+    )
     again = Curve.from_lists(json.loads(json.dumps(curve.to_lists())))
     assert np.array_equal(again.train_losses, curve.train_losses, equal_nan=True)
     write(tmp_path, result_of(make_run(), curve=curve))
     columns = read_arrays(tmp_path, "tiny", DIGEST, "curve")
-    stored = {name: columns["value"][columns["series"] == name] for name in np.unique(columns["series"])}
+    stored = {
+        name: columns["value"][columns["series"] == name] for name in np.unique(columns["series"])
+    }
     assert np.array_equal(stored["train_loss"], curve.train_losses, equal_nan=True)
     assert np.array_equal(stored["validation_metric"], curve.validation_metrics, equal_nan=True)
 
 
 def test_blocks_come_back(tmp_path, make_run):
-    blocks = Blocks(*(np.arange(1, 4, dtype=np.int64) + 2**40 * i for i in range(5)), np.array(["step", "forward", "step"]))
+    blocks = Blocks(
+        *(np.arange(1, 4, dtype=np.int64) + 2**40 * i for i in range(5)),
+        np.array(["step", "forward", "step"]),
+    )
     write(tmp_path, result_of(make_run(), blocks=blocks))
     columns = read_arrays(tmp_path, "tiny", DIGEST, "steps")
     assert np.array_equal(columns["wall_ns"], blocks.wall_ns)
@@ -75,7 +100,8 @@ def test_blocks_come_back(tmp_path, make_run):
 
 
 @pytest.mark.parametrize(
-    ("status", "finished"), [("ok", True), ("diverged", True), ("failed", False), ("timeout", False), ("skipped", False)]
+    ("status", "finished"),
+    [("ok", True), ("diverged", True), ("failed", False), ("timeout", False), ("skipped", False)],
 )
 def test_only_ok_and_diverged_runs_are_not_done_again(tmp_path, make_run, status, finished):
     write(tmp_path, result_of(make_run(), status))
@@ -91,15 +117,21 @@ def test_a_run_is_there_only_when_its_record_is(tmp_path, make_run):
     with Store(tmp_path, "tiny") as store:
         assert not store.finished([planned(make_run(), "f" * 24)])
         store.discard_unfinished()
-    assert sorted(p.name for p in folder.iterdir() if p.is_dir()) == [DIGEST, "notes"], "what is not ours stays"
+    assert sorted(p.name for p in folder.iterdir() if p.is_dir()) == [
+        DIGEST,
+        "notes",
+    ], "what is not ours stays"
 
 
 def test_one_writer_at_a_time_and_a_killed_one_does_not_block(tmp_path):
     hold = (
-        "import os, sys; from pathlib import Path; from gradrace.store import Store\n"
-        f"store = Store(Path({str(tmp_path)!r}), 'tiny'); store.__enter__(); print('held', flush=True); sys.stdin.read()"
+        "import os, sys; from pathlib import Path; from gradrace.store import Store\nstore ="
+        f" Store(Path({str(tmp_path)!r}), 'tiny'); store.__enter__(); print('held', flush=True);"
+        " sys.stdin.read()"
     )
-    other = subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    other = subprocess.Popen(
+        [sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     assert other.stdout.readline() == "held\n"
     with pytest.raises(UserError, match="another gradrace is writing"), Store(tmp_path, "tiny"):
         pass
@@ -157,10 +189,19 @@ def edited(folder, old, new):
     ("harm", "problem"),
     [
         (lambda folder, other: (folder / "curve.parquet").unlink(), "curve.parquet is missing"),
-        (lambda folder, other: (folder / "curve.parquet").write_bytes(b""), "curve.parquet is cut off"),
-        (lambda folder, other: (folder / "curve.parquet").write_bytes(b"PAR1 and no more"), "curve.parquet is cut off"),
+        (
+            lambda folder, other: (folder / "curve.parquet").write_bytes(b""),
+            "curve.parquet is cut off",
+        ),
+        (
+            lambda folder, other: (folder / "curve.parquet").write_bytes(b"PAR1 and no more"),
+            "curve.parquet is cut off",
+        ),
         (swap, "it is the record of another run"),
-        (lambda folder, other: edited(folder, '"seed": 0', '"seed": 7'), "another specification or source"),
+        (
+            lambda folder, other: edited(folder, '"seed": 0', '"seed": 7'),
+            "another specification or source",
+        ),
     ],
     ids=["lost", "empty", "cut off", "swapped", "edited"],
 )
@@ -195,10 +236,16 @@ def test_nothing_of_an_earlier_try_is_taken_for_the_results(tmp_path, make_run):
 
 
 def test_files_of_several_versions_are_one_table(tmp_path, make_run):
-    """The first has no parts and text as pandas writes it in the others; a type that cannot be the same is refused."""
-    blocks = Blocks(*(np.arange(1, 4, dtype=np.int64) for _ in range(5)), np.array(["step", "forward", "step"]))
+    """The first has no parts and text as pandas writes it in the others; a type that cannot be the
+    same is refused.
+    """
+    blocks = Blocks(
+        *(np.arange(1, 4, dtype=np.int64) for _ in range(5)), np.array(["step", "forward", "step"])
+    )
     digests = [letter * 24 for letter in "abc"]
-    folder = write(tmp_path, *(result_of(make_run(), digest=digest, blocks=blocks) for digest in digests))
+    folder = write(
+        tmp_path, *(result_of(make_run(), digest=digest, blocks=blocks) for digest in digests)
+    )
     files = [folder / digest / "steps.parquet" for digest in digests]
     pd.read_parquet(files[0]).drop(columns=["part", "steal_ticks"]).to_parquet(files[0])
     pd.read_parquet(files[1]).to_parquet(files[1])
@@ -222,7 +269,9 @@ def test_a_plan_names_what_belongs_to_the_report(tmp_path, make_run):
     old, new = result_of(make_run(), digest="a" * 24), result_of(make_run(), digest="b" * 24)
     write(tmp_path, old)
     write(tmp_path, new)
-    assert [record.digest for record in read_records(tmp_path, "tiny")] == ["b" * 24], "results of an old plan stay out"
+    assert [record.digest for record in read_records(tmp_path, "tiny")] == ["b" * 24], (
+        "results of an old plan stay out"
+    )
     assert read_plan(tmp_path, "tiny").digests == ("b" * 24,)
     assert (tmp_path / "runs" / "tiny" / ("a" * 24) / "run.json").exists(), "but are kept"
 
@@ -258,6 +307,12 @@ def test_frames_from_python_are_tidy(tmp_path):
     assert (timed["step_p25_s"] > 0).all() and timed["final_train_loss"].isna().all()
     assert math.isclose(
         timed["step_median_s"].iloc[0],
-        float((frames.steps[frames.steps["digest"] == timed["digest"].iloc[0]].eval("wall_ns / steps * 1e-9")).median()),
+        float(
+            (
+                frames.steps[frames.steps["digest"] == timed["digest"].iloc[0]].eval(
+                    "wall_ns / steps * 1e-9"
+                )
+            ).median()
+        ),
     )
     assert set(frames.records) == set(frames.runs["digest"])

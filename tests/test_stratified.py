@@ -20,8 +20,14 @@ def test_splits_are_those_of_scikit_learn(seed):
         strata = np.concatenate([strata, np.repeat(np.unique(strata), 2)])
         train = int(rng.integers(20, len(strata) - 30))
         test = int(rng.integers(12, len(strata) - train + 1))
-        theirs = next(StratifiedShuffleSplit(1, train_size=train, test_size=test, random_state=seed).split(strata, strata))
-        for ours, expected in zip(stratified.train_test(strata, train, test, seed), theirs, strict=True):
+        theirs = next(
+            StratifiedShuffleSplit(1, train_size=train, test_size=test, random_state=seed).split(
+                strata, strata
+            )
+        )
+        for ours, expected in zip(
+            stratified.train_test(strata, train, test, seed), theirs, strict=True
+        ):
             assert np.array_equal(ours, expected)
 
 
@@ -38,10 +44,22 @@ def test_data_are_those_of_scikit_learn(loader, moved, monkeypatch):
     if moved:
         monkeypatch.setattr(bundled, "_FILES", {loader: ("not there.csv",)})
     given = {"scaled": False} if loader == "load_diabetes" else {}
-    for ours, theirs in zip(bundled._read(loader), getattr(sklearn.datasets, loader)(return_X_y=True, **given), strict=True):
+    for ours, theirs in zip(
+        bundled._read(loader),
+        getattr(sklearn.datasets, loader)(return_X_y=True, **given),
+        strict=True,
+    ):
         assert np.array_equal(ours, theirs) and ours.dtype.kind == theirs.dtype.kind
 
 
 def test_loading_digits_imports_neither_scikit_learn_nor_pandas():
-    code = "import sys; from gradrace.data import load; load('digits'); print({'sklearn', 'pandas'} & set(sys.modules))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+    code = (
+        "import sys; from gradrace.data import load; load('digits'); print({'sklearn', 'pandas'} &"
+        " set(sys.modules))"
+    )
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout
+        == "set()\n"
+    )

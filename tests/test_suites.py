@@ -1,5 +1,5 @@
-"""The suites that come with gradrace: what each expands to at every scale, that no run of a cut of each fails, and what a
-dry run says they will take."""
+"""The suites that come with gradrace: what each expands to at every scale, that no run of a cut of
+each fails, and what a dry run says they will take."""
 
 from __future__ import annotations
 
@@ -28,7 +28,16 @@ RUNS = {
 }
 SCALES = (None, "small", "large")
 CUT = {"seeds": 1, "steps": 4, "eval_every": 2, "dtype": "float64"}
-NARROW = {"learning_rate_grid", "schedules", "initializer", "activation", "batch_sizes", "hidden", "regularization", "optimizers"}
+NARROW = {
+    "learning_rate_grid",
+    "schedules",
+    "initializer",
+    "activation",
+    "batch_sizes",
+    "hidden",
+    "regularization",
+    "optimizers",
+}
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -39,8 +48,12 @@ def test_every_suite_expands_to_the_declared_runs_at_every_scale(registry, name)
         runs = expand(at_scale(suite, scale) if scale else suite, registry)
         assert len(runs) == count == len({run.id for run in runs}), scale
         assert all(run.measure == "convergence" and run.task.target_origin for run in runs)
-        assert all(possible(registry, run) for run in runs), "what a library lacks is skipped; no suite of ours plans that"
-        assert all(run.steps % run.task.eval_every == 0 for run in runs), "the last evaluation is that of the end"
+        assert all(possible(registry, run) for run in runs), (
+            "what a library lacks is skipped; no suite of ours plans that"
+        )
+        assert all(run.steps % run.task.eval_every == 0 for run in runs), (
+            "the last evaluation is that of the end"
+        )
 
 
 @pytest.mark.parametrize("name", sorted({*built_in()} - {*RUNS}))
@@ -52,18 +65,29 @@ def test_other_built_in_suites_plan_no_run_that_is_skipped(registry, name):
 def possible(registry, run):
     """The run's library has its optimizer, under the run's rule."""
     optimizer = registry.optimizers[run.optimizer.name]
-    return run.framework in optimizer.bindings and (run.optimizer.rule == "native" or run.framework not in optimizer.differs)
+    return run.framework in optimizer.bindings and (
+        run.optimizer.rule == "native" or run.framework not in optimizer.differs
+    )
 
 
 def cut(name):
-    """The smallest scale with one or two of everything: the first and the last of each list, and few, short runs."""
+    """The smallest scale with one or two of everything: the first and the last of each list, and
+    few, short runs.
+    """
     content = at_scale(read_suite(name), "small").content.model_dump(exclude_unset=True)
-    ends = {key: [value[0], value[-1]] for key, value in content.items() if key in NARROW and isinstance(value, list)}
+    ends = {
+        key: [value[0], value[-1]]
+        for key, value in content.items()
+        if key in NARROW and isinstance(value, list)
+    }
     tasks = [content["tasks"][-1]]
     search = {"search": {**content["search"], "draws": 2}} if "search" in content else {}
-    # The reference has no rules of its own; it computes in float64 alone, which the libraries can as well.
+    # The reference has no rules of its own; it computes in float64 alone, which the libraries can
+    # as well.
     frameworks = ["jax"] if name == "native" else ["numpy"]
-    return make_suite(name, {**content, **CUT, **ends, **search, "tasks": tasks, "frameworks": frameworks})
+    return make_suite(
+        name, {**content, **CUT, **ends, **search, "tasks": tasks, "frameworks": frameworks}
+    )
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -79,7 +103,11 @@ def test_a_cut_of_every_suite_runs(name, tmp_path):
 
 def test_the_documents_table_has_these_counts():
     lines = (ROOT / "docs" / "suites.md").read_text(encoding="utf-8").splitlines()
-    rows = {cells[1].strip("` "): cells for line in lines if line.startswith("| `") and len(cells := line.split("|")) == 8}
+    rows = {
+        cells[1].strip("` "): cells
+        for line in lines
+        if line.startswith("| `") and len(cells := line.split("|")) == 8
+    }
     assert list(rows) == list(RUNS)
     for name, cells in rows.items():
         assert tuple(int(cell.replace(",", "")) for cell in cells[4:7]) == RUNS[name], name
@@ -101,10 +129,16 @@ def test_mnist_gives_way_to_the_digits_in_the_open(tmp_path, monkeypatch):
 
 
 SMALL = {
-    "title": "Estimated", "tasks": ["digits_mlp"], "frameworks": ["numpy"], "optimizers": ["sgd"], "seeds": 3, "steps": 20,
-    "eval_every": 10, "dtype": "float64",
+    "title": "Estimated",
+    "tasks": ["digits_mlp"],
+    "frameworks": ["numpy"],
+    "optimizers": ["sgd"],
+    "seeds": 3,
+    "steps": 20,
+    "eval_every": 10,
+    "dtype": "float64",
     "scales": {"long": {"steps": 200, "batch_sizes": [8]}, "other": {"tasks": ["wine_mlp"]}},
-}  # fmt: skip
+}
 
 
 def test_an_estimate_takes_the_nearest_earlier_runs_of_any_suite(tmp_path):
@@ -118,10 +152,14 @@ def test_an_estimate_takes_the_nearest_earlier_runs_of_any_suite(tmp_path):
     per_run = [row["seconds"] for row in done.runs]
     walls = frame.load(tmp_path).runs["wall_s"]
     starting = walls.max() - walls.median()
-    assert found("two").unknown == 0 and found("two").seconds == pytest.approx(3 * walls.median() + starting)
+    assert found("two").unknown == 0 and found("two").seconds == pytest.approx(
+        3 * walls.median() + starting
+    )
     assert per_run == [pytest.approx(walls.median())] * 3
     longer = found(scale="long")
-    assert [row["seconds"] for row in longer.runs] == [pytest.approx(10 * seconds) for seconds in per_run], "by the task's steps"
+    assert [row["seconds"] for row in longer.runs] == [
+        pytest.approx(10 * seconds) for seconds in per_run
+    ], "by the task's steps"
     assert found(scale="other").unknown == 3
 
 

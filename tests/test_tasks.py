@@ -1,4 +1,6 @@
-"""Every built-in task: its shapes, its target, and that it can be learnt; reports of tasks whose metric is not accuracy."""
+"""Every built-in task: its shapes, its target, and that it can be learnt; reports of tasks whose
+metric is not accuracy.
+"""
 
 from __future__ import annotations
 
@@ -31,12 +33,23 @@ def names(tasks):
 
 def test_all_tasks_of_the_catalogue_are_there():
     expected = {
-        *(f"digits_{kind}" for kind in ("mlp", "cnn", "rnn", "lstm", "gru")), "breast_cancer_logreg", "wine_mlp",
-        "diabetes_mlp", *(f"{what}_{kind}" for what in ("adding", "copy") for kind in ("rnn", "lstm", "gru")),
-        "quadratic", "rosenbrock", "beale", "branin", *(f"mnist_{kind}" for kind in ("mlp", "cnn", "lstm")), "fashion_mlp",
-        "fashion_cnn", "cifar10_cnn", "shakespeare_lstm", "shakespeare_gru",
+        *(f"digits_{kind}" for kind in ("mlp", "cnn", "rnn", "lstm", "gru")),
+        "breast_cancer_logreg",
+        "wine_mlp",
+        "diabetes_mlp",
+        *(f"{what}_{kind}" for what in ("adding", "copy") for kind in ("rnn", "lstm", "gru")),
+        "quadratic",
+        "rosenbrock",
+        "beale",
+        "branin",
+        *(f"mnist_{kind}" for kind in ("mlp", "cnn", "lstm")),
+        "fashion_mlp",
+        "fashion_cnn",
+        "cifar10_cnn",
+        "shakespeare_lstm",
+        "shakespeare_gru",
         *(f"synthetic_{kind}_{size}" for kind in ("mlp", "cnn", "lstm") for size in "sml"),
-    }  # fmt: skip
+    }
     assert set(REGISTRY.tasks) == expected
 
 
@@ -49,7 +62,13 @@ def test_shapes_fit_the_data_and_the_target_has_an_origin(task):
     assert task.steps % task.eval_every == 0, "the last evaluation is that of the end"
     output = build(task.model, task.input_shape)[-1].output_shape
     if task.loss == "softmax_cross_entropy":
-        classes = 65 if task.data == "tiny_shakespeare" else 10 if task.data in WIDTHS else data.load(task.data).classes
+        classes = (
+            65
+            if task.data == "tiny_shakespeare"
+            else 10
+            if task.data in WIDTHS
+            else data.load(task.data).classes
+        )
         assert output[-1] == classes
     else:
         assert output == (1,)
@@ -61,9 +80,13 @@ def test_shapes_fit_the_data_and_the_target_has_an_origin(task):
 
 def session_of(task, name="adam", rate=3e-3):
     run = RunSpec(
-        task=task, optimizer=OptimizerSpec(name=name), schedule=ScheduleSpec(kind="constant", base_lr=rate),
-        framework="numpy", mode="reference", dtype="float64",
-    )  # fmt: skip
+        task=task,
+        optimizer=OptimizerSpec(name=name),
+        schedule=ScheduleSpec(kind="constant", base_lr=rate),
+        framework="numpy",
+        mode="reference",
+        dtype="float64",
+    )
     optimizer = REGISTRY.optimizers[name]
     assert ADAPTER.supports(run, optimizer) is None
     return ADAPTER.open(run, initial_weights(task, 0), make_plan(run, optimizer))
@@ -88,7 +111,9 @@ def test_the_memoryless_answers_score_what_the_docstrings_say():
 
 @pytest.mark.parametrize("name", SYNTHETIC)
 def test_tasks_made_to_be_timed_have_what_a_teacher_can_teach(name):
-    """Standardised features, no rare class, splits of the stated sizes, and a linear model that learns from them."""
+    """Standardised features, no rare class, splits of the stated sizes, and a linear model that
+    learns from them.
+    """
     features, training = SYNTHETIC[name]
     found, task = data.load(name), REGISTRY.tasks[name]
     x, y = found.train.x, found.train.y
@@ -96,7 +121,8 @@ def test_tasks_made_to_be_timed_have_what_a_teacher_can_teach(name):
     assert x.nbytes <= 64 * 2**20 and task.batch_size <= len(found.splits["validation"].y)
     assert np.allclose(x.mean(axis=0), 0, atol=1e-3) and np.allclose(x.std(axis=0), 1, atol=1e-3)
     assert np.bincount(y, minlength=10).min() > 0.04 * training
-    # Ridge regression on the first samples, through the kernel because there may be more features than samples.
+    # Ridge regression on the first samples, through the kernel because there may be more features
+    # than samples.
     some, targets, held_out = x[:1024], np.eye(10)[y[:1024]] - 0.1, found.splits["validation"]
     dual = np.linalg.solve(some @ some.T + features * np.eye(1024), targets)
     assert np.mean(np.argmax(held_out.x @ (some.T @ dual), axis=1) == held_out.y) > 0.35
@@ -111,19 +137,34 @@ def output(tmp_path_factory):
     """Runs of the NumPy reference on tasks of each metric, one of them diverging."""
     folder = tmp_path_factory.mktemp("tasks")
     suite = {
-        "title": "Metrics", "tasks": ["rosenbrock", "diabetes_mlp", "wine_mlp"], "frameworks": ["numpy"],
-        "optimizers": [{"name": "sgd", "learning_rate": 2e-3}, {"name": "adam", "learning_rate": 3e-2}], "seeds": 2,
-        "dtype": "float64", "steps": 40, "eval_every": 4,
-    }  # fmt: skip
+        "title": "Metrics",
+        "tasks": ["rosenbrock", "diabetes_mlp", "wine_mlp"],
+        "frameworks": ["numpy"],
+        "optimizers": [
+            {"name": "sgd", "learning_rate": 2e-3},
+            {"name": "adam", "learning_rate": 3e-2},
+        ],
+        "seeds": 2,
+        "dtype": "float64",
+        "steps": 40,
+        "eval_every": 4,
+    }
     gradrace.run(suite, name="metrics", output=folder)
-    wild = {**suite, "title": "Wild", "tasks": ["beale"], "optimizers": [{"name": "sgd", "learning_rate": 10.0}, "adam"]}
+    wild = {
+        **suite,
+        "title": "Wild",
+        "tasks": ["beale"],
+        "optimizers": [{"name": "sgd", "learning_rate": 10.0}, "adam"],
+    }
     gradrace.run(wild, name="wild", output=folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def html(output, tmp_path_factory):
-    return report.write(frame.load(output), tmp_path_factory.mktemp("html")).read_text(encoding="utf-8")
+    return report.write(frame.load(output), tmp_path_factory.mktemp("html")).read_text(
+        encoding="utf-8"
+    )
 
 
 def test_the_path_of_a_point_is_kept_at_every_evaluation(output):
@@ -134,7 +175,9 @@ def test_the_path_of_a_point_is_kept_at_every_evaluation(output):
     for digest, way in ways.groupby("digest"):
         assert way["step"].tolist() == list(range(0, 41, 4))
         assert (way["x"].iloc[0], way["y"].iloc[0]) == (-1.2, 1.0)
-        curve = frames.curves[(frames.curves["digest"] == digest) & (frames.curves["series"] == "validation_loss")]
+        curve = frames.curves[
+            (frames.curves["digest"] == digest) & (frames.curves["series"] == "validation_loss")
+        ]
         height = points.surface(layer, way["x"].to_numpy(), way["y"].to_numpy())
         assert height == pytest.approx(curve["value"].to_numpy(), rel=1e-12)
 
@@ -143,7 +186,11 @@ def test_the_report_draws_the_path_on_contours(html):
     assert html.count("rosenbrock: paths on contours</title>") == 1
     assert "diabetes_mlp: paths" not in html
     description = html[html.index("Ways of the optimizers over the contours") :][:600]
-    assert "from (-1.2, 1.0)" in description and "sgd in numpy" in description and "ends at (" in description
+    assert (
+        "from (-1.2, 1.0)" in description
+        and "sgd in numpy" in description
+        and "ends at (" in description
+    )
     assert "beale: paths on contours</title>" in html, "a diverged run does not cost the figure"
 
 
@@ -152,7 +199,9 @@ def test_metrics_are_named_for_what_they_are(html, output):
         caption = html.index(f"{task}: outcome and cost")
         return html[caption : html.index("</table>", caption)]
 
-    assert "Final val. R²" in summary_of("diabetes_mlp") and "acc." not in summary_of("diabetes_mlp")
+    assert "Final val. R²" in summary_of("diabetes_mlp") and "acc." not in summary_of(
+        "diabetes_mlp"
+    )
     assert "Best val. acc., %" in summary_of("wine_mlp")
     assert "acc." not in summary_of("rosenbrock") and "R²" not in summary_of("rosenbrock")
     assert "until validation loss is 0.001" in html and "until validation R² is 0.505" in html
@@ -164,10 +213,18 @@ def test_metrics_are_named_for_what_they_are(html, output):
 
 def test_a_plateau_is_driven_and_drawn_as_it_was_applied(tmp_path):
     suite = {
-        "title": "Plateau", "tasks": ["wine_mlp"], "frameworks": ["numpy"], "optimizers": ["momentum"], "seeds": 1,
-        "schedules": [{"kind": "plateau", "params": {"patience": 1, "factor": 0.5, "min_delta": 0.05}}],
-        "dtype": "float64", "steps": 70, "eval_every": 7,
-    }  # fmt: skip
+        "title": "Plateau",
+        "tasks": ["wine_mlp"],
+        "frameworks": ["numpy"],
+        "optimizers": ["momentum"],
+        "seeds": 1,
+        "schedules": [
+            {"kind": "plateau", "params": {"patience": 1, "factor": 0.5, "min_delta": 0.05}}
+        ],
+        "dtype": "float64",
+        "steps": 70,
+        "eval_every": 7,
+    }
     frames = gradrace.run(suite, name="plateau", output=tmp_path)
     assert frames.runs.status.tolist() == ["ok"], frames.runs.reason.tolist()
     curves = frames.curves.set_index("series")

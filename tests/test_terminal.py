@@ -1,4 +1,6 @@
-"""What is printed reaches whatever standard output is: a closed pipe, a full disk, ASCII, nothing at all."""
+"""What is printed reaches whatever standard output is: a closed pipe, a full disk, ASCII, nothing
+at all.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ from records import MACHINE
 
 @pytest.fixture
 def replaced(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int, str], TextIO]]:
-    """Makes a file descriptor standard output or error, with the settings that `prepare_streams` gives."""
+    """Makes a file descriptor standard output or error, with the settings that `prepare_streams`
+    gives.
+    """
     made: list[TextIO] = []
 
     def replace(descriptor: int, name: str = "stdout", encoding: str = "utf-8") -> TextIO:
@@ -88,7 +92,9 @@ def test_streams_that_are_not_ours_take_everything(monkeypatch: pytest.MonkeyPat
     print_table("nothing", [{"a": 1}])
 
 
-def test_a_file_that_is_standard_output_follows_what_was_printed(replaced: Any, tmp_path: Path) -> None:
+def test_a_file_that_is_standard_output_follows_what_was_printed(
+    replaced: Any, tmp_path: Path
+) -> None:
     file = tmp_path / "out"
     stream = replaced(os.open(file, os.O_WRONLY | os.O_CREAT))
     link = tmp_path / "stdout"
@@ -100,19 +106,32 @@ def test_a_file_that_is_standard_output_follows_what_was_printed(replaced: Any, 
     assert file.read_text() == "first\nsecond\nthird\n"
 
 
-CLOSED = "import os, sys; os.close({}); os.execv(sys.executable, [sys.executable, '-m', 'gradrace', *{!r}.split()])"
+CLOSED = (
+    "import os, sys; os.close({}); os.execv(sys.executable, [sys.executable, '-m', 'gradrace',"
+    " *{!r}.split()])"
+)
 
 
-@pytest.mark.parametrize(("descriptor", "arguments", "code"), [(1, "list tasks", 0), (2, "list nothing", 2)])
-def test_a_stream_that_was_closed_before_leads_nowhere(tmp_path: Path, descriptor: int, arguments: str, code: int) -> None:
-    done = subprocess.run([sys.executable, "-c", CLOSED.format(descriptor, arguments)], cwd=tmp_path, capture_output=True)
+@pytest.mark.parametrize(
+    ("descriptor", "arguments", "code"), [(1, "list tasks", 0), (2, "list nothing", 2)]
+)
+def test_a_stream_that_was_closed_before_leads_nowhere(
+    tmp_path: Path, descriptor: int, arguments: str, code: int
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CLOSED.format(descriptor, arguments)],
+        cwd=tmp_path,
+        capture_output=True,
+    )
     assert (done.returncode, done.stdout, done.stderr) == (code, b"", b"")
 
 
 def test_a_reader_that_takes_one_line_is_no_error(tmp_path: Path) -> None:
     """The exit code is the command's own."""
     program = [sys.executable, "-m", "gradrace", "list"]
-    with subprocess.Popen(program, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as started:
+    with subprocess.Popen(
+        program, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as started:
         assert started.stdout and started.stderr
         started.stdout.close()
         assert started.stderr.read() == b"" and started.wait() == 0
@@ -121,14 +140,31 @@ def test_a_reader_that_takes_one_line_is_no_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", [ALL, "x [/b]", "[bold]"])
 def test_markup_is_printed_as_it_stands(capsys: pytest.CaptureFixture[str], text: str) -> None:
     verdicts = tuple(
-        Verdict(level="updates", case=text, optimizer=text, rule="canonical", a=Side(framework=text), b=Side(framework="x"),
-                verdict=verdict, tolerance=0.0, reason=text)
+        Verdict(
+            level="updates",
+            case=text,
+            optimizer=text,
+            rule="canonical",
+            a=Side(framework=text),
+            b=Side(framework="x"),
+            verdict=verdict,
+            tolerance=0.0,
+            reason=text,
+        )
         for verdict in ("equal", "differs by definition", "unavailable", "FAILED")
-    )  # fmt: skip
+    )
     found = VerifyFile(
-        schema=1, gradrace="0", started_at=text, seconds=1.0, options={}, versions={}, sources={}, machine=MACHINE,
-        left_out=(text,), verdicts=verdicts,
-    )  # fmt: skip
+        schema=1,
+        gradrace="0",
+        started_at=text,
+        seconds=1.0,
+        options={},
+        versions={},
+        sources={},
+        machine=MACHINE,
+        left_out=(text,),
+        verdicts=verdicts,
+    )
     show(found)
     print_table(text, [{text: text}])
     out = capsys.readouterr().out

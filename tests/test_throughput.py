@@ -1,4 +1,6 @@
-"""Sweeps with several workers: how runs are shared out, on which cores, and that nothing of it shows in the results."""
+"""Sweeps with several workers: how runs are shared out, on which cores, and that nothing of it
+shows in the results.
+"""
 
 from __future__ import annotations
 
@@ -26,13 +28,19 @@ from gradrace.train import train
 from test_execution import records, wait_for
 
 REGISTRY = load_registry()
-needs_torch = pytest.mark.skipif(REGISTRY.frameworks["torch"].versions() is None, reason="PyTorch is not installed")
+needs_torch = pytest.mark.skipif(
+    REGISTRY.frameworks["torch"].versions() is None, reason="PyTorch is not installed"
+)
 FRAMEWORKS = ["numpy", pytest.param("torch", marks=[needs_torch, pytest.mark.slow])]
 
 
 def results(output, plugins=(), options=None, **changes):
     """Statuses and reasons by optimizer, and everything else."""
-    ready = prepare(make_suite("tiny", {**TINY, "timing": False, **changes}), plugins, options or Options(output=output))
+    ready = prepare(
+        make_suite("tiny", {**TINY, "timing": False, **changes}),
+        plugins,
+        options or Options(output=output),
+    )
     outcome = execute(ready)
     return outcome, frame.load(output)
 
@@ -40,7 +48,9 @@ def results(output, plugins=(), options=None, **changes):
 def columns_that_may_not_differ(frames):
     """Runs in the report's order, and their curves to the bit."""
     curves = frames.curves.sort_values(["digest", "series", "step"])
-    return frames.runs[["id", "digest", "status", "final_validation_loss"]], curves.reset_index(drop=True)
+    return frames.runs[["id", "digest", "status", "final_validation_loss"]], curves.reset_index(
+        drop=True
+    )
 
 
 # Who works on what
@@ -50,7 +60,9 @@ def planned(count, threads=1, framework="numpy", measure="convergence"):
     suite = {**TINY, "seeds": count, "optimizers": ["sgd"], "timing": False, "threads": threads}
     runs = prepare(make_suite("tiny", suite)).selected
     changes = {"framework": framework, "measure": measure}
-    return tuple(PlannedRun(run.spec.model_copy(update=changes), run.digest, {}, {}, Path()) for run in runs)
+    return tuple(
+        PlannedRun(run.spec.model_copy(update=changes), run.digest, {}, {}, Path()) for run in runs
+    )
 
 
 @pytest.mark.parametrize(
@@ -93,15 +105,21 @@ def test_what_is_alone_waits_and_holds_up_and_threads_do_not_mix():
     alone, behind = Job(planned(1, measure="memory"), alone=True), Job(planned(3))
     for job in (one, two, alone, behind):
         queue.add(job)
-    assert [len(group.runs) for group in queue.ready(())] == [2], "those with two threads have other shares of the cores"
+    assert [len(group.runs) for group in queue.ready(())] == [2], (
+        "those with two threads have other shares of the cores"
+    )
     assert [group.key.threads for group in queue.ready([key_of(two)])] == [2]
     first, second = queue.ready(())[0], queue.ready([key_of(two)])[0]
     first.take_all(), second.take_all()
-    assert queue.ready([key_of(one)]) == [] and [group.key.alone for group in queue.ready(())] == [True]
+    assert queue.ready([key_of(one)]) == [] and [group.key.alone for group in queue.ready(())] == [
+        True
+    ]
     queue.ready(())[0].take(4)
     assert queue.ready([key_of(alone)]) == [] and len(queue.ready(())[0].runs) == 3
     queue.put_back(one.runs, alone=False)
-    assert [run.digest for run in queue.ready(())[0].runs] == [run.digest for run in one.runs], "before all others"
+    assert [run.digest for run in queue.ready(())[0].runs] == [run.digest for run in one.runs], (
+        "before all others"
+    )
 
 
 def test_a_worker_stays_with_its_shape_and_else_goes_where_nobody_is():
@@ -116,12 +134,25 @@ def test_a_worker_stays_with_its_shape_and_else_goes_where_nobody_is():
 
 
 def test_runs_of_one_shape_are_submitted_together_whatever_their_order(monkeypatch, tmp_path):
-    """The suite's order mixes optimizers; learning rates, hyperparameters, seeds and steps make no shape."""
+    """The suite's order mixes optimizers; learning rates, hyperparameters, seeds and steps make no
+    shape.
+    """
     seen = []
     monkeypatch.setattr(local.LocalExecutor, "submit", lambda self, job: seen.append(job))
-    optimizers = [{"name": "adam", "learning_rate": [0.1, 0.01], "hyper": {"beta1": [0.9, 0.8]}}, "sgd"]
-    execute(prepare(make_suite("tiny", {**TINY, "timing": False, "optimizers": optimizers}), options=Options(tmp_path)))
-    assert sorted((job.runs[0].spec.optimizer.name, len(job.runs)) for job in seen) == [("adam", 8), ("sgd", 2)]
+    optimizers = [
+        {"name": "adam", "learning_rate": [0.1, 0.01], "hyper": {"beta1": [0.9, 0.8]}},
+        "sgd",
+    ]
+    execute(
+        prepare(
+            make_suite("tiny", {**TINY, "timing": False, "optimizers": optimizers}),
+            options=Options(tmp_path),
+        )
+    )
+    assert sorted((job.runs[0].spec.optimizer.name, len(job.runs)) for job in seen) == [
+        ("adam", 8),
+        ("sgd", 2),
+    ]
 
 
 # Results
@@ -134,7 +165,12 @@ def test_results_do_not_depend_on_the_number_of_workers(tmp_path, framework):
     for workers in (1, 3):
         options = Options(output=tmp_path / str(workers), workers=workers)
         outcome, frames = results(
-            options.output, options=options, frameworks=[framework], dtype=dtype, optimizers=["adam", "sgd", "momentum"], seeds=2
+            options.output,
+            options=options,
+            frameworks=[framework],
+            dtype=dtype,
+            optimizers=["adam", "sgd", "momentum"],
+            seeds=2,
         )
         assert outcome.counts == {"ok": 6}
         found[workers] = columns_that_may_not_differ(frames)
@@ -149,7 +185,9 @@ def test_results_do_not_depend_on_the_number_of_workers(tmp_path, framework):
 def test_workers_of_one_framework_have_cores_of_their_own(tmp_path):
     slow = tmp_path / "slow.py"
     slow.write_text(LATE.replace("ACT", "time.sleep(0.02)"))
-    _, frames = results(tmp_path, [slow], Options(output=tmp_path, workers=2), optimizers=["late"], seeds=6)
+    _, frames = results(
+        tmp_path, [slow], Options(output=tmp_path, workers=2), optimizers=["late"], seeds=6
+    )
     shares = {record.cores for record in frames.records.values()}
     assert len(shares) == 2 and not set.intersection(*map(set, shares))
 
@@ -182,11 +220,15 @@ O = Optimizer(name="late", title="-", paper="-", learning_rate=0.1, hyper={}, bi
     ids=["hangs", "exits", "crashes", "wrong shapes", "NaN", "raises", "memory"],
 )
 def test_a_plug_in_that_goes_wrong_is_a_status_with_its_reason(tmp_path, act, status, reason):
-    """In the middle of a portion; the runs before and behind it, of the same and of another optimizer, go on."""
+    """In the middle of a portion; the runs before and behind it, of the same and of another
+    optimizer, go on.
+    """
     file = tmp_path / "late.py"
     file.write_text(LATE.replace("ACT", act))
     options = Options(output=tmp_path, timeout_s=8, workers=1)
-    outcome, frames = results(tmp_path, [file], options, optimizers=["sgd", "late", "adam"], seeds=1)
+    outcome, frames = results(
+        tmp_path, [file], options, optimizers=["sgd", "late", "adam"], seeds=1
+    )
     rows = frames.runs.set_index("optimizer")
     assert rows["status"].to_dict() == {"sgd": "ok", "late": status, "adam": "ok"}
     assert reason in rows.loc["late", "reason"]
@@ -207,16 +249,34 @@ def test_a_death_within_a_portion_loses_the_run_in_flight_alone(tmp_path):
 def test_a_worker_that_outgrows_its_memory_is_replaced_after_its_run(tmp_path, monkeypatch):
     file = tmp_path / "leak.py"
     # A resident page is one that was written to: 40 MiB of them a run.
-    file.write_text(LATE.replace("ACT", "t == 12 and g.shape == (10,) and kept.append(np.ones(40 << 17))"))
+    file.write_text(
+        LATE.replace("ACT", "t == 12 and g.shape == (10,) and kept.append(np.ones(40 << 17))")
+    )
     started = []
     spawn = local.LocalExecutor._spawn
-    monkeypatch.setattr(local.LocalExecutor, "_spawn", lambda self, *given: started.append(1) or spawn(self, *given))
-    outcome, _ = results(tmp_path / "a", [file], Options(output=tmp_path / "a", workers=1), optimizers=["late"], seeds=5)
+    monkeypatch.setattr(
+        local.LocalExecutor, "_spawn", lambda self, *given: started.append(1) or spawn(self, *given)
+    )
+    outcome, _ = results(
+        tmp_path / "a",
+        [file],
+        Options(output=tmp_path / "a", workers=1),
+        optimizers=["late"],
+        seeds=5,
+    )
     assert (outcome.counts, len(started)) == ({"ok": 5}, 1), "half of this machine's memory is more"
     started.clear()
     monkeypatch.setattr(local, "MEMORY_SHARE", 1e-9)
-    outcome, _ = results(tmp_path / "b", [file], Options(output=tmp_path / "b", workers=1), optimizers=["late"], seeds=5)
-    assert outcome.counts == {"ok": 5} and 2 <= len(started) <= 5, "twice what it has when it starts, and no less"
+    outcome, _ = results(
+        tmp_path / "b",
+        [file],
+        Options(output=tmp_path / "b", workers=1),
+        optimizers=["late"],
+        seeds=5,
+    )
+    assert outcome.counts == {"ok": 5} and 2 <= len(started) <= 5, (
+        "twice what it has when it starts, and no less"
+    )
 
 
 # Sequential, chunked, resumed
@@ -225,11 +285,31 @@ def test_a_worker_that_outgrows_its_memory_is_replaced_after_its_run(tmp_path, m
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_a_killed_and_resumed_sweep_has_the_bits_of_one_that_ran_through(tmp_path, framework):
     dtype = "float64" if framework == "numpy" else "float32"
-    suite = {**TINY, "frameworks": [framework], "dtype": dtype, "optimizers": ["adam"], "seeds": 5, "timing": False, "steps": 400}
+    suite = {
+        **TINY,
+        "frameworks": [framework],
+        "dtype": dtype,
+        "optimizers": ["adam"],
+        "seeds": 5,
+        "timing": False,
+        "steps": 400,
+    }
     (tmp_path / "long.toml").write_text(toml(suite))
 
     def start(folder):
-        command = [sys.executable, "-m", "gradrace", "run", "long.toml", "--no-report", "-q", "-j", "1", "-o", folder]
+        command = [
+            sys.executable,
+            "-m",
+            "gradrace",
+            "run",
+            "long.toml",
+            "--no-report",
+            "-q",
+            "-j",
+            "1",
+            "-o",
+            folder,
+        ]
         return subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
 
     process = start("out")
@@ -242,14 +322,17 @@ def test_a_killed_and_resumed_sweep_has_the_bits_of_one_that_ran_through(tmp_pat
         process = start(folder)
         _, said = process.communicate(timeout=200)
         assert process.returncode == 0 and f"5 ok ({kept if folder == 'out' else 0} cached)" in said
-    resumed, calm = (columns_that_may_not_differ(frame.load(tmp_path / folder)) for folder in ("out", "calm"))
+    resumed, calm = (
+        columns_that_may_not_differ(frame.load(tmp_path / folder)) for folder in ("out", "calm")
+    )
     assert resumed[0].equals(calm[0]) and resumed[1].equals(calm[1])
 
 
 def test_the_length_of_chunks_does_not_show_in_the_losses(make_run, open_numpy):
     run = make_run(steps=30)
     losses = [
-        train(open_numpy(run), run.task.model_copy(update={"eval_every": every})).curve.train_losses for every in (1, 7, 30)
+        train(open_numpy(run), run.task.model_copy(update={"eval_every": every})).curve.train_losses
+        for every in (1, 7, 30)
     ]
     assert all(np.array_equal(losses[0], other) for other in losses[1:])
 
@@ -272,9 +355,16 @@ def test_a_bad_j_on_the_command_line_is_an_error_of_usage(tmp_path, gradrace, gi
 
 @pytest.mark.parametrize(
     ("workers", "threads", "said"),
-    [(0, 1, ""), (2, 1, ""), (3, 1, "3 workers of 1 thread share 2 cores"), (2, 2, "2 workers of 2 threads share 2 cores")],
+    [
+        (0, 1, ""),
+        (2, 1, ""),
+        (3, 1, "3 workers of 1 thread share 2 cores"),
+        (2, 2, "2 workers of 2 threads share 2 cores"),
+    ],
 )
 def test_workers_that_share_cores_are_announced(monkeypatch, workers, threads, said):
     monkeypatch.setattr("gradrace.sweep.usable_cores", functools.partial(tuple, (0, 1)))
-    ready = prepare(make_suite("tiny", {**TINY, "threads": threads}), options=Options(workers=workers))
+    ready = prepare(
+        make_suite("tiny", {**TINY, "threads": threads}), options=Options(workers=workers)
+    )
     assert shared_cores(ready).startswith(said) and bool(shared_cores(ready)) == bool(said)

@@ -1,4 +1,6 @@
-"""JAX in sweeps: one program for all configurations of a shape, equal curves however they come about, gradients beside."""
+"""JAX in sweeps: one program for all configurations of a shape, equal curves however they come
+about, gradients beside.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +15,32 @@ from gradrace.registry import load_registry
 from test_modes_jax import MODES, environment
 
 REGISTRY = load_registry()
-pytestmark = pytest.mark.skipif(REGISTRY.frameworks["jax"].versions() is None, reason="JAX is not installed")
-CANONICAL = sorted(name for name, o in REGISTRY.optimizers.items() if "jax" in o.bindings and "jax" not in o.differs)
+pytestmark = pytest.mark.skipif(
+    REGISTRY.frameworks["jax"].versions() is None, reason="JAX is not installed"
+)
+CANONICAL = sorted(
+    name
+    for name, o in REGISTRY.optimizers.items()
+    if "jax" in o.bindings and "jax" not in o.differs
+)
 Table = dict[str, Any]
 
 
 def saved(out: Path, *sections: str) -> Table:
     """What throughput_jax.py saves of these sections."""
-    command = [sys.executable, str(Path(__file__).with_name("throughput_jax.py")), str(out), *sections]
-    done = subprocess.run(command, env=environment() | {"JAX_ENABLE_X64": "0"}, capture_output=True, text=True, timeout=900)
+    command = [
+        sys.executable,
+        str(Path(__file__).with_name("throughput_jax.py")),
+        str(out),
+        *sections,
+    ]
+    done = subprocess.run(
+        command,
+        env=environment() | {"JAX_ENABLE_X64": "0"},
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     found: Table = json.loads(out.read_text())
     return found
@@ -30,7 +49,9 @@ def saved(out: Path, *sections: str) -> Table:
 @pytest.fixture(scope="module")
 def table(tmp_path_factory) -> Table:
     """All sections but the long ones."""
-    return saved(tmp_path_factory.mktemp("throughput") / "jax.json", "compilations", "curves", "fallback")
+    return saved(
+        tmp_path_factory.mktemp("throughput") / "jax.json", "compilations", "curves", "fallback"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +82,9 @@ def test_diagnosis_compiles_its_gradient_and_its_chunks_once(table):
     assert table["compiled|diagnosed 0.9"] == 4
 
 
-@pytest.mark.parametrize("how", ["again", "in chunks of 7", "whole", "one by one", "in another's program", "diagnosed"])
+@pytest.mark.parametrize(
+    "how", ["again", "in chunks of 7", "whole", "one by one", "in another's program", "diagnosed"]
+)
 def test_a_run_gives_the_same_bits_however_it_comes_about(table, how):
     alone = table["curve|alone"]
     assert len(alone) == 70 and table[f"curve|{how}"] == alone
@@ -69,10 +92,18 @@ def test_a_run_gives_the_same_bits_however_it_comes_about(table, how):
 
 
 def test_what_a_factory_decides_by_stays_a_constant(table):
-    """`gate` is compared, `key` hashed; `scale` and one of `pair` only computed with, and their values arrive."""
-    moved = {key.removeprefix("fallback|"): value for key, value in table.items() if key.startswith("fallback|")}
+    """`gate` is compared, `key` hashed; `scale` and one of `pair` only computed with, and their
+    values arrive.
+    """
+    moved = {
+        key.removeprefix("fallback|"): value
+        for key, value in table.items()
+        if key.startswith("fallback|")
+    }
     assert {tuple(constant) for constant, _, _ in moved.values()} == {("gate", "key")}
-    assert [value for _, value, _ in moved.values()] == pytest.approx([-0.1 * 0.75 * 0.5, -0.1 * 0.75 * 0.25, 0.0], rel=1e-6)
+    assert [value for _, value, _ in moved.values()] == pytest.approx(
+        [-0.1 * 0.75 * 0.5, -0.1 * 0.75 * 0.25, 0.0], rel=1e-6
+    )
 
 
 def test_a_factory_is_tried_out_once(table):
@@ -83,7 +114,11 @@ def test_a_factory_is_tried_out_once(table):
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_gradients_are_those_that_a_step_takes(long_table, mode):
-    found = {key.split("|")[2]: value for key, value in long_table.items() if key.startswith(f"gradients|{mode}|")}
+    found = {
+        key.split("|")[2]: value
+        for key, value in long_table.items()
+        if key.startswith(f"gradients|{mode}|")
+    }
     names, trainable = found["names"]
     assert names == trainable and len(names) == 5
     assert found["distance"] < 1e-12

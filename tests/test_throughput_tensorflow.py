@@ -1,4 +1,5 @@
-"""One traced program serves many runs in TensorFlow, and no run shows it; and the gradients of a session.
+"""One traced program serves many runs in TensorFlow, and no run shows it; and the gradients of a
+session.
 
 The runs are in tensorflow_throughput.py, which one process goes through.
 """
@@ -20,8 +21,16 @@ from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec
 REGISTRY = load_registry()
 FRAMEWORK = REGISTRY.frameworks["tensorflow"]
 REUSING = ("loop", "graph")
-CANONICAL = [n for n, o in REGISTRY.optimizers.items() if "tensorflow" in o.bindings and "tensorflow" not in o.differs]
-GRADIENTS = [*(f"{mode}|{task}" for mode in REUSING for task in ("rich", "moving")), "xla|moving", "fit|moving"]
+CANONICAL = [
+    n
+    for n, o in REGISTRY.optimizers.items()
+    if "tensorflow" in o.bindings and "tensorflow" not in o.differs
+]
+GRADIENTS = [
+    *(f"{mode}|{task}" for mode in REUSING for task in ("rich", "moving")),
+    "xla|moving",
+    "fit|moving",
+]
 
 pytestmark = [
     pytest.mark.slow,
@@ -37,7 +46,11 @@ class Found(NamedTuple):
 
     def under(self, prefix: str) -> dict[str, np.ndarray]:
         """The arrays of one run."""
-        own = {key.removeprefix(f"{prefix}|"): value for key, value in self.arrays.items() if key.startswith(f"{prefix}|")}
+        own = {
+            key.removeprefix(f"{prefix}|"): value
+            for key, value in self.arrays.items()
+            if key.startswith(f"{prefix}|")
+        }
         assert own, prefix
         return own
 
@@ -46,11 +59,17 @@ class Found(NamedTuple):
 def found(tmp_path_factory) -> Found:
     out = tmp_path_factory.mktemp("tensorflow") / "throughput.npz"
     run = RunSpec(
-        task=REGISTRY.tasks["digits_mlp"], optimizer=OptimizerSpec(name="adam"), framework="tensorflow", mode="loop",
-        schedule=ScheduleSpec(kind="constant", base_lr=0.01), dtype="float64",
-    )  # fmt: skip
+        task=REGISTRY.tasks["digits_mlp"],
+        optimizer=OptimizerSpec(name="adam"),
+        framework="tensorflow",
+        mode="loop",
+        schedule=ScheduleSpec(kind="constant", base_lr=0.01),
+        dtype="float64",
+    )
     command = [sys.executable, str(Path(__file__).with_name("tensorflow_throughput.py")), str(out)]
-    done = subprocess.run(command, env=environment(run), capture_output=True, text=True, timeout=500)
+    done = subprocess.run(
+        command, env=environment(run), capture_output=True, text=True, timeout=500
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     arrays = dict(np.load(out))
     return Found(arrays, json.loads(str(arrays.pop("said"))))
@@ -64,14 +83,18 @@ def assert_identical(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -
 
 @pytest.mark.parametrize("mode", REUSING)
 def test_configurations_of_one_shape_are_traced_once(found, mode):
-    """They differ in learning rate, schedule, number of steps, seed, beta1, beta2 and epsilon. A step and evaluation."""
+    """They differ in learning rate, schedule, number of steps, seed, beta1, beta2 and epsilon. A
+    step and evaluation.
+    """
     assert found.said[f"sweep {mode}"] == [2, *[0] * 11]
 
 
 @pytest.mark.parametrize("position", [0, 4, 8, 11])
 @pytest.mark.parametrize("mode", REUSING)
 def test_a_shared_program_gives_the_bits_of_an_own_one(found, mode, position):
-    assert_identical(found.under(f"sweep|{mode}|{position}|shared"), found.under(f"sweep|{mode}|{position}|own"))
+    assert_identical(
+        found.under(f"sweep|{mode}|{position}|shared"), found.under(f"sweep|{mode}|{position}|own")
+    )
 
 
 @pytest.mark.parametrize("mode", REUSING)
@@ -91,18 +114,26 @@ def test_curves_do_not_depend_on_chunks_or_on_what_ran_before(found, mode, task,
 
 @pytest.mark.parametrize("name", CANONICAL)
 def test_changed_hyperparameters_equal_constants(found, name):
-    """A step traced with other hyperparameters, set anew; float32 to two ulp of the tensor's largest entry."""
+    """A step traced with other hyperparameters, set anew; float32 to two ulp of the tensor's
+    largest entry.
+    """
     assert found.said["optimizers"] == CANONICAL
     for dtype, tolerance in (("float64", 1e-15), ("float32", 2.0**-22)):
-        adjusted, constant = (found.under(f"updates|{name}|{dtype}|{kind}") for kind in (True, False))
+        adjusted, constant = (
+            found.under(f"updates|{name}|{dtype}|{kind}") for kind in (True, False)
+        )
         for tensor, value in adjusted.items():
             assert value.dtype == dtype and np.isfinite(value).all()
             apart = np.abs(value - constant[tensor]).max()
-            assert apart <= tolerance * np.abs(constant[tensor]).max(), f"{tensor} {dtype}: {apart:.1e}"
+            assert apart <= tolerance * np.abs(constant[tensor]).max(), (
+                f"{tensor} {dtype}: {apart:.1e}"
+            )
 
 
 def test_what_a_step_cannot_follow_stays_constant(found):
-    """An argument whose type is asked for, that is used as the optimizer is made, or that cannot be seen."""
+    """An argument whose type is asked for, that is used as the optimizer is made, or that cannot be
+    seen.
+    """
     assert found.said["choosy"]["may change"] == ["plain", "steering"]
 
 
@@ -120,7 +151,9 @@ CHOICES = [
 
 
 @pytest.mark.parametrize(("hyper", "share", "traced"), CHOICES)
-def test_an_optimizer_that_decides_by_its_arguments_is_traced_for_every_decision(found, hyper, share, traced):
+def test_an_optimizer_that_decides_by_its_arguments_is_traced_for_every_decision(
+    found, hyper, share, traced
+):
     first, again = found.said["choosy"]["moves"][json.dumps(hyper)]
     assert first == [pytest.approx(share, rel=1e-6), traced]
     assert again == [pytest.approx(share, rel=1e-6), 0]
@@ -128,7 +161,9 @@ def test_an_optimizer_that_decides_by_its_arguments_is_traced_for_every_decision
 
 @pytest.mark.parametrize("cell", GRADIENTS)
 def test_gradients_are_those_of_the_loss(found, cell):
-    """Penalties, masks, batch statistics in training mode, all; without clipping. Central differences."""
+    """Penalties, masks, batch statistics in training mode, all; without clipping. Central
+    differences.
+    """
     slopes = found.under(f"slopes|{cell}")
     assert np.abs(slopes["derivatives"]).max() > 1e-2
     assert slopes["differences"] == pytest.approx(slopes["derivatives"], rel=1e-6, abs=1e-8)

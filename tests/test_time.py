@@ -1,4 +1,6 @@
-"""`gradrace time` and what workers measure: real processes of the NumPy reference, and plug-ins that misbehave."""
+"""`gradrace time` and what workers measure: real processes of the NumPy reference, and plug-ins
+that misbehave.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,14 @@ frozen = make("frozen", lambda p, g, state, lr, t, hyper: (p, state))
 broken = make("broken", raising)
 large = make("large", lambda p, g, s, lr, t, hyper: (p - lr * g, s), lambda p, hyper: {"big": np.ones((p.size, 512))})
 """
-CLOCK = {"rule": "canonical", "launches": 3, "warmup_steps": 4, "blocks": 4, "block_steps": 5, "breakdown": True}
+CLOCK = {
+    "rule": "canonical",
+    "launches": 3,
+    "warmup_steps": 4,
+    "blocks": 4,
+    "block_steps": 5,
+    "breakdown": True,
+}
 
 
 @pytest.fixture
@@ -45,7 +54,9 @@ def plugin(tmp_path):
 
 def timed(output, plugins=(), **changes):
     """A sweep of the clock alone: its outcome, the runs by optimizer, the cells."""
-    suite = make_suite("tiny", {**TINY, "seeds": 1, "convergence": False, "timing": CLOCK, **changes})
+    suite = make_suite(
+        "tiny", {**TINY, "seeds": 1, "convergence": False, "timing": CLOCK, **changes}
+    )
     outcome = execute(prepare(suite, plugins, Options(output=output, timeout_s=60)))
     frames = frame.load(output)
     return outcome, frames, frame.timing_cells(frames)
@@ -57,7 +68,16 @@ def test_a_cell_has_all_its_figures(tmp_path):
     assert outcome.exit_code == 0 and len(cells) == 1
     cell = cells.iloc[0]
     assert cell["launches"] == 3 and cell["first_call_steps"] == 1
-    positive = ["import_s", "setup_s", "first_call_s", "forward_s", "optimizer_s", "parts_covered", "peak_bytes", "steps_per_s"]
+    positive = [
+        "import_s",
+        "setup_s",
+        "first_call_s",
+        "forward_s",
+        "optimizer_s",
+        "parts_covered",
+        "peak_bytes",
+        "steps_per_s",
+    ]
     assert (cells[positive] > 0).all(axis=None)
     assert cell["step_p25_s_low"] < cell["step_p25_s"] < cell["step_p25_s_high"]
     parameters = 64 * 128 + 128 + 128 * 128 + 128 + 128 * 10 + 10
@@ -72,20 +92,32 @@ def test_a_cell_has_all_its_figures(tmp_path):
 
 @pytest.mark.parametrize(
     ("optimizer", "reason"),
-    [("frozen", "RuntimeError: the weights did not change"), ("broken", "ValueError: cannot go on")],
+    [
+        ("frozen", "RuntimeError: the weights did not change"),
+        ("broken", "ValueError: cannot go on"),
+    ],
 )
-def test_a_cell_that_breaks_fails_alone_and_keeps_its_traceback(tmp_path, plugin, optimizer, reason):
-    outcome, frames, cells = timed(tmp_path, [plugin], optimizers=["sgd", optimizer, "adam"], timing={**CLOCK, "launches": 1})
+def test_a_cell_that_breaks_fails_alone_and_keeps_its_traceback(
+    tmp_path, plugin, optimizer, reason
+):
+    outcome, frames, cells = timed(
+        tmp_path, [plugin], optimizers=["sgd", optimizer, "adam"], timing={**CLOCK, "launches": 1}
+    )
     runs = frames.runs.set_index("optimizer")
     assert runs["status"].to_dict() == {"sgd": "ok", optimizer: "failed", "adam": "ok"}
     assert runs.loc[optimizer, "reason"].startswith(reason) and outcome.exit_code == 1
-    assert reason.partition(":")[0] in (tmp_path / "runs/tiny" / runs.loc[optimizer, "digest"] / "log.txt").read_text()
+    assert (
+        reason.partition(":")[0]
+        in (tmp_path / "runs/tiny" / runs.loc[optimizer, "digest"] / "log.txt").read_text()
+    )
     assert cells.set_index("optimizer")["reason"][optimizer].startswith(reason)
 
 
 @pytest.mark.slow
 def test_memory_is_that_of_one_run_alone(tmp_path, plugin):
-    """A state of 512 numbers a parameter in 8 bytes each: of 25 450 parameters 99 MiB, in its own process only."""
+    """A state of 512 numbers a parameter in 8 bytes each: of 25 450 parameters 99 MiB, in its own
+    process only.
+    """
     timing = {**CLOCK, "launches": 1, "memory": True}
     _, frames, cells = timed(tmp_path, [plugin], optimizers=["large", "sgd"], timing=timing)
     grown = cells.set_index("optimizer")["grown_bytes"] / 2**20
@@ -125,29 +157,39 @@ def test_cells_that_this_machine_cannot_do_are_skipped_with_the_reason(tmp_path,
     monkeypatch.setattr("gradrace.sweep.lacks_gpu", lambda: True)
     many = len(usable_cores()) + 1
     timing = {**CLOCK, "launches": 1, "memory": True}
-    outcome, frames, cells = timed(tmp_path, optimizers=["sgd"], device=["cpu", "gpu"], threads=[1, many], timing=timing)
+    outcome, frames, cells = timed(
+        tmp_path, optimizers=["sgd"], device=["cpu", "gpu"], threads=[1, many], timing=timing
+    )
     reasons = frames.runs.groupby(["device", "threads"])["reason"].unique().map(list).to_dict()
     cores = f"{many} threads need as many cores to be pinned to; {many - 1} can be used here"
     assert reasons == {
-        ("cpu", 1): [""], ("cpu", many): [cores],
-        ("gpu", 1): ["this machine has no GPU"], ("gpu", many): ["this machine has no GPU"],
-    }  # fmt: skip
+        ("cpu", 1): [""],
+        ("cpu", many): [cores],
+        ("gpu", 1): ["this machine has no GPU"],
+        ("gpu", many): ["this machine has no GPU"],
+    }
     assert outcome.exit_code == 0 and outcome.counts == {"ok": 2, "skipped": 6}
     assert cells["status"].tolist() == ["ok", "skipped", "skipped", "skipped"]
 
 
 def test_more_threads_than_cores_may_train_to_convergence(tmp_path):
-    suite = make_suite("tiny", {**TINY, "timing": False, "seeds": 1, "threads": len(usable_cores()) + 1})
+    suite = make_suite(
+        "tiny", {**TINY, "timing": False, "seeds": 1, "threads": len(usable_cores()) + 1}
+    )
     assert execute(prepare(suite, options=Options(output=tmp_path))).counts == {"ok": 2}
 
 
 def test_probing_leaves_the_reference_as_it_is(make_run, open_numpy):
-    """In any order, before and after training; with penalties, clipping, decay and batch statistics."""
+    """In any order, before and after training; with penalties, clipping, decay and batch
+    statistics.
+    """
     task = make_run("digits_mlp").task
-    task = task.model_copy(update={
-        "regularization": Regularization(l1=1e-3, l2=1e-2, decay=0.1, clip_norm=0.5),
-        "model": (*task.model[:1], BatchNorm(), *task.model[1:]),
-    })  # fmt: skip
+    task = task.model_copy(
+        update={
+            "regularization": Regularization(l1=1e-3, l2=1e-2, decay=0.1, clip_norm=0.5),
+            "model": (*task.model[:1], BatchNorm(), *task.model[1:]),
+        }
+    )
     run = make_run("digits_mlp", "sgd").model_copy(update={"task": task})
     probed, plain = open_numpy(run), open_numpy(run)
     for session in (probed, plain):
@@ -157,7 +199,9 @@ def test_probing_leaves_the_reference_as_it_is(make_run, open_numpy):
                     session.probe(part, range(start, start + 5))
             session.train(range(start, start + 5))
     assert np.array_equal(probed.losses(), plain.losses()) and probed.compilations() == 0
-    assert all(np.array_equal(array, plain.weights()[name]) for name, array in probed.weights().items())
+    assert all(
+        np.array_equal(array, plain.weights()[name]) for name, array in probed.weights().items()
+    )
     with pytest.raises(ValueError, match="no part 'backward'"):
         probed.probe("backward", range(1))
 
@@ -165,11 +209,21 @@ def test_probing_leaves_the_reference_as_it_is(make_run, open_numpy):
 def test_threads_and_determinism_are_set_before_a_worker_starts(make_run, monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--mine")
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "/somewhere")
-    on_cpu, on_gpu = (environment(make_run(threads=3, device=device, dtype="float32")) for device in ("cpu", "gpu"))
+    on_cpu, on_gpu = (
+        environment(make_run(threads=3, device=device, dtype="float32"))
+        for device in ("cpu", "gpu")
+    )
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
         assert on_cpu[variable] == on_gpu[variable] == "3"
-    assert on_cpu["NPROC"] == "3" and on_cpu["CUDA_VISIBLE_DEVICES"] == "" and on_cpu["XLA_FLAGS"] == "--mine"
-    assert on_gpu["XLA_FLAGS"] == "--mine --xla_gpu_deterministic_ops=true" and on_gpu["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    assert (
+        on_cpu["NPROC"] == "3"
+        and on_cpu["CUDA_VISIBLE_DEVICES"] == ""
+        and on_cpu["XLA_FLAGS"] == "--mine"
+    )
+    assert (
+        on_gpu["XLA_FLAGS"] == "--mine --xla_gpu_deterministic_ops=true"
+        and on_gpu["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    )
     assert on_cpu["NVIDIA_TF32_OVERRIDE"] == on_gpu["NVIDIA_TF32_OVERRIDE"] == "0"
     assert "JAX_COMPILATION_CACHE_DIR" not in on_cpu and "JAX_PLATFORMS" not in on_gpu
 
@@ -184,7 +238,9 @@ def whole(names):
 
 def plan(*names, clocked=(), clock_only=False):
     digests, clocked = whole(names), whole(clocked)
-    return PlanFile(suite="s", title="", question="", digests=digests, clocked=clocked, clock_only=clock_only)
+    return PlanFile(
+        suite="s", title="", question="", digests=digests, clocked=clocked, clock_only=clock_only
+    )
 
 
 @pytest.mark.parametrize(
@@ -195,19 +251,38 @@ def plan(*names, clocked=(), clock_only=False):
         (plan("c1", "f1", clocked=("f1",)), plan("c1"), "c1"),
         (plan("c1", "f1", clocked=("f1",)), plan("f2", clocked=("f2",), clock_only=True), "c1 f2"),
         (plan("c1"), plan("f1", clocked=("f1",), clock_only=True), "c1 f1"),
-        (plan("c1", "f1", clocked=("f1",), clock_only=True), plan("f2", clocked=("f2",), clock_only=True), "c1 f2"),
+        (
+            plan("c1", "f1", clocked=("f1",), clock_only=True),
+            plan("f2", clocked=("f2",), clock_only=True),
+            "c1 f2",
+        ),
         (plan("c1", "f1", clocked=("f1",), clock_only=True), plan("c1", "c2"), "c1 c2 f1"),
-        (plan("c1", "f1", clocked=("f1",), clock_only=True), plan("c1", "f2", clocked=("f2",)), "c1 f2"),
+        (
+            plan("c1", "f1", clocked=("f1",), clock_only=True),
+            plan("c1", "f2", clocked=("f2",)),
+            "c1 f2",
+        ),
     ],
-    ids=["first", "run, run", "timing taken out of the suite", "run, time", "run of no timing, time", "time again",
-         "time, run of no timing", "time, run"],
-)  # fmt: skip
+    ids=[
+        "first",
+        "run, run",
+        "timing taken out of the suite",
+        "run, time",
+        "run of no timing, time",
+        "time again",
+        "time, run of no timing",
+        "time, run",
+    ],
+)
 def test_what_a_plan_keeps_of_the_one_before(old, new, digests):
     found = kept_plan(new, old)
     assert found.digests == whole(digests.split())
     assert set(found.clocked) == {digest for digest in found.digests if digest.startswith("f")}
     again = kept_plan(plan("c1"), found)
-    assert set(again.digests) == {*whole(["c1"]), *(found.clocked if found.clock_only else ())}, "and it says whose they are"
+    assert set(again.digests) == {
+        *whole(["c1"]),
+        *(found.clocked if found.clock_only else ()),
+    }, "and it says whose they are"
 
 
 # The command
@@ -235,19 +310,36 @@ def test_time_after_run_keeps_what_was_trained_in_the_report(suite_file, gradrac
     again = gradrace("time", "tiny.toml", "--launches", "3", "-q", "--json", "--no-report")
     told = json.loads(again.stdout)
     assert told["cached"] == 6 and told["exit_code"] == 0 and len(told["cells"]) == 2
-    assert {"step_p25_s", "step_p25_s_low", "samples_per_s", "backward_s", "contended"} <= set(told["cells"][0])
+    assert {"step_p25_s", "step_p25_s_low", "samples_per_s", "backward_s", "contended"} <= set(
+        told["cells"][0]
+    )
 
 
 @pytest.mark.slow
 def test_time_does_what_it_is_asked_and_no_more(suite_file, gradrace):
-    listed = gradrace("time", "tiny.toml", "--launches", "2", "--memory", "--no-breakdown", "-k", "adam", "--dry-run")
+    listed = gradrace(
+        "time",
+        "tiny.toml",
+        "--launches",
+        "2",
+        "--memory",
+        "--no-breakdown",
+        "-k",
+        "adam",
+        "--dry-run",
+    )
     assert listed.stdout.splitlines() == [
-        f"to run  {measure}/digits_mlp/numpy-reference/adam-canonical/constant-lr0.003/launch{launch}"
+        "to run "
+        f" {measure}/digits_mlp/numpy-reference/adam-canonical/constant-lr0.003/launch{launch}"
         for measure, launch in (("timing", 0), ("timing", 1), ("memory", 0))
     ]
     asked = ["--launches", "1", "--blocks", "5", "--no-breakdown", "-k", "adam"]
     done = gradrace("time", "tiny.toml", *asked, "--no-report", "-q")
-    assert done.returncode == 0 and "no interval can be given" in done.stdout and "Where a step goes" not in done.stdout
+    assert (
+        done.returncode == 0
+        and "no interval can be given" in done.stdout
+        and "Where a step goes" not in done.stdout
+    )
     (record,) = frame.load(suite_file / "results").records.values()
     assert record.spec.timing.blocks == 5 and not record.spec.timing.breakdown
     assert not (suite_file / "results/html").exists()
@@ -279,7 +371,11 @@ def test_gauges_are_what_the_driver_tells(tmp_path, monkeypatch):
     told.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     found = gpu_gauges()
-    assert found["gpu0_temperature_c"] == 41 and found["gpu0_power_w"] == 97.5 and found["gpu1_memory_mhz"] == 3201
+    assert (
+        found["gpu0_temperature_c"] == 41
+        and found["gpu0_power_w"] == 97.5
+        and found["gpu1_memory_mhz"] == 3201
+    )
     assert "gpu1_sm_mhz" not in found and len(found) == 7
     told.write_text("#!/bin/sh\nexit 9\n")
     assert gpu_gauges() == {}

@@ -1,4 +1,6 @@
-"""`gradrace tune` as a user meets it: killed and run again, every sampler, failures, bad input, nested folds, the report."""
+"""`gradrace tune` as a user meets it: killed and run again, every sampler, failures, bad input,
+nested folds, the report.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,19 @@ from typer.testing import CliRunner
 
 # The NumPy reference does a trial of these in milliseconds.
 BASE = (
-    "tune", "--task", "digits_mlp", "--framework", "numpy", "--dtype", "float64", "--steps", "12", "--fresh-seeds", "2",
+    "tune",
+    "--task",
+    "digits_mlp",
+    "--framework",
+    "numpy",
+    "--dtype",
+    "float64",
+    "--steps",
+    "12",
+    "--fresh-seeds",
+    "2",
     "--quiet",
-)  # fmt: skip
+)
 NAME = "study"
 
 # Trial 3 of every search raises, by its learning rate: the grid below makes it 0.1.
@@ -44,7 +56,9 @@ Mine = Optimizer(
 
 @pytest.fixture
 def gradrace_here(tmp_path, monkeypatch):
-    """The command line in a folder of its own and in this process, which has imported everything already."""
+    """The command line in a folder of its own and in this process, which has imported everything
+    already.
+    """
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments):
@@ -57,9 +71,17 @@ def gradrace_here(tmp_path, monkeypatch):
 def tune(gradrace, *arguments, optimizer="momentum", budget=4, report=False):
     """The command's answer as JSON, and its exit code."""
     done = gradrace(
-        *BASE, "--optimizer", optimizer, "--budget", budget, "--name", NAME, "--json", *arguments,
+        *BASE,
+        "--optimizer",
+        optimizer,
+        "--budget",
+        budget,
+        "--name",
+        NAME,
+        "--json",
+        *arguments,
         *(() if report else ("--no-report",)),
-    )  # fmt: skip
+    )
     assert done.stdout, done.stderr
     return json.loads(done.stdout), done.returncode
 
@@ -67,10 +89,16 @@ def tune(gradrace, *arguments, optimizer="momentum", budget=4, report=False):
 def numbers(folder, optimizer):
     """The numbers of the trials of a search that have runs in the plan."""
     records = read_records(folder / "results", NAME)
-    return [r.spec.variations["trial"] for r in records if r.spec.optimizer.name == optimizer and "trial" in r.spec.variations]
+    return [
+        r.spec.variations["trial"]
+        for r in records
+        if r.spec.optimizer.name == optimizer and "trial" in r.spec.variations
+    ]
 
 
-@pytest.mark.parametrize(("sampler", "trials"), [("random", 7), ("qmc", 7), ("grid", 6), ("tpe", 11), ("gp", 11)])
+@pytest.mark.parametrize(
+    ("sampler", "trials"), [("random", 7), ("qmc", 7), ("grid", 6), ("tpe", 11), ("gp", 11)]
+)
 def test_every_sampler_uses_its_budget_within_the_space(gradrace_here, tmp_path, sampler, trials):
     """tpe and gp draw their first ten at random: eleven trials reach what they have learnt."""
     found, code = tune(gradrace_here, "--sampler", sampler, budget=max(7, trials))
@@ -78,15 +106,31 @@ def test_every_sampler_uses_its_budget_within_the_space(gradrace_here, tmp_path,
     journal = tmp_path / "results/runs" / NAME / "trials.jsonl"
     asked = [json.loads(line)["settings"] for line in journal.read_text().splitlines()]
     assert len({json.dumps(settings) for settings in asked}) == trials, "no suggestion is repeated"
-    assert all(1e-3 <= settings["learning_rate"] <= 10 and 0 <= settings["momentum"] <= 0.999 for settings in asked)
+    assert all(
+        1e-3 <= settings["learning_rate"] <= 10 and 0 <= settings["momentum"] <= 0.999
+        for settings in asked
+    )
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe"])
 def test_a_study_that_is_killed_goes_on_with_the_same_trials(gradrace, tmp_path, sampler):
-    arguments = ("--optimizer", "sgd,adam", "--budget", "14", "--sampler", sampler, "--name", NAME, "--json", "--no-report")
+    arguments = (
+        "--optimizer",
+        "sgd,adam",
+        "--budget",
+        "14",
+        "--sampler",
+        sampler,
+        "--name",
+        NAME,
+        "--json",
+        "--no-report",
+    )
     whole = gradrace(*BASE, *arguments, "-o", "whole")
     command = [sys.executable, "-m", "gradrace", *BASE, *arguments]
-    running = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, start_new_session=True)
+    running = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.DEVNULL, start_new_session=True
+    )
     folder, started = tmp_path / "results/runs" / NAME, time.monotonic()
     while len(list(folder.glob("*/run.json"))) < 9 and time.monotonic() - started < 200:
         time.sleep(0.005)
@@ -100,14 +144,18 @@ def test_a_study_that_is_killed_goes_on_with_the_same_trials(gradrace, tmp_path,
     resumed = gradrace(*BASE, *arguments)
     assert resumed.returncode == 0, resumed.stderr
     assert json.loads(resumed.stdout) == json.loads(whole.stdout)
-    assert all(file.read_bytes() == content for file, content in before.items()), "nothing finished was run again"
+    assert all(file.read_bytes() == content for file, content in before.items()), (
+        "nothing finished was run again"
+    )
     after = (folder / "trials.jsonl").read_text().splitlines()
     assert after[: len(lines)] == lines and len(after) == 28
     for optimizer in ("sgd", "adam"):
         assert numbers(tmp_path, optimizer) == list(range(14))
 
 
-def test_a_trial_that_was_suggested_and_never_ended_is_run_as_it_was_suggested(gradrace_here, tmp_path):
+def test_a_trial_that_was_suggested_and_never_ended_is_run_as_it_was_suggested(
+    gradrace_here, tmp_path
+):
     tune(gradrace_here, "--sampler", "tpe", budget=5)
     folder = tmp_path / "results/runs" / NAME
     lines = [json.loads(line) for line in (folder / "trials.jsonl").read_text().splitlines()]
@@ -115,7 +163,9 @@ def test_a_trial_that_was_suggested_and_never_ended_is_run_as_it_was_suggested(g
     (folder / lines[4]["digests"][0] / "run.json").unlink()
     found, code = tune(gradrace_here, "--sampler", "tpe", budget=5)
     assert code == 0 and sum(found["results"][0]["trials"].values()) == 5
-    assert [json.loads(line) for line in (folder / "trials.jsonl").read_text().splitlines()] == lines
+    assert [
+        json.loads(line) for line in (folder / "trials.jsonl").read_text().splitlines()
+    ] == lines
     assert (folder / lines[4]["digests"][0] / "run.json").exists()
 
 
@@ -124,12 +174,20 @@ def test_a_larger_budget_goes_on_and_another_search_begins_anew(gradrace_here, t
     folder = tmp_path / "results/runs" / NAME
     lines = (folder / "trials.jsonl").read_text()
     tune(gradrace_here, budget=5)
-    assert (folder / "trials.jsonl").read_text().startswith(lines) and numbers(tmp_path, "momentum") == list(range(5))
+    assert (folder / "trials.jsonl").read_text().startswith(lines) and numbers(
+        tmp_path, "momentum"
+    ) == list(range(5))
     tune(gradrace_here, "--seed", "1", budget=3)
     assert numbers(tmp_path, "momentum") == list(range(3))
-    assert len((folder / "trials.jsonl").read_text().splitlines()) == 8, "what was tried before is kept"
+    assert len((folder / "trials.jsonl").read_text().splitlines()) == 8, (
+        "what was tried before is kept"
+    )
     seeds = {record.spec.seed for record in read_records(tmp_path / "results", NAME)}
-    assert seeds == {10_000, 15_000, 15_001}, "trials and scores share no seed, and other searches have others"
+    assert seeds == {
+        10_000,
+        15_000,
+        15_001,
+    }, "trials and scores share no seed, and other searches have others"
 
 
 def test_trials_that_fail_count_and_are_kept_and_never_win(gradrace_here, tmp_path):
@@ -139,7 +197,10 @@ def test_trials_that_fail_count_and_are_kept_and_never_win(gradrace_here, tmp_pa
     assert code == 1
     result = found["results"][0]
     assert result["trials"]["failed"] == 1 and sum(result["trials"].values()) == 7
-    assert result["trials"]["diverged"] >= 1 and result["searches"][0]["settings"]["learning_rate"] != 0.1
+    assert (
+        result["trials"]["diverged"] >= 1
+        and result["searches"][0]["settings"]["learning_rate"] != 0.1
+    )
     records = read_records(tmp_path / "results", NAME)
     failed = [record for record in records if record.status == "failed"]
     assert len(failed) == 1 and "cursed" in failed[0].reason
@@ -149,7 +210,9 @@ def test_trials_that_fail_count_and_are_kept_and_never_win(gradrace_here, tmp_pa
 
 def test_workers_do_not_change_what_is_found(gradrace_here):
     """Of a sampler that learns, the batch of a study stays that of its beginning; others have none."""
-    assert tune(gradrace_here, "-j", "1", "-o", "a")[0] == tune(gradrace_here, "-j", "2", "-o", "b")[0]
+    assert (
+        tune(gradrace_here, "-j", "1", "-o", "a")[0] == tune(gradrace_here, "-j", "2", "-o", "b")[0]
+    )
     first, _ = tune(gradrace_here, "-j", "2", "-o", "c", "--sampler", "tpe", budget=11)
     assert first["asked"]["batch"] == 2
     assert tune(gradrace_here, "-j", "1", "-o", "c", "--sampler", "tpe", budget=11)[0] == first
@@ -205,7 +268,9 @@ def test_a_missing_optuna_is_said_and_others_do_without(monkeypatch):
     from gradrace.tune.samplers import check_sampler
 
     real = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "optuna" else real(name))
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "optuna" else real(name)
+    )
     check_sampler("qmc")
     with pytest.raises(UserError, match=r"gradrace\[tune\]"):
         check_sampler("tpe")
@@ -219,12 +284,33 @@ def test_a_framework_that_cannot_do_it_is_a_skipped_search_with_its_reason(gradr
 
 def test_nested_folds_choose_within_and_score_without(gradrace_here, tmp_path):
     done = gradrace_here(
-        "tune", "--nested-cv", "3x2", "--task", "wine_mlp", "--optimizer", "momentum", "--framework", "numpy", "--dtype",
-        "float64", "--steps", "12", "--budget", "3", "--fresh-seeds", "2", "--name", NAME, "--json", "-q",
-    )  # fmt: skip
+        "tune",
+        "--nested-cv",
+        "3x2",
+        "--task",
+        "wine_mlp",
+        "--optimizer",
+        "momentum",
+        "--framework",
+        "numpy",
+        "--dtype",
+        "float64",
+        "--steps",
+        "12",
+        "--budget",
+        "3",
+        "--fresh-seeds",
+        "2",
+        "--name",
+        NAME,
+        "--json",
+        "-q",
+    )
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)["results"][0]
-    assert [search["fold"] for search in result["searches"]] == [0, 1, 2] and sum(result["trials"].values()) == 9
+    assert [search["fold"] for search in result["searches"]] == [0, 1, 2] and sum(
+        result["trials"].values()
+    ) == 9
     records = read_records(tmp_path / "results", NAME)
     assert Counter(record.spec.task.data for record in records) == {
         **{f"wine.cv3-{outer}.2-{inner}": 3 for outer in range(3) for inner in range(2)},
@@ -232,9 +318,10 @@ def test_nested_folds_choose_within_and_score_without(gradrace_here, tmp_path):
     }
     for fold, value in enumerate(result["tuned_test"]["values"]):
         mine = [
-            r.summary.test_metric for r in records
+            r.summary.test_metric
+            for r in records
             if r.spec.variations.get("settings") == "tuned" and r.spec.variations["fold"] == fold
-        ]  # fmt: skip
+        ]
         assert value == pytest.approx(sum(mine) / 2) and len(mine) == 2
     page = (tmp_path / "results/html/index.html").read_text()
     assert "Scores of the outer folds" in page
@@ -244,21 +331,38 @@ def test_the_report_shows_trials_winner_defaults_and_inclusion(gradrace_here, tm
     _, code = tune(gradrace_here, optimizer="sgd,momentum", budget=9, report=True)
     assert code == 0
     page = (tmp_path / "results/html/index.html").read_text()
-    for text in ("Tuned and default settings", "Inclusion", "best score to expect", "Every trial", "What was searched", "fANOVA"):
+    for text in (
+        "Tuned and default settings",
+        "Inclusion",
+        "best score to expect",
+        "Every trial",
+        "What was searched",
+        "fANOVA",
+    ):
         assert text in page, text
     folder = tmp_path / "results/html/data" / NAME
     assert len((folder / "trials.csv").read_text().splitlines()) == 1 + 18
     assert len((folder / "runs.csv").read_text().splitlines()) == 1 + 18 + 8
     frames = frame.load(tmp_path / "results")
     assert frames.studies[NAME].budget == 9
-    assert "settings=tuned" in page and "trial=3" not in page, "the other sections leave the trials out"
+    assert "settings=tuned" in page and "trial=3" not in page, (
+        "the other sections leave the trials out"
+    )
 
 
 def test_a_study_does_not_take_over_another_ones_report(gradrace_here, tmp_path):
     """The same name for other optimizers: the report would lose the first ones."""
     assert tune(gradrace_here, "--sampler", "random", optimizer="momentum", budget=1)[1] == 0
     asked = (tmp_path / "results/runs" / NAME / "study.json").read_text()
-    refused = gradrace_here(*BASE, "--sampler", "random", "--budget", 1, "--optimizer", "sgd", "--name", NAME)
-    assert refused.returncode == 2 and "leaves out momentum" in refused.stderr and "--name" in refused.stderr
+    refused = gradrace_here(
+        *BASE, "--sampler", "random", "--budget", 1, "--optimizer", "sgd", "--name", NAME
+    )
+    assert (
+        refused.returncode == 2
+        and "leaves out momentum" in refused.stderr
+        and "--name" in refused.stderr
+    )
     assert (tmp_path / "results/runs" / NAME / "study.json").read_text() == asked
-    assert tune(gradrace_here, "--sampler", "random", optimizer="momentum,sgd", budget=1)[1] == 0, "more may join"
+    assert tune(gradrace_here, "--sampler", "random", optimizer="momentum,sgd", budget=1)[1] == 0, (
+        "more may join"
+    )

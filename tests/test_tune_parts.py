@@ -20,7 +20,9 @@ from gradrace.tune.samplers import SAMPLERS, Search, Told, suggest
 from gradrace.tune.study import Asked, Journal, SpaceFile, StudyFile
 from gradrace.tune.trials import Trial, best_of, judged, told
 
-MOMENTUM = SearchSpace({"learning_rate": Range(1e-3, 10.0, True), "momentum": Range(1e-3, 1.0, True, True)}, "test")
+MOMENTUM = SearchSpace(
+    {"learning_rate": Range(1e-3, 10.0, True), "momentum": Range(1e-3, 1.0, True, True)}, "test"
+)
 MACHINE = Machine(system="-", processor="-", logical_cores=1, memory_bytes=1, python="-")
 
 
@@ -42,21 +44,31 @@ def test_momentums_space_contains_sgds_and_adams_reaches_a_large_epsilon(registr
     momentum, sgd, adam = (registry.optimizers[name].space for name in ("momentum", "sgd", "adam"))
     assert spaces.contains(momentum, sgd, {"momentum": 0.0})
     assert not spaces.contains(registry.optimizers["nesterov"].space, sgd, {"momentum": 0.0})
-    assert spaces.settings(momentum, {"learning_rate": 0.1, "momentum": 1.0}) == {"learning_rate": 0.1, "momentum": 0.0}
+    assert spaces.settings(momentum, {"learning_rate": 0.1, "momentum": 1.0}) == {
+        "learning_rate": 0.1,
+        "momentum": 0.0,
+    }
     assert adam.ranges["epsilon"].high >= 0.1 and spaces.limits(adam.ranges["beta1"])[0] == 0.0
 
 
 def test_an_optimizer_without_a_space_is_searched_around_its_default_rate():
     mine = Optimizer(name="mine", title="-", paper="-", learning_rate=0.1, hyper={}, bindings={})
     published = spaces.published(mine)
-    assert published.ranges == {"learning_rate": Range(0.001, 10.0, log=True)} and "none is published" in published.source
+    assert (
+        published.ranges == {"learning_rate": Range(0.001, 10.0, log=True)}
+        and "none is published" in published.source
+    )
 
 
 def test_changes_replace_add_and_fix_and_go_to_whom_they_are_meant_for(registry):
     chosen = [registry.optimizers[name] for name in ("sgd", "adam")]
-    changed = spaces.spaces_of(chosen, ["learning_rate=1e-2..1,log; beta1=0.9", "adam.epsilon=1e-8..1e-4,log"])
+    changed = spaces.spaces_of(
+        chosen, ["learning_rate=1e-2..1,log; beta1=0.9", "adam.epsilon=1e-8..1e-4,log"]
+    )
     assert changed["sgd"].ranges == {"learning_rate": Range(0.01, 1.0, log=True)}
-    assert changed["adam"].ranges["beta1"] == Range(0.9, 0.9) and "beta1" not in spaces.free(changed["adam"])
+    assert changed["adam"].ranges["beta1"] == Range(0.9, 0.9) and "beta1" not in spaces.free(
+        changed["adam"]
+    )
     assert changed["adam"].ranges["epsilon"] == Range(1e-8, 1e-4, log=True)
     assert "(changed: " in changed["adam"].source
 
@@ -66,14 +78,19 @@ def test_an_empty_space_says_so(registry):
         spaces.check(SearchSpace({}, "-"), registry.optimizers["sgd"])
 
 
-@pytest.mark.parametrize(("budget", "counts"), [(1, [1, 1]), (2, [2, 1]), (5, [2, 2]), (6, [3, 2]), (9, [3, 3]), (11, [3, 3])])
+@pytest.mark.parametrize(
+    ("budget", "counts"),
+    [(1, [1, 1]), (2, [2, 1]), (5, [2, 2]), (6, [3, 2]), (9, [3, 3]), (11, [3, 3])],
+)
 def test_a_grid_is_even_and_within_its_budget(budget, counts):
     points = spaces.grid(MOMENTUM, budget)
     assert [len({point[name] for point in points}) for name in MOMENTUM.ranges] == counts
     assert len(points) == math.prod(counts) <= budget
     if budget >= 9:
         rates = sorted({point["learning_rate"] for point in points})
-        assert rates == pytest.approx([1e-3, 0.1, 10.0]), "both ends and the middle of the logarithm"
+        assert rates == pytest.approx([1e-3, 0.1, 10.0]), (
+            "both ends and the middle of the logarithm"
+        )
 
 
 # Samplers
@@ -96,24 +113,36 @@ def test_a_suggestion_is_a_pure_function_of_number_and_history(sampler):
     assert suggest(make_search(sampler), 12, before) == suggest(make_search(sampler), 12, before)
     assert suggest(make_search(sampler), 12, before) != suggest(make_search(sampler), 13, before)
     if sampler != "grid":
-        assert suggest(make_search(sampler, seed=1), 12, before) != suggest(make_search(sampler), 12, before)
-        assert suggest(make_search(sampler, stream="other"), 12, before) != suggest(make_search(sampler), 12, before)
+        assert suggest(make_search(sampler, seed=1), 12, before) != suggest(
+            make_search(sampler), 12, before
+        )
+        assert suggest(make_search(sampler, stream="other"), 12, before) != suggest(
+            make_search(sampler), 12, before
+        )
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "gp"])
 def test_samplers_that_learn_look_where_it_was_good_and_take_failures_and_ties(sampler):
     before = history(16)
-    suggested = [suggest(make_search(sampler), number, before)["learning_rate"] for number in range(16, 20)]
-    drawn = [suggest(make_search("random"), number, before)["learning_rate"] for number in range(16, 20)]
+    suggested = [
+        suggest(make_search(sampler), number, before)["learning_rate"] for number in range(16, 20)
+    ]
+    drawn = [
+        suggest(make_search("random"), number, before)["learning_rate"] for number in range(16, 20)
+    ]
     distance = [np.mean(np.abs(np.log10(rates) + 1.0)) for rates in (suggested, drawn)]
     assert distance[0] < 0.7 * distance[1]
-    hard = [Told(t.settings, None) for t in before[:3]] + [Told(t.settings, 0.5) for t in before[3:]]
+    hard = [Told(t.settings, None) for t in before[:3]] + [
+        Told(t.settings, 0.5) for t in before[3:]
+    ]
     assert suggest(make_search(sampler), 16, [*hard, Told(before[0].settings, None, running=True)])
 
 
 def test_low_discrepancy_points_fill_the_space_more_evenly_than_random_ones():
     def emptiest(sampler):
-        rates = np.sort([math.log10(suggest(make_search(sampler), n, [])["learning_rate"]) for n in range(16)])
+        rates = np.sort(
+            [math.log10(suggest(make_search(sampler), n, [])["learning_rate"]) for n in range(16)]
+        )
         return np.diff(np.concatenate([[-3], rates, [1]])).max()
 
     assert emptiest("qmc") < 0.5 < emptiest("random")
@@ -129,14 +158,20 @@ def test_outer_folds_are_disjoint_and_cover_everything_and_inner_ones_never_see_
     held_out = []
     for fold in range(5):
         outer = data.Folds(5, fold).rows(strata)
-        assert np.array_equal(outer["validation"], outer["test"]) and not set(outer["train"]) & set(outer["test"])
+        assert np.array_equal(outer["validation"], outer["test"]) and not set(outer["train"]) & set(
+            outer["test"]
+        )
         assert len(outer["train"]) + len(outer["test"]) == len(strata)
         held_out.append(outer["test"])
         parts = [data.Folds(5, fold, 3, part).rows(strata) for part in range(3)]
         for part in parts:
             assert not set(part["train"]) & set(part["validation"])
-            assert not (set(part["train"]) | set(part["validation"]) | set(part["test"])) & set(outer["test"])
-        assert np.array_equal(np.sort(np.concatenate([part["validation"] for part in parts])), np.sort(outer["train"]))
+            assert not (set(part["train"]) | set(part["validation"]) | set(part["test"])) & set(
+                outer["test"]
+            )
+        assert np.array_equal(
+            np.sort(np.concatenate([part["validation"] for part in parts])), np.sort(outer["train"])
+        )
         shares = [np.bincount(strata[rows]) / len(rows) for rows in (outer["train"], outer["test"])]
         assert np.abs(shares[0] - shares[1]).max() < 0.06, "stratified"
     assert np.array_equal(np.sort(np.concatenate(held_out)), np.arange(len(strata)))
@@ -154,7 +189,9 @@ def strata_of(name):
 def test_a_fold_is_standardised_by_its_own_training_rows(name):
     loaded = data.load(name)
     assert loaded.name == name and len(loaded.train.y) == data.training_samples(name)
-    assert np.allclose(loaded.train.x.mean(axis=0), 0, atol=1e-12) and np.allclose(loaded.train.x.std(axis=0), 1)
+    assert np.allclose(loaded.train.x.mean(axis=0), 0, atol=1e-12) and np.allclose(
+        loaded.train.x.std(axis=0), 1
+    )
     assert not np.allclose(loaded.splits["validation"].x.mean(axis=0), 0, atol=1e-3)
     assert not np.allclose(loaded.splits["validation"].x.std(axis=0), 1, atol=1e-3)
     if name.startswith("diabetes"):
@@ -163,9 +200,15 @@ def test_a_fold_is_standardised_by_its_own_training_rows(name):
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("wine.cv1-0", "at least 2"), ("wine.cv5-5", "counted from 0"), ("wine.cv5-0.3-3", "counted from 0"), ("wien.cv5-0", "wine"),
-     ("wine.cv49-0", "one has 48"), ("adding.cv5-0", "no folds can be made")],
-)  # fmt: skip
+    [
+        ("wine.cv1-0", "at least 2"),
+        ("wine.cv5-5", "counted from 0"),
+        ("wine.cv5-0.3-3", "counted from 0"),
+        ("wien.cv5-0", "wine"),
+        ("wine.cv49-0", "one has 48"),
+        ("adding.cv5-0", "no folds can be made"),
+    ],
+)
 def test_folds_that_cannot_be_are_refused(name, said):
     with pytest.raises(ValueError, match=said):
         data.load(name)
@@ -176,44 +219,85 @@ def test_the_interval_over_folds_is_wider_than_that_of_independent_scores():
     interval = fold_interval(values)
     error = np.std(values, ddof=1)
     assert interval.estimate == pytest.approx(0.92)
-    assert interval.high - interval.estimate == pytest.approx(2.7764 * error * math.sqrt(1 / 5 + 1 / 4), rel=1e-3)
+    assert interval.high - interval.estimate == pytest.approx(
+        2.7764 * error * math.sqrt(1 / 5 + 1 / 4), rel=1e-3
+    )
 
 
 # Trials
 
 
-def record(registry, optimizer="sgd", status="ok", metric=0.9, loss=0.3, seed=0, reason="", rate=0.1, **variations):
+def record(
+    registry,
+    optimizer="sgd",
+    status="ok",
+    metric=0.9,
+    loss=0.3,
+    seed=0,
+    reason="",
+    rate=0.1,
+    **variations,
+):
     task = registry.tasks["digits_mlp"]
     spec = RunSpec(
-        task=task, optimizer=OptimizerSpec(name=optimizer, hyper=registry.optimizers[optimizer].hypers({})),
-        schedule=ScheduleSpec(kind="constant", base_lr=rate), framework="numpy", mode="reference", seed=seed,
+        task=task,
+        optimizer=OptimizerSpec(name=optimizer, hyper=registry.optimizers[optimizer].hypers({})),
+        schedule=ScheduleSpec(kind="constant", base_lr=rate),
+        framework="numpy",
+        mode="reference",
+        seed=seed,
         variations=variations,
-    )  # fmt: skip
-    summary = Summary(steps_done=1, final_validation_metric=metric, final_validation_loss=loss, test_metric=metric)
+    )
+    summary = Summary(
+        steps_done=1, final_validation_metric=metric, final_validation_loss=loss, test_metric=metric
+    )
     return RunRecord(
-        digest="0" * 24, spec=spec, status=status, reason=reason, summary=summary, started_at="2026-01-01", machine=MACHINE
+        digest="0" * 24,
+        spec=spec,
+        status=status,
+        reason=reason,
+        summary=summary,
+        started_at="2026-01-01",
+        machine=MACHINE,
     )
 
 
 def test_a_trial_is_as_good_as_the_mean_of_its_runs_and_as_bad_as_the_worst_end(registry):
     fine = [record(registry, metric=0.8), record(registry, metric=0.9, seed=1)]
     assert judged(0, {}, fine).score == pytest.approx(0.85)
-    assert judged(0, {}, [*fine, record(registry, status="diverged", reason="NaN")]).state == "diverged"
+    assert (
+        judged(0, {}, [*fine, record(registry, status="diverged", reason="NaN")]).state
+        == "diverged"
+    )
     assert judged(0, {}, [*fine, record(registry, status="timeout", reason="slow")]) == Trial(
         0, {}, "failed", reason="slow", digests=("0" * 24,) * 3
     )
-    assert judged(0, {}, [record(registry, metric=None)]).state == "diverged", "a score that is NaN is no score"
+    assert judged(0, {}, [record(registry, metric=None)]).state == "diverged", (
+        "a score that is NaN is no score"
+    )
 
 
 def test_the_winner_has_the_best_score_then_the_lowest_loss_then_the_first_number():
-    trials = [Trial(0, {}, "ok", 0.9, 0.4), Trial(1, {}, "ok", 0.9, 0.3), Trial(2, {}, "ok", 0.9, 0.3), Trial(3, {}, "failed")]
-    assert best_of(trials, higher=True) is trials[1] and best_of(trials[:1], higher=False) is trials[0]
+    trials = [
+        Trial(0, {}, "ok", 0.9, 0.4),
+        Trial(1, {}, "ok", 0.9, 0.3),
+        Trial(2, {}, "ok", 0.9, 0.3),
+        Trial(3, {}, "failed"),
+    ]
+    assert (
+        best_of(trials, higher=True) is trials[1] and best_of(trials[:1], higher=False) is trials[0]
+    )
     assert best_of(trials[3:], higher=True) is None
     assert best_of([Trial(0, {}, "ok", 0.2), Trial(1, {}, "ok", 0.1)], higher=False).number == 1
 
 
 def test_a_sampler_is_told_the_worst_score_of_what_diverged_and_none_of_what_failed():
-    trials = [Trial(0, {}, "ok", 0.9), Trial(1, {}, "ok", 0.4), Trial(2, {}, "diverged"), Trial(3, {}, "failed")]
+    trials = [
+        Trial(0, {}, "ok", 0.9),
+        Trial(1, {}, "ok", 0.4),
+        Trial(2, {}, "diverged"),
+        Trial(3, {}, "failed"),
+    ]
     assert [t.score for t in told(trials, higher=True)] == [0.9, 0.4, 0.4, None]
     assert [t.score for t in told(trials, higher=False)] == [0.9, 0.4, 0.9, None]
     assert [t.score for t in told(trials[2:], higher=True)] == [None, None]
@@ -222,7 +306,12 @@ def test_a_sampler_is_told_the_worst_score_of_what_diverged_and_none_of_what_fai
 def test_a_sampler_is_told_chance_of_what_diverged_unless_something_ended_worse():
     trials = [Trial(0, {}, "ok", 0.9), Trial(1, {}, "diverged"), Trial(2, {}, "failed")]
     assert [t.score for t in told(trials, higher=True, level=0.1)] == [0.9, 0.1, None]
-    assert [t.score for t in told([*trials, Trial(3, {}, "ok", 0.05)], higher=True, level=0.1)] == [0.9, 0.05, None, 0.05]
+    assert [t.score for t in told([*trials, Trial(3, {}, "ok", 0.05)], higher=True, level=0.1)] == [
+        0.9,
+        0.05,
+        None,
+        0.05,
+    ]
     assert [t.score for t in told(trials, higher=False, level=2.3)] == [0.9, 2.3, None]
     assert [t.score for t in told(trials[1:], higher=True, level=0.1)] == [0.1, None]
 
@@ -235,22 +324,31 @@ def test_15_of_16_diverged_trials_do_not_promise_the_winners_score():
 
 
 def study_of(registry, task, tuned, default=None, status="diverged"):
-    """The only row of a study of SGD on this task: metrics of tuned runs, and defaults that ended in this way."""
+    """The only row of a study of SGD on this task: metrics of tuned runs, and defaults that ended
+    in this way.
+    """
     study = make_study(registry, ("sgd",))
     records = [record(registry, metric=tuned[0], trial=0)]
-    records += [record(registry, metric=value, seed=s, settings="tuned") for s, value in enumerate(tuned)]
     records += [
-        record(registry, metric=default, status=status, seed=s, settings="default") for s in range(len(tuned))
+        record(registry, metric=value, seed=s, settings="tuned") for s, value in enumerate(tuned)
+    ]
+    records += [
+        record(registry, metric=default, status=status, seed=s, settings="default")
+        for s in range(len(tuned))
     ]
     records = [
-        each.model_copy(update={"spec": each.spec.model_copy(update={"task": registry.tasks[task]})}) for each in records
+        each.model_copy(
+            update={"spec": each.spec.model_copy(update={"task": registry.tasks[task]})}
+        )
+        for each in records
     ]
     (row,) = rows(study, found(study, records))
     return row
 
 
 @pytest.mark.parametrize(
-    ("task", "commonest"), [("digits_mlp", 33 / 325), ("breast_cancer_logreg", 68 / 109), ("diabetes_mlp", 0.0)]
+    ("task", "commonest"),
+    [("digits_mlp", 33 / 325), ("breast_cancer_logreg", 68 / 109), ("diabetes_mlp", 0.0)],
 )
 def test_defaults_that_all_diverged_score_chance(registry, task, commonest):
     """Not the worst of the tuned runs, 0.968."""
@@ -265,12 +363,15 @@ def test_a_diverged_run_never_scores_above_one_that_ended(registry):
 
 
 def test_seeds_that_agree_leave_the_uncertainty_of_the_test_samples(registry):
-    """108 of 109 right, thrice: the seeds' interval has no width, Wilson's of 109 samples has (R's prop.test without
-    continuity correction: 0.9499, 0.9984)."""
+    """108 of 109 right, thrice: the seeds' interval has no width, Wilson's of 109 samples has (R's
+    prop.test without continuity correction: 0.9499, 0.9984)."""
     row = study_of(registry, "breast_cancer_logreg", [108 / 109] * 3, 0.5, "ok")
     assert row.tuned.interval[:3] == pytest.approx((108 / 109,) * 3) and row.tuned.samples == 109
     assert row.tuned.sampled[:3] == pytest.approx((108 / 109, 0.9499, 0.9984), abs=1e-4)
-    assert words.scored(row.tuned, "accuracy") == "99.08% [99.08%, 99.08%]; 109 samples: [94.99%, 99.84%]"
+    assert (
+        words.scored(row.tuned, "accuracy")
+        == "99.08% [99.08%, 99.08%]; 109 samples: [94.99%, 99.84%]"
+    )
     assert "over other test samples" in words.intervals_note([row])
     assert study_of(registry, "diabetes_mlp", [0.4] * 3).tuned.sampled is None
 
@@ -280,7 +381,13 @@ def test_seeds_that_agree_leave_the_uncertainty_of_the_test_samples(registry):
 
 def make_study(registry, optimizers, **changes):
     kept = {name: SpaceFile.of(registry.optimizers[name].space) for name in optimizers}
-    fields = {"tasks": ("digits_mlp",), "optimizers": optimizers, "frameworks": ("numpy",), "sampler": "random", "budget": 1}
+    fields = {
+        "tasks": ("digits_mlp",),
+        "optimizers": optimizers,
+        "frameworks": ("numpy",),
+        "sampler": "random",
+        "budget": 1,
+    }
     return StudyFile.model_validate({**fields, "spaces": kept, **changes})
 
 
@@ -288,18 +395,29 @@ def make_study(registry, optimizers, **changes):
     ("momentum", "verdict"),
     [
         ((0.90, 0.91, 0.92, 0.90, 0.91), "not shown to be worse"),
-        ((0.80, 0.81, 0.82, 0.80, 0.81), "under-tuned"), ((0.8,), "cannot be told"),
+        ((0.80, 0.81, 0.82, 0.80, 0.81), "under-tuned"),
+        ((0.8,), "cannot be told"),
     ],
 )
-def test_a_general_optimizer_that_ends_worse_than_its_special_case_is_flagged(registry, momentum, verdict):
+def test_a_general_optimizer_that_ends_worse_than_its_special_case_is_flagged(
+    registry, momentum, verdict
+):
     sgd = (0.90, 0.90, 0.92, 0.91, 0.90)[: len(momentum)]
     records = []
     for name, scores in (("sgd", sgd), ("momentum", momentum)):
         records.append(record(registry, name, trial=0))
-        records += [record(registry, name, metric=score, seed=s, settings="tuned") for s, score in enumerate(scores)]
+        records += [
+            record(registry, name, metric=score, seed=s, settings="tuned")
+            for s, score in enumerate(scores)
+        ]
     study = make_study(registry, ("sgd", "momentum"))
     (check,) = inclusions(study, rows(study, found(study, records)))
-    assert (check.general, check.special, check.claim, check.verdict) == ("momentum", "sgd", "contained", verdict)
+    assert (check.general, check.special, check.claim, check.verdict) == (
+        "momentum",
+        "sgd",
+        "contained",
+        verdict,
+    )
 
 
 def test_a_space_that_no_longer_holds_the_other_says_so(registry):
@@ -315,7 +433,15 @@ def test_a_space_that_no_longer_holds_the_other_says_so(registry):
 
 
 def test_a_line_cut_short_is_forgotten_and_a_broken_one_is_said(tmp_path):
-    line = Asked(task="t", optimizer="o", framework="f", trial=0, way="w", settings={"learning_rate": 0.1}, digests=("d" * 24,))
+    line = Asked(
+        task="t",
+        optimizer="o",
+        framework="f",
+        trial=0,
+        way="w",
+        settings={"learning_rate": 0.1},
+        digests=("d" * 24,),
+    )
     Journal(tmp_path).write(line)
     with (tmp_path / "trials.jsonl").open("a") as opened:
         opened.write('{"task": "t", "opt')
@@ -331,14 +457,26 @@ def test_a_line_cut_short_is_forgotten_and_a_broken_one_is_said(tmp_path):
 def test_what_changes_a_suggestion_changes_its_way_and_nothing_else_does(registry):
     study = make_study(registry, ("sgd",))
     same = {"budget": 9, "seeds": 3, "fresh_seeds": 2, "steps": 10, "batch": 4}
-    assert {study.model_copy(update={key: value}).way("sgd") for key, value in same.items()} == {study.way("sgd")}
+    assert {study.model_copy(update={key: value}).way("sgd") for key, value in same.items()} == {
+        study.way("sgd")
+    }
     grid, tpe = {"sampler": "grid"}, {"sampler": "tpe"}
     other = [{"seed": 1}, tpe, {**tpe, "batch": 2}, grid, {**grid, "budget": 2}]
-    assert len({study.model_copy(update=change).way("sgd") for change in other} | {study.way("sgd")}) == 6
+    assert (
+        len({study.model_copy(update=change).way("sgd") for change in other} | {study.way("sgd")})
+        == 6
+    )
 
 
 def test_hypers_that_are_no_range_of_the_optimizer_are_refused():
-    mine = Optimizer(name="mine", title="-", paper="-", learning_rate=0.1, hyper={"a": Hyper(0.5, "-", 0.1, 0.9)}, bindings={})
+    mine = Optimizer(
+        name="mine",
+        title="-",
+        paper="-",
+        learning_rate=0.1,
+        hyper={"a": Hyper(0.5, "-", 0.1, 0.9)},
+        bindings={},
+    )
     for given in (Range(0.0, 0.5), Range(0.5, 0.95), Range(0.05, 0.5, below_one=True)):
         with pytest.raises(UserError, match="leaves what it takes"):
             spaces.check(SearchSpace({"a": given}, "-"), mine)

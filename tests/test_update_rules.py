@@ -1,4 +1,5 @@
-"""Every library's own optimizer on given gradients against the reference rule, step by step, in float64.
+"""Every library's own optimizer on given gradients against the reference rule, step by step, in
+float64.
 
 Differences are relative to the distance that the reference has moved a tensor by then.
 """
@@ -18,12 +19,17 @@ from gradrace.registry import load_registry
 from update_rules import CHANGED, SHAPES, STEPS, follows_gradients, run_of, start
 
 REGISTRY = load_registry()
-INSTALLED = [name for name, framework in REGISTRY.frameworks.items() if framework.versions() is not None]
+INSTALLED = [
+    name for name, framework in REGISTRY.frameworks.items() if framework.versions() is not None
+]
 LIBRARIES = [name for name in INSTALLED if name != "numpy"]
 TOLERANCE = 1e-12
 
 CELLS = [
-    (framework, name) for name, o in REGISTRY.optimizers.items() for framework in o.bindings if framework in LIBRARIES
+    (framework, name)
+    for name, o in REGISTRY.optimizers.items()
+    for framework in o.bindings
+    if framework in LIBRARIES
 ]
 CANONICAL = [
     (framework, name)
@@ -40,11 +46,14 @@ NATIVE = [
     and not REGISTRY.optimizers[name].bindings[framework].matrices_only
 ]
 DIFFERENT = [
-    (framework, name) for framework, name in NATIVE if framework in REGISTRY.optimizers[name].differs
-    and REGISTRY.optimizers[name].rule
-]  # fmt: skip
+    (framework, name)
+    for framework, name in NATIVE
+    if framework in REGISTRY.optimizers[name].differs and REGISTRY.optimizers[name].rule
+]
 CORRECTED = [
-    (framework, name, c.name) for framework, name in CANONICAL for c in REGISTRY.optimizers[name].bindings[framework].corrections
+    (framework, name, c.name)
+    for framework, name in CANONICAL
+    for c in REGISTRY.optimizers[name].bindings[framework].corrections
 ]
 
 
@@ -54,19 +63,33 @@ def table(framework: str) -> dict[str, np.ndarray]:
     env = environment(run_of(REGISTRY, "numpy", "sgd"))
     with TemporaryDirectory() as folder:
         out = Path(folder) / "out.npz"
-        command = [sys.executable, str(Path(__file__).with_name("update_rules.py")), framework, str(out)]
+        command = [
+            sys.executable,
+            str(Path(__file__).with_name("update_rules.py")),
+            framework,
+            str(out),
+        ]
         done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, f"{framework}: {done.stderr}"
         return dict(np.load(out))
 
 
-def distances(framework: str, name: str, rule: str, dtype: str, kind: str) -> tuple[np.ndarray, np.ndarray]:
-    """float64[tensor, step]: the furthest that an element is from the reference, and that the reference has moved one."""
+def distances(
+    framework: str, name: str, rule: str, dtype: str, kind: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """float64[tensor, step]: the furthest that an element is from the reference, and that the
+    reference has moved one.
+    """
     keys = [f"{rule}|{dtype}|{kind}|{tensor}" for tensor in SHAPES]
     reference = [table("numpy")[f"{name}|canonical|float64|{kind}|{tensor}"] for tensor in SHAPES]
     taken = [table(framework)[f"{name}|{key}"] for key in keys]
-    apart = [np.abs(a - b).reshape(STEPS, -1).max(axis=1) for a, b in zip(taken, reference, strict=True)]
-    moved = [np.abs(b - p).reshape(STEPS, -1).max(axis=1) for b, p in zip(reference, start().values(), strict=True)]
+    apart = [
+        np.abs(a - b).reshape(STEPS, -1).max(axis=1) for a, b in zip(taken, reference, strict=True)
+    ]
+    moved = [
+        np.abs(b - p).reshape(STEPS, -1).max(axis=1)
+        for b, p in zip(reference, start().values(), strict=True)
+    ]
     return np.array(apart), np.array(moved)
 
 
@@ -82,7 +105,9 @@ def difference(framework: str, name: str, rule: str, dtype: str, kind: str) -> n
 @pytest.mark.parametrize(("framework", "name"), CANONICAL)
 def test_the_library_follows_the_reference_rule(framework, name, kind):
     parted = difference(framework, name, "canonical", "float64", kind)
-    assert parted.max() <= TOLERANCE, f"{name} in {framework} parts at step {np.argmax(parted > TOLERANCE)}: {parted.max():.1e}"
+    assert parted.max() <= TOLERANCE, (
+        f"{name} in {framework} parts at step {np.argmax(parted > TOLERANCE)}: {parted.max():.1e}"
+    )
 
 
 @pytest.mark.slow
@@ -125,7 +150,9 @@ def test_what_differs_by_definition_is_no_rounding(framework, name):
 @pytest.mark.parametrize("framework", INSTALLED)
 def test_rates_changed_half_way_are_as_good_as_known_from_the_start(framework, name):
     for mode in REGISTRY.frameworks[framework].proof_modes:
-        whole, half = (table(framework)[f"changed|{mode}|{name}|{kind}"] for kind in ("whole", "half"))
+        whole, half = (
+            table(framework)[f"changed|{mode}|{name}|{kind}"] for kind in ("whole", "half")
+        )
         assert np.array_equal(whole, half), f"{mode}: {np.abs(whole - half).max():.1e}"
         reference = table("numpy")[f"changed|reference|{name}|whole"]
         assert np.allclose(half, reference, rtol=1e-12, atol=0), mode

@@ -1,4 +1,6 @@
-"""`gradrace verify`: the driver with frameworks that are fakes of the NumPy reference, its verdicts, and what is kept."""
+"""`gradrace verify`: the driver with frameworks that are fakes of the NumPy reference, its
+verdicts, and what is kept.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,7 @@ from gradrace.verify.verdict import LEVELS, Side, Verdict, VerifyFile, json_sche
 
 DOCS = Path(__file__).parents[1] / "docs"
 
-FAKE = '''
+FAKE = """
 import os, time
 import numpy as np
 from gradrace.adapters.numpy_reference import NumpyAdapter
@@ -53,7 +55,7 @@ class Fake(NumpyAdapter):
     {body}
 
 ADAPTER = Fake()
-'''
+"""
 WRONG_STEP = """
     def updates(self, run, optimizer, start, gradients, rates):
         after = super().updates(run, optimizer, start, gradients, rates)
@@ -85,8 +87,14 @@ def found(registry: Registry, keyword: str, **options: float) -> list[Verdict]:
 
 
 def test_a_framework_that_computes_the_same_is_equal_in_every_level(fake):
-    verdicts = found(fake(), "!layers/conv !native !/digits_cnn !/digits_lstm !float32 !_rnn !_lstm !_gru sgd")
-    verdicts += found(fake(), "layers/dense") + found(fake(), "losses/huber") + found(fake(), "weights/digits_mlp")
+    verdicts = found(
+        fake(), "!layers/conv !native !/digits_cnn !/digits_lstm !float32 !_rnn !_lstm !_gru sgd"
+    )
+    verdicts += (
+        found(fake(), "layers/dense")
+        + found(fake(), "losses/huber")
+        + found(fake(), "weights/digits_mlp")
+    )
     assert {v.verdict for v in verdicts if v.reason == ""} == {"equal"}
     assert {v.level for v in verdicts} >= {"updates", "trajectories", "layers", "losses", "weights"}
     assert max(v.worst for v in verdicts if v.verdict == "equal") == 0.0
@@ -95,13 +103,21 @@ def test_a_framework_that_computes_the_same_is_equal_in_every_level(fake):
 def test_the_first_place_of_a_difference_is_named(fake):
     (verdict,) = found(fake(WRONG_STEP), "updates/sgd/canonical/constant")
     assert verdict.verdict == "FAILED"
-    assert (verdict.place.step, verdict.place.tensor, verdict.place.entry) == (7, "1_conv2d.bias", (2,))
+    assert (verdict.place.step, verdict.place.tensor, verdict.place.entry) == (
+        7,
+        "1_conv2d.bias",
+        (2,),
+    )
     sides = {verdict.a.framework: verdict.place.a, verdict.b.framework: verdict.place.b}
     assert float(sides["fake"]) - float(sides["numpy"]) == pytest.approx(0.125)
 
 
 def test_a_framework_that_dies_costs_the_case_it_was_at(fake):
-    body = "def loss(self, task, *given):\n        os._exit(9) if task.loss == 'huber' else None\n        return super().loss(task, *given)"  # fmt: skip  # noqa: E501
+    body = (
+        "def loss(self, task, *given):\n"
+        "        os._exit(9) if task.loss == 'huber' else None\n"
+        "        return super().loss(task, *given)"
+    )
     verdicts = {v.case: v for v in found(fake(body), "losses")}
     assert verdicts["huber"].verdict == "FAILED" and "exit code 9" in verdicts["huber"].reason
     assert {v.verdict for case, v in verdicts.items() if case != "huber"} == {"equal"}
@@ -140,13 +156,19 @@ def test_cases_have_names_of_their_own_and_reach_every_part(registry):
     assert len(by_id(cases)) == len(cases)
     assert {case.level for case in cases} == set(LEVELS)
     trained = {(c.task.name, c.optimizer) for c in cases if isinstance(c, TrajectoryCase)}
-    separable = {name for name, optimizer in registry.optimizers.items() if optimizer.rule and not optimizer.rule.joint}
+    separable = {
+        name
+        for name, optimizer in registry.optimizers.items()
+        if optimizer.rule and not optimizer.rule.joint
+    }
     assert {(task, name) for task in CORE_TASKS for name in separable} <= trained
     assert {("rosenbrock", "lbfgs"), ("quadratic", "lbfgs")} <= trained
     learnt = {name for name, task in registry.tasks.items() if task.data not in SYNTHETIC}
     assert {(task, name) for task in learnt for name in CORE_OPTIMIZERS} <= trained
     assert {(f"synthetic_{kind}_s", "adam") for kind in ("mlp", "cnn", "lstm")} <= trained
-    assert not any(task.endswith(("_m", "_l")) for task, _ in trained), "too large for the NumPy referee"
+    assert not any(task.endswith(("_m", "_l")) for task, _ in trained), (
+        "too large for the NumPy referee"
+    )
     kinds = {c.layer.kind for c in cases if isinstance(c, LayerCase)}
     assert {layer.kind for task in registry.tasks.values() for layer in task.model} <= kinds
 
@@ -197,7 +219,9 @@ def test_every_loss_is_compared_and_the_first_difference_named(registry):
 
 def test_tiny_losses_are_held_to_a_thousandth_of_the_first(registry):
     losses = np.array([2.0, 1e-9])
-    found = compare(trajectory(registry), {"losses": losses}, {"losses": losses + np.array([0.0, 1e-15])})
+    found = compare(
+        trajectory(registry), {"losses": losses}, {"losses": losses + np.array([0.0, 1e-15])}
+    )
     assert found.worst == pytest.approx(1e-15 / 2e-3, rel=1e-3) and found.within
 
 
@@ -211,12 +235,16 @@ def test_what_is_no_number_is_equal_to_nothing_and_infinity_to_itself_alone(regi
 
 def test_arrays_must_have_the_same_names_and_shapes(registry):
     case, one = trajectory(registry), {"losses": np.ones(3)}
-    assert compare(case, one, {"losses": np.ones(4)}) == Difference(np.inf, False, reason="'losses' is [3] and [4]")
+    assert compare(case, one, {"losses": np.ones(4)}) == Difference(
+        np.inf, False, reason="'losses' is [3] and [4]"
+    )
     assert "only one side" in compare(case, one, {**one, "weight w": np.ones(1)}).reason
 
 
 def test_updates_are_measured_by_the_distance_travelled():
-    case = UpdateCase("updates", "u", "", "sgd", "canonical", ScheduleSpec(kind="constant", base_lr=0.1), steps=2)
+    case = UpdateCase(
+        "updates", "u", "", "sgd", "canonical", ScheduleSpec(kind="constant", base_lr=0.1), steps=2
+    )
     start, _ = case.draw()
     after = {name: np.stack([value, value + 1e-3]) for name, value in start.items()}
     other = {name: value.copy() for name, value in after.items()}
@@ -229,8 +257,10 @@ def test_updates_are_measured_by_the_distance_travelled():
 def test_bit_for_bit_means_bits_and_dtypes(registry):
     case = by_id(list(everything(registry)))["weights/digits_mlp"]
     drawn = case.draw()
-    for other in ({**drawn, "0_dense.bias": np.nextafter(drawn["0_dense.bias"], 1.0)},
-                  {name: value.astype(np.float32) for name, value in drawn.items()}):  # fmt: skip
+    for other in (
+        {**drawn, "0_dense.bias": np.nextafter(drawn["0_dense.bias"], 1.0)},
+        {name: value.astype(np.float32) for name, value in drawn.items()},
+    ):
         (verdict,) = judge(case, [("fake", "", Answer(other))], registry.optimizers)
         assert verdict.verdict == "FAILED"
     (verdict,) = judge(case, [("fake", "", Answer(drawn))], registry.optimizers)
@@ -242,7 +272,11 @@ def test_what_is_declared_to_differ_is_measured_and_told(registry):
     other = {"0_dense.kernel": np.full((50, 6, 5), 2.0)}
     sides = [("tensorflow", "", Answer(after)), ("numpy", "", Answer(other))]
     (verdict,) = judge(cases["updates/nadam/canonical/constant"], sides, registry.optimizers)
-    assert verdict.verdict == "differs by definition" and "Keras raises the momentum" in verdict.reason and verdict.worst > 0.1
+    assert (
+        verdict.verdict == "differs by definition"
+        and "Keras raises the momentum" in verdict.reason
+        and verdict.worst > 0.1
+    )
     sides = [("torch", "", Answer(after)), ("numpy", "", Answer(other))]
     (verdict,) = judge(cases["updates/nadam/canonical/constant"], sides, registry.optimizers)
     assert verdict.verdict == "FAILED"
@@ -252,8 +286,21 @@ def test_what_is_declared_to_differ_is_measured_and_told(registry):
 
 def test_tolerances_are_those_of_the_goals(registry):
     cases = by_id(list(everything(registry, long=True)))
-    allowed = {name: next(iter(judge(case, [("a", "", Answer()), ("b", "", Answer(failed="x"))], registry.optimizers))).tolerance
-               for name, case in cases.items() if isinstance(case, TrajectoryCase | UpdateCase)}  # fmt: skip
+    allowed = {
+        name: (
+            next(
+                iter(
+                    judge(
+                        case,
+                        [("a", "", Answer()), ("b", "", Answer(failed="x"))],
+                        registry.optimizers,
+                    )
+                )
+            ).tolerance
+        )
+        for name, case in cases.items()
+        if isinstance(case, TrajectoryCase | UpdateCase)
+    }
     assert allowed["trajectories/digits_mlp/adam"] == LOSS_TOLERANCE == 1e-12
     assert allowed["trajectories/digits_mlp/adam/1000"] == 1e-9
     assert allowed["float32/digits_mlp/adam"] == FLOAT32_TOLERANCE == 1e-5
@@ -283,7 +330,11 @@ def test_verdicts_are_kept_and_joined(verified, tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "says"),
-    [("{", "truncated or not JSON"), ('{"schema": 99}', "newer than this gradrace reads"), ('{"schema": 1}', "not gradrace's")],
+    [
+        ("{", "truncated or not JSON"),
+        ('{"schema": 99}', "newer than this gradrace reads"),
+        ('{"schema": 1}', "not gradrace's"),
+    ],
 )
 def test_other_files_are_refused_by_name(content, says, tmp_path):
     (tmp_path / "verify.json").write_text(content)
@@ -293,7 +344,9 @@ def test_other_files_are_refused_by_name(content, says, tmp_path):
 
 def test_the_schema_in_docs_is_current():
     kept_schema = json.loads((DOCS / "verify.schema.json").read_text(encoding="utf-8"))
-    assert kept_schema == json_schema(), "write it anew: python -m gradrace.verify.schema > docs/verify.schema.json"
+    assert kept_schema == json_schema(), (
+        "write it anew: python -m gradrace.verify.schema > docs/verify.schema.json"
+    )
 
 
 def test_json_validates_against_the_schema(verified):
@@ -305,7 +358,10 @@ def test_json_validates_against_the_schema(verified):
 
 
 def test_a_side_has_one_label():
-    assert Side(framework="jax", mode="scan").label == "jax scan" and Side(framework="torch").label == "torch"
+    assert (
+        Side(framework="jax", mode="scan").label == "jax scan"
+        and Side(framework="torch").label == "torch"
+    )
 
 
 # -- the command line
@@ -329,7 +385,9 @@ def test_bad_input_is_named(gradrace, arguments, code, says):
 
 def test_a_failure_is_told_in_words_and_by_the_exit_code(gradrace, fake, tmp_path):
     fake(WRONG_STEP)
-    done = gradrace("verify", "--load", "fake.py", "--framework", "fake", "-k", "updates/sgd/canonical")
+    done = gradrace(
+        "verify", "--load", "fake.py", "--framework", "fake", "-k", "updates/sgd/canonical"
+    )
     assert done.returncode == 1
     assert "part first at step 7, 1_conv2d.bias[2]" in " ".join(done.stdout.split())
     assert "NOT fair" in done.stdout and "Traceback" not in done.stdout + done.stderr
@@ -338,12 +396,23 @@ def test_a_failure_is_told_in_words_and_by_the_exit_code(gradrace, fake, tmp_pat
 
 def test_json_is_what_is_kept(gradrace, tmp_path, fake):
     fake()
-    done = gradrace("verify", "--load", "fake.py", "--framework", "fake", "-k", "losses", "--json", "--output", "here")
+    done = gradrace(
+        "verify",
+        "--load",
+        "fake.py",
+        "--framework",
+        "fake",
+        "-k",
+        "losses",
+        "--json",
+        "--output",
+        "here",
+    )
     assert done.returncode == 0
     assert json.loads(done.stdout) == json.loads((tmp_path / "here" / "verify.json").read_text())
 
 
-DISAGREEING = '''
+DISAGREEING = """
 import numpy as np
 from gradrace import Binding, Hyper, Optimizer, ReferenceRule
 
@@ -354,11 +423,14 @@ OPTIMIZER = Optimizer(
         "jax": Binding("optax.sgd", lambda hyper: {"momentum": 0.5}),
     },
 )
-'''
+"""
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(any(load_registry().frameworks[n].versions() is None for n in ("torch", "jax")), reason="needs torch and JAX")
+@pytest.mark.skipif(
+    any(load_registry().frameworks[n].versions() is None for n in ("torch", "jax")),
+    reason="needs torch and JAX",
+)
 def test_a_plug_in_whose_frameworks_disagree_fails_in_words(gradrace, tmp_path):
     (tmp_path / "mine.py").write_text(DISAGREEING)
     done = gradrace("verify", "--load", "mine.py", "-k", "updates disagreeing canonical", "-q")
@@ -377,7 +449,11 @@ def test_the_page_of_differences_is_current_and_complete(registry):
     )
     assert not document.missing(registry.optimizers)
     shown = {size.optimizer for size in measured.sizes}
-    paired = {name for name, o in registry.optimizers.items() if len(set(o.bindings) & set(document.LIBRARIES)) > 1}
+    paired = {
+        name
+        for name, o in registry.optimizers.items()
+        if len(set(o.bindings) & set(document.LIBRARIES)) > 1
+    }
     assert paired <= shown, "optimizers were added since it was measured"
 
 
@@ -386,8 +462,11 @@ def test_the_page_of_differences_is_current_and_complete(registry):
 def test_the_defaults_on_the_page_are_those_of_the_libraries(registry, framework):
     measured = document.read(DOCS / "differences.md")
     installed = registry.frameworks[framework].versions()
-    if installed is None or any(measured.versions[framework].get(name, version).partition("+")[0] != version.partition("+")[0]
-                                for name, version in installed.items()):  # fmt: skip
+    if installed is None or any(
+        measured.versions[framework].get(name, version).partition("+")[0]
+        != version.partition("+")[0]
+        for name, version in installed.items()
+    ):
         pytest.skip(f"the page is about other versions of {framework} than are installed")
     assert document.read_defaults(registry, framework)["optimizers"] == measured.defaults[framework]
 

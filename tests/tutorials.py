@@ -1,12 +1,13 @@
-"""Runs the tutorials as they are written: every command of every block, in an empty folder, and the files that they show.
+"""Runs the tutorials as they are written: every command of every block, in an empty folder, and the
+files that they show.
 
     python tests/tutorials.py                     all of them
     python tests/tutorials.py your_optimizer      one
 
-A block that starts with ```console holds commands (lines that begin with `$ `) and what they print, which is not compared.
-A line `[exit 4]` below a command says how it ends; nothing said is 0. A comment `<!-- file: NAME -->` right above a block of
-code writes that block to a file first. Ends with 1 at the first command that ends otherwise.
-"""
+A block that starts with ```console holds commands (lines that begin with `$ `) and what they print,
+which is not compared. A line `[exit 4]` below a command says how it ends; nothing said is 0. A
+comment `<!-- file: NAME -->` right above a block of code writes that block to a file first. Ends
+with 1 at the first command that ends otherwise."""
 
 from __future__ import annotations
 
@@ -22,7 +23,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 FOLDER = Path(__file__).parent.parent / "docs" / "tutorials"
-_BLOCK = re.compile(r"(?:<!-- file: (?P<file>[\w./-]+) -->\n)?```(?P<kind>\w+)\n(?P<body>.*?)```", re.DOTALL)
+_BLOCK = re.compile(
+    r"(?:<!-- file: (?P<file>[\w./-]+) -->\n)?```(?P<kind>\w+)\n(?P<body>.*?)```", re.DOTALL
+)
 
 
 class Step(NamedTuple):
@@ -59,7 +62,9 @@ def _commands(body: str) -> Iterator[Step]:
 
 
 def follow(name: str) -> bool:
-    """Does a tutorial in a folder of its own; False at the first command that ends otherwise than it says."""
+    """Does a tutorial in a folder of its own; False at the first command that ends otherwise than
+    it says.
+    """
     text = (FOLDER / f"{name}.md").read_text(encoding="utf-8")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     with tempfile.TemporaryDirectory() as folder:
@@ -68,18 +73,33 @@ def follow(name: str) -> bool:
                 (Path(folder) / step.file).write_text(step.content, encoding="utf-8")
                 continue
             began = time.perf_counter()
-            ended = subprocess.run(["bash", "-c", step.command], cwd=folder, env={**os.environ, "PATH": path}, check=False,
-                                   capture_output=True, text=True)  # fmt: skip
-            print(f"{name}: {time.perf_counter() - began:6.1f} s  exit {ended.returncode}  {step.command}", flush=True)
+            ended = subprocess.run(
+                ["bash", "-c", step.command],
+                cwd=folder,
+                env={**os.environ, "PATH": path},
+                check=False,
+                capture_output=True,
+                text=True,
+            )
+            print(
+                f"{name}: {time.perf_counter() - began:6.1f} s  exit {ended.returncode} "
+                f" {step.command}",
+                flush=True,
+            )
             if ended.returncode != step.code:
-                print(f"expected exit {step.code}\n{ended.stdout}\n{ended.stderr}\n{shlex.quote(step.command)}")
+                print(
+                    "expected exit"
+                    f" {step.code}\n{ended.stdout}\n{ended.stderr}\n{shlex.quote(step.command)}"
+                )
                 return False
     return True
 
 
 def main() -> None:
     """All tutorials, or those named."""
-    names = sys.argv[1:] or sorted(file.stem for file in FOLDER.glob("*.md") if file.stem != "README")
+    names = sys.argv[1:] or sorted(
+        file.stem for file in FOLDER.glob("*.md") if file.stem != "README"
+    )
     if not all([follow(name) for name in names]):
         raise SystemExit(1)
 

@@ -1,7 +1,7 @@
 """Feeds given gradients to one framework's own optimizers and saves the tensors after every step.
 
-A program of its own, because one process holds one framework: `python tests/update_rules.py FRAMEWORK OUT.npz`.
-"""
+A program of its own, because one process holds one framework: `python tests/update_rules.py
+FRAMEWORK OUT.npz`."""
 
 from __future__ import annotations
 
@@ -69,12 +69,16 @@ def run_of(registry: Registry, framework: str, name: str, **changes: str) -> Run
 
 
 def updates(registry: Registry, framework: str) -> dict[str, np.ndarray]:
-    """`<optimizer>|<rule>|<dtype>|<schedule>|<tensor>` -> [STEPS, *shape], for all that the framework has."""
+    """`<optimizer>|<rule>|<dtype>|<schedule>|<tensor>` -> [STEPS, *shape], for all that the
+    framework has.
+    """
     adapter, arrays = import_adapter(registry.frameworks[framework]), {}
     for name, optimizer in registry.optimizers.items():
         for rule, dtype, kind in CASES:
             run = run_of(registry, framework, name, rule=rule, dtype=dtype)
-            if not adapter.supports(run, optimizer) and follows_gradients(optimizer, framework, rule):
+            if not adapter.supports(run, optimizer) and follows_gradients(
+                optimizer, framework, rule
+            ):
                 arrays |= _taken(adapter, run, optimizer, kind, f"{name}|{rule}|{dtype}|{kind}")
     return arrays
 
@@ -83,15 +87,23 @@ def follows_gradients(optimizer: Optimizer, framework: str, rule: str) -> bool:
     """Whether it needs no more than gradients, of any functions."""
     if optimizer.full_batch:
         return False
-    return framework == "numpy" or rule == "canonical" or not optimizer.bindings[framework].asks_for_loss
+    return (
+        framework == "numpy"
+        or rule == "canonical"
+        or not optimizer.bindings[framework].asks_for_loss
+    )
 
 
 def uncorrected(registry: Registry, framework: str) -> dict[str, np.ndarray]:
-    """`<optimizer>|without <correction>|float64|decaying|<tensor>`: what each correction is needed for."""
+    """`<optimizer>|without <correction>|float64|decaying|<tensor>`: what each correction is needed
+    for.
+    """
     adapter, arrays = import_adapter(registry.frameworks[framework]), {}
     for name, optimizer in registry.optimizers.items():
         binding = optimizer.bindings.get(framework)
-        for correction in binding.corrections if binding and framework not in optimizer.differs else ():
+        for correction in (
+            binding.corrections if binding and framework not in optimizer.differs else ()
+        ):
             others = tuple(other for other in binding.corrections if other is not correction)
             without = replace(optimizer, bindings={framework: replace(binding, corrections=others)})
             run = run_of(registry, framework, name)
@@ -100,7 +112,9 @@ def uncorrected(registry: Registry, framework: str) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _taken(adapter: Any, run: RunSpec, optimizer: Optimizer, kind: str, key: str) -> dict[str, np.ndarray]:
+def _taken(
+    adapter: Any, run: RunSpec, optimizer: Optimizer, kind: str, key: str
+) -> dict[str, np.ndarray]:
     # A hundredth at least: the rounding of tensors of about one would show beside shorter steps.
     table = rates(kind, max(optimizer.learning_rate, 0.01))
     taken = adapter.updates(run, optimizer, start(), gradients(), table)
@@ -108,16 +122,24 @@ def _taken(adapter: Any, run: RunSpec, optimizer: Optimizer, kind: str, key: str
 
 
 def changed_rates(registry: Registry, framework: str) -> dict[str, np.ndarray]:
-    """`changed|<mode>|<optimizer>|<whole or half>` -> losses of a table given at the start, or from step 10 on."""
+    """`changed|<mode>|<optimizer>|<whole or half>` -> losses of a table given at the start, or from
+    step 10 on.
+    """
     adapter, arrays = import_adapter(registry.frameworks[framework]), {}
     for mode in registry.frameworks[framework].proof_modes:
         for name in CHANGED:
             run = run_of(registry, framework, name)
-            run = run.model_copy(update={"mode": mode, "task": run.task.model_copy(update={"steps": 20})})
+            run = run.model_copy(
+                update={"mode": mode, "task": run.task.model_copy(update={"steps": 20})}
+            )
             plan, first = make_plan(run, registry.optimizers[name]), initial_weights(run.task, 0)
-            later = plan.learning_rates * np.where(np.arange(20) < 10, 1.0, np.linspace(0.5, 0.1, 20))
+            later = plan.learning_rates * np.where(
+                np.arange(20) < 10, 1.0, np.linspace(0.5, 0.1, 20)
+            )
             for kind in ("whole", "half"):
-                session = adapter.open(run, first, replace(plan, learning_rates=later) if kind == "whole" else plan)
+                session = adapter.open(
+                    run, first, replace(plan, learning_rates=later) if kind == "whole" else plan
+                )
                 session.train(range(10))
                 if kind == "half":
                     session.set_learning_rates(later)
@@ -132,7 +154,9 @@ def main() -> None:
     framework, out = sys.argv[1], sys.argv[2]
     registry = load_registry()
     parts = (updates, uncorrected, changed_rates)
-    np.savez(out, **{key: value for part in parts for key, value in part(registry, framework).items()})
+    np.savez(
+        out, **{key: value for part in parts for key, value in part(registry, framework).items()}
+    )
 
 
 if __name__ == "__main__":

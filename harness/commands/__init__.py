@@ -1,7 +1,8 @@
-"""The command line's common ground: the application, what several commands take, and how errors reach the shell.
+"""The command line's common ground: the application, what several commands take, and how errors
+reach the shell.
 
-Each module of this package registers commands; everything heavy is imported inside them, so that --help is instant.
-"""
+Each module of this package registers commands; everything heavy is imported inside them, so that
+--help is instant."""
 
 from __future__ import annotations
 
@@ -22,12 +23,14 @@ from .numbers import SECONDS, count
 
 app = typer.Typer(
     name="gradrace",
-    help="Which optimizer, in which framework, at what cost, and is the comparison fair?\n\n"
-    "gradrace trains the same tasks with the same weights, batches and learning rates in PyTorch, TensorFlow/Keras "
-    "and JAX/Flax/Optax, times every step, and writes a report.\n\n"
-    "Begin with `gradrace doctor`, then `gradrace run quick`.\n\n"
-    "Exit codes: 0 fine; 1 some runs failed; 2 usage or configuration; 3 nothing could be measured, or an internal "
-    "error; 4 regression; 5 nothing matched; 6 inconclusive, under --strict only; 130 interrupted.",
+    help=(
+        "Which optimizer, in which framework, at what cost, and is the comparison fair?\n\ngradrace"
+        " trains the same tasks with the same weights, batches and learning rates in PyTorch,"
+        " TensorFlow/Keras and JAX/Flax/Optax, times every step, and writes a report.\n\nBegin with"
+        " `gradrace doctor`, then `gradrace run quick`.\n\nExit codes: 0 fine; 1 some runs failed;"
+        " 2 usage or configuration; 3 nothing could be measured, or an internal error; 4"
+        " regression; 5 nothing matched; 6 inconclusive, under --strict only; 130 interrupted."
+    ),
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",
@@ -83,7 +86,9 @@ Timeout = Annotated[
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="List the runs and what is cached; run nothing.")
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress; of failed runs, each reason once.")]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No progress; of failed runs, each reason once.")
+]
 Workers = Annotated[
     int,
     typer.Option(
@@ -96,7 +101,16 @@ Workers = Annotated[
 
 
 # What the system says of a path that somebody gave wrongly.
-_MISTAKES = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC)
+_MISTAKES = (
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOSPC,
+)
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:

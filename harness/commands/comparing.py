@@ -21,7 +21,8 @@ from .numbers import BUDGET_S, count, number
 if TYPE_CHECKING:
     from ..paired import CellVerdict, Pair, PairedResult, Rule, Side
 
-# What verdicts are called where the sides are not versions of one thing: neither is then the one to be kept.
+# What verdicts are called where the sides are not versions of one thing: neither is then the one to
+# be kept.
 _WORDS = {"regression": "slower", "improvement": "faster", "ok": "about equal"}
 _PAIRED_THRESHOLD, _UNPAIRED_THRESHOLD = 0.05, 0.25
 _MOST_CELLS_BROKEN_DOWN = 6
@@ -29,68 +30,113 @@ _MOST_CELLS_BROKEN_DOWN = 6
 
 @command
 def compare(
-    first: Annotated[Path | None, typer.Argument(metavar="[A]", help="Folder of stored results taken as the base.")] = None,
-    second: Annotated[Path | None, typer.Argument(metavar="[B]", help="Folder of stored results to be judged.")] = None,
+    first: Annotated[
+        Path | None,
+        typer.Argument(metavar="[A]", help="Folder of stored results taken as the base."),
+    ] = None,
+    second: Annotated[
+        Path | None, typer.Argument(metavar="[B]", help="Folder of stored results to be judged.")
+    ] = None,
     suite: Annotated[
         str,
         typer.Option(help="Whose timing cells are run: a suite's name or the path of a TOML file."),
     ] = "quick",
     keyword: Annotated[
-        str, typer.Option("-k", help="Only cells that hold all these words, and none after a '!': 'adam !lstm'.")
+        str,
+        typer.Option(
+            "-k", help="Only cells that hold all these words, and none after a '!': 'adam !lstm'."
+        ),
     ] = "",
     a: Annotated[
         list[str] | None,
-        typer.Option("--a", help="KEY=VALUE of the cells of A: framework, mode, optimizer, rule, dtype, threads, device, "
-                     "batch_size, task or input; may be repeated."),
+        typer.Option(
+            "--a",
+            help=(
+                "KEY=VALUE of the cells of A: framework, mode, optimizer, rule, dtype, threads,"
+                " device, "
+                "batch_size, task or input; may be repeated."
+            ),
+        ),
     ] = None,
     b: Annotated[list[str] | None, typer.Option("--b", help="The same for B.")] = None,
-    a_python: Annotated[str | None, typer.Option(help="Interpreter of A: two versions of a framework.")] = None,
+    a_python: Annotated[
+        str | None, typer.Option(help="Interpreter of A: two versions of a framework.")
+    ] = None,
     b_python: Annotated[str | None, typer.Option(help="Interpreter of B.")] = None,
     base: Annotated[
-        str | None, typer.Option(help="A commit of the repository here: A is that commit, B the working tree.")
+        str | None,
+        typer.Option(help="A commit of the repository here: A is that commit, B the working tree."),
     ] = None,
-    a_load: Annotated[Path | None, typer.Option(help="File with an optimizer of A, against that of --b-load.")] = None,
+    a_load: Annotated[
+        Path | None, typer.Option(help="File with an optimizer of A, against that of --b-load.")
+    ] = None,
     b_load: Annotated[Path | None, typer.Option(help="File with an optimizer of B.")] = None,
     load: Load = None,
     threshold: Annotated[
         float | None,
         typer.Option(
             parser=number(0.0, 1000.0),
-            help="The slowdown that must not go unnoticed: 0.05 is 5%, the default; of stored results, by how much a figure "
-            "may be worse, 0.25 by default.",
+            help=(
+                "The slowdown that must not go unnoticed: 0.05 is 5%, the default; of stored"
+                " results, by how much a figure "
+                "may be worse, 0.25 by default."
+            ),
         ),
     ] = None,
-    budget: Annotated[float, typer.Option(parser=BUDGET_S, help="Seconds after which no further launch is begun.")] = 180.0,
-    alpha: Annotated[float, typer.Option(parser=number(), help="Error rate of the whole comparison.")] = 0.05,
-    launches: Annotated[int, typer.Option(parser=count(high=limits.LAUNCHES), help="Launches before the first look.")] = 6,
+    budget: Annotated[
+        float, typer.Option(parser=BUDGET_S, help="Seconds after which no further launch is begun.")
+    ] = 180.0,
+    alpha: Annotated[
+        float, typer.Option(parser=number(), help="Error rate of the whole comparison.")
+    ] = 0.05,
+    launches: Annotated[
+        int,
+        typer.Option(parser=count(high=limits.LAUNCHES), help="Launches before the first look."),
+    ] = 6,
     breakdown: Annotated[
-        bool | None, typer.Option("--breakdown/--no-breakdown", help="Where a step goes; on for one to six cells.")
+        bool | None,
+        typer.Option(
+            "--breakdown/--no-breakdown", help="Where a step goes; on for one to six cells."
+        ),
     ] = None,
-    allow_dirty: Annotated[bool, typer.Option("--allow-dirty", help="--base also with changes that are not committed.")] = False,
+    allow_dirty: Annotated[
+        bool, typer.Option("--allow-dirty", help="--base also with changes that are not committed.")
+    ] = False,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Exit code 6 if a cell stays inconclusive or, of stored results, not comparable.")
+        bool,
+        typer.Option(
+            "--strict",
+            help="Exit code 6 if a cell stays inconclusive or, of stored results, not comparable.",
+        ),
     ] = False,
     show_all: Annotated[
-        bool, typer.Option("--all", help="Of stored results, also figures that are the same or within the threshold.")
+        bool,
+        typer.Option(
+            "--all",
+            help="Of stored results, also figures that are the same or within the threshold.",
+        ),
     ] = False,
     quiet: Quiet = False,
     as_json: AsJson = False,
-) -> None:  # fmt: skip
-    """Run two sides against each other, in turns on the same core, and judge the difference; or compare stored results.
+) -> None:
+    """Run two sides against each other, in turns on the same core, and judge the difference; or
+    compare stored results.
 
-    Two sides: two cells (--a framework=torch --b framework=jax), a commit and the working tree (--base HEAD~1), two
-    interpreters (--a-python X --b-python Y), or two optimizer files (--a-load X --b-load Y). Each cell gets a ratio b / a
-    with an interval and a verdict, and launches are added while it is inconclusive, up to the budget. "ok" or "about equal"
-    is shown to differ by less than the threshold, either way; with the sides swapped every verdict is the mirror image.
+    Two sides: two cells (--a framework=torch --b framework=jax), a commit and the working tree
+    (--base HEAD~1), two interpreters (--a-python X --b-python Y), or two optimizer files (--a-load
+    X --b-load Y). Each cell gets a ratio b / a with an interval and a verdict, and launches are
+    added while it is inconclusive, up to the budget. "ok" or "about equal" is shown to differ by
+    less than the threshold, either way; with the sides swapped every verdict is the mirror image.
 
-    Two folders A and B: stored results, unpaired, because the two were made at different times: per cell the change of
-    step time, final loss and steps to target, over the seeds that both have. A figure is better, worse, the same, within the
-    threshold, `contended` (timed while others held the core) or `not comparable` (no seed on both sides, say), and a note
-    says over how many seeds or launches.
+    Two folders A and B: stored results, unpaired, because the two were made at different times: per
+    cell the change of step time, final loss and steps to target, over the seeds that both have. A
+    figure is better, worse, the same, within the threshold, `contended` (timed while others held
+    the core) or `not comparable` (no seed on both sides, say), and a note says over how many seeds
+    or launches.
 
-    Exit code 4 for a regression (between versions of one thing, or stored results), 6 for inconclusive or not comparable
-    under --strict, 1 where a cell failed, 3 if nothing could be measured or compared, 5 if no cell is in both folders.
-    """
+    Exit code 4 for a regression (between versions of one thing, or stored results), 6 for
+    inconclusive or not comparable under --strict, 1 where a cell failed, 3 if nothing could be
+    measured or compared, 5 if no cell is in both folders."""
     asked = _Asked(tuple(a or ()), tuple(b or ()), a_python, b_python, base, a_load, b_load)
     if first or second:
         if not (first and second) or asked.kinds():
@@ -106,7 +152,8 @@ def compare(
         )
         return
     contest = _contest(asked, suite, keyword, load or [], allow_dirty)
-    # Of different things neither is the base: that they differ is no alarm that a second run should confirm.
+    # Of different things neither is the base: that they differ is no alarm that a second run should
+    # confirm.
     wanted = _PAIRED_THRESHOLD if threshold is None else threshold
     rule = _rule(wanted, budget, alpha, launches, confirm=contest.versions)
     result = _run(contest, rule, breakdown, quiet or as_json)
@@ -118,7 +165,9 @@ def compare(
 
 
 def exit_code(result: PairedResult, versions: bool, strict: bool) -> ExitCode:
-    """What a comparison answers to the shell; `versions`: whether the sides are versions of one thing."""
+    """What a comparison answers to the shell; `versions`: whether the sides are versions of one
+    thing.
+    """
     if all(cell.decision in ("failed", "skipped") for cell in result.cells):
         return ExitCode.NOTHING_MEASURED
     if versions and result.of("regression"):
@@ -133,7 +182,9 @@ def exit_code(result: PairedResult, versions: bool, strict: bool) -> ExitCode:
 
 @dataclass(frozen=True)
 class _Contest:
-    """What is run: the pairs, and the sides, still to be made ready. versions: whether they are versions of one thing."""
+    """What is run: the pairs, and the sides, still to be made ready. versions: whether they are
+    versions of one thing.
+    """
 
     pairs: Sequence[Pair]
     sides: AbstractContextManager[tuple[Side, Side]]
@@ -155,9 +206,11 @@ class _Asked:
     def kinds(self) -> list[str]:
         """Which kinds of sides are asked for."""
         kinds = {
-            "--a/--b": self.a or self.b, "--a-python/--b-python": self.a_python or self.b_python,
-            "--base": self.base is not None, "--a-load/--b-load": self.a_load or self.b_load,
-        }  # fmt: skip
+            "--a/--b": self.a or self.b,
+            "--a-python/--b-python": self.a_python or self.b_python,
+            "--base": self.base is not None,
+            "--a-load/--b-load": self.a_load or self.b_load,
+        }
         return [kind for kind, given in kinds.items() if given]
 
 
@@ -171,7 +224,8 @@ def _contest(
     if len(asked.kinds()) != 1:
         which = " and ".join(asked.kinds()) or "nothing to compare"
         raise UserError(
-            f"{which}: give one of two folders of results, --a/--b, --base, --a-python/--b-python, --a-load/--b-load"
+            f"{which}: give one of two folders of results, --a/--b, --base, --a-python/--b-python,"
+            " --a-load/--b-load"
         )
     registry, selection = load_registry(load), choose.Selection(suite, keyword)
     if asked.a or asked.b:
@@ -212,9 +266,7 @@ def _rule(threshold: float, budget: float, alpha: float, launches: int, confirm:
         )
     except ValidationError as error:
         problem = error.errors()[0]
-        raise UserError(
-            f"{options[str(problem['loc'][0])]}: {explained(problem)}"
-        ) from None
+        raise UserError(f"{options[str(problem['loc'][0])]}: {explained(problem)}") from None
 
 
 def _run(contest: _Contest, rule: Rule, breakdown: bool | None, quiet: bool) -> PairedResult:
@@ -290,12 +342,14 @@ def _warnings(result: PairedResult) -> list[str]:
     if weak:
         worst = max(cell.detectable or 0.0 for cell in weak)
         found.append(
-            f"in {len(weak)} of {len(result.cells)} cells this many launches, so far apart, find only slowdowns above the "
-            f"threshold with power 0.8 (up to {worst:.1%}): a quieter machine or a larger --budget finds smaller ones"
+            f"in {len(weak)} of {len(result.cells)} cells this many launches, so far apart, find"
+            f" only slowdowns above the threshold with power 0.8 (up to {worst:.1%}): a quieter"
+            " machine or a larger --budget finds smaller ones"
         )
     if contended:
         found.append(
-            f"other processes held the core while {len(contended)} of {len(result.cells)} cells were timed"
+            f"other processes held the core while {len(contended)} of {len(result.cells)} cells"
+            " were timed"
         )
     return found
 

@@ -27,30 +27,52 @@ class Format(StrEnum):
 @command
 def export(
     to_format: Annotated[Format, typer.Argument(metavar="FORMAT", help="asv, csv or parquet.")],
-    suites: Annotated[list[str] | None, typer.Argument(help="Which suites; all that have results by default.")] = None,
+    suites: Annotated[
+        list[str] | None, typer.Argument(help="Which suites; all that have results by default.")
+    ] = None,
     output: Output = Path("results"),
-    to: Annotated[Path | None, typer.Option(help="Folder to write to; OUTPUT/asv or OUTPUT/tables by default.")] = None,
-    commit: Annotated[str | None, typer.Option(help="asv: the commit that was measured; HEAD by default.")] = None,
-    repo: Annotated[Path | None, typer.Option(help="asv: the git repository of that commit; here by default.")] = None,
-    machine: Annotated[str | None, typer.Option(help="asv: the machine's name; asv's own for this one by default.")] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(help="Folder to write to; OUTPUT/asv or OUTPUT/tables by default."),
+    ] = None,
+    commit: Annotated[
+        str | None, typer.Option(help="asv: the commit that was measured; HEAD by default.")
+    ] = None,
+    repo: Annotated[
+        Path | None, typer.Option(help="asv: the git repository of that commit; here by default.")
+    ] = None,
+    machine: Annotated[
+        str | None, typer.Option(help="asv: the machine's name; asv's own for this one by default.")
+    ] = None,
 ) -> None:
     """Write stored results in the formats of other tools. Nothing is run or timed again.
 
-    asv: files that `asv show`, `asv compare` and `asv publish` read beside those of `asv run`; TO is asv's results_dir. The
-    results are filed under a commit of your choice: export them before you change the code.
+    asv: files that `asv show`, `asv compare` and `asv publish` read beside those of `asv run`; TO
+    is asv's results_dir. The results are filed under a commit of your choice: export them before
+    you change the code.
 
-    csv, parquet: three tidy tables: runs (one row a run), curves (one row a point), steps (one row a timed block).
-    """
+    csv, parquet: three tidy tables: runs (one row a run), curves (one row a point), steps (one row
+    a timed block)."""
     if to_format is Format.asv:
         _asv(output, suites or [], to or output / "asv", commit, repo, machine)
         return
     for option, given in (("--commit", commit), ("--repo", repo), ("--machine", machine)):
         if given is not None:
-            raise UserError(f"{option}: only asv's files are of a commit and a machine; leave it out for {to_format}")
+            raise UserError(
+                f"{option}: only asv's files are of a commit and a machine; leave it out for"
+                f" {to_format}"
+            )
     _tables(output, suites or [], to or output / "tables", to_format)
 
 
-def _asv(output: Path, suites: list[str], to: Path, commit: str | None, repo: Path | None, machine: str | None) -> None:
+def _asv(
+    output: Path,
+    suites: list[str],
+    to: Path,
+    commit: str | None,
+    repo: Path | None,
+    machine: str | None,
+) -> None:
     from ..asv_export import export as export_asv
 
     exported = export_asv(output, suites, to, commit or "HEAD", repo or Path(), machine)
@@ -58,8 +80,8 @@ def _asv(output: Path, suites: list[str], to: Path, commit: str | None, repo: Pa
         say(file)
     if exported.unfinished:
         say(
-            f"gradrace: {exported.unfinished} planned runs have no result yet. What a benchmark measures is the runs there "
-            "are: asv starts a new series once they are finished",
+            f"gradrace: {exported.unfinished} planned runs have no result yet. What a benchmark"
+            " measures is the runs there are: asv starts a new series once they are finished",
             err=True,
         )
 
@@ -71,7 +93,11 @@ def _tables(output: Path, suites: list[str], to: Path, to_format: Format) -> Non
     frames = frame.load(output, *suites)
     with writing(to):
         to.mkdir(parents=True, exist_ok=True)
-        for name, table in (("runs", frames.runs), ("curves", frames.curves), ("steps", frames.steps)):
+        for name, table in (
+            ("runs", frames.runs),
+            ("curves", frames.curves),
+            ("steps", frames.steps),
+        ):
             _write(table, to / f"{name}.{to_format}")
             say(to / f"{name}.{to_format}")
 

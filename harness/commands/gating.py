@@ -73,15 +73,17 @@ def gate(
     timeout: Timeout = 600.0,
     quiet: Quiet = False,
 ) -> None:
-    """Say whether a change alters what optimizers compute, or makes steps slower: made to block a pull request.
+    """Say whether a change alters what optimizers compute, or makes steps slower: made to block a
+    pull request.
 
-    Losses are held against OUTPUT/baselines/SUITE.json: bit for bit where the same versions made them on the same type of
-    machine, else within the band of rounding. Without that file, and with a base, against the base's own losses. Step
-    times are compared with --base (or two interpreters) in paired blocks, and only then.
+    Losses are held against OUTPUT/baselines/SUITE.json: bit for bit where the same versions made
+    them on the same type of machine, else within the band of rounding. Without that file, and with
+    a base, against the base's own losses. Step times are compared with --base (or two interpreters)
+    in paired blocks, and only then.
 
-    Exit code 0 ok; 4 regression; 1 a run failed; 2 runs are not the baseline's; 3 a part could not be measured: never a
-    pass, never a regression; 6 inconclusive, with --strict. Appends its summary to $GITHUB_STEP_SUMMARY.
-    """
+    Exit code 0 ok; 4 regression; 1 a run failed; 2 runs are not the baseline's; 3 a part could not
+    be measured: never a pass, never a regression; 6 inconclusive, with --strict. Appends its
+    summary to $GITHUB_STEP_SUMMARY."""
     from ..gate.judge import Asked
     from ..gate.judge import gate as measure
     from ..gate.live import select
@@ -98,9 +100,7 @@ def gate(
     rule = Rule(threshold=threshold, budget_s=budget, first_look=launches)
     asked = Asked(sides, bool(a_python), convergence, timing, rule, strict)
     with ended_like_interrupt(), Watch(quiet) as watch:
-        result = measure(
-            sweep, asked, watch, lambda line: None if quiet else say(line, err=True)
-        )
+        result = measure(sweep, asked, watch, lambda line: None if quiet else say(line, err=True))
     _write(result, json_file, junit, markdown)
     _print_gate(result)
     raise typer.Exit(result.exit_code)
@@ -118,11 +118,12 @@ def baseline(
     timeout: Timeout = 600.0,
     quiet: Quiet = False,
 ) -> None:
-    """Write the losses that `gradrace gate` compares with: OUTPUT/baselines/SUITE.json, small text to be committed.
+    """Write the losses that `gradrace gate` compares with: OUTPUT/baselines/SUITE.json, small text
+    to be committed.
 
-    All convergence runs are computed afresh, and once more in float64, which shows how far rounding alone carries each. With -k
-    the other runs keep their lines. Exit code 1 when runs failed; those that finished are written.
-    """
+    All convergence runs are computed afresh, and once more in float64, which shows how far rounding
+    alone carries each. With -k the other runs keep their lines. Exit code 1 when runs failed; those
+    that finished are written."""
     from ..gate.converge import update
     from ..gate.live import select
     from ..progress import Watch
@@ -170,11 +171,12 @@ def calibrate(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Measure on this machine how often the timing gate raises a false alarm, and how often it finds a real slowdown.
+    """Measure on this machine how often the timing gate raises a false alarm, and how often it
+    finds a real slowdown.
 
-    Gates of one cell each, in turn over the suite's timing cells, of the same code on both sides; then with every step of
-    one side made longer. Kept in OUTPUT/calibration.json gate by gate: Ctrl-C loses nothing, and a second call adds.
-    """
+    Gates of one cell each, in turn over the suite's timing cells, of the same code on both sides;
+    then with every step of one side made longer. Kept in OUTPUT/calibration.json gate by gate:
+    Ctrl-C loses nothing, and a second call adds."""
     from ..gate import calibrate as calibration
     from ..gate.live import select
     from ..paired import Rule
@@ -298,13 +300,15 @@ def _print_gate(result: GateResult) -> None:
         for check in result.convergence.of("differs"):
             say(f"differs: {written.explained(check)}")
     say(
-        f"losses: {written.sentence_on_losses(result.convergence) if result.convergence else result.convergence_reason}"
+        "losses:"
+        f" {written.sentence_on_losses(result.convergence) if result.convergence else result.convergence_reason}"
     )
     if result.timing:
         _print_rows("Step times", [written.cell_row(cell) for cell in result.timing.cells])
         say(f"reliability: {result.calibration}")
     say(
-        f"times: {written.sentence_on_times(result.timing) if result.timing else result.timing_reason}"
+        "times:"
+        f" {written.sentence_on_times(result.timing) if result.timing else result.timing_reason}"
     )
     say(f"gate {result.suite}: {result.outcome}")
 

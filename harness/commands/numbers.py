@@ -1,4 +1,6 @@
-"""Numbers on the command line: within stated limits, finite, in plain digits. Each function makes a parser of an option."""
+"""Numbers on the command line: within stated limits, finite, in plain digits. Each function makes a
+parser of an option.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ def number(low: float | None = None, high: float | None = None) -> Callable[[Any
 
 
 def count(low: int = 0, high: int | None = None) -> Callable[[Any], int]:
-    """A whole number within [low, high], in digits 0 to 9; Python also reads those of other scripts."""
+    """A whole number within [low, high], in digits 0 to 9; Python also reads those of other
+    scripts.
+    """
 
     def parse(value: Any) -> int:
         if not re.fullmatch(r"[+-]?[0-9]{1,18}", str(value).strip(), re.ASCII):

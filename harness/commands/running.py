@@ -69,7 +69,9 @@ def run(
         list[float] | None,
         typer.Option(
             parser=number(),
-            help="Share of the training split to train on, instead of the suite's; may be repeated.",
+            help=(
+                "Share of the training split to train on, instead of the suite's; may be repeated."
+            ),
         ),
     ] = None,
     diagnose: Annotated[
@@ -92,20 +94,33 @@ def run(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run a suite: train and time what is not finished yet, keep each result as it arrives, then report.
+    """Run a suite: train and time what is not finished yet, keep each result as it arrives, then
+    report.
 
-    A run is done once: the same command again takes finished runs from OUTPUT, also after Ctrl-C or a kill. A change of
-    library versions, of the source that computes a run, or of its specification makes it run anew. Runs that failed or
-    timed out are tried again; diverged ones are results. Results do not depend on the number of workers.
-    """
+    A run is done once: the same command again takes finished runs from OUTPUT, also after Ctrl-C or
+    a kill. A change of library versions, of the source that computes a run, or of its specification
+    makes it run anew. Runs that failed or timed out are tried again; diverged ones are results.
+    Results do not depend on the number of workers."""
     from ..data import use_folder
     from ..sweep import Options, prepare
 
     use_folder(data_dir)
     options = Options(
-        output, keyword, tuple(framework or ()), seeds, threads, device, timeout, _shard(shard), interpreters(python), dtype,
-        workers=workers, scale=scale, train_fractions=tuple(train_fraction or ()), diagnose=diagnose,
-    )  # fmt: skip
+        output,
+        keyword,
+        tuple(framework or ()),
+        seeds,
+        threads,
+        device,
+        timeout,
+        _shard(shard),
+        interpreters(python),
+        dtype,
+        workers=workers,
+        scale=scale,
+        train_fractions=tuple(train_fraction or ()),
+        diagnose=diagnose,
+    )
     sweep = prepare(suite, load or [], options, planning(quiet))
     if dry_run:
         print_plan(sweep, as_json)
@@ -126,7 +141,9 @@ def run(
 
 
 def _load_ahead(sweep: Sweep) -> None:
-    """What draws takes seconds to import: this process has them while its workers train, but none while something is timed."""
+    """What draws takes seconds to import: this process has them while its workers train, but none
+    while something is timed.
+    """
     folder = sweep.options.output / "runs" / sweep.suite.name
     todo = [run for run in sweep.selected if not (folder / run.digest / "run.json").exists()]
     if todo and all(run.spec.measure == "convergence" for run in todo):

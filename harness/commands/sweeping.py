@@ -1,4 +1,6 @@
-"""What the commands that run a suite share: carrying it out in front of a person, and what is understood alike."""
+"""What the commands that run a suite share: carrying it out in front of a person, and what is
+understood alike.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ if TYPE_CHECKING:
 
 
 def carry_out(sweep: Sweep, quiet: bool) -> Outcome:
-    """Does what is not finished, with progress. Ctrl-C becomes a message and exit code 130; finished runs are kept."""
+    """Does what is not finished, with progress. Ctrl-C becomes a message and exit code 130;
+    finished runs are kept.
+    """
     from ..progress import Watch
     from ..sweep import execute, shared_cores
 
@@ -27,7 +31,10 @@ def carry_out(sweep: Sweep, quiet: bool) -> Outcome:
         with Watch(quiet) as watch:
             outcome = execute(sweep, watch)
     except KeyboardInterrupt:
-        say("gradrace: interrupted; finished runs are kept, the same command goes on from there", err=True)
+        say(
+            "gradrace: interrupted; finished runs are kept, the same command goes on from there",
+            err=True,
+        )
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     for digest, problem in outcome.unsound.items():
         say(f"gradrace: stored run {digest}: {problem}; it was done anew", err=True)
@@ -72,6 +79,8 @@ def interpreters(given: Any) -> dict[str, str]:
     for text in given or ():
         name, equals, python = text.partition("=")
         if not equals or not python:
-            raise UserError(f"--python {text}: expected FRAMEWORK=INTERPRETER, such as jax=/opt/jax/bin/python")
+            raise UserError(
+                f"--python {text}: expected FRAMEWORK=INTERPRETER, such as jax=/opt/jax/bin/python"
+            )
         pairs[name] = python
     return pairs

@@ -85,24 +85,33 @@ def time_(
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> None:
-    """Time a suite's cells, and nothing else: launches in fresh pinned processes, warm-up, rotated blocks of steps.
+    """Time a suite's cells, and nothing else: launches in fresh pinned processes, warm-up, rotated
+    blocks of steps.
 
-    A cell is a framework, mode, task, optimizer with rule and hyperparameters, batch size, device, dtype and number of
-    threads. Timed are every setting that the suite trains, and each optimizer under the rule of its timing part (native: the
-    library's own class). Launches and blocks follow that part, or the defaults if there is none. Intervals are 95% over
-    launches: three are needed for one, ten are the default. What was trained of the suite stays in its report; what was
-    timed of it before is replaced there. As with `run`, finished launches are taken from OUTPUT.
-    """
+    A cell is a framework, mode, task, optimizer with rule and hyperparameters, batch size, device,
+    dtype and number of threads. Timed are every setting that the suite trains, and each optimizer
+    under the rule of its timing part (native: the library's own class). Launches and blocks follow
+    that part, or the defaults if there is none. Intervals are 95% over
+    launches: three are needed for one, ten are the default. What was trained of the suite stays in
+    its report; what was timed of it before is replaced there. As with `run`, finished launches are
+    taken from OUTPUT."""
     from ..data import use_folder
     from ..sweep import Options, prepare
 
     use_folder(data_dir)
     asked = {"launches": launches, "blocks": blocks, "breakdown": breakdown, "memory": memory}
     options = Options(
-        output, keyword, tuple(framework or ()), threads=threads, device=device, timeout_s=timeout, dtype=dtype,
-        interpreters=interpreters(python), clock_only=True,
+        output,
+        keyword,
+        tuple(framework or ()),
+        threads=threads,
+        device=device,
+        timeout_s=timeout,
+        dtype=dtype,
+        interpreters=interpreters(python),
+        clock_only=True,
         timing={name: value for name, value in asked.items() if value is not None},
-    )  # fmt: skip
+    )
     sweep = prepare(suite, load or [], options, planning(quiet))
     if dry_run:
         print_plan(sweep, as_json)

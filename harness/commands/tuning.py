@@ -40,41 +40,75 @@ Several = "Several by comma."
 @command
 def tune(
     task: Annotated[str, typer.Option(help=f"What is trained. {Several}")],
-    optimizer: Annotated[str, typer.Option(help=f"What is tuned: a name, or mine.py:NAME of your own file. {Several}")],
-    framework: Annotated[str, typer.Option(help=f"Where; the first that is installed by default. {Several}")] = "",
+    optimizer: Annotated[
+        str,
+        typer.Option(help=f"What is tuned: a name, or mine.py:NAME of your own file. {Several}"),
+    ],
+    framework: Annotated[
+        str, typer.Option(help=f"Where; the first that is installed by default. {Several}")
+    ] = "",
     budget: Annotated[
         int,
-        typer.Option(parser=count(high=limits.TRIALS), help="Trials of every search, those that fail included."),
+        typer.Option(
+            parser=count(high=limits.TRIALS),
+            help="Trials of every search, those that fail included.",
+        ),
     ] = 50,
     sampler: Annotated[str, typer.Option(help="random, qmc, grid, tpe or gp.")] = "random",
     space: Annotated[
         list[str] | None,
-        typer.Option(help="Other ranges: 'learning_rate=1e-4..1e-1,log;beta1=0.8..0.99' or adam.epsilon=1e-8; may be repeated."),
+        typer.Option(
+            help=(
+                "Other ranges: 'learning_rate=1e-4..1e-1,log;beta1=0.8..0.99' or adam.epsilon=1e-8;"
+                " may be repeated."
+            )
+        ),
     ] = None,
     seed: Annotated[
         int,
-        typer.Option(parser=count(high=2**31 - 1), help="Of the search; seeds of training follow from it."),
+        typer.Option(
+            parser=count(high=2**31 - 1), help="Of the search; seeds of training follow from it."
+        ),
     ] = 0,
     seeds: Annotated[
         int,
-        typer.Option(parser=count(high=limits.SEEDS), help="Training seeds of a trial, whose scores are averaged."),
+        typer.Option(
+            parser=count(high=limits.SEEDS),
+            help="Training seeds of a trial, whose scores are averaged.",
+        ),
     ] = 1,
     fresh_seeds: Annotated[
         int,
-        typer.Option(parser=count(high=limits.SEEDS), help="Other seeds, on which the winner and the defaults are scored."),
+        typer.Option(
+            parser=count(high=limits.SEEDS),
+            help="Other seeds, on which the winner and the defaults are scored.",
+        ),
     ] = 5,
     nested_cv: Annotated[
-        str | None, typer.Option("--nested-cv", help="OUTERxINNER folds, such as 5x3: inner ones choose, outer ones score.")
+        str | None,
+        typer.Option(
+            "--nested-cv",
+            help="OUTERxINNER folds, such as 5x3: inner ones choose, outer ones score.",
+        ),
     ] = None,
-    schedule: Annotated[str, typer.Option(help="The schedule of the learning rate that is searched.")] = "constant",
+    schedule: Annotated[
+        str, typer.Option(help="The schedule of the learning rate that is searched.")
+    ] = "constant",
     steps: Annotated[
         int | None,
         typer.Option(parser=count(high=limits.STEPS), help="Steps of a run instead of the task's."),
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(parser=count(), help="Batch size instead of the task's.")] = None,
-    name: Annotated[str | None, typer.Option(help="Of the study's folder under OUTPUT/runs; made of task and sampler.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(parser=count(), help="Batch size instead of the task's.")
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(help="Of the study's folder under OUTPUT/runs; made of task and sampler."),
+    ] = None,
     workers: Workers = 0,
-    threads: Annotated[int, typer.Option(parser=count(high=limits.THREADS), help="Threads of a worker.")] = 1,
+    threads: Annotated[
+        int, typer.Option(parser=count(high=limits.THREADS), help="Threads of a worker.")
+    ] = 1,
     device: Device = "cpu",
     dtype: Dtype = "float32",
     timeout: Timeout = 600.0,
@@ -83,24 +117,36 @@ def tune(
     python: Pythons = None,
     data_dir: DataDir = None,
     dry_run: DryRun = False,
-    report: Annotated[bool, typer.Option("--report/--no-report", help="Write the HTML report.")] = True,
+    report: Annotated[
+        bool, typer.Option("--report/--no-report", help="Write the HTML report.")
+    ] = True,
     quiet: Quiet = False,
     as_json: AsJson = False,
-) -> None:  # fmt: skip
-    """Search settings of optimizers under a budget of trials, each optimizer in the space that its file publishes.
+) -> None:
+    """Search settings of optimizers under a budget of trials, each optimizer in the space that its
+    file publishes.
 
-    Trials are scored by the validation metric at the end of their steps. The best settings and the optimizer's defaults are
-    then run on fresh seeds and scored on test data. The same command goes on after a kill with the same trials.
-    """
+    Trials are scored by the validation metric at the end of their steps. The best settings and the
+    optimizer's defaults are then run on fresh seeds and scored on test data. The same command goes
+    on after a kill with the same trials."""
     from ..data import use_folder
     from ..tune.asking import Wish, prepare
     from ..tune.search import Place
 
     use_folder(data_dir)
     others = {
-        "sampler": sampler, "budget": budget, "seed": seed, "seeds": seeds, "fresh_seeds": fresh_seeds, "schedule": schedule,
-        "steps": steps, "batch_size": batch_size, "threads": threads, "device": device, "dtype": dtype,
-    }  # fmt: skip
+        "sampler": sampler,
+        "budget": budget,
+        "seed": seed,
+        "seeds": seeds,
+        "fresh_seeds": fresh_seeds,
+        "schedule": schedule,
+        "steps": steps,
+        "batch_size": batch_size,
+        "threads": threads,
+        "device": device,
+        "dtype": dtype,
+    }
     wish = Wish(
         _split(task),
         _split(optimizer),
@@ -112,7 +158,12 @@ def tune(
     )
     ready = prepare(wish)
     place = Place(
-        output, _name(ready.study) if name is None else name, ready.registry, interpreters(python), timeout, workers
+        output,
+        _name(ready.study) if name is None else name,
+        ready.registry,
+        interpreters(python),
+        timeout,
+        workers,
     )
     if dry_run:
         _print_plan(ready, place, as_json)
@@ -164,10 +215,20 @@ def _found(study: StudyFile, place: Place) -> list[Found]:
 
 def _print(study: StudyFile, found: list[Found]) -> None:
     from ..tune.results import rows
-    from ..tune.words import fold_rows, inclusion_rows, intervals_note, notes, result_rows, settings_rows
+    from ..tune.words import (
+        fold_rows,
+        inclusion_rows,
+        intervals_note,
+        notes,
+        result_rows,
+        settings_rows,
+    )
 
     table = rows(study, found)
-    title = f"{study.budget} trials a search ({study.sampler}); scores on test data over {study.fresh_seeds} fresh seeds"
+    title = (
+        f"{study.budget} trials a search ({study.sampler}); scores on test data over"
+        f" {study.fresh_seeds} fresh seeds"
+    )
     print_table(title, result_rows(table))
     say(intervals_note(table))
     if study.nested:
@@ -220,9 +281,7 @@ def _print_plan(ready: Ready, place: Place, as_json: bool) -> None:
         return
     for cell, many in searches:
         fold = "" if cell.fold is None else f", outer fold {cell.fold}"
-        say(
-            f"{cell.task.name}, {cell.optimizer.name}, {cell.framework.name}{fold}: {many} trials"
-        )
+        say(f"{cell.task.name}, {cell.optimizer.name}, {cell.framework.name}{fold}: {many} trials")
     from ..tune.words import space_lines
 
     for line in space_lines(study):

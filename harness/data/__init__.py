@@ -1,7 +1,8 @@
-"""Data sets as arrays in three splits, by name: bundled with scikit-learn, generated, or downloaded by `gradrace fetch`.
+"""Data sets as arrays in three splits, by name: bundled with scikit-learn, generated, or downloaded
+by `gradrace fetch`.
 
-Splits are fixed: they do not depend on a run's seed, so that every run sees the same validation set. Folds of the bundled
-sets are data sets of their own, see folds.py.
+Splits are fixed: they do not depend on a run's seed, so that every run sees the same validation
+set. Folds of the bundled sets are data sets of their own, see folds.py.
 """
 
 from __future__ import annotations
@@ -22,9 +23,22 @@ from .folds import Folds
 from .values import Choose, Data, DataSet, Split
 
 __all__ = [
-    "SETS", "Data", "DataBroken", "DataMissing", "DataSet", "Folds", "Split", "can_fold", "content", "data_folder", "fetch",
-    "load", "missing", "training_samples", "use_folder",
-]  # fmt: skip
+    "SETS",
+    "Data",
+    "DataBroken",
+    "DataMissing",
+    "DataSet",
+    "Folds",
+    "Split",
+    "can_fold",
+    "content",
+    "data_folder",
+    "fetch",
+    "load",
+    "missing",
+    "training_samples",
+    "use_folder",
+]
 
 SETS: dict[str, DataSet] = {**bundled.SETS, **generated.SETS, **downloaded.SETS}
 # Our own, whose content is told by their source. A plug-in may add to SETS.
@@ -36,13 +50,15 @@ _OWN = dict(SETS)
 def load(name: str) -> Data:
     """The data set of this name; kept for the next call.
 
-    ValueError for an unknown name, DataMissing or DataBroken where its files are not there or not the right ones.
-    """
+    ValueError for an unknown name, DataMissing or DataBroken where its files are not there or not
+    the right ones."""
     return _known(name).load()
 
 
 def training_samples(name: str) -> int:
-    """The size of the training split, known without reading the data. ValueError for an unknown name."""
+    """The size of the training split, known without reading the data. ValueError for an unknown
+    name.
+    """
     return _known(name).training
 
 
@@ -54,8 +70,8 @@ def missing(name: str) -> str:
 def content(name: str) -> str | None:
     """16 hex digits of the arrays of a data set that a plug-in brought, read now; None for our own.
 
-    A text that says why instead of digits if they cannot be had: the run itself will say so. ValueError for an unknown name.
-    """
+    A text that says why instead of digits if they cannot be had: the run itself will say so.
+    ValueError for an unknown name."""
     _known(name)
     if name not in SETS and (found := folding.parse(name)):
         return content(found[0])

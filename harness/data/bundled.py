@@ -1,4 +1,6 @@
-"""Small real data that come with scikit-learn: nothing to download. Standardised with training statistics."""
+"""Small real data that come with scikit-learn: nothing to download. Standardised with training
+statistics.
+"""
 
 from __future__ import annotations
 
@@ -27,17 +29,23 @@ def _diabetes(choose: Choose) -> Data:
     quartile = np.searchsorted(np.quantile(y, [0.25, 0.5, 0.75]), y).astype(np.int64)
     rows = choose(quartile)
     x, y = standardised(x, rows["train"]), standardised(y[:, np.newaxis], rows["train"])
-    source = "Efron et al. (2004), Least Angle Regression: 442 patients, 10 measurements, progression after a year"
-    return Data("diabetes", {split: Split(x[index], y[index]) for split, index in rows.items()}, 0, source)
+    source = (
+        "Efron et al. (2004), Least Angle Regression: 442 patients, 10 measurements, progression"
+        " after a year"
+    )
+    return Data(
+        "diabetes", {split: Split(x[index], y[index]) for split, index in rows.items()}, 0, source
+    )
 
 
 # Nobody writes into these; runs on folds read them again and again.
 @lru_cache(maxsize=4)
 def _read(loader: str) -> tuple[np.ndarray, np.ndarray]:
-    """Features float64[n, d] and targets [n], as the loader of this name in sklearn.datasets gives them, unscaled.
+    """Features float64[n, d] and targets [n], as the loader of this name in sklearn.datasets gives
+    them, unscaled.
 
-    The files are read where scikit-learn keeps them: importing it takes longer than a short run. Where it keeps them
-    elsewhere, it is asked.
+    The files are read where scikit-learn keeps them: importing it takes longer than a short run.
+    Where it keeps them elsewhere, it is asked.
     """
     found = importlib.util.find_spec("sklearn")
     places = found.submodule_search_locations or [] if found else []
@@ -74,20 +82,36 @@ def _data_set(name: str, loader: str, train: int, validation: int, source: str) 
 
 
 def _of(load: Callable[[Choose], Data], train: int, validation: int) -> DataSet:
-    return DataSet(train, partial(load, partial(split_indices, train=train, validation=validation)), resplit=load)
+    return DataSet(
+        train,
+        partial(load, partial(split_indices, train=train, validation=validation)),
+        resplit=load,
+    )
 
 
 SETS = {
     "digits": _data_set(
-        "digits", "load_digits", 1152, 320,
-        "UCI Optical Recognition of Handwritten Digits, test part, 1797 images of 8x8, as in scikit-learn",
+        "digits",
+        "load_digits",
+        1152,
+        320,
+        "UCI Optical Recognition of Handwritten Digits, test part, 1797 images of 8x8, as in"
+        " scikit-learn",
     ),
     "breast_cancer": _data_set(
-        "breast_cancer", "load_breast_cancer", 352, 108,
-        "UCI Breast Cancer Wisconsin (Diagnostic), 569 tumours, 30 measurements, as in scikit-learn",
+        "breast_cancer",
+        "load_breast_cancer",
+        352,
+        108,
+        "UCI Breast Cancer Wisconsin (Diagnostic), 569 tumours, 30 measurements, as in"
+        " scikit-learn",
     ),
     "wine": _data_set(
-        "wine", "load_wine", 112, 33, "UCI Wine, 178 wines of 3 growers, 13 measurements, as in scikit-learn"
+        "wine",
+        "load_wine",
+        112,
+        33,
+        "UCI Wine, 178 wines of 3 growers, 13 measurements, as in scikit-learn",
     ),
     "diabetes": _of(_diabetes, 272, 85),
-}  # fmt: skip
+}

@@ -1,8 +1,9 @@
-"""Published data sets that `gradrace fetch` downloads: MNIST, Fashion-MNIST, CIFAR-10 and tiny-shakespeare.
+"""Published data sets that `gradrace fetch` downloads: MNIST, Fashion-MNIST, CIFAR-10 and
+tiny-shakespeare.
 
-The published test set is the test split; the validation split is taken from the training set, stratified. Pixels are
-standardised with the training split's mean and standard deviation (one for grey images, one a channel for colours).
-"""
+The published test set is the test split; the validation split is taken from the training set,
+stratified. Pixels are standardised with the training split's mean and standard deviation (one for
+grey images, one a channel for colours)."""
 
 from __future__ import annotations
 
@@ -16,25 +17,42 @@ from .values import Data, DataSet, Split, split_indices
 
 SHAKESPEARE_LENGTH, SHAKESPEARE_VOCABULARY = 64, 65
 _IDX_FILES = (
-    "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz", "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz",
-)  # fmt: skip
+    "train-images-idx3-ubyte.gz",
+    "train-labels-idx1-ubyte.gz",
+    "t10k-images-idx3-ubyte.gz",
+    "t10k-labels-idx1-ubyte.gz",
+)
 _CIFAR_FOLDER = "cifar-10-batches-bin"
 
 
 def grey_images(
-    name: str, source: str, mirrors: tuple[str, ...], sums: tuple[str, str, str, str],
-    published: tuple[int, int] = (60_000, 10_000), validation: int = 5_000,
-) -> DataSet:  # fmt: skip
-    """A set of 28x28 grey images in MNIST's four files; `published` are the sizes of its training and test part."""
+    name: str,
+    source: str,
+    mirrors: tuple[str, ...],
+    sums: tuple[str, str, str, str],
+    published: tuple[int, int] = (60_000, 10_000),
+    validation: int = 5_000,
+) -> DataSet:
+    """A set of 28x28 grey images in MNIST's four files; `published` are the sizes of its training
+    and test part.
+    """
     files = tuple(
         RemoteFile(name, file, digest, tuple(f"{mirror}/{file}" for mirror in mirrors))
         for file, digest in zip(_IDX_FILES, sums, strict=True)
     )
-    return DataSet(published[0] - validation, partial(_grey_images, name, source, files, published, validation), files)
+    return DataSet(
+        published[0] - validation,
+        partial(_grey_images, name, source, files, published, validation),
+        files,
+    )
 
 
 def _grey_images(
-    name: str, source: str, files: tuple[RemoteFile, ...], published: tuple[int, int], validation: int
+    name: str,
+    source: str,
+    files: tuple[RemoteFile, ...],
+    published: tuple[int, int],
+    validation: int,
 ) -> Data:
     shapes = [shape for count in published for shape in ((count, 28, 28), (count,))]
     arrays = [
@@ -46,43 +64,68 @@ def _grey_images(
     return _images(name, source, (images[0], y), (images[1], y_test), validation)
 
 
-def cifar10(digest: str, urls: tuple[str, ...], per_file: int = 10_000, validation: int = 5_000) -> DataSet:
-    """The binary version of CIFAR-10: five training files and a test file of `per_file` records in one archive."""
+def cifar10(
+    digest: str, urls: tuple[str, ...], per_file: int = 10_000, validation: int = 5_000
+) -> DataSet:
+    """The binary version of CIFAR-10: five training files and a test file of `per_file` records in
+    one archive.
+    """
     file = RemoteFile("cifar10", "cifar-10-binary.tar.gz", digest, urls)
-    return DataSet(5 * per_file - validation, partial(_cifar10, file, per_file, validation), (file,))
+    return DataSet(
+        5 * per_file - validation, partial(_cifar10, file, per_file, validation), (file,)
+    )
 
 
 def _cifar10(file: RemoteFile, per_file: int, validation: int) -> Data:
-    members = [f"{_CIFAR_FOLDER}/data_batch_{i}.bin" for i in range(1, 6)] + [f"{_CIFAR_FOLDER}/test_batch.bin"]
+    members = [f"{_CIFAR_FOLDER}/data_batch_{i}.bin" for i in range(1, 6)] + [
+        f"{_CIFAR_FOLDER}/test_batch.bin"
+    ]
     contents = formats.cifar_archive(file.read(), tuple(members), file.path)
     parts = [
-        formats.cifar(content, per_file, file.path / member) for content, member in zip(contents, members, strict=True)
+        formats.cifar(content, per_file, file.path / member)
+        for content, member in zip(contents, members, strict=True)
     ]
     images = [x.reshape(len(x), -1, 3) for x, _ in parts]
     y = np.concatenate([labels for _, labels in parts[:5]])
-    source = "Krizhevsky (2009), Learning Multiple Layers of Features from Tiny Images: CIFAR-10, binary version"
-    return _images("cifar10", source, (np.concatenate(images[:5]), y), (images[5], parts[5][1]), validation)
+    source = (
+        "Krizhevsky (2009), Learning Multiple Layers of Features from Tiny Images: CIFAR-10, binary"
+        " version"
+    )
+    return _images(
+        "cifar10", source, (np.concatenate(images[:5]), y), (images[5], parts[5][1]), validation
+    )
 
 
 def _images(
-    name: str, source: str, training: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray], validation: int
+    name: str,
+    source: str,
+    training: tuple[np.ndarray, np.ndarray],
+    test: tuple[np.ndarray, np.ndarray],
+    validation: int,
 ) -> Data:
-    """Images uint8[n, pixels, channels] to float32[n, pixels * channels]: in float64 they would take gigabytes, and a
-    float32 is exact in float64."""
+    """Images uint8[n, pixels, channels] to float32[n, pixels * channels]: in float64 they would
+    take gigabytes, and a float32 is exact in float64."""
     images, y = training
     rows = split_indices(y, len(y) - validation, validation)
     scale = _pixel_values(images[rows["train"]])
-    splits = {split: Split(_scaled(images[rows[split]], scale), y[rows[split]]) for split in ("train", "validation")}
+    splits = {
+        split: Split(_scaled(images[rows[split]], scale), y[rows[split]])
+        for split in ("train", "validation")
+    }
     splits["test"] = Split(_scaled(test[0], scale), test[1])
     return Data(name, splits, classes=10, source=source)
 
 
 def _pixel_values(images: np.ndarray) -> np.ndarray:
-    """float32[256, channels]: what each of the 256 values becomes, by the counts of each in these images."""
+    """float32[256, channels]: what each of the 256 values becomes, by the counts of each in these
+    images.
+    """
     values = np.arange(256, dtype=np.float64)
     table = []
     for channel in range(images.shape[2]):
-        weights = np.bincount(images[:, :, channel].ravel(), minlength=256) / images[:, :, channel].size
+        weights = (
+            np.bincount(images[:, :, channel].ravel(), minlength=256) / images[:, :, channel].size
+        )
         mean = float(weights @ values)
         spread = float(np.sqrt(weights @ (values - mean) ** 2))
         table.append((values - mean) / (spread or 1.0))
@@ -97,10 +140,14 @@ def _scaled(images: np.ndarray, table: np.ndarray) -> np.ndarray:
 
 
 def shakespeare(
-    digest: str, urls: tuple[str, ...], size: int = 1_115_394, vocabulary: int = SHAKESPEARE_VOCABULARY
+    digest: str,
+    urls: tuple[str, ...],
+    size: int = 1_115_394,
+    vocabulary: int = SHAKESPEARE_VOCABULARY,
 ) -> DataSet:
-    """A text of `size` characters: 90% of its length for training, 5% for validation and 5% for test, in this order
-    (as char-rnn splits it). Samples are windows side by side; what is learnt is each window one character later."""
+    """A text of `size` characters: 90% of its length for training, 5% for validation and 5% for
+    test, in this order (as char-rnn splits it). Samples are windows side by side; what is learnt is
+    each window one character later."""
     file = RemoteFile("tiny_shakespeare", "input.txt", digest, urls)
     load = partial(_shakespeare, file, size, vocabulary)
     return DataSet(_windows(0, int(0.9 * size)), load, (file,))
@@ -121,7 +168,8 @@ def _shakespeare(file: RemoteFile, size: int, vocabulary: int) -> Data:
         count = _windows(start, stop)
         shape, length = (count, SHAKESPEARE_LENGTH), count * SHAKESPEARE_LENGTH
         splits[split] = Split(
-            text[start : start + length].reshape(shape), text[start + 1 : start + length + 1].reshape(shape)
+            text[start : start + length].reshape(shape),
+            text[start + 1 : start + length + 1].reshape(shape),
         )
     source = "Karpathy (2015), char-rnn: 40,000 lines of Shakespeare"
     return Data("tiny_shakespeare", splits, vocabulary, source)
@@ -131,7 +179,10 @@ SETS = {
     "mnist": grey_images(
         "mnist",
         "LeCun, Cortes & Burges: the MNIST database of handwritten digits",
-        ("https://storage.googleapis.com/cvdf-datasets/mnist", "https://ossci-datasets.s3.amazonaws.com/mnist"),
+        (
+            "https://storage.googleapis.com/cvdf-datasets/mnist",
+            "https://ossci-datasets.s3.amazonaws.com/mnist",
+        ),
         (
             "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
             "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
@@ -156,6 +207,8 @@ SETS = {
     ),
     "tiny_shakespeare": shakespeare(
         "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
-        ("https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",),
+        (
+            "https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
+        ),
     ),
 }

@@ -1,7 +1,8 @@
-"""Files that are downloaded once, or placed by hand: where they lie, how they come, and that they are the right ones.
+"""Files that are downloaded once, or placed by hand: where they lie, how they come, and that they
+are the right ones.
 
-They lie in <folder>/<data set>/<file>, the folder being that of --data-dir, else $GRADRACE_DATA, else the user's cache.
-Nothing is read that does not have the published sha256 sum.
+They lie in <folder>/<data set>/<file>, the folder being that of --data-dir, else $GRADRACE_DATA,
+else the user's cache. Nothing is read that does not have the published sha256 sum.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ class DataBroken(UserError):
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A published file: `<data set>/<name>` under the data folder, its sha256 sum, and addresses in order of trial."""
+    """A published file: `<data set>/<name>` under the data folder, its sha256 sum, and addresses in
+    order of trial.
+    """
 
     data_set: str
     name: str
@@ -43,7 +46,9 @@ class RemoteFile:
         return data_folder() / self.data_set / self.name
 
     def read(self) -> bytes:
-        """The whole content. DataMissing where the file is not there, DataBroken where it is another or truncated."""
+        """The whole content. DataMissing where the file is not there, DataBroken where it is
+        another or truncated.
+        """
         try:
             content = self.path.read_bytes()
         except FileNotFoundError:
@@ -53,8 +58,8 @@ class RemoteFile:
         found = hashlib.sha256(content).hexdigest()
         if found != self.sha256:
             raise DataBroken(
-                f"{self.path}: its sha256 sum is {found}, not {self.sha256}: truncated, or another file. "
-                f"Remove it and run `gradrace fetch {self.data_set}`"
+                f"{self.path}: its sha256 sum is {found}, not {self.sha256}: truncated, or another"
+                f" file. Remove it and run `gradrace fetch {self.data_set}`"
             )
         return content
 
@@ -75,12 +80,18 @@ def data_folder() -> Path:
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches" / "gradrace"
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "gradrace" / "Cache"
+        return (
+            Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+            / "gradrace"
+            / "Cache"
+        )
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gradrace"
 
 
 def use_folder(folder: Path | None) -> None:
-    """Makes this the data folder of this process and of the workers that it starts; None leaves it as it is."""
+    """Makes this the data folder of this process and of the workers that it starts; None leaves it
+    as it is.
+    """
     if folder:
         os.environ[VARIABLE] = str(_home_in(folder).resolve())
 
@@ -98,8 +109,9 @@ def missing_files(files: Iterable[RemoteFile]) -> str:
 
 
 def fetch(files: Iterable[RemoteFile]) -> list[Path]:
-    """Downloads what is not there yet or broken; the paths of those that were. DataMissing names, for each file that
-    could not be had, its place, addresses and sha256 sum; nothing half-downloaded is left behind."""
+    """Downloads what is not there yet or broken; the paths of those that were. DataMissing names,
+    for each file that could not be had, its place, addresses and sha256 sum; nothing
+    half-downloaded is left behind."""
     wanted = [file for file in files if not _good(file)]
     for number, file in enumerate(wanted):
         problems = _download(file)
@@ -138,7 +150,9 @@ def _download_from(url: str, file: RemoteFile) -> str:
         file.path.parent.mkdir(parents=True, exist_ok=True)
         with (
             urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer,
-            tempfile.NamedTemporaryFile(dir=file.path.parent, prefix=f".{file.name}.", delete=False) as target,
+            tempfile.NamedTemporaryFile(
+                dir=file.path.parent, prefix=f".{file.name}.", delete=False
+            ) as target,
         ):
             partial, total = Path(target.name), hashlib.sha256()
             while piece := answer.read(_CHUNK):
@@ -162,5 +176,9 @@ def _by_hand(files: list[RemoteFile], problems: list[str]) -> str:
     lines += [f"  {problem}" for problem in problems]
     lines.append("Without a network, place by hand:")
     for file in files:
-        lines += [f"  {file.path}", f"    from   {' or '.join(file.urls)}", f"    sha256 {file.sha256}"]
+        lines += [
+            f"  {file.path}",
+            f"    from   {' or '.join(file.urls)}",
+            f"    sha256 {file.sha256}",
+        ]
     return "\n".join(lines)

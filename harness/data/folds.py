@@ -1,9 +1,10 @@
-"""Folds of a data set as data sets of their own, by name: `wine.cv5-0` and `wine.cv5-0.3-1`, for nested cross-validation.
+"""Folds of a data set as data sets of their own, by name: `wine.cv5-0` and `wine.cv5-0.3-1`, for
+nested cross-validation.
 
-`<set>.cv<outer>-<fold>` trains on all folds but this one, and both validates and tests on it: nothing may be chosen by it.
-`<set>.cv<outer>-<fold>.<inner>-<part>` takes only the rows that the former trains on: their parts but one for training, that
-one for validation and as the test split, so that nothing that chooses ever sees the outer fold.
-"""
+`<set>.cv<outer>-<fold>` trains on all folds but this one, and both validates and tests on it:
+nothing may be chosen by it. `<set>.cv<outer>-<fold>.<inner>-<part>` takes only the rows that the
+former trains on: their parts but one for training, that one for validation and as the test split,
+so that nothing that chooses ever sees the outer fold."""
 
 from __future__ import annotations
 
@@ -22,7 +23,9 @@ _NAME = re.compile(
 
 @dataclass(frozen=True)
 class Folds:
-    """Which fold of how many, and within its training rows, which part of how many; without parts where `inner` is 0."""
+    """Which fold of how many, and within its training rows, which part of how many; without parts
+    where `inner` is 0.
+    """
 
     outer: int
     fold: int
@@ -35,8 +38,9 @@ class Folds:
         return f"{base}.cv{self.outer}-{self.fold}{within}"
 
     def rows(self, strata: np.ndarray) -> dict[str, np.ndarray]:
-        """Row numbers of the three splits, stratified by `strata` int64[n] (scikit-learn's StratifiedKFold, shuffled by a
-        fixed seed). ValueError where a stratum has fewer members than there are folds."""
+        """Row numbers of the three splits, stratified by `strata` int64[n] (scikit-learn's
+        StratifiedKFold, shuffled by a fixed seed). ValueError where a stratum has fewer members
+        than there are folds."""
         everything = np.arange(len(strata))
         rest, held_out = _split(everything, strata, self.outer, self.fold)
         if self.inner:
@@ -45,7 +49,9 @@ class Folds:
 
 
 def parse(name: str) -> tuple[str, Folds] | None:
-    """(data set, folds) of such a name; None of any other. ValueError where a number is out of its range."""
+    """(data set, folds) of such a name; None of any other. ValueError where a number is out of its
+    range.
+    """
     found = _NAME.fullmatch(name)
     if not found:
         return None
@@ -56,12 +62,16 @@ def parse(name: str) -> tuple[str, Folds] | None:
     return found["base"], Folds(**numbers)
 
 
-def _split(rows: np.ndarray, strata: np.ndarray, folds: int, which: int) -> tuple[np.ndarray, np.ndarray]:
+def _split(
+    rows: np.ndarray, strata: np.ndarray, folds: int, which: int
+) -> tuple[np.ndarray, np.ndarray]:
     from sklearn.model_selection import StratifiedKFold
 
     least = int(np.unique(strata[rows], return_counts=True)[1].min())
     if least < folds:
-        raise ValueError(f"{folds} folds need {folds} samples of every class or quartile; one has {least}")
+        raise ValueError(
+            f"{folds} folds need {folds} samples of every class or quartile; one has {least}"
+        )
     splitter = StratifiedKFold(folds, shuffle=True, random_state=SPLIT_SEED)
     fitted, held_out = list(splitter.split(rows, strata[rows]))[which]
     return rows[fitted], rows[held_out]

@@ -1,4 +1,6 @@
-"""Strict parsers of published formats: bytes in, arrays out; whatever is not exactly as expected is refused by name."""
+"""Strict parsers of published formats: bytes in, arrays out; whatever is not exactly as expected is
+refused by name.
+"""
 
 from __future__ import annotations
 
@@ -26,14 +28,18 @@ def gunzip(content: bytes, path: Path) -> bytes:
 
 
 def idx(content: bytes, shape: tuple[int, ...], path: Path) -> np.ndarray:
-    """uint8[*shape] from the IDX format of the MNIST files (LeCun, Cortes & Burges): two zero bytes, the type (8 for
-    unsigned bytes), the number of dimensions, each size as a big-endian 32-bit number, then the values in C order.
+    """uint8[*shape] from the IDX format of the MNIST files (LeCun, Cortes & Burges): two zero
+    bytes, the type (8 for unsigned bytes), the number of dimensions, each size as a big-endian
+    32-bit number, then the values in C order.
 
     DataBroken where any of that is not so, or where the values are too few or too many.
     """
     magic = bytes((0, 0, _UINT8, len(shape)))
     if content[:4] != magic:
-        raise DataBroken(f"{path}: begins with {content[:4].hex(' ')}, not with {magic.hex(' ')} as IDX of unsigned bytes does")
+        raise DataBroken(
+            f"{path}: begins with {content[:4].hex(' ')}, not with {magic.hex(' ')} as IDX of"
+            " unsigned bytes does"
+        )
     header = 4 + 4 * len(shape)
     if len(content) < header:
         raise DataBroken(f"{path}: truncated within its header")
@@ -41,14 +47,18 @@ def idx(content: bytes, shape: tuple[int, ...], path: Path) -> np.ndarray:
     if found != shape:
         raise DataBroken(f"{path}: its shape is {found}, not {shape}")
     if len(content) != header + prod(shape):
-        raise DataBroken(f"{path}: {len(content) - header} values after its header, not {prod(shape)}")
+        raise DataBroken(
+            f"{path}: {len(content) - header} values after its header, not {prod(shape)}"
+        )
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
 
 
 def labels(values: np.ndarray, classes: int, path: Path) -> np.ndarray:
     """The values as int64. DataBroken where one is no class."""
     if len(values) and int(values.max()) >= classes:
-        raise DataBroken(f"{path}: holds the label {int(values.max())}, the largest is {classes - 1}")
+        raise DataBroken(
+            f"{path}: holds the label {int(values.max())}, the largest is {classes - 1}"
+        )
     return values.astype(np.int64)
 
 
@@ -65,17 +75,22 @@ def cifar_archive(content: bytes, members: tuple[str, ...], path: Path) -> list[
 
 
 def cifar(content: bytes, records: int, path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Images uint8[records, 32, 32, 3] and labels int64[records] of a file of the binary CIFAR-10: a record is its
-    label, then 1024 red, 1024 green and 1024 blue values, row by row (Krizhevsky, 2009)."""
+    """Images uint8[records, 32, 32, 3] and labels int64[records] of a file of the binary CIFAR-10:
+    a record is its label, then 1024 red, 1024 green and 1024 blue values, row by row (Krizhevsky,
+    2009)."""
     size = 1 + prod(CIFAR_SHAPE)
     if len(content) != records * size:
         raise DataBroken(f"{path}: {len(content)} bytes instead of {records} records of {size}")
     rows = np.frombuffer(content, np.uint8).reshape(records, size)
-    return rows[:, 1:].reshape(records, 3, 32, 32).transpose(0, 2, 3, 1), labels(rows[:, 0], 10, path)
+    return rows[:, 1:].reshape(records, 3, 32, 32).transpose(0, 2, 3, 1), labels(
+        rows[:, 0], 10, path
+    )
 
 
 def characters(content: bytes, vocabulary: int, path: Path) -> np.ndarray:
-    """int64[n]: every character's rank among the text's distinct ones. DataBroken where these are not `vocabulary`."""
+    """int64[n]: every character's rank among the text's distinct ones. DataBroken where these are
+    not `vocabulary`.
+    """
     try:
         text = content.decode("ascii")
     except UnicodeDecodeError as error:

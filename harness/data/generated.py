@@ -1,8 +1,8 @@
-"""Data that the harness makes: the standard tests of memory, one sample of nothing for functions of a point, and samples of
-any width for tasks that are made to be timed.
+"""Data that the harness makes: the standard tests of memory, one sample of nothing for functions of
+a point, and samples of any width for tasks that are made to be timed.
 
-Drawn from a fixed seed, so that every run sees the same. The tests of memory keep their papers' scales.
-"""
+Drawn from a fixed seed, so that every run sees the same. The tests of memory keep their papers'
+scales."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ _SIZES = {"train": 2048, "validation": 512, "test": 512}
 
 
 def adding() -> Data:
-    """Adding problem (Hochreiter & Schmidhuber, 1997, 5.4; as in Arjovsky et al., 2016, arXiv:1511.06464, 4.2).
+    """Adding problem (Hochreiter & Schmidhuber, 1997, 5.4; as in Arjovsky et al., 2016,
+    arXiv:1511.06464, 4.2).
 
-    x[n, 30 * 2]: at each step a number from U[0, 1) and a marker, which is 1 at one step of each half and else 0.
-    y[n, 1]: the sum of the two marked numbers. Its variance is 1/6: the error of always answering 1.
-    """
+    x[n, 30 * 2]: at each step a number from U[0, 1) and a marker, which is 1 at one step of each
+    half and else 0.
+    y[n, 1]: the sum of the two marked numbers. Its variance is 1/6: the error of always answering
+    1."""
     splits = {}
     for number, (split, size) in enumerate(_SIZES.items()):
         rng = np.random.default_rng([SPLIT_SEED, 1, number])
@@ -39,12 +41,13 @@ def adding() -> Data:
 
 
 def copy_memory() -> Data:
-    """Copy memory (Hochreiter & Schmidhuber, 1997, 5.1; as in Arjovsky et al., 2016, arXiv:1511.06464, 4.1).
+    """Copy memory (Hochreiter & Schmidhuber, 1997, 5.1; as in Arjovsky et al., 2016,
+    arXiv:1511.06464, 4.1).
 
-    The input shows 5 symbols of 8 kinds, blanks, a delimiter (as the last of 10 blanks), and 5 blanks; the output is
-    blank until the delimiter and then the 5 symbols. Kinds are 0 to 7, 8 is blank, 9 the delimiter.
-    x[n, 20 * 10]: one-hot. y int64[n, 20]. Who remembers nothing has a loss of 5 ln 8 / 20 = 0.52.
-    """
+    The input shows 5 symbols of 8 kinds, blanks, a delimiter (as the last of 10 blanks), and 5
+    blanks; the output is blank until the delimiter and then the 5 symbols. Kinds are 0 to 7, 8 is
+    blank, 9 the delimiter. x[n, 20 * 10]: one-hot. y int64[n, 20]. Who remembers nothing has a loss
+    of 5 ln 8 / 20 = 0.52."""
     # Without replacement: no sequence is in two splits.
     codes = np.random.default_rng([SPLIT_SEED, 2]).permutation(COPY_KINDS**COPY_SYMBOLS)
     edges = np.cumsum(list(_SIZES.values()))
@@ -57,16 +60,26 @@ def copy_memory() -> Data:
         wanted = np.full((size, COPY_LENGTH), COPY_KINDS, dtype=np.int64)
         wanted[:, -COPY_SYMBOLS:] = symbols
         splits[split] = Split(np.eye(COPY_CLASSES)[shown].reshape(size, -1), wanted)
-    return Data("copy_memory", splits, COPY_CLASSES, f"generated: copy memory of length {COPY_LENGTH}")
+    return Data(
+        "copy_memory", splits, COPY_CLASSES, f"generated: copy memory of length {COPY_LENGTH}"
+    )
 
 
 def point() -> Data:
-    """One sample of nothing, in every split: what a model made of a Point layer is given and ignores."""
+    """One sample of nothing, in every split: what a model made of a Point layer is given and
+    ignores.
+    """
     nothing = Split(np.zeros((1, 1)), np.zeros((1, 1)))
-    return Data("point", dict.fromkeys(_SIZES, nothing), 0, "none: the loss is a function of the parameters alone")
+    return Data(
+        "point",
+        dict.fromkeys(_SIZES, nothing),
+        0,
+        "none: the loss is a function of the parameters alone",
+    )
 
 
-# Features and training samples of the data of tasks that are made to be timed; as many bytes as float32 as is written.
+# Features and training samples of the data of tasks that are made to be timed; as many bytes as
+# float32 as is written.
 SYNTHETIC_CLASSES = 10
 _LATENT, _TEACHER, _NOISE = 16, 32, 0.5
 SYNTHETIC = {
@@ -85,30 +98,44 @@ SYNTHETIC = {
 def synthetic(name: str, features: int, training: int) -> Data:
     """Samples of which a fixed random teacher knows the class.
 
-    z[n, 16] is standard normal; x float32[n, features] is a fixed random map of z plus noise, standardised over the
-    training split; the label is the largest of 10 outputs of a fixed random network of one hidden layer of 32 tanh units
-    on z, its outputs shifted so that no class is rare. So x tells the class, and a model that trains gets better at it.
-    """
+    z[n, 16] is standard normal; x float32[n, features] is a fixed random map of z plus noise,
+    standardised over the training split; the label is the largest of 10 outputs of a fixed random
+    network of one hidden layer of 32 tanh units on z, its outputs shifted so that no class is rare.
+    So x tells the class, and a model that trains gets better at it."""
     rng = np.random.default_rng([SPLIT_SEED, 3, zlib.crc32(name.encode())])
     held_out = max(256, training // 8)
     sizes = {"train": training, "validation": held_out, "test": held_out}
     z = rng.standard_normal((sum(sizes.values()), _LATENT), dtype=np.float32)
-    spread = rng.standard_normal((_LATENT, features), dtype=np.float32) / np.sqrt(_LATENT, dtype=np.float32)
+    spread = rng.standard_normal((_LATENT, features), dtype=np.float32) / np.sqrt(
+        _LATENT, dtype=np.float32
+    )
     x = z @ spread + _NOISE * rng.standard_normal((len(z), features), dtype=np.float32)
     fitted = x[:training]
     x = (x - fitted.mean(axis=0)) / fitted.std(axis=0)
-    hidden = np.tanh(z @ rng.standard_normal((_LATENT, _TEACHER), dtype=np.float32) / np.sqrt(_LATENT, dtype=np.float32))
+    hidden = np.tanh(
+        z
+        @ rng.standard_normal((_LATENT, _TEACHER), dtype=np.float32)
+        / np.sqrt(_LATENT, dtype=np.float32)
+    )
     outputs = hidden @ rng.standard_normal((_TEACHER, SYNTHETIC_CLASSES), dtype=np.float32)
     labels = np.argmax((outputs - outputs.mean(axis=0)) / outputs.std(axis=0), axis=1)
     edges = np.cumsum(list(sizes.values()))[:-1]
     pieces = zip(sizes, np.split(x, edges), np.split(labels, edges), strict=True)
     splits = {split: Split(samples, classes) for split, samples, classes in pieces}
-    return Data(name, splits, SYNTHETIC_CLASSES, f"generated: {features} features of {_LATENT} hidden ones, a random teacher")
+    return Data(
+        name,
+        splits,
+        SYNTHETIC_CLASSES,
+        f"generated: {features} features of {_LATENT} hidden ones, a random teacher",
+    )
 
 
 SETS = {
     "adding": DataSet(_SIZES["train"], adding),
     "copy_memory": DataSet(_SIZES["train"], copy_memory),
     "point": DataSet(1, point),
-    **{name: DataSet(training, partial(synthetic, name, features, training)) for name, (features, training) in SYNTHETIC.items()},
+    **{
+        name: DataSet(training, partial(synthetic, name, features, training))
+        for name, (features, training) in SYNTHETIC.items()
+    },
 }

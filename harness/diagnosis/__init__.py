@@ -1,4 +1,6 @@
-"""What the curves and norms of a run say about its learning rate, its fit and its gradients: arrays in, findings out."""
+"""What the curves and norms of a run say about its learning rate, its fit and its gradients: arrays
+in, findings out.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,18 @@ if TYPE_CHECKING:
 
     from ..frame import Frames
 
-__all__ = ["JUDGED", "RULES", "SEVERITIES", "Course", "Finding", "Rule", "Severity", "diagnose", "diagnose_run", "of"]
+__all__ = [
+    "JUDGED",
+    "RULES",
+    "SEVERITIES",
+    "Course",
+    "Finding",
+    "Rule",
+    "Severity",
+    "diagnose",
+    "diagnose_run",
+    "of",
+]
 
 # Runs with these outcomes have a curve that is whole, or ends where it went wrong.
 JUDGED = ("ok", "diverged")
@@ -24,10 +37,13 @@ _COLUMNS = ("digest", "rule", "severity", "step", "reason")
 
 
 def diagnose(course: Course, norms: Norms | None = None) -> list[Finding]:
-    """Findings, the gravest first; where nothing is found amiss, one that says `healthy`, or `unjudged` of a curve too
-    short to say so. Never empty. Norms add what only gradients show."""
+    """Findings, the gravest first; where nothing is found amiss, one that says `healthy`, or
+    `unjudged` of a curve too short to say so. Never empty. Norms add what only gradients show."""
     # What gradients show comes before what curves show of equal gravity: it is nearer to the cause.
-    found = [*(judge_gradients(course.task, norms) if norms is not None else ()), *judge_curves(course)]
+    found = [
+        *(judge_gradients(course.task, norms) if norms is not None else ()),
+        *judge_curves(course),
+    ]
     amiss = sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))
     return amiss or [course.unremarkable()]
 
@@ -35,7 +51,9 @@ def diagnose(course: Course, norms: Norms | None = None) -> list[Finding]:
 def diagnose_run(
     record: RunRecord, curve: Mapping[str, Any] | None, norms: Mapping[str, Any] | None = None
 ) -> list[Finding]:
-    """Findings on a stored run, of the columns of its curve and norms; none where it has no whole curve (see JUDGED)."""
+    """Findings on a stored run, of the columns of its curve and norms; none where it has no whole
+    curve (see JUDGED).
+    """
     if curve is None or record.spec.measure != "convergence" or record.status not in JUDGED:
         return []
     taken = None if norms is None else Norms(**{name: norms[name] for name in Norms.DTYPES})
@@ -43,10 +61,14 @@ def diagnose_run(
 
 
 def of(frames: Frames, suite: str) -> pd.DataFrame:
-    """One row a finding on the suite's trained runs, in the plan's order: digest, rule, severity, step, reason."""
+    """One row a finding on the suite's trained runs, in the plan's order: digest, rule, severity,
+    step, reason.
+    """
     import pandas as pd
 
-    digests = list(dict.fromkeys(str(d) for d in frames.plans[suite].digests if str(d) in frames.records))
+    digests = list(
+        dict.fromkeys(str(d) for d in frames.plans[suite].digests if str(d) in frames.records)
+    )
     curves, norms = _by_digest(frames.curves, digests), _by_digest(frames.norms, digests)
     rows = [
         (digest, *finding)
@@ -57,7 +79,9 @@ def of(frames: Frames, suite: str) -> pd.DataFrame:
 
 
 def _by_digest(table: pd.DataFrame, digests: list[str]) -> Callable[[str], dict[str, Any] | None]:
-    """From a digest to the columns of its run, None if it has none. One run at a time: all at once are many objects."""
+    """From a digest to the columns of its run, None if it has none. One run at a time: all at once
+    are many objects.
+    """
     import pandas as pd
 
     # Texts are few and repeat: they are kept as the number of a text.
@@ -66,7 +90,11 @@ def _by_digest(table: pd.DataFrame, digests: list[str]) -> Callable[[str], dict[
         for name in table
         if name != "digest" and not pd.api.types.is_numeric_dtype(table[name])
     }
-    columns = {name: texts[name][0] if name in texts else table[name].to_numpy() for name in table if name != "digest"}
+    columns = {
+        name: texts[name][0] if name in texts else table[name].to_numpy()
+        for name in table
+        if name != "digest"
+    }
     words = {name: pd.Index(found[1]).to_numpy(dtype=object) for name, found in texts.items()}
     wanted, groups = set(digests), table.groupby("digest", sort=False, observed=True).indices
     rows = {str(digest): at for digest, at in groups.items() if digest in wanted}
@@ -75,7 +103,12 @@ def _by_digest(table: pd.DataFrame, digests: list[str]) -> Callable[[str], dict[
         if digest not in rows:
             return None
         # A run that stands in several suites was loaded several times.
-        found = pd.DataFrame({name: column[rows[digest]] for name, column in columns.items()}).drop_duplicates()
-        return {name: words[name][found[name]] if name in words else found[name].to_numpy() for name in found}
+        found = pd.DataFrame(
+            {name: column[rows[digest]] for name, column in columns.items()}
+        ).drop_duplicates()
+        return {
+            name: words[name][found[name]] if name in words else found[name].to_numpy()
+            for name in found
+        }
 
     return of_run

@@ -25,7 +25,9 @@ FIRST_BATCHES = 5
 
 
 class Windows(NamedTuple):
-    """Consecutive pieces of the training loss, float64[m] each: the mean, its standard error, the step that ends it."""
+    """Consecutive pieces of the training loss, float64[m] each: the mean, its standard error, the
+    step that ends it.
+    """
 
     means: np.ndarray
     errors: np.ndarray
@@ -36,10 +38,11 @@ class Windows(NamedTuple):
 class Course:
     """A convergence run's curve as the rules read it.
 
-    train_losses float64[n], of every step's batch; eval_steps int64[k], validation_losses and validation_metrics
-    float64[k]. epoch: steps in which every training sample is seen once. diverged: the run ended so, for `reason`.
-    chance: what the best constant prediction has on the validation split; None if nobody worked it out.
-    """
+    train_losses float64[n], of every step's batch; eval_steps int64[k], validation_losses and
+    validation_metrics float64[k]. epoch: steps in which every training sample is seen once.
+    diverged: the run ended so, for `reason`.
+    chance: what the best constant prediction has on the validation split; None if nobody worked it
+    out."""
 
     task: TaskSpec
     train_losses: np.ndarray
@@ -64,19 +67,26 @@ class Course:
     @property
     def judgeable(self) -> bool:
         """Whether the curve is long enough, and finite, for rules about its shape."""
-        enough = len(self.validation_losses) >= FEWEST_EVALUATIONS and len(self.train_losses) >= FEWEST_EVALUATIONS
+        enough = (
+            len(self.validation_losses) >= FEWEST_EVALUATIONS
+            and len(self.train_losses) >= FEWEST_EVALUATIONS
+        )
         finite = np.isfinite(self.train_losses).all() and np.isfinite(self.validation_losses).all()
         return bool(enough and finite)
 
     @cached_property
     def windows(self) -> Windows:
-        """The training loss smoothed over an epoch's worth of steps, with the noise of batches averaged out."""
+        """The training loss smoothed over an epoch's worth of steps, with the noise of batches
+        averaged out.
+        """
         n = len(self.train_losses)
         width = max(1, min(self.epoch, n // FEWEST_WINDOWS))
         pieces = np.array_split(self.train_losses, max(1, n // width))
         sizes = np.array([len(piece) for piece in pieces])
         spreads = np.array([piece.std(ddof=1) if len(piece) > 1 else 0.0 for piece in pieces])
-        return Windows(np.array([piece.mean() for piece in pieces]), spreads / np.sqrt(sizes), np.cumsum(sizes))
+        return Windows(
+            np.array([piece.mean() for piece in pieces]), spreads / np.sqrt(sizes), np.cumsum(sizes)
+        )
 
     @property
     def penalised(self) -> bool:
@@ -85,13 +95,15 @@ class Course:
 
     @property
     def start(self) -> float:
-        """The loss before anything was learnt, without a penalty: over the validation split, which no batch makes noisy."""
+        """The loss before anything was learnt, without a penalty: over the validation split, which
+        no batch makes noisy.
+        """
         return float(self.validation_losses[0])
 
     @cached_property
     def train_start(self) -> float:
-        """The same with the penalty, if training losses hold one: the median of the first batches, lowered if the rate made
-        the later ones worse. To be compared with training losses only."""
+        """The same with the penalty, if training losses hold one: the median of the first batches,
+        lowered if the rate made the later ones worse. To be compared with training losses only."""
         if not self.penalised:
             return self.start
         first = self.train_losses
@@ -99,20 +111,24 @@ class Course:
 
     @cached_property
     def scale(self) -> float:
-        """What moves of validation losses are measured in: the size of the first, or the largest if that is 0. A loss that
-        goes below 0 may begin close to 0: then its fall, if that is more."""
+        """What moves of validation losses are measured in: the size of the first, or the largest if
+        that is 0. A loss that goes below 0 may begin close to 0: then its fall, if that is more."""
         size = abs(self.start) or float(np.abs(self.train_losses).max())
         lowest = float(self.validation_losses.min())
         return max(size, self.start - lowest) if lowest < 0 else size
 
     @cached_property
     def train_scale(self) -> float:
-        """What moves of training losses are measured in: `scale`, or if they hold a penalty, the size of their own first."""
+        """What moves of training losses are measured in: `scale`, or if they hold a penalty, the
+        size of their own first.
+        """
         return max(abs(self.train_start), self.scale) if self.penalised else self.scale
 
     @cached_property
     def floor(self) -> float:
-        """The least that the loss can be: with smoothed labels a perfect prediction still has the entropy of its target."""
+        """The least that the loss can be: with smoothed labels a perfect prediction still has the
+        entropy of its target.
+        """
         smoothing = self.task.label_smoothing
         if not smoothing:
             return 0.0
@@ -125,9 +141,14 @@ class Course:
 
     @cached_property
     def unit(self) -> float:
-        """What levels of losses are measured in, above `floor`: the first loss, or that of the best constant prediction if
-        it is lower. A start that is worse than chance makes nothing of what was learnt later."""
-        least = self.scale if self.chance is None or not self.chance.loss > 0 else min(self.scale, self.chance.loss)
+        """What levels of losses are measured in, above `floor`: the first loss, or that of the best
+        constant prediction if it is lower. A start that is worse than chance makes nothing of what
+        was learnt later."""
+        least = (
+            self.scale
+            if self.chance is None or not self.chance.loss > 0
+            else min(self.scale, self.chance.loss)
+        )
         return max(least - self.floor, 0.0) or self.scale
 
     def level(self, loss: float) -> float:
@@ -136,8 +157,9 @@ class Course:
 
     @property
     def fitted(self) -> float:
-        """How far samples were fitted: the last window of training losses, or the last validation loss if that is lower, as it
-        may be if training losses hold a penalty or are of a net without the units that dropout takes."""
+        """How far samples were fitted: the last window of training losses, or the last validation
+        loss if that is lower, as it may be if training losses hold a penalty or are of a net
+        without the units that dropout takes."""
         return min(self.end, float(self.validation_losses[-1]))
 
     @property
@@ -147,41 +169,68 @@ class Course:
 
     @property
     def fall(self) -> float:
-        """By which share of its scale the validation loss fell, or the smoothed training loss if that is more. Each is
-        measured from its own start: on few samples the two begin apart."""
+        """By which share of its scale the validation loss fell, or the smoothed training loss if
+        that is more. Each is measured from its own start: on few samples the two begin apart."""
         means, losses = self.windows.means, self.validation_losses
         # A loss that began at next to nothing fell by more of it than a float can hold.
         with np.errstate(over="ignore"):
-            return float(max((means[0] - means.min()) / self.train_scale, (losses[0] - losses.min()) / self.scale))
+            return float(
+                max(
+                    (means[0] - means.min()) / self.train_scale,
+                    (losses[0] - losses.min()) / self.scale,
+                )
+            )
 
     def smooth_at(self, step: int) -> float:
         """The smoothed training loss after so many steps."""
         stops = self.windows.stops
-        return float(self.windows.means[min(int(np.searchsorted(stops, step, side="right")), len(stops) - 1)])
+        return float(
+            self.windows.means[min(int(np.searchsorted(stops, step, side="right")), len(stops) - 1)]
+        )
 
     def unremarkable(self) -> Finding:
         """What is said where no rule speaks."""
         step = int(self.eval_steps[-1]) if len(self.eval_steps) else 0
         if not self.judgeable:
             found = f"{len(self.validation_losses)} evaluations and {len(self.train_losses)} steps"
-            return Finding("unjudged", "none", step, f"Too short to say more than that nothing went wrong: {found}.")
+            return Finding(
+                "unjudged",
+                "none",
+                step,
+                f"Too short to say more than that nothing went wrong: {found}.",
+            )
         best = int(np.argmin(self.validation_losses))
         return Finding(
-            "healthy", "none", step,
-            f"The training loss went from {self.train_start:.3g} to {self.end:.3g}; the validation loss was lowest, "
-            f"{self.validation_losses[best]:.3g}, after {self.eval_steps[best]} of {step} steps; the target was "
-            f"{'reached' if self.reached else 'missed'}.",
-        )  # fmt: skip
+            "healthy",
+            "none",
+            step,
+            f"The training loss went from {self.train_start:.3g} to {self.end:.3g}; the validation"
+            f" loss was lowest, {self.validation_losses[best]:.3g}, after {self.eval_steps[best]}"
+            f" of {step} steps; the target was {'reached' if self.reached else 'missed'}.",
+        )
 
 
 def course_of(record: RunRecord, curve: Mapping[str, Any]) -> Course:
     """Of a stored run: the columns step, series and value of its curve."""
-    series, values, task = np.asarray(curve["series"], dtype=str), np.asarray(curve["value"], np.float64), record.spec.task
-    train, losses, metrics = (series == name for name in ("train_loss", "validation_loss", "validation_metric"))
+    series, values, task = (
+        np.asarray(curve["series"], dtype=str),
+        np.asarray(curve["value"], np.float64),
+        record.spec.task,
+    )
+    train, losses, metrics = (
+        series == name for name in ("train_loss", "validation_loss", "validation_metric")
+    )
     return Course(
-        task, values[train], np.asarray(curve["step"])[losses].astype(np.int64), values[losses], values[metrics],
-        steps_of_epoch(task), record.status == "diverged", record.reason, chance.of(task),
-    )  # fmt: skip
+        task,
+        values[train],
+        np.asarray(curve["step"])[losses].astype(np.int64),
+        values[losses],
+        values[metrics],
+        steps_of_epoch(task),
+        record.status == "diverged",
+        record.reason,
+        chance.of(task),
+    )
 
 
 def steps_of_epoch(task: TaskSpec) -> int:

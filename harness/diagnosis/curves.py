@@ -1,5 +1,6 @@
-"""Rules on learning curves. Each compares losses with losses of the same run, or with that of the best constant prediction,
-so that the loss's scale cancels out. A training loss that holds a penalty is compared with training losses only.
+"""Rules on learning curves. Each compares losses with losses of the same run, or with that of the
+best constant prediction, so that the loss's scale cancels out. A training loss that holds a penalty
+is compared with training losses only.
 
 docs/diagnosis.md gives the reasons of the thresholds and what the rules cannot see.
 """
@@ -14,8 +15,8 @@ import numpy as np
 from .course import Course
 from .finding import Finding, Rule
 
-# Shares of moves are of the loss at the start (Course.scale, Course.train_scale), shares of levels are of that or of chance if
-# that is lower (Course.unit), unless another is named.
+# Shares of moves are of the loss at the start (Course.scale, Course.train_scale), shares of levels
+# are of that or of chance if that is lower (Course.unit), unless another is named.
 RISEN = 0.5  # diverged: both losses ended this much above the start
 RELAPSE = 0.25  # oscillating: the smoothed training loss rose again by this
 RECOVERED = 0.2  # recovered spike: the training loss ended within this share of the rise, above where it had been
@@ -30,7 +31,9 @@ LATE = 0.2  # too slow: the share of its whole fall that the last third of the s
 LATE_OF_REST = 0.15  # ... or, of positive losses, the share of what was left by which it still fell
 FLAT = 0.02  # plateaued: the training loss stays within this
 LOW = 0.1  # below this the training loss has nothing left to learn
-HIGH = 0.25  # under-fitting: the training loss ended above this; over-fitting without a turn: below it
+HIGH = (
+    0.25  # under-fitting: the training loss ended above this; over-fitting without a turn: below it
+)
 GAP = 0.1  # under-fitting: the validation loss is no further above the training loss; over-fitting: it is
 APART = 0.5  # over-fitting without a turn: the training loss is at most this share of the lowest validation loss
 TURNED = 0.1  # over-fitting: the share of its lowest value by which the validation loss rose again
@@ -45,7 +48,9 @@ STILL_LEARNT = 0.1  # over-fitting: the share by which the training loss fell me
 
 
 def judge(course: Course) -> list[Finding]:
-    """Findings on the curve. One that diverged or oscillates is not judged by where it ended: that is a consequence."""
+    """Findings on the curve. One that diverged or oscillates is not judged by where it ended: that
+    is a consequence.
+    """
     end = _diverged(course)
     if end:
         return [end]
@@ -62,13 +67,20 @@ def judge(course: Course) -> list[Finding]:
 
 def _diverged(course: Course) -> Finding | None:
     """The run ended so, or has a loss that is not a number."""
-    bad_train, bad_validation = (~np.isfinite(values) for values in (course.train_losses, course.validation_losses))
+    bad_train, bad_validation = (
+        ~np.isfinite(values) for values in (course.train_losses, course.validation_losses)
+    )
     if not (course.diverged or bad_train.any() or bad_validation.any()):
         return None
     steps = [*np.flatnonzero(bad_train)[:1], *course.eval_steps[bad_validation][:1]]
     step = int(min(steps)) if steps else max(0, len(course.train_losses) - 1)
     said = course.reason or f"a loss at step {step} is not finite"
-    return Finding("diverged", "error", step, f"{said[:1].upper()}{said[1:]}: the learning rate is too high for this start.")
+    return Finding(
+        "diverged",
+        "error",
+        step,
+        f"{said[:1].upper()}{said[1:]}: the learning rate is too high for this start.",
+    )
 
 
 def _rose(course: Course) -> Finding | None:
@@ -80,23 +92,28 @@ def _rose(course: Course) -> Finding | None:
     last_fine = int(np.flatnonzero(~above)[-1]) + 1 if (~above).any() else 0
     step = int(course.windows.stops[last_fine - 1]) if last_fine else 0
     return Finding(
-        "diverged", "error", step,
-        f"The training loss ended at {course.end:.3g}, far above {course.train_start:.3g} where it began: the learning rate is "
-        "too high.",
-    )  # fmt: skip
+        "diverged",
+        "error",
+        step,
+        f"The training loss ended at {course.end:.3g}, far above {course.train_start:.3g} where it"
+        " began: the learning rate is too high.",
+    )
 
 
 def _oscillating(course: Course) -> Finding | None:
-    """The smoothed training loss rose again by much, or it or the validation loss, which no batch makes noisy, went up and
-    down by much of what there was to fall."""
+    """The smoothed training loss rose again by much, or it or the validation loss, which no batch
+    makes noisy, went up and down by much of what there was to fall."""
     means, stops = course.windows.means, course.windows.stops
     relapse = _relapse(course)
     if relapse and not relapse.recovered:
         return Finding(
-            "oscillating", "warning", int(stops[relapse.bottom]),
-            f"The smoothed training loss rose from {means[relapse.bottom]:.3g} at step {stops[relapse.bottom]} to as much as "
-            f"{means[relapse.top]:.3g}, and ended at {course.end:.3g}: the learning rate is too high.",
-        )  # fmt: skip
+            "oscillating",
+            "warning",
+            int(stops[relapse.bottom]),
+            f"The smoothed training loss rose from {means[relapse.bottom]:.3g} at step"
+            f" {stops[relapse.bottom]} to as much as {means[relapse.top]:.3g}, and ended at"
+            f" {course.end:.3g}: the learning rate is too high.",
+        )
     seen = (
         ("validation", course.validation_losses, course.eval_steps, course.scale, 0.0),
         ("smoothed training", means, stops, course.train_scale, _noise(course)),
@@ -106,15 +123,20 @@ def _oscillating(course: Course) -> Finding | None:
         turns = turning_points(values, swing)
         if len(turns) >= TURNS:
             return Finding(
-                "oscillating", "warning", int(steps[turns[0]]),
-                f"The {name} loss turned {len(turns)} times by more than {swing:.3g}, between "
-                f"{values[turns].min():.3g} and {values[turns].max():.3g}: the learning rate is too high.",
-            )  # fmt: skip
+                "oscillating",
+                "warning",
+                int(steps[turns[0]]),
+                f"The {name} loss turned {len(turns)} times by more than {swing:.3g}, between"
+                f" {values[turns].min():.3g} and {values[turns].max():.3g}: the learning rate is"
+                " too high.",
+            )
     return None
 
 
 class _Relapse(NamedTuple):
-    """Windows between which the smoothed training loss rose again, and whether it ended about where it had been."""
+    """Windows between which the smoothed training loss rose again, and whether it ended about where
+    it had been.
+    """
 
     bottom: int
     top: int
@@ -126,7 +148,9 @@ def _noise(course: Course) -> float:
 
 
 def _relapse(course: Course) -> _Relapse | None:
-    """The first time that the smoothed training loss rose by much above its lowest so far, up to the highest from then on."""
+    """The first time that the smoothed training loss rose by much above its lowest so far, up to
+    the highest from then on.
+    """
     means = course.windows.means
     lowest = np.minimum.accumulate(means)
     relapsed = np.flatnonzero(means - lowest > max(RELAPSE * course.train_scale, _noise(course)))
@@ -136,7 +160,9 @@ def _relapse(course: Course) -> _Relapse | None:
     bottom = int(np.flatnonzero(means[:first] == lowest[first])[-1])
     top = int(relapsed[means[relapsed].argmax()])
     rise = means[top] - means[bottom]
-    fine = course.end - means[bottom] <= max(RECOVERED * rise, float(course.windows.errors[-1]) * NOISE)
+    fine = course.end - means[bottom] <= max(
+        RECOVERED * rise, float(course.windows.errors[-1]) * NOISE
+    )
     return _Relapse(bottom, top, bool(fine and top < len(means) - 1))
 
 
@@ -147,14 +173,19 @@ def _spiked(course: Course) -> Finding | None:
         return None
     means, stops = course.windows.means, course.windows.stops
     return Finding(
-        "recovered spike", "note", int(stops[relapse.bottom]),
-        f"The smoothed training loss rose from {means[relapse.bottom]:.3g} at step {stops[relapse.bottom]} to "
-        f"{means[relapse.top]:.3g} and came back: it ended at {course.end:.3g}.",
-    )  # fmt: skip
+        "recovered spike",
+        "note",
+        int(stops[relapse.bottom]),
+        f"The smoothed training loss rose from {means[relapse.bottom]:.3g} at step"
+        f" {stops[relapse.bottom]} to {means[relapse.top]:.3g} and came back: it ended at"
+        f" {course.end:.3g}.",
+    )
 
 
 def turning_points(values: np.ndarray, swing: float) -> list[int]:
-    """Indices of the extremes between which values[n] move by more than `swing` up and down; ends are none of them."""
+    """Indices of the extremes between which values[n] move by more than `swing` up and down; ends
+    are none of them.
+    """
     turns: list[int] = []
     high = low = direction = 0
     for i, value in enumerate(values):
@@ -169,7 +200,9 @@ def turning_points(values: np.ndarray, swing: float) -> list[int]:
 
 
 def _too_slow(course: Course) -> Finding | None:
-    """The loss hardly fell, though it went down steadily or not at all; or it was still falling fast at the end."""
+    """The loss hardly fell, though it went down steadily or not at all; or it was still falling
+    fast at the end.
+    """
     if course.reached:
         return None
     losses, steps = course.validation_losses, len(course.train_losses)
@@ -179,25 +212,40 @@ def _too_slow(course: Course) -> Finding | None:
         if not still and np.mean(moves < 0) < STEADY:
             return None
         return Finding(
-            "too slow", "warning", 0,
-            f"In {steps} steps the validation loss went from {losses[0]:.4g} only to {losses.min():.4g}: a higher learning rate, "
-            "or a start with larger gradients, is needed.",
-        )  # fmt: skip
+            "too slow",
+            "warning",
+            0,
+            f"In {steps} steps the validation loss went from {losses[0]:.4g} only to"
+            f" {losses.min():.4g}: a higher learning rate, or a start with larger gradients, is"
+            " needed.",
+        )
     last, since = float(losses[-1]), 2 * steps // 3
     before = float(np.interp(since, course.eval_steps, losses))
-    much = before - last > LATE * (losses[0] - last) or (last > 0 and before - last > LATE_OF_REST * before)
+    much = before - last > LATE * (losses[0] - last) or (
+        last > 0 and before - last > LATE_OF_REST * before
+    )
     learnt = course.generalises and course.level(course.fitted) < LOW
-    if last >= before or not much or learnt or np.mean(moves[-max(2, len(moves) // 3) :] < 0) < STEADY:
+    if (
+        last >= before
+        or not much
+        or learnt
+        or np.mean(moves[-max(2, len(moves) // 3) :] < 0) < STEADY
+    ):
         return None
     return Finding(
-        "too slow", "warning", since,
-        f"The validation loss was still falling, from {before:.3g} to {last:.3g} in the last third of {steps} steps, and the "
-        "target was missed: a higher learning rate or more steps are needed.",
-    )  # fmt: skip
+        "too slow",
+        "warning",
+        since,
+        f"The validation loss was still falling, from {before:.3g} to {last:.3g} in the last third"
+        f" of {steps} steps, and the target was missed: a higher learning rate or more steps are"
+        " needed.",
+    )
 
 
 def _plateau_from(course: Course) -> int | None:
-    """The step from which the smoothed training loss stays where it ends; None where that is not half of the run."""
+    """The step from which the smoothed training loss stays where it ends; None where that is not
+    half of the run.
+    """
     windows, unit = course.windows, course.train_scale if course.penalised else course.unit
     away = np.flatnonzero(np.abs(windows.means - course.end) > FLAT * unit)
     step = int(windows.stops[away[-1]]) if len(away) else 0
@@ -210,33 +258,48 @@ def _plateaued(course: Course) -> Finding | None:
     if course.reached or step is None or abs(course.level(course.fitted)) < LOW:
         return None
     return Finding(
-        "plateaued", "note", step,
-        f"From step {step} of {len(course.train_losses)} on the training loss stayed around {course.end:.3g}, and the target "
-        "was missed.",
-    )  # fmt: skip
+        "plateaued",
+        "note",
+        step,
+        f"From step {step} of {len(course.train_losses)} on the training loss stayed around"
+        f" {course.end:.3g}, and the target was missed.",
+    )
 
 
 def _at_chance(course: Course) -> Finding | None:
     """At the end neither loss nor metric was better than those of the best constant prediction."""
-    level, loss, metric = course.chance, float(course.validation_losses[-1]), float(course.validation_metrics[-1])
-    if level is None or not np.isfinite([level.loss, level.metric]).all() or metric >= course.task.target:
+    level, loss, metric = (
+        course.chance,
+        float(course.validation_losses[-1]),
+        float(course.validation_metrics[-1]),
+    )
+    if (
+        level is None
+        or not np.isfinite([level.loss, level.metric]).all()
+        or metric >= course.task.target
+    ):
         return None
     spread = 0.0
     if course.task.metric == "accuracy" and level.samples:
         spread = ERRORS * np.sqrt(level.metric * (1 - level.metric) / level.samples)
     better = level.loss - loss > NO_BETTER * abs(level.loss)
-    if better or (course.task.metric != "negative_loss" and metric > level.metric + max(spread, NO_BETTER)):
+    if better or (
+        course.task.metric != "negative_loss" and metric > level.metric + max(spread, NO_BETTER)
+    ):
         return None
     return Finding(
-        "at chance", "warning", _at_chance_since(course, level.loss),
-        f"The validation loss ended at {loss:.4g}; the best constant prediction has {level.loss:.4g}: the model tells samples "
-        f"apart no better than chance{', which a penalty may have driven it to' if course.penalised else ''}.",
-    )  # fmt: skip
+        "at chance",
+        "warning",
+        _at_chance_since(course, level.loss),
+        f"The validation loss ended at {loss:.4g}; the best constant prediction has"
+        f" {level.loss:.4g}: the model tells samples apart no better than"
+        f" chance{', which a penalty may have driven it to' if course.penalised else ''}.",
+    )
 
 
 def _at_chance_since(course: Course, level: float) -> int:
-    """The last evaluated step before the validation loss stayed no better than chance, and the first evaluated step if it
-    never was."""
+    """The last evaluated step before the validation loss stayed no better than chance, and the
+    first evaluated step if it never was."""
     better = np.flatnonzero(level - course.validation_losses > NO_BETTER * abs(level))
     return int(course.eval_steps[better[-1]]) if len(better) else int(course.eval_steps[0])
 
@@ -249,13 +312,17 @@ def _under_fitting(course: Course) -> Finding | None:
     if last - course.fitted > GAP * course.unit:
         return None
     whose = "validation" if last < course.end else "training"
-    beside = "" if last < course.end else f", and the validation loss, {last:.3g}, is not far above it"
+    beside = (
+        "" if last < course.end else f", and the validation loss, {last:.3g}, is not far above it"
+    )
     return Finding(
-        "under-fitting", "warning", _plateau_from(course) or 0,
-        f"The {whose} loss stays at {course.fitted:.3g}, {course.level(course.fitted):.0%} of the way up to "
-        f"{course.floor + course.unit:.3g}, where nothing is learnt{beside}: the model, or what drives it, does not fit the "
-        "samples that it sees.",
-    )  # fmt: skip
+        "under-fitting",
+        "warning",
+        _plateau_from(course) or 0,
+        f"The {whose} loss stays at {course.fitted:.3g}, {course.level(course.fitted):.0%} of the"
+        f" way up to {course.floor + course.unit:.3g}, where nothing is learnt{beside}: the model,"
+        " or what drives it, does not fit the samples that it sees.",
+    )
 
 
 def _rose_again(course: Course) -> Finding | None:
@@ -265,49 +332,76 @@ def _rose_again(course: Course) -> Finding | None:
     rise = last - low
     before = losses[: lowest + 1]
     lows = np.minimum.accumulate(before)
-    much = rise >= ROSE * abs(low) and rise > ROSE_OF_FALL * (course.start - low) and rise > float((before - lows).max())
-    # Losses high up move by more than all that is left at the end: there only multiples can be compared.
-    many = low >= 0 and last >= TIMES * low and rise > LEAST * course.unit and bool((last * lows > low * before).all())
+    much = (
+        rise >= ROSE * abs(low)
+        and rise > ROSE_OF_FALL * (course.start - low)
+        and rise > float((before - lows).max())
+    )
+    # Losses high up move by more than all that is left at the end: there only multiples can be
+    # compared.
+    many = (
+        low >= 0
+        and last >= TIMES * low
+        and rise > LEAST * course.unit
+        and bool((last * lows > low * before).all())
+    )
     if not (much or many):
         return None
     return Finding(
-        "validation loss rose", "warning", step,
-        f"The validation loss was lowest, {low:.3g}, after step {step}, and ended at {last:.3g}: the last weights are not the "
-        "best, and the rate at the end may be too high.",
-    )  # fmt: skip
+        "validation loss rose",
+        "warning",
+        step,
+        f"The validation loss was lowest, {low:.3g}, after step {step}, and ended at {last:.3g}:"
+        " the last weights are not the best, and the rate at the end may be too high.",
+    )
 
 
 def _over_fitting(course: Course) -> Finding | None:
-    """The validation loss turned and rose for good, while the training loss fell on; or it stayed high, and the target was
-    missed, while the training loss fell to less than half of it."""
+    """The validation loss turned and rose for good, while the training loss fell on; or it stayed
+    high, and the target was missed, while the training loss fell to less than half of it."""
     if not course.generalises:
         return None
     losses, lowest = course.validation_losses, int(course.validation_losses.argmin())
     after, low, step = losses[lowest + 1 :], float(losses[lowest]), int(course.eval_steps[lowest])
     late = float(np.median(after[-max(2, len(after) // 2) :])) if len(after) > 1 else low
-    turned = late - low > TURNED * abs(low) and late - low > TURNED_OF_FALL * (float(losses[0]) - low)
+    turned = late - low > TURNED * abs(low) and late - low > TURNED_OF_FALL * (
+        float(losses[0]) - low
+    )
     at_turn = course.smooth_at(step)
-    # Dropout or a penalty may keep the training loss above the validation loss: then nothing shows that it was fitted too well.
+    # Dropout or a penalty may keep the training loss above the validation loss: then nothing shows
+    # that it was fitted too well.
     gap = course.end < late
     if turned and gap and at_turn - course.end > STILL_LEARNT * abs(at_turn):
         return Finding(
-            "over-fitting", "warning", step,
-            f"The validation loss was lowest, {low:.3g}, after step {step} and rose to {late:.3g}, while the training loss "
-            f"fell from {at_turn:.3g} to {course.end:.3g}.",
-        )  # fmt: skip
-    apart = low - course.end >= GAP * course.unit and course.end - course.floor <= APART * (low - course.floor)
+            "over-fitting",
+            "warning",
+            step,
+            f"The validation loss was lowest, {low:.3g}, after step {step} and rose to {late:.3g},"
+            f" while the training loss fell from {at_turn:.3g} to {course.end:.3g}.",
+        )
+    apart = low - course.end >= GAP * course.unit and course.end - course.floor <= APART * (
+        low - course.floor
+    )
     if course.reached or course.level(course.end) > HIGH or not apart:
         return None
     return Finding(
-        "over-fitting", "warning", step,
-        f"The training loss fell to {course.end:.3g}, the validation loss no further than {low:.3g}, after step {step}, and "
-        "the target was missed.",
-    )  # fmt: skip
+        "over-fitting",
+        "warning",
+        step,
+        f"The training loss fell to {course.end:.3g}, the validation loss no further than"
+        f" {low:.3g}, after step {step}, and the target was missed.",
+    )
 
 
 _RULES: tuple[Callable[[Course], Finding | None], ...] = (
-    _at_chance, _too_slow, _over_fitting, _rose_again, _plateaued, _under_fitting, _spiked,
-)  # fmt: skip
+    _at_chance,
+    _too_slow,
+    _over_fitting,
+    _rose_again,
+    _plateaued,
+    _under_fitting,
+    _spiked,
+)
 # A finding that says more, or the cause, and what is then not said besides.
 _HIDES: Mapping[Rule, tuple[Rule, ...]] = {
     "too slow": ("plateaued", "under-fitting", "at chance"),

@@ -5,10 +5,23 @@ from __future__ import annotations
 from typing import Literal, NamedTuple, get_args
 
 Rule = Literal[
-    "diverged", "exploding gradients", "oscillating", "at chance", "too slow", "vanishing gradients", "dead units",
-    "over-fitting", "validation loss rose", "under-fitting", "plateaued", "recovered spike", "healthy", "unjudged",
-]  # fmt: skip
-# error: the run is of no use. warning: something to change. note: worth knowing. none: nothing amiss.
+    "diverged",
+    "exploding gradients",
+    "oscillating",
+    "at chance",
+    "too slow",
+    "vanishing gradients",
+    "dead units",
+    "over-fitting",
+    "validation loss rose",
+    "under-fitting",
+    "plateaued",
+    "recovered spike",
+    "healthy",
+    "unjudged",
+]
+# error: the run is of no use. warning: something to change. note: worth knowing. none: nothing
+# amiss.
 Severity = Literal["error", "warning", "note", "none"]
 RULES: tuple[Rule, ...] = get_args(Rule)
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)

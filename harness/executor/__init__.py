@@ -16,7 +16,9 @@ from ..spec import RunSpec
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run with its digest and what the digest was made from; `log` takes the worker's stdout and stderr."""
+    """A run with its digest and what the digest was made from; `log` takes the worker's stdout and
+    stderr.
+    """
 
     spec: RunSpec
     digest: str
@@ -27,8 +29,9 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Job:
-    """Runs of one shape, which workers of its kind share out among themselves: what one has compiled for a run serves the
-    next. `alone`: in one fresh, pinned process with nothing beside it; its runs are timed together."""
+    """Runs of one shape, which workers of its kind share out among themselves: what one has
+    compiled for a run serves the next. `alone`: in one fresh, pinned process with nothing beside
+    it; its runs are timed together."""
 
     runs: tuple[PlannedRun, ...]
     alone: bool = False
@@ -61,7 +64,9 @@ Event = Started | Progress | Finished
 
 
 class Executor(Protocol):
-    """Takes jobs, gives events until all have finished, and never loses a run: each gives one Finished."""
+    """Takes jobs, gives events until all have finished, and never loses a run: each gives one
+    Finished.
+    """
 
     def submit(self, job: Job) -> None:
         """Queues a job."""

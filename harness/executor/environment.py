@@ -1,4 +1,5 @@
-"""Environment of a worker, set before it starts: frameworks read most of it once, when they are imported.
+"""Environment of a worker, set before it starts: frameworks read most of it once, when they are
+imported.
 
 One table serves every framework; each reads its own variables and ignores the others'.
 """
@@ -15,7 +16,13 @@ def environment(run: RunSpec) -> dict[str, str]:
     threads = str(run.threads)
     fixed = {
         **dict.fromkeys(
-            ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), threads
+            (
+                "OMP_NUM_THREADS",
+                "MKL_NUM_THREADS",
+                "OPENBLAS_NUM_THREADS",
+                "VECLIB_MAXIMUM_THREADS",
+            ),
+            threads,
         ),
         "TF_NUM_INTRAOP_THREADS": threads,
         "TF_NUM_INTEROP_THREADS": "1",
@@ -31,14 +38,23 @@ def environment(run: RunSpec) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
     }
     if run.device == "cpu":
-        # XLA's thread pool has NPROC threads (PjRt's CPU client), by default one for each core and 16 at least.
-        fixed |= {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu", "NPROC": threads, "XLA_FLAGS": _xla_cpu(run.threads)}
+        # XLA's thread pool has NPROC threads (PjRt's CPU client), by default one for each core and
+        # 16 at least.
+        fixed |= {
+            "CUDA_VISIBLE_DEVICES": "",
+            "JAX_PLATFORMS": "cpu",
+            "NPROC": threads,
+            "XLA_FLAGS": _xla_cpu(run.threads),
+        }
     else:
-        # Sums in one order: without these, equal runs differ on a GPU. TensorFlow has a call for it, its adapter's.
+        # Sums in one order: without these, equal runs differ on a GPU. TensorFlow has a call for
+        # it, its adapter's.
         flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_deterministic_ops=true".strip()
         fixed |= {"CUBLAS_WORKSPACE_CONFIG": ":4096:8", "XLA_FLAGS": flags}
     # A compile cache on disk would make first calls look as if nothing were compiled.
-    inherited = {name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"}
+    inherited = {
+        name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"
+    }
     return {**inherited, **fixed}
 
 

@@ -1,7 +1,8 @@
-"""Runs on this machine: persistent workers of one framework each, several side by side, replaced when they die or grow.
+"""Runs on this machine: persistent workers of one framework each, several side by side, replaced
+when they die or grow.
 
-Every worker is pinned to its share of the cores. Timing jobs get a fresh process with nothing beside it.
-"""
+Every worker is pinned to its share of the cores. Timing jobs get a fresh process with nothing
+beside it."""
 
 from __future__ import annotations
 
@@ -25,24 +26,30 @@ from .workers import Key, Nonsense, WorkerProcess
 
 # Importing a framework from a cold disk has taken 16 s; ten times that is a hang.
 START_TIMEOUT_S = 160.0
-# The system kills processes when memory is short: a worker that was killed while it loaded its framework is started again,
-# so often in a row.
+# The system kills processes when memory is short: a worker that was killed while it loaded its
+# framework is started again, so often in a row.
 STARTS = 3
-# Workers together may fill this share of the machine's memory: one that has outgrown its part is replaced after its run,
-# be it that the framework keeps programs of shapes long gone or that a user's own rule leaks.
+# Workers together may fill this share of the machine's memory: one that has outgrown its part is
+# replaced after its run, be it that the framework keeps programs of shapes long gone or that a
+# user's own rule leaks.
 MEMORY_SHARE = 0.5
 
 
 class LocalExecutor:
     """See gradrace.executor.Executor.
 
-    interpreters: framework -> Python that has it, this one where none is named. timeout_s: per run, from its start.
-    workers: how many work side by side, but for timing, which is always alone. 0: as many as cores and threads allow, of
-    one framework on a GPU one, and another of a framework only where the runs that wait take longer than its start.
-    """
+    interpreters: framework -> Python that has it, this one where none is named. timeout_s: per run,
+    from its start.
+    workers: how many work side by side, but for timing, which is always alone. 0: as many as cores
+    and threads allow, of one framework on a GPU one, and another of a framework only where the runs
+    that wait take longer than its start."""
 
     def __init__(
-        self, plugins: tuple[Path, ...], interpreters: Mapping[str, str], timeout_s: float, workers: int = 0
+        self,
+        plugins: tuple[Path, ...],
+        interpreters: Mapping[str, str],
+        timeout_s: float,
+        workers: int = 0,
     ) -> None:
         self._plugins = plugins
         self._interpreters = interpreters
@@ -93,7 +100,9 @@ class LocalExecutor:
             if worker is None:
                 return
             taken = [self._groups[busy] for busy in self._busy()]
-            group = self._groups[worker] = best_for(worker.key, groups, self._groups.get(worker), taken)
+            group = self._groups[worker] = best_for(
+                worker.key, groups, self._groups.get(worker), taken
+            )
             worker.begin(group.take(self._limit(group.key.threads)), START_TIMEOUT_S)
 
     def _idle_worker(self, groups: list[Group]) -> WorkerProcess | None:
@@ -101,31 +110,39 @@ class LocalExecutor:
         return next((w for w in self._workers if w.job is None and w.key in keys), None)
 
     def _new_worker(self, groups: list[Group]) -> WorkerProcess | None:
-        """For the group whose framework has the fewest workers; None where the cores are taken, or waiting is cheaper."""
+        """For the group whose framework has the fewest workers; None where the cores are taken, or
+        waiting is cheaper.
+        """
         living = [worker.key for worker in self._workers]
         group = min(groups, key=lambda group: living.count(group.key))
         if len(self._busy()) >= self._limit(group.key.threads):
             return None
-        if group.key in living and (group.key in self._enough or not self._worth_another(group.key)):
+        if group.key in living and (
+            group.key in self._enough or not self._worth_another(group.key)
+        ):
             return None
         self._make_room(group)
         used = {worker.slot for worker in self._workers}
         return self._spawn(group, next(slot for slot in range(len(used) + 1) if slot not in used))
 
     def _worth_another(self, key: Key) -> bool:
-        """Whether a framework that has a worker needs one more. Where nobody said how many there are to be, only if the
-        runs that wait would take the others longer than starting it does."""
+        """Whether a framework that has a worker needs one more. Where nobody said how many there
+        are to be, only if the runs that wait would take the others longer than starting it does."""
         if self._workers_wanted:
             return True
         waiting = self._queue.waiting(key)
         others = [worker for worker in self._workers if worker.key == key]
-        return key.device != "gpu" and any(worker.pace() * waiting > len(others) * worker.start_s for worker in others)
+        return key.device != "gpu" and any(
+            worker.pace() * waiting > len(others) * worker.start_s for worker in others
+        )
 
     def _limit(self, threads: int) -> int:
         return self._workers_wanted or side_by_side(len(self._cores), threads)
 
     def _make_room(self, group: Group) -> None:
-        """Ends idle workers where the new one would be one too many, has other shares of the cores or is to be alone."""
+        """Ends idle workers where the new one would be one too many, has other shares of the cores
+        or is to be alone.
+        """
         idle = [worker for worker in self._workers if worker.job is None]
         for worker in idle:
             crowded = len(self._workers) >= self._limit(group.key.threads)
@@ -135,11 +152,17 @@ class LocalExecutor:
     def _spawn(self, group: Group, slot: int) -> WorkerProcess:
         spec = group.spec
         limit = self._limit(spec.threads)
-        cores = self._cores[: spec.threads] if group.key.alone else core_share(self._cores, slot, limit, spec.threads)
+        cores = (
+            self._cores[: spec.threads]
+            if group.key.alone
+            else core_share(self._cores, slot, limit, spec.threads)
+        )
         hello = {
-            "framework": spec.framework, "plugins": [str(p.resolve()) for p in self._plugins], "cores": cores,
+            "framework": spec.framework,
+            "plugins": [str(p.resolve()) for p in self._plugins],
+            "cores": cores,
             "memory_bytes": int(this_machine().memory_bytes * MEMORY_SHARE / limit),
-        }  # fmt: skip
+        }
         python = self._interpreters.get(spec.framework, sys.executable)
         try:
             worker = WorkerProcess(group.key, slot, python, environment(spec), hello)
@@ -211,15 +234,21 @@ class LocalExecutor:
         self._drop(worker)
         assert job is not None, "only a worker with a job has a deadline"
         if not worker.ready:
-            yield from self._did_not_start(worker.key, f"the worker did not start within {START_TIMEOUT_S:g} s", runs)
+            yield from self._did_not_start(
+                worker.key, f"the worker did not start within {START_TIMEOUT_S:g} s", runs
+            )
         elif job.alone and len(job.runs) > 1:
             self._one_by_one(runs)
         else:
             self._queue.put_back(runs[1:], job.alone)
-            yield from self._fail(runs[:1], "timeout", f"no result within {self._timeout_s:g} s", partial)
+            yield from self._fail(
+                runs[:1], "timeout", f"no result within {self._timeout_s:g} s", partial
+            )
 
     def _did_not_start(self, key: Key, reason: str, runs: list[PlannedRun]) -> Iterator[Event]:
-        """A framework none of whose workers starts is not tried again. Where others do work, memory is short: they go on."""
+        """A framework none of whose workers starts is not tried again. Where others do work, memory
+        is short: they go on.
+        """
         if any(worker.ready and worker.key == key for worker in self._workers):
             self._enough.add(key)
             self._queue.put_back(runs, key.alone)
@@ -228,7 +257,9 @@ class LocalExecutor:
         yield from self._fail(runs, "failed", reason)
 
     def _one_by_one(self, runs: list[PlannedRun]) -> None:
-        """Cells that shared a process must not share its fate: each is tried again in a process of its own."""
+        """Cells that shared a process must not share its fate: each is tried again in a process of
+        its own.
+        """
         for run in reversed(runs):
             self._queue.put_back([run], alone=True)
 
@@ -253,7 +284,9 @@ class LocalExecutor:
         worker.child.kill()
 
 
-def unfinished(run: PlannedRun, status: Status, reason: str, partial: Curve | None = None) -> RunResult:
+def unfinished(
+    run: PlannedRun, status: Status, reason: str, partial: Curve | None = None
+) -> RunResult:
     """The result of a run that gave none itself, with what is known of its curve."""
     summary = summarise(partial, run.spec.task.target) if partial else None
     record = RunRecord(

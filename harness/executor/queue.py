@@ -9,7 +9,8 @@ from ..spec import RunSpec
 from . import Job, PlannedRun
 from .workers import Key, key_of
 
-# The most runs that a worker is handed at once: enough to make messages cheap, few enough to be shared out again.
+# The most runs that a worker is handed at once: enough to make messages cheap, few enough to be
+# shared out again.
 _PORTION = 16
 
 
@@ -19,8 +20,8 @@ def side_by_side(cores: int, threads: int) -> int:
 
 
 def core_share(cores: Sequence[int], slot: int, workers: int, threads: int) -> list[int]:
-    """The cores of the worker in this slot: an even share of them, or `threads` that others have as well where there are
-    not enough for all workers."""
+    """The cores of the worker in this slot: an even share of them, or `threads` that others have as
+    well where there are not enough for all workers."""
     size = min(len(cores), max(threads, len(cores) // workers))
     first = slot * size % len(cores)
     return sorted({cores[(first + i) % len(cores)] for i in range(size)})
@@ -35,9 +36,13 @@ class Group:
         self.runs = deque(job.runs)
 
     def take(self, workers: int) -> Job:
-        """The next portion for one of so many workers: smaller and smaller, so that all of them end at about one time.
-        Runs that are timed together stay together."""
-        size = len(self.runs) if self.key.alone else max(1, min(_PORTION, len(self.runs) // (2 * workers)))
+        """The next portion for one of so many workers: smaller and smaller, so that all of them end
+        at about one time. Runs that are timed together stay together."""
+        size = (
+            len(self.runs)
+            if self.key.alone
+            else max(1, min(_PORTION, len(self.runs) // (2 * workers)))
+        )
         return Job(tuple(self.runs.popleft() for _ in range(size)), self.key.alone)
 
     def take_all(self) -> list[PlannedRun]:
@@ -69,12 +74,15 @@ class Queue:
         self._groups.clear()
 
     def ready(self, busy: Collection[Key]) -> list[Group]:
-        """Groups of which a run may start beside busy workers: what is to be alone waits for all before it and holds up
-        all behind it, and workers of different numbers of threads, whose cores overlap, wait for each other."""
+        """Groups of which a run may start beside busy workers: what is to be alone waits for all
+        before it and holds up all behind it, and workers of different numbers of threads, whose
+        cores overlap, wait for each other."""
         self._groups = [group for group in self._groups if group.runs]
         if any(key.alone for key in busy):
             return []
-        alone = next((i for i, group in enumerate(self._groups) if group.key.alone), len(self._groups))
+        alone = next(
+            (i for i, group in enumerate(self._groups) if group.key.alone), len(self._groups)
+        )
         if alone == 0:
             return [] if busy else self._groups[:1]
         threads = {key.threads for key in busy} or {group.key.threads for group in self._groups[:1]}
@@ -85,7 +93,11 @@ class Queue:
         return sum(len(group.runs) for group in self._groups if group.key == key)
 
 
-def best_for(key: Key, groups: Sequence[Group], last: Group | None, taken: Sequence[Group]) -> Group:
-    """The group from which a worker goes on: the one it has compiled programs for, else one that no other is at."""
+def best_for(
+    key: Key, groups: Sequence[Group], last: Group | None, taken: Sequence[Group]
+) -> Group:
+    """The group from which a worker goes on: the one it has compiled programs for, else one that no
+    other is at.
+    """
     fitting = [group for group in groups if group.key == key]
     return min(fitting, key=lambda group: (group is not last, taken.count(group)))

@@ -1,4 +1,6 @@
-"""One worker process as the executor sees it: what it is given, what it has said, how long it may take."""
+"""One worker process as the executor sees it: what it is given, what it has said, how long it may
+take.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,15 @@ from . import Job, PlannedRun
 
 
 class Nonsense(Exception):
-    """A worker said something that is no message of ours; the text says what. A user's code may have written it."""
+    """A worker said something that is no message of ours; the text says what. A user's code may
+    have written it.
+    """
 
 
 class Said(NamedTuple):
-    """A message that was understood. event: broken, started, progress, result or done; the rest as the event has it."""
+    """A message that was understood. event: broken, started, progress, result or done; the rest as
+    the event has it.
+    """
 
     event: str
     run: PlannedRun | None = None
@@ -45,10 +51,12 @@ def key_of(job: Job) -> Key:
 
 
 class WorkerProcess:
-    """A process with the job that it does. slot: which share of the cores it has. start_s: how long its start took, once
-    it has begun to work."""
+    """A process with the job that it does. slot: which share of the cores it has. start_s: how long
+    its start took, once it has begun to work."""
 
-    def __init__(self, key: Key, slot: int, python: str, env: Mapping[str, str], hello: Mapping[str, Any]) -> None:
+    def __init__(
+        self, key: Key, slot: int, python: str, env: Mapping[str, str], hello: Mapping[str, Any]
+    ) -> None:
         """hello: what the worker is told first, see gradrace.worker."""
         self.key = key
         self.slot = slot
@@ -76,8 +84,8 @@ class WorkerProcess:
             self.start_s = self._began - self._spawned
 
     def pace(self) -> float:
-        """Seconds a run. Without the first one, which also imports and compiles; while it goes on, 0 unless it takes longer
-        than the start did."""
+        """Seconds a run. Without the first one, which also imports and compiles; while it goes on,
+        0 unless it takes longer than the start did."""
         since = time.monotonic() - self._began
         if self._done > 1 or since > self.start_s:
             return since / max(1, self._done - 1)
@@ -94,14 +102,18 @@ class WorkerProcess:
         return [message for message in messages if message.get("event") != "ready"]
 
     def understand(self, message: Mapping[str, Any]) -> Said:
-        """The message, checked against the job that the worker has, and kept. Nonsense if it is none of ours."""
+        """The message, checked against the job that the worker has, and kept. Nonsense if it is
+        none of ours.
+        """
         try:
             return self._understood(message)
         # What is wrong with untrusted values shows wherever they are used first.
         except (LookupError, TypeError, ValueError, OverflowError, AttributeError) as error:
             event = str(message.get("event", "nothing"))[:40]
             reason = str(error).partition("\n")[0][:200]
-            raise Nonsense(f"its message {event!r} is none: {type(error).__name__}: {reason}") from None
+            raise Nonsense(
+                f"its message {event!r} is none: {type(error).__name__}: {reason}"
+            ) from None
 
     def _understood(self, message: Mapping[str, Any]) -> Said:
         if self.job is None:
@@ -144,7 +156,9 @@ class WorkerProcess:
         return _joined(self._pieces) if self._pieces else None
 
     def _finish(self, message: Mapping[str, Any], run: PlannedRun) -> Said:
-        """A run of the job with its result: its record, and with the pieces that came before, its curve."""
+        """A run of the job with its result: its record, and with the pieces that came before, its
+        curve.
+        """
         record = RunRecord.model_validate(message["record"])
         if record.digest != run.digest or record.spec != run.spec:
             raise ValueError(f"the record is that of another run, {record.digest}")
@@ -163,7 +177,11 @@ class WorkerProcess:
 
     def pending(self) -> list[PlannedRun]:
         """The job's runs without a result, in order."""
-        return [run for index, run in enumerate(self.job.runs) if index not in self._finished] if self.job else []
+        return (
+            [run for index, run in enumerate(self.job.runs) if index not in self._finished]
+            if self.job
+            else []
+        )
 
     def idle(self) -> None:
         """The job is done."""
@@ -177,7 +195,10 @@ class WorkerProcess:
 def _joined(pieces: Sequence[Curve]) -> Curve:
     """One curve of pieces in order. An empty array may lack the dimensions of the others."""
     columns = {name: [getattr(piece, name) for piece in pieces] for name in Curve.DTYPES}
-    filled = {name: [array for array in arrays if array.size] or arrays[:1] for name, arrays in columns.items()}
+    filled = {
+        name: [array for array in arrays if array.size] or arrays[:1]
+        for name, arrays in columns.items()
+    }
     return Curve(**{name: np.concatenate(arrays) for name, arrays in filled.items()})
 
 
@@ -194,7 +215,9 @@ _C = TypeVar("_C", Blocks, Curve, Norms)
 
 
 def _columns(kind: type[_C], lists: Any, one_length: bool = True) -> _C:
-    """Arrays from lists. ValueError unless each is one-dimensional (points two), and they are of one length if they must."""
+    """Arrays from lists. ValueError unless each is one-dimensional (points two), and they are of
+    one length if they must.
+    """
     found = kind.from_lists(lists)
     arrays = {name: getattr(found, name) for name in kind.DTYPES}
     if any(array.ndim > (2 if name == "points" else 1) for name, array in arrays.items()):
@@ -206,6 +229,9 @@ def _columns(kind: type[_C], lists: Any, one_length: bool = True) -> _C:
 
 def _as_json(run: PlannedRun) -> dict[str, Any]:
     return {
-        "spec": run.spec.to_json(), "digest": run.digest, "versions": run.versions, "sources": run.sources,
+        "spec": run.spec.to_json(),
+        "digest": run.digest,
+        "versions": run.versions,
+        "sources": run.sources,
         "log": str(run.log),
-    }  # fmt: skip
+    }

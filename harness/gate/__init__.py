@@ -1,9 +1,10 @@
-"""What may block a pull request: losses against a baseline, and step times against a base. Clocks judge only the second.
+"""What may block a pull request: losses against a baseline, and step times against a base. Clocks
+judge only the second.
 
-Read here: the values that come out. `trace.py` says what of a run is kept and what counts as equal, `baseline.py` keeps it
-in a file, `check.py` compares, `live.py` computes traces now, `timing.py` measures pairs, `judge.py` puts both parts
-together, `written.py` turns the outcome into JUnit and Markdown, `calibrate.py` measures how often the clocks' part errs.
-"""
+Read here: the values that come out. `trace.py` says what of a run is kept and what counts as equal,
+`baseline.py` keeps it in a file, `check.py` compares, `live.py` computes traces now, `timing.py`
+measures pairs, `judge.py` puts both parts together, `written.py` turns the outcome into JUnit and
+Markdown, `calibrate.py` measures how often the clocks' part errs."""
 
 from __future__ import annotations
 
@@ -19,18 +20,19 @@ SCHEMA = 1
 Mode = Literal["exact", "band"]
 What = Literal["losses", "steps to target", "final validation loss"]
 
-# same: equal bits. within: inside the rounding band. differs: a regression. changed: another run than the baseline's, so
-# that nothing can be said. unchecked: there was nothing to compare, or nothing to compute it with. failed: the run failed.
+# same: equal bits. within: inside the rounding band. differs: a regression. changed: another run
+# than the baseline's, so that nothing can be said. unchecked: there was nothing to compare, or
+# nothing to compute it with. failed: the run failed.
 Verdict = Literal["same", "within", "differs", "changed", "unchecked", "failed"]
 
 
 class Check(Frozen):
-    """One thing compared with the baseline: a run's losses, or a figure over the seeds of a cell (a run's id without its
-    seed).
+    """One thing compared with the baseline: a run's losses, or a figure over the seeds of a cell (a
+    run's id without its seed).
 
-    step: the first that differs beyond what is allowed, counted from 0: the loss after so many updates. before, after:
-    the baseline's value and today's. relative: |after - before| / |before|. allowed: how large that may be there.
-    """
+    step: the first that differs beyond what is allowed, counted from 0: the loss after so many
+    updates. before, after: the baseline's value and today's. relative: |after - before| / |before|.
+    allowed: how large that may be there."""
 
     id: str
     what: What
@@ -65,7 +67,9 @@ class Check(Frozen):
 
 
 class Comparability(Frozen):
-    """How a framework's runs were compared and why: bit for bit, or within the band of float32's rounding."""
+    """How a framework's runs were compared and why: bit for bit, or within the band of float32's
+    rounding.
+    """
 
     framework: str
     mode: Mode
@@ -74,7 +78,9 @@ class Comparability(Frozen):
 
 
 class Convergence(Frozen):
-    """The part without clocks. `against`: the baseline's file, or the commit whose losses were computed beside today's."""
+    """The part without clocks. `against`: the baseline's file, or the commit whose losses were
+    computed beside today's.
+    """
 
     against: str
     frameworks: tuple[Comparability, ...]
@@ -87,10 +93,11 @@ class Convergence(Frozen):
 
 
 class GateResult(Frozen):
-    """A whole gate, as `gate --json` writes it. A part that was not measured is None, and its `_reason` says why.
+    """A whole gate, as `gate --json` writes it. A part that was not measured is None, and its
+    `_reason` says why.
 
-    unmeasured: parts that were asked for and gave no figure. calibration: what `gradrace calibrate` found on this type of
-    machine, in a sentence. exit_code: as errors.ExitCode.
+    unmeasured: parts that were asked for and gave no figure. calibration: what `gradrace calibrate`
+    found on this type of machine, in a sentence. exit_code: as errors.ExitCode.
     """
 
     schema_version: Literal[1] = Field(default=1, alias="schema")

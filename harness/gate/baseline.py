@@ -1,4 +1,5 @@
-"""Baselines on disk: results/baselines/<suite>.json, small, sorted, a run a line, so that a pull request shows what changed.
+"""Baselines on disk: results/baselines/<suite>.json, small, sorted, a run a line, so that a pull
+request shows what changed.
 
 Numbers have as many digits as give them back exactly: 9 for float32, 17 for float64.
 """
@@ -24,7 +25,9 @@ RECORDED = f"losses of steps 0 to {DENSE - 1}, then of every {SPARSE}th"
 
 
 class Origin(Frozen):
-    """What computed a framework's lines: the versions of all that computes, and the type of machine (place.py)."""
+    """What computed a framework's lines: the versions of all that computes, and the type of machine
+    (place.py).
+    """
 
     machine_type: str
     versions: dict[str, str]
@@ -42,7 +45,9 @@ class Baseline(Frozen):
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
         """A merge of two versions by hand may have kept both lines of a run."""
-        if twice := [name for name, count in Counter(trace.id for trace in self.runs).items() if count > 1]:
+        if twice := [
+            name for name, count in Counter(trace.id for trace in self.runs).items() if count > 1
+        ]:
             raise ValueError(f"{twice[0]} stands there twice")
         return self
 
@@ -60,21 +65,29 @@ class Baseline(Frozen):
 
 
 def file_of(output: Path, suite: str) -> Path:
-    """Where a suite's baseline lies in a folder of results. UserError for a name that could leave that folder."""
+    """Where a suite's baseline lies in a folder of results. UserError for a name that could leave
+    that folder.
+    """
     if not SUITE_NAME.fullmatch(suite):
-        raise UserError(f"{suite!r} cannot name a baseline: letters, digits, '-' and '_' only, 80 at most")
+        raise UserError(
+            f"{suite!r} cannot name a baseline: letters, digits, '-' and '_' only, 80 at most"
+        )
     return output / "baselines" / f"{suite}.json"
 
 
 def read(file: Path) -> Baseline | None:
-    """The baseline there; None where there is none. UserError where it is unreadable, not ours, or of a newer schema."""
+    """The baseline there; None where there is none. UserError where it is unreadable, not ours, or
+    of a newer schema.
+    """
     if not file.exists():
         return None
     content = read_json(file, SCHEMA, "run `gradrace baseline update`")
     try:
         return Baseline.model_validate(content)
     except ValidationError as error:
-        raise UserError(f"{file}: not a baseline ({first_problem(error)}); run `gradrace baseline update`") from None
+        raise UserError(
+            f"{file}: not a baseline ({first_problem(error)}); run `gradrace baseline update`"
+        ) from None
 
 
 def write(file: Path, baseline: Baseline) -> None:
@@ -87,8 +100,8 @@ def write(file: Path, baseline: Baseline) -> None:
 def merged(kept: Baseline | None, fresh: Baseline) -> Baseline:
     """The fresh traces, and those kept of other runs.
 
-    UserError where a framework's kept lines were made by other versions or on another machine than its fresh ones.
-    """
+    UserError where a framework's kept lines were made by other versions or on another machine than
+    its fresh ones."""
     if kept is None:
         return fresh
     names = fresh.by_id.keys()
@@ -96,10 +109,14 @@ def merged(kept: Baseline | None, fresh: Baseline) -> Baseline:
     for name in {trace.framework for trace in others} & fresh.frameworks.keys():
         if kept.frameworks[name] != fresh.frameworks[name]:
             raise UserError(
-                f"the baseline's other runs of {name} were made with other versions or on another machine; "
-                f"update all of {name} together: gradrace baseline update {fresh.suite} -k {name}-"
+                f"the baseline's other runs of {name} were made with other versions or on another"
+                f" machine; update all of {name} together: gradrace baseline update {fresh.suite}"
+                f" -k {name}-"
             )
-    origins = {**{name: kept.frameworks[name] for name in {trace.framework for trace in others}}, **fresh.frameworks}
+    origins = {
+        **{name: kept.frameworks[name] for name in {trace.framework for trace in others}},
+        **fresh.frameworks,
+    }
     return Baseline(suite=fresh.suite, frameworks=origins, runs=ordered([*others, *fresh.runs]))
 
 
@@ -110,11 +127,26 @@ def ordered(traces: Iterable[Trace]) -> tuple[Trace, ...]:
 
 def text(baseline: Baseline) -> str:
     """JSON with one framework and one run a line."""
-    head = {"schema": baseline.schema_version, "suite": baseline.suite, "recorded": baseline.recorded}
+    head = {
+        "schema": baseline.schema_version,
+        "suite": baseline.suite,
+        "recorded": baseline.recorded,
+    }
     lines = [f' "{key}": {json.dumps(value)},' for key, value in head.items()]
-    origins = [f"  {json.dumps(name)}: {_plain(origin.to_json())}" for name, origin in sorted(baseline.frameworks.items())]
+    origins = [
+        f"  {json.dumps(name)}: {_plain(origin.to_json())}"
+        for name, origin in sorted(baseline.frameworks.items())
+    ]
     runs = [f"  {_line(trace)}" for trace in baseline.runs]
-    body = [*lines, ' "frameworks": {', ",\n".join(origins), " },", ' "runs": [', ",\n".join(runs), " ]"]
+    body = [
+        *lines,
+        ' "frameworks": {',
+        ",\n".join(origins),
+        " },",
+        ' "runs": [',
+        ",\n".join(runs),
+        " ]",
+    ]
     return "\n".join(["{", *body, "}", ""])
 
 

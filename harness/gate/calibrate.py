@@ -1,11 +1,13 @@
-"""How often the gate's clocks err on this machine: gates of equal sides, and of a side that is made slower on purpose.
+"""How often the gate's clocks err on this machine: gates of equal sides, and of a side that is made
+slower on purpose.
 
-A gate's launches are kept, and the decision rule is applied to them afterwards under every threshold. The rule looks at
-growing data and may ask for a second measurement: it is replayed launch by launch, by the code that decides real gates
-(`paired.run.search`), with the clock's readings of that time, and a gate is given more launches until the rule has come to
-its end under every threshold. So each threshold sees just what a gate under it would have seen, looks, confirmation and
-budget included. The thresholds share launches: their figures are not independent of one another.
-"""
+A gate's launches are kept, and the decision rule is applied to them afterwards under every
+threshold. The rule looks at growing data and may ask for a second measurement: it is replayed
+launch by launch, by the code that decides real gates (`paired.run.search`), with the clock's
+readings of that time, and a gate is given more launches until the rule has come to its end under
+every threshold. So each threshold sees just what a gate under it would have seen, looks,
+confirmation and budget included. The thresholds share launches: their figures are not independent
+of one another."""
 
 from __future__ import annotations
 
@@ -39,9 +41,10 @@ Watch = Callable[[str], None]
 class Gate(Frozen):
     """One gate of one cell. slowdown: what was added to every step of b; 0 for equal sides.
 
-    log_ratios, cpu_log_ratios: of every launch, in order; ended_s: when each ended, in seconds since the gate began.
-    decisions: threshold (as text) -> verdict. launches: threshold -> how many launches it took to come to it.
-    """
+    log_ratios, cpu_log_ratios: of every launch, in order; ended_s: when each ended, in seconds
+    since the gate began.
+    decisions: threshold (as text) -> verdict. launches: threshold -> how many launches it took to
+    come to it."""
 
     cell: str
     framework: str
@@ -82,7 +85,8 @@ class CalibrationFile(Frozen):
 
 
 class Rate(NamedTuple):
-    """How many of the gates with a slowdown were called a regression, an improvement, or inconclusive, under a threshold.
+    """How many of the gates with a slowdown were called a regression, an improvement, or
+    inconclusive, under a threshold.
 
     low, high: the 95% interval of the rate of regressions (Clopper & Pearson 1934, exact).
     """
@@ -104,14 +108,18 @@ def file_in(output: Path) -> Path:
 
 
 def read(output: Path) -> CalibrationFile:
-    """What is kept there; empty where nothing is. UserError names a file that is not ours, or newer."""
+    """What is kept there; empty where nothing is. UserError names a file that is not ours, or
+    newer.
+    """
     file = file_in(output)
     if not file.exists():
         return CalibrationFile()
     try:
         return CalibrationFile.model_validate(read_json(file, SCHEMA, "move it away"))
     except ValidationError as error:
-        raise UserError(f"{file}: not a calibration ({first_problem(error)}); move it away") from None
+        raise UserError(
+            f"{file}: not a calibration ({first_problem(error)}); move it away"
+        ) from None
 
 
 def add(output: Path, gate: Gate) -> None:
@@ -129,44 +137,69 @@ def here(output: Path) -> tuple[Gate, ...]:
 
 
 def calibrate(
-    sweep: Sweep, gates: int, slowdowns: Sequence[float], thresholds: Sequence[float], rule: Rule, watch: Watch
+    sweep: Sweep,
+    gates: int,
+    slowdowns: Sequence[float],
+    thresholds: Sequence[float],
+    rule: Rule,
+    watch: Watch,
 ) -> None:
     """So many gates of each slowdown, in turn over the sweep's timing cells, each kept as it ends."""
     cells = pairs(sweep)
     side = Side("working tree", sys.executable, plugins=sweep.registry.plugins)
     for number, slowdown in itertools.product(range(gates), slowdowns):
         pair = cells[number % len(cells)]
-        about = f"gate {number + 1} of {gates}, {pair.name}, {f'{slowdown:.0%} slower' if slowdown else 'equal sides'}"
+        about = (
+            f"gate {number + 1} of {gates}, {pair.name},"
+            f" {f'{slowdown:.0%} slower' if slowdown else 'equal sides'}"
+        )
         watch(about)
         found = measure(pair, side, slowdown, thresholds, rule, watch)
         add(sweep.options.output, found)
-        verdicts = ", ".join(f"{verdict} at {float(name):.0%}" for name, verdict in found.decisions.items())
+        verdicts = ", ".join(
+            f"{verdict} at {float(name):.0%}" for name, verdict in found.decisions.items()
+        )
         watch(f"{about}: {found.reason or verdicts}, {found.ended_s[-1]:.0f} s")
 
 
 def measure(
     pair: Pair, side: Side, slowdown: float, thresholds: Sequence[float], rule: Rule, watch: Watch
 ) -> Gate:
-    """One gate of `side` against itself, b slowed down by that share of a step. rule.threshold is replaced by each of the
-    thresholds in turn; the budget is each threshold's own."""
+    """One gate of `side` against itself, b slowed down by that share of a step. rule.threshold is
+    replaced by each of the thresholds in turn; the budget is each threshold's own."""
     started = datetime.now(UTC).isoformat(timespec="milliseconds")
-    launcher = Launcher([pair], side, replace(side, label=f"{side.label}, slowed", slowdown=slowdown), rule.pairs)
-    outcomes, ended, cells = _launch_until_decided(lambda: launcher([0])[0], thresholds, rule, watch)
+    launcher = Launcher(
+        [pair], side, replace(side, label=f"{side.label}, slowed", slowdown=slowdown), rule.pairs
+    )
+    outcomes, ended, cells = _launch_until_decided(
+        lambda: launcher([0])[0], thresholds, rule, watch
+    )
     launches = [outcome for outcome in outcomes if isinstance(outcome, Launch)]
     failure = next((outcome.reason for outcome in outcomes if isinstance(outcome, Failure)), "")
     return Gate(
-        cell=pair.name, framework=pair.a.framework, slowdown=slowdown, started_at=started,
-        machine_type=machine_type(pair.a.device), versions=launcher.versions[0], rule=rule,
+        cell=pair.name,
+        framework=pair.a.framework,
+        slowdown=slowdown,
+        started_at=started,
+        machine_type=machine_type(pair.a.device),
+        versions=launcher.versions[0],
+        rule=rule,
         log_ratios=tuple(launch.log_ratio for launch in launches),
         cpu_log_ratios=tuple(launch.cpu_log_ratio for launch in launches),
-        ended_s=tuple(ended), contended=sum(launch.contended for launch in launches),
-        decisions={_name(threshold): replayed.cell.decision for threshold, replayed in cells.items()},
-        launches={_name(threshold): replayed.launches for threshold, replayed in cells.items()}, reason=failure,
-    )  # fmt: skip
+        ended_s=tuple(ended),
+        contended=sum(launch.contended for launch in launches),
+        decisions={
+            _name(threshold): replayed.cell.decision for threshold, replayed in cells.items()
+        },
+        launches={_name(threshold): replayed.launches for threshold, replayed in cells.items()},
+        reason=failure,
+    )
 
 
 class Replayed(NamedTuple):
-    """Where the rule came to its end: the cell as it then stood, and how many launches it had taken."""
+    """Where the rule came to its end: the cell as it then stood, and how many launches it had
+    taken.
+    """
 
     cell: Cell
     launches: int
@@ -177,8 +210,8 @@ class _OutOfLaunches(Exception):
 
 
 def replay(outcomes: Sequence[Outcome], ended_s: Sequence[float], rule: Rule) -> Replayed | None:
-    """What the rule makes of these launches of one cell, taken in this order and ended at these times (seconds since the
-    gate began); None where it wants more of them."""
+    """What the rule makes of these launches of one cell, taken in this order and ended at these
+    times (seconds since the gate began); None where it wants more of them."""
     taken = 0
 
     def launch(_: Sequence[int]) -> Mapping[int, Outcome]:
@@ -207,13 +240,19 @@ def _launch_until_decided(
         outcomes.append(launch())
         ended.append(time.monotonic() - began)
         for threshold in thresholds:
-            at = None if threshold in found else replay(outcomes, ended, rule.model_copy(update={"threshold": threshold}))
+            at = (
+                None
+                if threshold in found
+                else replay(outcomes, ended, rule.model_copy(update={"threshold": threshold}))
+            )
             found |= {threshold: at} if at else {}
     return outcomes, ended, found
 
 
 def rates(gates: Sequence[Gate]) -> list[Rate]:
-    """One for each threshold and slowdown. Gates of which a side failed say nothing and are left out."""
+    """One for each threshold and slowdown. Gates of which a side failed say nothing and are left
+    out.
+    """
     pairs = sorted({(float(t), gate.slowdown) for gate in gates for t in gate.decisions})
     found = (_rate(gates, threshold, slowdown) for threshold, slowdown in pairs)
     return [rate for rate in found if rate]
@@ -223,34 +262,60 @@ def _rate(gates: Sequence[Gate], threshold: float, slowdown: float) -> Rate | No
     from scipy.stats import binomtest
 
     name = _name(threshold)
-    own = [gate for gate in gates if gate.slowdown == slowdown and gate.decisions.get(name) in _SAYING]
+    own = [
+        gate for gate in gates if gate.slowdown == slowdown and gate.decisions.get(name) in _SAYING
+    ]
     if not own:
         return None
     slower = sum(gate.decisions[name] == "regression" for gate in own)
     limits = binomtest(slower, len(own)).proportion_ci(0.95, method="exact")
-    faster, unsure = (sum(gate.decisions[name] == said for gate in own) for said in ("improvement", "inconclusive"))
+    faster, unsure = (
+        sum(gate.decisions[name] == said for gate in own)
+        for said in ("improvement", "inconclusive")
+    )
     longest = max(gate.ended_s[gate.launches[name] - 1] for gate in own)
-    return Rate(threshold, slowdown, len(own), slower, faster, unsure, float(limits.low), float(limits.high), longest)
+    return Rate(
+        threshold,
+        slowdown,
+        len(own),
+        slower,
+        faster,
+        unsure,
+        float(limits.low),
+        float(limits.high),
+        longest,
+    )
 
 
 _SAYING = ("regression", "improvement", "ok", "inconclusive")
 
 
 def quoted(output: Path, threshold: float) -> str:
-    """What a gate says of its own reliability: of this type of machine, and of the nearest threshold that was measured."""
+    """What a gate says of its own reliability: of this type of machine, and of the nearest
+    threshold that was measured.
+    """
     gates = here(output)
     known = sorted({rate.threshold for rate in rates(gates)}, key=lambda t: abs(t - threshold))
     if not known:
-        return "not calibrated on this type of machine: `gradrace calibrate` measures false alarms and power"
+        return (
+            "not calibrated on this type of machine: `gradrace calibrate` measures false alarms and"
+            " power"
+        )
     own = [rate for rate in rates(gates) if rate.threshold == known[0]]
     texts = [_sentence(rate) for rate in own]
-    return f"{'; '.join(texts)}; threshold {known[0]:.0%}, measured {gates[0].started_at[:10]} to {gates[-1].started_at[:10]}"
+    return (
+        f"{'; '.join(texts)}; threshold {known[0]:.0%}, measured {gates[0].started_at[:10]} to"
+        f" {gates[-1].started_at[:10]}"
+    )
 
 
 def _sentence(rate: Rate) -> str:
     if rate.slowdown == 0:
         alarms = "1 false alarm" if rate.regressions == 1 else f"{rate.regressions} false alarms"
-        return f"{alarms} in {rate.gates} A/A gates of one cell (95% interval of the rate {rate.low:.1%} to {rate.high:.1%})"
+        return (
+            f"{alarms} in {rate.gates} A/A gates of one cell (95% interval of the rate"
+            f" {rate.low:.1%} to {rate.high:.1%})"
+        )
     return f"{rate.slowdown:.0%} slower found in {rate.regressions} of {rate.gates}"
 
 
@@ -258,14 +323,17 @@ def rows(found: Sequence[Rate]) -> list[dict[str, Any]]:
     """For a table."""
     return [
         {
-            "threshold": f"{rate.threshold:.0%}", "b is slower by": f"{rate.slowdown:.0%}" if rate.slowdown else "nothing (A/A)",
-            "gates": rate.gates, "called a regression": rate.regressions,
+            "threshold": f"{rate.threshold:.0%}",
+            "b is slower by": f"{rate.slowdown:.0%}" if rate.slowdown else "nothing (A/A)",
+            "gates": rate.gates,
+            "called a regression": rate.regressions,
             "rate [95%]": f"{rate.regressions / rate.gates:.1%} [{rate.low:.1%}, {rate.high:.1%}]",
-            "called an improvement": rate.improvements, "inconclusive": rate.inconclusive,
+            "called an improvement": rate.improvements,
+            "inconclusive": rate.inconclusive,
             "longest gate": f"{rate.longest_s:.0f} s",
         }
         for rate in found
-    ]  # fmt: skip
+    ]
 
 
 def _name(threshold: float) -> str:

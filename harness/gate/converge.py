@@ -1,4 +1,6 @@
-"""The gate's part without clocks: computes today's losses and holds them against the baseline, or against the base."""
+"""The gate's part without clocks: computes today's losses and holds them against the baseline, or
+against the base.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +15,23 @@ from ..sweep import Sweep, matches
 from . import Check, Comparability, Convergence
 from .baseline import Baseline, file_of, merged, read, write
 from .check import check_run, check_seeds, comparability, unchecked, unfinished
-from .live import Computed, Watching, compute, compute_elsewhere, converging, make_baseline, traces, versions_of
+from .live import (
+    Computed,
+    Watching,
+    compute,
+    compute_elsewhere,
+    converging,
+    make_baseline,
+    traces,
+    versions_of,
+)
 from .place import machine_type
 from .trace import Trace
 
 
 def update(sweep: Sweep, watch: Watching) -> tuple[Path, Baseline, Computed]:
-    """Computes the suite's traces and their float64 twins afresh and writes the baseline; runs not selected keep theirs.
+    """Computes the suite's traces and their float64 twins afresh and writes the baseline; runs not
+    selected keep theirs.
 
     UserError (exit code 3) where no run finished; the file is then left alone.
     """
@@ -27,26 +39,34 @@ def update(sweep: Sweep, watch: Watching) -> tuple[Path, Baseline, Computed]:
     kept = read(file)
     computed = compute(sweep, watch)
     if not computed.finished:
-        raise UserError(f"{file}: nothing to keep: {_why_nothing(computed)}", ExitCode.NOTHING_MEASURED)
+        raise UserError(
+            f"{file}: nothing to keep: {_why_nothing(computed)}", ExitCode.NOTHING_MEASURED
+        )
     fresh = make_baseline(sweep.suite.name, computed, compute(sweep, watch, twins=True))
     baseline = merged(_still_planned(kept, sweep), fresh)
     write(file, baseline)
     return file, baseline, computed
 
 
-def converge(sweep: Sweep, watch: Watching, base: Side | None = None, interpreter: Side | None = None) -> Convergence:
-    """The suite's runs against its baseline file; against `base` where there is no such file, or where `interpreter`
-    says that two interpreters are compared (base in one, today's runs in the other).
+def converge(
+    sweep: Sweep, watch: Watching, base: Side | None = None, interpreter: Side | None = None
+) -> Convergence:
+    """The suite's runs against its baseline file; against `base` where there is no such file, or
+    where `interpreter` says that two interpreters are compared (base in one, today's runs in the
+    other).
 
     UserError (exit code 3) where there is nothing to compare with.
     """
     if not converging(sweep):
-        raise UserError(f"{sweep.suite.name}: no convergence runs are selected", ExitCode.NOTHING_MEASURED)
+        raise UserError(
+            f"{sweep.suite.name}: no convergence runs are selected", ExitCode.NOTHING_MEASURED
+        )
     file = file_of(sweep.options.output, sweep.suite.name)
     kept = None if interpreter else read(file)
     if kept is None and base is None:
         raise UserError(
-            f"{file}: no baseline yet; make one with `gradrace baseline update {sweep.suite.name}` and commit it",
+            f"{file}: no baseline yet; make one with `gradrace baseline update {sweep.suite.name}`"
+            " and commit it",
             ExitCode.NOTHING_MEASURED,
         )
     computed = compute_elsewhere(sweep, interpreter) if interpreter else compute(sweep, watch)
@@ -55,7 +75,9 @@ def converge(sweep: Sweep, watch: Watching, base: Side | None = None, interprete
     assert base is not None, "looked at above"
     before = compute_elsewhere(sweep, base)
     if not before.finished:
-        raise UserError(f"{base.label}: no run finished: {_why_nothing(before)}", ExitCode.NOTHING_MEASURED)
+        raise UserError(
+            f"{base.label}: no run finished: {_why_nothing(before)}", ExitCode.NOTHING_MEASURED
+        )
     twins = compute_elsewhere(sweep, base, twins=True) if interpreter else Computed({}, {})
     baseline = make_baseline(sweep.suite.name, before, twins)
     return _checked(f"{base.label}, computed beside today's", baseline, computed, sweep, _OF_A_SIDE)
@@ -70,30 +92,50 @@ class _Words(NamedTuple):
 
 _OF_A_FILE = _Words(
     "not in the baseline yet; `gradrace baseline update` adds it",
-    "in the baseline, no longer in the suite (or made with --load); on purpose? `gradrace baseline update` drops it",
+    "in the baseline, no longer in the suite (or made with --load); on purpose? `gradrace baseline"
+    " update` drops it",
 )
-_OF_A_SIDE = _Words("the base has no losses of such a run", "only the base has such a run: another learning rate or mode?")
+_OF_A_SIDE = _Words(
+    "the base has no losses of such a run",
+    "only the base has such a run: another learning rate or mode?",
+)
 
 
-def _checked(against: str, baseline: Baseline, computed: Computed, sweep: Sweep, words: _Words) -> Convergence:
+def _checked(
+    against: str, baseline: Baseline, computed: Computed, sweep: Sweep, words: _Words
+) -> Convergence:
     known, today = baseline.by_id, traces(computed)
     how = _comparabilities(baseline, computed)
     checks = [_one(name, known, today, computed, how, words.new) for name in computed.records]
     planned = {run.spec.id for run in sweep.plan}
     for trace in baseline.runs:
         if trace.id not in planned and matches(trace.id, sweep.options.keyword):
-            checks.append(unchecked(trace.id, trace.framework, words.gone).model_copy(update={"verdict": "changed"}))
-    banded = [trace for trace in baseline.runs if trace.framework in how and how[trace.framework].mode == "band"]
+            checks.append(
+                unchecked(trace.id, trace.framework, words.gone).model_copy(
+                    update={"verdict": "changed"}
+                )
+            )
+    banded = [
+        trace
+        for trace in baseline.runs
+        if trace.framework in how and how[trace.framework].mode == "band"
+    ]
     every = {name: record.spec.task.eval_every for name, record in computed.records.items()}
     checks += check_seeds(banded, today, every)
     return Convergence(
-        against=against, frameworks=tuple(how[name] for name in sorted(how)), checks=tuple(checks),
+        against=against,
+        frameworks=tuple(how[name] for name in sorted(how)),
+        checks=tuple(checks),
         machine_type=machine_type(_device(sweep)),
-    )  # fmt: skip
+    )
 
 
 def _one(
-    name: str, known: Mapping[str, Trace], today: Mapping[str, Trace], computed: Computed, how: Mapping[str, Comparability],
+    name: str,
+    known: Mapping[str, Trace],
+    today: Mapping[str, Trace],
+    computed: Computed,
+    how: Mapping[str, Comparability],
     new: str,
 ) -> Check:
     """A run of today, if it finished and the other side has it."""
@@ -106,7 +148,9 @@ def _one(
 
 
 def _comparabilities(baseline: Baseline, computed: Computed) -> dict[str, Comparability]:
-    """Framework -> how its runs are compared; those without a finished run or a baseline are left out."""
+    """Framework -> how its runs are compared; those without a finished run or a baseline are left
+    out.
+    """
     found = {}
     for record in computed.finished:
         name = record.spec.framework
@@ -121,7 +165,9 @@ def _still_planned(kept: Baseline | None, sweep: Sweep) -> Baseline | None:
     if kept is None:
         return None
     planned = {run.spec.id for run in sweep.plan}
-    return kept.model_copy(update={"runs": tuple(trace for trace in kept.runs if trace.id in planned)})
+    return kept.model_copy(
+        update={"runs": tuple(trace for trace in kept.runs if trace.id in planned)}
+    )
 
 
 def _device(sweep: Sweep) -> Device:
@@ -129,5 +175,7 @@ def _device(sweep: Sweep) -> Device:
 
 
 def _why_nothing(computed: Computed) -> str:
-    reasons = dict.fromkeys(f"{record.status}: {record.reason}" for record in computed.records.values())
+    reasons = dict.fromkeys(
+        f"{record.status}: {record.reason}" for record in computed.records.values()
+    )
     return "; ".join(reasons) or "no run is selected"

@@ -1,4 +1,6 @@
-"""Both parts of the gate, one outcome. A part that was asked for and could not be measured is never a pass."""
+"""Both parts of the gate, one outcome. A part that was asked for and could not be measured is never
+a pass.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ Sides = AbstractContextManager[tuple[Side, Side]]
 
 @dataclass(frozen=True)
 class Asked:
-    """What of a gate is wanted. sides: base and working tree, or two interpreters; None where there is only today."""
+    """What of a gate is wanted. sides: base and working tree, or two interpreters; None where there
+    is only today.
+    """
 
     sides: Sides | None = None
     interpreters: bool = False
@@ -37,36 +41,63 @@ class Asked:
 
 
 def gate(sweep: Sweep, asked: Asked, runs: Watching, launches: Callable[[str], None]) -> GateResult:
-    """Measures what was asked for, and judges. UserError for what the user must mend first; what cannot be measured is in
-    the result with its reason. `runs` is told of convergence runs, `launches` gets a line for each launch."""
+    """Measures what was asked for, and judges. UserError for what the user must mend first; what
+    cannot be measured is in the result with its reason. `runs` is told of convergence runs,
+    `launches` gets a line for each launch."""
     started, began = datetime.now(UTC), time.monotonic()
     left_out = _left_out(sweep, asked)
-    asked = replace(asked, convergence="convergence" not in left_out, timing="timing" not in left_out)
+    asked = replace(
+        asked, convergence="convergence" not in left_out, timing="timing" not in left_out
+    )
     found: dict[str, Any] = {f"{name}_reason": reason for name, reason in left_out.items()}
     with _entered(asked) as (sides, broken):
         if asked.convergence:
-            # Losses of the working tree need no base where there is a baseline; those of another interpreter do.
+            # Losses of the working tree need no base where there is a baseline; those of another
+            # interpreter do.
             lost = broken if asked.interpreters else ""
             found |= _part("convergence", lost, lambda: _converged(sweep, asked, sides, runs))
         if asked.timing:
-            found |= _part("timing", broken, lambda: measure(sweep, *_both(sides), asked.rule, launches))
+            found |= _part(
+                "timing", broken, lambda: measure(sweep, *_both(sides), asked.rule, launches)
+            )
     code, outcome = judge(found.get("convergence"), found.get("timing"), asked)
     return GateResult(
-        suite=sweep.suite.name, started_at=started.isoformat(timespec="milliseconds"), seconds=time.monotonic() - began,
-        gradrace=__version__, machine=this_machine(), outcome=outcome, exit_code=int(code),
+        suite=sweep.suite.name,
+        started_at=started.isoformat(timespec="milliseconds"),
+        seconds=time.monotonic() - began,
+        gradrace=__version__,
+        machine=this_machine(),
+        outcome=outcome,
+        exit_code=int(code),
         unmeasured=tuple(unmeasured(found.get("convergence"), found.get("timing"), asked)),
-        calibration=quoted(sweep.options.output, asked.rule.threshold), **found,
-    )  # fmt: skip
+        calibration=quoted(sweep.options.output, asked.rule.threshold),
+        **found,
+    )
 
 
-def judge(convergence: Convergence | None, timing: PairedResult | None, asked: Asked) -> tuple[ExitCode, str]:
-    """The exit code and the outcome in a few words, by precedence: regression, failure, another run than the baseline's,
-    a part that was asked for and measured nothing, inconclusive under `strict`."""
+def judge(
+    convergence: Convergence | None, timing: PairedResult | None, asked: Asked
+) -> tuple[ExitCode, str]:
+    """The exit code and the outcome in a few words, by precedence: regression, failure, another run
+    than the baseline's, a part that was asked for and measured nothing, inconclusive under
+    `strict`."""
     found, timed = _by_verdict(convergence), _by_decision(timing)
-    slower = [f"{cell.cell} is slower by {(cell.ratio or 1) - 1:.1%}" for cell in timed["regression"]]
-    moved = [f"{subject} computes something else" for subject in dict.fromkeys(check.subject for check in found["differs"])]
-    nothing, open_ = unmeasured(convergence, timing, asked), [cell.cell for cell in timed["inconclusive"]]
-    broken = [cell.cell for cell in timed["failed"] if not nothing or not (timing and blames_base(cell, timing))]
+    slower = [
+        f"{cell.cell} is slower by {(cell.ratio or 1) - 1:.1%}" for cell in timed["regression"]
+    ]
+    moved = [
+        f"{subject} computes something else"
+        for subject in dict.fromkeys(check.subject for check in found["differs"])
+    ]
+    nothing, open_ = (
+        unmeasured(convergence, timing, asked),
+        [cell.cell for cell in timed["inconclusive"]],
+    )
+    broken = [
+        cell.cell
+        for cell in timed["failed"]
+        if not nothing or not (timing and blames_base(cell, timing))
+    ]
     failed = [*(check.id for check in found["failed"]), *broken]
     changed = [check.id for check in found["changed"]]
     if moved or slower:
@@ -96,7 +127,9 @@ def _by_decision(timing: PairedResult | None) -> dict[str, list[CellVerdict]]:
     return found
 
 
-def unmeasured(convergence: Convergence | None, timing: PairedResult | None, asked: Asked) -> list[str]:
+def unmeasured(
+    convergence: Convergence | None, timing: PairedResult | None, asked: Asked
+) -> list[str]:
     """Which parts were asked for and gave no figure at all."""
     nothing = []
     if asked.convergence and not (convergence and convergence.of("same", "within", "differs")):
@@ -106,7 +139,9 @@ def unmeasured(convergence: Convergence | None, timing: PairedResult | None, ask
     return nothing if asked.convergence or asked.timing else ["anything"]
 
 
-def _converged(sweep: Sweep, asked: Asked, sides: tuple[Side, Side] | None, runs: Watching) -> Convergence:
+def _converged(
+    sweep: Sweep, asked: Asked, sides: tuple[Side, Side] | None, runs: Watching
+) -> Convergence:
     base, today = sides or (None, None)
     return converge(sweep, runs, base, today if asked.interpreters else None)
 
@@ -124,7 +159,9 @@ def _left_out(sweep: Sweep, asked: Asked) -> dict[str, str]:
 
 
 def _part(name: str, broken: str, do: Callable[[], Any]) -> dict[str, Any]:
-    """What a part gives, or the reason why nothing could be measured; other mistakes are the user's to mend."""
+    """What a part gives, or the reason why nothing could be measured; other mistakes are the user's
+    to mend.
+    """
     if broken:
         return {f"{name}_reason": broken}
     try:
@@ -137,7 +174,9 @@ def _part(name: str, broken: str, do: Callable[[], Any]) -> dict[str, Any]:
 
 @contextmanager
 def _entered(asked: Asked) -> Iterator[tuple[tuple[Side, Side] | None, str]]:
-    """The sides, and why they cannot be had: a base that is not usable leaves the convergence part standing."""
+    """The sides, and why they cannot be had: a base that is not usable leaves the convergence part
+    standing.
+    """
     with ExitStack() as stack:
         try:
             sides = stack.enter_context(asked.sides) if asked.sides else None

@@ -1,4 +1,6 @@
-"""Traces computed now: of the working tree through the ordinary sweep, of another side in that side's own process."""
+"""Traces computed now: of the working tree through the ordinary sweep, of another side in that
+side's own process.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,8 @@ Watching = Callable[[Event, int, int], None]
 # What decides about arithmetic; Python itself does not, and its patch releases are many.
 _NOT_COMPARED = ("python",)
 
-# Run by another side's interpreter on that side's source. Only names that every released gradrace has.
+# Run by another side's interpreter on that side's source. Only names that every released gradrace
+# has.
 _ELSEWHERE = """
 import json, sys
 from pathlib import Path
@@ -47,7 +50,9 @@ print(json.dumps({"done": True}))
 
 @dataclass(frozen=True)
 class Computed:
-    """Runs as they ended, by id: the record, and the training losses float64[n] of those that have any."""
+    """Runs as they ended, by id: the record, and the training losses float64[n] of those that have
+    any.
+    """
 
     records: Mapping[str, RunRecord]
     losses: Mapping[str, np.ndarray]
@@ -59,9 +64,17 @@ class Computed:
 
 
 def versions_of(record: RunRecord) -> dict[str, str]:
-    """Distribution -> version of what decides about the framework's arithmetic; what a plug-in imports is its own."""
-    left_out = {name for name in record.versions if name in _NOT_COMPARED or imported(name) in record.sources}
-    return {name: version for name, version in sorted(record.versions.items()) if name not in left_out}
+    """Distribution -> version of what decides about the framework's arithmetic; what a plug-in
+    imports is its own.
+    """
+    left_out = {
+        name
+        for name in record.versions
+        if name in _NOT_COMPARED or imported(name) in record.sources
+    }
+    return {
+        name: version for name, version in sorted(record.versions.items()) if name not in left_out
+    }
 
 
 def converging(sweep: Sweep) -> tuple[PlannedRun, ...]:
@@ -70,10 +83,11 @@ def converging(sweep: Sweep) -> tuple[PlannedRun, ...]:
 
 
 def compute(sweep: Sweep, watch: Watching, twins: bool = False) -> Computed:
-    """The sweep's convergence runs, afresh in a folder that is then removed; with `twins`, the same runs in float64.
+    """The sweep's convergence runs, afresh in a folder that is then removed; with `twins`, the same
+    runs in float64.
 
-    A twin is left out where the run is float64 itself; one that its framework cannot do is not among the finished.
-    """
+    A twin is left out where the run is float64 itself; one that its framework cannot do is not
+    among the finished."""
     runs = converging(sweep)
     if twins:
         runs = tuple(_twin(run) for run in runs if run.spec.dtype != "float64")
@@ -86,19 +100,25 @@ def compute(sweep: Sweep, watch: Watching, twins: bool = False) -> Computed:
 
 
 def compute_elsewhere(sweep: Sweep, side: Side, twins: bool = False) -> Computed:
-    """The convergence runs of the sweep's suite as another side computes them: its interpreter, source and plug-ins;
-    with `twins`, all of them in float64.
+    """The convergence runs of the sweep's suite as another side computes them: its interpreter,
+    source and plug-ins; with `twins`, all of them in float64.
 
     UserError (exit code 3) with the side's own last words where it cannot.
     """
     content = {**sweep.suite.content.model_dump(mode="json", exclude_unset=True), "timing": False}
     content |= {"dtype": "float64"} if twins else {}
-    content |= {kind: _without(content[kind], names) for kind, names in sweep.registry.loaded.items()}
+    content |= {
+        kind: _without(content[kind], names) for kind, names in sweep.registry.loaded.items()
+    }
     with tempfile.TemporaryDirectory(prefix="gradrace-gate-") as folder:
         asked = {
-            "suite": sweep.suite.name, "content": content, "output": folder, "keyword": sweep.options.keyword,
-            "timeout_s": sweep.options.timeout_s, "plugins": [str(file) for file in side.plugins],
-        }  # fmt: skip
+            "suite": sweep.suite.name,
+            "content": content,
+            "output": folder,
+            "keyword": sweep.options.keyword,
+            "timeout_s": sweep.options.timeout_s,
+            "plugins": [str(file) for file in side.plugins],
+        }
         _run_elsewhere(side, asked)
         return _read(Path(folder), sweep.suite.name)
 
@@ -112,7 +132,9 @@ def make_baseline(suite: str, computed: Computed, twins: Computed) -> Baseline:
         final = _final(twins.records.get(twin))
         kept.append(make_trace(run, computed.losses[run.spec.id], twins.losses.get(twin), final))
     origins = {
-        run.spec.framework: Origin(machine_type=machine_type(run.spec.device), versions=versions_of(run))
+        run.spec.framework: Origin(
+            machine_type=machine_type(run.spec.device), versions=versions_of(run)
+        )
         for run in computed.finished
     }
     return Baseline(suite=suite, frameworks=origins, runs=ordered(kept))
@@ -124,8 +146,8 @@ def traces(computed: Computed) -> dict[str, Trace]:
 
 
 def select(suite: str, plugins: Sequence[Path], options: Options) -> Sweep:
-    """The suite made ready, with its convergence runs and the timing cells of the rule that its timing part names: the
-    first launch stands for all of them."""
+    """The suite made ready, with its convergence runs and the timing cells of the rule that its
+    timing part names: the first launch stands for all of them."""
     sweep = prepare(with_named_timing(read_suite(suite)), plugins, options)
     chosen = tuple(run for run in sweep.selected if run.spec.launch == 0)
     return replace(sweep, selected=chosen)
@@ -144,12 +166,20 @@ def _twin(run: PlannedRun) -> PlannedRun:
 
 def _read(folder: Path, suite: str) -> Computed:
     records = {record.spec.id: record for record in read_records(folder, suite)}
-    losses = {name: _losses(folder, suite, record) for name, record in records.items() if record.artefacts}
-    return Computed(records, {name: values for name, values in losses.items() if values is not None})
+    losses = {
+        name: _losses(folder, suite, record) for name, record in records.items() if record.artefacts
+    }
+    return Computed(
+        records, {name: values for name, values in losses.items() if values is not None}
+    )
 
 
 def _losses(folder: Path, suite: str, record: RunRecord) -> np.ndarray | None:
-    columns = read_arrays(folder, suite, record.digest, "curve") if "curve.parquet" in record.artefacts else None
+    columns = (
+        read_arrays(folder, suite, record.digest, "curve")
+        if "curve.parquet" in record.artefacts
+        else None
+    )
     return None if columns is None else columns["value"][columns["series"] == "train_loss"]
 
 
@@ -159,7 +189,11 @@ def _final(record: RunRecord | None) -> float | None:
 
 def _without(entries: Iterable[Any], names: Sequence[str]) -> list[Any]:
     """What the command line added to a suite, taken out again: the other side adds its own."""
-    return [entry for entry in entries if (entry if isinstance(entry, str) else entry["name"]) not in names]
+    return [
+        entry
+        for entry in entries
+        if (entry if isinstance(entry, str) else entry["name"]) not in names
+    ]
 
 
 def _run_elsewhere(side: Side, asked: Mapping[str, Any]) -> None:
@@ -167,4 +201,6 @@ def _run_elsewhere(side: Side, asked: Mapping[str, Any]) -> None:
     try:
         ask(command, side_path(side, os.environ), timeout_s=None, given=json.dumps(asked))
     except NoAnswer as error:
-        raise UserError(f"{side.label}: its losses cannot be computed: {error}", ExitCode.NOTHING_MEASURED) from None
+        raise UserError(
+            f"{side.label}: its losses cannot be computed: {error}", ExitCode.NOTHING_MEASURED
+        ) from None

@@ -8,21 +8,42 @@ from pathlib import Path
 from ..machine import gpu_properties, this_machine
 from ..spec import Device
 
-# What numerical libraries choose their code by; the rest of a processor's flags changes no arithmetic.
+# What numerical libraries choose their code by; the rest of a processor's flags changes no
+# arithmetic.
 _VECTOR = (
-    "sse4_2", "avx", "avx2", "fma", "avx512f", "avx512_bf16", "avx512_vnni", "avx512_fp16", "amx_tile", "asimd", "sve", "sve2",
-)  # fmt: skip
+    "sse4_2",
+    "avx",
+    "avx2",
+    "fma",
+    "avx512f",
+    "avx512_bf16",
+    "avx512_vnni",
+    "avx512_fp16",
+    "amx_tile",
+    "asimd",
+    "sve",
+    "sve2",
+)
 
 
 @cache
 def machine_type(device: Device = "cpu", cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """System, processor with family, model and vector instructions where they can be read, and the GPU of a gpu run."""
+    """System, processor with family, model and vector instructions where they can be read, and the
+    GPU of a gpu run.
+    """
     machine = this_machine()
     fields = _first_processor(cpuinfo)
-    model = "".join(f" {key.split()[-1]} {fields[key]}" for key in ("cpu family", "model") if key in fields)
+    model = "".join(
+        f" {key.split()[-1]} {fields[key]}" for key in ("cpu family", "model") if key in fields
+    )
     flags = (fields.get("flags") or fields.get("Features") or "").split()
     vector = " ".join(name for name in _VECTOR if name in flags)
-    parts = [machine.system.split()[0], f"{machine.processor}{model}", vector, _gpu() if device == "gpu" else ""]
+    parts = [
+        machine.system.split()[0],
+        f"{machine.processor}{model}",
+        vector,
+        _gpu() if device == "gpu" else "",
+    ]
     return ", ".join(part for part in parts if part)
 
 

@@ -1,4 +1,6 @@
-"""Prints the JSON Schema of `gradrace gate --json`: `python -m gradrace.gate.schema > docs/gate.schema.json`."""
+"""Prints the JSON Schema of `gradrace gate --json`: `python -m gradrace.gate.schema >
+docs/gate.schema.json`.
+"""
 
 from __future__ import annotations
 

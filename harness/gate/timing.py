@@ -1,4 +1,6 @@
-"""The gate's part with clocks: the suite's timing cells, the working tree against a base, through `gradrace.paired`."""
+"""The gate's part with clocks: the suite's timing cells, the working tree against a base, through
+`gradrace.paired`.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,15 @@ def pairs(sweep: Sweep) -> tuple[Pair, ...]:
     """The selected timing cells, each against itself. UserError (exit code 3) where there are none."""
     runs = [run.spec for run in sweep.selected if run.spec.measure == "timing"]
     if not runs:
-        raise UserError(f"{sweep.suite.name}: no timing cells are selected", ExitCode.NOTHING_MEASURED)
+        raise UserError(
+            f"{sweep.suite.name}: no timing cells are selected", ExitCode.NOTHING_MEASURED
+        )
     return tuple(Pair(run.id.removeprefix("timing/").rpartition("/")[0], run, run) for run in runs)
 
 
-def measure(sweep: Sweep, a: Side, b: Side, rule: Rule, watch: Callable[[str], None]) -> PairedResult:
+def measure(
+    sweep: Sweep, a: Side, b: Side, rule: Rule, watch: Callable[[str], None]
+) -> PairedResult:
     """Verdicts on every cell; the budget is that of all cells together."""
     return compare_pairs(pairs(sweep), a, b, rule, watch)
 

@@ -1,10 +1,11 @@
-"""What of a convergence run is kept, when two such traces are equal, and how far rounding alone may move one.
+"""What of a convergence run is kept, when two such traces are equal, and how far rounding alone may
+move one.
 
-The band: the same run in float64 is what arithmetic without rounding (nearly) gives, so its distance from the float32 run
-shows how far this run's own rounding has carried it, chaos of a high learning rate included. Another version or machine
-rounds in another order, and ends about as far away in another direction: FACTOR times that distance is allowed. This is a
-measured scale, not a bound; docs/ci.md says what can hide inside of it.
-"""
+The band: the same run in float64 is what arithmetic without rounding (nearly) gives, so its
+distance from the float32 run shows how far this run's own rounding has carried it, chaos of a high
+learning rate included. Another version or machine rounds in another order, and ends about as far
+away in another direction: FACTOR times that distance is allowed. This is a measured scale, not a
+bound; docs/ci.md says what can hide inside of it."""
 
 from __future__ import annotations
 
@@ -24,20 +25,23 @@ Steps = tuple[tuple[int, int], ...]
 
 # Every step up to this one is kept, then every SPARSE-th.
 DENSE, SPARSE = 50, 10
-# How many times the distance from float64 is allowed, and never less than so many units in the last place.
+# How many times the distance from float64 is allowed, and never less than so many units in the last
+# place.
 FACTOR, FLOOR_ULPS = 10.0, 4.0
 EPSILON: dict[Dtype, float] = {"float32": 2.0**-23, "float64": 2.0**-52, "bfloat16": 2.0**-8}
-# Float64 has no finer twin. 2^-30 (1e-9) is far above what it loses in some hundred steps and far below a changed rule.
+# Float64 has no finer twin. 2^-30 (1e-9) is far above what it loses in some hundred steps and far
+# below a changed rule.
 FLOAT64_BAND = -30
 
 
 class Trace(Frozen):
     """A run as a baseline keeps it.
 
-    spec: a digest of what was asked for, hyperparameters apart, which `hyper` names. steps: how many were taken.
-    losses: at `recorded(steps)`, up to the first that is not finite, as the run's dtype gives them (float32 and bfloat16
-    runs report float32 numbers). band: (i, e) pairs: from entry i of losses on, 2^e is the relative band; e never falls.
-    2^final_band is that of the final validation loss.
+    spec: a digest of what was asked for, hyperparameters apart, which `hyper` names. steps: how
+    many were taken.
+    losses: at `recorded(steps)`, up to the first that is not finite, as the run's dtype gives them
+    (float32 and bfloat16 runs report float32 numbers). band: (i, e) pairs: from entry i of losses
+    on, 2^e is the relative band; e never falls. 2^final_band is that of the final validation loss.
     """
 
     id: str
@@ -75,42 +79,58 @@ class Trace(Frozen):
 
 def recorded(steps: int) -> Array:
     """int64[k]: which of so many steps a baseline keeps."""
-    return np.concatenate([np.arange(min(steps, DENSE)), np.arange(DENSE, steps, SPARSE)]).astype(np.int64)
+    return np.concatenate([np.arange(min(steps, DENSE)), np.arange(DENSE, steps, SPARSE)]).astype(
+        np.int64
+    )
 
 
-def make_trace(record: RunRecord, losses: Array, twin: Array | None = None, twin_final: float | None = None) -> Trace:
-    """From a finished run, its training losses float64[n], and the same run's in float64 (None without one) with the final
-    validation loss."""
+def make_trace(
+    record: RunRecord, losses: Array, twin: Array | None = None, twin_final: float | None = None
+) -> Trace:
+    """From a finished run, its training losses float64[n], and the same run's in float64 (None
+    without one) with the final validation loss."""
     spec, summary = record.spec, record.summary
     assert summary is not None, "a finished convergence run has a summary"
     kept = losses[recorded(len(losses))]
     kept = kept[: _first(~np.isfinite(kept))]
     widths = tuple((i, exponent) for i, exponent in band(losses, twin, spec.dtype) if i < len(kept))
     return Trace(
-        id=spec.id, framework=spec.framework, dtype=spec.dtype, spec=spec_digest(spec), hyper=spec.optimizer.hyper,
-        status=record.status, steps=len(losses), steps_to_target=summary.steps_to_target,
-        final_validation_loss=summary.final_validation_loss, losses=tuple(map(float, kept)), band=widths,
+        id=spec.id,
+        framework=spec.framework,
+        dtype=spec.dtype,
+        spec=spec_digest(spec),
+        hyper=spec.optimizer.hyper,
+        status=record.status,
+        steps=len(losses),
+        steps_to_target=summary.steps_to_target,
+        final_validation_loss=summary.final_validation_loss,
+        losses=tuple(map(float, kept)),
+        band=widths,
         final_band=_final_band(summary.final_validation_loss, twin_final, widths),
-    )  # fmt: skip
+    )
 
 
 def spec_digest(spec: RunSpec) -> str:
-    """12 hex digits of everything that was asked for but the optimizer's hyperparameters and texts for people.
+    """12 hex digits of everything that was asked for but the optimizer's hyperparameters and texts
+    for people.
 
     Fields at their defaults are left out, so that a field added to specs later changes nothing.
     """
     asked: dict[str, Any] = spec.model_dump(mode="json", exclude_defaults=True)
     asked["optimizer"].pop("hyper", None)
-    asked["task"] = {key: value for key, value in asked["task"].items() if key not in ("title", "target_origin")}
+    asked["task"] = {
+        key: value for key, value in asked["task"].items() if key not in ("title", "target_origin")
+    }
     return hashlib.sha256(canonical_json(asked).encode()).hexdigest()[:12]
 
 
 def band(losses: Array, twin: Array | None, dtype: Dtype) -> Steps:
-    """(i, e) pairs over the recorded entries: the band is 2^e from entry i on, the running maximum of FACTOR times the
-    relative distance to the twin, at least FLOOR_ULPS units in the last place, rounded up to a power of two.
+    """(i, e) pairs over the recorded entries: the band is 2^e from entry i on, the running maximum
+    of FACTOR times the relative distance to the twin, at least FLOOR_ULPS units in the last place,
+    rounded up to a power of two.
 
-    Where the twin is shorter (one of the two diverged) its last distance holds on. float64 runs have FLOAT64_BAND
-    throughout; others without a twin have no band, ().
+    Where the twin is shorter (one of the two diverged) its last distance holds on. float64 runs
+    have FLOAT64_BAND throughout; others without a twin have no band, ().
     """
     if dtype == "float64":
         return ((0, FLOAT64_BAND),)
@@ -127,7 +147,9 @@ def band(losses: Array, twin: Array | None, dtype: Dtype) -> Steps:
 
 
 def _final_band(final: float | None, twin: float | None, widths: Steps) -> int | None:
-    """The last band of the losses, wider where the final validation loss itself lies further from its twin's."""
+    """The last band of the losses, wider where the final validation loss itself lies further from
+    its twin's.
+    """
     if final is None or not widths:
         return None
     apart = abs(final - twin) / abs(twin) if twin else 0.0
@@ -142,7 +164,9 @@ def first_unequal(before: Trace, after: Trace) -> int | None:
 
 
 def first_beyond(before: Trace, after: Trace) -> int | None:
-    """The first entry of losses that is further away than the baseline's band, as far as both go; None where none is."""
+    """The first entry of losses that is further away than the baseline's band, as far as both go;
+    None where none is.
+    """
     relative = relative_distances(before, after)
     return _none_at_end(relative > before.allowed[: len(relative)])
 
@@ -160,8 +184,12 @@ def stored(values: Sequence[float], dtype: Dtype) -> Array:
 
 
 def _scale(values: Array, dtype: Dtype) -> Array:
-    """What distances are relative to: a loss that has fallen to nothing still has the rounding of where it began."""
-    return np.maximum(np.abs(values), EPSILON[dtype] * np.abs(values[:1]) + np.finfo(np.float64).tiny)
+    """What distances are relative to: a loss that has fallen to nothing still has the rounding of
+    where it began.
+    """
+    return np.maximum(
+        np.abs(values), EPSILON[dtype] * np.abs(values[:1]) + np.finfo(np.float64).tiny
+    )
 
 
 def _first(true: Array) -> int:

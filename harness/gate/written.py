@@ -37,7 +37,9 @@ def cell_row(cell: CellVerdict) -> dict[str, str]:
     """One line of a timing cell."""
     return {
         "cell": cell.cell,
-        "verdict": f"{cell.decision}{', found twice' if cell.confirmed else ''}{', contended' if cell.contended else ''}",
+        "verdict": (
+            f"{cell.decision}{', found twice' if cell.confirmed else ''}{', contended' if cell.contended else ''}"
+        ),
         **figures(cell),
         "note": cell.reason,
     }
@@ -45,12 +47,18 @@ def cell_row(cell: CellVerdict) -> dict[str, str]:
 
 def notable_checks(convergence: Convergence) -> tuple[Check, ...]:
     """What is to be looked at, worst first."""
-    return tuple(check for verdict in ("differs", "failed", "changed", "unchecked") for check in convergence.of(verdict))
+    return tuple(
+        check
+        for verdict in ("differs", "failed", "changed", "unchecked")
+        for check in convergence.of(verdict)
+    )
 
 
 def notable_cells(timing: PairedResult) -> tuple[CellVerdict, ...]:
     """The same of cells."""
-    return tuple(cell for decision in _NOTABLE for cell in timing.cells if cell.decision == decision)
+    return tuple(
+        cell for decision in _NOTABLE for cell in timing.cells if cell.decision == decision
+    )
 
 
 _NOTABLE = ("regression", "failed", "improvement", "inconclusive", "skipped")
@@ -59,31 +67,43 @@ _NOTABLE = ("regression", "failed", "improvement", "inconclusive", "skipped")
 def sentence_on_losses(convergence: Convergence) -> str:
     """Counts, and against what."""
     counts: Counter[str] = Counter(check.verdict for check in convergence.checks)
-    named = ", ".join(f"{counts[verdict]} {words}" for verdict, words in _WORDS.items() if counts[verdict])
+    named = ", ".join(
+        f"{counts[verdict]} {words}" for verdict, words in _WORDS.items() if counts[verdict]
+    )
     return f"{named}, against {convergence.against}"
 
 
 _WORDS = {
-    "differs": "differ", "failed": "failed", "changed": "not the baseline's run", "unchecked": "not checked",
-    "same": "bit for bit the same", "within": "within the rounding band",
-}  # fmt: skip
+    "differs": "differ",
+    "failed": "failed",
+    "changed": "not the baseline's run",
+    "unchecked": "not checked",
+    "same": "bit for bit the same",
+    "within": "within the rounding band",
+}
 
 
 def sentence_on_times(timing: PairedResult) -> str:
     """Counts, and what stood against what."""
     counts = Counter(cell.decision for cell in timing.cells)
     named = ", ".join(f"{count} {decision}" for decision, count in counts.items())
-    return f"{named}; b = {timing.b['label']} against a = {timing.a['label']}, threshold {timing.rule.threshold:.1%}"
+    return (
+        f"{named}; b = {timing.b['label']} against a = {timing.a['label']}, threshold"
+        f" {timing.rule.threshold:.1%}"
+    )
 
 
 # -- JUnit
 
 
 def junit(result: GateResult) -> str:
-    """JUnit XML, a suite for each part. failure: a regression. error: it failed, is not the baseline's run, or could not be
-    measured at all. skipped: not checked, inconclusive, or not asked for."""
+    """JUnit XML, a suite for each part. failure: a regression. error: it failed, is not the
+    baseline's run, or could not be measured at all. skipped: not checked, inconclusive, or not
+    asked for."""
     root = ET.Element("testsuites", name="gradrace gate")
-    convergence = [_check_case(check) for check in result.convergence.checks] if result.convergence else []
+    convergence = (
+        [_check_case(check) for check in result.convergence.checks] if result.convergence else []
+    )
     _suite(root, "convergence", convergence, result, result.convergence_reason)
     timing = [_cell_case(cell) for cell in result.timing.cells] if result.timing else []
     _suite(root, "timing", timing, result, result.timing_reason)
@@ -91,11 +111,22 @@ def junit(result: GateResult) -> str:
     return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _suite(root: ET.Element, name: str, cases: list[ET.Element], result: GateResult, reason: str) -> None:
+def _suite(
+    root: ET.Element, name: str, cases: list[ET.Element], result: GateResult, reason: str
+) -> None:
     if not cases or (name in result.unmeasured and reason):
-        cases = [_case(f"gradrace.{name}", name, "error" if name in result.unmeasured else "skipped", reason)]
+        cases = [
+            _case(
+                f"gradrace.{name}",
+                name,
+                "error" if name in result.unmeasured else "skipped",
+                reason,
+            )
+        ]
     seconds = result.timing.seconds if name == "timing" and result.timing else 0.0
-    suite = ET.SubElement(root, "testsuite", name=f"gradrace.{name}", tests=str(len(cases)), time=f"{seconds:.3f}")
+    suite = ET.SubElement(
+        root, "testsuite", name=f"gradrace.{name}", tests=str(len(cases)), time=f"{seconds:.3f}"
+    )
     suite.set("timestamp", for_xml(result.started_at[:19]))
     for kind, counted in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
         suite.set(counted, str(sum(case.find(kind) is not None for case in cases)))
@@ -103,15 +134,31 @@ def _suite(root: ET.Element, name: str, cases: list[ET.Element], result: GateRes
 
 
 def _check_case(check: Check) -> ET.Element:
-    kind = {"differs": "failure", "failed": "error", "changed": "error", "unchecked": "skipped"}.get(check.verdict, "")
+    kind = {
+        "differs": "failure",
+        "failed": "error",
+        "changed": "error",
+        "unchecked": "skipped",
+    }.get(check.verdict, "")
     name = check.id if check.what == "losses" else f"{check.id}: {check.what}"
-    return _case(f"gradrace.convergence.{check.framework}.{check.task}", name, kind, explained(check))
+    return _case(
+        f"gradrace.convergence.{check.framework}.{check.task}", name, kind, explained(check)
+    )
 
 
 def _cell_case(cell: CellVerdict) -> ET.Element:
-    kind = {"regression": "failure", "failed": "error", "inconclusive": "skipped", "skipped": "skipped"}.get(cell.decision, "")
+    kind = {
+        "regression": "failure",
+        "failed": "error",
+        "inconclusive": "skipped",
+        "skipped": "skipped",
+    }.get(cell.decision, "")
     row = cell_row(cell)
-    message = f"{row['verdict']}: b / a {row['b / a']} {row['note']}" if cell.ratio is not None else cell.reason
+    message = (
+        f"{row['verdict']}: b / a {row['b / a']} {row['note']}"
+        if cell.ratio is not None
+        else cell.reason
+    )
     return _case("gradrace.timing", cell.cell, kind, message)
 
 
@@ -127,7 +174,9 @@ def _case(classname: str, name: str, kind: str, message: str) -> ET.Element:
 
 
 def explained(check: Check) -> str:
-    """A check in a sentence: framework, task, optimizer, where it first differs, both values, how far apart."""
+    """A check in a sentence: framework, task, optimizer, where it first differs, both values, how
+    far apart.
+    """
     if check.verdict in ("same", "within"):
         return ""
     if check.after is None and check.before is None:
@@ -137,7 +186,10 @@ def explained(check: Check) -> str:
     apart = "" if check.relative is None else f", apart by {_small(check.relative)} relative"
     allowed = f" ({_small(check.allowed)} allowed)" if check.allowed else ""
     note = f"; {check.reason}" if check.reason else ""
-    return f"{where}{step}: {_digits(check.after) or 'none'}, was {_digits(check.before) or 'none'}{apart}{allowed}{note}"
+    return (
+        f"{where}{step}: {_digits(check.after) or 'none'}, was"
+        f" {_digits(check.before) or 'none'}{apart}{allowed}{note}"
+    )
 
 
 # -- Markdown
@@ -150,16 +202,25 @@ def markdown(result: GateResult) -> str:
     parts = [f"## gradrace gate {for_markdown(result.suite)}: {head}", said]
     parts += _losses(result)
     parts += _times(result)
-    parts += [f"Reliability of the timing part: {for_markdown(result.calibration)}." if result.timing else ""]
+    parts += [
+        (
+            f"Reliability of the timing part: {for_markdown(result.calibration)}."
+            if result.timing
+            else ""
+        )
+    ]
     parts += [_folded("Versions and machine", _environment(result))]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 _HEADS = {
-    ExitCode.OK: "ok", ExitCode.REGRESSION: "regression", ExitCode.INCONCLUSIVE: "inconclusive",
-    ExitCode.RUNS_FAILED: "a run failed", ExitCode.USAGE: "the baseline needs an update",
+    ExitCode.OK: "ok",
+    ExitCode.REGRESSION: "regression",
+    ExitCode.INCONCLUSIVE: "inconclusive",
+    ExitCode.RUNS_FAILED: "a run failed",
+    ExitCode.USAGE: "the baseline needs an update",
     ExitCode.NOTHING_MEASURED: "could not measure (not a verdict on the change)",
-}  # fmt: skip
+}
 
 
 def _losses(result: GateResult) -> list[str]:
@@ -167,10 +228,19 @@ def _losses(result: GateResult) -> list[str]:
     if found is None:
         return [f"**Losses**: not checked: {for_markdown(result.convergence_reason)}"]
     notable = notable_checks(found)
-    modes = "\n".join(f"- {for_markdown(how.framework)}: {for_markdown(how.reason)}" for how in found.frameworks)
-    parts = [f"**Losses**: {for_markdown(sentence_on_losses(found))}.", _table([check_row(check) for check in notable])]
+    modes = "\n".join(
+        f"- {for_markdown(how.framework)}: {for_markdown(how.reason)}" for how in found.frameworks
+    )
+    parts = [
+        f"**Losses**: {for_markdown(sentence_on_losses(found))}.",
+        _table([check_row(check) for check in notable]),
+    ]
     rest = [check_row(check) for check in found.checks if check not in notable]
-    return [*parts, _folded("How losses were compared", modes), _folded(f"Checks without a finding ({len(rest)})", _table(rest))]
+    return [
+        *parts,
+        _folded("How losses were compared", modes),
+        _folded(f"Checks without a finding ({len(rest)})", _table(rest)),
+    ]
 
 
 def _times(result: GateResult) -> list[str]:
@@ -179,14 +249,22 @@ def _times(result: GateResult) -> list[str]:
         return [f"**Step times**: not measured: {for_markdown(result.timing_reason)}"]
     notable = notable_cells(found)
     rest = [cell_row(cell) for cell in found.cells if cell not in notable]
-    parts = [f"**Step times**: {for_markdown(sentence_on_times(found))}.", _table([cell_row(cell) for cell in notable])]
+    parts = [
+        f"**Step times**: {for_markdown(sentence_on_times(found))}.",
+        _table([cell_row(cell) for cell in notable]),
+    ]
     return [*parts, _folded(f"Cells without a finding ({len(rest)})", _table(rest))]
 
 
 def _environment(result: GateResult) -> str:
     machine, began = result.machine, result.started_at[:19]
-    lines = [f"gradrace {result.gradrace}, suite {result.suite}, {began} UTC, {result.seconds:.0f} s"]
-    lines += [f"{machine.processor}, {machine.logical_cores} cores, {machine.system}, Python {machine.python}"]
+    lines = [
+        f"gradrace {result.gradrace}, suite {result.suite}, {began} UTC, {result.seconds:.0f} s"
+    ]
+    lines += [
+        f"{machine.processor}, {machine.logical_cores} cores, {machine.system}, Python"
+        f" {machine.python}"
+    ]
     for how in result.convergence.frameworks if result.convergence else ():
         lines.append(f"{how.framework}: {_listed(how.versions)}")
     for name, side in (("a", result.timing.a), ("b", result.timing.b)) if result.timing else ():
@@ -201,7 +279,9 @@ def _table(rows: Sequence[dict[str, str]]) -> str:
     names = [name for name in rows[0] if any(row[name] for row in rows)]
     lines = [_joined(names), _joined("---" for _ in names)]
     lines += [_joined(for_markdown(row[name]) for name in names) for row in rows[:MOST_ROWS]]
-    more = f"\n\n{len(rows) - MOST_ROWS} more are in the JSON file." if len(rows) > MOST_ROWS else ""
+    more = (
+        f"\n\n{len(rows) - MOST_ROWS} more are in the JSON file." if len(rows) > MOST_ROWS else ""
+    )
     return "\n".join(lines) + more
 
 

@@ -1,1 +1,3 @@
-"""The optimizers, one module each, each with an `OPTIMIZER`; `gradrace.registry` finds them by looking in this folder."""
+"""The optimizers, one module each, each with an `OPTIMIZER`; `gradrace.registry` finds them by
+looking in this folder.
+"""

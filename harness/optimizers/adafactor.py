@@ -1,4 +1,6 @@
-"""Adafactor: second moments of matrices kept as a row and a column, steps relative to the size of the parameter."""
+"""Adafactor: second moments of matrices kept as a row and a column, steps relative to the size of
+the parameter.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, Range, ReferenceRule, SearchSpace, State
+from ..optimizer import (
+    Array,
+    Binding,
+    Hyper,
+    Hypers,
+    Optimizer,
+    Range,
+    ReferenceRule,
+    SearchSpace,
+    State,
+)
 
 
 def _rms(x: Array) -> float:
@@ -21,7 +33,9 @@ def _init(p: Array, hyper: Hypers) -> State:
 
 
 def _second_moment(g: Array, state: State, t: int, hyper: Hypers) -> tuple[Array, State]:
-    """Of the last two axes as an outer product (Algorithm 4), of vectors as it is (Algorithm 5); and the new state."""
+    """Of the last two axes as an outer product (Algorithm 4), of vectors as it is (Algorithm 5);
+    and the new state.
+    """
     kept, squared = 1.0 - t ** -hyper["decay_exponent"], g * g + hyper["epsilon1"]
     if g.ndim < 2:
         v = kept * state["v"] + (1.0 - kept) * squared
@@ -32,7 +46,9 @@ def _second_moment(g: Array, state: State, t: int, hyper: Hypers) -> tuple[Array
     return shares[..., :, None] * column[..., None, :], {"row": row, "column": column}
 
 
-def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> tuple[Array, State]:
+def _update(
+    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
+) -> tuple[Array, State]:
     v, state = _second_moment(g, state, t, hyper)
     step = g / np.sqrt(v)
     step = step / max(1.0, _rms(step) / hyper["clip"])
@@ -40,7 +56,8 @@ def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) 
 
 
 def _torch(hyper: Hypers) -> dict[str, Any]:
-    # torch does not add epsilon1 to the squares: it keeps their mean above its eps and the estimate above eps squared.
+    # torch does not add epsilon1 to the squares: it keeps their mean above its eps and the estimate
+    # above eps squared.
     return {
         "beta2_decay": -hyper["decay_exponent"],
         "eps": (hyper["epsilon1"] ** 0.5, hyper["epsilon2"]),
@@ -66,9 +83,12 @@ def _optax_parts() -> Callable[..., Any]:
 OPTIMIZER = Optimizer(
     name="adafactor",
     title="Adafactor",
-    paper="Shazeer & Stern (2018), Adafactor: Adaptive Learning Rates with Sublinear Memory Cost, arXiv:1804.04235, "
-    "Algorithms 4 and 5 with the hyperparameters of Algorithm 6; the learning rate takes the place of its constant 0.01, "
-    "so that rho[t] = min(lr[t], 1 / sqrt(t))",
+    paper=(
+        "Shazeer & Stern (2018), Adafactor: Adaptive Learning Rates with Sublinear Memory Cost,"
+        " arXiv:1804.04235, Algorithms 4 and 5 with the hyperparameters of Algorithm 6; the"
+        " learning rate takes the place of its constant 0.01, so that rho[t] = min(lr[t], 1 /"
+        " sqrt(t))"
+    ),
     learning_rate=0.05,
     hyper={
         "decay_exponent": Hyper(0.8, "c in the decay 1 - t^-c of the second moment", high=1.0),
@@ -83,10 +103,13 @@ OPTIMIZER = Optimizer(
     },
     rule=ReferenceRule(init=_init, update=_update),
     per_tensor=True,
-    note="The last two axes are factored, for convolutions too. optax.adafactor differs: it factors the two largest axes "
-    "and only where both have 128 elements, has no cap of 1 / sqrt(t), and takes its decay in float32; the canonical rule "
-    "builds it of Optax's own parts with these three changed. Keras keeps the full second moment beside its factors, so it "
-    "saves no memory. Weight decay is left out: each library places it differently.",
+    note=(
+        "The last two axes are factored, for convolutions too. optax.adafactor differs: it factors"
+        " the two largest axes and only where both have 128 elements, has no cap of 1 / sqrt(t),"
+        " and takes its decay in float32; the canonical rule builds it of Optax's own parts with"
+        " these three changed. Keras keeps the full second moment beside its factors, so it saves"
+        " no memory. Weight decay is left out: each library places it differently."
+    ),
     space=SearchSpace(
         {"learning_rate": Range(1e-3, 1.0, log=True)},
         "proposed here: rates around the default; they are relative to the size of a parameter",

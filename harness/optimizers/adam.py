@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, Range, ReferenceRule, SearchSpace, State
+from ..optimizer import (
+    Array,
+    Binding,
+    Hyper,
+    Hypers,
+    Optimizer,
+    Range,
+    ReferenceRule,
+    SearchSpace,
+    State,
+)
 from ._shared import KERAS_EPSILON_HAT
 
 HYPER = {
@@ -20,14 +30,18 @@ def init(p: Array, hyper: Hypers) -> State:
 
 
 def direction(g: Array, state: State, t: int, hyper: Hypers) -> tuple[Array, State]:
-    """Algorithm 1 up to the learning rate: corrected first moment over corrected root second moment plus epsilon."""
+    """Algorithm 1 up to the learning rate: corrected first moment over corrected root second moment
+    plus epsilon.
+    """
     b1, b2 = hyper["beta1"], hyper["beta2"]
     m = b1 * state["m"] + (1.0 - b1) * g
     v = b2 * state["v"] + (1.0 - b2) * g * g
     return (m / (1.0 - b1**t)) / (np.sqrt(v / (1.0 - b2**t)) + hyper["epsilon"]), {"m": m, "v": v}
 
 
-def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> tuple[Array, State]:
+def _update(
+    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
+) -> tuple[Array, State]:
     step, state = direction(g, state, t, hyper)
     return p - lr * step, state
 
@@ -35,7 +49,10 @@ def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) 
 OPTIMIZER = Optimizer(
     name="adam",
     title="Adam",
-    paper="Kingma & Ba (2015), Adam: A Method for Stochastic Optimization, arXiv:1412.6980, Algorithm 1",
+    paper=(
+        "Kingma & Ba (2015), Adam: A Method for Stochastic Optimization, arXiv:1412.6980,"
+        " Algorithm 1"
+    ),
     learning_rate=3e-3,
     hyper=HYPER,
     bindings={
@@ -47,10 +64,15 @@ OPTIMIZER = Optimizer(
             lambda h: {"beta_1": h["beta1"], "beta_2": h["beta2"], "epsilon": h["epsilon"]},
             corrections=(KERAS_EPSILON_HAT,),
         ),
-        "jax": Binding("optax.adam", lambda h: {"b1": h["beta1"], "b2": h["beta2"], "eps": h["epsilon"]}),
+        "jax": Binding(
+            "optax.adam", lambda h: {"b1": h["beta1"], "b2": h["beta2"], "eps": h["epsilon"]}
+        ),
     },
     rule=ReferenceRule(init=init, update=_update),
-    note="Keras computes the epsilon-hat form with epsilon 1e-7; torch and Optax Algorithm 1 with 1e-8.",
+    note=(
+        "Keras computes the epsilon-hat form with epsilon 1e-7; torch and Optax Algorithm 1 with"
+        " 1e-8."
+    ),
     space=SearchSpace(
         {
             "learning_rate": Range(1e-4, 1e-1, log=True),
@@ -58,8 +80,9 @@ OPTIMIZER = Optimizer(
             "beta2": Range(1e-4, 1e-1, log=True, below_one=True),
             "epsilon": Range(1e-8, 1e-1, log=True),
         },
-        "proposed here; epsilon is searched, as Choi et al. (2019), arXiv:1910.05446, argue that it must be: where it exceeds "
-        "the root mean square of every gradient, Adam is momentum with learning rate * (1 - beta1) / epsilon, so that SGD and "
-        "momentum of rates / (1 - momentum) up to 1 are approximated within the space, not contained in it",
+        "proposed here; epsilon is searched, as Choi et al. (2019), arXiv:1910.05446, argue that it"
+        " must be: where it exceeds the root mean square of every gradient, Adam is momentum with"
+        " learning rate * (1 - beta1) / epsilon, so that SGD and momentum of rates / (1 - momentum)"
+        " up to 1 are approximated within the space, not contained in it",
     ),
 )

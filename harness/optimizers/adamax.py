@@ -12,22 +12,28 @@ def _init(p: Array, hyper: Hypers) -> State:
     return {"m": np.zeros_like(p), "u": np.zeros_like(p)}
 
 
-def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> tuple[Array, State]:
+def _update(
+    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
+) -> tuple[Array, State]:
     m = hyper["beta1"] * state["m"] + (1.0 - hyper["beta1"]) * g
     u = np.maximum(hyper["beta2"] * state["u"], np.abs(g))
     return p - lr / (1.0 - hyper["beta1"] ** t) * m / (u + hyper["epsilon"]), {"m": m, "u": u}
 
 
 _EPSILON_OUTSIDE = (
-    "The library adds eps to the gradient's absolute value before it takes the maximum, so that epsilon decays with the "
-    "norm. A norm that carries epsilon with it is max(beta2 * u, |g|) + epsilon."
+    "The library adds eps to the gradient's absolute value before it takes the maximum, so that"
+    " epsilon decays with the norm. A norm that carries epsilon with it is max(beta2 * u, |g|) +"
+    " epsilon."
 )
 
 OPTIMIZER = Optimizer(
     name="adamax",
     title="Adamax",
-    paper="Kingma & Ba (2015), Adam: A Method for Stochastic Optimization, arXiv:1412.6980, Algorithm 2, with epsilon "
-    "added to the norm (the paper divides by zero where a gradient was always zero)",
+    paper=(
+        "Kingma & Ba (2015), Adam: A Method for Stochastic Optimization, arXiv:1412.6980, Algorithm"
+        " 2, with epsilon added to the norm (the paper divides by zero where a gradient was always"
+        " zero)"
+    ),
     learning_rate=4e-3,
     hyper={
         "beta1": Hyper(0.9, "decay of the first moment", high=1.0),
@@ -51,7 +57,10 @@ OPTIMIZER = Optimizer(
         ),
     },
     rule=ReferenceRule(init=_init, update=_update),
-    note="Keras adds epsilon (1e-7 by default) to the norm, torch and Optax (1e-8) to the gradient's absolute value.",
+    note=(
+        "Keras adds epsilon (1e-7 by default) to the norm, torch and Optax (1e-8) to the gradient's"
+        " absolute value."
+    ),
     space=SearchSpace(
         ADAM_RANGES,
         ADAM_RANGES_SOURCE,

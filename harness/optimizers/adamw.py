@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, Range, ReferenceRule, SearchSpace, State
+from ..optimizer import (
+    Array,
+    Binding,
+    Hyper,
+    Hypers,
+    Optimizer,
+    Range,
+    ReferenceRule,
+    SearchSpace,
+    State,
+)
 from ._shared import KERAS_EPSILON_HAT
 from .adam import HYPER, direction, init
 
 
-def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> tuple[Array, State]:
+def _update(
+    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
+) -> tuple[Array, State]:
     step, state = direction(g, state, t, hyper)
     return p - lr * hyper["weight_decay"] * p - lr * step, state
 
@@ -15,10 +27,17 @@ def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) 
 OPTIMIZER = Optimizer(
     name="adamw",
     title="AdamW",
-    paper="Loshchilov & Hutter (2019), Decoupled Weight Decay Regularization, arXiv:1711.05101, Algorithm 2, with the "
-    "decay multiplied by the learning rate as in all three libraries",
+    paper=(
+        "Loshchilov & Hutter (2019), Decoupled Weight Decay Regularization, arXiv:1711.05101,"
+        " Algorithm 2, with the decay multiplied by the learning rate as in all three libraries"
+    ),
     learning_rate=3e-3,
-    hyper={**HYPER, "weight_decay": Hyper(0.01, "share of every parameter taken away per step and learning rate")},
+    hyper={
+        **HYPER,
+        "weight_decay": Hyper(
+            0.01, "share of every parameter taken away per step and learning rate"
+        ),
+    },
     bindings={
         "torch": Binding(
             "torch.optim.AdamW",
@@ -56,7 +75,7 @@ OPTIMIZER = Optimizer(
             "beta1": Range(2e-2, 0.5, log=True, below_one=True),
             "weight_decay": Range(5e-3, 1.0, log=True),
         },
-        "Dahl et al. (2023), Benchmarking Neural Network Training Algorithms, arXiv:2306.07179: the published search space of "
-        "AlgoPerf's baseline of this name",
+        "Dahl et al. (2023), Benchmarking Neural Network Training Algorithms, arXiv:2306.07179: the"
+        " published search space of AlgoPerf's baseline of this name",
     ),
 )

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, Range, ReferenceRule, SearchSpace, State
+from ..optimizer import (
+    Array,
+    Binding,
+    Hyper,
+    Hypers,
+    Optimizer,
+    Range,
+    ReferenceRule,
+    SearchSpace,
+    State,
+)
 
 
 def _init(p: Array, hyper: Hypers) -> State:
     return {name: np.zeros_like(p) for name in ("m", "v", "n", "gradient")}
 
 
-def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> tuple[Array, State]:
+def _update(
+    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
+) -> tuple[Array, State]:
     b1, b2, b3 = hyper["beta1"], hyper["beta2"], hyper["beta3"]
     change = g - state["gradient"] if t > 1 else np.zeros_like(g)
     m = b1 * state["m"] + (1.0 - b1) * g
@@ -25,25 +37,39 @@ def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) 
 OPTIMIZER = Optimizer(
     name="adan",
     title="Adan",
-    paper="Xie et al. (2022), Adan: Adaptive Nesterov Momentum Algorithm, arXiv:2208.06677, Algorithm 1 with the corrections "
-    "of bias of the authors' code and no weight decay; betas are what is kept, 1 minus those of the paper",
+    paper=(
+        "Xie et al. (2022), Adan: Adaptive Nesterov Momentum Algorithm, arXiv:2208.06677, Algorithm"
+        " 1 with the corrections of bias of the authors' code and no weight decay; betas are what"
+        " is kept, 1 minus those of the paper"
+    ),
     learning_rate=3e-3,
     hyper={
         "beta1": Hyper(0.98, "decay of the gradient's mean", high=1.0),
-        "beta2": Hyper(0.92, "decay of the mean change of the gradient; it also weighs the change", high=1.0),
+        "beta2": Hyper(
+            0.92, "decay of the mean change of the gradient; it also weighs the change", high=1.0
+        ),
         "beta3": Hyper(0.99, "decay of the second moment", high=1.0),
         "epsilon": Hyper(1e-8, "added to the root of the corrected second moment"),
     },
     bindings={
         "jax": Binding(
             "optax.adan",
-            lambda h: {"b1": h["beta1"], "b2": h["beta2"], "b3": h["beta3"], "eps": h["epsilon"], "eps_root": 0.0},
+            lambda h: {
+                "b1": h["beta1"],
+                "b2": h["beta2"],
+                "b3": h["beta3"],
+                "eps": h["epsilon"],
+                "eps_root": 0.0,
+            },
         ),
     },
     rule=ReferenceRule(init=_init, update=_update),
     differs={
-        "jax": "optax.adan weighs the change of the gradient with 1 - b2 = 0.08 where the paper and the authors' code weigh "
-        "it with b2 = 0.92 (https://github.com/google-deepmind/optax/pull/1715)"
+        "jax": (
+            "optax.adan weighs the change of the gradient with 1 - b2 = 0.08 where the paper and"
+            " the authors' code weigh it with b2 = 0.92"
+            " (https://github.com/google-deepmind/optax/pull/1715)"
+        )
     },
     note="optax.adan also adds 1e-8 inside of the root by default.",
     space=SearchSpace(

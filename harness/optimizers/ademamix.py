@@ -1,16 +1,28 @@
 """AdEMAMix: Adam with a second, much slower mean of gradients.
 
-Not the paper's update to the letter: its Algorithm 1 warms alpha and beta3 up by schedules of their own, here they are constant.
-"""
+Not the paper's update to the letter: its Algorithm 1 warms alpha and beta3 up by schedules of their
+own, here they are constant."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, Range, ReferenceRule, SearchSpace, State
+from ..optimizer import (
+    Array,
+    Binding,
+    Hyper,
+    Hypers,
+    Optimizer,
+    Range,
+    ReferenceRule,
+    SearchSpace,
+    State,
+)
 
 
-def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> tuple[Array, State]:
+def _update(
+    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
+) -> tuple[Array, State]:
     b1, b2, b3 = hyper["beta1"], hyper["beta2"], hyper["beta3"]
     fast = b1 * state["fast"] + (1.0 - b1) * g
     slow = b3 * state["slow"] + (1.0 - b3) * g
@@ -23,8 +35,11 @@ def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) 
 OPTIMIZER = Optimizer(
     name="ademamix",
     title="AdEMAMix",
-    paper="Pagliardini, Ablin & Grangier (2024), The AdEMAMix Optimizer: Better, Faster, Older, arXiv:2409.03137, "
-    "Algorithm 1 with constant alpha and beta3 instead of the paper's warm-ups of both, no weight decay",
+    paper=(
+        "Pagliardini, Ablin & Grangier (2024), The AdEMAMix Optimizer: Better, Faster, Older,"
+        " arXiv:2409.03137, Algorithm 1 with constant alpha and beta3 instead of the paper's"
+        " warm-ups of both, no weight decay"
+    ),
     learning_rate=3e-3,
     hyper={
         "beta1": Hyper(0.9, "decay of the fast mean", high=1.0),
@@ -46,7 +61,8 @@ OPTIMIZER = Optimizer(
         ),
     },
     rule=ReferenceRule(
-        init=lambda p, hyper: {name: np.zeros_like(p) for name in ("fast", "slow", "v")}, update=_update
+        init=lambda p, hyper: {name: np.zeros_like(p) for name in ("fast", "slow", "v")},
+        update=_update,
     ),
     space=SearchSpace(
         {
@@ -55,6 +71,7 @@ OPTIMIZER = Optimizer(
             "beta3": Range(1e-5, 1e-2, log=True, below_one=True),
             "alpha": Range(1.0, 20.0, log=True),
         },
-        "proposed here: Adam's rates and first decay, and ranges around the paper's slow decay and weight",
+        "proposed here: Adam's rates and first decay, and ranges around the paper's slow decay and"
+        " weight",
     ),
 )

@@ -8,7 +8,9 @@ from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, ReferenceRule,
 from ._shared import ADAM_RANGES, ADAM_RANGES_SOURCE
 
 
-def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> tuple[Array, State]:
+def _update(
+    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
+) -> tuple[Array, State]:
     if t == 1:
         return p, {"m": state["m"], "v": g * g}
     limit = (t - 1) ** 0.25
@@ -21,8 +23,10 @@ def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) 
 OPTIMIZER = Optimizer(
     name="adopt",
     title="ADOPT",
-    paper="Taniguchi et al. (2024), ADOPT: Modified Adam Can Converge with Any beta2 with the Optimal Rate, "
-    "arXiv:2411.02853, Algorithm 2 with the authors' clipping at t^(1/4)",
+    paper=(
+        "Taniguchi et al. (2024), ADOPT: Modified Adam Can Converge with Any beta2 with the Optimal"
+        " Rate, arXiv:2411.02853, Algorithm 2 with the authors' clipping at t^(1/4)"
+    ),
     learning_rate=3e-3,
     hyper={
         "beta1": Hyper(0.9, "decay of the first moment", high=1.0),
@@ -30,9 +34,14 @@ OPTIMIZER = Optimizer(
         "epsilon": Hyper(1e-6, "least root of the second moment", low=1e-30),
     },
     bindings={
-        "jax": Binding("optax.contrib.adopt", lambda h: {"b1": h["beta1"], "b2": h["beta2"], "eps": h["epsilon"]}),
+        "jax": Binding(
+            "optax.contrib.adopt",
+            lambda h: {"b1": h["beta1"], "b2": h["beta2"], "eps": h["epsilon"]},
+        ),
     },
-    rule=ReferenceRule(init=lambda p, hyper: {"m": np.zeros_like(p), "v": np.zeros_like(p)}, update=_update),
+    rule=ReferenceRule(
+        init=lambda p, hyper: {"m": np.zeros_like(p), "v": np.zeros_like(p)}, update=_update
+    ),
     note="The first step only measures the gradient: no parameter moves.",
     space=SearchSpace(
         ADAM_RANGES,

@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from ..optimizer import Array, Binding, Hypers, Optimizer, ReferenceRule, SearchSpace, State
-from ._shared import ADAM_RANGES, ADAM_RANGES_SOURCE, KERAS_EPSILON_HAT, UNCORRECTED_SECOND_MOMENT, epsilon_hat
+from ._shared import (
+    ADAM_RANGES,
+    ADAM_RANGES_SOURCE,
+    KERAS_EPSILON_HAT,
+    UNCORRECTED_SECOND_MOMENT,
+    epsilon_hat,
+)
 from .adam import HYPER
 
 
@@ -13,7 +19,9 @@ def _init(p: Array, hyper: Hypers) -> State:
     return {"m": np.zeros_like(p), "v": np.zeros_like(p), "v_max": np.zeros_like(p)}
 
 
-def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> tuple[Array, State]:
+def _update(
+    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
+) -> tuple[Array, State]:
     b1, b2 = hyper["beta1"], hyper["beta2"]
     m = b1 * state["m"] + (1.0 - b1) * g
     v = b2 * state["v"] + (1.0 - b2) * g * g
@@ -25,8 +33,10 @@ def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) 
 OPTIMIZER = Optimizer(
     name="amsgrad",
     title="AMSGrad",
-    paper="Reddi, Kale & Kumar (2018), On the Convergence of Adam and Beyond, ICLR, Algorithm 2, with Adam's bias "
-    "corrections and epsilon, which the paper leaves out",
+    paper=(
+        "Reddi, Kale & Kumar (2018), On the Convergence of Adam and Beyond, ICLR, Algorithm 2, with"
+        " Adam's bias corrections and epsilon, which the paper leaves out"
+    ),
     learning_rate=3e-3,
     hyper=HYPER,
     bindings={
@@ -37,19 +47,32 @@ OPTIMIZER = Optimizer(
         ),
         "tensorflow": Binding(
             "keras.optimizers.Adam",
-            lambda h: {"beta_1": h["beta1"], "beta_2": h["beta2"], "epsilon": h["epsilon"], "amsgrad": True},
+            lambda h: {
+                "beta_1": h["beta1"],
+                "beta_2": h["beta2"],
+                "epsilon": h["epsilon"],
+                "amsgrad": True,
+            },
             {"amsgrad": True},
             (KERAS_EPSILON_HAT,),
         ),
         "jax": Binding(
             "optax.amsgrad",
-            lambda h: {"b1": h["beta1"], "b2": h["beta2"], "eps": h["epsilon"], "bias_correction_nu": False},
+            lambda h: {
+                "b1": h["beta1"],
+                "b2": h["beta2"],
+                "eps": h["epsilon"],
+                "bias_correction_nu": False,
+            },
             corrections=(UNCORRECTED_SECOND_MOMENT, epsilon_hat("eps")),
         ),
     },
     rule=ReferenceRule(init=_init, update=_update),
-    note="The maximum is taken over second moments without bias correction, as in the paper. By default Optax takes it "
-    "over corrected ones, which keeps the large first estimates for ever: another algorithm. Keras's epsilon is 1e-7.",
+    note=(
+        "The maximum is taken over second moments without bias correction, as in the paper. By"
+        " default Optax takes it over corrected ones, which keeps the large first estimates for"
+        " ever: another algorithm. Keras's epsilon is 1e-7."
+    ),
     space=SearchSpace(
         ADAM_RANGES,
         ADAM_RANGES_SOURCE,

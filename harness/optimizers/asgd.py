@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, Range, ReferenceRule, SearchSpace, State, StateCorrection
+from ..optimizer import (
+    Array,
+    Binding,
+    Hyper,
+    Hypers,
+    Optimizer,
+    Range,
+    ReferenceRule,
+    SearchSpace,
+    State,
+    StateCorrection,
+)
 
 
 def _rate(lr: float, t: int, hyper: Hypers) -> float:
@@ -12,7 +23,9 @@ def _rate(lr: float, t: int, hyper: Hypers) -> float:
     return float(lr / (1.0 + hyper["decay"] * lr * (t - 1)) ** hyper["power"])
 
 
-def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> tuple[Array, State]:
+def _update(
+    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
+) -> tuple[Array, State]:
     rate = _rate(lr, t, hyper)
     return p * (1.0 - hyper["decay"] * rate) - rate * g, state
 
@@ -24,8 +37,11 @@ def _rates(hyper: Hypers, lr: Array) -> Array:
 OPTIMIZER = Optimizer(
     name="asgd",
     title="ASGD",
-    paper="Polyak & Juditsky (1992), Acceleration of Stochastic Approximation by Averaging, SIAM J. Control Optim. 30(4); "
-    "rates of Bottou (2012), Stochastic Gradient Descent Tricks, section 5.2",
+    paper=(
+        "Polyak & Juditsky (1992), Acceleration of Stochastic Approximation by Averaging, SIAM J."
+        " Control Optim. 30(4); rates of Bottou (2012), Stochastic Gradient Descent Tricks,"
+        " section 5.2"
+    ),
     learning_rate=0.1,
     hyper={
         "decay": Hyper(1e-4, "lambda: weight decay, which also sets the decay of the rate"),
@@ -38,8 +54,11 @@ OPTIMIZER = Optimizer(
             corrections=(
                 StateCorrection(
                     name="rate_of_this_step",
-                    why="torch works out its rate at the end of a step, from the learning rate of that step: under a "
-                    "schedule it runs one step late. The buffer is set to the rate of the step to come.",
+                    why=(
+                        "torch works out its rate at the end of a step, from the learning rate of"
+                        " that step: under a schedule it runs one step late. The buffer is set to"
+                        " the rate of the step to come."
+                    ),
                     state="eta",
                     scale=lambda hyper, lr: np.zeros_like(lr),
                     shift=_rates,
@@ -48,8 +67,10 @@ OPTIMIZER = Optimizer(
         ),
     },
     rule=ReferenceRule(init=lambda p, hyper: {}, update=_update),
-    note="What is trained and evaluated are the iterates. torch averages from step 1,000,000 on by default, and keeps the "
-    "averages in its state.",
+    note=(
+        "What is trained and evaluated are the iterates. torch averages from step 1,000,000 on by"
+        " default, and keeps the averages in its state."
+    ),
     space=SearchSpace(
         {"learning_rate": Range(1e-3, 10.0, log=True)},
         "proposed here: as for sgd",

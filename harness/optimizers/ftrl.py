@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, Range, ReferenceRule, SearchSpace, State
+from ..optimizer import (
+    Array,
+    Binding,
+    Hyper,
+    Hypers,
+    Optimizer,
+    Range,
+    ReferenceRule,
+    SearchSpace,
+    State,
+)
 
 
 def _init(p: Array, hyper: Hypers) -> State:
     return {"n": np.full_like(p, hyper["initial_accumulator"]), "z": np.zeros_like(p)}
 
 
-def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> tuple[Array, State]:
+def _update(
+    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
+) -> tuple[Array, State]:
     n = state["n"] + g * g
     z = state["z"] + g - (np.sqrt(n) - np.sqrt(state["n"])) / lr * p
     shrunk = np.clip(z, -hyper["l1"], hyper["l1"]) - z
@@ -41,8 +53,11 @@ OPTIMIZER = Optimizer(
         ),
     },
     rule=ReferenceRule(init=_init, update=_update),
-    note="The first step discards the initial weights: the rule solves for weights from its sums alone, and those start at "
-    "zero. Networks whose weights must not start alike do not train with it.",
+    note=(
+        "The first step discards the initial weights: the rule solves for weights from its sums"
+        " alone, and those start at zero. Networks whose weights must not start alike do not train"
+        " with it."
+    ),
     space=SearchSpace(
         {"learning_rate": Range(1e-2, 10.0, log=True)},
         "proposed here: rates around the default; the penalties stay at 0",

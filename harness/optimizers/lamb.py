@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, Range, ReferenceRule, SearchSpace, State
+from ..optimizer import (
+    Array,
+    Binding,
+    Hyper,
+    Hypers,
+    Optimizer,
+    Range,
+    ReferenceRule,
+    SearchSpace,
+    State,
+)
 from . import adam
 
 
-def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> tuple[Array, State]:
+def _update(
+    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
+) -> tuple[Array, State]:
     step, state = adam.direction(g, state, t, hyper)
     weight, length = np.linalg.norm(p), np.linalg.norm(step)
     return p - lr * (weight / length if weight > 0.0 and length > 0.0 else 1.0) * step, state
@@ -17,26 +29,36 @@ def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) 
 OPTIMIZER = Optimizer(
     name="lamb",
     title="LAMB",
-    paper="You et al. (2020), Large Batch Optimization for Deep Learning, arXiv:1904.00962, Algorithm 2 with phi(x) = x and "
-    "no weight decay; the ratio is 1 where a norm is 0",
+    paper=(
+        "You et al. (2020), Large Batch Optimization for Deep Learning, arXiv:1904.00962, Algorithm"
+        " 2 with phi(x) = x and no weight decay; the ratio is 1 where a norm is 0"
+    ),
     learning_rate=1e-2,
-    hyper={**adam.HYPER, "epsilon": Hyper(1e-6, "added to the root of the corrected second moment")},
+    hyper={
+        **adam.HYPER,
+        "epsilon": Hyper(1e-6, "added to the root of the corrected second moment"),
+    },
     bindings={
         "tensorflow": Binding(
             "keras.optimizers.Lamb",
             lambda h: {"beta_1": h["beta1"], "beta_2": h["beta2"], "epsilon": h["epsilon"]},
         ),
-        "jax": Binding("optax.lamb", lambda h: {"b1": h["beta1"], "b2": h["beta2"], "eps": h["epsilon"]}),
+        "jax": Binding(
+            "optax.lamb", lambda h: {"b1": h["beta1"], "b2": h["beta2"], "eps": h["epsilon"]}
+        ),
     },
     rule=ReferenceRule(init=adam.init, update=_update),
     per_tensor=True,
-    note="With weight decay the two part: Optax adds it before the ratio, as in the paper, Keras applies it by itself.",
+    note=(
+        "With weight decay the two part: Optax adds it before the ratio, as in the paper, Keras"
+        " applies it by itself."
+    ),
     space=SearchSpace(
         {
             "learning_rate": Range(1e-4, 1e-2, log=True),
             "beta1": Range(5e-2, 0.3, log=True, below_one=True),
         },
-        "Dahl et al. (2023), Benchmarking Neural Network Training Algorithms, arXiv:2306.07179: the published search space of "
-        "AlgoPerf's baseline of this name, without its weight decay",
+        "Dahl et al. (2023), Benchmarking Neural Network Training Algorithms, arXiv:2306.07179: the"
+        " published search space of AlgoPerf's baseline of this name, without its weight decay",
     ),
 )

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, Range, ReferenceRule, SearchSpace, State
+from ..optimizer import (
+    Array,
+    Binding,
+    Hyper,
+    Hypers,
+    Optimizer,
+    Range,
+    ReferenceRule,
+    SearchSpace,
+    State,
+)
 
 
-def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> tuple[Array, State]:
+def _update(
+    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
+) -> tuple[Array, State]:
     weight, length = np.linalg.norm(p), np.linalg.norm(g)
     ratio = hyper["trust"] * weight / length if weight > 0.0 and length > 0.0 else 1.0
     buffer = hyper["momentum"] * state["buffer"] + lr * ratio * g
@@ -17,25 +29,33 @@ def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) 
 OPTIMIZER = Optimizer(
     name="lars",
     title="LARS",
-    paper="You, Gitman & Ginsburg (2017), Large Batch Training of Convolutional Networks, arXiv:1708.03888, Algorithm 1 "
-    "without weight decay; as in Optax the ratio is 1, not `trust`, where a norm is 0",
+    paper=(
+        "You, Gitman & Ginsburg (2017), Large Batch Training of Convolutional Networks,"
+        " arXiv:1708.03888, Algorithm 1 without weight decay; as in Optax the ratio is 1, not"
+        " `trust`, where a norm is 0"
+    ),
     learning_rate=1.0,
     hyper={
         "momentum": Hyper(0.9, "share of the buffer kept each step", high=1.0),
         "trust": Hyper(1e-3, "norm of an update by norm of its parameter", low=1e-30),
     },
     bindings={
-        "jax": Binding("optax.lars", lambda h: {"momentum": h["momentum"], "trust_coefficient": h["trust"]}),
+        "jax": Binding(
+            "optax.lars", lambda h: {"momentum": h["momentum"], "trust_coefficient": h["trust"]}
+        ),
     },
     rule=ReferenceRule(init=lambda p, hyper: {"buffer": np.zeros_like(p)}, update=_update),
     per_tensor=True,
-    note="A bias that starts at zero takes its first step with the whole learning rate, a thousand times what `trust` would "
-    "allow it.",
+    note=(
+        "A bias that starts at zero takes its first step with the whole learning rate, a thousand"
+        " times what `trust` would allow it."
+    ),
     space=SearchSpace(
         {
             "learning_rate": Range(1e-2, 1e2, log=True),
             "momentum": Range(1e-2, 1.0, log=True, below_one=True),
         },
-        "proposed here: two decades around the default; the rate multiplies the trust coefficient, which stays fixed",
+        "proposed here: two decades around the default; the rate multiplies the trust coefficient,"
+        " which stays fixed",
     ),
 )

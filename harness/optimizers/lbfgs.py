@@ -7,7 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, Range, ReferenceRule, SearchSpace, State
+from ..optimizer import (
+    Array,
+    Binding,
+    Hyper,
+    Hypers,
+    Optimizer,
+    Range,
+    ReferenceRule,
+    SearchSpace,
+    State,
+)
 
 # Pairs of less curvature are left out, as in torch, where it cannot be changed.
 _LEAST_CURVATURE = 1e-10
@@ -19,15 +29,22 @@ def _init(p: Array, hyper: Hypers) -> State:
 
 
 def _remembered(p: Array, g: Array, state: State, t: int, hyper: Hypers) -> tuple[Array, Array]:
-    """Moves and changes of the gradient [pairs, n], with those of the last step if they show curvature."""
+    """Moves and changes of the gradient [pairs, n], with those of the last step if they show
+    curvature.
+    """
     move, change = p - state["weights"], g - state["gradient"]
     if t == 1 or move @ change <= _LEAST_CURVATURE:
         return state["moves"], state["changes"]
     memory = int(hyper["memory"])
-    return np.vstack([state["moves"], move])[-memory:], np.vstack([state["changes"], change])[-memory:]
+    return (
+        np.vstack([state["moves"], move])[-memory:],
+        np.vstack([state["changes"], change])[-memory:],
+    )
 
 
-def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> tuple[Array, State]:
+def _update(
+    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
+) -> tuple[Array, State]:
     moves, changes = _remembered(p, g, state, t, hyper)
     new = {"moves": moves, "changes": changes, "weights": p, "gradient": g}
     if not len(moves):
@@ -58,11 +75,18 @@ def _optax_piece() -> Callable[..., Any]:
 OPTIMIZER = Optimizer(
     name="lbfgs",
     title="L-BFGS",
-    paper="Liu & Nocedal (1989), On the limited memory BFGS method for large scale optimization, Math. Programming 45; "
-    "Nocedal & Wright (2006), Numerical Optimization, Algorithm 7.4. One step a batch of length lr, no line search; the "
-    "first direction is g min(1, 1 / |g|), pairs without curvature (s.y <= 1e-10) are left out",
+    paper=(
+        "Liu & Nocedal (1989), On the limited memory BFGS method for large scale optimization,"
+        " Math. Programming 45; Nocedal & Wright (2006), Numerical Optimization, Algorithm 7.4. One"
+        " step a batch of length lr, no line search; the first direction is g min(1, 1 / |g|),"
+        " pairs without curvature (s.y <= 1e-10) are left out"
+    ),
     learning_rate=0.1,
-    hyper={"memory": Hyper(10, "pairs of moves and changes of the gradient that are kept", low=1, high=1000)},
+    hyper={
+        "memory": Hyper(
+            10, "pairs of moves and changes of the gradient that are kept", low=1, high=1000
+        )
+    },
     bindings={
         "torch": Binding(
             _torch_piece,
@@ -71,14 +95,19 @@ OPTIMIZER = Optimizer(
             asks_for_loss=True,
         ),
         "jax": Binding(
-            _optax_piece, lambda h: {"memory": int(h["memory"])}, native_target="optax.lbfgs", asks_for_loss=True
+            _optax_piece,
+            lambda h: {"memory": int(h["memory"])},
+            native_target="optax.lbfgs",
+            asks_for_loss=True,
         ),
     },
     rule=ReferenceRule(init=_init, update=_update, joint=True),
     full_batch=True,
-    note="By themselves the libraries "
-    "part in the first step (torch divides by the sum of magnitudes, Optax by the norm), in pairs without curvature (Optax "
-    "keeps them) and in what a step is: torch takes up to 20 iterations, Optax one with a line search.",
+    note=(
+        "By themselves the libraries part in the first step (torch divides by the sum of"
+        " magnitudes, Optax by the norm), in pairs without curvature (Optax keeps them) and in what"
+        " a step is: torch takes up to 20 iterations, Optax one with a line search."
+    ),
     space=SearchSpace(
         {"learning_rate": Range(1e-2, 2.0, log=True)},
         "proposed here: rates from a tenth of the default to beyond the full step of 1",

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, Range, ReferenceRule, SearchSpace, State
+from ..optimizer import (
+    Array,
+    Binding,
+    Hyper,
+    Hypers,
+    Optimizer,
+    Range,
+    ReferenceRule,
+    SearchSpace,
+    State,
+)
 
 
-def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> tuple[Array, State]:
+def _update(
+    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
+) -> tuple[Array, State]:
     b1, b2 = hyper["beta1"], hyper["beta2"]
     step = np.sign(b1 * state["m"] + (1.0 - b1) * g)
     return p - lr * hyper["weight_decay"] * p - lr * step, {"m": b2 * state["m"] + (1.0 - b2) * g}
@@ -16,30 +28,46 @@ def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) 
 OPTIMIZER = Optimizer(
     name="lion",
     title="Lion",
-    paper="Chen et al. (2023), Symbolic Discovery of Optimization Algorithms, arXiv:2302.06675, Algorithm 2",
+    paper=(
+        "Chen et al. (2023), Symbolic Discovery of Optimization Algorithms, arXiv:2302.06675,"
+        " Algorithm 2"
+    ),
     learning_rate=3e-4,
     hyper={
-        "beta1": Hyper(0.9, "weight of the momentum against the gradient in the step", low=1e-3, high=1.0),
+        "beta1": Hyper(
+            0.9, "weight of the momentum against the gradient in the step", low=1e-3, high=1.0
+        ),
         "beta2": Hyper(0.99, "decay of the momentum", high=1.0),
-        "weight_decay": Hyper(1e-3, "share of every parameter taken away per step and learning rate"),
+        "weight_decay": Hyper(
+            1e-3, "share of every parameter taken away per step and learning rate"
+        ),
     },
     bindings={
         "tensorflow": Binding(
             "keras.optimizers.Lion",
-            lambda h: {"beta_1": h["beta1"], "beta_2": h["beta2"], "weight_decay": h["weight_decay"]},
+            lambda h: {
+                "beta_1": h["beta1"],
+                "beta_2": h["beta2"],
+                "weight_decay": h["weight_decay"],
+            },
         ),
         "jax": Binding(
-            "optax.lion", lambda h: {"b1": h["beta1"], "b2": h["beta2"], "weight_decay": h["weight_decay"]}
+            "optax.lion",
+            lambda h: {"b1": h["beta1"], "b2": h["beta2"], "weight_decay": h["weight_decay"]},
         ),
     },
     rule=ReferenceRule(init=lambda p, hyper: {"m": np.zeros_like(p)}, update=_update),
-    note="torch ships none. All parameters decay, biases too. Keras decays nothing by default, Optax with 1e-3.",
+    note=(
+        "torch ships none. All parameters decay, biases too. Keras decays nothing by default, Optax"
+        " with 1e-3."
+    ),
     space=SearchSpace(
         {
             "learning_rate": Range(1e-5, 1e-2, log=True),
             "beta1": Range(2e-2, 0.5, log=True, below_one=True),
             "beta2": Range(1e-3, 1e-1, log=True, below_one=True),
         },
-        "proposed here: a tenth of Adam's rates; Chen et al. (2023) advise rates 3 to 10 times smaller than AdamW's",
+        "proposed here: a tenth of Adam's rates; Chen et al. (2023) advise rates 3 to 10 times"
+        " smaller than AdamW's",
     ),
 )

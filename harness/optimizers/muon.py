@@ -7,11 +7,22 @@ from typing import Any
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, Range, ReferenceRule, SearchSpace, State
+from ..optimizer import (
+    Array,
+    Binding,
+    Hyper,
+    Hypers,
+    Optimizer,
+    Range,
+    ReferenceRule,
+    SearchSpace,
+    State,
+)
 from . import adam
 from ._shared import KERAS_EPSILON_HAT
 
-# Jordan's quintic; Keras and torch have the same five steps and added 1e-7, Keras with no way to change the latter.
+# Jordan's quintic; Keras and torch have the same five steps and added 1e-7, Keras with no way to
+# change the latter.
 _COEFFICIENTS, _STEPS, _NORM_EPSILON = (3.4445, -4.7750, 2.0315), 5, 1e-7
 # Liu et al. (2025), section 2.2: the root mean square of AdamW's updates.
 _RMS = 0.2
@@ -32,7 +43,9 @@ def _init(p: Array, hyper: Hypers) -> State:
     return {"buffer": np.zeros_like(p)} if p.ndim == 2 else adam.init(p, hyper)
 
 
-def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> tuple[Array, State]:
+def _update(
+    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
+) -> tuple[Array, State]:
     if p.ndim != 2:
         step, state = adam.direction(g, state, t, hyper)
         return p - lr * step, state
@@ -67,14 +80,19 @@ def _optax_parts() -> Callable[..., Any]:
 OPTIMIZER = Optimizer(
     name="muon",
     title="Muon",
-    paper="Jordan et al. (2024), Muon: An optimizer for hidden layers in neural networks, "
-    "https://kellerjordan.github.io/posts/muon/ with Nesterov momentum; updates scaled by 0.2 sqrt(max(rows, columns)) as "
-    "in Liu et al. (2025), Muon is Scalable for LLM Training, arXiv:2502.16982, section 2.2",
+    paper=(
+        "Jordan et al. (2024), Muon: An optimizer for hidden layers in neural networks,"
+        " https://kellerjordan.github.io/posts/muon/ with Nesterov momentum; updates scaled by 0.2"
+        " sqrt(max(rows, columns)) as in Liu et al. (2025), Muon is Scalable for LLM Training,"
+        " arXiv:2502.16982, section 2.2"
+    ),
     learning_rate=5e-3,
     hyper={
         "momentum": Hyper(0.95, "share of the buffer kept each step", high=1.0),
         "beta1": Hyper(0.9, "Adam's decay of the first moment, for what is not a matrix", high=1.0),
-        "beta2": Hyper(0.999, "Adam's decay of the second moment, for what is not a matrix", high=1.0),
+        "beta2": Hyper(
+            0.999, "Adam's decay of the second moment, for what is not a matrix", high=1.0
+        ),
         "epsilon": Hyper(1e-8, "added to Adam's root of the corrected second moment"),
     },
     bindings={
@@ -84,17 +102,22 @@ OPTIMIZER = Optimizer(
     },
     rule=ReferenceRule(init=_init, update=_update),
     per_tensor=True,
-    differs={"torch": "torch.optim.Muon orthogonalises in bfloat16 whatever the dtype of the parameters"},
-    note="Tensors of two dimensions are orthogonalised, kernels of convolutions are not. optax.contrib.muon corrects the "
-    "bias of its Nesterov momentum, which is another direction; the canonical rule feeds it plain Nesterov momentum of "
-    "optax.trace. By default torch and Optax scale by sqrt(max(1, rows / columns)), which depends on how kernels are "
-    "stored. torch's class takes matrices only and has no Adam for the rest.",
+    differs={
+        "torch": "torch.optim.Muon orthogonalises in bfloat16 whatever the dtype of the parameters"
+    },
+    note=(
+        "Tensors of two dimensions are orthogonalised, kernels of convolutions are not."
+        " optax.contrib.muon corrects the bias of its Nesterov momentum, which is another"
+        " direction; the canonical rule feeds it plain Nesterov momentum of optax.trace. By default"
+        " torch and Optax scale by sqrt(max(1, rows / columns)), which depends on how kernels are"
+        " stored. torch's class takes matrices only and has no Adam for the rest."
+    ),
     space=SearchSpace(
         {
             "learning_rate": Range(1e-4, 1e-1, log=True),
             "momentum": Range(1e-2, 0.5, log=True, below_one=True),
         },
-        "proposed here: Adam's rates, which the scaling of updates is made for, and a range around the default momentum; "
-        "Adam's own decays stay at their defaults",
+        "proposed here: Adam's rates, which the scaling of updates is made for, and a range around"
+        " the default momentum; Adam's own decays stay at their defaults",
     ),
 )

@@ -1,7 +1,7 @@
 """NAdam: Adam with Nesterov's momentum, the momentum constant.
 
-Not the paper's update to the letter: its Algorithm 2 has a mu_t for each step, and its experiments raise it.
-"""
+Not the paper's update to the letter: its Algorithm 2 has a mu_t for each step, and its experiments
+raise it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from ._shared import ADAM_RANGES, ADAM_RANGES_SOURCE
 from .adam import HYPER, init
 
 
-def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> tuple[Array, State]:
+def _update(
+    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
+) -> tuple[Array, State]:
     b1, b2 = hyper["beta1"], hyper["beta2"]
     m = b1 * state["m"] + (1.0 - b1) * g
     v = b2 * state["v"] + (1.0 - b2) * g * g
@@ -23,26 +25,42 @@ def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) 
 OPTIMIZER = Optimizer(
     name="nadam",
     title="NAdam",
-    paper="Dozat (2016), Incorporating Nesterov Momentum into Adam, ICLR workshop, Algorithm 2 with a constant mu = beta1 "
-    "instead of the paper's rising mu_t",
+    paper=(
+        "Dozat (2016), Incorporating Nesterov Momentum into Adam, ICLR workshop, Algorithm 2 with a"
+        " constant mu = beta1 instead of the paper's rising mu_t"
+    ),
     learning_rate=3e-3,
     hyper=HYPER,
     bindings={
         "torch": Binding(
             "torch.optim.NAdam",
-            # torch's mu_t = beta1 * (1 - 0.96^(t * momentum_decay) / 2): an infinite decay leaves beta1.
-            lambda h: {"betas": (h["beta1"], h["beta2"]), "eps": h["epsilon"], "momentum_decay": float("inf")},
+            # torch's mu_t = beta1 * (1 - 0.96^(t * momentum_decay) / 2): an infinite decay leaves
+            # beta1.
+            lambda h: {
+                "betas": (h["beta1"], h["beta2"]),
+                "eps": h["epsilon"],
+                "momentum_decay": float("inf"),
+            },
         ),
         "tensorflow": Binding(
             "keras.optimizers.Nadam",
             lambda h: {"beta_1": h["beta1"], "beta_2": h["beta2"], "epsilon": h["epsilon"]},
         ),
-        "jax": Binding("optax.nadam", lambda h: {"b1": h["beta1"], "b2": h["beta2"], "eps": h["epsilon"]}),
+        "jax": Binding(
+            "optax.nadam", lambda h: {"b1": h["beta1"], "b2": h["beta2"], "eps": h["epsilon"]}
+        ),
     },
     rule=ReferenceRule(init=init, update=_update),
-    note="Three rules by default: Optax keeps the momentum constant, torch raises it as beta1 * (1 - 0.96^(t/250) / 2), "
-    "as the paper recommends, and Keras as beta1 * (1 - 0.96^t / 2). Keras's epsilon is 1e-7, the others' 1e-8.",
-    differs={"tensorflow": "Keras raises the momentum as beta1 * (1 - 0.96^t / 2), and no argument changes that"},
+    note=(
+        "Three rules by default: Optax keeps the momentum constant, torch raises it as beta1 * (1 -"
+        " 0.96^(t/250) / 2), as the paper recommends, and Keras as beta1 * (1 - 0.96^t / 2)."
+        " Keras's epsilon is 1e-7, the others' 1e-8."
+    ),
+    differs={
+        "tensorflow": (
+            "Keras raises the momentum as beta1 * (1 - 0.96^t / 2), and no argument changes that"
+        )
+    },
     space=SearchSpace(
         ADAM_RANGES,
         ADAM_RANGES_SOURCE,

@@ -4,15 +4,32 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, Range, ReferenceRule, SearchSpace, State
+from ..optimizer import (
+    Array,
+    Binding,
+    Hyper,
+    Hypers,
+    Optimizer,
+    Range,
+    ReferenceRule,
+    SearchSpace,
+    State,
+)
 
 
 def _init(p: Array, hyper: Hypers) -> State:
     zeros = {name: np.zeros_like(p) for name in ("m", "v", "sum")}
-    return {**zeros, "start": p.copy(), "distance": np.array(hyper["distance"]), "numerator": np.array(0.0)}
+    return {
+        **zeros,
+        "start": p.copy(),
+        "distance": np.array(hyper["distance"]),
+        "numerator": np.array(0.0),
+    }
 
 
-def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> tuple[Array, State]:
+def _update(
+    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
+) -> tuple[Array, State]:
     b1, b2, first, d = hyper["beta1"], hyper["beta2"], hyper["distance"], float(state["distance"])
     b3 = b2**0.5
     rate = lr * d * (1.0 - b2**t) ** 0.5 / (1.0 - b1**t)
@@ -22,14 +39,24 @@ def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) 
     numerator = b3 * state["numerator"] + d / first * rate * (g @ (state["start"] - p))
     d = max(d, float(numerator / np.abs(total).sum()))
     p = p - rate * m / (np.sqrt(v) + d * hyper["epsilon"])
-    return p, {**state, "m": m, "v": v, "sum": total, "distance": np.array(d), "numerator": np.asarray(numerator)}
+    return p, {
+        **state,
+        "m": m,
+        "v": v,
+        "sum": total,
+        "distance": np.array(d),
+        "numerator": np.asarray(numerator),
+    }
 
 
 OPTIMIZER = Optimizer(
     name="prodigy",
     title="Prodigy",
-    paper="Mishchenko & Defazio (2023), Prodigy: An Expeditiously Adaptive Parameter-Free Learner, arXiv:2306.06101, "
-    "Algorithm 4 with Adam's correction of bias and beta3 = sqrt(beta2), no weight decay",
+    paper=(
+        "Mishchenko & Defazio (2023), Prodigy: An Expeditiously Adaptive Parameter-Free Learner,"
+        " arXiv:2306.06101, Algorithm 4 with Adam's correction of bias and beta3 = sqrt(beta2), no"
+        " weight decay"
+    ),
     learning_rate=1.0,
     hyper={
         "beta1": Hyper(0.9, "decay of the first moment", high=1.0),
@@ -40,11 +67,18 @@ OPTIMIZER = Optimizer(
     bindings={
         "jax": Binding(
             "optax.contrib.prodigy",
-            lambda h: {"betas": (h["beta1"], h["beta2"]), "eps": h["epsilon"], "estim_lr0": h["distance"]},
+            lambda h: {
+                "betas": (h["beta1"], h["beta2"]),
+                "eps": h["epsilon"],
+                "estim_lr0": h["distance"],
+            },
         ),
     },
     rule=ReferenceRule(init=_init, update=_update, joint=True),
-    note="One distance is estimated for all tensors together. The learning rate is a factor, 1 by design.",
+    note=(
+        "One distance is estimated for all tensors together. The learning rate is a factor, 1 by"
+        " design."
+    ),
     space=SearchSpace(
         {
             "learning_rate": Range(0.1, 10.0, log=True),

@@ -1,7 +1,7 @@
 """RAdam: Adam whose adaptive rate is rectified, or left out, while its variance is large.
 
-Not the paper's update to the letter: it rectifies from a length above 5, as torch, Optax and the authors' code do, the paper
-from above 4 (with beta2 = 0.999 at step 6 instead of 5).
+Not the paper's update to the letter: it rectifies from a length above 5, as torch, Optax and the
+authors' code do, the paper from above 4 (with beta2 = 0.999 at step 6 instead of 5).
 """
 
 from __future__ import annotations
@@ -16,16 +16,21 @@ from .adam import HYPER, init
 _TRACTABLE = 5.0
 
 
-def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> tuple[Array, State]:
+def _update(
+    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
+) -> tuple[Array, State]:
     b1, b2 = hyper["beta1"], hyper["beta2"]
     m = b1 * state["m"] + (1.0 - b1) * g
     v = b2 * state["v"] + (1.0 - b2) * g * g
     step = m / (1.0 - b1**t)
-    # Length of the simple moving average that the second moment stands for: at its longest, and by now.
+    # Length of the simple moving average that the second moment stands for: at its longest, and by
+    # now.
     longest = 2.0 / (1.0 - b2) - 1.0
     length = longest - 2.0 * t * b2**t / (1.0 - b2**t)
     if length > _TRACTABLE:
-        rectifier = np.sqrt((length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length))
+        rectifier = np.sqrt(
+            (length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length)
+        )
         step = rectifier * step / (np.sqrt(v / (1.0 - b2**t)) + hyper["epsilon"])
     return p - lr * step, {"m": m, "v": v}
 
@@ -33,8 +38,11 @@ def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) 
 OPTIMIZER = Optimizer(
     name="radam",
     title="RAdam",
-    paper="Liu et al. (2020), On the Variance of the Adaptive Learning Rate and Beyond, arXiv:1908.03265, Algorithm 2, "
-    "with rectification from a length above 5 instead of 4 (as torch, Optax and the authors' code), and epsilon as in Adam",
+    paper=(
+        "Liu et al. (2020), On the Variance of the Adaptive Learning Rate and Beyond,"
+        " arXiv:1908.03265, Algorithm 2, with rectification from a length above 5 instead of 4 (as"
+        " torch, Optax and the authors' code), and epsilon as in Adam"
+    ),
     learning_rate=3e-3,
     hyper=HYPER,
     bindings={
@@ -43,13 +51,20 @@ OPTIMIZER = Optimizer(
             lambda h: {"betas": (h["beta1"], h["beta2"]), "eps": h["epsilon"]},
             corrections=(epsilon_hat("eps"),),
         ),
-        "jax": Binding("optax.radam", lambda h: {"b1": h["beta1"], "b2": h["beta2"], "eps": h["epsilon"]}),
+        "jax": Binding(
+            "optax.radam", lambda h: {"b1": h["beta1"], "b2": h["beta2"], "eps": h["epsilon"]}
+        ),
     },
     rule=ReferenceRule(init=init, update=_update),
-    note="Keras ships none. torch adds epsilon to the uncorrected root of the second moment, Optax to the corrected one.",
+    note=(
+        "Keras ships none. torch adds epsilon to the uncorrected root of the second moment, Optax"
+        " to the corrected one."
+    ),
     imprecise={
-        "jax": "Optax computes the rectifier in float32 as the difference of two large numbers: 1.2% too small at its "
-        "first step with beta2 = 0.999"
+        "jax": (
+            "Optax computes the rectifier in float32 as the difference of two large numbers: 1.2%"
+            " too small at its first step with beta2 = 0.999"
+        )
     },
     space=SearchSpace(
         ADAM_RANGES,

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, Range, ReferenceRule, SearchSpace, State
+from ..optimizer import (
+    Array,
+    Binding,
+    Hyper,
+    Hypers,
+    Optimizer,
+    Range,
+    ReferenceRule,
+    SearchSpace,
+    State,
+)
 from ._shared import TORCH_EPSILON_INSIDE_ROOT
 
 HYPER = {
@@ -13,7 +23,9 @@ HYPER = {
 }
 
 
-def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> tuple[Array, State]:
+def _update(
+    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
+) -> tuple[Array, State]:
     mean_square = hyper["rho"] * state["mean_square"] + (1.0 - hyper["rho"]) * g * g
     return p - lr * g / np.sqrt(mean_square + hyper["epsilon"]), {"mean_square": mean_square}
 
@@ -21,19 +33,28 @@ def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) 
 OPTIMIZER = Optimizer(
     name="rmsprop",
     title="RMSprop",
-    paper="Tieleman & Hinton (2012), Neural Networks for Machine Learning, lecture 6e (Coursera), slide 29; the "
-    "slide has no epsilon",
+    paper=(
+        "Tieleman & Hinton (2012), Neural Networks for Machine Learning, lecture 6e (Coursera),"
+        " slide 29; the slide has no epsilon"
+    ),
     learning_rate=3e-3,
     hyper=HYPER,
     bindings={
         "torch": Binding(
-            "torch.optim.RMSprop", lambda h: {"alpha": h["rho"], "eps": 0.0}, corrections=(TORCH_EPSILON_INSIDE_ROOT,)
+            "torch.optim.RMSprop",
+            lambda h: {"alpha": h["rho"], "eps": 0.0},
+            corrections=(TORCH_EPSILON_INSIDE_ROOT,),
         ),
-        "tensorflow": Binding("keras.optimizers.RMSprop", lambda h: {"rho": h["rho"], "epsilon": h["epsilon"]}),
+        "tensorflow": Binding(
+            "keras.optimizers.RMSprop", lambda h: {"rho": h["rho"], "epsilon": h["epsilon"]}
+        ),
         "jax": Binding("optax.rmsprop", lambda h: {"decay": h["rho"], "eps": h["epsilon"]}),
     },
     rule=ReferenceRule(init=lambda p, hyper: {"mean_square": np.zeros_like(p)}, update=_update),
-    note="By default torch decays with 0.99 and adds epsilon outside of the root, Keras and Optax with 0.9 and inside.",
+    note=(
+        "By default torch decays with 0.99 and adds epsilon outside of the root, Keras and Optax"
+        " with 0.9 and inside."
+    ),
     space=SearchSpace(
         {
             "learning_rate": Range(1e-5, 1e-1, log=True),

@@ -13,7 +13,9 @@ def _init(p: Array, hyper: Hypers) -> State:
     return {"mean_square": np.zeros_like(p), "mean": np.zeros_like(p)}
 
 
-def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> tuple[Array, State]:
+def _update(
+    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
+) -> tuple[Array, State]:
     rho = hyper["rho"]
     mean_square = rho * state["mean_square"] + (1.0 - rho) * g * g
     mean = rho * state["mean"] + (1.0 - rho) * g
@@ -24,8 +26,10 @@ def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) 
 OPTIMIZER = Optimizer(
     name="rmsprop_centered",
     title="RMSprop, centred",
-    paper="Graves (2013), Generating Sequences With Recurrent Neural Networks, arXiv:1308.0850, eqs. 38-41, without "
-    "its momentum",
+    paper=(
+        "Graves (2013), Generating Sequences With Recurrent Neural Networks, arXiv:1308.0850, eqs."
+        " 38-41, without its momentum"
+    ),
     learning_rate=2e-3,
     hyper=HYPER,
     bindings={
@@ -47,9 +51,12 @@ OPTIMIZER = Optimizer(
         ),
     },
     rule=ReferenceRule(init=_init, update=_update),
-    note="Defaults differ as those of RMSprop do. Where gradients stand still, rounding can make the variance negative and "
-    "the step NaN, in torch's own form after 1209 equal gradients (float32, alpha 0.99); epsilon inside the root prevents "
-    "that as long as it is larger than the rounding of the squared gradient.",
+    note=(
+        "Defaults differ as those of RMSprop do. Where gradients stand still, rounding can make the"
+        " variance negative and the step NaN, in torch's own form after 1209 equal gradients"
+        " (float32, alpha 0.99); epsilon inside the root prevents that as long as it is larger than"
+        " the rounding of the squared gradient."
+    ),
     space=SearchSpace(
         {
             "learning_rate": Range(1e-5, 1e-1, log=True),

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, Range, ReferenceRule, SearchSpace, State
+from ..optimizer import (
+    Array,
+    Binding,
+    Hyper,
+    Hypers,
+    Optimizer,
+    Range,
+    ReferenceRule,
+    SearchSpace,
+    State,
+)
 from ._shared import TORCH_EPSILON_INSIDE_ROOT, TORCH_MOMENTUM_KEEPS_OLD_RATES
 from .rmsprop import HYPER
 
@@ -13,7 +23,9 @@ def _init(p: Array, hyper: Hypers) -> State:
     return {"mean_square": np.zeros_like(p), "buffer": np.zeros_like(p)}
 
 
-def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> tuple[Array, State]:
+def _update(
+    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
+) -> tuple[Array, State]:
     mean_square = hyper["rho"] * state["mean_square"] + (1.0 - hyper["rho"]) * g * g
     buffer = hyper["momentum"] * state["buffer"] + lr * g / np.sqrt(mean_square + hyper["epsilon"])
     return p - buffer, {"mean_square": mean_square, "buffer": buffer}
@@ -24,10 +36,16 @@ _NATIVE = {"momentum": 0.9}
 OPTIMIZER = Optimizer(
     name="rmsprop_momentum",
     title="RMSprop with momentum",
-    paper="Graves (2013), Generating Sequences With Recurrent Neural Networks, arXiv:1308.0850, eqs. 38-41, without "
-    "its centring: each step enters the buffer with the learning rate of its time",
+    paper=(
+        "Graves (2013), Generating Sequences With Recurrent Neural Networks, arXiv:1308.0850, eqs."
+        " 38-41, without its centring: each step enters the buffer with the learning rate of its"
+        " time"
+    ),
     learning_rate=5e-4,
-    hyper={**HYPER, "momentum": Hyper(0.9, "share of the buffer kept each step", low=1e-3, high=1.0)},
+    hyper={
+        **HYPER,
+        "momentum": Hyper(0.9, "share of the buffer kept each step", low=1e-3, high=1.0),
+    },
     bindings={
         "torch": Binding(
             "torch.optim.RMSprop",
@@ -47,8 +65,11 @@ OPTIMIZER = Optimizer(
         ),
     },
     rule=ReferenceRule(init=_init, update=_update),
-    note="torch keeps the learning rate outside of the buffer: under a schedule its own rule is another one. Optax sides "
-    "with Keras here, and with torch in SGD. Other defaults differ as those of RMSprop do.",
+    note=(
+        "torch keeps the learning rate outside of the buffer: under a schedule its own rule is"
+        " another one. Optax sides with Keras here, and with torch in SGD. Other defaults differ as"
+        " those of RMSprop do."
+    ),
     space=SearchSpace(
         {
             "learning_rate": Range(1e-5, 1e-1, log=True),

@@ -5,14 +5,19 @@ from __future__ import annotations
 from ..optimizer import Array, Binding, Hypers, Optimizer, Range, ReferenceRule, SearchSpace, State
 
 
-def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> tuple[Array, State]:
+def _update(
+    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
+) -> tuple[Array, State]:
     return p - lr * g, state
 
 
 OPTIMIZER = Optimizer(
     name="sgd",
     title="SGD",
-    paper="Robbins & Monro (1951), A Stochastic Approximation Method, Ann. Math. Statist. 22(3), eq. 5",
+    paper=(
+        "Robbins & Monro (1951), A Stochastic Approximation Method, Ann. Math. Statist. 22(3),"
+        " eq. 5"
+    ),
     learning_rate=0.1,
     hyper={},
     bindings={

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, ReferenceRule, SearchSpace, State, StateCorrection
+from ..optimizer import (
+    Array,
+    Binding,
+    Hyper,
+    Hypers,
+    Optimizer,
+    ReferenceRule,
+    SearchSpace,
+    State,
+    StateCorrection,
+)
 from ._shared import ADAM_RANGES, ADAM_RANGES_SOURCE
 
 _START = 1e-6
@@ -14,7 +24,9 @@ def _init(p: Array, hyper: Hypers) -> State:
     return {"m": np.zeros_like(p), "v": np.full_like(p, _START)}
 
 
-def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> tuple[Array, State]:
+def _update(
+    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
+) -> tuple[Array, State]:
     b1, b2 = hyper["beta1"], hyper["beta2"]
     m = b1 * state["m"] + (1.0 - b1) * g
     v = state["v"] - (1.0 - b2) * np.sign(state["v"] - g * g) * g * g
@@ -29,12 +41,18 @@ def _zero_at_first(hyper: Hypers, lr: Array) -> Array:
 OPTIMIZER = Optimizer(
     name="yogi",
     title="Yogi",
-    paper="Zaheer et al. (2018), Adaptive Methods for Nonconvex Optimization, NeurIPS 31, Algorithm 2, with Adam's "
-    "corrections of bias and a second moment that starts at 1e-6",
+    paper=(
+        "Zaheer et al. (2018), Adaptive Methods for Nonconvex Optimization, NeurIPS 31, Algorithm"
+        " 2, with Adam's corrections of bias and a second moment that starts at 1e-6"
+    ),
     learning_rate=1e-2,
     hyper={
         "beta1": Hyper(0.9, "decay of the first moment", high=1.0),
-        "beta2": Hyper(0.999, "1 minus the share of the squared gradient by which the second moment changes", high=1.0),
+        "beta2": Hyper(
+            0.999,
+            "1 minus the share of the squared gradient by which the second moment changes",
+            high=1.0,
+        ),
         "epsilon": Hyper(1e-3, "added to the root of the corrected second moment"),
     },
     bindings={
@@ -44,7 +62,10 @@ OPTIMIZER = Optimizer(
             corrections=(
                 StateCorrection(
                     name="first_moment_from_zero",
-                    why="Optax starts the first moment at 1e-6 too, so that parameters move that never had a gradient.",
+                    why=(
+                        "Optax starts the first moment at 1e-6 too, so that parameters move that"
+                        " never had a gradient."
+                    ),
                     state="mu",
                     scale=_zero_at_first,
                 ),

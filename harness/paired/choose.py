@@ -29,41 +29,53 @@ class Selection:
 
 
 def same_cells(registry: Registry, selection: Selection) -> tuple[Pair, ...]:
-    """Every cell against itself: for two versions of what runs it. UserError (exit code 5) where nothing matches."""
+    """Every cell against itself: for two versions of what runs it. UserError (exit code 5) where
+    nothing matches.
+    """
     return _chosen(((run, run) for run in _cells(registry, selection)), selection)
 
 
-def against_each_other(registry: Registry, selection: Selection, a: Choice, b: Choice) -> tuple[Pair, ...]:
-    """Every cell with the values of `a` against itself with those of `b`: {"framework": "torch"} and so on.
+def against_each_other(
+    registry: Registry, selection: Selection, a: Choice, b: Choice
+) -> tuple[Pair, ...]:
+    """Every cell with the values of `a` against itself with those of `b`: {"framework": "torch"}
+    and so on.
 
-    A framework's mode is its first, unless it is named too. Pairs that come out alike are taken once, and a cell does not
-    stand against itself, unless both choices are the same. UserError: an unknown key; exit code 5: unknown names, or no pair.
-    """
+    A framework's mode is its first, unless it is named too. Pairs that come out alike are taken
+    once, and a cell does not stand against itself, unless both choices are the same. UserError: an
+    unknown key; exit code 5: unknown names, or no pair."""
     runs = _with_modes(registry, _cells(registry, selection), (a, b))
     pairs = ((_with(registry, run, a), _with(registry, run, b)) for run in runs)
     return _chosen(((one, other) for one, other in pairs if one != other or a == b), selection)
 
 
 def of_two_files(registry: Registry, selection: Selection, a: Path, b: Path) -> tuple[Pair, ...]:
-    """The optimizers of two files in the suite's cells: of the same name, or the only one of each file.
+    """The optimizers of two files in the suite's cells: of the same name, or the only one of each
+    file.
 
-    `registry` holds neither. Cells of frameworks that an optimizer does not name are left out. UserError (exit code 5)
-    where no two optimizers belong together.
+    `registry` holds neither. Cells of frameworks that an optimizer does not name are left out.
+    UserError (exit code 5) where no two optimizers belong together.
     """
     registries = [load_registry([*registry.plugins, file]) for file in (a, b)]
-    brought = [[n for n in r.loaded["optimizers"] if n not in registry.optimizers] for r in registries]
+    brought = [
+        [n for n in r.loaded["optimizers"] if n not in registry.optimizers] for r in registries
+    ]
     if [len(names) for names in brought] == [1, 1]:
         couples = list(zip(*brought, strict=True))
     else:
         couples = [(name, name) for name in brought[0] if name in brought[1]]
     if not couples:
-        lists = " and ".join(f"{file} has {', '.join(names) or 'none'}" for file, names in zip((a, b), brought, strict=True))
+        lists = " and ".join(
+            f"{file} has {', '.join(names) or 'none'}"
+            for file, names in zip((a, b), brought, strict=True)
+        )
         raise UserError(f"no optimizers to compare: {lists}", ExitCode.NOTHING_MATCHED)
     runs = [
         tuple(_set_optimizer(r, run, name) for r, name in zip(registries, couple, strict=True))
-        for couple in couples for run in _cells(registry, selection)
+        for couple in couples
+        for run in _cells(registry, selection)
         if all(_offers(r, name, run.framework) for r, name in zip(registries, couple, strict=True))
-    ]  # fmt: skip
+    ]
     return _chosen(runs, selection)  # type: ignore[arg-type]
 
 
@@ -71,7 +83,9 @@ def _offers(registry: Registry, name: str, framework: str) -> bool:
     """The reference computes what has a rule; the others what names them."""
     optimizer = registry.optimizers[name]
     bound = {f for known in registry.optimizers.values() for f in known.bindings}
-    return framework in optimizer.bindings or (framework not in bound and optimizer.rule is not None)
+    return framework in optimizer.bindings or (
+        framework not in bound and optimizer.rule is not None
+    )
 
 
 def parse_choice(option: str, given: Iterable[str]) -> dict[str, str]:
@@ -82,7 +96,9 @@ def parse_choice(option: str, given: Iterable[str]) -> dict[str, str]:
         if not equals or not value:
             raise UserError(f"{option} {text}: expected KEY=VALUE, such as framework=torch")
         if key not in _SETTERS:
-            raise UserError(f"{option} {text}: nothing called {key!r} can be chosen{nearest(key, _SETTERS)}")
+            raise UserError(
+                f"{option} {text}: nothing called {key!r} can be chosen{nearest(key, _SETTERS)}"
+            )
         if key in choice:
             raise UserError(f"{option} {text}: {key} is chosen twice")
         choice[key] = value
@@ -91,28 +107,40 @@ def parse_choice(option: str, given: Iterable[str]) -> dict[str, str]:
 
 def pair_name(a: RunSpec, b: RunSpec) -> str:
     """Task, framework, optimizer and what else is not the usual; 'x|y' where the two differ."""
-    parts = (one if one == other else f"{one}|{other}" for one, other in zip(_aspects(a), _aspects(b), strict=True))
+    parts = (
+        one if one == other else f"{one}|{other}"
+        for one, other in zip(_aspects(a), _aspects(b), strict=True)
+    )
     return "/".join(part for part in parts if part)
 
 
 def _aspects(run: RunSpec) -> list[str]:
     usual = RunSpec.model_fields
     rest = [
-        str(getattr(run, name)) if getattr(run, name) != usual[name].default else "" for name in ("dtype", "device", "input")
+        str(getattr(run, name)) if getattr(run, name) != usual[name].default else ""
+        for name in ("dtype", "device", "input")
     ]
     threads = f"threads{run.threads}" if run.threads != 1 else ""
-    varied = ",".join(f"{key}={value}" for key, value in run.variations.items() if key != "batch_size")
+    varied = ",".join(
+        f"{key}={value}" for key, value in run.variations.items() if key != "batch_size"
+    )
     return [
-        run.task.name, f"{run.framework}-{run.mode}", f"{run.optimizer.name}-{run.optimizer.rule}",
-        f"batch{run.task.batch_size}", *rest, threads, varied,
-    ]  # fmt: skip
+        run.task.name,
+        f"{run.framework}-{run.mode}",
+        f"{run.optimizer.name}-{run.optimizer.rule}",
+        f"batch{run.task.batch_size}",
+        *rest,
+        threads,
+        varied,
+    ]
 
 
 def _cells(registry: Registry, selection: Selection) -> list[RunSpec]:
-    """The suite's timing cells under the rule that its timing part names, each once. UserError if it times nothing.
+    """The suite's timing cells under the rule that its timing part names, each once. UserError if
+    it times nothing.
 
-    What the user's own files bring stands in place of the suite's, unless the suite names some of it by itself.
-    """
+    What the user's own files bring stands in place of the suite's, unless the suite names some of
+    it by itself."""
     suite = read_suite(selection.suite)
     content = suite.content.model_dump(exclude_unset=True)
     for kind, names in registry.loaded.items():
@@ -122,12 +150,21 @@ def _cells(registry: Registry, selection: Selection) -> list[RunSpec]:
     suite = with_named_timing(with_content(suite, content))
     runs = [run for run in expand(suite, registry) if run.measure == "timing" and run.launch == 0]
     if not runs:
-        raise UserError(f"{suite.file}: it has no timing cells; add a [timing] table, or choose another suite with --suite")
+        raise UserError(
+            f"{suite.file}: it has no timing cells; add a [timing] table, or choose another suite"
+            " with --suite"
+        )
     own = registry.loaded.get("optimizers", ())
-    return [run for run in runs if run.optimizer.name not in own or _offers(registry, run.optimizer.name, run.framework)]
+    return [
+        run
+        for run in runs
+        if run.optimizer.name not in own or _offers(registry, run.optimizer.name, run.framework)
+    ]
 
 
-def _with_modes(registry: Registry, runs: Iterable[RunSpec], choices: Iterable[Choice]) -> list[RunSpec]:
+def _with_modes(
+    registry: Registry, runs: Iterable[RunSpec], choices: Iterable[Choice]
+) -> list[RunSpec]:
     """The cells whose framework has the modes that are chosen for it."""
     runs = list(runs)
     for choice in choices:
@@ -140,7 +177,9 @@ def _with_modes(registry: Registry, runs: Iterable[RunSpec], choices: Iterable[C
 
 def _chosen(pairs: Iterable[tuple[RunSpec, RunSpec]], selection: Selection) -> tuple[Pair, ...]:
     """Each pair once, named, and filtered by its name and its runs' ids."""
-    unique = {(one.model_dump_json(), other.model_dump_json()): (one, other) for one, other in pairs}
+    unique = {
+        (one.model_dump_json(), other.model_dump_json()): (one, other) for one, other in pairs
+    }
     named: dict[str, Pair] = {}
     for a, b in unique.values():
         name = first = pair_name(a, b)
@@ -149,7 +188,9 @@ def _chosen(pairs: Iterable[tuple[RunSpec, RunSpec]], selection: Selection) -> t
             number += 1
             name = f"{first} #{number}"
         named[name] = Pair(name, a, b)
-    chosen = tuple(p for p in named.values() if matches(f"{p.name} {p.a.id} {p.b.id}", selection.keyword))
+    chosen = tuple(
+        p for p in named.values() if matches(f"{p.name} {p.a.id} {p.b.id}", selection.keyword)
+    )
     if not chosen:
         known = "\n".join(f"  {name}" for name in list(named)[:12]) or "  none"
         message = f"no cell of {selection.suite} matches {selection.keyword!r}; there are\n{known}"
@@ -160,7 +201,11 @@ def _chosen(pairs: Iterable[tuple[RunSpec, RunSpec]], selection: Selection) -> t
 def _with(registry: Registry, run: RunSpec, choice: Choice) -> RunSpec:
     """The cell with these values instead of its own, and without names of the old ones."""
     gone = {*choice, *(run.optimizer.hyper if {"optimizer", "rule"} & set(choice) else ())}
-    kept = {key: value for key, value in run.variations.items() if key.removeprefix("hyper.") not in gone}
+    kept = {
+        key: value
+        for key, value in run.variations.items()
+        if key.removeprefix("hyper.") not in gone
+    }
     run = run.model_copy(update={"variations": kept})
     for key in (key for key in _SETTERS if key in choice):
         run = _SETTERS[key](registry, run, choice[key])
@@ -177,11 +222,15 @@ def _named(kind: str, name: str, known: Iterable[str]) -> str:
 
 
 def _set_task(registry: Registry, run: RunSpec, name: str) -> RunSpec:
-    return run.model_copy(update={"task": registry.tasks[_named("task", name, registry.tasks)], "variations": {}})
+    return run.model_copy(
+        update={"task": registry.tasks[_named("task", name, registry.tasks)], "variations": {}}
+    )
 
 
 def _set_batch_size(registry: Registry, run: RunSpec, text: str) -> RunSpec:
-    return run.model_copy(update={"task": run.task.model_copy(update={"batch_size": _count("batch_size", text)})})
+    return run.model_copy(
+        update={"task": run.task.model_copy(update={"batch_size": _count("batch_size", text)})}
+    )
 
 
 def _set_framework(registry: Registry, run: RunSpec, name: str) -> RunSpec:
@@ -206,7 +255,8 @@ def _set_rule(registry: Registry, run: RunSpec, rule: str) -> RunSpec:
     _named("rule", rule, get_args(Rule))
     optimizer = registry.optimizers[run.optimizer.name]
     hyper = optimizer.hypers({}) if rule == "canonical" else {}
-    return run.model_copy(update={"optimizer": OptimizerSpec(name=optimizer.name, rule=rule, hyper=hyper)})  # type: ignore[arg-type]
+    spec = OptimizerSpec.model_validate({"name": optimizer.name, "rule": rule, "hyper": hyper})
+    return run.model_copy(update={"optimizer": spec})
 
 
 def _literal(key: str, values: Any) -> Callable[[Registry, RunSpec, str], RunSpec]:

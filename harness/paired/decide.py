@@ -1,19 +1,23 @@
-"""From log ratios of launches to verdicts. Pure functions; the launch is the unit, because blocks within one are not independent.
+"""From log ratios of launches to verdicts. Pure functions; the launch is the unit, because blocks
+within one are not independent.
 
-x_1 .. x_n are a cell's log ratios, log(seconds per step of b / seconds per step of a), one a launch, taken as independent
-and normal with unknown mean mu and variance (Student 1908): a launch's x is the median of many paired blocks, and what
-differs between launches (memory layout, frequency, neighbours) hits both sides of a pair alike.
+x_1 .. x_n are a cell's log ratios, log(seconds per step of b / seconds per step of a), one a
+launch, taken as independent and normal with unknown mean mu and variance (Student 1908): a launch's
+x is the median of many paired blocks, and what differs between launches (memory layout, frequency,
+neighbours) hits both sides of a pair alike.
 
-Looking repeatedly at growing data inflates the error of a test (Armitage, McPherson & Rowe 1969; Pocock 1977). Look k
-(k = 1, 2, ..) is therefore given the share alpha_k = alpha / (k (k + 1)). The shares sum to alpha, so that the union bound
-holds whatever the dependence between looks. Within a look, Holm's procedure (1979) covers all cells of the comparison;
-a cell that was decided at an earlier look stays in the family with the p value that it was decided by. So the probability of
-one or more false regressions in a whole comparison is at most alpha / 2, and of false improvements likewise. That is for one
-search; a rule that confirms wants each found twice. It holds for launches that are independent of one another: a machine whose
-speed wanders from launch to launch makes it larger (docs/statistics.md has the figures).
+Looking repeatedly at growing data inflates the error of a test (Armitage, McPherson & Rowe 1969;
+Pocock 1977). Look k (k = 1, 2, ..) is therefore given the share alpha_k = alpha / (k (k + 1)). The
+shares sum to alpha, so that the union bound holds whatever the dependence between looks. Within a
+look, Holm's procedure (1979) covers all cells of the comparison; a cell that was decided at an
+earlier look stays in the family with the p value that it was decided by. So the probability of one
+or more false regressions in a whole comparison is at most alpha / 2, and of false improvements
+likewise. That is for one search; a rule that confirms wants each found twice. It holds for launches
+that are independent of one another: a machine whose speed wanders from launch to launch makes it
+larger (docs/statistics.md has the figures).
 
-The rule is symmetric: with the sides swapped every log ratio changes its sign, and every verdict is the mirror image.
-"""
+The rule is symmetric: with the sides swapped every log ratio changes its sign, and every verdict is
+the mirror image."""
 
 from __future__ import annotations
 
@@ -40,8 +44,9 @@ REPLICAS = 8000
 class Judgement:
     """What one look says about one cell. Ratios b / a.
 
-    low, high: the t interval of the ratio at level 1 - alpha_k. It holds at every look at once (the shares are spent as the
-    verdicts spend them), for this cell alone: over cells it is p_slower that is corrected.
+    low, high: the t interval of the ratio at level 1 - alpha_k. It holds at every look at once (the
+    shares are spent as the verdicts spend them), for this cell alone: over cells it is p_slower
+    that is corrected.
     p_slower: of "b is no slower than a", adjusted over cells by Holm; compared with alpha_k / 2.
     sample, rule, look, cells: what was judged, and as one of how many.
     """
@@ -63,7 +68,9 @@ class Judgement:
 
 
 def error_share(alpha: float, look: int) -> float:
-    """What look 1, 2, .. may spend of the error rate: alpha / (k (k + 1)), which sums to alpha over all k."""
+    """What look 1, 2, .. may spend of the error rate: alpha / (k (k + 1)), which sums to alpha over
+    all k.
+    """
     return alpha / (look * (look + 1))
 
 
@@ -73,7 +80,8 @@ def launches_at(rule: Rule, look: int) -> int:
 
 
 def p_above(x: Array, bound: float) -> float:
-    """One-sided p of "the mean is at most `bound`" (Student's t, n - 1 degrees of freedom). x: float64[n], n >= 2.
+    """One-sided p of "the mean is at most `bound`" (Student's t, n - 1 degrees of freedom). x:
+    float64[n], n >= 2.
 
     Values without any spread leave no doubt: p is then 0 where they lie above the bound, else 1.
     """
@@ -85,19 +93,24 @@ def p_above(x: Array, bound: float) -> float:
 
 
 def p_beyond(x: Array, margin: float) -> float:
-    """p of "the mean is at least `margin` away from 0", the larger of two one-sided tests (Schuirmann 1987). margin > 0."""
+    """p of "the mean is at least `margin` away from 0", the larger of two one-sided tests
+    (Schuirmann 1987). margin > 0.
+    """
     return max(p_above(-np.asarray(x), -margin), p_above(x, -margin))
 
 
 def interval(x: Array, level: float) -> tuple[float, float]:
-    """Limits of the mean by Student's t, two-sided; level 0.95 leaves 2.5% on each side. x: float64[n], n >= 2."""
+    """Limits of the mean by Student's t, two-sided; level 0.95 leaves 2.5% on each side. x:
+    float64[n], n >= 2.
+    """
     x = np.asarray(x, dtype=np.float64)
     half = special.stdtrit(len(x) - 1, 0.5 + level / 2) * x.std(ddof=1) / np.sqrt(len(x))
     return float(x.mean() - half), float(x.mean() + half)
 
 
 def holm(p: Array) -> Array:
-    """Adjusted p values (Holm 1979): at most alpha exactly for the hypotheses that his procedure rejects at alpha.
+    """Adjusted p values (Holm 1979): at most alpha exactly for the hypotheses that his procedure
+    rejects at alpha.
 
     p: float64[m], of any dependence, in any order.
     """
@@ -110,13 +123,15 @@ def holm(p: Array) -> Array:
 
 
 def detectable(x: Array, rule: Rule, look: int, cells: int = 1) -> float:
-    """The slowdown, as a fraction, that the rule finds with power 0.8 in launches of the spread of x. x: float64[n], n >= 2.
+    """The slowdown, as a fraction, that the rule finds with power 0.8 in launches of the spread of
+    x. x: float64[n], n >= 2.
 
-    Found: called a regression at one of the looks so far, before it is called ok, as one of so many cells (Holm's worst
-    case), and again in launches of its own if the rule confirms. The power is that over launches to come, of which x is a
-    sample: the true standard deviation is taken as s * sqrt((n - 1) / chi2), s being that of x, since to take s itself for
-    the truth promises too much. By simulation with fixed random numbers; the power is exact to 0.01.
-    """
+    Found: called a regression at one of the looks so far, before it is called ok, as one of so many
+    cells (Holm's worst case), and again in launches of its own if the rule confirms. The power is
+    that over launches to come, of which x is a
+    sample: the true standard deviation is taken as s * sqrt((n - 1) / chi2), s being that of x,
+    since to take s itself for the truth promises too much. By simulation with fixed random numbers;
+    the power is exact to 0.01."""
     x = np.asarray(x, dtype=np.float64)
     spread = float(np.std(x, ddof=1))
     if spread == 0.0:
@@ -140,8 +155,9 @@ def _sizes(rule: Rule, look: int, launches: int) -> tuple[int, ...]:
 
 
 class _Replicas(NamedTuple):
-    """Made-up searches in units of the spread. sizes: launches of each look. means, deviations: float64[2, looks, k], of
-    the first search and its confirmation. scales: float64[k], the true standard deviation over the sample's."""
+    """Made-up searches in units of the spread. sizes: launches of each look. means, deviations:
+    float64[2, looks, k], of the first search and its confirmation. scales: float64[k], the true
+    standard deviation over the sample's."""
 
     sizes: tuple[int, ...]
     means: Array
@@ -156,7 +172,9 @@ def _replicas(sizes: tuple[int, ...]) -> _Replicas:
     x = rng.standard_normal((2, last, REPLICAS))
     looks = [x[:, :size] for size in sizes]
     means = np.stack([look.mean(axis=1) for look in looks], axis=1)
-    return _Replicas(sizes, means, np.stack([look.std(axis=1, ddof=1) for look in looks], axis=1), scales)
+    return _Replicas(
+        sizes, means, np.stack([look.std(axis=1, ddof=1) for look in looks], axis=1), scales
+    )
 
 
 def _power(shift: float, spread: float, replicas: _Replicas, rule: Rule, cells: int) -> float:
@@ -168,34 +186,43 @@ def _power(shift: float, spread: float, replicas: _Replicas, rule: Rule, cells: 
         share = error_share(rule.alpha, number + 1) / 2
         mean = shift + scale * replicas.means[:, number]
         error = scale * replicas.deviations[:, number] / np.sqrt(size)
-        slower, within = (special.stdtrit(size - 1, 1.0 - level) * error for level in (share / cells, share))
+        slower, within = (
+            special.stdtrit(size - 1, 1.0 - level) * error for level in (share / cells, share)
+        )
         found |= open_ & (mean >= slower) & (mean > line(rule.threshold))
         open_ &= ~found & ~((mean + within <= margin) & (mean - within >= -margin))
     return float((found.all(axis=0) if rule.confirm else found[0]).mean())
 
 
 def line(threshold: float) -> float:
-    """The log ratio between ok and regression: half, on the log scale, of the slowdown that must not go unnoticed.
+    """The log ratio between ok and regression: half, on the log scale, of the slowdown that must
+    not go unnoticed.
 
-    A slowdown of exactly the threshold then lies as far from being called ok as none lies from being called a regression.
-    """
+    A slowdown of exactly the threshold then lies as far from being called ok as none lies from
+    being called a regression."""
     return float(np.log1p(threshold)) / 2
 
 
 def judge(samples: Sequence[Array], rule: Rule, look: int) -> list[Judgement]:
-    """The verdicts of look 1, 2, .. on all cells of a comparison. samples: each cell's log ratios, float64[n], n >= 2.
+    """The verdicts of look 1, 2, .. on all cells of a comparison. samples: each cell's log ratios,
+    float64[n], n >= 2.
 
-    regression: shown to be slower (Holm-adjusted p at most alpha_k / 2), and estimated beyond `line`. improvement: the
-    mirror image. ok: neither, and shown to differ by less than the threshold: two one-sided tests (Schuirmann 1987), each
-    p at most alpha_k / 2, of "slower by the threshold or more" and "faster by as much". Else inconclusive.
-    Give cells that were decided earlier with the launches that they were decided by, and ignore what is said of them.
-    """
+    regression: shown to be slower (Holm-adjusted p at most alpha_k / 2), and estimated beyond
+    `line`. improvement: the mirror image. ok: neither, and shown to differ by less than the
+    threshold: two one-sided tests (Schuirmann 1987), each p at most alpha_k / 2, of "slower by the
+    threshold or more" and "faster by as much". Else inconclusive. Give cells that were decided
+    earlier with the launches that they were decided by, and ignore what is said of them."""
     slower = holm(np.array([p_above(x, 0.0) for x in samples]))
     faster = holm(np.array([p_above(-x, 0.0) for x in samples]))
-    return [_judged(x, rule, look, len(samples), *p) for x, *p in zip(samples, slower, faster, strict=True)]
+    return [
+        _judged(x, rule, look, len(samples), *p)
+        for x, *p in zip(samples, slower, faster, strict=True)
+    ]
 
 
-def _judged(x: Array, rule: Rule, look: int, cells: int, p_slower: float, p_faster: float) -> Judgement:
+def _judged(
+    x: Array, rule: Rule, look: int, cells: int, p_slower: float, p_faster: float
+) -> Judgement:
     mean, beyond, share = float(np.mean(x)), line(rule.threshold), error_share(rule.alpha, look)
     decision: Found = "inconclusive"
     if p_slower <= share / 2 and mean > beyond:
@@ -205,4 +232,14 @@ def _judged(x: Array, rule: Rule, look: int, cells: int, p_slower: float, p_fast
     elif p_beyond(x, float(np.log1p(rule.threshold))) <= share / 2:
         decision = "ok"
     low, high = np.exp(interval(x, 1.0 - share))
-    return Judgement(decision, float(np.exp(mean)), float(low), float(high), float(p_slower), x, rule, look, cells)
+    return Judgement(
+        decision,
+        float(np.exp(mean)),
+        float(low),
+        float(high),
+        float(p_slower),
+        x,
+        rule,
+        look,
+        cells,
+    )

@@ -1,9 +1,10 @@
-"""One launch: both sides' fresh processes on the same core, and paired blocks of every cell in ABBA order.
+"""One launch: both sides' fresh processes on the same core, and paired blocks of every cell in ABBA
+order.
 
-A block of one side stands against the block of the other that was taken right beside it, so that what disturbs the machine
-for longer than two blocks cancels. The process whose turn it is not waits for its next request and uses no CPU. From launch to
-launch the sides change places (who starts, opens, warms up and begins first), so that no place favours a side in all of them.
-"""
+A block of one side stands against the block of the other that was taken right beside it, so that
+what disturbs the machine for longer than two blocks cancels. The process whose turn it is not waits
+for its next request and uses no CPU. From launch to launch the sides change places (who starts,
+opens, warms up and begins first), so that no place favours a side in all of them."""
 
 from __future__ import annotations
 
@@ -25,24 +26,28 @@ from ..spec import RunSpec
 from . import Pair, Side
 from .worker import SLOWDOWN_BLOCKS, TRY_STEPS
 
-# What a block of the slower side should take: some 10^4 times what reading the clock and a message between blocks cost.
+# What a block of the slower side should take: some 10^4 times what reading the clock and a message
+# between blocks cost.
 BLOCK_S = 0.02
 # The table of batches is drawn ahead; its rows and its size in entries are bounded.
 _MOST_STEPS, _MOST_ENTRIES = 20_000, 2**21
-# Importing a framework from a cold disk has taken 16 s, and compiling a step 21 s; ten times that is a hang.
+# Importing a framework from a cold disk has taken 16 s, and compiling a step 21 s; ten times that
+# is a hang.
 START_TIMEOUT_S, REQUEST_TIMEOUT_S = 160.0, 300.0
-# Blocks of each part of a step, a launch and side, after one that is not timed because it may compile.
+# Blocks of each part of a step, a launch and side, after one that is not timed because it may
+# compile.
 PART_BLOCKS = 6
 
 _WORKER = Path(__file__).parent / "worker.py"
 
 
 class Launch(NamedTuple):
-    """A cell in one launch. Log ratios log(b / a) of wall and of CPU time: medians over the pairs that a began, and over those
-    that b began, and the mean of the two (who begins finds the caches as the other left them).
+    """A cell in one launch. Log ratios log(b / a) of wall and of CPU time: medians over the pairs
+    that a began, and over those that b began, and the mean of the two (who begins finds the caches
+    as the other left them).
 
-    a_step_s, b_step_s: first quartiles over blocks, seconds per step. Parts: the same for what could be timed apart.
-    """
+    a_step_s, b_step_s: first quartiles over blocks, seconds per step. Parts: the same for what
+    could be timed apart."""
 
     log_ratio: float
     cpu_log_ratio: float
@@ -71,12 +76,15 @@ class Lengths(NamedTuple):
 
 
 class Launcher:
-    """Takes launches of the pairs. Block lengths are found in a cell's first launch and kept, so that all are alike.
+    """Takes launches of the pairs. Block lengths are found in a cell's first launch and kept, so
+    that all are alike.
 
     UserError where a cell wants more threads than there are cores.
     """
 
-    def __init__(self, pairs: Sequence[Pair], a: Side, b: Side, blocks: int, breakdown: bool = False) -> None:
+    def __init__(
+        self, pairs: Sequence[Pair], a: Side, b: Side, blocks: int, breakdown: bool = False
+    ) -> None:
         self.versions: tuple[dict[str, str], dict[str, str]] = ({}, {})
         self._pairs, self._sides, self._blocks, self._breakdown = pairs, (a, b), blocks, breakdown
         self._lengths: dict[int, Lengths] = {}
@@ -84,7 +92,9 @@ class Launcher:
         _check_cores(pairs)
 
     def __call__(self, cells: Sequence[int]) -> dict[int, Outcome]:
-        """One launch of these cells (indices of pairs): those that agree in framework and environment share processes."""
+        """One launch of these cells (indices of pairs): those that agree in framework and
+        environment share processes.
+        """
         groups: dict[Any, list[int]] = {}
         for cell in cells:
             groups.setdefault(_group(self._pairs[cell]), []).append(cell)
@@ -107,7 +117,9 @@ class Launcher:
                 outcomes |= dict.fromkeys(dead, lost.failure)
         return outcomes
 
-    def _measure(self, processes: _Processes, cells: Sequence[int], outcomes: dict[int, Outcome]) -> None:
+    def _measure(
+        self, processes: _Processes, cells: Sequence[int], outcomes: dict[int, Outcome]
+    ) -> None:
         """Adds what comes of the cells. What one side refuses costs the cell, not the launch."""
         live = list(cells)
 
@@ -124,7 +136,12 @@ class Launcher:
         each(lambda cell: self._warm(processes, cell), cells)
         for turn in range(self._blocks):
             rotated = [*cells[turn % len(cells) :], *cells[: turn % len(cells)]]
-            each(lambda cell, turn=turn: _pair(processes, cell, turn + self._first, taken[cell]), rotated)  # type: ignore[misc]
+            block = turn + self._first
+
+            def pair(cell: int, block: int = block) -> None:
+                _pair(processes, cell, block, taken[cell])
+
+            each(pair, rotated)
         each(lambda cell: processes.ask_both({"do": "check", "cell": cell}), cells)
         if self._breakdown:
             each(lambda cell: _take_parts(processes, cell, taken[cell]), cells)
@@ -140,7 +157,9 @@ class Launcher:
     def _warm(self, processes: _Processes, cell: int) -> None:
         if cell not in self._lengths:
             tried = processes.ask_both({"do": "try", "cell": cell})
-            self._lengths[cell] = lengths(self._pairs[cell], self._blocks, max(answer["step_s"] for answer in tried))
+            self._lengths[cell] = lengths(
+                self._pairs[cell], self._blocks, max(answer["step_s"] for answer in tried)
+            )
         block_steps, steps = self._lengths[cell]
         processes.ask_both({"do": "warm", "cell": cell, "block_steps": block_steps, "steps": steps})
 
@@ -151,45 +170,63 @@ class Launcher:
 
 @dataclass
 class _Taken:
-    """The blocks of one cell in one launch: (wall ns, CPU ns, involuntary switches) by part and side."""
+    """The blocks of one cell in one launch: (wall ns, CPU ns, involuntary switches) by part and
+    side.
+    """
 
     blocks: dict[tuple[str, int], list[tuple[int, int, int]]] = field(default_factory=dict)
     parts: list[tuple[str, ...]] = field(default_factory=lambda: [(), ()])
 
     def add(self, part: str, side: int, block: Mapping[str, int]) -> None:
-        self.blocks.setdefault((part, side), []).append((block["wall_ns"], block["cpu_ns"], block["switches"]))
+        self.blocks.setdefault((part, side), []).append(
+            (block["wall_ns"], block["cpu_ns"], block["switches"])
+        )
 
     def launch(self, block_steps: int) -> Launch:
         """The figures of these blocks."""
         a, b = (np.array(self.blocks["step", side], dtype=np.float64) for side in (0, 1))
-        # A process that used no CPU time at all is one whose clock is too coarse for it; a nanosecond spares the logarithm.
+        # A process that used no CPU time at all is one whose clock is too coarse for it; a
+        # nanosecond spares the logarithm.
         by_pair = np.log(np.maximum(b[:, :2], 1.0) / np.maximum(a[:, :2], 1.0))
-        ratios = np.mean([np.median(begun, axis=0) for begun in (by_pair[::2], by_pair[1::2]) if len(begun)], axis=0)
+        ratios = np.mean(
+            [np.median(begun, axis=0) for begun in (by_pair[::2], by_pair[1::2]) if len(begun)],
+            axis=0,
+        )
         a_step, b_step = (self._step_s("step", side, block_steps) for side in (0, 1))
         a_parts, b_parts = (self._parts_s(side, block_steps) for side in (0, 1))
         contended = any(stats.contended(*blocks.T) for blocks in (a, b))
-        return Launch(float(ratios[0]), float(ratios[1]), a_step, b_step, contended, a_parts, b_parts)
+        return Launch(
+            float(ratios[0]), float(ratios[1]), a_step, b_step, contended, a_parts, b_parts
+        )
 
     def _step_s(self, part: str, side: int, block_steps: int) -> float:
         wall = np.array([block[0] for block in self.blocks[part, side]])
         return stats.step_time(np.full(len(wall), block_steps), wall).p25
 
     def _parts_s(self, side: int, block_steps: int) -> dict[str, float]:
-        """The parts as `gradrace time` has them (timing_stats.parts), the ratio of the parts' sum to the step left out."""
+        """The parts as `gradrace time` has them (timing_stats.parts), the ratio of the parts' sum
+        to the step left out.
+        """
         timed = [part for part in self.parts[side] if (part, side) in self.blocks]
         taken = {part: self._step_s(part, side, block_steps) for part in ("step", *timed)}
-        return {name: value for name, value in timing_stats.parts(taken).items() if name != "covered"}
+        return {
+            name: value for name, value in timing_stats.parts(taken).items() if name != "covered"
+        }
 
 
 def table_steps(pair: Pair, blocks: int) -> int:
-    """How many steps of a launch are planned ahead: as many as bounds on the table allow, at least blocks of one step."""
+    """How many steps of a launch are planned ahead: as many as bounds on the table allow, at least
+    blocks of one step.
+    """
     least = TRY_STEPS + _warmup(pair) + blocks + SLOWDOWN_BLOCKS + 1
     largest = max(pair.a.task.batch_size, pair.b.task.batch_size)
     return max(least, min(_MOST_STEPS, _MOST_ENTRIES // largest))
 
 
 def lengths(pair: Pair, blocks: int, step_s: float) -> Lengths:
-    """From the slower side's seconds per step: blocks of at least BLOCK_S where the table of steps is long enough for that."""
+    """From the slower side's seconds per step: blocks of at least BLOCK_S where the table of steps
+    is long enough for that.
+    """
     timing, warmup = pair.a.timing, _warmup(pair)
     assert timing is not None, "pairs are of timing runs"
     # Warm-up fills whole blocks: at most one block more than it asks for.
@@ -199,9 +236,12 @@ def lengths(pair: Pair, blocks: int, step_s: float) -> Lengths:
 
 
 def portable(run: RunSpec, steps: int) -> dict[str, Any]:
-    """The run, with a table of at least this many steps, as an older gradrace can read it: what has its default is left out."""
+    """The run, with a table of at least this many steps, as an older gradrace can read it: what has
+    its default is left out.
+    """
     assert run.timing is not None, "pairs are of timing runs"
-    # Warm-up, which every version counts step by step; how many whole blocks a launch needs has changed.
+    # Warm-up, which every version counts step by step; how many whole blocks a launch needs has
+    # changed.
     planned = {"warmup_steps": steps, "blocks": 1, "block_steps": 1}
     longer = run.model_copy(update={"timing": run.timing.model_copy(update=planned)})
     lean = longer.model_dump(mode="json", exclude_defaults=True)
@@ -212,7 +252,9 @@ def portable(run: RunSpec, steps: int) -> dict[str, Any]:
 
 
 def _with_kinds(full: Any, lean: Any) -> Any:
-    """`lean` with every `kind` of `full`: it says which class of a union is meant, although each class has it as default."""
+    """`lean` with every `kind` of `full`: it says which class of a union is meant, although each
+    class has it as default.
+    """
     if isinstance(lean, dict):
         kind = {"kind": full["kind"]} if "kind" in full else {}
         return kind | {key: _with_kinds(full[key], value) for key, value in lean.items()}
@@ -238,7 +280,9 @@ class _Lost(Exception):
 
 
 class _Processes:
-    """Both sides' processes of one launch, started together. A context manager: nothing outlives it."""
+    """Both sides' processes of one launch, started together. A context manager: nothing outlives
+    it.
+    """
 
     def __init__(self, pair: Pair, sides: tuple[Side, Side], first: int) -> None:
         self._labels = [side.label for side in sides]
@@ -265,14 +309,19 @@ class _Processes:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._kill()
 
     def ask(self, side: int, request: Mapping[str, Any], differ: bool = True) -> dict[str, Any]:
         """The answer of one side. _Refused and _Lost say that there is none.
 
-        differ: whether the two sides run different things. Where they do not, what a can do and b cannot was lost on the
-        way, and is a failure rather than skipped.
+        differ: whether the two sides run different things. Where they do not, what a can do and b
+        cannot was lost on the way, and is a failure rather than skipped.
         """
         self._children[side].send(request)
         return self._receive(side, request.get("cell"), REQUEST_TIMEOUT_S, differ)
@@ -282,7 +331,9 @@ class _Processes:
         answers = {side: self.ask(side, request) for side in self._order}
         return [answers[side] for side in (0, 1)]
 
-    def _receive(self, side: int, cell: int | None, timeout_s: float, differ: bool) -> dict[str, Any]:
+    def _receive(
+        self, side: int, cell: int | None, timeout_s: float, differ: bool
+    ) -> dict[str, Any]:
         label = self._labels[side]
         try:
             answer = self._children[side].receive(timeout_s)
@@ -292,7 +343,11 @@ class _Processes:
             raise _Lost(Failure(f"{label}: no answer in {timeout_s:g} s"), cell)
         if answer.get("event") != "done":
             skipped = answer.get("event") == "skipped" and (differ or side == 0)
-            raise _Refused(Failure(f"{label}: {answer.get('reason', 'it answers nothing that was asked')}", skipped))
+            raise _Refused(
+                Failure(
+                    f"{label}: {answer.get('reason', 'it answers nothing that was asked')}", skipped
+                )
+            )
         return answer
 
     def _kill(self) -> None:
@@ -305,7 +360,10 @@ def side_path(side: Side, environ: Mapping[str, str]) -> dict[str, str]:
     if not side.root:
         return dict(environ)
     own = [str(folder) for folder in (side.root, side.root / "src") if folder.is_dir()]
-    return {**environ, "PYTHONPATH": os.pathsep.join([*own, *filter(None, [environ.get("PYTHONPATH")])])}
+    return {
+        **environ,
+        "PYTHONPATH": os.pathsep.join([*own, *filter(None, [environ.get("PYTHONPATH")])]),
+    }
 
 
 def _start(side: Side, run: RunSpec) -> Child:
@@ -323,11 +381,15 @@ def _start(side: Side, run: RunSpec) -> Child:
 
 
 def _check_source(side: Side, imported: str) -> None:
-    """A side that imports another gradrace than it should would measure the wrong thing without a word."""
+    """A side that imports another gradrace than it should would measure the wrong thing without a
+    word.
+    """
     own = side.root / "gradrace" if side.root else None
     expected = own.resolve() if own and own.is_dir() else _WORKER.parents[1].resolve()
     if Path(imported).resolve() != expected:
-        message = f"{side.label}: its gradrace should come from {expected}, and comes from {imported}"
+        message = (
+            f"{side.label}: its gradrace should come from {expected}, and comes from {imported}"
+        )
         raise UserError(message, ExitCode.NOTHING_MEASURED)
 
 
@@ -367,7 +429,9 @@ def _check_cores(pairs: Sequence[Pair]) -> None:
     for pair in pairs:
         threads = max(pair.a.threads, pair.b.threads)
         if threads > usable:
-            raise UserError(f"{pair.name}: {threads} threads on {usable} usable cores; choose fewer threads")
+            raise UserError(
+                f"{pair.name}: {threads} threads on {usable} usable cores; choose fewer threads"
+            )
 
 
 def _warmup(pair: Pair) -> int:

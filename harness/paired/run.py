@@ -1,4 +1,6 @@
-"""The whole comparison: launches until every verdict stands or the budget is spent, and differences found twice."""
+"""The whole comparison: launches until every verdict stands or the budget is spent, and differences
+found twice.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +24,19 @@ Watch = Callable[[str], None]
 
 
 def compare_pairs(
-    pairs: Sequence[Pair], a: Side, b: Side, rule: Rule, watch: Watch = lambda line: None, breakdown: bool = False
+    pairs: Sequence[Pair],
+    a: Side,
+    b: Side,
+    rule: Rule,
+    watch: Watch = lambda line: None,
+    breakdown: bool = False,
 ) -> PairedResult:
-    """Runs both sides of every pair against each other on this machine, and judges them by the rule.
+    """Runs both sides of every pair against each other on this machine, and judges them by the
+    rule.
 
-    breakdown: the parts of a step are timed in the same launches, where sessions offer them. No cell is ever missing from
-    the result. UserError where nothing can be started at all. Ctrl-C ends all processes and passes through.
-    """
+    breakdown: the parts of a step are timed in the same launches, where sessions offer them. No
+    cell is ever missing from the result. UserError where nothing can be started at all. Ctrl-C ends
+    all processes and passes through."""
     started, began = datetime.now(UTC), time.monotonic()
     launcher = Launcher(pairs, a, b, rule.pairs, breakdown)
     found = search(len(pairs), launcher, rule, watch)
@@ -37,15 +45,21 @@ def compare_pairs(
         for side, versions in zip((a, b), launcher.versions, strict=True)
     ]
     return PairedResult(
-        started_at=started.isoformat(timespec="milliseconds"), seconds=time.monotonic() - began, machine=this_machine(),
-        rule=rule, a=details[0], b=details[1],
+        started_at=started.isoformat(timespec="milliseconds"),
+        seconds=time.monotonic() - began,
+        machine=this_machine(),
+        rule=rule,
+        a=details[0],
+        b=details[1],
         cells=tuple(_verdict(pair, cell, rule) for pair, cell in zip(pairs, found, strict=True)),
-    )  # fmt: skip
+    )
 
 
 @dataclass
 class Cell:
-    """A cell while it is being measured: its launches so far, and what was said of it at the last look."""
+    """A cell while it is being measured: its launches so far, and what was said of it at the last
+    look.
+    """
 
     launches: list[Launch] = field(default_factory=list)
     failure: Failure | None = None
@@ -63,14 +77,17 @@ class Cell:
 
 
 def search(
-    count: int, measure: Measure, rule: Rule, watch: Watch = lambda line: None,
+    count: int,
+    measure: Measure,
+    rule: Rule,
+    watch: Watch = lambda line: None,
     clock: Callable[[], float] = time.monotonic,
-) -> list[Cell]:  # fmt: skip
+) -> list[Cell]:
     """What is found of `count` cells. clock: seconds since any start.
 
-    Looks are taken at the launches that the rule says, and none is begun whose launches would not fit into the budget (with
-    rule.confirm, together with those of a first confirming look): when they are taken never depends on the ratios.
-    """
+    Looks are taken at the launches that the rule says, and none is begun whose launches would not
+    fit into the budget (with rule.confirm, together with those of a first confirming look): when
+    they are taken never depends on the ratios."""
     budget = _Budget(rule.budget_s, clock)
     cells = [Cell() for _ in range(count)]
     reserve = rule.first_look if rule.confirm else 0
@@ -81,7 +98,10 @@ def search(
     if not budget.allows(rule.first_look):
         for index in flagged:
             what = _DIFFERENT[cells[index].decision]
-            _withdraw(cells[index], f"a {what} was found once, and there was no time to measure it again (--budget)")
+            _withdraw(
+                cells[index],
+                f"a {what} was found once, and there was no time to measure it again (--budget)",
+            )
         return cells
     watch(f"measuring {_cells(len(flagged))} again that look different")
     _look_until_decided(flagged, measure, rule, budget, 0, watch)
@@ -95,7 +115,12 @@ _DIFFERENT: Mapping[Decision, str] = {"regression": "slowdown", "improvement": "
 
 
 def _look_until_decided(
-    cells: Mapping[int, Cell], measure: Measure, rule: Rule, budget: _Budget, reserve: int, watch: Watch
+    cells: Mapping[int, Cell],
+    measure: Measure,
+    rule: Rule,
+    budget: _Budget,
+    reserve: int,
+    watch: Watch,
 ) -> None:
     """Adds launches, look by look, until all these cells are decided or no further look fits."""
     look, done = 1, 0
@@ -126,14 +151,18 @@ def _take(cells: Mapping[int, Cell], measure: Measure, indices: Sequence[int]) -
 def _judge(cells: Mapping[int, Cell], rule: Rule, look: int) -> None:
     """All cells that have figures are the family; those still open take the verdict."""
     family = [cell for cell in cells.values() if cell.failure is None]
-    for cell, judged in zip(family, judge([cell.log_ratios for cell in family], rule, look), strict=True):
+    for cell, judged in zip(
+        family, judge([cell.log_ratios for cell in family], rule, look), strict=True
+    ):
         if not cell.decided:
             cell.judged, cell.looks, cell.decision = judged, look, judged.decision
             cell.decided = judged.decision != "inconclusive"
 
 
 def _confirmed(first: Cell, second: Cell) -> Cell:
-    """What stands after a difference was measured again: the second run's figures, and a verdict that both support."""
+    """What stands after a difference was measured again: the second run's figures, and a verdict
+    that both support.
+    """
     if second.failure:
         return second
     assert first.judged and second.judged, "cells without failures are judged"
@@ -170,18 +199,35 @@ def _verdict(pair: Pair, cell: Cell, rule: Rule) -> CellVerdict:
     if cell.judged:
         judged = cell.judged
         figures = {
-            "ratio": judged.ratio, "low": judged.low, "high": judged.high, "p_slower": judged.p_slower,
-            "detectable": judged.detectable, "cpu_ratio": float(np.exp(np.mean([x.cpu_log_ratio for x in cell.launches]))),
-            "a_step_s": _median(cell, "a_step_s"), "b_step_s": _median(cell, "b_step_s"),
-            "a_parts_s": _parts(cell, "a_parts_s"), "b_parts_s": _parts(cell, "b_parts_s"),
-        }  # fmt: skip
-    # More than half of the launches, as a launch itself is contended when more than half of its blocks are.
-    contended = bool(cell.launches) and bool(np.mean([launch.contended for launch in cell.launches]) > 0.5)
+            "ratio": judged.ratio,
+            "low": judged.low,
+            "high": judged.high,
+            "p_slower": judged.p_slower,
+            "detectable": judged.detectable,
+            "cpu_ratio": float(np.exp(np.mean([x.cpu_log_ratio for x in cell.launches]))),
+            "a_step_s": _median(cell, "a_step_s"),
+            "b_step_s": _median(cell, "b_step_s"),
+            "a_parts_s": _parts(cell, "a_parts_s"),
+            "b_parts_s": _parts(cell, "b_parts_s"),
+        }
+    # More than half of the launches, as a launch itself is contended when more than half of its
+    # blocks are.
+    contended = bool(cell.launches) and bool(
+        np.mean([launch.contended for launch in cell.launches]) > 0.5
+    )
     return CellVerdict(
-        cell=pair.name, a=pair.a.id, b=pair.b.id, decision=cell.decision, reason=cell.reason or _why(cell, rule),
-        launches=len(cell.launches), looks=cell.looks, confirmed=cell.confirmed, contended=contended,
-        log_ratios=tuple(cell.log_ratios.tolist()), **figures,
-    )  # fmt: skip
+        cell=pair.name,
+        a=pair.a.id,
+        b=pair.b.id,
+        decision=cell.decision,
+        reason=cell.reason or _why(cell, rule),
+        launches=len(cell.launches),
+        looks=cell.looks,
+        confirmed=cell.confirmed,
+        contended=contended,
+        log_ratios=tuple(cell.log_ratios.tolist()),
+        **figures,
+    )
 
 
 def _why(cell: Cell, rule: Rule) -> str:
@@ -189,8 +235,9 @@ def _why(cell: Cell, rule: Rule) -> str:
     if cell.decision != "inconclusive" or not cell.judged:
         return ""
     return (
-        f"{len(cell.launches)} launches show neither a difference nor that it is below {rule.threshold:.1%}; "
-        f"they would find a slowdown of {cell.judged.detectable:.1%} four times out of five"
+        f"{len(cell.launches)} launches show neither a difference nor that it is below"
+        f" {rule.threshold:.1%}; they would find a slowdown of {cell.judged.detectable:.1%} four"
+        " times out of five"
     )
 
 
@@ -200,7 +247,11 @@ def _median(cell: Cell, name: str) -> float:
 
 def _parts(cell: Cell, name: str) -> dict[str, float]:
     launches: list[Mapping[str, float]] = [getattr(launch, name) for launch in cell.launches]
-    return {part: float(np.median([parts[part] for parts in launches])) for part in launches[0]} if launches else {}
+    return (
+        {part: float(np.median([parts[part] for parts in launches])) for part in launches[0]}
+        if launches
+        else {}
+    )
 
 
 def _cells(count: int) -> str:

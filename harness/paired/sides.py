@@ -1,4 +1,5 @@
-"""The two sides of a comparison made ready, as context managers that leave nothing behind: commits, interpreters, files.
+"""The two sides of a comparison made ready, as context managers that leave nothing behind: commits,
+interpreters, files.
 
 Each gives (a, b): a is what is compared with, b what is judged.
 """
@@ -38,16 +39,19 @@ _NAMED_FILES = 5
 
 
 @contextmanager
-def against_base(ref: str, plugins: Sequence[Path] = (), allow_dirty: bool = False) -> Iterator[tuple[Side, Side]]:
+def against_base(
+    ref: str, plugins: Sequence[Path] = (), allow_dirty: bool = False
+) -> Iterator[tuple[Side, Side]]:
     """The commit `ref` of the repository that the current directory is in, and its working tree.
 
-    A worktree of the commit is made and removed again. Where the repository is gradrace's own, each side runs its own
-    gradrace, from copies of the same kind; else both run the one that is running now. Files of `plugins` inside the
-    repository are the commit's on the base's side. Where it is not gradrace's own, either side finds modules of its top
-    folder and of its src/ at that side's state.
-    UserError: no repository, no such commit, files with changes that are not committed (untracked ones do not count, and
-    allow_dirty lets all pass), a file that the commit lacks, no git. Exit code 3 where the base cannot be imported.
-    """
+    A worktree of the commit is made and removed again. Where the repository is gradrace's own, each
+    side runs its own gradrace, from copies of the same kind; else both run the one that is running
+    now. Files of `plugins` inside the repository are the commit's on the base's side. Where it is
+    not gradrace's own, either side finds modules of its top folder and of its src/ at that side's
+    state.
+    UserError: no repository, no such commit, files with changes that are not committed (untracked
+    ones do not count, and allow_dirty lets all pass), a file that the commit lacks, no git. Exit
+    code 3 where the base cannot be imported."""
     repository = _repository()
     commit = _commit(repository, ref)
     if not allow_dirty:
@@ -57,16 +61,29 @@ def against_base(ref: str, plugins: Sequence[Path] = (), allow_dirty: bool = Fal
         files = [_at_base(file, repository, worktree, ref) for file in plugins]
         roots = {ref: worktree, "working tree": repository}
         if _is_gradrace(repository):
-            copies = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gradrace-sides-")))
-            roots = {name: _package(copies / str(n), _checkout(folder, name)) for n, (name, folder) in enumerate(roots.items())}
+            copies = Path(
+                stack.enter_context(tempfile.TemporaryDirectory(prefix="gradrace-sides-"))
+            )
+            roots = {
+                name: _package(copies / str(n), _checkout(folder, name))
+                for n, (name, folder) in enumerate(roots.items())
+            }
         a = Side(ref, sys.executable, roots[ref], tuple(files), details={"commit": commit})
-        b = Side("working tree", sys.executable, roots["working tree"], tuple(plugins), details=_state(repository))
+        b = Side(
+            "working tree",
+            sys.executable,
+            roots["working tree"],
+            tuple(plugins),
+            details=_state(repository),
+        )
         ask_frameworks(a)
         yield a, b
 
 
 @contextmanager
-def of_interpreters(a: str | None, b: str | None, plugins: Sequence[Path] = ()) -> Iterator[tuple[Side, Side]]:
+def of_interpreters(
+    a: str | None, b: str | None, plugins: Sequence[Path] = ()
+) -> Iterator[tuple[Side, Side]]:
     """Two interpreters, None for this one; both run the gradrace that is running now.
 
     UserError (exit code 3) where one cannot be started or lacks what gradrace needs.
@@ -75,7 +92,12 @@ def of_interpreters(a: str | None, b: str | None, plugins: Sequence[Path] = ()) 
         root = _package(Path(folder), _running())
         sides = []
         for python in (a, b):
-            side = Side(python or "this interpreter", _found(python) if python else sys.executable, root, tuple(plugins))
+            side = Side(
+                python or "this interpreter",
+                _found(python) if python else sys.executable,
+                root,
+                tuple(plugins),
+            )
             ask_frameworks(side)
             sides.append(side)
         yield sides[0], sides[1]
@@ -94,19 +116,27 @@ def of_files(a: Path, b: Path, plugins: Sequence[Path] = ()) -> Iterator[tuple[S
 @contextmanager
 def of_cells(a: str, b: str, plugins: Sequence[Path] = ()) -> Iterator[tuple[Side, Side]]:
     """This interpreter and source on both sides: what differs is in the cells. a, b: labels."""
-    yield Side(a, sys.executable, None, tuple(plugins)), Side(b, sys.executable, None, tuple(plugins))
+    yield (
+        Side(a, sys.executable, None, tuple(plugins)),
+        Side(b, sys.executable, None, tuple(plugins)),
+    )
 
 
 def ask_frameworks(side: Side) -> dict[str, dict[str, str] | None]:
-    """Framework -> the versions that the side's interpreter has of it, None where one is not installed.
+    """Framework -> the versions that the side's interpreter has of it, None where one is not
+    installed.
 
-    UserError (exit code 3) where gradrace, as this side has it, cannot be imported, or its files cannot be loaded.
-    """
+    UserError (exit code 3) where gradrace, as this side has it, cannot be imported, or its files
+    cannot be loaded."""
     from .measure import side_path
 
     files = json.dumps([str(file.resolve()) for file in side.plugins])
     try:
-        answer = ask([side.python, "-P", "-c", _QUESTION, files], side_path(side, os.environ), _ANSWER_TIMEOUT_S)
+        answer = ask(
+            [side.python, "-P", "-c", _QUESTION, files],
+            side_path(side, os.environ),
+            _ANSWER_TIMEOUT_S,
+        )
         return {name: _versions(found) for name, found in answer.items()}
     except NoAnswer as error:
         raise _unusable(side, f"cannot be used: {error}") from None
@@ -125,7 +155,9 @@ def _versions(found: object) -> dict[str, str] | None:
 
 @contextmanager
 def ended_like_interrupt() -> Iterator[None]:
-    """SIGTERM, as a CI that cancels a job sends it, is taken like Ctrl-C: what was begun is cleaned up."""
+    """SIGTERM, as a CI that cancels a job sends it, is taken like Ctrl-C: what was begun is cleaned
+    up.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -145,25 +177,38 @@ def ended_like_interrupt() -> Iterator[None]:
 
 def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True)
+        return subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True
+        )
     except FileNotFoundError:
-        raise UserError("git is not installed, and --base needs it; compare stored results instead") from None
+        raise UserError(
+            "git is not installed, and --base needs it; compare stored results instead"
+        ) from None
 
 
 def _repository() -> Path:
     here = Path.cwd()
     found = _git(here, "rev-parse", "--show-toplevel")
     if found.returncode:
-        raise UserError(f"{here}: not in a git repository (or not one that git trusts), so that --base has no meaning here")
+        raise UserError(
+            f"{here}: not in a git repository (or not one that git trusts), so that --base has no"
+            " meaning here"
+        )
     return Path(found.stdout.rstrip("\n")).resolve()
 
 
 def _commit(repository: Path, ref: str) -> str:
-    found = _git(repository, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
+    found = _git(
+        repository, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}"
+    )
     if found.returncode == 0:
         return found.stdout.strip()
     shallow = _git(repository, "rev-parse", "--is-shallow-repository").stdout.strip() == "true"
-    hint = f"; this clone is shallow, fetch more of it: {_DEEPEN}" if shallow else "; `git log --oneline` lists commits"
+    hint = (
+        f"; this clone is shallow, fetch more of it: {_DEEPEN}"
+        if shallow
+        else "; `git log --oneline` lists commits"
+    )
     raise UserError(f"--base {ref}: no commit of that name in {repository}{hint}")
 
 
@@ -177,8 +222,8 @@ def _refuse_dirty(repository: Path) -> None:
     if changed:
         named = ", ".join(changed[:_NAMED_FILES]) + (", ..." if len(changed) > _NAMED_FILES else "")
         raise UserError(
-            f"{repository}: changes that are not committed would be measured as if they were the commit's: {named}; "
-            "commit or stash them, or say --allow-dirty"
+            f"{repository}: changes that are not committed would be measured as if they were the"
+            f" commit's: {named}; commit or stash them, or say --allow-dirty"
         )
 
 
@@ -189,14 +234,21 @@ def _state(repository: Path) -> dict[str, str]:
 
 @contextmanager
 def _worktree(repository: Path, commit: str) -> Iterator[Path]:
-    """The commit's files in a temporary folder. Hooks are off: they are the user's, for the user's own checkouts."""
+    """The commit's files in a temporary folder. Hooks are off: they are the user's, for the user's
+    own checkouts.
+    """
     with tempfile.TemporaryDirectory(prefix="gradrace-base-", ignore_cleanup_errors=True) as folder:
         path = Path(folder).resolve() / "worktree"
         try:
             hooks = ("-c", f"core.hooksPath={os.devnull}")
-            made = _git(repository, *hooks, "worktree", "add", "--detach", "--force", str(path), commit)
+            made = _git(
+                repository, *hooks, "worktree", "add", "--detach", "--force", str(path), commit
+            )
             if made.returncode:
-                raise UserError(f"git cannot check {commit[:12]} out: {made.stderr.strip()}", ExitCode.NOTHING_MEASURED)
+                raise UserError(
+                    f"git cannot check {commit[:12]} out: {made.stderr.strip()}",
+                    ExitCode.NOTHING_MEASURED,
+                )
             yield path
         finally:
             _git(repository, "worktree", "remove", "--force", str(path))
@@ -211,7 +263,9 @@ def _at_base(file: Path, repository: Path, worktree: Path, ref: str) -> Path:
         return file
     inside = absolute.relative_to(repository)
     if not (worktree / inside).is_file():
-        raise UserError(f"--load {file}: {ref} has no {inside}; there is nothing to compare it with")
+        raise UserError(
+            f"--load {file}: {ref} has no {inside}; there is nothing to compare it with"
+        )
     return worktree / inside
 
 
@@ -235,13 +289,18 @@ def _checkout(folder: Path, name: str) -> dict[str, Path]:
     parts = _of_checkout(folder)
     for part in parts.values():
         if not part.is_dir():
-            raise UserError(f"{name}: it has no {part.name}/, so that there is no gradrace to run", ExitCode.NOTHING_MEASURED)
+            raise UserError(
+                f"{name}: it has no {part.name}/, so that there is no gradrace to run",
+                ExitCode.NOTHING_MEASURED,
+            )
     return parts
 
 
 def _is_gradrace(repository: Path) -> bool:
     """Whether this is gradrace's own repository, be it the one that is running or not."""
-    return (repository / "harness" / "registry.py").is_file() and all(p.is_dir() for p in _of_checkout(repository).values())
+    return (repository / "harness" / "registry.py").is_file() and all(
+        p.is_dir() for p in _of_checkout(repository).values()
+    )
 
 
 def _package(folder: Path, parts: Mapping[str, Path]) -> Path:
@@ -254,10 +313,14 @@ def _package(folder: Path, parts: Mapping[str, Path]) -> Path:
 
 
 def _found(python: str) -> str:
-    """The interpreter's path. Not resolved: an environment's link to the system's Python is what makes it that environment."""
+    """The interpreter's path. Not resolved: an environment's link to the system's Python is what
+    makes it that environment.
+    """
     path = shutil.which(python)
     if path is None:
-        raise UserError(f"{python}: no such interpreter, or not executable", ExitCode.NOTHING_MEASURED)
+        raise UserError(
+            f"{python}: no such interpreter, or not executable", ExitCode.NOTHING_MEASURED
+        )
     with suppress(OSError):
         return os.path.abspath(path)  # noqa: PTH100 - Path.absolute keeps `..`, and resolve() follows the link
     return path

@@ -1,18 +1,21 @@
 """The process that holds one side's cells: `python -P worker.py IN OUT`, two file descriptors.
 
-It is started by its path from the driver's own source, while `gradrace` may be another, older one: the side's. So it takes
-nothing from that package but load_registry, import_adapter, RunSpec, make_plan, initial_weights and what adapters and
-sessions have always had; newer methods of sessions are used where they are there.
+It is started by its path from the driver's own source, while `gradrace` may be another, older one:
+the side's. So it takes nothing from that package but load_registry, import_adapter, RunSpec,
+make_plan, initial_weights and what adapters and sessions have always had; newer methods of sessions
+are used where they are there.
 
-JSON lines come in on IN: a hello {framework, plugins, slowdown}, then requests. Each is answered on OUT by one line whose
-`event` is `done`, `skipped` (the side cannot do this run) or `failed`, both with a reason. The end of IN ends the process.
+JSON lines come in on IN: a hello {framework, plugins, slowdown}, then requests. Each is answered on
+OUT by one line whose `event` is `done`, `skipped` (the side cannot do this run) or `failed`, both
+with a reason. The end of IN ends the process.
 
     {"do": "pin", cores}                       every thread of the process to these cores
     {"do": "open", spec}                       a cell's session; cells are counted from 0. -> parts
     {"do": "try"}                              first calls, then how long a step takes -> step_s
-    {"do": "warm", block_steps, steps}         at least so many steps, in whole blocks; then the slowdown is set up
-    {"do": "block", part}                      one timed block -> wall_ns, cpu_ns, switches
-    {"do": "check"}                            after the timed blocks: it trained, and compiled nothing
+    {"do": "warm", block_steps, steps}         at least so many steps, in whole blocks; then the
+    slowdown is set up {"do": "block", part}                      one timed block -> wall_ns,
+    cpu_ns, switches {"do": "check"}                            after the timed blocks: it trained,
+    and compiled nothing
 """
 
 from __future__ import annotations
@@ -31,12 +34,15 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-# Steps of a further try, where one step alone is over too soon to be timed, and how many such tries are timed.
+# Steps of a further try, where one step alone is over too soon to be timed, and how many such tries
+# are timed.
 _TRIED_STEPS, _TRIES = 16, 3
 _SHORTEST_TRY_S = 0.02
-# Blocks from which an injected slowdown learns how long a step takes. plan_steps() in measure.py counts them in.
+# Blocks from which an injected slowdown learns how long a step takes. plan_steps() in measure.py
+# counts them in.
 SLOWDOWN_BLOCKS = 9
-# Steps that `try` takes at most: the first call, one step, then the further tries with one before them.
+# Steps that `try` takes at most: the first call, one step, then the further tries with one before
+# them.
 TRY_STEPS = 2 + (1 + _TRIES) * _TRIED_STEPS
 
 
@@ -45,8 +51,11 @@ class Cell:
 
     def __init__(self, session: Any, one_thread: bool) -> None:
         self._session = session
-        # Where CPU time is what a step takes, slowing it down by CPU time keeps the share whatever else runs on the core.
-        self._busy = ("cpu_ns", time.thread_time_ns) if one_thread else ("wall_ns", time.perf_counter_ns)
+        # Where CPU time is what a step takes, slowing it down by CPU time keeps the share whatever
+        # else runs on the core.
+        self._busy = (
+            ("cpu_ns", time.thread_time_ns) if one_thread else ("wall_ns", time.perf_counter_ns)
+        )
         self._next = 0
         self._block_steps = 0
         self._delay_ns = 0
@@ -62,8 +71,9 @@ class Cell:
         first = self._seconds(1)
         step = self._seconds(1)
         if step * _TRIED_STEPS < _SHORTEST_TRY_S:
-            # One is not timed: where all steps of a call are one program, another length is compiled anew. The fastest
-            # counts, because a try that was disturbed would make all blocks of the comparison too short.
+            # One is not timed: where all steps of a call are one program, another length is
+            # compiled anew. The fastest counts, because a try that was disturbed would make all
+            # blocks of the comparison too short.
             self._seconds(_TRIED_STEPS)
             step = min(self._seconds(_TRIED_STEPS) for _ in range(_TRIES)) / _TRIED_STEPS
         return {"first_call_s": first, "step_s": step}
@@ -82,14 +92,18 @@ class Cell:
     def block(self, part: str) -> dict[str, int]:
         """One block, synchronised at its edges and never inside."""
         if part != "step":
-            return _timed(lambda: self._session.probe(part, range(self._block_steps)), self._session.sync)
+            return _timed(
+                lambda: self._session.probe(part, range(self._block_steps)), self._session.sync
+            )
         return self._train(self._block_steps, self._delay_ns)
 
     def check(self) -> dict[str, Any]:
         """RuntimeError where what was timed was not training."""
         after = self._session.weights()
         if all(np.array_equal(after[name], self._before[name]) for name in after):
-            raise RuntimeError("the weights did not change during the timed steps: nothing was trained")
+            raise RuntimeError(
+                "the weights did not change during the timed steps: nothing was trained"
+            )
         compiled = self._compilations() - self._compiled
         if compiled:
             raise RuntimeError(f"{compiled} programs were compiled during the timed steps")
@@ -166,7 +180,9 @@ class Worker:
             case "try":
                 return self._cells[request["cell"]].try_()
             case "warm":
-                return self._cells[request["cell"]].warm(request["block_steps"], request["steps"], self._slowdown)
+                return self._cells[request["cell"]].warm(
+                    request["block_steps"], request["steps"], self._slowdown
+                )
             case "block":
                 return self._cells[request["cell"]].block(request["part"])
             case "check":
@@ -215,7 +231,13 @@ def _timed(enqueue: Any, sync: Any) -> dict[str, int]:
     enqueue()
     sync()
     after = time.perf_counter_ns(), time.process_time_ns(), _involuntary_switches()
-    return dict(zip(("wall_ns", "cpu_ns", "switches"), (b - a for a, b in zip(before, after, strict=True)), strict=True))
+    return dict(
+        zip(
+            ("wall_ns", "cpu_ns", "switches"),
+            (b - a for a, b in zip(before, after, strict=True)),
+            strict=True,
+        )
+    )
 
 
 def _pin(cores: list[int]) -> dict[str, Any]:
@@ -241,7 +263,9 @@ def _first_line(error: BaseException) -> str:
 
 
 def _read_messages(descriptor: int, messages: queue.SimpleQueue[dict[str, Any]]) -> None:
-    """Runs in a thread: a driver that dies closes the pipe, and then this process must end in mid-step too."""
+    """Runs in a thread: a driver that dies closes the pipe, and then this process must end in
+    mid-step too.
+    """
     with os.fdopen(descriptor, "rb") as lines:
         for line in lines:
             messages.put(json.loads(line))

@@ -21,23 +21,27 @@ __all__ = ["write"]
 
 # Stands in a report's data folder, which is replaced as a whole: nobody else's folder may be.
 _MARK = ".gradrace-report"
-# Stands in a report's pages, in those of earlier versions the second: nobody else's page may be replaced.
+# Stands in a report's pages, in those of earlier versions the second: nobody else's page may be
+# replaced.
 _PAGE_MARKS = (b'<meta name="generator" content="gradrace', b'<p class="brand">gradrace <span>')
 # Seconds that another process may take to write its report there.
 _PATIENCE_S = 600.0
 
 
 def write(frames: Frames, folder: Path) -> Path:
-    """Writes <folder>/index.html, run.html (the page of any run) and their data: <folder>/data/<suite>/*.csv and *.js,
-    <folder>/data/runs/<suite>/<digest>.js; and returns the path of index.html.
+    """Writes <folder>/index.html, run.html (the page of any run) and their data:
+    <folder>/data/<suite>/*.csv and *.js, <folder>/data/runs/<suite>/<digest>.js; and returns the
+    path of index.html.
 
-    An earlier report there is replaced: the data folder as a whole, then the pages. UserError where the folder cannot be
-    written, or where its `data`, index.html or run.html is not an earlier report's. Of two that write at once the later
-    one waits for the other.
+    An earlier report there is replaced: the data folder as a whole, then the pages. UserError where
+    the folder cannot be written, or where its `data`, index.html or run.html is not an earlier
+    report's. Of two that write at once the later one waits for the other.
     """
     files, data = build(frames)
     pages = {name: text for name, text in files.items() if not name.startswith("data/")}
-    scripts = [(name.removeprefix("data/"), text) for name, text in files.items() if name not in pages]
+    scripts = [
+        (name.removeprefix("data/"), text) for name, text in files.items() if name not in pages
+    ]
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with _alone(folder):
@@ -50,7 +54,9 @@ def write(frames: Frames, folder: Path) -> Path:
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Holds a lock on the folder itself, which leaves no file behind; none if the system or file system knows no such locks."""
+    """Holds a lock on the folder itself, which leaves no file behind; none if the system or file
+    system knows no such locks.
+    """
     try:
         import fcntl
     except ImportError:
@@ -65,7 +71,9 @@ def _alone(folder: Path) -> Iterator[None]:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 if time.monotonic() > patience:
-                    raise UserError(f"{folder}: another report is being written there; try again later") from None
+                    raise UserError(
+                        f"{folder}: another report is being written there; try again later"
+                    ) from None
                 time.sleep(0.05)
                 continue
             except OSError:
@@ -93,7 +101,9 @@ def _is_our_page(page: Path) -> bool:
     return any(mark in begin for mark in _PAGE_MARKS)
 
 
-def _replace_data(folder: Path, data: Data, scripts: Iterable[tuple[str, str]], frames: Frames) -> None:
+def _replace_data(
+    folder: Path, data: Data, scripts: Iterable[tuple[str, str]], frames: Frames
+) -> None:
     kept, partial = folder / "data", folder / ".data.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()

@@ -50,15 +50,21 @@ def micros(row: Row, name: str, note: str = "") -> Cell:
 def with_interval(row: Row, name: str, form: Callable[[float], str] = text.significant) -> Cell:
     """The figure with its interval below."""
     value, low, high = (row[f"{name}{limit}"] for limit in ("", "_low", "_high"))
-    return Cell(text.MISSING) if pd.isna(value) else Cell(form(value), float(value), text.spread(low, high, form))
+    return (
+        Cell(text.MISSING)
+        if pd.isna(value)
+        else Cell(form(value), float(value), text.spread(low, high, form))
+    )
 
 
 def called(row: Row) -> Cell:
     """Seconds of the first call, with its steps where it took several."""
     steps = row["first_call_steps"]
     note = "" if pd.isna(steps) or steps == 1 else text.plural(int(steps), "step")
-    return Cell(text.MISSING) if pd.isna(row["first_call_s"]) else Cell(
-        text.significant(row["first_call_s"]), float(row["first_call_s"]), note
+    return (
+        Cell(text.MISSING)
+        if pd.isna(row["first_call_s"])
+        else Cell(text.significant(row["first_call_s"]), float(row["first_call_s"]), note)
     )
 
 

@@ -1,4 +1,6 @@
-"""What a page consists of: parts of suites, their sections, and tables and figures in these. The templates draw them."""
+"""What a page consists of: parts of suites, their sections, and tables and figures in these. The
+templates draw them.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,9 @@ SHOWN = 200
 
 @dataclass(frozen=True)
 class Cell:
-    """`sort` orders a column when its text does not; `note` is set smaller below; `runs` are digests to show; `title` is
-    what a pointer resting on it shows; `link` is a path from the page."""
+    """`sort` orders a column when its text does not; `note` is set smaller below; `runs` are
+    digests to show; `title` is what a pointer resting on it shows; `link` is a path from the
+    page."""
 
     text: str
     sort: float | str | None = None
@@ -40,8 +43,8 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A sortable table; `csv` is the path of its data from the page. Of a long one the page holds the first rows, and its
-    script the rest when they are wanted."""
+    """A sortable table; `csv` is the path of its data from the page. Of a long one the page holds
+    the first rows, and its script the rest when they are wanted."""
 
     name: str
     caption: str
@@ -63,7 +66,9 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """An inline SVG with what it shows and where its data are; small ones stand side by side where there is room."""
+    """An inline SVG with what it shows and where its data are; small ones stand side by side where
+    there is room.
+    """
 
     name: str
     svg: Markup
@@ -74,7 +79,9 @@ class Figure:
 
 @dataclass
 class Section:
-    """A heading and what stands below it: warnings, then in order paragraphs (str), tables and figures."""
+    """A heading and what stands below it: warnings, then in order paragraphs (str), tables and
+    figures.
+    """
 
     name: str
     title: str
@@ -97,7 +104,9 @@ class Part:
 
     def tables(self) -> Iterator[Table]:
         """Every table of the part."""
-        yield from (item for section in self.sections for item in section.parts if isinstance(item, Table))
+        yield from (
+            item for section in self.sections for item in section.parts if isinstance(item, Table)
+        )
         yield self.appendix
 
 

@@ -1,4 +1,6 @@
-"""The figures of the diagnosis section, in the manner of figures.py: everything is computed before it is drawn."""
+"""The figures of the diagnosis section, in the manner of figures.py: everything is computed before
+it is drawn.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +19,18 @@ _TRAINED = (4, 2)
 
 
 def by_fraction(bands: pd.DataFrame, styles: Looks, kind: str) -> Figure:
-    """Columns: setups. Above, loss against the share of the training split, validation solid and training dashed; below, the
-    validation metric of this `kind`, where it is not a loss. Bands are the range over runs."""
+    """Columns: setups. Above, loss against the share of the training split, validation solid and
+    training dashed; below, the validation metric of this `kind`, where it is not a loss. Bands are
+    the range over runs."""
     setups = list(dict.fromkeys(bands["setup"]))
     metrics = ["validation_loss", *(["validation_metric"] if kind in METRIC_TITLES else [])]
-    figure, axes = _grid(len(metrics), len(setups), (min(5.2, max(2.6, 12.8 / len(setups))), 2.2), sharex=True, sharey="row")
+    figure, axes = _grid(
+        len(metrics),
+        len(setups),
+        (min(5.2, max(2.6, 12.8 / len(setups))), 2.2),
+        sharex=True,
+        sharey="row",
+    )
     solid = {name: Look(look.color, "", look.marker) for name, look in styles.items()}
     dashed = {name: Look(look.color, _TRAINED, look.marker) for name, look in styles.items()}
     for row, metric in zip(axes, metrics, strict=True):
@@ -29,8 +38,17 @@ def by_fraction(bands: pd.DataFrame, styles: Looks, kind: str) -> Figure:
         shown = bands[bands["metric"].isin(together)]
         for axis, setup in zip(row, setups, strict=True):
             panel = shown[shown["setup"] == setup]
-            _lines(axis, panel[panel["metric"] == "train_loss"], "series", dashed, x="fraction", marked=True)
-            _lines(axis, panel[panel["metric"] == metric], "series", solid, x="fraction", marked=True)
+            _lines(
+                axis,
+                panel[panel["metric"] == "train_loss"],
+                "series",
+                dashed,
+                x="fraction",
+                marked=True,
+            )
+            _lines(
+                axis, panel[panel["metric"] == metric], "series", solid, x="fraction", marked=True
+            )
         # Every share counts here: `step` is what _value_axis takes for how far a run has come.
         _value_axis(list(row), metric, shown.assign(step=1.0), shown.iloc[:0], math.nan, kind)
     axes[0, 0].set_ylabel("final loss")
@@ -53,15 +71,17 @@ def by_fraction(bands: pd.DataFrame, styles: Looks, kind: str) -> Figure:
 
 
 def gradient_norms(bands: pd.DataFrame) -> Figure:
-    """Rows: series. Columns: setups. Lines: the norm of every layer's gradient over steps, the mean over runs with their
-    range as a band; logarithmic."""
+    """Rows: series. Columns: setups. Lines: the norm of every layer's gradient over steps, the mean
+    over runs with their range as a band; logarithmic."""
     setups, names = (list(dict.fromkeys(bands[column])) for column in ("setup", "series"))
     styles = layer_looks(bands)
     width = min(5.2, max(2.6, 12.8 / len(setups)))
     figure, axes = _grid(len(names), len(setups), (width, 2.2), sharex=True, sharey=True)
     for row, name in zip(axes, names, strict=True):
         for axis, setup in zip(row, setups, strict=True):
-            _lines(axis, bands[(bands["series"] == name) & (bands["setup"] == setup)], "layer", styles)
+            _lines(
+                axis, bands[(bands["series"] == name) & (bands["setup"] == setup)], "layer", styles
+            )
             axis.set_title(f"{setup} · {name}" if len(names) > 1 else setup)
         row[0].set_ylabel("norm of gradient")
     _log(axes[0, 0], "y", bands["mean"])
@@ -73,4 +93,6 @@ def gradient_norms(bands: pd.DataFrame) -> Figure:
 
 def layer_looks(bands: pd.DataFrame) -> Looks:
     """Of layers `<position>_<kind>`, by position."""
-    return looks(sorted(set(bands["layer"]), key=lambda layer: (int(layer.partition("_")[0]), layer)))
+    return looks(
+        sorted(set(bands["layer"]), key=lambda layer: (int(layer.partition("_")[0]), layer))
+    )

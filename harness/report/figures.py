@@ -1,4 +1,6 @@
-"""Tidy tables to figures. Everything is computed before it is drawn; nothing here touches pyplot's global state."""
+"""Tidy tables to figures. Everything is computed before it is drawn; nothing here touches pyplot's
+global state.
+"""
 
 from __future__ import annotations
 
@@ -21,23 +23,46 @@ from ..layers import Point
 from ..stats import median_time
 from .svg import INK
 
-# At least 3:1 against white and against the page's dark ground. Until the eighth they also differ for people without
-# red or green cones (CIE76 of 16 and more); dashes and markers tell the rest apart.
+# At least 3:1 against white and against the page's dark ground. Until the eighth they also differ
+# for people without red or green cones (CIE76 of 16 and more); dashes and markers tell the rest
+# apart.
 PALETTE = (
-    "#2474c9", "#cc8400", "#1d8a66", "#d0589f", "#4699bd", "#b5482a", "#7a5cf0", "#7d858d", "#8d8a12", "#c46a5a",
-)  # fmt: skip
-DASHES: tuple[Any, ...] = ("", (4, 1.5), (1.6, 1.2), (5, 1.5, 1, 1.5), (8, 2), (3, 1, 1, 1, 1, 1), (2, 2), (6, 1, 2, 1))
+    "#2474c9",
+    "#cc8400",
+    "#1d8a66",
+    "#d0589f",
+    "#4699bd",
+    "#b5482a",
+    "#7a5cf0",
+    "#7d858d",
+    "#8d8a12",
+    "#c46a5a",
+)
+DASHES: tuple[Any, ...] = (
+    "",
+    (4, 1.5),
+    (1.6, 1.2),
+    (5, 1.5, 1, 1.5),
+    (8, 2),
+    (3, 1, 1, 1, 1, 1),
+    (2, 2),
+    (6, 1, 2, 1),
+)
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "p", "h", "d")
 METRICS = {
-    "train_loss": "training loss", "validation_loss": "validation loss", "validation_metric": "validation accuracy",
-}  # fmt: skip
+    "train_loss": "training loss",
+    "validation_loss": "validation loss",
+    "validation_metric": "validation accuracy",
+}
 # Of the tasks whose metric is not accuracy; that of negative_loss is the validation loss once more.
 METRIC_TITLES = {"accuracy": "validation accuracy", "r2": "validation R²"}
 
 
 @dataclass(frozen=True)
 class Look:
-    """How a series or a setup is drawn wherever it appears: colour, and dash and marker as the second cue."""
+    """How a series or a setup is drawn wherever it appears: colour, and dash and marker as the
+    second cue.
+    """
 
     color: str
     dash: Any
@@ -53,7 +78,8 @@ def looks(names: Iterable[str]) -> Looks:
 
 
 def setup_looks(runs: pd.DataFrame, frameworks: Sequence[str]) -> Looks:
-    """Looks of a suite's setups: the colour says the framework, equal over the page; dash and marker the rest.
+    """Looks of a suite's setups: the colour says the framework, equal over the page; dash and
+    marker the rest.
 
     A suite of a single framework colours its setups instead.
     """
@@ -63,15 +89,21 @@ def setup_looks(runs: pd.DataFrame, frameworks: Sequence[str]) -> Looks:
     rank = pairs.groupby("framework").cumcount()
     places = [frameworks.index(name) for name in pairs["framework"]]
     cues = [place + 3 * int(n) for place, n in zip(places, rank, strict=True)]
-    return {s: _look(place, cue, cue) for s, place, cue in zip(pairs["setup"], places, cues, strict=True)}
+    return {
+        s: _look(place, cue, cue)
+        for s, place, cue in zip(pairs["setup"], places, cues, strict=True)
+    }
 
 
 def series_looks(runs: pd.DataFrame, optimizers: Sequence[str]) -> Looks:
-    """Looks of a suite's series: the colour says the optimizer, equal over the page; dash and marker the variant.
+    """Looks of a suite's series: the colour says the optimizer, equal over the page; dash and
+    marker the variant.
 
     A suite of a single optimizer colours its variants instead.
     """
-    pairs = runs[["series", "optimizer", "variant"]].drop_duplicates("series").itertuples(index=False)
+    pairs = (
+        runs[["series", "optimizer", "variant"]].drop_duplicates("series").itertuples(index=False)
+    )
     variants = list(dict.fromkeys(runs["variant"]))
     if runs["optimizer"].nunique() == 1 and len(variants) > 1:
         return looks(runs["series"])
@@ -83,10 +115,12 @@ def series_looks(runs: pd.DataFrame, optimizers: Sequence[str]) -> Looks:
     return found
 
 
-def convergence(bands: pd.DataFrame, lost: pd.DataFrame, styles: Looks, target: float, kind: str = "accuracy") -> Figure:
-    """Rows: training loss, validation loss, validation accuracy (or the metric of this `kind`). Columns: setups. Lines:
-    the mean over runs that ended ok, with their range as a band; `lost` are the curves of diverged runs, dotted, each
-    ended by a cross."""
+def convergence(
+    bands: pd.DataFrame, lost: pd.DataFrame, styles: Looks, target: float, kind: str = "accuracy"
+) -> Figure:
+    """Rows: training loss, validation loss, validation accuracy (or the metric of this `kind`).
+    Columns: setups. Lines: the mean over runs that ended ok, with their range as a band; `lost` are
+    the curves of diverged runs, dotted, each ended by a cross."""
     metrics = [m for m in METRICS if m in set(bands["metric"]) | set(lost["metric"])]
     metrics = [m for m in metrics if m != "validation_metric" or kind in METRIC_TITLES]
     setups = list(dict.fromkeys([*bands["setup"], *lost["setup"]]))
@@ -107,10 +141,11 @@ def convergence(bands: pd.DataFrame, lost: pd.DataFrame, styles: Looks, target: 
 
 
 def over_time(bands: pd.DataFrame, styles: Looks, metric: str = "validation_loss") -> Figure:
-    """One panel a series, one line a setup, against seconds of training: the table's column `seconds`.
+    """One panel a series, one line a setup, against seconds of training: the table's column
+    `seconds`.
 
-    Logarithmic, and then without the evaluation before the first step, where setups differ by more than a factor of 4.
-    """
+    Logarithmic, and then without the evaluation before the first step, where setups differ by more
+    than a factor of 4."""
     ends = bands.groupby("setup")["seconds"].max()
     logarithmic = bool(ends.max() > 4 * ends.min())
     bands = bands[bands["seconds"] > 0] if logarithmic else bands
@@ -130,7 +165,9 @@ def over_time(bands: pd.DataFrame, styles: Looks, metric: str = "validation_loss
 
 
 def step_times(times: pd.DataFrame, styles: Looks) -> Figure:
-    """Per series and setup: a mark at p25, a thick line to the median, a thin one to p99; hollow where contended."""
+    """Per series and setup: a mark at p25, a thick line to the median, a thin one to p99; hollow
+    where contended.
+    """
     figure, axis, places = _dots(times, styles, 6.2)
     for row, y in zip(times.itertuples(), places, strict=True):
         color = styles[row.setup].color
@@ -145,7 +182,9 @@ def step_times(times: pd.DataFrame, styles: Looks) -> Figure:
 
 
 def by_mode(times: pd.DataFrame, styles: Looks) -> Figure:
-    """Per setup and series: a mark at p25, and its 95% interval over launches as a bar; hollow where contended."""
+    """Per setup and series: a mark at p25, and its 95% interval over launches as a bar; hollow
+    where contended.
+    """
     cells = times.rename(columns={"series": "setup", "setup": "series"})
     figure, axis, places = _dots(cells, styles, 6.2)
     for row, y in zip(cells.itertuples(), places, strict=True):
@@ -161,16 +200,32 @@ def by_mode(times: pd.DataFrame, styles: Looks) -> Figure:
 
 
 def throughput(rates: pd.DataFrame, styles: Looks) -> Figure:
-    """One panel an optimizer, one line a setup: samples a second against batch size, bands are 95% intervals over
-    launches. Both axes are logarithmic: a straight line that rises by 1 is a step whose time does not grow at all."""
+    """One panel an optimizer, one line a setup: samples a second against batch size, bands are 95%
+    intervals over launches. Both axes are logarithmic: a straight line that rises by 1 is a step
+    whose time does not grow at all."""
     panels = list(dict.fromkeys(rates["panel"]))
     columns = min(3, len(panels))
-    figure, axes = _grid(math.ceil(len(panels) / columns), columns, (min(6.2, 12.8 / columns), 2.6), sharex=True, sharey=True)
+    figure, axes = _grid(
+        math.ceil(len(panels) / columns),
+        columns,
+        (min(6.2, 12.8 / columns), 2.6),
+        sharex=True,
+        sharey=True,
+    )
     for axis, panel in zip(axes.flat, panels, strict=False):
         rows = rates[rates["panel"] == panel]
         for setup, line in rows.groupby("setup", sort=False):
-            low, high = (line[f"samples_per_s_{limit}"].astype("float64") for limit in ("low", "high"))
-            axis.fill_between(line["batch_size"], low, high, color=styles[str(setup)].color, alpha=0.16, linewidth=0)
+            low, high = (
+                line[f"samples_per_s_{limit}"].astype("float64") for limit in ("low", "high")
+            )
+            axis.fill_between(
+                line["batch_size"],
+                low,
+                high,
+                color=styles[str(setup)].color,
+                alpha=0.16,
+                linewidth=0,
+            )
         _draw_lines(axis, rows, "batch_size", "samples_per_s", "setup", styles, marked=True)
         axis.set(title=panel if len(panels) > 1 else "", xlabel="", ylabel="")
     _log(axes[0, 0], "y", rates["samples_per_s"])
@@ -186,12 +241,18 @@ def throughput(rates: pd.DataFrame, styles: Looks) -> Figure:
 
 
 PARTS = {"forward_s": "forward", "backward_s": "backward", "optimizer_s": "optimizer"}
-_REMAINDER: dict[str, Any] = {"facecolor": "none", "edgecolor": INK, "hatch": "////", "linewidth": 0.6}
+_REMAINDER: dict[str, Any] = {
+    "facecolor": "none",
+    "edgecolor": INK,
+    "hatch": "////",
+    "linewidth": 0.6,
+}
 
 
 def breakdown(times: pd.DataFrame) -> Figure:
-    """Per cell two bars: above, forward, backward and optimizer in a row, each measured apart, and hatched, what is missing
-    from the whole step or goes beyond it; below, the whole step, with the 95% interval over launches of it."""
+    """Per cell two bars: above, forward, backward and optimizer in a row, each measured apart, and
+    hatched, what is missing from the whole step or goes beyond it; below, the whole step, with the
+    95% interval over launches of it."""
     names = [f"{row.setup} · {row.series}" for row in times.itertuples()]
     styles = looks([*PARTS.values(), "whole step"])
     figure = Figure(figsize=(8.2, 1.0 + 0.42 * len(names)), layout="constrained")
@@ -235,8 +296,9 @@ def first_calls(times: pd.DataFrame, styles: Looks) -> Figure:
 
 
 def targets(attempts: pd.DataFrame, styles: Looks) -> Figure:
-    """Per run a mark at the steps (left) and seconds (right, where timed) that reached the target; a run that missed it
-    is an open triangle at its budget. The short bar is the median, drawn where the median run reached it."""
+    """Per run a mark at the steps (left) and seconds (right, where timed) that reached the target;
+    a run that missed it is an open triangle at its budget. The short bar is the median, drawn where
+    the median run reached it."""
     panels = ["steps"] + (["seconds"] if attempts["seconds"].notna().any() else [])
     cells = attempts.drop_duplicates(["series", "setup"])
     figure, axes, places = _dot_panels(cells, styles, panels, 6.4 if len(panels) > 1 else 6.2)
@@ -263,21 +325,30 @@ def schedules(curves: pd.DataFrame) -> Figure:
 
 
 def paths(places: pd.DataFrame, layer: Point, styles: Looks) -> Figure:
-    """One panel a setup: contours of the layer's function, evenly spaced in its logarithm above the minimum, with the way
-    of each series from the start (a ring) and the minima (crosses). Diverged runs are dotted and may leave the picture."""
+    """One panel a setup: contours of the layer's function, evenly spaced in its logarithm above the
+    minimum, with the way of each series from the start (a ring) and the minima (crosses). Diverged
+    runs are dotted and may leave the picture."""
     setups = list(dict.fromkeys(places["setup"]))
-    figure, axes = _grid(1, len(setups), (min(6.0, max(3.2, 12.8 / len(setups))), 4.2), sharex=True, sharey=True)
+    figure, axes = _grid(
+        1, len(setups), (min(6.0, max(3.2, 12.8 / len(setups))), 4.2), sharex=True, sharey=True
+    )
     (left, right), (bottom, top) = _frame(places, layer)
     x, y = np.meshgrid(np.linspace(left, right, 121), np.linspace(bottom, top, 121))
     above = points.surface(layer, x, y) - points.MINIMUM[layer.objective]
     height = np.log10(np.maximum(above, max(1e-3, 1e-6 * float(above.max()))))
     for axis, setup in zip(axes[0], setups, strict=True):
-        axis.contour(x, y, height, levels=14, colors=INK, linewidths=0.5, linestyles="solid", alpha=0.3)
+        axis.contour(
+            x, y, height, levels=14, colors=INK, linewidths=0.5, linestyles="solid", alpha=0.3
+        )
         for name, way in places[places["setup"] == setup].groupby("series", sort=False):
             look = styles[str(name)]
-            dash = ":" if way["status"].iloc[0] == "diverged" else (0, look.dash) if look.dash else "-"
+            dash = (
+                ":" if way["status"].iloc[0] == "diverged" else (0, look.dash) if look.dash else "-"
+            )
             axis.plot(way["x"], way["y"], color=look.color, linestyle=dash)
-            axis.plot(way["x"].iloc[-1:], way["y"].iloc[-1:], look.marker, color=look.color, markersize=5)
+            axis.plot(
+                way["x"].iloc[-1:], way["y"].iloc[-1:], look.marker, color=look.color, markersize=5
+            )
         axis.plot(*layer.start, "o", color=INK, markerfacecolor="none", markersize=7)
         for minimum in points.MINIMA[layer.objective]:
             axis.plot(*minimum, "+", color=INK, markersize=9, mew=1.6)
@@ -289,7 +360,9 @@ def paths(places: pd.DataFrame, layer: Point, styles: Looks) -> Figure:
 
 
 def _frame(places: pd.DataFrame, layer: Point) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Limits of x and y: around the start, the nearest minimum, and the ways of runs that did not diverge."""
+    """Limits of x and y: around the start, the nearest minimum, and the ways of runs that did not
+    diverge.
+    """
     start, minima = np.array(layer.start), np.array(points.MINIMA[layer.objective])
     nearest = minima[np.argmin(np.linalg.norm(minima - start, axis=1))]
     ended = places.loc[places["status"] == "ok", ["x", "y"]].to_numpy(dtype=np.float64)
@@ -297,24 +370,38 @@ def _frame(places: pd.DataFrame, layer: Point) -> tuple[tuple[float, float], tup
     low, high = shown.min(axis=0), shown.max(axis=0)
     margin = 0.12 * np.maximum(high - low, 0.2 * (high - low).max() + 1e-9)
     return (
-        (float(low[0] - margin[0]), float(high[0] + margin[0])), (float(low[1] - margin[1]), float(high[1] + margin[1])),
-    )  # fmt: skip
+        (float(low[0] - margin[0]), float(high[0] + margin[0])),
+        (float(low[1] - margin[1]), float(high[1] + margin[1])),
+    )
 
 
 def _look(color: int, dash: int, marker: int) -> Look:
-    return Look(PALETTE[color % len(PALETTE)], DASHES[dash % len(DASHES)], MARKERS[marker % len(MARKERS)])
+    return Look(
+        PALETTE[color % len(PALETTE)], DASHES[dash % len(DASHES)], MARKERS[marker % len(MARKERS)]
+    )
 
 
-def _grid(rows: int, columns: int, panel: tuple[float, float], **share: Any) -> tuple[Figure, np.ndarray]:
+def _grid(
+    rows: int, columns: int, panel: tuple[float, float], **share: Any
+) -> tuple[Figure, np.ndarray]:
     """Panels of width x height inches; room for labels and legend comes on top."""
     figure = Figure(figsize=(columns * panel[0], rows * panel[1] + 0.55), layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False, **share)
 
 
-def _lines(axis: Axes, bands: pd.DataFrame, hue: str, styles: Looks, x: str = "step", marked: bool = False) -> None:
+def _lines(
+    axis: Axes, bands: pd.DataFrame, hue: str, styles: Looks, x: str = "step", marked: bool = False
+) -> None:
     for name, band in bands.groupby(hue, sort=False):
         if (band["runs"] > 1).any():
-            axis.fill_between(band[x], band["min"], band["max"], color=styles[str(name)].color, alpha=0.16, linewidth=0)
+            axis.fill_between(
+                band[x],
+                band["min"],
+                band["max"],
+                color=styles[str(name)].color,
+                alpha=0.16,
+                linewidth=0,
+            )
     if len(bands):
         _draw_lines(axis, bands, x, "mean", hue, styles, marked)
     axis.set(xlabel="", ylabel="")
@@ -325,11 +412,22 @@ def _draw_lines(
 ) -> None:
     used = list(dict.fromkeys(table[hue]))
     seaborn.lineplot(
-        data=table, x=x, y=y, hue=hue, style=hue, hue_order=used, style_order=used, ax=axis, legend=False,
-        palette={name: styles[name].color for name in used}, dashes={name: styles[name].dash for name in used},
-        markers={name: styles[name].marker for name in used} if marked else False, estimator=None, errorbar=None,
+        data=table,
+        x=x,
+        y=y,
+        hue=hue,
+        style=hue,
+        hue_order=used,
+        style_order=used,
+        ax=axis,
+        legend=False,
+        palette={name: styles[name].color for name in used},
+        dashes={name: styles[name].dash for name in used},
+        markers={name: styles[name].marker for name in used} if marked else False,
+        estimator=None,
+        errorbar=None,
         **({"markeredgewidth": 0, "markersize": 5} if marked else {}),
-    )  # fmt: skip
+    )
 
 
 def _lost(axis: Axes, lost: pd.DataFrame, styles: Looks) -> None:
@@ -340,15 +438,26 @@ def _lost(axis: Axes, lost: pd.DataFrame, styles: Looks) -> None:
 
 
 def _value_axis(
-    axes: Sequence[Axes], metric: str, bands: pd.DataFrame, lost: pd.DataFrame, target: float, kind: str = "accuracy"
+    axes: Sequence[Axes],
+    metric: str,
+    bands: pd.DataFrame,
+    lost: pd.DataFrame,
+    target: float,
+    kind: str = "accuracy",
 ) -> None:
-    """Label, scale and limits of a shared y axis; by runs that ended ok, so that a diverged one cannot flatten them."""
+    """Label, scale and limits of a shared y axis; by runs that ended ok, so that a diverged one
+    cannot flatten them.
+    """
     axes[0].set_ylabel(METRIC_TITLES[kind] if metric == "validation_metric" else METRICS[metric])
     low, high = (bands["min"], bands["max"]) if len(bands) else (lost["value"], lost["value"])
     if low.empty:
         return
     if metric == "validation_metric":
-        late = bands[bands["step"] >= bands["step"].max() / 4] if len(bands) else lost.rename(columns={"value": "min"})
+        late = (
+            bands[bands["step"] >= bands["step"].max() / 4]
+            if len(bands)
+            else lost.rename(columns={"value": "min"})
+        )
         _metric_axis(axes, float(late["min"].min()), target, percent=kind == "accuracy")
     elif low.min() > 0:
         bottom, top = max(float(low.min()), 1e-7), min(float(high.max()), 1e7)
@@ -361,7 +470,9 @@ def _value_axis(
 
 
 def _metric_axis(axes: Sequence[Axes], low: float, target: float, percent: bool) -> None:
-    """From `low` and the target up to 1, the best there is; the rise of the first steps may start below."""
+    """From `low` and the target up to 1, the best there is; the rise of the first steps may start
+    below.
+    """
     axes[0].set_ylim(min(low, target if math.isfinite(target) else low) - 0.02, 1.005)
     axes[0].yaxis.set_major_locator(MaxNLocator(5))
     if percent:
@@ -371,7 +482,9 @@ def _metric_axis(axes: Sequence[Axes], low: float, target: float, percent: bool)
 
 
 def _log(axes: Axes, which: Literal["x", "y"], values: pd.Series) -> None:
-    """Logarithmic with labels that can be read: 1, 2, 5 in every decade where there are few decades."""
+    """Logarithmic with labels that can be read: 1, 2, 5 in every decade where there are few
+    decades.
+    """
     decades = math.log10(values.max() / values.min()) if len(values) else 1.0
     axes.set(**{f"{which}scale": "log"})
     axis = axes.xaxis if which == "x" else axes.yaxis
@@ -422,16 +535,34 @@ def _dot_panels(
 
 def _dot(axis: Axes, x: float, y: float, look: Look, hollow: bool = False) -> None:
     face = "none" if hollow else look.color
-    axis.plot([x], [y], look.marker, color=look.color, markerfacecolor=face, markersize=5.2, clip_on=False)
+    axis.plot(
+        [x], [y], look.marker, color=look.color, markerfacecolor=face, markersize=5.2, clip_on=False
+    )
 
 
 def _attempt_marks(axis: Axes, runs: pd.DataFrame, quantity: str, y: float, look: Look) -> None:
     reached = runs[runs["reached"]]
-    axis.plot(reached[quantity], [y] * len(reached), look.marker, color=look.color, markersize=4.4, alpha=0.75, mew=0)
+    axis.plot(
+        reached[quantity],
+        [y] * len(reached),
+        look.marker,
+        color=look.color,
+        markersize=4.4,
+        alpha=0.75,
+        mew=0,
+    )
     missed = runs.loc[~runs["reached"], quantity]
     # Not drawn when there are none: an empty line that is not clipped upsets the layout.
     if len(missed):
-        axis.plot(missed, [y] * len(missed), ">", color=look.color, markerfacecolor="none", markersize=5, clip_on=False)
+        axis.plot(
+            missed,
+            [y] * len(missed),
+            ">",
+            color=look.color,
+            markerfacecolor="none",
+            markersize=5,
+            clip_on=False,
+        )
     median = median_time(runs[quantity], runs["reached"])
     if np.isfinite(median):
         axis.plot([median], [y], "|", color=look.color, markersize=9, mew=1.8)
@@ -445,17 +576,30 @@ def _legend(figure: Figure, styles: Looks, used: Iterable[str], kind: str) -> No
     names = [name for name in styles if name in set(used)]
     handles = [
         Line2D(
-            [], [], color=styles[name].color, label=name, markersize=5,
-            linestyle="none" if kind == "marker" else (0, styles[name].dash) if styles[name].dash else "-",
+            [],
+            [],
+            color=styles[name].color,
+            label=name,
+            markersize=5,
+            linestyle=(
+                "none" if kind == "marker" else (0, styles[name].dash) if styles[name].dash else "-"
+            ),
             marker="" if kind == "line" else styles[name].marker,
         )
         for name in names
-    ]  # fmt: skip
+    ]
     longest = max((len(name) for name in names), default=1)
     across = max(1, int(figure.get_figwidth() * 15 // (longest + 7)))
     # Room for one line of it is there; more lines must not be taken from the panels.
-    figure.set_figheight(figure.get_figheight() + _LEGEND_LINE * (math.ceil(len(names) / across) - 1))
-    figure.legend(handles=handles, loc="outside upper left", ncols=min(across, len(names) or 1), borderaxespad=0.2)
+    figure.set_figheight(
+        figure.get_figheight() + _LEGEND_LINE * (math.ceil(len(names) / across) - 1)
+    )
+    figure.legend(
+        handles=handles,
+        loc="outside upper left",
+        ncols=min(across, len(names) or 1),
+        borderaxespad=0.2,
+    )
 
 
 def _close(axes: np.ndarray, used: int, label: str) -> None:
@@ -471,4 +615,7 @@ def _close(axes: np.ndarray, used: int, label: str) -> None:
 def describe(what: str, panels: Iterable[str], lines: Iterable[str]) -> str:
     """The sentences for those who cannot see a figure."""
     listed = ", ".join(dict.fromkeys(panels))
-    return f"{what}{f' Panels: {listed}.' if listed else ''} Series: {', '.join(dict.fromkeys(lines))}."
+    return (
+        f"{what}{f' Panels: {listed}.' if listed else ''} Series:"
+        f" {', '.join(dict.fromkeys(lines))}."
+    )

@@ -1,4 +1,6 @@
-"""What the page of a run shows, a small script a run: run.html loads the one that its address names."""
+"""What the page of a run shows, a small script a run: run.html loads the one that its address
+names.
+"""
 
 from __future__ import annotations
 
@@ -30,34 +32,60 @@ Series = dict[str, tuple[np.ndarray, np.ndarray]]
 def files(frames: Frames, suite: str) -> Iterator[tuple[str, str]]:
     """Digest and script of every run of the suite: a call with an object of
 
-    suite, title (of the suite), digest, status, reason, facts (pairs), spec (JSON), metric, target, curves, log (its end).
-    curves: name -> {steps of the first point and between points, or of all; values, null where not finite; bin: how many
-    steps a point is the mean of; lost: how many values were not finite, first: the step of the first of these}.
-    """
+    suite, title (of the suite), digest, status, reason, facts (pairs), spec (JSON), metric, target,
+    curves, log (its end).
+    curves: name -> {steps of the first point and between points, or of all; values, null where not
+    finite; bin: how many steps a point is the mean of; lost: how many values were not finite,
+    first: the step of the first of these}."""
     curves, amiss = _by_run(frames.curves), diagnosed.per_run(frames, suite)
     findings: dict[str, list[tuple[str, str]]] = {}
     for digest, *finding in amiss.itertuples(index=False):
         findings.setdefault(digest, []).append(finding_pair(*finding))
     title = frames.plans[suite].title
     rows = frames.runs[frames.runs["suite"] == suite].drop_duplicates("digest")
-    times = rows[["digest", "step_p25_s", "step_median_s", "step_p99_s", "step_mean_s"]].itertuples(index=False)
+    times = rows[["digest", "step_p25_s", "step_median_s", "step_p99_s", "step_mean_s"]].itertuples(
+        index=False
+    )
     for digest, *timed in times:
         record = frames.records[digest]
-        measured = [*findings.get(digest, ()), *([] if pd.isna(timed[0]) else step_pairs(record, *timed))]
+        measured = [
+            *findings.get(digest, ()),
+            *([] if pd.isna(timed[0]) else step_pairs(record, *timed)),
+        ]
         series = curves.get(digest, {}) | _planned(record, curves.get(digest, {}))
-        log = read_log(frames.output, suite, digest, LOG_BYTES) if frames.output and "log.txt" in record.artefacts else ""
+        log = (
+            read_log(frames.output, suite, digest, LOG_BYTES)
+            if frames.output and "log.txt" in record.artefacts
+            else ""
+        )
         yield digest, _script(record, suite, title, measured, log, series)
 
 
 def _script(
-    record: RunRecord, suite: str, title: str, measured: list[tuple[str, str]], log: str, series: Series
+    record: RunRecord,
+    suite: str,
+    title: str,
+    measured: list[tuple[str, str]],
+    log: str,
+    series: Series,
 ) -> str:
     said = {
-        "suite": suite, "title": title, "digest": record.digest, "status": record.status, "reason": record.reason,
-        "facts": described(record, measured), "spec": record.spec.to_json(), "log": log,
-        "metric": record.spec.task.metric, "target": record.spec.task.target,
-    }  # fmt: skip
-    drawn = ",".join(f"{for_script(name)}:{_points(*points)}" for name, points in series.items() if len(points[0]))
+        "suite": suite,
+        "title": title,
+        "digest": record.digest,
+        "status": record.status,
+        "reason": record.reason,
+        "facts": described(record, measured),
+        "spec": record.spec.to_json(),
+        "log": log,
+        "metric": record.spec.task.metric,
+        "target": record.spec.task.target,
+    }
+    drawn = ",".join(
+        f"{for_script(name)}:{_points(*points)}"
+        for name, points in series.items()
+        if len(points[0])
+    )
     return f'gradrace.run({for_script(said)[:-1]},"curves":{{{drawn}}}}});\n'
 
 
@@ -79,12 +107,20 @@ def _by_run(curves: pd.DataFrame) -> dict[str, Series]:
 
 
 def _planned(record: RunRecord, known: Series) -> Series:
-    """The learning rates of a run whose curve does not hold them: those of its schedule, as far as it went."""
-    if "learning_rate" in known or "train_loss" not in known or record.spec.schedule.kind not in schedules.SCHEDULES:
+    """The learning rates of a run whose curve does not hold them: those of its schedule, as far as
+    it went.
+    """
+    if (
+        "learning_rate" in known
+        or "train_loss" not in known
+        or record.spec.schedule.kind not in schedules.SCHEDULES
+    ):
         return {}
     if record.spec.steps > _LONGEST:
         return {}
-    rates = _rates(record.spec.schedule.model_dump_json(), record.spec.steps)[: len(known["train_loss"][0])]
+    rates = _rates(record.spec.schedule.model_dump_json(), record.spec.steps)[
+        : len(known["train_loss"][0])
+    ]
     if len(rates) and (rates == rates[0]).all():
         return {"learning_rate": (np.array([0, len(rates)]), rates[[0, 0]])}
     return {"learning_rate": (np.arange(len(rates)), rates)}
@@ -107,7 +143,10 @@ def _points(steps: np.ndarray, values: np.ndarray) -> str:
         counts = np.diff(np.append(begins, len(values)))
         # What is not finite makes its bin so, and leaves a gap there.
         with np.errstate(invalid="ignore"):
-            steps, values = (np.add.reduceat(each.astype(np.float64), begins) / counts for each in (steps, values))
+            steps, values = (
+                np.add.reduceat(each.astype(np.float64), begins) / counts
+                for each in (steps, values)
+            )
         said["bin"] = width
     gaps = np.diff(steps)
     if len(gaps) and (gaps == gaps[0]).all():
@@ -116,5 +155,7 @@ def _points(steps: np.ndarray, values: np.ndarray) -> str:
         said["steps"] = steps.tolist()
     shown = [f"{value:.5g}" for value in values.tolist()]
     if not np.isfinite(values).all():
-        shown = [text if good else "null" for text, good in zip(shown, np.isfinite(values), strict=True)]
+        shown = [
+            text if good else "null" for text, good in zip(shown, np.isfinite(values), strict=True)
+        ]
     return f'{for_script(said)[:-1]},"values":[{",".join(shown)}]}}'

@@ -1,4 +1,6 @@
-"""A matplotlib figure as an inline SVG that follows the page's colours and is equal to the byte when rendered again."""
+"""A matplotlib figure as an inline SVG that follows the page's colours and is equal to the byte
+when rendered again.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +18,45 @@ from matplotlib.figure import Figure
 # Whatever is drawn in this colour takes the text colour of the page, light or dark.
 INK = "#010203"
 _STYLE: dict[str, Any] = {
-    "svg.fonttype": "none", "svg.hashsalt": "gradrace", "text.parse_math": False, "font.size": 8.5,
-    "axes.titlesize": 9, "axes.titleweight": "bold", "axes.labelsize": 8.5, "xtick.labelsize": 8,
-    "ytick.labelsize": 8, "legend.fontsize": 8.5, "legend.frameon": False, "axes.linewidth": 0.6,
-    "xtick.major.width": 0.6, "ytick.major.width": 0.6, "xtick.major.size": 3, "ytick.major.size": 3,
-    "xtick.minor.size": 0, "ytick.minor.size": 0, "axes.grid": True, "grid.color": INK, "grid.alpha": 0.13,
-    "grid.linewidth": 0.6, "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
-    "lines.linewidth": 1.4, "axes.formatter.useoffset": False,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "gradrace",
+    "text.parse_math": False,
+    "font.size": 8.5,
+    "axes.titlesize": 9,
+    "axes.titleweight": "bold",
+    "axes.labelsize": 8.5,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8.5,
+    "legend.frameon": False,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 3,
+    "ytick.major.size": 3,
+    "xtick.minor.size": 0,
+    "ytick.minor.size": 0,
+    "axes.grid": True,
+    "grid.color": INK,
+    "grid.alpha": 0.13,
+    "grid.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "lines.linewidth": 1.4,
+    "axes.formatter.useoffset": False,
     **dict.fromkeys(
-        ("text.color", "axes.labelcolor", "axes.edgecolor", "axes.titlecolor", "xtick.color", "ytick.color"), INK
+        (
+            "text.color",
+            "axes.labelcolor",
+            "axes.edgecolor",
+            "axes.titlecolor",
+            "xtick.color",
+            "ytick.color",
+        ),
+        INK,
     ),
-}  # fmt: skip
+}
 _TAG = re.compile(r"<[^>]+>")
 _REFERENCE = re.compile(r"""(?:url\(#|xlink:href="#)([^")]+)""")
 
@@ -34,8 +64,8 @@ _REFERENCE = re.compile(r"""(?:url\(#|xlink:href="#)([^")]+)""")
 def inline(draw: Callable[[], Figure], name: str, title: str, description: str) -> Markup:
     """Draws and returns an <svg> element of which every id starts with `name`.
 
-    It needs no font file and no stylesheet, refers to nothing outside itself, and carries its title and description.
-    """
+    It needs no font file and no stylesheet, refers to nothing outside itself, and carries its title
+    and description."""
     style: Any = {**seaborn.axes_style("ticks"), **_STYLE}
     with matplotlib.rc_context(style):
         buffer = io.StringIO()
@@ -44,7 +74,9 @@ def inline(draw: Callable[[], Figure], name: str, title: str, description: str) 
 
 
 def _embedded(text: str, name: str) -> str:
-    """Without prolog, doctype, comments and metadata; ids made the figure's own, or dropped where nothing refers."""
+    """Without prolog, doctype, comments and metadata; ids made the figure's own, or dropped where
+    nothing refers.
+    """
     text = text[text.index("<svg") :]
     text = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     referred = set(_REFERENCE.findall(text))
@@ -56,20 +88,27 @@ def _embedded(text: str, name: str) -> str:
 
 
 def _retagged(tag: str, name: str, referred: set[str]) -> str:
-    tag = re.sub(r' id="([^"]*)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in referred else "", tag)
+    tag = re.sub(
+        r' id="([^"]*)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in referred else "", tag
+    )
     tag = tag.replace("url(#", f"url(#{name}-").replace('xlink:href="#', f'href="#{name}-')
     tag = re.sub(r' xmlns(:xlink)?="[^"]*"', "", tag)
     # Two decimals of a point are finer than any screen; the rest is a third of the page's size.
     tag = re.sub(r"(\d+\.\d{2})\d+", r"\1", tag)
-    return re.sub(r"(font(?:-family)?:[^;\"]*?)('[^;\"]*|sans-serif)", r"\1var(--sans, sans-serif)", tag)
+    return re.sub(
+        r"(font(?:-family)?:[^;\"]*?)('[^;\"]*|sans-serif)", r"\1var(--sans, sans-serif)", tag
+    )
 
 
 def _labelled(text: str, name: str, title: str, description: str) -> str:
-    width, height = (float(v) * 4 / 3 for v in re.findall(r"viewBox=\"0 0 ([\d.]+) ([\d.]+)\"", text)[0])
+    width, height = (
+        float(v) * 4 / 3 for v in re.findall(r"viewBox=\"0 0 ([\d.]+) ([\d.]+)\"", text)[0]
+    )
     opening = (
-        f'<svg role="img" aria-labelledby="{name}-title {name}-desc" width="{width:.0f}" height="{height:.0f}" '
-        f'viewBox="0 0 {width * 0.75:g} {height * 0.75:g}" style="min-width:min({width:.0f}px,36rem)">\n'
-        f'<title id="{name}-title">{escape(title)}</title>\n'
-        f'<desc id="{name}-desc">{escape(description)}</desc>'
+        f'<svg role="img" aria-labelledby="{name}-title {name}-desc" width="{width:.0f}"'
+        f' height="{height:.0f}" viewBox="0 0 {width * 0.75:g} {height * 0.75:g}"'
+        f' style="min-width:min({width:.0f}px,36rem)">\n<title'
+        f' id="{name}-title">{escape(title)}</title>\n<desc'
+        f' id="{name}-desc">{escape(description)}</desc>'
     )
     return re.sub(r"^<svg[^>]*>", lambda _: opening, text).strip()

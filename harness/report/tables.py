@@ -18,23 +18,45 @@ from . import text, timings
 
 # A row of the summary: runs that differ in nothing but the seed.
 CELL = [
-    "task", "framework", "mode", "optimizer", "rule", "schedule", "schedule_params", "learning_rate", "hyper",
-    "variation", "device", "dtype", "threads", "batch_size", "steps", "target",
-]  # fmt: skip
+    "task",
+    "framework",
+    "mode",
+    "optimizer",
+    "rule",
+    "schedule",
+    "schedule_params",
+    "learning_rate",
+    "hyper",
+    "variation",
+    "device",
+    "dtype",
+    "threads",
+    "batch_size",
+    "steps",
+    "target",
+]
 # What names a timed cell, mode and rule apart.
 TIMED = ["task", "framework", "optimizer", "batch_size", "device", "dtype", "threads"]
 QUANTITIES = (
-    "final_validation_metric", "best_validation_metric", "final_validation_loss", "best_validation_loss",
-    "test_metric", "test_loss", "final_train_loss",
-)  # fmt: skip
-# The outcomes that say something of the optimizer: a run that failed or was skipped never tried the target.
+    "final_validation_metric",
+    "best_validation_metric",
+    "final_validation_loss",
+    "best_validation_loss",
+    "test_metric",
+    "test_loss",
+    "final_train_loss",
+)
+# The outcomes that say something of the optimizer: a run that failed or was skipped never tried the
+# target.
 ATTEMPTED = ("ok", "diverged", "timeout")
 TRAIN_BINS = 60
 _OfSuite = Callable[..., pd.DataFrame]
 
 
 def once(compute: _OfSuite) -> _OfSuite:
-    """Computes a table once for the same frames: the sections of a page share what takes long with many runs."""
+    """Computes a table once for the same frames: the sections of a page share what takes long with
+    many runs.
+    """
     known: WeakKeyDictionary[Frames, dict[Any, pd.DataFrame]] = WeakKeyDictionary()
 
     @functools.wraps(compute)
@@ -48,46 +70,67 @@ def once(compute: _OfSuite) -> _OfSuite:
 
 
 @once
-def runs(frames: Frames, suite: str, *measures: str, trials: bool = False, without: Collection[str] = ()) -> pd.DataFrame:
-    """Rows of one suite (of these measures, or of all) in the plan's order, with columns that name them in figures.
+def runs(
+    frames: Frames, suite: str, *measures: str, trials: bool = False, without: Collection[str] = ()
+) -> pd.DataFrame:
+    """Rows of one suite (of these measures, or of all) in the plan's order, with columns that name
+    them in figures.
 
-    The trials of a search are left out unless `trials` is set: each has settings of its own, and a section to itself.
+    The trials of a search are left out unless `trials` is set: each has settings of its own, and a
+    section to itself.
 
-    setup: framework (mode), with device, dtype or threads where the suite varies them. variant: whatever else is
-    varied, save the learning rate, the number of a random draw, and what `without` names. series: optimizer and variant.
-    """
-    rows = frames.runs[frames.runs["suite"] == suite].drop_duplicates("digest").reset_index(drop=True)
-    tried = np.array(["trial" in frames.records[digest].spec.variations for digest in rows["digest"]], dtype=bool)
+    setup: framework (mode), with device, dtype or threads where the suite varies them. variant:
+    whatever else is varied, save the learning rate, the number of a random draw, and what `without`
+    names. series: optimizer and variant."""
+    rows = (
+        frames.runs[frames.runs["suite"] == suite].drop_duplicates("digest").reset_index(drop=True)
+    )
+    tried = np.array(
+        ["trial" in frames.records[digest].spec.variations for digest in rows["digest"]], dtype=bool
+    )
     # Of a search that has come no further, its trials are all there is to show.
     rows = rows if trials or tried.all() else rows[~tried].reset_index(drop=True)
-    rows = rows.assign(variation=_words(rows, [_variation(frames, digest, without) for digest in rows["digest"]]))
+    rows = rows.assign(
+        variation=_words(rows, [_variation(frames, digest, without) for digest in rows["digest"]])
+    )
     if measures:
         rows = rows[rows["measure"].isin(measures)].reset_index(drop=True)
     setup, variant = _setups(rows), _variants(rows, without)
-    series = [" · ".join(filter(None, pair)) for pair in zip(rows["optimizer"], variant, strict=True)]
-    return rows.assign(**{
-        name: _words(rows, found) for name, found in (("setup", setup), ("variant", variant), ("series", series))
-    })  # fmt: skip
+    series = [
+        " · ".join(filter(None, pair)) for pair in zip(rows["optimizer"], variant, strict=True)
+    ]
+    return rows.assign(
+        **{
+            name: _words(rows, found)
+            for name, found in (("setup", setup), ("variant", variant), ("series", series))
+        }
+    )
 
 
 def summary(frames: Frames, suite: str) -> pd.DataFrame:
     """One row a cell: what was trained, how it ended over seeds, and what a step of it costs.
 
-    Columns: those of CELL; runs and one count a status; of each of QUANTITIES `_mean`, `_min` and `_max` over runs
-    that ended ok; attempts, reached, steps_to_target (median over attempts, inf where the median run missed the
-    target); of the timing runs of this very setting on this machine those of `step_times`, with timed_mode and
-    timed_rule; timed_instead, what else of the same work was timed if this setting was not; native_p25_s and
-    native_mode, of the library's own class at its own defaults; seconds_to_target and budget_s (steps x step_mean_s);
-    digests. Timed cells that stand beside no trained one follow, with NaN for what was not measured.
-    """
+    Columns: those of CELL; runs and one count a status; of each of QUANTITIES `_mean`, `_min` and
+    `_max` over runs that ended ok; attempts, reached, steps_to_target (median over attempts, inf
+    where the median run missed the target); of the timing runs of this very setting on this machine
+    those of `step_times`, with timed_mode and timed_rule; timed_instead, what else of the same work
+    was timed if this setting was not; native_p25_s and native_mode, of the library's own class at
+    its own defaults; seconds_to_target and budget_s (steps x step_mean_s); digests. Timed cells
+    that stand beside no trained one follow, with NaN for what was not measured."""
     timed = timings.Timings(frames, step_times(frames, suite))
-    trained = _per_cell(runs(frames, suite, "convergence"), [*CELL, "setting"], QUANTITIES).to_dict("records")
-    rows: list[dict[Any, Any]] = [{**row, **timed.beside(str(row["digests"]).split())} for row in trained]
+    trained = _per_cell(runs(frames, suite, "convergence"), [*CELL, "setting"], QUANTITIES).to_dict(
+        "records"
+    )
+    rows: list[dict[Any, Any]] = [
+        {**row, **timed.beside(str(row["digests"]).split())} for row in trained
+    ]
     rows += [_only_timed(row) for row in timed.alone()]
     table = pd.DataFrame(rows, columns=_SUMMARY)
     table["seconds_to_target"] = table["steps_to_target"] * table["step_mean_s"]
     table["budget_s"] = table["steps"] * table["step_mean_s"]
-    return _ordered(table, ["task", "optimizer", "rule", "schedule", "batch_size", "learning_rate", "framework"])
+    return _ordered(
+        table, ["task", "optimizer", "rule", "schedule", "batch_size", "learning_rate", "framework"]
+    )
 
 
 def metrics(frames: Frames, suite: str) -> dict[str, Metric]:
@@ -97,29 +140,49 @@ def metrics(frames: Frames, suite: str) -> dict[str, Metric]:
 
 
 def summary_compact(frames: Frames, suite: str) -> pd.DataFrame:
-    """The summary for a terminal, all text: task, framework, optimizer, best val acc (best val metric where tasks have
-    others), final val loss, steps to target, step µs p25, status. The optimizer's column names the learning rate and so
-    on where they vary."""
+    """The summary for a terminal, all text: task, framework, optimizer, best val acc (best val
+    metric where tasks have others), final val loss, steps to target, step µs p25, status. The
+    optimizer's column names the learning rate and so on where they vary."""
     table = summary(frames, suite)
     candidates = (
-        "rule", "schedule", "schedule_params", "learning_rate", "batch_size", "variation", "device", "dtype", "threads",
-    )  # fmt: skip
-    varied = [column for column in candidates if _varies_within(table, column, ["task", "optimizer"])]
+        "rule",
+        "schedule",
+        "schedule_params",
+        "learning_rate",
+        "batch_size",
+        "variation",
+        "device",
+        "dtype",
+        "threads",
+    )
+    varied = [
+        column for column in candidates if _varies_within(table, column, ["task", "optimizer"])
+    ]
     varied += ["hyper"] if hypers_unsaid(table) else []
     rows = table.to_dict("records")
-    names = [" ".join(filter(None, [row["optimizer"], *(_named(row, c) for c in varied)])) for row in rows]
+    names = [
+        " ".join(filter(None, [row["optimizer"], *(_named(row, c) for c in varied)]))
+        for row in rows
+    ]
     of_task = metrics(frames, suite)
     best = "best val acc" if set(of_task.values()) <= {"accuracy"} else "best val metric"
-    return pd.DataFrame({
-        "task": table["task"],
-        "framework": [f"{f} ({m})" for f, m in zip(table["framework"], table["mode"], strict=True)],
-        "optimizer": names,
-        best: [text.metric(row["best_validation_metric_mean"], of_task[row["task"]]) for row in rows],
-        "final val loss": table["final_validation_loss_mean"].map(text.significant),
-        "steps to target": [steps_text(row) for row in rows],
-        "step µs p25": [text.micros(row["step_p25_s"]) + _instead(row) for row in rows],
-        "status": [text.counts(row) for row in rows],
-    }).astype("str")  # fmt: skip
+    return pd.DataFrame(
+        {
+            "task": table["task"],
+            "framework": [
+                f"{f} ({m})" for f, m in zip(table["framework"], table["mode"], strict=True)
+            ],
+            "optimizer": names,
+            best: [
+                text.metric(row["best_validation_metric_mean"], of_task[row["task"]])
+                for row in rows
+            ],
+            "final val loss": table["final_validation_loss_mean"].map(text.significant),
+            "steps to target": [steps_text(row) for row in rows],
+            "step µs p25": [text.micros(row["step_p25_s"]) + _instead(row) for row in rows],
+            "status": [text.counts(row) for row in rows],
+        }
+    ).astype("str")
 
 
 def _instead(row: dict[Hashable, Any]) -> str:
@@ -133,57 +196,86 @@ def hypers_unsaid(rows: pd.DataFrame) -> bool:
 
 def steps_text(row: dict[Hashable, Any]) -> str:
     """Steps to target of a row of the summary."""
-    return text.steps_to_target(row["steps_to_target"], row["reached"], row["attempts"], row["steps"])
+    return text.steps_to_target(
+        row["steps_to_target"], row["reached"], row["attempts"], row["steps"]
+    )
 
 
 @once
 def step_times(frames: Frames, suite: str) -> pd.DataFrame:
     """One row a timed cell, over its launches that ended ok.
 
-    Columns: those of TIMED; mode, rule, hyper, input, variation, setting, setup, variant, series; runs and one count a
-    status, of the launches; those of `frame.timing_figures`, step_p25_min_s, step_p25_max_s, digests.
-    """
+    Columns: those of TIMED; mode, rule, hyper, input, variation, setting, setup, variant, series;
+    runs and one count a status, of the launches; those of `frame.timing_figures`, step_p25_min_s,
+    step_p25_max_s, digests."""
     cells = _cells(runs(frames, suite, "timing", "memory"), [*TIMED, *_HOW])
     rows = [_timed(key, group) for key, group in cells]
-    return _ordered(pd.DataFrame(rows, columns=_STEP_TIMES), ["task", "series", "batch_size", "setup"])
+    return _ordered(
+        pd.DataFrame(rows, columns=_STEP_TIMES), ["task", "series", "batch_size", "setup"]
+    )
 
 
 def throughput(times: pd.DataFrame) -> pd.DataFrame:
-    """Of `step_times`, the cells whose batch size the suite varies, by growing size: task, panel (optimizer and rule or
-    variation where they vary), setup, batch_size, samples_per_s with limits, step_p25_s, launches, digests."""
+    """Of `step_times`, the cells whose batch size the suite varies, by growing size: task, panel
+    (optimizer and rule or variation where they vary), setup, batch_size, samples_per_s with limits,
+    step_p25_s, launches, digests."""
     timed = times.dropna(subset=["step_p25_s"])
-    sizes = timed.groupby(["task", "setup", "optimizer"])["batch_size"].transform("nunique") if len(timed) else 0
+    sizes = (
+        timed.groupby(["task", "setup", "optimizer"])["batch_size"].transform("nunique")
+        if len(timed)
+        else 0
+    )
     swept = timed[sizes > 1] if len(timed) else timed
     varied = [c for c in ("rule", "variation") if _varies_within(swept, c, ["task"])]
-    panels = [" · ".join(filter(None, [row["optimizer"], *(row[c] for c in varied)])) for row in swept.to_dict("records")]
+    panels = [
+        " · ".join(filter(None, [row["optimizer"], *(row[c] for c in varied)]))
+        for row in swept.to_dict("records")
+    ]
     swept = swept.assign(panel=_words(swept, panels))
-    names = ["samples_per_s", "samples_per_s_low", "samples_per_s_high", "step_p25_s", "launches", "digests"]
-    return swept.sort_values("batch_size", kind="stable")[["task", "panel", "setup", "batch_size", *names]]
+    names = [
+        "samples_per_s",
+        "samples_per_s_low",
+        "samples_per_s_high",
+        "step_p25_s",
+        "launches",
+        "digests",
+    ]
+    return swept.sort_values("batch_size", kind="stable")[
+        ["task", "panel", "setup", "batch_size", *names]
+    ]
 
 
 def by_mode(times: pd.DataFrame) -> pd.DataFrame:
-    """Of `step_times`, the tasks of which a framework was timed in several modes with the same optimizer and rule."""
+    """Of `step_times`, the tasks of which a framework was timed in several modes with the same
+    optimizer and rule.
+    """
     timed = times.dropna(subset=["step_p25_s"])
-    several = timed.groupby(["task", "framework", "series"])["mode"].transform("nunique") > 1 if len(timed) else []
+    several = (
+        timed.groupby(["task", "framework", "series"])["mode"].transform("nunique") > 1
+        if len(timed)
+        else []
+    )
     return timed[timed["task"].isin(set(timed.loc[several, "task"]))] if len(timed) else timed
 
 
 @once
 def chosen(frames: Frames, suite: str) -> pd.DataFrame:
-    """Convergence runs of the learning rate that figures show: of each task, setup and series the rate with the
-    largest share of runs ended ok, and among those the lowest mean final validation loss."""
+    """Convergence runs of the learning rate that figures show: of each task, setup and series the
+    rate with the largest share of runs ended ok, and among those the lowest mean final validation
+    loss."""
     return best_rates(runs(frames, suite, "convergence"), ["task", "setup", "series"])
 
 
 def best_rates(rows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    """The runs of each group's rate with the largest share of runs ended ok, and among those the lowest mean final
-    validation loss."""
+    """The runs of each group's rate with the largest share of runs ended ok, and among those the
+    lowest mean final validation loss."""
     kept = [_best_rate(group) for _, group in _cells(rows, keys)]
     return pd.concat(kept, ignore_index=True) if kept else rows
 
 
 def curves(frames: Frames, picked: pd.DataFrame) -> pd.DataFrame:
-    """Points of the runs' curves: task, setup, series, digest, status, metric, step, value; finite values only.
+    """Points of the runs' curves: task, setup, series, digest, status, metric, step, value; finite
+    values only.
 
     Training loss is averaged over bins of `train_bin(steps)` steps, and a bin stands at its middle.
     """
@@ -192,7 +284,9 @@ def curves(frames: Frames, picked: pd.DataFrame) -> pd.DataFrame:
     run = pd.Index(picked["digest"]).get_indexer(frames.curves["digest"].astype("str"))
     order = np.argsort(run, kind="stable")[np.count_nonzero(run < 0) :]
     widths = picked["steps"].map(train_bin).to_numpy()
-    found = [_averaged(frames.curves.iloc[rows], run[rows], widths) for rows in _whole_runs(order, run)]
+    found = [
+        _averaged(frames.curves.iloc[rows], run[rows], widths) for rows in _whole_runs(order, run)
+    ]
     if not found:
         return pd.DataFrame(columns=[*names, "metric", "step", "value"])
     means = pd.concat(found, ignore_index=True)
@@ -212,11 +306,17 @@ def _whole_runs(order: np.ndarray, run: np.ndarray) -> list[np.ndarray]:
 
 
 def _averaged(curves: pd.DataFrame, run: np.ndarray, widths: np.ndarray) -> pd.DataFrame:
-    """run, metric, step, value of the points of whole runs, training losses as means of their bins; finite values only."""
-    points = pd.DataFrame({
-        "run": run, "metric": curves["series"].to_numpy(), "step": curves["step"].to_numpy(dtype="float64"),
-        "value": curves["value"].to_numpy(dtype="float64"),
-    }).astype({"metric": "str"})  # fmt: skip
+    """run, metric, step, value of the points of whole runs, training losses as means of their bins;
+    finite values only.
+    """
+    points = pd.DataFrame(
+        {
+            "run": run,
+            "metric": curves["series"].to_numpy(),
+            "step": curves["step"].to_numpy(dtype="float64"),
+            "value": curves["value"].to_numpy(dtype="float64"),
+        }
+    ).astype({"metric": "str"})
     points = points[points["metric"].isin(("train_loss", "validation_loss", "validation_metric"))]
     points = points.drop_duplicates(["run", "metric", "step"])
     points = points[np.isfinite(points["value"])]
@@ -227,10 +327,12 @@ def _averaged(curves: pd.DataFrame, run: np.ndarray, widths: np.ndarray) -> pd.D
 
 
 def paths(frames: Frames, picked: pd.DataFrame) -> pd.DataFrame:
-    """Where runs went whose task is a function of two numbers: task, setup, series, digest, status, step, x, y; of every
-    task, setup and series one run, since its seeds start at the same point."""
+    """Where runs went whose task is a function of two numbers: task, setup, series, digest, status,
+    step, x, y; of every task, setup and series one run, since its seeds start at the same point."""
     names = ["task", "setup", "series", "digest", "status"]
-    places = frames.curves[frames.curves["series"].isin(("point_0", "point_1"))].drop_duplicates(["digest", "step", "series"])
+    places = frames.curves[frames.curves["series"].isin(("point_0", "point_1"))].drop_duplicates(
+        ["digest", "step", "series"]
+    )
     if places.empty:
         return pd.DataFrame(columns=[*names, "step", "x", "y"])
     wide = places.pivot(index=["digest", "step"], columns="series", values="value").reset_index()
@@ -246,15 +348,19 @@ def train_bin(steps: int) -> int:
 
 
 def bands(points: pd.DataFrame) -> pd.DataFrame:
-    """Mean, min and max over the runs that ended ok: task, setup, series, metric, step, mean, min, max, runs."""
+    """Mean, min and max over the runs that ended ok: task, setup, series, metric, step, mean, min,
+    max, runs.
+    """
     ended = points[points["status"] == "ok"]
     groups = ended.groupby(["task", "setup", "series", "metric", "step"], sort=False)["value"]
-    return groups.agg(["mean", "min", "max", "count"]).rename(columns={"count": "runs"}).reset_index()
+    return (
+        groups.agg(["mean", "min", "max", "count"]).rename(columns={"count": "runs"}).reset_index()
+    )
 
 
 def pace(frames: Frames, suite: str) -> pd.DataFrame:
-    """The mean seconds of a step, step_mean_s, of each task, setup and series of whose very setting there are timing runs
-    on the machine that trained it."""
+    """The mean seconds of a step, step_mean_s, of each task, setup and series of whose very setting
+    there are timing runs on the machine that trained it."""
     timed = timings.Timings(frames, step_times(frames, suite))
     names = ["task", "setup", "series"]
     rows = runs(frames, suite, "convergence")
@@ -265,37 +371,60 @@ def pace(frames: Frames, suite: str) -> pd.DataFrame:
 
 
 def attempts(frames: Frames, suite: str) -> pd.DataFrame:
-    """One row a run that tried the target, at the chosen rate: task, setup, framework, series, seed, digest, status,
-    reached, steps (to the target, or the budget if it was missed), epochs, seconds (steps x mean step time),
-    other_machine.
+    """One row a run that tried the target, at the chosen rate: task, setup, framework, series,
+    seed, digest, status, reached, steps (to the target, or the budget if it was missed), epochs,
+    seconds (steps x mean step time), other_machine.
 
-    Runs that diverged, ran out of time or stopped early missed it for the whole budget. Seconds are NaN without timing runs
-    of the very setting on the same machine; other_machine tells that there are some of another machine.
-    """
+    Runs that diverged, ran out of time or stopped early missed it for the whole budget. Seconds are
+    NaN without timing runs of the very setting on the same machine; other_machine tells that there
+    are some of another machine."""
     timed = timings.Timings(frames, step_times(frames, suite))
     picked = chosen(frames, suite)
     tried = picked[picked["status"].isin(ATTEMPTED)].reset_index(drop=True)
-    step_s = pd.Series([timed.seconds(digest) for digest in tried["digest"]], tried.index, dtype="float64")
-    elsewhere = pd.Series([timed.elsewhere(digest) for digest in tried["digest"]], tried.index, dtype="bool")
+    step_s = pd.Series(
+        [timed.seconds(digest) for digest in tried["digest"]], tried.index, dtype="float64"
+    )
+    elsewhere = pd.Series(
+        [timed.elsewhere(digest) for digest in tried["digest"]], tried.index, dtype="bool"
+    )
     reached = tried["steps_to_target"].notna()
     # A run that starts at its target arrives with its first step.
     steps = tried["steps_to_target"].where(reached, tried["steps"]).clip(lower=1).astype("float64")
     tried = tried.assign(
-        reached=reached, steps=steps, epochs=steps / _steps_per_epoch(frames, tried["digest"]),
-        seconds=steps * step_s, other_machine=elsewhere,
-    )  # fmt: skip
-    names = ["task", "setup", "framework", "series", "seed", "digest", "status", "reached", "steps", "epochs", "seconds"]
+        reached=reached,
+        steps=steps,
+        epochs=steps / _steps_per_epoch(frames, tried["digest"]),
+        seconds=steps * step_s,
+        other_machine=elsewhere,
+    )
+    names = [
+        "task",
+        "setup",
+        "framework",
+        "series",
+        "seed",
+        "digest",
+        "status",
+        "reached",
+        "steps",
+        "epochs",
+        "seconds",
+    ]
     return tried[[*names, "other_machine"]]
 
 
 def learning_rates(frames: Frames, suite: str) -> pd.DataFrame:
-    """Final validation loss of every rate, for series run at more than one: task, setup, series, learning_rate,
-    mean, min, max (over runs ended ok), ok, diverged, runs, digests."""
+    """Final validation loss of every rate, for series run at more than one: task, setup, series,
+    learning_rate, mean, min, max (over runs ended ok), ok, diverged, runs, digests."""
     rows = runs(frames, suite, "convergence")
     keys = ["task", "setup", "series"]
-    swept = rows[rows.groupby(keys)["learning_rate"].transform("nunique") > 1] if len(rows) else rows
+    swept = (
+        rows[rows.groupby(keys)["learning_rate"].transform("nunique") > 1] if len(rows) else rows
+    )
     names = {f"final_validation_loss_{s}": s for s in ("mean", "min", "max")}
-    found = _per_cell(swept, [*keys, "learning_rate"], ["final_validation_loss"]).rename(columns=names)
+    found = _per_cell(swept, [*keys, "learning_rate"], ["final_validation_loss"]).rename(
+        columns=names
+    )
     return found[[*keys, "learning_rate", *names.values(), "runs", *text.STATUSES, "digests"]]
 
 
@@ -318,19 +447,25 @@ def schedule_curves(frames: Frames, suite: str) -> pd.DataFrame:
     if set(specs) <= {"constant"}:
         specs.clear()
     tables = [
-        pd.DataFrame({
-            "schedule": name,
-            "progress": np.linspace(0, 1, spec.steps)[: len(rates[name])],
-            "factor": rates[name] / spec.schedule.base_lr,
-        })
+        pd.DataFrame(
+            {
+                "schedule": name,
+                "progress": np.linspace(0, 1, spec.steps)[: len(rates[name])],
+                "factor": rates[name] / spec.schedule.base_lr,
+            }
+        )
         for name, spec in specs.items()
-    ]  # fmt: skip
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["schedule", "progress", "factor"])
+    ]
+    return (
+        pd.concat(tables, ignore_index=True)
+        if tables
+        else pd.DataFrame(columns=["schedule", "progress", "factor"])
+    )
 
 
 def not_ok(frames: Frames, suite: str) -> pd.DataFrame:
-    """Cells with runs that did not end ok, one row a cell, status and reason: status, measure, task, setup, series,
-    learning_rate, runs, seeds (or launches, as text), reason, digests."""
+    """Cells with runs that did not end ok, one row a cell, status and reason: status, measure,
+    task, setup, series, learning_rate, runs, seeds (or launches, as text), reason, digests."""
     rows = runs(frames, suite)
     rows = rows[rows["status"] != "ok"]
     keys = ["status", "measure", "task", "setup", "series", "learning_rate", "reason"]
@@ -356,44 +491,103 @@ def missing(frames: Frames, suite: str) -> int:
 _COUNTS = ["runs", *text.STATUSES]
 # How exactly a timed cell is computed.
 _HOW = ["mode", "rule", "hyper", "input", "variation", "setting"]
-_SPREADS = ["forward_s", "backward_s", "optimizer_s", "remainder_s", "parts_covered", "steps_per_s", "samples_per_s"]
+_SPREADS = [
+    "forward_s",
+    "backward_s",
+    "optimizer_s",
+    "remainder_s",
+    "parts_covered",
+    "steps_per_s",
+    "samples_per_s",
+]
 _STEP_TIMES = [
-    *TIMED, *_HOW, "setup", "variant", "series", *_COUNTS, "launches", *timings.TIMES,
-    *(f"{name}{limit}" for name in ("step_median_s", "step_p99_s", "step_mean_s") for limit in ("_low", "_high")),
+    *TIMED,
+    *_HOW,
+    "setup",
+    "variant",
+    "series",
+    *_COUNTS,
+    "launches",
+    *timings.TIMES,
+    *(
+        f"{name}{limit}"
+        for name in ("step_median_s", "step_p99_s", "step_mean_s")
+        for limit in ("_low", "_high")
+    ),
     *(f"{name}{limit}" for name in _SPREADS for limit in ("", "_low", "_high")),
-    "import_s", "setup_s", "first_call_steps", "state_bytes", "imported_bytes", "peak_bytes", "grown_bytes",
-    "device_peak_bytes", "memory_method", "contended", "digests",
-]  # fmt: skip
+    "import_s",
+    "setup_s",
+    "first_call_steps",
+    "state_bytes",
+    "imported_bytes",
+    "peak_bytes",
+    "grown_bytes",
+    "device_peak_bytes",
+    "memory_method",
+    "contended",
+    "digests",
+]
 _SUMMARY = [
-    *CELL, *_COUNTS, *(f"{q}_{s}" for q in QUANTITIES for s in ("mean", "min", "max")), "attempts", "reached",
-    "steps_to_target", "seconds_to_target", "budget_s", "timed_mode", "timed_rule", "timed_instead", "launches",
-    *timings.TIMES, "contended", "native_p25_s", "native_mode", "digests",
-]  # fmt: skip
+    *CELL,
+    *_COUNTS,
+    *(f"{q}_{s}" for q in QUANTITIES for s in ("mean", "min", "max")),
+    "attempts",
+    "reached",
+    "steps_to_target",
+    "seconds_to_target",
+    "budget_s",
+    "timed_mode",
+    "timed_rule",
+    "timed_instead",
+    "launches",
+    *timings.TIMES,
+    "contended",
+    "native_p25_s",
+    "native_mode",
+    "digests",
+]
 
 
 def _cells(rows: pd.DataFrame, keys: list[str]) -> list[tuple[dict[str, Any], pd.DataFrame]]:
     """Groups in order of appearance, each with its key as a dict."""
     if rows.empty:
         return []
-    return [(dict(zip(keys, key, strict=True)), group) for key, group in rows.groupby(keys, sort=False, dropna=False)]
+    return [
+        (dict(zip(keys, key, strict=True)), group)
+        for key, group in rows.groupby(keys, sort=False, dropna=False)
+    ]
 
 
 def _per_cell(rows: pd.DataFrame, keys: list[str], quantities: Sequence[str]) -> pd.DataFrame:
-    """One row a group, in order of appearance: keys; runs and one count a status; of each quantity `_mean`, `_min` and
-    `_max` over the runs that ended ok; attempts, reached, steps_to_target; digests."""
+    """One row a group, in order of appearance: keys; runs and one count a status; of each quantity
+    `_mean`, `_min` and `_max` over the runs that ended ok; attempts, reached, steps_to_target;
+    digests."""
     if rows.empty:
         spreads = [f"{q}_{s}" for q in quantities for s in ("mean", "min", "max")]
-        return pd.DataFrame(columns=[*keys, *_COUNTS, *spreads, "attempts", "reached", "steps_to_target", "digests"])
+        return pd.DataFrame(
+            columns=[*keys, *_COUNTS, *spreads, "attempts", "reached", "steps_to_target", "digests"]
+        )
     # Numbered by appearance, so that every table below has the same rows in the same order.
     rows = rows.assign(cell=rows.groupby(keys, sort=False, dropna=False).ngroup())
     cells = rows.drop_duplicates("cell").set_index("cell")[keys]
-    statuses = pd.crosstab(rows["cell"], rows["status"]).reindex(columns=text.STATUSES, fill_value=0)
-    spread = rows[rows["status"] == "ok"].groupby("cell")[list(quantities)].agg(["mean", "min", "max"])
+    statuses = pd.crosstab(rows["cell"], rows["status"]).reindex(
+        columns=text.STATUSES, fill_value=0
+    )
+    spread = (
+        rows[rows["status"] == "ok"].groupby("cell")[list(quantities)].agg(["mean", "min", "max"])
+    )
     spread.columns = [f"{quantity}_{limit}" for quantity, limit in spread.columns]
-    return pd.concat([
-        cells, rows.groupby("cell").size().rename("runs"), statuses, spread.reindex(cells.index), _to_target(rows, cells.index),
-        rows.groupby("cell")["digest"].agg(" ".join).rename("digests"),
-    ], axis=1)  # fmt: skip
+    return pd.concat(
+        [
+            cells,
+            rows.groupby("cell").size().rename("runs"),
+            statuses,
+            spread.reindex(cells.index),
+            _to_target(rows, cells.index),
+            rows.groupby("cell")["digest"].agg(" ".join).rename("digests"),
+        ],
+        axis=1,
+    )
 
 
 def _statuses(group: pd.DataFrame) -> dict[str, int]:
@@ -401,28 +595,44 @@ def _statuses(group: pd.DataFrame) -> dict[str, int]:
 
 
 def _to_target(rows: pd.DataFrame, cells: pd.Index) -> pd.DataFrame:
-    """attempts, reached and the median of steps_to_target; a run that missed the target is censored at its budget."""
+    """attempts, reached and the median of steps_to_target; a run that missed the target is censored
+    at its budget.
+    """
     tried = rows[rows["status"].isin(ATTEMPTED)]
     reached = tried["steps_to_target"].notna()
-    tried = tried.assign(reached=reached, steps=tried["steps_to_target"].where(reached, tried["steps"]))
+    tried = tried.assign(
+        reached=reached, steps=tried["steps_to_target"].where(reached, tried["steps"])
+    )
     counts = tried.groupby("cell").agg(attempts=("reached", "size"), reached=("reached", "sum"))
-    medians = {cell: median_time(runs["steps"], runs["reached"]) for cell, runs in tried.groupby("cell")}
-    return counts.reindex(cells, fill_value=0).assign(steps_to_target=pd.Series(medians, dtype="float64").reindex(cells))
+    medians = {
+        cell: median_time(runs["steps"], runs["reached"]) for cell, runs in tried.groupby("cell")
+    }
+    return counts.reindex(cells, fill_value=0).assign(
+        steps_to_target=pd.Series(medians, dtype="float64").reindex(cells)
+    )
 
 
 def _timed(key: dict[str, Any], group: pd.DataFrame) -> dict[str, Any]:
     launches = group[group["measure"] == "timing"]
     p25 = launches.loc[launches["status"] == "ok", "step_p25_s"]
     return {
-        **key, **_statuses(launches), **timing_figures(group), "digests": " ".join(group["digest"]),
+        **key,
+        **_statuses(launches),
+        **timing_figures(group),
+        "digests": " ".join(group["digest"]),
         **{name: group[name].iloc[0] for name in ("setup", "variant", "series")},
-        "step_p25_min_s": p25.min(), "step_p25_max_s": p25.max(),
-    }  # fmt: skip
+        "step_p25_min_s": p25.min(),
+        "step_p25_max_s": p25.max(),
+    }
 
 
 def _steps_per_epoch(frames: Frames, digests: pd.Series) -> np.ndarray:
-    """float[runs]: whole batches in the samples a run draws from; NaN for data that this version does not know."""
-    return np.array([_batches(frames.records[digest].spec.task) for digest in digests], dtype=np.float64)
+    """float[runs]: whole batches in the samples a run draws from; NaN for data that this version
+    does not know.
+    """
+    return np.array(
+        [_batches(frames.records[digest].spec.task) for digest in digests], dtype=np.float64
+    )
 
 
 def _batches(task: TaskSpec) -> float:
@@ -434,21 +644,40 @@ def _batches(task: TaskSpec) -> float:
 
 
 def _only_timed(row: dict[Any, Any]) -> dict[str, Any]:
-    blank = {"schedule": "", "schedule_params": "", "attempts": 0, "reached": 0, "timed_instead": "", "native_mode": ""}
-    return blank | {str(k): v for k, v in row.items()} | {"timed_mode": row["mode"], "timed_rule": row["rule"]}
+    blank = {
+        "schedule": "",
+        "schedule_params": "",
+        "attempts": 0,
+        "reached": 0,
+        "timed_instead": "",
+        "native_mode": "",
+    }
+    return (
+        blank
+        | {str(k): v for k, v in row.items()}
+        | {"timed_mode": row["mode"], "timed_rule": row["rule"]}
+    )
 
 
 def _best_rate(group: pd.DataFrame) -> pd.DataFrame:
     ended = group["status"] == "ok"
-    rates = group.assign(ok=ended, loss=group["final_validation_loss"].where(ended)).groupby("learning_rate")
-    ranked = rates.agg(ok=("ok", "mean"), loss=("loss", "mean")).sort_values(["ok", "loss"], ascending=[False, True])
+    rates = group.assign(ok=ended, loss=group["final_validation_loss"].where(ended)).groupby(
+        "learning_rate"
+    )
+    ranked = rates.agg(ok=("ok", "mean"), loss=("loss", "mean")).sort_values(
+        ["ok", "loss"], ascending=[False, True]
+    )
     return group[group["learning_rate"] == ranked.index[0]]
 
 
 def _ordered(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     """Sorted by keys: numbers by size, names by first appearance."""
     ranks = [
-        table[key] if pd.api.types.is_numeric_dtype(table[key]) else pd.Series(pd.factorize(table[key])[0], table.index)
+        (
+            table[key]
+            if pd.api.types.is_numeric_dtype(table[key])
+            else pd.Series(pd.factorize(table[key])[0], table.index)
+        )
         for key in keys
     ]
     order = pd.concat(ranks, axis=1, keys=keys).sort_values(list(keys), kind="stable").index
@@ -463,11 +692,16 @@ def _words(rows: pd.DataFrame, words: list[str]) -> pd.Series:
 def _setups(rows: pd.DataFrame) -> list[str]:
     extras = [c for c in ("device", "dtype", "threads") if _varies(rows, c)]
     named = rows[["framework", "mode", *extras]].to_dict("records")
-    return [f"{row['framework']} ({', '.join([row['mode'], *(_named(row, c) for c in extras)])})" for row in named]
+    return [
+        f"{row['framework']} ({', '.join([row['mode'], *(_named(row, c) for c in extras)])})"
+        for row in named
+    ]
 
 
 def _variants(rows: pd.DataFrame, without: Collection[str] = ()) -> list[str]:
-    columns = [c for c in ("rule", "batch_size", "variation") if c not in without and _varies(rows, c)]
+    columns = [
+        c for c in ("rule", "batch_size", "variation") if c not in without and _varies(rows, c)
+    ]
     if _varies_within(rows, "schedule_params", ["task", "schedule"]):
         columns.append("schedule_params")
     if _varies(rows, "schedule"):
@@ -475,12 +709,15 @@ def _variants(rows: pd.DataFrame, without: Collection[str] = ()) -> list[str]:
     columns = [c for c in columns if c.removesuffix("_params") not in without]
     if "hyper" not in without and hypers_unsaid(rows):
         columns.append("hyper")
-    return [" · ".join(filter(None, (_named(row, c) for c in columns))) for row in rows[["task", *columns]].to_dict("records")]
+    return [
+        " · ".join(filter(None, (_named(row, c) for c in columns)))
+        for row in rows[["task", *columns]].to_dict("records")
+    ]
 
 
 def _varies(rows: pd.DataFrame, column: str) -> bool:
-    """Whether a column tells runs of one task and measure apart; tasks differ in batch size by nature, and timing runs
-    from convergence runs in rule and mode."""
+    """Whether a column tells runs of one task and measure apart; tasks differ in batch size by
+    nature, and timing runs from convergence runs in rule and mode."""
     return _varies_within(rows, column, [c for c in ("task", "measure") if c in rows])
 
 

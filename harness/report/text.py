@@ -32,7 +32,9 @@ def hundredths(fraction: float) -> str:
 
 
 def metric(value: float, name: str) -> str:
-    """A metric as its name wants it: accuracy in percent, R² as a number; a loss stands in a column of its own."""
+    """A metric as its name wants it: accuracy in percent, R² as a number; a loss stands in a column
+    of its own.
+    """
     if name == "accuracy" or math.isnan(value):
         return percent(value)
     return MISSING if name == "negative_loss" else significant(value)
@@ -52,7 +54,10 @@ def spread(low: float, high: float, form: object = significant) -> str:
 
 def counts(by_status: Mapping[str, int]) -> str:
     """'2 ok, 1 diverged'"""
-    return ", ".join(f"{n} {status}" for status in STATUSES if (n := int(by_status[status]))) or "no runs"
+    return (
+        ", ".join(f"{n} {status}" for status in STATUSES if (n := int(by_status[status])))
+        or "no runs"
+    )
 
 
 def steps_to_target(median: float, reached: float, attempts: float, budget: float) -> str:

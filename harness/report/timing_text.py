@@ -15,9 +15,18 @@ _VARIED = ("rule", "variation", "device", "dtype", "threads", "batch_size")
 
 def cells(table: pd.DataFrame) -> list[dict[str, str]]:
     """One row a cell of `frame.timing_cells`; what all cells share is left out of their names."""
-    found = [{"cell": name, **_figures(row)} for name, row in zip(names(table), table.to_dict("records"), strict=True)]
-    unknown = [column for column in ("peak MiB", "contended") if all(row[column] in ("", text.MISSING) for row in found)]
-    return [{column: value for column, value in row.items() if column not in unknown} for row in found]
+    found = [
+        {"cell": name, **_figures(row)}
+        for name, row in zip(names(table), table.to_dict("records"), strict=True)
+    ]
+    unknown = [
+        column
+        for column in ("peak MiB", "contended")
+        if all(row[column] in ("", text.MISSING) for row in found)
+    ]
+    return [
+        {column: value for column, value in row.items() if column not in unknown} for row in found
+    ]
 
 
 def parts(table: pd.DataFrame) -> list[dict[str, str]]:
@@ -35,27 +44,53 @@ def notes(table: pd.DataFrame) -> list[str]:
     timed = table[table["launches"] > 0] if len(table) else table
     few = int((timed["launches"] < FEWEST_LAUNCHES).sum()) if len(timed) else 0
     if few:
-        found.append(f"{text.plural(few, 'cell')} with fewer than {FEWEST_LAUNCHES} launches: no interval can be given")
+        found.append(
+            f"{text.plural(few, 'cell')} with fewer than {FEWEST_LAUNCHES} launches: no interval"
+            " can be given"
+        )
     disturbed = int((timed["contended"] > 0).sum()) if len(timed) else 0
     if disturbed:
         held = "in some of whose launches others held the core: their times may be too long"
         found.append(f"{text.plural(disturbed, 'cell')} contended, {held}")
     lost = table[table["status"] != "ok"] if len(table) else table
     reasons = Counter(zip(lost["status"], lost["reason"], strict=True)) if len(lost) else {}
-    return [*found, *(f"{text.plural(n, 'cell')} {status}: {reason}" for (status, reason), n in reasons.items())]
+    return [
+        *found,
+        *(
+            f"{text.plural(n, 'cell')} {status}: {reason}"
+            for (status, reason), n in reasons.items()
+        ),
+    ]
 
 
 def names(table: pd.DataFrame) -> list[str]:
-    """A cell for people: 'digits_mlp torch-eager adam', and what else tells the table's cells apart."""
+    """A cell for people: 'digits_mlp torch-eager adam', and what else tells the table's cells
+    apart.
+    """
     # What names a variation says already is not said twice.
-    varied = [column for column in _VARIED if len(table) and table.groupby("task")[column].nunique().max() > 1]
+    varied = [
+        column
+        for column in _VARIED
+        if len(table) and table.groupby("task")[column].nunique().max() > 1
+    ]
     return [
-        " ".join(filter(None, [
-            row["task"], f"{row['framework']}-{row['mode']}", row["optimizer"],
-            *(_named(row, column) for column in varied if column == "variation" or f"{column}=" not in row["variation"]),
-        ]))
+        " ".join(
+            filter(
+                None,
+                [
+                    row["task"],
+                    f"{row['framework']}-{row['mode']}",
+                    row["optimizer"],
+                    *(
+                        _named(row, column)
+                        for column in varied
+                        if column == "variation" or f"{column}=" not in row["variation"]
+                    ),
+                ],
+            )
+        )
         for row in table.to_dict("records")
-    ]  # fmt: skip
+    ]
 
 
 def interval(row: dict[Any, Any], name: str, scale: float = 1.0) -> str:
@@ -84,7 +119,11 @@ def _figures(row: dict[Any, Any]) -> dict[str, str]:
         "first call s": _first_call(row),
         "state bytes": "unknown" if pd.isna(row["state_bytes"]) else f"{row['state_bytes']:,.0f}",
         "peak MiB": _peak(row),
-        "launches": f"{row['launches']} of {row['planned']}" if row["launches"] < row["planned"] else str(row["launches"]),
+        "launches": (
+            f"{row['launches']} of {row['planned']}"
+            if row["launches"] < row["planned"]
+            else str(row["launches"])
+        ),
         "contended": str(row["contended"] or ""),
     }
 
@@ -98,15 +137,22 @@ def _first_call(row: dict[Any, Any]) -> str:
 def _peak(row: dict[Any, Any]) -> str:
     """What training added to the process, and on a device the framework's own count."""
     grown, device = mebibytes(row["grown_bytes"]), mebibytes(row["device_peak_bytes"])
-    return f"+{grown}" + (f", device {device}" if device != text.MISSING else "") if grown != text.MISSING else text.MISSING
+    return (
+        f"+{grown}" + (f", device {device}" if device != text.MISSING else "")
+        if grown != text.MISSING
+        else text.MISSING
+    )
 
 
 def _parts(row: dict[Any, Any]) -> dict[str, str]:
     return {
-        "step": interval(row, "step_p25_s", 1e6), "forward": interval(row, "forward_s", 1e6),
-        "backward": interval(row, "backward_s", 1e6), "optimizer": interval(row, "optimizer_s", 1e6),
-        "remainder": interval(row, "remainder_s", 1e6), "sum / step": interval(row, "parts_covered"),
-    }  # fmt: skip
+        "step": interval(row, "step_p25_s", 1e6),
+        "forward": interval(row, "forward_s", 1e6),
+        "backward": interval(row, "backward_s", 1e6),
+        "optimizer": interval(row, "optimizer_s", 1e6),
+        "remainder": interval(row, "remainder_s", 1e6),
+        "sum / step": interval(row, "parts_covered"),
+    }
 
 
 def _named(row: dict[Any, Any], column: str) -> str:

@@ -1,4 +1,6 @@
-"""Is one optimizer better than another? Probabilities of improvement, a win matrix, and who is not shown to be worse than any."""
+"""Is one optimizer better than another? Probabilities of improvement, a win matrix, and who is not
+shown to be worse than any.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +19,12 @@ NO_CLEAR_WINNER = "no clear winner"
 
 
 class WinMatrix(NamedTuple):
-    """Shares of tasks, float[optimizers, optimizers], rows against columns: win + loss + tie = 1; the diagonal is all tie.
+    """Shares of tasks, float[optimizers, optimizers], rows against columns: win + loss + tie = 1;
+    the diagonal is all tie.
 
-    win: the difference's interval lies above the margin. loss: below its negative. tie: neither, which is no proof of
-    equality. margin: in units of the score. level: of each task's interval, not corrected for their number.
-    """
+    win: the difference's interval lies above the margin. loss: below its negative. tie: neither,
+    which is no proof of equality. margin: in units of the score. level: of each task's interval,
+    not corrected for their number."""
 
     optimizers: tuple[str, ...]
     win: Array
@@ -34,9 +37,10 @@ class WinMatrix(NamedTuple):
 class Standing(NamedTuple):
     """Who is not shown to be worse than any other, on the named tasks.
 
-    not_worse: these optimizers. clear: whether some optimizer is shown to be worse, so that the set says something.
-    beaten: for every other optimizer, those that it is shown to be worse than. sentence: the same for people.
-    """
+    not_worse: these optimizers. clear: whether some optimizer is shown to be worse, so that the set
+    says something.
+    beaten: for every other optimizer, those that it is shown to be worse than. sentence: the same
+    for people."""
 
     not_worse: tuple[str, ...]
     clear: bool
@@ -49,24 +53,33 @@ def seeds_warning(seeds: int) -> str | None:
     if seeds >= FEW_SEEDS:
         return None
     if seeds < 2:
-        return "Only one seed: nothing is known of the spread between seeds, so no difference here can be told from chance."
-    return (f"Only {seeds} seeds: intervals are wide and hold only if scores have no long tail; "
-            f"take {FEW_SEEDS} or more before concluding anything.")
+        return (
+            "Only one seed: nothing is known of the spread between seeds, so no difference here can"
+            " be told from chance."
+        )
+    return (
+        f"Only {seeds} seeds: intervals are wide and hold only if scores have no long tail; "
+        f"take {FEW_SEEDS} or more before concluding anything."
+    )
 
 
-def probability_of_improvement(ours: Scores, theirs: Scores, higher_is_better: bool, level: float = LEVEL) -> Interval:
-    """Mean over tasks of P(our seed beats their seed), ties counted half, with its interval over seeds.
+def probability_of_improvement(
+    ours: Scores, theirs: Scores, higher_is_better: bool, level: float = LEVEL
+) -> Interval:
+    """Mean over tasks of P(our seed beats their seed), ties counted half, with its interval over
+    seeds.
 
-    The Mann-Whitney form (Agarwal et al. 2021, section 4.3): 1 / 2 where neither is better; says how often, not by how
-    much. ours, theirs: as `bootstrap.strata` takes them, the same tasks in the same order. Only the order of scores counts,
-    so a diverged run may have any score below all others.
+    The Mann-Whitney form (Agarwal et al. 2021, section 4.3): 1 / 2 where neither is better; says
+    how often, not by how much. ours, theirs: as `bootstrap.strata` takes them, the same tasks in
+    the same order. Only the order of scores counts, so a diverged run may have any score below all
+    others.
 
-    The limits are the wider, at each end, of two. One is from the stratified bootstrap: Student's, seeds resampled within
-    tasks, variances times R / (R - 1), Satterthwaite's degrees of freedom. It collapses where one side wins every pair;
-    the other, the score interval with Hanley and McNeil's variance at each probability (Newcombe 2006, "Confidence
-    intervals for an effect size measure based on the Mann-Whitney statistic, part 2", method 5), does not. Assumes that
-    seeds are independent; seeds shared by both sides make the interval wider than needed.
-    """
+    The limits are the wider, at each end, of two. One is from the stratified bootstrap: Student's,
+    seeds resampled within tasks, variances times R / (R - 1), Satterthwaite's degrees of freedom.
+    It collapses where one side wins every pair; the other, the score interval with Hanley and
+    McNeil's variance at each probability (Newcombe 2006, "Confidence intervals for an effect size
+    measure based on the Mann-Whitney statistic, part 2", method 5), does not. Assumes that seeds
+    are independent; seeds shared by both sides make the interval wider than needed."""
     ours, theirs = _same_tasks(ours, theirs)
     check_level(level)
     found = [_superiority(a, b) for a, b in zip(ours, theirs, strict=True)]
@@ -75,7 +88,11 @@ def probability_of_improvement(ours: Scores, theirs: Scores, higher_is_better: b
     low, high = _bootstrap_limits(ours, theirs, estimate, level)
     score_low, score_high = _score_limits(ours, theirs, estimate, level)
     low, high = max(min(low, score_low), 0.0), min(max(high, score_high), 1.0)
-    return Interval(estimate, low, high, level) if higher_is_better else Interval(1 - estimate, 1 - high, 1 - low, level)
+    return (
+        Interval(estimate, low, high, level)
+        if higher_is_better
+        else Interval(1 - estimate, 1 - high, 1 - low, level)
+    )
 
 
 def improvement_matrix(
@@ -83,8 +100,8 @@ def improvement_matrix(
 ) -> dict[tuple[str, str], Interval]:
     """Probability of improvement of every optimizer over every other, (ours, theirs) to interval.
 
-    `level` holds for all of them together: each pair's interval is at 1 - (1 - level) / pairs (Bonferroni).
-    """
+    `level` holds for all of them together: each pair's interval is at 1 - (1 - level) / pairs
+    (Bonferroni)."""
     pairs = list(combinations(scores, 2))
     each = 1 - (1 - check_level(level)) / max(len(pairs), 1)
     found: dict[tuple[str, str], Interval] = {}
@@ -95,12 +112,15 @@ def improvement_matrix(
     return found
 
 
-def win_matrix(scores: Mapping[str, Scores], higher_is_better: bool, margin: float = 0.0, level: float = LEVEL) -> WinMatrix:
-    """On which share of the tasks each optimizer beats each other by more than the margin, as far as seeds can tell.
+def win_matrix(
+    scores: Mapping[str, Scores], higher_is_better: bool, margin: float = 0.0, level: float = LEVEL
+) -> WinMatrix:
+    """On which share of the tasks each optimizer beats each other by more than the margin, as far
+    as seeds can tell.
 
-    scores: per optimizer, as `bootstrap.strata` takes them, the same tasks in the same order. A task is won where Welch's
-    t interval (1947) of the difference of means lies above the margin. Assumes nearly normal means of independent seeds;
-    a single seed decides nothing.
+    scores: per optimizer, as `bootstrap.strata` takes them, the same tasks in the same order. A
+    task is won where Welch's t interval (1947) of the difference of means lies above the margin.
+    Assumes nearly normal means of independent seeds; a single seed decides nothing.
     """
     if not margin >= 0:
         raise UserError(f"a margin is a difference of scores, 0 or more, not {margin}")
@@ -115,27 +135,52 @@ def win_matrix(scores: Mapping[str, Scores], higher_is_better: bool, margin: flo
     return WinMatrix(names, win, win.T.copy(), 1 - win - win.T, margin, check_level(level))
 
 
-def winner(optimizers: Sequence[str], improvements: Mapping[tuple[str, str], Interval], tasks: Sequence[str]) -> Standing:
-    """The optimizers that no other is shown to improve upon, from the intervals of `improvement_matrix`.
+def winner(
+    optimizers: Sequence[str],
+    improvements: Mapping[tuple[str, str], Interval],
+    tasks: Sequence[str],
+) -> Standing:
+    """The optimizers that no other is shown to improve upon, from the intervals of
+    `improvement_matrix`.
 
-    "No clear winner" where that is all of them. Over several tasks the sentence names no winner at all: being ahead on
-    average is not being best on each. On a single task one optimizer that every other is shown to be worse than is named
-    as ahead there. Raises UserError where a pair of optimizers was not compared.
-    """
-    missing = [f"{b} over {a}" for a in optimizers for b in optimizers if a != b and (b, a) not in improvements]
+    "No clear winner" where that is all of them. Over several tasks the sentence names no winner at
+    all: being ahead on average is not being best on each. On a single task one optimizer that every
+    other is shown to be worse than is named as ahead there. Raises UserError where a pair of
+    optimizers was not compared."""
+    missing = [
+        f"{b} over {a}"
+        for a in optimizers
+        for b in optimizers
+        if a != b and (b, a) not in improvements
+    ]
     if missing or not optimizers or not tasks:
-        raise UserError(f"who is ahead needs optimizers, tasks and every pair compared; missing: {', '.join(missing) or 'all'}")
-    beaten = {a: tuple(b for b in optimizers if b != a and improvements[b, a].low > 0.5) for a in optimizers}
+        raise UserError(
+            "who is ahead needs optimizers, tasks and every pair compared; missing:"
+            f" {', '.join(missing) or 'all'}"
+        )
+    beaten = {
+        a: tuple(b for b in optimizers if b != a and improvements[b, a].low > 0.5)
+        for a in optimizers
+    }
     not_worse = tuple(name for name in optimizers if not beaten[name])
     clear = 0 < len(not_worse) < len(optimizers)
-    return Standing(not_worse, clear, {name: by for name, by in beaten.items() if by}, _sentence(not_worse, clear, beaten, tasks))
+    return Standing(
+        not_worse,
+        clear,
+        {name: by for name, by in beaten.items() if by},
+        _sentence(not_worse, clear, beaten, tasks),
+    )
 
 
-def _sentence(not_worse: Sequence[str], clear: bool, beaten: Mapping[str, Sequence[str]], tasks: Sequence[str]) -> str:
+def _sentence(
+    not_worse: Sequence[str], clear: bool, beaten: Mapping[str, Sequence[str]], tasks: Sequence[str]
+) -> str:
     where = tasks[0] if len(tasks) == 1 else f"average over {len(tasks)} tasks"
     if not clear:
         return f"On {where}: {NO_CLEAR_WINNER}."
-    alone = len(not_worse) == 1 and all(not_worse[0] in by for name, by in beaten.items() if name != not_worse[0])
+    alone = len(not_worse) == 1 and all(
+        not_worse[0] in by for name, by in beaten.items() if name != not_worse[0]
+    )
     if alone and len(tasks) == 1:
         return f"On {where}: {not_worse[0]} is ahead of every other."
     caveat = "" if len(tasks) == 1 else " On a single task the order may differ."
@@ -145,7 +190,9 @@ def _sentence(not_worse: Sequence[str], clear: bool, beaten: Mapping[str, Sequen
 def _same_tasks(ours: Scores, theirs: Scores) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
     a, b = strata(ours, "our scores"), strata(theirs, "their scores")
     if len(a) != len(b):
-        raise UserError(f"only the same tasks can be compared: {len(a)} tasks stand against {len(b)}")
+        raise UserError(
+            f"only the same tasks can be compared: {len(a)} tasks stand against {len(b)}"
+        )
     return a, b
 
 
@@ -155,17 +202,21 @@ def _superiority(ours: Array, theirs: Array) -> float:
 
 
 def _placements(ours: Array, theirs: Array) -> Array:
-    """float[n]: of each of ours the share of theirs, sorted [m], that it is higher than, ties half (Orban & Wolfe 1982).
+    """float[n]: of each of ours the share of theirs, sorted [m], that it is higher than, ties half
+    (Orban & Wolfe 1982).
 
-    By rank: the pairs themselves would take n times m numbers, and that for every draw of the bootstrap.
-    """
+    By rank: the pairs themselves would take n times m numbers, and that for every draw of the
+    bootstrap."""
     below, up_to = (np.searchsorted(theirs, ours, side=side) for side in ("left", "right"))
     return np.asarray((below + up_to) / (2 * theirs.size))
 
 
-def _bootstrap_limits(ours: Sequence[Array], theirs: Sequence[Array], estimate: float, level: float) -> tuple[float, float]:
-    """Student's limits. Each side of each task is resampled in turn; to first order their variances add up (the projection
-    of a two-sample U-statistic: van der Vaart 1998, "Asymptotic Statistics", section 12.2)."""
+def _bootstrap_limits(
+    ours: Sequence[Array], theirs: Sequence[Array], estimate: float, level: float
+) -> tuple[float, float]:
+    """Student's limits. Each side of each task is resampled in turn; to first order their variances
+    add up (the projection of a two-sample U-statistic: van der Vaart 1998, "Asymptotic Statistics",
+    section 12.2)."""
     variances, freedoms = [], []
     for a, b in zip(ours, theirs, strict=True):
         if min(a.size, b.size) < 2:
@@ -173,7 +224,13 @@ def _bootstrap_limits(ours: Sequence[Array], theirs: Sequence[Array], estimate: 
         for one, other in ((a, b), (b, a)):
             draws, weights = resamples(one.size)
             values = _placements(one, other)[draws].mean(axis=-1)
-            variances.append(weights @ (values - weights @ values) ** 2 * one.size / (one.size - 1) / len(ours) ** 2)
+            variances.append(
+                weights
+                @ (values - weights @ values) ** 2
+                * one.size
+                / (one.size - 1)
+                / len(ours) ** 2
+            )
             freedoms.append(one.size - 1)
     total = sum(variances)
     if total == 0:
@@ -183,9 +240,15 @@ def _bootstrap_limits(ours: Sequence[Array], theirs: Sequence[Array], estimate: 
     return float(estimate - half), float(estimate + half)
 
 
-def _score_limits(ours: Sequence[Array], theirs: Sequence[Array], estimate: float, level: float) -> tuple[float, float]:
-    """The probabilities p from which the estimate is t standard errors away, the errors being those at p itself."""
-    t = special.stdtrit(sum(a.size + b.size - 2 for a, b in zip(ours, theirs, strict=True)) or 1, (1 + level) / 2)
+def _score_limits(
+    ours: Sequence[Array], theirs: Sequence[Array], estimate: float, level: float
+) -> tuple[float, float]:
+    """The probabilities p from which the estimate is t standard errors away, the errors being those
+    at p itself.
+    """
+    t = special.stdtrit(
+        sum(a.size + b.size - 2 for a, b in zip(ours, theirs, strict=True)) or 1, (1 + level) / 2
+    )
 
     def excess(p: float) -> float:
         variances = [_hanley_mcneil(p, a.size, b.size) for a, b in zip(ours, theirs, strict=True)]
@@ -198,7 +261,9 @@ def _score_limits(ours: Sequence[Array], theirs: Sequence[Array], estimate: floa
 
 
 def _hanley_mcneil(p: float, ours: int, theirs: int) -> float:
-    """Variance of the share of pairs won (Hanley & McNeil 1982) with both excess counts replaced by their mean (Newcombe)."""
+    """Variance of the share of pairs won (Hanley & McNeil 1982) with both excess counts replaced by
+    their mean (Newcombe).
+    """
     extra = (ours + theirs) / 2 - 1
     return p * (1 - p) * (1 + extra * (1 - p) / (2 - p) + extra * p / (1 + p)) / (ours * theirs)
 

@@ -14,7 +14,9 @@ from .bootstrap import Array
 
 
 class PairedTest(NamedTuple):
-    """Wilcoxon's signed-rank test of two optimizers over tasks. p: as it is; p_holm: corrected for all pairs."""
+    """Wilcoxon's signed-rank test of two optimizers over tasks. p: as it is; p_holm: corrected for
+    all pairs.
+    """
 
     a: str
     b: str
@@ -25,10 +27,10 @@ class PairedTest(NamedTuple):
 class Ranks(NamedTuple):
     """Mean ranks over tasks, 1 the best, and the tests of their equality.
 
-    ranks: float[optimizers, tasks], ties shared. mean_ranks: float[optimizers]. friedman_p: None for fewer than three
-    optimizers. smallest_p: the least that a pair can reach with so many tasks, smallest_p_holm the least after Holm's
-    correction. warning: the sentence about power, None where every pair could be told apart at 0.05.
-    """
+    ranks: float[optimizers, tasks], ties shared. mean_ranks: float[optimizers]. friedman_p: None
+    for fewer than three optimizers. smallest_p: the least that a pair can reach with so many tasks,
+    smallest_p_holm the least after Holm's correction. warning: the sentence about power, None where
+    every pair could be told apart at 0.05."""
 
     optimizers: tuple[str, ...]
     tasks: int
@@ -44,35 +46,52 @@ class Ranks(NamedTuple):
 def rank_tests(scores: Mapping[str, Array], higher_is_better: bool, alpha: float = 0.05) -> Ranks:
     """Friedman's test and all pairs by Wilcoxon's signed-rank test with Holm's correction.
 
-    scores: per optimizer float[tasks], one aggregate over seeds a task, the same tasks in the same order, on one scale
-    (Wilcoxon's test compares differences between tasks). A diverged optimizer has the worst score of the task.
+    scores: per optimizer float[tasks], one aggregate over seeds a task, the same tasks in the same
+    order, on one scale (Wilcoxon's test compares differences between tasks). A diverged optimizer
+    has the worst score of the task.
 
-    Demšar 2006, "Statistical Comparisons of Classifiers over Multiple Data Sets", sections 3.1.3 and 3.2.2 (Friedman);
-    Benavoli, Corani & Mangili 2016, "Should We Really Use Post-Hoc Tests Based on Mean-Ranks?", for Wilcoxon instead of
-    Nemenyi: a pair's verdict must not depend on who else took part. Holm 1979. Wilcoxon's p is exact (scipy's "auto": by
-    permutation where differences tie or vanish). Assumes that tasks are independent draws of the tasks one cares about.
-    """
+    Demšar 2006, "Statistical Comparisons of Classifiers over Multiple Data Sets", sections 3.1.3
+    and 3.2.2 (Friedman); Benavoli, Corani & Mangili 2016, "Should We Really Use Post-Hoc Tests
+    Based on Mean-Ranks?", for Wilcoxon instead of
+    Nemenyi: a pair's verdict must not depend on who else took part. Holm 1979. Wilcoxon's p is
+    exact (scipy's "auto": by permutation where differences tie or vanish). Assumes that tasks are
+    independent draws of the tasks one cares about."""
     names = tuple(scores)
     table = _table(scores)
     ranks = stats.rankdata(-table if higher_is_better else table, axis=0)
     tasks = table.shape[1]
     pairs = list(combinations(range(len(names)), 2))
     raw = [_wilcoxon(table[row], table[column]) for row, column in pairs]
-    tests = tuple(PairedTest(names[row], names[column], p, corrected)
-                  for (row, column), p, corrected in zip(pairs, raw, holm(np.array(raw)), strict=True))
+    tests = tuple(
+        PairedTest(names[row], names[column], p, corrected)
+        for (row, column), p, corrected in zip(pairs, raw, holm(np.array(raw)), strict=True)
+    )
     smallest = smallest_wilcoxon_p(tasks)
     smallest_holm = min(1.0, smallest * len(pairs))
-    return Ranks(names, tasks, ranks, ranks.mean(axis=1), _friedman(table), tests, smallest, smallest_holm,
-                 _warning(tasks, len(pairs), smallest, smallest_holm, alpha))
+    return Ranks(
+        names,
+        tasks,
+        ranks,
+        ranks.mean(axis=1),
+        _friedman(table),
+        tests,
+        smallest,
+        smallest_holm,
+        _warning(tasks, len(pairs), smallest, smallest_holm, alpha),
+    )
 
 
 def smallest_wilcoxon_p(tasks: int) -> float:
-    """The least two-sided p of the signed-rank test over so many tasks: 2^(1 - n), reached when one side wins them all."""
+    """The least two-sided p of the signed-rank test over so many tasks: 2^(1 - n), reached when one
+    side wins them all.
+    """
     return min(1.0, 2.0 ** (1 - tasks))
 
 
 def holm(p: Array) -> Array:
-    """Holm's step-down corrected p values, float[n], in the order given (Holm 1979; Demšar 2006, section 3.2.2)."""
+    """Holm's step-down corrected p values, float[n], in the order given (Holm 1979; Demšar 2006,
+    section 3.2.2).
+    """
     p = np.asarray(p, dtype=np.float64)
     order = np.argsort(p)
     stepped = np.maximum.accumulate(p[order] * np.arange(p.size, 0, -1))
@@ -84,11 +103,22 @@ def holm(p: Array) -> Array:
 def _table(scores: Mapping[str, Array]) -> Array:
     """float[optimizers, tasks], checked."""
     rows = [np.asarray(row, dtype=np.float64) for row in scores.values()]
-    if len(rows) < 2 or len({row.shape for row in rows}) > 1 or rows[0].ndim != 1 or rows[0].size == 0:
-        raise UserError(f"ranks need two optimizers or more with scores of the same tasks, not {[row.shape for row in rows]}")
+    if (
+        len(rows) < 2
+        or len({row.shape for row in rows}) > 1
+        or rows[0].ndim != 1
+        or rows[0].size == 0
+    ):
+        raise UserError(
+            "ranks need two optimizers or more with scores of the same tasks, not"
+            f" {[row.shape for row in rows]}"
+        )
     for name, row in zip(scores, rows, strict=True):
         if not np.isfinite(row).all():
-            raise UserError(f"{name}: a score is NaN or infinite; give a diverged optimizer the worst score of the task")
+            raise UserError(
+                f"{name}: a score is NaN or infinite; give a diverged optimizer the worst score of"
+                " the task"
+            )
     return np.stack(rows)
 
 
@@ -105,11 +135,18 @@ def _wilcoxon(a: Array, b: Array) -> float:
     return 1.0 if (a == b).all() else float(stats.wilcoxon(a, b).pvalue)
 
 
-def _warning(tasks: int, pairs: int, smallest: float, smallest_holm: float, alpha: float) -> str | None:
+def _warning(
+    tasks: int, pairs: int, smallest: float, smallest_holm: float, alpha: float
+) -> str | None:
     if smallest_holm < alpha:
         return None
     if smallest >= alpha:
-        return (f"With {tasks} tasks Wilcoxon's p cannot fall below {smallest:.3g}, however large the difference: "
-                f"no pair can be told apart at {alpha:g}.")
-    return (f"With {tasks} tasks and {pairs} pairs the corrected p cannot fall below {smallest_holm:.3g}, however large the "
-            f"difference: no pair can be told apart at {alpha:g} once corrected.")
+        return (
+            f"With {tasks} tasks Wilcoxon's p cannot fall below {smallest:.3g}, however large the"
+            f" difference: no pair can be told apart at {alpha:g}."
+        )
+    return (
+        f"With {tasks} tasks and {pairs} pairs the corrected p cannot fall below"
+        f" {smallest_holm:.3g}, however large the difference: no pair can be told apart at"
+        f" {alpha:g} once corrected."
+    )

@@ -1,1 +1,3 @@
-"""The tasks, one module each, each with a `TASK`; `gradrace.registry` finds them by looking in this folder."""
+"""The tasks, one module each, each with a `TASK`; `gradrace.registry` finds them by looking in this
+folder.
+"""

@@ -8,7 +8,14 @@ _BATCH, _STEPS_AN_EPOCH = 128, 429
 
 
 def task(
-    data: str, name: str, title: str, shape: tuple[int, ...], model: tuple[Layer, ...], epochs: int, target: float, origin: str
+    data: str,
+    name: str,
+    title: str,
+    shape: tuple[int, ...],
+    model: tuple[Layer, ...],
+    epochs: int,
+    target: float,
+    origin: str,
 ) -> TaskSpec:
     """Batches of 128 from 55,000 images, evaluated after each epoch."""
     return TaskSpec(

@@ -1,11 +1,17 @@
-"""What the tasks share that are made to be timed: generated samples of 10 classes that a fixed random teacher knows."""
+"""What the tasks share that are made to be timed: generated samples of 10 classes that a fixed
+random teacher knows.
+"""
 
 from ..layers import Layer
 from ..spec import TaskSpec
 
 
-def timed_task(name: str, title: str, input_shape: tuple[int, ...], model: tuple[Layer, ...], batch_size: int) -> TaskSpec:
-    """A task whose steps are there to be timed. It trains in earnest, but its target says no more than that."""
+def timed_task(
+    name: str, title: str, input_shape: tuple[int, ...], model: tuple[Layer, ...], batch_size: int
+) -> TaskSpec:
+    """A task whose steps are there to be timed. It trains in earnest, but its target says no more
+    than that.
+    """
     return TaskSpec(
         name=name,
         title=title,
@@ -17,5 +23,8 @@ def timed_task(name: str, title: str, input_shape: tuple[int, ...], model: tuple
         steps=200,
         eval_every=50,
         target=-2.0,
-        target_origin="made to be timed, not to tell optimizers apart: the loss must fall below that of guessing, ln 10 = 2.303",
+        target_origin=(
+            "made to be timed, not to tell optimizers apart: the loss must fall below that of"
+            " guessing, ln 10 = 2.303"
+        ),
     )

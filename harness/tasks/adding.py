@@ -1,4 +1,6 @@
-"""Adding problem (Hochreiter & Schmidhuber, 1997): the sum of two marked numbers among 30, by three recurrent networks."""
+"""Adding problem (Hochreiter & Schmidhuber, 1997): the sum of two marked numbers among 30, by three
+recurrent networks.
+"""
 
 from ..layers import Dense, Gru, Lstm, SimpleRnn
 from ..spec import TaskSpec
@@ -22,6 +24,8 @@ def _task(name: str, title: str, layer: SimpleRnn | Lstm | Gru, target: float) -
     )
 
 
-RNN = _task("adding_rnn", "simple RNN", SimpleRnn(units=32, recurrent_initializer="orthogonal"), 0.685)
+RNN = _task(
+    "adding_rnn", "simple RNN", SimpleRnn(units=32, recurrent_initializer="orthogonal"), 0.685
+)
 LSTM = _task("adding_lstm", "LSTM", Lstm(units=32), 0.985)
 GRU = _task("adding_gru", "GRU", Gru(units=32), 0.985)

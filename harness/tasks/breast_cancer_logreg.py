@@ -1,4 +1,6 @@
-"""Malignant or benign: logistic regression with an L2 penalty. Strictly convex, so every optimizer has the same goal."""
+"""Malignant or benign: logistic regression with an L2 penalty. Strictly convex, so every optimizer
+has the same goal.
+"""
 
 from ..layers import Dense
 from ..spec import Regularization, TaskSpec

@@ -5,7 +5,9 @@ from ..spec import TaskSpec
 
 TASK = TaskSpec(
     name="cifar10_cnn",
-    title="CIFAR-10, CNN: 2 x (two 3x3 convolutions, 2x2 max-pooling) of 32 and 64 filters, dense 512",
+    title=(
+        "CIFAR-10, CNN: 2 x (two 3x3 convolutions, 2x2 max-pooling) of 32 and 64 filters, dense 512"
+    ),
     data="cifar10",
     input_shape=(32, 32, 3),
     model=(
@@ -28,6 +30,9 @@ TASK = TaskSpec(
     steps=10 * 351,
     eval_every=351,
     target=0.7,
-    target_origin="five points below the 75% validation accuracy after 25 epochs of Keras' example cifar10_cnn.py, a like "
-    "network with dropout and augmentation; not calibrated: made without a network",
+    target_origin=(
+        "five points below the 75% validation accuracy after 25 epochs of Keras' example"
+        " cifar10_cnn.py, a like network with dropout and augmentation; not calibrated: made"
+        " without a network"
+    ),
 )

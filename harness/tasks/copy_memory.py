@@ -1,7 +1,8 @@
-"""Copy memory (Hochreiter & Schmidhuber, 1997; Arjovsky et al., 2016): 5 symbols said again after 10 blanks.
+"""Copy memory (Hochreiter & Schmidhuber, 1997; Arjovsky et al., 2016): 5 symbols said again after
+10 blanks.
 
-Who remembers nothing is right at 15 of 20 places and at an eighth of the rest: accuracy 0.78, loss 0.52.
-"""
+Who remembers nothing is right at 15 of 20 places and at an eighth of the rest: accuracy 0.78, loss
+0.52."""
 
 from ..layers import Dense, Gru, Lstm, SimpleRnn
 from ..spec import TaskSpec
@@ -24,7 +25,10 @@ def _task(name: str, title: str, layer: SimpleRnn | Lstm | Gru, target: float) -
 
 
 RNN = _task(
-    "copy_rnn", "simple RNN", SimpleRnn(units=64, sequences=True, recurrent_initializer="orthogonal"), 0.985
+    "copy_rnn",
+    "simple RNN",
+    SimpleRnn(units=64, sequences=True, recurrent_initializer="orthogonal"),
+    0.985,
 )
 LSTM = _task("copy_lstm", "LSTM", Lstm(units=64, sequences=True), 0.9)
 GRU = _task("copy_gru", "GRU", Gru(units=64, sequences=True), 0.985)

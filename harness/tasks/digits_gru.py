@@ -1,4 +1,6 @@
-"""Handwritten digits read row by row: a GRU over 8 steps of 8 pixels, then a dense layer on its last state."""
+"""Handwritten digits read row by row: a GRU over 8 steps of 8 pixels, then a dense layer on its
+last state.
+"""
 
 from ..layers import Dense, Gru
 from ..spec import TaskSpec

@@ -19,12 +19,14 @@ MLP = task(
     ),
     10,
     0.88,
-    "two points below the 0.900 test accuracy of 'MLP 256-128-64' in the data set's README, benchmark",
+    "two points below the 0.900 test accuracy of 'MLP 256-128-64' in the data set's README,"
+    " benchmark",
 )
 CNN = task(
     "fashion_mnist",
     "fashion_cnn",
-    "Fashion-MNIST, CNN: 2 x (3x3 convolution, ReLU, 2x2 max-pooling) of 32 and 64 filters, dense 128",
+    "Fashion-MNIST, CNN: 2 x (3x3 convolution, ReLU, 2x2 max-pooling) of 32 and 64 filters,"
+    " dense 128",
     (28, 28, 1),
     (
         Conv2D(filters=32),
@@ -40,5 +42,6 @@ CNN = task(
     ),
     10,
     0.9,
-    "two points below the 0.916 to 0.925 of convolutional networks of this size in the data set's README",
+    "two points below the 0.916 to 0.925 of convolutional networks of this size in the data set's"
+    " README",
 )

@@ -37,8 +37,8 @@ CNN = task(
     ),
     5,
     0.99,
-    "a quarter of a point below the 99.25% test accuracy after 12 epochs of Keras' example mnist_cnn.py, the same network "
-    "with dropout",
+    "a quarter of a point below the 99.25% test accuracy after 12 epochs of Keras' example"
+    " mnist_cnn.py, the same network with dropout",
 )
 LSTM = task(
     "mnist",

@@ -1,14 +1,17 @@
-"""Functions of two numbers, on which an optimizer's path can be drawn. The loss is the function itself.
+"""Functions of two numbers, on which an optimizer's path can be drawn. The loss is the function
+itself.
 
-Starts of Rosenbrock and Beale are the standard ones of Moré, Garbow & Hillstrom (1981), problems 1 and 5; Branin's is the
-middle of its usual domain; the quadratic's weighs its flat and its steep direction alike.
-"""
+Starts of Rosenbrock and Beale are the standard ones of Moré, Garbow & Hillstrom (1981), problems 1
+and 5; Branin's is the middle of its usual domain; the quadratic's weighs its flat and its steep
+direction alike."""
 
 from ..layers import Point, PointFunction
 from ..spec import TaskSpec
 
 
-def _task(name: PointFunction, title: str, start: tuple[float, float], minimum: float, steps: int = 500) -> TaskSpec:
+def _task(
+    name: PointFunction, title: str, start: tuple[float, float], minimum: float, steps: int = 500
+) -> TaskSpec:
     return TaskSpec(
         name=name,
         title=title,
@@ -25,7 +28,9 @@ def _task(name: PointFunction, title: str, start: tuple[float, float], minimum: 
     )
 
 
-QUADRATIC = _task("quadratic", "Quadratic of two numbers with condition number 100", (10.0, 1.0), 0.0)
+QUADRATIC = _task(
+    "quadratic", "Quadratic of two numbers with condition number 100", (10.0, 1.0), 0.0
+)
 ROSENBROCK = _task("rosenbrock", "Rosenbrock's valley from (-1.2, 1)", (-1.2, 1.0), 0.0, steps=1000)
 BEALE = _task("beale", "Beale's function from (1, 1)", (1.0, 1.0), 0.0)
 BRANIN = _task("branin", "Branin's function from (2.5, 7.5)", (2.5, 7.5), 0.397887)

@@ -1,4 +1,6 @@
-"""The next character of Shakespeare, by an embedding and one recurrent layer. Needs `gradrace fetch tiny_shakespeare`."""
+"""The next character of Shakespeare, by an embedding and one recurrent layer. Needs `gradrace fetch
+tiny_shakespeare`.
+"""
 
 from ..layers import Dense, Embedding, Gru, Lstm
 from ..spec import TaskSpec
@@ -16,7 +18,9 @@ def _task(name: str, title: str, layer: Lstm | Gru) -> TaskSpec:
         steps=4 * 490,
         eval_every=245,
         target=0.5,
-        target_origin="a round figure: every second character right; not calibrated: made without a network",
+        target_origin=(
+            "a round figure: every second character right; not calibrated: made without a network"
+        ),
     )
 
 

@@ -13,5 +13,7 @@ TASK = TaskSpec(
     steps=140,
     eval_every=7,
     target=0.965,
-    target_origin="one error in 33: the best median of a learning-rate grid has none (see docs/benchmarks.md)",
+    target_origin=(
+        "one error in 33: the best median of a learning-rate grid has none (see docs/benchmarks.md)"
+    ),
 )

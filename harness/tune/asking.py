@@ -1,4 +1,6 @@
-"""From names and numbers on a command line to a study that can be run, or a UserError that says what cannot be."""
+"""From names and numbers on a command line to a study that can be run, or a UserError that says
+what cannot be.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ FILE = re.compile(r"^(?P<file>.+\.py)(?::(?P<name>[A-Za-z0-9_.-]+))?$")
 
 @dataclass(frozen=True)
 class Wish:
-    """What the user asks for. optimizers: names, or FILE.py:NAME; nested: '5x3'; others: fields of StudyFile."""
+    """What the user asks for. optimizers: names, or FILE.py:NAME; nested: '5x3'; others: fields of
+    StudyFile.
+    """
 
     tasks: tuple[str, ...]
     optimizers: tuple[str, ...]
@@ -47,11 +51,15 @@ class Ready:
 
 
 def prepare(wish: Wish) -> Ready:
-    """Checks everything before anything runs. UserError for whatever is unknown, impossible or contradictory."""
+    """Checks everything before anything runs. UserError for whatever is unknown, impossible or
+    contradictory.
+    """
     others = dict(wish.others or {})
     _check_numbers(others)
     check_sampler(others["sampler"])
-    files = dict.fromkeys([*wish.load, *(Path(m["file"]) for name in wish.optimizers if (m := FILE.fullmatch(name)))])
+    files = dict.fromkeys(
+        [*wish.load, *(Path(m["file"]) for name in wish.optimizers if (m := FILE.fullmatch(name)))]
+    )
     registry = load_registry(tuple(files))
     optimizers = _optimizers(wish.optimizers, registry)
     frameworks = _frameworks(wish.frameworks, registry)
@@ -60,21 +68,36 @@ def prepare(wish: Wish) -> Ready:
     found = spaces_of(optimizers, wish.spaces)
     _check_schedule(others["schedule"], optimizers[0])
     study = _study(
-        tasks=[task.name for task in tasks], optimizers=[optimizer.name for optimizer in optimizers], frameworks=frameworks,
-        nested=nested, spaces={name: SpaceFile.of(space) for name, space in found.items()}, **others,
-    )  # fmt: skip
+        tasks=[task.name for task in tasks],
+        optimizers=[optimizer.name for optimizer in optimizers],
+        frameworks=frameworks,
+        nested=nested,
+        spaces={name: SpaceFile.of(space) for name, space in found.items()},
+        **others,
+    )
     for task in tasks:
         _check_data(task, study)
     folds: Sequence[int | None] = range(nested[0]) if nested else [None]
     cells = tuple(
         Cell(task, optimizer, registry.frameworks[framework], fold)
-        for task in tasks for framework in frameworks for optimizer in optimizers for fold in folds
-    )  # fmt: skip
+        for task in tasks
+        for framework in frameworks
+        for optimizer in optimizers
+        for fold in folds
+    )
     return Ready(study, cells, registry)
 
 
 def _check_numbers(others: Mapping[str, Any]) -> None:
-    least = {"budget": 1, "seeds": 1, "fresh_seeds": 1, "seed": 0, "steps": 1, "batch_size": 1, "threads": 1}
+    least = {
+        "budget": 1,
+        "seeds": 1,
+        "fresh_seeds": 1,
+        "seed": 0,
+        "steps": 1,
+        "batch_size": 1,
+        "threads": 1,
+    }
     for name, low in least.items():
         value = others.get(name)
         if value is not None and value < low:
@@ -99,17 +122,27 @@ def _some(names: Sequence[str], option: str) -> tuple[str, ...]:
 def _optimizers(names: Sequence[str], registry: Registry) -> list[Optimizer]:
     found: dict[str, Optimizer] = {}
     for name in _some(names, "--optimizer"):
-        chosen = _of_file(name, registry) if FILE.fullmatch(name) else [_known(name, registry.optimizers, "optimizer")]
+        chosen = (
+            _of_file(name, registry)
+            if FILE.fullmatch(name)
+            else [_known(name, registry.optimizers, "optimizer")]
+        )
         found |= {optimizer.name: optimizer for optimizer in chosen}
     return list(found.values())
 
 
 def _of_file(text: str, registry: Registry) -> list[Optimizer]:
-    """The optimizer that a user's file keeps under this variable or name; all of the file's where none is named."""
+    """The optimizer that a user's file keeps under this variable or name; all of the file's where
+    none is named.
+    """
     matched = FILE.fullmatch(text)
     assert matched, "the caller has seen that it is a file"
     file, wanted = Path(matched["file"]), matched["name"]
-    own = [registry.optimizers[name] for name, origin in registry.optimizer_files.items() if origin.resolve() == file.resolve()]
+    own = [
+        registry.optimizers[name]
+        for name, origin in registry.optimizer_files.items()
+        if origin.resolve() == file.resolve()
+    ]
     if not own:
         raise UserError(f"--optimizer {text}: {file} defines no gradrace.Optimizer")
     if wanted is None:
@@ -117,7 +150,10 @@ def _of_file(text: str, registry: Registry) -> list[Optimizer]:
     variable = getattr(plugin_module(file), wanted, None)
     chosen = [optimizer for optimizer in own if optimizer is variable or optimizer.name == wanted]
     if not chosen:
-        raise UserError(f"--optimizer {text}: no such optimizer{nearest(wanted, [optimizer.name for optimizer in own])}")
+        raise UserError(
+            f"--optimizer {text}: no such"
+            f" optimizer{nearest(wanted, [optimizer.name for optimizer in own])}"
+        )
     return chosen
 
 
@@ -131,7 +167,10 @@ def _frameworks(names: Sequence[str], registry: Registry) -> list[str]:
     """Those named; else the first that is installed."""
     for name in names:
         _known(name, registry.frameworks, "framework")
-    return list(dict.fromkeys(names)) or [name for name, known in registry.frameworks.items() if known.versions()][:1]
+    return (
+        list(dict.fromkeys(names))
+        or [name for name, known in registry.frameworks.items() if known.versions()][:1]
+    )
 
 
 def _folds(text: str | None) -> tuple[int, int] | None:
@@ -141,7 +180,8 @@ def _folds(text: str | None) -> tuple[int, int] | None:
     numbers = (int(matched[1]), int(matched[2])) if matched else (0, 0)
     if not all(2 <= number <= limits.FOLDS for number in numbers):
         raise UserError(
-            f"--nested-cv {shown_value(text)}: expected OUTERxINNER, each from 2 to {limits.FOLDS}, such as 5x3"
+            f"--nested-cv {shown_value(text)}: expected OUTERxINNER, each from 2 to {limits.FOLDS},"
+            " such as 5x3"
         )
     return numbers
 
@@ -163,24 +203,39 @@ def _check_schedule(kind: str, optimizer: Optimizer) -> None:
 
 
 def _check_data(task: TaskSpec, study: StudyFile) -> None:
-    """Folds can be made, nothing in a run chooses by an outer fold, and a batch fits into the smallest training split."""
+    """Folds can be made, nothing in a run chooses by an outer fold, and a batch fits into the
+    smallest training split.
+    """
     if study.nested is None:
         samples = data.training_samples(task.data)
     else:
         _check_foldable(task, study.schedule)
         outer, inner = study.nested
         try:
-            names = [data.Folds(outer, o, inner, i).name(task.data) for o in range(outer) for i in range(inner)]
+            names = [
+                data.Folds(outer, o, inner, i).name(task.data)
+                for o in range(outer)
+                for i in range(inner)
+            ]
             samples = min(data.training_samples(name) for name in names)
         except ValueError as error:
             raise UserError(f"--nested-cv {outer}x{inner}: {task.name}: {error}") from None
     if task.batch_size > samples:
-        raise UserError(f"{task.name}: batch size {task.batch_size} is larger than the {samples} training samples; --batch-size")
+        raise UserError(
+            f"{task.name}: batch size {task.batch_size} is larger than the {samples} training"
+            " samples; --batch-size"
+        )
 
 
 def _check_foldable(task: TaskSpec, schedule: str) -> None:
     if not data.can_fold(task.data):
-        raise UserError(f"--nested-cv: no folds can be made of {task.data}, the data of {task.name}; its splits are given")
+        raise UserError(
+            f"--nested-cv: no folds can be made of {task.data}, the data of {task.name}; its splits"
+            " are given"
+        )
     if schedule == "plateau" or task.early_stopping:
         what = "the schedule plateau" if schedule == "plateau" else f"early stopping of {task.name}"
-        raise UserError(f"--nested-cv: {what} follows the validation loss, and an outer fold must not choose anything")
+        raise UserError(
+            f"--nested-cv: {what} follows the validation loss, and an outer fold must not choose"
+            " anything"
+        )

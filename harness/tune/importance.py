@@ -14,11 +14,11 @@ FEWEST = 8
 
 
 def importances(study: StudyFile, found: Found) -> dict[str, float]:
-    """Share of the scores' variance by hyperparameter, the largest first; empty with fewer than FEWEST trials, scores that are
-    all equal, or a single hyperparameter.
+    """Share of the scores' variance by hyperparameter, the largest first; empty with fewer than
+    FEWEST trials, scores that are all equal, or a single hyperparameter.
 
-    fANOVA on a random forest (Hutter, Hoos & Leyton-Brown 2014), as Optuna has it, seeded. A diverged trial counts as
-    trials.worst_score says, a failed one is left out.
+    fANOVA on a random forest (Hutter, Hoos & Leyton-Brown 2014), as Optuna has it, seeded. A
+    diverged trial counts as trials.worst_score says, a failed one is left out.
     """
     import optuna
 
@@ -26,7 +26,11 @@ def importances(study: StudyFile, found: Found) -> dict[str, float]:
     trials = [trial for trial in found.trials if trial.state in ("ok", "diverged")]
     numbers = told(trials, found.higher, found.chance)
     ended_ok = any(trial.state == "ok" for trial in trials)
-    few = len(trials) < FEWEST or len(spaces.free(space)) < 2 or len({one.score for one in numbers}) < 2
+    few = (
+        len(trials) < FEWEST
+        or len(spaces.free(space)) < 2
+        or len({one.score for one in numbers}) < 2
+    )
     if few or not ended_ok:
         return {}
     search = Search(study.sampler, space, study.budget, study.seed, found.key[1], found.higher)

@@ -1,4 +1,6 @@
-"""The inclusion check: an optimizer that contains another need not be worse. Is it shown to be? Pure functions."""
+"""The inclusion check: an optimizer that contains another need not be worse. Is it shown to be?
+Pure functions.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +21,12 @@ NOT_SHOWN = "not shown to be worse"
 
 @dataclass(frozen=True)
 class Inclusion:
-    """Whether the more general of two optimizers is shown to be worse than the other: if tuned enough, it need not be
-    (Choi et al. 2019, arXiv:1910.05446, section 3).
+    """Whether the more general of two optimizers is shown to be worse than the other: if tuned
+    enough, it need not be (Choi et al. 2019, arXiv:1910.05446, section 3).
 
-    claim: how far its space holds the other's. difference: general minus special on validation data, of the same fresh
-    seeds or folds, turned so that more is better; None if either has no score.
-    """
+    claim: how far its space holds the other's. difference: general minus special on validation
+    data, of the same fresh seeds or folds, turned so that more is better; None if either has no
+    score."""
 
     task: str
     framework: str
@@ -41,10 +43,12 @@ class Inclusion:
         return "under-tuned" if self.difference.high < 0 else NOT_SHOWN
 
 
-# general, special, and the values of the general one's hyperparameters at which it is the special one; None where it only
-# comes near, as its epsilon grows.
+# general, special, and the values of the general one's hyperparameters at which it is the special
+# one; None where it only comes near, as its epsilon grows.
 _ORDER: tuple[tuple[str, str, Mapping[str, float] | None], ...] = (
-    ("momentum", "sgd", {"momentum": 0.0}), ("adam", "sgd", None), ("adam", "momentum", None),
+    ("momentum", "sgd", {"momentum": 0.0}),
+    ("adam", "sgd", None),
+    ("adam", "momentum", None),
 )
 _LARGE_EPSILON = 0.1
 
@@ -58,7 +62,11 @@ def inclusions(study: StudyFile, table: Sequence[Row]) -> list[Inclusion]:
             pair = by_key.get((task, framework, general)), by_key.get((task, framework, special))
             if pair[0] and pair[1]:
                 claim = _claim(study.spaces[general].space, study.spaces[special].space, at_values)
-                checks.append(Inclusion(task, framework, general, special, claim, _difference(pair[0], pair[1])))
+                checks.append(
+                    Inclusion(
+                        task, framework, general, special, claim, _difference(pair[0], pair[1])
+                    )
+                )
     return checks
 
 
@@ -68,7 +76,11 @@ def _claim(
     if at_values is not None:
         return "contained" if contains(general, special, at_values) else "not contained"
     epsilon = general.ranges.get("epsilon")
-    return "approximated" if epsilon is not None and epsilon.high >= _LARGE_EPSILON else "not contained"
+    return (
+        "approximated"
+        if epsilon is not None and epsilon.high >= _LARGE_EPSILON
+        else "not contained"
+    )
 
 
 def _difference(general: Row, special: Row) -> Interval | None:

@@ -1,4 +1,6 @@
-"""From a study's records to what it found: trials, winners, and scores on test data. Pure functions."""
+"""From a study's records to what it found: trials, winners, and scores on test data. Pure
+functions.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ class Found:
 
     @property
     def chance(self) -> float | None:
-        """What chance scores on validation data: a diverged trial counts for that (trials.worst_score)."""
+        """What chance scores on validation data: a diverged trial counts for that
+        (trials.worst_score).
+        """
         return chance_level(self.spec.task)
 
     @property
@@ -66,7 +70,11 @@ def found(study: StudyFile, records: Iterable[RunRecord]) -> list[Found]:
         for number, of_trial in sorted(by_number.items()):
             settings = settings_of(of_trial[0].spec, study.spaces[key[1]].space)
             whole = len(of_trial) == study.runs_a_trial
-            searches[key].trials.append(judged(number, settings, of_trial) if whole else Trial(number, settings, "unfinished"))
+            searches[key].trials.append(
+                judged(number, settings, of_trial)
+                if whole
+                else Trial(number, settings, "unfinished")
+            )
     return list(searches.values())
 
 
@@ -81,11 +89,12 @@ def settings_of(spec: RunSpec, space: SearchSpace) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Score:
-    """The mean over fresh seeds with its interval; values: one each, by seed. lost: how many seeds did not end ok.
+    """The mean over fresh seeds with its interval; values: one each, by seed. lost: how many seeds
+    did not end ok.
 
-    sampled: the interval over other splits of `samples` samples like this one, of the same settings and seeds; None if it
-    cannot be known: of an accuracy it can, of the means that r2 and losses are it cannot, and outer folds hold it already.
-    """
+    sampled: the interval over other splits of `samples` samples like this one, of the same settings
+    and seeds; None if it cannot be known: of an accuracy it can, of the means that r2 and losses
+    are it cannot, and outer folds hold it already."""
 
     interval: Interval
     values: tuple[float, ...]
@@ -94,9 +103,12 @@ class Score:
     samples: int = 0
 
 
-def score(records: Sequence[RunRecord], higher: bool, split: str, worst: float | None) -> Score | None:
-    """Of runs on fresh seeds; one that diverged counts as `worst`, one that failed is left out and counted. None where
-    nothing is left. The samples' own interval is not yet in it (see `_with_samples`)."""
+def score(
+    records: Sequence[RunRecord], higher: bool, split: str, worst: float | None
+) -> Score | None:
+    """Of runs on fresh seeds; one that diverged counts as `worst`, one that failed is left out and
+    counted. None where nothing is left. The samples' own interval is not yet in it (see
+    `_with_samples`)."""
     ordered = sorted(records, key=lambda record: record.spec.seed)
     values = [_value(record, higher, split, worst) for record in ordered]
     kept = tuple(value for value in values if value is not None)
@@ -108,7 +120,9 @@ def _possible(interval: Interval, record: RunRecord) -> Interval:
     """The interval without what no accuracy and no R² can be."""
     if not math.isfinite(interval.low):
         return interval
-    least, most = {"accuracy": (0.0, 1.0), "r2": (-math.inf, 1.0)}.get(record.spec.task.metric, (-math.inf, math.inf))
+    least, most = {"accuracy": (0.0, 1.0), "r2": (-math.inf, 1.0)}.get(
+        record.spec.task.metric, (-math.inf, math.inf)
+    )
     return interval._replace(low=max(interval.low, least), high=min(interval.high, most))
 
 
@@ -123,11 +137,12 @@ def mean_interval(values: Sequence[float]) -> Interval:
 
 
 def fold_interval(values: Sequence[float], level: float = 0.95) -> Interval:
-    """The mean over K outer folds with the corrected interval of Nadeau & Bengio (2003), "Inference for the Generalization
-    Error", section 3: the variance of the mean is s^2 (1/K + 1/(K - 1)), because training sets of different folds overlap.
+    """The mean over K outer folds with the corrected interval of Nadeau & Bengio (2003), "Inference
+    for the Generalization Error", section 3: the variance of the mean is s^2 (1/K + 1/(K - 1)),
+    because training sets of different folds overlap.
 
-    Student's limits with K - 1 degrees of freedom. Approximate: no unbiased estimate exists (Bengio & Grandvalet 2004).
-    """
+    Student's limits with K - 1 degrees of freedom. Approximate: no unbiased estimate exists (Bengio
+    & Grandvalet 2004)."""
     from scipy import special
 
     numbers, folds = np.array(values), len(values)
@@ -135,17 +150,22 @@ def fold_interval(values: Sequence[float], level: float = 0.95) -> Interval:
         return Interval(float(numbers.mean()), -np.inf, np.inf, level)
     error = numbers.std(ddof=1) * math.sqrt(1 / folds + 1 / (folds - 1))
     width = float(special.stdtrit(folds - 1, (1 + level) / 2)) * error
-    return Interval(float(numbers.mean()), float(numbers.mean()) - width, float(numbers.mean()) + width, level)
+    return Interval(
+        float(numbers.mean()), float(numbers.mean()) - width, float(numbers.mean()) + width, level
+    )
 
 
 @dataclass(frozen=True)
 class Row:
-    """What a study says of one task, optimizer and framework; over all outer folds with nested cross-validation.
+    """What a study says of one task, optimizer and framework; over all outer folds with nested
+    cross-validation.
 
-    searches: one, or one a fold. validation: score of the winning trial (mean over folds). tuned, default: on test data.
-    tuned_checked: the tuned settings on validation data over fresh seeds (on the outer folds), for the inclusion check.
-    expected: of the best trial after k; None without trials that ended ok, and with nested cross-validation.
-    """
+    searches: one, or one a fold. validation: score of the winning trial (mean over folds). tuned,
+    default: on test data.
+    tuned_checked: the tuned settings on validation data over fresh seeds (on the outer folds), for
+    the inclusion check.
+    expected: of the best trial after k; None without trials that ended ok, and with nested
+    cross-validation."""
 
     task: str
     optimizer: str
@@ -194,21 +214,27 @@ def _row(key: tuple[str, str, str], group: tuple[Found, ...], everything: Sequen
     scores = [best.score for best in bests if best is not None and best.score is not None]
     find = _over_folds if nested else _over_seeds
     return Row(
-        *key, group, float(np.mean(scores)) if len(scores) == len(group) else None,
+        *key,
+        group,
+        float(np.mean(scores)) if len(scores) == len(group) else None,
         find([s.tuned for s in group], higher, "test", worst["test"]),
         find([s.default for s in group], higher, "test", worst["test"]),
         find([s.tuned for s in group], higher, "validation", worst["validation"]),
         None if nested else expected(group[0].trials, higher, group[0].chance),
-    )  # fmt: skip
+    )
 
 
-def _over_seeds(groups: Sequence[Sequence[RunRecord]], higher: bool, split: str, worst: float | None) -> Score | None:
+def _over_seeds(
+    groups: Sequence[Sequence[RunRecord]], higher: bool, split: str, worst: float | None
+) -> Score | None:
     found_score = score(groups[0], higher, split, worst)
     return found_score and _with_samples(found_score, groups[0][0].spec.task, split)
 
 
 def _with_samples(found_score: Score, task: TaskSpec, split: str) -> Score:
-    """The score with the interval over samples of its split: seeds that all agree say nothing of other samples."""
+    """The score with the interval over samples of its split: seeds that all agree say nothing of
+    other samples.
+    """
     samples = chance.of(task, split).samples
     if task.metric != "accuracy" or not samples:
         return found_score
@@ -216,29 +242,42 @@ def _with_samples(found_score: Score, task: TaskSpec, split: str) -> Score:
     return replace(found_score, sampled=share_of_samples(share, samples), samples=samples)
 
 
-def _over_folds(groups: Sequence[Sequence[RunRecord]], higher: bool, split: str, worst: float | None) -> Score | None:
+def _over_folds(
+    groups: Sequence[Sequence[RunRecord]], higher: bool, split: str, worst: float | None
+) -> Score | None:
     """One value a fold, the mean over its seeds; nothing where a fold has none."""
     found_scores = [score(group, higher, split, worst) for group in groups]
     values = tuple(each.interval.estimate for each in found_scores if each is not None)
     lost = sum(each.lost for each in found_scores if each is not None)
-    return Score(_possible(fold_interval(values), groups[0][0]), values, lost) if len(values) == len(groups) else None
+    return (
+        Score(_possible(fold_interval(values), groups[0][0]), values, lost)
+        if len(values) == len(groups)
+        else None
+    )
 
 
 def _floor(searches: Sequence[Found], higher: bool, split: str) -> float | None:
-    """What a diverged run on fresh seeds counts for: chance, or the worst score of a run of this task that ended ok if that
-    is worse (chance.floor). Of several outer folds the worst chance is taken: they differ by a few samples."""
+    """What a diverged run on fresh seeds counts for: chance, or the worst score of a run of this
+    task that ended ok if that is worse (chance.floor). Of several outer folds the worst chance is
+    taken: they differ by a few samples."""
     records = [record for search in searches for record in (*search.tuned, *search.default)]
-    values = [final_score(record.summary, higher, split) for record in records if record.status == "ok"]
+    values = [
+        final_score(record.summary, higher, split) for record in records if record.status == "ok"
+    ]
     tasks = {record.spec.task.data: record.spec.task for record in records}
     levels = [chance_level(task, split) for task in tasks.values()]
     return chance.floor(None, [value for value in (*values, *levels) if value is not None], higher)
 
 
-def expected(trials: Sequence[Trial], higher: bool, level: float | None = None) -> ExpectedBest | None:
-    """The best score to expect after k trials; one that diverged or failed counts as trials.worst_score says, with chance
-    at `level`. None if no trial ended ok."""
+def expected(
+    trials: Sequence[Trial], higher: bool, level: float | None = None
+) -> ExpectedBest | None:
+    """The best score to expect after k trials; one that diverged or failed counts as
+    trials.worst_score says, with chance at `level`. None if no trial ended ok."""
     worst = worst_score(trials, higher, level)
     if worst is None or all(trial.score is None for trial in trials):
         return None
     ended = [trial for trial in trials if trial.state in ("ok", "diverged", "failed")]
-    return expected_best_curve(np.array([worst if trial.score is None else trial.score for trial in ended]), higher)
+    return expected_best_curve(
+        np.array([worst if trial.score is None else trial.score for trial in ended]), higher
+    )

@@ -1,9 +1,10 @@
-"""Who suggests the next trial. A suggestion is a pure function of the search, the trial's number and the trials before it.
+"""Who suggests the next trial. A suggestion is a pure function of the search, the trial's number
+and the trials before it.
 
-No sampler lives from one suggestion to the next: what is asked again after a kill gets the same answer. random, qmc and
-grid depend on nothing but the number; tpe and gp are Optuna's, made anew for each trial with a seed of their own, since a
-seeded sampler that is opened again repeats its first suggestions.
-"""
+No sampler lives from one suggestion to the next: what is asked again after a kill gets the same
+answer. random, qmc and grid depend on nothing but the number; tpe and gp are Optuna's, made anew
+for each trial with a seed of their own, since a seeded sampler that is opened again repeats its
+first suggestions."""
 
 from __future__ import annotations
 
@@ -30,7 +31,9 @@ LEARNING = ("tpe", "gp")
 
 @dataclass(frozen=True)
 class Told:
-    """A trial as a sampler sees it: its settings; its score, None of one that failed or has none yet."""
+    """A trial as a sampler sees it: its settings; its score, None of one that failed or has none
+    yet.
+    """
 
     settings: Mapping[str, float]
     score: float | None
@@ -54,23 +57,36 @@ def check_sampler(name: str) -> None:
     if name not in SAMPLERS:
         raise UserError(f"--sampler: no sampler {name!r}{nearest(name, SAMPLERS)}")
     if name in LEARNING and importlib.util.find_spec("optuna") is None:
-        raise UserError(f"--sampler {name} needs Optuna: pip install 'gradrace[tune]'; random, qmc and grid do without")
+        raise UserError(
+            f"--sampler {name} needs Optuna: pip install 'gradrace[tune]'; random, qmc and grid do"
+            " without"
+        )
     if name == "gp" and importlib.util.find_spec("torch") is None:
-        raise UserError("--sampler gp: Optuna's Gaussian process needs PyTorch: pip install torch; tpe does without")
+        raise UserError(
+            "--sampler gp: Optuna's Gaussian process needs PyTorch: pip install torch; tpe does"
+            " without"
+        )
 
 
 def trials(search: Search) -> int:
     """How many trials the search makes: the budget, or what a grid within it takes."""
-    return len(spaces.grid(search.space, search.budget)) if search.sampler == "grid" else search.budget
+    return (
+        len(spaces.grid(search.space, search.budget)) if search.sampler == "grid" else search.budget
+    )
 
 
 def suggest(search: Search, number: int, before: Sequence[Told]) -> dict[str, float]:
-    """Settings of trial `number`, counted from 0: every hyperparameter of the space and the learning rate."""
+    """Settings of trial `number`, counted from 0: every hyperparameter of the space and the
+    learning rate.
+    """
     return spaces.settings(search.space, _SUGGEST[search.sampler](search, number, before))
 
 
 def _at(search: Search, shares: Sequence[float]) -> dict[str, float]:
-    return {name: spaces.at(given, share) for (name, given), share in zip(spaces.free(search.space).items(), shares, strict=True)}
+    return {
+        name: spaces.at(given, share)
+        for (name, given), share in zip(spaces.free(search.space).items(), shares, strict=True)
+    }
 
 
 def _stream(search: Search) -> int:
@@ -100,7 +116,12 @@ def _grid(search: Search, number: int, before: Sequence[Told]) -> dict[str, floa
 
 def _tpe(search: Search, number: int, before: Sequence[Told]) -> dict[str, float]:
     """Bergstra et al. (2011), "Algorithms for Hyper-Parameter Optimization", as Optuna has it."""
-    return _ask(search, number, before, lambda optuna, seed: optuna.samplers.TPESampler(seed=seed, constant_liar=True))
+    return _ask(
+        search,
+        number,
+        before,
+        lambda optuna, seed: optuna.samplers.TPESampler(seed=seed, constant_liar=True),
+    )
 
 
 def _gp(search: Search, number: int, before: Sequence[Told]) -> dict[str, float]:
@@ -115,25 +136,36 @@ def _ask(search: Search, number: int, before: Sequence[Told], make: Any) -> dict
         return dict(study.ask(_distributions(search.space)).params)
 
 
-def optuna_study(search: Search, before: Sequence[Told], make: Any = None, seed: int = 0) -> optuna.Study:
+def optuna_study(
+    search: Search, before: Sequence[Told], make: Any = None, seed: int = 0
+) -> optuna.Study:
     """These trials as a study of Optuna's in memory, as coordinates of the space."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
-        sampler=make(optuna, seed) if make else None, direction="maximize" if search.higher_is_better else "minimize"
+        sampler=make(optuna, seed) if make else None,
+        direction="maximize" if search.higher_is_better else "minimize",
     )
     distributions, ranges = _distributions(search.space), spaces.free(search.space)
     states = optuna.trial.TrialState
     for told in before:
-        state = states.RUNNING if told.running else states.FAIL if told.score is None else states.COMPLETE
+        state = (
+            states.RUNNING
+            if told.running
+            else states.FAIL
+            if told.score is None
+            else states.COMPLETE
+        )
         params = {name: spaces.coordinate(ranges[name], told.settings[name]) for name in ranges}
         study.add_trial(
             optuna.trial.create_trial(
-                params=params, distributions=distributions, state=state,
+                params=params,
+                distributions=distributions,
+                state=state,
                 value=told.score if state is states.COMPLETE else None,
             )
-        )  # fmt: skip
+        )
     return study
 
 

@@ -1,8 +1,9 @@
-"""The search itself: suggest, write down, run, look again; then score the winner and the defaults on fresh seeds.
+"""The search itself: suggest, write down, run, look again; then score the winner and the defaults
+on fresh seeds.
 
-Nothing here remembers what a kill would lose. A suggestion is in the journal before it runs, an outcome is a run's record
-in the store, and the next suggestion follows from these two alone; so the same command goes on where it stopped, and ends
-with what it would have ended with.
+Nothing here remembers what a kill would lose. A suggestion is in the journal before it runs, an
+outcome is a run's record in the store, and the next suggestion follows from these two alone; so the
+same command goes on where it stopped, and ends with what it would have ended with.
 """
 
 from __future__ import annotations
@@ -41,21 +42,32 @@ class Place:
     workers: int = 0
 
 
-def execute(study: StudyFile, cells: Sequence[Cell], place: Place, watch: Watch = lambda event, done, total: None) -> StudyFile:
-    """Does what is left of a study and returns it as it is kept, with the batch that it was begun with.
+def execute(
+    study: StudyFile,
+    cells: Sequence[Cell],
+    place: Place,
+    watch: Watch = lambda event, done, total: None,
+) -> StudyFile:
+    """Does what is left of a study and returns it as it is kept, with the batch that it was begun
+    with.
 
     KeyboardInterrupt passes through after the workers are stopped; everything finished is kept.
     """
     with Store(place.output, place.name) as store:
         before = read_study(store.folder)
         if before is None and store.plan() is not None:
-            raise UserError(f"{store.folder}: holds the results of a suite; give the study another name with --name")
+            raise UserError(
+                f"{store.folder}: holds the results of a suite; give the study another name with"
+                " --name"
+            )
         if before is not None:
             _check_goes_on(store.folder, before, study)
         study = in_batches(study, before, len(cells), place.workers)
         write_study(store.folder, study)
         store.discard_unfinished()
-        executor = LocalExecutor(place.registry.plugins, place.interpreters, place.timeout_s, place.workers)
+        executor = LocalExecutor(
+            place.registry.plugins, place.interpreters, place.timeout_s, place.workers
+        )
         try:
             _Study(study, cells, place, store, executor, watch).run()
         finally:
@@ -64,19 +76,23 @@ def execute(study: StudyFile, cells: Sequence[Cell], place: Place, watch: Watch 
 
 
 def _check_goes_on(folder: Path, before: StudyFile, study: StudyFile) -> None:
-    """UserError if the study in this folder has searches that this one has not: its report would lose them."""
+    """UserError if the study in this folder has searches that this one has not: its report would
+    lose them.
+    """
     for key in ("tasks", "optimizers", "frameworks"):
         lost = [name for name in getattr(before, key) if name not in getattr(study, key)]
         if lost:
             raise UserError(
-                f"{folder}: holds a study of the {key} {', '.join(getattr(before, key))}, and this one leaves out "
-                f"{', '.join(lost)}; name them too, or give this study another name with --name"
+                f"{folder}: holds a study of the {key} {', '.join(getattr(before, key))}, and this"
+                f" one leaves out {', '.join(lost)}; name them too, or give this study another name"
+                " with --name"
             )
 
 
 def in_batches(study: StudyFile, before: StudyFile | None, cells: int, workers: int) -> StudyFile:
-    """The study with how many trials are suggested at once: enough for all workers where the sampler learns from trials,
-    and what it was begun with where it goes on, so that the number of workers does not change it. Others: all at once."""
+    """The study with how many trials are suggested at once: enough for all workers where the
+    sampler learns from trials, and what it was begun with where it goes on, so that the number of
+    workers does not change it. Others: all at once."""
     if study.sampler not in LEARNING:
         return study.model_copy(update={"batch": study.budget})
     if before is not None and before.sampler == study.sampler:
@@ -89,8 +105,14 @@ class _Study:
     """All searches of a study on one executor."""
 
     def __init__(
-        self, study: StudyFile, cells: Sequence[Cell], place: Place, store: Store, executor: Executor, watch: Watch
-    ) -> None:  # fmt: skip
+        self,
+        study: StudyFile,
+        cells: Sequence[Cell],
+        place: Place,
+        store: Store,
+        executor: Executor,
+        watch: Watch,
+    ) -> None:
         self._store, self._executor, self._watch = store, executor, watch
         self._planner = Planner(place.registry, place.interpreters)
         journal = Journal(store.folder)
@@ -121,7 +143,9 @@ class _Study:
         self._watch(event, self._done, sum(search.total for search in self._searches))
 
     def _hand_out(self, search: _Search) -> None:
-        """Gives the executor what the search can do now, and goes on by itself where that is finished already."""
+        """Gives the executor what the search can do now, and goes on by itself where that is
+        finished already.
+        """
         while due := search.due():
             self._write_plan()
             for run in due:
@@ -140,17 +164,21 @@ class _Study:
         record = self._store.kept(run)
         if record is None:
             return None
-        counts = record.status in FINAL or (record.status != "skipped" and "trial" in run.spec.variations)
+        counts = record.status in FINAL or (
+            record.status != "skipped" and "trial" in run.spec.variations
+        )
         return record if counts else None
 
     def _write_plan(self) -> None:
         digests = tuple(digest for search in self._searches for digest in search.digests)
         title = f"{' and '.join(self._study.tasks)}, tuned: {', '.join(self._study.optimizers)}"
         question = (
-            f"What does each optimizer reach with a budget of {self._study.budget} trials ({self._study.sampler}), and how much "
-            "better than its default settings is that?"
+            f"What does each optimizer reach with a budget of {self._study.budget} trials"
+            f" ({self._study.sampler}), and how much better than its default settings is that?"
         )
-        self._store.write_plan(PlanFile(suite=self._name, title=title, question=question, digests=digests))
+        self._store.write_plan(
+            PlanFile(suite=self._name, title=title, question=question, digests=digests)
+        )
 
 
 class _Search:
@@ -170,7 +198,9 @@ class _Search:
     def total(self) -> int:
         """How many runs it takes, as far as that is known."""
         scoring = 2 * self._study.fresh_seeds if self._scoring is None else len(self._scoring)
-        return (len(self._asked) if self._scoring is not None else self._budget) * self._study.runs_a_trial + scoring
+        return (
+            len(self._asked) if self._scoring is not None else self._budget
+        ) * self._study.runs_a_trial + scoring
 
     @property
     def digests(self) -> Iterator[str]:
@@ -184,8 +214,8 @@ class _Search:
         self._records[record.digest] = record
 
     def due(self) -> list[PlannedRun]:
-        """Runs to be done now: the next batch of trials once the last is over, then those that score. Empty while it waits
-        for records, and at the end."""
+        """Runs to be done now: the next batch of trials once the last is over, then those that
+        score. Empty while it waits for records, and at the end."""
         if self._scoring is not None or any(digest not in self._records for digest in self.digests):
             return []
         ended = self._ended()
@@ -193,28 +223,41 @@ class _Search:
         if len(self._asked) < self._budget and not skipped:
             last = min(self._budget, len(self._asked) + self._study.batch)
             before = told(ended, higher_is_better(self._cell.task), chance_level(self._cell.task))
-            return [run for number in range(len(self._asked), last) for run in self._ask(number, before)]
-        self._scoring = [] if skipped else [self._planner.plan(spec) for spec in self._scores(ended)]
+            return [
+                run for number in range(len(self._asked), last) for run in self._ask(number, before)
+            ]
+        self._scoring = (
+            [] if skipped else [self._planner.plan(spec) for spec in self._scores(ended)]
+        )
         return self._scoring
 
     def _ask(self, number: int, before: list[Told]) -> list[PlannedRun]:
         """The runs of a new trial, or of one that was suggested earlier; `before` grows by it."""
         line = self._begun.get(number)
         settings = dict(line.settings) if line else suggest(self._search, number, before)
-        runs = [self._planner.plan(spec) for spec in self._cell.trial(self._study, number, settings)]
+        runs = [
+            self._planner.plan(spec) for spec in self._cell.trial(self._study, number, settings)
+        ]
         digests = tuple(run.digest for run in runs)
         if line and line.digests != digests:
-            # Versions or sources are others now, so what was learnt from is, too: everything from here on is asked anew.
+            # Versions or sources are others now, so what was learnt from is, too: everything from
+            # here on is asked anew.
             self._begun = {}
             return self._ask(number, before)
         if not line:
             task, optimizer, framework, fold = self._cell.key
             self._journal.write(
                 Asked(
-                    task=task, optimizer=optimizer, framework=framework, fold=fold, trial=number, way=self._way,
-                    settings=settings, digests=digests,
+                    task=task,
+                    optimizer=optimizer,
+                    framework=framework,
+                    fold=fold,
+                    trial=number,
+                    way=self._way,
+                    settings=settings,
+                    digests=digests,
                 )
-            )  # fmt: skip
+            )
         self._asked[number] = settings, runs
         before.append(Told(settings, None, running=True))
         return runs
@@ -232,4 +275,9 @@ class _Search:
         yield from self._cell.scoring(self._study, self._cell.defaults(), "default")
 
     def _is_mine(self, line: Asked) -> bool:
-        return (line.task, line.optimizer, line.framework, line.fold) == self._cell.key and line.way == self._way
+        return (
+            line.task,
+            line.optimizer,
+            line.framework,
+            line.fold,
+        ) == self._cell.key and line.way == self._way

@@ -1,4 +1,6 @@
-"""Search spaces: checked against the optimizer, changed by the user, and mapped to and from the unit cube."""
+"""Search spaces: checked against the optimizer, changed by the user, and mapped to and from the
+unit cube.
+"""
 
 from __future__ import annotations
 
@@ -12,24 +14,31 @@ from ..errors import UserError, nearest
 from ..optimizer import Optimizer, Range, SearchSpace
 
 RATE = "learning_rate"
-_FORM = "NAME=LOW..HIGH[,log][,below_one] or NAME=VALUE, joined by ';', such as 'learning_rate=1e-4..1e-1,log;beta1=0.9'"
+_FORM = (
+    "NAME=LOW..HIGH[,log][,below_one] or NAME=VALUE, joined by ';', such as"
+    " 'learning_rate=1e-4..1e-1,log;beta1=0.9'"
+)
 
 
 def published(optimizer: Optimizer) -> SearchSpace:
-    """The optimizer's own space; where it states none, its learning rate within two decades of the default."""
+    """The optimizer's own space; where it states none, its learning rate within two decades of the
+    default.
+    """
     if optimizer.space is not None:
         return optimizer.space
     rates = Range(optimizer.learning_rate / 100, optimizer.learning_rate * 100, log=True)
-    return SearchSpace({RATE: rates}, "none is published: the learning rate within two decades of its default")
+    return SearchSpace(
+        {RATE: rates}, "none is published: the learning rate within two decades of its default"
+    )
 
 
 def spaces_of(optimizers: Iterable[Optimizer], changes: Iterable[str]) -> dict[str, SearchSpace]:
     """By optimizer, the space with the user's changes, checked.
 
-    A change is NAME=LOW..HIGH[,log][,below_one], or NAME=VALUE, which fixes it, several of them joined by ';'. It is meant
-    for every optimizer that has a hyperparameter of this name, or for one alone as OPTIMIZER.NAME=.... UserError for
-    another form, a name that nobody has, and a space that is empty, reversed or outside of what its optimizer takes.
-    """
+    A change is NAME=LOW..HIGH[,log][,below_one], or NAME=VALUE, which fixes it, several of them
+    joined by ';'. It is meant for every optimizer that has a hyperparameter of this name, or for
+    one alone as OPTIMIZER.NAME=.... UserError for another form, a name that nobody has, and a space
+    that is empty, reversed or outside of what its optimizer takes."""
     named = {optimizer.name: optimizer for optimizer in optimizers}
     found = {name: published(optimizer) for name, optimizer in named.items()}
     for text in (part.strip() for given in changes for part in given.split(";")):
@@ -56,7 +65,9 @@ def _parse(text: str) -> tuple[str, str, Range]:
     try:
         limits = float(low), float(high) if dots else float(low)
     except ValueError:
-        raise UserError(f"--space {text!r}: {bounds!r} is not a range of numbers; expected {_FORM}") from None
+        raise UserError(
+            f"--space {text!r}: {bounds!r} is not a range of numbers; expected {_FORM}"
+        ) from None
     owner, _, name = key.rpartition(".")
     return owner, name, Range(*limits, log="log" in flags, below_one="below_one" in flags)
 
@@ -73,19 +84,32 @@ def _meant(owner: str, name: str, text: str, named: Mapping[str, Optimizer]) -> 
 
 
 def check(space: SearchSpace, optimizer: Optimizer) -> None:
-    """UserError where nothing is left to search, or a range is reversed, not finite, or beyond the optimizer's values."""
+    """UserError where nothing is left to search, or a range is reversed, not finite, or beyond the
+    optimizer's values.
+    """
     where = f"search space of {optimizer.name}"
     for name, given in space.ranges.items():
         if name != RATE and name not in optimizer.hyper:
-            raise UserError(f"{where}: no hyperparameter {name!r}{nearest(name, [RATE, *optimizer.hyper])}")
+            raise UserError(
+                f"{where}: no hyperparameter {name!r}{nearest(name, [RATE, *optimizer.hyper])}"
+            )
         _check_range(f"{where}: {name}", given)
         low, high = limits(given)
-        least, most = (0.0, math.inf) if name == RATE else (optimizer.hyper[name].low, optimizer.hyper[name].high)
+        least, most = (
+            (0.0, math.inf)
+            if name == RATE
+            else (optimizer.hyper[name].low, optimizer.hyper[name].high)
+        )
         if not least <= low <= high <= most or (name == RATE and low <= 0):
             takes = "numbers above 0" if name == RATE else f"[{least:g}, {most:g}]"
-            raise UserError(f"{where}: {name} from {low:g} to {high:g} leaves what it takes, {takes}")
+            raise UserError(
+                f"{where}: {name} from {low:g} to {high:g} leaves what it takes, {takes}"
+            )
     if not free(space):
-        raise UserError(f"{where}: nothing to search: {'every value is fixed' if space.ranges else 'it is empty'}")
+        raise UserError(
+            f"{where}: nothing to search:"
+            f" {'every value is fixed' if space.ranges else 'it is empty'}"
+        )
 
 
 def _check_range(what: str, given: Range) -> None:
@@ -118,38 +142,59 @@ def free(space: SearchSpace) -> dict[str, Range]:
 def settings(space: SearchSpace, inner: Mapping[str, float]) -> dict[str, float]:
     """Values of all hyperparameters of the space, from what `coordinate` gives of the free ones."""
     values = {name: inner.get(name, given.low) for name, given in space.ranges.items()}
-    return {name: _turned(value) if space.ranges[name].below_one else float(value) for name, value in values.items()}
+    return {
+        name: _turned(value) if space.ranges[name].below_one else float(value)
+        for name, value in values.items()
+    }
 
 
 def coordinate(given: Range, value: float) -> float:
-    """Where a value lies in its range: 1 - value where the range is below one, never outside by a rounding."""
+    """Where a value lies in its range: 1 - value where the range is below one, never outside by a
+    rounding.
+    """
     return float(np.clip(_turned(value) if given.below_one else value, given.low, given.high))
 
 
 def at(given: Range, share: float) -> float:
     """The coordinate at this share, 0 to 1, of the range, evenly in it or in its logarithm."""
     if given.log:
-        return float(np.clip(math.exp(math.log(given.low) + share * math.log(given.high / given.low)), given.low, given.high))
+        return float(
+            np.clip(
+                math.exp(math.log(given.low) + share * math.log(given.high / given.low)),
+                given.low,
+                given.high,
+            )
+        )
     return given.low + share * (given.high - given.low)
 
 
 def grid(space: SearchSpace, budget: int) -> list[dict[str, float]]:
     """Points of an even grid, at most `budget` of them, as coordinates.
 
-    Every free hyperparameter gets as many points as the others or one more, those that stand first in the space first; two
-    and more include both ends, a single one stands in the middle.
+    Every free hyperparameter gets as many points as the others or one more, those that stand first
+    in the space first; two and more include both ends, a single one stands in the middle.
     """
     names = list(free(space))
     counts = dict.fromkeys(names, 1)
     while True:
-        grown = next((name for name in sorted(names, key=lambda n: counts[n]) if _product(counts, name) <= budget), None)
+        grown = next(
+            (
+                name
+                for name in sorted(names, key=lambda n: counts[n])
+                if _product(counts, name) <= budget
+            ),
+            None,
+        )
         if grown is None:
             break
         counts[grown] += 1
     axes = [np.linspace(0, 1, n) if n > 1 else np.array([0.5]) for n in counts.values()]
     points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(names))
     ranges = free(space)
-    return [{name: at(ranges[name], share) for name, share in zip(names, point, strict=True)} for point in points]
+    return [
+        {name: at(ranges[name], share) for name, share in zip(names, point, strict=True)}
+        for point in points
+    ]
 
 
 def _product(counts: Mapping[str, int], grown: str) -> int:
@@ -157,7 +202,10 @@ def _product(counts: Mapping[str, int], grown: str) -> int:
 
 
 def contains(wide: SearchSpace, narrow: SearchSpace, at_values: Mapping[str, float]) -> bool:
-    """Whether the wide space holds every point of the narrow one, with these values of its own hyperparameters."""
+    """Whether the wide space holds every point of the narrow one, with these values of its own
+    hyperparameters.
+    """
+
     def covers(name: str, low: float, high: float) -> bool:
         if name not in wide.ranges:
             return False
@@ -167,5 +215,3 @@ def contains(wide: SearchSpace, narrow: SearchSpace, at_values: Mapping[str, flo
     return all(covers(name, *limits(given)) for name, given in narrow.ranges.items()) and all(
         covers(name, value, value) for name, value in at_values.items()
     )
-
-

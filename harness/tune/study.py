@@ -1,8 +1,9 @@
-"""What a study is: what was asked (study.json), its searches, the runs of a trial, and the journal of suggestions.
+"""What a study is: what was asked (study.json), its searches, the runs of a trial, and the journal
+of suggestions.
 
-    <output>/runs/<study>/study.json     what was asked
-    <output>/runs/<study>/trials.jsonl   every suggestion, written before it runs, one line each
-    <output>/runs/<study>/plan.json      and a folder a run: as of a suite, see store.py
+<output>/runs/<study>/study.json     what was asked
+<output>/runs/<study>/trials.jsonl   every suggestion, written before it runs, one line each
+<output>/runs/<study>/plan.json      and a folder a run: as of a suite, see store.py
 """
 
 from __future__ import annotations
@@ -21,13 +22,24 @@ from ..errors import UserError
 from ..jsonfile import first_problem, read_json, reading, replace_text, writing
 from ..optimizer import Optimizer, Range, SearchSpace
 from ..registry import Framework
-from ..spec import Device, Digest, Dtype, Frozen, Name, OptimizerSpec, RunSpec, ScheduleSpec, TaskSpec, canonical_json
+from ..spec import (
+    Device,
+    Digest,
+    Dtype,
+    Frozen,
+    Name,
+    OptimizerSpec,
+    RunSpec,
+    ScheduleSpec,
+    TaskSpec,
+    canonical_json,
+)
 from .samplers import LEARNING, Search
 from .space import RATE
 
 SCHEMA = 1
-# Seeds of training: trials use those from seed x 10000 on, tuned and default settings others, so that no seed that took
-# part in a choice takes part in the score.
+# Seeds of training: trials use those from seed x 10000 on, tuned and default settings others, so
+# that no seed that took part in a choice takes part in the score.
 _BLOCK, _FRESH = 10_000, 5_000
 
 Seeds = Annotated[int, Field(ge=1, le=_FRESH)]
@@ -51,22 +63,28 @@ class SpaceFile(Frozen):
     @property
     def space(self) -> SearchSpace:
         """The value itself."""
-        return SearchSpace({name: Range(**given.model_dump()) for name, given in self.ranges.items()}, self.source)
+        return SearchSpace(
+            {name: Range(**given.model_dump()) for name, given in self.ranges.items()}, self.source
+        )
 
     @classmethod
     def of(cls, space: SearchSpace) -> SpaceFile:
         """Back from `space`."""
-        ranges = {name: RangeFile(low=r.low, high=r.high, log=r.log, below_one=r.below_one) for name, r in space.ranges.items()}
+        ranges = {
+            name: RangeFile(low=r.low, high=r.high, log=r.log, below_one=r.below_one)
+            for name, r in space.ranges.items()
+        }
         return cls(ranges=ranges, source=space.source)
 
 
 class StudyFile(Frozen):
     """What was asked: a search for every task x optimizer x framework (x outer fold).
 
-    budget: trials of each search. seed: of the search; training seeds are derived from it. seeds: training seeds a trial;
-    fresh_seeds: others, on which the tuned and the default settings are run. batch: how many trials are suggested at once,
-    each without knowing how the others end. steps and batch_size replace the tasks' own. nested: (outer, inner) folds.
-    """
+    budget: trials of each search. seed: of the search; training seeds are derived from it. seeds:
+    training seeds a trial;
+    fresh_seeds: others, on which the tuned and the default settings are run. batch: how many trials
+    are suggested at once, each without knowing how the others end. steps and batch_size replace the
+    tasks' own. nested: (outer, inner) folds."""
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
     tasks: tuple[Name, ...]
@@ -102,7 +120,11 @@ class StudyFile(Frozen):
 
     def way(self, optimizer: str) -> str:
         """12 hex digits that change with whatever changes a suggestion for this optimizer."""
-        asked: dict[str, Any] = {"sampler": self.sampler, "seed": self.seed, "space": self.spaces[optimizer].to_json()}
+        asked: dict[str, Any] = {
+            "sampler": self.sampler,
+            "seed": self.seed,
+            "space": self.spaces[optimizer].to_json(),
+        }
         if self.sampler in LEARNING:
             asked["batch"] = self.batch
         if self.sampler == "grid":
@@ -111,25 +133,36 @@ class StudyFile(Frozen):
 
 
 def read_study(folder: Path) -> StudyFile | None:
-    """The study whose runs lie in this folder; None where they are of no study. UserError where the file is not ours."""
+    """The study whose runs lie in this folder; None where they are of no study. UserError where the
+    file is not ours.
+    """
     file = folder / "study.json"
     if not file.exists():
         return None
     try:
-        return StudyFile.model_validate(read_json(file, SCHEMA, "move it away to begin the study anew"))
+        return StudyFile.model_validate(
+            read_json(file, SCHEMA, "move it away to begin the study anew")
+        )
     except ValidationError as error:
-        raise UserError(f"{file}: not a gradrace study ({first_problem(error)}); move it away") from None
+        raise UserError(
+            f"{file}: not a gradrace study ({first_problem(error)}); move it away"
+        ) from None
 
 
 def write_study(folder: Path, study: StudyFile) -> None:
     """Replaces study.json."""
     with writing(folder):
-        replace_text(folder / "study.json", json.dumps(study.model_dump(mode="json", by_alias=True), indent=1) + "\n")
+        replace_text(
+            folder / "study.json",
+            json.dumps(study.model_dump(mode="json", by_alias=True), indent=1) + "\n",
+        )
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One search: what is trained where, and on which outer fold (None without nested cross-validation)."""
+    """One search: what is trained where, and on which outer fold (None without nested
+    cross-validation).
+    """
 
     task: TaskSpec
     optimizer: Optimizer
@@ -142,54 +175,94 @@ class Cell:
         return self.task.name, self.optimizer.name, self.framework.name, self.fold
 
     def search(self, study: StudyFile) -> Search:
-        """What its sampler has to know. Frameworks and tasks are searched in the same places, as far as nothing is learnt."""
+        """What its sampler has to know. Frameworks and tasks are searched in the same places, as
+        far as nothing is learnt.
+        """
         stream = f"{self.optimizer.name}/{self.fold}"
         space = study.spaces[self.optimizer.name].space
-        return Search(study.sampler, space, study.budget, study.seed, stream, higher_is_better(self.task))
+        return Search(
+            study.sampler, space, study.budget, study.seed, stream, higher_is_better(self.task)
+        )
 
     def trial(self, study: StudyFile, number: int, settings: Mapping[str, float]) -> list[RunSpec]:
-        """The runs of a trial: one for each training seed, and with nested cross-validation for each inner fold."""
+        """The runs of a trial: one for each training seed, and with nested cross-validation for
+        each inner fold.
+        """
         parts: Sequence[int | None] = range(study.nested[1]) if study.nested else [None]
         return [
-            self._run(study, self._data(study, part), settings, seed, {"trial": number, **self._named(part)})
-            for part in parts for seed in study.trial_seeds()
-        ]  # fmt: skip
+            self._run(
+                study,
+                self._data(study, part),
+                settings,
+                seed,
+                {"trial": number, **self._named(part)},
+            )
+            for part in parts
+            for seed in study.trial_seeds()
+        ]
 
-    def scoring(self, study: StudyFile, settings: Mapping[str, float], called: str) -> list[RunSpec]:
+    def scoring(
+        self, study: StudyFile, settings: Mapping[str, float], called: str
+    ) -> list[RunSpec]:
         """The runs that score settings: fresh seeds, test data."""
         place = self._data(study, None)
-        return [self._run(study, place, settings, s, {"settings": called, **self._named(None)}) for s in study.scoring_seeds()]
+        return [
+            self._run(study, place, settings, s, {"settings": called, **self._named(None)})
+            for s in study.scoring_seeds()
+        ]
 
     def defaults(self) -> dict[str, float]:
         """The settings that the optimizer's file declares."""
         return {RATE: self.optimizer.learning_rate}
 
     def _named(self, part: int | None) -> dict[str, int]:
-        return {name: value for name, value in (("fold", self.fold), ("part", part)) if value is not None}
+        return {
+            name: value
+            for name, value in (("fold", self.fold), ("part", part))
+            if value is not None
+        }
 
     def _data(self, study: StudyFile, part: int | None) -> str:
         if study.nested is None or self.fold is None:
             return self.task.data
         outer, inner = study.nested
-        folds = data.Folds(outer, self.fold) if part is None else data.Folds(outer, self.fold, inner, part)
+        folds = (
+            data.Folds(outer, self.fold)
+            if part is None
+            else data.Folds(outer, self.fold, inner, part)
+        )
         return folds.name(self.task.data)
 
     def _run(
-        self, study: StudyFile, data_name: str, settings: Mapping[str, float], seed: int, variations: Mapping[str, int | str]
+        self,
+        study: StudyFile,
+        data_name: str,
+        settings: Mapping[str, float],
+        seed: int,
+        variations: Mapping[str, int | str],
     ) -> RunSpec:
-        hyper = self.optimizer.hypers({name: value for name, value in settings.items() if name != RATE})
+        hyper = self.optimizer.hypers(
+            {name: value for name, value in settings.items() if name != RATE}
+        )
         rate = settings.get(RATE, self.optimizer.learning_rate)
         return RunSpec(
             task=self.task.model_copy(update={"data": data_name}),
             optimizer=OptimizerSpec(name=self.optimizer.name, hyper=hyper),
             schedule=schedules.complete(ScheduleSpec(kind=study.schedule, base_lr=rate)),
-            framework=self.framework.name, mode=self.framework.convergence_mode, seed=seed,
-            dtype=study.dtype, device=study.device, threads=study.threads, variations=dict(variations),
-        )  # fmt: skip
+            framework=self.framework.name,
+            mode=self.framework.convergence_mode,
+            seed=seed,
+            dtype=study.dtype,
+            device=study.device,
+            threads=study.threads,
+            variations=dict(variations),
+        )
 
 
 def higher_is_better(task: TaskSpec) -> bool:
-    """Whether the validation metric is searched by; else the validation loss, where the metric would only repeat it."""
+    """Whether the validation metric is searched by; else the validation loss, where the metric
+    would only repeat it.
+    """
     return task.metric != "negative_loss"
 
 
@@ -236,6 +309,7 @@ class Journal:
                 yield Asked.model_validate_json(line)
             except ValidationError as error:
                 raise UserError(
-                    f"{self._file}, line {number}: not a suggestion of gradrace ({first_problem(error)}); move the file away: "
-                    "runs that are finished are found again"
+                    f"{self._file}, line {number}: not a suggestion of gradrace"
+                    f" ({first_problem(error)}); move the file away: runs that are finished are"
+                    " found again"
                 ) from None

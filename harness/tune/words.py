@@ -18,39 +18,57 @@ def result_rows(table: Sequence[Row]) -> list[dict[str, str]]:
     """One row a task, framework and optimizer."""
     return [
         {
-            "task": row.task, "framework": row.framework, "optimizer": row.optimizer, "trials": counts(row),
+            "task": row.task,
+            "framework": row.framework,
+            "optimizer": row.optimizer,
+            "trials": counts(row),
             "validation": number(row.validation, row.metric),
-            "test, tuned": scored(row.tuned, row.metric), "test, defaults": scored(row.default, row.metric),
+            "test, tuned": scored(row.tuned, row.metric),
+            "test, defaults": scored(row.default, row.metric),
         }
         for row in table
-    ]  # fmt: skip
+    ]
 
 
 def settings_rows(table: Sequence[Row]) -> list[dict[str, str]]:
-    """One row a task, framework and optimizer: the winner's settings, and what smaller budgets would have reached."""
+    """One row a task, framework and optimizer: the winner's settings, and what smaller budgets
+    would have reached.
+    """
     return [
         {
-            "task": row.task, "framework": row.framework, "optimizer": row.optimizer, "best settings": best_settings(row),
+            "task": row.task,
+            "framework": row.framework,
+            "optimizer": row.optimizer,
+            "best settings": best_settings(row),
             "best expected after k trials": expectations(row),
         }
         for row in table
-    ]  # fmt: skip
+    ]
 
 
 def fold_rows(table: Sequence[Row]) -> list[dict[str, str]]:
-    """One row a task, framework, optimizer and outer fold: what inner folds chose, and what the outer fold says of it."""
+    """One row a task, framework, optimizer and outer fold: what inner folds chose, and what the
+    outer fold says of it.
+    """
     listed = []
     for row in table:
         tuned, default = (score.values if score else () for score in (row.tuned, row.default))
         for place, search in enumerate(row.searches):
             best = search.best
-            listed.append({
-                "task": row.task, "framework": row.framework, "optimizer": row.optimizer, "outer fold": str(search.key[3]),
-                "chosen settings": settings_text(best.settings) if best else MISSING,
-                "inner validation": number(best.score if best else None, row.metric),
-                "outer score, tuned": number(tuned[place] if tuned else None, row.metric),
-                "outer score, defaults": number(default[place] if default else None, row.metric),
-            })  # fmt: skip
+            listed.append(
+                {
+                    "task": row.task,
+                    "framework": row.framework,
+                    "optimizer": row.optimizer,
+                    "outer fold": str(search.key[3]),
+                    "chosen settings": settings_text(best.settings) if best else MISSING,
+                    "inner validation": number(best.score if best else None, row.metric),
+                    "outer score, tuned": number(tuned[place] if tuned else None, row.metric),
+                    "outer score, defaults": number(
+                        default[place] if default else None, row.metric
+                    ),
+                }
+            )
     return listed
 
 
@@ -59,11 +77,16 @@ def inclusion_rows(study: StudyFile, table: Sequence[Row]) -> list[dict[str, str
     metric = {row.task: row.metric for row in table}
     return [
         {
-            "task": check.task, "framework": check.framework, "general": check.general, "special": check.special,
-            "its space": check.claim, "difference, validation": difference(check, metric[check.task]), "verdict": check.verdict,
+            "task": check.task,
+            "framework": check.framework,
+            "general": check.general,
+            "special": check.special,
+            "its space": check.claim,
+            "difference, validation": difference(check, metric[check.task]),
+            "verdict": check.verdict,
         }
         for check in inclusions(study, table)
-    ]  # fmt: skip
+    ]
 
 
 def notes(study: StudyFile, found: Sequence[Found]) -> list[str]:
@@ -71,18 +94,28 @@ def notes(study: StudyFile, found: Sequence[Found]) -> list[str]:
     lines = []
     for search in found:
         task, optimizer, framework, fold = search.key
-        where = f"{task}, {optimizer}, {framework}" + ("" if fold is None else f", outer fold {fold}")
+        where = f"{task}, {optimizer}, {framework}" + (
+            "" if fold is None else f", outer fold {fold}"
+        )
         skipped = next((trial for trial in search.trials if trial.state == "skipped"), None)
         if skipped:
             lines.append(f"{where}: skipped: {skipped.reason}")
         elif search.best is None:
-            lines.append(f"{where}: no trial ended ok; the last said: {search.trials[-1].reason if search.trials else 'nothing'}")
+            lines.append(
+                f"{where}: no trial ended ok; the last said:"
+                f" {search.trials[-1].reason if search.trials else 'nothing'}"
+            )
         failed = [trial for trial in search.trials if trial.state == "failed"]
         if failed:
-            lines.append(f"{where}: {len(failed)} of {len(search.trials)} trials failed, the first (trial {failed[0].number}): "
-                         f"{failed[0].reason}")
+            lines.append(
+                f"{where}: {len(failed)} of {len(search.trials)} trials failed, the first (trial"
+                f" {failed[0].number}): {failed[0].reason}"
+            )
     if study.fresh_seeds < 5 and not study.nested:
-        lines.append(f"warning: {study.fresh_seeds} fresh seeds are few; 5 or more give intervals worth having")
+        lines.append(
+            f"warning: {study.fresh_seeds} fresh seeds are few; 5 or more give intervals worth"
+            " having"
+        )
     return lines
 
 
@@ -92,7 +125,10 @@ def intervals_note(table: Sequence[Row]) -> str:
         return "intervals are over outer folds, whose samples differ"
     said = "intervals after a mean are over fresh seeds on the same test samples"
     if any(score and score.sampled for row in table for score in (row.tuned, row.default)):
-        said += "; those after a number of samples are over other test samples (Wilson), of the same settings"
+        said += (
+            "; those after a number of samples are over other test samples (Wilson), of the same"
+            " settings"
+        )
     if any(row.metric != "accuracy" for row in table):
         said += "; how far other test samples would move R² or a loss is not known"
     return said
@@ -105,7 +141,13 @@ def space_lines(study: StudyFile) -> list[str]:
         for hyper, given in kept.space.ranges.items():
             low, high = spaces.limits(given)
             how = f"{low:g} to {high:g}" if low < high else f"{low:g}, fixed"
-            scale = " (log of 1 - value)" if given.log and given.below_one else " (log)" if given.log else ""
+            scale = (
+                " (log of 1 - value)"
+                if given.log and given.below_one
+                else " (log)"
+                if given.log
+                else ""
+            )
             lines.append(f"  {name}: {hyper} {how}{scale if low < high else ''}")
         lines.append(f"  {name}: {kept.source}")
     return lines
@@ -129,7 +171,9 @@ def interval(found: Interval, metric: str) -> str:
 
 
 def scored(score: Score | None, metric: str) -> str:
-    """A mean with its interval over seeds, that over samples of the split, and how many seeds did not end ok."""
+    """A mean with its interval over seeds, that over samples of the split, and how many seeds did
+    not end ok.
+    """
     if score is None:
         return MISSING
     said = [interval(score.interval, metric)]
@@ -141,17 +185,24 @@ def sampled(score: Score, metric: str) -> str:
     """'109 samples: [94.99%, 99.84%]'; nothing where that is not known."""
     if score.sampled is None:
         return ""
-    return f"{score.samples} samples: [{number(score.sampled.low, metric)}, {number(score.sampled.high, metric)}]"
+    return (
+        f"{score.samples} samples: [{number(score.sampled.low, metric)},"
+        f" {number(score.sampled.high, metric)}]"
+    )
 
 
 def difference(check: Inclusion, metric: str) -> str:
     """General minus special, more being better; accuracies in percentage points."""
     if check.difference is None:
         return MISSING
-    form: Callable[[float], str] = (lambda v: f"{100 * v:+.2f}") if metric == "accuracy" else (lambda v: f"{v:+.4g}")
+    form: Callable[[float], str] = (
+        (lambda v: f"{100 * v:+.2f}") if metric == "accuracy" else (lambda v: f"{v:+.4g}")
+    )
     known = abs(check.difference.low) != float("inf")
     limits = f"{form(check.difference.low)}, {form(check.difference.high)}" if known else "unknown"
-    return f"{form(check.difference.estimate)} [{limits}]" + (" points" if metric == "accuracy" else "")
+    return f"{form(check.difference.estimate)} [{limits}]" + (
+        " points" if metric == "accuracy" else ""
+    )
 
 
 def counts(row: Row) -> str:
@@ -177,5 +228,9 @@ def expectations(row: Row) -> str:
     curve = row.expected
     if curve is None:
         return MISSING
-    chosen = [k for k in (1, 5, 10, 20, 50, 100, 200, 500) if k < len(curve.trials)] + [len(curve.trials)]
-    return ", ".join(f"{k}: {number(float(curve.expected[k - 1]), row.metric)}" for k in chosen[-4:])
+    chosen = [k for k in (1, 5, 10, 20, 50, 100, 200, 500) if k < len(curve.trials)] + [
+        len(curve.trials)
+    ]
+    return ", ".join(
+        f"{k}: {number(float(curve.expected[k - 1]), row.metric)}" for k in chosen[-4:]
+    )

@@ -1,4 +1,6 @@
-"""One case in one framework: what goes into the adapter, and the arrays that come out. Runs in the worker."""
+"""One case in one framework: what goes into the adapter, and the arrays that come out. Runs in the
+worker.
+"""
 
 from __future__ import annotations
 
@@ -39,8 +41,16 @@ def modes(case: Case, framework: Framework) -> tuple[str, ...]:
     return ("",)
 
 
-def compute(case: Case, adapter: Adapter, framework: Framework, mode: str, optimizers: Mapping[str, Optimizer]) -> Arrays:
-    """The case's arrays by name. Raises Unavailable; whatever else it raises is a failure of the adapter."""
+def compute(
+    case: Case,
+    adapter: Adapter,
+    framework: Framework,
+    mode: str,
+    optimizers: Mapping[str, Optimizer],
+) -> Arrays:
+    """The case's arrays by name. Raises Unavailable; whatever else it raises is a failure of the
+    adapter.
+    """
     match case:
         case WeightsCase():
             return _weights(case, adapter, framework, optimizers["sgd"])
@@ -69,7 +79,9 @@ def _weights(case: WeightsCase, adapter: Adapter, framework: Framework, sgd: Opt
 def _layer(case: LayerCase, adapter: Adapter, mode: str) -> Arrays:
     weights, x, upstream, mask = case.draw()
     try:
-        found = adapter.differentiate(case.built(), weights, x, upstream, case.training, mask, mode=mode)
+        found = adapter.differentiate(
+            case.built(), weights, x, upstream, case.training, mask, mode=mode
+        )
     except NotImplementedError as error:
         raise Unavailable(str(error) or f"no {case.layer.kind} layer") from None
     arrays = {"output": found.output}
@@ -86,14 +98,20 @@ def _loss(case: LossCase, adapter: Adapter) -> Arrays:
     return {"loss": np.array(value), "gradient": np.asarray(gradient), "metric": np.array(metric)}
 
 
-def _updates(case: UpdateCase, adapter: Adapter, framework: Framework, optimizer: Optimizer) -> Arrays:
+def _updates(
+    case: UpdateCase, adapter: Adapter, framework: Framework, optimizer: Optimizer
+) -> Arrays:
     rule: Rule = "canonical" if framework.name == REFEREE else case.rule
     task = any_task(bias=not case.matrices)
-    run = _run(framework, framework.convergence_mode, task, optimizer, case.schedule, case.steps, rule=rule)
+    run = _run(
+        framework, framework.convergence_mode, task, optimizer, case.schedule, case.steps, rule=rule
+    )
     _ask(adapter, run, optimizer)
     binding = optimizer.bindings.get(framework.name)
     if binding and binding.loss_asked_for(rule):
-        raise Unavailable(f"{binding.label} evaluates the loss itself, and cannot run on given gradients")
+        raise Unavailable(
+            f"{binding.label} evaluates the loss itself, and cannot run on given gradients"
+        )
     start, gradients = case.draw()
     rates = schedules.table(case.schedule, case.steps)
     after = adapter.updates(run, optimizer, start, gradients, rates)
@@ -107,8 +125,8 @@ def _trajectory(
     _ask(adapter, run, optimizer)
     plan = _plan(run, optimizer)
     session = adapter.open(run, initial_weights(run.task, run.seed), plan)
-    # In pieces, as the training loop does: what a session stages or compiles for a call must not show in its numbers.
-    # Equal ones, because some sessions compile anew for every length.
+    # In pieces, as the training loop does: what a session stages or compiles for a call must not
+    # show in its numbers. Equal ones, because some sessions compile anew for every length.
     bounds = sorted({0, case.replaced_from, case.steps // 2, case.steps})
     for first, last in pairwise(bounds):
         if first == case.replaced_from > 0:
@@ -124,7 +142,15 @@ def _trajectory(
 
 
 def _rates(case: RatesCase, adapter: Adapter, framework: Framework, sgd: Optimizer) -> Arrays:
-    run = _run(framework, framework.convergence_mode, any_task(), sgd, case.schedule, case.steps, case.dtype)
+    run = _run(
+        framework,
+        framework.convergence_mode,
+        any_task(),
+        sgd,
+        case.schedule,
+        case.steps,
+        case.dtype,
+    )
     _ask(adapter, run, sgd)
     zeros = np.zeros(case.steps)
     gradients = [{"0_point.point": row} for row in np.eye(case.steps)]
@@ -134,8 +160,13 @@ def _rates(case: RatesCase, adapter: Adapter, framework: Framework, sgd: Optimiz
 
 
 def _ask(adapter: Adapter, run: RunSpec, optimizer: Optimizer) -> None:
-    if run.optimizer.rule == "canonical" and run.framework in optimizer.differs and run.framework in optimizer.bindings:
-        # Refused in runs; here its nearest settings are measured, so that the difference has a size.
+    if (
+        run.optimizer.rule == "canonical"
+        and run.framework in optimizer.differs
+        and run.framework in optimizer.bindings
+    ):
+        # Refused in runs; here its nearest settings are measured, so that the difference has a
+        # size.
         optimizer = replace(optimizer, differs={})
     reason = adapter.supports(run, optimizer)
     if reason:
@@ -151,9 +182,15 @@ def _plan(run: RunSpec, optimizer: Optimizer) -> Plan:
 
 
 def _run(
-    framework: Framework, mode: str, task: TaskSpec, optimizer: Optimizer, schedule: ScheduleSpec, steps: int,
-    dtype: Dtype = "float64", rule: Rule = "canonical",
-) -> RunSpec:  # fmt: skip
+    framework: Framework,
+    mode: str,
+    task: TaskSpec,
+    optimizer: Optimizer,
+    schedule: ScheduleSpec,
+    steps: int,
+    dtype: Dtype = "float64",
+    rule: Rule = "canonical",
+) -> RunSpec:
     hyper = optimizer.hypers({}) if rule == "canonical" else {}
     return RunSpec(
         task=task.model_copy(update={"steps": steps, "eval_every": steps}),
@@ -170,10 +207,20 @@ def _constant(optimizer: Optimizer) -> ScheduleSpec:
 
 
 def any_task(bias: bool = True) -> TaskSpec:
-    """Update rules need a RunSpec, and a RunSpec a task; of it, only whether all parameters are matrices is used."""
+    """Update rules need a RunSpec, and a RunSpec a task; of it, only whether all parameters are
+    matrices is used.
+    """
     from ..layers import Dense
 
     return TaskSpec(
-        name="updates", title="", data="digits", input_shape=(64,), model=(Dense(units=1, bias=bias),), batch_size=1, steps=1,
-        eval_every=1, target=0.0, target_origin="",
-    )  # fmt: skip
+        name="updates",
+        title="",
+        data="digits",
+        input_shape=(64,),
+        model=(Dense(units=1, bias=bias),),
+        batch_size=1,
+        steps=1,
+        eval_every=1,
+        target=0.0,
+        target_origin="",
+    )

@@ -1,4 +1,5 @@
-"""Reads the libraries' own defaults from their signatures: `python -m gradrace.verify.defaults FRAMEWORK` prints JSON.
+"""Reads the libraries' own defaults from their signatures: `python -m gradrace.verify.defaults
+FRAMEWORK` prints JSON.
 
 A process of its own, because it imports what the optimizers' declarations and notes.py name.
 """
@@ -15,28 +16,59 @@ from ..registry import load_registry
 from . import notes
 
 # Neither hyperparameters nor of any effect on the numbers, or off by default in all.
-_LEFT_OUT = frozenset({
-    "params", "self", "name", "kwargs", "foreach", "maximize", "capturable", "differentiable", "fused", "clipnorm", "clipvalue",
-    "global_clipnorm", "use_ema", "ema_momentum", "ema_overwrite_frequency", "loss_scale_factor", "gradient_accumulation_steps",
-    "mu_dtype", "accumulator_dtype", "mask", "weight_decay_mask", "dtype_momentum", "state_dtype", "rngs", "device",
-    "dtype", "linesearch",
-})  # fmt: skip
+_LEFT_OUT = frozenset(
+    {
+        "params",
+        "self",
+        "name",
+        "kwargs",
+        "foreach",
+        "maximize",
+        "capturable",
+        "differentiable",
+        "fused",
+        "clipnorm",
+        "clipvalue",
+        "global_clipnorm",
+        "use_ema",
+        "ema_momentum",
+        "ema_overwrite_frequency",
+        "loss_scale_factor",
+        "gradient_accumulation_steps",
+        "mu_dtype",
+        "accumulator_dtype",
+        "mask",
+        "weight_decay_mask",
+        "dtype_momentum",
+        "state_dtype",
+        "rngs",
+        "device",
+        "dtype",
+        "linesearch",
+    }
+)
 
 
 def main() -> None:
-    """{"optimizers": {name: {argument: default}}, "notes": {path: {argument: default}}} of the framework named."""
+    """{"optimizers": {name: {argument: default}}, "notes": {path: {argument: default}}} of the
+    framework named.
+    """
     framework, registry = sys.argv[1], load_registry()
     found: dict[str, dict[str, dict[str, str]]] = {"optimizers": {}, "notes": {}}
     for name, optimizer in registry.optimizers.items():
         binding = optimizer.bindings.get(framework)
         if binding:
             target = binding.native_target or binding.target
-            found["optimizers"][name] = _defaults(_import(target) if isinstance(target, str) else target())
+            found["optimizers"][name] = _defaults(
+                _import(target) if isinstance(target, str) else target()
+            )
     for note in (*notes.LAYERS, *notes.LOSSES):
         path = note.paths.get(framework)
         if path and note.shown:
             every = _defaults(_import(path))
-            found["notes"][path] = {argument: every[argument] for argument in note.shown if argument in every}
+            found["notes"][path] = {
+                argument: every[argument] for argument in note.shown if argument in every
+            }
     print(json.dumps(found))
 
 
@@ -45,7 +77,9 @@ def _defaults(target: Any) -> dict[str, str]:
     return {
         p.name: _shown(p.default)
         for p in parameters
-        if p.default is not inspect.Parameter.empty and p.default is not None and p.name not in _LEFT_OUT
+        if p.default is not inspect.Parameter.empty
+        and p.default is not None
+        and p.name not in _LEFT_OUT
     }
 
 

@@ -1,6 +1,7 @@
 """docs/differences.md: how the libraries differ, with formulas, defaults and measured sizes.
 
-What is measured is kept beside the page as JSON, so that the page is a pure function of that file and of the
+What is measured is kept beside the page as JSON, so that the page is a pure function of that file
+and of the
 declarations: a test renders it anew and says when it is stale.
 """
 
@@ -43,7 +44,9 @@ class Size(Frozen):
 
 
 class Measured(Frozen):
-    """What the page shows that the declarations do not say. defaults: framework -> optimizer -> argument -> default."""
+    """What the page shows that the declarations do not say. defaults: framework -> optimizer ->
+    argument -> default.
+    """
 
     date: str
     versions: dict[str, dict[str, str]]
@@ -53,10 +56,15 @@ class Measured(Frozen):
 
 
 def write(registry: Registry, file: Path, tell: Tell) -> Path:
-    """Measures everything and writes the page, and its data beside it. UserError where they cannot be written."""
+    """Measures everything and writes the page, and its data beside it. UserError where they cannot
+    be written.
+    """
     missing = [name for name in LIBRARIES if registry.frameworks[name].versions() is None]
     if missing:
-        raise UserError(f"--document compares three libraries, and these are not installed: {', '.join(missing)}")
+        raise UserError(
+            "--document compares three libraries, and these are not installed:"
+            f" {', '.join(missing)}"
+        )
     measured = measure(registry, tell)
     with writing(file):
         # Beside a device or a pipe nothing is kept.
@@ -86,7 +94,11 @@ def measure(registry: Registry, tell: Tell) -> Measured:
         defaults[name] = read_here["optimizers"]
         of_notes |= read_here["notes"]
     return Measured(
-        date=found.started_at[:10], versions=found.versions, defaults=defaults, notes=of_notes, sizes=tuple(_sizes(found))
+        date=found.started_at[:10],
+        versions=found.versions,
+        defaults=defaults,
+        notes=of_notes,
+        sizes=tuple(_sizes(found)),
     )
 
 
@@ -104,9 +116,13 @@ def _sizes(found: VerifyFile) -> Iterator[Size]:
         pair = _in_order(verdict)
         if pair in _PAIRS and verdict.verdict in ("equal", "differs by definition"):
             yield Size(
-                optimizer=verdict.optimizer, rule=verdict.rule, schedule=verdict.case.split("/", 2)[2],
-                a=pair[0], b=pair[1], worst=verdict.worst,
-            )  # fmt: skip
+                optimizer=verdict.optimizer,
+                rule=verdict.rule,
+                schedule=verdict.case.split("/", 2)[2],
+                a=pair[0],
+                b=pair[1],
+                worst=verdict.worst,
+            )
 
 
 def _in_order(verdict: Verdict) -> tuple[str, str]:
@@ -118,15 +134,22 @@ def _in_order(verdict: Verdict) -> tuple[str, str]:
 def render(optimizers: Mapping[str, Optimizer], measured: Measured) -> str:
     """The page."""
     sections = [
-        _INTRODUCTION.format(versions=list_versions(measured.versions), date=measured.date, steps=UPDATE_STEPS),
+        _INTRODUCTION.format(
+            versions=list_versions(measured.versions), date=measured.date, steps=UPDATE_STEPS
+        ),
         _overview(optimizers, measured),
         *(_optimizer(optimizer, measured) for optimizer in optimizers.values()),
-        "# Layers\n\nWeights are moved between the libraries with these rules; `gradrace verify -k layers` proves each of "
-        "them, gradients included, to 1e-12.",
+        (
+            "# Layers\n\nWeights are moved between the libraries with these rules; `gradrace verify"
+            " -k layers` proves each of them, gradients included, to 1e-12."
+        ),
         *(_note(note, measured, "##") for note in notes.LAYERS),
         "# Losses and penalties",
         *(_note(note, measured, "##") for note in notes.LOSSES),
-        "# Initialisers\n\nNever compare libraries from their own initial weights: draw them once and copy.",
+        (
+            "# Initialisers\n\nNever compare libraries from their own initial weights: draw them"
+            " once and copy."
+        ),
         *(_note(note, measured, "##") for note in notes.INITIALIZERS),
         _schedules(),
         _defects(),
@@ -169,15 +192,20 @@ def _overview(optimizers: Mapping[str, Optimizer], measured: Measured) -> str:
     lines = [
         "# Optimizers",
         "",
-        "At the libraries' own defaults, only the learning rate aligned: constant rate, then after the slash one that "
-        "decays. The last column is what is left of it after the settings that each section gives.",
+        (
+            "At the libraries' own defaults, only the learning rate aligned: constant rate, then"
+            " after the slash one that decays. The last column is what is left of it after the"
+            " settings that each section gives."
+        ),
         "",
         f"| optimizer | {' | '.join(_heading(pair) for pair in _PAIRS)} | aligned, worst pair |",
         "|---|---|---|---|---|",
     ]
     for name in optimizers:
         native = [_both(measured, name, "native", pair) for pair in _PAIRS]
-        lines.append(f"| [{name}](#{name}) | {' | '.join(native)} | {_aligned(measured, optimizers[name])} |")
+        lines.append(
+            f"| [{name}](#{name}) | {' | '.join(native)} | {_aligned(measured, optimizers[name])} |"
+        )
     return "\n".join(lines)
 
 
@@ -187,11 +215,17 @@ def _heading(pair: tuple[str, str]) -> str:
 
 def _both(measured: Measured, name: str, rule: str, pair: tuple[str, str]) -> str:
     """'2.0e-02 / 3.5e-02', or '-' where a library has none."""
-    found = {s.schedule: s.worst for s in measured.sizes if (s.optimizer, s.rule, (s.a, s.b)) == (name, rule, pair)}
+    found = {
+        s.schedule: s.worst
+        for s in measured.sizes
+        if (s.optimizer, s.rule, (s.a, s.b)) == (name, rule, pair)
+    }
     texts = []
     for schedule in ("constant", "decaying"):
         # Where a class takes matrices alone, that is what was measured.
-        measured_as = next((name for name in (schedule, f"{schedule}/matrices") if name in found), None)
+        measured_as = next(
+            (name for name in (schedule, f"{schedule}/matrices") if name in found), None
+        )
         texts += [_size(found[measured_as])] if measured_as else []
     return " / ".join(texts) or "-"
 
@@ -202,10 +236,13 @@ def _size(worst: float | None) -> str:
 
 def _aligned(measured: Measured, optimizer: Optimizer) -> str:
     sizes = [
-        size.worst for size in measured.sizes
-        if size.optimizer == optimizer.name and size.rule == "canonical" and size.worst is not None
+        size.worst
+        for size in measured.sizes
+        if size.optimizer == optimizer.name
+        and size.rule == "canonical"
+        and size.worst is not None
         and not {size.a, size.b} & set(optimizer.differs)
-    ]  # fmt: skip
+    ]
     differing = ", ".join(LIBRARIES.get(name, name) for name in optimizer.differs)
     rest = f"; {differing} cannot be aligned" if differing else ""
     if not sizes:
@@ -218,12 +255,21 @@ def _optimizer(optimizer: Optimizer, measured: Measured) -> str:
     lines = [f"## {optimizer.name}", "", f"{optimizer.title}. {optimizer.paper}."]
     if optimizer.note:
         lines += ["", optimizer.note]
-    lines += ["", "| | formula | defaults |", "|---|---|---|", f"| the rule | {_cell(formulas.get('canonical', ''))} | "
-              f"{_cell(', '.join(f'{key} {hyper.default:g}' for key, hyper in optimizer.hyper.items()) or '-')} |"]  # fmt: skip
+    lines += [
+        "",
+        "| | formula | defaults |",
+        "|---|---|---|",
+        (
+            f"| the rule | {_cell(formulas.get('canonical', ''))} | "
+            f"{_cell(', '.join(f'{key} {hyper.default:g}' for key, hyper in optimizer.hyper.items()) or '-')} |"
+        ),
+    ]
     for framework, binding in optimizer.bindings.items():
         given = measured.defaults.get(framework, {}).get(optimizer.name, {})
         listed = ", ".join(f"{key} {value}" for key, value in given.items()) or "-"
-        lines.append(f"| `{binding.label}` | {_cell(formulas.get(framework, ''))} | {_cell(listed)} |")
+        lines.append(
+            f"| `{binding.label}` | {_cell(formulas.get(framework, ''))} | {_cell(listed)} |"
+        )
     for framework, name in LIBRARIES.items():
         if framework not in optimizer.bindings:
             lines.append(f"| {name} | ships none | |")
@@ -237,21 +283,35 @@ def _agreement(optimizer: Optimizer) -> Iterable[str]:
     yield ""
     for framework, binding in optimizer.bindings.items():
         if framework in optimizer.differs:
-            yield f"- {LIBRARIES.get(framework, framework)}: cannot be done. {optimizer.differs[framework]}."
+            yield (
+                f"- {LIBRARIES.get(framework, framework)}: cannot be done."
+                f" {optimizer.differs[framework]}."
+            )
             continue
         yield f"- {_call(optimizer, binding)}"
         for correction in binding.corrections:
             yield f"  - {correction.name.replace('_', ' ')}: {correction.why}"
     if optimizer.per_tensor:
-        yield "- The update depends on how tensors are stored; keep them in one layout (convolutions HWIO, matrices [in, out])."
+        yield (
+            "- The update depends on how tensors are stored; keep them in one layout (convolutions"
+            " HWIO, matrices [in, out])."
+        )
     if optimizer.name in CLOSED_LOOP:
-        yield "- It evaluates the loss itself, so its native form is not among the differences measured here."
+        yield (
+            "- It evaluates the loss itself, so its native form is not among the differences"
+            " measured here."
+        )
 
 
 def _call(optimizer: Optimizer, binding: Binding) -> str:
-    arguments = ", ".join(f"{key}={value!r}" for key, value in binding.canonical(optimizer.hypers({})).items())
+    arguments = ", ".join(
+        f"{key}={value!r}" for key, value in binding.canonical(optimizer.hypers({})).items()
+    )
     if binding.native_target:
-        return f"`{binding.label}` cannot; gradrace builds the rule of the library's own parts (adapters/), with `{arguments}`"
+        return (
+            f"`{binding.label}` cannot; gradrace builds the rule of the library's own parts"
+            f" (adapters/), with `{arguments}`"
+        )
     return f"`{binding.label}({arguments})`"
 
 
@@ -259,7 +319,10 @@ def _if_not(optimizer: Optimizer, measured: Measured) -> Iterable[str]:
     native = [(pair, _both(measured, optimizer.name, "native", pair)) for pair in _PAIRS]
     shown = [f"{_heading(pair)} {sizes}" for pair, sizes in native if sizes != "-"]
     if shown:
-        yield f"If you do not (constant / decaying rate): {'; '.join(shown)}. Aligned: {_aligned(measured, optimizer)}."
+        yield (
+            f"If you do not (constant / decaying rate): {'; '.join(shown)}. Aligned:"
+            f" {_aligned(measured, optimizer)}."
+        )
 
 
 def _note(note: Note, measured: Measured, level: str) -> str:
@@ -268,11 +331,19 @@ def _note(note: Note, measured: Measured, level: str) -> str:
         lines += ["| | what it does | defaults |", "|---|---|---|"]
         for framework, what in note.libraries.items():
             path = note.paths.get(framework, "")
-            given = ", ".join(f"{key} {value}" for key, value in measured.notes.get(path, {}).items())
-            lines.append(f"| {f'`{path}`' if path else _LAYER_LIBRARIES[framework]} | {_cell(what)} | {_cell(given or '-')} |")
+            given = ", ".join(
+                f"{key} {value}" for key, value in measured.notes.get(path, {}).items()
+            )
+            lines.append(
+                f"| {f'`{path}`' if path else _LAYER_LIBRARIES[framework]} | {_cell(what)} |"
+                f" {_cell(given or '-')} |"
+            )
         lines.append("")
     lines.append(f"To make them agree: {note.agree}.")
-    lines += [f"\nIf you do not: {what}: {_share(cost())} of the largest value." for what, cost in note.cost.items()]
+    lines += [
+        f"\nIf you do not: {what}: {_share(cost())} of the largest value."
+        for what, cost in note.cost.items()
+    ]
     return "\n".join(lines)
 
 
@@ -282,9 +353,13 @@ def _share(size: float) -> str:
 
 def _schedules() -> str:
     lines = [
-        "# Schedules", "", notes.SCHEDULES_AGREE, "",
-        "| schedule | gradrace | torch | Keras | Optax |", "|---|---|---|---|---|",
-    ]  # fmt: skip
+        "# Schedules",
+        "",
+        notes.SCHEDULES_AGREE,
+        "",
+        "| schedule | gradrace | torch | Keras | Optax |",
+        "|---|---|---|---|---|",
+    ]
     for name, schedule in SCHEDULES.items():
         known = notes.SCHEDULES.get(name, {})
         cells = [_cell(known.get(framework, "")) for framework in LIBRARIES]
@@ -293,9 +368,18 @@ def _schedules() -> str:
 
 
 def _defects() -> str:
-    lines = ["# Defects of the libraries", "", "Tests pin what these do today, so that an upgrade that mends one is noticed.", "",
-             "| where | version | what happens |", "|---|---|---|"]  # fmt: skip
-    lines += [f"| `{_cell(where)}` | {version} | {_cell(what)} |" for where, version, what in notes.DEFECTS]
+    lines = [
+        "# Defects of the libraries",
+        "",
+        "Tests pin what these do today, so that an upgrade that mends one is noticed.",
+        "",
+        "| where | version | what happens |",
+        "|---|---|---|",
+    ]
+    lines += [
+        f"| `{_cell(where)}` | {version} | {_cell(what)} |"
+        for where, version, what in notes.DEFECTS
+    ]
     return "\n".join(lines)
 
 
@@ -309,6 +393,9 @@ def missing(optimizers: Mapping[str, Optimizer]) -> Sequence[str]:
     found = []
     for name, optimizer in optimizers.items():
         formulas = FORMULAS.get(name, {})
-        found += [f"{name}: {key}" for key in ("canonical", *optimizer.bindings) if key in ("canonical", *LIBRARIES)
-                  and not formulas.get(key)]  # fmt: skip
+        found += [
+            f"{name}: {key}"
+            for key in ("canonical", *optimizer.bindings)
+            if key in ("canonical", *LIBRARIES) and not formulas.get(key)
+        ]
     return found + [f"schedule {name}" for name in SCHEDULES if name not in notes.SCHEDULES]

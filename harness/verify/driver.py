@@ -44,7 +44,9 @@ Tell = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Options:
-    """What of everything is verified, and how. worker: the command that serves as a worker, for tests."""
+    """What of everything is verified, and how. worker: the command that serves as a worker, for
+    tests.
+    """
 
     selection: Selection = field(default_factory=Selection)
     worker: tuple[str, ...] = (sys.executable, "-m", "gradrace.verify.worker")
@@ -65,32 +67,43 @@ class Asked:
         return cls(answers, next((part.versions for part in parts if part.versions), {}))
 
 
-def verify(registry: Registry, options: Options, tell: Tell = lambda what, done, total: None) -> VerifyFile:
+def verify(
+    registry: Registry, options: Options, tell: Tell = lambda what, done, total: None
+) -> VerifyFile:
     """Computes the selected cases everywhere and judges them.
 
-    `tell` is called with a framework's name and its cases done and to be done. UserError where nothing is selected.
-    """
+    `tell` is called with a framework's name and its cases done and to be done. UserError where
+    nothing is selected."""
     began, start = datetime.now(UTC), time.monotonic()
     frameworks = _frameworks(registry, options.selection)
     cases = tables.table(registry, options.selection)
     if not cases:
-        raise UserError(f"nothing to verify is called {options.selection.keyword!r}", ExitCode.NOTHING_MATCHED)
+        raise UserError(
+            f"nothing to verify is called {options.selection.keyword!r}", ExitCode.NOTHING_MATCHED
+        )
     asked = _ask_all(registry, frameworks, cases, options, tell)
     verdicts = tuple(
-        verdict for case in cases for verdict in judge(case, _sides(case, frameworks, asked), registry.optimizers)
+        verdict
+        for case in cases
+        for verdict in judge(case, _sides(case, frameworks, asked), registry.optimizers)
     )
     return VerifyFile(
         gradrace=__version__,
         started_at=began.isoformat(timespec="seconds"),
         seconds=round(time.monotonic() - start, 1),
-        options={"quick": options.selection.quick, "long": options.selection.long, "keyword": options.selection.keyword,
-                 "frameworks": list(options.selection.frameworks), "loaded": [str(file) for file in registry.plugins]},
+        options={
+            "quick": options.selection.quick,
+            "long": options.selection.long,
+            "keyword": options.selection.keyword,
+            "frameworks": list(options.selection.frameworks),
+            "loaded": [str(file) for file in registry.plugins],
+        },
         versions={name: found.versions for name, found in asked.items()},
         sources=sources(registry),
         machine=this_machine(),
         left_out=_left_out(registry, options.selection),
         verdicts=verdicts,
-    )  # fmt: skip
+    )
 
 
 def sources(registry: Registry) -> dict[str, str]:
@@ -99,7 +112,11 @@ def sources(registry: Registry) -> dict[str, str]:
     files += [*registry.optimizer_files.values(), Path(__file__).with_name("worker.py")]
     found = hashes(file for file in files if is_own(file))
     if foreign := [file.resolve() for file in dict.fromkeys(files) if not is_own(file)]:
-        theirs = [o for name, o in registry.optimizers.items() if registry.optimizer_files[name].resolve() in foreign]
+        theirs = [
+            o
+            for name, o in registry.optimizers.items()
+            if registry.optimizer_files[name].resolve() in foreign
+        ]
         for framework in registry.frameworks:
             found |= reach_of(registry, foreign, theirs, framework).sources
     return dict(sorted(found.items()))
@@ -109,8 +126,12 @@ def _frameworks(registry: Registry, selection: Selection) -> tuple[Framework, ..
     """Those asked for, and always the NumPy referee."""
     for name in selection.frameworks:
         if name not in registry.frameworks:
-            raise UserError(f"--framework: no framework {name!r}{nearest(name, registry.frameworks)}")
-    wanted = set(selection.frameworks) | {REFEREE} if selection.frameworks else set(registry.frameworks)
+            raise UserError(
+                f"--framework: no framework {name!r}{nearest(name, registry.frameworks)}"
+            )
+    wanted = (
+        set(selection.frameworks) | {REFEREE} if selection.frameworks else set(registry.frameworks)
+    )
     return tuple(framework for name, framework in registry.frameworks.items() if name in wanted)
 
 
@@ -120,13 +141,18 @@ def _left_out(registry: Registry, selection: Selection) -> tuple[str, ...]:
         found.append(f"-k {selection.keyword!r} chose a part")
     elif any(registry.loaded.values()):
         names = [name for names in registry.loaded.values() for name in names]
-        found.append(f"only what --load brought was verified ({', '.join(names)}); choose with -k from everything")
+        found.append(
+            f"only what --load brought was verified ({', '.join(names)}); choose with -k from"
+            " everything"
+        )
     if selection.frameworks:
         found.append(f"only {', '.join(selection.frameworks)} and the NumPy referee were asked")
     return tuple(found)
 
 
-def _sides(case: Case, frameworks: Sequence[Framework], asked: Mapping[str, Asked]) -> list[tuple[str, str, Answer]]:
+def _sides(
+    case: Case, frameworks: Sequence[Framework], asked: Mapping[str, Asked]
+) -> list[tuple[str, str, Answer]]:
     """(framework, mode, answer) of all that could compute the case."""
     missing = Answer(failed="the process died before it came to this case, too often to try again")
     return [
@@ -137,10 +163,19 @@ def _sides(case: Case, frameworks: Sequence[Framework], asked: Mapping[str, Aske
 
 
 def _ask_all(
-    registry: Registry, frameworks: Sequence[Framework], cases: Sequence[Case], options: Options, tell: Tell
+    registry: Registry,
+    frameworks: Sequence[Framework],
+    cases: Sequence[Case],
+    options: Options,
+    tell: Tell,
 ) -> dict[str, Asked]:
-    """All frameworks, those with the most to compute first and in two processes, so that no core waits for the last."""
-    work = {framework.name: sum(len(modes(case, framework)) for case in cases) for framework in frameworks}
+    """All frameworks, those with the most to compute first and in two processes, so that no core
+    waits for the last.
+    """
+    work = {
+        framework.name: sum(len(modes(case, framework)) for case in cases)
+        for framework in frameworks
+    }
     jobs = [
         (framework, cases[part::parts])
         for framework in sorted(frameworks, key=lambda framework: -work[framework.name])
@@ -155,7 +190,9 @@ def _ask_all(
 
     stop = threading.Event()
     with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
-        futures = [(f.name, pool.submit(_ask, registry, f, part, options, count, stop)) for f, part in jobs]
+        futures = [
+            (f.name, pool.submit(_ask, registry, f, part, options, count, stop)) for f, part in jobs
+        ]
         try:
             asked = [(name, future.result()) for name, future in futures]
         except BaseException:
@@ -167,27 +204,40 @@ def _ask_all(
 
 
 def _ask(
-    registry: Registry, framework: Framework, cases: Sequence[Case], options: Options, count: Callable[[str], None],
+    registry: Registry,
+    framework: Framework,
+    cases: Sequence[Case],
+    options: Options,
+    count: Callable[[str], None],
     stop: threading.Event,
-) -> Asked:  # fmt: skip
-    """One framework's answers to some cases. A process that dies or hangs costs the case it was at; a new one is asked
-    for the rest."""
+) -> Asked:
+    """One framework's answers to some cases. A process that dies or hangs costs the case it was at;
+    a new one is asked for the rest."""
     answers: Answers = {}
     if framework.versions() is None:
         for case in cases:
-            answers |= {(case.id, mode): Answer(unavailable="not installed") for mode in modes(case, framework)}
+            answers |= {
+                (case.id, mode): Answer(unavailable="not installed")
+                for mode in modes(case, framework)
+            }
         return Asked(answers, {})
     total = sum(len(modes(case, framework)) for case in cases)
     versions: dict[str, str] = {}
     for _ in range(_MOST_DEATHS):
         with tempfile.TemporaryDirectory(prefix="gradrace-verify-") as folder:
-            process = _Process(registry, framework, cases, options, Path(folder), skip=list(answers))
+            process = _Process(
+                registry, framework, cases, options, Path(folder), skip=list(answers)
+            )
             for message in process.messages():
                 if message.get("event") == "ready":
                     versions = message["versions"]
                 elif message.get("event") == "broken":
                     reason = f"{framework.name} cannot be loaded: {message.get('reason')}"
-                    every = {(case.id, mode): Answer(failed=reason) for case in cases for mode in modes(case, framework)}
+                    every = {
+                        (case.id, mode): Answer(failed=reason)
+                        for case in cases
+                        for mode in modes(case, framework)
+                    }
                     return Asked(every, versions)
                 else:
                     answers[str(message.get("case")), str(message.get("mode"))] = _answer(message)
@@ -206,7 +256,9 @@ def _answer(message: Mapping[str, Any]) -> Answer:
     # A user's code runs in that process and may have written the message or the file.
     except (KeyError, TypeError, ValueError, OSError) as error:
         return Answer(failed=f"its answer cannot be read: {type(error).__name__}: {error}")
-    return Answer(unavailable=reason) if message["event"] == "unavailable" else Answer(failed=reason)
+    return (
+        Answer(unavailable=reason) if message["event"] == "unavailable" else Answer(failed=reason)
+    )
 
 
 class _Process:
@@ -215,21 +267,31 @@ class _Process:
     _living: set[_Process] = set()
 
     def __init__(
-        self, registry: Registry, framework: Framework, cases: Sequence[Case], options: Options, folder: Path,
+        self,
+        registry: Registry,
+        framework: Framework,
+        cases: Sequence[Case],
+        options: Options,
+        folder: Path,
         skip: list[tuple[str, str]],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._timeout_s = options.case_timeout_s
         self._child = Child(options.worker, environment(some_run(framework)))
         self._living.add(self)
         request = {
-            "framework": framework.name, "plugins": [str(file.resolve()) for file in registry.plugins],
-            "selection": asdict(options.selection), "cases": [case.id for case in cases], "folder": str(folder),
+            "framework": framework.name,
+            "plugins": [str(file.resolve()) for file in registry.plugins],
+            "selection": asdict(options.selection),
+            "cases": [case.id for case in cases],
+            "folder": str(folder),
             "skip": skip,
-        }  # fmt: skip
+        }
         self._child.send(request)
 
     def messages(self) -> Iterator[dict[str, Any]]:
-        """Its messages but `begin`. One of `failed` is added for the case at which it died or fell silent."""
+        """Its messages but `begin`. One of `failed` is added for the case at which it died or fell
+        silent.
+        """
         at: dict[str, Any] | None = None
         ready, timeout_s = False, START_TIMEOUT_S
         try:
@@ -261,6 +323,10 @@ class _Process:
 def some_run(framework: Framework) -> RunSpec:
     """Whose environment the process gets: one thread, CPU, float64 possible."""
     return RunSpec(
-        task=any_task(), optimizer=OptimizerSpec(name="sgd"), schedule=ScheduleSpec(kind="constant", base_lr=1.0),
-        framework=framework.name, mode=framework.convergence_mode, dtype="float64",
-    )  # fmt: skip
+        task=any_task(),
+        optimizer=OptimizerSpec(name="sgd"),
+        schedule=ScheduleSpec(kind="constant", base_lr=1.0),
+        framework=framework.name,
+        mode=framework.convergence_mode,
+        dtype="float64",
+    )

@@ -4,11 +4,13 @@ How a difference is scaled, by level:
 
 weights, rates   not at all: bit for bit.
 layers, losses   by the largest magnitude of the tensor.
-updates          at every step, by the largest distance that the tensor has travelled from its start.
-trajectories     each loss by itself, or by a thousandth of the first loss where that is more: a loss is a sum of terms
-                 that do not shrink with it, so its rounding errors do not either. The weights at the end and the last
-                 evaluation by the largest magnitude of the tensor or by 1 (a bias before batch normalisation is nothing
-                 but rounding), with a tolerance of their own.
+updates          at every step, by the largest distance that the tensor has travelled from its
+start. trajectories     each loss by itself, or by a thousandth of the first loss where that is
+more: a loss is a sum of terms
+                 that do not shrink with it, so its rounding errors do not either. The weights at
+                 the end and the last evaluation by the largest magnitude of the tensor or by 1 (a
+                 bias before batch normalisation is nothing but rounding), with a tolerance of their
+                 own.
 """
 
 from __future__ import annotations
@@ -32,12 +34,13 @@ from .cases import (
     TrajectoryCase,
     UpdateCase,
     WeightsCase,
-)  # fmt: skip
+)
 from .verdict import Place, Side, Verdict
 
 Array = np.ndarray
 
-# The end of a run: weights that a loss hardly depends on may differ a little more than the losses do.
+# The end of a run: weights that a loss hardly depends on may differ a little more than the losses
+# do.
 END_TOLERANCE, LONG_END_TOLERANCE = 1e-9, 1e-6
 LOSS_FLOOR = 1e-3
 
@@ -53,8 +56,8 @@ class Answer:
 
 @dataclass(frozen=True)
 class Difference:
-    """The worst scaled difference of two sides (inf where not comparable), whether all is within tolerance, and the
-    first place where it is not."""
+    """The worst scaled difference of two sides (inf where not comparable), whether all is within
+    tolerance, and the first place where it is not."""
 
     worst: float
     within: bool
@@ -62,15 +65,23 @@ class Difference:
     reason: str = ""
 
 
-def judge(case: Case, sides: Sequence[tuple[str, str, Answer]], optimizers: Mapping[str, Optimizer]) -> Iterator[Verdict]:
-    """The verdicts of one case: against what the harness gave where it is known exactly, else of every pair of sides.
+def judge(
+    case: Case, sides: Sequence[tuple[str, str, Answer]], optimizers: Mapping[str, Optimizer]
+) -> Iterator[Verdict]:
+    """The verdicts of one case: against what the harness gave where it is known exactly, else of
+    every pair of sides.
 
     sides: (framework, mode, answer).
     """
     expected = _expected(case)
     if expected is not None:
         for framework, mode, answer in sides:
-            yield _verdict(case, (Side(framework=framework, mode=mode), answer), (_HARNESS, Answer(expected)), optimizers)
+            yield _verdict(
+                case,
+                (Side(framework=framework, mode=mode), answer),
+                (_HARNESS, Answer(expected)),
+                optimizers,
+            )
         return
     named = [(Side(framework=framework, mode=mode), answer) for framework, mode, answer in sides]
     for position, one in enumerate(named):
@@ -92,21 +103,33 @@ def _expected(case: Case) -> dict[str, Array] | None:
 
 
 def _verdict(
-    case: Case, one: tuple[Side, Answer], other: tuple[Side, Answer], optimizers: Mapping[str, Optimizer]
+    case: Case,
+    one: tuple[Side, Answer],
+    other: tuple[Side, Answer],
+    optimizers: Mapping[str, Optimizer],
 ) -> Verdict:
     (a, found_a), (b, found_b) = one, other
     about: dict[str, Any] = {
-        "level": case.level, "case": case.name, "task": _task(case), "optimizer": getattr(case, "optimizer", ""),
+        "level": case.level,
+        "case": case.name,
+        "task": _task(case),
+        "optimizer": getattr(case, "optimizer", ""),
         "rule": getattr(case, "rule", "canonical" if isinstance(case, TrajectoryCase) else ""),
-        "a": a, "b": b, "tolerance": tolerance(case),
-    }  # fmt: skip
+        "a": a,
+        "b": b,
+        "tolerance": tolerance(case),
+    }
     for side, answer in ((a, found_a), (b, found_b)):
         if answer.failed:
             return Verdict(**about, verdict="FAILED", reason=f"{side.label}: {answer.failed}")
     for side, answer in ((a, found_a), (b, found_b)):
         if answer.unavailable:
-            return Verdict(**about, verdict="unavailable", reason=f"{side.label}: {answer.unavailable}")
-    assert found_a.arrays is not None and found_b.arrays is not None, "neither failed nor unavailable"
+            return Verdict(
+                **about, verdict="unavailable", reason=f"{side.label}: {answer.unavailable}"
+            )
+    assert found_a.arrays is not None and found_b.arrays is not None, (
+        "neither failed nor unavailable"
+    )
     found = compare(case, found_a.arrays, found_b.arrays)
     about["worst"] = found.worst if np.isfinite(found.worst) else None
     declared = _declared(case, a, b, optimizers)
@@ -131,7 +154,11 @@ def _declared(case: Case, a: Side, b: Side, optimizers: Mapping[str, Optimizer])
     if isinstance(case, UpdateCase) and case.rule == "native":
         return optimizer.note or "libraries' own defaults"
     differs: Mapping[str, str] = optimizer.differs
-    return "; ".join(f"{side.framework}: {differs[side.framework]}" for side in (a, b) if side.framework in differs)
+    return "; ".join(
+        f"{side.framework}: {differs[side.framework]}"
+        for side in (a, b)
+        if side.framework in differs
+    )
 
 
 def tolerance(case: Case) -> float:
@@ -149,31 +176,45 @@ def tolerance(case: Case) -> float:
 
 
 def compare(case: Case, a: Mapping[str, Array], b: Mapping[str, Array]) -> Difference:
-    """All arrays of the two sides; the worst difference, and the first place out of tolerance (by step, then tensor)."""
+    """All arrays of the two sides; the worst difference, and the first place out of tolerance (by
+    step, then tensor).
+    """
     for name in (*a, *b):
         if name not in a or name not in b:
             return Difference(np.inf, False, reason=f"only one side has {name!r}")
         if a[name].shape != b[name].shape:
-            return Difference(np.inf, False, reason=f"{name!r} is {list(a[name].shape)} and {list(b[name].shape)}")
+            return Difference(
+                np.inf, False, reason=f"{name!r} is {list(a[name].shape)} and {list(b[name].shape)}"
+            )
         if tolerance(case) == 0.0 and a[name].dtype != b[name].dtype:
-            return Difference(np.inf, False, reason=f"{name!r} is {a[name].dtype} and {b[name].dtype}")
+            return Difference(
+                np.inf, False, reason=f"{name!r} is {a[name].dtype} and {b[name].dtype}"
+            )
     worst, places = 0.0, []
     for name in a:
-        scaled = _scaled(case, name, np.asarray(a[name], np.float64), np.asarray(b[name], np.float64))
+        scaled = _scaled(
+            case, name, np.asarray(a[name], np.float64), np.asarray(b[name], np.float64)
+        )
         allowed = _allowed(case, name)
-        # What is shown beside the tolerance of losses are losses; the run's end has its own and is only held to it.
+        # What is shown beside the tolerance of losses are losses; the run's end has its own and is
+        # only held to it.
         if allowed == tolerance(case):
             worst = max(worst, float(scaled.max(initial=0.0)))
         if (scaled > allowed).any():
             places.append((name, _first(case, name, scaled > allowed, scaled), float(scaled.max())))
     if not places:
         return Difference(worst, True)
-    name, entry, size = min(places, key=lambda place: (_step(case, place[0], place[1]) or 0, list(a).index(place[0])))
+    name, entry, size = min(
+        places, key=lambda place: (_step(case, place[0], place[1]) or 0, list(a).index(place[0]))
+    )
     step = _step(case, name, entry)
     place = Place(
-        step=step, tensor=name, entry=entry[1:] if step is not None else entry,
-        a=f"{float(a[name][entry]):.17g}", b=f"{float(b[name][entry]):.17g}",
-    )  # fmt: skip
+        step=step,
+        tensor=name,
+        entry=entry[1:] if step is not None else entry,
+        a=f"{float(a[name][entry]):.17g}",
+        b=f"{float(b[name][entry]):.17g}",
+    )
     return Difference(max(worst, size), False, place)
 
 
@@ -200,7 +241,9 @@ def _scale(case: Case, name: str, a: Array, b: Array) -> Array | float:
         case UpdateCase():
             start = case.draw()[0][name]
             axes = tuple(range(1, a.ndim))
-            travelled = np.maximum(np.abs(a - start), np.abs(b - start)).max(axis=axes, keepdims=True)
+            travelled = np.maximum(np.abs(a - start), np.abs(b - start)).max(
+                axis=axes, keepdims=True
+            )
             return np.where(travelled > 0.0, travelled, 1.0)
         case TrajectoryCase() if name == "losses":
             return np.maximum(size, LOSS_FLOOR * size[0])
@@ -214,7 +257,9 @@ def _has_steps(case: Case, name: str) -> bool:
 
 
 def _first(case: Case, name: str, out: Array, scaled: Array) -> tuple[int, ...]:
-    """The entry to show: of the first step out of tolerance where there are steps, the one that differs most."""
+    """The entry to show: of the first step out of tolerance where there are steps, the one that
+    differs most.
+    """
     if _has_steps(case, name):
         step = int(np.argmax(out.reshape(len(out), -1).any(axis=1)))
         inner = np.unravel_index(int(np.argmax(scaled[step])), scaled[step].shape)

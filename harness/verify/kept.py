@@ -1,4 +1,6 @@
-"""Verdicts on disk: <output>/verify.json, replaced as a whole, so that what can be read is complete."""
+"""Verdicts on disk: <output>/verify.json, replaced as a whole, so that what can be read is
+complete.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ def file_in(output: Path) -> Path:
 
 
 def read(output: Path) -> VerifyFile | None:
-    """The verdicts kept there; None where `gradrace verify` was never run. UserError names a file that is not ours."""
+    """The verdicts kept there; None where `gradrace verify` was never run. UserError names a file
+    that is not ours.
+    """
     file = file_in(output)
     if not file.exists():
         return None
@@ -26,11 +30,15 @@ def read(output: Path) -> VerifyFile | None:
     try:
         return VerifyFile.model_validate(read_json(file, SCHEMA, mend))
     except ValidationError as error:
-        raise UserError(f"{file}: not gradrace's verdicts ({first_problem(error)}); {mend}") from None
+        raise UserError(
+            f"{file}: not gradrace's verdicts ({first_problem(error)}); {mend}"
+        ) from None
 
 
 def write(output: Path, found: VerifyFile) -> VerifyFile:
-    """Keeps what was found, joined to what an earlier run found with the same versions and sources; gives the whole."""
+    """Keeps what was found, joined to what an earlier run found with the same versions and sources;
+    gives the whole.
+    """
     try:
         earlier = read(output)
     except UserError:
@@ -52,11 +60,17 @@ def text(found: VerifyFile) -> str:
 
 
 def joined(earlier: VerifyFile, found: VerifyFile) -> VerifyFile:
-    """The newer verdicts over the earlier ones; the newer alone where anything that computes them has changed."""
+    """The newer verdicts over the earlier ones; the newer alone where anything that computes them
+    has changed.
+    """
     shared = earlier.versions.keys() & found.versions.keys()
     same = all(earlier.versions[name] == found.versions[name] for name in shared)
     known = earlier.sources.keys() & found.sources.keys()
-    if not same or any(earlier.sources[name] != found.sources[name] for name in known) or earlier.gradrace != found.gradrace:
+    if (
+        not same
+        or any(earlier.sources[name] != found.sources[name] for name in known)
+        or earlier.gradrace != found.gradrace
+    ):
         return found
     verdicts = {verdict.key: verdict for verdict in (*earlier.verdicts, *found.verdicts)}
     # An earlier run of everything leaves out no more than before when a part is looked at again.
@@ -67,7 +81,11 @@ def joined(earlier: VerifyFile, found: VerifyFile) -> VerifyFile:
             "sources": {**earlier.sources, **found.sources},
             "verdicts": tuple(verdicts.values()),
             "options": (whole or found).options,
-            "left_out": whole.left_out if whole else tuple(dict.fromkeys((*earlier.left_out, *found.left_out))),
+            "left_out": (
+                whole.left_out
+                if whole
+                else tuple(dict.fromkeys((*earlier.left_out, *found.left_out)))
+            ),
         }
     )
 

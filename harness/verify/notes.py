@@ -1,8 +1,8 @@
 """What is known of layers, losses, initialisers, schedules and defects, for docs/differences.md.
 
-Facts are of torch 2.13, Keras 3.15 on TensorFlow 2.21, JAX 0.10, Flax 0.12 (nnx) and Optax 0.2.8, read in their sources
-and measured. `cost` computes, in NumPy, how far an output moves when the default of one library is taken for another's.
-"""
+Facts are of torch 2.13, Keras 3.15 on TensorFlow 2.21, JAX 0.10, Flax 0.12 (nnx) and Optax 0.2.8,
+read in their sources and measured. `cost` computes, in NumPy, how far an output moves when the
+default of one library is taken for another's."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ Array = np.ndarray
 class Note:
     """One thing that libraries mean differently.
 
-    paths: framework -> dotted path of what a user calls. shown: which of its arguments have defaults worth a column.
-    libraries: framework -> what it does. agree: how to make them agree. cost: what is compared -> relative difference.
-    """
+    paths: framework -> dotted path of what a user calls. shown: which of its arguments have
+    defaults worth a column.
+    libraries: framework -> what it does. agree: how to make them agree. cost: what is compared ->
+    relative difference."""
 
     name: str
     libraries: Mapping[str, str]
@@ -58,7 +59,9 @@ def _gelu(exact: bool) -> Array:
 
 
 def _strided(before: int) -> Array:
-    """One axis of 8 under a kernel of 3 at stride 2, padded with `before` zeros in front, 1 in all for TensorFlow."""
+    """One axis of 8 under a kernel of 3 at stride 2, padded with `before` zeros in front, 1 in all
+    for TensorFlow.
+    """
     x, kernel = _x(8), np.random.default_rng(8).normal(size=3)
     padded = np.pad(x, (before, 1))
     return np.array([padded[2 * i : 2 * i + 3] @ kernel for i in range(4)])
@@ -78,7 +81,12 @@ def _flattened(channels_first: bool) -> Array:
 
 def _gru(reset_after: bool) -> Array:
     rng = np.random.default_rng(9)
-    x, h, w, r = rng.normal(size=4), rng.normal(size=5), rng.normal(size=(4, 15)), rng.normal(size=(5, 15))
+    x, h, w, r = (
+        rng.normal(size=4),
+        rng.normal(size=5),
+        rng.normal(size=(4, 15)),
+        rng.normal(size=(5, 15)),
+    )
     gate = 1.0 / (1.0 + np.exp(-(x @ w[:, :10] + h @ r[:, :10])))
     reset, update = gate[:5], gate[5:]
     inner = reset * (h @ r[:, 10:]) if reset_after else (reset * h) @ r[:, 10:]
@@ -115,15 +123,21 @@ LAYERS = (
     Note(
         "Conv2D",
         {
-            "torch": "kernel OIHW, images NCHW; padding pads both ends alike; 'same' only at stride 1",
+            "torch": (
+                "kernel OIHW, images NCHW; padding pads both ends alike; 'same' only at stride 1"
+            ),
             "tensorflow": "kernel HWIO, images NHWC; 'same' at stride 2 pads one more at the end",
             "jax": "kernel HWIO, images NHWC; 'SAME' as TensorFlow, and it is the default",
         },
-        "kernel.transpose(3, 2, 0, 1); in torch pad explicitly: total = max((ceil(n / s) - 1) s + k - n, 0), half of it "
-        "(rounded down) before, the rest after",
+        "kernel.transpose(3, 2, 0, 1); in torch pad explicitly: total = max((ceil(n / s) - 1) s + k"
+        " - n, 0), half of it (rounded down) before, the rest after",
         {"torch": "torch.nn.Conv2d", "tensorflow": "keras.layers.Conv2D", "jax": "flax.nnx.Conv"},
         ("padding", "stride", "strides"),
-        {"padding=1 for 'same' at stride 2 on an even size": lambda: _apart(_strided(1), _strided(0))},
+        {
+            "padding=1 for 'same' at stride 2 on an even size": lambda: _apart(
+                _strided(1), _strided(0)
+            )
+        },
     ),
     Note(
         "MaxPool2D",
@@ -132,22 +146,32 @@ LAYERS = (
             "tensorflow": "stride is the window",
             "jax": "nnx.max_pool has stride 1 by default: 8x8 becomes 7x7",
         },
-        "give the stride; for 'same' in torch pad with -inf by hand. Ties send the gradient to the first entry in all three",
-        {"torch": "torch.nn.MaxPool2d", "tensorflow": "keras.layers.MaxPooling2D", "jax": "flax.nnx.max_pool"},
+        "give the stride; for 'same' in torch pad with -inf by hand. Ties send the gradient to the"
+        " first entry in all three",
+        {
+            "torch": "torch.nn.MaxPool2d",
+            "tensorflow": "keras.layers.MaxPooling2D",
+            "jax": "flax.nnx.max_pool",
+        },
         ("stride", "strides", "padding"),
     ),
     Note(
         "AvgPool2D",
         {"torch": "counts padding in the mean", "tensorflow": "does not", "jax": "counts it"},
         "count_include_pad=False in torch and Flax",
-        {"torch": "torch.nn.AvgPool2d", "tensorflow": "keras.layers.AveragePooling2D", "jax": "flax.nnx.avg_pool"},
+        {
+            "torch": "torch.nn.AvgPool2d",
+            "tensorflow": "keras.layers.AveragePooling2D",
+            "jax": "flax.nnx.avg_pool",
+        },
         ("count_include_pad", "stride", "strides"),
         {"padding counted, window 3": lambda: _apart(_averaged(True), _averaged(False))},
     ),
     Note(
         "Flatten before Dense",
         {"torch": "features in the order C, H, W", "tensorflow": "H, W, C", "jax": "H, W, C"},
-        "reshape the dense kernel to [H, W, C, out], transpose to C, H, W, or permute the image before flattening",
+        "reshape the dense kernel to [H, W, C, out], transpose to C, H, W, or permute the image"
+        " before flattening",
         cost={"kernel taken over as it is": lambda: _apart(_flattened(True), _flattened(False))},
     ),
     Note(
@@ -155,28 +179,42 @@ LAYERS = (
         {
             "torch": "momentum is the share of the new value; running variance unbiased",
             "tensorflow": "momentum is the share of the old value; running variance biased",
-            "jax": "as Keras; statistics are float32 even with param_dtype=float64, and the variance is computed as "
-            "E[x²] - E[x]² (use_fast_variance), which loses digits far from 0",
+            "jax": (
+                "as Keras; statistics are float32 even with param_dtype=float64, and the variance"
+                " is computed as E[x²] - E[x]² (use_fast_variance), which loses digits far from 0"
+            ),
         },
-        "momentum_torch = 1 - momentum_keras; one epsilon; running variance of torch times (n - 1) / n; float64 statistics "
-        "and use_fast_variance=False in Flax",
-        {"torch": "torch.nn.BatchNorm2d", "tensorflow": "keras.layers.BatchNormalization", "jax": "flax.nnx.BatchNorm"},
+        "momentum_torch = 1 - momentum_keras; one epsilon; running variance of torch times (n - 1)"
+        " / n; float64 statistics and use_fast_variance=False in Flax",
+        {
+            "torch": "torch.nn.BatchNorm2d",
+            "tensorflow": "keras.layers.BatchNormalization",
+            "jax": "flax.nnx.BatchNorm",
+        },
         ("momentum", "eps", "epsilon"),
         {
             "Keras' epsilon for torch's, activations of size 0.1": lambda: _apart(
                 _normalised(1e-3, 0.1), _normalised(1e-5, 0.1)
             ),
-            "running variance after one batch of 32, unbiased": lambda: _apart(_running(False), _running(True)),
+            "running variance after one batch of 32, unbiased": lambda: _apart(
+                _running(False), _running(True)
+            ),
         },
     ),
     Note(
         "LayerNorm",
         {"torch": "epsilon 1e-5", "tensorflow": "epsilon 1e-3", "jax": "epsilon 1e-6"},
         "give epsilon",
-        {"torch": "torch.nn.LayerNorm", "tensorflow": "keras.layers.LayerNormalization", "jax": "flax.nnx.LayerNorm"},
+        {
+            "torch": "torch.nn.LayerNorm",
+            "tensorflow": "keras.layers.LayerNormalization",
+            "jax": "flax.nnx.LayerNorm",
+        },
         ("eps", "epsilon"),
         {
-            "Keras' epsilon for torch's, activations of size 1": lambda: _apart(_normalised(1e-3, 1), _normalised(1e-5, 1)),
+            "Keras' epsilon for torch's, activations of size 1": lambda: _apart(
+                _normalised(1e-3, 1), _normalised(1e-5, 1)
+            ),
             "… of size 0.1": lambda: _apart(_normalised(1e-3, 0.1), _normalised(1e-5, 0.1)),
         },
     ),
@@ -187,31 +225,61 @@ LAYERS = (
             "tensorflow": "on under training=True only",
             "jax": "on until model.eval()",
         },
-        "all three scale what is kept by 1 / (1 - rate); their generators cannot agree: draw the mask yourself and multiply",
-        {"torch": "torch.nn.Dropout", "tensorflow": "keras.layers.Dropout", "jax": "flax.nnx.Dropout"},
+        "all three scale what is kept by 1 / (1 - rate); their generators cannot agree: draw the"
+        " mask yourself and multiply",
+        {
+            "torch": "torch.nn.Dropout",
+            "tensorflow": "keras.layers.Dropout",
+            "jax": "flax.nnx.Dropout",
+        },
     ),
     Note(
         "Embedding",
-        {"torch": "N(0, 1)", "tensorflow": "U(-0.05, 0.05); its gradient is sparse (IndexedSlices)", "jax": "normal / √units"},
+        {
+            "torch": "N(0, 1)",
+            "tensorflow": "U(-0.05, 0.05); its gradient is sparse (IndexedSlices)",
+            "jax": "normal / √units",
+        },
         "the table is the same in all three",
-        {"torch": "torch.nn.Embedding", "tensorflow": "keras.layers.Embedding", "jax": "flax.nnx.Embed"},
+        {
+            "torch": "torch.nn.Embedding",
+            "tensorflow": "keras.layers.Embedding",
+            "jax": "flax.nnx.Embed",
+        },
     ),
     Note(
         "SimpleRNN",
-        {"torch": "two biases, both trained", "tensorflow": "one bias", "jax": "SimpleCell: one bias, dtype float32"},
-        "in torch freeze bias_hh at 0: two trained biases move the sum twice as fast, under SGD and Adam alike; in Flax "
-        "give dtype",
-        {"torch": "torch.nn.RNN", "tensorflow": "keras.layers.SimpleRNN", "jax": "flax.nnx.SimpleCell"},
+        {
+            "torch": "two biases, both trained",
+            "tensorflow": "one bias",
+            "jax": "SimpleCell: one bias, dtype float32",
+        },
+        "in torch freeze bias_hh at 0: two trained biases move the sum twice as fast, under SGD and"
+        " Adam alike; in Flax give dtype",
+        {
+            "torch": "torch.nn.RNN",
+            "tensorflow": "keras.layers.SimpleRNN",
+            "jax": "flax.nnx.SimpleCell",
+        },
     ),
     Note(
         "LSTM",
         {
             "torch": "gates i, f, g, o; two biases; forget bias drawn like the others",
-            "tensorflow": "gates i, f, c, o (c is g); one bias; forget bias starts at 1 (unit_forget_bias)",
-            "jax": "OptimizedLSTMCell: gates i, f, g, o in one kernel; LSTMCell: twelve tensors; forget bias 0",
+            "tensorflow": (
+                "gates i, f, c, o (c is g); one bias; forget bias starts at 1 (unit_forget_bias)"
+            ),
+            "jax": (
+                "OptimizedLSTMCell: gates i, f, g, o in one kernel; LSTMCell: twelve tensors;"
+                " forget bias 0"
+            ),
         },
         "transpose for torch, freeze bias_hh at 0, set the forget bias alike",
-        {"torch": "torch.nn.LSTM", "tensorflow": "keras.layers.LSTM", "jax": "flax.nnx.OptimizedLSTMCell"},
+        {
+            "torch": "torch.nn.LSTM",
+            "tensorflow": "keras.layers.LSTM",
+            "jax": "flax.nnx.OptimizedLSTMCell",
+        },
     ),
     Note(
         "GRU",
@@ -220,7 +288,8 @@ LAYERS = (
             "tensorflow": "gates z, r, h; bias [2, 3 units]; reset_after=True by default",
             "jax": "gates r, z, n; no recurrent bias, against its docstring",
         },
-        "columns [H:2H, 0:H, 2H:3H] between Keras and the others; recurrent bias frozen at 0; reset_after=True",
+        "columns [H:2H, 0:H, 2H:3H] between Keras and the others; recurrent bias frozen at 0;"
+        " reset_after=True",
         {"torch": "torch.nn.GRU", "tensorflow": "keras.layers.GRU", "jax": "flax.nnx.GRUCell"},
         ("reset_after",),
         {"reset before the product, one step": lambda: _apart(_gru(False), _gru(True))},
@@ -238,11 +307,17 @@ LAYERS = (
         "LeakyReLU",
         {
             "torch": "slope 0.01",
-            "tensorflow": "slope 0.3 as a layer, 0.2 as keras.activations.leaky_relu; the constant is float32",
+            "tensorflow": (
+                "slope 0.3 as a layer, 0.2 as keras.activations.leaky_relu; the constant is float32"
+            ),
             "jax": "slope 0.01; at exactly 0 the gradient is 1, elsewhere 0.01",
         },
         "give the slope",
-        {"torch": "torch.nn.LeakyReLU", "tensorflow": "keras.layers.LeakyReLU", "jax": "flax.nnx.leaky_relu"},
+        {
+            "torch": "torch.nn.LeakyReLU",
+            "tensorflow": "keras.layers.LeakyReLU",
+            "jax": "flax.nnx.leaky_relu",
+        },
         ("negative_slope",),
         {
             "slope 0.3 for 0.01": lambda: _apart(_leaky(0.3), _leaky(0.01)),
@@ -273,8 +348,10 @@ LOSSES = (
         "Softmax cross-entropy",
         {
             "torch": "of logits, mean",
-            "tensorflow": "from_logits=False by default: of probabilities, clipped to [1e-7, 1 - 1e-7] where the logits "
-            "cannot be recovered",
+            "tensorflow": (
+                "from_logits=False by default: of probabilities, clipped to [1e-7, 1 - 1e-7] where"
+                " the logits cannot be recovered"
+            ),
             "jax": "of logits, one value a sample: take the mean yourself",
         },
         "from_logits=True in Keras",
@@ -284,25 +361,39 @@ LOSSES = (
             "jax": "optax.softmax_cross_entropy_with_integer_labels",
         },
         ("from_logits", "reduction", "label_smoothing"),
-        {f"clipped probabilities, {_FROM_LOGITS}": lambda: _apart(_cross_entropy(True), _cross_entropy(False))},
+        {
+            f"clipped probabilities, {_FROM_LOGITS}": lambda: _apart(
+                _cross_entropy(True), _cross_entropy(False)
+            )
+        },
     ),
     Note(
         "Squared error",
-        {"torch": "mean of e²", "tensorflow": "mean of e²", "jax": "optax.squared_error is e²; optax.l2_loss is e² / 2"},
+        {
+            "torch": "mean of e²",
+            "tensorflow": "mean of e²",
+            "jax": "optax.squared_error is e²; optax.l2_loss is e² / 2",
+        },
         "optax.squared_error(...).mean()",
-        {"torch": "torch.nn.MSELoss", "tensorflow": "keras.losses.MeanSquaredError", "jax": "optax.squared_error"},
+        {
+            "torch": "torch.nn.MSELoss",
+            "tensorflow": "keras.losses.MeanSquaredError",
+            "jax": "optax.squared_error",
+        },
         cost={"optax.l2_loss for a squared error": lambda: 0.5},
     ),
     Note(
         "L2 penalty",
         {
             "torch": "weight_decay= adds wd · p to the gradient (not in AdamW, Muon, Adafactor)",
-            "tensorflow": "regularizers.L2(l) is l · sum w², without a half, its coefficient float32; weight_decay= is "
-            "decoupled and times the learning rate in every optimizer",
+            "tensorflow": (
+                "regularizers.L2(l) is l · sum w², without a half, its coefficient float32;"
+                " weight_decay= is decoupled and times the learning rate in every optimizer"
+            ),
             "jax": "add_decayed_weights, where in the chain you put it",
         },
-        "weight_decay=wd of torch's SGD is L2(wd / 2) of Keras and chain(add_decayed_weights(wd), sgd(...)) of Optax; for "
-        "decoupled decay multiply by 1 - lr · wd before the step",
+        "weight_decay=wd of torch's SGD is L2(wd / 2) of Keras and chain(add_decayed_weights(wd),"
+        " sgd(...)) of Optax; for decoupled decay multiply by 1 - lr · wd before the step",
         cost={"coefficient of L2(wd) taken for wd": lambda: 0.5},
     ),
     Note(
@@ -325,7 +416,8 @@ INITIALIZERS = (
             "tensorflow": "Glorot uniform: √(2 / (fan_in + fan_out))",
             "jax": "LeCun normal, truncated: 1/√fan_in",
         },
-        "draw once in NumPy and copy; the standard deviations of a 256-128 layer are 0.036, 0.072 and 0.063",
+        "draw once in NumPy and copy; the standard deviations of a 256-128 layer are 0.036, 0.072"
+        " and 0.063",
     ),
     Note(
         "Biases",
@@ -345,7 +437,9 @@ INITIALIZERS = (
         "Normal variants of Glorot, He and LeCun",
         {
             "torch": "not truncated: tails to 4.5 standard deviations",
-            "tensorflow": "truncated at 2 and divided by 0.8796, so that the standard deviation is right",
+            "tensorflow": (
+                "truncated at 2 and divided by 0.8796, so that the standard deviation is right"
+            ),
             "jax": "as Keras",
         },
         "the standard deviations agree, the tails do not: the largest draw is 2.27 of them, or 4.5",
@@ -353,7 +447,9 @@ INITIALIZERS = (
     Note(
         "truncated_normal(stddev=0.02)",
         {
-            "torch": "trunc_normal_: bounds ±2 are absolute: nothing is cut, standard deviation 0.0201",
+            "torch": (
+                "trunc_normal_: bounds ±2 are absolute: nothing is cut, standard deviation 0.0201"
+            ),
             "tensorflow": "cut at 2 of them without correction: 0.0176",
             "jax": "as Keras: 0.0176",
         },
@@ -387,7 +483,11 @@ SCHEDULES: Mapping[str, Mapping[str, str]] = {
         "tensorflow": "ExponentialDecay, continuous in the step",
         "jax": "exponential_decay, continuous",
     },
-    "polynomial": {"torch": "PolynomialLR", "tensorflow": "PolynomialDecay", "jax": "polynomial_schedule"},
+    "polynomial": {
+        "torch": "PolynomialLR",
+        "tensorflow": "PolynomialDecay",
+        "jax": "polynomial_schedule",
+    },
     "linear": {
         "torch": "LinearLR: factors 1/3 to 1 by default, a rise",
         "tensorflow": "PolynomialDecay(power=1)",
@@ -399,7 +499,9 @@ SCHEDULES: Mapping[str, Mapping[str, str]] = {
         "jax": "cosine_decay_schedule, in float32 as well",
     },
     "cosine_restarts": {
-        "torch": "CosineAnnealingWarmRestarts, cycles in steps: the run may end just after a restart",
+        "torch": (
+            "CosineAnnealingWarmRestarts, cycles in steps: the run may end just after a restart"
+        ),
         "tensorflow": "CosineDecayRestarts (t_mul 2 by default)",
         "jax": "sgdr_schedule, every cycle given by hand",
     },
@@ -418,37 +520,87 @@ SCHEDULES: Mapping[str, Mapping[str, str]] = {
         "tensorflow": "none",
         "jax": "none; join_schedules",
     },
-    "inverse_sqrt": {"torch": "none; LambdaLR", "tensorflow": "none", "jax": "none; a function of the count"},
+    "inverse_sqrt": {
+        "torch": "none; LambdaLR",
+        "tensorflow": "none",
+        "jax": "none; a function of the count",
+    },
     "wsd": {"torch": "none; SequentialLR", "tensorflow": "none", "jax": "none; join_schedules"},
     "plateau": {
-        "torch": "ReduceLROnPlateau: relative threshold 1e-4, patience 10, and reduces at the evaluation after these: one later "
-        "than Keras, Optax and gradrace; patience - 1 is the same",
-        "tensorflow": "callback ReduceLROnPlateau, per epoch: absolute min_delta 1e-4, patience 10, reduces at the 10th",
-        "jax": "contrib.reduce_on_plateau scales updates, and wants the value with every update; patience 10, reduces at the "
-        "10th",
+        "torch": (
+            "ReduceLROnPlateau: relative threshold 1e-4, patience 10, and reduces at the evaluation"
+            " after these: one later than Keras, Optax and gradrace; patience - 1 is the same"
+        ),
+        "tensorflow": (
+            "callback ReduceLROnPlateau, per epoch: absolute min_delta 1e-4, patience 10, reduces"
+            " at the 10th"
+        ),
+        "jax": (
+            "contrib.reduce_on_plateau scales updates, and wants the value with every update;"
+            " patience 10, reduces at the 10th"
+        ),
     },
 }
 SCHEDULES_AGREE = (
-    "Compute the rates once, in float64, and hand each library the table: `param_groups[0]['lr'] = rate[t]` in torch, a "
-    "`LearningRateSchedule` that gathers from a tensor in Keras, `lambda count: table[count]` in Optax. All three then use "
-    "exactly the rate of the table, rounded to the run's dtype; `gradrace verify -k rates` proves it. Keras' callbacks step "
-    "once an epoch, its schedules once an update; torch's whenever you call `step()`."
+    "Compute the rates once, in float64, and hand each library the table: `param_groups[0]['lr'] ="
+    " rate[t]` in torch, a `LearningRateSchedule` that gathers from a tensor in Keras, `lambda"
+    " count: table[count]` in Optax. All three then use exactly the rate of the table, rounded to"
+    " the run's dtype; `gradrace verify -k rates` proves it. Keras' callbacks step once an epoch,"
+    " its schedules once an update; torch's whenever you call `step()`."
 )
 
 # What it is, library and version, what happens.
 DEFECTS = (
-    ("optax.rprop", "Optax 0.2.8", "gives out each step's update one step late, and zeros at the first (google-deepmind/optax "
-     "pull request 1725 mends it)"),
-    ("keras.optimizers.ScheduleFreeAdamW", "Keras 3.15 on TensorFlow", "keeps a reference to the variable where it wants its "
-     "old value (`momentum_old = momentum.value`), so that the average is of the wrong iterates"),
-    ("optax.adadelta()", "Optax 0.2.8", "its default learning_rate=None does not turn the sign: gradient ascent"),
+    (
+        "optax.rprop",
+        "Optax 0.2.8",
+        (
+            "gives out each step's update one step late, and zeros at the first"
+            " (google-deepmind/optax pull request 1725 mends it)"
+        ),
+    ),
+    (
+        "keras.optimizers.ScheduleFreeAdamW",
+        "Keras 3.15 on TensorFlow",
+        (
+            "keeps a reference to the variable where it wants its old value (`momentum_old ="
+            " momentum.value`), so that the average is of the wrong iterates"
+        ),
+    ),
+    (
+        "optax.adadelta()",
+        "Optax 0.2.8",
+        "its default learning_rate=None does not turn the sign: gradient ascent",
+    ),
     ("flax.nnx.GRUCell", "Flax 0.12", "the docstring has a recurrent bias, the code none"),
-    ("flax.nnx.BatchNorm", "Flax 0.12", "running statistics stay float32 under param_dtype=float64"),
+    (
+        "flax.nnx.BatchNorm",
+        "Flax 0.12",
+        "running statistics stay float32 under param_dtype=float64",
+    ),
     ("keras.optimizers.Adafactor(relative_step=)", "Keras 3.15", "has no effect"),
-    ("keras.optimizers.Ftrl", "Keras 3.15", "the first step replaces the initial weights by what an empty history gives"),
-    ("torch.optim.NAdam", "torch 2.13", "keeps mu_product in the default dtype: float32 for float64 parameters"),
-    ("keras.ops.cast(0.9, 'float64')", "Keras 3.15 on TensorFlow", "is 0.8999999761581421: Python floats pass through "
-     "float32, which moves Adam by 6.5e-6 in float64; pass numpy.float64 instead"),
-    ("optax.adafactor", "Optax 0.2.8", "the decay of the second moment is computed in float32 even with 64-bit types on"),
+    (
+        "keras.optimizers.Ftrl",
+        "Keras 3.15",
+        "the first step replaces the initial weights by what an empty history gives",
+    ),
+    (
+        "torch.optim.NAdam",
+        "torch 2.13",
+        "keeps mu_product in the default dtype: float32 for float64 parameters",
+    ),
+    (
+        "keras.ops.cast(0.9, 'float64')",
+        "Keras 3.15 on TensorFlow",
+        (
+            "is 0.8999999761581421: Python floats pass through "
+            "float32, which moves Adam by 6.5e-6 in float64; pass numpy.float64 instead"
+        ),
+    ),
+    (
+        "optax.adafactor",
+        "Optax 0.2.8",
+        "the decay of the second moment is computed in float32 even with 64-bit types on",
+    ),
     ("torch.optim.Muon", "torch 2.13", "Newton-Schulz in bfloat16 whatever the parameters are"),
-)  # fmt: skip
+)

@@ -1,4 +1,6 @@
-"""Prints the JSON Schema of `gradrace verify --json`: `python -m gradrace.verify.schema > docs/verify.schema.json`."""
+"""Prints the JSON Schema of `gradrace verify --json`: `python -m gradrace.verify.schema >
+docs/verify.schema.json`.
+"""
 
 from __future__ import annotations
 

@@ -57,11 +57,19 @@ def sentence(found: VerifyFile) -> str:
 
 
 def _table(level: Level, title: str, verdicts: Sequence[Verdict]) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
+    )
     for heading, justify in (
-        ("between", "left"), ("equal", "right"), ("worst of these", "right"), ("at", "left"), ("allowed", "right"),
-        ("differs by definition", "right"), ("unavailable", "right"), ("FAILED", "right"),
-    ):  # fmt: skip
+        ("between", "left"),
+        ("equal", "right"),
+        ("worst of these", "right"),
+        ("at", "left"),
+        ("allowed", "right"),
+        ("differs by definition", "right"),
+        ("unavailable", "right"),
+        ("FAILED", "right"),
+    ):
         table.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for pair in dict.fromkeys(_pair(v) for v in verdicts):
         table.add_row(*_row([v for v in verdicts if _pair(v) == pair], pair))
@@ -73,12 +81,25 @@ def _row(verdicts: Sequence[Verdict], pair: str) -> Iterable[Text]:
     equal = [v for v in verdicts if v.verdict == "equal"]
     worst = max(equal, key=lambda v: v.worst or 0.0, default=None)
     bitwise = all(v.tolerance == 0.0 for v in verdicts)
-    size = "" if worst is None or worst.worst is None else "bit for bit" if bitwise else f"{worst.worst:.1e}"
+    size = (
+        ""
+        if worst is None or worst.worst is None
+        else "bit for bit"
+        if bitwise
+        else f"{worst.worst:.1e}"
+    )
     where = worst.case if worst and worst.worst else ""
     allowed = "" if bitwise else f"{max(v.tolerance for v in verdicts):.0e}"
     failed = counts["FAILED"]
-    cells = [pair, _count(counts["equal"]), size, where, allowed, _count(counts["differs by definition"]),
-             _count(counts["unavailable"])]  # fmt: skip
+    cells = [
+        pair,
+        _count(counts["equal"]),
+        size,
+        where,
+        allowed,
+        _count(counts["differs by definition"]),
+        _count(counts["unavailable"]),
+    ]
     return [*map(plain, cells), plain(_count(failed), "bold red" if failed else "")]
 
 
@@ -94,7 +115,13 @@ def _show_differing(verdicts: Sequence[Verdict]) -> None:
     """By optimizer and rule: over which sizes it differs, and why."""
     if not verdicts:
         return
-    table = Table(title="Differs by definition", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title="Differs by definition",
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
     for heading in ("optimizer", "rule", "between", "by", "why"):
         table.add_column(heading, overflow="fold")
     for optimizer, rule in dict.fromkeys((v.optimizer, v.rule) for v in verdicts):
@@ -102,7 +129,13 @@ def _show_differing(verdicts: Sequence[Verdict]) -> None:
         for pair in dict.fromkeys(_frameworks(v) for v in chosen):
             of_pair = [v for v in chosen if _frameworks(v) == pair]
             sizes = [v.worst for v in of_pair if v.worst is not None]
-            spread = f"{min(sizes):.1e} to {max(sizes):.1e}" if len(sizes) > 1 else f"{sizes[0]:.1e}" if sizes else ""
+            spread = (
+                f"{min(sizes):.1e} to {max(sizes):.1e}"
+                if len(sizes) > 1
+                else f"{sizes[0]:.1e}"
+                if sizes
+                else ""
+            )
             why = of_pair[0].reason if rule == "canonical" else ""
             table.add_row(*map(plain, (optimizer, rule, pair, spread, why)))
     print_rich(table)
@@ -130,7 +163,9 @@ def _show_unavailable(verdicts: Sequence[Verdict]) -> None:
 
 
 class Progress:
-    """Tells on standard error how far each framework is; a few lines in all where that is no terminal."""
+    """Tells on standard error how far each framework is; a few lines in all where that is no
+    terminal.
+    """
 
     def __init__(self, quiet: bool = False) -> None:
         self._console = progress_console(quiet)

@@ -11,7 +11,8 @@ from ..record import Machine
 from ..spec import Frozen
 
 SCHEMA = 1
-# The framework whose code is the formulas themselves; under a library's native rule it still computes the canonical one.
+# The framework whose code is the formulas themselves; under a library's native rule it still
+# computes the canonical one.
 REFEREE = "numpy"
 Level = Literal["weights", "layers", "losses", "updates", "trajectories", "rates", "float32"]
 Outcome = Literal["equal", "differs by definition", "unavailable", "FAILED"]
@@ -26,13 +27,16 @@ LEVELS: dict[Level, str] = {
     "float32": "float32: the first 10 losses of training runs",
 }
 FLOAT32_NOTE = (
-    "In float32 the first 10 losses agree to 1e-5. After that trajectories part by rounding alone, as two seeds do, and "
-    "nothing follows from comparing single curves: only distributions over seeds are compared."
+    "In float32 the first 10 losses agree to 1e-5. After that trajectories part by rounding alone,"
+    " as two seeds do, and nothing follows from comparing single curves: only distributions over"
+    " seeds are compared."
 )
 
 
 class Side(Frozen):
-    """Who computed: a framework in a mode ('' where the mode plays no part), or the `harness` that gave the numbers."""
+    """Who computed: a framework in a mode ('' where the mode plays no part), or the `harness` that
+    gave the numbers.
+    """
 
     framework: str
     mode: str = ""
@@ -44,10 +48,11 @@ class Side(Frozen):
 
 
 class Place(Frozen):
-    """Where two sides first part: the step (None where there are none), the tensor, and the largest entry of it there.
+    """Where two sides first part: the step (None where there are none), the tensor, and the largest
+    entry of it there.
 
-    `a` and `b` are the two values at that entry, as text, because they may be infinite or no number at all.
-    """
+    `a` and `b` are the two values at that entry, as text, because they may be infinite or no number
+    at all."""
 
     step: NonNegativeInt | None = None
     tensor: str
@@ -59,8 +64,10 @@ class Place(Frozen):
 class Verdict(Frozen):
     """One cell: one case on two sides.
 
-    case: its name within the level. task, optimizer and rule: what it is about, '' where it is about none.
-    worst: the largest scaled difference over steps and tensors; judge.py says how each level scales. None where nothing
+    case: its name within the level. task, optimizer and rule: what it is about, '' where it is
+    about none.
+    worst: the largest scaled difference over steps and tensors; judge.py says how each level
+    scales. None where nothing
         was compared, or where a difference is not finite.
     tolerance: up to which `worst` counts as equal; 0 is bit for bit.
     """
@@ -85,9 +92,11 @@ class Verdict(Frozen):
 
 
 class VerifyFile(Frozen):
-    """results/verify.json: verdicts with what they were computed by. Times in UTC (ISO 8601), seconds of wall clock.
+    """results/verify.json: verdicts with what they were computed by. Times in UTC (ISO 8601),
+    seconds of wall clock.
 
-    versions: framework -> library -> version. sources: hashes of gradrace's own files that compute the verdicts.
+    versions: framework -> library -> version. sources: hashes of gradrace's own files that compute
+    the verdicts.
     left_out: what a partial run (--quick, -k, --framework) did not look at, in words.
     """
 
@@ -112,7 +121,9 @@ class VerifyFile(Frozen):
 
 
 def list_versions(versions: Mapping[str, Mapping[str, str]]) -> str:
-    """'torch 2.10.0, keras 3.12.0, ...' of framework -> library -> version; without NumPy, which all of them have."""
+    """'torch 2.10.0, keras 3.12.0, ...' of framework -> library -> version; without NumPy, which
+    all of them have.
+    """
     found = (item for libraries in versions.values() for item in libraries.items())
     return ", ".join(f"{library} {version}" for library, version in found if library != "numpy")
 

@@ -1,9 +1,10 @@
-"""The process that verifies one framework: `python -m gradrace.verify.worker IN OUT`, two file descriptors.
+"""The process that verifies one framework: `python -m gradrace.verify.worker IN OUT`, two file
+descriptors.
 
-One JSON line comes in on IN: {framework, plugins, selection, cases, folder}. JSON lines go out on OUT: `ready`, then for
-every case and mode `begin` and one of `done` (with the .npz file that holds the arrays), `unavailable` and `failed`
-(with a reason). Standard output and error are the driver's log.
-"""
+One JSON line comes in on IN: {framework, plugins, selection, cases, folder}. JSON lines go out on
+OUT: `ready`, then for every case and mode `begin` and one of `done` (with the .npz file that holds
+the arrays), `unavailable` and `failed` (with a reason). Standard output and error are the driver's
+log."""
 
 from __future__ import annotations
 
@@ -25,7 +26,10 @@ from .compute import Unavailable, compute, modes
 
 def main() -> None:
     """Serves the one request on the descriptors named on the command line."""
-    with os.fdopen(int(sys.argv[1]), "rb") as incoming, os.fdopen(int(sys.argv[2]), "wb") as outgoing:
+    with (
+        os.fdopen(int(sys.argv[1]), "rb") as incoming,
+        os.fdopen(int(sys.argv[2]), "wb") as outgoing,
+    ):
         serve(json.loads(incoming.readline()), outgoing)
 
 
@@ -42,7 +46,12 @@ def serve(asked: dict[str, Any], out: BinaryIO) -> None:
         adapter = import_adapter(framework)
     except Exception as error:
         traceback.print_exc()
-        send("broken", reason=str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
+        send(
+            "broken",
+            reason=(
+                str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+            ),
+        )
         return
     send("ready", versions=adapter.versions())
     cases = by_id(list(everything(registry, Selection(**asked["selection"]).long)))
@@ -63,7 +72,12 @@ def serve(asked: dict[str, Any], out: BinaryIO) -> None:
                 send("unavailable", case=name, mode=mode, reason=f"not installed: {package}")
                 continue
             traceback.print_exc()
-            send("failed", case=name, mode=mode, reason=f"{type(error).__name__}: {_first_line(error)}")
+            send(
+                "failed",
+                case=name,
+                mode=mode,
+                reason=f"{type(error).__name__}: {_first_line(error)}",
+            )
 
 
 def _first_line(error: Exception) -> str:

@@ -1,19 +1,22 @@
 """asv benchmarks: suites' figures, cell by cell, followed over the commits.
 
-The suites run once, through gradrace's own driver, and each benchmark reads its figure from the outcome. So frameworks
-live in gradrace's workers, one a process, and never in asv's; what is measured is what `gradrace run` measures.
+The suites run once, through gradrace's own driver, and each benchmark reads its figure from the
+outcome. So frameworks live in gradrace's workers, one a process, and never in asv's; what is
+measured is what `gradrace run` measures.
 
-GRADRACE_ASV_SUITE chooses others, several with commas between: names of built-in ones, or TOML files (a relative path
-starts at the project's root, because asv works in temporary folders). A suite becomes a class of benchmarks under its own
-name, with a benchmark for every figure that it measures. Its cells must be told apart by task, framework, mode and
-optimizer, so of step times only those of the rule that the suite's timing part names are followed. Framework and mode are one
+GRADRACE_ASV_SUITE chooses others, several with commas between: names of built-in ones, or TOML
+files (a relative path starts at the project's root, because asv works in temporary folders). A
+suite becomes a class of benchmarks under its own name, with a benchmark for every figure that it
+measures. Its cells must be told apart by task, framework, mode and optimizer, so of step times only
+those of the rule that the suite's timing part names are followed. Framework and mode are one
 parameter, such as jax-scan: asv starts a process for every combination of values.
 
 What asv gets, all of it better when lower:
 
-    a figure      the cell was measured; the median over its seeds, or a sample for each of its launches
-    NaN           skipped: there is no such cell, the framework is not installed or cannot do it
-    an exception  a run of the cell failed or timed out, with its reason; asv then shows `failed` and exits with 2
+    a figure      the cell was measured; the median over its seeds, or a sample for each of its
+    launches NaN           skipped: there is no such cell, the framework is not installed or cannot
+    do it an exception  a run of the cell failed or timed out, with its reason; asv then shows
+    `failed` and exits with 2
 """
 
 from __future__ import annotations
@@ -25,7 +28,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-# Nothing heavier than this at the top: asv imports the module anew for every cell of every benchmark.
+# Nothing heavier than this at the top: asv imports the module anew for every cell of every
+# benchmark.
 from gradrace.errors import UserError
 from gradrace.registry import load_registry
 from gradrace.spec import Measure, RunSpec
@@ -47,7 +51,9 @@ def chosen_suites() -> tuple[Suite, ...]:
     chosen = os.environ.get(SUITE_VARIABLE) or FOLLOWED
     suites = tuple(read_suite(_found(name.strip())) for name in chosen.split(","))
     if len({class_name(suite) for suite in suites}) < len(suites):
-        raise UserError(f"{SUITE_VARIABLE}={chosen}: two suites share a name; rename the file of one")
+        raise UserError(
+            f"{SUITE_VARIABLE}={chosen}: two suites share a name; rename the file of one"
+        )
     return suites
 
 
@@ -62,15 +68,18 @@ def class_name(suite: Suite) -> str:
 
 
 def expanded(suite: Suite) -> tuple[RunSpec, ...]:
-    """The suite's runs. UserError where two that differ in more than seed or launch would share a cell."""
+    """The suite's runs. UserError where two that differ in more than seed or launch would share a
+    cell.
+    """
     runs = expand(with_named_timing(suite), load_registry())
     variants: dict[tuple[Measure, Key], RunSpec] = {}
     for run in runs:
         first = variants.setdefault((run.measure, key_of(run)), run)
         if run.model_copy(update={"seed": first.seed, "launch": first.launch}) != first:
             raise UserError(
-                f"{suite.file}: asv tells cells apart by task, framework, mode and optimizer alone, and these share one: "
-                f"{first.id} and {run.id}; give one batch size, learning rate, schedule and set of hyperparameters each"
+                f"{suite.file}: asv tells cells apart by task, framework, mode and optimizer alone,"
+                f" and these share one: {first.id} and {run.id}; give one batch size, learning"
+                " rate, schedule and set of hyperparameters each"
             )
     return runs
 
@@ -81,7 +90,8 @@ def key_of(run: RunSpec) -> Key:
 
 
 def measure(suites: Sequence[Suite]) -> dict[str, Cells]:
-    """Runs the whole suites, nothing taken from earlier results, and returns the cells of every figure, by class.
+    """Runs the whole suites, nothing taken from earlier results, and returns the cells of every
+    figure, by class.
 
     RuntimeError with the reasons where not one run could be measured.
     """
@@ -95,9 +105,14 @@ def measure(suites: Sequence[Suite]) -> dict[str, Cells]:
             sweep = prepare(with_named_timing(suite), options=Options(output=Path(folder)))
             outcome = execute(sweep)
             frames = load(folder, suite.name)
-        measured[class_name(suite)] = cells({run.digest: run.spec for run in sweep.selected}, frames, key_of)
+        measured[class_name(suite)] = cells(
+            {run.digest: run.spec for run in sweep.selected}, frames, key_of
+        )
         if outcome.exit_code == ExitCode.NOTHING_MEASURED:
-            reasons.append(f"no run of {suite.file} could be measured: {'; '.join(dict.fromkeys(frames.runs['reason']))}")
+            reasons.append(
+                f"no run of {suite.file} could be measured:"
+                f" {'; '.join(dict.fromkeys(frames.runs['reason']))}"
+            )
     if len(reasons) == len(suites):
         raise RuntimeError("; ".join(reasons))
     return measured
@@ -106,12 +121,14 @@ def measure(suites: Sequence[Suite]) -> dict[str, Cells]:
 def look_up(cells: Cells, figure: str, key: Key) -> float | dict[str, Any]:
     """A cell's figure; NaN where it was skipped. RuntimeError with the reason where it failed.
 
-    {"samples": [...], "number": 1} is stored as asv's own timings are: `compare` then tests the samples.
-    """
+    {"samples": [...], "number": 1} is stored as asv's own timings are: `compare` then tests the
+    samples."""
     cell = cells[figure].get(key, Cell("skipped"))
     if cell.status == "failed":
         raise RuntimeError(cell.reason)
-    return {"samples": list(cell.value), "number": 1} if isinstance(cell.value, tuple) else cell.value
+    return (
+        {"samples": list(cell.value), "number": 1} if isinstance(cell.value, tuple) else cell.value
+    )
 
 
 SUITES = chosen_suites()
@@ -130,7 +147,9 @@ def benchmarks(suite: Suite) -> type:
     """The class that asv finds: a method, track_<figure>, for everything that the suite measures."""
     runs = expanded(suite)
     tracks = {
-        f"track_{name}": _track(class_name(suite), name, figure, [run for run in runs if run.measure == figure.measure])
+        f"track_{name}": _track(
+            class_name(suite), name, figure, [run for run in runs if run.measure == figure.measure]
+        )
         for name, figure in FIGURES.items()
         if any(run.measure == figure.measure for run in runs)
     }
@@ -138,15 +157,23 @@ def benchmarks(suite: Suite) -> type:
 
 
 def _track(owner: str, name: str, figure: Figure, runs: Sequence[RunSpec]) -> Callable[..., Any]:
-    def track(self: Any, measured: dict[str, Cells], task: str, mode: str, optimizer: str) -> float | dict[str, Any]:
+    def track(
+        self: Any, measured: dict[str, Cells], task: str, mode: str, optimizer: str
+    ) -> float | dict[str, Any]:
         return look_up(measured[owner], name, (task, mode, optimizer))
 
     # What asv reads from a benchmark's function.
     described: Any = track
     described.__doc__ = described.pretty_source = figure.text
-    described.pretty_name, described.unit, described.version = figure.title, figure.unit, version(figure, runs)
+    described.pretty_name, described.unit, described.version = (
+        figure.title,
+        figure.unit,
+        version(figure, runs),
+    )
     described.param_names = PARAMETERS
-    described.params = [list(dict.fromkeys(values)) for values in zip(*map(key_of, runs), strict=True)]
+    described.params = [
+        list(dict.fromkeys(values)) for values in zip(*map(key_of, runs), strict=True)
+    ]
     return track
 
 

@@ -1,6 +1,8 @@
-"""How often 95% intervals hold the true value, for several distributions of scores: the tables of docs/statistics.md.
+"""How often 95% intervals hold the true value, for several distributions of scores: the tables of
+docs/statistics.md.
 
-    python tests/benchmarks/coverage.py [--repetitions 2000] [--table aggregates|improvement|best|all]
+    python tests/benchmarks/coverage.py [--repetitions 2000] [--table
+    aggregates|improvement|best|all]
 
 A perfect interval scores 0.95 give or take the simulation's own error, printed above each table.
 """
@@ -17,7 +19,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from gradrace.statistics.aggregates import interquartile_mean, mean, median_of_means, median_of_medians
+from gradrace.statistics.aggregates import (
+    interquartile_mean,
+    mean,
+    median_of_means,
+    median_of_medians,
+)
 from gradrace.statistics.bootstrap import Interval, Statistic, bootstrap_interval
 from gradrace.statistics.comparisons import probability_of_improvement
 from gradrace.statistics.tuning import expected_best_curve
@@ -36,7 +43,9 @@ STATISTICS: dict[str, tuple[Statistic, bool]] = {
 
 
 def percentile(statistic: Statistic, rescale: bool, scores: Array) -> Interval:
-    """What others do: percentile limits of a stratified bootstrap of 500 draws, from the scores or rescaled residuals."""
+    """What others do: percentile limits of a stratified bootstrap of 500 draws, from the scores or
+    rescaled residuals.
+    """
     seeds = scores.shape[1]
     centre = scores.mean(axis=1, keepdims=True)
     drawn_from = centre + (scores - centre) * np.sqrt(seeds / (seeds - 1)) if rescale else scores
@@ -46,33 +55,62 @@ def percentile(statistic: Statistic, rescale: bool, scores: Array) -> Interval:
 
 
 def aggregates(repetitions: int) -> Iterator[Row]:
-    """Aggregates over six tasks, and one task alone, at 3, 5 and 10 seeds: percentile limits, these from rescaled residuals,
-    and gradrace's."""
+    """Aggregates over six tasks, and one task alone, at 3, 5 and 10 seeds: percentile limits, these
+    from rescaled residuals, and gradrace's."""
     yield ("Scores", "Statistic", "percentile", "rescaled percentile", "gradrace")
     for shape, draw in SHAPES.items():
         for name, (statistic, single) in STATISTICS.items():
             drawn = first_task(draw) if single else draw
             truth = true_value(drawn, statistic)
-            methods = {"plain": partial(percentile, statistic, False), "rescaled": partial(percentile, statistic, True),
-                       "ours": partial(bootstrap_interval, statistic=statistic)}
+            methods = {
+                "plain": partial(percentile, statistic, False),
+                "rescaled": partial(percentile, statistic, True),
+                "ours": partial(bootstrap_interval, statistic=statistic),
+            }
             found = [coverage(drawn, truth, seeds, repetitions, methods) for seeds in SEEDS]
-            yield (shape, name, *(", ".join(f"{held[method]:.3f}" for held in found) for method in methods))
+            yield (
+                shape,
+                name,
+                *(", ".join(f"{held[method]:.3f}" for held in found) for method in methods),
+            )
 
 
 def improvement(repetitions: int) -> Iterator[Row]:
     """Probability of improvement, normal scores, the other side's mean and spread as named."""
-    yield ("Tasks", "Shift in standard deviations", "Their spread", "True probability", *(f"{seeds} seeds" for seeds in SEEDS))
+    yield (
+        "Tasks",
+        "Shift in standard deviations",
+        "Their spread",
+        "True probability",
+        *(f"{seeds} seeds" for seeds in SEEDS),
+    )
     for tasks in (1, 6):
-        for shift in (np.zeros(1), np.full(1, 0.5), np.full(1, 1.5), np.full(1, 4.0), np.linspace(-1, 3, 6)):
+        for shift in (
+            np.zeros(1),
+            np.full(1, 0.5),
+            np.full(1, 1.5),
+            np.full(1, 4.0),
+            np.linspace(-1, 3, 6),
+        ):
             for spread in (1.0, 4.0):
                 if len(shift) > tasks:
                     continue
                 truth = float(stats.norm.cdf(shift / np.hypot(1, spread)).mean())
-                held = [_improvement(tasks, shift, spread, truth, seeds, repetitions) for seeds in SEEDS]
-                yield (str(tasks), ", ".join(f"{d:g}" for d in shift), f"{spread:g}", f"{truth:.3f}", *(f"{h:.3f}" for h in held))
+                held = [
+                    _improvement(tasks, shift, spread, truth, seeds, repetitions) for seeds in SEEDS
+                ]
+                yield (
+                    str(tasks),
+                    ", ".join(f"{d:g}" for d in shift),
+                    f"{spread:g}",
+                    f"{truth:.3f}",
+                    *(f"{h:.3f}" for h in held),
+                )
 
 
-def _improvement(tasks: int, shift: Array, spread: float, truth: float, seeds: int, repetitions: int) -> float:
+def _improvement(
+    tasks: int, shift: Array, spread: float, truth: float, seeds: int, repetitions: int
+) -> float:
     def draw(rng: np.random.Generator, seeds: int) -> Array:
         ours, theirs = rng.standard_normal((2, tasks, seeds))
         return np.stack([ours + shift[:, None], spread * theirs])
@@ -116,13 +154,18 @@ def show(rows: Iterator[Row]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--repetitions", type=int, default=2000)
     parser.add_argument("--table", choices=[*TABLES, "all"], default="all")
     chosen = parser.parse_args(arguments)
     for name in TABLES if chosen.table == "all" else [chosen.table]:
         error = np.sqrt(0.95 * 0.05 / chosen.repetitions)
-        print(f"\n{TABLES[name].__doc__} {chosen.repetitions} repetitions: give or take {1.96 * error:.3f}.\n")
+        print(
+            f"\n{TABLES[name].__doc__} {chosen.repetitions} repetitions: give or take"
+            f" {1.96 * error:.3f}.\n"
+        )
         show(TABLES[name](chosen.repetitions))
 
 

@@ -1,11 +1,13 @@
-"""How often a paired comparison raises an alarm on this machine: whole comparisons of one cell, digits_mlp with Adam.
+"""How often a paired comparison raises an alarm on this machine: whole comparisons of one cell,
+digits_mlp with Adam.
 
-    python tests/benchmarks/gates.py --gates 40                                    equal sides: each alarm is a false one
-    python tests/benchmarks/gates.py --gates 20 --slowdown 0.05                    every step of B is made 5% longer
-    python tests/benchmarks/gates.py --gates 20 --slowdown 0.05 --in-optimizer     by an optimizer file that spins in step()
+    python tests/benchmarks/gates.py --gates 40                                    equal sides: each
+    alarm is a false one python tests/benchmarks/gates.py --gates 20 --slowdown 0.05
+    every step of B is made 5% longer python tests/benchmarks/gates.py --gates 20 --slowdown 0.05
+    --in-optimizer     by an optimizer file that spins in step()
 
-With --in-optimizer the time to spin is worked out once, before the first gate, as this share of a step. Prints a line a gate
-as it ends, then the counts. Nothing is asserted.
+With --in-optimizer the time to spin is worked out once, before the first gate, as this share of a
+step. Prints a line a gate as it ends, then the counts. Nothing is asserted.
 """
 
 from __future__ import annotations
@@ -50,16 +52,24 @@ OPTIMIZER = Optimizer(name="gated_adam", title="Adam, gated", paper="Kingma & Ba
 
 
 def cell(registry: Registry, framework: str, optimizer: str) -> Pair:
-    """digits_mlp at its own batch size, in the framework's first mode, with the library's own class."""
+    """digits_mlp at its own batch size, in the framework's first mode, with the library's own
+    class.
+    """
     known = registry.frameworks[framework]
     reference = not any(framework in o.bindings for o in registry.optimizers.values())
     hyper = registry.optimizers[optimizer].hypers({}) if reference else {}
     run = RunSpec(
-        measure="timing", timing=TimingSpec(), task=registry.tasks["digits_mlp"],
-        optimizer=OptimizerSpec(name=optimizer, rule="canonical" if reference else "native", hyper=hyper),
-        schedule=ScheduleSpec(kind="constant", base_lr=1e-3), framework=framework, mode=known.modes[0],
+        measure="timing",
+        timing=TimingSpec(),
+        task=registry.tasks["digits_mlp"],
+        optimizer=OptimizerSpec(
+            name=optimizer, rule="canonical" if reference else "native", hyper=hyper
+        ),
+        schedule=ScheduleSpec(kind="constant", base_lr=1e-3),
+        framework=framework,
+        mode=known.modes[0],
         dtype="float64" if reference else "float32",
-    )  # fmt: skip
+    )
     return Pair(f"digits_mlp/{framework}-{known.modes[0]}/{optimizer}", run, run)
 
 
@@ -80,7 +90,11 @@ def contest(given: argparse.Namespace) -> Iterator[tuple[Pair, Side, Side]]:
         assert isinstance(launch, Launch), launch
         spin_ns = round(given.slowdown * launch.a_step_s * 1e9)
         files[1].write_text(FILE.format(spin_ns=spin_ns))
-        print(f"a step takes {launch.a_step_s * 1e6:.1f} us; the optimizer of B spins for {spin_ns} ns of it", flush=True)
+        print(
+            f"a step takes {launch.a_step_s * 1e6:.1f} us; the optimizer of B spins for {spin_ns}"
+            " ns of it",
+            flush=True,
+        )
         yield pair, a, b
 
 
@@ -89,28 +103,45 @@ def line(number: int, result: PairedResult) -> str:
     (found,) = result.cells
     if found.ratio is None:
         return f"{number:3} {found.decision}: {found.reason}"
-    spread = math.sqrt(sum((x - math.log(found.ratio)) ** 2 for x in found.log_ratios) / (len(found.log_ratios) - 1))
+    spread = math.sqrt(
+        sum((x - math.log(found.ratio)) ** 2 for x in found.log_ratios)
+        / (len(found.log_ratios) - 1)
+    )
     return (
-        f"{number:3} {found.decision:12} ratio {found.ratio:.4f} [{found.low:.4f}, {found.high:.4f}]  {result.seconds:5.1f} s  "
-        f"{found.launches} launches, {found.looks} looks, apart by {spread:.2%}, detectable {found.detectable:.1%}"
-        f"{'  contended' if found.contended else ''}"
+        f"{number:3} {found.decision:12} ratio {found.ratio:.4f} [{found.low:.4f},"
+        f" {found.high:.4f}]  {result.seconds:5.1f} s  {found.launches} launches, {found.looks}"
+        f" looks, apart by {spread:.2%}, detectable"
+        f" {found.detectable:.1%}{'  contended' if found.contended else ''}"
     )
 
 
 def main() -> None:
     """Runs the gates one after the other."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--gates", type=int, default=20)
     parser.add_argument("--slowdown", type=float, default=0.0, help="as a fraction of a step")
     parser.add_argument("--framework", default="torch")
-    parser.add_argument("--in-optimizer", action="store_true", help="slowed by the step of a user's optimizer file (torch)")
+    parser.add_argument(
+        "--in-optimizer",
+        action="store_true",
+        help="slowed by the step of a user's optimizer file (torch)",
+    )
     parser.add_argument("--threshold", type=float, default=Rule().threshold)
     parser.add_argument("--budget", type=float, default=Rule().budget_s)
     given = parser.parse_args()
-    rule, counts, began = Rule(threshold=given.threshold, budget_s=given.budget), Counter[str](), time.monotonic()
+    rule, counts, began = (
+        Rule(threshold=given.threshold, budget_s=given.budget),
+        Counter[str](),
+        time.monotonic(),
+    )
     with contest(given) as (pair, a, b):
         slowed = f"slowdown {given.slowdown:.0%}{' in the optimizer' if given.in_optimizer else ''}"
-        print(f"{pair.name}, threshold {rule.threshold:.0%}, {slowed}, budget {rule.budget_s:g} s", flush=True)
+        print(
+            f"{pair.name}, threshold {rule.threshold:.0%}, {slowed}, budget {rule.budget_s:g} s",
+            flush=True,
+        )
         for number in range(1, given.gates + 1):
             result = compare_pairs([pair], a, b, rule)
             counts[result.cells[0].decision] += 1

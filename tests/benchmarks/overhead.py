@@ -1,11 +1,13 @@
-"""What driving a framework through the harness costs: a Session against a hand-written loop, in paired blocks.
+"""What driving a framework through the harness costs: a Session against a hand-written loop, in
+paired blocks.
 
-    python tests/benchmarks/overhead.py [--launches 6] [torch tensorflow tensorflow-loop jax-jit jax-scan]
+    python tests/benchmarks/overhead.py [--launches 6] [torch tensorflow tensorflow-loop jax-jit
+    jax-scan]
 
-digits_mlp, batch 32, Adam, float32, one thread. A block is one epoch (36 steps) and the fetch of its losses. Each launch
-is a fresh process in which both sides take turns in ABBA order; the ratio of a launch is the median over its pairs, the
-interval is a t interval over launches. Nothing is asserted; the figures are printed.
-"""
+digits_mlp, batch 32, Adam, float32, one thread. A block is one epoch (36 steps) and the fetch of
+its losses. Each launch is a fresh process in which both sides take turns in ABBA order; the ratio
+of a launch is the median over its pairs, the interval is a t interval over launches. Nothing is
+asserted; the figures are printed."""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ Block = Callable[[int], Any]
 
 
 def launch(case: str) -> None:
-    """One process: prints the median ratio harness / hand-written, and microseconds per step of both."""
+    """One process: prints the median ratio harness / hand-written, and microseconds per step of
+    both.
+    """
     from gradrace.plan import initial_weights, make_plan
     from gradrace.registry import import_adapter, load_registry
     from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec
@@ -45,8 +49,10 @@ def launch(case: str) -> None:
     run = RunSpec(
         task=registry.tasks["digits_mlp"].model_copy(update={"steps": steps}),
         optimizer=OptimizerSpec(name="adam", rule="native"),
-        schedule=ScheduleSpec(kind="constant", base_lr=1e-3), framework=framework, mode=mode,
-    )  # fmt: skip
+        schedule=ScheduleSpec(kind="constant", base_lr=1e-3),
+        framework=framework,
+        mode=mode,
+    )
     plan, start = make_plan(run, registry.optimizers["adam"]), initial_weights(run.task, 0)
     session = import_adapter(registry.frameworks[framework]).open(run, start, plan)
     x, y = plan.data.train.x.astype(np.float32), plan.data.train.y
@@ -67,7 +73,15 @@ def launch(case: str) -> None:
             counts[side] += 1
     hand, harness = np.array(taken, dtype=float) / EPOCH / 1000
     ratio = float(np.median(harness / hand))
-    print(json.dumps({"ratio": ratio, "hand_us": float(np.median(hand)), "harness_us": float(np.median(harness))}))
+    print(
+        json.dumps(
+            {
+                "ratio": ratio,
+                "hand_us": float(np.median(hand)),
+                "harness_us": float(np.median(harness)),
+            }
+        )
+    )
 
 
 def torch_loop(start: Any, x: np.ndarray, y: np.ndarray, batches: np.ndarray) -> Block:
@@ -76,7 +90,9 @@ def torch_loop(start: Any, x: np.ndarray, y: np.ndarray, batches: np.ndarray) ->
     from torch import nn
 
     torch.set_num_threads(1)
-    model = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 10))
+    model = nn.Sequential(
+        nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 10)
+    )
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
     inputs, labels, order = torch.from_numpy(x), torch.from_numpy(y), torch.from_numpy(batches)
 
@@ -97,15 +113,29 @@ def _tensorflow_step() -> Any:
     import keras
     import tensorflow as tf
 
-    layers = [keras.layers.Dense(128, activation="relu"), keras.layers.Dense(128, activation="relu"), keras.layers.Dense(10)]
+    layers = [
+        keras.layers.Dense(128, activation="relu"),
+        keras.layers.Dense(128, activation="relu"),
+        keras.layers.Dense(10),
+    ]
     model = keras.Sequential([keras.layers.Input((64,)), *layers])
     optimizer = keras.optimizers.Adam(1e-3)
     optimizer.build(model.trainable_variables)
 
     def step(a: Any, b: Any) -> Any:
         with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=b, logits=model(a, training=True)))
-        optimizer.apply_gradients(zip(tape.gradient(loss, model.trainable_variables), model.trainable_variables, strict=True))
+            loss = tf.reduce_mean(
+                tf.nn.sparse_softmax_cross_entropy_with_logits(
+                    labels=b, logits=model(a, training=True)
+                )
+            )
+        optimizer.apply_gradients(
+            zip(
+                tape.gradient(loss, model.trainable_variables),
+                model.trainable_variables,
+                strict=True,
+            )
+        )
         return loss
 
     return step
@@ -120,7 +150,9 @@ def tensorflow_steps(start: Any, x: np.ndarray, y: np.ndarray, batches: np.ndarr
 
     def epoch(number: int) -> Any:
         rows = batches[number * EPOCH : (number + 1) * EPOCH]
-        pairs = zip(tf.unstack(tf.gather(inputs, rows)), tf.unstack(tf.gather(labels, rows)), strict=True)
+        pairs = zip(
+            tf.unstack(tf.gather(inputs, rows)), tf.unstack(tf.gather(labels, rows)), strict=True
+        )
         return tf.stack([step(a, b) for a, b in pairs]).numpy()
 
     return epoch
@@ -173,7 +205,9 @@ def jax_jit_loop(start: Any, x: np.ndarray, y: np.ndarray, batches: np.ndarray) 
     p = {name: jnp.asarray(value, jnp.float32) for name, value in start.items()}
     carry = [(p, optimizer.init(p))]
     jitted = jax.jit(step, donate_argnums=0)
-    staged = [(jax.device_put(x[rows]), jax.device_put(y[rows].astype(np.int32))) for rows in batches]
+    staged = [
+        (jax.device_put(x[rows]), jax.device_put(y[rows].astype(np.int32))) for rows in batches
+    ]
 
     def epoch(number: int) -> Any:
         losses = []
@@ -194,7 +228,10 @@ def jax_scan_loop(start: Any, x: np.ndarray, y: np.ndarray, batches: np.ndarray)
     p = {name: jnp.asarray(value, jnp.float32) for name, value in start.items()}
     carry = [(p, optimizer.init(p))]
     inputs, labels = jnp.asarray(x), jnp.asarray(y.astype(np.int32))
-    jitted = jax.jit(lambda c, rows: jax.lax.scan(lambda c, r: step(c, (inputs[r], labels[r])), c, rows), donate_argnums=0)
+    jitted = jax.jit(
+        lambda c, rows: jax.lax.scan(lambda c, r: step(c, (inputs[r], labels[r])), c, rows),
+        donate_argnums=0,
+    )
 
     def epoch(number: int) -> Any:
         carry[0], losses = jitted(carry[0], batches[number * EPOCH : (number + 1) * EPOCH])
@@ -204,9 +241,12 @@ def jax_scan_loop(start: Any, x: np.ndarray, y: np.ndarray, batches: np.ndarray)
 
 
 HAND_WRITTEN = {
-    "torch": torch_loop, "tensorflow": tensorflow_steps, "tensorflow-loop": tensorflow_loop, "jax-jit": jax_jit_loop,
+    "torch": torch_loop,
+    "tensorflow": tensorflow_steps,
+    "tensorflow-loop": tensorflow_loop,
+    "jax-jit": jax_jit_loop,
     "jax-scan": jax_scan_loop,
-}  # fmt: skip
+}
 
 
 def main() -> None:
@@ -216,27 +256,41 @@ def main() -> None:
     from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec
     from scipy import stats
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("cases", nargs="*", default=list(CASES))
     parser.add_argument("--launches", type=int, default=6)
     given = parser.parse_args()
     task = load_registry().tasks["digits_mlp"]
     spec = RunSpec(
-        task=task, optimizer=OptimizerSpec(name="adam"), schedule=ScheduleSpec(kind="constant", base_lr=1e-3),
-        framework="torch", mode="eager-fused",
-    )  # fmt: skip
+        task=task,
+        optimizer=OptimizerSpec(name="adam"),
+        schedule=ScheduleSpec(kind="constant", base_lr=1e-3),
+        framework="torch",
+        mode="eager-fused",
+    )
     for case in given.cases:
         rows = []
         for _ in range(given.launches):
             command = [sys.executable, __file__, "--launch", case]
-            done = subprocess.run(command, env=environment(spec), capture_output=True, text=True, check=True)
+            done = subprocess.run(
+                command, env=environment(spec), capture_output=True, text=True, check=True
+            )
             rows.append(json.loads(done.stdout.splitlines()[-1]))
         logs = np.log([row["ratio"] for row in rows])
-        half = stats.t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / np.sqrt(len(logs)) if len(logs) > 1 else np.nan
+        half = (
+            stats.t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / np.sqrt(len(logs))
+            if len(logs) > 1
+            else np.nan
+        )
         low, middle, high = np.exp([logs.mean() - half, logs.mean(), logs.mean() + half])
         hand, harness = (np.median([row[key] for row in rows]) for key in ("hand_us", "harness_us"))
         ratio = f"{middle:.3f} [{low:.3f}, {high:.3f}]"
-        print(f"{case:15} ratio {ratio}  hand-written {hand:6.1f} us, harness {harness:6.1f} us a step")
+        print(
+            f"{case:15} ratio {ratio}  hand-written {hand:6.1f} us, harness {harness:6.1f} us a"
+            " step"
+        )
 
 
 if __name__ == "__main__":

@@ -1,13 +1,15 @@
-"""What a report of many runs costs: stores made-up runs, then times `gradrace report` on them in a process of its own.
+"""What a report of many runs costs: stores made-up runs, then times `gradrace report` on them in a
+process of its own.
 
     python tests/benchmarks/report_scale.py FOLDER [--runs 10000] [--repeat 2]
-    python tests/benchmarks/report_scale.py FOLDER --runs 3018 --cells 6 --seeds 500     # few cells, many seeds
+    python tests/benchmarks/report_scale.py FOLDER --runs 3018 --cells 6 --seeds 500     # few
+    cells, many seeds
 
-The runs are written by the same Store that a sweep writes with: 5 tasks, 3 frameworks, 8 optimizers, 5 seeds, as many
-learning rates as it takes, and 3 launches of timing a cell. A FOLDER that holds them already is used as it is. The first
-report also gathers what is stored; later ones find that done. Prints wall and CPU seconds and the peak of the resident
-memory of each (the largest process of it), and what was written.
-"""
+The runs are written by the same Store that a sweep writes with: 5 tasks, 3 frameworks, 8
+optimizers, 5 seeds, as many learning rates as it takes, and 3 launches of timing a cell. A FOLDER
+that holds them already is used as it is. The first report also gathers what is stored; later ones
+find that done. Prints wall and CPU seconds and the peak of the resident memory of each (the largest
+process of it), and what was written."""
 
 from __future__ import annotations
 
@@ -39,11 +41,18 @@ SEEDS, LAUNCHES, STEPS, EVALUATIONS = 5, 3, 200, 10
 
 def main() -> None:
     """Makes the runs where they are missing, and reports."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument("--repeat", type=int, default=2)
-    parser.add_argument("--cells", type=int, default=120, help="tasks x frameworks x optimizers; all of them by default")
+    parser.add_argument(
+        "--cells",
+        type=int,
+        default=120,
+        help="tasks x frameworks x optimizers; all of them by default",
+    )
     parser.add_argument("--seeds", type=int, default=SEEDS)
     given = parser.parse_args()
     if not (given.folder / "runs" / SUITE / "plan.json").exists():
@@ -56,23 +65,35 @@ def main() -> None:
     page = given.folder / "html" / "index.html"
     files = [file for file in page.parent.rglob("*") if file.is_file()]
     total = sum(file.stat().st_size for file in files)
-    print(f"index.html {page.stat().st_size / 2**20:.1f} MiB; {len(files):,} files, {total / 2**20:.0f} MiB in all")
+    print(
+        f"index.html {page.stat().st_size / 2**20:.1f} MiB; {len(files):,} files,"
+        f" {total / 2**20:.0f} MiB in all"
+    )
 
 
 def _reported(folder: Path) -> str:
     """The peak is that of the largest child so far: all of them are reports of the same runs."""
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run([sys.executable, "-m", "gradrace", "report", "--output", folder], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, "-m", "gradrace", "report", "--output", folder],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
     wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     unit = 1 if sys.platform == "darwin" else 1024
-    return f"{wall:.1f} s wall, {cpu:.1f} s CPU, peak {after.ru_maxrss * unit / 2**20:.0f} MiB, {os.cpu_count()} cores"
+    return (
+        f"{wall:.1f} s wall, {cpu:.1f} s CPU, peak {after.ru_maxrss * unit / 2**20:.0f} MiB,"
+        f" {os.cpu_count()} cores"
+    )
 
 
 def _store(folder: Path, runs: int, cells: int, seeds: int) -> None:
     specs = list(itertools.islice(_specs(runs, cells, seeds), runs))
     digests = tuple(digest(spec, {"made_up": "1"}, {}) for spec in specs)
-    plan = PlanFile(suite=SUITE, title="Many runs", question="How large may a report grow?", digests=digests)
+    plan = PlanFile(
+        suite=SUITE, title="Many runs", question="How large may a report grow?", digests=digests
+    )
     with Store(folder, SUITE) as store:
         for spec, key in zip(specs, digests, strict=True):
             store.write(_result(spec, key))
@@ -81,35 +102,67 @@ def _store(folder: Path, runs: int, cells: int, seeds: int) -> None:
 
 def _specs(runs: int, most: int, seeds: int) -> Iterator[RunSpec]:
     known = load_registry().tasks
-    tasks = [known[name].model_copy(update={"steps": STEPS, "eval_every": STEPS // EVALUATIONS}) for name in TASKS]
+    tasks = [
+        known[name].model_copy(update={"steps": STEPS, "eval_every": STEPS // EVALUATIONS})
+        for name in TASKS
+    ]
     cells = list(itertools.product(tasks, MODES, OPTIMIZERS))[:most]
     timing = TimingSpec(warmup_steps=10, blocks=20, block_steps=10)
     for (task, framework, optimizer), launch in itertools.product(cells, range(LAUNCHES)):
         yield RunSpec(
-            measure="timing", task=task, framework=framework, mode=MODES[framework][1], launch=launch, timing=timing,
-            optimizer=OptimizerSpec(name=optimizer, rule="native"), schedule=ScheduleSpec(kind="constant", base_lr=0.01),
-        )  # fmt: skip
+            measure="timing",
+            task=task,
+            framework=framework,
+            mode=MODES[framework][1],
+            launch=launch,
+            timing=timing,
+            optimizer=OptimizerSpec(name=optimizer, rule="native"),
+            schedule=ScheduleSpec(kind="constant", base_lr=0.01),
+        )
     rates = np.logspace(-4, 1, max(1, math.ceil((runs / len(cells) - LAUNCHES) / seeds)))
     for (task, framework, optimizer), rate, seed in itertools.product(cells, rates, range(seeds)):
         yield RunSpec(
-            task=task, framework=framework, mode=MODES[framework][0], seed=seed, optimizer=OptimizerSpec(name=optimizer),
+            task=task,
+            framework=framework,
+            mode=MODES[framework][0],
+            seed=seed,
+            optimizer=OptimizerSpec(name=optimizer),
             schedule=ScheduleSpec(kind="constant", base_lr=float(f"{rate:.3g}")),
-        )  # fmt: skip
+        )
 
 
 def _result(spec: RunSpec, key: str) -> RunResult:
     rng = np.random.default_rng(int(key[:8], 16))
     diverged = spec.measure == "convergence" and spec.schedule.base_lr > 3.0
-    curve = _curve(spec.task, spec.schedule.base_lr, diverged, rng) if spec.measure == "convergence" else None
+    curve = (
+        _curve(spec.task, spec.schedule.base_lr, diverged, rng)
+        if spec.measure == "convergence"
+        else None
+    )
     wall = np.rint(rng.lognormal(0, 0.05, 20) * 3e6).astype(np.int64)
     zeros = np.zeros(20, dtype=np.int64)
-    blocks = Blocks(np.full(20, 10), wall, wall, zeros, zeros, np.full(20, "step")) if spec.timing else None
+    blocks = (
+        Blocks(np.full(20, 10), wall, wall, zeros, zeros, np.full(20, "step"))
+        if spec.timing
+        else None
+    )
     record = RunRecord(
-        digest=key, spec=spec, status="diverged" if diverged else "ok", reason="the loss became inf" if diverged else "",
-        summary=_summary(spec.task, curve, diverged) if curve else None, import_s=1.0, setup_s=0.1, first_call_s=0.2,
-        state_bytes=1024, started_at="2026-01-01T00:00:00+00:00", wall_s=0.5, versions={"made_up": "1"},
-        sources={f"file{i}.py": key for i in range(12)}, machine=this_machine(), cores=(0,),
-    )  # fmt: skip
+        digest=key,
+        spec=spec,
+        status="diverged" if diverged else "ok",
+        reason="the loss became inf" if diverged else "",
+        summary=_summary(spec.task, curve, diverged) if curve else None,
+        import_s=1.0,
+        setup_s=0.1,
+        first_call_s=0.2,
+        state_bytes=1024,
+        started_at="2026-01-01T00:00:00+00:00",
+        wall_s=0.5,
+        versions={"made_up": "1"},
+        sources={f"file{i}.py": key for i in range(12)},
+        machine=this_machine(),
+        cores=(0,),
+    )
     return RunResult(record, curve, blocks)
 
 
@@ -117,9 +170,15 @@ def _curve(task: TaskSpec, rate: float, diverged: bool, rng: np.random.Generator
     pull = 6.0 / (1.0 + abs(math.log10(rate / 0.03)))
     at, evaluated = np.arange(task.steps), np.arange(0, task.steps + 1, task.eval_every)
     fall = 2.3 * np.exp(-pull * at / task.steps) * rng.lognormal(0, 0.2, at.size)
-    losses = 2.3 * np.exp(-0.9 * pull * evaluated / task.steps) * rng.lognormal(0, 0.05, evaluated.size)
+    losses = (
+        2.3 * np.exp(-0.9 * pull * evaluated / task.steps) * rng.lognormal(0, 0.05, evaluated.size)
+    )
     if diverged:
-        fall, evaluated, losses = np.append(2.3 * 1.3 ** np.arange(60), np.inf), evaluated[:3], 2.3 * 9.0 ** np.arange(3)
+        fall, evaluated, losses = (
+            np.append(2.3 * 1.3 ** np.arange(60), np.inf),
+            evaluated[:3],
+            2.3 * 9.0 ** np.arange(3),
+        )
     return Curve(fall, evaluated, losses, np.clip(1 - 0.4 * losses, 0, 1))
 
 
@@ -129,11 +188,16 @@ def _summary(task: TaskSpec, curve: Curve, diverged: bool) -> Summary:
     losses, metrics = curve.validation_losses, curve.validation_metrics
     reached = np.flatnonzero(metrics >= task.target)
     return Summary(
-        steps_done=task.steps, final_train_loss=float(curve.train_losses[-1]), final_validation_loss=float(losses[-1]),
-        final_validation_metric=float(metrics[-1]), best_validation_loss=float(losses.min()),
-        best_validation_metric=float(metrics.max()), test_loss=float(losses[-1]), test_metric=float(metrics[-1]),
+        steps_done=task.steps,
+        final_train_loss=float(curve.train_losses[-1]),
+        final_validation_loss=float(losses[-1]),
+        final_validation_metric=float(metrics[-1]),
+        best_validation_loss=float(losses.min()),
+        best_validation_metric=float(metrics.max()),
+        test_loss=float(losses[-1]),
+        test_metric=float(metrics[-1]),
         steps_to_target=int(curve.eval_steps[reached[0]]) if len(reached) else None,
-    )  # fmt: skip
+    )
 
 
 if __name__ == "__main__":

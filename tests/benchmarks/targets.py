@@ -1,9 +1,10 @@
-"""Where the tasks' targets come from: the best median validation metric of a learning-rate grid, less a little.
+"""Where the tasks' targets come from: the best median validation metric of a learning-rate grid,
+less a little.
 
     python tests/benchmarks/targets.py [--group digits|small|memory] [--output results/targets]
 
-PyTorch, canonical rules; resumable like any run. `digits` and `small`: seven optimizers, five seeds. `memory`: two
-optimizers, three seeds, since its runs take ten times as long.
+PyTorch, canonical rules; resumable like any run. `digits` and `small`: seven optimizers, five
+seeds. `memory`: two optimizers, three seeds, since its runs take ten times as long.
 """
 
 from __future__ import annotations
@@ -36,16 +37,20 @@ class Group(NamedTuple):
 
 GROUPS = {
     "digits": Group(["digits_mlp", "digits_cnn", "digits_lstm"], WIDE, 5),
-    "small": Group(["digits_rnn", "digits_gru", "breast_cancer_logreg", "wine_mlp", "diabetes_mlp"], WIDE, 5),
+    "small": Group(
+        ["digits_rnn", "digits_gru", "breast_cancer_logreg", "wine_mlp", "diabetes_mlp"], WIDE, 5
+    ),
     "memory": Group(
         ["adding_rnn", "adding_lstm", "adding_gru", "copy_rnn", "copy_lstm", "copy_gru"], NARROW, 3
     ),
-}  # fmt: skip
+}
 
 
 def main() -> None:
     """Runs a group's grid and prints, per task, the best cells."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--group", choices=GROUPS, default="digits")
     parser.add_argument("--output", default="results/targets")
     given = parser.parse_args()
@@ -54,14 +59,21 @@ def main() -> None:
         "title": f"Targets, {given.group}",
         "tasks": group.tasks,
         "frameworks": ["torch"],
-        "optimizers": [{"name": name, "learning_rate": rates} for name, rates in group.grid.items()],
+        "optimizers": [
+            {"name": name, "learning_rate": rates} for name, rates in group.grid.items()
+        ],
         "seeds": group.seeds,
     }
     runs = gradrace.run(suite, name=f"targets-{given.group}", output=given.output).runs
     print(runs["status"].value_counts().to_string())
     medians = runs.groupby(CELL)["best_validation_metric"].median().sort_values(ascending=False)
     for task, cells in medians.groupby("task"):
-        print(task, "best median", f"{cells.max():.4f}:", ", ".join(f"{o} {lr:g}" for _, o, lr in cells.index[:3]))
+        print(
+            task,
+            "best median",
+            f"{cells.max():.4f}:",
+            ", ".join(f"{o} {lr:g}" for _, o, lr in cells.index[:3]),
+        )
 
 
 if __name__ == "__main__":

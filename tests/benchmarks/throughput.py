@@ -1,15 +1,18 @@
-"""What a sweep costs: against one fresh process a configuration, and against a script that somebody writes by hand.
+"""What a sweep costs: against one fresh process a configuration, and against a script that somebody
+writes by hand.
 
-    python tests/benchmarks/throughput.py [--framework torch] [--configurations 128] [--rounds 3] [isolation script]
+    python tests/benchmarks/throughput.py [--framework torch] [--configurations 128] [--rounds 3]
+    [isolation script]
 
-isolation: configurations of digits_mlp (batch 32, 560 steps, Adam: 8 learning rates, 4 values of beta1, seeds), evaluated before
-and after (`--eval-every` sets more), as one cold `gradrace run -j N --no-report` (`--jobs`, 1 by default, 0: as many as cores
-allow), against processes that do one of them each, one after another: import, open, train, evaluate, write the curve.
-`--processes` of these are measured, their median is scaled to the number of configurations.
-script: 12 runs (SGD, momentum and Adam at 4 learning rates, 64-64-10, batch 64, 200 steps, evaluation every 20) as one cold
-`gradrace run`, without and with a report and with everything cached, against a script without gradrace (torch and numpy).
-Rounds take turns; medians are printed, with the CPU seconds of all processes in brackets. Nothing is asserted.
-"""
+isolation: configurations of digits_mlp (batch 32, 560 steps, Adam: 8 learning rates, 4 values of
+beta1, seeds), evaluated before and after (`--eval-every` sets more), as one cold `gradrace run -j N
+--no-report` (`--jobs`, 1 by default, 0: as many as cores allow), against processes that do one of
+them each, one after another: import, open, train, evaluate, write the curve. `--processes` of these
+are measured, their median is scaled to the number of configurations.
+script: 12 runs (SGD, momentum and Adam at 4 learning rates, 64-64-10, batch 64, 200 steps,
+evaluation every 20) as one cold `gradrace run`, without and with a report and with everything
+cached, against a script without gradrace (torch and numpy). Rounds take turns; medians are printed,
+with the CPU seconds of all processes in brackets. Nothing is asserted."""
 
 from __future__ import annotations
 
@@ -68,29 +71,46 @@ def show(what: str, cost: Cost, note: str = "") -> None:
 def suite_of(framework: str, configurations: int, eval_every: int) -> dict[str, Any]:
     optimizer = {"name": "adam", "learning_rate": list(RATES), "hyper": {"beta1": list(BETAS)}}
     return {
-        "title": "Isolation", "tasks": ["digits_mlp"], "frameworks": [framework], "optimizers": [optimizer],
-        "seeds": max(1, configurations // (len(RATES) * len(BETAS))), "steps": 560,
-        "eval_every": eval_every, "timing": False,
+        "title": "Isolation",
+        "tasks": ["digits_mlp"],
+        "frameworks": [framework],
+        "optimizers": [optimizer],
+        "seeds": max(1, configurations // (len(RATES) * len(BETAS))),
+        "steps": 560,
+        "eval_every": eval_every,
+        "timing": False,
         "dtype": "float64" if framework == "numpy" else "float32",
-    }  # fmt: skip
+    }
 
 
 def one(framework: str, configurations: int, eval_every: int, number: int, out: Path) -> None:
-    """What a process does that is started for one configuration: no persistent worker, no store, no report."""
+    """What a process does that is started for one configuration: no persistent worker, no store, no
+    report.
+    """
     from gradrace.plan import initial_weights, make_plan
     from gradrace.registry import import_adapter, load_registry
     from gradrace.suite import expand, make_suite
     from gradrace.train import train
 
     registry = load_registry()
-    run = expand(make_suite("isolation", suite_of(framework, configurations, eval_every)), registry)[number]
+    run = expand(
+        make_suite("isolation", suite_of(framework, configurations, eval_every)), registry
+    )[number]
     optimizer = registry.optimizers[run.optimizer.name]
     adapter = import_adapter(registry.frameworks[framework])
     session = adapter.open(run, initial_weights(run.task, run.seed), make_plan(run, optimizer))
     out.write_text(json.dumps(train(session, run.task, schedule=run.schedule).curve.to_lists()))
 
 
-def isolation(framework: str, configurations: int, eval_every: int, processes: int, rounds: int, jobs: int, folder: Path) -> None:
+def isolation(
+    framework: str,
+    configurations: int,
+    eval_every: int,
+    processes: int,
+    rounds: int,
+    jobs: int,
+    folder: Path,
+) -> None:
     """The table of the first comparison."""
     from gradrace.executor.environment import environment
     from gradrace.registry import load_registry
@@ -102,18 +122,36 @@ def isolation(framework: str, configurations: int, eval_every: int, processes: i
     env = environment(runs[0])
     fresh, swept, options = [], [], ("-j", str(jobs), "--no-report", "-q")
     for turn in range(rounds):
-        swept.append(measured(gradrace("run", "isolation.toml", *options, "-o", f"iso{turn}"), folder))
+        swept.append(
+            measured(gradrace("run", "isolation.toml", *options, "-o", f"iso{turn}"), folder)
+        )
         for i in range(turn, processes, rounds):
             number = i * len(runs) // processes
-            ask = ["--one", str(number), "--framework", framework, "--configurations", str(configurations),
-                   "--eval-every", str(eval_every)]  # fmt: skip
-            fresh.append(measured([sys.executable, __file__, *ask, str(folder / "one.json")], folder, env))
+            ask = [
+                "--one",
+                str(number),
+                "--framework",
+                framework,
+                "--configurations",
+                str(configurations),
+                "--eval-every",
+                str(eval_every),
+            ]
+            fresh.append(
+                measured([sys.executable, __file__, *ask, str(folder / "one.json")], folder, env)
+            )
     each, whole = middle(fresh), middle(swept)
-    print(f"isolation, {framework}: {len(runs)} configurations, {processes} processes, {rounds} sweeps measured")
+    print(
+        f"isolation, {framework}: {len(runs)} configurations, {processes} processes, {rounds}"
+        " sweeps measured"
+    )
     show("a fresh process for one configuration", each)
     show("one cold command for all", whole, f"{whole.wall / len(runs):.3f} s a configuration")
     ratios = Cost(*(each[i] * len(runs) / whole[i] for i in (0, 1)))
-    print(f"{'processes (scaled) / command':44} {ratios.wall:9.1f} x  [{ratios.cpu:8.1f} x]", flush=True)
+    print(
+        f"{'processes (scaled) / command':44} {ratios.wall:9.1f} x  [{ratios.cpu:8.1f} x]",
+        flush=True,
+    )
 
 
 # A script by hand
@@ -126,11 +164,14 @@ def by_hand_torch() -> None:
     from torch import nn
 
     torch.set_num_threads(1)
-    (x, y), (vx, vy) = ((torch.from_numpy(a.astype("float32")), torch.from_numpy(b)) for a, b in digits())
+    (x, y), (vx, vy) = (
+        (torch.from_numpy(a.astype("float32")), torch.from_numpy(b)) for a, b in digits()
+    )
     makers: dict[str, Any] = {
-        "sgd": lambda p, lr: torch.optim.SGD(p, lr), "adam": lambda p, lr: torch.optim.Adam(p, lr),
+        "sgd": lambda p, lr: torch.optim.SGD(p, lr),
+        "adam": lambda p, lr: torch.optim.Adam(p, lr),
         "momentum": lambda p, lr: torch.optim.SGD(p, lr, momentum=0.9),
-    }  # fmt: skip
+    }
     found = {}
     for name, make in makers.items():
         for lr in RATES[2:6]:
@@ -141,8 +182,10 @@ def by_hand_torch() -> None:
                 if step % 20 == 0:
                     with torch.no_grad():
                         logits = model(vx)
-                        found[f"{name} {lr} {step}"] = [float(nn.functional.cross_entropy(logits, vy)),
-                                                        float((logits.argmax(1) == vy).float().mean())]  # fmt: skip
+                        found[f"{name} {lr} {step}"] = [
+                            float(nn.functional.cross_entropy(logits, vy)),
+                            float((logits.argmax(1) == vy).float().mean()),
+                        ]
                 if step % (len(x) // 64) == 0:
                     batches = torch.from_numpy(order.permutation(len(x))).split(64)
                 rows = batches[step % (len(x) // 64)]
@@ -171,13 +214,21 @@ def by_hand_numpy() -> None:
     for name in ("sgd", "momentum", "adam"):
         for lr in RATES[2:6]:
             rng, losses = np.random.default_rng(0), []
-            p = [rng.normal(0, (2 / 64) ** 0.5, (64, 64)), np.zeros(64), rng.normal(0, 0.1, (64, 10)), np.zeros(10)]
+            p = [
+                rng.normal(0, (2 / 64) ** 0.5, (64, 64)),
+                np.zeros(64),
+                rng.normal(0, 0.1, (64, 10)),
+                np.zeros(10),
+            ]
             m, v = [np.zeros_like(w) for w in p], [np.zeros_like(w) for w in p]
             for step in range(200):
                 if step % 20 == 0:
                     log_p = forward(p, vx)[1]
                     accuracy = float((log_p.argmax(1) == vy).mean())
-                    found[f"{name} {lr} {step}"] = [float(-log_p[np.arange(len(vy)), vy].mean()), accuracy]
+                    found[f"{name} {lr} {step}"] = [
+                        float(-log_p[np.arange(len(vy)), vy].mean()),
+                        accuracy,
+                    ]
                 if step % (len(x) // 64) == 0:
                     order = rng.permutation(len(x))
                 rows = order[step % (len(x) // 64) * 64 :][:64]
@@ -196,7 +247,9 @@ def by_hand_numpy() -> None:
                     else:
                         m[i], v[i] = 0.9 * m[i] + 0.1 * g, 0.999 * v[i] + 0.001 * g * g
                         corrected = m[i] / (1 - 0.9 ** (step + 1))
-                        p[i] = p[i] - lr * corrected / (np.sqrt(v[i] / (1 - 0.999 ** (step + 1))) + 1e-8)
+                        p[i] = p[i] - lr * corrected / (
+                            np.sqrt(v[i] / (1 - 0.999 ** (step + 1))) + 1e-8
+                        )
             found[f"{name} {lr}"] = losses
     Path("by_hand.json").write_text(json.dumps(found))
 
@@ -207,7 +260,9 @@ def digits() -> tuple[tuple[Any, Any], tuple[Any, Any]]:
     from sklearn.model_selection import train_test_split
 
     x, y = load_digits(return_X_y=True)
-    train_x, held_x, train_y, held_y = train_test_split(x, y, train_size=1152, stratify=y, random_state=0)
+    train_x, held_x, train_y, held_y = train_test_split(
+        x, y, train_size=1152, stratify=y, random_state=0
+    )
     mean, spread = train_x.mean(0), train_x.std(0)
     scaled = [(part - mean) / (spread + (spread == 0)) for part in (train_x, held_x[:320])]
     return (scaled[0], train_y), (scaled[1], held_y[:320])
@@ -225,19 +280,36 @@ def script(framework: str, rounds: int, folder: Path) -> None:
     (folder / "small.py").write_text(TASK)
     rates = list(RATES[2:6])
     content = {
-        "title": "Twelve", "tasks": ["digits_mlp"], "frameworks": [framework], "seeds": 1, "timing": False,
-        "optimizers": [{"name": name, "learning_rate": rates} for name in ("sgd", "momentum", "adam")],
+        "title": "Twelve",
+        "tasks": ["digits_mlp"],
+        "frameworks": [framework],
+        "seeds": 1,
+        "timing": False,
+        "optimizers": [
+            {"name": name, "learning_rate": rates} for name in ("sgd", "momentum", "adam")
+        ],
         "dtype": "float64" if framework == "numpy" else "float32",
-    }  # fmt: skip
+    }
     env = environment(expand(make_suite("twelve", content), load_registry())[0])
     (folder / "twelve.toml").write_text(toml({**content, "tasks": ["small_mlp"]}))
     run = ("run", "twelve.toml", "--load", "small.py", "-q")
-    ways: dict[str, list[Cost]] = {"by hand": [], "without report": [], "with report": [], "all cached, no report": []}
+    ways: dict[str, list[Cost]] = {
+        "by hand": [],
+        "without report": [],
+        "with report": [],
+        "all cached, no report": [],
+    }
     for turn in range(rounds):
-        ways["by hand"].append(measured([sys.executable, __file__, "--by-hand", framework], folder, env))
-        ways["without report"].append(measured(gradrace(*run, "--no-report", "-o", f"plain{turn}"), folder))
+        ways["by hand"].append(
+            measured([sys.executable, __file__, "--by-hand", framework], folder, env)
+        )
+        ways["without report"].append(
+            measured(gradrace(*run, "--no-report", "-o", f"plain{turn}"), folder)
+        )
         ways["with report"].append(measured(gradrace(*run, "-o", f"report{turn}"), folder))
-        ways["all cached, no report"].append(measured(gradrace(*run, "--no-report", "-o", f"plain{turn}"), folder))
+        ways["all cached, no report"].append(
+            measured(gradrace(*run, "--no-report", "-o", f"plain{turn}"), folder)
+        )
     print(f"script, {framework}: 12 runs, {rounds} rounds")
     hand = middle(ways["by hand"])
     for what, costs in ways.items():
@@ -255,20 +327,32 @@ def toml(content: dict[str, Any]) -> str:
     def value(given: Any) -> str:
         if isinstance(given, dict):
             return "{" + ", ".join(f"{key} = {value(item)}" for key, item in given.items()) + "}"
-        return "[" + ", ".join(map(value, given)) + "]" if isinstance(given, list) else json.dumps(given)
+        return (
+            "[" + ", ".join(map(value, given)) + "]"
+            if isinstance(given, list)
+            else json.dumps(given)
+        )
 
     return "".join(f"{key} = {value(item)}\n" for key, item in content.items())
 
 
 def main() -> None:
     """Measures and prints."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="*", default=["isolation", "script"], help="isolation, script, or both")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "what", nargs="*", default=["isolation", "script"], help="isolation, script, or both"
+    )
     parser.add_argument("--framework", default="torch")
     parser.add_argument("--configurations", type=int, default=128, help="a multiple of 32")
-    parser.add_argument("--eval-every", type=int, default=560, help="isolation: 560 is at the ends only")
+    parser.add_argument(
+        "--eval-every", type=int, default=560, help="isolation: 560 is at the ends only"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="isolation: workers of the one command")
-    parser.add_argument("--processes", type=int, default=6, help="how many fresh processes are measured")
+    parser.add_argument(
+        "--processes", type=int, default=6, help="how many fresh processes are measured"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--by-hand", help=argparse.SUPPRESS)
@@ -279,11 +363,20 @@ def main() -> None:
     if given.by_hand:
         {"torch": by_hand_torch, "numpy": by_hand_numpy}[given.by_hand]()
         return
-    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}: other work on this machine disturbs these figures")
+    print(
+        f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}: other work on this machine"
+        " disturbs these figures"
+    )
     for what in given.what:
         with TemporaryDirectory() as folder:
             if what == "isolation":
-                counts = given.configurations, given.eval_every, given.processes, given.rounds, given.jobs
+                counts = (
+                    given.configurations,
+                    given.eval_every,
+                    given.processes,
+                    given.rounds,
+                    given.jobs,
+                )
                 isolation(given.framework, *counts, Path(folder))
             elif what == "script":
                 script(given.framework, given.rounds, Path(folder))

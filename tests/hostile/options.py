@@ -1,4 +1,6 @@
-"""Command lines that cannot be: arguments, exit code, and words that the message must hold. `s.toml` is a good suite."""
+"""Command lines that cannot be: arguments, exit code, and words that the message must hold.
+`s.toml` is a good suite.
+"""
 
 from __future__ import annotations
 
@@ -203,4 +205,4 @@ OPTIONS: list[tuple[str, int, str]] = [
     ("verify --load nope.py", 2, "no such file"),
     ("nonsense", 2, "No such command"),
     ("--nonsense", 2, "No such option"),
-]  # fmt: skip
+]

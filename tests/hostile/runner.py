@@ -15,7 +15,14 @@ from typer.testing import CliRunner
 
 LIMIT_S = 60
 # What no message for a person holds.
-FOREIGN = ("Traceback", "pydantic", "Input should be", "errors.pydantic.dev", "validation error", "internal error")
+FOREIGN = (
+    "Traceback",
+    "pydantic",
+    "Input should be",
+    "errors.pydantic.dev",
+    "validation error",
+    "internal error",
+)
 
 
 class Came(NamedTuple):

@@ -1,12 +1,19 @@
-"""Suites that cannot be: lines of TOML that replace those of a good suite, and words that the message must hold."""
+"""Suites that cannot be: lines of TOML that replace those of a good suite, and words that the
+message must hold.
+"""
 
 from __future__ import annotations
 
 GOOD = {
-    "title": 'title = "x"', "tasks": 'tasks = ["digits_mlp"]', "frameworks": 'frameworks = ["numpy"]',
-    "optimizers": 'optimizers = ["sgd"]', "dtype": 'dtype = "float64"', "seeds": "seeds = 1", "steps": "steps = 20",
+    "title": 'title = "x"',
+    "tasks": 'tasks = ["digits_mlp"]',
+    "frameworks": 'frameworks = ["numpy"]',
+    "optimizers": 'optimizers = ["sgd"]',
+    "dtype": 'dtype = "float64"',
+    "seeds": "seeds = 1",
+    "steps": "steps = 20",
     "eval_every": "eval_every = 10",
-}  # fmt: skip
+}
 
 BIG = 10**400
 SUITES: list[tuple[str, str]] = [
@@ -34,18 +41,36 @@ SUITES: list[tuple[str, str]] = [
     ("optimizers = [{}]", "optimizers[0].name: is missing"),
     ('optimizers = [{ nam = "adam" }]', "unknown key 'optimizers[0].nam' (did you mean 'name'?)"),
     ("optimizers = [{ name = 3 }]", "optimizers[0].name: expected text"),
-    ('optimizers = [{ name = "adam", learning_rate = true }]', "optimizers[0].learning_rate: expected a number"),
-    ('optimizers = [{ name = "adam", learning_rate = "0.1" }]', "optimizers[0].learning_rate: expected a number"),
+    (
+        'optimizers = [{ name = "adam", learning_rate = true }]',
+        "optimizers[0].learning_rate: expected a number",
+    ),
+    (
+        'optimizers = [{ name = "adam", learning_rate = "0.1" }]',
+        "optimizers[0].learning_rate: expected a number",
+    ),
     ('optimizers = [{ name = "adam", learning_rate = 0 }]', "a number greater than 0"),
     ('optimizers = [{ name = "adam", learning_rate = -1e-3 }]', "a number greater than 0"),
     ('optimizers = [{ name = "adam", learning_rate = nan }]', "a finite number"),
     ('optimizers = [{ name = "adam", learning_rate = inf }]', "a finite number"),
     ('optimizers = [{ name = "adam", learning_rate = [] }]', "at least one entry"),
-    ('optimizers = [{ name = "adam", learning_rate = [1e-3, "x"] }]', "optimizers[0].learning_rate[1]: expected a number"),
+    (
+        'optimizers = [{ name = "adam", learning_rate = [1e-3, "x"] }]',
+        "optimizers[0].learning_rate[1]: expected a number",
+    ),
     ('optimizers = [{ name = "adam", hyper = 3 }]', "optimizers[0].hyper: expected a table"),
-    ('optimizers = [{ name = "adam", hyper = { beta1 = true } }]', "optimizers[0].hyper.beta1: expected a number"),
-    ('optimizers = [{ name = "adam", hyper = { beta1 = "0.9" } }]', "optimizers[0].hyper.beta1: expected a number"),
-    ('optimizers = [{ name = "adam", hyper = { beta1 = nan } }]', "optimizers[0].hyper.beta1: expected a finite number"),
+    (
+        'optimizers = [{ name = "adam", hyper = { beta1 = true } }]',
+        "optimizers[0].hyper.beta1: expected a number",
+    ),
+    (
+        'optimizers = [{ name = "adam", hyper = { beta1 = "0.9" } }]',
+        "optimizers[0].hyper.beta1: expected a number",
+    ),
+    (
+        'optimizers = [{ name = "adam", hyper = { beta1 = nan } }]',
+        "optimizers[0].hyper.beta1: expected a finite number",
+    ),
     ('optimizers = [{ name = "adam", hyper = { beta1 = 2 } }]', "beta1 = 2 is outside"),
     ('optimizers = [{ name = "adam", hyper = { beta1 = -1 } }]', "beta1 = -1 is outside"),
     ('optimizers = [{ name = "adam", hyper = { beat1 = 0.9 } }]', "did you mean 'beta1'"),
@@ -104,7 +129,10 @@ SUITES: list[tuple[str, str]] = [
     ('schedules = [{ kind = "cosin" }]', "did you mean 'cosine'"),
     ('schedules = [{ kin = "step" }]', "unknown key 'schedules[0].kin' (did you mean 'kind'?)"),
     ('schedules = [{ kind = "step", params = 3 }]', "schedules[0].params: expected a table"),
-    ('schedules = [{ kind = "step", params = { every = "x" } }]', "schedules[0].params.every: expected a number"),
+    (
+        'schedules = [{ kind = "step", params = { every = "x" } }]',
+        "schedules[0].params.every: expected a number",
+    ),
     ('schedules = [{ kind = "step", params = { evry = 0.5 } }]', "did you mean 'every'"),
     ('schedules = [{ kind = "step", params = { every = nan } }]', "a finite number"),
     ('schedules = [{ kind = "step", params = { every = -1 } }]', "every"),
@@ -119,10 +147,19 @@ SUITES: list[tuple[str, str]] = [
     ("timing = { blocks = 1 }", "timing.blocks: expected a number of at least 4"),
     ("timing = { blocks = 1000000000000 }", "timing.blocks: expected a number of at most"),
     ("timing = { block_steps = 0 }", "timing.block_steps: expected a number greater than 0"),
-    ("timing = { block_steps = 1000000000000 }", "timing.block_steps: expected a number of at most"),
+    (
+        "timing = { block_steps = 1000000000000 }",
+        "timing.block_steps: expected a number of at most",
+    ),
     ("timing = { warmup_steps = -1 }", "timing.warmup_steps: expected a number of at least 0"),
-    ("timing = { warmup_steps = 1000000000000 }", "timing.warmup_steps: expected a number of at most"),
-    ("timing = { longest_block_s = 0 }", "timing.longest_block_s: expected a number greater than 0"),
+    (
+        "timing = { warmup_steps = 1000000000000 }",
+        "timing.warmup_steps: expected a number of at most",
+    ),
+    (
+        "timing = { longest_block_s = 0 }",
+        "timing.longest_block_s: expected a number greater than 0",
+    ),
     ("timing = { longest_block_s = inf }", "timing.longest_block_s: expected a finite number"),
     ("timing = { breakdown = 1 }", "timing.breakdown: expected true or false"),
     ("timing = { memory = 0 }", "timing.memory: expected true or false"),
@@ -156,31 +193,76 @@ SUITES: list[tuple[str, str]] = [
     ("regularization = [{ l2 = -1 }]", "regularization[0].l2: expected a number of at least 0"),
     ('regularization = [{ l2 = "x" }]', "regularization[0].l2: expected a number"),
     ("regularization = [{ l3 = 1 }]", "unknown key 'regularization[0].l3'"),
-    ("regularization = [{ dropout = 1 }]", "regularization[0].dropout: expected a number less than 1"),
-    ("regularization = [{ dropout = 0 }]", "regularization[0].dropout: expected a number greater than 0"),
-    ("regularization = [{ early_stopping = 1.5 }]", "regularization[0].early_stopping: expected a whole number"),
-    ("regularization = [{ early_stopping = true }]", "regularization[0].early_stopping: expected a whole number"),
-    ("regularization = [{ clip_norm = inf }]", "regularization[0].clip_norm: expected a finite number"),
+    (
+        "regularization = [{ dropout = 1 }]",
+        "regularization[0].dropout: expected a number less than 1",
+    ),
+    (
+        "regularization = [{ dropout = 0 }]",
+        "regularization[0].dropout: expected a number greater than 0",
+    ),
+    (
+        "regularization = [{ early_stopping = 1.5 }]",
+        "regularization[0].early_stopping: expected a whole number",
+    ),
+    (
+        "regularization = [{ early_stopping = true }]",
+        "regularization[0].early_stopping: expected a whole number",
+    ),
+    (
+        "regularization = [{ clip_norm = inf }]",
+        "regularization[0].clip_norm: expected a finite number",
+    ),
     # Grids and draws
     ("learning_rate_grid = { points = 4, per_decade = 1 }", "4 is even"),
-    ("learning_rate_grid = { points = 1, per_decade = 1 }", "learning_rate_grid.points: expected a number of at least 3"),
-    ("learning_rate_grid = { points = 1000000001, per_decade = 3 }", "learning_rate_grid.points: expected a number of at most"),
-    ("learning_rate_grid = { points = 3, per_decade = 0 }", "learning_rate_grid.per_decade: expected a number greater than 0"),
-    ("learning_rate_grid = { point = 3 }", "unknown key 'learning_rate_grid.point' (did you mean 'points'?)"),
+    (
+        "learning_rate_grid = { points = 1, per_decade = 1 }",
+        "learning_rate_grid.points: expected a number of at least 3",
+    ),
+    (
+        "learning_rate_grid = { points = 1000000001, per_decade = 3 }",
+        "learning_rate_grid.points: expected a number of at most",
+    ),
+    (
+        "learning_rate_grid = { points = 3, per_decade = 0 }",
+        "learning_rate_grid.per_decade: expected a number greater than 0",
+    ),
+    (
+        "learning_rate_grid = { point = 3 }",
+        "unknown key 'learning_rate_grid.point' (did you mean 'points'?)",
+    ),
     ("learning_rate_grid = { points = 1001, per_decade = 1 }", "learning_rate_grid"),
     ("search = { draws = 5 }", "search: nothing to draw"),
     ("search = { draws = 0, batch_size = [8] }", "search.draws: expected a number greater than 0"),
     ("search = { draws = 5, batch_size = [8] }", "there are only 1 combinations to draw 5 from"),
-    ("search = { draws = 5, learning_rate = { low = 0.1, high = 0.1001 } }", "there are only 2 combinations"),
+    (
+        "search = { draws = 5, learning_rate = { low = 0.1, high = 0.1001 } }",
+        "there are only 2 combinations",
+    ),
     ("search = { draws = 5, learning_rate = { low = 0.1, high = 0.1 } }", "the range is empty"),
     ("search = { draws = 5, learning_rate = { low = 1, high = 0.1 } }", "the range is empty"),
-    ("search = { draws = 5, learning_rate = { low = 0, high = 0.1, log = true } }", "starts above 0"),
+    (
+        "search = { draws = 5, learning_rate = { low = 0, high = 0.1, log = true } }",
+        "starts above 0",
+    ),
     ("search = { draws = 5, learning_rate = { low = -1, high = 0.1 } }", "is not greater than 0"),
-    ("search = { draws = 5, learning_rate = { low = -1e308, high = 1e308 } }", "too wide to draw from"),
-    ("search = { draws = 5, learning_rate = { low = nan, high = 1 } }", "search.learning_rate.low: expected a finite number"),
-    ("search = { draws = 5, learning_rate = { low = true, high = 1 } }", "search.learning_rate.low: expected a number"),
+    (
+        "search = { draws = 5, learning_rate = { low = -1e308, high = 1e308 } }",
+        "too wide to draw from",
+    ),
+    (
+        "search = { draws = 5, learning_rate = { low = nan, high = 1 } }",
+        "search.learning_rate.low: expected a finite number",
+    ),
+    (
+        "search = { draws = 5, learning_rate = { low = true, high = 1 } }",
+        "search.learning_rate.low: expected a number",
+    ),
     ("search = { draws = 2, learning_rate = [0.1, 0.1] }", "a value is listed twice"),
-    ("search = { draws = 1000000000000, learning_rate = { low = 0.1, high = 1 } }", "search.draws: expected a number of at most"),
+    (
+        "search = { draws = 1000000000000, learning_rate = { low = 0.1, high = 1 } }",
+        "search.draws: expected a number of at most",
+    ),
     ("search = { draws = 2, hyper = { x = [1, 2] } }", "has no hyperparameter 'x'"),
     ("search = { draw = 2 }", "unknown key 'search.draw' (did you mean 'draws'?)"),
     ("search = 3", "search: expected a table"),
@@ -189,15 +271,21 @@ SUITES: list[tuple[str, str]] = [
     ("scales = { small = 3 }", "scales.small: expected a table"),
     ("scales = { small = { seeds = true } }", "scales.small.seeds: expected a whole number"),
     ('scales = { small = { title = "y" } }', "scales.small.title: a scale changes what is swept"),
-    ("scales = { small = { sedes = 1 } }", "unknown key 'scales.small.sedes' (did you mean 'seeds'?)"),
+    (
+        "scales = { small = { sedes = 1 } }",
+        "unknown key 'scales.small.sedes' (did you mean 'seeds'?)",
+    ),
     ("instead = 3", "instead: expected a table"),
     ("instead = { x = 1 }", "instead.x: expected text"),
     ('instead = { digits_mlp = "nope" }', "no task 'nope'"),
     ('titl = "y"', "unknown key 'titl' (did you mean 'title'?)"),
     ("'' = 1", "unknown key ''"),
     ('"a.b" = 1', "unknown key"),
-    ("seeds = 99999\nsteps = 1\nschedules = ['constant', 'cosine', 'step']", "runs are more than can be planned, 200,000"),
-]  # fmt: skip
+    (
+        "seeds = 99999\nsteps = 1\nschedules = ['constant', 'cosine', 'step']",
+        "runs are more than can be planned, 200,000",
+    ),
+]
 
 # Whole files: name, bytes, exit code and words.
 FILES: list[tuple[str, bytes, str]] = [

@@ -1,4 +1,6 @@
-"""Hundreds of inputs that make no sense, through the command line: each is refused in words, at once, and nothing is lost."""
+"""Hundreds of inputs that make no sense, through the command line: each is refused in words, at
+once, and nothing is lost.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,9 @@ def test_a_file_that_is_no_suite(folder, name, content, words):
     refused(["run", name, "--dry-run"], folder, 2, words)
 
 
-@pytest.mark.parametrize(("line", "code", "words"), OPTIONS, ids=[line[:70] for line, *_ in OPTIONS])
+@pytest.mark.parametrize(
+    ("line", "code", "words"), OPTIONS, ids=[line[:70] for line, *_ in OPTIONS]
+)
 def test_a_command_line_that_cannot_be(folder, line, code, words):
     refused(shlex.split(line), folder, code, words)
 

@@ -1,4 +1,6 @@
-"""Sections of a suite's part, a module each. Every one takes the suite's Writer; one without parts is left out of the page."""
+"""Sections of a suite's part, a module each. Every one takes the suite's Writer; one without parts
+is left out of the page.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +33,23 @@ if TYPE_CHECKING:
 
 # In the order of the page.
 SECTIONS: tuple[Callable[[Writer], Section], ...] = (
-    summary.section, convergence.section, targets.section, aggregates.section, profiles.section, learning_rates.section,
-    tuning.tuning, batch_sizes.section, schedules.section, initializers.section, regularization.section, architecture.section,
-    native.section, random_search.section, diagnosis.diagnosis, step_time.section, step_time.throughput, breakdown.section,
+    summary.section,
+    convergence.section,
+    targets.section,
+    aggregates.section,
+    profiles.section,
+    learning_rates.section,
+    tuning.tuning,
+    batch_sizes.section,
+    schedules.section,
+    initializers.section,
+    regularization.section,
+    architecture.section,
+    native.section,
+    random_search.section,
+    diagnosis.diagnosis,
+    step_time.section,
+    step_time.throughput,
+    breakdown.section,
     breakdown.costs,
-)  # fmt: skip
+)

@@ -14,9 +14,10 @@ FACTOR = 1.1
 class Basin(NamedTuple):
     """The connected range of good rates around the best one.
 
-    low, high: its ends. open_low, open_high: it reaches that end of the swept rates, so that more may lie beyond.
-    width: decades, log10(high / low); a lower bound where an end is open. share: of the swept range's logarithm.
-    """
+    low, high: its ends. open_low, open_high: it reaches that end of the swept rates, so that more
+    may lie beyond.
+    width: decades, log10(high / low); a lower bound where an end is open. share: of the swept
+    range's logarithm."""
 
     best: float
     loss: float
@@ -32,12 +33,13 @@ class Basin(NamedTuple):
 
 
 def basin(rates: np.ndarray, losses: np.ndarray, factor: float = FACTOR) -> Basin | None:
-    """The basin of losses float[n] at rising learning rates float[n]; None without a positive finite loss.
+    """The basin of losses float[n] at rising learning rates float[n]; None without a positive
+    finite loss.
 
-    NaN is a rate at which a run did not end ok: it is not good, however well its other seeds did. Between two rates the
-    logarithm of the loss is taken as a straight line over the logarithm of the rate; towards a rate that is NaN the basin
-    ends at the last good one, since nothing is known between them.
-    """
+    NaN is a rate at which a run did not end ok: it is not good, however well its other seeds did.
+    Between two rates the logarithm of the loss is taken as a straight line over the logarithm of
+    the rate; towards a rate that is NaN the basin ends at the last good one, since nothing is known
+    between them."""
     losses = np.where(np.isfinite(losses) & (losses > 0), losses, np.nan)
     if np.isnan(losses).all():
         return None
@@ -47,22 +49,36 @@ def basin(rates: np.ndarray, losses: np.ndarray, factor: float = FACTOR) -> Basi
     low, open_low = _end(x[: best + 1][::-1], y[: best + 1][::-1], threshold)
     high, open_high = _end(x[best:], y[best:], threshold)
     share = (high - low) / (x[-1] - x[0]) if len(x) > 1 else np.nan
-    return Basin(float(rates[best]), float(losses[best]), 10**low, 10**high, open_low, open_high, float(share))
+    return Basin(
+        float(rates[best]),
+        float(losses[best]),
+        10**low,
+        10**high,
+        open_low,
+        open_high,
+        float(share),
+    )
 
 
 def _end(x: np.ndarray, y: np.ndarray, threshold: float) -> tuple[float, bool]:
-    """Where y first crosses the threshold, going from the first point on; the last point and True where it never does."""
+    """Where y first crosses the threshold, going from the first point on; the last point and True
+    where it never does.
+    """
     for i in range(1, len(x)):
         if np.isnan(y[i]):
             return float(x[i - 1]), False
         if y[i] > threshold:
-            return float(x[i - 1] + (x[i] - x[i - 1]) * (threshold - y[i - 1]) / (y[i] - y[i - 1])), False
+            return (
+                float(x[i - 1] + (x[i] - x[i - 1]) * (threshold - y[i - 1]) / (y[i] - y[i - 1])),
+                False,
+            )
     return float(x[-1]), True
 
 
 def basins(rates: pd.DataFrame) -> pd.DataFrame:
-    """Of `tables.learning_rates`, one row a task, setup and series: rates, bad_rates (where some run did not end ok),
-    seeds (the fewest runs at a rate) and the fields of Basin, NaN where there is none."""
+    """Of `tables.learning_rates`, one row a task, setup and series: rates, bad_rates (where some
+    run did not end ok), seeds (the fewest runs at a rate) and the fields of Basin, NaN where there
+    is none."""
     names = ["task", "setup", "series"]
     rows: list[dict[str, Any]] = []
     for key, unsorted in rates.groupby(names, sort=False):
@@ -71,7 +87,11 @@ def basins(rates: pd.DataFrame) -> pd.DataFrame:
         swept = group["learning_rate"].to_numpy(dtype=np.float64)
         found = basin(swept, np.where(whole, group["mean"].to_numpy(dtype=np.float64), np.nan))
         fields = {**found._asdict(), "width": found.width} if found else {}
-        counts = {"rates": len(group), "bad_rates": int((~whole).sum()), "seeds": int(group["runs"].min())}
+        counts = {
+            "rates": len(group),
+            "bad_rates": int((~whole).sum()),
+            "seeds": int(group["runs"].min()),
+        }
         rows.append({**dict(zip(names, key, strict=True)), **counts, **fields})
     columns = [*names, "rates", "bad_rates", "seeds", *Basin._fields, "width"]
     return pd.DataFrame(rows, columns=columns)

@@ -25,17 +25,24 @@ def section(writer: Writer) -> Section:
     curves = tables.schedule_curves(writer.frames, writer.suite)
     if len(curves):
         names = list(dict.fromkeys(curves["schedule"]))
-        section.parts.append(writer.figure(
-            "schedules", partial(figures.schedules, curves), "Learning-rate schedules",
-            figures.describe("Learning rate relative to the base rate over a run.", [], names), curves,
-            "The schedules, relative to their base rate.",
-        ))  # fmt: skip
+        section.parts.append(
+            writer.figure(
+                "schedules",
+                partial(figures.schedules, curves),
+                "Learning-rate schedules",
+                figures.describe("Learning rate relative to the base rate over a run.", [], names),
+                curves,
+                "The schedules, relative to their base rate.",
+            )
+        )
     return section
 
 
 def chips(writer: Writer) -> list[tuple[str, str]]:
     counts = writer.runs["status"].value_counts()
-    chips = [(status, f"{counts[status]:,} {status}") for status in text.STATUSES if status in counts]
+    chips = [
+        (status, f"{counts[status]:,} {status}") for status in text.STATUSES if status in counts
+    ]
     left = tables.missing(writer.frames, writer.suite)
     return chips + ([("missing", f"{left:,} not run yet")] if left else [])
 
@@ -52,35 +59,55 @@ def facts(writer: Writer) -> list[tuple[str, list[str]]]:
         ("Tasks", [_task(writer, group.iloc[0]) for _, group in runs.groupby("task", sort=False)]),
         ("Optimizers", _optimizers(writer)),
         ("Schedules", _listed(_scheduled(row) for row in runs.to_dict("records"))),
-        ("Seeds", [_numbers(writer.trained["seed"])] if len(writer.trained) else ["no convergence run"]),
-        ("Computed on", _listed(f"{d}, {t}, {text.plural(n, 'thread')}" for d, t, n in
-                                zip(runs["device"], runs["dtype"], runs["threads"], strict=True))),
+        (
+            "Seeds",
+            [_numbers(writer.trained["seed"])] if len(writer.trained) else ["no convergence run"],
+        ),
+        (
+            "Computed on",
+            _listed(
+                f"{d}, {t}, {text.plural(n, 'thread')}"
+                for d, t, n in zip(runs["device"], runs["dtype"], runs["threads"], strict=True)
+            ),
+        ),
         ("Machines", _listed(_machine(record.machine) for record in records)),
         ("When (UTC)", [" to ".join(dict.fromkeys((days[0], days[-1])))]),
-    ]  # fmt: skip
+    ]
 
 
 def warnings(writer: Writer) -> list[str]:
     found = []
     tried = writer.summary[writer.summary["runs"] > 0]
-    tried = tried[tried[list(tables.ATTEMPTED)].sum(axis=1) > 0] if len(writer.trained) else tried.iloc[:0]
+    tried = (
+        tried[tried[list(tables.ATTEMPTED)].sum(axis=1) > 0]
+        if len(writer.trained)
+        else tried.iloc[:0]
+    )
     fewest = writer.trained.groupby("task")["seed"].nunique().min() if len(tried) else 5
     if fewest < 5:
-        known = "no spread is known" if fewest == 1 else "differences within the min–max ranges are not evidence"
+        known = (
+            "no spread is known"
+            if fewest == 1
+            else "differences within the min–max ranges are not evidence"
+        )
         found.append(
-            f"Only {text.plural(int(fewest), 'seed')}: {known}. Five seeds or more are needed before an interval "
-            "means anything."
+            f"Only {text.plural(int(fewest), 'seed')}: {known}. Five seeds or more are needed"
+            " before an interval means anything."
         )
     few = int(writer.times["launches"].between(1, FEWEST_LAUNCHES - 1).sum())
     if few:
         found.append(
-            f"{few} of {text.plural(len(writer.times), 'timed cell')} had fewer than {FEWEST_LAUNCHES} launches, and so no "
-            "interval: launches differ by about 1 to 3% on their own."
+            f"{few} of {text.plural(len(writer.times), 'timed cell')} had fewer than"
+            f" {FEWEST_LAUNCHES} launches, and so no interval: launches differ by about 1 to 3% on"
+            " their own."
         )
     disturbed = int((writer.times["contended"] > 0).sum())
     if disturbed:
         shared = f"{disturbed} of {text.plural(len(writer.times), 'timed cell')}"
-        found.append(f"{shared} shared the core with other work: their step times, marked *, may be too long.")
+        found.append(
+            f"{shared} shared the core with other work: their step times, marked *, may be too"
+            " long."
+        )
     return found
 
 
@@ -92,17 +119,26 @@ def _frameworks(writer: Writer) -> list[str]:
             for library, version in writer.frames.records[digest].versions.items():
                 versions.setdefault(library, set()).add(version)
         modes = "; ".join(
-            f"{measure}: {', '.join(dict.fromkeys(rows['mode']))}" for measure, rows in group.groupby("measure")
+            f"{measure}: {', '.join(dict.fromkeys(rows['mode']))}"
+            for measure, rows in group.groupby("measure")
         )
-        listed = ", ".join(f"{library} {' and '.join(sorted(seen))}" for library, seen in sorted(versions.items()))
-        lines.append(f"{_title(writer, 'frameworks', str(name))} — {modes} — {listed or 'versions not recorded'}")
+        listed = ", ".join(
+            f"{library} {' and '.join(sorted(seen))}" for library, seen in sorted(versions.items())
+        )
+        lines.append(
+            f"{_title(writer, 'frameworks', str(name))} — {modes} —"
+            f" {listed or 'versions not recorded'}"
+        )
     return lines
 
 
 def _task(writer: Writer, row: pd.Series) -> str:
     task = writer.frames.records[row["digest"]].spec.task
     origin = f" ({task.target_origin})" if task.target_origin else ""
-    budget = f"{text.plural(task.steps, 'step')} of batch {task.batch_size}, evaluated every {task.eval_every}"
+    budget = (
+        f"{text.plural(task.steps, 'step')} of batch {task.batch_size}, evaluated every"
+        f" {task.eval_every}"
+    )
     return f"{task.name}: {task.title} — {budget} — target {task.metric} {task.target:g}{origin}"
 
 
@@ -111,10 +147,13 @@ def _optimizers(writer: Writer) -> list[str]:
     for name, rows in writer.runs.groupby("optimizer", sort=False):
         rates = f"learning rate {_numbers(rows['learning_rate'])}"
         rules = ", ".join(
-            f"{measure} {' and '.join(dict.fromkeys(of['rule']))}" for measure, of in rows.groupby("measure")
+            f"{measure} {' and '.join(dict.fromkeys(of['rule']))}"
+            for measure, of in rows.groupby("measure")
         )
         hyper = " or ".join(dict.fromkeys(filter(None, rows["hyper"])))
-        lines.append(" — ".join(filter(None, [_title(writer, "optimizers", str(name)), rules, rates, hyper])))
+        lines.append(
+            " — ".join(filter(None, [_title(writer, "optimizers", str(name)), rules, rates, hyper]))
+        )
     return lines
 
 
@@ -125,17 +164,30 @@ def _title(writer: Writer, kind: str, name: str) -> str:
 
 def _lost(writer: Writer, lost: pd.DataFrame) -> Table:
     columns = [
-        Column("Status"), Column("Measure"), Column("Task"), Column("Framework"), Column("Optimizer"),
-        Column("Learning rate", "number"), Column("Runs", "number"), Column("Seeds or launches"), Column("Reason"),
-    ]  # fmt: skip
+        Column("Status"),
+        Column("Measure"),
+        Column("Task"),
+        Column("Framework"),
+        Column("Optimizer"),
+        Column("Learning rate", "number"),
+        Column("Runs", "number"),
+        Column("Seeds or launches"),
+        Column("Reason"),
+    ]
     rows = [
         [
-            Cell(row["status"], flag=row["status"]), Cell(row["measure"]), Cell(row["task"]), Cell(row["setup"]),
-            Cell(row["series"]), cells.plain(row, "learning_rate"),
-            Cell(str(row["runs"]), row["runs"], runs=row["digests"]), Cell(row["seeds"]), Cell(row["reason"]),
+            Cell(row["status"], flag=row["status"]),
+            Cell(row["measure"]),
+            Cell(row["task"]),
+            Cell(row["setup"]),
+            Cell(row["series"]),
+            cells.plain(row, "learning_rate"),
+            Cell(str(row["runs"]), row["runs"], runs=row["digests"]),
+            Cell(row["seeds"]),
+            Cell(row["reason"]),
         ]
         for row in lost.to_dict("records")
-    ]  # fmt: skip
+    ]
     return writer.table("not-ok", "Runs that did not end ok, and why", columns, rows, lost)
 
 
@@ -148,7 +200,11 @@ def _numbers(values: pd.Series) -> str:
 
 
 def _scheduled(row: Row) -> str:
-    return f"{row['schedule']} ({row['schedule_params']})" if row["schedule_params"] else str(row["schedule"])
+    return (
+        f"{row['schedule']} ({row['schedule_params']})"
+        if row["schedule_params"]
+        else str(row["schedule"])
+    )
 
 
 def _machine(machine: Any) -> str:

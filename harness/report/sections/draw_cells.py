@@ -25,8 +25,8 @@ class Heat:
     """Panels of cells.
 
     table: one row a cell with panel, row, column, value (NaN: no colour), text and hatched.
-    limits: the values of the ends of the colour map. key: what the colours mean. norm: Normalize or LogNorm.
-    """
+    limits: the values of the ends of the colour map. key: what the colours mean. norm: Normalize or
+    LogNorm."""
 
     table: pd.DataFrame
     key: str
@@ -59,10 +59,19 @@ def draw(heat: Heat) -> Figure:
         axis.set_visible(number < len(panels))
         if number < len(panels):
             _cells(axis, table[table["panel"] == panels[number]], rows, columns, norm, colors)
-            axis.set(title=panels[number] if len(panels) > 1 else "", ylabel=heat.row_label if number % across == 0 else "",
-                     xlabel=heat.column_label)  # fmt: skip
+            axis.set(
+                title=panels[number] if len(panels) > 1 else "",
+                ylabel=heat.row_label if number % across == 0 else "",
+                xlabel=heat.column_label,
+            )
     # Of few colours, since matplotlib makes a bitmap of many.
-    bar = figure.colorbar(matplotlib.cm.ScalarMappable(norm, colors.resampled(32)), ax=axes, label=heat.key, shrink=0.9, pad=0.02)
+    bar = figure.colorbar(
+        matplotlib.cm.ScalarMappable(norm, colors.resampled(32)),
+        ax=axes,
+        label=heat.key,
+        shrink=0.9,
+        pad=0.02,
+    )
     bar.ax.yaxis.set_major_formatter(lambda value, _: heat.form(value))
     bar.ax.yaxis.set_minor_formatter(lambda value, _: "")
     bar.outline.set_linewidth(0)
@@ -70,7 +79,12 @@ def draw(heat: Heat) -> Figure:
 
 
 def _cells(
-    axis: Axes, table: pd.DataFrame, rows: Sequence[str], columns: Sequence[str], norm: Normalize, colors: Colormap
+    axis: Axes,
+    table: pd.DataFrame,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    norm: Normalize,
+    colors: Colormap,
 ) -> None:
     values = np.full((len(rows), len(columns)), np.nan)
     hatched: dict[str, list[tuple[int, int]]] = {}
@@ -84,13 +98,23 @@ def _cells(
         if max(len(rows), len(columns)) <= WRITTEN:
             axis.text(x, y, cell["text"], ha="center", va="center", fontsize=7.5, color=ink)
     axis.pcolormesh(
-        np.arange(len(columns) + 1) - 0.5, np.arange(len(rows) + 1) - 0.5, np.ma.masked_invalid(values), norm=norm, cmap=colors,
-        edgecolor=INK, linewidth=0.3,
-    )  # fmt: skip
+        np.arange(len(columns) + 1) - 0.5,
+        np.arange(len(rows) + 1) - 0.5,
+        np.ma.masked_invalid(values),
+        norm=norm,
+        cmap=colors,
+        edgecolor=INK,
+        linewidth=0.3,
+    )
     for ink, cells in hatched.items():
         _hatch(axis, cells, ink)
-    axis.set_xticks(range(len(columns)), columns, rotation=40 if max(map(len, columns)) > 5 else 0,
-                    ha="right" if max(map(len, columns)) > 5 else "center", rotation_mode="anchor")  # fmt: skip
+    axis.set_xticks(
+        range(len(columns)),
+        columns,
+        rotation=40 if max(map(len, columns)) > 5 else 0,
+        ha="right" if max(map(len, columns)) > 5 else "center",
+        rotation_mode="anchor",
+    )
     axis.set_yticks(range(len(rows)), rows)
     axis.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(rows) - 0.5, -0.5))
     axis.grid(visible=False)
@@ -103,7 +127,9 @@ def _hatch(axis: Axes, cells: Sequence[tuple[int, int]], ink: str) -> None:
     corners = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5], [-0.5, -0.5]])
     codes = [Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY]
     path = Path(np.concatenate([corners + cell for cell in cells]), codes * len(cells))
-    axis.add_patch(PathPatch(path, fill=False, hatch="////", edgecolor=ink, linewidth=0, alpha=0.55))
+    axis.add_patch(
+        PathPatch(path, fill=False, hatch="////", edgecolor=ink, linewidth=0, alpha=0.55)
+    )
 
 
 def _ink(face: Sequence[float]) -> str:

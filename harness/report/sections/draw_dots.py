@@ -13,16 +13,27 @@ from ..figures import Looks
 from .draw_lines import level
 
 
-def intervals(table: pd.DataFrame, styles: Looks, panels: Mapping[str, str], lines: Mapping[str, float]) -> Figure:
-    """table: setup, series, and of each of `panels` (column -> label of its axis) the estimate with `_low` and `_high`.
-    lines: where a panel has a thin line. An interval that reaches beyond what is shown, or is infinite, ends there."""
+def intervals(
+    table: pd.DataFrame, styles: Looks, panels: Mapping[str, str], lines: Mapping[str, float]
+) -> Figure:
+    """table: setup, series, and of each of `panels` (column -> label of its axis) the estimate with
+    `_low` and `_high`.
+    lines: where a panel has a thin line. An interval that reaches beyond what is shown, or is
+    infinite, ends there."""
     cells = table.drop_duplicates(["setup", "series"])
     figure, axes, places = figures._dot_panels(cells, styles, list(panels), 9.6 / len(panels))
     for axis, (name, label) in zip(axes, panels.items(), strict=True):
         low, high = _shown(table, name, lines.get(name))
         for row, y in zip(cells.to_dict("records"), places, strict=True):
             look = styles[row["setup"]]
-            axis.hlines(y, max(row[f"{name}_low"], low), min(row[f"{name}_high"], high), color=look.color, linewidth=2, alpha=0.5)
+            axis.hlines(
+                y,
+                max(row[f"{name}_low"], low),
+                min(row[f"{name}_high"], high),
+                color=look.color,
+                linewidth=2,
+                alpha=0.5,
+            )
             axis.plot([row[name]], [y], look.marker, color=look.color, markersize=5)
         axis.set(xlim=(low, high), xlabel=label)
         if name in lines:

@@ -1,4 +1,6 @@
-"""Small multiples of lines with bands: every section that draws a curve says what stands where, and this draws it."""
+"""Small multiples of lines with bands: every section that draws a curve says what stands where, and
+this draws it.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from ..svg import INK
 
 @dataclass(frozen=True)
 class Axis:
-    """A label and a scale; `limits` where they do not follow from the data, `ticks` where they are the data's own."""
+    """A label and a scale; `limits` where they do not follow from the data, `ticks` where they are
+    the data's own.
+    """
 
     label: str
     log: bool = False
@@ -31,10 +35,13 @@ class Axis:
 class Lines:
     """Lines in panels.
 
-    table: one row a point with panel_row, panel_column, hue, x, y, and low and high where lines have bands. Points of a
+    table: one row a point with panel_row, panel_column, hue, x, y, and low and high where lines
+    have bands. Points of a
         line stand in the order in which they are joined.
-    steps: a point's height holds until the next point. marked: points have the marker of their line.
-    bands: with more lines than these in a panel their bands would hide each other, and are left away.
+    steps: a point's height holds until the next point. marked: points have the marker of their
+    line.
+    bands: with more lines than these in a panel their bands would hide each other, and are left
+    away.
     row_axes: y axes of rows that differ from `y`. own_y: rows whose panels do not share it.
     decorate: draws into one panel what is not a line: (axes, panel_row, panel_column).
     """
@@ -57,7 +64,10 @@ def draw(lines: Lines) -> Figure:
     table = lines.table
     rows, columns = (list(dict.fromkeys(table[name])) for name in ("panel_row", "panel_column"))
     width = min(lines.size[0], max(2.6, 12.8 / len(columns)))
-    figure = Figure(figsize=(max(width * len(columns), 5.2), lines.size[1] * len(rows) + 0.55), layout="constrained")
+    figure = Figure(
+        figsize=(max(width * len(columns), 5.2), lines.size[1] * len(rows) + 0.55),
+        layout="constrained",
+    )
     axes = figure.subplots(len(rows), len(columns), squeeze=False, sharex=True)
     for y, row in enumerate(rows):
         for axis in axes[y, 1:] if row not in lines.own_y else ():
@@ -71,7 +81,12 @@ def draw(lines: Lines) -> Figure:
                 lines.decorate(axes[y, x], row, column)
             axes[y, x].set_title(column if y == 0 else "")
         for axis in axes[y] if row in lines.own_y else axes[y, :1]:
-            scale(axis, "y", lines.row_axes.get(row, lines.y), table.loc[table["panel_row"] == row, "y"])
+            scale(
+                axis,
+                "y",
+                lines.row_axes.get(row, lines.y),
+                table.loc[table["panel_row"] == row, "y"],
+            )
             axis.yaxis.label.set_visible(axis is axes[y, 0])
     for axis in axes[-1]:
         scale(axis, "x", lines.x, table["x"])
@@ -87,13 +102,24 @@ def _panel(axis: Axes, panel: pd.DataFrame, lines: Lines) -> None:
         x, y = line["x"].to_numpy(dtype=np.float64), line["y"].to_numpy(dtype=np.float64)
         if banded:
             axis.fill_between(
-                x, line["low"].to_numpy(dtype=np.float64), line["high"].to_numpy(dtype=np.float64), color=look.color,
-                alpha=0.15, linewidth=0, step="post" if lines.steps else None,
-            )  # fmt: skip
+                x,
+                line["low"].to_numpy(dtype=np.float64),
+                line["high"].to_numpy(dtype=np.float64),
+                color=look.color,
+                alpha=0.15,
+                linewidth=0,
+                step="post" if lines.steps else None,
+            )
         axis.plot(
-            x, y, color=look.color, linestyle=(0, look.dash) if look.dash else "-", marker=look.marker if lines.marked else "",
-            markersize=4.5, markeredgewidth=0, drawstyle="steps-post" if lines.steps else "default",
-        )  # fmt: skip
+            x,
+            y,
+            color=look.color,
+            linestyle=(0, look.dash) if look.dash else "-",
+            marker=look.marker if lines.marked else "",
+            markersize=4.5,
+            markeredgewidth=0,
+            drawstyle="steps-post" if lines.steps else "default",
+        )
 
 
 def scale(axes: Axes, which: str, how: Axis, values: pd.Series) -> None:
@@ -111,7 +137,9 @@ def scale(axes: Axes, which: str, how: Axis, values: pd.Series) -> None:
 
 
 def logarithmic(axes: Axes, which: str, values: pd.Series) -> None:
-    """Logarithmic with labels that can be read: 1, 2, 5 in every decade where there are few, 1 in every one or few else."""
+    """Logarithmic with labels that can be read: 1, 2, 5 in every decade where there are few, 1 in
+    every one or few else.
+    """
     shown = values[(values > 0) & np.isfinite(values.astype("float64"))]
     decades = float(np.log10(shown.max() / shown.min())) if len(shown) else 1.0
     subs = (1.0, 2.0, 5.0) if decades < 1.6 else (1.0, 3.0) if decades < 2.6 else (1.0,)

@@ -21,12 +21,19 @@ def section(writer: Writer) -> Section:
     section.warnings = list(fair.notes)
     section.parts.extend(fair.facts)
     if fair.rows and fair.pairs:
-        columns = [Column("Task"), Column("Optimizer"), *(Column(f"{a} – {b}") for a, b in fair.pairs)]
+        columns = [
+            Column("Task"),
+            Column("Optimizer"),
+            *(Column(f"{a} – {b}") for a, b in fair.pairs),
+        ]
         listed = [
-            [Cell(row.task), Cell(row.optimizer, note=row.rule), *map(_finding_cell, row.findings)] for row in fair.rows
+            [Cell(row.task), Cell(row.optimizer, note=row.rule), *map(_finding_cell, row.findings)]
+            for row in fair.rows
         ]
         caption = "Worst difference of a loss between two frameworks that were given the same task"
-        section.parts.append(writer.table("fairness", caption, columns, listed, _fairness_data(fair)))
+        section.parts.append(
+            writer.table("fairness", caption, columns, listed, _fairness_data(fair))
+        )
     return section
 
 

@@ -36,7 +36,10 @@ def section(writer: Writer) -> Section:
         return found
     table = summary(rows, keys)
     note = hindsight(rows, writer.trained)
-    found.parts += [_figure(writer, str(task), of_task, keys, note) for task, of_task in table.groupby("task", sort=False)]
+    found.parts += [
+        _figure(writer, str(task), of_task, keys, note)
+        for task, of_task in table.groupby("task", sort=False)
+    ]
     return found
 
 
@@ -47,16 +50,19 @@ def _figure(writer: Writer, task: str, table: pd.DataFrame, keys: list[str], not
     first = keys[0].replace("initializer", "initialiser")
     across = "activation" if len(keys) == 2 else "optimizer"
     return writer.figure(
-        f"{task}-initializers", partial(draw_cells.draw, heat(table, keys, loss, metric == "accuracy", label)),
+        f"{task}-initializers",
+        partial(draw_cells.draw, heat(table, keys, loss, metric == "accuracy", label)),
         f"{task}: {first} and {across}",
-        figures.describe(f"Heat map of the final {label}.", table["setup"], table["series"]), table,
+        figures.describe(f"Heat map of the final {label}.", table["setup"], table["series"]),
+        table,
         joined(
-            f"{task}: final {label}, mean over the runs that ended ok, by {first} and {across}; {seeds_text(table['runs'])} a "
-            "cell. Hatched: some run diverged or ran out of time, and is missing from the mean; the cell then says how "
-            "many ended "
-            "ok. A cell without colour has no run that did. No interval: the range is in the data.", note,
+            f"{task}: final {label}, mean over the runs that ended ok, by {first} and {across};"
+            f" {seeds_text(table['runs'])} a cell. Hatched: some run diverged or ran out of time,"
+            " and is missing from the mean; the cell then says how many ended ok. A cell without"
+            " colour has no run that did. No interval: the range is in the data.",
+            note,
         ),
-    )  # fmt: skip
+    )
 
 
 def heat(table: pd.DataFrame, keys: list[str], loss: bool, percent: bool, label: str) -> Heat:
@@ -66,10 +72,16 @@ def heat(table: pd.DataFrame, keys: list[str], loss: bool, percent: bool, label:
     share = [f"\n{row.ok} of {row.runs}" if row.ok < row.runs else "" for row in table.itertuples()]
     panel = table["setup"] + " · " + table["series"] if len(keys) == 2 else table["setup"]
     cells = table.assign(
-        panel=panel, row=table[keys[0]], column=table[keys[1]] if len(keys) == 2 else table["series"], value=quantity,
+        panel=panel,
+        row=table[keys[0]],
+        column=table[keys[1]] if len(keys) == 2 else table["series"],
+        value=quantity,
         hatched=table["ok"] < table["runs"],
-        text=[(form(value) if np.isfinite(value) else "") + of for value, of in zip(quantity, share, strict=True)],
-    )  # fmt: skip
+        text=[
+            (form(value) if np.isfinite(value) else "") + of
+            for value, of in zip(quantity, share, strict=True)
+        ],
+    )
     cells["text"] = cells["text"].str.strip()
     known = quantity[np.isfinite(quantity)]
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from ..page import Writer
 
 MEANING = (
-    "Training loss is the mean over the batches since the last evaluation but one; it holds the penalty and is taken with "
-    "dropout "
-    "active, while evaluations have neither: under a penalty or dropout it is larger than the bare loss on the training samples "
-    "would be, and the gap smaller. A gap above 0 says that validation is worse than training. Compare settings by their "
-    "validation figures, and read the gap as to why."
+    "Training loss is the mean over the batches since the last evaluation but one; it holds the"
+    " penalty and is taken with dropout active, while evaluations have neither: under a penalty or"
+    " dropout it is larger than the bare loss on the training samples would be, and the gap"
+    " smaller. A gap above 0 says that validation is worse than training. Compare settings by their"
+    " validation figures, and read the gap as to why."
 )
 
 
@@ -51,16 +51,24 @@ def _parts(writer: Writer, found: Section, name: str, rows: pd.DataFrame) -> Non
     styles = setting_looks(table[name])
     note = hindsight(rows, writer.trained)
     for task, of_task in table.groupby("task", sort=False):
-        found.parts.append(writer.figure(
-            f"{task}-{name}", partial(drawing, of_task, name, styles), f"{task}: {name}",
-            figures.describe("Final validation loss against training loss.", of_task["series"], of_task[name]), of_task,
-            joined(
-                f"{task}: final validation loss against training loss, a mark for each setting: the mean over the runs "
-                f"that ended "
-                "ok; bars: their range, not an interval. On the grey line both are equal; above it validation is worse.",
-                _lost(of_task), note,
-            ),
-        ))  # fmt: skip
+        found.parts.append(
+            writer.figure(
+                f"{task}-{name}",
+                partial(drawing, of_task, name, styles),
+                f"{task}: {name}",
+                figures.describe(
+                    "Final validation loss against training loss.", of_task["series"], of_task[name]
+                ),
+                of_task,
+                joined(
+                    f"{task}: final validation loss against training loss, a mark for each setting:"
+                    " the mean over the runs that ended ok; bars: their range, not an interval. On"
+                    " the grey line both are equal; above it validation is worse.",
+                    _lost(of_task),
+                    note,
+                ),
+            )
+        )
     found.parts += [MEANING, _table(writer, name, table)]
 
 
@@ -78,7 +86,9 @@ def drawing(table: pd.DataFrame, name: str, styles: Looks) -> Drawing:
     panels = list(dict.fromkeys(zip(table["setup"], table["series"], strict=True)))
     across = min(4, len(panels))
     down = -(-len(panels) // across)
-    figure = Drawing(figsize=(max(across * min(4.2, 12.8 / across), 4.6), 2.7 * down + 0.5), layout="constrained")
+    figure = Drawing(
+        figsize=(max(across * min(4.2, 12.8 / across), 4.6), 2.7 * down + 0.5), layout="constrained"
+    )
     axes = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
     values = table[["train_loss_mean", "final_validation_loss_mean"]].to_numpy(dtype=np.float64)
     values = values[np.isfinite(values)]
@@ -87,7 +97,9 @@ def drawing(table: pd.DataFrame, name: str, styles: Looks) -> Drawing:
         if number_ >= len(panels):
             continue
         setup, series = panels[number_]
-        for row in table[(table["setup"] == setup) & (table["series"] == series)].to_dict("records"):
+        for row in table[(table["setup"] == setup) & (table["series"] == series)].to_dict(
+            "records"
+        ):
             _mark(axis, row, styles[row[name]])
         axis.set_title(f"{setup} · {series}")
     if values.size and values.min() > 0:
@@ -105,33 +117,59 @@ def drawing(table: pd.DataFrame, name: str, styles: Looks) -> Drawing:
 
 def _mark(axis: Any, row: dict[Any, Any], look: figures.Look) -> None:
     x, y = row["train_loss_mean"], row["final_validation_loss_mean"]
-    axis.hlines(y, row["train_loss_min"], row["train_loss_max"], color=look.color, linewidth=1.2, alpha=0.6)
-    axis.vlines(x, row["final_validation_loss_min"], row["final_validation_loss_max"], color=look.color, linewidth=1.2, alpha=0.6)
+    axis.hlines(
+        y, row["train_loss_min"], row["train_loss_max"], color=look.color, linewidth=1.2, alpha=0.6
+    )
+    axis.vlines(
+        x,
+        row["final_validation_loss_min"],
+        row["final_validation_loss_max"],
+        color=look.color,
+        linewidth=1.2,
+        alpha=0.6,
+    )
     axis.plot([x], [y], look.marker, color=look.color, markersize=5.5)
 
 
 def _lost(table: pd.DataFrame) -> str:
     lost = int((table["runs"] - table["ok"]).sum())
-    return f"{text.plural(lost, 'run')} did not end ok and have no place in the picture; the table counts them." if lost else ""
+    return (
+        f"{text.plural(lost, 'run')} did not end ok and have no place in the picture; the table"
+        " counts them."
+        if lost
+        else ""
+    )
 
 
 def _table(writer: Writer, name: str, table: pd.DataFrame) -> Any:
     metric = {writer.metrics[task] for task in table["task"]}
     form = text.percent if metric == {"accuracy"} else text.significant
     columns = [
-        Column("Task"), Column("Framework"), Column("Optimizer"), Column(name.capitalize()), Column("Learning rate", "number"),
-        Column("Training loss", "number"), Column("Validation loss", "number", "final; below, the range"),
+        Column("Task"),
+        Column("Framework"),
+        Column("Optimizer"),
+        Column(name.capitalize()),
+        Column("Learning rate", "number"),
+        Column("Training loss", "number"),
+        Column("Validation loss", "number", "final; below, the range"),
         Column("Gap", "number", "validation - training; below, its 95% interval over seeds"),
-        Column("Validation metric", "number", "final; below, the range"), Column("Ended ok"),
-    ]  # fmt: skip
+        Column("Validation metric", "number", "final; below, the range"),
+        Column("Ended ok"),
+    ]
     cells = [
         [
-            Cell(row["task"]), Cell(row["setup"]), Cell(row["series"]), Cell(row[name]),
+            Cell(row["task"]),
+            Cell(row["setup"]),
+            Cell(row["series"]),
+            Cell(row[name]),
             plain(row, "learning_rate"),
             *(averaged(row, quantity) for quantity in ("train_loss", "final_validation_loss")),
-            between({**row, "gap": row["gap_mean"]}, "gap"), averaged(row, "metric", form),
+            between({**row, "gap": row["gap_mean"]}, "gap"),
+            averaged(row, "metric", form),
             Cell(f"{row['ok']} of {row['runs']}", row["ok"] / row["runs"], runs=row["digests"]),
         ]
         for row in table.to_dict("records")
-    ]  # fmt: skip
-    return writer.table(f"{name}-gaps", f"{name.capitalize()}: training and validation", columns, cells, table)
+    ]
+    return writer.table(
+        f"{name}-gaps", f"{name.capitalize()}: training and validation", columns, cells, table
+    )
