@@ -23,7 +23,7 @@ from .commands import (
     tuning,
 )
 from .errors import ExitCode, UserError, nearest
-from .terminal import prepare_streams, print_table, say
+from .output.terminal import prepare_streams, print_table, say
 from .version import __version__
 
 # Imported for the commands that they register.
@@ -220,7 +220,7 @@ def doctor(output: Output = Path("results"), as_json: AsJson = False) -> None:
 
     Ends with what is wrong and how to mend it. Exit code 3 when no framework at all can be used.
     """
-    from .doctor import diagnose
+    from .machine.doctor import diagnose
     from .registry import load_registry
 
     diagnosis = diagnose(load_registry(), output)

@@ -20,7 +20,7 @@ from rich.progress import (
 )
 
 from .executor import Event, Finished, Started
-from .terminal import plain, progress_console
+from .output.terminal import plain, progress_console
 
 _BAD = {"failed": "failed", "timeout": "ran out of time"}
 # Reasons beyond these are counted only: a terminal that was asked to be quiet is not flooded.

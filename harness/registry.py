@@ -29,7 +29,7 @@ from .errors import UserError
 from .jsonfile import first_problem
 from .literals import read_literals
 from .optimizer import Optimizer
-from .output import off_stdout
+from .output.silenced import off_stdout
 from .spec import TaskSpec
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from . import imports
 from .errors import UserError
-from .escaping import clean
+from .output.escaping import clean
 from .process import NoAnswer, ask
 
 

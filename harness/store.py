@@ -25,7 +25,6 @@ import filelock
 from pydantic import Field, ValidationError
 
 from .errors import UserError
-from .escaping import visible
 from .jsonfile import (
     discard_partials,
     first_problem,
@@ -36,6 +35,7 @@ from .jsonfile import (
     writing,
 )
 from .origin import Origin
+from .output.escaping import visible
 from .record import FINAL, SCHEMA, Curve, RunRecord, RunResult
 from .schedules import complete
 from .spec import Digest, Frozen

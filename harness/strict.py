@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
 from pydantic_core import CoreSchema
 
-from .escaping import clean
+from .output.escaping import clean
 
 _SCALARS = ("bool", "int", "float", "str")
 

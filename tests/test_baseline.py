@@ -9,7 +9,6 @@ import pytest
 from gradrace.errors import UserError
 from gradrace.gate.baseline import Baseline, Origin, file_of, merged, ordered, read, text, write
 from gradrace.gate.check import check_run, check_seeds, comparability
-from gradrace.gate.place import machine_type
 from gradrace.gate.trace import (
     EPSILON,
     FACTOR,
@@ -23,6 +22,7 @@ from gradrace.gate.trace import (
     spec_digest,
 )
 from gradrace.gate.trace import make_trace as trace_of
+from gradrace.machine.place import machine_type
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from records import make_curve, make_result, make_specs

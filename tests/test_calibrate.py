@@ -24,7 +24,7 @@ from gradrace.gate.calibrate import (
     replay,
     rows,
 )
-from gradrace.gate.place import machine_type
+from gradrace.machine.place import machine_type
 from gradrace.paired import Rule
 from gradrace.paired.measure import Failure, Launch
 from gradrace.paired.run import search

@@ -19,7 +19,9 @@ import pytest
 from gate_cases import make_check, make_convergence, make_timing
 from gradrace import frame, report, show
 from gradrace.commands import app
-from gradrace.escaping import (
+from gradrace.gate import GateResult
+from gradrace.gate.written import junit, markdown
+from gradrace.output.escaping import (
     LONGEST,
     clean,
     csv_table,
@@ -30,8 +32,6 @@ from gradrace.escaping import (
     plain_table,
     visible,
 )
-from gradrace.gate import GateResult
-from gradrace.gate.written import junit, markdown
 from gradrace.paired import PairedResult
 from gradrace.record import Machine
 from hypothesis import HealthCheck, given, settings

@@ -11,8 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from gradrace import guard
-from gradrace.process import Child, ChildDied
+from gradrace.process import Child, ChildDied, guard
 from processes import running, until_gone
 
 FDS = Path("/proc/self/fd")

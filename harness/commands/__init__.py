@@ -18,7 +18,7 @@ import typer
 from .. import limits
 from ..errors import ExitCode, UserError, refused
 from ..jsonfile import shown
-from ..terminal import say
+from ..output.terminal import say
 from .numbers import SECONDS, count
 
 app = typer.Typer(

@@ -13,8 +13,8 @@ import typer
 
 from .. import limits
 from ..errors import ExitCode, UserError
+from ..output.terminal import plain, print_table, progress_console, say
 from ..strict import explained
-from ..terminal import plain, print_table, progress_console, say
 from . import AsJson, Load, Quiet, command
 from .numbers import BUDGET_S, count, number
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import UserError
-from ..terminal import say
+from ..output.terminal import say
 from . import Output, command
 
 if TYPE_CHECKING:
@@ -103,8 +103,8 @@ def _tables(output: Path, suites: list[str], to: Path, to_format: Format) -> Non
 
 
 def _write(table: DataFrame, file: Path) -> None:
-    from ..escaping import csv_table, plain_table
     from ..jsonfile import replacing
+    from ..output.escaping import csv_table, plain_table
 
     with replacing(file) as partial:
         if file.suffix == ".csv":

@@ -12,7 +12,7 @@ import typer
 
 from .. import limits
 from ..errors import ExitCode, UserError, nearest
-from ..terminal import print_table, say
+from ..output.terminal import print_table, say
 from . import AsJson, Keyword, Load, Output, Quiet, Suite, Timeout, command
 from .numbers import BUDGET_S, count, number
 

@@ -14,8 +14,8 @@ import typer
 
 from .. import limits
 from ..errors import UserError
+from ..output.terminal import print_table, say
 from ..strict import given
-from ..terminal import print_table, say
 from . import (
     AsJson,
     DataDir,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ..errors import ExitCode, UserError
-from ..terminal import say
+from ..output.terminal import say
 
 if TYPE_CHECKING:
     from ..sweep import Outcome, Sweep

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .. import limits
-from ..terminal import print_table, say
+from ..output.terminal import print_table, say
 from . import (
     AsJson,
     DataDir,

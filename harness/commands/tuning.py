@@ -10,7 +10,7 @@ import typer
 
 from .. import limits
 from ..errors import ExitCode
-from ..terminal import print_table, say
+from ..output.terminal import print_table, say
 from . import (
     AsJson,
     DataDir,

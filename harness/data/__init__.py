@@ -15,7 +15,7 @@ from functools import lru_cache, partial
 import numpy as np
 
 from ..errors import nearest
-from ..output import off_stdout
+from ..output.silenced import off_stdout
 from . import bundled, downloaded, generated
 from . import folds as folding
 from .files import DataBroken, DataMissing, data_folder, fetch, missing_files, use_folder

@@ -25,13 +25,13 @@ from pydantic import Field, FiniteFloat, ValidationError, model_validator
 
 from ..errors import UserError
 from ..jsonfile import first_problem, read_json, replace_text, writing
+from ..machine.place import machine_type
 from ..paired import Decision, Pair, Rule, Side
 from ..paired.measure import Failure, Launch, Launcher, Outcome
 from ..paired.run import Cell, search
 from ..spec import Frozen
 from ..sweep import Sweep
 from ..version import __version__
-from .place import machine_type
 from .timing import pairs
 
 SCHEMA = 1

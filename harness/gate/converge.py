@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import ExitCode, UserError
+from ..machine.place import machine_type
 from ..paired import Side
 from ..spec import Device
 from ..sweep import Sweep, matches
@@ -25,7 +26,6 @@ from .live import (
     traces,
     versions_of,
 )
-from .place import machine_type
 from .trace import Trace
 
 

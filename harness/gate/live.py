@@ -16,6 +16,7 @@ import numpy as np
 
 from ..errors import ExitCode, UserError
 from ..executor import Event, PlannedRun
+from ..machine.place import machine_type
 from ..paired import Side
 from ..paired.measure import side_path
 from ..process import NoAnswer, ask
@@ -25,7 +26,6 @@ from ..store import read_arrays, read_records
 from ..suite import read_suite, with_named_timing
 from ..sweep import Options, Sweep, execute, imported, prepare
 from .baseline import Baseline, Origin, ordered
-from .place import machine_type
 from .trace import Trace, make_trace
 
 Watching = Callable[[Event, int, int], None]

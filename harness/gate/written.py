@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from ..errors import ExitCode
-from ..escaping import for_markdown, for_xml
+from ..output.escaping import for_markdown, for_xml
 from ..paired import CellVerdict, PairedResult
 from ..paired.text import figures
 from . import Check, Convergence, GateResult

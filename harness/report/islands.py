@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from ..escaping import for_script
+from ..output.escaping import for_script
 from .content import Cell, Table
 
 # A cell's fields by the letters that they have in the file; a cell of text alone is a string.

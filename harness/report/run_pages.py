@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from .. import schedules
-from ..escaping import for_script
 from ..frame import Frames
+from ..output.escaping import for_script
 from ..record import RunRecord
 from ..show import described, finding_pair, step_pairs
 from ..spec import ScheduleSpec

@@ -9,7 +9,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from ..terminal import plain, print_rich, progress_console
+from ..output.terminal import plain, print_rich, progress_console
 from .verdict import FLOAT32_NOTE, LEVELS, Level, Verdict, VerifyFile
 
 

@@ -20,8 +20,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ..errors import UserError, refused
 from . import guard
-from .errors import UserError, refused
 
 # A process that has closed its pipe has only to exit. Frameworks take seconds to tidy up; one that
 # takes longer hangs.

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from .errors import UserError
+from ..errors import UserError
 from .escaping import visible
 
 if TYPE_CHECKING:

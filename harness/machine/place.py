@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from ..machine import gpu_properties, this_machine
 from ..spec import Device
+from . import gpu_properties, this_machine
 
 # What numerical libraries choose their code by; the rest of a processor's flags changes no
 # arithmetic.

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from .machine import this_machine, usable_cores
-from .process import NoAnswer, ask
-from .registry import Framework, Registry
+from ..process import NoAnswer, ask
+from ..registry import Framework, Registry
+from . import this_machine, usable_cores
 
 # Above this the first quartile of a fixed piece of work is not to be trusted to a few per cent.
 NOISY = 0.10

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 
-from .record import Machine
+from ..record import Machine
 
 
 @cache
