@@ -23,7 +23,7 @@ from .jsonfile import writing
 from .machine import this_machine
 from .record import Machine, RunRecord
 from .spec import Measure, RunSpec, number_text
-from .store import suites_in
+from .sweep.store import suites_in
 from .tracked import FIGURES, Cell, cells, mode_of, version
 
 _MACHINE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. -]{0,99}")

@@ -12,7 +12,7 @@ from . import stats, timing_stats
 from .errors import UserError
 from .record import RunRecord
 from .spec import number_text, step_setting
-from .store import PlanFile, read_plan, read_records, read_tables, suite_folder, suites_in
+from .sweep.store import PlanFile, read_plan, read_records, read_tables, suite_folder, suites_in
 from .tune.study import StudyFile, read_study
 from .verify import kept
 from .verify.verdict import VerifyFile

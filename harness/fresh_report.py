@@ -22,7 +22,7 @@ from .errors import UserError
 from .jsonfile import read_json, replace_text, writing
 from .sources import hashes
 from .spec import Frozen, canonical_json
-from .store import DIGEST
+from .sweep.store import DIGEST
 
 _FILE = ".fresh.json"
 # Its source; nothing of it is imported here, since that takes as long as all the rest.

@@ -11,7 +11,7 @@ import numpy as np
 from .errors import ExitCode, UserError
 from .record import RunRecord
 from .spec import number_text
-from .store import read_arrays, read_records, suite_folder, suites_in
+from .sweep.store import read_arrays, read_records, suite_folder, suites_in
 
 _BARS = "▁▂▃▄▅▆▇█"
 

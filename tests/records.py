@@ -13,7 +13,7 @@ from gradrace import stats
 from gradrace.layers import Dense
 from gradrace.record import Blocks, Curve, Machine, Memory, RunRecord, RunResult, Status, Summary
 from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec, TaskSpec, TimingSpec, digest
-from gradrace.store import PlanFile, Store
+from gradrace.sweep.store import PlanFile, Store
 from gradrace.train import finite
 
 MODES = {"torch": ("eager", "eager"), "tensorflow": ("graph", "graph"), "jax": ("scan", "jit")}

@@ -19,9 +19,9 @@ from conftest import TINY
 from gradrace import UserError, load
 from gradrace.record import Memory, RunResult, Status
 from gradrace.spec import RunSpec
-from gradrace.store import Store, read_record
 from gradrace.suite import make_suite, read_suite
 from gradrace.suites.benchmarks import race
+from gradrace.sweep.store import Store, read_record
 from gradrace.tracked import DIVERGED_LOSS, FIGURES, Cells, cells, version
 from records import STEP_US, make_results, make_specs
 

@@ -19,7 +19,7 @@ from gradrace.layers import Activation, Dense, Dropout
 from gradrace.record import Curve, Norms
 from gradrace.report import diagnosed
 from gradrace.spec import Regularization
-from gradrace.store import Store
+from gradrace.sweep.store import Store
 from gradrace.train import train
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -24,7 +24,7 @@ from gradrace import UserError, load
 from gradrace.asv_export import export
 from gradrace.record import Status
 from gradrace.spec import RunSpec
-from gradrace.store import read_record, suite_folder
+from gradrace.sweep.store import read_record, suite_folder
 from gradrace.tracked import Cell, cells, mode_of
 from hypothesis import given, settings
 from hypothesis import strategies as st

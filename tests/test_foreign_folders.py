@@ -21,7 +21,7 @@ from gradrace.data.folds import parse
 from gradrace.errors import UserError
 from gradrace.gate import baseline, calibrate
 from gradrace.jsonfile import discard_partials, read_json, replacing, write_text
-from gradrace.store import Store, read_log, read_plan, suite_folder
+from gradrace.sweep.store import Store, read_log, read_plan, suite_folder
 from gradrace.tune.study import Journal, read_study
 from gradrace.verify import kept
 from hostile.runner import FOREIGN, limited

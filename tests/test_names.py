@@ -11,14 +11,14 @@ import pytest
 from conftest import TINY
 from gradrace import frame
 from gradrace.errors import UserError
-from gradrace.names import told_apart
 from gradrace.record import RunRecord, RunResult
 from gradrace.registry import load_registry
 from gradrace.report import tables
 from gradrace.schedules import complete
 from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec, digest, number_text, step_setting
-from gradrace.store import PlanFile, Store
 from gradrace.suite import expand, make_suite
+from gradrace.suite.names import told_apart
+from gradrace.sweep.store import PlanFile, Store
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from records import MACHINE

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from conftest import TINY, toml
 from gradrace.errors import UserError
-from gradrace.origin import BUILT_IN
-from gradrace.store import read_plan
 from gradrace.suite import built_in, make_suite, read_suite
+from gradrace.suite.origin import BUILT_IN
 from gradrace.sweep import Options, Outcome, execute, prepare
+from gradrace.sweep.store import read_plan
 
 SMALL: dict[str, Any] = {
     **TINY,

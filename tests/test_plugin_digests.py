@@ -15,8 +15,8 @@ from conftest import TINY
 from gradrace import imports, sweep
 from gradrace.executor.local import unfinished
 from gradrace.record import RunRecord
-from gradrace.store import read_records
 from gradrace.suite import make_suite
+from gradrace.sweep.store import read_records
 
 MINE = """
 {top}

@@ -23,8 +23,8 @@ from gradrace.declared import check_optimizer, check_task
 from gradrace.errors import UserError
 from gradrace.optimizer import HyperCorrection, Range, SearchSpace
 from gradrace.registry import Framework, import_adapter, load_registry, plugin_module
-from gradrace.store import read_records
 from gradrace.suite import make_suite
+from gradrace.sweep.store import read_records
 
 HEAD = "from gradrace import Binding, Hyper, Optimizer, ReferenceRule\n"
 FINE = Optimizer(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from gradrace.executor import Finished, PlannedRun
-from gradrace.progress import MOST_REASONS, Watch
 from gradrace.spec import digest
+from gradrace.sweep.progress import MOST_REASONS, Watch
 from records import VERSIONS, make_curve, make_result, make_specs
 
 

@@ -19,7 +19,7 @@ from gradrace.record import Curve
 from gradrace.report import islands, run_pages
 from gradrace.report.content import SHOWN, Cell, Column, Table
 from gradrace.spec import RunSpec
-from gradrace.store import read_log
+from gradrace.sweep.store import read_log
 from records import make_curve, make_results, make_specs, make_task
 
 MARKUP = (

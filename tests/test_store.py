@@ -18,11 +18,13 @@ import pytest
 from conftest import TINY
 from gradrace import frame
 from gradrace.errors import UserError
-from gradrace.estimate import estimate
 from gradrace.executor import PlannedRun
 from gradrace.machine import this_machine
 from gradrace.record import Blocks, Curve, RunRecord, RunResult
-from gradrace.store import (
+from gradrace.suite import make_suite
+from gradrace.sweep import Options, execute, prepare
+from gradrace.sweep.estimate import estimate
+from gradrace.sweep.store import (
     PlanFile,
     Store,
     read_arrays,
@@ -31,8 +33,6 @@ from gradrace.store import (
     read_records,
     suite_folder,
 )
-from gradrace.suite import make_suite
-from gradrace.sweep import Options, execute, prepare
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -125,7 +125,7 @@ def test_a_run_is_there_only_when_its_record_is(tmp_path, make_run):
 
 def test_one_writer_at_a_time_and_a_killed_one_does_not_block(tmp_path):
     hold = (
-        "import os, sys; from pathlib import Path; from gradrace.store import Store\nstore ="
+        "import os, sys; from pathlib import Path; from gradrace.sweep.store import Store\nstore ="
         f" Store(Path({str(tmp_path)!r}), 'tiny'); store.__enter__(); print('held', flush=True);"
         " sys.stdin.read()"
     )
@@ -289,7 +289,7 @@ def test_a_full_disk_leaves_no_half_record(tmp_path, make_run, monkeypatch):
 
     folder = write(tmp_path, result_of(make_run(), digest="a" * 24))
     (folder / DIGEST).mkdir()
-    monkeypatch.setattr("gradrace.store.replace_text", full)
+    monkeypatch.setattr("gradrace.sweep.store.replace_text", full)
     with pytest.raises(UserError, match="No space left"), Store(tmp_path, "tiny") as store:
         store.write(result_of(make_run()))
     assert not (folder / DIGEST / "run.json").exists()

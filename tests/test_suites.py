@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from gradrace import data, frame
 from gradrace.catalogue import catalogue
-from gradrace.estimate import estimate
 from gradrace.suite import at_scale, built_in, expand, make_suite, read_suite
 from gradrace.sweep import Options, execute, prepare
+from gradrace.sweep.estimate import estimate
 
 ROOT = Path(__file__).parent.parent
 # Suite -> runs as they stand in the file, at the scale small and at the scale large.

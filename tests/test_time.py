@@ -15,9 +15,9 @@ from gradrace.layers import BatchNorm
 from gradrace.machine import gpu_gauges, usable_cores
 from gradrace.record import Memory
 from gradrace.spec import Regularization
-from gradrace.store import PlanFile, kept_plan, read_plan
 from gradrace.suite import make_suite
 from gradrace.sweep import Options, execute, prepare
+from gradrace.sweep.store import PlanFile, kept_plan, read_plan
 
 PLUGIN = """
 import numpy as np

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import pytest
 from gradrace import frame
 from gradrace.cli import app
-from gradrace.store import read_records
+from gradrace.sweep.store import read_records
 from gradrace.tune.study import read_study
 from typer.testing import CliRunner
 

@@ -89,8 +89,8 @@ def gate(
     from ..gate.live import select
     from ..paired import Rule
     from ..paired.sides import ended_like_interrupt
-    from ..progress import Watch
     from ..sweep import Options
+    from ..sweep.progress import Watch
 
     if not timing and not convergence:
         raise UserError("--no-timing and --no-convergence leave nothing to gate")
@@ -126,8 +126,8 @@ def baseline(
     that finished are written."""
     from ..gate.converge import update
     from ..gate.live import select
-    from ..progress import Watch
     from ..sweep import Options
+    from ..sweep.progress import Watch
 
     if action != "update":
         raise UserError(

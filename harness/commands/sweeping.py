@@ -22,8 +22,8 @@ def carry_out(sweep: Sweep, quiet: bool) -> Outcome:
     """Does what is not finished, with progress. Ctrl-C becomes a message and exit code 130;
     finished runs are kept.
     """
-    from ..progress import Watch
     from ..sweep import execute, shared_cores
+    from ..sweep.progress import Watch
 
     if not quiet and (slow := shared_cores(sweep)):
         say(f"gradrace: {slow}", err=True)
@@ -62,7 +62,7 @@ def planning(quiet: bool) -> Callable[[str, int], None]:
 
 def print_plan(sweep: Sweep, as_json: bool) -> None:
     """What would be run, and how long that would take."""
-    from ..estimate import estimate
+    from ..sweep.estimate import estimate
 
     plan = estimate(sweep)
     if as_json:

@@ -192,7 +192,7 @@ def _name(study: StudyFile) -> str:
 
 
 def _carry_out(ready: Ready, place: Place, quiet: bool) -> StudyFile:
-    from ..progress import Watch
+    from ..sweep.progress import Watch
     from ..tune.search import execute
 
     try:
@@ -207,7 +207,7 @@ def _carry_out(ready: Ready, place: Place, quiet: bool) -> StudyFile:
 
 
 def _found(study: StudyFile, place: Place) -> list[Found]:
-    from ..store import read_records
+    from ..sweep.store import read_records
     from ..tune.results import found
 
     return found(study, read_records(place.output, place.name))
@@ -262,7 +262,7 @@ def _exit_code(found: list[Found]) -> ExitCode:
 
 def _print_plan(ready: Ready, place: Place, as_json: bool) -> None:
     """What is searched and how many runs that takes; suggestions are made as outcomes come."""
-    from ..store import suite_folder
+    from ..sweep.store import suite_folder
     from ..tune.samplers import trials
 
     study = ready.study

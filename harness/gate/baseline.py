@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError, model_validator
 from ..errors import UserError
 from ..jsonfile import first_problem, read_json, replace_text, writing
 from ..spec import Frozen
-from ..store import SUITE_NAME
+from ..sweep.store import SUITE_NAME
 from .trace import DENSE, SPARSE, Trace
 
 SCHEMA = 1

@@ -22,9 +22,9 @@ from ..paired.measure import side_path
 from ..process import NoAnswer, ask
 from ..record import FINAL, RunRecord
 from ..spec import RunSpec, digest
-from ..store import read_arrays, read_records
 from ..suite import read_suite, with_named_timing
 from ..sweep import Options, Sweep, execute, imported, prepare
+from ..sweep.store import read_arrays, read_records
 from .baseline import Baseline, Origin, ordered
 from .trace import Trace, make_trace
 

@@ -17,7 +17,7 @@ from ..output.escaping import for_script
 from ..record import RunRecord
 from ..show import described, finding_pair, step_pairs
 from ..spec import ScheduleSpec
-from ..store import read_log
+from ..sweep.store import read_log
 from . import diagnosed
 
 # Points of a curve at most; more are averaged over bins of equal length.

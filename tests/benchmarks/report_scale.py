@@ -30,7 +30,7 @@ from gradrace.machine import this_machine
 from gradrace.record import Blocks, Curve, RunRecord, RunResult, Summary
 from gradrace.registry import load_registry
 from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec, TaskSpec, TimingSpec, digest
-from gradrace.store import PlanFile, Store
+from gradrace.sweep.store import PlanFile, Store
 
 SUITE = "many"
 TASKS = ("digits_mlp", "digits_cnn", "digits_rnn", "wine_mlp", "breast_cancer_logreg")

@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 from pydantic import Field, FiniteFloat
 
-from . import limits
-from .errors import nearest
-from .layers import (
+from .. import limits
+from ..errors import nearest
+from ..layers import (
     Activation,
     ActivationFunction,
     BatchNorm,
@@ -29,7 +29,7 @@ from .layers import (
     Lstm,
     SimpleRnn,
 )
-from .spec import EarlyStopping, Frozen, NonNegative, Regularization, TaskSpec
+from ..spec import EarlyStopping, Frozen, NonNegative, Regularization, TaskSpec
 
 NONE = "none"
 Units = Annotated[int, Field(gt=0, le=limits.UNITS)]

@@ -15,8 +15,8 @@ from typing import Annotated, Self
 import numpy as np
 from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt, model_validator
 
-from . import limits
-from .spec import Frozen
+from .. import limits
+from ..spec import Frozen
 
 _DIGITS = 4
 # Of drawing one combination anew.

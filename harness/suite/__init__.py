@@ -13,16 +13,14 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
-from . import data, limits, plan, schedules
+from .. import data, limits, plan, schedules
+from ..errors import UserError, nearest
+from ..jsonfile import read_text, shown, there
+from ..optimizer import Optimizer
+from ..registry import Framework, Registry
+from ..spec import OptimizerSpec, Rule, RunSpec, ScheduleSpec, TaskSpec, step_setting
 from .draws import Draw, draws
-from .errors import UserError, nearest
-from .jsonfile import read_text, shown, there
-from .names import told_apart
-from .optimizer import Optimizer
-from .origin import BUILT_IN, Origin
-from .registry import Framework, Registry
-from .spec import OptimizerSpec, Rule, RunSpec, ScheduleSpec, TaskSpec, step_setting
-from .suite_file import (
+from .file import (
     ConvergenceEntry,
     OptimizerEntry,
     ScheduleEntry,
@@ -31,6 +29,8 @@ from .suite_file import (
     TimingEntry,
     explain,
 )
+from .names import told_apart
+from .origin import BUILT_IN, Origin
 from .variations import Varied, vary
 
 __all__ = [

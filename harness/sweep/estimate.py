@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from .objective import alike
-from .record import FINAL, RunRecord
-from .spec import RunSpec, step_setting
+from ..objective import alike
+from ..record import FINAL, RunRecord
+from ..spec import RunSpec, step_setting
+from . import Sweep
 from .store import DIGEST, read_record, suite_folder, unsound
-from .sweep import Sweep
 
 
 @dataclass(frozen=True)

@@ -15,24 +15,24 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from . import clock, data, limits, memory, plan, train
-from .errors import ExitCode, UserError, nearest
-from .executor import Event, Finished, Job, PlannedRun
-from .executor.local import LocalExecutor, unfinished
-from .executor.queue import side_by_side
-from .jsonfile import shown, there
-from .machine import lacks_gpu, usable_cores
-from .objective import alike
-from .optimizer import Optimizer
-from .origin import check_same
-from .process import NoAnswer, ask, check_system
-from .record import Status
-from .registry import Framework, Registry, load_registry
-from .sources import Reach, hashes, is_own, reach
-from .spec import RunSpec, digest
+from .. import clock, data, limits, memory, plan, train
+from ..errors import ExitCode, UserError, nearest
+from ..executor import Event, Finished, Job, PlannedRun
+from ..executor.local import LocalExecutor, unfinished
+from ..executor.queue import side_by_side
+from ..jsonfile import shown, there
+from ..machine import lacks_gpu, usable_cores
+from ..objective import alike
+from ..optimizer import Optimizer
+from ..process import NoAnswer, ask, check_system
+from ..record import Status
+from ..registry import Framework, Registry, load_registry
+from ..sources import Reach, hashes, is_own, reach
+from ..spec import RunSpec, digest
+from ..strict import given
+from ..suite import Suite, at_scale, counted, expand, read_suite, with_content, with_data_at_hand
+from ..suite.origin import check_same
 from .store import PlanFile, Store, kept_plan
-from .strict import given
-from .suite import Suite, at_scale, counted, expand, read_suite, with_content, with_data_at_hand
 
 _CORE = ("numpy", "scikit-learn")
 # The source that drives the session; it is part of a run's digest.

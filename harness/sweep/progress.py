@@ -19,8 +19,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from .executor import Event, Finished, Started
-from .output.terminal import plain, progress_console
+from ..executor import Event, Finished, Started
+from ..output.terminal import plain, progress_console
 
 _BAD = {"failed": "failed", "timeout": "ran out of time"}
 # Reasons beyond these are counted only: a terminal that was asked to be quiet is not flooded.

@@ -8,12 +8,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, FiniteFloat, PositiveInt, ValidationError, model_validator
 
-from . import limits
+from .. import limits
+from ..errors import nearest
+from ..spec import Device, Dtype, Frozen, Input, Rule, TimingSpec
+from ..strict import expected, explained, given, place_of
 from .draws import RangeEntry, SearchEntry
-from .errors import nearest
 from .origin import Origin
-from .spec import Device, Dtype, Frozen, Input, Rule, TimingSpec
-from .strict import expected, explained, given, place_of
 from .variations import RegularizationEntry, Sweep
 
 Fraction = Annotated[FiniteFloat, Field(gt=0.0, le=1.0)]

@@ -8,8 +8,8 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from .errors import UserError
-from .spec import RunSpec, TaskSpec
+from ..errors import UserError
+from ..spec import RunSpec, TaskSpec
 from .variations import VARIATIONS
 
 Value = str | int | float

@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any, Self
 import filelock
 from pydantic import Field, ValidationError
 
-from .errors import UserError
-from .jsonfile import (
+from ..errors import UserError
+from ..jsonfile import (
     discard_partials,
     first_problem,
     read_json,
@@ -34,17 +34,17 @@ from .jsonfile import (
     replacing,
     writing,
 )
-from .origin import Origin
-from .output.escaping import visible
-from .record import FINAL, SCHEMA, Curve, RunRecord, RunResult
-from .schedules import complete
-from .spec import Digest, Frozen
+from ..output.escaping import visible
+from ..record import FINAL, SCHEMA, Curve, RunRecord, RunResult
+from ..schedules import complete
+from ..spec import Digest, Frozen
+from ..suite.origin import Origin
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow
 
-    from .executor import PlannedRun
+    from ..executor import PlannedRun
 
 DIGEST = re.compile(r"[0-9a-f]{24}")
 SUITE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")

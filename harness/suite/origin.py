@@ -6,8 +6,8 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from .errors import UserError
-from .spec import Frozen, canonical_json
+from ..errors import UserError
+from ..spec import Frozen, canonical_json
 
 BUILT_IN = "the built-in suite"
 
