@@ -12,8 +12,8 @@ from .version import __version__
 
 _PUBLIC = {
     "run": "api",
-    "load": "frame",
-    "Frames": "frame",
+    "load": "results.frame",
+    "Frames": "results.frame",
     "Binding": "optimizer",
     "Hyper": "optimizer",
     "HyperCorrection": "optimizer",
@@ -54,7 +54,6 @@ __all__ = [
 if TYPE_CHECKING:
     from .api import run
     from .errors import UserError
-    from .frame import Frames, load
     from .optimizer import (
         Binding,
         Hyper,
@@ -66,6 +65,7 @@ if TYPE_CHECKING:
         SearchSpace,
         StateCorrection,
     )
+    from .results.frame import Frames, load
     from .spec import OptimizerSpec, RunSpec, ScheduleSpec, TaskSpec
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .frame import Frames
+    from .results.frame import Frames
 
 
 def run(
@@ -36,7 +36,7 @@ def run(
 
     Raises gradrace.UserError for anything misspelt, impossible or unwritable; failed runs are rows
     with a status."""
-    from .frame import load as load_frames
+    from .results.frame import load as load_frames
     from .suite import make_suite
     from .sweep import Options, execute, prepare
 

@@ -134,8 +134,8 @@ def report(
     """Write the HTML report: one folder that opens without a network, figures inline, data as CSV
     beside it.
     """
-    from . import frame
     from .report import write
+    from .results import frame
 
     page = write(frame.load(output, *(suites or ())), html or output / "html")
     say(page)

@@ -14,7 +14,7 @@ from gradrace.layers import Dense
 from gradrace.record import Blocks, Curve, Machine, Memory, RunRecord, RunResult, Status, Summary
 from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec, TaskSpec, TimingSpec, digest
 from gradrace.sweep.store import PlanFile, Store
-from gradrace.train import finite
+from gradrace.worker.train import finite
 
 MODES = {"torch": ("eager", "eager"), "tensorflow": ("graph", "graph"), "jax": ("scan", "jit")}
 VERSIONS = {

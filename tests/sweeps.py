@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gradrace import frame
 from gradrace.layers import Activation, Dense
 from gradrace.record import Curve
+from gradrace.results import frame
 from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec, TaskSpec
 from records import MODES, Verdict, make_results
 

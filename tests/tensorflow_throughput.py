@@ -26,7 +26,7 @@ from gradrace.binding import bind
 from gradrace.optimizer import Optimizer
 from gradrace.plan import initial_weights, make_plan
 from gradrace.spec import OptimizerSpec, RunSpec
-from gradrace.train import train
+from gradrace.worker.train import train
 from tensorflow_modes import MOVING, REGISTRY, RICH, STEPS, named, opened, outcome, run_of
 from update_rules import SHAPES, gradients, start
 

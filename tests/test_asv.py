@@ -18,11 +18,11 @@ from asv_project import Project
 from conftest import TINY
 from gradrace import UserError, load
 from gradrace.record import Memory, RunResult, Status
+from gradrace.results.asv.cells import DIVERGED_LOSS, FIGURES, Cells, cells, version
 from gradrace.spec import RunSpec
 from gradrace.suite import make_suite, read_suite
 from gradrace.suites.benchmarks import race
 from gradrace.sweep.store import Store, read_record
-from gradrace.tracked import DIVERGED_LOSS, FIGURES, Cells, cells, version
 from records import STEP_US, make_results, make_specs
 
 ADAM = ("mlp", "torch-eager", "adam")

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from gradrace.compare import Comparison, compare
 from gradrace.errors import ExitCode, UserError
-from gradrace.frame import CELL
+from gradrace.results.compare import Comparison, compare
+from gradrace.results.frame import CELL
 from hypothesis import given
 from hypothesis import strategies as st
 

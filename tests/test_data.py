@@ -498,7 +498,7 @@ def test_mnist_placed_by_hand_trains_in_a_worker(folder, tmp_path, gradrace):
         "run", "mnist.toml", "--load", "small.py", "--no-report", "--data-dir", folder, "--quiet"
     )
     assert done.returncode == 0, done.stderr
-    from gradrace import frame
+    from gradrace.results import frame
 
     runs = frame.load(tmp_path / "results").runs.set_index("task")
     assert runs.status["mnist_mlp"] == "ok"

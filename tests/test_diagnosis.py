@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conftest import TINY, toml
-from gradrace import chance, diagnosis, frame, report
+from gradrace import chance, diagnosis, report
 from gradrace.chance import Chance
 from gradrace.diagnosis import Course, diagnose
 from gradrace.diagnosis.course import course_of, steps_of_epoch
@@ -18,9 +18,10 @@ from gradrace.diagnosis.curves import turning_points
 from gradrace.layers import Activation, Dense, Dropout
 from gradrace.record import Curve, Norms
 from gradrace.report import diagnosed
+from gradrace.results import frame
 from gradrace.spec import Regularization
 from gradrace.sweep.store import Store
-from gradrace.train import train
+from gradrace.worker.train import train
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from records import VERSIONS, make_curve, make_result, make_results, make_specs, make_task

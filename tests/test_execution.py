@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 from conftest import TINY, toml
-from gradrace import frame
 from gradrace.errors import UserError
+from gradrace.results import frame
 from gradrace.suite import make_suite
 from gradrace.sweep import Options, execute, matches, prepare
 

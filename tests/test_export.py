@@ -21,11 +21,11 @@ import pytest
 from asv_project import ROOT, Project
 from conftest import TINY
 from gradrace import UserError, load
-from gradrace.asv_export import export
 from gradrace.record import Status
+from gradrace.results.asv.cells import Cell, cells, mode_of
+from gradrace.results.asv.export import export
 from gradrace.spec import RunSpec
 from gradrace.sweep.store import read_record, suite_folder
-from gradrace.tracked import Cell, cells, mode_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from records import MACHINE, VERSIONS, make_results, make_specs

@@ -7,9 +7,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from gradrace import frame, report
+from gradrace import report
 from gradrace.registry import load_registry
 from gradrace.report.fairness import Fairness, fairness
+from gradrace.results import frame
 from gradrace.spec import RunSpec
 from gradrace.verify import kept
 from gradrace.verify.verdict import Place, Side, Verdict, VerifyFile

@@ -15,12 +15,13 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 import pytest
-from gradrace import frame, report
+from gradrace import report
 from gradrace.commands import app
 from gradrace.data.folds import parse
 from gradrace.errors import UserError
 from gradrace.gate import baseline, calibrate
 from gradrace.jsonfile import discard_partials, read_json, replacing, write_text
+from gradrace.results import frame
 from gradrace.sweep.store import Store, read_log, read_plan, suite_folder
 from gradrace.tune.study import Journal, read_study
 from gradrace.verify import kept

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 from conftest import TINY, toml
-from gradrace import frame
+from gradrace.results import frame
 from gradrace.suite import make_suite
 from gradrace.sweep import Options, execute, prepare
 from processes import until_gone

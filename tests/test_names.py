@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import TINY
-from gradrace import frame
 from gradrace.errors import UserError
 from gradrace.record import RunRecord, RunResult
 from gradrace.registry import load_registry
 from gradrace.report import tables
+from gradrace.results import frame
 from gradrace.schedules import complete
 from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec, digest, number_text, step_setting
 from gradrace.suite import expand, make_suite

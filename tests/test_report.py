@@ -15,11 +15,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import records
-from gradrace import compare, frame, report, stats
+from gradrace import report, stats
 from gradrace.errors import UserError
 from gradrace.layers import Dense
 from gradrace.record import Curve
 from gradrace.report import figures, tables, text, timing_text
+from gradrace.results import compare, frame
 from gradrace.spec import RunSpec
 from records import MACHINE, MEAN_OF_P25, STEP_US, Verdict, make_results, make_specs, make_task
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sweeps
-from gradrace import frame, report
+from gradrace import report
 from gradrace.record import Curve
 from gradrace.report import page, tables
 from gradrace.report.content import Cell, Figure, Section, Table
@@ -30,6 +30,7 @@ from gradrace.report.sections import (
     schedules,
     variations,
 )
+from gradrace.results import frame
 from gradrace.spec import RunSpec
 from records import MACHINE, MEAN_OF_P25, Verdict, make_results, make_specs
 from sweeps import BEST_RATE, spec, task

@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gradrace import frame, report
+from gradrace import report
 from gradrace.errors import UserError
 from gradrace.record import Curve
 from gradrace.report import islands, run_pages
 from gradrace.report.content import SHOWN, Cell, Column, Table
+from gradrace.results import frame
 from gradrace.spec import RunSpec
 from gradrace.sweep.store import read_log
 from records import make_curve, make_results, make_specs, make_task

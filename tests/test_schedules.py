@@ -545,7 +545,7 @@ class Recording(FakeSession):
 
 def test_the_loop_drives_the_rates_by_the_validation_loss(make_run):
     from gradrace.adapter import Metrics
-    from gradrace.train import train
+    from gradrace.worker.train import train
 
     task = make_run().task.model_copy(update={"steps": 60, "eval_every": 10})
     session = Recording(np.ones(60))
@@ -562,7 +562,7 @@ def test_the_loop_drives_the_rates_by_the_validation_loss(make_run):
 
 
 def test_the_loop_leaves_every_other_schedule_to_the_plan(make_run):
-    from gradrace.train import train
+    from gradrace.worker.train import train
 
     task = make_run().task.model_copy(update={"steps": 40, "eval_every": 10})
     session = Recording(np.ones(40))

@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import TINY
-from gradrace import frame
 from gradrace.errors import UserError
 from gradrace.executor import PlannedRun
 from gradrace.machine import this_machine
 from gradrace.record import Blocks, Curve, RunRecord, RunResult
+from gradrace.results import frame
 from gradrace.suite import make_suite
 from gradrace.sweep import Options, execute, prepare
 from gradrace.sweep.estimate import estimate

@@ -8,7 +8,7 @@ import pytest
 from conftest import TINY, toml
 from gradrace import data
 from gradrace.errors import UserError
-from gradrace.frame import load
+from gradrace.results.frame import load
 from gradrace.spec import EarlyStopping, Regularization
 from gradrace.suite import built_in, expand, make_suite, read_suite
 from gradrace.sweep import Options, execute, prepare

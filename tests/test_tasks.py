@@ -9,13 +9,14 @@ import math
 import gradrace
 import numpy as np
 import pytest
-from gradrace import data, frame, points, report
+from gradrace import data, points, report
 from gradrace.adapters.numpy_reference import ADAPTER
 from gradrace.data.generated import SYNTHETIC
 from gradrace.layers import Point, build
 from gradrace.plan import initial_weights, make_plan
 from gradrace.registry import load_registry
 from gradrace.report import tables
+from gradrace.results import frame
 from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec
 
 REGISTRY = load_registry()

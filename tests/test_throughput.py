@@ -15,16 +15,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import TINY, toml
-from gradrace import frame
 from gradrace.errors import UserError
 from gradrace.executor import Job, PlannedRun, local
 from gradrace.executor.queue import Queue, best_for, core_share, side_by_side
 from gradrace.executor.workers import key_of
 from gradrace.machine import usable_cores
 from gradrace.registry import load_registry
+from gradrace.results import frame
 from gradrace.suite import make_suite
 from gradrace.sweep import Options, execute, prepare, shared_cores
-from gradrace.train import train
+from gradrace.worker.train import train
 from test_execution import records, wait_for
 
 REGISTRY = load_registry()

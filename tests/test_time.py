@@ -9,15 +9,16 @@ import json
 import numpy as np
 import pytest
 from conftest import TINY, toml
-from gradrace import frame, memory
 from gradrace.executor.environment import environment
 from gradrace.layers import BatchNorm
 from gradrace.machine import gpu_gauges, usable_cores
 from gradrace.record import Memory
+from gradrace.results import frame
 from gradrace.spec import Regularization
 from gradrace.suite import make_suite
 from gradrace.sweep import Options, execute, prepare
 from gradrace.sweep.store import PlanFile, kept_plan, read_plan
+from gradrace.worker import memory
 
 PLUGIN = """
 import numpy as np

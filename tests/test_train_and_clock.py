@@ -9,7 +9,7 @@ import pytest
 from gradrace.adapter import Metrics
 from gradrace.spec import EarlyStopping
 from gradrace.stats import first_reaching
-from gradrace.train import train
+from gradrace.worker.train import train
 
 
 class FakeSession:

@@ -14,8 +14,8 @@ from collections import Counter
 from types import SimpleNamespace
 
 import pytest
-from gradrace import frame
 from gradrace.cli import app
+from gradrace.results import frame
 from gradrace.sweep.store import read_records
 from gradrace.tune.study import read_study
 from typer.testing import CliRunner

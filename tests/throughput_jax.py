@@ -20,7 +20,7 @@ from gradrace.adapters.jax_flax import ADAPTER
 from gradrace.binding import Bound
 from gradrace.layers import Dense
 from gradrace.spec import EarlyStopping, OptimizerSpec, Regularization, RunSpec, ScheduleSpec
-from gradrace.train import train
+from gradrace.worker.train import train
 from modes_jax import MODES, REGISTRY, SMALL, opened, run_of
 
 Saved = Iterator[tuple[str, Any]]

@@ -360,8 +360,8 @@ def _warnings(result: PairedResult) -> list[str]:
 def _compare_stored(
     a: Path, b: Path, threshold: float, show_all: bool, as_json: bool, strict: bool
 ) -> None:
-    from .. import frame
-    from ..compare import compare as compare_frames
+    from ..results import frame
+    from ..results.compare import compare as compare_frames
 
     result = compare_frames(frame.load(a), frame.load(b), threshold)
     if as_json:

@@ -73,7 +73,7 @@ def _asv(
     repo: Path | None,
     machine: str | None,
 ) -> None:
-    from ..asv_export import export as export_asv
+    from ..results.asv.export import export as export_asv
 
     exported = export_asv(output, suites, to, commit or "HEAD", repo or Path(), machine)
     for file in exported.files:
@@ -87,8 +87,8 @@ def _asv(
 
 
 def _tables(output: Path, suites: list[str], to: Path, to_format: Format) -> None:
-    from .. import frame
     from ..jsonfile import writing
+    from ..results import frame
 
     frames = frame.load(output, *suites)
     with writing(to):

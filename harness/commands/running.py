@@ -168,10 +168,10 @@ def _report_after(sweep: Sweep, as_json: bool) -> None:
 
 def _write_report(output: Path, made: str) -> Mapping[str, list[dict[str, str]]]:
     """By suite the rows of its summary."""
-    from .. import frame
     from ..fresh_report import keep
     from ..report import write
     from ..report.tables import summary_compact
+    from ..results import frame
 
     frames = frame.load(output)
     write(frames, output / "html")

@@ -126,7 +126,7 @@ def time_(
 def _show(sweep: Sweep, outcome: Outcome, as_json: bool) -> None:
     from dataclasses import replace
 
-    from .. import frame
+    from ..results import frame
 
     frames = frame.load(sweep.options.output, sweep.suite.name)
     chosen = frames.runs["digest"].isin([run.digest for run in sweep.selected])
@@ -151,8 +151,8 @@ def _print_cells(title: str, cells: pd.DataFrame) -> None:
 
 
 def _write_report(options: Options, as_json: bool) -> None:
-    from .. import frame
     from ..report import write
+    from ..results import frame
 
     page = write(frame.load(options.output), options.output / "html")
     say(f"report: {page}", err=as_json)

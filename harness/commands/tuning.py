@@ -243,8 +243,8 @@ def _print(study: StudyFile, found: list[Found]) -> None:
 
 
 def _report(output: Path, as_json: bool) -> None:
-    from .. import frame
     from ..report import write
+    from ..results import frame
 
     page = write(frame.load(output), output / "html")
     if not as_json:

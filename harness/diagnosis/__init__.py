@@ -16,7 +16,7 @@ from .gradients import judge as judge_gradients
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..frame import Frames
+    from ..results.frame import Frames
 
 __all__ = [
     "JUDGED",

@@ -18,7 +18,7 @@ from typing import Any
 from ..errors import ExitCode, UserError, refused
 from ..machine import this_machine, usable_cores
 from ..record import Curve, RunRecord, RunResult, Status
-from ..train import summarise
+from ..worker.train import summarise
 from . import Event, Finished, Job, PlannedRun, Progress, Started
 from .environment import environment
 from .queue import Group, Queue, best_for, core_share, side_by_side

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..errors import UserError
-from ..frame import Frames
 from ..jsonfile import reading, replace_text, writing
 from ..output.escaping import csv_table
+from ..results.frame import Frames
 from . import run_pages
 from .content import Data
 from .page import build

@@ -9,7 +9,7 @@ import pandas as pd
 
 from .. import diagnosis
 from ..diagnosis.course import course_of
-from ..frame import Frames
+from ..results.frame import Frames
 from . import tables
 
 CELL = ["task", "setup", "series", "learning_rate"]

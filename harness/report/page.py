@@ -12,8 +12,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure as Drawing
 
 from ..errors import UserError
-from ..frame import Frames
 from ..registry import Registry, load_registry
+from ..results.frame import Frames
 from ..version import __version__
 from . import figures, svg, tables
 from .content import Cell, Column, Data, Figure, Part, Table

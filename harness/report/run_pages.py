@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from .. import schedules
-from ..frame import Frames
 from ..output.escaping import for_script
 from ..record import RunRecord
+from ..results.frame import Frames
 from ..show import described, finding_pair, step_pairs
 from ..spec import ScheduleSpec
 from ..sweep.store import read_log

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from .. import data, schedules
-from ..frame import Frames, timing_figures
+from ..results.frame import Frames, timing_figures
 from ..spec import Metric, RunSpec, ScheduleSpec, TaskSpec, number_text
 from ..stats import median_time
 from . import text, timings

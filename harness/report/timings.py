@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..frame import Frames
+from ..results.frame import Frames
 from ..spec import OptimizerSpec, RunSpec, step_setting
 
 Row = dict[Any, Any]

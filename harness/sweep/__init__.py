@@ -15,7 +15,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from .. import clock, data, limits, memory, plan, train
+from .. import data, limits, plan
 from ..errors import ExitCode, UserError, nearest
 from ..executor import Event, Finished, Job, PlannedRun
 from ..executor.local import LocalExecutor, unfinished
@@ -32,6 +32,7 @@ from ..spec import RunSpec, digest
 from ..strict import given
 from ..suite import Suite, at_scale, counted, expand, read_suite, with_content, with_data_at_hand
 from ..suite.origin import check_same
+from ..worker import clock, memory, train
 from .store import PlanFile, Store, kept_plan
 
 _CORE = ("numpy", "scikit-learn")

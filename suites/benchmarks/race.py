@@ -32,9 +32,9 @@ from typing import Any
 # benchmark.
 from gradrace.errors import UserError
 from gradrace.registry import load_registry
+from gradrace.results.asv.cells import FIGURES, Cell, Cells, Figure, cells, mode_of, version
 from gradrace.spec import Measure, RunSpec
 from gradrace.suite import Suite, expand, read_suite, with_named_timing
-from gradrace.tracked import FIGURES, Cell, Cells, Figure, cells, mode_of, version
 
 SUITE_VARIABLE = "GRADRACE_ASV_SUITE"
 FOLLOWED = "nightly,nightly_modes"
@@ -96,7 +96,7 @@ def measure(suites: Sequence[Suite]) -> dict[str, Cells]:
     RuntimeError with the reasons where not one run could be measured.
     """
     from gradrace.errors import ExitCode
-    from gradrace.frame import load
+    from gradrace.results.frame import load
     from gradrace.sweep import Options, execute, prepare
 
     measured, reasons = {}, []

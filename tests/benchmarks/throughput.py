@@ -90,7 +90,7 @@ def one(framework: str, configurations: int, eval_every: int, number: int, out: 
     from gradrace.plan import initial_weights, make_plan
     from gradrace.registry import import_adapter, load_registry
     from gradrace.suite import expand, make_suite
-    from gradrace.train import train
+    from gradrace.worker.train import train
 
     registry = load_registry()
     run = expand(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ...frame import Frames
 from ...layers import build
+from ...results.frame import Frames
 from ...statistics.comparisons import seeds_warning
 from .. import figures, text
 from ..cells import plain

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ...frame import Frames
+from ...results.frame import Frames
 from ...spec import number_text
 from ...statistics.comparisons import seeds_warning
 from ...statistics.targets import expected_running_time

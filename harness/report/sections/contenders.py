@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ... import chance
-from ...frame import Frames
+from ...results.frame import Frames
 from .. import tables
 
 # Where chance is not known (gradrace.chance) a loss scores 0 here.

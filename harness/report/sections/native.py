@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure as Drawing
 
-from ...frame import Frames
+from ...results.frame import Frames
 from ...statistics import aggregates
 from ...statistics.bootstrap import bootstrap_interval
 from ...statistics.comparisons import seeds_warning

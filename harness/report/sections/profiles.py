@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ...frame import Frames
+from ...results.frame import Frames
 from ...statistics import targets
 from ...statistics.comparisons import seeds_warning
 from ...statistics.profiles import Profile, performance_profile

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 
 from ... import chance
-from ...frame import Frames
+from ...results.frame import Frames
 from ...statistics.tuning import expected_best_curve
 from .. import figures, tables, text
 from ..content import Cell, Column, Section

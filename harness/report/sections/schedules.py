@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ... import schedules
-from ...frame import Frames
+from ...results.frame import Frames
 from .. import figures, tables
 from ..content import Section
 from ..figures import Looks

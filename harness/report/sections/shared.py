@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ...frame import Frames
+from ...results.frame import Frames
 from ...spec import TaskSpec
 from .. import figures, text
 from ..content import Cell

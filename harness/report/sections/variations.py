@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ...frame import Frames
+from ...results.frame import Frames
 from .. import tables
 from .shared import is_random_search
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from .adapter import Session
-from .record import Memory
-from .spec import RunSpec
+from ..adapter import Session
+from ..record import Memory
+from ..spec import RunSpec
 
 _STATUS, _CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 

@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import schedules, stats
-from .adapter import Session
-from .layers import Point
+from .. import schedules, stats
+from ..adapter import Session
+from ..layers import Point
+from ..record import Curve, Norms, Status, Summary
+from ..spec import ScheduleSpec, TaskSpec
 from .norms import NormTaker
-from .record import Curve, Norms, Status, Summary
-from .spec import ScheduleSpec, TaskSpec
 
 # A loss this many times the first one will not come back; the run ends with status `diverged`.
 DIVERGENCE_FACTOR = 1e4

@@ -16,11 +16,11 @@ from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 
-from .adapter import Part, Session
-from .machine import steal_ticks, usable_cores
-from .plan import Weights
-from .record import Blocks
-from .spec import TimingSpec
+from ..adapter import Part, Session
+from ..machine import steal_ticks, usable_cores
+from ..plan import Weights
+from ..record import Blocks
+from ..spec import TimingSpec
 
 
 class Clock(Protocol):

@@ -15,11 +15,11 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from .errors import ExitCode, UserError
+from ..errors import ExitCode, UserError
+from ..spec import number_text
+from ..stats import median_time
+from ..timing_stats import FEWEST_LAUNCHES
 from .frame import CELL, Frames
-from .spec import number_text
-from .stats import median_time
-from .timing_stats import FEWEST_LAUNCHES
 
 # same: equal figures. within the threshold: they differ by no more than it. contended: timed while
 # other processes held the core, so that no difference can be told. not comparable: there is nothing
@@ -286,7 +286,7 @@ def _interval(a: pd.Series, b: pd.Series) -> str:
     """
     if min(len(a), len(b)) < FEWEST_LAUNCHES or min(a.min(), b.min()) <= 0:
         return ""
-    from .statistics.comparisons import welch
+    from ..statistics.comparisons import welch
 
     low, high = welch(np.log(b.to_numpy()), np.log(a.to_numpy()), 0.95)
     return f"; b / a between {math.exp(low):.3f} and {math.exp(high):.3f} (95%, these launches)"

@@ -22,17 +22,17 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ..absent import missing_package
+from ..adapter import Adapter, Session
+from ..data import DataMissing
+from ..errors import UserError
+from ..machine import gpu_gauges, this_machine, usable_cores
+from ..plan import Plan, initial_weights, make_plan
+from ..record import Curve, Memory, RunRecord, RunResult
+from ..registry import Registry, import_adapter, load_registry
+from ..sources import hash_of, is_as_planned
+from ..spec import RunSpec
 from . import clock, memory
-from .absent import missing_package
-from .adapter import Adapter, Session
-from .data import DataMissing
-from .errors import UserError
-from .machine import gpu_gauges, this_machine, usable_cores
-from .plan import Plan, initial_weights, make_plan
-from .record import Curve, Memory, RunRecord, RunResult
-from .registry import Registry, import_adapter, load_registry
-from .sources import hash_of, is_as_planned
-from .spec import RunSpec
 from .train import Training, train
 
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import pandas as pd
 
-from . import stats, timing_stats
-from .errors import UserError
-from .record import RunRecord
-from .spec import number_text, step_setting
-from .sweep.store import PlanFile, read_plan, read_records, read_tables, suite_folder, suites_in
-from .tune.study import StudyFile, read_study
-from .verify import kept
-from .verify.verdict import VerifyFile
+from .. import stats, timing_stats
+from ..errors import UserError
+from ..record import RunRecord
+from ..spec import number_text, step_setting
+from ..sweep.store import PlanFile, read_plan, read_records, read_tables, suite_folder, suites_in
+from ..tune.study import StudyFile, read_study
+from ..verify import kept
+from ..verify.verdict import VerifyFile
 
 # What makes two runs the same cell: everything but the seed and the launch.
 CELL = (

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from .adapter import Session
-from .plan import Weights
-from .record import Norms
+from ..adapter import Session
+from ..plan import Weights
+from ..record import Norms
 
 _Row = tuple[int, str, float, float, float, float]
 

@@ -16,15 +16,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import frame
-from .errors import ExitCode, UserError, nearest
-from .frame import Frames
-from .jsonfile import writing
-from .machine import this_machine
-from .record import Machine, RunRecord
-from .spec import Measure, RunSpec, number_text
-from .sweep.store import suites_in
-from .tracked import FIGURES, Cell, cells, mode_of, version
+from ...errors import ExitCode, UserError, nearest
+from ...jsonfile import writing
+from ...machine import this_machine
+from ...record import Machine, RunRecord
+from ...spec import Measure, RunSpec, number_text
+from ...sweep.store import suites_in
+from .. import frame
+from ..frame import Frames
+from .cells import FIGURES, Cell, cells, mode_of, version
 
 _MACHINE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. -]{0,99}")
 

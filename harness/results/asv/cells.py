@@ -10,11 +10,11 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from statistics import median
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from .spec import Measure, RunSpec, canonical_json
-from .stats import median_time
+from ...spec import Measure, RunSpec, canonical_json
+from ...stats import median_time
 
 if TYPE_CHECKING:
-    from .frame import Frames
+    from ..frame import Frames
 
 # The validation loss that stands for a run that diverged: finite, so that it can be drawn and
 # compared, and beyond anything that a run which did not diverge can end with.
