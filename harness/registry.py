@@ -23,13 +23,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from .absent import missing_package
-from .declared import check_frameworks, check_optimizer, check_task
 from .errors import UserError
 from .jsonfile import first_problem
-from .literals import read_literals
 from .optimizer import Optimizer
 from .output.silenced import off_stdout
+from .plugins.absent import missing_package
+from .plugins.declared import check_frameworks, check_optimizer, check_task
+from .plugins.literals import read_literals
 from .spec import TaskSpec
 
 

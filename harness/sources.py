@@ -16,9 +16,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from . import imports
 from .errors import UserError
 from .output.escaping import clean
+from .plugins import imports
 from .process import NoAnswer, ask
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 from conftest import TINY
-from gradrace import imports, sweep
+from gradrace import sweep
 from gradrace.executor.local import unfinished
+from gradrace.plugins import imports
 from gradrace.record import RunRecord
 from gradrace.suite import make_suite
 from gradrace.sweep.store import read_records

@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 from conftest import TINY
 from gradrace import Binding, Hyper, Optimizer, ReferenceRule, sweep
-from gradrace.absent import missing_package
 from gradrace.adapters._numpy_rule import CheckedRule
 from gradrace.binding import _import, bind
-from gradrace.declared import check_optimizer, check_task
 from gradrace.errors import UserError
 from gradrace.optimizer import HyperCorrection, Range, SearchSpace
+from gradrace.plugins.absent import missing_package
+from gradrace.plugins.declared import check_optimizer, check_task
 from gradrace.registry import Framework, import_adapter, load_registry, plugin_module
 from gradrace.suite import make_suite
 from gradrace.sweep.store import read_records

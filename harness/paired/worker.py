@@ -216,7 +216,7 @@ def _refusal(error: BaseException) -> dict[str, Any]:
 
 
 def _missing_package(error: BaseException) -> str | None:
-    """As gradrace.absent has it, which an older gradrace lacks."""
+    """As gradrace.plugins.absent has it, which an older gradrace lacks."""
     if not isinstance(error, ModuleNotFoundError) or not error.name:
         return None
     top = error.name.partition(".")[0]

@@ -13,12 +13,12 @@ import numpy as np
 
 from .. import chance
 from ..optimizer import SearchSpace
+from ..plugins.space import RATE
 from ..record import RunRecord
 from ..spec import RunSpec, TaskSpec
 from ..statistics.aggregates import share_of_samples
 from ..statistics.bootstrap import Interval, bootstrap_interval
 from ..statistics.tuning import ExpectedBest, expected_best_curve
-from .space import RATE
 from .study import StudyFile, higher_is_better
 from .trials import Trial, best_of, chance_level, final_score, judged, worst_score
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from ..errors import UserError, nearest
 from ..optimizer import Optimizer, Range, SearchSpace
+from ..plugins.space import RATE, check, free, limits, turned
 
-RATE = "learning_rate"
 _FORM = (
     "NAME=LOW..HIGH[,log][,below_one] or NAME=VALUE, joined by ';', such as"
     " 'learning_rate=1e-4..1e-1,log;beta1=0.9'"
@@ -83,67 +83,11 @@ def _meant(owner: str, name: str, text: str, named: Mapping[str, Optimizer]) -> 
     return meant
 
 
-def check(space: SearchSpace, optimizer: Optimizer) -> None:
-    """UserError where nothing is left to search, or a range is reversed, not finite, or beyond the
-    optimizer's values.
-    """
-    where = f"search space of {optimizer.name}"
-    for name, given in space.ranges.items():
-        if name != RATE and name not in optimizer.hyper:
-            raise UserError(
-                f"{where}: no hyperparameter {name!r}{nearest(name, [RATE, *optimizer.hyper])}"
-            )
-        _check_range(f"{where}: {name}", given)
-        low, high = limits(given)
-        least, most = (
-            (0.0, math.inf)
-            if name == RATE
-            else (optimizer.hyper[name].low, optimizer.hyper[name].high)
-        )
-        if not least <= low <= high <= most or (name == RATE and low <= 0):
-            takes = "numbers above 0" if name == RATE else f"[{least:g}, {most:g}]"
-            raise UserError(
-                f"{where}: {name} from {low:g} to {high:g} leaves what it takes, {takes}"
-            )
-    if not free(space):
-        raise UserError(
-            f"{where}: nothing to search:"
-            f" {'every value is fixed' if space.ranges else 'it is empty'}"
-        )
-
-
-def _check_range(what: str, given: Range) -> None:
-    text = f"{given.low:g}..{given.high:g}"
-    if not (math.isfinite(given.low) and math.isfinite(given.high)):
-        raise UserError(f"{what}: {text} is not finite")
-    if given.low > given.high:
-        raise UserError(f"{what}: {text} is reversed; the lower limit comes first")
-    if given.log and given.low <= 0:
-        raise UserError(f"{what}: {text} cannot be logarithmic: the lower limit must be above 0")
-    if given.below_one and not 0 <= given.low <= given.high <= 1:
-        raise UserError(f"{what}: {text} is a range of 1 - value and must lie within [0, 1]")
-
-
-def limits(given: Range) -> tuple[float, float]:
-    """The least and the greatest value, of the hyperparameter itself."""
-    return (_turned(given.high), _turned(given.low)) if given.below_one else (given.low, given.high)
-
-
-def _turned(value: float) -> float:
-    """1 - value, without the rounding that makes 1 - 0.9 less than 0.1."""
-    return round(1.0 - value, 15)
-
-
-def free(space: SearchSpace) -> dict[str, Range]:
-    """Those that are searched, in the order of the space; the others are fixed."""
-    return {name: given for name, given in space.ranges.items() if given.low < given.high}
-
-
 def settings(space: SearchSpace, inner: Mapping[str, float]) -> dict[str, float]:
     """Values of all hyperparameters of the space, from what `coordinate` gives of the free ones."""
     values = {name: inner.get(name, given.low) for name, given in space.ranges.items()}
     return {
-        name: _turned(value) if space.ranges[name].below_one else float(value)
+        name: turned(value) if space.ranges[name].below_one else float(value)
         for name, value in values.items()
     }
 
@@ -152,7 +96,7 @@ def coordinate(given: Range, value: float) -> float:
     """Where a value lies in its range: 1 - value where the range is below one, never outside by a
     rounding.
     """
-    return float(np.clip(_turned(value) if given.below_one else value, given.low, given.high))
+    return float(np.clip(turned(value) if given.below_one else value, given.low, given.high))
 
 
 def at(given: Range, share: float) -> float:

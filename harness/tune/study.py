@@ -21,6 +21,7 @@ from .. import data, schedules
 from ..errors import UserError
 from ..jsonfile import first_problem, read_json, reading, replace_text, writing
 from ..optimizer import Optimizer, Range, SearchSpace
+from ..plugins.space import RATE
 from ..registry import Framework
 from ..spec import (
     Device,
@@ -35,7 +36,6 @@ from ..spec import (
     canonical_json,
 )
 from .samplers import LEARNING, Search
-from .space import RATE
 
 SCHEMA = 1
 # Seeds of training: trials use those from seed x 10000 on, tuned and default settings others, so

@@ -17,8 +17,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ..absent import missing_package
 from ..errors import UserError
+from ..plugins.absent import missing_package
 from ..registry import import_adapter, load_registry
 from .cases import Selection, by_id, everything
 from .compute import Unavailable, compute, modes

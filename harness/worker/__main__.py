@@ -22,12 +22,12 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ..absent import missing_package
 from ..adapter import Adapter, Session
 from ..data import DataMissing
 from ..errors import UserError
 from ..machine import gpu_gauges, this_machine, usable_cores
 from ..plan import Plan, initial_weights, make_plan
+from ..plugins.absent import missing_package
 from ..record import Curve, Memory, RunRecord, RunResult
 from ..registry import Registry, import_adapter, load_registry
 from ..sources import hash_of, is_as_planned

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .errors import UserError
-from .strict import given
+from ..errors import UserError
+from ..strict import given
 
 REQUIRED = ("FRAMEWORK", "TITLE", "REQUIRES", "MODES", "CONVERGENCE_MODE")
 _OPTIONAL = ("PROOF_MODES", "LOOPED_MODES")

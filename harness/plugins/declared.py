@@ -11,9 +11,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from .errors import UserError, nearest
-from .jsonfile import first_problem
-from .optimizer import (
+from ..errors import UserError, nearest
+from ..jsonfile import first_problem
+from ..optimizer import (
     Binding,
     Hyper,
     HyperCorrection,
@@ -24,8 +24,8 @@ from .optimizer import (
     SearchSpace,
     StateCorrection,
 )
-from .spec import TaskSpec
-from .strict import given
+from ..spec import TaskSpec
+from ..strict import given
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
@@ -41,7 +41,7 @@ def check_optimizer(optimizer: Optimizer) -> None:
         raise UserError(f"optimizer {_shown(optimizer.name)}: {field}: {problem}")
     if optimizer.space is not None:
         # What `gradrace tune` asks of a space that is given on its command line holds here as well.
-        from .tune.space import check
+        from .space import check
 
         check(optimizer.space, optimizer)
 
@@ -61,7 +61,7 @@ def check_frameworks(optimizer: Optimizer, frameworks: Collection[str]) -> None:
 def check_task(task: TaskSpec) -> None:
     """UserError for a task whose fields were replaced by what they cannot be, or whose data are not
     known."""
-    from . import data
+    from .. import data
 
     name = _shown(getattr(task, "name", None))
     try:

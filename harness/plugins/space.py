@@ -1,0 +1,66 @@
+"""A search space, checked against its optimizer."""
+
+from __future__ import annotations
+
+import math
+
+from ..errors import UserError, nearest
+from ..optimizer import Optimizer, Range, SearchSpace
+
+RATE = "learning_rate"
+
+
+def check(space: SearchSpace, optimizer: Optimizer) -> None:
+    """UserError where nothing is left to search, or a range is reversed, not finite, or beyond the
+    optimizer's values.
+    """
+    where = f"search space of {optimizer.name}"
+    for name, given in space.ranges.items():
+        if name != RATE and name not in optimizer.hyper:
+            raise UserError(
+                f"{where}: no hyperparameter {name!r}{nearest(name, [RATE, *optimizer.hyper])}"
+            )
+        _check_range(f"{where}: {name}", given)
+        low, high = limits(given)
+        least, most = (
+            (0.0, math.inf)
+            if name == RATE
+            else (optimizer.hyper[name].low, optimizer.hyper[name].high)
+        )
+        if not least <= low <= high <= most or (name == RATE and low <= 0):
+            takes = "numbers above 0" if name == RATE else f"[{least:g}, {most:g}]"
+            raise UserError(
+                f"{where}: {name} from {low:g} to {high:g} leaves what it takes, {takes}"
+            )
+    if not free(space):
+        raise UserError(
+            f"{where}: nothing to search:"
+            f" {'every value is fixed' if space.ranges else 'it is empty'}"
+        )
+
+
+def _check_range(what: str, given: Range) -> None:
+    text = f"{given.low:g}..{given.high:g}"
+    if not (math.isfinite(given.low) and math.isfinite(given.high)):
+        raise UserError(f"{what}: {text} is not finite")
+    if given.low > given.high:
+        raise UserError(f"{what}: {text} is reversed; the lower limit comes first")
+    if given.log and given.low <= 0:
+        raise UserError(f"{what}: {text} cannot be logarithmic: the lower limit must be above 0")
+    if given.below_one and not 0 <= given.low <= given.high <= 1:
+        raise UserError(f"{what}: {text} is a range of 1 - value and must lie within [0, 1]")
+
+
+def limits(given: Range) -> tuple[float, float]:
+    """The least and the greatest value, of the hyperparameter itself."""
+    return (turned(given.high), turned(given.low)) if given.below_one else (given.low, given.high)
+
+
+def turned(value: float) -> float:
+    """1 - value, without the rounding that makes 1 - 0.9 less than 0.1."""
+    return round(1.0 - value, 15)
+
+
+def free(space: SearchSpace) -> dict[str, Range]:
+    """Those that are searched, in the order of the space; the others are fixed."""
+    return {name: given for name, given in space.ranges.items() if given.low < given.high}
