@@ -8,8 +8,8 @@ import math
 
 import numpy as np
 import pytest
-from gradrace import chance, data
-from gradrace.data import Data, DataSet, Split
+from gradrace import data
+from gradrace.data import Data, DataSet, Split, chance
 from gradrace.spec import TaskSpec
 from hypothesis import given, settings
 from hypothesis import strategies as st

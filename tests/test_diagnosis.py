@@ -10,8 +10,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conftest import TINY, toml
-from gradrace import chance, diagnosis, report
-from gradrace.chance import Chance
+from gradrace import diagnosis, report
+from gradrace.data import chance
+from gradrace.data.chance import Chance
 from gradrace.diagnosis import Course, diagnose
 from gradrace.diagnosis.course import course_of, steps_of_epoch
 from gradrace.diagnosis.curves import turning_points

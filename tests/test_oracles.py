@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gradrace import data, points
+from gradrace import data
 from gradrace.adapters.numpy_reference import ADAPTER
-from gradrace.data import Data, DataSet, Split
+from gradrace.data import Data, DataSet, Split, points
 from gradrace.executor.environment import environment
 from gradrace.layers import Activation, Dense, Point, build
 from gradrace.optimizer import Optimizer, ReferenceRule

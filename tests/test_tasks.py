@@ -9,8 +9,9 @@ import math
 import gradrace
 import numpy as np
 import pytest
-from gradrace import data, points, report
+from gradrace import data, report
 from gradrace.adapters.numpy_reference import ADAPTER
+from gradrace.data import points
 from gradrace.data.generated import SYNTHETIC
 from gradrace.layers import Point, build
 from gradrace.plan import initial_weights, make_plan

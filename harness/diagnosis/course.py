@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import chance, data
-from ..chance import Chance
+from .. import data
+from ..data import chance
+from ..data.chance import Chance
 from ..layers import Point, build
 from ..record import RunRecord
 from ..spec import TaskSpec

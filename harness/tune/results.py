@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from .. import chance
+from ..data import chance
 from ..optimizer import SearchSpace
 from ..plugins.space import RATE
 from ..record import RunRecord

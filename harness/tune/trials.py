@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from .. import chance
+from ..data import chance
 from ..record import RunRecord, Summary
 from ..spec import TaskSpec
 from .samplers import Told

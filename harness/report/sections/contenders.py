@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ... import chance
+from ...data import chance
 from ...results.frame import Frames
 from .. import tables
 
-# Where chance is not known (gradrace.chance) a loss scores 0 here.
+# Where chance is not known (gradrace.data.chance) a loss scores 0 here.
 _START = "the mean validation loss before the first step"
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 
-from ... import chance
+from ...data import chance
 from ...results.frame import Frames
 from ...statistics.tuning import expected_best_curve
 from .. import figures, tables, text

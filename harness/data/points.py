@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from .layers import Point, PointFunction
+from ..layers import Point, PointFunction
 
 # Where the functions of two numbers are lowest. Branin's three minima to 6 digits (Dixon & Szegö,
 # 1978).

@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import data
-from .layers import Layer, Point, build
+from .. import data
+from ..layers import Layer, Point, build
+from ..spec import Loss, TaskSpec
 from .points import surface
-from .spec import Loss, TaskSpec
 
 _GUESS = "guessing, 1 / classes (the data set is not at hand)"
 _START = "the value at the start"
