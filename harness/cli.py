@@ -150,7 +150,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show one run in full: specification, outcome, versions, machine and files."""
-    from .show import find, lines
+    from .report.record_text import find, lines
 
     found = find(output, run)
     if as_json:

@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from gate_cases import make_check, make_convergence, make_timing
-from gradrace import report, show
+from gradrace import report
 from gradrace.commands import app
 from gradrace.gate import GateResult
 from gradrace.gate.written import junit, markdown
@@ -34,6 +34,7 @@ from gradrace.output.escaping import (
 )
 from gradrace.paired import PairedResult
 from gradrace.record import Machine
+from gradrace.report import record_text as show
 from gradrace.results import frame
 from hypothesis import HealthCheck, given, settings
 from nasty import ALL, TEXTS, UNFIT

@@ -7,8 +7,8 @@ import os
 
 import pytest
 from conftest import TINY
-from gradrace import fresh_report
-from gradrace.fresh_report import fresh, keep, made_of
+from gradrace.report import fresh as fresh_report
+from gradrace.report.fresh import fresh, keep, made_of
 from gradrace.suite import make_suite
 from gradrace.sweep import Options, execute, prepare
 

@@ -154,7 +154,7 @@ def _load_ahead(sweep: Sweep) -> None:
 
 def _report_after(sweep: Sweep, as_json: bool) -> None:
     """Writes the report and prints the suite's summary; what is there already is not made again."""
-    from ..fresh_report import fresh, made_of
+    from ..report.fresh import fresh, made_of
 
     output = sweep.options.output
     now = made_of(output)
@@ -168,8 +168,8 @@ def _report_after(sweep: Sweep, as_json: bool) -> None:
 
 def _write_report(output: Path, made: str) -> Mapping[str, list[dict[str, str]]]:
     """By suite the rows of its summary."""
-    from ..fresh_report import keep
     from ..report import write
+    from ..report.fresh import keep
     from ..report.tables import summary_compact
     from ..results import frame
 

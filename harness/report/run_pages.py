@@ -15,10 +15,10 @@ from .. import schedules
 from ..output.escaping import for_script
 from ..record import RunRecord
 from ..results.frame import Frames
-from ..show import described, finding_pair, step_pairs
 from ..spec import ScheduleSpec
 from ..sweep.store import read_log
 from . import diagnosed
+from .record_text import described, finding_pair, step_pairs
 
 # Points of a curve at most; more are averaged over bins of equal length.
 POINTS = 400

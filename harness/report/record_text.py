@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .errors import ExitCode, UserError
-from .record import RunRecord
-from .spec import number_text
-from .sweep.store import read_arrays, read_records, suite_folder, suites_in
+from ..errors import ExitCode, UserError
+from ..record import RunRecord
+from ..spec import number_text
+from ..sweep.store import read_arrays, read_records, suite_folder, suites_in
 
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -131,7 +131,7 @@ def _measured(found: Found) -> list[tuple[str, str]]:
     pairs += _findings(found, curve)
     steps = read_arrays(found.output, found.suite, record.digest, "steps")
     if steps is not None:
-        from .stats import step_time
+        from ..stats import step_time
 
         whole = steps["part"] == "step" if "part" in steps else slice(None)
         pairs += step_pairs(record, *step_time(steps["steps"][whole], steps["wall_ns"][whole]))
@@ -139,7 +139,7 @@ def _measured(found: Found) -> list[tuple[str, str]]:
 
 
 def _findings(found: Found, curve: Mapping[str, Any] | None) -> list[tuple[str, str]]:
-    from .diagnosis import diagnose_run
+    from ..diagnosis import diagnose_run
 
     norms = read_arrays(found.output, found.suite, found.record.digest, "norms")
     return [finding_pair(*finding) for finding in diagnose_run(found.record, curve, norms)]

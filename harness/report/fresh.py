@@ -18,11 +18,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
-from .errors import UserError
-from .jsonfile import read_json, replace_text, writing
-from .sources import hashes
-from .spec import Frozen, canonical_json
-from .sweep.store import DIGEST
+from ..errors import UserError
+from ..jsonfile import read_json, replace_text, writing
+from ..sources import hashes
+from ..spec import Frozen, canonical_json
+from ..sweep.store import DIGEST
 
 _FILE = ".fresh.json"
 # Its source; nothing of it is imported here, since that takes as long as all the rest.
