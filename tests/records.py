@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from gradrace import stats
 from gradrace.layers import Dense
 from gradrace.record import Blocks, Curve, Machine, Memory, RunRecord, RunResult, Status, Summary
 from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec, TaskSpec, TimingSpec, digest
+from gradrace.statistics import intervals as stats
 from gradrace.sweep.store import PlanFile, Store
 from gradrace.worker.train import finite
 

@@ -12,8 +12,13 @@ import pytest
 from gradrace.machine import steal_ticks, usable_cores
 from gradrace.record import Blocks
 from gradrace.spec import TimingSpec
-from gradrace.stats import TICK_NS, contended, step_time
-from gradrace.timing_stats import difference_scale, over_launches, parts_of_launch, ratio_scale
+from gradrace.statistics.intervals import TICK_NS, contended, step_time
+from gradrace.statistics.step_times import (
+    difference_scale,
+    over_launches,
+    parts_of_launch,
+    ratio_scale,
+)
 from gradrace.worker.clock import SystemClock, Timed, first_call, time_cells
 from hypothesis import given, settings
 from hypothesis import strategies as st

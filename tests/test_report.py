@@ -15,13 +15,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import records
-from gradrace import report, stats
+from gradrace import report
 from gradrace.errors import UserError
 from gradrace.layers import Dense
 from gradrace.record import Curve
 from gradrace.report import figures, tables, text, timing_text
 from gradrace.results import compare, frame
 from gradrace.spec import RunSpec
+from gradrace.statistics import intervals as stats
 from records import MACHINE, MEAN_OF_P25, STEP_US, Verdict, make_results, make_specs, make_task
 
 MARKUP = "<script>alert('x')</script> & <b>bold</b>"

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from gradrace.errors import UserError
+from gradrace.statistics.intervals import median_time
 from gradrace.statistics.profiles import Profile, performance_profile
 from gradrace.statistics.targets import (
     expected_running_time,
@@ -18,7 +19,6 @@ from gradrace.statistics.targets import (
     runtime_ecdf,
     times_to_targets,
 )
-from gradrace.stats import median_time
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats

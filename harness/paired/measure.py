@@ -17,12 +17,13 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from .. import stats, timing_stats
 from ..errors import ExitCode, UserError
 from ..executor.environment import environment
 from ..machine import usable_cores
 from ..process import Child, ChildDied
 from ..spec import RunSpec
+from ..statistics import intervals as stats
+from ..statistics import step_times as timing_stats
 from . import Pair, Side
 from .worker import SLOWDOWN_BLOCKS, TRY_STEPS
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..timing_stats import FEWEST_LAUNCHES
+from ..statistics.step_times import FEWEST_LAUNCHES
 from . import text
 
 _VARIED = ("rule", "variation", "device", "dtype", "threads", "batch_size")

@@ -8,10 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from .. import stats, timing_stats
 from ..errors import UserError
 from ..record import RunRecord
 from ..spec import number_text, step_setting
+from ..statistics import intervals as stats
+from ..statistics import step_times as timing_stats
 from ..sweep.store import PlanFile, read_plan, read_records, read_tables, suite_folder, suites_in
 from ..tune.study import StudyFile, read_study
 from ..verify import kept

@@ -10,11 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .. import schedules, stats
+from .. import schedules
 from ..adapter import Session
 from ..layers import Point
 from ..record import Curve, Norms, Status, Summary
 from ..spec import ScheduleSpec, TaskSpec
+from ..statistics import intervals as stats
 from .norms import NormTaker
 
 # A loss this many times the first one will not come back; the run ends with status `diverged`.

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .stats import Array, step_time
+from .intervals import Array, step_time
 
 # Fewer launches have no interval worth the name: with two, a 95% t interval is 25 times their
 # spread.
