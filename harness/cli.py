@@ -171,7 +171,7 @@ def list_(
     """List what there is to run, with your own files' tasks and optimizers (--load) among the
     built-in ones.
     """
-    from .catalogue import catalogue
+    from .commands.catalogue import catalogue
 
     tables = catalogue(load or [])
     if what != "all" and what not in tables:

@@ -6,10 +6,10 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import data, suite
-from .registry import load_registry
-from .schedules import SCHEDULES
-from .spec import number_text
+from .. import data, suite
+from ..registry import load_registry
+from ..schedules import SCHEDULES
+from ..spec import number_text
 
 Rows = list[dict[str, str]]
 
