@@ -94,10 +94,11 @@ def verify(
     `FAILED`. What is found is kept in OUTPUT/verify.json, and the report shows it. With --load and
     no -k, only what the files bring is verified. Exit code 1 when a cell failed."""
     from .registry import load_registry
-    from .verify import Options, kept
+    from .verify import Options
+    from .verify import file as kept
     from .verify import verify as verify_all
     from .verify.cases import Selection
-    from .verify.show import Progress, show
+    from .verify.text import Progress, show
 
     registry = load_registry(load or [])
     if file and not document:

@@ -20,7 +20,7 @@ from gate_cases import make_check, make_convergence, make_timing
 from gradrace import report
 from gradrace.commands import app
 from gradrace.gate import GateResult
-from gradrace.gate.written import junit, markdown
+from gradrace.gate.text import junit, markdown
 from gradrace.output.escaping import (
     LONGEST,
     clean,

@@ -12,7 +12,7 @@ from gradrace.registry import load_registry
 from gradrace.report.fairness import Fairness, fairness
 from gradrace.results import frame
 from gradrace.spec import RunSpec
-from gradrace.verify import kept
+from gradrace.verify import file as kept
 from gradrace.verify.verdict import Place, Side, Verdict, VerifyFile
 from records import MACHINE, VERSIONS, make_results, make_specs
 

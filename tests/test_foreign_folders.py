@@ -24,7 +24,7 @@ from gradrace.jsonfile import discard_partials, read_json, replacing, write_text
 from gradrace.results import frame
 from gradrace.sweep.store import Store, read_log, read_plan, suite_folder
 from gradrace.tune.study import Journal, read_study
-from gradrace.verify import kept
+from gradrace.verify import file as kept
 from hostile.runner import FOREIGN, limited
 from records import make_results, make_specs
 from typer.testing import CliRunner

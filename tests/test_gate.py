@@ -28,8 +28,8 @@ from gradrace.cli import app
 from gradrace.errors import UserError
 from gradrace.gate import GateResult, json_schema
 from gradrace.gate.judge import Asked, judge, unmeasured
-from gradrace.gate.live import Computed, make_baseline, select
-from gradrace.gate.written import MOST_ROWS, explained, junit, markdown
+from gradrace.gate.text import MOST_ROWS, explained, junit, markdown
+from gradrace.gate.traces import Computed, make_baseline, select
 from gradrace.suite import expand, make_suite, read_suite
 from gradrace.sweep import Options
 from records import MACHINE, make_curve

@@ -17,7 +17,7 @@ from gradrace.errors import UserError
 from gradrace.jsonfile import write_text
 from gradrace.output.terminal import plain, prepare_streams, print_table, progress_console, say
 from gradrace.sweep.progress import Watch
-from gradrace.verify.show import show
+from gradrace.verify.text import show
 from gradrace.verify.verdict import Side, Verdict, VerifyFile
 from nasty import ALL, UNFIT
 from records import MACHINE

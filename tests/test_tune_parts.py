@@ -13,7 +13,7 @@ from gradrace.optimizer import Hyper, Optimizer, Range, SearchSpace
 from gradrace.record import Machine, RunRecord, Summary
 from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec
 from gradrace.tune import space as spaces
-from gradrace.tune import words
+from gradrace.tune import text as words
 from gradrace.tune.inclusion import inclusions
 from gradrace.tune.results import expected, fold_interval, found, rows
 from gradrace.tune.samplers import SAMPLERS, Search, Told, suggest

@@ -18,7 +18,8 @@ from gradrace.layers import Activation
 from gradrace.optimizer import Binding
 from gradrace.registry import Registry, load_registry
 from gradrace.spec import ScheduleSpec
-from gradrace.verify import Options, document, kept, verify
+from gradrace.verify import Options, document, verify
+from gradrace.verify import file as kept
 from gradrace.verify.cases import (
     CORE_OPTIMIZERS,
     CORE_TASKS,

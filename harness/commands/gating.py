@@ -86,7 +86,7 @@ def gate(
     summary to $GITHUB_STEP_SUMMARY."""
     from ..gate.judge import Asked
     from ..gate.judge import gate as measure
-    from ..gate.live import select
+    from ..gate.traces import select
     from ..paired import Rule
     from ..paired.sides import ended_like_interrupt
     from ..sweep import Options
@@ -125,7 +125,7 @@ def baseline(
     alone carries each. With -k the other runs keep their lines. Exit code 1 when runs failed; those
     that finished are written."""
     from ..gate.converge import update
-    from ..gate.live import select
+    from ..gate.traces import select
     from ..sweep import Options
     from ..sweep.progress import Watch
 
@@ -178,7 +178,7 @@ def calibrate(
     then with every step of one side made longer. Kept in OUTPUT/calibration.json gate by gate:
     Ctrl-C loses nothing, and a second call adds."""
     from ..gate import calibrate as calibration
-    from ..gate.live import select
+    from ..gate.traces import select
     from ..paired import Rule
     from ..paired.sides import ended_like_interrupt
     from ..sweep import Options
@@ -268,7 +268,7 @@ def _write(
     result: GateResult, json_file: Path | None, junit: Path | None, markdown: Path | None
 ) -> None:
     """Whatever was asked for, and the summary of a GitHub job where there is one."""
-    from ..gate import written
+    from ..gate import text as written
     from ..jsonfile import write_text, writing
 
     texts = {
@@ -288,7 +288,7 @@ def _write(
 
 def _print_gate(result: GateResult) -> None:
     """What is to be looked at in tables, the rest in a line each."""
-    from ..gate import written
+    from ..gate import text as written
 
     if result.convergence:
         _print_rows(

@@ -29,7 +29,7 @@ from .numbers import count
 from .sweeping import interpreters
 
 if TYPE_CHECKING:
-    from ..tune.asking import Ready
+    from ..tune.prepare import Ready
     from ..tune.results import Found
     from ..tune.search import Place
     from ..tune.study import StudyFile
@@ -130,7 +130,7 @@ def tune(
     optimizer's defaults are then run on fresh seeds and scored on test data. The same command goes
     on after a kill with the same trials."""
     from ..data import use_folder
-    from ..tune.asking import Wish, prepare
+    from ..tune.prepare import Wish, prepare
     from ..tune.search import Place
 
     use_folder(data_dir)
@@ -215,7 +215,7 @@ def _found(study: StudyFile, place: Place) -> list[Found]:
 
 def _print(study: StudyFile, found: list[Found]) -> None:
     from ..tune.results import rows
-    from ..tune.words import (
+    from ..tune.text import (
         fold_rows,
         inclusion_rows,
         intervals_note,
@@ -282,7 +282,7 @@ def _print_plan(ready: Ready, place: Place, as_json: bool) -> None:
     for cell, many in searches:
         fold = "" if cell.fold is None else f", outer fold {cell.fold}"
         say(f"{cell.task.name}, {cell.optimizer.name}, {cell.framework.name}{fold}: {many} trials")
-    from ..tune.words import space_lines
+    from ..tune.text import space_lines
 
     for line in space_lines(study):
         say(line)

@@ -16,7 +16,8 @@ from ..sweep import Sweep, matches
 from . import Check, Comparability, Convergence
 from .baseline import Baseline, file_of, merged, read, write
 from .check import check_run, check_seeds, comparability, unchecked, unfinished
-from .live import (
+from .trace import Trace
+from .traces import (
     Computed,
     Watching,
     compute,
@@ -26,7 +27,6 @@ from .live import (
     traces,
     versions_of,
 )
-from .trace import Trace
 
 
 def update(sweep: Sweep, watch: Watching) -> tuple[Path, Baseline, Computed]:

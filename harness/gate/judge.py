@@ -20,8 +20,8 @@ from ..version import __version__
 from . import Check, Convergence, GateResult
 from .calibrate import quoted
 from .converge import converge
-from .live import Watching
 from .timing import blames_base, measure
+from .traces import Watching
 
 Sides = AbstractContextManager[tuple[Side, Side]]
 

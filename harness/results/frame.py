@@ -15,7 +15,7 @@ from ..statistics import intervals as stats
 from ..statistics import step_times as timing_stats
 from ..sweep.store import PlanFile, read_plan, read_records, read_tables, suite_folder, suites_in
 from ..tune.study import StudyFile, read_study
-from ..verify import kept
+from ..verify import file as kept
 from ..verify.verdict import VerifyFile
 
 # What makes two runs the same cell: everything but the seed and the launch.

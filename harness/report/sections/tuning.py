@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ...tune import space as spaces
-from ...tune import words
+from ...tune import text as words
 from ...tune.importance import importances
 from ...tune.inclusion import Inclusion, inclusions
 from ...tune.results import Found, Row, Score, found, rows
