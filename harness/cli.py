@@ -95,7 +95,7 @@ def verify(
     no -k, only what the files bring is verified. Exit code 1 when a cell failed."""
     from .registry import load_registry
     from .verify import Options
-    from .verify import file as kept
+    from .verify import file as verify_file
     from .verify import verify as verify_all
     from .verify.cases import Selection
     from .verify.text import Progress, show
@@ -112,12 +112,12 @@ def verify(
     found = verify_all(
         registry, Options(Selection(words, quick, long, tuple(framework or ()))), Progress(quiet)
     )
-    kept.write(output, found)
+    verify_file.write(output, found)
     if as_json:
-        say(kept.text(found), nl=False)
+        say(verify_file.text(found), nl=False)
     else:
         show(found)
-        say(f"kept in {kept.file_in(output)}", err=True)
+        say(f"kept in {verify_file.file_in(output)}", err=True)
     if found.counts()["FAILED"]:
         raise typer.Exit(ExitCode.RUNS_FAILED)
 
@@ -135,7 +135,7 @@ def report(
     """Write the HTML report: one folder that opens without a network, figures inline, data as CSV
     beside it.
     """
-    from .report import write
+    from .report.writer import write
     from .results import frame
 
     page = write(frame.load(output, *(suites or ())), html or output / "html")

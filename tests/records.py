@@ -12,7 +12,7 @@ import numpy as np
 from gradrace.layers import Dense
 from gradrace.record import Blocks, Curve, Machine, Memory, RunRecord, RunResult, Status, Summary
 from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec, TaskSpec, TimingSpec, digest
-from gradrace.statistics import intervals as stats
+from gradrace.statistics import arrivals
 from gradrace.sweep.store import PlanFile, Store
 from gradrace.worker.train import finite
 
@@ -236,7 +236,7 @@ def _summary(spec: RunSpec, curve: Curve, status: Status) -> Summary:
         best_validation_metric=finite(curve.validation_metrics.max()),
         test_loss=finite(curve.validation_losses[-1]),
         test_metric=finite(curve.validation_metrics[-1]),
-        steps_to_target=stats.first_reaching(
+        steps_to_target=arrivals.first_reaching(
             curve.eval_steps, curve.validation_metrics, spec.task.target
         ),
     )

@@ -12,12 +12,13 @@ import pytest
 from gradrace.machine import steal_ticks, usable_cores
 from gradrace.record import Blocks
 from gradrace.spec import TimingSpec
-from gradrace.statistics.intervals import TICK_NS, contended, step_time
+from gradrace.statistics.intervals import difference_scale, ratio_scale
 from gradrace.statistics.step_times import (
-    difference_scale,
+    TICK_NS,
+    contended,
     over_launches,
     parts_of_launch,
-    ratio_scale,
+    step_time,
 )
 from gradrace.worker.clock import SystemClock, Timed, first_call, time_cells
 from hypothesis import given, settings

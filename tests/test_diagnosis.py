@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conftest import TINY, toml
-from gradrace import diagnosis, report
+from gradrace import diagnosis
 from gradrace.data import chance
 from gradrace.data.chance import Chance
 from gradrace.diagnosis import Course, diagnose
@@ -18,7 +18,7 @@ from gradrace.diagnosis.course import course_of, steps_of_epoch
 from gradrace.diagnosis.curves import turning_points
 from gradrace.layers import Activation, Dense, Dropout
 from gradrace.record import Curve, Norms
-from gradrace.report import diagnosed
+from gradrace.report import diagnosed, writer
 from gradrace.results import frame
 from gradrace.spec import Regularization
 from gradrace.sweep.store import Store
@@ -746,7 +746,7 @@ def test_a_suite_without_trained_runs_has_no_findings(tmp_path):
     make_results(tmp_path, specs=make_specs(["mlp"], ["torch"], ["sgd"], seeds=()))
     frames = frame.load(tmp_path)
     assert diagnosis.of(frames, "demo").empty and diagnosed.findings(frames, "demo").empty
-    assert "demo-diagnosis" not in report.write(frames, tmp_path / "html").read_text(
+    assert "demo-diagnosis" not in writer.write(frames, tmp_path / "html").read_text(
         encoding="utf-8"
     )
 
@@ -777,7 +777,7 @@ def test_the_report_counts_findings_and_names_their_runs(tmp_path):
     assert drawn.loc[drawn["layer"] == "0_dense", "mean"].to_numpy() == pytest.approx(
         np.hypot(1e-5, 1)
     )
-    page = report.write(frames, tmp_path / "html").read_text(encoding="utf-8")
+    page = writer.write(frames, tmp_path / "html").read_text(encoding="utf-8")
     assert (
         'id="demo-diagnosis"' in page
         and 'id="demo-fig-deep-sgd-norms"' in page
@@ -822,7 +822,7 @@ def test_learning_curves_against_the_share_of_the_training_split(tmp_path):
     assert row.loc["validation_metric", "max"] == pytest.approx(
         runs.loc[picked, "final_validation_metric"].max()
     )
-    page = report.write(frames, tmp_path / "html").read_text(encoding="utf-8")
+    page = writer.write(frames, tmp_path / "html").read_text(encoding="utf-8")
     assert 'id="demo-fig-mlp-fractions"' in page
     assert (tmp_path / "html" / "data" / "demo" / "mlp-fractions.csv").exists()
 

@@ -17,7 +17,6 @@ from typing import Any
 import pandas as pd
 import pytest
 from gate_cases import make_check, make_convergence, make_timing
-from gradrace import report
 from gradrace.commands import app
 from gradrace.gate import GateResult
 from gradrace.gate.text import junit, markdown
@@ -34,7 +33,7 @@ from gradrace.output.escaping import (
 )
 from gradrace.paired import PairedResult
 from gradrace.record import Machine
-from gradrace.report import record_text as show
+from gradrace.report import record_text, writer
 from gradrace.results import frame
 from hypothesis import HealthCheck, given, settings
 from nasty import ALL, TEXTS, UNFIT
@@ -227,7 +226,7 @@ def plain_page(tmp_path_factory: pytest.TempPathFactory) -> Tags:
     """The page of the same runs with a text that is harmless."""
     output = tmp_path_factory.mktemp("plain")
     hostile_results(output, "x")
-    return Tags(report.write(frame.load(output), output / "html").read_text(encoding="utf-8"))
+    return Tags(writer.write(frame.load(output), output / "html").read_text(encoding="utf-8"))
 
 
 NUMBERED = re.compile(r"\\x[0-9a-f]{2}|\\u[0-9a-f]{4}")
@@ -242,7 +241,7 @@ WITHOUT_PATHS = settings(
 def test_a_record_through_every_way_out(tmp_path: Path, plain_page: Tags, text: str) -> None:
     made = hostile_results(tmp_path, text)
     frames = frame.load(tmp_path)
-    page = report.write(frames, tmp_path / "html")
+    page = writer.write(frames, tmp_path / "html")
     check_pages(page, plain_page, clean(text))
     check_tables(tmp_path, page.parent)
     check_terminal(tmp_path, made["digests"], text)
@@ -255,7 +254,7 @@ def test_any_text_of_a_record_through_every_way_out(
 ) -> None:
     output = tmp_path_factory.mktemp("any")
     made = hostile_results(output, text)
-    check_pages(report.write(frame.load(output), output / "html"), plain_page, clean(text))
+    check_pages(writer.write(frame.load(output), output / "html"), plain_page, clean(text))
     check_tables(output, output / "html")
     check_terminal(output, made["digests"], text)
 
@@ -311,7 +310,7 @@ def check_terminal(output: Path, digests: tuple[str, ...], text: str) -> None:
         done = CliRunner().invoke(app, [*arguments, "-o", str(output)])
         assert done.exit_code == 0, done.output
         assert not UNFIT.search(done.output)
-    said = dict(show.lines(show.find(output, digests[1])))
+    said = dict(record_text.lines(record_text.find(output, digests[1])))
     assert clean(text) in said["status"]
 
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from gradrace import report
 from gradrace.registry import load_registry
+from gradrace.report import writer
 from gradrace.report.fairness import Fairness, fairness
 from gradrace.results import frame
 from gradrace.spec import RunSpec
-from gradrace.verify import file as kept
+from gradrace.verify import file as verify_file
 from gradrace.verify.verdict import Place, Side, Verdict, VerifyFile
 from records import MACHINE, VERSIONS, make_results, make_specs
 
@@ -168,8 +168,8 @@ def page(tmp_path) -> object:
     def make(file: VerifyFile | None) -> str:
         make_results(tmp_path, "made-up", make_specs(seeds=[0]))
         if file:
-            kept.write(tmp_path, file)
-        return Path(report.write(frame.load(tmp_path), tmp_path / "html")).read_text(
+            verify_file.write(tmp_path, file)
+        return Path(writer.write(frame.load(tmp_path), tmp_path / "html")).read_text(
             encoding="utf-8"
         )
 

@@ -15,16 +15,16 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 import pytest
-from gradrace import report
 from gradrace.commands import app
 from gradrace.data.folds import parse
 from gradrace.errors import UserError
 from gradrace.gate import baseline, calibrate
 from gradrace.jsonfile import discard_partials, read_json, replacing, write_text
+from gradrace.report import writer
 from gradrace.results import frame
 from gradrace.sweep.store import Store, read_log, read_plan, suite_folder
 from gradrace.tune.study import Journal, read_study
-from gradrace.verify import file as kept
+from gradrace.verify import file as verify_file
 from hostile.runner import FOREIGN, limited
 from records import make_results, make_specs
 from typer.testing import CliRunner
@@ -273,7 +273,7 @@ def test_a_name_of_folds_has_no_end_of_line() -> None:
 def test_every_reader_refuses_what_is_no_file(tmp_path: Path, make: Callable[[Path], Any]) -> None:
     (tmp_path / "secret.txt").write_text('{"schema": 1}')
     readers: dict[str, Callable[[], Any]] = {
-        "verify.json": lambda: kept.read(tmp_path),
+        "verify.json": lambda: verify_file.read(tmp_path),
         "study.json": lambda: read_study(tmp_path),
         "trials.jsonl": lambda: Journal(tmp_path),
         "calibration.json": lambda: calibrate.read(tmp_path),
@@ -309,37 +309,37 @@ def test_a_report_replaces_nobody_elses_page(results: Path, tmp_path: Path, name
     with pytest.raises(
         UserError, match=f"{name}: not .*of an earlier report; move it away, or .* --html"
     ):
-        report.write(frames, folder)
+        writer.write(frames, folder)
     assert [file.name for file in folder.iterdir()] == [name]
     (folder / name).rename(tmp_path / name)
     (folder / name).symlink_to(tmp_path / name)
     with pytest.raises(UserError, match=f"{name}: not .*of an earlier report"):
-        report.write(frames, folder)
+        writer.write(frames, folder)
 
 
 def test_a_page_of_an_earlier_version_is_replaced(results: Path, tmp_path: Path) -> None:
     frames = frame.load(results)
-    page = report.write(frames, tmp_path / "html")
+    page = writer.write(frames, tmp_path / "html")
     text = page.read_text()
     assert '<meta name="generator" content="gradrace' in text
     page.write_text(
         "".join(line for line in text.splitlines(keepends=True) if 'name="generator"' not in line)
     )
-    assert report.write(frames, tmp_path / "html").read_text() == text
+    assert writer.write(frames, tmp_path / "html").read_text() == text
 
 
 def test_two_reports_at_once_wait_for_each_other(
     results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frames, folder = frame.load(results), tmp_path / "html"
-    built = report.build(frames)
-    monkeypatch.setattr(report, "build", lambda frames: built)
+    built = writer.build(frames)
+    monkeypatch.setattr(writer, "build", lambda frames: built)
     failed: list[BaseException] = []
 
     def write() -> None:
         try:
             for _ in range(3):
-                report.write(frames, folder)
+                writer.write(frames, folder)
         except BaseException as error:
             failed.append(error)
 
@@ -350,11 +350,11 @@ def test_two_reports_at_once_wait_for_each_other(
         each.join()
     assert not failed
     assert sorted(file.name for file in folder.iterdir()) == ["data", "index.html", "run.html"]
-    monkeypatch.setattr(report, "_PATIENCE_S", 0.0)
+    monkeypatch.setattr(writer, "_PATIENCE_S", 0.0)
     held = os.open(folder, os.O_RDONLY)
     fcntl.flock(held, fcntl.LOCK_EX)
     with pytest.raises(UserError, match="another report is being written there"):
-        report.write(frames, folder)
+        writer.write(frames, folder)
     os.close(held)
 
 

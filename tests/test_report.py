@@ -15,14 +15,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import records
-from gradrace import report
 from gradrace.errors import UserError
 from gradrace.layers import Dense
 from gradrace.record import Curve
-from gradrace.report import figures, tables, text, timing_text
+from gradrace.report import figures, tables, text, timing_text, writer
 from gradrace.results import compare, frame
 from gradrace.spec import RunSpec
-from gradrace.statistics import intervals as stats
+from gradrace.statistics import step_times
 from records import MACHINE, MEAN_OF_P25, STEP_US, Verdict, make_results, make_specs, make_task
 
 MARKUP = "<script>alert('x')</script> & <b>bold</b>"
@@ -98,7 +97,7 @@ def frames(output: Path) -> frame.Frames:
 
 @pytest.fixture(scope="module")
 def written(frames: frame.Frames, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return report.write(frames, tmp_path_factory.mktemp("report") / "html")
+    return writer.write(frames, tmp_path_factory.mktemp("report") / "html")
 
 
 @pytest.fixture(scope="module")
@@ -212,7 +211,7 @@ def test_a_step_time_stands_beside_its_own_setting_alone(
         tables.pace(frames, "demo").empty
         and tables.attempts(frames, "demo")["seconds"].isna().all()
     )
-    html = report.write(frames, tmp_path / "html").read_text(encoding="utf-8")
+    html = writer.write(frames, tmp_path / "html").read_text(encoding="utf-8")
     assert html.count(said) >= (3 if said else 0), (
         "in the summary, beside the curves and with the target"
     )
@@ -246,7 +245,7 @@ def test_a_step_time_of_another_machine_is_named_only(tmp_path: Path) -> None:
 
 def test_the_mean_step_counts_slow_blocks_by_their_steps() -> None:
     blocks = np.array([10, 10, 1]), np.array([10e9, 10e9, 5e9])
-    time = stats.step_time(*blocks)
+    time = step_times.step_time(*blocks)
     assert (time.p25, time.mean) == pytest.approx((1.0, 25 / 21))
     assert time.mean * blocks[0].sum() == pytest.approx(blocks[1].sum() * 1e-9), (
         "steps x mean is the time that passed"
@@ -430,16 +429,16 @@ def test_sections_warnings_and_counts_are_there(html: str) -> None:
 
 def test_writing_again_is_equal_to_the_byte(tmp_path: Path) -> None:
     make_results(tmp_path, "demo", make_specs(["mlp"], ["torch"]))
-    first, second = (report.write(frame.load(tmp_path), tmp_path / name) for name in ("one", "two"))
+    first, second = (writer.write(frame.load(tmp_path), tmp_path / name) for name in ("one", "two"))
     assert first.read_bytes() == second.read_bytes()
 
 
 def test_an_earlier_report_is_replaced_whole(tmp_path: Path) -> None:
     make_results(tmp_path, "demo", make_specs(["mlp"], ["torch"], ["sgd"], [0]))
     folder = tmp_path / "html"
-    report.write(frame.load(tmp_path), folder)
+    writer.write(frame.load(tmp_path), folder)
     (folder / "data" / "demo" / "stale.csv").write_text("old")
-    report.write(frame.load(tmp_path), folder)
+    writer.write(frame.load(tmp_path), folder)
     assert not (folder / "data" / "demo" / "stale.csv").exists()
     assert sorted(p.name for p in folder.iterdir()) == ["data", "index.html", "run.html"]
 
@@ -449,7 +448,7 @@ def test_a_data_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "thesis.csv").write_text("mine")
     with pytest.raises(UserError, match="not of an earlier report"):
-        report.write(frame.load(tmp_path), tmp_path)
+        writer.write(frame.load(tmp_path), tmp_path)
     assert (tmp_path / "data" / "thesis.csv").read_text() == "mine"
 
 
@@ -457,7 +456,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     make_results(tmp_path, "demo", make_specs(["mlp"], ["torch"], ["sgd"], [0]))
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=re.escape(str(tmp_path / "file"))):
-        report.write(frame.load(tmp_path), tmp_path / "file" / "html")
+        writer.write(frame.load(tmp_path), tmp_path / "file" / "html")
 
 
 def outcome(measure: str, status: str) -> Any:
@@ -475,7 +474,7 @@ def outcome(measure: str, status: str) -> Any:
 )
 def test_whatever_is_missing_the_rest_is_shown(tmp_path: Path, judge: Any, absent: str) -> None:
     make_results(tmp_path, "demo", make_specs(["mlp"], ["torch"], ["sgd"], [0]), judge)
-    html = report.write(frame.load(tmp_path), tmp_path / "html").read_text(encoding="utf-8")
+    html = writer.write(frame.load(tmp_path), tmp_path / "html").read_text(encoding="utf-8")
     assert f'id="{absent}"' not in html and "because" in html and 'id="demo-runs"' in html
 
 
@@ -485,7 +484,7 @@ def test_a_suite_of_one_measure_only(tmp_path: Path, measure: str) -> None:
         spec for spec in make_specs(["mlp"], ["torch"], ["sgd"], [0]) if spec.measure == measure
     ]
     make_results(tmp_path, "demo", specs)
-    html = report.write(frame.load(tmp_path), tmp_path / "html").read_text(encoding="utf-8")
+    html = writer.write(frame.load(tmp_path), tmp_path / "html").read_text(encoding="utf-8")
     assert ('id="demo-fig-mlp-convergence"' in html) == (measure == "convergence")
     assert ('id="demo-step-time"' in html) == (measure == "timing")
 
@@ -494,7 +493,7 @@ def test_a_suite_without_any_record_beside_another(tmp_path: Path) -> None:
     make_results(tmp_path, "demo", make_specs(["mlp"], ["torch"], ["sgd"], [0]))
     waiting = make_specs(["cnn"], ["torch"], ["sgd"], [0])
     make_results(tmp_path, "waiting", waiting, unrun=len(waiting))
-    html = report.write(frame.load(tmp_path), tmp_path / "html").read_text(encoding="utf-8")
+    html = writer.write(frame.load(tmp_path), tmp_path / "html").read_text(encoding="utf-8")
     assert "2 not run yet" in html and "None of this suite has a record yet" in html
 
 
@@ -677,7 +676,7 @@ def test_parts_that_take_longer_than_the_step_overlap_its_end(timed: frame.Frame
 
 
 def test_the_page_of_a_timed_suite_has_its_sections(timed: frame.Frames, tmp_path: Path) -> None:
-    html = report.write(timed, tmp_path).read_text(encoding="utf-8")
+    html = writer.write(timed, tmp_path).read_text(encoding="utf-8")
     ids = Counter(Page(html).all("id"))
     assert max(ids.values()) == 1, ids.most_common(3)
     for name in (

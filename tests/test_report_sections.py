@@ -13,9 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import sweeps
-from gradrace import report
 from gradrace.record import Curve
-from gradrace.report import page, tables
+from gradrace.report import page, tables, writer
 from gradrace.report.content import Cell, Figure, Section, Table
 from gradrace.report.sections import (
     SECTIONS,
@@ -605,7 +604,7 @@ def test_the_page_of_every_kind_of_sweep_is_whole(tmp_path: Path) -> None:
     frames = sweeps.load(tmp_path, everything())
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        html = report.write(frames, tmp_path / "html").read_text(encoding="utf-8")
+        html = writer.write(frames, tmp_path / "html").read_text(encoding="utf-8")
     swept = [
         f"optimizers-{name}" for name in ("target", "aggregates", "profiles", "learning-rates")
     ]

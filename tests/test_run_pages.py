@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gradrace import report
 from gradrace.errors import UserError
 from gradrace.record import Curve
-from gradrace.report import islands, run_pages
+from gradrace.report import islands, run_pages, writer
 from gradrace.report.content import SHOWN, Cell, Column, Table
 from gradrace.results import frame
 from gradrace.spec import RunSpec
@@ -40,7 +39,7 @@ def written(tmp_path: Path, **options: Any) -> tuple[frame.Frames, Path]:
     """Results with these options, and the folder of their report."""
     make_results(tmp_path / "results", "demo", **options)
     frames = frame.load(tmp_path / "results")
-    return frames, report.write(frames, tmp_path / "html").parent
+    return frames, writer.write(frames, tmp_path / "html").parent
 
 
 def long_curve(spec: RunSpec) -> Curve:
@@ -193,7 +192,7 @@ def test_suites_of_another_schema_are_refused_by_name_and_others_stand_as_parts(
         frames.runs["digest"].duplicated().any()
         and not frames.curves.duplicated(["digest", "series", "step"]).any()
     )
-    folder = report.write(frames, tmp_path / "html").parent
+    folder = writer.write(frames, tmp_path / "html").parent
     html = (folder / "index.html").read_text(encoding="utf-8")
     assert 'id="one"' in html and 'id="two"' in html
     texts = [
@@ -225,7 +224,7 @@ def test_a_browser_draws_a_run_and_runs_nothing_that_it_says(tmp_path: Path) -> 
     (file.parent / "log.txt").write_text(f"line one\n{MARKUP}\n")
     record = json.loads(file.read_text())
     file.write_text(json.dumps(record | {"artefacts": [*record["artefacts"], "log.txt"]}))
-    page = report.write(frame.load(tmp_path), tmp_path / "html").parent / "run.html"
+    page = writer.write(frame.load(tmp_path), tmp_path / "html").parent / "run.html"
     address = f"{page.as_uri()}#demo/{file.parent.name}"
     command = [
         str(CHROMIUM),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from gradrace.errors import UserError
-from gradrace.statistics.intervals import median_time
+from gradrace.statistics.arrivals import median_time
 from gradrace.statistics.profiles import Profile, performance_profile
 from gradrace.statistics.targets import (
     expected_running_time,

@@ -9,14 +9,14 @@ import math
 import gradrace
 import numpy as np
 import pytest
-from gradrace import data, report
+from gradrace import data
 from gradrace.adapters.numpy_reference import ADAPTER
 from gradrace.data import points
 from gradrace.data.generated import SYNTHETIC
 from gradrace.layers import Point, build
 from gradrace.plan import initial_weights, make_plan
 from gradrace.registry import load_registry
-from gradrace.report import tables
+from gradrace.report import tables, writer
 from gradrace.results import frame
 from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec
 
@@ -164,7 +164,7 @@ def output(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def html(output, tmp_path_factory):
-    return report.write(frame.load(output), tmp_path_factory.mktemp("html")).read_text(
+    return writer.write(frame.load(output), tmp_path_factory.mktemp("html")).read_text(
         encoding="utf-8"
     )
 

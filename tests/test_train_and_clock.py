@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from gradrace.adapter import Metrics
 from gradrace.spec import EarlyStopping
-from gradrace.statistics.intervals import first_reaching
+from gradrace.statistics.arrivals import first_reaching
 from gradrace.worker.train import train
 
 

@@ -13,7 +13,7 @@ from gradrace.optimizer import Hyper, Optimizer, Range, SearchSpace
 from gradrace.record import Machine, RunRecord, Summary
 from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec
 from gradrace.tune import space as spaces
-from gradrace.tune import text as words
+from gradrace.tune import text as tune_text
 from gradrace.tune.inclusion import inclusions
 from gradrace.tune.results import expected, fold_interval, found, rows
 from gradrace.tune.samplers import SAMPLERS, Search, Told, suggest
@@ -369,10 +369,10 @@ def test_seeds_that_agree_leave_the_uncertainty_of_the_test_samples(registry):
     assert row.tuned.interval[:3] == pytest.approx((108 / 109,) * 3) and row.tuned.samples == 109
     assert row.tuned.sampled[:3] == pytest.approx((108 / 109, 0.9499, 0.9984), abs=1e-4)
     assert (
-        words.scored(row.tuned, "accuracy")
+        tune_text.scored(row.tuned, "accuracy")
         == "99.08% [99.08%, 99.08%]; 109 samples: [94.99%, 99.84%]"
     )
-    assert "over other test samples" in words.intervals_note([row])
+    assert "over other test samples" in tune_text.intervals_note([row])
     assert study_of(registry, "diabetes_mlp", [0.4] * 3).tuned.sampled is None
 
 

@@ -19,7 +19,7 @@ from gradrace.optimizer import Binding
 from gradrace.registry import Registry, load_registry
 from gradrace.spec import ScheduleSpec
 from gradrace.verify import Options, document, verify
-from gradrace.verify import file as kept
+from gradrace.verify import file as verify_file
 from gradrace.verify.cases import (
     CORE_OPTIMIZERS,
     CORE_TASKS,
@@ -320,12 +320,12 @@ def verified(tmp_path_factory) -> VerifyFile:
 
 
 def test_verdicts_are_kept_and_joined(verified, tmp_path):
-    kept.write(tmp_path, verified)
-    assert kept.read(tmp_path) == verified
+    verify_file.write(tmp_path, verified)
+    assert verify_file.read(tmp_path) == verified
     one = verified.model_copy(update={"verdicts": verified.verdicts[:1]})
-    assert len(kept.write(tmp_path, one).verdicts) == len(verified.verdicts)
+    assert len(verify_file.write(tmp_path, one).verdicts) == len(verified.verdicts)
     other = one.model_copy(update={"versions": {**one.versions, "fake": {"numpy": "0"}}})
-    assert kept.write(tmp_path, other).verdicts == one.verdicts
+    assert verify_file.write(tmp_path, other).verdicts == one.verdicts
     assert [file.name for file in tmp_path.iterdir()] == ["verify.json"]
 
 
@@ -340,7 +340,7 @@ def test_verdicts_are_kept_and_joined(verified, tmp_path):
 def test_other_files_are_refused_by_name(content, says, tmp_path):
     (tmp_path / "verify.json").write_text(content)
     with pytest.raises(UserError, match=says):
-        kept.read(tmp_path)
+        verify_file.read(tmp_path)
 
 
 def test_the_schema_in_docs_is_current():
@@ -352,7 +352,7 @@ def test_the_schema_in_docs_is_current():
 
 def test_json_validates_against_the_schema(verified):
     schema = json.loads((DOCS / "verify.schema.json").read_text(encoding="utf-8"))
-    content = json.loads(kept.text(verified))
+    content = json.loads(verify_file.text(verified))
     jsonschema.validate(content, schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({**content, "verdicts": [{"level": "layers"}]}, schema)
@@ -392,7 +392,7 @@ def test_a_failure_is_told_in_words_and_by_the_exit_code(gradrace, fake, tmp_pat
     assert done.returncode == 1
     assert "part first at step 7, 1_conv2d.bias[2]" in " ".join(done.stdout.split())
     assert "NOT fair" in done.stdout and "Traceback" not in done.stdout + done.stderr
-    assert {v.verdict for v in kept.read(tmp_path / "results").verdicts} == {"FAILED"}
+    assert {v.verdict for v in verify_file.read(tmp_path / "results").verdicts} == {"FAILED"}
 
 
 def test_json_is_what_is_kept(gradrace, tmp_path, fake):

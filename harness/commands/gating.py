@@ -268,13 +268,13 @@ def _write(
     result: GateResult, json_file: Path | None, junit: Path | None, markdown: Path | None
 ) -> None:
     """Whatever was asked for, and the summary of a GitHub job where there is one."""
-    from ..gate import text as written
+    from ..gate import text as gate_text
     from ..jsonfile import write_text, writing
 
     texts = {
         json_file: lambda: json.dumps(result.to_json(), indent=1) + "\n",
-        junit: lambda: written.junit(result),
-        markdown: lambda: written.markdown(result),
+        junit: lambda: gate_text.junit(result),
+        markdown: lambda: gate_text.markdown(result),
     }
     for file, text in texts.items():
         if file:
@@ -283,32 +283,32 @@ def _write(
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary:
         with writing(Path(summary)), Path(summary).open("a", encoding="utf-8") as opened:
-            opened.write(written.markdown(result))
+            opened.write(gate_text.markdown(result))
 
 
 def _print_gate(result: GateResult) -> None:
     """What is to be looked at in tables, the rest in a line each."""
-    from ..gate import text as written
+    from ..gate import text as gate_text
 
     if result.convergence:
         _print_rows(
             "Losses",
-            [written.check_row(check) for check in written.notable_checks(result.convergence)],
+            [gate_text.check_row(check) for check in gate_text.notable_checks(result.convergence)],
         )
         for how in result.convergence.frameworks:
             say(f"{how.framework}: {how.reason}")
         for check in result.convergence.of("differs"):
-            say(f"differs: {written.explained(check)}")
+            say(f"differs: {gate_text.explained(check)}")
     say(
         "losses:"
-        f" {written.sentence_on_losses(result.convergence) if result.convergence else result.convergence_reason}"
+        f" {gate_text.sentence_on_losses(result.convergence) if result.convergence else result.convergence_reason}"
     )
     if result.timing:
-        _print_rows("Step times", [written.cell_row(cell) for cell in result.timing.cells])
+        _print_rows("Step times", [gate_text.cell_row(cell) for cell in result.timing.cells])
         say(f"reliability: {result.calibration}")
     say(
         "times:"
-        f" {written.sentence_on_times(result.timing) if result.timing else result.timing_reason}"
+        f" {gate_text.sentence_on_times(result.timing) if result.timing else result.timing_reason}"
     )
     say(f"gate {result.suite}: {result.outcome}")
 

@@ -148,7 +148,7 @@ def _load_ahead(sweep: Sweep) -> None:
     todo = [run for run in sweep.selected if not (folder / run.digest / "run.json").exists()]
     if todo and all(run.spec.measure == "convergence" for run in todo):
         threading.Thread(
-            target=importlib.import_module, args=("gradrace.report",), daemon=True
+            target=importlib.import_module, args=("gradrace.report.writer",), daemon=True
         ).start()
 
 
@@ -168,9 +168,9 @@ def _report_after(sweep: Sweep, as_json: bool) -> None:
 
 def _write_report(output: Path, made: str) -> Mapping[str, list[dict[str, str]]]:
     """By suite the rows of its summary."""
-    from ..report import write
     from ..report.fresh import keep
     from ..report.tables import summary_compact
+    from ..report.writer import write
     from ..results import frame
 
     frames = frame.load(output)

@@ -151,7 +151,7 @@ def _print_cells(title: str, cells: pd.DataFrame) -> None:
 
 
 def _write_report(options: Options, as_json: bool) -> None:
-    from ..report import write
+    from ..report.writer import write
     from ..results import frame
 
     page = write(frame.load(options.output), options.output / "html")

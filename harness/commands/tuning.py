@@ -243,7 +243,7 @@ def _print(study: StudyFile, found: list[Found]) -> None:
 
 
 def _report(output: Path, as_json: bool) -> None:
-    from ..report import write
+    from ..report.writer import write
     from ..results import frame
 
     page = write(frame.load(output), output / "html")

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from ..record import RunRecord
-from ..statistics.intervals import median_time
+from ..statistics.arrivals import median_time
 from . import Check, Comparability, Mode
 from .baseline import Origin
 from .trace import Trace, first_beyond, first_unequal, recorded, relative_distances

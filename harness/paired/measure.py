@@ -22,8 +22,7 @@ from ..executor.environment import environment
 from ..machine import usable_cores
 from ..process import Child, ChildDied
 from ..spec import RunSpec
-from ..statistics import intervals as stats
-from ..statistics import step_times as timing_stats
+from ..statistics import step_times
 from . import Pair, Side
 from .worker import SLOWDOWN_BLOCKS, TRY_STEPS
 
@@ -195,24 +194,22 @@ class _Taken:
         )
         a_step, b_step = (self._step_s("step", side, block_steps) for side in (0, 1))
         a_parts, b_parts = (self._parts_s(side, block_steps) for side in (0, 1))
-        contended = any(stats.contended(*blocks.T) for blocks in (a, b))
+        contended = any(step_times.contended(*blocks.T) for blocks in (a, b))
         return Launch(
             float(ratios[0]), float(ratios[1]), a_step, b_step, contended, a_parts, b_parts
         )
 
     def _step_s(self, part: str, side: int, block_steps: int) -> float:
         wall = np.array([block[0] for block in self.blocks[part, side]])
-        return stats.step_time(np.full(len(wall), block_steps), wall).p25
+        return step_times.step_time(np.full(len(wall), block_steps), wall).p25
 
     def _parts_s(self, side: int, block_steps: int) -> dict[str, float]:
-        """The parts as `gradrace time` has them (timing_stats.parts), the ratio of the parts' sum
+        """The parts as `gradrace time` has them (step_times.parts), the ratio of the parts' sum
         to the step left out.
         """
         timed = [part for part in self.parts[side] if (part, side) in self.blocks]
         taken = {part: self._step_s(part, side, block_steps) for part in ("step", *timed)}
-        return {
-            name: value for name, value in timing_stats.parts(taken).items() if name != "covered"
-        }
+        return {name: value for name, value in step_times.parts(taken).items() if name != "covered"}
 
 
 def table_steps(pair: Pair, blocks: int) -> int:

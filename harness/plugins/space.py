@@ -21,7 +21,7 @@ def check(space: SearchSpace, optimizer: Optimizer) -> None:
                 f"{where}: no hyperparameter {name!r}{nearest(name, [RATE, *optimizer.hyper])}"
             )
         _check_range(f"{where}: {name}", given)
-        low, high = limits(given)
+        low, high = limits_of(given)
         least, most = (
             (0.0, math.inf)
             if name == RATE
@@ -51,7 +51,7 @@ def _check_range(what: str, given: Range) -> None:
         raise UserError(f"{what}: {text} is a range of 1 - value and must lie within [0, 1]")
 
 
-def limits(given: Range) -> tuple[float, float]:
+def limits_of(given: Range) -> tuple[float, float]:
     """The least and the greatest value, of the hyperparameter itself."""
     return (turned(given.high), turned(given.low)) if given.below_one else (given.low, given.high)
 

@@ -20,7 +20,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from ..data import points
 from ..layers import Point
-from ..statistics.intervals import median_time
+from ..statistics.arrivals import median_time
 from .svg import INK
 
 # At least 3:1 against white and against the page's dark ground. Until the eighth they also differ

@@ -26,7 +26,7 @@ from ..sweep.store import DIGEST
 
 _FILE = ".fresh.json"
 # Its source; nothing of it is imported here, since that takes as long as all the rest.
-_REPORT = Path(__file__).with_name("report")
+_REPORT = Path(__file__).parent
 _PAGES = ("index.html", "run.html")
 _LIBRARIES = ("gradrace", "pandas", "numpy", "scipy", "matplotlib", "seaborn", "jinja2", "pyarrow")
 
@@ -49,7 +49,7 @@ def made_of(output: Path) -> str:
     text = canonical_json(
         {
             "files": sorted(_files(output)),
-            "source": hashes([_REPORT / "__init__.py"]),
+            "source": hashes([_REPORT / "writer.py"]),
             "templates": sorted(_stamps(_REPORT / "templates")),
             "versions": {name: _version(name) for name in _LIBRARIES},
             "plugins": sorted(f"{e.value} {e.dist and e.dist.version}" for e in _plugins()),

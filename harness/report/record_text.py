@@ -131,7 +131,7 @@ def _measured(found: Found) -> list[tuple[str, str]]:
     pairs += _findings(found, curve)
     steps = read_arrays(found.output, found.suite, record.digest, "steps")
     if steps is not None:
-        from ..statistics.intervals import step_time
+        from ..statistics.step_times import step_time
 
         whole = steps["part"] == "step" if "part" in steps else slice(None)
         pairs += step_pairs(record, *step_time(steps["steps"][whole], steps["wall_ns"][whole]))

@@ -13,7 +13,7 @@ import pandas as pd
 from .. import data, schedules
 from ..results.frame import Frames, timing_figures
 from ..spec import Metric, RunSpec, ScheduleSpec, TaskSpec, number_text
-from ..statistics.intervals import median_time
+from ..statistics.arrivals import median_time
 from . import text, timings
 
 # A row of the summary: runs that differ in nothing but the seed.

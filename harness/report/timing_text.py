@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from ..statistics.step_times import FEWEST_LAUNCHES
+from ..statistics.intervals import FEWEST_LAUNCHES
 from . import text
 
 _VARIED = ("rule", "variation", "device", "dtype", "threads", "batch_size")

@@ -17,8 +17,8 @@ import pandas as pd
 
 from ..errors import ExitCode, UserError
 from ..spec import number_text
-from ..statistics.intervals import median_time
-from ..statistics.step_times import FEWEST_LAUNCHES
+from ..statistics.arrivals import median_time
+from ..statistics.intervals import FEWEST_LAUNCHES
 from .frame import CELL, Frames
 
 # same: equal figures. within the threshold: they differ by no more than it. contended: timed while

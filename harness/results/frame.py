@@ -11,11 +11,10 @@ import pandas as pd
 from ..errors import UserError
 from ..record import RunRecord
 from ..spec import number_text, step_setting
-from ..statistics import intervals as stats
-from ..statistics import step_times as timing_stats
+from ..statistics import step_times
 from ..sweep.store import PlanFile, read_plan, read_records, read_tables, suite_folder, suites_in
 from ..tune.study import StudyFile, read_study
-from ..verify import file as kept
+from ..verify import file as verify_file
 from ..verify.verdict import VerifyFile
 
 # What makes two runs the same cell: everything but the seed and the launch.
@@ -55,7 +54,7 @@ class Frames:
         test_metric, steps_to_target, stopped_at; of timing runs step_p25_s, step_median_s,
         step_p99_s, step_mean_s (the one to add up steps with), contended, first_call_s,
         first_call_steps, and of their parts forward_s, backward_s, optimizer_s, remainder_s,
-        parts_covered (see timing_stats.parts_of_launch); of memory runs imported_bytes, peak_bytes,
+        parts_covered (see step_times.parts_of_launch); of memory runs imported_bytes, peak_bytes,
         grown_bytes, device_peak_bytes, memory_method; of all input, import_s, setup_s, state_bytes,
         started_at, wall_s. Missing numbers are NaN.
     curves: one row a point of every run, also where several suites share it: digest, step, series
@@ -124,7 +123,7 @@ def load(folder: str | Path = "results", *suites: str) -> Frames:
         *tables,
         plans,
         records,
-        kept.read(output),
+        verify_file.read(output),
         _concat(norms, _NORMS),
         output=output,
         studies=studies,
@@ -245,15 +244,15 @@ def _with_parts(blocks: pd.DataFrame) -> pd.DataFrame:
 
 def _timing(blocks: pd.DataFrame) -> dict[str, Any]:
     whole = blocks[blocks["part"] == "step"]
-    time = stats.step_time(whole["steps"].to_numpy(), whole["wall_ns"].to_numpy())
+    time = step_times.step_time(whole["steps"].to_numpy(), whole["wall_ns"].to_numpy())
     counted = ("wall_ns", "cpu_ns", "involuntary_switches", "steal_ticks")
-    disturbed = stats.contended(*(whole[column].to_numpy() for column in counted))
+    disturbed = step_times.contended(*(whole[column].to_numpy() for column in counted))
     arrays = (
         blocks["steps"].to_numpy(),
         blocks["wall_ns"].to_numpy(),
         blocks["part"].to_numpy(dtype=str),
     )
-    parts = timing_stats.parts_of_launch(*arrays)
+    parts = step_times.parts_of_launch(*arrays)
     covered = parts.pop("covered", None)
     return {
         "step_p25_s": time.p25,
@@ -353,7 +352,7 @@ def timing_figures(runs: pd.DataFrame) -> dict[str, Any]:
     launches, memory = ended[ended["measure"] == "timing"], ended[ended["measure"] == "memory"]
     row: dict[str, Any] = {"launches": len(launches)}
     for name in _SPREAD:
-        found = timing_stats.over_launches(
+        found = step_times.over_launches(
             name.removesuffix("_s"), launches[name].dropna().to_numpy()
         )
         row |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}

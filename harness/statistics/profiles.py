@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import UserError
+from .arrivals import median_time
 from .bootstrap import Array
-from .intervals import median_time
 
 R_MAX = 4.0
 

@@ -13,8 +13,8 @@ import numpy as np
 from scipy import special, stats
 
 from ..errors import UserError
+from .arrivals import median_time
 from .bootstrap import LEVEL, Array, Interval, check_level
-from .intervals import median_time
 
 
 class RuntimeECDF(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 
-from . import space as spaces
+from ..plugins.space import free
 from .results import Found
 from .samplers import Search, optuna_study
 from .study import StudyFile
@@ -26,11 +26,7 @@ def importances(study: StudyFile, found: Found) -> dict[str, float]:
     trials = [trial for trial in found.trials if trial.state in ("ok", "diverged")]
     numbers = told(trials, found.higher, found.chance)
     ended_ok = any(trial.state == "ok" for trial in trials)
-    few = (
-        len(trials) < FEWEST
-        or len(spaces.free(space)) < 2
-        or len({one.score for one in numbers}) < 2
-    )
+    few = len(trials) < FEWEST or len(free(space)) < 2 or len({one.score for one in numbers}) < 2
     if few or not ended_ok:
         return {}
     search = Search(study.sampler, space, study.budget, study.seed, found.key[1], found.higher)

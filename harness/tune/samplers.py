@@ -19,6 +19,7 @@ import numpy as np
 
 from ..errors import UserError, nearest
 from ..optimizer import SearchSpace
+from ..plugins.space import free
 from . import space as spaces
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def suggest(search: Search, number: int, before: Sequence[Told]) -> dict[str, fl
 def _at(search: Search, shares: Sequence[float]) -> dict[str, float]:
     return {
         name: spaces.at(given, share)
-        for (name, given), share in zip(spaces.free(search.space).items(), shares, strict=True)
+        for (name, given), share in zip(free(search.space).items(), shares, strict=True)
     }
 
 
@@ -95,7 +96,7 @@ def _stream(search: Search) -> int:
 
 def _random(search: Search, number: int, before: Sequence[Told]) -> dict[str, float]:
     rng = np.random.default_rng([search.seed, _stream(search), number])
-    return _at(search, rng.random(len(spaces.free(search.space))).tolist())
+    return _at(search, rng.random(len(free(search.space))).tolist())
 
 
 def _qmc(search: Search, number: int, before: Sequence[Told]) -> dict[str, float]:
@@ -103,7 +104,7 @@ def _qmc(search: Search, number: int, before: Sequence[Told]) -> dict[str, float
     from scipy.stats import qmc
 
     seed = int(np.random.default_rng([search.seed, _stream(search)]).integers(2**31))
-    points = qmc.Sobol(len(spaces.free(search.space)), scramble=True, seed=seed)
+    points = qmc.Sobol(len(free(search.space)), scramble=True, seed=seed)
     with warnings.catch_warnings():
         # Points of any number are drawn, though only powers of two are balanced.
         warnings.simplefilter("ignore", UserWarning)
@@ -147,7 +148,7 @@ def optuna_study(
         sampler=make(optuna, seed) if make else None,
         direction="maximize" if search.higher_is_better else "minimize",
     )
-    distributions, ranges = _distributions(search.space), spaces.free(search.space)
+    distributions, ranges = _distributions(search.space), free(search.space)
     states = optuna.trial.TrialState
     for told in before:
         state = (
@@ -174,7 +175,7 @@ def _distributions(space: SearchSpace) -> dict[str, Any]:
 
     return {
         name: optuna.distributions.FloatDistribution(given.low, given.high, log=given.log)
-        for name, given in spaces.free(space).items()
+        for name, given in free(space).items()
     }
 
 

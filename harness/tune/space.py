@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import UserError, nearest
 from ..optimizer import Optimizer, Range, SearchSpace
-from ..plugins.space import RATE, check, free, limits, turned
+from ..plugins.space import RATE, check, free, limits_of, turned
 
 _FORM = (
     "NAME=LOW..HIGH[,log][,below_one] or NAME=VALUE, joined by ';', such as"
@@ -153,9 +153,9 @@ def contains(wide: SearchSpace, narrow: SearchSpace, at_values: Mapping[str, flo
     def covers(name: str, low: float, high: float) -> bool:
         if name not in wide.ranges:
             return False
-        least, most = limits(wide.ranges[name])
+        least, most = limits_of(wide.ranges[name])
         return least <= low and high <= most
 
-    return all(covers(name, *limits(given)) for name, given in narrow.ranges.items()) and all(
+    return all(covers(name, *limits_of(given)) for name, given in narrow.ranges.items()) and all(
         covers(name, value, value) for name, value in at_values.items()
     )

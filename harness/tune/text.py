@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..plugins.space import limits_of
 from ..statistics.bootstrap import Interval
-from . import space as spaces
 from .inclusion import Inclusion, inclusions
 from .results import Found, Row, Score
 from .study import StudyFile
@@ -139,7 +139,7 @@ def space_lines(study: StudyFile) -> list[str]:
     lines = []
     for name, kept in study.spaces.items():
         for hyper, given in kept.space.ranges.items():
-            low, high = spaces.limits(given)
+            low, high = limits_of(given)
             how = f"{low:g} to {high:g}" if low < high else f"{low:g}, fixed"
             scale = (
                 " (log of 1 - value)"

@@ -15,7 +15,7 @@ from ..adapter import Session
 from ..layers import Point
 from ..record import Curve, Norms, Status, Summary
 from ..spec import ScheduleSpec, TaskSpec
-from ..statistics import intervals as stats
+from ..statistics import arrivals
 from .norms import NormTaker
 
 # A loss this many times the first one will not come back; the run ends with status `diverged`.
@@ -162,7 +162,7 @@ def summarise(curve: Curve, target: float) -> Summary:
         final_validation_metric=finite(metrics[-1]) if len(metrics) else None,
         best_validation_loss=finite(losses[done].min()) if done.any() else None,
         best_validation_metric=finite(metrics[done].max()) if done.any() else None,
-        steps_to_target=stats.first_reaching(curve.eval_steps, metrics, target),
+        steps_to_target=arrivals.first_reaching(curve.eval_steps, metrics, target),
     )
 
 

@@ -13,8 +13,8 @@ from matplotlib.axes import Axes
 
 from ...results.frame import Frames
 from ...spec import number_text
+from ...statistics.arrivals import median_time
 from ...statistics.comparisons import seeds_warning
-from ...statistics.intervals import median_time
 from ...statistics.targets import expected_running_time
 from .. import figures, tables, text
 from ..content import Cell, Column, Section

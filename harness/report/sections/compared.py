@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ...spec import number_text
-from ...statistics.step_times import FEWEST_LAUNCHES
+from ...statistics.intervals import FEWEST_LAUNCHES
 from .. import cells, figures, tables, text
 from ..content import Cell, Column, Row, Section, Table
 

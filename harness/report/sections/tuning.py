@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ...tune import space as spaces
-from ...tune import text as words
+from ...plugins.space import free, limits_of
+from ...tune import text as tune_text
 from ...tune.importance import importances
 from ...tune.inclusion import Inclusion, inclusions
 from ...tune.results import Found, Row, Score, found, rows
@@ -38,7 +38,7 @@ def tuning(writer: Writer) -> Section:
     searches = found(study, records)
     table = rows(study, searches)
     checks = inclusions(study, table)
-    section.warnings = [*_warnings(checks), *words.notes(study, searches)]
+    section.warnings = [*_warnings(checks), *tune_text.notes(study, searches)]
     section.parts += [_asked(study), _results(writer, study, table)]
     if study.nested:
         section.parts.append(_folds(writer, table))
@@ -103,9 +103,9 @@ def _results(writer: Writer, study: StudyFile, table: Sequence[Row]) -> Table:
             Cell(row.task),
             Cell(row.framework),
             Cell(row.optimizer),
-            Cell(words.counts(row)),
+            Cell(tune_text.counts(row)),
             _settings(row),
-            Cell(words.number(row.validation, row.metric), row.validation),
+            Cell(tune_text.number(row.validation, row.metric), row.validation),
             _scored(row.tuned, row.metric),
             _scored(row.default, row.metric),
         ]
@@ -114,7 +114,7 @@ def _results(writer: Writer, study: StudyFile, table: Sequence[Row]) -> Table:
     over = "outer folds" if study.nested else "fresh seeds"
     caption = (
         f"Tuned and default settings; test scores are means over {over} with 95% intervals:"
-        f" {words.intervals_note(table)}"
+        f" {tune_text.intervals_note(table)}"
     )
     return writer.table(
         "tuned",
@@ -127,19 +127,21 @@ def _results(writer: Writer, study: StudyFile, table: Sequence[Row]) -> Table:
 
 def _settings(row: Row) -> Cell:
     best = None if row.nested else row.searches[0].best
-    return Cell(words.best_settings(row), runs=" ".join(best.digests) if best else "")
+    return Cell(tune_text.best_settings(row), runs=" ".join(best.digests) if best else "")
 
 
 def _scored(score: Score | None, metric: str) -> Cell:
     if score is None:
-        return Cell(words.MISSING)
+        return Cell(tune_text.MISSING)
     lost = f", {score.lost} not ok" if score.lost else ""
-    low, high = (words.number(limit, metric) for limit in (score.interval.low, score.interval.high))
+    low, high = (
+        tune_text.number(limit, metric) for limit in (score.interval.low, score.interval.high)
+    )
     known = abs(score.interval.low) != float("inf")
     below = [f"{low}–{high}"] if known else []
-    below += [words.sampled(score, metric)] if score.sampled else []
+    below += [tune_text.sampled(score, metric)] if score.sampled else []
     return Cell(
-        words.number(score.interval.estimate, metric),
+        tune_text.number(score.interval.estimate, metric),
         score.interval.estimate,
         "; ".join(below) + lost,
     )
@@ -153,7 +155,7 @@ def _flat(row: Row) -> dict[str, Any]:
         "optimizer": row.optimizer,
         "metric": row.metric,
         **row.counts(),
-        "settings": words.settings_text(best.settings) if best else "",
+        "settings": tune_text.settings_text(best.settings) if best else "",
         "validation": row.validation,
     }
     for name, score in (("tuned", row.tuned), ("default", row.default)):
@@ -169,7 +171,7 @@ def _flat(row: Row) -> dict[str, Any]:
 
 
 def _folds(writer: Writer, table: Sequence[Row]) -> Table:
-    listed = words.fold_rows(table)
+    listed = tune_text.fold_rows(table)
     columns = [
         Column(name.capitalize(), "number" if name.split()[0] in ("inner", "outer") else "")
         for name in listed[0]
@@ -208,7 +210,8 @@ def _inclusion(writer: Writer, checks: Sequence[Inclusion], table: Sequence[Row]
             Cell(c.special),
             Cell(c.claim),
             Cell(
-                words.difference(c, metric[c.task]), c.difference.estimate if c.difference else None
+                tune_text.difference(c, metric[c.task]),
+                c.difference.estimate if c.difference else None,
             ),
             Cell(c.verdict, flag="diverged" if c.verdict == "under-tuned" else ""),
         ]
@@ -308,7 +311,7 @@ def _slices(writer: Writer, study: StudyFile, table: Sequence[Row]) -> list[Any]
 
 
 def _points(study: StudyFile, row: Row) -> pd.DataFrame:
-    ranges = spaces.free(study.spaces[row.optimizer].space)
+    ranges = free(study.spaces[row.optimizer].space)
     columns = [
         "hyperparameter",
         "value",
@@ -387,8 +390,8 @@ def _spaces(writer: Writer, study: StudyFile) -> Table:
         {
             "optimizer": name,
             "hyperparameter": hyper,
-            "low": spaces.limits(given)[0],
-            "high": spaces.limits(given)[1],
+            "low": limits_of(given)[0],
+            "high": limits_of(given)[1],
             "evenly in": _evenly(given.log, given.below_one),
             "source": kept.source,
         }
@@ -449,8 +452,8 @@ def _trials(writer: Writer, study: StudyFile, searches: Sequence[Found]) -> Tabl
                     Cell(optimizer, note="" if fold is None else f"fold {fold}"),
                     Cell(str(trial.number), trial.number, runs=" ".join(trial.digests)),
                     Cell(trial.state, flag="" if trial.state == "ok" else trial.state),
-                    Cell(words.number(trial.score, metric), trial.score),
-                    Cell(words.settings_text(trial.settings)),
+                    Cell(tune_text.number(trial.score, metric), trial.score),
+                    Cell(tune_text.settings_text(trial.settings)),
                     Cell(trial.reason),
                 ]
             )

@@ -11,7 +11,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from ...spec import Measure, RunSpec, canonical_json
-from ...statistics.intervals import median_time
+from ...statistics.arrivals import median_time
 
 if TYPE_CHECKING:
     from ..frame import Frames

@@ -1,0 +1,122 @@
+"""Frames to figures to HTML."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from ..errors import UserError
+from ..jsonfile import reading, replace_text, writing
+from ..output.escaping import csv_table
+from ..results.frame import Frames
+from . import run_pages
+from .content import Data
+from .page import build
+
+__all__ = ["write"]
+
+# Stands in a report's data folder, which is replaced as a whole: nobody else's folder may be.
+_MARK = ".gradrace-report"
+# Stands in a report's pages, in those of earlier versions the second: nobody else's page may be
+# replaced.
+_PAGE_MARKS = (b'<meta name="generator" content="gradrace', b'<p class="brand">gradrace <span>')
+# Seconds that another process may take to write its report there.
+_PATIENCE_S = 600.0
+
+
+def write(frames: Frames, folder: Path) -> Path:
+    """Writes <folder>/index.html, run.html (the page of any run) and their data:
+    <folder>/data/<suite>/*.csv and *.js, <folder>/data/runs/<suite>/<digest>.js; and returns the
+    path of index.html.
+
+    An earlier report there is replaced: the data folder as a whole, then the pages. UserError where
+    the folder cannot be written, or where its `data`, index.html or run.html is not an earlier
+    report's. Of two that write at once the later one waits for the other.
+    """
+    files, data = build(frames)
+    pages = {name: text for name, text in files.items() if not name.startswith("data/")}
+    scripts = [
+        (name.removeprefix("data/"), text) for name, text in files.items() if name not in pages
+    ]
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with _alone(folder):
+            _check_ours(folder, pages)
+            _replace_data(folder, data, scripts, frames)
+            for name, text in pages.items():
+                replace_text(folder / name, text)
+    return folder / "index.html"
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Holds a lock on the folder itself, which leaves no file behind; none if the system or file
+    system knows no such locks.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        # Windows, where reports of stored results can be written.
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        patience = time.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > patience:
+                    raise UserError(
+                        f"{folder}: another report is being written there; try again later"
+                    ) from None
+                time.sleep(0.05)
+                continue
+            except OSError:
+                pass
+            break
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _check_ours(folder: Path, pages: Iterable[str]) -> None:
+    mend = "move it away, or write the report to another folder with --html"
+    kept = folder / "data"
+    if kept.is_symlink() or (kept.exists() and not (kept / _MARK).exists()):
+        raise UserError(f"{kept}: not of an earlier report; {mend}")
+    for name in pages:
+        page = folder / name
+        if page.is_symlink() or (page.exists() and not _is_our_page(page)):
+            raise UserError(f"{page}: not a page of an earlier report; {mend}")
+
+
+def _is_our_page(page: Path) -> bool:
+    with reading(page) as opened:
+        begin = opened.read(2**16)
+    return any(mark in begin for mark in _PAGE_MARKS)
+
+
+def _replace_data(
+    folder: Path, data: Data, scripts: Iterable[tuple[str, str]], frames: Frames
+) -> None:
+    kept, partial = folder / "data", folder / ".data.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    (partial / _MARK).touch()
+    for name, table in data.items():
+        (partial / name).parent.mkdir(exist_ok=True)
+        csv_table(table).to_csv(partial / name, index=False, lineterminator="\n")
+    for name, text in scripts:
+        (partial / name).write_text(text, encoding="utf-8")
+    for suite in frames.plans:
+        (partial / "runs" / suite).mkdir(parents=True)
+        for digest, text in run_pages.files(frames, suite):
+            (partial / "runs" / suite / f"{digest}.js").write_text(text, encoding="utf-8")
+    if kept.exists():
+        shutil.rmtree(kept)
+    os.replace(partial, kept)
