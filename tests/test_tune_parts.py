@@ -10,6 +10,7 @@ from gradrace import data
 from gradrace.data import bundled
 from gradrace.errors import UserError
 from gradrace.optimizer import Hyper, Optimizer, Range, SearchSpace
+from gradrace.plugins.space import limits_of
 from gradrace.record import Machine, RunRecord, Summary
 from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec
 from gradrace.tune import space as spaces
@@ -35,7 +36,7 @@ def test_every_optimizer_publishes_a_valid_space_with_its_source_and_its_default
         spaces.check(optimizer.space, optimizer)
         defaults = {"learning_rate": optimizer.learning_rate, **optimizer.hypers({})}
         for hyper, given in optimizer.space.ranges.items():
-            low, high = spaces.limits(given)
+            low, high = limits_of(given)
             assert low - 1e-12 <= defaults[hyper] <= high + 1e-12, (name, hyper)
             assert given.low < given.high, (name, hyper)
 
@@ -48,7 +49,7 @@ def test_momentums_space_contains_sgds_and_adams_reaches_a_large_epsilon(registr
         "learning_rate": 0.1,
         "momentum": 0.0,
     }
-    assert adam.ranges["epsilon"].high >= 0.1 and spaces.limits(adam.ranges["beta1"])[0] == 0.0
+    assert adam.ranges["epsilon"].high >= 0.1 and limits_of(adam.ranges["beta1"])[0] == 0.0
 
 
 def test_an_optimizer_without_a_space_is_searched_around_its_default_rate():
