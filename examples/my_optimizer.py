@@ -1,8 +1,8 @@
 """An optimizer of one's own: sign momentum (signSGD with momentum), written for PyTorch and for
 Optax.
 
-    gradrace run quick --load examples/my_optimizer.py        the suite, with this optimizer beside
-    the suite's own gradrace list optimizers --load examples/my_optimizer.py
+    gradrace run quick --load examples/my_optimizer.py         beside the suite's own optimizers
+    gradrace list optimizers --load examples/my_optimizer.py
 
 The reference rule in NumPy is optional; with it, both versions can be proven to compute the same.
 Frameworks are imported inside of the functions: this file is also read by processes that hold none.

@@ -4,12 +4,14 @@ An adapter module states, as literals at its top that are read without importing
 
     FRAMEWORK = "torch"            the name in specs
     TITLE = "PyTorch"              the name for people
-    REQUIRES = ("torch",)          distributions it cannot run without ("a|b": either); versions
-    enter the digest MODES = ("eager", "compile")   how it can be driven; the first is used for
-    timing CONVERGENCE_MODE = "eager"     the fastest mode that keeps the numbers
-    PROOF_MODES = ("eager",)       those in which `verify` proves every piece; all of MODES where it
-    is not stated LOOPED_MODES = ()              those that compile all steps of a `train` call into
-    one program; none by default ADAPTER = PytorchAdapter()     an Adapter
+    REQUIRES = ("torch",)          distributions it needs ("a|b": either); their versions enter the
+                                   digest
+    MODES = ("eager", "compile")   how it can be driven; the first is used for timing
+    CONVERGENCE_MODE = "eager"     the fastest mode that keeps the numbers
+    PROOF_MODES = ("eager",)       modes in which `verify` proves every piece; by default all
+    LOOPED_MODES = ()              modes that compile all steps of a `train` call into one program;
+                                   by default none
+    ADAPTER = PytorchAdapter()     an Adapter
 
 Everything else in it may import the framework at the top.
 """

@@ -9,13 +9,13 @@ JSON lines come in on IN: a hello {framework, plugins, slowdown}, then requests.
 OUT by one line whose `event` is `done`, `skipped` (the side cannot do this run) or `failed`, both
 with a reason. The end of IN ends the process.
 
-    {"do": "pin", cores}                       every thread of the process to these cores
-    {"do": "open", spec}                       a cell's session; cells are counted from 0. -> parts
-    {"do": "try"}                              first calls, then how long a step takes -> step_s
-    {"do": "warm", block_steps, steps}         at least so many steps, in whole blocks; then the
-    slowdown is set up {"do": "block", part}                      one timed block -> wall_ns,
-    cpu_ns, switches {"do": "check"}                            after the timed blocks: it trained,
-    and compiled nothing
+    {"do": "pin", cores}                 every thread of the process to these cores
+    {"do": "open", spec}                 a cell's session; cells are counted from 0. -> parts
+    {"do": "try"}                        first calls, then how long a step takes -> step_s
+    {"do": "warm", block_steps, steps}   at least so many steps, in whole blocks; then the slowdown
+                                         is set up
+    {"do": "block", part}                one timed block -> wall_ns, cpu_ns, switches
+    {"do": "check"}                      after the timed blocks: it trained, and compiled nothing
 """
 
 from __future__ import annotations

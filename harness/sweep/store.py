@@ -1,9 +1,9 @@
 """Results on disk: one folder per run, written once, read by anyone, resumable after a kill.
 
-    <output>/runs/<suite>/plan.json              the suite's latest expansion: title, question,
-    digests in order <output>/runs/<suite>/<digest>/run.json      written last; a folder without it
-    is an unfinished run <output>/runs/<suite>/<digest>/curve.parquet (norms.parquet) or
-    steps.parquet, log.txt
+    <output>/runs/<suite>/plan.json           the suite's latest list of runs: title, question,
+                                              digests in order
+    <output>/runs/<suite>/<digest>/run.json   written last; a folder without it is an unfinished run
+    <output>/runs/<suite>/<digest>/           curve.parquet (norms.parquet) or steps.parquet, log.txt
 
 Files appear under their names by os.replace only, so what can be read is whole. Nothing is ever
 unpickled. A run is finished only if its record is its own and all its arrays are there: see

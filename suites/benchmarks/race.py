@@ -13,10 +13,10 @@ parameter, such as jax-scan: asv starts a process for every combination of value
 
 What asv gets, all of it better when lower:
 
-    a figure      the cell was measured; the median over its seeds, or a sample for each of its
-    launches NaN           skipped: there is no such cell, the framework is not installed or cannot
-    do it an exception  a run of the cell failed or timed out, with its reason; asv then shows
-    `failed` and exits with 2
+    a figure      the cell was measured: the median over its seeds, or a sample for each launch
+    NaN           skipped: no such cell, or the framework is not installed or cannot do it
+    an exception  a run of the cell failed or timed out, with its reason; asv then shows `failed`
+                  and exits with 2
 """
 
 from __future__ import annotations

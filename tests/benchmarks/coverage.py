@@ -1,9 +1,9 @@
 """How often 95% intervals hold the true value, for several distributions of scores: the tables of
 docs/statistics.md.
 
-    python tests/benchmarks/coverage.py [--repetitions 2000] [--table
-    aggregates|improvement|best|all]
+    python tests/benchmarks/coverage.py [--repetitions 2000] [--table TABLE]
 
+TABLE is aggregates, improvement, best or all.
 A perfect interval scores 0.95 give or take the simulation's own error, printed above each table.
 """
 

@@ -1,10 +1,9 @@
 """How often a paired comparison raises an alarm on this machine: whole comparisons of one cell,
 digits_mlp with Adam.
 
-    python tests/benchmarks/gates.py --gates 40                                    equal sides: each
-    alarm is a false one python tests/benchmarks/gates.py --gates 20 --slowdown 0.05
-    every step of B is made 5% longer python tests/benchmarks/gates.py --gates 20 --slowdown 0.05
-    --in-optimizer     by an optimizer file that spins in step()
+    python tests/benchmarks/gates.py --gates 40    equal sides: each alarm is a false one
+    ... --gates 20 --slowdown 0.05                 every step of B is made 5% longer
+    ... --gates 20 --slowdown 0.05 --in-optimizer  by an optimizer file that spins in step()
 
 With --in-optimizer the time to spin is worked out once, before the first gate, as this share of a
 step. Prints a line a gate as it ends, then the counts. Nothing is asserted.

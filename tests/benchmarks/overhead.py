@@ -1,9 +1,9 @@
 """What driving a framework through the harness costs: a Session against a hand-written loop, in
 paired blocks.
 
-    python tests/benchmarks/overhead.py [--launches 6] [torch tensorflow tensorflow-loop jax-jit
-    jax-scan]
+    python tests/benchmarks/overhead.py [--launches 6] [FRAMEWORK ...]
 
+FRAMEWORK is torch, tensorflow, tensorflow-loop, jax-jit or jax-scan; all by default.
 digits_mlp, batch 32, Adam, float32, one thread. A block is one epoch (36 steps) and the fetch of
 its losses. Each launch is a fresh process in which both sides take turns in ABBA order; the ratio
 of a launch is the median over its pairs, the interval is a t interval over launches. Nothing is

@@ -1,8 +1,9 @@
 """What a sweep costs: against one fresh process a configuration, and against a script that somebody
 writes by hand.
 
-    python tests/benchmarks/throughput.py [--framework torch] [--configurations 128] [--rounds 3]
-    [isolation script]
+    python tests/benchmarks/throughput.py [--framework torch] [--configurations 128] [--rounds 3] PART
+
+PART is isolation, script or both (the default).
 
 isolation: configurations of digits_mlp (batch 32, 560 steps, Adam: 8 learning rates, 4 values of
 beta1, seeds), evaluated before and after (`--eval-every` sets more), as one cold `gradrace run -j N
