@@ -4,7 +4,9 @@ process of its own.
     python tests/benchmarks/report_scale.py FOLDER [--runs 10000] [--repeat 2]
     python tests/benchmarks/report_scale.py FOLDER --runs 3018 --cells 6 --seeds 500
 
-The second has few cells with many seeds. The runs are written by the same Store that a sweep writes with: 5 tasks, 3 frameworks, 8
+The second has few cells with many seeds.
+
+The runs are written by the same Store that a sweep writes with: 5 tasks, 3 frameworks, 8
 optimizers, 5 seeds, as many learning rates as it takes, and 3 launches of timing a cell. A FOLDER
 that holds them already is used as it is. The first report also gathers what is stored; later ones
 find that done. Prints wall and CPU seconds and the peak of the resident memory of each (the largest
