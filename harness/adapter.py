@@ -25,7 +25,7 @@ import numpy as np
 
 from .layers import BuiltLayer
 from .optimizer import Optimizer
-from .plan import Plan, Weights
+from .plan import RunInputs, Weights
 from .spec import Dtype, RunSpec, TaskSpec
 
 # What of a step can be timed apart from it; see Session.probe.
@@ -142,7 +142,7 @@ class Adapter(Protocol):
     def supports(self, run: RunSpec, optimizer: Optimizer) -> str | None:
         """None, or the reason it cannot do this run with this optimizer."""
 
-    def open(self, run: RunSpec, start: Weights, plan: Plan) -> Session:
+    def open(self, run: RunSpec, start: Weights, plan: RunInputs) -> Session:
         """A session at step 0 with these weights (canonical layout, float64)."""
 
     # What `gradrace verify` asks beside sessions: the same pieces, one by one.

@@ -24,7 +24,7 @@ _WEIGHTS, _BATCHES, _MASKS, _SHARE = 1, 2, 3, 4
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunInputs:
     """batches: int64[steps, batch] rows of the training split; learning_rates: float64[steps];
     data: all splits.
 
@@ -38,7 +38,11 @@ class Plan:
     seed: int = 0
 
 
-def make_plan(run: RunSpec, optimizer: Optimizer) -> Plan:
+# The name that adapters have for it, until they are moved: a plan is a list of runs.
+Plan = RunInputs
+
+
+def make_plan(run: RunSpec, optimizer: Optimizer) -> RunInputs:
     """Everything about the run that is drawn: a pure function of the spec.
 
     ValueError where the batch is larger than the training split, or than the share of it that is
@@ -46,7 +50,7 @@ def make_plan(run: RunSpec, optimizer: Optimizer) -> Plan:
     data = data_sets.load(run.task.data)
     rows = training_rows(data, run.task.train_fraction)
     batches = rows[draw_batches(len(rows), run.task.batch_size, run.steps, run.seed)]
-    return Plan(optimizer, data, batches, schedules.table(run.schedule, run.steps), run.seed)
+    return RunInputs(optimizer, data, batches, schedules.table(run.schedule, run.steps), run.seed)
 
 
 def training_rows(data: data_sets.Data, fraction: float) -> np.ndarray:

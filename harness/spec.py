@@ -17,7 +17,7 @@ from . import limits
 from .layers import Layer, build
 from .strict import Strict
 
-Rule = Literal["canonical", "native"]
+UpdateRule = Literal["canonical", "native"]
 Measure = Literal["convergence", "timing", "memory"]
 Dtype = Literal["float32", "float64", "bfloat16"]
 Device = Literal["cpu", "gpu"]
@@ -140,7 +140,7 @@ class OptimizerSpec(Frozen):
 
     name: Name
     hyper: dict[str, FiniteFloat] = {}
-    rule: Rule = "canonical"
+    rule: UpdateRule = "canonical"
 
 
 class ScheduleSpec(Frozen):

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from gradrace.optimizer import Optimizer
-from gradrace.plan import Plan, Weights, initial_weights, make_plan
+from gradrace.plan import RunInputs, Weights, initial_weights, make_plan
 from gradrace.registry import Registry, load_registry
 from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec
 from hypothesis import settings
@@ -75,7 +75,7 @@ def open_numpy(registry: Registry) -> Callable[[RunSpec], Any]:
 
     def open_(run: RunSpec) -> Any:
         optimizer: Optimizer = registry.optimizers[run.optimizer.name]
-        plan: Plan = make_plan(run, optimizer)
+        plan: RunInputs = make_plan(run, optimizer)
         start: Weights = initial_weights(run.task, run.seed)
         return ADAPTER.open(run, start, plan)
 

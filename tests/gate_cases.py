@@ -10,7 +10,7 @@ from typing import Any
 
 from conftest import toml
 from gradrace.gate import Check, Comparability, Convergence
-from gradrace.paired import CellVerdict, PairedResult, Rule
+from gradrace.paired import CellVerdict, PairedResult, StopRule
 from records import MACHINE
 
 OPTIMIZER = '''
@@ -150,7 +150,7 @@ def make_timing(*decisions: str, **changes: Any) -> PairedResult:
         started_at="2026-01-01T00:00:00",
         seconds=9.0,
         machine=MACHINE,
-        rule=Rule(),
+        rule=StopRule(),
         a=a,
         b=b,
         cells=cells,

@@ -24,7 +24,7 @@ from gradrace.layers import (
     Flatten,
     MaxPool2D,
 )
-from gradrace.plan import Plan, draw_batches, initial_weights
+from gradrace.plan import RunInputs, draw_batches, initial_weights
 from gradrace.registry import Registry, import_adapter, load_registry
 from gradrace.schedules import table
 from gradrace.spec import OptimizerSpec, Regularization, RunSpec, ScheduleSpec, TaskSpec
@@ -107,7 +107,9 @@ def open_session(
     reason = adapter.supports(run, optimizer)
     assert reason is None, reason
     return adapter.open(
-        run, initial_weights(spec, 0), Plan(optimizer, data, rows, table(run.schedule, STEPS), seed)
+        run,
+        initial_weights(spec, 0),
+        RunInputs(optimizer, data, rows, table(run.schedule, STEPS), seed),
     )
 
 

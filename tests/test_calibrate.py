@@ -25,7 +25,7 @@ from gradrace.gate.calibrate import (
     rows,
 )
 from gradrace.machine.place import machine_type
-from gradrace.paired import Rule
+from gradrace.paired import StopRule
 from gradrace.paired.measure import Failure, Launch
 from gradrace.paired.run import search
 from hypothesis import given, settings
@@ -51,7 +51,7 @@ def test_a_replay_is_the_gate_itself(seed, ratio, spread, budget):
     """Launches of 5 s each, judged live and from what was kept: the same verdict from the same
     launches.
     """
-    rule, rng = Rule(budget_s=budget), np.random.default_rng(seed)
+    rule, rng = StopRule(budget_s=budget), np.random.default_rng(seed)
     taken = launches(ratio * np.exp(rng.normal(0, spread, 200)))
     count = 0
 
@@ -73,7 +73,7 @@ def test_a_replay_is_the_gate_itself(seed, ratio, spread, budget):
 def test_thresholds_share_launches_and_end_apart():
     taken = iter(launches([1.05, 1.051, 1.049, 1.05, 1.05, 1.051] * 40))
     outcomes, ended, found = calibrate._launch_until_decided(
-        lambda: next(taken), [0.03, 0.2], Rule(), lambda line: None
+        lambda: next(taken), [0.03, 0.2], StopRule(), lambda line: None
     )
     assert {t: at.cell.decision for t, at in found.items()} == {0.03: "regression", 0.2: "ok"}
     assert (
@@ -85,7 +85,7 @@ def test_thresholds_share_launches_and_end_apart():
 
 def test_a_side_that_fails_ends_its_gate():
     outcomes, _, found = calibrate._launch_until_decided(
-        lambda: Failure("broken"), [0.05, 0.1], Rule(), lambda line: None
+        lambda: Failure("broken"), [0.05, 0.1], StopRule(), lambda line: None
     )
     assert len(outcomes) == 1 and {at.cell.decision for at in found.values()} == {"failed"}
 
@@ -98,7 +98,7 @@ def make_gate(slowdown=0.0, decision="ok", **changes):
         "started_at": "2026-03-01T10:00:00.000+00:00",
         "machine_type": machine_type(),
         "versions": {},
-        "rule": Rule(),
+        "rule": StopRule(),
         "log_ratios": (0.0,) * 6,
         "cpu_log_ratios": (0.0,) * 6,
         "ended_s": tuple(range(5, 35, 5)),

@@ -20,7 +20,7 @@ from gradrace.statistics.step_times import (
     parts_of_launch,
     step_time,
 )
-from gradrace.worker.clock import SystemClock, Timed, first_call, time_cells
+from gradrace.worker.clock import CellTimes, SystemClock, first_call, time_cells
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -125,7 +125,7 @@ class FakeSession:
         return tuple(self._part_ns)
 
 
-def timed_by(session: FakeSession, **timing: Any) -> Timed:
+def timed_by(session: FakeSession, **timing: Any) -> CellTimes:
     """One session timed by itself; what broke it is raised."""
     (found,) = time_cells([session], TimingSpec(**timing), [session.looped], session.clock)
     if isinstance(found, Exception):
@@ -144,7 +144,7 @@ def test_declared_durations_come_back_exactly():
     one, two = time_cells(
         [fast, slow], TimingSpec(warmup_steps=10, blocks=4, block_steps=5), clock=clock
     )
-    assert isinstance(one, Timed) and isinstance(two, Timed)
+    assert isinstance(one, CellTimes) and isinstance(two, CellTimes)
     assert one.first_call_s == pytest.approx(5_107e-9) and two.first_call_s == pytest.approx(
         9_307e-9
     )
@@ -207,7 +207,7 @@ def test_parts_take_their_turns_among_the_steps_of_the_same_block():
     ]
     timing = TimingSpec(warmup_steps=8, blocks=5, block_steps=4, breakdown=True)
     one, two = time_cells(sessions, timing, clock=clock)
-    assert isinstance(one, Timed) and isinstance(two, Timed)
+    assert isinstance(one, CellTimes) and isinstance(two, CellTimes)
     begin = log.index(("a", "step", range(9, 13)))
     turns = [("a", "step"), ("a", "forward"), ("a", "gradient"), ("a", "update"), ("b", "step")]
     for block in range(5):
@@ -262,8 +262,8 @@ def test_a_broken_session_says_why_and_leaves_the_others(broken, error, message)
     timing = TimingSpec(warmup_steps=10, blocks=4, block_steps=5, breakdown=True)
     first, second, third = time_cells(sessions, timing, clock=clock)
     assert isinstance(second, error) and message in str(second)
-    assert isinstance(first, Timed) and first.blocks.wall_ns.tolist() == [500] * 4
-    assert isinstance(third, Timed) and third.blocks.wall_ns.tolist() == [1500] * 4
+    assert isinstance(first, CellTimes) and first.blocks.wall_ns.tolist() == [500] * 4
+    assert isinstance(third, CellTimes) and third.blocks.wall_ns.tolist() == [1500] * 4
 
 
 def test_compiling_in_the_warm_up_is_fine():

@@ -22,7 +22,7 @@ from gradrace.data import Data, DataSet, Split, points
 from gradrace.executor.environment import environment
 from gradrace.layers import Activation, Dense, Point, build
 from gradrace.optimizer import Optimizer, ReferenceRule
-from gradrace.plan import Plan, initial_weights, make_plan
+from gradrace.plan import RunInputs, initial_weights, make_plan
 from gradrace.registry import load_registry
 from gradrace.spec import OptimizerSpec, Regularization, RunSpec, ScheduleSpec, TaskSpec
 
@@ -152,7 +152,7 @@ def test_the_sklearn_example_to_six_digits(iris_task, name, hyper, rate, theirs,
     plan = make_plan(run, optimizer)
     in_order = np.tile(np.arange(SAMPLES), (run.steps, 1))
     session = ADAPTER.open(
-        run, sklearn_start(), Plan(optimizer, data.load("iris"), in_order, plan.learning_rates)
+        run, sklearn_start(), RunInputs(optimizer, data.load("iris"), in_order, plan.learning_rates)
     )
     session.train(range(run.steps))
     losses = session.losses()

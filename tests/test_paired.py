@@ -24,7 +24,7 @@ from conftest import toml
 from gradrace.commands.comparing import _print_result, exit_code
 from gradrace.errors import UserError
 from gradrace.machine import this_machine
-from gradrace.paired import CellVerdict, Pair, PairedResult, Rule, Side, choose
+from gradrace.paired import CellVerdict, Pair, PairedResult, Side, StopRule, choose
 from gradrace.paired.measure import (
     Failure,
     Launch,
@@ -643,7 +643,7 @@ def test_exit_codes(decisions, versions, strict, code):
         CellVerdict(cell=str(n), a="a", b="b", decision=d) for n, d in enumerate(decisions.split())
     )  # type: ignore[arg-type]
     result = PairedResult(
-        started_at="", seconds=0.0, machine=this_machine(), rule=Rule(), a={}, b={}, cells=cells
+        started_at="", seconds=0.0, machine=this_machine(), rule=StopRule(), a={}, b={}, cells=cells
     )
     assert exit_code(result, versions, strict) == code
     assert PairedResult.model_validate(result.to_json()) == result
@@ -687,7 +687,7 @@ def test_what_is_printed(capsys, versions, word):
         started_at="",
         seconds=60.0,
         machine=this_machine(),
-        rule=Rule(),
+        rule=StopRule(),
         a=sides[0],
         b=sides[1],
         cells=cells,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from gradrace.paired import Rule
+from gradrace.paired import StopRule
 from gradrace.paired.decide import (
     detectable,
     error_share,
@@ -25,7 +25,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-RULE = Rule()
+RULE = StopRule()
 RNG = np.random.default_rng(20261121)
 
 
@@ -45,7 +45,7 @@ def test_the_shares_of_all_looks_sum_to_alpha():
 
 
 def test_looks_are_taken_at_the_launches_that_the_rule_says():
-    assert [launches_at(Rule(first_look=6, more=3), look) for look in (1, 2, 3)] == [6, 9, 12]
+    assert [launches_at(StopRule(first_look=6, more=3), look) for look in (1, 2, 3)] == [6, 9, 12]
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_values_without_spread_leave_no_doubt(bound, p):
     assert p_above(np.full(6, 0.125), bound) == p
 
 
-def simulated_power(rule: Rule, look: int, sd: float, samples: int, searches: int) -> float:
+def simulated_power(rule: StopRule, look: int, sd: float, samples: int, searches: int) -> float:
     """The share of searches found at what a sample of the same launches calls detectable, looks and
     confirmation included.
     """
@@ -123,14 +123,14 @@ def test_what_is_detectable_is_found_four_times_out_of_five(look, sd, confirm):
     4000 samples gave 0.795 to 0.832, the more where the line decides, which needs no estimate. The
     power that a sample leads to varies by 0.27: 400 of them give the mean to 0.0135, and three of
     these are allowed."""
-    power = simulated_power(Rule(confirm=confirm), look, sd, samples=400, searches=20)
+    power = simulated_power(StopRule(confirm=confirm), look, sd, samples=400, searches=20)
     assert 0.795 - 0.04 <= power <= 0.832 + 0.04
 
 
 def test_more_cells_and_a_confirmation_make_less_detectable():
     x = spread(0.0, 0.03, 6)
     alone, among = detectable(x, RULE, 1), detectable(x, RULE, 1, cells=10)
-    assert detectable(x, Rule(confirm=False), 1) < alone < among
+    assert detectable(x, StopRule(confirm=False), 1) < alone < among
     assert detectable(spread(0.0, 0.03, 12), RULE, 3) < alone
     assert detectable(x, RULE, 1) == alone, "the same every time"
 
@@ -188,7 +188,7 @@ MIRRORED = {"regression": "improvement", "improvement": "regression"}
 )
 def test_swapped_sides_are_the_mirror_image(samples, threshold, look):
     """Every verdict, ratio and interval of b against a says the same as that of a against b."""
-    rule = Rule(threshold=threshold)
+    rule = StopRule(threshold=threshold)
     ahead = judge([np.array(x) for x in samples], rule, look)
     back = judge([-np.array(x) for x in samples], rule, look)
     for one, other in zip(ahead, back, strict=True):
@@ -201,7 +201,7 @@ def test_swapped_sides_are_the_mirror_image(samples, threshold, look):
 @given(st.lists(st.floats(-0.12, 0.12), min_size=6, max_size=6), st.sampled_from([0.05, 0.1]))
 def test_ok_has_both_limits_within_the_margin(values, threshold):
     """Two one-sided tests at alpha_k / 2 are the interval at 1 - alpha_k."""
-    (judged,) = judge([np.array(values)], Rule(threshold=threshold), 1)
+    (judged,) = judge([np.array(values)], StopRule(threshold=threshold), 1)
     if judged.decision == "ok":
         assert 1 / (1 + threshold) * (1 - 1e-9) <= judged.low and judged.high <= (1 + threshold) * (
             1 + 1e-9
@@ -286,7 +286,7 @@ SLOW, EQUAL, FAST = [0.08, 0.081], [0.0, 0.001], [-0.08, -0.081]
 )
 def test_looks_and_confirmation(ratios, decision, launches, looks, taken):
     """20 launches fit; a first search keeps 6 of them for the confirmation."""
-    (cell,), measure = run([ratios], Rule(budget_s=21.5))
+    (cell,), measure = run([ratios], StopRule(budget_s=21.5))
     assert (cell.decision, len(cell.launches), cell.looks) == (decision, launches, looks)
     assert len(measure.asked) == taken
     assert cell.confirmed == (decision in ("regression", "improvement"))
@@ -302,19 +302,19 @@ def test_a_regression_is_reported_with_the_figures_of_its_second_run():
 
 
 def test_without_confirmation_the_first_run_stands():
-    (cell,), measure = run([SLOW], Rule(confirm=False))
+    (cell,), measure = run([SLOW], StopRule(confirm=False))
     assert (cell.decision, cell.confirmed, len(measure.asked)) == ("regression", False, 6)
 
 
 @pytest.mark.parametrize(("ratios", "what"), [(SLOW, "slowdown"), (FAST, "speed-up")])
 def test_a_difference_that_there_is_no_time_to_confirm_does_not_stand(ratios, what):
-    (cell,), measure = run([ratios], Rule(budget_s=8.0))
+    (cell,), measure = run([ratios], StopRule(budget_s=8.0))
     assert (cell.decision, len(measure.asked)) == ("inconclusive", 6)
     assert f"a {what} was found once, and there was no time to measure it again" in cell.reason
 
 
 def test_a_speed_up_that_is_not_found_again_is_said_in_its_own_size():
-    (cell,), _ = run([[*[-0.223, -0.224] * 3, *NOISY * 10]], Rule(budget_s=21.5))
+    (cell,), _ = run([[*[-0.223, -0.224] * 3, *NOISY * 10]], StopRule(budget_s=21.5))
     assert "a speed-up of 20.0% was found once and not found again" in cell.reason
 
 
@@ -331,7 +331,7 @@ def test_a_search_with_swapped_sides_takes_the_same_launches_to_the_mirror_image
     slowdown would not be.
     """
     x = np.random.default_rng(seed).normal(shift, sd, (3, 60))
-    rule = Rule(budget_s=40.5, confirm=confirm)
+    rule = StopRule(budget_s=40.5, confirm=confirm)
     (ahead, asked), (back, swapped) = run(x.tolist(), rule), run((-x).tolist(), rule)
     assert asked.asked == swapped.asked
     for one, other in zip(ahead, back, strict=True):
@@ -351,7 +351,7 @@ def test_a_speed_up_beyond_the_threshold_is_seldom_called_equal(true, sd):
     rng, found = np.random.default_rng(11), {}
     for side in (1, -1):
         ratios = (side * np.log(true) + rng.normal(0, sd, (150, 40))).tolist()
-        cells = [run([one], Rule(budget_s=30.5, confirm=False))[0][0] for one in ratios]
+        cells = [run([one], StopRule(budget_s=30.5, confirm=False))[0][0] for one in ratios]
         found[side] = {
             name: sum(c.decision == name for c in cells) / 150
             for name in ("ok", "improvement", "regression")
@@ -362,19 +362,19 @@ def test_a_speed_up_beyond_the_threshold_is_seldom_called_equal(true, sd):
 
 
 def test_the_first_look_is_always_taken_and_no_other_that_does_not_fit():
-    (cell,), measure = run([NOISY], Rule(budget_s=1.0))
+    (cell,), measure = run([NOISY], StopRule(budget_s=1.0))
     assert (cell.decision, len(measure.asked)) == ("inconclusive", 6)
 
 
 def test_decided_cells_are_not_measured_again():
-    cells, measure = run([EQUAL, NOISY, FAST], Rule(budget_s=15.5))
+    cells, measure = run([EQUAL, NOISY, FAST], StopRule(budget_s=15.5))
     assert measure.asked == [(0, 1, 2)] * 6 + [(1,)] * 3 + [(2,)] * 6
     assert [cell.decision for cell in cells] == ["ok", "inconclusive", "improvement"]
 
 
 def test_decided_cells_stay_in_the_family():
     """At the second look the p value of a cell counts double, although the other one is decided."""
-    cells, _ = run([FAST, [*NOISY * 3, 0.2, 0.2, 0.2]], Rule(budget_s=15.5, confirm=False))
+    cells, _ = run([FAST, [*NOISY * 3, 0.2, 0.2, 0.2]], StopRule(budget_s=15.5, confirm=False))
     assert cells[1].judged is not None
     assert cells[1].judged.p_slower == pytest.approx(2 * p_above(cells[1].log_ratios, 0.0))
 
@@ -388,7 +388,7 @@ def test_what_is_decided_stays_decided():
         "ok",
         "inconclusive",
     ]
-    cells, measure = run([x, NOISY], Rule(budget_s=15.5))
+    cells, measure = run([x, NOISY], StopRule(budget_s=15.5))
     assert measure.asked == [(0, 1)] * 6 + [(1,)] * 3
     assert (cells[0].decision, cells[0].looks) == ("ok", 1)
 
@@ -421,7 +421,7 @@ def test_a_cell_that_fails_while_it_is_confirmed_has_failed():
 
 def simulated(count: int, cells: int, mean: float, sd: float, seed: int) -> list[list[str]]:
     """Verdicts of whole comparisons whose launches are drawn; room for five looks."""
-    rng, rule = np.random.default_rng(seed), Rule(budget_s=25.0)
+    rng, rule = np.random.default_rng(seed), StopRule(budget_s=25.0)
     found = []
     for _ in range(count):
         clock = [0.0]

@@ -19,7 +19,7 @@ from . import AsJson, Load, Quiet, command
 from .numbers import BUDGET_S, count, number
 
 if TYPE_CHECKING:
-    from ..paired import CellVerdict, Pair, PairedResult, Rule, Side
+    from ..paired import CellVerdict, Pair, PairedResult, Side, StopRule
 
 # What verdicts are called where the sides are not versions of one thing: neither is then the one to
 # be kept.
@@ -249,10 +249,10 @@ def _label(choice: dict[str, str]) -> str:
     return " ".join(f"{key}={value}" for key, value in choice.items()) or "the suite's own"
 
 
-def _rule(threshold: float, budget: float, alpha: float, launches: int, confirm: bool) -> Rule:
+def _rule(threshold: float, budget: float, alpha: float, launches: int, confirm: bool) -> StopRule:
     from pydantic import ValidationError
 
-    from ..paired import Rule
+    from ..paired import StopRule
 
     options = {
         "threshold": "--threshold",
@@ -261,7 +261,7 @@ def _rule(threshold: float, budget: float, alpha: float, launches: int, confirm:
         "first_look": "--launches",
     }
     try:
-        return Rule(
+        return StopRule(
             threshold=threshold, alpha=alpha, budget_s=budget, first_look=launches, confirm=confirm
         )
     except ValidationError as error:
@@ -269,7 +269,7 @@ def _rule(threshold: float, budget: float, alpha: float, launches: int, confirm:
         raise UserError(f"{options[str(problem['loc'][0])]}: {explained(problem)}") from None
 
 
-def _run(contest: _Contest, rule: Rule, breakdown: bool | None, quiet: bool) -> PairedResult:
+def _run(contest: _Contest, rule: StopRule, breakdown: bool | None, quiet: bool) -> PairedResult:
     from ..paired.run import compare_pairs
     from ..paired.sides import ended_like_interrupt
 

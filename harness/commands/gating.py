@@ -87,7 +87,7 @@ def gate(
     from ..gate.judge import Asked
     from ..gate.judge import gate as measure
     from ..gate.traces import select
-    from ..paired import Rule
+    from ..paired import StopRule
     from ..paired.sides import ended_like_interrupt
     from ..sweep import Options
     from ..sweep.progress import Watch
@@ -97,7 +97,7 @@ def gate(
     _check_files(json_file, junit, markdown)
     sweep = select(suite, load or [], Options(output, keyword, timeout_s=timeout))
     sides = _sides(base, a_python, b_python, load or [], allow_dirty)
-    rule = Rule(threshold=threshold, budget_s=budget, first_look=launches)
+    rule = StopRule(threshold=threshold, budget_s=budget, first_look=launches)
     asked = Asked(sides, bool(a_python), convergence, timing, rule, strict)
     with ended_like_interrupt(), Watch(quiet) as watch:
         result = measure(sweep, asked, watch, lambda line: None if quiet else say(line, err=True))
@@ -179,7 +179,7 @@ def calibrate(
     Ctrl-C loses nothing, and a second call adds."""
     from ..gate import calibrate as calibration
     from ..gate.traces import select
-    from ..paired import Rule
+    from ..paired import StopRule
     from ..paired.sides import ended_like_interrupt
     from ..sweep import Options
 
@@ -197,7 +197,7 @@ def calibrate(
                 gates,
                 [0.0, *shares],
                 judged,
-                Rule(budget_s=budget, first_look=launches),
+                StopRule(budget_s=budget, first_look=launches),
                 tell,
             )
     except KeyboardInterrupt:

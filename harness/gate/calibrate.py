@@ -26,7 +26,7 @@ from pydantic import Field, FiniteFloat, ValidationError, model_validator
 from ..errors import UserError
 from ..jsonfile import first_problem, read_json, replace_text, writing
 from ..machine.place import machine_type
-from ..paired import Decision, Pair, Rule, Side
+from ..paired import Decision, Pair, Side, StopRule
 from ..paired.measure import Failure, Launch, Launcher, Outcome
 from ..paired.run import Cell, search
 from ..spec import Frozen
@@ -53,7 +53,7 @@ class Gate(Frozen):
     machine_type: str
     versions: dict[str, str]
     gradrace: str = __version__
-    rule: Rule
+    rule: StopRule
     log_ratios: tuple[float, ...]
     cpu_log_ratios: tuple[float, ...]
     ended_s: tuple[FiniteFloat, ...]
@@ -141,7 +141,7 @@ def calibrate(
     gates: int,
     slowdowns: Sequence[float],
     thresholds: Sequence[float],
-    rule: Rule,
+    rule: StopRule,
     watch: Watch,
 ) -> None:
     """So many gates of each slowdown, in turn over the sweep's timing cells, each kept as it ends."""
@@ -163,7 +163,12 @@ def calibrate(
 
 
 def measure(
-    pair: Pair, side: Side, slowdown: float, thresholds: Sequence[float], rule: Rule, watch: Watch
+    pair: Pair,
+    side: Side,
+    slowdown: float,
+    thresholds: Sequence[float],
+    rule: StopRule,
+    watch: Watch,
 ) -> Gate:
     """One gate of `side` against itself, b slowed down by that share of a step. rule.threshold is
     replaced by each of the thresholds in turn; the budget is each threshold's own."""
@@ -209,7 +214,9 @@ class _OutOfLaunches(Exception):
     """The rule wants another launch than there are."""
 
 
-def replay(outcomes: Sequence[Outcome], ended_s: Sequence[float], rule: Rule) -> Replayed | None:
+def replay(
+    outcomes: Sequence[Outcome], ended_s: Sequence[float], rule: StopRule
+) -> Replayed | None:
     """What the rule makes of these launches of one cell, taken in this order and ended at these
     times (seconds since the gate began); None where it wants more of them."""
     taken = 0
@@ -229,7 +236,7 @@ def replay(outcomes: Sequence[Outcome], ended_s: Sequence[float], rule: Rule) ->
 
 
 def _launch_until_decided(
-    launch: Callable[[], Outcome], thresholds: Sequence[float], rule: Rule, watch: Watch
+    launch: Callable[[], Outcome], thresholds: Sequence[float], rule: StopRule, watch: Watch
 ) -> tuple[list[Outcome], list[float], dict[float, Replayed]]:
     outcomes: list[Outcome] = []
     ended: list[float] = []

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..errors import ExitCode, UserError
 from ..machine import this_machine
-from ..paired import CellVerdict, PairedResult, Rule, Side
+from ..paired import CellVerdict, PairedResult, Side, StopRule
 from ..sweep import Sweep
 from ..version import __version__
 from . import Check, Convergence, GateResult
@@ -36,7 +36,7 @@ class Asked:
     interpreters: bool = False
     convergence: bool = True
     timing: bool = True
-    rule: Rule = field(default_factory=Rule)
+    rule: StopRule = field(default_factory=StopRule)
     strict: bool = False
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..errors import ExitCode, UserError
-from ..paired import CellVerdict, Pair, PairedResult, Rule, Side
+from ..paired import CellVerdict, Pair, PairedResult, Side, StopRule
 from ..paired.run import compare_pairs
 from ..sweep import Sweep
 
@@ -23,7 +23,7 @@ def pairs(sweep: Sweep) -> tuple[Pair, ...]:
 
 
 def measure(
-    sweep: Sweep, a: Side, b: Side, rule: Rule, watch: Callable[[str], None]
+    sweep: Sweep, a: Side, b: Side, rule: StopRule, watch: Callable[[str], None]
 ) -> PairedResult:
     """Verdicts on every cell; the budget is that of all cells together."""
     return compare_pairs(pairs(sweep), a, b, rule, watch)

@@ -50,7 +50,7 @@ class Pair:
     b: RunSpec
 
 
-class Rule(Frozen):
+class StopRule(Frozen):
     """When a verdict is given. Ratios are b / a of seconds per step.
 
     threshold: the slowdown, or speed-up, that must not go unnoticed: 0.05 is 5%; ok means shown to
@@ -118,7 +118,7 @@ class PairedResult(Frozen):
     started_at: str
     seconds: float
     machine: Machine
-    rule: Rule
+    rule: StopRule
     a: dict[str, Any]
     b: dict[str, Any]
     cells: tuple[CellVerdict, ...]

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from ..errors import ExitCode, UserError, nearest
 from ..jsonfile import first_problem
 from ..registry import Registry, load_registry
-from ..spec import Device, Dtype, Input, OptimizerSpec, Rule, RunSpec, ScheduleSpec
+from ..spec import Device, Dtype, Input, OptimizerSpec, RunSpec, ScheduleSpec, UpdateRule
 from ..suite import expand, read_suite, with_content, with_named_timing
 from ..sweep import matches
 from . import Pair
@@ -252,7 +252,7 @@ def _set_optimizer(registry: Registry, run: RunSpec, name: str) -> RunSpec:
 
 
 def _set_rule(registry: Registry, run: RunSpec, rule: str) -> RunSpec:
-    _named("rule", rule, get_args(Rule))
+    _named("rule", rule, get_args(UpdateRule))
     optimizer = registry.optimizers[run.optimizer.name]
     hyper = optimizer.hypers({}) if rule == "canonical" else {}
     spec = OptimizerSpec.model_validate({"name": optimizer.name, "rule": rule, "hyper": hyper})

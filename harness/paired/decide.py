@@ -29,7 +29,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from scipy import optimize, special
 
-from . import Rule
+from . import StopRule
 
 Array = np.ndarray
 Found = Literal["regression", "improvement", "ok", "inconclusive"]
@@ -57,7 +57,7 @@ class Judgement:
     high: float
     p_slower: float
     sample: Array
-    rule: Rule
+    rule: StopRule
     look: int
     cells: int
 
@@ -74,7 +74,7 @@ def error_share(alpha: float, look: int) -> float:
     return alpha / (look * (look + 1))
 
 
-def launches_at(rule: Rule, look: int) -> int:
+def launches_at(rule: StopRule, look: int) -> int:
     """How many launches look 1, 2, .. rests on."""
     return rule.first_look + (look - 1) * rule.more
 
@@ -122,7 +122,7 @@ def holm(p: Array) -> Array:
     return adjusted
 
 
-def detectable(x: Array, rule: Rule, look: int, cells: int = 1) -> float:
+def detectable(x: Array, rule: StopRule, look: int, cells: int = 1) -> float:
     """The slowdown, as a fraction, that the rule finds with power 0.8 in launches of the spread of
     x. x: float64[n], n >= 2.
 
@@ -148,7 +148,7 @@ def detectable(x: Array, rule: Rule, look: int, cells: int = 1) -> float:
     return float(np.expm1(optimize.bisect(short, 0.0, high, xtol=1e-5 * high)))
 
 
-def _sizes(rule: Rule, look: int, launches: int) -> tuple[int, ...]:
+def _sizes(rule: StopRule, look: int, launches: int) -> tuple[int, ...]:
     """How many launches each look so far rested on."""
     earlier = (launches_at(rule, each) for each in range(1, look))
     return (*(size for size in earlier if size < launches), launches)
@@ -177,7 +177,7 @@ def _replicas(sizes: tuple[int, ...]) -> _Replicas:
     )
 
 
-def _power(shift: float, spread: float, replicas: _Replicas, rule: Rule, cells: int) -> float:
+def _power(shift: float, spread: float, replicas: _Replicas, rule: StopRule, cells: int) -> float:
     """The share of replicas with this true log ratio that the rule calls a regression."""
     scale, margin = spread * replicas.scales, float(np.log1p(rule.threshold))
     found = np.zeros((2, len(scale)), dtype=bool)
@@ -203,7 +203,7 @@ def line(threshold: float) -> float:
     return float(np.log1p(threshold)) / 2
 
 
-def judge(samples: Sequence[Array], rule: Rule, look: int) -> list[Judgement]:
+def judge(samples: Sequence[Array], rule: StopRule, look: int) -> list[Judgement]:
     """The verdicts of look 1, 2, .. on all cells of a comparison. samples: each cell's log ratios,
     float64[n], n >= 2.
 
@@ -221,7 +221,7 @@ def judge(samples: Sequence[Array], rule: Rule, look: int) -> list[Judgement]:
 
 
 def _judged(
-    x: Array, rule: Rule, look: int, cells: int, p_slower: float, p_faster: float
+    x: Array, rule: StopRule, look: int, cells: int, p_slower: float, p_faster: float
 ) -> Judgement:
     mean, beyond, share = float(np.mean(x)), line(rule.threshold), error_share(rule.alpha, look)
     decision: Found = "inconclusive"

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..machine import this_machine
-from . import CellVerdict, Decision, Pair, PairedResult, Rule, Side
+from . import CellVerdict, Decision, Pair, PairedResult, Side, StopRule
 from .decide import Judgement, judge, launches_at
 from .measure import Failure, Launch, Launcher, Outcome
 
@@ -27,7 +27,7 @@ def compare_pairs(
     pairs: Sequence[Pair],
     a: Side,
     b: Side,
-    rule: Rule,
+    rule: StopRule,
     watch: Watch = lambda line: None,
     breakdown: bool = False,
 ) -> PairedResult:
@@ -79,7 +79,7 @@ class Cell:
 def search(
     count: int,
     measure: Measure,
-    rule: Rule,
+    rule: StopRule,
     watch: Watch = lambda line: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> list[Cell]:
@@ -117,7 +117,7 @@ _DIFFERENT: Mapping[Decision, str] = {"regression": "slowdown", "improvement": "
 def _look_until_decided(
     cells: Mapping[int, Cell],
     measure: Measure,
-    rule: Rule,
+    rule: StopRule,
     budget: _Budget,
     reserve: int,
     watch: Watch,
@@ -148,7 +148,7 @@ def _take(cells: Mapping[int, Cell], measure: Measure, indices: Sequence[int]) -
             cells[index].launches.append(outcome)
 
 
-def _judge(cells: Mapping[int, Cell], rule: Rule, look: int) -> None:
+def _judge(cells: Mapping[int, Cell], rule: StopRule, look: int) -> None:
     """All cells that have figures are the family; those still open take the verdict."""
     family = [cell for cell in cells.values() if cell.failure is None]
     for cell, judged in zip(
@@ -194,7 +194,7 @@ class _Budget:
         return self._clock() + launches * self._launch_s <= self._end
 
 
-def _verdict(pair: Pair, cell: Cell, rule: Rule) -> CellVerdict:
+def _verdict(pair: Pair, cell: Cell, rule: StopRule) -> CellVerdict:
     figures: dict[str, Any] = {}
     if cell.judged:
         judged = cell.judged
@@ -230,7 +230,7 @@ def _verdict(pair: Pair, cell: Cell, rule: Rule) -> CellVerdict:
     )
 
 
-def _why(cell: Cell, rule: Rule) -> str:
+def _why(cell: Cell, rule: StopRule) -> str:
     """Why a cell that was measured to the end of the budget is not decided."""
     if cell.decision != "inconclusive" or not cell.judged:
         return ""

@@ -18,7 +18,7 @@ from ..errors import UserError, nearest
 from ..jsonfile import read_text, shown, there
 from ..optimizer import Optimizer
 from ..registry import Framework, Registry
-from ..spec import OptimizerSpec, Rule, RunSpec, ScheduleSpec, TaskSpec, step_setting
+from ..spec import OptimizerSpec, RunSpec, ScheduleSpec, TaskSpec, UpdateRule, step_setting
 from .draws import Draw, draws
 from .file import (
     ConvergenceEntry,
@@ -31,7 +31,7 @@ from .file import (
 )
 from .names import told_apart
 from .origin import BUILT_IN, Origin
-from .variations import Varied, vary
+from .variations import VariedTask, vary
 
 __all__ = [
     "ConvergenceEntry",
@@ -298,7 +298,11 @@ def _timed(suite: Suite, registry: Registry, entry: TimingEntry) -> Iterator[Run
 
 
 def _cells(
-    suite: Suite, registry: Registry, entry: TimingEntry, rules: Sequence[Rule], convergence: bool
+    suite: Suite,
+    registry: Registry,
+    entry: TimingEntry,
+    rules: Sequence[UpdateRule],
+    convergence: bool,
 ) -> Iterator[RunSpec]:
     """Every setting that is timed under these rules, in the modes that train or in those that are
     timed.
@@ -428,7 +432,7 @@ def _tasks(
             yield varied.task, {**named, **varied.variations}
 
 
-def _varied(suite: Suite, task: TaskSpec) -> list[Varied]:
+def _varied(suite: Suite, task: TaskSpec) -> list[VariedTask]:
     try:
         return list(vary(task, suite.content))
     except ValueError as error:
@@ -436,7 +440,7 @@ def _varied(suite: Suite, task: TaskSpec) -> list[Varied]:
 
 
 def _updates(
-    suite: Suite, registry: Registry, rules: Sequence[Rule], draw: Draw
+    suite: Suite, registry: Registry, rules: Sequence[UpdateRule], draw: Draw
 ) -> Iterator[tuple[OptimizerSpec, ScheduleSpec]]:
     """Every optimizer x rule x hyperparameters x learning rate x schedule that is trained."""
     for given, rule in itertools.product(suite.content.optimizers, rules):
@@ -453,7 +457,7 @@ def _updates(
 
 
 def _optimizers(
-    suite: Suite, registry: Registry, rules: Sequence[Rule], draw: Draw
+    suite: Suite, registry: Registry, rules: Sequence[UpdateRule], draw: Draw
 ) -> Iterator[OptimizerSpec]:
     """Every optimizer x rule x hyperparameters."""
     for given, rule in itertools.product(suite.content.optimizers, rules):
@@ -461,7 +465,7 @@ def _optimizers(
 
 
 def _hypers(
-    suite: Suite, registry: Registry, entry: OptimizerEntry, rule: Rule, draw: Draw
+    suite: Suite, registry: Registry, entry: OptimizerEntry, rule: UpdateRule, draw: Draw
 ) -> Iterator[OptimizerSpec]:
     """Every combination of an entry's hyperparameters; the library's own, unnamed, under the native
     rule.

@@ -10,11 +10,11 @@ from pydantic import Field, FiniteFloat, PositiveInt, ValidationError, model_val
 
 from .. import limits
 from ..errors import nearest
-from ..spec import Device, Dtype, Frozen, Input, Rule, TimingSpec
+from ..spec import Device, Dtype, Frozen, Input, TimingSpec, UpdateRule
 from ..strict import expected, explained, given, place_of
 from .draws import RangeEntry, SearchEntry
 from .origin import Origin
-from .variations import RegularizationEntry, Sweep
+from .variations import RegularizationEntry, TaskVariations
 
 Fraction = Annotated[FiniteFloat, Field(gt=0.0, le=1.0)]
 PositiveFloat = Annotated[FiniteFloat, Field(gt=0)]
@@ -91,7 +91,7 @@ class TimingEntry(Frozen):
     batches come from, see `spec.RunSpec`."""
 
     trained: bool = True
-    rule: Rule = "native"
+    rule: UpdateRule = "native"
     tasks: Annotated[list[str], Field(min_length=1)] | None = None
     optimizers: Annotated[list[str], Field(min_length=1)] | None = None
     launches: Annotated[int, Field(gt=0, le=limits.LAUNCHES)] = 10
@@ -114,10 +114,10 @@ class TimingEntry(Frozen):
 class ConvergenceEntry(Frozen):
     """How a suite trains its cells: under one rule, or all of them under each of several."""
 
-    rule: Rule | Annotated[list[Rule], Field(min_length=1)] = "canonical"
+    rule: UpdateRule | Annotated[list[UpdateRule], Field(min_length=1)] = "canonical"
 
 
-class SuiteFile(Sweep):
+class SuiteFile(TaskVariations):
     """The content of a suite's file: everything listed is crossed with everything else.
 
     What varies the tasks themselves (activation, initializer, …) is described in variations.py.

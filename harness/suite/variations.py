@@ -62,7 +62,7 @@ class RegularizationEntry(Frozen):
         return "+".join(f"{name}={value!r}" for name, value in given.items()) or NONE
 
 
-class Sweep(Frozen):
+class TaskVariations(Frozen):
     """The keys of a suite that vary its tasks; see each function below. Everything listed is
     crossed.
     """
@@ -80,14 +80,14 @@ class Sweep(Frozen):
     ) = None
 
 
-class Varied(NamedTuple):
+class VariedTask(NamedTuple):
     """A task and the names of its variations, for `RunSpec.variations`."""
 
     task: TaskSpec
     variations: dict[str, str | int]
 
 
-def vary(task: TaskSpec, sweep: Sweep) -> Iterator[Varied]:
+def vary(task: TaskSpec, sweep: TaskVariations) -> Iterator[VariedTask]:
     """Every combination of the sweep's entries applied to the task; the task itself where nothing
     is swept.
 
@@ -102,7 +102,7 @@ def vary(task: TaskSpec, sweep: Sweep) -> Iterator[Varied]:
             except ValueError as error:
                 raise ValueError(f"{key}[{position}]: {error}") from None
             names[key] = label(entry)
-        yield Varied(varied, names)
+        yield VariedTask(varied, names)
 
 
 def label(entry: Any) -> str | int:
@@ -237,7 +237,7 @@ VARIATIONS: Mapping[str, Callable[[TaskSpec, Any], TaskSpec]] = {
 }
 
 
-def _given(sweep: Sweep) -> list[tuple[str, list[Any]]]:
+def _given(sweep: TaskVariations) -> list[tuple[str, list[Any]]]:
     return [(key, getattr(sweep, key)) for key in VARIATIONS if getattr(sweep, key)]
 
 

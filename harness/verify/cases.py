@@ -36,7 +36,7 @@ from ..layers import (
 from ..plan import Weights
 from ..registry import Registry
 from ..schedules import SCHEDULES
-from ..spec import Dtype, Regularization, Rule, ScheduleSpec, TaskSpec
+from ..spec import Dtype, Regularization, ScheduleSpec, TaskSpec, UpdateRule
 from .verdict import Level
 
 # Up to which scaled differences count as equal; see judge.py for the scales.
@@ -46,7 +46,10 @@ PIECE_TOLERANCE, LOSS_TOLERANCE, LONG_TOLERANCE, FLOAT32_TOLERANCE = 1e-12, 1e-1
 JOINT_TOLERANCE = 1e-9
 # These ask for the function itself, which given gradients do not have: only training runs can show
 # them.
-CLOSED_LOOP: dict[str, tuple[Rule, ...]] = {"lbfgs": ("native",), "sophia": ("canonical", "native")}
+CLOSED_LOOP: dict[str, tuple[UpdateRule, ...]] = {
+    "lbfgs": ("native",),
+    "sophia": ("canonical", "native"),
+}
 
 # Every optimizer trains these; every task is trained by these. A cell outside is proven by its
 # parts: its rule, its task.
@@ -181,7 +184,7 @@ class UpdateCase(Case):
     judge.py scales it."""
 
     optimizer: str
-    rule: Rule
+    rule: UpdateRule
     schedule: ScheduleSpec
     steps: int = UPDATE_STEPS
     matrices: bool = False
@@ -550,7 +553,7 @@ def _update_cases(registry: Registry) -> Iterator[UpdateCase]:
             "constant": ScheduleSpec(kind="constant", base_lr=rate),
             "decaying": ScheduleSpec(kind="cosine", base_lr=rate, params={"final_fraction": 0.01}),
         }
-        rules: tuple[Rule, ...] = ("canonical", "native")
+        rules: tuple[UpdateRule, ...] = ("canonical", "native")
         allowed = JOINT_TOLERANCE if optimizer.rule and optimizer.rule.joint else PIECE_TOLERANCE
         for rule in (rule for rule in rules if rule not in CLOSED_LOOP.get(name, ())):
             for label, schedule in schedules.items():

@@ -14,9 +14,9 @@ from .. import schedules
 from ..adapter import Adapter
 from ..errors import UserError
 from ..optimizer import Optimizer
-from ..plan import Plan, initial_weights, make_plan
+from ..plan import RunInputs, initial_weights, make_plan
 from ..registry import Framework
-from ..spec import Dtype, OptimizerSpec, Rule, RunSpec, ScheduleSpec, TaskSpec
+from ..spec import Dtype, OptimizerSpec, RunSpec, ScheduleSpec, TaskSpec, UpdateRule
 from .cases import Case, LayerCase, LossCase, RatesCase, TrajectoryCase, UpdateCase, WeightsCase
 from .verdict import REFEREE
 
@@ -101,7 +101,7 @@ def _loss(case: LossCase, adapter: Adapter) -> Arrays:
 def _updates(
     case: UpdateCase, adapter: Adapter, framework: Framework, optimizer: Optimizer
 ) -> Arrays:
-    rule: Rule = "canonical" if framework.name == REFEREE else case.rule
+    rule: UpdateRule = "canonical" if framework.name == REFEREE else case.rule
     task = any_task(bias=not case.matrices)
     run = _run(
         framework, framework.convergence_mode, task, optimizer, case.schedule, case.steps, rule=rule
@@ -173,7 +173,7 @@ def _ask(adapter: Adapter, run: RunSpec, optimizer: Optimizer) -> None:
         raise Unavailable(reason)
 
 
-def _plan(run: RunSpec, optimizer: Optimizer) -> Plan:
+def _plan(run: RunSpec, optimizer: Optimizer) -> RunInputs:
     """The run's plan; data that are not here (a download) make the cell unavailable."""
     try:
         return make_plan(run, optimizer)
@@ -189,7 +189,7 @@ def _run(
     schedule: ScheduleSpec,
     steps: int,
     dtype: Dtype = "float64",
-    rule: Rule = "canonical",
+    rule: UpdateRule = "canonical",
 ) -> RunSpec:
     hyper = optimizer.hypers({}) if rule == "canonical" else {}
     return RunSpec(

@@ -26,7 +26,7 @@ from ..adapter import Adapter, Session
 from ..data import DataMissing
 from ..errors import UserError
 from ..machine import gpu_gauges, this_machine, usable_cores
-from ..plan import Plan, initial_weights, make_plan
+from ..plan import RunInputs, initial_weights, make_plan
 from ..plugins.absent import missing_package
 from ..record import Curve, Memory, RunRecord, RunResult
 from ..registry import Registry, import_adapter, load_registry
@@ -133,7 +133,9 @@ class Worker:
             draft.share_s, draft.gauges = share, gauges
             self._result(index, self._outcome(draft, session, cell))
 
-    def _outcome(self, draft: _Draft, session: Session, cell: clock.Timed | Exception) -> RunResult:
+    def _outcome(
+        self, draft: _Draft, session: Session, cell: clock.CellTimes | Exception
+    ) -> RunResult:
         if isinstance(cell, Exception):
             return draft.unfinished(cell)
         try:
@@ -146,7 +148,7 @@ class Worker:
     def _looped(self, spec: RunSpec) -> bool:
         return spec.mode in self._registry.frameworks[spec.framework].looped_modes
 
-    def _plan(self, draft: _Draft) -> Plan:
+    def _plan(self, draft: _Draft) -> RunInputs:
         """What the run is to do. Skip where the framework cannot do it."""
         _redirect_output(draft.log)
         optimizer = self._registry.optimizers[draft.spec.optimizer.name]
@@ -158,7 +160,7 @@ class Worker:
             raise Skip(reason)
         return make_plan(draft.spec, optimizer)
 
-    def _open(self, draft: _Draft, plan: Plan | None = None) -> Session:
+    def _open(self, draft: _Draft, plan: RunInputs | None = None) -> Session:
         spec, plan = draft.spec, plan or self._plan(draft)
         start = initial_weights(spec.task, spec.seed)
         draft.policy = self._adapter.policy(spec)
@@ -220,7 +222,7 @@ class _Draft:
         )
         return RunResult(record, curve=training.curve, norms=training.norms)
 
-    def timed(self, cell: clock.Timed) -> RunResult:
+    def timed(self, cell: clock.CellTimes) -> RunResult:
         first = {"first_call_s": cell.first_call_s, "first_call_steps": cell.first_call_steps}
         return RunResult(self._record(status="ok", **first), blocks=cell.blocks)
 

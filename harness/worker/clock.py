@@ -50,7 +50,7 @@ class SystemClock:
         return steal_ticks(self._cores)
 
 
-class Timed(NamedTuple):
+class CellTimes(NamedTuple):
     """One cell in one launch: seconds and steps of the first call, then the timed blocks."""
 
     first_call_s: float
@@ -61,7 +61,7 @@ class Timed(NamedTuple):
 class Turn(NamedTuple):
     """What one block holds: steps of a cell, or a part of these steps."""
 
-    cell: Cell
+    cell: TimedCell
     part: Literal["step"] | Part
 
 
@@ -70,7 +70,7 @@ def time_cells(
     timing: TimingSpec,
     looped: Sequence[bool] = (),
     clock: Clock | None = None,
-) -> list[Timed | Exception]:
+) -> list[CellTimes | Exception]:
     """Times all sessions against each other in rotated blocks: of each, what was measured, or what
     broke it.
 
@@ -81,7 +81,8 @@ def time_cells(
     clock = clock or SystemClock()
     loops = looped or [False] * len(sessions)
     cells = [
-        Cell(session, timing, loop, clock) for session, loop in zip(sessions, loops, strict=True)
+        TimedCell(session, timing, loop, clock)
+        for session, loop in zip(sessions, loops, strict=True)
     ]
     for cell in cells:
         cell.attempt(cell.warm_up)
@@ -95,7 +96,7 @@ def time_cells(
     return [cell.error or cell.timed() for cell in cells]
 
 
-class Cell:
+class TimedCell:
     """One session on its way through a launch: `warm_up`, then `block` after block, then `check`.
 
     Steps of a plan are taken in order, each once. error: what `attempt` caught; nothing is done
@@ -166,13 +167,13 @@ class Cell:
                 f"{programs} compiled during the timed steps: the times hold compilation"
             )
 
-    def timed(self) -> Timed:
+    def timed(self) -> CellTimes:
         """What was measured."""
         part, *columns = zip(*self._samples, strict=True)
         steps, wall, cpu, switches, stolen = (
             np.array(column, dtype=np.int64) for column in columns
         )
-        return Timed(
+        return CellTimes(
             self._first_call_s,
             self._first_steps,
             Blocks(steps, wall, cpu, switches, stolen, np.array(part)),

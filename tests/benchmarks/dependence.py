@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from gradrace.paired import Rule
+from gradrace.paired import StopRule
 from gradrace.paired.measure import Launch
 from gradrace.paired.run import search
 
@@ -49,7 +49,7 @@ def false_rates(
     """The share of searches with each verdict; the truth is that the sides are equal."""
     rng, counts = np.random.default_rng(seed), Counter[str]()
     # Five looks, and as many in the confirmation.
-    rule = Rule(confirm=confirm, budget_s=36.5 if confirm else 18.5)
+    rule = StopRule(confirm=confirm, budget_s=36.5 if confirm else 18.5)
     for _ in range(searches):
         counts[_verdict(_launches(rng, rho, spread), rule)] += 1
     return {
@@ -68,7 +68,7 @@ def _launches(rng: np.random.Generator, rho: float, spread: float) -> Iterator[f
         value = rho * value + rng.normal(0.0, spread * np.sqrt(1.0 - rho**2))
 
 
-def _verdict(values: Iterator[float], rule: Rule) -> str:
+def _verdict(values: Iterator[float], rule: StopRule) -> str:
     now = [0.0]
 
     def measure(cells: Sequence[int]) -> dict[int, Launch]:

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gradrace.paired import Pair, PairedResult, Rule, Side
+from gradrace.paired import Pair, PairedResult, Side, StopRule
 from gradrace.paired.measure import Launch, Launcher
 from gradrace.paired.run import compare_pairs
 from gradrace.registry import Registry, load_registry
@@ -127,11 +127,11 @@ def main() -> None:
         action="store_true",
         help="slowed by the step of a user's optimizer file (torch)",
     )
-    parser.add_argument("--threshold", type=float, default=Rule().threshold)
-    parser.add_argument("--budget", type=float, default=Rule().budget_s)
+    parser.add_argument("--threshold", type=float, default=StopRule().threshold)
+    parser.add_argument("--budget", type=float, default=StopRule().budget_s)
     given = parser.parse_args()
     rule, counts, began = (
-        Rule(threshold=given.threshold, budget_s=given.budget),
+        StopRule(threshold=given.threshold, budget_s=given.budget),
         Counter[str](),
         time.monotonic(),
     )
