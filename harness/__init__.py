@@ -23,6 +23,8 @@ _PUBLIC = {
     "ReferenceRule": "optimizer",
     "SearchSpace": "optimizer",
     "StateCorrection": "optimizer",
+    "Param": "schedule",
+    "Schedule": "schedule",
     "TaskSpec": "spec",
     "OptimizerSpec": "spec",
     "ScheduleSpec": "spec",
@@ -37,10 +39,12 @@ __all__ = [
     "HyperCorrection",
     "Optimizer",
     "OptimizerSpec",
+    "Param",
     "Range",
     "RateCorrection",
     "ReferenceRule",
     "RunSpec",
+    "Schedule",
     "ScheduleSpec",
     "SearchSpace",
     "StateCorrection",
@@ -66,6 +70,7 @@ if TYPE_CHECKING:
         StateCorrection,
     )
     from .results.frame import Frames, load
+    from .schedule import Param, Schedule
     from .spec import OptimizerSpec, RunSpec, ScheduleSpec, TaskSpec
 
 

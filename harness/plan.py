@@ -14,6 +14,7 @@ from . import data as data_sets
 from . import schedules
 from .layers import BuiltLayer, Dense, Dropout, Parameter, build
 from .optimizer import Optimizer
+from .schedule import Schedule
 from .spec import RunSpec, TaskSpec
 
 Weights = Mapping[str, np.ndarray]
@@ -42,15 +43,18 @@ class RunInputs:
 Plan = RunInputs
 
 
-def make_plan(run: RunSpec, optimizer: Optimizer) -> RunInputs:
+def make_plan(
+    run: RunSpec, optimizer: Optimizer, known: Mapping[str, Schedule] = schedules.SCHEDULES
+) -> RunInputs:
     """Everything about the run that is drawn: a pure function of the spec.
 
-    ValueError where the batch is larger than the training split, or than the share of it that is
-    trained on."""
+    known: the schedules by kind. ValueError if the batch is larger than the training split, or than
+    the share of it that is trained on. UserError: see `schedules.table`."""
     data = data_sets.load(run.task.data)
     rows = training_rows(data, run.task.train_fraction)
     batches = rows[draw_batches(len(rows), run.task.batch_size, run.steps, run.seed)]
-    return RunInputs(optimizer, data, batches, schedules.table(run.schedule, run.steps), run.seed)
+    rates = schedules.table(run.schedule, run.steps, known)
+    return RunInputs(optimizer, data, batches, rates, run.seed)
 
 
 def training_rows(data: data_sets.Data, fraction: float) -> np.ndarray:

@@ -147,8 +147,8 @@ class Curve(_Columns):
     `eval_steps` int64[k]
     updates: validation_losses and validation_metrics, float64[k].
 
-    learning_rates float64[n]: of each step, where the harness changed the planned table on the way,
-    else empty. points float64[k, d]: the parameters at each evaluation, where the task is a
+    learning_rates float64[n]: of each step, if the schedule followed the validation loss or is a
+    user's, else empty. points float64[k, d]: the parameters at each evaluation, where the task is a
     function of d = 2 numbers, else empty."""
 
     train_losses: np.ndarray

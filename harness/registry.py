@@ -1,5 +1,4 @@
-"""Finds what there is to run: tasks, optimizers and frameworks, built in and from the user's own
-files.
+"""Finds what there is to run: tasks, optimizers, schedules and frameworks, built in and a user's.
 
 Nothing needs to be registered: a module in its folder, a file given by --load, or a package with an
 entry point in the group `gradrace.plugins` is enough. Adapters are read, not imported (see
@@ -13,7 +12,7 @@ import importlib.metadata
 import importlib.util
 import pkgutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -28,9 +27,14 @@ from .jsonfile import first_problem
 from .optimizer import Optimizer
 from .output.silenced import off_stdout
 from .plugins.absent import missing_package
-from .plugins.declared import check_frameworks, check_optimizer, check_task
+from .plugins.declared import check_frameworks, check_optimizer, check_schedule, check_task
 from .plugins.literals import read_literals
+from .schedule import Schedule
 from .spec import TaskSpec
+
+# What a user's file may define.
+Declared = Optimizer | TaskSpec | Schedule
+_FILES = ("optimizer_files", "schedule_files")
 
 
 @dataclass(frozen=True)
@@ -63,10 +67,10 @@ class Framework:
 
 @dataclass(frozen=True)
 class Registry:
-    """Everything by name, and the file that each optimizer came from.
+    """Everything by name, and the file that each optimizer and schedule came from.
 
-    `loaded` names what the user's own files (`plugins`) brought, by the keys of a suite: tasks,
-    optimizers, frameworks. `modules`: file -> dotted name, of installed plug-ins.
+    `loaded` names what the user's own files (`plugins`) brought, by the keys of a suite (KINDS).
+    `modules`: file -> dotted name, of installed plug-ins.
     """
 
     tasks: Mapping[str, TaskSpec]
@@ -76,6 +80,12 @@ class Registry:
     plugins: tuple[Path, ...] = ()
     loaded: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     modules: Mapping[Path, str] = field(default_factory=dict)
+    schedules: Mapping[str, Schedule] = field(default_factory=dict)
+    schedule_files: Mapping[str, Path] = field(default_factory=dict)
+
+
+# Keys of a suite.
+KINDS = ("tasks", "optimizers", "schedules", "frameworks")
 
 
 def load_registry(plugins: Sequence[Path] = ()) -> Registry:
@@ -84,9 +94,12 @@ def load_registry(plugins: Sequence[Path] = ()) -> Registry:
     UserError names a file that is missing, does not parse, raises, offers nothing, takes a name
     twice or declares what cannot be. What they print goes to standard error.
     """
-    tasks, optimizers, frameworks, files = _built_in()
-    registry = Registry(
-        dict(tasks), dict(optimizers), dict(frameworks), dict(files), tuple(plugins), modules={}
+    built_in = _built_in()
+    registry = replace(
+        built_in,
+        plugins=tuple(plugins),
+        modules={},
+        **{name: dict(getattr(built_in, name)) for name in (*KINDS, *_FILES)},
     )
     for name, module in _installed_plugins():
         file = Path(getattr(module, "__file__", None) or name)
@@ -99,7 +112,7 @@ def load_registry(plugins: Sequence[Path] = ()) -> Registry:
             _take_name(registry.frameworks, framework.name, framework, file)
         else:
             _add(registry, _execute(file), file)
-    _check_frameworks(registry, optimizers)
+    _check_frameworks(registry, built_in.optimizers)
     loaded = {
         key: tuple(name for name in names if name not in before[key])
         for key, names in _names(registry).items()
@@ -124,8 +137,7 @@ def _check_frameworks(registry: Registry, built_in: Mapping[str, Optimizer]) -> 
 
 
 def _names(registry: Registry) -> dict[str, tuple[str, ...]]:
-    kinds = ("tasks", "optimizers", "frameworks")
-    return {kind: tuple(getattr(registry, kind)) for kind in kinds}
+    return {kind: tuple(getattr(registry, kind)) for kind in KINDS}
 
 
 def import_adapter(framework: Framework) -> Any:
@@ -142,12 +154,14 @@ def import_adapter(framework: Framework) -> Any:
 
 
 @cache
-def _built_in() -> tuple[dict[str, Any], dict[str, Any], dict[str, Framework], dict[str, Path]]:
+def _built_in() -> Registry:
     import gradrace.adapters
 
-    from . import optimizers, tasks
+    from . import optimizers, schedules, tasks
 
     registry = Registry({}, {}, {}, {})
+    for schedule in schedules.SCHEDULES.values():
+        _add_one(registry, schedule, Path(schedules.__file__), check=False)
     for package in (tasks, optimizers):
         for info in pkgutil.iter_modules(package.__path__):
             if not info.name.startswith("_"):
@@ -157,7 +171,7 @@ def _built_in() -> tuple[dict[str, Any], dict[str, Any], dict[str, Framework], d
         framework = read_framework(file, module=f"gradrace.adapters.{file.stem}")
         if framework:
             _take_name(registry.frameworks, framework.name, framework, file)
-    return registry.tasks, registry.optimizers, registry.frameworks, registry.optimizer_files  # type: ignore[return-value]
+    return registry
 
 
 def _installed_plugins() -> Iterable[tuple[str, ModuleType]]:
@@ -171,29 +185,37 @@ def _installed_plugins() -> Iterable[tuple[str, ModuleType]]:
 
 
 def _add(registry: Registry, module: ModuleType, file: Path, check: bool = True) -> None:
-    """Takes every Optimizer and TaskSpec that the module defines. check: they are a user's, and not
-    known to be sound."""
+    """Takes every Optimizer, TaskSpec and Schedule that the module defines. check: they are a
+    user's, and not known to be sound."""
     found = 0
     for value in list(vars(module).values()):
-        if isinstance(value, Optimizer | TaskSpec):
+        if isinstance(value, Declared):
             found += 1
             with _named(file) if check else nullcontext():
                 _add_one(registry, value, file, check)
     if not found:
-        raise UserError(f"{file}: defines neither a gradrace.Optimizer nor a gradrace.TaskSpec")
+        raise UserError(
+            f"{file}: defines no gradrace.Optimizer, gradrace.TaskSpec or gradrace.Schedule"
+        )
 
 
-def _add_one(registry: Registry, value: Optimizer | TaskSpec, file: Path, check: bool) -> None:
-    if isinstance(value, TaskSpec):
-        if check:
-            check_task(value)
-        _take_name(registry.tasks, value.name, value, file)
-        return
+def _add_one(registry: Registry, value: Declared, file: Path, check: bool) -> None:
+    checked, taken, files = _places(registry, value)
     if check:
-        check_optimizer(value)
-    _take_name(registry.optimizers, value.name, value, file)
-    # A file may import the optimizer of another one, to build upon it.
-    registry.optimizer_files.setdefault(value.name, file)  # type: ignore[attr-defined]
+        checked(value)
+    _take_name(taken, value.name, value, file)
+    # A file may import what another one declares, to build upon it.
+    files.setdefault(value.name, file)
+
+
+def _places(registry: Registry, value: Declared) -> tuple[Callable[[Any], None], Any, Any]:
+    """What checks such a value, where it is kept, and where its file is."""
+    match value:
+        case TaskSpec():
+            return check_task, registry.tasks, {}
+        case Schedule():
+            return check_schedule, registry.schedules, registry.schedule_files
+    return check_optimizer, registry.optimizers, registry.optimizer_files
 
 
 @contextmanager

@@ -16,34 +16,15 @@ step: the harness drives it, see `plateau_factors`.
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from .errors import nearest
+from .schedule import Array, Param, Schedule, Value
 from .spec import ScheduleSpec
-
-Array = np.ndarray
-Param = float | tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """A schedule: its function (t float64[n], steps, **params) -> float64[n], the rate over the
-    base rate, and its parameters' defaults.
-
-    The function is given the steps after the warm-up, counted from 0, or, with `own_warmup`, all
-    and the warm-up too."""
-
-    name: str
-    summary: str
-    function: Callable[..., Array]
-    params: Mapping[str, Param]
-    source: str
-    own_warmup: bool = False
 
 
 def in_steps(length: float, steps: int) -> int:
@@ -200,48 +181,60 @@ def _plateau(t: Array, steps: int, **params: float) -> Array:
     return np.ones_like(t)
 
 
+def _length(default: Value, low: float = 1e-9, increasing: bool = False) -> Param:
+    return Param(default, "a share of the run, or steps", low=low, increasing=increasing)
+
+
+def _share(default: float, low: float = 0.0) -> Param:
+    return Param(default, "of the base rate", low=low, high=1.0)
+
+
+def _factor(default: float) -> Param:
+    return Param(default, "what the rate is multiplied by", low=1e-12, high=1.0)
+
+
+_RISE, _END = _length(0.1, low=0.0), _share(0.0)
 _ALL = (
-    Schedule("constant", "the base rate throughout", _constant, {}, "-"),
+    Schedule("constant", "the base rate throughout", _constant),
     Schedule(
         "step",
         "times `factor` every `every`",
         _step,
-        {"every": 1 / 3, "factor": 0.1},
+        {"every": _length(1 / 3), "factor": _factor(0.1)},
         "He et al. (2016), 3.4",
     ),
     Schedule(
         "multi_step",
         "times `factor` at each of `milestones`",
         _multi_step,
-        {"milestones": (0.5, 0.75), "factor": 0.1},
+        {"milestones": _length((0.5, 0.75), increasing=True), "factor": _factor(0.1)},
         "He et al. (2016), arXiv:1512.03385, 4.2: at 32k and 48k of 64k steps",
     ),
     Schedule(
         "exponential",
         "times `factor` per `every`, continuously",
         _exponential,
-        {"every": 1 / 3, "factor": 0.3},
-        "-",
+        {"every": _length(1 / 3), "factor": _factor(0.3)},
     ),
     Schedule(
         "polynomial",
         "(1 - progress) to the power `power`, down to `final_fraction`",
         _polynomial,
-        {"power": 0.9, "final_fraction": 0.0},
+        {"power": Param(0.9, low=1e-3, high=100.0), "final_fraction": _END},
         "Chen et al. (2017), DeepLab, arXiv:1606.00915, 4.1",
     ),
     Schedule(
         "linear",
         "a straight line down to `final_fraction`",
         _linear,
-        {"final_fraction": 0.0},
+        {"final_fraction": _END},
         "Devlin et al. (2019), BERT, arXiv:1810.04805, A.2, after its warm-up",
     ),
     Schedule(
         "cosine",
         "half a cosine down to `final_fraction` of the base rate",
         _cosine,
-        {"final_fraction": 0.0},
+        {"final_fraction": _END},
         "Loshchilov & Hutter (2017), arXiv:1608.03983, eq. 5, one cycle",
     ),
     Schedule(
@@ -249,21 +242,25 @@ _ALL = (
         "half cosines; the first takes `period`, each next one `growth` times as long; of a share"
         " the last ends with the run",
         _cosine_restarts,
-        {"period": 1 / 7, "growth": 2.0, "final_fraction": 0.0},
+        {"period": _length(1 / 7), "growth": Param(2.0, low=1.0), "final_fraction": _END},
         "Loshchilov & Hutter (2017), arXiv:1608.03983, eq. 5",
     ),
     Schedule(
         "warmup_cosine",
         "linear rise over `warmup`, then half a cosine",
         _cosine,
-        {"warmup": 0.1, "final_fraction": 0.0},
+        {"warmup": _RISE, "final_fraction": _END},
         "Goyal et al. (2017), arXiv:1706.02677, 2.2, then cosine",
     ),
     Schedule(
         "one_cycle",
         "half a cosine up from `start_fraction` over `rise`, another down to `final_fraction`",
         _one_cycle,
-        {"rise": 0.3, "start_fraction": 0.04, "final_fraction": 4e-6},
+        {
+            "rise": _length(0.3),
+            "start_fraction": _share(0.04, low=1e-12),
+            "final_fraction": _share(4e-6),
+        },
         "Smith & Topin (2018), arXiv:1708.07120, with the cosines and defaults that libraries"
         " gave it",
     ),
@@ -272,14 +269,18 @@ _ALL = (
         "triangles from `low_fraction` to the base rate, up for `half_cycle` and down; heights"
         " times `factor` each",
         _cyclic,
-        {"half_cycle": 0.125, "low_fraction": 0.25, "factor": 1.0},
+        {
+            "half_cycle": _length(0.125),
+            "low_fraction": _share(0.25, low=1e-12),
+            "factor": _factor(1.0),
+        },
         "Smith (2017), arXiv:1506.01186, 3.1 (triangular; triangular2 with factor 0.5)",
     ),
     Schedule(
         "inverse_sqrt",
         "linear rise over `warmup`, then one over the root of the step",
         _inverse_sqrt,
-        {"warmup": 0.1},
+        {"warmup": _RISE},
         "Vaswani et al. (2017), arXiv:1706.03762, eq. 3, over its maximum",
         own_warmup=True,
     ),
@@ -287,7 +288,7 @@ _ALL = (
         "wsd",
         "warm-up, stable, and a straight line down to `final_fraction` over the last `decay`",
         _wsd,
-        {"warmup": 0.1, "decay": 0.2, "final_fraction": 0.0},
+        {"warmup": _RISE, "decay": _length(0.2), "final_fraction": _END},
         "Hu et al. (2024), MiniCPM, arXiv:2404.06395, 4; linear decay of Hägele et al. (2024),"
         " arXiv:2405.18392",
         own_warmup=True,
@@ -297,90 +298,65 @@ _ALL = (
         "times `factor` after `patience` evaluations without a validation loss lower by"
         " `min_delta`; not below `floor_fraction`",
         _plateau,
-        {"factor": 0.3, "patience": 2.0, "min_delta": 0.0, "floor_fraction": 0.001},
+        {
+            "factor": _factor(0.3),
+            "patience": Param(2.0, "evaluations", low=1.0, whole=True),
+            "min_delta": Param(0.0),
+            "floor_fraction": _share(0.001),
+        },
         "He et al. (2016), arXiv:1512.03385, 3.4, by hand there; counted as Keras'"
         " ReduceLROnPlateau does; torch's waits for one evaluation more",
     ),
 )
 SCHEDULES: Mapping[str, Schedule] = {schedule.name: schedule for schedule in _ALL}
 
-_LENGTH, _SHARE = (1e-9, np.inf), (0.0, 1.0)
-_RANGES: Mapping[str, tuple[float, float]] = {
-    "every": _LENGTH,
-    "milestones": _LENGTH,
-    "period": _LENGTH,
-    "rise": _LENGTH,
-    "half_cycle": _LENGTH,
-    "decay": _LENGTH,
-    "warmup": (0.0, np.inf),
-    "factor": (1e-12, 1.0),
-    "growth": (1.0, np.inf),
-    "power": (1e-3, 100.0),
-    "final_fraction": _SHARE,
-    "start_fraction": (1e-12, 1.0),
-    "low_fraction": (1e-12, 1.0),
-    "floor_fraction": _SHARE,
-    "patience": (1.0, np.inf),
-    "min_delta": (0.0, np.inf),
-}
 
+def complete(spec: ScheduleSpec, known: Mapping[str, Schedule] = SCHEDULES) -> ScheduleSpec:
+    """The spec with every parameter filled in, see `Schedule.complete`.
 
-def complete(spec: ScheduleSpec) -> ScheduleSpec:
-    """The spec with every parameter filled in; a `warmup` of 0 is left out where the kind has none
-    by itself.
-
-    ValueError names an unknown schedule or parameter, or a bad value.
+    known: the schedules by kind. ValueError names an unknown kind or parameter, or a bad value.
     """
-    if spec.kind not in SCHEDULES:
-        raise ValueError(f"no schedule {spec.kind!r}{nearest(spec.kind, SCHEDULES)}")
-    defaults = SCHEDULES[spec.kind].params
-    for key, value in spec.params.items():
-        if key not in {**defaults, "warmup": 0.0}:
-            raise ValueError(
-                f"schedule {spec.kind} has no parameter"
-                f" {key!r}{nearest(key, [*defaults, 'warmup'])}"
-            )
-        _check(spec.kind, key, value)
-    params = {**defaults, **spec.params}
-    if "warmup" not in defaults and not params.get("warmup"):
-        params.pop("warmup", None)
-    return spec.model_copy(update={"params": params})
+    return spec.model_copy(update={"params": _of(spec, known).complete(spec.params)})
 
 
-def _check(kind: str, key: str, value: Param) -> None:
-    several = key == "milestones"
-    if several != isinstance(value, tuple) or not (
-        values := value if isinstance(value, tuple) else (value,)
-    ):
-        raise ValueError(
-            f"schedule {kind}: {key} takes {'a list of numbers' if several else 'one number'}, got"
-            f" {value!r}"
-        )
-    low, high = _RANGES[key]
-    for each in values:
-        if not low <= each <= high:
-            raise ValueError(f"schedule {kind}: {key} = {each:g} is outside [{low:g}, {high:g}]")
-    if any(b <= a for a, b in pairwise(values) if (a < 1) == (b < 1)):
-        raise ValueError(f"schedule {kind}: {key} must increase, got {list(values)}")
-    if key == "patience" and value != int(values[0]):
-        raise ValueError(
-            f"schedule {kind}: {key} counts evaluations and must be whole, got {value:g}"
-        )
+def _of(spec: ScheduleSpec, known: Mapping[str, Schedule]) -> Schedule:
+    if spec.kind not in known:
+        raise ValueError(f"no schedule {spec.kind!r}{nearest(spec.kind, known)}")
+    return known[spec.kind]
 
 
-def table(spec: ScheduleSpec, steps: int) -> Array:
+def table(spec: ScheduleSpec, steps: int, known: Mapping[str, Schedule] = SCHEDULES) -> Array:
     """The learning rate of every update: float64[steps]. Of `plateau`, the rates as long as nothing
     is reduced.
-    """
-    schedule, params = SCHEDULES[spec.kind], dict(complete(spec).params)
-    t = np.arange(steps, dtype=np.float64)
-    if schedule.own_warmup or not params.get("warmup"):
-        if not schedule.own_warmup:
-            params.pop("warmup", None)
-        return spec.base_lr * schedule.function(t, steps, **params)
-    rise = in_steps(float(params.pop("warmup")), steps)  # type: ignore[arg-type]
-    factors = schedule.function(np.maximum(t - rise, 0.0), max(1, steps - rise), **params)
-    return spec.base_lr * _rising(t, rise, factors)
+
+    ValueError as `complete`; UserError if the schedule's function gives no rates, see
+    `Schedule.factors`."""
+    schedule, rise = _of(spec, known), 0
+    params = schedule.complete(spec.params)
+    if not schedule.own_warmup and (warmup := params.pop("warmup", 0.0)):
+        rise = in_steps(float(warmup), steps)  # type: ignore[arg-type]
+    factors = schedule.factors(max(1, steps - rise), params)
+    # The first update of a warm-up already moves: a rate of 0 would be a wasted step.
+    up = factors[0] * (np.arange(rise) + 1.0) / max(rise, 1)
+    with np.errstate(over="ignore"):
+        rates = spec.base_lr * np.concatenate([up, factors])[:steps]
+    if not np.isfinite(rates).all():
+        raise schedule.error(f"times the base rate {spec.base_lr:g}, a rate is infinite")
+    return rates
+
+
+def fingerprint(spec: ScheduleSpec, rates: Array) -> dict[str, str]:
+    """For the sources of a run: 16 hex digits, equal for tables that are equal but for rounding."""
+    # Whole parts of 2^-30; the odd share keeps common fractions away from the edges.
+    parts = np.floor(rates / spec.base_lr * 2.0**30 + 0.2718)
+    return {f"rates {spec.kind}": hashlib.sha256(parts.astype("<f8").tobytes()).hexdigest()[:16]}
+
+
+def same_rates(spec: ScheduleSpec, rates: Array, sources: Mapping[str, str]) -> bool:
+    """Whether these are the rates of which a run's sources hold the fingerprint; True if they hold
+    none."""
+    label = f"rates {spec.kind}"
+    return label not in sources or sources[label] == fingerprint(spec, rates)[label]
 
 
 def plateau_factors(spec: ScheduleSpec, losses: Array) -> Array:

@@ -196,7 +196,7 @@ def test_a_framework_that_does_not_load_fails_with_the_reason(tmp_path):
         (None, "no such file"),
         ("x = (", r"mine.py, line 1: '\(' was never closed"),
         ("import math\nmath.sqrt(-1)", "mine.py, line 2: ValueError"),
-        ("x = 1", "defines neither"),
+        ("x = 1", "defines no"),
         (
             (
                 "import gradrace.optimizers.sgd as s, dataclasses\nO ="

@@ -215,7 +215,7 @@ WRONG_FILES = {
         TASK.format(data="'digit'", units="10", more=""),
         "task t: no data set 'digit' (did you mean 'digits'?)",
     ),
-    "nothing": ("x = 1\n", "defines neither a gradrace.Optimizer nor a gradrace.TaskSpec"),
+    "nothing": ("x = 1\n", "defines no gradrace.Optimizer, gradrace.TaskSpec or gradrace.Schedule"),
     "syntax": ("x = (\n", "line 1: '(' was never closed"),
     "a package": (
         "import os\nimport not_there_at_all.deep\n",

@@ -138,7 +138,7 @@ def test_every_kind_has_a_closed_form_a_source_and_ranges():
     assert {kind for kind, *_ in CASES} == set(SCHEDULES)
     for schedule in SCHEDULES.values():
         assert schedule.source and schedule.summary
-        complete(ScheduleSpec(kind=schedule.name, base_lr=0.1, params=dict(schedule.params)))
+        complete(ScheduleSpec(kind=schedule.name, base_lr=0.1, params=schedule.complete({})))
 
 
 LENGTHS = st.one_of(st.floats(0.001, 0.999), st.integers(1, 700))
@@ -164,7 +164,7 @@ def test_any_kind_warms_up_from_above_zero(kind, steps, warmup):
     if rise < steps and not SCHEDULES[kind].own_warmup:
         after = rates_of(
             kind,
-            {k: v for k, v in SCHEDULES[kind].params.items() if k != "warmup"} | {"warmup": 0},
+            SCHEDULES[kind].complete({}) | {"warmup": 0},
             steps - rise,
         )
         assert np.allclose(rates[rise:], after, rtol=1e-14), (

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from .. import data, suite
 from ..registry import load_registry
-from ..schedules import SCHEDULES
 from ..spec import number_text
 
 Rows = list[dict[str, str]]
@@ -56,11 +55,11 @@ def catalogue(plugins: Sequence[Path] = ()) -> dict[str, Rows]:
                 "schedule": s.name,
                 "what": s.summary,
                 "parameters": ", ".join(
-                    f"{name}={number_text(value)}" for name, value in s.params.items()
+                    f"{name}={number_text(param.default)}" for name, param in s.params.items()
                 ),
                 "source": s.source,
             }
-            for s in SCHEDULES.values()
+            for s in registry.schedules.values()
         ],
         "frameworks": [
             {

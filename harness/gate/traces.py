@@ -107,9 +107,11 @@ def compute_elsewhere(sweep: Sweep, side: Side, twins: bool = False) -> Computed
     """
     content = {**sweep.suite.content.model_dump(mode="json", exclude_unset=True), "timing": False}
     content |= {"dtype": "float64"} if twins else {}
-    content |= {
-        kind: _without(content[kind], names) for kind, names in sweep.registry.loaded.items()
-    }
+    for kind, names in sweep.registry.loaded.items():
+        content[kind] = _without(content.get(kind, ()), names)
+    if not content["schedules"]:
+        # The suite's own, which is constant.
+        del content["schedules"]
     with tempfile.TemporaryDirectory(prefix="gradrace-gate-") as folder:
         asked = {
             "suite": sweep.suite.name,
@@ -192,7 +194,7 @@ def _without(entries: Iterable[Any], names: Sequence[str]) -> list[Any]:
     return [
         entry
         for entry in entries
-        if (entry if isinstance(entry, str) else entry["name"]) not in names
+        if (entry if isinstance(entry, str) else entry.get("name")) not in names
     ]
 
 

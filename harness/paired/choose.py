@@ -14,7 +14,7 @@ from ..jsonfile import first_problem
 from ..registry import Registry, load_registry
 from ..spec import Device, Dtype, Input, OptimizerSpec, RunSpec, ScheduleSpec, UpdateRule
 from ..suite import expand, read_suite, with_content, with_named_timing
-from ..sweep import matches
+from ..sweep import matches, named
 from . import Pair
 
 Choice = Mapping[str, str]
@@ -144,8 +144,8 @@ def _cells(registry: Registry, selection: Selection) -> list[RunSpec]:
     suite = read_suite(selection.suite)
     content = suite.content.model_dump(exclude_unset=True)
     for kind, names in registry.loaded.items():
-        named = [entry if isinstance(entry, str) else entry["name"] for entry in content[kind]]
-        if names and not set(named) & set(names):
+        listed = content.get(kind, getattr(suite.content, kind))
+        if names and not {named(entry) for entry in listed} & set(names):
             content[kind] = list(names)
     suite = with_named_timing(with_content(suite, content))
     runs = [run for run in expand(suite, registry) if run.measure == "timing" and run.launch == 0]

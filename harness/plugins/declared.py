@@ -1,12 +1,12 @@
-"""Checks what a user's file declares, field by field: one line that names the optimizer or task,
-the field, and its form."""
+"""Checks what a user's file declares, field by field: one line that names the optimizer, task or
+schedule, the field, and its form."""
 
 from __future__ import annotations
 
 import inspect
 import math
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -24,6 +24,7 @@ from ..optimizer import (
     SearchSpace,
     StateCorrection,
 )
+from ..schedule import Param, Schedule
 from ..spec import TaskSpec
 from ..strict import given
 
@@ -44,6 +45,13 @@ def check_optimizer(optimizer: Optimizer) -> None:
         from .space import check
 
         check(optimizer.space, optimizer)
+
+
+def check_schedule(schedule: Schedule) -> None:
+    """UserError for the first field of a wrong type or value; what the function gives is checked
+    for each run."""
+    for field, problem in _schedule_problems(schedule):
+        raise UserError(f"schedule {_shown(schedule.name)}: {field}: {problem}")
 
 
 def check_frameworks(optimizer: Optimizer, frameworks: Collection[str]) -> None:
@@ -179,6 +187,36 @@ def _range_problems(given_range: Range) -> Iterator[Problem]:
     yield from _of_type(given_range, "True or False", bool, "log", "below_one")
 
 
+def _schedule_problems(schedule: Schedule) -> Iterator[Problem]:
+    """In the order of the fields, but for the function, which is tried with its parameters."""
+    if not isinstance(schedule.name, str) or not _NAME.fullmatch(schedule.name):
+        yield "name", _expected(_NAME_FORM, schedule.name)
+    yield from _of_type(schedule, "text", str, "summary", "source")
+    yield from _of_mapping("params", schedule.params, Param, _param_problems)
+    yield from _of_type(schedule, "True or False", bool, "own_warmup")
+    if schedule.own_warmup and "warmup" not in schedule.params:
+        yield "own_warmup", "'warmup' must be among the params"
+    if not callable(schedule.function):
+        yield "function", _expected("a function", schedule.function)
+    elif not _takes(schedule.function, 2, schedule.params):
+        arguments = ", ".join(["step", "steps", *schedule.params])
+        yield "function", f"cannot be called with ({arguments})"
+
+
+def _param_problems(param: Param) -> Iterator[Problem]:
+    yield from _of_type(param, "text", str, "meaning")
+    yield from _of_type(param, "True or False", bool, "whole", "increasing")
+    for field in ("low", "high"):
+        value = getattr(param, field)
+        if not _is_number(value) or math.isnan(value):
+            yield field, _expected("a number", value)
+    numbers = param.default if isinstance(param.default, tuple) else (param.default,)
+    if not numbers or not all(_is_number(each) and math.isfinite(each) for each in numbers):
+        yield "default", _expected("a finite number, or a tuple of them", param.default)
+    elif problem := param.problem(param.default):
+        yield "default", problem.removeprefix("= ")
+
+
 def _of_mapping(
     field: str, values: object, kind: type, inner: Callable[[Any], Iterator[Problem]]
 ) -> Iterator[Problem]:
@@ -218,12 +256,13 @@ def _function(holder: object, field: str, arguments: int) -> Iterator[Problem]:
         yield field, _expected(f"a function of {arguments} arguments", value)
 
 
-def _takes(value: object, arguments: int) -> bool:
-    """Whether it can be called with as many positional arguments, as far as Python can tell."""
+def _takes(value: object, arguments: int, named: Iterable[str] = ()) -> bool:
+    """Whether it can be called with as many positional arguments and these named ones, as far as
+    Python can tell."""
     if not callable(value):
         return False
     try:
-        inspect.signature(value).bind(*[None] * arguments)
+        inspect.signature(value).bind(*[None] * arguments, **dict.fromkeys(named))
     except TypeError:
         return False
     # Written in C: the call itself will tell.

@@ -434,16 +434,22 @@ def schedule_curves(frames: Frames, suite: str) -> pd.DataFrame:
     Empty where every run holds its rate, since there is nothing to show.
     """
     specs: dict[str, RunSpec] = {}
-    applied = frames.curves[frames.curves["series"] == "learning_rate"].groupby("digest")["value"]
-    driven = {str(digest): values.to_numpy(dtype=np.float64) for digest, values in applied}
+    kept = frames.curves[frames.curves["series"] == "learning_rate"].groupby("digest")["value"]
+    applied = {str(digest): values.to_numpy(dtype=np.float64) for digest, values in kept}
     rates: dict[str, np.ndarray] = {}
     for digest in runs(frames, suite)["digest"]:
         spec = frames.records[digest].spec
         name = _schedule_name(spec.schedule)
-        if spec.schedule.kind in schedules.SCHEDULES and name not in specs:
-            # Where the validation loss drove the rates, those of the first run stand for all.
-            specs[f"{name}, as in {spec.id}" if digest in driven else name] = spec
-            rates[list(specs)[-1]] = driven.get(digest, schedules.table(spec.schedule, spec.steps))
+        if name in specs:
+            continue
+        if spec.schedule.kind not in schedules.SCHEDULES:
+            # A user's, whose file may not be at hand: as the run had it.
+            if digest in applied:
+                specs[name], rates[name] = spec, applied[digest]
+            continue
+        # If the validation loss drove the rates, those of the first run stand for all.
+        specs[f"{name}, as in {spec.id}" if digest in applied else name] = spec
+        rates[list(specs)[-1]] = applied.get(digest, schedules.table(spec.schedule, spec.steps))
     if set(specs) <= {"constant"}:
         specs.clear()
     tables = [

@@ -453,7 +453,7 @@ def _updates(
         rates = _rates(suite, entry, registry.optimizers[entry.name], draw)
         for spec in _hypers(suite, registry, entry, rule, draw):
             for rate, schedule in itertools.product(rates, suite.content.schedules):
-                yield spec, _schedule(suite, schedule, rate)
+                yield spec, _schedule(suite, registry, schedule, rate)
 
 
 def _optimizers(
@@ -493,10 +493,13 @@ def _rates(suite: Suite, entry: OptimizerEntry, optimizer: Optimizer, draw: Draw
     return grid.around(own) if grid and not isinstance(own, list) else _as_list(own)
 
 
-def _schedule(suite: Suite, given: str | ScheduleEntry, rate: float) -> ScheduleSpec:
+def _schedule(
+    suite: Suite, registry: Registry, given: str | ScheduleEntry, rate: float
+) -> ScheduleSpec:
     entry = ScheduleEntry(kind=given) if isinstance(given, str) else given
+    spec = ScheduleSpec(kind=entry.kind, base_lr=rate, params=entry.params)
     try:
-        return schedules.complete(ScheduleSpec(kind=entry.kind, base_lr=rate, params=entry.params))
+        return schedules.complete(spec, registry.schedules)
     except ValueError as error:
         raise UserError(f"{suite.file}: schedules: {error}") from None
 

@@ -15,7 +15,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from .. import data, limits, plan
+from .. import data, limits, plan, schedules
 from ..errors import ExitCode, UserError, nearest
 from ..executor import Event, Finished, Job, PlannedRun
 from ..executor.local import LocalExecutor, unfinished
@@ -334,17 +334,17 @@ def _override(suite: Suite, registry: Registry, options: Options) -> Suite:
     )
     content = suite.content.model_dump(exclude_unset=True)
     for kind, names in registry.loaded.items():
-        named = [entry if isinstance(entry, str) else entry["name"] for entry in content[kind]]
-        if not set(named) & set(names):
-            content[kind] = [*content[kind], *names]
+        given = content.get(kind, getattr(suite.content, kind))
+        if not {named(entry) for entry in given} & set(names):
+            content[kind] = [*given, *names]
             _time_too(content, kind, names)
-    given = {
+    instead = {
         "seeds": options.seeds,
         "threads": options.threads,
         "device": options.device,
         "dtype": options.dtype,
     }
-    content |= {key: value for key, value in given.items() if value is not None}
+    content |= {key: value for key, value in instead.items() if value is not None}
     if options.train_fractions:
         content["train_fractions"] = list(options.train_fractions)
     if options.diagnose:
@@ -355,6 +355,11 @@ def _override(suite: Suite, registry: Registry, options: Options) -> Suite:
     if options.frameworks:
         content["frameworks"] = list(options.frameworks)
     return with_content(suite, content)
+
+
+def named(entry: str | Mapping[str, Any]) -> str:
+    """The name in an entry of a suite's tasks, optimizers, schedules or frameworks."""
+    return entry if isinstance(entry, str) else str(entry.get("name") or entry.get("kind"))
 
 
 def _time_too(content: dict[str, Any], kind: str, names: Sequence[str]) -> None:
@@ -394,12 +399,14 @@ class Planner:
         self._interpreters = interpreters
         self._common = {name: importlib.metadata.version(name) for name in _CORE}
         self._common["python"] = platform.python_version()
-        self._sources: dict[tuple[str, str, str], dict[str, str]] = {}
-        self._reached: dict[tuple[str, str], Reach] = {}
+        self._sources: dict[tuple[str, ...], dict[str, str]] = {}
+        self._reached: dict[tuple[str, ...], Reach] = {}
+        self._rates: dict[tuple[str, int], dict[str, str]] = {}
         self._data: dict[str, str | None] = {}
 
     def plan(self, spec: RunSpec) -> PlannedRun:
-        """The run with its digest; its log has no place yet."""
+        """The run with its digest; its log has no place yet. UserError if a user's schedule gives
+        no rates."""
         own = _versions(self._registry.frameworks[spec.framework], self._interpreters)
         found = self._reach_of(spec)
         versions = {**self._common, **found.versions, **(own or {"not installed": spec.framework})}
@@ -410,6 +417,7 @@ class Planner:
             if name not in listed
         }
         sources = {**self._sources_of(spec), **found.sources, **brought, **self._data_of(spec)}
+        sources |= self._rates_of(spec)
         return PlannedRun(spec, digest(spec, versions, sources), versions, sources, Path())
 
     def missing(self, spec: RunSpec) -> str | None:
@@ -436,7 +444,7 @@ class Planner:
 
     def _sources_of(self, spec: RunSpec) -> dict[str, str]:
         """Of gradrace's own files."""
-        key = (spec.measure, spec.framework, spec.optimizer.name)
+        key = (spec.measure, spec.framework, spec.optimizer.name, spec.schedule.kind)
         if key not in self._sources:
             files = [Path(_LOOPS[spec.measure]), Path(plan.__file__), *self._files_of(spec)]
             self._sources[key] = hashes(file for file in files if is_own(file))
@@ -444,7 +452,7 @@ class Planner:
 
     def _reach_of(self, spec: RunSpec) -> Reach:
         """Of the user's files, and of those of plug-ins."""
-        key = (spec.framework, spec.optimizer.name)
+        key = (spec.framework, spec.optimizer.name, spec.schedule.kind)
         if key not in self._reached:
             files = [file for file in self._files_of(spec) if not is_own(file)]
             self._reached[key] = Reach()
@@ -460,8 +468,20 @@ class Planner:
         files = (
             self._registry.frameworks[spec.framework].file,
             self._registry.optimizer_files[spec.optimizer.name],
+            self._registry.schedule_files[spec.schedule.kind],
         )
         return [file if is_own(file) else file.resolve() for file in files]
+
+    def _rates_of(self, spec: RunSpec) -> dict[str, str]:
+        """Of a user's schedule: what it gives, so that a worker in which it gives something else
+        is found out."""
+        if is_own(self._registry.schedule_files[spec.schedule.kind]):
+            return {}
+        key = (spec.schedule.model_dump_json(), spec.steps)
+        if key not in self._rates:
+            rates = schedules.table(spec.schedule, spec.steps, self._registry.schedules)
+            self._rates[key] = schedules.fingerprint(spec.schedule, rates)
+        return self._rates[key]
 
     def _data_of(self, spec: RunSpec) -> dict[str, str]:
         name = spec.task.data

@@ -36,7 +36,7 @@ from ..jsonfile import (
 )
 from ..output.escaping import visible
 from ..record import FINAL, SCHEMA, Curve, RunRecord, RunResult
-from ..schedules import complete
+from ..schedules import SCHEDULES, complete
 from ..spec import Digest, Frozen
 from ..suite.origin import Origin
 
@@ -314,7 +314,8 @@ def read_record(file: Path) -> RunRecord:
     """
     try:
         record = RunRecord.model_validate(read_json(file, SCHEMA, _MEND))
-        complete(record.spec.schedule)
+        if record.spec.schedule.kind in SCHEDULES:
+            complete(record.spec.schedule)
     except ValidationError as error:
         raise UserError(
             f"{file}: not a gradrace record ({first_problem(error)}); {_MEND}"

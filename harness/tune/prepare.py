@@ -66,7 +66,8 @@ def prepare(wish: Wish) -> Ready:
     nested = _folds(wish.nested)
     tasks = [_task(name, registry, others) for name in _some(wish.tasks, "--task")]
     found = spaces_of(optimizers, wish.spaces)
-    _check_schedule(others["schedule"], optimizers[0])
+    for task in tasks:
+        _check_schedule(others["schedule"], optimizers[0], task, registry)
     study = _study(
         tasks=[task.name for task in tasks],
         optimizers=[optimizer.name for optimizer in optimizers],
@@ -79,7 +80,7 @@ def prepare(wish: Wish) -> Ready:
         _check_data(task, study)
     folds: Sequence[int | None] = range(nested[0]) if nested else [None]
     cells = tuple(
-        Cell(task, optimizer, registry.frameworks[framework], fold)
+        Cell(task, optimizer, registry.frameworks[framework], fold, registry.schedules)
         for task in tasks
         for framework in frameworks
         for optimizer in optimizers
@@ -195,9 +196,10 @@ def _task(name: str, registry: Registry, others: Mapping[str, Any]) -> TaskSpec:
     return task
 
 
-def _check_schedule(kind: str, optimizer: Optimizer) -> None:
+def _check_schedule(kind: str, optimizer: Optimizer, task: TaskSpec, registry: Registry) -> None:
+    spec = ScheduleSpec(kind=kind, base_lr=optimizer.learning_rate)
     try:
-        schedules.complete(ScheduleSpec(kind=kind, base_lr=optimizer.learning_rate))
+        schedules.table(spec, task.steps, registry.schedules)
     except ValueError as error:
         raise UserError(f"--schedule: {error}") from None
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,6 +23,7 @@ from ..jsonfile import first_problem, read_json, reading, replace_text, writing
 from ..optimizer import Optimizer, Range, SearchSpace
 from ..plugins.space import RATE
 from ..registry import Framework
+from ..schedule import Schedule
 from ..spec import (
     Device,
     Digest,
@@ -161,13 +162,14 @@ def write_study(folder: Path, study: StudyFile) -> None:
 @dataclass(frozen=True)
 class Cell:
     """One search: what is trained where, and on which outer fold (None without nested
-    cross-validation).
+    cross-validation). known: the schedules by kind.
     """
 
     task: TaskSpec
     optimizer: Optimizer
     framework: Framework
     fold: int | None = None
+    known: Mapping[str, Schedule] = field(default_factory=lambda: schedules.SCHEDULES)
 
     @property
     def key(self) -> tuple[str, str, str, int | None]:
@@ -248,7 +250,9 @@ class Cell:
         return RunSpec(
             task=self.task.model_copy(update={"data": data_name}),
             optimizer=OptimizerSpec(name=self.optimizer.name, hyper=hyper),
-            schedule=schedules.complete(ScheduleSpec(kind=study.schedule, base_lr=rate)),
+            schedule=schedules.complete(
+                ScheduleSpec(kind=study.schedule, base_lr=rate), self.known
+            ),
             framework=self.framework.name,
             mode=self.framework.convergence_mode,
             seed=seed,

@@ -5,7 +5,7 @@ draws the same.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -35,7 +35,9 @@ from ..layers import (
 )
 from ..plan import Weights
 from ..registry import Registry
+from ..schedule import Schedule
 from ..schedules import SCHEDULES
+from ..schedules import table as rates_table
 from ..spec import Dtype, Regularization, ScheduleSpec, TaskSpec, UpdateRule
 from .verdict import Level
 
@@ -244,7 +246,12 @@ class RatesCase(Case):
 
     schedule: ScheduleSpec
     dtype: Dtype
+    known: Mapping[str, Schedule]
     steps: int = RATE_STEPS
+
+    def rates(self) -> np.ndarray:
+        """The table: float64[steps]. UserError if a user's schedule gives none."""
+        return rates_table(self.schedule, self.steps, self.known)
 
 
 @dataclass(frozen=True)
@@ -288,11 +295,16 @@ def everything(registry: Registry, long: bool = False) -> Iterator[Case]:
     yield from _update_cases(registry)
     yield from _trajectory_cases(registry, tasks, long)
     dtypes: tuple[Dtype, ...] = ("float64", "float32")
-    for kind in SCHEDULES:
+    for kind in registry.schedules:
         for dtype in dtypes:
             what = f"{kind}, the rates of {RATE_STEPS} updates in {dtype}"
             yield RatesCase(
-                "rates", f"{kind}/{dtype}", what, ScheduleSpec(kind=kind, base_lr=0.1), dtype
+                "rates",
+                f"{kind}/{dtype}",
+                what,
+                ScheduleSpec(kind=kind, base_lr=0.1),
+                dtype,
+                registry.schedules,
             )
     yield from _float32_cases(registry, tasks)
 
@@ -314,7 +326,8 @@ def _quick(case: Case, registry: Registry) -> bool:
         case TrajectoryCase():
             return case.name == "digits_mlp/adam"
         case RatesCase():
-            return case.schedule.kind in ("constant", "step", "cosine", "one_cycle")
+            kind = case.schedule.kind
+            return kind in ("constant", "step", "cosine", "one_cycle") or kind not in SCHEDULES
     return True
 
 
@@ -339,6 +352,8 @@ def _loaded(case: Case, registry: Registry) -> bool:
         return True
     task = getattr(case, "task", None)
     is_task = isinstance(task, TaskSpec) and task.name in loaded.get("tasks", ())
+    if isinstance(case, RatesCase) and case.schedule.kind in loaded.get("schedules", ()):
+        return True
     return is_task or getattr(case, "optimizer", "") in loaded.get("optimizers", ())
 
 

@@ -154,8 +154,7 @@ def _rates(case: RatesCase, adapter: Adapter, framework: Framework, sgd: Optimiz
     _ask(adapter, run, sgd)
     zeros = np.zeros(case.steps)
     gradients = [{"0_point.point": row} for row in np.eye(case.steps)]
-    rates = schedules.table(case.schedule, case.steps)
-    after = adapter.updates(run, sgd, {"0_point.point": zeros}, gradients, rates)
+    after = adapter.updates(run, sgd, {"0_point.point": zeros}, gradients, case.rates())
     return {"rates": -np.asarray(after[-1]["0_point.point"])}
 
 

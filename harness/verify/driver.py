@@ -81,6 +81,10 @@ def verify(
         raise UserError(
             f"nothing to verify is called {options.selection.keyword!r}", ExitCode.NOTHING_MATCHED
         )
+    for case in cases:
+        if isinstance(case, tables.RatesCase):
+            # A user's schedule may give none: said before anything is computed.
+            case.rates()
     asked = _ask_all(registry, frameworks, cases, options, tell)
     verdicts = tuple(
         verdict
@@ -109,7 +113,8 @@ def verify(
 def sources(registry: Registry) -> dict[str, str]:
     """Hashes of all of gradrace's (and the user's) files that compute what is verified."""
     files = [framework.file for framework in registry.frameworks.values()]
-    files += [*registry.optimizer_files.values(), Path(__file__).with_name("worker.py")]
+    files += [*registry.optimizer_files.values(), *registry.schedule_files.values()]
+    files.append(Path(__file__).with_name("worker.py"))
     found = hashes(file for file in files if is_own(file))
     if foreign := [file.resolve() for file in dict.fromkeys(files) if not is_own(file)]:
         theirs = [

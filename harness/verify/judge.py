@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 
-from .. import schedules
 from ..optimizer import Optimizer
 from .cases import (
     FLOAT32_TOLERANCE,
@@ -98,7 +97,7 @@ def _expected(case: Case) -> dict[str, Array] | None:
         case WeightsCase():
             return case.draw()
         case RatesCase():
-            return {"rates": schedules.table(case.schedule, case.steps).astype(case.dtype)}
+            return {"rates": case.rates().astype(case.dtype)}
     return None
 
 

@@ -30,6 +30,7 @@ from ..plan import RunInputs, initial_weights, make_plan
 from ..plugins.absent import missing_package
 from ..record import Curve, Memory, RunRecord, RunResult
 from ..registry import Registry, import_adapter, load_registry
+from ..schedules import SCHEDULES, same_rates
 from ..sources import hash_of, is_as_planned
 from ..spec import RunSpec
 from . import clock, memory
@@ -85,9 +86,12 @@ class Worker:
         """One convergence run, with progress after every chunk."""
         spec = draft.spec
         try:
-            session = self._open(draft)
+            plan = self._plan(draft)
+            session = self._open(draft, plan)
             progress = partial(self._progress, index)
-            training = train(session, spec.task, progress, spec.schedule, spec.diagnose)
+            # A report may be made when the user's file is not at hand.
+            rates = None if spec.schedule.kind in SCHEDULES else plan.learning_rates
+            training = train(session, spec.task, progress, spec.schedule, spec.diagnose, rates)
             draft.state_bytes = session.state_bytes()
             session.close()
             self._result(index, draft.trained(training))
@@ -152,13 +156,25 @@ class Worker:
         """What the run is to do. Skip where the framework cannot do it."""
         _redirect_output(draft.log)
         optimizer = self._registry.optimizers[draft.spec.optimizer.name]
-        file = self._registry.optimizer_files[optimizer.name]
-        if file in self._hashes and not is_as_planned(file, draft.sources, self._hashes[file]):
-            raise UserError(f"{file.name} was edited after this sweep was planned; run it again")
+        kind = draft.spec.schedule.kind
+        for file in (
+            self._registry.optimizer_files[optimizer.name],
+            self._registry.schedule_files[kind],
+        ):
+            if file in self._hashes and not is_as_planned(file, draft.sources, self._hashes[file]):
+                raise UserError(
+                    f"{file.name} was edited after this sweep was planned; run it again"
+                )
         reason = self._adapter.supports(draft.spec, optimizer)
         if reason:
             raise Skip(reason)
-        return make_plan(draft.spec, optimizer)
+        plan = make_plan(draft.spec, optimizer, self._registry.schedules)
+        if not same_rates(draft.spec.schedule, plan.learning_rates, draft.sources):
+            raise self._registry.schedules[kind].error(
+                "other rates here than when the sweep was planned; a schedule must depend on its"
+                " arguments alone"
+            )
+        return plan
 
     def _open(self, draft: _Draft, plan: RunInputs | None = None) -> Session:
         spec, plan = draft.spec, plan or self._plan(draft)

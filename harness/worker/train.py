@@ -45,19 +45,21 @@ def train(
     progress: Callable[[int, Curve], None] = lambda step, piece: None,
     schedule: ScheduleSpec | None = None,
     diagnose: bool = False,
+    rates: np.ndarray | None = None,
 ) -> Training:
     """Trains for `task.steps` updates, evaluating on the validation split before the first and
     every `eval_every`.
 
     With `task.early_stopping` a run may end before; its status stays ok and its reason says where
     and why. `progress` is called after every chunk with the steps done and that chunk's piece of
-    the curve. `schedule` is needed where the harness drives it by the validation loss. `diagnose`:
-    the same losses, and norms of every evaluated step but the last.
+    the curve. `schedule` is needed if the harness drives it by the validation loss. `diagnose`:
+    the same losses, and norms of every evaluated step but the last. `rates`: the learning rate of
+    every step, if the curve is to hold it.
     """
     if not diagnose:
-        return _train(session, session.train, task, progress, schedule)
+        return _train(session, session.train, task, progress, schedule, rates)
     taker = NormTaker()
-    training = _train(session, partial(taker.train, session), task, progress, schedule)
+    training = _train(session, partial(taker.train, session), task, progress, schedule, rates)
     return training._replace(norms=taker.norms())
 
 
@@ -67,10 +69,11 @@ def _train(
     task: TaskSpec,
     progress: Callable[[int, Curve], None],
     schedule: ScheduleSpec | None,
+    planned: np.ndarray | None,
 ) -> Training:
     """`train`, with what enqueues a chunk of steps given."""
     losses = np.empty(0)
-    rates = _DrivenRates(session, schedule, task.steps)
+    rates = _Rates(session, schedule, task.steps, planned)
     evaluations = [_evaluate(session, task, 0)]
     progress(0, _curve(losses, evaluations))
     for start in range(0, task.steps, task.eval_every):
@@ -107,15 +110,22 @@ def _train(
     return _finish(session, task, "ok", "", _curve(losses, evaluations, rates.of(0, len(losses))))
 
 
-class _DrivenRates:
-    """The learning rates of a schedule that follows the validation loss; empty for every other,
-    which is in the plan.
-    """
+class _Rates:
+    """The learning rates that the curve holds: those of a schedule that follows the validation
+    loss, else those planned, if they are given."""
 
-    def __init__(self, session: Session, schedule: ScheduleSpec | None, steps: int) -> None:
+    def __init__(
+        self,
+        session: Session,
+        schedule: ScheduleSpec | None,
+        steps: int,
+        planned: np.ndarray | None,
+    ) -> None:
         self._session = session
         self._schedule = schedule if schedule and schedule.kind == "plateau" else None
-        self._table = schedules.table(self._schedule, steps) if self._schedule else np.empty(0)
+        self._table = np.empty(0) if planned is None else planned
+        if self._schedule:
+            self._table = schedules.table(self._schedule, steps)
 
     def follow(self, evaluations: list[_Evaluation]) -> None:
         """Hands the session a new table where the last evaluation changes what is left of the old

@@ -78,7 +78,7 @@ OPTIONS: list[tuple[str, int, str]] = [
     (DRY + "--load nope.py", 2, "no such file"),
     (DRY + "--load .", 2, "no such file|not a Python file|cannot be read"),
     (DRY + "--load s.toml", 2, "s.toml"),
-    (DRY + "--load empty.py", 2, "defines neither"),
+    (DRY + "--load empty.py", 2, "defines no"),
     (DRY + "--output s.toml", 2, "s.toml|not a folder|cannot be"),
     (DRY + "--data-dir ~nouser/x", 2, "~nouser"),
     # Suites

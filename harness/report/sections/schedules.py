@@ -72,8 +72,11 @@ def picked(frames: Frames, suite: str) -> pd.DataFrame:
     it."""
     rows = tables.runs(frames, suite, "convergence", without=("schedule",))
     rows = rows[rows["status"].isin(tables.ATTEMPTED)]
+    points = frames.curves
+    kept = set(points.loc[points["series"] == "learning_rate", "digest"].astype("str"))
+    # A user's schedule is known from its runs, not from its file.
     known = [
-        frames.records[digest].spec.schedule.kind in schedules.SCHEDULES
+        digest in kept or frames.records[digest].spec.schedule.kind in schedules.SCHEDULES
         for digest in rows["digest"]
     ]
     rows = rows[np.array(known, dtype=bool)]
