@@ -3,10 +3,7 @@ half written.
 
 with writing(file):
     replace_text(file, text)
-try:
-    found = Model.model_validate(read_json(file, newest_schema, mend))
-except ValidationError as error:
-    raise UserError(f"{file}: not a gradrace record ({first_problem(error)}); {mend}") from None
+found = read_model(Model, file, newest_schema, "a gradrace record", mend)
 """
 
 from __future__ import annotations
@@ -20,12 +17,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from .errors import UserError, refused
 from .strict import explained, place_of
+
+Model = TypeVar("Model", bound=BaseModel)
 
 _LONGEST_NAME = 200
 # Neither follow a link nor wait for a writer. Windows has none of these.
@@ -34,6 +33,17 @@ _SAFELY = sum(
 )
 # Bytes of one of our files at most: a baseline of 100,000 runs has about 100 MB.
 _MOST_BYTES = 2**30
+
+
+def read_model(model: type[Model], file: Path, newest_schema: int, what: str, mend: str) -> Model:
+    """The file's content as a value. what: "a gradrace record". See read_json for the rest.
+
+    UserError names the file if it is not `what`, and says what to do (`mend`).
+    """
+    try:
+        return model.model_validate(read_json(file, newest_schema, mend))
+    except ValidationError as error:
+        raise UserError(f"{file}: not {what} ({first_problem(error)}); {mend}") from None
 
 
 def read_json(file: Path, newest_schema: int, mend: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from gradrace.statistics.bootstrap import Interval
+from gradrace.statistics.intervals import Interval
 
 Array = np.ndarray
 Draw = Callable[[np.random.Generator, int], Array]

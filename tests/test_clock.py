@@ -409,14 +409,16 @@ def test_a_geometric_mean_with_a_t_interval_by_hand():
         (2.0, math.exp(math.log(2) - margin), math.exp(math.log(2) + margin))
     )
     mean = difference_scale(np.array([-1.0, 0.0, 4.0]))
-    assert mean.value == 1.0 and mean.low == pytest.approx(1 - 4.302652729911275 * math.sqrt(7 / 3))
+    assert mean.estimate == 1.0 and mean.low == pytest.approx(
+        1 - 4.302652729911275 * math.sqrt(7 / 3)
+    )
 
 
 @pytest.mark.parametrize("launches", [[], [3.0], [3.0, 12.0]])
 def test_too_few_launches_have_no_interval(launches):
     found = ratio_scale(np.array(launches))
     assert math.isnan(found.low) and math.isnan(found.high)
-    assert found.value == pytest.approx([math.nan, 3.0, 6.0][len(launches)], nan_ok=True)
+    assert found.estimate == pytest.approx([math.nan, 3.0, 6.0][len(launches)], nan_ok=True)
 
 
 def test_a_difference_that_is_negative_has_a_mean_on_its_own_scale():

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from gradrace.errors import UserError
 from gradrace.statistics import aggregates, bootstrap, comparisons
-from gradrace.statistics.bootstrap import Interval, bootstrap_interval
+from gradrace.statistics.bootstrap import bootstrap_interval
 from gradrace.statistics.comparisons import (
     improvement_matrix,
     probability_of_improvement,
@@ -19,6 +19,7 @@ from gradrace.statistics.comparisons import (
     win_matrix,
     winner,
 )
+from gradrace.statistics.intervals import Interval
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays

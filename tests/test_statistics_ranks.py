@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 from gradrace.errors import UserError
-from gradrace.statistics.ranks import holm, rank_tests, smallest_wilcoxon_p
+from gradrace.statistics.holm import holm
+from gradrace.statistics.ranks import rank_tests, smallest_wilcoxon_p
 from gradrace.statistics.tuning import expected_best, expected_best_curve
 from hypothesis import given, settings
 from hypothesis import strategies as st

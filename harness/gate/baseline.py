@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from ..errors import UserError
-from ..jsonfile import first_problem, read_json, replace_text, writing
+from ..jsonfile import read_model, replace_text, writing
 from ..spec import Frozen
 from ..sweep.store import SUITE_NAME
 from .trace import DENSE, SPARSE, Trace
@@ -81,13 +81,7 @@ def read(file: Path) -> Baseline | None:
     """
     if not file.exists():
         return None
-    content = read_json(file, SCHEMA, "run `gradrace baseline update`")
-    try:
-        return Baseline.model_validate(content)
-    except ValidationError as error:
-        raise UserError(
-            f"{file}: not a baseline ({first_problem(error)}); run `gradrace baseline update`"
-        ) from None
+    return read_model(Baseline, file, SCHEMA, "a baseline", "run `gradrace baseline update`")
 
 
 def write(file: Path, baseline: Baseline) -> None:

@@ -21,10 +21,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
-from pydantic import Field, FiniteFloat, ValidationError, model_validator
+from pydantic import Field, FiniteFloat, model_validator
 
-from ..errors import UserError
-from ..jsonfile import first_problem, read_json, replace_text, writing
+from ..jsonfile import read_model, replace_text, writing
 from ..machine.place import machine_type
 from ..paired import Decision, Pair, Side, StopRule
 from ..paired.measure import Failure, Launch, Launcher, Outcome
@@ -114,12 +113,7 @@ def read(output: Path) -> CalibrationFile:
     file = file_in(output)
     if not file.exists():
         return CalibrationFile()
-    try:
-        return CalibrationFile.model_validate(read_json(file, SCHEMA, "move it away"))
-    except ValidationError as error:
-        raise UserError(
-            f"{file}: not a calibration ({first_problem(error)}); move it away"
-        ) from None
+    return read_model(CalibrationFile, file, SCHEMA, "a calibration", "move it away")
 
 
 def add(output: Path, gate: Gate) -> None:

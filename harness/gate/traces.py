@@ -22,7 +22,7 @@ from ..paired.measure import side_path
 from ..process import NoAnswer, ask
 from ..record import FINAL, RunRecord
 from ..spec import RunSpec, digest
-from ..suite import read_suite, with_named_timing
+from ..suite import entry_name, read_suite, with_named_timing
 from ..sweep import Options, Sweep, execute, imported, prepare
 from ..sweep.store import read_arrays, read_records
 from .baseline import Baseline, Origin, ordered
@@ -191,11 +191,7 @@ def _final(record: RunRecord | None) -> float | None:
 
 def _without(entries: Iterable[Any], names: Sequence[str]) -> list[Any]:
     """What the command line added to a suite, taken out again: the other side adds its own."""
-    return [
-        entry
-        for entry in entries
-        if (entry if isinstance(entry, str) else entry.get("name")) not in names
-    ]
+    return [entry for entry in entries if entry_name(entry) not in names]
 
 
 def _run_elsewhere(side: Side, asked: Mapping[str, Any]) -> None:

@@ -13,8 +13,8 @@ from ..errors import ExitCode, UserError, nearest
 from ..jsonfile import first_problem
 from ..registry import Registry, load_registry
 from ..spec import Device, Dtype, Input, OptimizerSpec, RunSpec, ScheduleSpec, UpdateRule
-from ..suite import expand, read_suite, with_content, with_named_timing
-from ..sweep import matches, named
+from ..suite import expand, read_suite, with_named_timing, with_plugins
+from ..sweep import matches
 from . import Pair
 
 Choice = Mapping[str, str]
@@ -136,18 +136,10 @@ def _aspects(run: RunSpec) -> list[str]:
 
 
 def _cells(registry: Registry, selection: Selection) -> list[RunSpec]:
-    """The suite's timing cells under the rule that its timing part names, each once. UserError if
-    it times nothing.
+    """The suite's timing runs under the rule that its timing part names, each once.
 
-    What the user's own files bring stands in place of the suite's, unless the suite names some of
-    it by itself."""
-    suite = read_suite(selection.suite)
-    content = suite.content.model_dump(exclude_unset=True)
-    for kind, names in registry.loaded.items():
-        listed = content.get(kind, getattr(suite.content, kind))
-        if names and not {named(entry) for entry in listed} & set(names):
-            content[kind] = list(names)
-    suite = with_named_timing(with_content(suite, content))
+    What the user's own files bring stands instead of the suite's. UserError if it times nothing."""
+    suite = with_named_timing(with_plugins(read_suite(selection.suite), registry, alone=True))
     runs = [run for run in expand(suite, registry) if run.measure == "timing" and run.launch == 0]
     if not runs:
         raise UserError(

@@ -29,6 +29,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from scipy import optimize, special
 
+from ..statistics.holm import holm
+from ..statistics.intervals import t_interval
 from . import StopRule
 
 Array = np.ndarray
@@ -97,29 +99,6 @@ def p_beyond(x: Array, margin: float) -> float:
     (Schuirmann 1987). margin > 0.
     """
     return max(p_above(-np.asarray(x), -margin), p_above(x, -margin))
-
-
-def interval(x: Array, level: float) -> tuple[float, float]:
-    """Limits of the mean by Student's t, two-sided; level 0.95 leaves 2.5% on each side. x:
-    float64[n], n >= 2.
-    """
-    x = np.asarray(x, dtype=np.float64)
-    half = special.stdtrit(len(x) - 1, 0.5 + level / 2) * x.std(ddof=1) / np.sqrt(len(x))
-    return float(x.mean() - half), float(x.mean() + half)
-
-
-def holm(p: Array) -> Array:
-    """Adjusted p values (Holm 1979): at most alpha exactly for the hypotheses that his procedure
-    rejects at alpha.
-
-    p: float64[m], of any dependence, in any order.
-    """
-    p = np.asarray(p, dtype=np.float64)
-    order = np.argsort(p, kind="stable")
-    stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
-    adjusted = np.empty_like(p)
-    adjusted[order] = np.minimum(stepped, 1.0)
-    return adjusted
 
 
 def detectable(x: Array, rule: StopRule, look: int, cells: int = 1) -> float:
@@ -231,15 +210,5 @@ def _judged(
         decision = "improvement"
     elif p_beyond(x, float(np.log1p(rule.threshold))) <= share / 2:
         decision = "ok"
-    low, high = np.exp(interval(x, 1.0 - share))
-    return Judgement(
-        decision,
-        float(np.exp(mean)),
-        float(low),
-        float(high),
-        float(p_slower),
-        x,
-        rule,
-        look,
-        cells,
-    )
+    ratio, low, high, _ = np.exp(t_interval(np.asarray(x, dtype=np.float64), 1.0 - share)).tolist()
+    return Judgement(decision, ratio, low, high, float(p_slower), x, rule, look, cells)

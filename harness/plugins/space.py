@@ -4,10 +4,27 @@ from __future__ import annotations
 
 import math
 
+from pydantic import FiniteFloat
+
 from ..errors import UserError, nearest
 from ..optimizer import Optimizer, Range, SearchSpace
+from ..spec import Frozen
 
 RATE = "learning_rate"
+
+
+class RangeFile(Frozen):
+    """optimizer.Range as a file holds it."""
+
+    low: FiniteFloat
+    high: FiniteFloat
+    log: bool = False
+    below_one: bool = False
+
+    @property
+    def range(self) -> Range:
+        """The value itself."""
+        return Range(self.low, self.high, self.log, self.below_one)
 
 
 def check(space: SearchSpace, optimizer: Optimizer) -> None:
@@ -54,6 +71,18 @@ def _check_range(what: str, given: Range) -> None:
 def limits_of(given: Range) -> tuple[float, float]:
     """The least and the greatest value, of the hyperparameter itself."""
     return (turned(given.high), turned(given.low)) if given.below_one else (given.low, given.high)
+
+
+def at(given: Range, share: float) -> float:
+    """The number at this share, 0 to 1, of the range, evenly in it or in its logarithm.
+
+    If the range is below one, this is 1 - value.
+    """
+    low, high = given.low, given.high
+    if not given.log:
+        return low + share * (high - low)
+    value = math.exp(math.log(low) + share * (math.log(high) - math.log(low)))
+    return min(max(value, low), high)
 
 
 def turned(value: float) -> float:

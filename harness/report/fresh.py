@@ -16,10 +16,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from ..errors import UserError
-from ..jsonfile import read_json, replace_text, writing
+from ..jsonfile import read_model, replace_text, writing
 from ..sources import hashes
 from ..spec import Frozen, canonical_json
 from ..sweep.store import DIGEST
@@ -63,8 +63,8 @@ def fresh(folder: Path, now: str) -> Mapping[str, list[dict[str, str]]] | None:
     else None.
     """
     try:
-        kept = Fresh.model_validate(read_json(folder / _FILE, 1, "it is made anew"))
-    except (UserError, ValidationError):
+        kept = read_model(Fresh, folder / _FILE, 1, "a report's stamp", "it is made anew")
+    except UserError:
         return None
     return kept.summaries if (kept.made_of, kept.pages) == (now, _pages(folder)) else None
 

@@ -355,7 +355,7 @@ def timing_figures(runs: pd.DataFrame) -> dict[str, Any]:
         found = step_times.over_launches(
             name.removesuffix("_s"), launches[name].dropna().to_numpy()
         )
-        row |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+        row |= {name: found.estimate, f"{name}_low": found.low, f"{name}_high": found.high}
     for limit, of in (("", ""), ("_low", "_high"), ("_high", "_low")):
         row[f"steps_per_s{limit}"] = 1.0 / row[f"step_p25_s{of}"]
         row[f"samples_per_s{limit}"] = float(runs["batch_size"].iloc[0]) / row[f"step_p25_s{of}"]

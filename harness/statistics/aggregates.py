@@ -13,7 +13,7 @@ import numpy as np
 from scipy import special, stats
 
 from ..errors import UserError
-from .bootstrap import LEVEL, Array, Interval, check_level
+from .intervals import LEVEL, Array, Interval, check_level
 
 
 def interquartile_mean(tasks: Sequence[Array]) -> Array:

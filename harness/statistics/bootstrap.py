@@ -11,40 +11,24 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import combinations_with_replacement
-from math import factorial, isfinite
+from math import factorial
 from typing import NamedTuple
 
 import numpy as np
 from scipy import special
 
 from ..errors import UserError
+from .intervals import LEVEL, Array, Interval, check_level, t_margin
 
-Array = np.ndarray
 Scores = Sequence[Array] | Array
 Statistic = Callable[[Sequence[Array]], Array]
 
-LEVEL = 0.95
 EXACT_UP_TO = 6
 RESAMPLES = 1000
 JOINT_RESAMPLES = 300
 # Scores that a statistic is given at once: 8 MiB of them.
 MOST_SCORES = 2**20
 MOST_SKEWNESS = 1.0
-
-
-class Interval(NamedTuple):
-    """An estimate and its confidence limits at `level`; the limits are infinite where one seed
-    tells nothing of the spread.
-    """
-
-    estimate: float
-    low: float
-    high: float
-    level: float = LEVEL
-
-    def excludes(self, value: float) -> bool:
-        """Whether the value lies outside of the limits."""
-        return not self.low <= value <= self.high
 
 
 class Spread(NamedTuple):
@@ -83,15 +67,6 @@ def strata(scores: Scores, what: str = "scores") -> tuple[Array, ...]:
                 " of the task"
             )
     return tasks
-
-
-def check_level(level: float) -> float:
-    """The level itself, if it is a probability strictly between 0 and 1. Raises UserError
-    otherwise.
-    """
-    if not (isfinite(level) and 0 < level < 1):
-        raise UserError(f"a confidence level lies between 0 and 1, not at {level}; 0.95 is usual")
-    return level
 
 
 @lru_cache(maxsize=64)
@@ -216,7 +191,7 @@ def bootstrap_interval(scores: Scores, statistic: Statistic, level: float = LEVE
     if min(task.size for task in tasks) < 2:
         return Interval(estimate, -np.inf, np.inf, level)
     found = spread(tasks, statistic)
-    quantile = float(special.stdtrit(found.freedom, (1 + level) / 2))
+    quantile = t_margin(1.0, found.freedom, level)
     # At levels near 0 the transformation alone could put both limits on one side of the estimate.
     below, above = (
         max(_unskew(quantile, found.skewness), 0.0),

@@ -9,10 +9,11 @@ from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
-from scipy import optimize, special
+from scipy import optimize
 
 from ..errors import UserError
-from .bootstrap import LEVEL, Array, Interval, Scores, check_level, resamples, strata
+from .bootstrap import Scores, resamples, strata
+from .intervals import LEVEL, Array, Interval, check_level, t_margin
 
 FEW_SEEDS = 5
 NO_CLEAR_WINNER = "no clear winner"
@@ -236,8 +237,8 @@ def _bootstrap_limits(
     if total == 0:
         return estimate, estimate
     freedom = total**2 / sum(v**2 / f for v, f in zip(variances, freedoms, strict=True))
-    half = special.stdtrit(freedom, (1 + level) / 2) * np.sqrt(total)
-    return float(estimate - half), float(estimate + half)
+    half = t_margin(np.sqrt(total), freedom, level)
+    return estimate - half, estimate + half
 
 
 def _score_limits(
@@ -246,9 +247,8 @@ def _score_limits(
     """The probabilities p from which the estimate is t standard errors away, the errors being those
     at p itself.
     """
-    t = special.stdtrit(
-        sum(a.size + b.size - 2 for a, b in zip(ours, theirs, strict=True)) or 1, (1 + level) / 2
-    )
+    freedom = sum(a.size + b.size - 2 for a, b in zip(ours, theirs, strict=True)) or 1
+    t = t_margin(1.0, freedom, level)
 
     def excess(p: float) -> float:
         variances = [_hanley_mcneil(p, a.size, b.size) for a, b in zip(ours, theirs, strict=True)]
@@ -277,5 +277,5 @@ def welch(ours: Array, theirs: Array, level: float) -> tuple[float, float]:
     if a + b == 0:
         return difference, difference
     freedom = (a + b) ** 2 / (a**2 / (ours.size - 1) + b**2 / (theirs.size - 1))
-    half = float(special.stdtrit(freedom, (1 + level) / 2) * np.sqrt(a + b))
+    half = t_margin(np.sqrt(a + b), freedom, level)
     return difference - half, difference + half

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import UserError
 from .arrivals import median_time
-from .bootstrap import Array
+from .intervals import Array
 
 R_MAX = 4.0
 

@@ -10,7 +10,8 @@ import numpy as np
 from scipy import stats
 
 from ..errors import UserError
-from .bootstrap import Array
+from .holm import holm
+from .intervals import Array
 
 
 class PairedTest(NamedTuple):
@@ -86,18 +87,6 @@ def smallest_wilcoxon_p(tasks: int) -> float:
     side wins them all.
     """
     return min(1.0, 2.0 ** (1 - tasks))
-
-
-def holm(p: Array) -> Array:
-    """Holm's step-down corrected p values, float[n], in the order given (Holm 1979; Demšar 2006,
-    section 3.2.2).
-    """
-    p = np.asarray(p, dtype=np.float64)
-    order = np.argsort(p)
-    stepped = np.maximum.accumulate(p[order] * np.arange(p.size, 0, -1))
-    corrected = np.empty_like(p)
-    corrected[order] = np.minimum(stepped, 1)
-    return corrected
 
 
 def _table(scores: Mapping[str, Array]) -> Array:

@@ -14,7 +14,7 @@ from scipy import special, stats
 
 from ..errors import UserError
 from .arrivals import median_time
-from .bootstrap import LEVEL, Array, Interval, check_level
+from .intervals import LEVEL, Array, Interval, check_level, t_margin
 
 
 class RuntimeECDF(NamedTuple):
@@ -284,7 +284,5 @@ def _restricted_mean(
     terms = (
         beyond[open_] ** 2 * arrived[open_] / (at_risk[open_] * (at_risk[open_] - arrived[open_]))
     )
-    half = float(
-        special.stdtrit(runs - 1, (1 + level) / 2) * np.sqrt(terms.sum() * runs / (runs - 1))
-    )
+    half = t_margin(np.sqrt(terms.sum() * runs / (runs - 1)), runs - 1, level)
     return Interval(mean, max(mean - half, 0.0), min(mean + half, end), level)

@@ -9,7 +9,8 @@ import numpy as np
 from scipy import special
 
 from ..errors import UserError
-from .bootstrap import LEVEL, Array, Interval, bootstrap_interval, strata
+from .bootstrap import bootstrap_interval, strata
+from .intervals import LEVEL, Array, Interval
 
 
 class ExpectedBest(NamedTuple):

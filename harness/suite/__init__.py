@@ -48,6 +48,7 @@ __all__ = [
     "with_content",
     "with_data_at_hand",
     "with_named_timing",
+    "with_plugins",
 ]
 
 
@@ -140,6 +141,29 @@ def with_named_timing(suite: Suite) -> Suite:
 def with_content(suite: Suite, content: Mapping[str, Any]) -> Suite:
     """The same suite with other content, checked like the file."""
     return make_suite(suite.name, content, suite.file).model_copy(update={"origin": suite.origin})
+
+
+def with_plugins(suite: Suite, registry: Registry, alone: bool = False) -> Suite:
+    """The suite with what the user's own files brought, unless it names some of it by itself.
+
+    Kind by kind: beside the suite's own tasks, optimizers and frameworks, or with `alone` instead
+    of them. A timing part that names what it times gets the same names."""
+    content = suite.content.model_dump(exclude_unset=True)
+    timing = content["timing"] if isinstance(content.get("timing"), dict) else {}
+    for kind, names in registry.loaded.items():
+        own = content.get(kind, getattr(suite.content, kind))
+        if not names or {entry_name(entry) for entry in own} & set(names):
+            continue
+        content[kind] = own
+        for part in (content, timing):
+            if part.get(kind) is not None:
+                part[kind] = [*names] if alone else [*part[kind], *names]
+    return with_content(suite, content)
+
+
+def entry_name(entry: str | Mapping[str, Any]) -> str:
+    """The name in an entry of a suite's tasks, optimizers, schedules or frameworks."""
+    return entry if isinstance(entry, str) else str(entry.get("name") or entry.get("kind"))
 
 
 def with_data_at_hand(suite: Suite, registry: Registry) -> Suite:

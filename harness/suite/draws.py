@@ -16,6 +16,7 @@ import numpy as np
 from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt, model_validator
 
 from .. import limits
+from ..plugins.space import RangeFile, at
 from ..spec import Frozen
 
 _DIGITS = 4
@@ -23,16 +24,8 @@ _DIGITS = 4
 _MOST_TRIES = 20_000
 
 
-class RangeEntry(Frozen):
-    """The range [low, high] of a drawn number, in four significant digits.
-
-    log: evenly in the logarithm. below_one: the range is that of 1 - value, as in
-    `optimizer.Range`."""
-
-    low: FiniteFloat
-    high: FiniteFloat
-    log: bool = False
-    below_one: bool = False
+class RangeEntry(RangeFile):
+    """The range [low, high] of a drawn number, in four significant digits."""
 
     @model_validator(mode="after")
     def _not_empty(self) -> Self:
@@ -65,13 +58,8 @@ class RangeEntry(Frozen):
 
     def at(self, share: float) -> float:
         """The value that this share in [0, 1] of the range lies below (above, with `below_one`)."""
-        if self.log:
-            value = math.exp(
-                math.log(self.low) + share * (math.log(self.high) - math.log(self.low))
-            )
-        else:
-            value = self.low + share * (self.high - self.low)
-        value = min(max(float(f"{value:.{_DIGITS}g}"), self.low), self.high)
+        rounded = float(f"{at(self.range, share):.{_DIGITS}g}")
+        value = min(max(rounded, self.low), self.high)
         return 1.0 - value if self.below_one else value
 
 

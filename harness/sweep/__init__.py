@@ -30,7 +30,16 @@ from ..registry import Framework, Registry, load_registry
 from ..sources import Reach, hashes, is_own, reach
 from ..spec import RunSpec, digest
 from ..strict import given
-from ..suite import Suite, at_scale, counted, expand, read_suite, with_content, with_data_at_hand
+from ..suite import (
+    Suite,
+    at_scale,
+    counted,
+    expand,
+    read_suite,
+    with_content,
+    with_data_at_hand,
+    with_plugins,
+)
 from ..suite.origin import check_same
 from ..worker import clock, memory, train
 from .store import PlanFile, Store, kept_plan
@@ -325,19 +334,10 @@ def _plan_file(sweep: Sweep) -> PlanFile:
 
 
 def _override(suite: Suite, registry: Registry, options: Options) -> Suite:
-    """The suite with what the command line adds and says instead, checked like the file.
-
-    What the user's own files bring joins the suite, kind by kind, unless the suite names some of it
-    by itself."""
-    suite = with_data_at_hand(
-        suite if options.scale is None else at_scale(suite, options.scale), registry
-    )
+    """The suite with the user's own files and what the command line says, checked like the file."""
+    scaled = suite if options.scale is None else at_scale(suite, options.scale)
+    suite = with_plugins(with_data_at_hand(scaled, registry), registry)
     content = suite.content.model_dump(exclude_unset=True)
-    for kind, names in registry.loaded.items():
-        given = content.get(kind, getattr(suite.content, kind))
-        if not {named(entry) for entry in given} & set(names):
-            content[kind] = [*given, *names]
-            _time_too(content, kind, names)
     instead = {
         "seeds": options.seeds,
         "threads": options.threads,
@@ -355,18 +355,6 @@ def _override(suite: Suite, registry: Registry, options: Options) -> Suite:
     if options.frameworks:
         content["frameworks"] = list(options.frameworks)
     return with_content(suite, content)
-
-
-def named(entry: str | Mapping[str, Any]) -> str:
-    """The name in an entry of a suite's tasks, optimizers, schedules or frameworks."""
-    return entry if isinstance(entry, str) else str(entry.get("name") or entry.get("kind"))
-
-
-def _time_too(content: dict[str, Any], kind: str, names: Sequence[str]) -> None:
-    """A timing part that names what it times gets what the user's files bring, too."""
-    timing = content.get("timing")
-    if isinstance(timing, dict) and timing.get(kind) is not None:
-        content["timing"] = {**timing, kind: [*timing[kind], *names]}
 
 
 def _select(planned: Sequence[PlannedRun], options: Options) -> tuple[PlannedRun, ...]:

@@ -22,13 +22,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import filelock
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from ..errors import UserError
 from ..jsonfile import (
     discard_partials,
-    first_problem,
-    read_json,
+    read_model,
     reading,
     replace_text,
     replacing,
@@ -281,12 +280,7 @@ def read_plan(output: Path, suite: str) -> PlanFile:
 
 
 def _read_plan(file: Path) -> PlanFile:
-    try:
-        return PlanFile.model_validate(read_json(file, SCHEMA, _MEND))
-    except ValidationError as error:
-        raise UserError(
-            f"{file}: not a gradrace plan ({first_problem(error)}); move it away"
-        ) from None
+    return read_model(PlanFile, file, SCHEMA, "a gradrace plan", "move it away")
 
 
 def read_records(output: Path, suite: str) -> list[RunRecord]:
@@ -312,14 +306,10 @@ def read_record(file: Path) -> RunRecord:
     """One run.json. UserError names the file when it is truncated, of a newer schema or not a
     record.
     """
+    record = read_model(RunRecord, file, SCHEMA, "a gradrace record", _MEND)
     try:
-        record = RunRecord.model_validate(read_json(file, SCHEMA, _MEND))
         if record.spec.schedule.kind in SCHEDULES:
             complete(record.spec.schedule)
-    except ValidationError as error:
-        raise UserError(
-            f"{file}: not a gradrace record ({first_problem(error)}); {_MEND}"
-        ) from None
     except ValueError as error:
         raise UserError(f"{file}: not a gradrace record ({error}); {_MEND}") from None
     return record

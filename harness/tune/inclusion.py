@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..optimizer import SearchSpace
-from ..statistics.bootstrap import Interval
+from ..statistics.intervals import Interval
 from .results import Row, fold_interval, mean_interval
 from .space import contains
 from .study import StudyFile

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..statistics.bootstrap import Interval
+from ..statistics.intervals import Interval
 from .inclusion import inclusions
 from .results import Found, Row, Score, rows
 from .study import StudyFile

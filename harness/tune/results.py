@@ -17,7 +17,8 @@ from ..plugins.space import RATE
 from ..record import RunRecord
 from ..spec import RunSpec, TaskSpec
 from ..statistics.aggregates import share_of_samples
-from ..statistics.bootstrap import Interval, bootstrap_interval
+from ..statistics.bootstrap import bootstrap_interval
+from ..statistics.intervals import LEVEL, Interval, t_margin
 from ..statistics.tuning import ExpectedBest, expected_best_curve
 from .study import StudyFile, higher_is_better
 from .trials import Trial, best_of, chance_level, final_score, judged, worst_score
@@ -136,23 +137,19 @@ def mean_interval(values: Sequence[float]) -> Interval:
     return bootstrap_interval([np.array(values)], lambda tasks: tasks[0].mean(axis=-1))
 
 
-def fold_interval(values: Sequence[float], level: float = 0.95) -> Interval:
+def fold_interval(values: Sequence[float], level: float = LEVEL) -> Interval:
     """The mean over K outer folds with the corrected interval of Nadeau & Bengio (2003), "Inference
     for the Generalization Error", section 3: the variance of the mean is s^2 (1/K + 1/(K - 1)),
     because training sets of different folds overlap.
 
     Student's limits with K - 1 degrees of freedom. Approximate: no unbiased estimate exists (Bengio
     & Grandvalet 2004)."""
-    from scipy import special
-
-    numbers, folds = np.array(values), len(values)
+    mean, folds = float(np.mean(values)), len(values)
     if folds < 2:
-        return Interval(float(numbers.mean()), -np.inf, np.inf, level)
-    error = numbers.std(ddof=1) * math.sqrt(1 / folds + 1 / (folds - 1))
-    width = float(special.stdtrit(folds - 1, (1 + level) / 2)) * error
-    return Interval(
-        float(numbers.mean()), float(numbers.mean()) - width, float(numbers.mean()) + width, level
-    )
+        return Interval(mean, -np.inf, np.inf, level)
+    error = np.std(values, ddof=1) * math.sqrt(1 / folds + 1 / (folds - 1))
+    margin = t_margin(float(error), folds - 1, level)
+    return Interval(mean, mean - margin, mean + margin, level)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ import numpy as np
 
 from ..errors import UserError, nearest
 from ..optimizer import SearchSpace
-from ..plugins.space import free
+from ..plugins.space import at, free
 from . import space as spaces
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def suggest(search: Search, number: int, before: Sequence[Told]) -> dict[str, fl
 
 def _at(search: Search, shares: Sequence[float]) -> dict[str, float]:
     return {
-        name: spaces.at(given, share)
+        name: at(given, share)
         for (name, given), share in zip(free(search.space).items(), shares, strict=True)
     }
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import UserError, nearest
 from ..optimizer import Optimizer, Range, SearchSpace
-from ..plugins.space import RATE, check, free, limits_of, turned
+from ..plugins.space import RATE, at, check, free, limits_of, turned
 
 _FORM = (
     "NAME=LOW..HIGH[,log][,below_one] or NAME=VALUE, joined by ';', such as"
@@ -97,19 +97,6 @@ def coordinate(given: Range, value: float) -> float:
     rounding.
     """
     return float(np.clip(turned(value) if given.below_one else value, given.low, given.high))
-
-
-def at(given: Range, share: float) -> float:
-    """The coordinate at this share, 0 to 1, of the range, evenly in it or in its logarithm."""
-    if given.log:
-        return float(
-            np.clip(
-                math.exp(math.log(given.low) + share * math.log(given.high / given.low)),
-                given.low,
-                given.high,
-            )
-        )
-    return given.low + share * (given.high - given.low)
 
 
 def grid(space: SearchSpace, budget: int) -> list[dict[str, float]]:

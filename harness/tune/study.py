@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,9 +19,9 @@ from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt, Validation
 
 from .. import data, schedules
 from ..errors import UserError
-from ..jsonfile import first_problem, read_json, reading, replace_text, writing
-from ..optimizer import Optimizer, Range, SearchSpace
-from ..plugins.space import RATE
+from ..jsonfile import first_problem, read_model, reading, replace_text, writing
+from ..optimizer import Optimizer, SearchSpace
+from ..plugins.space import RATE, RangeFile
 from ..registry import Framework
 from ..schedule import Schedule
 from ..spec import (
@@ -46,15 +46,6 @@ _BLOCK, _FRESH = 10_000, 5_000
 Seeds = Annotated[int, Field(ge=1, le=_FRESH)]
 
 
-class RangeFile(Frozen):
-    """optimizer.Range as JSON."""
-
-    low: FiniteFloat
-    high: FiniteFloat
-    log: bool = False
-    below_one: bool = False
-
-
 class SpaceFile(Frozen):
     """optimizer.SearchSpace as JSON."""
 
@@ -64,17 +55,12 @@ class SpaceFile(Frozen):
     @property
     def space(self) -> SearchSpace:
         """The value itself."""
-        return SearchSpace(
-            {name: Range(**given.model_dump()) for name, given in self.ranges.items()}, self.source
-        )
+        return SearchSpace({name: kept.range for name, kept in self.ranges.items()}, self.source)
 
     @classmethod
     def of(cls, space: SearchSpace) -> SpaceFile:
         """Back from `space`."""
-        ranges = {
-            name: RangeFile(low=r.low, high=r.high, log=r.log, below_one=r.below_one)
-            for name, r in space.ranges.items()
-        }
+        ranges = {name: RangeFile(**asdict(given)) for name, given in space.ranges.items()}
         return cls(ranges=ranges, source=space.source)
 
 
@@ -140,14 +126,9 @@ def read_study(folder: Path) -> StudyFile | None:
     file = folder / "study.json"
     if not file.exists():
         return None
-    try:
-        return StudyFile.model_validate(
-            read_json(file, SCHEMA, "move it away to begin the study anew")
-        )
-    except ValidationError as error:
-        raise UserError(
-            f"{file}: not a gradrace study ({first_problem(error)}); move it away"
-        ) from None
+    return read_model(
+        StudyFile, file, SCHEMA, "a gradrace study", "move it away to begin the study anew"
+    )
 
 
 def write_study(folder: Path, study: StudyFile) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..plugins.space import limits_of
-from ..statistics.bootstrap import Interval
+from ..statistics.intervals import Interval
 from .inclusion import Inclusion, inclusions
 from .results import Found, Row, Score
 from .study import StudyFile

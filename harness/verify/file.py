@@ -7,10 +7,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from ..errors import UserError
-from ..jsonfile import first_problem, read_json, replace_text, writing
+from ..jsonfile import read_model, replace_text, writing
 from .verdict import SCHEMA, VerifyFile
 
 
@@ -27,12 +25,7 @@ def read(output: Path) -> VerifyFile | None:
     if not file.exists():
         return None
     mend = "remove it and run `gradrace verify` again"
-    try:
-        return VerifyFile.model_validate(read_json(file, SCHEMA, mend))
-    except ValidationError as error:
-        raise UserError(
-            f"{file}: not gradrace's verdicts ({first_problem(error)}); {mend}"
-        ) from None
+    return read_model(VerifyFile, file, SCHEMA, "gradrace's verdicts", mend)
 
 
 def write(output: Path, found: VerifyFile) -> VerifyFile:

@@ -25,8 +25,9 @@ from gradrace.statistics.aggregates import (
     median_of_means,
     median_of_medians,
 )
-from gradrace.statistics.bootstrap import Interval, Statistic, bootstrap_interval
+from gradrace.statistics.bootstrap import Statistic, bootstrap_interval
 from gradrace.statistics.comparisons import probability_of_improvement
+from gradrace.statistics.intervals import Interval
 from gradrace.statistics.tuning import expected_best_curve
 from scipy import stats
 from simulated_scores import SEEDS, SHAPES, coverage, first_task, true_value

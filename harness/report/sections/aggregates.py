@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from ...statistics import aggregates, comparisons
-from ...statistics.bootstrap import Interval, bootstrap_interval
+from ...statistics.bootstrap import bootstrap_interval
+from ...statistics.intervals import Interval
 from .. import figures, text
 from ..content import Cell, Column, Figure, Section, Table
 from . import contenders, draw_cells, draw_dots, rank_tests
