@@ -405,7 +405,7 @@ def test_contention_is_told_from_waiting(cpu, switches, ticks, expected):
 def test_a_geometric_mean_with_a_t_interval_by_hand():
     found = ratio_scale(np.array([1.0, 2.0, 4.0]))
     margin = 4.302652729911275 * math.log(2) / math.sqrt(3)
-    assert found == pytest.approx(
+    assert found[:3] == pytest.approx(
         (2.0, math.exp(math.log(2) - margin), math.exp(math.log(2) + margin))
     )
     mean = difference_scale(np.array([-1.0, 0.0, 4.0]))
