@@ -22,9 +22,7 @@ class ExitCode(IntEnum):
 
 
 class UserError(Exception):
-    """Something the user can mend: says what is wrong, where, and how to mend it. Shown without a
-    traceback.
-    """
+    """The user can mend it: says what is wrong, where, and how. Shown without a traceback."""
 
     def __init__(self, message: str, exit_code: ExitCode = ExitCode.USAGE) -> None:
         super().__init__(message)
@@ -32,9 +30,7 @@ class UserError(Exception):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """' (did you mean 'adam'?)' for a near miss, else ' (known: ...)'; ready to be appended to a
-    message.
-    """
+    """' (did you mean 'adam'?)' for a near miss, else ' (known: ...)': the end of a message."""
     choices = sorted(known)
     close = difflib.get_close_matches(name, choices, n=1, cutoff=0.6)
     if close:
@@ -43,9 +39,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def refused(error: OSError) -> str:
-    """What the system refused, and how to mend it if that is known: 'Too many open files; raise the
-    limit (ulimit -n)'.
-    """
+    """The system's reason, and how to mend it if that is known: 'No space left; free some'."""
     mend = {
         errno.EMFILE: "; raise the limit of open files (ulimit -n)",
         errno.ENFILE: "; close other programs",

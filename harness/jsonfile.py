@@ -1,9 +1,8 @@
-"""gradrace's own files: refused by name where they cannot be understood, replaced as a whole, never
-half written.
+"""gradrace's own files: refused by name if they cannot be understood, replaced as a whole.
 
 with writing(file):
     replace_text(file, text)
-found = read_model(Model, file, newest_schema, "a gradrace record", mend)
+record = read_model(RunRecord, file, newest_schema, "a gradrace record", mend)
 """
 
 from __future__ import annotations
@@ -24,35 +23,34 @@ from pydantic import BaseModel, ValidationError
 from .errors import UserError, refused
 from .strict import explained, place_of
 
-Model = TypeVar("Model", bound=BaseModel)
-
 _LONGEST_NAME = 200
 # Neither follow a link nor wait for a writer. Windows has none of these.
 _SAFELY = sum(
     getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY")
 )
-# Bytes of one of our files at most: a baseline of 100,000 runs has about 100 MB.
+# The most bytes of one of our files: a baseline of 100,000 runs has about 100 MB.
 _MOST_BYTES = 2**30
+_NO_FILE = "a folder, link, pipe or device lies there, not a file; put the file itself there"
+
+M = TypeVar("M", bound=BaseModel)
 
 
-def read_model(model: type[Model], file: Path, newest_schema: int, what: str, mend: str) -> Model:
-    """The file's content as a value. what: "a gradrace record". See read_json for the rest.
-
-    UserError names the file if it is not `what`, and says what to do (`mend`).
-    """
+def read_model(
+    model: type[M], file: Path, newest_schema: int, form: str, mend: str = "move it away"
+) -> M:
+    """The model that the file holds. UserError: as `read_json`, or "<file>: not <form> (…)"."""
+    content = read_json(file, newest_schema, mend)
     try:
-        return model.model_validate(read_json(file, newest_schema, mend))
+        return model.model_validate(content)
     except ValidationError as error:
-        raise UserError(f"{file}: not {what} ({first_problem(error)}); {mend}") from None
+        raise UserError(f"{file}: not {form} ({first_problem(error)}); {mend}") from None
 
 
 def read_json(file: Path, newest_schema: int, mend: str) -> dict[str, Any]:
-    """The object in the file; its `schema` is an integer of at most newest_schema, the rest is not
-    looked at.
+    """The object in the file; only its `schema`, an integer up to newest_schema, is checked.
 
-    mend: what to do about a truncated file, such as "remove it and run it again". UserError names
-    the file where it cannot be read, is no regular file, is not JSON, states no schema or one of a
-    later gradrace."""
+    mend: how to replace a truncated file, such as "remove it and run it again". UserError names the
+    file if it cannot be read, is no regular file, is not JSON, states no schema or a later one."""
     with reading(file) as opened:
         content = opened.read(_MOST_BYTES + 1)
     if len(content) > _MOST_BYTES:
@@ -61,28 +59,26 @@ def read_json(file: Path, newest_schema: int, mend: str) -> dict[str, Any]:
         )
     try:
         value = json.loads(content.decode("utf-8"))
-    except ValueError as error:
-        raise UserError(f"{shown(file)}: truncated or not JSON ({error}); {mend}") from None
-    except RecursionError:
-        raise UserError(f"{shown(file)}: truncated or not JSON (too deep); {mend}") from None
+    except (ValueError, RecursionError) as error:
+        why = "too deep" if isinstance(error, RecursionError) else error
+        raise UserError(f"{shown(file)}: truncated or not JSON ({why}); {mend}") from None
     schema = value.get("schema") if isinstance(value, dict) else None
     if not isinstance(schema, int) or isinstance(schema, bool):
         raise UserError(f"{file}: not a gradrace file (it states no schema); move it away")
     if schema > newest_schema:
         raise UserError(
-            f"{file}: schema {schema} is newer than this gradrace reads ({newest_schema}); upgrade"
-            " gradrace"
+            f"{file}: schema {schema} is newer than this gradrace reads ({newest_schema});"
+            " upgrade gradrace"
         )
     return value
 
 
 @contextmanager
 def reading(file: Path) -> Iterator[BinaryIO]:
-    """Opens a file that lies in a folder of results, which may be somebody else's.
+    """Opens a file in a folder of results, which may be somebody else's.
 
-    UserError if it cannot be read, or is no regular file: a link may lead to what is nobody's
-    business, and a pipe or a device might never end.
-    """
+    UserError if it cannot be read or is no regular file: a link may lead to a private file, and a
+    pipe or a device might never end."""
     try:
         descriptor = os.open(file, os.O_RDONLY | _SAFELY)
     except (OSError, ValueError) as error:
@@ -97,9 +93,6 @@ def reading(file: Path) -> Iterator[BinaryIO]:
             raise _unreadable(file, error) from None
 
 
-_NO_FILE = "a folder, link, pipe or device lies there, not a file; put the file itself there"
-
-
 def _unreadable(file: Path, error: OSError | ValueError) -> UserError:
     why = str(error)
     if isinstance(error, OSError):
@@ -108,13 +101,12 @@ def _unreadable(file: Path, error: OSError | ValueError) -> UserError:
 
 
 def read_text(file: Path, most_bytes: int) -> str:
-    """The text of a regular file in UTF-8, a byte order mark left out.
+    """The text of a regular file in UTF-8, without a byte order mark.
 
-    UserError names the file if it cannot be read, is no regular file (a pipe or device might never
-    end), is larger than most_bytes or is not UTF-8.
-    """
+    UserError names the file if it cannot be read, is no regular file, is larger than most_bytes or
+    is not UTF-8."""
     try:
-        # Not before it is known to be a file: opening a pipe waits for somebody who writes to it.
+        # Checked before it is opened: to open a pipe is to wait for a writer.
         if not stat.S_ISREG(file.stat().st_mode):
             raise UserError(f"{file}: not a file that can be read (a folder, pipe or device)")
         with file.open("rb") as opened:
@@ -133,7 +125,7 @@ def read_text(file: Path, most_bytes: int) -> str:
 
 
 def there(file: Path) -> bool:
-    """Whether there is anything of this name; False as well for a name that no file can have."""
+    """Whether anything has this name; False for a name that no file can have."""
     try:
         return file.exists()
     except (OSError, ValueError):
@@ -147,29 +139,25 @@ def shown(path: Path) -> str:
 
 
 def first_problem(error: ValidationError) -> str:
-    """Where in the file, and what: 'spec.task.steps: expected more than 0, not -1'."""
+    """The place in the file and the problem: 'task.steps: expected more than 0, not -1'."""
     problem = error.errors()[0]
-    where = ".".join(map(str, place_of(problem)))
-    return f"{where}: {explained(problem)}" if where else explained(problem)
+    place = ".".join(map(str, place_of(problem)))
+    return f"{place}: {explained(problem)}" if place else explained(problem)
 
 
 def replace_text(file: Path, text: str) -> None:
-    """The file holds this text, or what it held before. OSError where that cannot be done; see
-    `writing`.
-    """
+    """The file holds this text, or its old one if OSError is raised; see `writing`."""
     with replacing(file) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
 def write_text(file: Path, text: str) -> None:
-    """Writes where a person pointed: a file is replaced as a whole, anything else (/dev/null, a
-    link, a pipe) is written to.
+    """Writes where a person pointed, and makes the folder. OSError: see `writing`.
 
-    Its folder is made. OSError where that cannot be done; see `writing`.
-    """
+    A file is replaced as a whole; anything else (/dev/null, a link, a pipe) is written to."""
     if file.is_symlink() or (file.exists() and not file.is_file()):
         if file.exists() and _is_our_output(file):
-            # Opened anew, it would be written from its beginning, over what has been printed.
+            # Opened anew, it would be written from its beginning, over earlier output.
             sys.stdout.write(text)
             sys.stdout.flush()
         else:
@@ -189,11 +177,9 @@ def _is_our_output(file: Path) -> bool:
 
 @contextmanager
 def replacing(file: Path) -> Iterator[Path]:
-    """A path beside the file to write to, which takes the file's name at the end; it is removed if
-    something is raised.
+    """A path beside the file to write to, which takes the file's name at the end.
 
-    Two that write at once do not meet: the last to end wins.
-    """
+    It is removed if something is raised. Of two that write at once, the last to end wins."""
     partial = file.with_name(f"{_partials(file)}{os.getpid()}-{secrets.token_hex(4)}.partial")
     try:
         yield partial
@@ -204,9 +190,9 @@ def replacing(file: Path) -> Iterator[Path]:
 
 
 def discard_partials(file: Path) -> None:
-    """Removes what processes left that were killed while they replaced this file; nobody may be
-    replacing it now.
-    """
+    """Removes the leftovers of processes killed while they replaced this file.
+
+    Nobody may be replacing it now."""
     for partial in file.parent.glob(f"{glob.escape(_partials(file))}*.partial"):
         partial.unlink(missing_ok=True)
 
@@ -217,9 +203,7 @@ def _partials(file: Path) -> str:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turns the system's refusal (read-only, full) into a UserError about this path; what was
-    written before stays.
-    """
+    """Turns the system's refusal (read-only, full) into a UserError about this path."""
     try:
         yield
     except OSError as error:

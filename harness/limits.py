@@ -1,19 +1,15 @@
-"""Upper limits of what may be asked for: beyond them a slip of the keyboard is likelier than a
-plan, and memory ends first.
-
-Each is far above what anybody has needed. A message that refuses a number names the limit.
-"""
+"""The most that may be asked for. Each limit is far above any need: beyond it a slip of the
+keyboard is likelier, and memory ends first. A message that refuses a number names the limit."""
 
 from __future__ import annotations
 
 from .errors import UserError
 
-# Runs of one suite: planning takes about half a minute there, and a folder of so many files serves
-# nobody.
+# Runs of one suite: so many take half a minute to plan.
 RUNS = 200_000
 SEEDS = 100_000
 STEPS = 100_000_000
-# Indices of all batches of a run, which are drawn at once: 8 bytes each, 4 GB.
+# Of samples in all batches of a run, drawn at once: 8 bytes each, 4 GB.
 INDICES = 500_000_000
 DRAWS = 1_000_000
 GRID_POINTS = 1001
@@ -29,7 +25,7 @@ TRIALS = 1_000_000
 FOLDS = 1000
 # Seconds: 30 days.
 SECONDS = 2_592_000.0
-# Bytes of a suite's file, and how deep its tables may lie within each other.
+# Bytes of a suite's file.
 SUITE_BYTES = 1_000_000
 
 

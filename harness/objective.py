@@ -1,6 +1,4 @@
-"""What is left of losses and metrics when the frameworks' tensors are taken out: their definition
-and NumPy ends.
-"""
+"""Losses and metrics without tensors: a step's numbers, the targets, and the metric from sums."""
 
 from __future__ import annotations
 
@@ -11,14 +9,11 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from .layers import BuiltLayer, Dropout, Embedding, Flatten, Layer, Shape, build
-from .spec import Loss, Metric, TaskSpec
-
-_CLASSES = ("softmax_cross_entropy", "binary_cross_entropy")
-_REGRESSION = ("mean_squared_error", "huber")
+from .spec import LABEL_LOSSES, NUMBER_LOSSES, Loss, Metric, TaskSpec
 
 
 class Objective(NamedTuple):
-    """Loss and metric of a task; see TaskSpec for the meaning. Its numbers are `amounts`."""
+    """Loss and metric of a task, as TaskSpec defines them; their numbers are `amounts`."""
 
     loss: Loss
     metric: Metric
@@ -35,26 +30,19 @@ Amounts = Mapping[str, Any]
 
 
 def amounts(task: TaskSpec, classes: int) -> dict[str, float]:
-    """The numbers that a step computes with; those of what a task does not have are left out.
+    """The numbers that a step computes with, without those that the task does not use.
 
-    l1, half_l2, decay, clip_norm: see Regularization. kept, spread: label smoothing, targets become
-    kept at the label plus spread everywhere. "scale <layer>": what a dropout with masks of the
-    harness multiplies by. A program that takes them as arguments serves all their values, so which
-    ones there are is all that it may decide by."""
+    l1, half_l2, decay, clip_norm: see Regularization. kept, spread: label smoothing, the targets
+    are kept at the label plus spread everywhere. "scale <layer>": the factor of a dropout whose
+    masks the harness draws. A program that takes them as arguments serves all their values: it may
+    depend on which there are, on nothing else."""
     rules, smoothing = task.regularization, task.label_smoothing
-    found = {
-        "l1": rules.l1,
-        "half_l2": 0.5 * rules.l2,
-        "decay": rules.decay,
-        "clip_norm": rules.clip_norm,
-    }
-    found = {name: value for name, value in found.items() if value}
+    given = {"l1": rules.l1, "half_l2": 0.5 * rules.l2}
+    given |= {"decay": rules.decay, "clip_norm": rules.clip_norm}
+    found = {name: value for name, value in given.items() if value}
     if smoothing:
-        binary = task.loss == "binary_cross_entropy"
-        found |= {
-            "kept": 1.0 - smoothing,
-            "spread": 0.5 * smoothing if binary else smoothing / classes,
-        }
+        of = 2 if task.loss == "binary_cross_entropy" else classes
+        found |= {"kept": 1.0 - smoothing, "spread": smoothing / of}
     fed = fed_dropouts(build(task.model, task.input_shape))
     return found | {
         scale_of(built.name): 1.0 / (1.0 - built.layer.rate)
@@ -64,7 +52,7 @@ def amounts(task: TaskSpec, classes: int) -> dict[str, float]:
 
 
 def scale_of(dropout: str) -> str:
-    """The name among `amounts` of what the dropout layer of this name multiplies by."""
+    """The name among `amounts` of the factor of this dropout layer."""
     return f"scale {dropout}"
 
 
@@ -81,12 +69,8 @@ def without_amounts(model: tuple[Layer, ...]) -> tuple[Layer, ...]:
 
 
 def alike(task: TaskSpec) -> TaskSpec:
-    """Equal for tasks that differ in the values of `amounts` alone, which one compiled program
-    serves.
-    """
-    rules = {
-        name: 1.0 if value else 0.0 for name, value in task.regularization.model_dump().items()
-    }
+    """Equal for tasks that differ in the values of `amounts` alone: one program serves them."""
+    rules = {name: float(bool(value)) for name, value in dict(task.regularization).items()}
     changed = {
         "regularization": task.regularization.model_copy(update=rules),
         "label_smoothing": 0.5 if task.label_smoothing else 0.0,
@@ -96,20 +80,18 @@ def alike(task: TaskSpec) -> TaskSpec:
 
 
 def takes_integers(model: tuple[Layer, ...]) -> bool:
-    """Whether samples are integers, rows of an embedding, which no float type may touch."""
+    """Whether samples are integers, rows of an embedding, that must not become floats."""
     first = next((layer for layer in model if not isinstance(layer, Flatten)), None)
     return isinstance(first, Embedding)
 
 
 def targets(loss: Loss, y: np.ndarray, dtype: str, shape: Shape) -> np.ndarray:
-    """Labels as int64[n, ...], or for a regression the targets as `dtype`[n, *shape], the shape of
-    a model's output.
+    """Labels as int64[n, ...], or targets of a regression as `dtype`[n, *shape].
 
-    ValueError where the targets of a regression are not of that shape.
-    """
-    if loss in _CLASSES:
+    shape: of a model's output. ValueError if the targets of a regression have another one."""
+    if loss in LABEL_LOSSES:
         return y.astype(np.int64)
-    if loss in _REGRESSION:
+    if loss in NUMBER_LOSSES:
         if y[0].size != prod(shape):
             raise ValueError(
                 f"{loss} of outputs of shape {shape} wants targets of that shape, not of"
@@ -120,25 +102,21 @@ def targets(loss: Loss, y: np.ndarray, dtype: str, shape: Shape) -> np.ndarray:
 
 
 def metric_of(objective: Objective, total: float, loss: float, y: np.ndarray) -> float:
-    """The metric of a whole split from its mean loss, its y, and a sum over its entries.
+    """The metric of a whole split from its mean loss, its y, and a total over its entries.
 
-    total: the number of right answers for accuracy; the sum of squared residuals for r2; anything
-    for negative_loss."""
+    total: right answers for accuracy, squared residuals for r2, unused for negative_loss."""
     match objective.metric:
         case "accuracy":
             return total / y.size
         case "r2":
-            return 1.0 - total / float(
-                np.square(y - y.mean(dtype=np.float64), dtype=np.float64).sum()
-            )
+            around = np.square(y - y.mean(dtype=np.float64), dtype=np.float64)
+            return 1.0 - total / float(around.sum())
         case "negative_loss":
             return -loss
 
 
 def fed_dropouts(layers: Iterable[BuiltLayer]) -> tuple[BuiltLayer, ...]:
-    """The dropout layers whose masks the harness draws, in the model's order; those of rate 0 keep
-    everything.
-    """
+    """The dropout layers whose masks the harness draws, in order, without those of rate 0."""
     return tuple(
         b for b in dropouts(layers) if isinstance(b.layer, Dropout) and b.layer.masks == "harness"
     )

@@ -9,9 +9,7 @@ from .registry import import_adapter, load_registry
 
 
 def main() -> None:
-    """Prints {"versions": {...}, "devices": [...]} of the framework named first on the command
-    line.
-    """
+    """Prints {"versions": {...}, "devices": [...]} of the framework that is the argument."""
     adapter = import_adapter(load_registry().frameworks[sys.argv[1]])
     print(json.dumps({"versions": adapter.versions(), "devices": list(adapter.devices())}))
 

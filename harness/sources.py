@@ -1,6 +1,4 @@
-"""Hashes of the source that computes a run, found by following imports: inside the package, and
-from a user's files.
-"""
+"""Hashes of the source that computes a run: our own files and a user's, found by their imports."""
 
 from __future__ import annotations
 
@@ -24,9 +22,10 @@ from .process import NoAnswer, ask
 
 @dataclass(frozen=True)
 class Reach:
-    """What a user's files lead to. sources: label -> hash of local files, data files named in them
-    included, and of gradrace's modules that they import. versions: distribution -> version, "not
-    installed" for a module that is nowhere."""
+    """All that a user's files import.
+
+    sources: label -> hash of local files, of data files named in them, and of gradrace's modules.
+    versions: distribution -> version, "not installed" for a module that is nowhere."""
 
     sources: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -44,11 +43,9 @@ def reach(
     known: Iterable[str],
     python: str | None = None,
 ) -> Reach:
-    """Follows the imports of a user's files and the dotted paths `names`; see imports.py, also for
-    left_out and known.
+    """Follows the imports of a user's files and of the dotted paths `names`; see plugins/imports.
 
-    python: the interpreter in which they run, if not this one. UserError if it cannot be asked.
-    """
+    python: the interpreter that runs them, if not this one. UserError if it cannot be asked."""
     request = {
         "files": [str(file) for file in files],
         "names": sorted(names),
@@ -62,26 +59,25 @@ def reach(
 
 
 def is_as_planned(file: Path, sources: Mapping[str, str], found: str) -> bool:
-    """Whether a user's file whose hash is now `found` is the one of which a run's sources hold the
-    hash; True if they hold none."""
+    """Whether `found`, the hash of a user's file now, is the one in a run's sources, if any is."""
     label = clean(file.stem)
     planned = {value for name, value in sources.items() if name.partition("#")[0] == label}
     return not planned or found in planned
 
 
 def hash_of(file: Path) -> str:
-    """As `reach` has it."""
+    """The hash as in `reach`."""
     return imports.hash_of(str(file.resolve()))
 
 
 def _cleaned(found: Mapping[str, str]) -> dict[str, str]:
-    """As a record will have it: names of files may be anything."""
+    """Harmless texts, as a record has them: a file may have any name."""
     return {clean(name): clean(text) for name, text in found.items()}
 
 
 def _reached_elsewhere(python: str, request: Mapping[str, Any]) -> dict[str, Any]:
-    """As that interpreter finds modules."""
-    # By its text: run by its path, its folder would come first where modules are looked for.
+    """`imports.reached` with the modules of another interpreter."""
+    # Its text, not its path: the folder of a script is the first in which Python finds modules.
     text = Path(imports.__file__).read_text(encoding="utf-8")
     try:
         return ask([python, "-c", text], os.environ, timeout_s=60, given=json.dumps(request))
@@ -90,11 +86,9 @@ def _reached_elsewhere(python: str, request: Mapping[str, Any]) -> dict[str, Any
 
 
 def hashes(files: Iterable[Path]) -> dict[str, str]:
-    """Name -> hash of these files and of every gradrace module that they import, directly or
-    through others.
+    """Name -> hash of these files and of all gradrace modules that they import, also indirectly.
 
-    A change to the report, the command line or another optimizer's file leaves them as they are.
-    """
+    So a change of the report, the command line or another optimizer changes none of them."""
     todo, found = list(files), {}
     while todo:
         file = todo.pop()
@@ -107,21 +101,22 @@ def hashes(files: Iterable[Path]) -> dict[str, str]:
 
 @cache
 def _read(file: Path, modified_ns: int) -> tuple[str, tuple[Path, ...]]:
-    """Hash of a file and the gradrace files that it imports itself; read again when it was modified
-    (a notebook's process outlives many versions of a user's file)."""
+    """Hash of a file and the gradrace files that it imports directly; once for each version."""
     text = file.read_bytes()
-    # Within a package's own file one dot is the package itself.
+    # In a package's __init__ one dot is the package itself.
     importer = _name_of(file) + (".__init__" if file.name == "__init__.py" else "")
     return hashlib.sha256(text).hexdigest()[:16], tuple(_imports(_tree(text, importer), importer))
 
 
-# Statements that begin a line. In our own files no import stands behind something else.
+# Import statements; in our own files each begins a line.
 _STATEMENT = re.compile(rb"^[ \t]*((?:from|import)[ \t][^\n(]*(?:\([^)]*\)|[^\n]*))", re.MULTILINE)
 
 
 def _tree(text: bytes, importer: str) -> ast.AST:
-    """What holds all imports of the file; of our own the imports alone, since parsing them all
-    would take most of the time of a command that finds everything cached."""
+    """A tree with all imports of the file.
+
+    Of our own files only the imports are parsed: to parse them whole would take most of the time of
+    a command that finds everything cached."""
     if importer in _files_by_name() or importer.removesuffix(".__init__") in _files_by_name():
         with suppress(SyntaxError):
             return ast.parse(b"\n".join(_STATEMENT.findall(text)))
@@ -133,7 +128,7 @@ def _imports(tree: ast.AST, importer: str) -> Iterator[Path]:
         if isinstance(node, ast.ImportFrom):
             base = importer.split(".")[: -node.level] if node.level else []
             module = ".".join([*base, *(node.module or "").split(".")]).strip(".")
-            # `from . import data` names a module, `from .data import load` something inside of one.
+            # `from . import data` names a module, `from .data import load` an object in one.
             candidates = [module, *(f"{module}.{alias.name}" for alias in node.names)]
         elif isinstance(node, ast.Import):
             candidates = [alias.name for alias in node.names]
@@ -145,7 +140,7 @@ def _imports(tree: ast.AST, importer: str) -> Iterator[Path]:
 
 @cache
 def _files_by_name() -> Mapping[str, Path]:
-    """Dotted module name -> file, of the package's parts (whose folders lie apart in a checkout)."""
+    """Dotted module name -> file, of both parts of the package, which lie apart in a checkout."""
     import gradrace.adapters
 
     roots = {

@@ -39,8 +39,8 @@ Loss = Literal[
     "softmax_cross_entropy", "binary_cross_entropy", "mean_squared_error", "huber", "output"
 ]
 Metric = Literal["accuracy", "r2", "negative_loss"]
-_OF_LABELS = ("softmax_cross_entropy", "binary_cross_entropy")
-_OF_NUMBERS = ("mean_squared_error", "huber")
+LABEL_LOSSES = ("softmax_cross_entropy", "binary_cross_entropy")
+NUMBER_LOSSES = ("mean_squared_error", "huber")
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 NonNegative = Annotated[FiniteFloat, Field(ge=0.0)]
 
@@ -115,15 +115,11 @@ class TaskSpec(Frozen):
     @model_validator(mode="after")
     def _loss_fits(self) -> Self:
         """Labels have an accuracy and can be smoothed, numbers have an r2."""
-        if self.label_smoothing and self.loss not in _OF_LABELS:
+        if self.label_smoothing and self.loss not in LABEL_LOSSES:
             raise ValueError(f"label_smoothing needs labels, which {self.loss} does not have")
-        fitting = (
-            "accuracy"
-            if self.loss in _OF_LABELS
-            else "r2"
-            if self.loss in _OF_NUMBERS
-            else "negative_loss"
-        )
+        fitting = "negative_loss"
+        if self.loss in (*LABEL_LOSSES, *NUMBER_LOSSES):
+            fitting = "accuracy" if self.loss in LABEL_LOSSES else "r2"
         if self.metric not in (fitting, "negative_loss"):
             raise ValueError(f"{self.metric} cannot be the metric of {self.loss}; {fitting} can")
         return self

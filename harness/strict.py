@@ -1,5 +1,5 @@
-"""The base of every value that a file, a plug-in or a worker may bring: immutable, no unknown keys,
-no guessed types, and texts that are harmless."""
+"""The base of every value from a file, a plug-in or a worker: immutable, no unknown keys, no
+guessed types, and harmless texts; and pydantic's errors in our words."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ _SCALARS = ("bool", "int", "float", "str")
 
 
 def _make_strict(node: Any) -> None:
-    """Marks every scalar below this node of a core schema, lets texts through `clean`, and keeps
-    whole numbers in 64 bits.
-    """
+    """Makes every scalar below this node of a core schema strict, cleans texts, bounds integers."""
     if isinstance(node, dict):
         if node.get("type") in _SCALARS:
             node["strict"] = True
@@ -38,7 +36,7 @@ def _make_strict(node: Any) -> None:
 
 
 def _cleaned(value: Any) -> Any:
-    """The value with the texts in it made harmless; anything may hold some."""
+    """The value with all texts in it made harmless."""
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, dict):
@@ -57,26 +55,24 @@ _BOUNDED = {"type": "no-info", "function": _bounded}
 
 
 def _clean_first(node: dict[str, Any]) -> None:
-    """Replaces a schema of texts, or of anything, by one that cleans them first."""
+    """Replaces a schema of texts, or of anything, by one that cleans texts first."""
     text = dict(node)
     node.clear()
     node.update({"type": "function-before", "function": _CLEANED, "schema": text})
 
 
 def _bound_last(node: dict[str, Any]) -> None:
-    """Replaces a schema of whole numbers by one that refuses what no array can hold."""
+    """Replaces a schema of integers by one that refuses more than 64 bits."""
     number = dict(node)
     node.clear()
     node.update({"type": "function-after", "function": _BOUNDED, "schema": number})
 
 
 class Strict(BaseModel):
-    """A frozen model without unknown keys, whose numbers are numbers: `true` and "3" are not, and
-    3.0 is no count.
+    """A frozen model without unknown keys. `true` and "3" are no numbers, 3.0 is no count.
 
     Texts are made harmless, see escaping.clean. A whole number may stand for a float. Lists may
-    stand for tuples, as JSON and TOML have no others; pydantic's own strict mode refuses them.
-    """
+    stand for tuples, which JSON and TOML lack; pydantic's own strict mode refuses them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -89,22 +85,18 @@ class Strict(BaseModel):
         return schema
 
 
-# What a value should have been, by pydantic's type of error; {name} are parts of the error's
-# context.
+# The expected form by pydantic's type of error; {name} is a part of the error's context.
 _EXPECTED = {
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
+    **dict.fromkeys(("int_type", "int_from_float"), "a whole number"),
+    **dict.fromkeys(("list_type", "tuple_type"), "a list"),
+    **dict.fromkeys(
+        ("dict_type", "model_type", "model_attributes_type", "mapping_type"), "a table"
+    ),
     "int_parsing_size": "a smaller number",
     "float_type": "a number",
     "bool_type": "true or false",
     "string_type": "text",
     "finite_number": "a finite number",
-    "list_type": "a list",
-    "tuple_type": "a list",
-    "dict_type": "a table",
-    "model_type": "a table",
-    "model_attributes_type": "a table",
-    "mapping_type": "a table",
     "literal_error": "{expected}",
     "greater_than": "a number greater than {gt}",
     "greater_than_equal": "a number of at least {ge}",
@@ -117,19 +109,17 @@ _EXPECTED = {
     "multiple_of": "a multiple of {multiple_of}",
     "string_pattern_mismatch": "text like {pattern}",
 }
-# What the patterns of our models mean.
+# The patterns of our models, in words.
 _PATTERNS = {
     r"^[A-Za-z0-9][A-Za-z0-9_.-]*$": "letters, digits, '_', '.' and '-' after a letter or digit",
     r"^[0-9a-f]{24}$": "24 hexadecimal digits",
 }
-# As much of a value as a message shows, in characters.
+# How many characters of a value a message shows.
 _SHOWN = 80
 
 
 def expected(problem: Mapping[str, Any]) -> str | None:
-    """What one of pydantic's errors wanted, for people: "a whole number". None if it is not about a
-    value's form.
-    """
+    """The form that one of pydantic's errors wanted, "a whole number"; None if it is about none."""
     text = _EXPECTED.get(problem["type"])
     if text is None:
         return None
@@ -146,25 +136,22 @@ def expected(problem: Mapping[str, Any]) -> str | None:
 
 
 def given(value: Any) -> str:
-    """A value as a message shows it, cut off if it is long."""
+    """A value for a message, cut off if it is long."""
     try:
         text = repr(value)
     # A whole number of thousands of digits has no text.
     except ValueError:
-        text = (
-            f"a number of {value.bit_length()} bits"
-            if isinstance(value, int)
-            else "something too long to show"
-        )
+        is_number = isinstance(value, int)
+        return f"a number of {value.bit_length()} bits" if is_number else "too long to show"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
-# Names of our models and of types, which pydantic puts into the place of an error.
+# pydantic puts names of our models and of types into the place of an error; the user never did.
 _OURS = re.compile(r"[A-Z]|.*\[|(str|int|float|bool|list|constrained-\w+|literal)$")
 
 
 def place_of(problem: Mapping[str, Any]) -> list[int | str]:
-    """Where one of pydantic's errors is, as keys and numbers of entries that stand in the file."""
+    """The place of one of pydantic's errors in the file, as keys and numbers of entries."""
     return [part for part in problem["loc"] if isinstance(part, int) or not _OURS.match(str(part))]
 
 

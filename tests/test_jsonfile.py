@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 from gradrace.errors import UserError
-from gradrace.jsonfile import read_json, replace_text, replacing, writing
+from gradrace.jsonfile import read_json, read_model, replace_text, replacing, writing
+from gradrace.strict import Strict
+from pydantic import Field
+
+
+class Kept(Strict):
+    schema_version: int = Field(alias="schema")
+    title: str
 
 
 @pytest.mark.parametrize(
@@ -45,3 +52,12 @@ def test_a_file_that_could_not_be_written_to_its_end_is_as_it_was(tmp_path):
         partial.write_text("half")
         raise OSError(28, "no space")
     assert file.read_text() == "before"
+
+
+def test_a_model_is_read_or_refused_by_its_form(tmp_path):
+    file = tmp_path / "kept.json"
+    replace_text(file, '{"schema": 1, "title": "é"}')
+    assert read_model(Kept, file, 1, "a note") == Kept(schema=1, title="é")
+    replace_text(file, '{"schema": 1, "title": 3}')
+    with pytest.raises(UserError, match=r"kept.json: not a note \(title: .*\); move it away"):
+        read_model(Kept, file, 1, "a note")

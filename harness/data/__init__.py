@@ -1,9 +1,8 @@
-"""Data sets as arrays in three splits, by name: bundled with scikit-learn, generated, or downloaded
-by `gradrace fetch`.
+"""Data sets as arrays in three fixed splits, by name. Read values first.
 
-Splits are fixed: they do not depend on a run's seed, so that every run sees the same validation
-set. Folds of the bundled sets are data sets of their own, see folds.py.
-"""
+The sets: bundled (with scikit-learn), generated, downloaded (files: by `gradrace fetch`; formats:
+their parsers). folds makes new sets of bundled ones, stratified the splits. chance is the score
+without learning, points are the functions of Point layers for drawings."""
 
 from __future__ import annotations
 
@@ -41,37 +40,34 @@ __all__ = [
 ]
 
 SETS: dict[str, DataSet] = {**bundled.SETS, **generated.SETS, **downloaded.SETS}
-# Our own, whose content is told by their source. A plug-in may add to SETS.
+# Our own: their source tells their content. A plug-in may add to SETS.
 _OWN = dict(SETS)
 
 
-# A process that runs one task after another must not hold the images of all of them.
+# A process with many tasks must not hold the images of all.
 @lru_cache(maxsize=3)
 def load(name: str) -> Data:
     """The data set of this name; kept for the next call.
 
-    ValueError for an unknown name, DataMissing or DataBroken where its files are not there or not
-    the right ones."""
+    ValueError: unknown name. DataMissing, DataBroken: its files are not there, or are others."""
     return _known(name).load()
 
 
 def training_samples(name: str) -> int:
-    """The size of the training split, known without reading the data. ValueError for an unknown
-    name.
-    """
+    """The size of the training split, without reading the data. ValueError: unknown name."""
     return _known(name).training
 
 
 def missing(name: str) -> str:
-    """Which files of the data set are not there and how to get them; empty where it can be loaded."""
+    """Which of the set's files are not there and how to get them; "" if it can be loaded."""
     return missing_files(_known(name).files)
 
 
 def content(name: str) -> str | None:
-    """16 hex digits of the arrays of a data set that a plug-in brought, read now; None for our own.
+    """16 hex digits of the arrays of a plug-in's data set, read now; None for our own sets.
 
-    A text that says why instead of digits if they cannot be had: the run itself will say so.
-    ValueError for an unknown name."""
+    If they cannot be read, a text that says why: the run fails with it. ValueError: unknown name.
+    """
     _known(name)
     if name not in SETS and (found := folding.parse(name)):
         return content(found[0])
@@ -81,7 +77,7 @@ def content(name: str) -> str | None:
         with off_stdout():
             loaded = SETS[name].load()
         return _hash(loaded)
-    # It is a user's function.
+    # A user's function may raise anything.
     except Exception as error:
         return f"cannot be read: {type(error).__name__}"
 
@@ -96,7 +92,7 @@ def _hash(loaded: Data) -> str:
 
 
 def can_fold(name: str) -> bool:
-    """Whether folds of this data set can be made; ValueError for an unknown name."""
+    """Whether this data set has folds. ValueError: unknown name."""
     return _known(name).resplit is not None
 
 

@@ -1,6 +1,4 @@
-"""Small real data that come with scikit-learn: nothing to download. Standardised with training
-statistics.
-"""
+"""Small real data that come with scikit-learn, standardised with training statistics."""
 
 from __future__ import annotations
 
@@ -24,7 +22,7 @@ def _classes(name: str, loader: str, source: str, choose: Choose) -> Data:
 
 
 def _diabetes(choose: Choose) -> Data:
-    """Targets are standardised as well, so that a mean squared error of 1 is that of a constant."""
+    """Targets are standardised too: a constant has a mean squared error of 1."""
     x, y = _read("load_diabetes")
     quartile = np.searchsorted(np.quantile(y, [0.25, 0.5, 0.75]), y).astype(np.int64)
     rows = choose(quartile)
@@ -41,12 +39,9 @@ def _diabetes(choose: Choose) -> Data:
 # Nobody writes into these; runs on folds read them again and again.
 @lru_cache(maxsize=4)
 def _read(loader: str) -> tuple[np.ndarray, np.ndarray]:
-    """Features float64[n, d] and targets [n], as the loader of this name in sklearn.datasets gives
-    them, unscaled.
+    """Features float64[n, d] and targets [n], unscaled, as this loader of sklearn.datasets gives.
 
-    The files are read where scikit-learn keeps them: importing it takes longer than a short run.
-    Where it keeps them elsewhere, it is asked.
-    """
+    To import scikit-learn takes longer than a short run: its files are read if they are found."""
     found = importlib.util.find_spec("sklearn")
     places = found.submodule_search_locations or [] if found else []
     files = [Path(place, "datasets", "data") / name for place in places for name in _FILES[loader]]
@@ -59,7 +54,7 @@ def _read(loader: str) -> tuple[np.ndarray, np.ndarray]:
     return x.astype(np.float64), y
 
 
-# A table with the target in its last column, or a table and its targets.
+# One table with the target in its last column, or a table and its targets.
 _FILES = {
     "load_digits": ("digits.csv.gz",),
     "load_breast_cancer": ("breast_cancer.csv",),
@@ -77,41 +72,20 @@ def _table(files: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
     return table[:, :-1], table[:, -1].astype(int)
 
 
-def _data_set(name: str, loader: str, train: int, validation: int, source: str) -> DataSet:
-    return _of(partial(_classes, name, loader, source), train, validation)
+def _data_set(load: Callable[[Choose], Data], train: int, validation: int) -> DataSet:
+    choose = partial(split_indices, train=train, validation=validation)
+    return DataSet(train, partial(load, choose), resplit=load)
 
 
-def _of(load: Callable[[Choose], Data], train: int, validation: int) -> DataSet:
-    return DataSet(
-        train,
-        partial(load, partial(split_indices, train=train, validation=validation)),
-        resplit=load,
-    )
-
-
+# name, sizes of the training and validation split, source
+_LABELLED = (
+    ("digits", 1152, 320, "Optical Recognition of Handwritten Digits, test part, 1797 images 8x8"),
+    ("breast_cancer", 352, 108, "Breast Cancer Wisconsin (Diagnostic), 569 tumours, 30 features"),
+    ("wine", 112, 33, "Wine, 178 wines of 3 growers, 13 measurements"),
+)
 SETS = {
-    "digits": _data_set(
-        "digits",
-        "load_digits",
-        1152,
-        320,
-        "UCI Optical Recognition of Handwritten Digits, test part, 1797 images of 8x8, as in"
-        " scikit-learn",
-    ),
-    "breast_cancer": _data_set(
-        "breast_cancer",
-        "load_breast_cancer",
-        352,
-        108,
-        "UCI Breast Cancer Wisconsin (Diagnostic), 569 tumours, 30 measurements, as in"
-        " scikit-learn",
-    ),
-    "wine": _data_set(
-        "wine",
-        "load_wine",
-        112,
-        33,
-        "UCI Wine, 178 wines of 3 growers, 13 measurements, as in scikit-learn",
-    ),
-    "diabetes": _of(_diabetes, 272, 85),
-}
+    name: _data_set(
+        partial(_classes, name, f"load_{name}", f"UCI {source}, as in scikit-learn"), *sizes
+    )
+    for name, *sizes, source in _LABELLED
+} | {"diabetes": _data_set(_diabetes, 272, 85)}

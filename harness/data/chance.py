@@ -1,9 +1,7 @@
-"""What a run scores that has learnt nothing: the best constant prediction on a split. One rule for
-`tune`, report, diagnosis.
+"""The score without learning: the best constant prediction on a split.
 
-A run that diverged counts as chance, or as the worst score that a run of the same task ended with,
-if that is lower (`floor`): a run without a result never stands above one that has a result.
-"""
+A diverged run counts as chance, or as the worst score of a finished run of its task if that is
+lower (`floor`): a run without a result never stands above one that has a result."""
 
 from __future__ import annotations
 
@@ -15,7 +13,7 @@ import numpy as np
 
 from .. import data
 from ..layers import Layer, Point, build
-from ..spec import Loss, TaskSpec
+from ..spec import NUMBER_LOSSES, Loss, TaskSpec
 from .points import surface
 
 _GUESS = "guessing, 1 / classes (the data set is not at hand)"
@@ -28,11 +26,10 @@ _ORIGIN = {
 
 
 class Chance(NamedTuple):
-    """metric: the task's metric, the higher the better. loss: that of evaluations, which holds no
-    penalty. NaN: not known.
+    """metric: the higher the better. loss: without penalties. NaN: not known.
 
-    samples: the size of the split, 0 where the data set is not at hand. origin: what scores this
-    metric, in words."""
+    samples: the size of the split, 0 if the data set is not at hand. origin: the prediction that
+    scores this metric, in words."""
 
     metric: float
     loss: float
@@ -44,9 +41,9 @@ def of(task: TaskSpec, split: str = "validation") -> Chance:
     """The best constant prediction on this split of the task's data.
 
     accuracy: the share of the commonest class; r2: 0. Losses: cross entropy at the split's own
-    frequencies of classes (smoothed as the task's targets are), the mean squared error at the
-    means, huber at the constants that minimise it. A function of a point has its value at the
-    start. Without the data set, labels have 1 / classes and log(classes)."""
+    frequencies of classes (smoothed like the task's targets), the mean squared error at the means,
+    huber at the constants that minimise it. A function of a point: its value at the start. Without
+    the data set, labels have 1 / classes and log(classes)."""
     if task.loss == "output":
         loss, samples, share = _start(task.model), 0, np.nan
     else:
@@ -58,9 +55,7 @@ def of(task: TaskSpec, split: str = "validation") -> Chance:
 
 
 def floor(chance: float | None, scores: Iterable[float], higher: bool) -> float | None:
-    """What a diverged run counts for: the worse of chance and the worst of these scores; None where
-    neither is known.
-    """
+    """A diverged run's score: the worse of chance and the worst of these; None if none is known."""
     known = [*scores, *([] if chance is None or np.isnan(chance) else [chance])]
     return None if not known else min(known) if higher else max(known)
 
@@ -71,19 +66,19 @@ def _of_data(task: TaskSpec, split: str) -> tuple[float, float, int]:
     try:
         return _constant(task.data, split, task.loss, task.label_smoothing, classes)
     except (ValueError, OSError, data.DataMissing, data.DataBroken):
-        if task.loss in ("mean_squared_error", "huber"):
+        if task.loss in NUMBER_LOSSES:
             return np.nan, np.nan, 0
         classes = max(2, classes)
         return 1 / classes, float(np.log(classes)), 0
 
 
-# Reading a data set takes seconds if it is large; these are a few numbers of each.
+# Reading a large data set takes seconds; these are a few numbers of each.
 @lru_cache(maxsize=512)
 def _constant(
     name: str, split: str, loss: Loss, smoothing: float, classes: int
 ) -> tuple[float, float, int]:
     y = data.load(name).splits[split].y
-    if loss in ("mean_squared_error", "huber"):
+    if loss in NUMBER_LOSSES:
         columns = np.asarray(y, np.float64).reshape(len(y), -1)
         return np.nan, float(np.mean([_least(column, loss) for column in columns.T])), len(y)
     if not y.size:
@@ -101,7 +96,7 @@ def _least(y: np.ndarray, loss: Loss) -> float:
         return float(np.var(y))
     low, high = float(y.min()), float(y.max())
     for _ in range(100):
-        # The derivative of the mean huber loss falls in y - constant; halving finds where it is 0.
+        # The mean huber loss has a monotonous derivative: bisection finds its zero.
         middle = (low + high) / 2
         low, high = (middle, high) if np.clip(y - middle, -1, 1).mean() > 0 else (low, middle)
     away = np.abs(y - (low + high) / 2)
@@ -109,9 +104,7 @@ def _least(y: np.ndarray, loss: Loss) -> float:
 
 
 def _start(model: tuple[Layer, ...]) -> float:
-    """The value of a function of a point at its start; NaN of every other model whose output is the
-    loss.
-    """
+    """The value of a function of a point at its start; NaN for other models."""
     first = model[0] if model else None
     if not isinstance(first, Point) or len(model) > 1:
         return np.nan

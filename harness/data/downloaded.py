@@ -1,9 +1,7 @@
-"""Published data sets that `gradrace fetch` downloads: MNIST, Fashion-MNIST, CIFAR-10 and
-tiny-shakespeare.
+"""Published data sets for `gradrace fetch`: MNIST, Fashion-MNIST, CIFAR-10, tiny-shakespeare.
 
-The published test set is the test split; the validation split is taken from the training set,
-stratified. Pixels are standardised with the training split's mean and standard deviation (one for
-grey images, one a channel for colours)."""
+The published test set is the test split; the validation split is a stratified part of the training
+set. Pixels are standardised by channel with the training split's mean and standard deviation."""
 
 from __future__ import annotations
 
@@ -23,6 +21,11 @@ _IDX_FILES = (
     "t10k-labels-idx1-ubyte.gz",
 )
 _CIFAR_FOLDER = "cifar-10-batches-bin"
+_CIFAR_BATCHES = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch")
+_CIFAR_SOURCE = (
+    "Krizhevsky (2009), Learning Multiple Layers of Features from Tiny Images: CIFAR-10, binary"
+    " version"
+)
 
 
 def grey_images(
@@ -33,18 +36,13 @@ def grey_images(
     published: tuple[int, int] = (60_000, 10_000),
     validation: int = 5_000,
 ) -> DataSet:
-    """A set of 28x28 grey images in MNIST's four files; `published` are the sizes of its training
-    and test part.
-    """
+    """28x28 grey images in MNIST's four files; published: sizes of the training and test part."""
     files = tuple(
         RemoteFile(name, file, digest, tuple(f"{mirror}/{file}" for mirror in mirrors))
         for file, digest in zip(_IDX_FILES, sums, strict=True)
     )
-    return DataSet(
-        published[0] - validation,
-        partial(_grey_images, name, source, files, published, validation),
-        files,
-    )
+    load = partial(_grey_images, name, source, files, published, validation)
+    return DataSet(published[0] - validation, load, files)
 
 
 def _grey_images(
@@ -67,33 +65,23 @@ def _grey_images(
 def cifar10(
     digest: str, urls: tuple[str, ...], per_file: int = 10_000, validation: int = 5_000
 ) -> DataSet:
-    """The binary version of CIFAR-10: five training files and a test file of `per_file` records in
-    one archive.
-    """
+    """The binary CIFAR-10: five training files and a test file, `per_file` records each."""
     file = RemoteFile("cifar10", "cifar-10-binary.tar.gz", digest, urls)
-    return DataSet(
-        5 * per_file - validation, partial(_cifar10, file, per_file, validation), (file,)
-    )
+    load = partial(_cifar10, file, per_file, validation)
+    return DataSet(5 * per_file - validation, load, (file,))
 
 
 def _cifar10(file: RemoteFile, per_file: int, validation: int) -> Data:
-    members = [f"{_CIFAR_FOLDER}/data_batch_{i}.bin" for i in range(1, 6)] + [
-        f"{_CIFAR_FOLDER}/test_batch.bin"
-    ]
-    contents = formats.cifar_archive(file.read(), tuple(members), file.path)
+    members = tuple(f"{_CIFAR_FOLDER}/{name}.bin" for name in _CIFAR_BATCHES)
+    contents = formats.cifar_archive(file.read(), members, file.path)
     parts = [
         formats.cifar(content, per_file, file.path / member)
         for content, member in zip(contents, members, strict=True)
     ]
     images = [x.reshape(len(x), -1, 3) for x, _ in parts]
     y = np.concatenate([labels for _, labels in parts[:5]])
-    source = (
-        "Krizhevsky (2009), Learning Multiple Layers of Features from Tiny Images: CIFAR-10, binary"
-        " version"
-    )
-    return _images(
-        "cifar10", source, (np.concatenate(images[:5]), y), (images[5], parts[5][1]), validation
-    )
+    training, test = (np.concatenate(images[:5]), y), (images[5], parts[5][1])
+    return _images("cifar10", _CIFAR_SOURCE, training, test, validation)
 
 
 def _images(
@@ -103,8 +91,8 @@ def _images(
     test: tuple[np.ndarray, np.ndarray],
     validation: int,
 ) -> Data:
-    """Images uint8[n, pixels, channels] to float32[n, pixels * channels]: in float64 they would
-    take gigabytes, and a float32 is exact in float64."""
+    """Images uint8[n, pixels, channels] to float32[n, pixels * channels], as float64 would take
+    gigabytes."""
     images, y = training
     rows = split_indices(y, len(y) - validation, validation)
     scale = _pixel_values(images[rows["train"]])
@@ -117,15 +105,12 @@ def _images(
 
 
 def _pixel_values(images: np.ndarray) -> np.ndarray:
-    """float32[256, channels]: what each of the 256 values becomes, by the counts of each in these
-    images.
-    """
+    """float32[256, channels]: the standardised value of each of the 256 values."""
     values = np.arange(256, dtype=np.float64)
     table = []
     for channel in range(images.shape[2]):
-        weights = (
-            np.bincount(images[:, :, channel].ravel(), minlength=256) / images[:, :, channel].size
-        )
+        pixels = images[:, :, channel].ravel()
+        weights = np.bincount(pixels, minlength=256) / pixels.size
         mean = float(weights @ values)
         spread = float(np.sqrt(weights @ (values - mean) ** 2))
         table.append((values - mean) / (spread or 1.0))
@@ -145,16 +130,16 @@ def shakespeare(
     size: int = 1_115_394,
     vocabulary: int = SHAKESPEARE_VOCABULARY,
 ) -> DataSet:
-    """A text of `size` characters: 90% of its length for training, 5% for validation and 5% for
-    test, in this order (as char-rnn splits it). Samples are windows side by side; what is learnt is
-    each window one character later."""
+    """A text of `size` characters: 90% for training, 5% for validation, 5% for test, in this order,
+    as char-rnn splits it. Samples are windows side by side, targets the same one character later.
+    """
     file = RemoteFile("tiny_shakespeare", "input.txt", digest, urls)
     load = partial(_shakespeare, file, size, vocabulary)
     return DataSet(_windows(0, int(0.9 * size)), load, (file,))
 
 
 def _windows(start: int, stop: int) -> int:
-    """Windows between these characters; the last one needs a character after itself."""
+    """How many windows lie there; the last needs one more character after it."""
     return (stop - start - 1) // SHAKESPEARE_LENGTH
 
 

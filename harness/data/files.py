@@ -1,9 +1,7 @@
-"""Files that are downloaded once, or placed by hand: where they lie, how they come, and that they
-are the right ones.
+"""Published files, downloaded once or placed by hand.
 
-They lie in <folder>/<data set>/<file>, the folder being that of --data-dir, else $GRADRACE_DATA,
-else the user's cache. Nothing is read that does not have the published sha256 sum.
-"""
+They lie in <folder>/<data set>/<file>; the folder is that of --data-dir, else $GRADRACE_DATA, else
+the user's cache. Nothing is read that does not have the published sha256 sum."""
 
 from __future__ import annotations
 
@@ -31,9 +29,7 @@ class DataBroken(UserError):
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A published file: `<data set>/<name>` under the data folder, its sha256 sum, and addresses in
-    order of trial.
-    """
+    """`<data set>/<name>` under the data folder; its sha256 sum; its addresses, tried in order."""
 
     data_set: str
     name: str
@@ -46,9 +42,7 @@ class RemoteFile:
         return data_folder() / self.data_set / self.name
 
     def read(self) -> bytes:
-        """The whole content. DataMissing where the file is not there, DataBroken where it is
-        another or truncated.
-        """
+        """The whole content. DataMissing if the file is not there, DataBroken if it is another."""
         try:
             content = self.path.read_bytes()
         except FileNotFoundError:
@@ -65,7 +59,7 @@ class RemoteFile:
 
 
 def _home_in(folder: Path) -> Path:
-    """The path with the home folder that its ~ stands for. UserError if there is no such user."""
+    """The path with its ~ replaced by the home folder. UserError if there is no such user."""
     try:
         return folder.expanduser()
     except RuntimeError:
@@ -89,15 +83,13 @@ def data_folder() -> Path:
 
 
 def use_folder(folder: Path | None) -> None:
-    """Makes this the data folder of this process and of the workers that it starts; None leaves it
-    as it is.
-    """
+    """Sets the data folder of this process and of its workers; None leaves it as it is."""
     if folder:
         os.environ[VARIABLE] = str(_home_in(folder).resolve())
 
 
 def missing_files(files: Iterable[RemoteFile]) -> str:
-    """Which of these files are not there and how to get them, in one line; empty where all are."""
+    """Which of these files are not there and how to get them, in one line; "" if all are."""
     lost = [file for file in files if not file.path.is_file()]
     if not lost:
         return ""
@@ -109,9 +101,9 @@ def missing_files(files: Iterable[RemoteFile]) -> str:
 
 
 def fetch(files: Iterable[RemoteFile]) -> list[Path]:
-    """Downloads what is not there yet or broken; the paths of those that were. DataMissing names,
-    for each file that could not be had, its place, addresses and sha256 sum; nothing
-    half-downloaded is left behind."""
+    """Downloads missing and broken files; their paths. Nothing half-downloaded is left behind.
+
+    DataMissing names place, addresses and sha256 sum of each file that cannot be downloaded."""
     wanted = [file for file in files if not _good(file)]
     for number, file in enumerate(wanted):
         problems = _download(file)
@@ -129,7 +121,7 @@ def _good(file: RemoteFile) -> bool:
 
 
 def _download(file: RemoteFile) -> list[str]:
-    """Tries every address; what went wrong with each where none would do, else nothing."""
+    """Tries every address; the problem of each if none serves, else nothing."""
     problems = []
     for url in file.urls:
         problem = _download_from(url, file)
@@ -140,7 +132,7 @@ def _download(file: RemoteFile) -> list[str]:
 
 
 def _download_from(url: str, file: RemoteFile) -> str:
-    """Downloads beside the place and moves there when the sum is right; what went wrong otherwise."""
+    """Downloads beside the place, and moves there if the sum is right; else the problem."""
     import tempfile
     import urllib.request
     from http.client import HTTPException
@@ -160,7 +152,7 @@ def _download_from(url: str, file: RemoteFile) -> str:
                 total.update(piece)
         if total.hexdigest() != file.sha256:
             return f"what came has the sha256 sum {total.hexdigest()}"
-        # Readable as other files of this user are, which those made by tempfile are not.
+        # tempfile makes files that only this user can read.
         partial.chmod(0o644)
         os.replace(partial, file.path)
         return ""

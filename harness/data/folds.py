@@ -1,10 +1,8 @@
-"""Folds of a data set as data sets of their own, by name: `wine.cv5-0` and `wine.cv5-0.3-1`, for
-nested cross-validation.
+"""Folds of a data set as data sets of their own, for nested cross-validation.
 
-`<set>.cv<outer>-<fold>` trains on all folds but this one, and both validates and tests on it:
-nothing may be chosen by it. `<set>.cv<outer>-<fold>.<inner>-<part>` takes only the rows that the
-former trains on: their parts but one for training, that one for validation and as the test split,
-so that nothing that chooses ever sees the outer fold."""
+`wine.cv5-0` trains on all 5 folds but fold 0, and validates and tests on fold 0: nothing may be
+chosen by it. `wine.cv5-0.3-1` splits only the rows that wine.cv5-0 trains on: part 1 of 3 for
+validation and test, the others for training. So a choice never sees the outer fold."""
 
 from __future__ import annotations
 
@@ -23,9 +21,7 @@ _NAME = re.compile(
 
 @dataclass(frozen=True)
 class Folds:
-    """Which fold of how many, and within its training rows, which part of how many; without parts
-    where `inner` is 0.
-    """
+    """Fold `fold` of `outer`, part `part` of `inner` of its training rows; inner 0: no parts."""
 
     outer: int
     fold: int
@@ -33,14 +29,14 @@ class Folds:
     part: int = 0
 
     def name(self, base: str) -> str:
-        """The name of the data set that consists of these folds of another."""
+        """The name of these folds of a data set."""
         within = f".{self.inner}-{self.part}" if self.inner else ""
         return f"{base}.cv{self.outer}-{self.fold}{within}"
 
     def rows(self, strata: np.ndarray) -> dict[str, np.ndarray]:
         """Row numbers of the three splits, stratified by `strata` int64[n] (scikit-learn's
-        StratifiedKFold, shuffled by a fixed seed). ValueError where a stratum has fewer members
-        than there are folds."""
+        StratifiedKFold, shuffled by a fixed seed). ValueError if a stratum is smaller than folds.
+        """
         everything = np.arange(len(strata))
         rest, held_out = _split(everything, strata, self.outer, self.fold)
         if self.inner:
@@ -49,9 +45,7 @@ class Folds:
 
 
 def parse(name: str) -> tuple[str, Folds] | None:
-    """(data set, folds) of such a name; None of any other. ValueError where a number is out of its
-    range.
-    """
+    """(data set, folds) of such a name; None of any other. ValueError: a number out of range."""
     found = _NAME.fullmatch(name)
     if not found:
         return None

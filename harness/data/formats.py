@@ -1,6 +1,4 @@
-"""Strict parsers of published formats: bytes in, arrays out; whatever is not exactly as expected is
-refused by name.
-"""
+"""Strict parsers of published formats: bytes in, arrays out, anything unexpected refused."""
 
 from __future__ import annotations
 
@@ -20,7 +18,7 @@ CIFAR_SHAPE = (32, 32, 3)
 
 
 def gunzip(content: bytes, path: Path) -> bytes:
-    """The whole decompressed content. DataBroken where it is truncated or no gzip."""
+    """The whole decompressed content. DataBroken if it is truncated or no gzip."""
     try:
         return gzip.decompress(content)
     except (OSError, EOFError, zlib.error) as error:
@@ -30,10 +28,7 @@ def gunzip(content: bytes, path: Path) -> bytes:
 def idx(content: bytes, shape: tuple[int, ...], path: Path) -> np.ndarray:
     """uint8[*shape] from the IDX format of the MNIST files (LeCun, Cortes & Burges): two zero
     bytes, the type (8 for unsigned bytes), the number of dimensions, each size as a big-endian
-    32-bit number, then the values in C order.
-
-    DataBroken where any of that is not so, or where the values are too few or too many.
-    """
+    32-bit number, then the values in C order. DataBroken if any of that is not so."""
     magic = bytes((0, 0, _UINT8, len(shape)))
     if content[:4] != magic:
         raise DataBroken(
@@ -54,7 +49,7 @@ def idx(content: bytes, shape: tuple[int, ...], path: Path) -> np.ndarray:
 
 
 def labels(values: np.ndarray, classes: int, path: Path) -> np.ndarray:
-    """The values as int64. DataBroken where one is no class."""
+    """The values as int64. DataBroken if one is no class."""
     if len(values) and int(values.max()) >= classes:
         raise DataBroken(
             f"{path}: holds the label {int(values.max())}, the largest is {classes - 1}"
@@ -63,7 +58,7 @@ def labels(values: np.ndarray, classes: int, path: Path) -> np.ndarray:
 
 
 def cifar_archive(content: bytes, members: tuple[str, ...], path: Path) -> list[bytes]:
-    """The contents of these members of a .tar.gz, read in memory (nothing is unpacked to the disk)."""
+    """The contents of these members of a .tar.gz; nothing is unpacked to the disk."""
     try:
         with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
             opened = [archive.extractfile(member) for member in members]
@@ -75,22 +70,18 @@ def cifar_archive(content: bytes, members: tuple[str, ...], path: Path) -> list[
 
 
 def cifar(content: bytes, records: int, path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Images uint8[records, 32, 32, 3] and labels int64[records] of a file of the binary CIFAR-10:
-    a record is its label, then 1024 red, 1024 green and 1024 blue values, row by row (Krizhevsky,
-    2009)."""
+    """Images uint8[records, 32, 32, 3] and labels int64[records] of a file of the binary CIFAR-10
+    (Krizhevsky, 2009): a record is its label, then 1024 red, 1024 green and 1024 blue values."""
     size = 1 + prod(CIFAR_SHAPE)
     if len(content) != records * size:
         raise DataBroken(f"{path}: {len(content)} bytes instead of {records} records of {size}")
     rows = np.frombuffer(content, np.uint8).reshape(records, size)
-    return rows[:, 1:].reshape(records, 3, 32, 32).transpose(0, 2, 3, 1), labels(
-        rows[:, 0], 10, path
-    )
+    images = rows[:, 1:].reshape(records, 3, 32, 32).transpose(0, 2, 3, 1)
+    return images, labels(rows[:, 0], 10, path)
 
 
 def characters(content: bytes, vocabulary: int, path: Path) -> np.ndarray:
-    """int64[n]: every character's rank among the text's distinct ones. DataBroken where these are
-    not `vocabulary`.
-    """
+    """int64[n]: each character's rank among the distinct ones; DataBroken if these are others."""
     try:
         text = content.decode("ascii")
     except UnicodeDecodeError as error:

@@ -1,8 +1,5 @@
-"""Data that the harness makes: the standard tests of memory, one sample of nothing for functions of
-a point, and samples of any width for tasks that are made to be timed.
-
-Drawn from a fixed seed, so that every run sees the same. The tests of memory keep their papers'
-scales."""
+"""Data drawn from a fixed seed: tests of memory at their papers' scales, an empty sample for
+functions of a point, and samples of any width for tasks made to be timed."""
 
 from __future__ import annotations
 
@@ -44,11 +41,10 @@ def copy_memory() -> Data:
     """Copy memory (Hochreiter & Schmidhuber, 1997, 5.1; as in Arjovsky et al., 2016,
     arXiv:1511.06464, 4.1).
 
-    The input shows 5 symbols of 8 kinds, blanks, a delimiter (as the last of 10 blanks), and 5
-    blanks; the output is blank until the delimiter and then the 5 symbols. Kinds are 0 to 7, 8 is
-    blank, 9 the delimiter. x[n, 20 * 10]: one-hot. y int64[n, 20]. Who remembers nothing has a loss
-    of 5 ln 8 / 20 = 0.52."""
-    # Without replacement: no sequence is in two splits.
+    The input shows 5 symbols of 8 kinds, 10 blanks of which the last is a delimiter, and 5 blanks;
+    the output is blank until the delimiter, then the 5 symbols. Kinds are 0 to 7, 8 is blank, 9 the
+    delimiter. x[n, 20 * 10]: one-hot. y int64[n, 20]. Without memory the loss is 5 ln 8 / 20."""
+    # No sequence is in two splits.
     codes = np.random.default_rng([SPLIT_SEED, 2]).permutation(COPY_KINDS**COPY_SYMBOLS)
     edges = np.cumsum(list(_SIZES.values()))
     splits = {}
@@ -60,26 +56,17 @@ def copy_memory() -> Data:
         wanted = np.full((size, COPY_LENGTH), COPY_KINDS, dtype=np.int64)
         wanted[:, -COPY_SYMBOLS:] = symbols
         splits[split] = Split(np.eye(COPY_CLASSES)[shown].reshape(size, -1), wanted)
-    return Data(
-        "copy_memory", splits, COPY_CLASSES, f"generated: copy memory of length {COPY_LENGTH}"
-    )
+    source = f"generated: copy memory of length {COPY_LENGTH}"
+    return Data("copy_memory", splits, COPY_CLASSES, source)
 
 
 def point() -> Data:
-    """One sample of nothing, in every split: what a model made of a Point layer is given and
-    ignores.
-    """
-    nothing = Split(np.zeros((1, 1)), np.zeros((1, 1)))
-    return Data(
-        "point",
-        dict.fromkeys(_SIZES, nothing),
-        0,
-        "none: the loss is a function of the parameters alone",
-    )
+    """One empty sample in every split, which a model made of a Point layer ignores."""
+    splits = dict.fromkeys(_SIZES, Split(np.zeros((1, 1)), np.zeros((1, 1))))
+    return Data("point", splits, 0, "none: the loss is a function of the parameters alone")
 
 
-# Features and training samples of the data of tasks that are made to be timed; as many bytes as
-# float32 as is written.
+# Features and training samples for tasks made to be timed, and their size as float32.
 SYNTHETIC_CLASSES = 10
 _LATENT, _TEACHER, _NOISE = 16, 32, 0.5
 SYNTHETIC = {
@@ -96,12 +83,11 @@ SYNTHETIC = {
 
 
 def synthetic(name: str, features: int, training: int) -> Data:
-    """Samples of which a fixed random teacher knows the class.
+    """Samples with the classes of a fixed random teacher, so that a model that trains gets better.
 
     z[n, 16] is standard normal; x float32[n, features] is a fixed random map of z plus noise,
     standardised over the training split; the label is the largest of 10 outputs of a fixed random
-    network of one hidden layer of 32 tanh units on z, its outputs shifted so that no class is rare.
-    So x tells the class, and a model that trains gets better at it."""
+    network of one hidden layer of 32 tanh units on z, standardised so that no class is rare."""
     rng = np.random.default_rng([SPLIT_SEED, 3, zlib.crc32(name.encode())])
     held_out = max(256, training // 8)
     sizes = {"train": training, "validation": held_out, "test": held_out}
@@ -122,12 +108,8 @@ def synthetic(name: str, features: int, training: int) -> Data:
     edges = np.cumsum(list(sizes.values()))[:-1]
     pieces = zip(sizes, np.split(x, edges), np.split(labels, edges), strict=True)
     splits = {split: Split(samples, classes) for split, samples, classes in pieces}
-    return Data(
-        name,
-        splits,
-        SYNTHETIC_CLASSES,
-        f"generated: {features} features of {_LATENT} hidden ones, a random teacher",
-    )
+    source = f"generated: {features} features of {_LATENT} hidden ones, a random teacher"
+    return Data(name, splits, SYNTHETIC_CLASSES, source)
 
 
 SETS = {

@@ -1,8 +1,5 @@
-"""Stratified splits: those of scikit-learn's StratifiedShuffleSplit with an integer random_state,
-number for number.
-
-Importing scikit-learn takes longer than a short run; this does not need it.
-"""
+"""Stratified splits, equal to those of scikit-learn's StratifiedShuffleSplit for an integer
+random_state. To import scikit-learn takes longer than a short run; this does not need it."""
 
 from __future__ import annotations
 
@@ -12,15 +9,14 @@ import numpy as np
 def train_test(
     strata: np.ndarray, train: int, test: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """int64[train], int64[test]: rows of two samples without overlap in which every stratum of
-    strata int64[n] has about its share. ValueError where there are not so many rows, or fewer
-    strata than can be shared out."""
+    """int64[train], int64[test]: rows of two samples without overlap, in which every stratum of
+    strata int64[n] has about its share. ValueError: too few rows, or too many strata."""
     _, inverse, counts = np.unique(strata, return_inverse=True, return_counts=True)
     if train + test > len(strata) or counts.min() < 2 or min(train, test) < len(counts):
         raise ValueError(
             f"{len(strata)} rows in {len(counts)} strata cannot be split into {train} and {test}"
         )
-    # NumPy freezes RandomState's streams for ever, unlike those of its generators (NEP 19).
+    # NumPy keeps RandomState's streams for ever, unlike those of its generators (NEP 19).
     rng = np.random.RandomState(seed)
     rows = np.split(np.argsort(inverse, kind="stable"), np.cumsum(counts)[:-1])
     of_train = _shares(counts, train, rng)

@@ -1,4 +1,4 @@
-"""What a data set is to the rest of gradrace, and how one set of samples becomes three splits."""
+"""A data set as the rest of gradrace has it, and how one set of samples becomes three splits."""
 
 from __future__ import annotations
 
@@ -17,11 +17,9 @@ Choose = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 @dataclass(frozen=True)
 class Split:
-    """Samples x[n, d] and what is to be learnt.
+    """x[n, d]: samples, float64, or float32 for images, or int64 for an Embedding.
 
-    x: float64, float32 where eight bytes a pixel would be too much, or int64 for an Embedding. y:
-    labels int64[n] or int64[n, time], or targets float64[n, k].
-    """
+    y: labels int64[n] or int64[n, time], or targets float64[n, k]."""
 
     x: np.ndarray
     y: np.ndarray
@@ -29,8 +27,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Data:
-    """A data set in its three splits; `splits` has the keys train, validation and test. `classes`
-    is 0 where y is a number instead of a label."""
+    """`splits` has the keys train, validation and test; `classes` is 0 if y holds no labels."""
 
     name: str
     splits: Mapping[str, Split]
@@ -50,13 +47,10 @@ class Data:
 
 @dataclass(frozen=True)
 class DataSet:
-    """What is known without reading the data: the size of its training split, and the files it
-    needs, if any.
+    """Known without reading the data: the size of its training split, and the files it needs.
 
-    resplit: the data in other splits, chosen by a function like `split_indices` from the strata;
-    None where nothing offers
-        other splits than its own.
-    """
+    resplit: the data in other splits, chosen from the strata by a function like `split_indices`;
+    None if its own splits are the only ones."""
 
     training: int
     load: Callable[[], Data]
@@ -65,24 +59,18 @@ class DataSet:
 
 
 def split_indices(strata: np.ndarray, train: int, validation: int) -> dict[str, np.ndarray]:
-    """Row numbers of the three splits, stratified by `strata` int64[n]; what is left over is the
-    test split.
+    """Row numbers of the three splits, stratified by `strata` int64[n]; the rest is the test split.
 
-    Fixed: no run's seed takes part, so that every run sees the same validation set.
-    """
-    rows = np.arange(len(strata))
-    rest, held_out = rows, rows[:0]
-    if train + validation < len(strata):
-        rest, held_out = stratified.train_test(
-            strata, train + validation, len(strata) - train - validation, SPLIT_SEED
-        )
+    No run's seed takes part, so that every run sees the same validation set."""
+    rest, held_out = np.arange(len(strata)), np.arange(0)
+    used = train + validation
+    if used < len(strata):
+        rest, held_out = stratified.train_test(strata, used, len(strata) - used, SPLIT_SEED)
     fitted, chosen = stratified.train_test(strata[rest], train, len(rest) - train, SPLIT_SEED)
     return {"train": rest[fitted], "validation": rest[chosen], "test": held_out}
 
 
 def standardised(values: np.ndarray, fitted: np.ndarray) -> np.ndarray:
-    """Columns of mean 0 and standard deviation 1 over the rows `fitted`; columns with no spread
-    there stay at 0.
-    """
+    """Columns of mean 0 and standard deviation 1 over the rows `fitted`; constant ones become 0."""
     mean, spread = values[fitted].mean(axis=0), values[fitted].std(axis=0)
     return (values - mean) / np.where(spread > 0, spread, 1.0)

@@ -1,7 +1,7 @@
-"""Where runs are computed: the Executor's three methods, and what goes in and comes out.
+"""Computes runs: the Executor's three methods, the jobs that go in, the events that come out.
 
-`local.LocalExecutor` is the only one now; another (a cluster's, say) offers the same.
-"""
+local is the executor on this machine; another (a cluster's, say) offers the same methods. workers:
+its processes; queue: which waiting runs go to which of them; environment: their variables."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ from ..spec import RunSpec
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run with its digest and what the digest was made from; `log` takes the worker's stdout and
-    stderr.
-    """
+    """A run, its digest and the digest's origins; `log` takes the worker's stdout and stderr."""
 
     spec: RunSpec
     digest: str
@@ -29,9 +27,9 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Job:
-    """Runs of one shape, which workers of its kind share out among themselves: what one has
-    compiled for a run serves the next. `alone`: in one fresh, pinned process with nothing beside
-    it; its runs are timed together."""
+    """Runs of one shape, shared out among workers: a program compiled for one serves the next.
+
+    alone: in one fresh, pinned process with no other beside it, in which its runs are timed."""
 
     runs: tuple[PlannedRun, ...]
     alone: bool = False
@@ -64,15 +62,13 @@ Event = Started | Progress | Finished
 
 
 class Executor(Protocol):
-    """Takes jobs, gives events until all have finished, and never loses a run: each gives one
-    Finished.
-    """
+    """Takes jobs, gives events until all have finished; every run gives one Finished."""
 
     def submit(self, job: Job) -> None:
         """Queues a job."""
 
     def events(self) -> Iterator[Event]:
-        """What happens, as it happens; ends when every submitted job has finished."""
+        """Events as they happen, until every submitted job has finished."""
 
     def close(self) -> None:
         """Stops at once, killing what runs. Safe to call twice."""

@@ -1,8 +1,6 @@
-"""Environment of a worker, set before it starts: frameworks read most of it once, when they are
-imported.
+"""Environment of a worker, set before it starts, since frameworks read it when they are imported.
 
-One table serves every framework; each reads its own variables and ignores the others'.
-"""
+One table serves all frameworks: each ignores the variables of the others."""
 
 from __future__ import annotations
 
@@ -12,18 +10,13 @@ from ..spec import RunSpec
 
 
 def environment(run: RunSpec) -> dict[str, str]:
-    """The driver's environment with threads, devices and precision fixed for workers of such runs."""
+    """The driver's environment, with threads, devices and precision fixed for such runs."""
     threads = str(run.threads)
     fixed = {
-        **dict.fromkeys(
-            (
-                "OMP_NUM_THREADS",
-                "MKL_NUM_THREADS",
-                "OPENBLAS_NUM_THREADS",
-                "VECLIB_MAXIMUM_THREADS",
-            ),
-            threads,
-        ),
+        "OMP_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
+        "OPENBLAS_NUM_THREADS": threads,
+        "VECLIB_MAXIMUM_THREADS": threads,
         "TF_NUM_INTRAOP_THREADS": threads,
         "TF_NUM_INTEROP_THREADS": "1",
         "TF_CPP_MIN_LOG_LEVEL": "2",
@@ -38,8 +31,7 @@ def environment(run: RunSpec) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
     }
     if run.device == "cpu":
-        # XLA's thread pool has NPROC threads (PjRt's CPU client), by default one for each core and
-        # 16 at least.
+        # XLA's thread pool (PjRt's CPU client) has NPROC threads, else one a core and 16 at least.
         fixed |= {
             "CUDA_VISIBLE_DEVICES": "",
             "JAX_PLATFORMS": "cpu",
@@ -47,14 +39,12 @@ def environment(run: RunSpec) -> dict[str, str]:
             "XLA_FLAGS": _xla_cpu(run.threads),
         }
     else:
-        # Sums in one order: without these, equal runs differ on a GPU. TensorFlow has a call for
-        # it, its adapter's.
+        # Fixed order of sums: else equal runs differ on a GPU. TensorFlow's adapter calls for it.
         flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_deterministic_ops=true".strip()
         fixed |= {"CUBLAS_WORKSPACE_CONFIG": ":4096:8", "XLA_FLAGS": flags}
-    # A compile cache on disk would make first calls look as if nothing were compiled.
-    inherited = {
-        name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"
-    }
+    inherited = dict(os.environ)
+    # With a cache on disk, first calls would not compile.
+    inherited.pop("JAX_COMPILATION_CACHE_DIR", None)
     return {**inherited, **fixed}
 
 

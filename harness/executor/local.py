@@ -1,8 +1,5 @@
 """Runs on this machine: persistent workers of one framework each, several side by side, replaced
-when they die or grow.
-
-Every worker is pinned to its share of the cores. Timing jobs get a fresh process with nothing
-beside it."""
+when they die or grow. Each is pinned to its cores. Timing jobs get a fresh process by itself."""
 
 from __future__ import annotations
 
@@ -26,23 +23,21 @@ from .workers import Key, Nonsense, WorkerProcess
 
 # Importing a framework from a cold disk has taken 16 s; ten times that is a hang.
 START_TIMEOUT_S = 160.0
-# The system kills processes when memory is short: a worker that was killed while it loaded its
-# framework is started again, so often in a row.
+# The system kills processes if memory is short. A worker that is killed while it loads its
+# framework is started again, up to so many starts in a row.
 STARTS = 3
-# Workers together may fill this share of the machine's memory: one that has outgrown its part is
-# replaced after its run, be it that the framework keeps programs of shapes long gone or that a
-# user's own rule leaks.
+# The share of the machine's memory for all workers. One that outgrows its part is replaced after
+# its run: frameworks keep programs of earlier shapes, and a user's rule may leak.
 MEMORY_SHARE = 0.5
 
 
 class LocalExecutor:
     """See gradrace.executor.Executor.
 
-    interpreters: framework -> Python that has it, this one where none is named. timeout_s: per run,
-    from its start.
-    workers: how many work side by side, but for timing, which is always alone. 0: as many as cores
-    and threads allow, of one framework on a GPU one, and another of a framework only where the runs
-    that wait take longer than its start."""
+    interpreters: framework -> its Python, by default this one. timeout_s: of a run, from its start.
+    workers: how many work side by side; timing is always alone. 0: as many as cores and threads
+    allow, one a framework on a GPU, and a further one of a framework only if the waiting runs take
+    longer than its start."""
 
     def __init__(
         self,
@@ -110,9 +105,7 @@ class LocalExecutor:
         return next((w for w in self._workers if w.job is None and w.key in keys), None)
 
     def _new_worker(self, groups: list[Group]) -> WorkerProcess | None:
-        """For the group whose framework has the fewest workers; None where the cores are taken, or
-        waiting is cheaper.
-        """
+        """For the group with the fewest workers; None if no core is free, or waiting is cheaper."""
         living = [worker.key for worker in self._workers]
         group = min(groups, key=lambda group: living.count(group.key))
         if len(self._busy()) >= self._limit(group.key.threads):
@@ -126,8 +119,8 @@ class LocalExecutor:
         return self._spawn(group, next(slot for slot in range(len(used) + 1) if slot not in used))
 
     def _worth_another(self, key: Key) -> bool:
-        """Whether a framework that has a worker needs one more. Where nobody said how many there
-        are to be, only if the runs that wait would take the others longer than starting it does."""
+        """Whether a framework that has a worker needs one more: if the user set their number, or
+        the waiting runs would take the others longer than its start."""
         if self._workers_wanted:
             return True
         waiting = self._queue.waiting(key)
@@ -140,9 +133,7 @@ class LocalExecutor:
         return self._workers_wanted or side_by_side(len(self._cores), threads)
 
     def _make_room(self, group: Group) -> None:
-        """Ends idle workers where the new one would be one too many, has other shares of the cores
-        or is to be alone.
-        """
+        """Ends idle workers if there are too many, or the new one has other cores or is alone."""
         idle = [worker for worker in self._workers if worker.job is None]
         for worker in idle:
             crowded = len(self._workers) >= self._limit(group.key.threads)
@@ -246,9 +237,8 @@ class LocalExecutor:
             )
 
     def _did_not_start(self, key: Key, reason: str, runs: list[PlannedRun]) -> Iterator[Event]:
-        """A framework none of whose workers starts is not tried again. Where others do work, memory
-        is short: they go on.
-        """
+        """Does not try the framework again, unless others of it work: then memory is short, and
+        they go on."""
         if any(worker.ready and worker.key == key for worker in self._workers):
             self._enough.add(key)
             self._queue.put_back(runs, key.alone)
@@ -257,9 +247,7 @@ class LocalExecutor:
         yield from self._fail(runs, "failed", reason)
 
     def _one_by_one(self, runs: list[PlannedRun]) -> None:
-        """Cells that shared a process must not share its fate: each is tried again in a process of
-        its own.
-        """
+        """Tries runs that shared a process again, each in a process of its own."""
         for run in reversed(runs):
             self._queue.put_back([run], alone=True)
 
@@ -287,7 +275,7 @@ class LocalExecutor:
 def unfinished(
     run: PlannedRun, status: Status, reason: str, partial: Curve | None = None
 ) -> RunResult:
-    """The result of a run that gave none itself, with what is known of its curve."""
+    """The result of a run that gave none itself; `partial` is its curve so far."""
     summary = summarise(partial, run.spec.task.target) if partial else None
     record = RunRecord(
         digest=run.digest,

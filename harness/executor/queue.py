@@ -9,8 +9,7 @@ from ..spec import RunSpec
 from . import Job, PlannedRun
 from .workers import Key, key_of
 
-# The most runs that a worker is handed at once: enough to make messages cheap, few enough to be
-# shared out again.
+# The most runs that a worker gets at once: messages stay cheap, and the rest can be shared out.
 _PORTION = 16
 
 
@@ -20,15 +19,15 @@ def side_by_side(cores: int, threads: int) -> int:
 
 
 def core_share(cores: Sequence[int], slot: int, workers: int, threads: int) -> list[int]:
-    """The cores of the worker in this slot: an even share of them, or `threads` that others have as
-    well where there are not enough for all workers."""
+    """The cores of the worker in this slot: an even share, or if there are too few for all,
+    `threads` cores that others have too."""
     size = min(len(cores), max(threads, len(cores) // workers))
     first = slot * size % len(cores)
     return sorted({cores[(first + i) % len(cores)] for i in range(size)})
 
 
 class Group:
-    """What is left of a job."""
+    """The waiting runs of a job."""
 
     def __init__(self, job: Job) -> None:
         self.key = key_of(job)
@@ -36,17 +35,15 @@ class Group:
         self.runs = deque(job.runs)
 
     def take(self, workers: int) -> Job:
-        """The next portion for one of so many workers: smaller and smaller, so that all of them end
-        at about one time. Runs that are timed together stay together."""
-        size = (
-            len(self.runs)
-            if self.key.alone
-            else max(1, min(_PORTION, len(self.runs) // (2 * workers)))
-        )
+        """The next portion for one of so many workers: smaller and smaller, so that all end at
+        about one time. Runs that are timed together stay together."""
+        size = max(1, min(_PORTION, len(self.runs) // (2 * workers)))
+        if self.key.alone:
+            size = len(self.runs)
         return Job(tuple(self.runs.popleft() for _ in range(size)), self.key.alone)
 
     def take_all(self) -> list[PlannedRun]:
-        """Everything that is left."""
+        """All waiting runs."""
         taken, self.runs = list(self.runs), deque()
         return taken
 
@@ -65,7 +62,7 @@ class Queue:
         self._groups.append(Group(job))
 
     def put_back(self, runs: Sequence[PlannedRun], alone: bool) -> None:
-        """Before all others: runs that a worker could not come to."""
+        """Before all others: runs that a worker did not reach."""
         if runs:
             self._groups.insert(0, Group(Job(tuple(runs), alone)))
 
@@ -74,9 +71,10 @@ class Queue:
         self._groups.clear()
 
     def ready(self, busy: Collection[Key]) -> list[Group]:
-        """Groups of which a run may start beside busy workers: what is to be alone waits for all
-        before it and holds up all behind it, and workers of different numbers of threads, whose
-        cores overlap, wait for each other."""
+        """Groups of which a run may start beside busy workers.
+
+        A group alone waits for all before it and holds up all behind it. Workers with different
+        numbers of threads, whose cores overlap, wait for each other."""
         self._groups = [group for group in self._groups if group.runs]
         if any(key.alone for key in busy):
             return []
@@ -96,8 +94,6 @@ class Queue:
 def best_for(
     key: Key, groups: Sequence[Group], last: Group | None, taken: Sequence[Group]
 ) -> Group:
-    """The group from which a worker goes on: the one it has compiled programs for, else one that no
-    other is at.
-    """
+    """A worker's next group: the one it has compiled programs for, else one without a worker."""
     fitting = [group for group in groups if group.key == key]
     return min(fitting, key=lambda group: (group is not last, taken.count(group)))

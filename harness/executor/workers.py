@@ -1,6 +1,4 @@
-"""One worker process as the executor sees it: what it is given, what it has said, how long it may
-take.
-"""
+"""One worker process as the executor sees it: its job, its messages, its deadline."""
 
 from __future__ import annotations
 
@@ -16,15 +14,11 @@ from . import Job, PlannedRun
 
 
 class Nonsense(Exception):
-    """A worker said something that is no message of ours; the text says what. A user's code may
-    have written it.
-    """
+    """A worker's message is none of ours: a user's code may have written it. The text shows it."""
 
 
 class Said(NamedTuple):
-    """A message that was understood. event: broken, started, progress, result or done; the rest as
-    the event has it.
-    """
+    """A message that was understood: broken, started, progress, result or done, and its content."""
 
     event: str
     run: PlannedRun | None = None
@@ -35,7 +29,7 @@ class Said(NamedTuple):
 
 
 class Key(NamedTuple):
-    """What a worker's process is started for. alone: for one job, pinned, with nothing beside it."""
+    """The kind of runs that a process is started for. alone: for one job, pinned, by itself."""
 
     framework: str
     device: str
@@ -45,19 +39,19 @@ class Key(NamedTuple):
 
 
 def key_of(job: Job) -> Key:
-    """What the worker of this job must have been started for."""
+    """The key of workers for this job."""
     spec = job.runs[0].spec
     return Key(spec.framework, spec.device, spec.dtype, spec.threads, job.alone)
 
 
 class WorkerProcess:
-    """A process with the job that it does. slot: which share of the cores it has. start_s: how long
-    its start took, once it has begun to work."""
+    """A process and its job. slot: number of its share of the cores. start_s: seconds of its start,
+    infinite until it begins to work."""
 
     def __init__(
         self, key: Key, slot: int, python: str, env: Mapping[str, str], hello: Mapping[str, Any]
     ) -> None:
-        """hello: what the worker is told first, see gradrace.worker."""
+        """hello: the first message to the worker, see gradrace.worker."""
         self.key = key
         self.slot = slot
         self.job: Job | None = None
@@ -84,8 +78,9 @@ class WorkerProcess:
             self.start_s = self._began - self._spawned
 
     def pace(self) -> float:
-        """Seconds a run. Without the first one, which also imports and compiles; while it goes on,
-        0 unless it takes longer than the start did."""
+        """Seconds a run, without the first, which also imports and compiles.
+
+        During the first it is 0, unless that takes longer than the start did."""
         since = time.monotonic() - self._began
         if self._done > 1 or since > self.start_s:
             return since / max(1, self._done - 1)
@@ -96,18 +91,16 @@ class WorkerProcess:
         self.deadline = time.monotonic() + seconds
 
     def read(self) -> list[dict[str, Any]]:
-        """Whole messages that have come; see `understand`."""
+        """Whole messages; see `understand`."""
         messages = self.child.read()
         self.ready = self.ready or any(message.get("event") == "ready" for message in messages)
         return [message for message in messages if message.get("event") != "ready"]
 
     def understand(self, message: Mapping[str, Any]) -> Said:
-        """The message, checked against the job that the worker has, and kept. Nonsense if it is
-        none of ours.
-        """
+        """The message, checked against the worker's job, and kept. Nonsense if it is not ours."""
         try:
             return self._understood(message)
-        # What is wrong with untrusted values shows wherever they are used first.
+        # Untrusted values fail wherever they are used first.
         except (LookupError, TypeError, ValueError, OverflowError, AttributeError) as error:
             event = str(message.get("event", "nothing"))[:40]
             reason = str(error).partition("\n")[0][:200]
@@ -152,13 +145,11 @@ class WorkerProcess:
 
     @property
     def partial(self) -> Curve | None:
-        """What is known of the curve of the run in flight."""
+        """The curve so far of the run in flight."""
         return _joined(self._pieces) if self._pieces else None
 
     def _finish(self, message: Mapping[str, Any], run: PlannedRun) -> Said:
-        """A run of the job with its result: its record, and with the pieces that came before, its
-        curve.
-        """
+        """A run of the job with its record and its whole curve."""
         record = RunRecord.model_validate(message["record"])
         if record.digest != run.digest or record.spec != run.spec:
             raise ValueError(f"the record is that of another run, {record.digest}")
@@ -177,18 +168,15 @@ class WorkerProcess:
 
     def pending(self) -> list[PlannedRun]:
         """The job's runs without a result, in order."""
-        return (
-            [run for index, run in enumerate(self.job.runs) if index not in self._finished]
-            if self.job
-            else []
-        )
+        runs = self.job.runs if self.job else ()
+        return [run for index, run in enumerate(runs) if index not in self._finished]
 
     def idle(self) -> None:
         """The job is done."""
         self.job, self.deadline = None, float("inf")
 
     def how_it_ended(self) -> str:
-        """Signal or exit code, and the last line it printed before any run's log was opened."""
+        """Signal or exit code, and its last line from before any run's log was opened."""
         return self.child.how_it_ended(printed=not self.ready)
 
 
@@ -215,9 +203,7 @@ _C = TypeVar("_C", Blocks, Curve, Norms)
 
 
 def _columns(kind: type[_C], lists: Any, one_length: bool = True) -> _C:
-    """Arrays from lists. ValueError unless each is one-dimensional (points two), and they are of
-    one length if they must.
-    """
+    """Arrays from lists. ValueError: more than one dimension (points: two), or unequal lengths."""
     found = kind.from_lists(lists)
     arrays = {name: getattr(found, name) for name in kind.DTYPES}
     if any(array.ndim > (2 if name == "points" else 1) for name, array in arrays.items()):

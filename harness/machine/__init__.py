@@ -1,4 +1,5 @@
-"""What machine this is."""
+"""This machine: cores, memory, GPUs, stolen time. place: its type, without its name. doctor: what
+is wrong with it and with the installation."""
 
 from __future__ import annotations
 
@@ -35,11 +36,9 @@ def usable_cores() -> tuple[int, ...]:
 
 
 def steal_ticks(cores: Collection[int]) -> int:
-    """Ticks that a hypervisor took from these cores since the system started; 0 where that is not
-    counted.
+    """Ticks that a hypervisor took from these cores since the system started; 0 if not counted.
 
-    A tick is 1 / os.sysconf("SC_CLK_TCK") seconds, 10 ms as a rule (Linux, proc_stat(5): the eighth
-    figure of a core)."""
+    A tick is 1 / os.sysconf("SC_CLK_TCK") seconds, usually 10 ms (proc_stat(5), eighth figure)."""
     try:
         lines = Path("/proc/stat").read_text().splitlines()
     except OSError:
@@ -50,9 +49,9 @@ def steal_ticks(cores: Collection[int]) -> int:
 
 
 def lacks_gpu() -> bool:
-    """Whether this machine certainly has no GPU that a framework could use: a Linux without any of
-    the devices through which NVIDIA's (also under WSL) and AMD's drivers are reached. Elsewhere
-    only the frameworks can say."""
+    """Whether this is a Linux without the devices of NVIDIA's (also under WSL) and AMD's drivers.
+
+    Elsewhere only the frameworks can tell."""
     nodes = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd")
     return platform.system() == "Linux" and not any(Path(node).exists() for node in nodes)
 
@@ -66,9 +65,7 @@ _GAUGES = {
 
 
 def gpu_gauges() -> dict[str, float]:
-    """What `nvidia-smi` reads of every GPU now, such as {"gpu0_temperature_c": 41.0}; empty where
-    it cannot be asked.
-    """
+    """`nvidia-smi`'s readings of every GPU, such as {"gpu0_temperature_c": 41.0}; {} without it."""
     rows = enumerate(gpu_properties(*_GAUGES))
     read = {
         f"gpu{i}_{name}": text
@@ -79,17 +76,14 @@ def gpu_gauges() -> dict[str, float]:
 
 
 def gpu_properties(*names: str) -> list[list[str]]:
-    """These properties of every GPU, by the names of `nvidia-smi --help-query-gpu`; empty where it
-    cannot be asked.
-    """
+    """These properties of every GPU, named as in `nvidia-smi --help-query-gpu`; [] without it."""
     command = ["nvidia-smi", f"--query-gpu={','.join(names)}", "--format=csv,noheader,nounits"]
     try:
-        answer = subprocess.run(
-            command, capture_output=True, text=True, check=True, timeout=30
-        ).stdout
+        answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
     except (OSError, subprocess.SubprocessError):
         return []
-    return [[text.strip() for text in line.split(",")] for line in answer.strip().splitlines()]
+    lines = answer.stdout.strip().splitlines()
+    return [[text.strip() for text in line.split(",")] for line in lines]
 
 
 def _is_number(text: str) -> bool:

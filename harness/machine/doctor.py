@@ -1,4 +1,4 @@
-"""What this machine and installation can do, what is wrong, and how to mend it."""
+"""Checks this machine and installation: abilities, problems, and how to mend them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ..process import NoAnswer, ask
 from ..registry import Framework, Registry
 from . import this_machine, usable_cores
 
-# Above this the first quartile of a fixed piece of work is not to be trusted to a few per cent.
+# Above this, step times are not accurate to a few per cent.
 NOISY = 0.10
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Facts, and problems as (what is wrong, how to mend it)."""
+    """Facts, and problems as (problem, how to mend it)."""
 
     machine: dict[str, Any]
     frameworks: list[dict[str, Any]]
@@ -34,9 +34,7 @@ class Diagnosis:
 
 
 def diagnose(registry: Registry, output: Path) -> Diagnosis:
-    """Loads every installed framework in a process of its own, and watches the clock for about a
-    second.
-    """
+    """Loads each installed framework in its own process, and watches the clock for a second."""
     frameworks = [_probe(framework) for framework in registry.frameworks.values()]
     clock = clock_noise()
     problems = [(f["name"] + ": " + f["problem"], f["mend"]) for f in frameworks if f["problem"]]
@@ -46,9 +44,10 @@ def diagnose(registry: Registry, output: Path) -> Diagnosis:
 
 
 def clock_noise(pieces: int = 200, piece_ns: int = 5_000_000) -> dict[str, float]:
-    """How steady a fixed piece of work is: tick_ns (two readings back to back), iqr (interquartile
-    range over median of `pieces` equal pieces of about `piece_ns`), worst (slowest over median),
-    cpu_share (CPU time over wall time)."""
+    """How steadily `pieces` equal pieces of work, each about `piece_ns`, are done.
+
+    tick_ns: between two readings of the clock. iqr: interquartile range over median. worst: slowest
+    over median. cpu_share: CPU time over wall time."""
     ticks = np.diff([time.perf_counter_ns() for _ in range(1000)])
     rounds = _calibrate(piece_ns)
     taken, cpu, wall = np.empty(pieces), time.process_time_ns(), time.perf_counter_ns()
@@ -85,52 +84,39 @@ def _probe(framework: Framework) -> dict[str, Any]:
         "name": framework.name,
         "title": framework.title,
         "modes": list(framework.modes),
-        "installed": False,
+        "installed": framework.versions() is not None,
         "versions": {},
         "devices": [],
         "problem": "",
         "mend": "",
     }
-    if framework.versions() is None:
-        facts["problem"] = "not installed; its cells will be skipped"
-        facts["mend"] = f"pip install 'gradrace[{framework.name}]'"
-        return facts
-    facts["installed"] = True
+    if not facts["installed"]:
+        mend = f"pip install 'gradrace[{framework.name}]'"
+        return facts | {"problem": "not installed; its cells will be skipped", "mend": mend}
+    command = [sys.executable, "-m", "gradrace.probe", framework.name]
     try:
-        return facts | ask(
-            [sys.executable, "-m", "gradrace.probe", framework.name], os.environ, timeout_s=160
-        )
+        return facts | ask(command, os.environ, timeout_s=160)
     except NoAnswer as error:
         mend = "reinstall it, or mend what the message names; see if it imports by hand"
         return facts | {"problem": f"does not load: {error}", "mend": mend}
 
 
 def _machine_problems(clock: dict[str, float], output: Path) -> list[tuple[str, str]]:
-    problems = []
+    problems, cores = [], len(usable_cores())
     if clock["iqr"] > NOISY or clock["cpu_share"] < 0.95:
-        problems.append(
-            (
-                (
-                    f"the clock is noisy: equal work varies by {clock['iqr']:.0%} (interquartile"
-                    f" range), {clock['cpu_share']:.0%} of a core is ours"
-                ),
-                (
-                    "stop what else runs, or read step times as upper bounds; convergence results"
-                    " are not affected"
-                ),
-            )
+        noisy = (
+            f"the clock is noisy: equal work varies by {clock['iqr']:.0%} (interquartile range),"
+            f" {clock['cpu_share']:.0%} of a core is ours"
         )
-    if _load() > len(usable_cores()):
-        problems.append(
-            (
-                f"load {_load():.1f} on {len(usable_cores())} cores",
-                "wait until the machine is quiet",
-            )
-        )
-    writable = next(
-        parent for parent in [output.resolve(), *output.resolve().parents] if parent.exists()
-    )
-    if not os.access(writable, os.W_OK):
+        mend = "stop other programs, or read step times as upper bounds; training is not affected"
+        problems.append((noisy, mend))
+    if _load() > cores:
+        quiet = "wait until the machine is quiet"
+        problems.append((f"load {_load():.1f} on {cores} cores", quiet))
+    above = output.resolve()
+    while not above.exists():
+        above = above.parent
+    if not os.access(above, os.W_OK):
         problems.append((f"{output} cannot be written", "choose another folder with --output"))
     return problems
 

@@ -1,4 +1,4 @@
-"""Tells a package that is not installed from a module that an installed package lacks."""
+"""Tells a package that is not installed from a module that an installed package does not have."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import importlib.util
 
 
 def missing_package(error: BaseException) -> str | None:
-    """The top-level package that this error is about, if it is nowhere; None for any other error.
+    """The top-level package that this error misses, if it is not installed; None for others.
 
-    An error that was raised from an import error counts as that one, and so does an import error
-    that was raised while another was handled ("please install lion").
-    """
+    An error raised from an import error counts as that one; so does an import error raised while
+    another was handled ("please install lion")."""
     seen: set[int] = set()
     current: BaseException | None = error
     while current is not None and id(current) not in seen:

@@ -1,5 +1,4 @@
-"""Reads what an adapter's file states at its top, without importing it; see adapter.py for what it
-must state."""
+"""Reads the literals at the top of an adapter's file, without importing it: see adapter.py."""
 
 from __future__ import annotations
 
@@ -21,11 +20,9 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
 def read_literals(file: Path) -> dict[str, Any] | None:
     """Name -> value; None if the file states no FRAMEWORK and so is no adapter.
 
-    UserError: not Python, a value that is not written out as a literal, one that is missing, or of
-    a wrong type.
-    """
+    UserError: not Python, or a value that is missing, no literal, or of a wrong type."""
     text = _text(file)
-    # Most files are not, and parsing takes its time.
+    # Most files are no adapters, and parsing takes time.
     if "FRAMEWORK" not in text:
         return None
     found: dict[str, tuple[Any, int]] = {}
@@ -73,35 +70,25 @@ def _parsed(file: Path, text: str) -> ast.Module:
 
 
 def _assigned(tree: ast.Module) -> Iterator[tuple[str, ast.expr | None, int]]:
-    """Name, value and line of each assignment at the top; None for the value of a name inside of a
-    tuple."""
+    """Name, value and line of each assignment at the top; value None for a name in a tuple."""
     for node in tree.body:
-        targets = (
-            node.targets
-            if isinstance(node, ast.Assign)
-            else [node.target]
-            if isinstance(node, ast.AnnAssign)
-            else []
-        )
-        for target in targets:
+        if not isinstance(node, ast.Assign | ast.AnnAssign):
+            continue
+        for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
             for inner in ast.walk(target):
                 if isinstance(inner, ast.Name) and inner.id in (*REQUIRED, *_OPTIONAL):
-                    yield inner.id, node.value if inner is target else None, node.lineno  # type: ignore[attr-defined]
+                    yield inner.id, node.value if inner is target else None, node.lineno
 
 
 def _fits(name: str, value: Any) -> bool:
     if name in _LISTS:
-        needed = name == "MODES"
-        return (
-            isinstance(value, tuple | list)
-            and all(_is_name(entry, name) for entry in value)
-            and bool(value or not needed)
-        )
+        is_list = isinstance(value, tuple | list) and bool(value or name != "MODES")
+        return is_list and all(_is_name(entry, name) for entry in value)
     return isinstance(value, str) if name == "TITLE" else _is_name(value, name)
 
 
 def _is_name(value: Any, of: str) -> bool:
-    # Distributions may be "a|b": either will do.
+    # A distribution may be "a|b": either will do.
     parts = str(value).split("|") if of == "REQUIRES" else [value]
     return isinstance(value, str) and all(_NAME.fullmatch(part) for part in parts)
 

@@ -7,7 +7,7 @@ import math
 from pydantic import FiniteFloat
 
 from ..errors import UserError, nearest
-from ..optimizer import Optimizer, Range, SearchSpace
+from ..optimizer import Hyper, Optimizer, Range, SearchSpace
 from ..spec import Frozen
 
 RATE = "learning_rate"
@@ -28,48 +28,43 @@ class RangeFile(Frozen):
 
 
 def check(space: SearchSpace, optimizer: Optimizer) -> None:
-    """UserError where nothing is left to search, or a range is reversed, not finite, or beyond the
-    optimizer's values.
-    """
-    where = f"search space of {optimizer.name}"
+    """UserError: nothing to search, or a range reversed, not finite, or beyond the optimizer's."""
+    place = f"search space of {optimizer.name}"
     for name, given in space.ranges.items():
         if name != RATE and name not in optimizer.hyper:
             raise UserError(
-                f"{where}: no hyperparameter {name!r}{nearest(name, [RATE, *optimizer.hyper])}"
+                f"{place}: no hyperparameter {name!r}{nearest(name, [RATE, *optimizer.hyper])}"
             )
-        _check_range(f"{where}: {name}", given)
-        low, high = limits_of(given)
-        least, most = (
-            (0.0, math.inf)
-            if name == RATE
-            else (optimizer.hyper[name].low, optimizer.hyper[name].high)
-        )
-        if not least <= low <= high <= most or (name == RATE and low <= 0):
-            takes = "numbers above 0" if name == RATE else f"[{least:g}, {most:g}]"
-            raise UserError(
-                f"{where}: {name} from {low:g} to {high:g} leaves what it takes, {takes}"
-            )
+        _check_range(f"{place}: {name}", given)
+        _check_values(f"{place}: {name}", given, None if name == RATE else optimizer.hyper[name])
     if not free(space):
-        raise UserError(
-            f"{where}: nothing to search:"
-            f" {'every value is fixed' if space.ranges else 'it is empty'}"
-        )
+        why = "every value is fixed" if space.ranges else "it is empty"
+        raise UserError(f"{place}: nothing to search: {why}")
 
 
-def _check_range(what: str, given: Range) -> None:
-    text = f"{given.low:g}..{given.high:g}"
+def _check_range(place: str, given: Range) -> None:
+    text = f"{place}: {given.low:g}..{given.high:g}"
     if not (math.isfinite(given.low) and math.isfinite(given.high)):
-        raise UserError(f"{what}: {text} is not finite")
+        raise UserError(f"{text} is not finite")
     if given.low > given.high:
-        raise UserError(f"{what}: {text} is reversed; the lower limit comes first")
+        raise UserError(f"{text} is reversed; the lower limit comes first")
     if given.log and given.low <= 0:
-        raise UserError(f"{what}: {text} cannot be logarithmic: the lower limit must be above 0")
+        raise UserError(f"{text} cannot be logarithmic: the lower limit must be above 0")
     if given.below_one and not 0 <= given.low <= given.high <= 1:
-        raise UserError(f"{what}: {text} is a range of 1 - value and must lie within [0, 1]")
+        raise UserError(f"{text} is a range of 1 - value and must lie within [0, 1]")
+
+
+def _check_values(place: str, given: Range, hyper: Hyper | None) -> None:
+    """hyper: None for a learning rate."""
+    low, high = limits_of(given)
+    if (hyper.low <= low <= high <= hyper.high) if hyper else low > 0:
+        return
+    takes = f"[{hyper.low:g}, {hyper.high:g}]" if hyper else "numbers above 0"
+    raise UserError(f"{place} from {low:g} to {high:g} leaves what it takes, {takes}")
 
 
 def limits_of(given: Range) -> tuple[float, float]:
-    """The least and the greatest value, of the hyperparameter itself."""
+    """The least and the greatest value of the hyperparameter itself."""
     return (turned(given.high), turned(given.low)) if given.below_one else (given.low, given.high)
 
 
@@ -91,5 +86,5 @@ def turned(value: float) -> float:
 
 
 def free(space: SearchSpace) -> dict[str, Range]:
-    """Those that are searched, in the order of the space; the others are fixed."""
+    """The ranges that are searched, in order; the others hold a single value."""
     return {name: given for name, given in space.ranges.items() if given.low < given.high}

@@ -1,8 +1,8 @@
-"""A process of ours that is talked to in JSON lines: how it starts, speaks, dies and is killed.
+"""Child processes that speak JSON lines, and short questions to another Python (`ask`).
 
-What comes out of a child is untrusted: a user's own code runs in it and can write to the pipe,
-close it, or start processes of its own. Garbage ends the child; `kill` reaches whatever it started;
-guard.py does the same when the driver itself dies."""
+A child's output is untrusted: a user's code runs in it, and can write to the pipe, close it, or
+start processes. Garbage ends the child. `kill` also kills every process that it started; guard does
+so if the driver itself dies."""
 
 from __future__ import annotations
 
@@ -23,24 +23,19 @@ from typing import Any
 from ..errors import UserError, refused
 from . import guard
 
-# A process that has closed its pipe has only to exit. Frameworks take seconds to tidy up; one that
-# takes longer hangs.
+# Frameworks take seconds to tidy up after the pipe is closed; longer is a hang.
 _EXIT_TIMEOUT_S = 4.0
-# A child that does not read is stuck: its messages are a few hundred kilobytes at most.
+# Our messages have a few hundred kilobytes at most: a child that reads no more is stuck.
 _SEND_TIMEOUT_S = 60.0
 # One message of a child, in bytes. The curve of a million steps takes a twentieth of it.
 _LONGEST_MESSAGE = 1 << 29
-
-
-# As much of garbage as a reason shows, in bytes.
+# How many bytes of garbage a reason shows.
 _SHOWN = 60
 _CLOSED = "it closed its pipe without ending"
 
 
 def check_system() -> None:
-    """UserError on Windows: its processes inherit no pipes by number and form no groups that can be
-    killed together.
-    """
+    """UserError on Windows: there processes inherit no pipes by number and form no groups."""
     if sys.platform == "win32":
         raise UserError(
             "Windows: no worker can be started there; run gradrace in WSL"
@@ -56,15 +51,15 @@ class ChildDied(Exception):
 class Child:
     """The driver's end of one process that speaks JSON lines over two private pipes.
 
-    Read it either with `read`, when a selector says that `descriptor` is readable, or with
-    `receive`. It must be ended with `kill`, which frees the pipes. descriptor: readable end. ended:
-    the pipe is at its end."""
+    Read it with `read`, if a selector says that `descriptor` is readable, or with `receive`. End it
+    with `kill`, which frees the pipes. ended: the pipe is at its end."""
 
     def __init__(
         self, command: Sequence[str], env: Mapping[str, str], cwd: Path | None = None
     ) -> None:
-        """Starts `command IN OUT`: the descriptors that it reads and writes. OSError if it cannot
-        be started, UserError on Windows."""
+        """Starts `command IN OUT`, the descriptors that it reads and writes.
+
+        OSError if it cannot be started, UserError on Windows."""
         check_system()
         self.ended = False
         self._messages: deque[dict[str, Any]] = deque()
@@ -80,8 +75,7 @@ class Child:
         self.descriptor, child_out = os.pipe()
         env = {**env, guard.VARIABLE: self._mark}
         try:
-            # A session of its own: Ctrl-C reaches the driver alone, which then decides; and kill()
-            # finds its children.
+            # In its own session: Ctrl-C reaches the driver alone, and kill() finds its children.
             self._process = subprocess.Popen(
                 [*command, str(child_in), str(child_out)],
                 env=env,
@@ -105,11 +99,9 @@ class Child:
         return self._process.pid
 
     def send(self, message: Mapping[str, Any]) -> None:
-        """Waits until the pipe has taken the message. A dead child cannot take it; its end is then
-        read.
+        """Waits until the pipe takes the message. Kills a child that does not read for a minute.
 
-        A child that does not read for a minute is killed.
-        """
+        A dead child takes no message; `read` comes to its end."""
         data = memoryview(json.dumps(message).encode() + b"\n")
         with suppress(BrokenPipeError):
             while data and not self._killed:
@@ -121,9 +113,7 @@ class Child:
                         return
 
     def read(self) -> list[dict[str, Any]]:
-        """Whole messages that have come; waits where nothing has. Sets `ended` at the end of the
-        pipe.
-        """
+        """Whole messages; waits if there are none yet. Sets `ended` at the end of the pipe."""
         if not self._messages:
             self._fill()
         messages = list(self._messages)
@@ -131,9 +121,7 @@ class Child:
         return messages
 
     def receive(self, timeout_s: float) -> dict[str, Any] | None:
-        """The next message; None where none comes in time. ChildDied after the last message of a
-        child that ended.
-        """
+        """The next message; None if none comes in time; ChildDied after the last one."""
         deadline = time.monotonic() + timeout_s
         while not self._messages:
             if self.ended:
@@ -144,9 +132,7 @@ class Child:
         return self._messages.popleft()
 
     def how_it_ended(self, printed: bool = True) -> str:
-        """Signal or exit code, and with `printed` its last line; or that what it sent is no
-        message.
-        """
+        """Signal or exit code, and if `printed`, its last line; or the garbage that it sent."""
         if self._garbage:
             return self._garbage
         status = self.exit_status()
@@ -157,15 +143,11 @@ class Child:
 
     @property
     def signalled(self) -> bool:
-        """Whether a signal ended it, sent by the system or by somebody else, not by us. Waits as
-        `exit_status` does.
-        """
+        """Whether a signal ended it that was not ours. Waits as `exit_status` does."""
         return not self._garbage and self.exit_status() != _CLOSED and self._process.wait() < 0
 
     def exit_status(self) -> str:
-        """'SIGSEGV' or 'exit code 3'. Waits for the end, and kills a child that closed its pipe and
-        yet lives on.
-        """
+        """'SIGSEGV' or 'exit code 3'. Waits for the end; kills a child without a pipe."""
         if self._lived_on:
             return _CLOSED
         try:
@@ -178,29 +160,23 @@ class Child:
         return _exit_text(code)
 
     def output(self) -> str:
-        """What it printed so far, standard output and error together."""
+        """Its standard output and error so far, together."""
         if self._killed:
             return self._printed
-        # pread: the child writes at an offset that it shares with this file, which must not be
-        # moved.
+        # pread leaves the offset alone, at which the child goes on writing.
         descriptor = self._log.fileno()
         return os.pread(descriptor, os.fstat(descriptor).st_size, 0).decode(errors="replace")
 
     def abort(self) -> None:
-        """Kills the process and all it started, from any thread; whoever reads then comes to the
-        end of the pipe.
-        """
+        """Kills the process and all it started, from any thread; a reader finds the pipe's end."""
         if not self._killed:
-            # Those that left the session are found by what they inherited, before their parents are
-            # gone.
+            # Before the parents are gone: processes that left the session are found by their mark.
             guard.kill_marked(self._mark)
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     def kill(self) -> None:
-        """Kills the process and all it started, and closes the pipes; what it printed stays. Safe
-        to call twice.
-        """
+        """`abort`, and closes the pipes; its output stays readable. Safe to call twice."""
         if self._killed:
             return
         self.abort()
@@ -215,7 +191,7 @@ class Child:
         return _ready(self._to_child, selectors.EVENT_WRITE, timeout_s)
 
     def _fill(self) -> None:
-        """One read from the pipe. A line that the end cut off is dropped. Garbage is the end."""
+        """One read from the pipe. A line without an end is dropped. Garbage ends the child."""
         data = os.read(self.descriptor, 1 << 20)
         self.ended = not data
         self._buffer += data
@@ -258,10 +234,9 @@ class NoAnswer(Exception):
 def ask(
     command: Sequence[str], env: Mapping[str, str], timeout_s: float | None, given: str = ""
 ) -> dict[str, Any]:
-    """What a Python prints as its last line: a JSON object. `given` is its standard input.
+    """The JSON object that a Python prints as its last line. `given` is its standard input.
 
-    NoAnswer if it cannot be started, takes longer, fails, or prints something else.
-    """
+    NoAnswer if it cannot be started, takes longer, fails, or prints something else."""
     mark = guard.mark()
     try:
         asked = subprocess.run(
@@ -280,7 +255,7 @@ def ask(
     except subprocess.TimeoutExpired:
         raise NoAnswer(f"{command[0]} gave no answer within {timeout_s:g} s") from None
     finally:
-        # What it started may live on and hold its output open.
+        # Processes that it started may live on and hold its output open.
         guard.kill_marked(mark)
     if asked.returncode:
         last = (asked.stderr.strip().splitlines() or [_exit_text(asked.returncode)])[-1]

@@ -1,10 +1,9 @@
-"""Ends what a dead driver left behind: `python guard.py DRIVER`, one small process a driver.
+"""Kills the processes of a dead driver: `python guard.py DRIVER`, one small process a driver.
 
-A worker ends when its pipe does, but not while it holds the interpreter in C code; and what a
-user's code started in a worker has no pipe at all. So every child of a driver inherits a mark in
-its environment, and the guard, which waits for the end of a pipe whose other end only the driver
-holds, kills everything that bears the driver's mark. It needs /proc: elsewhere the pipes alone must
-do."""
+A worker ends with its pipe, but not while C code holds its interpreter; and processes of a user's
+code have no such pipe. So all children of a driver inherit a mark in their environment. The guard
+waits at a pipe whose other end only the driver holds, then kills every process with that mark. It
+needs /proc: elsewhere only the pipes end workers."""
 
 from __future__ import annotations
 
@@ -24,15 +23,14 @@ VARIABLE = "GRADRACE_CHILD"
 _PROC = Path("/proc")
 _lock = threading.Lock()
 _numbers = itertools.count()
-# The process that these belong to, its mark, and the guard with the pipe that it waits on. A fork
-# starts anew.
+# The driver's process id and mark, and its guard with the pipe to it. A fork starts its own.
 _owner = 0
 _driver = ""
 _guard: tuple[subprocess.Popen[bytes], int] | None = None
 
 
 def mark() -> str:
-    """What a new child is to inherit as `VARIABLE`. The first call starts this driver's guard."""
+    """The value of `VARIABLE` for a new child. The first call starts this driver's guard."""
     global _owner, _driver, _guard
     with _lock:
         if _owner != os.getpid():
@@ -42,11 +40,10 @@ def mark() -> str:
 
 
 def kill_marked(found: str, whole: bool = True) -> bool:
-    """SIGKILL to all processes that inherited this mark, and to theirs; whether there were any.
+    """SIGKILL to all processes with this mark, and to their children; whether there were any.
 
-    whole: the mark itself, not just its beginning. A process that is only just starting shows no
-    environment yet, so that it is found by its parent.
-    """
+    whole: `found` is the mark, not just its beginning. A process that is just starting shows no
+    environment yet, but its parent."""
     doomed = _family(found, whole)
     for pid in doomed:
         with suppress(ProcessLookupError, PermissionError):
@@ -72,13 +69,13 @@ def _family(found: str, whole: bool) -> set[int]:
 
 
 def _start(driver: str) -> tuple[subprocess.Popen[bytes], int] | None:
-    """The guard, in a session of its own, so that what kills the driver's group leaves it alive."""
+    """The guard, in its own session: a signal to the driver's group leaves it alive."""
     import subprocess
 
     waits, held = os.pipe()
     own = {name: value for name, value in os.environ.items() if name != VARIABLE}
     try:
-        # -I and -S: nothing of the user's is imported, and it is there in 10 ms.
+        # -I and -S: it imports nothing of the user's, and starts in 10 ms.
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", __file__, driver],
             stdin=waits,
@@ -97,9 +94,7 @@ def _start(driver: str) -> tuple[subprocess.Popen[bytes], int] | None:
 
 
 def main() -> None:
-    """Waits for the driver's end, then kills until nothing is left: a process may start another
-    before it is hit.
-    """
+    """Waits for the driver's end, then kills until none is left: some may start others."""
     driver = sys.argv[1]
     os.read(0, 1)
     for _ in range(100):

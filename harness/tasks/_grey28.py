@@ -1,4 +1,4 @@
-"""What the tasks on 28x28 grey images share."""
+"""Shared by the tasks on 28x28 grey images."""
 
 from ..layers import Layer
 from ..spec import TaskSpec

@@ -1,4 +1,4 @@
-"""Where calibrated targets come from; the runs are those of tests/benchmarks/targets.py."""
+"""The origin of calibrated targets; tests/benchmarks/targets.py made the runs."""
 
 WIDE = (
     "one point below the best median over 5 seeds of a learning-rate grid (seven optimizers at 3 or"

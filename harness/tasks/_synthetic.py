@@ -1,6 +1,4 @@
-"""What the tasks share that are made to be timed: generated samples of 10 classes that a fixed
-random teacher knows.
-"""
+"""Shared by the tasks made to be timed: samples with 10 classes of a fixed random teacher."""
 
 from ..layers import Layer
 from ..spec import TaskSpec
@@ -9,9 +7,7 @@ from ..spec import TaskSpec
 def timed_task(
     name: str, title: str, input_shape: tuple[int, ...], model: tuple[Layer, ...], batch_size: int
 ) -> TaskSpec:
-    """A task whose steps are there to be timed. It trains in earnest, but its target says no more
-    than that.
-    """
+    """A task to be timed. It trains in earnest; its target shows no more than that."""
     return TaskSpec(
         name=name,
         title=title,

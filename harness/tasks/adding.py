@@ -1,6 +1,4 @@
-"""Adding problem (Hochreiter & Schmidhuber, 1997): the sum of two marked numbers among 30, by three
-recurrent networks.
-"""
+"""Adding problem (Hochreiter & Schmidhuber, 1997): the sum of two marked numbers among 30."""
 
 from ..layers import Dense, Gru, Lstm, SimpleRnn
 from ..spec import TaskSpec

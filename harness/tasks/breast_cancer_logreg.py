@@ -1,6 +1,4 @@
-"""Malignant or benign: logistic regression with an L2 penalty. Strictly convex, so every optimizer
-has the same goal.
-"""
+"""Malignant or benign: logistic regression with L2. Strictly convex, so it has one solution."""
 
 from ..layers import Dense
 from ..spec import Regularization, TaskSpec

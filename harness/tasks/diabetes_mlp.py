@@ -1,6 +1,4 @@
-"""Progression of diabetes after a year, a regression: multilayer perceptron, 10-32-1, mean squared
-error.
-"""
+"""Progression of diabetes after a year: a regression, multilayer perceptron, 10-32-1."""
 
 from ..layers import Activation, Dense
 from ..spec import TaskSpec

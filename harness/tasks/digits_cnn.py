@@ -1,6 +1,4 @@
-"""Handwritten digits with a small convolutional network: two convolutions with pooling, then a
-dense layer.
-"""
+"""Handwritten digits: two convolutions with pooling, then a dense layer."""
 
 from ..layers import Activation, Conv2D, Dense, Flatten, MaxPool2D
 from ..spec import TaskSpec

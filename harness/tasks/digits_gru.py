@@ -1,6 +1,4 @@
-"""Handwritten digits read row by row: a GRU over 8 steps of 8 pixels, then a dense layer on its
-last state.
-"""
+"""Handwritten digits row by row: a GRU over 8 steps of 8 pixels, a dense layer on its end."""
 
 from ..layers import Dense, Gru
 from ..spec import TaskSpec

@@ -1,6 +1,4 @@
-"""Handwritten digits read row by row: a plain recurrent network over 8 steps of 8 pixels, then a
-dense layer.
-"""
+"""Handwritten digits row by row: a simple RNN over 8 steps of 8 pixels, then a dense layer."""
 
 from ..layers import Dense, SimpleRnn
 from ..spec import TaskSpec

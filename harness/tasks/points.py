@@ -1,9 +1,7 @@
-"""Functions of two numbers, on which an optimizer's path can be drawn. The loss is the function
-itself.
+"""Functions of two numbers, to draw an optimizer's path on. The loss is the function itself.
 
-Starts of Rosenbrock and Beale are the standard ones of Moré, Garbow & Hillstrom (1981), problems 1
-and 5; Branin's is the middle of its usual domain; the quadratic's weighs its flat and its steep
-direction alike."""
+Rosenbrock and Beale start as in Moré, Garbow & Hillstrom (1981), problems 1 and 5; Branin in the
+middle of its usual domain; the quadratic with equal weight on its flat and its steep direction."""
 
 from ..layers import Point, PointFunction
 from ..spec import TaskSpec

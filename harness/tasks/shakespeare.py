@@ -1,6 +1,6 @@
-"""The next character of Shakespeare, by an embedding and one recurrent layer. Needs `gradrace fetch
-tiny_shakespeare`.
-"""
+"""The next character of Shakespeare: embedding, recurrent layer, dense layer.
+
+Needs `gradrace fetch tiny_shakespeare`."""
 
 from ..layers import Dense, Embedding, Gru, Lstm
 from ..spec import TaskSpec

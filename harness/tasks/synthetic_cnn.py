@@ -1,6 +1,4 @@
-"""Convolutional networks to be timed, in three sizes: stages of 3x3 convolutions, each stage halved
-by max-pooling.
-"""
+"""Convolutional networks to be timed, in three sizes: 3x3 convolutions, max-pooled by stages."""
 
 from ..layers import Activation, Conv2D, Dense, Flatten, Layer, MaxPool2D
 from ._synthetic import timed_task

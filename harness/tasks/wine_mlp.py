@@ -1,4 +1,4 @@
-"""Which of three growers a wine is from: a small multilayer perceptron, 13-32-3."""
+"""A wine's grower, one of three: a small multilayer perceptron, 13-32-3."""
 
 from ..layers import Activation, Dense
 from ..spec import TaskSpec

@@ -1,1 +1,4 @@
-"""TODO."""
+"""The process that computes runs: `__main__` serves a driver, as `python -m gradrace.worker`.
+
+train is the training loop, norms its optional diagnosis; clock times steps; memory measures memory.
+"""

@@ -1,4 +1,4 @@
-"""How much memory a run takes, measured from inside of a process that does nothing else."""
+"""Measures the memory of a run from inside its process, which does nothing else."""
 
 from __future__ import annotations
 
@@ -15,27 +15,25 @@ _STATUS, _CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def measure(spec: RunSpec, open_session: Callable[[], Session]) -> tuple[Session, Memory]:
-    """Opens the session and takes the run's steps; what stood in memory before, and the most that
-    did meanwhile.
+    """Opens the session and takes the run's steps; the memory before, and its peak meanwhile.
 
     Linux counts the highest resident set since a reset (VmHWM, proc_pid_status(5); reset by
-    proc_pid_clear_refs(5)). Where it cannot be reset, it is that of the process's whole life: too
-    high where importing took more than training does."""
+    proc_pid_clear_refs(5)). Without a reset the peak is that of the process's whole life: too high
+    if the import took more than training does."""
     reset = _reset_peak()
     before = resident_bytes()
     session = open_session()
     session.train(range(spec.steps))
     session.sync()
     session.losses()
-    peak = _status_bytes("VmHWM") if reset else _highest_bytes()
-    method = (
-        "VmHWM since a reset after the import"
-        if reset
-        else "ru_maxrss, over the life of the process"
-    )
-    device = session.peak_bytes()
+    peak, method = _highest_bytes(), "ru_maxrss, over the life of the process"
+    if reset:
+        peak, method = _status_bytes("VmHWM"), "VmHWM since a reset after the import"
     return session, Memory(
-        imported_bytes=before, peak_bytes=max(peak, before), device_peak_bytes=device, method=method
+        imported_bytes=before,
+        peak_bytes=max(peak, before),
+        device_peak_bytes=session.peak_bytes(),
+        method=method,
     )
 
 
@@ -47,24 +45,22 @@ def resident_bytes() -> int:
 
 
 def _reset_peak() -> bool:
-    """Whether the system let the peak start anew from what is resident now."""
+    """Whether the system let the peak start anew from the present resident set."""
     with suppress(OSError, StopIteration):
         _CLEAR_REFS.write_text("5")
-        # Some sandboxes take the write and do nothing: then the peak stays above what is resident.
+        # Some sandboxes take the write and do nothing: the peak stays above the resident set.
         return _status_bytes("VmHWM") <= 1.02 * _status_bytes("VmRSS")
     return False
 
 
 def _status_bytes(name: str) -> int:
-    """A size from /proc/self/status, where it stands as 'VmHWM:   1234 kB'."""
+    """A size from /proc/self/status, as in 'VmHWM:   1234 kB'."""
     lines = _STATUS.read_text().splitlines()
     return 1024 * int(next(line for line in lines if line.startswith(f"{name}:")).split()[1])
 
 
 def _highest_bytes() -> int:
-    """ru_maxrss, which is in KiB on Linux and in bytes on macOS (getrusage(2) of each); 0 where
-    there is none.
-    """
+    """ru_maxrss, in KiB on Linux, in bytes on macOS (getrusage(2) of each); 0 without one."""
     try:
         import resource
     except ImportError:

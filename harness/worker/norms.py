@@ -12,13 +12,13 @@ _Row = tuple[int, str, float, float, float, float]
 
 
 class NormTaker:
-    """Takes the first step of every chunk by itself and looks at the weights on both sides of it."""
+    """Takes the first step of every chunk alone, and reads the weights before and after it."""
 
     def __init__(self) -> None:
         self._rows: list[_Row] = []
 
     def train(self, session: Session, chunk: range) -> None:
-        """Enqueues these updates, as `session.train` does; how they are cut changes none of them."""
+        """Enqueues these updates, as `session.train` does, in two calls."""
         first, rest = chunk[:1], chunk[1:]
         before, gradients = session.weights(), session.gradients(first.start)
         session.train(first)
