@@ -19,7 +19,7 @@ from gradrace.suite import make_suite
 from gradrace.sweep import Options, execute, prepare
 from processes import until_gone
 
-IN_A_WORKER = "import sys; IN_A_WORKER = sys.argv[0].endswith('worker.py')\n"
+IN_A_WORKER = "import sys; IN_A_WORKER = sys.argv[0].endswith('worker/__main__.py')\n"
 RULE = textwrap.dedent("""
     import json, os, time
     from pathlib import Path
