@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from gate_cases import make_check, make_convergence, make_timing
-from gradrace.commands import app
+from gradrace.cli import app
 from gradrace.gate import GateResult
 from gradrace.gate.text import junit, markdown
 from gradrace.output.escaping import (

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 import pytest
-from gradrace.commands import app
+from gradrace.cli import app
 from gradrace.data.folds import parse
 from gradrace.errors import UserError
 from gradrace.gate import baseline, calibrate

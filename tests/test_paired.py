@@ -21,7 +21,8 @@ import numpy as np
 import psutil
 import pytest
 from conftest import toml
-from gradrace.commands.comparing import _print_result, exit_code
+from gradrace.commands.compare import exit_code
+from gradrace.commands.printing import print_result
 from gradrace.errors import UserError
 from gradrace.machine import this_machine
 from gradrace.paired import CellVerdict, Pair, PairedResult, Side, StopRule, choose
@@ -692,7 +693,7 @@ def test_what_is_printed(capsys, versions, word):
         b=sides[1],
         cells=cells,
     )
-    _print_result(result, versions)
+    print_result(result, versions)
     printed = " ".join(capsys.readouterr().out.split())
     for expected in (
         "A HEAD~1 (commit 0123, numpy 2.0) B working tree",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from gradrace import data
-from gradrace.commands.catalogue import catalogue
+from gradrace.commands.list import catalogue
 from gradrace.results import frame
 from gradrace.suite import at_scale, built_in, expand, make_suite, read_suite
 from gradrace.sweep import Options, execute, prepare

@@ -1,6 +1,4 @@
-"""Numbers on the command line: within stated limits, finite, in plain digits. Each function makes a
-parser of an option.
-"""
+"""Parsers of numbers on the command line: finite, in plain digits, within stated limits."""
 
 from __future__ import annotations
 
@@ -12,19 +10,18 @@ from typing import Any
 import typer
 
 from .. import limits
-from ..strict import given
 
 
 def number(low: float | None = None, high: float | None = None) -> Callable[[Any], float]:
-    """A float within [low, high]; "nan" and "inf" are none, though Python reads them."""
+    """Reads a float within [low, high]; "nan" and "inf" are refused, though Python reads them."""
 
     def parse(value: Any) -> float:
         try:
             found = float(value)
         except ValueError:
-            raise typer.BadParameter(f"{given(value)} is not a number") from None
+            raise _refused(value, "a number") from None
         if not math.isfinite(found):
-            raise typer.BadParameter(f"{given(value)} is not a finite number")
+            raise _refused(value, "a finite number")
         return _within(found, low, high)
 
     parse.__name__ = "NUMBER"
@@ -32,17 +29,21 @@ def number(low: float | None = None, high: float | None = None) -> Callable[[Any
 
 
 def count(low: int = 0, high: int | None = None) -> Callable[[Any], int]:
-    """A whole number within [low, high], in digits 0 to 9; Python also reads those of other
-    scripts.
-    """
+    """Reads a whole number within [low, high]; only digits 0 to 9, though Python reads others."""
 
     def parse(value: Any) -> int:
         if not re.fullmatch(r"[+-]?[0-9]{1,18}", str(value).strip(), re.ASCII):
-            raise typer.BadParameter(f"{given(value)} is not a whole number of at most 18 digits")
+            raise _refused(value, "a whole number of at most 18 digits")
         return int(_within(int(value), low, high))
 
     parse.__name__ = "COUNT"
     return parse
+
+
+def _refused(value: Any, wanted: str) -> typer.BadParameter:
+    from ..strict import given
+
+    return typer.BadParameter(f"{given(value)} is not {wanted}")
 
 
 def _within(value: float, low: float | None, high: float | None) -> float:

@@ -1,49 +1,20 @@
-"""What the commands that run a suite share: carrying it out in front of a person, and what is
-understood alike.
-"""
+"""Steps of the commands that run a suite."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import typer
-
-from ..errors import ExitCode, UserError
+from ..errors import UserError
 from ..output.terminal import say
+from .failures import resumable
 
 if TYPE_CHECKING:
     from ..sweep import Outcome, Sweep
 
-
-def carry_out(sweep: Sweep, quiet: bool) -> Outcome:
-    """Does what is not finished, with progress. Ctrl-C becomes a message and exit code 130;
-    finished runs are kept.
-    """
-    from ..sweep import execute, shared_cores
-    from ..sweep.progress import Watch
-
-    if not quiet and (slow := shared_cores(sweep)):
-        say(f"gradrace: {slow}", err=True)
-    try:
-        with Watch(quiet) as watch:
-            outcome = execute(sweep, watch)
-    except KeyboardInterrupt:
-        say(
-            "gradrace: interrupted; finished runs are kept, the same command goes on from there",
-            err=True,
-        )
-        raise typer.Exit(ExitCode.INTERRUPTED) from None
-    for digest, problem in outcome.unsound.items():
-        say(f"gradrace: stored run {digest}: {problem}; it was done anew", err=True)
-    counts = ", ".join(f"{count} {status}" for status, count in sorted(outcome.counts.items()))
-    say(f"{sweep.suite.name}: {counts} ({outcome.cached} cached)", err=True)
-    return outcome
-
-
-# A plan that takes longer than this many seconds says how far it is, and again after as many.
+# If planning takes longer than these seconds, it says how far it is, and again after as many.
 _SILENT_S = 2.0
 
 
@@ -60,6 +31,32 @@ def planning(quiet: bool) -> Callable[[str, int], None]:
     return tell
 
 
+def carry_out(sweep: Sweep, quiet: bool) -> Outcome:
+    """Does what is not finished, with progress."""
+    from ..sweep import execute, shared_cores
+    from ..sweep.progress import Watch
+
+    if not quiet and (slow := shared_cores(sweep)):
+        say(f"gradrace: {slow}", err=True)
+    with resumable("runs"), Watch(quiet) as watch:
+        outcome = execute(sweep, watch)
+    for digest, problem in outcome.unsound.items():
+        say(f"gradrace: stored run {digest}: {problem}; it was done anew", err=True)
+    counts = ", ".join(f"{count} {status}" for status, count in sorted(outcome.counts.items()))
+    say(f"{sweep.suite.name}: {counts} ({outcome.cached} cached)", err=True)
+    return outcome
+
+
+def head(sweep: Sweep, outcome: Outcome) -> dict[str, Any]:
+    """How a sweep ended, for --json."""
+    return {
+        "suite": sweep.suite.name,
+        "cached": outcome.cached,
+        "counts": dict(outcome.counts),
+        "exit_code": int(outcome.exit_code),
+    }
+
+
 def print_plan(sweep: Sweep, as_json: bool) -> None:
     """What would be run, and how long that would take."""
     from ..sweep.estimate import estimate
@@ -73,14 +70,13 @@ def print_plan(sweep: Sweep, as_json: bool) -> None:
     say(plan.sentence, err=True)
 
 
-def interpreters(given: Any) -> dict[str, str]:
+def interpreters(texts: Sequence[str]) -> dict[str, str]:
     """Framework -> Python, from texts FRAMEWORK=INTERPRETER. UserError for another form."""
     pairs = {}
-    for text in given or ():
+    for text in texts:
         name, equals, python = text.partition("=")
         if not equals or not python:
-            raise UserError(
-                f"--python {text}: expected FRAMEWORK=INTERPRETER, such as jax=/opt/jax/bin/python"
-            )
+            expected = "FRAMEWORK=INTERPRETER, such as jax=/opt/jax/bin/python"
+            raise UserError(f"--python {text}: expected {expected}")
         pairs[name] = python
     return pairs

@@ -10,7 +10,7 @@ import contextlib
 import io
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -51,6 +51,11 @@ def say(text: object, err: bool = False, nl: bool = True) -> None:
     UserError if standard output cannot be written, because the disk is full, say.
     """
     _put(visible(str(text)) + "\n" * nl, err)
+
+
+def teller(quiet: bool) -> Callable[[str], None]:
+    """Prints lines to standard error, or nothing."""
+    return (lambda line: None) if quiet else (lambda line: say(line, err=True))
 
 
 def print_table(title: str, rows: Sequence[Mapping[Any, Any]]) -> None:

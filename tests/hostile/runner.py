@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from gradrace.cli import main  # noqa: F401 - registers the commands
-from gradrace.commands import app
+from gradrace.cli import app
 from typer.testing import CliRunner
 
 LIMIT_S = 60

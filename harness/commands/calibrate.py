@@ -1,0 +1,82 @@
+"""`gradrace calibrate`: how reliable is the gate on this machine?"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Annotated
+
+from typer import Option
+
+from .. import limits
+from ..errors import ExitCode, UserError
+from ..output.terminal import print_table, say, teller
+from . import options
+from .failures import resumable
+from .numbers import BUDGET_S, count
+
+_GATES = "How many gates of equal sides, and of each slowdown."
+_SLOWDOWNS = "Shares of a step's time by which one side is made slower; '' for none."
+_THRESHOLDS = "Thresholds under which the same launches are judged."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """slowdowns, thresholds: numbers separated by blanks or commas."""
+
+    suite: options.Suite = "gate"
+    keyword: options.Keyword
+    gates: Annotated[int, Option(20, parser=count(1, limits.LAUNCHES), help=_GATES)]
+    slowdowns: Annotated[str, Option("0.05 0.1", help=_SLOWDOWNS)]
+    thresholds: Annotated[str, Option("0.03 0.05 0.1", help=_THRESHOLDS)]
+    budget_s: Annotated[
+        float, Option(180.0, "--budget", parser=BUDGET_S, help="Seconds for one gate.")
+    ]
+    launches: options.Launches
+    load: options.Load
+    output: options.Output
+    as_json: options.AsJson
+    quiet: options.Quiet
+
+
+def main(args: Arguments) -> None:
+    """Measure on this machine how often the timing gate raises a false alarm, and how often it
+    finds a real slowdown.
+
+    Gates of one cell each, in turn over the suite's timing cells, of the same code on both sides;
+    then with every step of one side made longer. Kept in OUTPUT/calibration.json gate by gate:
+    Ctrl-C loses nothing, and a second call adds."""
+    from ..gate import calibrate
+    from ..gate.traces import select
+    from ..paired import StopRule
+    from ..paired.sides import ended_like_interrupt
+    from ..sweep import Options
+
+    shares = _fractions("--slowdowns", args.slowdowns)
+    judged = _fractions("--thresholds", args.thresholds)
+    if not judged:
+        raise UserError("--thresholds: at least one is needed, such as 0.05")
+    sweep = select(args.suite, args.load, Options(output=args.output, keyword=args.keyword))
+    rule = StopRule(budget_s=args.budget_s, first_look=args.launches)
+    # Refuses a file that cannot be added to, before anything is measured.
+    calibrate.read(args.output)
+    with resumable("gates"), ended_like_interrupt():
+        calibrate.calibrate(sweep, args.gates, [0.0, *shares], judged, rule, teller(args.quiet))
+    found = calibrate.rates(calibrate.here(args.output))
+    if args.as_json:
+        say(json.dumps([rate._asdict() for rate in found]))
+    else:
+        title = "Gates of one cell on this type of machine, all that were measured"
+        print_table(title, calibrate.rows(found))
+    if not found:
+        raise UserError("no gate gave figures; see the reasons above", ExitCode.NOTHING_MEASURED)
+
+
+def _fractions(option: str, text: str) -> list[float]:
+    try:
+        values = [float(word) for word in text.replace(",", " ").split()]
+    except ValueError:
+        values = [0.0]
+    if all(0 < value < 1 for value in values):
+        return values
+    raise UserError(f"{option} {text!r}: expected fractions between 0 and 1, such as '0.05 0.1'")

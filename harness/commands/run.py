@@ -1,0 +1,109 @@
+"""`gradrace run`: a suite from start to report."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer import Option
+
+from .. import limits
+from ..errors import UserError
+from ..output.terminal import print_table, say
+from . import options, reporting, sweeping
+from .arguments import fill
+from .numbers import count, number
+
+if TYPE_CHECKING:
+    from ..sweep import Sweep
+
+_SCALE = "One of the suite's own sizes, such as small or large; `list suites` names them."
+_SEEDS = "How many seeds instead of the suite's."
+_SHARE = "Share of the training split to train on, instead of the suite's; may be repeated."
+_NORMS = "Also record gradient and update norms of every layer, at every evaluation."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """The fields with names of sweep.Options are those."""
+
+    suite: options.Suite
+    keyword: options.Keyword
+    output: options.Output
+    frameworks: options.Frameworks
+    scale: Annotated[str | None, Option(None, help=_SCALE)]
+    seeds: Annotated[int | None, Option(None, parser=count(1, limits.SEEDS), help=_SEEDS)]
+    threads: options.Threads
+    workers: options.Workers
+    device: options.Device
+    dtype: options.Dtype
+    train_fractions: Annotated[
+        tuple[float, ...], Option((), "--train-fraction", parser=number(), help=_SHARE)
+    ]
+    diagnose: Annotated[bool, Option(False, "--diagnose", help=_NORMS)]
+    timeout_s: options.Timeout
+    shard: Annotated[str, Option("1/1", help="Only part i of n, for job arrays: 2/8.")]
+    load: options.Load
+    python: options.Pythons
+    data_dir: options.DataDir
+    dry_run: options.DryRun
+    report: options.Report
+    quiet: options.Quiet
+    as_json: options.AsJson
+
+
+def main(args: Arguments) -> None:
+    """Run a suite: train and time what is not finished yet, keep each result as it arrives, then
+    report.
+
+    A run is done once: the same command again takes finished runs from OUTPUT, also after Ctrl-C or
+    a kill. If library versions, the source that computes a run, or its specification change, it is
+    run anew. Runs that failed or timed out are tried again; diverged ones are results. Results do
+    not depend on the number of workers. --no-report also leaves out the summary."""
+    from ..data import use_folder
+    from ..sweep import Options, prepare
+
+    use_folder(args.data_dir)
+    pythons = sweeping.interpreters(args.python)
+    wanted = fill(Options, args, shard=_shard(args.shard), interpreters=pythons)
+    sweep = prepare(args.suite, args.load, wanted, sweeping.planning(args.quiet))
+    if args.dry_run:
+        sweeping.print_plan(sweep, args.as_json)
+        return
+    if args.report:
+        _load_ahead(sweep)
+    outcome = sweeping.carry_out(sweep, args.quiet)
+    if args.as_json:
+        say(json.dumps(sweeping.head(sweep, outcome)))
+    if args.report:
+        rows = reporting.refresh(args.output, sweep.suite.name)
+        if not args.as_json:
+            print_table(sweep.suite.content.title, rows)
+        reporting.tell_page(args.output, args.as_json)
+    raise typer.Exit(outcome.exit_code)
+
+
+def _load_ahead(sweep: Sweep) -> None:
+    """matplotlib takes seconds to import: do it while workers train, never while something is
+    timed."""
+    folder = sweep.options.output / "runs" / sweep.suite.name
+    todo = [run for run in sweep.selected if not (folder / run.digest / "run.json").exists()]
+    if todo and all(run.spec.measure == "convergence" for run in todo):
+        load = threading.Thread(
+            target=importlib.import_module, args=("gradrace.report.writer",), daemon=True
+        )
+        load.start()
+
+
+def _shard(text: str) -> tuple[int, int]:
+    matched = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
+    if matched and 1 <= int(matched[1]) <= int(matched[2]):
+        return int(matched[1]), int(matched[2])
+    from ..strict import given
+
+    raise UserError(f"--shard {given(text)}: expected i/n with 1 <= i <= n, such as 2/8")

@@ -1,0 +1,94 @@
+"""`gradrace verify`: is the comparison fair?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer import Argument, Option
+
+from ..errors import ExitCode, UserError, nearest
+from ..output.terminal import say
+from . import options
+
+_FILE = "The page that --document writes; docs/differences.md by default."
+_QUICK = "A representative part, within a minute."
+_LONG = "Also training runs of 1000 steps."
+_FRAMEWORK = "Only these, beside the NumPy referee; may be repeated."
+_DTYPE = "float64: everything; float32: the few steps that float32 can prove."
+_DOCUMENT = "Measure how the libraries differ at their defaults, and write the page."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """What `gradrace verify` takes."""
+
+    file: Annotated[Path | None, Argument(None, help=_FILE)]
+    keyword: options.Keyword
+    quick: Annotated[bool, Option(False, "--quick", help=_QUICK)]
+    long: Annotated[bool, Option(False, "--long", help=_LONG)]
+    frameworks: Annotated[tuple[str, ...], Option((), "--framework", help=_FRAMEWORK)]
+    dtype: Annotated[str, Option("float64", help=_DTYPE)]
+    load: options.Load
+    output: options.Output
+    document: Annotated[bool, Option(False, "--document", help=_DOCUMENT)]
+    quiet: options.Quiet
+    as_json: options.AsJson
+
+
+def main(args: Arguments) -> None:
+    """Prove that the comparison is fair: every framework against the others and against a NumPy
+    referee, in float64.
+
+    Level by level: weights, layers, losses, update rules, whole training runs (the loss of each
+    step), learning rates, and the first steps in float32. Every cell is `equal` with the worst
+    difference, `differs by definition` with the reason and the measured size, `unavailable`, or
+    `FAILED`. What is found is kept in OUTPUT/verify.json, and the report shows it. With --load and
+    no -k, only what the files bring is verified. -k takes words such as 'updates adam !native'.
+    Exit code 1 if a cell failed."""
+    from ..registry import load_registry
+    from ..verify import Options, verify
+    from ..verify import file as verify_file
+    from ..verify.cases import Selection
+    from ..verify.text import Progress, show
+
+    registry = load_registry(args.load)
+    if args.document:
+        from ..verify.document import write as write_document
+
+        page = args.file or Path("docs/differences.md")
+        say(write_document(registry, page, Progress(args.quiet)))
+        return
+    if args.file:
+        raise UserError(
+            f"{args.file}: only --document takes a file; choose what is verified with -k"
+        )
+    words = _words(args.keyword, args.dtype)
+    selection = Selection(words, args.quick, args.long, args.frameworks)
+    found = verify(registry, Options(selection), Progress(args.quiet))
+    verify_file.write(args.output, found)
+    if args.as_json:
+        say(verify_file.text(found), nl=False)
+    else:
+        show(found)
+        say(f"kept in {verify_file.file_in(args.output)}", err=True)
+    if found.counts()["FAILED"]:
+        raise typer.Exit(ExitCode.RUNS_FAILED)
+
+
+def _words(keyword: str, dtype: str) -> str:
+    """The keyword, narrowed to what can be verified in this dtype."""
+    digits = {"float16": 3, "bfloat16": 2}
+    if dtype in digits:
+        raise UserError(
+            f"--dtype {dtype}: nothing can be verified in it: it keeps {digits[dtype]} digits, so"
+            " that one step's rounding is larger than the faults that are looked for. The rules are"
+            " proven in float64 (the default)"
+        )
+    if dtype not in ("float32", "float64"):
+        raise UserError(
+            f"--dtype {dtype}: float64 or float32{nearest(dtype, ('float32', 'float64'))}"
+        )
+    return f"{keyword} float32".strip() if dtype == "float32" else keyword
