@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,25 +18,6 @@ from hypothesis import settings
 # A busy machine is no failure: examples have no deadline.
 settings.register_profile("gradrace", deadline=None)
 settings.load_profile("gradrace")
-
-# A suite that the NumPy reference runs in a fraction of a second.
-TINY: dict[str, Any] = {
-    "title": "Tiny",
-    "tasks": ["digits_mlp"],
-    "frameworks": ["numpy"],
-    "optimizers": ["sgd", "adam"],
-    "seeds": 2,
-    "dtype": "float64",
-    "steps": 20,
-    "eval_every": 10,
-    "timing": {
-        "rule": "canonical",
-        "launches": 1,
-        "warmup_steps": 2,
-        "blocks": 4,
-        "block_steps": 3,
-    },
-}
 
 
 @pytest.fixture(scope="session")
@@ -93,16 +73,3 @@ def gradrace(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return call
-
-
-def toml(content: dict[str, Any]) -> str:
-    """The content of a suite as TOML, tables inline."""
-
-    def value(given: Any) -> str:
-        if isinstance(given, dict):
-            return "{" + ", ".join(f"{key} = {value(item)}" for key, item in given.items()) + "}"
-        if isinstance(given, list):
-            return "[" + ", ".join(map(value, given)) + "]"
-        return json.dumps(given)
-
-    return "".join(f"{key} = {value(item)}\n" for key, item in content.items())

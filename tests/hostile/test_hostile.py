@@ -9,9 +9,10 @@ import re
 import shlex
 
 import pytest
-from hostile.options import OPTIONS
-from hostile.runner import FOREIGN, run
-from hostile.suites import FILES, GOOD, SUITES
+from options import OPTIONS
+from runner import FOREIGN, run
+
+from suites import FILES, GOOD, SUITES
 
 
 def suite_with(lines: str) -> str:

@@ -1,0 +1,101 @@
+"""Every field of a Binding holds in every adapter, or the run is refused with a reason that names
+the field.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pytest
+from binding_fields import CHECKS
+from gradrace.adapters._held_arrays import held_arrays
+from gradrace.executor.environment import environment
+from gradrace.optimizer import Binding, Optimizer
+from gradrace.registry import load_registry
+from gradrace.spec import OptimizerSpec
+from paths import HELPERS
+
+REGISTRY = load_registry()
+FRAMEWORKS = ("torch", "tensorflow", "jax")
+
+
+@cache
+def found(framework: str) -> dict[str, str]:
+    """What binding_fields.py saves, from a process of its own."""
+    if REGISTRY.frameworks[framework].versions() is None:
+        pytest.skip(f"{framework} is not installed")
+    with TemporaryDirectory() as folder:
+        out = Path(folder) / "out.json"
+        script = HELPERS / "binding_fields.py"
+        own = {"JAX_ENABLE_X64": "1", "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
+        done = subprocess.run(
+            [sys.executable, str(script), framework, str(out)],
+            env=environment_of() | own,
+            capture_output=True,
+            text=True,
+            timeout=900,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        result: dict[str, str] = json.loads(out.read_text())
+        return result
+
+
+def environment_of() -> dict[str, str]:
+    from update_rules import run_of
+
+    return environment(run_of(REGISTRY, "numpy", "sgd"))
+
+
+def test_every_field_has_its_check():
+    assert {field.name for field in dataclasses.fields(Binding)} <= set(CHECKS)
+
+
+@pytest.mark.parametrize("check", list(CHECKS))
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_the_field_holds_or_is_refused(framework, check):
+    assert not found(framework)[check], found(framework)[check]
+
+
+def test_numpy_refuses_a_binding_of_its_own(make_run):
+    from gradrace.adapters.numpy_reference import ADAPTER
+
+    adam = REGISTRY.optimizers["adam"]
+    bound = dataclasses.replace(adam, bindings={**adam.bindings, "numpy": Binding("numpy.add")})
+    run = make_run(name="adam", optimizer=OptimizerSpec(name="adam"))
+    assert ADAPTER.supports(run, adam) is None
+    assert "bindings['numpy']" in (ADAPTER.supports(run, bound) or "")
+
+
+def test_numpy_counts_nested_state(make_run):
+    from gradrace.adapters.numpy_reference import ADAPTER
+    from gradrace.optimizer import ReferenceRule
+    from gradrace.plan import initial_weights, make_plan
+
+    def rule(state: object) -> Optimizer:
+        kept = lambda p, g, s, lr, t, h: (p - lr * g, s)
+        of = ReferenceRule(init=lambda p, h: {"n": 0, "deep": state}, update=kept)
+        return dataclasses.replace(REGISTRY.optimizers["sgd"], rule=of)
+
+    for state, expected in (
+        ([{"x": np.zeros(3)}, 1.0], 4 * 24),
+        (np.float64(1.0), 0),
+        (iter("a"), None),
+    ):
+        run = make_run(name="sgd", optimizer=OptimizerSpec(name="sgd"))
+        session = ADAPTER.open(run, initial_weights(run.task, 0), make_plan(run, rule(state)))
+        expected = 24 if isinstance(expected, int) and expected else expected
+        assert session.state_bytes() == expected
+
+
+def test_an_endless_graph_is_unknown(monkeypatch):
+    from gradrace.adapters import _held_arrays
+
+    monkeypatch.setattr(_held_arrays, "_MOST", 10)
+    assert not held_arrays([[[object] for _ in range(50)]], lambda value: False).whole

@@ -1,0 +1,240 @@
+"""Every layer, loss, metric and penalty in every framework against the NumPy reference, in float64."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+from gradrace.executor.environment import environment
+from gradrace.layers import Embedding, Layer, build
+from gradrace.plan import initial_weights
+from gradrace.registry import load_registry
+from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec
+from layer_cases import CASES
+from layer_table import STEPS, TASKS
+from paths import HELPERS
+
+REGISTRY = load_registry()
+FRAMEWORKS = [
+    name
+    for name in ("torch", "tensorflow", "jax")
+    if REGISTRY.frameworks[name].versions() is not None
+]
+LAYER_RTOL, SESSION_RTOL = 1e-12, 1e-11
+REFERENCE_RUN = RunSpec(
+    task=TASKS[0],
+    optimizer=OptimizerSpec(name="sgd"),
+    schedule=ScheduleSpec(kind="constant", base_lr=1.0),
+    framework="numpy",
+    mode="reference",
+    dtype="float64",
+)
+Table = dict[str, np.ndarray]
+
+
+def table_of(framework: str, out: Path, planted: str = "") -> Table:
+    """What tests/helpers/layer_table.py saves, run in its own process after the statements `planted`."""
+    script = f"import sys, layer_table\n{planted}\nlayer_table.main()\n"
+    env = environment(REFERENCE_RUN) | {"PYTHONPATH": str(HELPERS)}
+    subprocess.run(
+        [sys.executable, "-c", script, framework, str(out)], env=env, check=True, timeout=600
+    )
+    return dict(np.load(out))
+
+
+@pytest.fixture(scope="session")
+def layer_tables(tmp_path_factory) -> dict[str, Table]:
+    folder = tmp_path_factory.mktemp("layers")
+    return {name: table_of(name, folder / f"{name}.npz") for name in ["numpy", *FRAMEWORKS]}
+
+
+def difference(found: np.ndarray, expected: np.ndarray) -> float:
+    """Largest difference relative to the largest entry; 0 for two empty or two zero arrays."""
+    assert found.shape == expected.shape and found.dtype == np.float64
+    size = np.abs(expected).max(initial=0.0)
+    apart = np.abs(found - expected).max(initial=0.0)
+    return float(apart / size) if size else float(apart)
+
+
+def worst(table: Table, reference: Table, kind: str) -> tuple[float, str]:
+    """Over all entries of a kind, which both must have."""
+    names = [name for name in reference if name.startswith(f"{kind}|")]
+    assert names and set(names) == {name for name in table if name.startswith(f"{kind}|")}
+    return max((difference(table[name], reference[name]), name) for name in names)
+
+
+def test_the_table_covers_every_kind_of_layer():
+    kinds = {type(case.layer) for case in CASES}
+    assert kinds == set(get_args(get_args(Layer)[0]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("kind", ["layer", "loss"])
+def test_layers_losses_and_metrics_equal_the_reference(layer_tables, framework, kind):
+    size, name = worst(layer_tables[framework], layer_tables["numpy"], kind)
+    print(f"{framework}: worst relative difference of a {kind} {size:.1e} ({name})")
+    assert size <= LAYER_RTOL, name
+
+
+def per_mode(table: Table, framework: str) -> dict[str, Table]:
+    """mode -> the entries of its sessions, without the mode in their names."""
+    return {
+        mode: {
+            name.replace(f"|{mode}|", "|", 1): v
+            for name, v in table.items()
+            if name.startswith(f"session|{mode}|")
+        }
+        for mode in REGISTRY.frameworks[framework].proof_modes
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_sessions_equal_the_reference_at_every_step(layer_tables, framework):
+    reference = per_mode(layer_tables["numpy"], "numpy")["reference"]
+    for mode, table in per_mode(layer_tables[framework], framework).items():
+        size, name = worst(table, reference, "session")
+        print(f"{framework}-{mode}: worst relative difference of a session {size:.1e} ({name})")
+        assert size <= SESSION_RTOL, f"{mode}: {name}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("framework", ["numpy", *FRAMEWORKS])
+def test_weights_come_back_bit_for_bit(layer_tables, framework):
+    for mode, table in per_mode(layer_tables[framework], framework).items():
+        for task in TASKS:
+            start = initial_weights(task, 0)
+            back = {name: table[f"session|{task.name}|start|{name}"] for name in start}
+            assert all(np.array_equal(back[name], start[name]) for name in start), (
+                f"{mode}: {task.name}"
+            )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("torch" not in FRAMEWORKS, reason="PyTorch is not installed")
+def test_torch_says_what_it_cannot_train():
+    """One value a feature: its batch normalisation raises, so the run is skipped with the reason."""
+    script = (
+        "import layer_table as t\nfrom gradrace.layers import *\nfrom gradrace.adapters.pytorch"
+        " import ADAPTER\nfrom gradrace.registry import load_registry\nfrom gradrace.spec import"
+        " *\nsgd = load_registry().optimizers['sgd']\nfor shape, model in (((64,),"
+        " (Dense(units=10), BatchNorm())), ((8, 8), (BatchNorm(), Lstm(units=10)))):\n    task ="
+        " t.task('alone', model, input_shape=shape, batch_size=1)\n    rate ="
+        " ScheduleSpec(kind='constant', base_lr=0.1)\n    run = RunSpec(task=task,"
+        " optimizer=OptimizerSpec(name='sgd'), schedule=rate, framework='torch', mode='eager')\n   "
+        " print(ADAPTER.supports(run, sgd))\n"
+    )
+    env = environment(REFERENCE_RUN) | {"PYTHONPATH": str(HELPERS)}
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=env,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.stdout.splitlines() == [
+        "PyTorch's batch normalisation refuses batches with one value a feature",
+        "None",
+    ]
+
+
+def test_the_tasks_of_the_table_train(layer_tables):
+    for task in TASKS:
+        losses = layer_tables["numpy"][f"session|reference|{task.name}|loss"]
+        assert losses.shape == (STEPS,) and np.isfinite(losses).all()
+        names = [p.name for built in build(task.model, task.input_shape) for p in built.parameters]
+        for name in names:
+            start, end = (
+                layer_tables["numpy"][f"session|reference|{task.name}|{at}|{name}"]
+                for at in ("start", "end")
+            )
+            assert not np.array_equal(start, end), f"{task.name}: {name} did not move"
+    assert any(isinstance(layer, Embedding) for task in TASKS for layer in task.model)
+
+
+# Some of what the table must notice in PyTorch (`gradrace verify` has the long list), as statements
+# that plant it, and the kinds of entries that then differ.
+FAULTS = {
+    "unbiased running variance": (
+        (
+            "from gradrace.adapters._torch_layers import _BatchNorm as B\n"
+            "init = B.__init__\n"
+            "def wrong(self, *a): init(self, *a); self._biased = 1.0\n"
+            "B.__init__ = wrong"
+        ),
+        ("layer", "session"),
+    ),
+    "the odd one of the padding before": (
+        (
+            "import gradrace.adapters._torch_layers as t\n"
+            "same = t.same_padding\n"
+            "t.same_padding = lambda n, w, s: same(n, w, s)[::-1]"
+        ),
+        ("layer", "session"),
+    ),
+    "flattened channels first": (
+        (
+            "import gradrace.adapters._torch_layers as t\n"
+            "layout = t._layout\n"
+            "t._layout = lambda layer, parameter, flattened: layout(layer, parameter, None)"
+        ),
+        ("session",),
+    ),
+    "epsilon in the clipped norm": (
+        (
+            "import torch\n"
+            "norm = torch.nn.utils.get_total_norm\n"
+            "torch.nn.utils.get_total_norm = lambda g: norm(g) + 1e-6"
+        ),
+        ("session",),
+    ),
+    "decay after the learning rate is gone": (
+        (
+            "import gradrace.adapters._torch_losses as t\n"
+            "before = t.before_update\n"
+            "def wrong(r, p, k):\n"
+            "    apply = before(r, p, k)\n"
+            "    return apply and (lambda rate: apply(1.0))\n"
+            "t.before_update = wrong"
+        ),
+        ("session",),
+    ),
+    "another step's masks": (
+        (
+            "import gradrace.adapters.pytorch as t\nmasks = t.dropout_masks\nt.dropout_masks ="
+            " lambda b, s, steps, n: masks(b, s, range(steps.start + 1, steps.stop + 1), n)"
+        ),
+        ("session",),
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("torch" not in FRAMEWORKS, reason="PyTorch is not installed")
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_comparison_notices(layer_tables, tmp_path, fault):
+    planted, noticed_in = FAULTS[fault]
+    table = table_of("torch", tmp_path / "a.npz", planted)
+    for kind in noticed_in:
+        reference = layer_tables["numpy"]
+        if kind == "session":
+            table, reference = (
+                per_mode(table, "torch")["eager-fused"],
+                per_mode(reference, "numpy")["reference"],
+            )
+        size, _ = worst(table, reference, kind)
+        assert size > 1e-9, f"{fault}: {kind}"
+
+
+def test_torch_refuses_targets_of_another_shape_than_the_outputs():
+    torch = pytest.importorskip("torch")
+    from gradrace.adapters._torch_losses import prepared
+
+    with pytest.raises(ValueError, match="wants targets of that shape"):
+        prepared(REGISTRY.tasks["diabetes_mlp"], (1,), np.zeros((4, 2)), torch.float64)

@@ -1,0 +1,6 @@
+"""The repository's folders. No folder of adapters comes onto sys.path: it would shadow a framework."""
+
+from pathlib import Path
+
+HELPERS = Path(__file__).parent
+ROOT = HELPERS.parents[1]

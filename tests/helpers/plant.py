@@ -1,0 +1,82 @@
+"""Computes cases of `gradrace verify` with one fault after another planted: `python tests/helpers/plant.py
+FRAMEWORK OUT.npz`.
+
+Saves `<fault>|<case>|<mode>|<array>`, the honest answers under the fault 'honest', and errors as
+`...|error`."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from faults import FAULTS, MODULES, Planting
+from gradrace.registry import import_adapter, load_registry
+from gradrace.verify.cases import Case, TrajectoryCase, by_id, everything
+from gradrace.verify.compute import compute, modes
+
+STEPS = 12
+
+
+def shortened(case: Case) -> Case:
+    """A fault shows in its first steps, or not at all."""
+    if not isinstance(case, TrajectoryCase):
+        return case
+    return replace(
+        case,
+        steps=STEPS,
+        modes="convergence",
+        replaced_from=STEPS // 2 if case.replaced_from else 0,
+    )
+
+
+def cases() -> dict[str, Case]:
+    """Those that faults name."""
+    table = by_id(list(everything(load_registry())))
+    return {name: shortened(table[name]) for fault in FAULTS for name in fault.cases}
+
+
+def forget(framework: str) -> None:
+    """Compiled code of earlier sessions was traced without the fault, or with it."""
+    for name in MODULES[framework]:
+        for key, value in list(vars(sys.modules[f"gradrace.adapters.{name}"]).items()):
+            if hasattr(value, "cache_clear"):
+                value.cache_clear()
+            elif key == "_IDLE":
+                value.clear()
+
+
+def main() -> None:
+    """All faults of the framework, and its honest answers to the same cases."""
+    framework, out = load_registry().frameworks[sys.argv[1]], sys.argv[2]
+    adapter, registry, table = import_adapter(framework), load_registry(), cases()
+    arrays: dict[str, Any] = {}
+    for fault in (None, *(fault for fault in FAULTS if fault.framework == framework.name)):
+        own = (
+            {name for f in FAULTS if f.framework == framework.name for name in f.cases}
+            if fault is None
+            else fault.cases
+        )
+        with ExitStack() as undo:
+            planting = Planting(framework.name, adapter, dict(registry.optimizers), undo)
+            forget(framework.name)
+            if fault:
+                fault.plant(planting)
+            for name in own:
+                for mode in modes(table[name], framework):
+                    key = f"{fault.name if fault else 'honest'}|{name}|{mode}"
+                    try:
+                        found = compute(table[name], adapter, framework, mode, planting.optimizers)
+                    except Exception as error:
+                        found = {"error": np.array(repr(error))}
+                    arrays |= {
+                        f"{key}|{array}": np.asarray(value) for array, value in found.items()
+                    }
+        forget(framework.name)
+    np.savez(out, **arrays)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,870 @@
+"""Paired launches and whole comparisons with real processes, run by the NumPy reference: what is
+found, and what goes wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import nullcontext, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gradrace
+import numpy as np
+import psutil
+import pytest
+from gradrace.commands.compare import exit_code
+from gradrace.commands.printing import print_result
+from gradrace.errors import UserError
+from gradrace.machine import this_machine
+from gradrace.paired import CellVerdict, Pair, PairedResult, Side, StopRule, choose
+from gradrace.paired.measure import (
+    Failure,
+    Launch,
+    Launcher,
+    _Taken,
+    lengths,
+    portable,
+    table_steps,
+)
+from gradrace.paired.worker import SLOWDOWN_BLOCKS, TRY_STEPS, Cell
+from gradrace.registry import load_registry
+from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec, TimingSpec
+from hypothesis import given
+from hypothesis import strategies as st
+from processes import until_gone
+from repositories import commit, git
+from tiny import toml
+
+SUITE: dict[str, Any] = {
+    "title": "Tiny",
+    "tasks": ["digits_mlp"],
+    "frameworks": ["numpy"],
+    "optimizers": ["sgd", "adam"],
+    "dtype": "float64",
+    "convergence": False,
+    "timing": {"rule": "canonical", "warmup_steps": 5},
+}
+
+# A step of `mine` takes a declared amount of CPU time more.
+SLOWED = """
+import time
+from gradrace import Optimizer, ReferenceRule
+
+def update(p, g, state, lr, t, hyper):
+    end = time.thread_time() + {seconds}
+    while time.thread_time() < end:
+        pass
+    return p - lr * g, state
+
+MINE = Optimizer(name="mine", title="Mine", paper="-", learning_rate=0.1, hyper={{}}, bindings={{}},
+                 rule=ReferenceRule(init=lambda p, hyper: {{}}, update=update))
+"""
+
+FAULTY = """
+import os, signal
+from gradrace import Optimizer, ReferenceRule
+
+def raising(p, g, state, lr, t, hyper):
+    if t == 8: raise ValueError("cannot go on")
+    return p - lr * g, state
+def dying(p, g, state, lr, t, hyper):
+    if t == 8: os.kill(os.getpid(), signal.SIGKILL)
+    return p - lr * g, state
+def frozen(p, g, state, lr, t, hyper):
+    return p, state
+
+def make(name, update):
+    rule = update and ReferenceRule(init=lambda p, hyper: {}, update=update)
+    return Optimizer(name=name, title=name, paper="-", learning_rate=0.1, hyper={}, bindings={}, rule=rule)
+a, b, c, d = make("raising", raising), make("dying", dying), make("frozen", frozen), make("without_rule", None)
+"""
+
+
+# A framework whose parts take declared milliseconds of CPU time a block, and compile when they are
+# first taken.
+PARTED = """
+import time
+from gradrace.adapters.numpy_reference import NumpyAdapter, NumpySession
+
+FRAMEWORK = "parted"
+TITLE = "Parted"
+REQUIRES = ("numpy",)
+MODES = ("m",)
+CONVERGENCE_MODE = "m"
+COST = {"forward": 1, "gradient": 3, "update": 2}
+
+class Session(NumpySession):
+    compiled = 0
+    def compilations(self):
+        return self.compiled
+    def parts(self):
+        return tuple(COST)
+    def probe(self, part, steps):
+        self.compiled += 1
+        end = time.thread_time() + COST[part] * 1e-3
+        while time.thread_time() < end:
+            pass
+
+class Adapter(NumpyAdapter):
+    def open(self, run, start, plan):
+        return Session(run, start, plan)
+
+ADAPTER = Adapter()
+"""
+
+
+@pytest.fixture
+def timed(make_run):
+    """A timing run of the NumPy reference."""
+
+    def make(**changes: Any) -> RunSpec:
+        return make_run(**{"measure": "timing", "timing": TimingSpec(warmup_steps=5), **changes})
+
+    return make
+
+
+@pytest.fixture
+def side():
+    return lambda label, *plugins: Side(label, sys.executable, None, plugins)
+
+
+# -- figures of a launch
+
+
+def test_figures_of_declared_blocks_come_out_exactly():
+    taken = _Taken(parts=[("forward", "gradient", "update"), ("forward",)])
+    for wall_a, wall_b, cpu_b in ((100, 110, 105), (200, 260, 210), (300, 360, 900)):
+        taken.add("step", 0, {"wall_ns": wall_a, "cpu_ns": wall_a, "switches": 0})
+        taken.add("step", 1, {"wall_ns": wall_b, "cpu_ns": cpu_b, "switches": 0})
+    for part, side, wall in (
+        ("forward", 0, 20),
+        ("gradient", 0, 70),
+        ("update", 0, 15),
+        ("forward", 1, 30),
+    ):
+        taken.add(part, side, {"wall_ns": wall, "cpu_ns": wall, "switches": 0})
+    launch = taken.launch(block_steps=10)
+    begun_by_a, begun_by_b = np.log(1.1 * 1.2) / 2, np.log(1.3)
+    assert launch.log_ratio == pytest.approx((begun_by_a + begun_by_b) / 2), (
+        "pairs of 1.1, 1.3 and 1.2: medians of every second"
+    )
+    assert launch.cpu_log_ratio == pytest.approx((np.log(1.05 * 3.0) / 2 + np.log(1.05)) / 2)
+    assert (launch.a_step_s, launch.b_step_s) == pytest.approx((150e-10, 185e-10)), (
+        "first quartiles"
+    )
+    assert launch.a_parts_s == pytest.approx(
+        {"forward": 2e-9, "backward": 5e-9, "optimizer": 1.5e-9, "remainder": 6.5e-9}
+    )
+    assert launch.b_parts_s == pytest.approx({"forward": 3e-9})
+    assert not launch.contended
+
+
+@pytest.mark.parametrize(
+    ("cpu", "switches", "contended"), [(100, 5, False), (60, 5, True), (60, 0, False)]
+)
+def test_a_launch_is_contended_when_one_side_was_pushed_off_its_core(cpu, switches, contended):
+    taken = _Taken()
+    for side, used, pushed in ((0, 100, 0), (1, cpu, switches)):
+        taken.add("step", side, {"wall_ns": 100, "cpu_ns": used, "switches": pushed})
+    assert taken.launch(1).contended == contended
+
+
+class Scripted:
+    """Both sides of a launch, answering with declared times: ns a block by cell and side. Keeps
+    what it was asked.
+    """
+
+    def __init__(self, block_ns: dict[int, tuple[int, int]]) -> None:
+        self._block_ns = block_ns
+        self.asked: list[tuple[str, int, int]] = []
+
+    def ask(self, side: int, request: dict[str, Any], differ: bool = True) -> dict[str, Any]:
+        self.asked.append((request["do"], request["cell"], side))
+        wall = self._block_ns[request["cell"]][side]
+        return {"parts": [], "step_s": wall * 1e-9, "wall_ns": wall, "cpu_ns": wall, "switches": 0}
+
+    def ask_both(self, request: dict[str, Any]) -> list[dict[str, Any]]:
+        return [self.ask(side, request) for side in (0, 1)]
+
+
+def test_blocks_are_taken_in_abba_order_with_the_cells_in_rotation(timed, side):
+    launcher = Launcher(
+        [Pair(str(n), timed(), timed()) for n in range(3)], side("a"), side("b"), blocks=4
+    )
+    processes = Scripted({0: (10**8, 2 * 10**8), 2: (10**7, 10**7)})
+    outcomes: dict[int, Any] = {}
+    launcher._measure(processes, [0, 2], outcomes)  # type: ignore[arg-type]
+    expected = [(0, 0), (0, 1), (2, 0), (2, 1), (2, 1), (2, 0), (0, 1), (0, 0)] * 2
+    assert [(cell, one) for do, cell, one in processes.asked if do == "block"] == expected
+    kinds = [do for do, _, _ in processes.asked]
+    assert (
+        kinds == ["open"] * 4 + ["try", "try", "warm", "warm"] * 2 + ["block"] * 16 + ["check"] * 4
+    )
+    assert outcomes[0].log_ratio == pytest.approx(np.log(2)) and outcomes[2].log_ratio == 0
+    assert (outcomes[0].a_step_s, outcomes[0].b_step_s) == pytest.approx((0.1, 0.2)), (
+        "a step takes longer than a block may"
+    )
+    assert outcomes[2].a_step_s == pytest.approx(0.005), "two steps a block"
+    launcher._measure(processes, [0], outcomes)  # type: ignore[arg-type]
+    assert [do for do, _, _ in processes.asked].count("try") == 4, "lengths are found once"
+
+
+def test_the_sides_change_places_from_launch_to_launch(timed, side, monkeypatch):
+    begun: list[int] = []
+    scripted = Scripted({0: (10**8, 2 * 10**8)})
+    scripted.about = [{"versions": {}}] * 2
+
+    def processes(pair: Pair, sides: tuple[Side, Side], first: int) -> Any:
+        begun.append(first)
+        return nullcontext(scripted)
+
+    monkeypatch.setattr("gradrace.paired.measure._Processes", processes)
+    launcher = Launcher([Pair("x", timed(), timed())], side("a"), side("b"), blocks=4)
+    for first in (0, 1, 0):
+        scripted.asked.clear()
+        assert launcher([0])[0].log_ratio == pytest.approx(np.log(2)), "b over a, whoever begins"
+        assert begun[-1] == first
+        assert [one for do, _, one in scripted.asked if do == "open"] == [first, 1 - first]
+        assert [one for do, _, one in scripted.asked if do == "block"] == [
+            first,
+            1 - first,
+            1 - first,
+            first,
+        ] * 2
+
+
+# -- how a launch is cut
+
+
+@pytest.mark.parametrize(
+    ("step_s", "batch_size", "block_steps", "warmup"),
+    [
+        (1e-3, 32, 20, 100),
+        (0.3e-3, 32, 67, 100),
+        (0.5, 32, 1, 20),
+        (30.0, 32, 1, 1),
+        (1e-6, 32, 583, 100),
+        (1e-6, 1024, 55, 100),
+    ],
+)
+def test_block_lengths_by_hand(timed, step_s, batch_size, block_steps, warmup):
+    """20 ms, within a table of 20 000 steps or 2^21 entries."""
+    run = timed(timing=TimingSpec())
+    run = run.model_copy(update={"task": run.task.model_copy(update={"batch_size": batch_size})})
+    assert lengths(Pair("x", run, run), 24, step_s) == (block_steps, warmup)
+
+
+@given(
+    step_s=st.floats(1e-7, 100),
+    batch_size=st.integers(1, 5000),
+    blocks=st.integers(4, 200),
+    warmup=st.integers(0, 2000),
+)
+def test_a_launch_never_outruns_its_table(step_s, batch_size, blocks, warmup):
+    task = load_registry().tasks["digits_mlp"].model_copy(update={"batch_size": batch_size})
+    run = RunSpec(
+        measure="timing",
+        timing=TimingSpec(warmup_steps=warmup),
+        task=task,
+        optimizer=OptimizerSpec(name="sgd"),
+        schedule=ScheduleSpec(kind="constant", base_lr=0.1),
+        framework="numpy",
+        mode="reference",
+    )
+    pair = Pair("x", run, run)
+    block_steps, warm = lengths(pair, blocks, step_s)
+    warmed = -(-warm // block_steps) * block_steps
+    assert TRY_STEPS + warmed + (SLOWDOWN_BLOCKS + blocks) * block_steps <= table_steps(
+        pair, blocks
+    )
+
+
+def test_every_run_reaches_an_older_gradrace_as_it_is(registry, timed):
+    """Defaults are left out, so that what is new there does not matter; the kinds of layers are
+    not.
+    """
+    for task in registry.tasks.values():
+        run = timed(dtype="float32").model_copy(update={"task": task})
+        spec = portable(run, 500)
+        assert not {"input", "device", "dtype", "variations"} & set(spec)
+        read = RunSpec.model_validate(json.loads(json.dumps(spec)))
+        assert 500 <= read.steps <= 510 and read.model_copy(update={"timing": run.timing}) == run
+
+
+# -- the worker's cells, without a process
+
+
+class Sleeping:
+    """A session whose steps take a declared amount of CPU time; weights change unless it is frozen."""
+
+    def __init__(
+        self, step_s: float = 1e-3, frozen: bool = False, compiles_at: int = 10**9
+    ) -> None:
+        self._step_s, self._frozen, self._compiles_at = step_s, frozen, compiles_at
+        self.trained: list[range] = []
+
+    def train(self, steps: range) -> None:
+        self.trained.append(steps)
+        end = time.thread_time() + self._step_s * len(steps)
+        while time.thread_time() < end:
+            pass
+
+    def sync(self) -> None:
+        pass
+
+    def losses(self) -> np.ndarray:
+        return np.zeros(1)
+
+    def weights(self) -> dict[str, np.ndarray]:
+        return {"w": np.array([0.0 if self._frozen else len(self.trained)])}
+
+    def compilations(self) -> int:
+        return int(self.trained[-1].stop > self._compiles_at)
+
+
+def test_a_slowdown_is_a_share_of_the_cells_own_step():
+    session = Sleeping()
+    cell = Cell(session, one_thread=True)
+    plain = cell.warm(10, 20, 0.0)["delay_ns"]
+    delay = cell.warm(10, 20, 2.0)["delay_ns"]
+    assert plain == 0 and delay > 1.9 * 10e6, "twice ten steps of a millisecond of CPU time"
+    block = cell.block("step")
+    assert block["wall_ns"] > delay + 0.95 * 10e6 and block["cpu_ns"] > 1.9 / 2 * delay
+    assert [steps.start for steps in session.trained] == list(
+        range(0, 10 * len(session.trained), 10)
+    ), "each step once"
+
+
+@pytest.mark.parametrize(
+    ("session", "reason"),
+    [
+        (Sleeping(frozen=True), "nothing was trained"),
+        (Sleeping(compiles_at=21), "1 programs were compiled during"),
+    ],
+)
+def test_what_is_no_training_is_refused(session, reason):
+    cell = Cell(session, one_thread=True)
+    cell.warm(10, 20, 0.0)
+    cell.block("step")
+    with pytest.raises(RuntimeError, match=reason):
+        cell.check()
+
+
+# -- launches with processes
+
+
+def test_one_cell_that_fails_or_dies_costs_no_other(tmp_path, timed, side):
+    (tmp_path / "faulty.py").write_text(FAULTY)
+    names = ["sgd", "raising", "dying", "frozen", "without_rule", "nowhere", "adam"]
+    pairs = [
+        Pair(n, *[timed().model_copy(update={"optimizer": OptimizerSpec(name=n)})] * 2)
+        for n in names
+    ]
+    launcher = Launcher(
+        pairs,
+        side("one", tmp_path / "faulty.py"),
+        side("two", tmp_path / "faulty.py"),
+        blocks=4,
+        breakdown=True,
+    )
+    outcomes = launcher(range(len(pairs)))
+    found = {pairs[index].name: outcome for index, outcome in outcomes.items()}
+    assert {name for name, outcome in found.items() if isinstance(outcome, Launch)} == {
+        "sgd",
+        "adam",
+    }
+    assert found["raising"] == Failure("one: ValueError: cannot go on (faulty.py, line 6)")
+    assert found["dying"] == Failure("one: the process died: SIGKILL")
+    assert "nothing was trained (worker.py, line" in found["frozen"].reason
+    assert found["without_rule"] == Failure("one: without_rule has no reference rule", skipped=True)
+    assert found["nowhere"] == Failure("one: there is no optimizer 'nowhere' here", skipped=True)
+    assert launcher.versions[0]["numpy"] == np.__version__
+    assert all(abs(found[name].log_ratio) < 1 for name in ("sgd", "adam"))
+    assert not workers_of(os.getpid())
+
+
+def test_parts_of_a_step_are_taken_in_the_same_launch(tmp_path, timed, side):
+    (tmp_path / "parted.py").write_text(PARTED)
+    run = timed(framework="parted", mode="m")
+    launcher = Launcher(
+        [Pair("x", run, run)],
+        side("one", tmp_path / "parted.py"),
+        side("two", tmp_path / "parted.py"),
+        4,
+        True,
+    )
+    launch = launcher([0])[0]
+    assert isinstance(launch, Launch), launch
+    block_steps = launcher._lengths[0].block_steps
+    for parts in (launch.a_parts_s, launch.b_parts_s):
+        assert set(parts) == {"forward", "backward", "optimizer", "remainder"}
+        assert parts["forward"] >= 1e-3 / block_steps and parts["optimizer"] >= 2e-3 / block_steps
+        assert parts["forward"] + parts["backward"] >= 3e-3 / block_steps * (1 - 1e-9)
+
+
+def test_what_only_the_second_side_lacks_has_failed(tmp_path, timed, side):
+    (tmp_path / "faulty.py").write_text(FAULTY)
+    run = timed().model_copy(update={"optimizer": OptimizerSpec(name="raising")})
+    lost, gained = side("with", tmp_path / "faulty.py"), side("without")
+    for pair, sides, skipped in (
+        (Pair("lost", run, run), (lost, gained), False),
+        (Pair("gained", run, run), (gained, lost), True),
+    ):
+        outcome = Launcher([pair], *sides, blocks=4)([0])[0]
+        assert outcome == Failure("without: there is no optimizer 'raising' here", skipped)
+
+
+def test_a_framework_that_is_not_installed_is_skipped(tmp_path, timed, side):
+    (tmp_path / "absent.py").write_text(
+        'FRAMEWORK = "absent"\nTITLE = "Absent"\nREQUIRES = ("no-such-distribution",)\nMODES ='
+        ' ("m",)\nCONVERGENCE_MODE = "m"\n'
+    )
+    run = timed().model_copy(update={"framework": "absent", "mode": "m"})
+    sides = [side(label, tmp_path / "absent.py") for label in "ab"]
+    outcome = Launcher([Pair("x", run, run)], *sides, blocks=4)([0])[0]
+    assert (
+        isinstance(outcome, Failure)
+        and outcome.skipped
+        and "absent is not installed for" in outcome.reason
+    )
+
+
+def test_a_side_that_imports_another_gradrace_is_not_measured(tmp_path, timed, side, monkeypatch):
+    shutil.copytree(
+        Path(gradrace.__file__).parent,
+        tmp_path / "gradrace",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(
+        UserError, match="its gradrace should come from .*, and comes from"
+    ) as caught:
+        Launcher([Pair("x", timed(), timed())], side("a"), side("b"), 4)([0])
+    assert caught.value.exit_code == 3
+
+
+def test_more_threads_than_cores(timed, side):
+    run = timed(threads=512)
+    with pytest.raises(UserError, match=r"512 threads on \d+ usable cores"):
+        Launcher([Pair("x", run, run)], side("a"), side("b"), 4)
+
+
+# -- which cells
+
+
+@pytest.fixture
+def selection(tmp_path):
+    (tmp_path / "tiny.toml").write_text(toml(SUITE))
+    return lambda keyword="": choose.Selection(str(tmp_path / "tiny.toml"), keyword)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "keyword", "names"),
+    [
+        (
+            {"optimizer": "sgd"},
+            {"optimizer": "adam"},
+            "",
+            ["digits_mlp/numpy-reference/sgd-canonical|adam-canonical"],
+        ),
+        (
+            {},
+            {"batch_size": "64"},
+            "adam",
+            ["digits_mlp/numpy-reference/adam-canonical/batch32|batch64"],
+        ),
+        (
+            {},
+            {"optimizer": "adam"},
+            "",
+            ["digits_mlp/numpy-reference/sgd-canonical|adam-canonical"],
+        ),
+        (
+            {"task": "wine_mlp"},
+            {"task": "wine_mlp"},
+            "!sgd",
+            ["wine_mlp/numpy-reference/adam-canonical/batch16"],
+        ),
+        (
+            {"framework": "torch"},
+            {"framework": "jax"},
+            "sgd",
+            ["digits_mlp/torch-eager|jax-jit/sgd-canonical"],
+        ),
+        (
+            {"framework": "jax", "mode": "scan"},
+            {"framework": "jax"},
+            "sgd",
+            ["digits_mlp/jax-scan|jax-jit/sgd-canonical"],
+        ),
+        (
+            {"mode": "reference"},
+            {"rule": "native"},
+            "sgd",
+            ["digits_mlp/numpy-reference/sgd-canonical|sgd-native"],
+        ),
+    ],
+)
+def test_cells_against_each_other(registry, selection, a, b, keyword, names):
+    pairs = choose.against_each_other(registry, selection(keyword), a, b)
+    assert [
+        pair.name.removesuffix("/float64").replace("/batch32/", "/").removesuffix("/batch32")
+        for pair in pairs
+    ] == names
+
+
+def test_a_chosen_value_leaves_no_name_of_the_old_one(registry, tmp_path):
+    """A suite's cells are named by what it sweeps; what is chosen instead is not called by that."""
+    swept = {
+        **SUITE,
+        "threads": [1, 2],
+        "optimizers": [{"name": "momentum", "hyper": {"momentum": [0.5, 0.9]}}],
+    }
+    (tmp_path / "swept.toml").write_text(toml(swept))
+    pairs = choose.against_each_other(
+        registry,
+        choose.Selection(str(tmp_path / "swept.toml")),
+        {},
+        {"optimizer": "sgd", "threads": "1"},
+    )
+    assert len(pairs) == 4 and len({pair.name for pair in pairs}) == 4
+    assert {str(pair.b.variations) for pair in pairs} == {"{}"}
+    asked = {(threads, momentum) for threads in (1, 2) for momentum in (0.5, 0.9)}
+    assert {(pair.a.threads, pair.a.optimizer.hyper["momentum"]) for pair in pairs} == asked
+
+
+def test_a_suite_is_compared_by_the_rule_that_its_timing_part_names(registry, tmp_path):
+    """What it trains is timed for its report; a pair of processes for each would double what a
+    comparison costs.
+    """
+    (tmp_path / "both.toml").write_text(
+        toml({**SUITE, "convergence": {"rule": "canonical"}, "timing": {"rule": "native"}})
+    )
+    pairs = choose.same_cells(registry, choose.Selection(str(tmp_path / "both.toml")))
+    assert {pair.a.optimizer.rule for pair in pairs} == {"native"}
+
+
+def test_every_key_is_set(registry, selection):
+    values = {
+        "task": "wine_mlp",
+        "batch_size": "7",
+        "framework": "jax",
+        "mode": "scan",
+        "optimizer": "lion",
+        "rule": "native",
+        "dtype": "bfloat16",
+        "device": "gpu",
+        "threads": "2",
+        "input": "pipeline",
+    }
+    assert set(values) == set(choose._SETTERS)
+    pair = choose.against_each_other(registry, selection("sgd"), {}, values)[0]
+    run = pair.b.to_json()
+    told = run | {
+        "task": run["task"]["name"],
+        "batch_size": run["task"]["batch_size"],
+        "optimizer": run["optimizer"]["name"],
+        "rule": run["optimizer"]["rule"],
+    }
+    assert {key: str(told[key]) for key in values} == values
+    assert (
+        pair.b.optimizer.hyper == {}
+        and pair.b.schedule.base_lr == registry.optimizers["lion"].learning_rate
+    )
+
+
+@pytest.mark.parametrize(
+    ("a", "keyword", "code", "message"),
+    [
+        (["framework=troch"], "", 5, "did you mean 'torch'"),
+        (["mode=compiled"], "", 5, "no mode 'compiled'"),
+        (["dtype=int8"], "", 5, "no dtype 'int8'"),
+        (["batch_size=0"], "", 2, "whole number from 1"),
+        (["frame=torch"], "", 2, "did you mean 'framework'"),
+        (["framework"], "", 2, "expected KEY=VALUE"),
+        (["rule=native", "rule=canonical"], "", 2, "chosen twice"),
+        (["rule=native"], "lstm", 5, "no cell of .* matches 'lstm'; there are\n  digits_mlp"),
+    ],
+)
+def test_choices_that_cannot_be_made(registry, selection, a, keyword, code, message):
+    with pytest.raises(UserError, match=message) as caught:
+        choose.against_each_other(registry, selection(keyword), choose.parse_choice("--a", a), {})
+    assert caught.value.exit_code == code
+
+
+def test_two_files_with_an_optimizer_each(tmp_path, registry, selection):
+    for name in ("mine", "other"):
+        (tmp_path / f"{name}.py").write_text(
+            SLOWED.format(seconds=0).replace('"mine"', f'"{name}"')
+        )
+    (pair,) = choose.of_two_files(
+        registry, selection(), tmp_path / "mine.py", tmp_path / "other.py"
+    )
+    assert (pair.a.optimizer.name, pair.b.optimizer.name) == ("mine", "other")
+    (tmp_path / "faulty.py").write_text(FAULTY)
+    with pytest.raises(
+        UserError, match="mine.py has mine and .*faulty.py has raising, dying"
+    ) as caught:
+        choose.of_two_files(registry, selection(), tmp_path / "mine.py", tmp_path / "faulty.py")
+    assert caught.value.exit_code == 5
+
+
+def test_a_users_own_optimizer_stands_in_place_of_the_suites(tmp_path, selection):
+    (tmp_path / "mine.py").write_text(SLOWED.format(seconds=0))
+    pairs = choose.same_cells(load_registry([tmp_path / "mine.py"]), selection())
+    assert [(pair.a.optimizer.name, pair.a == pair.b) for pair in pairs] == [("mine", True)]
+
+
+# -- exit codes
+
+
+@pytest.mark.parametrize(
+    ("decisions", "versions", "strict", "code"),
+    [
+        ("ok improvement", True, True, 0),
+        ("ok regression failed inconclusive", True, True, 4),
+        ("ok regression", False, False, 0),
+        ("ok failed regression inconclusive", False, True, 1),
+        ("ok inconclusive", True, False, 0),
+        ("ok inconclusive", True, True, 6),
+        ("ok skipped", True, True, 0),
+        ("failed skipped", True, False, 3),
+    ],
+)
+def test_exit_codes(decisions, versions, strict, code):
+    cells = tuple(
+        CellVerdict(cell=str(n), a="a", b="b", decision=d) for n, d in enumerate(decisions.split())
+    )  # type: ignore[arg-type]
+    result = PairedResult(
+        started_at="", seconds=0.0, machine=this_machine(), rule=StopRule(), a={}, b={}, cells=cells
+    )
+    assert exit_code(result, versions, strict) == code
+    assert PairedResult.model_validate(result.to_json()) == result
+
+
+MEASURED = {
+    "ratio": 1.08,
+    "low": 1.06,
+    "high": 1.1,
+    "p_slower": 0.001,
+    "detectable": 0.07,
+    "a_step_s": 1e-3,
+    "b_step_s": 1.08e-3,
+    "launches": 6,
+    "a_parts_s": {"forward": 2e-4, "optimizer": 1e-4},
+    "b_parts_s": {"forward": 3e-4},
+}
+
+
+@pytest.mark.parametrize(
+    ("versions", "word"), [(True, "regression (found twice)"), (False, "slower (found twice)")]
+)
+def test_what_is_printed(capsys, versions, word):
+    cells = (
+        CellVerdict(
+            cell="digits",
+            a="a",
+            b="b",
+            decision="regression",
+            confirmed=True,
+            contended=True,
+            **MEASURED,
+        ),
+        CellVerdict(cell="other", a="a", b="b", decision="failed", reason="b: it broke"),
+    )
+    sides = [
+        {"label": label, "commit": "0123", "versions": {"numpy": "2.0"}}
+        for label in ("HEAD~1", "working tree")
+    ]
+    result = PairedResult(
+        started_at="",
+        seconds=60.0,
+        machine=this_machine(),
+        rule=StopRule(),
+        a=sides[0],
+        b=sides[1],
+        cells=cells,
+    )
+    print_result(result, versions)
+    printed = " ".join(capsys.readouterr().out.split())
+    for expected in (
+        "A HEAD~1 (commit 0123, numpy 2.0) B working tree",
+        f"digits {word} 1000.0 1080.0 1.080 [1.060, 1.100] 6 7.0%",
+        "digits forward 200.0 300.0 1.500",
+        "digits optimizer 100.0",
+        "other: failed: b: it broke",
+        "warning: in 1 of 2 cells",
+        "(up to 7.0%)",
+        "other processes held the core while 1 of 2 cells",
+    ):
+        assert expected in printed
+
+
+# -- whole comparisons, from the command line
+
+
+@pytest.fixture
+def repository(tmp_path):
+    """A user's repository with nothing but an optimizer, and a suite beside it; `mine` is as slow
+    as it is told.
+    """
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    git(folder, "init", "-q", "-b", "main")
+    (tmp_path / "tiny.toml").write_text(toml(SUITE))
+    for seconds in (0.0, 0.001):
+        (folder / "mine.py").write_text(SLOWED.format(seconds=seconds))
+        commit(folder, f"{seconds} s a tensor")
+    return folder
+
+
+def call(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [
+        sys.executable,
+        "-m",
+        "gradrace",
+        "compare",
+        "--suite",
+        "../tiny.toml",
+        *map(str, arguments),
+    ]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.slow
+def test_a_commit_that_slows_an_optimizer_down_is_a_regression(repository):
+    done = call(
+        repository,
+        "--base",
+        "HEAD~1",
+        "--load",
+        "mine.py",
+        "--launches",
+        "3",
+        "--alpha",
+        "0.2",
+        "--json",
+    )
+    assert done.returncode == 4, done.stderr + done.stdout
+    result = PairedResult.model_validate_json(done.stdout)
+    (cell,) = result.cells
+    assert (cell.decision, cell.confirmed) == ("regression", True) and "mine" in cell.cell
+    assert cell.ratio is not None and cell.low is not None and 1 < cell.low < cell.ratio
+    assert (
+        result.a["commit"] == git(repository, "rev-parse", "HEAD~1")
+        and "numpy" in result.b["versions"]
+    )
+    assert len(git(repository, "worktree", "list").splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_equal_files_are_no_regression(repository):
+    for name in ("one.py", "two.py"):
+        (repository / name).write_text(SLOWED.format(seconds=0.0))
+    sides = (
+        "--a-load",
+        "one.py",
+        "--b-load",
+        "two.py",
+        "--launches",
+        "3",
+        "--threshold",
+        "0.5",
+        "--budget",
+        "1",
+    )
+    done = call(repository, *sides)
+    assert done.returncode == 0, done.stderr + done.stdout
+    row = next(line for line in done.stdout.splitlines() if "mine-canonical" in line)
+    assert " ok " in row or " inconclusive " in row
+    assert (
+        done.stdout.startswith("A  one.py") and "B against A, paired, threshold 0.5" in done.stdout
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_leaves_nothing_behind(repository, number):
+    (repository.parent / "temporary").mkdir()
+    env = os.environ | {"TMPDIR": str(repository.parent / "temporary")}
+    command = [
+        sys.executable,
+        "-m",
+        "gradrace",
+        "compare",
+        "--suite",
+        "../tiny.toml",
+        "--base",
+        "HEAD~1",
+        "--load",
+        "mine.py",
+    ]
+    # A runner that was started in the background has SIGINT ignored, and its children would inherit
+    # that.
+    listen = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    driver = subprocess.Popen(
+        command,
+        cwd=repository,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=listen,
+    )
+    deadline = time.monotonic() + 120
+    while (
+        len(workers := workers_of(driver.pid)) < 2
+        and driver.poll() is None
+        and time.monotonic() < deadline
+    ):
+        time.sleep(0.05)
+    driver.send_signal(number)
+    _, told = driver.communicate(timeout=120)
+    assert driver.returncode == 130 and "gradrace: interrupted" in told
+    assert len(workers) == 2
+    until_gone(*(worker.pid for worker in workers))
+    assert len(git(repository, "worktree", "list").splitlines()) == 1
+    assert not list((repository.parent / "temporary").iterdir())
+
+
+def workers_of(pid: int) -> list[psutil.Process]:
+    found = []
+    for child in psutil.Process(pid).children():
+        with suppress(psutil.Error):
+            found += [child] if any(word.endswith("worker.py") for word in child.cmdline()) else []
+    return found
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ((), 2, "nothing to compare"),
+        (("--base", "HEAD", "--a", "framework=torch"), 2, "--a/--b and --base: give one of"),
+        (("one", "--base", "HEAD"), 2, "not both"),
+        (("--a-load", "mine.py"), 2, "belong together"),
+        (("--base", "nowhere"), 2, "no commit of that name"),
+        (
+            ("--base", "HEAD", "--threshold", "1"),
+            2,
+            "--threshold: expected a number less than 1, not 1.0",
+        ),
+        (
+            ("--base", "HEAD", "--launches", "2"),
+            2,
+            "--launches: expected a number of at least 3, not 2",
+        ),
+        (("--b-python", "/no/such/python"), 3, "no such interpreter"),
+        (("--base", "HEAD", "-k", "lstm"), 5, "matches 'lstm'"),
+    ],
+)
+def test_misuse(repository, arguments, code, message):
+    done = call(repository, *arguments)
+    assert done.returncode == code and message in done.stderr and "Traceback" not in done.stderr

@@ -1,0 +1,261 @@
+"""Sides of a comparison made ready with real git repositories and interpreters, and what is left of
+them afterwards.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gradrace.errors import UserError
+from gradrace.paired import sides
+from paths import ROOT
+from repositories import commit, git
+
+OPTIMIZER = """
+from gradrace import Optimizer, ReferenceRule
+
+def update(p, g, state, lr, t, hyper):
+    return p - lr * g, state
+
+MINE = Optimizer(name="mine", title="{title}", paper="-", learning_rate=0.1, hyper={{}}, bindings={{}},
+                 rule=ReferenceRule(init=lambda p, hyper: {{}}, update=update))
+"""
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """A user's repository with two commits of one optimizer file, being worked in."""
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    git(folder, "init", "-q", "-b", "main")
+    for title in ("first", "second"):
+        (folder / "mine.py").write_text(OPTIMIZER.format(title=title))
+        (folder / "helper.py").write_text(f"STATE = {title!r}\n")
+        commit(folder, title)
+    monkeypatch.chdir(folder)
+    # What is left behind would be left here.
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    return folder
+
+
+def nothing_left(repository: Path) -> bool:
+    left = list((repository.parent / "temporary").iterdir())
+    return len(git(repository, "worktree", "list").splitlines()) == 1 and not left
+
+
+def test_a_users_file_at_a_commit_against_the_file_now(repository):
+    hook = repository / ".git" / "hooks" / "post-checkout"
+    hook.write_text(f"#!/bin/sh\ntouch {repository}/hooked\n")
+    hook.chmod(0o755)
+    with sides.against_base("HEAD~1", [Path("mine.py")]) as (a, b):
+        assert [
+            side.plugins[0].read_text().count(title)
+            for side, title in ((a, "first"), (b, "second"))
+        ] == [1, 1]
+        assert (a.label, a.details["commit"]) == ("HEAD~1", git(repository, "rev-parse", "HEAD~1"))
+        assert b.details["commit"] == git(repository, "rev-parse", "HEAD")
+        code = "import gradrace, helper; print(gradrace.__file__); print(helper.STATE)"
+        told = [imported(side, code) for side in (a, b)]
+        assert [lines[1] for lines in told] == [
+            "first",
+            "second",
+        ], "each side finds its own state of the repository"
+        assert told[0][0] == told[1][0], "both run the gradrace that is installed"
+        assert len(git(repository, "worktree", "list").splitlines()) == 2
+    assert nothing_left(repository) and not (repository / "hooked").exists()
+
+
+def imported(side, code: str) -> list[str]:
+    from gradrace.paired.measure import side_path
+
+    env = side_path(side, os.environ)
+    done = subprocess.run(
+        [side.python, "-P", "-c", code], env=env, capture_output=True, text=True, check=True
+    )
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, UserError])
+def test_whatever_happens_worktrees_are_removed(repository, error):
+    with pytest.raises(error), sides.against_base("HEAD~1") as (a, _):
+        assert a.root is not None and a.root.is_dir()
+        raise error("in the middle")
+    assert nothing_left(repository)
+
+
+def test_a_file_that_does_not_load_at_the_base(repository):
+    (repository / "mine.py").write_text("def")
+    commit(repository, "broken")
+    (repository / "mine.py").write_text(OPTIMIZER.format(title="third"))
+    commit(repository, "mended")
+    with pytest.raises(UserError, match=r"HEAD~1: .* line 1: invalid syntax") as caught:
+        sides.against_base("HEAD~1", [Path("mine.py")]).__enter__()
+    assert caught.value.exit_code == 3 and nothing_left(repository)
+
+
+def changed(repository: Path) -> None:
+    (repository / "mine.py").write_text("# changed")
+
+
+def staged(repository: Path) -> None:
+    (repository / "new.py").write_text("")
+    git(repository, "add", "new.py")
+
+
+@pytest.mark.parametrize(("soil", "named"), [(changed, "mine.py"), (staged, "new.py")])
+def test_changes_that_are_not_committed_are_refused_unless_allowed(repository, soil, named):
+    soil(repository)
+    with pytest.raises(UserError, match=rf"not committed.*: {named}; .*--allow-dirty") as caught:
+        sides.against_base("HEAD~1").__enter__()
+    assert caught.value.exit_code == 2
+    with sides.against_base("HEAD~1", allow_dirty=True) as (_, b):
+        assert b.details["commit"].endswith(" with changes")
+    assert nothing_left(repository)
+
+
+def test_files_that_git_does_not_follow_do_not_count(repository):
+    (repository / "notes.txt").write_text("")
+    with sides.against_base("HEAD") as (a, b):
+        assert a.details == b.details
+
+
+def test_bad_bases(repository, tmp_path, monkeypatch):
+    (repository / "late.py").write_text(OPTIMIZER.format(title="late"))
+    cases = [
+        (("no-such-branch",), r"no commit of that name .*git log"),
+        (("--output=x",), r"no commit of that name"),
+        (("HEAD~1", [Path("late.py")]), r"--load late.py: HEAD~1 has no late.py"),
+    ]
+    for arguments, message in cases:
+        with pytest.raises(UserError, match=message) as caught:
+            sides.against_base(*arguments).__enter__()
+        assert caught.value.exit_code == 2 and nothing_left(repository)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="not in a git repository"):
+        sides.against_base("HEAD").__enter__()
+
+
+def test_a_shallow_clone_says_how_to_get_the_base(repository, tmp_path, monkeypatch):
+    git(tmp_path, "clone", "-q", "--depth", "1", f"file://{repository}", "shallow")
+    monkeypatch.chdir(tmp_path / "shallow")
+    with pytest.raises(
+        UserError, match=r"shallow, fetch more of it: git fetch --unshallow.*fetch-depth: 0"
+    ):
+        sides.against_base("HEAD~1").__enter__()
+
+
+def test_without_git(repository, monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(UserError, match="git is not installed") as caught:
+        sides.against_base("HEAD").__enter__()
+    assert caught.value.exit_code == 2
+
+
+# -- gradrace's own repository
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A small history of gradrace itself: a base that is told apart by its version, the present
+    one, a change of it.
+    """
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    git(folder, "init", "-q", "-b", "main")
+    for part in ("harness", "adapters", "suites"):
+        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "harness" / "version.py").write_text('__version__ = "0.0.1"\n')
+    commit(folder, "base")
+    (folder / "harness" / "version.py").write_text('__version__ = "0.0.2"\n')
+    commit(folder, "now")
+    monkeypatch.chdir(folder)
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    return folder
+
+
+def test_each_side_runs_its_own_gradrace(own):
+    """Before the installed one, which in a development environment is an editable install."""
+    code = (
+        "import gradrace, gradrace.adapters.numpy_reference as n, gradrace.suites;"
+        " print(gradrace.__version__, n.__file__)"
+    )
+    with sides.against_base("HEAD~1") as (a, b):
+        told = [imported(side, code) for side in (a, b)]
+        assert [lines[0] for lines in told] == ["0.0.1", "0.0.2"]
+        for side, lines in zip((a, b), told, strict=True):
+            assert side.root is not None and Path(lines[1]).is_relative_to(side.root)
+    assert nothing_left(own)
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "message"),
+    [
+        (
+            "harness/registry.py",
+            "raise RuntimeError('not today')",
+            "HEAD~1: cannot be used: RuntimeError: not today",
+        ),
+        ("adapters", None, "HEAD~1: it has no adapters/"),
+    ],
+)
+def test_a_base_that_cannot_be_imported_is_no_verdict(own, path, text, message):
+    if text is None:
+        shutil.rmtree(own / path)
+    else:
+        (own / path).write_text(text)
+    commit(own, "broken")
+    git(own, "revert", "--no-edit", "HEAD")
+    with pytest.raises(UserError, match=message) as caught:
+        sides.against_base("HEAD~1").__enter__()
+    assert caught.value.exit_code == 3 and nothing_left(own)
+
+
+# -- interpreters and files
+
+
+@pytest.fixture
+def bare(tmp_path):
+    """An interpreter without any package."""
+    subprocess.run(
+        [sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "bare")], check=True
+    )
+    return str(tmp_path / "bare" / "bin" / "python")
+
+
+def test_interpreters_that_cannot_be_used(tmp_path, bare):
+    text = tmp_path / "text"
+    text.write_text("not a program")
+    text.chmod(0o755)
+    for python, message in (
+        (bare, "cannot be used: ModuleNotFoundError: No module named"),
+        (str(tmp_path / "nowhere"), "no such interpreter"),
+        (str(text), "cannot be started|cannot be used"),
+    ):
+        with pytest.raises(UserError, match=message) as caught:
+            sides.of_interpreters(None, python).__enter__()
+        assert caught.value.exit_code == 3
+
+
+def test_an_interpreter_runs_this_gradrace_and_not_its_own(tmp_path):
+    """An environment that sees this one's packages, and has another gradrace of its own."""
+    environment = tmp_path / "other"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
+    site = next(environment.glob("lib/python*/site-packages"))
+    (site / "shared.pth").write_text(f"{Path(np.__file__).parents[1]}\n")
+    (site / "gradrace").mkdir()
+    (site / "gradrace" / "__init__.py").write_text("raise RuntimeError('the wrong one')")
+    python = str(environment / "bin" / "python")
+    with sides.of_interpreters(None, python) as (a, b):
+        assert sides.ask_frameworks(a) == sides.ask_frameworks(b)
+        told = imported(b, "import sys, gradrace; print(sys.executable, gradrace.__file__)")
+        assert b.root is not None and told[0] == python and Path(told[1]).is_relative_to(b.root)
+    assert not b.root.exists()

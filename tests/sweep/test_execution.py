@@ -1,0 +1,346 @@
+"""Whole sweeps with real worker processes, run by the NumPy reference: what finishes, fails, hangs,
+dies or is killed.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from gradrace.errors import UserError
+from gradrace.results import frame
+from gradrace.suite import make_suite
+from gradrace.sweep import Options, execute, matches, prepare
+from tiny import TINY, toml
+from waiting import finished, wait_for
+
+PLUGIN = """
+import os, time
+import numpy as np
+from gradrace import Binding, Hyper, Optimizer, ReferenceRule
+
+def rule(act):
+    def update(p, g, state, lr, t, hyper):
+        act(t)
+        return p - lr * g, state
+    return ReferenceRule(init=lambda p, hyper: {}, update=update)
+
+def raising(t):
+    if t == 12: raise ValueError("cannot go on")
+def dying(t):
+    if t == 12: os.kill(os.getpid(), 11)
+def hanging(t):
+    if t == 12: time.sleep(1000)
+def chatting(t):
+    if t == 1: print("out of the run"); os.write(2, b"from native code")
+def nothing(t): pass
+def exploding(p, g, state, lr, t, hyper): return p * (np.inf if t == 12 else 1.0), state
+
+def make(name, rule): return Optimizer(name=name, title=name, paper="-", learning_rate=0.1, hyper={}, bindings={}, rule=rule)
+a = make("raising", rule(raising)); b = make("dying", rule(dying)); c = make("hanging", rule(hanging))
+d = make("chatting", rule(chatting)); e = make("exploding", ReferenceRule(init=lambda p, hyper: {}, update=exploding))
+f = make("without_rule", None)
+"""
+
+
+@pytest.fixture
+def plugin(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(PLUGIN)
+    return file
+
+
+def sweep(output, plugins=(), options=None, **changes):
+    suite = make_suite("tiny", {**TINY, "timing": False, "seeds": 1, **changes})
+    ready = prepare(suite, plugins, options or Options(output=output, timeout_s=5))
+    return execute(ready), frame.load(output)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "status", "reason", "steps"),
+    [
+        ("raising", "failed", "ValueError: cannot go on", 10),
+        ("dying", "failed", "the worker died: SIGSEGV", 10),
+        ("hanging", "timeout", "no result within 5 s", 10),
+        ("exploding", "diverged", "training loss at step 12", 13),
+        ("without_rule", "skipped", "without_rule has no reference rule", None),
+    ],
+)
+def test_what_goes_wrong_is_a_row_and_the_sweep_goes_on(
+    tmp_path, plugin, optimizer, status, reason, steps
+):
+    outcome, frames = sweep(tmp_path, [plugin], optimizers=["sgd", optimizer, "adam"], seeds=2)
+    rows = frames.runs.set_index("id")
+    hit = rows[rows["optimizer"] == optimizer]
+    assert set(hit["status"]) == {status} and hit["reason"].str.contains(reason, regex=False).all()
+    assert set(rows.loc[rows["optimizer"] != optimizer, "status"]) == {"ok"}
+    assert outcome.exit_code == (1 if status in ("failed", "timeout") else 0)
+    if steps is None or optimizer == "raising":
+        return
+    curve = frames.curves[
+        (frames.curves["digest"] == hit["digest"].iloc[0])
+        & (frames.curves["series"] == "train_loss")
+    ]
+    assert len(curve) == steps, "what was trained before is kept"
+
+
+@pytest.mark.parametrize("task", ["rosenbrock", "beale", "branin"])
+def test_a_function_that_overflows_is_a_run_that_diverged(tmp_path, task):
+    optimizers = [{"name": "sgd", "learning_rate": 1e3}]
+    _, frames = sweep(tmp_path, tasks=[task], optimizers=optimizers, steps=40)
+    assert frames.runs["status"].tolist() == ["diverged"], frames.runs["reason"].tolist()
+
+
+def test_a_run_that_raised_leaves_its_traceback_in_its_log(tmp_path, plugin):
+    _, frames = sweep(tmp_path, [plugin], optimizers=["raising"])
+    log = tmp_path / "runs" / "tiny" / frames.runs["digest"].iloc[0] / "log.txt"
+    assert "cannot go on" in log.read_text() and "mine.py" in log.read_text()
+
+
+def test_what_a_run_prints_goes_to_its_own_log(tmp_path, plugin):
+    _, frames = sweep(tmp_path, [plugin], optimizers=["chatting", "sgd"])
+    logs = {
+        row.optimizer: tmp_path / "runs" / "tiny" / row.digest / "log.txt"
+        for row in frames.runs.itertuples()
+    }
+    assert (
+        "out of the run" in logs["chatting"].read_text()
+        and "from native code" in logs["chatting"].read_text()
+    )
+    assert not logs["sgd"].exists()
+
+
+def test_a_timed_cell_that_dies_does_not_take_the_others_with_it(tmp_path, plugin):
+    outcome, frames = sweep(
+        tmp_path,
+        [plugin],
+        optimizers=["sgd", "dying", "adam"],
+        convergence=False,
+        timing=TINY["timing"],
+    )
+    status = frames.runs.set_index("optimizer")["status"]
+    assert status.to_dict() == {"sgd": "ok", "dying": "failed", "adam": "ok"}
+    assert outcome.exit_code == 1
+
+
+def test_finished_runs_are_cached_and_failed_ones_tried_again(tmp_path, plugin):
+    first, before = sweep(tmp_path, [plugin], optimizers=["sgd", "raising"])
+    second, after = sweep(tmp_path, [plugin], optimizers=["sgd", "raising"])
+    assert (first.cached, second.cached) == (0, 1)
+    started = [frames.runs.set_index("optimizer")["started_at"] for frames in (before, after)]
+    assert started[0]["sgd"] == started[1]["sgd"] and started[0]["raising"] != started[1]["raising"]
+
+
+def test_a_change_of_the_optimizers_own_file_makes_its_runs_anew(tmp_path, plugin):
+    sweep(tmp_path, [plugin], optimizers=["sgd", "chatting"])
+    plugin.write_text(PLUGIN + "\n# changed")
+    outcome, _ = sweep(tmp_path, [plugin], optimizers=["sgd", "chatting"])
+    assert outcome.cached == 1, "sgd's file is as it was"
+
+
+def test_reruns_are_bit_equal(tmp_path):
+    curves = [sweep(tmp_path / name, optimizers=["adam"])[1].curves["value"] for name in ("a", "b")]
+    assert curves[0].equals(curves[1])
+
+
+def test_shards_cover_everything_once(tmp_path):
+    ids = []
+    for index in (1, 2, 3):
+        ready = prepare(
+            make_suite("tiny", TINY), options=Options(output=tmp_path, shard=(index, 3))
+        )
+        ids += [run.spec.id for run in ready.selected]
+    assert len(ids) == len(set(ids)) == len(ready.plan)
+
+
+def test_a_missing_framework_is_a_skipped_cell(tmp_path, monkeypatch):
+    from gradrace.registry import Framework
+
+    original = Framework.versions
+    monkeypatch.setattr(
+        Framework, "versions", lambda self: None if self.name == "torch" else original(self)
+    )
+    outcome, frames = sweep(tmp_path, frameworks=["torch", "numpy"], optimizers=["sgd"])
+    rows = frames.runs.set_index("framework")
+    assert rows.loc["torch", "status"] == "skipped" and rows.loc["torch", "reason"].startswith(
+        "not installed: torch"
+    )
+    assert rows.loc["numpy", "status"] == "ok" and outcome.exit_code == 0
+    outcome, _ = sweep(tmp_path, frameworks=["torch"], optimizers=["sgd"])
+    assert outcome.exit_code == 3, "nothing could be measured"
+
+
+def test_a_framework_that_does_not_load_fails_with_the_reason(tmp_path):
+    adapter = tmp_path / "broken_adapter.py"
+    adapter.write_text(
+        "FRAMEWORK = 'broken'\nTITLE = 'Broken'\nREQUIRES = ('numpy',)\nMODES ="
+        " ('m',)\nCONVERGENCE_MODE = 'm'\nimport a_module_that_is_not_there\n"
+    )
+    outcome, frames = sweep(
+        tmp_path, [adapter], frameworks=["broken", "numpy"], optimizers=["sgd", "adam"]
+    )
+    reasons = frames.runs[frames.runs["framework"] == "broken"]["reason"]
+    assert reasons.str.contains("a_module_that_is_not_there").all() and len(reasons) == 2
+    assert outcome.counts == {"failed": 2, "ok": 2}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "no such file"),
+        ("x = (", r"mine.py, line 1: '\(' was never closed"),
+        ("import math\nmath.sqrt(-1)", "mine.py, line 2: ValueError"),
+        ("x = 1", "defines no"),
+        (
+            (
+                "import gradrace.optimizers.sgd as s, dataclasses\nO ="
+                " dataclasses.replace(s.OPTIMIZER, title='x')"
+            ),
+            "'sgd' is taken",
+        ),
+        ("raise SystemExit(3)", "SystemExit"),
+    ],
+    ids=["missing", "syntax", "raises", "empty", "taken", "exits"],
+)
+def test_a_bad_plug_in_is_named(tmp_path, text, message):
+    file = tmp_path / "mine.py"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(UserError, match=message):
+        prepare(make_suite("tiny", TINY), [file])
+
+
+@pytest.mark.parametrize(
+    ("keyword", "expected"),
+    [
+        ("", True),
+        ("adam", True),
+        ("ADAM lstm", True),
+        ("adam !lstm", False),
+        ("sgd", False),
+        ("!sgd", True),
+    ],
+)
+def test_keywords(keyword, expected):
+    assert matches("convergence/digits_lstm/torch-eager/adam-canonical", keyword) is expected
+
+
+SLOW = textwrap.dedent("""
+    import time
+    from gradrace import Optimizer, ReferenceRule
+    def update(p, g, state, lr, t, hyper):
+        time.sleep(0.02)
+        return p - lr * g, state
+    O = Optimizer(name="slow", title="Slow", paper="-", learning_rate=0.1, hyper={}, bindings={},
+                  rule=ReferenceRule(init=lambda p, hyper: {}, update=update))
+""")
+
+
+@pytest.fixture
+def slow_run(tmp_path):
+    """Starts a sweep of six runs of a few seconds each, as a user would, and waits for its first
+    record.
+    """
+    (tmp_path / "slow.py").write_text(SLOW)
+    suite = {**TINY, "optimizers": ["slow"], "seeds": 6, "timing": False, "steps": 10}
+    (tmp_path / "long.toml").write_text(toml(suite))
+    command = [
+        sys.executable,
+        "-m",
+        "gradrace",
+        "run",
+        "long.toml",
+        "--load",
+        "slow.py",
+        "--no-report",
+        "-o",
+        "out",
+    ]
+
+    def start():
+        # Tests that are run in the background inherit an ignored Ctrl-C; a user at a terminal does
+        # not.
+        heed = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+        return subprocess.Popen(
+            command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=heed
+        )
+
+    process = start()
+    wait_for(lambda: finished(tmp_path))
+    return process, start
+
+
+def workers_of(folder: Path) -> list[int]:
+    found = []
+    for cmdline in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if (
+                b"gradrace.worker" in cmdline.read_bytes()
+                and (cmdline.parent / "cwd").resolve() == folder
+            ):
+                found.append(int(cmdline.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc")
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["kill -9", "Ctrl-C"])
+def test_killing_a_sweep_loses_at_most_the_run_in_flight(tmp_path, slow_run, how):
+    process, start = slow_run
+    process.send_signal(how)
+    process.wait(timeout=120)
+    assert process.returncode == (130 if how == signal.SIGINT else -9)
+    wait_for(lambda: not workers_of(tmp_path))
+    kept = {file.parent.name: file.stat().st_mtime_ns for file in finished(tmp_path)}
+    assert 1 <= len(kept) < 6
+    again = start()
+    _, said = again.communicate(timeout=120)
+    assert again.returncode == 0, said
+    assert f"6 ok ({len(kept)} cached)" in said
+    assert len(finished(tmp_path)) == 6
+    assert all(
+        (tmp_path / "out/runs/long" / d / "run.json").stat().st_mtime_ns == t
+        for d, t in kept.items()
+    )
+    undisturbed = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "gradrace",
+            "run",
+            "long.toml",
+            "--load",
+            "slow.py",
+            "--no-report",
+            "-o",
+            "calm",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        check=True,
+    )
+    assert undisturbed.returncode == 0
+    runs = [
+        frame.load(tmp_path / name).runs.set_index("digest")["final_validation_loss"]
+        for name in ("out", "calm")
+    ]
+    assert runs[0].equals(runs[1]), "the same table as that of an undisturbed sweep"
+
+
+def test_the_suite_as_json_from_the_command_line(tmp_path, gradrace):
+    (tmp_path / "tiny.toml").write_text(toml({**TINY, "timing": False}))
+    done = gradrace("run", "tiny.toml", "--json", "--no-report")
+    assert done.returncode == 0
+    assert json.loads(done.stdout) == {
+        "suite": "tiny",
+        "cached": 0,
+        "counts": {"ok": 4},
+        "exit_code": 0,
+    }

@@ -1,0 +1,172 @@
+"""The suites that come with gradrace: what each expands to at every scale, that no run of a cut of
+each fails, and what a dry run says they will take."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from gradrace import data
+from gradrace.commands.list import catalogue
+from gradrace.results import frame
+from gradrace.suite import at_scale, built_in, expand, make_suite, read_suite
+from gradrace.sweep import Options, execute, prepare
+from gradrace.sweep.estimate import estimate
+from paths import ROOT
+
+# Suite -> runs as they stand in the file, at the scale small and at the scale large.
+RUNS = {
+    "optimizers": (14 * 13 * 9 * 5, 8 * 8 * 5 * 5, 14 * 22 * 9 * 10),
+    "native": (4 * 3 * 13 * 5 * 2, 2 * 3 * 6 * 3 * 2, 8 * 3 * 13 * 10 * 2),
+    "schedules": (2 * 3 * 5 * 16 * 5, 3 * 3 * 12 * 5, 4 * 4 * 7 * 16 * 10),
+    "batch_size": (3 * 9 * 7 * 5, 3 * 5 * 4 * 3, 3 * 5 * 9 * 7 * 10),
+    "initializers": (2 * 5 * 11 * 2 * 5, 2 * 3 * 11 * 2 * 3, 2 * 3 * 5 * 11 * 4 * 10),
+    "activations": (5 * 7 * 5 * 5, 3 * 7 * 5 * 3, 2 * 5 * 7 * 11 * 2 * 10),
+    "regularization": (2 * 2 * 3 * 12 * 5, 2 * 3 * 7 * 3, 2 * 2 * 5 * 3 * 12 * 10),
+    "architecture": (2 * 5 * 4 * 4 * 5, 2 * 3 * 3 * 3 * 3, 3 * 4 * 5 * 6 * 4 * 10),
+    "mnist_regularization": (3 * 24 * 5, 3 * 12 * 3, 6 * 50 * 5),
+}
+SCALES = (None, "small", "large")
+CUT = {"seeds": 1, "steps": 4, "eval_every": 2, "dtype": "float64"}
+NARROW = {
+    "learning_rate_grid",
+    "schedules",
+    "initializer",
+    "activation",
+    "batch_sizes",
+    "hidden",
+    "regularization",
+    "optimizers",
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_every_suite_expands_to_the_declared_runs_at_every_scale(registry, name):
+    suite = read_suite(name)
+    assert tuple(suite.content.scales) == SCALES[1:] and suite.content.question
+    for scale, count in zip(SCALES, RUNS[name], strict=True):
+        runs = expand(at_scale(suite, scale) if scale else suite, registry)
+        assert len(runs) == count == len({run.id for run in runs}), scale
+        assert all(run.measure == "convergence" and run.task.target_origin for run in runs)
+        assert all(possible(registry, run) for run in runs), (
+            "what a library lacks is skipped; no suite of ours plans that"
+        )
+        assert all(run.steps % run.task.eval_every == 0 for run in runs), (
+            "the last evaluation is that of the end"
+        )
+
+
+@pytest.mark.parametrize("name", sorted({*built_in()} - {*RUNS}))
+def test_other_built_in_suites_plan_no_run_that_is_skipped(registry, name):
+    for run in expand(read_suite(name), registry):
+        assert possible(registry, run), run.id
+
+
+def possible(registry, run):
+    """The run's library has its optimizer, under the run's rule."""
+    optimizer = registry.optimizers[run.optimizer.name]
+    return run.framework in optimizer.bindings and (
+        run.optimizer.rule == "native" or run.framework not in optimizer.differs
+    )
+
+
+def cut(name):
+    """The smallest scale with one or two of everything: the first and the last of each list, and
+    few, short runs.
+    """
+    content = at_scale(read_suite(name), "small").content.model_dump(exclude_unset=True)
+    ends = {
+        key: [value[0], value[-1]]
+        for key, value in content.items()
+        if key in NARROW and isinstance(value, list)
+    }
+    tasks = [content["tasks"][-1]]
+    search = {"search": {**content["search"], "draws": 2}} if "search" in content else {}
+    # The reference has no rules of its own; it computes in float64 alone, which the libraries can
+    # as well.
+    frameworks = ["jax"] if name == "native" else ["numpy"]
+    return make_suite(
+        name, {**content, **CUT, **ends, **search, "tasks": tasks, "frameworks": frameworks}
+    )
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_cut_of_every_suite_runs(name, tmp_path):
+    if name == "native":
+        pytest.importorskip("jax")
+    sweep = prepare(cut(name), options=Options(output=tmp_path))
+    outcome = execute(sweep)
+    records = frame.load(tmp_path).runs
+    assert set(outcome.counts) <= {"ok", "diverged"}, records[["id", "reason"]].to_string()
+    assert len(records) == len(sweep.plan)
+
+
+def test_the_documents_table_has_these_counts():
+    lines = (ROOT / "docs" / "suites.md").read_text(encoding="utf-8").splitlines()
+    rows = {
+        cells[1].strip("` "): cells
+        for line in lines
+        if line.startswith("| `") and len(cells := line.split("|")) == 8
+    }
+    assert list(rows) == list(RUNS)
+    for name, cells in rows.items():
+        assert tuple(int(cell.replace(",", "")) for cell in cells[4:7]) == RUNS[name], name
+        assert cells[2].strip() == read_suite(name).content.question
+
+
+def test_scales_are_listed():
+    rows = {row["suite"]: row for row in catalogue()["suites"]}
+    assert set(rows) == set(built_in())
+    assert all(rows[name]["scales"] == "small, large" and rows[name]["question"] for name in RUNS)
+    assert rows["quick"]["scales"] == ""
+
+
+def test_mnist_gives_way_to_the_digits_in_the_open(tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "missing", lambda name: "not here" if name == "mnist" else "")
+    sweep = prepare("mnist_regularization", options=Options(tmp_path, scale="small"))
+    assert {run.spec.task.name for run in sweep.plan} == {"digits_mlp"}
+    assert "digits_mlp for want of mnist_mlp (gradrace fetch mnist)" in sweep.suite.content.title
+
+
+SMALL = {
+    "title": "Estimated",
+    "tasks": ["digits_mlp"],
+    "frameworks": ["numpy"],
+    "optimizers": ["sgd"],
+    "seeds": 3,
+    "steps": 20,
+    "eval_every": 10,
+    "dtype": "float64",
+    "scales": {"long": {"steps": 200, "batch_sizes": [8]}, "other": {"tasks": ["wine_mlp"]}},
+}
+
+
+def test_an_estimate_takes_the_nearest_earlier_runs_of_any_suite(tmp_path):
+    def found(name="one", **options):
+        return estimate(prepare(make_suite(name, SMALL), options=Options(tmp_path, **options)))
+
+    assert found().unknown == 3 and "no earlier records" in found().sentence
+    execute(prepare(make_suite("one", SMALL), options=Options(tmp_path)))
+    done = found()
+    assert done.seconds == 0 and done.sentence.endswith("nothing to do")
+    per_run = [row["seconds"] for row in done.runs]
+    walls = frame.load(tmp_path).runs["wall_s"]
+    starting = walls.max() - walls.median()
+    assert found("two").unknown == 0 and found("two").seconds == pytest.approx(
+        3 * walls.median() + starting
+    )
+    assert per_run == [pytest.approx(walls.median())] * 3
+    longer = found(scale="long")
+    assert [row["seconds"] for row in longer.runs] == [
+        pytest.approx(10 * seconds) for seconds in per_run
+    ], "by the task's steps"
+    assert found(scale="other").unknown == 3
+
+
+@pytest.mark.slow
+def test_a_dry_run_at_a_scale_from_the_command_line(gradrace):
+    ended = gradrace("run", "optimizers", "--scale", "small", "--dry-run", "--json")
+    assert ended.returncode == 0, ended.stderr
+    assert len(json.loads(ended.stdout)["runs"]) == RUNS["optimizers"][1]
+    unknown = gradrace("run", "optimizers", "--scale", "smal", "--dry-run")
+    assert unknown.returncode == 2 and "did you mean 'small'" in unknown.stderr
