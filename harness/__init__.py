@@ -1,80 +1,89 @@
 """gradrace: which optimizer, in which framework, at what cost, and is the comparison fair?
 
-The public names are loaded when first used, so that `import gradrace` costs nothing and needs no
-framework."""
+The public names are loaded when first used: `import gradrace` costs nothing and needs no framework.
+"""
 
 from __future__ import annotations
 
+import functools
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from .version import __version__
+from .version import __version__ as __version__
 
-_PUBLIC = {
-    "run": "api",
-    "load": "results.frame",
-    "Frames": "results.frame",
-    "Binding": "optimizer",
-    "Hyper": "optimizer",
-    "HyperCorrection": "optimizer",
-    "Optimizer": "optimizer",
-    "Range": "optimizer",
-    "RateCorrection": "optimizer",
-    "ReferenceRule": "optimizer",
-    "SearchSpace": "optimizer",
-    "StateCorrection": "optimizer",
-    "Param": "schedule",
-    "Schedule": "schedule",
-    "TaskSpec": "spec",
-    "OptimizerSpec": "spec",
-    "ScheduleSpec": "spec",
-    "RunSpec": "spec",
-    "UserError": "errors",
-}
-
-__all__ = [
-    "Binding",
-    "Frames",
-    "Hyper",
-    "HyperCorrection",
-    "Optimizer",
-    "OptimizerSpec",
-    "Param",
-    "Range",
-    "RateCorrection",
-    "ReferenceRule",
-    "RunSpec",
-    "Schedule",
-    "ScheduleSpec",
-    "SearchSpace",
-    "StateCorrection",
-    "TaskSpec",
-    "UserError",
-    "__version__",
-    "load",
-    "run",
-]
-
+# The list of public names: type checkers read these imports, and so does `_homes`.
 if TYPE_CHECKING:
-    from .api import run
-    from .errors import UserError
-    from .optimizer import (
-        Binding,
-        Hyper,
-        HyperCorrection,
-        Optimizer,
-        Range,
-        RateCorrection,
-        ReferenceRule,
-        SearchSpace,
-        StateCorrection,
-    )
-    from .results.frame import Frames, load
-    from .schedule import Param, Schedule
-    from .spec import OptimizerSpec, RunSpec, ScheduleSpec, TaskSpec
+    from .adapter import Adapter as Adapter
+    from .adapter import Differentials as Differentials
+    from .adapter import Metrics as Metrics
+    from .adapter import Part as Part
+    from .adapter import Session as Session
+    from .api import run as run
+    from .binding import Bound as Bound
+    from .binding import bind as bind
+    from .binding import unavailable as unavailable
+    from .errors import UserError as UserError
+    from .layers import Activation as Activation
+    from .layers import AvgPool2D as AvgPool2D
+    from .layers import BatchNorm as BatchNorm
+    from .layers import BuiltLayer as BuiltLayer
+    from .layers import Conv2D as Conv2D
+    from .layers import Dense as Dense
+    from .layers import Dropout as Dropout
+    from .layers import Embedding as Embedding
+    from .layers import Flatten as Flatten
+    from .layers import Gru as Gru
+    from .layers import Layer as Layer
+    from .layers import LayerNorm as LayerNorm
+    from .layers import Lstm as Lstm
+    from .layers import MaxPool2D as MaxPool2D
+    from .layers import Parameter as Parameter
+    from .layers import Point as Point
+    from .layers import SimpleRnn as SimpleRnn
+    from .layers import build as build
+    from .optimizer import Binding as Binding
+    from .optimizer import Hyper as Hyper
+    from .optimizer import HyperCorrection as HyperCorrection
+    from .optimizer import Optimizer as Optimizer
+    from .optimizer import Range as Range
+    from .optimizer import RateCorrection as RateCorrection
+    from .optimizer import ReferenceRule as ReferenceRule
+    from .optimizer import SearchSpace as SearchSpace
+    from .optimizer import StateCorrection as StateCorrection
+    from .plan import RunInputs as RunInputs
+    from .plan import Weights as Weights
+    from .plan import dropout_masks as dropout_masks
+    from .results.frame import Frames as Frames
+    from .results.frame import load as load
+    from .schedule import Param as Param
+    from .schedule import Schedule as Schedule
+    from .spec import OptimizerSpec as OptimizerSpec
+    from .spec import RunSpec as RunSpec
+    from .spec import ScheduleSpec as ScheduleSpec
+    from .spec import TaskSpec as TaskSpec
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'gradrace' has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_PUBLIC[name]}", __name__), name)
+@functools.cache
+def _homes() -> dict[str, str]:
+    """Public name -> the module that holds it, as this file's own text says."""
+    import ast
+    from pathlib import Path
+
+    tree = ast.parse(Path(__file__).read_bytes())
+    imports = (node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level)
+    return {name.name: f".{node.module}" for node in imports for name in node.names}
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_homes()})
+
+
+# Hidden from type checkers, which would take any name for one of ours.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name == "__all__":
+            return [*_homes()]
+        if name not in _homes():
+            raise AttributeError(f"module 'gradrace' has no attribute {name!r}")
+        return getattr(importlib.import_module(_homes()[name], __name__), name)

@@ -1,4 +1,4 @@
-"""gradrace from Python: `gradrace.run(...)` does a suite and gives its results as frames."""
+"""gradrace from Python: `gradrace.run(...)` runs a suite and gives its results as frames."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def run(
 
     suite: a built-in suite's name, a TOML file's path, or the content of such a file as a dict
     (kept under `name`).
-    load: files with optimizers or tasks of your own. keyword, scale, workers (`-j`),
+    load: files with optimizers, tasks or schedules of your own. keyword, scale, workers (`-j`),
     train_fractions, diagnose: as the options of the command line.
 
     Raises gradrace.UserError for anything misspelt, impossible or unwritable; failed runs are rows
@@ -41,13 +41,13 @@ def run(
     from .sweep import Options, execute, prepare
 
     options = Options(
-        Path(output),
-        keyword,
-        tuple(frameworks),
-        seeds,
-        threads,
-        device,
-        timeout_s,
+        output=Path(output),
+        keyword=keyword,
+        frameworks=tuple(frameworks),
+        seeds=seeds,
+        threads=threads,
+        device=device,
+        timeout_s=timeout_s,
         scale=scale,
         workers=workers,
         train_fractions=tuple(train_fractions),
