@@ -9,7 +9,7 @@ import math
 import numpy as np
 import pytest
 from gradrace import Param, Schedule, sweep
-from gradrace.commands.catalogue import catalogue
+from gradrace.commands.list import catalogue
 from gradrace.errors import UserError
 from gradrace.paired import choose
 from gradrace.plan import make_plan
