@@ -103,7 +103,8 @@ class Schedule:
 
         UserError names the schedule, the step and the file if the function fails, gives what is no
         factor, or gives two answers."""
-        first, again = (_fitted(self._answer(steps, params), steps) for _ in range(2))
+        with off_stdout(), np.errstate(all="ignore"):
+            first, again = (_fitted(self._answer(steps, params), steps) for _ in range(2))
         differ = (first != again) & ~(np.isnan(first) & np.isnan(again))
         if (at := _first(differ)) is not None:
             raise self.error(
@@ -131,7 +132,7 @@ class Schedule:
         refused: BaseException | None = None
         found: Any = None
         try:
-            found = self._call(np.arange(steps, dtype=np.float64), steps, params)
+            found = self.function(np.arange(steps, dtype=np.float64), steps, **params)
         except KeyboardInterrupt:
             raise
         # It may be a function of a single step.
@@ -150,7 +151,7 @@ class Schedule:
     ) -> float:
         at = f"step {step} of {steps}"
         try:
-            found = self._call(step, steps, params)
+            found = self.function(step, steps, **params)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
@@ -161,10 +162,6 @@ class Schedule:
         if value is None or value.ndim:
             raise self.error(f"{at}: the factor is {given(found)}; expected a number")
         return float(value)
-
-    def _call(self, step: Any, steps: int, params: Mapping[str, Value]) -> Any:
-        with off_stdout(), np.errstate(all="ignore"):
-            return self.function(step, steps, **params)
 
 
 def _numbers(found: object) -> Array | None:

@@ -11,7 +11,8 @@ import pytest
 from gradrace import Param, Schedule, sweep
 from gradrace.commands.list import catalogue
 from gradrace.errors import UserError
-from gradrace.paired import choose
+from gradrace.gate import traces
+from gradrace.paired import Side, choose
 from gradrace.plan import make_plan
 from gradrace.registry import load_registry
 from gradrace.report import tables
@@ -477,6 +478,34 @@ def test_compare_takes_a_file_that_brings_schedules_alone(tmp_path):
     registry = load_registry([write(tmp_path, PULSE)])
     selection = choose.Selection(keyword="torch sgd")
     assert choose.same_cells(registry, selection) == choose.same_cells(load_registry(), selection)
+
+
+@pytest.mark.parametrize(
+    ("schedules", "expected"),
+    [
+        (None, ["constant"]),
+        (["cosine"], ["cosine"]),
+        (["pulse"], None),
+        (
+            [{"kind": "pulse", "params": {"width": 0.2}}],
+            [{"kind": "pulse", "params": {"width": 0.2}}],
+        ),
+    ],
+)
+def test_gate_leaves_it_to_the_other_side_to_add_its_own(
+    tmp_path, monkeypatch, schedules, expected
+):
+    """The other side loads its own version of the file, which may lack the schedule."""
+    write(tmp_path, PULSE)
+    content = {**TINY, "optimizers": ["sgd"], "seeds": 1, "timing": False}
+    content |= {} if schedules is None else {"schedules": schedules}
+    prepared = sweep.prepare(make_suite("x", content), [tmp_path / "mine.py"])
+    asked = {}
+    monkeypatch.setattr(traces, "_run_elsewhere", lambda side, request: asked.update(request))
+    monkeypatch.setattr(traces, "_read", lambda output, name: None)
+    traces.compute_elsewhere(prepared, Side("theirs", "python"))
+    assert asked["content"].get("schedules") == expected
+    make_suite("x", asked["content"])
 
 
 def test_plans_of_built_in_schedules_need_no_table_of_kinds(make_run, registry):
