@@ -1,6 +1,4 @@
-"""From an optimizer's declaration to what an adapter needs to build it: class, arguments, tables of
-corrections.
-"""
+"""From an optimizer's declaration to the class, arguments and tables that an adapter needs."""
 
 from __future__ import annotations
 
@@ -38,21 +36,15 @@ class Affine(NamedTuple):
 class Bound:
     """One optimizer in one framework for one run.
 
-    make: the framework's class or factory. arguments: its keyword arguments, the learning rate left
-    out.
-    base_rate: the schedule's own learning rate, with which an optimizer is constructed. A class may
-    keep a product of it,
-        and the first rate of a warm-up is 0.
-    learning_rates: float64[steps], what the framework is given before each step: the plan's, times
-    a RateCorrection's
-        factor.
+    make: the framework's class or factory; arguments: its keyword arguments but the learning rate.
+    learning_rates: float64[steps], given to the framework before each step: the planned ones, times
+        the factor of a RateCorrection.
     hyper_tables: argument -> float64[steps], its value at each step. state_tables: buffer's name ->
-    Affine. Both tables are empty under the native rule, and where the correction would change
-    nothing.
+        Affine. Both are empty under the native rule, and if a correction changes nothing.
+    base_rate: the schedule's base rate, with which an optimizer is constructed: a class may keep a
+        product of it, and the first rate of a run may be another.
     canonical_storage: whether the optimizer must be given its tensors in canonical layout.
-    asks_for_loss: whether the class evaluates the loss itself, under this rule; see Binding.
-    evaluation: (optimizer state, parameters) -> the parameters to evaluate, if those are others;
-    see Binding."""
+    asks_for_loss, evaluation: of this rule, see Binding."""
 
     make: Callable[..., Any]
     arguments: Mapping[str, Any]
@@ -66,7 +58,7 @@ class Bound:
 
 
 def unavailable(run: RunSpec, optimizer: Optimizer) -> str | None:
-    """The reason why this framework cannot take this optimizer, or None."""
+    """Why this framework cannot take this optimizer, or None."""
     if run.optimizer.name != optimizer.name:
         raise ValueError(f"{optimizer.name} is not the optimizer of {run.id}")
     if run.framework not in optimizer.bindings:
@@ -96,11 +88,10 @@ def _not_matrices(run: RunSpec, binding: Binding) -> str | None:
 
 
 def bind(run: RunSpec, optimizer: Optimizer, learning_rates: Array) -> Bound:
-    """Imports the framework's class (so only workers call this) and works out its arguments and
-    corrections.
+    """Imports the framework's class (so only workers call this); its arguments and corrections.
 
-    ValueError where a correction cannot follow the learning rates (a momentum buffer through a rate
-    of zero)."""
+    ValueError if a correction cannot follow the learning rates (a momentum buffer through a rate of
+    zero)."""
     binding = optimizer.bindings[run.framework]
     rule, base_rate = run.optimizer.rule, run.schedule.base_lr
     make, asks_for_loss = target_of(binding, rule), binding.loss_asked_for(rule)
@@ -157,8 +148,8 @@ def _arguments(optimizer: Optimizer, binding: Binding, hyper: Hypers) -> dict[st
 
 def target_of(binding: Binding, rule: str) -> Callable[..., Any]:
     """The class or factory of this rule, the same object for all runs of a process: compiled
-    programs are found again by it, and a `target` that is a function may make a new class at each
-    call. It is called once."""
+    programs are found by it. A `target` that is a function is called once, since it may make a new
+    class at each call."""
     target = (rule == "native" and binding.native_target) or binding.target
     if isinstance(target, str):
         return _import(target)
@@ -172,7 +163,7 @@ def target_of(binding: Binding, rule: str) -> Callable[..., Any]:
     return _CALLED[id(target)][1]
 
 
-# The function is kept beside what it made, so that its id stays its own.
+# id of a function -> itself, kept so that the id stays its own, and the class that it returned.
 _CALLED: dict[int, tuple[Callable[[], Callable[..., Any]], Callable[..., Any]]] = {}
 
 
@@ -187,14 +178,13 @@ def _affine(correction: StateCorrection, hyper: Hypers, rates: Array) -> Affine:
 
 
 def _composed(first: Affine, second: Affine) -> Affine:
-    """One after the other."""
+    """`first`, then `second`."""
     return Affine(first.scale * second.scale, first.shift * second.scale + second.shift)
 
 
 def _import(path: str) -> Callable[..., Any]:
-    """What a dotted path names: modules first, then what lies in them. ValueError names the part
-    that is not there; ModuleNotFoundError passes if it is about another module, such as one that a
-    package needs."""
+    """The object of a dotted path. ValueError names the part that is not there; ModuleNotFoundError
+    passes if it is about another module, such as one that a package needs."""
     module, rest = _longest_module(path)
     found: Any = module
     for position, part in enumerate(rest):
@@ -208,7 +198,7 @@ def _import(path: str) -> Callable[..., Any]:
 
 
 def _longest_module(path: str) -> tuple[ModuleType, list[str]]:
-    """The module that as many parts of the path as possible name, and the parts that are left."""
+    """The module named by as many parts of the path as possible, and the parts that are left."""
     parts = path.split(".")
     module = importlib.import_module(parts[0])
     for position in range(1, len(parts)):
@@ -218,8 +208,7 @@ def _longest_module(path: str) -> tuple[ModuleType, list[str]]:
         try:
             module = importlib.import_module(name)
         except ModuleNotFoundError as error:
-            # Not a module: something inside of one. Or the module is there and needs another, which
-            # is not.
+            # It lies inside a module; or the module is there, and another that it needs is not.
             if error.name != name:
                 raise
             return module, parts[position:]
@@ -227,6 +216,6 @@ def _longest_module(path: str) -> tuple[ModuleType, list[str]]:
 
 
 def _near(name: str, known: Iterable[str]) -> str:
-    """A near miss alone: all names of a module are too many for a line."""
+    """A near miss or nothing: all names of a module are too many for a line."""
     text = nearest(name, [other for other in known if not other.startswith("_")])
     return text if "did you mean" in text else ""

@@ -1,9 +1,8 @@
-"""What an optimizer is to gradrace: its paper, hyperparameters, NumPy reference rule and name in
-each framework.
+"""An optimizer: its paper, hyperparameters, NumPy rule, and class in each framework.
 
 Nothing here imports a framework. A binding names a framework's class by its dotted path and says,
-as data, which arguments make it compute the canonical rule, and which corrections it needs beside
-its own class to do so."""
+as data, which arguments and which corrections beside the class make it compute the canonical rule.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
+from .errors import nearest
 
 Array = np.ndarray
 Hypers = Mapping[str, float]
@@ -30,10 +31,10 @@ class Hyper:
 
 @dataclass(frozen=True)
 class Range:
-    """Where a search looks for a hyperparameter, the closed range [low, high].
+    """The closed range [low, high] in which a search looks for a hyperparameter.
 
-    log: evenly in the logarithm. below_one: the range is that of 1 - value (decays such as 0.9 to
-    0.9999 are 1e-4 to 0.1)."""
+    log: evenly in the logarithm. below_one: the range is that of 1 - value (decays of 0.9 to 0.9999
+    are 1e-4 to 0.1)."""
 
     low: float
     high: float
@@ -43,9 +44,8 @@ class Range:
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """What `gradrace tune` searches: "learning_rate" and hyperparameters by name; `source` says who
-    proposed the ranges.
-    """
+    """The ranges that `gradrace tune` searches, of "learning_rate" and hyperparameters by name;
+    `source` says who proposed them."""
 
     ranges: Mapping[str, Range]
     source: str
@@ -69,10 +69,9 @@ class StateCorrection:
     """Replaces a state buffer b of the framework's optimizer by b * scale[t] + shift[t] before step
     t.
 
-    `scale(hyper, lr)` and `shift(hyper, lr)` take the float64[steps] table of learning rates that
-    the framework is given (after any RateCorrection) and give float64[steps]. The first entry
-    applies to the buffer as the framework initialises it, to zeros unless it says otherwise.
-    """
+    `scale(hyper, lr)` and `shift(hyper, lr)` take the table of learning rates that the framework is
+    given (float64[steps], after any RateCorrection) and give float64[steps]. The first entry
+    applies to the buffer as the framework initialises it, as a rule to zeros."""
 
     name: str
     why: str
@@ -105,39 +104,32 @@ class Binding:
     optimizer with a binding of its own.
 
     target: dotted path of the framework's class or factory ("torch.optim.Adam"), or a function
-    without arguments that
-        imports the framework itself and returns the class (for an optimizer that no library ships).
-        It is called once a process. PyTorch and Keras construct the class with the schedule's base
-        learning rate and set the rate of each step afterwards. Optax' factory is called with the
-        rate of the step itself, a traced number, as optax.inject_hyperparams does: a product of
-        rate and decay then follows the schedule.
+        without arguments that imports the framework and returns the class (for an optimizer that no
+        library ships). It is called once a process. PyTorch and Keras construct the class with the
+        schedule's base learning rate and set the rate of each step afterwards. Optax' factory is
+        called with the rate of the step, a traced number, as optax.inject_hyperparams does: a
+        product of rate and decay then follows the schedule.
     canonical: hyperparameters -> keyword arguments for which the class follows the reference rule.
-    native: keyword arguments that pick the algorithm; everything else is left at the library's
-    default.
+    native: keyword arguments that pick the algorithm; the rest stays at the library's defaults.
     corrections: named pieces beside the class that the canonical rule needs; never applied under
-    the native rule.
-    native_target: the class under the native rule, if the canonical rule is built of the library's
-    parts instead.
+        the native rule.
+    native_target: the class under the native rule, if the canonical one is built of parts instead.
     matrices_only: the class takes parameters of two dimensions and no others.
     asks_for_loss: the class evaluates the loss itself, so that it cannot run on given gradients:
-    the class of the native
-        rule, and that of the canonical rule too unless `native_target` names another. In torch
-        `step` is then given a closure, and otherwise nothing; Optax' `update` has the loss at hand
-        in any case; Keras' optimizers cannot take one, and are refused.
+        the class of the native rule, and that of the canonical rule unless `native_target` names
+        another. In torch `step` is then given a closure, and otherwise nothing; Optax' `update` has
+        the loss at hand in any case; Keras' optimizers cannot take one, and are refused.
     evaluation: dotted path of a function (optimizer state, parameters) -> parameters to evaluate,
-    if those are not the
-        ones at which gradients are taken. It holds under both rules and computes with the
-        framework's tensors.
-        torch: state is laid out as `Optimizer.state_dict()`, with canonical names for indices:
-        {"state": {name: {key: tensor, ...}}, "param_groups": [{"params": [name, ...], "lr": ...,
-        ...}]}; parameters are {name: tensor}.
-        tensorflow: state is {attribute of the Keras optimizer: tensor, or {name: tensor} for one
-        buffer a parameter, as "_momentums"}; parameters are {name: tensor}. jax: state is Optax's,
-        parameters the same tree as it has for them. Tensors are as the optimizer holds them, and
-        copies: training goes on with the bits that it had. In torch, where classes make their state
-        in their first step, it is called from then on. A torch class with methods `train()` and
-        `eval()` (Schedule-Free) needs no function: `eval()` is called before each evaluation,
-        `train()` after it.
+        if gradients are taken at others. It holds under both rules and computes with the
+        framework's tensors. These are copies, so training goes on with the bits that it had.
+        torch: state as in `Optimizer.state_dict()`, with canonical names for indices: {"state":
+            {name: {key: tensor, ...}}, "param_groups": [{"params": [name, ...], "lr": ..., ...}]};
+            parameters {name: tensor}. It is called after the first step, which makes the state. A
+            class with `train()` and `eval()` (Schedule-Free) needs no function: `eval()` is called
+            before each evaluation, `train()` after it.
+        tensorflow: state {attribute of the Keras optimizer: tensor, or {name: tensor} for one
+            buffer a parameter, as "_momentums"}; parameters {name: tensor}.
+        jax: Optax' state; parameters are the same tree as it has for them.
     """
 
     target: str | Callable[[], Callable[..., Any]]
@@ -160,7 +152,8 @@ class Binding:
             return self.native_target
         if isinstance(self.target, str):
             return self.target
-        return f"{self.target.__module__}.{getattr(self.target, '__name__', type(self.target).__name__)}"
+        name = getattr(self.target, "__name__", type(self.target).__name__)
+        return f"{self.target.__module__}.{name}"
 
 
 @dataclass(frozen=True)
@@ -168,12 +161,11 @@ class ReferenceRule:
     """The update in NumPy float64, on one tensor; the referee for every framework.
 
     init(parameter, hyper) -> state
-    update(parameter, gradient, state, lr, t, hyper) -> (new parameter, new state), t counting from
-    1. evaluation(parameter, state, hyper) -> what is evaluated, where that is not the parameter
-       itself.
+    update(parameter, gradient, state, lr, t, hyper) -> (new parameter, new state), t from 1
+    evaluation(parameter, state, hyper) -> the parameter to evaluate, if it is another
     joint: the rule takes all tensors as one vector (float64[n], C order, in the order of the
-    weights). Pure functions: arguments are not changed in place.
-    """
+        weights).
+    Pure functions: arguments are not changed in place."""
 
     init: Callable[[Array, Hypers], State]
     update: Callable[[Array, Array, State, float, int, Hypers], tuple[Array, State]]
@@ -183,26 +175,20 @@ class ReferenceRule:
 
 @dataclass(frozen=True)
 class Optimizer:
-    """An optimizer, as one file declares it (in gradrace/optimizers/, or the user's own given by
-    --load).
+    """An optimizer, as one file declares it (in gradrace/optimizers/, or a user's, by --load).
 
-    paper: where the canonical rule is from, and every departure of `rule` from it. What all
-    libraries compute in another way
-        than the paper, the canonical rule computes in theirs (RAdam's threshold, NAdam's constant
+    paper: the source of the canonical rule, and every departure of `rule` from it. If all libraries
+        depart from the paper alike, so does the canonical rule (RAdam's threshold, NAdam's constant
         momentum).
-    differs: framework -> why its library cannot compute the canonical rule. Such a framework may
-    still have a binding,
-        whose `canonical` then gives the nearest settings; runs refuse it under the canonical rule,
-        not under the native.
-    per_tensor: the update of an element depends on the tensor around it, and so on how weights are
-    stored. Under the
-        canonical rule every framework then gives its optimizer tensors in canonical layout; under
-        the native, its own.
-    full_batch: the rule compares gradients of successive steps, so that they must be of one
-    function: of the same batch.
+    differs: framework -> why its library cannot compute the canonical rule. Its binding, if any,
+        then has the nearest settings as `canonical`; runs refuse it under the canonical rule alone.
+    per_tensor: the update of an element depends on the tensor around it, and so on the layout.
+        Under the canonical rule every framework then gives its optimizer tensors in canonical
+        layout; under the native rule, its own.
+    full_batch: the rule compares gradients of successive steps, which must be of the same batch.
     imprecise: framework -> why its float32 is off by more than the rounding of tensors, though its
-    float64 is right.
-    space: where to search for good settings, with its source; None where nobody has proposed one.
+        float64 is right.
+    space: the ranges to search for good settings; None if nobody has proposed any.
     """
 
     name: str
@@ -223,8 +209,6 @@ class Optimizer:
         """The defaults with `given` over them. ValueError names an unknown or impossible one."""
         for key, value in given.items():
             if key not in self.hyper:
-                from .errors import nearest
-
                 raise ValueError(
                     f"{self.name} has no hyperparameter {key!r}{nearest(key, self.hyper)}"
                 )

@@ -1,6 +1,4 @@
-"""What the harness draws once and hands to every framework: initial weights, batches and learning
-rates.
-"""
+"""Drawn once and handed to every framework: initial weights, batches and learning rates."""
 
 from __future__ import annotations
 
@@ -58,12 +56,10 @@ def make_plan(
 
 
 def training_rows(data: data_sets.Data, fraction: float) -> np.ndarray:
-    """int64[n]: the rows of the training split that a run with this `TaskSpec.train_fraction` may
-    see.
+    """int64[n]: the rows of the training split that a run with this `TaskSpec.train_fraction` sees.
 
-    The first ones of an order that the data set alone decides, so that smaller shares are within
-    larger ones; where samples have one label each, every label keeps its share to within a sample
-    or so."""
+    They are the first of an order that the data set alone decides, so smaller shares are within
+    larger ones. If samples have one label each, every label keeps its share, to a sample or so."""
     labels = data.train.y
     samples = len(labels)
     if fraction == 1.0:
@@ -74,8 +70,7 @@ def training_rows(data: data_sets.Data, fraction: float) -> np.ndarray:
         .astype(np.int64)
     )
     if data.classes and labels.ndim == 1:
-        # A sample's place among those of its label, between 0 and 1: sorted by it, labels come in
-        # turns by their frequency.
+        # A sample's place among those of its label, from 0 to 1. Sorted by it, labels take turns.
         place = np.empty(samples)
         for label in np.unique(labels):
             of_label = np.flatnonzero(labels[order] == label)
@@ -85,14 +80,14 @@ def training_rows(data: data_sets.Data, fraction: float) -> np.ndarray:
 
 
 def kept_samples(samples: int, fraction: float) -> int:
-    """How many samples of a training split of this size are trained on: at least one."""
+    """The number of samples that are trained on, of a training split of this size; at least one."""
     return max(1, round(fraction * samples))
 
 
 def draw_batches(samples: int, batch_size: int, steps: int, seed: int) -> np.ndarray:
-    """int64[steps, batch_size]: a fresh permutation every epoch, the incomplete last batch of an
-    epoch dropped.
-    """
+    """int64[steps, batch_size]: a fresh permutation every epoch, without its incomplete last batch.
+
+    ValueError if the batch is larger than the training split."""
     per_epoch = samples // batch_size
     if per_epoch == 0:
         raise ValueError(f"batch size {batch_size} is larger than the training split of {samples}")
@@ -106,9 +101,8 @@ def draw_batches(samples: int, batch_size: int, steps: int, seed: int) -> np.nda
 
 
 def dropout_masks(layer: BuiltLayer, seed: int, steps: range, batch_size: int) -> np.ndarray:
-    """bool[k, batch_size, *sample]: what this dropout layer keeps at each of these steps. Any
-    range, in any order.
-    """
+    """bool[k, batch_size, *sample]: the units that a dropout layer keeps at each of these steps;
+    any range, in any order."""
     assert isinstance(layer.layer, Dropout), layer.name
     shape = (batch_size, *layer.input_shape)
     keep, name = 1.0 - layer.layer.rate, zlib.crc32(layer.name.encode())
@@ -119,9 +113,7 @@ def dropout_masks(layer: BuiltLayer, seed: int, steps: range, batch_size: int) -
 
 
 def initial_weights(task: TaskSpec, seed: int) -> dict[str, np.ndarray]:
-    """The start of every framework's run: `<layer>.<parameter>` -> float64, canonical layout (see
-    layers.py).
-    """
+    """The start in every framework: `<layer>.<parameter>` -> float64 in canonical layout."""
     built = build(task.model, task.input_shape)
     weights = {p.name: _draw(p, seed) for layer in built for p in layer.parameters}
     for layer in built:
@@ -158,9 +150,7 @@ def _scaled(law: str, variance: Callable[[int, int], float]) -> Initialize:
 def _orthogonal(
     rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int
 ) -> np.ndarray:
-    """Saxe et al. (2014): of the matrix [all but the last axis, last axis]; rows or columns are
-    orthonormal.
-    """
+    """Saxe et al. (2014): rows or columns of [all but the last axis, last axis] are orthonormal."""
     rows, columns = int(np.prod(shape[:-1])), shape[-1]
     q, r = np.linalg.qr(rng.normal(size=(max(rows, columns), min(rows, columns))))
     q = q * np.sign(np.diag(r))

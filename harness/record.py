@@ -1,6 +1,4 @@
-"""What one run produced: the record (JSON), the curve of a convergence run, the blocks of a timing
-run.
-"""
+"""The outcome of one run: its record (JSON), and its curve, norms or timed blocks (arrays)."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ from .spec import Digest, Frozen, RunSpec
 SCHEMA = 1
 Status = Literal["ok", "diverged", "failed", "timeout", "skipped"]
 
-# A run with one of these is finished: the same digest is not run again. The others are tried anew.
+# A run that ended so is not run again under the same digest; the others are tried anew.
 FINAL: frozenset[Status] = frozenset({"ok", "diverged"})
 
 
@@ -46,12 +44,10 @@ class Machine(Frozen):
 
 
 class Memory(Frozen):
-    """Of a memory run, in bytes: resident set after importing the framework and loading the data,
-    its highest value during set-up and steps, and the framework's own count of the device's peak,
-    None where it keeps none.
+    """Of a memory run, in bytes: the resident set after the framework and the data were loaded, its
+    peak during set-up and steps, and the device's peak as the framework counts it, if it does.
 
-    `method` says how the peak of the resident set was read.
-    """
+    `method` says how the peak of the resident set was read."""
 
     imported_bytes: NonNegativeInt
     peak_bytes: NonNegativeInt
@@ -60,18 +56,16 @@ class Memory(Frozen):
 
     @property
     def grown_bytes(self) -> int:
-        """What set-up and training added to the process."""
+        """Added to the process by set-up and training."""
         return self.peak_bytes - self.imported_bytes
 
 
 class Summary(Frozen):
-    """Scalars of a convergence run; None where the run did not get so far. Metrics of non-finite
-    value are None too.
+    """Scalars of a convergence run; None if it did not get so far, or the value is not finite.
 
     `steps_to_target` is the first evaluated step whose validation metric reached the task's target;
-    None with status ok means that the target was not reached in the run's budget (censored, not
-    missing). `stopped_at` is the step after which early stopping ended the run, None where it ran
-    its whole budget or ended badly."""
+    None with status ok: not reached within the run's budget (censored, not missing). `stopped_at`
+    is the step after which early stopping ended the run, else None."""
 
     steps_done: NonNegativeInt
     final_train_loss: FiniteFloat | None = None
@@ -88,14 +82,14 @@ class Summary(Frozen):
 class RunRecord(Frozen):
     """A run as kept in run.json. Times in seconds of wall clock, `started_at` in UTC (ISO 8601).
 
-    `reason` says why a run did not take all its steps; with status ok it was stopped early.
-    `import_s` loads the adapter and its framework; `setup_s` builds the session; `first_call_s` is
-    the first call that trains, which compiles where the framework does: one step, or one block of
-    `first_call_steps` in a compiled loop. `policy` says what was set for determinism and precision,
-    `gauges` what the machine read before and after a launch (a GPU's temperature and clocks, where
-    they can be read). `wall_s` of a timing run is its share of the whole launch, import included:
-    the cells of a launch take turns. `cores` are the logical cores that the worker was pinned to,
-    empty where the system cannot pin."""
+    reason: why the run did not take all its steps; with status ok it was stopped early.
+    import_s loads the adapter and its framework; setup_s builds the session; first_call_s is the
+        first call that trains, and compiles if the framework does: one step, or one block of
+        first_call_steps in a compiled loop.
+    policy: settings for determinism and precision. gauges: readings of the machine before and after
+        a launch (a GPU's temperature and clocks, if they can be read).
+    wall_s of a timing run is its share of the launch, import included: the cells take turns.
+    cores: logical cores that the worker was pinned to, empty if the system cannot pin."""
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
     digest: Digest
@@ -144,11 +138,10 @@ class _Columns:
 @dataclass(frozen=True)
 class Curve(_Columns):
     """train_losses float64[n]: loss of each step's batch, before its update. Evaluations after
-    `eval_steps` int64[k]
-    updates: validation_losses and validation_metrics, float64[k].
+    `eval_steps` int64[k] updates: validation_losses and validation_metrics, float64[k].
 
     learning_rates float64[n]: of each step, if the schedule followed the validation loss or is a
-    user's, else empty. points float64[k, d]: the parameters at each evaluation, where the task is a
+    user's, else empty. points float64[k, d]: the parameters at each evaluation, if the task is a
     function of d = 2 numbers, else empty."""
 
     train_losses: np.ndarray
@@ -170,11 +163,11 @@ class Curve(_Columns):
 
 @dataclass(frozen=True)
 class Norms(_Columns):
-    """What `RunSpec.diagnose` records, one entry a trainable parameter and evaluated step (the last
-    left out): step int64[n], parameter str[n], and Euclidean norms float64[n] of the parameter
-    itself (weight), of the gradient of that step's batch (gradient, penalties included, before
-    clipping) and of what that step adds to the parameter (update). zeros float64[n]: the share of
-    the gradient's entries that are exactly 0."""
+    """Recorded with `RunSpec.diagnose`, one entry a trainable parameter and evaluated step but the
+    last: step int64[n], parameter str[n], and Euclidean norms float64[n] of the parameter (weight),
+    of the gradient of that step's batch (gradient, with penalties, before clipping) and of the
+    parameter's change in that step (update). zeros float64[n]: the share of the gradient's entries
+    that are exactly 0."""
 
     step: np.ndarray
     parameter: np.ndarray
@@ -192,12 +185,10 @@ class Norms(_Columns):
 
 @dataclass(frozen=True)
 class Blocks(_Columns):
-    """Timed blocks, one entry each: what was timed, how many steps, wall and CPU nanoseconds,
-    involuntary context switches, and ticks (of 10 ms as a rule) that a hypervisor took from the
-    process's cores.
+    """Timed blocks, one entry each, int64[n]: steps, wall and CPU nanoseconds, involuntary context
+    switches, and ticks (of 10 ms as a rule) that a hypervisor took from the process's cores.
 
-    part, str[n]: "step", or the part of it that the block consists of (adapter.Part). The other
-    arrays are int64[n]."""
+    part, str[n]: "step", or the part of it that the block consists of (adapter.Part)."""
 
     steps: np.ndarray
     wall_ns: np.ndarray
@@ -220,9 +211,7 @@ class Blocks(_Columns):
 
 @dataclass(frozen=True)
 class RunResult:
-    """A record with what was measured; `curve` and `norms` for convergence, `blocks` for timing,
-    each may be missing.
-    """
+    """A record with its arrays: `curve` and `norms` of convergence, `blocks` of timing, if any."""
 
     record: RunRecord
     curve: Curve | None = None

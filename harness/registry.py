@@ -32,20 +32,18 @@ from .plugins.literals import read_literals
 from .schedule import Schedule
 from .spec import TaskSpec
 
-# What a user's file may define.
+# A user's file may define these.
 Declared = Optimizer | TaskSpec | Schedule
 _FILES = ("optimizer_files", "schedule_files")
 
 
 @dataclass(frozen=True)
 class Framework:
-    """What the core knows of an adapter without importing it. `module` is a dotted name, or None
-    for a user's file.
+    """An adapter, as far as the core knows it without importing it.
 
-    `requires` are distribution names, "a|b" where either will do. `proof_modes` are those in which
-    every piece is proven, `looped_modes` those that compile all the steps of a call into one
-    program.
-    """
+    `requires` are distribution names, "a|b" if either will do. `proof_modes`: those in which every
+    piece is proven; `looped_modes`: those that compile all steps of a call into one program.
+    `module` is a dotted name, or None for a user's file."""
 
     name: str
     title: str
@@ -58,7 +56,7 @@ class Framework:
     module: str | None
 
     def versions(self) -> dict[str, str] | None:
-        """Distribution -> installed version in this interpreter; None when one is not installed."""
+        """Distribution -> version in this interpreter; None if one is not installed."""
         try:
             return dict(_version(requirement) for requirement in self.requires)
         except importlib.metadata.PackageNotFoundError:
@@ -69,9 +67,8 @@ class Framework:
 class Registry:
     """Everything by name, and the file that each optimizer and schedule came from.
 
-    `loaded` names what the user's own files (`plugins`) brought, by the keys of a suite (KINDS).
-    `modules`: file -> dotted name, of installed plug-ins.
-    """
+    `loaded`: the names that the user's own files (`plugins`) brought, by the keys of a suite
+    (KINDS). `modules`: file -> dotted name, of installed plug-ins."""
 
     tasks: Mapping[str, TaskSpec]
     optimizers: Mapping[str, Optimizer]
@@ -92,8 +89,7 @@ def load_registry(plugins: Sequence[Path] = ()) -> Registry:
     """The built-in things, those of installed plug-in packages, and those of the user's files.
 
     UserError names a file that is missing, does not parse, raises, offers nothing, takes a name
-    twice or declares what cannot be. What they print goes to standard error.
-    """
+    twice or declares something impossible. What a file prints goes to standard error."""
     built_in = _built_in()
     registry = replace(
         built_in,
@@ -141,7 +137,7 @@ def _names(registry: Registry) -> dict[str, tuple[str, ...]]:
 
 
 def import_adapter(framework: Framework) -> Any:
-    """The framework's Adapter; this is what loads the framework, so only workers call it."""
+    """The framework's Adapter. This loads the framework, so only workers call it."""
     module = (
         importlib.import_module(framework.module) if framework.module else _execute(framework.file)
     )
@@ -175,8 +171,7 @@ def _built_in() -> Registry:
 
 
 def _installed_plugins() -> Iterable[tuple[str, ModuleType]]:
-    """Dotted name and module of each entry point. An entry point may also name an optimizer or task
-    inside of a module."""
+    """Dotted name and module of each entry point, which may name something inside a module."""
     for entry in importlib.metadata.entry_points(group="gradrace.plugins"):
         with _loading(f"the installed plug-in {entry.value!r}", None):
             entry.load()
@@ -186,7 +181,7 @@ def _installed_plugins() -> Iterable[tuple[str, ModuleType]]:
 
 def _add(registry: Registry, module: ModuleType, file: Path, check: bool = True) -> None:
     """Takes every Optimizer, TaskSpec and Schedule that the module defines. check: they are a
-    user's, and not known to be sound."""
+    user's, and may be wrong."""
     found = 0
     for value in list(vars(module).values()):
         if isinstance(value, Declared):
@@ -209,7 +204,7 @@ def _add_one(registry: Registry, value: Declared, file: Path, check: bool) -> No
 
 
 def _places(registry: Registry, value: Declared) -> tuple[Callable[[Any], None], Any, Any]:
-    """What checks such a value, where it is kept, and where its file is."""
+    """The check of such a value, the table that it belongs to, and that of its file."""
     match value:
         case TaskSpec():
             return check_task, registry.tasks, {}
@@ -243,11 +238,9 @@ def _readable(file: Path) -> Path:
 
 
 def _execute(file: Path) -> ModuleType:
-    """Runs a user's file as a module, with its folder as the last place where modules are looked
-    for.
+    """Runs a user's file as a module; its folder becomes the last on the path of modules.
 
-    Whatever it raises becomes a UserError with the file and line; only Ctrl-C passes.
-    """
+    Whatever it raises becomes a UserError with the file and line; only Ctrl-C passes."""
     name = _module_name(file)
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
@@ -263,7 +256,7 @@ def _execute(file: Path) -> ModuleType:
 
 
 def plugin_module(file: Path) -> ModuleType | None:
-    """The module that a user's file was executed as last; None if it was not."""
+    """The module of a user's file that was executed, the last time; None if it was not."""
     return sys.modules.get(_module_name(file))
 
 
@@ -277,14 +270,13 @@ def _module_name(file: Path) -> str:
     return name
 
 
-# Module names of users' files -> the file, for as long as the process lives.
+# Module name -> the user's file, as long as the process lives.
 _NAMED: dict[str, str] = {}
 
 
 @contextmanager
 def _loading(what: str, file: Path | None) -> Iterator[None]:
-    """A user's code is executed inside: what it prints goes to standard error, what it raises
-    becomes a UserError."""
+    """A user's code runs inside: it prints to standard error, and raises UserErrors."""
     try:
         with off_stdout():
             yield
@@ -297,12 +289,12 @@ def _loading(what: str, file: Path | None) -> Iterator[None]:
             f"{what}{f': {error.filename}' if elsewhere else ''}{line}: {error.msg}"
         ) from error
     except BaseException as error:
-        where = f"{what}, line {_line_in(error, file)}" if file else f"{what} cannot be loaded"
-        raise UserError(f"{where}: {_said(error)}") from error
+        place = f"{what}, line {_line_in(error, file)}" if file else f"{what} cannot be loaded"
+        raise UserError(f"{place}: {_said(error)}") from error
 
 
 def _said(error: BaseException) -> str:
-    """One line: what is not installed, which field of a task is wrong, or the error as it is."""
+    """One line: the missing package, the wrong field of a task, or the error as it is."""
     if package := missing_package(error):
         return f"not installed: {package} (pip install {package})"
     if isinstance(error, ValidationError):
@@ -332,8 +324,7 @@ def _line_in(error: BaseException, file: Path) -> int | str:
 
 
 def read_framework(file: Path, module: str | None) -> Framework | None:
-    """What an adapter's file states at its top; None for a file that is no adapter. See literals.py
-    for errors."""
+    """What an adapter's file states at its top; None if it is no adapter. Errors: literals.py."""
     stated = read_literals(file)
     if stated is None:
         return None

@@ -1,4 +1,4 @@
-"""What a schedule is to gradrace: a name, parameters, and a function of the step.
+"""A schedule: its name, its parameters, and its function of the step.
 
 Built-in kinds (schedules.py) and those of a user's file are the same value, asked the same way."""
 

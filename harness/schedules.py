@@ -1,18 +1,16 @@
-"""Learning-rate schedules: pure functions from the step to the learning rate, in float64.
+"""The built-in learning-rate schedules, and the table of rates that a schedule gives, in float64.
 
-Every framework is handed the same table, so no library's own schedule (and its rounding, or its
-off-by-one) takes part. `t` counts updates from 0; `steps` is the length of the run. Lengths may be
-given in steps (1 or more, rounded) or as a share of the run (below 1). Shares are added up before
-they are rounded to steps, so that three thirds are the run. A schedule that falls to its end
-reaches it at t = steps, one past the last update, so that no update is wasted on a rate of 0;
-`one_cycle` alone reaches it with the last update, as torch's does.
+Every framework is handed the same table, so no library's own schedule takes part, nor its rounding
+or its off-by-one. `t` counts updates from 0; `steps` is the length of the run. A length is given in
+steps (1 or more, rounded) or as a share of the run (below 1). Shares are added up before they are
+rounded to steps, so that three thirds are the run. A schedule that falls to its end reaches it at
+t = steps, one past the last update, so that no update is wasted on a rate of 0; `one_cycle` alone
+reaches it with the last update, as torch's does.
 
 Any kind takes a `warmup` besides its own parameters: a linear rise over that length, (t + 1) /
-warmup of the first rate, with the schedule itself over the rest of the run, from which its lengths
-are counted and of which its shares are taken (of the whole run in inverse_sqrt and wsd, which have
-a warm-up by definition). `plateau` alone is no function of the
-step: the harness drives it, see `plateau_factors`.
-"""
+warmup of the first rate, then the schedule over the rest of the run, in which its lengths are
+counted (over the whole run in inverse_sqrt and wsd, which have a warm-up by definition). `plateau`
+alone is no function of the step: the harness drives it, see `plateau_factors`."""
 
 from __future__ import annotations
 
@@ -33,18 +31,13 @@ def in_steps(length: float, steps: int) -> int:
 
 
 def in_run(share: float, steps: int) -> int:
-    """The step nearest to a share of the run, halves up; 1 to steps - 1, so that a change is never
-    before or past the run.
-
-    (A run of one step has no change: 1.)
-    """
+    """The step nearest to a share of the run, halves up; 1 to steps - 1, so that every change lies
+    inside the run. 1 in a run of one step, which has none."""
     return max(1, min(math.floor(share * steps + 0.5), steps - 1))
 
 
 def _rising(t: Array, rise: int, then: Array) -> Array:
-    """(t + 1) / rise of the first rate: the first update already moves; a first rate of 0 would be
-    a wasted step.
-    """
+    """(t + 1) / rise of the first rate: a first rate of 0 would be a wasted step."""
     return np.where(t < rise, then[0] * (t + 1.0) / max(rise, 1), then)
 
 
@@ -59,15 +52,13 @@ def _step(t: Array, steps: int, every: float, factor: float) -> Array:
 
 
 def _whole(share: float) -> int:
-    """How many lengths of this share cover the run; the tolerance is for shares such as 1 / 3 and
-    0.1.
-    """
+    """How many lengths of this share cover the run."""
+    # The tolerance is for shares such as 1 / 3 and 0.1.
     return math.ceil(1.0 / share - 1e-9)
 
 
 def _multi_step(t: Array, steps: int, milestones: Sequence[float], factor: float) -> Array:
-    # side="right": the rate changes at the milestone itself, as in torch and Optax, not one update
-    # after it.
+    # side="right": the rate changes at the milestone, not one update later, as in torch and Optax.
     at = sorted(in_run(m, steps) if m < 1 else in_steps(m, steps) for m in milestones)
     passed = np.searchsorted(at, t, side="right")
     return factor ** passed.astype(np.float64)
@@ -97,17 +88,15 @@ def _half_cosine(start: float, end: float, progress: Array) -> Array:
 def _cosine_restarts(
     t: Array, steps: int, period: float, growth: float, final_fraction: float
 ) -> Array:
-    """A period in steps is taken literally: the run may end anywhere in a cycle, as in torch.
-
-    Of a share, every cycle is whole: see `_whole_cycles`.
-    """
+    """If the period is given in steps, the run may end anywhere in a cycle, as in torch; if it is a
+    share, every cycle is whole: see `_whole_cycles`."""
     edges = _cycles(steps, period, growth) if period >= 1 else _whole_cycles(steps, period, growth)
     cycle = np.searchsorted(edges, t, side="right") - 1
     return _half_cosine(1.0, final_fraction, (t - edges[cycle]) / (edges[cycle + 1] - edges[cycle]))
 
 
 def _cycles(steps: int, period: float, growth: float) -> Array:
-    """Where cycles start, and where the last one ends, at the end of the run or after it."""
+    """The steps at which cycles start, and the last one's end: the run's, or later."""
     edges, length = [0.0], float(in_steps(period, steps))
     while edges[-1] < steps:
         edges.append(edges[-1] + length)
@@ -116,11 +105,11 @@ def _cycles(steps: int, period: float, growth: float) -> Array:
 
 
 def _whole_cycles(steps: int, share: float, growth: float) -> Array:
-    """Where cycles start, and the end of the run, with which the last cycle ends: no run ends soon
-    after a restart.
+    """The steps at which cycles start, and the end of the run, which is the last cycle's: no run
+    ends soon after a restart.
 
-    If less than half of a next cycle would fit, the last one is stretched to the end; else the next
-    is cut short. Cycles of less than a step become one step; the last has at least two, so that it
+    If less than half of a next cycle fits, the last one is stretched to the end; else the next is
+    cut short. A cycle of less than a step becomes one step; the last has two at least, so that it
     falls."""
     share = max(share, 1.0 / steps)
     edges, end, length = [0.0], share, share
@@ -135,8 +124,8 @@ def _one_cycle(
     t: Array, steps: int, rise: float, start_fraction: float, final_fraction: float
 ) -> Array:
     """As torch's OneCycleLR of total_steps = steps and pct_start = rise: the peak is the last step
-    of the rise, the final rate the last step of the run. Of a share the peak lies between two steps
-    if it must, as it does there."""
+    of the rise, the final rate the last step of the run. If `rise` is a share, the peak may lie
+    between two steps, as it does there."""
     top = (rise * steps if rise < 1 else in_steps(rise, steps)) - 1.0
     last = steps - 1.0
     up = _half_cosine(start_fraction, 1.0, np.minimum(t / max(top, 1e-9), 1.0))
@@ -153,9 +142,8 @@ def _cyclic(t: Array, steps: int, half_cycle: float, low_fraction: float, factor
 
 
 def _turns(steps: int, half_cycle: float) -> Array:
-    """The steps at which the rate is lowest (even) and highest (odd), to the end of the run or past
-    it: float64[k].
-    """
+    """float64[k]: steps at which the rate is lowest (even k) and highest (odd), to the end of the
+    run or past it."""
     if half_cycle >= 1 or half_cycle * steps <= 1:
         half = in_steps(half_cycle, steps)
         return np.arange(0.0, steps + half + 1.0, half)
@@ -177,7 +165,7 @@ def _wsd(t: Array, steps: int, warmup: float, decay: float, final_fraction: floa
 
 
 def _plateau(t: Array, steps: int, **params: float) -> Array:
-    # As long as nothing is reduced; see plateau_factors.
+    # Until something is reduced; see plateau_factors.
     return np.ones_like(t)
 
 
@@ -326,10 +314,10 @@ def _of(spec: ScheduleSpec, known: Mapping[str, Schedule]) -> Schedule:
 
 
 def table(spec: ScheduleSpec, steps: int, known: Mapping[str, Schedule] = SCHEDULES) -> Array:
-    """The learning rate of every update: float64[steps]. Of `plateau`, the rates as long as nothing
-    is reduced.
+    """The learning rate of every update: float64[steps]. Of `plateau`, the rates before any
+    reduction.
 
-    ValueError as `complete`; UserError if the schedule's function gives no rates, see
+    ValueError as in `complete`; UserError if the schedule's function gives no rates, see
     `Schedule.factors`."""
     schedule, rise = _of(spec, known), 0
     params = schedule.complete(spec.params)
@@ -360,12 +348,12 @@ def same_rates(spec: ScheduleSpec, rates: Array, sources: Mapping[str, str]) -> 
 
 
 def plateau_factors(spec: ScheduleSpec, losses: Array) -> Array:
-    """What `plateau` has multiplied the base rate by after each evaluation: float64[k] of
-    validation losses float64[k].
+    """`plateau`'s factor on the base rate after each evaluation, of validation losses: float64[k]
+    of float64[k].
 
-    An evaluation counts as better when its loss is below the best so far by more than `min_delta`.
-    After `patience` others in a row the rate is reduced and the count starts anew. The evaluation
-    before the first step counts."""
+    An evaluation is better if its loss is below the best so far by more than `min_delta`. After
+    `patience` others in a row the rate is reduced and the count starts anew. The evaluation before
+    the first step counts."""
     params = {
         key: float(value)
         for key, value in complete(spec).params.items()
@@ -382,11 +370,8 @@ def plateau_factors(spec: ScheduleSpec, losses: Array) -> Array:
 
 
 def reduced(spec: ScheduleSpec, rates: Array, losses: Array, step: int) -> Array:
-    """The table of a run with this schedule once `losses` are known, the last of them evaluated
-    after `step` updates.
-
-    Entries before `step` stay; every schedule but `plateau` keeps its table.
-    """
+    """The table of a run with this schedule once `losses` are known, the last of them after `step`
+    updates. Entries before `step` stay; only `plateau` changes the others."""
     if spec.kind != "plateau":
         return rates
     return np.concatenate(

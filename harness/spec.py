@@ -1,6 +1,6 @@
-"""The frozen values that say what is to be run: TaskSpec, OptimizerSpec, ScheduleSpec, RunSpec.
+"""The frozen values that describe a run: TaskSpec, OptimizerSpec, ScheduleSpec, RunSpec.
 
-All are JSON and back (`to_json`, `model_validate`), reject unknown keys, and never name a
+All go to JSON and back (`to_json`, `model_validate`), reject unknown keys, and never name a
 framework's own objects."""
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{24}$")]
 
 
 class Frozen(Strict):
-    """A value: immutable, no unknown keys, strict types; JSON and back."""
+    """An immutable value with strict types and no unknown keys; to JSON and back."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types; `type(self).model_validate` takes them back."""
@@ -46,14 +46,12 @@ NonNegative = Annotated[FiniteFloat, Field(ge=0.0)]
 
 
 class Regularization(Frozen):
-    """What is added to a loss or done to its gradients, the same in every framework. 0 is none.
+    """Penalties of the loss, decay and clipping, the same in every framework. 0 is none.
 
-    l1, l2: the loss gains l1 * sum|w| + l2 / 2 * sum w^2 over all parameters of role "kernel" (so
-    the gradient gains
-        l2 * w: the coupled weight decay of the papers). Reported losses of batches hold the
-        penalty, evaluations do not.
-    decay: decoupled; before the optimizer's update every kernel becomes kernel * (1 - learning rate
-    * decay).
+    l1, l2: the loss gains l1 * sum|w| + l2 / 2 * sum w^2 over all parameters of role "kernel" (the
+        gradient gains l2 * w, the coupled weight decay of the papers). Reported losses of batches
+        hold the penalty, evaluations do not.
+    decay: decoupled; before the update every kernel becomes kernel * (1 - learning rate * decay).
     clip_norm: gradients, penalties included, are scaled by min(1, clip_norm / their global norm).
     """
 
@@ -64,9 +62,8 @@ class Regularization(Frozen):
 
 
 class EarlyStopping(Frozen):
-    """Ends a run when `patience` evaluations in a row did not lower the best validation loss by
-    `min_delta`.
-    """
+    """Ends a run after `patience` evaluations in a row without a validation loss lower than the
+    best by `min_delta`."""
 
     patience: PositiveInt
     min_delta: NonNegative = 0.0
@@ -75,19 +72,18 @@ class EarlyStopping(Frozen):
 class TaskSpec(Frozen):
     """A data set, a model, a loss, and how long to train.
 
-    loss, a mean over the batch and all further axes: softmax_cross_entropy of logits [n, ...,
-    classes] with labels
-        int64[n, ...]; binary_cross_entropy of logits [n, 1] with labels int64[n] of 0 and 1;
-        mean_squared_error and huber (delta 1) of [n, k] with targets float64[n, k]; output: the
-        model's output itself is the loss.
-    label_smoothing s: the targets become 1 - s at the label plus s / classes everywhere; a binary
-    task has two classes. metric, the higher the better: accuracy; r2, the coefficient of
-    determination over all entries; negative_loss. `target` is the validation metric that counts as
-    reached; `target_origin` says where that figure comes from. `input_shape` is the shape of one
-    sample: the data's features are reshaped to it.
+    loss, a mean over the batch and all further axes:
+        softmax_cross_entropy of logits [n, ..., classes] with labels int64[n, ...];
+        binary_cross_entropy of logits [n, 1] with labels int64[n] of 0 and 1;
+        mean_squared_error and huber (delta 1) of [n, k] with targets float64[n, k];
+        output: the model's output is the loss.
+    label_smoothing s: targets become 1 - s at the label plus s / classes everywhere; a binary task
+        has two classes.
+    metric, the higher the better: accuracy; r2, the coefficient of determination over all entries;
+        negative_loss. `target` is the validation metric to be reached, `target_origin` its source.
+    input_shape: of one sample; the data's features are reshaped to it.
     train_fraction: the share of the training split that batches are drawn from, the same samples in
-    every framework and
-        seed; smaller shares are within larger ones.
+        every framework and seed; smaller shares are within larger ones.
     """
 
     name: Name
@@ -126,13 +122,12 @@ class TaskSpec(Frozen):
 
 
 class OptimizerSpec(Frozen):
-    """Which update rule, with which hyperparameters.
+    """An optimizer, its rule, and its hyperparameters.
 
     canonical: the paper's update, but for the departures that Optimizer.paper names, with every
-    hyperparameter given here;
-        equal in every framework.
-    native: the library's own class and defaults, only the learning rate aligned; `hyper` is then
-    empty."""
+        hyperparameter given here; equal in every framework.
+    native: the library's own class and defaults, only the learning rate aligned; `hyper` is empty.
+    """
 
     name: Name
     hyper: dict[str, FiniteFloat] = {}
@@ -140,20 +135,29 @@ class OptimizerSpec(Frozen):
 
 
 class ScheduleSpec(Frozen):
-    """A learning rate as a pure function of the step: `schedules.table(self, steps)`."""
+    """A kind of schedule, built in or a user's, with its base rate: see `schedules.table`."""
 
     kind: Name
     base_lr: Annotated[FiniteFloat, Field(gt=0)]
     params: dict[str, FiniteFloat | tuple[FiniteFloat, ...]] = {}
 
+    @property
+    def label(self) -> str:
+        """For people: 'step(every=0.5,factor=0.1)-lr0.01'."""
+        params = f"({self.params_text(',')})" if self.params else ""
+        return f"{self.kind}{params}-lr{number_text(self.base_lr)}"
+
+    def params_text(self, separator: str) -> str:
+        """'every=0.5, factor=0.1'."""
+        return separator.join(f"{key}={number_text(value)}" for key, value in self.params.items())
+
 
 class TimingSpec(Frozen):
-    """How a cell is timed: warm-up steps, then blocks of steps; the device is synchronised at block
-    edges only.
+    """How a cell is timed: warm-up steps, then blocks of steps, synchronised at their edges only.
 
-    Slow steps make shorter blocks: one takes as many steps, up to block_steps, as fit in
-    longest_block_s, at least one; warm-up ends after longest_warmup_s, or after warmup_steps.
-    breakdown: blocks of a step's parts are timed as well."""
+    A block takes block_steps, or as many steps as fit in longest_block_s, at least one. The warm-up
+    ends after warmup_steps or longest_warmup_s. breakdown: blocks of a step's parts are timed too.
+    """
 
     warmup_steps: Annotated[NonNegativeInt, Field(le=limits.STEPS)] = 100
     blocks: Annotated[PositiveInt, Field(le=limits.BLOCKS)] = 30
@@ -164,14 +168,13 @@ class TimingSpec(Frozen):
 
     @property
     def total_steps(self) -> int:
-        """Steps that a launch takes at most: the warm-up and all blocks, and in modes that compile
-        whole blocks, one for the first call, one that the warm-up may overrun by, and two that warm
-        up shorter blocks."""
+        """The most steps that a launch takes: the warm-up, all blocks, and four more blocks in modes
+        that compile whole ones (first call, overrun of the warm-up, two to warm up shorter ones).
+        """
         return self.warmup_steps + (self.blocks + 4) * self.block_steps
 
 
-# How many steps a memory run takes: enough for every buffer to have been made, and for one chunk of
-# a compiled loop.
+# Of a memory run: every buffer has been made by then, and one chunk of a compiled loop was taken.
 MEMORY_STEPS = 25
 
 
@@ -179,10 +182,9 @@ class RunSpec(Frozen):
     """One run: everything that can change its outcome, apart from versions, machine and source.
 
     input: `resident`, the data lie on the device before the first step; `pipeline`, every batch
-    comes through the library's own input pipeline (DataLoader, tf.data, NumPy arrays handed to the
-    compiled step), in the plan's order.
-    diagnose: also record norms of each layer's gradients and updates, see record.Norms.
-    """
+        comes through the library's own input pipeline (DataLoader, tf.data, NumPy arrays handed to
+        the compiled step), in the planned order.
+    diagnose: also record norms of each layer's gradients and updates, see record.Norms."""
 
     measure: Measure = "convergence"
     task: TaskSpec
@@ -208,41 +210,27 @@ class RunSpec(Frozen):
 
     @property
     def steps(self) -> int:
-        """Optimizer steps this run takes when nothing stops it."""
+        """Optimizer steps that this run takes if nothing stops it."""
         if self.measure == "memory":
             return MEMORY_STEPS
         return self.timing.total_steps if self.timing else self.task.steps
 
     @property
     def id(self) -> str:
-        """A readable name of the run, the one that `-k` filters on.
+        """The readable name that `-k` filters on.
 
-        Unique within a suite: `names.told_apart` adds to `variations` whatever this text does not
-        say. It never decides which run is meant; the digest does.
-        """
-        params = ",".join(
-            f"{key}={number_text(value)}" for key, value in self.schedule.params.items()
-        )
-        rate = f"{self.schedule.kind}{f'({params})' if params else ''}-lr{number_text(self.schedule.base_lr)}"
+        Unique within a suite: `told_apart` adds to `variations` what it would not say. The digest
+        alone decides which run is meant."""
         last = f"seed{self.seed}" if self.measure == "convergence" else f"launch{self.launch}"
         varied = [f"{key}={value}" for key, value in self.variations.items()]
-        optimizer = f"{self.optimizer.name}-{self.optimizer.rule}"
-        return "/".join(
-            [
-                self.measure,
-                self.task.name,
-                f"{self.framework}-{self.mode}",
-                optimizer,
-                rate,
-                *varied,
-                last,
-            ]
-        )
+        setup, optimizer = f"{self.framework}-{self.mode}", self.optimizer
+        rule = f"{optimizer.name}-{optimizer.rule}"
+        parts = [self.measure, self.task.name, setup, rule, self.schedule.label, *varied, last]
+        return "/".join(parts)
 
 
 def number_text(value: float | tuple[float, ...]) -> str:
-    """A parameter for people: 0.1, or several joined by '+'. Different numbers have different
-    texts.
+    """A parameter for people, several joined by '+'; different numbers have different texts.
 
     Six significant digits if they give the number back, else as many as do: 0.001, 1e-05,
     0.1000001."""
@@ -255,28 +243,20 @@ def number_text(value: float | tuple[float, ...]) -> str:
 
 
 # Task fields that a step's time does not depend on.
-_NOT_IN_A_STEP = {
-    "title",
-    "steps",
-    "eval_every",
-    "target",
-    "target_origin",
-    "early_stopping",
-    "train_fraction",
-}
+NOT_IN_A_STEP = frozenset(
+    ["title", "steps", "eval_every", "target", "target_origin", "early_stopping", "train_fraction"]
+)
 
 
 def step_setting(run: RunSpec) -> str:
-    """12 hex digits of everything that the time and memory of a training step depend on, as far as
-    the run says it.
+    """12 hex digits of everything in a run that the time and memory of a training step depend on.
 
-    Equal for a training run and the timing run that stands for its step time. Seed, learning rate
-    and schedule are not in
-    it: they change numbers, not what is computed. Nor are the run's length, its evaluations and the
-    share of the data."""
-    task = run.task.model_dump(mode="json", exclude=_NOT_IN_A_STEP, exclude_defaults=True)
-    where = (run.framework, run.mode, run.device, run.dtype, run.threads, run.input)
-    text = canonical_json([task, run.optimizer.to_json(), where])
+    Equal for a training run and the timing run that stands for its step time. Seed, learning rate,
+    schedule, length, evaluations and share of the data are left out: they change numbers, not the
+    computation."""
+    task = run.task.model_dump(mode="json", exclude=set(NOT_IN_A_STEP), exclude_defaults=True)
+    setup = (run.framework, run.mode, run.device, run.dtype, run.threads, run.input)
+    text = canonical_json([task, run.optimizer.to_json(), setup])
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

@@ -1,5 +1,5 @@
-"""Checks what a user's file declares, field by field: one line that names the optimizer, task or
-schedule, the field, and its form."""
+"""Checks the declarations of a user's file, field by field: one line that names the optimizer, task
+or schedule, the field, and its form."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def check_optimizer(optimizer: Optimizer) -> None:
     for field, problem in _problems(optimizer):
         raise UserError(f"optimizer {_shown(optimizer.name)}: {field}: {problem}")
     if optimizer.space is not None:
-        # What `gradrace tune` asks of a space that is given on its command line holds here as well.
+        # As `gradrace tune` checks a space that is given on its command line.
         from .space import check
 
         check(optimizer.space, optimizer)

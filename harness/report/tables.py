@@ -747,8 +747,7 @@ def _variation(frames: Frames, digest: str, without: Collection[str] = ()) -> st
 
 
 def _schedule_name(spec: ScheduleSpec) -> str:
-    params = ", ".join(f"{key}={number_text(value)}" for key, value in spec.params.items())
-    return f"{spec.kind} ({params})" if params else spec.kind
+    return f"{spec.kind} ({spec.params_text(', ')})" if spec.params else spec.kind
 
 
 def _numbers(group: pd.DataFrame) -> str:

@@ -28,7 +28,7 @@ from ..process import NoAnswer, ask, check_system
 from ..record import Status
 from ..registry import Framework, Registry, load_registry
 from ..sources import Reach, hashes, is_own, reach
-from ..spec import RunSpec, digest
+from ..spec import NOT_IN_A_STEP, RunSpec, digest
 from ..strict import given
 from ..suite import (
     Suite,
@@ -279,16 +279,7 @@ def _jobs(runs: Sequence[PlannedRun]) -> Iterable[Job]:
 
 
 # Task fields that do not affect a compiled program.
-_SHAPELESS = {
-    "name",
-    "title",
-    "steps",
-    "eval_every",
-    "target",
-    "target_origin",
-    "early_stopping",
-    "train_fraction",
-}
+_SHAPELESS = {*NOT_IN_A_STEP, "name"}
 
 
 def _shape(spec: RunSpec) -> tuple[object, ...]:

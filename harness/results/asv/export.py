@@ -306,8 +306,7 @@ def _values(axes: Iterable[_Axis], spec: RunSpec) -> tuple[str, ...]:
 
 
 def _schedule(spec: RunSpec) -> str:
-    params = ",".join(f"{key}={number_text(value)}" for key, value in spec.schedule.params.items())
-    return f"{spec.schedule.kind}{f'({params})' if params else ''}-lr{number_text(spec.schedule.base_lr)}"
+    return spec.schedule.label
 
 
 def _variation(spec: RunSpec) -> str:
