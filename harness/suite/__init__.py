@@ -146,7 +146,7 @@ def with_content(suite: Suite, content: Mapping[str, Any]) -> Suite:
 def with_plugins(suite: Suite, registry: Registry, alone: bool = False) -> Suite:
     """The suite with what the user's own files brought, unless it names some of it by itself.
 
-    Kind by kind: beside the suite's own tasks, optimizers and frameworks, or with `alone` instead
+    Kind by kind: beside the suite's own tasks, optimizers and so on, or with `alone` instead
     of them. A timing part that names what it times gets the same names."""
     content = suite.content.model_dump(exclude_unset=True)
     timing = content["timing"] if isinstance(content.get("timing"), dict) else {}

@@ -122,6 +122,7 @@ def test_of_a_step_or_of_all_steps_is_the_same(steps, power, warmup):
 def test_a_table_is_cut_or_holds_its_last_value_after_the_warm_up(steps, length, warmup):
     values = np.linspace(1.0, 2.0, length)
     found = rates(Schedule("s", "-", lambda t, n: values), steps, warmup=float(warmup)) / 0.1
+    assert len(found) == steps
     for step, factor in enumerate(found):
         if step < warmup:
             assert factor == pytest.approx((step + 1) / warmup)
@@ -129,15 +130,27 @@ def test_a_table_is_cut_or_holds_its_last_value_after_the_warm_up(steps, length,
             assert factor == pytest.approx(values[min(step - warmup, length - 1)])
 
 
-def test_own_warmup_is_given_the_whole_run():
+@pytest.mark.parametrize(
+    ("own_warmup", "given_", "asked"),
+    [
+        (True, {"warmup": 4.0}, (10, 10, {"warmup": 4.0})),
+        (True, {}, (10, 10, {"warmup": 3.0})),
+        (False, {"warmup": 4.0}, (6, 6, {})),
+        (False, {}, (7, 7, {})),
+        (False, {"warmup": 0.0}, (10, 10, {})),
+        (False, {"warmup": 12.0}, (1, 1, {})),
+    ],
+)
+def test_the_function_is_asked_for_the_rest_of_the_run_or_does_the_rise(own_warmup, given_, asked):
     seen = []
 
-    def function(step, steps, warmup):
-        seen.append((len(step), steps, warmup))
+    def function(step, steps, **params):
+        seen.append((len(step), steps, params))
         return np.ones_like(step)
 
-    own = Schedule("s", "-", function, {"warmup": Param(3.0)}, own_warmup=True)
-    assert (rates(own, 10, warmup=4.0) == 0.1).all() and set(seen) == {(10, 10, 4.0)}
+    schedule = Schedule("s", "-", function, {"warmup": Param(3.0)}, own_warmup=own_warmup)
+    assert len(rates(schedule, 10, **given_)) == 10
+    assert seen == [asked, asked]
 
 
 # -- what is refused
@@ -209,8 +222,31 @@ def test_the_line_is_that_which_raised_in_the_users_file(tmp_path, monkeypatch):
         plan(tmp_path, ["s"])
 
 
-def test_ctrl_c_in_a_function_is_an_interrupt(tmp_path):
-    schedule = schedule_of(tmp_path, "lambda t, n: (_ for _ in ()).throw(KeyboardInterrupt)")
+PLACES = {
+    "a partial function": "functools.partial(f, x=1)",
+    "a cached one": "functools.cache(f)",
+    "a wrapped one": "functools.wraps(f)(lambda *all: f(*all))",
+    "an object": "Called()",
+}
+
+
+@pytest.mark.parametrize("case", PLACES)
+def test_the_place_is_that_of_the_users_own_function(tmp_path, monkeypatch, case):
+    monkeypatch.chdir(tmp_path)
+    write(
+        tmp_path,
+        "def f(step, steps, x=1): return -1.0\nclass Called:\n    __call__ = lambda *all: -1.0\n"
+        f"\nS = Schedule('s', '-', {PLACES[case]})\n",
+    )
+    line = 6 if case == "an object" else 4
+    with pytest.raises(UserError, match=rf"^mine\.py, line {line}: schedule s: step 0 of 20"):
+        plan(tmp_path, ["s"])
+
+
+@pytest.mark.parametrize("kind", ["np.ndarray", "int"])
+def test_ctrl_c_in_a_function_is_an_interrupt(tmp_path, kind):
+    stop = "(_ for _ in ()).throw(KeyboardInterrupt if isinstance(t, {}) else ValueError)"
+    schedule = schedule_of(tmp_path, f"lambda t, n: {stop.format(kind)}")
     with pytest.raises(KeyboardInterrupt):
         rates(schedule, 3)
 
@@ -486,10 +522,7 @@ def test_compare_takes_a_file_that_brings_schedules_alone(tmp_path):
         (None, ["constant"]),
         (["cosine"], ["cosine"]),
         (["pulse"], None),
-        (
-            [{"kind": "pulse", "params": {"width": 0.2}}],
-            [{"kind": "pulse", "params": {"width": 0.2}}],
-        ),
+        (["cosine", {"kind": "pulse", "params": {"width": 0.2}}], ["cosine"]),
     ],
 )
 def test_gate_leaves_it_to_the_other_side_to_add_its_own(
