@@ -159,9 +159,8 @@ def test_idx_files_placed_by_hand_are_read(folder, monkeypatch):
         "test": (50, 784),
     }
     assert loaded.train.x.dtype == np.float32 and loaded.train.y.dtype == np.int64
-    assert abs(loaded.train.x.mean(dtype=np.float64)) < 1e-5 and loaded.train.x.std(
-        dtype=np.float64
-    ) == pytest.approx(1)
+    assert abs(loaded.train.x.mean(dtype=np.float64)) < 1e-5
+    assert loaded.train.x.std(dtype=np.float64) == pytest.approx(1)
     assert np.array_equal(np.bincount(loaded.splits["validation"].y), np.full(10, 6)), "stratified"
     x, _ = make_images(50, 2)
     expected = x.reshape(50, -1)
@@ -531,10 +530,8 @@ def test_fetch_without_a_network_exits_2_and_says_what_to_do(folder, gradrace, m
     done = gradrace("fetch", "mnist", "--data-dir", folder / "elsewhere")
     assert done.returncode == 2 and "Traceback" not in done.stderr
     for file in data.SETS["mnist"].files:
-        assert (
-            file.sha256 in done.stderr
-            and str(folder / "elsewhere" / "mnist" / file.name) in done.stderr
-        )
+        assert file.sha256 in done.stderr
+        assert str(folder / "elsewhere" / "mnist" / file.name) in done.stderr
         assert all(url in done.stderr for url in file.urls)
 
 
@@ -548,10 +545,8 @@ def test_fetch_of_something_unknown_is_named(folder, gradrace):
 def test_a_batch_larger_than_the_set_is_refused_without_reading_it(folder, tmp_path, gradrace):
     (tmp_path / "large.toml").write_text(SUITE.replace("[30]", "[60000]"))
     done = gradrace("run", "large.toml")
-    assert (
-        done.returncode == 2
-        and "60000 is larger than the 55000 training samples of mnist_mlp" in done.stderr
-    )
+    assert done.returncode == 2
+    assert "60000 is larger than the 55000 training samples of mnist_mlp" in done.stderr
 
 
 def test_a_task_on_unknown_data_is_refused_by_name(tmp_path, gradrace):
@@ -560,10 +555,8 @@ def test_a_task_on_unknown_data_is_refused_by_name(tmp_path, gradrace):
     )
     (tmp_path / "one.toml").write_text(SUITE.replace("mnist_mlp", "small_mnist"))
     done = gradrace("run", "one.toml", "--load", "mine.py")
-    assert (
-        done.returncode == 2
-        and "small_mnist: no data set 'mnits' (did you mean 'mnist'?)" in done.stderr
-    )
+    assert done.returncode == 2
+    assert "small_mnist: no data set 'mnits' (did you mean 'mnist'?)" in done.stderr
 
 
 def test_data_of_a_task_do_not_depend_on_the_seed(make_run, registry):

@@ -1,6 +1,4 @@
-"""Schedules against their closed forms, their properties, and the libraries' schedules of the same
-name.
-"""
+"""Schedules: closed forms, properties, and the libraries' schedules of the same name."""
 
 from __future__ import annotations
 
@@ -18,107 +16,55 @@ from fake_session import FakeSession
 from gradrace.errors import UserError
 from gradrace.schedules import SCHEDULES, complete, plateau_factors, reduced, table
 from gradrace.spec import ScheduleSpec
-from gradrace.suite import ScheduleEntry, expand, make_suite
+from gradrace.suite import expand, make_suite
 from hypothesis import given
 from hypothesis import strategies as st
 from library_schedules import BASE, LOSSES, STEPS
 from paths import HELPERS
+from tiny import TINY
 
 HALF = math.sqrt(0.5)
+HALVED = {"factor": 0.5}
+# kind, parameters, steps of the run, and rates by step in units of the base rate.
 CASES = [
-    ("constant", {}, 10, [(0, 0.1), (9, 0.1)]),
-    ("constant", {"warmup": 4}, 10, [(0, 0.025), (2, 0.075), (3, 0.1), (9, 0.1)]),
-    ("constant", {"warmup": 0}, 10, [(0, 0.1)]),
-    (
-        "step",
-        {"every": 3, "factor": 0.5},
-        10,
-        [(0, 0.1), (2, 0.1), (3, 0.05), (5, 0.05), (6, 0.025), (9, 0.0125)],
-    ),
-    ("step", {"every": 0.5, "factor": 0.1}, 10, [(4, 0.1), (5, 0.01)]),
-    (
-        "step",
-        {"every": 3, "factor": 0.5, "warmup": 2},
-        10,
-        [(0, 0.05), (1, 0.1), (4, 0.1), (5, 0.05), (8, 0.025)],
-    ),
-    ("multi_step", {}, 16, [(0, 0.1), (7, 0.1), (8, 0.01), (11, 0.01), (12, 0.001), (15, 0.001)]),
+    ("constant", {}, 10, {0: 1, 9: 1}),
+    ("constant", {"warmup": 4}, 10, {0: 0.25, 2: 0.75, 3: 1, 9: 1}),
+    ("constant", {"warmup": 0}, 10, {0: 1}),
+    ("step", {"every": 3, "factor": 0.5}, 10, {0: 1, 2: 1, 3: 0.5, 5: 0.5, 6: 0.25, 9: 0.125}),
+    ("step", {"every": 0.5, "factor": 0.1}, 10, {4: 1, 5: 0.1}),
+    ("step", {"every": 3, "factor": 0.5, "warmup": 2}, 10, {0: 0.5, 1: 1, 4: 1, 5: 0.5, 8: 0.25}),
+    ("multi_step", {}, 16, {0: 1, 7: 1, 8: 0.1, 11: 0.1, 12: 0.01, 15: 0.01}),
     (
         "multi_step",
-        {"milestones": (2, 5, 6), "factor": 0.5},
+        HALVED | {"milestones": (2, 5, 6)},
         8,
-        [(1, 0.1), (2, 0.05), (4, 0.05), (5, 0.025), (6, 0.0125)],
+        {1: 1, 2: 0.5, 4: 0.5, 5: 0.25, 6: 0.125},
     ),
-    (
-        "multi_step",
-        {"milestones": (0.9, 3), "factor": 0.5},
-        10,
-        [(2, 0.1), (3, 0.05), (8, 0.05), (9, 0.025)],
-    ),
-    ("exponential", {"every": 10, "factor": 0.5}, 11, [(0, 0.1), (5, 0.1 * HALF), (10, 0.05)]),
-    ("polynomial", {"power": 2.0}, 10, [(0, 0.1), (5, 0.025), (9, 0.001)]),
-    ("polynomial", {"power": 2.0, "final_fraction": 0.2}, 10, [(0, 0.1), (5, 0.04)]),
-    ("polynomial", {}, 10, [(0, 0.1), (5, 0.1 * 0.5**0.9)]),
-    ("linear", {}, 10, [(0, 0.1), (1, 0.09), (9, 0.01)]),
-    ("linear", {"final_fraction": 0.5}, 10, [(0, 0.1), (5, 0.075)]),
-    ("cosine", {}, 10, [(0, 0.1), (5, 0.05), (9, 0.05 * (1 + math.cos(0.9 * math.pi)))]),
-    ("cosine", {"final_fraction": 0.2}, 10, [(0, 0.1), (5, 0.06)]),
-    (
-        "cosine_restarts",
-        {"period": 4},
-        28,
-        [(0, 0.1), (2, 0.05), (4, 0.1), (8, 0.05), (12, 0.1), (20, 0.05)],
-    ),
-    (
-        "cosine_restarts",
-        {"period": 4, "growth": 1.0},
-        9,
-        [(0, 0.1), (2, 0.05), (4, 0.1), (6, 0.05), (8, 0.1)],
-    ),
-    ("cosine_restarts", {}, 14, [(0, 0.1), (1, 0.05), (2, 0.1), (4, 0.05), (6, 0.1), (10, 0.05)]),
-    ("warmup_cosine", {"warmup": 4}, 12, [(0, 0.025), (3, 0.1), (4, 0.1), (8, 0.05)]),
-    ("warmup_cosine", {"warmup": 0.25}, 8, [(0, 0.05), (1, 0.1), (2, 0.1), (5, 0.05)]),
-    ("warmup_cosine", {"warmup": 4.4}, 12, [(0, 0.025), (3, 0.1), (4, 0.1), (8, 0.05)]),
-    (
-        "one_cycle",
-        {"rise": 5, "final_fraction": 0.0},
-        13,
-        [(0, 0.004), (2, 0.052), (4, 0.1), (8, 0.05), (12, 0.0)],
-    ),
-    ("one_cycle", {"rise": 1}, 3, [(0, 0.1), (2, 4e-7)]),
-    (
-        "cyclic",
-        {"half_cycle": 2},
-        9,
-        [(0, 0.025), (1, 0.0625), (2, 0.1), (3, 0.0625), (4, 0.025), (6, 0.1), (8, 0.025)],
-    ),
-    (
-        "cyclic",
-        {"half_cycle": 2, "factor": 0.5},
-        9,
-        [(2, 0.1), (4, 0.025), (6, 0.0625), (8, 0.025)],
-    ),
-    (
-        "inverse_sqrt",
-        {"warmup": 4},
-        16,
-        [(0, 0.025), (2, 0.075), (3, 0.1), (7, 0.1 * HALF), (15, 0.05)],
-    ),
-    ("inverse_sqrt", {"warmup": 0}, 16, [(0, 0.1), (3, 0.05), (15, 0.025)]),
-    (
-        "wsd",
-        {"warmup": 2, "decay": 4},
-        10,
-        [(0, 0.05), (1, 0.1), (5, 0.1), (6, 0.1), (7, 0.075), (9, 0.025)],
-    ),
-    (
-        "wsd",
-        {"warmup": 0, "decay": 0.5, "final_fraction": 0.5},
-        10,
-        [(0, 0.1), (5, 0.1), (6, 0.09), (9, 0.06)],
-    ),
-    ("plateau", {}, 10, [(0, 0.1), (9, 0.1)]),
-    ("plateau", {"warmup": 2}, 10, [(0, 0.05), (1, 0.1), (9, 0.1)]),
+    ("multi_step", HALVED | {"milestones": (0.9, 3)}, 10, {2: 1, 3: 0.5, 8: 0.5, 9: 0.25}),
+    ("exponential", {"every": 10, "factor": 0.5}, 11, {0: 1, 5: HALF, 10: 0.5}),
+    ("polynomial", {"power": 2.0}, 10, {0: 1, 5: 0.25, 9: 0.01}),
+    ("polynomial", {"power": 2.0, "final_fraction": 0.2}, 10, {0: 1, 5: 0.4}),
+    ("polynomial", {}, 10, {0: 1, 5: 0.5**0.9}),
+    ("linear", {}, 10, {0: 1, 1: 0.9, 9: 0.1}),
+    ("linear", {"final_fraction": 0.5}, 10, {0: 1, 5: 0.75}),
+    ("cosine", {}, 10, {0: 1, 5: 0.5, 9: 0.5 * (1 + math.cos(0.9 * math.pi))}),
+    ("cosine", {"final_fraction": 0.2}, 10, {0: 1, 5: 0.6}),
+    ("cosine_restarts", {"period": 4}, 28, {0: 1, 2: 0.5, 4: 1, 8: 0.5, 12: 1, 20: 0.5}),
+    ("cosine_restarts", {"period": 4, "growth": 1.0}, 9, {0: 1, 2: 0.5, 4: 1, 6: 0.5, 8: 1}),
+    ("cosine_restarts", {}, 14, {0: 1, 1: 0.5, 2: 1, 4: 0.5, 6: 1, 10: 0.5}),
+    ("warmup_cosine", {"warmup": 4}, 12, {0: 0.25, 3: 1, 4: 1, 8: 0.5}),
+    ("warmup_cosine", {"warmup": 0.25}, 8, {0: 0.5, 1: 1, 2: 1, 5: 0.5}),
+    ("warmup_cosine", {"warmup": 4.4}, 12, {0: 0.25, 3: 1, 4: 1, 8: 0.5}),
+    ("one_cycle", {"rise": 5, "final_fraction": 0.0}, 13, {0: 0.04, 2: 0.52, 4: 1, 8: 0.5, 12: 0}),
+    ("one_cycle", {"rise": 1}, 3, {0: 1, 2: 4e-6}),
+    ("cyclic", {"half_cycle": 2}, 9, {0: 0.25, 1: 0.625, 2: 1, 3: 0.625, 4: 0.25, 6: 1, 8: 0.25}),
+    ("cyclic", {"half_cycle": 2, "factor": 0.5}, 9, {2: 1, 4: 0.25, 6: 0.625, 8: 0.25}),
+    ("inverse_sqrt", {"warmup": 4}, 16, {0: 0.25, 2: 0.75, 3: 1, 7: HALF, 15: 0.5}),
+    ("inverse_sqrt", {"warmup": 0}, 16, {0: 1, 3: 0.5, 15: 0.25}),
+    ("wsd", {"warmup": 2, "decay": 4}, 10, {0: 0.5, 1: 1, 5: 1, 6: 1, 7: 0.75, 9: 0.25}),
+    ("wsd", {"warmup": 0, "decay": 0.5, "final_fraction": 0.5}, 10, {0: 1, 5: 1, 6: 0.9, 9: 0.6}),
+    ("plateau", {}, 10, {0: 1, 9: 1}),
+    ("plateau", {"warmup": 2}, 10, {0: 0.5, 1: 1, 9: 1}),
 ]
 
 
@@ -130,8 +76,8 @@ def rates_of(kind, params=None, steps=STEPS, base=BASE):
 def test_closed_form(kind, params, steps, points):
     rates = rates_of(kind, params, steps)
     assert rates.dtype == np.float64 and rates.shape == (steps,)
-    for step, rate in points:
-        assert rates[step] == pytest.approx(rate, rel=1e-14), step
+    for step, share in points.items():
+        assert rates[step] == pytest.approx(0.1 * share, rel=1e-14), step
 
 
 def test_every_kind_has_a_closed_form_a_source_and_ranges():
@@ -158,18 +104,12 @@ def test_any_kind_warms_up_from_above_zero(kind, steps, warmup):
     rise = max(1, round(warmup * steps if warmup < 1 else warmup))
     assert (rates > 0).all() and (rates <= BASE * (1 + 1e-12)).all()
     risen = rates[: min(rise, steps)]
-    assert np.allclose(np.diff(risen), risen[0], rtol=1e-9), (
-        "equal steps, the first from 0 to the first rate"
-    )
+    # Equal steps, the first from 0 to the first rate; then the schedule itself over the rest.
+    assert np.allclose(np.diff(risen), risen[0], rtol=1e-9)
     if rise < steps and not SCHEDULES[kind].own_warmup:
-        after = rates_of(
-            kind,
-            SCHEDULES[kind].complete({}) | {"warmup": 0},
-            steps - rise,
-        )
-        assert np.allclose(rates[rise:], after, rtol=1e-14), (
-            "then the schedule itself over the rest"
-        )
+        own = SCHEDULES[kind].complete({}) | {"warmup": 0}
+        after = rates_of(kind, own, steps - rise)
+        assert np.allclose(rates[rise:], after, rtol=1e-14)
 
 
 FALLING = [
@@ -197,9 +137,8 @@ def test_falling_kinds_never_rise_and_start_at_the_base(kind, steps, length, fac
     steps=st.integers(2, 300), rise=LENGTHS, start=st.floats(0.01, 1.0), final=st.floats(0.0, 1.0)
 )
 def test_one_cycle_rises_once_and_falls_once(steps, rise, start, final):
-    rates = rates_of(
-        "one_cycle", {"rise": rise, "start_fraction": start, "final_fraction": final}, steps
-    )
+    params = {"rise": rise, "start_fraction": start, "final_fraction": final}
+    rates = rates_of("one_cycle", params, steps)
     top = int(np.argmax(rates))
     assert rates[0] == pytest.approx(BASE * start) or top == 0
     assert (np.diff(rates[: top + 1]) >= -1e-12).all() and (np.diff(rates[top:]) <= 1e-12).all()
@@ -212,14 +151,13 @@ def test_cyclic_stays_between_its_bounds_and_repeats(steps, half, low):
     if half >= 1:
         assert np.allclose(rates[2 * half :], rates[: -2 * half] if 2 * half < steps else [])
     else:
-        lowest = [
-            math.floor(2 * k * half * steps + 0.5) for k in range(1, steps) if half * steps > 1
-        ]
+        cycles = [2 * k * half * steps for k in range(1, steps) if half * steps > 1]
+        lowest = [math.floor(at + 0.5) for at in cycles]
         assert rates[[at for at in lowest if at < steps]] == pytest.approx(BASE * low)
 
 
 @given(steps=st.integers(1, 300), period=st.integers(2, 60), growth=st.integers(1, 3))
-def test_restarts_return_to_the_base_where_a_cycle_starts_and_only_there(steps, period, growth):
+def test_restarts_return_to_the_base_when_a_cycle_starts_and_only_then(steps, period, growth):
     rates = rates_of("cosine_restarts", {"period": period, "growth": growth}, steps)
     starts, length = [0], period
     while starts[-1] + length < steps:
@@ -242,17 +180,14 @@ def cycles_of(rates):
 
 
 def test_restarts_fill_the_run_at_every_length():
-    """The last restart is at three sevenths, and the run ends at the lowest rate of its last cycle."""
+    """The last restart is at three sevenths; the run ends at the lowest rate of its last cycle."""
     for steps in EVERY_LENGTH:
         rates = rates_of("cosine_restarts", {}, steps)
         last = cycles_of(rates)[-1]
         assert rates[-1] == rates[last:].min(), steps
         if steps >= 14:
-            assert cycles_of(rates) == [
-                0,
-                math.floor(steps / 7 + 0.5),
-                math.floor(3 * steps / 7 + 0.5),
-            ], steps
+            restarts = [math.floor(share * steps / 7 + 0.5) for share in (0, 1, 3)]
+            assert cycles_of(rates) == restarts, steps
             assert rates[-1] < 0.12 * BASE and (steps < 100 or rates[-1] < 2e-3 * BASE), steps
 
 
@@ -263,27 +198,23 @@ def test_restarts_fill_the_run_at_every_length():
     warmup=st.sampled_from([0, 0.1, 7]),
 )
 def test_no_run_ends_soon_after_a_restart(steps, share, growth, warmup):
-    """A share: the last cycle is at least half as long as its nominal length, and ends with the
-    run.
-    """
-    rates = rates_of(
-        "cosine_restarts", {"period": share, "growth": growth, "warmup": warmup}, steps
-    )
+    """A share: the last cycle has at least half its nominal length, and ends with the run."""
+    params = {"period": share, "growth": growth, "warmup": warmup}
+    rates = rates_of("cosine_restarts", params, steps)
     rise = round(warmup * steps) if warmup < 1 else warmup
     rates = rates[max(1, rise) if warmup else 0 :]
     if len(rates) < 2:
         return
-    last = int(np.flatnonzero(np.isclose(rates, BASE, rtol=1e-12))[-1])
-    assert len(rates) - last >= 2
-    assert len(rates) - last >= min(0.5 * share * len(rates), len(rates)) - 1
-    assert (np.diff(rates[last:]) < 0).all()
-    assert rates[-1] == pytest.approx(
-        BASE * 0.5 * (1 + math.cos(math.pi * (1 - 1 / (len(rates) - last)))), abs=1e-15
-    )
+    last = len(rates) - int(np.flatnonzero(np.isclose(rates, BASE, rtol=1e-12))[-1])
+    assert last >= 2
+    assert last >= min(0.5 * share * len(rates), len(rates)) - 1
+    assert (np.diff(rates[-last:]) < 0).all()
+    end = BASE * 0.5 * (1 + math.cos(math.pi * (1 - 1 / last)))
+    assert rates[-1] == pytest.approx(end, abs=1e-15)
 
 
 @pytest.mark.parametrize(
-    ("share", "growth", "starts"),
+    ("period", "growth", "starts"),
     [
         (0.25, 1.0, [0, 90, 180, 270]),
         (0.1, 1.0, list(range(0, 360, 36))),
@@ -292,31 +223,20 @@ def test_no_run_ends_soon_after_a_restart(steps, share, growth, warmup):
         (0.2, 2.0, [0, 72, 216]),
         (0.142, 2.0, [0, 51, 153]),
         (0.9, 2.0, [0]),
+        (51, 2.0, [0, 51, 153, 357]),
     ],
 )
-def test_where_restarts_of_a_share_are(share, growth, starts):
-    assert (
-        cycles_of(rates_of("cosine_restarts", {"period": share, "growth": growth}, 360)) == starts
-    )
-
-
-def test_a_period_in_steps_is_taken_literally():
-    assert cycles_of(rates_of("cosine_restarts", {"period": 51, "growth": 2.0}, 360)) == [
-        0,
-        51,
-        153,
-        357,
-    ]
+def test_a_share_places_its_restarts_and_steps_are_taken_literally(period, growth, starts):
+    rates = rates_of("cosine_restarts", {"period": period, "growth": growth}, 360)
+    assert cycles_of(rates) == starts
 
 
 def test_step_reduces_twice_by_default_at_every_length():
     for steps in EVERY_LENGTH:
         rates = rates_of("step", {}, steps)
         assert len(np.unique(rates)) == min(steps, 3), steps
-        assert (
-            np.array_equal(rates, rates_of("multi_step", {"milestones": (1 / 3, 2 / 3)}, steps))
-            or steps < 4
-        )
+        thirds = rates_of("multi_step", {"milestones": (1 / 3, 2 / 3)}, steps)
+        assert np.array_equal(rates, thirds) or steps < 4
 
 
 @given(steps=st.integers(1, 2500), share=st.floats(0.004, 0.999))
@@ -337,9 +257,8 @@ def test_a_milestone_of_a_share_is_within_the_run(steps, share):
 
 def test_exponential_takes_its_share_without_rounding():
     for steps in EVERY_LENGTH[3:]:
-        assert rates_of("exponential", {}, steps)[-1] == pytest.approx(
-            BASE * 0.3 ** (3 * (steps - 1) / steps)
-        ), steps
+        last = BASE * 0.3 ** (3 * (steps - 1) / steps)
+        assert rates_of("exponential", {}, steps)[-1] == pytest.approx(last), steps
 
 
 def test_one_cycle_ends_at_its_final_rate_and_peaks_with_its_rise():
@@ -347,26 +266,21 @@ def test_one_cycle_ends_at_its_final_rate_and_peaks_with_its_rise():
         rates = rates_of("one_cycle", {}, steps)
         assert rates[-1] == pytest.approx(BASE * 4e-6), steps
         if steps >= 10:
-            assert abs(int(rates.argmax()) - (0.3 * steps - 1)) < 1 and rates[0] == pytest.approx(
-                0.04 * BASE
-            )
+            assert abs(int(rates.argmax()) - (0.3 * steps - 1)) < 1
+            assert rates[0] == pytest.approx(0.04 * BASE)
         if steps % 10 == 0:
             assert rates[3 * steps // 10 - 1] == pytest.approx(BASE), steps
 
 
 def test_cyclic_fills_the_run_with_whole_triangles():
-    """Eight halves: the run ends on its way down, one step above the lowest rate; peaks are at the
-    base rate.
-    """
+    """Eight halves: peaks at the base rate; the run ends falling, a step above the lowest rate."""
     for steps in EVERY_LENGTH:
         if steps >= 16:
             rates = rates_of("cyclic", {}, steps)
-            assert np.isclose(rates, BASE).sum() == 4 and np.isclose(rates, BASE / 4).sum() == 4, (
-                steps
-            )
-            assert rates[-2] > rates[-1] and rates[-1] < BASE * (
-                0.25 + 0.75 / (steps // 8) * 1.0001
-            ), steps
+            assert np.isclose(rates, BASE).sum() == 4
+            assert np.isclose(rates, BASE / 4).sum() == 4, steps
+            assert rates[-2] > rates[-1]
+            assert rates[-1] < BASE * (0.25 + 0.75 / (steps // 8) * 1.0001), steps
 
 
 @pytest.mark.parametrize("kind", ["polynomial", "linear", "cosine", "warmup_cosine", "wsd"])
@@ -425,44 +339,24 @@ def test_what_is_wrong_is_named(kind, params, message):
 
 def test_milestones_travel_as_json_and_are_told_apart():
     a, b = (
-        ScheduleSpec(kind="multi_step", base_lr=0.1, params={"milestones": m})
-        for m in ((2, 5), (2, 6))
+        ScheduleSpec(kind="multi_step", base_lr=0.1, params={"milestones": milestones})
+        for milestones in ((2, 5), (2, 6))
     )
     assert ScheduleSpec.model_validate(json.loads(json.dumps(a.to_json()))) == a
     assert a.to_json() != b.to_json()
 
 
 def test_a_suite_lists_milestones_and_runs_are_told_apart_by_them(registry):
-    given_ = [{"kind": "multi_step", "params": {"milestones": m}} for m in ([0.5], [2, 5], [2, 6])]
-    suite = make_suite(
-        "s",
-        {
-            "title": "t",
-            "tasks": ["wine_mlp"],
-            "frameworks": ["numpy"],
-            "optimizers": ["sgd"],
-            "seeds": 1,
-            "schedules": given_,
-        },
-    )
-    runs = expand(suite, registry)
+    def runs_of(*milestones):
+        schedules = [{"kind": "multi_step", "params": {"milestones": m}} for m in milestones]
+        alone = {"tasks": ["wine_mlp"], "optimizers": ["sgd"], "seeds": 1, "timing": False}
+        return expand(make_suite("s", {**TINY, **alone, "schedules": schedules}), registry)
+
+    runs = runs_of([0.5], [2, 5], [2, 6])
     assert [run.schedule.params["milestones"] for run in runs] == [(0.5,), (2, 5), (2, 6)]
     assert "multi_step(milestones=2+5,factor=0.1)-lr0.1" in runs[1].id
     with pytest.raises(UserError, match="schedules: schedule multi_step: milestones must increase"):
-        expand(
-            suite.model_copy(
-                update={
-                    "content": suite.content.model_copy(
-                        update={
-                            "schedules": [
-                                ScheduleEntry(kind="multi_step", params={"milestones": (5, 2)})
-                            ]
-                        }
-                    )
-                }
-            ),
-            registry,
-        )
+        runs_of([5, 2])
 
 
 def test_a_warmup_of_zero_is_the_schedule_without():
@@ -477,33 +371,24 @@ def plateau(**params):
     return ScheduleSpec(kind="plateau", base_lr=0.1, params=params)
 
 
+HALVES = {"factor": 0.5, "patience": 2}
+TENTHS = {"factor": 0.1, "patience": 1}
+
+
 @pytest.mark.parametrize(
     ("params", "losses", "factors"),
     [
-        (
-            {"factor": 0.5, "patience": 2},
-            [1, 0.9, 0.9, 0.9, 0.9, 0.9, 0.8],
-            [1, 1, 1, 0.5, 0.5, 0.25, 0.25],
-        ),
+        (HALVES, [1, 0.9, 0.9, 0.9, 0.9, 0.9, 0.8], [1, 1, 1, 0.5, 0.5, 0.25, 0.25]),
         ({"factor": 0.5, "patience": 1}, [1, 1, 1, 1], [1, 0.5, 0.25, 0.125]),
-        ({"factor": 0.5, "patience": 2}, [1, 2, 0.9, 2, 0.8, 2], [1] * 6),
-        (
-            {"factor": 0.5, "patience": 2, "min_delta": 0.05},
-            [1, 0.96, 0.94, 0.94, 0.9],
-            [1, 1, 1, 1, 0.5],
-        ),
-        (
-            {"factor": 0.1, "patience": 1, "floor_fraction": 0.05},
-            [1, 1, 1, 1],
-            [1, 0.1, 0.05, 0.05],
-        ),
-        ({"factor": 0.1, "patience": 1, "floor_fraction": 1.0}, [1, 1, 1], [1, 1, 1]),
+        (HALVES, [1, 2, 0.9, 2, 0.8, 2], [1] * 6),
+        (HALVES | {"min_delta": 0.05}, [1, 0.96, 0.94, 0.94, 0.9], [1, 1, 1, 1, 0.5]),
+        (TENTHS | {"floor_fraction": 0.05}, [1, 1, 1, 1], [1, 0.1, 0.05, 0.05]),
+        (TENTHS | {"floor_fraction": 1.0}, [1, 1, 1], [1, 1, 1]),
     ],
 )
 def test_plateau_by_hand(params, losses, factors):
-    assert plateau_factors(plateau(**params), np.array(losses, dtype=float)) == pytest.approx(
-        factors
-    )
+    found = plateau_factors(plateau(**params), np.array(losses, dtype=float))
+    assert found == pytest.approx(factors)
 
 
 @given(
@@ -512,14 +397,11 @@ def test_plateau_by_hand(params, losses, factors):
     factor=st.floats(0.1, 1),
 )
 def test_plateau_only_falls_and_never_below_its_floor(losses, patience, factor):
-    factors = plateau_factors(
-        plateau(patience=patience, factor=factor, floor_fraction=0.2), np.array(losses)
-    )
-    assert (
-        factors[0] == 1
-        and (np.diff(factors) <= 0).all()
-        and (factors >= min(0.2, factors[0])).all()
-    )
+    spec = plateau(patience=patience, factor=factor, floor_fraction=0.2)
+    factors = plateau_factors(spec, np.array(losses))
+    assert factors[0] == 1
+    assert (np.diff(factors) <= 0).all()
+    assert (factors >= min(0.2, factors[0])).all()
 
 
 def test_the_past_is_kept_and_the_warmup_goes_on():
@@ -551,9 +433,8 @@ def test_the_loop_drives_the_rates_by_the_validation_loss(make_run):
     session = Recording(np.ones(60))
     session.validation = lambda step: Metrics({0: 1.0, 10: 0.5}.get(step, 0.6), 0.1)
     pieces = []
-    result = train(
-        session, task, lambda step, piece: pieces.append(piece), plateau(factor=0.5, patience=2)
-    )
+    schedule = plateau(factor=0.5, patience=2)
+    result = train(session, task, lambda step, piece: pieces.append(piece), schedule)
     assert [step for step, _ in session.tables] == [30, 50]
     applied = [0.1] * 30 + [0.05] * 20 + [0.025] * 10
     assert result.curve.learning_rates == pytest.approx(applied)
@@ -580,48 +461,31 @@ SAME_NAME = {
     "linear": ("linear", {"final_fraction": 0.1}),
     "cosine": ("cosine", {}),
     "cosine_restarts": ("cosine_restarts", {"period": 5, "growth": 2.0}),
-    # torch's LinearLR reaches the base after `total_iters`, ours with the last update of the
-    # warm-up: 7 for 8.
+    # torch's LinearLR reaches the base after `total_iters`, ours with the warm-up's last update.
     "warmup": ("constant", {"warmup": 8}),
     "warmup_cosine": ("warmup_cosine", {"warmup": 8}),
     "one_cycle": ("one_cycle", {}),
     "cyclic": ("cyclic", {"half_cycle": 5}),
     "cyclic2": ("cyclic", {"half_cycle": 5, "factor": 0.5}),
 }
-# Keras computes its schedules in float32 even under floatx("float64"), and cosines cancel near
-# their end.
+# Keras computes in float32 even under floatx("float64"), and cosines cancel near their end.
 TOLERANCE = {"torch": 3e-15, "jax": 3e-15, "tensorflow": 2e-5}
-QUIRKS = {
-    ("tensorflow", "multi_step"),
-    ("tensorflow", "warmup_cosine"),
-    ("jax", "warmup_cosine"),
-    ("jax", "one_cycle"),
-}
+LATE = {"tensorflow": {"multi_step", "warmup_cosine"}, "jax": {"warmup_cosine", "one_cycle"}}
 NEEDS = {"torch": "torch", "tensorflow": "keras", "jax": "optax"}
 
 
 @cache
 def library(name: str, x64: str = "1") -> dict[str, np.ndarray]:
-    """The library's tables, computed in a process of its own; a library that is not installed skips
-    the test.
-    """
+    """The library's tables, computed in a process of its own; skips if it is not installed."""
     if importlib.util.find_spec(NEEDS[name]) is None:
         pytest.skip(f"{NEEDS[name]} is not installed")
-    env = {
-        **os.environ,
-        "JAX_ENABLE_X64": x64,
-        "JAX_PLATFORMS": "cpu",
-        "KERAS_BACKEND": "tensorflow",
-        "CUDA_VISIBLE_DEVICES": "",
-    }
-    script = HELPERS / "library_schedules.py"
-    said = subprocess.run(
-        [sys.executable, str(script), name], env=env, capture_output=True, text=True, timeout=240
-    )
+    env = os.environ | {"JAX_ENABLE_X64": x64, "JAX_PLATFORMS": "cpu"}
+    env |= {"KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, str(HELPERS / "library_schedules.py"), name]
+    said = subprocess.run(command, env=env, capture_output=True, text=True, timeout=240)
     assert said.returncode == 0, said.stderr
-    return {
-        key: np.array(values) for key, values in json.loads(said.stdout.splitlines()[-1]).items()
-    }
+    tables = json.loads(said.stdout.splitlines()[-1])
+    return {key: np.array(values) for key, values in tables.items()}
 
 
 @pytest.mark.slow
@@ -629,11 +493,9 @@ def library(name: str, x64: str = "1") -> dict[str, np.ndarray]:
 def test_ours_equal_the_librarys_of_the_same_name(name):
     compared = set()
     for key, theirs in library(name).items():
-        if key in SAME_NAME and (name, key) not in QUIRKS:
-            kind, params = SAME_NAME[key]
-            assert theirs == pytest.approx(rates_of(kind, params), rel=TOLERANCE[name]), (
-                f"{name} {key}"
-            )
+        if key in SAME_NAME and key not in LATE.get(name, ()):
+            ours = rates_of(*SAME_NAME[key])
+            assert theirs == pytest.approx(ours, rel=TOLERANCE[name]), f"{name} {key}"
             compared.add(key)
     assert len(compared) >= {"torch": 11, "tensorflow": 6, "jax": 7}[name]
 
@@ -643,9 +505,8 @@ def test_one_cycle_is_torchs_at_every_length():
     for key, theirs in library("torch").items():
         if key.startswith("one_cycle_"):
             share = float(key.removeprefix("one_cycle_").split("_")[0])
-            assert rates_of("one_cycle", {"rise": share}, len(theirs)) == pytest.approx(
-                theirs, rel=1e-12
-            ), key
+            ours = rates_of("one_cycle", {"rise": share}, len(theirs))
+            assert ours == pytest.approx(theirs, rel=1e-12), key
 
 
 @pytest.mark.slow
@@ -657,12 +518,11 @@ def test_quirk_optax_peaks_one_update_later_and_does_not_reach_its_final_rate():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["torch", "tensorflow"])
-def test_plateau_reduces_where_the_libraries_do(name):
+def test_plateau_reduces_when_the_libraries_do(name):
     ours = BASE * plateau_factors(plateau(factor=0.5, patience=2), np.array(LOSSES))
     assert len(set(ours)) > 2
-    assert library(name)["plateau"] == pytest.approx(
-        ours, rel=1e-6 if name == "tensorflow" else 1e-15
-    )
+    tolerance = 1e-6 if name == "tensorflow" else 1e-15
+    assert library(name)["plateau"] == pytest.approx(ours, rel=tolerance)
 
 
 @pytest.mark.slow

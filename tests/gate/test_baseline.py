@@ -146,11 +146,9 @@ def test_what_is_not_a_baseline_is_refused_by_name(tmp_path, content, message):
     file.write_text(content)
     with pytest.raises(UserError) as raised:
         read(file)
-    assert (
-        message in str(raised.value)
-        and str(file) in str(raised.value)
-        and raised.value.exit_code == 2
-    )
+    assert message in str(raised.value)
+    assert str(file) in str(raised.value)
+    assert raised.value.exit_code == 2
 
 
 def test_a_run_that_stands_in_a_baseline_twice_is_refused(tmp_path):
@@ -187,10 +185,9 @@ def test_an_update_of_a_part_keeps_the_other_lines():
     with pytest.raises(UserError, match="update all of torch together"):
         merged(kept, moved)
     whole = make_baseline(old, jax, jax=ORIGIN)
-    assert merged(whole, moved).frameworks == {
-        **moved.frameworks,
-        "jax": ORIGIN,
-    }, "nothing of torch's own is left"
+    assert merged(whole, moved).frameworks == {**moved.frameworks, "jax": ORIGIN}, (
+        "nothing of torch's own is left"
+    )
 
 
 def test_the_digest_of_a_spec_is_of_what_was_asked_for(make_run):
@@ -217,19 +214,14 @@ def test_the_band_by_hand():
     losses, twin = np.array([1.0, 1.0 + 1e-6, 1.0, 1.0 + 1e-4]), np.ones(4)
     floor = int(np.ceil(np.log2(FLOOR_ULPS * EPSILON["float32"])))
     by_hand = [int(np.ceil(np.log2(FACTOR * apart))) for apart in (1e-6, 1e-4)]
-    assert band(losses, twin, "float32") == (
-        (0, floor),
-        (1, by_hand[0]),
-        (3, by_hand[1]),
-    ), "it never narrows again"
-    assert band(losses, twin[:2], "float32") == (
-        (0, floor),
-        (1, by_hand[0]),
-    ), "the last distance holds on"
-    assert (
-        band(losses, None, "float64") == ((0, FLOAT64_BAND),)
-        and band(losses, None, "float32") == ()
+    assert band(losses, twin, "float32") == ((0, floor), (1, by_hand[0]), (3, by_hand[1])), (
+        "it never narrows again"
     )
+    assert band(losses, twin[:2], "float32") == ((0, floor), (1, by_hand[0])), (
+        "the last distance holds on"
+    )
+    assert band(losses, None, "float64") == ((0, FLOAT64_BAND),)
+    assert band(losses, None, "float32") == ()
     assert make_trace([1.0] * 4, band=band(losses, twin, "float32")).allowed.tolist() == [
         2.0**floor,
         2.0 ** by_hand[0],
@@ -244,12 +236,10 @@ def test_a_trace_is_made_of_a_record_and_its_twin():
     record = make_result(spec, "0" * 24, "ok", "", curve).record
     final, losses = record.summary.final_validation_loss, curve.train_losses
     near, far = (trace_of(record, losses, losses, final * (1 + apart)) for apart in (1e-9, 1e-3))
-    assert (
-        near.steps == 60
-        and len(near.losses) == 51
-        and near.hyper == {"beta": 0.9}
-        and near.band == ((0, -21),)
-    )
+    assert near.steps == 60
+    assert len(near.losses) == 51
+    assert near.hyper == {"beta": 0.9}
+    assert near.band == ((0, -21),)
     assert near.final_band == -21 and far.final_band == int(np.ceil(np.log2(FACTOR * 1e-3)))
     broken = np.where(np.arange(60) < 30, losses, np.inf)
     assert len(trace_of(record, broken, losses).losses) == 30, "what is not finite is not kept"
@@ -278,9 +268,8 @@ def test_less_than_the_band_passes_and_more_fails(before, data):
     )
     moved = np.array(before.losses) * (1.0 + np.array(shares) * before.allowed)
     after = before.model_copy(update={"losses": tuple(moved.tolist())})
-    assert (
-        first_beyond(before, after) is None and check_run(before, after, BAND).verdict == "within"
-    )
+    assert first_beyond(before, after) is None
+    assert check_run(before, after, BAND).verdict == "within"
     entry = data.draw(st.integers(0, len(before.losses) - 1))
     moved[entry] = before.losses[entry] * (
         1.0 + data.draw(st.sampled_from([-1.01, 1.01, 3.0])) * before.allowed[entry]
@@ -303,10 +292,8 @@ def test_one_unit_in_the_last_place_fails_at_its_step(losses, data):
     assert first_unequal(before, before) is None and first_unequal(before, after) == entry
     found = check_run(before, after, EXACT)
     assert (found.verdict, found.step) == ("differs", recorded(before.steps)[entry])
-    assert (
-        found.relative == pytest.approx(1.19e-7, rel=0.6)
-        and check_run(before, before, EXACT).verdict == "same"
-    )
+    assert found.relative == pytest.approx(1.19e-7, rel=0.6)
+    assert check_run(before, before, EXACT).verdict == "same"
 
 
 @settings(max_examples=30)

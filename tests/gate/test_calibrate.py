@@ -76,11 +76,9 @@ def test_thresholds_share_launches_and_end_apart():
         lambda: next(taken), [0.03, 0.2], StopRule(), lambda line: None
     )
     assert {t: at.cell.decision for t, at in found.items()} == {0.03: "regression", 0.2: "ok"}
-    assert (
-        found[0.03].launches == 12
-        and found[0.2].launches == 6
-        and len(outcomes) == len(ended) == 12
-    )
+    assert found[0.03].launches == 12
+    assert found[0.2].launches == 6
+    assert len(outcomes) == len(ended) == 12
 
 
 def test_a_side_that_fails_ends_its_gate():
@@ -130,9 +128,8 @@ def test_rates_have_the_exact_interval():
 
 
 def test_what_is_kept_is_added_to_and_quoted(tmp_path):
-    assert read(tmp_path) == CalibrationFile() and quoted(tmp_path, 0.05).startswith(
-        "not calibrated on this type of machine"
-    )
+    assert read(tmp_path) == CalibrationFile()
+    assert quoted(tmp_path, 0.05).startswith("not calibrated on this type of machine")
     for gate in (
         make_gate(),
         make_gate(0.05, "regression"),

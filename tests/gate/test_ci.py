@@ -98,9 +98,8 @@ def test_comments_need_rights_and_forks_have_none():
     comment = next(
         step for step in workflow["jobs"]["gate"]["steps"] if step.get("name") == "comment"
     )
-    assert (
-        "head.repo.full_name == github.repository" in comment["if"] and "always()" in comment["if"]
-    )
+    assert "head.repo.full_name == github.repository" in comment["if"]
+    assert "always()" in comment["if"]
 
 
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.name)
@@ -109,8 +108,6 @@ def test_workflows_are_what_actions_expects(file):
     # YAML 1.1 reads the key `on` as true.
     assert {"name", "jobs"} <= content.keys() and content[True]
     for job in content["jobs"].values():
-        assert (
-            job["runs-on"]
-            and job["timeout-minutes"]
-            and all(("run" in step) != ("uses" in step) for step in job["steps"])
-        )
+        assert job["runs-on"]
+        assert job["timeout-minutes"]
+        assert all(("run" in step) != ("uses" in step) for step in job["steps"])

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from gradrace.layers import Dense
 from gradrace.record import Blocks, Curve, Machine, Memory, RunRecord, RunResult, Status, Summary
+from gradrace.results.frame import Frames
 from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec, TaskSpec, TimingSpec, digest
 from gradrace.statistics import arrivals
 from gradrace.sweep.store import PlanFile, Store
@@ -240,3 +241,10 @@ def _summary(spec: RunSpec, curve: Curve, status: Status) -> Summary:
             curve.eval_steps, curve.validation_metrics, spec.task.target
         ),
     )
+
+
+def page_of(frames: Frames, folder: Path) -> str:
+    """The page of the report on these frames, written to `folder`/html."""
+    from gradrace.report import writer  # seconds for matplotlib, which few tests need
+
+    return writer.write(frames, folder / "html").read_text(encoding="utf-8")

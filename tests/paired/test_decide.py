@@ -203,9 +203,8 @@ def test_ok_has_both_limits_within_the_margin(values, threshold):
     """Two one-sided tests at alpha_k / 2 are the interval at 1 - alpha_k."""
     (judged,) = judge([np.array(values)], StopRule(threshold=threshold), 1)
     if judged.decision == "ok":
-        assert 1 / (1 + threshold) * (1 - 1e-9) <= judged.low and judged.high <= (1 + threshold) * (
-            1 + 1e-9
-        )
+        assert 1 / (1 + threshold) * (1 - 1e-9) <= judged.low
+        assert judged.high <= (1 + threshold) * (1 + 1e-9)
 
 
 def test_figures_of_a_look_by_hand():
@@ -294,11 +293,9 @@ def test_looks_and_confirmation(ratios, decision, launches, looks, taken):
 
 def test_a_regression_is_reported_with_the_figures_of_its_second_run():
     (cell,), _ = run([[*[0.08, 0.081] * 3, *[0.06, 0.061] * 3]])
-    assert (
-        cell.confirmed
-        and cell.judged is not None
-        and cell.judged.ratio == pytest.approx(np.exp(0.0605))
-    )
+    assert cell.confirmed
+    assert cell.judged is not None
+    assert cell.judged.ratio == pytest.approx(np.exp(0.0605))
 
 
 def test_without_confirmation_the_first_run_stands():
@@ -335,10 +332,8 @@ def test_a_search_with_swapped_sides_takes_the_same_launches_to_the_mirror_image
     (ahead, asked), (back, swapped) = run(x.tolist(), rule), run((-x).tolist(), rule)
     assert asked.asked == swapped.asked
     for one, other in zip(ahead, back, strict=True):
-        assert (
-            other.decision == MIRRORED.get(one.decision, one.decision)
-            and one.confirmed == other.confirmed
-        )
+        assert other.decision == MIRRORED.get(one.decision, one.decision)
+        assert one.confirmed == other.confirmed
         assert one.log_ratios == pytest.approx(-other.log_ratios) and one.looks == other.looks
         assert one.reason.split(" of ")[0].replace("slowdown", "speed-up") == other.reason.split(
             " of "
@@ -405,9 +400,8 @@ def test_only_cells_that_look_different_are_measured_again():
 )
 def test_a_cell_that_fails_leaves_the_others_alone(failure, decision):
     cells, measure = run([[0.0, failure], EQUAL])
-    assert [cell.decision for cell in cells] == [decision, "ok"] and cells[
-        0
-    ].reason == failure.reason
+    assert [cell.decision for cell in cells] == [decision, "ok"]
+    assert cells[0].reason == failure.reason
     assert measure.asked == [(0, 1)] * 2 + [(1,)] * 4, "it is not tried again"
 
 

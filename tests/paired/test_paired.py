@@ -41,17 +41,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from processes import until_gone
 from repositories import commit, git
-from tiny import toml
+from tiny import TINY, toml
 
-SUITE: dict[str, Any] = {
-    "title": "Tiny",
-    "tasks": ["digits_mlp"],
-    "frameworks": ["numpy"],
-    "optimizers": ["sgd", "adam"],
-    "dtype": "float64",
-    "convergence": False,
-    "timing": {"rule": "canonical", "warmup_steps": 5},
-}
+SUITE = {key: TINY[key] for key in ("title", "tasks", "frameworks", "optimizers", "dtype")}
+SUITE |= {"convergence": False, "timing": {"rule": "canonical", "warmup_steps": 5}}
 
 # A step of `mine` takes a declared amount of CPU time more.
 SLOWED = """
@@ -83,13 +76,15 @@ def frozen(p, g, state, lr, t, hyper):
 
 def make(name, update):
     rule = update and ReferenceRule(init=lambda p, hyper: {}, update=update)
-    return Optimizer(name=name, title=name, paper="-", learning_rate=0.1, hyper={}, bindings={}, rule=rule)
-a, b, c, d = make("raising", raising), make("dying", dying), make("frozen", frozen), make("without_rule", None)
+    own = dict(name=name, title=name, paper="-", learning_rate=0.1, hyper={}, bindings={})
+    return Optimizer(**own, rule=rule)
+a, b, c = make("raising", raising), make("dying", dying), make("frozen", frozen)
+d = make("without_rule", None)
 """
 
 
-# A framework whose parts take declared milliseconds of CPU time a block, and compile when they are
-# first taken.
+# The parts of this framework take declared milliseconds of CPU time a block, and compile when first
+# taken.
 PARTED = """
 import time
 from gradrace.adapters.numpy_reference import NumpyAdapter, NumpySession
@@ -144,22 +139,16 @@ def test_figures_of_declared_blocks_come_out_exactly():
     for wall_a, wall_b, cpu_b in ((100, 110, 105), (200, 260, 210), (300, 360, 900)):
         taken.add("step", 0, {"wall_ns": wall_a, "cpu_ns": wall_a, "switches": 0})
         taken.add("step", 1, {"wall_ns": wall_b, "cpu_ns": cpu_b, "switches": 0})
-    for part, side, wall in (
-        ("forward", 0, 20),
-        ("gradient", 0, 70),
-        ("update", 0, 15),
-        ("forward", 1, 30),
+    for part, side, wall in zip(
+        ("forward", "gradient", "update", "forward"), (0, 0, 0, 1), (20, 70, 15, 30), strict=True
     ):
         taken.add(part, side, {"wall_ns": wall, "cpu_ns": wall, "switches": 0})
     launch = taken.launch(block_steps=10)
+    # Pairs of 1.1, 1.3 and 1.2: medians of every second. Steps are first quartiles.
     begun_by_a, begun_by_b = np.log(1.1 * 1.2) / 2, np.log(1.3)
-    assert launch.log_ratio == pytest.approx((begun_by_a + begun_by_b) / 2), (
-        "pairs of 1.1, 1.3 and 1.2: medians of every second"
-    )
+    assert launch.log_ratio == pytest.approx((begun_by_a + begun_by_b) / 2)
     assert launch.cpu_log_ratio == pytest.approx((np.log(1.05 * 3.0) / 2 + np.log(1.05)) / 2)
-    assert (launch.a_step_s, launch.b_step_s) == pytest.approx((150e-10, 185e-10)), (
-        "first quartiles"
-    )
+    assert (launch.a_step_s, launch.b_step_s) == pytest.approx((150e-10, 185e-10))
     assert launch.a_parts_s == pytest.approx(
         {"forward": 2e-9, "backward": 5e-9, "optimizer": 1.5e-9, "remainder": 6.5e-9}
     )
@@ -178,9 +167,7 @@ def test_a_launch_is_contended_when_one_side_was_pushed_off_its_core(cpu, switch
 
 
 class Scripted:
-    """Both sides of a launch, answering with declared times: ns a block by cell and side. Keeps
-    what it was asked.
-    """
+    """Both sides of a launch, answering with declared times: ns a block by cell and side."""
 
     def __init__(self, block_ns: dict[int, tuple[int, int]]) -> None:
         self._block_ns = block_ns
@@ -196,23 +183,20 @@ class Scripted:
 
 
 def test_blocks_are_taken_in_abba_order_with_the_cells_in_rotation(timed, side):
-    launcher = Launcher(
-        [Pair(str(n), timed(), timed()) for n in range(3)], side("a"), side("b"), blocks=4
-    )
+    pairs = [Pair(str(n), timed(), timed()) for n in range(3)]
+    launcher = Launcher(pairs, side("a"), side("b"), blocks=4)
     processes = Scripted({0: (10**8, 2 * 10**8), 2: (10**7, 10**7)})
     outcomes: dict[int, Any] = {}
     launcher._measure(processes, [0, 2], outcomes)  # type: ignore[arg-type]
     expected = [(0, 0), (0, 1), (2, 0), (2, 1), (2, 1), (2, 0), (0, 1), (0, 0)] * 2
     assert [(cell, one) for do, cell, one in processes.asked if do == "block"] == expected
-    kinds = [do for do, _, _ in processes.asked]
-    assert (
-        kinds == ["open"] * 4 + ["try", "try", "warm", "warm"] * 2 + ["block"] * 16 + ["check"] * 4
-    )
+    lengths_found = ["try", "try", "warm", "warm"] * 2
+    kinds = ["open"] * 4 + lengths_found + ["block"] * 16 + ["check"] * 4
+    assert [do for do, _, _ in processes.asked] == kinds
     assert outcomes[0].log_ratio == pytest.approx(np.log(2)) and outcomes[2].log_ratio == 0
-    assert (outcomes[0].a_step_s, outcomes[0].b_step_s) == pytest.approx((0.1, 0.2)), (
-        "a step takes longer than a block may"
-    )
-    assert outcomes[2].a_step_s == pytest.approx(0.005), "two steps a block"
+    # A step of cell 0 takes longer than a block may; cell 2 has two steps a block.
+    assert (outcomes[0].a_step_s, outcomes[0].b_step_s) == pytest.approx((0.1, 0.2))
+    assert outcomes[2].a_step_s == pytest.approx(0.005)
     launcher._measure(processes, [0], outcomes)  # type: ignore[arg-type]
     assert [do for do, _, _ in processes.asked].count("try") == 4, "lengths are found once"
 
@@ -233,12 +217,8 @@ def test_the_sides_change_places_from_launch_to_launch(timed, side, monkeypatch)
         assert launcher([0])[0].log_ratio == pytest.approx(np.log(2)), "b over a, whoever begins"
         assert begun[-1] == first
         assert [one for do, _, one in scripted.asked if do == "open"] == [first, 1 - first]
-        assert [one for do, _, one in scripted.asked if do == "block"] == [
-            first,
-            1 - first,
-            1 - first,
-            first,
-        ] * 2
+        blocks = [one for do, _, one in scripted.asked if do == "block"]
+        assert blocks == [first, 1 - first, 1 - first, first] * 2
 
 
 # -- how a launch is cut
@@ -282,15 +262,12 @@ def test_a_launch_never_outruns_its_table(step_s, batch_size, blocks, warmup):
     pair = Pair("x", run, run)
     block_steps, warm = lengths(pair, blocks, step_s)
     warmed = -(-warm // block_steps) * block_steps
-    assert TRY_STEPS + warmed + (SLOWDOWN_BLOCKS + blocks) * block_steps <= table_steps(
-        pair, blocks
-    )
+    taken = TRY_STEPS + warmed + (SLOWDOWN_BLOCKS + blocks) * block_steps
+    assert taken <= table_steps(pair, blocks)
 
 
 def test_every_run_reaches_an_older_gradrace_as_it_is(registry, timed):
-    """Defaults are left out, so that what is new there does not matter; the kinds of layers are
-    not.
-    """
+    """Defaults are left out: what is new among them does not matter. The kinds of layers stay."""
     for task in registry.tasks.values():
         run = timed(dtype="float32").model_copy(update={"task": task})
         spec = portable(run, 500)
@@ -303,11 +280,9 @@ def test_every_run_reaches_an_older_gradrace_as_it_is(registry, timed):
 
 
 class Sleeping:
-    """A session whose steps take a declared amount of CPU time; weights change unless it is frozen."""
+    """Its steps take a declared amount of CPU time; weights change unless it is frozen."""
 
-    def __init__(
-        self, step_s: float = 1e-3, frozen: bool = False, compiles_at: int = 10**9
-    ) -> None:
+    def __init__(self, step_s=1e-3, frozen=False, compiles_at=10**9) -> None:
         self._step_s, self._frozen, self._compiles_at = step_s, frozen, compiles_at
         self.trained: list[range] = []
 
@@ -338,9 +313,8 @@ def test_a_slowdown_is_a_share_of_the_cells_own_step():
     assert plain == 0 and delay > 1.9 * 10e6, "twice ten steps of a millisecond of CPU time"
     block = cell.block("step")
     assert block["wall_ns"] > delay + 0.95 * 10e6 and block["cpu_ns"] > 1.9 / 2 * delay
-    assert [steps.start for steps in session.trained] == list(
-        range(0, 10 * len(session.trained), 10)
-    ), "each step once"
+    each_once = list(range(0, 10 * len(session.trained), 10))
+    assert [steps.start for steps in session.trained] == each_once
 
 
 @pytest.mark.parametrize(
@@ -361,26 +335,27 @@ def test_what_is_no_training_is_refused(session, reason):
 # -- launches with processes
 
 
-def test_one_cell_that_fails_or_dies_costs_no_other(tmp_path, timed, side):
-    (tmp_path / "faulty.py").write_text(FAULTY)
+@pytest.fixture
+def of_file(tmp_path, side):
+    """Launches pairs, both sides with a plug-in of this text; also the Launcher."""
+
+    def launch(pairs: list[Pair], name: str, text: str, **options: Any) -> tuple[Any, Launcher]:
+        (tmp_path / name).write_text(text)
+        sides = [side(label, tmp_path / name) for label in ("one", "two")]
+        launcher = Launcher(pairs, *sides, blocks=4, **options)
+        return launcher(range(len(pairs))), launcher
+
+    return launch
+
+
+def test_one_cell_that_fails_or_dies_costs_no_other(timed, of_file):
     names = ["sgd", "raising", "dying", "frozen", "without_rule", "nowhere", "adam"]
-    pairs = [
-        Pair(n, *[timed().model_copy(update={"optimizer": OptimizerSpec(name=n)})] * 2)
-        for n in names
-    ]
-    launcher = Launcher(
-        pairs,
-        side("one", tmp_path / "faulty.py"),
-        side("two", tmp_path / "faulty.py"),
-        blocks=4,
-        breakdown=True,
-    )
-    outcomes = launcher(range(len(pairs)))
+    runs = [timed().model_copy(update={"optimizer": OptimizerSpec(name=name)}) for name in names]
+    pairs = [Pair(name, run, run) for name, run in zip(names, runs, strict=True)]
+    outcomes, launcher = of_file(pairs, "faulty.py", FAULTY, breakdown=True)
     found = {pairs[index].name: outcome for index, outcome in outcomes.items()}
-    assert {name for name, outcome in found.items() if isinstance(outcome, Launch)} == {
-        "sgd",
-        "adam",
-    }
+    whole = {name for name, outcome in found.items() if isinstance(outcome, Launch)}
+    assert whole == {"sgd", "adam"}
     assert found["raising"] == Failure("one: ValueError: cannot go on (faulty.py, line 6)")
     assert found["dying"] == Failure("one: the process died: SIGKILL")
     assert "nothing was trained (worker.py, line" in found["frozen"].reason
@@ -391,17 +366,10 @@ def test_one_cell_that_fails_or_dies_costs_no_other(tmp_path, timed, side):
     assert not workers_of(os.getpid())
 
 
-def test_parts_of_a_step_are_taken_in_the_same_launch(tmp_path, timed, side):
-    (tmp_path / "parted.py").write_text(PARTED)
+def test_parts_of_a_step_are_taken_in_the_same_launch(timed, of_file):
     run = timed(framework="parted", mode="m")
-    launcher = Launcher(
-        [Pair("x", run, run)],
-        side("one", tmp_path / "parted.py"),
-        side("two", tmp_path / "parted.py"),
-        4,
-        True,
-    )
-    launch = launcher([0])[0]
+    outcomes, launcher = of_file([Pair("x", run, run)], "parted.py", PARTED, breakdown=True)
+    launch = outcomes[0]
     assert isinstance(launch, Launch), launch
     block_steps = launcher._lengths[0].block_steps
     for parts in (launch.a_parts_s, launch.b_parts_s):
@@ -422,31 +390,29 @@ def test_what_only_the_second_side_lacks_has_failed(tmp_path, timed, side):
         assert outcome == Failure("without: there is no optimizer 'raising' here", skipped)
 
 
-def test_a_framework_that_is_not_installed_is_skipped(tmp_path, timed, side):
-    (tmp_path / "absent.py").write_text(
-        'FRAMEWORK = "absent"\nTITLE = "Absent"\nREQUIRES = ("no-such-distribution",)\nMODES ='
-        ' ("m",)\nCONVERGENCE_MODE = "m"\n'
-    )
+ABSENT = """
+FRAMEWORK = "absent"
+TITLE = "Absent"
+REQUIRES = ("no-such-distribution",)
+MODES = ("m",)
+CONVERGENCE_MODE = "m"
+"""
+
+
+def test_a_framework_that_is_not_installed_is_skipped(timed, of_file):
     run = timed().model_copy(update={"framework": "absent", "mode": "m"})
-    sides = [side(label, tmp_path / "absent.py") for label in "ab"]
-    outcome = Launcher([Pair("x", run, run)], *sides, blocks=4)([0])[0]
-    assert (
-        isinstance(outcome, Failure)
-        and outcome.skipped
-        and "absent is not installed for" in outcome.reason
-    )
+    outcome = of_file([Pair("x", run, run)], "absent.py", ABSENT)[0][0]
+    assert isinstance(outcome, Failure)
+    assert outcome.skipped
+    assert "absent is not installed for" in outcome.reason
 
 
 def test_a_side_that_imports_another_gradrace_is_not_measured(tmp_path, timed, side, monkeypatch):
-    shutil.copytree(
-        Path(gradrace.__file__).parent,
-        tmp_path / "gradrace",
-        ignore=shutil.ignore_patterns("__pycache__"),
-    )
+    package, without = Path(gradrace.__file__).parent, shutil.ignore_patterns("__pycache__")
+    shutil.copytree(package, tmp_path / "gradrace", ignore=without)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    with pytest.raises(
-        UserError, match="its gradrace should come from .*, and comes from"
-    ) as caught:
+    another = "its gradrace should come from .*, and comes from"
+    with pytest.raises(UserError, match=another) as caught:
         Launcher([Pair("x", timed(), timed())], side("a"), side("b"), 4)([0])
     assert caught.value.exit_code == 3
 
@@ -461,112 +427,63 @@ def test_more_threads_than_cores(timed, side):
 
 
 @pytest.fixture
-def selection(tmp_path):
-    (tmp_path / "tiny.toml").write_text(toml(SUITE))
-    return lambda keyword="": choose.Selection(str(tmp_path / "tiny.toml"), keyword)
+def suite_of(tmp_path):
+    """The cells of SUITE with these changes."""
+
+    def of(keyword: str = "", **changes: Any) -> choose.Selection:
+        (tmp_path / "tiny.toml").write_text(toml({**SUITE, **changes}))
+        return choose.Selection(str(tmp_path / "tiny.toml"), keyword)
+
+    return of
+
+
+def chosen(text: str) -> dict[str, str]:
+    return dict(item.split("=") for item in text.split())
 
 
 @pytest.mark.parametrize(
-    ("a", "b", "keyword", "names"),
+    ("a", "b", "keyword", "name"),
     [
-        (
-            {"optimizer": "sgd"},
-            {"optimizer": "adam"},
-            "",
-            ["digits_mlp/numpy-reference/sgd-canonical|adam-canonical"],
-        ),
-        (
-            {},
-            {"batch_size": "64"},
-            "adam",
-            ["digits_mlp/numpy-reference/adam-canonical/batch32|batch64"],
-        ),
-        (
-            {},
-            {"optimizer": "adam"},
-            "",
-            ["digits_mlp/numpy-reference/sgd-canonical|adam-canonical"],
-        ),
-        (
-            {"task": "wine_mlp"},
-            {"task": "wine_mlp"},
-            "!sgd",
-            ["wine_mlp/numpy-reference/adam-canonical/batch16"],
-        ),
-        (
-            {"framework": "torch"},
-            {"framework": "jax"},
-            "sgd",
-            ["digits_mlp/torch-eager|jax-jit/sgd-canonical"],
-        ),
-        (
-            {"framework": "jax", "mode": "scan"},
-            {"framework": "jax"},
-            "sgd",
-            ["digits_mlp/jax-scan|jax-jit/sgd-canonical"],
-        ),
-        (
-            {"mode": "reference"},
-            {"rule": "native"},
-            "sgd",
-            ["digits_mlp/numpy-reference/sgd-canonical|sgd-native"],
-        ),
+        ("optimizer=sgd", "optimizer=adam", "", "digits_mlp/numpy-reference/SGD|adam-canonical"),
+        ("", "batch_size=64", "adam", "digits_mlp/numpy-reference/ADAM/batch32|batch64"),
+        ("", "optimizer=adam", "", "digits_mlp/numpy-reference/SGD|adam-canonical"),
+        ("task=wine_mlp", "task=wine_mlp", "!sgd", "wine_mlp/numpy-reference/ADAM/batch16"),
+        ("framework=torch", "framework=jax", "sgd", "digits_mlp/torch-eager|jax-jit/SGD"),
+        ("framework=jax mode=scan", "framework=jax", "sgd", "digits_mlp/jax-scan|jax-jit/SGD"),
+        ("mode=reference", "rule=native", "sgd", "digits_mlp/numpy-reference/SGD|sgd-native"),
     ],
 )
-def test_cells_against_each_other(registry, selection, a, b, keyword, names):
-    pairs = choose.against_each_other(registry, selection(keyword), a, b)
-    assert [
-        pair.name.removesuffix("/float64").replace("/batch32/", "/").removesuffix("/batch32")
-        for pair in pairs
-    ] == names
+def test_cells_against_each_other(registry, suite_of, a, b, keyword, name):
+    (pair,) = choose.against_each_other(registry, suite_of(keyword), chosen(a), chosen(b))
+    short = pair.name.removesuffix("/float64").replace("/batch32/", "/").removesuffix("/batch32")
+    assert short == name.replace("SGD", "sgd-canonical").replace("ADAM", "adam-canonical")
 
 
-def test_a_chosen_value_leaves_no_name_of_the_old_one(registry, tmp_path):
+def test_a_chosen_value_leaves_no_name_of_the_old_one(registry, suite_of):
     """A suite's cells are named by what it sweeps; what is chosen instead is not called by that."""
-    swept = {
-        **SUITE,
-        "threads": [1, 2],
-        "optimizers": [{"name": "momentum", "hyper": {"momentum": [0.5, 0.9]}}],
-    }
-    (tmp_path / "swept.toml").write_text(toml(swept))
-    pairs = choose.against_each_other(
-        registry,
-        choose.Selection(str(tmp_path / "swept.toml")),
-        {},
-        {"optimizer": "sgd", "threads": "1"},
-    )
+    momenta = [{"name": "momentum", "hyper": {"momentum": [0.5, 0.9]}}]
+    swept = suite_of(threads=[1, 2], optimizers=momenta)
+    pairs = choose.against_each_other(registry, swept, {}, {"optimizer": "sgd", "threads": "1"})
     assert len(pairs) == 4 and len({pair.name for pair in pairs}) == 4
     assert {str(pair.b.variations) for pair in pairs} == {"{}"}
     asked = {(threads, momentum) for threads in (1, 2) for momentum in (0.5, 0.9)}
     assert {(pair.a.threads, pair.a.optimizer.hyper["momentum"]) for pair in pairs} == asked
 
 
-def test_a_suite_is_compared_by_the_rule_that_its_timing_part_names(registry, tmp_path):
-    """What it trains is timed for its report; a pair of processes for each would double what a
-    comparison costs.
-    """
-    (tmp_path / "both.toml").write_text(
-        toml({**SUITE, "convergence": {"rule": "canonical"}, "timing": {"rule": "native"}})
-    )
-    pairs = choose.same_cells(registry, choose.Selection(str(tmp_path / "both.toml")))
+def test_a_suite_is_compared_by_the_rule_that_its_timing_part_names(registry, suite_of):
+    """A pair of processes for each rule that it trains would double the cost of a comparison."""
+    both = suite_of(convergence={"rule": "canonical"}, timing={"rule": "native"})
+    pairs = choose.same_cells(registry, both)
     assert {pair.a.optimizer.rule for pair in pairs} == {"native"}
 
 
-def test_every_key_is_set(registry, selection):
-    values = {
-        "task": "wine_mlp",
-        "batch_size": "7",
-        "framework": "jax",
-        "mode": "scan",
-        "optimizer": "lion",
-        "rule": "native",
-        "dtype": "bfloat16",
-        "device": "gpu",
-        "threads": "2",
-        "input": "pipeline",
-    }
+def test_every_key_is_set(registry, suite_of):
+    values = chosen(
+        "task=wine_mlp batch_size=7 framework=jax mode=scan optimizer=lion rule=native"
+        " dtype=bfloat16 device=gpu threads=2 input=pipeline"
+    )
     assert set(values) == set(choose._SETTERS)
-    pair = choose.against_each_other(registry, selection("sgd"), {}, values)[0]
+    pair = choose.against_each_other(registry, suite_of("sgd"), {}, values)[0]
     run = pair.b.to_json()
     told = run | {
         "task": run["task"]["name"],
@@ -575,10 +492,8 @@ def test_every_key_is_set(registry, selection):
         "rule": run["optimizer"]["rule"],
     }
     assert {key: str(told[key]) for key in values} == values
-    assert (
-        pair.b.optimizer.hyper == {}
-        and pair.b.schedule.base_lr == registry.optimizers["lion"].learning_rate
-    )
+    assert pair.b.optimizer.hyper == {}
+    assert pair.b.schedule.base_lr == registry.optimizers["lion"].learning_rate
 
 
 @pytest.mark.parametrize(
@@ -594,36 +509,41 @@ def test_every_key_is_set(registry, selection):
         (["rule=native"], "lstm", 5, "no cell of .* matches 'lstm'; there are\n  digits_mlp"),
     ],
 )
-def test_choices_that_cannot_be_made(registry, selection, a, keyword, code, message):
+def test_choices_that_cannot_be_made(registry, suite_of, a, keyword, code, message):
     with pytest.raises(UserError, match=message) as caught:
-        choose.against_each_other(registry, selection(keyword), choose.parse_choice("--a", a), {})
+        choose.against_each_other(registry, suite_of(keyword), choose.parse_choice("--a", a), {})
     assert caught.value.exit_code == code
 
 
-def test_two_files_with_an_optimizer_each(tmp_path, registry, selection):
-    for name in ("mine", "other"):
-        (tmp_path / f"{name}.py").write_text(
-            SLOWED.format(seconds=0).replace('"mine"', f'"{name}"')
-        )
-    (pair,) = choose.of_two_files(
-        registry, selection(), tmp_path / "mine.py", tmp_path / "other.py"
-    )
+def test_two_files_with_an_optimizer_each(tmp_path, registry, suite_of):
+    mine, other, faulty = (tmp_path / f"{name}.py" for name in ("mine", "other", "faulty"))
+    mine.write_text(SLOWED.format(seconds=0))
+    other.write_text(mine.read_text().replace('"mine"', '"other"'))
+    faulty.write_text(FAULTY)
+    (pair,) = choose.of_two_files(registry, suite_of(), mine, other)
     assert (pair.a.optimizer.name, pair.b.optimizer.name) == ("mine", "other")
-    (tmp_path / "faulty.py").write_text(FAULTY)
-    with pytest.raises(
-        UserError, match="mine.py has mine and .*faulty.py has raising, dying"
-    ) as caught:
-        choose.of_two_files(registry, selection(), tmp_path / "mine.py", tmp_path / "faulty.py")
+    several = "mine.py has mine and .*faulty.py has raising, dying"
+    with pytest.raises(UserError, match=several) as caught:
+        choose.of_two_files(registry, suite_of(), mine, faulty)
     assert caught.value.exit_code == 5
 
 
-def test_a_users_own_optimizer_stands_in_place_of_the_suites(tmp_path, selection):
+def test_a_users_own_optimizer_stands_in_place_of_the_suites(tmp_path, suite_of):
     (tmp_path / "mine.py").write_text(SLOWED.format(seconds=0))
-    pairs = choose.same_cells(load_registry([tmp_path / "mine.py"]), selection())
+    pairs = choose.same_cells(load_registry([tmp_path / "mine.py"]), suite_of())
     assert [(pair.a.optimizer.name, pair.a == pair.b) for pair in pairs] == [("mine", True)]
 
 
 # -- exit codes
+
+
+def verdict(cell: str, decision: str, **fields: Any) -> CellVerdict:
+    return CellVerdict(cell=cell, a="a", b="b", decision=decision, **fields)
+
+
+def comparison(*cells: CellVerdict, **fields: Any) -> PairedResult:
+    made = {"started_at": "", "seconds": 60.0, "rule": StopRule(), "a": {}, "b": {}} | fields
+    return PairedResult(machine=this_machine(), cells=cells, **made)
 
 
 @pytest.mark.parametrize(
@@ -640,60 +560,26 @@ def test_a_users_own_optimizer_stands_in_place_of_the_suites(tmp_path, selection
     ],
 )
 def test_exit_codes(decisions, versions, strict, code):
-    cells = tuple(
-        CellVerdict(cell=str(n), a="a", b="b", decision=d) for n, d in enumerate(decisions.split())
-    )  # type: ignore[arg-type]
-    result = PairedResult(
-        started_at="", seconds=0.0, machine=this_machine(), rule=StopRule(), a={}, b={}, cells=cells
-    )
+    result = comparison(*(verdict(str(n), d) for n, d in enumerate(decisions.split())))
     assert exit_code(result, versions, strict) == code
     assert PairedResult.model_validate(result.to_json()) == result
 
 
-MEASURED = {
-    "ratio": 1.08,
-    "low": 1.06,
-    "high": 1.1,
-    "p_slower": 0.001,
-    "detectable": 0.07,
-    "a_step_s": 1e-3,
-    "b_step_s": 1.08e-3,
-    "launches": 6,
-    "a_parts_s": {"forward": 2e-4, "optimizer": 1e-4},
-    "b_parts_s": {"forward": 3e-4},
-}
+MEASURED = {"ratio": 1.08, "low": 1.06, "high": 1.1, "p_slower": 0.001, "detectable": 0.07}
+PARTS = {"a_parts_s": {"forward": 2e-4, "optimizer": 1e-4}, "b_parts_s": {"forward": 3e-4}}
+STEPS = {"a_step_s": 1e-3, "b_step_s": 1.08e-3, "launches": 6, **PARTS}
+FOUND_TWICE = {"decision": "regression", "confirmed": True, "contended": True}
 
 
 @pytest.mark.parametrize(
     ("versions", "word"), [(True, "regression (found twice)"), (False, "slower (found twice)")]
 )
-def test_what_is_printed(capsys, versions, word):
-    cells = (
-        CellVerdict(
-            cell="digits",
-            a="a",
-            b="b",
-            decision="regression",
-            confirmed=True,
-            contended=True,
-            **MEASURED,
-        ),
-        CellVerdict(cell="other", a="a", b="b", decision="failed", reason="b: it broke"),
-    )
-    sides = [
-        {"label": label, "commit": "0123", "versions": {"numpy": "2.0"}}
-        for label in ("HEAD~1", "working tree")
-    ]
-    result = PairedResult(
-        started_at="",
-        seconds=60.0,
-        machine=this_machine(),
-        rule=StopRule(),
-        a=sides[0],
-        b=sides[1],
-        cells=cells,
-    )
-    print_result(result, versions)
+def test_the_printed_result_names_sides_cells_and_cautions(capsys, versions, word):
+    slower = verdict("digits", **FOUND_TWICE, **MEASURED, **STEPS)
+    failed = verdict("other", "failed", reason="b: it broke")
+    about = {"commit": "0123", "versions": {"numpy": "2.0"}}
+    a, b = (about | {"label": label} for label in ("HEAD~1", "working tree"))
+    print_result(comparison(slower, failed, a=a, b=b), versions)
     printed = " ".join(capsys.readouterr().out.split())
     for expected in (
         "A HEAD~1 (commit 0123, numpy 2.0) B working tree",
@@ -713,9 +599,7 @@ def test_what_is_printed(capsys, versions, word):
 
 @pytest.fixture
 def repository(tmp_path):
-    """A user's repository with nothing but an optimizer, and a suite beside it; `mine` is as slow
-    as it is told.
-    """
+    """A repository with one optimizer and a suite beside it; `mine` is as slow as it is told."""
     folder = tmp_path / "repository"
     folder.mkdir()
     git(folder, "init", "-q", "-b", "main")
@@ -726,113 +610,68 @@ def repository(tmp_path):
     return folder
 
 
-def call(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [
-        sys.executable,
-        "-m",
-        "gradrace",
-        "compare",
-        "--suite",
-        "../tiny.toml",
-        *map(str, arguments),
-    ]
+COMPARE = (sys.executable, "-m", "gradrace", "compare", "--suite", "../tiny.toml")
+
+
+def call(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
+    """gradrace compare with these arguments."""
+    command = [*COMPARE, *text.split()]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+
+
+def worktrees(folder: Path) -> int:
+    return len(git(folder, "worktree", "list").splitlines())
 
 
 @pytest.mark.slow
 def test_a_commit_that_slows_an_optimizer_down_is_a_regression(repository):
-    done = call(
-        repository,
-        "--base",
-        "HEAD~1",
-        "--load",
-        "mine.py",
-        "--launches",
-        "3",
-        "--alpha",
-        "0.2",
-        "--json",
-    )
+    done = call(repository, "--base HEAD~1 --load mine.py --launches 3 --alpha 0.2 --json")
     assert done.returncode == 4, done.stderr + done.stdout
     result = PairedResult.model_validate_json(done.stdout)
     (cell,) = result.cells
     assert (cell.decision, cell.confirmed) == ("regression", True) and "mine" in cell.cell
     assert cell.ratio is not None and cell.low is not None and 1 < cell.low < cell.ratio
-    assert (
-        result.a["commit"] == git(repository, "rev-parse", "HEAD~1")
-        and "numpy" in result.b["versions"]
-    )
-    assert len(git(repository, "worktree", "list").splitlines()) == 1
+    assert result.a["commit"] == git(repository, "rev-parse", "HEAD~1")
+    assert "numpy" in result.b["versions"]
+    assert worktrees(repository) == 1
 
 
 @pytest.mark.slow
 def test_equal_files_are_no_regression(repository):
     for name in ("one.py", "two.py"):
         (repository / name).write_text(SLOWED.format(seconds=0.0))
-    sides = (
-        "--a-load",
-        "one.py",
-        "--b-load",
-        "two.py",
-        "--launches",
-        "3",
-        "--threshold",
-        "0.5",
-        "--budget",
-        "1",
-    )
-    done = call(repository, *sides)
+    sides = "--a-load one.py --b-load two.py"
+    done = call(repository, f"{sides} --launches 3 --threshold 0.5 --budget 1")
     assert done.returncode == 0, done.stderr + done.stdout
     row = next(line for line in done.stdout.splitlines() if "mine-canonical" in line)
     assert " ok " in row or " inconclusive " in row
-    assert (
-        done.stdout.startswith("A  one.py") and "B against A, paired, threshold 0.5" in done.stdout
-    )
+    assert done.stdout.startswith("A  one.py")
+    assert "B against A, paired, threshold 0.5" in done.stdout
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_leaves_nothing_behind(repository, number):
-    (repository.parent / "temporary").mkdir()
-    env = os.environ | {"TMPDIR": str(repository.parent / "temporary")}
-    command = [
-        sys.executable,
-        "-m",
-        "gradrace",
-        "compare",
-        "--suite",
-        "../tiny.toml",
-        "--base",
-        "HEAD~1",
-        "--load",
-        "mine.py",
-    ]
-    # A runner that was started in the background has SIGINT ignored, and its children would inherit
-    # that.
+    temporary = repository.parent / "temporary"
+    temporary.mkdir()
+    # A runner that was started in the background ignores SIGINT, and its children would too.
     listen = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
-    driver = subprocess.Popen(
-        command,
-        cwd=repository,
-        env=env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=listen,
-    )
+    command = [*COMPARE, "--base", "HEAD~1", "--load", "mine.py"]
+    env = os.environ | {"TMPDIR": str(temporary)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    driver = subprocess.Popen(command, cwd=repository, env=env, preexec_fn=listen, **pipes)
     deadline = time.monotonic() + 120
-    while (
-        len(workers := workers_of(driver.pid)) < 2
-        and driver.poll() is None
-        and time.monotonic() < deadline
-    ):
+    while len(workers := workers_of(driver.pid)) < 2 and driver.poll() is None:
+        if time.monotonic() > deadline:
+            break
         time.sleep(0.05)
     driver.send_signal(number)
     _, told = driver.communicate(timeout=120)
     assert driver.returncode == 130 and "gradrace: interrupted" in told
     assert len(workers) == 2
     until_gone(*(worker.pid for worker in workers))
-    assert len(git(repository, "worktree", "list").splitlines()) == 1
-    assert not list((repository.parent / "temporary").iterdir())
+    assert worktrees(repository) == 1
+    assert not list(temporary.iterdir())
 
 
 def workers_of(pid: int) -> list[psutil.Process]:
@@ -846,25 +685,17 @@ def workers_of(pid: int) -> list[psutil.Process]:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        ((), 2, "nothing to compare"),
-        (("--base", "HEAD", "--a", "framework=torch"), 2, "--a/--b and --base: give one of"),
-        (("one", "--base", "HEAD"), 2, "not both"),
-        (("--a-load", "mine.py"), 2, "belong together"),
-        (("--base", "nowhere"), 2, "no commit of that name"),
-        (
-            ("--base", "HEAD", "--threshold", "1"),
-            2,
-            "--threshold: expected a number less than 1, not 1.0",
-        ),
-        (
-            ("--base", "HEAD", "--launches", "2"),
-            2,
-            "--launches: expected a number of at least 3, not 2",
-        ),
-        (("--b-python", "/no/such/python"), 3, "no such interpreter"),
-        (("--base", "HEAD", "-k", "lstm"), 5, "matches 'lstm'"),
+        ("", 2, "nothing to compare"),
+        ("--base HEAD --a framework=torch", 2, "--a/--b and --base: give one of"),
+        ("one --base HEAD", 2, "not both"),
+        ("--a-load mine.py", 2, "belong together"),
+        ("--base nowhere", 2, "no commit of that name"),
+        ("--base HEAD --threshold 1", 2, "--threshold: expected a number less than 1, not 1.0"),
+        ("--base HEAD --launches 2", 2, "--launches: expected a number of at least 3, not 2"),
+        ("--b-python /no/such/python", 3, "no such interpreter"),
+        ("--base HEAD -k lstm", 5, "matches 'lstm'"),
     ],
 )
 def test_misuse(repository, arguments, code, message):
-    done = call(repository, *arguments)
+    done = call(repository, arguments)
     assert done.returncode == code and message in done.stderr and "Traceback" not in done.stderr

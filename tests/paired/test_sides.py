@@ -64,10 +64,9 @@ def test_a_users_file_at_a_commit_against_the_file_now(repository):
         assert b.details["commit"] == git(repository, "rev-parse", "HEAD")
         code = "import gradrace, helper; print(gradrace.__file__); print(helper.STATE)"
         told = [imported(side, code) for side in (a, b)]
-        assert [lines[1] for lines in told] == [
-            "first",
-            "second",
-        ], "each side finds its own state of the repository"
+        assert [lines[1] for lines in told] == ["first", "second"], (
+            "each side finds its own state of the repository"
+        )
         assert told[0][0] == told[1][0], "both run the gradrace that is installed"
         assert len(git(repository, "worktree", "list").splitlines()) == 2
     assert nothing_left(repository) and not (repository / "hooked").exists()

@@ -143,7 +143,7 @@ def known(output: Path, seeds: int, **options: Any) -> frame.Frames:
     return frame.load(output)
 
 
-def test_summary_of_three_seeds_is_what_a_hand_computes(tmp_path: Path) -> None:
+def test_summary_of_three_seeds_is_what_a_hand_computes(tmp_path):
     found = row(tables.summary(known(tmp_path, 3), "known"), task="known")
     assert found["runs"] == found["ok"] == found["attempts"] == 3
     assert [found[f"final_validation_loss_{s}"] for s in ("mean", "min", "max")] == [1.0, 0.0, 2.0]
@@ -189,9 +189,7 @@ def changed(spec: RunSpec, change: dict[str, Any]) -> RunSpec:
         ({"model": (Dense(units=3),)}, ""),
     ],
 )
-def test_a_step_time_stands_beside_its_own_setting_alone(
-    tmp_path: Path, change: dict[str, Any], said: str
-) -> None:
+def test_a_step_time_stands_beside_its_own_setting_alone(tmp_path, change, said):
     specs = make_specs([make_task("known", steps=60, target=0.85)], ["jax"], ["adam"], [0])
     other = [changed(spec, change) if spec.measure == "timing" else spec for spec in specs]
     make_results(tmp_path, "demo", other)
@@ -207,17 +205,15 @@ def test_a_step_time_stands_beside_its_own_setting_alone(
     assert len(table) == (1 if native else 2), (
         "what was timed keeps a row, if it stands nowhere else"
     )
-    assert (
-        tables.pace(frames, "demo").empty
-        and tables.attempts(frames, "demo")["seconds"].isna().all()
-    )
+    assert tables.pace(frames, "demo").empty
+    assert tables.attempts(frames, "demo")["seconds"].isna().all()
     html = writer.write(frames, tmp_path / "html").read_text(encoding="utf-8")
     assert html.count(said) >= (3 if said else 0), (
         "in the summary, beside the curves and with the target"
     )
 
 
-def test_of_several_timings_each_stands_beside_what_it_timed(tmp_path: Path) -> None:
+def test_of_several_timings_each_stands_beside_what_it_timed(tmp_path):
     specs = make_specs(["mlp"], ["jax"], ["adam"], [0])
     both = [changed(spec, {"hyper": {"beta": beta}}) for spec in specs for beta in (0.1, 0.2)]
     slow = make_specs(["mlp"], ["jax"], ["adam"], [], native=True)
@@ -228,12 +224,11 @@ def test_of_several_timings_each_stands_beside_what_it_timed(tmp_path: Path) -> 
         frames.runs[name] = frames.runs["hyper"].map(cost).where(frames.runs["measure"] == "timing")
     found = tables.summary(frames, "demo").set_index("hyper")
     assert found["step_p25_s"].to_dict() == pytest.approx({"beta=0.1": 1e-3, "beta=0.2": 3e-3})
-    assert found["native_p25_s"].tolist() == pytest.approx([7e-3, 7e-3]) and set(
-        found["native_mode"]
-    ) == {"jit"}
+    assert found["native_p25_s"].tolist() == pytest.approx([7e-3, 7e-3])
+    assert set(found["native_mode"]) == {"jit"}
 
 
-def test_a_step_time_of_another_machine_is_named_only(tmp_path: Path) -> None:
+def test_a_step_time_of_another_machine_is_named_only(tmp_path):
     frames = known(tmp_path, 1)
     for digest, record in frames.records.items():
         if record.spec.measure == "timing":
@@ -243,7 +238,7 @@ def test_a_step_time_of_another_machine_is_named_only(tmp_path: Path) -> None:
     assert np.isnan(found["seconds_to_target"]) and "on Another, 2 cores" in found["timed_instead"]
 
 
-def test_the_mean_step_counts_slow_blocks_by_their_steps() -> None:
+def test_the_mean_step_counts_slow_blocks_by_their_steps():
     blocks = np.array([10, 10, 1]), np.array([10e9, 10e9, 5e9])
     time = step_times.step_time(*blocks)
     assert (time.p25, time.mean) == pytest.approx((1.0, 25 / 21))
@@ -252,7 +247,7 @@ def test_the_mean_step_counts_slow_blocks_by_their_steps() -> None:
     )
 
 
-def test_median_on_a_run_that_missed_is_censored(tmp_path: Path) -> None:
+def test_median_on_a_run_that_missed_is_censored(tmp_path):
     found = row(tables.summary(known(tmp_path, 5), "known"), task="known")
     assert found["steps_to_target"] == np.inf
     assert tables.steps_text(found) == "> 60 (2 of 5)"
@@ -262,15 +257,13 @@ def test_median_on_a_run_that_missed_is_censored(tmp_path: Path) -> None:
     )
 
 
-def test_no_run_reaching_the_target_is_said(tmp_path: Path) -> None:
+def test_no_run_reaching_the_target_is_said(tmp_path):
     make_results(tmp_path, "demo", make_specs([make_task("hard", target=1.5)], ["jax"], ["adam"]))
     found = row(tables.summary(frame.load(tmp_path), "demo"), task="hard")
     assert tables.steps_text(found) == "not reached (0 of 3)"
 
 
-def test_diverged_and_timed_out_runs_tried_the_target_but_failed_ones_did_not(
-    frames: frame.Frames,
-) -> None:
+def test_diverged_and_timed_out_runs_tried_the_target_but_failed_ones_did_not(frames):
     found = row(tables.summary(frames, "main"), task="mlp", framework="torch", optimizer="sgd")
     assert (found["ok"], found["diverged"], found["failed"], found["attempts"]) == (1, 1, 1, 2)
     assert text.counts(found) == "1 ok, 1 diverged, 1 failed"
@@ -278,7 +271,7 @@ def test_diverged_and_timed_out_runs_tried_the_target_but_failed_ones_did_not(
     assert (slow["timeout"], slow["attempts"]) == (1, 3)
 
 
-def test_skipped_cells_stay_in_the_summary(frames: frame.Frames) -> None:
+def test_skipped_cells_stay_in_the_summary(frames):
     found = row(
         tables.summary(frames, "main"), task="cnn", framework="tensorflow", optimizer="adam"
     )
@@ -286,54 +279,49 @@ def test_skipped_cells_stay_in_the_summary(frames: frame.Frames) -> None:
     assert tables.steps_text(found) == text.MISSING
 
 
-def test_a_cell_without_timing_has_no_seconds(frames: frame.Frames) -> None:
+def test_a_cell_without_timing_has_no_seconds(frames):
     found = row(tables.summary(frames, "main"), task="mlp", framework="jax", optimizer="adam")
-    assert (
-        np.isnan(found["step_p25_s"])
-        and np.isnan(found["seconds_to_target"])
-        and found["timed_mode"] == ""
-    )
+    assert np.isnan(found["step_p25_s"])
+    assert np.isnan(found["seconds_to_target"])
+    assert found["timed_mode"] == ""
     assert found["steps_to_target"] > 0
 
 
-def test_timing_alone_still_makes_summary_rows(tmp_path: Path) -> None:
+def test_timing_alone_still_makes_summary_rows(tmp_path):
     make_results(tmp_path, "demo", [s for s in make_specs(["mlp"]) if s.measure == "timing"])
     compact = tables.summary_compact(frame.load(tmp_path), "demo")
     assert len(compact) == 6 and set(compact["step µs p25"]) == {"100", "400", "500"}
 
 
-def test_several_launches_are_one_cell_with_a_range(tmp_path: Path) -> None:
+def test_several_launches_are_one_cell_with_a_range(tmp_path):
     make_results(tmp_path, "demo", make_specs(["mlp"], ["jax"], ["adam"], [], launches=3))
     found = row(tables.step_times(frame.load(tmp_path), "demo"), task="mlp")
-    assert found["launches"] == 3 and found["step_p25_min_s"] == found[
-        "step_p25_max_s"
-    ] == pytest.approx(1e-4)
+    assert found["launches"] == 3
+    assert found["step_p25_min_s"] == found["step_p25_max_s"] == pytest.approx(1e-4)
 
 
-def test_compact_summary_is_text_for_a_terminal(frames: frame.Frames) -> None:
+def test_compact_summary_is_text_for_a_terminal(frames):
     compact = tables.summary_compact(frames, "main")
     found = row(compact, task="mlp", framework="torch (eager)", optimizer="adam")
-    assert (
-        found["status"] == "3 ok"
-        and found["step µs p25"] == "400"
-        and found["best val acc"].endswith("%")
-    )
+    assert found["status"] == "3 ok"
+    assert found["step µs p25"] == "400"
+    assert found["best val acc"].endswith("%")
     assert len(compact) == len(tables.summary(frames, "main")) == 12
     assert "lr 0.001" in " ".join(tables.summary_compact(frames, "rates")["optimizer"])
 
 
-def test_chosen_rate_is_the_one_with_the_most_ok_runs(frames: frame.Frames) -> None:
+def test_chosen_rate_is_the_one_with_the_most_ok_runs(frames):
     assert set(tables.chosen(frames, "rates")["learning_rate"]) == {0.001}
 
 
-def test_bands_are_mean_and_range_over_ok_runs(tmp_path: Path) -> None:
+def test_bands_are_mean_and_range_over_ok_runs(tmp_path):
     loaded = known(tmp_path, 3)
     bands = tables.bands(tables.curves(loaded, tables.chosen(loaded, "known")))
     last = row(bands, metric="validation_loss", step=60.0)
     assert (last["mean"], last["min"], last["max"], last["runs"]) == (1.0, 0.0, 2.0, 3)
 
 
-def test_training_loss_is_averaged_in_bins(tmp_path: Path) -> None:
+def test_training_loss_is_averaged_in_bins(tmp_path):
     specs = make_specs([make_task("long", steps=120)], ["jax"], ["adam"], [0])
     make_results(tmp_path, "demo", specs, curve=lambda s: Curve(np.arange(120.0), *np.ones((3, 1))))
     loaded = frame.load(tmp_path)
@@ -341,18 +329,18 @@ def test_training_loss_is_averaged_in_bins(tmp_path: Path) -> None:
     assert (points["step"].tolist()[:2], points["value"].tolist()[:2]) == ([1.0, 3.0], [0.5, 2.5])
 
 
-def test_learning_rates_count_diverged_runs(frames: frame.Frames) -> None:
+def test_learning_rates_count_diverged_runs(frames):
     rates = tables.learning_rates(frames, "rates")
     assert row(rates, setup="jax (scan)", learning_rate=1.0, series="sgd · cosine")["diverged"] == 2
     assert tables.learning_rates(frames, "main").empty
 
 
-def test_schedules_are_shown_where_any_is_not_constant(frames: frame.Frames) -> None:
+def test_schedules_are_shown_where_any_is_not_constant(frames):
     assert set(tables.schedule_curves(frames, "rates")["schedule"]) == {"constant", "cosine"}
     assert tables.schedule_curves(frames, "main").empty
 
 
-def test_not_ok_lists_every_such_run_with_its_reason(frames: frame.Frames) -> None:
+def test_not_ok_lists_every_such_run_with_its_reason(frames):
     lost = tables.not_ok(frames, "main")
     assert (
         lost["runs"].sum() == (frames.runs["status"] != "ok")[frames.runs["suite"] == "main"].sum()
@@ -364,7 +352,7 @@ def test_not_ok_lists_every_such_run_with_its_reason(frames: frame.Frames) -> No
 # The page
 
 
-def test_everything_a_reader_wrote_is_escaped(html: str, page: Page) -> None:
+def test_everything_a_reader_wrote_is_escaped(html, page):
     assert "alert('x')" not in html.replace("&#39;", "'").replace(
         "&lt;script&gt;alert('x')&lt;/script&gt;", ""
     )
@@ -372,7 +360,7 @@ def test_everything_a_reader_wrote_is_escaped(html: str, page: Page) -> None:
     assert any(MARKUP in words for words in page.words)
 
 
-def test_the_page_refers_to_nothing_outside(html: str, page: Page) -> None:
+def test_the_page_refers_to_nothing_outside(html, page):
     for name in ("src", "href", "xlink:href", "action", "srcset", "data", "poster"):
         assert all(value.startswith(("#", "data/", "run.html#")) for value in page.all(name)), name
     assert not re.search(
@@ -381,7 +369,7 @@ def test_the_page_refers_to_nothing_outside(html: str, page: Page) -> None:
     assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", html))
 
 
-def test_ids_are_unique_and_every_reference_has_one(html: str, page: Page) -> None:
+def test_ids_are_unique_and_every_reference_has_one(html, page):
     ids = Counter(page.all("id"))
     assert [name for name, count in ids.items() if count > 1] == []
     local = [value[1:] for value in page.all("href") if value.startswith("#")] + re.findall(
@@ -391,17 +379,16 @@ def test_ids_are_unique_and_every_reference_has_one(html: str, page: Page) -> No
     assert set(" ".join(page.all("aria-labelledby")).split()) <= set(ids)
 
 
-def test_every_figure_has_title_and_description(page: Page) -> None:
+def test_every_figure_has_title_and_description(page):
     images = [attributes for tag, attributes in page.tags if tag == "svg"]
     tags = Counter(tag for tag, _ in page.tags)
     assert len(images) > 10 and all(image["role"] == "img" for image in images)
     assert tags["desc"] == len(images) and tags["title"] == len(images) + 1
-    assert "#010203" not in page.all("style") and any(
-        "currentColor" in style for style in page.all("style")
-    )
+    assert "#010203" not in page.all("style")
+    assert any("currentColor" in style for style in page.all("style"))
 
 
-def test_every_csv_is_linked_and_readable(written: Path, page: Page) -> None:
+def test_every_csv_is_linked_and_readable(written, page):
     files = {str(file.relative_to(written.parent)) for file in written.parent.glob("data/*/*.csv")}
     assert files == {value for value in page.all("href") if value.startswith("data/")}
     for file in files:
@@ -410,16 +397,14 @@ def test_every_csv_is_linked_and_readable(written: Path, page: Page) -> None:
     assert len(kept) == 46 and kept["digest"].str.fullmatch("[0-9a-f]{24}").all()
 
 
-def test_every_record_is_in_the_appendix_and_numbers_lead_there(
-    frames: frame.Frames, page: Page
-) -> None:
+def test_every_record_is_in_the_appendix_and_numbers_lead_there(frames, page):
     words = set(page.words)
     assert set(frames.records) <= words
     linked = set(" ".join(page.all("data-runs")).split())
     assert set(frames.records) <= linked
 
 
-def test_sections_warnings_and_counts_are_there(html: str) -> None:
+def test_sections_warnings_and_counts_are_there(html):
     for name in ("compared", "summary", "convergence", "target", "step-time", "runs"):
         assert f'id="main-{name}"' in html and f'id="rates-{name}"' in html
     assert 'id="rates-learning-rates"' in html and 'id="main-learning-rates"' not in html
@@ -427,13 +412,13 @@ def test_sections_warnings_and_counts_are_there(html: str) -> None:
     assert "jax 0.10.2" in html and "made up" in html
 
 
-def test_writing_again_is_equal_to_the_byte(tmp_path: Path) -> None:
+def test_writing_again_is_equal_to_the_byte(tmp_path):
     make_results(tmp_path, "demo", make_specs(["mlp"], ["torch"]))
     first, second = (writer.write(frame.load(tmp_path), tmp_path / name) for name in ("one", "two"))
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_an_earlier_report_is_replaced_whole(tmp_path: Path) -> None:
+def test_an_earlier_report_is_replaced_whole(tmp_path):
     make_results(tmp_path, "demo", make_specs(["mlp"], ["torch"], ["sgd"], [0]))
     folder = tmp_path / "html"
     writer.write(frame.load(tmp_path), folder)
@@ -443,7 +428,7 @@ def test_an_earlier_report_is_replaced_whole(tmp_path: Path) -> None:
     assert sorted(p.name for p in folder.iterdir()) == ["data", "index.html", "run.html"]
 
 
-def test_a_data_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
+def test_a_data_folder_of_somebody_else_is_left_alone(tmp_path):
     make_results(tmp_path, "demo", make_specs(["mlp"], ["torch"], ["sgd"], [0]))
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "thesis.csv").write_text("mine")
@@ -452,7 +437,7 @@ def test_a_data_folder_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "data" / "thesis.csv").read_text() == "mine"
 
 
-def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     make_results(tmp_path, "demo", make_specs(["mlp"], ["torch"], ["sgd"], [0]))
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=re.escape(str(tmp_path / "file"))):
@@ -472,14 +457,14 @@ def outcome(measure: str, status: str) -> Any:
         (outcome("neither", "diverged"), "demo-fig-mlp-seconds"),
     ],
 )
-def test_whatever_is_missing_the_rest_is_shown(tmp_path: Path, judge: Any, absent: str) -> None:
+def test_whatever_is_missing_the_rest_is_shown(tmp_path, judge, absent):
     make_results(tmp_path, "demo", make_specs(["mlp"], ["torch"], ["sgd"], [0]), judge)
     html = writer.write(frame.load(tmp_path), tmp_path / "html").read_text(encoding="utf-8")
     assert f'id="{absent}"' not in html and "because" in html and 'id="demo-runs"' in html
 
 
 @pytest.mark.parametrize("measure", ["convergence", "timing"])
-def test_a_suite_of_one_measure_only(tmp_path: Path, measure: str) -> None:
+def test_a_suite_of_one_measure_only(tmp_path, measure):
     specs = [
         spec for spec in make_specs(["mlp"], ["torch"], ["sgd"], [0]) if spec.measure == measure
     ]
@@ -489,7 +474,7 @@ def test_a_suite_of_one_measure_only(tmp_path: Path, measure: str) -> None:
     assert ('id="demo-step-time"' in html) == (measure == "timing")
 
 
-def test_a_suite_without_any_record_beside_another(tmp_path: Path) -> None:
+def test_a_suite_without_any_record_beside_another(tmp_path):
     make_results(tmp_path, "demo", make_specs(["mlp"], ["torch"], ["sgd"], [0]))
     waiting = make_specs(["cnn"], ["torch"], ["sgd"], [0])
     make_results(tmp_path, "waiting", waiting, unrun=len(waiting))
@@ -500,7 +485,7 @@ def test_a_suite_without_any_record_beside_another(tmp_path: Path) -> None:
 # Figures
 
 
-def test_an_optimizer_keeps_its_colour_and_variants_differ_by_dash() -> None:
+def test_an_optimizer_keeps_its_colour_and_variants_differ_by_dash():
     runs = pd.DataFrame(
         {
             "series": ["adam", "sgd · step", "sgd"],
@@ -513,7 +498,7 @@ def test_an_optimizer_keeps_its_colour_and_variants_differ_by_dash() -> None:
     assert looks["sgd"].dash != looks["sgd · step"].dash
 
 
-def test_time_zero_is_left_off_a_logarithmic_axis() -> None:
+def test_time_zero_is_left_off_a_logarithmic_axis():
     spread = ("mean", "min", "max")
     seconds = {"fast": [0.0, 0.1, 0.2], "slow": [0.0, 1.0, 2.0]}
     bands = pd.DataFrame(
@@ -535,7 +520,7 @@ def test_time_zero_is_left_off_a_logarithmic_axis() -> None:
     assert min(line.get_xdata().min() for line in axes.lines) == 0.1
 
 
-def test_palette_is_legible_on_light_and_dark() -> None:
+def test_palette_is_legible_on_light_and_dark():
     def luminance(colour: str) -> float:
         parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
         linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
@@ -543,9 +528,8 @@ def test_palette_is_legible_on_light_and_dark() -> None:
 
     for colour in figures.PALETTE:
         value = luminance(colour)
-        assert (
-            1.05 / (value + 0.05) >= 2.9 and (value + 0.05) / (luminance("#14171b") + 0.05) >= 3
-        ), colour
+        assert 1.05 / (value + 0.05) >= 2.9
+        assert (value + 0.05) / (luminance("#14171b") + 0.05) >= 3, colour
 
 
 @pytest.mark.parametrize(
@@ -559,7 +543,7 @@ def test_palette_is_legible_on_light_and_dark() -> None:
         (np.nan, "–"),
     ],
 )
-def test_significant(value: float, expected: str) -> None:
+def test_significant(value, expected):
     assert text.significant(value) == expected
 
 
@@ -587,9 +571,7 @@ def timed(tmp_path_factory: pytest.TempPathFactory) -> frame.Frames:
     return frame.load(folder)
 
 
-def test_a_cell_is_the_geometric_mean_of_its_launches_with_a_t_interval(
-    timed: frame.Frames,
-) -> None:
+def test_a_cell_is_the_geometric_mean_of_its_launches_with_a_t_interval(timed):
     found = row(frame.timing_cells(timed), framework="torch", batch_size=64)
     assert found["launches"] == found["planned"] == 5 and found["status"] == "ok"
     middle = STEP_US["torch"] * 1e-6 * 1.01**2
@@ -615,7 +597,7 @@ def test_a_cell_is_the_geometric_mean_of_its_launches_with_a_t_interval(
     assert len(found["digests"].split()) == 6
 
 
-def test_one_launch_has_a_figure_and_no_interval(timed: frame.Frames) -> None:
+def test_one_launch_has_a_figure_and_no_interval(timed):
     found = row(frame.timing_cells(timed), framework="torch", batch_size=16)
     assert found["step_p25_s"] == pytest.approx(STEP_US["torch"] * 1e-6)
     assert np.isnan(found["step_p25_s_low"]) and np.isnan(found["samples_per_s_high"])
@@ -628,9 +610,7 @@ def test_one_launch_has_a_figure_and_no_interval(timed: frame.Frames) -> None:
     assert len(timing_text.parts(cells)) == 9
 
 
-def test_samples_a_second_are_drawn_where_batch_sizes_vary(
-    timed: frame.Frames, frames: frame.Frames
-) -> None:
+def test_samples_a_second_are_drawn_where_batch_sizes_vary(timed, frames):
     rates = tables.throughput(tables.step_times(timed, "timed"))
     assert set(rates["setup"]) == {"jax (jit)", "jax (scan)", "torch (eager)"}
     assert all(sizes.tolist() == [16, 64, 256] for _, sizes in rates.groupby("setup")["batch_size"])
@@ -638,9 +618,7 @@ def test_samples_a_second_are_drawn_where_batch_sizes_vary(
     assert tables.throughput(tables.step_times(frames, "main")).empty
 
 
-def test_modes_are_compared_where_a_framework_has_several(
-    timed: frame.Frames, frames: frame.Frames
-) -> None:
+def test_modes_are_compared_where_a_framework_has_several(timed, frames):
     assert set(tables.by_mode(tables.step_times(timed, "timed"))["setup"]) == {
         "jax (jit)",
         "jax (scan)",
@@ -649,7 +627,7 @@ def test_modes_are_compared_where_a_framework_has_several(
     assert tables.by_mode(tables.step_times(frames, "main")).empty
 
 
-def test_the_bars_of_a_step_are_as_long_as_its_parts(timed: frame.Frames) -> None:
+def test_the_bars_of_a_step_are_as_long_as_its_parts(timed):
     times = tables.step_times(timed, "timed").iloc[:1]
     (axis,) = figures.breakdown(times).axes
     widths = [bar.get_width() for bar in axis.patches]
@@ -662,7 +640,7 @@ def test_the_bars_of_a_step_are_as_long_as_its_parts(timed: frame.Frames) -> Non
     assert axis.patches[3].get_x() == pytest.approx(expected.iloc[:3].sum())
 
 
-def test_parts_that_take_longer_than_the_step_overlap_its_end(timed: frame.Frames) -> None:
+def test_parts_that_take_longer_than_the_step_overlap_its_end(timed):
     times = tables.step_times(timed, "timed").iloc[:1]
     times = times.assign(
         optimizer_s=times["optimizer_s"] * 2, remainder_s=-0.15 * times["step_p25_s"]
@@ -675,7 +653,7 @@ def test_parts_that_take_longer_than_the_step_overlap_its_end(timed: frame.Frame
     assert remainder.get_hatch()
 
 
-def test_the_page_of_a_timed_suite_has_its_sections(timed: frame.Frames, tmp_path: Path) -> None:
+def test_the_page_of_a_timed_suite_has_its_sections(timed, tmp_path):
     html = writer.write(timed, tmp_path).read_text(encoding="utf-8")
     ids = Counter(Page(html).all("id"))
     assert max(ids.values()) == 1, ids.most_common(3)
@@ -691,18 +669,17 @@ def test_the_page_of_a_timed_suite_has_its_sections(timed: frame.Frames, tmp_pat
         assert f'id="timed-{name}"' in html, name
     assert "1 of 9 timed cells had fewer than 3 launches" in html and "made up" in html
     parts = pd.read_csv(tmp_path / "data/timed/step-parts.csv")
-    assert len(parts) == 9 and parts["parts_covered"].tolist() == pytest.approx(
-        [0.95] * 9, rel=1e-3
-    )
+    assert len(parts) == 9
+    assert parts["parts_covered"].tolist() == pytest.approx([0.95] * 9, rel=1e-3)
     kept = pd.read_csv(tmp_path / "data/timed/step-times.csv")
     assert {"step_p25_s_low", "samples_per_s", "state_bytes", "grown_bytes"} <= set(kept)
 
 
-def test_a_suite_without_parts_or_memory_has_no_such_sections(html: str) -> None:
+def test_a_suite_without_parts_or_memory_has_no_such_sections(html):
     assert 'id="main-breakdown"' not in html and 'id="main-throughput"' not in html
 
 
-def test_blocks_of_an_earlier_version_are_blocks_of_steps(tmp_path: Path) -> None:
+def test_blocks_of_an_earlier_version_are_blocks_of_steps(tmp_path):
     """They have neither parts nor stolen ticks."""
     make_results(tmp_path, "demo", make_specs(["mlp"], ["jax"], ["adam"], []))
     (file,) = tmp_path.glob("runs/demo/*/steps.parquet")
@@ -712,7 +689,7 @@ def test_blocks_of_an_earlier_version_are_blocks_of_steps(tmp_path: Path) -> Non
     assert found.runs["step_p25_s"].tolist() == pytest.approx([1e-4])
 
 
-def test_memory_is_compared_as_step_times_are(timed: frame.Frames) -> None:
+def test_memory_is_compared_as_step_times_are(timed):
     found = compare.compare(timed, timed, 0.1).rows
     assert found["figure"].value_counts().to_dict() == {"step_p25_s": 9, "peak_bytes": 9}
     assert set(found["verdict"]) == {"same"}

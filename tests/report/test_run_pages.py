@@ -51,7 +51,7 @@ def long_curve(spec: RunSpec) -> Curve:
     return Curve(train, np.array([0, 1000]), np.array([2.0, 1.0]), np.array([0.5, np.nan]))
 
 
-def test_every_run_has_a_script_that_its_digest_leads_to(tmp_path: Path) -> None:
+def test_every_run_has_a_script_that_its_digest_leads_to(tmp_path):
     frames, folder = written(
         tmp_path, judge=lambda spec: ("skipped", "no such device") if spec.seed == 1 else ("ok", "")
     )
@@ -70,18 +70,16 @@ def test_every_run_has_a_script_that_its_digest_leads_to(tmp_path: Path) -> None
         )
         assert RunSpec.model_validate(run["spec"]) == record.spec
         facts = dict(run["facts"])
-        assert (
-            facts["run"] == record.spec.id
-            and "Test Processor 3000" in facts["machine"]
-            and facts["versions"]
-        )
+        assert facts["run"] == record.spec.id
+        assert "Test Processor 3000" in facts["machine"]
+        assert facts["versions"]
         assert bool(run["curves"]) == (
             record.spec.measure == "convergence" and record.status == "ok"
         )
         assert ("step time" in facts) == (record.spec.measure == "timing" and record.status == "ok")
 
 
-def test_long_curves_are_means_over_bins_and_what_is_not_finite_is_counted(tmp_path: Path) -> None:
+def test_long_curves_are_means_over_bins_and_what_is_not_finite_is_counted(tmp_path):
     task = make_task("long", steps=1000)
     _, folder = written(
         tmp_path, specs=make_specs([task], ["jax"], ["adam"], [0], launches=0), curve=long_curve
@@ -99,27 +97,23 @@ def test_long_curves_are_means_over_bins_and_what_is_not_finite_is_counted(tmp_p
         "every": 1000.0,
         "values": [2.0, 1.0],
     }
-    assert (
-        curves["validation_metric"]["values"] == [0.5, None]
-        and curves["validation_metric"]["lost"] == 1
-    )
+    assert curves["validation_metric"]["values"] == [0.5, None]
+    assert curves["validation_metric"]["lost"] == 1
     assert curves["learning_rate"]["values"] == [0.001, 0.001], "that of the schedule, constant"
 
 
-def test_a_schedule_is_drawn_as_planned(tmp_path: Path) -> None:
+def test_a_schedule_is_drawn_as_planned(tmp_path):
     specs = make_specs(["mlp"], ["jax"], ["adam"], [0], schedules=["cosine"], launches=0)
     _, folder = written(tmp_path, specs=specs)
     (file,) = folder.glob("data/runs/demo/*.js")
     rates = called(file.read_text(), "run")["curves"]["learning_rate"]["values"]
-    assert (
-        len(rates) == 60
-        and rates[0] == 0.001
-        and rates == sorted(rates, reverse=True)
-        and rates[-1] < 1e-4
-    )
+    assert len(rates) == 60
+    assert rates[0] == 0.001
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] < 1e-4
 
 
-def test_the_end_of_a_log_begins_with_a_whole_line(tmp_path: Path) -> None:
+def test_the_end_of_a_log_begins_with_a_whole_line(tmp_path):
     frames, _ = written(tmp_path, specs=make_specs(["mlp"], ["jax"], ["adam"], [0], launches=0))
     (digest,) = frames.records
     assert read_log(tmp_path / "results", "demo", digest, 20) == ""
@@ -140,7 +134,7 @@ def table_of(count: int) -> Table:
     return Table("demo-long", "Long", columns, rows, "data/demo/long.csv")
 
 
-def test_a_long_table_has_its_rows_in_a_script() -> None:
+def test_a_long_table_has_its_rows_in_a_script():
     short, long = table_of(SHOWN), table_of(SHOWN + 1)
     assert short.island == "" and len(short.shown) == SHOWN
     assert long.island == "data/demo/demo-long.js" and len(long.shown) == SHOWN
@@ -154,7 +148,7 @@ def test_a_long_table_has_its_rows_in_a_script() -> None:
     ]
 
 
-def test_many_runs_stay_out_of_the_page(tmp_path: Path) -> None:
+def test_many_runs_stay_out_of_the_page(tmp_path):
     rates = [0.001 * 1.1**i for i in range(30)]
     specs = make_specs(["mlp"], ["torch", "jax"], ["adam"], range(4), rates=rates, launches=1)
     frames, folder = written(tmp_path, specs=specs)
@@ -164,7 +158,7 @@ def test_many_runs_stay_out_of_the_page(tmp_path: Path) -> None:
     assert (folder / "data/demo/demo-runs.js").read_text().count("run.html#demo/") == 242
 
 
-def test_metrics_that_are_not_numbers_break_nothing(tmp_path: Path) -> None:
+def test_metrics_that_are_not_numbers_break_nothing(tmp_path):
     def lost(spec: RunSpec) -> Curve:
         curve = make_curve(spec)
         nothing = np.full_like(curve.validation_metrics, np.nan)
@@ -179,19 +173,15 @@ def test_metrics_that_are_not_numbers_break_nothing(tmp_path: Path) -> None:
         called(file.read_text(), "run")
 
 
-def test_suites_of_another_schema_are_refused_by_name_and_others_stand_as_parts(
-    tmp_path: Path,
-) -> None:
+def test_suites_of_another_schema_are_refused_by_name_and_others_stand_as_parts(tmp_path):
     specs = make_specs(["mlp"], ["jax"], ["adam"], [0])
     make_results(tmp_path, "one", specs)
     shutil.copytree(tmp_path / "runs/one", tmp_path / "runs/two")
     plan = tmp_path / "runs/two/plan.json"
     plan.write_text(plan.read_text().replace('"one"', '"two"'))
     frames = frame.load(tmp_path)
-    assert (
-        frames.runs["digest"].duplicated().any()
-        and not frames.curves.duplicated(["digest", "series", "step"]).any()
-    )
+    assert frames.runs["digest"].duplicated().any()
+    assert not frames.curves.duplicated(["digest", "series", "step"]).any()
     folder = writer.write(frames, tmp_path / "html").parent
     html = (folder / "index.html").read_text(encoding="utf-8")
     assert 'id="one"' in html and 'id="two"' in html
@@ -217,7 +207,7 @@ CHROMIUM = (
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no browser here")
 @pytest.mark.slow
-def test_a_browser_draws_a_run_and_runs_nothing_that_it_says(tmp_path: Path) -> None:
+def test_a_browser_draws_a_run_and_runs_nothing_that_it_says(tmp_path):
     specs = make_specs(["mlp"], ["jax"], ["adam"], [0], launches=0)
     make_results(tmp_path, "demo", specs, lambda spec: ("diverged", MARKUP), title=MARKUP)
     (file,) = tmp_path.glob("runs/demo/*/run.json")

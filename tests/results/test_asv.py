@@ -46,15 +46,14 @@ def cells_of(
     return cells(dict(zip(plan.digests, specs, strict=True)), load(folder), race.key_of)
 
 
-def test_measured_cells_give_their_figures(tmp_path: Path) -> None:
+def test_measured_cells_give_their_figures(tmp_path):
     specs = make_specs(["mlp"], ["torch"], ["adam"], seeds=range(3), launches=2)
     found = cells_of(tmp_path, specs, lambda spec: ("ok", ""))
     step_time = race.look_up(found, "step_time", ADAM)
     # Of 20 made-up blocks of a launch, 12 take what p25 is and the others more: so is their median.
-    assert step_time == {
-        "samples": [pytest.approx(STEP_US["torch"] * 1e-6)] * 2,
-        "number": 1,
-    }, "a sample a launch"
+    assert step_time == {"samples": [pytest.approx(STEP_US["torch"] * 1e-6)] * 2, "number": 1}, (
+        "a sample a launch"
+    )
     assert race.look_up(found, "first_call", ADAM) == {"samples": [0.25, 0.25], "number": 1}
     assert race.look_up(found, "state_bytes", ADAM) == 1024
     runs = load(tmp_path).runs.query("measure == 'convergence'")
@@ -70,9 +69,7 @@ def test_measured_cells_give_their_figures(tmp_path: Path) -> None:
     ("device", "on_device", "figure"),
     [("cpu", None, 700.0), ("cpu", 5, 700.0), ("gpu", 5, 5.0), ("gpu", None, 700.0)],
 )
-def test_peak_memory_is_the_device_s_own_on_a_gpu(
-    tmp_path: Path, device: str, on_device: int | None, figure: float
-) -> None:
+def test_peak_memory_is_the_device_s_own_on_a_gpu(tmp_path, device, on_device, figure):
     (timed,) = [
         spec for spec in make_specs(["mlp"], ["torch"], ["adam"]) if spec.measure == "timing"
     ]
@@ -88,7 +85,7 @@ def test_peak_memory_is_the_device_s_own_on_a_gpu(
     assert race.look_up(found, "peak_memory", ADAM) == figure
 
 
-def test_a_diverged_run_has_the_worst_figures(tmp_path: Path) -> None:
+def test_a_diverged_run_has_the_worst_figures(tmp_path):
     specs = make_specs(["mlp"], ["torch"], ["adam"], seeds=[0])
     found = cells_of(
         tmp_path, specs, lambda spec: ("diverged" if spec.measure == "convergence" else "ok", "")
@@ -98,7 +95,7 @@ def test_a_diverged_run_has_the_worst_figures(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("status", ["failed", "timeout"])
-def test_one_failed_run_fails_its_cell_and_no_other(tmp_path: Path, status: Status) -> None:
+def test_one_failed_run_fails_its_cell_and_no_other(tmp_path, status):
     def judge(spec: RunSpec) -> tuple[Status, str]:
         broken = spec.framework == "torch" and spec.seed == 1
         return (status, "out of memory") if broken else ("ok", "")
@@ -112,7 +109,7 @@ def test_one_failed_run_fails_its_cell_and_no_other(tmp_path: Path, status: Stat
         assert race.look_up(found, *sound)
 
 
-def test_skipped_is_nan_and_lost_is_a_failure(tmp_path: Path) -> None:
+def test_skipped_is_nan_and_lost_is_a_failure(tmp_path):
     specs = make_specs(["mlp"], ["torch", "jax"], ["adam"], seeds=[0])
     plan = make_results(
         tmp_path, specs=specs, judge=lambda spec: ("skipped", "not installed: torch"), unrun=1
@@ -123,7 +120,7 @@ def test_skipped_is_nan_and_lost_is_a_failure(tmp_path: Path) -> None:
         race.look_up(found, "step_time", ("mlp", "jax-scan", "adam"))
 
 
-def test_a_suite_has_benchmarks_for_what_it_measures_and_only_the_modes_that_do() -> None:
+def test_a_suite_has_benchmarks_for_what_it_measures_and_only_the_modes_that_do():
     def tracks(**changes: Any) -> dict[str, Any]:
         benchmarks = race.benchmarks(
             make_suite("my-suite", FOLLOWED | {"frameworks": ["jax"]} | changes)
@@ -148,7 +145,7 @@ def test_a_suite_has_benchmarks_for_what_it_measures_and_only_the_modes_that_do(
     )
 
 
-def test_a_series_starts_anew_with_what_is_measured() -> None:
+def test_a_series_starts_anew_with_what_is_measured():
     def versions(**changes: Any) -> tuple[str, str]:
         runs = race.expanded(make_suite("followed", FOLLOWED | changes))
         return version(FIGURES["step_time"], runs), version(FIGURES["final_loss"], runs)
@@ -166,9 +163,7 @@ def test_a_series_starts_anew_with_what_is_measured() -> None:
     assert version(FIGURES["step_time"]._replace(meaning=9), runs) != timing
 
 
-def test_the_nightly_suites_are_followed_unless_told_otherwise(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_nightly_suites_are_followed_unless_told_otherwise(monkeypatch, tmp_path):
     monkeypatch.delenv(race.SUITE_VARIABLE, raising=False)
     nightly, modes = race.chosen_suites()
     quick = read_suite("quick").content
@@ -182,10 +177,9 @@ def test_the_nightly_suites_are_followed_unless_told_otherwise(
     for suite in (nightly, modes):
         # Mann and Whitney's two-sided test of n against n samples has p >= 2 / binom(2n, n); asv
         # asks for less than 0.002.
+        assert suite.content.timing
         assert (
-            suite.content.timing
-            and 2 / math.comb(2 * suite.content.timing.launches, suite.content.timing.launches)
-            < 0.002
+            2 / math.comb(2 * suite.content.timing.launches, suite.content.timing.launches) < 0.002
         )
     monkeypatch.setenv(race.SUITE_VARIABLE, "suites/quick.toml, schedules")
     monkeypatch.chdir(tmp_path)
@@ -209,12 +203,12 @@ def test_the_nightly_suites_are_followed_unless_told_otherwise(
         {"optimizers": [{"name": "adam", "learning_rate": [0.1, 0.01]}]},
     ],
 )
-def test_cells_that_asv_could_not_tell_apart_are_refused(change: dict[str, Any]) -> None:
+def test_cells_that_asv_could_not_tell_apart_are_refused(change):
     with pytest.raises(UserError, match="share one"):
         race.expanded(make_suite("followed", FOLLOWED | change))
 
 
-def test_discovery_loads_nothing_heavy() -> None:
+def test_discovery_loads_nothing_heavy():
     code = "import sys, gradrace.suites.benchmarks.race; print(*sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
@@ -223,7 +217,7 @@ def test_discovery_loads_nothing_heavy() -> None:
 
 
 @pytest.mark.slow
-def test_asv_follows_two_commits(tmp_path: Path) -> None:
+def test_asv_follows_two_commits(tmp_path):
     pytest.importorskip("asv")
     project = Project(tmp_path, FOLLOWED)
     first = project.commit("one")
@@ -286,7 +280,7 @@ def test_asv_follows_two_commits(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_sweep_that_measured_nothing_is_a_failure(tmp_path: Path) -> None:
+def test_a_sweep_that_measured_nothing_is_a_failure(tmp_path):
     pytest.importorskip("asv")
     project = Project(tmp_path, FOLLOWED | {"optimizers": ["sophia"]})
     commit = project.commit("one")

@@ -1,6 +1,4 @@
-"""Stored results side by side: made-up frames, one kind of difference each, and the exit code that
-follows.
-"""
+"""Stored results side by side: made-up frames, each with one difference, and the exit code."""
 
 from __future__ import annotations
 
@@ -22,22 +20,10 @@ LOSS, STEPS, TIME = "final_validation_loss", "steps_to_target", "step_p25_s"
 
 
 def frames(*runs: dict[str, Any]) -> Any:
-    """One row a run; what is not said is that of a run that ended well."""
-    base: dict[str, Any] = dict.fromkeys(CELL, "x") | {
-        "learning_rate": 0.1,
-        "variation": "",
-        "schedule_params": "",
-        "measure": "convergence",
-        "launch": 0,
-        "seed": 0,
-        "contended": 0,
-        "status": "ok",
-        TIME: NAN,
-        "peak_bytes": NAN,
-        LOSS: 1.0,
-        STEPS: 100.0,
-        "steps": 360,
-    }
+    """One row a run; fields not given are those of a run that ended well."""
+    base: dict[str, Any] = dict.fromkeys(CELL, "x") | {"variation": "", "schedule_params": ""}
+    base |= {"learning_rate": 0.1, "measure": "convergence", "launch": 0, "seed": 0, "steps": 360}
+    base |= {"contended": 0, "status": "ok", TIME: NAN, "peak_bytes": NAN, LOSS: 1.0, STEPS: 100.0}
     return SimpleNamespace(runs=pd.DataFrame([base | run for run in runs]))
 
 
@@ -46,9 +32,8 @@ def seeds(*losses: float, first: int = 0, **more: Any) -> Any:
 
 
 def launches(*times: float, **more: Any) -> Any:
-    return frames(
-        *({"measure": "timing", "launch": i, TIME: time, **more} for i, time in enumerate(times))
-    )
+    made = ({"measure": "timing", "launch": i, TIME: time} for i, time in enumerate(times))
+    return frames(*(run | more for run in made))
 
 
 def verdicts(found: Comparison) -> dict[str, str]:
@@ -60,193 +45,57 @@ def lost(seed: int, status: str = "diverged") -> dict[str, Any]:
 
 
 A_SEED = {"seed": 0}
+ONE, MISSED = seeds(1), seeds(1, steps_to_target=NAN)
+BOTH_OK, ONE_LOST = frames(A_SEED, {"seed": 1}), frames(A_SEED, lost(1))
+TENFOLD, OTHER_LOST = frames({LOSS: 10.0}, lost(1)), frames(lost(0), {"seed": 1})
+DIVERGED, FAILED = frames(lost(0)), frames(lost(0, "failed"))
+MS, NO_LAUNCH = launches(1e-3), launches(NAN, status="failed")
+TEN, SLOWER = launches(*[1e-3, 1.001e-3] * 5), launches(*[1.24e-3, 1.241e-3] * 5)
+SURE = "10 and 10 launches; b / a between 1.239 and 1.24"
+ON_X, ON_Y = launches(1e-3, processor="X"), launches(2e-3, processor="Y")
+HALF_MISSED = frames(A_SEED, {"seed": 1, STEPS: NAN})
+TWICE_MISSED = seeds(1, 1, steps_to_target=NAN)
+WITHIN, NOT, LARGER = "within the threshold", "not comparable", "larger magnitude"
 TABLE = [
     # name, A, B, figure, verdict, words of the note
     ("equal", seeds(1, 2, 3), seeds(1, 2, 3), LOSS, "same", "3 seeds"),
-    ("within", seeds(1, 2), seeds(1.1, 2.2), LOSS, "within the threshold", "2 seeds"),
-    ("worse", seeds(1.0), seeds(1.3), LOSS, "worse", "1 seed"),
-    ("better", seeds(1.3), seeds(1.0), LOSS, "better", "1 seed"),
-    (
-        "disjoint seeds",
-        seeds(1),
-        seeds(10, first=1),
-        LOSS,
-        "not comparable",
-        "no seed is on both sides",
-    ),
-    (
-        "disjoint seeds",
-        seeds(1),
-        seeds(10, first=1),
-        STEPS,
-        "not comparable",
-        "A has seed 0, B seed 1",
-    ),
-    ("one of five seeds", seeds(1, 1, 1, 1, 1), seeds(1), LOSS, "same", "1 of 5 seeds"),
-    (
-        "one diverged on both sides, ten times worse",
-        frames(A_SEED, lost(1)),
-        frames({LOSS: 10.0}, lost(1)),
-        LOSS,
-        "worse",
-        "1 diverged on both sides left out",
-    ),
-    (
-        "one lost in B",
-        frames(A_SEED, {"seed": 1}),
-        frames({LOSS: 10.0}, lost(1)),
-        "status",
-        "worse",
-        "1 ended ok in A alone",
-    ),
-    (
-        "one lost in B, the other ten times worse",
-        frames(A_SEED, {"seed": 1}),
-        frames({LOSS: 10.0}, lost(1)),
-        LOSS,
-        "worse",
-        "ok in A and diverged in B left out",
-    ),
-    ("one lost in A", frames(A_SEED, lost(1)), frames(A_SEED, {"seed": 1}), "status", "better", ""),
-    (
-        "one lost in each",
-        frames(A_SEED, lost(1)),
-        frames(lost(0), {"seed": 1}),
-        "status",
-        "not comparable",
-        "",
-    ),
-    (
-        "one lost in each",
-        frames(A_SEED, lost(1)),
-        frames(lost(0), {"seed": 1}),
-        LOSS,
-        "not comparable",
-        "no seed ended ok",
-    ),
-    (
-        "all diverged",
-        frames(lost(0)),
-        frames(lost(0)),
-        LOSS,
-        "not comparable",
-        "1 diverged on both sides",
-    ),
-    ("all diverged", frames(lost(0)), frames(lost(0)), STEPS, "same", "missed by both"),
-    (
-        "all failed",
-        frames(lost(0, "failed")),
-        frames(lost(0, "failed")),
-        STEPS,
-        "not comparable",
-        "no seed tried",
-    ),
-    ("from 0", seeds(0.0), seeds(1.0), LOSS, "worse", "larger magnitude"),
-    ("to 0", seeds(1.0), seeds(0.0), LOSS, "better", "larger magnitude"),
+    ("within", seeds(1, 2), seeds(1.1, 2.2), LOSS, WITHIN, "2 seeds"),
+    ("worse", ONE, seeds(1.3), LOSS, "worse", "1 seed"),
+    ("better", seeds(1.3), ONE, LOSS, "better", "1 seed"),
+    ("disjoint seeds", ONE, seeds(10, first=1), LOSS, NOT, "no seed is on both sides"),
+    ("disjoint seeds", ONE, seeds(10, first=1), STEPS, NOT, "A has seed 0, B seed 1"),
+    ("one of five seeds", seeds(1, 1, 1, 1, 1), ONE, LOSS, "same", "1 of 5 seeds"),
+    ("one lost in both", ONE_LOST, TENFOLD, LOSS, "worse", "1 diverged on both sides left out"),
+    ("one lost in B", BOTH_OK, TENFOLD, "status", "worse", "1 ended ok in A alone"),
+    ("one lost in B", BOTH_OK, TENFOLD, LOSS, "worse", "ok in A and diverged in B left out"),
+    ("one lost in A", ONE_LOST, BOTH_OK, "status", "better", ""),
+    ("one lost in each", ONE_LOST, OTHER_LOST, "status", NOT, ""),
+    ("one lost in each", ONE_LOST, OTHER_LOST, LOSS, NOT, "no seed ended ok"),
+    ("all diverged", DIVERGED, DIVERGED, LOSS, NOT, "1 diverged on both sides"),
+    ("all diverged", DIVERGED, DIVERGED, STEPS, "same", "missed by both"),
+    ("all failed", FAILED, FAILED, STEPS, NOT, "no seed tried"),
+    ("from 0", seeds(0.0), ONE, LOSS, "worse", LARGER),
+    ("to 0", ONE, seeds(0.0), LOSS, "better", LARGER),
     ("0 in both", seeds(0.0), seeds(0.0), LOSS, "same", ""),
-    ("negative", seeds(-1.0), seeds(-0.1), LOSS, "worse", "larger magnitude"),
-    (
-        "negative, a little",
-        seeds(-1.0),
-        seeds(-0.9),
-        LOSS,
-        "within the threshold",
-        "larger magnitude",
-    ),
-    ("across 0", seeds(-0.1), seeds(0.1), LOSS, "worse", "larger magnitude"),
-    (
-        "no loss in both",
-        seeds(NAN),
-        seeds(NAN),
-        LOSS,
-        "not comparable",
-        "no seed has a loss on both sides",
-    ),
+    ("negative", seeds(-1.0), seeds(-0.1), LOSS, "worse", LARGER),
+    ("negative, a little", seeds(-1.0), seeds(-0.9), LOSS, WITHIN, LARGER),
+    ("across 0", seeds(-0.1), seeds(0.1), LOSS, "worse", LARGER),
+    ("no loss in both", seeds(NAN), seeds(NAN), LOSS, NOT, "no seed has a loss on both sides"),
     ("no loss in one", seeds(NAN, 1), seeds(1, 1), LOSS, "same", "1 without a loss"),
-    ("infinite in both", seeds(INF), seeds(INF), LOSS, "not comparable", "no finite figure"),
-    ("infinite in B", seeds(1), seeds(INF), LOSS, "worse", ""),
-    (
-        "missed by B",
-        seeds(1),
-        seeds(1, steps_to_target=NAN),
-        STEPS,
-        "worse",
-        "reached by 1 in A and 0 in B",
-    ),
-    (
-        "missed by A",
-        seeds(1, steps_to_target=NAN),
-        seeds(1),
-        STEPS,
-        "better",
-        "reached by 0 in A and 1 in B",
-    ),
-    (
-        "missed by both",
-        seeds(1, 1, steps_to_target=NAN),
-        seeds(1, 1, steps_to_target=NAN),
-        STEPS,
-        "same",
-        "the target is missed by both",
-    ),
-    (
-        "missed by half of A, all of B",
-        frames({"seed": 0}, {"seed": 1, STEPS: NAN}),
-        seeds(1, 1, steps_to_target=NAN),
-        STEPS,
-        "not comparable",
-        "reached by 1 in A and 0 in B",
-    ),
-    ("faster", launches(2e-3), launches(1e-3), TIME, "better", "1 and 1 launches"),
-    (
-        "contended in A",
-        launches(2e-3, contended=1),
-        launches(1e-3),
-        TIME,
-        "contended",
-        "1 of 1 launch of A",
-    ),
-    (
-        "contended in B",
-        launches(1e-3),
-        launches(2e-3, contended=1),
-        TIME,
-        "contended",
-        "1 of 1 launch of B",
-    ),
-    (
-        "contended, hardly changed",
-        launches(1e-3),
-        launches(1.01e-3, contended=1),
-        TIME,
-        "contended",
-        "",
-    ),
-    (
-        "24% slower beyond doubt",
-        launches(*[1e-3, 1.001e-3] * 5),
-        launches(*[1.24e-3, 1.241e-3] * 5),
-        TIME,
-        "within the threshold",
-        "10 and 10 launches; b / a between 1.239 and 1.24",
-    ),
-    (
-        "on two processors",
-        launches(1e-3, processor="X"),
-        launches(2e-3, processor="Y"),
-        TIME,
-        "worse",
-        "A on X, B on Y",
-    ),
-    (
-        "no launch",
-        launches(1e-3),
-        launches(NAN, status="failed"),
-        TIME,
-        "not comparable",
-        "no launch of B",
-    ),
-    ("no launch", launches(1e-3), launches(NAN, status="failed"), "status", "worse", ""),
+    ("infinite in both", seeds(INF), seeds(INF), LOSS, NOT, "no finite figure"),
+    ("infinite in B", ONE, seeds(INF), LOSS, "worse", ""),
+    ("missed by B", ONE, MISSED, STEPS, "worse", "reached by 1 in A and 0 in B"),
+    ("missed by A", MISSED, ONE, STEPS, "better", "reached by 0 in A and 1 in B"),
+    ("missed by both", TWICE_MISSED, TWICE_MISSED, STEPS, "same", "the target is missed by both"),
+    ("missed by half, all", HALF_MISSED, TWICE_MISSED, STEPS, NOT, "reached by 1 in A and 0 in B"),
+    ("faster", launches(2e-3), MS, TIME, "better", "1 and 1 launches"),
+    ("contended in A", launches(2e-3, contended=1), MS, TIME, "contended", "1 of 1 launch of A"),
+    ("contended in B", MS, launches(2e-3, contended=1), TIME, "contended", "1 of 1 launch of B"),
+    ("contended, hardly changed", MS, launches(1.01e-3, contended=1), TIME, "contended", ""),
+    ("24% slower beyond doubt", TEN, SLOWER, TIME, WITHIN, SURE),
+    ("on two processors", ON_X, ON_Y, TIME, "worse", "A on X, B on Y"),
+    ("no launch", MS, NO_LAUNCH, TIME, NOT, "no launch of B"),
+    ("no launch", MS, NO_LAUNCH, "status", "worse", ""),
 ]
 
 
@@ -255,7 +104,7 @@ TABLE = [
     [row[1:] for row in TABLE],
     ids=[row[0] for row in TABLE],
 )
-def test_verdicts(a: Any, b: Any, figure: str, verdict: str, words: str) -> None:
+def test_verdicts(a, b, figure, verdict, words):
     found = compare(a, b, 0.25)
     assert verdicts(found)[figure] == verdict
     (note,) = found.rows.loc[found.rows["figure"] == figure, "note"]
@@ -274,16 +123,12 @@ SIDE = st.lists(
 
 def side(runs: list[tuple[int, str, float, float]]) -> Any:
     unique = {run[0]: run for run in runs}.values()
-    return frames(
-        *(
-            {"seed": s, "status": status, LOSS: loss, STEPS: steps}
-            for s, status, loss, steps in unique
-        )
-    )
+    fields = ("seed", "status", LOSS, STEPS)
+    return frames(*(dict(zip(fields, run, strict=True)) for run in unique))
 
 
 @given(a=SIDE, b=SIDE, threshold=st.sampled_from([0.01, 0.25, 1.0]))
-def test_swapped_sides_are_the_mirror_image(a: Any, b: Any, threshold: float) -> None:
+def test_swapped_sides_are_the_mirror_image(a, b, threshold):
     ahead, back = (
         verdicts(compare(x, y, threshold)) for x, y in ((side(a), side(b)), (side(b), side(a)))
     )
@@ -294,17 +139,20 @@ def test_swapped_sides_are_the_mirror_image(a: Any, b: Any, threshold: float) ->
     a=st.lists(st.floats(1e-4, 1e-2), min_size=1, max_size=6),
     b=st.lists(st.floats(1e-4, 1e-2), min_size=1, max_size=6),
 )
-def test_swapped_launches_are_the_mirror_image(a: list[float], b: list[float]) -> None:
+def test_swapped_launches_are_the_mirror_image(a, b):
     ahead, back = (verdicts(compare(launches(*x), launches(*y), 0.25)) for x, y in ((a, b), (b, a)))
     assert back == {figure: MIRROR.get(verdict, verdict) for figure, verdict in ahead.items()}
 
 
 @given(a=SIDE, b=SIDE)
-def test_the_same_is_said_of_equal_figures_only(a: Any, b: Any) -> None:
+def test_the_same_is_said_of_equal_figures_only(a, b):
     rows = compare(side(a), side(b), 0.25).rows
     for row in rows[rows["verdict"] == "same"].to_dict("records"):
         assert row["a"] == row["b"]
         assert np.isfinite(row["a"]) or "missed by both" in row["note"]
+
+
+NOTHING = ExitCode.NOTHING_MEASURED
 
 
 @pytest.mark.parametrize(
@@ -312,32 +160,25 @@ def test_the_same_is_said_of_equal_figures_only(a: Any, b: Any) -> None:
     [
         (seeds(1), seeds(1), ExitCode.OK, ExitCode.OK),
         (seeds(1), seeds(2), ExitCode.REGRESSION, ExitCode.REGRESSION),
-        (seeds(1), seeds(1, first=1), ExitCode.NOTHING_MEASURED, ExitCode.NOTHING_MEASURED),
-        (
-            launches(1.0),
-            launches(2.0, contended=1),
-            ExitCode.NOTHING_MEASURED,
-            ExitCode.NOTHING_MEASURED,
-        ),
+        (seeds(1), seeds(1, first=1), NOTHING, NOTHING),
+        (launches(1.0), launches(2.0, contended=1), NOTHING, NOTHING),
         (seeds(NAN), seeds(NAN), ExitCode.OK, ExitCode.INCONCLUSIVE),
     ],
 )
-def test_exit_codes(a: Any, b: Any, plain: ExitCode, strict: ExitCode) -> None:
+def test_exit_codes(a, b, plain, strict):
     found = compare(a, b, 0.25)
     assert (found.exit_code(strict=False), found.exit_code(strict=True)) == (plain, strict)
 
 
-def test_no_cell_in_both_is_nothing_matched() -> None:
+def test_no_cell_in_both_is_nothing_matched():
     with pytest.raises(UserError, match="nothing is comparable") as error:
         compare(seeds(1), frames({"optimizer": "other"}), 0.25)
     assert error.value.exit_code == ExitCode.NOTHING_MATCHED
 
 
-def test_cells_of_one_name_are_told_apart() -> None:
-    both = frames({"hyper": "epsilon=0.1"}, {"hyper": "epsilon=1e-08"}, {"hyper": ""})
+def test_cells_of_one_name_are_told_apart():
+    hypers = ("epsilon=0.1", "epsilon=1e-08", "")
+    both = frames(*({"hyper": hyper} for hyper in hypers))
     names = compare(both, both, 0.25).rows["cell"].unique()
-    assert [name.split("lr=0.1 ")[1] for name in names] == [
-        "hyper=epsilon=0.1",
-        "hyper=epsilon=1e-08",
-        "hyper=default",
-    ]
+    said = [name.split("lr=0.1 ")[1] for name in names]
+    assert said == [f"hyper={hyper or 'default'}" for hyper in hypers]

@@ -73,7 +73,7 @@ def figures(results: Any, name: str) -> dict[tuple[str, ...], Any]:
     )
 
 
-def test_asv_reads_what_was_measured(tmp_path: Path, repository: Path) -> None:
+def test_asv_reads_what_was_measured(tmp_path, repository):
     make_results(tmp_path, specs=make_specs(seeds=range(3), launches=6))
     found = exported(tmp_path, repository, commit="HEAD~1")
     assert set(found) == {"torch", "tensorflow", "jax"}, "a file for each set of versions"
@@ -128,7 +128,7 @@ def test_asv_reads_what_was_measured(tmp_path: Path, repository: Path) -> None:
     )
 
 
-def test_what_became_of_a_run_is_in_its_cell(tmp_path: Path, repository: Path) -> None:
+def test_what_became_of_a_run_is_in_its_cell(tmp_path, repository):
     def judge(spec: RunSpec) -> tuple[Status, str]:
         if spec.framework == "jax":
             return "skipped", "not installed: jax"
@@ -165,9 +165,7 @@ RUNS = make_specs(["mlp"], ["torch", "jax"], ["sgd", "adam"], seeds=range(2), la
 
 @settings(max_examples=25, deadline=None)
 @given(ends=st.lists(st.sampled_from(OUTCOMES), min_size=len(RUNS), max_size=len(RUNS)))
-def test_asv_reads_the_cells_whatever_became_of_the_runs(
-    repository: Path, ends: list[Status]
-) -> None:
+def test_asv_reads_the_cells_whatever_became_of_the_runs(repository, ends):
     outcomes = dict(zip((spec.id for spec in RUNS), ends, strict=True))
     with tempfile.TemporaryDirectory() as folder:
         plan = make_results(
@@ -263,9 +261,7 @@ def plain(value: float | None) -> float | str | None:
         ),
     ],
 )
-def test_parameters_tell_every_cell_apart(
-    tmp_path: Path, repository: Path, specs: list[RunSpec], axes: list[str], cell_count: int
-) -> None:
+def test_parameters_tell_every_cell_apart(tmp_path, repository, specs, axes, cell_count):
     make_results(tmp_path, specs=specs)
     found = exported(tmp_path, repository)["torch"]
     described = json.loads((tmp_path / "asv" / "benchmarks.json").read_text())[
@@ -280,7 +276,7 @@ def test_parameters_tell_every_cell_apart(
     assert sorted(values.values()) == pytest.approx(sorted(medians))
 
 
-def test_a_series_starts_anew_with_what_is_measured(tmp_path: Path, repository: Path) -> None:
+def test_a_series_starts_anew_with_what_is_measured(tmp_path, repository):
     specs = make_specs(["mlp"], ["torch"], ["adam"], launches=2)
     shorter = [
         spec.model_copy(
@@ -302,7 +298,7 @@ def test_a_series_starts_anew_with_what_is_measured(tmp_path: Path, repository: 
     )
 
 
-def test_device_and_threads_are_of_the_environment(tmp_path: Path, repository: Path) -> None:
+def test_device_and_threads_are_of_the_environment(tmp_path, repository):
     (spec,) = make_specs(["mlp"], ["torch"], ["adam"], seeds=[0])[:1]
     both = [spec.model_copy(update={"threads": n, "variations": {"threads": n}}) for n in (1, 2)]
     make_results(tmp_path, specs=both)
@@ -316,7 +312,7 @@ def test_device_and_threads_are_of_the_environment(tmp_path: Path, repository: P
         ]
 
 
-def test_what_lies_there_is_kept(tmp_path: Path, repository: Path) -> None:
+def test_what_lies_there_is_kept(tmp_path, repository):
     """asv's own benchmarks, other suites, commits and environments; the same again changes nothing."""
     folder = tmp_path / "asv"
     folder.mkdir()
@@ -413,13 +409,8 @@ def written(name: str, text: str) -> Callable[[Path], None]:
     ],
 )
 def test_what_cannot_be_exported_is_refused_and_nothing_written(
-    tmp_path: Path,
-    repository: Path,
-    before: Callable[[Path], None] | None,
-    options: dict[str, Any],
-    message: str,
-    code: int,
-) -> None:
+    tmp_path, repository, before, options, message, code
+):
     make_results(tmp_path, specs=make_specs(["mlp"], ["torch", "jax"], ["adam"], seeds=[0]))
     if before:
         before(tmp_path)
@@ -432,7 +423,7 @@ def test_what_cannot_be_exported_is_refused_and_nothing_written(
     assert set(tmp_path.rglob("*")) == there
 
 
-def test_a_result_file_that_is_not_asv_s_is_left_alone(tmp_path: Path, repository: Path) -> None:
+def test_a_result_file_that_is_not_asv_s_is_left_alone(tmp_path, repository):
     make_results(tmp_path, specs=make_specs(["mlp"], ["torch"], ["adam"], seeds=[0]))
     (file,) = export(tmp_path, [], tmp_path / "asv", repo=repository, machine="lab").files
     file.write_text("[1, 2]")
@@ -442,7 +433,7 @@ def test_a_result_file_that_is_not_asv_s_is_left_alone(tmp_path: Path, repositor
 
 
 @pytest.mark.parametrize("format_", ["csv", "parquet"])
-def test_tables_hold_what_the_frames_hold(tmp_path: Path, gradrace: Any, format_: str) -> None:
+def test_tables_hold_what_the_frames_hold(tmp_path, gradrace, format_):
     make_results(tmp_path / "results", "one", make_specs(["mlp"], ["torch"], ["adam"], launches=2))
     make_results(tmp_path / "results", "two", make_specs(["cnn"], ["jax"], ["sgd"]))
     done = gradrace("export", format_, "one")
@@ -461,7 +452,7 @@ def test_tables_hold_what_the_frames_hold(tmp_path: Path, gradrace: Any, format_
         )
 
 
-def test_options_of_asv_are_not_ignored_elsewhere(tmp_path: Path, gradrace: Any) -> None:
+def test_options_of_asv_are_not_ignored_elsewhere(tmp_path, gradrace):
     make_results(tmp_path / "results")
     refused = gradrace("export", "csv", "--commit", "HEAD")
     assert refused.returncode == 2 and "--commit: only asv's files" in refused.stderr
@@ -469,16 +460,14 @@ def test_options_of_asv_are_not_ignored_elsewhere(tmp_path: Path, gradrace: Any)
     assert "not one of" in gradrace("export", "excel").stderr
 
 
-def test_unfinished_suites_are_exported_with_a_notice(
-    tmp_path: Path, repository: Path, gradrace: Any
-) -> None:
+def test_unfinished_suites_are_exported_with_a_notice(tmp_path, repository, gradrace):
     make_results(tmp_path / "results", unrun=5)
     done = gradrace("export", "asv", "--repo", repository, "--machine", "lab")
     assert done.returncode == 0 and "5 planned runs have no result yet" in done.stderr
     assert all((tmp_path / line).is_file() for line in done.stdout.split())
 
 
-def test_what_the_page_tells_to_type_exists() -> None:
+def test_what_the_page_tells_to_type_exists():
     """The commands of docs/asv.md, with their options, and what the nightly workflow runs."""
     from gradrace.cli import app
     from typer.main import get_command
@@ -510,7 +499,7 @@ def test_what_the_page_tells_to_type_exists() -> None:
 
 
 @pytest.mark.slow
-def test_asv_shows_compares_and_publishes_two_exports(tmp_path: Path) -> None:
+def test_asv_shows_compares_and_publishes_two_exports(tmp_path):
     """Nothing is run: torch's adam becomes slower from one commit to the next, in every launch."""
     project = Project(tmp_path, TINY)
     first, second = project.commit("one"), project.commit("two")
@@ -522,19 +511,16 @@ def test_asv_shows_compares_and_publishes_two_exports(tmp_path: Path) -> None:
     assert "gradrace.demo.step_time" in shown and "520±0μs" in shown and "failed" not in shown
     table = project.asv("compare", "--factor", "1.1", first, second)
     worse = [line for line in table.splitlines() if re.search(r"\|\s*\+\s*\|", line)]
-    assert (
-        len(worse) == 1
-        and "step_time('mlp', 'torch-eager', 'adam')" in worse[0]
-        and "1.30" in worse[0]
-    )
+    assert len(worse) == 1
+    assert "step_time('mlp', 'torch-eager', 'adam')" in worse[0]
+    assert "1.30" in worse[0]
     assert project.publish() == {
         f"gradrace.demo.{name}"
         for name in ("step_time", "first_call", "state_bytes", "steps_to_target", "final_loss")
     }
     index = json.loads((results / "asv-html" / "index.json").read_text())
-    assert {"2.13.0", None} == set(index["params"]["torch"]) and index["params"]["device"] == [
-        "cpu"
-    ]
+    assert {"2.13.0", None} == set(index["params"]["torch"])
+    assert index["params"]["device"] == ["cpu"]
     assert {*index["revision_to_hash"].values()} == {first, second}
 
 
@@ -554,7 +540,7 @@ def slow(results: Path, factor: float) -> None:
 
 
 @pytest.mark.parametrize("name", ["../x", "/tmp/x", "", ".x", "a\nb", "a/b"])
-def test_a_machines_name_is_no_path(tmp_path: Path, repository: Path, name: str) -> None:
+def test_a_machines_name_is_no_path(tmp_path, repository, name):
     make_results(tmp_path, specs=make_specs(["mlp"], ["jax"], ["adam"], [0]))
     with pytest.raises(UserError, match="--machine .*: the name becomes a folder's"):
         export(tmp_path, [], tmp_path / "asv", repo=repository, machine=name)
@@ -562,7 +548,7 @@ def test_a_machines_name_is_no_path(tmp_path: Path, repository: Path, name: str)
 
 
 @pytest.mark.parametrize("name", ["benchmarks.json", "lab"])
-def test_asv_writes_through_no_link(tmp_path: Path, repository: Path, name: str) -> None:
+def test_asv_writes_through_no_link(tmp_path, repository, name):
     make_results(tmp_path, specs=make_specs(["mlp"], ["jax"], ["adam"], [0]))
     outside = tmp_path / "outside"
     outside.mkdir()

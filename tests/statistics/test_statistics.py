@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Callable
 from itertools import product
-from typing import Any
 
 import numpy as np
 import pytest
@@ -55,13 +53,13 @@ def table(seed: int, tasks: int = 6, seeds: int = 5) -> Array:
         ([[0], [1, 1, 1, 1]], 0.5),  # tasks weigh the same
     ],
 )
-def test_interquartile_mean_by_hand(tasks: list[list[float]], expected: float) -> None:
+def test_interquartile_mean_by_hand(tasks, expected):
     assert aggregates.interquartile_mean(
         [np.array(task, float) for task in tasks]
     ) == pytest.approx(expected)
 
 
-def test_aggregates_against_their_definitions() -> None:
+def test_aggregates_against_their_definitions():
     scores = table(1, tasks=6, seeds=4)
     assert aggregates.interquartile_mean(scores) == pytest.approx(
         stats.trim_mean(scores.ravel(), 0.25)
@@ -79,13 +77,13 @@ def test_aggregates_against_their_definitions() -> None:
     assert aggregates.normalised(np.array([3.0, 1.0]), worst=3.0, best=1.0) == pytest.approx([0, 1])
 
 
-def test_share_of_runs_by_hand() -> None:
+def test_share_of_runs_by_hand():
     """None of 5 diverged: the share p at which that has the chance 2.5% solves (1 - p)^5 = 0.025."""
     assert aggregates.share_of_runs(0, 5)[:3] == pytest.approx((0, 0, 1 - 0.025 ** (1 / 5)))
     assert aggregates.share_of_runs(2, 8).estimate == 0.25
 
 
-def test_aggregates_of_unequal_seeds_agree_with_equal_ones() -> None:
+def test_aggregates_of_unequal_seeds_agree_with_equal_ones():
     """A task whose every seed is written twice is the same task."""
     scores = list(table(2))
     twice = [np.repeat(scores[0], 2), *scores[1:]]
@@ -93,7 +91,7 @@ def test_aggregates_of_unequal_seeds_agree_with_equal_ones() -> None:
         assert aggregate(twice) == pytest.approx(aggregate(scores)), aggregate.__name__
 
 
-def test_resamples_are_all_draws_with_their_probabilities() -> None:
+def test_resamples_are_all_draws_with_their_probabilities():
     draws, weights = bootstrap.resamples(4)
     every = np.sort(list(product(range(4), repeat=4)), axis=1)
     for draw, weight in zip(draws, weights, strict=True):
@@ -103,7 +101,7 @@ def test_resamples_are_all_draws_with_their_probabilities() -> None:
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 6])
-def test_spread_of_a_mean_is_the_textbooks(seeds: int) -> None:
+def test_spread_of_a_mean_is_the_textbooks(seeds):
     """Variance s^2 / R with R - 1 degrees of freedom; skewness from the unbiased third cumulant;
     Welch's over tasks.
     """
@@ -118,7 +116,7 @@ def test_spread_of_a_mean_is_the_textbooks(seeds: int) -> None:
     assert both.freedom == pytest.approx((a + b) ** 2 * (seeds - 1) / (a**2 + b**2))
 
 
-def test_spread_counts_what_no_single_task_makes() -> None:
+def test_spread_counts_what_no_single_task_makes():
     """The product of two means that are 0: drawing one task alone leaves it 0, drawing both has
     variance (2/9)^2.
     """
@@ -134,14 +132,14 @@ def test_spread_counts_what_no_single_task_makes() -> None:
     )
 
 
-def test_interval_of_a_symmetric_sample_is_the_t_interval() -> None:
+def test_interval_of_a_symmetric_sample_is_the_t_interval():
     scores = np.array([1.0, 2, 3, 4, 5])
     expected = stats.ttest_1samp(scores, 0).confidence_interval(0.9)
     found = bootstrap_interval([scores], aggregates.mean, level=0.9)
     assert found == pytest.approx((3, expected.low, expected.high, 0.9))
 
 
-def test_skewness_is_1_at_most() -> None:
+def test_skewness_is_1_at_most():
     """A mean reaches it where one seed stands out; of a median, the rare draw of many diverged
     seeds would make it 13 and leave nothing of the upper limit."""
     assert bootstrap.spread(
@@ -154,7 +152,7 @@ def test_skewness_is_1_at_most() -> None:
     assert found.high - found.estimate > bootstrap.spread(tasks, aggregates.median_of_medians).error
 
 
-def test_skew_moves_the_limits_towards_the_tail() -> None:
+def test_skew_moves_the_limits_towards_the_tail():
     tail = np.array([1.0, 1.1, 1.2, 1.3, 3.0])
     found = bootstrap_interval([tail, tail], aggregates.mean)
     assert found.high - found.estimate > 1.5 * (found.estimate - found.low)
@@ -162,7 +160,7 @@ def test_skew_moves_the_limits_towards_the_tail() -> None:
     assert (-mirrored.high, -mirrored.low) == pytest.approx((found.low, found.high))
 
 
-def test_one_task_has_the_wider_of_both_limits() -> None:
+def test_one_task_has_the_wider_of_both_limits():
     tail = np.array([1.0, 1.1, 1.2, 1.3, 3.0])
     students = stats.ttest_1samp(tail, 0).confidence_interval(0.95)
     found = bootstrap_interval([tail], aggregates.mean)
@@ -174,9 +172,7 @@ def test_one_task_has_the_wider_of_both_limits() -> None:
     ("scores", "low", "high"),
     [([[0.5], [0.4, 0.6]], -np.inf, np.inf), ([[0.5, 0.5, 0.5]], 0.5, 0.5)],
 )
-def test_interval_of_one_seed_and_of_seeds_that_agree(
-    scores: list[list[float]], low: float, high: float
-) -> None:
+def test_interval_of_one_seed_and_of_seeds_that_agree(scores, low, high):
     assert bootstrap_interval([np.array(task) for task in scores], aggregates.mean)[1:3] == (
         low,
         high,
@@ -185,7 +181,7 @@ def test_interval_of_one_seed_and_of_seeds_that_agree(
 
 @settings(max_examples=40, deadline=None)
 @given(scores=TABLES, shuffle=st.randoms(use_true_random=False))
-def test_intervals_do_not_depend_on_the_order_of_seeds(scores: Array, shuffle: Any) -> None:
+def test_intervals_do_not_depend_on_the_order_of_seeds(scores, shuffle):
     shuffled = [np.array(shuffle.sample(list(task), len(task))) for task in scores]
     for aggregate in AGGREGATES:
         assert bootstrap_interval(shuffled, aggregate) == bootstrap_interval(scores, aggregate)
@@ -201,9 +197,7 @@ def test_intervals_do_not_depend_on_the_order_of_seeds(scores: Array, shuffle: A
     shift=st.integers(-9, 9),
     level=st.sampled_from([0.05, 0.95]),
 )
-def test_intervals_follow_the_scale_of_scores(
-    scores: Array, scale: float, shift: int, level: float
-) -> None:
+def test_intervals_follow_the_scale_of_scores(scores, scale, shift, level):
     for aggregate in AGGREGATES:
         found, moved = (
             bootstrap_interval(table, aggregate, level)
@@ -221,7 +215,7 @@ def test_intervals_follow_the_scale_of_scores(
 )
 @pytest.mark.parametrize(("seeds", "repetitions"), [(3, 1200), (5, 1200), (10, 500)])
 @pytest.mark.parametrize("name", ["interquartile mean", "median of means", "mean, one task"])
-def test_coverage_is_93_to_97_per_cent(shape: str, seeds: int, repetitions: int, name: str) -> None:
+def test_coverage_is_93_to_97_per_cent(shape, seeds, repetitions, name):
     """A coverage outside of 93 to 97% by more than the simulation's own error (two standard errors)
     fails.
     """
@@ -244,7 +238,7 @@ def test_coverage_is_93_to_97_per_cent(shape: str, seeds: int, repetitions: int,
 
 @settings(max_examples=60, deadline=None)
 @given(ours=TABLES, theirs=TABLES)
-def test_by_rank_is_by_pairs(ours: Array, theirs: Array) -> None:
+def test_by_rank_is_by_pairs(ours, theirs):
     """The share of pairs won, and the bootstrap's limits, against the quadratic definition."""
 
     def by_pairs(a: Array, b: Array) -> Array:
@@ -267,7 +261,7 @@ def test_by_rank_is_by_pairs(ours: Array, theirs: Array) -> None:
     assert high - low >= 2 * stats.norm.ppf(0.975) * np.sqrt(variance) - 1e-12
 
 
-def test_many_seeds_are_compared_in_little_memory() -> None:
+def test_many_seeds_are_compared_in_little_memory():
     """500 against 500 seeds on 3 tasks: all pairs of all draws would be 2 GB."""
     ours, theirs = table(5, tasks=3, seeds=500), table(6, tasks=3, seeds=500) + 0.1
     tracemalloc.start()
@@ -277,7 +271,7 @@ def test_many_seeds_are_compared_in_little_memory() -> None:
     assert found.excludes(0.5) and peak < 40e6
 
 
-def test_probability_of_improvement_by_hand() -> None:
+def test_probability_of_improvement_by_hand():
     """9 pairs: 1 ties with one, 3 beats one and ties with one, 5 beats all three."""
     found = probability_of_improvement([[1, 3, 5]], [[1, 3, 4]], higher_is_better=True)
     assert found.estimate == pytest.approx((0.5 + 1.5 + 3) / 9)
@@ -291,7 +285,7 @@ def test_probability_of_improvement_by_hand() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_probability_of_improvement_is_scipys_mann_whitney(seed: int) -> None:
+def test_probability_of_improvement_is_scipys_mann_whitney(seed):
     ours, theirs = (
         np.round(table(seed, tasks=1), 1),
         np.round(table(seed + 100, tasks=1, seeds=7), 1),
@@ -302,9 +296,7 @@ def test_probability_of_improvement_is_scipys_mann_whitney(seed: int) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(ours=TABLES, theirs=TABLES)
-def test_probability_of_improvement_bounds_symmetry_and_monotone_maps(
-    ours: Array, theirs: Array
-) -> None:
+def test_probability_of_improvement_bounds_symmetry_and_monotone_maps(ours, theirs):
     tasks = min(len(ours), len(theirs))
     ours, theirs = ours[:tasks], theirs[:tasks]
     found = probability_of_improvement(ours, theirs, True)
@@ -319,7 +311,7 @@ def test_probability_of_improvement_bounds_symmetry_and_monotone_maps(
 
 
 @pytest.mark.parametrize(("tasks", "seeds", "shown"), [(1, 3, False), (1, 6, True), (6, 3, True)])
-def test_winning_every_pair_is_no_certainty(tasks: int, seeds: int, shown: bool) -> None:
+def test_winning_every_pair_is_no_certainty(tasks, seeds, shown):
     """Three seeds against three on one task: a chance of 1 in 10 without any difference, so 1/2 is
     not excluded.
     """
@@ -333,7 +325,7 @@ def test_winning_every_pair_is_no_certainty(tasks: int, seeds: int, shown: bool)
 @pytest.mark.slow
 @pytest.mark.parametrize(("tasks", "shift"), [(6, 0.0), (6, 0.5), (6, 4.0), (1, 0.0), (1, 4.0)])
 @pytest.mark.parametrize("seeds", SEEDS[:2])
-def test_coverage_of_the_probability_of_improvement(tasks: int, shift: float, seeds: int) -> None:
+def test_coverage_of_the_probability_of_improvement(tasks, shift, seeds):
     """At least 93%: it may be conservative near 0 and 1, where the plain bootstrap holds the truth
     in a tenth of the cases.
     """
@@ -350,7 +342,7 @@ def test_coverage_of_the_probability_of_improvement(tasks: int, shift: float, se
     assert held <= 0.985 or shift == 4 or tasks == 1
 
 
-def test_win_matrix_by_hand() -> None:
+def test_win_matrix_by_hand():
     good, poor, noisy = [1.0, 1.01, 0.99], [0.5, 0.51, 0.49], [0.0, 1.0, 2.0]
     scores = {"a": [good, good, good, good], "b": [poor, good, noisy, poor]}
     found = win_matrix(scores, higher_is_better=True, margin=0.1)
@@ -363,7 +355,7 @@ def test_win_matrix_by_hand() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(ours=TABLES, theirs=TABLES, margin=st.integers(0, 20), higher=st.booleans())
-def test_win_matrix_shares_add_up(ours: Array, theirs: Array, margin: int, higher: bool) -> None:
+def test_win_matrix_shares_add_up(ours, theirs, margin, higher):
     tasks = min(len(ours), len(theirs))
     found = win_matrix({"a": ours[:tasks], "b": theirs[:tasks]}, higher, margin)
     assert (found.win == found.loss.T).all()
@@ -373,7 +365,7 @@ def test_win_matrix_shares_add_up(ours: Array, theirs: Array, margin: int, highe
     ).all()
 
 
-def test_welch_limits_are_scipys() -> None:
+def test_welch_limits_are_scipys():
     a, b = table(7, 1, 5)[0], 3 * table(8, 1, 4)[0]
     expected = stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.9)
     assert comparisons.welch(a, b, 0.9) == pytest.approx((expected.low, expected.high))
@@ -382,11 +374,11 @@ def test_welch_limits_are_scipys() -> None:
 @pytest.mark.parametrize(
     ("seeds", "words"), [(1, "Only one seed"), (2, "Only 2 seeds"), (4, "Only 4 seeds")]
 )
-def test_few_seeds_are_warned_of(seeds: int, words: str) -> None:
+def test_few_seeds_are_warned_of(seeds, words):
     assert words in str(seeds_warning(seeds))
 
 
-def test_five_seeds_are_not() -> None:
+def test_five_seeds_are_not():
     assert seeds_warning(5) is None
 
 
@@ -412,9 +404,7 @@ def separate(*levels: float) -> dict[str, Array]:
         ((0.0, 1.0, 1.0), 1, ("b", "c"), "On task 0: not shown to be worse than any other: b, c."),
     ],
 )
-def test_winner(
-    levels: tuple[float, ...], tasks: int, not_worse: tuple[str, ...], words: str
-) -> None:
+def test_winner(levels, tasks, not_worse, words):
     scores = {
         name: np.tile(of_tasks, (1, 2))[:tasks] for name, of_tasks in separate(*levels).items()
     }
@@ -427,17 +417,15 @@ def test_winner(
     assert set(found.beaten) == set(scores) - set(not_worse)
 
 
-def test_winner_never_names_one_over_several_tasks() -> None:
+def test_winner_never_names_one_over_several_tasks():
     scores = separate(1.0, 0.0)
     sentence = winner(list(scores), improvement_matrix(scores, True), ["x"] * 6).sentence
-    assert (
-        "winner" not in sentence
-        and "ahead of every other" not in sentence
-        and "best" not in sentence
-    )
+    assert "winner" not in sentence
+    assert "ahead of every other" not in sentence
+    assert "best" not in sentence
 
 
-def test_a_cycle_has_no_winner() -> None:
+def test_a_cycle_has_no_winner():
     """Each beats the next: rock, paper, scissors."""
     ahead, behind = Interval(0.9, 0.8, 1.0), Interval(0.1, 0.0, 0.2)
     pairs = {
@@ -452,7 +440,7 @@ def test_a_cycle_has_no_winner() -> None:
     assert not found.clear and comparisons.NO_CLEAR_WINNER in found.sentence
 
 
-def test_improvement_matrix_corrects_for_the_number_of_pairs() -> None:
+def test_improvement_matrix_corrects_for_the_number_of_pairs():
     scores = separate(1.0, 1.0, 1.0)
     found = improvement_matrix(scores, True)
     assert len(found) == 6
@@ -494,12 +482,12 @@ NAN = [[0.5, np.nan]]
         (lambda: aggregates.normalised(0.5, 1.0, 1.0), "two different finite ends"),
     ],
 )
-def test_bad_input(call: Callable[[], Any], words: str) -> None:
+def test_bad_input(call, words):
     with pytest.raises(UserError, match=words):
         call()
 
 
-def test_the_bootstrap_of_many_seeds_is_taken_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bootstrap_of_many_seeds_is_taken_in_parts(monkeypatch):
     scores = table(8, tasks=3, seeds=40)
     whole = bootstrap_interval(scores, aggregates.interquartile_mean)
     monkeypatch.setattr(bootstrap, "MOST_SCORES", 1000)

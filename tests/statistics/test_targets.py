@@ -4,9 +4,7 @@ scipy.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 import pytest
@@ -55,7 +53,7 @@ def by_hand() -> Profile:
     )
 
 
-def test_algoperf_score_by_hand() -> None:
+def test_algoperf_score_by_hand():
     found = by_hand()
     assert found.times.tolist() == [[10, 30, 8, INF], [20, 20, INF, INF]]
     assert found.ratios.tolist() == [[1, 1.5, 1, INF], [2, 1, INF, INF]]
@@ -67,7 +65,7 @@ def test_algoperf_score_by_hand() -> None:
     assert found.pool == ("adam", "sgd") and found.unreached == ("z",) and found.r_max == 4
 
 
-def test_algoperf_score_is_relative_to_the_pool() -> None:
+def test_algoperf_score_is_relative_to_the_pool():
     """A third optimizer, twice as fast, lowers both scores; that is why the pool is named."""
     alone = performance_profile({"adam": [[10]]}, ["w"])
     beside = performance_profile({"adam": [[10]], "new": [[5]]}, ["w"])
@@ -75,7 +73,7 @@ def test_algoperf_score_is_relative_to_the_pool() -> None:
     assert beside.pool == ("adam", "new")
 
 
-def test_an_even_number_of_studies_half_of_them_missed_is_a_miss() -> None:
+def test_an_even_number_of_studies_half_of_them_missed_is_a_miss():
     assert performance_profile({"a": [[1, INF]], "b": [[1, 3]]}, ["x"]).times.tolist() == [
         [INF],
         [2],
@@ -84,9 +82,7 @@ def test_an_even_number_of_studies_half_of_them_missed_is_a_miss() -> None:
 
 @settings(max_examples=80, deadline=None)
 @given(pool=pools(), r_max=st.sampled_from([1.5, 4.0, 10.0]))
-def test_profiles_rise_and_their_area_is_the_score(
-    pool: tuple[dict[str, Any], list[str]], r_max: float
-) -> None:
+def test_profiles_rise_and_their_area_is_the_score(pool, r_max):
     times, tasks = pool
     found = performance_profile(times, tasks, r_max)
     taus = np.linspace(1, r_max, 20_001)
@@ -105,7 +101,7 @@ def test_profiles_rise_and_their_area_is_the_score(
     assert slower.score == pytest.approx(found.score)
 
 
-def test_times_to_targets() -> None:
+def test_times_to_targets():
     steps, accuracy = np.array([10, 20, 30, 40]), np.array([0.5, 0.7, np.nan, 0.8])
     assert times_to_targets(
         steps, accuracy, [0.5, 0.7, 0.75, 0.9], higher_is_better=True
@@ -116,24 +112,19 @@ def test_times_to_targets() -> None:
     ]
 
 
-def test_runtime_ecdf_by_hand() -> None:
+def test_runtime_ecdf_by_hand():
     """Two tasks, 2 x 2 and 1 x 2 (target, seed): 6 in all, reached at 1, 2, 2, 5 and twice never."""
     times = {"x": np.array([[1, 2], [2, INF]]), "y": np.array([[5, INF]])}
     targets, trained = (
         {"x": [0.8, 0.9], "y": [0.7]},
-        {
-            "x": np.array([10, 10]),
-            "y": np.array([8, 20]),
-        },
+        {"x": np.array([10, 10]), "y": np.array([8, 20])},
     )
     found = runtime_ecdf(times, targets, trained)
     assert found.budgets.tolist() == [1, 2, 5]
     assert found.share == pytest.approx([1 / 6, 3 / 6, 4 / 6])
-    assert (
-        found.targets == {"x": (0.8, 0.9), "y": (0.7,)}
-        and found.runs == 6
-        and found.complete_up_to == 8
-    )
+    assert found.targets == {"x": (0.8, 0.9), "y": (0.7,)}
+    assert found.runs == 6
+    assert found.complete_up_to == 8
     assert runtime_ecdf(times, targets, trained, np.array([0, 2, 100])).share == pytest.approx(
         [0, 3 / 6, 4 / 6]
     )
@@ -141,14 +132,14 @@ def test_runtime_ecdf_by_hand() -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(seconds=st.lists(st.lists(TIMES, min_size=3, max_size=3), min_size=1, max_size=4))
-def test_runtime_ecdf_rises_to_the_share_that_arrived(seconds: list[list[float]]) -> None:
+def test_runtime_ecdf_rises_to_the_share_that_arrived(seconds):
     times = np.array(seconds)
     found = runtime_ecdf({"x": times}, {"x": range(len(times))}, {"x": np.full(3, 1000)})
     assert (np.diff(found.share) > 0).all()
     assert (found.share[-1] if found.share.size else 0) == pytest.approx(np.isfinite(times).mean())
 
 
-def test_kaplan_meier_by_hand() -> None:
+def test_kaplan_meier_by_hand():
     """Arrived at 10, 20, 30 and 40, stopped at 20 and 50: the risk sets are 6, 5, 3 and 2."""
     found = kaplan_meier([10, 20, 20, 30, 40, 50], [True, True, False, True, True, False])
     curve = [1, 5 / 6, 5 / 6 * 4 / 5, 5 / 6 * 4 / 5 * 2 / 3, 5 / 6 * 4 / 5 * 2 / 3 / 2]
@@ -162,27 +153,24 @@ def test_kaplan_meier_by_hand() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(runs=RUNS)
-def test_kaplan_meier_falls_within_its_limits(runs: list[tuple[int, bool]]) -> None:
+def test_kaplan_meier_falls_within_its_limits(runs):
     times, reached = (np.array(column) for column in zip(*runs, strict=True))
     found = kaplan_meier(times, reached)
     assert (np.diff(found.remaining) <= 0).all()
-    assert (found.low <= found.remaining + 1e-12).all() and (
-        found.remaining <= found.high + 1e-12
-    ).all()
+    assert (found.low <= found.remaining + 1e-12).all()
+    assert (found.remaining <= found.high + 1e-12).all()
     assert found.median.low <= found.median.estimate <= found.median.high
     mean = found.restricted_mean
-    assert (
-        0 <= mean.low <= mean.estimate + 1e-9
-        and mean.estimate <= mean.high + 1e-9
-        and mean.high <= found.horizon
-    )
+    assert 0 <= mean.low <= mean.estimate + 1e-9
+    assert mean.estimate <= mean.high + 1e-9
+    assert mean.high <= found.horizon
     backwards = kaplan_meier(times[::-1], reached[::-1])
     assert (backwards.remaining == found.remaining).all() and backwards.median == found.median
     assert found.expected_running_time == pytest.approx(expected_running_time(times, reached))
 
 
 @pytest.mark.parametrize("runs", [3, 5, 10])
-def test_limits_without_early_censoring_are_clopper_and_pearsons(runs: int) -> None:
+def test_limits_without_early_censoring_are_clopper_and_pearsons(runs):
     times = np.arange(1, runs + 1)
     budget = runs - 1
     found = kaplan_meier(np.minimum(times, budget), times <= budget)
@@ -191,7 +179,7 @@ def test_limits_without_early_censoring_are_clopper_and_pearsons(runs: int) -> N
         assert (low, high) == pytest.approx((exact.low, exact.high))
 
 
-def test_restricted_mean_without_censoring_is_the_mean_with_its_t_interval() -> None:
+def test_restricted_mean_without_censoring_is_the_mean_with_its_t_interval():
     times = np.array([30.0, 34, 35, 41, 42, 60])
     expected = stats.ttest_1samp(np.minimum(times, 50), 0).confidence_interval(0.95)
     found = kaplan_meier(times, np.full(6, True), horizon=50).restricted_mean
@@ -208,9 +196,7 @@ def test_restricted_mean_without_censoring_is_the_mean_with_its_t_interval() -> 
         ([120], [True], "120 epochs", 120),
     ],
 )
-def test_median_time_or_not_reached(
-    times: list[int], reached: list[bool], text: str, median: float
-) -> None:
+def test_median_time_or_not_reached(times, reached, text, median):
     found = kaplan_meier(times, reached)
     assert found.median.estimate == median
     assert found.median_text("epochs") == text
@@ -243,12 +229,12 @@ def survfit_median(times: list[float], reached: list[bool]) -> float:
 
 @settings(max_examples=400, deadline=None)
 @given(runs=censored())
-def test_the_median_is_that_of_survfit(runs: tuple[list[float], list[bool]]) -> None:
+def test_the_median_is_that_of_survfit(runs):
     assert kaplan_meier(*runs).median.estimate == median_time(*runs) == survfit_median(*runs)
 
 
 @pytest.mark.parametrize("count", [2, 10, 24, 38, 46, 60])
-def test_half_of_the_runs_arrived_is_exactly_one_half(count: int) -> None:
+def test_half_of_the_runs_arrived_is_exactly_one_half(count):
     """The float product of count / 2 factors is not; without a later arrival the median is not
     reached.
     """
@@ -259,7 +245,7 @@ def test_half_of_the_runs_arrived_is_exactly_one_half(count: int) -> None:
     assert median_time([*arrived, *later], [True] * (half + 1) + [False] * (half - 1)) == half + 2.0
 
 
-def test_ties_with_a_censoring_at_one_half() -> None:
+def test_ties_with_a_censoring_at_one_half():
     """6 / 10 remain before 108, where one of six arrives: exactly one half until 144."""
     times = [36, 36, 72, 72, 108, 108, 144, 144, 180, 180]
     assert median_time(times, [True] * 4 + [False] + [True] * 5) == (108 + 144) / 2
@@ -267,9 +253,7 @@ def test_ties_with_a_censoring_at_one_half() -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(runs=censored(), budget=st.sampled_from([100.0, 200.0, 1000.0]))
-def test_the_median_at_one_budget_is_the_ordinary_one(
-    runs: tuple[list[float], list[bool]], budget: float
-) -> None:
+def test_the_median_at_one_budget_is_the_ordinary_one(runs, budget):
     times = np.array(runs[0])
     assert median_time(times, [True] * len(times)) == np.median(times)
     reached = times <= budget
@@ -281,11 +265,11 @@ def test_the_median_at_one_budget_is_the_ordinary_one(
     )
 
 
-def test_no_runs_have_no_median() -> None:
+def test_no_runs_have_no_median():
     assert np.isnan(median_time([], []))
 
 
-def test_limits_of_the_median_need_six_runs() -> None:
+def test_limits_of_the_median_need_six_runs():
     """Half of the runs arriving before all of 5, or after, has the chance 2 / 32 > 5%; of 6, 2 /
     64.
     """
@@ -293,14 +277,14 @@ def test_limits_of_the_median_need_six_runs() -> None:
     assert kaplan_meier([1, 2, 3, 4, 5, 6], [True] * 6).median[1:3] == (1, 6)
 
 
-def test_a_median_beyond_the_budget_has_a_lower_limit() -> None:
+def test_a_median_beyond_the_budget_has_a_lower_limit():
     found = kaplan_meier([30] * 10, [False] * 10)
     assert found.median[:3] == (INF, 30, INF)
     assert found.expected_running_time == INF
 
 
 @pytest.mark.slow
-def test_kaplan_meier_limits_hold_with_few_runs_and_early_censoring() -> None:
+def test_kaplan_meier_limits_hold_with_few_runs_and_early_censoring():
     """Five runs with exponential times of mean 1, each trained for an exponential time of mean 2:
     at least 95% at every time.
     """
@@ -346,6 +330,6 @@ def test_kaplan_meier_limits_hold_with_few_runs_and_early_censoring() -> None:
         ),
     ],
 )
-def test_bad_input(call: Callable[[], Any], words: str) -> None:
+def test_bad_input(call, words):
     with pytest.raises(UserError, match=words):
         call()

@@ -55,10 +55,8 @@ def test_momentums_space_contains_sgds_and_adams_reaches_a_large_epsilon(registr
 def test_an_optimizer_without_a_space_is_searched_around_its_default_rate():
     mine = Optimizer(name="mine", title="-", paper="-", learning_rate=0.1, hyper={}, bindings={})
     published = spaces.published(mine)
-    assert (
-        published.ranges == {"learning_rate": Range(0.001, 10.0, log=True)}
-        and "none is published" in published.source
-    )
+    assert published.ranges == {"learning_rate": Range(0.001, 10.0, log=True)}
+    assert "none is published" in published.source
 
 
 def test_changes_replace_add_and_fix_and_go_to_whom_they_are_meant_for(registry):
@@ -67,9 +65,8 @@ def test_changes_replace_add_and_fix_and_go_to_whom_they_are_meant_for(registry)
         chosen, ["learning_rate=1e-2..1,log; beta1=0.9", "adam.epsilon=1e-8..1e-4,log"]
     )
     assert changed["sgd"].ranges == {"learning_rate": Range(0.01, 1.0, log=True)}
-    assert changed["adam"].ranges["beta1"] == Range(0.9, 0.9) and "beta1" not in spaces.free(
-        changed["adam"]
-    )
+    assert changed["adam"].ranges["beta1"] == Range(0.9, 0.9)
+    assert "beta1" not in spaces.free(changed["adam"])
     assert changed["adam"].ranges["epsilon"] == Range(1e-8, 1e-4, log=True)
     assert "(changed: " in changed["adam"].source
 
@@ -159,9 +156,8 @@ def test_outer_folds_are_disjoint_and_cover_everything_and_inner_ones_never_see_
     held_out = []
     for fold in range(5):
         outer = data.Folds(5, fold).rows(strata)
-        assert np.array_equal(outer["validation"], outer["test"]) and not set(outer["train"]) & set(
-            outer["test"]
-        )
+        assert np.array_equal(outer["validation"], outer["test"])
+        assert not set(outer["train"]) & set(outer["test"])
         assert len(outer["train"]) + len(outer["test"]) == len(strata)
         held_out.append(outer["test"])
         parts = [data.Folds(5, fold, 3, part).rows(strata) for part in range(3)]
@@ -190,9 +186,8 @@ def strata_of(name):
 def test_a_fold_is_standardised_by_its_own_training_rows(name):
     loaded = data.load(name)
     assert loaded.name == name and len(loaded.train.y) == data.training_samples(name)
-    assert np.allclose(loaded.train.x.mean(axis=0), 0, atol=1e-12) and np.allclose(
-        loaded.train.x.std(axis=0), 1
-    )
+    assert np.allclose(loaded.train.x.mean(axis=0), 0, atol=1e-12)
+    assert np.allclose(loaded.train.x.std(axis=0), 1)
     assert not np.allclose(loaded.splits["validation"].x.mean(axis=0), 0, atol=1e-3)
     assert not np.allclose(loaded.splits["validation"].x.std(axis=0), 1, atol=1e-3)
     if name.startswith("diabetes"):
@@ -285,9 +280,8 @@ def test_the_winner_has_the_best_score_then_the_lowest_loss_then_the_first_numbe
         Trial(2, {}, "ok", 0.9, 0.3),
         Trial(3, {}, "failed"),
     ]
-    assert (
-        best_of(trials, higher=True) is trials[1] and best_of(trials[:1], higher=False) is trials[0]
-    )
+    assert best_of(trials, higher=True) is trials[1]
+    assert best_of(trials[:1], higher=False) is trials[0]
     assert best_of(trials[3:], higher=True) is None
     assert best_of([Trial(0, {}, "ok", 0.2), Trial(1, {}, "ok", 0.1)], higher=False).number == 1
 

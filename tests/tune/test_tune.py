@@ -174,20 +174,17 @@ def test_a_larger_budget_goes_on_and_another_search_begins_anew(gradrace_here, t
     folder = tmp_path / "results/runs" / NAME
     lines = (folder / "trials.jsonl").read_text()
     tune(gradrace_here, budget=5)
-    assert (folder / "trials.jsonl").read_text().startswith(lines) and numbers(
-        tmp_path, "momentum"
-    ) == list(range(5))
+    assert (folder / "trials.jsonl").read_text().startswith(lines)
+    assert numbers(tmp_path, "momentum") == list(range(5))
     tune(gradrace_here, "--seed", "1", budget=3)
     assert numbers(tmp_path, "momentum") == list(range(3))
     assert len((folder / "trials.jsonl").read_text().splitlines()) == 8, (
         "what was tried before is kept"
     )
     seeds = {record.spec.seed for record in read_records(tmp_path / "results", NAME)}
-    assert seeds == {
-        10_000,
-        15_000,
-        15_001,
-    }, "trials and scores share no seed, and other searches have others"
+    assert seeds == {10_000, 15_000, 15_001}, (
+        "trials and scores share no seed, and other searches have others"
+    )
 
 
 def test_trials_that_fail_count_and_are_kept_and_never_win(gradrace_here, tmp_path):
@@ -197,10 +194,8 @@ def test_trials_that_fail_count_and_are_kept_and_never_win(gradrace_here, tmp_pa
     assert code == 1
     result = found["results"][0]
     assert result["trials"]["failed"] == 1 and sum(result["trials"].values()) == 7
-    assert (
-        result["trials"]["diverged"] >= 1
-        and result["searches"][0]["settings"]["learning_rate"] != 0.1
-    )
+    assert result["trials"]["diverged"] >= 1
+    assert result["searches"][0]["settings"]["learning_rate"] != 0.1
     records = read_records(tmp_path / "results", NAME)
     failed = [record for record in records if record.status == "failed"]
     assert len(failed) == 1 and "cursed" in failed[0].reason
@@ -308,9 +303,8 @@ def test_nested_folds_choose_within_and_score_without(gradrace_here, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)["results"][0]
-    assert [search["fold"] for search in result["searches"]] == [0, 1, 2] and sum(
-        result["trials"].values()
-    ) == 9
+    assert [search["fold"] for search in result["searches"]] == [0, 1, 2]
+    assert sum(result["trials"].values()) == 9
     records = read_records(tmp_path / "results", NAME)
     assert Counter(record.spec.task.data for record in records) == {
         **{f"wine.cv3-{outer}.2-{inner}": 3 for outer in range(3) for inner in range(2)},
@@ -345,9 +339,8 @@ def test_the_report_shows_trials_winner_defaults_and_inclusion(gradrace_here, tm
     assert len((folder / "runs.csv").read_text().splitlines()) == 1 + 18 + 8
     frames = frame.load(tmp_path / "results")
     assert frames.studies[NAME].budget == 9
-    assert "settings=tuned" in page and "trial=3" not in page, (
-        "the other sections leave the trials out"
-    )
+    assert "settings=tuned" in page
+    assert "trial=3" not in page, "the other sections leave the trials out"
 
 
 def test_a_study_does_not_take_over_another_ones_report(gradrace_here, tmp_path):
@@ -357,11 +350,9 @@ def test_a_study_does_not_take_over_another_ones_report(gradrace_here, tmp_path)
     refused = gradrace_here(
         *BASE, "--sampler", "random", "--budget", 1, "--optimizer", "sgd", "--name", NAME
     )
-    assert (
-        refused.returncode == 2
-        and "leaves out momentum" in refused.stderr
-        and "--name" in refused.stderr
-    )
+    assert refused.returncode == 2
+    assert "leaves out momentum" in refused.stderr
+    assert "--name" in refused.stderr
     assert (tmp_path / "results/runs" / NAME / "study.json").read_text() == asked
     assert tune(gradrace_here, "--sampler", "random", optimizer="momentum,sgd", budget=1)[1] == 0, (
         "more may join"

@@ -273,11 +273,9 @@ def test_what_is_declared_to_differ_is_measured_and_told(registry):
     other = {"0_dense.kernel": np.full((50, 6, 5), 2.0)}
     sides = [("tensorflow", "", Answer(after)), ("numpy", "", Answer(other))]
     (verdict,) = judge(cases["updates/nadam/canonical/constant"], sides, registry.optimizers)
-    assert (
-        verdict.verdict == "differs by definition"
-        and "Keras raises the momentum" in verdict.reason
-        and verdict.worst > 0.1
-    )
+    assert verdict.verdict == "differs by definition"
+    assert "Keras raises the momentum" in verdict.reason
+    assert verdict.worst > 0.1
     sides = [("torch", "", Answer(after)), ("numpy", "", Answer(other))]
     (verdict,) = judge(cases["updates/nadam/canonical/constant"], sides, registry.optimizers)
     assert verdict.verdict == "FAILED"
@@ -359,10 +357,8 @@ def test_json_validates_against_the_schema(verified):
 
 
 def test_a_side_has_one_label():
-    assert (
-        Side(framework="jax", mode="scan").label == "jax scan"
-        and Side(framework="torch").label == "torch"
-    )
+    assert Side(framework="jax", mode="scan").label == "jax scan"
+    assert Side(framework="torch").label == "torch"
 
 
 # -- the command line
