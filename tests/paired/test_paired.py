@@ -691,7 +691,7 @@ def workers_of(pid: int) -> list[psutil.Process]:
         ("--a-load mine.py", 2, "belong together"),
         ("--base nowhere", 2, "no commit of that name"),
         ("--base HEAD --threshold 1", 2, "--threshold: expected a number less than 1, not 1.0"),
-        ("--base HEAD --launches 2", 2, "--launches: expected a number of at least 3, not 2"),
+        ("--base HEAD --launches 2", 2, "Invalid value for '--launches': 2 is less than 3"),
         ("--b-python /no/such/python", 3, "no such interpreter"),
         ("--base HEAD -k lstm", 5, "matches 'lstm'"),
     ],
