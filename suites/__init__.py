@@ -1,1 +1,1 @@
-"""The suites (TOML files beside this module) and, in benchmarks/, what `asv run` executes."""
+"""The suites: TOML files beside this module. `asv run` executes the benchmarks in benchmarks/."""

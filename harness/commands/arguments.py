@@ -1,12 +1,7 @@
-"""A command's options are the fields of a frozen dataclass; typer sees a parameter for each.
+"""A command's options are fields of a frozen dataclass; typer sees a parameter for each.
 
-@dataclass(frozen=True, kw_only=True)
-class Arguments:
-    suite: Suite
-    seeds: Annotated[int | None, Option(None, help="How many seeds.")]
-
-def main(args: Arguments) -> None: ...
-"""
+run.Arguments is an example. A field is Annotated[TYPE, Option(DEFAULT, ...)]; tuple[TYPE, ...] is an
+option that may be repeated. A default of the field itself goes before the option's."""
 
 from __future__ import annotations
 
@@ -22,11 +17,7 @@ Made = TypeVar("Made")
 
 
 def expanded(command: Callable[[Any], None]) -> Callable[..., None]:
-    """The command as typer takes it: with the fields of its one parameter as parameters.
-
-    Each field is Annotated[TYPE, Option(DEFAULT, ...)]; a default of the field itself goes before
-    the option's. tuple[TYPE, ...] is an option that may be repeated.
-    """
+    """The command as typer takes it: with the fields of its parameter `args` as parameters."""
     kind = get_type_hints(command)["args"]
     hints = get_type_hints(kind, include_extras=True)
     parameters = [_parameter(field, *get_args(hints[field.name])) for field in fields(kind)]

@@ -42,7 +42,7 @@ Timeout = Annotated[float, Option(600.0, "--timeout", parser=SECONDS, help=_TIME
 _DRY_RUN = "List the runs and what is cached; run nothing."
 DryRun = Annotated[bool, Option(False, "--dry-run", help=_DRY_RUN)]
 
-# -- where results are, and what is told of them
+# -- results and messages
 
 Output = Annotated[Path, Option(Path("results"), "--output", "-o", help="Folder of results.")]
 _SUITES = "Which suites; all that have results by default."

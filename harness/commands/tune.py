@@ -39,7 +39,7 @@ _STEPS = "Steps of a run instead of the task's."
 _BATCH = "Batch size instead of the task's."
 _NAME = "Name of the study's folder under OUTPUT/runs; made of task and sampler by default."
 # Fields of the study's file that are options of the same names.
-_STUDY = (
+STUDY = (
     *("sampler", "budget", "seed", "seeds", "fresh_seeds", "schedule", "steps", "batch_size"),
     *("threads", "device", "dtype"),
 )
@@ -47,7 +47,7 @@ _STUDY = (
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """Those in _STUDY are fields of tune.study.StudyFile."""
+    """Those in STUDY are fields of tune.study.StudyFile."""
 
     task: Annotated[str, Option(help=_TASK)]
     optimizer: Annotated[str, Option(help=_OPTIMIZER)]
@@ -120,7 +120,7 @@ def _wish(args: Arguments) -> Wish:
         spaces=args.space,
         nested=args.nested_cv,
         load=args.load,
-        others={name: getattr(args, name) for name in _STUDY},
+        others={name: getattr(args, name) for name in STUDY},
     )
 
 

@@ -1,5 +1,4 @@
-"""Keeps what a user's code prints off standard output, which belongs to the command's own
-answer."""
+"""Keeps a user's prints off standard output, which belongs to the command's own answer."""
 
 from __future__ import annotations
 
@@ -11,8 +10,7 @@ from contextlib import contextmanager, redirect_stdout, suppress
 
 @contextmanager
 def off_stdout() -> Iterator[None]:
-    """Inside, standard output goes to standard error: Python's, and that of native code and of
-    processes started here."""
+    """Inside, standard output goes to standard error, also from native code and child processes."""
     with suppress(OSError, ValueError):
         sys.stdout.flush()
     with _descriptor_redirected(), redirect_stdout(sys.stderr):

@@ -1,8 +1,6 @@
-"""What is printed: plain text on whatever standard output and error are, a pipe that closes early
-and ASCII included.
+"""Prints plain text, whatever the streams are: a terminal, a pipe that closes early, ASCII only.
 
-A reader that has gone changes nothing: the command goes on, and its exit code is its own.
-"""
+If a reader goes away, the command goes on, and its exit code is its own."""
 
 from __future__ import annotations
 
@@ -21,17 +19,15 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-# Columns of a table that goes to no terminal.
+# Columns of a table if standard output is no terminal.
 _WIDE = 160
 
 
 def prepare_streams() -> None:
-    """To be called once, before anything is printed: what the streams cannot show, they show by its
-    number.
+    """Call it once, before anything is printed: a character that a stream lacks is then escaped.
 
-    A stream that was closed before we began leads nowhere; without that, the next file opened would
-    get its number, and whatever is printed would land in it.
-    """
+    A stream that was closed before we began leads nowhere. Otherwise the next file opened would get
+    its number, and prints would land in that file."""
     for number in (0, 1, 2):
         try:
             os.fstat(number)
@@ -46,10 +42,9 @@ def prepare_streams() -> None:
 
 
 def say(text: object, err: bool = False, nl: bool = True) -> None:
-    """Prints a text without the terminal commands that it may hold.
+    """Prints a text; terminal commands in it are shown, not obeyed.
 
-    UserError if standard output cannot be written, because the disk is full, say.
-    """
+    UserError if standard output cannot be written: the disk is full, say."""
     _put(visible(str(text)) + "\n" * nl, err)
 
 
@@ -59,9 +54,7 @@ def teller(quiet: bool) -> Callable[[str], None]:
 
 
 def print_table(title: str, rows: Sequence[Mapping[Any, Any]]) -> None:
-    """A table of equal dicts; wide content wraps instead of being cut. What the cells say is text,
-    never markup.
-    """
+    """A table of equal dicts; wide cells wrap, and their markup is text."""
     from rich import box
     from rich.table import Table
 
@@ -70,23 +63,30 @@ def print_table(title: str, rows: Sequence[Mapping[Any, Any]]) -> None:
         table.add_column(plain(column), overflow="fold")
     for row in rows:
         table.add_row(*map(plain, row.values()))
-    # As the table's own title it would be broken to the table's width.
+    # Not the table's own title: that would wrap to the table's width.
     print_rich(plain(title, "bold"), table)
 
 
 def print_rich(*shown: Table | Any, width: int = _WIDE) -> None:
-    """Prints what rich draws to standard output, in colour on a terminal; `width` holds elsewhere."""
+    """Prints rich's drawings, in colour on a terminal, else `width` columns wide."""
     from rich.console import Console
 
     terminal = _is_terminal(sys.stdout)
     drawn = _Drawn(getattr(sys.stdout, "encoding", None) or "utf-8")
-    options = {"width": None if terminal else width, "force_terminal": terminal}
-    Console(file=drawn, highlight=False, markup=False, emoji=False, **options).print(*shown)  # type: ignore[arg-type]
+    console = Console(
+        file=drawn,
+        width=None if terminal else width,
+        force_terminal=terminal,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
+    console.print(*shown)
     _put(drawn.getvalue(), err=False)
 
 
 class _Drawn(io.StringIO):
-    """Takes what rich draws; rich draws lines of ASCII where the encoding has no others."""
+    """Rich draws on it; it draws ASCII lines if the encoding has no others."""
 
     def __init__(self, encoding: str) -> None:
         super().__init__()
@@ -98,14 +98,14 @@ class _Drawn(io.StringIO):
 
 
 def plain(value: object, style: str = "") -> Any:
-    """A rich Text of what `value` says."""
+    """The value as a rich Text, without markup."""
     from rich.text import Text
 
     return Text(visible(str(value)), style=style)
 
 
 def progress_console(quiet: bool) -> Console:
-    """A console on standard error that takes no markup, and falls silent if its reader has gone."""
+    """A console on standard error without markup; it falls silent if its reader has gone."""
     from rich.console import Console
 
     class Patient(Console):
@@ -128,7 +128,7 @@ def _put(text: str, err: bool) -> None:
     except BrokenPipeError:
         _silence(stream)
     except UnicodeEncodeError:
-        # Streams that are not ours to set up, such as a notebook's.
+        # A stream that prepare_streams did not set up, such as a notebook's.
         encoding = stream.encoding or "ascii"
         stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
     except OSError as error:
@@ -140,7 +140,7 @@ def _put(text: str, err: bool) -> None:
 
 
 def _silence(stream: TextIO | None) -> None:
-    """What is still to be printed there, and what waits in its buffer, goes nowhere."""
+    """The rest of its output, and its buffer, go nowhere."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())  # type: ignore[union-attr]

@@ -1,1 +1,1 @@
-"""asv's benchmark_dir (see asv.conf.json): suites seen as a history over commits."""
+"""asv's benchmark_dir (see asv.conf.json): race follows suites over the commits."""

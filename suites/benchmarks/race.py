@@ -1,17 +1,17 @@
 """asv benchmarks: suites' figures, cell by cell, followed over the commits.
 
 The suites run once, through gradrace's own driver, and each benchmark reads its figure from the
-outcome. So frameworks live in gradrace's workers, one a process, and never in asv's; what is
-measured is what `gradrace run` measures.
+outcome. So frameworks live in gradrace's workers, one a process, and never in asv's, and the
+figures are those of `gradrace run`.
 
-GRADRACE_ASV_SUITE chooses others, several with commas between: names of built-in ones, or TOML
-files (a relative path starts at the project's root, because asv works in temporary folders). A
-suite becomes a class of benchmarks under its own name, with a benchmark for every figure that it
-measures. Its cells must be told apart by task, framework, mode and optimizer, so of step times only
-those of the rule that the suite's timing part names are followed. Framework and mode are one
-parameter, such as jax-scan: asv starts a process for every combination of values.
+GRADRACE_ASV_SUITE chooses other suites, separated by commas: built-in names or TOML files (a
+relative path starts at the project's root, because asv works in temporary folders). A suite becomes
+a class of benchmarks under its own name, with a benchmark for every figure that it measures. Only
+task, framework, mode and optimizer tell its cells apart, so step times are followed for one rule,
+that of the suite's timing part. Framework and mode are one parameter, such as jax-scan: asv starts
+a process for every combination of values.
 
-What asv gets, all of it better when lower:
+asv gets, always better if lower:
 
     a figure      the cell was measured: the median over its seeds, or a sample for each launch
     NaN           skipped: no such cell, or the framework is not installed or cannot do it
@@ -28,8 +28,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-# Nothing heavier than this at the top: asv imports the module anew for every cell of every
-# benchmark.
+# Nothing heavier at the top: asv imports the module anew for every cell of every benchmark.
 from gradrace.errors import UserError
 from gradrace.registry import load_registry
 from gradrace.results.asv.cells import FIGURES, Cell, Cells, Figure, cells, mode_of, version
@@ -63,14 +62,12 @@ def _found(name_or_file: str) -> str:
 
 
 def class_name(suite: Suite) -> str:
-    """What asv calls the suite: its name as an identifier."""
+    """The suite's name as an identifier, for asv."""
     return re.sub(r"\W", "_", suite.name)
 
 
 def expanded(suite: Suite) -> tuple[RunSpec, ...]:
-    """The suite's runs. UserError where two that differ in more than seed or launch would share a
-    cell.
-    """
+    """The suite's runs. UserError if two share a cell and differ in more than seed and launch."""
     runs = expand(with_named_timing(suite), load_registry())
     variants: dict[tuple[Measure, Key], RunSpec] = {}
     for run in runs:
@@ -90,11 +87,9 @@ def key_of(run: RunSpec) -> Key:
 
 
 def measure(suites: Sequence[Suite]) -> dict[str, Cells]:
-    """Runs the whole suites, nothing taken from earlier results, and returns the cells of every
-    figure, by class.
+    """Runs the suites, without earlier results, and returns each class's cells of every figure.
 
-    RuntimeError with the reasons where not one run could be measured.
-    """
+    RuntimeError with the reasons if no run could be measured."""
     from gradrace.errors import ExitCode
     from gradrace.results.frame import load
     from gradrace.sweep import Options, execute, prepare
@@ -119,7 +114,7 @@ def measure(suites: Sequence[Suite]) -> dict[str, Cells]:
 
 
 def look_up(cells: Cells, figure: str, key: Key) -> float | dict[str, Any]:
-    """A cell's figure; NaN where it was skipped. RuntimeError with the reason where it failed.
+    """A cell's figure; NaN if it was skipped. RuntimeError with the reason if it failed.
 
     {"samples": [...], "number": 1} is stored as asv's own timings are: `compare` then tests the
     samples."""
@@ -135,7 +130,7 @@ SUITES = chosen_suites()
 
 
 def setup_cache() -> dict[str, Cells]:
-    """asv calls it once for all benchmarks, then each of them per cell."""
+    """asv calls it once for all benchmarks, and then each of them for every cell."""
     return measure(SUITES)
 
 
@@ -144,7 +139,7 @@ setup_cache.timeout = 7200.0  # type: ignore[attr-defined]
 
 
 def benchmarks(suite: Suite) -> type:
-    """The class that asv finds: a method, track_<figure>, for everything that the suite measures."""
+    """The class that asv finds: a method track_<figure> for every figure of the suite."""
     runs = expanded(suite)
     tracks = {
         f"track_{name}": _track(

@@ -96,6 +96,11 @@ def test_nothing_heavy_is_loaded(code):
     assert not loaded_by(code) & HEAVY
 
 
+def test_the_list_of_commands_needs_no_model():
+    code = "sys.argv = ['gradrace', '--help']; from gradrace.cli import main; main()"
+    assert not loaded_by(code) & {"pydantic", "numpy"}
+
+
 def test_the_core_names_no_framework():
     """Only adapters import frameworks; reading the source finds the late imports too."""
     for file in (ROOT / "harness").rglob("*.py"):
