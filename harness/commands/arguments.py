@@ -1,7 +1,7 @@
 """A command's options are fields of a frozen dataclass; typer sees a parameter for each.
 
-run.Arguments is an example. A field is Annotated[TYPE, Option(DEFAULT, ...)]; tuple[TYPE, ...] is an
-option that may be repeated. A default of the field itself goes before the option's."""
+run.Arguments is an example. A field is Annotated[TYPE, Option(DEFAULT, ...)]; tuple[TYPE, ...] is
+an option that may be repeated. A default of the field itself goes before the option's."""
 
 from __future__ import annotations
 
