@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import errno
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 
 
@@ -27,6 +28,15 @@ class UserError(Exception):
     def __init__(self, message: str, exit_code: ExitCode = ExitCode.USAGE) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+@contextmanager
+def located(place: str) -> Iterator[None]:
+    """A ValueError that is raised inside becomes a UserError that begins with this place."""
+    try:
+        yield
+    except ValueError as error:
+        raise UserError(f"{place}: {error}") from None
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

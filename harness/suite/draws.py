@@ -1,8 +1,6 @@
-"""Random search inside a suite: combinations of settings that are drawn once and shared by
-everything that the suite crosses.
+"""Random search in a suite: settings drawn once and shared by everything that the suite crosses.
 
-Bergstra & Bengio (2012), Random Search for Hyper-Parameter Optimization, JMLR 13.
-"""
+Bergstra & Bengio (2012), Random Search for Hyper-Parameter Optimization, JMLR 13."""
 
 from __future__ import annotations
 
@@ -20,7 +18,6 @@ from ..plugins.space import RangeFile, at
 from ..spec import Frozen
 
 _DIGITS = 4
-# Of drawing one combination anew.
 _MOST_TRIES = 20_000
 
 
@@ -42,9 +39,7 @@ class RangeEntry(RangeFile):
         return self
 
     def values(self) -> float:
-        """About how many values of four significant digits lie in the range; infinity if they need
-        not be counted.
-        """
+        """About how many values of four digits lie in the range; infinity if there are plenty."""
         least, most = sorted((abs(self.low), abs(self.high)))
         if self.low <= 0.0 <= self.high or most > 1000.0 * least:
             return math.inf
@@ -53,11 +48,11 @@ class RangeEntry(RangeFile):
             (max(least, 10.0**e), min(most, 10.0 ** (e + 1)), 10.0 ** (e + 1 - _DIGITS))
             for e in decades
         ]
-        # Both ends themselves may be drawn, whatever their digits.
+        # Both ends may be drawn, whatever their digits.
         return 2 + sum(math.floor(high / step) - math.floor(low / step) for low, high, step in ends)
 
     def at(self, share: float) -> float:
-        """The value that this share in [0, 1] of the range lies below (above, with `below_one`)."""
+        """The value at this share, in [0, 1], of the range."""
         rounded = float(f"{at(self.range, share):.{_DIGITS}g}")
         value = min(max(rounded, self.low), self.high)
         return 1.0 - value if self.below_one else value
@@ -67,12 +62,11 @@ Choices = Annotated[list[FiniteFloat], Field(min_length=1)]
 
 
 class SearchEntry(Frozen):
-    """A suite's `search`: `draws` combinations of a learning rate, a batch size and hyperparameters
-    by name.
+    """A suite's `search`: `draws` combinations of the settings that it names.
 
-    Each is a range, or a list of values to choose from (a batch size always is). What is not named
-    is not searched. `seed` and a draw's number alone say what is drawn: more draws begin with the
-    same ones, and a further key moves no other."""
+    Each setting is a range, or a list of values to choose from (a batch size always is). A draw
+    depends on `seed`, its number and the setting's name alone: more draws begin with the same ones,
+    and a further setting leaves the others as they are."""
 
     draws: Annotated[int, Field(gt=0, le=limits.DRAWS)]
     seed: NonNegativeInt = 0
@@ -102,7 +96,7 @@ class SearchEntry(Frozen):
 
     @property
     def spaces(self) -> dict[str, RangeEntry | list[float]]:
-        """What is searched, by name."""
+        """The searched settings by name."""
         own: dict[str, RangeEntry | list[float]] = {}
         if self.learning_rate is not None:
             own["learning_rate"] = self.learning_rate
@@ -113,9 +107,7 @@ class SearchEntry(Frozen):
 
 @dataclass(frozen=True)
 class Draw:
-    """One combination; None and an empty `hyper` where the suite's own values hold. `number` is
-    None outside a search.
-    """
+    """One combination; None and {} leave the suite's own values. number: None without a search."""
 
     number: int | None = None
     learning_rate: float | None = None
@@ -129,14 +121,13 @@ class Draw:
 
 
 def draws(search: SearchEntry | None) -> Iterator[Draw]:
-    """The combinations of a search, no two alike; the empty one where nothing is searched."""
+    """The combinations of a search, no two alike; an empty one without a search."""
     if search is None:
         yield Draw()
         return
     seen = set[tuple[float, ...]]()
     for number in range(search.draws):
-        # A combination that was drawn before is drawn anew, which lists of choices alone make
-        # likely.
+        # A combination that was drawn before is drawn anew: likely with lists of choices.
         tries = (_values(search, number, attempt) for attempt in range(_MOST_TRIES))
         found = next((values for values in tries if tuple(values.values()) not in seen), None)
         if found is None:

@@ -1,34 +1,29 @@
-"""What a suite's TOML file may say, and in which words its mistakes are told."""
+"""The content of a suite's TOML file."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, FiniteFloat, PositiveInt, ValidationError, model_validator
+from pydantic import Field, FiniteFloat, PositiveInt, model_validator
 
 from .. import limits
-from ..errors import nearest
 from ..spec import Device, Dtype, Frozen, Input, TimingSpec, UpdateRule
-from ..strict import expected, explained, given, place_of
-from .draws import RangeEntry, SearchEntry
+from .draws import SearchEntry
 from .origin import Origin
-from .variations import RegularizationEntry, TaskVariations
+from .variations import TaskVariations
 
 Fraction = Annotated[FiniteFloat, Field(gt=0.0, le=1.0)]
 PositiveFloat = Annotated[FiniteFloat, Field(gt=0)]
 Seeds = Annotated[int, Field(gt=0, le=limits.SEEDS)]
-# What NumPy's generators and the frameworks' all take.
+# The seeds that NumPy and all frameworks take.
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Steps = Annotated[int, Field(gt=0, le=limits.STEPS)]
 Threads = Annotated[int, Field(gt=0, le=limits.THREADS)]
 
 
 class OptimizerEntry(Frozen):
-    """An optimizer of a suite; lists are swept. Without `learning_rate` the optimizer's own default
-    is taken.
-    """
+    """An optimizer of a suite; lists are swept. By default the learning rate is its own."""
 
     name: str
     learning_rate: PositiveFloat | Annotated[list[PositiveFloat], Field(min_length=1)] | None = None
@@ -36,11 +31,9 @@ class OptimizerEntry(Frozen):
 
 
 class GridEntry(Frozen):
-    """Learning rates around each optimizer's own, in two significant digits: as many below it as
-    above.
+    """Learning rates around each optimizer's own, which is the middle one, in two digits.
 
-    points: how many in all, odd, so that the optimizer's own is the middle one. per_decade: how
-    many in each factor of 10."""
+    points: how many in all, odd. per_decade: how many in each factor of 10."""
 
     points: Annotated[int, Field(ge=3, le=limits.GRID_POINTS)]
     per_decade: Annotated[int, Field(gt=0, le=limits.GRID_POINTS)]
@@ -75,20 +68,16 @@ class ScheduleEntry(Frozen):
 
 
 class TimingEntry(Frozen):
-    """How a suite times its cells: every setting that it trains, and each optimizer under a rule of
-    its own.
+    """How a suite times its cells: every setting that it trains, and each optimizer under `rule`.
 
-    trained: time what is trained, under the rule, in the mode and at the hyperparameters at which
-    it is trained; the
-        step times that stand beside trained runs are these.
-    rule: also time each optimizer under this rule, in the framework's default mode. `native` by
-    default: the library's own
-        class at its own defaults, what a step costs a user of that library.
-    tasks, optimizers: which of the suite's are timed; all of them if nothing is said.
+    trained: time every trained setting, in its mode, under its rule and hyperparameters; these step
+    times stand beside trained runs.
+    rule: also time each optimizer under this rule, in the framework's default mode. `native`: the
+    cost of a step to a user of that library.
+    tasks, optimizers: which of the suite's are timed; all by default.
     launches: processes, each with its own start; an interval needs three. warmup_steps, blocks,
-    block_steps and longest_block_s are those of `spec.TimingSpec`. breakdown: also forward,
-    gradient and update apart. memory: also one run a cell that measures memory. inputs: where
-    batches come from, see `spec.RunSpec`."""
+    block_steps, longest_block_s: see `spec.TimingSpec`. breakdown: also time forward, gradient and
+    update apart. memory: also measure the memory of each cell. inputs: see `spec.RunSpec`."""
 
     trained: bool = True
     rule: UpdateRule = "native"
@@ -105,14 +94,13 @@ class TimingEntry(Frozen):
 
     @property
     def spec(self) -> TimingSpec:
-        """What every run of it is told."""
-        return TimingSpec(
-            **{name: getattr(self, name) for name in TimingSpec.model_fields if hasattr(self, name)}
-        )
+        """The timing of every run."""
+        names = [name for name in TimingSpec.model_fields if hasattr(self, name)]
+        return TimingSpec(**{name: getattr(self, name) for name in names})
 
 
 class ConvergenceEntry(Frozen):
-    """How a suite trains its cells: under one rule, or all of them under each of several."""
+    """The rule, or rules, under which a suite trains its cells."""
 
     rule: UpdateRule | Annotated[list[UpdateRule], Field(min_length=1)] = "canonical"
 
@@ -120,16 +108,13 @@ class ConvergenceEntry(Frozen):
 class SuiteFile(TaskVariations):
     """The content of a suite's file: everything listed is crossed with everything else.
 
-    What varies the tasks themselves (activation, initializer, …) is described in variations.py.
-    `seeds`: how many, counted from 0, or which. `modes`: per framework, instead of its own
-    defaults; or "all" of each.
-    `train_fractions`: shares of the training split (TaskSpec.train_fraction). `diagnose`: see
-    RunSpec; trained runs only. `steps` and `eval_every` replace the tasks' own; `batch_sizes` are
-    swept, and so are lists of `device`, `dtype` and `threads`. `learning_rate_grid`: rates around
-    each optimizer's own. `search`: settings drawn instead of crossed (draws.py).
-    `scales`: by name, keys with other values, each of which replaces the suite's own as a whole.
-    `instead`: task -> the one that takes its place where the task's data are not on this machine.
-    """
+    Keys that vary the tasks (activation, initializer, …): see variations.py. seeds: how many,
+    counted from 0, or which. modes: by framework, instead of its defaults; or "all".
+    train_fractions: see TaskSpec.train_fraction. diagnose: see RunSpec; trained runs only. steps
+    and eval_every replace the tasks' own; batch_sizes are swept, and so are lists of device, dtype
+    and threads. learning_rate_grid: rates around each optimizer's own. search: settings drawn
+    instead of crossed, see draws.py. scales: by name, keys that replace the suite's own.
+    instead: task -> its substitute if its data are not on this machine."""
 
     title: str
     question: str = ""
@@ -156,43 +141,36 @@ class SuiteFile(TaskVariations):
 
     @model_validator(mode="after")
     def _nothing_is_said_twice(self) -> Self:
-        """What is drawn or laid out in a grid is not given as well."""
-        entries = [
-            (f"optimizers[{i}]", e)
-            for i, e in enumerate(self.optimizers)
-            if isinstance(e, OptimizerEntry)
+        for one, other in self._twice():
+            raise ValueError(f"{one} and {other} say the same thing twice; leave one of them out")
+        return self
+
+    def _twice(self) -> Iterator[tuple[str, str]]:
+        """Pairs of keys of which one gives what the other draws or lays out in a grid."""
+        given = [
+            (f"optimizers[{i}]", each)
+            for i, each in enumerate(self.optimizers)
+            if isinstance(each, OptimizerEntry)
         ]
         search, grid = self.search, self.learning_rate_grid
-        both: list[tuple[str, str]] = []
         if search and search.learning_rate is not None:
-            both += [("search.learning_rate", "learning_rate_grid")] if grid else []
-            both += [
-                ("search.learning_rate", f"{place}.learning_rate")
-                for place, e in entries
-                if e.learning_rate is not None
-            ]
+            if grid:
+                yield "search.learning_rate", "learning_rate_grid"
+            for place, entry in given:
+                if entry.learning_rate is not None:
+                    yield "search.learning_rate", f"{place}.learning_rate"
         if search and search.batch_size is not None and self.batch_sizes:
-            both.append(("search.batch_size", "batch_sizes"))
-        for place, entry in entries:
+            yield "search.batch_size", "batch_sizes"
+        for place, entry in given:
             if grid and isinstance(entry.learning_rate, list):
-                both.append(("learning_rate_grid", f"the list {place}.learning_rate"))
-            drawn = search.hyper if search else {}
-            both += [
-                (f"search.hyper.{name}", f"{place}.hyper.{name}")
-                for name in entry.hyper
-                if name in drawn
-            ]
-        if both:
-            raise ValueError(
-                f"{both[0][0]} and {both[0][1]} say the same thing twice; leave one of them out"
-            )
-        return self
+                yield "learning_rate_grid", f"the list {place}.learning_rate"
+            for name in entry.hyper:
+                if search and name in search.hyper:
+                    yield f"search.hyper.{name}", f"{place}.hyper.{name}"
 
 
 class Suite(Frozen):
-    """A valid suite under its name, with the file that messages point to, and where it came from
-    before any change.
-    """
+    """A valid suite: its name, the file for messages, and its origin before any change."""
 
     name: str
     file: str
@@ -200,77 +178,11 @@ class Suite(Frozen):
     origin: Origin | None = None
 
 
-_MODELS = (
-    SuiteFile,
-    OptimizerEntry,
-    GridEntry,
-    SearchEntry,
-    RangeEntry,
-    ScheduleEntry,
-    TimingEntry,
-    ConvergenceEntry,
-    RegularizationEntry,
-)
+def optimizer_entry(given: str | OptimizerEntry) -> OptimizerEntry:
+    """An optimizer that a suite gives by its name alone, or as a table."""
+    return OptimizerEntry(name=given) if isinstance(given, str) else given
 
 
-def explain(error: ValidationError, within: str = "") -> str:
-    """The most telling of pydantic's errors in our words: key, what is wrong, and the nearest valid
-    key.
-
-    within: what stands before the key, such as "scales.small.".
-    """
-    problems = error.errors()
-    unknown = [problem for problem in problems if problem["type"] == "extra_forbidden"]
-    # Of a union's members, one that wanted a table of its own says less than one that looked into
-    # what is there.
-    problem = (
-        unknown or sorted(problems, key=lambda p: (-len(place_of(p)), p["type"] == "model_type"))
-    )[0]
-    place = place_of(problem)
-    key = (
-        within
-        + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(
-            "."
-        )
-    ).rstrip(".")
-    if problem["type"] == "extra_forbidden":
-        named = " ".join(map(str, problem["loc"][:-1]))
-        fields = next(
-            (m.model_fields for m in _MODELS if m.__name__ in named), _fields_at(place[:-1])
-        )
-        return f"unknown key {key!r}{nearest(str(problem['loc'][-1]), fields)}"
-    wanted = [text for other in problems if place_of(other) == place and (text := expected(other))]
-    if len(wanted) > 1:
-        hint = _close(problem["input"], re.findall(r"'([^']*)'", " ".join(wanted)))
-        return (
-            f"{key}: expected {' or '.join(dict.fromkeys(wanted))}, not"
-            f" {given(problem['input'])}{hint}"
-        )
-    if problem["type"] == "literal_error":
-        choices = re.findall(r"'([^']*)'", wanted[0])
-        return (
-            f"{key}: {given(problem['input'])} is none of"
-            f" {wanted[0]}{_close(problem['input'], choices)}"
-        )
-    return f"{key}: {explained(problem)}" if key else explained(problem)
-
-
-def _close(value: Any, choices: list[str]) -> str:
-    """A hint at the nearest choice; '' if there is none near."""
-    hint = nearest(value, choices) if isinstance(value, str) else ""
-    return hint if "did you mean" in hint else ""
-
-
-_BY_KEY: Mapping[str, type[Frozen]] = {
-    "optimizers": OptimizerEntry,
-    "schedules": ScheduleEntry,
-    "timing": TimingEntry,
-    "convergence": ConvergenceEntry,
-    "regularization": RegularizationEntry,
-    "learning_rate_grid": GridEntry,
-    "search": SearchEntry,
-}
-
-
-def _fields_at(place: list[Any]) -> Any:
-    return (_BY_KEY.get(str(place[0]), SuiteFile) if place else SuiteFile).model_fields
+def as_list(value: Any) -> list[Any]:
+    """A key that takes one value or several, as a list."""
+    return value if isinstance(value, list) else [value]

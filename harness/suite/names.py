@@ -1,6 +1,4 @@
-"""Names that tell the runs of a suite apart. A run is its specification; its name only has to say
-which one it is.
-"""
+"""Names that tell the runs of a suite apart; a run's identity is its specification."""
 
 from __future__ import annotations
 
@@ -13,7 +11,7 @@ from ..spec import RunSpec, TaskSpec
 from .variations import VARIATIONS
 
 Value = str | int | float
-# What a suite can give two values of, and a run's name would not say otherwise.
+# Keys of a suite with several values that a run's id does not hold otherwise.
 _FIELDS: Mapping[str, Callable[[RunSpec], Value]] = {
     "device": lambda run: run.device,
     "dtype": lambda run: run.dtype,
@@ -21,26 +19,23 @@ _FIELDS: Mapping[str, Callable[[RunSpec], Value]] = {
     "batch_size": lambda run: run.task.batch_size,
     "train_fraction": lambda run: run.task.train_fraction,
 }
-# Names that mean something else in `RunSpec.variations`: a hyperparameter so called is named with a
-# prefix.
+# Names with another meaning in `RunSpec.variations`: a hyperparameter so called gets a prefix.
 _TAKEN = {*_FIELDS, *VARIATIONS, "input", "draw", "trial", "settings", "fold", "part"}
 
 
 def told_apart(runs: Iterable[RunSpec], file: str) -> tuple[RunSpec, ...]:
     """The runs, each once and in order, with `variations` that make their ids unique.
 
-    A run is dropped only if an equal one came before it. What has several values over the runs of
-    one task and optimizer is named in all of them. UserError names two different runs that cannot
-    be told apart, and `file`."""
+    A setting with several values over the runs of one task and optimizer is named in all of them.
+    UserError names `file` and two different runs that cannot be told apart."""
     distinct = _distinct(runs)
     varied = _varied(distinct)
     return _checked([_named(run, varied[_group(run)]) for run in distinct], file)
 
 
 def _distinct(runs: Iterable[RunSpec]) -> list[RunSpec]:
-    """Without repetitions. Names apart: 64 and [64] are the same hidden size under two spellings."""
-    # Thousands of runs share one task, whose text is most of theirs. The task is kept, so that its
-    # id stays its own.
+    """Without repetitions, whatever their names: 64 and [64] are the same hidden size."""
+    # Thousands of runs share one task, most of their text. It is kept: its id must stay its own.
     tasks: dict[int, tuple[TaskSpec, str]] = {}
     kept: dict[tuple[str, str], RunSpec] = {}
     for run in runs:
@@ -52,16 +47,9 @@ def _distinct(runs: Iterable[RunSpec]) -> list[RunSpec]:
 
 
 def _group(run: RunSpec) -> Hashable:
-    """Runs within which a value is looked for that changes. Draws of a search are told apart by
-    their number.
-    """
-    return (
-        run.measure,
-        run.task.name,
-        run.optimizer.name,
-        run.optimizer.rule,
-        run.variations.get("draw"),
-    )
+    """The runs among which several values are named; a search's draws are named by number."""
+    optimizer = run.optimizer
+    return run.measure, run.task.name, optimizer.name, optimizer.rule, run.variations.get("draw")
 
 
 def _varied(runs: Sequence[RunSpec]) -> Mapping[Hashable, list[str]]:
@@ -104,22 +92,16 @@ def _checked(runs: list[RunSpec], file: str) -> tuple[RunSpec, ...]:
 
 
 def _difference(a: RunSpec, b: RunSpec) -> str:
-    """'optimizer.hyper.beta1 is 0.8 in one and 0.9 in the other' of the first thing that differs."""
+    """The first difference: 'optimizer.hyper.beta1 is 0.8 in one and 0.9 in the other'."""
     one, other = _flat(a.to_json()), _flat(b.to_json())
     key = next((key for key in [*one, *other] if one.get(key) != other.get(key)), "variations")
     return f"{key} is {one.get(key)!r} in one and {other.get(key)!r} in the other"
 
 
 def _flat(value: Any, key: str = "") -> dict[str, Any]:
-    parts = (
-        value.items()
-        if isinstance(value, dict)
-        else enumerate(value)
-        if isinstance(value, list)
-        else None
-    )
-    if parts is None:
+    if isinstance(value, list):
+        value = dict(enumerate(value))
+    if not isinstance(value, dict):
         return {key: value}
-    return {
-        k: v for name, part in parts for k, v in _flat(part, f"{key}.{name}".lstrip(".")).items()
-    }
+    inner = (_flat(part, f"{key}.{name}".lstrip(".")) for name, part in value.items())
+    return {place: each for found in inner for place, each in found.items()}

@@ -1,4 +1,4 @@
-"""Where a suite comes from, so that two suites of one name do not take over each other's results."""
+"""Where a suite comes from: two suites of one name must not take over each other's results."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ BUILT_IN = "the built-in suite"
 
 
 class Origin(Frozen):
-    """source: a file's absolute path, BUILT_IN, or "" for content that was given from Python.
-    title: the suite's.
-    content: 24 hex digits of everything that the suite says, before a command line changes any of
-    it."""
+    """source: a file's absolute path, BUILT_IN, or "" for content from Python.
+
+    content: 24 hex digits of all that the suite says, before a command line changes it."""
 
     source: str
     title: str
@@ -38,11 +37,8 @@ class Origin(Frozen):
         return self.source or "a suite given from Python"
 
     def continues(self, old: Origin) -> bool:
-        """Whether this is the suite that `old` was: the same file, edited or not, or the same
-        content elsewhere.
-
-        A file that is gone was moved, if the title is still the same.
-        """
+        """Whether this is the same suite as `old`: the same file, edited or not, the same content
+        elsewhere, or the same title if the old file is gone."""
         if self.source == old.source or self.content == old.content:
             return True
         gone = old.source not in ("", BUILT_IN) and not Path(old.source).exists()
@@ -50,10 +46,9 @@ class Origin(Frozen):
 
 
 def check_same(folder: Path, old: Origin | None, new: Origin | None) -> None:
-    """UserError if the results in this folder are of another suite; nothing has been written then.
+    """UserError if the results in this folder are of another suite.
 
-    None: it is not known where a suite came from, as in plans of earlier versions.
-    """
+    None: the origin is not known, as in plans of earlier versions."""
     if old is None or new is None or new.continues(old):
         return
     raise UserError(

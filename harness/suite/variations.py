@@ -1,8 +1,6 @@
-"""Variations that a suite sweeps over its tasks: pure functions TaskSpec -> TaskSpec, with a name
-for each.
+"""Variations of tasks: pure functions TaskSpec -> TaskSpec, with a name for each.
 
-A task's output layer is never varied: "hidden" is what a layer with parameters still follows.
-"""
+The output layer is never varied: a layer is hidden if one with a kernel follows it."""
 
 from __future__ import annotations
 
@@ -41,12 +39,10 @@ Model = tuple[Layer, ...]
 
 
 class RegularizationEntry(Frozen):
-    """One entry of a suite's `regularization`; what it leaves out stays as the task has it.
+    """One entry of a suite's `regularization`; a key left out stays as in the task.
 
-    dropout: the rate of Dropout layers inserted after hidden activations and hidden recurrent
-    layers.
-    early_stopping: the patience in evaluations. The others are those of `spec.Regularization`.
-    """
+    dropout: the rate of Dropout layers inserted after hidden activations and recurrent layers.
+    early_stopping: the patience in evaluations. The others: see `spec.Regularization`."""
 
     l1: NonNegative | None = None
     l2: NonNegative | None = None
@@ -57,15 +53,13 @@ class RegularizationEntry(Frozen):
 
     @property
     def label(self) -> str:
-        """Everything that it says, such as 'l2=0.0001+dropout=0.5'; 'none' where it says nothing."""
+        """All its keys, such as 'l2=0.0001+dropout=0.5', or 'none'."""
         given = {name: value for name, value in self if value is not None}
         return "+".join(f"{name}={value!r}" for name, value in given.items()) or NONE
 
 
 class TaskVariations(Frozen):
-    """The keys of a suite that vary its tasks; see each function below. Everything listed is
-    crossed.
-    """
+    """The keys of a suite that vary its tasks, crossed; see the function of each name below."""
 
     activation: Annotated[list[str], Field(min_length=1)] | None = None
     initializer: Annotated[list[str], Field(min_length=1)] | None = None
@@ -81,18 +75,16 @@ class TaskVariations(Frozen):
 
 
 class VariedTask(NamedTuple):
-    """A task and the names of its variations, for `RunSpec.variations`."""
+    """A task, and its values for `RunSpec.variations`."""
 
     task: TaskSpec
     variations: dict[str, str | int]
 
 
 def vary(task: TaskSpec, sweep: TaskVariations) -> Iterator[VariedTask]:
-    """Every combination of the sweep's entries applied to the task; the task itself where nothing
-    is swept.
+    """Every combination of the sweep's entries, applied to the task.
 
-    ValueError "<key>[<position>]: ..." where an entry is unknown or fits no layer of the task.
-    """
+    ValueError "<key>[<position>]: ..." if an entry is unknown or fits no layer of the task."""
     axes = [[(key, *entry) for entry in enumerate(entries)] for key, entries in _given(sweep)]
     for combination in itertools.product(*axes):
         varied, names = task, dict[str, str | int]()
@@ -106,7 +98,7 @@ def vary(task: TaskSpec, sweep: TaskVariations) -> Iterator[VariedTask]:
 
 
 def label(entry: Any) -> str | int:
-    """How an entry is named: itself, sizes joined by '-', a table by what it says."""
+    """The name of an entry: itself, sizes joined by '-', or a table's keys."""
     if isinstance(entry, list):
         return "-".join(map(str, entry))
     return entry.label if isinstance(entry, RegularizationEntry) else entry
@@ -123,7 +115,7 @@ def activation(task: TaskSpec, function: str) -> TaskSpec:
 
 
 def initializer(task: TaskSpec, name: str) -> TaskSpec:
-    """Every kernel starts from this initialiser; the recurrent ones and the output layer's too."""
+    """Every kernel starts from this initialiser, recurrent ones and the output layer's too."""
     _known("initializer", name, get_args(Initializer))
     places = [i for i, layer in enumerate(task.model) if isinstance(layer, _Parametrised)]
     _need(places, task, "kernel")
@@ -139,9 +131,7 @@ def initializer(task: TaskSpec, name: str) -> TaskSpec:
 
 
 def hidden(task: TaskSpec, units: int | Sequence[int]) -> TaskSpec:
-    """The hidden dense and recurrent layers have these sizes: one for all, or one for each in
-    order.
-    """
+    """Sizes of the hidden dense and recurrent layers: one for all, or one for each in order."""
     places = [i for i in _hidden(task.model) if isinstance(task.model[i], _Sized)]
     _need(places, task, "hidden dense or recurrent layer")
     sizes = [units] * len(places) if isinstance(units, int) else list(units)
@@ -159,9 +149,9 @@ def hidden(task: TaskSpec, units: int | Sequence[int]) -> TaskSpec:
 
 
 def depth(task: TaskSpec, layers: int) -> TaskSpec:
-    """This many hidden dense and recurrent layers, each with what follows it: the last is repeated,
-    or the last are left out.
-    """
+    """This many hidden dense and recurrent layers, each with the layers up to the next one.
+
+    The last is repeated, or the last are left out."""
     model = task.model
     starts = [i for i in _hidden(model) if isinstance(model[i], _Sized)]
     _need(starts, task, "hidden dense or recurrent layer")
@@ -172,8 +162,7 @@ def depth(task: TaskSpec, layers: int) -> TaskSpec:
     for block, after in zip(chosen, [*chosen[1:], ()], strict=True):
         first, last = block[0], blocks[-1][0]
         if isinstance(first, _Recurrent) and isinstance(last, _Recurrent):
-            # Who reads a recurrent layer reads all of its steps; the last says as much as it did in
-            # the task.
+            # A recurrent layer before another returns every step; the last keeps the task's way.
             sequences = bool(after) or last.sequences
             first = first.model_copy(update={"sequences": sequences})
         stacked += [first, *block[1:]]
@@ -181,11 +170,9 @@ def depth(task: TaskSpec, layers: int) -> TaskSpec:
 
 
 def normalization(task: TaskSpec, kind: str) -> TaskSpec:
-    """batch, layer: that layer before every hidden Activation; weight: weight normalisation of
-    every dense layer.
+    """batch, layer: that layer before every hidden Activation. weight: of every dense layer. none.
 
-    The bias of a layer right before a new BatchNorm, which would take it out again, is left away.
-    none: as the task is."""
+    A layer right before a new BatchNorm, which would remove its bias again, gets none."""
     _known("normalization", kind, (NONE, "batch", "layer", "weight"))
     if kind == NONE:
         return task
@@ -207,7 +194,7 @@ def normalization(task: TaskSpec, kind: str) -> TaskSpec:
 
 
 def regularization(task: TaskSpec, entry: str | RegularizationEntry) -> TaskSpec:
-    """Penalties, decay, clipping, dropout and early stopping as the entry says them."""
+    """The entry's penalties, decay, clipping, dropout and early stopping."""
     if isinstance(entry, str):
         return task
     fields = Regularization.model_fields
@@ -225,8 +212,7 @@ def _with_dropout(task: TaskSpec, rate: float) -> TaskSpec:
     return _with_layers(task, {i: [task.model[i], Dropout(rate=rate)] for i in places})
 
 
-# In the order in which they are applied: layers are there before each gets its size; normalisation
-# stands before activations, dropout after them.
+# In order: depth before sizes; normalisation goes before activations, dropout after them.
 VARIATIONS: Mapping[str, Callable[[TaskSpec, Any], TaskSpec]] = {
     "activation": activation,
     "initializer": initializer,
@@ -242,7 +228,7 @@ def _given(sweep: TaskVariations) -> list[tuple[str, list[Any]]]:
 
 
 def _hidden(model: Model) -> list[int]:
-    """Positions of all layers that a layer with a kernel still follows."""
+    """Positions of all layers that are followed by one with a kernel."""
     last = max((i for i, layer in enumerate(model) if isinstance(layer, _Parametrised)), default=0)
     return list(range(last))
 
