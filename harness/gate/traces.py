@@ -23,7 +23,8 @@ from ..process import NoAnswer, ask
 from ..record import FINAL, RunRecord
 from ..spec import RunSpec, digest
 from ..suite import entry_name, read_suite, with_named_timing
-from ..sweep import Options, Sweep, execute, imported, prepare
+from ..sweep import Options, Sweep, execute, prepare
+from ..sweep.reached import imported
 from ..sweep.store import read_arrays, read_records
 from .baseline import Baseline, Origin, ordered
 from .trace import Trace, make_trace

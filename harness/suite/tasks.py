@@ -44,7 +44,7 @@ def tasks(suite: Suite, registry: Registry) -> Iterator[SuiteTask]:
     with located(suite.file):
         found = list(draws(suite.content.search))
     for draw in found:
-        sizes = suite.content.batch_sizes or [draw.batch_size]
+        sizes: list[int | None] = [*(suite.content.batch_sizes or [draw.batch_size])]
         for name, size in itertools.product(suite.content.tasks, sizes):
             task = _sized(suite, registry.tasks[name], size, draw)
             named = {"batch_size": size} if len(sizes) > 1 else {}

@@ -1,4 +1,4 @@
-"""What a sweep would do and how long that would take, from the records that are there."""
+"""Estimates the duration of a sweep from earlier records."""
 
 from __future__ import annotations
 
@@ -17,11 +17,9 @@ from .store import DIGEST, read_record, suite_folder, unsound
 
 @dataclass(frozen=True)
 class Estimate:
-    """runs: id, digest, cached, and seconds where a like run is known. unknown: how many runs have
-    no like.
+    """runs: id, digest, cached, and seconds if a like run is known. unknown: how many have none.
 
-    seconds: of all that are to be run, what compiling takes included, in one worker.
-    """
+    seconds: of all runs to be done, in one worker, compiling included."""
 
     runs: list[dict[str, Any]]
     seconds: float
@@ -30,17 +28,12 @@ class Estimate:
     @property
     def sentence(self) -> str:
         """For people."""
-        todo = sum(not row["cached"] for row in self.runs)
-        known = (
-            f"about {self.seconds:.0f} s of work by earlier records"
-            if self.unknown < todo
-            else "no earlier records"
-        )
+        count, todo = len(self.runs), sum(not row["cached"] for row in self.runs)
         rest = f", {self.unknown} of them unlike any before" if 0 < self.unknown < todo else ""
-        return (
-            f"{len(self.runs)} runs, {len(self.runs) - todo} cached, {todo} to run{rest}:"
-            f" {known if todo else 'nothing to do'}"
-        )
+        known = "no earlier records" if todo else "nothing to do"
+        if self.unknown < todo:
+            known = f"about {self.seconds:.0f} s of work by earlier records"
+        return f"{count} runs, {count - todo} cached, {todo} to run{rest}: {known}"
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -49,12 +42,10 @@ class Estimate:
 
 def estimate(sweep: Sweep) -> Estimate:
     """Median wall seconds of the nearest earlier runs (see `_LIKE`) of any suite in this output,
-    scaled by steps; and once for each program to be compiled, by how much the slowest run of one
-    has been slower."""
-    own, folder = (
-        _records(sweep, [sweep.suite.name]),
-        suite_folder(sweep.options.output, sweep.suite.name),
-    )
+    scaled by steps; plus once for each program to be compiled, the extra time of its slowest run.
+    """
+    own = _records(sweep, [sweep.suite.name])
+    folder = suite_folder(sweep.options.output, sweep.suite.name)
     known = _Known(own.values())
     if any(known.seconds(run.spec) is None for run in sweep.selected):
         others = [each.name for each in folder.parent.glob("*") if each.is_dir() and each != folder]
@@ -62,15 +53,11 @@ def estimate(sweep: Sweep) -> Estimate:
     rows, seconds, unknown, programs = [], 0.0, 0, dict[Hashable, float]()
     for run in sweep.selected:
         record = own.get(run.digest)
-        cached = (
-            record is not None
-            and record.status in FINAL
-            and not unsound(folder / run.digest, record, run)
-        )
+        final = record is not None and record.status in FINAL
+        cached = final and not unsound(folder / run.digest, own[run.digest], run)
         expected = known.seconds(run.spec)
-        rows.append(
-            {"id": run.spec.id, "digest": run.digest, "cached": cached, "seconds": expected}
-        )
+        row = {"id": run.spec.id, "digest": run.digest, "cached": cached, "seconds": expected}
+        rows.append(row)
         if not cached:
             seconds += expected or 0.0
             unknown += expected is None
@@ -82,8 +69,7 @@ def _where(spec: RunSpec) -> tuple[Hashable, ...]:
     return (spec.framework, spec.mode, spec.task.name, spec.measure, spec.device)
 
 
-# What makes runs alike, the nearest first: the same setting of a step, the same model and batches,
-# the same batch size, the same task.
+# Ways to be alike, the nearest first: the setting of a step, the model, the batch size, the task.
 _LIKE: tuple[Callable[[RunSpec], Hashable], ...] = (
     lambda spec: (spec.measure, step_setting(spec)),
     lambda spec: (*_where(spec), spec.task.batch_size, spec.task.model),
@@ -93,13 +79,13 @@ _LIKE: tuple[Callable[[RunSpec], Hashable], ...] = (
 
 
 def _program(spec: RunSpec) -> Hashable:
-    """What runs share that need compiling only once."""
+    """Equal for runs that share a compiled program."""
     spec = spec.model_copy(update={"task": alike(spec.task)})
     return (_LIKE[1](spec), spec.task.regularization, spec.optimizer.name, spec.optimizer.rule)
 
 
 class _Known:
-    """What earlier records say about runs to come."""
+    """Times of earlier records."""
 
     def __init__(self, records: Iterable[RunRecord]) -> None:
         per_step_of = [defaultdict[Hashable, list[float]](list) for _ in _LIKE]
@@ -120,13 +106,13 @@ class _Known:
         self._compiling = {key: median(values) for key, values in extra.items()}
 
     def seconds(self, spec: RunSpec) -> float | None:
-        """Of a run by itself; None where nothing like it is known."""
+        """Of a run by itself; None if no run like it is known."""
         found = (known.get(like(spec)) for known, like in zip(self._median, _LIKE, strict=True))
         per_step = next((value for value in found if value is not None), None)
         return None if per_step is None else per_step * spec.steps
 
     def compiling(self, spec: RunSpec) -> float:
-        """What the first run of a program takes longer than the others; 0 where that is not known."""
+        """The extra time of the first run of a program; 0 if that is not known."""
         return self._compiling.get(_where(spec), 0.0)
 
 

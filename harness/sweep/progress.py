@@ -1,8 +1,6 @@
-"""Progress of a sweep on standard error: a bar with the time left on a terminal, plain lines
-elsewhere.
+"""Progress of a sweep on standard error: on a terminal a bar with the time left, else plain lines.
 
-A quiet sweep says nothing until its end, and then only why runs failed: each reason once.
-"""
+A quiet sweep says nothing until its end, and then only why runs failed: each reason once."""
 
 from __future__ import annotations
 
@@ -21,9 +19,10 @@ from rich.progress import (
 
 from ..executor import Event, Finished, Started
 from ..output.terminal import plain, progress_console
+from ..record import RunRecord
 
 _BAD = {"failed": "failed", "timeout": "ran out of time"}
-# Reasons beyond these are counted only: a terminal that was asked to be quiet is not flooded.
+# Further reasons are only counted, so that a quiet terminal is not flooded.
 MOST_REASONS = 20
 
 
@@ -65,40 +64,32 @@ class Watch:
             self._say_why()
 
     def _say_why(self) -> None:
-        """Each distinct reason of a failed run, with how many runs have it and the first of them."""
+        """Each distinct reason of failed runs, their number, and the first of them."""
         console = progress_console(quiet=False)
         for (status, reason), count in self._failed.most_common(MOST_REASONS):
-            runs = f"{count} run{'s' if count > 1 else ''}"
-            first = self._first[status, reason]
-            line = (
-                f"{runs} {_BAD[status]}: {reason or 'no reason given'}"
-                f" ({'first ' if count > 1 else ''}{first})"
-            )
+            runs, first = ("1 run", "") if count == 1 else (f"{count} runs", "first ")
+            first += self._first[status, reason]
+            line = f"{runs} {_BAD[status]}: {reason or 'no reason given'} ({first})"
             console.print(plain(line, "red"))
-        if len(self._failed) > MOST_REASONS:
-            console.print(
-                f"and {len(self._failed) - MOST_REASONS} more reasons; gradrace show names them"
-            )
+        if (more := len(self._failed) - MOST_REASONS) > 0:
+            console.print(f"and {more} more reasons; gradrace show names them")
 
     def __call__(self, event: Event, done: int, total: int) -> None:
         if isinstance(event, Finished):
-            record = event.result.record
-            failed = record.status in _BAD
-            if failed:
-                self._failed[record.status, record.reason] += 1
-                self._first.setdefault((record.status, record.reason), record.spec.id)
-            if not self._live or failed:
-                reason = f": {record.reason}" if record.reason else ""
-                line = (
-                    f"[{done:>4}/{total}] {record.status:8} {record.wall_s:6.2f} s "
-                    f" {record.spec.id}{reason}"
-                )
-                self._console.print(plain(line, "red" if failed else ""))
+            self._finished(event.result.record, f"[{done:>4}/{total}]")
         if self._live:
             first = event.job.runs[0].spec if isinstance(event, Started) else event.run.spec
-            self._bar.update(
-                self._task,
-                completed=done,
-                total=total,
-                description=f"{first.measure} {first.task.name}",
+            text = f"{first.measure} {first.task.name}"
+            self._bar.update(self._task, completed=done, total=total, description=text)
+
+    def _finished(self, record: RunRecord, done: str) -> None:
+        failed = record.status in _BAD
+        if failed:
+            self._failed[record.status, record.reason] += 1
+            self._first.setdefault((record.status, record.reason), record.spec.id)
+        if not self._live or failed:
+            reason = f": {record.reason}" if record.reason else ""
+            took = f"{record.status:8} {record.wall_s:6.2f} s"
+            self._console.print(
+                plain(f"{done} {took}  {record.spec.id}{reason}", "red" if failed else "")
             )

@@ -1,9 +1,9 @@
 """Results on disk: one folder per run, written once, read by anyone, resumable after a kill.
 
-    <output>/runs/<suite>/plan.json           the suite's latest list of runs: title, question,
-                                              digests in order
-    <output>/runs/<suite>/<digest>/run.json   written last; a folder without it is an unfinished run
-    <output>/runs/<suite>/<digest>/           curve.parquet (norms.parquet) or steps.parquet, log.txt
+    <output>/runs/<suite>/plan.json          the suite's latest list of runs: title, question,
+                                             digests in order
+    <output>/runs/<suite>/<digest>/run.json  written last; a folder without it is unfinished
+    <output>/runs/<suite>/<digest>/          curve.parquet (norms.parquet) or steps.parquet, log.txt
 
 Files appear under their names by os.replace only, so what can be read is whole. Nothing is ever
 unpickled. A run is finished only if its record is its own and all its arrays are there: see
@@ -51,12 +51,10 @@ _MEND = "remove its folder to run it again"
 
 
 class PlanFile(Frozen):
-    """The latest expansion of a suite, without filters: which digests belong to its report, and in
-    which order.
+    """The latest expansion of a suite, without filters: the digests of its report, in order.
 
-    clocked: those of them that are timing or memory runs; clock_only: whether these come from
-    `gradrace time`. origin: where the suite came from; None in plans of earlier versions and of
-    studies."""
+    clocked: those of timing and memory runs; clock_only: whether these come from `gradrace time`.
+    origin: None in plans of earlier versions and of studies."""
 
     schema_version: int = Field(default=SCHEMA, alias="schema")
     suite: str
@@ -69,11 +67,11 @@ class PlanFile(Frozen):
 
 
 def kept_plan(new: PlanFile, old: PlanFile | None) -> PlanFile:
-    """The new plan with what of the old one it does not speak of.
+    """The new plan, plus the old plan's runs that it does not replace.
 
-    `gradrace time` leaves the trained runs, and `gradrace run` of a suite that times nothing leaves
-    what `gradrace time` timed. What was timed earlier goes when it is timed anew: launches of two
-    designs are not launches of one cell."""
+    `gradrace time` keeps the trained runs. `gradrace run` of a suite that times nothing keeps the
+    runs of `gradrace time`. Timing anew replaces all earlier timing: launches of two designs are
+    not launches of one cell."""
     if old is None:
         return new
     if new.clock_only:
@@ -90,7 +88,7 @@ class Store:
 
     def __init__(self, output: Path, suite: str) -> None:
         self.folder = suite_folder(output, suite)
-        # Digest -> what is wrong with the stored run; found by `kept`.
+        # Digest -> fault of the stored run; found by `kept`.
         self.unsound: dict[str, str] = {}
         self._lock: filelock.BaseFileLock | None = None
 
@@ -101,7 +99,7 @@ class Store:
                 raise UserError(
                     f"{self.folder / '.lock'}: a link, which no gradrace makes; remove it"
                 )
-            # A lock left by a killed process is free again: the system drops it with the process.
+            # The system frees the lock of a killed process.
             self._lock = filelock.FileLock(self.folder / ".lock")
             try:
                 self._lock.acquire(timeout=0)
@@ -122,15 +120,12 @@ class Store:
             self._lock.release()
 
     def plan(self) -> PlanFile | None:
-        """The plan that is there. UserError where it is not ours."""
-        return (
-            _read_plan(self.folder / "plan.json") if (self.folder / "plan.json").exists() else None
-        )
+        """The plan that is there. UserError if it is not ours."""
+        file = self.folder / "plan.json"
+        return _read_plan(file) if file.exists() else None
 
     def write_plan(self, plan: PlanFile) -> None:
-        """Replaces the suite's plan. One that says the same stays untouched, and with it a report
-        made of it.
-        """
+        """Replaces the suite's plan. An equal one stays untouched: a report may depend on it."""
         text = json.dumps(plan.model_dump(mode="json", by_alias=True), indent=1) + "\n"
         file = self.folder / "plan.json"
         with writing(self.folder):
@@ -138,17 +133,16 @@ class Store:
                 replace_text(file, text)
 
     def log_file(self, digest: str) -> Path:
-        """Where the worker's standard output and error of this run go; its folder is made."""
+        """The file for the worker's standard output and error; makes its folder."""
         with writing(self.folder):
             log = self._own_folder(digest) / "log.txt"
-            # Somebody else's folder of results may hold a link to a file of ours, or a pipe that
-            # waits for a reader.
+            # A stranger's folder of results may hold a link to a file of ours, or a waiting pipe.
             if log.is_symlink() or (log.exists() and not log.is_file()):
                 log.unlink()
         return log
 
     def _own_folder(self, digest: str) -> Path:
-        """The folder of a run, made if it is not there; a link of that name is replaced."""
+        """The folder of a run. Makes it, and replaces a link of that name."""
         folder = self.folder / digest
         if folder.is_symlink():
             folder.unlink()
@@ -156,9 +150,7 @@ class Store:
         return folder
 
     def write(self, result: RunResult) -> None:
-        """Keeps one finished run; arrays first, run.json last. Nothing of an earlier try stays but
-        its log.
-        """
+        """Keeps one finished run: arrays first, run.json last. An earlier try leaves a log."""
         folder = self.folder / result.record.digest
         columns = {
             "curve": result.curve and _curve_columns(result.curve),
@@ -183,11 +175,9 @@ class Store:
             replace_text(folder / "run.json", json.dumps(record.to_json(), indent=1) + "\n")
 
     def kept(self, run: PlannedRun) -> RunRecord | None:
-        """The stored record of this run; None if there is none, or none that is sound, which is
-        then in `unsound`.
+        """The stored record of this run; None if there is none, or an unsound one: see `unsound`.
 
-        UserError on a file that is not a readable record.
-        """
+        UserError on a file that is not a readable record."""
         file = self.folder / run.digest / "run.json"
         if not file.exists():
             return None
@@ -198,16 +188,12 @@ class Store:
         return record
 
     def finished(self, runs: Iterable[PlannedRun]) -> dict[str, RunRecord]:
-        """By digest, those of these runs that need not be run again."""
-        records = {run.digest: self.kept(run) for run in runs}
-        return {
-            digest: record
-            for digest, record in records.items()
-            if record and record.status in FINAL
-        }
+        """By digest, the records of runs that need not be run again."""
+        records = ((run.digest, self.kept(run)) for run in runs)
+        return {digest: record for digest, record in records if record and record.status in FINAL}
 
     def discard_unfinished(self) -> None:
-        """Removes folders of runs that were in flight when a process was killed."""
+        """Removes folders of runs that a kill cut off."""
         with writing(self.folder):
             for folder in self.folder.iterdir():
                 if DIGEST.fullmatch(folder.name) and not (folder / "run.json").exists():
@@ -217,18 +203,17 @@ class Store:
                         shutil.rmtree(folder)
 
 
-# The arrays that a run of each measure has, if it ended with one of these.
+# The arrays of each measure, and the statuses with which a run has them.
 _ARRAYS = {"convergence": ("curve.parquet", FINAL), "timing": ("steps.parquet", ("ok",))}
 # A Parquet file begins and ends with these four bytes (Apache Parquet, "File Format").
 _PARQUET = b"PAR1"
 
 
 def unsound(folder: Path, record: RunRecord, run: PlannedRun | None = None) -> str:
-    """What is wrong with a stored run whose folder has this record: '' if nothing is.
+    """The fault of a stored run with this record, or ''.
 
     The record must be that of the folder and, if a run is given, have its specification and
-    sources; its arrays must be there and whole; their content is not read.
-    """
+    sources; its arrays must be there and whole. Their content is not read."""
     if folder.is_symlink():
         return "its folder is a link"
     if record.digest != folder.name:
@@ -255,7 +240,7 @@ def _lost(file: Path) -> str:
 
 
 def suite_folder(output: Path, suite: str) -> Path:
-    """Where a suite's results lie. UserError for a name that could leave the results folder."""
+    """The folder of a suite's results. UserError: a name that could leave the results folder."""
     if not SUITE_NAME.fullmatch(suite):
         raise UserError(
             f"{suite!r} cannot name a suite: letters, digits, '-' and '_' only, 80 at most"
@@ -264,7 +249,7 @@ def suite_folder(output: Path, suite: str) -> Path:
 
 
 def suites_in(output: Path) -> tuple[str, ...]:
-    """Names of the suites with results in this folder. UserError where there are none."""
+    """Names of the suites with results in this folder. UserError if there are none."""
     runs = output / "runs"
     names = tuple(sorted(p.parent.name for p in runs.glob("*/plan.json"))) if runs.is_dir() else ()
     if not names:
@@ -275,7 +260,7 @@ def suites_in(output: Path) -> tuple[str, ...]:
 
 
 def read_plan(output: Path, suite: str) -> PlanFile:
-    """The suite's latest expansion. UserError where it is missing or not ours."""
+    """The suite's latest expansion. UserError if it is missing or not ours."""
     return _read_plan(suite_folder(output, suite) / "plan.json")
 
 
@@ -284,9 +269,7 @@ def _read_plan(file: Path) -> PlanFile:
 
 
 def read_records(output: Path, suite: str) -> list[RunRecord]:
-    """The records of the suite's plan that exist, in the plan's order. UserError on one that is
-    unsound.
-    """
+    """The records of the suite's plan that exist, in its order. UserError on an unsound one."""
     folder = suite_folder(output, suite)
     files = [folder / digest / "run.json" for digest in read_plan(output, suite).digests]
     return [_sound(file) for file in files if file.exists()]
@@ -303,9 +286,7 @@ def _sound(file: Path) -> RunRecord:
 
 
 def read_record(file: Path) -> RunRecord:
-    """One run.json. UserError names the file when it is truncated, of a newer schema or not a
-    record.
-    """
+    """One run.json. UserError: it is truncated, of a newer schema, or no record."""
     record = read_model(RunRecord, file, SCHEMA, "a gradrace record", _MEND)
     try:
         if record.spec.schedule.kind in SCHEDULES:
@@ -316,7 +297,7 @@ def read_record(file: Path) -> RunRecord:
 
 
 def read_arrays(output: Path, suite: str, digest: str, name: str) -> Mapping[str, Any] | None:
-    """Columns of `curve`, `norms` or `steps` of a run as NumPy arrays; None when the run has none."""
+    """Columns of `curve`, `norms` or `steps` of a run as NumPy arrays; None if it has none."""
     file = suite_folder(output, suite) / digest / f"{name}.parquet"
     if not file.exists():
         return None
@@ -327,11 +308,9 @@ def read_arrays(output: Path, suite: str, digest: str, name: str) -> Mapping[str
 def read_tables(
     output: Path, suite: str, digests: Iterable[str], name: str
 ) -> pyarrow.Table | None:
-    """`curve` or `steps` of many runs, one after the other, with a first column `digest`; None when
-    none has any.
+    """`curve` or `steps` of many runs, one after the other, after a column `digest`; None if none.
 
-    Columns that files of an earlier version lack are null there.
-    """
+    Columns that files of an earlier version lack are null there."""
     import pyarrow
 
     folder = suite_folder(output, suite)
@@ -340,8 +319,7 @@ def read_tables(
     if not found:
         return None
     try:
-        # Permissive: pandas and earlier versions of Arrow wrote other types of text and integers
-        # for the same.
+        # Permissive: pandas and earlier versions of Arrow wrote other types of text and integers.
         table = pyarrow.concat_tables(found.values(), promote_options="permissive")
     except pyarrow.ArrowException as error:
         raise UserError(
@@ -354,9 +332,7 @@ def read_tables(
 
 
 def read_log(output: Path, suite: str, digest: str, most: int) -> str:
-    """The end of what the worker of a run printed, at most so many bytes from the start of a line;
-    "" without a log.
-    """
+    """The end of a run's log, at most so many bytes from the start of a line; "" without a log."""
     file = suite_folder(output, suite) / digest / "log.txt"
     try:
         with reading(file) as opened:
@@ -370,18 +346,12 @@ def read_log(output: Path, suite: str, digest: str, most: int) -> str:
     return text.partition("\n")[2] or text if begin else text
 
 
-# The columns that a run's arrays have at least, each of whole numbers, numbers or text; others may
-# be missing in files of earlier versions, and none has gaps.
+# The least columns of a run's arrays, without gaps. Files of earlier versions may lack others.
 _COLUMNS = {
     "curve": {"step": "whole numbers", "series": "text", "value": "numbers"},
-    "norms": {
-        "step": "whole numbers",
-        "parameter": "text",
-        "weight": "numbers",
-        "gradient": "numbers",
-        "update": "numbers",
-    },
-    "steps": {"steps": "whole numbers", "wall_ns": "whole numbers", "cpu_ns": "whole numbers"},
+    "norms": {"step": "whole numbers", "parameter": "text"}
+    | dict.fromkeys(("weight", "gradient", "update"), "numbers"),
+    "steps": dict.fromkeys(("steps", "wall_ns", "cpu_ns"), "whole numbers"),
 }
 _SERIES = re.compile(r"train_loss|validation_loss|validation_metric|learning_rate|point_[0-9]{1,2}")
 
@@ -391,7 +361,7 @@ def _read_parquet(file: Path) -> pyarrow.Table:
     from pyarrow.parquet import ParquetFile
 
     try:
-        # A third of the time that read_table takes for a small file.
+        # For small files in a third of the time of read_table.
         with reading(file) as opened, ParquetFile(BufferReader(opened.read())) as arrays:
             table = arrays.read(use_threads=False)
         table.validate(full=True)
@@ -403,7 +373,7 @@ def _read_parquet(file: Path) -> pyarrow.Table:
 
 
 def _not_ours(table: pyarrow.Table, name: str) -> str:
-    """What keeps this table from being the arrays of a run; '' if nothing does."""
+    """Why this table cannot be the arrays of a run, or ''."""
     from pyarrow import types
 
     is_kind = {
@@ -427,7 +397,7 @@ def _not_ours(table: pyarrow.Table, name: str) -> str:
 
 
 def _repeated(counts: list[int]) -> np.ndarray:
-    """Each place as often as its count says: [2, 1] -> [0, 0, 1]."""
+    """Each position as often as its count: [2, 1] -> [0, 0, 1]."""
     import numpy as np
 
     return np.repeat(np.arange(len(counts)), counts)
@@ -466,9 +436,7 @@ def _write_parquet(file: Path, columns: Mapping[str, Any]) -> None:
 
 
 def _arrow(values: Any) -> Any:
-    """The column of a NumPy array. pyarrow.array() would do, but it imports pandas, which takes
-    longer than a short run.
-    """
+    """The column of a NumPy array. pyarrow.array() imports pandas: longer than a short run."""
     import numpy as np
     import pyarrow
 

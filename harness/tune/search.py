@@ -21,7 +21,8 @@ from ..machine import usable_cores
 from ..record import FINAL, RunRecord
 from ..registry import Registry
 from ..spec import RunSpec
-from ..sweep import Planner, with_log
+from ..sweep import with_log
+from ..sweep.planner import Planner
 from ..sweep.store import PlanFile, Store
 from .samplers import LEARNING, Told, suggest, trials
 from .study import Asked, Cell, Journal, StudyFile, higher_is_better, read_study, write_study

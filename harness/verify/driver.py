@@ -22,7 +22,7 @@ from ..process import Child, ChildDied
 from ..registry import Framework, Registry
 from ..sources import hashes, is_own
 from ..spec import OptimizerSpec, RunSpec, ScheduleSpec
-from ..sweep import reach_of
+from ..sweep.reached import reach_of
 from ..version import __version__
 from . import cases as tables
 from .cases import Case, Selection

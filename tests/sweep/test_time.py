@@ -155,7 +155,7 @@ def test_the_peak_counts_what_was_held_for_a_moment(make_run, monkeypatch, tmp_p
 
 @pytest.mark.slow
 def test_cells_that_this_machine_cannot_do_are_skipped_with_the_reason(tmp_path, monkeypatch):
-    monkeypatch.setattr("gradrace.sweep.lacks_gpu", lambda: True)
+    monkeypatch.setattr("gradrace.sweep.planner.lacks_gpu", lambda: True)
     many = len(usable_cores()) + 1
     timing = {**CLOCK, "launches": 1, "memory": True}
     outcome, frames, cells = timed(

@@ -1,0 +1,115 @@
+"""Works out digests: the versions and sources that each run depends on."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+
+from .. import data, plan, schedules
+from ..executor import PlannedRun
+from ..machine import lacks_gpu, usable_cores
+from ..registry import Registry
+from ..sources import Reach, hashes, is_own
+from ..spec import RunSpec, digest
+from ..worker import clock, memory, train
+from .installed import versions_of
+from .reached import CORE, distributions, imported, reach_of
+
+# The source that drives the session; it is part of a run's digest.
+_LOOPS = {"convergence": train, "timing": clock, "memory": memory}
+
+
+class Planner:
+    """Looks everything up once. interpreters: as of Options."""
+
+    def __init__(self, registry: Registry, interpreters: Mapping[str, str]) -> None:
+        self._registry = registry
+        self._interpreters = interpreters
+        self._common = {name: importlib.metadata.version(name) for name in CORE}
+        self._common["python"] = platform.python_version()
+        self._sources: dict[tuple[str, ...], dict[str, str]] = {}
+        self._reached: dict[tuple[str, ...], Reach] = {}
+        self._rates: dict[tuple[str, int], dict[str, str]] = {}
+        self._data: dict[str, str | None] = {}
+
+    def plan(self, spec: RunSpec) -> PlannedRun:
+        """The run with its digest, without a log. UserError if a user's schedule fails."""
+        own = versions_of(self._registry.frameworks[spec.framework], self._interpreters)
+        found = self._reach_of(spec)
+        versions = {**self._common, **found.versions, **(own or {"not installed": spec.framework})}
+        listed = {*self._common, *distributions(self._registry)}
+        sources = {**self._sources_of(spec), **found.sources}
+        sources |= {
+            imported(n): version for n, version in found.versions.items() if n not in listed
+        }
+        sources |= {**self._data_of(spec), **self._rates_of(spec)}
+        return PlannedRun(spec, digest(spec, versions, sources), versions, sources, Path())
+
+    def missing(self, spec: RunSpec) -> str | None:
+        """The framework, device, cores or data that the run needs and this machine lacks."""
+        framework = self._registry.frameworks[spec.framework]
+        if versions_of(framework, self._interpreters) is None:
+            return (
+                f"not installed: {' and '.join(framework.requires)} (pip install"
+                f" gradrace[{framework.name}])"
+            )
+        if spec.device == "gpu" and lacks_gpu():
+            return "this machine has no GPU"
+        usable = len(usable_cores())
+        # Threads that share a core would be timed while they wait; training may share.
+        if spec.measure != "convergence" and spec.threads > usable:
+            return (
+                f"{spec.threads} threads need as many cores to be pinned to; {usable} can be used"
+                " here"
+            )
+        return data.missing(spec.task.data) or None
+
+    def _sources_of(self, spec: RunSpec) -> dict[str, str]:
+        """Of gradrace's own files."""
+        key = (spec.measure, spec.framework, spec.optimizer.name, spec.schedule.kind)
+        if key not in self._sources:
+            files = [Path(str(module.__file__)) for module in (_LOOPS[spec.measure], plan)]
+            files += [file for file in self._files_of(spec) if is_own(file)]
+            self._sources[key] = hashes(files)
+        return self._sources[key]
+
+    def _reach_of(self, spec: RunSpec) -> Reach:
+        """Of the files of users and plug-ins."""
+        key = (spec.framework, spec.optimizer.name, spec.schedule.kind)
+        if key not in self._reached:
+            files = [file for file in self._files_of(spec) if not is_own(file)]
+            optimizer = self._registry.optimizers[spec.optimizer.name]
+            python = self._interpreters.get(spec.framework)
+            self._reached[key] = (
+                reach_of(self._registry, files, [optimizer], spec.framework, python)
+                if files
+                else Reach()
+            )
+        return self._reached[key]
+
+    def _files_of(self, spec: RunSpec) -> list[Path]:
+        files = (
+            self._registry.frameworks[spec.framework].file,
+            self._registry.optimizer_files[spec.optimizer.name],
+            self._registry.schedule_files[spec.schedule.kind],
+        )
+        return [file if is_own(file) else file.resolve() for file in files]
+
+    def _rates_of(self, spec: RunSpec) -> dict[str, str]:
+        """A fingerprint of a user's schedule: in a worker it must give the same rates."""
+        if is_own(self._registry.schedule_files[spec.schedule.kind]):
+            return {}
+        key = (spec.schedule.model_dump_json(), spec.steps)
+        if key not in self._rates:
+            rates = schedules.table(spec.schedule, spec.steps, self._registry.schedules)
+            self._rates[key] = schedules.fingerprint(spec.schedule, rates)
+        return self._rates[key]
+
+    def _data_of(self, spec: RunSpec) -> dict[str, str]:
+        """The content of a plug-in's data set."""
+        name = spec.task.data
+        if name not in self._data:
+            self._data[name] = data.content(name)
+        return {f"data {name}": found} if (found := self._data[name]) else {}
