@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from .. import data, limits, plan
@@ -44,7 +44,7 @@ def tasks(suite: Suite, registry: Registry) -> Iterator[SuiteTask]:
     with located(suite.file):
         found = list(draws(suite.content.search))
     for draw in found:
-        sizes: list[int | None] = [*(suite.content.batch_sizes or [draw.batch_size])]
+        sizes: Sequence[int | None] = suite.content.batch_sizes or [draw.batch_size]
         for name, size in itertools.product(suite.content.tasks, sizes):
             task = _sized(suite, registry.tasks[name], size, draw)
             named = {"batch_size": size} if len(sizes) > 1 else {}
