@@ -1,107 +1,100 @@
-"""Cells of tables from rows of tidy tables."""
+"""Cells of tables, from numbers and from rows of tidy tables."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import pandas as pd
 
 from ..spec import number_text
 from . import tables, text
-from .content import Cell, Column, Row
+from .content import Row, TableCell
 
-# What tells timed cells apart, as the first columns of their tables.
-TIMED = (Column("Task"), Column("Framework"), Column("Optimizer"))
-
-
-def timed_cell(row: Row) -> list[Cell]:
-    """The cells of the columns TIMED."""
-    return [Cell(row["task"]), Cell(row["setup"]), Cell(row["series"], note=row["rule"])]
+Form = Callable[[float], str]
+WHOLE: Form = "{:g}".format
+THOUSANDS: Form = "{:,.0f}".format
+# The endings of columns: an estimate with its interval, a mean over runs with their range.
+INTERVAL, RANGE = ("", "_low", "_high"), ("_mean", "_min", "_max")
 
 
-def number(value: float, form: Callable[[float], str] = text.significant) -> Cell:
-    return Cell(text.MISSING) if pd.isna(value) else Cell(form(value), float(value))
+def number(value: Any, form: Form = text.significant, note: str = "", flag: str = "") -> TableCell:
+    """A number; a dash if it is missing. An infinite one sorts last."""
+    if pd.isna(value):
+        return TableCell(text.MISSING, note=note)
+    return TableCell(form(value), max(-1e300, min(float(value), 1e300)), note, flag=flag)
 
 
-def plain(row: Row, name: str) -> Cell:
+def exact(row: Row, name: str) -> TableCell:
     """The number as it was asked for: different ones never look alike."""
     return number(row[name], lambda value: number_text(float(value)))
 
 
-def word(row: Row, name: str) -> Cell:
-    return Cell(str(row[name]))
+def limited(
+    row: Row,
+    name: str,
+    form: Form = text.significant,
+    ends: tuple[str, str, str] = INTERVAL,
+    alike: bool = True,
+) -> TableCell:
+    """A number with its limits below; limits that read `alike` are left out if that is False."""
+    value, low, high = (row[f"{name}{end}"] for end in ends)
+    if pd.isna(value):
+        return TableCell(text.MISSING)
+    return number(value, form, text.limits(low, high, form, alike))
 
 
-def mean(row: Row, quantity: str, form: Callable[[float], str] = text.significant) -> Cell:
-    mean, low, high = (row[f"{quantity}_{s}"] for s in ("mean", "min", "max"))
-    if pd.isna(mean):
-        return Cell(text.MISSING)
-    return Cell(form(mean), float(mean), text.spread(low, high, form))
+mean = partial(limited, ends=RANGE, alike=False)
 
 
-def micros(row: Row, name: str, note: str = "") -> Cell:
+def micros(row: Row, name: str, note: str = "") -> TableCell:
+    """Seconds, as microseconds; the p25 of contended launches is flagged."""
     if pd.isna(row[name]):
-        return Cell(text.MISSING)
+        return TableCell(text.MISSING)
     flag = "contended" if name == "step_p25_s" and row["contended"] > 0 else ""
-    return Cell(text.micros(row[name]), float(row[name]), note, flag=flag)
+    return number(row[name], text.micros, note, flag)
 
 
-def with_interval(row: Row, name: str, form: Callable[[float], str] = text.significant) -> Cell:
-    """The figure with its interval below."""
-    value, low, high = (row[f"{name}{limit}"] for limit in ("", "_low", "_high"))
-    return (
-        Cell(text.MISSING)
-        if pd.isna(value)
-        else Cell(form(value), float(value), text.spread(low, high, form))
-    )
+def share(row: Row, name: str, of: str, note: str = "", runs: bool = True) -> TableCell:
+    """'4 of 5', sorted by the share, with the runs behind it."""
+    count, total = row[name], row[of]
+    return TableCell(f"{count} of {total}", count / total, note, row["digests"] if runs else "")
 
 
-def called(row: Row) -> Cell:
-    """Seconds of the first call, with its steps where it took several."""
+def first_call(row: Row) -> TableCell:
+    """Seconds of the first call, with its steps if it took several."""
     steps = row["first_call_steps"]
     note = "" if pd.isna(steps) or steps == 1 else text.plural(int(steps), "step")
-    return (
-        Cell(text.MISSING)
-        if pd.isna(row["first_call_s"])
-        else Cell(text.significant(row["first_call_s"]), float(row["first_call_s"]), note)
-    )
+    return number(row["first_call_s"], note="" if pd.isna(row["first_call_s"]) else note)
 
 
-def framework(row: Row) -> Cell:
-    return Cell(row["framework"], note=row["mode"])
+def steps_to_target(row: Row) -> TableCell:
+    """Sorted so that cells that missed the target come last."""
+    return TableCell(tables.steps_text(row), number(row["steps_to_target"]).sort)
 
 
-def steps_to_target(row: Row) -> Cell:
-    return Cell(tables.steps_text(row), _finite(row["steps_to_target"]))
+def seconds_to_target(row: Row) -> TableCell:
+    """Steps to target times the mean step time."""
+    seconds = row["seconds_to_target"]
+    said = text.seconds_to_target(seconds, row["reached"], row["budget_s"])
+    return TableCell(said, number(seconds).sort)
 
 
-def seconds_to_target(row: Row) -> Cell:
-    seconds = text.seconds_to_target(row["seconds_to_target"], row["reached"], row["budget_s"])
-    return Cell(seconds, _finite(row["seconds_to_target"]))
-
-
-def first_call(row: Row) -> Cell:
-    return number(row["first_call_s"])
-
-
-def timed_as(row: Row) -> Cell:
+def timed_as(row: Row) -> TableCell:
     """How the cell was timed; if not in this setting, what was timed instead."""
-    return Cell(row["timed_mode"] or row["timed_instead"] or text.MISSING, note=row["timed_rule"])
+    said = row["timed_mode"] or row["timed_instead"] or text.MISSING
+    return TableCell(said, note=row["timed_rule"])
 
 
-def native(row: Row) -> Cell:
+def native(row: Row) -> TableCell:
     """The step time of the library's own class, and in which mode."""
     if pd.isna(row["native_p25_s"]):
-        return Cell(text.MISSING)
-    return Cell(text.micros(row["native_p25_s"]), float(row["native_p25_s"]), row["native_mode"])
+        return TableCell(text.MISSING)
+    return number(row["native_p25_s"], text.micros, row["native_mode"])
 
 
-def runs(row: Row) -> Cell:
+def runs(row: Row) -> TableCell:
+    """How many runs ended in which way, flagged by the worst of them."""
     worst = next((s for s in reversed(text.STATUSES) if row[s]), "ok")
-    return Cell(text.counts(row), runs=row["digests"], flag="" if worst == "ok" else worst)
-
-
-def _finite(value: float) -> float | None:
-    """What a column is sorted by: runs that missed the target come after all others."""
-    return None if math.isnan(value) else min(float(value), 1e300)
+    return TableCell(text.counts(row), runs=row["digests"], flag="" if worst == "ok" else worst)

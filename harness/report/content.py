@@ -1,6 +1,5 @@
-"""What a page consists of: parts of suites, their sections, and tables and figures in these. The
-templates draw them.
-"""
+"""What a page consists of: parts of suites, their sections, and the tables and figures of these.
+The templates draw them."""
 
 from __future__ import annotations
 
@@ -18,10 +17,9 @@ SHOWN = 200
 
 
 @dataclass(frozen=True)
-class Cell:
-    """`sort` orders a column when its text does not; `note` is set smaller below; `runs` are
-    digests to show; `title` is what a pointer resting on it shows; `link` is a path from the
-    page."""
+class TableCell:
+    """`sort` orders a column if its text does not; `note` is set smaller below; `runs` are digests
+    to show; a pointer that rests on the cell shows `title`; `link` is a path from the page."""
 
     text: str
     sort: float | str | None = None
@@ -43,32 +41,31 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A sortable table; `csv` is the path of its data from the page. Of a long one the page holds
-    the first rows, and its script the rest when they are wanted."""
+    """A sortable table; `csv` is the path of its data from the page. The page holds the first rows
+    of a long one, and its script loads the rest on demand."""
 
     name: str
     caption: str
     columns: list[Column]
-    rows: list[list[Cell]]
+    rows: list[list[TableCell]]
     csv: str = ""
     tall: bool = False
 
     @property
-    def shown(self) -> list[list[Cell]]:
+    def shown(self) -> list[list[TableCell]]:
         """The rows that stand in the page."""
         return self.rows[:SHOWN]
 
     @property
-    def island(self) -> str:
-        """The path from the page of the file with all rows; "" where the page holds them all."""
+    def script(self) -> str:
+        """The path from the page of the file with all rows; "" if the page holds them all."""
         return f"{self.csv.rpartition('/')[0]}/{self.name}.js" if len(self.rows) > SHOWN else ""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """An inline SVG with what it shows and where its data are; small ones stand side by side where
-    there is room.
-    """
+    """An inline SVG with its caption and the path of its data; small ones stand side by side if
+    there is room."""
 
     name: str
     svg: Markup
@@ -79,34 +76,45 @@ class Figure:
 
 @dataclass
 class Section:
-    """A heading and what stands below it: warnings, then in order paragraphs (str), tables and
-    figures.
-    """
+    """A heading, and below it: facts (a term with its descriptions), warnings, then in order
+    paragraphs (str), tables and figures."""
 
     name: str
     title: str
     parts: list[str | Table | Figure] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    facts: list[tuple[str, list[str]]] = field(default_factory=list)
+
+    def add(self, *parts: str | Table | Figure) -> None:
+        """Appends paragraphs, tables and figures; an empty paragraph is left out."""
+        self.parts += [part for part in parts if part]
+
+    def warn(self, *warnings: str | None) -> None:
+        """Adds the warnings that say something and do not stand there already."""
+        self.warnings += [w for w in dict.fromkeys(warnings) if w and w not in self.warnings]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the page can do without it."""
+        return not (self.parts or self.warnings or self.facts)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Part:
-    """One suite. `facts`: term and descriptions."""
+    """One suite. `chips`: kind and label; `appendix`: all runs."""
 
     suite: str
     title: str
     question: str
     warnings: list[str]
     chips: list[tuple[str, str]]
-    facts: list[tuple[str, list[str]]]
     sections: list[Section]
     appendix: Table
 
     def tables(self) -> Iterator[Table]:
         """Every table of the part."""
-        yield from (
-            item for section in self.sections for item in section.parts if isinstance(item, Table)
-        )
+        for section in self.sections:
+            yield from (item for item in section.parts if isinstance(item, Table))
         yield self.appendix
 
 

@@ -49,7 +49,7 @@ def made_of(output: Path) -> str:
     text = canonical_json(
         {
             "files": sorted(_files(output)),
-            "source": hashes([_REPORT / "writer.py"]),
+            "source": hashes([_REPORT / "writer.py", *(_REPORT / "sections").glob("*.py")]),
             "templates": sorted(_stamps(_REPORT / "templates")),
             "versions": {name: _version(name) for name in _LIBRARIES},
             "plugins": sorted(f"{e.value} {e.dist and e.dist.version}" for e in _plugins()),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 MISSING = "–"
 STATUSES = ("ok", "diverged", "failed", "timeout", "skipped")
 
 
 def significant(value: float, digits: int = 3) -> str:
-    """`digits` significant digits without an exponent where that is readable: 0.0123, 1.50, 1234."""
+    """`digits` significant digits, without an exponent if it can be read: 0.0123, 1.50, 1234."""
     if not math.isfinite(value):
         return MISSING if math.isnan(value) else "∞" if value > 0 else "-∞"
     if value == 0:
@@ -27,14 +27,12 @@ def percent(fraction: float) -> str:
 
 
 def hundredths(fraction: float) -> str:
-    """0.9777 -> 97.8, where the heading says %."""
+    """0.9777 -> 97.8, under a heading that says %."""
     return percent(fraction).removesuffix("%")
 
 
 def metric(value: float, name: str) -> str:
-    """A metric as its name wants it: accuracy in percent, R² as a number; a loss stands in a column
-    of its own.
-    """
+    """Accuracy in percent, R² as a number; a loss stands in a column of its own."""
     if name == "accuracy" or math.isnan(value):
         return percent(value)
     return MISSING if name == "negative_loss" else significant(value)
@@ -45,11 +43,13 @@ def micros(seconds: float) -> str:
     return significant(seconds * 1e6)
 
 
-def spread(low: float, high: float, form: object = significant) -> str:
-    """'0.11–0.13', or nothing where there is no spread to tell of."""
-    assert callable(form)
+def limits(
+    low: float, high: float, form: Callable[[float], str] = significant, alike: bool = True
+) -> str:
+    """'0.11–0.13'; nothing if one is missing, or if both read `alike` and that is False."""
     texts = [form(low), form(high)]
-    return "" if texts[0] == texts[1] or MISSING in texts else "–".join(texts)
+    hidden = MISSING in texts or (not alike and texts[0] == texts[1])
+    return "" if hidden else "–".join(texts)
 
 
 def counts(by_status: Mapping[str, int]) -> str:
@@ -74,7 +74,7 @@ def steps_to_target(median: float, reached: float, attempts: float, budget: floa
 
 
 def seconds_to_target(seconds: float, reached: float, budget_s: float) -> str:
-    """Seconds of the median run; '> 0.19' where that run missed the target within its budget."""
+    """Seconds of the median run; '> 0.19' if that run missed the target within its budget."""
     if math.isnan(seconds) or math.isnan(budget_s):
         return MISSING
     if math.isfinite(seconds):

@@ -1,4 +1,4 @@
-"""Frames to figures to HTML."""
+"""Writes a report into a folder, in place of an earlier one."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ from ..errors import UserError
 from ..jsonfile import reading, replace_text, writing
 from ..output.escaping import csv_table
 from ..results.frame import Frames
-from . import run_pages
 from .content import Data
 from .page import build
+from .scripts import runs
 
 __all__ = ["write"]
 
-# Stands in a report's data folder, which is replaced as a whole: nobody else's folder may be.
+# Marks a report's data folder, which is replaced as a whole: nobody else's folder may be.
 _MARK = ".gradrace-report"
-# Stands in a report's pages, in those of earlier versions the second: nobody else's page may be
-# replaced.
+# Marks of a report's pages (the second of earlier versions): nobody else's page may be replaced.
 _PAGE_MARKS = (b'<meta name="generator" content="gradrace', b'<p class="brand">gradrace <span>')
 # Seconds that another process may take to write its report there.
 _PATIENCE_S = 600.0
@@ -33,15 +32,12 @@ def write(frames: Frames, folder: Path) -> Path:
     <folder>/data/<suite>/*.csv and *.js, <folder>/data/runs/<suite>/<digest>.js; and returns the
     path of index.html.
 
-    An earlier report there is replaced: the data folder as a whole, then the pages. UserError where
-    the folder cannot be written, or where its `data`, index.html or run.html is not an earlier
-    report's. Of two that write at once the later one waits for the other.
-    """
+    An earlier report there is replaced: the data folder as a whole, then the pages. UserError if
+    the folder cannot be written, or if its `data`, index.html or run.html is not an earlier
+    report's. Of two that write at once the later one waits for the other."""
     files, data = build(frames)
     pages = {name: text for name, text in files.items() if not name.startswith("data/")}
-    scripts = [
-        (name.removeprefix("data/"), text) for name, text in files.items() if name not in pages
-    ]
+    scripts = {name: text for name, text in files.items() if name not in pages}
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with _alone(folder):
@@ -55,12 +51,11 @@ def write(frames: Frames, folder: Path) -> Path:
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Holds a lock on the folder itself, which leaves no file behind; none if the system or file
-    system knows no such locks.
-    """
+    system knows no such locks."""
     try:
         import fcntl
     except ImportError:
-        # Windows, where reports of stored results can be written.
+        # Windows, on which reports of stored results can be written.
         yield
         return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -101,9 +96,7 @@ def _is_our_page(page: Path) -> bool:
     return any(mark in begin for mark in _PAGE_MARKS)
 
 
-def _replace_data(
-    folder: Path, data: Data, scripts: Iterable[tuple[str, str]], frames: Frames
-) -> None:
+def _replace_data(folder: Path, data: Data, scripts: dict[str, str], frames: Frames) -> None:
     kept, partial = folder / "data", folder / ".data.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
@@ -111,11 +104,11 @@ def _replace_data(
     for name, table in data.items():
         (partial / name).parent.mkdir(exist_ok=True)
         csv_table(table).to_csv(partial / name, index=False, lineterminator="\n")
-    for name, text in scripts:
-        (partial / name).write_text(text, encoding="utf-8")
+    for name, text in scripts.items():
+        (partial / name.removeprefix("data/")).write_text(text, encoding="utf-8")
     for suite in frames.plans:
         (partial / "runs" / suite).mkdir(parents=True)
-        for digest, text in run_pages.files(frames, suite):
+        for digest, text in runs.files(frames, suite):
             (partial / "runs" / suite / f"{digest}.js").write_text(text, encoding="utf-8")
     if kept.exists():
         shutil.rmtree(kept)

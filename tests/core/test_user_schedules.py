@@ -16,7 +16,7 @@ from gradrace.paired import Side, choose
 from gradrace.plan import make_plan
 from gradrace.registry import load_registry
 from gradrace.report import tables
-from gradrace.report.sections import schedules as section
+from gradrace.report.tables import schedules as section
 from gradrace.results import frame
 from gradrace.schedules import SCHEDULES, complete, fingerprint, same_rates, table
 from gradrace.spec import ScheduleSpec

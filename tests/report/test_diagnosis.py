@@ -15,7 +15,7 @@ from gradrace.diagnosis.course import course_of, steps_of_epoch
 from gradrace.diagnosis.curves import turning_points
 from gradrace.layers import Activation, Dense, Dropout
 from gradrace.record import Curve, Norms
-from gradrace.report import diagnosed
+from gradrace.report.tables import diagnosed
 from gradrace.results import frame
 from gradrace.spec import Regularization
 from gradrace.sweep.store import Store

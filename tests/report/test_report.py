@@ -18,7 +18,8 @@ import records
 from gradrace.errors import UserError
 from gradrace.layers import Dense
 from gradrace.record import Curve
-from gradrace.report import figures, tables, text, timing_text, writer
+from gradrace.report import tables, text, timing_text, writer
+from gradrace.report.draw import breakdown, convergence, looks
 from gradrace.results import compare, frame
 from gradrace.spec import RunSpec
 from gradrace.statistics import step_times
@@ -493,9 +494,9 @@ def test_an_optimizer_keeps_its_colour_and_variants_differ_by_dash():
             "variant": ["", "step", ""],
         }
     )
-    looks = figures.series_looks(runs, ["sgd", "adam"])
-    assert looks["sgd"].color == looks["sgd · step"].color != looks["adam"].color
-    assert looks["sgd"].dash != looks["sgd · step"].dash
+    found = looks.series_looks(runs, ["sgd", "adam"])
+    assert found["sgd"].color == found["sgd · step"].color != found["adam"].color
+    assert found["sgd"].dash != found["sgd · step"].dash
 
 
 def test_time_zero_is_left_off_a_logarithmic_axis():
@@ -515,7 +516,7 @@ def test_time_zero_is_left_off_a_logarithmic_axis():
             for i, at in enumerate(times)
         ]
     )
-    axes = figures.over_time(bands, figures.looks(["fast", "slow"])).axes[0]
+    axes = convergence.over_time(bands, looks.looks(["fast", "slow"])).axes[0]
     assert axes.get_xscale() == "log"
     assert min(line.get_xdata().min() for line in axes.lines) == 0.1
 
@@ -526,7 +527,7 @@ def test_palette_is_legible_on_light_and_dark():
         linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
         return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
 
-    for colour in figures.PALETTE:
+    for colour in looks.PALETTE:
         value = luminance(colour)
         assert 1.05 / (value + 0.05) >= 2.9
         assert (value + 0.05) / (luminance("#14171b") + 0.05) >= 3, colour
@@ -629,7 +630,7 @@ def test_modes_are_compared_where_a_framework_has_several(timed, frames):
 
 def test_the_bars_of_a_step_are_as_long_as_its_parts(timed):
     times = tables.step_times(timed, "timed").iloc[:1]
-    (axis,) = figures.breakdown(times).axes
+    (axis,) = breakdown.breakdown(times).axes
     widths = [bar.get_width() for bar in axis.patches]
     expected = (
         times[["forward_s", "backward_s", "optimizer_s", "remainder_s", "step_p25_s"]].iloc[0] * 1e6
@@ -645,7 +646,7 @@ def test_parts_that_take_longer_than_the_step_overlap_its_end(timed):
     times = times.assign(
         optimizer_s=times["optimizer_s"] * 2, remainder_s=-0.15 * times["step_p25_s"]
     )
-    (axis,) = figures.breakdown(times).axes
+    (axis,) = breakdown.breakdown(times).axes
     remainder, step = axis.patches[3], 1e6 * float(times["step_p25_s"].iloc[0])
     assert (remainder.get_x(), remainder.get_width()) == pytest.approx(
         (step, 0.15 * step), rel=1e-3

@@ -15,8 +15,11 @@ import numpy as np
 import pytest
 from gradrace.errors import UserError
 from gradrace.record import Curve
-from gradrace.report import islands, run_pages, writer
-from gradrace.report.content import SHOWN, Cell, Column, Table
+from gradrace.report import writer
+from gradrace.report.content import SHOWN, Column, Table
+from gradrace.report.content import TableCell as Cell
+from gradrace.report.scripts import points
+from gradrace.report.scripts.rows import rows_script
 from gradrace.results import frame
 from gradrace.spec import RunSpec
 from gradrace.sweep.store import read_log
@@ -88,7 +91,7 @@ def test_long_curves_are_means_over_bins_and_what_is_not_finite_is_counted(tmp_p
     curves = called(file.read_text(), "run")["curves"]
     train = curves["train_loss"]
     assert (train["bin"], train["lost"], train["first"]) == (3, 1, 999)
-    assert len(train["values"]) == 334 <= run_pages.POINTS
+    assert len(train["values"]) == 334 <= points.POINTS
     assert train["values"][:2] == [1.0, 4.0] and train["values"][-1] is None
     assert train["steps"][:2] == [1.0, 4.0], "a bin stands at its middle"
     assert curves["validation_loss"] == {
@@ -136,9 +139,9 @@ def table_of(count: int) -> Table:
 
 def test_a_long_table_has_its_rows_in_a_script():
     short, long = table_of(SHOWN), table_of(SHOWN + 1)
-    assert short.island == "" and len(short.shown) == SHOWN
-    assert long.island == "data/demo/demo-long.js" and len(long.shown) == SHOWN
-    text = islands.island(long)
+    assert short.script == "" and len(short.shown) == SHOWN
+    assert long.script == "data/demo/demo-long.js" and len(long.shown) == SHOWN
+    text = rows_script(long)
     assert text.startswith('gradrace.rows("demo-long", [[')
     rows = json.loads(text.removeprefix('gradrace.rows("demo-long", ').removesuffix(");\n"))
     assert len(rows) == SHOWN + 1 and text.isascii()

@@ -13,10 +13,11 @@ import pandas as pd
 import pytest
 import sweeps
 from gradrace.record import Curve
-from gradrace.report import page, tables
-from gradrace.report.content import Cell, Figure, Section, Table
-from gradrace.report.sections import (
-    SECTIONS,
+from gradrace.report import tables
+from gradrace.report.builder import Builder
+from gradrace.report.content import Figure, Section, Table, TableCell
+from gradrace.report.sections import SECTIONS, regularization
+from gradrace.report.tables import (
     arrivals,
     basins,
     batch_sizes,
@@ -24,7 +25,6 @@ from gradrace.report.sections import (
     native,
     profiles,
     random_search,
-    regularization,
     schedules,
     variations,
 )
@@ -34,16 +34,16 @@ from records import MACHINE, MEAN_OF_P25, Verdict, fine, make_results, make_spec
 from sweeps import BEST_RATE, spec, task
 
 
-def section(frames: frame.Frames, suite: str, name: str) -> tuple[Section, page.Writer]:
+def section(frames: frame.Frames, suite: str, name: str) -> tuple[Section, Builder]:
     """The section of this name, and the writer that holds its data."""
-    writer = page.Writer(frames, suite, None)
+    writer = Builder(frames, suite, None)
     module = {"target": "targets"}.get(name, name.replace("-", "_"))
     makers = [make for make in SECTIONS if make.__module__.endswith(f".{module}")]
     assert len(makers) == 1, name
     return makers[0](writer), writer
 
 
-def cells(table: Table, **where: str) -> dict[str, Cell]:
+def cells(table: Table, **where: str) -> dict[str, TableCell]:
     """heading -> cell, of the one row whose cells read so."""
     labels = [column.label for column in table.columns]
     found = [dict(zip(labels, row, strict=True)) for row in table.rows]

@@ -1,55 +1,26 @@
-"""Sections of a suite's part, a module each. Every one takes the suite's Writer; one without parts
-is left out of the page.
+"""The sections of a suite, a module each, found by being here.
+
+Each has `section`, which takes the suite's Builder and returns a Section, left out of the page if it
+is empty; and PLACE, its place on the page: fairness, compared, summary, convergence, targets,
+aggregates, profiles, learning_rates, tuning, batch_sizes, schedules, initializers, regularization,
+architecture, native, random_search, diagnosis, step_time, throughput, breakdown, costs.
 """
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
+from ..builder import Builder
 from ..content import Section
-from . import (
-    aggregates,
-    architecture,
-    batch_sizes,
-    breakdown,
-    convergence,
-    diagnosis,
-    initializers,
-    learning_rates,
-    native,
-    profiles,
-    random_search,
-    regularization,
-    schedules,
-    step_time,
-    summary,
-    targets,
-    tuning,
-)
 
-if TYPE_CHECKING:
-    from ..page import Writer
+
+def _found() -> tuple[Callable[[Builder], Section], ...]:
+    names = (info.name for info in pkgutil.iter_modules(__path__))
+    modules = [importlib.import_module(f"{__name__}.{name}") for name in names]
+    return tuple(module.section for module in sorted(modules, key=lambda module: module.PLACE))
+
 
 # In the order of the page.
-SECTIONS: tuple[Callable[[Writer], Section], ...] = (
-    summary.section,
-    convergence.section,
-    targets.section,
-    aggregates.section,
-    profiles.section,
-    learning_rates.section,
-    tuning.tuning,
-    batch_sizes.section,
-    schedules.section,
-    initializers.section,
-    regularization.section,
-    architecture.section,
-    native.section,
-    random_search.section,
-    diagnosis.diagnosis,
-    step_time.section,
-    step_time.throughput,
-    breakdown.section,
-    breakdown.costs,
-)
+SECTIONS = _found()

@@ -1,132 +1,97 @@
-"""Step times, and samples a second against batch size."""
+"""Step times."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
 import pandas as pd
 from matplotlib.figure import Figure as Drawing
 
-from .. import cells, figures, tables, text
-from ..content import Cell, Column, Figure, Row, Section, Table
+from .. import cells, tables, text
+from ..builder import Builder
+from ..columns import TIMED, Field, field, number
+from ..content import Figure, Row, Section, TableCell
+from ..draw import times
+from ..draw.looks import looks
+from ..notes import described
 
-if TYPE_CHECKING:
-    from ..page import Writer
-
-
-def section(writer: Writer) -> Section:
-    section = Section("step-time", "Step time")
-    if len(writer.times):
-        section.parts.append(_times_table(writer))
-    for task, rows in writer.times.dropna(subset=["step_p25_s"]).groupby("task", sort=False):
-        section.parts += _times_figures(writer, str(task), rows)
-    return section
+PLACE = 180
 
 
-def throughput(writer: Writer) -> Section:
-    section = Section("throughput", "Samples a second")
-    for task, rows in tables.throughput(writer.times).groupby("task", sort=False):
-        what = "Line charts of samples a second against batch size."
-        section.parts.append(
-            writer.figure(
-                f"{task}-throughput",
-                partial(figures.throughput, rows, writer.timed_setups),
-                f"{task}: samples a second",
-                figures.describe(what, rows["panel"], rows["setup"]),
-                rows,
-                f"{task}: samples a second against batch size, by step p25. Bands: 95% intervals"
-                " over launches.",
-            )
-        )
-    return section
+def _p25(row: Row) -> TableCell:
+    """Below, the interval over launches; their range if there are too few."""
+    few = pd.isna(row["step_p25_s_low"])
+    names = ("step_p25_min_s", "step_p25_max_s") if few else ("step_p25_s_low", "step_p25_s_high")
+    note = text.limits(row[names[0]], row[names[1]], text.micros, alike=False)
+    return cells.micros(row, "step_p25_s", note)
 
 
-def _times_figures(writer: Writer, task: str, rows: pd.DataFrame) -> list[Figure]:
-    disturbed = " Hollow marks were contended." if rows["contended"].any() else ""
+def _micros(label: str, name: str, help: str = "") -> Field:
+    return field(label, partial(cells.micros, name=name), help=help)
 
-    def small(
-        name: str, draw: Callable[[], Drawing], title: str, what: str, caption: str
-    ) -> Figure:
-        described = figures.describe(f"Dot plot of {what}.", rows["setup"], rows["series"])
-        title, caption = f"{task}: {title}", f"{task}: {caption}"
-        return writer.figure(
-            f"{task}-{name}", draw, title, described, None, caption, "step-times.csv", small=True
-        )
 
-    found = [
-        small(
-            "step-time",
-            partial(figures.step_times, rows, writer.timed_setups),
-            "step time",
-            "the step time of each optimizer and framework",
-            "time of one training step. Mark: p25. Thick line: to the median. Thin line: to the"
-            " 99th percentile of blocks." + disturbed,
-        )
-    ]
-    by_mode, called = tables.by_mode(rows), rows.dropna(subset=["first_call_s"])
-    if len(by_mode):
-        found.append(
-            small(
-                "modes",
-                partial(figures.by_mode, by_mode, figures.looks(by_mode["series"])),
-                "step time by mode",
-                "the step time of each framework and mode",
-                f"step time by mode. Mark: p25. Bar: 95% interval over launches.{disturbed}",
-            )
-        )
-    if len(called):
-        found.append(
-            small(
-                "first-step",
-                partial(figures.first_calls, called, writer.timed_setups),
-                "first step",
-                "the seconds the first call takes",
-                "the first training call, which traces and compiles where the framework does: one"
-                " step, or a whole block in modes that compile loops.",
-            )
-        )
+COLUMNS = [
+    *TIMED,
+    field(
+        "p25, µs", _p25, help="geometric mean over launches; below, its 95% interval over launches"
+    ),
+    _micros("Median, µs", "step_median_s"),
+    _micros("p99, µs", "step_p99_s"),
+    _micros(
+        "Mean, µs", "step_mean_s", "of all steps, slow ones included; arithmetic over launches"
+    ),
+    number("Steps/s", "steps_per_s"),
+    number("Samples/s", "samples_per_s"),
+    number("First call, s", "first_call_s"),
+    field("Launches", lambda row: TableCell(str(row["launches"]), row["launches"])),
+    field("Runs", cells.runs, ""),
+]
+
+
+def section(builder: Builder) -> Section:
+    """A table, and for each task its step times, times by mode and first calls."""
+    found = Section("step-time", "Step time")
+    if len(builder.times):
+        found.add(builder.table("step-times", "Step times", COLUMNS, builder.times))
+    timed = builder.times.dropna(subset=["step_p25_s"])
+    for task, rows in timed.groupby("task", sort=False):
+        found.add(*_figures(builder, str(task), rows))
     return found
 
 
-def _times_table(writer: Writer) -> Table:
-    columns = [
-        *cells.TIMED,
-        Column(
-            "p25, µs",
-            "number",
-            "geometric mean over launches; below, its 95% interval over launches",
-        ),
-        Column("Median, µs", "number"),
-        Column("p99, µs", "number"),
-        Column("Mean, µs", "number", "of all steps, slow ones included; arithmetic over launches"),
-        Column("Steps/s", "number"),
-        Column("Samples/s", "number"),
-        Column("First call, s", "number"),
-        Column("Launches", "number"),
-        Column("Runs"),
-    ]
-    rows = [
-        [
-            *cells.timed_cell(row),
-            cells.micros(row, "step_p25_s", _launch_note(row)),
-            cells.micros(row, "step_median_s"),
-            cells.micros(row, "step_p99_s"),
-            cells.micros(row, "step_mean_s"),
-            cells.number(row["steps_per_s"]),
-            cells.number(row["samples_per_s"]),
-            cells.number(row["first_call_s"]),
-            Cell(str(row["launches"]), row["launches"]),
-            cells.runs(row),
-        ]
-        for row in writer.times.to_dict("records")
-    ]
-    return writer.table("step-times", "Step times", columns, rows, writer.times)
+def _figures(builder: Builder, task: str, rows: pd.DataFrame) -> list[Figure]:
+    def small(
+        name: str, draw: Callable[[], Drawing], title: str, shown: str, caption: str
+    ) -> Figure:
+        said = described(f"Dot plot of {shown}.", rows["setup"], rows["series"])
+        title, caption = f"{task}: {title}", f"{task}: {caption}"
+        name, csv = f"{task}-{name}", "step-times.csv"
+        return builder.figure(name, draw, title, said, None, caption, csv, small=True)
 
-
-def _launch_note(row: Row) -> str:
-    """The interval over launches; their range where there are too few."""
-    if not pd.isna(row["step_p25_s_low"]):
-        return text.spread(row["step_p25_s_low"], row["step_p25_s_high"], text.micros)
-    return text.spread(row["step_p25_min_s"], row["step_p25_max_s"], text.micros)
+    disturbed = " Hollow marks were contended." if rows["contended"].any() else ""
+    by_mode, called = tables.by_mode(rows), rows.dropna(subset=["first_call_s"])
+    found = [
+        small(
+            "step-time",
+            partial(times.step_times, rows, builder.timed_setups),
+            "step time",
+            "the step time of each optimizer and framework",
+            "time of one training step. Mark: p25. Thick line: to the median. Thin line: to the"
+            f" 99th percentile of blocks.{disturbed}",
+        )
+    ]
+    if len(by_mode):
+        drawing = partial(times.by_mode, by_mode, looks(by_mode["series"]))
+        shown = "the step time of each framework and mode"
+        caption = f"step time by mode. Mark: p25. Bar: 95% interval over launches.{disturbed}"
+        found.append(small("modes", drawing, "step time by mode", shown, caption))
+    if len(called):
+        drawing = partial(times.first_calls, called, builder.timed_setups)
+        caption = (
+            "the first training call, which traces and compiles if the framework does: one step,"
+            " or a whole block in modes that compile loops."
+        )
+        shown = "the seconds the first call takes"
+        found.append(small("first-step", drawing, "first step", shown, caption))
+    return found

@@ -2,130 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from .. import cells, tables, text
-from ..content import Cell, Column, Row, Section
+from ..builder import Builder
+from ..columns import Field, exact, field, word
+from ..content import Section
 
-if TYPE_CHECKING:
-    from ..page import Writer
-
-
-def section(writer: Writer) -> Section:
-    section = Section("summary", "Summary")
-    writer.keep("summary.csv", writer.summary)
-    if len(writer.summary):
-        section.parts.append(
-            "Mean over the runs that ended ok, with their range from lowest to highest below. Steps"
-            " to target are the median over all runs that tried: one that missed the target,"
-            " diverged or ran out of time counts as longer than any other, so it is “>” the budget"
-            " if half of the runs or more missed (the rule is under Time to target). A step time"
-            " stands beside runs only if their very setting was timed on their machine: rule, mode,"
-            " hyperparameters and all. Seconds to target are steps × the mean step time, slow steps"
-            " included; p25 is for comparing. Native is the library's own class at its own"
-            " defaults, whatever was trained."
-        )
-    for task, rows in writer.summary.groupby("task", sort=False):
-        columns, makers = _columns(writer, rows)
-        listed = [[make(row) for make in makers] for row in rows.to_dict("records")]
-        caption = f"{task}: outcome and cost"
-        section.parts.append(
-            writer.table(f"summary-{task}", caption, columns, listed, csv="summary.csv")
-        )
-    return section
+PLACE = 30
+MEANING = (
+    "Mean over the runs that ended ok, with their range from lowest to highest below. Steps to"
+    " target are the median over all runs that tried: one that missed the target, diverged or ran"
+    " out of time counts as longer than any other, so the median is “>” the budget if half of the"
+    " runs or more missed (the rule is under Time to target). A step time stands beside runs only if"
+    " their very setting was timed on their machine: rule, mode, hyperparameters and all. Seconds to"
+    " target are steps × the mean step time, slow steps included; p25 is for comparing. Native is"
+    " the library's own class at its own defaults, whatever was trained."
+)
 
 
-def _columns(
-    writer: Writer, rows: pd.DataFrame
-) -> tuple[list[Column], list[Callable[[Row], Cell]]]:
-    pairs: list[tuple[Column, Callable[[Row], Cell]]] = [
-        (Column("Framework"), cells.framework),
-        (Column("Optimizer"), lambda row: Cell(row["optimizer"], note=row["rule"])),
-        *_varied_columns(writer, rows),
-        *_metric_columns(
-            writer,
-            rows,
-            {"Final val.": "final_validation_metric", "Best val.": "best_validation_metric"},
+def section(builder: Builder) -> Section:
+    """A table for each task."""
+    found = Section("summary", "Summary")
+    builder.keep("summary.csv", builder.summary)
+    found.add(MEANING if len(builder.summary) else "")
+    for task, rows in builder.summary.groupby("task", sort=False):
+        caption, fields = f"{task}: outcome and cost", _fields(builder.metrics[str(task)], rows)
+        table = builder.table(f"summary-{task}", caption, fields, rows, csv="summary.csv")
+        found.add(table)
+    return found
+
+
+def _fields(metric: str, rows: pd.DataFrame) -> list[Field]:
+    native = field(
+        "Native step p25, µs",
+        cells.native,
+        help="the library's own class and defaults; below, its mode",
+    )
+    return [
+        word("Framework", "framework", note="mode"),
+        word("Optimizer", "optimizer", note="rule"),
+        *_varied(rows),
+        *_of_metric(metric, "Final val.", "final_validation_metric"),
+        *_of_metric(metric, "Best val.", "best_validation_metric"),
+        field("Final val. loss", partial(cells.mean, name="final_validation_loss")),
+        field("Best val. loss", partial(cells.mean, name="best_validation_loss")),
+        *_of_metric(metric, "Test", "test_metric"),
+        field("Steps to target", cells.steps_to_target),
+        field("Seconds to target", cells.seconds_to_target),
+        _micros("Step p25, µs", "step_p25_s", "first quartile over timed blocks"),
+        _micros("Step mean, µs", "step_mean_s", "durations are sums of it"),
+        field(
+            "First step, s",
+            lambda row: cells.number(row["first_call_s"]),
+            help="compiles if the framework does",
         ),
-        (
-            Column("Final val. loss", "number"),
-            partial(cells.mean, quantity="final_validation_loss"),
-        ),
-        (Column("Best val. loss", "number"), partial(cells.mean, quantity="best_validation_loss")),
-        *_metric_columns(writer, rows, {"Test": "test_metric"}),
-        (Column("Steps to target", "number"), cells.steps_to_target),
-        (Column("Seconds to target", "number"), cells.seconds_to_target),
-        (
-            Column("Step p25, µs", "number", "first quartile over timed blocks"),
-            partial(cells.micros, name="step_p25_s"),
-        ),
-        (
-            Column("Step mean, µs", "number", "what durations are made of"),
-            partial(cells.micros, name="step_mean_s"),
-        ),
-        (Column("First step, s", "number", "compiles where the framework does"), cells.first_call),
-        (Column("Timed as"), cells.timed_as),
-        *(
-            [
-                (
-                    Column(
-                        "Native step p25, µs",
-                        "number",
-                        "the library's own class and defaults; below, its mode",
-                    ),
-                    cells.native,
-                )
-            ]
-            if rows["native_p25_s"].notna().any()
-            else []
-        ),
-        (Column("Runs"), cells.runs),
+        field("Timed as", cells.timed_as, ""),
+        *([native] if rows["native_p25_s"].notna().any() else []),
+        field("Runs", cells.runs, ""),
     ]
-    return [column for column, _ in pairs], [make for _, make in pairs]
 
 
-def _metric_columns(
-    writer: Writer, rows: pd.DataFrame, titles: dict[str, str]
-) -> list[tuple[Column, Callable[[Row], Cell]]]:
-    """Of one task: accuracy in percent, R² as a number; a metric that is the loss once more is left
-    out.
-    """
-    metric = writer.metrics[rows["task"].iloc[0]]
+def _micros(label: str, name: str, help: str) -> Field:
+    return field(label, partial(cells.micros, name=name), help=help)
+
+
+def _of_metric(metric: str, label: str, name: str) -> list[Field]:
+    """Accuracy in percent, R² as a number; a metric that is the loss once more is left out."""
     if metric == "negative_loss":
         return []
-    words, form = ("acc., %", text.hundredths) if metric == "accuracy" else ("R²", text.significant)
-    return [
-        (Column(f"{title} {words}", "number"), partial(cells.mean, quantity=quantity, form=form))
-        for title, quantity in titles.items()
-    ]
+    unit, form = ("acc., %", text.hundredths) if metric == "accuracy" else ("R²", text.significant)
+    return [field(f"{label} {unit}", partial(cells.mean, name=name, form=form))]
 
 
-def _varied_columns(
-    writer: Writer, rows: pd.DataFrame
-) -> list[tuple[Column, Callable[[Row], Cell]]]:
-    found: list[tuple[Column, Callable[[Row], Cell]]] = [
-        (Column("Learning rate", "number"), partial(cells.plain, name="learning_rate"))
-    ]
-    if (
-        (rows["schedule"].replace("", "constant") != "constant") | (rows["schedule_params"] != "")
-    ).any():
-        found.append(
-            (Column("Schedule"), lambda row: Cell(row["schedule"], note=row["schedule_params"]))
-        )
-    for name, label in (("batch_size", "Batch"), ("threads", "Threads")):
-        if rows[name].nunique() > 1:
-            found.append((Column(label, "number"), partial(cells.plain, name=name)))
-    words = {"variation": "Variation", "device": "Device", "dtype": "Dtype"}
-    shown = [
-        name
-        for name in words
-        if len(rows) and rows.groupby(["optimizer", "rule"])[name].nunique().max() > 1
-    ]
-    found += [(Column(words[name]), partial(cells.word, name=name)) for name in shown]
-    if tables.hypers_unsaid(rows):
-        found.append((Column("Hyperparameters"), partial(cells.word, name="hyper")))
-    return found
+def _varied(rows: pd.DataFrame) -> list[Field]:
+    found = [exact("Learning rate", "learning_rate")]
+    held = rows["schedule"].isin(("", "constant")) & (rows["schedule_params"] == "")
+    if not held.all():
+        found.append(word("Schedule", "schedule", note="schedule_params"))
+    for label, name in (("Batch", "batch_size"), ("Threads", "threads")):
+        found += [exact(label, name)] if rows[name].nunique() > 1 else []
+    for label, name in (("Variation", "variation"), ("Device", "device"), ("Dtype", "dtype")):
+        varies = rows.groupby(["optimizer", "rule"])[name].nunique().max() > 1
+        found += [word(label, name)] if varies else []
+    return found + ([word("Hyperparameters", "hyper")] if tables.hypers_unsaid(rows) else [])

@@ -1,0 +1,86 @@
+"""Builds tables and figures of one suite, and keeps their data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure as Drawing
+
+from ..registry import Registry
+from ..results.frame import Frames
+from ..spec import TaskSpec
+from . import columns, tables
+from .columns import Field
+from .content import Data, Figure, Table
+from .draw import looks, svg
+
+
+class Builder:
+    """What every section is made from: the suite's runs, summary and step times, the looks of its
+    series and setups, and `data`: file name -> table."""
+
+    def __init__(self, frames: Frames, suite: str, registry: Registry | None) -> None:
+        self.frames, self.suite, self.registry = frames, suite, registry
+        self.data: Data = {}
+        self.runs = tables.runs(frames, suite)
+        self.summary = tables.summary(frames, suite)
+        self.times = tables.step_times(frames, suite)
+        self.trained = tables.runs(frames, suite, "convergence")
+        self.metrics = tables.metrics(frames, suite)
+        self.optimizers = list(dict.fromkeys(frames.runs["optimizer"]))
+        self.series = looks.series_looks(self.trained, self.optimizers)
+        frameworks = list(dict.fromkeys(frames.runs["framework"]))
+        self.setups = looks.setup_looks(self.trained, frameworks)
+        self.timed_setups = looks.setup_looks(self.times, frameworks)
+
+    def task(self, digest: str) -> TaskSpec:
+        """The task of a run."""
+        return self.frames.records[digest].spec.task
+
+    def table(
+        self,
+        name: str,
+        caption: str,
+        fields: Sequence[Field],
+        records: pd.DataFrame | Iterable[Any],
+        data: pd.DataFrame | None = None,
+        csv: str = "",
+    ) -> Table:
+        """A table with a row for each record. Its data become a file: `data`, or `records` if that
+        is a table, under `csv`; with neither, those that were kept before under that name."""
+        csv = csv or f"{name}.csv"
+        if isinstance(records, pd.DataFrame):
+            data = records if data is None and f"{self.suite}/{csv}" not in self.data else data
+            records = records.to_dict("records")
+        if data is not None:
+            self.keep(csv, data)
+        rows = columns.rows(fields, records)
+        heads = [field.column for field in fields]
+        path = f"data/{self.suite}/{csv}"
+        return Table(f"{self.suite}-{name}", caption, heads, rows, path, len(rows) > 24)
+
+    def figure(
+        self,
+        name: str,
+        draw: Callable[[], Drawing],
+        title: str,
+        description: str,
+        data: pd.DataFrame | None,
+        caption: str,
+        csv: str = "",
+        small: bool = False,
+    ) -> Figure:
+        """A figure as inline SVG, its data kept as those of a table. `name` is unique within the
+        suite."""
+        csv = csv or f"{name}.csv"
+        if data is not None:
+            self.keep(csv, data)
+        anchor = f"{self.suite}-fig-{name}"
+        drawn = svg.inline(draw, anchor, title, description)
+        return Figure(anchor, drawn, caption, f"data/{self.suite}/{csv}", small)
+
+    def keep(self, file: str, data: pd.DataFrame) -> None:
+        """Data that stand beside the page under this file name."""
+        self.data[f"{self.suite}/{file}"] = data

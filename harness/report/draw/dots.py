@@ -1,0 +1,104 @@
+"""Marks with intervals: a panel lists series, each with one line a setup."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from .axes import level
+from .legend import legend
+from .looks import Look, Looks
+from .svg import INK
+
+
+def dots(cells: pd.DataFrame, width: float = 6.2) -> tuple[Figure, Axes, list[float]]:
+    """One panel; see dot_panels."""
+    figure, axes, places = dot_panels(cells, 1, width)
+    return figure, axes[0], places
+
+
+def dot_panels(
+    cells: pd.DataFrame, panels: int, width: float
+) -> tuple[Figure, np.ndarray, list[float]]:
+    """Panels of `width` inches whose y axis lists series, each with one line a setup; and the y of
+    every cell."""
+    series, setups = (list(dict.fromkeys(cells[name])) for name in ("series", "setup"))
+    height = 0.95 + len(series) * (0.13 + 0.14 * len(setups))
+    figure = Figure(figsize=(width * panels, height), layout="constrained")
+    axes = figure.subplots(1, panels, squeeze=False, sharey=True)[0]
+    for axis in axes:
+        axis.set_yticks(range(len(series)), series)
+        axis.set_ylim(len(series) - 0.5, -0.5)
+        axis.grid(visible=False, axis="y")
+        for i in range(1, len(series)):
+            axis.axhline(i - 0.5, color=INK, linewidth=0.4, alpha=0.2)
+        axis.tick_params(axis="y", length=0)
+    offset = 0.76 / max(1, len(setups))
+    places = [
+        series.index(row.series) + offset * (setups.index(row.setup) - (len(setups) - 1) / 2)
+        for row in cells.itertuples()
+    ]
+    return figure, axes, places
+
+
+def dot(axis: Axes, x: float, y: float, look: Look, hollow: bool = False) -> None:
+    """A mark, which may lie on the edge of the panel."""
+    mark(axis, x, y, look.marker, look, hollow, markersize=5.2, clip_on=False)
+
+
+def mark(
+    axis: Axes, x: float, y: float, shape: str, look: Look, hollow: bool = False, **more: Any
+) -> None:
+    """One mark of this shape in the look's colour."""
+    face = "none" if hollow else look.color
+    axis.plot([x], [y], shape, color=look.color, markerfacecolor=face, **more)
+
+
+def estimate(
+    axis: Axes,
+    y: float,
+    value: float,
+    limits: tuple[float, float],
+    look: Look,
+    shown: tuple[float, float],
+) -> None:
+    """A mark on its interval, which ends where the panel does."""
+    low, high = max(limits[0], shown[0]), min(limits[1], shown[1])
+    axis.hlines(y, low, high, color=look.color, linewidth=2, alpha=0.5)
+    axis.plot([value], [y], look.marker, color=look.color, markersize=5)
+
+
+def intervals(
+    table: pd.DataFrame, styles: Looks, panels: Mapping[str, str], lines: Mapping[str, float]
+) -> Figure:
+    """table: setup, series, and for each of `panels` (column -> label of its axis) the estimate
+    with `_low` and `_high`. lines: the panels that have a thin line, and its place. An interval
+    that reaches beyond what is shown, or is infinite, ends there."""
+    cells = table.drop_duplicates(["setup", "series"])
+    figure, axes, places = dot_panels(cells, len(panels), 9.6 / len(panels))
+    for axis, (name, label) in zip(axes, panels.items(), strict=True):
+        shown = _shown(table, name, [lines[name]] if name in lines else [])
+        for row, y in zip(cells.to_dict("records"), places, strict=True):
+            limits = (row[f"{name}_low"], row[f"{name}_high"])
+            estimate(axis, y, row[name], limits, styles[row["setup"]], shown)
+        axis.set(xlim=shown, xlabel=label)
+        if name in lines:
+            level(axis, lines[name], vertical=True)
+    legend(figure, styles, table["setup"], "marker")
+    return figure
+
+
+def _shown(table: pd.DataFrame, name: str, lines: Sequence[float]) -> tuple[float, float]:
+    """Room for the estimates and for intervals up to as wide again as all of them."""
+    values = np.append(table[name].to_numpy(dtype=np.float64), lines)
+    low, high = float(values.min()), float(values.max())
+    room = max(high - low, 0.05 * max(abs(high), abs(low), 1e-12))
+    limits = table[[f"{name}_low", f"{name}_high"]].to_numpy(dtype=np.float64)
+    limits = limits[np.isfinite(limits)]
+    least, most = (float(limits.min()), float(limits.max())) if limits.size else (low, high)
+    return max(least, low - room) - 0.04 * room, min(most, high + room) + 0.04 * room

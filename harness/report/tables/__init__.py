@@ -1,0 +1,32 @@
+"""Pure functions from frames to the tables of a report; times in seconds, accuracies as fractions.
+
+Read `planned` first (the runs, and what names them: `naming`), then `endings`, `outcomes` and
+`rates`. `timed` and `lookup` hold step times, `points` curves, `targets` and `arrivals` times to
+target, `rules` schedules; `grouping` helps all. One section each reads `architecture`, `basins`,
+`batch_sizes`, `contenders`, `diagnosed`, `native`, `profiles`, `random_search`, `schedules` and
+`variations`.
+"""
+
+from .endings import ATTEMPTED as ATTEMPTED
+from .outcomes import hypers_unsaid as hypers_unsaid
+from .outcomes import steps_text as steps_text
+from .outcomes import summary as summary
+from .outcomes import summary_compact as summary_compact
+from .planned import all_runs as all_runs
+from .planned import metrics as metrics
+from .planned import missing as missing
+from .planned import not_ok as not_ok
+from .planned import runs as runs
+from .points import bands as bands
+from .points import curves as curves
+from .points import paths as paths
+from .points import train_bin as train_bin
+from .rates import best_rates as best_rates
+from .rates import chosen as chosen
+from .rates import learning_rates as learning_rates
+from .rules import schedule_curves as schedule_curves
+from .targets import attempts as attempts
+from .timed import by_mode as by_mode
+from .timed import pace as pace
+from .timed import step_times as step_times
+from .timed import throughput as throughput

@@ -1,0 +1,102 @@
+"""The summary: one row a cell, with how it ended and what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+import pandas as pd
+
+from ...results.columns import words
+from ...results.frame import Frames
+from .. import text
+from . import lookup
+from .endings import COUNTS, SPREAD, per_cell
+from .grouping import ordered, varies
+from .naming import CELL, hypers_unsaid, named
+from .planned import metrics, runs
+from .timed import step_times
+
+__all__ = ["QUANTITIES", "hypers_unsaid", "steps_text", "summary", "summary_compact"]
+
+QUANTITIES = words(
+    "final_validation_metric best_validation_metric final_validation_loss"
+    " best_validation_loss test_metric test_loss final_train_loss"
+)
+_COLUMNS = [
+    *CELL,
+    *COUNTS,
+    *(f"{quantity}_{limit}" for quantity in QUANTITIES for limit in SPREAD),
+    *["attempts", "reached", "steps_to_target", "seconds_to_target", "budget_s"],
+    *["timed_mode", "timed_rule", "timed_instead", "launches"],
+    *lookup.TIMES,
+    *["contended", "native_p25_s", "native_mode", "digests"],
+]
+# What the rows of the terminal's summary are told apart by, if it varies.
+_TOLD = words(
+    "rule schedule schedule_params learning_rate batch_size variation device dtype threads"
+)
+_ORDER = ["task", "optimizer", "rule", "schedule", "batch_size", "learning_rate", "framework"]
+
+
+def summary(frames: Frames, suite: str) -> pd.DataFrame:
+    """One row a cell: what was trained, how it ended over seeds, and what a step of it costs.
+
+    Columns: those of CELL; runs and one count a status; of each of QUANTITIES `_mean`, `_min` and
+    `_max` over runs that ended ok; attempts, reached, steps_to_target (median over attempts, inf if
+    the median run missed the target); of the timing runs of this very setting on this machine
+    those of `step_times`, with timed_mode and timed_rule; timed_instead, the same work in another
+    setting that was timed if this one was not; native_p25_s and native_mode, of the library's own
+    class at its own defaults; seconds_to_target and budget_s (steps x step_mean_s); digests. Timed
+    cells that stand beside no trained one follow, with NaN for what was not measured."""
+    timed = lookup.Timings(frames, step_times(frames, suite))
+    trained = per_cell(runs(frames, suite, "convergence"), [*CELL, "setting"], QUANTITIES)
+    rows: list[dict[Any, Any]] = [
+        {**row, **timed.beside(str(row["digests"]).split())} for row in trained.to_dict("records")
+    ]
+    rows += [_only_timed(row) for row in timed.alone()]
+    table = pd.DataFrame(rows, columns=_COLUMNS)
+    table["seconds_to_target"] = table["steps_to_target"] * table["step_mean_s"]
+    table["budget_s"] = table["steps"] * table["step_mean_s"]
+    return ordered(table, _ORDER)
+
+
+def _only_timed(row: dict[Any, Any]) -> dict[str, Any]:
+    blank = dict.fromkeys(("schedule", "schedule_params", "timed_instead", "native_mode"), "")
+    timed = {"timed_mode": row["mode"], "timed_rule": row["rule"]}
+    return {**blank, "attempts": 0, "reached": 0, **row, **timed}
+
+
+def summary_compact(frames: Frames, suite: str) -> pd.DataFrame:
+    """The summary for a terminal, all text: task, framework, optimizer, best val acc (best val
+    metric if tasks have others), final val loss, steps to target, step µs p25, status. The
+    optimizer's column names the learning rate and so on if they vary."""
+    table, of_task = summary(frames, suite), metrics(frames, suite)
+    varied = [column for column in _TOLD if varies(table, column, ["task", "optimizer"])]
+    varied += ["hyper"] if hypers_unsaid(table) else []
+    best = "best val acc" if set(of_task.values()) <= {"accuracy"} else "best val metric"
+    rows = [_compact(row, varied, best, of_task[row["task"]]) for row in table.to_dict("records")]
+    columns = ["task", "framework", "optimizer", best]
+    columns += ["final val loss", "steps to target", "step µs p25", "status"]
+    return pd.DataFrame(rows, columns=columns).astype("str")
+
+
+def _compact(row: dict[Hashable, Any], varied: list[str], best: str, metric: str) -> dict[str, str]:
+    instead = f" ({row['timed_instead']})" if row["timed_instead"] else ""
+    return {
+        "task": row["task"],
+        "framework": f"{row['framework']} ({row['mode']})",
+        "optimizer": " ".join(filter(None, [row["optimizer"], *(named(row, c) for c in varied)])),
+        best: text.metric(row["best_validation_metric_mean"], metric),
+        "final val loss": text.significant(row["final_validation_loss_mean"]),
+        "steps to target": steps_text(row),
+        "step µs p25": text.micros(row["step_p25_s"]) + instead,
+        "status": text.counts(row),  # type: ignore[arg-type]
+    }
+
+
+def steps_text(row: dict[Hashable, Any]) -> str:
+    """Steps to target of a row of the summary."""
+    return text.steps_to_target(
+        row["steps_to_target"], row["reached"], row["attempts"], row["steps"]
+    )
