@@ -7,8 +7,9 @@ gates in the order i, f, g, o (LSTM) and r, z, n (GRU). All float64 until an ada
 
 from __future__ import annotations
 
-from math import prod
-from typing import Annotated, Literal, NamedTuple
+from collections.abc import Callable
+from math import pi, prod
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, FiniteFloat, PositiveInt
 
@@ -323,6 +324,17 @@ class Point(_Layer):
     objective: PointFunction
     start: tuple[FiniteFloat, ...]
     condition: Annotated[float, Field(ge=1.0)] = 100.0
+
+    def of_two(self, x: Any, y: Any, cos: Callable[[Any], Any]) -> Any:
+        """The function at (x, y), arrays of any library, whose cosine is `cos`; not quadratic."""
+        match self.objective:
+            case "rosenbrock":
+                return (1.0 - x) ** 2 + 100.0 * (y - x**2) ** 2
+            case "beale":
+                terms = (1.5 - x + x * y) ** 2, (2.25 - x + x * y**2) ** 2
+                return terms[0] + terms[1] + (2.625 - x + x * y**3) ** 2
+        valley = y - 5.1 / (4.0 * pi**2) * x**2 + 5.0 / pi * x - 6.0
+        return valley**2 + 10.0 * (1.0 - 1.0 / (8.0 * pi)) * cos(x) + 10.0
 
     def output(self, shape: Shape) -> Shape:
         if self.objective != "quadratic" and len(self.start) != 2:

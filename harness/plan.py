@@ -37,10 +37,6 @@ class RunInputs:
     seed: int = 0
 
 
-# The name that adapters have for it, until they are moved: a plan is a list of runs.
-Plan = RunInputs
-
-
 def make_plan(
     run: RunSpec, optimizer: Optimizer, known: Mapping[str, Schedule] = schedules.SCHEDULES
 ) -> RunInputs:

@@ -90,7 +90,7 @@ def load_registry(plugins: Sequence[Path] = ()) -> Registry:
 
     UserError names a file that is missing, does not parse, raises, offers nothing, takes a name
     twice or declares something impossible. What a file prints goes to standard error."""
-    built_in = _built_in()
+    built_in, plugins = _built_in(), [_file_of(path) for path in plugins]
     registry = replace(
         built_in,
         plugins=tuple(plugins),
@@ -151,8 +151,6 @@ def import_adapter(framework: Framework) -> Any:
 
 @cache
 def _built_in() -> Registry:
-    import gradrace.adapters
-
     from . import optimizers, schedules, tasks
 
     registry = Registry({}, {}, {}, {})
@@ -163,11 +161,21 @@ def _built_in() -> Registry:
             if not info.name.startswith("_"):
                 module = importlib.import_module(f"{package.__name__}.{info.name}")
                 _add(registry, module, Path(module.__file__ or ""), check=False)
-    for file in sorted(Path(gradrace.adapters.__file__).parent.glob("*.py")):
-        framework = read_framework(file, module=f"gradrace.adapters.{file.stem}")
-        if framework:
-            _take_name(registry.frameworks, framework.name, framework, file)
+    for framework in sorted(_own_frameworks(), key=lambda framework: framework.title):
+        _take_name(registry.frameworks, framework.name, framework, framework.file)
     return registry
+
+
+def _own_frameworks() -> Iterator[Framework]:
+    """Those of the modules and packages in adapters/ that state a FRAMEWORK."""
+    import gradrace.adapters
+
+    folder = Path(gradrace.adapters.__file__).parent
+    for info in pkgutil.iter_modules([str(folder)]):
+        file = folder / info.name / "__init__.py" if info.ispkg else folder / f"{info.name}.py"
+        framework = read_framework(file, module=f"gradrace.adapters.{info.name}")
+        if framework:
+            yield framework
 
 
 def _installed_plugins() -> Iterable[tuple[str, ModuleType]]:
@@ -237,6 +245,12 @@ def _readable(file: Path) -> Path:
     return file
 
 
+def _file_of(path: Path) -> Path:
+    """A package is known by its `__init__.py`."""
+    inner = path / "__init__.py"
+    return inner if inner.is_file() else path
+
+
 def _execute(file: Path) -> ModuleType:
     """Runs a user's file as a module; its folder becomes the last on the path of modules.
 
@@ -263,10 +277,11 @@ def plugin_module(file: Path) -> ModuleType | None:
 def _module_name(file: Path) -> str:
     """Of two files of one name, the second has a number."""
     place = str(file.resolve())
-    name, number = f"gradrace_plugin_{file.stem}", 1
+    stem = file.resolve().parent.name if file.name == "__init__.py" else file.stem
+    name, number = f"gradrace_plugin_{stem}", 1
     while _NAMED.setdefault(name, place) != place:
         number += 1
-        name = f"gradrace_plugin_{file.stem}_{number}"
+        name = f"gradrace_plugin_{stem}_{number}"
     return name
 
 

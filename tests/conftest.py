@@ -51,7 +51,7 @@ def make_run(registry: Registry) -> Callable[..., RunSpec]:
 @pytest.fixture
 def open_numpy(registry: Registry) -> Callable[[RunSpec], Any]:
     """A session of the NumPy reference for this run."""
-    from gradrace.adapters.numpy_reference import ADAPTER
+    from gradrace.adapters.numpy import ADAPTER
 
     def open_(run: RunSpec) -> Any:
         optimizer: Optimizer = registry.optimizers[run.optimizer.name]

@@ -30,13 +30,7 @@ def surface(layer: Point, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """The layer's function at the points (x, y), arrays of one shape; see layers.Point for the
     formulas.
     """
-    match layer.objective:
-        case "quadratic":
-            return 0.5 * (x**2 + layer.condition * y**2)
-        case "rosenbrock":
-            return (1.0 - x) ** 2 + 100.0 * (y - x**2) ** 2
-        case "beale":
-            return (1.5 - x + x * y) ** 2 + (2.25 - x + x * y**2) ** 2 + (2.625 - x + x * y**3) ** 2
-        case "branin":
-            valley = y - 5.1 * x**2 / (4.0 * np.pi**2) + 5.0 * x / np.pi - 6.0
-            return valley**2 + 10.0 * (1.0 - 1.0 / (8.0 * np.pi)) * np.cos(x) + 10.0
+    if layer.objective == "quadratic":
+        return 0.5 * (x**2 + layer.condition * y**2)
+    value: np.ndarray = layer.of_two(x, y, np.cos)
+    return value

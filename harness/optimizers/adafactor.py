@@ -75,7 +75,7 @@ def _keras(hyper: Hypers) -> dict[str, Any]:
 
 
 def _optax_parts() -> Callable[..., Any]:
-    from ..adapters._optax_pieces import adafactor
+    from ..adapters.jax.pieces import adafactor
 
     return adafactor
 

@@ -61,13 +61,13 @@ def _update(
 
 
 def _torch_piece() -> Callable[..., Any]:
-    from ..adapters._torch_pieces import OneStepLBFGS
+    from ..adapters.torch.pieces import OneStepLBFGS
 
     return OneStepLBFGS
 
 
 def _optax_piece() -> Callable[..., Any]:
-    from ..adapters._optax_pieces import lbfgs
+    from ..adapters.jax.pieces import lbfgs
 
     return lbfgs
 

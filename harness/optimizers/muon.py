@@ -72,7 +72,7 @@ def _torch(hyper: Hypers) -> dict[str, Any]:
 
 
 def _optax_parts() -> Callable[..., Any]:
-    from ..adapters._optax_pieces import muon
+    from ..adapters.jax.pieces import muon
 
     return muon
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from gradrace.adapters.numpy_reference import ADAPTER
+from gradrace.adapters.numpy import ADAPTER
 from gradrace.plan import initial_weights, make_plan
 from gradrace.registry import load_registry
 from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec

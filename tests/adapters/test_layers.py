@@ -120,7 +120,7 @@ def test_weights_come_back_bit_for_bit(layer_tables, framework):
 def test_torch_says_what_it_cannot_train():
     """One value a feature: its batch normalisation raises, so the run is skipped with the reason."""
     script = (
-        "import layer_table as t\nfrom gradrace.layers import *\nfrom gradrace.adapters.pytorch"
+        "import layer_table as t\nfrom gradrace.layers import *\nfrom gradrace.adapters.torch"
         " import ADAPTER\nfrom gradrace.registry import load_registry\nfrom gradrace.spec import"
         " *\nsgd = load_registry().optimizers['sgd']\nfor shape, model in (((64,),"
         " (Dense(units=10), BatchNorm())), ((8, 8), (BatchNorm(), Lstm(units=10)))):\n    task ="
@@ -163,7 +163,7 @@ def test_the_tasks_of_the_table_train(layer_tables):
 FAULTS = {
     "unbiased running variance": (
         (
-            "from gradrace.adapters._torch_layers import _BatchNorm as B\n"
+            "from gradrace.adapters.torch.layers import _BatchNorm as B\n"
             "init = B.__init__\n"
             "def wrong(self, *a): init(self, *a); self._biased = 1.0\n"
             "B.__init__ = wrong"
@@ -172,7 +172,7 @@ FAULTS = {
     ),
     "the odd one of the padding before": (
         (
-            "import gradrace.adapters._torch_layers as t\n"
+            "import gradrace.adapters.torch.layers as t\n"
             "same = t.same_padding\n"
             "t.same_padding = lambda n, w, s: same(n, w, s)[::-1]"
         ),
@@ -180,7 +180,7 @@ FAULTS = {
     ),
     "flattened channels first": (
         (
-            "import gradrace.adapters._torch_layers as t\n"
+            "import gradrace.adapters.torch.layers as t\n"
             "layout = t._layout\n"
             "t._layout = lambda layer, parameter, flattened: layout(layer, parameter, None)"
         ),
@@ -196,7 +196,7 @@ FAULTS = {
     ),
     "decay after the learning rate is gone": (
         (
-            "import gradrace.adapters._torch_losses as t\n"
+            "import gradrace.adapters.torch.losses as t\n"
             "before = t.before_update\n"
             "def wrong(r, p, k):\n"
             "    apply = before(r, p, k)\n"
@@ -207,7 +207,7 @@ FAULTS = {
     ),
     "another step's masks": (
         (
-            "import gradrace.adapters.pytorch as t\nmasks = t.dropout_masks\nt.dropout_masks ="
+            "import gradrace.adapters.torch.session as t\nmasks = t.dropout_masks\nt.dropout_masks ="
             " lambda b, s, steps, n: masks(b, s, range(steps.start + 1, steps.stop + 1), n)"
         ),
         ("session",),
@@ -234,7 +234,7 @@ def test_the_comparison_notices(layer_tables, tmp_path, fault):
 
 def test_torch_refuses_targets_of_another_shape_than_the_outputs():
     torch = pytest.importorskip("torch")
-    from gradrace.adapters._torch_losses import prepared
+    from gradrace.adapters.torch.losses import prepared
 
     with pytest.raises(ValueError, match="wants targets of that shape"):
         prepared(REGISTRY.tasks["diabetes_mlp"], (1,), np.zeros((4, 2)), torch.float64)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from gradrace.adapters.numpy_reference import ADAPTER
+from gradrace.adapters.numpy import ADAPTER
 from gradrace.layers import Activation, MaxPool2D, Point, build
 from layer_cases import CASES, LOSSES, loss_case, make_task, prepare
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from gradrace import data
-from gradrace.adapters.numpy_reference import ADAPTER
+from gradrace.adapters.numpy import ADAPTER
 from gradrace.data import Data, DataSet, Split, points
 from gradrace.executor.environment import environment
 from gradrace.layers import Activation, Dense, Point, build

@@ -175,7 +175,7 @@ def test_a_class_for_matrices_refuses_other_tensors():
 
 
 @pytest.mark.parametrize(
-    ("rule", "module"), [("canonical", "gradrace.adapters._optax_pieces"), ("native", "optax")]
+    ("rule", "module"), [("canonical", "gradrace.adapters.jax.pieces"), ("native", "optax")]
 )
 def test_the_native_rule_takes_the_library_s_own_function(rule, module):
     if "jax" not in INSTALLED:

@@ -320,7 +320,7 @@ def test_the_wheel_holds_only_the_package(tmp_path):
     }
     for needed in (
         "gradrace/cli.py",
-        "gradrace/adapters/jax_flax.py",
+        "gradrace/adapters/jax/session.py",
         "gradrace/suites/quick.toml",
         "gradrace/py.typed",
     ):

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from gradrace import Binding, Hyper, Optimizer, ReferenceRule, sweep
-from gradrace.adapters._numpy_rule import CheckedRule
+from gradrace.adapters.numpy.optimizer import CheckedRule
 from gradrace.binding import _import, bind
 from gradrace.errors import UserError
 from gradrace.optimizer import HyperCorrection, Range, SearchSpace

@@ -10,7 +10,7 @@ import gradrace
 import numpy as np
 import pytest
 from gradrace import data
-from gradrace.adapters.numpy_reference import ADAPTER
+from gradrace.adapters.numpy import ADAPTER
 from gradrace.data import points
 from gradrace.data.generated import SYNTHETIC
 from gradrace.layers import Point, build

@@ -708,7 +708,7 @@ def _counted(
     losses = [*tried.session.losses(), tried.session.evaluate("validation").loss]
     count = tried.session.compilations() if framework() == "tensorflow" else len(COMPILED) - before
     if optimizer.rule:
-        from gradrace.adapters.numpy_reference import ADAPTER
+        from gradrace.adapters.numpy import ADAPTER
 
         run = tried.run.model_copy(update={"framework": "numpy", "mode": "reference"})
         other = ADAPTER.open(run, initial_weights(task, seed), make_plan(run, optimizer))

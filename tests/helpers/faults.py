@@ -14,15 +14,10 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-from gradrace.layers import BatchNorm, LayerNorm
+from gradrace.layers import BatchNorm, Gru, LayerNorm
 from gradrace.optimizer import Optimizer
 
 Array = np.ndarray
-MODULES = {
-    "torch": ("pytorch", "_torch_layers"),
-    "tensorflow": ("tensorflow_keras", "_keras_layers"),
-    "jax": ("jax_flax", "_flax_layers"),
-}
 
 
 class Planting:
@@ -34,9 +29,7 @@ class Planting:
         self, framework: str, adapter: Any, optimizers: dict[str, Optimizer], undo: ExitStack
     ) -> None:
         self.adapter, self.optimizers, self._undo = adapter, dict(optimizers), undo
-        self.module, self.layers = (
-            importlib.import_module(f"gradrace.adapters.{name}") for name in MODULES[framework]
-        )
+        self.layers = importlib.import_module(f"gradrace.adapters.{framework}.layers")
 
     def patch(self, target: Any, name: str, value: Any) -> None:
         """Until the fault is taken out again."""
@@ -169,9 +162,6 @@ def _unbiased_variance(p: Planting) -> None:
             self._biased = 1.0
 
     p.patch(p.layers, "_BatchNorm", Unbiased)
-    p.patch(
-        p.layers, "_NAMES", {**p.layers._NAMES, Unbiased: p.layers._NAMES[Unbiased.__bases__[0]]}
-    )
 
 
 def _second_bias_trained(p: Planting) -> None:
@@ -340,7 +330,8 @@ def _torch_leaky() -> Any:
 
 
 def _no_gates_permuted(p: Planting) -> None:
-    p.patch(p.layers, "_gru_swap", np.asarray)
+    kind = p.layers.LAYERS[Gru]._replace(swap=np.asarray)
+    p.patch(p.layers, "LAYERS", {**p.layers.LAYERS, Gru: kind})
 
 
 def _unscaled_dropout(p: Planting) -> None:

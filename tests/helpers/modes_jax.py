@@ -10,11 +10,11 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import jax
 import layer_table
 import numpy as np
 from gradrace import data
-from gradrace.adapters import jax_flax
-from gradrace.adapters.jax_flax import ADAPTER, MODES
+from gradrace.adapters.jax import ADAPTER, MODES, batches
 from gradrace.layers import BatchNorm, Dense, Dropout
 from gradrace.plan import initial_weights, make_plan
 from gradrace.registry import load_registry
@@ -105,9 +105,9 @@ def pipelines() -> Saved:
         for given in ("resident", "pipeline"):
             found = trained(opened(run_of(SMALL, mode, input=given)))
             yield from ((f"input|{mode}|{given}|{key}", value) for key, value in found.items())
-        honest, jax_flax._STAGED_BYTES = jax_flax._STAGED_BYTES, 16 * 16 * 4
+        honest, batches._STAGED_BYTES = batches._STAGED_BYTES, 16 * 16 * 4
         found = trained(opened(run_of(SMALL, mode)))
-        jax_flax._STAGED_BYTES = honest
+        batches._STAGED_BYTES = honest
         yield from ((f"input|{mode}|windows|{key}", value) for key, value in found.items())
 
 
@@ -121,7 +121,7 @@ def bfloat16() -> Saved:
             programs, held = session._programs, session._held
             kept = [
                 *programs.arrays(held).items(),
-                *enumerate(jax_flax.jax.tree.leaves(programs.state(held))),
+                *enumerate(jax.tree.leaves(programs.state(held))),
             ]
             found["dtypes"] = sorted(
                 {

@@ -16,7 +16,7 @@ from unittest import mock
 
 import numpy as np
 import torch
-from gradrace.adapters.pytorch import ADAPTER
+from gradrace.adapters.torch import ADAPTER
 from gradrace.layers import Activation, BatchNorm, Conv2D, Dense, Dropout, Flatten
 from gradrace.plan import initial_weights, make_plan
 from gradrace.registry import load_registry

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from faults import FAULTS, MODULES, Planting
+from faults import FAULTS, Planting
 from gradrace.registry import import_adapter, load_registry
 from gradrace.verify.cases import Case, TrajectoryCase, by_id, everything
 from gradrace.verify.compute import compute, modes
@@ -40,8 +40,9 @@ def cases() -> dict[str, Case]:
 
 def forget(framework: str) -> None:
     """Compiled code of earlier sessions was traced without the fault, or with it."""
-    for name in MODULES[framework]:
-        for key, value in list(vars(sys.modules[f"gradrace.adapters.{name}"]).items()):
+    package = f"gradrace.adapters.{framework}"
+    for module in [each for name, each in sys.modules.items() if name.startswith(package)]:
+        for key, value in list(vars(module).items()):
             if hasattr(value, "cache_clear"):
                 value.cache_clear()
             elif key == "_IDLE":

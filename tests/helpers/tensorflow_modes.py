@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from gradrace.adapters.tensorflow_keras import ADAPTER, MODES
+from gradrace.adapters.tensorflow import ADAPTER, MODES
 from gradrace.layers import Activation, BatchNorm, Conv2D, Dense, Dropout, Flatten, MaxPool2D
 from gradrace.plan import initial_weights, make_plan
 from gradrace.registry import load_registry

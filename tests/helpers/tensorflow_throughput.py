@@ -17,11 +17,12 @@ from unittest import mock
 import keras
 import numpy as np
 import tensorflow as tf
-from gradrace.adapters import _keras_optimizer, tensorflow_keras
-from gradrace.adapters._keras_adjustable import NONE, adjustable
-from gradrace.adapters._keras_optimizer import Updater, traced_with
-from gradrace.adapters._keras_program import traced
-from gradrace.adapters.tensorflow_keras import ADAPTER, MODES
+from gradrace.adapters.tensorflow import ADAPTER, MODES
+from gradrace.adapters.tensorflow import optimizer as optimizers
+from gradrace.adapters.tensorflow import session as sessions
+from gradrace.adapters.tensorflow.adjustable import NONE, adjustable
+from gradrace.adapters.tensorflow.optimizer import Updater, traced_with
+from gradrace.adapters.tensorflow.program import traced
 from gradrace.binding import bind
 from gradrace.optimizer import Optimizer
 from gradrace.plan import initial_weights, make_plan
@@ -78,10 +79,10 @@ def sweep(said: dict[str, Any]) -> Arrays:
     arrays: Arrays = {}
     for mode in REUSING:
         for position, run in enumerate(configurations(mode)):
-            tensorflow_keras._IDLE.clear()
+            sessions._IDLE.clear()
             if position in OWN:
                 arrays |= named(f"sweep|{mode}|{position}|own", trained_in(run, (0, run.steps))[0])
-        tensorflow_keras._IDLE.clear()
+        sessions._IDLE.clear()
         said[f"sweep {mode}"] = []
         for position, run in enumerate(configurations(mode)):
             found, compilations = trained_in(run, (0, run.steps))
@@ -135,9 +136,7 @@ def updated(optimizer: Optimizer, dtype: str, adjusted: bool) -> Arrays | None:
     first, then = (bind(each, optimizer, rates) for each in (run if adjusted else later, later))
     keras.config.set_floatx(dtype)
     variables = [keras.Variable(value, dtype=dtype) for value in start().values()]
-    with mock.patch.object(
-        _keras_optimizer, "adjustable", adjustable if adjusted else lambda *_: NONE
-    ):
+    with mock.patch.object(optimizers, "adjustable", adjustable if adjusted else lambda *_: NONE):
         updater = Updater(run, first, variables)
         updater.restart(first)
         step = traced(

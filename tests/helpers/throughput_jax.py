@@ -15,8 +15,8 @@ from typing import Any
 import jax
 import numpy as np
 import optax
-from gradrace.adapters import _jax_programs, _optax_optimizer
-from gradrace.adapters.jax_flax import ADAPTER
+from gradrace.adapters.jax import ADAPTER, modes
+from gradrace.adapters.jax import optimizer as optimizers
 from gradrace.binding import Bound
 from gradrace.layers import Dense
 from gradrace.spec import EarlyStopping, OptimizerSpec, Regularization, RunSpec, ScheduleSpec
@@ -137,7 +137,7 @@ def curves() -> Saved:
                 run.model_copy(update={"task": run.task.model_copy(update={"eval_every": every})})
             ),
         )
-    _jax_programs.kept.cache_clear()
+    modes.kept.cache_clear()
     other = run.model_copy(
         update={"optimizer": OptimizerSpec(name="rmsprop_momentum", hyper={"rho": 0.99}), "seed": 1}
     )
@@ -161,7 +161,7 @@ def constants() -> Saved:
         {name: rng.normal(size=value.shape) for name, value in start.items()} for _ in range(10)
     ]
     rates = 0.01 * np.linspace(1.0, 0.5, 10)
-    honest = _optax_optimizer.open_recipe
+    honest = optimizers.open_recipe
     for name, optimizer in REGISTRY.optimizers.items():
         for dtype in ("float32", "float64"):
             run = run_of(TINY, "scan", name, dtype=dtype) if "jax" in optimizer.bindings else None
@@ -174,10 +174,10 @@ def constants() -> Saved:
                 return recipes[-1]  # noqa: B023
 
             ends = []
-            for chosen in (kept, lambda bound, *_: _optax_optimizer.recipe(bound)):
-                _optax_optimizer.open_recipe = chosen
+            for chosen in (kept, lambda bound, *_: optimizers.recipe(bound)):
+                optimizers.open_recipe = chosen
                 ends.append(ADAPTER.updates(run, optimizer, start, gradients, rates))
-            _optax_optimizer.open_recipe = honest
+            optimizers.open_recipe = honest
             distances = [
                 np.abs(one[key] - other[key]).max() / np.abs(other[key]).max()
                 for one, other in zip(*ends, strict=True)
@@ -205,16 +205,16 @@ def fallback() -> Saved:
         return Bound(make, arguments, np.full(4, 0.1), {}, {}, 0.1)
 
     tried = [0]
-    traced = _optax_optimizer._traced
+    traced = optimizers._traced
 
     def counted(*given: Any) -> Any:
         tried[0] += 1
         return traced(*given)
 
-    _optax_optimizer._traced = counted
+    optimizers._traced = counted
     for scale, gate in ((0.5, 1.0), (0.75, 1.0), (0.75, 0.0)):
-        recipe = _optax_optimizer.open_recipe(bound(scale, gate), shapes, "float32")
-        given = _optax_optimizer.numbers(bound(scale, gate), recipe, "float32")
+        recipe = optimizers.open_recipe(bound(scale, gate), shapes, "float32")
+        given = optimizers.numbers(bound(scale, gate), recipe, "float32")
         update = jax.jit(recipe.update)
         first = given._replace(of_step=given.of_step[0])
         state = recipe.init({"w": np.zeros(3, np.float32)}, first)
@@ -223,7 +223,7 @@ def fallback() -> Saved:
         ]["w"]
         constant = sorted(name for name, kind, _ in recipe.arguments if kind is float)
         yield f"fallback|{scale} {gate}", [constant, float(moved[0]), tried[0]]
-    _optax_optimizer._traced = traced
+    optimizers._traced = traced
 
 
 def gradients() -> Saved:

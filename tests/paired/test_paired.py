@@ -87,7 +87,7 @@ d = make("without_rule", None)
 # taken.
 PARTED = """
 import time
-from gradrace.adapters.numpy_reference import NumpyAdapter, NumpySession
+from gradrace.adapters.numpy import NumpyAdapter, NumpySession
 
 FRAMEWORK = "parted"
 TITLE = "Parted"

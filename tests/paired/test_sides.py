@@ -184,7 +184,7 @@ def own(tmp_path, monkeypatch):
 def test_each_side_runs_its_own_gradrace(own):
     """Before the installed one, which in a development environment is an editable install."""
     code = (
-        "import gradrace, gradrace.adapters.numpy_reference as n, gradrace.suites;"
+        "import gradrace, gradrace.adapters.numpy as n, gradrace.suites;"
         " print(gradrace.__version__, n.__file__)"
     )
     with sides.against_base("HEAD~1") as (a, b):

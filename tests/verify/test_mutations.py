@@ -77,7 +77,7 @@ def make_environment() -> dict[str, str]:
 @pytest.fixture(scope="session")
 def referee() -> dict[str, Answer]:
     """Case -> what the NumPy reference answers."""
-    from gradrace.adapters.numpy_reference import ADAPTER
+    from gradrace.adapters.numpy import ADAPTER
     from gradrace.verify.compute import Unavailable
 
     framework, answers = REGISTRY.frameworks["numpy"], {}

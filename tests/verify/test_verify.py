@@ -43,7 +43,7 @@ DOCS = ROOT / "docs"
 FAKE = """
 import os, time
 import numpy as np
-from gradrace.adapters.numpy_reference import NumpyAdapter
+from gradrace.adapters.numpy import NumpyAdapter
 
 FRAMEWORK = "fake"
 TITLE = "A fake"

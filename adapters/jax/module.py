@@ -1,0 +1,215 @@
+"""Mode "nnx": the training step that Flax teaches, `nnx.jit` over a module and an optimizer.
+
+At every call both are taken apart into arrays and put together again, in Python: that is this
+mode's cost. Nothing is donated, as in Flax's own examples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from gradrace.adapter import Part
+from gradrace.adapters.jax import layers, losses
+from gradrace.adapters.jax.batches import Batch, Resident, Window, batch_at, numbers_at
+from gradrace.adapters.jax.optimizer import OptimizerNumbers, Parameters, number_dtype, strong
+from gradrace.adapters.jax.program import ProgramRecipe, PureNetwork
+from gradrace.objective import Amounts
+
+# Where a parameter lies in the module -> its canonical name.
+_Names = Mapping[tuple[Any, ...], str]
+
+
+class _Held(NamedTuple):
+    """A session's module and optimizer, or their twins with gradients beside them."""
+
+    model: layers.FlaxNetwork
+    optimizer: nnx.Optimizer[Any]
+    gradients: Any = None
+
+
+class NnxPrograms:
+    """See program.Programs."""
+
+    def __init__(self, recipe: ProgramRecipe) -> None:
+        self._recipe, self._layers = recipe, recipe.layers
+        self._names = layers.paths_of(self._layers)
+        self._first = OptimizerNumbers(
+            jnp.zeros(recipe.optimizer.columns, number_dtype(recipe.dtype)),
+            [0.0] * len(recipe.optimizer.free),
+        )
+        self._transformation = optax.GradientTransformationExtraArgs(
+            lambda parameters: recipe.optimizer.init(parameters, self._first), _moves(recipe)
+        )
+        network = PureNetwork(recipe, looped=False)
+        self._evaluate: Any = jax.jit(lambda *given: network.evaluate(*given))
+        self._compiled = _compiled(recipe, network, self._names)
+        gradient = self._compiled.gradient.__wrapped__
+        self._gradients: Any = nnx.jit(lambda *given: gradient(*given)[1])
+        self.parts: Mapping[Part, Callable[..., tuple[_Held, Any]]] = {
+            "forward": self._probe_forward,
+            "gradient": self._probe_gradient,
+            "update": self._probe_update,
+        }
+
+    def step(self, held: _Held, *given: Any) -> tuple[_Held, Any]:
+        return held, self._compiled.step(held.model, held.optimizer, *given)
+
+    def open(
+        self, parameters: Parameters, statistics: Parameters, numbers: OptimizerNumbers
+    ) -> _Held:
+        model = layers.module(self._layers, self._recipe.dtype, parameters | statistics)
+        self._first = numbers
+        optimizer = nnx.Optimizer(model, self._transformation, wrt=nnx.Param)
+        # Beside the parameters: for a state on no device in particular a step is compiled anew.
+        device = next(iter(parameters.values())).sharding
+        nnx.update(optimizer, jax.device_put(strong(nnx.state(optimizer)), device))
+        return _Held(model, optimizer)
+
+    def adopt(self, held: _Held) -> _Held:
+        # An optimizer holds its transformation, and so its corrections.
+        optimizer = nnx.Optimizer(held.model, self._transformation, wrt=nnx.Param)
+        nnx.update(optimizer, nnx.state(held.optimizer))
+        return _Held(held.model, optimizer)
+
+    def twin(self, held: _Held, window: Window, batch: Batch | Resident) -> _Held:
+        model, optimizer = nnx.clone(held.model), nnx.clone(held.optimizer)
+        return _Held(model, optimizer, self._compiled.gradient(model, window, batch, 0)[1])
+
+    def arrays(self, held: _Held) -> Parameters:
+        return _named(nnx.as_pure(nnx.state(held.model)), self._names)
+
+    def gradients(self, held: _Held, window: Window, batch: Batch | Resident) -> Parameters:
+        # Of a clone, whose running statistics may move.
+        found = self._gradients(nnx.clone(held.model), window, batch, 0)
+        return _named(nnx.as_pure(found), self._names)
+
+    def state(self, held: _Held) -> Any:
+        return nnx.as_pure(held.optimizer.opt_state)
+
+    def evaluate(
+        self, held: _Held, amounts: Amounts, x: jax.Array, y: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        trained = nnx.as_pure(nnx.state(held.model, nnx.Param))
+        evaluated = self._recipe.optimizer.evaluated(self.state(held), trained)
+        parameters = _named(evaluated, self._names)
+        statistics = {n: value for n, value in self.arrays(held).items() if n not in parameters}
+        found: tuple[jax.Array, jax.Array] = self._evaluate(parameters, statistics, amounts, x, y)
+        return found
+
+    def compilations(self) -> int:
+        programs: list[Any] = [each.jitted_fn for each in self._compiled]
+        return sum(program._cache_size() for program in (*programs, self._evaluate))
+
+    def _probe_forward(self, twin: _Held, *given: Any) -> tuple[_Held, Any]:
+        return twin, self._compiled.forward(twin.model, *given)
+
+    def _probe_gradient(self, twin: _Held, *given: Any) -> tuple[_Held, Any]:
+        loss, gradients = self._compiled.gradient(twin.model, *given)
+        return twin._replace(gradients=gradients), loss
+
+    def _probe_update(self, twin: _Held, *given: Any) -> tuple[_Held, None]:
+        self._compiled.update(twin.model, twin.optimizer, twin.gradients, *given)
+        return twin, None
+
+
+class _Compiled(NamedTuple):
+    step: Any
+    forward: Any
+    gradient: Any
+    update: Any
+
+
+def _compiled(recipe: ProgramRecipe, network: PureNetwork, names: _Names) -> _Compiled:
+    """The training step and its parts; they change module and optimizer in place."""
+    objective, dtype = recipe.objective, number_dtype(recipe.dtype)
+
+    def loss_of(model: Any, batch: Batch, noise: Any, amounts: Amounts) -> jax.Array:
+        outputs = model(batch.x, True, {**amounts, **noise}).astype(dtype)
+        loss = losses.loss(objective, amounts, outputs, batch.y)
+        parameters = _named(nnx.as_pure(nnx.state(model, nnx.Param)), names)
+        return loss + network.penalty(parameters, amounts)
+
+    def update(
+        model: Any,
+        optimizer: Any,
+        gradients: Any,
+        numbers: OptimizerNumbers,
+        amounts: Amounts,
+        again: Any = None,
+        loss: Any = None,
+    ) -> None:
+        if "decay" in amounts:
+            decayed = [
+                (path, kernel.replace(network.decayed(kernel[...], numbers, amounts)))
+                for path, kernel in nnx.to_flat_state(nnx.state(model, nnx.Param))
+                if names[path] in network.kernels
+            ]
+            nnx.update(model, nnx.from_flat_state(decayed))
+        gradients = losses.clipped(amounts, gradients)
+        optimizer.update(model, gradients, numbers=numbers, again=again, value=loss)
+
+    @nnx.jit
+    def step(
+        model: Any, optimizer: Any, window: Window, source: Resident | Batch, t: Any
+    ) -> jax.Array:
+        (numbers, noise), batch = numbers_at(window, t), batch_at(source, t)
+        amounts = network.amounts(window.amounts)
+        parted: Any = nnx.split(model, nnx.Param, ...)
+        graph, _, others = parted
+        loss, gradients = nnx.value_and_grad(loss_of)(model, batch, noise, amounts)
+
+        def again(parameters: Any) -> jax.Array:
+            return loss_of(nnx.merge(graph, parameters, others), batch, noise, amounts)
+
+        update(model, optimizer, gradients, numbers, amounts, again, loss)
+        return loss
+
+    @nnx.jit
+    def forward(model: Any, window: Window, source: Resident | Batch, t: Any) -> jax.Array:
+        noise, amounts = numbers_at(window, t)[1], network.amounts(window.amounts)
+        return loss_of(model, batch_at(source, t), noise, amounts)
+
+    @nnx.jit
+    def gradient(
+        model: Any, window: Window, source: Resident | Batch, t: Any
+    ) -> tuple[jax.Array, Any]:
+        noise, amounts = numbers_at(window, t)[1], network.amounts(window.amounts)
+        slope, batch = nnx.value_and_grad(loss_of), batch_at(source, t)
+        found: tuple[jax.Array, Any] = slope(model, batch, noise, amounts)
+        return found
+
+    @nnx.jit
+    def updated(
+        model: Any, optimizer: Any, gradients: Any, window: Window, source: None, t: Any
+    ) -> None:
+        numbers, amounts = numbers_at(window, t)[0], network.amounts(window.amounts)
+        update(model, optimizer, gradients, numbers, amounts)
+
+    return _Compiled(step, forward, gradient, updated)
+
+
+def _moves(recipe: ProgramRecipe) -> Callable[..., tuple[Any, Any]]:
+    """An Optax update that gets the step's numbers, and the loss, as extra arguments."""
+
+    def update(
+        gradients: Any,
+        state: Any,
+        parameters: Any = None,
+        *,
+        numbers: OptimizerNumbers,
+        again: Any = None,
+        value: Any = None,
+    ) -> tuple[Any, Any]:
+        return recipe.optimizer.moves(gradients, state, parameters, numbers, again, value)
+
+    return update
+
+
+def _named(state: Any, names: _Names) -> Parameters:
+    """A module's state by canonical name."""
+    return {names[path]: value for path, value in nnx.to_flat_state(state)}

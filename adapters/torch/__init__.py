@@ -1,0 +1,137 @@
+"""PyTorch: torch.nn layers and torch.optim classes, eager or through torch.compile; see modes."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from gradrace.adapter import Differentials
+from gradrace.adapters.torch import batches, losses, modes
+from gradrace.adapters.torch.layers import (
+    TorchNetwork,
+    as_array,
+    gradient_of,
+    layout_of,
+    to_torch,
+    unsupported,
+)
+from gradrace.adapters.torch.optimizer import Updater
+from gradrace.adapters.torch.policy import DTYPES, policy, prepare
+from gradrace.adapters.torch.session import TorchSession
+from gradrace.binding import unavailable
+from gradrace.layers import BuiltLayer, build
+from gradrace.optimizer import Optimizer
+from gradrace.plan import RunInputs, Weights
+from gradrace.spec import Dtype, RunSpec, TaskSpec
+from torch import Tensor
+
+FRAMEWORK = "torch"
+TITLE = "PyTorch"
+REQUIRES = ("torch",)
+MODES = ("eager", "eager-fused", "compile")
+CONVERGENCE_MODE = "eager-fused"
+PROOF_MODES = ("eager-fused",)
+
+
+class TorchAdapter:
+    """See gradrace.adapter.Adapter."""
+
+    name = FRAMEWORK
+
+    def versions(self) -> dict[str, str]:
+        return {name: importlib.metadata.version(name) for name in ("torch", "numpy")}
+
+    def devices(self) -> tuple[str, ...]:
+        return ("cpu", "gpu") if torch.cuda.is_available() else ("cpu",)
+
+    def policy(self, run: RunSpec) -> dict[str, str]:
+        return policy(run)
+
+    def supports(self, run: RunSpec, optimizer: Optimizer) -> str | None:
+        if run.mode not in MODES:
+            return f"PyTorch has no mode {run.mode!r} here"
+        if run.device not in self.devices():
+            return "no GPU visible to PyTorch"
+        layers = build(run.task.model, run.task.input_shape)
+        reason = unsupported(layers, run.task.batch_size) or unavailable(run, optimizer)
+        return reason or (modes.cannot_compile(run.device) if run.mode == "compile" else None)
+
+    def open(self, run: RunSpec, start: Weights, plan: RunInputs) -> TorchSession:
+        return TorchSession(run, start, plan)
+
+    def updates(
+        self,
+        run: RunSpec,
+        optimizer: Optimizer,
+        start: Weights,
+        gradients: Sequence[Weights],
+        rates: np.ndarray,
+    ) -> list[Weights]:
+        device = prepare(run)
+        layouts = {name: layout_of(array.shape) for name, array in start.items()}
+
+        def place(arrays: Weights) -> dict[str, Tensor]:
+            # torch.tensor copies: the caller's arrays stay as they are.
+            laid_out = {name: each.from_canonical(arrays[name]) for name, each in layouts.items()}
+            dtype = DTYPES[run.dtype]
+            return {n: torch.tensor(a, dtype=dtype, device=device) for n, a in laid_out.items()}
+
+        tensors = {name: tensor.requires_grad_() for name, tensor in place(start).items()}
+        updater = Updater(run, optimizer, tensors, rates, list(layouts.values()))
+        taken: list[Weights] = []
+        for step, given in enumerate(gradients):
+            for name, gradient in place(given).items():
+                tensors[name].grad = gradient
+            updater.step(step)
+            taken.append({n: layouts[n].to_canonical(as_array(t)) for n, t in tensors.items()})
+        return taken
+
+    def differentiate(
+        self,
+        layer: BuiltLayer,
+        weights: Weights,
+        x: np.ndarray,
+        upstream: np.ndarray,
+        training: bool,
+        mask: np.ndarray | None = None,
+        dtype: Dtype = "float64",
+        mode: str | None = None,
+    ) -> Differentials:
+        torch.set_default_dtype(torch.promote_types(DTYPES[dtype], torch.float32))
+        network = TorchNetwork((layer,), len(x)).to(DTYPES[dtype])
+        network.load(weights)
+        network.train(training)
+        for _, dropout in network.fed():
+            if mask is not None:
+                dropout.feed(mask, DTYPES[dtype], torch.device("cpu"))
+        inputs = batches.cast_features(x, DTYPES[dtype])
+        inputs.requires_grad_(inputs.is_floating_point())
+        output = network(to_torch(inputs))
+        output.backward(batches.cast_features(upstream, DTYPES[dtype]))
+        gradients = network.canonical((name, gradient_of(each)) for name, each in network.tensors())
+        by_input = as_array(gradient_of(inputs)) if inputs.requires_grad else None
+        return Differentials(as_array(output), by_input, gradients, network.state())
+
+    def loss(
+        self, task: TaskSpec, outputs: np.ndarray, y: np.ndarray, dtype: Dtype = "float64"
+    ) -> tuple[float, np.ndarray]:
+        logits, labels = _given(task, outputs, y, dtype)
+        loss = losses.criterion(task, outputs.shape[1:])(logits.requires_grad_(), labels)
+        loss.backward()
+        return loss.item(), as_array(gradient_of(logits))
+
+    def metric(
+        self, task: TaskSpec, outputs: np.ndarray, y: np.ndarray, dtype: Dtype = "float64"
+    ) -> float:
+        return losses.metric(task, *_given(task, outputs, y, dtype))
+
+
+ADAPTER = TorchAdapter()
+
+
+def _given(task: TaskSpec, outputs: np.ndarray, y: np.ndarray, dtype: Dtype) -> tuple[Tensor, ...]:
+    """Outputs and targets as the losses take them."""
+    prepared = losses.prepared(task, outputs.shape[1:], y, DTYPES[dtype])
+    return batches.cast_features(outputs, DTYPES[dtype]), prepared

@@ -1,0 +1,308 @@
+"""torch.optim classes driven step by step, with learning rates and corrections."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+from gradrace.adapters.held_arrays import held_arrays
+from gradrace.adapters.torch.layers import Layout
+from gradrace.adapters.torch.modes import MODES
+from gradrace.adapters.torch.pieces import CanonicalStorage
+from gradrace.binding import Bound, bind
+from gradrace.optimizer import Optimizer
+from gradrace.spec import RunSpec
+from torch import Tensor
+
+_WITHOUT_ARRAYS = (torch.dtype, torch.device, torch.layout, torch.memory_format, torch.Generator)
+
+
+class Updater:
+    """torch's own optimizer of these tensors, with the run's rule, corrections and learning rates.
+
+    tensors: by canonical name; layouts: theirs. A rule that depends on storage gets twins of the
+    tensors in canonical layout.
+    """
+
+    def __init__(
+        self,
+        run: RunSpec,
+        optimizer: Optimizer,
+        tensors: Mapping[str, Tensor],
+        rates: np.ndarray,
+        layouts: Sequence[Layout],
+    ) -> None:
+        self._run, self._declared, self._tensors = run, optimizer, list(tensors.values())
+        bound = bind(run, optimizer, rates)
+        twins = CanonicalStorage(self._tensors, layouts) if bound.canonical_storage else None
+        self._storage = twins
+        self._held = dict(zip(tensors, twins.twins if twins else self._tensors, strict=True))
+        self.optimizer = _optimizer(bound, list(self._held.values()), MODES[run.mode].fused)
+        # Whether the class evaluates the loss itself, and so needs a closure.
+        self.asks_for_loss = bound.asks_for_loss
+        _check_step(self.optimizer, self.asks_for_loss)
+        # Whether its update cannot be timed apart: it evaluates the loss on its way, or learns from
+        # how gradients change, so that equal ones make another, shorter step.
+        self.inseparable = self.asks_for_loss or isinstance(self.optimizer, torch.optim.LBFGS)
+        self._stepped = False
+        self._evaluation, self._switches = bound.evaluation, _has_switches(self.optimizer)
+        if self._switches:
+            self.optimizer.train()  # type: ignore[attr-defined]
+        self._follow(bound)
+
+    def set_learning_rates(self, rates: np.ndarray) -> None:
+        """Replaces the whole table float64[steps], and the corrections that follow from it."""
+        self._follow(bind(self._run, self._declared, rates))
+
+    def _follow(self, bound: Bound) -> None:
+        self._rates = bound.learning_rates.tolist()
+        corrected = bound.hyper_tables or bound.state_tables
+        self._corrections = _Corrections(self.optimizer, bound) if corrected else None
+
+    def rest(self) -> None:
+        """Sets every learning rate to 0; corrections stay."""
+        self._rates = [0.0] * len(self._rates)
+
+    def zero_grad(self) -> None:
+        """Drops the gradients of the step before."""
+        if self._storage is None:
+            return self.optimizer.zero_grad()
+        for tensor in self._tensors:
+            tensor.grad = None
+
+    def step(self, step: int, closure: Callable[[], Tensor] | None = None) -> None:
+        """Update number `step`, counted from 0, with the tensors' gradients.
+
+        closure: evaluates the loss and its gradients anew, for a class that asks for it.
+        """
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._rates[step]
+        if self._corrections:
+            self._corrections.apply(step)
+        self._stepped = True
+        if self._storage is not None:
+            self._storage.gather()
+        if closure is not None:
+            self.optimizer.step(self._wrapped(closure))  # type: ignore[arg-type]
+        else:
+            self.optimizer.step()
+        if self._storage is not None:
+            self._storage.scatter()
+
+    def _wrapped(self, closure: Callable[[], Tensor]) -> Callable[[], Tensor]:
+        """The closure, for a class that moves the tensors between its calls."""
+        storage = self._storage
+        if storage is None:
+            return closure
+
+        def through_storage() -> Tensor:
+            storage.scatter()
+            loss = closure()
+            storage.gather()
+            return loss
+
+        return through_storage
+
+    @contextmanager
+    def evaluated(self) -> Iterator[None]:
+        """Inside, the tensors hold the weights to evaluate; afterwards their own, bit for bit.
+
+        Uses the binding's function, or the methods eval() and train() of a class that has both.
+        """
+        if not self._stepped or (self._evaluation is None and not self._switches):
+            # Before the first step, which makes the state, there is one set of weights.
+            yield
+            return
+        with torch.no_grad(), self._storage.seen() if self._storage else nullcontext():
+            kept = {name: tensor.detach().clone() for name, tensor in self._held.items()}
+            try:
+                if self._evaluation is not None:
+                    self._set(self._checked(self._evaluation(self._state(), _copied(kept))))
+                else:
+                    self.optimizer.eval()  # type: ignore[attr-defined]
+                if self._storage is not None:
+                    self._storage.scatter()
+                yield
+            finally:
+                if self._evaluation is None:
+                    self.optimizer.train()  # type: ignore[attr-defined]
+                # train() alone would round.
+                self._set(kept)
+
+    def _set(self, values: Mapping[str, Tensor]) -> None:
+        for name, tensor in self._held.items():
+            tensor.detach().copy_(values[name])
+
+    def _checked(self, found: Any) -> Mapping[str, Tensor]:
+        """ValueError unless it holds a tensor of the right shape for each parameter."""
+        label = self._declared.bindings[self._run.framework].evaluation
+        if not isinstance(found, Mapping) or found.keys() != self._held.keys():
+            raise ValueError(
+                f"evaluation {label} must return a tensor for each of {', '.join(self._held)}"
+            )
+        for name, tensor in self._held.items():
+            shape = getattr(found[name], "shape", None)
+            if shape != tensor.shape:
+                raise ValueError(
+                    f"evaluation {label}: {name} has shape {list(tensor.shape)}, not"
+                    f" {shape and list(shape)}"
+                )
+        return found
+
+    def _state(self) -> dict[str, Any]:
+        """A copy of `Optimizer.state_dict()`, with canonical names for indices."""
+        names = {id(tensor): name for name, tensor in self._held.items()}
+        own = self.optimizer.state
+        groups = [
+            {**_copied(_settings(group)), "params": [names[id(p)] for p in group["params"]]}
+            for group in self.optimizer.param_groups
+        ]
+        state = {name: _copied(dict(own.get(each, {}))) for name, each in self._held.items()}
+        return {"state": state, "param_groups": groups}
+
+    def state_bytes(self) -> int | None:
+        """See gradrace.adapter.Session."""
+        own = {**vars(self.optimizer), "param_groups": None, "defaults": None}
+        groups = [_settings(group) for group in self.optimizer.param_groups]
+        # Some classes hang their buffers on the parameters.
+        tensors = [*self._tensors, *self._held.values()]
+        hung = [vars(tensor) for tensor in self._held.values()]
+        gradients = [tensor.grad for tensor in tensors if tensor.grad is not None]
+        but = [*tensors, *gradients]
+        found = held_arrays([own, groups, hung], torch.is_tensor, but, _WITHOUT_ARRAYS)
+        apart = {_memory(tensor): tensor for tensor in found.arrays if tensor.dim()}
+        for tensor in but:
+            apart.pop(_memory(tensor), None)
+        total = sum(tensor.numel() * tensor.element_size() for tensor in apart.values())
+        known = found.whole and (total or (self._stepped and not self._keeps_arrays()))
+        return total if known else None
+
+    def _keeps_arrays(self) -> bool:
+        """Whether the reference rule has a state: a class without one then hides it."""
+        rule = self._declared.rule
+        if rule is None:
+            return False
+        state = rule.init(np.zeros((2, 2)), self._declared.hypers(self._run.optimizer.hyper))
+        return any(np.ndim(value) for value in state.values())
+
+
+def _settings(group: Mapping[str, Any]) -> dict[str, Any]:
+    """A parameter group without its parameters."""
+    return {key: value for key, value in group.items() if key != "params"}
+
+
+def _memory(tensor: Tensor) -> tuple[Any, ...]:
+    """Equal for two views of the same memory."""
+    if tensor.layout is not torch.strided:
+        return (id(tensor),)
+    return tensor.data_ptr(), tensor.numel(), tensor.dtype
+
+
+def _copied(value: Any) -> Any:
+    """New containers and tensors; other objects stay the same."""
+    if torch.is_tensor(value):
+        return value.detach().clone()
+    if isinstance(value, dict):
+        return {key: _copied(entry) for key, entry in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_copied(entry) for entry in value)
+    return value
+
+
+def _has_switches(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether the class switches between weights to train and to evaluate (Schedule-Free)."""
+    return all(callable(getattr(optimizer, name, None)) for name in ("train", "eval"))
+
+
+def _check_step(optimizer: torch.optim.Optimizer, asks_for_loss: bool) -> None:
+    """ValueError if `step` cannot be called as the binding says."""
+    try:
+        signature = inspect.signature(optimizer.step)
+    except (TypeError, ValueError):
+        # Written in C: the call itself raises.
+        return
+    try:
+        signature.bind(*([None] if asks_for_loss else []))
+    except TypeError as error:
+        name = f"{type(optimizer).__name__}.step"
+        if asks_for_loss:
+            raise ValueError(
+                f"{name} takes no closure, but its Binding says asks_for_loss=True"
+            ) from error
+        raise ValueError(
+            f"{name} cannot be called without arguments ({error}); a class that evaluates the loss"
+            " itself needs asks_for_loss=True in its Binding"
+        ) from error
+
+
+class _Corrections:
+    """Applies the canonical rule's corrections before each step; see gradrace.optimizer."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer, bound: Bound) -> None:
+        self._optimizer, self._affines = optimizer, bound.state_tables
+        self._hypers = {name: table.tolist() for name, table in bound.hyper_tables.items()}
+        self._check_hypers()
+        if bound.state_tables and not optimizer.state and hasattr(optimizer, "_init_group"):
+            _make_state(optimizer)
+        self._buffers: dict[str, list[Tensor]] = {}
+
+    def _check_hypers(self) -> None:
+        for group in self._optimizer.param_groups:
+            for name in self._hypers:
+                if name not in group:
+                    known = ", ".join(key for key in group if key != "params")
+                    raise ValueError(
+                        f"corrections: {type(self._optimizer).__name__} has no {name!r} in its"
+                        f" param_groups (known: {known})"
+                    )
+
+    def apply(self, step: int) -> None:
+        for group in self._optimizer.param_groups:
+            for name, values in self._hypers.items():
+                group[name] = values[step]
+        for name, affine in self._affines.items():
+            if not self._optimizer.state and affine.shift[step] == 0.0:
+                # The class makes its buffers in its first step, as zeros.
+                continue
+            buffers = self._buffers.get(name) or self._find(name)
+            torch._foreach_mul_(buffers, float(affine.scale[step]))
+            torch._foreach_add_(buffers, float(affine.shift[step]))
+
+    def _find(self, name: str) -> list[Tensor]:
+        states = list(self._optimizer.state.values())
+        if not states or not all(torch.is_tensor(state.get(name)) for state in states):
+            label = type(self._optimizer).__name__
+            known = sorted({str(key) for state in states for key in state}) or [
+                "nothing before its first step"
+            ]
+            raise ValueError(
+                f"corrections: the state of {label} has no {name!r} (known: {', '.join(known)})"
+            )
+        self._buffers[name] = [state[name] for state in states]
+        return self._buffers[name]
+
+
+def _make_state(optimizer: torch.optim.Optimizer) -> None:
+    """Makes the state that torch makes in the first step, by the method of all torch.optim classes.
+
+    A step with zero gradients would leave traces (epsilon in Adamax's norm, 0 / 0 in RMSprop's
+    momentum).
+    """
+    init_group = getattr(optimizer, "_init_group")  # noqa: B009 (torch's base class does not declare it)
+    lists = len(inspect.signature(init_group).parameters) - 1
+    for group in optimizer.param_groups:
+        for tensor in group["params"]:
+            tensor.grad = torch.zeros_like(tensor)
+        init_group(group, *([] for _ in range(lists)))
+    optimizer.zero_grad()
+
+
+def _optimizer(bound: Bound, parameters: list[Tensor], fused: bool) -> torch.optim.Optimizer:
+    """The class at its own choice of implementation; if asked to and possible, its fused form."""
+    fused = fused and "fused" in inspect.signature(bound.make).parameters
+    chosen = {"fused": True} if fused else {}
+    return bound.make(parameters, lr=float(bound.base_rate), **{**chosen, **bound.arguments})

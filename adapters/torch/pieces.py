@@ -1,0 +1,109 @@
+"""Canonical rules that need a piece of ours beside torch's class, and canonical storage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from gradrace.adapters.torch.layers import Layout
+from torch import Tensor
+
+
+class OneStepLBFGS(torch.optim.LBFGS):
+    """torch.optim.LBFGS with one iteration a step and no tolerances, on the parameters' gradients.
+
+    While its memory is empty the step is lr * min(1, 1 / |g|) times the gradient. The class alone
+    would take the sum of magnitudes for the norm in the first step, and 1 in later ones.
+    """
+
+    def __init__(self, params: Sequence[Tensor], lr: float, history_size: int) -> None:
+        super().__init__(
+            params,
+            lr,
+            max_iter=1,
+            tolerance_grad=0.0,
+            tolerance_change=0.0,
+            history_size=history_size,
+        )
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Needs no closure: one iteration takes no more than the gradients at hand."""
+        group = self.param_groups[0]
+        rate = group["lr"]
+        group["lr"] = rate * self._factor()
+        loss = super().step(closure or (lambda: 0.0))
+        group["lr"] = rate
+        return loss
+
+    def _factor(self) -> float:
+        gradient, state = self._gather_flat_grad(), self.state[self._params[0]]
+        capped = min(1.0, 1.0 / max(float(gradient.norm()), 1e-300))
+        if not state.get("n_iter"):
+            return capped / min(1.0, 1.0 / max(float(gradient.abs().sum()), 1e-300))
+        if state["old_dirs"]:
+            return 1.0
+        curvature = (gradient - state["prev_flat_grad"]).dot(state["d"] * state["t"])
+        return 1.0 if curvature > 1e-10 else capped
+
+
+class CanonicalStorage:
+    """Twins of a model's tensors in canonical layout, which the optimizer holds instead.
+
+    gather() copies values and gradients to the twins, scatter() copies values back, bit for bit.
+    """
+
+    def __init__(self, tensors: Sequence[Tensor], layouts: Sequence[Layout]) -> None:
+        self._tensors = list(tensors)
+        self.twins = [
+            torch.zeros(layout.canonical, dtype=tensor.dtype, device=tensor.device).requires_grad_()
+            for tensor, layout in zip(tensors, layouts, strict=True)
+        ]
+        gradients = [torch.zeros_like(twin) for twin in self.twins]
+        for twin, gradient in zip(self.twins, gradients, strict=True):
+            twin.grad = gradient
+        # The same elements, as torch's tensors order them.
+        self._shapes = [[layout.inner[axis] for axis in layout.axes] for layout in layouts]
+        self._values = [
+            _seen(twin, layout) for twin, layout in zip(self.twins, layouts, strict=True)
+        ]
+        self._gradients = [
+            _seen(gradient, layout) for gradient, layout in zip(gradients, layouts, strict=True)
+        ]
+        self._gather_values()
+
+    def gather(self) -> None:
+        """Copies values and gradients to the twins; no gradient counts as zeros."""
+        self._gather_values()
+        given = [
+            tensor.new_zeros(tensor.shape) if tensor.grad is None else tensor.grad
+            for tensor in self._tensors
+        ]
+        torch._foreach_copy_(self._gradients, self._shaped(given))
+
+    def scatter(self) -> None:
+        """Copies the optimizer's values back."""
+        torch._foreach_copy_(self._shaped(self._tensors), self._values)
+
+    @contextmanager
+    def seen(self) -> Iterator[None]:
+        """Inside, the twins hold the present values; afterwards they give theirs back."""
+        self._gather_values()
+        try:
+            yield
+        finally:
+            self.scatter()
+
+    def _gather_values(self) -> None:
+        torch._foreach_copy_(self._values, self._shaped(self._tensors))
+
+    def _shaped(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        return [
+            tensor.detach().view(shape) for tensor, shape in zip(tensors, self._shapes, strict=True)
+        ]
+
+
+def _seen(canonical: Tensor, layout: Layout) -> Tensor:
+    return canonical.detach().view(layout.inner).permute(layout.axes)
