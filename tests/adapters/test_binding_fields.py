@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 from binding_fields import CHECKS
+from gradrace.adapters.held_arrays import held_arrays
 from gradrace.executor.environment import environment
 from gradrace.optimizer import Binding, Optimizer
 from gradrace.registry import load_registry
@@ -94,7 +95,5 @@ def test_numpy_counts_nested_state(make_run):
 
 
 def test_an_endless_graph_is_unknown(monkeypatch):
-    from gradrace.adapters import held_arrays
-
-    monkeypatch.setattr(held_arrays, "_MOST", 10)
+    monkeypatch.setattr("gradrace.adapters.held_arrays._MOST", 10)
     assert not held_arrays([[[object] for _ in range(50)]], lambda value: False).whole
