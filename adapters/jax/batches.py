@@ -25,7 +25,7 @@ _STAGED_BYTES = 64 * 2**20
 
 
 class Resident(NamedTuple):
-    """A split on the device, x[n, *input_shape] and y[n, ...], and the rows[steps, batch] to take."""
+    """A split on the device, x[n, *input_shape] and y[n, ...]; steps take rows[steps, batch]."""
 
     x: jax.Array
     y: jax.Array

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from gradrace.adapters.deferred import Expression, value_of
-from gradrace.adapters.jax.symbols import expressions_of, filled, opened, real_leaves
+from gradrace.adapters.jax.hypers import expressions_of, filled, opened, real_leaves
 from gradrace.binding import Bound
 from gradrace.spec import RunSpec
 
@@ -41,7 +41,7 @@ class OptimizerRecipe:
     arguments: (name, type, value), because 1, 1.0 and True are equal but compile differently.
     hypers: the arguments that change with the step, beside the learning rate.
     buffers: the parts of the state that are corrected.
-    free: expressions of arguments that are left open (see symbols), constant over a run.
+    free: expressions of arguments that are left open (see hypers), constant over a run.
     """
 
     make: Callable[..., optax.GradientTransformation]

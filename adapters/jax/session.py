@@ -138,7 +138,7 @@ class JaxSession:
             self._held, self._twin = self._programs.adopt(self._held), None
 
     def _take_rates(self, rates: np.ndarray) -> OptimizerNumbers:
-        """Gives the first step's numbers. A correction that only these rates need is compiled in."""
+        """Gives the first step's numbers. Compiles in a correction that only these rates need."""
         bound = bind(self._run, self._plan.optimizer, rates)
         optimizer = optimizer_of(self._run, bound, self._shapes)
         self._programs, self._amounts = _programs(self._run, optimizer)

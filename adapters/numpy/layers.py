@@ -162,14 +162,14 @@ def _conv_slide(call: Call) -> _Slide:
     return _slide(call, call.layer.kernel, call.layer.stride)
 
 
-def _conv(call: Call, x: Array) -> Passed:
+def _conv2d(call: Call, x: Array) -> Passed:
     slide = _conv_slide(call)
     padded = slide.pad(x, 0.0)
     y = np.tensordot(slide.windows(padded), call.p["kernel"], axes=((3, 4, 5), (2, 0, 1)))
     return Passed(_biased(call, y), padded)
 
 
-def _conv_back(call: Call, padded: Array, upstream: Array) -> Back:
+def _conv2d_back(call: Call, padded: Array, upstream: Array) -> Back:
     slide, kernel, by_padded = _conv_slide(call), call.p["kernel"], np.zeros_like(padded)
     by_kernel = np.empty_like(kernel)
     for i, j in np.ndindex(slide.window, slide.window):
@@ -508,7 +508,7 @@ def _point_back(call: Call, x: Array, upstream: Array) -> Back:
 
 LAYERS: Mapping[type, Passes] = {
     kinds.Dense: Passes(_dense, _dense_back),
-    kinds.Conv2D: Passes(_conv, _conv_back),
+    kinds.Conv2D: Passes(_conv2d, _conv2d_back),
     kinds.MaxPool2D: Passes(_max_pool, _max_pool_back),
     kinds.AvgPool2D: Passes(_avg_pool, _avg_pool_back),
     kinds.Flatten: Passes(_flatten, _flatten_back),

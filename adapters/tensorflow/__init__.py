@@ -173,8 +173,7 @@ class TensorflowAdapter:
             tape.watch(given)
             labels = tf.constant(targets(task.loss, y, dtype, outputs.shape[1:]))
             numbers = amounts(task, outputs.shape[-1])
-            each = losses.losses(Objective.of(task), numbers, given, labels)
-            loss = tf.reduce_mean(each)
+            loss = losses.loss(Objective.of(task), numbers, given, labels)
         return float(loss), np.array(tape.gradient(loss, given))
 
     def metric(self, task: TaskSpec, outputs: Array, y: Array, dtype: Dtype = "float64") -> float:

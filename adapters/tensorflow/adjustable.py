@@ -1,4 +1,4 @@
-"""Which arguments of a Keras optimizer may change without tracing its step anew, found by trying."""
+"""Which arguments of a Keras optimizer may change after its step was traced, found by trying."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 import tensorflow as tf
+from gradrace.adapters.tensorflow.hypers import Numbers, overridden
 from gradrace.adapters.tensorflow.layers import array_of
-from gradrace.adapters.tensorflow.numbers import Numbers, overridden
 
 Make = Callable[..., Any]
 Arguments = Mapping[str, Any]
@@ -36,7 +36,7 @@ _FOUND: dict[Hashable, Adjustable] = {}
 
 
 def adjustable(make: Make, arguments: Arguments) -> Adjustable:
-    """Tried once for a class and its arguments' kinds, on two small tensors of the present floatx."""
+    """Tried once for a class and its arguments' kinds, on two small tensors of Keras' floatx."""
     given = sorted(arguments.items())
     kinds = tuple((name, None if _real(value) else repr(value)) for name, value in given)
     key = (make, keras.config.floatx(), kinds)

@@ -134,7 +134,7 @@ def _slots(built: BuiltLayer, layer: keras.Layer) -> dict[str, Slot]:
 
 
 class OneBiasGruCell(keras.layers.GRUCell):  # type: ignore[misc]
-    """Keras' cell (reset_after) with its second bias held at zero: two would train twice as fast."""
+    """Keras' cell (reset_after) with its second bias held at 0: two would train twice as fast."""
 
     def build(self, input_shape: Any) -> None:
         self.use_bias = False

@@ -9,7 +9,14 @@ import tensorflow as tf
 from gradrace.objective import Amounts, Objective
 
 
-def losses(objective: Objective, amounts: Amounts, outputs: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+def loss(objective: Objective, amounts: Amounts, outputs: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+    """The mean over outputs [n, ...]."""
+    return tf.reduce_mean(each_loss(objective, amounts, outputs, y))
+
+
+def each_loss(
+    objective: Objective, amounts: Amounts, outputs: tf.Tensor, y: tf.Tensor
+) -> tf.Tensor:
     """Of outputs [n, ...]: a tensor whose mean is the loss."""
     match objective.loss:
         case "softmax_cross_entropy" if "kept" in amounts:

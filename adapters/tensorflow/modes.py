@@ -106,7 +106,7 @@ class Stepping(Drive):
 
 
 class Looping(Drive):
-    """Mode loop: all steps of a call are one tf.while_loop, of any length, that fetches its batches.
+    """Mode loop: a call is one tf.while_loop of any number of steps, which fetches its batches.
 
     XLA's loops on a CPU run convolutions several times slower than single steps.
     """
@@ -170,7 +170,7 @@ class Looping(Drive):
 
 
 class Fitting(Drive):
-    """Mode fit: each call of `train` is one keras.Model.fit, one unshuffled epoch of our train_step.
+    """Mode fit: a call of `train` is one keras.Model.fit, an unshuffled epoch of our train_step.
 
     Keras' work around a step is part of the mode: data set, iterator, callbacks and logs. The step
     is a graph, so that nothing else differs from mode graph. fit has no seam to time a part at.

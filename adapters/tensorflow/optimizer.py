@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from gradrace.adapters.held_arrays import HeldArrays, held_arrays
 from gradrace.adapters.tensorflow.adjustable import NONE, Adjustable, adjustable, keeps_rate
-from gradrace.adapters.tensorflow.numbers import Numbers, overridden
+from gradrace.adapters.tensorflow.hypers import Numbers, overridden
 from gradrace.binding import Bound
 from gradrace.spec import RunSpec
 

@@ -15,8 +15,8 @@ import numpy as np
 import tensorflow as tf
 from gradrace.adapters.tensorflow import losses
 from gradrace.adapters.tensorflow.batches import Tensors, signature
+from gradrace.adapters.tensorflow.hypers import Numbers
 from gradrace.adapters.tensorflow.layers import KerasNetwork
-from gradrace.adapters.tensorflow.numbers import Numbers
 from gradrace.adapters.tensorflow.optimizer import Updater, assign, table
 from gradrace.binding import Bound
 from gradrace.layers import build
@@ -138,7 +138,7 @@ class Program:
 
     @property
     def totals(self) -> Callable[..., Any]:
-        """`_totals` as a graph in every mode: XLA would compile it anew for every number of rows."""
+        """`_totals` as a graph in every mode: XLA would compile it for every number of rows."""
         return self.keep("totals", lambda: traced(self.counted(self._totals), self._rows))
 
     @property
@@ -150,7 +150,7 @@ class Program:
         """Mean loss of x [batch, *sample], y [batch, ...] in training mode, with penalties."""
         fed = {built.name: mask for built, mask in zip(self._fed, masks, strict=True)}
         outputs = self.network(x, training=True, masks=fed, amounts=self.given)
-        loss = tf.reduce_mean(losses.losses(self._objective, self.given, outputs, y))
+        loss = losses.loss(self._objective, self.given, outputs, y)
         return losses.penalised(self.given, loss, self.network.kernels)
 
     def gradients(self, *batch: tf.Tensor) -> tuple[tf.Tensor, ...]:
@@ -178,7 +178,7 @@ class Program:
     def _totals(self, x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Over x [n, *sample], y [n, ...]: n times the mean loss as float64, the metric's sum."""
         outputs = self.network(x, training=False, masks={}, amounts={})
-        each = losses.losses(self._objective, self.given, outputs, y)
+        each = losses.each_loss(self._objective, self.given, outputs, y)
         total = tf.reduce_mean(tf.cast(each, tf.float64)) * tf.cast(tf.shape(x)[0], tf.float64)
         return total, losses.metric_total(self._objective, outputs, y)
 

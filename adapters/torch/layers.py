@@ -100,7 +100,7 @@ def gradient_of(tensor: Tensor) -> Tensor:
 
 def to_torch(x: Tensor) -> Tensor:
     """Canonical samples [n, ...] as the modules take them."""
-    # With one channel `contiguous` keeps the strides of channels last, by which convolutions choose.
+    # With one channel `contiguous` keeps channels-last strides, by which convolutions choose.
     return x.permute(0, 3, 1, 2).clone(memory_format=torch.contiguous_format) if x.dim() == 4 else x
 
 
@@ -201,7 +201,8 @@ class _BatchNorm(nn.BatchNorm2d):
             buffer.copy_(value)
 
     def _statistics(self) -> list[Tensor]:
-        return [self.running_mean, self.running_var, self.moving_variance]  # type: ignore[list-item]
+        moving: list[Any] = [self.running_mean, self.running_var, self.moving_variance]
+        return moving
 
     def forward(self, x: Tensor) -> Tensor:
         if x.dim() == 3:  # [n, time, features]
@@ -392,7 +393,7 @@ def _sides(pads: _Pads) -> tuple[int, int, int, int]:
     return (*pads[1], *pads[0])
 
 
-def _convolution(site: Site) -> nn.Module:
+def _conv2d(site: Site) -> nn.Module:
     layer, pads = site.layer, _pads(site, site.layer.kernel, site.layer.stride)
     own = _own(pads)
     convolution = nn.Conv2d(
@@ -409,7 +410,7 @@ def _max_pool(site: Site) -> nn.Module:
     return pool if own else nn.Sequential(nn.ConstantPad2d(_sides(pads), -torch.inf), pool)
 
 
-def _average_pool(site: Site) -> nn.Module:
+def _avg_pool(site: Site) -> nn.Module:
     window, step = site.layer.window, site.layer.step
     pads = _pads(site, window, step)
     own = _own(pads)
@@ -478,9 +479,9 @@ _RUNNING = {"moving_mean": "running_mean", "moving_variance": "moving_variance"}
 
 LAYERS: Mapping[type, Kind] = {
     kinds.Dense: Kind(_dense, {**_WEIGHTS, **_WEIGHT_NORM}),
-    kinds.Conv2D: Kind(_convolution, _WEIGHTS),
+    kinds.Conv2D: Kind(_conv2d, _WEIGHTS),
     kinds.MaxPool2D: Kind(_max_pool),
-    kinds.AvgPool2D: Kind(_average_pool),
+    kinds.AvgPool2D: Kind(_avg_pool),
     kinds.Flatten: Kind(_flatten),
     kinds.BatchNorm: Kind(_batch_norm, {**_SCALED, **_RUNNING}),
     kinds.LayerNorm: Kind(_layer_norm, _SCALED),

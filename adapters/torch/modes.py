@@ -1,7 +1,7 @@
 """How PyTorch is driven: eager, eager-fused or compile.
 
 eager: layers one by one, and the optimizer's class as it chooses by itself (on a CPU one tensor
-after the other, on a GPU all together): what a user gets who sets nothing.
+after the other, on a GPU all together), as for a user who sets nothing.
 eager-fused: with `fused=True` if the class takes it (SGD, Adam, AdamW, Adagrad), else as eager.
 compile: `torch.compile` of model, loss and penalties as one function, and so of their gradients;
 the optimizer as in eager-fused, evaluations as in eager. torch.compile does not trace recurrent
@@ -15,7 +15,7 @@ import sysconfig
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from gradrace.adapters.torch.losses import Criterion
@@ -54,8 +54,10 @@ def compiled(whole: Objective, model: nn.Module) -> Objective:
     beyond which it goes on in eager mode without a word.
     """
     recurrent = any(isinstance(module, nn.RNNBase) for module in model.modules())
-    # The overloads of torch leave the last argument out.
-    return torch.compile(whole, fullgraph=not recurrent, isolate_recompiles=True)  # type: ignore[call-overload]
+    # torch's overloads leave the last argument out.
+    compile_: Any = torch.compile
+    program: Objective = compile_(whole, fullgraph=not recurrent, isolate_recompiles=True)
+    return program
 
 
 def programs() -> int:

@@ -292,7 +292,8 @@ def _make_state(optimizer: torch.optim.Optimizer) -> None:
     A step with zero gradients would leave traces (epsilon in Adamax's norm, 0 / 0 in RMSprop's
     momentum).
     """
-    init_group = getattr(optimizer, "_init_group")  # noqa: B009 (torch's base class does not declare it)
+    # torch's base class does not declare it.
+    init_group = getattr(optimizer, "_init_group")  # noqa: B009
     lists = len(inspect.signature(init_group).parameters) - 1
     for group in optimizer.param_groups:
         for tensor in group["params"]:

@@ -128,7 +128,7 @@ class TorchSession:
         taken = self._model.canonical(
             (name, gradient_of(tensor)) for name, tensor in self._model.tensors()
         )
-        # A step adds to what it finds.
+        # A step adds to the gradients that it finds.
         self._updater.zero_grad()
         return taken
 

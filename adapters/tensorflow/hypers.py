@@ -24,7 +24,7 @@ class Numbers:
 
     def __init__(self, values: Values, dtype: str) -> None:
         self.dtype, self._values = dtype, dict(values)
-        # One variable [k] for all, made ahead: if a trace makes a variable, tf.function traces twice.
+        # One variable [k] for all, made ahead: a trace that makes a variable is traced twice.
         self._outcomes = tf.Variable(np.zeros(0), shape=[None], dtype=dtype, trainable=False)
         self._places: dict[Expression, int] = {}
         self._decided: dict[Expression, Any] = {}
