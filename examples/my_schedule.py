@@ -11,7 +11,7 @@ A suite names it like a built-in one, with parameters and a warm-up if it likes:
 from __future__ import annotations
 
 import numpy as np
-from gradrace import Param, Schedule
+from gradrace import Schedule, ScheduleParam
 
 
 def factor(step: np.ndarray, steps: int, cooldown: float) -> np.ndarray:
@@ -25,7 +25,7 @@ SCHEDULE = Schedule(
     name="sqrt_cooldown",
     summary="the base rate, then 1 - sqrt of the progress over the last `cooldown`",
     function=factor,
-    params={"cooldown": Param(0.2, "share of the run", low=0.0, high=1.0)},
+    params={"cooldown": ScheduleParam(0.2, "share of the run", low=0.0, high=1.0)},
     source=(
         "Hägele et al. (2024), Scaling Laws and Compute-Optimal Training Beyond Fixed Training"
         " Durations, arXiv:2405.18392, 3: the (1-sqrt) cooldown"

@@ -55,8 +55,8 @@ if TYPE_CHECKING:
     from .plan import dropout_masks as dropout_masks
     from .results.frame import Frames as Frames
     from .results.frame import load as load
-    from .schedule import Param as Param
     from .schedule import Schedule as Schedule
+    from .schedule import ScheduleParam as ScheduleParam
     from .spec import OptimizerSpec as OptimizerSpec
     from .spec import RunSpec as RunSpec
     from .spec import ScheduleSpec as ScheduleSpec

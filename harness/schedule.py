@@ -27,7 +27,7 @@ Value = float | tuple[float, ...]
 
 
 @dataclass(frozen=True)
-class Param:
+class ScheduleParam:
     """A parameter of a schedule: default, meaning, and the closed range of values that make sense.
 
     If the default is a tuple, a value is a list, and the range holds for each of its numbers.
@@ -56,7 +56,7 @@ class Param:
         return "" if not self.increasing or all(growing) else f"must increase, got {list(values)}"
 
 
-WARMUP = Param(0.0, "length of a linear rise to the first rate")
+WARMUP = ScheduleParam(0.0, "length of a linear rise to the first rate")
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Schedule:
     name: str
     summary: str
     function: Callable[..., Any]
-    params: Mapping[str, Param] = field(default_factory=dict)
+    params: Mapping[str, ScheduleParam] = field(default_factory=dict)
     source: str = "-"
     own_warmup: bool = False
 

@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from .errors import nearest
-from .schedule import Array, Param, Schedule, Value
+from .schedule import Array, Schedule, ScheduleParam, Value
 from .spec import ScheduleSpec
 
 
@@ -169,16 +169,16 @@ def _plateau(t: Array, steps: int, **params: float) -> Array:
     return np.ones_like(t)
 
 
-def _length(default: Value, low: float = 1e-9, increasing: bool = False) -> Param:
-    return Param(default, "a share of the run, or steps", low=low, increasing=increasing)
+def _length(default: Value, low: float = 1e-9, increasing: bool = False) -> ScheduleParam:
+    return ScheduleParam(default, "a share of the run, or steps", low=low, increasing=increasing)
 
 
-def _share(default: float, low: float = 0.0) -> Param:
-    return Param(default, "of the base rate", low=low, high=1.0)
+def _share(default: float, low: float = 0.0) -> ScheduleParam:
+    return ScheduleParam(default, "of the base rate", low=low, high=1.0)
 
 
-def _factor(default: float) -> Param:
-    return Param(default, "what the rate is multiplied by", low=1e-12, high=1.0)
+def _factor(default: float) -> ScheduleParam:
+    return ScheduleParam(default, "what the rate is multiplied by", low=1e-12, high=1.0)
 
 
 _RISE, _END = _length(0.1, low=0.0), _share(0.0)
@@ -208,7 +208,7 @@ _ALL = (
         "polynomial",
         "(1 - progress) to the power `power`, down to `final_fraction`",
         _polynomial,
-        {"power": Param(0.9, low=1e-3, high=100.0), "final_fraction": _END},
+        {"power": ScheduleParam(0.9, low=1e-3, high=100.0), "final_fraction": _END},
         "Chen et al. (2017), DeepLab, arXiv:1606.00915, 4.1",
     ),
     Schedule(
@@ -230,7 +230,7 @@ _ALL = (
         "half cosines; the first takes `period`, each next one `growth` times as long; of a share"
         " the last ends with the run",
         _cosine_restarts,
-        {"period": _length(1 / 7), "growth": Param(2.0, low=1.0), "final_fraction": _END},
+        {"period": _length(1 / 7), "growth": ScheduleParam(2.0, low=1.0), "final_fraction": _END},
         "Loshchilov & Hutter (2017), arXiv:1608.03983, eq. 5",
     ),
     Schedule(
@@ -288,8 +288,8 @@ _ALL = (
         _plateau,
         {
             "factor": _factor(0.3),
-            "patience": Param(2.0, "evaluations", low=1.0, whole=True),
-            "min_delta": Param(0.0),
+            "patience": ScheduleParam(2.0, "evaluations", low=1.0, whole=True),
+            "min_delta": ScheduleParam(0.0),
             "floor_fraction": _share(0.001),
         },
         "He et al. (2016), arXiv:1512.03385, 3.4, by hand there; counted as Keras'"

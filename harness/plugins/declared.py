@@ -24,7 +24,7 @@ from ..optimizer import (
     SearchSpace,
     StateCorrection,
 )
-from ..schedule import Param, Schedule
+from ..schedule import Schedule, ScheduleParam
 from ..spec import TaskSpec
 from ..strict import given
 
@@ -192,7 +192,7 @@ def _schedule_problems(schedule: Schedule) -> Iterator[Problem]:
     if not isinstance(schedule.name, str) or not _NAME.fullmatch(schedule.name):
         yield "name", _expected(_NAME_FORM, schedule.name)
     yield from _of_type(schedule, "text", str, "summary", "source")
-    yield from _of_mapping("params", schedule.params, Param, _param_problems)
+    yield from _of_mapping("params", schedule.params, ScheduleParam, _param_problems)
     yield from _of_type(schedule, "True or False", bool, "own_warmup")
     if schedule.own_warmup and "warmup" not in schedule.params:
         yield "own_warmup", "'warmup' must be among the params"
@@ -203,7 +203,7 @@ def _schedule_problems(schedule: Schedule) -> Iterator[Problem]:
         yield "function", f"cannot be called with ({arguments})"
 
 
-def _param_problems(param: Param) -> Iterator[Problem]:
+def _param_problems(param: ScheduleParam) -> Iterator[Problem]:
     yield from _of_type(param, "text", str, "meaning")
     yield from _of_type(param, "True or False", bool, "whole", "increasing")
     for field in ("low", "high"):

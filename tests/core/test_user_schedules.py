@@ -1,5 +1,4 @@
-"""Schedules from users' files: what a function may give, what is refused, and that such a schedule is
-everywhere that a built-in one is."""
+"""Schedules of users' files: what their functions answer, refusals, the places of built-in ones."""
 
 from __future__ import annotations
 
@@ -8,7 +7,8 @@ import math
 
 import numpy as np
 import pytest
-from gradrace import Param, Schedule, sweep
+from gradrace import Schedule, sweep
+from gradrace import ScheduleParam as Param
 from gradrace.commands.list import catalogue
 from gradrace.errors import UserError
 from gradrace.gate import traces
@@ -31,7 +31,10 @@ from hypothesis import strategies as st
 from paths import ROOT
 from tiny import TINY
 
-HEAD = "import functools, math, random\nimport numpy as np\nfrom gradrace import Param, Schedule\n"
+HEAD = (
+    "import functools, math, random\nimport numpy as np\n"
+    "from gradrace import Schedule, ScheduleParam as Param\n"
+)
 PULSE = """
 def pulse(step, steps, width):
     return np.where(step < width * steps, 1.0, 0.5)
@@ -271,8 +274,11 @@ WRONG_FIELDS = {
         "Schedule('m', '-', lambda step, steps: 1, {'steps': Param(1.0)})",
         "function: cannot be called with (step, steps, steps)",
     ),
-    "params": ("Schedule('m', '-', f, [1])", "params: expected a dict from names to Param"),
-    "a number": ("Schedule('m', '-', f, {'x': 0.5})", "params['x']: expected Param, not 0.5"),
+    "params": ("Schedule('m', '-', f, [1])", "params: expected a dict from names to ScheduleParam"),
+    "a number": (
+        "Schedule('m', '-', f, {'x': 0.5})",
+        "params['x']: expected ScheduleParam, not 0.5",
+    ),
     "a key": ("Schedule('m', '-', f, {3: Param(1.0)})", "params: the name 3"),
     "default": (
         "Schedule('m', '-', f, {'x': Param('1')})",
@@ -375,6 +381,7 @@ def names(prepared):
         (["constant"], ["constant-lr0.1", "pulse(width=0.5)-lr0.1"]),
         (None, ["constant-lr0.1", "pulse(width=0.5)-lr0.1"]),
         (["pulse"], ["pulse(width=0.5)-lr0.1"]),
+        ([{"kind": "pulse", "params": {"width": 0.2}}], ["pulse(width=0.2)-lr0.1"]),
         (
             ["pulse", {"kind": "pulse", "params": {"width": 0.2, "warmup": 3}}],
             ["pulse(width=0.5)-lr0.1", "pulse(width=0.2,warmup=3)-lr0.1"],
