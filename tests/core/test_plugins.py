@@ -1,5 +1,4 @@
-"""What users' files declare is checked field by field, what they print and raise is kept in its
-place, and a package that is not installed is a skipped cell."""
+"""Users' files: checked field by field, prints and errors kept in place, missing packages skipped."""
 
 from __future__ import annotations
 
@@ -7,7 +6,6 @@ import io
 import json
 import subprocess
 import sys
-from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -44,8 +42,12 @@ def hyper(**fields):
     return {"hyper": {"beta": replace(FINE.hyper["beta"], **fields)}}
 
 
-def binding(*arguments, **fields):
-    return {"bindings": {"torch": Binding(*(arguments or ["torch.optim.SGD"]), **fields)}}
+def binding(target="torch.optim.SGD", **fields):
+    return {"bindings": {"torch": Binding(target, **fields)}}
+
+
+def corrected(argument, values):
+    return binding(corrections=(HyperCorrection("a", "b", argument, values),))
 
 
 def rule(**fields):
@@ -57,21 +59,15 @@ def space(**ranges):
 
 
 WRONG_FIELDS = [
-    ({"name": 3}, "name: expected letters"),
-    ({"name": "a b"}, "name: expected letters"),
-    ({"name": "x\n"}, "name: expected letters"),
-    ({"name": ""}, "name: expected letters"),
-    ({"name": "a" * 81}, "name: expected letters"),
+    *(({"name": w}, "name: expected letters") for w in (3, "a b", "x\n", "", "a" * 81)),
     ({"title": None}, "title: expected text, not None"),
     ({"paper": 7}, "paper: expected text"),
     ({"note": b"x"}, "note: expected text"),
     ({"learning_rate": True}, "learning_rate: expected a finite number above 0, not True"),
-    ({"learning_rate": "0.1"}, "learning_rate: expected a finite number above 0"),
-    ({"learning_rate": 0}, "learning_rate: expected a finite number above 0"),
-    ({"learning_rate": -1.0}, "learning_rate: expected a finite number above 0"),
-    ({"learning_rate": float("nan")}, "learning_rate: expected a finite number above 0"),
-    ({"learning_rate": float("inf")}, "learning_rate: expected a finite number above 0"),
-    ({"learning_rate": np.float32(0.1)}, "learning_rate: expected a finite number above 0"),
+    *(
+        ({"learning_rate": wrong}, "learning_rate: expected a finite number above 0")
+        for wrong in ("0.1", 0, -1.0, float("nan"), float("inf"), np.float32(0.1))
+    ),
     ({"hyper": None}, "hyper: expected a dict from names to Hyper, not None"),
     ({"hyper": [("beta", 1)]}, "hyper: expected a dict"),
     ({"hyper": {"beta": 0.9}}, "hyper['beta']: expected Hyper, not 0.9"),
@@ -87,28 +83,19 @@ WRONG_FIELDS = [
     ({"bindings": None}, "bindings: expected a dict from names to Binding"),
     ({"bindings": {"torch": "torch.optim.SGD"}}, "bindings['torch']: expected Binding"),
     ({"bindings": {3: TORCH}}, "bindings: the name 3"),
-    (binding("SGD"), "bindings['torch'].target: expected a dotted path"),
-    (binding("torch.optim.SGD()"), "bindings['torch'].target: expected a dotted path"),
-    (binding(""), "bindings['torch'].target: expected a dotted path"),
-    (binding(3), "bindings['torch'].target: expected a dotted path"),
+    *(
+        (binding(wrong), "bindings['torch'].target: expected a dotted path")
+        for wrong in ("SGD", "torch.optim.SGD()", "", 3)
+    ),
     (binding(lambda params, lr: None), "bindings['torch'].target: expected a dotted path such as"),
     (binding(canonical={"beta": 1}), "bindings['torch'].canonical: expected a function"),
     (binding(canonical=lambda: {}), "bindings['torch'].canonical: expected a function"),
     (binding(native=("beta",)), "bindings['torch'].native: expected a dict"),
     (binding(native={1: 2}), "bindings['torch'].native: the name 1"),
     (binding(corrections=3), "bindings['torch'].corrections: expected a tuple"),
-    (
-        binding(corrections=("x",)),
-        "bindings['torch'].corrections: an entry: expected HyperCorrection",
-    ),
-    (
-        binding(corrections=(HyperCorrection("a", "b", 3, lambda h, n: n),)),
-        "corrections: argument: expected text",
-    ),
-    (
-        binding(corrections=(HyperCorrection("a", "b", "c", lambda: 0),)),
-        "corrections: values: expected a function of 2",
-    ),
+    (binding(corrections=("x",)), "['torch'].corrections: an entry: expected HyperCorrection"),
+    (corrected(3, lambda h, n: n), "corrections: argument: expected text"),
+    (corrected("c", lambda: 0), "corrections: values: expected a function of 2"),
     (binding(native_target="SGD"), "bindings['torch'].native_target: expected a dotted path"),
     (binding(evaluation=len), "bindings['torch'].evaluation: expected a dotted path"),
     (binding(matrices_only=1), "bindings['torch'].matrices_only: expected True or False, not 1"),
@@ -163,30 +150,25 @@ def load(folder: Path, text: str, name: str = "mine.py"):
 
 def mine(**fields: str) -> str:
     """A user's file with some fields of its optimizer as Python text."""
-    usual = {
-        "name": "'mine'",
-        "title": "'Mine'",
-        "paper": "'-'",
-        "learning_rate": "0.1",
-        "hyper": "{}",
-        "bindings": "{}",
-    }
-    return (
-        HEAD + "MINE ="
-        f" Optimizer({', '.join(f'{key}={value}' for key, value in {**usual, **fields}.items())})\n"
-    )
+    usual = {"name": "'mine'", "title": "'Mine'", "paper": "'-'", "learning_rate": "0.1"}
+    fields = {**usual, "hyper": "{}", "bindings": "{}", **fields}
+    return f"{HEAD}MINE = Optimizer({', '.join(f'{k}={v}' for k, v in fields.items())})\n"
 
 
-TASK = (
-    "from gradrace.layers import Dense\nfrom gradrace.spec import TaskSpec\nTASK ="
-    " TaskSpec(name='t', title='T', data={data}, input_shape=(64,), model=(Dense(units={units}),),"
-    " batch_size=8,\n    steps=4, eval_every=2, target=0.5, target_origin='x'){more}\n"
-)
+def a_task(data: str = "digits", units: int = 10, more: str = "") -> str:
+    return f"""from gradrace.layers import Dense
+from gradrace.spec import TaskSpec
+TASK = TaskSpec(name='t', title='T', data='{data}', input_shape=(64,), model=(Dense(units={units}),),
+    batch_size=8, steps=4, eval_every=2, target=0.5, target_origin='x'){more}
+"""
+
+
+RATE = "mine.py: optimizer mine: learning_rate: expected a finite number above 0, not 'x'"
+NEGATIVE = "line 3: Dense: units: expected a number greater than 0, not -1"
+MISSING = "line 2: not installed: not_there_at_all (pip install not_there_at_all)"
+UNREADABLE = "class Mine(Exception):\n    def __str__(self): raise ValueError\nraise Mine()\n"
 WRONG_FILES = {
-    "a field": (
-        mine(learning_rate="'x'"),
-        "mine.py: optimizer mine: learning_rate: expected a finite number above 0, not 'x'",
-    ),
+    "a field": (mine(learning_rate="'x'"), RATE),
     "a near framework": (
         mine(bindings="{'pytorch': Binding('torch.optim.SGD')}"),
         "no framework 'pytorch' (did you mean 'torch'?)",
@@ -203,24 +185,15 @@ WRONG_FILES = {
         mine(learning="1"),
         "line 2: TypeError: Optimizer.__init__() got an unexpected keyword",
     ),
-    "a task": (
-        TASK.format(data="'digits'", units="-1", more=""),
-        "line 3: Dense: units: expected a number greater than 0, not -1",
-    ),
+    "a task": (a_task(units=-1), NEGATIVE),
     "a replaced task": (
-        TASK.format(data="'digits'", units="10", more=".model_copy(update={'steps': -1})"),
+        a_task(more=".model_copy(update={'steps': -1})"),
         "task t: steps: expected",
     ),
-    "a task's data": (
-        TASK.format(data="'digit'", units="10", more=""),
-        "task t: no data set 'digit' (did you mean 'digits'?)",
-    ),
+    "a task's data": (a_task("digit"), "task t: no data set 'digit' (did you mean 'digits'?)"),
     "nothing": ("x = 1\n", "defines no gradrace.Optimizer, gradrace.TaskSpec or gradrace.Schedule"),
     "syntax": ("x = (\n", "line 1: '(' was never closed"),
-    "a package": (
-        "import os\nimport not_there_at_all.deep\n",
-        "line 2: not installed: not_there_at_all (pip install not_there_at_all)",
-    ),
+    "a package": ("import os\nimport not_there_at_all.deep\n", MISSING),
     "a module of a package": (
         "import json.nothing\n",
         "line 1: ModuleNotFoundError: No module named 'json.nothing'",
@@ -232,10 +205,7 @@ WRONG_FILES = {
         "class Mine(BaseException): pass\nraise Mine('no')\n",
         "line 2: Mine: no",
     ),
-    "no text": (
-        "class Mine(Exception):\n    def __str__(self): raise ValueError\nraise Mine()\n",
-        "line 3: Mine: it has no text",
-    ),
+    "no text": (UNREADABLE, "line 3: Mine: it has no text"),
     "many lines": ("raise ValueError('one\\ntwo')\n", "line 1: ValueError: one"),
     "recursion": ("def f(): f()\nf()\n", "RecursionError"),
 }
@@ -293,30 +263,21 @@ def test_a_framework_of_ones_own_may_be_bound(tmp_path):
         assert "own" in load_registry([tmp_path / name for name in order]).frameworks
 
 
-ADAPTER = (
-    'FRAMEWORK = "own"\nTITLE = "Own"\nREQUIRES = ("numpy",)\nMODES = ("a", "b")\nCONVERGENCE_MODE'
-    ' = "a"\n'
-)
+ADAPTER = """FRAMEWORK = "own"
+TITLE = "Own"
+REQUIRES = ("numpy",)
+MODES = ("a", "b")
+CONVERGENCE_MODE = "a"
+"""
+NAME, LITERAL = 'FRAMEWORK = "own"', "line 1: FRAMEWORK must be written as a literal"
 WRONG_LITERALS = [
-    (
-        'FRAMEWORK = "own"',
-        'FRAMEWORK = "o" + "wn"',
-        "line 1: FRAMEWORK must be written as a literal",
-    ),
-    ('FRAMEWORK = "own"', "FRAMEWORK = name()", "line 1: FRAMEWORK must be written as a literal"),
-    ('FRAMEWORK = "own"', "FRAMEWORK = None", "line 1: FRAMEWORK must be written as a literal"),
-    (
-        'FRAMEWORK = "own"\nTITLE = "Own"',
-        'FRAMEWORK, TITLE = "own", "Own"',
-        "line 1: FRAMEWORK must be written as a literal",
-    ),
-    (
-        'FRAMEWORK = "own"',
-        'FRAMEWORK: str = f"{3}"',
-        "line 1: FRAMEWORK must be written as a literal",
-    ),
-    ('FRAMEWORK = "own"', "FRAMEWORK = 3", "line 1: FRAMEWORK: expected a name"),
-    ('FRAMEWORK = "own"', 'FRAMEWORK = "o wn"', "line 1: FRAMEWORK: expected a name"),
+    (NAME, 'FRAMEWORK = "o" + "wn"', LITERAL),
+    (NAME, "FRAMEWORK = name()", LITERAL),
+    (NAME, "FRAMEWORK = None", LITERAL),
+    (f'{NAME}\nTITLE = "Own"', 'FRAMEWORK, TITLE = "own", "Own"', LITERAL),
+    (NAME, 'FRAMEWORK: str = f"{3}"', LITERAL),
+    (NAME, "FRAMEWORK = 3", "line 1: FRAMEWORK: expected a name"),
+    (NAME, 'FRAMEWORK = "o wn"', "line 1: FRAMEWORK: expected a name"),
     ('TITLE = "Own"', "TITLE = 3", "line 2: TITLE: expected text, not 3"),
     ('("numpy",)', '"numpy"', "line 3: REQUIRES: expected a tuple of names, not 'numpy'"),
     ('("numpy",)', "tuple(names)", "line 3: REQUIRES must be written as a literal"),
@@ -346,21 +307,15 @@ def test_lists_and_annotations_are_literals_and_an_adapter_needs_ADAPTER(tmp_pat
 
 
 def test_prints_of_a_file_leave_standard_output_alone(tmp_path):
-    loud = (
-        "import os, sys\nprint('loud')\nsys.stdout.write('louder\\n')\nos.write(1,"
-        " b'loudest\\n')\nos.system('echo shell')\n"
-    )
+    loud = """import os, sys
+print('loud')
+sys.stdout.write('louder\\n')
+os.write(1, b'loudest\\n')
+os.system('echo shell')
+"""
     (tmp_path / "mine.py").write_text(loud + mine())
-    command = [
-        sys.executable,
-        "-m",
-        "gradrace",
-        "list",
-        "optimizers",
-        "--json",
-        "--load",
-        "mine.py",
-    ]
+    options = ["list", "optimizers", "--json", "--load", "mine.py"]
+    command = [sys.executable, "-m", "gradrace", *options]
     found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert found.returncode == 0, found.stderr
     assert "mine" in json.dumps(json.loads(found.stdout))
@@ -436,37 +391,28 @@ def test_dotted_paths_lead_to_modules_attributes_and_classes_inside():
     assert _import("xml.etree.ElementTree.parse") is Tree.parse
 
 
+TRIED = "try:\n    import not_there_at_all\nexcept {}"
+
+
 @pytest.mark.parametrize(
-    ("text", "package"),
+    ("text", "missing"),
     [
-        ("import not_there_at_all", "not_there_at_all"),
-        ("import not_there_at_all.deep", "not_there_at_all"),
-        ("from not_there_at_all import x", "not_there_at_all"),
-        ("import json.nothing", None),
-        ("from json import nothing", None),
-        ("raise ImportError('by hand')", None),
-        (
-            (
-                "try:\n    import not_there_at_all\nexcept ImportError:\n    raise"
-                " ImportError('please')"
-            ),
-            "not_there_at_all",
-        ),
-        ("try:\n    import not_there_at_all\nexcept ImportError:\n    raise ValueError", None),
-        ("raise ValueError", None),
-        (
-            (
-                "try:\n    import not_there_at_all\nexcept ImportError as e:\n    raise"
-                " RuntimeError('needs it') from e"
-            ),
-            "not_there_at_all",
-        ),
+        ("import not_there_at_all", True),
+        ("import not_there_at_all.deep", True),
+        ("from not_there_at_all import x", True),
+        ("import json.nothing", False),
+        ("from json import nothing", False),
+        ("raise ImportError('by hand')", False),
+        (TRIED.format("ImportError:\n    raise ImportError('please')"), True),
+        (TRIED.format("ImportError:\n    raise ValueError"), False),
+        ("raise ValueError", False),
+        (TRIED.format("ImportError as e:\n    raise RuntimeError('needs it') from e"), True),
     ],
 )
-def test_a_missing_package_is_told_from_a_missing_module(text, package):
+def test_a_missing_package_is_told_from_a_missing_module(text, missing):
     with pytest.raises(Exception) as caught:
         exec(text)
-    assert missing_package(caught.value) == package
+    assert missing_package(caught.value) == ("not_there_at_all" if missing else None)
 
 
 @pytest.mark.parametrize(
@@ -478,35 +424,22 @@ def test_a_missing_package_is_told_from_a_missing_module(text, package):
     ],
 )
 def test_binding_tells_them_apart(make_run, target, error):
-    run = make_run().model_copy(update={"framework": "torch"})
-    optimizer = replace(
-        FINE, name="adam", hyper={}, bindings={"torch": Binding(target)}, space=None
-    )
     with pytest.raises(error) as caught:
-        bind(run, optimizer, np.ones(3))
-    assert missing_package(caught.value) == (
-        "not_there_at_all" if error is ModuleNotFoundError else None
-    )
+        bound(make_run, Binding(target))
+    missing = "not_there_at_all" if error is ModuleNotFoundError else None
+    assert missing_package(caught.value) == missing
 
 
-@pytest.mark.parametrize(
-    ("canonical", "message"),
-    [
-        (lambda h: [1], "canonical must return a dict"),
-        (lambda h: {1: 2}, "canonical must return a dict"),
-    ],
-)
-def test_canonical_gives_keyword_arguments(make_run, canonical, message):
+@pytest.mark.parametrize("canonical", [lambda h: [1], lambda h: {1: 2}])
+def test_canonical_gives_keyword_arguments(make_run, canonical):
+    with pytest.raises(ValueError, match="canonical must return a dict"):
+        bound(make_run, Binding(lambda: dict, canonical))
+
+
+def bound(make_run, binding):
     run = make_run().model_copy(update={"framework": "torch"})
-    optimizer = replace(
-        FINE,
-        name="adam",
-        hyper={},
-        bindings={"torch": Binding(lambda: dict, canonical)},
-        space=None,
-    )
-    with pytest.raises(ValueError, match=message):
-        bind(run, optimizer, np.ones(3))
+    fields = {"name": "adam", "hyper": {}, "bindings": {"torch": binding}, "space": None}
+    return bind(run, replace(FINE, **fields), np.ones(3))
 
 
 RULE = """
@@ -520,23 +453,24 @@ def update(p, g, state, lr, t, hyper):
 
 
 def a_rule(init: str = "pass", update: str = "pass") -> str:
-    return mine(rule="ReferenceRule(init, update)").replace(
-        HEAD, HEAD + RULE.format(init=init, update=update)
-    )
+    rule = RULE.format(init=init, update=update)
+    return mine(rule="ReferenceRule(init, update)").replace(HEAD, HEAD + rule)
+
+
+def swept(folder: Path, text: str, **changes):
+    """A short sweep that loads this file: its outcome, and the records of its optimizer."""
+    (folder / "mine.py").write_text(text)
+    content = {**TINY, "optimizers": ["sgd"], "seeds": 1, "steps": 4, "eval_every": 4, **changes}
+    options = sweep.Options(output=folder)
+    ready = sweep.prepare(make_suite("t", content), [folder / "mine.py"], options)
+    outcome = sweep.execute(ready)
+    records = read_records(folder, "t")
+    return outcome, [record for record in records if record.spec.optimizer.name == "mine"]
 
 
 def test_a_run_that_needs_a_missing_package_is_skipped(tmp_path):
-    (tmp_path / "mine.py").write_text(a_rule(init="import not_there_at_all"))
-    content = {**TINY, "optimizers": ["sgd"], "seeds": 1, "steps": 4, "eval_every": 4}
-    content["timing"] = {**content["timing"], "optimizers": ["sgd", "mine"]}
-    outcome = sweep.execute(
-        sweep.prepare(
-            make_suite("t", content), [tmp_path / "mine.py"], sweep.Options(output=tmp_path)
-        )
-    )
-    records = [
-        record for record in read_records(tmp_path, "t") if record.spec.optimizer.name == "mine"
-    ]
+    timing = {**TINY["timing"], "optimizers": ["sgd", "mine"]}
+    outcome, records = swept(tmp_path, a_rule(init="import not_there_at_all"), timing=timing)
     assert {record.spec.measure for record in records} == {"convergence", "timing"}
     assert {(record.status, record.reason) for record in records} == {
         ("skipped", "not installed: not_there_at_all")
@@ -549,28 +483,19 @@ def test_verify_calls_a_missing_package_unavailable(tmp_path):
     from gradrace.verify.worker import serve
 
     (tmp_path / "mine.py").write_text(a_rule(init="import not_there_at_all"))
-    cases = [
-        case.id
-        for case in everything(load_registry([tmp_path / "mine.py"]))
-        if getattr(case, "optimizer", "") == "mine"
-    ]
+    table = everything(load_registry([tmp_path / "mine.py"]))
+    asked = {
+        "framework": "numpy",
+        "plugins": [str(tmp_path / "mine.py")],
+        "selection": asdict(Selection()),
+        "cases": [case.id for case in table if getattr(case, "optimizer", "") == "mine"][:2],
+        "folder": str(tmp_path),
+        "skip": [],
+    }
     out = io.BytesIO()
-    serve(
-        {
-            "framework": "numpy",
-            "plugins": [str(tmp_path / "mine.py")],
-            "selection": asdict(Selection()),
-            "cases": cases[:2],
-            "folder": str(tmp_path),
-            "skip": [],
-        },
-        out,
-    )
-    ends = [
-        message
-        for line in out.getvalue().splitlines()
-        if (message := json.loads(line))["event"] not in ("ready", "begin")
-    ]
+    serve(asked, out)
+    said = [json.loads(line) for line in out.getvalue().splitlines()]
+    ends = [each for each in said if each["event"] not in ("ready", "begin")]
     assert len(ends) == 2
     assert {(end["event"], end["reason"]) for end in ends} == {
         ("unavailable", "not installed: not_there_at_all")
@@ -593,81 +518,58 @@ def test_compare_skips_a_side_that_lacks_a_package():
 # -- rules that users write in NumPy
 
 
-def in_place(p, g, s, lr, t, h):
-    g *= lr
+def in_place(p, g, s):
+    g *= 2
     return p - g, s
 
 
-def state_in_place(p, g, s, lr, t, h):
+def state_in_place(p, g, s):
     s["m"] += g
-    return p - lr * s["m"], s
+    return p - s["m"], s
 
 
+# What update does, and the end of "mine: rule.update ...".
 WRONG_RULES = {
-    "complex": (
-        lambda p, g, s, lr, t, h: (p + 0j, s),
-        "update must return float64, not complex128",
-    ),
-    "integers": (
-        lambda p, g, s, lr, t, h: (p.astype(int), s),
-        "update must return float64, not int64",
-    ),
-    "float32": (
-        lambda p, g, s, lr, t, h: (p.astype("float32"), s),
-        "update must return float64, not float32",
-    ),
-    "objects": (
-        lambda p, g, s, lr, t, h: (p.astype(object), s),
-        "update must return float64, not object",
-    ),
-    "a shape": (lambda p, g, s, lr, t, h: (p[0], s), "update must return an array of shape [2, 3]"),
-    "a list": (
-        lambda p, g, s, lr, t, h: (p.tolist(), s),
-        "update must return an array of shape [2, 3], not list",
-    ),
-    "a number": (lambda p, g, s, lr, t, h: (1.0, s), "update must return an array of shape [2, 3]"),
-    "None": (
-        lambda p, g, s, lr, t, h: None,
-        "update must return (new parameter, new state), not NoneType",
-    ),
-    "no state": (lambda p, g, s, lr, t, h: p, "update must return (new parameter, new state)"),
-    "a state that is none": (
-        lambda p, g, s, lr, t, h: (p, [1]),
-        "update must return a dict as its state, not list",
-    ),
-    "complex state": (
-        lambda p, g, s, lr, t, h: (p, {"m": g + 1j}),
-        "update must return float64 in state['m']",
-    ),
+    "complex": (lambda p, g, s: (p + 0j, s), "must return float64, not complex128"),
+    "integers": (lambda p, g, s: (p.astype(int), s), "must return float64, not int64"),
+    "float32": (lambda p, g, s: (p.astype("float32"), s), "must return float64, not float32"),
+    "objects": (lambda p, g, s: (p.astype(object), s), "must return float64, not object"),
+    "a shape": (lambda p, g, s: (p[0], s), "must return an array of shape [2, 3]"),
+    "a list": (lambda p, g, s: (p.tolist(), s), "must return an array of shape [2, 3], not list"),
+    "a number": (lambda p, g, s: (1.0, s), "must return an array of shape [2, 3]"),
+    "None": (lambda p, g, s: None, "must return (new parameter, new state), not NoneType"),
+    "no state": (lambda p, g, s: p, "must return (new parameter, new state)"),
+    "a state that is none": (lambda p, g, s: (p, [1]), "must return a dict as its state, not list"),
+    "complex state": (lambda p, g, s: (p, {"m": g + 1j}), "must return float64 in state['m']"),
     "a complex number": (
-        lambda p, g, s, lr, t, h: (p, {"m": 1j}),
-        "update must return float64 in state['m'], not complex",
+        lambda p, g, s: (p, {"m": 1j}),
+        "must return float64 in state['m'], not complex",
     ),
     "integer state": (
-        lambda p, g, s, lr, t, h: (p, {"m": g.astype(int)}),
-        "update must return float64 in state['m']",
+        lambda p, g, s: (p, {"m": g.astype(int)}),
+        "must return float64 in state['m']",
     ),
     "deep": (
-        lambda p, g, s, lr, t, h: (p, {"m": [{"n": g.astype(int)}]}),
-        "update must return float64 in state['m']",
+        lambda p, g, s: (p, {"m": [{"n": g.astype(int)}]}),
+        "must return float64 in state['m']",
     ),
-    "keys": (
-        lambda p, g, s, lr, t, h: (p, {1: g}),
-        "update must return a state with names as keys, not 1",
-    ),
-    "the gradient in place": (in_place, "update changes an argument in place"),
-    "the state in place": (state_in_place, "update changes an argument in place"),
+    "keys": (lambda p, g, s: (p, {1: g}), "must return a state with names as keys, not 1"),
+    "the gradient in place": (in_place, "changes an argument in place"),
+    "the state in place": (state_in_place, "changes an argument in place"),
 }
 
 
 @pytest.mark.parametrize("case", WRONG_RULES)
 def test_a_rule_keeps_its_contract(case):
     update, message = WRONG_RULES[case]
-    rule = CheckedRule("mine", ReferenceRule(lambda p, h: {"m": np.zeros_like(p)}, update))
+    own = ReferenceRule(
+        lambda p, h: {"m": np.zeros_like(p)}, lambda p, g, s, lr, t, h: update(p, g, s)
+    )
+    rule = CheckedRule("mine", own)
     p, g = np.ones((2, 3)), np.ones((2, 3))
     with pytest.raises(ValueError) as caught:
         rule.update(p, g, rule.init(p, {}), 0.1, 1, {})
-    assert message in str(caught.value) and str(caught.value).startswith("mine: rule.update")
+    assert str(caught.value).startswith(f"mine: rule.update {message}")
     assert (p == 1).all() and (g == 1).all()
 
 
@@ -690,12 +592,8 @@ def test_init_and_evaluation_keep_it_too():
 @pytest.mark.parametrize("shape", [(), (3,), (2, 3)])
 def test_a_sound_rule_computes_as_without(shape):
     def update(p, g, s, lr, t, h):
-        return p - lr * (s["m"] + g), {
-            "m": s["m"] + g,
-            "count": s["count"] + 1,
-            "flags": g > 0,
-            "deep": [(g, {"x": g})],
-        }
+        kept = {"m": s["m"] + g, "count": s["count"] + 1}
+        return p - lr * kept["m"], {**kept, "flags": g > 0, "deep": [(g, {"x": g})]}
 
     rule = ReferenceRule(lambda p, h: {"m": np.zeros_like(p), "count": 0}, update)
     checked, p = CheckedRule("mine", rule), np.ones(shape)
@@ -708,24 +606,7 @@ def test_a_sound_rule_computes_as_without(shape):
 
 
 def test_a_wrong_rule_fails_its_run(tmp_path):
-    (tmp_path / "mine.py").write_text(a_rule(update="g *= 2"))
-    content = {
-        **TINY,
-        "optimizers": ["sgd"],
-        "seeds": 1,
-        "steps": 4,
-        "eval_every": 4,
-        "timing": False,
-    }
-    with suppress(UserError):
-        sweep.execute(
-            sweep.prepare(
-                make_suite("t", content), [tmp_path / "mine.py"], sweep.Options(output=tmp_path)
-            )
-        )
-    record = next(
-        record for record in read_records(tmp_path, "t") if record.spec.optimizer.name == "mine"
-    )
+    _, (record,) = swept(tmp_path, a_rule(update="g *= 2"), timing=False)
     assert (
         record.status == "failed"
         and "mine: rule.update changes an argument in place" in record.reason

@@ -1,5 +1,4 @@
-"""Faults as people make them, each to be planted in one adapter while it computes; `gradrace
-verify` must see all.
+"""Faults as people make them, each planted in one adapter; `gradrace verify` must see all.
 
 Nothing here imports a framework before a fault of it is planted.
 """
@@ -21,14 +20,13 @@ Array = np.ndarray
 
 
 class Planting:
-    """What a fault may change: the adapter's methods, its modules, the framework, the optimizers'
-    declarations.
-    """
+    """A fault may change the adapter, its modules, the framework and the optimizers."""
 
     def __init__(
         self, framework: str, adapter: Any, optimizers: dict[str, Optimizer], undo: ExitStack
     ) -> None:
-        self.adapter, self.optimizers, self._undo = adapter, dict(optimizers), undo
+        self.framework, self.adapter = framework, adapter
+        self.optimizers, self._undo = dict(optimizers), undo
         self.layers = importlib.import_module(f"gradrace.adapters.{framework}.layers")
 
     def patch(self, target: Any, name: str, value: Any) -> None:
@@ -86,27 +84,28 @@ class Planting:
         self.method("differentiate", differentiate)
         self.method("open", open_)
 
-    def binding(self, name: str, framework: str, **changes: Any) -> None:
-        """The optimizer is bound differently in the framework."""
-        optimizer = self.optimizers[name]
-        changed = replace(optimizer.bindings[framework], **changes)
-        self.optimizers[name] = replace(
-            optimizer, bindings={**optimizer.bindings, framework: changed}
-        )
+    def canonical(self, name: str) -> Callable[..., dict[str, Any]]:
+        return self.optimizers[name].bindings[self.framework].canonical
 
-    def argument(self, name: str, framework: str, **arguments: Any) -> None:
+    def binding(self, name: str, **changes: Any) -> None:
+        """The optimizer is bound differently in the framework."""
+        bindings = self.optimizers[name].bindings
+        changed = {self.framework: replace(bindings[self.framework], **changes)}
+        self.optimizers[name] = replace(self.optimizers[name], bindings={**bindings, **changed})
+
+    def argument(self, name: str, **arguments: Any) -> None:
         """The optimizer's class gets other arguments under the canonical rule."""
-        honest = self.optimizers[name].bindings[framework].canonical
-        self.binding(name, framework, canonical=lambda hyper: {**honest(hyper), **arguments})
+        honest = self.canonical(name)
+        self.binding(name, canonical=lambda hyper: {**honest(hyper), **arguments})
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A mistake in one framework's adapter, and the cases (ids) of which at least one must fail."""
+    """A mistake in one framework's adapter, and the case (its id) that must fail."""
 
     name: str
     framework: str
-    cases: tuple[str, ...]
+    case: str
     plant: Callable[[Planting], None]
 
 
@@ -129,11 +128,8 @@ def _kernels(
     )
 
 
-def _transposed(
-    name: str = "kernel",
-) -> tuple[Callable[[str, Array], Array], Callable[[str, Array], Array]]:
-    square = _kernels(lambda w: w.T if w.shape[0] == w.shape[1] else w, name)
-    return square, square
+def _transposed(name: str = "kernel") -> Callable[[str, Array], Array]:
+    return _kernels(lambda w: w.T if w.shape[0] == w.shape[1] else w, name)
 
 
 def _flatten_order(p: Planting) -> None:
@@ -194,20 +190,13 @@ def _bias_correction_late(p: Planting) -> None:
 
         return adam
 
-    p.binding("adam", "jax", target=make)
-
-
-def _coupled_decay(p: Planting) -> None:
-    p.binding("adamw", "torch", target="torch.optim.Adam")
+    p.binding("adam", target=make)
 
 
 def _float32_constants(p: Planting) -> None:
-    honest = p.optimizers["adam"].bindings["tensorflow"].canonical
-    p.binding(
-        "adam",
-        "tensorflow",
-        canonical=lambda h: {k: float(np.float32(v)) for k, v in honest(h).items()},
-    )
+    honest = p.canonical("adam")
+    rounded = lambda hyper: {k: float(np.float32(v)) for k, v in honest(hyper).items()}
+    p.binding("adam", canonical=rounded)
 
 
 def _late_rates(p: Planting) -> None:
@@ -217,13 +206,8 @@ def _late_rates(p: Planting) -> None:
     p.method(
         "updates", lambda honest, run, o, start, g, rates: honest(run, o, start, g, late(rates))
     )
-    p.opened(
-        lambda run, start, plan: (
-            run,
-            start,
-            replace(plan, learning_rates=late(plan.learning_rates)),
-        )
-    )
+    shifted = lambda plan: replace(plan, learning_rates=late(plan.learning_rates))
+    p.opened(lambda run, start, plan: (run, start, shifted(plan)))
 
 
 def _repeated_batch(p: Planting) -> None:
@@ -251,52 +235,43 @@ def _rates_kept(p: Planting) -> None:
     p.method("open", open_)
 
 
-def _regularized(**changes: float) -> Callable[[Planting], None]:
-    """Penalties of the session replaced by factors of themselves."""
+def _regularized(change: Callable[[Any], dict[str, float]]) -> Callable[[Planting], None]:
+    """Sessions see other penalties than the task's."""
 
-    def plant(p: Planting) -> None:
-        def change(run: Any, start: Any, plan: Any) -> Any:
-            given = run.task.regularization
-            new = given.model_copy(
-                update={name: factor * getattr(given, name) for name, factor in changes.items()}
-            )
-            return (
-                run.model_copy(
-                    update={"task": run.task.model_copy(update={"regularization": new})}
-                ),
-                start,
-                plan,
-            )
-
-        p.opened(change)
-
-    return plant
-
-
-def _decay_coupled(p: Planting) -> None:
-    def change(run: Any, start: Any, plan: Any) -> Any:
-        new = run.task.regularization.model_copy(
-            update={"decay": 0.0, "l2": run.task.regularization.decay}
+    def changed(run: Any, start: Any, plan: Any) -> Any:
+        given = run.task.regularization
+        task = run.task.model_copy(
+            update={"regularization": given.model_copy(update=change(given))}
         )
-        return (
-            run.model_copy(update={"task": run.task.model_copy(update={"regularization": new})}),
-            start,
-            plan,
-        )
+        return run.model_copy(update={"task": task}), start, plan
 
-    p.opened(change)
+    return lambda p: p.opened(changed)
+
+
+def _starts(change: Callable[[str, Array], Array]) -> Callable[[Planting], None]:
+    """Sessions start from other weights."""
+    return lambda p: p.opened(
+        lambda run, start, plan: (run, {n: change(n, value) for n, value in start.items()}, plan)
+    )
+
+
+def _both_ways(change: Callable[[str, Array], Array]) -> Callable[[Planting], None]:
+    """A wrong layout that is its own inverse."""
+    return lambda p: p.rearranged(change, change)
+
+
+def _bound(name: str, **changes: Any) -> Callable[[Planting], None]:
+    return lambda p: p.binding(name, **changes)
+
+
+def _argument(name: str, **arguments: Any) -> Callable[[Planting], None]:
+    return lambda p: p.argument(name, **arguments)
 
 
 def _gradients_pile_up(p: Planting) -> None:
     import torch
 
     p.patch(torch.optim.Optimizer, "zero_grad", lambda self, set_to_none=True: None)
-
-
-def _result(
-    change: Callable[[Any], Any], method: str = "differentiate"
-) -> Callable[[Planting], None]:
-    return lambda p: p.method(method, lambda honest, *given, **more: change(honest(*given, **more)))
 
 
 def _phase(training: bool) -> Callable[[Planting], None]:
@@ -355,259 +330,161 @@ def _padding_counted(p: Planting) -> None:
     )
 
 
-def _half_squared_error(p: Planting) -> None:
-    _result(lambda found: (0.5 * found[0], 0.5 * found[1]), "loss")(p)
+def _loss(factor: float) -> Callable[[Planting], None]:
+    """Losses and their gradients times a factor."""
+
+    def scaled(honest: Any, *given: Any) -> Any:
+        loss, gradient = honest(*given)
+        return factor * loss, factor * gradient
+
+    return lambda p: p.method("loss", scaled)
 
 
+def _input_gradients_scaled(p: Planting) -> None:
+    def scaled(honest: Any, *given: Any, **more: Any) -> Any:
+        found = honest(*given, **more)
+        return found._replace(input_gradient=found.input_gradient * (1.0 + 1e-9))
+
+    p.method("differentiate", scaled)
+
+
+def _inverted_mask(p: Planting) -> None:
+    def inverted(
+        honest: Any, b: Any, w: Any, x: Any, up: Any, phase: Any, mask: Any = None, **more: Any
+    ) -> Any:
+        return honest(b, w, x, up, phase, ~mask, **more)
+
+    p.method("differentiate", inverted)
+
+
+def _centred_outputs(p: Planting) -> None:
+    def centred(honest: Any, task: Any, outputs: Array, y: Array, *more: Any) -> Any:
+        return honest(task, outputs - outputs.mean(0), y, *more)
+
+    p.method("metric", centred)
+
+
+# Cases that more than one fault must fail.
+ADAM, ADAMW = "updates/adam/canonical/constant", "updates/adamw/canonical"
+CONV, NORM, DROPOUT = "layers/conv2d", "layers/batch_norm", "layers/dropout/training"
+CROSS_ENTROPY, SQUARED = "losses/softmax_cross_entropy", "losses/mean_squared_error"
 MLP, CNN, LSTM = "trajectories/digits_mlp", "trajectories/digits_cnn", "trajectories/digits_lstm"
-_i_f_swapped = _columns((1, 0, 2, 3))
 
-FAULTS = (
-    # Weights and layouts
-    Fault(
-        "LSTM gates i and f swapped",
-        "torch",
-        ("layers/lstm/last",),
-        lambda p: p.rearranged(_i_f_swapped, _i_f_swapped),
-    ),
-    Fault(
-        "LSTM gates g and o swapped",
-        "jax",
-        ("layers/lstm/last",),
-        lambda p: p.rearranged(_columns((0, 1, 3, 2)), _columns((0, 1, 3, 2))),
-    ),
-    Fault("GRU gates in Keras' own order", "tensorflow", ("layers/gru/last",), _no_gates_permuted),
-    Fault("flatten in the order C, H, W", "torch", (f"{CNN}/sgd",), _flatten_order),
-    Fault(
-        "dense kernel transposed",
-        "jax",
-        ("layers/dense/square",),
-        lambda p: p.rearranged(*_transposed()),
-    ),
-    Fault(
-        "recurrent kernel transposed",
-        "tensorflow",
-        ("layers/simple_rnn/last",),
-        lambda p: p.rearranged(*_transposed("recurrent_kernel")),
-    ),
-    Fault(
-        "convolution kernel flipped",
-        "jax",
-        ("layers/conv2d/valid_stride1_kernel3",),
-        lambda p: p.rearranged(*2 * (_kernels(lambda w: w[::-1, ::-1], ndim=4),)),
-    ),
-    Fault(
-        "height and width of kernels swapped",
-        "tensorflow",
-        ("layers/conv2d/valid_stride1_kernel3",),
-        lambda p: p.rearranged(*2 * (_kernels(lambda w: w.transpose(1, 0, 2, 3), ndim=4),)),
-    ),
-    Fault(
-        "biases start at zero",
-        "torch",
-        ("weights/digits_mlp",),
-        lambda p: p.opened(
-            lambda run, start, plan: (
-                run,
-                {
-                    name: 0.0 * value if name.endswith("bias") else value
-                    for name, value in start.items()
-                },
-                plan,
-            )
+# Framework -> name -> the case that must fail, and the fault.
+PLANTED: dict[str, dict[str, tuple[str, Callable[[Planting], None]]]] = {
+    "torch": {
+        "LSTM gates i and f swapped": ("layers/lstm/last", _both_ways(_columns((1, 0, 2, 3)))),
+        "flatten in the order C, H, W": (f"{CNN}/sgd", _flatten_order),
+        "biases start at zero": (
+            "weights/digits_mlp",
+            _starts(lambda name, value: 0.0 * value if name.endswith("bias") else value),
         ),
-    ),
-    Fault(
-        "weights pass through float32",
-        "tensorflow",
-        ("weights/digits_mlp",),
-        lambda p: p.opened(
-            lambda run, start, plan: (
-                run,
-                {name: value.astype(np.float32).astype(float) for name, value in start.items()},
-                plan,
-            )
+        "symmetric padding at stride 2": (f"{CONV}/same_stride2_even_image", _symmetric_padding),
+        "unbiased running variance": (f"{NORM}/training", _unbiased_variance),
+        "layer norm with Flax's epsilon": (
+            "layers/layer_norm",
+            lambda p: p.layer(lambda layer: LayerNorm(epsilon=1e-6)),
         ),
-    ),
-    # Layers
-    Fault(
-        "symmetric padding at stride 2",
-        "torch",
-        ("layers/conv2d/same_stride2_even_image",),
-        _symmetric_padding,
-    ),
-    Fault(
-        "padding counted in means",
-        "jax",
-        ("layers/avg_pool2d/same_window3_stride2",),
-        _padding_counted,
-    ),
-    Fault(
-        "unbiased running variance", "torch", ("layers/batch_norm/training",), _unbiased_variance
-    ),
-    Fault(
-        "batch norm's momentum the other way round",
-        "tensorflow",
-        ("layers/batch_norm/options/training",),
-        lambda p: p.layer(
-            lambda layer: BatchNorm(momentum=1.0 - layer.momentum, epsilon=layer.epsilon)
+        "dropout forgotten in training": (DROPOUT, _phase(training=False)),
+        "leaky ReLU with slope 0.2": (
+            "layers/activation/leaky_relu",
+            _activation("leaky_relu", _torch_leaky),
         ),
-    ),
-    Fault(
-        "batch norm with Keras' epsilon",
-        "jax",
-        ("layers/batch_norm/training",),
-        lambda p: p.layer(lambda layer: BatchNorm(momentum=layer.momentum, epsilon=1e-3)),
-    ),
-    Fault(
-        "batch statistics in evaluation",
-        "jax",
-        ("layers/batch_norm/evaluation",),
-        _phase(training=True),
-    ),
-    Fault(
-        "layer norm with Flax's epsilon",
-        "torch",
-        ("layers/layer_norm",),
-        lambda p: p.layer(lambda layer: LayerNorm(epsilon=1e-6)),
-    ),
-    Fault("dropout not scaled up", "tensorflow", ("layers/dropout/training",), _unscaled_dropout),
-    Fault(
-        "dropout mask inverted",
-        "jax",
-        ("layers/dropout/training",),
-        lambda p: p.method(
-            "differentiate",
-            lambda honest, b, w, x, up, phase, mask=None, **more: honest(
-                b, w, x, up, phase, ~mask, **more
+        "loss summed over the batch": (CROSS_ENTROPY, _loss(8.0)),
+        "Adam with Keras' epsilon": (ADAM, _argument("adam", eps=1e-7)),
+        "Nesterov without look-ahead": (
+            "updates/nesterov/canonical/constant",
+            _argument("nesterov", nesterov=False),
+        ),
+        "coupled instead of decoupled decay": (
+            f"{ADAMW}/constant",
+            _bound("adamw", target="torch.optim.Adam"),
+        ),
+        "second RNN bias trained": (f"{LSTM}/sgd", _second_bias_trained),
+        "gradients pile up": (f"{MLP}/sgd", _gradients_pile_up),
+        "clipping with torch's 1e-6": (
+            f"{MLP}+clip_norm/momentum",
+            _regularized(lambda given: {"clip_norm": (1.0 - 1e-7) * given.clip_norm}),
+        ),
+        "rates one step late": ("rates/cosine/float32", _late_rates),
+    },
+    "tensorflow": {
+        "GRU gates in Keras' own order": ("layers/gru/last", _no_gates_permuted),
+        "recurrent kernel transposed": (
+            "layers/simple_rnn/last",
+            _both_ways(_transposed("recurrent_kernel")),
+        ),
+        "height and width of kernels swapped": (
+            f"{CONV}/valid_stride1_kernel3",
+            _both_ways(_kernels(lambda w: w.transpose(1, 0, 2, 3), ndim=4)),
+        ),
+        "weights pass through float32": (
+            "weights/digits_mlp",
+            _starts(lambda name, value: value.astype(np.float32).astype(float)),
+        ),
+        "batch norm's momentum the other way round": (
+            f"{NORM}/options/training",
+            lambda p: p.layer(
+                lambda layer: BatchNorm(momentum=1.0 - layer.momentum, epsilon=layer.epsilon)
             ),
         ),
-    ),
-    Fault(
-        "dropout forgotten in training",
-        "torch",
-        ("layers/dropout/training",),
-        _phase(training=False),
-    ),
-    Fault(
-        "leaky ReLU with Keras' slope",
-        "tensorflow",
-        ("layers/activation/leaky_relu",),
-        _keras_leaky,
-    ),
-    Fault(
-        "leaky ReLU with slope 0.2",
-        "torch",
-        ("layers/activation/leaky_relu",),
-        _activation("leaky_relu", _torch_leaky),
-    ),
-    Fault("GELU by tanh", "jax", ("layers/activation/gelu",), _activation("gelu", _jax_gelu)),
-    Fault(
-        "gradient by the inputs not scaled",
-        "tensorflow",
-        ("layers/layer_norm",),
-        _result(lambda found: found._replace(input_gradient=found.input_gradient * (1.0 + 1e-9))),
-    ),
-    # Losses
-    Fault(
-        "label smoothing forgotten",
-        "tensorflow",
-        ("losses/softmax_cross_entropy/smoothing",),
-        lambda p: p.task(label_smoothing=0.0),
-    ),
-    Fault("squared error halved", "jax", ("losses/mean_squared_error",), _half_squared_error),
-    Fault(
-        "loss summed over the batch",
-        "torch",
-        ("losses/softmax_cross_entropy",),
-        _result(lambda found: (8 * found[0], 8 * found[1]), "loss"),
-    ),
-    Fault(
-        "accuracy for R2",
-        "jax",
-        ("losses/mean_squared_error",),
-        lambda p: p.method(
-            "metric",
-            lambda honest, task, outputs, y, *more: honest(
-                task, outputs - outputs.mean(0), y, *more
-            ),
+        "dropout not scaled up": (DROPOUT, _unscaled_dropout),
+        "leaky ReLU with Keras' slope": ("layers/activation/leaky_relu", _keras_leaky),
+        "gradient by the inputs not scaled": ("layers/layer_norm", _input_gradients_scaled),
+        "label smoothing forgotten": (
+            f"{CROSS_ENTROPY}/smoothing",
+            lambda p: p.task(label_smoothing=0.0),
         ),
-    ),
-    # Update rules
-    Fault(
-        "Adam with Keras' epsilon",
-        "torch",
-        ("updates/adam/canonical/constant",),
-        lambda p: p.argument("adam", "torch", eps=1e-7),
-    ),
-    Fault(
-        "epsilon-hat not corrected",
-        "tensorflow",
-        ("updates/adam/canonical/constant",),
-        lambda p: p.binding("adam", "tensorflow", corrections=()),
-    ),
-    Fault(
-        "bias correction off by one",
-        "jax",
-        ("updates/adam/canonical/constant",),
-        _bias_correction_late,
-    ),
-    Fault(
-        "Nesterov without look-ahead",
-        "torch",
-        ("updates/nesterov/canonical/constant",),
-        lambda p: p.argument("nesterov", "torch", nesterov=False),
-    ),
-    Fault(
-        "old rates in Keras' momentum",
-        "tensorflow",
-        ("updates/momentum/canonical/decaying",),
-        lambda p: p.binding("momentum", "tensorflow", corrections=()),
-    ),
-    Fault(
-        "coupled instead of decoupled decay",
-        "torch",
-        ("updates/adamw/canonical/constant",),
-        _coupled_decay,
-    ),
-    Fault(
-        "epsilon outside of the root",
-        "jax",
-        ("updates/rmsprop/canonical/constant",),
-        lambda p: p.argument("rmsprop", "jax", eps_in_sqrt=False),
-    ),
-    Fault(
-        "accumulator starts at zero",
-        "tensorflow",
-        ("updates/adagrad/canonical/constant",),
-        lambda p: p.argument("adagrad", "tensorflow", initial_accumulator_value=0.0),
-    ),
-    Fault(
-        "float32 constants in Keras",
-        "tensorflow",
-        ("updates/adam/canonical/constant",),
-        _float32_constants,
-    ),
-    Fault("learning rate one step late", "jax", ("updates/sgd/canonical/decaying",), _late_rates),
-    Fault(
-        "beta2 0.99",
-        "jax",
-        ("updates/adamw/canonical/decaying",),
-        lambda p: p.argument("adamw", "jax", b2=0.99),
-    ),
-    # Training
-    Fault("second RNN bias trained", "torch", (f"{LSTM}/sgd",), _second_bias_trained),
-    Fault("gradients pile up", "torch", (f"{MLP}/sgd",), _gradients_pile_up),
-    Fault("one batch repeated", "jax", (f"{MLP}/sgd",), _repeated_batch),
-    Fault("L2 without its half", "tensorflow", (f"{MLP}+l2/momentum",), _regularized(l2=2.0)),
-    Fault(
-        "clipping with torch's 1e-6",
-        "torch",
-        (f"{MLP}+clip_norm/momentum",),
-        _regularized(clip_norm=1.0 - 1e-7),
-    ),
-    Fault("decoupled decay taken for L2", "jax", (f"{MLP}+decay/adam",), _decay_coupled),
-    Fault("new rates not taken", "tensorflow", (f"{MLP}/momentum/rates_replaced",), _rates_kept),
-    Fault("rates in float32", "tensorflow", ("rates/cosine/float64",), _rates_rounded),
-    Fault("rates one step late", "torch", ("rates/cosine/float32",), _late_rates),
+        "epsilon-hat not corrected": (ADAM, _bound("adam", corrections=())),
+        "old rates in Keras' momentum": (
+            "updates/momentum/canonical/decaying",
+            _bound("momentum", corrections=()),
+        ),
+        "accumulator starts at zero": (
+            "updates/adagrad/canonical/constant",
+            _argument("adagrad", initial_accumulator_value=0.0),
+        ),
+        "float32 constants in Keras": (ADAM, _float32_constants),
+        "L2 without its half": (
+            f"{MLP}+l2/momentum",
+            _regularized(lambda given: {"l2": 2.0 * given.l2}),
+        ),
+        "new rates not taken": (f"{MLP}/momentum/rates_replaced", _rates_kept),
+        "rates in float32": ("rates/cosine/float64", _rates_rounded),
+    },
+    "jax": {
+        "LSTM gates g and o swapped": ("layers/lstm/last", _both_ways(_columns((0, 1, 3, 2)))),
+        "dense kernel transposed": ("layers/dense/square", _both_ways(_transposed())),
+        "convolution kernel flipped": (
+            f"{CONV}/valid_stride1_kernel3",
+            _both_ways(_kernels(lambda w: w[::-1, ::-1], ndim=4)),
+        ),
+        "padding counted in means": ("layers/avg_pool2d/same_window3_stride2", _padding_counted),
+        "batch norm with Keras' epsilon": (
+            f"{NORM}/training",
+            lambda p: p.layer(lambda layer: BatchNorm(momentum=layer.momentum, epsilon=1e-3)),
+        ),
+        "batch statistics in evaluation": (f"{NORM}/evaluation", _phase(training=True)),
+        "dropout mask inverted": (DROPOUT, _inverted_mask),
+        "GELU by tanh": ("layers/activation/gelu", _activation("gelu", _jax_gelu)),
+        "squared error halved": (SQUARED, _loss(0.5)),
+        "accuracy for R2": (SQUARED, _centred_outputs),
+        "bias correction off by one": (ADAM, _bias_correction_late),
+        "epsilon outside of the root": (
+            "updates/rmsprop/canonical/constant",
+            _argument("rmsprop", eps_in_sqrt=False),
+        ),
+        "learning rate one step late": ("updates/sgd/canonical/decaying", _late_rates),
+        "beta2 0.99": (f"{ADAMW}/decaying", _argument("adamw", b2=0.99)),
+        "one batch repeated": (f"{MLP}/sgd", _repeated_batch),
+        "decoupled decay taken for L2": (
+            f"{MLP}+decay/adam",
+            _regularized(lambda given: {"decay": 0.0, "l2": given.decay}),
+        ),
+    },
+}
+FAULTS = tuple(
+    Fault(name, framework, *fault)
+    for framework, faults in PLANTED.items()
+    for name, fault in faults.items()
 )

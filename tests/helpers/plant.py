@@ -1,6 +1,6 @@
-"""Computes cases of `gradrace verify` with one fault after another planted: `python tests/helpers/plant.py
-FRAMEWORK OUT.npz`.
+"""Computes cases of `gradrace verify` with one fault after another planted.
 
+`python tests/helpers/plant.py FRAMEWORK OUT.npz`, because one process holds one framework.
 Saves `<fault>|<case>|<mode>|<array>`, the honest answers under the fault 'honest', and errors as
 `...|error`."""
 
@@ -24,18 +24,14 @@ def shortened(case: Case) -> Case:
     """A fault shows in its first steps, or not at all."""
     if not isinstance(case, TrajectoryCase):
         return case
-    return replace(
-        case,
-        steps=STEPS,
-        modes="convergence",
-        replaced_from=STEPS // 2 if case.replaced_from else 0,
-    )
+    half = STEPS // 2 if case.replaced_from else 0
+    return replace(case, steps=STEPS, modes="convergence", replaced_from=half)
 
 
 def cases() -> dict[str, Case]:
-    """Those that faults name."""
+    """The cases that faults name."""
     table = by_id(list(everything(load_registry())))
-    return {name: shortened(table[name]) for fault in FAULTS for name in fault.cases}
+    return {fault.case: shortened(table[fault.case]) for fault in FAULTS}
 
 
 def forget(framework: str) -> None:
@@ -54,12 +50,9 @@ def main() -> None:
     framework, out = load_registry().frameworks[sys.argv[1]], sys.argv[2]
     adapter, registry, table = import_adapter(framework), load_registry(), cases()
     arrays: dict[str, Any] = {}
-    for fault in (None, *(fault for fault in FAULTS if fault.framework == framework.name)):
-        own = (
-            {name for f in FAULTS if f.framework == framework.name for name in f.cases}
-            if fault is None
-            else fault.cases
-        )
+    faults = [fault for fault in FAULTS if fault.framework == framework.name]
+    for fault in (None, *faults):
+        own = [fault.case] if fault else sorted({each.case for each in faults})
         with ExitStack() as undo:
             planting = Planting(framework.name, adapter, dict(registry.optimizers), undo)
             forget(framework.name)
@@ -72,9 +65,7 @@ def main() -> None:
                         found = compute(table[name], adapter, framework, mode, planting.optimizers)
                     except Exception as error:
                         found = {"error": np.array(repr(error))}
-                    arrays |= {
-                        f"{key}|{array}": np.asarray(value) for array, value in found.items()
-                    }
+                    arrays |= {f"{key}|{name}": np.asarray(value) for name, value in found.items()}
         forget(framework.name)
     np.savez(out, **arrays)
 
