@@ -1,5 +1,4 @@
-"""What a user's file reaches by its imports is part of a run's digest and of its record; nothing
-else of it is."""
+"""A run's digest and record hold all that a user's file reaches by its imports, and nothing else."""
 
 from __future__ import annotations
 
@@ -19,6 +18,8 @@ from gradrace.suite import make_suite
 from gradrace.sweep.store import read_records
 from tiny import TINY
 
+PATH = "from pathlib import Path"
+SHORT = {"optimizers": ["sgd"], "seeds": 1, "steps": 4, "eval_every": 4}
 MINE = """
 {top}
 import numpy as np
@@ -47,25 +48,20 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "lib").mkdir()
     monkeypatch.syspath_prepend(str(tmp_path / "lib"))
+    value = "VALUE = 1\n"
+    about = "Metadata-Version: 2.1\nName: {}\nVersion: 1.0\n"
     write = {
         "lib/helper.py": "SCALE = 1.0\n",
         "lib/deeper.py": "import helper\n",
         "lib/pack/__init__.py": "",
         "lib/pack/rules.py": "from . import inner\nclass Rule: pass\n",
-        "lib/pack/inner.py": "VALUE = 1\n",
+        **dict.fromkeys(("lib/pack/inner.py", "lib/pack/unused.py"), value),
+        **dict.fromkeys(("vendor/far.py", "lib/space/below/module.py", "beside.py"), value),
         "lib/pack/table.txt": "1\n",
-        "lib/pack/reader.py": (
-            "from pathlib import Path\nT = Path(__file__).with_name('table.txt')\n"
-        ),
-        "vendor/far.py": "VALUE = 1\n",
-        "lib/pack/unused.py": "VALUE = 1\n",
-        "lib/space/below/module.py": "VALUE = 1\n",
+        "lib/pack/reader.py": f"{PATH}\nT = Path(__file__).with_name('table.txt')\n",
         "lib/shipped/__init__.py": "",
-        "lib/shipped-1.0.dist-info/METADATA": (
-            "Metadata-Version: 2.1\nName: shipped\nVersion: 1.0\nRequires-Dist: below>=1\n"
-        ),
-        "lib/below-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: below\nVersion: 1.0\n",
-        "beside.py": "VALUE = 1\n",
+        "lib/shipped-1.0.dist-info/METADATA": about.format("shipped") + "Requires-Dist: below>=1\n",
+        "lib/below-1.0.dist-info/METADATA": about.format("below"),
         "data/table.csv": "1,2\n",
         "plain.txt": "1\n",
         "notes.md": "nothing\n",
@@ -78,31 +74,28 @@ def folder(tmp_path, monkeypatch):
     imports._modules_to_distributions.cache_clear()
 
 
-def planned(
-    folder: Path,
-    top="",
-    inside="pass",
-    torch="pass",
-    jax="pass",
-    bindings="",
-    framework="numpy",
-    python=None,
-):
+def write(folder: Path, **parts: str) -> Path:
+    """The user's file, made of these parts."""
+    usual = {"top": "", "inside": "pass", "torch": "pass", "jax": "pass", "bindings": ""}
+    (folder / "mine.py").write_text(MINE.format(**usual | parts))
+    return folder / "mine.py"
+
+
+def planned(folder: Path, framework: str = "numpy", python: str | None = None, **parts: str):
     """The run of the user's optimizer as a driver plans it."""
-    parts = {"top": top, "inside": inside, "torch": torch, "jax": jax, "bindings": bindings}
-    (folder / "mine.py").write_text(MINE.format(**parts))
-    dtype = {"dtype": "float64"} if framework == "numpy" else {"dtype": "float32"}
-    content = {
-        **TINY,
-        **dtype,
-        "optimizers": ["sgd"],
-        "seeds": 1,
-        "timing": False,
-        "frameworks": [framework],
-    }
+    dtype = "float64" if framework == "numpy" else "float32"
+    content = {**TINY, "optimizers": ["sgd"], "seeds": 1, "timing": False}
+    content |= {"dtype": dtype, "frameworks": [framework]}
     options = sweep.Options(interpreters={framework: python} if python else {})
-    runs = sweep.prepare(make_suite("tiny", content), [folder / "mine.py"], options).plan
+    runs = sweep.prepare(make_suite("tiny", content), [write(folder, **parts)], options).plan
     return next(run for run in runs if run.spec.optimizer.name == "mine")
+
+
+def swept(folder: Path, **changes):
+    """A sweep of the user's optimizer alone, ready to run."""
+    options = sweep.Options(output=folder / "out", keyword="mine")
+    suite = make_suite("tiny", {**TINY, **SHORT, **changes})
+    return sweep.prepare(suite, [folder / "mine.py"], options)
 
 
 def edit(file: Path, text: str) -> None:
@@ -110,6 +103,9 @@ def edit(file: Path, text: str) -> None:
     importlib.invalidate_caches()
 
 
+DATA_TABLE, TEXT_TABLE = "data/table.csv", "lib/pack/table.txt"
+BY_PATH = "sys.path.insert(0, os.path.join(os.path.dirname(__file__), 'vendor')); import far"
+# Parts of the user's file, and the file that they reach.
 REACHED = {
     "the file itself": ({}, "mine.py"),
     "at the top": ({"top": "import helper"}, "lib/helper.py"),
@@ -135,42 +131,23 @@ REACHED = {
     "beside the file": ({"top": "import beside"}, "beside.py"),
     "data": ({"top": "open('plain.txt').read()"}, "plain.txt"),
     "data beside": (
-        {
-            "top": (
-                "from pathlib import Path; T = (Path(__file__).parent / 'data' /"
-                " 'table.csv').read_text()"
-            )
-        },
-        "data/table.csv",
+        {"top": f"{PATH}; T = (Path(__file__).parent / 'data' / 'table.csv').read_text()"},
+        DATA_TABLE,
     ),
-    "data of a pattern": (
-        {"top": "from pathlib import Path; D = list(Path('data').glob('*.csv'))"},
-        "data/table.csv",
-    ),
-    "data of a folder": (
-        {"top": "from pathlib import Path; D = Path(__file__).parent / 'data'"},
-        "data/table.csv",
-    ),
+    "data of a pattern": ({"top": f"{PATH}; D = list(Path('data').glob('*.csv'))"}, DATA_TABLE),
+    "data of a folder": ({"top": f"{PATH}; D = Path(__file__).parent / 'data'"}, DATA_TABLE),
     "data of a package": (
         {"inside": "from importlib.resources import files; files('pack').joinpath('table.txt')"},
-        "lib/pack/table.txt",
+        TEXT_TABLE,
     ),
-    "data of a package, by its own module": (
-        {"inside": "import pack.reader"},
-        "lib/pack/table.txt",
-    ),
+    "data of a package, by its own module": ({"inside": "import pack.reader"}, TEXT_TABLE),
     "from a folder put on the path": (
-        {
-            "top": "import os, sys",
-            "inside": (
-                "sys.path.insert(0, os.path.join(os.path.dirname(__file__), 'vendor')); import far"
-            ),
-        },
+        {"top": "import os, sys", "inside": BY_PATH},
         "vendor/far.py",
     ),
     "text that is executed": ({"top": "exec(open('beside.py').read())"}, "beside.py"),
     "a shipped package": ({"inside": "import shipped"}, "lib/shipped-1.0.dist-info/METADATA"),
-    "what a shipped package requires": (
+    "a package that a shipped one requires": (
         {"inside": "import shipped"},
         "lib/below-1.0.dist-info/METADATA",
     ),
@@ -186,21 +163,13 @@ def test_what_is_reached_changes_the_digest(folder, case):
     if file == "mine.py":
         parts = {"inside": "lr = lr * 1.0"}
     else:
-        edit(
-            folder / file,
-            (
-                text.replace("Version: 1.0", "Version: 0.9")
-                if "dist-info" in file
-                else text + "\n# edited\n"
-            ),
-        )
+        version = "dist-info" in file
+        edited = text.replace("Version: 1.0", "Version: 0.9") if version else f"{text}\n# edited\n"
+        edit(folder / file, edited)
     after = planned(folder, **parts)
     assert after.digest != before.digest
-    changed = {**after.sources, **after.versions}.items() - {
-        **before.sources,
-        **before.versions,
-    }.items()
-    assert changed, "the record says what is another"
+    old, new = ({**run.sources, **run.versions} for run in (before, after))
+    assert new.items() - old.items(), "the record names the change"
 
 
 @pytest.mark.parametrize(
@@ -265,25 +234,14 @@ def test_an_installed_package_counts_by_its_version(tmp_path, monkeypatch):
     imports._modules_to_distributions.cache_clear()
 
 
+BOTH = "'torch': Binding(for_torch), 'jax': Binding(for_optax)"
+
+
 @pytest.mark.parametrize(
     ("parts", "torch", "jax"),
     [
-        (
-            {
-                "torch": "import helper",
-                "bindings": "'torch': Binding(for_torch), 'jax': Binding(for_optax)",
-            },
-            True,
-            False,
-        ),
-        (
-            {
-                "jax": "import helper",
-                "bindings": "'torch': Binding(for_torch), 'jax': Binding(for_optax)",
-            },
-            False,
-            True,
-        ),
+        ({"torch": "import helper", "bindings": BOTH}, True, False),
+        ({"jax": "import helper", "bindings": BOTH}, False, True),
         ({"bindings": "'torch': Binding('helper.Mine')"}, True, False),
         ({"bindings": "'jax': Binding('optax.sgd', native_target='helper.Mine')"}, False, True),
         ({"bindings": "'torch': Binding('torch.optim.SGD', evaluation='helper.at')"}, True, False),
@@ -298,24 +256,16 @@ def test_a_binding_counts_for_its_framework(folder, registry, parts, torch, jax)
 
 
 def test_another_interpreter_is_asked_what_it_would_find(folder, monkeypatch):
-    request = {
-        "files": [str(folder / "mine.py")],
-        "names": ["pack.rules"],
-        "left_out": [],
-        "known": [],
-    }
+    request = {"files": [str(folder / "mine.py")], "names": ["pack.rules"]}
+    request |= {"left_out": [], "known": []}
     (folder / "mine.py").write_text("import helper\n")
     here = imports.reached(request)
     text = Path(imports.__file__).read_text()
     env = {**os.environ, "PYTHONPATH": str(folder / "lib")}
     there = subprocess.run(
         [sys.executable, "-c", text],
-        input=json.dumps(request),
-        env=env,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=True,
+        **{"input": json.dumps(request), "env": env, "cwd": folder},
+        **{"capture_output": True, "text": True, "check": True},
     )
     assert json.loads(there.stdout) == here
     assert set(here["files"]) == {"mine", "helper", "pack", "pack.rules", "pack.inner"}
@@ -342,10 +292,8 @@ def test_odd_names_of_files_are_found_again_in_the_record(folder):
     (folder / "od\x1bd\u202e.txt").write_text("1")
     run = planned(folder, top="open('od\\x1bd\\u202e.txt')")
     assert any(name.startswith("od\\x1bd") for name in run.sources)
-    assert (
-        RunRecord.model_validate(unfinished(run, "skipped", "x").record.to_json()).sources
-        == run.sources
-    )
+    record = RunRecord.model_validate(unfinished(run, "skipped", "x").record.to_json())
+    assert record.sources == run.sources
 
 
 DATA = """
@@ -371,15 +319,7 @@ def test_the_content_of_data_that_a_plugin_brings_is_part_of_the_digest(tmp_path
     (tmp_path / "values.csv").write_text("1,2\n3,4\n5,6\n")
     # The name is put together when the data are read, so that no text of the file names it.
     (tmp_path / "task.py").write_text(DATA.replace('"%s"', f"'{tmp_path}' + '/values' + '.csv'"))
-    content = {
-        **TINY,
-        "tasks": ["made_up"],
-        "optimizers": ["sgd"],
-        "seeds": 1,
-        "timing": False,
-        "steps": 4,
-        "eval_every": 2,
-    }
+    content = {**TINY, **SHORT, "timing": False, "eval_every": 2}
 
     def digests(tasks):
         suite = make_suite("tiny", {**content, "tasks": tasks})
@@ -394,35 +334,13 @@ def test_the_content_of_data_that_a_plugin_brings_is_part_of_the_digest(tmp_path
 
 def test_a_stale_result_is_not_taken_and_a_fresh_one_is(folder, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(folder / "lib"))
-    content = {
-        **TINY,
-        "optimizers": ["sgd"],
-        "seeds": 1,
-        "timing": False,
-        "steps": 4,
-        "eval_every": 4,
-    }
-    (folder / "mine.py").write_text(
-        MINE.format(
-            top="",
-            inside="import helper; g = g * helper.SCALE",
-            torch="pass",
-            jax="pass",
-            bindings="",
-        )
-    )
+    write(folder, inside="import helper; g = g * helper.SCALE")
 
     def run():
-        options = sweep.Options(output=folder / "out", keyword="mine")
-        outcome = sweep.execute(
-            sweep.prepare(make_suite("tiny", content), [folder / "mine.py"], options)
-        )
-        records = [
-            record
-            for record in read_records(folder / "out", "tiny")
-            if record.spec.optimizer.name == "mine"
-        ]
-        return outcome.cached, records[-1].sources["helper"]
+        outcome = sweep.execute(swept(folder, timing=False))
+        records = read_records(folder / "out", "tiny")
+        mine = [record for record in records if record.spec.optimizer.name == "mine"]
+        return outcome.cached, mine[-1].sources["helper"]
 
     first, again = run(), run()
     (folder / "lib" / "helper.py").write_text("SCALE = 0.0\n")
@@ -432,14 +350,11 @@ def test_a_stale_result_is_not_taken_and_a_fresh_one_is(folder, monkeypatch):
 
 
 def test_a_file_that_is_edited_while_the_sweep_runs_gives_no_result(folder):
-    content = {**TINY, "optimizers": ["sgd"], "seeds": 1, "steps": 4, "eval_every": 4}
-    parts = {"top": "", "inside": "pass", "torch": "pass", "jax": "pass", "bindings": ""}
-    (folder / "mine.py").write_text(MINE.format(**parts))
-    options = sweep.Options(output=folder / "out", keyword="mine")
-    ready = sweep.prepare(make_suite("tiny", content), [folder / "mine.py"], options)
-    (folder / "mine.py").write_text(MINE.format(**{**parts, "inside": "lr = lr / 2"}))
+    write(folder)
+    ready = swept(folder)
+    write(folder, inside="lr = lr / 2")
     sweep.execute(ready)
     found = {(record.status, record.reason) for record in read_records(folder / "out", "tiny")}
     assert found == {("failed", "mine.py was edited after this sweep was planned; run it again")}
-    again = sweep.execute(sweep.prepare(make_suite("tiny", content), [folder / "mine.py"], options))
+    again = sweep.execute(swept(folder))
     assert again.cached == 0 and again.counts["ok"] == len(ready.selected)

@@ -1,14 +1,13 @@
-"""A folder of results from somebody else: nothing outside it is read or written, and nothing in it
-is waited for.
-"""
+"""Somebody else's folder of results: nothing outside is read or written, nothing in it waited for."""
 
 from __future__ import annotations
 
 import fcntl
+import itertools
 import json
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -88,118 +87,81 @@ def to_device(file: Path) -> None:
     to_link(file, "/dev/zero")
 
 
-CASES: list[tuple[str, str, Callable[[Path, Path], Any]]] = [
+DIGITS = "expected 24 hexadecimal digits"
+# Field of run.json -> what stands there, why, and words of the message.
+FIELDS = [
+    ("digest", "../../../../x", "the digest leads out", f"digest: {DIGITS}"),
+    ("digest", "/tmp/x", "the digest is a path", f"digest: {DIGITS}"),
+    ("digest", ELSEWHERE, "the digest is another's", "the record of another run"),
+    ("artefacts", ["../../x.parquet"], "artefacts lead out", "artefacts"),
+    ("started_at", "<now>", "the moment is none", "started_at"),
+    ("first_call_s", float("inf"), "an endless call", "first_call_s: expected a finite number"),
+]
+STEPS = "spec.task.steps: expected a"
+# Part of the spec, and its field -> the same.
+SPECS = [
+    ("task", "steps", 10**15, "more steps than memory", f"{STEPS} number of at most"),
+    ("task", "batch_size", 10**30, "a size beyond all arrays", "at most 64 bits"),
     (
-        "the digest leads out",
-        "digest: expected 24 hexadecimal digits",
-        lambda run, suite: edit(run / "run.json", digest="../../../../x"),
-    ),
-    (
-        "the digest is a path",
-        "digest: expected 24 hexadecimal digits",
-        lambda run, suite: edit(run / "run.json", digest="/tmp/x"),
-    ),
-    (
-        "the digest ends a line",
-        "digest: expected 24 hexadecimal digits",
-        lambda run, suite: edit(run / "run.json", digest=run.name + "\n"),
-    ),
-    (
-        "the digest is another's",
-        "the record of another run",
-        lambda run, suite: edit(run / "run.json", digest=ELSEWHERE),
-    ),
-    (
-        "the plan leads out",
-        "digests.0: expected 24 hexadecimal digits",
-        lambda run, suite: edit(suite / "plan.json", digests=["../../../x"]),
-    ),
-    (
-        "the plan times elsewhere",
-        "clocked.0: expected 24 hexadecimal digits",
-        lambda run, suite: edit(suite / "plan.json", clocked=["/x"]),
-    ),
-    (
-        "artefacts lead out",
-        "artefacts",
-        lambda run, suite: edit(run / "run.json", artefacts=["../../x.parquet"]),
-    ),
-    (
-        "the moment is none",
-        "started_at",
-        lambda run, suite: edit(run / "run.json", started_at="<now>"),
-    ),
-    (
-        "more steps than memory",
-        "spec.task.steps: expected a number of at most",
-        lambda run, suite: edit_spec(run / "run.json", "task", steps=10**15),
-    ),
-    (
-        "a size beyond all arrays",
-        "at most 64 bits",
-        lambda run, suite: edit_spec(run / "run.json", "task", batch_size=10**30),
-    ),
-    (
-        "an endless call",
-        "first_call_s: expected a finite number",
-        lambda run, suite: edit(run / "run.json", first_call_s=float("inf")),
-    ),
-    (
+        "schedule",
+        "params",
+        {"x": 1.0},
         "a schedule of nobody",
         "schedule constant has no parameter 'x'",
-        lambda run, suite: edit_spec(run / "run.json", "schedule", params={"x": 1.0}),
     ),
+    ("task", "steps", "7", "a count of texts", f"{STEPS} whole number, not '7'"),
+]
+LOSS = "train_loss"
+CURVES = [
+    ({"step": [0], "series": [LOSS], "value": ["x"]}, "a curve of texts", "is not all numbers"),
     (
-        "a count of texts",
-        "spec.task.steps: expected a whole number, not '7'",
-        lambda run, suite: edit_spec(run / "run.json", "task", steps="7"),
-    ),
-    (
-        "a series is a script",
-        "it has a series",
-        lambda run, suite: set_series(run / "curve.parquet", 'a":0}});owned();({"b'),
-    ),
-    (
-        "a curve of texts",
-        "is not all numbers",
-        lambda run, suite: set_columns(
-            run / "curve.parquet", step=[0], series=["train_loss"], value=["x"]
-        ),
-    ),
-    (
+        {"step": [None, 1], "series": [LOSS] * 2, "value": [1.0, 2.0]},
         "a curve with gaps",
         "is not all whole numbers",
-        lambda run, suite: set_columns(
-            run / "curve.parquet", step=[None, 1], series=["train_loss"] * 2, value=[1.0, 2.0]
-        ),
     ),
-    (
-        "a curve of other columns",
-        "no column 'series'",
-        lambda run, suite: set_columns(run / "curve.parquet", step=[0]),
-    ),
-    (
+    ({"step": [0]}, "a curve of other columns", "no column 'series'"),
+]
+FILES = ("run.json", "curve.parquet", "log.txt")
+FILES += ("../plan.json", "../study.json", "../../../verify.json")
+KINDS = (("link", to_secret), ("pipe", to_fifo), ("device", to_device))
+
+
+def cases() -> Iterator[tuple[str, str, Callable[[Path, Path], Any]]]:
+    """Why, words of the message, and the change of (run's folder, suite's folder)."""
+    for field, value, why, words in FIELDS:
+        yield why, words, lambda run, _, f=field, v=value: edit(run / "run.json", **{f: v})
+    for part, field, value, why, words in SPECS:
+        change = {field: value}
+        yield why, words, lambda run, _, p=part, c=change: edit_spec(run / "run.json", p, **c)
+    for columns, why, words in CURVES:
+        yield why, words, lambda run, _, c=columns: set_columns(run / "curve.parquet", **c)
+    for name, (kind, make) in itertools.product(FILES, KINDS):
+        words = "not a file|cannot be read"
+        yield f"{name} is a {kind}", words, lambda run, _, n=name, make=make: make(run / n)
+    for field, outside, why in (
+        ("digests", "../../../x", "the plan leads out"),
+        ("clocked", "/x", "the plan times elsewhere"),
+    ):
+        change = {field: [outside]}
+        yield why, f"{field}.0: {DIGITS}", lambda _, suite, c=change: edit(suite / "plan.json", **c)
+    yield (
+        "the digest ends a line",
+        f"digest: {DIGITS}",
+        lambda run, _: edit(run / "run.json", digest=run.name + "\n"),
+    )
+    yield (
+        "a series is a script",
+        "it has a series",
+        lambda run, _: set_series(run / "curve.parquet", 'a":0}});owned();({"b'),
+    )
+    yield (
         "the run's folder is a link",
         "its folder is a link",
         lambda run, suite: (run.rename(suite / ELSEWHERE), run.symlink_to(ELSEWHERE)),
-    ),
-    *(
-        (
-            f"{name} is a {kind}",
-            "not a file|cannot be read",
-            lambda run, suite, name=name, make=make: make(run / name),
-        )
-        for name in (
-            "run.json",
-            "curve.parquet",
-            "log.txt",
-            "../plan.json",
-            "../study.json",
-            "../../../verify.json",
-        )
-        for kind, make in (("link", to_secret), ("pipe", to_fifo), ("device", to_device))
-    ),
-]
+    )
+
+
+CASES = list(cases())
 
 
 @pytest.mark.parametrize(("why", "words", "change"), CASES, ids=[why for why, *_ in CASES])
