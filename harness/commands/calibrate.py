@@ -43,9 +43,9 @@ def main(args: Arguments) -> None:
     """Measure on this machine how often the timing gate raises a false alarm, and how often it
     finds a real slowdown.
 
-    Gates of one cell each, in turn over the suite's timing cells, of the same code on both sides;
-    then with every step of one side made longer. Kept in OUTPUT/calibration.json gate by gate:
-    Ctrl-C loses nothing, and a second call adds."""
+    Each gate has one cell, in turn over the suite's timing cells: first with the same code on both
+    sides, then with every step of one side made longer. OUTPUT/calibration.json keeps each gate as
+    it ends: Ctrl-C loses nothing, and a second call adds."""
     from ..gate import calibrate
     from ..gate.traces import select
     from ..paired import StopRule

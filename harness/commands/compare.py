@@ -28,18 +28,18 @@ _A = (
     "KEY=VALUE of the cells of A: framework, mode, optimizer, rule, dtype, threads, device,"
     " batch_size, task or input; may be repeated."
 )
-_SUITE = "Whose timing cells are run: a suite's name or the path of a TOML file."
+_SUITE = "The suite whose timing cells are run: its name or the path of a TOML file."
 _THRESHOLD = (
     "The slowdown that must not go unnoticed: 0.05 is 5%, the default; of stored results, by how"
     " much a figure may be worse, 0.25 by default."
 )
-_BREAKDOWN = "Where a step goes; on for one to six cells."
+_BREAKDOWN = "Also time the parts of a step; on for one to six cells."
 _ALL = "Of stored results, also figures that are the same or within the threshold."
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """first and second are folders of stored results; a to b_load say what two sides are."""
+    """first, second: folders of stored results. a to b_load: two sides to run."""
 
     first: Annotated[
         Path | None,
@@ -75,7 +75,7 @@ class Arguments:
     as_json: options.AsJson
 
     def sides(self) -> list[str]:
-        """The options by which sides to run are given, a pair of options as one."""
+        """The options given that name sides to run, a pair of options as one."""
         asked = {
             "--a/--b": self.a or self.b,
             "--a-python/--b-python": self.a_python or self.b_python,
@@ -91,15 +91,15 @@ def main(args: Arguments) -> None:
 
     Two sides: two cells (--a framework=torch --b framework=jax), a commit and the working tree
     (--base HEAD~1), two interpreters (--a-python X --b-python Y), or two optimizer files (--a-load
-    X --b-load Y). Each cell gets a ratio b / a with an interval and a verdict, and launches are
-    added while it is inconclusive, up to the budget. "ok" or "about equal" is shown to differ by
-    less than the threshold, either way; with the sides swapped every verdict is the mirror image.
+    X --b-load Y). Each cell gets a ratio b / a with an interval and a verdict; launches are added
+    while it is inconclusive, up to the budget. "ok" or "about equal" means: shown to differ by less
+    than the threshold, either way. If the sides are swapped, every verdict is mirrored.
 
-    Two folders A and B: stored results, unpaired, because the two were made at different times: per
-    cell the change of step time, final loss and steps to target, over the seeds that both have. A
-    figure is better, worse, the same, within the threshold, `contended` (timed while others held
-    the core) or `not comparable` (no seed on both sides, say), and a note says over how many seeds
-    or launches.
+    Two folders A and B: stored results, unpaired, because they were made at different times: for
+    each cell the change of step time, final loss and steps to target, over the seeds that both
+    have. A figure is better, worse, the same, within the threshold, `contended` (timed while others
+    held the core) or `not comparable` (no seed on both sides, say); a note gives the number of
+    seeds or launches.
 
     Exit code 4 for a regression (between versions of one thing, or stored results), 6 for
     inconclusive or not comparable under --strict, 1 if a cell failed, 3 if nothing could be

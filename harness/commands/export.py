@@ -74,8 +74,8 @@ def _export_asv(args: Arguments) -> None:
         say(file)
     if exported.unfinished:
         say(
-            f"gradrace: {exported.unfinished} planned runs have no result yet. What a benchmark"
-            " measures is the runs there are: asv starts a new series once they are finished",
+            f"gradrace: {exported.unfinished} planned runs have no result yet. A benchmark measures"
+            " the runs there are: asv starts a new series once the others are finished",
             err=True,
         )
 

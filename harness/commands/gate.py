@@ -59,10 +59,10 @@ def main(args: Arguments) -> None:
     """Say whether a change alters what optimizers compute, or makes steps slower: made to block a
     pull request.
 
-    Losses are held against OUTPUT/baselines/SUITE.json: bit for bit if the same versions made them
-    on the same type of machine, else within the band of rounding. Without that file, and with a
-    base, against the base's own losses. Step times are compared with --base (or two interpreters)
-    in paired blocks, and only then.
+    Losses are compared with OUTPUT/baselines/SUITE.json: bit for bit if the same versions made them
+    on the same type of machine, else within the band of rounding. Without that file they are
+    compared with the base's own losses, if a base is given. Step times are compared only with
+    --base (or two interpreters), in paired blocks.
 
     Exit code 0 ok; 4 regression; 1 a run failed; 2 runs are not the baseline's; 3 a part could not
     be measured: never a pass, never a regression; 6 inconclusive, with --strict. Appends its

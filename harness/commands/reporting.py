@@ -11,10 +11,9 @@ Rows = list[dict[str, str]]
 
 
 def refresh(output: Path, suite: str) -> Rows:
-    """Writes the report of a results folder, unless the one there is of the same results.
+    """Writes the report of a results folder, unless the one there shows the same results.
 
-    The rows of the suite's summary in it.
-    """
+    Returns the rows of the suite's summary."""
     from ..report.fresh import fresh, made_of
 
     now = made_of(output)
