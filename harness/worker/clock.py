@@ -1,10 +1,9 @@
-"""The timer: launches of one or more cells in one process, in blocks of steps whose order over the
-cells rotates.
+"""The timer: launches of one or more cells in one process, in blocks of steps that take turns.
 
-The device is synchronised at block edges and never inside of a block, so that what a framework
-enqueues ahead stays enqueued. The first call, which compiles, is timed apart; warm-up steps are not
-timed at all. With a breakdown, blocks of the parts of a step take their turns among the blocks of
-whole steps, on the same batches."""
+The device is synchronised at the edges of a block, never inside, so that a framework can enqueue
+ahead. The first call, which compiles, is timed apart; warm-up steps are not timed. With a
+breakdown, blocks of the parts of a step take turns with blocks of whole steps, on the same batches.
+"""
 
 from __future__ import annotations
 
@@ -24,21 +23,17 @@ from ..spec import TimingSpec
 
 
 class Clock(Protocol):
-    """What a block is measured with."""
+    """Measures a block."""
 
     def read(self) -> tuple[int, int, int]:
-        """(wall ns, CPU ns of the process, involuntary context switches of the process), all since
-        some start.
-        """
+        """(wall ns, CPU ns, involuntary context switches) of the process, since some start."""
 
     def steal(self) -> int:
-        """Ticks that a hypervisor took from the process's cores, since some start; slow to read."""
+        """Ticks that a hypervisor took from the process's cores, since some start; slow."""
 
 
 class SystemClock:
-    """The machine's clocks. Involuntary switches and stolen ticks read 0 where the system does not
-    count them.
-    """
+    """The machine's clocks. Switches and stolen ticks are 0 if the system does not count them."""
 
     def __init__(self) -> None:
         self._cores = usable_cores()
@@ -59,7 +54,7 @@ class CellTimes(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """What one block holds: steps of a cell, or a part of these steps."""
+    """The content of a block: steps of a cell, or a part of these steps."""
 
     cell: TimedCell
     part: Literal["step"] | Part
@@ -71,13 +66,11 @@ def time_cells(
     looped: Sequence[bool] = (),
     clock: Clock | None = None,
 ) -> list[CellTimes | Exception]:
-    """Times all sessions against each other in rotated blocks: of each, what was measured, or what
-    broke it.
+    """Times all sessions against each other in rotated blocks; the times, or the error, of each.
 
-    looped: of each session, whether it compiles all steps of a `train` call into one program; none
-    by default. The sessions' plans reach over timing.total_steps. A session that raises, did not
-    train, or compiled anew among the timed steps leaves the others as they are.
-    """
+    looped: whether each session compiles all steps of a `train` call into one program; none by
+    default. The sessions' inputs reach over timing.total_steps. A session that raises, did not
+    train, or compiled among the timed steps does not affect the others."""
     clock = clock or SystemClock()
     loops = looped or [False] * len(sessions)
     cells = [
@@ -99,8 +92,7 @@ def time_cells(
 class TimedCell:
     """One session on its way through a launch: `warm_up`, then `block` after block, then `check`.
 
-    Steps of a plan are taken in order, each once. error: what `attempt` caught; nothing is done
-    with a broken session."""
+    Takes its steps in order, each once. error: caught by `attempt`, which then does no more."""
 
     def __init__(self, session: Session, timing: TimingSpec, looped: bool, clock: Clock) -> None:
         self.error: Exception | None = None
@@ -113,7 +105,7 @@ class TimedCell:
         self._samples: list[tuple[str, int, int, int, int, int]] = []
 
     def attempt(self, work: Callable[[], None]) -> None:
-        """Does it unless the session is broken; what it raises breaks the session."""
+        """Does it unless the session is broken; an error breaks the session."""
         if self.error is None:
             try:
                 work()
@@ -121,14 +113,12 @@ class TimedCell:
                 self.error = error
 
     def warm_up(self) -> None:
-        """The first call; then steps until the timing's warm-up is over, which also tell how long
-        blocks can be.
-        """
+        """The first call; then the warm-up, which also finds the length of blocks."""
         self._first_call_s = first_call(self._session, self._clock, self._first_steps)
         self._next = self._first_steps
         self._warm()
         if self._looped and self.block_steps < self._timing.block_steps:
-            # Another length is another program: compiled, then run once as it will be timed.
+            # Another length is another program: compile it, then run it as it will be timed.
             self._take(self.block_steps)
             self._take(self.block_steps)
         self.parts = self._session.parts() if self._timing.breakdown else ()
@@ -139,7 +129,7 @@ class TimedCell:
 
     @property
     def turns(self) -> tuple[Literal["step"] | Part, ...]:
-        """What its blocks hold, in turn."""
+        """The contents of its blocks, in turn."""
         return ("step", *self.parts)
 
     def block(self, number: int, part: Literal["step"] | Part = "step") -> None:
@@ -148,13 +138,13 @@ class TimedCell:
         steps = range(start, start + self.block_steps)
         if part == "step":
             self._samples.append((part, *self._measured(lambda: self._session.train(steps))))
-            # Fetching the losses is left out; keeping them, step by step, is part of the step.
+            # To keep the losses is part of a step; to fetch them is not.
             self._session.losses()
         else:
             self._samples.append((part, *self._measured(lambda: self._session.probe(part, steps))))
 
     def check(self) -> None:
-        """RuntimeError where nothing was trained or something was compiled during the timed steps."""
+        """RuntimeError if nothing was trained, or a program was compiled, in the timed steps."""
         after = self._session.weights()
         if all(np.array_equal(after[name], self._weights[name]) for name in after):
             raise RuntimeError(
@@ -170,36 +160,21 @@ class TimedCell:
     def timed(self) -> CellTimes:
         """What was measured."""
         part, *columns = zip(*self._samples, strict=True)
-        steps, wall, cpu, switches, stolen = (
-            np.array(column, dtype=np.int64) for column in columns
-        )
-        return CellTimes(
-            self._first_call_s,
-            self._first_steps,
-            Blocks(steps, wall, cpu, switches, stolen, np.array(part)),
-        )
+        steps, wall, cpu, switches, stolen = (np.array(each, dtype=np.int64) for each in columns)
+        blocks = Blocks(steps, wall, cpu, switches, stolen, np.array(part))
+        return CellTimes(self._first_call_s, self._first_steps, blocks)
 
     @property
     def _first_steps(self) -> int:
         return self._timing.block_steps if self._looped else 1
 
     def _warm(self) -> None:
-        """Steps in chunks until the warm-up is over; the fastest chunk says how many steps fit into
-        a block.
+        """Chunks of steps until the warm-up is over; the fastest sets how many fit into a block.
 
-        A compiled loop keeps the length of its chunks, so its warm-up may be longer by part of one.
-        """
-        timing, fastest, size, taken, began = (
-            self._timing,
-            math.inf,
-            self._first_steps,
-            0,
-            self._clock.read()[0],
-        )
-        while (
-            taken < timing.warmup_steps
-            and (self._clock.read()[0] - began) * 1e-9 < timing.longest_warmup_s
-        ):
+        A compiled loop keeps the length of its chunks, and may warm up longer by part of one."""
+        timing, began = self._timing, self._clock.read()[0]
+        fastest, size, taken = math.inf, self._first_steps, 0
+        while taken < timing.warmup_steps and self._since(began) < timing.longest_warmup_s:
             count = size if self._looped else min(size, timing.warmup_steps - taken)
             fastest = min(fastest, self._take(count) / count)
             taken += count
@@ -215,20 +190,20 @@ class TimedCell:
         return seconds
 
     def _warm_part(self, part: Part) -> None:
-        """Probes the steps of the first block over and over, as long as the steps themselves were
-        warmed up.
-        """
+        """Probes the steps of the first block over and over, as long as the steps' own warm-up."""
         steps = range(self._first_timed, self._first_timed + self.block_steps)
         began = self._clock.read()[0]
         for _ in range(max(2, self._timing.warmup_steps // self.block_steps)):
             self._measured(lambda: self._session.probe(part, steps))
-            if (self._clock.read()[0] - began) * 1e-9 >= self._timing.longest_warmup_s:
+            if self._since(began) >= self._timing.longest_warmup_s:
                 return
 
+    def _since(self, began_ns: int) -> float:
+        """Seconds."""
+        return (self._clock.read()[0] - began_ns) * 1e-9
+
     def _measured(self, work: Callable[[], None]) -> tuple[int, int, int, int, int]:
-        """Of the work and waiting for it: steps of a block, wall and CPU ns, involuntary switches,
-        stolen ticks.
-        """
+        """Steps, wall and CPU ns, involuntary switches, and stolen ticks, until the work ends."""
         stolen = self._clock.steal()
         before = self._clock.read()
         work()

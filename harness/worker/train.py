@@ -1,6 +1,4 @@
-"""The training loop, over any Session: chunks of steps, evaluation between them, an early end for
-what diverges.
-"""
+"""The training loop over any Session: chunks of steps, evaluations between them, early ends."""
 
 from __future__ import annotations
 
@@ -18,12 +16,12 @@ from ..spec import ScheduleSpec, TaskSpec
 from ..statistics import arrivals
 from .norms import NormTaker
 
-# A loss this many times the first one will not come back; the run ends with status `diverged`.
+# A run whose loss is this many times its first will not come back: it ends as `diverged`.
 DIVERGENCE_FACTOR = 1e4
 
 
 class Training(NamedTuple):
-    """What came of a convergence run; norms where it was told to diagnose."""
+    """The outcome of a convergence run; norms if it was told to diagnose."""
 
     status: Status
     reason: str
@@ -47,15 +45,12 @@ def train(
     diagnose: bool = False,
     rates: np.ndarray | None = None,
 ) -> Training:
-    """Trains for `task.steps` updates, evaluating on the validation split before the first and
-    every `eval_every`.
+    """Trains for `task.steps` updates; evaluates the validation split first and each `eval_every`.
 
-    With `task.early_stopping` a run may end before; its status stays ok and its reason says where
-    and why. `progress` is called after every chunk with the steps done and that chunk's piece of
-    the curve. `schedule` is needed if the harness drives it by the validation loss. `diagnose`:
-    the same losses, and norms of every evaluated step but the last. `rates`: the learning rate of
-    every step, if the curve is to hold it.
-    """
+    A run that `task.early_stopping` ends has status ok and a reason. progress: called after every
+    chunk with the steps done and that chunk's piece of the curve. schedule: needed if it follows
+    the validation loss. diagnose: also take norms, of every evaluated step but the last. rates: the
+    learning rate of every step, if the curve is to hold it."""
     if not diagnose:
         return _train(session, session.train, task, progress, schedule, rates)
     taker = NormTaker()
@@ -71,8 +66,9 @@ def _train(
     schedule: ScheduleSpec | None,
     planned: np.ndarray | None,
 ) -> Training:
-    """`train`, with what enqueues a chunk of steps given."""
-    losses = np.empty(0)
+    """take: enqueues a chunk of steps."""
+    losses, reason = np.empty(0), ""
+    status: Status = "ok"
     rates = _Rates(session, schedule, task.steps, planned)
     evaluations = [_evaluate(session, task, 0)]
     progress(0, _curve(losses, evaluations))
@@ -81,33 +77,21 @@ def _train(
         take(chunk)
         fresh = session.losses()
         losses = np.concatenate([losses, fresh])
-        reason = _diverged(losses)
-        if reason:
-            losses = losses[: _first_bad(losses) + 1]
-            return _finish(
-                session,
-                task,
-                "diverged",
-                reason,
-                _curve(losses, evaluations, rates.of(0, len(losses))),
-            )
+        if reason := _diverged(losses):
+            status, losses = "diverged", losses[: _first_bad(losses) + 1]
+            break
         evaluations.append(_evaluate(session, task, chunk.stop))
         progress(chunk.stop, _curve(fresh, evaluations[-1:], rates.of(chunk.start, chunk.stop)))
         if not np.isfinite(evaluations[-1].loss):
+            status = "diverged"
             reason = f"the validation loss after step {chunk.stop} is {evaluations[-1].loss}"
-            return _finish(
-                session,
-                task,
-                "diverged",
-                reason,
-                _curve(losses, evaluations, rates.of(0, len(losses))),
-            )
-        stopped = _stopped_early(task, evaluations)
-        if stopped:
-            curve = _curve(losses, evaluations, rates.of(0, len(losses)))
-            return _finish(session, task, "ok", stopped, curve, stopped_at=chunk.stop)
+            break
+        if reason := _stopped_early(task, evaluations):
+            break
         rates.follow(evaluations)
-    return _finish(session, task, "ok", "", _curve(losses, evaluations, rates.of(0, len(losses))))
+    curve = _curve(losses, evaluations, rates.of(0, len(losses)))
+    stopped_at = evaluations[-1].step if status == "ok" and reason else None
+    return _finish(session, task, status, reason, curve, stopped_at)
 
 
 class _Rates:
@@ -128,9 +112,7 @@ class _Rates:
             self._table = schedules.table(self._schedule, steps)
 
     def follow(self, evaluations: list[_Evaluation]) -> None:
-        """Hands the session a new table where the last evaluation changes what is left of the old
-        one.
-        """
+        """Hands the session a new table if the last evaluation changes the steps to come."""
         if not self._schedule:
             return
         losses = np.array([evaluation.loss for evaluation in evaluations])
@@ -182,7 +164,7 @@ def finite(value: float) -> float | None:
 
 
 def _evaluate(session: Session, task: TaskSpec, step: int) -> _Evaluation:
-    """Where the whole model is a point of the plane, that point is kept too: reports draw its path."""
+    """Keeps the point too if the whole model is one in the plane: reports draw its path."""
     first = task.model[0] if task.model else None
     plane = isinstance(first, Point) and len(first.start) == 2
     point = (
@@ -210,9 +192,7 @@ def _curve(
 
 
 def _stopped_early(task: TaskSpec, evaluations: list[_Evaluation]) -> str:
-    """Why training ends after the last of these evaluations, or nothing. The end of the budget is
-    not early.
-    """
+    """Why training ends after the last of these evaluations, or "". A whole budget is not early."""
     rule = task.early_stopping
     if rule is None or evaluations[-1].step >= task.steps:
         return ""
