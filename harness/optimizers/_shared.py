@@ -1,4 +1,4 @@
-"""Corrections that several rules need."""
+"""Search ranges and corrections that several optimizers share."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from ..optimizer import Array, HyperCorrection, Hypers, Range, RateCorrection, StateCorrection
 
-# What is searched of Adam's relatives.
+# The search ranges of Adam's relatives.
 ADAM_RANGES = {
     "learning_rate": Range(1e-4, 1e-1, log=True),
     "beta1": Range(1e-2, 1.0, log=True, below_one=True),
@@ -29,9 +29,7 @@ def _second_moment_correction(hyper: Hypers, steps: int) -> Array:
 
 
 def epsilon_hat(argument: str) -> HyperCorrection:
-    """For a library that adds epsilon, by this argument, to the uncorrected root of the second
-    moment.
-    """
+    """For a library that adds this argument to the uncorrected root of the second moment."""
     return HyperCorrection(
         name="epsilon_hat",
         why=(
@@ -45,11 +43,10 @@ def epsilon_hat(argument: str) -> HyperCorrection:
 
 
 def carried_epsilon(state: str, decay: str, why: str) -> StateCorrection:
-    """Makes the framework's buffer of a decaying mean or maximum hold epsilon more than the rule's
-    own.
+    """Keeps the framework's buffer of a decaying mean or maximum epsilon above the rule's.
 
-    Before each step the buffer is raised by what its decay (the hyperparameter of this name) will
-    take away of epsilon."""
+    Before each step it raises the buffer by as much of epsilon as the decay, the hyperparameter of
+    this name, will take away."""
 
     def shift(hyper: Hypers, lr: Array) -> Array:
         values = np.full_like(lr, hyper["epsilon"] * (1.0 / hyper[decay] - 1.0))

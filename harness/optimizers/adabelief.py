@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, ReferenceRule, SearchSpace, State
+from ..optimizer import Binding, Hyper, Optimizer, ReferenceRule, SearchSpace
+from ._rule import Array, Hypers, State, Updated, arguments
 from ._shared import ADAM_RANGES, ADAM_RANGES_SOURCE
 
 
-def _update(
-    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
-) -> tuple[Array, State]:
+def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> Updated:
     b1, b2, epsilon = hyper["beta1"], hyper["beta2"], hyper["epsilon"]
     m = b1 * state["m"] + (1.0 - b1) * g
     s = b2 * state["s"] + (1.0 - b2) * (g - m) ** 2 + epsilon
@@ -35,20 +34,12 @@ OPTIMIZER = Optimizer(
     bindings={
         "jax": Binding(
             "optax.adabelief",
-            lambda h: {
-                "b1": h["beta1"],
-                "b2": h["beta2"],
-                "eps": h["epsilon"],
-                "eps_root": h["epsilon"],
-            },
+            arguments(b1="beta1", b2="beta2", eps="epsilon", eps_root="epsilon"),
         ),
     },
     rule=ReferenceRule(
         init=lambda p, hyper: {"m": np.zeros_like(p), "s": np.zeros_like(p)}, update=_update
     ),
     note="The paper's epsilon is 1e-8, Optax's and the later code of the authors 1e-16.",
-    space=SearchSpace(
-        ADAM_RANGES,
-        ADAM_RANGES_SOURCE,
-    ),
+    space=SearchSpace(ADAM_RANGES, ADAM_RANGES_SOURCE),
 )

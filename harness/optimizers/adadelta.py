@@ -4,26 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import (
-    Array,
-    Binding,
-    Hyper,
-    Hypers,
-    Optimizer,
-    Range,
-    ReferenceRule,
-    SearchSpace,
-    State,
-)
+from ..optimizer import Binding, Hyper, Optimizer, Range, ReferenceRule, SearchSpace
+from ._rule import Array, Hypers, State, Updated, arguments
 
 
 def _init(p: Array, hyper: Hypers) -> State:
     return {"mean_square": np.zeros_like(p), "mean_square_step": np.zeros_like(p)}
 
 
-def _update(
-    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
-) -> tuple[Array, State]:
+def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> Updated:
     rho, epsilon = hyper["rho"], hyper["epsilon"]
     mean_square = rho * state["mean_square"] + (1.0 - rho) * g * g
     step = np.sqrt(state["mean_square_step"] + epsilon) / np.sqrt(mean_square + epsilon) * g
@@ -44,11 +33,9 @@ OPTIMIZER = Optimizer(
         "epsilon": Hyper(1e-6, "added to both mean squares, inside the roots", low=1e-30),
     },
     bindings={
-        "torch": Binding("torch.optim.Adadelta", lambda h: {"rho": h["rho"], "eps": h["epsilon"]}),
-        "tensorflow": Binding(
-            "keras.optimizers.Adadelta", lambda h: {"rho": h["rho"], "epsilon": h["epsilon"]}
-        ),
-        "jax": Binding("optax.adadelta", lambda h: {"rho": h["rho"], "eps": h["epsilon"]}),
+        "torch": Binding("torch.optim.Adadelta", arguments(rho="rho", eps="epsilon")),
+        "tensorflow": Binding("keras.optimizers.Adadelta", arguments(rho="rho", epsilon="epsilon")),
+        "jax": Binding("optax.adadelta", arguments(rho="rho", eps="epsilon")),
     },
     rule=ReferenceRule(init=_init, update=_update),
     note=(

@@ -1,6 +1,4 @@
-"""Adafactor: second moments of matrices kept as a row and a column, steps relative to the size of
-the parameter.
-"""
+"""Adafactor: second moments as a row and a column, steps relative to the parameter's size."""
 
 from __future__ import annotations
 
@@ -9,17 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..optimizer import (
-    Array,
-    Binding,
-    Hyper,
-    Hypers,
-    Optimizer,
-    Range,
-    ReferenceRule,
-    SearchSpace,
-    State,
-)
+from ..optimizer import Binding, Hyper, Optimizer, Range, ReferenceRule, SearchSpace
+from ._rule import Array, Hypers, State, Updated
 
 
 def _rms(x: Array) -> float:
@@ -33,9 +22,7 @@ def _init(p: Array, hyper: Hypers) -> State:
 
 
 def _second_moment(g: Array, state: State, t: int, hyper: Hypers) -> tuple[Array, State]:
-    """Of the last two axes as an outer product (Algorithm 4), of vectors as it is (Algorithm 5);
-    and the new state.
-    """
+    """By two axes (Algorithm 4), full for vectors (Algorithm 5); and the new state."""
     kept, squared = 1.0 - t ** -hyper["decay_exponent"], g * g + hyper["epsilon1"]
     if g.ndim < 2:
         v = kept * state["v"] + (1.0 - kept) * squared
@@ -46,9 +33,7 @@ def _second_moment(g: Array, state: State, t: int, hyper: Hypers) -> tuple[Array
     return shares[..., :, None] * column[..., None, :], {"row": row, "column": column}
 
 
-def _update(
-    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
-) -> tuple[Array, State]:
+def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> Updated:
     v, state = _second_moment(g, state, t, hyper)
     step = g / np.sqrt(v)
     step = step / max(1.0, _rms(step) / hyper["clip"])

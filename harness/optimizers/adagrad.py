@@ -4,26 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import (
-    Array,
-    Binding,
-    Hyper,
-    Hypers,
-    Optimizer,
-    Range,
-    ReferenceRule,
-    SearchSpace,
-    State,
-)
+from ..optimizer import Binding, Hyper, Optimizer, Range, ReferenceRule, SearchSpace
+from ._rule import Array, Hypers, State, Updated, arguments
 
 
 def _init(p: Array, hyper: Hypers) -> State:
     return {"sum": np.full_like(p, hyper["initial_accumulator"])}
 
 
-def _update(
-    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
-) -> tuple[Array, State]:
+def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> Updated:
     total = state["sum"] + g * g
     return p - lr * g / np.sqrt(total + hyper["epsilon"]), {"sum": total}
 
@@ -53,14 +42,11 @@ OPTIMIZER = Optimizer(
         "torch": Binding("torch.optim.Adagrad", _torch),
         "tensorflow": Binding(
             "keras.optimizers.Adagrad",
-            lambda h: {
-                "initial_accumulator_value": h["initial_accumulator"],
-                "epsilon": h["epsilon"],
-            },
+            arguments(initial_accumulator_value="initial_accumulator", epsilon="epsilon"),
         ),
         "jax": Binding(
             "optax.adagrad",
-            lambda h: {"initial_accumulator_value": h["initial_accumulator"], "eps": h["epsilon"]},
+            arguments(initial_accumulator_value="initial_accumulator", eps="epsilon"),
         ),
     },
     rule=ReferenceRule(init=_init, update=_update),

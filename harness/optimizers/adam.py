@@ -4,17 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import (
-    Array,
-    Binding,
-    Hyper,
-    Hypers,
-    Optimizer,
-    Range,
-    ReferenceRule,
-    SearchSpace,
-    State,
-)
+from ..optimizer import Binding, Hyper, Optimizer, Range, ReferenceRule, SearchSpace
+from ._rule import Array, Hypers, State, Updated, arguments
 from ._shared import KERAS_EPSILON_HAT
 
 HYPER = {
@@ -30,18 +21,14 @@ def init(p: Array, hyper: Hypers) -> State:
 
 
 def direction(g: Array, state: State, t: int, hyper: Hypers) -> tuple[Array, State]:
-    """Algorithm 1 up to the learning rate: corrected first moment over corrected root second moment
-    plus epsilon.
-    """
+    """Algorithm 1 up to the learning rate."""
     b1, b2 = hyper["beta1"], hyper["beta2"]
     m = b1 * state["m"] + (1.0 - b1) * g
     v = b2 * state["v"] + (1.0 - b2) * g * g
     return (m / (1.0 - b1**t)) / (np.sqrt(v / (1.0 - b2**t)) + hyper["epsilon"]), {"m": m, "v": v}
 
 
-def _update(
-    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
-) -> tuple[Array, State]:
+def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> Updated:
     step, state = direction(g, state, t, hyper)
     return p - lr * step, state
 
@@ -56,17 +43,13 @@ OPTIMIZER = Optimizer(
     learning_rate=3e-3,
     hyper=HYPER,
     bindings={
-        "torch": Binding(
-            "torch.optim.Adam", lambda h: {"betas": (h["beta1"], h["beta2"]), "eps": h["epsilon"]}
-        ),
+        "torch": Binding("torch.optim.Adam", arguments(betas=("beta1", "beta2"), eps="epsilon")),
         "tensorflow": Binding(
             "keras.optimizers.Adam",
-            lambda h: {"beta_1": h["beta1"], "beta_2": h["beta2"], "epsilon": h["epsilon"]},
+            arguments(beta_1="beta1", beta_2="beta2", epsilon="epsilon"),
             corrections=(KERAS_EPSILON_HAT,),
         ),
-        "jax": Binding(
-            "optax.adam", lambda h: {"b1": h["beta1"], "b2": h["beta2"], "eps": h["epsilon"]}
-        ),
+        "jax": Binding("optax.adam", arguments(b1="beta1", b2="beta2", eps="epsilon")),
     },
     rule=ReferenceRule(init=init, update=_update),
     note=(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, ReferenceRule, SearchSpace, State
+from ..optimizer import Binding, Hyper, Optimizer, ReferenceRule, SearchSpace
+from ._rule import Array, Hypers, State, Updated, arguments
 from ._shared import ADAM_RANGES, ADAM_RANGES_SOURCE, carried_epsilon
 
 
@@ -12,9 +13,7 @@ def _init(p: Array, hyper: Hypers) -> State:
     return {"m": np.zeros_like(p), "u": np.zeros_like(p)}
 
 
-def _update(
-    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
-) -> tuple[Array, State]:
+def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> Updated:
     m = hyper["beta1"] * state["m"] + (1.0 - hyper["beta1"]) * g
     u = np.maximum(hyper["beta2"] * state["u"], np.abs(g))
     return p - lr / (1.0 - hyper["beta1"] ** t) * m / (u + hyper["epsilon"]), {"m": m, "u": u}
@@ -43,16 +42,16 @@ OPTIMIZER = Optimizer(
     bindings={
         "torch": Binding(
             "torch.optim.Adamax",
-            lambda h: {"betas": (h["beta1"], h["beta2"]), "eps": h["epsilon"]},
+            arguments(betas=("beta1", "beta2"), eps="epsilon"),
             corrections=(carried_epsilon("exp_inf", "beta2", _EPSILON_OUTSIDE),),
         ),
         "tensorflow": Binding(
             "keras.optimizers.Adamax",
-            lambda h: {"beta_1": h["beta1"], "beta_2": h["beta2"], "epsilon": h["epsilon"]},
+            arguments(beta_1="beta1", beta_2="beta2", epsilon="epsilon"),
         ),
         "jax": Binding(
             "optax.adamax",
-            lambda h: {"b1": h["beta1"], "b2": h["beta2"], "eps": h["epsilon"]},
+            arguments(b1="beta1", b2="beta2", eps="epsilon"),
             corrections=(carried_epsilon("nu", "beta2", _EPSILON_OUTSIDE),),
         ),
     },
@@ -61,8 +60,5 @@ OPTIMIZER = Optimizer(
         "Keras adds epsilon (1e-7 by default) to the norm, torch and Optax (1e-8) to the gradient's"
         " absolute value."
     ),
-    space=SearchSpace(
-        ADAM_RANGES,
-        ADAM_RANGES_SOURCE,
-    ),
+    space=SearchSpace(ADAM_RANGES, ADAM_RANGES_SOURCE),
 )

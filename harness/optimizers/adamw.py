@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from ..optimizer import (
-    Array,
-    Binding,
-    Hyper,
-    Hypers,
-    Optimizer,
-    Range,
-    ReferenceRule,
-    SearchSpace,
-    State,
-)
+from ..optimizer import Binding, Hyper, Optimizer, Range, ReferenceRule, SearchSpace
+from ._rule import Array, Hypers, State, Updated, arguments
 from ._shared import KERAS_EPSILON_HAT
 from .adam import HYPER, direction, init
 
 
-def _update(
-    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
-) -> tuple[Array, State]:
+def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> Updated:
     step, state = direction(g, state, t, hyper)
     return p - lr * hyper["weight_decay"] * p - lr * step, state
 
@@ -41,30 +30,18 @@ OPTIMIZER = Optimizer(
     bindings={
         "torch": Binding(
             "torch.optim.AdamW",
-            lambda h: {
-                "betas": (h["beta1"], h["beta2"]),
-                "eps": h["epsilon"],
-                "weight_decay": h["weight_decay"],
-            },
+            arguments(betas=("beta1", "beta2"), eps="epsilon", weight_decay="weight_decay"),
         ),
         "tensorflow": Binding(
             "keras.optimizers.AdamW",
-            lambda h: {
-                "beta_1": h["beta1"],
-                "beta_2": h["beta2"],
-                "epsilon": h["epsilon"],
-                "weight_decay": h["weight_decay"],
-            },
+            arguments(
+                beta_1="beta1", beta_2="beta2", epsilon="epsilon", weight_decay="weight_decay"
+            ),
             corrections=(KERAS_EPSILON_HAT,),
         ),
         "jax": Binding(
             "optax.adamw",
-            lambda h: {
-                "b1": h["beta1"],
-                "b2": h["beta2"],
-                "eps": h["epsilon"],
-                "weight_decay": h["weight_decay"],
-            },
+            arguments(b1="beta1", b2="beta2", eps="epsilon", weight_decay="weight_decay"),
         ),
     },
     rule=ReferenceRule(init=init, update=_update),

@@ -4,26 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import (
-    Array,
-    Binding,
-    Hyper,
-    Hypers,
-    Optimizer,
-    Range,
-    ReferenceRule,
-    SearchSpace,
-    State,
-)
+from ..optimizer import Binding, Hyper, Optimizer, Range, ReferenceRule, SearchSpace
+from ._rule import Array, Hypers, State, Updated, arguments
 
 
 def _init(p: Array, hyper: Hypers) -> State:
     return {name: np.zeros_like(p) for name in ("m", "v", "n", "gradient")}
 
 
-def _update(
-    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
-) -> tuple[Array, State]:
+def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> Updated:
     b1, b2, b3 = hyper["beta1"], hyper["beta2"], hyper["beta3"]
     change = g - state["gradient"] if t > 1 else np.zeros_like(g)
     m = b1 * state["m"] + (1.0 - b1) * g
@@ -54,13 +43,7 @@ OPTIMIZER = Optimizer(
     bindings={
         "jax": Binding(
             "optax.adan",
-            lambda h: {
-                "b1": h["beta1"],
-                "b2": h["beta2"],
-                "b3": h["beta3"],
-                "eps": h["epsilon"],
-                "eps_root": 0.0,
-            },
+            arguments(b1="beta1", b2="beta2", b3="beta3", eps="epsilon", eps_root=0.0),
         ),
     },
     rule=ReferenceRule(init=_init, update=_update),

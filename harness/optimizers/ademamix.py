@@ -7,22 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import (
-    Array,
-    Binding,
-    Hyper,
-    Hypers,
-    Optimizer,
-    Range,
-    ReferenceRule,
-    SearchSpace,
-    State,
-)
+from ..optimizer import Binding, Hyper, Optimizer, Range, ReferenceRule, SearchSpace
+from ._rule import Array, Hypers, State, Updated, arguments
 
 
-def _update(
-    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
-) -> tuple[Array, State]:
+def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> Updated:
     b1, b2, b3 = hyper["beta1"], hyper["beta2"], hyper["beta3"]
     fast = b1 * state["fast"] + (1.0 - b1) * g
     slow = b3 * state["slow"] + (1.0 - b3) * g
@@ -51,13 +40,7 @@ OPTIMIZER = Optimizer(
     bindings={
         "jax": Binding(
             "optax.contrib.ademamix",
-            lambda h: {
-                "b1": h["beta1"],
-                "b2": h["beta2"],
-                "b3": h["beta3"],
-                "alpha": h["alpha"],
-                "eps": h["epsilon"],
-            },
+            arguments(b1="beta1", b2="beta2", b3="beta3", alpha="alpha", eps="epsilon"),
         ),
     },
     rule=ReferenceRule(

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hyper, Hypers, Optimizer, ReferenceRule, SearchSpace, State
+from ..optimizer import Binding, Hyper, Optimizer, ReferenceRule, SearchSpace
+from ._rule import Array, Hypers, State, Updated, arguments
 from ._shared import ADAM_RANGES, ADAM_RANGES_SOURCE
 
 
-def _update(
-    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
-) -> tuple[Array, State]:
+def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> Updated:
     if t == 1:
         return p, {"m": state["m"], "v": g * g}
     limit = (t - 1) ** 0.25
@@ -36,15 +35,12 @@ OPTIMIZER = Optimizer(
     bindings={
         "jax": Binding(
             "optax.contrib.adopt",
-            lambda h: {"b1": h["beta1"], "b2": h["beta2"], "eps": h["epsilon"]},
+            arguments(b1="beta1", b2="beta2", eps="epsilon"),
         ),
     },
     rule=ReferenceRule(
         init=lambda p, hyper: {"m": np.zeros_like(p), "v": np.zeros_like(p)}, update=_update
     ),
     note="The first step only measures the gradient: no parameter moves.",
-    space=SearchSpace(
-        ADAM_RANGES,
-        ADAM_RANGES_SOURCE,
-    ),
+    space=SearchSpace(ADAM_RANGES, ADAM_RANGES_SOURCE),
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hypers, Optimizer, ReferenceRule, SearchSpace, State
+from ..optimizer import Binding, Optimizer, ReferenceRule, SearchSpace
+from ._rule import Array, Hypers, State, Updated, arguments
 from ._shared import (
     ADAM_RANGES,
     ADAM_RANGES_SOURCE,
@@ -19,9 +20,7 @@ def _init(p: Array, hyper: Hypers) -> State:
     return {"m": np.zeros_like(p), "v": np.zeros_like(p), "v_max": np.zeros_like(p)}
 
 
-def _update(
-    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
-) -> tuple[Array, State]:
+def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> Updated:
     b1, b2 = hyper["beta1"], hyper["beta2"]
     m = b1 * state["m"] + (1.0 - b1) * g
     v = b2 * state["v"] + (1.0 - b2) * g * g
@@ -42,28 +41,18 @@ OPTIMIZER = Optimizer(
     bindings={
         "torch": Binding(
             "torch.optim.Adam",
-            lambda h: {"betas": (h["beta1"], h["beta2"]), "eps": h["epsilon"], "amsgrad": True},
+            arguments(betas=("beta1", "beta2"), eps="epsilon", amsgrad=True),
             {"amsgrad": True},
         ),
         "tensorflow": Binding(
             "keras.optimizers.Adam",
-            lambda h: {
-                "beta_1": h["beta1"],
-                "beta_2": h["beta2"],
-                "epsilon": h["epsilon"],
-                "amsgrad": True,
-            },
+            arguments(beta_1="beta1", beta_2="beta2", epsilon="epsilon", amsgrad=True),
             {"amsgrad": True},
             (KERAS_EPSILON_HAT,),
         ),
         "jax": Binding(
             "optax.amsgrad",
-            lambda h: {
-                "b1": h["beta1"],
-                "b2": h["beta2"],
-                "eps": h["epsilon"],
-                "bias_correction_nu": False,
-            },
+            arguments(b1="beta1", b2="beta2", eps="epsilon", bias_correction_nu=False),
             corrections=(UNCORRECTED_SECOND_MOMENT, epsilon_hat("eps")),
         ),
     },
@@ -73,8 +62,5 @@ OPTIMIZER = Optimizer(
         " default Optax takes it over corrected ones, which keeps the large first estimates for"
         " ever: another algorithm. Keras's epsilon is 1e-7."
     ),
-    space=SearchSpace(
-        ADAM_RANGES,
-        ADAM_RANGES_SOURCE,
-    ),
+    space=SearchSpace(ADAM_RANGES, ADAM_RANGES_SOURCE),
 )

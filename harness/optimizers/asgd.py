@@ -5,17 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from ..optimizer import (
-    Array,
     Binding,
     Hyper,
-    Hypers,
     Optimizer,
     Range,
     ReferenceRule,
     SearchSpace,
-    State,
     StateCorrection,
 )
+from ._rule import Array, Hypers, State, Updated, arguments
 
 
 def _rate(lr: float, t: int, hyper: Hypers) -> float:
@@ -23,9 +21,7 @@ def _rate(lr: float, t: int, hyper: Hypers) -> float:
     return float(lr / (1.0 + hyper["decay"] * lr * (t - 1)) ** hyper["power"])
 
 
-def _update(
-    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
-) -> tuple[Array, State]:
+def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> Updated:
     rate = _rate(lr, t, hyper)
     return p * (1.0 - hyper["decay"] * rate) - rate * g, state
 
@@ -50,7 +46,7 @@ OPTIMIZER = Optimizer(
     bindings={
         "torch": Binding(
             "torch.optim.ASGD",
-            lambda h: {"lambd": h["decay"], "alpha": h["power"]},
+            arguments(lambd="decay", alpha="power"),
             corrections=(
                 StateCorrection(
                     name="rate_of_this_step",

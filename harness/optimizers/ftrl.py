@@ -4,26 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import (
-    Array,
-    Binding,
-    Hyper,
-    Hypers,
-    Optimizer,
-    Range,
-    ReferenceRule,
-    SearchSpace,
-    State,
-)
+from ..optimizer import Binding, Hyper, Optimizer, Range, ReferenceRule, SearchSpace
+from ._rule import Array, Hypers, State, Updated, arguments
 
 
 def _init(p: Array, hyper: Hypers) -> State:
     return {"n": np.full_like(p, hyper["initial_accumulator"]), "z": np.zeros_like(p)}
 
 
-def _update(
-    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
-) -> tuple[Array, State]:
+def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> Updated:
     n = state["n"] + g * g
     z = state["z"] + g - (np.sqrt(n) - np.sqrt(state["n"])) / lr * p
     shrunk = np.clip(z, -hyper["l1"], hyper["l1"]) - z
@@ -44,12 +33,12 @@ OPTIMIZER = Optimizer(
     bindings={
         "tensorflow": Binding(
             "keras.optimizers.Ftrl",
-            lambda h: {
-                "initial_accumulator_value": h["initial_accumulator"],
-                "l1_regularization_strength": h["l1"],
-                "l2_regularization_strength": h["l2"],
-                "beta": h["beta"],
-            },
+            arguments(
+                initial_accumulator_value="initial_accumulator",
+                l1_regularization_strength="l1",
+                l2_regularization_strength="l2",
+                beta="beta",
+            ),
         ),
     },
     rule=ReferenceRule(init=_init, update=_update),

@@ -4,23 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import (
-    Array,
-    Binding,
-    Hyper,
-    Hypers,
-    Optimizer,
-    Range,
-    ReferenceRule,
-    SearchSpace,
-    State,
-)
+from ..optimizer import Binding, Hyper, Optimizer, Range, ReferenceRule, SearchSpace
 from . import adam
+from ._rule import Array, Hypers, State, Updated, arguments
 
 
-def _update(
-    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
-) -> tuple[Array, State]:
+def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> Updated:
     step, state = adam.direction(g, state, t, hyper)
     weight, length = np.linalg.norm(p), np.linalg.norm(step)
     return p - lr * (weight / length if weight > 0.0 and length > 0.0 else 1.0) * step, state
@@ -41,11 +30,9 @@ OPTIMIZER = Optimizer(
     bindings={
         "tensorflow": Binding(
             "keras.optimizers.Lamb",
-            lambda h: {"beta_1": h["beta1"], "beta_2": h["beta2"], "epsilon": h["epsilon"]},
+            arguments(beta_1="beta1", beta_2="beta2", epsilon="epsilon"),
         ),
-        "jax": Binding(
-            "optax.lamb", lambda h: {"b1": h["beta1"], "b2": h["beta2"], "eps": h["epsilon"]}
-        ),
+        "jax": Binding("optax.lamb", arguments(b1="beta1", b2="beta2", eps="epsilon")),
     },
     rule=ReferenceRule(init=adam.init, update=_update),
     per_tensor=True,

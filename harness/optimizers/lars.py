@@ -4,22 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import (
-    Array,
-    Binding,
-    Hyper,
-    Hypers,
-    Optimizer,
-    Range,
-    ReferenceRule,
-    SearchSpace,
-    State,
-)
+from ..optimizer import Binding, Hyper, Optimizer, Range, ReferenceRule, SearchSpace
+from ._rule import Array, Hypers, State, Updated, arguments
 
 
-def _update(
-    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
-) -> tuple[Array, State]:
+def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> Updated:
     weight, length = np.linalg.norm(p), np.linalg.norm(g)
     ratio = hyper["trust"] * weight / length if weight > 0.0 and length > 0.0 else 1.0
     buffer = hyper["momentum"] * state["buffer"] + lr * ratio * g
@@ -40,9 +29,7 @@ OPTIMIZER = Optimizer(
         "trust": Hyper(1e-3, "norm of an update by norm of its parameter", low=1e-30),
     },
     bindings={
-        "jax": Binding(
-            "optax.lars", lambda h: {"momentum": h["momentum"], "trust_coefficient": h["trust"]}
-        ),
+        "jax": Binding("optax.lars", arguments(momentum="momentum", trust_coefficient="trust")),
     },
     rule=ReferenceRule(init=lambda p, hyper: {"buffer": np.zeros_like(p)}, update=_update),
     per_tensor=True,

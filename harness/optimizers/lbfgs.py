@@ -7,19 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ..optimizer import (
-    Array,
-    Binding,
-    Hyper,
-    Hypers,
-    Optimizer,
-    Range,
-    ReferenceRule,
-    SearchSpace,
-    State,
-)
+from ..optimizer import Binding, Hyper, Optimizer, Range, ReferenceRule, SearchSpace
+from ._rule import Array, Hypers, State, Updated
 
-# Pairs of less curvature are left out, as in torch, where it cannot be changed.
+# Pairs of less curvature are left out, as in torch, which fixes this limit.
 _LEAST_CURVATURE = 1e-10
 
 
@@ -29,9 +20,7 @@ def _init(p: Array, hyper: Hypers) -> State:
 
 
 def _remembered(p: Array, g: Array, state: State, t: int, hyper: Hypers) -> tuple[Array, Array]:
-    """Moves and changes of the gradient [pairs, n], with those of the last step if they show
-    curvature.
-    """
+    """Moves and changes of the gradient [pairs, n], with the last step's if they show curvature."""
     move, change = p - state["weights"], g - state["gradient"]
     if t == 1 or move @ change <= _LEAST_CURVATURE:
         return state["moves"], state["changes"]
@@ -42,9 +31,7 @@ def _remembered(p: Array, g: Array, state: State, t: int, hyper: Hypers) -> tupl
     )
 
 
-def _update(
-    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
-) -> tuple[Array, State]:
+def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> Updated:
     moves, changes = _remembered(p, g, state, t, hyper)
     new = {"moves": moves, "changes": changes, "weights": p, "gradient": g}
     if not len(moves):

@@ -4,22 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import (
-    Array,
-    Binding,
-    Hyper,
-    Hypers,
-    Optimizer,
-    Range,
-    ReferenceRule,
-    SearchSpace,
-    State,
-)
+from ..optimizer import Binding, Hyper, Optimizer, Range, ReferenceRule, SearchSpace
+from ._rule import Array, Hypers, State, Updated, arguments
 
 
-def _update(
-    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
-) -> tuple[Array, State]:
+def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> Updated:
     b1, b2 = hyper["beta1"], hyper["beta2"]
     step = np.sign(b1 * state["m"] + (1.0 - b1) * g)
     return p - lr * hyper["weight_decay"] * p - lr * step, {"m": b2 * state["m"] + (1.0 - b2) * g}
@@ -45,15 +34,11 @@ OPTIMIZER = Optimizer(
     bindings={
         "tensorflow": Binding(
             "keras.optimizers.Lion",
-            lambda h: {
-                "beta_1": h["beta1"],
-                "beta_2": h["beta2"],
-                "weight_decay": h["weight_decay"],
-            },
+            arguments(beta_1="beta1", beta_2="beta2", weight_decay="weight_decay"),
         ),
         "jax": Binding(
             "optax.lion",
-            lambda h: {"b1": h["beta1"], "b2": h["beta2"], "weight_decay": h["weight_decay"]},
+            arguments(b1="beta1", b2="beta2", weight_decay="weight_decay"),
         ),
     },
     rule=ReferenceRule(init=lambda p, hyper: {"m": np.zeros_like(p)}, update=_update),

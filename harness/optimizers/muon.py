@@ -7,18 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..optimizer import (
-    Array,
-    Binding,
-    Hyper,
-    Hypers,
-    Optimizer,
-    Range,
-    ReferenceRule,
-    SearchSpace,
-    State,
-)
+from ..optimizer import Binding, Hyper, Optimizer, Range, ReferenceRule, SearchSpace
 from . import adam
+from ._rule import Array, Hypers, State, Updated
 from ._shared import KERAS_EPSILON_HAT
 
 # Jordan's quintic; Keras and torch have the same five steps and added 1e-7, Keras with no way to
@@ -43,9 +34,7 @@ def _init(p: Array, hyper: Hypers) -> State:
     return {"buffer": np.zeros_like(p)} if p.ndim == 2 else adam.init(p, hyper)
 
 
-def _update(
-    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
-) -> tuple[Array, State]:
+def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> Updated:
     if p.ndim != 2:
         step, state = adam.direction(g, state, t, hyper)
         return p - lr * step, state

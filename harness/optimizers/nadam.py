@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hypers, Optimizer, ReferenceRule, SearchSpace, State
+from ..optimizer import Binding, Optimizer, ReferenceRule, SearchSpace
+from ._rule import Array, Hypers, State, Updated, arguments
 from ._shared import ADAM_RANGES, ADAM_RANGES_SOURCE
 from .adam import HYPER, init
 
 
-def _update(
-    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
-) -> tuple[Array, State]:
+def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> Updated:
     b1, b2 = hyper["beta1"], hyper["beta2"]
     m = b1 * state["m"] + (1.0 - b1) * g
     v = b2 * state["v"] + (1.0 - b2) * g * g
@@ -36,19 +35,13 @@ OPTIMIZER = Optimizer(
             "torch.optim.NAdam",
             # torch's mu_t = beta1 * (1 - 0.96^(t * momentum_decay) / 2): an infinite decay leaves
             # beta1.
-            lambda h: {
-                "betas": (h["beta1"], h["beta2"]),
-                "eps": h["epsilon"],
-                "momentum_decay": float("inf"),
-            },
+            arguments(betas=("beta1", "beta2"), eps="epsilon", momentum_decay=float("inf")),
         ),
         "tensorflow": Binding(
             "keras.optimizers.Nadam",
-            lambda h: {"beta_1": h["beta1"], "beta_2": h["beta2"], "epsilon": h["epsilon"]},
+            arguments(beta_1="beta1", beta_2="beta2", epsilon="epsilon"),
         ),
-        "jax": Binding(
-            "optax.nadam", lambda h: {"b1": h["beta1"], "b2": h["beta2"], "eps": h["epsilon"]}
-        ),
+        "jax": Binding("optax.nadam", arguments(b1="beta1", b2="beta2", eps="epsilon")),
     },
     rule=ReferenceRule(init=init, update=_update),
     note=(
@@ -61,8 +54,5 @@ OPTIMIZER = Optimizer(
             "Keras raises the momentum as beta1 * (1 - 0.96^t / 2), and no argument changes that"
         )
     },
-    space=SearchSpace(
-        ADAM_RANGES,
-        ADAM_RANGES_SOURCE,
-    ),
+    space=SearchSpace(ADAM_RANGES, ADAM_RANGES_SOURCE),
 )

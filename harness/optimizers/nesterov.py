@@ -4,23 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import (
-    Array,
-    Binding,
-    Hyper,
-    Hypers,
-    Optimizer,
-    Range,
-    ReferenceRule,
-    SearchSpace,
-    State,
-)
+from ..optimizer import Binding, Hyper, Optimizer, Range, ReferenceRule, SearchSpace
+from ._rule import Array, Hypers, State, Updated
 from ._shared import KERAS_MOMENTUM_FOLLOWS_SCHEDULE
 
 
-def _update(
-    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
-) -> tuple[Array, State]:
+def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> Updated:
     buffer = hyper["momentum"] * state["buffer"] + g
     return p - lr * (g + hyper["momentum"] * buffer), {"buffer": buffer}
 

@@ -4,17 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import (
-    Array,
-    Binding,
-    Hyper,
-    Hypers,
-    Optimizer,
-    Range,
-    ReferenceRule,
-    SearchSpace,
-    State,
-)
+from ..optimizer import Binding, Hyper, Optimizer, Range, ReferenceRule, SearchSpace
+from ._rule import Array, Hypers, State, Updated, arguments
 
 
 def _init(p: Array, hyper: Hypers) -> State:
@@ -27,9 +18,7 @@ def _init(p: Array, hyper: Hypers) -> State:
     }
 
 
-def _update(
-    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
-) -> tuple[Array, State]:
+def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> Updated:
     b1, b2, first, d = hyper["beta1"], hyper["beta2"], hyper["distance"], float(state["distance"])
     b3 = b2**0.5
     rate = lr * d * (1.0 - b2**t) ** 0.5 / (1.0 - b1**t)
@@ -67,11 +56,7 @@ OPTIMIZER = Optimizer(
     bindings={
         "jax": Binding(
             "optax.contrib.prodigy",
-            lambda h: {
-                "betas": (h["beta1"], h["beta2"]),
-                "eps": h["epsilon"],
-                "estim_lr0": h["distance"],
-            },
+            arguments(betas=("beta1", "beta2"), eps="epsilon", estim_lr0="distance"),
         ),
     },
     rule=ReferenceRule(init=_init, update=_update, joint=True),

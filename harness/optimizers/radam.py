@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hypers, Optimizer, ReferenceRule, SearchSpace, State
+from ..optimizer import Binding, Optimizer, ReferenceRule, SearchSpace
+from ._rule import Array, Hypers, State, Updated, arguments
 from ._shared import ADAM_RANGES, ADAM_RANGES_SOURCE, epsilon_hat
 from .adam import HYPER, init
 
@@ -16,9 +17,7 @@ from .adam import HYPER, init
 _TRACTABLE = 5.0
 
 
-def _update(
-    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
-) -> tuple[Array, State]:
+def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> Updated:
     b1, b2 = hyper["beta1"], hyper["beta2"]
     m = b1 * state["m"] + (1.0 - b1) * g
     v = b2 * state["v"] + (1.0 - b2) * g * g
@@ -48,12 +47,10 @@ OPTIMIZER = Optimizer(
     bindings={
         "torch": Binding(
             "torch.optim.RAdam",
-            lambda h: {"betas": (h["beta1"], h["beta2"]), "eps": h["epsilon"]},
+            arguments(betas=("beta1", "beta2"), eps="epsilon"),
             corrections=(epsilon_hat("eps"),),
         ),
-        "jax": Binding(
-            "optax.radam", lambda h: {"b1": h["beta1"], "b2": h["beta2"], "eps": h["epsilon"]}
-        ),
+        "jax": Binding("optax.radam", arguments(b1="beta1", b2="beta2", eps="epsilon")),
     },
     rule=ReferenceRule(init=init, update=_update),
     note=(
@@ -66,8 +63,5 @@ OPTIMIZER = Optimizer(
             " too small at its first step with beta2 = 0.999"
         )
     },
-    space=SearchSpace(
-        ADAM_RANGES,
-        ADAM_RANGES_SOURCE,
-    ),
+    space=SearchSpace(ADAM_RANGES, ADAM_RANGES_SOURCE),
 )

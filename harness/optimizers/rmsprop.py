@@ -4,17 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import (
-    Array,
-    Binding,
-    Hyper,
-    Hypers,
-    Optimizer,
-    Range,
-    ReferenceRule,
-    SearchSpace,
-    State,
-)
+from ..optimizer import Binding, Hyper, Optimizer, Range, ReferenceRule, SearchSpace
+from ._rule import Array, Hypers, State, Updated, arguments
 from ._shared import TORCH_EPSILON_INSIDE_ROOT
 
 HYPER = {
@@ -23,9 +14,7 @@ HYPER = {
 }
 
 
-def _update(
-    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
-) -> tuple[Array, State]:
+def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> Updated:
     mean_square = hyper["rho"] * state["mean_square"] + (1.0 - hyper["rho"]) * g * g
     return p - lr * g / np.sqrt(mean_square + hyper["epsilon"]), {"mean_square": mean_square}
 
@@ -42,13 +31,11 @@ OPTIMIZER = Optimizer(
     bindings={
         "torch": Binding(
             "torch.optim.RMSprop",
-            lambda h: {"alpha": h["rho"], "eps": 0.0},
+            arguments(alpha="rho", eps=0.0),
             corrections=(TORCH_EPSILON_INSIDE_ROOT,),
         ),
-        "tensorflow": Binding(
-            "keras.optimizers.RMSprop", lambda h: {"rho": h["rho"], "epsilon": h["epsilon"]}
-        ),
-        "jax": Binding("optax.rmsprop", lambda h: {"decay": h["rho"], "eps": h["epsilon"]}),
+        "tensorflow": Binding("keras.optimizers.RMSprop", arguments(rho="rho", epsilon="epsilon")),
+        "jax": Binding("optax.rmsprop", arguments(decay="rho", eps="epsilon")),
     },
     rule=ReferenceRule(init=lambda p, hyper: {"mean_square": np.zeros_like(p)}, update=_update),
     note=(

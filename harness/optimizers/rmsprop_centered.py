@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import Array, Binding, Hypers, Optimizer, Range, ReferenceRule, SearchSpace, State
+from ..optimizer import Binding, Optimizer, Range, ReferenceRule, SearchSpace
+from ._rule import Array, Hypers, State, Updated, arguments
 from ._shared import TORCH_EPSILON_INSIDE_ROOT
 from .rmsprop import HYPER
 
@@ -13,9 +14,7 @@ def _init(p: Array, hyper: Hypers) -> State:
     return {"mean_square": np.zeros_like(p), "mean": np.zeros_like(p)}
 
 
-def _update(
-    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
-) -> tuple[Array, State]:
+def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> Updated:
     rho = hyper["rho"]
     mean_square = rho * state["mean_square"] + (1.0 - rho) * g * g
     mean = rho * state["mean"] + (1.0 - rho) * g
@@ -35,18 +34,18 @@ OPTIMIZER = Optimizer(
     bindings={
         "torch": Binding(
             "torch.optim.RMSprop",
-            lambda h: {"alpha": h["rho"], "eps": 0.0, "centered": True},
+            arguments(alpha="rho", eps=0.0, centered=True),
             {"centered": True},
             (TORCH_EPSILON_INSIDE_ROOT,),
         ),
         "tensorflow": Binding(
             "keras.optimizers.RMSprop",
-            lambda h: {"rho": h["rho"], "epsilon": h["epsilon"], "centered": True},
+            arguments(rho="rho", epsilon="epsilon", centered=True),
             {"centered": True},
         ),
         "jax": Binding(
             "optax.rmsprop",
-            lambda h: {"decay": h["rho"], "eps": h["epsilon"], "centered": True},
+            arguments(decay="rho", eps="epsilon", centered=True),
             {"centered": True},
         ),
     },

@@ -4,17 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import (
-    Array,
-    Binding,
-    Hyper,
-    Hypers,
-    Optimizer,
-    Range,
-    ReferenceRule,
-    SearchSpace,
-    State,
-)
+from ..optimizer import Binding, Hyper, Optimizer, Range, ReferenceRule, SearchSpace
+from ._rule import Array, Hypers, State, Updated, arguments
 from ._shared import TORCH_EPSILON_INSIDE_ROOT, TORCH_MOMENTUM_KEEPS_OLD_RATES
 from .rmsprop import HYPER
 
@@ -23,9 +14,7 @@ def _init(p: Array, hyper: Hypers) -> State:
     return {"mean_square": np.zeros_like(p), "buffer": np.zeros_like(p)}
 
 
-def _update(
-    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
-) -> tuple[Array, State]:
+def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> Updated:
     mean_square = hyper["rho"] * state["mean_square"] + (1.0 - hyper["rho"]) * g * g
     buffer = hyper["momentum"] * state["buffer"] + lr * g / np.sqrt(mean_square + hyper["epsilon"])
     return p - buffer, {"mean_square": mean_square, "buffer": buffer}
@@ -49,18 +38,18 @@ OPTIMIZER = Optimizer(
     bindings={
         "torch": Binding(
             "torch.optim.RMSprop",
-            lambda h: {"alpha": h["rho"], "eps": 0.0, "momentum": h["momentum"]},
+            arguments(alpha="rho", eps=0.0, momentum="momentum"),
             _NATIVE,
             (TORCH_EPSILON_INSIDE_ROOT, TORCH_MOMENTUM_KEEPS_OLD_RATES),
         ),
         "tensorflow": Binding(
             "keras.optimizers.RMSprop",
-            lambda h: {"rho": h["rho"], "epsilon": h["epsilon"], "momentum": h["momentum"]},
+            arguments(rho="rho", epsilon="epsilon", momentum="momentum"),
             _NATIVE,
         ),
         "jax": Binding(
             "optax.rmsprop",
-            lambda h: {"decay": h["rho"], "eps": h["epsilon"], "momentum": h["momentum"]},
+            arguments(decay="rho", eps="epsilon", momentum="momentum"),
             _NATIVE,
         ),
     },

@@ -4,26 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import (
-    Array,
-    Binding,
-    Hyper,
-    Hypers,
-    Optimizer,
-    Range,
-    ReferenceRule,
-    SearchSpace,
-    State,
-)
+from ..optimizer import Binding, Hyper, Optimizer, Range, ReferenceRule, SearchSpace
+from ._rule import Array, Hypers, State, Updated, arguments
 
 
 def _init(p: Array, hyper: Hypers) -> State:
     return {"step_size": np.zeros_like(p), "before": np.zeros_like(p)}
 
 
-def _update(
-    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
-) -> tuple[Array, State]:
+def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> Updated:
     size = np.full_like(p, lr) if t == 1 else state["step_size"]
     turn = np.sign(g * state["before"])
     factor = np.where(turn > 0, hyper["increase"], np.where(turn < 0, hyper["decrease"], 1.0))
@@ -61,10 +50,7 @@ OPTIMIZER = Optimizer(
     bindings={
         "torch": Binding(
             "torch.optim.Rprop",
-            lambda h: {
-                "etas": (h["decrease"], h["increase"]),
-                "step_sizes": (h["smallest_step"], h["largest_step"]),
-            },
+            arguments(etas=("decrease", "increase"), step_sizes=("smallest_step", "largest_step")),
         ),
         "jax": Binding("optax.rprop", _arguments),
     },

@@ -9,17 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import (
-    Array,
-    Binding,
-    Hyper,
-    Hypers,
-    Optimizer,
-    Range,
-    ReferenceRule,
-    SearchSpace,
-    State,
-)
+from ..optimizer import Binding, Hyper, Optimizer, Range, ReferenceRule, SearchSpace
+from ._rule import Array, Hypers, State, arguments
 
 
 def _init(p: Array, hyper: Hypers) -> State:
@@ -71,11 +62,11 @@ OPTIMIZER = Optimizer(
     bindings={
         "tensorflow": Binding(
             "keras.optimizers.ScheduleFreeAdamW",
-            lambda h: {"beta_1": h["beta1"], "beta_2": h["beta2"], "epsilon": h["epsilon"]},
+            arguments(beta_1="beta1", beta_2="beta2", epsilon="epsilon"),
         ),
         "jax": Binding(
             "optax.contrib.schedule_free_adamw",
-            lambda h: {"b1": h["beta1"], "b2": h["beta2"], "eps": h["epsilon"]},
+            arguments(b1="beta1", b2="beta2", eps="epsilon"),
             evaluation="optax.contrib.schedule_free_eval_params",
         ),
     },

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from ..optimizer import Array, Binding, Hypers, Optimizer, Range, ReferenceRule, SearchSpace, State
+from ..optimizer import Binding, Optimizer, Range, ReferenceRule, SearchSpace
+from ._rule import Array, Hypers, State, Updated
 
 
-def _update(
-    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
-) -> tuple[Array, State]:
+def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> Updated:
     return p - lr * g, state
 
 

@@ -4,17 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..optimizer import (
-    Array,
-    Binding,
-    Hyper,
-    Hypers,
-    Optimizer,
-    ReferenceRule,
-    SearchSpace,
-    State,
-    StateCorrection,
-)
+from ..optimizer import Binding, Hyper, Optimizer, ReferenceRule, SearchSpace, StateCorrection
+from ._rule import Array, Hypers, State, Updated, arguments
 from ._shared import ADAM_RANGES, ADAM_RANGES_SOURCE
 
 _START = 1e-6
@@ -24,9 +15,7 @@ def _init(p: Array, hyper: Hypers) -> State:
     return {"m": np.zeros_like(p), "v": np.full_like(p, _START)}
 
 
-def _update(
-    p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
-) -> tuple[Array, State]:
+def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> Updated:
     b1, b2 = hyper["beta1"], hyper["beta2"]
     m = b1 * state["m"] + (1.0 - b1) * g
     v = state["v"] - (1.0 - b2) * np.sign(state["v"] - g * g) * g * g
@@ -58,7 +47,7 @@ OPTIMIZER = Optimizer(
     bindings={
         "jax": Binding(
             "optax.yogi",
-            lambda h: {"b1": h["beta1"], "b2": h["beta2"], "eps": h["epsilon"]},
+            arguments(b1="beta1", b2="beta2", eps="epsilon"),
             corrections=(
                 StateCorrection(
                     name="first_moment_from_zero",
@@ -74,8 +63,5 @@ OPTIMIZER = Optimizer(
     },
     rule=ReferenceRule(init=_init, update=_update),
     note="optax.yogi starts the first moment at 1e-6 as well as the second.",
-    space=SearchSpace(
-        ADAM_RANGES,
-        ADAM_RANGES_SOURCE,
-    ),
+    space=SearchSpace(ADAM_RANGES, ADAM_RANGES_SOURCE),
 )
