@@ -11,19 +11,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from .. import optimizer as kinds
 from ..errors import UserError, nearest
 from ..jsonfile import first_problem
-from ..optimizer import (
-    Binding,
-    Hyper,
-    HyperCorrection,
-    Optimizer,
-    Range,
-    RateCorrection,
-    ReferenceRule,
-    SearchSpace,
-    StateCorrection,
-)
 from ..schedule import Schedule, ScheduleParam
 from ..spec import TaskSpec
 from ..strict import given
@@ -35,7 +25,7 @@ _NAME_FORM = "letters, digits, '_', '.' and '-' after a letter or digit, at most
 Problem = tuple[str, str]
 
 
-def check_optimizer(optimizer: Optimizer) -> None:
+def check_optimizer(optimizer: kinds.Optimizer) -> None:
     """UserError for the first field of a wrong type or value: 'optimizer mine: learning_rate:
     expected …, not …'."""
     for field, problem in _problems(optimizer):
@@ -54,7 +44,7 @@ def check_schedule(schedule: Schedule) -> None:
         raise UserError(f"schedule {_shown(schedule.name)}: {field}: {problem}")
 
 
-def check_frameworks(optimizer: Optimizer, frameworks: Collection[str]) -> None:
+def check_frameworks(optimizer: kinds.Optimizer, frameworks: Collection[str]) -> None:
     """UserError for a framework that nothing offers, neither gradrace nor a file that is loaded."""
     for field in ("bindings", "differs", "imprecise"):
         for name in getattr(optimizer, field):
@@ -86,7 +76,7 @@ def _shown(name: object) -> str:
     return name if isinstance(name, str) and _NAME.fullmatch(name) else given(name)
 
 
-def _problems(optimizer: Optimizer) -> Iterator[Problem]:
+def _problems(optimizer: kinds.Optimizer) -> Iterator[Problem]:
     """In the order of the fields."""
     if not isinstance(optimizer.name, str) or not _NAME.fullmatch(optimizer.name):
         yield "name", _expected(_NAME_FORM, optimizer.name)
@@ -94,8 +84,8 @@ def _problems(optimizer: Optimizer) -> Iterator[Problem]:
     yield from _of_type(optimizer, "True or False", bool, "per_tensor", "full_batch")
     if not _is_number(optimizer.learning_rate) or not 0 < optimizer.learning_rate < math.inf:
         yield "learning_rate", _expected("a finite number above 0", optimizer.learning_rate)
-    yield from _of_mapping("hyper", optimizer.hyper, Hyper, _hyper_problems)
-    yield from _of_mapping("bindings", optimizer.bindings, Binding, _binding_problems)
+    yield from _of_mapping("hyper", optimizer.hyper, kinds.Hyper, _hyper_problems)
+    yield from _of_mapping("bindings", optimizer.bindings, kinds.Binding, _binding_problems)
     if optimizer.rule is not None:
         yield from _rule_problems(optimizer.rule)
     for field in ("differs", "imprecise"):
@@ -104,7 +94,7 @@ def _problems(optimizer: Optimizer) -> Iterator[Problem]:
         yield from _space_problems(optimizer.space)
 
 
-def _hyper_problems(hyper: Hyper) -> Iterator[Problem]:
+def _hyper_problems(hyper: kinds.Hyper) -> Iterator[Problem]:
     yield from _of_type(hyper, "text", str, "meaning")
     if not _is_number(hyper.default) or not math.isfinite(hyper.default):
         yield "default", _expected("a finite number", hyper.default)
@@ -116,7 +106,7 @@ def _hyper_problems(hyper: Hyper) -> Iterator[Problem]:
         yield "default", f"{hyper.default:g} is outside [{hyper.low:g}, {hyper.high:g}]"
 
 
-def _binding_problems(binding: Binding) -> Iterator[Problem]:
+def _binding_problems(binding: kinds.Binding) -> Iterator[Problem]:
     if isinstance(binding.target, str):
         yield from _dotted(binding, "target")
     elif not _takes(binding.target, 0):
@@ -142,9 +132,9 @@ def _binding_problems(binding: Binding) -> Iterator[Problem]:
 
 
 _CORRECTIONS = {
-    HyperCorrection: (("name", "why", "argument"), (("values", 2),)),
-    StateCorrection: (("name", "why", "state"), (("scale", 2), ("shift", 2))),
-    RateCorrection: (("name", "why"), (("factor", 2),)),
+    kinds.HyperCorrection: (("name", "why", "argument"), (("values", 2),)),
+    kinds.StateCorrection: (("name", "why", "state"), (("scale", 2), ("shift", 2))),
+    kinds.RateCorrection: (("name", "why"), (("factor", 2),)),
 }
 
 
@@ -159,7 +149,7 @@ def _correction_problems(correction: object) -> Iterator[Problem]:
 
 
 def _rule_problems(rule: object) -> Iterator[Problem]:
-    if not isinstance(rule, ReferenceRule):
+    if not isinstance(rule, kinds.ReferenceRule):
         yield "rule", _expected("a ReferenceRule or None", rule)
         return
     inner = [*_function(rule, "init", 2), *_function(rule, "update", 6)]
@@ -170,16 +160,16 @@ def _rule_problems(rule: object) -> Iterator[Problem]:
 
 
 def _space_problems(space: object) -> Iterator[Problem]:
-    if not isinstance(space, SearchSpace):
+    if not isinstance(space, kinds.SearchSpace):
         yield "space", _expected("a SearchSpace or None", space)
         return
     yield from (
         ("space." + field, problem) for field, problem in _of_type(space, "text", str, "source")
     )
-    yield from _of_mapping("space.ranges", space.ranges, Range, _range_problems)
+    yield from _of_mapping("space.ranges", space.ranges, kinds.Range, _range_problems)
 
 
-def _range_problems(given_range: Range) -> Iterator[Problem]:
+def _range_problems(given_range: kinds.Range) -> Iterator[Problem]:
     for field in ("low", "high"):
         value = getattr(given_range, field)
         if not _is_number(value) or not math.isfinite(value):
@@ -244,7 +234,7 @@ def _of_type(holder: object, form: str, kind: type, *fields: str) -> Iterator[Pr
             yield field, _expected(form, value)
 
 
-def _dotted(binding: Binding, field: str) -> Iterator[Problem]:
+def _dotted(binding: kinds.Binding, field: str) -> Iterator[Problem]:
     value = getattr(binding, field)
     if not isinstance(value, str) or not _DOTTED.fullmatch(value):
         yield field, _expected("a dotted path such as 'torch.optim.Adam'", value)
