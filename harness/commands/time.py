@@ -16,8 +16,6 @@ from .arguments import fill
 from .numbers import count
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from ..sweep import Outcome, Sweep
 
 _LAUNCHES = "Processes a cell, instead of the suite's."
@@ -83,6 +81,7 @@ def main(args: Arguments) -> None:
 
 
 def _show(sweep: Sweep, outcome: Outcome, as_json: bool) -> None:
+    from ..report import timing_text
     from ..results import frame
 
     frames = frame.load(sweep.options.output, sweep.suite.name)
@@ -92,13 +91,7 @@ def _show(sweep: Sweep, outcome: Outcome, as_json: bool) -> None:
         found = json.loads(cells.to_json(orient="records", double_precision=15))
         say(json.dumps(sweeping.head(sweep, outcome) | {"cells": found}))
         return
-    _print_cells(sweep.suite.content.title, cells)
-
-
-def _print_cells(title: str, cells: pd.DataFrame) -> None:
-    from ..report import timing_text
-
-    print_table(title, timing_text.cells(cells))
+    print_table(sweep.suite.content.title, timing_text.cells(cells))
     if parts := timing_text.parts(cells):
         print_table("Where a step goes, µs [95% interval over launches]", parts)
     for note in timing_text.notes(cells):

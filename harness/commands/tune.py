@@ -13,6 +13,7 @@ from .. import limits
 from ..errors import ExitCode
 from ..output.terminal import print_table, say
 from . import options, reporting, sweeping
+from .arguments import fill
 from .failures import resumable
 from .numbers import count
 
@@ -88,16 +89,21 @@ def main(args: Arguments) -> None:
     optimizer's defaults are then run on fresh seeds and scored on test data. The same command goes
     on after a kill with the same trials."""
     from ..data import use_folder
+    from ..sweep.store import read_records
+    from ..tune import results
     from ..tune.prepare import prepare
+    from ..tune.search import Place
 
     use_folder(args.data_dir)
     ready = prepare(_wish(args))
-    place = _place(args, ready)
+    name = _name(ready.study) if args.name is None else args.name
+    pythons = sweeping.interpreters(args.python)
+    place = fill(Place, args, name=name, registry=ready.registry, interpreters=pythons)
     if args.dry_run:
         _print_plan(ready, place, args.as_json)
         return
     study = _carry_out(ready, place, args.quiet)
-    found = _found(study, place)
+    found = results.found(study, read_records(place.output, place.name))
     if args.as_json:
         from ..tune.plain import to_json
 
@@ -128,19 +134,6 @@ def _split(names: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in names.split(",") if name.strip())
 
 
-def _place(args: Arguments, ready: Ready) -> Place:
-    from ..tune.search import Place
-
-    return Place(
-        args.output,
-        _name(ready.study) if args.name is None else args.name,
-        ready.registry,
-        sweeping.interpreters(args.python),
-        args.timeout_s,
-        args.workers,
-    )
-
-
 def _name(study: StudyFile) -> str:
     """The same for the same question, so that the same command finds what it began."""
     folds = "cv{}x{}-".format(*study.nested) if study.nested else ""
@@ -153,13 +146,6 @@ def _carry_out(ready: Ready, place: Place, quiet: bool) -> StudyFile:
 
     with resumable("trials"), Watch(quiet) as watch:
         return execute(ready.study, ready.cells, place, watch)
-
-
-def _found(study: StudyFile, place: Place) -> list[Found]:
-    from ..sweep.store import read_records
-    from ..tune.results import found
-
-    return found(study, read_records(place.output, place.name))
 
 
 def _print(study: StudyFile, found: list[Found]) -> None:
