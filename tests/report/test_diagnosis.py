@@ -31,8 +31,8 @@ AT = np.arange(0, STEPS + 1, EVERY)
 
 
 def course(training, validation, metric=0.0, noise=0.0, every=EVERY, epoch=40, **changes):
-    """A course whose losses are functions of the step, or arrays; batches are noisy by this share of
-    the first loss. The target, 0.8, is missed unless `metric` says otherwise."""
+    """A course whose losses are functions of the step, or arrays; batches are noisy by this share
+    of the first loss. The target, 0.8, is missed unless `metric` says otherwise."""
     task = make_task("made").model_copy(update={"steps": STEPS, "eval_every": every, **changes})
     steps, evaluated = np.arange(STEPS), np.arange(0, STEPS + 1, every)
     train, losses = (
@@ -81,7 +81,7 @@ def bump(low, then, at, start=2.0):
 
 
 def spike(height, after=0.02):
-    """A training loss that falls to 0.02 by step 100, is high from step 180 to 200, then `after`."""
+    """A training loss: down to 0.02 by step 100, high from step 180 to 200, then `after`."""
 
     def loss(step):
         calm = np.where(np.asarray(step) < 200, decay(0.02, 20)(step), after)

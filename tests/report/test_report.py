@@ -1,6 +1,4 @@
-"""The report: what its tables say, and that its page is whole, safe, self-contained and
-reproducible.
-"""
+"""The report: what its tables say; its page is whole, safe, self-contained and reproducible."""
 
 from __future__ import annotations
 
@@ -23,7 +21,16 @@ from gradrace.report.draw import breakdown, convergence, looks
 from gradrace.results import compare, frame
 from gradrace.spec import RunSpec
 from gradrace.statistics import step_times
-from records import MACHINE, MEAN_OF_P25, STEP_US, Verdict, make_results, make_specs, make_task
+from records import (
+    MACHINE,
+    MEAN_OF_P25,
+    STEP_US,
+    Verdict,
+    make_results,
+    make_specs,
+    make_task,
+    page_of,
+)
 
 MARKUP = "<script>alert('x')</script> & <b>bold</b>"
 TIMED_OUT = "no answer within 60 s"
@@ -49,44 +56,34 @@ class Page(HTMLParser):
         return [value for _, attributes in self.tags if (value := attributes.get(name)) is not None]
 
 
+OK = ("ok", "")
+SGD_ON_TORCH = [OK, ("diverged", "the loss became inf"), ("failed", "out of memory")]
+
+
 def judge(spec: RunSpec) -> Verdict:
     """One of everything."""
-    if spec.task.name == "cnn" and spec.framework == "tensorflow":
+    where, of = spec.framework, spec.optimizer.name
+    if (spec.task.name, where) == ("cnn", "tensorflow"):
         return "skipped", MARKUP
-    if spec.measure == "convergence" and spec.framework == "torch" and spec.optimizer.name == "sgd":
-        return {
-            0: ("ok", ""),
-            1: ("diverged", "the loss became inf"),
-            2: ("failed", "out of memory"),
-        }[spec.seed]
-    if (
-        spec.measure == "convergence"
-        and spec.framework == "jax"
-        and spec.optimizer.name == "sgd"
-        and spec.seed == 2
-    ):
+    if (spec.measure, where, of) == ("convergence", "torch", "sgd"):
+        return SGD_ON_TORCH[spec.seed]
+    if (spec.measure, where, of, spec.seed) == ("convergence", "jax", "sgd", 2):
         return "timeout", TIMED_OUT
-    if spec.measure == "timing" and spec.framework == "jax" and spec.optimizer.name == "adam":
-        return "failed", "no timing here"
-    return "ok", ""
+    timed = (spec.measure, where, of) == ("timing", "jax", "adam")
+    return ("failed", "no timing here") if timed else OK
 
 
 def judge_rate(spec: RunSpec) -> Verdict:
-    return (
-        ("diverged", "inf")
-        if spec.measure == "convergence" and spec.schedule.base_lr == 1.0
-        else ("ok", "")
-    )
+    lost = spec.measure == "convergence" and spec.schedule.base_lr == 1.0
+    return ("diverged", "inf") if lost else OK
 
 
 @pytest.fixture(scope="module")
 def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("results")
     make_results(folder, "main", make_specs(), judge, title=f"Main {MARKUP}", unrun=2)
-    kinds = ("constant", "cosine")
-    swept = make_specs(
-        ["mlp"], ["torch", "jax"], ["sgd"], range(2), rates=(0.001, 1.0), schedules=kinds
-    )
+    rates = {"rates": (0.001, 1.0), "schedules": ("constant", "cosine")}
+    swept = make_specs(["mlp"], ["torch", "jax"], ["sgd"], range(2), **rates)
     make_results(folder, "rates", swept, judge_rate, title="Rates")
     return folder
 
@@ -113,9 +110,8 @@ def page(html: str) -> Page:
 
 def row(table: pd.DataFrame, **where: Any) -> dict[Any, Any]:
     """The one row with these values."""
-    found = table[
-        np.logical_and.reduce([table[column] == value for column, value in where.items()])
-    ]
+    same = [table[column] == value for column, value in where.items()]
+    found = table[np.logical_and.reduce(same)]
     assert len(found) == 1, where
     return dict(found.iloc[0])
 
@@ -126,10 +122,15 @@ def row(table: pd.DataFrame, **where: Any) -> dict[Any, Any]:
 REACHED_AT = {0: 20, 1: 40, 2: None, 3: None, 4: None}
 
 
+def made(output: Path, *arguments: Any, **options: Any) -> frame.Frames:
+    """Frames of a suite `demo`; arguments are those of make_specs."""
+    curve = {"curve": options.pop("curve")} if "curve" in options else {}
+    make_results(output, "demo", make_specs(*arguments, **options), **curve)
+    return frame.load(output)
+
+
 def known_curve(spec: RunSpec) -> Curve:
-    """Evaluations at 20, 40, 60; accuracy reaches .9 at REACHED_AT[seed]; losses are 1, then seed +
-    .5, then seed.
-    """
+    """Losses are 1, seed + .5, seed at steps 20, 40, 60; accuracy is .9 from REACHED_AT[seed] on."""
     at = REACHED_AT[spec.seed]
     evaluated = np.array([20, 40, 60])
     metric = np.where(evaluated >= at, 0.9, 0.5) if at else np.full(3, 0.4 + 0.1 * spec.seed)
@@ -137,42 +138,34 @@ def known_curve(spec: RunSpec) -> Curve:
     return Curve(np.arange(60, dtype=float), evaluated, losses, metric)
 
 
-def known(output: Path, seeds: int, **options: Any) -> frame.Frames:
+def known(output: Path, seeds: int) -> frame.Frames:
     task = make_task("known", steps=60, target=0.85).model_copy(update={"eval_every": 20})
-    specs = make_specs([task], ["jax"], ["adam"], range(seeds), **options.pop("specs", {}))
-    make_results(output, "known", specs, curve=known_curve, **options)
-    return frame.load(output)
+    return made(output, [task], ["jax"], ["adam"], range(seeds), curve=known_curve)
 
 
 def test_summary_of_three_seeds_is_what_a_hand_computes(tmp_path):
-    found = row(tables.summary(known(tmp_path, 3), "known"), task="known")
+    found = row(tables.summary(known(tmp_path, 3), "demo"), task="known")
     assert found["runs"] == found["ok"] == found["attempts"] == 3
-    assert [found[f"final_validation_loss_{s}"] for s in ("mean", "min", "max")] == [1.0, 0.0, 2.0]
-    assert [found[f"best_validation_loss_{s}"] for s in ("mean", "min", "max")] == pytest.approx(
-        [2 / 3, 0.0, 1.0]
+    ends, best = (
+        [found[f"{of}_validation_loss_{s}"] for s in ("mean", "min", "max")]
+        for of in ("final", "best")
     )
+    assert ends == [1.0, 0.0, 2.0] and best == pytest.approx([2 / 3, 0.0, 1.0])
     assert found["final_validation_metric_mean"] == pytest.approx((0.9 + 0.9 + 0.6) / 3)
     assert (found["reached"], found["steps_to_target"]) == (2, 40.0)
     assert tables.steps_text(found) == "40 (2 of 3)"
     assert found["step_p25_s"] == pytest.approx(STEP_US["jax"] * 1e-6)
     assert found["step_mean_s"] == pytest.approx(MEAN_OF_P25 * STEP_US["jax"] * 1e-6)
-    assert found["seconds_to_target"] == pytest.approx(40 * found["step_mean_s"]), (
-        "steps add up by the mean, not by p25"
-    )
+    # Steps add up by the mean, not by p25.
+    assert found["seconds_to_target"] == pytest.approx(40 * found["step_mean_s"])
 
 
 def changed(spec: RunSpec, change: dict[str, Any]) -> RunSpec:
-    """Keys of the task and of the optimizer are set there."""
+    """The run with these fields; those of its task and of its optimizer are set there."""
     parts = {"task": spec.task, "optimizer": spec.optimizer}
     for key, value in change.items():
-        of = next(
-            (
-                name
-                for name, part in parts.items()
-                if key in type(part).model_fields and key != "name"
-            ),
-            None,
-        )
+        homes = [name for name, part in parts.items() if key in type(part).model_fields]
+        of = homes[0] if homes and key != "name" else None
         parts |= {of: parts[of].model_copy(update={key: value})} if of else {key: value}
     return spec.model_copy(update=parts)
 
@@ -197,21 +190,17 @@ def test_a_step_time_stands_beside_its_own_setting_alone(tmp_path, change, said)
     frames = frame.load(tmp_path)
     table = tables.summary(frames, "demo")
     found = row(table[table["runs"] > 0], attempts=1)
-    assert np.isnan(
-        [found[name] for name in ("step_p25_s", "step_mean_s", "first_call_s", "seconds_to_target")]
-    ).all()
+    figures_ = ("step_p25_s", "step_mean_s", "first_call_s", "seconds_to_target")
+    assert np.isnan([found[name] for name in figures_]).all()
     assert (found["timed_mode"], found["timed_instead"]) == ("", said)
     native = change.get("rule") == "native"
     assert np.isnan(found["native_p25_s"]) == (not native), "native is a figure of its own"
-    assert len(table) == (1 if native else 2), (
-        "what was timed keeps a row, if it stands nowhere else"
-    )
+    # A timed setting keeps a row if it stands nowhere else.
+    assert len(table) == (1 if native else 2)
     assert tables.pace(frames, "demo").empty
     assert tables.attempts(frames, "demo")["seconds"].isna().all()
-    html = writer.write(frames, tmp_path / "html").read_text(encoding="utf-8")
-    assert html.count(said) >= (3 if said else 0), (
-        "in the summary, beside the curves and with the target"
-    )
+    # In the summary, beside the curves and with the target.
+    assert page_of(frames, tmp_path).count(said) >= (3 if said else 0)
 
 
 def test_of_several_timings_each_stands_beside_what_it_timed(tmp_path):
@@ -235,7 +224,7 @@ def test_a_step_time_of_another_machine_is_named_only(tmp_path):
         if record.spec.measure == "timing":
             other = MACHINE.model_copy(update={"processor": "Another"})
             frames.records[digest] = record.model_copy(update={"machine": other})
-    found = row(tables.summary(frames, "known"), task="known", schedule="constant")
+    found = row(tables.summary(frames, "demo"), task="known", schedule="constant")
     assert np.isnan(found["seconds_to_target"]) and "on Another, 2 cores" in found["timed_instead"]
 
 
@@ -243,24 +232,21 @@ def test_the_mean_step_counts_slow_blocks_by_their_steps():
     blocks = np.array([10, 10, 1]), np.array([10e9, 10e9, 5e9])
     time = step_times.step_time(*blocks)
     assert (time.p25, time.mean) == pytest.approx((1.0, 25 / 21))
-    assert time.mean * blocks[0].sum() == pytest.approx(blocks[1].sum() * 1e-9), (
-        "steps x mean is the time that passed"
-    )
+    passed = blocks[1].sum() * 1e-9
+    assert time.mean * blocks[0].sum() == pytest.approx(passed), "steps x mean is the time"
 
 
 def test_median_on_a_run_that_missed_is_censored(tmp_path):
-    found = row(tables.summary(known(tmp_path, 5), "known"), task="known")
+    found = row(tables.summary(known(tmp_path, 5), "demo"), task="known")
     assert found["steps_to_target"] == np.inf
     assert tables.steps_text(found) == "> 60 (2 of 5)"
-    assert (
-        text.seconds_to_target(found["seconds_to_target"], found["reached"], found["budget_s"])
-        == "> 0.00651"
-    )
+    seconds = (found[name] for name in ("seconds_to_target", "reached", "budget_s"))
+    assert text.seconds_to_target(*seconds) == "> 0.00651"
 
 
 def test_no_run_reaching_the_target_is_said(tmp_path):
-    make_results(tmp_path, "demo", make_specs([make_task("hard", target=1.5)], ["jax"], ["adam"]))
-    found = row(tables.summary(frame.load(tmp_path), "demo"), task="hard")
+    hard = made(tmp_path, [make_task("hard", target=1.5)], ["jax"], ["adam"])
+    found = row(tables.summary(hard, "demo"), task="hard")
     assert tables.steps_text(found) == "not reached (0 of 3)"
 
 
@@ -273,9 +259,8 @@ def test_diverged_and_timed_out_runs_tried_the_target_but_failed_ones_did_not(fr
 
 
 def test_skipped_cells_stay_in_the_summary(frames):
-    found = row(
-        tables.summary(frames, "main"), task="cnn", framework="tensorflow", optimizer="adam"
-    )
+    summary = tables.summary(frames, "main")
+    found = row(summary, task="cnn", framework="tensorflow", optimizer="adam")
     assert found["skipped"] == 3 and np.isnan(found["final_validation_loss_mean"])
     assert tables.steps_text(found) == text.MISSING
 
@@ -295,8 +280,8 @@ def test_timing_alone_still_makes_summary_rows(tmp_path):
 
 
 def test_several_launches_are_one_cell_with_a_range(tmp_path):
-    make_results(tmp_path, "demo", make_specs(["mlp"], ["jax"], ["adam"], [], launches=3))
-    found = row(tables.step_times(frame.load(tmp_path), "demo"), task="mlp")
+    times = tables.step_times(made(tmp_path, ["mlp"], ["jax"], ["adam"], [], launches=3), "demo")
+    found = row(times, task="mlp")
     assert found["launches"] == 3
     assert found["step_p25_min_s"] == found["step_p25_max_s"] == pytest.approx(1e-4)
 
@@ -317,15 +302,14 @@ def test_chosen_rate_is_the_one_with_the_most_ok_runs(frames):
 
 def test_bands_are_mean_and_range_over_ok_runs(tmp_path):
     loaded = known(tmp_path, 3)
-    bands = tables.bands(tables.curves(loaded, tables.chosen(loaded, "known")))
+    bands = tables.bands(tables.curves(loaded, tables.chosen(loaded, "demo")))
     last = row(bands, metric="validation_loss", step=60.0)
     assert (last["mean"], last["min"], last["max"], last["runs"]) == (1.0, 0.0, 2.0, 3)
 
 
 def test_training_loss_is_averaged_in_bins(tmp_path):
-    specs = make_specs([make_task("long", steps=120)], ["jax"], ["adam"], [0])
-    make_results(tmp_path, "demo", specs, curve=lambda s: Curve(np.arange(120.0), *np.ones((3, 1))))
-    loaded = frame.load(tmp_path)
+    rising = lambda spec: Curve(np.arange(120.0), *np.ones((3, 1)))
+    loaded = made(tmp_path, [make_task("long", steps=120)], ["jax"], ["adam"], [0], curve=rising)
     points = tables.curves(loaded, tables.chosen(loaded, "demo"))
     assert (points["step"].tolist()[:2], points["value"].tolist()[:2]) == ([1.0, 3.0], [0.5, 2.5])
 
@@ -343,9 +327,8 @@ def test_schedules_are_shown_where_any_is_not_constant(frames):
 
 def test_not_ok_lists_every_such_run_with_its_reason(frames):
     lost = tables.not_ok(frames, "main")
-    assert (
-        lost["runs"].sum() == (frames.runs["status"] != "ok")[frames.runs["suite"] == "main"].sum()
-    )
+    runs = frames.runs[frames.runs["suite"] == "main"]
+    assert lost["runs"].sum() == (runs["status"] != "ok").sum()
     assert {MARKUP, TIMED_OUT, "out of memory"} <= set(lost["reason"])
     assert tables.missing(frames, "main") == 2
 
@@ -354,9 +337,8 @@ def test_not_ok_lists_every_such_run_with_its_reason(frames):
 
 
 def test_everything_a_reader_wrote_is_escaped(html, page):
-    assert "alert('x')" not in html.replace("&#39;", "'").replace(
-        "&lt;script&gt;alert('x')&lt;/script&gt;", ""
-    )
+    escaped = "&lt;script&gt;alert('x')&lt;/script&gt;"
+    assert "alert('x')" not in html.replace("&#39;", "'").replace(escaped, "")
     assert [tag for tag, _ in page.tags].count("script") == 1 and "<b>" not in html
     assert any(MARKUP in words for words in page.words)
 
@@ -364,18 +346,16 @@ def test_everything_a_reader_wrote_is_escaped(html, page):
 def test_the_page_refers_to_nothing_outside(html, page):
     for name in ("src", "href", "xlink:href", "action", "srcset", "data", "poster"):
         assert all(value.startswith(("#", "data/", "run.html#")) for value in page.all(name)), name
-    assert not re.search(
-        r"https?:|//[a-z]|@import|<!ENTITY|<metadata", re.sub(r"^\s*//.*$", "", html, flags=re.M)
-    )
+    code = re.sub(r"^\s*//.*$", "", html, flags=re.M)
+    assert not re.search(r"https?:|//[a-z]|@import|<!ENTITY|<metadata", code)
     assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", html))
 
 
 def test_ids_are_unique_and_every_reference_has_one(html, page):
     ids = Counter(page.all("id"))
     assert [name for name, count in ids.items() if count > 1] == []
-    local = [value[1:] for value in page.all("href") if value.startswith("#")] + re.findall(
-        r"url\(#([^)]*)\)", html
-    )
+    local = [value[1:] for value in page.all("href") if value.startswith("#")]
+    local += re.findall(r"url\(#([^)]*)\)", html)
     assert set(local) <= set(ids)
     assert set(" ".join(page.all("aria-labelledby")).split()) <= set(ids)
 
@@ -413,6 +393,9 @@ def test_sections_warnings_and_counts_are_there(html):
     assert "jax 0.10.2" in html and "made up" in html
 
 
+ONE_CELL = (["mlp"], ["torch"], ["sgd"], [0])
+
+
 def test_writing_again_is_equal_to_the_byte(tmp_path):
     make_results(tmp_path, "demo", make_specs(["mlp"], ["torch"]))
     first, second = (writer.write(frame.load(tmp_path), tmp_path / name) for name in ("one", "two"))
@@ -420,9 +403,8 @@ def test_writing_again_is_equal_to_the_byte(tmp_path):
 
 
 def test_an_earlier_report_is_replaced_whole(tmp_path):
-    make_results(tmp_path, "demo", make_specs(["mlp"], ["torch"], ["sgd"], [0]))
-    folder = tmp_path / "html"
-    writer.write(frame.load(tmp_path), folder)
+    frames, folder = made(tmp_path, *ONE_CELL), tmp_path / "html"
+    writer.write(frames, folder)
     (folder / "data" / "demo" / "stale.csv").write_text("old")
     writer.write(frame.load(tmp_path), folder)
     assert not (folder / "data" / "demo" / "stale.csv").exists()
@@ -430,19 +412,19 @@ def test_an_earlier_report_is_replaced_whole(tmp_path):
 
 
 def test_a_data_folder_of_somebody_else_is_left_alone(tmp_path):
-    make_results(tmp_path, "demo", make_specs(["mlp"], ["torch"], ["sgd"], [0]))
+    frames = made(tmp_path, *ONE_CELL)
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "thesis.csv").write_text("mine")
     with pytest.raises(UserError, match="not of an earlier report"):
-        writer.write(frame.load(tmp_path), tmp_path)
+        writer.write(frames, tmp_path)
     assert (tmp_path / "data" / "thesis.csv").read_text() == "mine"
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
-    make_results(tmp_path, "demo", make_specs(["mlp"], ["torch"], ["sgd"], [0]))
+    frames = made(tmp_path, *ONE_CELL)
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=re.escape(str(tmp_path / "file"))):
-        writer.write(frame.load(tmp_path), tmp_path / "file" / "html")
+        writer.write(frames, tmp_path / "file" / "html")
 
 
 def outcome(measure: str, status: str) -> Any:
@@ -459,27 +441,25 @@ def outcome(measure: str, status: str) -> Any:
     ],
 )
 def test_whatever_is_missing_the_rest_is_shown(tmp_path, judge, absent):
-    make_results(tmp_path, "demo", make_specs(["mlp"], ["torch"], ["sgd"], [0]), judge)
-    html = writer.write(frame.load(tmp_path), tmp_path / "html").read_text(encoding="utf-8")
+    make_results(tmp_path, "demo", make_specs(*ONE_CELL), judge)
+    html = page_of(frame.load(tmp_path), tmp_path)
     assert f'id="{absent}"' not in html and "because" in html and 'id="demo-runs"' in html
 
 
 @pytest.mark.parametrize("measure", ["convergence", "timing"])
 def test_a_suite_of_one_measure_only(tmp_path, measure):
-    specs = [
-        spec for spec in make_specs(["mlp"], ["torch"], ["sgd"], [0]) if spec.measure == measure
-    ]
+    specs = [spec for spec in make_specs(*ONE_CELL) if spec.measure == measure]
     make_results(tmp_path, "demo", specs)
-    html = writer.write(frame.load(tmp_path), tmp_path / "html").read_text(encoding="utf-8")
+    html = page_of(frame.load(tmp_path), tmp_path)
     assert ('id="demo-fig-mlp-convergence"' in html) == (measure == "convergence")
     assert ('id="demo-step-time"' in html) == (measure == "timing")
 
 
 def test_a_suite_without_any_record_beside_another(tmp_path):
-    make_results(tmp_path, "demo", make_specs(["mlp"], ["torch"], ["sgd"], [0]))
+    make_results(tmp_path, "demo", make_specs(*ONE_CELL))
     waiting = make_specs(["cnn"], ["torch"], ["sgd"], [0])
     make_results(tmp_path, "waiting", waiting, unrun=len(waiting))
-    html = writer.write(frame.load(tmp_path), tmp_path / "html").read_text(encoding="utf-8")
+    html = page_of(frame.load(tmp_path), tmp_path)
     assert "2 not run yet" in html and "None of this suite has a record yet" in html
 
 
@@ -487,35 +467,19 @@ def test_a_suite_without_any_record_beside_another(tmp_path):
 
 
 def test_an_optimizer_keeps_its_colour_and_variants_differ_by_dash():
-    runs = pd.DataFrame(
-        {
-            "series": ["adam", "sgd · step", "sgd"],
-            "optimizer": ["adam", "sgd", "sgd"],
-            "variant": ["", "step", ""],
-        }
-    )
+    rows = [("adam", "adam", ""), ("sgd · step", "sgd", "step"), ("sgd", "sgd", "")]
+    runs = pd.DataFrame(rows, columns=["series", "optimizer", "variant"])
     found = looks.series_looks(runs, ["sgd", "adam"])
     assert found["sgd"].color == found["sgd · step"].color != found["adam"].color
     assert found["sgd"].dash != found["sgd · step"].dash
 
 
 def test_time_zero_is_left_off_a_logarithmic_axis():
-    spread = ("mean", "min", "max")
-    seconds = {"fast": [0.0, 0.1, 0.2], "slow": [0.0, 1.0, 2.0]}
-    bands = pd.DataFrame(
-        [
-            {
-                "series": "adam",
-                "setup": setup,
-                "seconds": at,
-                "step": i,
-                "runs": 1,
-                **dict.fromkeys(spread, 3 - i),
-            }
-            for setup, times in seconds.items()
-            for i, at in enumerate(times)
-        ]
-    )
+    times = {"fast": [0.0, 0.1, 0.2], "slow": [0.0, 1.0, 2.0]}
+    points = [(setup, i, at) for setup, of in times.items() for i, at in enumerate(of)]
+    bands = pd.DataFrame(points, columns=["setup", "step", "seconds"])
+    spread = dict.fromkeys(("mean", "min", "max"), 3 - bands["step"])
+    bands = bands.assign(series="adam", runs=1, **spread)
     axes = convergence.over_time(bands, looks.looks(["fast", "slow"])).axes[0]
     assert axes.get_xscale() == "log"
     assert min(line.get_xdata().min() for line in axes.lines) == 0.1
@@ -535,14 +499,8 @@ def test_palette_is_legible_on_light_and_dark():
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [
-        (0.01234, "0.0123"),
-        (1.5, "1.50"),
-        (1234.5, "1234"),
-        (0.0, "0"),
-        (1e-9, "1.00e-09"),
-        (np.nan, "–"),
-    ],
+    [(0.01234, "0.0123"), (1.5, "1.50"), (1234.5, "1234")]
+    + [(0.0, "0"), (1e-9, "1.00e-09"), (np.nan, "–")],
 )
 def test_significant(value, expected):
     assert text.significant(value) == expected
@@ -557,12 +515,10 @@ def timed(tmp_path_factory: pytest.TempPathFactory) -> frame.Frames:
     one before, with parts and memory; torch's smallest batch was timed in one launch alone."""
     folder = tmp_path_factory.mktemp("timed")
     tasks = [make_task("mlp", batch_size=size) for size in (16, 64, 256)]
-    specs = make_specs(
-        tasks, ["torch", "jax"], ["adam"], [], launches=5, breakdown=True, memory=True, native=True
-    )
+    parts = {"launches": 5, "breakdown": True, "memory": True, "native": True}
     specs = [
         spec
-        for spec in specs
+        for spec in make_specs(tasks, ["torch", "jax"], ["adam"], [], **parts)
         if spec.framework == "jax" or spec.task.batch_size > 16 or spec.launch == 0
     ]
     specs += [spec.model_copy(update={"mode": "scan"}) for spec in specs if spec.framework == "jax"]
@@ -582,19 +538,14 @@ def test_a_cell_is_the_geometric_mean_of_its_launches_with_a_t_interval(timed):
     assert found["samples_per_s"] == pytest.approx(64 / middle, rel=1e-6)
     assert found["samples_per_s_low"] == pytest.approx(64 / found["step_p25_s_high"])
     assert found["steps_per_s_high"] == pytest.approx(1 / found["step_p25_s_low"])
-    assert (found["forward_s"], found["optimizer_s"]) == pytest.approx(
-        (0.3 * middle, 0.2 * middle), rel=1e-6
-    )
+    parts = (found["forward_s"], found["optimizer_s"])
+    assert parts == pytest.approx((0.3 * middle, 0.2 * middle), rel=1e-6)
     arithmetic = STEP_US["torch"] * 1e-6 * np.mean(1.01 ** np.arange(5))
-    assert (found["backward_s"], found["remainder_s"]) == pytest.approx(
-        (0.45 * arithmetic, 0.05 * arithmetic), rel=1e-6
-    )
+    derived = (found["backward_s"], found["remainder_s"])
+    assert derived == pytest.approx((0.45 * arithmetic, 0.05 * arithmetic), rel=1e-6)
     assert found["parts_covered"] == pytest.approx(0.95, rel=1e-6)
-    assert (found["import_s"], found["grown_bytes"], found["memory_method"]) == (
-        2.0,
-        20 * 2**20,
-        "made up",
-    )
+    assert (found["import_s"], found["grown_bytes"]) == (2.0, 20 * 2**20)
+    assert found["memory_method"] == "made up"
     assert len(found["digests"].split()) == 6
 
 
@@ -611,20 +562,19 @@ def test_one_launch_has_a_figure_and_no_interval(timed):
     assert len(timing_text.parts(cells)) == 9
 
 
-def test_samples_a_second_are_drawn_where_batch_sizes_vary(timed, frames):
+SETUPS = {"jax (jit)", "jax (scan)", "torch (eager)"}
+
+
+def test_samples_a_second_are_drawn_if_batch_sizes_vary(timed, frames):
     rates = tables.throughput(tables.step_times(timed, "timed"))
-    assert set(rates["setup"]) == {"jax (jit)", "jax (scan)", "torch (eager)"}
+    assert set(rates["setup"]) == SETUPS
     assert all(sizes.tolist() == [16, 64, 256] for _, sizes in rates.groupby("setup")["batch_size"])
     assert set(rates["panel"]) == {"adam"}
     assert tables.throughput(tables.step_times(frames, "main")).empty
 
 
-def test_modes_are_compared_where_a_framework_has_several(timed, frames):
-    assert set(tables.by_mode(tables.step_times(timed, "timed"))["setup"]) == {
-        "jax (jit)",
-        "jax (scan)",
-        "torch (eager)",
-    }
+def test_modes_are_compared_if_a_framework_has_several(timed, frames):
+    assert set(tables.by_mode(tables.step_times(timed, "timed"))["setup"]) == SETUPS
     assert tables.by_mode(tables.step_times(frames, "main")).empty
 
 
@@ -632,47 +582,35 @@ def test_the_bars_of_a_step_are_as_long_as_its_parts(timed):
     times = tables.step_times(timed, "timed").iloc[:1]
     (axis,) = breakdown.breakdown(times).axes
     widths = [bar.get_width() for bar in axis.patches]
-    expected = (
-        times[["forward_s", "backward_s", "optimizer_s", "remainder_s", "step_p25_s"]].iloc[0] * 1e6
-    )
-    assert widths == pytest.approx(expected.tolist()), (
-        "the remainder fills what the parts leave of the step"
-    )
+    parts = ["forward_s", "backward_s", "optimizer_s", "remainder_s", "step_p25_s"]
+    expected = times[parts].iloc[0] * 1e6
+    assert widths == pytest.approx(expected.tolist()), "the remainder fills the rest of the step"
     assert axis.patches[3].get_x() == pytest.approx(expected.iloc[:3].sum())
 
 
 def test_parts_that_take_longer_than_the_step_overlap_its_end(timed):
     times = tables.step_times(timed, "timed").iloc[:1]
-    times = times.assign(
-        optimizer_s=times["optimizer_s"] * 2, remainder_s=-0.15 * times["step_p25_s"]
-    )
-    (axis,) = breakdown.breakdown(times).axes
+    longer = {"optimizer_s": times["optimizer_s"] * 2, "remainder_s": -0.15 * times["step_p25_s"]}
+    (axis,) = breakdown.breakdown(times.assign(**longer)).axes
     remainder, step = axis.patches[3], 1e6 * float(times["step_p25_s"].iloc[0])
-    assert (remainder.get_x(), remainder.get_width()) == pytest.approx(
-        (step, 0.15 * step), rel=1e-3
-    )
+    bar = (remainder.get_x(), remainder.get_width())
+    assert bar == pytest.approx((step, 0.15 * step), rel=1e-3)
     assert remainder.get_hatch()
 
 
 def test_the_page_of_a_timed_suite_has_its_sections(timed, tmp_path):
-    html = writer.write(timed, tmp_path).read_text(encoding="utf-8")
+    html = page_of(timed, tmp_path)
     ids = Counter(Page(html).all("id"))
     assert max(ids.values()) == 1, ids.most_common(3)
-    for name in (
-        "step-time",
-        "throughput",
-        "breakdown",
-        "costs",
-        "fig-mlp-throughput",
-        "fig-mlp-modes",
-        "fig-mlp-breakdown",
-    ):
+    drawn = [f"fig-mlp-{name}" for name in ("throughput", "modes", "breakdown")]
+    for name in ("step-time", "throughput", "breakdown", "costs", *drawn):
         assert f'id="timed-{name}"' in html, name
     assert "1 of 9 timed cells had fewer than 3 launches" in html and "made up" in html
-    parts = pd.read_csv(tmp_path / "data/timed/step-parts.csv")
+    data = tmp_path / "html/data/timed"
+    parts = pd.read_csv(data / "step-parts.csv")
     assert len(parts) == 9
     assert parts["parts_covered"].tolist() == pytest.approx([0.95] * 9, rel=1e-3)
-    kept = pd.read_csv(tmp_path / "data/timed/step-times.csv")
+    kept = pd.read_csv(data / "step-times.csv")
     assert {"step_p25_s_low", "samples_per_s", "state_bytes", "grown_bytes"} <= set(kept)
 
 

@@ -1,6 +1,4 @@
-"""`gradrace tune` as a user meets it: killed and run again, every sampler, failures, bad input,
-nested folds, the report.
-"""
+"""`gradrace tune` for its user: kills, samplers, failures, bad input, nested folds, the report."""
 
 from __future__ import annotations
 
@@ -20,22 +18,10 @@ from gradrace.sweep.store import read_records
 from gradrace.tune.study import read_study
 from typer.testing import CliRunner
 
-# The NumPy reference does a trial of these in milliseconds.
-BASE = (
-    "tune",
-    "--task",
-    "digits_mlp",
-    "--framework",
-    "numpy",
-    "--dtype",
-    "float64",
-    "--steps",
-    "12",
-    "--fresh-seeds",
-    "2",
-    "--quiet",
-)
 NAME = "study"
+# The NumPy reference does a trial of these in milliseconds.
+NUMPY = ("--framework", "numpy", "--dtype", "float64", "--steps", "12", "--fresh-seeds", "2")
+BASE = ("tune", "--task", "digits_mlp", *NUMPY, "--quiet")
 
 # Trial 3 of every search raises, by its learning rate: the grid below makes it 0.1.
 PLUGIN = """
@@ -47,7 +33,8 @@ def update(p, g, state, lr, t, hyper):
     return p - lr * g, state
 
 Mine = Optimizer(
-    name="cursed", title="Cursed", paper="-", learning_rate=0.01, hyper={"unused": Hyper(0.5, "-", high=1.0)}, bindings={},
+    name="cursed", title="Cursed", paper="-", learning_rate=0.01, bindings={},
+    hyper={"unused": Hyper(0.5, "-", high=1.0)},
     rule=ReferenceRule(init=lambda p, hyper: {}, update=update),
     space=SearchSpace({"learning_rate": Range(0.001, 1000.0, log=True)}, "made up"),
 )
@@ -56,9 +43,7 @@ Mine = Optimizer(
 
 @pytest.fixture
 def gradrace_here(tmp_path, monkeypatch):
-    """The command line in a folder of its own and in this process, which has imported everything
-    already.
-    """
+    """The command line in a folder of its own, in this process, which has imported everything."""
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments):
@@ -70,30 +55,21 @@ def gradrace_here(tmp_path, monkeypatch):
 
 def tune(gradrace, *arguments, optimizer="momentum", budget=4, report=False):
     """The command's answer as JSON, and its exit code."""
-    done = gradrace(
-        *BASE,
-        "--optimizer",
-        optimizer,
-        "--budget",
-        budget,
-        "--name",
-        NAME,
-        "--json",
-        *arguments,
-        *(() if report else ("--no-report",)),
-    )
+    search = ("--optimizer", optimizer, "--budget", budget, "--name", NAME, "--json")
+    done = gradrace(*BASE, *search, *arguments, *(() if report else ("--no-report",)))
     assert done.stdout, done.stderr
     return json.loads(done.stdout), done.returncode
 
 
 def numbers(folder, optimizer):
-    """The numbers of the trials of a search that have runs in the plan."""
-    records = read_records(folder / "results", NAME)
-    return [
-        r.spec.variations["trial"]
-        for r in records
-        if r.spec.optimizer.name == optimizer and "trial" in r.spec.variations
-    ]
+    """The numbers of a search's trials that have runs in the plan."""
+    specs = [record.spec for record in read_records(folder / "results", NAME)]
+    tried = [spec for spec in specs if spec.optimizer.name == optimizer]
+    return [spec.variations["trial"] for spec in tried if "trial" in spec.variations]
+
+
+def journal_of(folder):
+    return [json.loads(line) for line in (folder / "trials.jsonl").read_text().splitlines()]
 
 
 @pytest.mark.parametrize(
@@ -103,34 +79,19 @@ def test_every_sampler_uses_its_budget_within_the_space(gradrace_here, tmp_path,
     """tpe and gp draw their first ten at random: eleven trials reach what they have learnt."""
     found, code = tune(gradrace_here, "--sampler", sampler, budget=max(7, trials))
     assert code == 0 and sum(found["results"][0]["trials"].values()) == trials
-    journal = tmp_path / "results/runs" / NAME / "trials.jsonl"
-    asked = [json.loads(line)["settings"] for line in journal.read_text().splitlines()]
+    asked = [line["settings"] for line in journal_of(tmp_path / "results/runs" / NAME)]
     assert len({json.dumps(settings) for settings in asked}) == trials, "no suggestion is repeated"
-    assert all(
-        1e-3 <= settings["learning_rate"] <= 10 and 0 <= settings["momentum"] <= 0.999
-        for settings in asked
-    )
+    for settings in asked:
+        assert 1e-3 <= settings["learning_rate"] <= 10 and 0 <= settings["momentum"] <= 0.999
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe"])
 def test_a_study_that_is_killed_goes_on_with_the_same_trials(gradrace, tmp_path, sampler):
-    arguments = (
-        "--optimizer",
-        "sgd,adam",
-        "--budget",
-        "14",
-        "--sampler",
-        sampler,
-        "--name",
-        NAME,
-        "--json",
-        "--no-report",
-    )
-    whole = gradrace(*BASE, *arguments, "-o", "whole")
-    command = [sys.executable, "-m", "gradrace", *BASE, *arguments]
-    running = subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.DEVNULL, start_new_session=True
-    )
+    search = ("--optimizer", "sgd,adam", "--budget", "14", "--sampler", sampler, "--name", NAME)
+    arguments = (*BASE, *search, "--json", "--no-report")
+    whole = gradrace(*arguments, "-o", "whole")
+    command, quiet = [sys.executable, "-m", "gradrace", *arguments], {"stdout": subprocess.DEVNULL}
+    running = subprocess.Popen(command, cwd=tmp_path, start_new_session=True, **quiet)
     folder, started = tmp_path / "results/runs" / NAME, time.monotonic()
     while len(list(folder.glob("*/run.json"))) < 9 and time.monotonic() - started < 200:
         time.sleep(0.005)
@@ -141,32 +102,28 @@ def test_a_study_that_is_killed_goes_on_with_the_same_trials(gradrace, tmp_path,
     assert 9 <= len(before) < 32, "it was killed in the middle"
     with (folder / "trials.jsonl").open("a") as journal:
         journal.write('{"task":"digits_mlp","optimi')
-    resumed = gradrace(*BASE, *arguments)
+    resumed = gradrace(*arguments)
     assert resumed.returncode == 0, resumed.stderr
     assert json.loads(resumed.stdout) == json.loads(whole.stdout)
-    assert all(file.read_bytes() == content for file, content in before.items()), (
-        "nothing finished was run again"
-    )
+    for file, content in before.items():
+        assert file.read_bytes() == content, "nothing finished was run again"
     after = (folder / "trials.jsonl").read_text().splitlines()
     assert after[: len(lines)] == lines and len(after) == 28
     for optimizer in ("sgd", "adam"):
         assert numbers(tmp_path, optimizer) == list(range(14))
 
 
-def test_a_trial_that_was_suggested_and_never_ended_is_run_as_it_was_suggested(
-    gradrace_here, tmp_path
-):
+def test_a_trial_that_never_ended_is_run_as_it_was_suggested(gradrace_here, tmp_path):
     tune(gradrace_here, "--sampler", "tpe", budget=5)
     folder = tmp_path / "results/runs" / NAME
-    lines = [json.loads(line) for line in (folder / "trials.jsonl").read_text().splitlines()]
+    lines = journal_of(folder)
     assert read_study(folder).batch >= 1
-    (folder / lines[4]["digests"][0] / "run.json").unlink()
+    run = folder / lines[4]["digests"][0] / "run.json"
+    run.unlink()
     found, code = tune(gradrace_here, "--sampler", "tpe", budget=5)
     assert code == 0 and sum(found["results"][0]["trials"].values()) == 5
-    assert [
-        json.loads(line) for line in (folder / "trials.jsonl").read_text().splitlines()
-    ] == lines
-    assert (folder / lines[4]["digests"][0] / "run.json").exists()
+    assert journal_of(folder) == lines
+    assert run.exists()
 
 
 def test_a_larger_budget_goes_on_and_another_search_begins_anew(gradrace_here, tmp_path):
@@ -178,13 +135,10 @@ def test_a_larger_budget_goes_on_and_another_search_begins_anew(gradrace_here, t
     assert numbers(tmp_path, "momentum") == list(range(5))
     tune(gradrace_here, "--seed", "1", budget=3)
     assert numbers(tmp_path, "momentum") == list(range(3))
-    assert len((folder / "trials.jsonl").read_text().splitlines()) == 8, (
-        "what was tried before is kept"
-    )
+    assert len(journal_of(folder)) == 8, "earlier trials are kept"
+    # Trials and scores share no seed, and other searches have others.
     seeds = {record.spec.seed for record in read_records(tmp_path / "results", NAME)}
-    assert seeds == {10_000, 15_000, 15_001}, (
-        "trials and scores share no seed, and other searches have others"
-    )
+    assert seeds == {10_000, 15_000, 15_001}
 
 
 def test_trials_that_fail_count_and_are_kept_and_never_win(gradrace_here, tmp_path):
@@ -204,10 +158,9 @@ def test_trials_that_fail_count_and_are_kept_and_never_win(gradrace_here, tmp_pa
 
 
 def test_workers_do_not_change_what_is_found(gradrace_here):
-    """Of a sampler that learns, the batch of a study stays that of its beginning; others have none."""
-    assert (
-        tune(gradrace_here, "-j", "1", "-o", "a")[0] == tune(gradrace_here, "-j", "2", "-o", "b")[0]
-    )
+    """A sampler that learns keeps the batch that its study began with; others have none."""
+    one, two = (tune(gradrace_here, "-j", jobs, "-o", f"out{jobs}") for jobs in "12")
+    assert one[0] == two[0]
     first, _ = tune(gradrace_here, "-j", "2", "-o", "c", "--sampler", "tpe", budget=11)
     assert first["asked"]["batch"] == 2
     assert tune(gradrace_here, "-j", "1", "-o", "c", "--sampler", "tpe", budget=11)[0] == first
@@ -263,9 +216,8 @@ def test_a_missing_optuna_is_said_and_others_do_without(monkeypatch):
     from gradrace.tune.samplers import check_sampler
 
     real = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: None if name == "optuna" else real(name)
-    )
+    absent = lambda name: None if name == "optuna" else real(name)
+    monkeypatch.setattr(importlib.util, "find_spec", absent)
     check_sampler("qmc")
     with pytest.raises(UserError, match=r"gradrace\[tune\]"):
         check_sampler("tpe")
@@ -278,29 +230,8 @@ def test_a_framework_that_cannot_do_it_is_a_skipped_search_with_its_reason(gradr
 
 
 def test_nested_folds_choose_within_and_score_without(gradrace_here, tmp_path):
-    done = gradrace_here(
-        "tune",
-        "--nested-cv",
-        "3x2",
-        "--task",
-        "wine_mlp",
-        "--optimizer",
-        "momentum",
-        "--framework",
-        "numpy",
-        "--dtype",
-        "float64",
-        "--steps",
-        "12",
-        "--budget",
-        "3",
-        "--fresh-seeds",
-        "2",
-        "--name",
-        NAME,
-        "--json",
-        "-q",
-    )
+    search = ("--task", "wine_mlp", "--optimizer", "momentum", "--budget", "3", "--name", NAME)
+    done = gradrace_here("tune", "--nested-cv", "3x2", *search, *NUMPY, "--json", "-q")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)["results"][0]
     assert [search["fold"] for search in result["searches"]] == [0, 1, 2]
@@ -310,29 +241,24 @@ def test_nested_folds_choose_within_and_score_without(gradrace_here, tmp_path):
         **{f"wine.cv3-{outer}.2-{inner}": 3 for outer in range(3) for inner in range(2)},
         **{f"wine.cv3-{outer}": 4 for outer in range(3)},
     }
+    runs = [record for record in records if record.spec.variations.get("settings") == "tuned"]
     for fold, value in enumerate(result["tuned_test"]["values"]):
-        mine = [
-            r.summary.test_metric
-            for r in records
-            if r.spec.variations.get("settings") == "tuned" and r.spec.variations["fold"] == fold
-        ]
+        of_fold = [record for record in runs if record.spec.variations["fold"] == fold]
+        mine = [record.summary.test_metric for record in of_fold]
         assert value == pytest.approx(sum(mine) / 2) and len(mine) == 2
-    page = (tmp_path / "results/html/index.html").read_text()
-    assert "Scores of the outer folds" in page
+    assert "Scores of the outer folds" in (tmp_path / "results/html/index.html").read_text()
+
+
+TITLES = (
+    "Tuned and default settings|Inclusion|best score to expect|Every trial|What was searched|fANOVA"
+)
 
 
 def test_the_report_shows_trials_winner_defaults_and_inclusion(gradrace_here, tmp_path):
     _, code = tune(gradrace_here, optimizer="sgd,momentum", budget=9, report=True)
     assert code == 0
     page = (tmp_path / "results/html/index.html").read_text()
-    for text in (
-        "Tuned and default settings",
-        "Inclusion",
-        "best score to expect",
-        "Every trial",
-        "What was searched",
-        "fANOVA",
-    ):
+    for text in TITLES.split("|"):
         assert text in page, text
     folder = tmp_path / "results/html/data" / NAME
     assert len((folder / "trials.csv").read_text().splitlines()) == 1 + 18
@@ -345,15 +271,15 @@ def test_the_report_shows_trials_winner_defaults_and_inclusion(gradrace_here, tm
 
 def test_a_study_does_not_take_over_another_ones_report(gradrace_here, tmp_path):
     """The same name for other optimizers: the report would lose the first ones."""
-    assert tune(gradrace_here, "--sampler", "random", optimizer="momentum", budget=1)[1] == 0
-    asked = (tmp_path / "results/runs" / NAME / "study.json").read_text()
-    refused = gradrace_here(
-        *BASE, "--sampler", "random", "--budget", 1, "--optimizer", "sgd", "--name", NAME
-    )
+    random = ("--sampler", "random")
+    study = tmp_path / "results/runs" / NAME / "study.json"
+    assert tune(gradrace_here, *random, optimizer="momentum", budget=1)[1] == 0
+    asked = study.read_text()
+    another = ("--budget", 1, "--optimizer", "sgd", "--name", NAME)
+    refused = gradrace_here(*BASE, *random, *another)
     assert refused.returncode == 2
     assert "leaves out momentum" in refused.stderr
     assert "--name" in refused.stderr
-    assert (tmp_path / "results/runs" / NAME / "study.json").read_text() == asked
-    assert tune(gradrace_here, "--sampler", "random", optimizer="momentum,sgd", budget=1)[1] == 0, (
-        "more may join"
-    )
+    assert study.read_text() == asked
+    both = tune(gradrace_here, *random, optimizer="momentum,sgd", budget=1)
+    assert both[1] == 0, "more may join"

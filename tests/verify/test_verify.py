@@ -1,6 +1,4 @@
-"""`gradrace verify`: the driver with frameworks that are fakes of the NumPy reference, its
-verdicts, and what is kept.
-"""
+"""`gradrace verify`: the driver with fakes of the NumPy reference, its verdicts, and its file."""
 
 from __future__ import annotations
 
@@ -88,14 +86,9 @@ def found(registry: Registry, keyword: str, **options: float) -> list[Verdict]:
 
 
 def test_a_framework_that_computes_the_same_is_equal_in_every_level(fake):
-    verdicts = found(
-        fake(), "!layers/conv !native !/digits_cnn !/digits_lstm !float32 !_rnn !_lstm !_gru sgd"
-    )
-    verdicts += (
-        found(fake(), "layers/dense")
-        + found(fake(), "losses/huber")
-        + found(fake(), "weights/digits_mlp")
-    )
+    most = "!layers/conv !native !/digits_cnn !/digits_lstm !float32 !_rnn !_lstm !_gru sgd"
+    keywords = (most, "layers/dense", "losses/huber", "weights/digits_mlp")
+    verdicts = [verdict for keyword in keywords for verdict in found(fake(), keyword)]
     assert {v.verdict for v in verdicts if v.reason == ""} == {"equal"}
     assert {v.level for v in verdicts} >= {"updates", "trajectories", "layers", "losses", "weights"}
     assert max(v.worst for v in verdicts if v.verdict == "equal") == 0.0
@@ -104,11 +97,8 @@ def test_a_framework_that_computes_the_same_is_equal_in_every_level(fake):
 def test_the_first_place_of_a_difference_is_named(fake):
     (verdict,) = found(fake(WRONG_STEP), "updates/sgd/canonical/constant")
     assert verdict.verdict == "FAILED"
-    assert (verdict.place.step, verdict.place.tensor, verdict.place.entry) == (
-        7,
-        "1_conv2d.bias",
-        (2,),
-    )
+    place = verdict.place
+    assert (place.step, place.tensor, place.entry) == (7, "1_conv2d.bias", (2,))
     sides = {verdict.a.framework: verdict.place.a, verdict.b.framework: verdict.place.b}
     assert float(sides["fake"]) - float(sides["numpy"]) == pytest.approx(0.125)
 
@@ -157,19 +147,15 @@ def test_cases_have_names_of_their_own_and_reach_every_part(registry):
     assert len(by_id(cases)) == len(cases)
     assert {case.level for case in cases} == set(LEVELS)
     trained = {(c.task.name, c.optimizer) for c in cases if isinstance(c, TrajectoryCase)}
-    separable = {
-        name
-        for name, optimizer in registry.optimizers.items()
-        if optimizer.rule and not optimizer.rule.joint
-    }
+    rules = {name: optimizer.rule for name, optimizer in registry.optimizers.items()}
+    separable = {name for name, rule in rules.items() if rule and not rule.joint}
     assert {(task, name) for task in CORE_TASKS for name in separable} <= trained
     assert {("rosenbrock", "lbfgs"), ("quadratic", "lbfgs")} <= trained
     learnt = {name for name, task in registry.tasks.items() if task.data not in SYNTHETIC}
     assert {(task, name) for task in learnt for name in CORE_OPTIMIZERS} <= trained
     assert {(f"synthetic_{kind}_s", "adam") for kind in ("mlp", "cnn", "lstm")} <= trained
-    assert not any(task.endswith(("_m", "_l")) for task, _ in trained), (
-        "too large for the NumPy referee"
-    )
+    # Those would be too large for the NumPy referee.
+    assert not any(task.endswith(("_m", "_l")) for task, _ in trained)
     kinds = {c.layer.kind for c in cases if isinstance(c, LayerCase)}
     assert {layer.kind for task in registry.tasks.values() for layer in task.model} <= kinds
 
@@ -207,45 +193,45 @@ def trajectory(registry: Registry, **changes: object) -> TrajectoryCase:
     return replace(case, **changes)
 
 
+def differing(registry: Registry, losses, other) -> Difference:
+    return compare(trajectory(registry), {"losses": losses}, {"losses": other})
+
+
 def test_every_loss_is_compared_and_the_first_difference_named(registry):
     losses = np.linspace(2.0, 1.0, 100)
     other = losses.copy()
     other[41:] *= 1.0 + 1e-11
-    found = compare(trajectory(registry), {"losses": losses}, {"losses": other})
+    found = differing(registry, losses, other)
     assert not found.within and found.place.step == 41
     assert found.worst == pytest.approx(1e-11, rel=1e-3)
     other[41:] = losses[41:] * (1.0 + 1e-13)
-    assert compare(trajectory(registry), {"losses": losses}, {"losses": other}).within
+    assert differing(registry, losses, other).within
 
 
 def test_tiny_losses_are_held_to_a_thousandth_of_the_first(registry):
     losses = np.array([2.0, 1e-9])
-    found = compare(
-        trajectory(registry), {"losses": losses}, {"losses": losses + np.array([0.0, 1e-15])}
-    )
+    found = differing(registry, losses, losses + np.array([0.0, 1e-15]))
     assert found.worst == pytest.approx(1e-15 / 2e-3, rel=1e-3) and found.within
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_what_is_no_number_is_equal_to_nothing_and_infinity_to_itself_alone(registry, bad):
+def test_nan_is_equal_to_nothing_and_infinity_to_itself_alone(registry, bad):
     losses = np.array([2.0, bad])
     for other in (losses, np.array([2.0, 1.0])):
-        difference = compare(trajectory(registry), {"losses": losses}, {"losses": other})
-        assert difference.within is (bad == np.inf and other is losses)
+        same = differing(registry, losses, other).within
+        assert same is (bad == np.inf and other is losses)
 
 
 def test_arrays_must_have_the_same_names_and_shapes(registry):
     case, one = trajectory(registry), {"losses": np.ones(3)}
-    assert compare(case, one, {"losses": np.ones(4)}) == Difference(
-        np.inf, False, reason="'losses' is [3] and [4]"
-    )
+    shapes = Difference(np.inf, False, reason="'losses' is [3] and [4]")
+    assert compare(case, one, {"losses": np.ones(4)}) == shapes
     assert "only one side" in compare(case, one, {**one, "weight w": np.ones(1)}).reason
 
 
 def test_updates_are_measured_by_the_distance_travelled():
-    case = UpdateCase(
-        "updates", "u", "", "sgd", "canonical", ScheduleSpec(kind="constant", base_lr=0.1), steps=2
-    )
+    schedule = ScheduleSpec(kind="constant", base_lr=0.1)
+    case = UpdateCase("updates", "u", "", "sgd", "canonical", schedule, steps=2)
     start, _ = case.draw()
     after = {name: np.stack([value, value + 1e-3]) for name, value in start.items()}
     other = {name: value.copy() for name, value in after.items()}
@@ -255,48 +241,40 @@ def test_updates_are_measured_by_the_distance_travelled():
     assert (found.place.step, found.place.tensor, found.place.entry) == (1, "0_dense.bias", (3,))
 
 
+def judged(registry: Registry, case: object, **answers: Answer) -> Verdict:
+    """The one verdict on these answers, by framework."""
+    sides = [(framework, "", answer) for framework, answer in answers.items()]
+    (verdict,) = judge(case, sides, registry.optimizers)
+    return verdict
+
+
 def test_bit_for_bit_means_bits_and_dtypes(registry):
     case = by_id(list(everything(registry)))["weights/digits_mlp"]
     drawn = case.draw()
-    for other in (
-        {**drawn, "0_dense.bias": np.nextafter(drawn["0_dense.bias"], 1.0)},
-        {name: value.astype(np.float32) for name, value in drawn.items()},
-    ):
-        (verdict,) = judge(case, [("fake", "", Answer(other))], registry.optimizers)
-        assert verdict.verdict == "FAILED"
-    (verdict,) = judge(case, [("fake", "", Answer(drawn))], registry.optimizers)
+    nudged = {**drawn, "0_dense.bias": np.nextafter(drawn["0_dense.bias"], 1.0)}
+    narrow = {name: value.astype(np.float32) for name, value in drawn.items()}
+    for other in (nudged, narrow):
+        assert judged(registry, case, fake=Answer(other)).verdict == "FAILED"
+    verdict = judged(registry, case, fake=Answer(drawn))
     assert (verdict.verdict, verdict.worst) == ("equal", 0.0)
 
 
-def test_what_is_declared_to_differ_is_measured_and_told(registry):
-    cases, after = by_id(list(everything(registry))), {"0_dense.kernel": np.ones((50, 6, 5))}
-    other = {"0_dense.kernel": np.full((50, 6, 5), 2.0)}
-    sides = [("tensorflow", "", Answer(after)), ("numpy", "", Answer(other))]
-    (verdict,) = judge(cases["updates/nadam/canonical/constant"], sides, registry.optimizers)
+def test_declared_differences_are_measured_and_told(registry):
+    cases = by_id(list(everything(registry)))
+    one, two = (Answer({"0_dense.kernel": np.full((50, 6, 5), size)}) for size in (1.0, 2.0))
+    nadam, native = cases["updates/nadam/canonical/constant"], cases["updates/adam/native/constant"]
+    verdict = judged(registry, nadam, tensorflow=one, numpy=two)
     assert verdict.verdict == "differs by definition"
     assert "Keras raises the momentum" in verdict.reason
     assert verdict.worst > 0.1
-    sides = [("torch", "", Answer(after)), ("numpy", "", Answer(other))]
-    (verdict,) = judge(cases["updates/nadam/canonical/constant"], sides, registry.optimizers)
-    assert verdict.verdict == "FAILED"
-    (verdict,) = judge(cases["updates/adam/native/constant"], sides, registry.optimizers)
-    assert verdict.verdict == "differs by definition"
+    assert judged(registry, nadam, torch=one, numpy=two).verdict == "FAILED"
+    assert judged(registry, native, torch=one, numpy=two).verdict == "differs by definition"
 
 
 def test_tolerances_are_those_of_the_goals(registry):
     cases = by_id(list(everything(registry, long=True)))
     allowed = {
-        name: (
-            next(
-                iter(
-                    judge(
-                        case,
-                        [("a", "", Answer()), ("b", "", Answer(failed="x"))],
-                        registry.optimizers,
-                    )
-                )
-            ).tolerance
-        )
+        name: judged(registry, case, a=Answer(), b=Answer(failed="x")).tolerance
         for name, case in cases.items()
         if isinstance(case, TrajectoryCase | UpdateCase)
     }
@@ -307,7 +285,7 @@ def test_tolerances_are_those_of_the_goals(registry):
     assert allowed["updates/adam/canonical/constant"] == 1e-12
 
 
-# -- what is kept
+# -- the file
 
 
 @pytest.fixture(scope="module")
@@ -342,9 +320,9 @@ def test_other_files_are_refused_by_name(content, says, tmp_path):
 
 
 def test_the_schema_in_docs_is_current():
-    kept_schema = json.loads((DOCS / "verify.schema.json").read_text(encoding="utf-8"))
-    assert kept_schema == json_schema(), (
-        "write it anew: python -m gradrace.verify.schema > docs/verify.schema.json"
+    kept = json.loads((DOCS / "verify.schema.json").read_text(encoding="utf-8"))
+    assert kept == json_schema(), (
+        "write: python -m gradrace.verify.schema > docs/verify.schema.json"
     )
 
 
@@ -367,44 +345,34 @@ def test_a_side_has_one_label():
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["-k", "nonesuch"], 5, "nothing to verify is called 'nonesuch'"),
-        (["--dtype", "float16"], 2, "keeps 3 digits"),
-        (["--dtype", "bfloat16"], 2, "keeps 2 digits"),
-        (["--dtype", "floot32"], 2, "did you mean 'float32'"),
-        (["--framework", "troch"], 2, "did you mean 'torch'"),
-        (["page.md"], 2, "only --document takes a file"),
+        ("-k nonesuch", 5, "nothing to verify is called 'nonesuch'"),
+        ("--dtype float16", 2, "keeps 3 digits"),
+        ("--dtype bfloat16", 2, "keeps 2 digits"),
+        ("--dtype floot32", 2, "did you mean 'float32'"),
+        ("--framework troch", 2, "did you mean 'torch'"),
+        ("page.md", 2, "only --document takes a file"),
     ],
 )
 def test_bad_input_is_named(gradrace, arguments, code, says):
-    done = gradrace("verify", *arguments)
+    done = gradrace("verify", *arguments.split())
     assert done.returncode == code and says in done.stderr and "Traceback" not in done.stderr
+
+
+OF_FAKE = ("verify", "--load", "fake.py", "--framework", "fake", "-k")
 
 
 def test_a_failure_is_told_in_words_and_by_the_exit_code(gradrace, fake, tmp_path):
     fake(WRONG_STEP)
-    done = gradrace(
-        "verify", "--load", "fake.py", "--framework", "fake", "-k", "updates/sgd/canonical"
-    )
+    done = gradrace(*OF_FAKE, "updates/sgd/canonical")
     assert done.returncode == 1
     assert "part first at step 7, 1_conv2d.bias[2]" in " ".join(done.stdout.split())
     assert "NOT fair" in done.stdout and "Traceback" not in done.stdout + done.stderr
     assert {v.verdict for v in verify_file.read(tmp_path / "results").verdicts} == {"FAILED"}
 
 
-def test_json_is_what_is_kept(gradrace, tmp_path, fake):
+def test_json_is_the_file(gradrace, tmp_path, fake):
     fake()
-    done = gradrace(
-        "verify",
-        "--load",
-        "fake.py",
-        "--framework",
-        "fake",
-        "-k",
-        "losses",
-        "--json",
-        "--output",
-        "here",
-    )
+    done = gradrace(*OF_FAKE, "losses", "--json", "--output", "here")
     assert done.returncode == 0
     assert json.loads(done.stdout) == json.loads((tmp_path / "here" / "verify.json").read_text())
 
@@ -441,16 +409,13 @@ def test_a_plug_in_whose_frameworks_disagree_fails_in_words(gradrace, tmp_path):
 def test_the_page_of_differences_is_current_and_complete(registry):
     page = DOCS / "differences.md"
     measured = document.read(page)
-    assert page.read_text(encoding="utf-8") == document.render(registry.optimizers, measured), (
-        "docs/differences.md is stale: run `gradrace verify --document`"
-    )
+    stale = "docs/differences.md is stale: run `gradrace verify --document`"
+    rendered = document.render(registry.optimizers, measured)
+    assert page.read_text(encoding="utf-8") == rendered, stale
     assert not document.missing(registry.optimizers)
-    shown = {size.optimizer for size in measured.sizes}
-    paired = {
-        name
-        for name, o in registry.optimizers.items()
-        if len(set(o.bindings) & set(document.LIBRARIES)) > 1
-    }
+    shown, libraries = {size.optimizer for size in measured.sizes}, set(document.LIBRARIES)
+    bound = {name: libraries & set(o.bindings) for name, o in registry.optimizers.items()}
+    paired = {name for name, known in bound.items() if len(known) > 1}
     assert paired <= shown, "optimizers were added since it was measured"
 
 
@@ -459,10 +424,10 @@ def test_the_page_of_differences_is_current_and_complete(registry):
 def test_the_defaults_on_the_page_are_those_of_the_libraries(registry, framework):
     measured = document.read(DOCS / "differences.md")
     installed = registry.frameworks[framework].versions()
+    known = measured.versions[framework]
+    release = lambda version: version.partition("+")[0]
     if installed is None or any(
-        measured.versions[framework].get(name, version).partition("+")[0]
-        != version.partition("+")[0]
-        for name, version in installed.items()
+        release(known.get(name, version)) != release(version) for name, version in installed.items()
     ):
         pytest.skip(f"the page is about other versions of {framework} than are installed")
     assert document.read_defaults(registry, framework)["optimizers"] == measured.defaults[framework]
