@@ -1,6 +1,4 @@
-"""Data sets: splits, generated tasks, strict parsers, and the way from a server or a hand to the
-right place.
-"""
+"""Data sets: splits, generated tasks, strict parsers, and files from a server or placed by hand."""
 
 from __future__ import annotations
 
@@ -11,7 +9,6 @@ import io
 import tarfile
 import threading
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
@@ -20,8 +17,20 @@ from gradrace.data import downloaded, formats, generated
 from gradrace.data.files import DataBroken, DataMissing, RemoteFile, data_folder
 from gradrace.errors import UserError
 from gradrace.spec import RunSpec
+from tiny import toml
 
 BUNDLED = ["digits", "breast_cancer", "wine", "diabetes"]
+NOWHERE = ("http://127.0.0.1:9/x",)
+
+
+def sha256(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+def shapes(loaded):
+    """The shape of each split: train, validation, test."""
+    assert list(loaded.splits) == ["train", "validation", "test"]
+    return [split.x.shape for split in loaded.splits.values()]
 
 
 @pytest.fixture
@@ -53,12 +62,10 @@ def test_data_are_split_once_and_standardised_by_training_statistics(name):
 @pytest.mark.parametrize("name", BUNDLED[:3])
 def test_splits_are_stratified(name):
     loaded = data.load(name)
-    shares = [
-        np.bincount(split.y, minlength=loaded.classes) / len(split.y)
-        for split in loaded.splits.values()
-    ]
+    splits = [split.y for split in loaded.splits.values()]
+    shares = [np.bincount(y, minlength=loaded.classes) / len(y) for y in splits]
     assert np.ptp(shares, axis=0).max() < 0.02
-    assert all(split.y.dtype == np.int64 for split in loaded.splits.values())
+    assert all(y.dtype == np.int64 for y in splits)
 
 
 def test_diabetes_has_standardised_targets_of_one_column():
@@ -111,14 +118,12 @@ def test_generated_splits_share_no_sample_and_do_not_change(name):
 
 def idx_bytes(array):
     """An array of uint8 as an IDX file."""
-    header = bytes((0, 0, 8, array.ndim)) + b"".join(
-        size.to_bytes(4, "big") for size in array.shape
-    )
-    return header + array.astype(np.uint8).tobytes()
+    sizes = b"".join(size.to_bytes(4, "big") for size in array.shape)
+    return bytes((0, 0, 8, array.ndim)) + sizes + array.astype(np.uint8).tobytes()
 
 
 def make_images(count, seed):
-    """Images of which the class can be learnt: a bright row for each, and noise."""
+    """Images whose class can be learnt: a bright row for each, and noise."""
     rng = np.random.default_rng(seed)
     y = np.arange(count) % 10
     x = rng.integers(0, 60, (count, 28, 28))
@@ -127,17 +132,12 @@ def make_images(count, seed):
 
 
 def small_mnist(name="mnist", train=300, test=50, validation=60, change=lambda files: files):
-    """The four files' contents, small, and the data set that expects them. `change` may spoil
-    contents.
-    """
+    """A small data set, and its four files' contents, which `change` may spoil."""
     (x, y), (x_test, y_test) = make_images(train, 1), make_images(test, 2)
-    contents = change(
-        [gzip.compress(idx_bytes(array), mtime=0) for array in (x, y, x_test, y_test)]
-    )
-    sums = tuple(hashlib.sha256(content).hexdigest() for content in contents)
-    known = downloaded.grey_images(
-        name, "made up", ("http://127.0.0.1:9/x",), sums, (train, test), validation
-    )
+    contents = [gzip.compress(idx_bytes(array), mtime=0) for array in (x, y, x_test, y_test)]
+    contents = change(contents)
+    sums = tuple(map(sha256, contents))
+    known = downloaded.grey_images(name, "made up", NOWHERE, sums, (train, test), validation)
     return known, contents
 
 
@@ -153,23 +153,16 @@ def test_idx_files_placed_by_hand_are_read(folder, monkeypatch):
     monkeypatch.setitem(data.SETS, "mnist", known)
     place(known, contents)
     loaded = data.load("mnist")
-    assert {name: split.x.shape for name, split in loaded.splits.items()} == {
-        "train": (240, 784),
-        "validation": (60, 784),
-        "test": (50, 784),
-    }
+    assert shapes(loaded) == [(240, 784), (60, 784), (50, 784)]
     assert loaded.train.x.dtype == np.float32 and loaded.train.y.dtype == np.int64
     assert abs(loaded.train.x.mean(dtype=np.float64)) < 1e-5
     assert loaded.train.x.std(dtype=np.float64) == pytest.approx(1)
     assert np.array_equal(np.bincount(loaded.splits["validation"].y), np.full(10, 6)), "stratified"
     x, _ = make_images(50, 2)
-    expected = x.reshape(50, -1)
-    assert np.corrcoef(loaded.splits["test"].x.ravel(), expected.ravel())[0, 1] == pytest.approx(
-        1, abs=1e-6
-    )
-    assert np.array_equal(loaded.splits["test"].y, np.arange(50) % 10), (
-        "the published test set, in its order"
-    )
+    test = loaded.splits["test"]
+    alike = np.corrcoef(test.x.ravel(), x.reshape(50, -1).ravel())[0, 1]
+    assert alike == pytest.approx(1, abs=1e-6)
+    assert np.array_equal(test.y, np.arange(50) % 10), "the published test set, in its order"
 
 
 def spoil(index, change):
@@ -182,31 +175,28 @@ def spoil(index, change):
     return spoiled
 
 
-def cut_gzip(contents):
-    contents[0] = contents[0][:-200]
-    return contents
+def put(at, new):
+    """Replaces bytes from there on."""
+    return lambda before: before[:at] + new + before[at + len(new) :]
+
+
+SIZE_299 = put(4, (299).to_bytes(4, "big"))
+BAD_MAGIC = "train-images.*begins with 00 00 0d 03, not with 00 00 08 03"
+CUT = "train-images.*truncated or not gzip"
+OTHER_SHAPE = r"its shape is \(299, 28, 28\), not \(300, 28, 28\)"
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (
-            spoil(0, lambda b: b"\x00\x00\x0d\x03" + b[4:]),
-            "train-images.*begins with 00 00 0d 03, not with 00 00 08 03",
-        ),
-        (spoil(1, lambda b: b"\x00\x00\x08\x03" + b[4:]), "train-labels.*not with 00 00 08 01"),
+        (spoil(0, put(0, b"\x00\x00\x0d\x03")), BAD_MAGIC),
+        (spoil(1, put(0, b"\x00\x00\x08\x03")), "train-labels.*not with 00 00 08 01"),
         (spoil(0, lambda b: b[:-1]), "train-images.*235199 values after its header, not 235200"),
         (spoil(2, lambda b: b + b"\x00"), "t10k-images.*39201 values"),
-        (
-            spoil(0, lambda b: b[:4] + (299).to_bytes(4, "big") + b[8:]),
-            r"its shape is \(299, 28, 28\), not \(300, 28, 28\)",
-        ),
+        (spoil(0, SIZE_299), OTHER_SHAPE),
         (spoil(0, lambda b: b[:9]), "truncated within its header"),
-        (
-            spoil(3, lambda b: b[:8] + b"\x0a" + b[9:]),
-            "t10k-labels.*holds the label 10, the largest is 9",
-        ),
-        (cut_gzip, "train-images.*truncated or not gzip"),
+        (spoil(3, put(8, b"\x0a")), "t10k-labels.*holds the label 10, the largest is 9"),
+        (lambda contents: [contents[0][:-200], *contents[1:]], CUT),
         (lambda contents: [b"no gzip", *contents[1:]], "truncated or not gzip"),
     ],
 )
@@ -220,9 +210,8 @@ def test_files_that_are_not_as_they_should_be_are_refused_by_name(folder, change
 def test_a_wrong_checksum_is_refused_before_anything_is_read(folder):
     known, contents = small_mnist()
     place(known, [contents[0][:-1], *contents[1:]])
-    with pytest.raises(
-        DataBroken, match=r"train-images-idx3-ubyte.gz: its sha256 sum is .* `gradrace fetch mnist`"
-    ):
+    wrong = r"train-images-idx3-ubyte.gz: its sha256 sum is .* `gradrace fetch mnist`"
+    with pytest.raises(DataBroken, match=wrong):
         known.load()
 
 
@@ -230,10 +219,8 @@ def test_a_missing_set_is_said_to_be_missing(folder):
     known, contents = small_mnist()
     place(known, contents)
     known.files[1].path.unlink()
-    with pytest.raises(
-        DataMissing,
-        match="mnist is not there: train-labels-idx1-ubyte.gz missing in .*/data/mnist; `gradrace",
-    ):
+    absent = "train-labels-idx1-ubyte.gz missing in .*/data/mnist; `gradrace"
+    with pytest.raises(DataMissing, match=f"mnist is not there: {absent}"):
         known.load()
 
 
@@ -255,31 +242,23 @@ def make_archive(files):
 
 
 def small_cifar(folder, spoiled=lambda files: files):
-    batches = {
-        f"cifar-10-batches-bin/data_batch_{i}.bin": cifar_bytes(20, i)[2] for i in range(1, 6)
-    }
-    batches["cifar-10-batches-bin/test_batch.bin"] = cifar_bytes(20, 6)[2]
-    content = make_archive(spoiled(batches))
-    known = downloaded.cifar10(
-        hashlib.sha256(content).hexdigest(), ("http://127.0.0.1:9/x",), per_file=20, validation=20
-    )
+    batches = {f"data_batch_{i}.bin": cifar_bytes(20, i)[2] for i in range(1, 6)}
+    batches["test_batch.bin"] = cifar_bytes(20, 6)[2]
+    files = {f"cifar-10-batches-bin/{name}": found for name, found in spoiled(batches).items()}
+    content = make_archive(files)
+    known = downloaded.cifar10(sha256(content), NOWHERE, per_file=20, validation=20)
     place(known, [content])
     return known
 
 
 def test_cifar_is_read_from_its_archive_with_channels_last(folder):
     loaded = small_cifar(folder).load()
-    assert {name: split.x.shape for name, split in loaded.splits.items()} == {
-        "train": (80, 3072),
-        "validation": (20, 3072),
-        "test": (20, 3072),
-    }
+    assert shapes(loaded) == [(80, 3072), (20, 3072), (20, 3072)]
     planes, y, _ = cifar_bytes(20, 6)
     images = loaded.shaped("test", (32, 32, 3))
     for channel in range(3):
-        assert np.corrcoef(images[..., channel].ravel(), planes[:, channel].ravel())[
-            0, 1
-        ] == pytest.approx(1, abs=1e-6)
+        one, other = images[..., channel].ravel(), planes[:, channel].ravel()
+        assert np.corrcoef(one, other)[0, 1] == pytest.approx(1, abs=1e-6)
         train = loaded.shaped("train", (32, 32, 3))[..., channel].astype(np.float64)
         assert abs(train.mean()) < 1e-5 and train.std() == pytest.approx(1, rel=1e-5)
     assert np.array_equal(loaded.splits["test"].y, y)
@@ -290,13 +269,10 @@ def test_cifar_is_read_from_its_archive_with_channels_last(folder):
     [
         (lambda f: {k: v for k, v in f.items() if "batch_3" not in k}, "data_batch_3.bin"),
         (
-            lambda f: f | {"cifar-10-batches-bin/test_batch.bin": b"x" * 100},
+            lambda f: f | {"test_batch.bin": b"x" * 100},
             "test_batch.bin: 100 bytes instead of 20 records",
         ),
-        (
-            lambda f: f | {"cifar-10-batches-bin/test_batch.bin": b"\x0b" * 61460},
-            "test_batch.bin: holds the label 11",
-        ),
+        (lambda f: f | {"test_batch.bin": b"\x0b" * 61460}, "test_batch.bin: holds the label 11"),
     ],
 )
 def test_cifar_archives_that_are_not_as_they_should_be_are_refused(folder, spoiled, message):
@@ -313,9 +289,7 @@ def test_a_truncated_archive_is_refused(tmp_path):
 
 def small_shakespeare(text):
     content = text.encode()
-    known = downloaded.shakespeare(
-        hashlib.sha256(content).hexdigest(), ("http://127.0.0.1:9/x",), 2000, 4
-    )
+    known = downloaded.shakespeare(sha256(content), NOWHERE, 2000, 4)
     place(known, [content])
     return known
 
@@ -323,15 +297,12 @@ def small_shakespeare(text):
 def test_shakespeare_comes_in_windows_whose_targets_are_one_character_later(folder):
     text = "".join("abcd"[(i * i // 7) % 4] for i in range(2000))
     loaded = small_shakespeare(text).load()
-    assert {name: split.x.shape for name, split in loaded.splits.items()} == {
-        "train": (28, 64),
-        "validation": (1, 64),
-        "test": (1, 64),
-    }
-    decoded = "".join("abcd"[i] for i in loaded.train.x.ravel())
+    assert shapes(loaded) == [(28, 64), (1, 64), (1, 64)]
+    read = lambda codes: "".join("abcd"[i] for i in codes.ravel())
+    decoded = read(loaded.train.x)
     assert text.startswith(decoded) and len(decoded) == 28 * 64
-    assert "".join("abcd"[i] for i in loaded.train.y.ravel()) == text[1 : len(decoded) + 1]
-    assert text[1900:].startswith("".join("abcd"[i] for i in loaded.splits["test"].x.ravel()))
+    assert read(loaded.train.y) == text[1 : len(decoded) + 1]
+    assert text[1900:].startswith(read(loaded.splits["test"].x))
 
 
 @pytest.mark.parametrize(
@@ -348,12 +319,8 @@ def test_another_text_is_refused(folder, text, message):
 
 
 def test_published_sizes_and_sums_are_complete():
-    sizes = {
-        "mnist": 55_000,
-        "fashion_mnist": 55_000,
-        "cifar10": 45_000,
-        "tiny_shakespeare": 15_685,
-    }
+    sizes = {"mnist": 55_000, "fashion_mnist": 55_000, "cifar10": 45_000}
+    sizes["tiny_shakespeare"] = 15_685
     assert {name: data.training_samples(name) for name in downloaded.SETS} == sizes
     files = [file for known in downloaded.SETS.values() for file in known.files]
     assert len({file.sha256 for file in files}) == len(files) == 10
@@ -376,9 +343,8 @@ def server():
                 return
             self.send_response(200)
             # A body shorter than announced is what a broken connection leaves.
-            self.send_header(
-                "Content-Length", str(len(content) + 100 * self.path.startswith("/cut"))
-            )
+            announced = len(content) + 100 * self.path.startswith("/cut")
+            self.send_header("Content-Length", str(announced))
             self.end_headers()
             self.wfile.write(content)
 
@@ -394,21 +360,18 @@ def server():
 
 
 def remote(content, *urls):
-    return RemoteFile("made", "file.bin", hashlib.sha256(content).hexdigest(), urls)
+    return RemoteFile("made", "file.bin", sha256(content), urls)
 
 
 def test_fetch_takes_the_first_mirror_that_has_the_right_file(folder, server):
     address, pages = server
     content = bytes(3_000_000)
     pages |= {"/cut": content[:-100], "/other": b"another file", "/good": content}
-    file = remote(
-        content, f"{address}/absent", f"{address}/cut", f"{address}/other", f"{address}/good"
-    )
+    file = remote(content, *(f"{address}/{name}" for name in ("absent", "cut", "other", "good")))
     assert data.fetch([file]) == [file.path]
     assert file.path.read_bytes() == content and file.path.parent == folder / "made"
-    assert [path.name for path in file.path.parent.iterdir()] == ["file.bin"], (
-        "nothing half-downloaded stays"
-    )
+    names = [path.name for path in file.path.parent.iterdir()]
+    assert names == ["file.bin"], "nothing half-downloaded stays"
     pages.clear()
     assert data.fetch([file]) == [], "what is there is not fetched again"
 
@@ -426,23 +389,15 @@ def test_fetch_replaces_a_broken_file(folder, server):
 def test_a_fetch_that_fails_says_what_to_place_where(folder, server):
     address, pages = server
     pages["/other"] = b"another"
-    file = remote(
-        b"right", f"{address}/absent", f"{address}/other", "http://127.0.0.1:9/closed", "nonsense"
-    )
+    absent, other = f"{address}/absent", f"{address}/other"
+    file = remote(b"right", absent, other, "http://127.0.0.1:9/closed", "nonsense")
     later = replace(file, name="later.bin")
     with pytest.raises(UserError) as caught:
         data.fetch([file, later])
-    message = str(caught.value)
-    for part in (
-        f"{address}/absent: HTTP Error 404",
-        f"{address}/other: what came has the sha256 sum",
-        "closed: ",
-        "nonsense: ",
-        str(folder / "made" / "file.bin"),
-        file.sha256,
-        str(folder / "made" / "later.bin"),
-    ):
-        assert part in message, part
+    places = [str(folder / "made" / name) for name in ("file.bin", "later.bin")]
+    ends = [f"{absent}: HTTP Error 404", f"{other}: what came has the sha256 sum"]
+    for part in (*ends, "closed: ", "nonsense: ", *places, file.sha256):
+        assert part in str(caught.value), part
     assert list((folder / "made").iterdir()) == []
 
 
@@ -464,61 +419,62 @@ from gradrace import data
 from gradrace.data import downloaded
 from gradrace.spec import TaskSpec
 from gradrace.layers import Dense
-data.SETS["mnist"] = downloaded.grey_images("mnist", "made up", ("http://127.0.0.1:9/x",), {sums}, (300, 50), 60)
-TASK = TaskSpec(name="small_mnist", title="a plug-in must define something", data="mnist", input_shape=(784,),
-    model=(Dense(units=10),), batch_size=20, steps=60, eval_every=20, target=0.9, target_origin="made up")
+data.SETS["mnist"] = downloaded.grey_images(
+    "mnist", "made up", ("http://127.0.0.1:9/x",), {sums}, (300, 50), 60
+)
+TASK = TaskSpec(
+    name="small_mnist", title="a plug-in must define something", data="mnist", input_shape=(784,),
+    model=(Dense(units=10),), batch_size=20, steps=60, eval_every=20, target=0.9,
+    target_origin="made up",
+)
 """
-SUITE = """
-title = "MNIST, small"
-tasks = ["mnist_mlp"]
-frameworks = ["numpy"]
-optimizers = ["adam"]
-seeds = 1
-dtype = "float64"
-steps = 40
-eval_every = 20
-batch_sizes = [30]
-"""
+SUITE = toml(
+    {"title": "MNIST, small", "tasks": ["mnist_mlp"], "frameworks": ["numpy"], "seeds": 1}
+    | {"optimizers": ["adam"], "dtype": "float64", "steps": 40, "eval_every": 20}
+    | {"batch_sizes": [30]}
+)
 
 
-def write_small_suite(tmp_path, folder):
+@pytest.fixture
+def run(tmp_path, folder, gradrace):
+    """Runs the suite on small MNIST; its files are there if they are given to `place` before."""
     known, contents = small_mnist()
-    (tmp_path / "small.py").write_text(
-        SMALL.format(sums=tuple(file.sha256 for file in known.files))
-    )
+    sums = tuple(file.sha256 for file in known.files)
+    (tmp_path / "small.py").write_text(SMALL.format(sums=sums))
     (tmp_path / "mnist.toml").write_text(SUITE)
-    return partial(place, known, contents)
+
+    def call(*options, placed=True, torn=None):
+        if placed:
+            place(known, contents)
+        if torn:
+            (folder / "mnist" / torn).write_bytes(b"torn")
+        options = ("--load", "small.py", "--no-report", "--quiet", *options)
+        done = gradrace("run", "mnist.toml", *options)
+        return done, gradrace("show", "mnist_mlp").stdout
+
+    return call
 
 
-def test_mnist_placed_by_hand_trains_in_a_worker(folder, tmp_path, gradrace):
-    place_files = write_small_suite(tmp_path, folder)
-    place_files()
-    done = gradrace(
-        "run", "mnist.toml", "--load", "small.py", "--no-report", "--data-dir", folder, "--quiet"
-    )
-    assert done.returncode == 0, done.stderr
+def test_mnist_placed_by_hand_trains_in_a_worker(run, folder, tmp_path):
     from gradrace.results import frame
 
+    done, _ = run("--data-dir", folder)
+    assert done.returncode == 0, done.stderr
     runs = frame.load(tmp_path / "results").runs.set_index("task")
     assert runs.status["mnist_mlp"] == "ok"
     assert runs.final_validation_loss["mnist_mlp"] < 0.5 < 2.0
     assert runs.test_metric["mnist_mlp"] > 0.9
 
 
-def test_a_run_without_its_data_is_skipped_with_the_reason(folder, tmp_path, gradrace):
-    write_small_suite(tmp_path, folder)
-    done = gradrace("run", "mnist.toml", "--load", "small.py", "--no-report", "--quiet")
+def test_a_run_without_its_data_is_skipped_with_the_reason(run):
+    done, shown = run(placed=False)
     assert done.returncode == 3, done.stderr
-    shown = gradrace("show", "mnist_mlp").stdout
     assert "skipped" in shown and "gradrace fetch mnist" in shown
 
 
-def test_a_run_on_a_broken_file_fails_by_name(folder, tmp_path, gradrace):
-    write_small_suite(tmp_path, folder)()
-    (folder / "mnist" / "t10k-labels-idx1-ubyte.gz").write_bytes(b"torn")
-    done = gradrace("run", "mnist.toml", "--load", "small.py", "--no-report", "--quiet")
+def test_a_run_on_a_broken_file_fails_by_name(run):
+    done, shown = run(torn="t10k-labels-idx1-ubyte.gz")
     assert done.returncode == 1, done.stderr
-    shown = gradrace("show", "mnist_mlp").stdout
     assert "failed" in shown and "t10k-labels-idx1-ubyte.gz: its sha256 sum is" in shown
 
 
@@ -550,9 +506,8 @@ def test_a_batch_larger_than_the_set_is_refused_without_reading_it(folder, tmp_p
 
 
 def test_a_task_on_unknown_data_is_refused_by_name(tmp_path, gradrace):
-    (tmp_path / "mine.py").write_text(
-        SMALL.format(sums=("0",) * 4).replace('data="mnist"', 'data="mnits"')
-    )
+    task = SMALL.format(sums=("0",) * 4).replace('data="mnist"', 'data="mnits"')
+    (tmp_path / "mine.py").write_text(task)
     (tmp_path / "one.toml").write_text(SUITE.replace("mnist_mlp", "small_mnist"))
     done = gradrace("run", "one.toml", "--load", "mine.py")
     assert done.returncode == 2

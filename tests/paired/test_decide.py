@@ -1,6 +1,4 @@
-"""Verdicts of paired comparisons: formulas by hand, looks and budget on a fake clock, the whole
-rule by simulation.
-"""
+"""Verdicts of paired comparisons: formulas by hand, looks on a fake clock, the rule simulated."""
 
 from __future__ import annotations
 
@@ -84,9 +82,8 @@ def test_p_values_and_intervals_are_students(values, bound, level):
         return
     expected = scipy_stats.ttest_1samp(x, bound, alternative="greater").pvalue
     assert p_above(x, bound) == pytest.approx(expected, rel=1e-6, abs=1e-12)
-    assert t_interval(x, level)[1:3] == pytest.approx(
-        scipy_stats.ttest_1samp(x, 0).confidence_interval(level), abs=1e-9
-    )
+    expected = scipy_stats.ttest_1samp(x, 0).confidence_interval(level)
+    assert t_interval(x, level)[1:3] == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize(("bound", "p"), [(0.0625, 0.0), (0.125, 1.0), (0.25, 1.0)])
@@ -95,9 +92,7 @@ def test_values_without_spread_leave_no_doubt(bound, p):
 
 
 def simulated_power(rule: StopRule, look: int, sd: float, samples: int, searches: int) -> float:
-    """The share of searches found at what a sample of the same launches calls detectable, looks and
-    confirmation included.
-    """
+    """The share of searches that find a slowdown of the size that such launches call detectable."""
     rng, sizes = np.random.default_rng(7), [launches_at(rule, k) for k in range(1, look + 1)]
     shares = [error_share(rule.alpha, k) / 2 for k in range(1, look + 1)]
     hits = 0
@@ -117,10 +112,10 @@ def simulated_power(rule: StopRule, look: int, sd: float, samples: int, searches
 
 @pytest.mark.parametrize("confirm", [True, False])
 @pytest.mark.parametrize(("look", "sd"), [(1, 0.01), (1, 0.05), (3, 0.02), (3, 0.05)])
-def test_what_is_detectable_is_found_four_times_out_of_five(look, sd, confirm):
-    """The spread is not known but estimated from the same number of launches, as a user has it.
+def test_detectable_sizes_are_found_four_times_out_of_five(look, sd, confirm):
+    """The spread is estimated from the same number of launches, as a user has it.
 
-    4000 samples gave 0.795 to 0.832, the more where the line decides, which needs no estimate. The
+    4000 samples gave 0.795 to 0.832, the more if the line decides, which needs no estimate. The
     power that a sample leads to varies by 0.27: 400 of them give the mean to 0.0135, and three of
     these are allowed."""
     power = simulated_power(StopRule(confirm=confirm), look, sd, samples=400, searches=20)
@@ -143,34 +138,28 @@ def test_nothing_is_detectable_below_the_line_between_ok_and_regression():
 
 # threshold 5%: the line is at a log ratio of 0.0244, the threshold at 0.0488. n = 6, look 1: t must
 # be at least 3.16.
-TABLE = [
-    ("slower beyond doubt", spread(0.08, 0.01, 6), "regression"),
-    ("slower by the threshold", spread(0.0488, 0.01, 6), "regression"),
-    ("slower beyond doubt, by less than half the threshold", spread(0.02, 0.001, 6), "ok"),
-    ("slower beyond doubt, by more than half the threshold", spread(0.027, 0.001, 6), "regression"),
-    ("much slower, perhaps", spread(0.08, 0.08, 6), "inconclusive"),
-    ("equal", spread(0.0, 0.01, 6), "ok"),
-    ("equal, perhaps", spread(0.0, 0.05, 6), "inconclusive"),
-    ("between, without a doubt about neither", spread(0.03, 0.03, 6), "inconclusive"),
-    ("faster beyond doubt", spread(-0.08, 0.01, 6), "improvement"),
-    ("faster, perhaps, but not slower", spread(-0.08, 0.08, 6), "inconclusive"),
-    ("faster by 18%, perhaps", spread(np.log(0.82), 0.185, 6), "inconclusive"),
-    ("faster by the threshold", spread(-0.0488, 0.01, 6), "improvement"),
-    (
-        "not slower, and no spread to speak of, on the mirrored line",
-        spread(-line(0.05), 1e-9, 6),
-        "ok",
-    ),
-    ("faster by less than half the threshold", spread(-0.02, 0.001, 6), "ok"),
-    ("no spread, slower", np.full(6, 0.08), "regression"),
-    ("no spread, equal", np.zeros(6), "ok"),
-    ("no spread, on the line", np.full(6, line(0.05)), "ok"),
-]
+TABLE = {
+    "slower beyond doubt": (spread(0.08, 0.01, 6), "regression"),
+    "slower by the threshold": (spread(0.0488, 0.01, 6), "regression"),
+    "slower beyond doubt, by less than half the threshold": (spread(0.02, 0.001, 6), "ok"),
+    "slower beyond doubt, by more than half of it": (spread(0.027, 0.001, 6), "regression"),
+    "much slower, perhaps": (spread(0.08, 0.08, 6), "inconclusive"),
+    "equal": (spread(0.0, 0.01, 6), "ok"),
+    "equal, perhaps": (spread(0.0, 0.05, 6), "inconclusive"),
+    "between, without a doubt about neither": (spread(0.03, 0.03, 6), "inconclusive"),
+    "faster beyond doubt": (spread(-0.08, 0.01, 6), "improvement"),
+    "faster, perhaps, but not slower": (spread(-0.08, 0.08, 6), "inconclusive"),
+    "faster by 18%, perhaps": (spread(np.log(0.82), 0.185, 6), "inconclusive"),
+    "faster by the threshold": (spread(-0.0488, 0.01, 6), "improvement"),
+    "hardly any spread, on the mirrored line": (spread(-line(0.05), 1e-9, 6), "ok"),
+    "faster by less than half the threshold": (spread(-0.02, 0.001, 6), "ok"),
+    "no spread, slower": (np.full(6, 0.08), "regression"),
+    "no spread, equal": (np.zeros(6), "ok"),
+    "no spread, on the line": (np.full(6, line(0.05)), "ok"),
+}
 
 
-@pytest.mark.parametrize(
-    ("x", "decision"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE]
-)
+@pytest.mark.parametrize(("x", "decision"), TABLE.values(), ids=TABLE)
 def test_verdicts(x, decision):
     (judged,) = judge([x], RULE, 1)
     assert judged.decision == decision
@@ -193,9 +182,8 @@ def test_swapped_sides_are_the_mirror_image(samples, threshold, look):
     back = judge([-np.array(x) for x in samples], rule, look)
     for one, other in zip(ahead, back, strict=True):
         assert other.decision == MIRRORED.get(one.decision, one.decision)
-        assert (1 / other.ratio, 1 / other.high, 1 / other.low) == pytest.approx(
-            (one.ratio, one.low, one.high)
-        )
+        mirrored = (1 / other.ratio, 1 / other.high, 1 / other.low)
+        assert mirrored == pytest.approx((one.ratio, one.low, one.high))
 
 
 @given(st.lists(st.floats(-0.12, 0.12), min_size=6, max_size=6), st.sampled_from([0.05, 0.1]))
@@ -232,9 +220,7 @@ def test_more_cells_ask_for_more():
 
 
 class Declared:
-    """A measure whose launches take declared seconds and give declared log ratios: (cell, launch)
-    -> outcome.
-    """
+    """A measure whose launches take declared seconds: cell -> log ratios of its launches."""
 
     def __init__(self, ratios: Sequence[Sequence[float | Failure]], seconds: float = 1.0) -> None:
         self._ratios, self._seconds = ratios, seconds
@@ -245,16 +231,14 @@ class Declared:
     def __call__(self, cells: Sequence[int]) -> dict[int, Outcome]:
         self.asked.append(tuple(cells))
         self.now += self._seconds
-        outcomes: dict[int, Outcome] = {}
-        for cell in cells:
-            value = self._ratios[cell][self._taken[cell] % len(self._ratios[cell])]
-            self._taken[cell] += 1
-            outcomes[cell] = (
-                value
-                if isinstance(value, Failure)
-                else Launch(value, value / 2, 1e-3, 1e-3 * np.exp(value))
-            )
-        return outcomes
+        return {cell: self._outcome(cell) for cell in cells}
+
+    def _outcome(self, cell: int) -> Outcome:
+        value = self._ratios[cell][self._taken[cell] % len(self._ratios[cell])]
+        self._taken[cell] += 1
+        if isinstance(value, Failure):
+            return value
+        return Launch(value, value / 2, 1e-3, 1e-3 * np.exp(value))
 
 
 def run(ratios, rule=RULE, seconds=1.0):
@@ -315,18 +299,19 @@ def test_a_speed_up_that_is_not_found_again_is_said_in_its_own_size():
     assert "a speed-up of 20.0% was found once and not found again" in cell.reason
 
 
+def without_size(reason: str) -> str:
+    """The reason without the size of the difference and its direction."""
+    return reason.split(" of ")[0].replace("slowdown", "speed-up")
+
+
 @given(
     st.integers(0, 10_000),
     st.floats(-0.15, 0.15),
     st.sampled_from([0.02, 0.05, 0.1]),
     st.booleans(),
 )
-def test_a_search_with_swapped_sides_takes_the_same_launches_to_the_mirror_image(
-    seed, shift, sd, confirm
-):
-    """No look stops earlier in one direction than in the other, so no speed-up is hidden that a
-    slowdown would not be.
-    """
+def test_a_search_with_swapped_sides_is_the_mirror_image(seed, shift, sd, confirm):
+    """It takes the same launches: no speed-up is hidden that a slowdown would not be."""
     x = np.random.default_rng(seed).normal(shift, sd, (3, 60))
     rule = StopRule(budget_s=40.5, confirm=confirm)
     (ahead, asked), (back, swapped) = run(x.tolist(), rule), run((-x).tolist(), rule)
@@ -335,9 +320,7 @@ def test_a_search_with_swapped_sides_takes_the_same_launches_to_the_mirror_image
         assert other.decision == MIRRORED.get(one.decision, one.decision)
         assert one.confirmed == other.confirmed
         assert one.log_ratios == pytest.approx(-other.log_ratios) and one.looks == other.looks
-        assert one.reason.split(" of ")[0].replace("slowdown", "speed-up") == other.reason.split(
-            " of "
-        )[0].replace("slowdown", "speed-up")
+        assert without_size(one.reason) == without_size(other.reason)
 
 
 @pytest.mark.parametrize(("true", "sd"), [(0.95, 0.05), (0.8, 0.2), (0.9, 0.1)])
@@ -347,10 +330,9 @@ def test_a_speed_up_beyond_the_threshold_is_seldom_called_equal(true, sd):
     for side in (1, -1):
         ratios = (side * np.log(true) + rng.normal(0, sd, (150, 40))).tolist()
         cells = [run([one], StopRule(budget_s=30.5, confirm=False))[0][0] for one in ratios]
-        found[side] = {
-            name: sum(c.decision == name for c in cells) / 150
-            for name in ("ok", "improvement", "regression")
-        }
+        decisions = [cell.decision for cell in cells]
+        names = ("ok", "improvement", "regression")
+        found[side] = {name: decisions.count(name) / 150 for name in names}
     assert max(found[1]["ok"], found[-1]["ok"]) <= 0.05
     # Two shares of 150 at most: three standard errors of their difference.
     assert abs(found[1]["improvement"] - found[-1]["regression"]) <= 0.17
@@ -374,15 +356,11 @@ def test_decided_cells_stay_in_the_family():
     assert cells[1].judged.p_slower == pytest.approx(2 * p_above(cells[1].log_ratios, 0.0))
 
 
-def test_what_is_decided_stays_decided():
-    """This cell is ok at the first look, and would be inconclusive by the stricter measure of the
-    second.
-    """
+def test_a_decision_stays():
+    """This cell is ok at the first look; by the stricter second look it would be inconclusive."""
     x = list(spread(0.0, 0.035, 6))
-    assert [judge([np.array(x)], RULE, look)[0].decision for look in (1, 2)] == [
-        "ok",
-        "inconclusive",
-    ]
+    first, second = (judge([np.array(x)], RULE, look)[0].decision for look in (1, 2))
+    assert (first, second) == ("ok", "inconclusive")
     cells, measure = run([x, NOISY], StopRule(budget_s=15.5))
     assert measure.asked == [(0, 1)] * 6 + [(1,)] * 3
     assert (cells[0].decision, cells[0].looks) == ("ok", 1)
@@ -422,17 +400,11 @@ def simulated(count: int, cells: int, mean: float, sd: float, seed: int) -> list
 
         def measure(indices, clock=clock):
             clock[0] += 1.0
-            return {
-                i: Launch(x, x, 1e-3, 1e-3)
-                for i, x in zip(indices, rng.normal(mean, sd, len(indices)), strict=True)
-            }
+            drawn = rng.normal(mean, sd, len(indices))
+            return {i: Launch(x, x, 1e-3, 1e-3) for i, x in zip(indices, drawn, strict=True)}
 
-        found.append(
-            [
-                cell.decision
-                for cell in search(cells, measure, rule, clock=lambda clock=clock: clock[0])
-            ]
-        )
+        judged = search(cells, measure, rule, clock=lambda clock=clock: clock[0])
+        found.append([cell.decision for cell in judged])
     return found
 
 
@@ -442,11 +414,10 @@ def simulated(count: int, cells: int, mean: float, sd: float, seed: int) -> list
 def test_equal_sides_raise_no_alarm(cells, count, sd):
     """The rule promises at most alpha / 2 before, and far fewer after the confirmation."""
     found = simulated(count, cells, 0.0, sd, seed=1)
-    false_alarms = sum("regression" in verdicts for verdicts in found)
-    false_joys = sum("improvement" in verdicts for verdicts in found)
-    # 99.9% limits of a count whose rate is what is promised.
-    assert false_alarms <= scipy_stats.binom.ppf(0.999, count, 0.025**2)
-    assert false_joys <= scipy_stats.binom.ppf(0.999, count, 0.025**2)
+    # 99.9% limit of a count whose rate is the promised one.
+    limit = scipy_stats.binom.ppf(0.999, count, 0.025**2)
+    for alarm in ("regression", "improvement"):
+        assert sum(alarm in verdicts for verdicts in found) <= limit
 
 
 @pytest.mark.slow
@@ -458,12 +429,9 @@ def test_slowdowns_are_found(slowdown, sd, least):
     found = [verdicts[0] for verdicts in simulated(200, 1, np.log1p(slowdown), sd, seed=2)]
     power = found.count("regression") / len(found)
     ok = found.count("ok") / len(found)
-    print(
-        f"slowdown {slowdown:.0%}, launches apart by {sd:.0%}: found {power:.0%}, called ok"
-        f" {ok:.1%}"
-    )
+    print(f"slowdown {slowdown:.0%}, spread {sd:.0%}: found {power:.0%}, called ok {ok:.1%}")
     assert power >= least
-    # "ok" needs proof against a slowdown of the threshold: wrong at most in alpha / 2, twice where
+    # "ok" needs proof against a slowdown of the threshold: wrong at most in alpha / 2, twice if
     # it is looked at twice.
     assert ok <= 0.05
 

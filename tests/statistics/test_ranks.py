@@ -1,6 +1,4 @@
-"""Rank tests and the expected best of a tuning budget: by hand, against scipy, and properties of
-any scores.
-"""
+"""Rank tests and the expected best of a tuning budget: by hand, against scipy, and properties."""
 
 from __future__ import annotations
 
@@ -23,22 +21,18 @@ def test_ranks_by_hand():
     found = rank_tests({"a": [9, 8, 7], "b": [5, 8, 9], "c": [1, 2, 3]}, higher_is_better=True)
     assert found.ranks.tolist() == [[1, 1.5, 2], [2, 1.5, 1], [3, 3, 3]]
     assert found.mean_ranks.tolist() == [1.5, 1.5, 3]
-    assert rank_tests({"a": [9, 8], "b": [5, 8]}, higher_is_better=False).ranks.tolist() == [
-        [2, 1.5],
-        [1, 1.5],
-    ]
+    lower = rank_tests({"a": [9, 8], "b": [5, 8]}, higher_is_better=False)
+    assert lower.ranks.tolist() == [[2, 1.5], [1, 1.5]]
 
 
 def test_tests_are_scipys():
-    scores = dict(
-        zip("abc", np.random.default_rng(0).normal([[0.0], [0.5], [1.0]], 1, (3, 12)), strict=True)
-    )
+    drawn = np.random.default_rng(0).normal([[0.0], [0.5], [1.0]], 1, (3, 12))
+    scores = dict(zip("abc", drawn, strict=True))
     found = rank_tests(scores, higher_is_better=True)
     assert found.friedman_p == pytest.approx(stats.friedmanchisquare(*scores.values()).pvalue)
     for pair in found.pairs:
-        assert pair.p == pytest.approx(
-            stats.wilcoxon(scores[pair.a], scores[pair.b], method="exact").pvalue
-        )
+        expected = stats.wilcoxon(scores[pair.a], scores[pair.b], method="exact").pvalue
+        assert pair.p == pytest.approx(expected)
         assert pair.p <= pair.p_holm <= 3 * pair.p + 1e-12
     assert found.warning is None
 
@@ -56,14 +50,9 @@ def test_holm_by_hand():
 
 @pytest.mark.parametrize("tasks", range(2, 12))
 def test_smallest_p_is_the_p_of_winning_every_task(tasks):
-    found = rank_tests(
-        {"a": np.arange(1.0, tasks + 1), "b": np.zeros(tasks)}, higher_is_better=True
-    )
-    assert (
-        found.pairs[0].p
-        == pytest.approx(smallest_wilcoxon_p(tasks))
-        == pytest.approx(found.smallest_p)
-    )
+    scores = {"a": np.arange(1.0, tasks + 1), "b": np.zeros(tasks)}
+    found, smallest = rank_tests(scores, higher_is_better=True), smallest_wilcoxon_p(tasks)
+    assert found.pairs[0].p == pytest.approx(smallest) == pytest.approx(found.smallest_p)
 
 
 @pytest.mark.parametrize(
@@ -109,10 +98,8 @@ def test_expected_best_is_the_mean_over_all_choices(scores, higher):
         assert expected_best(np.array(scores), k, higher) == pytest.approx(every, abs=1e-9)
 
 
-def test_expected_best_is_unbiased_where_replacement_promises_too_little():
-    """The best of 5 of 10 uniform trials is 5/6 on average; the plug-in estimate with replacement
-    falls short of it.
-    """
+def test_expected_best_is_unbiased_although_replacement_promises_too_little():
+    """The best of 5 of 10 uniform trials is 5/6 on average; drawn with replacement it is less."""
     trials = np.random.default_rng(0).random((20_000, 10))
     ours = expected_best(trials, 5, higher_is_better=True)
     error = ours.std() / np.sqrt(len(ours))

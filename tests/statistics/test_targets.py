@@ -1,6 +1,4 @@
-"""Profiles, the AlgoPerf score, runtime distributions and Kaplan-Meier curves: by hand and against
-scipy.
-"""
+"""Profiles, the AlgoPerf score, runtime distributions, Kaplan-Meier: by hand and against scipy."""
 
 from __future__ import annotations
 
@@ -30,12 +28,10 @@ RUNS = st.lists(st.tuples(st.integers(1, 20), st.booleans()), min_size=1, max_si
 def pools(draw: st.DrawFn) -> tuple[dict[str, list[list[float]]], list[str]]:
     """Times of 1 to 4 optimizers on 1 to 5 tasks with 1 to 3 studies."""
     tasks, studies = draw(st.integers(1, 5)), draw(st.integers(1, 3))
-    row = st.lists(
-        st.lists(TIMES, min_size=studies, max_size=studies), min_size=tasks, max_size=tasks
-    )
-    return {name: draw(row) for name in "abcd"[: draw(st.integers(1, 4))]}, [
-        f"task {i}" for i in range(tasks)
-    ]
+    row = st.lists(TIMES, min_size=studies, max_size=studies)
+    rows = st.lists(row, min_size=tasks, max_size=tasks)
+    names = [f"task {i}" for i in range(tasks)]
+    return {name: draw(rows) for name in "abcd"[: draw(st.integers(1, 4))]}, names
 
 
 def by_hand() -> Profile:
@@ -44,13 +40,9 @@ def by_hand() -> Profile:
     Ratios: adam 1, 1.5, 1; sgd 2, 1. So rho of adam is 2/4 from 1 and 3/4 from 1.5 on; of sgd 1/4
     from 1 and 2/4 from 2 on. B of adam = (2/4 * 0.5 + 3/4 * 2.5) / 3 = 2.125 / 3; of sgd = (1/4 * 1
     + 2/4 * 2) / 3 = 1.25 / 3."""
-    return performance_profile(
-        {
-            "adam": [[9, 10, INF], [31, 30, 29], [8, 8, 8], [INF, 5, INF]],
-            "sgd": [[20, 20, 20], [10, 20, 30], [INF, INF, 1], [INF, INF, INF]],
-        },
-        ["w", "x", "y", "z"],
-    )
+    adam = [[9, 10, INF], [31, 30, 29], [8, 8, 8], [INF, 5, INF]]
+    sgd = [[20, 20, 20], [10, 20, 30], [INF, INF, 1], [INF, INF, INF]]
+    return performance_profile({"adam": adam, "sgd": sgd}, ["w", "x", "y", "z"])
 
 
 def test_algoperf_score_by_hand():
@@ -58,10 +50,8 @@ def test_algoperf_score_by_hand():
     assert found.times.tolist() == [[10, 30, 8, INF], [20, 20, INF, INF]]
     assert found.ratios.tolist() == [[1, 1.5, 1, INF], [2, 1, INF, INF]]
     assert found.score == pytest.approx([2.125 / 3, 1.25 / 3])
-    assert found.rho([1, 1.4, 1.5, 2, 4]).tolist() == [
-        [0.5, 0.5, 0.75, 0.75, 0.75],
-        [0.25, 0.25, 0.25, 0.5, 0.5],
-    ]
+    adam, sgd = found.rho([1, 1.4, 1.5, 2, 4]).tolist()
+    assert adam == [0.5, 0.5, 0.75, 0.75, 0.75] and sgd == [0.25, 0.25, 0.25, 0.5, 0.5]
     assert found.pool == ("adam", "sgd") and found.unreached == ("z",) and found.r_max == 4
 
 
@@ -74,10 +64,8 @@ def test_algoperf_score_is_relative_to_the_pool():
 
 
 def test_an_even_number_of_studies_half_of_them_missed_is_a_miss():
-    assert performance_profile({"a": [[1, INF]], "b": [[1, 3]]}, ["x"]).times.tolist() == [
-        [INF],
-        [2],
-    ]
+    found = performance_profile({"a": [[1, INF]], "b": [[1, 3]]}, ["x"])
+    assert found.times.tolist() == [[INF], [2]]
 
 
 @settings(max_examples=80, deadline=None)
@@ -91,43 +79,35 @@ def test_profiles_rise_and_their_area_is_the_score(pool, r_max):
     assert np.trapezoid(rho, taus, axis=1) / (r_max - 1) == pytest.approx(found.score, abs=1e-3)
     assert ((found.score >= 0) & (found.score <= 1)).all()
     assert found.rho(1).sum() >= (len(tasks) - len(found.unreached)) / len(tasks) - 1e-9
-    shuffled = performance_profile(
-        {name: [row[::-1] for row in rows] for name, rows in times.items()}, tasks, r_max
+    changed = lambda change: performance_profile(
+        {name: [change(row) for row in rows] for name, rows in times.items()}, tasks, r_max
     )
-    assert (shuffled.score == found.score).all()
-    slower = performance_profile(
-        {name: [[4 * t for t in row] for row in rows] for name, rows in times.items()}, tasks, r_max
-    )
+    assert (changed(lambda row: row[::-1]).score == found.score).all()
+    slower = changed(lambda row: [4 * time for time in row])
     assert slower.score == pytest.approx(found.score)
 
 
 def test_times_to_targets():
     steps, accuracy = np.array([10, 20, 30, 40]), np.array([0.5, 0.7, np.nan, 0.8])
-    assert times_to_targets(
-        steps, accuracy, [0.5, 0.7, 0.75, 0.9], higher_is_better=True
-    ).tolist() == [10, 20, 40, INF]
-    assert times_to_targets(steps, -accuracy, [-0.7, -0.9], higher_is_better=False).tolist() == [
-        20,
-        INF,
-    ]
+    higher = times_to_targets(steps, accuracy, [0.5, 0.7, 0.75, 0.9], higher_is_better=True)
+    assert higher.tolist() == [10, 20, 40, INF]
+    lower = times_to_targets(steps, -accuracy, [-0.7, -0.9], higher_is_better=False)
+    assert lower.tolist() == [20, INF]
 
 
 def test_runtime_ecdf_by_hand():
     """Two tasks, 2 x 2 and 1 x 2 (target, seed): 6 in all, reached at 1, 2, 2, 5 and twice never."""
     times = {"x": np.array([[1, 2], [2, INF]]), "y": np.array([[5, INF]])}
-    targets, trained = (
-        {"x": [0.8, 0.9], "y": [0.7]},
-        {"x": np.array([10, 10]), "y": np.array([8, 20])},
-    )
+    targets = {"x": [0.8, 0.9], "y": [0.7]}
+    trained = {"x": np.array([10, 10]), "y": np.array([8, 20])}
     found = runtime_ecdf(times, targets, trained)
     assert found.budgets.tolist() == [1, 2, 5]
     assert found.share == pytest.approx([1 / 6, 3 / 6, 4 / 6])
     assert found.targets == {"x": (0.8, 0.9), "y": (0.7,)}
     assert found.runs == 6
     assert found.complete_up_to == 8
-    assert runtime_ecdf(times, targets, trained, np.array([0, 2, 100])).share == pytest.approx(
-        [0, 3 / 6, 4 / 6]
-    )
+    given_ = runtime_ecdf(times, targets, trained, np.array([0, 2, 100]))
+    assert given_.share == pytest.approx([0, 3 / 6, 4 / 6])
 
 
 @settings(max_examples=50, deadline=None)
@@ -206,16 +186,13 @@ def test_median_time_or_not_reached(times, reached, text, median):
 def censored(draw: st.DrawFn) -> tuple[list[float], list[bool]]:
     """Up to 60 runs with many ties, arrivals and censorings at one time among them."""
     size, last = draw(st.integers(1, 60)), draw(st.integers(1, 8))
-    times = draw(
-        st.lists(st.integers(1, last).map(lambda k: 36.0 * k), min_size=size, max_size=size)
-    )
+    multiples = st.integers(1, last).map(lambda k: 36.0 * k)
+    times = draw(st.lists(multiples, min_size=size, max_size=size))
     return times, draw(st.lists(st.booleans(), min_size=size, max_size=size))
 
 
 def survfit_median(times: list[float], reached: list[bool]) -> float:
-    """R's rule from the curve as fractions: the middle of what is at one half; a flat end is not
-    ended.
-    """
+    """R's rule, in fractions: the middle of the times at one half; a flat end is not ended."""
     curve, left = [], Fraction(1)
     for time in sorted({t for t, r in zip(times, reached, strict=True) if r}):
         deaths = sum(r and t == time for t, r in zip(times, reached, strict=True))
@@ -235,9 +212,7 @@ def test_the_median_is_that_of_survfit(runs):
 
 @pytest.mark.parametrize("count", [2, 10, 24, 38, 46, 60])
 def test_half_of_the_runs_arrived_is_exactly_one_half(count):
-    """The float product of count / 2 factors is not; without a later arrival the median is not
-    reached.
-    """
+    """The float product of count / 2 factors is not; without a later arrival there is no median."""
     half = count // 2
     arrived = [float(k) for k in range(1, half + 1)]
     assert median_time([*arrived, *[999.0] * half], [True] * half + [False] * half) == INF
@@ -257,12 +232,9 @@ def test_the_median_at_one_budget_is_the_ordinary_one(runs, budget):
     times = np.array(runs[0])
     assert median_time(times, [True] * len(times)) == np.median(times)
     reached = times <= budget
-    assert median_time(np.minimum(times, budget), reached) == np.median(
-        np.where(reached, times, INF)
-    )
-    assert median_time(np.where(reached, times, INF), reached) == np.median(
-        np.where(reached, times, INF)
-    )
+    ordinary = np.median(np.where(reached, times, INF))
+    assert median_time(np.minimum(times, budget), reached) == ordinary
+    assert median_time(np.where(reached, times, INF), reached) == ordinary
 
 
 def test_no_runs_have_no_median():
@@ -270,9 +242,7 @@ def test_no_runs_have_no_median():
 
 
 def test_limits_of_the_median_need_six_runs():
-    """Half of the runs arriving before all of 5, or after, has the chance 2 / 32 > 5%; of 6, 2 /
-    64.
-    """
+    """Half of 5 runs all arrive before or after it with the chance 2 / 32 > 5%; of 6, 2 / 64."""
     assert kaplan_meier([1, 2, 3, 4, 5], [True] * 5).median[1:3] == (0, INF)
     assert kaplan_meier([1, 2, 3, 4, 5, 6], [True] * 6).median[1:3] == (1, 6)
 
@@ -285,9 +255,7 @@ def test_a_median_beyond_the_budget_has_a_lower_limit():
 
 @pytest.mark.slow
 def test_kaplan_meier_limits_hold_with_few_runs_and_early_censoring():
-    """Five runs with exponential times of mean 1, each trained for an exponential time of mean 2:
-    at least 95% at every time.
-    """
+    """Five runs, exponential times of mean 1, training times of mean 2: 95% or more at any time."""
     rng = np.random.default_rng(4)
     at, held, repetitions = np.array([0.2, 0.5, 1.0]), np.zeros(3), 1500
     for _ in range(repetitions):
@@ -299,35 +267,27 @@ def test_kaplan_meier_limits_hold_with_few_runs_and_early_censoring():
     assert (held / repetitions >= 0.95 - 2 * np.sqrt(0.95 * 0.05 / repetitions)).all()
 
 
+PAIR = {"x": np.ones((1, 2))}
+MISMATCH = "adam: times of 1 tasks where 2 are compared"
+SHAPES = r"x: times of shape \(1, 2\) .* as \(2, 2\)"
+NO_NAN = "adam on x: .* a miss is infinity, not NaN"
+TOO_LONG = "up to 10, the longest training, not 11"
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
         (lambda: performance_profile({}, ["x"]), "at least one optimizer"),
-        (
-            lambda: performance_profile({"adam": [[1]]}, ["x", "y"]),
-            "adam: times of 1 tasks where 2 are compared",
-        ),
-        (
-            lambda: performance_profile({"adam": [[1, np.nan]]}, ["x"]),
-            "adam on x: .* a miss is infinity, not NaN",
-        ),
+        (lambda: performance_profile({"adam": [[1]]}, ["x", "y"]), MISMATCH),
+        (lambda: performance_profile({"adam": [[1, np.nan]]}, ["x"]), NO_NAN),
         (lambda: performance_profile({"adam": [[0.0]]}, ["x"]), "at least one time above 0"),
         (lambda: performance_profile({"adam": [[]]}, ["x"]), "at least one time above 0"),
         (lambda: performance_profile({"adam": [[1]]}, ["x"], r_max=1), "must be above 1, not 1"),
         (lambda: kaplan_meier([1, INF], [True, False]), "by how long it was trained"),
         (lambda: kaplan_meier([], []), "every run needs a time"),
-        (
-            lambda: kaplan_meier([10, 10], [True, False], horizon=11),
-            "up to 10, the longest training, not 11",
-        ),
-        (
-            lambda: runtime_ecdf({"x": np.ones((1, 2))}, {"y": [1]}, {"x": [1, 1]}),
-            "of the same tasks",
-        ),
-        (
-            lambda: runtime_ecdf({"x": np.ones((1, 2))}, {"x": [1, 2]}, {"x": [1, 1]}),
-            r"x: times of shape \(1, 2\) .* as \(2, 2\)",
-        ),
+        (lambda: kaplan_meier([10, 10], [True, False], horizon=11), TOO_LONG),
+        (lambda: runtime_ecdf(PAIR, {"y": [1]}, {"x": [1, 1]}), "of the same tasks"),
+        (lambda: runtime_ecdf(PAIR, {"x": [1, 2]}, {"x": [1, 1]}), SHAPES),
     ],
 )
 def test_bad_input(call, words):
