@@ -497,11 +497,10 @@ def test_palette_is_legible_on_light_and_dark():
         assert (value + 0.05) / (luminance("#14171b") + 0.05) >= 3, colour
 
 
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [(0.01234, "0.0123"), (1.5, "1.50"), (1234.5, "1234")]
-    + [(0.0, "0"), (1e-9, "1.00e-09"), (np.nan, "–")],
-)
+SHOWN = {0.01234: "0.0123", 1.5: "1.50", 1234.5: "1234", 0.0: "0", 1e-9: "1.00e-09", np.nan: "–"}
+
+
+@pytest.mark.parametrize(("value", "expected"), SHOWN.items())
 def test_significant(value, expected):
     assert text.significant(value) == expected
 
