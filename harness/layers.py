@@ -207,6 +207,27 @@ class LayerNorm(_Layer):
         )
 
 
+class GroupNorm(_Layer):
+    """Normalises each sample over all positions and each of `groups` equal groups of neighbouring
+    channels, the last axis (Wu & He, 2018)."""
+
+    kind: Literal["group_norm"] = "group_norm"
+    groups: PositiveInt
+    epsilon: Annotated[float, Field(gt=0.0)] = 1e-5
+
+    def output(self, shape: Shape) -> Shape:
+        if not shape or shape[-1] % self.groups:
+            raise ValueError(f"group_norm: {self.groups} groups do not divide samples {shape}")
+        return shape
+
+    def parameters(self, shape: Shape) -> tuple[Parameter, ...]:
+        n = shape[-1]
+        return (
+            Parameter("gain", (n,), "constant", n, n, role="gain", values=(1.0,) * n),
+            Parameter("bias", (n,), "zeros", n, n, role="bias"),
+        )
+
+
 class Dropout(_Layer):
     """In training, zeroes elements with probability `rate` and scales the rest by 1 / (1 - rate).
 
@@ -356,6 +377,7 @@ Layer = Annotated[
     | Flatten
     | BatchNorm
     | LayerNorm
+    | GroupNorm
     | Dropout
     | Embedding
     | SimpleRnn

@@ -233,6 +233,11 @@ def _layer_norm(kind: Any, channels: int, types: Mapping[str, Any], looped: bool
     return nnx.LayerNorm(channels, epsilon=kind.epsilon, use_fast_variance=False, **types)
 
 
+def _group_norm(kind: Any, channels: int, types: Mapping[str, Any], looped: bool) -> nnx.Module:
+    options = {"num_groups": kind.groups, "epsilon": kind.epsilon, **types}
+    return nnx.GroupNorm(channels, use_fast_variance=False, **options)
+
+
 def _embedding(kind: Any, channels: int, types: Mapping[str, Any], looped: bool) -> nnx.Module:
     return nnx.Embed(kind.vocabulary, kind.units, **types)
 
@@ -346,6 +351,7 @@ LAYERS: Mapping[type, Kind] = {
     kinds.Flatten: _plain(lambda kind, looped: lambda x: x.reshape(len(x), -1)),
     kinds.BatchNorm: Kind(_batch_norm, {**_GAIN, **_STATISTICS}, _call_batch_norm),
     kinds.LayerNorm: Kind(_layer_norm, _GAIN),
+    kinds.GroupNorm: Kind(_group_norm, _GAIN),
     kinds.Dropout: _as_function(_dropout),
     kinds.Embedding: Kind(_embedding, {"kernel": ("embedding",)}),
     kinds.SimpleRnn: _recurrent(nnx.SimpleCell),

@@ -264,6 +264,27 @@ def _layer_norm_back(call: Call, kept: tuple[Array, Array], upstream: Array) -> 
     return scale * _centred(by_normal, normal, (-1,)), gradients
 
 
+def _group_norm(call: Call, x: Array) -> Passed:
+    grouped = _grouped(call, x)
+    variance = grouped.var(axis=(1, 3), keepdims=True)
+    scale = 1.0 / np.sqrt(variance + call.layer.epsilon)
+    normal = (grouped - grouped.mean(axis=(1, 3), keepdims=True)) * scale
+    return Passed(_affine(call, normal.reshape(x.shape)), (normal, scale))
+
+
+def _group_norm_back(call: Call, kept: tuple[Array, Array], upstream: Array) -> Back:
+    normal, scale = kept
+    by_normal, gradients = _affine_back(call, normal.reshape(upstream.shape), upstream)
+    by_x = scale * _centred(_grouped(call, by_normal), normal, (1, 3))
+    return by_x.reshape(upstream.shape), gradients
+
+
+def _grouped(call: Call, x: Array) -> Array:
+    """[n, positions, groups, channels of a group]."""
+    groups, channels = call.layer.groups, x.shape[-1]
+    return x.reshape(len(x), -1, groups, channels // groups)
+
+
 def _affine(call: Call, normal: Array) -> Array:
     return call.p["gain"] * normal + call.p["bias"]
 
@@ -514,6 +535,7 @@ LAYERS: Mapping[type, Passes] = {
     kinds.Flatten: Passes(_flatten, _flatten_back),
     kinds.BatchNorm: Passes(_batch_norm, _batch_norm_back),
     kinds.LayerNorm: Passes(_layer_norm, _layer_norm_back),
+    kinds.GroupNorm: Passes(_group_norm, _group_norm_back),
     kinds.Dropout: Passes(_dropout, _dropout_back),
     kinds.Embedding: Passes(_embedding, _embedding_back),
     kinds.SimpleRnn: Passes(_recurrent, _recurrent_back),

@@ -229,6 +229,10 @@ def _batch_norm(kind: kinds.BatchNorm, common: Mapping[str, Any], device: str) -
     return keras.layers.BatchNormalization(**options)
 
 
+def _group_norm(kind: kinds.GroupNorm, common: Mapping[str, Any], device: str) -> keras.Layer:
+    return keras.layers.GroupNormalization(kind.groups, epsilon=kind.epsilon, **common)
+
+
 def _recurrent(kind: Any, common: Mapping[str, Any], **more: Any) -> dict[str, Any]:
     # The harness sets all weights; Keras' own orthogonal start needs a QR decomposition, which
     # bfloat16 has not.
@@ -294,6 +298,7 @@ LAYERS: Mapping[type, Kind] = {
         lambda kind, common, _: keras.layers.LayerNormalization(epsilon=kind.epsilon, **common),
         _SCALED,
     ),
+    kinds.GroupNorm: Kind(_group_norm, _SCALED),
     kinds.Dropout: Kind(lambda kind, common, _: keras.layers.Dropout(kind.rate, seed=0, **common)),
     kinds.Embedding: Kind(
         lambda kind, common, _: keras.layers.Embedding(kind.vocabulary, kind.units, **common),

@@ -130,6 +130,13 @@ class _ChannelsFirst(nn.Module):
         return x.permute(0, 3, 1, 2)
 
 
+class _Swapped(nn.Module):
+    """[n, time, features] to [n, features, time], and back."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.transpose(1, 2)
+
+
 class _Around(nn.Module):
     """A module with the tensors, and others before and after it."""
 
@@ -442,6 +449,13 @@ def _layer_norm(site: Site) -> nn.Module:
     return _canonical(site, nn.LayerNorm(site.channels, eps=site.layer.epsilon))
 
 
+def _group_norm(site: Site) -> nn.Module:
+    norm = nn.GroupNorm(site.layer.groups, site.channels, eps=site.layer.epsilon)
+    # torch wants the channels on axis 1, where images have them already.
+    sequence = len(site.built.input_shape) == 2
+    return _Around([_Swapped()], norm, [_Swapped()]) if sequence else norm
+
+
 def _dropout(site: Site) -> nn.Module:
     native = site.layer.masks == "native"
     return nn.Dropout(site.layer.rate) if native else FedDropout(site.layer.rate)
@@ -485,6 +499,7 @@ LAYERS: Mapping[type, Kind] = {
     kinds.Flatten: Kind(_flatten),
     kinds.BatchNorm: Kind(_batch_norm, {**_SCALED, **_RUNNING}),
     kinds.LayerNorm: Kind(_layer_norm, _SCALED),
+    kinds.GroupNorm: Kind(_group_norm, _SCALED),
     kinds.Dropout: Kind(_dropout),
     kinds.Embedding: Kind(_embedding, {"kernel": "weight"}),
     kinds.SimpleRnn: _recurrent(nn.RNN),

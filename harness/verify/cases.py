@@ -23,6 +23,7 @@ from ..layers import (
     Dropout,
     Embedding,
     Flatten,
+    GroupNorm,
     Gru,
     Layer,
     LayerNorm,
@@ -408,6 +409,10 @@ def layer_cases() -> Iterator[LayerCase]:
         ("layer_norm", LayerNorm(), (6,)),
         ("layer_norm/epsilon", LayerNorm(epsilon=1e-2), (6,)),
         ("layer_norm/over_time", LayerNorm(), series),
+        ("group_norm", GroupNorm(groups=3), (6,)),
+        ("group_norm/epsilon", GroupNorm(groups=2, epsilon=1e-2), (6,)),
+        ("group_norm/over_time", GroupNorm(groups=2), series),
+        ("group_norm/image", GroupNorm(groups=3), image),
         *(
             (f"activation/{function}", Activation(function=function), (6,))
             for function in ACTIVATIONS
@@ -489,6 +494,7 @@ QUICK_LAYERS = {
     "avg_pool2d/same_window3_stride2",
     "flatten",
     "layer_norm",
+    "group_norm/image",
     "batch_norm/training",
     "batch_norm/evaluation",
     "dropout/training",
