@@ -29,12 +29,11 @@ class Arguments:
 
 
 def main(args: Arguments) -> None:
-    """Write the losses that `gradrace gate` compares with: OUTPUT/baselines/SUITE.json, small text
-    to be committed.
+    """Write the losses that `gradrace gate` compares with: a small text, to be committed.
 
-    All convergence runs are computed afresh, and once more in float64, which shows how far rounding
-    alone carries each. With -k the other runs keep their lines. Exit code 1 if runs failed; those
-    that finished are written."""
+    OUTPUT/baselines/SUITE.json gets all convergence runs, computed afresh and once more in float64,
+    which shows how far rounding alone carries each. With -k the other runs keep their lines. Exit
+    code 1 if runs failed; those that finished are written."""
     from ..gate.converge import update
     from ..gate.traces import select
     from ..sweep import Options

@@ -40,8 +40,7 @@ class Arguments:
 
 
 def main(args: Arguments) -> None:
-    """Measure on this machine how often the timing gate raises a false alarm, and how often it
-    finds a real slowdown.
+    """Measure how often the timing gate is wrong here: false alarms, missed slowdowns.
 
     Each gate has one cell, in turn over the suite's timing cells: first with the same code on both
     sides, then with every step of one side made longer. OUTPUT/calibration.json keeps each gate as

@@ -86,8 +86,7 @@ class Arguments:
 
 
 def main(args: Arguments) -> None:
-    """Run two sides against each other, in turns on the same core, and judge the difference; or
-    compare stored results.
+    """Judge the difference of two sides, run in turns on one core, or of stored results.
 
     Two sides: two cells (--a framework=torch --b framework=jax), a commit and the working tree
     (--base HEAD~1), two interpreters (--a-python X --b-python Y), or two optimizer files (--a-load

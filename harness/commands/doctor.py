@@ -25,10 +25,9 @@ class Arguments:
 
 
 def main(args: Arguments) -> None:
-    """Say what this machine and installation can do: frameworks, versions, devices, cores, how
-    steady the clock is.
+    """Say what this machine and installation can do: frameworks, devices, cores, the clock.
 
-    Ends with what is wrong and how to mend it. Exit code 3 if no framework at all can be used."""
+    Ends with problems and how to mend them. Exit code 3 if no framework at all can be used."""
     from ..machine.doctor import diagnose
     from ..registry import load_registry
 

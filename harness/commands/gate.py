@@ -56,8 +56,7 @@ class Arguments:
 
 
 def main(args: Arguments) -> None:
-    """Say whether a change alters what optimizers compute, or makes steps slower: made to block a
-    pull request.
+    """Say if a change alters what optimizers compute, or slows steps; for pull requests.
 
     Losses are compared with OUTPUT/baselines/SUITE.json: bit for bit if the same versions made them
     on the same type of machine, else within the band of rounding. Without that file they are

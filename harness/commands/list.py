@@ -30,8 +30,7 @@ class Arguments:
 
 
 def main(args: Arguments) -> None:
-    """List what there is to run, with what your own files bring (--load) among the
-    built-in ones."""
+    """List what there is to run; --load adds what your own files bring."""
     tables = catalogue(args.load)
     if args.what != "all" and args.what not in tables:
         known = nearest(args.what, [*tables, "all"])

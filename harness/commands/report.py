@@ -22,8 +22,7 @@ class Arguments:
 
 
 def main(args: Arguments) -> None:
-    """Write the HTML report: one folder that opens without a network, figures inline, data as CSV
-    beside it."""
+    """Write the HTML report: a folder that opens without a network, with its data as CSV."""
     from ..report.writer import write
     from ..results import frame
 

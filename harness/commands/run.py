@@ -58,8 +58,7 @@ class Arguments:
 
 
 def main(args: Arguments) -> None:
-    """Run a suite: train and time what is not finished yet, keep each result as it arrives, then
-    report.
+    """Run a suite: train and time what is not finished, keep each result, then report.
 
     A run is done once: the same command again takes finished runs from OUTPUT, also after Ctrl-C or
     a kill. If library versions, the source that computes a run, or its specification change, it is

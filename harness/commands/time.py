@@ -52,8 +52,7 @@ class Arguments:
 
 
 def main(args: Arguments) -> None:
-    """Time a suite's cells, and nothing else: launches in fresh pinned processes, warm-up, rotated
-    blocks of steps.
+    """Time a suite's cells, nothing else: fresh pinned processes, blocks in rotation.
 
     A cell is a framework, mode, task, optimizer with rule and hyperparameters, batch size, device,
     dtype and number of threads. Every setting that the suite trains is timed, and each optimizer

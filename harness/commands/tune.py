@@ -82,8 +82,7 @@ class Arguments:
 
 
 def main(args: Arguments) -> None:
-    """Search settings of optimizers under a budget of trials, each optimizer in the space that its
-    file publishes.
+    """Search optimizers' settings under a budget, each in the space of its own file.
 
     Trials are scored by the validation metric at the end of their steps. The best settings and the
     optimizer's defaults are then run on fresh seeds and scored on test data. The same command goes

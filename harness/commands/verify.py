@@ -39,13 +39,12 @@ class Arguments:
 
 
 def main(args: Arguments) -> None:
-    """Prove that the comparison is fair: every framework against the others and against a NumPy
-    referee, in float64.
+    """Prove that the frameworks compute the same as each other and as a NumPy referee.
 
-    Level by level: weights, layers, losses, update rules, whole training runs (the loss of each
-    step), learning rates, and the first steps in float32. Every cell is `equal` with the worst
-    difference, `differs by definition` with the reason and the measured size, `unavailable`, or
-    `FAILED`. What is found is kept in OUTPUT/verify.json, and the report shows it. With --load and
+    Level by level, in float64: weights, layers, losses, update rules, whole training runs (the loss
+    of each step), learning rates; then the first steps in float32. Every cell is `equal` with the
+    worst difference, `differs by definition` with the reason and the measured size, `unavailable`,
+    or `FAILED`. OUTPUT/verify.json keeps the verdicts, and the report shows them. With --load and
     no -k, only what the files bring is verified. -k takes words such as 'updates adam !native'.
     Exit code 1 if a cell failed."""
     from ..registry import load_registry
