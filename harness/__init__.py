@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .layers import Dropout as Dropout
     from .layers import Embedding as Embedding
     from .layers import Flatten as Flatten
+    from .layers import GroupNorm as GroupNorm
     from .layers import Gru as Gru
     from .layers import Layer as Layer
     from .layers import LayerNorm as LayerNorm
