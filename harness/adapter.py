@@ -142,7 +142,7 @@ class Adapter(Protocol):
     def supports(self, run: RunSpec, optimizer: Optimizer) -> str | None:
         """None, or the reason it cannot do this run with this optimizer."""
 
-    def open(self, run: RunSpec, start: Weights, plan: RunInputs) -> Session:
+    def open(self, run: RunSpec, start: Weights, inputs: RunInputs) -> Session:
         """A session at step 0 with these weights (canonical layout, float64)."""
 
     # What `gradrace verify` asks beside sessions: the same pieces, one by one.

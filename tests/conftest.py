@@ -55,9 +55,9 @@ def open_numpy(registry: Registry) -> Callable[[RunSpec], Any]:
 
     def open_(run: RunSpec) -> Any:
         optimizer: Optimizer = registry.optimizers[run.optimizer.name]
-        plan: RunInputs = make_plan(run, optimizer)
+        inputs: RunInputs = make_plan(run, optimizer)
         start: Weights = initial_weights(run.task, run.seed)
-        return ADAPTER.open(run, start, plan)
+        return ADAPTER.open(run, start, inputs)
 
     return open_
 

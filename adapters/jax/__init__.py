@@ -58,8 +58,8 @@ class JaxAdapter:
             return "no GPU visible to JAX"
         return unavailable(run, optimizer)
 
-    def open(self, run: RunSpec, start: Weights, plan: RunInputs) -> JaxSession:
-        return JaxSession(run, start, plan)
+    def open(self, run: RunSpec, start: Weights, inputs: RunInputs) -> JaxSession:
+        return JaxSession(run, start, inputs)
 
     def updates(
         self,

@@ -88,12 +88,12 @@ class Stage:
     def __init__(
         self,
         run: RunSpec,
-        plan: RunInputs,
+        inputs: RunInputs,
         layers: Sequence[BuiltLayer],
         device: jax.Device,
         by_chunk: bool,
     ) -> None:
-        self._run, self._plan, self._device, self._by_chunk = run, plan, device, by_chunk
+        self._run, self._inputs, self._device, self._by_chunk = run, inputs, device, by_chunk
         self._output_shape, self._dropouts = layers[-1].output_shape, tuple(dropouts(layers))
         self._splits: dict[str, tuple[jax.Array, jax.Array]] = {}
         self._staged: Staged | None = None
@@ -121,14 +121,14 @@ class Stage:
         compiled anew. So they may begin before `wanted`."""
         if self._staged and wanted in self._staged.steps:
             return self._staged
-        first = min(wanted, len(self._plan.batches) - self.room)
+        first = min(wanted, len(self._inputs.batches) - self.room)
         return self._stage(range(first, first + self.room))
 
     def place(self, steps: range) -> Staged:
         """Puts these steps' inputs on the device."""
         these = slice(steps.start, steps.stop)
         fed = self._run.input == "pipeline"
-        rows = None if fed else self._plan.batches[these].astype(np.int32)
+        rows = None if fed else self._inputs.batches[these].astype(np.int32)
         numbers = self._numbers._replace(of_step=self._numbers.of_step[these])
         given = numbers, rows, self._noise(steps), self._amounts
         numbers, rows, noise, amounts = jax.device_put(given, self._device)
@@ -161,7 +161,7 @@ class Stage:
     @cached_property
     def room(self) -> int:
         """How many steps can be staged together: all, or as many as have masks of 64 MiB."""
-        total = len(self._plan.batches)
+        total = len(self._inputs.batches)
         elements = sum(math.prod(built.input_shape) for built in self._dropouts)
         masks = elements * self._run.task.batch_size
         return min(total, max(1, _STAGED_BYTES // masks)) if masks else total
@@ -173,7 +173,7 @@ class Stage:
 
     def _noise(self, steps: range) -> dict[str, np.ndarray]:
         """[steps, ...] of each dropout layer: the harness's masks, or keys that Flax draws from."""
-        seed, size = self._plan.seed, self._run.task.batch_size
+        seed, size = self._inputs.seed, self._run.task.batch_size
         return {
             built.name: (
                 dropout_masks(built, seed, steps, size) if fed(built) else keys(built, seed, steps)
@@ -186,14 +186,14 @@ class Stage:
         return self._host_split("train")
 
     def _host_split(self, split: str) -> tuple[np.ndarray, np.ndarray]:
-        task, dtype, data = self._run.task, self._run.dtype, self._plan.data
+        task, dtype, data = self._run.task, self._run.dtype, self._inputs.data
         x = data.shaped(split, task.input_shape)
         x = x.astype(np.int32 if takes_integers(task.model) else jnp.dtype(dtype))
         y = targets(task.loss, data.splits[split].y, number_dtype(dtype), self._output_shape)
         return x, y.astype(np.int32) if y.dtype == np.int64 else y
 
     def _placed(self, split: str) -> tuple[jax.Array, jax.Array]:
-        data, task = self._plan.data, self._run.task
+        data, task = self._inputs.data, self._run.task
         samples = (task.input_shape, takes_integers(task.model), self._run.dtype)
         key = (id(data), split, samples, task.loss, self._output_shape, self._device)
         if key not in _RESIDENT:

@@ -30,20 +30,20 @@ _EVALUATED_ROWS = 4096
 class JaxSession:
     """Parameters and optimizer state are donated, so updated in place, but for mode nnx."""
 
-    def __init__(self, run: RunSpec, start: Weights, plan: RunInputs) -> None:
-        self._run, self._plan = run, plan
+    def __init__(self, run: RunSpec, start: Weights, inputs: RunInputs) -> None:
+        self._run, self._inputs = run, inputs
         self._objective = Objective.of(run.task)
         self._layers = build(run.task.model, run.task.input_shape)
         self._device, self._looped = device_of(run.device), MODES[run.mode].looped
         # A loop is compiled for its length: by chunk, runs of any length share it. A clock wants
         # everything placed before it runs.
         by_chunk = self._looped and run.measure == "convergence"
-        self._stage = Stage(run, plan, self._layers, self._device, by_chunk)
+        self._stage = Stage(run, inputs, self._layers, self._device, by_chunk)
         self._losses: list[jax.Array] = []
         self._probed: list[jax.Array] = []
         self._twin: Held = None
         with precision(run):
-            first = self._take_rates(plan.learning_rates)
+            first = self._take_rates(inputs.learning_rates)
             arrays = [self._arrays(start, trainable) for trainable in (True, False)]
             parameters, statistics = jax.device_put(arrays, self._device)
             self._held = self._programs.open(parameters, statistics, first)
@@ -77,7 +77,7 @@ class JaxSession:
             self._twin = self._take(program, self._twin, steps, self._probed, part)
 
     def _source(self, staged: Staged, step: int) -> Resident | Batch:
-        return staged.resident or self._stage.batch(self._plan.batches[step])
+        return staged.resident or self._stage.batch(self._inputs.batches[step])
 
     def _take(
         self,
@@ -92,7 +92,7 @@ class JaxSession:
         for staged, some in self._stage.pieces(steps):
             window = self._stage.still(staged) if update else staged.window
             first = some.start - staged.steps.start
-            rows = self._plan.batches[some.start : some.stop]
+            rows = self._inputs.batches[some.start : some.stop]
             if self._looped:
                 whole = None if update else staged.resident or batch(rows)
                 held, losses = program(held, window, whole, np.int32(first), len(some))
@@ -139,7 +139,7 @@ class JaxSession:
 
     def _take_rates(self, rates: np.ndarray) -> OptimizerNumbers:
         """Gives the first step's numbers. Compiles in a correction that only these rates need."""
-        bound = bind(self._run, self._plan.optimizer, rates)
+        bound = bind(self._run, self._inputs.optimizer, rates)
         optimizer = optimizer_of(self._run, bound, self._shapes)
         self._programs, self._amounts = _programs(self._run, optimizer)
         numbers = optimizers.numbers(bound, optimizer, self._run.dtype)
@@ -184,7 +184,7 @@ class JaxSession:
 
     def parts(self) -> tuple[Part, ...]:
         # An optimizer that evaluates the loss on its way has no update apart from it.
-        binding = self._plan.optimizer.bindings[self._run.framework]
+        binding = self._inputs.optimizer.bindings[self._run.framework]
         return () if binding.loss_asked_for(self._run.optimizer.rule) else PARTS
 
     def peak_bytes(self) -> int | None:

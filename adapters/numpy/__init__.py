@@ -56,8 +56,8 @@ class NumpyAdapter:
             return "the NumPy reference has no native optimizers"
         return None
 
-    def open(self, run: RunSpec, start: Weights, plan: RunInputs) -> NumpySession:
-        return NumpySession(run, start, plan)
+    def open(self, run: RunSpec, start: Weights, inputs: RunInputs) -> NumpySession:
+        return NumpySession(run, start, inputs)
 
     def updates(
         self,

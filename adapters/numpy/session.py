@@ -20,14 +20,16 @@ Array = np.ndarray
 class NumpySession:
     """See gradrace.adapter.Session."""
 
-    def __init__(self, run: RunSpec, start: Weights, plan: RunInputs) -> None:
-        self._task, self._plan, self._rates = run.task, plan, plan.learning_rates
+    def __init__(self, run: RunSpec, start: Weights, inputs: RunInputs) -> None:
+        self._task, self._inputs, self._rates = run.task, inputs, inputs.learning_rates
         self._layers = build(run.task.model, run.task.input_shape)
         self._trained = [p.name for layer in self._layers for p in layer.parameters if p.trainable]
-        self._updater = Updater(run, plan.optimizer, {name: start[name] for name in self._trained})
+        self._updater = Updater(
+            run, inputs.optimizer, {name: start[name] for name in self._trained}
+        )
         self._data = {
-            name: (plan.data.shaped(name, run.task.input_shape), split.y)
-            for name, split in plan.data.splits.items()
+            name: (inputs.data.shaped(name, run.task.input_shape), split.y)
+            for name, split in inputs.data.splits.items()
         }
         self._weights = {name: np.array(value, dtype=np.float64) for name, value in start.items()}
         self._kernels = kernels(self._layers)
@@ -59,7 +61,7 @@ class NumpySession:
     def _loss(self, step: int) -> tuple[float, list[Any], dict[str, Array], Array]:
         """A training batch's loss with penalties, what each layer keeps, the layers' new state, and
         the gradient by the outputs."""
-        (x, y), rows = self._data["train"], self._plan.batches[step]
+        (x, y), rows = self._data["train"], self._inputs.batches[step]
         outputs, kept, state = self._through(x[rows], step, self._weights)
         loss, by_outputs = losses.loss_and_gradient(self._task, outputs, y[rows])
         penalty, _ = self._penalty()
@@ -102,7 +104,7 @@ class NumpySession:
         # NumPy draws no masks of its own: its native ones are the harness's too.
         if not isinstance(layer.layer, Dropout):
             return None
-        return dropout_masks(layer, self._plan.seed, range(step, step + 1), batch)[0]
+        return dropout_masks(layer, self._inputs.seed, range(step, step + 1), batch)[0]
 
     def sync(self) -> None:
         pass

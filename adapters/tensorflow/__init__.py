@@ -91,9 +91,9 @@ class TensorflowAdapter:
         rounding = "in bfloat16, which rounds its constants to 8 bits"
         return f"Keras' {optimizer.name} {outcome} {rounding}"
 
-    def open(self, run: RunSpec, start: Weights, plan: RunInputs) -> TensorflowSession:
+    def open(self, run: RunSpec, start: Weights, inputs: RunInputs) -> TensorflowSession:
         prepare(run)
-        return TensorflowSession(run, start, plan)
+        return TensorflowSession(run, start, inputs)
 
     def updates(
         self,

@@ -1,4 +1,4 @@
-"""Batches in the plan's order: gathered from data on the device, or through tf.data."""
+"""Batches in the run's order: gathered from data on the device, or through tf.data."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ class Batches(Protocol):
 class Resident:
     """From tensors that lie on the run's device before the first step."""
 
-    def __init__(self, run: RunSpec, plan: RunInputs, data: Tensors) -> None:
+    def __init__(self, run: RunSpec, inputs: RunInputs, data: Tensors) -> None:
         self._x, self._y = data["train"]
-        self._rows, self._size = plan.batches, run.task.batch_size
-        self._masks = Masks(run, plan)
+        self._rows, self._size = inputs.batches, run.task.batch_size
+        self._masks = Masks(run, inputs)
 
     def each(self, steps: range) -> Iterator[Batch]:
         """See Batches; gathered ahead, many at once."""
@@ -94,7 +94,7 @@ class Resident:
         )
 
     def fitted(self, steps: range) -> dict[str, Any]:
-        """See Batches; whole arrays in the plan's order, which Keras cuts into batches again."""
+        """See Batches; whole arrays in the run's order, which Keras cuts into batches again."""
         rows = self._rows[steps.start : steps.stop].reshape(-1)
         masks = (tf.reshape(mask, [-1, *mask.shape[2:]]) for mask in self._masks.stacked(steps))
         samples = (tf.gather(self._x, rows), *masks)
@@ -102,14 +102,14 @@ class Resident:
 
 
 class Pipeline:
-    """Through tf.data: rows of the plan, gathered from arrays in the host's memory, prefetched.
+    """Through tf.data: rows of the run, gathered from arrays in the host's memory, prefetched.
 
     An iterator goes on where it stands; steps out of order start a new one.
     """
 
-    def __init__(self, run: RunSpec, plan: RunInputs) -> None:
-        self._x, self._y = on_device(plan.data, run, "cpu")["train"]
-        self._rows, self._masks = plan.batches, Masks(run, plan)
+    def __init__(self, run: RunSpec, inputs: RunInputs) -> None:
+        self._x, self._y = on_device(inputs.data, run, "cpu")["train"]
+        self._rows, self._masks = inputs.batches, Masks(run, inputs)
         self._iterator: Iterator[Batch] = iter(())
         self._next: int | None = None
 
@@ -158,9 +158,9 @@ class Pipeline:
 class Masks:
     """The harness's dropout masks, drawn and copied to the device ahead of the steps."""
 
-    def __init__(self, run: RunSpec, plan: RunInputs) -> None:
+    def __init__(self, run: RunSpec, inputs: RunInputs) -> None:
         self._layers = fed_dropouts(build(run.task.model, run.task.input_shape))
-        self._seed, self._batch, self._steps = plan.seed, run.task.batch_size, len(plan.batches)
+        self._seed, self._batch, self._steps = inputs.seed, run.task.batch_size, len(inputs.batches)
         self._staged: tuple[range, list[tuple[tf.Tensor, ...]]] = (range(0), [])
         self.shapes = tuple(built.input_shape for built in self._layers)
 

@@ -34,18 +34,18 @@ _EVALUATED_ROWS = 4096
 class TensorflowSession:
     """Trains one program in one way of driving TensorFlow."""
 
-    def __init__(self, run: RunSpec, start: Weights, plan: RunInputs) -> None:
-        bound = bind(run, plan.optimizer, plan.learning_rates)
-        self._run, self._plan, self._device, self._bound = run, plan, run.device, bound
+    def __init__(self, run: RunSpec, start: Weights, inputs: RunInputs) -> None:
+        bound = bind(run, inputs.optimizer, inputs.learning_rates)
+        self._run, self._inputs, self._device, self._bound = run, inputs, run.device, bound
         self._objective = Objective.of(run.task)
         self._probes: dict[Part, Drive] = {}
         self._twin: Program | None = None
         self._apart: Resident | None = None
         with placed(self._device):
-            self._data = on_device(plan.data, run, run.device)
+            self._data = on_device(inputs.data, run, run.device)
             self._key = self._program_key(bound)
             self._program = _take(self._key, run, bound) or self._new_program(bound)
-            self._program.start(run, bound, start, plan.learning_rates, plan.seed)
+            self._program.start(run, bound, start, inputs.learning_rates, inputs.seed)
             self._drive = self._driven(self._program)
         self._traces_before = self._program.traces
 
@@ -71,7 +71,7 @@ class TensorflowSession:
         return Metrics(loss, metric_of(self._objective, total, loss, y.numpy()))
 
     def set_learning_rates(self, rates: Array) -> None:
-        self._bound = bind(self._run, self._plan.optimizer, rates)
+        self._bound = bind(self._run, self._inputs.optimizer, rates)
         with placed(self._device):
             self._program.set_tables(self._bound, rates)
         self._key = self._program_key(self._bound)
@@ -84,7 +84,7 @@ class TensorflowSession:
     def gradients(self, step: int) -> Weights:
         if self._apart is None:
             # A pipeline would lose its place.
-            self._apart = Resident(self._run, self._plan, self._data)
+            self._apart = Resident(self._run, self._inputs, self._data)
         with placed(self._device), self._program.network.unmoved():
             _, *gradients = self._program.batch_gradient(
                 *next(self._apart.each(range(step, step + 1)))
@@ -111,17 +111,17 @@ class TensorflowSession:
     def _made_twin(self) -> Program:
         """A program with the present weights and learning rates of 0, for parts of a step to move:
         they move batch statistics, generators, buffers, and by some optimizers even weights."""
-        still = np.zeros_like(self._plan.learning_rates)
+        still = np.zeros_like(self._inputs.learning_rates)
         bound = replace(self._bound, learning_rates=still)
         self._twin = self._new_program(bound)
-        self._twin.start(self._run, bound, self.weights(), still, self._plan.seed)
+        self._twin.start(self._run, bound, self.weights(), still, self._inputs.seed)
         return self._twin
 
     def _driven(self, program: Program) -> Drive:
         """With batches of its own: a pipeline's iterator stands at one step."""
-        run, plan = self._run, self._plan
+        run, inputs = self._run, self._inputs
         pipeline = run.input == "pipeline"
-        batches = Pipeline(run, plan) if pipeline else Resident(run, plan, self._data)
+        batches = Pipeline(run, inputs) if pipeline else Resident(run, inputs, self._data)
         return MODES[run.mode].drive(program, batches)
 
     def _new_program(self, bound: Bound) -> Program:

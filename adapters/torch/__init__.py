@@ -58,8 +58,8 @@ class TorchAdapter:
         reason = unsupported(layers, run.task.batch_size) or unavailable(run, optimizer)
         return reason or (modes.cannot_compile(run.device) if run.mode == "compile" else None)
 
-    def open(self, run: RunSpec, start: Weights, plan: RunInputs) -> TorchSession:
-        return TorchSession(run, start, plan)
+    def open(self, run: RunSpec, start: Weights, inputs: RunInputs) -> TorchSession:
+        return TorchSession(run, start, inputs)
 
     def updates(
         self,

@@ -1,4 +1,4 @@
-"""Batches in the plan's order: gathered from tensors on the device, or through a DataLoader."""
+"""Batches in the run's order: gathered from tensors on the device, or through a DataLoader."""
 
 from __future__ import annotations
 

@@ -25,12 +25,12 @@ _EVALUATED_AT_ONCE = 1024
 class TorchSession:
     """One nn.Module and one torch.optim.Optimizer."""
 
-    def __init__(self, run: RunSpec, start: Weights, plan: RunInputs) -> None:
+    def __init__(self, run: RunSpec, start: Weights, inputs: RunInputs) -> None:
         self._device, self._dtype = prepare(run), DTYPES[run.dtype]
-        self._run, self._task, self._plan = run, run.task, plan
+        self._run, self._task, self._inputs = run, run.task, inputs
         self._mode, self._compilations = modes.MODES[run.mode], 0
         self._gpus = [torch.cuda.current_device()] if self._device.type == "cuda" else []
-        self._rates = plan.learning_rates.tolist()
+        self._rates = inputs.learning_rates.tolist()
         layers = build(run.task.model, run.task.input_shape)
         self._output_shape = layers[-1].output_shape
         self._model = TorchNetwork(layers, run.task.batch_size).to(self._device, self._dtype)
@@ -40,7 +40,9 @@ class TorchSession:
         trained = dict(self._model.tensors())
         self._trained = list(trained.values())
         self._layouts = [self._model.layouts[name] for name in trained]
-        self._updater = Updater(run, plan.optimizer, trained, plan.learning_rates, self._layouts)
+        self._updater = Updater(
+            run, inputs.optimizer, trained, inputs.learning_rates, self._layouts
+        )
         self._losses: list[Tensor] = []
         self._batches = self._input()
         self._kernels, rules = self._model.kernels(), run.task.regularization
@@ -165,7 +167,7 @@ class TorchSession:
     def _new_update_probe(self, steps: range) -> UpdateProbe:
         with self._counted(), self._unmoved():
             self._probe_loss(steps[:1], self._differentiated)
-        return UpdateProbe(self._run, self._plan, self._trained, self._kernels, self._layouts)
+        return UpdateProbe(self._run, self._inputs, self._trained, self._kernels, self._layouts)
 
     def peak_bytes(self) -> int | None:
         cuda = self._device.type == "cuda"
@@ -177,7 +179,7 @@ class TorchSession:
         self._update_probe = None
 
     def _feed_masks(self, step: int) -> None:
-        seed, steps, batch = self._plan.seed, range(step, step + 1), self._task.batch_size
+        seed, steps, batch = self._inputs.seed, range(step, step + 1), self._task.batch_size
         for built, dropout in self._fed:
             (mask,) = dropout_masks(built, seed, steps, batch)
             dropout.feed(mask, self._dtype, self._device)
@@ -185,17 +187,19 @@ class TorchSession:
     def _input(self) -> batches.Batches:
         if self._run.input == "pipeline":
             x, y = self._split("train", torch.device("cpu"), self._dtype)
-            return batches.piped(x, y, self._plan.batches, self._device)
+            return batches.piped(x, y, self._inputs.batches, self._device)
         return batches.resident(
-            *self._split("train", self._device, self._dtype), self._plan.batches
+            *self._split("train", self._device, self._dtype), self._inputs.batches
         )
 
     def _split(self, split: str, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Features in the run's dtype, targets in this one."""
         x = batches.features(
-            self._plan.data.name, split, self._task.input_shape, self._dtype, device
+            self._inputs.data.name, split, self._task.input_shape, self._dtype, device
         )
-        y = losses.prepared(self._task, self._output_shape, self._plan.data.splits[split].y, dtype)
+        y = losses.prepared(
+            self._task, self._output_shape, self._inputs.data.splits[split].y, dtype
+        )
         return x, y.to(device)
 
     @contextmanager
@@ -224,7 +228,7 @@ class UpdateProbe:
     def __init__(
         self,
         run: RunSpec,
-        plan: RunInputs,
+        inputs: RunInputs,
         tensors: Sequence[Tensor],
         kernels: Sequence[Tensor],
         layouts: Sequence[Layout],
@@ -233,7 +237,7 @@ class UpdateProbe:
         twin_of = {id(tensor): twin for tensor, twin in zip(tensors, twins, strict=True)}
         twin_kernels = [twin_of[id(kernel)] for kernel in kernels]
         named = {str(place): twin for place, twin in enumerate(twins)}
-        self._updater = Updater(run, plan.optimizer, named, plan.learning_rates, layouts)
+        self._updater = Updater(run, inputs.optimizer, named, inputs.learning_rates, layouts)
         self._updater.rest()
         # After the updater, which drops gradients if it makes the optimizer's state beforehand.
         for twin, tensor in zip(twins, tensors, strict=True):

@@ -70,7 +70,7 @@ def compute(
 def _weights(case: WeightsCase, adapter: Adapter, framework: Framework, sgd: Optimizer) -> Arrays:
     run = _run(framework, framework.convergence_mode, case.task, sgd, _constant(sgd), steps=1)
     _ask(adapter, run, sgd)
-    session = adapter.open(run, case.draw(), _plan(run, sgd))
+    session = adapter.open(run, case.draw(), _inputs(run, sgd))
     weights = {name: np.array(value) for name, value in session.weights().items()}
     session.close()
     return weights
@@ -123,14 +123,14 @@ def _trajectory(
 ) -> Arrays:
     run = _run(framework, mode, case.task, optimizer, case.schedule, case.steps, case.dtype)
     _ask(adapter, run, optimizer)
-    plan = _plan(run, optimizer)
-    session = adapter.open(run, initial_weights(run.task, run.seed), plan)
+    inputs = _inputs(run, optimizer)
+    session = adapter.open(run, initial_weights(run.task, run.seed), inputs)
     # In pieces, as the training loop does: what a session stages or compiles for a call must not
     # show in its numbers. Equal ones, because some sessions compile anew for every length.
     bounds = sorted({0, case.replaced_from, case.steps // 2, case.steps})
     for first, last in pairwise(bounds):
         if first == case.replaced_from > 0:
-            halved = np.where(np.arange(case.steps) < first, 1.0, 0.5) * plan.learning_rates
+            halved = np.where(np.arange(case.steps) < first, 1.0, 0.5) * inputs.learning_rates
             session.set_learning_rates(halved)
         session.train(range(first, last))
     arrays = {"losses": np.asarray(session.losses())}
@@ -172,8 +172,8 @@ def _ask(adapter: Adapter, run: RunSpec, optimizer: Optimizer) -> None:
         raise Unavailable(reason)
 
 
-def _plan(run: RunSpec, optimizer: Optimizer) -> RunInputs:
-    """The run's plan; data that are not here (a download) make the cell unavailable."""
+def _inputs(run: RunSpec, optimizer: Optimizer) -> RunInputs:
+    """The run's inputs; data that are not here (a download) make the cell unavailable."""
     try:
         return make_plan(run, optimizer)
     except UserError as error:

@@ -149,10 +149,12 @@ def test_the_sklearn_example_to_six_digits(iris_task, name, hyper, rate, theirs,
     optimizer = (
         REGISTRY.optimizers[name] if name != "adam" else epsilon_hat(REGISTRY.optimizers[name])
     )
-    plan = make_plan(run, optimizer)
+    inputs = make_plan(run, optimizer)
     in_order = np.tile(np.arange(SAMPLES), (run.steps, 1))
     session = ADAPTER.open(
-        run, sklearn_start(), RunInputs(optimizer, data.load("iris"), in_order, plan.learning_rates)
+        run,
+        sklearn_start(),
+        RunInputs(optimizer, data.load("iris"), in_order, inputs.learning_rates),
     )
     session.train(range(run.steps))
     losses = session.losses()

@@ -39,14 +39,18 @@ class Planting:
         self.patch(self.adapter, name, lambda *given, **more: change(honest, *given, **more))
 
     def opened(self, change: Callable[..., tuple[Any, Any, Any]]) -> None:
-        """Sessions are opened with change(run, start, plan)."""
+        """Sessions are opened with change(run, start, inputs)."""
         self.method("open", lambda honest, *given: honest(*change(*given)))
 
     def task(self, **changes: Any) -> None:
         """Sessions and losses see another task."""
 
-        def other(run: Any, start: Any, plan: Any) -> Any:
-            return run.model_copy(update={"task": run.task.model_copy(update=changes)}), start, plan
+        def other(run: Any, start: Any, inputs: Any) -> Any:
+            return (
+                run.model_copy(update={"task": run.task.model_copy(update=changes)}),
+                start,
+                inputs,
+            )
 
         self.opened(other)
         for name in ("loss", "metric"):
@@ -75,8 +79,10 @@ class Planting:
                 gradients={name: back(name, value) for name, value in found.gradients.items()}
             )
 
-        def open_(honest: Any, run: Any, start: Any, plan: Any) -> Any:
-            session = honest(run, {name: there(name, value) for name, value in start.items()}, plan)
+        def open_(honest: Any, run: Any, start: Any, inputs: Any) -> Any:
+            session = honest(
+                run, {name: there(name, value) for name, value in start.items()}, inputs
+            )
             read = session.weights
             session.weights = lambda: {name: back(name, value) for name, value in read().items()}
             return session
@@ -206,15 +212,15 @@ def _late_rates(p: Planting) -> None:
     p.method(
         "updates", lambda honest, run, o, start, g, rates: honest(run, o, start, g, late(rates))
     )
-    shifted = lambda plan: replace(plan, learning_rates=late(plan.learning_rates))
-    p.opened(lambda run, start, plan: (run, start, shifted(plan)))
+    shifted = lambda inputs: replace(inputs, learning_rates=late(inputs.learning_rates))
+    p.opened(lambda run, start, inputs: (run, start, shifted(inputs)))
 
 
 def _repeated_batch(p: Planting) -> None:
-    def repeat(run: Any, start: Any, plan: Any) -> Any:
-        batches = plan.batches.copy()
+    def repeat(run: Any, start: Any, inputs: Any) -> Any:
+        batches = inputs.batches.copy()
         batches[5] = batches[4]
-        return run, start, replace(plan, batches=batches)
+        return run, start, replace(inputs, batches=batches)
 
     p.opened(repeat)
 
@@ -238,12 +244,12 @@ def _rates_kept(p: Planting) -> None:
 def _regularized(change: Callable[[Any], dict[str, float]]) -> Callable[[Planting], None]:
     """Sessions see other penalties than the task's."""
 
-    def changed(run: Any, start: Any, plan: Any) -> Any:
+    def changed(run: Any, start: Any, inputs: Any) -> Any:
         given = run.task.regularization
         task = run.task.model_copy(
             update={"regularization": given.model_copy(update=change(given))}
         )
-        return run.model_copy(update={"task": task}), start, plan
+        return run.model_copy(update={"task": task}), start, inputs
 
     return lambda p: p.opened(changed)
 
@@ -251,7 +257,11 @@ def _regularized(change: Callable[[Any], dict[str, float]]) -> Callable[[Plantin
 def _starts(change: Callable[[str, Array], Array]) -> Callable[[Planting], None]:
     """Sessions start from other weights."""
     return lambda p: p.opened(
-        lambda run, start, plan: (run, {n: change(n, value) for n, value in start.items()}, plan)
+        lambda run, start, inputs: (
+            run,
+            {n: change(n, value) for n, value in start.items()},
+            inputs,
+        )
     )
 
 

@@ -197,7 +197,7 @@ def rates() -> Saved:
     for mode in MODES:
         session = opened(run_of(SMALL, mode, "adamax"))
         session.train(range(0, 6))
-        table = session._plan.learning_rates.copy()
+        table = session._inputs.learning_rates.copy()
         table[6:] *= 0.5
         session.set_learning_rates(table)
         session.train(range(6, STEPS))

@@ -270,8 +270,8 @@ def slope(run: RunSpec) -> Arrays:
     """The derivative of the first loss along random directions: by gradients(0), and by central
     differences.
     """
-    plan, at = make_plan(run, REGISTRY.optimizers["sgd"]), initial_weights(run.task, run.seed)
-    session = ADAPTER.open(run, at, plan)
+    inputs, at = make_plan(run, REGISTRY.optimizers["sgd"]), initial_weights(run.task, run.seed)
+    session = ADAPTER.open(run, at, inputs)
     found = session.gradients(0)
     session.close()
     rng = np.random.default_rng(3)
@@ -281,15 +281,15 @@ def slope(run: RunSpec) -> Arrays:
         along = {name: rng.normal(size=value.shape) for name, value in found.items()}
         derivatives.append(sum(float((found[name] * along[name]).sum()) for name in along))
         losses = [
-            first_loss(run, plan, {k: v + h * along.get(k, 0.0) for k, v in at.items()})
+            first_loss(run, inputs, {k: v + h * along.get(k, 0.0) for k, v in at.items()})
             for h in (1e-6, -1e-6)
         ]
         differences.append((losses[0] - losses[1]) / 2e-6)
     return {"derivatives": np.array(derivatives), "differences": np.array(differences)}
 
 
-def first_loss(run: RunSpec, plan: Any, weights: Any) -> float:
-    session = ADAPTER.open(run, weights, plan)
+def first_loss(run: RunSpec, inputs: Any, weights: Any) -> float:
+    session = ADAPTER.open(run, weights, inputs)
     session.train(range(1))
     loss = float(session.losses()[0])
     session.close()

@@ -242,7 +242,7 @@ def gradients() -> Saved:
         yield f"gradients|{mode}|compilations", asked.compilations() - count
         for session in (plain, asked):
             session.train(range(3, 4))
-        after, rate = asked.weights(), asked._plan.learning_rates[3]
+        after, rate = asked.weights(), asked._inputs.learning_rates[3]
         trainable = [p.name for built in asked._layers for p in built.parameters if p.trainable]
         yield f"gradients|{mode}|names", [list(found), trainable]
         yield (

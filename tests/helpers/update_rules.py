@@ -132,13 +132,13 @@ def changed_rates(registry: Registry, framework: str) -> dict[str, np.ndarray]:
             run = run.model_copy(
                 update={"mode": mode, "task": run.task.model_copy(update={"steps": 20})}
             )
-            plan, first = make_plan(run, registry.optimizers[name]), initial_weights(run.task, 0)
-            later = plan.learning_rates * np.where(
+            inputs, first = make_plan(run, registry.optimizers[name]), initial_weights(run.task, 0)
+            later = inputs.learning_rates * np.where(
                 np.arange(20) < 10, 1.0, np.linspace(0.5, 0.1, 20)
             )
             for kind in ("whole", "half"):
                 session = adapter.open(
-                    run, first, replace(plan, learning_rates=later) if kind == "whole" else plan
+                    run, first, replace(inputs, learning_rates=later) if kind == "whole" else inputs
                 )
                 session.train(range(10))
                 if kind == "half":
