@@ -1,5 +1,7 @@
-"""What the curves and norms of a run say about its learning rate, its fit and its gradients: arrays
-in, findings out.
+"""Judges a run by its curves and norms: learning rate, fit, gradients. Arrays in, findings out.
+
+Read `finding` (the rules' names) and `course` (a run as the rules read it) first; `curves` and
+`gradients` hold the rules.
 """
 
 from __future__ import annotations
@@ -37,13 +39,11 @@ _COLUMNS = ("digest", "rule", "severity", "step", "reason")
 
 
 def diagnose(course: Course, norms: Norms | None = None) -> list[Finding]:
-    """Findings, the gravest first; where nothing is found amiss, one that says `healthy`, or
-    `unjudged` of a curve too short to say so. Never empty. Norms add what only gradients show."""
-    # What gradients show comes before what curves show of equal gravity: it is nearer to the cause.
-    found = [
-        *(judge_gradients(course.task, norms) if norms is not None else ()),
-        *judge_curves(course),
-    ]
+    """Findings, the gravest first; if no rule speaks, `healthy`, or `unjudged` of a curve that is
+    too short. Never empty. Norms add findings that only gradients show."""
+    # Of equal gravity, gradients come before curves: they are nearer to the cause.
+    found = [] if norms is None else judge_gradients(course.task, norms)
+    found += judge_curves(course)
     amiss = sorted(found, key=lambda finding: SEVERITIES.index(finding.severity))
     return amiss or [course.unremarkable()]
 
@@ -51,9 +51,8 @@ def diagnose(course: Course, norms: Norms | None = None) -> list[Finding]:
 def diagnose_run(
     record: RunRecord, curve: Mapping[str, Any] | None, norms: Mapping[str, Any] | None = None
 ) -> list[Finding]:
-    """Findings on a stored run, of the columns of its curve and norms; none where it has no whole
-    curve (see JUDGED).
-    """
+    """Findings on a stored run, from the columns of its curve and norms; none if it has no whole
+    curve (see JUDGED)."""
     if curve is None or record.spec.measure != "convergence" or record.status not in JUDGED:
         return []
     taken = None if norms is None else Norms(**{name: norms[name] for name in Norms.DTYPES})
@@ -62,13 +61,11 @@ def diagnose_run(
 
 def of(frames: Frames, suite: str) -> pd.DataFrame:
     """One row a finding on the suite's trained runs, in the plan's order: digest, rule, severity,
-    step, reason.
-    """
+    step, reason."""
     import pandas as pd
 
-    digests = list(
-        dict.fromkeys(str(d) for d in frames.plans[suite].digests if str(d) in frames.records)
-    )
+    planned = dict.fromkeys(map(str, frames.plans[suite].digests))
+    digests = [digest for digest in planned if digest in frames.records]
     curves, norms = _by_digest(frames.curves, digests), _by_digest(frames.norms, digests)
     rows = [
         (digest, *finding)
@@ -80,35 +77,28 @@ def of(frames: Frames, suite: str) -> pd.DataFrame:
 
 def _by_digest(table: pd.DataFrame, digests: list[str]) -> Callable[[str], dict[str, Any] | None]:
     """From a digest to the columns of its run, None if it has none. One run at a time: all at once
-    are many objects.
-    """
+    are many objects."""
     import pandas as pd
 
-    # Texts are few and repeat: they are kept as the number of a text.
-    texts = {
-        name: pd.factorize(table[name], use_na_sentinel=False)
-        for name in table
-        if name != "digest" and not pd.api.types.is_numeric_dtype(table[name])
-    }
-    columns = {
-        name: texts[name][0] if name in texts else table[name].to_numpy()
-        for name in table
-        if name != "digest"
-    }
-    words = {name: pd.Index(found[1]).to_numpy(dtype=object) for name, found in texts.items()}
+    columns: dict[str, Any] = {}
+    # Texts are few and repeat: a column holds their numbers.
+    words: dict[str, Any] = {}
+    for name in table.columns.drop("digest"):
+        if pd.api.types.is_numeric_dtype(table[name]):
+            columns[name] = table[name].to_numpy()
+        else:
+            columns[name], found = pd.factorize(table[name], use_na_sentinel=False)
+            words[name] = pd.Index(found).to_numpy(dtype=object)
     wanted, groups = set(digests), table.groupby("digest", sort=False, observed=True).indices
     rows = {str(digest): at for digest, at in groups.items() if digest in wanted}
 
-    def of_run(digest: str) -> dict[str, Any] | None:
+    def columns_of(digest: str) -> dict[str, Any] | None:
         if digest not in rows:
             return None
         # A run that stands in several suites was loaded several times.
-        found = pd.DataFrame(
-            {name: column[rows[digest]] for name, column in columns.items()}
-        ).drop_duplicates()
-        return {
-            name: words[name][found[name]] if name in words else found[name].to_numpy()
-            for name in found
-        }
+        of_run = {name: column[rows[digest]] for name, column in columns.items()}
+        found = pd.DataFrame(of_run).drop_duplicates()
+        known = {name: found[name].to_numpy() for name in found}
+        return known | {name: texts[known[name]] for name, texts in words.items()}
 
-    return of_run
+    return columns_of

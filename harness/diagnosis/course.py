@@ -1,4 +1,4 @@
-"""What the rules read of a run: its curve, made smooth, and where it started from."""
+"""A run as the rules read it: its curve, made smooth, and its start."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .finding import Finding
 
 # A window of the training loss is an epoch, but never so long that fewer than this many are left.
 FEWEST_WINDOWS = 6
-# With fewer evaluations, the first included, no shape of a curve can be told from another.
+# With fewer evaluations, the first included, shapes of curves cannot be told apart.
 FEWEST_EVALUATIONS = 4
 # Of penalised training losses, how many batches stand for the start.
 FIRST_BATCHES = 5
@@ -27,8 +27,7 @@ FIRST_BATCHES = 5
 
 class Windows(NamedTuple):
     """Consecutive pieces of the training loss, float64[m] each: the mean, its standard error, the
-    step that ends it.
-    """
+    step that ends it."""
 
     means: np.ndarray
     errors: np.ndarray
@@ -41,9 +40,8 @@ class Course:
 
     train_losses float64[n], of every step's batch; eval_steps int64[k], validation_losses and
     validation_metrics float64[k]. epoch: steps in which every training sample is seen once.
-    diverged: the run ended so, for `reason`.
-    chance: what the best constant prediction has on the validation split; None if nobody worked it
-    out."""
+    diverged: the run ended so, for `reason`. chance: loss and metric of the best constant
+    prediction on the validation split; None if they are not known."""
 
     task: TaskSpec
     train_losses: np.ndarray
@@ -57,7 +55,7 @@ class Course:
 
     @property
     def generalises(self) -> bool:
-        """Whether there are samples to fit: not where the task is a function of a point."""
+        """Whether there are samples to fit: not if the task is a function of a point."""
         return not any(isinstance(layer, Point) for layer in self.task.model)
 
     @property
@@ -68,26 +66,19 @@ class Course:
     @property
     def judgeable(self) -> bool:
         """Whether the curve is long enough, and finite, for rules about its shape."""
-        enough = (
-            len(self.validation_losses) >= FEWEST_EVALUATIONS
-            and len(self.train_losses) >= FEWEST_EVALUATIONS
-        )
-        finite = np.isfinite(self.train_losses).all() and np.isfinite(self.validation_losses).all()
-        return bool(enough and finite)
+        both = (self.train_losses, self.validation_losses)
+        return all(len(of) >= FEWEST_EVALUATIONS and bool(np.isfinite(of).all()) for of in both)
 
     @cached_property
     def windows(self) -> Windows:
-        """The training loss smoothed over an epoch's worth of steps, with the noise of batches
-        averaged out.
-        """
+        """The training loss averaged over pieces of an epoch's length."""
         n = len(self.train_losses)
         width = max(1, min(self.epoch, n // FEWEST_WINDOWS))
         pieces = np.array_split(self.train_losses, max(1, n // width))
         sizes = np.array([len(piece) for piece in pieces])
+        means = np.array([piece.mean() for piece in pieces])
         spreads = np.array([piece.std(ddof=1) if len(piece) > 1 else 0.0 for piece in pieces])
-        return Windows(
-            np.array([piece.mean() for piece in pieces]), spreads / np.sqrt(sizes), np.cumsum(sizes)
-        )
+        return Windows(means, spreads / np.sqrt(sizes), np.cumsum(sizes))
 
     @property
     def penalised(self) -> bool:
@@ -96,9 +87,8 @@ class Course:
 
     @property
     def start(self) -> float:
-        """The loss before anything was learnt, without a penalty: over the validation split, which
-        no batch makes noisy.
-        """
+        """The loss before anything was learnt, without a penalty: that of the validation split,
+        free of the noise of batches."""
         return float(self.validation_losses[0])
 
     @cached_property
@@ -112,7 +102,7 @@ class Course:
 
     @cached_property
     def scale(self) -> float:
-        """What moves of validation losses are measured in: the size of the first, or the largest if
+        """The unit of moves of validation losses: the size of the first loss, or the largest if
         that is 0. A loss that goes below 0 may begin close to 0: then its fall, if that is more."""
         size = abs(self.start) or float(np.abs(self.train_losses).max())
         lowest = float(self.validation_losses.min())
@@ -120,16 +110,14 @@ class Course:
 
     @cached_property
     def train_scale(self) -> float:
-        """What moves of training losses are measured in: `scale`, or if they hold a penalty, the
-        size of their own first.
-        """
+        """The unit of moves of training losses: `scale`, or if they hold a penalty, the size of
+        their own first."""
         return max(abs(self.train_start), self.scale) if self.penalised else self.scale
 
     @cached_property
     def floor(self) -> float:
-        """The least that the loss can be: with smoothed labels a perfect prediction still has the
-        entropy of its target.
-        """
+        """The least possible loss: with smoothed labels a perfect prediction still has the entropy
+        of its target."""
         smoothing = self.task.label_smoothing
         if not smoothing:
             return 0.0
@@ -142,14 +130,10 @@ class Course:
 
     @cached_property
     def unit(self) -> float:
-        """What levels of losses are measured in, above `floor`: the first loss, or that of the best
-        constant prediction if it is lower. A start that is worse than chance makes nothing of what
-        was learnt later."""
-        least = (
-            self.scale
-            if self.chance is None or not self.chance.loss > 0
-            else min(self.scale, self.chance.loss)
-        )
+        """The unit of levels of losses, above `floor`: the first loss, or that of the best constant
+        prediction if it is lower, so that a bad start does not make a model look good."""
+        level = self.chance.loss if self.chance else 0.0
+        least = min(self.scale, level) if level > 0 else self.scale
         return max(least - self.floor, 0.0) or self.scale
 
     def level(self, loss: float) -> float:
@@ -159,8 +143,8 @@ class Course:
     @property
     def fitted(self) -> float:
         """How far samples were fitted: the last window of training losses, or the last validation
-        loss if that is lower, as it may be if training losses hold a penalty or are of a net
-        without the units that dropout takes."""
+        loss if that is lower, as it may be under a penalty or dropout, which validation losses do
+        not have."""
         return min(self.end, float(self.validation_losses[-1]))
 
     @property
@@ -170,36 +154,26 @@ class Course:
 
     @property
     def fall(self) -> float:
-        """By which share of its scale the validation loss fell, or the smoothed training loss if
-        that is more. Each is measured from its own start: on few samples the two begin apart."""
+        """The share of its scale by which the validation loss fell, or the smoothed training loss
+        if that is more. Each is measured from its own start: on few samples the two begin apart."""
         means, losses = self.windows.means, self.validation_losses
-        # A loss that began at next to nothing fell by more of it than a float can hold.
+        # The share of a loss that began at next to nothing may be more than a float can hold.
         with np.errstate(over="ignore"):
-            return float(
-                max(
-                    (means[0] - means.min()) / self.train_scale,
-                    (losses[0] - losses.min()) / self.scale,
-                )
-            )
+            trained = (means[0] - means.min()) / self.train_scale
+            return float(max(trained, (losses[0] - losses.min()) / self.scale))
 
     def smooth_at(self, step: int) -> float:
         """The smoothed training loss after so many steps."""
-        stops = self.windows.stops
-        return float(
-            self.windows.means[min(int(np.searchsorted(stops, step, side="right")), len(stops) - 1)]
-        )
+        means, stops = self.windows.means, self.windows.stops
+        return float(means[min(int(np.searchsorted(stops, step, side="right")), len(stops) - 1)])
 
     def unremarkable(self) -> Finding:
-        """What is said where no rule speaks."""
+        """The finding if no rule speaks."""
         step = int(self.eval_steps[-1]) if len(self.eval_steps) else 0
         if not self.judgeable:
             found = f"{len(self.validation_losses)} evaluations and {len(self.train_losses)} steps"
-            return Finding(
-                "unjudged",
-                "none",
-                step,
-                f"Too short to say more than that nothing went wrong: {found}.",
-            )
+            reason = f"Too short to say more than that nothing went wrong: {found}."
+            return Finding("unjudged", "none", step, reason)
         best = int(np.argmin(self.validation_losses))
         return Finding(
             "healthy",
@@ -212,21 +186,15 @@ class Course:
 
 
 def course_of(record: RunRecord, curve: Mapping[str, Any]) -> Course:
-    """Of a stored run: the columns step, series and value of its curve."""
-    series, values, task = (
-        np.asarray(curve["series"], dtype=str),
-        np.asarray(curve["value"], np.float64),
-        record.spec.task,
-    )
-    train, losses, metrics = (
-        series == name for name in ("train_loss", "validation_loss", "validation_metric")
-    )
+    """The course of a stored run, from the columns step, series and value of its curve."""
+    series, values = np.asarray(curve["series"], str), np.asarray(curve["value"], np.float64)
+    task, evaluated = record.spec.task, series == "validation_loss"
     return Course(
         task,
-        values[train],
-        np.asarray(curve["step"])[losses].astype(np.int64),
-        values[losses],
-        values[metrics],
+        values[series == "train_loss"],
+        np.asarray(curve["step"])[evaluated].astype(np.int64),
+        values[evaluated],
+        values[series == "validation_metric"],
         steps_of_epoch(task),
         record.status == "diverged",
         record.reason,

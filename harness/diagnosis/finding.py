@@ -1,4 +1,4 @@
-"""What a rule says of a run."""
+"""Findings: the sentences of the rules on a run."""
 
 from __future__ import annotations
 
@@ -20,15 +20,14 @@ Rule = Literal[
     "healthy",
     "unjudged",
 ]
-# error: the run is of no use. warning: something to change. note: worth knowing. none: nothing
-# amiss.
+# error: the run is of no use. warning: something to change. note: worth knowing. none: all is well.
 Severity = Literal["error", "warning", "note", "none"]
 RULES: tuple[Rule, ...] = get_args(Rule)
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 
 
 class Finding(NamedTuple):
-    """`step` is where it began, counted in updates; `reason` one sentence with its numbers."""
+    """`step`: the update at which it began; `reason` one sentence with its numbers."""
 
     rule: Rule
     severity: Severity

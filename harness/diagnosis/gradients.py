@@ -1,6 +1,4 @@
-"""Rules on the norms of a diagnosed run: which layers get too small a gradient, too large a one, or
-none.
-"""
+"""Rules on the norms of a diagnosed run: layers with too small a gradient, too large a one, or none."""
 
 from __future__ import annotations
 
@@ -13,11 +11,12 @@ from ..record import Norms
 from ..spec import TaskSpec
 from .finding import Finding
 
-VANISHING = (
-    1e-3  # the gradient's root mean square, over that of the strongest kernel nearer to the output
-)
-EXPLODING = 100.0  # a kernel's gradient, over the whole gradient at the first recorded step
-DEAD = 0.5  # the share of a layer's units without any gradient
+# The root mean square of a gradient, over that of the strongest kernel nearer to the output.
+VANISHING = 1e-3
+# A kernel's gradient, over the whole gradient at the first recorded step.
+EXPLODING = 100.0
+# The share of a layer's units without any gradient.
+DEAD = 0.5
 
 
 class _Kernel(NamedTuple):
@@ -34,28 +33,18 @@ def judge(task: TaskSpec, norms: Norms) -> list[Finding]:
     layers = build(task.model, task.input_shape)
     norms = _until_nothing_is_left(norms)
     steps = np.unique(norms.step)
-    kernels = [
-        _kernel(p, norms)
-        for layer in layers
-        for p in layer.parameters
-        if _is_taken(p, norms, "kernel", steps)
-    ]
+    parameters = (parameter for layer in layers for parameter in layer.parameters)
+    kernels = [_kernel(p, norms) for p in parameters if _is_taken(p, norms, "kernel", steps)]
     if not len(steps) or not kernels:
         return []
-    exploding = _exploding(kernels, norms, steps)
-    vanishing = _vanishing(kernels, steps)
     unreached = {k.name.rpartition(".")[0] for k in kernels if not k.norms.any()}
-    dead = [
-        finding
-        for layer in layers[:-1]
-        if layer.name not in unreached
-        for finding in _dead(layer, norms, steps)
-    ]
-    return [*exploding, *vanishing, *dead]
+    hidden = [layer for layer in layers[:-1] if layer.name not in unreached]
+    dead = [finding for layer in hidden for finding in _dead(layer, norms, steps)]
+    return [*_exploding(kernels, norms, steps), *_vanishing(kernels, steps), *dead]
 
 
 def _until_nothing_is_left(norms: Norms) -> Norms:
-    """Without the steps from which on the whole gradient is exactly 0, if it was not from the
+    """Without the last steps at which the whole gradient is exactly 0, if it was not from the
     start: the loss is at its least, and neither layers nor units are to blame."""
     moving = norms.step[norms.gradient != 0.0]
     if not len(moving):
@@ -71,15 +60,12 @@ def _is_taken(parameter: Parameter, norms: Norms, role: str, steps: np.ndarray) 
 def _kernel(parameter: Parameter, norms: Norms) -> _Kernel:
     of = norms.parameter == parameter.name
     entries = float(np.prod(parameter.shape)) * (1.0 - norms.zeros[of])
-    return _Kernel(
-        parameter.name, norms.gradient[of], norms.gradient[of] / np.sqrt(np.maximum(entries, 1.0))
-    )
+    sizes = norms.gradient[of] / np.sqrt(np.maximum(entries, 1.0))
+    return _Kernel(parameter.name, norms.gradient[of], sizes)
 
 
 def _vanishing(kernels: list[_Kernel], steps: np.ndarray) -> list[Finding]:
-    """Kernels whose gradient at most of the recorded steps is 0, or a tiny part of that of a later
-    one.
-    """
+    """Kernels whose gradient at most of the recorded steps is 0, or a tiny part of a later one's."""
     found = []
     for place, kernel in enumerate(kernels):
         none = kernel.norms == 0.0
@@ -95,40 +81,33 @@ def _vanishing(kernels: list[_Kernel], steps: np.ndarray) -> list[Finding]:
             ratios = kernel.sizes / strongest.sizes
         small = ratios < VANISHING
         if small.mean() > 0.5:
-            found.append(
-                Finding(
-                    "vanishing gradients",
-                    "warning",
-                    int(steps[small][0]),
-                    f"The gradient of {kernel.name} is {np.nanmedian(ratios):.1e} times that of"
-                    f" {strongest.name} (root mean square, median of {len(steps)} recorded steps).",
-                )
+            reason = (
+                f"The gradient of {kernel.name} is {np.nanmedian(ratios):.1e} times that of"
+                f" {strongest.name} (root mean square, median of {len(steps)} recorded steps)."
             )
+            found.append(Finding("vanishing gradients", "warning", int(steps[small][0]), reason))
     return found
 
 
 def _exploding(kernels: list[_Kernel], norms: Norms, steps: np.ndarray) -> list[Finding]:
     """Kernels whose gradient is not finite, or far above that of the whole model at the first
-    recorded step.
-    """
+    recorded step."""
     first = float(np.linalg.norm(norms.gradient[norms.step == steps[0]]))
     found = []
     for kernel in kernels:
         bad = ~np.isfinite(kernel.norms) | ((kernel.norms > EXPLODING * first) & (first > 0))
         if bad.any():
-            said = (
-                f"{kernel.norms[bad][0]:.3g} at step {steps[bad][0]}, that of the whole model"
-                f" {first:.3g} at step {steps[0]}"
+            reason = (
+                f"The norm of the gradient of {kernel.name} is {kernel.norms[bad][0]:.3g} at step"
+                f" {steps[bad][0]}, that of the whole model {first:.3g} at step {steps[0]}."
             )
-            reason = f"The norm of the gradient of {kernel.name} is {said}."
             found.append(Finding("exploding gradients", "error", int(steps[bad][0]), reason))
     return found
 
 
 def _dead(layer: BuiltLayer, norms: Norms, steps: np.ndarray) -> list[Finding]:
-    """A bias of which many entries have a gradient of exactly 0 belongs to units that no sample of
-    the batch moves.
-    """
+    """Units that no sample of the batch moves: their entries of the bias have a gradient of exactly
+    0."""
     found = []
     for parameter in layer.parameters:
         if not _is_taken(parameter, norms, "bias", steps) or len(steps) < 2:
@@ -138,13 +117,9 @@ def _dead(layer: BuiltLayer, norms: Norms, steps: np.ndarray) -> list[Finding]:
         if late.min() < DEAD:
             continue
         since = int(np.flatnonzero(zeros < DEAD)[-1]) + 1 if (zeros < DEAD).any() else 0
-        found.append(
-            Finding(
-                "dead units",
-                "warning",
-                int(steps[since]),
-                f"At least {late.min():.0%} of the units of {layer.name} had no gradient at each of"
-                f" the last {len(late)} recorded steps.",
-            )
+        reason = (
+            f"At least {late.min():.0%} of the units of {layer.name} had no gradient at each of the"
+            f" last {len(late)} recorded steps."
         )
+        found.append(Finding("dead units", "warning", int(steps[since]), reason))
     return found
