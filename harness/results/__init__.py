@@ -1,1 +1,4 @@
-"""TODO."""
+"""Stored results as tables: read `frame` first, then `compare` (two results side by side).
+
+`columns` names the tables' columns; `asv` hands results to asv.
+"""

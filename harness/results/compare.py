@@ -1,15 +1,12 @@
 """Two stored results side by side: per cell the change of step time, final loss and steps to
-target.
-
-The two were made at different times, so the step times are unpaired: machine noise between the two
-is in the ratio."""
+target. The step times are not paired: the ratio holds the machine's noise between the two times."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -19,11 +16,11 @@ from ..errors import ExitCode, UserError
 from ..spec import number_text
 from ..statistics.arrivals import median_time
 from ..statistics.intervals import FEWEST_LAUNCHES
-from .frame import CELL, Frames
+from .columns import CELL
+from .frame import Frames
 
-# same: equal figures. within the threshold: they differ by no more than it. contended: timed while
-# other processes held the core, so that no difference can be told. not comparable: there is nothing
-# on both sides that could be compared.
+# same: equal figures. within the threshold: they differ by no more than it. contended: other
+# processes held the core, so that no difference can be told. not comparable: one side has no figure.
 Verdict = Literal["better", "worse", "same", "within the threshold", "contended", "not comparable"]
 NOT_COMPARED: tuple[Verdict, ...] = ("contended", "not comparable")
 
@@ -36,8 +33,7 @@ class Comparison(NamedTuple):
     side has.
 
     change: b / a - 1; of a loss that is not above 0, the difference over the larger magnitude, and
-    the note says so. NaN if there is none. a, b: infinite steps are a target that was missed.
-    """
+    the note says so. NaN if there is none. a, b: infinite steps mean that the target was missed."""
 
     rows: pd.DataFrame
     alone: pd.DataFrame
@@ -52,9 +48,7 @@ class Comparison(NamedTuple):
         return self.count("worse")
 
     def exit_code(self, strict: bool) -> ExitCode:
-        """4 if something is worse; 3 if nothing at all could be compared; 6 under `strict` if
-        something could not.
-        """
+        """4 if a figure is worse; 3 if none could be compared; 6 under `strict` if one could not."""
         if self.worse:
             return ExitCode.REGRESSION
         open_ = self.count(*NOT_COMPARED)
@@ -65,7 +59,7 @@ class Comparison(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """What is said of one figure of a cell."""
+    """The comparison of one figure of a cell."""
 
     figure: str
     a: float | str
@@ -85,17 +79,14 @@ def compare(a: Frames, b: Frames, threshold: float) -> Comparison:
     cells_a, cells_b = _cells(a), _cells(b)
     every = list(dict.fromkeys([*cells_a, *cells_b]))
     names = dict(zip(every, _names(every), strict=True))
-    shared = [cell for cell in every if cell in cells_a and cell in cells_b]
-    alone = [
-        {"cell": names[c], "only in": "A" if c in cells_a else "B"}
-        for c in every
-        if c not in shared
-    ]
-    rows = [
-        {"cell": names[cell], **vars(row)}
-        for cell in shared
-        for row in _rows(str(cell[0]), cells_a[cell], cells_b[cell], threshold)
-    ]
+    rows: list[dict[str, Any]] = []
+    alone: list[tuple[str, str]] = []
+    for cell, name in names.items():
+        if cell in cells_a and cell in cells_b:
+            found = _rows(str(cell[0]), cells_a[cell], cells_b[cell], threshold)
+            rows += [{"cell": name, **vars(row)} for row in found]
+        else:
+            alone.append((name, "A" if cell in cells_a else "B"))
     if not rows:
         raise UserError(
             "nothing is comparable: no cell (task, framework, mode, optimizer, ...) is in both"
@@ -109,9 +100,8 @@ def _cells(frames: Frames) -> dict[tuple[object, ...], pd.DataFrame]:
     finished = frames.runs[frames.runs["status"] != "skipped"]
     if "digest" in finished:
         machines = [frames.records[digest].machine for digest in finished["digest"]]
-        finished = finished.assign(
-            processor=[machine.processor if machine else "" for machine in machines]
-        )
+        processors = [machine.processor if machine else "" for machine in machines]
+        finished = finished.assign(processor=processors)
     keys = [column for column in CELL if column in finished]
     return {tuple(key): group for key, group in finished.groupby(keys, sort=False, dropna=False)}
 
@@ -132,20 +122,16 @@ def _of_seeds(a: pd.DataFrame, b: pd.DataFrame, threshold: float) -> list[Row]:
     if not len(shared):
         reason = f"no seed is on both sides (A has {_listed(a.index)}, B {_listed(b.index)})"
         return [_nothing(figure, reason) for figure in ("final_validation_loss", "steps_to_target")]
-    seeds = (
-        _counted(len(shared), "seed")
-        if len(shared) == len(union)
-        else f"{len(shared)} of {len(union)} seeds"
-    )
+    whole = len(shared) == len(union)
+    seeds = _counted(len(shared), "seed") if whole else f"{len(shared)} of {len(union)} seeds"
     a, b = a.loc[shared], b.loc[shared]
     return [*_statuses(a, b, seeds), _loss(a, b, threshold, seeds), _steps(a, b, threshold, seeds)]
 
 
 def _statuses(a: pd.DataFrame, b: pd.DataFrame, runs: str) -> list[Row]:
     """A row if a run of one side was lost on the other; both sides have the same index."""
-    lost, gained = (
-        int(((x["status"] == "ok") & (y["status"] != "ok")).sum()) for x, y in ((a, b), (b, a))
-    )
+    ok_a, ok_b = a["status"] == "ok", b["status"] == "ok"
+    lost, gained = int((ok_a & ~ok_b).sum()), int((ok_b & ~ok_a).sum())
     if not lost and not gained:
         return []
     verdict: Verdict = "worse" if lost > gained else "better" if gained > lost else "not comparable"
@@ -170,50 +156,40 @@ def _loss(a: pd.DataFrame, b: pd.DataFrame, threshold: float, seeds: str) -> Row
 
 
 def _steps(a: pd.DataFrame, b: pd.DataFrame, threshold: float, seeds: str) -> Row:
-    """The censored median over the seeds that tried on both sides; a run that missed the target is
-    censored at its budget.
-    """
+    """The median over the seeds that tried on both sides; a run that missed the target is censored
+    at its budget."""
     figure = "steps_to_target"
     both = a["status"].isin(_TRIED) & b["status"].isin(_TRIED)
     if not both.any():
         return _nothing(figure, f"no seed tried on both sides ({_left_out(a, b, both)})")
-    found = []
-    for side in (a[both], b[both]):
-        reached = side[figure].notna()
-        budget = side["steps"].astype("float64") if "steps" in side else side[figure].max()
-        found.append(
-            median_time(side[figure].where(reached, budget).to_numpy(), reached.to_numpy())
-        )
-    before, after = found
-    arrived = [int(side.loc[both, figure].notna().sum()) for side in (a, b)]
-    reached_by = f"the target is reached by {arrived[0]} in A and {arrived[1]} in B"
+    (before, arrived_a), (after, arrived_b) = (_arrival(side[both]) for side in (a, b))
+    reached_by = f"the target is reached by {arrived_a} in A and {arrived_b} in B"
     if math.isinf(before) and math.isinf(after):
-        if arrived[0] == arrived[1]:
-            return Row(
-                figure, before, after, math.nan, "same", f"{seeds}; the target is missed by both"
-            )
-        return Row(
-            figure,
-            before,
-            after,
-            math.nan,
-            "not comparable",
-            f"{seeds}; both medians miss it: {reached_by}",
-        )
+        same = arrived_a == arrived_b
+        verdict: Verdict = "same" if same else "not comparable"
+        said = "the target is missed by both" if same else f"both medians miss it: {reached_by}"
+        return Row(figure, before, after, math.nan, verdict, f"{seeds}; {said}")
     missed = f"; {reached_by}" if math.isinf(before) or math.isinf(after) else ""
     return _judged(figure, before, after, threshold, f"{seeds}{missed}")
 
 
+def _arrival(runs: pd.DataFrame) -> tuple[float, int]:
+    """The median of censored steps to target, and how many runs arrived."""
+    steps = runs["steps_to_target"]
+    reached = steps.notna()
+    budget = runs["steps"].astype("float64") if "steps" in runs else steps.max()
+    median = median_time(steps.where(reached, budget).to_numpy(), reached.to_numpy())
+    return median, int(reached.sum())
+
+
 def _left_out(a: pd.DataFrame, b: pd.DataFrame, both: pd.Series) -> str:
     """'1 diverged on both sides, 1 ok in A and failed in B left out': the seeds that a figure
-    leaves out.
-    """
+    leaves out."""
     counts: Counter[str] = Counter()
     for x, y in zip(a.loc[~both, "status"], b.loc[~both, "status"], strict=True):
         counts[f"{x} on both sides" if x == y else f"{x} in A and {y} in B"] += 1
-    return ", ".join(f"{count} {what}" for what, count in counts.items()) + (
-        " left out" if counts and both.any() else ""
-    )
+    said = ", ".join(f"{count} {ended}" for ended, count in counts.items())
+    return f"{said} left out" if counts and both.any() else said
 
 
 # -- timing and memory: over all launches of each side
@@ -224,66 +200,48 @@ def _of_launches(
 ) -> list[Row]:
     # A run that stands in two suites is one run.
     a, b = (side.drop_duplicates("digest") if "digest" in side else side for side in (a, b))
-    ended = [side[side["status"] == "ok"] for side in (a, b)]
-    counts = " and ".join(f"{len(side)}" for side in ended) + " launches"
-    lost = [len(side) - len(whole) for side, whole in zip((a, b), ended, strict=True)]
+    ended_a, ended_b = (side[side["status"] == "ok"] for side in (a, b))
     rows: list[Row] = []
-    if any(lost):
-        share_a, share_b = lost[0] * len(b), lost[1] * len(a)
-        verdict: Verdict = (
-            "worse" if share_b > share_a else "better" if share_b < share_a else "same"
-        )
+    if len(ended_a) < len(a) or len(ended_b) < len(b):
+        lost_a, lost_b = (len(a) - len(ended_a)) * len(b), (len(b) - len(ended_b)) * len(a)
+        verdict: Verdict = "worse" if lost_b > lost_a else "better" if lost_b < lost_a else "same"
         rows.append(Row("status", _said(a), _said(b), math.nan, verdict))
-    x, y = (side[figure].astype("float64").dropna() for side in ended)
+    x, y = (side[figure].astype("float64").dropna() for side in (ended_a, ended_b))
     if x.empty or y.empty:
         lacking = " and ".join(name for name, values in (("A", x), ("B", y)) if values.empty)
         return [*rows, _nothing(figure, f"no launch of {lacking} ended ok with this figure")]
-    note = f"{counts}{_interval(x, y)}{_elsewhere(*ended)}"
+    counts = f"{len(ended_a)} and {len(ended_b)} launches"
+    note = f"{counts}{_interval(x, y)}{_elsewhere(ended_a, ended_b)}"
     row = _judged(figure, float(x.median()), float(y.median()), threshold, note)
-    held = _contended(ended) if noisy else ""
+    held = _contended((ended_a, ended_b)) if noisy else ""
     if held:
-        row = Row(
-            figure,
-            row.a,
-            row.b,
-            row.change,
-            "contended",
-            f"{row.note}; other processes held the core: {held}",
-        )
+        note = f"{row.note}; other processes held the core: {held}"
+        row = replace(row, verdict="contended", note=note)
     return [*rows, row]
 
 
 def _contended(sides: Sequence[pd.DataFrame]) -> str:
     """'1 of 3 launches of A'; empty if none was disturbed."""
-    counts = [
-        (name, int(side["contended"].fillna(False).astype(bool).sum()), len(side))
-        for name, side in zip("AB", sides, strict=True)
-    ]
-    return ", ".join(
-        f"{held} of {_counted(all_, 'launch', 'launches')} of {name}"
-        for name, held, all_ in counts
-        if held
-    )
+    said = []
+    for name, side in zip("AB", sides, strict=True):
+        held = int(side["contended"].fillna(False).astype(bool).sum())
+        launches = _counted(len(side), "launch", "launches")
+        said += [f"{held} of {launches} of {name}"] if held else []
+    return ", ".join(said)
 
 
 def _elsewhere(a: pd.DataFrame, b: pd.DataFrame) -> str:
-    """That the sides ran on processors of different kinds: the change is then theirs as well."""
+    """That the sides ran on processors of different kinds, of which the change is then as well."""
     kinds = [sorted(set(side["processor"])) if "processor" in side else [] for side in (a, b)]
-    return (
-        ""
-        if kinds[0] == kinds[1]
-        else f"; on different processors: A on {_or(kinds[0])}, B on {_or(kinds[1])}"
-    )
-
-
-def _or(names: Sequence[str]) -> str:
-    return " or ".join(name or "an unknown one" for name in names)
+    if kinds[0] == kinds[1]:
+        return ""
+    named = [" or ".join(name or "an unknown one" for name in names) for names in kinds]
+    return f"; on different processors: A on {named[0]}, B on {named[1]}"
 
 
 def _interval(a: pd.Series, b: pd.Series) -> str:
     """The 95% interval of b / a over launches (Welch 1947, on the logarithms), if each side has
-    three or more.
-    """
+    three or more."""
     if min(len(a), len(b)) < FEWEST_LAUNCHES or min(a.min(), b.min()) <= 0:
         return ""
     from ..statistics.comparisons import welch
@@ -297,27 +255,22 @@ def _interval(a: pd.Series, b: pd.Series) -> str:
 
 def _judged(figure: str, a: float, b: float, threshold: float, note: str) -> Row:
     """The verdict of two figures, the lower the better. By their ratio; if one is not above 0, by
-    the difference.
-    """
+    the difference."""
     if a == b and math.isfinite(a):
         return Row(figure, a, b, 0.0, "same", note)
     if not (math.isfinite(a) or math.isfinite(b)) or math.isnan(a) or math.isnan(b):
-        return Row(
-            figure, a, b, math.nan, "not comparable", f"{note}; no finite figure on either side"
-        )
+        note = f"{note}; no finite figure on either side"
+        return Row(figure, a, b, math.nan, "not comparable", note)
+    verdict: Verdict = "worse" if b > a else "better"
     if math.isinf(a) or math.isinf(b):
-        return Row(figure, a, b, math.nan, "worse" if b > a else "better", note)
+        return Row(figure, a, b, math.nan, verdict, note)
     if min(a, b) > 0:
         change, rise = b / a - 1, max(a, b) / min(a, b) - 1
     else:
         change = (b - a) / max(abs(a), abs(b))
-        rise, note = (
-            abs(change),
-            f"{note}; change: difference over the larger magnitude, as not both are above 0",
-        )
-    verdict: Verdict = (
-        "within the threshold" if rise <= threshold else "worse" if b > a else "better"
-    )
+        rise = abs(change)
+        note = f"{note}; change: difference over the larger magnitude, as not both are above 0"
+    verdict = "within the threshold" if rise <= threshold else verdict
     return Row(figure, a, b, change, verdict, note)
 
 
@@ -342,7 +295,7 @@ def _listed(seeds: pd.Index) -> str:
 
 
 def _names(cells: Sequence[tuple[object, ...]]) -> list[str]:
-    """What cells are called; columns that tell apart cells of one name are added to it."""
+    """Names of cells; columns that tell apart cells of one name are added to it."""
     named = [dict(zip(CELL, cell, strict=False)) for cell in cells]
     groups: dict[str, list[int]] = {}
     for number, one in enumerate(named):
@@ -351,26 +304,18 @@ def _names(cells: Sequence[tuple[object, ...]]) -> list[str]:
     for name, numbers in groups.items():
         varied = [c for c in CELL if len({str(named[n].get(c)) for n in numbers}) > 1]
         for number in numbers:
-            found[number] = " ".join(
-                [name, *(_told(column, named[number]) for column in varied)]
-            ).strip()
+            told = [
+                f"{c}={value if str(value := named[number].get(c)) else 'default'}" for c in varied
+            ]
+            found[number] = " ".join([name, *told]).strip()
     return found
 
 
-def _told(column: str, named: Mapping[str, object]) -> str:
-    value = named.get(column)
-    return f"{column}={value}" if str(value) else f"{column}=default"
-
-
 def _name(named: Mapping[str, Any]) -> str:
-    params = f" ({named['schedule_params']})" if named.get("schedule_params") else ""
-    rate = (
-        f" {named['schedule']}{params} lr={number_text(named['learning_rate'])}"
-        if named["measure"] != "timing"
-        else ""
-    )
-    varied = f" {named['variation']}" if named["variation"] else ""
-    return (
-        f"{named['task']} {named['framework']}-{named['mode']}"
-        f" {named['optimizer']}-{named['rule']}{rate}{varied}"
-    )
+    words = [named["task"], f"{named['framework']}-{named['mode']}"]
+    words.append(f"{named['optimizer']}-{named['rule']}")
+    if named["measure"] != "timing":
+        words.append(named["schedule"])
+        words += [f"({params})"] if (params := named.get("schedule_params")) else []
+        words.append(f"lr={number_text(named['learning_rate'])}")
+    return " ".join([*words, *([named["variation"]] if named["variation"] else [])])

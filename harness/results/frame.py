@@ -1,4 +1,4 @@
-"""Records to tidy pandas frames; the only way that reports, comparisons and notebooks read results."""
+"""Records to tidy pandas frames: reports, comparisons and notebooks read results in no other way."""
 
 from __future__ import annotations
 
@@ -16,28 +16,7 @@ from ..sweep.store import PlanFile, read_plan, read_records, read_tables, suite_
 from ..tune.study import StudyFile, read_study
 from ..verify import file as verify_file
 from ..verify.verdict import VerifyFile
-
-# What makes two runs the same cell: everything but the seed and the launch.
-CELL = (
-    "measure",
-    "task",
-    "framework",
-    "mode",
-    "optimizer",
-    "rule",
-    "hyper",
-    "schedule",
-    "schedule_params",
-    "learning_rate",
-    "variation",
-    "device",
-    "dtype",
-    "threads",
-    "batch_size",
-    "input",
-    "budget",
-)
-_NORMS = ("digest", "step", "parameter", "weight", "gradient", "update", "zeros")
+from .columns import BLOCKS, CURVE, MEMORY, MIDDLE, NORMS, NUMBERS, SPREAD, TIMING_CELL
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,31 +24,28 @@ class Frames:
     """Tidy results.
 
     runs: one row a run, whatever its status. Columns: suite, digest, id, measure, task, framework,
-    mode, optimizer,
-        rule, schedule, schedule_params, learning_rate, hyper, variation, device, dtype, threads,
-        batch_size, setting (spec.step_setting: what a step's time depends on), steps, budget (steps
-        of a training run, 0 of others), eval_every, target, seed, launch, status, reason; of
-        convergence runs steps_done, final_train_loss, final_validation_loss,
-        final_validation_metric, best_validation_loss, best_validation_metric, test_loss,
-        test_metric, steps_to_target, stopped_at; of timing runs step_p25_s, step_median_s,
-        step_p99_s, step_mean_s (the one to add up steps with), contended, first_call_s,
-        first_call_steps, and of their parts forward_s, backward_s, optimizer_s, remainder_s,
-        parts_covered (see step_times.parts_of_launch); of memory runs imported_bytes, peak_bytes,
-        grown_bytes, device_peak_bytes, memory_method; of all input, import_s, setup_s, state_bytes,
-        started_at, wall_s. Missing numbers are NaN.
-    curves: one row a point of every run, also where several suites share it: digest, step, series
-    (train_loss,
-        validation_loss, validation_metric; learning_rate where the validation loss drove it;
-        point_0 and point_1 where the task is a function of two numbers), value.
+    mode, optimizer, rule, schedule, schedule_params, learning_rate, hyper, variation, device,
+    dtype, threads, input, batch_size, setting (spec.step_setting: what a step's time depends on),
+    steps, budget (steps of a training run, 0 of others), eval_every, target, seed, launch, status,
+    reason; of convergence runs steps_done, final_train_loss, final_validation_loss,
+    final_validation_metric, best_validation_loss, best_validation_metric, test_loss, test_metric,
+    steps_to_target, stopped_at; of timing runs step_p25_s, step_median_s, step_p99_s, step_mean_s
+    (the one to add up steps with), contended, first_call_s, first_call_steps, and of their parts
+    forward_s, backward_s, optimizer_s, remainder_s, parts_covered (see step_times.parts_of_launch);
+    of memory runs imported_bytes, peak_bytes, grown_bytes, device_peak_bytes, memory_method; of all
+    import_s, setup_s, state_bytes, started_at, wall_s. Missing numbers are NaN.
+
+    curves: one row a point of every run, also if several suites share it: digest, step, series
+    (train_loss, validation_loss, validation_metric; learning_rate if the validation loss or a
+    user's schedule drove it; point_0 and point_1 if the task is a function of two numbers), value.
     steps: one row a timed block: digest, block, part, steps, wall_ns, cpu_ns, involuntary_switches,
-    steal_ticks.
-    norms: one row a parameter and evaluated step of the runs that were told to `diagnose`: digest
-    and the columns of
-        record.Norms.
+    steal_ticks. norms: one row a parameter and evaluated step of the runs that were told to
+    `diagnose`: digest and the columns of record.Norms.
+
     plans: suite -> its title, question and digests. records: digest -> the whole record.
-    studies: of the suites that are studies of `gradrace tune`, what was asked.
-    verified: what `gradrace verify` kept beside the results; None where it was not run. output: the
-    folder of results."""
+    studies: suite -> the request of its study, of studies of `gradrace tune`.
+    verified: the verdicts that `gradrace verify` kept beside the results; None if it was not run.
+    output: the folder of results."""
 
     runs: pd.DataFrame
     curves: pd.DataFrame
@@ -77,7 +53,7 @@ class Frames:
     plans: dict[str, PlanFile]
     records: dict[str, RunRecord]
     verified: VerifyFile | None = None
-    norms: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(_NORMS)))
+    norms: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=NORMS))
     output: Path | None = None
     studies: dict[str, StudyFile] = field(default_factory=dict)
 
@@ -86,15 +62,15 @@ def load(folder: str | Path = "results", *suites: str) -> Frames:
     """The results under a folder (that of `gradrace run --output`), of all suites or of those
     named.
 
-    UserError where there is nothing to read, or where a file is truncated, newer than this version
-    or not ours."""
+    UserError if there is nothing to read, or if a file is truncated, newer than this version or not
+    ours."""
     output = Path(folder)
     names = suites or suites_in(output)
     plans = {suite: read_plan(output, suite) for suite in names}
     rows: list[dict[str, Any]] = []
     curves: list[pd.DataFrame] = []
     norms: list[pd.DataFrame] = []
-    blocks: list[pd.DataFrame] = []
+    steps: list[pd.DataFrame] = []
     records: dict[str, RunRecord] = {}
     times: dict[Any, dict[str, Any]] = {}
     for suite in names:
@@ -104,73 +80,25 @@ def load(folder: str | Path = "results", *suites: str) -> Frames:
         records |= {record.digest: record for record in found}
         curves += _arrays(output, suite, fresh, "curve")
         norms += _arrays(output, suite, fresh, "norms")
-        timed = [_with_parts(table) for table in _arrays(output, suite, fresh, "steps")]
-        blocks += timed
-        times |= {
-            digest: _timing(of)
-            for table in timed
-            for digest, of in table.groupby("digest", sort=False)
-        }
+        for blocks in map(_with_parts, _arrays(output, suite, fresh, "steps")):
+            steps.append(blocks)
+            times |= {digest: _timing(of) for digest, of in blocks.groupby("digest", sort=False)}
         rows += [_row(suite, record) | times.get(record.digest, {}) for record in found]
     if not rows:
         raise UserError(f"{output}: no finished run of {', '.join(names)} there yet")
-    studies = {
-        suite: study for suite in names if (study := read_study(suite_folder(output, suite)))
-    }
-    tables = _concat(curves, _CURVE), _concat(blocks, _BLOCKS)
+    folders = {suite: suite_folder(output, suite) for suite in names}
+    studies = {suite: study for suite, at in folders.items() if (study := read_study(at))}
     return Frames(
         _runs(rows),
-        *tables,
+        _concat(curves, CURVE),
+        _concat(steps, BLOCKS),
         plans,
         records,
         verify_file.read(output),
-        _concat(norms, _NORMS),
-        output=output,
-        studies=studies,
+        _concat(norms, NORMS),
+        output,
+        studies,
     )
-
-
-_CURVE = ("digest", "step", "series", "value")
-_BLOCKS = (
-    "digest",
-    "block",
-    "part",
-    "steps",
-    "wall_ns",
-    "cpu_ns",
-    "involuntary_switches",
-    "steal_ticks",
-)
-_NUMBERS = (
-    "steps_done",
-    "final_train_loss",
-    "final_validation_loss",
-    "final_validation_metric",
-    "best_validation_loss",
-    "best_validation_metric",
-    "test_loss",
-    "test_metric",
-    "steps_to_target",
-    "stopped_at",
-    "import_s",
-    "setup_s",
-    "first_call_s",
-    "first_call_steps",
-    "state_bytes",
-    "step_p25_s",
-    "step_median_s",
-    "step_p99_s",
-    "step_mean_s",
-    "forward_s",
-    "backward_s",
-    "optimizer_s",
-    "remainder_s",
-    "parts_covered",
-    "imported_bytes",
-    "peak_bytes",
-    "grown_bytes",
-    "device_peak_bytes",
-)
 
 
 def _row(suite: str, record: RunRecord) -> dict[str, Any]:
@@ -219,26 +147,17 @@ def _row(suite: str, record: RunRecord) -> dict[str, Any]:
 def _memory(record: RunRecord) -> dict[str, Any]:
     if record.memory is None:
         return {}
-    found = record.memory
-    return {
-        "imported_bytes": found.imported_bytes,
-        "peak_bytes": found.peak_bytes,
-        "grown_bytes": found.grown_bytes,
-        "device_peak_bytes": found.device_peak_bytes,
-        "memory_method": found.method,
-    }
+    found = {name: getattr(record.memory, name) for name in MEMORY}
+    return {**found, "memory_method": record.memory.method}
 
 
 def _with_parts(blocks: pd.DataFrame) -> pd.DataFrame:
-    """Blocks as they are kept now, numbered: earlier ones were all of whole steps, and nobody
-    counted what was stolen.
-    """
-    missing = {"part": "step", "steal_ticks": 0}
-    known = {
-        name: blocks[name].fillna(value) if name in blocks else value
-        for name, value in missing.items()
-    }
-    blocks = blocks.assign(**known, block=blocks.groupby("digest", sort=False).cumcount())
+    """Numbered blocks as they are kept now: in earlier versions all were of whole steps, and stolen
+    ticks were not counted."""
+    for name, value in (("part", "step"), ("steal_ticks", 0)):
+        known = blocks[name].fillna(value) if name in blocks else value
+        blocks = blocks.assign(**{name: known})
+    blocks = blocks.assign(block=blocks.groupby("digest", sort=False).cumcount())
     return blocks.astype({"steal_ticks": "int64"})
 
 
@@ -247,12 +166,8 @@ def _timing(blocks: pd.DataFrame) -> dict[str, Any]:
     time = step_times.step_time(whole["steps"].to_numpy(), whole["wall_ns"].to_numpy())
     counted = ("wall_ns", "cpu_ns", "involuntary_switches", "steal_ticks")
     disturbed = step_times.contended(*(whole[column].to_numpy() for column in counted))
-    arrays = (
-        blocks["steps"].to_numpy(),
-        blocks["wall_ns"].to_numpy(),
-        blocks["part"].to_numpy(dtype=str),
-    )
-    parts = step_times.parts_of_launch(*arrays)
+    steps, wall_ns = blocks["steps"].to_numpy(), blocks["wall_ns"].to_numpy()
+    parts = step_times.parts_of_launch(steps, wall_ns, blocks["part"].to_numpy(dtype=str))
     covered = parts.pop("covered", None)
     return {
         "step_p25_s": time.p25,
@@ -267,100 +182,55 @@ def _timing(blocks: pd.DataFrame) -> dict[str, Any]:
 
 def _runs(rows: list[dict[str, Any]]) -> pd.DataFrame:
     frame = pd.DataFrame(rows)
-    frame = frame.reindex(
-        columns=[*frame.columns, *(c for c in (*_NUMBERS, "contended") if c not in frame)]
-    )
-    frame[list(_NUMBERS)] = frame[list(_NUMBERS)].astype("float64")
+    missing = [name for name in (*NUMBERS, "contended") if name not in frame]
+    frame = frame.reindex(columns=[*frame.columns, *missing])
+    frame[NUMBERS] = frame[NUMBERS].astype("float64")
     frame["contended"] = frame["contended"].astype("boolean")
     frame["memory_method"] = frame["memory_method"].fillna("") if "memory_method" in frame else ""
     return frame
 
 
-# What makes two timing runs the same cell, and is shared by the memory run of that cell.
-TIMING_CELL = (
-    "suite",
-    "task",
-    "framework",
-    "mode",
-    "optimizer",
-    "rule",
-    "hyper",
-    "variation",
-    "device",
-    "dtype",
-    "threads",
-    "batch_size",
-    "input",
-    "setting",
-)
-_SPREAD = (
-    "step_p25_s",
-    "step_median_s",
-    "step_p99_s",
-    "step_mean_s",
-    "forward_s",
-    "backward_s",
-    "optimizer_s",
-    "remainder_s",
-    "parts_covered",
-)
-_MIDDLE = ("import_s", "setup_s", "first_call_s", "first_call_steps", "state_bytes")
-_MEMORY = ("imported_bytes", "peak_bytes", "grown_bytes", "device_peak_bytes")
-
-
 def timing_cells(frames: Frames) -> pd.DataFrame:
     """One row a timed cell, over its launches that ended ok, in the order of the plans.
 
-    Columns: those of TIMING_CELL; planned; status (ok where every run was, else that of the first
-    that was not, with its reason); those of `timing_figures`; digests.
-    """
-    timed = frames.runs[frames.runs["measure"].isin(("timing", "memory"))].drop_duplicates(
-        ["suite", "digest"]
-    )
-    groups = timed.groupby(list(TIMING_CELL), sort=False, dropna=False)
+    Columns: those of TIMING_CELL; planned; status (ok if every run was, else that of the first
+    that was not, with its reason); those of `timing_figures`; digests."""
+    timed = frames.runs[frames.runs["measure"].isin(("timing", "memory"))]
+    timed = timed.drop_duplicates(["suite", "digest"])
+    groups = timed.groupby(TIMING_CELL, sort=False, dropna=False)
     rows = [_timing_cell(dict(zip(TIMING_CELL, key, strict=True)), group) for key, group in groups]
-    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=list(TIMING_CELL))
+    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=TIMING_CELL)
 
 
 def _timing_cell(key: dict[str, Any], group: pd.DataFrame) -> dict[str, Any]:
-    lost = group[group["status"] != "ok"]
-    end = (
-        {"status": "ok", "reason": ""}
-        if lost.empty
-        else {name: lost[name].iloc[0] for name in ("status", "reason")}
-    )
     planned = int((group["measure"] == "timing").sum())
-    return {
-        **key,
-        "planned": planned,
-        **end,
-        **timing_figures(group),
-        "digests": " ".join(group["digest"]),
-    }
+    lost = group[group["status"] != "ok"]
+    status, reason = ("ok", "") if lost.empty else lost[["status", "reason"]].iloc[0]
+    ended = {"planned": planned, "status": status, "reason": reason}
+    return {**key, **ended, **timing_figures(group), "digests": " ".join(group["digest"])}
 
 
 def timing_figures(runs: pd.DataFrame) -> dict[str, Any]:
-    """What the timing and memory runs of one cell say, of those that ended ok.
+    """The figures of one cell, from its timing and memory runs that ended ok.
 
     launches; step_p25_s, step_median_s, step_p99_s, step_mean_s, forward_s, backward_s,
     optimizer_s, remainder_s and parts_covered, each with `_low` and `_high`: a 95% interval over
-    launches, NaN with fewer than three (timing_stats); steps_per_s and samples_per_s of p25, with
-    limits as well; import_s, setup_s, first_call_s, first_call_steps, state_bytes (medians over
-    launches); imported_bytes, peak_bytes, grown_bytes, device_peak_bytes, memory_method; contended
+    launches, NaN with fewer than three (statistics.intervals); steps_per_s and samples_per_s of
+    p25, with limits as well; import_s, setup_s, first_call_s, first_call_steps, state_bytes
+    (medians over launches); imported_bytes, peak_bytes, grown_bytes, device_peak_bytes, memory_method; contended
     (how many launches were)."""
     ended = runs[runs["status"] == "ok"]
     launches, memory = ended[ended["measure"] == "timing"], ended[ended["measure"] == "memory"]
     row: dict[str, Any] = {"launches": len(launches)}
-    for name in _SPREAD:
-        found = step_times.over_launches(
-            name.removesuffix("_s"), launches[name].dropna().to_numpy()
-        )
+    for name in SPREAD:
+        values = launches[name].dropna().to_numpy()
+        found = step_times.over_launches(name.removesuffix("_s"), values)
         row |= {name: found.estimate, f"{name}_low": found.low, f"{name}_high": found.high}
     for limit, of in (("", ""), ("_low", "_high"), ("_high", "_low")):
         row[f"steps_per_s{limit}"] = 1.0 / row[f"step_p25_s{of}"]
         row[f"samples_per_s{limit}"] = float(runs["batch_size"].iloc[0]) / row[f"step_p25_s{of}"]
-    row |= {name: launches[name].median() for name in _MIDDLE}
-    row |= {name: memory[name].median() for name in _MEMORY}
+    row |= {name: launches[name].median() for name in MIDDLE}
+    row |= {name: memory[name].median() for name in MEMORY}
     methods = [method for method in memory["memory_method"] if method]
     return row | {
         "memory_method": methods[0] if methods else "",
@@ -369,22 +239,19 @@ def timing_figures(runs: pd.DataFrame) -> dict[str, Any]:
 
 
 def _arrays(output: Path, suite: str, records: list[RunRecord], name: str) -> list[pd.DataFrame]:
-    """One table of those of the runs that have such arrays, or none."""
-    table = read_tables(
-        output, suite, (r.digest for r in records if f"{name}.parquet" in r.artefacts), name
-    )
+    """One table of all runs that have such arrays, or none."""
+    having = (record.digest for record in records if f"{name}.parquet" in record.artefacts)
+    table = read_tables(output, suite, having, name)
     return [] if table is None else [table.to_pandas()]
 
 
-def _concat(frames: list[pd.DataFrame], columns: tuple[str, ...]) -> pd.DataFrame:
+def _concat(frames: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+    if not frames:
+        return pd.DataFrame(columns=columns)
     if len(frames) == 1:
         # Not copied: the curves of many runs are the largest table of all.
-        return frames[0].reset_index(drop=True)[list(columns)]
-    return (
-        pd.concat(frames, ignore_index=True)[list(columns)]
-        if frames
-        else pd.DataFrame(columns=list(columns))
-    )
+        return frames[0].reset_index(drop=True)[columns]
+    return pd.concat(frames, ignore_index=True)[columns]
 
 
 def _pairs(values: dict[str, Any]) -> str:

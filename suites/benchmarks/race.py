@@ -31,7 +31,7 @@ from typing import Any
 # Nothing heavier at the top: asv imports the module anew for every cell of every benchmark.
 from gradrace.errors import UserError
 from gradrace.registry import load_registry
-from gradrace.results.asv.cells import FIGURES, Cell, Cells, Figure, cells, mode_of, version
+from gradrace.results.asv.tracks import FIGURES, Figure, Track, Tracks, mode_of, tracks, version
 from gradrace.spec import Measure, RunSpec
 from gradrace.suite import Suite, expand, read_suite, with_named_timing
 
@@ -86,7 +86,7 @@ def key_of(run: RunSpec) -> Key:
     return run.task.name, mode_of(run), run.optimizer.name
 
 
-def measure(suites: Sequence[Suite]) -> dict[str, Cells]:
+def measure(suites: Sequence[Suite]) -> dict[str, Tracks]:
     """Runs the suites, without earlier results, and returns each class's cells of every figure.
 
     RuntimeError with the reasons if no run could be measured."""
@@ -100,7 +100,7 @@ def measure(suites: Sequence[Suite]) -> dict[str, Cells]:
             sweep = prepare(with_named_timing(suite), options=Options(output=Path(folder)))
             outcome = execute(sweep)
             frames = load(folder, suite.name)
-        measured[class_name(suite)] = cells(
+        measured[class_name(suite)] = tracks(
             {run.digest: run.spec for run in sweep.selected}, frames, key_of
         )
         if outcome.exit_code == ExitCode.NOTHING_MEASURED:
@@ -113,23 +113,22 @@ def measure(suites: Sequence[Suite]) -> dict[str, Cells]:
     return measured
 
 
-def look_up(cells: Cells, figure: str, key: Key) -> float | dict[str, Any]:
+def look_up(found: Tracks, figure: str, key: Key) -> float | dict[str, Any]:
     """A cell's figure; NaN if it was skipped. RuntimeError with the reason if it failed.
 
     {"samples": [...], "number": 1} is stored as asv's own timings are: `compare` then tests the
     samples."""
-    cell = cells[figure].get(key, Cell("skipped"))
-    if cell.status == "failed":
-        raise RuntimeError(cell.reason)
-    return (
-        {"samples": list(cell.value), "number": 1} if isinstance(cell.value, tuple) else cell.value
-    )
+    track = found[figure].get(key, Track("skipped"))
+    if track.status == "failed":
+        raise RuntimeError(track.reason)
+    value = track.value
+    return {"samples": list(value), "number": 1} if isinstance(value, tuple) else value
 
 
 SUITES = chosen_suites()
 
 
-def setup_cache() -> dict[str, Cells]:
+def setup_cache() -> dict[str, Tracks]:
     """asv calls it once for all benchmarks, and then each of them for every cell."""
     return measure(SUITES)
 
@@ -153,7 +152,7 @@ def benchmarks(suite: Suite) -> type:
 
 def _track(owner: str, name: str, figure: Figure, runs: Sequence[RunSpec]) -> Callable[..., Any]:
     def track(
-        self: Any, measured: dict[str, Cells], task: str, mode: str, optimizer: str
+        self: Any, measured: dict[str, Tracks], task: str, mode: str, optimizer: str
     ) -> float | dict[str, Any]:
         return look_up(measured[owner], name, (task, mode, optimizer))
 

@@ -17,7 +17,7 @@ import pytest
 from asv_project import Project
 from gradrace import UserError, load
 from gradrace.record import Memory, RunResult, Status
-from gradrace.results.asv.cells import DIVERGED_LOSS, FIGURES, Cells, cells, version
+from gradrace.results.asv.tracks import DIVERGED_LOSS, FIGURES, Tracks, tracks, version
 from gradrace.spec import RunSpec
 from gradrace.suite import make_suite, read_suite
 from gradrace.suites.benchmarks import race
@@ -40,10 +40,10 @@ FOLLOWED = TINY | {
 
 def cells_of(
     folder: Path, specs: Sequence[RunSpec], judge: Callable[[RunSpec], tuple[Status, str]]
-) -> Cells:
+) -> Tracks:
     """The cells that asv would see, had the runs ended as `judge` says."""
     plan = make_results(folder, specs=specs, judge=judge)
-    return cells(dict(zip(plan.digests, specs, strict=True)), load(folder), race.key_of)
+    return tracks(dict(zip(plan.digests, specs, strict=True)), load(folder), race.key_of)
 
 
 def test_measured_cells_give_their_figures(tmp_path):
@@ -81,7 +81,7 @@ def test_peak_memory_is_the_device_s_own_on_a_gpu(tmp_path, device, on_device, f
             imported_bytes=300, peak_bytes=1000, device_peak_bytes=on_device, method="made up"
         )
         store.write(RunResult(record.model_copy(update={"memory": memory})))
-    found = cells({digest: spec}, load(tmp_path), race.key_of)
+    found = tracks({digest: spec}, load(tmp_path), race.key_of)
     assert race.look_up(found, "peak_memory", ADAM) == figure
 
 
@@ -114,7 +114,7 @@ def test_skipped_is_nan_and_lost_is_a_failure(tmp_path):
     plan = make_results(
         tmp_path, specs=specs, judge=lambda spec: ("skipped", "not installed: torch"), unrun=1
     )
-    found = cells(dict(zip(plan.digests, specs, strict=True)), load(tmp_path), race.key_of)
+    found = tracks(dict(zip(plan.digests, specs, strict=True)), load(tmp_path), race.key_of)
     assert all(math.isnan(race.look_up(found, figure, ADAM)) for figure in FIGURES)
     with pytest.raises(RuntimeError, match="no record"):
         race.look_up(found, "step_time", ("mlp", "jax-scan", "adam"))

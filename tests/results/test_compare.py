@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from gradrace.errors import ExitCode, UserError
+from gradrace.results.columns import CELL
 from gradrace.results.compare import Comparison, compare
-from gradrace.results.frame import CELL
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -19,8 +19,8 @@ import pytest
 from asv_project import Project
 from gradrace import UserError, load
 from gradrace.record import Status
-from gradrace.results.asv.cells import Cell, cells, mode_of
 from gradrace.results.asv.export import export
+from gradrace.results.asv.tracks import Track, mode_of, tracks
 from gradrace.spec import RunSpec
 from gradrace.sweep.store import read_record, suite_folder
 from hypothesis import given, settings
@@ -151,7 +151,7 @@ def test_asv_reads_the_cells_however_the_runs_ended(repository, ends):
         plan = make_results(output, specs=RUNS, judge=lambda run: (outcomes[run.id], "because"))
         if set(ends) == {"skipped"}:
             return
-        expected = cells(dict(zip(plan.digests, RUNS, strict=True)), load(folder), key)
+        expected = tracks(dict(zip(plan.digests, RUNS, strict=True)), load(folder), key)
         for framework, results in exported(output, repository).items():
             for name in results.get_all_result_keys():
                 figure = name.removeprefix("gradrace.demo.")
@@ -164,7 +164,7 @@ def key(spec: RunSpec) -> tuple[str, ...]:
     return repr(spec.task.name), repr(mode_of(spec)), repr(spec.optimizer.name)
 
 
-def value_of(cell: Cell) -> float | None:
+def value_of(cell: Track) -> float | None:
     """What asv shows of it."""
     if cell.status == "failed":
         return None

@@ -13,6 +13,7 @@ from gradrace.record import RunRecord, RunResult
 from gradrace.registry import load_registry
 from gradrace.report import tables
 from gradrace.results import frame
+from gradrace.results.columns import CELL
 from gradrace.schedules import complete
 from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec, digest, number_text, step_setting
 from gradrace.suite import expand, make_suite
@@ -260,7 +261,7 @@ def test_tables_tell_apart_what_was_run(tmp_path, content):
     rows = tables.runs(frames, "s", "convergence")
     assert not rows.duplicated(["task", "setup", "series", "learning_rate"]).any()
     assert len(tables.step_times(frames, "s")) == len(runs) - len(trained)
-    assert frames.runs.groupby(list(frame.CELL)).size().max() == 1
+    assert frames.runs.groupby(CELL).size().max() == 1
     assert frame.timing_cells(frames)["digests"].str.split().map(len).max() == 1
 
 

@@ -1,6 +1,5 @@
-"""What is followed of a suite from commit to commit: a few figures of every cell, all of them
-better when lower.
-"""
+"""Tracks: the few figures of every cell of a suite that asv follows over commits, the lower the
+better."""
 
 from __future__ import annotations
 
@@ -27,9 +26,8 @@ Key = Hashable
 
 
 class Figure(NamedTuple):
-    """Something to follow. `of` works it out of the runs of one cell (rows of Frames.runs, with
-    `memory` beside); `meaning` is raised by hand where the same runs come to mean another
-    figure."""
+    """A figure to follow. `of` computes it from the runs of one cell (rows of Frames.runs, with
+    `memory` beside); `meaning` is raised by hand if the same runs come to mean another figure."""
 
     title: str
     unit: str
@@ -39,15 +37,15 @@ class Figure(NamedTuple):
     of: Callable[[Sequence[Row]], Value]
 
 
-class Cell(NamedTuple):
-    """A figure of one cell; `value` where it was measured, else the reason."""
+class Track(NamedTuple):
+    """A figure of one cell: its `value` if it was measured, else the reason."""
 
     status: Literal["measured", "skipped", "failed"]
     value: Value = math.nan
     reason: str = ""
 
 
-Cells = dict[str, dict[Any, Cell]]  # figure -> key -> cell
+Tracks = dict[str, dict[Any, Track]]  # figure -> key of a cell -> track
 
 
 def mode_of(run: RunSpec) -> str:
@@ -56,15 +54,11 @@ def mode_of(run: RunSpec) -> str:
 
 
 def version(figure: Figure, runs: Iterable[RunSpec]) -> str:
-    """Changes with what the figure measures of these runs, and not with how that is written: texts,
+    """Changes with the meaning of the figure of these runs, not with how that is written: texts,
     the order of the runs, the number of launches, device, threads, and fields of a spec that are at
     their defaults leave it as it is."""
-    left_out: Any = {
-        "launch": True,
-        "device": True,
-        "threads": True,
-        "task": {"title", "target_origin"},
-    }
+    left_out: Any = {"task": {"title", "target_origin"}}
+    left_out |= dict.fromkeys(("launch", "device", "threads"), True)
     specs = (run for run in runs if run.measure == figure.measure)
     texts = {
         canonical_json(run.model_dump(mode="json", exclude_defaults=True, exclude=left_out))
@@ -73,50 +67,46 @@ def version(figure: Figure, runs: Iterable[RunSpec]) -> str:
     return hashlib.sha256(canonical_json([figure.meaning, sorted(texts)]).encode()).hexdigest()[:16]
 
 
-def cells(
+def tracks(
     planned: Mapping[str, RunSpec], frames: Frames, key_of: Callable[[RunSpec], Key]
-) -> Cells:
-    """Every figure of the cells of these runs (digest -> run), whatever became of them. A run
-    without a record failed.
-    """
-    groups: dict[tuple[Measure, Key], list[Row]] = {}
+) -> Tracks:
+    """Every figure of the cells of these runs (digest -> run), however they ended. A run without a
+    record failed."""
+    cells: dict[tuple[Measure, Key], list[Row]] = {}
     rows = {row["digest"]: row for row in frames.runs.to_dict("records")}
     for digest, run in planned.items():
         lost = {"id": run.id, "status": "failed", "reason": "it left no record"}
         memory = frames.records[digest].memory if digest in frames.records else None
-        groups.setdefault((run.measure, key_of(run)), []).append(
-            {**rows.get(digest, lost), "memory": memory}
-        )
-    return {
-        name: {
-            key: _cell(runs, figure)
-            for (measure, key), runs in groups.items()
-            if measure == figure.measure
-        }
-        for name, figure in FIGURES.items()
-    }
+        row = {**rows.get(digest, lost), "memory": memory}
+        cells.setdefault((run.measure, key_of(run)), []).append(row)
+    found: Tracks = {name: {} for name in FIGURES}
+    for name, figure in FIGURES.items():
+        of = ((key, runs) for (measure, key), runs in cells.items() if measure == figure.measure)
+        found[name] = {key: _track(runs, figure) for key, runs in of}
+    return found
 
 
-def _cell(runs: Sequence[Row], figure: Figure) -> Cell:
+def _track(runs: Sequence[Row], figure: Figure) -> Track:
     """One failed run fails the cell: a median over the rest would be another figure under the same
-    name.
-    """
-    for status, outcome in (("failed", "failed"), ("timeout", "failed"), ("skipped", "skipped")):
-        reasons = [
-            f"{run['id']}: {status}: {run['reason']}" for run in runs if run["status"] == status
-        ]
-        if reasons:
-            return Cell(outcome, reason="; ".join(reasons))  # type: ignore[arg-type]
-    return Cell("measured", figure.of(runs))
+    name."""
+    outcomes: dict[str, Literal["failed", "skipped"]] = {
+        "failed": "failed",
+        "timeout": "failed",
+        "skipped": "skipped",
+    }
+    for status, outcome in outcomes.items():
+        lost = [run for run in runs if run["status"] == status]
+        if lost:
+            reasons = (f"{run['id']}: {status}: {run['reason']}" for run in lost)
+            return Track(outcome, reason="; ".join(reasons))
+    return Track("measured", figure.of(runs))
 
 
 def _steps_to_target(runs: Sequence[Row]) -> float:
     """The median of censored steps; asv wants a number if it is infinite: one more than the budget."""
     reached = [not math.isnan(float(run["steps_to_target"])) for run in runs]
-    steps = [
-        float(run["steps_to_target" if arrived else "steps"])
-        for run, arrived in zip(runs, reached, strict=True)
-    ]
+    each = zip(runs, reached, strict=True)
+    steps = [float(run["steps_to_target" if arrived else "steps"]) for run, arrived in each]
     found = median_time(steps, reached)
     return found if math.isfinite(found) else max(float(run["steps"]) for run in runs) + 1.0
 
@@ -169,7 +159,7 @@ FIGURES: Mapping[str, Figure] = {
         "bytes",
         "memory",
         1,
-        "What set-up and training add to the resident set of a fresh process; on a GPU the device's"
+        "Growth of the resident set of a fresh process by set-up and training; on a GPU the device's"
         " own peak.",
         _median(_memory),
     ),
@@ -179,7 +169,7 @@ FIGURES: Mapping[str, Figure] = {
         "convergence",
         1,
         "Steps until an evaluation first reached the target; median over seeds, one more than the"
-        " budget where it was missed.",
+        " budget if it was missed.",
         _steps_to_target,
     ),
     "final_loss": Figure(
@@ -187,7 +177,7 @@ FIGURES: Mapping[str, Figure] = {
         "loss",
         "convergence",
         1,
-        f"Validation loss after the last step, {DIVERGED_LOSS:g} where the run diverged; median"
+        f"Validation loss after the last step, {DIVERGED_LOSS:g} if the run diverged; median"
         " over seeds.",
         _median(_final_loss),
     ),
