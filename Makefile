@@ -1,8 +1,9 @@
-# make race   install, run the quick suite, write the report
-# make verify prove that the frameworks compute the same, for the report to show
-# make test   install what tests need and run them all, two files at a time
-# make check  ruff and mypy
-# make asv    the nightly suites for the current commit under asv, published to results/asv-html
+# make race    install, run the suite `quick`, write the report
+# make verify  prove that the frameworks compute the same; the report shows the verdicts
+# make test    install the tests' requirements and run all tests, two files at a time
+# make check   ruff, ruff format and mypy
+# make asv     the nightly suites for the current commit under asv, pages in results/asv-html
+# make clean   remove the environment, builds and results; baselines stay
 PYTHON ?= python3
 VENV   ?= .venv
 OUTPUT ?= results
@@ -26,16 +27,19 @@ check: $(VENV)/installed-dev
 	rm -rf build/typing && $(PIP) install --quiet --no-deps --no-compile --target build/typing .
 	$(BIN)/mypy --cache-dir build/mypy build/typing/gradrace
 
-# The project's own environment stands in for asv's, so nothing is built and the working tree is what is measured.
+# asv uses the project's own environment: nothing is built, and the working tree is measured.
 asv: $(VENV)/installed-dev
-	test -z "$$(git status --porcelain)" || echo "asv: the working tree has changes that are not in commit $$(git rev-parse --short HEAD)" >&2
+	test -z "$$(git status --porcelain)" || \
+	  echo "asv: the working tree has changes that are not in $$(git rev-parse --short HEAD)" >&2
 	test -f "$$HOME/.asv-machine.json" || $(BIN)/python -m asv machine --yes > /dev/null
 	status=0; \
-	$(BIN)/python -m asv run --python=same --set-commit-hash "$$(git rev-parse HEAD)" --record-samples --show-stderr || status=$$?; \
+	$(BIN)/python -m asv run --python=same --set-commit-hash "$$(git rev-parse HEAD)" \
+	  --record-samples --show-stderr || status=$$?; \
 	$(BIN)/python -m asv publish --no-pull && exit $$status
 
 $(VENV)/installed: pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit("gradrace needs Python 3.11 or newer; try make PYTHON=python3.11") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(\
+	  "gradrace needs Python 3.11 or newer; try make PYTHON=python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet --editable '.[all]'
 	touch $@
@@ -45,4 +49,5 @@ $(VENV)/installed-dev: $(VENV)/installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist .asv results/runs results/html results/verify.json results/asv results/asv-html
+	rm -rf $(VENV) build dist .asv
+	rm -rf results/runs results/html results/verify.json results/asv results/asv-html
