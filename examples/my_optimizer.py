@@ -1,11 +1,10 @@
-"""An optimizer of one's own: sign momentum (signSGD with momentum), written for PyTorch and for
-Optax.
+"""A user's own optimizer: sign momentum (signSGD with momentum), for PyTorch and Optax.
 
     gradrace run quick --load examples/my_optimizer.py         beside the suite's own optimizers
     gradrace list optimizers --load examples/my_optimizer.py
 
-The reference rule in NumPy is optional; with it, both versions can be proven to compute the same.
-Frameworks are imported inside of the functions: this file is also read by processes that hold none.
+The reference rule in NumPy is optional; it lets `gradrace verify` prove both versions equal.
+Import frameworks inside the functions: processes that hold no framework read this file too.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from gradrace import Binding, Hyper, Optimizer, ReferenceRule
 
 
 def for_torch() -> Any:
-    """The class, as any torch.optim.Optimizer."""
+    """The class, a torch.optim.Optimizer."""
     import torch
 
     class SignMomentum(torch.optim.Optimizer):
@@ -36,7 +35,7 @@ def for_torch() -> Any:
 
 
 def for_optax() -> Any:
-    """A function that makes the gradient transformation, as optax.sgd does."""
+    """A factory of the gradient transformation, as optax.sgd is."""
     import jax
     import jax.numpy as jnp
     import optax
@@ -57,9 +56,7 @@ def for_optax() -> Any:
 def update(
     p: Any, g: Any, state: dict[str, Any], lr: float, t: int, hyper: Any
 ) -> tuple[Any, dict[str, Any]]:
-    """The rule on one tensor: an exponential mean of gradients, of which only the sign moves the
-    parameter.
-    """
+    """The rule on one tensor: the sign of an exponential mean of gradients moves the parameter."""
     buffer = hyper["momentum"] * state["buffer"] + (1.0 - hyper["momentum"]) * g
     return p - lr * np.sign(buffer), {"buffer": buffer}
 

@@ -1,9 +1,9 @@
-"""A schedule of one's own: a constant rate with a cooldown in the shape of 1 - sqrt.
+"""A user's own schedule: a constant rate with a cooldown in the shape of 1 - sqrt.
 
     gradrace list schedules --load examples/my_schedule.py
     gradrace run quick --load examples/my_schedule.py --seeds 1    beside the suite's own schedules
 
-A suite names it like a built-in one, with parameters and a warm-up if it likes:
+A suite names it like a built-in one, optionally with parameters and a warm-up:
 
     schedules = ["cosine", { kind = "sqrt_cooldown", params = { cooldown = 0.4, warmup = 0.05 } }]
 """
