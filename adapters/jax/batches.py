@@ -40,7 +40,7 @@ class Batch(NamedTuple):
 
 
 class Window(NamedTuple):
-    """What else some steps take.
+    """The other inputs of some steps.
 
     numbers: of_step is [steps, k] as of `optimizer.tables`; if kernels decay, the planned learning
     rate is a last column. noise: each dropout layer's [steps, ...]. amounts: the task's, if they
@@ -144,7 +144,7 @@ class Stage:
         return self._still
 
     def clear(self) -> None:
-        """Frees what is staged."""
+        """Frees the staged inputs."""
         self._staged = self._still = None
 
     def batch(self, rows: np.ndarray) -> Batch:

@@ -138,8 +138,8 @@ class CheckedRule:
                     )
         return dict(state)
 
-    def _error(self, function: str, what: str) -> ValueError:
-        return ValueError(f"{self._name}: rule.{function} {what}")
+    def _error(self, function: str, problem: str) -> ValueError:
+        return ValueError(f"{self._name}: rule.{function} {problem}")
 
 
 def _locked(array: Array) -> Array:

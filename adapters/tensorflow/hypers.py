@@ -46,7 +46,7 @@ class Numbers:
         )
 
     def set(self, values: Values) -> None:
-        """Gives these values to what was traced, and to what will be."""
+        """Gives these values to all traces, past and future."""
         if values != self._values:
             self._values = dict(values)
             self._assign()

@@ -26,7 +26,7 @@ class Drive:
     """Drives one program; see gradrace.adapter.Session for the methods.
 
     A subclass says how it trains and, if its step has seams, how each part is done apart: the hooks
-    named after the parts. What they return is kept, so that nothing is optimised away.
+    named after the parts. Their results are kept, so that nothing is optimised away.
     """
 
     parts: tuple[Part, ...] = ()

@@ -15,7 +15,7 @@ from gradrace.adapters.tensorflow.hypers import Numbers, overridden
 from gradrace.binding import Bound
 from gradrace.spec import RunSpec
 
-# Attributes in which Keras and TensorFlow keep what others hold.
+# Attributes in which Keras and TensorFlow keep others' objects.
 _KERAS_OWN = {"_variables", "_trainable_variables", "_learning_rate", "_tracker"}
 _VARIABLES = (keras.Variable, tf.Variable)
 _WITHOUT_ARRAYS = (tf.DType, tf.TensorShape, tf.Graph)

@@ -40,7 +40,7 @@ class Program:
         keras.config.set_floatx(run.dtype)
         self.dtype, self._compiled = run.dtype, compiled
         self._objective = Objective.of(run.task)
-        # The task's numbers are constants of what is timed, as in anybody's own step.
+        # Timed runs have the task's numbers as constants, as in anybody's own step.
         self._free = run.measure == "convergence"
         self._amounts = Numbers(_amounts(run), run.dtype)
         layers = build(run.task.model, run.task.input_shape)
@@ -89,7 +89,7 @@ class Program:
         self._updater.go_to(step)
 
     def evaluated(self) -> AbstractContextManager[None]:
-        """Inside, the variables hold what is to be evaluated."""
+        """Inside, the variables hold the weights to evaluate."""
         return self._updater.evaluated(self.network.trainable_names)
 
     @property

@@ -451,7 +451,7 @@ def _layer_norm(site: Site) -> nn.Module:
 
 def _group_norm(site: Site) -> nn.Module:
     norm = nn.GroupNorm(site.layer.groups, site.channels, eps=site.layer.epsilon)
-    # torch wants the channels on axis 1, where images have them already.
+    # torch wants the channels on axis 1; images have them there already.
     sequence = len(site.built.input_shape) == 2
     return _Around([_Swapped()], norm, [_Swapped()]) if sequence else norm
 

@@ -41,7 +41,7 @@ MODES: Mapping[str, Mode] = {
 def objective(
     model: nn.Module, criterion: Criterion, penalty: Callable[[], Tensor] | None
 ) -> Objective:
-    """(x, prepared y) -> what a step differentiates: the batch's mean loss plus penalties."""
+    """(x, prepared y) -> the value to differentiate: the batch's mean loss plus penalties."""
     if penalty is None:
         return lambda x, y: criterion(model(x), y)
     return lambda x, y: criterion(model(x), y) + penalty()
