@@ -146,7 +146,7 @@ def _contest(args: Arguments) -> _Contest:
             " --a-load/--b-load"
         )
     load, registry = args.load, load_registry(args.load)
-    selection = choose.Selection(args.suite, args.keyword)
+    selection = choose.SuiteFilter(args.suite, args.keyword)
     if args.a or args.b:
         a, b = choose.parse_choice("--a", args.a), choose.parse_choice("--b", args.b)
         pairs = choose.against_each_other(registry, selection, a, b)

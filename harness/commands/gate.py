@@ -66,7 +66,7 @@ def main(args: Arguments) -> None:
     Exit code 0 ok; 4 regression; 1 a run failed; 2 runs are not the baseline's; 3 a part could not
     be measured: never a pass, never a regression; 6 inconclusive, with --strict. Appends its
     summary to $GITHUB_STEP_SUMMARY."""
-    from ..gate.judge import Asked, gate
+    from ..gate.judge import GateRequest, gate
     from ..gate.traces import select
     from ..paired import StopRule
     from ..paired.sides import ended_like_interrupt
@@ -78,7 +78,7 @@ def main(args: Arguments) -> None:
     _check_files(args.json_file, args.junit, args.markdown)
     wanted = Options(output=args.output, keyword=args.keyword, timeout_s=args.timeout_s)
     sweep = select(args.suite, args.load, wanted)
-    asked = Asked(
+    asked = GateRequest(
         sides=_sides(args),
         interpreters=bool(args.a_python),
         convergence=args.convergence,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ..output.terminal import print_table, say
 
 if TYPE_CHECKING:
-    from ..paired import CellVerdict, PairedResult
+    from ..paired import PairedResult, PairVerdict
     from ..results.compare import Comparison
 
 # Verdicts between different things: neither is the one to be kept.
@@ -47,18 +47,18 @@ def _described(side: dict[str, Any]) -> str:
     return f"{side['label']}  ({', '.join([*details, *versions])})"
 
 
-def _row(cell: CellVerdict, versions: bool) -> dict[str, str]:
+def _row(cell: PairVerdict, versions: bool) -> dict[str, str]:
     from ..paired.text import figures
 
     word = _word(cell, versions) + (" (found twice)" if cell.confirmed else "")
     return {"cell": cell.cell, "verdict": word, **figures(cell)}
 
 
-def _word(cell: CellVerdict, versions: bool) -> str:
+def _word(cell: PairVerdict, versions: bool) -> str:
     return cell.decision if versions else _WORDS.get(cell.decision, cell.decision)
 
 
-def _part_rows(cell: CellVerdict) -> list[dict[str, str]]:
+def _part_rows(cell: PairVerdict) -> list[dict[str, str]]:
     from ..paired.text import micros
 
     rows = []

@@ -18,9 +18,9 @@ from .failures import resumable
 from .numbers import count
 
 if TYPE_CHECKING:
-    from ..tune.prepare import Ready, Wish
-    from ..tune.results import Found
-    from ..tune.search import Place
+    from ..tune.prepare import PreparedStudy, StudyRequest
+    from ..tune.results import SearchResult
+    from ..tune.search import StudyPlace
     from ..tune.study import StudyFile
 
 _TASK = "What is trained. Several by comma."
@@ -91,20 +91,20 @@ def main(args: Arguments) -> None:
     from ..sweep.store import read_records
     from ..tune import results
     from ..tune.prepare import prepare
-    from ..tune.search import Place
+    from ..tune.search import StudyPlace
 
     use_folder(args.data_dir)
     ready = prepare(_wish(args))
     name = _name(ready.study) if args.name is None else args.name
     pythons = sweeping.interpreters(args.python)
-    place = fill(Place, args, name=name, registry=ready.registry, interpreters=pythons)
+    place = fill(StudyPlace, args, name=name, registry=ready.registry, interpreters=pythons)
     if args.dry_run:
         _print_plan(ready, place, args.as_json)
         return
     study = _carry_out(ready, place, args.quiet)
     found = results.found(study, read_records(place.output, place.name))
     if args.as_json:
-        from ..tune.plain import to_json
+        from ..tune.as_json import to_json
 
         say(json.dumps({"study": place.name, **to_json(study, found)}))
     else:
@@ -115,10 +115,10 @@ def main(args: Arguments) -> None:
     raise typer.Exit(_exit_code(found))
 
 
-def _wish(args: Arguments) -> Wish:
-    from ..tune.prepare import Wish
+def _wish(args: Arguments) -> StudyRequest:
+    from ..tune.prepare import StudyRequest
 
-    return Wish(
+    return StudyRequest(
         tasks=_split(args.task),
         optimizers=_split(args.optimizer),
         frameworks=_split(args.framework),
@@ -139,7 +139,7 @@ def _name(study: StudyFile) -> str:
     return f"tune-{folds}{'-'.join(study.tasks)}-{study.sampler}"[:80]
 
 
-def _carry_out(ready: Ready, place: Place, quiet: bool) -> StudyFile:
+def _carry_out(ready: PreparedStudy, place: StudyPlace, quiet: bool) -> StudyFile:
     from ..sweep.progress import Watch
     from ..tune.search import execute
 
@@ -147,7 +147,7 @@ def _carry_out(ready: Ready, place: Place, quiet: bool) -> StudyFile:
         return execute(ready.study, ready.cells, place, watch)
 
 
-def _print(study: StudyFile, found: list[Found]) -> None:
+def _print(study: StudyFile, found: list[SearchResult]) -> None:
     from ..tune import text
     from ..tune.results import rows
 
@@ -168,7 +168,7 @@ def _print(study: StudyFile, found: list[Found]) -> None:
         say(note)
 
 
-def _exit_code(found: list[Found]) -> ExitCode:
+def _exit_code(found: list[SearchResult]) -> ExitCode:
     """1 if runs failed or timed out, 3 if no trial ended ok."""
     states = {trial.state for search in found for trial in search.trials}
     scored = {record.status for search in found for record in (*search.tuned, *search.default)}
@@ -177,7 +177,7 @@ def _exit_code(found: list[Found]) -> ExitCode:
     return ExitCode.OK if "ok" in states else ExitCode.NOTHING_MEASURED
 
 
-def _print_plan(ready: Ready, place: Place, as_json: bool) -> None:
+def _print_plan(ready: PreparedStudy, place: StudyPlace, as_json: bool) -> None:
     """What is searched and how many runs that takes; suggestions are made as outcomes come."""
     from ..sweep.store import suite_folder
     from ..tune.samplers import trials

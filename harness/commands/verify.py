@@ -48,7 +48,7 @@ def main(args: Arguments) -> None:
     no -k, only what the files bring is verified. -k takes words such as 'updates adam !native'.
     Exit code 1 if a cell failed."""
     from ..registry import load_registry
-    from ..verify import Options, verify
+    from ..verify import VerifyOptions, verify
     from ..verify import file as verify_file
     from ..verify.cases import Selection
     from ..verify.text import Progress, show
@@ -66,7 +66,7 @@ def main(args: Arguments) -> None:
         )
     words = _words(args.keyword, args.dtype)
     selection = Selection(words, args.quick, args.long, args.frameworks)
-    found = verify(registry, Options(selection), Progress(args.quiet))
+    found = verify(registry, VerifyOptions(selection), Progress(args.quiet))
     verify_file.write(args.output, found)
     if args.as_json:
         say(verify_file.text(found), nl=False)

@@ -1,10 +1,8 @@
-"""What may block a pull request: losses against a baseline, and step times against a base. Clocks
-judge only the second.
+"""Losses against a baseline, step times against a base; read first the values below, then judge.py.
 
-Read here: the values that come out. `trace.py` says what of a run is kept and what counts as equal,
-`baseline.py` keeps it in a file, `check.py` compares, `live.py` computes traces now, `timing.py`
-measures pairs, `judge.py` puts both parts together, `written.py` turns the outcome into JUnit and
-Markdown, `calibrate.py` measures how often the clocks' part errs."""
+trace.py: a run as a baseline keeps it, and equality. baseline.py: the file. traces.py: traces of
+today. check.py and converge.py: losses. timing.py: step times. judge.py: both, and the exit code.
+calibrate.py: how often timing errs. text.py: JUnit and Markdown. schema.py: the JSON Schema."""
 
 from __future__ import annotations
 
@@ -20,19 +18,17 @@ SCHEMA = 1
 Mode = Literal["exact", "band"]
 What = Literal["losses", "steps to target", "final validation loss"]
 
-# same: equal bits. within: inside the rounding band. differs: a regression. changed: another run
-# than the baseline's, so that nothing can be said. unchecked: there was nothing to compare, or
-# nothing to compute it with. failed: the run failed.
+# same: equal bits. within: inside the rounding band. differs: a regression. changed: not the run of
+# the baseline. unchecked: nothing to compare, or nothing to compute it with. failed: the run failed.
 Verdict = Literal["same", "within", "differs", "changed", "unchecked", "failed"]
 
 
 class Check(Frozen):
-    """One thing compared with the baseline: a run's losses, or a figure over the seeds of a cell (a
-    run's id without its seed).
+    """One comparison with the baseline: a run's losses, or a figure over seeds.
 
-    step: the first that differs beyond what is allowed, counted from 0: the loss after so many
-    updates. before, after: the baseline's value and today's. relative: |after - before| / |before|.
-    allowed: how large that may be there."""
+    id: the run's, without its seed if it is over seeds. step: the first beyond `allowed`, from 0:
+    the loss after so many updates. before, after: the baseline's value and today's. relative:
+    |after - before| / |before|. allowed: the largest `relative` there."""
 
     id: str
     what: What
@@ -48,7 +44,7 @@ class Check(Frozen):
 
     @property
     def subject(self) -> str:
-        """What computes something else: task, framework with mode, optimizer with rule."""
+        """Task, framework with mode, optimizer with rule."""
         return "/".join(self.id.split("/")[1:4])
 
     @property
@@ -67,9 +63,7 @@ class Check(Frozen):
 
 
 class Comparability(Frozen):
-    """How a framework's runs were compared and why: bit for bit, or within the band of float32's
-    rounding.
-    """
+    """How a framework's runs were compared and why: bit for bit, or within the rounding band."""
 
     framework: str
     mode: Mode
@@ -78,9 +72,7 @@ class Comparability(Frozen):
 
 
 class Convergence(Frozen):
-    """The part without clocks. `against`: the baseline's file, or the commit whose losses were
-    computed beside today's.
-    """
+    """The losses' part. against: the baseline's file, or the commit that was computed, too."""
 
     against: str
     frameworks: tuple[Comparability, ...]
@@ -93,11 +85,11 @@ class Convergence(Frozen):
 
 
 class GateResult(Frozen):
-    """A whole gate, as `gate --json` writes it. A part that was not measured is None, and its
-    `_reason` says why.
+    """A whole gate, as `gate --json` writes it.
 
-    unmeasured: parts that were asked for and gave no figure. calibration: what `gradrace calibrate`
-    found on this type of machine, in a sentence. exit_code: as errors.ExitCode.
+    A part that was not measured is None, and its `_reason` says why. unmeasured: requested parts
+    without a figure. calibration: the error rates on this type of machine, in a sentence.
+    exit_code: see errors.ExitCode.
     """
 
     schema_version: Literal[1] = Field(default=1, alias="schema")

@@ -1,7 +1,6 @@
-"""Baselines on disk: results/baselines/<suite>.json, small, sorted, a run a line, so that a pull
-request shows what changed.
+"""Baselines on disk: results/baselines/<suite>.json, sorted, a run a line, for readable diffs.
 
-Numbers have as many digits as give them back exactly: 9 for float32, 17 for float64.
+Numbers have the digits that give them back exactly: 9 for float32, 17 for float64.
 """
 
 from __future__ import annotations
@@ -25,9 +24,7 @@ RECORDED = f"losses of steps 0 to {DENSE - 1}, then of every {SPARSE}th"
 
 
 class Origin(Frozen):
-    """What computed a framework's lines: the versions of all that computes, and the type of machine
-    (place.py).
-    """
+    """Where a framework's lines were computed: versions, and type of machine (machine/place.py)."""
 
     machine_type: str
     versions: dict[str, str]
@@ -44,10 +41,9 @@ class Baseline(Frozen):
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
-        """A merge of two versions by hand may have kept both lines of a run."""
-        if twice := [
-            name for name, count in Counter(trace.id for trace in self.runs).items() if count > 1
-        ]:
+        """A merge by hand may have kept both lines of a run."""
+        counts = Counter(trace.id for trace in self.runs)
+        if twice := [name for name, count in counts.items() if count > 1]:
             raise ValueError(f"{twice[0]} stands there twice")
         return self
 
@@ -65,9 +61,7 @@ class Baseline(Frozen):
 
 
 def file_of(output: Path, suite: str) -> Path:
-    """Where a suite's baseline lies in a folder of results. UserError for a name that could leave
-    that folder.
-    """
+    """A suite's baseline in a folder of results. UserError if its name could leave that folder."""
     if not SUITE_NAME.fullmatch(suite):
         raise UserError(
             f"{suite!r} cannot name a baseline: letters, digits, '-' and '_' only, 80 at most"
@@ -76,9 +70,7 @@ def file_of(output: Path, suite: str) -> Path:
 
 
 def read(file: Path) -> Baseline | None:
-    """The baseline there; None where there is none. UserError where it is unreadable, not ours, or
-    of a newer schema.
-    """
+    """The baseline there, or None. UserError if it is unreadable, not ours, or of a newer schema."""
     if not file.exists():
         return None
     return read_model(Baseline, file, SCHEMA, "a baseline", "run `gradrace baseline update`")
@@ -92,10 +84,9 @@ def write(file: Path, baseline: Baseline) -> None:
 
 
 def merged(kept: Baseline | None, fresh: Baseline) -> Baseline:
-    """The fresh traces, and those kept of other runs.
+    """The fresh traces, and the kept ones of other runs.
 
-    UserError where a framework's kept lines were made by other versions or on another machine than
-    its fresh ones."""
+    UserError if other versions or another machine made a framework's kept lines."""
     if kept is None:
         return fresh
     names = fresh.by_id.keys()
@@ -107,11 +98,12 @@ def merged(kept: Baseline | None, fresh: Baseline) -> Baseline:
                 f" machine; update all of {name} together: gradrace baseline update {fresh.suite}"
                 f" -k {name}-"
             )
-    origins = {
-        **{name: kept.frameworks[name] for name in {trace.framework for trace in others}},
-        **fresh.frameworks,
-    }
-    return Baseline(suite=fresh.suite, frameworks=origins, runs=ordered([*others, *fresh.runs]))
+    origins = {trace.framework: kept.frameworks[trace.framework] for trace in others}
+    return Baseline(
+        suite=fresh.suite,
+        frameworks=origins | fresh.frameworks,
+        runs=ordered([*others, *fresh.runs]),
+    )
 
 
 def ordered(traces: Iterable[Trace]) -> tuple[Trace, ...]:
@@ -121,35 +113,25 @@ def ordered(traces: Iterable[Trace]) -> tuple[Trace, ...]:
 
 def text(baseline: Baseline) -> str:
     """JSON with one framework and one run a line."""
-    head = {
-        "schema": baseline.schema_version,
-        "suite": baseline.suite,
-        "recorded": baseline.recorded,
-    }
-    lines = [f' "{key}": {json.dumps(value)},' for key, value in head.items()]
-    origins = [
+    schema, suite, recorded = map(
+        json.dumps, (baseline.schema_version, baseline.suite, baseline.recorded)
+    )
+    origins = ",\n".join(
         f"  {json.dumps(name)}: {_plain(origin.to_json())}"
         for name, origin in sorted(baseline.frameworks.items())
-    ]
-    runs = [f"  {_line(trace)}" for trace in baseline.runs]
-    body = [
-        *lines,
-        ' "frameworks": {',
-        ",\n".join(origins),
-        " },",
-        ' "runs": [',
-        ",\n".join(runs),
-        " ]",
-    ]
-    return "\n".join(["{", *body, "}", ""])
+    )
+    runs = ",\n".join(f"  {_line(trace)}" for trace in baseline.runs)
+    return (
+        f'{{\n "schema": {schema},\n "suite": {suite},\n "recorded": {recorded},\n'
+        f' "frameworks": {{\n{origins}\n }},\n "runs": [\n{runs}\n ]\n}}\n'
+    )
 
 
 def _line(trace: Trace) -> str:
-    """What has its default is left out; losses have the digits that their dtype needs."""
+    """Without defaults; losses have the digits that their dtype needs."""
     given = trace.model_dump(mode="json", exclude_defaults=True)
     losses = given.pop("losses")
-    digits = 17 if trace.dtype == "float64" else 9
-    numbers = ",".join(repr(x) if trace.dtype == "float64" else f"{x:.{digits}g}" for x in losses)
+    numbers = ",".join(repr(x) if trace.dtype == "float64" else f"{x:.9g}" for x in losses)
     return f'{_plain(given)[:-1]}, "losses": [{numbers}]}}'
 
 

@@ -1,13 +1,10 @@
-"""How often the gate's clocks err on this machine: gates of equal sides, and of a side that is made
-slower on purpose.
+"""How often the gate's clocks err here: gates of equal sides, and of a side slowed on purpose.
 
-A gate's launches are kept, and the decision rule is applied to them afterwards under every
-threshold. The rule looks at growing data and may ask for a second measurement: it is replayed
-launch by launch, by the code that decides real gates (`paired.run.search`), with the clock's
-readings of that time, and a gate is given more launches until the rule has come to its end under
-every threshold. So each threshold sees just what a gate under it would have seen, looks,
-confirmation and budget included. The thresholds share launches: their figures are not independent
-of one another."""
+A gate's launches are kept, and the stop rule is applied to them afterwards under every threshold.
+It is replayed launch by launch, by the code that decides real gates (`paired.run.search`) and with
+the clock's readings of that time; a gate takes launches until the rule has ended under every
+threshold. So each threshold sees exactly what a gate under it would have seen: looks, confirmation,
+budget. The thresholds share launches, so their figures are not independent."""
 
 from __future__ import annotations
 
@@ -15,6 +12,7 @@ import itertools
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -27,7 +25,7 @@ from ..jsonfile import read_model, replace_text, writing
 from ..machine.place import machine_type
 from ..paired import Decision, Pair, Side, StopRule
 from ..paired.measure import Failure, Launch, Launcher, Outcome
-from ..paired.run import Cell, search
+from ..paired.run import MeasuredPair, search
 from ..spec import Frozen
 from ..sweep import Sweep
 from ..version import __version__
@@ -38,12 +36,11 @@ Watch = Callable[[str], None]
 
 
 class Gate(Frozen):
-    """One gate of one cell. slowdown: what was added to every step of b; 0 for equal sides.
+    """One gate of one cell. slowdown: the share added to every step of b; 0 for equal sides.
 
-    log_ratios, cpu_log_ratios: of every launch, in order; ended_s: when each ended, in seconds
-    since the gate began.
-    decisions: threshold (as text) -> verdict. launches: threshold -> how many launches it took to
-    come to it."""
+    log_ratios, cpu_log_ratios: of every launch, in order. ended_s: the end of each, in seconds
+    since the gate began. decisions: threshold (as text) -> verdict. launches: threshold -> launches
+    until that verdict."""
 
     cell: str
     framework: str
@@ -83,9 +80,8 @@ class CalibrationFile(Frozen):
     gates: tuple[Gate, ...] = ()
 
 
-class Rate(NamedTuple):
-    """How many of the gates with a slowdown were called a regression, an improvement, or
-    inconclusive, under a threshold.
+class ErrorRate(NamedTuple):
+    """Verdicts of all gates with this slowdown, under this threshold.
 
     low, high: the 95% interval of the rate of regressions (Clopper & Pearson 1934, exact).
     """
@@ -102,14 +98,12 @@ class Rate(NamedTuple):
 
 
 def file_in(output: Path) -> Path:
-    """Where a folder of results keeps it."""
+    """The file in a folder of results."""
     return output / "calibration.json"
 
 
 def read(output: Path) -> CalibrationFile:
-    """What is kept there; empty where nothing is. UserError names a file that is not ours, or
-    newer.
-    """
+    """The gates kept there, or none. UserError names a file that is not ours, or newer."""
     file = file_in(output)
     if not file.exists():
         return CalibrationFile()
@@ -117,7 +111,7 @@ def read(output: Path) -> CalibrationFile:
 
 
 def add(output: Path, gate: Gate) -> None:
-    """Keeps one more gate, at once: whatever ends the process, what was measured stays."""
+    """Writes one more gate at once: no end of the process loses it."""
     gates = (*read(output).gates, gate)
     lines = ",\n".join(f"  {json.dumps(each.to_json())}" for each in gates)
     with writing(output):
@@ -126,7 +120,7 @@ def add(output: Path, gate: Gate) -> None:
 
 
 def here(output: Path) -> tuple[Gate, ...]:
-    """Those of this type of machine."""
+    """The gates of this type of machine."""
     return tuple(gate for gate in read(output).gates if gate.machine_type == machine_type())
 
 
@@ -143,10 +137,8 @@ def calibrate(
     side = Side("working tree", sys.executable, plugins=sweep.registry.plugins)
     for number, slowdown in itertools.product(range(gates), slowdowns):
         pair = cells[number % len(cells)]
-        about = (
-            f"gate {number + 1} of {gates}, {pair.name},"
-            f" {f'{slowdown:.0%} slower' if slowdown else 'equal sides'}"
-        )
+        sides = f"{slowdown:.0%} slower" if slowdown else "equal sides"
+        about = f"gate {number + 1} of {gates}, {pair.name}, {sides}"
         watch(about)
         found = measure(pair, side, slowdown, thresholds, rule, watch)
         add(sweep.options.output, found)
@@ -164,13 +156,13 @@ def measure(
     rule: StopRule,
     watch: Watch,
 ) -> Gate:
-    """One gate of `side` against itself, b slowed down by that share of a step. rule.threshold is
-    replaced by each of the thresholds in turn; the budget is each threshold's own."""
+    """One gate of `side` against itself, b slowed down by that share of a step.
+
+    Each threshold replaces rule.threshold and has the whole budget for itself."""
     started = datetime.now(UTC).isoformat(timespec="milliseconds")
-    launcher = Launcher(
-        [pair], side, replace(side, label=f"{side.label}, slowed", slowdown=slowdown), rule.pairs
-    )
-    outcomes, ended, cells = _launch_until_decided(
+    slowed = replace(side, label=f"{side.label}, slowed", slowdown=slowdown)
+    launcher = Launcher([pair], side, slowed, rule.pairs)
+    outcomes, ended, found = _launch_until_decided(
         lambda: launcher([0])[0], thresholds, rule, watch
     )
     launches = [outcome for outcome in outcomes if isinstance(outcome, Launch)]
@@ -187,20 +179,16 @@ def measure(
         cpu_log_ratios=tuple(launch.cpu_log_ratio for launch in launches),
         ended_s=tuple(ended),
         contended=sum(launch.contended for launch in launches),
-        decisions={
-            _name(threshold): replayed.cell.decision for threshold, replayed in cells.items()
-        },
-        launches={_name(threshold): replayed.launches for threshold, replayed in cells.items()},
+        decisions={_name(each): replayed.pair.decision for each, replayed in found.items()},
+        launches={_name(each): replayed.launches for each, replayed in found.items()},
         reason=failure,
     )
 
 
 class Replayed(NamedTuple):
-    """Where the rule came to its end: the cell as it then stood, and how many launches it had
-    taken.
-    """
+    """The pair at the end of the rule, and the launches taken until then."""
 
-    cell: Cell
+    pair: MeasuredPair
     launches: int
 
 
@@ -211,8 +199,9 @@ class _OutOfLaunches(Exception):
 def replay(
     outcomes: Sequence[Outcome], ended_s: Sequence[float], rule: StopRule
 ) -> Replayed | None:
-    """What the rule makes of these launches of one cell, taken in this order and ended at these
-    times (seconds since the gate began); None where it wants more of them."""
+    """The rule applied to these launches of one pair; None if it wants more of them.
+
+    ended_s: the end of each launch, in seconds since the gate began."""
     taken = 0
 
     def launch(_: Sequence[int]) -> Mapping[int, Outcome]:
@@ -223,10 +212,10 @@ def replay(
         return {0: outcomes[taken - 1]}
 
     try:
-        cell = search(1, launch, rule, clock=lambda: ended_s[taken - 1] if taken else 0.0)[0]
+        (pair,) = search(1, launch, rule, clock=lambda: ended_s[taken - 1] if taken else 0.0)
     except _OutOfLaunches:
         return None
-    return Replayed(cell, taken)
+    return Replayed(pair, taken)
 
 
 def _launch_until_decided(
@@ -241,60 +230,40 @@ def _launch_until_decided(
         outcomes.append(launch())
         ended.append(time.monotonic() - began)
         for threshold in thresholds:
-            at = (
-                None
-                if threshold in found
-                else replay(outcomes, ended, rule.model_copy(update={"threshold": threshold}))
-            )
+            if threshold in found:
+                continue
+            at = replay(outcomes, ended, rule.model_copy(update={"threshold": threshold}))
             found |= {threshold: at} if at else {}
     return outcomes, ended, found
 
 
-def rates(gates: Sequence[Gate]) -> list[Rate]:
-    """One for each threshold and slowdown. Gates of which a side failed say nothing and are left
-    out.
-    """
+def rates(gates: Sequence[Gate]) -> list[ErrorRate]:
+    """One for each threshold and slowdown. Gates with a failed side are left out."""
     pairs = sorted({(float(t), gate.slowdown) for gate in gates for t in gate.decisions})
     found = (_rate(gates, threshold, slowdown) for threshold, slowdown in pairs)
     return [rate for rate in found if rate]
 
 
-def _rate(gates: Sequence[Gate], threshold: float, slowdown: float) -> Rate | None:
-    from scipy.stats import binomtest
+def _rate(gates: Sequence[Gate], threshold: float, slowdown: float) -> ErrorRate | None:
+    from ..statistics.aggregates import share_of_runs
 
-    name = _name(threshold)
-    own = [
-        gate for gate in gates if gate.slowdown == slowdown and gate.decisions.get(name) in _SAYING
-    ]
+    name, alike = _name(threshold), [gate for gate in gates if gate.slowdown == slowdown]
+    own = [gate for gate in alike if gate.decisions.get(name) in _SAYING]
     if not own:
         return None
-    slower = sum(gate.decisions[name] == "regression" for gate in own)
-    limits = binomtest(slower, len(own)).proportion_ci(0.95, method="exact")
-    faster, unsure = (
-        sum(gate.decisions[name] == said for gate in own)
-        for said in ("improvement", "inconclusive")
-    )
+    counts = Counter(gate.decisions[name] for gate in own)
+    slower, faster, unsure = (counts[said] for said in _COUNTED)
+    _, low, high, _ = share_of_runs(slower, len(own))
     longest = max(gate.ended_s[gate.launches[name] - 1] for gate in own)
-    return Rate(
-        threshold,
-        slowdown,
-        len(own),
-        slower,
-        faster,
-        unsure,
-        float(limits.low),
-        float(limits.high),
-        longest,
-    )
+    return ErrorRate(threshold, slowdown, len(own), slower, faster, unsure, low, high, longest)
 
 
-_SAYING = ("regression", "improvement", "ok", "inconclusive")
+_COUNTED: tuple[Decision, ...] = ("regression", "improvement", "inconclusive")
+_SAYING = (*_COUNTED, "ok")
 
 
 def quoted(output: Path, threshold: float) -> str:
-    """What a gate says of its own reliability: of this type of machine, and of the nearest
-    threshold that was measured.
-    """
+    """A gate's reliability on this type of machine, at the nearest threshold that was measured."""
     gates = here(output)
     known = sorted({rate.threshold for rate in rates(gates)}, key=lambda t: abs(t - threshold))
     if not known:
@@ -302,15 +271,12 @@ def quoted(output: Path, threshold: float) -> str:
             "not calibrated on this type of machine: `gradrace calibrate` measures false alarms and"
             " power"
         )
-    own = [rate for rate in rates(gates) if rate.threshold == known[0]]
-    texts = [_sentence(rate) for rate in own]
-    return (
-        f"{'; '.join(texts)}; threshold {known[0]:.0%}, measured {gates[0].started_at[:10]} to"
-        f" {gates[-1].started_at[:10]}"
-    )
+    said = "; ".join(_sentence(rate) for rate in rates(gates) if rate.threshold == known[0])
+    first, last = (gate.started_at[:10] for gate in (gates[0], gates[-1]))
+    return f"{said}; threshold {known[0]:.0%}, measured {first} to {last}"
 
 
-def _sentence(rate: Rate) -> str:
+def _sentence(rate: ErrorRate) -> str:
     if rate.slowdown == 0:
         alarms = "1 false alarm" if rate.regressions == 1 else f"{rate.regressions} false alarms"
         return (
@@ -320,8 +286,8 @@ def _sentence(rate: Rate) -> str:
     return f"{rate.slowdown:.0%} slower found in {rate.regressions} of {rate.gates}"
 
 
-def rows(found: Sequence[Rate]) -> list[dict[str, Any]]:
-    """For a table."""
+def rows(found: Sequence[ErrorRate]) -> list[dict[str, Any]]:
+    """Rows of a table."""
     return [
         {
             "threshold": f"{rate.threshold:.0%}",

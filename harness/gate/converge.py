@@ -1,6 +1,4 @@
-"""The gate's part without clocks: computes today's losses and holds them against the baseline, or
-against the base.
-"""
+"""The gate's losses: computed today, and compared with the baseline or the base."""
 
 from __future__ import annotations
 
@@ -30,10 +28,10 @@ from .traces import (
 
 
 def update(sweep: Sweep, watch: Watching) -> tuple[Path, Baseline, Computed]:
-    """Computes the suite's traces and their float64 twins afresh and writes the baseline; runs not
-    selected keep theirs.
+    """Computes the suite's traces and float64 twins afresh and writes the baseline.
 
-    UserError (exit code 3) where no run finished; the file is then left alone.
+    Runs not selected keep their lines. UserError (exit code 3) if no run finished; the file is then
+    left alone.
     """
     file = file_of(sweep.options.output, sweep.suite.name)
     kept = read(file)
@@ -51,11 +49,10 @@ def update(sweep: Sweep, watch: Watching) -> tuple[Path, Baseline, Computed]:
 def converge(
     sweep: Sweep, watch: Watching, base: Side | None = None, interpreter: Side | None = None
 ) -> Convergence:
-    """The suite's runs against its baseline file; against `base` where there is no such file, or
-    where `interpreter` says that two interpreters are compared (base in one, today's runs in the
-    other).
+    """The suite's runs against its baseline file, or against `base` if there is no such file.
 
-    UserError (exit code 3) where there is nothing to compare with.
+    interpreter: two interpreters are compared, `base` in one and today's runs in this other one.
+    UserError (exit code 3) if there is nothing to compare with.
     """
     if not converging(sweep):
         raise UserError(
@@ -84,7 +81,7 @@ def converge(
 
 
 class _Words(NamedTuple):
-    """What is said of runs that only one side has."""
+    """The notes on runs that only one side has."""
 
     new: str
     gone: str
@@ -110,16 +107,10 @@ def _checked(
     planned = {run.spec.id for run in sweep.plan}
     for trace in baseline.runs:
         if trace.id not in planned and matches(trace.id, sweep.options.keyword):
-            checks.append(
-                unchecked(trace.id, trace.framework, words.gone).model_copy(
-                    update={"verdict": "changed"}
-                )
-            )
-    banded = [
-        trace
-        for trace in baseline.runs
-        if trace.framework in how and how[trace.framework].mode == "band"
-    ]
+            gone = unchecked(trace.id, trace.framework, words.gone)
+            checks.append(gone.model_copy(update={"verdict": "changed"}))
+    in_band = {name for name, found in how.items() if found.mode == "band"}
+    banded = [trace for trace in baseline.runs if trace.framework in in_band]
     every = {name: record.spec.task.eval_every for name, record in computed.records.items()}
     checks += check_seeds(banded, today, every)
     return Convergence(
@@ -138,7 +129,7 @@ def _one(
     how: Mapping[str, Comparability],
     new: str,
 ) -> Check:
-    """A run of today, if it finished and the other side has it."""
+    """One run of today: compared if it finished and the other side has it."""
     framework = computed.records[name].spec.framework
     if name not in today:
         return unfinished(computed.records[name])
@@ -148,9 +139,7 @@ def _one(
 
 
 def _comparabilities(baseline: Baseline, computed: Computed) -> dict[str, Comparability]:
-    """Framework -> how its runs are compared; those without a finished run or a baseline are left
-    out.
-    """
+    """Framework -> how its runs are compared, if it has a finished run and a baseline."""
     found = {}
     for record in computed.finished:
         name = record.spec.framework
@@ -165,9 +154,8 @@ def _still_planned(kept: Baseline | None, sweep: Sweep) -> Baseline | None:
     if kept is None:
         return None
     planned = {run.spec.id for run in sweep.plan}
-    return kept.model_copy(
-        update={"runs": tuple(trace for trace in kept.runs if trace.id in planned)}
-    )
+    runs = tuple(trace for trace in kept.runs if trace.id in planned)
+    return kept.model_copy(update={"runs": runs})
 
 
 def _device(sweep: Sweep) -> Device:

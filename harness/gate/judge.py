@@ -1,6 +1,4 @@
-"""Both parts of the gate, one outcome. A part that was asked for and could not be measured is never
-a pass.
-"""
+"""Both parts of the gate, one outcome. A requested part that could not be measured is no pass."""
 
 from __future__ import annotations
 
@@ -14,7 +12,7 @@ from typing import Any
 
 from ..errors import ExitCode, UserError
 from ..machine import this_machine
-from ..paired import CellVerdict, PairedResult, Side, StopRule
+from ..paired import PairedResult, PairVerdict, Side, StopRule
 from ..sweep import Sweep
 from ..version import __version__
 from . import Check, Convergence, GateResult
@@ -27,10 +25,8 @@ Sides = AbstractContextManager[tuple[Side, Side]]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What of a gate is wanted. sides: base and working tree, or two interpreters; None where there
-    is only today.
-    """
+class GateRequest:
+    """sides: base and working tree, or two interpreters; None without a base."""
 
     sides: Sides | None = None
     interpreters: bool = False
@@ -40,20 +36,21 @@ class Asked:
     strict: bool = False
 
 
-def gate(sweep: Sweep, asked: Asked, runs: Watching, launches: Callable[[str], None]) -> GateResult:
-    """Measures what was asked for, and judges. UserError for what the user must mend first; what
-    cannot be measured is in the result with its reason. `runs` is told of convergence runs,
-    `launches` gets a line for each launch."""
+def gate(
+    sweep: Sweep, asked: GateRequest, runs: Watching, launches: Callable[[str], None]
+) -> GateResult:
+    """Measures the requested parts, and judges. `runs` hears of runs, `launches` of launches.
+
+    A part that cannot be measured is in the result with its reason. UserError for anything that the
+    user must mend first."""
     started, began = datetime.now(UTC), time.monotonic()
     left_out = _left_out(sweep, asked)
-    asked = replace(
-        asked, convergence="convergence" not in left_out, timing="timing" not in left_out
-    )
+    wanted = {name: name not in left_out for name in ("convergence", "timing")}
+    asked = replace(asked, **wanted)  # type: ignore[arg-type]
     found: dict[str, Any] = {f"{name}_reason": reason for name, reason in left_out.items()}
     with _entered(asked) as (sides, broken):
         if asked.convergence:
-            # Losses of the working tree need no base where there is a baseline; those of another
-            # interpreter do.
+            # Losses of the working tree need no base if there is a baseline; another interpreter's do.
             lost = broken if asked.interpreters else ""
             found |= _part("convergence", lost, lambda: _converged(sweep, asked, sides, runs))
         if asked.timing:
@@ -76,32 +73,34 @@ def gate(sweep: Sweep, asked: Asked, runs: Watching, launches: Callable[[str], N
 
 
 def judge(
-    convergence: Convergence | None, timing: PairedResult | None, asked: Asked
+    convergence: Convergence | None, timing: PairedResult | None, asked: GateRequest
 ) -> tuple[ExitCode, str]:
-    """The exit code and the outcome in a few words, by precedence: regression, failure, another run
-    than the baseline's, a part that was asked for and measured nothing, inconclusive under
-    `strict`."""
-    found, timed = _by_verdict(convergence), _by_decision(timing)
-    slower = [
+    """The exit code and the outcome in a few words.
+
+    By precedence: regression, failure, another run than the baseline's, a requested part without a
+    figure, inconclusive under `strict`."""
+    found: dict[str, list[Check]] = defaultdict(list)
+    for check in convergence.checks if convergence else ():
+        found[check.verdict].append(check)
+    timed: dict[str, list[PairVerdict]] = defaultdict(list)
+    for cell in timing.cells if timing else ():
+        timed[cell.decision].append(cell)
+    nothing = unmeasured(convergence, timing, asked)
+    subjects = dict.fromkeys(check.subject for check in found["differs"])
+    worse = [f"{subject} computes something else" for subject in subjects]
+    worse += [
         f"{cell.cell} is slower by {(cell.ratio or 1) - 1:.1%}" for cell in timed["regression"]
     ]
-    moved = [
-        f"{subject} computes something else"
-        for subject in dict.fromkeys(check.subject for check in found["differs"])
-    ]
-    nothing, open_ = (
-        unmeasured(convergence, timing, asked),
-        [cell.cell for cell in timed["inconclusive"]],
-    )
-    broken = [
+    failed = [check.id for check in found["failed"]]
+    failed += [
         cell.cell
         for cell in timed["failed"]
-        if not nothing or not (timing and blames_base(cell, timing))
+        if not (nothing and timing and blames_base(cell, timing))
     ]
-    failed = [*(check.id for check in found["failed"]), *broken]
     changed = [check.id for check in found["changed"]]
-    if moved or slower:
-        return ExitCode.REGRESSION, f"regression: {_few([*moved, *slower])}"
+    open_ = [cell.cell for cell in timed["inconclusive"]]
+    if worse:
+        return ExitCode.REGRESSION, f"regression: {_few(worse)}"
     if failed:
         return ExitCode.RUNS_FAILED, f"failed: {_few(failed)}"
     if changed:
@@ -113,24 +112,10 @@ def judge(
     return ExitCode.OK, f"ok, {len(open_)} inconclusive" if open_ else "ok"
 
 
-def _by_verdict(convergence: Convergence | None) -> dict[str, list[Check]]:
-    found: dict[str, list[Check]] = defaultdict(list)
-    for check in convergence.checks if convergence else ():
-        found[check.verdict].append(check)
-    return found
-
-
-def _by_decision(timing: PairedResult | None) -> dict[str, list[CellVerdict]]:
-    found: dict[str, list[CellVerdict]] = defaultdict(list)
-    for cell in timing.cells if timing else ():
-        found[cell.decision].append(cell)
-    return found
-
-
 def unmeasured(
-    convergence: Convergence | None, timing: PairedResult | None, asked: Asked
+    convergence: Convergence | None, timing: PairedResult | None, asked: GateRequest
 ) -> list[str]:
-    """Which parts were asked for and gave no figure at all."""
+    """The requested parts that gave no figure at all."""
     nothing = []
     if asked.convergence and not (convergence and convergence.of("same", "within", "differs")):
         nothing.append("convergence")
@@ -140,14 +125,14 @@ def unmeasured(
 
 
 def _converged(
-    sweep: Sweep, asked: Asked, sides: tuple[Side, Side] | None, runs: Watching
+    sweep: Sweep, asked: GateRequest, sides: tuple[Side, Side] | None, runs: Watching
 ) -> Convergence:
     base, today = sides or (None, None)
     return converge(sweep, runs, base, today if asked.interpreters else None)
 
 
-def _left_out(sweep: Sweep, asked: Asked) -> dict[str, str]:
-    """The parts that are not measured, and why not."""
+def _left_out(sweep: Sweep, asked: GateRequest) -> dict[str, str]:
+    """The parts not to measure, and why."""
     selected = {run.spec.measure for run in sweep.selected}
     reasons = {} if asked.sides else {"timing": "not gated: no base to time against (--base)"}
     for name, wanted in (("convergence", asked.convergence), ("timing", asked.timing)):
@@ -159,9 +144,7 @@ def _left_out(sweep: Sweep, asked: Asked) -> dict[str, str]:
 
 
 def _part(name: str, broken: str, do: Callable[[], Any]) -> dict[str, Any]:
-    """What a part gives, or the reason why nothing could be measured; other mistakes are the user's
-    to mend.
-    """
+    """A part's result, or the reason why nothing could be measured; other errors pass."""
     if broken:
         return {f"{name}_reason": broken}
     try:
@@ -173,24 +156,21 @@ def _part(name: str, broken: str, do: Callable[[], Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def _entered(asked: Asked) -> Iterator[tuple[tuple[Side, Side] | None, str]]:
-    """The sides, and why they cannot be had: a base that is not usable leaves the convergence part
-    standing.
-    """
+def _entered(asked: GateRequest) -> Iterator[tuple[tuple[Side, Side] | None, str]]:
+    """The sides, or why there are none: an unusable base leaves the convergence part standing."""
     with ExitStack() as stack:
+        sides, broken = None, ""
         try:
             sides = stack.enter_context(asked.sides) if asked.sides else None
         except UserError as error:
             if error.exit_code != ExitCode.NOTHING_MEASURED:
                 raise
-            sides, broken = None, str(error)
-        else:
-            broken = ""
+            broken = str(error)
         yield sides, broken
 
 
 def _both(sides: tuple[Side, Side] | None) -> tuple[Side, Side]:
-    assert sides is not None, "a part with a base is measured only where the sides are ready"
+    assert sides is not None, "a part with a base is measured only if the sides are ready"
     return sides
 
 

@@ -1,6 +1,4 @@
-"""Prints the JSON Schema of `gradrace gate --json`: `python -m gradrace.gate.schema >
-docs/gate.schema.json`.
-"""
+"""`python -m gradrace.gate.schema` prints docs/gate.schema.json, of `gradrace gate --json`."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from ..errors import ExitCode
 from ..output.escaping import for_markdown, for_xml
-from ..paired import CellVerdict, PairedResult
+from ..paired import PairedResult, PairVerdict
 from ..paired.text import figures
 from . import Check, Convergence, GateResult
 
@@ -33,7 +33,7 @@ def check_row(check: Check) -> dict[str, str]:
     }
 
 
-def cell_row(cell: CellVerdict) -> dict[str, str]:
+def cell_row(cell: PairVerdict) -> dict[str, str]:
     """One line of a timing cell."""
     return {
         "cell": cell.cell,
@@ -54,7 +54,7 @@ def notable_checks(convergence: Convergence) -> tuple[Check, ...]:
     )
 
 
-def notable_cells(timing: PairedResult) -> tuple[CellVerdict, ...]:
+def notable_cells(timing: PairedResult) -> tuple[PairVerdict, ...]:
     """The same of cells."""
     return tuple(
         cell for decision in _NOTABLE for cell in timing.cells if cell.decision == decision
@@ -146,7 +146,7 @@ def _check_case(check: Check) -> ET.Element:
     )
 
 
-def _cell_case(cell: CellVerdict) -> ET.Element:
+def _cell_case(cell: PairVerdict) -> ET.Element:
     kind = {
         "regression": "failure",
         "failed": "error",

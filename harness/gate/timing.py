@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..errors import ExitCode, UserError
-from ..paired import CellVerdict, Pair, PairedResult, Side, StopRule
+from ..paired import Pair, PairedResult, PairVerdict, Side, StopRule
 from ..paired.run import compare_pairs
 from ..sweep import Sweep
 
@@ -29,6 +29,6 @@ def measure(
     return compare_pairs(pairs(sweep), a, b, rule, watch)
 
 
-def blames_base(cell: CellVerdict, result: PairedResult) -> bool:
+def blames_base(cell: PairVerdict, result: PairedResult) -> bool:
     """Whether a failure is the base's alone: nothing is then known of what was to be judged."""
     return cell.reason.startswith(f"{result.a['label']}:")

@@ -1,11 +1,9 @@
-"""What of a convergence run is kept, when two such traces are equal, and how far rounding alone may
-move one.
+"""A convergence run as a baseline keeps it, and how far rounding alone may move it.
 
-The band: the same run in float64 is what arithmetic without rounding (nearly) gives, so its
-distance from the float32 run shows how far this run's own rounding has carried it, chaos of a high
-learning rate included. Another version or machine rounds in another order, and ends about as far
-away in another direction: FACTOR times that distance is allowed. This is a measured scale, not a
-bound; docs/ci.md says what can hide inside of it."""
+The band: the same run in float64 has almost no rounding, so its distance from the float32 run shows
+how far rounding has carried this run, chaos of a high learning rate included. Another version or
+machine rounds in another order and ends about as far away in another direction: FACTOR times that
+distance is allowed. This is a measured scale, not a bound; docs/ci.md says what can hide in it."""
 
 from __future__ import annotations
 
@@ -25,11 +23,10 @@ Steps = tuple[tuple[int, int], ...]
 
 # Every step up to this one is kept, then every SPARSE-th.
 DENSE, SPARSE = 50, 10
-# How many times the distance from float64 is allowed, and never less than so many units in the last
-# place.
+# The band: so many times the distance from float64, and at least so many units in the last place.
 FACTOR, FLOOR_ULPS = 10.0, 4.0
 EPSILON: dict[Dtype, float] = {"float32": 2.0**-23, "float64": 2.0**-52, "bfloat16": 2.0**-8}
-# Float64 has no finer twin. 2^-30 (1e-9) is far above what it loses in some hundred steps and far
+# Float64 has no finer twin. 2^-30 (1e-9) is far above its rounding over some hundred steps, and far
 # below a changed rule.
 FLOAT64_BAND = -30
 
@@ -37,12 +34,11 @@ FLOAT64_BAND = -30
 class Trace(Frozen):
     """A run as a baseline keeps it.
 
-    spec: a digest of what was asked for, hyperparameters apart, which `hyper` names. steps: how
-    many were taken.
-    losses: at `recorded(steps)`, up to the first that is not finite, as the run's dtype gives them
-    (float32 and bfloat16 runs report float32 numbers). band: (i, e) pairs: from entry i of losses
-    on, 2^e is the relative band; e never falls. 2^final_band is that of the final validation loss.
-    """
+    spec: a digest of the run's spec, without its hyperparameters, which `hyper` holds. steps: how
+    many were taken. losses: at `recorded(steps)`, up to the first that is not finite, as the run's
+    dtype gives them (float32 and bfloat16 runs report float32 numbers). band: (i, e) pairs: from
+    entry i of losses on, 2^e is the relative band; e never falls. final_band: the same exponent for
+    the final validation loss."""
 
     id: str
     framework: str
@@ -64,7 +60,7 @@ class Trace(Frozen):
         return tuple(map(float, stored(losses, known.data.get("dtype", "float64"))))
 
     @property
-    def cell(self) -> str:
+    def seedless(self) -> str:
         """The id without the seed."""
         return self.id.rpartition("/")[0]
 
@@ -78,17 +74,15 @@ class Trace(Frozen):
 
 
 def recorded(steps: int) -> Array:
-    """int64[k]: which of so many steps a baseline keeps."""
-    return np.concatenate([np.arange(min(steps, DENSE)), np.arange(DENSE, steps, SPARSE)]).astype(
-        np.int64
-    )
+    """int64[k]: the steps, of so many, that a baseline keeps."""
+    dense, sparse = np.arange(min(steps, DENSE)), np.arange(DENSE, steps, SPARSE)
+    return np.concatenate([dense, sparse]).astype(np.int64)
 
 
 def make_trace(
     record: RunRecord, losses: Array, twin: Array | None = None, twin_final: float | None = None
 ) -> Trace:
-    """From a finished run, its training losses float64[n], and the same run's in float64 (None
-    without one) with the final validation loss."""
+    """From a finished run, its training losses float64[n], and losses and end of its float64 twin."""
     spec, summary = record.spec, record.summary
     assert summary is not None, "a finished convergence run has a summary"
     kept = losses[recorded(len(losses))]
@@ -111,26 +105,24 @@ def make_trace(
 
 
 def spec_digest(spec: RunSpec) -> str:
-    """12 hex digits of everything that was asked for but the optimizer's hyperparameters and texts
-    for people.
+    """12 hex digits of the spec, without the optimizer's hyperparameters and texts for people.
 
     Fields at their defaults are left out, so that a field added to specs later changes nothing.
     """
     asked: dict[str, Any] = spec.model_dump(mode="json", exclude_defaults=True)
     asked["optimizer"].pop("hyper", None)
-    asked["task"] = {
-        key: value for key, value in asked["task"].items() if key not in ("title", "target_origin")
-    }
+    for text in ("title", "target_origin"):
+        asked["task"].pop(text, None)
     return hashlib.sha256(canonical_json(asked).encode()).hexdigest()[:12]
 
 
 def band(losses: Array, twin: Array | None, dtype: Dtype) -> Steps:
-    """(i, e) pairs over the recorded entries: the band is 2^e from entry i on, the running maximum
-    of FACTOR times the relative distance to the twin, at least FLOOR_ULPS units in the last place,
-    rounded up to a power of two.
+    """(i, e) pairs over the recorded entries: from entry i on, the band is 2^e.
 
-    Where the twin is shorter (one of the two diverged) its last distance holds on. float64 runs
-    have FLOAT64_BAND throughout; others without a twin have no band, ().
+    The running maximum of FACTOR times the relative distance to the twin, at least FLOOR_ULPS units
+    in the last place, rounded up to a power of two. If the twin is shorter (one of the two
+    diverged), its last distance holds on. float64 runs have FLOAT64_BAND; others without a twin
+    have no band, ().
     """
     if dtype == "float64":
         return ((0, FLOAT64_BAND),)
@@ -147,9 +139,7 @@ def band(losses: Array, twin: Array | None, dtype: Dtype) -> Steps:
 
 
 def _final_band(final: float | None, twin: float | None, widths: Steps) -> int | None:
-    """The last band of the losses, wider where the final validation loss itself lies further from
-    its twin's.
-    """
+    """The last band of the losses, or wider if the final validation loss is further from its twin."""
     if final is None or not widths:
         return None
     apart = abs(final - twin) / abs(twin) if twin else 0.0
@@ -157,16 +147,14 @@ def _final_band(final: float | None, twin: float | None, widths: Steps) -> int |
 
 
 def first_unequal(before: Trace, after: Trace) -> int | None:
-    """The first entry of losses whose bits differ, as far as both go; None where all are equal."""
+    """The first entry of losses whose bits differ, as far as both go; None if all are equal."""
     shared = min(len(before.losses), len(after.losses))
     a, b = (stored(trace.losses[:shared], trace.dtype) for trace in (before, after))
     return _none_at_end(a != b)
 
 
 def first_beyond(before: Trace, after: Trace) -> int | None:
-    """The first entry of losses that is further away than the baseline's band, as far as both go;
-    None where none is.
-    """
+    """The first entry of losses outside of the baseline's band, as far as both go; None if none."""
     relative = relative_distances(before, after)
     return _none_at_end(relative > before.allowed[: len(relative)])
 
@@ -184,16 +172,13 @@ def stored(values: Sequence[float], dtype: Dtype) -> Array:
 
 
 def _scale(values: Array, dtype: Dtype) -> Array:
-    """What distances are relative to: a loss that has fallen to nothing still has the rounding of
-    where it began.
-    """
-    return np.maximum(
-        np.abs(values), EPSILON[dtype] * np.abs(values[:1]) + np.finfo(np.float64).tiny
-    )
+    """Distances are relative to this: a loss near 0 still has the rounding of the first loss."""
+    rounding = EPSILON[dtype] * np.abs(values[:1]) + np.finfo(np.float64).tiny
+    return np.maximum(np.abs(values), rounding)
 
 
 def _first(true: Array) -> int:
-    """Index of the first True; the length where there is none."""
+    """Index of the first True, or the length."""
     return int(np.argmax(true)) if true.any() else len(true)
 
 

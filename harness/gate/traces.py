@@ -34,16 +34,17 @@ Watching = Callable[[Event, int, int], None]
 # What decides about arithmetic; Python itself does not, and its patch releases are many.
 _NOT_COMPARED = ("python",)
 
-# Run by another side's interpreter on that side's source. Only names that every released gradrace
-# has.
-_ELSEWHERE = """
+# Run by another side's interpreter on its source. Interface between commits: every gradrace that may
+# be a base must have these names, see tests/core/test_interface_between_commits.py.
+ELSEWHERE = """
 import json, sys
 from pathlib import Path
 asked = json.load(sys.stdin)
 from gradrace.suite import make_suite
 from gradrace.sweep import Options, execute, prepare
 suite = make_suite(asked["suite"], asked["content"], asked["suite"])
-options = Options(output=Path(asked["output"]), keyword=asked["keyword"], timeout_s=asked["timeout_s"])
+output, keyword, timeout_s = Path(asked["output"]), asked["keyword"], asked["timeout_s"]
+options = Options(output=output, keyword=keyword, timeout_s=timeout_s)
 execute(prepare(suite, [Path(file) for file in asked["plugins"]], options))
 print(json.dumps({"done": True}))
 """
@@ -196,7 +197,7 @@ def _without(entries: Iterable[Any], names: Sequence[str]) -> list[Any]:
 
 
 def _run_elsewhere(side: Side, asked: Mapping[str, Any]) -> None:
-    command = [side.python, "-P", "-c", _ELSEWHERE]
+    command = [side.python, "-P", "-c", ELSEWHERE]
     try:
         ask(command, side_path(side, os.environ), timeout_s=None, given=json.dumps(asked))
     except NoAnswer as error:

@@ -1,10 +1,8 @@
-"""Two sides measured against each other in one job: persistent workers, ABBA blocks, the launch as
-the unit.
+"""Two sides timed against each other in one job; read first the values below, then run.py.
 
-Read here: the values that go in and come out. `sides.py` prepares sides (commits, interpreters,
-files), `worker.py` is the process that holds one side's cells, `measure.py` takes paired blocks,
-`decide.py` turns them into verdicts, and `run.py` adds launches until every verdict stands or the
-budget is spent. `choose.py` makes pairs of a suite's cells."""
+choose.py makes pairs of a suite's cells, sides.py prepares commits, interpreters and files,
+worker.py is the process of one side, measure.py takes paired blocks, decide.py turns them into
+verdicts, run.py adds launches until every verdict stands, text.py formats figures."""
 
 from __future__ import annotations
 
@@ -25,11 +23,9 @@ Decision = Literal["regression", "improvement", "ok", "inconclusive", "failed", 
 class Side:
     """One of the two things compared: which interpreter runs which source.
 
-    label: for people ("HEAD~1", "torch 2.12"). root: a folder put before everything else on the
-    interpreter's path (it holds a package `gradrace`), None for the installed one. plugins: the
-    user's files, as --load takes them.
-    slowdown: a fraction of a step's time that every step is made to last longer, for calibration; 0
-    is none."""
+    label: for people ("HEAD~1", "torch 2.12"). root: a folder with a package `gradrace`, put first
+    on the interpreter's path; None for the installed one. plugins: the user's files, as --load
+    takes them. slowdown: every step is made longer by this share of its time, for calibration."""
 
     label: str
     python: str
@@ -41,9 +37,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Pair:
-    """A cell: the runs (of measure "timing") that stand against each other. `name` tells it apart
-    from the others.
-    """
+    """Two runs (of measure "timing") that stand against each other, under a name of their own."""
 
     name: str
     a: RunSpec
@@ -53,13 +47,11 @@ class Pair:
 class StopRule(Frozen):
     """When a verdict is given. Ratios are b / a of seconds per step.
 
-    threshold: the slowdown, or speed-up, that must not go unnoticed: 0.05 is 5%; ok means shown to
-    differ by less. alpha: error rate of the whole comparison, over all
-    cells and looks, two-sided. first_look: launches before the first look; `more` launches between
-    looks.
-    pairs: paired blocks a launch. budget_s: wall seconds after which no further launch is begun.
-    confirm: whether a regression or improvement must be found a second time, in launches of its
-    own, before it is called one."""
+    threshold: the slowdown or speed-up that must not go unnoticed: 0.05 is 5%; ok means shown to
+    differ by less. alpha: error rate of the whole comparison, over all cells and looks, two-sided.
+    first_look: launches before the first look. more: launches between looks. pairs: paired blocks
+    a launch. budget_s: wall seconds after which no launch begins. confirm: a regression or
+    improvement must be found a second time, in launches of its own."""
 
     threshold: Annotated[FiniteFloat, Field(gt=0, lt=1)] = 0.05
     alpha: Annotated[FiniteFloat, Field(gt=0, lt=0.5)] = 0.05
@@ -70,21 +62,20 @@ class StopRule(Frozen):
     confirm: bool = True
 
 
-class CellVerdict(Frozen):
-    """What was found for one cell. Ratios b / a; seconds per step are medians over launches of p25.
+class PairVerdict(Frozen):
+    """The result of one pair. Ratios b / a; seconds per step are medians over launches of p25.
 
-    decision: skipped where neither side can do it, or one of two that differ; reason says why.
-    low, high: confidence limits of the ratio at level 1 - alpha of the look: they hold at all looks
-    at once, for this cell.
-    p_slower: of "b is no slower", corrected over cells by Holm; at most half the alpha of the look
-    for a regression.
+    decision: skipped if neither side can do it, or one of two that differ.
+    reason: why the pair failed, was skipped or stays inconclusive.
+    low, high: confidence limits of the ratio at level 1 - alpha of the look; they hold at all looks
+    at once, for this pair alone.
+    p_slower: of "b is no slower", corrected over pairs by Holm; a regression has at most half the
+    alpha of the look.
     detectable: the smallest slowdown that the rule finds four times out of five in so many launches
     of this spread, looks and confirmation included.
-    launches: how many the figures rest on. looks: how often the rule was applied. confirmed: found
-    in both runs.
-    cpu_ratio: of CPU seconds, blind to waiting for a device; a secondary figure. contended: other
-    processes held the core.
-    reason: why the cell failed or was skipped, or why it stays inconclusive.
+    launches: how many the figures rest on. looks: how often the rule was applied.
+    confirmed: found in both searches. contended: other processes held the core.
+    cpu_ratio: of CPU seconds, a secondary figure: it does not see waiting for a device.
     """
 
     cell: str
@@ -110,9 +101,7 @@ class CellVerdict(Frozen):
 
 
 class PairedResult(Frozen):
-    """A whole comparison, as `--json` prints it. a, b: label and details of the sides, versions
-    among them.
-    """
+    """A whole comparison, as `--json` prints it. a, b: label, details and versions of the sides."""
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
     started_at: str
@@ -121,11 +110,11 @@ class PairedResult(Frozen):
     rule: StopRule
     a: dict[str, Any]
     b: dict[str, Any]
-    cells: tuple[CellVerdict, ...]
+    cells: tuple[PairVerdict, ...]
 
     def to_json(self) -> dict[str, Any]:
         return self.model_dump(mode="json", by_alias=True)
 
-    def of(self, decision: Decision) -> tuple[CellVerdict, ...]:
+    def of(self, decision: Decision) -> tuple[PairVerdict, ...]:
         """The cells with this verdict."""
         return tuple(cell for cell in self.cells if cell.decision == decision)

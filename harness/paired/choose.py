@@ -1,4 +1,4 @@
-"""Which cells stand against each other: from a suite's timing cells to pairs."""
+"""From a suite's timing runs to pairs: which run stands against which."""
 
 from __future__ import annotations
 
@@ -21,41 +21,36 @@ Choice = Mapping[str, str]
 
 
 @dataclass(frozen=True)
-class Selection:
-    """The cells of a suite that `keyword` leaves; see `sweep.matches`."""
+class SuiteFilter:
+    """Which part of which suite: see `sweep.matches` for the keyword."""
 
     suite: str = "quick"
     keyword: str = ""
 
 
-def same_cells(registry: Registry, selection: Selection) -> tuple[Pair, ...]:
-    """Every cell against itself: for two versions of what runs it. UserError (exit code 5) where
-    nothing matches.
-    """
-    return _chosen(((run, run) for run in _cells(registry, selection)), selection)
+def same_cells(registry: Registry, part: SuiteFilter) -> tuple[Pair, ...]:
+    """Every run against itself, for two versions of gradrace. UserError (5) if nothing matches."""
+    return _chosen(((run, run) for run in _runs(registry, part)), part)
 
 
 def against_each_other(
-    registry: Registry, selection: Selection, a: Choice, b: Choice
+    registry: Registry, part: SuiteFilter, a: Choice, b: Choice
 ) -> tuple[Pair, ...]:
-    """Every cell with the values of `a` against itself with those of `b`: {"framework": "torch"}
-    and so on.
+    """Every run with the values of `a` against itself with those of `b`: {"framework": "torch"}.
 
-    A framework's mode is its first, unless it is named too. Pairs that come out alike are taken
-    once, and a cell does not stand against itself, unless both choices are the same. UserError: an
-    unknown key; exit code 5: unknown names, or no pair."""
-    runs = _with_modes(registry, _cells(registry, selection), (a, b))
+    A framework's mode is its first, unless it is named too. Equal pairs are taken once, and a run
+    does not stand against itself unless both choices are the same. UserError: an unknown key; exit
+    code 5: unknown names, or no pair."""
+    runs = _with_modes(registry, _runs(registry, part), (a, b))
     pairs = ((_with(registry, run, a), _with(registry, run, b)) for run in runs)
-    return _chosen(((one, other) for one, other in pairs if one != other or a == b), selection)
+    return _chosen(((one, other) for one, other in pairs if one != other or a == b), part)
 
 
-def of_two_files(registry: Registry, selection: Selection, a: Path, b: Path) -> tuple[Pair, ...]:
-    """The optimizers of two files in the suite's cells: of the same name, or the only one of each
-    file.
+def of_two_files(registry: Registry, part: SuiteFilter, a: Path, b: Path) -> tuple[Pair, ...]:
+    """The optimizers of two files in the suite's runs: of one name, or the only one of each file.
 
-    `registry` holds neither. Cells of frameworks that an optimizer does not name are left out.
-    UserError (exit code 5) where no two optimizers belong together.
-    """
+    `registry` holds neither file. Frameworks that an optimizer does not name are left out.
+    UserError (exit code 5) if no two optimizers belong together."""
     registries = [load_registry([*registry.plugins, file]) for file in (a, b)]
     brought = [
         [n for n in r.loaded["optimizers"] if n not in registry.optimizers] for r in registries
@@ -73,32 +68,30 @@ def of_two_files(registry: Registry, selection: Selection, a: Path, b: Path) -> 
     runs = [
         tuple(_set_optimizer(r, run, name) for r, name in zip(registries, couple, strict=True))
         for couple in couples
-        for run in _cells(registry, selection)
+        for run in _runs(registry, part)
         if all(_offers(r, name, run.framework) for r, name in zip(registries, couple, strict=True))
     ]
-    return _chosen(runs, selection)  # type: ignore[arg-type]
+    return _chosen(runs, part)  # type: ignore[arg-type]
 
 
 def _offers(registry: Registry, name: str, framework: str) -> bool:
-    """The reference computes what has a rule; the others what names them."""
+    """The reference computes every optimizer with a rule; the others those that name them."""
     optimizer = registry.optimizers[name]
     bound = {f for known in registry.optimizers.values() for f in known.bindings}
-    return framework in optimizer.bindings or (
-        framework not in bound and optimizer.rule is not None
-    )
+    referee = framework not in bound and optimizer.rule is not None
+    return framework in optimizer.bindings or referee
 
 
 def parse_choice(option: str, given: Iterable[str]) -> dict[str, str]:
-    """'framework=torch' and so on. UserError names a key that is unknown or given twice."""
+    """From 'framework=torch'. UserError names a key that is unknown or given twice."""
     choice: dict[str, str] = {}
     for text in given:
         key, equals, value = text.partition("=")
         if not equals or not value:
             raise UserError(f"{option} {text}: expected KEY=VALUE, such as framework=torch")
         if key not in _SETTERS:
-            raise UserError(
-                f"{option} {text}: nothing called {key!r} can be chosen{nearest(key, _SETTERS)}"
-            )
+            hint = nearest(key, _SETTERS)
+            raise UserError(f"{option} {text}: nothing called {key!r} can be chosen{hint}")
         if key in choice:
             raise UserError(f"{option} {text}: {key} is chosen twice")
         choice[key] = value
@@ -106,7 +99,7 @@ def parse_choice(option: str, given: Iterable[str]) -> dict[str, str]:
 
 
 def pair_name(a: RunSpec, b: RunSpec) -> str:
-    """Task, framework, optimizer and what else is not the usual; 'x|y' where the two differ."""
+    """Task, framework, optimizer and what else is unusual; 'x|y' if the two differ."""
     parts = (
         one if one == other else f"{one}|{other}"
         for one, other in zip(_aspects(a), _aspects(b), strict=True)
@@ -135,11 +128,11 @@ def _aspects(run: RunSpec) -> list[str]:
     ]
 
 
-def _cells(registry: Registry, selection: Selection) -> list[RunSpec]:
+def _runs(registry: Registry, part: SuiteFilter) -> list[RunSpec]:
     """The suite's timing runs under the rule that its timing part names, each once.
 
     What the user's own files bring stands instead of the suite's. UserError if it times nothing."""
-    suite = with_named_timing(with_plugins(read_suite(selection.suite), registry, alone=True))
+    suite = with_named_timing(with_plugins(read_suite(part.suite), registry, alone=True))
     runs = [run for run in expand(suite, registry) if run.measure == "timing" and run.launch == 0]
     if not runs:
         raise UserError(
@@ -157,7 +150,7 @@ def _cells(registry: Registry, selection: Selection) -> list[RunSpec]:
 def _with_modes(
     registry: Registry, runs: Iterable[RunSpec], choices: Iterable[Choice]
 ) -> list[RunSpec]:
-    """The cells whose framework has the modes that are chosen for it."""
+    """The runs whose framework has the chosen modes."""
     runs = list(runs)
     for choice in choices:
         if "mode" in choice and "framework" not in choice:
@@ -167,7 +160,7 @@ def _with_modes(
     return runs
 
 
-def _chosen(pairs: Iterable[tuple[RunSpec, RunSpec]], selection: Selection) -> tuple[Pair, ...]:
+def _chosen(pairs: Iterable[tuple[RunSpec, RunSpec]], part: SuiteFilter) -> tuple[Pair, ...]:
     """Each pair once, named, and filtered by its name and its runs' ids."""
     unique = {
         (one.model_dump_json(), other.model_dump_json()): (one, other) for one, other in pairs
@@ -181,17 +174,17 @@ def _chosen(pairs: Iterable[tuple[RunSpec, RunSpec]], selection: Selection) -> t
             name = f"{first} #{number}"
         named[name] = Pair(name, a, b)
     chosen = tuple(
-        p for p in named.values() if matches(f"{p.name} {p.a.id} {p.b.id}", selection.keyword)
+        p for p in named.values() if matches(f"{p.name} {p.a.id} {p.b.id}", part.keyword)
     )
     if not chosen:
         known = "\n".join(f"  {name}" for name in list(named)[:12]) or "  none"
-        message = f"no cell of {selection.suite} matches {selection.keyword!r}; there are\n{known}"
+        message = f"no cell of {part.suite} matches {part.keyword!r}; there are\n{known}"
         raise UserError(message, ExitCode.NOTHING_MATCHED)
     return chosen
 
 
 def _with(registry: Registry, run: RunSpec, choice: Choice) -> RunSpec:
-    """The cell with these values instead of its own, and without names of the old ones."""
+    """The run with these values instead of its own; variations that named the old ones go."""
     gone = {*choice, *(run.optimizer.hyper if {"optimizer", "rule"} & set(choice) else ())}
     kept = {
         key: value

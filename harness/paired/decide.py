@@ -1,20 +1,18 @@
-"""From log ratios of launches to verdicts. Pure functions; the launch is the unit, because blocks
-within one are not independent.
+"""From log ratios of launches to verdicts: pure functions.
 
-x_1 .. x_n are a cell's log ratios, log(seconds per step of b / seconds per step of a), one a
-launch, taken as independent and normal with unknown mean mu and variance (Student 1908): a launch's
-x is the median of many paired blocks, and what differs between launches (memory layout, frequency,
-neighbours) hits both sides of a pair alike.
+The launch is the unit, because its blocks are not independent. x_1 .. x_n are a pair's log ratios,
+log(seconds per step of b / seconds per step of a), one a launch, taken as independent and normal
+with unknown mean mu and variance (Student 1908): a launch's x is the median of many paired blocks,
+and launches differ by causes (memory layout, frequency, neighbours) that hit both sides alike.
 
-Looking repeatedly at growing data inflates the error of a test (Armitage, McPherson & Rowe 1969;
-Pocock 1977). Look k (k = 1, 2, ..) is therefore given the share alpha_k = alpha / (k (k + 1)). The
-shares sum to alpha, so that the union bound holds whatever the dependence between looks. Within a
-look, Holm's procedure (1979) covers all cells of the comparison; a cell that was decided at an
-earlier look stays in the family with the p value that it was decided by. So the probability of one
-or more false regressions in a whole comparison is at most alpha / 2, and of false improvements
-likewise. That is for one search; a rule that confirms wants each found twice. It holds for launches
-that are independent of one another: a machine whose speed wanders from launch to launch makes it
-larger (docs/statistics.md has the figures).
+Repeated looks at growing data inflate the error of a test (Armitage, McPherson & Rowe 1969; Pocock
+1977). So look k (k = 1, 2, ..) may spend alpha_k = alpha / (k (k + 1)): the shares sum to alpha,
+and the union bound holds however the looks depend on each other. Within a look, Holm's procedure
+(1979) covers all pairs of the comparison; a pair that was decided at an earlier look stays in the
+family with the p value that decided it. The probability of any false regression in a whole
+comparison is then at most alpha / 2, and so is that of any false improvement. That is for one
+search; a rule that confirms wants each found twice. It holds for independent launches: if the
+machine's speed wanders from launch to launch, it is larger (docs/statistics.md has the figures).
 
 The rule is symmetric: with the sides swapped every log ratio changes its sign, and every verdict is
 the mirror image."""
@@ -24,36 +22,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy import optimize, special
 
 from ..statistics.holm import holm
 from ..statistics.intervals import t_interval
-from . import StopRule
+from . import Decision, StopRule
 
 Array = np.ndarray
-Found = Literal["regression", "improvement", "ok", "inconclusive"]
 
 # The power at which a slowdown counts as detectable.
 POWER = 0.8
-# Made-up searches that a power is computed from: its standard error is 0.0045.
+# Simulated searches per power: its standard error is 0.0045.
 REPLICAS = 8000
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What one look says about one cell. Ratios b / a.
+    """The outcome of one look at one pair. Ratios b / a.
 
-    low, high: the t interval of the ratio at level 1 - alpha_k. It holds at every look at once (the
-    shares are spent as the verdicts spend them), for this cell alone: over cells it is p_slower
-    that is corrected.
-    p_slower: of "b is no slower than a", adjusted over cells by Holm; compared with alpha_k / 2.
-    sample, rule, look, cells: what was judged, and as one of how many.
+    low, high: the t interval of the ratio at level 1 - alpha_k. It holds at all looks at once, for
+    this pair alone; p_slower is corrected over pairs.
+    p_slower: of "b is no slower than a", adjusted by Holm; compared with alpha_k / 2.
+    sample, rule, look, cells: the data judged, and as one of how many pairs.
     """
 
-    decision: Found
+    decision: Decision
     ratio: float
     low: float
     high: float
@@ -65,27 +61,24 @@ class Judgement:
 
     @cached_property
     def detectable(self) -> float:
-        """See the function of this name; it takes a moment, so it is computed when it is asked for."""
+        """See the function of this name; computed on demand, because it takes a moment."""
         return detectable(self.sample, self.rule, self.look, self.cells)
 
 
 def error_share(alpha: float, look: int) -> float:
-    """What look 1, 2, .. may spend of the error rate: alpha / (k (k + 1)), which sums to alpha over
-    all k.
-    """
+    """The error rate that look k = 1, 2, .. may spend: alpha / (k (k + 1)), alpha over all k."""
     return alpha / (look * (look + 1))
 
 
 def launches_at(rule: StopRule, look: int) -> int:
-    """How many launches look 1, 2, .. rests on."""
+    """Launches that look 1, 2, .. rests on."""
     return rule.first_look + (look - 1) * rule.more
 
 
 def p_above(x: Array, bound: float) -> float:
-    """One-sided p of "the mean is at most `bound`" (Student's t, n - 1 degrees of freedom). x:
-    float64[n], n >= 2.
+    """One-sided p of "the mean is at most `bound`" (Student's t). x: float64[n], n >= 2.
 
-    Values without any spread leave no doubt: p is then 0 where they lie above the bound, else 1.
+    Values without any spread leave no doubt: p is then 0 if they lie above the bound, else 1.
     """
     x = np.asarray(x, dtype=np.float64)
     excess, error = float(x.mean()) - bound, float(x.std(ddof=1)) / np.sqrt(len(x))
@@ -95,22 +88,18 @@ def p_above(x: Array, bound: float) -> float:
 
 
 def p_beyond(x: Array, margin: float) -> float:
-    """p of "the mean is at least `margin` away from 0", the larger of two one-sided tests
-    (Schuirmann 1987). margin > 0.
-    """
+    """p of "the mean is at least `margin` > 0 from 0": two one-sided tests (Schuirmann 1987)."""
     return max(p_above(-np.asarray(x), -margin), p_above(x, -margin))
 
 
 def detectable(x: Array, rule: StopRule, look: int, cells: int = 1) -> float:
-    """The slowdown, as a fraction, that the rule finds with power 0.8 in launches of the spread of
-    x. x: float64[n], n >= 2.
+    """The slowdown, as a fraction, that the rule finds with power 0.8 in launches that vary like x.
 
-    Found: called a regression at one of the looks so far, before it is called ok, as one of so many
-    cells (Holm's worst case), and again in launches of its own if the rule confirms. The power is
-    that over launches to come, of which x is a
-    sample: the true standard deviation is taken as s * sqrt((n - 1) / chi2), s being that of x,
-    since to take s itself for the truth promises too much. By simulation with fixed random numbers;
-    the power is exact to 0.01."""
+    x: float64[n], n >= 2. Found: called a regression at one of the looks so far, before it is
+    called ok, as one of so many pairs (Holm's worst case), and again in launches of its own if the
+    rule confirms. The power is over launches to come: the true standard deviation is
+    s * sqrt((n - 1) / chi2), s being that of x; s alone promises too much. By simulation with fixed
+    random numbers; the power is exact to 0.01."""
     x = np.asarray(x, dtype=np.float64)
     spread = float(np.std(x, ddof=1))
     if spread == 0.0:
@@ -123,20 +112,21 @@ def detectable(x: Array, rule: StopRule, look: int, cells: int = 1) -> float:
     high = line(rule.threshold) + spread
     while short(high) > 0:
         high *= 2.0
-    # The power of a finite simulation is a staircase: its step over 0.8 is what bisection finds.
+    # The power of a finite simulation is a staircase; bisection finds its step over 0.8.
     return float(np.expm1(optimize.bisect(short, 0.0, high, xtol=1e-5 * high)))
 
 
 def _sizes(rule: StopRule, look: int, launches: int) -> tuple[int, ...]:
-    """How many launches each look so far rested on."""
+    """Launches that each look so far rested on."""
     earlier = (launches_at(rule, each) for each in range(1, look))
     return (*(size for size in earlier if size < launches), launches)
 
 
 class _Replicas(NamedTuple):
-    """Made-up searches in units of the spread. sizes: launches of each look. means, deviations:
-    float64[2, looks, k], of the first search and its confirmation. scales: float64[k], the true
-    standard deviation over the sample's."""
+    """Simulated searches, in units of the spread. sizes: launches of each look.
+
+    means, deviations: float64[2, looks, k], of the first search and its confirmation. scales:
+    float64[k], the true standard deviation over the sample's."""
 
     sizes: tuple[int, ...]
     means: Array
@@ -151,9 +141,8 @@ def _replicas(sizes: tuple[int, ...]) -> _Replicas:
     x = rng.standard_normal((2, last, REPLICAS))
     looks = [x[:, :size] for size in sizes]
     means = np.stack([look.mean(axis=1) for look in looks], axis=1)
-    return _Replicas(
-        sizes, means, np.stack([look.std(axis=1, ddof=1) for look in looks], axis=1), scales
-    )
+    deviations = np.stack([look.std(axis=1, ddof=1) for look in looks], axis=1)
+    return _Replicas(sizes, means, deviations, scales)
 
 
 def _power(shift: float, spread: float, replicas: _Replicas, rule: StopRule, cells: int) -> float:
@@ -174,23 +163,22 @@ def _power(shift: float, spread: float, replicas: _Replicas, rule: StopRule, cel
 
 
 def line(threshold: float) -> float:
-    """The log ratio between ok and regression: half, on the log scale, of the slowdown that must
-    not go unnoticed.
+    """The log ratio between ok and regression: half the threshold, on the log scale.
 
-    A slowdown of exactly the threshold then lies as far from being called ok as none lies from
-    being called a regression."""
+    So a slowdown of exactly the threshold is as far from ok as no slowdown is from a regression."""
     return float(np.log1p(threshold)) / 2
 
 
 def judge(samples: Sequence[Array], rule: StopRule, look: int) -> list[Judgement]:
-    """The verdicts of look 1, 2, .. on all cells of a comparison. samples: each cell's log ratios,
-    float64[n], n >= 2.
+    """The verdicts of look 1, 2, .. on all pairs of a comparison.
+
+    samples: each pair's log ratios, float64[n], n >= 2; a pair that was decided earlier is given
+    with the launches that decided it, and its new verdict is to be ignored.
 
     regression: shown to be slower (Holm-adjusted p at most alpha_k / 2), and estimated beyond
     `line`. improvement: the mirror image. ok: neither, and shown to differ by less than the
     threshold: two one-sided tests (Schuirmann 1987), each p at most alpha_k / 2, of "slower by the
-    threshold or more" and "faster by as much". Else inconclusive. Give cells that were decided
-    earlier with the launches that they were decided by, and ignore what is said of them."""
+    threshold or more" and "faster by as much". Else inconclusive."""
     slower = holm(np.array([p_above(x, 0.0) for x in samples]))
     faster = holm(np.array([p_above(-x, 0.0) for x in samples]))
     return [
@@ -203,7 +191,7 @@ def _judged(
     x: Array, rule: StopRule, look: int, cells: int, p_slower: float, p_faster: float
 ) -> Judgement:
     mean, beyond, share = float(np.mean(x)), line(rule.threshold), error_share(rule.alpha, look)
-    decision: Found = "inconclusive"
+    decision: Decision = "inconclusive"
     if p_slower <= share / 2 and mean > beyond:
         decision = "regression"
     elif p_faster <= share / 2 and mean < -beyond:

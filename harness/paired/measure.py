@@ -1,10 +1,9 @@
-"""One launch: both sides' fresh processes on the same core, and paired blocks of every cell in ABBA
-order.
+"""One launch: a fresh process per side on the same core, and paired blocks in ABBA order.
 
-A block of one side stands against the block of the other that was taken right beside it, so that
-what disturbs the machine for longer than two blocks cancels. The process whose turn it is not waits
-for its next request and uses no CPU. From launch to launch the sides change places (who starts,
-opens, warms up and begins first), so that no place favours a side in all of them."""
+A block of one side stands against the block of the other taken right beside it, so a disturbance
+longer than two blocks cancels. The process that is not at work waits for its next request and uses
+no CPU. From launch to launch the sides change places (who starts, opens, warms up and begins
+first), so that no place always favours the same side."""
 
 from __future__ import annotations
 
@@ -26,28 +25,25 @@ from ..statistics import step_times
 from . import Pair, Side
 from .worker import SLOWDOWN_BLOCKS, TRY_STEPS
 
-# What a block of the slower side should take: some 10^4 times what reading the clock and a message
-# between blocks cost.
+# Seconds of a block of the slower side: 10^4 times the cost of the clock and of a message.
 BLOCK_S = 0.02
 # The table of batches is drawn ahead; its rows and its size in entries are bounded.
 _MOST_STEPS, _MOST_ENTRIES = 20_000, 2**21
-# Importing a framework from a cold disk has taken 16 s, and compiling a step 21 s; ten times that
-# is a hang.
+# Importing a framework from a cold disk has taken 16 s, compiling a step 21 s; ten times is a hang.
 START_TIMEOUT_S, REQUEST_TIMEOUT_S = 160.0, 300.0
-# Blocks of each part of a step, a launch and side, after one that is not timed because it may
-# compile.
+# Timed blocks of each part of a step, a launch and side, after one that may compile.
 PART_BLOCKS = 6
 
 _WORKER = Path(__file__).parent / "worker.py"
 
 
 class Launch(NamedTuple):
-    """A cell in one launch. Log ratios log(b / a) of wall and of CPU time: medians over the pairs
-    that a began, and over those that b began, and the mean of the two (who begins finds the caches
-    as the other left them).
+    """A pair in one launch.
 
-    a_step_s, b_step_s: first quartiles over blocks, seconds per step. Parts: the same for what
-    could be timed apart."""
+    Log ratios log(b / a) of wall and of CPU time: the mean of two medians, over the blocks that a
+    began and over those that b began (who begins finds the caches as the other left them).
+    a_step_s, b_step_s: first quartiles over blocks, seconds per step. Parts: the same of the parts
+    that could be timed alone."""
 
     log_ratio: float
     cpu_log_ratio: float
@@ -59,7 +55,7 @@ class Launch(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """Why a cell gives no figures; `skipped` where it is not to be had, rather than broken."""
+    """Why a pair gives no figures; `skipped` if a side cannot do it, rather than broke."""
 
     reason: str
     skipped: bool = False
@@ -69,17 +65,16 @@ Outcome = Launch | Failure
 
 
 class Lengths(NamedTuple):
-    """How a cell is cut: steps a block, and untimed steps before the first."""
+    """Steps a block, and untimed steps before the first block."""
 
     block_steps: int
     warmup_steps: int
 
 
 class Launcher:
-    """Takes launches of the pairs. Block lengths are found in a cell's first launch and kept, so
-    that all are alike.
+    """Takes launches of the pairs. The first launch of a pair fixes the lengths of its blocks.
 
-    UserError where a cell wants more threads than there are cores.
+    UserError if a pair wants more threads than there are cores.
     """
 
     def __init__(
@@ -92,9 +87,7 @@ class Launcher:
         _check_cores(pairs)
 
     def __call__(self, cells: Sequence[int]) -> dict[int, Outcome]:
-        """One launch of these cells (indices of pairs): those that agree in framework and
-        environment share processes.
-        """
+        """One launch of these pairs, by index; pairs of one environment share processes."""
         groups: dict[Any, list[int]] = {}
         for cell in cells:
             groups.setdefault(_group(self._pairs[cell]), []).append(cell)
@@ -105,7 +98,7 @@ class Launcher:
         return outcomes
 
     def _launch(self, group: Sequence[int]) -> dict[int, Outcome]:
-        """Where a process dies at one cell, the others are taken again in new ones."""
+        """If a process dies at one pair, the others are taken again in new processes."""
         outcomes: dict[int, Outcome] = {}
         while left := [cell for cell in group if cell not in outcomes]:
             try:
@@ -120,7 +113,7 @@ class Launcher:
     def _measure(
         self, processes: _Processes, cells: Sequence[int], outcomes: dict[int, Outcome]
     ) -> None:
-        """Adds what comes of the cells. What one side refuses costs the cell, not the launch."""
+        """Adds the outcomes. A refusal by one side costs the pair, not the launch."""
         live = list(cells)
 
         def each(do: Callable[[int], object], order: Iterable[int]) -> None:
@@ -170,9 +163,7 @@ class Launcher:
 
 @dataclass
 class _Taken:
-    """The blocks of one cell in one launch: (wall ns, CPU ns, involuntary switches) by part and
-    side.
-    """
+    """Blocks of one pair in one launch, by part and side: (wall ns, CPU ns, forced switches)."""
 
     blocks: dict[tuple[str, int], list[tuple[int, int, int]]] = field(default_factory=dict)
     parts: list[tuple[str, ...]] = field(default_factory=lambda: [(), ()])
@@ -185,8 +176,7 @@ class _Taken:
     def launch(self, block_steps: int) -> Launch:
         """The figures of these blocks."""
         a, b = (np.array(self.blocks["step", side], dtype=np.float64) for side in (0, 1))
-        # A process that used no CPU time at all is one whose clock is too coarse for it; a
-        # nanosecond spares the logarithm.
+        # A coarse clock may show no CPU time at all; one nanosecond spares the logarithm.
         by_pair = np.log(np.maximum(b[:, :2], 1.0) / np.maximum(a[:, :2], 1.0))
         ratios = np.mean(
             [np.median(begun, axis=0) for begun in (by_pair[::2], by_pair[1::2]) if len(begun)],
@@ -195,36 +185,29 @@ class _Taken:
         a_step, b_step = (self._step_s("step", side, block_steps) for side in (0, 1))
         a_parts, b_parts = (self._parts_s(side, block_steps) for side in (0, 1))
         contended = any(step_times.contended(*blocks.T) for blocks in (a, b))
-        return Launch(
-            float(ratios[0]), float(ratios[1]), a_step, b_step, contended, a_parts, b_parts
-        )
+        wall, cpu = map(float, ratios)
+        return Launch(wall, cpu, a_step, b_step, contended, a_parts, b_parts)
 
     def _step_s(self, part: str, side: int, block_steps: int) -> float:
         wall = np.array([block[0] for block in self.blocks[part, side]])
         return step_times.step_time(np.full(len(wall), block_steps), wall).p25
 
     def _parts_s(self, side: int, block_steps: int) -> dict[str, float]:
-        """The parts as `gradrace time` has them (step_times.parts), the ratio of the parts' sum
-        to the step left out.
-        """
+        """The parts as `gradrace time` has them, but `covered` (see step_times.parts)."""
         timed = [part for part in self.parts[side] if (part, side) in self.blocks]
         taken = {part: self._step_s(part, side, block_steps) for part in ("step", *timed)}
         return {name: value for name, value in step_times.parts(taken).items() if name != "covered"}
 
 
 def table_steps(pair: Pair, blocks: int) -> int:
-    """How many steps of a launch are planned ahead: as many as bounds on the table allow, at least
-    blocks of one step.
-    """
+    """Steps of a launch planned ahead: as many as the table may hold, at least blocks of one."""
     least = TRY_STEPS + _warmup(pair) + blocks + SLOWDOWN_BLOCKS + 1
     largest = max(pair.a.task.batch_size, pair.b.task.batch_size)
     return max(least, min(_MOST_STEPS, _MOST_ENTRIES // largest))
 
 
 def lengths(pair: Pair, blocks: int, step_s: float) -> Lengths:
-    """From the slower side's seconds per step: blocks of at least BLOCK_S where the table of steps
-    is long enough for that.
-    """
+    """Blocks of at least BLOCK_S, from the slower side's seconds per step, if the table allows."""
     timing, warmup = pair.a.timing, _warmup(pair)
     assert timing is not None, "pairs are of timing runs"
     # Warm-up fills whole blocks: at most one block more than it asks for.
@@ -234,25 +217,19 @@ def lengths(pair: Pair, blocks: int, step_s: float) -> Lengths:
 
 
 def portable(run: RunSpec, steps: int) -> dict[str, Any]:
-    """The run, with a table of at least this many steps, as an older gradrace can read it: what has
-    its default is left out.
-    """
+    """The run with a table of so many steps, as an older gradrace reads it: without defaults."""
     assert run.timing is not None, "pairs are of timing runs"
-    # Warm-up, which every version counts step by step; how many whole blocks a launch needs has
-    # changed.
+    # Every version counts warm-up in steps; the number of whole blocks a launch needs has changed.
     planned = {"warmup_steps": steps, "blocks": 1, "block_steps": 1}
     longer = run.model_copy(update={"timing": run.timing.model_copy(update=planned)})
     lean = longer.model_dump(mode="json", exclude_defaults=True)
     spec: dict[str, Any] = _with_kinds(longer.to_json(), lean)
-    # Defaults of these have changed before.
-    spec["timing"] = planned
+    spec["timing"] = planned  # these had other defaults once
     return spec
 
 
 def _with_kinds(full: Any, lean: Any) -> Any:
-    """`lean` with every `kind` of `full`: it says which class of a union is meant, although each
-    class has it as default.
-    """
+    """`lean` with every `kind` of `full`: a default of its class, but it names the class."""
     if isinstance(lean, dict):
         kind = {"kind": full["kind"]} if "kind" in full else {}
         return kind | {key: _with_kinds(full[key], value) for key, value in lean.items()}
@@ -270,7 +247,7 @@ class _Refused(Exception):
 
 
 class _Lost(Exception):
-    """A process died or fell silent, at this cell, or before it had any."""
+    """A process died or fell silent, at this pair or before it had any."""
 
     def __init__(self, failure: Failure, cell: int | None) -> None:
         super().__init__(failure.reason)
@@ -278,9 +255,7 @@ class _Lost(Exception):
 
 
 class _Processes:
-    """Both sides' processes of one launch, started together. A context manager: nothing outlives
-    it.
-    """
+    """Both sides' processes of one launch, as a context manager: nothing outlives it."""
 
     def __init__(self, pair: Pair, sides: tuple[Side, Side], first: int) -> None:
         self._labels = [side.label for side in sides]
@@ -293,7 +268,7 @@ class _Processes:
         try:
             for number in self._order:
                 self._children[number] = _start(self._sides[number], self._runs[number])
-            # Imports run side by side on all cores; from then on both have the same ones.
+            # Imports run side by side on all cores; afterwards both are pinned to the same ones.
             differ = self._runs[0] != self._runs[1]
             self.about = [self._receive(side, None, START_TIMEOUT_S, differ) for side in (0, 1)]
             for side, about in zip(self._sides, self.about, strict=True):
@@ -316,16 +291,16 @@ class _Processes:
         self._kill()
 
     def ask(self, side: int, request: Mapping[str, Any], differ: bool = True) -> dict[str, Any]:
-        """The answer of one side. _Refused and _Lost say that there is none.
+        """The answer of one side. Raises _Refused or _Lost if there is none.
 
-        differ: whether the two sides run different things. Where they do not, what a can do and b
-        cannot was lost on the way, and is a failure rather than skipped.
+        differ: the two sides run different things. If they do not, a run that only a can do was
+        lost on the way: a failure, not skipped.
         """
         self._children[side].send(request)
         return self._receive(side, request.get("cell"), REQUEST_TIMEOUT_S, differ)
 
     def ask_both(self, request: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """One after the other, because they share a core; the answers of a and b."""
+        """The answers of a and b, one after the other, because they share a core."""
         answers = {side: self.ask(side, request) for side in self._order}
         return [answers[side] for side in (0, 1)]
 
@@ -341,11 +316,8 @@ class _Processes:
             raise _Lost(Failure(f"{label}: no answer in {timeout_s:g} s"), cell)
         if answer.get("event") != "done":
             skipped = answer.get("event") == "skipped" and (differ or side == 0)
-            raise _Refused(
-                Failure(
-                    f"{label}: {answer.get('reason', 'it answers nothing that was asked')}", skipped
-                )
-            )
+            reason = answer.get("reason", "it answers nothing that was asked")
+            raise _Refused(Failure(f"{label}: {reason}", skipped))
         return answer
 
     def _kill(self) -> None:
@@ -354,21 +326,19 @@ class _Processes:
 
 
 def side_path(side: Side, environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment with the side's own source before everything else on the interpreter's path."""
+    """The environment with the side's own source first on the interpreter's path."""
     if not side.root:
         return dict(environ)
     own = [str(folder) for folder in (side.root, side.root / "src") if folder.is_dir()]
-    return {
-        **environ,
-        "PYTHONPATH": os.pathsep.join([*own, *filter(None, [environ.get("PYTHONPATH")])]),
-    }
+    path = [*own, *filter(None, [environ.get("PYTHONPATH")])]
+    return {**environ, "PYTHONPATH": os.pathsep.join(path)}
 
 
 def _start(side: Side, run: RunSpec) -> Child:
-    # Threads that spin while they wait would take the shared core from the other side.
+    # Threads that spin while they wait take the shared core from the other side.
     env = side_path(side, environment(run) | {"OMP_WAIT_POLICY": "PASSIVE"})
     try:
-        # -P: the folder of worker.py holds modules of ours that nobody must import by accident.
+        # -P: nobody must import the modules beside worker.py by accident.
         child = Child([side.python, "-P", str(_WORKER)], env)
     except OSError as error:
         reason = f"{side.label}: {side.python} cannot be started: {error.strerror}"
@@ -379,20 +349,18 @@ def _start(side: Side, run: RunSpec) -> Child:
 
 
 def _check_source(side: Side, imported: str) -> None:
-    """A side that imports another gradrace than it should would measure the wrong thing without a
-    word.
-    """
+    """UserError for a side that imports another gradrace: it would time the wrong thing."""
     own = side.root / "gradrace" if side.root else None
     expected = own.resolve() if own and own.is_dir() else _WORKER.parents[1].resolve()
     if Path(imported).resolve() != expected:
-        message = (
-            f"{side.label}: its gradrace should come from {expected}, and comes from {imported}"
+        raise UserError(
+            f"{side.label}: its gradrace should come from {expected}, and comes from {imported}",
+            ExitCode.NOTHING_MEASURED,
         )
-        raise UserError(message, ExitCode.NOTHING_MEASURED)
 
 
 def _pair(processes: _Processes, cell: int, turn: int, taken: _Taken) -> None:
-    """ABBA: who begins changes with every pair."""
+    """ABBA: who begins changes with every turn."""
     for side in _in_turn(turn % 2):
         taken.add("step", side, processes.ask(side, {"do": "block", "cell": cell, "part": "step"}))
 
@@ -418,7 +386,7 @@ def _group(pair: Pair) -> tuple[Any, ...]:
 
 
 def _cores(runs: Iterable[RunSpec]) -> list[int]:
-    """The last ones: the system's own work prefers the first."""
+    """The last cores: the system prefers the first."""
     return list(usable_cores()[-max(run.threads for run in runs) :])
 
 

@@ -1,6 +1,4 @@
-"""The whole comparison: launches until every verdict stands or the budget is spent, and differences
-found twice.
-"""
+"""The whole comparison: launches until every verdict stands or the budget is spent."""
 
 from __future__ import annotations
 
@@ -13,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from ..machine import this_machine
-from . import CellVerdict, Decision, Pair, PairedResult, Side, StopRule
+from . import Decision, Pair, PairedResult, PairVerdict, Side, StopRule
 from .decide import Judgement, judge, launches_at
 from .measure import Failure, Launch, Launcher, Outcome
 
-# One launch of these cells, given by their indices.
+# One launch of these pairs, given by their indices.
 Measure = Callable[[Sequence[int]], Mapping[int, Outcome]]
 # Takes a line for people now and then.
 Watch = Callable[[str], None]
@@ -31,12 +29,11 @@ def compare_pairs(
     watch: Watch = lambda line: None,
     breakdown: bool = False,
 ) -> PairedResult:
-    """Runs both sides of every pair against each other on this machine, and judges them by the
-    rule.
+    """Times both sides of every pair on this machine, and judges them by the rule.
 
-    breakdown: the parts of a step are timed in the same launches, where sessions offer them. No
-    cell is ever missing from the result. UserError where nothing can be started at all. Ctrl-C ends
-    all processes and passes through."""
+    breakdown: the same launches time the parts of a step, if sessions offer them. No pair is ever
+    missing from the result. UserError if nothing can be started. Ctrl-C ends all processes and
+    passes through."""
     started, began = datetime.now(UTC), time.monotonic()
     launcher = Launcher(pairs, a, b, rule.pairs, breakdown)
     found = search(len(pairs), launcher, rule, watch)
@@ -56,10 +53,8 @@ def compare_pairs(
 
 
 @dataclass
-class Cell:
-    """A cell while it is being measured: its launches so far, and what was said of it at the last
-    look.
-    """
+class MeasuredPair:
+    """A pair in work: its launches so far, and its state after the last look."""
 
     launches: list[Launch] = field(default_factory=list)
     failure: Failure | None = None
@@ -82,47 +77,46 @@ def search(
     rule: StopRule,
     watch: Watch = lambda line: None,
     clock: Callable[[], float] = time.monotonic,
-) -> list[Cell]:
-    """What is found of `count` cells. clock: seconds since any start.
+) -> list[MeasuredPair]:
+    """The outcome for `count` pairs. clock: seconds since any start.
 
-    Looks are taken at the launches that the rule says, and none is begun whose launches would not
-    fit into the budget (with rule.confirm, together with those of a first confirming look): when
-    they are taken never depends on the ratios."""
+    Looks are taken after the launches that the rule says. None is begun whose launches would not
+    fit into the budget (with rule.confirm, together with those of a first confirming look): the
+    time of a look never depends on the ratios."""
     budget = _Budget(rule.budget_s, clock)
-    cells = [Cell() for _ in range(count)]
+    cells = [MeasuredPair() for _ in range(count)]
     reserve = rule.first_look if rule.confirm else 0
     _look_until_decided(dict(enumerate(cells)), measure, rule, budget, reserve, watch)
-    flagged = {index: Cell() for index, cell in enumerate(cells) if cell.decision in _DIFFERENT}
+    flagged = {
+        index: MeasuredPair() for index, cell in enumerate(cells) if cell.decision in _DIFFERENT
+    }
     if not rule.confirm or not flagged:
         return cells
     if not budget.allows(rule.first_look):
-        for index in flagged:
-            what = _DIFFERENT[cells[index].decision]
-            _withdraw(
-                cells[index],
-                f"a {what} was found once, and there was no time to measure it again (--budget)",
-            )
+        for cell in (cells[index] for index in flagged):
+            found = f"a {_DIFFERENT[cell.decision]} was found once"
+            _withdraw(cell, f"{found}, and there was no time to measure it again (--budget)")
         return cells
-    watch(f"measuring {_cells(len(flagged))} again that look different")
+    watch(f"measuring {_cells(len(flagged))} again: they look different")
     _look_until_decided(flagged, measure, rule, budget, 0, watch)
     for index, again in flagged.items():
         cells[index] = _confirmed(cells[index], again)
     return cells
 
 
-# Verdicts that a second search must find as well.
+# Verdicts that a second search must find, too.
 _DIFFERENT: Mapping[Decision, str] = {"regression": "slowdown", "improvement": "speed-up"}
 
 
 def _look_until_decided(
-    cells: Mapping[int, Cell],
+    cells: Mapping[int, MeasuredPair],
     measure: Measure,
     rule: StopRule,
     budget: _Budget,
     reserve: int,
     watch: Watch,
 ) -> None:
-    """Adds launches, look by look, until all these cells are decided or no further look fits."""
+    """Adds launches, look by look, until all are decided or no further look fits."""
     look, done = 1, 0
     while open_ := [index for index, cell in cells.items() if not cell.decided]:
         needed = launches_at(rule, look) - done
@@ -138,7 +132,7 @@ def _look_until_decided(
         look += 1
 
 
-def _take(cells: Mapping[int, Cell], measure: Measure, indices: Sequence[int]) -> None:
+def _take(cells: Mapping[int, MeasuredPair], measure: Measure, indices: Sequence[int]) -> None:
     for index, outcome in measure(indices).items():
         if isinstance(outcome, Failure):
             cells[index].failure, cells[index].decided = outcome, True
@@ -148,21 +142,18 @@ def _take(cells: Mapping[int, Cell], measure: Measure, indices: Sequence[int]) -
             cells[index].launches.append(outcome)
 
 
-def _judge(cells: Mapping[int, Cell], rule: StopRule, look: int) -> None:
-    """All cells that have figures are the family; those still open take the verdict."""
+def _judge(cells: Mapping[int, MeasuredPair], rule: StopRule, look: int) -> None:
+    """All pairs with figures are the family; those still open take the verdict."""
     family = [cell for cell in cells.values() if cell.failure is None]
-    for cell, judged in zip(
-        family, judge([cell.log_ratios for cell in family], rule, look), strict=True
-    ):
+    judgements = judge([cell.log_ratios for cell in family], rule, look)
+    for cell, judged in zip(family, judgements, strict=True):
         if not cell.decided:
             cell.judged, cell.looks, cell.decision = judged, look, judged.decision
             cell.decided = judged.decision != "inconclusive"
 
 
-def _confirmed(first: Cell, second: Cell) -> Cell:
-    """What stands after a difference was measured again: the second run's figures, and a verdict
-    that both support.
-    """
+def _confirmed(first: MeasuredPair, second: MeasuredPair) -> MeasuredPair:
+    """The second search's figures, with a verdict that both support."""
     if second.failure:
         return second
     assert first.judged and second.judged, "cells without failures are judged"
@@ -174,12 +165,12 @@ def _confirmed(first: Cell, second: Cell) -> Cell:
     return second
 
 
-def _withdraw(cell: Cell, reason: str) -> None:
+def _withdraw(cell: MeasuredPair, reason: str) -> None:
     cell.decision, cell.reason = "inconclusive", reason
 
 
 class _Budget:
-    """Wall seconds that may be spent, and what a launch has cost."""
+    """Wall seconds that may be spent, and the seconds of the last launch."""
 
     def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
         self._clock, self._end, self._launch_s = clock, clock() + seconds, 0.0
@@ -194,28 +185,17 @@ class _Budget:
         return self._clock() + launches * self._launch_s <= self._end
 
 
-def _verdict(pair: Pair, cell: Cell, rule: StopRule) -> CellVerdict:
+def _verdict(pair: Pair, cell: MeasuredPair, rule: StopRule) -> PairVerdict:
     figures: dict[str, Any] = {}
     if cell.judged:
-        judged = cell.judged
-        figures = {
-            "ratio": judged.ratio,
-            "low": judged.low,
-            "high": judged.high,
-            "p_slower": judged.p_slower,
-            "detectable": judged.detectable,
-            "cpu_ratio": float(np.exp(np.mean([x.cpu_log_ratio for x in cell.launches]))),
-            "a_step_s": _median(cell, "a_step_s"),
-            "b_step_s": _median(cell, "b_step_s"),
-            "a_parts_s": _parts(cell, "a_parts_s"),
-            "b_parts_s": _parts(cell, "b_parts_s"),
-        }
-    # More than half of the launches, as a launch itself is contended when more than half of its
-    # blocks are.
-    contended = bool(cell.launches) and bool(
-        np.mean([launch.contended for launch in cell.launches]) > 0.5
-    )
-    return CellVerdict(
+        names = ("ratio", "low", "high", "p_slower", "detectable")
+        figures = {name: getattr(cell.judged, name) for name in names}
+        figures |= {name: _median(cell, name) for name in ("a_step_s", "b_step_s")}
+        figures |= {name: _parts(cell, name) for name in ("a_parts_s", "b_parts_s")}
+        figures["cpu_ratio"] = float(np.exp(np.mean([x.cpu_log_ratio for x in cell.launches])))
+    # As a launch is contended if more than half of its blocks are.
+    contended = 2 * sum(launch.contended for launch in cell.launches) > len(cell.launches)
+    return PairVerdict(
         cell=pair.name,
         a=pair.a.id,
         b=pair.b.id,
@@ -230,8 +210,8 @@ def _verdict(pair: Pair, cell: Cell, rule: StopRule) -> CellVerdict:
     )
 
 
-def _why(cell: Cell, rule: StopRule) -> str:
-    """Why a cell that was measured to the end of the budget is not decided."""
+def _why(cell: MeasuredPair, rule: StopRule) -> str:
+    """Why the budget ended without a decision."""
     if cell.decision != "inconclusive" or not cell.judged:
         return ""
     return (
@@ -241,17 +221,14 @@ def _why(cell: Cell, rule: StopRule) -> str:
     )
 
 
-def _median(cell: Cell, name: str) -> float:
+def _median(cell: MeasuredPair, name: str) -> float:
     return float(np.median([getattr(launch, name) for launch in cell.launches]))
 
 
-def _parts(cell: Cell, name: str) -> dict[str, float]:
+def _parts(cell: MeasuredPair, name: str) -> dict[str, float]:
     launches: list[Mapping[str, float]] = [getattr(launch, name) for launch in cell.launches]
-    return (
-        {part: float(np.median([parts[part] for parts in launches])) for part in launches[0]}
-        if launches
-        else {}
-    )
+    names = launches[0] if launches else {}
+    return {part: float(np.median([parts[part] for parts in launches])) for part in names}
 
 
 def _cells(count: int) -> str:

@@ -1,7 +1,6 @@
-"""The two sides of a comparison made ready, as context managers that leave nothing behind: commits,
-interpreters, files.
+"""The two sides of a comparison, ready to run: commits, interpreters, files or choices.
 
-Each gives (a, b): a is what is compared with, b what is judged.
+Context managers that leave nothing behind. Each gives (a, b): b is judged against a.
 """
 
 from __future__ import annotations
@@ -24,10 +23,11 @@ from ..process import NoAnswer, ask
 from ..version import __version__
 from . import Side
 
-# How `git` looks for a base that a shallow clone lacks, for people.
+# How to get a base that a shallow clone lacks.
 _DEEPEN = "git fetch --unshallow, or in GitHub Actions `fetch-depth: 0` of actions/checkout"
-# What a side can do, asked of its own interpreter. Only names that every released gradrace has.
-_QUESTION = """
+# Asked of a side's own interpreter. Interface between commits: every gradrace that may be a base
+# must have these names, see tests/core/test_interface_between_commits.py.
+QUESTION = """
 import json, sys
 from pathlib import Path
 from gradrace.registry import load_registry
@@ -42,16 +42,16 @@ _NAMED_FILES = 5
 def against_base(
     ref: str, plugins: Sequence[Path] = (), allow_dirty: bool = False
 ) -> Iterator[tuple[Side, Side]]:
-    """The commit `ref` of the repository that the current directory is in, and its working tree.
+    """The commit `ref` of the current directory's repository, and its working tree.
 
-    A worktree of the commit is made and removed again. Where the repository is gradrace's own, each
-    side runs its own gradrace, from copies of the same kind; else both run the one that is running
-    now. Files of `plugins` inside the repository are the commit's on the base's side. Where it is
-    not gradrace's own, either side finds modules of its top folder and of its src/ at that side's
-    state.
-    UserError: no repository, no such commit, files with changes that are not committed (untracked
-    ones do not count, and allow_dirty lets all pass), a file that the commit lacks, no git. Exit
-    code 3 where the base cannot be imported."""
+    A worktree of the commit is made and removed again. In gradrace's own repository each side runs
+    its own gradrace, both from copies. In another repository both run the gradrace that is running
+    now, and each side imports modules of the repository's top folder and src/ as they are on that
+    side. Files of `plugins` inside the repository are the commit's on the base's side.
+
+    UserError: no git, no repository, no such commit, a file that the commit lacks, or changes that
+    are not committed (untracked files do not count; allow_dirty lets all pass). Exit code 3 if the
+    base cannot be imported."""
     repository = _repository()
     commit = _commit(repository, ref)
     if not allow_dirty:
@@ -61,21 +61,14 @@ def against_base(
         files = [_at_base(file, repository, worktree, ref) for file in plugins]
         roots = {ref: worktree, "working tree": repository}
         if _is_gradrace(repository):
-            copies = Path(
-                stack.enter_context(tempfile.TemporaryDirectory(prefix="gradrace-sides-"))
-            )
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="gradrace-sides-"))
             roots = {
-                name: _package(copies / str(n), _checkout(folder, name))
-                for n, (name, folder) in enumerate(roots.items())
+                name: _package(Path(folder, str(n)), _checkout(checkout, name))
+                for n, (name, checkout) in enumerate(roots.items())
             }
-        a = Side(ref, sys.executable, roots[ref], tuple(files), details={"commit": commit})
-        b = Side(
-            "working tree",
-            sys.executable,
-            roots["working tree"],
-            tuple(plugins),
-            details=_state(repository),
-        )
+        base, today = roots.values()
+        a = Side(ref, sys.executable, base, tuple(files), details={"commit": commit})
+        b = Side("working tree", sys.executable, today, tuple(plugins), details=_state(repository))
         ask_frameworks(a)
         yield a, b
 
@@ -86,20 +79,15 @@ def of_interpreters(
 ) -> Iterator[tuple[Side, Side]]:
     """Two interpreters, None for this one; both run the gradrace that is running now.
 
-    UserError (exit code 3) where one cannot be started or lacks what gradrace needs.
+    UserError (exit code 3) if one cannot be started or lacks what gradrace needs.
     """
     with tempfile.TemporaryDirectory(prefix="gradrace-side-") as folder:
         root = _package(Path(folder), _running())
         sides = []
         for python in (a, b):
-            side = Side(
-                python or "this interpreter",
-                _found(python) if python else sys.executable,
-                root,
-                tuple(plugins),
-            )
-            ask_frameworks(side)
-            sides.append(side)
+            found = _found(python) if python else sys.executable
+            sides.append(Side(python or "this interpreter", found, root, tuple(plugins)))
+            ask_frameworks(sides[-1])
         yield sides[0], sides[1]
 
 
@@ -115,7 +103,7 @@ def of_files(a: Path, b: Path, plugins: Sequence[Path] = ()) -> Iterator[tuple[S
 
 @contextmanager
 def of_cells(a: str, b: str, plugins: Sequence[Path] = ()) -> Iterator[tuple[Side, Side]]:
-    """This interpreter and source on both sides: what differs is in the cells. a, b: labels."""
+    """This interpreter and source on both sides; the pairs differ. a, b: labels."""
     yield (
         Side(a, sys.executable, None, tuple(plugins)),
         Side(b, sys.executable, None, tuple(plugins)),
@@ -123,17 +111,15 @@ def of_cells(a: str, b: str, plugins: Sequence[Path] = ()) -> Iterator[tuple[Sid
 
 
 def ask_frameworks(side: Side) -> dict[str, dict[str, str] | None]:
-    """Framework -> the versions that the side's interpreter has of it, None where one is not
-    installed.
+    """Framework -> the versions in the side's interpreter, None if one is not installed.
 
-    UserError (exit code 3) where gradrace, as this side has it, cannot be imported, or its files
-    cannot be loaded."""
+    UserError (exit code 3) if this side's gradrace cannot be imported or its files not loaded."""
     from .measure import side_path
 
     files = json.dumps([str(file.resolve()) for file in side.plugins])
     try:
         answer = ask(
-            [side.python, "-P", "-c", _QUESTION, files],
+            [side.python, "-P", "-c", QUESTION, files],
             side_path(side, os.environ),
             _ANSWER_TIMEOUT_S,
         )
@@ -145,7 +131,7 @@ def ask_frameworks(side: Side) -> dict[str, dict[str, str] | None]:
 
 
 def _versions(found: object) -> dict[str, str] | None:
-    """As an interpreter answered them. TypeError if they are none."""
+    """From an interpreter's answer. TypeError if it is something else."""
     if found is None:
         return None
     if not isinstance(found, dict):
@@ -155,9 +141,7 @@ def _versions(found: object) -> dict[str, str] | None:
 
 @contextmanager
 def ended_like_interrupt() -> Iterator[None]:
-    """SIGTERM, as a CI that cancels a job sends it, is taken like Ctrl-C: what was begun is cleaned
-    up.
-    """
+    """SIGTERM (a CI cancels the job) is taken like Ctrl-C, so that everything is cleaned up."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -191,7 +175,7 @@ def _repository() -> Path:
     found = _git(here, "rev-parse", "--show-toplevel")
     if found.returncode:
         raise UserError(
-            f"{here}: not in a git repository (or not one that git trusts), so that --base has no"
+            f"{here}: not in a git repository (or not one that git trusts), so --base has no"
             " meaning here"
         )
     return Path(found.stdout.rstrip("\n")).resolve()
@@ -204,12 +188,9 @@ def _commit(repository: Path, ref: str) -> str:
     if found.returncode == 0:
         return found.stdout.strip()
     shallow = _git(repository, "rev-parse", "--is-shallow-repository").stdout.strip() == "true"
-    hint = (
-        f"; this clone is shallow, fetch more of it: {_DEEPEN}"
-        if shallow
-        else "; `git log --oneline` lists commits"
-    )
-    raise UserError(f"--base {ref}: no commit of that name in {repository}{hint}")
+    deepen = f"this clone is shallow, fetch more of it: {_DEEPEN}"
+    hint = deepen if shallow else "`git log --oneline` lists commits"
+    raise UserError(f"--base {ref}: no commit of that name in {repository}; {hint}")
 
 
 def _changed(repository: Path) -> list[str]:
@@ -234,16 +215,13 @@ def _state(repository: Path) -> dict[str, str]:
 
 @contextmanager
 def _worktree(repository: Path, commit: str) -> Iterator[Path]:
-    """The commit's files in a temporary folder. Hooks are off: they are the user's, for the user's
-    own checkouts.
-    """
+    """The commit's files in a temporary folder, with git's hooks off: those are the user's own."""
     with tempfile.TemporaryDirectory(prefix="gradrace-base-", ignore_cleanup_errors=True) as folder:
         path = Path(folder).resolve() / "worktree"
         try:
             hooks = ("-c", f"core.hooksPath={os.devnull}")
-            made = _git(
-                repository, *hooks, "worktree", "add", "--detach", "--force", str(path), commit
-            )
+            add = ("worktree", "add", "--detach", "--force", str(path), commit)
+            made = _git(repository, *hooks, *add)
             if made.returncode:
                 raise UserError(
                     f"git cannot check {commit[:12]} out: {made.stderr.strip()}",
@@ -257,7 +235,7 @@ def _worktree(repository: Path, commit: str) -> Iterator[Path]:
 
 
 def _at_base(file: Path, repository: Path, worktree: Path, ref: str) -> Path:
-    """The user's file as it was at the base; one that lies elsewhere is the same on both sides."""
+    """The user's file at the base; a file outside the repository is the same on both sides."""
     absolute = file.resolve()
     if not absolute.is_relative_to(repository):
         return file
@@ -273,7 +251,7 @@ def _at_base(file: Path, repository: Path, worktree: Path, ref: str) -> Path:
 
 
 def _running() -> dict[str, Path]:
-    """The folders that the running package consists of: where it goes -> where it is."""
+    """The folders of the running package: place in the package -> folder."""
     import gradrace.adapters
     import gradrace.suites
 
@@ -290,21 +268,21 @@ def _checkout(folder: Path, name: str) -> dict[str, Path]:
     for part in parts.values():
         if not part.is_dir():
             raise UserError(
-                f"{name}: it has no {part.name}/, so that there is no gradrace to run",
+                f"{name}: it has no {part.name}/, so there is no gradrace to run",
                 ExitCode.NOTHING_MEASURED,
             )
     return parts
 
 
 def _is_gradrace(repository: Path) -> bool:
-    """Whether this is gradrace's own repository, be it the one that is running or not."""
+    """Whether this is a repository of gradrace, the running one or another."""
     return (repository / "harness" / "registry.py").is_file() and all(
         p.is_dir() for p in _of_checkout(repository).values()
     )
 
 
 def _package(folder: Path, parts: Mapping[str, Path]) -> Path:
-    """A folder to put on a path, which holds these parts as a package and nothing else."""
+    """A folder to put on a path: these parts as a package, and nothing else."""
     root = folder.resolve() / "gradrace-side"
     ignore: Callable[..., set[str]] = shutil.ignore_patterns("__pycache__")
     for place, source in parts.items():
@@ -313,16 +291,15 @@ def _package(folder: Path, parts: Mapping[str, Path]) -> Path:
 
 
 def _found(python: str) -> str:
-    """The interpreter's path. Not resolved: an environment's link to the system's Python is what
-    makes it that environment.
-    """
+    """The interpreter's path, unresolved: a virtual environment is its link to a Python."""
     path = shutil.which(python)
     if path is None:
         raise UserError(
             f"{python}: no such interpreter, or not executable", ExitCode.NOTHING_MEASURED
         )
     with suppress(OSError):
-        return os.path.abspath(path)  # noqa: PTH100 - Path.absolute keeps `..`, and resolve() follows the link
+        # Path.absolute keeps `..`, and resolve() follows the link.
+        return os.path.abspath(path)  # noqa: PTH100
     return path
 
 

@@ -1,19 +1,17 @@
-"""A cell's figures for people, the same in every table that shows them."""
+"""The figures of a pair for people, the same in every table."""
 
 from __future__ import annotations
 
-from . import CellVerdict
+from . import PairVerdict
 
 
-def figures(cell: CellVerdict) -> dict[str, str]:
-    """Microseconds a step of both sides, the ratio b / a with its simultaneous interval, launches,
-    and the slowdown that so many find with power 0.8; empty texts for what was not measured."""
+def figures(cell: PairVerdict) -> dict[str, str]:
+    """By column: times, ratio with interval, launches, detectable slowdown; '' if not measured."""
+    ratio = "" if cell.ratio is None else f"{cell.ratio:.3f} [{cell.low:.3f}, {cell.high:.3f}]"
     return {
         "a, µs/step": micros(cell.a_step_s),
         "b, µs/step": micros(cell.b_step_s),
-        "b / a": (
-            "" if cell.ratio is None else f"{cell.ratio:.3f} [{cell.low:.3f}, {cell.high:.3f}]"
-        ),
+        "b / a": ratio,
         "launches": str(cell.launches),
         "detectable": "" if cell.detectable is None else f"{cell.detectable:.1%}",
     }

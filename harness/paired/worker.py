@@ -1,13 +1,13 @@
-"""The process that holds one side's cells: `python -P worker.py IN OUT`, two file descriptors.
+"""The process of one side: `python -P worker.py IN OUT`, two file descriptors.
 
-It is started by its path from the driver's own source, while `gradrace` may be another, older one:
-the side's. So it takes nothing from that package but load_registry, import_adapter, RunSpec,
-make_plan, initial_weights and what adapters and sessions have always had; newer methods of sessions
-are used where they are there.
+Interface between commits: the driver starts this file from its own source, while `gradrace` is the
+side's, perhaps older. Each import from it is marked, and
+tests/core/test_interface_between_commits.py lists them all. Newer methods of sessions are used if
+they are there.
 
 JSON lines come in on IN: a hello {framework, plugins, slowdown}, then requests. Each is answered on
-OUT by one line whose `event` is `done`, `skipped` (the side cannot do this run) or `failed`, both
-with a reason. The end of IN ends the process.
+OUT by one line whose `event` is `done`, or `skipped` (the side cannot do this run) or `failed` with
+a reason. The end of IN ends the process.
 
     {"do": "pin", cores}                 every thread of the process to these cores
     {"do": "open", spec}                 a cell's session; cells are counted from 0. -> parts
@@ -34,28 +34,23 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-# Steps of a further try, where one step alone is over too soon to be timed, and how many such tries
-# are timed.
+# If one step is too short to be timed: steps of a longer try, and how many such tries are timed.
 _TRIED_STEPS, _TRIES = 16, 3
 _SHORTEST_TRY_S = 0.02
-# Blocks from which an injected slowdown learns how long a step takes. plan_steps() in measure.py
-# counts them in.
+# Blocks that measure a step before it is slowed down; measure.table_steps counts them in.
 SLOWDOWN_BLOCKS = 9
-# Steps that `try` takes at most: the first call, one step, then the further tries with one before
-# them.
+# Steps of `try` at most: the first call, one step, then one longer try untimed and the timed ones.
 TRY_STEPS = 2 + (1 + _TRIES) * _TRIED_STEPS
 
 
-class Cell:
+class TimedSession:
     """One session being timed; it takes its steps in order."""
 
     def __init__(self, session: Any, one_thread: bool) -> None:
         self._session = session
-        # Where CPU time is what a step takes, slowing it down by CPU time keeps the share whatever
-        # else runs on the core.
-        self._busy = (
-            ("cpu_ns", time.thread_time_ns) if one_thread else ("wall_ns", time.perf_counter_ns)
-        )
+        # One thread is slowed by CPU time: the share then holds whatever else runs on the core.
+        by_cpu, by_wall = ("cpu_ns", time.thread_time_ns), ("wall_ns", time.perf_counter_ns)
+        self._busy = by_cpu if one_thread else by_wall
         self._next = 0
         self._block_steps = 0
         self._delay_ns = 0
@@ -63,23 +58,22 @@ class Cell:
         self._compiled = 0
 
     def parts(self) -> list[str]:
-        """What of a step can be timed apart from it."""
+        """Parts of a step that can be timed alone."""
         return list(getattr(self._session, "parts", tuple)())
 
     def try_(self) -> dict[str, float]:
-        """Seconds of the first call, compilation included, and of a step thereafter, roughly."""
+        """Seconds of the first call with its compilation, and roughly of a later step."""
         first = self._seconds(1)
         step = self._seconds(1)
         if step * _TRIED_STEPS < _SHORTEST_TRY_S:
-            # One is not timed: where all steps of a call are one program, another length is
-            # compiled anew. The fastest counts, because a try that was disturbed would make all
-            # blocks of the comparison too short.
+            # The first is not timed: it may compile a program for this length. The fastest counts:
+            # a disturbed try would make all blocks of the comparison too short.
             self._seconds(_TRIED_STEPS)
             step = min(self._seconds(_TRIED_STEPS) for _ in range(_TRIES)) / _TRIED_STEPS
         return {"first_call_s": first, "step_s": step}
 
     def warm(self, block_steps: int, steps: int, slowdown: float) -> dict[str, float]:
-        """Untimed blocks; from here on nothing compiles."""
+        """Untimed blocks; afterwards nothing compiles."""
         self._block_steps = block_steps
         for _ in range(-(-steps // block_steps)):
             self._seconds(block_steps)
@@ -90,15 +84,14 @@ class Cell:
         return {"delay_ns": self._delay_ns}
 
     def block(self, part: str) -> dict[str, int]:
-        """One block, synchronised at its edges and never inside."""
-        if part != "step":
-            return _timed(
-                lambda: self._session.probe(part, range(self._block_steps)), self._session.sync
-            )
-        return self._train(self._block_steps, self._delay_ns)
+        """One block, synchronised at its ends only."""
+        if part == "step":
+            return self._train(self._block_steps, self._delay_ns)
+        steps = range(self._block_steps)
+        return _timed(lambda: self._session.probe(part, steps), self._session.sync)
 
     def check(self) -> dict[str, Any]:
-        """RuntimeError where what was timed was not training."""
+        """RuntimeError if the timed steps were no training."""
         after = self._session.weights()
         if all(np.array_equal(after[name], self._before[name]) for name in after):
             raise RuntimeError(
@@ -122,12 +115,12 @@ class Cell:
                 self._spin(delay_ns)
 
         timed = _timed(enqueue, self._session.sync)
-        # Fetching the losses is left out; keeping them, step by step, is part of the step.
+        # Fetching the losses is not timed; keeping them is part of the step.
         self._session.losses()
         return timed
 
     def _spin(self, delay_ns: int) -> None:
-        """Keeps the core busy, after the device has finished, so that nothing overlaps with it."""
+        """Keeps the core busy after the device has finished, so that nothing overlaps."""
         self._session.sync()
         clock = self._busy[1]
         end = clock() + delay_ns
@@ -146,7 +139,7 @@ class Worker:
     """Answers requests with one adapter."""
 
     def __init__(self, hello: dict[str, Any]) -> None:
-        from gradrace.registry import import_adapter, load_registry
+        from gradrace.registry import import_adapter, load_registry  # between commits
 
         self._registry = load_registry([Path(file) for file in hello["plugins"]])
         framework = self._registry.frameworks.get(hello["framework"])
@@ -154,44 +147,43 @@ class Worker:
             raise Skip(f"{hello['framework']} is not installed for {sys.executable}")
         self._adapter = import_adapter(framework)
         self._slowdown = float(hello["slowdown"])
-        self._cells: dict[int, Cell] = {}
+        self._sessions: dict[int, TimedSession] = {}
 
     def about(self) -> dict[str, Any]:
-        """What this side is, for the result."""
+        """The versions and the source of this side, for the result."""
         import gradrace
 
         versions = {"python": ".".join(map(str, sys.version_info[:3])), **self._adapter.versions()}
         return {"versions": versions, "gradrace": str(Path(gradrace.__file__).parent)}
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """What the request asks for, or why not."""
+        """The answer to one request, or why there is none."""
         try:
             return {"event": "done", **self._do(request)}
         except Exception as error:
             return _refusal(error)
 
     def _do(self, request: dict[str, Any]) -> dict[str, Any]:
+        if request["do"] == "pin":
+            return _pin(request["cores"])
+        if request["do"] == "open":
+            session = self._sessions[request["cell"]] = self._open(request["spec"])
+            return {"parts": session.parts()}
+        session = self._sessions[request["cell"]]
         match request["do"]:
-            case "pin":
-                return _pin(request["cores"])
-            case "open":
-                cell = self._cells[request["cell"]] = self._open(request["spec"])
-                return {"parts": cell.parts()}
             case "try":
-                return self._cells[request["cell"]].try_()
+                return session.try_()
             case "warm":
-                return self._cells[request["cell"]].warm(
-                    request["block_steps"], request["steps"], self._slowdown
-                )
+                return session.warm(request["block_steps"], request["steps"], self._slowdown)
             case "block":
-                return self._cells[request["cell"]].block(request["part"])
+                return session.block(request["part"])
             case "check":
-                return self._cells[request["cell"]].check()
+                return session.check()
         raise ValueError(f"no request {request['do']!r}")
 
-    def _open(self, spec: dict[str, Any]) -> Cell:
-        from gradrace.plan import initial_weights, make_plan
-        from gradrace.spec import RunSpec
+    def _open(self, spec: dict[str, Any]) -> TimedSession:
+        from gradrace.plan import initial_weights, make_plan  # between commits
+        from gradrace.spec import RunSpec  # between commits
 
         run = RunSpec.model_validate(spec)
         optimizer = self._registry.optimizers.get(run.optimizer.name)
@@ -200,8 +192,11 @@ class Worker:
         reason = self._adapter.supports(run, optimizer)
         if reason:
             raise Skip(reason)
-        plan, start = make_plan(run, optimizer), initial_weights(run.task, run.seed)
-        return Cell(self._adapter.open(run, start, plan), run.device == "cpu" and run.threads == 1)
+        # An older registry has no schedules of the user's.
+        known = [self._registry.schedules] if hasattr(self._registry, "schedules") else []
+        plan, start = make_plan(run, optimizer, *known), initial_weights(run.task, run.seed)
+        session = self._adapter.open(run, start, plan)
+        return TimedSession(session, run.device == "cpu" and run.threads == 1)
 
 
 def _refusal(error: BaseException) -> dict[str, Any]:
@@ -216,7 +211,7 @@ def _refusal(error: BaseException) -> dict[str, Any]:
 
 
 def _missing_package(error: BaseException) -> str | None:
-    """As gradrace.plugins.absent has it, which an older gradrace lacks."""
+    """As gradrace.plugins.absent, which an older gradrace lacks."""
     if not isinstance(error, ModuleNotFoundError) or not error.name:
         return None
     top = error.name.partition(".")[0]
@@ -231,17 +226,12 @@ def _timed(enqueue: Any, sync: Any) -> dict[str, int]:
     enqueue()
     sync()
     after = time.perf_counter_ns(), time.process_time_ns(), _involuntary_switches()
-    return dict(
-        zip(
-            ("wall_ns", "cpu_ns", "switches"),
-            (b - a for a, b in zip(before, after, strict=True)),
-            strict=True,
-        )
-    )
+    wall_ns, cpu_ns, switches = (b - a for a, b in zip(before, after, strict=True))
+    return {"wall_ns": wall_ns, "cpu_ns": cpu_ns, "switches": switches}
 
 
 def _pin(cores: list[int]) -> dict[str, Any]:
-    """Threads that importing a framework has started included; those that start later inherit it."""
+    """All threads, also those that a framework's import started; later ones inherit it."""
     if hasattr(os, "sched_setaffinity"):
         tasks = Path("/proc/self/task")
         for thread in [int(task.name) for task in tasks.iterdir()] if tasks.is_dir() else [0]:
@@ -263,9 +253,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def _read_messages(descriptor: int, messages: queue.SimpleQueue[dict[str, Any]]) -> None:
-    """Runs in a thread: a driver that dies closes the pipe, and then this process must end in
-    mid-step too.
-    """
+    """Runs in a thread: if the driver dies, the pipe closes, and this process ends in mid-step."""
     with os.fdopen(descriptor, "rb") as lines:
         for line in lines:
             messages.put(json.loads(line))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 
 from ..plugins.space import free
-from .results import Found
+from .results import SearchResult
 from .samplers import Search, optuna_study
 from .study import StudyFile
 from .trials import told
@@ -13,7 +13,7 @@ from .trials import told
 FEWEST = 8
 
 
-def importances(study: StudyFile, found: Found) -> dict[str, float]:
+def importances(study: StudyFile, found: SearchResult) -> dict[str, float]:
     """Share of the scores' variance by hyperparameter, the largest first; empty with fewer than
     FEWEST trials, scores that are all equal, or a single hyperparameter.
 

@@ -21,13 +21,13 @@ from ..spec import ScheduleSpec, TaskSpec
 from ..strict import given as shown_value
 from .samplers import check_sampler
 from .space import spaces_of
-from .study import Cell, SpaceFile, StudyFile
+from .study import Combination, SpaceFile, StudyFile
 
 FILE = re.compile(r"^(?P<file>.+\.py)(?::(?P<name>[A-Za-z0-9_.-]+))?$")
 
 
 @dataclass(frozen=True)
-class Wish:
+class StudyRequest:
     """What the user asks for. optimizers: names, or FILE.py:NAME; nested: '5x3'; others: fields of
     StudyFile.
     """
@@ -42,15 +42,15 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Ready:
+class PreparedStudy:
     """A study with its searches and everything that they are made of."""
 
     study: StudyFile
-    cells: tuple[Cell, ...]
+    cells: tuple[Combination, ...]
     registry: Registry
 
 
-def prepare(wish: Wish) -> Ready:
+def prepare(wish: StudyRequest) -> PreparedStudy:
     """Checks everything before anything runs. UserError for whatever is unknown, impossible or
     contradictory.
     """
@@ -80,13 +80,13 @@ def prepare(wish: Wish) -> Ready:
         _check_data(task, study)
     folds: Sequence[int | None] = range(nested[0]) if nested else [None]
     cells = tuple(
-        Cell(task, optimizer, registry.frameworks[framework], fold, registry.schedules)
+        Combination(task, optimizer, registry.frameworks[framework], fold, registry.schedules)
         for task in tasks
         for framework in frameworks
         for optimizer in optimizers
         for fold in folds
     )
-    return Ready(study, cells, registry)
+    return PreparedStudy(study, cells, registry)
 
 
 def _check_numbers(others: Mapping[str, Any]) -> None:

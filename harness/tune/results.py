@@ -27,7 +27,7 @@ Key = tuple[str, str, str, int | None]
 
 
 @dataclass
-class Found:
+class SearchResult:
     """What is known of one search. tuned and default: records of the runs that score them, by seed."""
 
     key: Key
@@ -54,15 +54,15 @@ class Found:
         return best_of(self.trials, self.higher)
 
 
-def found(study: StudyFile, records: Iterable[RunRecord]) -> list[Found]:
+def found(study: StudyFile, records: Iterable[RunRecord]) -> list[SearchResult]:
     """The searches of a study, in the order of their first record, from the records of its plan."""
-    searches: dict[Key, Found] = {}
+    searches: dict[Key, SearchResult] = {}
     trials: dict[Key, dict[int, list[RunRecord]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
         spec, varied = record.spec, record.spec.variations
         fold = int(varied["fold"]) if "fold" in varied else None
         key = (spec.task.name, spec.optimizer.name, spec.framework, fold)
-        search = searches.setdefault(key, Found(key, spec))
+        search = searches.setdefault(key, SearchResult(key, spec))
         if "trial" in varied:
             trials[key][int(varied["trial"])].append(record)
         elif varied.get("settings") in ("tuned", "default"):
@@ -167,7 +167,7 @@ class Row:
     task: str
     optimizer: str
     framework: str
-    searches: tuple[Found, ...]
+    searches: tuple[SearchResult, ...]
     validation: float | None
     tuned: Score | None
     default: Score | None
@@ -195,15 +195,17 @@ class Row:
         return {state: states.count(state) for state in dict.fromkeys(states)}
 
 
-def rows(study: StudyFile, searches: Sequence[Found]) -> list[Row]:
+def rows(study: StudyFile, searches: Sequence[SearchResult]) -> list[Row]:
     """One a task, optimizer and framework, in the order of the searches."""
-    together: dict[tuple[str, str, str], list[Found]] = defaultdict(list)
+    together: dict[tuple[str, str, str], list[SearchResult]] = defaultdict(list)
     for search in searches:
         together[search.key[:3]].append(search)
     return [_row(key, tuple(group), searches) for key, group in together.items()]
 
 
-def _row(key: tuple[str, str, str], group: tuple[Found, ...], everything: Sequence[Found]) -> Row:
+def _row(
+    key: tuple[str, str, str], group: tuple[SearchResult, ...], everything: Sequence[SearchResult]
+) -> Row:
     same_task = [search for search in everything if search.key[0] == key[0]]
     higher, nested = group[0].higher, group[0].key[3] is not None
     worst = {split: _floor(same_task, higher, split) for split in ("validation", "test")}
@@ -253,7 +255,7 @@ def _over_folds(
     )
 
 
-def _floor(searches: Sequence[Found], higher: bool, split: str) -> float | None:
+def _floor(searches: Sequence[SearchResult], higher: bool, split: str) -> float | None:
     """What a diverged run on fresh seeds counts for: chance, or the worst score of a run of this
     task that ended ok if that is worse (chance.floor). Of several outer folds the worst chance is
     taken: they differ by a few samples."""

@@ -25,14 +25,22 @@ from ..sweep import with_log
 from ..sweep.planner import Planner
 from ..sweep.store import PlanFile, Store
 from .samplers import LEARNING, Told, suggest, trials
-from .study import Asked, Cell, Journal, StudyFile, higher_is_better, read_study, write_study
+from .study import (
+    Combination,
+    Journal,
+    StudyFile,
+    Suggestion,
+    higher_is_better,
+    read_study,
+    write_study,
+)
 from .trials import Trial, best_of, chance_level, judged, told
 
 Watch = Callable[[Event, int, int], None]
 
 
 @dataclass(frozen=True)
-class Place:
+class StudyPlace:
     """Where a study is kept and how it is run. workers: see sweep.Options."""
 
     output: Path
@@ -45,8 +53,8 @@ class Place:
 
 def execute(
     study: StudyFile,
-    cells: Sequence[Cell],
-    place: Place,
+    cells: Sequence[Combination],
+    place: StudyPlace,
     watch: Watch = lambda event, done, total: None,
 ) -> StudyFile:
     """Does what is left of a study and returns it as it is kept, with the batch that it was begun
@@ -108,8 +116,8 @@ class _Study:
     def __init__(
         self,
         study: StudyFile,
-        cells: Sequence[Cell],
-        place: Place,
+        cells: Sequence[Combination],
+        place: StudyPlace,
         store: Store,
         executor: Executor,
         watch: Watch,
@@ -185,7 +193,9 @@ class _Study:
 class _Search:
     """One search. It hands out runs when it can tell what to do, and takes their records."""
 
-    def __init__(self, study: StudyFile, cell: Cell, planner: Planner, journal: Journal) -> None:
+    def __init__(
+        self, study: StudyFile, cell: Combination, planner: Planner, journal: Journal
+    ) -> None:
         self._study, self._cell, self._planner, self._journal = study, cell, planner, journal
         self._search = cell.search(study)
         self._budget = trials(self._search)
@@ -248,7 +258,7 @@ class _Search:
         if not line:
             task, optimizer, framework, fold = self._cell.key
             self._journal.write(
-                Asked(
+                Suggestion(
                     task=task,
                     optimizer=optimizer,
                     framework=framework,
@@ -275,7 +285,7 @@ class _Search:
             yield from self._cell.scoring(self._study, best.settings, "tuned")
         yield from self._cell.scoring(self._study, self._cell.defaults(), "default")
 
-    def _is_mine(self, line: Asked) -> bool:
+    def _is_mine(self, line: Suggestion) -> bool:
         return (
             line.task,
             line.optimizer,

@@ -141,7 +141,7 @@ def write_study(folder: Path, study: StudyFile) -> None:
 
 
 @dataclass(frozen=True)
-class Cell:
+class Combination:
     """One search: what is trained where, and on which outer fold (None without nested
     cross-validation). known: the schedules by kind.
     """
@@ -251,7 +251,7 @@ def higher_is_better(task: TaskSpec) -> bool:
     return task.metric != "negative_loss"
 
 
-class Asked(Frozen):
+class Suggestion(Frozen):
     """A line of the journal: a suggestion, and the digests of the runs that try it."""
 
     task: Name
@@ -283,15 +283,15 @@ class Journal:
                     opened.truncate(len(whole))
         self.asked = tuple(self._read(whole.decode("utf-8", errors="replace")))
 
-    def write(self, asked: Asked) -> None:
+    def write(self, asked: Suggestion) -> None:
         """One line, in the file before anything runs."""
         with writing(self._file), self._file.open("a", encoding="utf-8") as opened:
             opened.write(canonical_json(asked.to_json()) + "\n")
 
-    def _read(self, text: str) -> Iterator[Asked]:
+    def _read(self, text: str) -> Iterator[Suggestion]:
         for number, line in enumerate(text.removesuffix("\n").split("\n") if text else (), 1):
             try:
-                yield Asked.model_validate_json(line)
+                yield Suggestion.model_validate_json(line)
             except ValidationError as error:
                 raise UserError(
                     f"{self._file}, line {number}: not a suggestion of gradrace"

@@ -8,7 +8,7 @@ from typing import Any
 from ..plugins.space import limits_of
 from ..statistics.intervals import Interval
 from .inclusion import Inclusion, inclusions
-from .results import Found, Row, Score
+from .results import Row, Score, SearchResult
 from .study import StudyFile
 
 MISSING = "–"
@@ -89,7 +89,7 @@ def inclusion_rows(study: StudyFile, table: Sequence[Row]) -> list[dict[str, str
     ]
 
 
-def notes(study: StudyFile, found: Sequence[Found]) -> list[str]:
+def notes(study: StudyFile, found: Sequence[SearchResult]) -> list[str]:
     """What a reader of the tables must know."""
     lines = []
     for search in found:

@@ -7,6 +7,6 @@ document.py explains it."""
 
 from __future__ import annotations
 
-from .driver import Options, verify
+from .driver import VerifyOptions, verify
 
-__all__ = ["Options", "verify"]
+__all__ = ["VerifyOptions", "verify"]

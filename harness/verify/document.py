@@ -22,7 +22,7 @@ from ..schedules import SCHEDULES
 from ..spec import Frozen
 from . import notes
 from .cases import CLOSED_LOOP, UPDATE_STEPS, Selection
-from .driver import Options, Tell, some_run, verify
+from .driver import Tell, VerifyOptions, some_run, verify
 from .formulas import FORMULAS
 from .notes import Note
 from .verdict import Verdict, VerifyFile, list_versions
@@ -86,7 +86,7 @@ def read(file: Path) -> Measured:
 
 def measure(registry: Registry, tell: Tell) -> Measured:
     """Runs all update rules, native and canonical, and reads the libraries' defaults."""
-    found = verify(registry, Options(Selection(keyword="updates/")), tell)
+    found = verify(registry, VerifyOptions(Selection(keyword="updates/")), tell)
     defaults: dict[str, dict[str, dict[str, str]]] = {}
     of_notes: dict[str, dict[str, str]] = {}
     for name in LIBRARIES:

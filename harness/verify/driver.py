@@ -43,7 +43,7 @@ Tell = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
-class Options:
+class VerifyOptions:
     """What of everything is verified, and how. worker: the command that serves as a worker, for
     tests.
     """
@@ -54,21 +54,21 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Asked:
+class FrameworkAnswers:
     """The answers of one framework, with its versions."""
 
     answers: Answers
     versions: dict[str, str]
 
     @classmethod
-    def joined(cls, parts: Sequence[Asked]) -> Asked:
+    def joined(cls, parts: Sequence[FrameworkAnswers]) -> FrameworkAnswers:
         """The answers of several processes of one framework."""
         answers = {key: answer for part in parts for key, answer in part.answers.items()}
         return cls(answers, next((part.versions for part in parts if part.versions), {}))
 
 
 def verify(
-    registry: Registry, options: Options, tell: Tell = lambda what, done, total: None
+    registry: Registry, options: VerifyOptions, tell: Tell = lambda what, done, total: None
 ) -> VerifyFile:
     """Computes the selected cases everywhere and judges them.
 
@@ -156,7 +156,7 @@ def _left_out(registry: Registry, selection: Selection) -> tuple[str, ...]:
 
 
 def _sides(
-    case: Case, frameworks: Sequence[Framework], asked: Mapping[str, Asked]
+    case: Case, frameworks: Sequence[Framework], asked: Mapping[str, FrameworkAnswers]
 ) -> list[tuple[str, str, Answer]]:
     """(framework, mode, answer) of all that could compute the case."""
     missing = Answer(failed="the process died before it came to this case, too often to try again")
@@ -171,9 +171,9 @@ def _ask_all(
     registry: Registry,
     frameworks: Sequence[Framework],
     cases: Sequence[Case],
-    options: Options,
+    options: VerifyOptions,
     tell: Tell,
-) -> dict[str, Asked]:
+) -> dict[str, FrameworkAnswers]:
     """All frameworks, those with the most to compute first and in two processes, so that no core
     waits for the last.
     """
@@ -205,17 +205,20 @@ def _ask_all(
             pool.shutdown(wait=False, cancel_futures=True)
             _Process.end_all()
             raise
-    return {name: Asked.joined([found for other, found in asked if other == name]) for name in work}
+    return {
+        name: FrameworkAnswers.joined([found for other, found in asked if other == name])
+        for name in work
+    }
 
 
 def _ask(
     registry: Registry,
     framework: Framework,
     cases: Sequence[Case],
-    options: Options,
+    options: VerifyOptions,
     count: Callable[[str], None],
     stop: threading.Event,
-) -> Asked:
+) -> FrameworkAnswers:
     """One framework's answers to some cases. A process that dies or hangs costs the case it was at;
     a new one is asked for the rest."""
     answers: Answers = {}
@@ -225,7 +228,7 @@ def _ask(
                 (case.id, mode): Answer(unavailable="not installed")
                 for mode in modes(case, framework)
             }
-        return Asked(answers, {})
+        return FrameworkAnswers(answers, {})
     total = sum(len(modes(case, framework)) for case in cases)
     versions: dict[str, str] = {}
     for _ in range(_MOST_DEATHS):
@@ -243,13 +246,13 @@ def _ask(
                         for case in cases
                         for mode in modes(case, framework)
                     }
-                    return Asked(every, versions)
+                    return FrameworkAnswers(every, versions)
                 else:
                     answers[str(message.get("case")), str(message.get("mode"))] = _answer(message)
                     count(framework.name)
         if len(answers) == total or stop.is_set():
             break
-    return Asked(answers, versions)
+    return FrameworkAnswers(answers, versions)
 
 
 def _answer(message: Mapping[str, Any]) -> Answer:
@@ -276,7 +279,7 @@ class _Process:
         registry: Registry,
         framework: Framework,
         cases: Sequence[Case],
-        options: Options,
+        options: VerifyOptions,
         folder: Path,
         skip: list[tuple[str, str]],
     ) -> None:

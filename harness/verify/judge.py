@@ -34,7 +34,7 @@ from .cases import (
     UpdateCase,
     WeightsCase,
 )
-from .verdict import Place, Side, Verdict
+from .verdict import FirstDifference, Side, Verdict
 
 Array = np.ndarray
 
@@ -60,7 +60,7 @@ class Difference:
 
     worst: float
     within: bool
-    place: Place | None = None
+    place: FirstDifference | None = None
     reason: str = ""
 
 
@@ -207,7 +207,7 @@ def compare(case: Case, a: Mapping[str, Array], b: Mapping[str, Array]) -> Diffe
         places, key=lambda place: (_step(case, place[0], place[1]) or 0, list(a).index(place[0]))
     )
     step = _step(case, name, entry)
-    place = Place(
+    place = FirstDifference(
         step=step,
         tensor=name,
         entry=entry[1:] if step is not None else entry,

@@ -1,6 +1,4 @@
-"""Prints the JSON Schema of `gradrace verify --json`: `python -m gradrace.verify.schema >
-docs/verify.schema.json`.
-"""
+"""`python -m gradrace.verify.schema` prints docs/verify.schema.json, of `gradrace verify --json`."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class Side(Frozen):
         return f"{self.framework} {self.mode}".strip()
 
 
-class Place(Frozen):
+class FirstDifference(Frozen):
     """Where two sides first part: the step (None where there are none), the tensor, and the largest
     entry of it there.
 
@@ -82,7 +82,7 @@ class Verdict(Frozen):
     verdict: Outcome
     worst: FiniteFloat | None = None
     tolerance: float
-    place: Place | None = None
+    place: FirstDifference | None = None
     reason: str = ""
 
     @property

@@ -25,7 +25,7 @@ from gradrace.sweep.store import read_arrays, read_records
 from gradrace.tune import prepare as asking
 from gradrace.verify.cases import Selection, everything
 from gradrace.verify.cases import table as cases_of
-from gradrace.verify.driver import Options, verify
+from gradrace.verify.driver import VerifyOptions, verify
 from hypothesis import given
 from hypothesis import strategies as st
 from paths import ROOT
@@ -481,7 +481,7 @@ def test_it_is_listed(tmp_path):
 
 def wish(folder, schedule):
     others = {"sampler": "random", "budget": 2, "schedule": schedule, "steps": 20}
-    return asking.Wish(
+    return asking.StudyRequest(
         ("digits_mlp",), ("sgd",), ("numpy",), load=(folder / "mine.py",), others=others
     )
 
@@ -506,7 +506,7 @@ def test_verify_proves_its_rates_and_no_more(tmp_path):
         *SCHEDULES,
         "pulse",
     }
-    found = verify(registry, Options(Selection(frameworks=("numpy",))))
+    found = verify(registry, VerifyOptions(Selection(frameworks=("numpy",))))
     assert [verdict.verdict for verdict in found.verdicts] == ["equal", "unavailable"]
     assert "mine" in found.sources
 
@@ -514,12 +514,12 @@ def test_verify_proves_its_rates_and_no_more(tmp_path):
 def test_verify_refuses_a_schedule_without_rates(tmp_path):
     registry = load_registry([write(tmp_path, "S = Schedule('s', '-', lambda t, n: -1.0)\n")])
     with pytest.raises(UserError, match="schedule s: step 0 of .*: the factor is -1"):
-        verify(registry, Options(Selection(frameworks=("numpy",))))
+        verify(registry, VerifyOptions(Selection(frameworks=("numpy",))))
 
 
 def test_compare_takes_a_file_that_brings_schedules_alone(tmp_path):
     registry = load_registry([write(tmp_path, PULSE)])
-    selection = choose.Selection(keyword="torch sgd")
+    selection = choose.SuiteFilter(keyword="torch sgd")
     assert choose.same_cells(registry, selection) == choose.same_cells(load_registry(), selection)
 
 

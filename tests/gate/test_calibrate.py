@@ -60,7 +60,7 @@ def test_a_replay_is_the_gate_itself(seed, ratio, spread, budget):
     ended = [5.0 * (number + 1) for number in range(200)]
     found = replay(taken[:count], ended[:count], rule)
     assert found is not None and found.launches == count
-    assert (found.cell.decision, found.cell.confirmed) == (cell.decision, cell.confirmed)
+    assert (found.pair.decision, found.pair.confirmed) == (cell.decision, cell.confirmed)
     fewer = replay(taken[: count - 1], ended[: count - 1], rule)
     assert fewer is None, "with one less, it asks for more"
 
@@ -70,7 +70,7 @@ def test_thresholds_share_launches_and_end_apart():
     outcomes, ended, found = calibrate._launch_until_decided(
         lambda: next(taken), [0.03, 0.2], StopRule(), lambda line: None
     )
-    assert {t: at.cell.decision for t, at in found.items()} == {0.03: "regression", 0.2: "ok"}
+    assert {t: at.pair.decision for t, at in found.items()} == {0.03: "regression", 0.2: "ok"}
     assert found[0.03].launches == 12
     assert found[0.2].launches == 6
     assert len(outcomes) == len(ended) == 12
@@ -80,7 +80,7 @@ def test_a_side_that_fails_ends_its_gate():
     outcomes, _, found = calibrate._launch_until_decided(
         lambda: Failure("broken"), [0.05, 0.1], StopRule(), lambda line: None
     )
-    assert len(outcomes) == 1 and {at.cell.decision for at in found.values()} == {"failed"}
+    assert len(outcomes) == 1 and {at.pair.decision for at in found.values()} == {"failed"}
 
 
 LAUNCHES = {"log_ratios": (0.0,) * 6, "cpu_log_ratios": (0.0,) * 6, "contended": 0}

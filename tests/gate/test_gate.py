@@ -26,7 +26,7 @@ from gate_cases import (
 from gradrace.cli import app
 from gradrace.errors import UserError
 from gradrace.gate import json_schema
-from gradrace.gate.judge import Asked, judge
+from gradrace.gate.judge import GateRequest, judge
 from gradrace.gate.text import MOST_ROWS, explained, junit, markdown
 from gradrace.gate.traces import Computed, make_baseline, select
 from gradrace.suite import expand, make_suite, read_suite
@@ -400,7 +400,7 @@ JUDGED = [
 def test_exit_codes(losses, timings, options, code):
     convergence = make_convergence(*losses) if losses else None
     timing = make_timing(*timings) if timings else None
-    asked = Asked(**{"timing": timings is not None, **options})
+    asked = GateRequest(**{"timing": timings is not None, **options})
     assert judge(convergence, timing, asked)[0] == code
 
 
@@ -418,7 +418,7 @@ def test_a_base_that_fails_alone_measured_nothing(label, losses, decisions, code
     cells = tuple(make_cell(decision, **reason.get(decision, {})) for decision in decisions)
     timing = make_timing().model_copy(update={"cells": cells})
     convergence = make_convergence(*losses) if losses else None
-    assert judge(convergence, timing, Asked(SIDES, convergence=bool(losses)))[0] == code
+    assert judge(convergence, timing, GateRequest(SIDES, convergence=bool(losses)))[0] == code
 
 
 # Verdicts of losses and decisions on step times -> the element of JUnit for each.

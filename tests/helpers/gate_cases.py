@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from gradrace.gate import Check, Comparability, Convergence, GateResult
-from gradrace.gate.judge import Asked, judge, unmeasured
-from gradrace.paired import CellVerdict, PairedResult, StopRule
+from gradrace.gate.judge import GateRequest, judge, unmeasured
+from gradrace.paired import PairVerdict, PairedResult, StopRule
 from records import MACHINE
 from tiny import toml
 
@@ -121,7 +121,7 @@ def make_convergence(*verdicts: str) -> Convergence:
     )
 
 
-def make_cell(decision: str = "ok", **changes: Any) -> CellVerdict:
+def make_cell(decision: str = "ok", **changes: Any) -> PairVerdict:
     fields: dict[str, Any] = {
         "cell": f"digits_mlp/torch-eager/{decision}",
         "a": "x",
@@ -140,7 +140,7 @@ def make_cell(decision: str = "ok", **changes: Any) -> CellVerdict:
             "launches": 6,
             "looks": 1,
         }
-    return CellVerdict(**{**fields, **changes})
+    return PairVerdict(**{**fields, **changes})
 
 
 def make_timing(*decisions: str, **changes: Any) -> PairedResult:
@@ -161,7 +161,7 @@ def make_timing(*decisions: str, **changes: Any) -> PairedResult:
 
 
 def make_result(convergence, timing, **changes):
-    asked = Asked(SIDES)
+    asked = GateRequest(SIDES)
     code, outcome = judge(convergence, timing, asked)
     fields = {
         "suite": "gate",

@@ -24,7 +24,7 @@ from gradrace.commands.compare import exit_code
 from gradrace.commands.printing import print_result
 from gradrace.errors import UserError
 from gradrace.machine import this_machine
-from gradrace.paired import CellVerdict, Pair, PairedResult, Side, StopRule, choose
+from gradrace.paired import PairVerdict, Pair, PairedResult, Side, StopRule, choose
 from gradrace.paired.measure import (
     Failure,
     Launch,
@@ -34,7 +34,7 @@ from gradrace.paired.measure import (
     portable,
     table_steps,
 )
-from gradrace.paired.worker import SLOWDOWN_BLOCKS, TRY_STEPS, Cell
+from gradrace.paired.worker import SLOWDOWN_BLOCKS, TRY_STEPS, TimedSession
 from gradrace.registry import load_registry
 from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec, TimingSpec
 from hypothesis import given
@@ -307,7 +307,7 @@ class Sleeping:
 
 def test_a_slowdown_is_a_share_of_the_cells_own_step():
     session = Sleeping()
-    cell = Cell(session, one_thread=True)
+    cell = TimedSession(session, one_thread=True)
     plain = cell.warm(10, 20, 0.0)["delay_ns"]
     delay = cell.warm(10, 20, 2.0)["delay_ns"]
     assert plain == 0 and delay > 1.9 * 10e6, "twice ten steps of a millisecond of CPU time"
@@ -325,7 +325,7 @@ def test_a_slowdown_is_a_share_of_the_cells_own_step():
     ],
 )
 def test_what_is_no_training_is_refused(session, reason):
-    cell = Cell(session, one_thread=True)
+    cell = TimedSession(session, one_thread=True)
     cell.warm(10, 20, 0.0)
     cell.block("step")
     with pytest.raises(RuntimeError, match=reason):
@@ -430,9 +430,9 @@ def test_more_threads_than_cores(timed, side):
 def suite_of(tmp_path):
     """The cells of SUITE with these changes."""
 
-    def of(keyword: str = "", **changes: Any) -> choose.Selection:
+    def of(keyword: str = "", **changes: Any) -> choose.SuiteFilter:
         (tmp_path / "tiny.toml").write_text(toml({**SUITE, **changes}))
-        return choose.Selection(str(tmp_path / "tiny.toml"), keyword)
+        return choose.SuiteFilter(str(tmp_path / "tiny.toml"), keyword)
 
     return of
 
@@ -537,11 +537,11 @@ def test_a_users_own_optimizer_stands_in_place_of_the_suites(tmp_path, suite_of)
 # -- exit codes
 
 
-def verdict(cell: str, decision: str, **fields: Any) -> CellVerdict:
-    return CellVerdict(cell=cell, a="a", b="b", decision=decision, **fields)
+def verdict(cell: str, decision: str, **fields: Any) -> PairVerdict:
+    return PairVerdict(cell=cell, a="a", b="b", decision=decision, **fields)
 
 
-def comparison(*cells: CellVerdict, **fields: Any) -> PairedResult:
+def comparison(*cells: PairVerdict, **fields: Any) -> PairedResult:
     made = {"started_at": "", "seconds": 60.0, "rule": StopRule(), "a": {}, "b": {}} | fields
     return PairedResult(machine=this_machine(), cells=cells, **made)
 

@@ -13,7 +13,7 @@ from gradrace.report.fairness import Fairness, fairness
 from gradrace.results import frame
 from gradrace.spec import RunSpec
 from gradrace.verify import file as verify_file
-from gradrace.verify.verdict import Place, Side, Verdict, VerifyFile
+from gradrace.verify.verdict import FirstDifference, Side, Verdict, VerifyFile
 from records import MACHINE, VERSIONS, make_results, make_specs
 
 REGISTRY = load_registry()
@@ -26,7 +26,7 @@ def verdict(
 ) -> Verdict:
     a, b = (Side(framework=name, mode="") for name in pair)
     worst = {"equal": 2e-15, "differs by definition": 0.25, "FAILED": 1.5}.get(outcome)
-    place = Place(step=3, tensor="losses", a="1", b="2") if outcome == "FAILED" else None
+    place = FirstDifference(step=3, tensor="losses", a="1", b="2") if outcome == "FAILED" else None
     return Verdict(
         level=level,
         case=case,

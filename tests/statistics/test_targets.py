@@ -268,7 +268,7 @@ def test_kaplan_meier_limits_hold_with_few_runs_and_early_censoring():
 
 
 PAIR = {"x": np.ones((1, 2))}
-MISMATCH = "adam: times of 1 tasks where 2 are compared"
+MISMATCH = "adam: times of 1 tasks, not 2 as compared"
 SHAPES = r"x: times of shape \(1, 2\) .* as \(2, 2\)"
 NO_NAN = "adam on x: .* a miss is infinity, not NaN"
 TOO_LONG = "up to 10, the longest training, not 11"

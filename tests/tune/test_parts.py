@@ -18,7 +18,7 @@ from gradrace.tune import text as tune_text
 from gradrace.tune.inclusion import inclusions
 from gradrace.tune.results import expected, fold_interval, found, rows
 from gradrace.tune.samplers import SAMPLERS, Search, Told, suggest
-from gradrace.tune.study import Asked, Journal, SpaceFile, StudyFile
+from gradrace.tune.study import Suggestion, Journal, SpaceFile, StudyFile
 from gradrace.tune.trials import Trial, best_of, judged, told
 
 RATES, MOMENTA = Range(1e-3, 10.0, True), Range(1e-3, 1.0, True, True)
@@ -376,7 +376,7 @@ def test_a_space_that_no_longer_holds_the_other_says_so(registry, record):
 
 def test_a_line_cut_short_is_forgotten_and_a_broken_one_is_said(tmp_path):
     told = {"task": "t", "optimizer": "o", "framework": "f", "trial": 0, "way": "w"}
-    line = Asked(**told, settings={"learning_rate": 0.1}, digests=("d" * 24,))
+    line = Suggestion(**told, settings={"learning_rate": 0.1}, digests=("d" * 24,))
     Journal(tmp_path).write(line)
     with (tmp_path / "trials.jsonl").open("a") as opened:
         opened.write('{"task": "t", "opt')

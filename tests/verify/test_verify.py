@@ -15,7 +15,7 @@ from gradrace.layers import Activation
 from gradrace.optimizer import Binding
 from gradrace.registry import Registry, load_registry
 from gradrace.spec import ScheduleSpec
-from gradrace.verify import Options, document, verify
+from gradrace.verify import VerifyOptions, document, verify
 from gradrace.verify import file as verify_file
 from gradrace.verify.cases import (
     CORE_OPTIMIZERS,
@@ -79,7 +79,7 @@ def fake(tmp_path) -> Callable[..., Registry]:
 def found(registry: Registry, keyword: str, **options: float) -> list[Verdict]:
     """Verdicts about the fake."""
     selection = Selection(keyword=keyword, frameworks=("fake",))
-    return list(verify(registry, Options(selection, **options)).verdicts)
+    return list(verify(registry, VerifyOptions(selection, **options)).verdicts)
 
 
 # -- the driver
@@ -292,7 +292,9 @@ def test_tolerances_are_those_of_the_goals(registry):
 def verified(tmp_path_factory) -> VerifyFile:
     file = tmp_path_factory.mktemp("fake") / "fake.py"
     file.write_text(FAKE.replace("{body}", "pass"))
-    return verify(load_registry([file]), Options(Selection(keyword="losses", frameworks=("fake",))))
+    return verify(
+        load_registry([file]), VerifyOptions(Selection(keyword="losses", frameworks=("fake",)))
+    )
 
 
 def test_verdicts_are_kept_and_joined(verified, tmp_path):

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ...tune import text as tune_text
 from ...tune.inclusion import Inclusion, inclusions
-from ...tune.results import Found, Row, Score, found, rows
+from ...tune.results import SearchResult, Row, Score, found, rows
 from ...tune.study import StudyFile
 from .. import text
 from ..builder import Builder
@@ -258,7 +258,7 @@ def _importance(builder: Builder, study: StudyFile, table: Sequence[Row]) -> str
     return builder.table("importance", caption, IMPORTANCE, data)
 
 
-def _trials(builder: Builder, searches: Sequence[Found]) -> Table:
+def _trials(builder: Builder, searches: Sequence[SearchResult]) -> Table:
     def optimizer(row: dict[str, Any]) -> TableCell:
         return TableCell(
             row["optimizer"], note="" if row["fold"] is None else f"fold {row['fold']}"

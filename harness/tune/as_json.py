@@ -8,11 +8,11 @@ from typing import Any
 
 from ..statistics.intervals import Interval
 from .inclusion import inclusions
-from .results import Found, Row, Score, rows
+from .results import Row, Score, SearchResult, rows
 from .study import StudyFile
 
 
-def to_json(study: StudyFile, searches: Sequence[Found]) -> dict[str, Any]:
+def to_json(study: StudyFile, searches: Sequence[SearchResult]) -> dict[str, Any]:
     """The whole result as JSON types; infinite limits as null."""
     table = rows(study, searches)
     return {
@@ -61,7 +61,7 @@ def _row_json(row: Row) -> dict[str, Any]:
     }
 
 
-def _search_json(search: Found) -> dict[str, Any]:
+def _search_json(search: SearchResult) -> dict[str, Any]:
     best = search.best
     if best is None:
         return {"fold": search.key[3], "best_trial": None, "settings": None, "score": None}
