@@ -144,7 +144,7 @@ def _carry_out(ready: PreparedStudy, place: StudyPlace, quiet: bool) -> StudyFil
     from ..tune.search import execute
 
     with resumable("trials"), Watch(quiet) as watch:
-        return execute(ready.study, ready.cells, place, watch)
+        return execute(ready.study, ready.combinations, place, watch)
 
 
 def _print(study: StudyFile, found: list[SearchResult]) -> None:
@@ -185,7 +185,7 @@ def _print_plan(ready: PreparedStudy, place: StudyPlace, as_json: bool) -> None:
 
     study = ready.study
     folder = suite_folder(place.output, place.name)
-    searches = [(cell, trials(cell.search(study))) for cell in ready.cells]
+    searches = [(each, trials(each.search(study))) for each in ready.combinations]
     runs = sum(many * study.runs_a_trial + 2 * study.fresh_seeds for _, many in searches)
     begun = len(list(folder.glob("*/run.json")))
     if as_json:

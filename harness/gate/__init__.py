@@ -18,8 +18,8 @@ SCHEMA = 1
 Mode = Literal["exact", "band"]
 What = Literal["losses", "steps to target", "final validation loss"]
 
-# same: equal bits. within: inside the rounding band. differs: a regression. changed: not the run of
-# the baseline. unchecked: nothing to compare, or nothing to compute it with. failed: the run failed.
+# same: equal bits. within: inside the rounding band. differs: a regression. changed: not the
+# baseline's run. unchecked: nothing to compare, or nothing to compute it with. failed: it failed.
 Verdict = Literal["same", "within", "differs", "changed", "unchecked", "failed"]
 
 

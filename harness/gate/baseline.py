@@ -24,7 +24,7 @@ RECORDED = f"losses of steps 0 to {DENSE - 1}, then of every {SPARSE}th"
 
 
 class Origin(Frozen):
-    """Where a framework's lines were computed: versions, and type of machine (machine/place.py)."""
+    """The versions and the type of machine that computed a framework's lines."""
 
     machine_type: str
     versions: dict[str, str]
@@ -70,7 +70,7 @@ def file_of(output: Path, suite: str) -> Path:
 
 
 def read(file: Path) -> Baseline | None:
-    """The baseline there, or None. UserError if it is unreadable, not ours, or of a newer schema."""
+    """The baseline there, or None. UserError if it is unreadable, not ours, or newer."""
     if not file.exists():
         return None
     return read_model(Baseline, file, SCHEMA, "a baseline", "run `gradrace baseline update`")

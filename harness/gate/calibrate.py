@@ -132,7 +132,7 @@ def calibrate(
     rule: StopRule,
     watch: Watch,
 ) -> None:
-    """So many gates of each slowdown, in turn over the sweep's timing cells, each kept as it ends."""
+    """So many gates of each slowdown, in turn over the timing cells; each is kept as it ends."""
     cells = pairs(sweep)
     side = Side("working tree", sys.executable, plugins=sweep.registry.plugins)
     for number, slowdown in itertools.product(range(gates), slowdowns):

@@ -50,7 +50,7 @@ def gate(
     found: dict[str, Any] = {f"{name}_reason": reason for name, reason in left_out.items()}
     with _entered(asked) as (sides, broken):
         if asked.convergence:
-            # Losses of the working tree need no base if there is a baseline; another interpreter's do.
+            # With a baseline, the working tree's losses need no base; another interpreter's do.
             lost = broken if asked.interpreters else ""
             found |= _part("convergence", lost, lambda: _converged(sweep, asked, sides, runs))
         if asked.timing:

@@ -1,4 +1,4 @@
-"""A gate's outcome for others: JUnit XML, Markdown, and rows of a table for the terminal."""
+"""A gate's outcome as rows of a table, JUnit XML and Markdown."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 
 from ..errors import ExitCode
 from ..output.escaping import for_markdown, for_xml
-from ..paired import PairedResult, PairVerdict
+from ..paired import Decision, PairedResult, PairVerdict
 from ..paired.text import figures
-from . import Check, Convergence, GateResult
+from . import Check, Convergence, GateResult, Verdict
 
 # Longer tables are cut: a comment on GitHub holds 65536 characters.
 MOST_ROWS = 80
@@ -19,7 +19,7 @@ MOST_ROWS = 80
 
 
 def check_row(check: Check) -> dict[str, str]:
-    """One line of what is known of a check; empty cells where there is nothing to say."""
+    """One check; '' in columns without a value."""
     return {
         "run": check.id.removeprefix("convergence/"),
         "what": check.what,
@@ -34,38 +34,34 @@ def check_row(check: Check) -> dict[str, str]:
 
 
 def cell_row(cell: PairVerdict) -> dict[str, str]:
-    """One line of a timing cell."""
-    return {
-        "cell": cell.cell,
-        "verdict": (
-            f"{cell.decision}{', found twice' if cell.confirmed else ''}{', contended' if cell.contended else ''}"
-        ),
-        **figures(cell),
-        "note": cell.reason,
-    }
+    """One timing cell."""
+    notes = ", found twice" * cell.confirmed + ", contended" * cell.contended
+    verdict = f"{cell.decision}{notes}"
+    return {"cell": cell.cell, "verdict": verdict, **figures(cell), "note": cell.reason}
 
 
 def notable_checks(convergence: Convergence) -> tuple[Check, ...]:
-    """What is to be looked at, worst first."""
-    return tuple(
-        check
-        for verdict in ("differs", "failed", "changed", "unchecked")
-        for check in convergence.of(verdict)
-    )
+    """The checks to look at, worst first."""
+    worst_first: tuple[Verdict, ...] = ("differs", "failed", "changed", "unchecked")
+    return tuple(check for verdict in worst_first for check in convergence.of(verdict))
 
 
 def notable_cells(timing: PairedResult) -> tuple[PairVerdict, ...]:
-    """The same of cells."""
-    return tuple(
-        cell for decision in _NOTABLE for cell in timing.cells if cell.decision == decision
-    )
+    """The cells to look at, worst first."""
+    return tuple(cell for decision in _NOTABLE for cell in timing.of(decision))
 
 
-_NOTABLE = ("regression", "failed", "improvement", "inconclusive", "skipped")
+_NOTABLE: tuple[Decision, ...] = (
+    "regression",
+    "failed",
+    "improvement",
+    "inconclusive",
+    "skipped",
+)
 
 
 def sentence_on_losses(convergence: Convergence) -> str:
-    """Counts, and against what."""
+    """Counts by verdict, and the other side."""
     counts: Counter[str] = Counter(check.verdict for check in convergence.checks)
     named = ", ".join(
         f"{counts[verdict]} {words}" for verdict, words in _WORDS.items() if counts[verdict]
@@ -84,29 +80,27 @@ _WORDS = {
 
 
 def sentence_on_times(timing: PairedResult) -> str:
-    """Counts, and what stood against what."""
+    """Counts by decision, and both sides."""
     counts = Counter(cell.decision for cell in timing.cells)
     named = ", ".join(f"{count} {decision}" for decision, count in counts.items())
-    return (
-        f"{named}; b = {timing.b['label']} against a = {timing.a['label']}, threshold"
-        f" {timing.rule.threshold:.1%}"
-    )
+    sides = f"b = {timing.b['label']} against a = {timing.a['label']}"
+    return f"{named}; {sides}, threshold {timing.rule.threshold:.1%}"
 
 
 # -- JUnit
 
 
 def junit(result: GateResult) -> str:
-    """JUnit XML, a suite for each part. failure: a regression. error: it failed, is not the
-    baseline's run, or could not be measured at all. skipped: not checked, inconclusive, or not
-    asked for."""
+    """JUnit XML, a suite for each part.
+
+    failure: a regression. error: it failed, is not the baseline's run, or could not be measured.
+    skipped: not checked, inconclusive, or not requested."""
     root = ET.Element("testsuites", name="gradrace gate")
-    convergence = (
-        [_check_case(check) for check in result.convergence.checks] if result.convergence else []
-    )
-    _suite(root, "convergence", convergence, result, result.convergence_reason)
-    timing = [_cell_case(cell) for cell in result.timing.cells] if result.timing else []
-    _suite(root, "timing", timing, result, result.timing_reason)
+    losses, times = result.convergence, result.timing
+    checks = [_check_case(check) for check in losses.checks] if losses else []
+    _suite(root, "convergence", checks, result, result.convergence_reason)
+    cells = [_cell_case(cell) for cell in times.cells] if times else []
+    _suite(root, "timing", cells, result, result.timing_reason)
     ET.indent(root)
     return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
@@ -115,14 +109,8 @@ def _suite(
     root: ET.Element, name: str, cases: list[ET.Element], result: GateResult, reason: str
 ) -> None:
     if not cases or (name in result.unmeasured and reason):
-        cases = [
-            _case(
-                f"gradrace.{name}",
-                name,
-                "error" if name in result.unmeasured else "skipped",
-                reason,
-            )
-        ]
+        kind = "error" if name in result.unmeasured else "skipped"
+        cases = [_case(f"gradrace.{name}", name, kind, reason)]
     seconds = result.timing.seconds if name == "timing" and result.timing else 0.0
     suite = ET.SubElement(
         root, "testsuite", name=f"gradrace.{name}", tests=str(len(cases)), time=f"{seconds:.3f}"
@@ -134,32 +122,24 @@ def _suite(
 
 
 def _check_case(check: Check) -> ET.Element:
-    kind = {
-        "differs": "failure",
-        "failed": "error",
-        "changed": "error",
-        "unchecked": "skipped",
-    }.get(check.verdict, "")
     name = check.id if check.what == "losses" else f"{check.id}: {check.what}"
-    return _case(
-        f"gradrace.convergence.{check.framework}.{check.task}", name, kind, explained(check)
-    )
+    group = f"gradrace.convergence.{check.framework}.{check.task}"
+    return _case(group, name, _KINDS.get(check.verdict, ""), explained(check))
 
 
 def _cell_case(cell: PairVerdict) -> ET.Element:
-    kind = {
-        "regression": "failure",
-        "failed": "error",
-        "inconclusive": "skipped",
-        "skipped": "skipped",
-    }.get(cell.decision, "")
-    row = cell_row(cell)
-    message = (
-        f"{row['verdict']}: b / a {row['b / a']} {row['note']}"
-        if cell.ratio is not None
-        else cell.reason
-    )
-    return _case("gradrace.timing", cell.cell, kind, message)
+    row, message = cell_row(cell), cell.reason
+    if cell.ratio is not None:
+        message = f"{row['verdict']}: b / a {row['b / a']} {row['note']}"
+    return _case("gradrace.timing", cell.cell, _KINDS.get(cell.decision, ""), message)
+
+
+# Verdict or decision -> element of JUnit; the others passed.
+_KINDS = {
+    **dict.fromkeys(("differs", "regression"), "failure"),
+    **dict.fromkeys(("failed", "changed"), "error"),
+    **dict.fromkeys(("unchecked", "inconclusive", "skipped"), "skipped"),
+}
 
 
 def _case(classname: str, name: str, kind: str, message: str) -> ET.Element:
@@ -174,42 +154,36 @@ def _case(classname: str, name: str, kind: str, message: str) -> ET.Element:
 
 
 def explained(check: Check) -> str:
-    """A check in a sentence: framework, task, optimizer, where it first differs, both values, how
-    far apart.
-    """
+    """A check in a sentence: subject, first step that differs, both values, distance."""
     if check.verdict in ("same", "within"):
         return ""
     if check.after is None and check.before is None:
         return check.reason
-    where = f"{check.framework}, {check.task}, {check.optimizer}: {check.what}"
+    subject = f"{check.framework}, {check.task}, {check.optimizer}: {check.what}"
     step = "" if check.step is None else f" first differ at step {check.step}"
+    after, before = (_digits(value) or "none" for value in (check.after, check.before))
     apart = "" if check.relative is None else f", apart by {_small(check.relative)} relative"
     allowed = f" ({_small(check.allowed)} allowed)" if check.allowed else ""
     note = f"; {check.reason}" if check.reason else ""
-    return (
-        f"{where}{step}: {_digits(check.after) or 'none'}, was"
-        f" {_digits(check.before) or 'none'}{apart}{allowed}{note}"
-    )
+    return f"{subject}{step}: {after}, was {before}{apart}{allowed}{note}"
 
 
 # -- Markdown
 
 
 def markdown(result: GateResult) -> str:
-    """What changed first, then all the rest folded away."""
+    """The findings first, then the rest folded away."""
     head = _HEADS[ExitCode(result.exit_code)]
     said = for_markdown(result.outcome) if result.outcome != head else ""
-    parts = [f"## gradrace gate {for_markdown(result.suite)}: {head}", said]
-    parts += _losses(result)
-    parts += _times(result)
-    parts += [
-        (
-            f"Reliability of the timing part: {for_markdown(result.calibration)}."
-            if result.timing
-            else ""
-        )
+    reliability = f"Reliability of the timing part: {for_markdown(result.calibration)}."
+    parts = [
+        f"## gradrace gate {for_markdown(result.suite)}: {head}",
+        said,
+        *_losses(result),
+        *_times(result),
+        reliability if result.timing else "",
+        _folded("Versions and machine", _environment(result)),
     ]
-    parts += [_folded("Versions and machine", _environment(result))]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -231,13 +205,10 @@ def _losses(result: GateResult) -> list[str]:
     modes = "\n".join(
         f"- {for_markdown(how.framework)}: {for_markdown(how.reason)}" for how in found.frameworks
     )
-    parts = [
-        f"**Losses**: {for_markdown(sentence_on_losses(found))}.",
-        _table([check_row(check) for check in notable]),
-    ]
     rest = [check_row(check) for check in found.checks if check not in notable]
     return [
-        *parts,
+        f"**Losses**: {for_markdown(sentence_on_losses(found))}.",
+        _table([check_row(check) for check in notable]),
         _folded("How losses were compared", modes),
         _folded(f"Checks without a finding ({len(rest)})", _table(rest)),
     ]
@@ -249,21 +220,19 @@ def _times(result: GateResult) -> list[str]:
         return [f"**Step times**: not measured: {for_markdown(result.timing_reason)}"]
     notable = notable_cells(found)
     rest = [cell_row(cell) for cell in found.cells if cell not in notable]
-    parts = [
+    return [
         f"**Step times**: {for_markdown(sentence_on_times(found))}.",
         _table([cell_row(cell) for cell in notable]),
+        _folded(f"Cells without a finding ({len(rest)})", _table(rest)),
     ]
-    return [*parts, _folded(f"Cells without a finding ({len(rest)})", _table(rest))]
 
 
 def _environment(result: GateResult) -> str:
     machine, began = result.machine, result.started_at[:19]
+    cores = f"{machine.logical_cores} cores"
     lines = [
-        f"gradrace {result.gradrace}, suite {result.suite}, {began} UTC, {result.seconds:.0f} s"
-    ]
-    lines += [
-        f"{machine.processor}, {machine.logical_cores} cores, {machine.system}, Python"
-        f" {machine.python}"
+        f"gradrace {result.gradrace}, suite {result.suite}, {began} UTC, {result.seconds:.0f} s",
+        f"{machine.processor}, {cores}, {machine.system}, Python {machine.python}",
     ]
     for how in result.convergence.frameworks if result.convergence else ():
         lines.append(f"{how.framework}: {_listed(how.versions)}")
@@ -273,16 +242,14 @@ def _environment(result: GateResult) -> str:
 
 
 def _table(rows: Sequence[dict[str, str]]) -> str:
-    """Columns that are empty in every row are left out."""
+    """Without the columns that are empty in every row."""
     if not rows:
         return ""
     names = [name for name in rows[0] if any(row[name] for row in rows)]
     lines = [_joined(names), _joined("---" for _ in names)]
     lines += [_joined(for_markdown(row[name]) for name in names) for row in rows[:MOST_ROWS]]
-    more = (
-        f"\n\n{len(rows) - MOST_ROWS} more are in the JSON file." if len(rows) > MOST_ROWS else ""
-    )
-    return "\n".join(lines) + more
+    more = len(rows) - MOST_ROWS
+    return "\n".join(lines) + (f"\n\n{more} more are in the JSON file." if more > 0 else "")
 
 
 def _joined(cells: Iterable[str]) -> str:

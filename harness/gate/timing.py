@@ -1,6 +1,4 @@
-"""The gate's part with clocks: the suite's timing cells, the working tree against a base, through
-`gradrace.paired`.
-"""
+"""The gate's step times: the suite's timing cells, the working tree against a base."""
 
 from __future__ import annotations
 
@@ -13,7 +11,7 @@ from ..sweep import Sweep
 
 
 def pairs(sweep: Sweep) -> tuple[Pair, ...]:
-    """The selected timing cells, each against itself. UserError (exit code 3) where there are none."""
+    """The selected timing cells, each against itself. UserError (exit code 3) if there are none."""
     runs = [run.spec for run in sweep.selected if run.spec.measure == "timing"]
     if not runs:
         raise UserError(
@@ -25,10 +23,10 @@ def pairs(sweep: Sweep) -> tuple[Pair, ...]:
 def measure(
     sweep: Sweep, a: Side, b: Side, rule: StopRule, watch: Callable[[str], None]
 ) -> PairedResult:
-    """Verdicts on every cell; the budget is that of all cells together."""
+    """Verdicts on every cell; the budget is for all of them together."""
     return compare_pairs(pairs(sweep), a, b, rule, watch)
 
 
 def blames_base(cell: PairVerdict, result: PairedResult) -> bool:
-    """Whether a failure is the base's alone: nothing is then known of what was to be judged."""
+    """Whether the base alone failed: nothing is then known of the working tree."""
     return cell.reason.startswith(f"{result.a['label']}:")

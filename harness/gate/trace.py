@@ -82,7 +82,7 @@ def recorded(steps: int) -> Array:
 def make_trace(
     record: RunRecord, losses: Array, twin: Array | None = None, twin_final: float | None = None
 ) -> Trace:
-    """From a finished run, its training losses float64[n], and losses and end of its float64 twin."""
+    """From a finished run, its training losses float64[n], and its float64 twin's losses and end."""
     spec, summary = record.spec, record.summary
     assert summary is not None, "a finished convergence run has a summary"
     kept = losses[recorded(len(losses))]
@@ -139,7 +139,7 @@ def band(losses: Array, twin: Array | None, dtype: Dtype) -> Steps:
 
 
 def _final_band(final: float | None, twin: float | None, widths: Steps) -> int | None:
-    """The last band of the losses, or wider if the final validation loss is further from its twin."""
+    """The last band of the losses; wider if the final validation loss is further from its twin."""
     if final is None or not widths:
         return None
     apart = abs(final - twin) / abs(twin) if twin else 0.0

@@ -1,6 +1,4 @@
-"""Traces computed now: of the working tree through the ordinary sweep, of another side in that
-side's own process.
-"""
+"""Traces of today: the working tree in an ordinary sweep, another side in its own process."""
 
 from __future__ import annotations
 
@@ -31,11 +29,11 @@ from .trace import Trace, make_trace
 
 Watching = Callable[[Event, int, int], None]
 
-# What decides about arithmetic; Python itself does not, and its patch releases are many.
+# Has no say in arithmetic, and many patch releases.
 _NOT_COMPARED = ("python",)
 
-# Run by another side's interpreter on its source. Interface between commits: every gradrace that may
-# be a base must have these names, see tests/core/test_interface_between_commits.py.
+# Run by another side's interpreter on its source. Interface between commits: every gradrace that
+# may be a base must have these names, see tests/core/test_interface_between_commits.py.
 ELSEWHERE = """
 import json, sys
 from pathlib import Path
@@ -52,23 +50,19 @@ print(json.dumps({"done": True}))
 
 @dataclass(frozen=True)
 class Computed:
-    """Runs as they ended, by id: the record, and the training losses float64[n] of those that have
-    any.
-    """
+    """Ended runs by id: records, and the training losses float64[n] if a run has any."""
 
     records: Mapping[str, RunRecord]
     losses: Mapping[str, np.ndarray]
 
     @property
     def finished(self) -> tuple[RunRecord, ...]:
-        """Those that say something: ok or diverged."""
+        """The runs that ended ok or diverged."""
         return tuple(record for record in self.records.values() if record.status in FINAL)
 
 
 def versions_of(record: RunRecord) -> dict[str, str]:
-    """Distribution -> version of what decides about the framework's arithmetic; what a plug-in
-    imports is its own.
-    """
+    """Distribution -> version of the framework's arithmetic, without imports of plug-ins."""
     left_out = {
         name
         for name in record.versions
@@ -85,11 +79,9 @@ def converging(sweep: Sweep) -> tuple[PlannedRun, ...]:
 
 
 def compute(sweep: Sweep, watch: Watching, twins: bool = False) -> Computed:
-    """The sweep's convergence runs, afresh in a folder that is then removed; with `twins`, the same
-    runs in float64.
+    """The sweep's convergence runs, afresh in a temporary folder; with `twins`, in float64.
 
-    A twin is left out where the run is float64 itself; one that its framework cannot do is not
-    among the finished."""
+    A float64 run has no twin; a twin that its framework cannot do is not among the finished."""
     runs = converging(sweep)
     if twins:
         runs = tuple(_twin(run) for run in runs if run.spec.dtype != "float64")
@@ -102,10 +94,9 @@ def compute(sweep: Sweep, watch: Watching, twins: bool = False) -> Computed:
 
 
 def compute_elsewhere(sweep: Sweep, side: Side, twins: bool = False) -> Computed:
-    """The convergence runs of the sweep's suite as another side computes them: its interpreter,
-    source and plug-ins; with `twins`, all of them in float64.
+    """The same runs on another side's interpreter, source and plug-ins; with `twins`, in float64.
 
-    UserError (exit code 3) with the side's own last words where it cannot.
+    UserError (exit code 3) with the side's own last words if it cannot.
     """
     content = {**sweep.suite.content.model_dump(mode="json", exclude_unset=True), "timing": False}
     content |= {"dtype": "float64"} if twins else {}
@@ -128,7 +119,7 @@ def compute_elsewhere(sweep: Sweep, side: Side, twins: bool = False) -> Computed
 
 
 def make_baseline(suite: str, computed: Computed, twins: Computed) -> Baseline:
-    """Of all that finished. The band needs the twins."""
+    """The baseline of all finished runs. The band needs the twins."""
     twin_of = {_but_dtype(record.spec): name for name, record in twins.records.items()}
     kept = []
     for run in computed.finished:
@@ -150,15 +141,16 @@ def traces(computed: Computed) -> dict[str, Trace]:
 
 
 def select(suite: str, plugins: Sequence[Path], options: Options) -> Sweep:
-    """The suite made ready, with its convergence runs and the timing cells of the rule that its
-    timing part names: the first launch stands for all of them."""
+    """The suite's convergence runs, and its timing cells under the rule that its timing part names.
+
+    The first launch of a cell stands for all of them."""
     sweep = prepare(with_named_timing(read_suite(suite)), plugins, options)
     chosen = tuple(run for run in sweep.selected if run.spec.launch == 0)
     return replace(sweep, selected=chosen)
 
 
 def _but_dtype(spec: RunSpec) -> str:
-    """Equal for a run and its twin, also if the suite sweeps dtypes and so names them."""
+    """Equal for a run and its twin, even if the suite sweeps dtypes."""
     named = {key: value for key, value in spec.variations.items() if key != "dtype"}
     return spec.model_copy(update={"dtype": "float64", "variations": named}).model_dump_json()
 
@@ -170,20 +162,14 @@ def _twin(run: PlannedRun) -> PlannedRun:
 
 def _read(folder: Path, suite: str) -> Computed:
     records = {record.spec.id: record for record in read_records(folder, suite)}
-    losses = {
-        name: _losses(folder, suite, record) for name, record in records.items() if record.artefacts
-    }
-    return Computed(
-        records, {name: values for name, values in losses.items() if values is not None}
-    )
+    losses = {name: _losses(folder, suite, record) for name, record in records.items()}
+    return Computed(records, {name: found for name, found in losses.items() if found is not None})
 
 
 def _losses(folder: Path, suite: str, record: RunRecord) -> np.ndarray | None:
-    columns = (
-        read_arrays(folder, suite, record.digest, "curve")
-        if "curve.parquet" in record.artefacts
-        else None
-    )
+    if "curve.parquet" not in record.artefacts:
+        return None
+    columns = read_arrays(folder, suite, record.digest, "curve")
     return None if columns is None else columns["value"][columns["series"] == "train_loss"]
 
 
@@ -192,7 +178,7 @@ def _final(record: RunRecord | None) -> float | None:
 
 
 def _without(entries: Iterable[Any], names: Sequence[str]) -> list[Any]:
-    """What the command line added to a suite, taken out again: the other side adds its own."""
+    """Without the names that the command line added: the other side adds its own."""
     return [entry for entry in entries if entry_name(entry) not in names]
 
 

@@ -1,4 +1,4 @@
-"""A study's results as JSON types."""
+"""A study's results as JSON types, for `--json`: no text for people."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..statistics.intervals import Interval
-from .inclusion import inclusions
+from ..statistics.tuning import ExpectedBest
+from .inclusion import Inclusion, inclusions
 from .results import Row, Score, SearchResult, rows
 from .study import StudyFile
 
@@ -18,23 +19,20 @@ def to_json(study: StudyFile, searches: Sequence[SearchResult]) -> dict[str, Any
     return {
         "asked": study.model_dump(mode="json", by_alias=True),
         "results": [_row_json(row) for row in table],
-        "inclusion": [
-            {
-                "task": c.task,
-                "framework": c.framework,
-                "general": c.general,
-                "special": c.special,
-                "claim": c.claim,
-                "difference": _interval_json(c.difference),
-                "verdict": c.verdict,
-            }
-            for c in inclusions(study, table)
-        ],
+        "inclusion": [_inclusion_json(check) for check in inclusions(study, table)],
+    }
+
+
+def _inclusion_json(check: Inclusion) -> dict[str, Any]:
+    names = ("task", "framework", "general", "special", "claim")
+    return {
+        **{name: getattr(check, name) for name in names},
+        "difference": _interval_json(check.difference),
+        "verdict": check.verdict,
     }
 
 
 def _row_json(row: Row) -> dict[str, Any]:
-    curve = row.expected
     return {
         "task": row.task,
         "optimizer": row.optimizer,
@@ -47,29 +45,27 @@ def _row_json(row: Row) -> dict[str, Any]:
         "default_test": _score_json(row.default),
         "tuned_validation": _score_json(row.tuned_checked),
         "searches": [_search_json(search) for search in row.searches],
-        "expected_best": (
-            None
-            if curve is None
-            else {
-                "trials": curve.trials.tolist(),
-                "expected": curve.expected.tolist(),
-                "low": _finite(curve.low),
-                "high": _finite(curve.high),
-                "reliable_up_to": curve.reliable_up_to,
-            }
-        ),
+        "expected_best": row.expected and _curve_json(row.expected),
+    }
+
+
+def _curve_json(curve: ExpectedBest) -> dict[str, Any]:
+    return {
+        "trials": curve.trials.tolist(),
+        "expected": curve.expected.tolist(),
+        "low": _finite(curve.low),
+        "high": _finite(curve.high),
+        "reliable_up_to": curve.reliable_up_to,
     }
 
 
 def _search_json(search: SearchResult) -> dict[str, Any]:
     best = search.best
-    if best is None:
-        return {"fold": search.key[3], "best_trial": None, "settings": None, "score": None}
     return {
         "fold": search.key[3],
-        "best_trial": best.number,
-        "settings": dict(best.settings),
-        "score": best.score,
+        "best_trial": best and best.number,
+        "settings": best and dict(best.settings),
+        "score": best and best.score,
     }
 
 
@@ -84,13 +80,13 @@ def _interval_json(interval: Interval | None) -> dict[str, Any] | None:
     return {"estimate": interval.estimate, "low": low, "high": high, "level": interval.level}
 
 
-def _score_json(found_score: Score | None) -> dict[str, Any] | None:
-    if found_score is None:
+def _score_json(score: Score | None) -> dict[str, Any] | None:
+    if score is None:
         return None
     return {
-        "mean": _interval_json(found_score.interval),
-        "values": list(found_score.values),
-        "lost": found_score.lost,
-        "over_samples": _interval_json(found_score.sampled),
-        "samples": found_score.samples or None,
+        "mean": _interval_json(score.interval),
+        "values": list(score.values),
+        "lost": score.lost,
+        "over_samples": _interval_json(score.sampled),
+        "samples": score.samples or None,
     }

@@ -1,4 +1,4 @@
-"""How much each hyperparameter mattered."""
+"""The importance of each hyperparameter."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ FEWEST = 8
 
 
 def importances(study: StudyFile, found: SearchResult) -> dict[str, float]:
-    """Share of the scores' variance by hyperparameter, the largest first; empty with fewer than
-    FEWEST trials, scores that are all equal, or a single hyperparameter.
+    """Share of the scores' variance by hyperparameter, the largest first.
 
-    fANOVA on a random forest (Hutter, Hoos & Leyton-Brown 2014), as Optuna has it, seeded. A
-    diverged trial counts as trials.worst_score says, a failed one is left out.
+    Empty with fewer than FEWEST trials, equal scores, or a single hyperparameter. fANOVA on a
+    random forest (Hutter, Hoos & Leyton-Brown 2014), as Optuna has it, seeded. A diverged trial
+    counts as trials.worst_score says, a failed one is left out.
     """
     import optuna
 

@@ -1,6 +1,4 @@
-"""The inclusion check: an optimizer that contains another need not be worse. Is it shown to be?
-Pure functions.
-"""
+"""The inclusion check: an optimizer that contains another need not be worse. Pure functions."""
 
 from __future__ import annotations
 
@@ -15,24 +13,24 @@ from .results import Row, fold_interval, mean_interval
 from .space import contains
 from .study import StudyFile
 
-# That no difference was found does not make two optimizers equal.
+# No difference found does not mean equal.
 NOT_SHOWN = "not shown to be worse"
+Claim = Literal["contained", "approximated", "not contained"]
 
 
 @dataclass(frozen=True)
 class Inclusion:
-    """Whether the more general of two optimizers is shown to be worse than the other: if tuned
-    enough, it need not be (Choi et al. 2019, arXiv:1910.05446, section 3).
+    """Whether the more general of two optimizers is shown to be worse than the other.
 
-    claim: how far its space holds the other's. difference: general minus special on validation
-    data, of the same fresh seeds or folds, turned so that more is better; None if either has no
-    score."""
+    If tuned enough, it need not be (Choi et al. 2019, arXiv:1910.05446, section 3). claim: how far
+    its space holds the other's. difference: general minus special on validation data, over the same
+    fresh seeds or folds, turned so that more is better; None if either has no score."""
 
     task: str
     framework: str
     general: str
     special: str
-    claim: Literal["contained", "approximated", "not contained"]
+    claim: Claim
     difference: Interval | None
 
     @property
@@ -43,8 +41,8 @@ class Inclusion:
         return "under-tuned" if self.difference.high < 0 else NOT_SHOWN
 
 
-# general, special, and the values of the general one's hyperparameters at which it is the special
-# one; None where it only comes near, as its epsilon grows.
+# general, special, and the hyperparameters at which the general one is the special one; None if it
+# only comes near as its epsilon grows.
 _ORDER: tuple[tuple[str, str, Mapping[str, float] | None], ...] = (
     ("momentum", "sgd", {"momentum": 0.0}),
     ("adam", "sgd", None),
@@ -59,28 +57,22 @@ def inclusions(study: StudyFile, table: Sequence[Row]) -> list[Inclusion]:
     checks = []
     for task, framework in dict.fromkeys((row.task, row.framework) for row in table):
         for general, special, at_values in _ORDER:
-            pair = by_key.get((task, framework, general)), by_key.get((task, framework, special))
-            if pair[0] and pair[1]:
+            a, b = (by_key.get((task, framework, name)) for name in (general, special))
+            if a and b:
                 claim = _claim(study.spaces[general].space, study.spaces[special].space, at_values)
-                checks.append(
-                    Inclusion(
-                        task, framework, general, special, claim, _difference(pair[0], pair[1])
-                    )
-                )
+                found = _difference(a, b)
+                checks.append(Inclusion(task, framework, general, special, claim, found))
     return checks
 
 
 def _claim(
     general: SearchSpace, special: SearchSpace, at_values: Mapping[str, float] | None
-) -> Literal["contained", "approximated", "not contained"]:
+) -> Claim:
     if at_values is not None:
         return "contained" if contains(general, special, at_values) else "not contained"
     epsilon = general.ranges.get("epsilon")
-    return (
-        "approximated"
-        if epsilon is not None and epsilon.high >= _LARGE_EPSILON
-        else "not contained"
-    )
+    near = epsilon is not None and epsilon.high >= _LARGE_EPSILON
+    return "approximated" if near else "not contained"
 
 
 def _difference(general: Row, special: Row) -> Interval | None:

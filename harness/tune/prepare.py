@@ -1,9 +1,8 @@
-"""From names and numbers on a command line to a study that can be run, or a UserError that says
-what cannot be.
-"""
+"""From names and numbers on a command line to a study that can run, or to a UserError."""
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,9 +27,7 @@ FILE = re.compile(r"^(?P<file>.+\.py)(?::(?P<name>[A-Za-z0-9_.-]+))?$")
 
 @dataclass(frozen=True)
 class StudyRequest:
-    """What the user asks for. optimizers: names, or FILE.py:NAME; nested: '5x3'; others: fields of
-    StudyFile.
-    """
+    """optimizers: names, or FILE.py:NAME; nested: '5x3'; others: fields of StudyFile."""
 
     tasks: tuple[str, ...]
     optimizers: tuple[str, ...]
@@ -43,29 +40,26 @@ class StudyRequest:
 
 @dataclass(frozen=True)
 class PreparedStudy:
-    """A study with its searches and everything that they are made of."""
+    """A study with its searches and their parts."""
 
     study: StudyFile
-    cells: tuple[Combination, ...]
+    combinations: tuple[Combination, ...]
     registry: Registry
 
 
-def prepare(wish: StudyRequest) -> PreparedStudy:
-    """Checks everything before anything runs. UserError for whatever is unknown, impossible or
-    contradictory.
-    """
-    others = dict(wish.others or {})
+def prepare(request: StudyRequest) -> PreparedStudy:
+    """Checks everything before anything runs. UserError for the unknown and the impossible."""
+    others = dict(request.others or {})
     _check_numbers(others)
     check_sampler(others["sampler"])
-    files = dict.fromkeys(
-        [*wish.load, *(Path(m["file"]) for name in wish.optimizers if (m := FILE.fullmatch(name)))]
-    )
-    registry = load_registry(tuple(files))
-    optimizers = _optimizers(wish.optimizers, registry)
-    frameworks = _frameworks(wish.frameworks, registry)
-    nested = _folds(wish.nested)
-    tasks = [_task(name, registry, others) for name in _some(wish.tasks, "--task")]
-    found = spaces_of(optimizers, wish.spaces)
+    named = (FILE.fullmatch(name) for name in request.optimizers)
+    files = [*request.load, *(Path(matched["file"]) for matched in named if matched)]
+    registry = load_registry(tuple(dict.fromkeys(files)))
+    optimizers = _optimizers(request.optimizers, registry)
+    frameworks = _frameworks(request.frameworks, registry)
+    nested = _folds(request.nested)
+    tasks = [_task(name, registry, others) for name in _some(request.tasks, "--task")]
+    found = spaces_of(optimizers, request.spaces)
     for task in tasks:
         _check_schedule(others["schedule"], optimizers[0], task, registry)
     study = _study(
@@ -79,28 +73,19 @@ def prepare(wish: StudyRequest) -> PreparedStudy:
     for task in tasks:
         _check_data(task, study)
     folds: Sequence[int | None] = range(nested[0]) if nested else [None]
-    cells = tuple(
+    combinations = tuple(
         Combination(task, optimizer, registry.frameworks[framework], fold, registry.schedules)
         for task in tasks
         for framework in frameworks
         for optimizer in optimizers
         for fold in folds
     )
-    return PreparedStudy(study, cells, registry)
+    return PreparedStudy(study, combinations, registry)
 
 
 def _check_numbers(others: Mapping[str, Any]) -> None:
-    least = {
-        "budget": 1,
-        "seeds": 1,
-        "fresh_seeds": 1,
-        "seed": 0,
-        "steps": 1,
-        "batch_size": 1,
-        "threads": 1,
-    }
-    for name, low in least.items():
-        value = others.get(name)
+    for name in ("budget", "seeds", "fresh_seeds", "seed", "steps", "batch_size", "threads"):
+        value, low = others.get(name), 0 if name == "seed" else 1
         if value is not None and value < low:
             why = ": a search needs at least one trial" if name == "budget" else ""
             raise UserError(f"--{name.replace('_', '-')} {value}: at least {low}{why}")
@@ -121,21 +106,18 @@ def _some(names: Sequence[str], option: str) -> tuple[str, ...]:
 
 
 def _optimizers(names: Sequence[str], registry: Registry) -> list[Optimizer]:
-    found: dict[str, Optimizer] = {}
-    for name in _some(names, "--optimizer"):
-        chosen = (
-            _of_file(name, registry)
-            if FILE.fullmatch(name)
-            else [_known(name, registry.optimizers, "optimizer")]
-        )
-        found |= {optimizer.name: optimizer for optimizer in chosen}
-    return list(found.values())
+    chosen = (_named(name, registry) for name in _some(names, "--optimizer"))
+    return list({each.name: each for group in chosen for each in group}.values())
+
+
+def _named(name: str, registry: Registry) -> list[Optimizer]:
+    if FILE.fullmatch(name):
+        return _of_file(name, registry)
+    return [_known(name, registry.optimizers, "optimizer")]
 
 
 def _of_file(text: str, registry: Registry) -> list[Optimizer]:
-    """The optimizer that a user's file keeps under this variable or name; all of the file's where
-    none is named.
-    """
+    """The optimizer of a user's file by variable or name; all of the file's if none is named."""
     matched = FILE.fullmatch(text)
     assert matched, "the caller has seen that it is a file"
     file, wanted = Path(matched["file"]), matched["name"]
@@ -151,10 +133,8 @@ def _of_file(text: str, registry: Registry) -> list[Optimizer]:
     variable = getattr(plugin_module(file), wanted, None)
     chosen = [optimizer for optimizer in own if optimizer is variable or optimizer.name == wanted]
     if not chosen:
-        raise UserError(
-            f"--optimizer {text}: no such"
-            f" optimizer{nearest(wanted, [optimizer.name for optimizer in own])}"
-        )
+        hint = nearest(wanted, [optimizer.name for optimizer in own])
+        raise UserError(f"--optimizer {text}: no such optimizer{hint}")
     return chosen
 
 
@@ -165,13 +145,11 @@ def _known(name: str, things: Mapping[str, Any], kind: str) -> Any:
 
 
 def _frameworks(names: Sequence[str], registry: Registry) -> list[str]:
-    """Those named; else the first that is installed."""
+    """The named frameworks, or the first that is installed."""
     for name in names:
         _known(name, registry.frameworks, "framework")
-    return (
-        list(dict.fromkeys(names))
-        or [name for name, known in registry.frameworks.items() if known.versions()][:1]
-    )
+    installed = (name for name, known in registry.frameworks.items() if known.versions())
+    return list(dict.fromkeys(names)) or [*installed][:1]
 
 
 def _folds(text: str | None) -> tuple[int, int] | None:
@@ -205,20 +183,15 @@ def _check_schedule(kind: str, optimizer: Optimizer, task: TaskSpec, registry: R
 
 
 def _check_data(task: TaskSpec, study: StudyFile) -> None:
-    """Folds can be made, nothing in a run chooses by an outer fold, and a batch fits into the
-    smallest training split.
-    """
+    """Folds exist, no run chooses by an outer fold, a batch fits the smallest training split."""
     if study.nested is None:
         samples = data.training_samples(task.data)
     else:
         _check_foldable(task, study.schedule)
         outer, inner = study.nested
+        pairs = itertools.product(range(outer), range(inner))
         try:
-            names = [
-                data.Folds(outer, o, inner, i).name(task.data)
-                for o in range(outer)
-                for i in range(inner)
-            ]
+            names = [data.Folds(outer, o, inner, i).name(task.data) for o, i in pairs]
             samples = min(data.training_samples(name) for name in names)
         except ValueError as error:
             raise UserError(f"--nested-cv {outer}x{inner}: {task.name}: {error}") from None

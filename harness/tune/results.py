@@ -1,6 +1,4 @@
-"""From a study's records to what it found: trials, winners, and scores on test data. Pure
-functions.
-"""
+"""From a study's records to trials, winners, and scores on test data. Pure functions."""
 
 from __future__ import annotations
 
@@ -28,7 +26,7 @@ Key = tuple[str, str, str, int | None]
 
 @dataclass
 class SearchResult:
-    """What is known of one search. tuned and default: records of the runs that score them, by seed."""
+    """One search: its trials, and the records of the runs that score tuned and default settings."""
 
     key: Key
     spec: RunSpec
@@ -43,19 +41,17 @@ class SearchResult:
 
     @property
     def chance(self) -> float | None:
-        """What chance scores on validation data: a diverged trial counts for that
-        (trials.worst_score).
-        """
+        """The score of chance on validation data, see trials.worst_score."""
         return chance_level(self.spec.task)
 
     @property
     def best(self) -> Trial | None:
-        """The winner; None where no trial ended ok."""
+        """The winner; None if no trial ended ok."""
         return best_of(self.trials, self.higher)
 
 
 def found(study: StudyFile, records: Iterable[RunRecord]) -> list[SearchResult]:
-    """The searches of a study, in the order of their first record, from the records of its plan."""
+    """The searches of a study in the order of their first record, from the plan's records."""
     searches: dict[Key, SearchResult] = {}
     trials: dict[Key, dict[int, list[RunRecord]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
@@ -70,17 +66,15 @@ def found(study: StudyFile, records: Iterable[RunRecord]) -> list[SearchResult]:
     for key, by_number in trials.items():
         for number, of_trial in sorted(by_number.items()):
             settings = settings_of(of_trial[0].spec, study.spaces[key[1]].space)
-            whole = len(of_trial) == study.runs_a_trial
-            searches[key].trials.append(
-                judged(number, settings, of_trial)
-                if whole
-                else Trial(number, settings, "unfinished")
-            )
+            trial = Trial(number, settings, "unfinished")
+            if len(of_trial) == study.runs_a_trial:
+                trial = judged(number, settings, of_trial)
+            searches[key].trials.append(trial)
     return list(searches.values())
 
 
 def settings_of(spec: RunSpec, space: SearchSpace) -> dict[str, float]:
-    """What was searched of a run's settings."""
+    """The searched ones of a run's settings."""
     values = {**spec.optimizer.hyper, RATE: spec.schedule.base_lr}
     return {name: values[name] for name in space.ranges}
 
@@ -90,12 +84,10 @@ def settings_of(spec: RunSpec, space: SearchSpace) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Score:
-    """The mean over fresh seeds with its interval; values: one each, by seed. lost: how many seeds
-    did not end ok.
+    """The mean over fresh seeds with its interval. values: by seed. lost: seeds that ended not ok.
 
-    sampled: the interval over other splits of `samples` samples like this one, of the same settings
-    and seeds; None if it cannot be known: of an accuracy it can, of the means that r2 and losses
-    are it cannot, and outer folds hold it already."""
+    sampled: the interval over other splits of `samples` samples, same settings and seeds. It is
+    known for an accuracy, not for r2 and losses, which are means; outer folds hold it already."""
 
     interval: Interval
     values: tuple[float, ...]
@@ -107,9 +99,9 @@ class Score:
 def score(
     records: Sequence[RunRecord], higher: bool, split: str, worst: float | None
 ) -> Score | None:
-    """Of runs on fresh seeds; one that diverged counts as `worst`, one that failed is left out and
-    counted. None where nothing is left. The samples' own interval is not yet in it (see
-    `_with_samples`)."""
+    """The score of runs on fresh seeds, without `sampled` (see `_with_samples`).
+
+    A diverged run counts as `worst`, a failed one is left out and counted. None if none is left."""
     ordered = sorted(records, key=lambda record: record.spec.seed)
     values = [_value(record, higher, split, worst) for record in ordered]
     kept = tuple(value for value in values if value is not None)
@@ -118,12 +110,11 @@ def score(
 
 
 def _possible(interval: Interval, record: RunRecord) -> Interval:
-    """The interval without what no accuracy and no R² can be."""
+    """The interval within the bounds of the metric."""
     if not math.isfinite(interval.low):
         return interval
-    least, most = {"accuracy": (0.0, 1.0), "r2": (-math.inf, 1.0)}.get(
-        record.spec.task.metric, (-math.inf, math.inf)
-    )
+    bounds = {"accuracy": (0.0, 1.0), "r2": (-math.inf, 1.0)}
+    least, most = bounds.get(record.spec.task.metric, (-math.inf, math.inf))
     return interval._replace(low=max(interval.low, least), high=min(interval.high, most))
 
 
@@ -138,12 +129,12 @@ def mean_interval(values: Sequence[float]) -> Interval:
 
 
 def fold_interval(values: Sequence[float], level: float = LEVEL) -> Interval:
-    """The mean over K outer folds with the corrected interval of Nadeau & Bengio (2003), "Inference
-    for the Generalization Error", section 3: the variance of the mean is s^2 (1/K + 1/(K - 1)),
-    because training sets of different folds overlap.
+    """The mean over K outer folds with Nadeau & Bengio's corrected interval.
 
-    Student's limits with K - 1 degrees of freedom. Approximate: no unbiased estimate exists (Bengio
-    & Grandvalet 2004)."""
+    "Inference for the Generalization Error" (2003), section 3: the variance of the mean is
+    s^2 (1/K + 1/(K - 1)), because training sets of different folds overlap. Student's limits with
+    K - 1 degrees of freedom. Approximate: no unbiased estimate exists (Bengio & Grandvalet 2004).
+    """
     mean, folds = float(np.mean(values)), len(values)
     if folds < 2:
         return Interval(mean, -np.inf, np.inf, level)
@@ -154,15 +145,12 @@ def fold_interval(values: Sequence[float], level: float = LEVEL) -> Interval:
 
 @dataclass(frozen=True)
 class Row:
-    """What a study says of one task, optimizer and framework; over all outer folds with nested
-    cross-validation.
+    """The outcome of one task, optimizer and framework, over all outer folds if nested.
 
-    searches: one, or one a fold. validation: score of the winning trial (mean over folds). tuned,
-    default: on test data.
-    tuned_checked: the tuned settings on validation data over fresh seeds (on the outer folds), for
-    the inclusion check.
-    expected: of the best trial after k; None without trials that ended ok, and with nested
-    cross-validation."""
+    searches: one, or one a fold. validation: the winning trial's score (mean over folds). tuned,
+    default: on test data. tuned_checked: the tuned settings on validation data over fresh seeds (on
+    the outer folds), for the inclusion check. expected: the best score after k trials; None if no
+    trial ended ok, and if nested."""
 
     task: str
     optimizer: str
@@ -181,7 +169,7 @@ class Row:
 
     @property
     def metric(self) -> str:
-        """What the scores are: the task's metric, or loss."""
+        """The scores' unit: the task's metric, or loss."""
         return self.searches[0].spec.task.metric if self.higher else "loss"
 
     @property
@@ -226,39 +214,35 @@ def _row(
 def _over_seeds(
     groups: Sequence[Sequence[RunRecord]], higher: bool, split: str, worst: float | None
 ) -> Score | None:
-    found_score = score(groups[0], higher, split, worst)
-    return found_score and _with_samples(found_score, groups[0][0].spec.task, split)
+    scored = score(groups[0], higher, split, worst)
+    return scored and _with_samples(scored, groups[0][0].spec.task, split)
 
 
-def _with_samples(found_score: Score, task: TaskSpec, split: str) -> Score:
-    """The score with the interval over samples of its split: seeds that all agree say nothing of
-    other samples.
-    """
+def _with_samples(scored: Score, task: TaskSpec, split: str) -> Score:
+    """With the interval over samples of the split, of which seeds that agree say nothing."""
     samples = chance.of(task, split).samples
     if task.metric != "accuracy" or not samples:
-        return found_score
-    share = min(1.0, max(0.0, found_score.interval.estimate))
-    return replace(found_score, sampled=share_of_samples(share, samples), samples=samples)
+        return scored
+    share = min(1.0, max(0.0, scored.interval.estimate))
+    return replace(scored, sampled=share_of_samples(share, samples), samples=samples)
 
 
 def _over_folds(
     groups: Sequence[Sequence[RunRecord]], higher: bool, split: str, worst: float | None
 ) -> Score | None:
-    """One value a fold, the mean over its seeds; nothing where a fold has none."""
-    found_scores = [score(group, higher, split, worst) for group in groups]
-    values = tuple(each.interval.estimate for each in found_scores if each is not None)
-    lost = sum(each.lost for each in found_scores if each is not None)
-    return (
-        Score(_possible(fold_interval(values), groups[0][0]), values, lost)
-        if len(values) == len(groups)
-        else None
-    )
+    """One value a fold, the mean over its seeds; None if a fold has none."""
+    scores = [found for group in groups if (found := score(group, higher, split, worst))]
+    if len(scores) < len(groups):
+        return None
+    values = tuple(found.interval.estimate for found in scores)
+    lost = sum(found.lost for found in scores)
+    return Score(_possible(fold_interval(values), groups[0][0]), values, lost)
 
 
 def _floor(searches: Sequence[SearchResult], higher: bool, split: str) -> float | None:
-    """What a diverged run on fresh seeds counts for: chance, or the worst score of a run of this
-    task that ended ok if that is worse (chance.floor). Of several outer folds the worst chance is
-    taken: they differ by a few samples."""
+    """The score of a diverged run on fresh seeds: chance, or the task's worst ok run if worse.
+
+    See chance.floor. Of several outer folds the worst chance: they differ by a few samples."""
     records = [record for search in searches for record in (*search.tuned, *search.default)]
     values = [
         final_score(record.summary, higher, split) for record in records if record.status == "ok"
@@ -271,8 +255,9 @@ def _floor(searches: Sequence[SearchResult], higher: bool, split: str) -> float 
 def expected(
     trials: Sequence[Trial], higher: bool, level: float | None = None
 ) -> ExpectedBest | None:
-    """The best score to expect after k trials; one that diverged or failed counts as
-    trials.worst_score says, with chance at `level`. None if no trial ended ok."""
+    """The best score to expect after k trials. None if no trial ended ok.
+
+    A diverged or failed trial counts as trials.worst_score says, with chance at `level`."""
     worst = worst_score(trials, higher, level)
     if worst is None or all(trial.score is None for trial in trials):
         return None

@@ -1,10 +1,8 @@
-"""Who suggests the next trial. A suggestion is a pure function of the search, the trial's number
-and the trials before it.
+"""Who suggests a trial: a pure function of the search, the trial's number and earlier trials.
 
-No sampler lives from one suggestion to the next: what is asked again after a kill gets the same
-answer. random, qmc and grid depend on nothing but the number; tpe and gp are Optuna's, made anew
-for each trial with a seed of their own, since a seeded sampler that is opened again repeats its
-first suggestions."""
+No sampler outlives a suggestion, so the same question after a kill gets the same answer. random,
+qmc and grid depend on the number alone; tpe and gp are Optuna's, made anew for each trial with a
+seed of their own, because a seeded sampler that is opened again repeats its first suggestions."""
 
 from __future__ import annotations
 
@@ -26,15 +24,13 @@ if TYPE_CHECKING:
     import optuna
 
 SAMPLERS = ("random", "qmc", "grid", "tpe", "gp")
-# These look at the trials before.
+# These learn from earlier trials.
 LEARNING = ("tpe", "gp")
 
 
 @dataclass(frozen=True)
 class Told:
-    """A trial as a sampler sees it: its settings; its score, None of one that failed or has none
-    yet.
-    """
+    """A trial as a sampler sees it. score: None if it failed or has none yet."""
 
     settings: Mapping[str, float]
     score: float | None
@@ -43,7 +39,7 @@ class Told:
 
 @dataclass(frozen=True)
 class Search:
-    """What a sampler has to know. `stream` tells searches apart that share a seed."""
+    """A search as a sampler sees it. `stream` tells searches apart that share a seed."""
 
     sampler: str
     space: SearchSpace
@@ -54,7 +50,7 @@ class Search:
 
 
 def check_sampler(name: str) -> None:
-    """UserError for an unknown sampler, or one that needs what is not installed."""
+    """UserError for an unknown sampler, or one whose package is not installed."""
     if name not in SAMPLERS:
         raise UserError(f"--sampler: no sampler {name!r}{nearest(name, SAMPLERS)}")
     if name in LEARNING and importlib.util.find_spec("optuna") is None:
@@ -70,16 +66,14 @@ def check_sampler(name: str) -> None:
 
 
 def trials(search: Search) -> int:
-    """How many trials the search makes: the budget, or what a grid within it takes."""
-    return (
-        len(spaces.grid(search.space, search.budget)) if search.sampler == "grid" else search.budget
-    )
+    """Number of trials: the budget, or the points of a grid within it."""
+    if search.sampler == "grid":
+        return len(spaces.grid(search.space, search.budget))
+    return search.budget
 
 
 def suggest(search: Search, number: int, before: Sequence[Told]) -> dict[str, float]:
-    """Settings of trial `number`, counted from 0: every hyperparameter of the space and the
-    learning rate.
-    """
+    """Settings of trial `number`, from 0: every hyperparameter of the space, learning rate too."""
     return spaces.settings(search.space, _SUGGEST[search.sampler](search, number, before))
 
 
@@ -106,7 +100,7 @@ def _qmc(search: Search, number: int, before: Sequence[Told]) -> dict[str, float
     seed = int(np.random.default_rng([search.seed, _stream(search)]).integers(2**31))
     points = qmc.Sobol(len(free(search.space)), scramble=True, seed=seed)
     with warnings.catch_warnings():
-        # Points of any number are drawn, though only powers of two are balanced.
+        # Only powers of two are balanced, but any number of points may be drawn.
         warnings.simplefilter("ignore", UserWarning)
         return _at(search, points.random(number + 1)[-1].tolist())
 
@@ -117,12 +111,11 @@ def _grid(search: Search, number: int, before: Sequence[Told]) -> dict[str, floa
 
 def _tpe(search: Search, number: int, before: Sequence[Told]) -> dict[str, float]:
     """Bergstra et al. (2011), "Algorithms for Hyper-Parameter Optimization", as Optuna has it."""
-    return _ask(
-        search,
-        number,
-        before,
-        lambda optuna, seed: optuna.samplers.TPESampler(seed=seed, constant_liar=True),
-    )
+
+    def make(optuna: Any, seed: int) -> Any:
+        return optuna.samplers.TPESampler(seed=seed, constant_liar=True)
+
+    return _ask(search, number, before, make)
 
 
 def _gp(search: Search, number: int, before: Sequence[Told]) -> dict[str, float]:
@@ -140,7 +133,7 @@ def _ask(search: Search, number: int, before: Sequence[Told], make: Any) -> dict
 def optuna_study(
     search: Search, before: Sequence[Told], make: Any = None, seed: int = 0
 ) -> optuna.Study:
-    """These trials as a study of Optuna's in memory, as coordinates of the space."""
+    """These trials as a study of Optuna's, in coordinates of the space."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -151,22 +144,14 @@ def optuna_study(
     distributions, ranges = _distributions(search.space), free(search.space)
     states = optuna.trial.TrialState
     for told in before:
-        state = (
-            states.RUNNING
-            if told.running
-            else states.FAIL
-            if told.score is None
-            else states.COMPLETE
+        ended = states.FAIL if told.score is None else states.COMPLETE
+        trial = optuna.trial.create_trial(
+            params={name: spaces.coordinate(ranges[name], told.settings[name]) for name in ranges},
+            distributions=distributions,
+            state=states.RUNNING if told.running else ended,
+            value=None if told.running else told.score,
         )
-        params = {name: spaces.coordinate(ranges[name], told.settings[name]) for name in ranges}
-        study.add_trial(
-            optuna.trial.create_trial(
-                params=params,
-                distributions=distributions,
-                state=state,
-                value=told.score if state is states.COMPLETE else None,
-            )
-        )
+        study.add_trial(trial)
     return study
 
 

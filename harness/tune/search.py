@@ -1,9 +1,8 @@
-"""The search itself: suggest, write down, run, look again; then score the winner and the defaults
-on fresh seeds.
+"""The search itself: suggest, write down, run; then score winner and defaults on fresh seeds.
 
-Nothing here remembers what a kill would lose. A suggestion is in the journal before it runs, an
-outcome is a run's record in the store, and the next suggestion follows from these two alone; so the
-same command goes on where it stopped, and ends with what it would have ended with.
+A kill loses nothing: a suggestion is in the journal before it runs, an outcome is a run's record in
+the store, and the next suggestion follows from these two alone. So the same command goes on after
+a kill, to the same end.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ Watch = Callable[[Event, int, int], None]
 
 @dataclass(frozen=True)
 class StudyPlace:
-    """Where a study is kept and how it is run. workers: see sweep.Options."""
+    """The folder and the means of a study. workers: see sweep.Options."""
 
     output: Path
     name: str
@@ -53,12 +52,11 @@ class StudyPlace:
 
 def execute(
     study: StudyFile,
-    cells: Sequence[Combination],
+    combinations: Sequence[Combination],
     place: StudyPlace,
     watch: Watch = lambda event, done, total: None,
 ) -> StudyFile:
-    """Does what is left of a study and returns it as it is kept, with the batch that it was begun
-    with.
+    """Does the rest of a study and returns it as it is kept, with its first batch size.
 
     KeyboardInterrupt passes through after the workers are stopped; everything finished is kept.
     """
@@ -71,43 +69,44 @@ def execute(
             )
         if before is not None:
             _check_goes_on(store.folder, before, study)
-        study = in_batches(study, before, len(cells), place.workers)
+        study = in_batches(study, before, len(combinations), place.workers)
         write_study(store.folder, study)
         store.discard_unfinished()
         executor = LocalExecutor(
             place.registry.plugins, place.interpreters, place.timeout_s, place.workers
         )
         try:
-            _Study(study, cells, place, store, executor, watch).run()
+            _Study(study, combinations, place, store, executor, watch).run()
         finally:
             executor.close()
     return study
 
 
 def _check_goes_on(folder: Path, before: StudyFile, study: StudyFile) -> None:
-    """UserError if the study in this folder has searches that this one has not: its report would
-    lose them.
-    """
+    """UserError if the folder's study has further searches: its report would lose them."""
     for key in ("tasks", "optimizers", "frameworks"):
-        lost = [name for name in getattr(before, key) if name not in getattr(study, key)]
+        kept = getattr(before, key)
+        lost = [name for name in kept if name not in getattr(study, key)]
         if lost:
             raise UserError(
-                f"{folder}: holds a study of the {key} {', '.join(getattr(before, key))}, and this"
-                f" one leaves out {', '.join(lost)}; name them too, or give this study another name"
-                " with --name"
+                f"{folder}: holds a study of the {key} {', '.join(kept)}, and this one leaves out"
+                f" {', '.join(lost)}; name them too, or give this study another name with --name"
             )
 
 
-def in_batches(study: StudyFile, before: StudyFile | None, cells: int, workers: int) -> StudyFile:
-    """The study with how many trials are suggested at once: enough for all workers where the
-    sampler learns from trials, and what it was begun with where it goes on, so that the number of
-    workers does not change it. Others: all at once."""
+def in_batches(
+    study: StudyFile, before: StudyFile | None, combinations: int, workers: int
+) -> StudyFile:
+    """The study with its `batch`, the number of trials suggested at once.
+
+    If the sampler learns, enough for all workers, or as begun: another number of workers must not
+    change a study. Else all at once."""
     if study.sampler not in LEARNING:
         return study.model_copy(update={"batch": study.budget})
     if before is not None and before.sampler == study.sampler:
         return study.model_copy(update={"batch": before.batch})
     wanted = workers or side_by_side(len(usable_cores()), study.threads)
-    return study.model_copy(update={"batch": max(1, math.ceil(wanted / cells))})
+    return study.model_copy(update={"batch": max(1, math.ceil(wanted / combinations))})
 
 
 class _Study:
@@ -116,7 +115,7 @@ class _Study:
     def __init__(
         self,
         study: StudyFile,
-        cells: Sequence[Combination],
+        combinations: Sequence[Combination],
         place: StudyPlace,
         store: Store,
         executor: Executor,
@@ -125,7 +124,9 @@ class _Study:
         self._store, self._executor, self._watch = store, executor, watch
         self._planner = Planner(place.registry, place.interpreters)
         journal = Journal(store.folder)
-        self._searches = [_Search(study, cell, self._planner, journal) for cell in cells]
+        self._searches = [
+            _Search(study, combination, self._planner, journal) for combination in combinations
+        ]
         self._owner: dict[str, _Search] = {}
         self._waiting: set[str] = set()
         self._study, self._name = study, place.name
@@ -139,7 +140,7 @@ class _Study:
             for event in self._executor.events():
                 self._heard(event)
                 if isinstance(event, Finished):
-                    # A search goes on as soon as it can; it does not wait for the others.
+                    # A search does not wait for the others.
                     self._hand_out(self._owner[event.run.digest])
         self._write_plan()
 
@@ -152,9 +153,7 @@ class _Study:
         self._watch(event, self._done, sum(search.total for search in self._searches))
 
     def _hand_out(self, search: _Search) -> None:
-        """Gives the executor what the search can do now, and goes on by itself where that is
-        finished already.
-        """
+        """Gives the executor the search's runs that are due; goes on at once with kept records."""
         while due := search.due():
             self._write_plan()
             for run in due:
@@ -169,37 +168,39 @@ class _Study:
                     self._executor.submit(Job((with_log(run, self._store),)))
 
     def _kept(self, run: PlannedRun) -> RunRecord | None:
-        """The record of a run that is over. A trial that failed stays one; scores are tried again."""
-        record = self._store.kept(run)
-        if record is None:
-            return None
-        counts = record.status in FINAL or (
-            record.status != "skipped" and "trial" in run.spec.variations
-        )
-        return record if counts else None
+        """The record of a run that is over. A failed trial stays failed; scores are tried again."""
+        record, is_trial = self._store.kept(run), "trial" in run.spec.variations
+        if record is None or record.status in FINAL:
+            return record
+        return record if is_trial and record.status != "skipped" else None
 
     def _write_plan(self) -> None:
         digests = tuple(digest for search in self._searches for digest in search.digests)
-        title = f"{' and '.join(self._study.tasks)}, tuned: {', '.join(self._study.optimizers)}"
+        study = self._study
+        title = f"{' and '.join(study.tasks)}, tuned: {', '.join(study.optimizers)}"
         question = (
-            f"What does each optimizer reach with a budget of {self._study.budget} trials"
-            f" ({self._study.sampler}), and how much better than its default settings is that?"
+            f"What does each optimizer reach with a budget of {study.budget} trials"
+            f" ({study.sampler}), and how much better than its default settings is that?"
         )
-        self._store.write_plan(
-            PlanFile(suite=self._name, title=title, question=question, digests=digests)
-        )
+        plan = PlanFile(suite=self._name, title=title, question=question, digests=digests)
+        self._store.write_plan(plan)
 
 
 class _Search:
-    """One search. It hands out runs when it can tell what to do, and takes their records."""
+    """One search: hands out the runs that are due, and takes their records."""
 
     def __init__(
-        self, study: StudyFile, cell: Combination, planner: Planner, journal: Journal
+        self, study: StudyFile, combination: Combination, planner: Planner, journal: Journal
     ) -> None:
-        self._study, self._cell, self._planner, self._journal = study, cell, planner, journal
-        self._search = cell.search(study)
+        self._study, self._combination, self._planner, self._journal = (
+            study,
+            combination,
+            planner,
+            journal,
+        )
+        self._search = combination.search(study)
         self._budget = trials(self._search)
-        self._way = study.way(cell.optimizer.name)
+        self._way = study.way(combination.optimizer.name)
         self._asked: dict[int, tuple[dict[str, float], list[PlannedRun]]] = {}
         self._scoring: list[PlannedRun] | None = None
         self._records: dict[str, RunRecord] = {}
@@ -207,15 +208,14 @@ class _Search:
 
     @property
     def total(self) -> int:
-        """How many runs it takes, as far as that is known."""
-        scoring = 2 * self._study.fresh_seeds if self._scoring is None else len(self._scoring)
-        return (
-            len(self._asked) if self._scoring is not None else self._budget
-        ) * self._study.runs_a_trial + scoring
+        """Number of its runs, as far as it is known."""
+        if self._scoring is None:
+            return self._budget * self._study.runs_a_trial + 2 * self._study.fresh_seeds
+        return len(self._asked) * self._study.runs_a_trial + len(self._scoring)
 
     @property
     def digests(self) -> Iterator[str]:
-        """Of all runs handed out, trials first, in their order."""
+        """The digests of all runs handed out, in order, trials first."""
         for _, runs in self._asked.values():
             yield from (run.digest for run in runs)
         yield from (run.digest for run in self._scoring or ())
@@ -225,50 +225,42 @@ class _Search:
         self._records[record.digest] = record
 
     def due(self) -> list[PlannedRun]:
-        """Runs to be done now: the next batch of trials once the last is over, then those that
-        score. Empty while it waits for records, and at the end."""
+        """The next batch of trials once the last is over, then the runs that score.
+
+        Empty while it waits for records, and at the end."""
         if self._scoring is not None or any(digest not in self._records for digest in self.digests):
             return []
         ended = self._ended()
         skipped = any(trial.state == "skipped" for trial in ended)
         if len(self._asked) < self._budget and not skipped:
             last = min(self._budget, len(self._asked) + self._study.batch)
-            before = told(ended, higher_is_better(self._cell.task), chance_level(self._cell.task))
-            return [
-                run for number in range(len(self._asked), last) for run in self._ask(number, before)
-            ]
-        self._scoring = (
-            [] if skipped else [self._planner.plan(spec) for spec in self._scores(ended)]
-        )
+            before = told(
+                ended,
+                higher_is_better(self._combination.task),
+                chance_level(self._combination.task),
+            )
+            numbers = range(len(self._asked), last)
+            return [run for number in numbers for run in self._ask(number, before)]
+        specs = [] if skipped else self._scores(ended)
+        self._scoring = [self._planner.plan(spec) for spec in specs]
         return self._scoring
 
     def _ask(self, number: int, before: list[Told]) -> list[PlannedRun]:
-        """The runs of a new trial, or of one that was suggested earlier; `before` grows by it."""
+        """The runs of a trial, new or suggested earlier; `before` grows by it."""
         line = self._begun.get(number)
         settings = dict(line.settings) if line else suggest(self._search, number, before)
-        runs = [
-            self._planner.plan(spec) for spec in self._cell.trial(self._study, number, settings)
-        ]
+        specs = self._combination.trial(self._study, number, settings)
+        runs = [self._planner.plan(spec) for spec in specs]
         digests = tuple(run.digest for run in runs)
         if line and line.digests != digests:
-            # Versions or sources are others now, so what was learnt from is, too: everything from
-            # here on is asked anew.
+            # Versions or sources have changed, and so has what was learnt: ask anew from here on.
             self._begun = {}
             return self._ask(number, before)
         if not line:
-            task, optimizer, framework, fold = self._cell.key
-            self._journal.write(
-                Suggestion(
-                    task=task,
-                    optimizer=optimizer,
-                    framework=framework,
-                    fold=fold,
-                    trial=number,
-                    way=self._way,
-                    settings=settings,
-                    digests=digests,
-                )
-            )
+            names = ("task", "optimizer", "framework", "fold")
+            key = dict(zip(names, self._combination.key, strict=True))
+            found = {"trial": number, "way": self._way, "settings": settings, "digests": digests}
+            self._journal.write(Suggestion.model_validate(key | found))
         self._asked[number] = settings, runs
         before.append(Told(settings, None, running=True))
         return runs
@@ -280,15 +272,11 @@ class _Search:
         ]
 
     def _scores(self, ended: list[Trial]) -> Iterator[RunSpec]:
-        best = best_of(ended, higher_is_better(self._cell.task))
+        best = best_of(ended, higher_is_better(self._combination.task))
         if best is not None:
-            yield from self._cell.scoring(self._study, best.settings, "tuned")
-        yield from self._cell.scoring(self._study, self._cell.defaults(), "default")
+            yield from self._combination.scoring(self._study, best.settings, "tuned")
+        yield from self._combination.scoring(self._study, self._combination.defaults(), "default")
 
     def _is_mine(self, line: Suggestion) -> bool:
-        return (
-            line.task,
-            line.optimizer,
-            line.framework,
-            line.fold,
-        ) == self._cell.key and line.way == self._way
+        key = (line.task, line.optimizer, line.framework, line.fold)
+        return key == self._combination.key and line.way == self._way

@@ -1,6 +1,4 @@
-"""Search spaces: checked against the optimizer, changed by the user, and mapped to and from the
-unit cube.
-"""
+"""Search spaces: published, changed by the user, and mapped to coordinates and grids."""
 
 from __future__ import annotations
 
@@ -21,24 +19,21 @@ _FORM = (
 
 
 def published(optimizer: Optimizer) -> SearchSpace:
-    """The optimizer's own space; where it states none, its learning rate within two decades of the
-    default.
-    """
+    """The optimizer's own space, or its learning rate within two decades of the default."""
     if optimizer.space is not None:
         return optimizer.space
     rates = Range(optimizer.learning_rate / 100, optimizer.learning_rate * 100, log=True)
-    return SearchSpace(
-        {RATE: rates}, "none is published: the learning rate within two decades of its default"
-    )
+    source = "none is published: the learning rate within two decades of its default"
+    return SearchSpace({RATE: rates}, source)
 
 
 def spaces_of(optimizers: Iterable[Optimizer], changes: Iterable[str]) -> dict[str, SearchSpace]:
     """By optimizer, the space with the user's changes, checked.
 
-    A change is NAME=LOW..HIGH[,log][,below_one], or NAME=VALUE, which fixes it, several of them
-    joined by ';'. It is meant for every optimizer that has a hyperparameter of this name, or for
-    one alone as OPTIMIZER.NAME=.... UserError for another form, a name that nobody has, and a space
-    that is empty, reversed or outside of what its optimizer takes."""
+    A change is NAME=LOW..HIGH[,log][,below_one], or NAME=VALUE, which fixes it; ';' joins several.
+    It holds for every optimizer with a hyperparameter of this name, or for one alone as
+    OPTIMIZER.NAME=.... UserError for another form, an unknown name, and a space that is empty,
+    reversed or outside of its optimizer's values."""
     named = {optimizer.name: optimizer for optimizer in optimizers}
     found = {name: published(optimizer) for name, optimizer in named.items()}
     for text in (part.strip() for given in changes for part in given.split(";")):
@@ -84,7 +79,7 @@ def _meant(owner: str, name: str, text: str, named: Mapping[str, Optimizer]) -> 
 
 
 def settings(space: SearchSpace, inner: Mapping[str, float]) -> dict[str, float]:
-    """Values of all hyperparameters of the space, from what `coordinate` gives of the free ones."""
+    """Values of all hyperparameters of the space, from the coordinates of the free ones."""
     values = {name: inner.get(name, given.low) for name, given in space.ranges.items()}
     return {
         name: turned(value) if space.ranges[name].below_one else float(value)
@@ -93,32 +88,20 @@ def settings(space: SearchSpace, inner: Mapping[str, float]) -> dict[str, float]
 
 
 def coordinate(given: Range, value: float) -> float:
-    """Where a value lies in its range: 1 - value where the range is below one, never outside by a
-    rounding.
-    """
+    """A value's place in its range: 1 - value if that is below one; rounding never leaves it."""
     return float(np.clip(turned(value) if given.below_one else value, given.low, given.high))
 
 
 def grid(space: SearchSpace, budget: int) -> list[dict[str, float]]:
     """Points of an even grid, at most `budget` of them, as coordinates.
 
-    Every free hyperparameter gets as many points as the others or one more, those that stand first
-    in the space first; two and more include both ends, a single one stands in the middle.
+    Every free hyperparameter gets as many points as the others or one more, the first ones of the
+    space first; two and more include both ends, a single one stands in the middle.
     """
     names = list(free(space))
     counts = dict.fromkeys(names, 1)
-    while True:
-        grown = next(
-            (
-                name
-                for name in sorted(names, key=lambda n: counts[n])
-                if _product(counts, name) <= budget
-            ),
-            None,
-        )
-        if grown is None:
-            break
-        counts[grown] += 1
+    while room := [name for name in names if _product(counts, name) <= budget]:
+        counts[min(room, key=lambda name: counts[name])] += 1
     axes = [np.linspace(0, 1, n) if n > 1 else np.array([0.5]) for n in counts.values()]
     points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(names))
     ranges = free(space)
@@ -133,9 +116,7 @@ def _product(counts: Mapping[str, int], grown: str) -> int:
 
 
 def contains(wide: SearchSpace, narrow: SearchSpace, at_values: Mapping[str, float]) -> bool:
-    """Whether the wide space holds every point of the narrow one, with these values of its own
-    hyperparameters.
-    """
+    """Whether the wide space, at these values, holds every point of the narrow one."""
 
     def covers(name: str, low: float, high: float) -> bool:
         if name not in wide.ranges:
@@ -143,6 +124,6 @@ def contains(wide: SearchSpace, narrow: SearchSpace, at_values: Mapping[str, flo
         least, most = limits_of(wide.ranges[name])
         return least <= low and high <= most
 
-    return all(covers(name, *limits_of(given)) for name, given in narrow.ranges.items()) and all(
-        covers(name, value, value) for name, value in at_values.items()
-    )
+    ranges = {name: limits_of(given) for name, given in narrow.ranges.items()}
+    points = {name: (value, value) for name, value in at_values.items()}
+    return all(covers(name, *limits) for name, limits in (*ranges.items(), *points.items()))

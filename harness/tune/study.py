@@ -1,9 +1,8 @@
-"""What a study is: what was asked (study.json), its searches, the runs of a trial, and the journal
-of suggestions.
+"""A study: its request, its searches, the runs of a trial, and the journal of suggestions.
 
-<output>/runs/<study>/study.json     what was asked
-<output>/runs/<study>/trials.jsonl   every suggestion, written before it runs, one line each
-<output>/runs/<study>/plan.json      and a folder a run: as of a suite, see store.py
+<output>/runs/<study>/study.json     the request
+<output>/runs/<study>/trials.jsonl   every suggestion, written before it runs, one a line
+<output>/runs/<study>/plan.json      and a folder a run, as for a suite: see sweep/store.py
 """
 
 from __future__ import annotations
@@ -39,15 +38,15 @@ from ..spec import (
 from .samplers import LEARNING, Search
 
 SCHEMA = 1
-# Seeds of training: trials use those from seed x 10000 on, tuned and default settings others, so
-# that no seed that took part in a choice takes part in the score.
+# Training seeds: trials use those from seed x 10000 on; the scores of tuned and default settings
+# use later ones, which took part in no choice.
 _BLOCK, _FRESH = 10_000, 5_000
 
 Seeds = Annotated[int, Field(ge=1, le=_FRESH)]
 
 
 class SpaceFile(Frozen):
-    """optimizer.SearchSpace as JSON."""
+    """optimizer.SearchSpace as a file holds it."""
 
     ranges: dict[str, RangeFile]
     source: str
@@ -65,13 +64,12 @@ class SpaceFile(Frozen):
 
 
 class StudyFile(Frozen):
-    """What was asked: a search for every task x optimizer x framework (x outer fold).
+    """The request: a search for every task x optimizer x framework (x outer fold).
 
     budget: trials of each search. seed: of the search; training seeds are derived from it. seeds:
-    training seeds a trial;
-    fresh_seeds: others, on which the tuned and the default settings are run. batch: how many trials
-    are suggested at once, each without knowing how the others end. steps and batch_size replace the
-    tasks' own. nested: (outer, inner) folds."""
+    training seeds a trial. fresh_seeds: others, for the scores of tuned and default settings.
+    batch: trials suggested at once, none knowing how the others end. steps and batch_size replace
+    the tasks' own. nested: (outer, inner) folds."""
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
     tasks: tuple[Name, ...]
@@ -120,30 +118,23 @@ class StudyFile(Frozen):
 
 
 def read_study(folder: Path) -> StudyFile | None:
-    """The study whose runs lie in this folder; None where they are of no study. UserError where the
-    file is not ours.
-    """
-    file = folder / "study.json"
-    if not file.exists():
-        return None
-    return read_model(
-        StudyFile, file, SCHEMA, "a gradrace study", "move it away to begin the study anew"
-    )
+    """The study whose runs lie in this folder, or None. UserError if the file is not ours."""
+    file, mend = folder / "study.json", "move it away to begin the study anew"
+    return read_model(StudyFile, file, SCHEMA, "a gradrace study", mend) if file.exists() else None
 
 
 def write_study(folder: Path, study: StudyFile) -> None:
     """Replaces study.json."""
+    content = study.model_dump(mode="json", by_alias=True)
     with writing(folder):
-        replace_text(
-            folder / "study.json",
-            json.dumps(study.model_dump(mode="json", by_alias=True), indent=1) + "\n",
-        )
+        replace_text(folder / "study.json", json.dumps(content, indent=1) + "\n")
 
 
 @dataclass(frozen=True)
 class Combination:
-    """One search: what is trained where, and on which outer fold (None without nested
-    cross-validation). known: the schedules by kind.
+    """Task, optimizer, framework and outer fold (None if not nested) of one search.
+
+    known: the schedules by kind.
     """
 
     task: TaskSpec
@@ -154,32 +145,20 @@ class Combination:
 
     @property
     def key(self) -> tuple[str, str, str, int | None]:
-        """Names this cell within its study."""
+        """Its names within the study."""
         return self.task.name, self.optimizer.name, self.framework.name, self.fold
 
     def search(self, study: StudyFile) -> Search:
-        """What its sampler has to know. Frameworks and tasks are searched in the same places, as
-        far as nothing is learnt.
-        """
+        """The search, for its sampler: if it does not learn, all tasks get the same points."""
         stream = f"{self.optimizer.name}/{self.fold}"
-        space = study.spaces[self.optimizer.name].space
-        return Search(
-            study.sampler, space, study.budget, study.seed, stream, higher_is_better(self.task)
-        )
+        space, higher = study.spaces[self.optimizer.name].space, higher_is_better(self.task)
+        return Search(study.sampler, space, study.budget, study.seed, stream, higher)
 
     def trial(self, study: StudyFile, number: int, settings: Mapping[str, float]) -> list[RunSpec]:
-        """The runs of a trial: one for each training seed, and with nested cross-validation for
-        each inner fold.
-        """
+        """The runs of a trial: one for each training seed, and if nested for each inner fold."""
         parts: Sequence[int | None] = range(study.nested[1]) if study.nested else [None]
         return [
-            self._run(
-                study,
-                self._data(study, part),
-                settings,
-                seed,
-                {"trial": number, **self._named(part)},
-            )
+            self._run(study, settings, seed, part, {"trial": number})
             for part in parts
             for seed in study.trial_seeds()
         ]
@@ -188,71 +167,56 @@ class Combination:
         self, study: StudyFile, settings: Mapping[str, float], called: str
     ) -> list[RunSpec]:
         """The runs that score settings: fresh seeds, test data."""
-        place = self._data(study, None)
         return [
-            self._run(study, place, settings, s, {"settings": called, **self._named(None)})
-            for s in study.scoring_seeds()
+            self._run(study, settings, seed, None, {"settings": called})
+            for seed in study.scoring_seeds()
         ]
 
     def defaults(self) -> dict[str, float]:
         """The settings that the optimizer's file declares."""
         return {RATE: self.optimizer.learning_rate}
 
-    def _named(self, part: int | None) -> dict[str, int]:
-        return {
-            name: value
-            for name, value in (("fold", self.fold), ("part", part))
-            if value is not None
-        }
-
     def _data(self, study: StudyFile, part: int | None) -> str:
         if study.nested is None or self.fold is None:
             return self.task.data
         outer, inner = study.nested
-        folds = (
-            data.Folds(outer, self.fold)
-            if part is None
-            else data.Folds(outer, self.fold, inner, part)
-        )
-        return folds.name(self.task.data)
+        inside = () if part is None else (inner, part)
+        return data.Folds(outer, self.fold, *inside).name(self.task.data)
 
     def _run(
         self,
         study: StudyFile,
-        data_name: str,
         settings: Mapping[str, float],
         seed: int,
-        variations: Mapping[str, int | str],
+        part: int | None,
+        named: dict[str, int | str],
     ) -> RunSpec:
-        hyper = self.optimizer.hypers(
-            {name: value for name, value in settings.items() if name != RATE}
-        )
+        folds = {"fold": self.fold, "part": part}
+        named |= {name: number for name, number in folds.items() if number is not None}
+        hyper = {name: value for name, value in settings.items() if name != RATE}
         rate = settings.get(RATE, self.optimizer.learning_rate)
+        schedule = ScheduleSpec(kind=study.schedule, base_lr=rate)
         return RunSpec(
-            task=self.task.model_copy(update={"data": data_name}),
-            optimizer=OptimizerSpec(name=self.optimizer.name, hyper=hyper),
-            schedule=schedules.complete(
-                ScheduleSpec(kind=study.schedule, base_lr=rate), self.known
-            ),
+            task=self.task.model_copy(update={"data": self._data(study, part)}),
+            optimizer=OptimizerSpec(name=self.optimizer.name, hyper=self.optimizer.hypers(hyper)),
+            schedule=schedules.complete(schedule, self.known),
             framework=self.framework.name,
             mode=self.framework.convergence_mode,
             seed=seed,
             dtype=study.dtype,
             device=study.device,
             threads=study.threads,
-            variations=dict(variations),
+            variations=named,
         )
 
 
 def higher_is_better(task: TaskSpec) -> bool:
-    """Whether the validation metric is searched by; else the validation loss, where the metric
-    would only repeat it.
-    """
+    """Whether the search follows the validation metric, not the loss (if that is the metric)."""
     return task.metric != "negative_loss"
 
 
 class Suggestion(Frozen):
-    """A line of the journal: a suggestion, and the digests of the runs that try it."""
+    """A line of the journal, with the digests of the runs that try it."""
 
     task: Name
     optimizer: Name
@@ -265,9 +229,9 @@ class Suggestion(Frozen):
 
 
 class Journal:
-    """Suggestions on disk, one JSON line each, in the order in which they were made.
+    """Suggestions on disk in their order, one JSON line each.
 
-    A last line that a kill cut short is taken away: what was never whole was never run.
+    A last line that a kill cut short is removed: it was never run.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -284,7 +248,7 @@ class Journal:
         self.asked = tuple(self._read(whole.decode("utf-8", errors="replace")))
 
     def write(self, asked: Suggestion) -> None:
-        """One line, in the file before anything runs."""
+        """Adds a line, before anything runs."""
         with writing(self._file), self._file.open("a", encoding="utf-8") as opened:
             opened.write(canonical_json(asked.to_json()) + "\n")
 

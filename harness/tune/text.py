@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ..plugins.space import limits_of
@@ -17,10 +17,8 @@ MISSING = "–"
 def result_rows(table: Sequence[Row]) -> list[dict[str, str]]:
     """One row a task, framework and optimizer."""
     return [
-        {
-            "task": row.task,
-            "framework": row.framework,
-            "optimizer": row.optimizer,
+        _names(row)
+        | {
             "trials": counts(row),
             "validation": number(row.validation, row.metric),
             "test, tuned": scored(row.tuned, row.metric),
@@ -30,46 +28,35 @@ def result_rows(table: Sequence[Row]) -> list[dict[str, str]]:
     ]
 
 
+def _names(row: Row) -> dict[str, str]:
+    return {"task": row.task, "framework": row.framework, "optimizer": row.optimizer}
+
+
 def settings_rows(table: Sequence[Row]) -> list[dict[str, str]]:
-    """One row a task, framework and optimizer: the winner's settings, and what smaller budgets
-    would have reached.
-    """
-    return [
-        {
-            "task": row.task,
-            "framework": row.framework,
-            "optimizer": row.optimizer,
-            "best settings": best_settings(row),
-            "best expected after k trials": expectations(row),
-        }
-        for row in table
-    ]
+    """One row a task, framework and optimizer: best settings, and scores of smaller budgets."""
+    best, expected = "best settings", "best expected after k trials"
+    return [_names(row) | {best: best_settings(row), expected: expectations(row)} for row in table]
 
 
 def fold_rows(table: Sequence[Row]) -> list[dict[str, str]]:
-    """One row a task, framework, optimizer and outer fold: what inner folds chose, and what the
-    outer fold says of it.
-    """
-    listed = []
-    for row in table:
-        tuned, default = (score.values if score else () for score in (row.tuned, row.default))
-        for place, search in enumerate(row.searches):
-            best = search.best
-            listed.append(
-                {
-                    "task": row.task,
-                    "framework": row.framework,
-                    "optimizer": row.optimizer,
-                    "outer fold": str(search.key[3]),
-                    "chosen settings": settings_text(best.settings) if best else MISSING,
-                    "inner validation": number(best.score if best else None, row.metric),
-                    "outer score, tuned": number(tuned[place] if tuned else None, row.metric),
-                    "outer score, defaults": number(
-                        default[place] if default else None, row.metric
-                    ),
-                }
-            )
-    return listed
+    """One row a search and outer fold: the inner folds' choice, and its outer score."""
+    return [
+        _names(row) | _fold_row(row, place, search)
+        for row in table
+        for place, search in enumerate(row.searches)
+    ]
+
+
+def _fold_row(row: Row, place: int, search: SearchResult) -> dict[str, str]:
+    best = search.best
+    tuned, default = (score and score.values[place] for score in (row.tuned, row.default))
+    return {
+        "outer fold": str(search.key[3]),
+        "chosen settings": settings_text(best.settings) if best else MISSING,
+        "inner validation": number(best and best.score, row.metric),
+        "outer score, tuned": number(tuned, row.metric),
+        "outer score, defaults": number(default, row.metric),
+    }
 
 
 def inclusion_rows(study: StudyFile, table: Sequence[Row]) -> list[dict[str, str]]:
@@ -90,70 +77,55 @@ def inclusion_rows(study: StudyFile, table: Sequence[Row]) -> list[dict[str, str
 
 
 def notes(study: StudyFile, found: Sequence[SearchResult]) -> list[str]:
-    """What a reader of the tables must know."""
+    """Notes and warnings beside the tables."""
     lines = []
     for search in found:
         task, optimizer, framework, fold = search.key
-        where = f"{task}, {optimizer}, {framework}" + (
-            "" if fold is None else f", outer fold {fold}"
-        )
+        name = f"{task}, {optimizer}, {framework}"
+        name += "" if fold is None else f", outer fold {fold}"
         skipped = next((trial for trial in search.trials if trial.state == "skipped"), None)
         if skipped:
-            lines.append(f"{where}: skipped: {skipped.reason}")
+            lines.append(f"{name}: skipped: {skipped.reason}")
         elif search.best is None:
-            lines.append(
-                f"{where}: no trial ended ok; the last said:"
-                f" {search.trials[-1].reason if search.trials else 'nothing'}"
-            )
+            last = search.trials[-1].reason if search.trials else "nothing"
+            lines.append(f"{name}: no trial ended ok; the last said: {last}")
         failed = [trial for trial in search.trials if trial.state == "failed"]
         if failed:
-            lines.append(
-                f"{where}: {len(failed)} of {len(search.trials)} trials failed, the first (trial"
-                f" {failed[0].number}): {failed[0].reason}"
-            )
+            count, first = f"{len(failed)} of {len(search.trials)} trials failed", failed[0]
+            lines.append(f"{name}: {count}, the first (trial {first.number}): {first.reason}")
     if study.fresh_seeds < 5 and not study.nested:
-        lines.append(
-            f"warning: {study.fresh_seeds} fresh seeds are few; 5 or more give intervals worth"
-            " having"
-        )
+        few = f"{study.fresh_seeds} fresh seeds are few"
+        lines.append(f"warning: {few}; 5 or more give intervals worth having")
     return lines
 
 
 def intervals_note(table: Sequence[Row]) -> str:
-    """What the intervals of test scores are over."""
+    """The sentence that says what the intervals of test scores are over."""
     if any(row.nested for row in table):
         return "intervals are over outer folds, whose samples differ"
     said = "intervals after a mean are over fresh seeds on the same test samples"
     if any(score and score.sampled for row in table for score in (row.tuned, row.default)):
-        said += (
-            "; those after a number of samples are over other test samples (Wilson), of the same"
-            " settings"
-        )
+        said += "; those after a number of samples: over other test samples (Wilson), same settings"
     if any(row.metric != "accuracy" for row in table):
         said += "; how far other test samples would move R² or a loss is not known"
     return said
 
 
 def space_lines(study: StudyFile) -> list[str]:
-    """What is searched, and who proposed it."""
+    """The search spaces, and who proposed them."""
     lines = []
     for name, kept in study.spaces.items():
         for hyper, given in kept.space.ranges.items():
             low, high = limits_of(given)
             how = f"{low:g} to {high:g}" if low < high else f"{low:g}, fixed"
-            scale = (
-                " (log of 1 - value)"
-                if given.log and given.below_one
-                else " (log)"
-                if given.log
-                else ""
-            )
-            lines.append(f"  {name}: {hyper} {how}{scale if low < high else ''}")
+            if low < high and given.log:
+                how += " (log of 1 - value)" if given.below_one else " (log)"
+            lines.append(f"  {name}: {hyper} {how}")
         lines.append(f"  {name}: {kept.source}")
     return lines
 
 
-# Cells
+# -- texts of single values
 
 
 def number(value: float | None, metric: str) -> str:
@@ -164,16 +136,14 @@ def number(value: float | None, metric: str) -> str:
 
 
 def interval(found: Interval, metric: str) -> str:
-    """The estimate with its limits; alone where one seed tells nothing of the spread."""
+    """The estimate with its limits; 'unknown' from one seed."""
     low, high = number(found.low, metric), number(found.high, metric)
     limits = f" [{low}, {high}]" if abs(found.low) != float("inf") else " [unknown]"
     return number(found.estimate, metric) + limits
 
 
 def scored(score: Score | None, metric: str) -> str:
-    """A mean with its interval over seeds, that over samples of the split, and how many seeds did
-    not end ok.
-    """
+    """A mean with its intervals over seeds and samples, and how many seeds ended not ok."""
     if score is None:
         return MISSING
     said = [interval(score.interval, metric)]
@@ -182,27 +152,23 @@ def scored(score: Score | None, metric: str) -> str:
 
 
 def sampled(score: Score, metric: str) -> str:
-    """'109 samples: [94.99%, 99.84%]'; nothing where that is not known."""
+    """'109 samples: [94.99%, 99.84%]', or '' if unknown."""
     if score.sampled is None:
         return ""
-    return (
-        f"{score.samples} samples: [{number(score.sampled.low, metric)},"
-        f" {number(score.sampled.high, metric)}]"
-    )
+    low, high = (number(limit, metric) for limit in (score.sampled.low, score.sampled.high))
+    return f"{score.samples} samples: [{low}, {high}]"
 
 
 def difference(check: Inclusion, metric: str) -> str:
     """General minus special, more being better; accuracies in percentage points."""
     if check.difference is None:
         return MISSING
-    form: Callable[[float], str] = (
-        (lambda v: f"{100 * v:+.2f}") if metric == "accuracy" else (lambda v: f"{v:+.4g}")
+    percent = metric == "accuracy"
+    estimate, low, high = (
+        f"{100 * value:+.2f}" if percent else f"{value:+.4g}" for value in check.difference[:3]
     )
-    known = abs(check.difference.low) != float("inf")
-    limits = f"{form(check.difference.low)}, {form(check.difference.high)}" if known else "unknown"
-    return f"{form(check.difference.estimate)} [{limits}]" + (
-        " points" if metric == "accuracy" else ""
-    )
+    limits = "unknown" if abs(check.difference.low) == float("inf") else f"{low}, {high}"
+    return f"{estimate} [{limits}]" + (" points" if percent else "")
 
 
 def counts(row: Row) -> str:
@@ -216,7 +182,7 @@ def settings_text(settings: Any) -> str:
 
 
 def best_settings(row: Row) -> str:
-    """Of the winning trial, with its number; with nested cross-validation each fold has its own."""
+    """The winning trial's, with its number; if nested, each fold has its own."""
     if row.nested:
         return "one a fold"
     best = row.searches[0].best
@@ -228,9 +194,6 @@ def expectations(row: Row) -> str:
     curve = row.expected
     if curve is None:
         return MISSING
-    chosen = [k for k in (1, 5, 10, 20, 50, 100, 200, 500) if k < len(curve.trials)] + [
-        len(curve.trials)
-    ]
-    return ", ".join(
-        f"{k}: {number(float(curve.expected[k - 1]), row.metric)}" for k in chosen[-4:]
-    )
+    last = len(curve.trials)
+    chosen = [*(k for k in (1, 5, 10, 20, 50, 100, 200, 500) if k < last), last][-4:]
+    return ", ".join(f"{k}: {number(float(curve.expected[k - 1]), row.metric)}" for k in chosen)

@@ -489,7 +489,7 @@ def wish(folder, schedule):
 def test_tune_searches_with_it(tmp_path):
     write(tmp_path, PULSE)
     ready = asking.prepare(wish(tmp_path, "pulse"))
-    (cell,) = ready.cells
+    (cell,) = ready.combinations
     assert cell.known["pulse"].name == "pulse"
     with pytest.raises(UserError, match="--schedule: no schedule 'pulze' .did you mean 'pulse'"):
         asking.prepare(wish(tmp_path, "pulze"))
