@@ -1,8 +1,6 @@
-"""What scores over tasks and seeds tell, and what they do not: pure functions, arrays in, numbers
-out.
+"""Pure functions, arrays in, numbers out; docs/statistics.md explains each figure.
 
-`bootstrap.py` gives any aggregate its interval; `aggregates.py` holds the aggregates,
-`comparisons.py` who improves on whom, `profiles.py` the performance profile and the AlgoPerf score,
-`targets.py` the time to target with censoring, `ranks.py` the rank tests and `tuning.py` the
-expected best of a budget. docs/statistics.md says what each figure means. The estimators of step
-times are in `stats.py`, beside this package."""
+intervals.py: the value of all, and Student's t. bootstrap.py: an interval for any aggregate.
+aggregates.py: over tasks and seeds. comparisons.py: who improves on whom. profiles.py: performance
+profile and AlgoPerf score. arrivals.py, targets.py: time to target, with censoring. ranks.py,
+holm.py: rank tests. tuning.py: the best of a budget. step_times.py: step times and their parts."""

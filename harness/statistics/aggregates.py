@@ -17,12 +17,11 @@ from .intervals import LEVEL, Array, Interval, check_level
 
 
 def interquartile_mean(tasks: Sequence[Array]) -> Array:
-    """Mean of the middle half of all scores (Agarwal et al. 2021, section 4.3). The same whichever
-    direction is better.
+    """Mean of the middle half of all scores (Agarwal et al. 2021, section 4.3). Any direction.
 
-    Scores on the border of a quarter count by the share of them that lies inside, so that tasks
-    weigh the same with unequal numbers of seeds; equals scipy.stats.trim_mean(scores, 0.25) where
-    four divides the number of scores."""
+    Scores on the border of a quarter count by their share inside, so that tasks weigh the same with
+    unequal numbers of seeds; equals scipy.stats.trim_mean(scores, 0.25) if four divides the number
+    of scores."""
     values = np.concatenate([np.asarray(task, dtype=np.float64) for task in tasks], axis=-1)
     weights = np.concatenate(
         [np.full(task.shape[-1], 1 / (len(tasks) * task.shape[-1])) for task in tasks]
@@ -34,37 +33,31 @@ def interquartile_mean(tasks: Sequence[Array]) -> Array:
 
 
 def _inside(weights: Array) -> Array:
-    """The part of each weight [..., n] (in the order of the scores, of sum 1) between the quarters,
-    rescaled to sum 1.
-    """
+    """The part of each weight [..., n], in the order of the scores, between the quarters; sum 1."""
     above = np.cumsum(weights, axis=-1)
     return 2 * np.clip(np.minimum(above, 0.75) - np.maximum(above - weights, 0.25), 0, None)
 
 
 def median_of_means(tasks: Sequence[Array]) -> Array:
-    """Median over tasks of the mean over seeds: rliable's "median" (Agarwal et al. 2021, section
-    4.3).
+    """Median over tasks of the mean over seeds: rliable's "median". Any direction.
 
-    Says nothing of the worse half of the tasks, and one diverged seed moves its task's mean. Any
-    direction."""
+    Agarwal et al. 2021, section 4.3. Says nothing of the worse half of the tasks, and one diverged
+    seed moves its task's mean."""
     return np.median(_means(tasks), axis=0)
 
 
 def median_of_medians(tasks: Sequence[Array]) -> Array:
-    """Median over tasks of the median seed: what diverged seeds do not move while they are fewer
-    than half of a task's.
-    """
+    """Median over tasks of the median seed: unmoved if less than half of a task's seeds diverge."""
     return np.median(np.stack([np.median(task, axis=-1) for task in tasks]), axis=0)
 
 
 def mean(tasks: Sequence[Array]) -> Array:
-    """Mean over tasks of the mean over seeds; for a single task its mean over seeds. Any direction."""
+    """Mean over tasks of the mean over seeds. Any direction."""
     return _means(tasks).mean(axis=0)
 
 
 def optimality_gap(tasks: Sequence[Array], goal: float = 1.0) -> Array:
-    """Mean amount by which scores (higher is better) fall short of the goal; what exceeds the goal
-    does not make up for it.
+    """Mean shortfall of scores (higher is better) from the goal; surpluses do not make up for it.
 
     The lower the better, 0 at best (Agarwal et al. 2021, section 4.3).
     """
@@ -72,11 +65,10 @@ def optimality_gap(tasks: Sequence[Array], goal: float = 1.0) -> Array:
 
 
 def normalised(score: Array | float, worst: float, best: float) -> Array:
-    """Scores on the scale where `worst` (chance, the untrained loss) is 0 and `best` (the target,
-    the best known) is 1.
+    """Scores rescaled: `worst` (chance, the untrained loss) is 0, `best` (target, best known) is 1.
 
-    Higher is better afterwards, whichever way the score went; nothing is clipped. Raises UserError
-    where both ends are equal."""
+    Higher is better afterwards in any case; nothing is clipped. UserError if both ends are equal.
+    """
     if worst == best or not np.isfinite([worst, best]).all():
         raise UserError(
             f"scores need two different finite ends to be put on one scale, not worst {worst} and"
@@ -86,10 +78,9 @@ def normalised(score: Array | float, worst: float, best: float) -> Array:
 
 
 def share_of_runs(count: int, runs: int, level: float = LEVEL) -> Interval:
-    """The share of runs that diverged, say, with Clopper and Pearson's exact interval (1934).
-    Assumes independent runs alike.
+    """A share of independent, equal runs, with Clopper and Pearson's exact interval (1934).
 
-    Raises UserError for no runs, or more of them counted than there are.
+    UserError for no runs, or a count above their number.
     """
     if not (runs > 0 and 0 <= count <= runs):
         raise UserError(
@@ -100,21 +91,20 @@ def share_of_runs(count: int, runs: int, level: float = LEVEL) -> Interval:
 
 
 def share_of_samples(share: float, samples: int, level: float = LEVEL) -> Interval:
-    """An accuracy, measured on this many independent samples, with Wilson's score interval (1927):
-    how far another sample of that size may lie. It has a width at 0 and at 1. The share may be a
-    mean over seeds that were scored on the same samples.
+    """An accuracy on so many independent samples, with Wilson's score interval (1927).
 
-    Raises UserError for no samples, or a share outside of 0 to 1.
+    It covers other samples of that size, and has a width even at 0 and 1. The share may be a mean
+    over seeds that were scored on the same samples. UserError for no samples, or a share outside
+    of 0 to 1.
     """
     if not (samples > 0 and 0 <= share <= 1):
         raise UserError(
             f"an accuracy needs samples and a share between 0 and 1, not {share} of {samples}"
         )
     z = float(special.ndtri((1 + check_level(level)) / 2))
-    middle = (share + z**2 / (2 * samples)) / (1 + z**2 / samples)
-    half = (
-        z * np.sqrt(share * (1 - share) / samples + z**2 / (4 * samples**2)) / (1 + z**2 / samples)
-    )
+    shrunk = 1 + z**2 / samples
+    middle = (share + z**2 / (2 * samples)) / shrunk
+    half = z * np.sqrt(share * (1 - share) / samples + z**2 / (4 * samples**2)) / shrunk
     return Interval(share, max(0.0, float(middle - half)), min(1.0, float(middle + half)), level)
 
 

@@ -1,11 +1,9 @@
-"""Is one optimizer better than another? Probabilities of improvement, a win matrix, and who is not
-shown to be worse than any.
-"""
+"""Is one optimizer better than another? Probability of improvement, win matrix, and standing."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, permutations
 from typing import NamedTuple
 
 import numpy as np
@@ -20,12 +18,11 @@ NO_CLEAR_WINNER = "no clear winner"
 
 
 class WinMatrix(NamedTuple):
-    """Shares of tasks, float[optimizers, optimizers], rows against columns: win + loss + tie = 1;
-    the diagonal is all tie.
+    """Shares of tasks, float[optimizers, optimizers], rows against columns: win + loss + tie = 1.
 
     win: the difference's interval lies above the margin. loss: below its negative. tie: neither,
-    which is no proof of equality. margin: in units of the score. level: of each task's interval,
-    not corrected for their number."""
+    which is no proof of equality; the diagonal. margin: in units of the score. level: of each
+    task's interval, not corrected for their number."""
 
     optimizers: tuple[str, ...]
     win: Array
@@ -36,12 +33,10 @@ class WinMatrix(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """Who is not shown to be worse than any other, on the named tasks.
+    """The optimizers not shown to be worse than any other, on the named tasks.
 
-    not_worse: these optimizers. clear: whether some optimizer is shown to be worse, so that the set
-    says something.
-    beaten: for every other optimizer, those that it is shown to be worse than. sentence: the same
-    for people."""
+    clear: some optimizer is shown to be worse, so the set says something. beaten: every other
+    optimizer -> those that it is shown to be worse than. sentence: the same for people."""
 
     not_worse: tuple[str, ...]
     clear: bool
@@ -50,7 +45,7 @@ class Standing(NamedTuple):
 
 
 def seeds_warning(seeds: int) -> str | None:
-    """The sentence to print beside figures that rest on fewer than 5 seeds; None from 5 on."""
+    """The caution beside figures from fewer than 5 seeds; None from 5 on."""
     if seeds >= FEW_SEEDS:
         return None
     if seeds < 2:
@@ -67,33 +62,33 @@ def seeds_warning(seeds: int) -> str | None:
 def probability_of_improvement(
     ours: Scores, theirs: Scores, higher_is_better: bool, level: float = LEVEL
 ) -> Interval:
-    """Mean over tasks of P(our seed beats their seed), ties counted half, with its interval over
-    seeds.
+    """Mean over tasks of P(our seed beats their seed), ties half, with its interval over seeds.
 
-    The Mann-Whitney form (Agarwal et al. 2021, section 4.3): 1 / 2 where neither is better; says
-    how often, not by how much. ours, theirs: as `bootstrap.strata` takes them, the same tasks in
-    the same order. Only the order of scores counts, so a diverged run may have any score below all
-    others.
+    The Mann-Whitney form (Agarwal et al. 2021, section 4.3): 1 / 2 if neither is better; says how
+    often, not by how much. ours, theirs: see `bootstrap.strata`, the same tasks in the same order.
+    Only the order of scores counts, so a diverged run may have any score below all others.
 
     The limits are the wider, at each end, of two. One is from the stratified bootstrap: Student's,
     seeds resampled within tasks, variances times R / (R - 1), Satterthwaite's degrees of freedom.
-    It collapses where one side wins every pair; the other, the score interval with Hanley and
-    McNeil's variance at each probability (Newcombe 2006, "Confidence intervals for an effect size
-    measure based on the Mann-Whitney statistic, part 2", method 5), does not. Assumes that seeds
-    are independent; seeds shared by both sides make the interval wider than needed."""
+    It collapses if one side wins every pair; the other, the score interval with Hanley and McNeil's
+    variance at each probability (Newcombe 2006, "Confidence intervals for an effect size measure
+    based on the Mann-Whitney statistic, part 2", method 5), does not. Assumes independent seeds;
+    seeds shared by both sides make the interval wider than needed."""
     ours, theirs = _same_tasks(ours, theirs)
     check_level(level)
     found = [_superiority(a, b) for a, b in zip(ours, theirs, strict=True)]
     estimate = float(np.mean(found))
-    # What is counted is who has the higher score; where lower is better that is the other side.
+    # The higher score counts; if lower is better, that is the other side's win.
     low, high = _bootstrap_limits(ours, theirs, estimate, level)
     score_low, score_high = _score_limits(ours, theirs, estimate, level)
     low, high = max(min(low, score_low), 0.0), min(max(high, score_high), 1.0)
-    return (
-        Interval(estimate, low, high, level)
-        if higher_is_better
-        else Interval(1 - estimate, 1 - high, 1 - low, level)
-    )
+    found_interval = Interval(estimate, low, high, level)
+    return found_interval if higher_is_better else _reversed(found_interval)
+
+
+def _reversed(ahead: Interval) -> Interval:
+    """The same probability from the other side."""
+    return Interval(1 - ahead.estimate, 1 - ahead.high, 1 - ahead.low, ahead.level)
 
 
 def improvement_matrix(
@@ -109,19 +104,18 @@ def improvement_matrix(
     for a, b in pairs:
         ahead = probability_of_improvement(scores[a], scores[b], higher_is_better, each)
         found[a, b] = ahead
-        found[b, a] = Interval(1 - ahead.estimate, 1 - ahead.high, 1 - ahead.low, each)
+        found[b, a] = _reversed(ahead)
     return found
 
 
 def win_matrix(
     scores: Mapping[str, Scores], higher_is_better: bool, margin: float = 0.0, level: float = LEVEL
 ) -> WinMatrix:
-    """On which share of the tasks each optimizer beats each other by more than the margin, as far
-    as seeds can tell.
+    """The share of tasks on which each optimizer is shown to beat each other by the margin.
 
-    scores: per optimizer, as `bootstrap.strata` takes them, the same tasks in the same order. A
-    task is won where Welch's t interval (1947) of the difference of means lies above the margin.
-    Assumes nearly normal means of independent seeds; a single seed decides nothing.
+    scores: per optimizer, see `bootstrap.strata`, the same tasks in the same order. A task is won
+    if Welch's t interval (1947) of the difference of means lies above the margin. Assumes nearly
+    normal means of independent seeds; a single seed decides nothing.
     """
     if not margin >= 0:
         raise UserError(f"a margin is a difference of scores, 0 or more, not {margin}")
@@ -141,19 +135,13 @@ def winner(
     improvements: Mapping[tuple[str, str], Interval],
     tasks: Sequence[str],
 ) -> Standing:
-    """The optimizers that no other is shown to improve upon, from the intervals of
-    `improvement_matrix`.
+    """The optimizers that no other is shown to improve on, from `improvement_matrix`.
 
-    "No clear winner" where that is all of them. Over several tasks the sentence names no winner at
-    all: being ahead on average is not being best on each. On a single task one optimizer that every
-    other is shown to be worse than is named as ahead there. Raises UserError where a pair of
-    optimizers was not compared."""
-    missing = [
-        f"{b} over {a}"
-        for a in optimizers
-        for b in optimizers
-        if a != b and (b, a) not in improvements
-    ]
+    "No clear winner" if that is all of them. Over several tasks the sentence names no winner: ahead
+    on average is not best on each. On a single task it names an optimizer as ahead if every other
+    is shown to be worse. UserError if a pair was not compared."""
+    pairs = permutations(optimizers, 2)
+    missing = [f"{b} over {a}" for a, b in pairs if (b, a) not in improvements]
     if missing or not optimizers or not tasks:
         raise UserError(
             "who is ahead needs optimizers, tasks and every pair compared; missing:"
@@ -165,35 +153,30 @@ def winner(
     }
     not_worse = tuple(name for name in optimizers if not beaten[name])
     clear = 0 < len(not_worse) < len(optimizers)
-    return Standing(
-        not_worse,
-        clear,
-        {name: by for name, by in beaten.items() if by},
-        _sentence(not_worse, clear, beaten, tasks),
-    )
+    sentence = _sentence(not_worse, clear, beaten, tasks)
+    return Standing(not_worse, clear, {name: by for name, by in beaten.items() if by}, sentence)
 
 
 def _sentence(
     not_worse: Sequence[str], clear: bool, beaten: Mapping[str, Sequence[str]], tasks: Sequence[str]
 ) -> str:
-    where = tasks[0] if len(tasks) == 1 else f"average over {len(tasks)} tasks"
+    on = f"On {tasks[0] if len(tasks) == 1 else f'average over {len(tasks)} tasks'}"
     if not clear:
-        return f"On {where}: {NO_CLEAR_WINNER}."
+        return f"{on}: {NO_CLEAR_WINNER}."
     alone = len(not_worse) == 1 and all(
         not_worse[0] in by for name, by in beaten.items() if name != not_worse[0]
     )
     if alone and len(tasks) == 1:
-        return f"On {where}: {not_worse[0]} is ahead of every other."
+        return f"{on}: {not_worse[0]} is ahead of every other."
     caveat = "" if len(tasks) == 1 else " On a single task the order may differ."
-    return f"On {where}: not shown to be worse than any other: {', '.join(not_worse)}.{caveat}"
+    return f"{on}: not shown to be worse than any other: {', '.join(not_worse)}.{caveat}"
 
 
 def _same_tasks(ours: Scores, theirs: Scores) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
     a, b = strata(ours, "our scores"), strata(theirs, "their scores")
     if len(a) != len(b):
-        raise UserError(
-            f"only the same tasks can be compared: {len(a)} tasks stand against {len(b)}"
-        )
+        counts = f"{len(a)} tasks stand against {len(b)}"
+        raise UserError(f"only the same tasks can be compared: {counts}")
     return a, b
 
 
@@ -203,11 +186,10 @@ def _superiority(ours: Array, theirs: Array) -> float:
 
 
 def _placements(ours: Array, theirs: Array) -> Array:
-    """float[n]: of each of ours the share of theirs, sorted [m], that it is higher than, ties half
-    (Orban & Wolfe 1982).
+    """float[n]: for each of ours the share of theirs, sorted [m], below it, ties half.
 
-    By rank: the pairs themselves would take n times m numbers, and that for every draw of the
-    bootstrap."""
+    Orban & Wolfe 1982. By rank: pairs would take n times m numbers for every draw of the bootstrap.
+    """
     below, up_to = (np.searchsorted(theirs, ours, side=side) for side in ("left", "right"))
     return np.asarray((below + up_to) / (2 * theirs.size))
 
@@ -215,9 +197,10 @@ def _placements(ours: Array, theirs: Array) -> Array:
 def _bootstrap_limits(
     ours: Sequence[Array], theirs: Sequence[Array], estimate: float, level: float
 ) -> tuple[float, float]:
-    """Student's limits. Each side of each task is resampled in turn; to first order their variances
-    add up (the projection of a two-sample U-statistic: van der Vaart 1998, "Asymptotic Statistics",
-    section 12.2)."""
+    """Student's limits. Each side of each task is resampled in turn, and their variances add up.
+
+    To first order: the projection of a two-sample U-statistic (van der Vaart 1998, "Asymptotic
+    Statistics", section 12.2)."""
     variances, freedoms = [], []
     for a, b in zip(ours, theirs, strict=True):
         if min(a.size, b.size) < 2:
@@ -225,13 +208,8 @@ def _bootstrap_limits(
         for one, other in ((a, b), (b, a)):
             draws, weights = resamples(one.size)
             values = _placements(one, other)[draws].mean(axis=-1)
-            variances.append(
-                weights
-                @ (values - weights @ values) ** 2
-                * one.size
-                / (one.size - 1)
-                / len(ours) ** 2
-            )
+            variance = weights @ (values - weights @ values) ** 2
+            variances.append(variance * one.size / (one.size - 1) / len(ours) ** 2)
             freedoms.append(one.size - 1)
     total = sum(variances)
     if total == 0:
@@ -244,9 +222,7 @@ def _bootstrap_limits(
 def _score_limits(
     ours: Sequence[Array], theirs: Sequence[Array], estimate: float, level: float
 ) -> tuple[float, float]:
-    """The probabilities p from which the estimate is t standard errors away, the errors being those
-    at p itself.
-    """
+    """The probabilities p from which the estimate is t standard errors away, taken at p itself."""
     freedom = sum(a.size + b.size - 2 for a, b in zip(ours, theirs, strict=True)) or 1
     t = t_margin(1.0, freedom, level)
 
@@ -254,22 +230,20 @@ def _score_limits(
         variances = [_hanley_mcneil(p, a.size, b.size) for a, b in zip(ours, theirs, strict=True)]
         return float((estimate - p) ** 2 - t**2 * sum(variances) / len(variances) ** 2)
 
-    # An estimate of 0 or 1 is itself a root, the trivial one, so the search stops short of it.
+    # An estimate of 0 or 1 is itself a trivial root: the search stops short of it.
     low = optimize.brentq(excess, 0.0, estimate * (1 - 1e-9)) if estimate > 0 else 0.0
     high = optimize.brentq(excess, 1 - (1 - estimate) * (1 - 1e-9), 1.0) if estimate < 1 else 1.0
     return low, high
 
 
 def _hanley_mcneil(p: float, ours: int, theirs: int) -> float:
-    """Variance of the share of pairs won (Hanley & McNeil 1982) with both excess counts replaced by
-    their mean (Newcombe).
-    """
+    """Variance of the share of pairs won (Hanley & McNeil 1982), excess counts averaged (Newcombe)."""
     extra = (ours + theirs) / 2 - 1
     return p * (1 - p) * (1 + extra * (1 - p) / (2 - p) + extra * p / (1 + p)) / (ours * theirs)
 
 
 def welch(ours: Array, theirs: Array, level: float) -> tuple[float, float]:
-    """Limits of mean(ours) - mean(theirs); both ends alike where all seeds of each side agree."""
+    """Limits of mean(ours) - mean(theirs); equal if all seeds of each side agree."""
     difference = float(ours.mean() - theirs.mean())
     if min(ours.size, theirs.size) < 2:
         return -np.inf, np.inf

@@ -1,6 +1,4 @@
-"""Performance profiles and the AlgoPerf score: time to target of a pool of optimizers over tasks.
-Lower times are better.
-"""
+"""Performance profiles and the AlgoPerf score of a pool's times to target; lower is better."""
 
 from __future__ import annotations
 
@@ -17,14 +15,11 @@ R_MAX = 4.0
 
 
 class Profile(NamedTuple):
-    """How often each optimizer of the pool is within a factor of the pool's best. Adding an
-    optimizer can change every row.
+    """How often each optimizer is within a factor of the pool's best; each affects all rows.
 
     pool: names, the rows. tasks: names, the columns. times, ratios: float[pool, tasks], infinite
-    for a miss.
-    score: float[pool], the normalised area under rho from 1 to r_max, between 0 and 1, the higher
-    the better.
-    unreached: tasks that no optimizer of the pool reached; they count as misses for all.
+    for a miss. score: float[pool], the normalised area under rho from 1 to r_max, between 0 and 1,
+    the higher the better. unreached: tasks that no optimizer reached, misses for all.
     """
 
     pool: tuple[str, ...]
@@ -36,17 +31,14 @@ class Profile(NamedTuple):
     unreached: tuple[str, ...]
 
     def rho(self, tau: Array | float) -> Array:
-        """float[pool, taus]: share of the tasks on which each optimizer is within a factor tau of
-        the best.
-        """
+        """float[pool, taus]: share of tasks on which each is within a factor tau of the best."""
         return (self.ratios[:, None, :] <= np.atleast_1d(tau)[None, :, None]).mean(axis=2)
 
 
 def performance_profile(
     times: Mapping[str, Sequence[Array] | Array], tasks: Sequence[str], r_max: float = R_MAX
 ) -> Profile:
-    """The pool's profile from times to target (Dolan & Moré 2002, section 2) and its AlgoPerf
-    score.
+    """The pool's profile (Dolan & Moré 2002, section 2) and AlgoPerf score, from times to target.
 
     times: per optimizer one float[studies] per task, in any unit above 0, infinite for a study that
     missed the target; a study is a seed, or the best of a study's tuning trials. The time t of a
@@ -55,14 +47,12 @@ def performance_profile(
     et al. 2023, "Benchmarking Neural Network Training Algorithms", the section on scoring). rho is
     a staircase, so B is exact: the mean of max(0, r_max - r) / (r_max - 1).
 
-    Raises UserError for an empty pool, a missing task, a time that is NaN or not above 0, r_max not
+    UserError for an empty pool, a missing task, a time that is NaN or not above 0, or an r_max not
     above 1."""
     if not times:
         raise UserError("a performance profile needs at least one optimizer")
     if not r_max > 1:
-        raise UserError(
-            f"a profile is drawn from 1 to r_max, so r_max must be above 1, not {r_max}"
-        )
+        raise UserError(f"a profile is drawn from 1 to r_max, which must be above 1, not {r_max}")
     medians = np.stack([_medians(name, of_tasks, tasks) for name, of_tasks in times.items()])
     best = medians.min(axis=0)
     ratios = np.where(np.isinf(medians), np.inf, medians / np.where(np.isinf(best), 1, best))
@@ -72,12 +62,10 @@ def performance_profile(
 
 
 def _medians(name: str, of_tasks: Sequence[Array] | Array, tasks: Sequence[str]) -> Array:
-    """float[tasks]: the median over studies of one optimizer; half of the studies missed or more:
-    infinite.
-    """
+    """float[tasks]: one optimizer's medians over studies; infinite if half or more missed."""
     if len(of_tasks) != len(tasks) or not tasks:
         raise UserError(
-            f"{name}: times of {len(of_tasks)} tasks where {len(tasks)} are compared; a miss is"
+            f"{name}: times of {len(of_tasks)} tasks, not {len(tasks)} as compared; a miss is"
             " infinity"
         )
     for task, studies in zip(tasks, of_tasks, strict=True):

@@ -1,4 +1,4 @@
-"""Ranks of optimizers over tasks, for an appendix: with few tasks these tests find next to nothing."""
+"""Ranks of optimizers over tasks, for an appendix: with few tasks these tests find little."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ from .intervals import Array
 
 
 class PairedTest(NamedTuple):
-    """Wilcoxon's signed-rank test of two optimizers over tasks. p: as it is; p_holm: corrected for
-    all pairs.
-    """
+    """Wilcoxon's signed-rank test of two optimizers over tasks. p_holm: corrected for all pairs."""
 
     a: str
     b: str
@@ -30,8 +28,8 @@ class Ranks(NamedTuple):
 
     ranks: float[optimizers, tasks], ties shared. mean_ranks: float[optimizers]. friedman_p: None
     for fewer than three optimizers. smallest_p: the least that a pair can reach with so many tasks,
-    smallest_p_holm the least after Holm's correction. warning: the sentence about power, None where
-    every pair could be told apart at 0.05."""
+    smallest_p_holm after Holm's correction. warning: the sentence on power, None if every pair
+    could be told apart at alpha."""
 
     optimizers: tuple[str, ...]
     tasks: int
@@ -53,10 +51,9 @@ def rank_tests(scores: Mapping[str, Array], higher_is_better: bool, alpha: float
 
     Demšar 2006, "Statistical Comparisons of Classifiers over Multiple Data Sets", sections 3.1.3
     and 3.2.2 (Friedman); Benavoli, Corani & Mangili 2016, "Should We Really Use Post-Hoc Tests
-    Based on Mean-Ranks?", for Wilcoxon instead of
-    Nemenyi: a pair's verdict must not depend on who else took part. Holm 1979. Wilcoxon's p is
-    exact (scipy's "auto": by permutation where differences tie or vanish). Assumes that tasks are
-    independent draws of the tasks one cares about."""
+    Based on Mean-Ranks?", for Wilcoxon instead of Nemenyi: a pair's verdict must not depend on who
+    else took part. Holm 1979. Wilcoxon's p is exact (scipy's "auto": by permutation if differences
+    tie or vanish). Assumes that tasks are independent draws of the tasks one cares about."""
     names = tuple(scores)
     table = _table(scores)
     ranks = stats.rankdata(-table if higher_is_better else table, axis=0)
@@ -69,39 +66,23 @@ def rank_tests(scores: Mapping[str, Array], higher_is_better: bool, alpha: float
     )
     smallest = smallest_wilcoxon_p(tasks)
     smallest_holm = min(1.0, smallest * len(pairs))
-    return Ranks(
-        names,
-        tasks,
-        ranks,
-        ranks.mean(axis=1),
-        _friedman(table),
-        tests,
-        smallest,
-        smallest_holm,
-        _warning(tasks, len(pairs), smallest, smallest_holm, alpha),
-    )
+    warning = _warning(tasks, len(pairs), smallest, smallest_holm, alpha)
+    found = (ranks.mean(axis=1), _friedman(table), tests, smallest, smallest_holm, warning)
+    return Ranks(names, tasks, ranks, *found)
 
 
 def smallest_wilcoxon_p(tasks: int) -> float:
-    """The least two-sided p of the signed-rank test over so many tasks: 2^(1 - n), reached when one
-    side wins them all.
-    """
+    """The least two-sided p of the signed-rank test, 2^(1 - n): one side wins all tasks."""
     return min(1.0, 2.0 ** (1 - tasks))
 
 
 def _table(scores: Mapping[str, Array]) -> Array:
     """float[optimizers, tasks], checked."""
     rows = [np.asarray(row, dtype=np.float64) for row in scores.values()]
-    if (
-        len(rows) < 2
-        or len({row.shape for row in rows}) > 1
-        or rows[0].ndim != 1
-        or rows[0].size == 0
-    ):
-        raise UserError(
-            "ranks need two optimizers or more with scores of the same tasks, not"
-            f" {[row.shape for row in rows]}"
-        )
+    shapes = [row.shape for row in rows]
+    if len(rows) < 2 or len(set(shapes)) > 1 or rows[0].ndim != 1 or rows[0].size == 0:
+        need = "ranks need two optimizers or more with scores of the same tasks"
+        raise UserError(f"{need}, not {shapes}")
     for name, row in zip(scores, rows, strict=True):
         if not np.isfinite(row).all():
             raise UserError(
@@ -120,7 +101,7 @@ def _friedman(table: Array) -> float | None:
 
 
 def _wilcoxon(a: Array, b: Array) -> float:
-    """Two-sided p; 1 where no task differs."""
+    """Two-sided p; 1 if no task differs."""
     return 1.0 if (a == b).all() else float(stats.wilcoxon(a, b).pvalue)
 
 

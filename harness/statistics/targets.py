@@ -1,5 +1,4 @@
-"""Time to target with runs that never arrive: they are censored at the last step they were trained,
-never dropped.
+"""Time to target. Runs that never arrive are censored at their last trained step, never dropped.
 
 Times are steps, epochs or seconds, as the caller says; lower is better.
 """
@@ -20,10 +19,9 @@ from .intervals import LEVEL, Array, Interval, check_level, t_margin
 class RuntimeECDF(NamedTuple):
     """Share of all (task, target, seed) reached within each budget.
 
-    budgets: float[n], rising. share: float[n], between 0 and 1. targets: the targets of each task,
-    as counted.
-    runs: how many (task, target, seed) the shares are of. complete_up_to: the least budget any run
-    was given; beyond it the curve is a lower bound, because some runs were stopped before.
+    budgets: float[n], rising. share: float[n], between 0 and 1. targets: the counted targets of
+    each task. runs: the number of (task, target, seed). complete_up_to: the least budget of any
+    run; beyond it the curve is a lower bound, because some runs were stopped before.
     """
 
     budgets: Array
@@ -36,13 +34,10 @@ class RuntimeECDF(NamedTuple):
 class KaplanMeier(NamedTuple):
     """Share of runs that have not reached the target after a time, with its limits.
 
-    times: float[n], rising, from 0 on, where a run arrived or was censored. remaining, low, high:
-    float[n], then.
-    median: see `stats.median_time`; infinite is "not reached". Its limits: where those of the curve
-    cross one half.
-    restricted_mean: the mean of min(time, horizon), with its limits. expected_running_time: see the
-    function.
-    reached, runs: numbers of runs.
+    times: float[n], rising from 0: arrivals and censorings. remaining, low, high: float[n], then.
+    median: see `arrivals.median_time`; infinite is "not reached". Its limits are the times at which
+    those of the curve cross one half. restricted_mean: of min(time, horizon), with its limits.
+    expected_running_time: see the function. reached, runs: numbers of runs.
     """
 
     times: Array
@@ -57,31 +52,22 @@ class KaplanMeier(NamedTuple):
     runs: int
 
     def median_text(self, unit: str = "steps") -> str:
-        """The median for people: "120 steps", or "not reached" where half of the runs or more may
-        never arrive.
-        """
-        return (
-            f"{self.median.estimate:g} {unit}"
-            if np.isfinite(self.median.estimate)
-            else "not reached"
-        )
+        """The median for people: "120 steps", or "not reached" if half or more may never arrive."""
+        median = self.median.estimate
+        return f"{median:g} {unit}" if np.isfinite(median) else "not reached"
 
 
 def times_to_targets(
     times: Array, metric: Array, targets: Sequence[float], higher_is_better: bool
 ) -> Array:
-    """float[targets]: the first time at which the metric is as good as each target, infinity where
-    it never is.
+    """float[targets]: the first time at which the metric is as good as each target, or infinity.
 
-    times: float[n], rising; metric: float[n] at these times. NaN, as a diverged run leaves it,
-    reaches no target."""
+    times: float[n], rising; metric: float[n] at these times. NaN (a diverged run) reaches none."""
     sign = 1 if higher_is_better else -1
-    reached = (
-        sign * np.asarray(metric)[None, :] >= sign * np.asarray(targets, dtype=np.float64)[:, None]
-    )
-    return np.where(
-        reached.any(axis=1), np.asarray(times, dtype=np.float64)[reached.argmax(axis=1)], np.inf
-    )
+    wanted = np.asarray(targets, dtype=np.float64)[:, None]
+    reached = sign * np.asarray(metric)[None, :] >= sign * wanted
+    first = np.asarray(times, dtype=np.float64)[reached.argmax(axis=1)]
+    return np.where(reached.any(axis=1), first, np.inf)
 
 
 def runtime_ecdf(
@@ -90,14 +76,13 @@ def runtime_ecdf(
     trained: Mapping[str, Array],
     budgets: Array | None = None,
 ) -> RuntimeECDF:
-    """The empirical distribution of runtimes over several targets (Hansen et al. 2016, "COCO:
-    Performance Assessment", the section on runtime distributions), without simulated restarts.
+    """The empirical distribution of runtimes over several targets, without simulated restarts.
 
-    times: per task float[targets, seeds], infinite where a seed missed a target. targets: per task
-    their values.
-    trained: per task float[seeds], how long each was trained. budgets: where to read the curve,
-    rising; without them, at every finite time. Every (task, target, seed) weighs the same. Raises
-    UserError where tasks or shapes do not agree."""
+    Hansen et al. 2016, "COCO: Performance Assessment", the section on runtime distributions. times:
+    per task float[targets, seeds], infinite for a miss. targets: per task their values. trained:
+    per task float[seeds], the length of each training. budgets: the points of the curve, rising;
+    by default every finite time. Every (task, target, seed) weighs the same. UserError if tasks or
+    shapes do not agree."""
     if not times or set(times) != set(targets) or set(times) != set(trained):
         raise UserError(
             "a runtime ECDF needs times, targets and trained lengths of the same tasks, and at"
@@ -110,50 +95,37 @@ def runtime_ecdf(
                 f"{task}: times of shape {np.shape(of_task)} without NaN are wanted as {shape},"
                 " targets by seeds"
             )
-    pooled = np.sort(
-        np.concatenate(
-            [np.asarray(of_task, dtype=np.float64).ravel() for of_task in times.values()]
-        )
-    )
-    read = (
-        np.unique(pooled[np.isfinite(pooled)])
-        if budgets is None
-        else np.asarray(budgets, dtype=np.float64)
-    )
+    flat = [np.asarray(of_task, dtype=np.float64).ravel() for of_task in times.values()]
+    pooled = np.sort(np.concatenate(flat))
+    finite = np.unique(pooled[np.isfinite(pooled)])
+    read = finite if budgets is None else np.asarray(budgets, dtype=np.float64)
     share = np.searchsorted(pooled, read, side="right") / pooled.size
     complete = float(min(np.min(of_task) for of_task in trained.values()))
-    return RuntimeECDF(
-        read,
-        share,
-        {task: tuple(map(float, targets[task])) for task in times},
-        pooled.size,
-        complete,
-    )
+    counted = {task: tuple(map(float, targets[task])) for task in times}
+    return RuntimeECDF(read, share, counted, pooled.size, complete)
 
 
 def kaplan_meier(
     times: Array, reached: Array, horizon: float | None = None, level: float = LEVEL
 ) -> KaplanMeier:
-    """The product-limit curve of runs that have not arrived (Kaplan & Meier 1958), its median and
-    restricted mean.
+    """The product-limit curve of runs that have not arrived (Kaplan & Meier 1958), and its figures.
 
-    times: float[runs], when a run reached the target, or how long it was trained without. reached:
-    bool[runs].
-    horizon: the end of the restricted mean, by default the longest training; compare optimizers at
-    one horizon. Past the last run that was still training the curve is not known, so a later
+    times: float[runs], the time of arrival, or the length of a training without. reached:
+    bool[runs]. horizon: the end of the restricted mean, by default the longest training; compare
+    optimizers at one horizon. The curve is unknown after the last run in training, so a later
     horizon is an error.
 
-    Limits: of the curve the beta product limits (Fay, Brittain & Proschan 2013, "Pointwise
+    Limits of the curve: the beta product limits (Fay, Brittain & Proschan 2013, "Pointwise
     confidence intervals for a survival distribution with small samples or heavy censoring",
-    Biostatistics 14, 723-736, by their method of moments), which are Clopper and Pearson's where
-    nothing is censored early and keep their level with three runs, where Greenwood's do not; of the
-    median, where these cross one half (Brookmeyer & Crowley 1982): with fewer than 6 runs all of
-    [0, inf]; of the restricted mean Student's (Klein & Moeschberger 2003, "Survival Analysis",
-    section 4.5, for the variance).
+    Biostatistics 14, 723-736, by their method of moments). They are Clopper and Pearson's if
+    nothing is censored early, and keep their level with three runs; Greenwood's do not. Of the
+    median: these limits' crossings of one half (Brookmeyer & Crowley 1982), with fewer than 6 runs
+    all of [0, inf]. Of the restricted mean: Student's (Klein & Moeschberger 2003, "Survival
+    Analysis", section 4.5, for the variance).
 
-    Assumes that censoring tells nothing of the time to come: true of a fixed budget, false of a run
-    stopped because it looked bad. A diverged run that can no longer arrive is censored at the full
-    budget, not when it diverged."""
+    Assumes that censoring is independent of the time to come: true of a fixed budget, false of a
+    run stopped because it looked bad. A diverged run that can no longer arrive is censored at the
+    full budget, not when it diverged."""
     times, reached = _checked(times, reached)
     check_level(level)
     end = _horizon(times, reached, horizon)
@@ -161,28 +133,15 @@ def kaplan_meier(
     at = np.insert(np.asarray(curve.quantiles, dtype=np.float64), 0, 0.0)
     remaining = np.insert(np.asarray(curve.probabilities, dtype=np.float64), 0, 1.0)
     low, high, low_after = _limits(times, at, times[reached], level)
-    median = Interval(
-        median_time(times, reached), _crossing(at, low_after), _crossing(at, high), level
-    )
+    middle = median_time(times, reached)
+    median = Interval(middle, _crossing(at, low_after), _crossing(at, high), level)
     mean = _restricted_mean(times, times[reached], at, remaining, end, level)
-    return KaplanMeier(
-        at,
-        remaining,
-        low,
-        high,
-        median,
-        mean,
-        end,
-        expected_running_time(times, reached),
-        int(reached.sum()),
-        reached.size,
-    )
+    running, count = expected_running_time(times, reached), int(reached.sum())
+    return KaplanMeier(at, remaining, low, high, median, mean, end, running, count, reached.size)
 
 
 def _horizon(times: Array, reached: Array, horizon: float | None) -> float:
-    """The end of the restricted mean. Past the last run, if that one missed, the curve is not
-    known.
-    """
+    """The end of the restricted mean; the curve is unknown after a last run that missed."""
     longest = float(times.max())
     known = longest if not reached[times == longest].all() else float("inf")
     end = longest if horizon is None else float(horizon)
@@ -195,11 +154,11 @@ def _horizon(times: Array, reached: Array, horizon: float | None) -> float:
 
 
 def expected_running_time(times: Array, reached: Array) -> float:
-    """Time of all runs, arrived or not, over the number that arrived: what arriving costs if one
-    restarts until it happens (Auger & Hansen 2005, "Performance evaluation of an advanced local
-    search evolutionary algorithm"; Hansen et al. 2016).
+    """Time of all runs over the number of arrivals: the cost of an arrival with restarts.
 
-    Infinite where none arrived. Assumes that a restart is an independent run of the same budget.
+    Auger & Hansen 2005, "Performance evaluation of an advanced local search evolutionary
+    algorithm"; Hansen et al. 2016. Infinite if none arrived. Assumes that a restart is an
+    independent run of the same budget.
     """
     times, reached = _checked(times, reached)
     return float(times.sum() / reached.sum()) if reached.any() else float("inf")
@@ -223,12 +182,11 @@ def _checked(times: Array, reached: Array) -> tuple[Array, Array]:
 def _limits(
     times: Array, at: Array, event_times: Array, level: float
 ) -> tuple[Array, Array, Array]:
-    """The beta product limits (see kaplan_meier): low and high at each of `at`, and low just after
-    it.
+    """The beta product limits (see kaplan_meier): low and high at each of `at`, and low just after.
 
     With d arrivals among n runs at risk the curve's distribution is multiplied by a Beta(n - d + 1,
-    d); its low quantile once more by a Beta(m, 1), m runs still at risk. A run censored at a time
-    is at risk at it and no longer after it."""
+    d); its low quantile once more by a Beta(m, 1), m runs still at risk. A censored run is at risk
+    at its time, not after it."""
     moments = np.ones(2)
     low, high, low_after = np.zeros(at.size), np.ones(at.size), np.zeros(at.size)
     for number, time in enumerate(at):
@@ -260,7 +218,7 @@ def _beta_quantile(moments: Array, probability: float) -> float:
 
 
 def _crossing(at: Array, curve: Array) -> float:
-    """The first time at which a falling curve is at one half or below; infinity where it never is."""
+    """The first time at which a falling curve is at one half or below, or infinity."""
     below = np.flatnonzero(curve <= 0.5)
     return float(at[below[0]]) if below.size else float("inf")
 
@@ -268,9 +226,10 @@ def _crossing(at: Array, curve: Array) -> float:
 def _restricted_mean(
     times: Array, event_times: Array, at: Array, remaining: Array, end: float, level: float
 ) -> Interval:
-    """Area under the curve up to the end. Its limits: Student's with one degree of freedom fewer
-    than runs, and Greenwood's variance times n / (n - 1), so that without early censoring they are
-    the t interval of the mean of min(time, end)."""
+    """Area under the curve up to the end, with Student's limits, n - 1 degrees of freedom.
+
+    Greenwood's variance times n / (n - 1): without early censoring they are the t interval of the
+    mean of min(time, end)."""
     inside = at < end
     widths = np.diff(np.append(at[inside], end))
     areas = remaining[inside] * widths
@@ -280,9 +239,8 @@ def _restricted_mean(
     beyond = areas[::-1].cumsum()[::-1]
     at_risk = np.array([np.count_nonzero(times >= time) for time in at[inside]])
     arrived = np.array([np.count_nonzero(event_times == time) for time in at[inside]])
-    open_ = at_risk > arrived
-    terms = (
-        beyond[open_] ** 2 * arrived[open_] / (at_risk[open_] * (at_risk[open_] - arrived[open_]))
-    )
+    some = at_risk > arrived
+    beyond, at_risk, arrived = beyond[some], at_risk[some], arrived[some]
+    terms = beyond**2 * arrived / (at_risk * (at_risk - arrived))
     half = t_margin(np.sqrt(terms.sum() * runs / (runs - 1)), runs - 1, level)
     return Interval(mean, max(mean - half, 0.0), min(mean + half, end), level)

@@ -1,4 +1,4 @@
-"""What a tuning budget buys: the best score to expect after k of the n trials that were run."""
+"""The value of a tuning budget: the best score to expect after k of n trials."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from .intervals import LEVEL, Array, Interval
 
 
 class ExpectedBest(NamedTuple):
-    """Expected best score after each number of trials. trials: int[n]; expected, low, high:
-    float[n].
+    """Expected best score after each number of trials.
 
-    reliable_up_to: where the band holds its level, a quarter of the trials (docs/statistics.md);
-    beyond it the best hangs on a few of them, and the band is too narrow.
+    trials: int[n]; expected, low, high: float[n]. reliable_up_to: the band holds its level up to a
+    quarter of the trials (docs/statistics.md); beyond, a few of them decide, and it is too narrow.
     """
 
     trials: Array
@@ -30,14 +29,13 @@ class ExpectedBest(NamedTuple):
 
 
 def expected_best(scores: Array, trials: int, higher_is_better: bool) -> Array:
-    """float[...]: the mean of the best of `trials` of the scores [..., n], over all choices without
-    replacement.
+    """float[...]: mean best of `trials` of the scores [..., n], over choices without replacement.
 
     Unbiased for the best of so many new trials (Tang et al. 2020, "Showing Your Work Doesn't Always
     Work", section 3): the i-th smallest of n is the greatest of k with probability C(i - 1, k - 1)
     / C(n, k). Drawing with replacement (Dodge et al. 2019, "Show Your Work", section 3) promises
-    too little. Assumes that trials are independent draws, as in random search; under a sampler that
-    learns, the curve is of that search in another order, not of a shorter one."""
+    too little. Assumes independent trials, as in random search; under a sampler that learns, the
+    curve is of that search in another order, not of a shorter one."""
     ordered = np.sort(np.asarray(scores, dtype=np.float64), axis=-1)
     count = ordered.shape[-1]
     if not 1 <= trials <= count:
@@ -49,11 +47,10 @@ def expected_best(scores: Array, trials: int, higher_is_better: bool) -> Array:
 def expected_best_curve(
     scores: Array, higher_is_better: bool, trials: Sequence[int] | None = None, level: float = LEVEL
 ) -> ExpectedBest:
-    """The expected best after each number of trials, by default 1 to n, with a band from the
-    bootstrap over trials.
+    """The expected best after each number of trials, by default 1 to n, with a bootstrap band.
 
     scores: float[n], every trial, a diverged one with the worst score. The band is
-    `bootstrap_interval`'s at each number of trials, kept within the scores' range.
+    `bootstrap_interval`'s over trials at each number, kept within the scores' range.
     """
     checked = strata([scores], "trials")
     found = checked[0]
@@ -62,14 +59,8 @@ def expected_best_curve(
     expected, low, high = (
         np.array([getattr(band, name) for band in bands]) for name in ("estimate", "low", "high")
     )
-    return ExpectedBest(
-        numbers,
-        expected,
-        np.clip(low, found[0], None),
-        np.clip(high, None, found[-1]),
-        max(1, found.size // 4),
-        level,
-    )
+    low, high = np.clip(low, found[0], None), np.clip(high, None, found[-1])
+    return ExpectedBest(numbers, expected, low, high, max(1, found.size // 4), level)
 
 
 def _band(scores: tuple[Array, ...], trials: int, higher_is_better: bool, level: float) -> Interval:
@@ -79,12 +70,9 @@ def _band(scores: tuple[Array, ...], trials: int, higher_is_better: bool, level:
 
 
 def _log_choose(n: Array | int, k: int) -> Array:
-    """log C(n, k), minus infinity where k exceeds n."""
+    """log C(n, k), minus infinity if k exceeds n."""
     n = np.asarray(n, dtype=np.float64)
     with np.errstate(invalid="ignore"):
-        chosen = (
-            special.gammaln(n + 1)
-            - special.gammaln(k + 1)
-            - special.gammaln(np.maximum(n - k, 0) + 1)
-        )
+        log_factorial = special.gammaln(n + 1)
+        chosen = log_factorial - special.gammaln(k + 1) - special.gammaln(np.maximum(n - k, 0) + 1)
     return np.where(n < k, -np.inf, chosen)

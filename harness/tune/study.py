@@ -189,7 +189,7 @@ class Combination:
         settings: Mapping[str, float],
         seed: int,
         part: int | None,
-        named: dict[str, int | str],
+        named: dict[str, str | int | float],
     ) -> RunSpec:
         folds = {"fold": self.fold, "part": part}
         named |= {name: number for name, number in folds.items() if number is not None}

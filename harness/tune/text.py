@@ -49,11 +49,11 @@ def fold_rows(table: Sequence[Row]) -> list[dict[str, str]]:
 
 def _fold_row(row: Row, place: int, search: SearchResult) -> dict[str, str]:
     best = search.best
-    tuned, default = (score and score.values[place] for score in (row.tuned, row.default))
+    tuned, default = (s.values[place] if s else None for s in (row.tuned, row.default))
     return {
         "outer fold": str(search.key[3]),
         "chosen settings": settings_text(best.settings) if best else MISSING,
-        "inner validation": number(best and best.score, row.metric),
+        "inner validation": number(best.score if best else None, row.metric),
         "outer score, tuned": number(tuned, row.metric),
         "outer score, defaults": number(default, row.metric),
     }

@@ -37,8 +37,10 @@ class Trial:
 
 def final_score(summary: Summary | None, higher: bool, split: str = "validation") -> float | None:
     """A run's metric at the end of its budget, or loss if less is better. None if not finite."""
+    if summary is None:
+        return None
     kind, prefix = "metric" if higher else "loss", "final_" if split == "validation" else ""
-    value: float | None = summary and getattr(summary, f"{prefix}{split}_{kind}")
+    value: float | None = getattr(summary, f"{prefix}{split}_{kind}")
     return value
 
 

@@ -1,12 +1,10 @@
-"""The table of all that is verified. A case draws its own inputs from its name, so every process
-draws the same.
-"""
+"""The table of all cases. A case draws its inputs from its name, alike in every process."""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -34,6 +32,7 @@ from ..layers import (
     SimpleRnn,
     build,
 )
+from ..optimizer import Optimizer
 from ..plan import Weights
 from ..registry import Registry
 from ..schedule import Schedule
@@ -42,48 +41,34 @@ from ..schedules import table as rates_table
 from ..spec import Dtype, Regularization, ScheduleSpec, TaskSpec, UpdateRule
 from .verdict import Level
 
+Modes = Literal["convergence", "proof", "every"]
+
 # Up to which scaled differences count as equal; see judge.py for the scales.
 PIECE_TOLERANCE, LOSS_TOLERANCE, LONG_TOLERANCE, FLOAT32_TOLERANCE = 1e-12, 1e-12, 1e-9, 1e-5
-# L-BFGS divides by products of differences that nearly cancel where gradients are arbitrary:
-# rounding is amplified, on these gradients to 5e-11 (measured between torch and the others).
+# L-BFGS divides by products of differences, which nearly cancel for arbitrary gradients: it
+# amplifies rounding, on these gradients to 5e-11 (measured between torch and the others).
 JOINT_TOLERANCE = 1e-9
-# These ask for the function itself, which given gradients do not have: only training runs can show
-# them.
+# These evaluate the function itself, which given gradients do not have: only training shows them.
 CLOSED_LOOP: dict[str, tuple[UpdateRule, ...]] = {
     "lbfgs": ("native",),
     "sophia": ("canonical", "native"),
 }
 
-# Every optimizer trains these; every task is trained by these. A cell outside is proven by its
-# parts: its rule, its task.
+# Every optimizer trains these tasks; these optimizers train every task. Any other pair is proven by
+# its parts.
 CORE_TASKS = ("digits_mlp", "digits_cnn", "digits_lstm")
 CORE_OPTIMIZERS = ("sgd", "momentum", "adam")
-# On these the optimizers' learning rates, which are made for digits, would diverge (losses beyond
-# 1e50) or amplify rounding by 1e5 in a hundred steps; they are trained with at most this one.
-_LARGEST_RATES = {
-    "quadratic": 1e-3,
-    "rosenbrock": 5e-4,
-    "beale": 1e-3,
-    "adding_rnn": 0.01,
-    "copy_rnn": 0.01,
-}
-STEPS, JOINT_STEPS, LONG_STEPS, FLOAT32_STEPS, UPDATE_STEPS, RATE_STEPS, MODES_STEPS = (
-    100,
-    10,
-    1000,
-    10,
-    50,
-    200,
-    20,
-)
-# Tasks made to be timed are other tasks' layers at other widths: a few steps of the small ones show
-# that they are wired.
-TIMED_STEPS = 10
+# The optimizers' learning rates are made for digits. On these tasks they would diverge (losses
+# beyond 1e50) or amplify rounding by 1e5 in a hundred steps; these are the largest rates used.
+_LARGEST_RATES = dict(quadratic=1e-3, rosenbrock=5e-4, beale=1e-3, adding_rnn=0.01, copy_rnn=0.01)
+STEPS, LONG_STEPS, UPDATE_STEPS, RATE_STEPS, MODES_STEPS = 100, 1000, 50, 200, 20
+# A few steps show that tasks made to be timed are wired: they are known layers at other widths.
+JOINT_STEPS, FLOAT32_STEPS, TIMED_STEPS = 10, 10, 10
 
 
 @dataclass(frozen=True)
 class Case:
-    """One thing that all sides compute. `name` is unique within the level; `what` is for people."""
+    """One computation for all sides. `name` is unique within the level; `what` is for people."""
 
     level: Level
     name: str
@@ -91,7 +76,7 @@ class Case:
 
     @property
     def id(self) -> str:
-        """What `-k` filters on."""
+        """The text that `-k` filters."""
         return f"{self.level}/{self.name}"
 
     def random(self) -> np.random.Generator:
@@ -101,9 +86,7 @@ class Case:
 
 @dataclass(frozen=True)
 class WeightsCase(Case):
-    """Weights of a task's model into a session and back. Not its initial ones: those hold zeros,
-    which hide much.
-    """
+    """Weights into a session and back; not the initial ones, whose zeros would hide much."""
 
     task: TaskSpec
 
@@ -117,9 +100,7 @@ class WeightsCase(Case):
 
 @dataclass(frozen=True)
 class LayerCase(Case):
-    """One layer on one batch of `samples`. inputs: 'normal', 'integers' (below the vocabulary),
-    'ties' (few values).
-    """
+    """One layer on one batch. inputs: 'integers' are below the vocabulary, 'ties' few values."""
 
     layer: Layer
     input_shape: Shape
@@ -132,9 +113,7 @@ class LayerCase(Case):
         return build((self.layer,), self.input_shape)[0]
 
     def draw(self) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray | None]:
-        """weights, x, upstream and mask (None but for dropout), as `Adapter.differentiate` takes
-        them.
-        """
+        """weights, x, upstream and mask (dropout's, or None), for `Adapter.differentiate`."""
         rng, built = self.random(), self.built()
         weights = {p.name: 0.5 * rng.normal(size=p.shape) for p in built.parameters}
         for p in built.parameters:
@@ -158,16 +137,14 @@ class LayerCase(Case):
 
 @dataclass(frozen=True)
 class LossCase(Case):
-    """A task's loss and metric of given outputs [n, ...]; `spread` is the outputs' standard
-    deviation.
-    """
+    """A task's loss and metric of given outputs [n, ...] with standard deviation `spread`."""
 
     task: TaskSpec
     shape: Shape
     spread: float = 2.0
 
     def draw(self) -> tuple[np.ndarray, np.ndarray]:
-        """outputs and y, as `Adapter.loss` and `Adapter.metric` take them."""
+        """outputs and y, for `Adapter.loss` and `Adapter.metric`."""
         rng = self.random()
         outputs = self.spread * rng.normal(size=self.shape)
         match self.task.loss:
@@ -180,11 +157,9 @@ class LossCase(Case):
 
 @dataclass(frozen=True)
 class UpdateCase(Case):
-    """An optimizer on given gradients. Under the native rule, the referee still computes the
-    canonical one.
+    """An optimizer on given gradients; the referee computes the canonical rule in any case.
 
-    matrices: on matrices alone, for a class that takes nothing else. tolerance: of a difference as
-    judge.py scales it."""
+    matrices: on matrices alone, for a class that takes nothing else. tolerance: see judge.py."""
 
     optimizer: str
     rule: UpdateRule
@@ -194,13 +169,11 @@ class UpdateCase(Case):
     tolerance: float = PIECE_TOLERANCE
 
     def draw(self) -> tuple[dict[str, np.ndarray], list[Weights]]:
-        """Start and gradients: entries over four decades; of each tensor the first row always zero,
-        the second at every third step."""
-        # Not from the name: every optimizer and rule sees the same gradients.
+        """Start and gradients: entries over four decades, some rows always or sometimes zero."""
+        # Not from the name: every optimizer and rule gets the same gradients.
         rng = np.random.default_rng(20_261_121)
-        shapes = {
-            name: shape for name, shape in _UPDATED.items() if len(shape) == 2 or not self.matrices
-        }
+        every = _UPDATED.items()
+        shapes = {name: shape for name, shape in every if len(shape) == 2 or not self.matrices}
         start = {name: 0.5 * rng.normal(size=shape) for name, shape in shapes.items()}
         scales = {name: 10.0 ** rng.uniform(-4.0, 0.0, shape) for name, shape in shapes.items()}
         gradients: list[Weights] = []
@@ -224,26 +197,23 @@ _UPDATED: dict[str, Shape] = {
 
 @dataclass(frozen=True)
 class TrajectoryCase(Case):
-    """A training run. modes: in that of convergence runs, in those in which everything is proven,
-    or in every one.
+    """A training run in the mode of convergence runs, in all modes with proofs, or in every mode.
 
-    replaced_from: from this step on the rates are halved by `Session.set_learning_rates`, as a
-    plateau does; 0 is never."""
+    replaced_from: `Session.set_learning_rates` halves the rates from this step on, as a plateau
+    does; 0 is never."""
 
     task: TaskSpec
     optimizer: str
     schedule: ScheduleSpec
     steps: int = STEPS
     dtype: Dtype = "float64"
-    modes: Literal["convergence", "proof", "every"] = "convergence"
+    modes: Modes = "convergence"
     replaced_from: int = 0
 
 
 @dataclass(frozen=True)
 class RatesCase(Case):
-    """A schedule's rates as updates use them: gradient e_t at step t turns element t of a zero
-    tensor into -rate_t.
-    """
+    """A schedule's rates as updates use them: gradient e_t at step t turns a zero into -rate_t."""
 
     schedule: ScheduleSpec
     dtype: Dtype
@@ -257,9 +227,7 @@ class RatesCase(Case):
 
 @dataclass(frozen=True)
 class Selection:
-    """What of the table is wanted. loaded: only what the user's files brought, unless a keyword
-    chooses.
-    """
+    """A part of the table; without a keyword only the user's own things, if files are loaded."""
 
     keyword: str = ""
     quick: bool = False
@@ -268,12 +236,11 @@ class Selection:
 
 
 def table(registry: Registry, selection: Selection) -> tuple[Case, ...]:
-    """Every case that the selection keeps, in the order of the levels."""
+    """Every selected case, in the order of the levels."""
     from ..sweep import matches
 
-    cases = [
-        case for case in everything(registry, selection.long) if matches(case.id, selection.keyword)
-    ]
+    every = everything(registry, selection.long)
+    cases = [case for case in every if matches(case.id, selection.keyword)]
     if selection.quick:
         cases = [case for case in cases if _quick(case, registry)]
     if any(registry.loaded.values()) and not selection.keyword:
@@ -298,22 +265,14 @@ def everything(registry: Registry, long: bool = False) -> Iterator[Case]:
     dtypes: tuple[Dtype, ...] = ("float64", "float32")
     for kind in registry.schedules:
         for dtype in dtypes:
-            what = f"{kind}, the rates of {RATE_STEPS} updates in {dtype}"
-            yield RatesCase(
-                "rates",
-                f"{kind}/{dtype}",
-                what,
-                ScheduleSpec(kind=kind, base_lr=0.1),
-                dtype,
-                registry.schedules,
-            )
+            name, what = f"{kind}/{dtype}", f"{kind}, the rates of {RATE_STEPS} updates in {dtype}"
+            schedule = ScheduleSpec(kind=kind, base_lr=0.1)
+            yield RatesCase("rates", name, what, schedule, dtype, registry.schedules)
     yield from _float32_cases(registry, tasks)
 
 
 def _quick(case: Case, registry: Registry) -> bool:
-    """A representative part: every level, every layer kind and loss once, the common optimizers,
-    few trajectories.
-    """
+    """A part of every level: each layer kind and loss, common optimizers, few trajectories."""
     match case:
         case WeightsCase():
             return case.task.name in CORE_TASKS
@@ -347,7 +306,7 @@ FULL_LEFT_OUT = (
 
 
 def _loaded(case: Case, registry: Registry) -> bool:
-    """Whether the case is about something that the user's files brought."""
+    """Whether the case is about something of the user's files."""
     loaded = registry.loaded
     if loaded.get("frameworks"):
         return True
@@ -361,18 +320,12 @@ def _loaded(case: Case, registry: Registry) -> bool:
 # -- layers
 
 ACTIVATIONS: tuple[ActivationFunction, ...] = (
-    "relu",
-    "leaky_relu",
-    "elu",
-    "gelu",
-    "silu",
-    "sigmoid",
-    "tanh",
+    *("relu", "leaky_relu", "elu", "gelu", "silu", "sigmoid", "tanh"),
 )
 
 
 def layer_cases() -> Iterator[LayerCase]:
-    """Every kind of layer with every option that changes what it computes."""
+    """Every kind of layer with every option that changes its numbers."""
     image: Shape = (7, 6, 3)
     series: Shape = (6, 4)
     entries: list[tuple[str, Layer, Shape]] = [
@@ -441,36 +394,16 @@ def layer_cases() -> Iterator[LayerCase]:
     for name, layer, shape in _in_both_phases(image, series):
         for training in (True, False):
             phase = "training" if training else "evaluation"
-            yield LayerCase(
-                "layers",
-                f"{name}/{phase}",
-                f"{layer.kind} on {list(shape)}, {phase}",
-                layer,
-                shape,
-                training,
-            )
-    for kind, pool in (
-        ("max_pool2d", MaxPool2D(window=2)),
-        ("max_pool2d", MaxPool2D(window=3, stride=2, padding="same")),
-    ):
-        name = f"{kind}/ties_window{pool.window}"
+            what = f"{layer.kind} on {list(shape)}, {phase}"
+            yield LayerCase("layers", f"{name}/{phase}", what, layer, shape, training)
+    for pool in (MaxPool2D(window=2), MaxPool2D(window=3, stride=2, padding="same")):
+        name = f"max_pool2d/ties_window{pool.window}"
         yield LayerCase("layers", name, "equal values in a window", pool, image, inputs="ties")
-    yield LayerCase(
-        "layers",
-        "activation/relu_at_zero",
-        "relu with inputs of exactly 0",
-        Activation(),
-        (6,),
-        inputs="ties",
-    )
-    yield LayerCase(
-        "layers",
-        "embedding",
-        "embedding of 6 integers",
-        Embedding(vocabulary=7, units=3),
-        (6,),
-        inputs="integers",
-    )
+    name, what = "activation/relu_at_zero", "relu with inputs of exactly 0"
+    yield LayerCase("layers", name, what, Activation(), (6,), inputs="ties")
+    embedding = Embedding(vocabulary=7, units=3)
+    what = "embedding of 6 integers"
+    yield LayerCase("layers", "embedding", what, embedding, (6,), inputs="integers")
 
 
 def _in_both_phases(image: Shape, series: Shape) -> list[tuple[str, Layer, Shape]]:
@@ -512,56 +445,33 @@ QUICK_LAYERS = {
 
 def loss_cases() -> Iterator[LossCase]:
     """Every loss, with its options and over more axes than one, under every metric that fits it."""
+    smoothed: dict[str, Any] = {"label_smoothing": 0.1}
     entries: list[tuple[str, dict[str, Any], Shape, float]] = [
-        ("softmax_cross_entropy", {"loss": "softmax_cross_entropy"}, (8, 5), 2.0),
-        (
-            "softmax_cross_entropy/smoothing",
-            {"loss": "softmax_cross_entropy", "label_smoothing": 0.1},
-            (8, 5),
-            2.0,
-        ),
-        ("softmax_cross_entropy/extreme", {"loss": "softmax_cross_entropy"}, (8, 5), 60.0),
-        ("softmax_cross_entropy/over_time", {"loss": "softmax_cross_entropy"}, (4, 6, 5), 2.0),
-        (
-            "softmax_cross_entropy/over_time_smoothing",
-            {"loss": "softmax_cross_entropy", "label_smoothing": 0.2},
-            (4, 6, 5),
-            2.0,
-        ),
-        ("binary_cross_entropy", {"loss": "binary_cross_entropy"}, (9, 1), 2.0),
-        (
-            "binary_cross_entropy/smoothing",
-            {"loss": "binary_cross_entropy", "label_smoothing": 0.1},
-            (9, 1),
-            2.0,
-        ),
-        ("binary_cross_entropy/extreme", {"loss": "binary_cross_entropy"}, (9, 1), 60.0),
-        ("mean_squared_error", {"loss": "mean_squared_error", "metric": "r2"}, (8, 3), 2.0),
-        ("huber", {"loss": "huber", "metric": "r2"}, (8, 3), 1.5),
-        ("output", {"loss": "output", "metric": "negative_loss"}, (4, 1), 1.0),
+        ("softmax_cross_entropy", {}, (8, 5), 2.0),
+        ("softmax_cross_entropy/smoothing", smoothed, (8, 5), 2.0),
+        ("softmax_cross_entropy/extreme", {}, (8, 5), 60.0),
+        ("softmax_cross_entropy/over_time", {}, (4, 6, 5), 2.0),
+        ("softmax_cross_entropy/over_time_smoothing", {"label_smoothing": 0.2}, (4, 6, 5), 2.0),
+        ("binary_cross_entropy", {}, (9, 1), 2.0),
+        ("binary_cross_entropy/smoothing", smoothed, (9, 1), 2.0),
+        ("binary_cross_entropy/extreme", {}, (9, 1), 60.0),
+        ("mean_squared_error", {"metric": "r2"}, (8, 3), 2.0),
+        ("huber", {"metric": "r2"}, (8, 3), 1.5),
+        ("output", {"metric": "negative_loss"}, (4, 1), 1.0),
     ]
-    for name, fields, shape, spread in entries:
-        task = TaskSpec(
-            name="loss",
-            title=name,
-            data="digits",
-            input_shape=(64,),
-            model=(Dense(units=shape[-1]),),
-            batch_size=8,
-            steps=1,
-            eval_every=1,
-            target=0.0,
-            target_origin="",
-            **fields,
+    for name, given, shape, spread in entries:
+        task = bare_task(
+            "loss", Dense(units=shape[-1]), title=name, loss=name.split("/")[0], **given
         )
-        yield LossCase(
-            "losses",
-            name,
-            f"{name} of outputs {list(shape)}, and {task.metric}",
-            task,
-            shape,
-            spread,
-        )
+        what = f"{name} of outputs {list(shape)}, and {task.metric}"
+        yield LossCase("losses", name, what, task, shape, spread)
+
+
+def bare_task(name: str, layer: Layer, **fields: Any) -> TaskSpec:
+    """A task that is never trained: something only needs its loss, or a spec that is valid."""
+    needed = {"name": name, "title": "", "data": "digits", "input_shape": (64,), "model": (layer,)}
+    numbers = {"batch_size": 8, "steps": 1, "eval_every": 1, "target": 0.0, "target_origin": ""}
+    return TaskSpec(**{**needed, **numbers, **fields})
 
 
 # -- update rules and trajectories
@@ -578,47 +488,33 @@ def _update_cases(registry: Registry) -> Iterator[UpdateCase]:
         allowed = JOINT_TOLERANCE if optimizer.rule and optimizer.rule.joint else PIECE_TOLERANCE
         for rule in (rule for rule in rules if rule not in CLOSED_LOOP.get(name, ())):
             for label, schedule in schedules.items():
-                what = f"{optimizer.title}, {rule} rule, {label} rate"
-                yield UpdateCase(
-                    "updates",
+                case, what = (
                     f"{name}/{rule}/{label}",
-                    what,
-                    name,
-                    rule,
-                    schedule,
-                    tolerance=allowed,
+                    f"{optimizer.title}, {rule} rule, {label} rate",
                 )
+                given = (name, rule, schedule)
+                yield UpdateCase("updates", case, what, *given, tolerance=allowed)
                 if any(binding.matrices_only for binding in optimizer.bindings.values()):
-                    case = f"{name}/{rule}/{label}/matrices"
-                    yield UpdateCase(
-                        "updates",
-                        case,
-                        f"{what}, matrices alone",
-                        name,
-                        rule,
-                        schedule,
-                        matrices=True,
-                    )
+                    case, what = f"{case}/matrices", f"{what}, matrices alone"
+                    yield UpdateCase("updates", case, what, *given, matrices=True)
 
 
 def variants(registry: Registry) -> tuple[TaskSpec, ...]:
-    """The smallest tasks with what no built-in task has: penalties, decay, clipping, dropout, and
-    so on.
+    """The smallest tasks with features that no built-in task has: penalties, dropout and so on.
 
     Their names begin with the task that they vary.
     """
     mlp, cnn = registry.tasks["digits_mlp"], registry.tasks["digits_cnn"]
     hidden = Dense(units=32, initializer="he_normal")
 
+    def varied(task: TaskSpec, name: str, **fields: Any) -> TaskSpec:
+        return task.model_copy(update={"name": f"{task.name}+{name}", **fields})
+
     def penalised(name: str, **given: float) -> TaskSpec:
-        return mlp.model_copy(
-            update={"name": f"digits_mlp+{name}", "regularization": Regularization(**given)}
-        )
+        return varied(mlp, name, regularization=Regularization(**given))
 
     def built(name: str, *model: Layer) -> TaskSpec:
-        return mlp.model_copy(
-            update={"name": f"digits_mlp+{name}", "model": (*model, Dense(units=10))}
-        )
+        return varied(mlp, name, model=(*model, Dense(units=10)))
 
     return (
         penalised("l1", l1=1e-3),
@@ -626,15 +522,13 @@ def variants(registry: Registry) -> tuple[TaskSpec, ...]:
         penalised("decay", decay=0.1),
         penalised("clip_norm", clip_norm=0.5),
         penalised("all_penalties", l1=1e-4, l2=1e-3, decay=0.01, clip_norm=1.0),
-        mlp.model_copy(update={"name": "digits_mlp+smoothing", "label_smoothing": 0.1}),
+        varied(mlp, "smoothing", label_smoothing=0.1),
         built("batch_norm", hidden, BatchNorm(), Activation()),
         built("layer_norm", hidden, LayerNorm(), Activation(function="gelu")),
         built("weight_norm", Dense(units=32, weight_norm=True), Activation(function="tanh")),
         built("dropout", hidden, Activation(), Dropout(rate=0.3)),
-        cnn.model_copy(update={"name": "digits_cnn+strided", "model": _strided()}),
-        mlp.model_copy(
-            update={"name": "digits_mlp+sequences", "input_shape": (8, 8), "model": _stacked()}
-        ),
+        varied(cnn, "strided", model=_strided()),
+        varied(mlp, "sequences", input_shape=(8, 8), model=_stacked()),
     )
 
 
@@ -675,90 +569,63 @@ def _trajectory_cases(
         for name, optimizer in registry.optimizers.items():
             if optimizer.rule is None and len(optimizer.bindings) < 2:
                 continue  # nobody to compare with
-            steps = STEPS
+            rate = min(optimizer.learning_rate, _LARGEST_RATES.get(task.name, np.inf))
+            trainers = ("momentum", "adam") if "+" in task.name else core_optimizers
+            wanted, steps = name in trainers or task.name in core_tasks, STEPS
             if optimizer.rule and optimizer.rule.joint:
-                # L-BFGS is for functions without noise, and even there it amplifies rounding, by
-                # 1e4 in 20 to 60 steps.
-                wanted, rate, steps = (
-                    isinstance(task.model[0], Point),
-                    optimizer.learning_rate,
-                    JOINT_STEPS,
-                )
-            else:
-                wanted = (
-                    name in (("momentum", "adam") if "+" in task.name else core_optimizers)
-                    or task.name in core_tasks
-                )
-                rate = min(optimizer.learning_rate, _LARGEST_RATES.get(task.name, np.inf))
+                # L-BFGS is for functions without noise, and amplifies rounding even there, by 1e4
+                # in 20 to 60 steps.
+                wanted, steps = isinstance(task.model[0], Point), JOINT_STEPS
+                rate = optimizer.learning_rate
             if task.data in SYNTHETIC:
                 wanted, steps = name == "adam", TIMED_STEPS
             if wanted:
-                yield TrajectoryCase(
-                    "trajectories",
-                    f"{task.name}/{name}",
-                    f"{task.name} trained by {name}, {steps} steps",
-                    task,
-                    name,
-                    _rising_and_falling(rate),
-                    steps,
-                    modes="proof" if name in core_optimizers else "convergence",
-                )
-    mlp = tasks["digits_mlp"]
-    level = ScheduleSpec(kind="constant", base_lr=registry.optimizers["momentum"].learning_rate)
+                modes: Modes = "proof" if name in core_optimizers else "convergence"
+                yield _trained(task, optimizer, steps, rate=rate, modes=modes)
+    momentum, adam = registry.optimizers["momentum"], registry.optimizers["adam"]
     yield TrajectoryCase(
         "trajectories",
         "digits_mlp/momentum/rates_replaced",
         "rates halved on the way, as a plateau does",
-        mlp,
+        tasks["digits_mlp"],
         "momentum",
-        level,
+        ScheduleSpec(kind="constant", base_lr=momentum.learning_rate),
         modes="proof",
         replaced_from=STEPS // 2,
     )
     for task_name in CORE_TASKS:
-        # The modes in which only timing runs are made have their proof here; they may have to
-        # compile for this.
-        yield TrajectoryCase(
-            "trajectories",
-            f"{task_name}/adam/modes",
-            f"{task_name} trained by adam in every mode, {MODES_STEPS} steps",
-            tasks[task_name],
-            "adam",
-            _rising_and_falling(registry.optimizers["adam"].learning_rate),
-            MODES_STEPS,
-            modes="every",
+        # The proof of modes that only timing runs use; they may have to compile for this.
+        yield _trained(
+            tasks[task_name], adam, MODES_STEPS, "/modes", " in every mode", modes="every"
         )
     for task_name in CORE_TASKS if long else ():
         for name in CORE_OPTIMIZERS:
-            yield TrajectoryCase(
-                "trajectories",
-                f"{task_name}/{name}/{LONG_STEPS}",
-                f"{task_name} trained by {name}, {LONG_STEPS} steps",
-                tasks[task_name],
-                name,
-                _rising_and_falling(registry.optimizers[name].learning_rate),
-                LONG_STEPS,
-            )
+            optimizer = registry.optimizers[name]
+            yield _trained(tasks[task_name], optimizer, LONG_STEPS, f"/{LONG_STEPS}")
 
 
-def _rising_and_falling(rate: float) -> ScheduleSpec:
-    return ScheduleSpec(kind="warmup_cosine", base_lr=rate)
+def _trained(
+    task: TaskSpec,
+    optimizer: Optimizer,
+    steps: int,
+    suffix: str = "",
+    how: str = "",
+    rate: float | None = None,
+    modes: Modes = "convergence",
+) -> TrajectoryCase:
+    name, rate = optimizer.name, optimizer.learning_rate if rate is None else rate
+    what = f"{task.name} trained by {name}{how}, {steps} steps"
+    schedule = ScheduleSpec(kind="warmup_cosine", base_lr=rate)
+    case = f"{task.name}/{name}{suffix}"
+    return TrajectoryCase("trajectories", case, what, task, name, schedule, steps, modes=modes)
 
 
 def _float32_cases(registry: Registry, tasks: dict[str, TaskSpec]) -> Iterator[TrajectoryCase]:
     for task_name in CORE_TASKS:
         for name in CORE_OPTIMIZERS:
-            optimizer = registry.optimizers[name]
-            yield TrajectoryCase(
-                "float32",
-                f"{task_name}/{name}",
-                f"{task_name} trained by {name} in float32",
-                tasks[task_name],
-                name,
-                _rising_and_falling(optimizer.learning_rate),
-                FLOAT32_STEPS,
-                "float32",
-            )
+            case = _trained(tasks[task_name], registry.optimizers[name], FLOAT32_STEPS)
+            what = f"{task_name} trained by {name} in float32"
+            yield replace(case, level="float32", what=what, dtype="float32")
 
 
 def by_id(cases: Sequence[Case]) -> dict[str, Case]:

@@ -1,6 +1,4 @@
-"""One case in one framework: what goes into the adapter, and the arrays that come out. Runs in the
-worker.
-"""
+"""One case in one framework: from a case to arrays, through the adapter. Runs in the worker."""
 
 from __future__ import annotations
 
@@ -13,22 +11,32 @@ import numpy as np
 from .. import schedules
 from ..adapter import Adapter
 from ..errors import UserError
+from ..layers import Dense
 from ..optimizer import Optimizer
 from ..plan import RunInputs, initial_weights, make_plan
 from ..registry import Framework
 from ..spec import Dtype, OptimizerSpec, RunSpec, ScheduleSpec, TaskSpec, UpdateRule
-from .cases import Case, LayerCase, LossCase, RatesCase, TrajectoryCase, UpdateCase, WeightsCase
+from .cases import (
+    Case,
+    LayerCase,
+    LossCase,
+    RatesCase,
+    TrajectoryCase,
+    UpdateCase,
+    WeightsCase,
+    bare_task,
+)
 from .verdict import REFEREE
 
 Arrays = dict[str, np.ndarray]
 
 
 class Unavailable(Exception):
-    """This framework has no such thing here; the message says why."""
+    """This framework cannot do the case; the message says why."""
 
 
 def modes(case: Case, framework: Framework) -> tuple[str, ...]:
-    """In which modes the framework computes the case; ('',) where the mode plays no part."""
+    """The modes in which the framework computes the case; ('',) if the mode plays no part."""
     match case:
         case LayerCase():
             return framework.proof_modes
@@ -48,9 +56,7 @@ def compute(
     mode: str,
     optimizers: Mapping[str, Optimizer],
 ) -> Arrays:
-    """The case's arrays by name. Raises Unavailable; whatever else it raises is a failure of the
-    adapter.
-    """
+    """The case's arrays by name. Raises Unavailable; anything else is a failure of the adapter."""
     match case:
         case WeightsCase():
             return _weights(case, adapter, framework, optimizers["sgd"])
@@ -68,7 +74,8 @@ def compute(
 
 
 def _weights(case: WeightsCase, adapter: Adapter, framework: Framework, sgd: Optimizer) -> Arrays:
-    run = _run(framework, framework.convergence_mode, case.task, sgd, _constant(sgd), steps=1)
+    schedule = ScheduleSpec(kind="constant", base_lr=sgd.learning_rate)
+    run = _run(framework, "", case.task, sgd, schedule, steps=1)
     _ask(adapter, run, sgd)
     session = adapter.open(run, case.draw(), _inputs(run, sgd))
     weights = {name: np.array(value) for name, value in session.weights().items()}
@@ -78,10 +85,9 @@ def _weights(case: WeightsCase, adapter: Adapter, framework: Framework, sgd: Opt
 
 def _layer(case: LayerCase, adapter: Adapter, mode: str) -> Arrays:
     weights, x, upstream, mask = case.draw()
+    given = (case.built(), weights, x, upstream, case.training, mask)
     try:
-        found = adapter.differentiate(
-            case.built(), weights, x, upstream, case.training, mask, mode=mode
-        )
+        found = adapter.differentiate(*given, mode=mode)
     except NotImplementedError as error:
         raise Unavailable(str(error) or f"no {case.layer.kind} layer") from None
     arrays = {"output": found.output}
@@ -103,9 +109,7 @@ def _updates(
 ) -> Arrays:
     rule: UpdateRule = "canonical" if framework.name == REFEREE else case.rule
     task = any_task(bias=not case.matrices)
-    run = _run(
-        framework, framework.convergence_mode, task, optimizer, case.schedule, case.steps, rule=rule
-    )
+    run = _run(framework, "", task, optimizer, case.schedule, case.steps, rule=rule)
     _ask(adapter, run, optimizer)
     binding = optimizer.bindings.get(framework.name)
     if binding and binding.loss_asked_for(rule):
@@ -125,8 +129,8 @@ def _trajectory(
     _ask(adapter, run, optimizer)
     inputs = _inputs(run, optimizer)
     session = adapter.open(run, initial_weights(run.task, run.seed), inputs)
-    # In pieces, as the training loop does: what a session stages or compiles for a call must not
-    # show in its numbers. Equal ones, because some sessions compile anew for every length.
+    # In pieces, as the training loop does: stages and programs of a call must not show in the
+    # numbers. Equal pieces, because some sessions compile anew for every length.
     bounds = sorted({0, case.replaced_from, case.steps // 2, case.steps})
     for first, last in pairwise(bounds):
         if first == case.replaced_from > 0:
@@ -142,15 +146,7 @@ def _trajectory(
 
 
 def _rates(case: RatesCase, adapter: Adapter, framework: Framework, sgd: Optimizer) -> Arrays:
-    run = _run(
-        framework,
-        framework.convergence_mode,
-        any_task(),
-        sgd,
-        case.schedule,
-        case.steps,
-        case.dtype,
-    )
+    run = _run(framework, "", any_task(), sgd, case.schedule, case.steps, case.dtype)
     _ask(adapter, run, sgd)
     zeros = np.zeros(case.steps)
     gradients = [{"0_point.point": row} for row in np.eye(case.steps)]
@@ -159,13 +155,9 @@ def _rates(case: RatesCase, adapter: Adapter, framework: Framework, sgd: Optimiz
 
 
 def _ask(adapter: Adapter, run: RunSpec, optimizer: Optimizer) -> None:
-    if (
-        run.optimizer.rule == "canonical"
-        and run.framework in optimizer.differs
-        and run.framework in optimizer.bindings
-    ):
-        # Refused in runs; here its nearest settings are measured, so that the difference has a
-        # size.
+    bound = run.framework in optimizer.bindings and run.framework in optimizer.differs
+    if bound and run.optimizer.rule == "canonical":
+        # Refused in runs; here the nearest settings give the difference a size.
         optimizer = replace(optimizer, differs={})
     reason = adapter.supports(run, optimizer)
     if reason:
@@ -173,7 +165,7 @@ def _ask(adapter: Adapter, run: RunSpec, optimizer: Optimizer) -> None:
 
 
 def _inputs(run: RunSpec, optimizer: Optimizer) -> RunInputs:
-    """The run's inputs; data that are not here (a download) make the cell unavailable."""
+    """The run's inputs. Unavailable if its data have to be downloaded first."""
     try:
         return make_plan(run, optimizer)
     except UserError as error:
@@ -190,36 +182,18 @@ def _run(
     dtype: Dtype = "float64",
     rule: UpdateRule = "canonical",
 ) -> RunSpec:
+    """A run of the case. mode: '' for that of convergence runs."""
     hyper = optimizer.hypers({}) if rule == "canonical" else {}
     return RunSpec(
         task=task.model_copy(update={"steps": steps, "eval_every": steps}),
         optimizer=OptimizerSpec(name=optimizer.name, hyper=hyper, rule=rule),
         schedule=schedule,
         framework=framework.name,
-        mode=mode,
+        mode=mode or framework.convergence_mode,
         dtype=dtype,
     )
 
 
-def _constant(optimizer: Optimizer) -> ScheduleSpec:
-    return ScheduleSpec(kind="constant", base_lr=optimizer.learning_rate)
-
-
 def any_task(bias: bool = True) -> TaskSpec:
-    """Update rules need a RunSpec, and a RunSpec a task; of it, only whether all parameters are
-    matrices is used.
-    """
-    from ..layers import Dense
-
-    return TaskSpec(
-        name="updates",
-        title="",
-        data="digits",
-        input_shape=(64,),
-        model=(Dense(units=1, bias=bias),),
-        batch_size=1,
-        steps=1,
-        eval_every=1,
-        target=0.0,
-        target_origin="",
-    )
+    """For RunSpecs of update rules, which only ask whether all parameters are matrices."""
+    return bare_task("updates", Dense(units=1, bias=bias), batch_size=1)

@@ -1,7 +1,6 @@
-"""Reads the libraries' own defaults from their signatures: `python -m gradrace.verify.defaults
-FRAMEWORK` prints JSON.
+"""`python -m gradrace.verify.defaults FRAMEWORK` prints a library's own defaults as JSON.
 
-A process of its own, because it imports what the optimizers' declarations and notes.py name.
+A process of its own, because it imports the classes that declarations and notes.py name.
 """
 
 from __future__ import annotations
@@ -15,60 +14,30 @@ from typing import Any
 from ..registry import load_registry
 from . import notes
 
-# Neither hyperparameters nor of any effect on the numbers, or off by default in all.
-_LEFT_OUT = frozenset(
-    {
-        "params",
-        "self",
-        "name",
-        "kwargs",
-        "foreach",
-        "maximize",
-        "capturable",
-        "differentiable",
-        "fused",
-        "clipnorm",
-        "clipvalue",
-        "global_clipnorm",
-        "use_ema",
-        "ema_momentum",
-        "ema_overwrite_frequency",
-        "loss_scale_factor",
-        "gradient_accumulation_steps",
-        "mu_dtype",
-        "accumulator_dtype",
-        "mask",
-        "weight_decay_mask",
-        "dtype_momentum",
-        "state_dtype",
-        "rngs",
-        "device",
-        "dtype",
-        "linesearch",
-    }
-)
+# Arguments that are no hyperparameters, change no number, or are off by default everywhere.
+_LEFT_OUT = """
+    params self name kwargs foreach maximize capturable differentiable fused clipnorm clipvalue
+    global_clipnorm use_ema ema_momentum ema_overwrite_frequency loss_scale_factor
+    gradient_accumulation_steps mu_dtype accumulator_dtype mask weight_decay_mask dtype_momentum
+    state_dtype rngs device dtype linesearch
+"""
 
 
 def main() -> None:
-    """{"optimizers": {name: {argument: default}}, "notes": {path: {argument: default}}} of the
-    framework named.
-    """
+    """{"optimizers": {name: {argument: default}}, "notes": {path: {argument: default}}}."""
     framework, registry = sys.argv[1], load_registry()
     found: dict[str, dict[str, dict[str, str]]] = {"optimizers": {}, "notes": {}}
     for name, optimizer in registry.optimizers.items():
         binding = optimizer.bindings.get(framework)
         if binding:
             target = binding.native_target or binding.target
-            found["optimizers"][name] = _defaults(
-                _import(target) if isinstance(target, str) else target()
-            )
+            made = _import(target) if isinstance(target, str) else target()
+            found["optimizers"][name] = _defaults(made)
     for note in (*notes.LAYERS, *notes.LOSSES):
         path = note.paths.get(framework)
         if path and note.shown:
             every = _defaults(_import(path))
-            found["notes"][path] = {
-                argument: every[argument] for argument in note.shown if argument in every
-            }
+            found["notes"][path] = {name: every[name] for name in note.shown if name in every}
     print(json.dumps(found))
 
 
@@ -79,12 +48,12 @@ def _defaults(target: Any) -> dict[str, str]:
         for p in parameters
         if p.default is not inspect.Parameter.empty
         and p.default is not None
-        and p.name not in _LEFT_OUT
+        and p.name not in _LEFT_OUT.split()
     }
 
 
 def _shown(value: Any) -> str:
-    """Floats as people write them; functions and the like by name."""
+    """Floats in short form; functions and the like by name."""
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, tuple):

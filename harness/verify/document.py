@@ -1,8 +1,7 @@
 """docs/differences.md: how the libraries differ, with formulas, defaults and measured sizes.
 
-What is measured is kept beside the page as JSON, so that the page is a pure function of that file
-and of the
-declarations: a test renders it anew and says when it is stale.
+The measured part is kept beside the page as JSON, so the page is a pure function of that file and
+of the declarations: a test renders it anew and says if it is stale.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ _PAIRS = (("torch", "tensorflow"), ("torch", "jax"), ("tensorflow", "jax"))
 
 
 class Size(Frozen):
-    """A measured difference between two frameworks of one optimizer; None where it was not finite."""
+    """A measured difference of one optimizer between two frameworks; None if not finite."""
 
     optimizer: str
     rule: str
@@ -44,9 +43,7 @@ class Size(Frozen):
 
 
 class Measured(Frozen):
-    """What the page shows that the declarations do not say. defaults: framework -> optimizer ->
-    argument -> default.
-    """
+    """The measured part of the page. defaults: framework -> optimizer -> argument -> default."""
 
     date: str
     versions: dict[str, dict[str, str]]
@@ -56,9 +53,7 @@ class Measured(Frozen):
 
 
 def write(registry: Registry, file: Path, tell: Tell) -> Path:
-    """Measures everything and writes the page, and its data beside it. UserError where they cannot
-    be written.
-    """
+    """Measures everything and writes the page, its data beside it. UserError if it cannot."""
     missing = [name for name in LIBRARIES if registry.frameworks[name].versions() is None]
     if missing:
         raise UserError(
@@ -67,7 +62,7 @@ def write(registry: Registry, file: Path, tell: Tell) -> Path:
         )
     measured = measure(registry, tell)
     with writing(file):
-        # Beside a device or a pipe nothing is kept.
+        # No data beside a device or a pipe.
         if file.is_file() or not file.exists():
             write_text(data_file(file), json.dumps(measured.to_json(), indent=1) + "\n")
         write_text(file, render(registry.optimizers, measured))
@@ -75,12 +70,12 @@ def write(registry: Registry, file: Path, tell: Tell) -> Path:
 
 
 def data_file(file: Path) -> Path:
-    """Where what was measured lies: differences.json beside differences.md."""
+    """The measured part of a page: differences.json beside differences.md."""
     return file.with_suffix(".json")
 
 
 def read(file: Path) -> Measured:
-    """What was measured for this page."""
+    """The measured part of this page."""
     return Measured.model_validate_json(data_file(file).read_text(encoding="utf-8"))
 
 
@@ -126,7 +121,7 @@ def _sizes(found: VerifyFile) -> Iterator[Size]:
 
 
 def _in_order(verdict: Verdict) -> tuple[str, str]:
-    """The pair as the page's columns have it."""
+    """The pair in the order of the page's columns."""
     both = {verdict.a.framework, verdict.b.framework}
     return next((pair for pair in _PAIRS if set(pair) == both), ("", ""))
 
@@ -158,34 +153,39 @@ def render(optimizers: Mapping[str, Optimizer], measured: Measured) -> str:
 
 
 _INTRODUCTION = """\
-<!-- Written by `gradrace verify --document`; change the declarations or harness/verify/notes.py, not this file. -->
+<!-- Written by `gradrace verify --document`: change the declarations or harness/verify/notes.py,
+not this file. -->
 # You ported a model and got another curve
 
-PyTorch, Keras and JAX mean different things by the same names. This page says what, for every optimizer, layer,
-initialiser and schedule that gradrace knows: the formula of each library, its defaults side by side, how to make them
-agree, and how large the difference is if you do not.
+PyTorch, Keras and JAX mean different things by the same names. For every optimizer, layer,
+initialiser and schedule that gradrace knows, this page gives the formula of each library, its
+defaults side by side, how to make them agree, and how large the difference is if you do not.
 
-Start here, in the order in which it usually is the cause:
+Start here, the usual causes first:
 
-1. **Epsilon**: 1e-8 in torch and Optax, 1e-7 in Keras, and not at the same place: see [adam](#adam), [rmsprop](#rmsprop).
+1. **Epsilon**: 1e-8 in torch and Optax, 1e-7 in Keras, and not at the same place: see
+   [adam](#adam), [rmsprop](#rmsprop).
 2. **Weight decay** means three things: see [L2 penalty](#l2-penalty) and [adamw](#adamw).
 3. **Momentum under a schedule**: Keras keeps old rates in its buffer: see [momentum](#momentum).
 4. **Two biases** in torch's recurrent layers: see [LSTM](#lstm).
 5. **Initial weights**: see [Initialisers](#initialisers).
-6. **'same' padding at stride 2**, the order of Flatten, and defaults of normalisation: see [Layers](#layers).
-7. **Schedules**: off by one at boundaries and at the start of a warm-up: see [Schedules](#schedules).
-8. **Rounding**: in float32, two libraries part after some hundred steps even if all of this is right, as two seeds do.
-   Compare distributions over seeds, or run in float64.
+6. **'same' padding at stride 2**, the order of Flatten, and defaults of normalisation: see
+   [Layers](#layers).
+7. **Schedules**: off by one at boundaries and at the start of a warm-up: see
+   [Schedules](#schedules).
+8. **Rounding**: in float32, two libraries part after some hundred steps even if all of this is
+   right, as two seeds do. Compare distributions over seeds, or run in float64.
 
-**The rule** of each section is gradrace's *canonical* one, which all three are made to compute where they can. It is the
-paper's update, with every departure named beside the paper: where all libraries agree on another form than the paper, that
-form is meant. [radam](#radam) rectifies from a length above 5 instead of 4, [nadam](#nadam) has a constant momentum,
-[ademamix](#ademamix) no warm-ups of alpha and beta3, and [schedule_free_adamw](#schedule_free_adamw) the averaging weights
-of Optax.
+**The rule** of each section is gradrace's *canonical* one, which all three are made to compute if
+they can. It is the paper's update, with every departure named beside the paper: if all libraries
+agree on another form than the paper, that form is meant. [radam](#radam) rectifies from a length
+above 5 instead of 4, [nadam](#nadam) has a constant momentum, [ademamix](#ademamix) no warm-ups of
+alpha and beta3, and [schedule_free_adamw](#schedule_free_adamw) the averaging weights of Optax.
 
-Measured on {date} with {versions}. A difference of two optimizers is the largest distance between their parameters over
-{steps} steps of the same float64 gradients (entries over four decades, some rows always or sometimes zero), relative to
-the distance that the parameters have travelled: 1 is another optimizer, 1e-16 the same one."""
+Measured on {date} with {versions}. A difference of two optimizers is the largest distance between
+their parameters over {steps} steps of the same float64 gradients (entries over four decades, some
+rows always or sometimes zero), relative to the distance that the parameters have travelled: 1 is
+another optimizer, 1e-16 the same one."""
 
 
 def _overview(optimizers: Mapping[str, Optimizer], measured: Measured) -> str:
@@ -214,7 +214,7 @@ def _heading(pair: tuple[str, str]) -> str:
 
 
 def _both(measured: Measured, name: str, rule: str, pair: tuple[str, str]) -> str:
-    """'2.0e-02 / 3.5e-02', or '-' where a library has none."""
+    """'2.0e-02 / 3.5e-02', or '-' if a library has none."""
     found = {
         s.schedule: s.worst
         for s in measured.sizes
@@ -222,11 +222,9 @@ def _both(measured: Measured, name: str, rule: str, pair: tuple[str, str]) -> st
     }
     texts = []
     for schedule in ("constant", "decaying"):
-        # Where a class takes matrices alone, that is what was measured.
-        measured_as = next(
-            (name for name in (schedule, f"{schedule}/matrices") if name in found), None
-        )
-        texts += [_size(found[measured_as])] if measured_as else []
+        # A class that takes matrices alone was measured on these.
+        known = [name for name in (schedule, f"{schedule}/matrices") if name in found]
+        texts += [_size(found[name]) for name in known[:1]]
     return " / ".join(texts) or "-"
 
 
@@ -255,21 +253,12 @@ def _optimizer(optimizer: Optimizer, measured: Measured) -> str:
     lines = [f"## {optimizer.name}", "", f"{optimizer.title}. {optimizer.paper}."]
     if optimizer.note:
         lines += ["", optimizer.note]
-    lines += [
-        "",
-        "| | formula | defaults |",
-        "|---|---|---|",
-        (
-            f"| the rule | {_cell(formulas.get('canonical', ''))} | "
-            f"{_cell(', '.join(f'{key} {hyper.default:g}' for key, hyper in optimizer.hyper.items()) or '-')} |"
-        ),
-    ]
+    defaults = {key: f"{hyper.default:g}" for key, hyper in optimizer.hyper.items()}
+    lines += ["", "| | formula | defaults |", "|---|---|---|"]
+    lines.append(_row("the rule", formulas.get("canonical", ""), _listed(defaults)))
     for framework, binding in optimizer.bindings.items():
         given = measured.defaults.get(framework, {}).get(optimizer.name, {})
-        listed = ", ".join(f"{key} {value}" for key, value in given.items()) or "-"
-        lines.append(
-            f"| `{binding.label}` | {_cell(formulas.get(framework, ''))} | {_cell(listed)} |"
-        )
+        lines.append(_row(f"`{binding.label}`", formulas.get(framework, ""), _listed(given)))
     for framework, name in LIBRARIES.items():
         if framework not in optimizer.bindings:
             lines.append(f"| {name} | ships none | |")
@@ -278,15 +267,13 @@ def _optimizer(optimizer: Optimizer, measured: Measured) -> str:
 
 
 def _agreement(optimizer: Optimizer) -> Iterable[str]:
-    """The settings that the canonical rule gives each library, and what is done beside them."""
+    """The settings that the canonical rule gives each library, and their corrections."""
     yield "To make them agree:"
     yield ""
     for framework, binding in optimizer.bindings.items():
         if framework in optimizer.differs:
-            yield (
-                f"- {LIBRARIES.get(framework, framework)}: cannot be done."
-                f" {optimizer.differs[framework]}."
-            )
+            name, why = LIBRARIES.get(framework, framework), optimizer.differs[framework]
+            yield f"- {name}: cannot be done. {why}."
             continue
         yield f"- {_call(optimizer, binding)}"
         for correction in binding.corrections:
@@ -304,9 +291,8 @@ def _agreement(optimizer: Optimizer) -> Iterable[str]:
 
 
 def _call(optimizer: Optimizer, binding: Binding) -> str:
-    arguments = ", ".join(
-        f"{key}={value!r}" for key, value in binding.canonical(optimizer.hypers({})).items()
-    )
+    given = binding.canonical(optimizer.hypers({}))
+    arguments = ", ".join(f"{key}={value!r}" for key, value in given.items())
     if binding.native_target:
         return (
             f"`{binding.label}` cannot; gradrace builds the rule of the library's own parts"
@@ -331,13 +317,8 @@ def _note(note: Note, measured: Measured, level: str) -> str:
         lines += ["| | what it does | defaults |", "|---|---|---|"]
         for framework, what in note.libraries.items():
             path = note.paths.get(framework, "")
-            given = ", ".join(
-                f"{key} {value}" for key, value in measured.notes.get(path, {}).items()
-            )
-            lines.append(
-                f"| {f'`{path}`' if path else _LAYER_LIBRARIES[framework]} | {_cell(what)} |"
-                f" {_cell(given or '-')} |"
-            )
+            name = f"`{path}`" if path else _LAYER_LIBRARIES[framework]
+            lines.append(_row(name, what, _listed(measured.notes.get(path, {}))))
         lines.append("")
     lines.append(f"To make them agree: {note.agree}.")
     lines += [
@@ -362,8 +343,8 @@ def _schedules() -> str:
     ]
     for name, schedule in SCHEDULES.items():
         known = notes.SCHEDULES.get(name, {})
-        cells = [_cell(known.get(framework, "")) for framework in LIBRARIES]
-        lines.append(f"| {name} | {_cell(schedule.summary)} | {' | '.join(cells)} |")
+        cells = [known.get(framework, "") for framework in LIBRARIES]
+        lines.append(_row(name, schedule.summary, *cells))
     return "\n".join(lines)
 
 
@@ -376,20 +357,22 @@ def _defects() -> str:
         "| where | version | what happens |",
         "|---|---|---|",
     ]
-    lines += [
-        f"| `{_cell(where)}` | {version} | {_cell(what)} |"
-        for where, version, what in notes.DEFECTS
-    ]
+    lines += [_row(f"`{name}`", version, what) for name, version, what in notes.DEFECTS]
     return "\n".join(lines)
 
 
-def _cell(text: str) -> str:
-    """Text for a cell of a table in Markdown."""
-    return text.replace("|", "\\|")
+def _row(*cells: str) -> str:
+    """A row of a table in Markdown."""
+    escaped = (cell.replace("|", "\\|") for cell in cells)
+    return f"| {' | '.join(escaped)} |"
+
+
+def _listed(values: Mapping[str, str]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in values.items()) or "-"
 
 
 def missing(optimizers: Mapping[str, Optimizer]) -> Sequence[str]:
-    """What of the catalogue the page could say nothing about; empty when it is complete."""
+    """The optimizers and schedules without a formula or note on the page."""
     found = []
     for name, optimizer in optimizers.items():
         formulas = FORMULAS.get(name, {})

@@ -1,4 +1,4 @@
-"""Asks every framework, each in a process of its own, two at a time, and judges what they answer."""
+"""Asks every framework in a process of its own, two at a time, and judges the answers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,19 +35,17 @@ from .verdict import REFEREE, VerifyFile
 START_TIMEOUT_S, CASE_TIMEOUT_S = 180.0, 300.0
 _MOST_DEATHS = 3
 _SIDE_BY_SIDE = 2
-# More answers than these are worth a second process, which costs the import of a framework.
+# From more answers on, a second process is worth the import of a framework.
 _ONE_PROCESS = 100
 
-# case id, mode -> what the framework answered
+# (case id, mode) -> the framework's answer
 Answers = dict[tuple[str, str], Answer]
 Tell = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
 class VerifyOptions:
-    """What of everything is verified, and how. worker: the command that serves as a worker, for
-    tests.
-    """
+    """Which cases are verified, and how. worker: the command of a worker, for tests."""
 
     selection: Selection = field(default_factory=Selection)
     worker: tuple[str, ...] = (sys.executable, "-m", "gradrace.verify.worker")
@@ -72,15 +71,14 @@ def verify(
 ) -> VerifyFile:
     """Computes the selected cases everywhere and judges them.
 
-    `tell` is called with a framework's name and its cases done and to be done. UserError where
+    `tell` is called with a framework's name and its cases done and to be done. UserError if
     nothing is selected."""
     began, start = datetime.now(UTC), time.monotonic()
     frameworks = _frameworks(registry, options.selection)
     cases = tables.table(registry, options.selection)
     if not cases:
-        raise UserError(
-            f"nothing to verify is called {options.selection.keyword!r}", ExitCode.NOTHING_MATCHED
-        )
+        message = f"nothing to verify is called {options.selection.keyword!r}"
+        raise UserError(message, ExitCode.NOTHING_MATCHED)
     for case in cases:
         if isinstance(case, tables.RatesCase):
             # A user's schedule may give none: said before anything is computed.
@@ -95,13 +93,7 @@ def verify(
         gradrace=__version__,
         started_at=began.isoformat(timespec="seconds"),
         seconds=round(time.monotonic() - start, 1),
-        options={
-            "quick": options.selection.quick,
-            "long": options.selection.long,
-            "keyword": options.selection.keyword,
-            "frameworks": list(options.selection.frameworks),
-            "loaded": [str(file) for file in registry.plugins],
-        },
+        options=_kept(options.selection) | {"loaded": [*map(str, registry.plugins)]},
         versions={name: found.versions for name, found in asked.items()},
         sources=sources(registry),
         machine=this_machine(),
@@ -110,33 +102,31 @@ def verify(
     )
 
 
+def _kept(selection: Selection) -> dict[str, Any]:
+    return {**asdict(selection), "frameworks": list(selection.frameworks)}
+
+
 def sources(registry: Registry) -> dict[str, str]:
-    """Hashes of all of gradrace's (and the user's) files that compute what is verified."""
+    """Hashes of gradrace's and the user's files that compute the verified numbers."""
     files = [framework.file for framework in registry.frameworks.values()]
     files += [*registry.optimizer_files.values(), *registry.schedule_files.values()]
     files.append(Path(__file__).with_name("worker.py"))
     found = hashes(file for file in files if is_own(file))
     if foreign := [file.resolve() for file in dict.fromkeys(files) if not is_own(file)]:
-        theirs = [
-            o
-            for name, o in registry.optimizers.items()
-            if registry.optimizer_files[name].resolve() in foreign
-        ]
+        places = {name: file.resolve() for name, file in registry.optimizer_files.items()}
+        theirs = [o for name, o in registry.optimizers.items() if places[name] in foreign]
         for framework in registry.frameworks:
             found |= reach_of(registry, foreign, theirs, framework).sources
     return dict(sorted(found.items()))
 
 
 def _frameworks(registry: Registry, selection: Selection) -> tuple[Framework, ...]:
-    """Those asked for, and always the NumPy referee."""
+    """The selected ones, and always the NumPy referee."""
     for name in selection.frameworks:
         if name not in registry.frameworks:
-            raise UserError(
-                f"--framework: no framework {name!r}{nearest(name, registry.frameworks)}"
-            )
-    wanted = (
-        set(selection.frameworks) | {REFEREE} if selection.frameworks else set(registry.frameworks)
-    )
+            hint = nearest(name, registry.frameworks)
+            raise UserError(f"--framework: no framework {name!r}{hint}")
+    wanted = {*(selection.frameworks or registry.frameworks), REFEREE}
     return tuple(framework for name, framework in registry.frameworks.items() if name in wanted)
 
 
@@ -145,11 +135,8 @@ def _left_out(registry: Registry, selection: Selection) -> tuple[str, ...]:
     if selection.keyword:
         found.append(f"-k {selection.keyword!r} chose a part")
     elif any(registry.loaded.values()):
-        names = [name for names in registry.loaded.values() for name in names]
-        found.append(
-            f"only what --load brought was verified ({', '.join(names)}); choose with -k from"
-            " everything"
-        )
+        names = ", ".join(name for names in registry.loaded.values() for name in names)
+        found.append(f"only --load's own was verified ({names}); -k chooses from everything")
     if selection.frameworks:
         found.append(f"only {', '.join(selection.frameworks)} and the NumPy referee were asked")
     return tuple(found)
@@ -158,7 +145,7 @@ def _left_out(registry: Registry, selection: Selection) -> tuple[str, ...]:
 def _sides(
     case: Case, frameworks: Sequence[Framework], asked: Mapping[str, FrameworkAnswers]
 ) -> list[tuple[str, str, Answer]]:
-    """(framework, mode, answer) of all that could compute the case."""
+    """(framework, mode, answer) of every framework and mode."""
     missing = Answer(failed="the process died before it came to this case, too often to try again")
     return [
         (framework.name, mode, asked[framework.name].answers.get((case.id, mode), missing))
@@ -174,9 +161,7 @@ def _ask_all(
     options: VerifyOptions,
     tell: Tell,
 ) -> dict[str, FrameworkAnswers]:
-    """All frameworks, those with the most to compute first and in two processes, so that no core
-    waits for the last.
-    """
+    """All frameworks; those with most work first and in two processes, so that no core idles."""
     work = {
         framework.name: sum(len(modes(case, framework)) for case in cases)
         for framework in frameworks
@@ -195,9 +180,8 @@ def _ask_all(
 
     stop = threading.Event()
     with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
-        futures = [
-            (f.name, pool.submit(_ask, registry, f, part, options, count, stop)) for f, part in jobs
-        ]
+        ask = partial(_ask, registry, options=options, count=count, stop=stop)
+        futures = [(f.name, pool.submit(ask, f, part)) for f, part in jobs]
         try:
             asked = [(name, future.result()) for name, future in futures]
         except BaseException:
@@ -219,38 +203,27 @@ def _ask(
     count: Callable[[str], None],
     stop: threading.Event,
 ) -> FrameworkAnswers:
-    """One framework's answers to some cases. A process that dies or hangs costs the case it was at;
-    a new one is asked for the rest."""
-    answers: Answers = {}
+    """One framework's answers to some cases.
+
+    A process that dies or hangs costs the case in work; a new one is asked for the rest."""
+    every = [(case.id, mode) for case in cases for mode in modes(case, framework)]
     if framework.versions() is None:
-        for case in cases:
-            answers |= {
-                (case.id, mode): Answer(unavailable="not installed")
-                for mode in modes(case, framework)
-            }
-        return FrameworkAnswers(answers, {})
-    total = sum(len(modes(case, framework)) for case in cases)
+        return FrameworkAnswers(dict.fromkeys(every, Answer(unavailable="not installed")), {})
+    answers: Answers = {}
     versions: dict[str, str] = {}
     for _ in range(_MOST_DEATHS):
         with tempfile.TemporaryDirectory(prefix="gradrace-verify-") as folder:
-            process = _Process(
-                registry, framework, cases, options, Path(folder), skip=list(answers)
-            )
+            process = _Process(registry, framework, cases, options, Path(folder), list(answers))
             for message in process.messages():
                 if message.get("event") == "ready":
                     versions = message["versions"]
                 elif message.get("event") == "broken":
                     reason = f"{framework.name} cannot be loaded: {message.get('reason')}"
-                    every = {
-                        (case.id, mode): Answer(failed=reason)
-                        for case in cases
-                        for mode in modes(case, framework)
-                    }
-                    return FrameworkAnswers(every, versions)
+                    return FrameworkAnswers(dict.fromkeys(every, Answer(failed=reason)), versions)
                 else:
                     answers[str(message.get("case")), str(message.get("mode"))] = _answer(message)
                     count(framework.name)
-        if len(answers) == total or stop.is_set():
+        if len(answers) == len(every) or stop.is_set():
             break
     return FrameworkAnswers(answers, versions)
 
@@ -261,16 +234,15 @@ def _answer(message: Mapping[str, Any]) -> Answer:
             with np.load(message["file"], allow_pickle=False) as stored:
                 return Answer(arrays=dict(stored))
         reason = str(message["reason"])
-    # A user's code runs in that process and may have written the message or the file.
+    # A user's code in that process may have written the message or the file.
     except (KeyError, TypeError, ValueError, OSError) as error:
         return Answer(failed=f"its answer cannot be read: {type(error).__name__}: {error}")
-    return (
-        Answer(unavailable=reason) if message["event"] == "unavailable" else Answer(failed=reason)
-    )
+    unavailable = message["event"] == "unavailable"
+    return Answer(unavailable=reason) if unavailable else Answer(failed=reason)
 
 
 class _Process:
-    """One worker process and what it answers."""
+    """One worker process and its answers."""
 
     _living: set[_Process] = set()
 
@@ -297,9 +269,7 @@ class _Process:
         self._child.send(request)
 
     def messages(self) -> Iterator[dict[str, Any]]:
-        """Its messages but `begin`. One of `failed` is added for the case at which it died or fell
-        silent.
-        """
+        """Its messages without `begin`; `failed` for the case at which it died or fell silent."""
         at: dict[str, Any] | None = None
         ready, timeout_s = False, START_TIMEOUT_S
         try:
@@ -329,7 +299,7 @@ class _Process:
 
 
 def some_run(framework: Framework) -> RunSpec:
-    """Whose environment the process gets: one thread, CPU, float64 possible."""
+    """A run whose environment fits the process: one thread, CPU, float64 possible."""
     return RunSpec(
         task=any_task(),
         optimizer=OptimizerSpec(name="sgd"),

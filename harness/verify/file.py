@@ -1,10 +1,9 @@
-"""Verdicts on disk: <output>/verify.json, replaced as a whole, so that what can be read is
-complete.
-"""
+"""Verdicts on disk: <output>/verify.json, replaced as a whole."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from ..errors import UserError
@@ -13,14 +12,12 @@ from .verdict import SCHEMA, VerifyFile
 
 
 def file_in(output: Path) -> Path:
-    """Where the verdicts of a folder of results lie."""
+    """The file in a folder of results."""
     return output / "verify.json"
 
 
 def read(output: Path) -> VerifyFile | None:
-    """The verdicts kept there; None where `gradrace verify` was never run. UserError names a file
-    that is not ours.
-    """
+    """The verdicts kept there, or None. UserError names a file that is not ours."""
     file = file_in(output)
     if not file.exists():
         return None
@@ -29,13 +26,11 @@ def read(output: Path) -> VerifyFile | None:
 
 
 def write(output: Path, found: VerifyFile) -> VerifyFile:
-    """Keeps what was found, joined to what an earlier run found with the same versions and sources;
-    gives the whole.
-    """
+    """Keeps the verdicts, joined to earlier ones of equal versions and sources; gives the whole."""
     try:
         earlier = read(output)
     except UserError:
-        earlier = None  # what cannot be read is replaced
+        earlier = None  # an unreadable file is replaced
     whole = joined(earlier, found) if earlier else found
     with writing(file_in(output)):
         output.mkdir(parents=True, exist_ok=True)
@@ -53,36 +48,31 @@ def text(found: VerifyFile) -> str:
 
 
 def joined(earlier: VerifyFile, found: VerifyFile) -> VerifyFile:
-    """The newer verdicts over the earlier ones; the newer alone where anything that computes them
-    has changed.
-    """
-    shared = earlier.versions.keys() & found.versions.keys()
-    same = all(earlier.versions[name] == found.versions[name] for name in shared)
-    known = earlier.sources.keys() & found.sources.keys()
-    if (
-        not same
-        or any(earlier.sources[name] != found.sources[name] for name in known)
-        or earlier.gradrace != found.gradrace
-    ):
+    """The newer verdicts over the earlier ones; the newer alone if their makers have changed."""
+    alike = earlier.gradrace == found.gradrace
+    alike = alike and _agree(earlier.versions, found.versions)
+    if not (alike and _agree(earlier.sources, found.sources)):
         return found
     verdicts = {verdict.key: verdict for verdict in (*earlier.verdicts, *found.verdicts)}
-    # An earlier run of everything leaves out no more than before when a part is looked at again.
+    # A part that is verified again leaves an earlier full run full.
     whole = next((run for run in (earlier, found) if is_full(run)), None)
+    left_out = whole.left_out if whole else dict.fromkeys((*earlier.left_out, *found.left_out))
     return found.model_copy(
         update={
             "versions": {**earlier.versions, **found.versions},
             "sources": {**earlier.sources, **found.sources},
             "verdicts": tuple(verdicts.values()),
             "options": (whole or found).options,
-            "left_out": (
-                whole.left_out
-                if whole
-                else tuple(dict.fromkeys((*earlier.left_out, *found.left_out)))
-            ),
+            "left_out": tuple(left_out),
         }
     )
 
 
+def _agree(earlier: Mapping[str, object], found: Mapping[str, object]) -> bool:
+    """Equal values under all shared keys."""
+    return all(earlier[key] == found[key] for key in earlier.keys() & found.keys())
+
+
 def is_full(found: VerifyFile) -> bool:
-    """Whether the run looked at everything."""
+    """Whether the run left nothing out."""
     return not any(found.options.get(name) for name in ("quick", "keyword", "frameworks", "loaded"))

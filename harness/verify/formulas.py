@@ -1,9 +1,9 @@
 """How each library computes each optimizer at its own defaults, for docs/differences.md.
 
-Read from the sources of torch 2.13, Keras 3.15 and Optax 0.2.8, and held against the measured
-differences. g: gradient,
-p: parameter, t: step from 1, lr_t: learning rate of the step, m and v: first and second moments, a
-hat: divided by 1 - beta^t. "canonical" is the rule that gradrace proves equal.
+Read from the sources of torch 2.13, Keras 3.15 and Optax 0.2.8, and checked against the measured
+differences. g: gradient, p: parameter, t: step from 1, lr_t: learning rate of the step, m and v:
+first and second moments, a hat: divided by 1 - beta^t. "canonical": the rule that gradrace proves
+equal.
 """
 
 from __future__ import annotations
@@ -17,215 +17,187 @@ _KERAS_ADAM = (
 _LR_OUTSIDE = "buf = mu buf + g; p -= lr_t buf: old gradients take the new rate"
 _LR_INSIDE = "m = mu m - lr_t g; p += m: old gradients keep their old rates"
 
+
+def _rule(canonical: str, **libraries: str) -> Mapping[str, str]:
+    return {"canonical": canonical, **libraries}
+
+
 FORMULAS: Mapping[str, Mapping[str, str]] = {
-    "sgd": {
-        "canonical": "p -= lr_t g",
-        "torch": "the same",
-        "tensorflow": "the same",
-        "jax": "the same",
-    },
-    "momentum": {
-        "canonical": _LR_OUTSIDE,
-        "torch": _LR_OUTSIDE + "; dampening 0",
-        "tensorflow": _LR_INSIDE,
-        "jax": _LR_OUTSIDE,
-    },
-    "nesterov": {
-        "canonical": "buf = mu buf + g; p -= lr_t (g + mu buf)",
-        "torch": "the same",
-        "tensorflow": "m = mu m - lr_t g; p += mu m - lr_t g: old gradients keep their old rates",
-        "jax": "the same as canonical",
-    },
-    "adagrad": {
-        "canonical": "acc = acc + g²; p -= lr_t g / √(acc + eps), acc starts at 0.1",
-        "torch": "p -= lr_t g / (√acc + eps), acc starts at 0; lr_t / (1 + (t - 1) lr_decay)",
-        "tensorflow": "p -= lr_t g / √(acc + eps), acc starts at 0.1",
-        "jax": "p -= lr_t g / √(acc + eps) where acc > 0, acc starts at 0.1",
-    },
-    "adadelta": {
-        "canonical": (
-            "v = rho v + (1 - rho) g²; d = √(D + eps) / √(v + eps) g; D = rho D + (1 - rho) d²; p"
-            " -= lr_t d"
+    "sgd": _rule("p -= lr_t g", torch="the same", tensorflow="the same", jax="the same"),
+    "momentum": _rule(
+        _LR_OUTSIDE, torch=_LR_OUTSIDE + "; dampening 0", tensorflow=_LR_INSIDE, jax=_LR_OUTSIDE
+    ),
+    "nesterov": _rule(
+        "buf = mu buf + g; p -= lr_t (g + mu buf)",
+        torch="the same",
+        tensorflow="m = mu m - lr_t g; p += mu m - lr_t g: old gradients keep their old rates",
+        jax="the same as canonical",
+    ),
+    "adagrad": _rule(
+        "acc = acc + g²; p -= lr_t g / √(acc + eps), acc starts at 0.1",
+        torch="p -= lr_t g / (√acc + eps), acc starts at 0; lr_t / (1 + (t - 1) lr_decay)",
+        tensorflow="p -= lr_t g / √(acc + eps), acc starts at 0.1",
+        jax="p -= lr_t g / √(acc + eps) where acc > 0, acc starts at 0.1",
+    ),
+    "adadelta": _rule(
+        (
+            "v = rho v + (1 - rho) g²; d = √(D + eps) / √(v + eps) g; D = rho D + (1 - rho) d²;"
+            " p -= lr_t d"
         ),
-        "torch": "the same; rho 0.9, eps 1e-6, lr 1",
-        "tensorflow": "the same; rho 0.95, eps 1e-7, lr 1e-3",
-        "jax": (
+        torch="the same; rho 0.9, eps 1e-6, lr 1",
+        tensorflow="the same; rho 0.95, eps 1e-7, lr 1e-3",
+        jax=(
             "the same; rho 0.9, eps 1e-6; with its default learning_rate=None the sign is not"
             " turned: it ascends"
         ),
-    },
-    "rmsprop": {
-        "canonical": "v = rho v + (1 - rho) g²; p -= lr_t g / √(v + eps)",
-        "torch": "p -= lr_t g / (√v + eps): eps outside of the root; rho (called alpha) 0.99",
-        "tensorflow": "p -= lr_t g / √(v + eps); rho 0.9",
-        "jax": (
-            "p -= lr_t g / √(v + eps), or outside with eps_in_sqrt=False; rho (called decay) 0.9"
+    ),
+    "rmsprop": _rule(
+        "v = rho v + (1 - rho) g²; p -= lr_t g / √(v + eps)",
+        torch="p -= lr_t g / (√v + eps): eps outside of the root; rho (called alpha) 0.99",
+        tensorflow="p -= lr_t g / √(v + eps); rho 0.9",
+        jax=("p -= lr_t g / √(v + eps), or outside with eps_in_sqrt=False; rho (called decay) 0.9"),
+    ),
+    "rmsprop_centered": _rule(
+        "v and a = rho a + (1 - rho) g; p -= lr_t g / √(v - a² + eps)",
+        torch="√(v - a²) + eps: v - a² may be below 0 by rounding, and the root is then no number",
+        tensorflow="√(v - a² + eps)",
+        jax="√(v - a² + eps)",
+    ),
+    "rmsprop_momentum": _rule(
+        "buf = mu buf + lr_t g / √(v + eps); p -= buf: the rate inside of the buffer",
+        torch="buf = mu buf + g / (√v + eps); p -= lr_t buf: the rate outside",
+        tensorflow="the rate inside",
+        jax="the rate inside, although Optax's SGD has it outside",
+    ),
+    "adam": _rule(
+        f"{_ADAM}; p -= lr_t m̂ / (√v̂ + eps)",
+        torch="the same; eps 1e-8",
+        tensorflow=_KERAS_ADAM
+        + ", effectively 1 / √(1 - b2^t) times larger (31.6 times at the first step); 1e-7",
+        jax="the same as canonical (and eps_root 0 inside of the root); eps 1e-8",
+    ),
+    "amsgrad": _rule(
+        f"{_ADAM}; u = max(u, v); p -= lr_t m̂ / (√(u / (1 - b2^t)) + eps)",
+        torch="the same: the maximum of v as it is, corrected afterwards",
+        tensorflow="the same maximum, eps as epsilon-hat, 1e-7",
+        jax="the maximum of the corrected v̂: what is large in the first steps is kept for ever",
+    ),
+    "adamw": _rule(
+        "p *= 1 - lr_t wd; then Adam",
+        torch="the same; wd 0.01",
+        tensorflow="p -= lr_t wd p; then Keras' Adam (epsilon-hat); wd 0.004",
+        jax="p -= lr_t (m̂ / (√v̂ + eps) + wd p); wd 1e-4",
+    ),
+    "adamax": _rule(
+        "m = b1 m + (1 - b1) g; u = max(b2 u, |g|); p -= lr_t / (1 - b1^t) · m / u",
+        torch="u = max(b2 u, |g| + eps); p -= lr_t / (1 - b1^t) · m / u",
+        tensorflow="u = max(b2 u, |g|); p -= lr_t / (1 - b1^t) · m / (u + eps)",
+        jax="u = max(b2 u, |g| + eps), as torch",
+    ),
+    "nadam": _rule(
+        (
+            "p -= lr_t (b1 m / (1 - b1^(t+1)) + (1 - b1) g / (1 - b1^t)) / (√v̂ + eps):"
+            " momentum constant"
         ),
-    },
-    "rmsprop_centered": {
-        "canonical": "v and a = rho a + (1 - rho) g; p -= lr_t g / √(v - a² + eps)",
-        "torch": (
-            "√(v - a²) + eps: v - a² may be below 0 by rounding, and the root is then no number"
-        ),
-        "tensorflow": "√(v - a² + eps)",
-        "jax": "√(v - a² + eps)",
-    },
-    "rmsprop_momentum": {
-        "canonical": "buf = mu buf + lr_t g / √(v + eps); p -= buf: the rate inside of the buffer",
-        "torch": "buf = mu buf + g / (√v + eps); p -= lr_t buf: the rate outside",
-        "tensorflow": "the rate inside",
-        "jax": "the rate inside, although Optax's SGD has it outside",
-    },
-    "adam": {
-        "canonical": f"{_ADAM}; p -= lr_t m̂ / (√v̂ + eps)",
-        "torch": "the same; eps 1e-8",
-        "tensorflow": (
-            _KERAS_ADAM
-            + ", effectively 1 / √(1 - b2^t) times larger (31.6 times at the first step); 1e-7"
-        ),
-        "jax": "the same as canonical (and eps_root 0 inside of the root); eps 1e-8",
-    },
-    "amsgrad": {
-        "canonical": f"{_ADAM}; u = max(u, v); p -= lr_t m̂ / (√(u / (1 - b2^t)) + eps)",
-        "torch": "the same: the maximum of v as it is, corrected afterwards",
-        "tensorflow": "the same maximum, eps as epsilon-hat, 1e-7",
-        "jax": "the maximum of the corrected v̂: what is large in the first steps is kept for ever",
-    },
-    "adamw": {
-        "canonical": "p *= 1 - lr_t wd; then Adam",
-        "torch": "the same; wd 0.01",
-        "tensorflow": "p -= lr_t wd p; then Keras' Adam (epsilon-hat); wd 0.004",
-        "jax": "p -= lr_t (m̂ / (√v̂ + eps) + wd p); wd 1e-4",
-    },
-    "adamax": {
-        "canonical": "m = b1 m + (1 - b1) g; u = max(b2 u, |g|); p -= lr_t / (1 - b1^t) · m / u",
-        "torch": "u = max(b2 u, |g| + eps); p -= lr_t / (1 - b1^t) · m / u",
-        "tensorflow": "u = max(b2 u, |g|); p -= lr_t / (1 - b1^t) · m / (u + eps)",
-        "jax": "u = max(b2 u, |g| + eps), as torch",
-    },
-    "nadam": {
-        "canonical": (
-            "p -= lr_t (b1 m / (1 - b1^(t+1)) + (1 - b1) g / (1 - b1^t)) / (√v̂ + eps): momentum"
-            " constant"
-        ),
-        "torch": (
+        torch=(
             "mu_t = b1 (1 - 0.96^(0.004 t) / 2), rising slowly; momentum_decay=inf makes it"
             " constant"
         ),
-        "tensorflow": "mu_t = b1 (1 - 0.96^t / 2), hard-wired",
-        "jax": "the canonical one",
-    },
-    "radam": {
-        "canonical": (
-            "Adam times a rectification r_t while rho_t > 5 (the paper: > 4), m̂ alone before"
+        tensorflow="mu_t = b1 (1 - 0.96^t / 2), hard-wired",
+        jax="the canonical one",
+    ),
+    "radam": _rule(
+        "Adam times a rectification r_t while rho_t > 5 (the paper: > 4), m̂ alone before",
+        torch="r_t √(1 - b2^t) / (√v + eps): eps as epsilon-hat; defined for rho_t > 5",
+        jax="r_t m̂ / (√v̂ + eps); defined for rho_t >= 5 (threshold)",
+    ),
+    "rprop": _rule(
+        (
+            "step size times 1.2 where g keeps its sign, times 0.5 where it turns (and g = 0"
+            " then); p -= sign(g) size"
         ),
-        "torch": "r_t √(1 - b2^t) / (√v + eps): eps as epsilon-hat; defined for rho_t > 5",
-        "jax": "r_t m̂ / (√v̂ + eps); defined for rho_t >= 5 (threshold)",
-    },
-    "rprop": {
-        "canonical": (
-            "step size times 1.2 where g keeps its sign, times 0.5 where it turns (and g = 0 then);"
-            " p -= sign(g) size"
+        torch="the same",
+        jax="gives out each step's update one step late, nothing at the first",
+    ),
+    "lion": _rule(
+        "p -= lr_t (sign(b1 m + (1 - b1) g) + wd p); m = b2 m + (1 - b2) g",
+        tensorflow="the same; wd off",
+        jax="the same; wd 1e-3",
+    ),
+    "adafactor": _rule(
+        (
+            "v of a matrix as outer product of its rows' and columns' means; update clipped to"
+            " RMS 1; rate times max(1e-3, RMS(p)) and at most 1/√t"
         ),
-        "torch": "the same",
-        "jax": "gives out each step's update one step late, nothing at the first",
-    },
-    "lion": {
-        "canonical": "p -= lr_t (sign(b1 m + (1 - b1) g) + wd p); m = b2 m + (1 - b2) g",
-        "tensorflow": "the same; wd off",
-        "jax": "the same; wd 1e-3",
-    },
-    "adafactor": {
-        "canonical": (
-            "v of a matrix as outer product of its rows' and columns' means; update clipped to RMS"
-            " 1; rate times max(1e-3, RMS(p)) and at most 1/√t"
+        torch="the canonical one; factors the last two axes; wd before measuring RMS(p)",
+        tensorflow="the canonical one; relative_step has no effect",
+        jax=(
+            "no cap by 1/√t; factors the two largest axes, only if both are at least 128; wd"
+            " not times the rate; the decay of the moment is computed in float32 even in x64"
         ),
-        "torch": "the canonical one; factors the last two axes; wd before measuring RMS(p)",
-        "tensorflow": "the canonical one; relative_step has no effect",
-        "jax": (
-            "no cap by 1/√t; factors the two largest axes, only if both are at least 128; wd not"
-            " times the rate; the decay of the moment is computed in float32 even in x64"
+    ),
+    "muon": _rule(
+        (
+            "momentum, then Newton-Schulz iterations towards the nearest orthogonal matrix;"
+            " other shapes by AdamW"
         ),
-    },
-    "muon": {
-        "canonical": (
-            "momentum, then Newton-Schulz iterations towards the nearest orthogonal matrix; other"
-            " shapes by AdamW"
-        ),
-        "torch": "matrices only; the iterations in bfloat16; factor √max(1, rows/columns); wd 0.1",
-        "tensorflow": (
+        torch="matrices only; the iterations in bfloat16; factor √max(1, rows/columns); wd 0.1",
+        tensorflow=(
             "other shapes by Adam; factor 0.2 √max(rows, columns); 1e-7 added to the norm; wd 0.004"
         ),
-        "jax": "the momentum's bias corrected; other shapes by AdamW; factor √max(1, out/in); wd 0",
-    },
-    "lamb": {
-        "canonical": "r = m̂ / (√v̂ + eps); p -= lr_t |p| / |r| r, by tensor",
-        "tensorflow": "the same; wd applied by itself before; eps 1e-7",
-        "jax": "the same; wd added to r before the ratio, as in the paper; eps 1e-6",
-    },
-    "lars": {
-        "canonical": "buf = mu buf + lr_t c |p| / |g| g; p -= buf, by tensor",
-        "jax": "the same; c 1e-3",
-    },
-    "lbfgs": {
-        "canonical": (
-            "two-loop recursion over 10 pairs, one step of length lr a batch, no line search, first"
-            " direction g min(1, 1 / |g|)"
+        jax="the momentum's bias corrected; other shapes by AdamW; factor √max(1, out/in); wd 0",
+    ),
+    "lamb": _rule(
+        "r = m̂ / (√v̂ + eps); p -= lr_t |p| / |r| r, by tensor",
+        tensorflow="the same; wd applied by itself before; eps 1e-7",
+        jax="the same; wd added to r before the ratio, as in the paper; eps 1e-6",
+    ),
+    "lars": _rule("buf = mu buf + lr_t c |p| / |g| g; p -= buf, by tensor", jax="the same; c 1e-3"),
+    "lbfgs": _rule(
+        (
+            "two-loop recursion over 10 pairs, one step of length lr a batch, no line search,"
+            " first direction g min(1, 1 / |g|)"
         ),
-        "torch": (
-            "up to 20 iterations a step on the closure; 100 pairs; first direction divided by the"
-            " sum of magnitudes"
+        torch=(
+            "up to 20 iterations a step on the closure; 100 pairs; first direction divided by"
+            " the sum of magnitudes"
         ),
-        "jax": (
-            "one iteration with a zoom line search; 10 pairs; first direction divided by the norm;"
-            " keeps pairs without curvature"
+        jax=(
+            "one iteration with a zoom line search; 10 pairs; first direction divided by the"
+            " norm; keeps pairs without curvature"
         ),
-    },
-    "schedule_free_adamw": {
-        "canonical": (
-            "gradients at y = (1 - b1) z + b1 x; z moves by AdamW without momentum; x averages z"
-            " with weights max(lr_1, ..., lr_t)²"
+    ),
+    "schedule_free_adamw": _rule(
+        (
+            "gradients at y = (1 - b1) z + b1 x; z moves by AdamW without momentum; x averages"
+            " z with weights max(lr_1, ..., lr_t)²"
         ),
-        "tensorflow": (
+        tensorflow=(
             "on TensorFlow the old z is read after it was changed, so that x is another average"
         ),
-        "jax": (
+        jax=(
             "the canonical one; the warm-up counts the averaging weight from 1 and the rate from 0"
         ),
-    },
-    "adabelief": {
-        "canonical": "Adam with s = b2 s + (1 - b2)(g - m)² + eps for v",
-        "jax": "the same",
-    },
-    "adan": {
-        "canonical": "moments of g, of g_t - g_(t-1), and of their sum squared",
-        "jax": "the same",
-    },
-    "ademamix": {
-        "canonical": (
-            "Adam with alpha times a second, slow moment added to the first; alpha and b3 constant"
-        ),
-        "jax": "the same; b3 and alpha may be schedules, as the paper warms them up",
-    },
-    "adopt": {
-        "canonical": "normalised by the v of the step before, then momentum",
-        "jax": "the same",
-    },
-    "yogi": {"canonical": "v -= (1 - b2) sign(v - g²) g²", "jax": "the same; v starts at 1e-6"},
-    "prodigy": {
-        "canonical": "Adam whose rate is a running estimate of the distance to the solution",
-        "jax": "the same",
-    },
-    "sophia": {
-        "canonical": "m / max(gamma h, eps) clipped to 1, h from Hutchinson's estimate",
-        "jax": "the same",
-    },
-    "ftrl": {
-        "canonical": "z = z + g - (√n' - √n) / lr p; p from z and n in closed form",
-        "tensorflow": "z starts at 0, so that the first step throws the initial weights away",
-    },
-    "asgd": {
-        "canonical": "SGD whose iterates are averaged",
-        "torch": "the same; the average is in the state, not in p",
-    },
+    ),
+    "adabelief": _rule("Adam with s = b2 s + (1 - b2)(g - m)² + eps for v", jax="the same"),
+    "adan": _rule("moments of g, of g_t - g_(t-1), and of their sum squared", jax="the same"),
+    "ademamix": _rule(
+        ("Adam with alpha times a second, slow moment added to the first; alpha and b3 constant"),
+        jax="the same; b3 and alpha may be schedules, as the paper warms them up",
+    ),
+    "adopt": _rule("normalised by the v of the step before, then momentum", jax="the same"),
+    "yogi": _rule("v -= (1 - b2) sign(v - g²) g²", jax="the same; v starts at 1e-6"),
+    "prodigy": _rule(
+        "Adam whose rate is a running estimate of the distance to the solution", jax="the same"
+    ),
+    "sophia": _rule(
+        "m / max(gamma h, eps) clipped to 1, h from Hutchinson's estimate", jax="the same"
+    ),
+    "ftrl": _rule(
+        "z = z + g - (√n' - √n) / lr p; p from z and n in closed form",
+        tensorflow="z starts at 0, so that the first step throws the initial weights away",
+    ),
+    "asgd": _rule(
+        "SGD whose iterates are averaged", torch="the same; the average is in the state, not in p"
+    ),
 }

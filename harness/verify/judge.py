@@ -4,19 +4,19 @@ How a difference is scaled, by level:
 
 weights, rates   not at all: bit for bit.
 layers, losses   by the largest magnitude of the tensor.
-updates          at every step, by the largest distance that the tensor has travelled from its
-start. trajectories     each loss by itself, or by a thousandth of the first loss where that is
-more: a loss is a sum of terms
-                 that do not shrink with it, so its rounding errors do not either. The weights at
-                 the end and the last evaluation by the largest magnitude of the tensor or by 1 (a
-                 bias before batch normalisation is nothing but rounding), with a tolerance of their
-                 own.
+updates          at every step, by the largest distance of the tensor from its start.
+trajectories     each loss by itself, or by a thousandth of the first loss if that is more: a loss
+                 is a sum of terms that do not shrink with it, nor do their rounding errors. The
+                 weights at the end and the last evaluation by the largest magnitude of the tensor
+                 or by 1 (a bias before batch normalisation is nothing but rounding), with a
+                 tolerance of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -34,29 +34,32 @@ from .cases import (
     UpdateCase,
     WeightsCase,
 )
-from .verdict import FirstDifference, Side, Verdict
+from .verdict import FirstDifference, Outcome, Side, Verdict
 
 Array = np.ndarray
 
-# The end of a run: weights that a loss hardly depends on may differ a little more than the losses
-# do.
+# The end of a run: weights that the loss hardly depends on may differ more than the losses.
 END_TOLERANCE, LONG_END_TOLERANCE = 1e-9, 1e-6
 LOSS_FLOOR = 1e-3
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Arrays by name, or the reason why there are none."""
+    """Arrays by name, or why there are none."""
 
     arrays: Mapping[str, Array] | None = None
     unavailable: str = ""
     failed: str = ""
 
 
+Answered = tuple[Side, Answer]
+
+
 @dataclass(frozen=True)
 class Difference:
-    """The worst scaled difference of two sides (inf where not comparable), whether all is within
-    tolerance, and the first place where it is not."""
+    """The worst scaled difference of two sides, inf if they cannot be compared.
+
+    within: all is within tolerance. place: the first place that is not."""
 
     worst: float
     within: bool
@@ -67,32 +70,24 @@ class Difference:
 def judge(
     case: Case, sides: Sequence[tuple[str, str, Answer]], optimizers: Mapping[str, Optimizer]
 ) -> Iterator[Verdict]:
-    """The verdicts of one case: against what the harness gave where it is known exactly, else of
-    every pair of sides.
+    """The verdicts of one case: against the harness if it knows the result, else of every pair.
 
     sides: (framework, mode, answer).
     """
     expected = _expected(case)
-    if expected is not None:
-        for framework, mode, answer in sides:
-            yield _verdict(
-                case,
-                (Side(framework=framework, mode=mode), answer),
-                (_HARNESS, Answer(expected)),
-                optimizers,
-            )
-        return
     named = [(Side(framework=framework, mode=mode), answer) for framework, mode, answer in sides]
-    for position, one in enumerate(named):
-        for other in named[position + 1 :]:
-            yield _verdict(case, one, other, optimizers)
+    pairs: Iterable[tuple[Answered, Answered]] = combinations(named, 2)
+    if expected is not None:
+        pairs = ((one, (_HARNESS, Answer(expected))) for one in named)
+    for one, other in pairs:
+        yield _verdict(case, one, other, optimizers)
 
 
 _HARNESS = Side(framework="harness")
 
 
 def _expected(case: Case) -> dict[str, Array] | None:
-    """What must come out, where no framework needs to say it."""
+    """The exact result, if the harness knows it."""
     match case:
         case WeightsCase():
             return case.draw()
@@ -103,8 +98,8 @@ def _expected(case: Case) -> dict[str, Array] | None:
 
 def _verdict(
     case: Case,
-    one: tuple[Side, Answer],
-    other: tuple[Side, Answer],
+    one: Answered,
+    other: Answered,
     optimizers: Mapping[str, Optimizer],
 ) -> Verdict:
     (a, found_a), (b, found_b) = one, other
@@ -118,27 +113,21 @@ def _verdict(
         "b": b,
         "tolerance": tolerance(case),
     }
-    for side, answer in ((a, found_a), (b, found_b)):
+    for side, answer in (one, other):
         if answer.failed:
             return Verdict(**about, verdict="FAILED", reason=f"{side.label}: {answer.failed}")
-    for side, answer in ((a, found_a), (b, found_b)):
+    for side, answer in (one, other):
         if answer.unavailable:
-            return Verdict(
-                **about, verdict="unavailable", reason=f"{side.label}: {answer.unavailable}"
-            )
-    assert found_a.arrays is not None and found_b.arrays is not None, (
-        "neither failed nor unavailable"
-    )
+            reason = f"{side.label}: {answer.unavailable}"
+            return Verdict(**about, verdict="unavailable", reason=reason)
+    assert found_a.arrays is not None and found_b.arrays is not None, "neither has a reason"
     found = compare(case, found_a.arrays, found_b.arrays)
     about["worst"] = found.worst if np.isfinite(found.worst) else None
-    declared = _declared(case, a, b, optimizers)
-    if declared and not found.reason:
-        if found.within:
-            return Verdict(**about, verdict="equal")
-        return Verdict(**about, verdict="differs by definition", place=found.place, reason=declared)
     if found.within:
         return Verdict(**about, verdict="equal")
-    return Verdict(**about, verdict="FAILED", place=found.place, reason=found.reason)
+    declared = "" if found.reason else _declared(case, a, b, optimizers)
+    outcome: Outcome = "differs by definition" if declared else "FAILED"
+    return Verdict(**about, verdict=outcome, place=found.place, reason=declared or found.reason)
 
 
 def _task(case: Case) -> str:
@@ -146,7 +135,7 @@ def _task(case: Case) -> str:
 
 
 def _declared(case: Case, a: Side, b: Side, optimizers: Mapping[str, Optimizer]) -> str:
-    """Why the optimizer's declaration says that these two sides differ; '' where they are to agree."""
+    """Why the optimizer's declaration lets these two sides differ; '' if they have to agree."""
     if not isinstance(case, UpdateCase | TrajectoryCase):
         return ""
     optimizer = optimizers[case.optimizer]
@@ -175,28 +164,14 @@ def tolerance(case: Case) -> float:
 
 
 def compare(case: Case, a: Mapping[str, Array], b: Mapping[str, Array]) -> Difference:
-    """All arrays of the two sides; the worst difference, and the first place out of tolerance (by
-    step, then tensor).
-    """
-    for name in (*a, *b):
-        if name not in a or name not in b:
-            return Difference(np.inf, False, reason=f"only one side has {name!r}")
-        if a[name].shape != b[name].shape:
-            return Difference(
-                np.inf, False, reason=f"{name!r} is {list(a[name].shape)} and {list(b[name].shape)}"
-            )
-        if tolerance(case) == 0.0 and a[name].dtype != b[name].dtype:
-            return Difference(
-                np.inf, False, reason=f"{name!r} is {a[name].dtype} and {b[name].dtype}"
-            )
+    """The worst difference of all arrays, and the first place (step, tensor) out of tolerance."""
+    if reason := _unlike(case, a, b):
+        return Difference(np.inf, False, reason=reason)
     worst, places = 0.0, []
     for name in a:
-        scaled = _scaled(
-            case, name, np.asarray(a[name], np.float64), np.asarray(b[name], np.float64)
-        )
-        allowed = _allowed(case, name)
-        # What is shown beside the tolerance of losses are losses; the run's end has its own and is
-        # only held to it.
+        both = (np.asarray(side[name], np.float64) for side in (a, b))
+        scaled, allowed = _scaled(case, name, *both), _allowed(case, name)
+        # The worst is of the losses; the run's end has a tolerance of its own and is not shown.
         if allowed == tolerance(case):
             worst = max(worst, float(scaled.max(initial=0.0)))
         if (scaled > allowed).any():
@@ -217,6 +192,18 @@ def compare(case: Case, a: Mapping[str, Array], b: Mapping[str, Array]) -> Diffe
     return Difference(max(worst, size), False, place)
 
 
+def _unlike(case: Case, a: Mapping[str, Array], b: Mapping[str, Array]) -> str:
+    """Why the arrays cannot be compared: names, shapes, or dtypes of what must be equal."""
+    for name in (*a, *b):
+        if name not in a or name not in b:
+            return f"only one side has {name!r}"
+        if a[name].shape != b[name].shape:
+            return f"{name!r} is {list(a[name].shape)} and {list(b[name].shape)}"
+        if tolerance(case) == 0.0 and a[name].dtype != b[name].dtype:
+            return f"{name!r} is {a[name].dtype} and {b[name].dtype}"
+    return ""
+
+
 def _allowed(case: Case, name: str) -> float:
     if isinstance(case, TrajectoryCase) and name != "losses":
         return LONG_END_TOLERANCE if case.steps >= LONG_STEPS else END_TOLERANCE
@@ -224,7 +211,7 @@ def _allowed(case: Case, name: str) -> float:
 
 
 def _scaled(case: Case, name: str, a: Array, b: Array) -> Array:
-    """|a - b| in the scale of the case; inf where exactly one is no number, or both are none."""
+    """|a - b| in the scale of the case; inf if one or both are no number."""
     with np.errstate(invalid="ignore", over="ignore"):
         difference = np.abs(a - b)
         scale = np.maximum(_scale(case, name, a, b), np.finfo(np.float64).tiny)
@@ -239,10 +226,8 @@ def _scale(case: Case, name: str, a: Array, b: Array) -> Array | float:
             return size
         case UpdateCase():
             start = case.draw()[0][name]
-            axes = tuple(range(1, a.ndim))
-            travelled = np.maximum(np.abs(a - start), np.abs(b - start)).max(
-                axis=axes, keepdims=True
-            )
+            distance = np.maximum(np.abs(a - start), np.abs(b - start))
+            travelled = distance.max(axis=tuple(range(1, a.ndim)), keepdims=True)
             return np.where(travelled > 0.0, travelled, 1.0)
         case TrajectoryCase() if name == "losses":
             return np.maximum(size, LOSS_FLOOR * size[0])
@@ -256,9 +241,7 @@ def _has_steps(case: Case, name: str) -> bool:
 
 
 def _first(case: Case, name: str, out: Array, scaled: Array) -> tuple[int, ...]:
-    """The entry to show: of the first step out of tolerance where there are steps, the one that
-    differs most.
-    """
+    """The entry that differs most, of the first step out of tolerance if there are steps."""
     if _has_steps(case, name):
         step = int(np.argmax(out.reshape(len(out), -1).any(axis=1)))
         inner = np.unravel_index(int(np.argmax(scaled[step])), scaled[step].shape)

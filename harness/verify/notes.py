@@ -1,8 +1,8 @@
-"""What is known of layers, losses, initialisers, schedules and defects, for docs/differences.md.
+"""Facts on layers, losses, initialisers, schedules and defects, for docs/differences.md.
 
-Facts are of torch 2.13, Keras 3.15 on TensorFlow 2.21, JAX 0.10, Flax 0.12 (nnx) and Optax 0.2.8,
-read in their sources and measured. `cost` computes, in NumPy, how far an output moves when the
-default of one library is taken for another's."""
+Of torch 2.13, Keras 3.15 on TensorFlow 2.21, JAX 0.10, Flax 0.12 (nnx) and Optax 0.2.8, read in
+their sources and measured. `cost` computes, in NumPy, how far an output moves if the default of one
+library is taken for another's."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Note:
-    """One thing that libraries mean differently.
+    """One name with several meanings.
 
-    paths: framework -> dotted path of what a user calls. shown: which of its arguments have
-    defaults worth a column.
-    libraries: framework -> what it does. agree: how to make them agree. cost: what is compared ->
-    relative difference."""
+    libraries: framework -> its meaning. agree: how to make them agree. paths: framework -> dotted
+    path that a user calls. shown: arguments whose defaults are shown. cost: comparison -> relative
+    difference."""
 
     name: str
     libraries: Mapping[str, str]
@@ -29,6 +28,10 @@ class Note:
     paths: Mapping[str, str] = field(default_factory=dict)
     shown: tuple[str, ...] = ()
     cost: Mapping[str, Callable[[], float]] = field(default_factory=dict)
+
+
+def _each(torch: str, tensorflow: str, jax: str) -> dict[str, str]:
+    return {"torch": torch, "tensorflow": tensorflow, "jax": jax}
 
 
 def _apart(a: Array, b: Array) -> float:
@@ -59,9 +62,7 @@ def _gelu(exact: bool) -> Array:
 
 
 def _strided(before: int) -> Array:
-    """One axis of 8 under a kernel of 3 at stride 2, padded with `before` zeros in front, 1 in all
-    for TensorFlow.
-    """
+    """One axis of 8, a kernel of 3, stride 2, `before` zeros in front (TensorFlow: 0)."""
     x, kernel = _x(8), np.random.default_rng(8).normal(size=3)
     padded = np.pad(x, (before, 1))
     return np.array([padded[2 * i : 2 * i + 3] @ kernel for i in range(4)])
@@ -81,12 +82,7 @@ def _flattened(channels_first: bool) -> Array:
 
 def _gru(reset_after: bool) -> Array:
     rng = np.random.default_rng(9)
-    x, h, w, r = (
-        rng.normal(size=4),
-        rng.normal(size=5),
-        rng.normal(size=(4, 15)),
-        rng.normal(size=(5, 15)),
-    )
+    x, h, w, r = (rng.normal(size=size) for size in (4, 5, (4, 15), (5, 15)))
     gate = 1.0 / (1.0 + np.exp(-(x @ w[:, :10] + h @ r[:, :10])))
     reset, update = gate[:5], gate[5:]
     inner = reset * (h @ r[:, 10:]) if reset_after else (reset * h) @ r[:, 10:]
@@ -116,22 +112,22 @@ def _cross_entropy(clipped: bool) -> Array:
 LAYERS = (
     Note(
         "Dense",
-        {"torch": "kernel [out, in]", "tensorflow": "kernel [in, out]", "jax": "kernel [in, out]"},
+        _each("kernel [out, in]", "kernel [in, out]", "kernel [in, out]"),
         "transpose the kernel between torch and the others",
-        {"torch": "torch.nn.Linear", "tensorflow": "keras.layers.Dense", "jax": "flax.nnx.Linear"},
+        _each("torch.nn.Linear", "keras.layers.Dense", "flax.nnx.Linear"),
     ),
     Note(
         "Conv2D",
-        {
-            "torch": (
-                "kernel OIHW, images NCHW; padding pads both ends alike; 'same' only at stride 1"
-            ),
-            "tensorflow": "kernel HWIO, images NHWC; 'same' at stride 2 pads one more at the end",
-            "jax": "kernel HWIO, images NHWC; 'SAME' as TensorFlow, and it is the default",
-        },
-        "kernel.transpose(3, 2, 0, 1); in torch pad explicitly: total = max((ceil(n / s) - 1) s + k"
-        " - n, 0), half of it (rounded down) before, the rest after",
-        {"torch": "torch.nn.Conv2d", "tensorflow": "keras.layers.Conv2D", "jax": "flax.nnx.Conv"},
+        _each(
+            "kernel OIHW, images NCHW; padding pads both ends alike; 'same' only at stride 1",
+            "kernel HWIO, images NHWC; 'same' at stride 2 pads one more at the end",
+            "kernel HWIO, images NHWC; 'SAME' as TensorFlow, and it is the default",
+        ),
+        (
+            "kernel.transpose(3, 2, 0, 1); in torch pad explicitly: total = max((ceil(n / s) -"
+            " 1) s + k - n, 0), half of it (rounded down) before, the rest after"
+        ),
+        _each("torch.nn.Conv2d", "keras.layers.Conv2D", "flax.nnx.Conv"),
         ("padding", "stride", "strides"),
         {
             "padding=1 for 'same' at stride 2 on an even size": lambda: _apart(
@@ -141,56 +137,50 @@ LAYERS = (
     ),
     Note(
         "MaxPool2D",
-        {
-            "torch": "stride is the window; padding both ends alike",
-            "tensorflow": "stride is the window",
-            "jax": "nnx.max_pool has stride 1 by default: 8x8 becomes 7x7",
-        },
-        "give the stride; for 'same' in torch pad with -inf by hand. Ties send the gradient to the"
-        " first entry in all three",
-        {
-            "torch": "torch.nn.MaxPool2d",
-            "tensorflow": "keras.layers.MaxPooling2D",
-            "jax": "flax.nnx.max_pool",
-        },
+        _each(
+            "stride is the window; padding both ends alike",
+            "stride is the window",
+            "nnx.max_pool has stride 1 by default: 8x8 becomes 7x7",
+        ),
+        (
+            "give the stride; for 'same' in torch pad with -inf by hand. Ties send the gradient"
+            " to the first entry in all three"
+        ),
+        _each("torch.nn.MaxPool2d", "keras.layers.MaxPooling2D", "flax.nnx.max_pool"),
         ("stride", "strides", "padding"),
     ),
     Note(
         "AvgPool2D",
-        {"torch": "counts padding in the mean", "tensorflow": "does not", "jax": "counts it"},
+        _each("counts padding in the mean", "does not", "counts it"),
         "count_include_pad=False in torch and Flax",
-        {
-            "torch": "torch.nn.AvgPool2d",
-            "tensorflow": "keras.layers.AveragePooling2D",
-            "jax": "flax.nnx.avg_pool",
-        },
+        _each("torch.nn.AvgPool2d", "keras.layers.AveragePooling2D", "flax.nnx.avg_pool"),
         ("count_include_pad", "stride", "strides"),
         {"padding counted, window 3": lambda: _apart(_averaged(True), _averaged(False))},
     ),
     Note(
         "Flatten before Dense",
-        {"torch": "features in the order C, H, W", "tensorflow": "H, W, C", "jax": "H, W, C"},
-        "reshape the dense kernel to [H, W, C, out], transpose to C, H, W, or permute the image"
-        " before flattening",
+        _each("features in the order C, H, W", "H, W, C", "H, W, C"),
+        (
+            "reshape the dense kernel to [H, W, C, out], transpose to C, H, W, or permute the"
+            " image before flattening"
+        ),
         cost={"kernel taken over as it is": lambda: _apart(_flattened(True), _flattened(False))},
     ),
     Note(
         "BatchNorm",
-        {
-            "torch": "momentum is the share of the new value; running variance unbiased",
-            "tensorflow": "momentum is the share of the old value; running variance biased",
-            "jax": (
+        _each(
+            "momentum is the share of the new value; running variance unbiased",
+            "momentum is the share of the old value; running variance biased",
+            (
                 "as Keras; statistics are float32 even with param_dtype=float64, and the variance"
                 " is computed as E[x²] - E[x]² (use_fast_variance), which loses digits far from 0"
             ),
-        },
-        "momentum_torch = 1 - momentum_keras; one epsilon; running variance of torch times (n - 1)"
-        " / n; float64 statistics and use_fast_variance=False in Flax",
-        {
-            "torch": "torch.nn.BatchNorm2d",
-            "tensorflow": "keras.layers.BatchNormalization",
-            "jax": "flax.nnx.BatchNorm",
-        },
+        ),
+        (
+            "momentum_torch = 1 - momentum_keras; one epsilon; running variance of torch times"
+            " (n - 1) / n; float64 statistics and use_fast_variance=False in Flax"
+        ),
+        _each("torch.nn.BatchNorm2d", "keras.layers.BatchNormalization", "flax.nnx.BatchNorm"),
         ("momentum", "eps", "epsilon"),
         {
             "Keras' epsilon for torch's, activations of size 0.1": lambda: _apart(
@@ -203,13 +193,9 @@ LAYERS = (
     ),
     Note(
         "LayerNorm",
-        {"torch": "epsilon 1e-5", "tensorflow": "epsilon 1e-3", "jax": "epsilon 1e-6"},
+        _each("epsilon 1e-5", "epsilon 1e-3", "epsilon 1e-6"),
         "give epsilon",
-        {
-            "torch": "torch.nn.LayerNorm",
-            "tensorflow": "keras.layers.LayerNormalization",
-            "jax": "flax.nnx.LayerNorm",
-        },
+        _each("torch.nn.LayerNorm", "keras.layers.LayerNormalization", "flax.nnx.LayerNorm"),
         ("eps", "epsilon"),
         {
             "Keras' epsilon for torch's, activations of size 1": lambda: _apart(
@@ -220,104 +206,76 @@ LAYERS = (
     ),
     Note(
         "Dropout",
-        {
-            "torch": "on until model.eval()",
-            "tensorflow": "on under training=True only",
-            "jax": "on until model.eval()",
-        },
-        "all three scale what is kept by 1 / (1 - rate); their generators cannot agree: draw the"
-        " mask yourself and multiply",
-        {
-            "torch": "torch.nn.Dropout",
-            "tensorflow": "keras.layers.Dropout",
-            "jax": "flax.nnx.Dropout",
-        },
+        _each("on until model.eval()", "on under training=True only", "on until model.eval()"),
+        (
+            "all three scale what is kept by 1 / (1 - rate); their generators cannot agree:"
+            " draw the mask yourself and multiply"
+        ),
+        _each("torch.nn.Dropout", "keras.layers.Dropout", "flax.nnx.Dropout"),
     ),
     Note(
         "Embedding",
-        {
-            "torch": "N(0, 1)",
-            "tensorflow": "U(-0.05, 0.05); its gradient is sparse (IndexedSlices)",
-            "jax": "normal / √units",
-        },
+        _each(
+            "N(0, 1)", "U(-0.05, 0.05); its gradient is sparse (IndexedSlices)", "normal / √units"
+        ),
         "the table is the same in all three",
-        {
-            "torch": "torch.nn.Embedding",
-            "tensorflow": "keras.layers.Embedding",
-            "jax": "flax.nnx.Embed",
-        },
+        _each("torch.nn.Embedding", "keras.layers.Embedding", "flax.nnx.Embed"),
     ),
     Note(
         "SimpleRNN",
-        {
-            "torch": "two biases, both trained",
-            "tensorflow": "one bias",
-            "jax": "SimpleCell: one bias, dtype float32",
-        },
-        "in torch freeze bias_hh at 0: two trained biases move the sum twice as fast, under SGD and"
-        " Adam alike; in Flax give dtype",
-        {
-            "torch": "torch.nn.RNN",
-            "tensorflow": "keras.layers.SimpleRNN",
-            "jax": "flax.nnx.SimpleCell",
-        },
+        _each("two biases, both trained", "one bias", "SimpleCell: one bias, dtype float32"),
+        (
+            "in torch freeze bias_hh at 0: two trained biases move the sum twice as fast, under"
+            " SGD and Adam alike; in Flax give dtype"
+        ),
+        _each("torch.nn.RNN", "keras.layers.SimpleRNN", "flax.nnx.SimpleCell"),
     ),
     Note(
         "LSTM",
-        {
-            "torch": "gates i, f, g, o; two biases; forget bias drawn like the others",
-            "tensorflow": (
-                "gates i, f, c, o (c is g); one bias; forget bias starts at 1 (unit_forget_bias)"
-            ),
-            "jax": (
+        _each(
+            "gates i, f, g, o; two biases; forget bias drawn like the others",
+            "gates i, f, c, o (c is g); one bias; forget bias starts at 1 (unit_forget_bias)",
+            (
                 "OptimizedLSTMCell: gates i, f, g, o in one kernel; LSTMCell: twelve tensors;"
                 " forget bias 0"
             ),
-        },
+        ),
         "transpose for torch, freeze bias_hh at 0, set the forget bias alike",
-        {
-            "torch": "torch.nn.LSTM",
-            "tensorflow": "keras.layers.LSTM",
-            "jax": "flax.nnx.OptimizedLSTMCell",
-        },
+        _each("torch.nn.LSTM", "keras.layers.LSTM", "flax.nnx.OptimizedLSTMCell"),
     ),
     Note(
         "GRU",
-        {
-            "torch": "gates r, z, n; two biases; reset after the product",
-            "tensorflow": "gates z, r, h; bias [2, 3 units]; reset_after=True by default",
-            "jax": "gates r, z, n; no recurrent bias, against its docstring",
-        },
-        "columns [H:2H, 0:H, 2H:3H] between Keras and the others; recurrent bias frozen at 0;"
-        " reset_after=True",
-        {"torch": "torch.nn.GRU", "tensorflow": "keras.layers.GRU", "jax": "flax.nnx.GRUCell"},
+        _each(
+            "gates r, z, n; two biases; reset after the product",
+            "gates z, r, h; bias [2, 3 units]; reset_after=True by default",
+            "gates r, z, n; no recurrent bias, against its docstring",
+        ),
+        (
+            "columns [H:2H, 0:H, 2H:3H] between Keras and the others; recurrent bias frozen at"
+            " 0; reset_after=True"
+        ),
+        _each("torch.nn.GRU", "keras.layers.GRU", "flax.nnx.GRUCell"),
         ("reset_after",),
         {"reset before the product, one step": lambda: _apart(_gru(False), _gru(True))},
     ),
     Note(
         "Weight normalisation",
-        {
-            "torch": "parametrizations.weight_norm, gain [out, 1]",
-            "tensorflow": "no such layer",
-            "jax": "nnx.WeightNorm, adds 1e-12 to the norm",
-        },
+        _each(
+            "parametrizations.weight_norm, gain [out, 1]",
+            "no such layer",
+            "nnx.WeightNorm, adds 1e-12 to the norm",
+        ),
         "kernel = gain · direction / |direction|, norms by column, as a function of both",
     ),
     Note(
         "LeakyReLU",
-        {
-            "torch": "slope 0.01",
-            "tensorflow": (
-                "slope 0.3 as a layer, 0.2 as keras.activations.leaky_relu; the constant is float32"
-            ),
-            "jax": "slope 0.01; at exactly 0 the gradient is 1, elsewhere 0.01",
-        },
+        _each(
+            "slope 0.01",
+            "slope 0.3 as a layer, 0.2 as keras.activations.leaky_relu; the constant is float32",
+            "slope 0.01; at exactly 0 the gradient is 1, elsewhere 0.01",
+        ),
         "give the slope",
-        {
-            "torch": "torch.nn.LeakyReLU",
-            "tensorflow": "keras.layers.LeakyReLU",
-            "jax": "flax.nnx.leaky_relu",
-        },
+        _each("torch.nn.LeakyReLU", "keras.layers.LeakyReLU", "flax.nnx.leaky_relu"),
         ("negative_slope",),
         {
             "slope 0.3 for 0.01": lambda: _apart(_leaky(0.3), _leaky(0.01)),
@@ -326,19 +284,19 @@ LAYERS = (
     ),
     Note(
         "GELU",
-        {
-            "torch": "exact (erf)",
-            "tensorflow": "exact, with a float32 constant: 6e-9 off in float64",
-            "jax": "the tanh approximation",
-        },
+        _each(
+            "exact (erf)",
+            "exact, with a float32 constant: 6e-9 off in float64",
+            "the tanh approximation",
+        ),
         "approximate=False in Flax",
-        {"torch": "torch.nn.GELU", "tensorflow": "keras.activations.gelu", "jax": "flax.nnx.gelu"},
+        _each("torch.nn.GELU", "keras.activations.gelu", "flax.nnx.gelu"),
         ("approximate",),
         {"tanh for erf": lambda: _apart(_gelu(False), _gelu(True))},
     ),
     Note(
         "ReLU, ELU, SiLU, sigmoid, tanh",
-        {"torch": "-", "tensorflow": "-", "jax": "-"},
+        _each("-", "-", "-"),
         "the same in all three; the gradient of ReLU at 0 is 0",
     ),
 )
@@ -346,20 +304,20 @@ LAYERS = (
 LOSSES = (
     Note(
         "Softmax cross-entropy",
-        {
-            "torch": "of logits, mean",
-            "tensorflow": (
+        _each(
+            "of logits, mean",
+            (
                 "from_logits=False by default: of probabilities, clipped to [1e-7, 1 - 1e-7] where"
                 " the logits cannot be recovered"
             ),
-            "jax": "of logits, one value a sample: take the mean yourself",
-        },
+            "of logits, one value a sample: take the mean yourself",
+        ),
         "from_logits=True in Keras",
-        {
-            "torch": "torch.nn.CrossEntropyLoss",
-            "tensorflow": "keras.losses.SparseCategoricalCrossentropy",
-            "jax": "optax.softmax_cross_entropy_with_integer_labels",
-        },
+        _each(
+            "torch.nn.CrossEntropyLoss",
+            "keras.losses.SparseCategoricalCrossentropy",
+            "optax.softmax_cross_entropy_with_integer_labels",
+        ),
         ("from_logits", "reduction", "label_smoothing"),
         {
             f"clipped probabilities, {_FROM_LOGITS}": lambda: _apart(
@@ -369,40 +327,35 @@ LOSSES = (
     ),
     Note(
         "Squared error",
-        {
-            "torch": "mean of e²",
-            "tensorflow": "mean of e²",
-            "jax": "optax.squared_error is e²; optax.l2_loss is e² / 2",
-        },
+        _each("mean of e²", "mean of e²", "optax.squared_error is e²; optax.l2_loss is e² / 2"),
         "optax.squared_error(...).mean()",
-        {
-            "torch": "torch.nn.MSELoss",
-            "tensorflow": "keras.losses.MeanSquaredError",
-            "jax": "optax.squared_error",
-        },
+        _each("torch.nn.MSELoss", "keras.losses.MeanSquaredError", "optax.squared_error"),
         cost={"optax.l2_loss for a squared error": lambda: 0.5},
     ),
     Note(
         "L2 penalty",
-        {
-            "torch": "weight_decay= adds wd · p to the gradient (not in AdamW, Muon, Adafactor)",
-            "tensorflow": (
+        _each(
+            "weight_decay= adds wd · p to the gradient (not in AdamW, Muon, Adafactor)",
+            (
                 "regularizers.L2(l) is l · sum w², without a half, its coefficient float32;"
                 " weight_decay= is decoupled and times the learning rate in every optimizer"
             ),
-            "jax": "add_decayed_weights, where in the chain you put it",
-        },
-        "weight_decay=wd of torch's SGD is L2(wd / 2) of Keras and chain(add_decayed_weights(wd),"
-        " sgd(...)) of Optax; for decoupled decay multiply by 1 - lr · wd before the step",
+            "add_decayed_weights, where in the chain you put it",
+        ),
+        (
+            "weight_decay=wd of torch's SGD is L2(wd / 2) of Keras and"
+            " chain(add_decayed_weights(wd), sgd(...)) of Optax; for decoupled decay multiply"
+            " by 1 - lr · wd before the step"
+        ),
         cost={"coefficient of L2(wd) taken for wd": lambda: 0.5},
     ),
     Note(
         "Clipping by norm",
-        {
-            "torch": "clip_grad_norm_: c / (norm + 1e-6)",
-            "tensorflow": "clipnorm= is per variable; global_clipnorm= is global",
-            "jax": "clip_by_global_norm, exact",
-        },
+        _each(
+            "clip_grad_norm_: c / (norm + 1e-6)",
+            "clipnorm= is per variable; global_clipnorm= is global",
+            "clip_by_global_norm, exact",
+        ),
         "global_clipnorm in Keras; torch's 1e-6 costs 2e-7 at a norm of 5",
         cost={"torch's 1e-6 at a norm of 5": lambda: 1.0 - 5.0 / (5.0 + 1e-6)},
     ),
@@ -411,135 +364,125 @@ LOSSES = (
 INITIALIZERS = (
     Note(
         "Dense and convolution kernels",
-        {
-            "torch": "kaiming_uniform(a=√5) = U(±1/√fan_in): standard deviation 0.58/√fan_in",
-            "tensorflow": "Glorot uniform: √(2 / (fan_in + fan_out))",
-            "jax": "LeCun normal, truncated: 1/√fan_in",
-        },
-        "draw once in NumPy and copy; the standard deviations of a 256-128 layer are 0.036, 0.072"
-        " and 0.063",
+        _each(
+            "kaiming_uniform(a=√5) = U(±1/√fan_in): standard deviation 0.58/√fan_in",
+            "Glorot uniform: √(2 / (fan_in + fan_out))",
+            "LeCun normal, truncated: 1/√fan_in",
+        ),
+        (
+            "draw once in NumPy and copy; the standard deviations of a 256-128 layer are 0.036,"
+            " 0.072 and 0.063"
+        ),
     ),
     Note(
-        "Biases",
-        {"torch": "U(±1/√fan_in)", "tensorflow": "0 (an LSTM's forget bias 1)", "jax": "0"},
-        "start at 0, or copy",
+        "Biases", _each("U(±1/√fan_in)", "0 (an LSTM's forget bias 1)", "0"), "start at 0, or copy"
     ),
     Note(
         "Recurrent kernels",
-        {
-            "torch": "U(±1/√units) for all, both biases too",
-            "tensorflow": "orthogonal over [units, 4 units]",
-            "jax": "orthogonal over [units, 4 units]; by gate in LSTMCell",
-        },
+        _each(
+            "U(±1/√units) for all, both biases too",
+            "orthogonal over [units, 4 units]",
+            "orthogonal over [units, 4 units]; by gate in LSTMCell",
+        ),
         "copy; an orthogonal matrix over all gates is not one by gate",
     ),
     Note(
         "Normal variants of Glorot, He and LeCun",
-        {
-            "torch": "not truncated: tails to 4.5 standard deviations",
-            "tensorflow": (
-                "truncated at 2 and divided by 0.8796, so that the standard deviation is right"
-            ),
-            "jax": "as Keras",
-        },
-        "the standard deviations agree, the tails do not: the largest draw is 2.27 of them, or 4.5",
+        _each(
+            "not truncated: tails to 4.5 standard deviations",
+            "truncated at 2 and divided by 0.8796, so that the standard deviation is right",
+            "as Keras",
+        ),
+        (
+            "the standard deviations agree, the tails do not: the largest draw is 2.27 of them,"
+            " or 4.5"
+        ),
     ),
     Note(
         "truncated_normal(stddev=0.02)",
-        {
-            "torch": (
-                "trunc_normal_: bounds ±2 are absolute: nothing is cut, standard deviation 0.0201"
-            ),
-            "tensorflow": "cut at 2 of them without correction: 0.0176",
-            "jax": "as Keras: 0.0176",
-        },
+        _each(
+            "trunc_normal_: bounds ±2 are absolute: nothing is cut, standard deviation 0.0201",
+            "cut at 2 of them without correction: 0.0176",
+            "as Keras: 0.0176",
+        ),
         "divide by 0.8796, or give torch a=-2·std, b=2·std",
     ),
     Note(
         "Uniform variants, orthogonal, zeros, constant",
-        {"torch": "-", "tensorflow": "-", "jax": "-"},
+        _each("-", "-", "-"),
         "the same law in all three; the generators differ, so copy",
     ),
 )
 
 SCHEDULES: Mapping[str, Mapping[str, str]] = {
-    "constant": {
-        "torch": "ConstantLR multiplies by a factor for the first steps: not constant",
-        "tensorflow": "a float",
-        "jax": "constant_schedule",
-    },
-    "step": {
-        "torch": "StepLR, per call of step()",
-        "tensorflow": "ExponentialDecay(staircase=True)",
-        "jax": "exponential_decay(staircase=True)",
-    },
-    "multi_step": {
-        "torch": "MultiStepLR: the boundary step has the new rate",
-        "tensorflow": "PiecewiseConstantDecay: the boundary step still has the old rate",
-        "jax": "piecewise_constant_schedule: the new rate, given as factors",
-    },
-    "exponential": {
-        "torch": "ExponentialLR, per call of step()",
-        "tensorflow": "ExponentialDecay, continuous in the step",
-        "jax": "exponential_decay, continuous",
-    },
-    "polynomial": {
-        "torch": "PolynomialLR",
-        "tensorflow": "PolynomialDecay",
-        "jax": "polynomial_schedule",
-    },
-    "linear": {
-        "torch": "LinearLR: factors 1/3 to 1 by default, a rise",
-        "tensorflow": "PolynomialDecay(power=1)",
-        "jax": "linear_schedule",
-    },
-    "cosine": {
-        "torch": "CosineAnnealingLR: computed from the rate before, rises again after T_max",
-        "tensorflow": "CosineDecay, in float32: up to 2.5e-3 off near the end of the decay",
-        "jax": "cosine_decay_schedule, in float32 as well",
-    },
-    "cosine_restarts": {
-        "torch": (
-            "CosineAnnealingWarmRestarts, cycles in steps: the run may end just after a restart"
+    "constant": _each(
+        "ConstantLR multiplies by a factor for the first steps: not constant",
+        "a float",
+        "constant_schedule",
+    ),
+    "step": _each(
+        "StepLR, per call of step()",
+        "ExponentialDecay(staircase=True)",
+        "exponential_decay(staircase=True)",
+    ),
+    "multi_step": _each(
+        "MultiStepLR: the boundary step has the new rate",
+        "PiecewiseConstantDecay: the boundary step still has the old rate",
+        "piecewise_constant_schedule: the new rate, given as factors",
+    ),
+    "exponential": _each(
+        "ExponentialLR, per call of step()",
+        "ExponentialDecay, continuous in the step",
+        "exponential_decay, continuous",
+    ),
+    "polynomial": _each("PolynomialLR", "PolynomialDecay", "polynomial_schedule"),
+    "linear": _each(
+        "LinearLR: factors 1/3 to 1 by default, a rise",
+        "PolynomialDecay(power=1)",
+        "linear_schedule",
+    ),
+    "cosine": _each(
+        "CosineAnnealingLR: computed from the rate before, rises again after T_max",
+        "CosineDecay, in float32: up to 2.5e-3 off near the end of the decay",
+        "cosine_decay_schedule, in float32 as well",
+    ),
+    "cosine_restarts": _each(
+        "CosineAnnealingWarmRestarts, cycles in steps: the run may end just after a restart",
+        "CosineDecayRestarts (t_mul 2 by default)",
+        "sgdr_schedule, every cycle given by hand",
+    ),
+    "warmup_cosine": _each(
+        "SequentialLR of LinearLR and CosineAnnealingLR",
+        "CosineDecay(warmup_target, warmup_steps): the first update has rate 0",
+        "warmup_cosine_decay_schedule: the first update has rate 0",
+    ),
+    "one_cycle": _each(
+        "OneCycleLR: the same rates; it also cycles momentum unless cycle_momentum=False",
+        "none",
+        "cosine_onecycle_schedule: peaks one update later, and would end one after the last",
+    ),
+    "cyclic": _each(
+        "CyclicLR, which also cycles momentum unless cycle_momentum=False",
+        "none",
+        "none; join_schedules",
+    ),
+    "inverse_sqrt": _each("none; LambdaLR", "none", "none; a function of the count"),
+    "wsd": _each("none; SequentialLR", "none", "none; join_schedules"),
+    "plateau": _each(
+        (
+            "ReduceLROnPlateau: relative threshold 1e-4, patience 10, and reduces at the"
+            " evaluation after these: one later than Keras, Optax and gradrace; patience - 1 is"
+            " the same"
         ),
-        "tensorflow": "CosineDecayRestarts (t_mul 2 by default)",
-        "jax": "sgdr_schedule, every cycle given by hand",
-    },
-    "warmup_cosine": {
-        "torch": "SequentialLR of LinearLR and CosineAnnealingLR",
-        "tensorflow": "CosineDecay(warmup_target, warmup_steps): the first update has rate 0",
-        "jax": "warmup_cosine_decay_schedule: the first update has rate 0",
-    },
-    "one_cycle": {
-        "torch": "OneCycleLR: the same rates; it also cycles momentum unless cycle_momentum=False",
-        "tensorflow": "none",
-        "jax": "cosine_onecycle_schedule: peaks one update later, and would end one after the last",
-    },
-    "cyclic": {
-        "torch": "CyclicLR, which also cycles momentum unless cycle_momentum=False",
-        "tensorflow": "none",
-        "jax": "none; join_schedules",
-    },
-    "inverse_sqrt": {
-        "torch": "none; LambdaLR",
-        "tensorflow": "none",
-        "jax": "none; a function of the count",
-    },
-    "wsd": {"torch": "none; SequentialLR", "tensorflow": "none", "jax": "none; join_schedules"},
-    "plateau": {
-        "torch": (
-            "ReduceLROnPlateau: relative threshold 1e-4, patience 10, and reduces at the evaluation"
-            " after these: one later than Keras, Optax and gradrace; patience - 1 is the same"
+        (
+            "callback ReduceLROnPlateau, per epoch: absolute min_delta 1e-4, patience 10,"
+            " reduces at the 10th"
         ),
-        "tensorflow": (
-            "callback ReduceLROnPlateau, per epoch: absolute min_delta 1e-4, patience 10, reduces"
-            " at the 10th"
-        ),
-        "jax": (
+        (
             "contrib.reduce_on_plateau scales updates, and wants the value with every update;"
             " patience 10, reduces at the 10th"
         ),
-    },
+    ),
 }
 SCHEDULES_AGREE = (
     "Compute the rates once, in float64, and hand each library the table: `param_groups[0]['lr'] ="
@@ -593,8 +536,8 @@ DEFECTS = (
         "keras.ops.cast(0.9, 'float64')",
         "Keras 3.15 on TensorFlow",
         (
-            "is 0.8999999761581421: Python floats pass through "
-            "float32, which moves Adam by 6.5e-6 in float64; pass numpy.float64 instead"
+            "is 0.8999999761581421: Python floats pass through float32, which moves Adam by"
+            " 6.5e-6 in float64; pass numpy.float64 instead"
         ),
     ),
     (

@@ -1,4 +1,4 @@
-"""`python -m gradrace.verify.schema` prints docs/verify.schema.json, of `gradrace verify --json`."""
+"""`python -m gradrace.verify.schema` prints docs/verify.schema.json, of `verify --json`."""
 
 from __future__ import annotations
 

@@ -1,16 +1,18 @@
-"""Verdicts for people: a table a level, what failed and what differs, a closing sentence."""
+"""Verdicts for people: a table a level, failures and differences, a closing sentence."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import get_args
 
 from rich import box
+from rich.console import JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
 from ..output.terminal import plain, print_rich, progress_console
-from .verdict import FLOAT32_NOTE, LEVELS, Level, Verdict, VerifyFile
+from .verdict import FLOAT32_NOTE, LEVELS, Level, Outcome, Verdict, VerifyFile
 
 
 def show(found: VerifyFile) -> None:
@@ -31,7 +33,7 @@ def show(found: VerifyFile) -> None:
 
 
 def describe(verdict: Verdict) -> str:
-    """A verdict that is not equal, in one line: where the sides part, in which tensor, and how far."""
+    """A verdict that is not equal, in one line: first step and tensor that part, and how far."""
     line = f"{verdict.level}/{verdict.case}: {verdict.a.label} and {verdict.b.label}"
     if verdict.place:
         place = verdict.place
@@ -44,11 +46,11 @@ def describe(verdict: Verdict) -> str:
 
 
 def sentence(found: VerifyFile) -> str:
-    """How many verdicts of each kind, and what follows."""
+    """Counts of verdicts by kind, and the conclusion."""
     counts = found.counts()
     listed = ", ".join(f"{count:,} {kind}" for kind, count in counts.items())
     if counts["FAILED"]:
-        says = "The comparison is NOT fair where it failed."
+        says = "The comparison is NOT fair: see what failed."
     elif counts["equal"]:
         says = "Every pair that is to agree agrees."
     else:
@@ -57,54 +59,53 @@ def sentence(found: VerifyFile) -> str:
 
 
 def _table(level: Level, title: str, verdicts: Sequence[Verdict]) -> Table:
-    table = Table(
-        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
-    )
-    for heading, justify in (
-        ("between", "left"),
-        ("equal", "right"),
-        ("worst of these", "right"),
-        ("at", "left"),
-        ("allowed", "right"),
-        ("differs by definition", "right"),
-        ("unavailable", "right"),
-        ("FAILED", "right"),
-    ):
-        table.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    table = _empty(title, "between", *_NUMBERS[:2], "at", *_NUMBERS[2:])
     for pair in dict.fromkeys(_pair(v) for v in verdicts):
         table.add_row(*_row([v for v in verdicts if _pair(v) == pair], pair))
     return table
 
 
+_NUMBERS = (
+    "equal",
+    "worst of these",
+    "allowed",
+    "differs by definition",
+    "unavailable",
+    "FAILED",
+)
+
+
+def _empty(title: str, *headings: str) -> Table:
+    table = Table(
+        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
+    )
+    for heading in headings:
+        justify: JustifyMethod = "right" if heading in _NUMBERS else "left"
+        table.add_column(heading, justify=justify, overflow="fold")
+    return table
+
+
 def _row(verdicts: Sequence[Verdict], pair: str) -> Iterable[Text]:
     counts = Counter(v.verdict for v in verdicts)
-    equal = [v for v in verdicts if v.verdict == "equal"]
-    worst = max(equal, key=lambda v: v.worst or 0.0, default=None)
-    bitwise = all(v.tolerance == 0.0 for v in verdicts)
-    size = (
-        ""
-        if worst is None or worst.worst is None
-        else "bit for bit"
-        if bitwise
-        else f"{worst.worst:.1e}"
+    equal, *others, failed = (
+        f"{counts[kind]:,}" if counts[kind] else "-" for kind in get_args(Outcome)
     )
-    where = worst.case if worst and worst.worst else ""
-    allowed = "" if bitwise else f"{max(v.tolerance for v in verdicts):.0e}"
-    failed = counts["FAILED"]
+    worst = max((v for v in verdicts if v.verdict == "equal"), key=_size, default=None)
+    bitwise = all(v.tolerance == 0.0 for v in verdicts)
+    size = "" if worst is None or worst.worst is None else f"{worst.worst:.1e}"
     cells = [
         pair,
-        _count(counts["equal"]),
-        size,
-        where,
-        allowed,
-        _count(counts["differs by definition"]),
-        _count(counts["unavailable"]),
+        equal,
+        "bit for bit" if size and bitwise else size,
+        worst.case if worst and worst.worst else "",
+        "" if bitwise else f"{max(v.tolerance for v in verdicts):.0e}",
+        *others,
     ]
-    return [*map(plain, cells), plain(_count(failed), "bold red" if failed else "")]
+    return [*map(plain, cells), plain(failed, "bold red" if counts["FAILED"] else "")]
 
 
-def _count(number: int) -> str:
-    return f"{number:,}" if number else "-"
+def _size(verdict: Verdict) -> float:
+    return verdict.worst or 0.0
 
 
 def _pair(verdict: Verdict) -> str:
@@ -112,30 +113,17 @@ def _pair(verdict: Verdict) -> str:
 
 
 def _show_differing(verdicts: Sequence[Verdict]) -> None:
-    """By optimizer and rule: over which sizes it differs, and why."""
+    """By optimizer and rule: the sizes of the differences, and why."""
     if not verdicts:
         return
-    table = Table(
-        title="Differs by definition",
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-    )
-    for heading in ("optimizer", "rule", "between", "by", "why"):
-        table.add_column(heading, overflow="fold")
+    table = _empty("Differs by definition", "optimizer", "rule", "between", "by", "why")
     for optimizer, rule in dict.fromkeys((v.optimizer, v.rule) for v in verdicts):
         chosen = [v for v in verdicts if (v.optimizer, v.rule) == (optimizer, rule)]
         for pair in dict.fromkeys(_frameworks(v) for v in chosen):
             of_pair = [v for v in chosen if _frameworks(v) == pair]
-            sizes = [v.worst for v in of_pair if v.worst is not None]
-            spread = (
-                f"{min(sizes):.1e} to {max(sizes):.1e}"
-                if len(sizes) > 1
-                else f"{sizes[0]:.1e}"
-                if sizes
-                else ""
-            )
+            sizes = sorted(v.worst for v in of_pair if v.worst is not None)
+            ends = sizes if len(sizes) < 2 else (sizes[0], sizes[-1])
+            spread = " to ".join(f"{size:.1e}" for size in ends)
             why = of_pair[0].reason if rule == "canonical" else ""
             table.add_row(*map(plain, (optimizer, rule, pair, spread, why)))
     print_rich(table)
@@ -146,7 +134,7 @@ def _frameworks(verdict: Verdict) -> str:
 
 
 def _show_unavailable(verdicts: Sequence[Verdict]) -> None:
-    """What no library ships, framework by framework; then every other reason."""
+    """Optimizers that a library does not ship, by framework; then every other reason."""
     missing: dict[str, list[str]] = {}
     other: Counter[str] = Counter()
     for verdict in verdicts:
@@ -163,9 +151,7 @@ def _show_unavailable(verdicts: Sequence[Verdict]) -> None:
 
 
 class Progress:
-    """Tells on standard error how far each framework is; a few lines in all where that is no
-    terminal.
-    """
+    """Tells on standard error how far each framework is, in a few lines."""
 
     def __init__(self, quiet: bool = False) -> None:
         self._console = progress_console(quiet)

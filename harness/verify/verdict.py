@@ -1,4 +1,4 @@
-"""What `gradrace verify` finds, as frozen values that are JSON and back."""
+"""The result of `gradrace verify`, as frozen values: JSON and back."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from ..record import Machine
 from ..spec import Frozen
 
 SCHEMA = 1
-# The framework whose code is the formulas themselves; under a library's native rule it still
-# computes the canonical one.
+# Its code is the formulas themselves, and it computes the canonical rule even against native ones.
 REFEREE = "numpy"
 Level = Literal["weights", "layers", "losses", "updates", "trajectories", "rates", "float32"]
 Outcome = Literal["equal", "differs by definition", "unavailable", "FAILED"]
@@ -34,9 +33,7 @@ FLOAT32_NOTE = (
 
 
 class Side(Frozen):
-    """Who computed: a framework in a mode ('' where the mode plays no part), or the `harness` that
-    gave the numbers.
-    """
+    """A framework in a mode ('' if the mode plays no part), or the `harness` itself."""
 
     framework: str
     mode: str = ""
@@ -48,11 +45,9 @@ class Side(Frozen):
 
 
 class FirstDifference(Frozen):
-    """Where two sides first part: the step (None where there are none), the tensor, and the largest
-    entry of it there.
+    """The step (None without steps) and tensor at which two sides first part, and its worst entry.
 
-    `a` and `b` are the two values at that entry, as text, because they may be infinite or no number
-    at all."""
+    a, b: the values there, as text, because they may be infinite or no number."""
 
     step: NonNegativeInt | None = None
     tensor: str
@@ -62,13 +57,11 @@ class FirstDifference(Frozen):
 
 
 class Verdict(Frozen):
-    """One cell: one case on two sides.
+    """One case on two sides.
 
-    case: its name within the level. task, optimizer and rule: what it is about, '' where it is
-    about none.
+    case: its name within the level. task, optimizer, rule: its subject, or ''.
     worst: the largest scaled difference over steps and tensors; judge.py says how each level
-    scales. None where nothing
-        was compared, or where a difference is not finite.
+    scales. None if nothing was compared or a difference is not finite.
     tolerance: up to which `worst` counts as equal; 0 is bit for bit.
     """
 
@@ -87,17 +80,15 @@ class Verdict(Frozen):
 
     @property
     def key(self) -> tuple[str, str, str, str]:
-        """What makes it the same cell in another run."""
+        """Equal for the same case and sides in another run."""
         return (self.level, self.case, self.a.label, self.b.label)
 
 
 class VerifyFile(Frozen):
-    """results/verify.json: verdicts with what they were computed by. Times in UTC (ISO 8601),
-    seconds of wall clock.
+    """results/verify.json. Times in UTC (ISO 8601), seconds of wall clock.
 
-    versions: framework -> library -> version. sources: hashes of gradrace's own files that compute
-    the verdicts.
-    left_out: what a partial run (--quick, -k, --framework) did not look at, in words.
+    versions: framework -> library -> version. sources: hashes of the files that computed the
+    verdicts. left_out: the parts that a partial run (--quick, -k, --framework) skipped, in words.
     """
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
@@ -121,9 +112,7 @@ class VerifyFile(Frozen):
 
 
 def list_versions(versions: Mapping[str, Mapping[str, str]]) -> str:
-    """'torch 2.10.0, keras 3.12.0, ...' of framework -> library -> version; without NumPy, which
-    all of them have.
-    """
+    """'torch 2.10.0, keras 3.12.0, ...'; without NumPy, which all frameworks have."""
     found = (item for libraries in versions.values() for item in libraries.items())
     return ", ".join(f"{library} {version}" for library, version in found if library != "numpy")
 

@@ -1,9 +1,8 @@
-"""The process that verifies one framework: `python -m gradrace.verify.worker IN OUT`, two file
-descriptors.
+"""The process of one framework: `python -m gradrace.verify.worker IN OUT`, two file descriptors.
 
-One JSON line comes in on IN: {framework, plugins, selection, cases, folder}. JSON lines go out on
-OUT: `ready`, then for every case and mode `begin` and one of `done` (with the .npz file that holds
-the arrays), `unavailable` and `failed` (with a reason). Standard output and error are the driver's
+One JSON line comes in on IN: {framework, plugins, selection, cases, folder, skip}. JSON lines go
+out on OUT: `ready`, then for every case and mode `begin` and one of `done` (with the .npz file of
+the arrays), `unavailable` or `failed` (with a reason). Standard output and error are the driver's
 log."""
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from .compute import Unavailable, compute, modes
 
 
 def main() -> None:
-    """Serves the one request on the descriptors named on the command line."""
+    """Serves the one request on the command line's descriptors."""
     with (
         os.fdopen(int(sys.argv[1]), "rb") as incoming,
         os.fdopen(int(sys.argv[2]), "wb") as outgoing,
@@ -33,37 +32,33 @@ def main() -> None:
         serve(json.loads(incoming.readline()), outgoing)
 
 
-def serve(asked: dict[str, Any], out: BinaryIO) -> None:
-    """Computes the cases asked for, in their order."""
+def serve(request: dict[str, Any], out: BinaryIO) -> None:
+    """Computes the requested cases, in their order."""
 
     def send(event: str, **content: Any) -> None:
         out.write(json.dumps({"event": event, **content}).encode() + b"\n")
         out.flush()
 
     try:
-        registry = load_registry([Path(file) for file in asked["plugins"]])
-        framework = registry.frameworks[asked["framework"]]
+        registry = load_registry([Path(file) for file in request["plugins"]])
+        framework = registry.frameworks[request["framework"]]
         adapter = import_adapter(framework)
     except Exception as error:
         traceback.print_exc()
-        send(
-            "broken",
-            reason=(
-                str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-            ),
-        )
-        return
+        named = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+        return send("broken", reason=f"{named}{error}")
     send("ready", versions=adapter.versions())
-    cases = by_id(list(everything(registry, Selection(**asked["selection"]).long)))
-    wanted = [(case, mode) for case in asked["cases"] for mode in modes(cases[case], framework)]
+    cases = by_id(list(everything(registry, Selection(**request["selection"]).long)))
+    wanted = [(case, mode) for case in request["cases"] for mode in modes(cases[case], framework)]
     for number, (name, mode) in enumerate(wanted):
-        if [name, mode] in asked["skip"]:
+        if [name, mode] in request["skip"]:
             continue
         send("begin", case=name, mode=mode)
         try:
             arrays = compute(cases[name], adapter, framework, mode, registry.optimizers)
-            file = Path(asked["folder"]) / f"{number}.npz"
-            np.savez(file, **{key: np.asarray(value) for key, value in arrays.items()})  # type: ignore[arg-type]
+            file = Path(request["folder"]) / f"{number}.npz"
+            stored: dict[str, Any] = {key: np.asarray(value) for key, value in arrays.items()}
+            np.savez(file, **stored)
             send("done", case=name, mode=mode, file=str(file))
         except Unavailable as error:
             send("unavailable", case=name, mode=mode, reason=str(error))
@@ -72,12 +67,8 @@ def serve(asked: dict[str, Any], out: BinaryIO) -> None:
                 send("unavailable", case=name, mode=mode, reason=f"not installed: {package}")
                 continue
             traceback.print_exc()
-            send(
-                "failed",
-                case=name,
-                mode=mode,
-                reason=f"{type(error).__name__}: {_first_line(error)}",
-            )
+            reason = f"{type(error).__name__}: {_first_line(error)}"
+            send("failed", case=name, mode=mode, reason=reason)
 
 
 def _first_line(error: Exception) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from gradrace.gate import Check, Comparability, Convergence, GateResult
 from gradrace.gate.judge import GateRequest, judge, unmeasured
-from gradrace.paired import PairVerdict, PairedResult, StopRule
+from gradrace.paired import PairedResult, PairVerdict, StopRule
 from records import MACHINE
 from tiny import toml
 

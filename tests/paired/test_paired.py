@@ -24,7 +24,7 @@ from gradrace.commands.compare import exit_code
 from gradrace.commands.printing import print_result
 from gradrace.errors import UserError
 from gradrace.machine import this_machine
-from gradrace.paired import PairVerdict, Pair, PairedResult, Side, StopRule, choose
+from gradrace.paired import Pair, PairedResult, PairVerdict, Side, StopRule, choose
 from gradrace.paired.measure import (
     Failure,
     Launch,

@@ -18,7 +18,7 @@ from gradrace.tune import text as tune_text
 from gradrace.tune.inclusion import inclusions
 from gradrace.tune.results import expected, fold_interval, found, rows
 from gradrace.tune.samplers import SAMPLERS, Search, Told, suggest
-from gradrace.tune.study import Suggestion, Journal, SpaceFile, StudyFile
+from gradrace.tune.study import Journal, SpaceFile, StudyFile, Suggestion
 from gradrace.tune.trials import Trial, best_of, judged, told
 
 RATES, MOMENTA = Range(1e-3, 10.0, True), Range(1e-3, 1.0, True, True)
