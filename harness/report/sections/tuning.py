@@ -12,7 +12,7 @@ import pandas as pd
 
 from ...tune import text as tune_text
 from ...tune.inclusion import Inclusion, inclusions
-from ...tune.results import SearchResult, Row, Score, found, rows
+from ...tune.results import Row, Score, SearchResult, found, rows
 from ...tune.study import StudyFile
 from .. import text
 from ..builder import Builder

@@ -12,7 +12,7 @@ from ...results.columns import words
 from ...tune import text as tune_text
 from ...tune.importance import importances
 from ...tune.inclusion import Inclusion
-from ...tune.results import Found, Row
+from ...tune.results import Row, SearchResult
 from ...tune.study import StudyFile
 
 _POINTS = ["hyperparameter", "value", "log", "below_one", "score", "state", "best", "trial", "fold"]
@@ -108,7 +108,7 @@ def _evenly(log: bool, below_one: bool) -> str:
     return f"the logarithm of {inner}" if log else inner
 
 
-def trials(searches: Sequence[Found]) -> Iterator[dict[str, Any]]:
+def trials(searches: Sequence[SearchResult]) -> Iterator[dict[str, Any]]:
     """Every trial: names, metric, state, score, settings (a dict), reason, digests."""
     for search in searches:
         task, optimizer, framework, fold = search.key
