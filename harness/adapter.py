@@ -1,4 +1,4 @@
-"""The boundary to the frameworks: what an adapter module offers, in our own types only.
+"""The boundary to the frameworks: an adapter's interface, in our own types only.
 
 An adapter module states, as literals at its top that are read without importing it:
 
@@ -28,26 +28,22 @@ from .optimizer import Optimizer
 from .plan import RunInputs, Weights
 from .spec import Dtype, RunSpec, TaskSpec
 
-# What of a step can be timed apart from it; see Session.probe.
+# The parts of a step that can be timed apart; see Session.probe.
 Part = Literal["forward", "gradient", "update"]
 
 
 class Metrics(NamedTuple):
-    """Over a whole split: the mean loss without penalties, and the task's metric, the higher the
-    better.
-    """
+    """Over a whole split: the mean loss without penalties, and the task's metric, high is good."""
 
     loss: float
     metric: float
 
 
 class Differentials(NamedTuple):
-    """A layer on one batch: its output, the gradients of sum(output * upstream), and its state
-    after a training step.
+    """A layer on one batch: output, gradients of sum(output * upstream), state after a step.
 
-    input_gradient is None where the input is integers. gradients holds trainable parameters, state
-    the others; both by the parameters' full names in canonical layout.
-    """
+    input_gradient: None if the input is integers. gradients holds trainable parameters, state the
+    others; both by full names, in canonical layout."""
 
     output: np.ndarray
     input_gradient: np.ndarray | None
@@ -56,9 +52,7 @@ class Differentials(NamedTuple):
 
 
 class Session(Protocol):
-    """One model with one optimizer, being trained. Steps are numbered from 0 and taken in order,
-    each once.
-    """
+    """One model with one optimizer, in training. Takes steps 0, 1, … in order, each once."""
 
     def train(self, steps: range) -> None:
         """Enqueues these updates; need not wait for the device."""
@@ -67,17 +61,14 @@ class Session(Protocol):
         """Returns when the device has finished all that was enqueued."""
 
     def losses(self) -> np.ndarray:
-        """float64[k]: the mean loss of each batch before its update, of the steps since the last
-        call.
-        """
+        """float64[k]: the mean loss of each batch before its update, since the last call."""
 
     def evaluate(self, split: str) -> Metrics:
         """Loss and metric over 'train', 'validation' or 'test', of the present weights, or of those
-        that the optimizer's binding evaluates in their stead. Training goes on with the bits that
-        it has without."""
+        that the optimizer's binding evaluates instead. Changes no bit of the training."""
 
     def set_learning_rates(self, rates: np.ndarray) -> None:
-        """Replaces the whole table float64[steps]; entries of steps already taken have not changed."""
+        """Replaces the whole table float64[steps]; entries of steps taken are as before."""
 
     def weights(self) -> Weights:
         """The present weights, state such as running statistics included, canonical layout and
@@ -95,11 +86,11 @@ class Session(Protocol):
         cannot be known, as before a first step that makes the state."""
 
     def compilations(self) -> int:
-        """How many programs were traced or compiled for this session so far; 0 where nothing is.
-        The clock refuses a timing during which it rose."""
+        """How many programs were traced or compiled for this session so far. The clock refuses a
+        timing during which it rises."""
 
     def parts(self) -> tuple[Part, ...]:
-        """Which parts of a step `probe` takes here; () where this mode has no seam between them."""
+        """The parts of a step that `probe` takes; () if this mode cannot separate them."""
 
     def probe(self, part: Part, steps: range) -> None:
         """Enqueues this part alone of these steps, driven as `train` drives a whole step and just
@@ -113,18 +104,14 @@ class Session(Protocol):
         may move on). ValueError for a part that `parts` does not name."""
 
     def peak_bytes(self) -> int | None:
-        """The framework's own count of the device's peak memory in this process; None where it
-        keeps none.
-        """
+        """The framework's own count of the device's peak memory in this process, if it has one."""
 
     def close(self) -> None:
-        """Frees what the session holds."""
+        """Frees the session's memory."""
 
 
 class Adapter(Protocol):
-    """A framework. `open` may keep compiled code between sessions; results never depend on what ran
-    before.
-    """
+    """A framework. `open` may keep compiled code; results never depend on earlier sessions."""
 
     name: str
 
@@ -132,12 +119,10 @@ class Adapter(Protocol):
         """Distribution -> version of all that computes, for the record."""
 
     def devices(self) -> tuple[str, ...]:
-        """The devices it can use here: 'cpu', and 'gpu' where there is one."""
+        """The devices it can use here: 'cpu', and 'gpu' if there is one."""
 
     def policy(self, run: RunSpec) -> dict[str, str]:
-        """What is set for such runs about determinism and precision, in the framework's own names,
-        for the record.
-        """
+        """Settings for determinism and precision, in the framework's names, for the record."""
 
     def supports(self, run: RunSpec, optimizer: Optimizer) -> str | None:
         """None, or the reason it cannot do this run with this optimizer."""
@@ -145,7 +130,7 @@ class Adapter(Protocol):
     def open(self, run: RunSpec, start: Weights, inputs: RunInputs) -> Session:
         """A session at step 0 with these weights (canonical layout, float64)."""
 
-    # What `gradrace verify` asks beside sessions: the same pieces, one by one.
+    # For `gradrace verify`: the pieces of a session, one by one.
 
     def differentiate(
         self,
@@ -159,13 +144,13 @@ class Adapter(Protocol):
         mode: str | None = None,
     ) -> Differentials:
         """One layer as a session would build it, on x[n, *input_shape] (canonical layout), with the
-        gradient by its output upstream[n, *output_shape]. mask bool[n, *input_shape]: what a
-        harness-driven dropout keeps."""
+        gradient by its output upstream[n, *output_shape]. mask bool[n, *input_shape]: kept by a
+        dropout that the harness drives."""
 
     def loss(
         self, task: TaskSpec, outputs: np.ndarray, y: np.ndarray, dtype: Dtype = "float64"
     ) -> tuple[float, np.ndarray]:
-        """The task's loss of a model's outputs, as a session computes it, and its gradient by them."""
+        """The task's loss of a model's outputs, as in a session, and its gradient by them."""
 
     def metric(
         self, task: TaskSpec, outputs: np.ndarray, y: np.ndarray, dtype: Dtype = "float64"

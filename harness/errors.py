@@ -7,10 +7,11 @@ import errno
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
+from pathlib import Path
 
 
 class ExitCode(IntEnum):
-    """What the command line answers to the shell."""
+    """The command line's answer to the shell."""
 
     OK = 0
     RUNS_FAILED = 1
@@ -23,7 +24,7 @@ class ExitCode(IntEnum):
 
 
 class UserError(Exception):
-    """The user can mend it: says what is wrong, where, and how. Shown without a traceback."""
+    """The user can mend it: says the problem, its place, and how. Shown without a traceback."""
 
     def __init__(self, message: str, exit_code: ExitCode = ExitCode.USAGE) -> None:
         super().__init__(message)
@@ -37,6 +38,21 @@ def located(place: str) -> Iterator[None]:
         yield
     except ValueError as error:
         raise UserError(f"{place}: {error}") from None
+
+
+def is_file(path: str, file: Path) -> bool:
+    """Whether Python's path of a module is this file: Python makes it absolute."""
+    return Path(path).absolute() == file.absolute()
+
+
+def line_in(error: BaseException, file: Path) -> int | None:
+    """The line of the file that raised, in the deepest frame; None if no line of it did."""
+    line, trace = None, error.__traceback__
+    while trace:
+        if is_file(trace.tb_frame.f_code.co_filename, file):
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

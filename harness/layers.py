@@ -1,4 +1,4 @@
-"""Framework-neutral layers: what a model is made of, with shapes and parameters.
+"""Framework-neutral layers, their shapes and parameters.
 
 Canonical layout, which adapters translate to their own: images NHWC, convolution kernels HWIO,
 dense kernels [in, out], sequences [time, features], recurrent kernels [in, gates * units] with the
@@ -45,7 +45,7 @@ class Parameter(NamedTuple):
 
     role: "kernel" is what L1 and L2 penalise; "state" is not trained by the optimizer (BatchNorm's
     running statistics).
-    values: the start itself, where it is given instead of drawn; shaped like the tensor, flattened
+    values: the start itself, if it is given instead of drawn; shaped like the tensor, flattened
     in C order."""
 
     name: str
@@ -64,15 +64,11 @@ class Parameter(NamedTuple):
 
 class _Layer(Strict):
     def output(self, shape: Shape) -> Shape:
-        """Shape of one sample after this layer, given its shape before; ValueError where they do
-        not fit.
-        """
+        """The shape of a sample after this layer. ValueError if the shape before does not fit."""
         return shape
 
     def parameters(self, shape: Shape) -> tuple[Parameter, ...]:
-        """The layer's own parameters for samples of this input shape (names without the layer's
-        prefix).
-        """
+        """The parameters for samples of this shape, named without the layer's prefix."""
         return ()
 
 
@@ -109,9 +105,7 @@ class Dense(_Layer):
 
 
 class Conv2D(_Layer):
-    """Square convolution on samples [H, W, C]. 'same' pads with zeros to ceil(size / stride), the
-    odd one at the end.
-    """
+    """Square convolution on [H, W, C]. 'same' pads zeros to ceil(size / stride), odd ones last."""
 
     kind: Literal["conv2d"] = "conv2d"
     filters: PositiveInt
@@ -300,9 +294,7 @@ class SimpleRnn(_Recurrent):
 
 
 class Lstm(_Recurrent):
-    """LSTM (Hochreiter & Schmidhuber, 1997; Gers et al., 2000): gates i, f, g, o; one bias; no
-    forget-gate offset.
-    """
+    """LSTM (Hochreiter & Schmidhuber, 1997; Gers et al., 2000): gates i, f, g, o; one bias."""
 
     kind: Literal["lstm"] = "lstm"
 
@@ -311,9 +303,7 @@ class Lstm(_Recurrent):
 
 
 class Gru(_Recurrent):
-    """GRU, reset after the product (n = tanh(x W_n + b_n + r * (h R_n))): gates r, z, n; one bias,
-    on the inputs' side.
-    """
+    """GRU with n = tanh(x W_n + b_n + r * (h R_n)): gates r, z, n; one bias, on the inputs."""
 
     kind: Literal["gru"] = "gru"
 
@@ -322,9 +312,7 @@ class Gru(_Recurrent):
 
 
 class Activation(_Layer):
-    """An elementwise non-linearity. relu'(0) = 0; leaky_relu has slope 0.01; elu alpha 1; gelu is
-    the exact one.
-    """
+    """Elementwise. relu'(0) = 0; leaky_relu has slope 0.01, elu alpha 1; gelu is the exact one."""
 
     kind: Literal["activation"] = "activation"
     function: ActivationFunction = "relu"
@@ -390,9 +378,7 @@ Layer = Annotated[
 
 
 class BuiltLayer(NamedTuple):
-    """A layer in its place: its unique name, the shapes of a sample before and after, parameters
-    with full names.
-    """
+    """A layer in a model: unique name, a sample's shapes, parameters with full names."""
 
     name: str
     layer: Layer
@@ -404,7 +390,7 @@ class BuiltLayer(NamedTuple):
 def build(model: tuple[Layer, ...], input_shape: Shape) -> tuple[BuiltLayer, ...]:
     """Infers shapes through the model and names its layers `<position>_<kind>`.
 
-    Raises ValueError, naming the layer, where shapes do not fit.
+    ValueError names the layer whose shapes do not fit.
     """
     built, shape = [], input_shape
     for position, layer in enumerate(model):
@@ -420,7 +406,7 @@ def build(model: tuple[Layer, ...], input_shape: Shape) -> tuple[BuiltLayer, ...
 
 
 def same_padding(size: int, window: int, stride: int) -> tuple[int, int]:
-    """(before, after) of one axis so that ceil(size / stride) windows fit; the odd one goes after."""
+    """(before, after) of one axis, so that ceil(size / stride) windows fit; the odd one after."""
     total = max((-(-size // stride) - 1) * stride + window - size, 0)
     return total // 2, total - total // 2
 

@@ -1,4 +1,4 @@
-"""Finds what there is to run: tasks, optimizers, schedules and frameworks, built in and a user's.
+"""Finds tasks, optimizers, schedules and frameworks, built in and a user's.
 
 Nothing needs to be registered: a module in its folder, a file given by --load, or a package with an
 entry point in the group `gradrace.plugins` is enough. Adapters are read, not imported (see
@@ -22,7 +22,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from .errors import UserError
+from .errors import UserError, is_file, line_in
 from .jsonfile import first_problem
 from .optimizer import Optimizer
 from .output.silenced import off_stdout
@@ -207,7 +207,7 @@ def _add_one(registry: Registry, value: Declared, file: Path, check: bool) -> No
     if check:
         checked(value)
     _take_name(taken, value.name, value, file)
-    # A file may import what another one declares, to build upon it.
+    # A file may import an optimizer of another one, to build upon it.
     files.setdefault(value.name, file)
 
 
@@ -290,7 +290,7 @@ _NAMED: dict[str, str] = {}
 
 
 @contextmanager
-def _loading(what: str, file: Path | None) -> Iterator[None]:
+def _loading(source: str, file: Path | None) -> Iterator[None]:
     """A user's code runs inside: it prints to standard error, and raises UserErrors."""
     try:
         with off_stdout():
@@ -298,14 +298,13 @@ def _loading(what: str, file: Path | None) -> Iterator[None]:
     except KeyboardInterrupt:
         raise
     except SyntaxError as error:
-        elsewhere = error.filename and not (file and _is(error.filename, file))
+        elsewhere = error.filename and not (file and is_file(error.filename, file))
+        inside = f": {error.filename}" if elsewhere else ""
         line = f", line {error.lineno}" if error.lineno else ""
-        raise UserError(
-            f"{what}{f': {error.filename}' if elsewhere else ''}{line}: {error.msg}"
-        ) from error
+        raise UserError(f"{source}{inside}{line}: {error.msg}") from error
     except BaseException as error:
-        place = f"{what}, line {_line_in(error, file)}" if file else f"{what} cannot be loaded"
-        raise UserError(f"{place}: {_said(error)}") from error
+        place = f", line {line_in(error, file) or '?'}" if file else " cannot be loaded"
+        raise UserError(f"{source}{place}: {_said(error)}") from error
 
 
 def _said(error: BaseException) -> str:
@@ -322,24 +321,8 @@ def _said(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _is(path: str, file: Path) -> bool:
-    """Python makes the paths of modules absolute."""
-    return Path(path).absolute() == file.absolute()
-
-
-def _line_in(error: BaseException, file: Path) -> int | str:
-    """The line of `file` that raised, deepest frame last."""
-    line: int | str = "?"
-    trace = error.__traceback__
-    while trace:
-        if _is(trace.tb_frame.f_code.co_filename, file):
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    return line
-
-
 def read_framework(file: Path, module: str | None) -> Framework | None:
-    """What an adapter's file states at its top; None if it is no adapter. Errors: literals.py."""
+    """The literals at the top of an adapter's file; None if it is none. Errors: literals.py."""
     stated = read_literals(file)
     if stated is None:
         return None

@@ -12,12 +12,13 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from types import CodeType
 from typing import Any
 
 import numpy as np
 
-from .errors import UserError, nearest
+from .errors import UserError, line_in, nearest
 from .output.silenced import off_stdout
 from .strict import given
 
@@ -101,8 +102,7 @@ class Schedule:
     def factors(self, steps: int, params: Mapping[str, Value]) -> Array:
         """float64[steps]: the function's values, asked for twice.
 
-        UserError names the schedule, the step and the file if the function fails, gives what is no
-        factor, or gives two answers."""
+        UserError names schedule, step and file: the function fails, or gives no factor, or two."""
         with off_stdout(), np.errstate(all="ignore"):
             first, again = (_fitted(self._answer(steps, params), steps) for _ in range(2))
         differ = (first != again) & ~(np.isnan(first) & np.isnan(again))
@@ -123,9 +123,9 @@ class Schedule:
         code = _code_of(self.function)
         if code is None:
             return UserError(f"schedule {self.name}: {problem}")
-        line = (cause and _line_in(cause, code.co_filename)) or code.co_firstlineno
-        file = _shown(code.co_filename)
-        return UserError(f"{file}, line {line}: schedule {self.name}: {problem}")
+        raised = cause and line_in(cause, Path(code.co_filename))
+        place = f"{_shown(code.co_filename)}, line {raised or code.co_firstlineno}"
+        return UserError(f"{place}: schedule {self.name}: {problem}")
 
     def _answer(self, steps: int, params: Mapping[str, Value]) -> Array:
         """float64[k]: for an array of steps if the function takes one, else step by step."""
@@ -196,16 +196,6 @@ def _code_of(function: Any) -> CodeType | None:
         return None
     code = getattr(function, "__code__", None)
     return code or getattr(type(function).__call__, "__code__", None)
-
-
-def _line_in(error: BaseException, file: str) -> int | None:
-    """The line of this file that raised, deepest frame last."""
-    lines = [
-        frame.lineno
-        for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename == file
-    ]
-    return lines[-1] if lines else None
 
 
 def _said(error: BaseException) -> str:

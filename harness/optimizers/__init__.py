@@ -2,4 +2,5 @@
 
 adabelief, adadelta, adafactor, adagrad, adam, adamax, adamw, adan, ademamix, adopt, amsgrad, asgd,
 ftrl, lamb, lars, lbfgs, lion, momentum, muon, nadam, nesterov, prodigy, radam, rmsprop,
-rmsprop_centered, rmsprop_momentum, rprop, schedule_free_adamw, sgd, sophia, yogi. They share _rule and _shared."""
+rmsprop_centered, rmsprop_momentum, rprop, schedule_free_adamw, sgd, sophia, yogi. They share
+_rule and _shared."""

@@ -21,13 +21,12 @@ from ..strict import given
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 _NAME_FORM = "letters, digits, '_', '.' and '-' after a letter or digit, at most 80"
-# (field, what is wrong)
+# (field, problem)
 Problem = tuple[str, str]
 
 
 def check_optimizer(optimizer: kinds.Optimizer) -> None:
-    """UserError for the first field of a wrong type or value: 'optimizer mine: learning_rate:
-    expected …, not …'."""
+    """UserError: 'optimizer mine: learning_rate: expected …, not …', for the first wrong field."""
     for field, problem in _problems(optimizer):
         raise UserError(f"optimizer {_shown(optimizer.name)}: {field}: {problem}")
     if optimizer.space is not None:
@@ -38,14 +37,13 @@ def check_optimizer(optimizer: kinds.Optimizer) -> None:
 
 
 def check_schedule(schedule: Schedule) -> None:
-    """UserError for the first field of a wrong type or value; what the function gives is checked
-    for each run."""
+    """UserError for the first wrong field. The function's values are checked for each run."""
     for field, problem in _schedule_problems(schedule):
         raise UserError(f"schedule {_shown(schedule.name)}: {field}: {problem}")
 
 
 def check_frameworks(optimizer: kinds.Optimizer, frameworks: Collection[str]) -> None:
-    """UserError for a framework that nothing offers, neither gradrace nor a file that is loaded."""
+    """UserError for a framework that neither gradrace nor a loaded file offers."""
     for field in ("bindings", "differs", "imprecise"):
         for name in getattr(optimizer, field):
             if name not in frameworks:

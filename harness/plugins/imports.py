@@ -1,9 +1,9 @@
-"""What a user's Python files reach by their imports: local files with their hashes, distributions
-with their versions.
+"""Follows the imports of a user's files: to local files and their hashes, distributions and their
+versions.
 
 Nothing is imported: modules are found as Python would find them, and their source is read. Another
-interpreter may have to be asked, which runs this file's text with a request on its standard input;
-so it needs the standard library alone.
+interpreter may run this file's text with a request on its standard input, so it needs the standard
+library alone.
 
     request  {"files": [path], "names": [dotted path], "left_out": [[path, line]],
               "known": [distribution]}
@@ -34,23 +34,16 @@ from functools import cache
 from typing import Any, Literal, NamedTuple
 
 NOT_INSTALLED = "not installed"
-# Functions whose first argument names a module, and those that look for modules by themselves.
+# Functions whose first argument names a module.
 _IMPORTERS = ("import_module", "__import__", "run_module", "find_spec", "resolve_name")
-# Those of importlib.resources and pkgutil, which may as well be functions of the user's own.
+# Also of importlib.resources and pkgutil; a user's own functions may have these names.
 _RESOURCES = ("files", "read_text", "read_binary", "open_text", "open_binary", "get_data")
+# Functions that look for modules by themselves.
 _SEARCHERS = ("iter_modules", "walk_packages")
 # Functions that write a file.
 _WRITERS = (
-    "FileHandler",
-    "RotatingFileHandler",
-    "save",
-    "savez",
-    "savetxt",
-    "savefig",
-    "dump",
-    "to_csv",
-    "mkdir",
-    "makedirs",
+    *("FileHandler", "RotatingFileHandler", "save", "savez", "savetxt", "savefig", "dump"),
+    *("to_csv", "mkdir", "makedirs"),
 )
 _LONGEST_NAME, _MOST_FILES = 260, 10_000
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
@@ -66,16 +59,15 @@ class Module(NamedTuple):
     root: str
 
 
-# Whether a text may name a file, match files, or name a folder whose files are all read, because it
-# is joined to __file__.
+# A text may name a file, match files, or, joined to __file__, name a folder whose files all count.
 Kind = Literal["file", "pattern", "folder"]
 
 
 @dataclass
 class _Facts:
-    """What one file says. modules: absolute names that it may import; guesses: texts that may be
-    such names. paths: (text, kind), what it may read. dynamic: it imports modules that its text
-    does not name."""
+    """Of one file. modules: absolute names that it may import; guesses: texts that may be such
+    names; paths: (text, kind) that it may read; dynamic: it imports modules that it does not name.
+    """
 
     modules: set[str] = field(default_factory=set)
     guesses: set[str] = field(default_factory=set)
@@ -112,13 +104,12 @@ class _Walk:
         self._known = {_normal(name) for name in request["known"]}
         self._left_out = {(os.path.abspath(file), line) for file, line in request["left_out"]}
         self._folders = [os.path.dirname(os.path.abspath(file)) for file in request["files"]]
-        # As a worker has it: started with -m, it looks into the current folder first. A file's own
-        # folder comes last.
+        # A worker's path: with -m the current folder comes first; a file's own folder comes last.
         here = [os.getcwd(), *(os.path.abspath(entry) for entry in sys.path if entry)]
         self._path = tuple(dict.fromkeys([*here, *self._folders]))
         self._seen: set[str] = set()
         self._todo: list[tuple[str, str | None, bool]] = []
-        # Names of modules that are nowhere so far; folders that a file names, in order.
+        # Modules not found so far; folders that a file names, in order.
         self._absent: list[str] = []
         self._named: dict[str, None] = {}
         # Folders in which a file's texts may name others, its own first.
@@ -158,8 +149,7 @@ class _Walk:
         self._texts.append(([*dict.fromkeys([own, os.getcwd(), *folders])], facts.paths))
 
     def _look_again(self) -> None:
-        """For data files, and for absent modules in folders that a file names, since it may put
-        them on the path before it imports."""
+        """For data files, and for absent modules in named folders, which may be on the path."""
         texts, self._texts = self._texts, []
         for folders, paths in texts:
             for text, kind in sorted(paths):
@@ -172,8 +162,9 @@ class _Walk:
             self.take_name(name, needed=True)
 
     def take_name(self, name: str, needed: bool) -> None:
-        """Notes a module and the packages that it lies in; the last parts of the name may be
-        attributes. needed: a module that is nowhere is noted as not installed."""
+        """Notes a module and its packages; the last parts of the name may be attributes.
+
+        needed: a module that is not found is noted as not installed."""
         if name in self._seen:
             return
         self._seen.add(name)
@@ -220,8 +211,7 @@ class _Walk:
                         self.take_name(f"{package}.{stem}", needed=False)
 
     def _take_guesses(self, facts: _Facts, package: str) -> None:
-        """What a file may import whose text does not say what: its package, and whatever its
-        strings name."""
+        """For a dynamic file: all of its package, and every module that its strings name."""
         if package:
             self._take_all_of(package)
         for text in sorted(facts.strings):
@@ -251,7 +241,7 @@ class _Walk:
         return labels
 
 
-# -- what one file says
+# -- one file
 
 
 @cache
@@ -265,7 +255,7 @@ def _facts(
             warnings.simplefilter("ignore")
             tree = ast.parse(opened.read())
     except (SyntaxError, ValueError, RecursionError, OSError):
-        # Whoever imports it hears of it; as data it counts by its hash.
+        # Its import will fail; as data it counts by its hash.
         return facts
     parts = (module or "").split(".") if module else []
     base = parts if package else parts[:-1]
@@ -279,7 +269,7 @@ def _facts(
             continue
         if not _is_docstring(node):
             _take_node(node, base, facts)
-            # Files that are written say nothing about what is computed.
+            # A file that is written does not affect the computation.
             written = node.args[0] if isinstance(node, ast.Call) and _writes(node) else None
             todo.extend(inner for inner in ast.iter_child_nodes(node) if inner is not written)
     return facts
@@ -318,23 +308,16 @@ def _take_from(node: ast.ImportFrom, base: list[str], facts: _Facts) -> None:
         if alias.name == "*":
             facts.stars.add(name)
         else:
-            # `from . import data` names a module, `from .data import load` something inside of one.
+            # `from . import data` names a module, `from .data import load` an object in one.
             facts.modules.add(f"{name}.{alias.name}" if name else alias.name)
 
 
 def _take_call(node: ast.Call, base: list[str], facts: _Facts) -> None:
-    called = (
-        node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-    )
-    texts = [
-        arg.value
-        for arg in node.args
-        if isinstance(arg, ast.Constant) and isinstance(arg.value, str)
-    ]
+    called, texts = _called(node), _arguments(node)
     if called in _SEARCHERS:
         facts.dynamic = True
     elif called in _IMPORTERS:
-        first = texts[0] if texts and node.args and isinstance(node.args[0], ast.Constant) else None
+        first = texts[0] if texts and isinstance(node.args[0], ast.Constant) else None
         if first is None:
             facts.dynamic = True
         else:
@@ -353,14 +336,22 @@ def _take_call(node: ast.Call, base: list[str], facts: _Facts) -> None:
         _take_path("/".join([*inner, *below, *texts]), "pattern", facts)
 
 
+def _called(node: ast.Call) -> str:
+    """The name of the function or method."""
+    func = node.func
+    return func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "")
+
+
+def _arguments(node: ast.Call) -> list[str]:
+    """Its positional arguments that are strings."""
+    constants = (arg.value for arg in node.args if isinstance(arg, ast.Constant))
+    return [value for value in constants if isinstance(value, str)]
+
+
 def _texts_of(node: ast.AST) -> list[str]:
     """['data'] of Path("data"), and of Path(__file__).parent / "data"."""
     if isinstance(node, ast.Call):
-        return [
-            arg.value
-            for arg in node.args
-            if isinstance(arg, ast.Constant) and isinstance(arg.value, str)
-        ]
+        return _arguments(node)
     joined = _joined(node)
     return [joined] if joined else []
 
@@ -369,18 +360,10 @@ def _writes(node: ast.Call) -> bool:
     """Whether it writes to the file that its first argument names."""
     if not node.args:
         return False
-    called = (
-        node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-    )
-    modes = [
-        *node.args[1:2],
-        *(keyword.value for keyword in node.keywords if keyword.arg == "mode"),
-    ]
-    texts = [mode.value for mode in modes if isinstance(mode, ast.Constant)]
-    opened = called == "open" and any(
-        isinstance(text, str) and set(text) & set("wax") for text in texts
-    )
-    return opened or called in _WRITERS
+    named = (keyword.value for keyword in node.keywords if keyword.arg == "mode")
+    modes = [mode.value for mode in (*node.args[1:2], *named) if isinstance(mode, ast.Constant)]
+    writes = any(isinstance(mode, str) and set(mode) & set("wax") for mode in modes)
+    return (writes and _called(node) == "open") or _called(node) in _WRITERS
 
 
 def _joined(node: ast.AST) -> str:
@@ -427,13 +410,13 @@ def _stamp(file: str) -> tuple[int, int]:
 
 
 def hash_of(file: str) -> str:
-    """16 hex digits of what the file holds now."""
+    """16 hex digits of the file's present content."""
     return _hash_of(file, _stamp(file))
 
 
 @cache
 def _hash_of(file: str, stamp: tuple[int, int]) -> str:
-    """16 hex digits of its content; once for each file and state."""
+    """Once for each file and state."""
     with open(file, "rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()[:16]
 
@@ -442,8 +425,7 @@ def _hash_of(file: str, stamp: tuple[int, int]) -> str:
 
 
 def _chain(name: str, path: tuple[str, ...]) -> list[Module]:
-    """The packages that a module lies in and the module itself, as far as its name leads to
-    files."""
+    """A module's packages and the module itself, as far as its name leads to files."""
     top, *rest = name.split(".")
     first = _on_path(top, top, path) or _of_finders(top)
     chain = [first] if first else []
@@ -458,7 +440,7 @@ def _chain(name: str, path: tuple[str, ...]) -> list[Module]:
 
 
 def _on_path(part: str, name: str, path: Iterable[str]) -> Module | None:
-    """The first of these folders that has it, as Python takes them: packages, then extensions,
+    """From the first of these folders that has it, in Python's order: packages, then extensions,
     source and bytecode."""
     portions: list[str] = []
     for folder in path:
@@ -475,7 +457,7 @@ def _on_path(part: str, name: str, path: Iterable[str]) -> Module | None:
 
 
 def _of_finders(top: str) -> Module | None:
-    """What editable installs and archives on the path find."""
+    """As editable installs and archives on the path find it."""
     if top in sys.builtin_module_names:
         return Module(top, None, (), "")
     for finder in sys.meta_path:
@@ -490,7 +472,7 @@ def _of_finders(top: str) -> Module | None:
 
 
 def _real_file(origin: str | None) -> str | None:
-    """The file itself, or the archive that it lies in; None for what is built in."""
+    """The file itself, or its archive; None if it is built in."""
     while origin and not os.path.isfile(origin):
         above = os.path.dirname(origin)
         origin = above if above != origin else None
@@ -532,8 +514,7 @@ def _is_there(distribution: str) -> bool:
 
 
 def _distributions_of(top: str) -> tuple[str, ...]:
-    """Those that have a top-level module of this name; one that does not list its files counts by
-    its own name."""
+    """Those with a top-level module of this name; one without a list of files by its own name."""
     found = {_normal(name) for name in _modules_to_distributions().get(top, ())}
     if not found:
         with suppress(importlib.metadata.PackageNotFoundError):
@@ -542,8 +523,7 @@ def _distributions_of(top: str) -> tuple[str, ...]:
 
 
 def _is_installed(module: Module, distributions: Iterable[str]) -> bool:
-    """Whether the files are those that an installer put there, so that the version stands for
-    them."""
+    """Whether an installer put the files there, so that the version stands for them."""
     if not module.root:
         return False
     for name in distributions:
@@ -559,14 +539,11 @@ def _is_installed(module: Module, distributions: Iterable[str]) -> bool:
 
 
 def _exact_version(found: importlib.metadata.Distribution) -> str:
-    """Its version; with a hash of its list of files if it comes from a folder or a repository,
-    whose state the version does not tell."""
+    """Its version, with a hash of its list of files if it comes from a folder or a repository."""
     record = found.read_text("RECORD") if found.read_text("direct_url.json") else None
-    return (
-        f"{found.version} ({hashlib.sha256(record.encode()).hexdigest()[:12]})"
-        if record
-        else found.version
-    )
+    if not record:
+        return found.version
+    return f"{found.version} ({hashlib.sha256(record.encode()).hexdigest()[:12]})"
 
 
 def _required(found: importlib.metadata.Distribution) -> Iterator[str]:
