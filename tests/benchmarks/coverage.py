@@ -1,5 +1,4 @@
-"""How often 95% intervals hold the true value, for several distributions of scores: the tables of
-docs/statistics.md.
+"""How often 95% intervals hold the true value of made-up scores: the tables of docs/statistics.md.
 
     python tests/benchmarks/coverage.py [--repetitions 2000] [--table TABLE]
 
@@ -9,8 +8,8 @@ A perfect interval scores 0.95 give or take the simulation's own error, printed 
 
 from __future__ import annotations
 
-import argparse
 import sys
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -44,9 +43,7 @@ STATISTICS: dict[str, tuple[Statistic, bool]] = {
 
 
 def percentile(statistic: Statistic, rescale: bool, scores: Array) -> Interval:
-    """What others do: percentile limits of a stratified bootstrap of 500 draws, from the scores or
-    rescaled residuals.
-    """
+    """The usual way: percentile limits of a stratified bootstrap of 500 draws, maybe rescaled."""
     seeds = scores.shape[1]
     centre = scores.mean(axis=1, keepdims=True)
     drawn_from = centre + (scores - centre) * np.sqrt(seeds / (seeds - 1)) if rescale else scores
@@ -69,44 +66,23 @@ def aggregates(repetitions: int) -> Iterator[Row]:
                 "ours": partial(bootstrap_interval, statistic=statistic),
             }
             found = [coverage(drawn, truth, seeds, repetitions, methods) for seeds in SEEDS]
-            yield (
-                shape,
-                name,
-                *(", ".join(f"{held[method]:.3f}" for held in found) for method in methods),
-            )
+            rates = (", ".join(f"{held[method]:.3f}" for held in found) for method in methods)
+            yield (shape, name, *rates)
 
 
 def improvement(repetitions: int) -> Iterator[Row]:
     """Probability of improvement, normal scores, the other side's mean and spread as named."""
-    yield (
-        "Tasks",
-        "Shift in standard deviations",
-        "Their spread",
-        "True probability",
-        *(f"{seeds} seeds" for seeds in SEEDS),
-    )
+    heads = ("Tasks", "Shift in standard deviations", "Their spread", "True probability")
+    yield (*heads, *(f"{seeds} seeds" for seeds in SEEDS))
+    shifts = [np.full(1, shift) for shift in (0.0, 0.5, 1.5, 4.0)]
     for tasks in (1, 6):
-        for shift in (
-            np.zeros(1),
-            np.full(1, 0.5),
-            np.full(1, 1.5),
-            np.full(1, 4.0),
-            np.linspace(-1, 3, 6),
-        ):
+        for shift in shifts if tasks == 1 else [*shifts, np.linspace(-1, 3, 6)]:
             for spread in (1.0, 4.0):
-                if len(shift) > tasks:
-                    continue
                 truth = float(stats.norm.cdf(shift / np.hypot(1, spread)).mean())
-                held = [
-                    _improvement(tasks, shift, spread, truth, seeds, repetitions) for seeds in SEEDS
-                ]
-                yield (
-                    str(tasks),
-                    ", ".join(f"{d:g}" for d in shift),
-                    f"{spread:g}",
-                    f"{truth:.3f}",
-                    *(f"{h:.3f}" for h in held),
-                )
+                drawn = partial(_improvement, tasks, shift, spread, truth)
+                held = [f"{drawn(seeds, repetitions):.3f}" for seeds in SEEDS]
+                moved = ", ".join(f"{d:g}" for d in shift)
+                yield (str(tasks), moved, f"{spread:g}", f"{truth:.3f}", *held)
 
 
 def _improvement(
@@ -155,18 +131,14 @@ def show(rows: Iterator[Row]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("--repetitions", type=int, default=2000)
     parser.add_argument("--table", choices=[*TABLES, "all"], default="all")
     chosen = parser.parse_args(arguments)
     for name in TABLES if chosen.table == "all" else [chosen.table]:
         error = np.sqrt(0.95 * 0.05 / chosen.repetitions)
-        print(
-            f"\n{TABLES[name].__doc__} {chosen.repetitions} repetitions: give or take"
-            f" {1.96 * error:.3f}.\n"
-        )
+        said = f"{chosen.repetitions} repetitions: give or take {1.96 * error:.3f}."
+        print(f"\n{TABLES[name].__doc__} {said}\n")
         show(TABLES[name](chosen.repetitions))
 
 

@@ -1,5 +1,4 @@
-"""How often equal sides are called different, if launches depend on each other: alpha holds for
-independent ones.
+"""How often equal sides are called different if launches depend on each other, unlike alpha says.
 
     python tests/benchmarks/dependence.py [--searches 2000]
 
@@ -10,7 +9,7 @@ table of false verdicts in percent."""
 
 from __future__ import annotations
 
-import argparse
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -24,15 +23,11 @@ RHOS, SPREADS = (0.0, 0.3, 0.6, 0.9), (0.03, 0.06)
 
 def main() -> None:
     """Prints the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("--searches", type=int, default=2000)
     searches = parser.parse_args().searches
-    print(
-        "| rho | launches apart by | regression, improvement: found once | found twice"
-        " |\n|---|---|---|---|"
-    )
+    print("| rho | launches apart by | regression, improvement: found once | found twice |")
+    print("|---|---|---|---|")
     for rho in RHOS:
         for spread in SPREADS:
             once, twice = (false_rates(rho, spread, confirm, searches) for confirm in (False, True))
@@ -52,16 +47,12 @@ def false_rates(
     rule = StopRule(confirm=confirm, budget_s=36.5 if confirm else 18.5)
     for _ in range(searches):
         counts[_verdict(_launches(rng, rho, spread), rule)] += 1
-    return {
-        name: counts[name] / searches
-        for name in ("regression", "improvement", "ok", "inconclusive")
-    }
+    names = ("regression", "improvement", "ok", "inconclusive")
+    return {name: counts[name] / searches for name in names}
 
 
 def _launches(rng: np.random.Generator, rho: float, spread: float) -> Iterator[float]:
-    """Log ratios of mean 0 and standard deviation `spread`, each rho times the one before and fresh
-    noise.
-    """
+    """Log ratios of mean 0 and this standard deviation: rho times the last one, and fresh noise."""
     value = rng.normal(0.0, spread)
     while True:
         yield float(value)

@@ -1,5 +1,4 @@
-"""How often a paired comparison raises an alarm on this machine: whole comparisons of one cell,
-digits_mlp with Adam.
+"""How often a paired comparison of one cell, digits_mlp with Adam, raises an alarm on this machine.
 
     python tests/benchmarks/gates.py --gates 40    equal sides: each alarm is a false one
     ... --gates 20 --slowdown 0.05                 every step of B is made 5% longer
@@ -11,11 +10,11 @@ step. Prints a line a gate as it ends, then the counts. Nothing is asserted.
 
 from __future__ import annotations
 
-import argparse
 import math
 import sys
 import tempfile
 import time
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,25 +44,24 @@ def for_torch():
 
     return SlowedAdam if {spin_ns} else torch.optim.Adam
 
-OPTIMIZER = Optimizer(name="gated_adam", title="Adam, gated", paper="Kingma & Ba (2015)", learning_rate=1e-3, hyper={{}},
-                      bindings={{"torch": Binding(for_torch)}})
+OPTIMIZER = Optimizer(
+    name="gated_adam", title="Adam, gated", paper="Kingma & Ba (2015)", learning_rate=1e-3,
+    hyper={{}}, bindings={{"torch": Binding(for_torch)}},
+)
 """
 
 
 def cell(registry: Registry, framework: str, optimizer: str) -> Pair:
-    """digits_mlp at its own batch size, in the framework's first mode, with the library's own
-    class.
-    """
+    """digits_mlp in the framework's first mode, with the library's own class if it has one."""
     known = registry.frameworks[framework]
     reference = not any(framework in o.bindings for o in registry.optimizers.values())
     hyper = registry.optimizers[optimizer].hypers({}) if reference else {}
+    rule = "canonical" if reference else "native"
     run = RunSpec(
         measure="timing",
         timing=TimingSpec(),
         task=registry.tasks["digits_mlp"],
-        optimizer=OptimizerSpec(
-            name=optimizer, rule="canonical" if reference else "native", hyper=hyper
-        ),
+        optimizer=OptimizerSpec(name=optimizer, rule=rule, hyper=hyper),
         schedule=ScheduleSpec(kind="constant", base_lr=1e-3),
         framework=framework,
         mode=known.modes[0],
@@ -73,7 +71,7 @@ def cell(registry: Registry, framework: str, optimizer: str) -> Pair:
 
 
 @contextmanager
-def contest(given: argparse.Namespace) -> Iterator[tuple[Pair, Side, Side]]:
+def contest(given: Namespace) -> Iterator[tuple[Pair, Side, Side]]:
     """The cell, and both sides."""
     if not given.in_optimizer:
         sides = Side("a", sys.executable), Side("b", sys.executable, slowdown=given.slowdown)
@@ -89,11 +87,8 @@ def contest(given: argparse.Namespace) -> Iterator[tuple[Pair, Side, Side]]:
         assert isinstance(launch, Launch), launch
         spin_ns = round(given.slowdown * launch.a_step_s * 1e9)
         files[1].write_text(FILE.format(spin_ns=spin_ns))
-        print(
-            f"a step takes {launch.a_step_s * 1e6:.1f} us; the optimizer of B spins for {spin_ns}"
-            " ns of it",
-            flush=True,
-        )
+        spins = f"the optimizer of B spins for {spin_ns} ns of it"
+        print(f"a step takes {launch.a_step_s * 1e6:.1f} us; {spins}", flush=True)
         yield pair, a, b
 
 
@@ -102,45 +97,32 @@ def line(number: int, result: PairedResult) -> str:
     (found,) = result.cells
     if found.ratio is None:
         return f"{number:3} {found.decision}: {found.reason}"
-    spread = math.sqrt(
-        sum((x - math.log(found.ratio)) ** 2 for x in found.log_ratios)
-        / (len(found.log_ratios) - 1)
-    )
-    return (
-        f"{number:3} {found.decision:12} ratio {found.ratio:.4f} [{found.low:.4f},"
-        f" {found.high:.4f}]  {result.seconds:5.1f} s  {found.launches} launches, {found.looks}"
-        f" looks, apart by {spread:.2%}, detectable"
-        f" {found.detectable:.1%}{'  contended' if found.contended else ''}"
-    )
+    squares = sum((x - math.log(found.ratio)) ** 2 for x in found.log_ratios)
+    spread = math.sqrt(squares / (len(found.log_ratios) - 1))
+    limits = f"ratio {found.ratio:.4f} [{found.low:.4f}, {found.high:.4f}]"
+    taken = f"{result.seconds:5.1f} s  {found.launches} launches, {found.looks} looks"
+    seen = f"apart by {spread:.2%}, detectable {found.detectable:.1%}"
+    note = "  contended" if found.contended else ""
+    return f"{number:3} {found.decision:12} {limits}  {taken}, {seen}{note}"
 
 
 def main() -> None:
     """Runs the gates one after the other."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("--gates", type=int, default=20)
     parser.add_argument("--slowdown", type=float, default=0.0, help="as a fraction of a step")
     parser.add_argument("--framework", default="torch")
-    parser.add_argument(
-        "--in-optimizer",
-        action="store_true",
-        help="slowed by the step of a user's optimizer file (torch)",
-    )
+    said = "slowed by the step of a user's optimizer file (torch)"
+    parser.add_argument("--in-optimizer", action="store_true", help=said)
     parser.add_argument("--threshold", type=float, default=StopRule().threshold)
     parser.add_argument("--budget", type=float, default=StopRule().budget_s)
     given = parser.parse_args()
-    rule, counts, began = (
-        StopRule(threshold=given.threshold, budget_s=given.budget),
-        Counter[str](),
-        time.monotonic(),
-    )
+    rule = StopRule(threshold=given.threshold, budget_s=given.budget)
+    counts, began = Counter[str](), time.monotonic()
     with contest(given) as (pair, a, b):
         slowed = f"slowdown {given.slowdown:.0%}{' in the optimizer' if given.in_optimizer else ''}"
-        print(
-            f"{pair.name}, threshold {rule.threshold:.0%}, {slowed}, budget {rule.budget_s:g} s",
-            flush=True,
-        )
+        limits = f"threshold {rule.threshold:.0%}, {slowed}, budget {rule.budget_s:g} s"
+        print(f"{pair.name}, {limits}", flush=True)
         for number in range(1, given.gates + 1):
             result = compare_pairs([pair], a, b, rule)
             counts[result.cells[0].decision] += 1

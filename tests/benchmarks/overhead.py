@@ -1,5 +1,4 @@
-"""What driving a framework through the harness costs: a Session against a hand-written loop, in
-paired blocks.
+"""The cost of driving a framework through the harness: a Session beside a loop by hand, paired.
 
     python tests/benchmarks/overhead.py [--launches 6] [FRAMEWORK ...]
 
@@ -11,12 +10,12 @@ asserted; the figures are printed."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
 import sys
 import time
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable
 from typing import Any
 
@@ -33,26 +32,31 @@ CASES = {
 Block = Callable[[int], Any]
 
 
-def launch(case: str) -> None:
-    """One process: prints the median ratio harness / hand-written, and microseconds per step of
-    both.
-    """
-    from gradrace.plan import initial_weights, make_plan
-    from gradrace.registry import import_adapter, load_registry
+def run_of(framework: str, mode: str, steps: int | None = None) -> Any:
+    """digits_mlp with the library's own Adam."""
+    from gradrace.registry import load_registry
     from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec
 
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-1:])
-    framework, mode = CASES[case]
-    registry = load_registry()
-    steps = EPOCH * (2 * PAIRS + 20)
-    run = RunSpec(
-        task=registry.tasks["digits_mlp"].model_copy(update={"steps": steps}),
+    task = load_registry().tasks["digits_mlp"]
+    return RunSpec(
+        task=task.model_copy(update={"steps": steps or task.steps}),
         optimizer=OptimizerSpec(name="adam", rule="native"),
         schedule=ScheduleSpec(kind="constant", base_lr=1e-3),
         framework=framework,
         mode=mode,
     )
+
+
+def launch(case: str) -> None:
+    """One process: prints the median ratio harness / by hand, and microseconds a step of both."""
+    from gradrace.plan import initial_weights, make_plan
+    from gradrace.registry import import_adapter, load_registry
+
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-1:])
+    framework, mode = CASES[case]
+    registry = load_registry()
+    run = run_of(framework, mode, EPOCH * (2 * PAIRS + 20))
     plan, start = make_plan(run, registry.optimizers["adam"]), initial_weights(run.task, 0)
     session = import_adapter(registry.frameworks[framework]).open(run, start, plan)
     x, y = plan.data.train.x.astype(np.float32), plan.data.train.y
@@ -72,16 +76,8 @@ def launch(case: str) -> None:
                 taken[side].append(time.perf_counter_ns() - began)
             counts[side] += 1
     hand, harness = np.array(taken, dtype=float) / EPOCH / 1000
-    ratio = float(np.median(harness / hand))
-    print(
-        json.dumps(
-            {
-                "ratio": ratio,
-                "hand_us": float(np.median(hand)),
-                "harness_us": float(np.median(harness)),
-            }
-        )
-    )
+    medians = {"hand_us": float(np.median(hand)), "harness_us": float(np.median(harness))}
+    print(json.dumps({"ratio": float(np.median(harness / hand)), **medians}))
 
 
 def torch_loop(start: Any, x: np.ndarray, y: np.ndarray, batches: np.ndarray) -> Block:
@@ -90,9 +86,8 @@ def torch_loop(start: Any, x: np.ndarray, y: np.ndarray, batches: np.ndarray) ->
     from torch import nn
 
     torch.set_num_threads(1)
-    model = nn.Sequential(
-        nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 10)
-    )
+    layers = [nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 10)]
+    model = nn.Sequential(*layers)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
     inputs, labels, order = torch.from_numpy(x), torch.from_numpy(y), torch.from_numpy(batches)
 
@@ -113,29 +108,18 @@ def _tensorflow_step() -> Any:
     import keras
     import tensorflow as tf
 
-    layers = [
-        keras.layers.Dense(128, activation="relu"),
-        keras.layers.Dense(128, activation="relu"),
-        keras.layers.Dense(10),
-    ]
-    model = keras.Sequential([keras.layers.Input((64,)), *layers])
+    hidden = [keras.layers.Dense(128, activation="relu") for _ in range(2)]
+    model = keras.Sequential([keras.layers.Input((64,)), *hidden, keras.layers.Dense(10)])
     optimizer = keras.optimizers.Adam(1e-3)
     optimizer.build(model.trainable_variables)
 
     def step(a: Any, b: Any) -> Any:
         with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(
-                tf.nn.sparse_softmax_cross_entropy_with_logits(
-                    labels=b, logits=model(a, training=True)
-                )
-            )
-        optimizer.apply_gradients(
-            zip(
-                tape.gradient(loss, model.trainable_variables),
-                model.trainable_variables,
-                strict=True,
-            )
-        )
+            logits = model(a, training=True)
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=b, logits=logits)
+            loss = tf.reduce_mean(losses)
+        gradients = tape.gradient(loss, model.trainable_variables)
+        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
         return loss
 
     return step
@@ -150,10 +134,8 @@ def tensorflow_steps(start: Any, x: np.ndarray, y: np.ndarray, batches: np.ndarr
 
     def epoch(number: int) -> Any:
         rows = batches[number * EPOCH : (number + 1) * EPOCH]
-        pairs = zip(
-            tf.unstack(tf.gather(inputs, rows)), tf.unstack(tf.gather(labels, rows)), strict=True
-        )
-        return tf.stack([step(a, b) for a, b in pairs]).numpy()
+        taken = (tf.unstack(tf.gather(values, rows)) for values in (inputs, labels))
+        return tf.stack([step(a, b) for a, b in zip(*taken, strict=True)]).numpy()
 
     return epoch
 
@@ -205,9 +187,8 @@ def jax_jit_loop(start: Any, x: np.ndarray, y: np.ndarray, batches: np.ndarray) 
     p = {name: jnp.asarray(value, jnp.float32) for name, value in start.items()}
     carry = [(p, optimizer.init(p))]
     jitted = jax.jit(step, donate_argnums=0)
-    staged = [
-        (jax.device_put(x[rows]), jax.device_put(y[rows].astype(np.int32))) for rows in batches
-    ]
+    targets = y.astype(np.int32)
+    staged = [(jax.device_put(x[rows]), jax.device_put(targets[rows])) for rows in batches]
 
     def epoch(number: int) -> Any:
         losses = []
@@ -252,45 +233,26 @@ HAND_WRITTEN = {
 def main() -> None:
     """Launches every case several times and prints ratio, interval and step times."""
     from gradrace.executor.environment import environment
-    from gradrace.registry import load_registry
-    from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec
     from scipy import stats
 
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("cases", nargs="*", default=list(CASES))
     parser.add_argument("--launches", type=int, default=6)
     given = parser.parse_args()
-    task = load_registry().tasks["digits_mlp"]
-    spec = RunSpec(
-        task=task,
-        optimizer=OptimizerSpec(name="adam"),
-        schedule=ScheduleSpec(kind="constant", base_lr=1e-3),
-        framework="torch",
-        mode="eager-fused",
-    )
+    env = environment(run_of("torch", "eager-fused"))
     for case in given.cases:
         rows = []
         for _ in range(given.launches):
             command = [sys.executable, __file__, "--launch", case]
-            done = subprocess.run(
-                command, env=environment(spec), capture_output=True, text=True, check=True
-            )
+            done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
             rows.append(json.loads(done.stdout.splitlines()[-1]))
         logs = np.log([row["ratio"] for row in rows])
-        half = (
-            stats.t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / np.sqrt(len(logs))
-            if len(logs) > 1
-            else np.nan
-        )
+        error = logs.std(ddof=1) / np.sqrt(len(logs)) if len(logs) > 1 else np.nan
+        half = stats.t.ppf(0.975, max(1, len(logs) - 1)) * error
         low, middle, high = np.exp([logs.mean() - half, logs.mean(), logs.mean() + half])
         hand, harness = (np.median([row[key] for row in rows]) for key in ("hand_us", "harness_us"))
-        ratio = f"{middle:.3f} [{low:.3f}, {high:.3f}]"
-        print(
-            f"{case:15} ratio {ratio}  hand-written {hand:6.1f} us, harness {harness:6.1f} us a"
-            " step"
-        )
+        times = f"hand-written {hand:6.1f} us, harness {harness:6.1f} us a step"
+        print(f"{case:15} ratio {middle:.3f} [{low:.3f}, {high:.3f}]  {times}")
 
 
 if __name__ == "__main__":

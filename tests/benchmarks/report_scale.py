@@ -1,5 +1,4 @@
-"""What a report of many runs costs: stores made-up runs, then times `gradrace report` on them in a
-process of its own.
+"""The cost of a report of many runs: stores made-up runs, then times `gradrace report` on them.
 
     python tests/benchmarks/report_scale.py FOLDER [--runs 10000] [--repeat 2]
     python tests/benchmarks/report_scale.py FOLDER --runs 3018 --cells 6 --seeds 500
@@ -14,7 +13,6 @@ process of it), and what was written."""
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import math
 import os
@@ -23,8 +21,10 @@ import shutil
 import subprocess
 import sys
 import time
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from gradrace.machine import this_machine
@@ -41,20 +41,17 @@ SEEDS, LAUNCHES, STEPS, EVALUATIONS = 5, 3, 200, 10
 
 
 def main() -> None:
-    """Makes the runs where they are missing, and reports."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    """Makes the runs if they are missing, and reports."""
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--runs", type=int, default=10_000)
-    parser.add_argument("--repeat", type=int, default=2)
-    parser.add_argument(
-        "--cells",
-        type=int,
-        default=120,
-        help="tasks x frameworks x optimizers; all of them by default",
-    )
-    parser.add_argument("--seeds", type=int, default=SEEDS)
+    every = "tasks x frameworks x optimizers; all of them by default"
+    for name, default, said in (
+        ("--runs", 10_000, None),
+        ("--repeat", 2, None),
+        ("--cells", 120, every),
+        ("--seeds", SEEDS, None),
+    ):
+        parser.add_argument(name, type=int, default=default, help=said)
     given = parser.parse_args()
     if not (given.folder / "runs" / SUITE / "plan.json").exists():
         began = time.perf_counter()
@@ -64,37 +61,27 @@ def main() -> None:
     for number in range(given.repeat):
         print(f"report {number + 1}: {_reported(given.folder)}")
     page = given.folder / "html" / "index.html"
-    files = [file for file in page.parent.rglob("*") if file.is_file()]
-    total = sum(file.stat().st_size for file in files)
-    print(
-        f"index.html {page.stat().st_size / 2**20:.1f} MiB; {len(files):,} files,"
-        f" {total / 2**20:.0f} MiB in all"
-    )
+    sizes = [file.stat().st_size for file in page.parent.rglob("*") if file.is_file()]
+    whole = f"{len(sizes):,} files, {sum(sizes) / 2**20:.0f} MiB in all"
+    print(f"index.html {page.stat().st_size / 2**20:.1f} MiB; {whole}")
 
 
 def _reported(folder: Path) -> str:
     """The peak is that of the largest child so far: all of them are reports of the same runs."""
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run(
-        [sys.executable, "-m", "gradrace", "report", "--output", folder],
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
+    command = [sys.executable, "-m", "gradrace", "report", "--output", folder]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    unit = 1 if sys.platform == "darwin" else 1024
-    return (
-        f"{wall:.1f} s wall, {cpu:.1f} s CPU, peak {after.ru_maxrss * unit / 2**20:.0f} MiB,"
-        f" {os.cpu_count()} cores"
-    )
+    peak = after.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 2**20
+    return f"{wall:.1f} s wall, {cpu:.1f} s CPU, peak {peak:.0f} MiB, {os.cpu_count()} cores"
 
 
 def _store(folder: Path, runs: int, cells: int, seeds: int) -> None:
     specs = list(itertools.islice(_specs(runs, cells, seeds), runs))
     digests = tuple(digest(spec, {"made_up": "1"}, {}) for spec in specs)
-    plan = PlanFile(
-        suite=SUITE, title="Many runs", question="How large may a report grow?", digests=digests
-    )
+    asked = {"title": "Many runs", "question": "How large may a report grow?"}
+    plan = PlanFile(suite=SUITE, digests=digests, **asked)
     with Store(folder, SUITE) as store:
         for spec, key in zip(specs, digests, strict=True):
             store.write(_result(spec, key))
@@ -102,51 +89,38 @@ def _store(folder: Path, runs: int, cells: int, seeds: int) -> None:
 
 
 def _specs(runs: int, most: int, seeds: int) -> Iterator[RunSpec]:
-    known = load_registry().tasks
-    tasks = [
-        known[name].model_copy(update={"steps": STEPS, "eval_every": STEPS // EVALUATIONS})
-        for name in TASKS
-    ]
+    known, short = load_registry().tasks, {"steps": STEPS, "eval_every": STEPS // EVALUATIONS}
+    tasks = [known[name].model_copy(update=short) for name in TASKS]
     cells = list(itertools.product(tasks, MODES, OPTIMIZERS))[:most]
     timing = TimingSpec(warmup_steps=10, blocks=20, block_steps=10)
-    for (task, framework, optimizer), launch in itertools.product(cells, range(LAUNCHES)):
-        yield RunSpec(
-            measure="timing",
-            task=task,
-            framework=framework,
-            mode=MODES[framework][1],
-            launch=launch,
-            timing=timing,
-            optimizer=OptimizerSpec(name=optimizer, rule="native"),
-            schedule=ScheduleSpec(kind="constant", base_lr=0.01),
-        )
+    for cell, launch in itertools.product(cells, range(LAUNCHES)):
+        yield _spec(*cell, "native", 0.01, measure="timing", launch=launch, timing=timing)
     rates = np.logspace(-4, 1, max(1, math.ceil((runs / len(cells) - LAUNCHES) / seeds)))
-    for (task, framework, optimizer), rate, seed in itertools.product(cells, rates, range(seeds)):
-        yield RunSpec(
-            task=task,
-            framework=framework,
-            mode=MODES[framework][0],
-            seed=seed,
-            optimizer=OptimizerSpec(name=optimizer),
-            schedule=ScheduleSpec(kind="constant", base_lr=float(f"{rate:.3g}")),
-        )
+    for cell, rate, seed in itertools.product(cells, rates, range(seeds)):
+        yield _spec(*cell, "canonical", float(f"{rate:.3g}"), seed=seed)
+
+
+def _spec(
+    task: TaskSpec, framework: str, name: str, rule: str, rate: float, **fields: Any
+) -> RunSpec:
+    return RunSpec(
+        task=task,
+        framework=framework,
+        mode=MODES[framework][int(rule == "native")],
+        optimizer=OptimizerSpec(name=name, rule=rule),
+        schedule=ScheduleSpec(kind="constant", base_lr=rate),
+        **fields,
+    )
 
 
 def _result(spec: RunSpec, key: str) -> RunResult:
     rng = np.random.default_rng(int(key[:8], 16))
-    diverged = spec.measure == "convergence" and spec.schedule.base_lr > 3.0
-    curve = (
-        _curve(spec.task, spec.schedule.base_lr, diverged, rng)
-        if spec.measure == "convergence"
-        else None
-    )
+    trained = spec.measure == "convergence"
+    diverged = trained and spec.schedule.base_lr > 3.0
+    curve = _curve(spec.task, spec.schedule.base_lr, diverged, rng) if trained else None
     wall = np.rint(rng.lognormal(0, 0.05, 20) * 3e6).astype(np.int64)
     zeros = np.zeros(20, dtype=np.int64)
-    blocks = (
-        Blocks(np.full(20, 10), wall, wall, zeros, zeros, np.full(20, "step"))
-        if spec.timing
-        else None
-    )
+    blocks = Blocks(np.full(20, 10), wall, wall, zeros, zeros, np.full(20, "step"))
     record = RunRecord(
         digest=key,
         spec=spec,
@@ -164,22 +138,18 @@ def _result(spec: RunSpec, key: str) -> RunResult:
         machine=this_machine(),
         cores=(0,),
     )
-    return RunResult(record, curve, blocks)
+    return RunResult(record, curve, blocks if spec.timing else None)
 
 
 def _curve(task: TaskSpec, rate: float, diverged: bool, rng: np.random.Generator) -> Curve:
     pull = 6.0 / (1.0 + abs(math.log10(rate / 0.03)))
     at, evaluated = np.arange(task.steps), np.arange(0, task.steps + 1, task.eval_every)
     fall = 2.3 * np.exp(-pull * at / task.steps) * rng.lognormal(0, 0.2, at.size)
-    losses = (
-        2.3 * np.exp(-0.9 * pull * evaluated / task.steps) * rng.lognormal(0, 0.05, evaluated.size)
-    )
+    losses = 2.3 * np.exp(-0.9 * pull * evaluated / task.steps)
+    losses = losses * rng.lognormal(0, 0.05, evaluated.size)
     if diverged:
-        fall, evaluated, losses = (
-            np.append(2.3 * 1.3 ** np.arange(60), np.inf),
-            evaluated[:3],
-            2.3 * 9.0 ** np.arange(3),
-        )
+        fall, evaluated = np.append(2.3 * 1.3 ** np.arange(60), np.inf), evaluated[:3]
+        losses = 2.3 * 9.0 ** np.arange(3)
     return Curve(fall, evaluated, losses, np.clip(1 - 0.4 * losses, 0, 1))
 
 

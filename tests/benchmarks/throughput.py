@@ -1,7 +1,7 @@
-"""What a sweep costs: against one fresh process a configuration, and against a script that somebody
-writes by hand.
+"""The cost of a sweep, beside one fresh process a configuration, and beside a script by hand.
 
-    python tests/benchmarks/throughput.py [--framework torch] [--configurations 128] [--rounds 3] PART
+    python tests/benchmarks/throughput.py [--framework torch] [--configurations 128] [--rounds 3]
+        [PART ...]
 
 PART is isolation, script or both (the default).
 
@@ -17,17 +17,21 @@ with the CPU seconds of all processes in brackets. Nothing is asserted."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import resource
 import subprocess
 import sys
 import time
+from argparse import SUPPRESS, ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
+
+from tiny import toml
 
 RATES = (1e-4, 3e-4, 1e-3, 2e-3, 3e-3, 5e-3, 1e-2, 2e-2)
 BETAS = (0.8, 0.9, 0.95, 0.99)
@@ -71,32 +75,26 @@ def show(what: str, cost: Cost, note: str = "") -> None:
 
 def suite_of(framework: str, configurations: int, eval_every: int) -> dict[str, Any]:
     optimizer = {"name": "adam", "learning_rate": list(RATES), "hyper": {"beta1": list(BETAS)}}
-    return {
-        "title": "Isolation",
-        "tasks": ["digits_mlp"],
-        "frameworks": [framework],
-        "optimizers": [optimizer],
-        "seeds": max(1, configurations // (len(RATES) * len(BETAS))),
-        "steps": 560,
-        "eval_every": eval_every,
-        "timing": False,
-        "dtype": "float64" if framework == "numpy" else "float32",
-    }
+    seeds = max(1, configurations // (len(RATES) * len(BETAS)))
+    task = {"tasks": ["digits_mlp"], "steps": 560, "eval_every": eval_every, "timing": False}
+    return plain("Isolation", framework) | task | {"optimizers": [optimizer], "seeds": seeds}
+
+
+def plain(title: str, framework: str) -> dict[str, Any]:
+    dtype = "float64" if framework == "numpy" else "float32"
+    return {"title": title, "frameworks": [framework], "dtype": dtype}
 
 
 def one(framework: str, configurations: int, eval_every: int, number: int, out: Path) -> None:
-    """What a process does that is started for one configuration: no persistent worker, no store, no
-    report.
-    """
+    """A process for one configuration: no persistent worker, no store, no report."""
     from gradrace.plan import initial_weights, make_plan
     from gradrace.registry import import_adapter, load_registry
     from gradrace.suite import expand, make_suite
     from gradrace.worker.train import train
 
     registry = load_registry()
-    run = expand(
-        make_suite("isolation", suite_of(framework, configurations, eval_every)), registry
-    )[number]
+    suite = make_suite("isolation", suite_of(framework, configurations, eval_every))
+    run = expand(suite, registry)[number]
     optimizer = registry.optimizers[run.optimizer.name]
     adapter = import_adapter(registry.frameworks[framework])
     session = adapter.open(run, initial_weights(run.task, run.seed), make_plan(run, optimizer))
@@ -104,55 +102,33 @@ def one(framework: str, configurations: int, eval_every: int, number: int, out: 
 
 
 def isolation(
-    framework: str,
-    configurations: int,
-    eval_every: int,
-    processes: int,
-    rounds: int,
-    jobs: int,
-    folder: Path,
+    framework: str, counts: list[int], processes: int, rounds: int, jobs: int, folder: Path
 ) -> None:
     """The table of the first comparison."""
     from gradrace.executor.environment import environment
     from gradrace.registry import load_registry
     from gradrace.suite import expand, make_suite
 
-    content = suite_of(framework, configurations, eval_every)
+    content = suite_of(framework, *counts)
     runs = expand(make_suite("isolation", content), load_registry())
     (folder / "isolation.toml").write_text(toml(content))
     env = environment(runs[0])
     fresh, swept, options = [], [], ("-j", str(jobs), "--no-report", "-q")
     for turn in range(rounds):
-        swept.append(
-            measured(gradrace("run", "isolation.toml", *options, "-o", f"iso{turn}"), folder)
-        )
+        sweep = gradrace("run", "isolation.toml", *options, "-o", f"iso{turn}")
+        swept.append(measured(sweep, folder))
         for i in range(turn, processes, rounds):
-            number = i * len(runs) // processes
-            ask = [
-                "--one",
-                str(number),
-                "--framework",
-                framework,
-                "--configurations",
-                str(configurations),
-                "--eval-every",
-                str(eval_every),
-            ]
-            fresh.append(
-                measured([sys.executable, __file__, *ask, str(folder / "one.json")], folder, env)
-            )
+            ask = ["--one", i * len(runs) // processes, "--framework", framework]
+            ask += ["--configurations", counts[0], "--eval-every", counts[1], folder / "one.json"]
+            command = [sys.executable, __file__, *map(str, ask)]
+            fresh.append(measured(command, folder, env))
     each, whole = middle(fresh), middle(swept)
-    print(
-        f"isolation, {framework}: {len(runs)} configurations, {processes} processes, {rounds}"
-        " sweeps measured"
-    )
+    counted = f"{len(runs)} configurations, {processes} processes, {rounds} sweeps measured"
+    print(f"isolation, {framework}: {counted}")
     show("a fresh process for one configuration", each)
     show("one cold command for all", whole, f"{whole.wall / len(runs):.3f} s a configuration")
-    ratios = Cost(*(each[i] * len(runs) / whole[i] for i in (0, 1)))
-    print(
-        f"{'processes (scaled) / command':44} {ratios.wall:9.1f} x  [{ratios.cpu:8.1f} x]",
-        flush=True,
-    )
+    wall, cpu = (each[i] * len(runs) / whole[i] for i in (0, 1))
+    print(f"{'processes (scaled) / command':44} {wall:9.1f} x  [{cpu:8.1f} x]", flush=True)
 
 
 # A script by hand
@@ -165,8 +141,9 @@ def by_hand_torch() -> None:
     from torch import nn
 
     torch.set_num_threads(1)
+    splits = digits()
     (x, y), (vx, vy) = (
-        (torch.from_numpy(a.astype("float32")), torch.from_numpy(b)) for a, b in digits()
+        (torch.from_numpy(a.astype("float32")), torch.from_numpy(b)) for a, b in splits
     )
     makers: dict[str, Any] = {
         "sgd": lambda p, lr: torch.optim.SGD(p, lr),
@@ -183,10 +160,9 @@ def by_hand_torch() -> None:
                 if step % 20 == 0:
                     with torch.no_grad():
                         logits = model(vx)
-                        found[f"{name} {lr} {step}"] = [
-                            float(nn.functional.cross_entropy(logits, vy)),
-                            float((logits.argmax(1) == vy).float().mean()),
-                        ]
+                        correct = (logits.argmax(1) == vy).float().mean()
+                        loss = nn.functional.cross_entropy(logits, vy)
+                        found[f"{name} {lr} {step}"] = [float(loss), float(correct)]
                 if step % (len(x) // 64) == 0:
                     batches = torch.from_numpy(order.permutation(len(x))).split(64)
                 rows = batches[step % (len(x) // 64)]
@@ -215,21 +191,15 @@ def by_hand_numpy() -> None:
     for name in ("sgd", "momentum", "adam"):
         for lr in RATES[2:6]:
             rng, losses = np.random.default_rng(0), []
-            p = [
-                rng.normal(0, (2 / 64) ** 0.5, (64, 64)),
-                np.zeros(64),
-                rng.normal(0, 0.1, (64, 10)),
-                np.zeros(10),
-            ]
+            first, last = rng.normal(0, (2 / 64) ** 0.5, (64, 64)), rng.normal(0, 0.1, (64, 10))
+            p = [first, np.zeros(64), last, np.zeros(10)]
             m, v = [np.zeros_like(w) for w in p], [np.zeros_like(w) for w in p]
             for step in range(200):
                 if step % 20 == 0:
                     log_p = forward(p, vx)[1]
                     accuracy = float((log_p.argmax(1) == vy).mean())
-                    found[f"{name} {lr} {step}"] = [
-                        float(-log_p[np.arange(len(vy)), vy].mean()),
-                        accuracy,
-                    ]
+                    loss = float(-log_p[np.arange(len(vy)), vy].mean())
+                    found[f"{name} {lr} {step}"] = [loss, accuracy]
                 if step % (len(x) // 64) == 0:
                     order = rng.permutation(len(x))
                 rows = order[step % (len(x) // 64) * 64 :][:64]
@@ -248,9 +218,8 @@ def by_hand_numpy() -> None:
                     else:
                         m[i], v[i] = 0.9 * m[i] + 0.1 * g, 0.999 * v[i] + 0.001 * g * g
                         corrected = m[i] / (1 - 0.9 ** (step + 1))
-                        p[i] = p[i] - lr * corrected / (
-                            np.sqrt(v[i] / (1 - 0.999 ** (step + 1))) + 1e-8
-                        )
+                        size = np.sqrt(v[i] / (1 - 0.999 ** (step + 1))) + 1e-8
+                        p[i] = p[i] - lr * corrected / size
             found[f"{name} {lr}"] = losses
     Path("by_hand.json").write_text(json.dumps(found))
 
@@ -261,9 +230,8 @@ def digits() -> tuple[tuple[Any, Any], tuple[Any, Any]]:
     from sklearn.model_selection import train_test_split
 
     x, y = load_digits(return_X_y=True)
-    train_x, held_x, train_y, held_y = train_test_split(
-        x, y, train_size=1152, stratify=y, random_state=0
-    )
+    halves = {"train_size": 1152, "stratify": y, "random_state": 0}
+    train_x, held_x, train_y, held_y = train_test_split(x, y, **halves)
     mean, spread = train_x.mean(0), train_x.std(0)
     scaled = [(part - mean) / (spread + (spread == 0)) for part in (train_x, held_x[:320])]
     return (scaled[0], train_y), (scaled[1], held_y[:320])
@@ -279,38 +247,25 @@ def script(framework: str, rounds: int, folder: Path) -> None:
     from gradrace.suite import expand, make_suite
 
     (folder / "small.py").write_text(TASK)
-    rates = list(RATES[2:6])
-    content = {
-        "title": "Twelve",
-        "tasks": ["digits_mlp"],
-        "frameworks": [framework],
-        "seeds": 1,
-        "timing": False,
-        "optimizers": [
-            {"name": name, "learning_rate": rates} for name in ("sgd", "momentum", "adam")
-        ],
-        "dtype": "float64" if framework == "numpy" else "float32",
-    }
-    env = environment(expand(make_suite("twelve", content), load_registry())[0])
-    (folder / "twelve.toml").write_text(toml({**content, "tasks": ["small_mlp"]}))
-    run = ("run", "twelve.toml", "--load", "small.py", "-q")
-    ways: dict[str, list[Cost]] = {
-        "by hand": [],
-        "without report": [],
-        "with report": [],
-        "all cached, no report": [],
-    }
+    names, rates = ("sgd", "momentum", "adam"), list(RATES[2:6])
+    optimizers = [{"name": name, "learning_rate": rates} for name in names]
+    content = plain("Twelve", framework) | {"seeds": 1, "timing": False, "optimizers": optimizers}
+    known = make_suite("twelve", content | {"tasks": ["digits_mlp"]})
+    env = environment(expand(known, load_registry())[0])
+    (folder / "twelve.toml").write_text(toml(content | {"tasks": ["small_mlp"]}))
+    ways: dict[str, list[Cost]] = {}
+
+    def timed(what: str, command: list[str], env: dict[str, str] | None = None) -> None:
+        ways.setdefault(what, []).append(measured(command, folder, env))
+
+    def sweep(*options: str) -> list[str]:
+        return gradrace("run", "twelve.toml", "--load", "small.py", "-q", *options)
+
     for turn in range(rounds):
-        ways["by hand"].append(
-            measured([sys.executable, __file__, "--by-hand", framework], folder, env)
-        )
-        ways["without report"].append(
-            measured(gradrace(*run, "--no-report", "-o", f"plain{turn}"), folder)
-        )
-        ways["with report"].append(measured(gradrace(*run, "-o", f"report{turn}"), folder))
-        ways["all cached, no report"].append(
-            measured(gradrace(*run, "--no-report", "-o", f"plain{turn}"), folder)
-        )
+        timed("by hand", [sys.executable, __file__, "--by-hand", framework], env)
+        timed("without report", sweep("--no-report", "-o", f"plain{turn}"))
+        timed("with report", sweep("-o", f"report{turn}"))
+        timed("all cached, no report", sweep("--no-report", "-o", f"plain{turn}"))
     print(f"script, {framework}: 12 runs, {rounds} rounds")
     hand = middle(ways["by hand"])
     for what, costs in ways.items():
@@ -322,41 +277,22 @@ def gradrace(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "gradrace", *arguments]
 
 
-def toml(content: dict[str, Any]) -> str:
-    """The content of a suite, tables inline."""
-
-    def value(given: Any) -> str:
-        if isinstance(given, dict):
-            return "{" + ", ".join(f"{key} = {value(item)}" for key, item in given.items()) + "}"
-        return (
-            "[" + ", ".join(map(value, given)) + "]"
-            if isinstance(given, list)
-            else json.dumps(given)
-        )
-
-    return "".join(f"{key} = {value(item)}\n" for key, item in content.items())
-
-
 def main() -> None:
     """Measures and prints."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "what", nargs="*", default=["isolation", "script"], help="isolation, script, or both"
-    )
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
+    parts = ["isolation", "script"]
+    parser.add_argument("what", nargs="*", default=parts, help="isolation, script, or both")
     parser.add_argument("--framework", default="torch")
-    parser.add_argument("--configurations", type=int, default=128, help="a multiple of 32")
-    parser.add_argument(
-        "--eval-every", type=int, default=560, help="isolation: 560 is at the ends only"
-    )
-    parser.add_argument("--jobs", type=int, default=1, help="isolation: workers of the one command")
-    parser.add_argument(
-        "--processes", type=int, default=6, help="how many fresh processes are measured"
-    )
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--by-hand", help=argparse.SUPPRESS)
+    for name, default, said in (
+        ("--configurations", 128, "a multiple of 32"),
+        ("--eval-every", 560, "isolation: 560 is at the ends only"),
+        ("--jobs", 1, "isolation: workers of the one command"),
+        ("--processes", 6, "how many fresh processes are measured"),
+        ("--rounds", 3, None),
+        ("--one", None, SUPPRESS),
+    ):
+        parser.add_argument(name, type=int, default=default, help=said)
+    parser.add_argument("--by-hand", help=SUPPRESS)
     given = parser.parse_args()
     if given.one is not None:
         one(given.framework, given.configurations, given.eval_every, given.one, Path(given.what[0]))
@@ -364,21 +300,14 @@ def main() -> None:
     if given.by_hand:
         {"torch": by_hand_torch, "numpy": by_hand_numpy}[given.by_hand]()
         return
-    print(
-        f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}: other work on this machine"
-        " disturbs these figures"
-    )
+    load = f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+    print(f"{load}: other work on this machine disturbs these figures")
     for what in given.what:
         with TemporaryDirectory() as folder:
             if what == "isolation":
-                counts = (
-                    given.configurations,
-                    given.eval_every,
-                    given.processes,
-                    given.rounds,
-                    given.jobs,
-                )
-                isolation(given.framework, *counts, Path(folder))
+                counts = [given.configurations, given.eval_every]
+                cost = (given.processes, given.rounds, given.jobs)
+                isolation(given.framework, counts, *cost, Path(folder))
             elif what == "script":
                 script(given.framework, given.rounds, Path(folder))
             else:

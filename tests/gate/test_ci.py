@@ -1,6 +1,4 @@
-"""Workflows and docs/ci.md: valid YAML with what a gate needs, and command lines whose options
-exist.
-"""
+"""Workflows and docs/ci.md: valid YAML with what a gate needs; command lines with real options."""
 
 from __future__ import annotations
 
@@ -56,11 +54,7 @@ COMMANDS = typer.main.get_command(app).commands
 def test_command_lines_have_real_options(where, arguments):
     words = shlex.split(arguments, comments=True)
     command = COMMANDS[words[0]]
-    known = {
-        option
-        for parameter in command.params
-        for option in (*parameter.opts, *parameter.secondary_opts)
-    }
+    known = {option for each in command.params for option in (*each.opts, *each.secondary_opts)}
     assert {word.partition("=")[0] for word in words if word.startswith("-")} <= known, where
     # Values and arguments are checked as well; nothing is run.
     command.make_context("gradrace", words[1:])
@@ -83,21 +77,17 @@ def test_a_gate_of_commits_has_the_history_and_tells_its_codes_apart(name):
         checkout = next(step for step in job["steps"] if "checkout" in step.get("uses", ""))
         assert checkout["with"]["fetch-depth"] == 0
         assert "could not measure" in script and "Regression" in script and "exit $code" in script
-        assert any(
-            "upload-artifact" in step.get("uses", "") and step["if"] == "always()"
-            for step in job["steps"]
-        )
-        assert "${{" not in script, (
-            "a branch's name goes through the environment, where it is no code"
-        )
+        kept = [step for step in job["steps"] if "upload-artifact" in step.get("uses", "")]
+        assert any(step["if"] == "always()" for step in kept)
+        # A branch's name goes through the environment, where it is no code.
+        assert "${{" not in script
 
 
 def test_comments_need_rights_and_forks_have_none():
     workflow = workflows()["regression.yml"]
     assert workflow["permissions"] == {"contents": "read", "pull-requests": "write"}
-    comment = next(
-        step for step in workflow["jobs"]["gate"]["steps"] if step.get("name") == "comment"
-    )
+    steps = workflow["jobs"]["gate"]["steps"]
+    comment = next(step for step in steps if step.get("name") == "comment")
     assert "head.repo.full_name == github.repository" in comment["if"]
     assert "always()" in comment["if"]
 

@@ -1,6 +1,4 @@
-"""Sides of a comparison made ready with real git repositories and interpreters, and what is left of
-them afterwards.
-"""
+"""Sides of a comparison made ready with real git repositories and interpreters; what they leave."""
 
 from __future__ import annotations
 
@@ -24,25 +22,32 @@ from gradrace import Optimizer, ReferenceRule
 def update(p, g, state, lr, t, hyper):
     return p - lr * g, state
 
-MINE = Optimizer(name="mine", title="{title}", paper="-", learning_rate=0.1, hyper={{}}, bindings={{}},
-                 rule=ReferenceRule(init=lambda p, hyper: {{}}, update=update))
+MINE = Optimizer(
+    name="mine", title="{title}", paper="-", learning_rate=0.1, hyper={{}}, bindings={{}},
+    rule=ReferenceRule(init=lambda p, hyper: {{}}, update=update),
+)
 """
 
 
 @pytest.fixture
-def repository(tmp_path, monkeypatch):
-    """A user's repository with two commits of one optimizer file, being worked in."""
+def folder(tmp_path, monkeypatch):
+    """An empty repository, being worked in; temporary files land beside it."""
     folder = tmp_path / "repository"
     folder.mkdir()
     git(folder, "init", "-q", "-b", "main")
+    monkeypatch.chdir(folder)
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    return folder
+
+
+@pytest.fixture
+def repository(folder):
+    """A user's repository with two commits of one optimizer file."""
     for title in ("first", "second"):
         (folder / "mine.py").write_text(OPTIMIZER.format(title=title))
         (folder / "helper.py").write_text(f"STATE = {title!r}\n")
         commit(folder, title)
-    monkeypatch.chdir(folder)
-    # What is left behind would be left here.
-    (tmp_path / "temporary").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     return folder
 
 
@@ -56,17 +61,14 @@ def test_a_users_file_at_a_commit_against_the_file_now(repository):
     hook.write_text(f"#!/bin/sh\ntouch {repository}/hooked\n")
     hook.chmod(0o755)
     with sides.against_base("HEAD~1", [Path("mine.py")]) as (a, b):
-        assert [
-            side.plugins[0].read_text().count(title)
-            for side, title in ((a, "first"), (b, "second"))
-        ] == [1, 1]
+        for side, title in ((a, "first"), (b, "second")):
+            assert side.plugins[0].read_text().count(title) == 1
         assert (a.label, a.details["commit"]) == ("HEAD~1", git(repository, "rev-parse", "HEAD~1"))
         assert b.details["commit"] == git(repository, "rev-parse", "HEAD")
         code = "import gradrace, helper; print(gradrace.__file__); print(helper.STATE)"
         told = [imported(side, code) for side in (a, b)]
-        assert [lines[1] for lines in told] == ["first", "second"], (
-            "each side finds its own state of the repository"
-        )
+        # Each side finds its own state of the repository.
+        assert [lines[1] for lines in told] == ["first", "second"]
         assert told[0][0] == told[1][0], "both run the gradrace that is installed"
         assert len(git(repository, "worktree", "list").splitlines()) == 2
     assert nothing_left(repository) and not (repository / "hooked").exists()
@@ -75,11 +77,16 @@ def test_a_users_file_at_a_commit_against_the_file_now(repository):
 def imported(side, code: str) -> list[str]:
     from gradrace.paired.measure import side_path
 
-    env = side_path(side, os.environ)
-    done = subprocess.run(
-        [side.python, "-P", "-c", code], env=env, capture_output=True, text=True, check=True
-    )
+    command, env = [side.python, "-P", "-c", code], side_path(side, os.environ)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
     return done.stdout.split()
+
+
+def refused(message: str, base: str, *files: list[Path]) -> int:
+    """The exit code of a base that is refused with this message."""
+    with pytest.raises(UserError, match=message) as caught:
+        sides.against_base(base, *files).__enter__()
+    return caught.value.exit_code
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, UserError])
@@ -95,9 +102,8 @@ def test_a_file_that_does_not_load_at_the_base(repository):
     commit(repository, "broken")
     (repository / "mine.py").write_text(OPTIMIZER.format(title="third"))
     commit(repository, "mended")
-    with pytest.raises(UserError, match=r"HEAD~1: .* line 1: invalid syntax") as caught:
-        sides.against_base("HEAD~1", [Path("mine.py")]).__enter__()
-    assert caught.value.exit_code == 3 and nothing_left(repository)
+    invalid = r"HEAD~1: .* line 1: invalid syntax"
+    assert refused(invalid, "HEAD~1", [Path("mine.py")]) == 3 and nothing_left(repository)
 
 
 def changed(repository: Path) -> None:
@@ -112,9 +118,7 @@ def staged(repository: Path) -> None:
 @pytest.mark.parametrize(("soil", "named"), [(changed, "mine.py"), (staged, "new.py")])
 def test_changes_that_are_not_committed_are_refused_unless_allowed(repository, soil, named):
     soil(repository)
-    with pytest.raises(UserError, match=rf"not committed.*: {named}; .*--allow-dirty") as caught:
-        sides.against_base("HEAD~1").__enter__()
-    assert caught.value.exit_code == 2
+    assert refused(rf"not committed.*: {named}; .*--allow-dirty", "HEAD~1") == 2
     with sides.against_base("HEAD~1", allow_dirty=True) as (_, b):
         assert b.details["commit"].endswith(" with changes")
     assert nothing_left(repository)
@@ -128,56 +132,39 @@ def test_files_that_git_does_not_follow_do_not_count(repository):
 
 def test_bad_bases(repository, tmp_path, monkeypatch):
     (repository / "late.py").write_text(OPTIMIZER.format(title="late"))
-    cases = [
+    absent = r"--load late.py: HEAD~1 has no late.py"
+    for arguments, message in (
         (("no-such-branch",), r"no commit of that name .*git log"),
         (("--output=x",), r"no commit of that name"),
-        (("HEAD~1", [Path("late.py")]), r"--load late.py: HEAD~1 has no late.py"),
-    ]
-    for arguments, message in cases:
-        with pytest.raises(UserError, match=message) as caught:
-            sides.against_base(*arguments).__enter__()
-        assert caught.value.exit_code == 2 and nothing_left(repository)
+        (("HEAD~1", [Path("late.py")]), absent),
+    ):
+        assert refused(message, *arguments) == 2 and nothing_left(repository)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="not in a git repository"):
-        sides.against_base("HEAD").__enter__()
+    refused("not in a git repository", "HEAD")
 
 
 def test_a_shallow_clone_says_how_to_get_the_base(repository, tmp_path, monkeypatch):
     git(tmp_path, "clone", "-q", "--depth", "1", f"file://{repository}", "shallow")
     monkeypatch.chdir(tmp_path / "shallow")
-    with pytest.raises(
-        UserError, match=r"shallow, fetch more of it: git fetch --unshallow.*fetch-depth: 0"
-    ):
-        sides.against_base("HEAD~1").__enter__()
+    refused(r"shallow, fetch more of it: git fetch --unshallow.*fetch-depth: 0", "HEAD~1")
 
 
 def test_without_git(repository, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(UserError, match="git is not installed") as caught:
-        sides.against_base("HEAD").__enter__()
-    assert caught.value.exit_code == 2
+    assert refused("git is not installed", "HEAD") == 2
 
 
 # -- gradrace's own repository
 
 
 @pytest.fixture
-def own(tmp_path, monkeypatch):
-    """A small history of gradrace itself: a base that is told apart by its version, the present
-    one, a change of it.
-    """
-    folder = tmp_path / "repository"
-    folder.mkdir()
-    git(folder, "init", "-q", "-b", "main")
+def own(folder):
+    """A small history of gradrace itself: a base with a version of its own, and a change."""
     for part in ("harness", "adapters", "suites"):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "harness" / "version.py").write_text('__version__ = "0.0.1"\n')
-    commit(folder, "base")
-    (folder / "harness" / "version.py").write_text('__version__ = "0.0.2"\n')
-    commit(folder, "now")
-    monkeypatch.chdir(folder)
-    (tmp_path / "temporary").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    for version, message in (("0.0.1", "base"), ("0.0.2", "now")):
+        (folder / "harness" / "version.py").write_text(f'__version__ = "{version}"\n')
+        commit(folder, message)
     return folder
 
 
@@ -195,14 +182,13 @@ def test_each_side_runs_its_own_gradrace(own):
     assert nothing_left(own)
 
 
+NOT_TODAY = "raise RuntimeError('not today')"
+
+
 @pytest.mark.parametrize(
     ("path", "text", "message"),
     [
-        (
-            "harness/registry.py",
-            "raise RuntimeError('not today')",
-            "HEAD~1: cannot be used: RuntimeError: not today",
-        ),
+        ("harness/registry.py", NOT_TODAY, "HEAD~1: cannot be used: RuntimeError: not today"),
         ("adapters", None, "HEAD~1: it has no adapters/"),
     ],
 )
@@ -213,9 +199,7 @@ def test_a_base_that_cannot_be_imported_is_no_verdict(own, path, text, message):
         (own / path).write_text(text)
     commit(own, "broken")
     git(own, "revert", "--no-edit", "HEAD")
-    with pytest.raises(UserError, match=message) as caught:
-        sides.against_base("HEAD~1").__enter__()
-    assert caught.value.exit_code == 3 and nothing_left(own)
+    assert refused(message, "HEAD~1") == 3 and nothing_left(own)
 
 
 # -- interpreters and files
@@ -224,9 +208,8 @@ def test_a_base_that_cannot_be_imported_is_no_verdict(own, path, text, message):
 @pytest.fixture
 def bare(tmp_path):
     """An interpreter without any package."""
-    subprocess.run(
-        [sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "bare")], check=True
-    )
+    command = [sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "bare")]
+    subprocess.run(command, check=True)
     return str(tmp_path / "bare" / "bin" / "python")
 
 

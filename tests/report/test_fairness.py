@@ -1,48 +1,31 @@
-"""The report's first section: a suite's cells beside kept verdicts, and what a reader is told to
-mind.
-"""
+"""The report's first section: a suite's cells beside stored verdicts, and its cautions."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 import pytest
 from gradrace.registry import load_registry
-from gradrace.report import writer
 from gradrace.report.fairness import Fairness, fairness
 from gradrace.results import frame
-from gradrace.spec import RunSpec
 from gradrace.verify import file as verify_file
 from gradrace.verify.verdict import FirstDifference, Side, Verdict, VerifyFile
-from records import MACHINE, VERSIONS, make_results, make_specs
+from records import MACHINE, VERSIONS, make_results, make_specs, page_of
 
 REGISTRY = load_registry()
 PAIRS = (("torch", "tensorflow"), ("torch", "jax"), ("tensorflow", "jax"))
 Outcomes = dict[tuple[str, str, str], str]
 
 
-def verdict(
-    level: str, case: str, pair: tuple[str, str], outcome: str = "equal", **about: str
-) -> Verdict:
+def verdict(level: str, case: str, pair: Any, outcome: str = "equal", **about: str) -> Verdict:
     a, b = (Side(framework=name, mode="") for name in pair)
     worst = {"equal": 2e-15, "differs by definition": 0.25, "FAILED": 1.5}.get(outcome)
     place = FirstDifference(step=3, tensor="losses", a="1", b="2") if outcome == "FAILED" else None
-    return Verdict(
-        level=level,
-        case=case,
-        a=a,
-        b=b,
-        verdict=outcome,
-        worst=worst,
-        tolerance=1e-12,
-        place=place,
-        **about,
-    )
+    found = {"verdict": outcome, "worst": worst, "tolerance": 1e-12, "place": place}
+    return Verdict(level=level, case=case, a=a, b=b, **found, **about)
 
 
-def verified(
-    *verdicts: Verdict, versions: dict[str, dict[str, str]] = VERSIONS, **options: bool
-) -> VerifyFile:
+def verified(*verdicts: Verdict, versions: Any = VERSIONS, **options: bool) -> VerifyFile:
     return VerifyFile(
         gradrace="0.1",
         started_at="2026-03-01T10:00:00+00:00",
@@ -55,39 +38,22 @@ def verified(
     )
 
 
-def trained(task: str, optimizer: str, outcome: str = "equal") -> list[Verdict]:
-    return [
-        verdict(
-            "trajectories",
-            f"{task}/{optimizer}",
-            pair,
-            outcome,
-            task=task,
-            optimizer=optimizer,
-            rule="canonical",
-        )
-        for pair in PAIRS
-    ]
+def trained(task: str, optimizer: str, outcome: str = "equal", pairs: Any = PAIRS) -> list[Verdict]:
+    about = {"task": task, "optimizer": optimizer, "rule": "canonical"}
+    case = f"{task}/{optimizer}"
+    return [verdict("trajectories", case, pair, outcome, **about) for pair in pairs]
 
 
 def ruled(optimizer: str, outcome: str = "equal", rule: str = "canonical") -> list[Verdict]:
-    return [
-        verdict(
-            "updates", f"{optimizer}/{rule}/constant", pair, outcome, optimizer=optimizer, rule=rule
-        )
-        for pair in PAIRS
-    ]
+    about, case = {"optimizer": optimizer, "rule": rule}, f"{optimizer}/{rule}/constant"
+    return [verdict("updates", case, pair, outcome, **about) for pair in PAIRS]
 
 
 @pytest.fixture
 def matrix(tmp_path) -> object:
-    """Words of the matrix of a suite with tasks mlp and cnn under sgd and adam, by (task,
-    optimizer, a, b).
-    """
+    """The matrix of tasks mlp and cnn under sgd and adam: (task, optimizer, a, b) -> its word."""
 
-    def make(
-        *verdicts: Verdict, specs: list[RunSpec] | None = None, **more: object
-    ) -> tuple[Outcomes, Fairness]:
+    def make(*verdicts: Verdict, specs: Any = None, **more: Any) -> tuple[Outcomes, Fairness]:
         make_results(tmp_path, "made-up", specs or make_specs(seeds=[0]))
         records = list(frame.load(tmp_path).records.values())
         fair = fairness(records, verified(*verdicts, **more), REGISTRY)
@@ -110,18 +76,9 @@ def test_cells_are_told_from_their_own_training_and_else_by_parts(matrix):
 
 
 def test_the_gravest_verdict_about_a_cell_counts(matrix):
-    bad = verdict(
-        "trajectories",
-        "mlp/sgd",
-        ("torch", "jax"),
-        "FAILED",
-        task="mlp",
-        optimizer="sgd",
-        rule="canonical",
-    )
-    words, fair = matrix(
-        *trained("mlp", "sgd"), bad, *trained("mlp", "adam", "differs by definition")
-    )
+    (bad,) = trained("mlp", "sgd", "FAILED", [("torch", "jax")])
+    differing = trained("mlp", "adam", "differs by definition")
+    words, fair = matrix(*trained("mlp", "sgd"), bad, *differing)
     assert words["mlp", "sgd", "torch", "jax"] == "FAILED"
     assert words["mlp", "sgd", "torch", "tensorflow"] == "equal"
     assert words["mlp", "adam", "torch", "tensorflow"] == "differs by definition"
@@ -129,27 +86,22 @@ def test_the_gravest_verdict_about_a_cell_counts(matrix):
 
 
 def test_layers_and_losses_are_the_parts_of_a_task_that_was_not_trained(matrix):
-    parts = [verdict("layers", "dense", pair) for pair in PAIRS] + [
-        verdict("losses", "softmax_cross_entropy", p) for p in PAIRS
+    parts = [
+        verdict(level, case, pair)
+        for level, case in (("layers", "dense"), ("losses", "softmax_cross_entropy"))
+        for pair in PAIRS
     ]
     words, _ = matrix(*ruled("sgd"), *parts)
     assert words["cnn", "sgd", "torch", "jax"] == "equal, by parts"
 
 
 def test_a_varied_task_is_not_taken_for_the_one_that_was_verified(matrix):
-    known = REGISTRY.tasks["digits_mlp"]
-    varied = known.model_copy(update={"label_smoothing": 0.1})
-    words, _ = matrix(
-        *trained("digits_mlp", "sgd"),
-        specs=make_specs(tasks=[varied], optimizers=["sgd"], seeds=[0]),
-    )
-    assert words["digits_mlp", "sgd", "torch", "jax"] == "not verified"
-    shorter = known.model_copy(update={"steps": 20, "batch_size": 8})
-    words, _ = matrix(
-        *trained("digits_mlp", "sgd"),
-        specs=make_specs(tasks=[shorter], optimizers=["sgd"], seeds=[0]),
-    )
-    assert words["digits_mlp", "sgd", "torch", "jax"] == "equal"
+    task = REGISTRY.tasks["digits_mlp"]
+    shorter = {"steps": 20, "batch_size": 8}
+    for changes, word in (({"label_smoothing": 0.1}, "not verified"), (shorter, "equal")):
+        specs = make_specs([task.model_copy(update=changes)], optimizers=["sgd"], seeds=[0])
+        words, _ = matrix(*trained("digits_mlp", "sgd"), specs=specs)
+        assert words["digits_mlp", "sgd", "torch", "jax"] == word
 
 
 def test_other_versions_and_partial_runs_are_told(matrix):
@@ -166,9 +118,7 @@ def page(tmp_path) -> object:
         make_results(tmp_path, "made-up", make_specs(seeds=[0]))
         if file:
             verify_file.write(tmp_path, file)
-        return Path(writer.write(frame.load(tmp_path), tmp_path / "html")).read_text(
-            encoding="utf-8"
-        )
+        return page_of(frame.load(tmp_path), tmp_path)
 
     return make
 

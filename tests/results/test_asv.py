@@ -1,6 +1,4 @@
-"""asv support: what becomes of every status, when a series starts anew, and asv itself over two
-commits.
-"""
+"""asv support: each status of a run, when a series starts anew, and asv itself over two commits."""
 
 from __future__ import annotations
 
@@ -9,7 +7,7 @@ import math
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,20 +25,13 @@ from tiny import TINY
 
 ADAM = ("mlp", "torch-eager", "adam")
 
-# What the NumPy reference measures of this is the dense network; the convolutions it skips with a
-# reason.
-FOLLOWED = TINY | {
-    "tasks": ["digits_mlp"],
-    # Sophia asks for the loss itself and has no rule in NumPy: a skipped cell.
-    "optimizers": ["adam", "sophia"],
-    "seeds": 1,
-    "timing": {**TINY["timing"], "launches": 2},
-}
+# The NumPy reference measures the dense network. Sophia asks for the loss itself and has no rule in
+# NumPy: a skipped cell.
+FOLLOWED = TINY | {"tasks": ["digits_mlp"], "optimizers": ["adam", "sophia"], "seeds": 1}
+FOLLOWED |= {"timing": {**TINY["timing"], "launches": 2}}
 
 
-def cells_of(
-    folder: Path, specs: Sequence[RunSpec], judge: Callable[[RunSpec], tuple[Status, str]]
-) -> Tracks:
+def cells_of(folder: Path, specs: Sequence[RunSpec], judge: Any) -> Tracks:
     """The cells that asv would see, had the runs ended as `judge` says."""
     plan = make_results(folder, specs=specs, judge=judge)
     return tracks(dict(zip(plan.digests, specs, strict=True)), load(folder), race.key_of)
@@ -49,20 +40,17 @@ def cells_of(
 def test_measured_cells_give_their_figures(tmp_path):
     specs = make_specs(["mlp"], ["torch"], ["adam"], seeds=range(3), launches=2)
     found = cells_of(tmp_path, specs, lambda spec: ("ok", ""))
-    step_time = race.look_up(found, "step_time", ADAM)
     # Of 20 made-up blocks of a launch, 12 take what p25 is and the others more: so is their median.
-    assert step_time == {"samples": [pytest.approx(STEP_US["torch"] * 1e-6)] * 2, "number": 1}, (
-        "a sample a launch"
-    )
+    launch = pytest.approx(STEP_US["torch"] * 1e-6)
+    step_time = race.look_up(found, "step_time", ADAM)
+    assert step_time == {"samples": [launch] * 2, "number": 1}, "a sample a launch"
     assert race.look_up(found, "first_call", ADAM) == {"samples": [0.25, 0.25], "number": 1}
     assert race.look_up(found, "state_bytes", ADAM) == 1024
     runs = load(tmp_path).runs.query("measure == 'convergence'")
     assert race.look_up(found, "final_loss", ADAM) == runs["final_validation_loss"].median()
     budget = runs["steps"].iloc[0] + 1
-    assert (
-        race.look_up(found, "steps_to_target", ADAM)
-        == runs["steps_to_target"].fillna(budget).median()
-    )
+    steps = runs["steps_to_target"].fillna(budget).median()
+    assert race.look_up(found, "steps_to_target", ADAM) == steps
 
 
 @pytest.mark.parametrize(
@@ -70,16 +58,14 @@ def test_measured_cells_give_their_figures(tmp_path):
     [("cpu", None, 700.0), ("cpu", 5, 700.0), ("gpu", 5, 5.0), ("gpu", None, 700.0)],
 )
 def test_peak_memory_is_the_device_s_own_on_a_gpu(tmp_path, device, on_device, figure):
-    (timed,) = [
-        spec for spec in make_specs(["mlp"], ["torch"], ["adam"]) if spec.measure == "timing"
-    ]
+    specs = make_specs(["mlp"], ["torch"], ["adam"])
+    (timed,) = [spec for spec in specs if spec.measure == "timing"]
     spec = timed.model_copy(update={"measure": "memory", "timing": None, "device": device})
     (digest,) = make_results(tmp_path, specs=[spec]).digests
     with Store(tmp_path, "demo") as store:
         record = read_record(store.folder / digest / "run.json")
-        memory = Memory(
-            imported_bytes=300, peak_bytes=1000, device_peak_bytes=on_device, method="made up"
-        )
+        sizes = {"imported_bytes": 300, "peak_bytes": 1000, "device_peak_bytes": on_device}
+        memory = Memory(**sizes, method="made up")
         store.write(RunResult(record.model_copy(update={"memory": memory})))
     found = tracks({digest: spec}, load(tmp_path), race.key_of)
     assert race.look_up(found, "peak_memory", ADAM) == figure
@@ -87,9 +73,8 @@ def test_peak_memory_is_the_device_s_own_on_a_gpu(tmp_path, device, on_device, f
 
 def test_a_diverged_run_has_the_worst_figures(tmp_path):
     specs = make_specs(["mlp"], ["torch"], ["adam"], seeds=[0])
-    found = cells_of(
-        tmp_path, specs, lambda spec: ("diverged" if spec.measure == "convergence" else "ok", "")
-    )
+    judge = lambda spec: ("diverged" if spec.measure == "convergence" else "ok", "")
+    found = cells_of(tmp_path, specs, judge)
     assert race.look_up(found, "final_loss", ADAM) == DIVERGED_LOSS
     assert race.look_up(found, "steps_to_target", ADAM) == specs[0].steps + 1
 
@@ -101,9 +86,8 @@ def test_one_failed_run_fails_its_cell_and_no_other(tmp_path, status):
         return (status, "out of memory") if broken else ("ok", "")
 
     found = cells_of(tmp_path, make_specs(["mlp"], ["torch", "jax"], ["adam"]), judge)
-    with pytest.raises(
-        RuntimeError, match=rf"mlp/torch-eager/adam.*seed1: {status}: out of memory"
-    ):
+    reason = rf"mlp/torch-eager/adam.*seed1: {status}: out of memory"
+    with pytest.raises(RuntimeError, match=reason):
         race.look_up(found, "final_loss", ADAM)
     for sound in (("final_loss", ("mlp", "jax-scan", "adam")), ("first_call", ADAM)):
         assert race.look_up(found, *sound)
@@ -111,9 +95,8 @@ def test_one_failed_run_fails_its_cell_and_no_other(tmp_path, status):
 
 def test_skipped_is_nan_and_lost_is_a_failure(tmp_path):
     specs = make_specs(["mlp"], ["torch", "jax"], ["adam"], seeds=[0])
-    plan = make_results(
-        tmp_path, specs=specs, judge=lambda spec: ("skipped", "not installed: torch"), unrun=1
-    )
+    skipped = lambda spec: ("skipped", "not installed: torch")
+    plan = make_results(tmp_path, specs=specs, judge=skipped, unrun=1)
     found = tracks(dict(zip(plan.digests, specs, strict=True)), load(tmp_path), race.key_of)
     assert all(math.isnan(race.look_up(found, figure, ADAM)) for figure in FIGURES)
     with pytest.raises(RuntimeError, match="no record"):
@@ -121,28 +104,22 @@ def test_skipped_is_nan_and_lost_is_a_failure(tmp_path):
 
 
 def test_a_suite_has_benchmarks_for_what_it_measures_and_only_the_modes_that_do():
-    def tracks(**changes: Any) -> dict[str, Any]:
-        benchmarks = race.benchmarks(
-            make_suite("my-suite", FOLLOWED | {"frameworks": ["jax"]} | changes)
-        )
+    def followed(**changes: Any) -> dict[str, Any]:
+        content = FOLLOWED | {"frameworks": ["jax"]} | changes
+        benchmarks = race.benchmarks(make_suite("my-suite", content))
         assert benchmarks.__name__ == "my_suite"
-        return {
-            name: track for name, track in vars(benchmarks).items() if name.startswith("track_")
-        }
+        return {name: each for name, each in vars(benchmarks).items() if name.startswith("track_")}
 
     timed = {"track_step_time", "track_first_call", "track_state_bytes"}
     trained = {"track_steps_to_target", "track_final_loss"}
-    assert set(tracks()) == timed | trained
-    assert set(tracks(convergence=False)) == timed
-    assert set(tracks(timing=False)) == trained
-    assert tracks()["track_step_time"].params == [["digits_mlp"], ["jax-jit"], ["adam", "sophia"]]
-    assert tracks()["track_final_loss"].params[1] == ["jax-scan"]
-    swept = tracks(modes={"jax": ["jit", "scan"]})
-    assert (
-        swept["track_step_time"].params[1]
-        == swept["track_final_loss"].params[1]
-        == ["jax-jit", "jax-scan"]
-    )
+    assert set(followed()) == timed | trained
+    assert set(followed(convergence=False)) == timed
+    assert set(followed(timing=False)) == trained
+    assert followed()["track_step_time"].params == [["digits_mlp"], ["jax-jit"], ["adam", "sophia"]]
+    assert followed()["track_final_loss"].params[1] == ["jax-scan"]
+    swept = followed(modes={"jax": ["jit", "scan"]})
+    for name in ("track_step_time", "track_final_loss"):
+        assert swept[name].params[1] == ["jax-jit", "jax-scan"]
 
 
 def test_a_series_starts_anew_with_what_is_measured():
@@ -169,24 +146,21 @@ def test_the_nightly_suites_are_followed_unless_told_otherwise(monkeypatch, tmp_
     quick = read_suite("quick").content
     assert (nightly.content.tasks, nightly.content.optimizers) == (quick.tasks, quick.optimizers)
     assert set(nightly.content.frameworks) == set(quick.frameworks) and not nightly.content.modes
-    cells_followed = [
-        {race.key_of(run) for run in race.expanded(s) if run.measure == "timing"}
-        for s in (nightly, modes)
-    ]
-    assert not set.intersection(*cells_followed), "timed once"
+    timed, of_modes = (
+        {race.key_of(run) for run in race.expanded(suite) if run.measure == "timing"}
+        for suite in (nightly, modes)
+    )
+    assert not timed & of_modes, "timed once"
     for suite in (nightly, modes):
         # Mann and Whitney's two-sided test of n against n samples has p >= 2 / binom(2n, n); asv
         # asks for less than 0.002.
         assert suite.content.timing
-        assert (
-            2 / math.comb(2 * suite.content.timing.launches, suite.content.timing.launches) < 0.002
-        )
+        launches = suite.content.timing.launches
+        assert 2 / math.comb(2 * launches, launches) < 0.002
     monkeypatch.setenv(race.SUITE_VARIABLE, "suites/quick.toml, schedules")
     monkeypatch.chdir(tmp_path)
-    assert [suite.content for suite in race.chosen_suites()] == [
-        quick,
-        read_suite("schedules").content,
-    ], "from the root"
+    chosen = [suite.content for suite in race.chosen_suites()]
+    assert chosen == [quick, read_suite("schedules").content], "from the root"
     monkeypatch.setenv(race.SUITE_VARIABLE, "quack")
     with pytest.raises(UserError, match="did you mean 'quick'"):
         race.chosen_suites()
@@ -210,9 +184,9 @@ def test_cells_that_asv_could_not_tell_apart_are_refused(change):
 
 def test_discovery_loads_nothing_heavy():
     code = "import sys, gradrace.suites.benchmarks.race; print(*sys.modules)"
-    loaded = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.split()
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    loaded = done.stdout.split()
     assert not {"torch", "tensorflow", "keras", "jax", "pandas", "pyarrow", "sklearn"} & set(loaded)
 
 
@@ -224,37 +198,25 @@ def test_asv_follows_two_commits(tmp_path):
     said = project.run(first)
     assert said.count("Setting up") == 1, "one sweep for all benchmarks"
     results = project.results(first)
-    units = {
-        key: benchmark["unit"]
-        for key, benchmark in json.loads(
-            (project.folder / "results/asv/benchmarks.json").read_text()
-        ).items()
-        if key != "version"
-    }
-    assert units == {
-        "race.followed.track_step_time": "seconds",
-        "race.followed.track_first_call": "seconds",
-        "race.followed.track_state_bytes": "bytes",
-        "race.followed.track_steps_to_target": "steps",
-        "race.followed.track_final_loss": "loss",
-    }
+    described = json.loads((project.folder / "results/asv/benchmarks.json").read_text())
+    del described["version"]
+    units = {"step_time": "seconds", "first_call": "seconds", "state_bytes": "bytes"}
+    units |= {"steps_to_target": "steps", "final_loss": "loss"}
+    units = {f"race.followed.track_{name}": unit for name, unit in units.items()}
+    assert {key: benchmark["unit"] for key, benchmark in described.items()} == units
     for key in units:
         params = results.get_result_params(key)
         assert params == [["'digits_mlp'"], ["'numpy-reference'"], ["'adam'", "'sophia'"]]
         measured, skipped = results.get_result_value(key, params)
         assert measured > 0 and math.isnan(skipped)
-    assert results.get_result_value("race.followed.track_steps_to_target", params)[0] in (
-        10,
-        20,
-        21,
-    )
+    steps = results.get_result_value("race.followed.track_steps_to_target", params)[0]
+    assert steps in (10, 20, 21)
 
     step_time = "race.followed.track_step_time"
     samples, nothing = results.get_result_samples(step_time, params)
     assert len(samples) == 2 and nothing is None, "one of each launch"
-    assert results.get_result_value(step_time, params)[0] == pytest.approx(
-        statistics.median(samples)
-    )
+    median = statistics.median(samples)
+    assert results.get_result_value(step_time, params)[0] == pytest.approx(median)
     assert results.get_result_stats(step_time, params)[0]["repeat"] == len(samples)
 
     second = project.commit("two")
@@ -268,13 +230,10 @@ def test_asv_follows_two_commits(tmp_path):
 
     project.gradrace("run", "followed.toml", "--no-report", "-q")
     project.gradrace("export", "asv")
-    assert len(list((project.folder / "results" / "asv").glob("*/machine.json"))) == 1, (
-        "asv's own name for this machine"
-    )
-    assert (
-        set(units) | {key.replace("race.followed.track_", "gradrace.followed.") for key in units}
-        == project.publish()
-    )
+    machines = list((project.folder / "results" / "asv").glob("*/machine.json"))
+    assert len(machines) == 1, "asv's own name for this machine"
+    exported = {key.replace("race.followed.track_", "gradrace.followed.") for key in units}
+    assert set(units) | exported == project.publish()
     shown = project.asv("show", second)
     assert "gradrace.followed.final_loss" in shown and "race.followed.track_final_loss" in shown
 

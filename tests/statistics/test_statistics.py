@@ -66,7 +66,7 @@ def test_aggregates_against_their_definitions():
 
 
 def test_share_of_runs_by_hand():
-    """None of 5 diverged: the share p at which that has the chance 2.5% solves (1 - p)^5 = 0.025."""
+    """None of 5 diverged: the share p for which that has the chance 2.5% solves (1 - p)^5 = 2.5%."""
     assert aggregates.share_of_runs(0, 5)[:3] == pytest.approx((0, 0, 1 - 0.025 ** (1 / 5)))
     assert aggregates.share_of_runs(2, 8).estimate == 0.25
 

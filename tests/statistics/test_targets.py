@@ -96,7 +96,7 @@ def test_times_to_targets():
 
 
 def test_runtime_ecdf_by_hand():
-    """Two tasks, 2 x 2 and 1 x 2 (target, seed): 6 in all, reached at 1, 2, 2, 5 and twice never."""
+    """Two tasks, 2 x 2 and 1 x 2 (target, seed): 6 in all, reached at 1, 2, 2, 5, never, never."""
     times = {"x": np.array([[1, 2], [2, INF]]), "y": np.array([[5, INF]])}
     targets = {"x": [0.8, 0.9], "y": [0.7]}
     trained = {"x": np.array([10, 10]), "y": np.array([8, 20])}

@@ -1,5 +1,4 @@
-"""The suites that come with gradrace: what each expands to at every scale, that no run of a cut of
-each fails, and what a dry run says they will take."""
+"""The suites that come with gradrace: runs at every scale, a cut of each that runs, estimates."""
 
 from __future__ import annotations
 
@@ -13,6 +12,7 @@ from gradrace.suite import at_scale, built_in, expand, make_suite, read_suite
 from gradrace.sweep import Options, execute, prepare
 from gradrace.sweep.estimate import estimate
 from paths import ROOT
+from tiny import TINY
 
 # Suite -> runs as they stand in the file, at the scale small and at the scale large.
 RUNS = {
@@ -28,16 +28,10 @@ RUNS = {
 }
 SCALES = (None, "small", "large")
 CUT = {"seeds": 1, "steps": 4, "eval_every": 2, "dtype": "float64"}
-NARROW = {
-    "learning_rate_grid",
-    "schedules",
-    "initializer",
-    "activation",
-    "batch_sizes",
-    "hidden",
-    "regularization",
-    "optimizers",
-}
+NARROW = set(
+    ["learning_rate_grid", "schedules", "initializer", "activation", "batch_sizes", "hidden"]
+)
+NARROW |= {"regularization", "optimizers"}
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -48,12 +42,10 @@ def test_every_suite_expands_to_the_declared_runs_at_every_scale(registry, name)
         runs = expand(at_scale(suite, scale) if scale else suite, registry)
         assert len(runs) == count == len({run.id for run in runs}), scale
         assert all(run.measure == "convergence" and run.task.target_origin for run in runs)
-        assert all(possible(registry, run) for run in runs), (
-            "what a library lacks is skipped; no suite of ours plans that"
-        )
-        assert all(run.steps % run.task.eval_every == 0 for run in runs), (
-            "the last evaluation is that of the end"
-        )
+        # A library's gaps are skipped; no suite of ours plans such a run. The last evaluation is at
+        # the end.
+        assert all(possible(registry, run) for run in runs)
+        assert all(run.steps % run.task.eval_every == 0 for run in runs)
 
 
 @pytest.mark.parametrize("name", sorted({*built_in()} - {*RUNS}))
@@ -71,23 +63,16 @@ def possible(registry, run):
 
 
 def cut(name):
-    """The smallest scale with one or two of everything: the first and the last of each list, and
-    few, short runs.
-    """
+    """The smallest scale with the first and the last of each list, and few, short runs."""
     content = at_scale(read_suite(name), "small").content.model_dump(exclude_unset=True)
-    ends = {
-        key: [value[0], value[-1]]
-        for key, value in content.items()
-        if key in NARROW and isinstance(value, list)
-    }
-    tasks = [content["tasks"][-1]]
-    search = {"search": {**content["search"], "draws": 2}} if "search" in content else {}
-    # The reference has no rules of its own; it computes in float64 alone, which the libraries can
-    # as well.
+    lists = {key: value for key, value in content.items() if isinstance(value, list)}
+    ends = {key: [value[0], value[-1]] for key, value in lists.items() if key in NARROW}
+    if "search" in content:
+        ends["search"] = {**content["search"], "draws": 2}
+    # The reference has no native rules; it computes in float64 alone, as the libraries can.
     frameworks = ["jax"] if name == "native" else ["numpy"]
-    return make_suite(
-        name, {**content, **CUT, **ends, **search, "tasks": tasks, "frameworks": frameworks}
-    )
+    one = {"tasks": [content["tasks"][-1]], "frameworks": frameworks}
+    return make_suite(name, {**content, **CUT, **ends, **one})
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -103,11 +88,8 @@ def test_a_cut_of_every_suite_runs(name, tmp_path):
 
 def test_the_documents_table_has_these_counts():
     lines = (ROOT / "docs" / "suites.md").read_text(encoding="utf-8").splitlines()
-    rows = {
-        cells[1].strip("` "): cells
-        for line in lines
-        if line.startswith("| `") and len(cells := line.split("|")) == 8
-    }
+    cells_of = [line.split("|") for line in lines if line.startswith("| `")]
+    rows = {cells[1].strip("` "): cells for cells in cells_of if len(cells) == 8}
     assert list(rows) == list(RUNS)
     for name, cells in rows.items():
         assert tuple(int(cell.replace(",", "")) for cell in cells[4:7]) == RUNS[name], name
@@ -128,17 +110,9 @@ def test_mnist_gives_way_to_the_digits_in_the_open(tmp_path, monkeypatch):
     assert "digits_mlp for want of mnist_mlp (gradrace fetch mnist)" in sweep.suite.content.title
 
 
-SMALL = {
-    "title": "Estimated",
-    "tasks": ["digits_mlp"],
-    "frameworks": ["numpy"],
-    "optimizers": ["sgd"],
-    "seeds": 3,
-    "steps": 20,
-    "eval_every": 10,
-    "dtype": "float64",
-    "scales": {"long": {"steps": 200, "batch_sizes": [8]}, "other": {"tasks": ["wine_mlp"]}},
-}
+SMALL = {key: TINY[key] for key in ("tasks", "frameworks", "dtype", "steps", "eval_every")}
+SMALL |= {"title": "Estimated", "optimizers": ["sgd"], "seeds": 3}
+SMALL |= {"scales": {"long": {"steps": 200, "batch_sizes": [8]}, "other": {"tasks": ["wine_mlp"]}}}
 
 
 def test_an_estimate_takes_the_nearest_earlier_runs_of_any_suite(tmp_path):
@@ -155,10 +129,8 @@ def test_an_estimate_takes_the_nearest_earlier_runs_of_any_suite(tmp_path):
     assert found("two").unknown == 0
     assert found("two").seconds == pytest.approx(3 * walls.median() + starting)
     assert per_run == [pytest.approx(walls.median())] * 3
-    longer = found(scale="long")
-    assert [row["seconds"] for row in longer.runs] == [
-        pytest.approx(10 * seconds) for seconds in per_run
-    ], "by the task's steps"
+    longer = [row["seconds"] for row in found(scale="long").runs]
+    assert longer == [pytest.approx(10 * seconds) for seconds in per_run], "by the task's steps"
     assert found(scale="other").unknown == 3
 
 
