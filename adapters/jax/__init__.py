@@ -1,7 +1,8 @@
-"""JAX: models of Flax nnx layers, trained by Optax; see modes.
+"""JAX: models of Flax nnx layers, trained by Optax; read modes and session first. bfloat16 is the type
+of parameters, activations and state; learning rates, running statistics and losses stay float32.
 
-bfloat16 is the type of parameters, activations and the optimizer's state; learning rates, running
-statistics and losses stay float32.
+`program`: compiled programs, by `functional` (jit, scan) or `module` (nnx). `layers`, `losses`,
+`batches`, `optimizer` (with `pieces`, and `hypers` as arguments): its parts. `policy`: precision.
 """
 
 from __future__ import annotations

@@ -1,5 +1,8 @@
-"""TensorFlow, driven through Keras: its layers, its optimizers, and a step traced once by
-`tf.function`; see modes.
+"""TensorFlow, driven through Keras: its layers, its optimizers, and a step that is traced once.
+
+`modes` and `session`: read first. `program`: the traced functions. `layers`, `losses`, `batches`:
+its parts. `optimizer`: Keras' classes, with `hypers` and `adjustable` for values that change after
+the trace. `policy`: threads and precision.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""PyTorch: torch.nn layers and torch.optim classes, eager or through torch.compile; see modes."""
+"""PyTorch: torch.nn layers and torch.optim classes; read modes and session first.
+
+`modes`: eager, or through torch.compile. `session`: one model in training. `layers`, `losses`,
+`optimizer` (with `pieces` that torch lacks), `batches`: its parts. `policy`: threads and precision.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""Suites: TOML files that say what is swept, validated, and expanded to RunSpecs. Read file first.
+"""Suites: TOML files that say what is swept, validated and expanded to RunSpecs; read `file` first.
 
-file: the content and its checks; mistakes: its errors in our words; draws: random search;
-variations: of tasks. expansion: from a suite to runs, with checks, tasks and updates; names: names
-that tell runs apart. origin: which file a suite came from."""
+`file`: the content. `mistakes`: its errors in our words. `origin`: which file a suite came from.
+`expansion`: from a suite to its runs, after `checks`: `tasks` with their `variations`, `updates`
+(optimizers, rates, schedules), `setups` (hardware, modes), `draws` (random search), `names`.
+"""
 
 from __future__ import annotations
 

@@ -2,9 +2,9 @@
 
 Read `planned` first (the runs, and what names them: `naming`), then `endings`, `outcomes` and
 `rates`. `timed` and `lookup` hold step times, `points` curves, `targets` and `arrivals` times to
-target, `rules` schedules; `grouping` helps all. One section each reads `architecture`, `basins`,
-`batch_sizes`, `contenders`, `diagnosed`, `native`, `profiles`, `random_search`, `schedules` and
-`variations`.
+target, `rules` schedules; `grouping` helps all. The others serve a section each: `architecture`,
+`basins`, `batch_sizes`, `contenders`, `contests`, `diagnosed`, `native`, `profiles`,
+`random_search`, `ranks`, `schedules`, `tuning`, `variations`.
 """
 
 from .endings import ATTEMPTED as ATTEMPTED
