@@ -63,7 +63,7 @@ class Check(Frozen):
 
 
 class Comparability(Frozen):
-    """How a framework's runs were compared and why: bit for bit, or within the rounding band."""
+    """A framework's comparison, bit for bit or within the rounding band, and the reason."""
 
     framework: str
     mode: Mode

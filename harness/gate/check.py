@@ -97,7 +97,7 @@ _CHANGED = (
 
 
 def _differing(check: Check, before: Trace, after: Trace, entry: int) -> Check:
-    """With step, both values, their distance, and what may explain it."""
+    """With step, both values, their distance, and possible explanations."""
     relative, allowed = relative_distances(before, after), before.allowed
     notes = [_hyper(before, after)] if before.hyper != after.hyper else []
     if check.mode == "exact" and (relative <= allowed[: len(relative)]).all():

@@ -82,7 +82,7 @@ def recorded(steps: int) -> Array:
 def make_trace(
     record: RunRecord, losses: Array, twin: Array | None = None, twin_final: float | None = None
 ) -> Trace:
-    """From a finished run, its training losses float64[n], and its float64 twin's losses and end."""
+    """From a finished run, its training losses float64[n], and losses and end of its twin."""
     spec, summary = record.spec, record.summary
     assert summary is not None, "a finished convergence run has a summary"
     kept = losses[recorded(len(losses))]

@@ -45,7 +45,7 @@ class Pair:
 
 
 class StopRule(Frozen):
-    """When a verdict is given. Ratios are b / a of seconds per step.
+    """The rule for verdicts and further launches. Ratios are b / a of seconds per step.
 
     threshold: the slowdown or speed-up that must not go unnoticed: 0.05 is 5%; ok means shown to
     differ by less. alpha: error rate of the whole comparison, over all cells and looks, two-sided.

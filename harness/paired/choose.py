@@ -22,7 +22,7 @@ Choice = Mapping[str, str]
 
 @dataclass(frozen=True)
 class SuiteFilter:
-    """Which part of which suite: see `sweep.matches` for the keyword."""
+    """A suite and a keyword, which `sweep.matches` explains."""
 
     suite: str = "quick"
     keyword: str = ""
@@ -99,7 +99,7 @@ def parse_choice(option: str, given: Iterable[str]) -> dict[str, str]:
 
 
 def pair_name(a: RunSpec, b: RunSpec) -> str:
-    """Task, framework, optimizer and what else is unusual; 'x|y' if the two differ."""
+    """Task, framework, optimizer and all that is unusual; 'x|y' if the two differ."""
     parts = (
         one if one == other else f"{one}|{other}"
         for one, other in zip(_aspects(a), _aspects(b), strict=True)

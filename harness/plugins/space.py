@@ -76,7 +76,9 @@ def at(given: Range, share: float) -> float:
     low, high = given.low, given.high
     if not given.log:
         return low + share * (high - low)
-    value = math.exp(math.log(low) + share * (math.log(high) - math.log(low)))
+    ratio = high / low
+    span = math.log(ratio) if ratio < math.inf else math.log(high) - math.log(low)
+    value = math.exp(math.log(low) + share * span)
     return min(max(value, low), high)
 
 

@@ -113,7 +113,7 @@ def spread(tasks: Sequence[Array], statistic: Statistic) -> Spread:
 
 
 def _effect(tasks: Sequence[Array], statistic: Statistic, number: int) -> Array:
-    """float[draws]: each draw of this task's seeds alone moves the statistic so far off its mean."""
+    """float[draws]: how far each draw of this task alone moves the statistic off its mean."""
     draws, weights = resamples(tasks[number].size)
 
     def of(part: Array) -> Array:

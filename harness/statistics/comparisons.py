@@ -237,7 +237,7 @@ def _score_limits(
 
 
 def _hanley_mcneil(p: float, ours: int, theirs: int) -> float:
-    """Variance of the share of pairs won (Hanley & McNeil 1982), excess counts averaged (Newcombe)."""
+    """Variance of the share of pairs won (Hanley & McNeil 1982; Newcombe's mean of counts)."""
     extra = (ours + theirs) / 2 - 1
     return p * (1 - p) * (1 + extra * (1 - p) / (2 - p) + extra * p / (1 + p)) / (ours * theirs)
 

@@ -15,7 +15,7 @@ R_MAX = 4.0
 
 
 class Profile(NamedTuple):
-    """How often each optimizer is within a factor of the pool's best; each affects all rows.
+    """Shares of tasks within a factor of the pool's best; every optimizer affects all rows.
 
     pool: names, the rows. tasks: names, the columns. times, ratios: float[pool, tasks], infinite
     for a miss. score: float[pool], the normalised area under rho from 1 to r_max, between 0 and 1,

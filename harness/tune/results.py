@@ -178,7 +178,7 @@ class Row:
         return self.searches[0].key[3] is not None
 
     def counts(self) -> dict[str, int]:
-        """How many trials ended how, over all folds."""
+        """State -> number of trials, over all folds."""
         states = [trial.state for search in self.searches for trial in search.trials]
         return {state: states.count(state) for state in dict.fromkeys(states)}
 

@@ -100,7 +100,7 @@ def notes(study: StudyFile, found: Sequence[SearchResult]) -> list[str]:
 
 
 def intervals_note(table: Sequence[Row]) -> str:
-    """The sentence that says what the intervals of test scores are over."""
+    """The sentence on the intervals of test scores."""
     if any(row.nested for row in table):
         return "intervals are over outer folds, whose samples differ"
     said = "intervals after a mean are over fresh seeds on the same test samples"

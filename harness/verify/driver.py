@@ -45,7 +45,7 @@ Tell = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class VerifyOptions:
-    """Which cases are verified, and how. worker: the command of a worker, for tests."""
+    """The cases and the means of a verification. worker: the command of a worker, for tests."""
 
     selection: Selection = field(default_factory=Selection)
     worker: tuple[str, ...] = (sys.executable, "-m", "gradrace.verify.worker")

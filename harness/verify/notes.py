@@ -492,7 +492,7 @@ SCHEDULES_AGREE = (
     " its schedules once an update; torch's whenever you call `step()`."
 )
 
-# What it is, library and version, what happens.
+# Name, library with version, effect.
 DEFECTS = (
     (
         "optax.rprop",

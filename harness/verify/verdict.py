@@ -106,7 +106,7 @@ class VerifyFile(Frozen):
         return self.model_dump(mode="json", by_alias=True)
 
     def counts(self) -> dict[Outcome, int]:
-        """How many verdicts of each kind, all kinds named."""
+        """Kind -> number of verdicts, for all kinds."""
         kinds: tuple[Outcome, ...] = ("equal", "differs by definition", "unavailable", "FAILED")
         return {kind: sum(v.verdict == kind for v in self.verdicts) for kind in kinds}
 

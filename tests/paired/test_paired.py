@@ -528,9 +528,12 @@ def test_two_files_with_an_optimizer_each(tmp_path, registry, suite_of):
     assert caught.value.exit_code == 5
 
 
-def test_a_users_own_optimizer_stands_in_place_of_the_suites(tmp_path, suite_of):
+@pytest.mark.parametrize("timed", [{}, {"optimizers": ["sgd"]}], ids=["timed as trained", "named"])
+def test_a_users_own_optimizer_stands_in_place_of_the_suites(tmp_path, suite_of, timed):
+    """Also in the place of those that the timing part names."""
     (tmp_path / "mine.py").write_text(SLOWED.format(seconds=0))
-    pairs = choose.same_cells(load_registry([tmp_path / "mine.py"]), suite_of())
+    part = suite_of(optimizers=["sgd", "adam"], timing={**SUITE["timing"], **timed})
+    pairs = choose.same_cells(load_registry([tmp_path / "mine.py"]), part)
     assert [(pair.a.optimizer.name, pair.a == pair.b) for pair in pairs] == [("mine", True)]
 
 
