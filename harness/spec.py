@@ -168,7 +168,7 @@ class TimingSpec(Frozen):
 
     @property
     def total_steps(self) -> int:
-        """The most steps that a launch takes: the warm-up, all blocks, and four more blocks in modes
+        """The most steps of a launch: the warm-up, all blocks, and four more blocks in modes
         that compile whole ones (first call, overrun of the warm-up, two to warm up shorter ones).
         """
         return self.warmup_steps + (self.blocks + 4) * self.block_steps

@@ -10,9 +10,9 @@ from ..errors import UserError
 from ..spec import RunSpec, TaskSpec
 from .variations import VARIATIONS
 
-Value = str | int | float
+Setting = str | int | float
 # Keys of a suite with several values that a run's id does not hold otherwise.
-_FIELDS: Mapping[str, Callable[[RunSpec], Value]] = {
+_FIELDS: Mapping[str, Callable[[RunSpec], Setting]] = {
     "device": lambda run: run.device,
     "dtype": lambda run: run.dtype,
     "threads": lambda run: run.threads,
@@ -54,7 +54,7 @@ def _group(run: RunSpec) -> Hashable:
 
 def _varied(runs: Sequence[RunSpec]) -> Mapping[Hashable, list[str]]:
     """Group -> keys of `_values` that have several values in it."""
-    seen: dict[Hashable, dict[str, set[Value]]] = defaultdict(lambda: defaultdict(set))
+    seen: dict[Hashable, dict[str, set[Setting]]] = defaultdict(lambda: defaultdict(set))
     for run in runs:
         for key, value in _values(run):
             seen[_group(run)][key].add(value)
@@ -63,7 +63,7 @@ def _varied(runs: Sequence[RunSpec]) -> Mapping[Hashable, list[str]]:
     }
 
 
-def _values(run: RunSpec) -> Iterator[tuple[str, Value]]:
+def _values(run: RunSpec) -> Iterator[tuple[str, Setting]]:
     for name, field in _FIELDS.items():
         yield name, field(run)
     for name, value in run.optimizer.hyper.items():

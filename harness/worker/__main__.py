@@ -44,14 +44,13 @@ class Worker:
         self._out = out
         self._import_s = import_s
         # Taken right after the files were loaded, before somebody edits them.
-        self._hashes = {file: hash_of(file) for file in registry.plugins} if registry else {}
+        self._hashes = {file: hash_of(file) for file in registry.plugins}
         # How many entries of each column of the present curve were sent as progress.
         self._sent: Counter[str] = Counter()
 
     def send(self, event: str, **content: Any) -> None:
         """One JSON line to the driver."""
-        self._out.write(json.dumps({"event": event, **content}).encode() + b"\n")
-        self._out.flush()
+        _send(self._out, event, **content)
 
     @cached_property
     def _versions(self) -> dict[str, str]:
@@ -187,6 +186,11 @@ def _named(gauges: dict[str, float], when: str) -> dict[str, float]:
     return {f"{name}_{when}": value for name, value in gauges.items()}
 
 
+def _send(out: BinaryIO, event: str, **content: Any) -> None:
+    out.write(json.dumps({"event": event, **content}).encode() + b"\n")
+    out.flush()
+
+
 def _pin(cores: list[int]) -> None:
     if cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores)
@@ -215,7 +219,7 @@ def main() -> None:
         worker.send("ready")
     except BaseException as error:
         traceback.print_exception(error)
-        Worker(None, None, out).send("broken", reason=reason_of(error))  # type: ignore[arg-type]
+        _send(out, "broken", reason=reason_of(error))
         raise SystemExit(1) from error
     # Runs need room beside the framework, which alone may fill a small share of memory.
     memory_bytes = max(hello["memory_bytes"], 2 * memory.resident_bytes())
