@@ -33,7 +33,7 @@ __all__ = [
     "of",
 ]
 
-# Runs with these outcomes have a curve that is whole, or ends where it went wrong.
+# Runs with these outcomes have a curve that is whole, or ends with the failure.
 JUDGED = ("ok", "diverged")
 _COLUMNS = ("digest", "rule", "severity", "step", "reason")
 

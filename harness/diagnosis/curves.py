@@ -39,13 +39,14 @@ FLAT = 0.02
 LOW, HIGH = 0.1, 0.25
 # under-fitting: the validation loss is no further above the training loss; over-fitting: it is.
 GAP = 0.1
-# over-fitting without a turn: the training loss is at most this share of the lowest validation loss.
+# over-fitting without a turn: the training loss is at most this share of the validation loss.
 APART = 0.5
 # over-fitting: the validation loss rose again by this share of its lowest value, and of its fall,
 # while the training loss fell by the share STILL_LEARNT.
 TURNED, TURNED_OF_FALL, STILL_LEARNT = 0.1, 0.02, 0.1
-# validation loss rose: at the end it was above its lowest by this share of it and of its fall; or it
-# was this many TIMES its lowest, and above it by LEAST of the unit: near 0 a multiple means nothing.
+# validation loss rose: at the end it was above its lowest by this share of it and of its fall; or
+# it was this many TIMES its lowest, and above it by LEAST of the unit (near 0 a multiple means
+# nothing).
 ROSE, ROSE_OF_FALL, TIMES, LEAST = 0.5, 0.1, 3.0, 1e-3
 # at chance: the validation loss is lower than chance by no more than this share, and the accuracy
 # above it by no more ERRORS, standard errors of the split.
@@ -83,7 +84,7 @@ def _diverged(course: Course) -> Finding | None:
 
 
 def _rose(course: Course) -> Finding | None:
-    """Both losses ended far above where they began."""
+    """Both losses ended far above their start."""
     rise = (course.end - course.train_start) / course.train_scale
     if min(rise, (float(course.validation_losses[-1]) - course.start) / course.scale) <= RISEN:
         return None
@@ -279,8 +280,8 @@ def _under_fitting(course: Course) -> Finding | None:
     reason = (
         f"The {'validation' if lower else 'training'} loss stays at {course.fitted:.3g},"
         f" {course.level(course.fitted):.0%} of the way up to {course.floor + course.unit:.3g}, the"
-        f" level without learning{beside}: the model, or its training, does not fit the samples that"
-        " it sees."
+        f" level without learning{beside}: the model, or its training, does not fit the samples"
+        " that it sees."
     )
     return Finding("under-fitting", "warning", _plateau_from(course) or 0, reason)
 

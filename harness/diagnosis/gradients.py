@@ -1,4 +1,4 @@
-"""Rules on the norms of a diagnosed run: layers with too small a gradient, too large a one, or none."""
+"""Rules on the norms of a diagnosed run: gradients that vanish or explode, and dead units."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _kernel(parameter: Parameter, norms: Norms) -> _Kernel:
 
 
 def _vanishing(kernels: list[_Kernel], steps: np.ndarray) -> list[Finding]:
-    """Kernels whose gradient at most of the recorded steps is 0, or a tiny part of a later one's."""
+    """Kernels whose gradient at most recorded steps is 0, or a tiny part of a later one's."""
     found = []
     for place, kernel in enumerate(kernels):
         none = kernel.norms == 0.0

@@ -10,27 +10,21 @@ from ..record import RunRecord
 from ..registry import Registry
 from ..spec import TaskSpec
 from ..verify.verdict import FLOAT32_NOTE, REFEREE, Verdict, VerifyFile, list_versions
+from .text import minute
 
 # How a cell of the matrix is to be read, the gravest last.
-EQUAL, PARTS, DIFFERS, UNAVAILABLE, UNKNOWN, FAILED = (
-    "equal",
-    "equal, by parts",
-    "differs by definition",
-    "unavailable",
-    "not verified",
-    "FAILED",
+_GRAVITY = EQUAL, PARTS, DIFFERS, UNAVAILABLE, UNKNOWN, FAILED = (
+    *("equal", "equal, by parts", "differs by definition"),
+    *("unavailable", "not verified", "FAILED"),
 )
-_GRAVITY = (EQUAL, PARTS, DIFFERS, UNAVAILABLE, UNKNOWN, FAILED)
-
-# What of a task decides what is computed; its length, batches and target do not.
+# The fields of a task that decide what is computed; its length, batches and target do not.
 _COMPUTED = ("input_shape", "model", "loss", "label_smoothing", "metric", "regularization")
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One cell of the matrix: a word of _GRAVITY, the worst difference where one was measured, and
-    what lies behind.
-    """
+class Agreement:
+    """One cell of the matrix: a word of _GRAVITY, the worst difference if one was measured, and the
+    reason."""
 
     word: str
     worst: float | None = None
@@ -38,23 +32,21 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Row:
-    """A task with an optimizer under a rule, and what is known of every pair of frameworks."""
+class MatrixRow:
+    """A task with an optimizer under a rule, and the agreement of every pair of frameworks."""
 
     task: str
     optimizer: str
     rule: str
-    findings: tuple[Finding, ...]
+    findings: tuple[Agreement, ...]
 
 
 @dataclass(frozen=True)
 class Fairness:
-    """The matrix of a suite: pairs are the columns of every row's findings. notes: what a reader
-    must mind.
-    """
+    """The matrix of a suite: pairs are the columns of every row's findings. notes: cautions."""
 
     pairs: tuple[tuple[str, str], ...]
-    rows: tuple[Row, ...]
+    rows: tuple[MatrixRow, ...]
     facts: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -62,80 +54,64 @@ class Fairness:
 def fairness(
     records: Sequence[RunRecord], verified: VerifyFile | None, registry: Registry | None
 ) -> Fairness:
-    """What the verdicts say about these runs (of one suite)."""
-    wanted = [record for record in records if record.spec.measure == "convergence"] or list(records)
-    frameworks = list(dict.fromkeys(record.spec.framework for record in wanted))
+    """The verdicts on these runs (of one suite)."""
     if verified is None:
         note = (
             "gradrace verify was not run into this folder of results, so nothing here says whether"
             " the frameworks computed the same. It takes some minutes; then write the report again."
         )
         return Fairness((), (), (), (note,))
+    wanted = [record.spec for record in records if record.spec.measure == "convergence"]
+    wanted = wanted or [record.spec for record in records]
+    frameworks = list(dict.fromkeys(spec.framework for spec in wanted))
     pairs = tuple(itertools.combinations(frameworks, 2))
     if REFEREE not in frameworks:
         pairs += tuple((framework, REFEREE) for framework in frameworks)
     index = _Index(verified, registry)
-    cells = {
-        (r.spec.task.name, r.spec.optimizer.name, r.spec.optimizer.rule): r.spec.task
-        for r in wanted
-    }
+    cells = {(spec.task.name, spec.optimizer.name, spec.optimizer.rule): spec for spec in wanted}
     rows = tuple(
-        Row(task, optimizer, rule, tuple(index.find(spec, optimizer, rule, pair) for pair in pairs))
-        for (task, optimizer, rule), spec in cells.items()
+        MatrixRow(*names, tuple(index.find(spec.task, *names[1:], pair) for pair in pairs))
+        for names, spec in cells.items()
     )
     return Fairness(pairs, rows, _facts(verified), tuple(_notes(records, verified, rows)))
 
 
 class _Index:
-    """Verdicts by what they are about."""
+    """Verdicts by level, task or case, optimizer with rule, and pair of frameworks."""
 
     def __init__(self, verified: VerifyFile, registry: Registry | None) -> None:
         self._tasks: Mapping[str, TaskSpec] = registry.tasks if registry else {}
         self._by: dict[tuple[str, str, str, frozenset[str]], list[Verdict]] = {}
         for verdict in verified.verdicts:
-            about = (
-                verdict.task if verdict.level == "trajectories" else verdict.case.partition("/")[0]
-            )
-            key = (
-                verdict.level,
-                about,
-                verdict.optimizer and f"{verdict.optimizer} {verdict.rule}",
-                _pair(verdict),
-            )
-            self._by.setdefault(key, []).append(verdict)
+            trained = verdict.level == "trajectories"
+            about = verdict.task if trained else verdict.case.partition("/")[0]
+            of_rule = verdict.optimizer and f"{verdict.optimizer} {verdict.rule}"
+            both = frozenset((verdict.a.framework, verdict.b.framework))
+            self._by.setdefault((verdict.level, about, of_rule, both), []).append(verdict)
 
-    def find(self, task: TaskSpec, optimizer: str, rule: str, pair: tuple[str, str]) -> Finding:
-        """The cell from its own trajectories, else from its parts: the update rule, and the task or
-        its layers.
-        """
+    def find(self, task: TaskSpec, optimizer: str, rule: str, pair: tuple[str, str]) -> Agreement:
+        """From the cell's own trajectories, else from its parts: the update rule, and the task or
+        its layers."""
         both, of_rule = frozenset(pair), f"{optimizer} {rule}"
-        direct = (
-            self._by.get(("trajectories", task.name, of_rule, both), [])
-            if self._is_known(task)
-            else []
-        )
-        if direct:
+        direct = self._by.get(("trajectories", task.name, of_rule, both), [])
+        if direct and self._is_known(task):
             return _summed(direct)
         update = self._by.get(("updates", optimizer, of_rule, both), [])
         if not update:
-            return Finding(UNKNOWN, None, "no verdict about this optimizer between these two")
+            return Agreement(UNKNOWN, None, "no verdict about this optimizer between these two")
         summed = _summed(update)
         if summed.word != EQUAL:
             return summed
         parts = _summed(self._task_parts(task, both))
         if parts.word == EQUAL:
             worst = max(filter(None, (summed.worst, parts.worst)), default=None)
-            return Finding(
-                PARTS,
-                worst,
-                "its update rule, and the task's training or its layers, are equal one by one",
-            )
-        return Finding(
-            UNKNOWN if parts.word == UNAVAILABLE else parts.word, parts.worst, parts.detail
-        )
+            reason = "its update rule, and the task's training or its layers, are equal one by one"
+            return Agreement(PARTS, worst, reason)
+        word = UNKNOWN if parts.word == UNAVAILABLE else parts.word
+        return Agreement(word, parts.worst, parts.detail)
 
     def _is_known(self, task: TaskSpec) -> bool:
-        """Whether the suite's task computes what the verified one does; varied tasks do not."""
+        """Whether the suite's task computes the same as the verified one; varied tasks do not."""
         known = self._tasks.get(task.name)
         return known is None or all(
             getattr(known, name) == getattr(task, name) for name in _COMPUTED
@@ -143,13 +119,11 @@ class _Index:
 
     def _task_parts(self, task: TaskSpec, both: frozenset[str]) -> list[Verdict]:
         trained = [
-            v
+            verdict
             for (level, about, _, pair), found in self._by.items()
-            for v in found
-            if level == "trajectories"
-            and about == task.name
-            and pair == both
-            and v.verdict != DIFFERS
+            for verdict in found
+            if (level, about, pair) == ("trajectories", task.name, both)
+            and verdict.verdict != DIFFERS
         ]
         if trained and self._is_known(task):
             return trained
@@ -159,82 +133,62 @@ class _Index:
         return [verdict for piece in pieces for verdict in piece] if all(pieces) else []
 
 
-def _summed(verdicts: Iterable[Verdict]) -> Finding:
-    """The gravest of several verdicts about one cell; unavailable only where nothing else was
-    found.
-    """
+def _summed(verdicts: Iterable[Verdict]) -> Agreement:
+    """The gravest of several verdicts about one cell; unavailable only if all are."""
     found = list(verdicts)
     words = {verdict.verdict for verdict in found}
     if not words:
-        return Finding(UNKNOWN, None, "no verdict about these")
-    known = words - {UNAVAILABLE} or words
-    word = max(known, key=_GRAVITY.index)
+        return Agreement(UNKNOWN, None, "no verdict about these")
+    word = max(words - {UNAVAILABLE} or words, key=_GRAVITY.index)
     chosen = [verdict for verdict in found if verdict.verdict == word]
     sizes = [verdict.worst for verdict in chosen if verdict.worst is not None]
-    return Finding(word, max(sizes, default=None), next((v.reason for v in chosen if v.reason), ""))
-
-
-def _pair(verdict: Verdict) -> frozenset[str]:
-    return frozenset((verdict.a.framework, verdict.b.framework))
+    reason = next((verdict.reason for verdict in chosen if verdict.reason), "")
+    return Agreement(word, max(sizes, default=None), reason)
 
 
 def _facts(verified: VerifyFile) -> tuple[str, ...]:
     counts = ", ".join(f"{count:,} {kind}" for kind, count in verified.counts().items())
-    minute = verified.started_at[:16].replace("T", " ")
     return (
-        (
-            f"Verified on {minute} UTC with gradrace {verified.gradrace}:"
-            f" {list_versions(verified.versions)}; {verified.machine.processor}. Of all its"
-            f" verdicts: {counts}."
-        ),
-        (
-            "A cell compares whole float64 training runs of 100 steps, the loss of each step, and"
-            " gives the worst difference; “by parts”: this optimizer's update rule, and this"
-            " task's training by another one (or its layers and loss), were compared instead."
-            f" {FLOAT32_NOTE}"
-        ),
+        f"Verified on {minute(verified.started_at)} UTC with gradrace {verified.gradrace}:"
+        f" {list_versions(verified.versions)}; {verified.machine.processor}. Of all its"
+        f" verdicts: {counts}.",
+        "A cell compares whole float64 training runs of 100 steps, the loss of each step, and"
+        " gives the worst difference; “by parts”: this optimizer's update rule, and this"
+        " task's training by another one (or its layers and loss), were compared instead."
+        f" {FLOAT32_NOTE}",
     )
 
 
 def _notes(
-    records: Sequence[RunRecord], verified: VerifyFile, rows: Sequence[Row]
+    records: Sequence[RunRecord], verified: VerifyFile, rows: Sequence[MatrixRow]
 ) -> Iterable[str]:
-    used: dict[str, set[str]] = {}
+    used: set[str] = set()
     changed: set[str] = set()
     for record in records:
-        proven = {**verified.versions.get(record.spec.framework, {})}
+        proven = verified.versions.get(record.spec.framework, {})
         for library, version in record.versions.items():
             if library in proven and proven[library] != version:
-                used.setdefault(f"{library} {version} (verified: {proven[library]})", set()).add(
-                    record.digest
-                )
-        changed |= {
-            name
-            for name, source in record.sources.items()
-            if name in verified.sources and verified.sources[name] != source
-        }
+                used.add(f"{library} {version} (verified: {proven[library]})")
+        for name, source in record.sources.items():
+            if verified.sources.get(name, source) != source:
+                changed.add(name)
     if used:
         yield (
             "These results were computed by other versions than were verified:"
             f" {', '.join(sorted(used))}."
         )
     if changed:
+        some = f"{', '.join(sorted(changed)[:4])}{' …' * (len(changed) > 4)}"
+        yield f"gradrace's own code is not what was verified: {some}."
+    words = [finding.word for row in rows for finding in row.findings]
+    if failed := words.count(FAILED):
         yield (
-            "gradrace's own code is not what was verified:"
-            f" {', '.join(sorted(changed)[:4])}{' …' * (len(changed) > 4)}."
+            f"{failed} of {len(words)} cells FAILED: the frameworks do not compute the same there."
         )
-    findings = [finding for row in rows for finding in row.findings]
-    failed = sum(finding.word == FAILED for finding in findings)
-    if failed:
+    if unknown := words.count(UNKNOWN):
         yield (
-            f"{failed} of {len(findings)} cells FAILED: the frameworks do not compute the same"
-            " there."
-        )
-    unknown = sum(finding.word == UNKNOWN for finding in findings)
-    if unknown:
-        yield (
-            f"The verdicts do not cover {unknown} of {len(findings)} cells; gradrace verify fills"
+            f"The verdicts do not cover {unknown} of {len(words)} cells; gradrace verify fills"
             " them in."
         )
     if verified.options.get("quick"):
-        yield "These verdicts are of --quick, which looks at a part only."
+        yield "These verdicts are of --quick, which checks a part only."

@@ -1,9 +1,8 @@
-"""Is the report that is there already the report of these results? Writing one of thousands of runs
-takes many seconds.
+"""Tells whether a report is still right: writing one of thousands of runs takes many seconds.
 
-A report is made of the results folder, of the source that makes it, and of the libraries that draw.
-What all of these were is kept beside the page as one hash, with what the terminal shows of each
-suite. Nothing else than an equal hash, and pages as they were written, counts as fresh.
+A report depends on the results folder, its own source and the libraries that draw. One hash of them
+all is kept beside the page, with each suite's summary for the terminal. A report is fresh if the
+hash is equal and the pages are as they were written.
 """
 
 from __future__ import annotations
@@ -32,9 +31,8 @@ _LIBRARIES = ("gradrace", "pandas", "numpy", "scipy", "matplotlib", "seaborn", "
 
 
 class Fresh(Frozen):
-    """What a report was made of (64 hex digits), and by suite the rows of its summary for a
-    terminal.
-    """
+    """The hash of everything that a report depends on, and by suite the rows of its summary for a
+    terminal."""
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
     made_of: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -44,24 +42,21 @@ class Fresh(Frozen):
 
 def made_of(output: Path) -> str:
     """64 hex digits of everything that a report of this folder depends on. Files are known by size
-    and time of change.
-    """
-    text = canonical_json(
-        {
-            "files": sorted(_files(output)),
-            "source": hashes([_REPORT / "writer.py", *(_REPORT / "sections").glob("*.py")]),
-            "templates": sorted(_stamps(_REPORT / "templates")),
-            "versions": {name: _version(name) for name in _LIBRARIES},
-            "plugins": sorted(f"{e.value} {e.dist and e.dist.version}" for e in _plugins()),
-        }
-    )
-    return hashlib.sha256(text.encode()).hexdigest()
+    and time of change."""
+    # Sections are found by being there, so no import leads to them.
+    sections = (_REPORT / "sections").glob("*.py")
+    found = {
+        "files": sorted(_files(output)),
+        "source": hashes([_REPORT / "writer.py", *sections]),
+        "templates": sorted(_stamps(_REPORT / "templates")),
+        "versions": {name: _version(name) for name in _LIBRARIES},
+        "plugins": sorted(f"{e.value} {e.dist and e.dist.version}" for e in _plugins()),
+    }
+    return hashlib.sha256(canonical_json(found).encode()).hexdigest()
 
 
 def fresh(folder: Path, now: str) -> Mapping[str, list[dict[str, str]]] | None:
-    """The summaries of the report in `folder`, if it was made of what there is `now` (see made_of);
-    else None.
-    """
+    """The summaries of the report in `folder` if its hash is `now` (see made_of); else None."""
     try:
         kept = read_model(Fresh, folder / _FILE, 1, "a report's stamp", "it is made anew")
     except UserError:
@@ -70,12 +65,9 @@ def fresh(folder: Path, now: str) -> Mapping[str, list[dict[str, str]]] | None:
 
 
 def keep(folder: Path, made: str, summaries: Mapping[str, list[dict[str, str]]]) -> None:
-    """Says beside the page what it was made of: `made`, taken before the results were read."""
-    found = Fresh(
-        made_of=made,
-        pages=_pages(folder),
-        summaries={name: list(rows) for name, rows in summaries.items()},
-    )
+    """Keeps beside the page the hash `made`, taken before the results were read."""
+    rows = {name: list(of) for name, of in summaries.items()}
+    found = Fresh(made_of=made, pages=_pages(folder), summaries=rows)
     with writing(folder):
         replace_text(folder / _FILE, found.model_dump_json(by_alias=True))
 

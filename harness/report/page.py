@@ -54,7 +54,7 @@ def _environment() -> Environment:
 
 
 def _registry() -> Registry | None:
-    """Only titles are taken from it, so a plug-in that cannot be loaded must not cost the report."""
+    """For titles alone: a plug-in that cannot be loaded must not cost the report."""
     try:
         return load_registry()
     except UserError:

@@ -1,4 +1,4 @@
-"""One run in full, for people: what it was, how it went, where its files are."""
+"""One run in full, for people: its settings, its outcome, its files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BARS = "▁▂▃▄▅▆▇█"
 
 
 class Found(NamedTuple):
-    """A record and where it lies."""
+    """A record and its place."""
 
     output: Path
     suite: str
@@ -31,12 +31,10 @@ class Found(NamedTuple):
 
 def find(output: Path, wanted: str) -> Found:
     """The run whose digest starts with `wanted`, or whose id contains it. UserError unless there is
-    exactly one.
-    """
+    exactly one."""
+    suites = suites_in(output)
     everything = [
-        Found(output, suite, record)
-        for suite in suites_in(output)
-        for record in read_records(output, suite)
+        Found(output, suite, of) for suite in suites for of in read_records(output, suite)
     ]
     matching = [f for f in everything if f.record.digest.startswith(wanted)] or [
         f for f in everything if wanted.lower() in f.record.spec.id.lower()
@@ -60,48 +58,31 @@ def lines(found: Found) -> list[tuple[str, str]]:
 
 
 def described(record: RunRecord, measured: Iterable[tuple[str, str]] = ()) -> list[tuple[str, str]]:
-    """What a record says, as (what, value) pairs in reading order; what was `measured` beside it
-    stands with the outcome.
-    """
+    """A record as (what, value) pairs in reading order; `measured` pairs stand with the outcome."""
     spec, machine = record.spec, record.machine
+    optimizer, schedule = spec.optimizer, spec.schedule
+    computed = f"{spec.dtype} on {spec.device}, {spec.threads} thread(s)"
+    rates = f"{schedule.kind} from {number_text(schedule.base_lr)} {_pairs(schedule.params)}"
+    system = f"{machine.logical_cores} cores, {machine.system}, Python {machine.python}"
     return [
         ("run", spec.id),
         ("digest", record.digest),
         ("status", record.status + (f": {record.reason}" if record.reason else "")),
         ("task", f"{spec.task.title}; batch size {spec.task.batch_size}, {spec.steps} steps"),
-        (
-            "optimizer",
-            f"{spec.optimizer.name} ({spec.optimizer.rule}) {_pairs(spec.optimizer.hyper)}".rstrip(),
-        ),
-        (
-            "learning rate",
-            f"{spec.schedule.kind} from {number_text(spec.schedule.base_lr)}"
-            f" {_pairs(spec.schedule.params)}".rstrip(),
-        ),
-        (
-            "framework",
-            (
-                f"{spec.framework}, mode {spec.mode}, {spec.dtype} on {spec.device}, {spec.threads}"
-                " thread(s)"
-            ),
-        ),
+        ("optimizer", f"{optimizer.name} ({optimizer.rule}) {_pairs(optimizer.hyper)}".rstrip()),
+        ("learning rate", rates.rstrip()),
+        ("framework", f"{spec.framework}, mode {spec.mode}, {computed}"),
         *_outcome(record),
         *measured,
         *_state(record),
         ("versions", _pairs(record.versions)),
-        (
-            "machine",
-            (
-                f"{machine.processor}, {machine.logical_cores} cores, {machine.system}, Python"
-                f" {machine.python}"
-            ),
-        ),
+        ("machine", f"{machine.processor}, {system}"),
         ("started", f"{record.started_at}, took {record.wall_s:.2f} s"),
     ]
 
 
 def sparkline(values: np.ndarray, width: int = 60) -> str:
-    """The values as a line of block characters, on a log scale, not finite ones as '?'."""
+    """The values as a line of block characters, on a log scale; '?' if they are not finite."""
     parts = np.array_split(values, min(width, len(values)))
     with np.errstate(divide="ignore", invalid="ignore"):
         heights = np.log(np.array([part.mean() for part in parts]))
@@ -109,27 +90,25 @@ def sparkline(values: np.ndarray, width: int = 60) -> str:
     if not good.any():
         return "?" * len(heights)
     low, high = heights[good].min(), heights[good].max()
-    scaled = np.where(good, (heights - low) / (high - low or 1.0) * (len(_BARS) - 1), 0.0).astype(
-        int
-    )
-    return "".join(_BARS[h] if fine else "?" for h, fine in zip(scaled, good, strict=True))
+    shares = np.where(good, (heights - low) / (high - low or 1.0), 0.0)
+    bars = (shares * (len(_BARS) - 1)).astype(int)
+    return "".join(_BARS[bar] if fine else "?" for bar, fine in zip(bars, good, strict=True))
 
 
 def _outcome(record: RunRecord) -> list[tuple[str, str]]:
-    summary = record.summary.to_json() if record.summary else {}
-    known = {key: value for key, value in summary.items() if value is not None}
-    return [("outcome", _pairs(known))] if record.summary else []
+    if not record.summary:
+        return []
+    summary = record.summary.to_json()
+    return [("outcome", _pairs({key: of for key, of in summary.items() if of is not None}))]
 
 
 def _measured(found: Found) -> list[tuple[str, str]]:
     record, pairs = found.record, []
-    curve = (
-        read_arrays(found.output, found.suite, record.digest, "curve") if record.summary else None
-    )
+    curve = _arrays(found, "curve") if record.summary else None
     if curve is not None:
         pairs.append(("training loss", sparkline(curve["value"][curve["series"] == "train_loss"])))
     pairs += _findings(found, curve)
-    steps = read_arrays(found.output, found.suite, record.digest, "steps")
+    steps = _arrays(found, "steps")
     if steps is not None:
         from ..statistics.step_times import step_time
 
@@ -141,8 +120,12 @@ def _measured(found: Found) -> list[tuple[str, str]]:
 def _findings(found: Found, curve: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     from ..diagnosis import diagnose_run
 
-    norms = read_arrays(found.output, found.suite, found.record.digest, "norms")
-    return [finding_pair(*finding) for finding in diagnose_run(found.record, curve, norms)]
+    findings = diagnose_run(found.record, curve, _arrays(found, "norms"))
+    return [finding_pair(*finding) for finding in findings]
+
+
+def _arrays(found: Found, name: str) -> Mapping[str, Any] | None:
+    return read_arrays(found.output, found.suite, found.record.digest, name)
 
 
 def finding_pair(rule: str, severity: str, step: int, reason: str) -> tuple[str, str]:
@@ -153,20 +136,15 @@ def finding_pair(rule: str, severity: str, step: int, reason: str) -> tuple[str,
 def step_pairs(
     record: RunRecord, p25: float, median: float, p99: float, mean: float
 ) -> list[tuple[str, str]]:
-    """Of a timing run, its step times in seconds, for people."""
-    p25, median, p99, mean = (value * 1e6 for value in (p25, median, p99, mean))
-    return [
-        (
-            "step time",
-            f"p25 {p25:.1f} us, median {median:.1f} us, p99 {p99:.1f} us, mean {mean:.1f} us",
-        ),
-        ("first call", f"{record.first_call_s or 0:.3f} s"),
-    ]
+    """The step times of a timing run, given in seconds, for people."""
+    times = {"p25": p25, "median": median, "p99": p99, "mean": mean}
+    said = ", ".join(f"{name} {seconds * 1e6:.1f} us" for name, seconds in times.items())
+    return [("step time", said), ("first call", f"{record.first_call_s or 0:.3f} s")]
 
 
 def _state(record: RunRecord) -> list[tuple[str, str]]:
     if record.state_bytes is None:
-        # A run that did not end has not been asked.
+        # Only runs that ended were asked.
         return [("optimizer state", "unknown")] if record.status == "ok" else []
     return [("optimizer state", f"{record.state_bytes} bytes")]
 

@@ -10,91 +10,78 @@ import pandas as pd
 from ..statistics.intervals import FEWEST_LAUNCHES
 from . import text
 
-_VARIED = ("rule", "variation", "device", "dtype", "threads", "batch_size")
+# What cells are told apart by, if it varies within a task; and how it is said.
+_VARIED = {
+    "rule": "",
+    "variation": "",
+    "device": "",
+    "dtype": "",
+    "threads": "threads=",
+    "batch_size": "batch_size=",
+}
+_PARTS = {
+    "step": "step_p25_s",
+    "forward": "forward_s",
+    "backward": "backward_s",
+    "optimizer": "optimizer_s",
+    "remainder": "remainder_s",
+}
 
 
 def cells(table: pd.DataFrame) -> list[dict[str, str]]:
     """One row a cell of `frame.timing_cells`; what all cells share is left out of their names."""
-    found = [
-        {"cell": name, **_figures(row)}
-        for name, row in zip(names(table), table.to_dict("records"), strict=True)
-    ]
-    unknown = [
-        column
-        for column in ("peak MiB", "contended")
-        if all(row[column] in ("", text.MISSING) for row in found)
-    ]
-    return [
-        {column: value for column, value in row.items() if column not in unknown} for row in found
-    ]
+    rows = zip(names(table), table.to_dict("records"), strict=True)
+    found = [{"cell": name, **_figures(row)} for name, row in rows]
+    blank, seldom = ("", text.MISSING), ("peak MiB", "contended")
+    unknown = [name for name in seldom if all(row[name] in blank for row in found)]
+    return [{name: of for name, of in row.items() if name not in unknown} for row in found]
 
 
 def parts(table: pd.DataFrame) -> list[dict[str, str]]:
-    """Where a step of each cell goes, of those that were timed so."""
-    return [
-        {"cell": name, **_parts(row)}
-        for name, row in zip(names(table), table.to_dict("records"), strict=True)
-        if not pd.isna(row["forward_s"])
-    ]
+    """The parts of a step of each cell that was timed with them."""
+    rows = zip(names(table), table.to_dict("records"), strict=True)
+    return [{"cell": name, **_parts(row)} for name, row in rows if not pd.isna(row["forward_s"])]
 
 
 def notes(table: pd.DataFrame) -> list[str]:
-    """What a reader of the tables must know."""
+    """Cautions for a reader of the tables."""
+    if table.empty:
+        return []
     found = []
-    timed = table[table["launches"] > 0] if len(table) else table
-    few = int((timed["launches"] < FEWEST_LAUNCHES).sum()) if len(timed) else 0
-    if few:
+    timed = table[table["launches"] > 0]
+    if few := int((timed["launches"] < FEWEST_LAUNCHES).sum()):
+        said = text.plural(few, "cell")
+        found.append(f"{said} with fewer than {FEWEST_LAUNCHES} launches: no interval can be given")
+    if disturbed := int((timed["contended"] > 0).sum()):
         found.append(
-            f"{text.plural(few, 'cell')} with fewer than {FEWEST_LAUNCHES} launches: no interval"
-            " can be given"
+            f"{text.plural(disturbed, 'cell')} contended, in some of whose launches others held the"
+            " core: their times may be too long"
         )
-    disturbed = int((timed["contended"] > 0).sum()) if len(timed) else 0
-    if disturbed:
-        held = "in some of whose launches others held the core: their times may be too long"
-        found.append(f"{text.plural(disturbed, 'cell')} contended, {held}")
-    lost = table[table["status"] != "ok"] if len(table) else table
-    reasons = Counter(zip(lost["status"], lost["reason"], strict=True)) if len(lost) else {}
-    return [
-        *found,
-        *(
-            f"{text.plural(n, 'cell')} {status}: {reason}"
-            for (status, reason), n in reasons.items()
-        ),
-    ]
+    lost = table[table["status"] != "ok"]
+    reasons = Counter(zip(lost["status"], lost["reason"], strict=True))
+    return found + [f"{text.plural(n, 'cell')} {of[0]}: {of[1]}" for of, n in reasons.items()]
 
 
 def names(table: pd.DataFrame) -> list[str]:
-    """A cell for people: 'digits_mlp torch-eager adam', and what else tells the table's cells
-    apart.
-    """
-    # What names a variation says already is not said twice.
-    varied = [
-        column
-        for column in _VARIED
-        if len(table) and table.groupby("task")[column].nunique().max() > 1
-    ]
-    return [
-        " ".join(
-            filter(
-                None,
-                [
-                    row["task"],
-                    f"{row['framework']}-{row['mode']}",
-                    row["optimizer"],
-                    *(
-                        _named(row, column)
-                        for column in varied
-                        if column == "variation" or f"{column}=" not in row["variation"]
-                    ),
-                ],
-            )
-        )
-        for row in table.to_dict("records")
-    ]
+    """A cell for people: 'digits_mlp torch-eager adam', and whatever else tells the table's cells
+    apart."""
+    varied = []
+    if len(table):
+        varied = [c for c in _VARIED if table.groupby("task")[c].nunique().max() > 1]
+    return [_name(row, varied) for row in table.to_dict("records")]
+
+
+def _name(row: dict[Any, Any], varied: list[str]) -> str:
+    words = [row["task"], f"{row['framework']}-{row['mode']}", row["optimizer"]]
+    for column in varied:
+        # The name of a variation may say it already.
+        said = column != "variation" and f"{column}=" in row["variation"]
+        words += [] if said or row[column] == "" else [f"{_VARIED[column]}{row[column]}"]
+    return " ".join(filter(None, words))
 
 
 def interval(row: dict[Any, Any], name: str, scale: float = 1.0) -> str:
-    """'152 [149, 155]'; without limits where there are none."""
+    """'152 [149, 155]'; without limits if there are none."""
     value, low, high = (row[f"{name}{limit}"] * scale for limit in ("", "_low", "_high"))
     if pd.isna(value):
         return text.MISSING
@@ -108,6 +95,7 @@ def mebibytes(size: float) -> str:
 
 
 def _figures(row: dict[Any, Any]) -> dict[str, str]:
+    launches, planned = row["launches"], row["planned"]
     return {
         "p25 µs": interval(row, "step_p25_s", 1e6),
         "median": text.micros(row["step_median_s"]),
@@ -119,42 +107,25 @@ def _figures(row: dict[Any, Any]) -> dict[str, str]:
         "first call s": _first_call(row),
         "state bytes": "unknown" if pd.isna(row["state_bytes"]) else f"{row['state_bytes']:,.0f}",
         "peak MiB": _peak(row),
-        "launches": (
-            f"{row['launches']} of {row['planned']}"
-            if row["launches"] < row["planned"]
-            else str(row["launches"])
-        ),
+        "launches": f"{launches} of {planned}" if launches < planned else str(launches),
         "contended": str(row["contended"] or ""),
     }
 
 
 def _first_call(row: dict[Any, Any]) -> str:
-    """Of how many steps, where that is not one."""
+    """Seconds, with the number of steps if it is not one."""
     seconds, steps = text.significant(row["first_call_s"]), row["first_call_steps"]
     return seconds if pd.isna(steps) or steps == 1 else f"{seconds} ({steps:g} steps)"
 
 
 def _peak(row: dict[Any, Any]) -> str:
-    """What training added to the process, and on a device the framework's own count."""
+    """The growth of the process by training, and on a device the framework's own count."""
     grown, device = mebibytes(row["grown_bytes"]), mebibytes(row["device_peak_bytes"])
-    return (
-        f"+{grown}" + (f", device {device}" if device != text.MISSING else "")
-        if grown != text.MISSING
-        else text.MISSING
-    )
+    if grown == text.MISSING:
+        return grown
+    return f"+{grown}" + (f", device {device}" if device != text.MISSING else "")
 
 
 def _parts(row: dict[Any, Any]) -> dict[str, str]:
-    return {
-        "step": interval(row, "step_p25_s", 1e6),
-        "forward": interval(row, "forward_s", 1e6),
-        "backward": interval(row, "backward_s", 1e6),
-        "optimizer": interval(row, "optimizer_s", 1e6),
-        "remainder": interval(row, "remainder_s", 1e6),
-        "sum / step": interval(row, "parts_covered"),
-    }
-
-
-def _named(row: dict[Any, Any], column: str) -> str:
-    short = {"threads": "threads=", "batch_size": "batch_size="}
-    return f"{short.get(column, '')}{row[column]}" if row[column] != "" else ""
+    found = {label: interval(row, name, 1e6) for label, name in _PARTS.items()}
+    return {**found, "sum / step": interval(row, "parts_covered")}

@@ -20,7 +20,7 @@ from .columns import CELL
 from .frame import Frames
 
 # same: equal figures. within the threshold: they differ by no more than it. contended: other
-# processes held the core, so that no difference can be told. not comparable: one side has no figure.
+# processes held the core, so no difference can be told. not comparable: one side has no figure.
 Verdict = Literal["better", "worse", "same", "within the threshold", "contended", "not comparable"]
 NOT_COMPARED: tuple[Verdict, ...] = ("contended", "not comparable")
 
@@ -48,7 +48,7 @@ class Comparison(NamedTuple):
         return self.count("worse")
 
     def exit_code(self, strict: bool) -> ExitCode:
-        """4 if a figure is worse; 3 if none could be compared; 6 under `strict` if one could not."""
+        """4 if a figure is worse, 3 if none could be compared, 6 if `strict` and one could not."""
         if self.worse:
             return ExitCode.REGRESSION
         open_ = self.count(*NOT_COMPARED)
@@ -58,7 +58,7 @@ class Comparison(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Row:
+class Change:
     """The comparison of one figure of a cell."""
 
     figure: str
@@ -106,7 +106,7 @@ def _cells(frames: Frames) -> dict[tuple[object, ...], pd.DataFrame]:
     return {tuple(key): group for key, group in finished.groupby(keys, sort=False, dropna=False)}
 
 
-def _rows(measure: str, a: pd.DataFrame, b: pd.DataFrame, threshold: float) -> list[Row]:
+def _rows(measure: str, a: pd.DataFrame, b: pd.DataFrame, threshold: float) -> list[Change]:
     if measure == "convergence":
         return _of_seeds(a, b, threshold)
     figure, noisy = ("step_p25_s", "contended") if measure == "timing" else ("peak_bytes", "")
@@ -116,7 +116,7 @@ def _rows(measure: str, a: pd.DataFrame, b: pd.DataFrame, threshold: float) -> l
 # -- convergence: over the seeds of both sides
 
 
-def _of_seeds(a: pd.DataFrame, b: pd.DataFrame, threshold: float) -> list[Row]:
+def _of_seeds(a: pd.DataFrame, b: pd.DataFrame, threshold: float) -> list[Change]:
     a, b = (side.drop_duplicates("seed").set_index("seed") for side in (a, b))
     shared, union = a.index.intersection(b.index).sort_values(), a.index.union(b.index)
     if not len(shared):
@@ -128,7 +128,7 @@ def _of_seeds(a: pd.DataFrame, b: pd.DataFrame, threshold: float) -> list[Row]:
     return [*_statuses(a, b, seeds), _loss(a, b, threshold, seeds), _steps(a, b, threshold, seeds)]
 
 
-def _statuses(a: pd.DataFrame, b: pd.DataFrame, runs: str) -> list[Row]:
+def _statuses(a: pd.DataFrame, b: pd.DataFrame, runs: str) -> list[Change]:
     """A row if a run of one side was lost on the other; both sides have the same index."""
     ok_a, ok_b = a["status"] == "ok", b["status"] == "ok"
     lost, gained = int((ok_a & ~ok_b).sum()), int((ok_b & ~ok_a).sum())
@@ -136,10 +136,10 @@ def _statuses(a: pd.DataFrame, b: pd.DataFrame, runs: str) -> list[Row]:
         return []
     verdict: Verdict = "worse" if lost > gained else "better" if gained > lost else "not comparable"
     note = f"{runs}: {lost} ended ok in A alone, {gained} in B alone"
-    return [Row("status", _said(a), _said(b), math.nan, verdict, note)]
+    return [Change("status", _said(a), _said(b), math.nan, verdict, note)]
 
 
-def _loss(a: pd.DataFrame, b: pd.DataFrame, threshold: float, seeds: str) -> Row:
+def _loss(a: pd.DataFrame, b: pd.DataFrame, threshold: float, seeds: str) -> Change:
     """Median over the seeds that ended ok on both sides."""
     figure = "final_validation_loss"
     both = (a["status"] == "ok") & (b["status"] == "ok")
@@ -155,7 +155,7 @@ def _loss(a: pd.DataFrame, b: pd.DataFrame, threshold: float, seeds: str) -> Row
     return _judged(figure, float(x[known].median()), float(y[known].median()), threshold, note)
 
 
-def _steps(a: pd.DataFrame, b: pd.DataFrame, threshold: float, seeds: str) -> Row:
+def _steps(a: pd.DataFrame, b: pd.DataFrame, threshold: float, seeds: str) -> Change:
     """The median over the seeds that tried on both sides; a run that missed the target is censored
     at its budget."""
     figure = "steps_to_target"
@@ -168,7 +168,7 @@ def _steps(a: pd.DataFrame, b: pd.DataFrame, threshold: float, seeds: str) -> Ro
         same = arrived_a == arrived_b
         verdict: Verdict = "same" if same else "not comparable"
         said = "the target is missed by both" if same else f"both medians miss it: {reached_by}"
-        return Row(figure, before, after, math.nan, verdict, f"{seeds}; {said}")
+        return Change(figure, before, after, math.nan, verdict, f"{seeds}; {said}")
     missed = f"; {reached_by}" if math.isinf(before) or math.isinf(after) else ""
     return _judged(figure, before, after, threshold, f"{seeds}{missed}")
 
@@ -197,15 +197,15 @@ def _left_out(a: pd.DataFrame, b: pd.DataFrame, both: pd.Series) -> str:
 
 def _of_launches(
     figure: str, a: pd.DataFrame, b: pd.DataFrame, threshold: float, noisy: str
-) -> list[Row]:
+) -> list[Change]:
     # A run that stands in two suites is one run.
     a, b = (side.drop_duplicates("digest") if "digest" in side else side for side in (a, b))
     ended_a, ended_b = (side[side["status"] == "ok"] for side in (a, b))
-    rows: list[Row] = []
+    rows: list[Change] = []
     if len(ended_a) < len(a) or len(ended_b) < len(b):
         lost_a, lost_b = (len(a) - len(ended_a)) * len(b), (len(b) - len(ended_b)) * len(a)
         verdict: Verdict = "worse" if lost_b > lost_a else "better" if lost_b < lost_a else "same"
-        rows.append(Row("status", _said(a), _said(b), math.nan, verdict))
+        rows.append(Change("status", _said(a), _said(b), math.nan, verdict))
     x, y = (side[figure].astype("float64").dropna() for side in (ended_a, ended_b))
     if x.empty or y.empty:
         lacking = " and ".join(name for name, values in (("A", x), ("B", y)) if values.empty)
@@ -253,17 +253,17 @@ def _interval(a: pd.Series, b: pd.Series) -> str:
 # -- verdicts
 
 
-def _judged(figure: str, a: float, b: float, threshold: float, note: str) -> Row:
+def _judged(figure: str, a: float, b: float, threshold: float, note: str) -> Change:
     """The verdict of two figures, the lower the better. By their ratio; if one is not above 0, by
     the difference."""
     if a == b and math.isfinite(a):
-        return Row(figure, a, b, 0.0, "same", note)
+        return Change(figure, a, b, 0.0, "same", note)
     if not (math.isfinite(a) or math.isfinite(b)) or math.isnan(a) or math.isnan(b):
         note = f"{note}; no finite figure on either side"
-        return Row(figure, a, b, math.nan, "not comparable", note)
+        return Change(figure, a, b, math.nan, "not comparable", note)
     verdict: Verdict = "worse" if b > a else "better"
     if math.isinf(a) or math.isinf(b):
-        return Row(figure, a, b, math.nan, verdict, note)
+        return Change(figure, a, b, math.nan, verdict, note)
     if min(a, b) > 0:
         change, rise = b / a - 1, max(a, b) / min(a, b) - 1
     else:
@@ -271,11 +271,11 @@ def _judged(figure: str, a: float, b: float, threshold: float, note: str) -> Row
         rise = abs(change)
         note = f"{note}; change: difference over the larger magnitude, as not both are above 0"
     verdict = "within the threshold" if rise <= threshold else verdict
-    return Row(figure, a, b, change, verdict, note)
+    return Change(figure, a, b, change, verdict, note)
 
 
-def _nothing(figure: str, reason: str) -> Row:
-    return Row(figure, math.nan, math.nan, math.nan, "not comparable", reason)
+def _nothing(figure: str, reason: str) -> Change:
+    return Change(figure, math.nan, math.nan, math.nan, "not comparable", reason)
 
 
 # -- words

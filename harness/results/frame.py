@@ -1,4 +1,4 @@
-"""Records to tidy pandas frames: reports, comparisons and notebooks read results in no other way."""
+"""Records to tidy pandas frames; reports, comparisons and notebooks read results through it."""
 
 from __future__ import annotations
 
@@ -217,8 +217,8 @@ def timing_figures(runs: pd.DataFrame) -> dict[str, Any]:
     optimizer_s, remainder_s and parts_covered, each with `_low` and `_high`: a 95% interval over
     launches, NaN with fewer than three (statistics.intervals); steps_per_s and samples_per_s of
     p25, with limits as well; import_s, setup_s, first_call_s, first_call_steps, state_bytes
-    (medians over launches); imported_bytes, peak_bytes, grown_bytes, device_peak_bytes, memory_method; contended
-    (how many launches were)."""
+    (medians over launches); imported_bytes, peak_bytes, grown_bytes, device_peak_bytes,
+    memory_method; contended (how many launches were)."""
     ended = runs[runs["status"] == "ok"]
     launches, memory = ended[ended["measure"] == "timing"], ended[ended["measure"] == "memory"]
     row: dict[str, Any] = {"launches": len(launches)}

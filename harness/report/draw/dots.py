@@ -67,7 +67,7 @@ def estimate(
     look: Look,
     shown: tuple[float, float],
 ) -> None:
-    """A mark on its interval, which ends where the panel does."""
+    """A mark on its interval, cut at the limits of the panel."""
     low, high = max(limits[0], shown[0]), min(limits[1], shown[1])
     axis.hlines(y, low, high, color=look.color, linewidth=2, alpha=0.5)
     axis.plot([value], [y], look.marker, color=look.color, markersize=5)

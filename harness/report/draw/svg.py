@@ -1,4 +1,4 @@
-"""A matplotlib figure as an inline SVG: in the page's colours, equal to the byte when drawn again."""
+"""A matplotlib figure as an inline SVG in the page's colours, the same to the byte every time."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def _script(
 
 
 def _by_run(curves: pd.DataFrame) -> dict[str, Series]:
-    """The curves of every run, cut where run or series change: the rows of a run lie together."""
+    """The curves of every run; the rows of a run, and of a series in it, lie together."""
     if curves.empty:
         return {}
     runs, digests = pd.factorize(curves["digest"])

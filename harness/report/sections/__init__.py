@@ -1,7 +1,7 @@
 """The sections of a suite, a module each, found by being here.
 
-Each has `section`, which takes the suite's Builder and returns a Section, left out of the page if it
-is empty; and PLACE, its place on the page: fairness, compared, summary, convergence, targets,
+Each has `section`, which takes the suite's Builder and returns a Section (left out of the page if
+it is empty), and PLACE, its place on the page: fairness, compared, summary, convergence, targets,
 aggregates, profiles, learning_rates, tuning, batch_sizes, schedules, initializers, regularization,
 architecture, native, random_search, diagnosis, step_time, throughput, breakdown, costs.
 """

@@ -56,8 +56,8 @@ def _figure(builder: Builder, task: str, table: pd.DataFrame, styles: Looks, not
     metric = builder.metrics[task]
     label = final(metric)
     caption = joined(
-        f"{task}: {label} against the number of weights, one line for each depth (hidden layers that"
-        " vary). Mean over the runs that ended ok; band: their range, not an interval;"
+        f"{task}: {label} against the number of weights, one line for each depth (hidden layers"
+        " that vary). Mean over the runs that ended ok; band: their range, not an interval;"
         f" {seeds_text(table['runs'])} a setting.",
         "Settings with runs that did not end ok are hollow; those runs are missing from the mean."
         if (table["ok"] < table["runs"]).any()

@@ -20,8 +20,8 @@ MEANING = (
     " and timed apart, in turn with whole steps on the same batches. Optimizer is the update,"
     " timed alone, here as in `gradrace compare`. Backward is gradient − forward, launch by"
     " launch, so it may come out below zero if it is small. Remainder is what does not add up:"
-    " step − forward − backward − optimizer. Above zero, the whole step has a cost that no part has;"
-    " below zero, the parts pay for being driven apart, or the step is compiled into something"
+    " step − forward − backward − optimizer. Above zero, the whole step has a cost that no part"
+    " has; below zero, the parts pay for being driven apart, or the step is compiled into something"
     " better than its parts."
 )
 PARTS = {

@@ -83,9 +83,9 @@ def _paths(builder: Builder, task: str, places: pd.DataFrame) -> list[Figure]:
     )
     shown = f"Ways of the optimizers over the contours of the function, from {layer.start}."
     caption = joined(
-        f"{task}: the ways of the optimizers, at every evaluation. Ring: the start. Crosses: minima."
-        " Contours are evenly spaced in the logarithm of the function above its minimum. Dotted ways"
-        " diverged.",
+        f"{task}: the ways of the optimizers, at every evaluation. Ring: the start. Crosses:"
+        " minima. Contours are evenly spaced in the logarithm of the function above its minimum."
+        " Dotted ways diverged.",
         rate_note(builder.trained, task),
     )
     figure = builder.figure(

@@ -52,8 +52,8 @@ def _meaning(rows: pd.DataFrame) -> str:
         "Import loads the framework, set-up builds model and optimizer and places the data, the"
         " first call traces and compiles. State is the memory that the optimizer keeps besides the"
         " weights, counted exactly.",
-        f"Memory, of a process that does nothing else ({methods}): the growth of the resident set by"
-        f" set-up and {MEMORY_STEPS} steps, and the framework's own count of the device's peak."
+        f"Memory, of a process that does nothing else ({methods}): the growth of the resident set"
+        f" by set-up and {MEMORY_STEPS} steps, and the framework's own count of the device's peak."
         if methods
         else "",
     )

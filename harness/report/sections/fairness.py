@@ -9,7 +9,7 @@ import pandas as pd
 from ..builder import Builder
 from ..columns import Field, field
 from ..content import Section, TableCell
-from ..fairness import Fairness, Finding, Row, fairness
+from ..fairness import Agreement, Fairness, MatrixRow, fairness
 
 PLACE = 10
 
@@ -29,7 +29,7 @@ def section(builder: Builder) -> Section:
 
 
 def _fields(fair: Fairness) -> list[Field]:
-    def finding(number: int) -> Callable[[Row], TableCell]:
+    def finding(number: int) -> Callable[[MatrixRow], TableCell]:
         return lambda row: _cell(row.findings[number])
 
     return [
@@ -39,7 +39,7 @@ def _fields(fair: Fairness) -> list[Field]:
     ]
 
 
-def _cell(finding: Finding) -> TableCell:
+def _cell(finding: Agreement) -> TableCell:
     """The word, its size below; the word has the meaning, the colour only repeats it."""
     size = "" if finding.worst is None else f"{finding.worst:.0e}"
     flag = "fair-" + finding.word.lower().replace(",", "").replace(" ", "-")

@@ -57,8 +57,8 @@ def _meaning(found: dict[str, Profile]) -> str:
         " relative: adding or removing a contender can change every score. The pool here is"
         f" {pools}.",
         f"Nobody reached the target of {unreached}: a miss for all." if unreached else "",
-        "A profile tells which is fastest how often; to compare the second with the third, leave the"
-        " first out.",
+        "A profile tells which is fastest how often; to compare the second with the third, leave"
+        " the first out.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Random search: every draw's score against its learning rate, and the best to expect of k draws."""
+"""Random search: each draw's score against its learning rate, and the best to expect of k."""
 
 from __future__ import annotations
 

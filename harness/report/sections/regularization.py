@@ -63,8 +63,8 @@ def _figure(
     lost = int((table["runs"] - table["ok"]).sum())
     caption = joined(
         f"{task}: final validation loss against training loss, a mark for each setting: the mean"
-        " over the runs that ended ok; bars: their range, not an interval. On the grey line both are"
-        " equal; above it validation is worse.",
+        " over the runs that ended ok; bars: their range, not an interval. On the grey line both"
+        " are equal; above it validation is worse.",
         f"{text.plural(lost, 'run')} did not end ok and have no place in the picture; the table"
         " counts them."
         if lost

@@ -1,4 +1,4 @@
-"""Schedules beside their curves: the learning rate of every step above, the validation loss below."""
+"""Schedules beside their curves: the learning rate above, the validation loss below."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def section(builder: Builder) -> Section:
         missing = listed(here["series"] + " with " + here["name"])
         caption = joined(
             f"{task}, {setup}: the learning rate of every step (above) and the validation loss"
-            " (below): mean over the runs that ended ok; bands, in panels of few lines: their range,"
-            " not an interval.",
+            " (below): mean over the runs that ended ok; bands, in panels of few lines: their"
+            " range, not an interval.",
             f"Not every run ended ok, and such runs are missing from the mean: {missing}."
             if missing
             else "",

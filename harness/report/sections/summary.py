@@ -1,4 +1,4 @@
-"""How every cell ended, and what it cost."""
+"""The outcome and the cost of every cell."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ MEANING = (
     "Mean over the runs that ended ok, with their range from lowest to highest below. Steps to"
     " target are the median over all runs that tried: one that missed the target, diverged or ran"
     " out of time counts as longer than any other, so the median is “>” the budget if half of the"
-    " runs or more missed (the rule is under Time to target). A step time stands beside runs only if"
-    " their very setting was timed on their machine: rule, mode, hyperparameters and all. Seconds to"
-    " target are steps × the mean step time, slow steps included; p25 is for comparing. Native is"
-    " the library's own class at its own defaults, whatever was trained."
+    " runs or more missed (the rule is under Time to target). A step time stands beside runs only"
+    " if their very setting was timed on their machine: rule, mode, hyperparameters and all."
+    " Seconds to target are steps × the mean step time, slow steps included; p25 is for comparing."
+    " Native is the library's own class at its own defaults, whatever was trained."
 )
 
 

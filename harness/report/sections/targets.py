@@ -87,7 +87,10 @@ def section(builder: Builder) -> Section:
 
 
 def _marks(builder: Builder, task: str, rows: pd.DataFrame) -> Figure:
-    shown = "Dot plots of steps, and of seconds if timed, to the target; open triangles are censored runs."
+    shown = (
+        "Dot plots of steps, and of seconds if timed, to the target; open triangles are censored"
+        " runs."
+    )
     timed, missed = bool(rows["seconds"].notna().any()), int((~rows["reached"]).sum())
     caption = joined(
         f"{task}: steps and seconds until {goal(builder.task(rows['digest'].iloc[0]))}, one mark a"

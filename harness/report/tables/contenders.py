@@ -1,4 +1,4 @@
-"""Scores of what a suite compares, on one scale over its tasks.
+"""Scores of the contenders of a suite, on one scale over its tasks.
 
 A contender is a series (optimizer and variant) in one setup; those of one setup are its pool.
 """
@@ -57,7 +57,7 @@ def ends(frames: Frames, picked: pd.DataFrame) -> pd.DataFrame:
 
 
 def _starts(frames: Frames, picked: pd.DataFrame) -> dict[str, float]:
-    """Mean validation metric before the first step, of the tasks that are measured by their loss."""
+    """Mean validation metric before the first step, of tasks that are measured by their loss."""
     lossy = [d for d in picked["digest"] if frames.records[d].spec.task.metric == "negative_loss"]
     if not lossy:
         return {}

@@ -24,7 +24,7 @@ per_run = once(diagnosis.of)
 def findings(frames: Frames, suite: str) -> pd.DataFrame:
     """One row a cell and rule, by task and then the gravest first: task, setup, series,
     learning_rate, rule, severity, runs (with this finding), judged (runs of the cell), step (the
-    median of where it began), reason (of the first of them), digests."""
+    median of the steps at which it began), reason (of the first of them), digests."""
     rows, found = runs(frames, suite, "convergence"), per_run(frames, suite)
     if found.empty:
         columns = [*CELL, "rule", "severity", "runs", "judged", "step", "reason", "digests"]

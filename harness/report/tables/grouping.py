@@ -12,7 +12,7 @@ import pandas as pd
 from ...results.frame import Frames
 
 OfSuite = Callable[..., pd.DataFrame]
-# What names a series of runs: the task, the framework with its mode, the optimizer with its variant.
+# What names a series of runs: task, framework with its mode, optimizer with its variant.
 SERIES = ["task", "setup", "series"]
 
 

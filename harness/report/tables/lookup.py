@@ -24,7 +24,7 @@ _BLANK: Row = {**dict.fromkeys(TIMES, math.nan), "launches": 0, "contended": 0}
 
 
 class Timings:
-    """The timed cells of a suite (`tables.step_times`), looked up by what a trained run computes.
+    """The timed cells of a suite (`tables.step_times`), looked up by the setting of a trained run.
 
     A cell is found by `spec.step_setting` and by machine. Cells of the same *work* (model, batch
     size, device and so on) under another rule, in another mode or with other hyperparameters are
@@ -84,7 +84,7 @@ class Timings:
         return self._exact.get((self._setting[digests[0]], machines(self._frames, digests)))
 
     def _native(self, spec: RunSpec, digests: Sequence[str], alike: Sequence[int]) -> Row:
-        """The library's own class at its own defaults, in the mode that trains if it was timed so."""
+        """The library's own class at its own defaults, if possible in the mode that trains."""
         here = machines(self._frames, digests)
         cells = self._cells
         found = [p for p in alike if cells[p]["rule"] == "native" and self._machine[p] == here]

@@ -1,4 +1,4 @@
-"""The summary: one row a cell, with how it ended and what it cost."""
+"""The summary: one row a cell, with its outcome and its cost."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _ORDER = ["task", "optimizer", "rule", "schedule", "batch_size", "learning_rate"
 
 
 def summary(frames: Frames, suite: str) -> pd.DataFrame:
-    """One row a cell: what was trained, how it ended over seeds, and what a step of it costs.
+    """One row a cell: its settings, its outcome over seeds, and the cost of its steps.
 
     Columns: those of CELL; runs and one count a status; of each of QUANTITIES `_mean`, `_min` and
     `_max` over runs that ended ok; attempts, reached, steps_to_target (median over attempts, inf if

@@ -1,4 +1,4 @@
-"""Points of learning curves, and where runs went on a function of two numbers."""
+"""Points of learning curves, and the ways of runs over a function of two numbers."""
 
 from __future__ import annotations
 

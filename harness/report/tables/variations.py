@@ -1,4 +1,4 @@
-"""Runs by what a suite varies of its tasks: one row a setting."""
+"""Runs by the varied settings of their tasks: one row a setting."""
 
 from __future__ import annotations
 

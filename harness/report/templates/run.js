@@ -111,8 +111,8 @@ const gradrace = {
     grid.append(...figures.map((each) => figure(...each)));
     const spec = element("details");
     spec.append(element("summary", "Specification, as JSON"), element("pre", JSON.stringify(run.spec, null, 1)));
-    shown.append(grid, element("h2", "What it was"), facts(run.facts), spec);
-    if (run.log) shown.append(element("h2", "The end of its log"), element("pre", run.log));
+    shown.append(grid, element("h2", "Settings and outcome"), facts(run.facts), spec);
+    if (run.log) shown.append(element("h2", "End of the log"), element("pre", run.log));
   },
 };
 function open() {
@@ -124,7 +124,7 @@ function open() {
   }
   const script = element("script", "", { src: `data/runs/${asked}.js` });
   script.addEventListener("error", () => {
-    heading.textContent = "A run that is not there";
+    heading.textContent = "No such run";
     shown.replaceChildren(element("p", `This report holds no run ${asked}.`));
   });
   document.head.append(script);

@@ -103,7 +103,7 @@ def _track(runs: Sequence[Row], figure: Figure) -> Track:
 
 
 def _steps_to_target(runs: Sequence[Row]) -> float:
-    """The median of censored steps; asv wants a number if it is infinite: one more than the budget."""
+    """The median of censored steps; instead of infinity, one more than the budget, for asv."""
     reached = [not math.isnan(float(run["steps_to_target"])) for run in runs]
     each = zip(runs, reached, strict=True)
     steps = [float(run["steps_to_target" if arrived else "steps"]) for run, arrived in each]
@@ -159,8 +159,8 @@ FIGURES: Mapping[str, Figure] = {
         "bytes",
         "memory",
         1,
-        "Growth of the resident set of a fresh process by set-up and training; on a GPU the device's"
-        " own peak.",
+        "Growth of the resident set of a fresh process by set-up and training; on a GPU the"
+        " device's own peak.",
         _median(_memory),
     ),
     "steps_to_target": Figure(
