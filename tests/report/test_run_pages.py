@@ -1,6 +1,4 @@
-"""Pages of runs, and long tables: what the scripts beside the page hold, and that nobody's words
-become markup.
-"""
+"""Pages of runs, and long tables: the scripts beside the page; nobody's words become markup."""
 
 from __future__ import annotations
 
@@ -25,10 +23,8 @@ from gradrace.spec import RunSpec
 from gradrace.sweep.store import read_log
 from records import make_curve, make_results, make_specs, make_task
 
-MARKUP = (
-    "</script><script>document.title='owned'</script> & <img src=x"
-    " onerror=\"document.title='owned'\">"
-)
+OWNED = "document.title='owned'"
+MARKUP = f'</script><script>{OWNED}</script> & <img src=x onerror="{OWNED}">'
 
 
 def called(script: str, name: str) -> Any:
@@ -45,71 +41,66 @@ def written(tmp_path: Path, **options: Any) -> tuple[frame.Frames, Path]:
     return frames, writer.write(frames, tmp_path / "html").parent
 
 
+def scripts(folder: Path) -> dict[str, Any]:
+    """What the script of each run hands over, by the run's digest."""
+    files = folder.glob("data/runs/demo/*.js")
+    return {file.stem: called(file.read_text(), "run") for file in files}
+
+
+def index(folder: Path) -> str:
+    return (folder / "index.html").read_text(encoding="utf-8")
+
+
+def alone(tmp_path: Path, task: Any = "mlp", schedules: Any = ("constant",), **options: Any) -> Any:
+    """The script of the only run of a report."""
+    specs = make_specs([task], ["jax"], ["adam"], [0], schedules=schedules, launches=0)
+    (run,) = scripts(written(tmp_path, specs=specs, **options)[1]).values()
+    return run
+
+
 def long_curve(spec: RunSpec) -> Curve:
-    """1000 steps that count upwards, the last one lost; evaluations at 0 and 1000, the second
-    without a metric.
-    """
+    """Steps that count up, the last one lost; of two evaluations the second has no metric."""
     train = np.arange(1000.0)
     train[-1] = np.inf
     return Curve(train, np.array([0, 1000]), np.array([2.0, 1.0]), np.array([0.5, np.nan]))
 
 
 def test_every_run_has_a_script_that_its_digest_leads_to(tmp_path):
-    frames, folder = written(
-        tmp_path, judge=lambda spec: ("skipped", "no such device") if spec.seed == 1 else ("ok", "")
-    )
-    found = {
-        file.stem: called(file.read_text(), "run") for file in folder.glob("data/runs/demo/*.js")
-    }
+    ends = {1: ("skipped", "no such device")}
+    frames, folder = written(tmp_path, judge=lambda spec: ends.get(spec.seed, ("ok", "")))
+    found, html = scripts(folder), index(folder)
     assert set(found) == set(frames.records)
-    html = (folder / "index.html").read_text(encoding="utf-8")
     for digest, run in found.items():
         record = frames.records[digest]
         assert f'href="run.html#demo/{digest}"' in html
-        assert (run["digest"], run["status"], run["reason"]) == (
-            digest,
-            record.status,
-            record.reason,
-        )
+        stated = (record.digest, record.status, record.reason)
+        assert (run["digest"], run["status"], run["reason"]) == stated and digest == record.digest
         assert RunSpec.model_validate(run["spec"]) == record.spec
         facts = dict(run["facts"])
         assert facts["run"] == record.spec.id
         assert "Test Processor 3000" in facts["machine"]
         assert facts["versions"]
-        assert bool(run["curves"]) == (
-            record.spec.measure == "convergence" and record.status == "ok"
-        )
-        assert ("step time" in facts) == (record.spec.measure == "timing" and record.status == "ok")
+        measured = record.spec.measure if record.status == "ok" else ""
+        assert bool(run["curves"]) == (measured == "convergence")
+        assert ("step time" in facts) == (measured == "timing")
 
 
-def test_long_curves_are_means_over_bins_and_what_is_not_finite_is_counted(tmp_path):
-    task = make_task("long", steps=1000)
-    _, folder = written(
-        tmp_path, specs=make_specs([task], ["jax"], ["adam"], [0], launches=0), curve=long_curve
-    )
-    (file,) = folder.glob("data/runs/demo/*.js")
-    curves = called(file.read_text(), "run")["curves"]
+def test_long_curves_are_means_over_bins_and_count_values_that_are_not_finite(tmp_path):
+    curves = alone(tmp_path, make_task("long", steps=1000), curve=long_curve)["curves"]
     train = curves["train_loss"]
     assert (train["bin"], train["lost"], train["first"]) == (3, 1, 999)
     assert len(train["values"]) == 334 <= points.POINTS
     assert train["values"][:2] == [1.0, 4.0] and train["values"][-1] is None
     assert train["steps"][:2] == [1.0, 4.0], "a bin stands at its middle"
-    assert curves["validation_loss"] == {
-        "bin": 1,
-        "from": 0.0,
-        "every": 1000.0,
-        "values": [2.0, 1.0],
-    }
+    losses = {"bin": 1, "from": 0.0, "every": 1000.0, "values": [2.0, 1.0]}
+    assert curves["validation_loss"] == losses
     assert curves["validation_metric"]["values"] == [0.5, None]
     assert curves["validation_metric"]["lost"] == 1
     assert curves["learning_rate"]["values"] == [0.001, 0.001], "that of the schedule, constant"
 
 
 def test_a_schedule_is_drawn_as_planned(tmp_path):
-    specs = make_specs(["mlp"], ["jax"], ["adam"], [0], schedules=["cosine"], launches=0)
-    _, folder = written(tmp_path, specs=specs)
-    (file,) = folder.glob("data/runs/demo/*.js")
-    rates = called(file.read_text(), "run")["curves"]["learning_rate"]["values"]
+    rates = alone(tmp_path, schedules=["cosine"])["curves"]["learning_rate"]["values"]
     assert len(rates) == 60
     assert rates[0] == 0.001
     assert rates == sorted(rates, reverse=True)
@@ -119,13 +110,13 @@ def test_a_schedule_is_drawn_as_planned(tmp_path):
 def test_the_end_of_a_log_begins_with_a_whole_line(tmp_path):
     frames, _ = written(tmp_path, specs=make_specs(["mlp"], ["jax"], ["adam"], [0], launches=0))
     (digest,) = frames.records
-    assert read_log(tmp_path / "results", "demo", digest, 20) == ""
-    (tmp_path / "results/runs/demo" / digest / "log.txt").write_bytes(
-        b"first line\nsecond \xff line\nthird\n"
-    )
-    assert read_log(tmp_path / "results", "demo", digest, 20) == "third\n"
-    assert read_log(tmp_path / "results", "demo", digest, 25) == "second \ufffd line\nthird\n"
-    assert read_log(tmp_path / "results", "demo", digest, 500).startswith("first")
+    read = lambda size: read_log(tmp_path / "results", "demo", digest, size)
+    assert read(20) == ""
+    log = tmp_path / "results/runs/demo" / digest / "log.txt"
+    log.write_bytes(b"first line\nsecond \xff line\nthird\n")
+    assert read(20) == "third\n"
+    assert read(25) == "second \ufffd line\nthird\n"
+    assert read(500).startswith("first")
 
 
 def table_of(count: int) -> Table:
@@ -155,7 +146,7 @@ def test_many_runs_stay_out_of_the_page(tmp_path):
     rates = [0.001 * 1.1**i for i in range(30)]
     specs = make_specs(["mlp"], ["torch", "jax"], ["adam"], range(4), rates=rates, launches=1)
     frames, folder = written(tmp_path, specs=specs)
-    html = (folder / "index.html").read_text(encoding="utf-8")
+    html = index(folder)
     assert len(frames.records) == 242 and html.count('href="run.html#') == SHOWN
     assert f"The first {SHOWN} of 242 rows" in html and 'data-rows="data/demo/demo-runs.js"' in html
     assert (folder / "data/demo/demo-runs.js").read_text().count("run.html#demo/") == 242
@@ -167,13 +158,11 @@ def test_metrics_that_are_not_numbers_break_nothing(tmp_path):
         nothing = np.full_like(curve.validation_metrics, np.nan)
         return Curve(curve.train_losses, curve.eval_steps, curve.validation_losses, nothing)
 
-    frames, folder = written(
-        tmp_path, specs=make_specs(["mlp"], ["torch", "jax"], ["adam"]), curve=lost
-    )
+    specs = make_specs(["mlp"], ["torch", "jax"], ["adam"])
+    frames, folder = written(tmp_path, specs=specs, curve=lost)
     assert frames.runs["best_validation_metric"].isna().all()
-    assert 'id="demo-fig-mlp-convergence"' in (folder / "index.html").read_text(encoding="utf-8")
-    for file in folder.glob("data/runs/demo/*.js"):
-        called(file.read_text(), "run")
+    assert 'id="demo-fig-mlp-convergence"' in index(folder)
+    assert scripts(folder)
 
 
 def test_suites_of_another_schema_are_refused_by_name_and_others_stand_as_parts(tmp_path):
@@ -186,26 +175,22 @@ def test_suites_of_another_schema_are_refused_by_name_and_others_stand_as_parts(
     assert frames.runs["digest"].duplicated().any()
     assert not frames.curves.duplicated(["digest", "series", "step"]).any()
     folder = writer.write(frames, tmp_path / "html").parent
-    html = (folder / "index.html").read_text(encoding="utf-8")
+    html = index(folder)
     assert 'id="one"' in html and 'id="two"' in html
-    texts = [
-        sorted(
-            file.read_text().replace('"one"', '"two"')
-            for file in folder.glob(f"data/runs/{suite}/*.js")
-        )
-        for suite in ("one", "two")
-    ]
-    curves = [[called(text, "run")["curves"] for text in of_suite] for of_suite in texts]
-    assert curves[0] == curves[1], "a run in two suites has its curve once"
+    one, two = (
+        {file.stem: called(file.read_text(), "run")["curves"] for file in folder.glob(files)}
+        for files in ("data/runs/one/*.js", "data/runs/two/*.js")
+    )
+    assert one == two, "a run in two suites has its curve once"
     file = next(tmp_path.glob("runs/two/*/run.json"))
     file.write_text(file.read_text().replace('"schema": 1', '"schema": 2', 1))
     with pytest.raises(UserError, match=f"{file}: schema 2 is newer"):
         frame.load(tmp_path)
 
 
-CHROMIUM = (
-    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-)
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
+SWITCHES = "--headless --no-sandbox --disable-gpu --disable-background-networking --dump-dom"
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no browser here")
@@ -219,17 +204,9 @@ def test_a_browser_draws_a_run_and_runs_nothing_that_it_says(tmp_path):
     file.write_text(json.dumps(record | {"artefacts": [*record["artefacts"], "log.txt"]}))
     page = writer.write(frame.load(tmp_path), tmp_path / "html").parent / "run.html"
     address = f"{page.as_uri()}#demo/{file.parent.name}"
-    command = [
-        str(CHROMIUM),
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-background-networking",
-        "--dump-dom",
-    ]
-    found = subprocess.run(
-        [*command, address], capture_output=True, text=True, timeout=120, check=True
-    ).stdout
+    command = [str(CHROMIUM), *SWITCHES.split(), address]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    found = done.stdout
     assert found.count("<svg") == 3 and "<path" in found, "losses, metric, learning rate"
     assert f"<title>gradrace: {specs[0].id}</title>" in found and "owned'&lt;/script&gt;" in found
     assert "<img" not in found and "line one" in found and "not finite" in found
