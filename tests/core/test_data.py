@@ -91,7 +91,7 @@ def test_the_adding_problem_marks_one_number_of_each_half():
     assert loaded.train.y.var() == pytest.approx(1 / 6, rel=0.05)
 
 
-def test_copy_memory_asks_for_what_was_shown_first():
+def test_copy_memory_asks_for_the_symbols_shown_first():
     loaded = data.load("copy_memory")
     for split in loaded.splits.values():
         shown = split.x.reshape(len(split.x), 20, 10)
@@ -200,7 +200,7 @@ OTHER_SHAPE = r"its shape is \(299, 28, 28\), not \(300, 28, 28\)"
         (lambda contents: [b"no gzip", *contents[1:]], "truncated or not gzip"),
     ],
 )
-def test_files_that_are_not_as_they_should_be_are_refused_by_name(folder, change, message):
+def test_broken_files_are_refused_by_name(folder, change, message):
     known, contents = small_mnist(change=change)
     place(known, contents)
     with pytest.raises(DataBroken, match=message):
@@ -275,7 +275,7 @@ def test_cifar_is_read_from_its_archive_with_channels_last(folder):
         (lambda f: f | {"test_batch.bin": b"\x0b" * 61460}, "test_batch.bin: holds the label 11"),
     ],
 )
-def test_cifar_archives_that_are_not_as_they_should_be_are_refused(folder, spoiled, message):
+def test_broken_cifar_archives_are_refused(folder, spoiled, message):
     with pytest.raises(DataBroken, match=message):
         small_cifar(folder, spoiled).load()
 
@@ -342,7 +342,7 @@ def server():
                 self.send_error(404)
                 return
             self.send_response(200)
-            # A body shorter than announced is what a broken connection leaves.
+            # A broken connection leaves a body shorter than announced.
             announced = len(content) + 100 * self.path.startswith("/cut")
             self.send_header("Content-Length", str(announced))
             self.end_headers()
@@ -386,7 +386,7 @@ def test_fetch_replaces_a_broken_file(folder, server):
     assert file.path.read_bytes() == b"right"
 
 
-def test_a_fetch_that_fails_says_what_to_place_where(folder, server):
+def test_a_fetch_that_fails_names_the_files_and_their_places(folder, server):
     address, pages = server
     pages["/other"] = b"another"
     absent, other = f"{address}/absent", f"{address}/other"
@@ -479,7 +479,7 @@ def test_a_run_on_a_broken_file_fails_by_name(run):
 
 
 @pytest.mark.slow
-def test_fetch_without_a_network_exits_2_and_says_what_to_do(folder, gradrace, monkeypatch):
+def test_fetch_without_a_network_exits_2_and_names_files_and_sources(folder, gradrace, monkeypatch):
     for name in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
         monkeypatch.setenv(name.upper(), "http://127.0.0.1:9")

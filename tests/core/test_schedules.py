@@ -332,7 +332,7 @@ def test_the_last_step_of_a_warm_up_and_the_first_after_it_have_the_first_rate(k
         ("cyclic", {"low_fraction": 0.0}, "outside"),
     ],
 )
-def test_what_is_wrong_is_named(kind, params, message):
+def test_wrong_parameters_are_named(kind, params, message):
     with pytest.raises(ValueError, match=message):
         complete(ScheduleSpec(kind=kind, base_lr=0.1, params=params))
 

@@ -114,7 +114,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("content", "message"), BROKEN)
-def test_what_is_not_a_baseline_is_refused_by_name(tmp_path, content, message):
+def test_a_broken_baseline_is_refused_by_name(tmp_path, content, message):
     file = tmp_path / "demo.json"
     file.write_text(content)
     with pytest.raises(UserError) as raised:
@@ -157,7 +157,7 @@ def test_an_update_of_a_part_keeps_the_other_lines():
     assert whole.frameworks == {**moved.frameworks, "jax": ORIGIN}, "nothing else of torch is left"
 
 
-def test_the_digest_of_a_spec_is_of_what_was_asked_for(make_run):
+def test_the_digest_of_a_spec_is_of_the_request(make_run):
     run = make_run()
     words = run.model_copy(update={"task": run.task.model_copy(update={"title": "Other words"})})
     optimizer = run.optimizer.model_copy(update={"hyper": {"beta1": 0.5}})
@@ -323,7 +323,7 @@ SEEDS = [
 
 
 @pytest.mark.parametrize(("was", "now", "lost", "loses", "steps", "loss"), SEEDS)
-def test_medians_move_by_what_the_seeds_span(was, now, lost, loses, steps, loss):
+def test_medians_may_move_by_the_range_of_the_seeds(was, now, lost, loses, steps, loss):
     def seeds(steps, finals):
         traces = [
             make_trace(seed=seed, steps_to_target=at, final_validation_loss=final)

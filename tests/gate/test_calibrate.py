@@ -132,7 +132,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("content", "message"), BROKEN)
-def test_what_is_not_a_calibration_is_refused(tmp_path, content, message):
+def test_a_broken_calibration_is_refused(tmp_path, content, message):
     file_in(tmp_path).write_text(content)
     with pytest.raises(UserError, match=message):
         read(tmp_path)

@@ -1,4 +1,4 @@
-"""Workflows and docs/ci.md: valid YAML with what a gate needs; command lines with real options."""
+"""Workflows and docs/ci.md: valid YAML that a gate can use; command lines with real options."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def workflows() -> dict[str, dict]:
 
 
 def scripts() -> dict[str, str]:
-    """Everything that is run, by where it stands."""
+    """place -> script, of every script that is run."""
     found = {f"docs/ci.md block {number}": text for number, text in enumerate(fenced(""))}
     for name, workflow in workflows().items():
         for job, content in workflow["jobs"].items():
@@ -93,7 +93,7 @@ def test_comments_need_rights_and_forks_have_none():
 
 
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.name)
-def test_workflows_are_what_actions_expects(file):
+def test_workflows_have_the_keys_that_actions_needs(file):
     content = yaml.safe_load(file.read_text(encoding="utf-8"))
     # YAML 1.1 reads the key `on` as true.
     assert {"name", "jobs"} <= content.keys() and content[True]

@@ -344,7 +344,7 @@ def test_without_a_baseline_the_base_itself_is_the_measure(repository):
     }
 
 
-def test_what_is_not_selected_is_not_missed_but_nothing_at_all_is(repository):
+def test_a_selection_misses_no_other_run_but_must_not_be_empty(repository):
     of_a_seed = gate("--base", "HEAD", "-k", "convergence seed0 sgd")
     assert of_a_seed.exit_code == 0, "no timing cell has a seed"
     done = gate("-k", "timing")
@@ -445,7 +445,7 @@ def test_junit_uses_its_elements_rightly():
     assert [case.get("name").split("/")[-1] for case in root[1]] == list(OF_TIMES)
 
 
-def test_markdown_says_what_changed_first():
+def test_markdown_begins_with_the_changes():
     timing = make_timing("ok", "regression")
     text = markdown(make_result(make_convergence("same", "differs"), timing))
     visible = text.split("<details>")[0]
@@ -459,7 +459,7 @@ def test_markdown_says_what_changed_first():
     assert text.count("<details>") == text.count("</details>") == 4
 
 
-def test_a_long_table_is_cut_to_what_a_comment_holds():
+def test_a_long_table_is_cut_to_fit_a_comment():
     checks = tuple(make_check("same", seed) for seed in range(1000))
     found = make_convergence().model_copy(update={"checks": checks})
     text = markdown(make_result(found, None))

@@ -61,7 +61,7 @@ def test_holm_by_hand(p, adjusted):
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.floats(0.001, 0.5))
-def test_holm_rejects_what_his_step_down_procedure_rejects(p, alpha):
+def test_holm_rejects_as_his_step_down_procedure_does(p, alpha):
     """Adjusted p values against the procedure as he wrote it."""
     rejected, order = set(), np.argsort(p, kind="stable")
     for rank, index in enumerate(order):

@@ -324,7 +324,7 @@ def test_a_slowdown_is_a_share_of_the_cells_own_step():
         (Sleeping(compiles_at=21), "1 programs were compiled during"),
     ],
 )
-def test_what_is_no_training_is_refused(session, reason):
+def test_cells_that_train_nothing_or_compile_late_are_refused(session, reason):
     cell = TimedSession(session, one_thread=True)
     cell.warm(10, 20, 0.0)
     cell.block("step")
@@ -378,7 +378,7 @@ def test_parts_of_a_step_are_taken_in_the_same_launch(timed, of_file):
         assert parts["forward"] + parts["backward"] >= 3e-3 / block_steps * (1 - 1e-9)
 
 
-def test_what_only_the_second_side_lacks_has_failed(tmp_path, timed, side):
+def test_an_optimizer_that_only_the_second_side_lacks_has_failed(tmp_path, timed, side):
     (tmp_path / "faulty.py").write_text(FAULTY)
     run = timed().model_copy(update={"optimizer": OptimizerSpec(name="raising")})
     lost, gained = side("with", tmp_path / "faulty.py"), side("without")
@@ -460,7 +460,7 @@ def test_cells_against_each_other(registry, suite_of, a, b, keyword, name):
 
 
 def test_a_chosen_value_leaves_no_name_of_the_old_one(registry, suite_of):
-    """A suite's cells are named by what it sweeps; what is chosen instead is not called by that."""
+    """A suite names its cells by its sweep; a value chosen instead leaves no such name."""
     momenta = [{"name": "momentum", "hyper": {"momentum": [0.5, 0.9]}}]
     swept = suite_of(threads=[1, 2], optimizers=momenta)
     pairs = choose.against_each_other(registry, swept, {}, {"optimizer": "sgd", "threads": "1"})

@@ -90,7 +90,7 @@ def refused(message: str, base: str, *files: list[Path]) -> int:
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, UserError])
-def test_whatever_happens_worktrees_are_removed(repository, error):
+def test_worktrees_are_removed_after_errors_and_interrupts(repository, error):
     with pytest.raises(error), sides.against_base("HEAD~1") as (a, _):
         assert a.root is not None and a.root.is_dir()
         raise error("in the middle")

@@ -115,9 +115,7 @@ HEALTHY = {
     "a good run": course(decay(0.01, 40), decay(0.1, 40), 0.9, 0.02),
     "good, and noisy as a single sample": course(decay(0.01, 40), decay(0.1, 40), 0.9, 0.2),
     "good, and noisy as few samples are": course(decay(0.01, 40), decay(0.1, 40), 0.9, 0.5),
-    "good, with a validation loss that stirs": course(
-        decay(0.02, 30), zigzag(0.02, decay(0.15, 30)(AT)), 0.9
-    ),
+    "good, validation stirs": course(decay(0.02, 30), zigzag(0.02, decay(0.15, 30)(AT)), 0.9),
     "worse again by a little": course(bump(0.1, 0.3, 200), decay(0.1, 40), 0.9),
     "falling, and the target reached": both(decay(0.0, 200), 0.9),
     "a floor that is as good as 0": both(decay(0.1, 20), 0.5),
@@ -129,9 +127,7 @@ HEALTHY = {
     "rose near the precision of floats": course(decay(1e-9, 10), risen(decay(1e-9, 10), 1e-8), 0.9),
     "rose at the end as it did before": course(decay(0.1, 60), RISE_AS_BEFORE, 0.9),
     "negative, from next to nothing": both(decay(-2, 40, 0.01), 0.9, 0.02),
-    "fitted as far as smoothed labels let it": course(
-        decay(0.66, 20), decay(0.67, 20), 0.5, label_smoothing=0.5
-    ),
+    "smoothed labels": course(decay(0.66, 20), decay(0.67, 20), 0.5, label_smoothing=0.5),
     "a gap that does not keep it from the target": course(decay(0.001, 20), decay(1.5, 20), 0.9),
     "losses of 0": course(np.zeros(STEPS), np.zeros(11)),
 }
@@ -144,10 +140,7 @@ FOUND = {
     },
     "oscillating": {
         "up and down": (40, course(decay(1, 10), wave(0.5, 100))),
-        "up and down in the training loss": (
-            120,
-            course(wave(0.5, 200), decay(0.4, 100), 0.9, 0.02),
-        ),
+        "training loss up and down": (120, course(wave(0.5, 200), decay(0.4, 100), 0.9, 0.02)),
         "learnt and lost again": (240, both(bump(0.1, 1.2, 200))),
         "a spike that did not recover": (160, course(spike(1.5, 0.6), decay(0.1, 40), 0.9)),
         "a spike at the very end": (360, course(late_spike, decay(0.1, 40), 0.9)),
@@ -162,26 +155,17 @@ FOUND = {
     },
     "under-fitting, plateaued": {
         "shook": (0, course(decay(2, 1), zigzag(8e-4, 2))),
-        "stuck beside a moving validation loss": (
-            0,
-            course(decay(2, 1), zigzag(0.02, 2), noise=0.02),
-        ),
+        "stuck, validation moving": (0, course(decay(2, 1), zigzag(0.02, 2), noise=0.02)),
         "a high floor": (80, course(decay(1.2, 20), decay(1.25, 20), 0.5, 0.02)),
     },
     "under-fitting": {
         "all but done falling": (0, both(decay(5, 100, 10.0))),
-        "under dropout, with a validation loss that turned": (
-            0,
-            course(decay(1.0, 100), bump(0.7, 0.9, 120), 0.5),
-        ),
+        "under dropout, validation turned": (0, course(decay(1.0, 100), bump(0.7, 0.9, 120), 0.5)),
     },
     "plateaued": {
         "a low floor": (80, both(decay(0.3, 20), 0.5)),
         "a floor below the validation loss": (80, course(decay(0.6, 20), decay(1.2, 20), 0.5)),
-        "lower than the training loss under dropout": (
-            80,
-            course(decay(1.0, 20), decay(0.3, 20), 0.5),
-        ),
+        "lower than in training, by dropout": (80, course(decay(1.0, 20), decay(0.3, 20), 0.5)),
     },
     "over-fitting": {
         "a validation loss that turned": (120, course(decay(0.01, 60), bump(0.5, 1.1, 120), 0.9)),
@@ -189,33 +173,15 @@ FOUND = {
         "learnt by heart": (400, course(decay(0.001, 20), decay(1.5, 20), 0.5)),
     },
     "validation loss rose": {
-        "rose tenfold in the last tenth": (
-            360,
-            course(decay(0.01, 40), risen(decay(0.1, 40), 1.0), 0.9),
-        ),
-        "rose tenfold at the end, of next to nothing": (
-            360,
-            course(decay(0.001, 40), risen(decay(0.001, 40), 0.012), 0.9),
-        ),
-        "rose tenfold at the end, and early on by more": (
-            320,
-            course(decay(0.01, 40), EARLY_RISE, 0.9),
-        ),
-        "rose half above its lowest, of a stuck training loss": (
-            120,
-            course(decay(0.5, 10), bump(0.6, 0.95, 120), 0.9),
-        ),
-        "negative, and risen at the end": (
-            360,
-            course(decay(-2, 40), risen(decay(-1, 40), -0.1), 0.9),
-        ),
+        "rose tenfold at the end": (360, course(decay(0.01, 40), risen(decay(0.1, 40), 1.0), 0.9)),
+        "rose, from nothing": (360, course(decay(0.001, 40), risen(decay(0.001, 40), 0.012), 0.9)),
+        "rose tenfold, and early on by more": (320, course(decay(0.01, 40), EARLY_RISE, 0.9)),
+        "rose by half, training stuck": (120, course(decay(0.5, 10), bump(0.6, 0.95, 120), 0.9)),
+        "negative, and risen": (360, course(decay(-2, 40), risen(decay(-1, 40), -0.1), 0.9)),
     },
     "recovered spike": {
         "a spike that recovered": (160, course(spike(1.5), decay(0.1, 40), 0.9)),
-        "a spike that recovered, twice as high as the start": (
-            160,
-            course(spike(4.0), decay(0.1, 40), 0.9),
-        ),
+        "recovered, twice as high as the start": (160, course(spike(4.0), decay(0.1, 40), 0.9)),
     },
     "unjudged": {
         "three evaluations": (80, course(decay(0.1, 9)(np.arange(80)), [2, 1, 0.5])),
@@ -334,7 +300,7 @@ AT_CHANCE = {
 
 
 @pytest.mark.parametrize(("expected", "made"), AT_CHANCE.values(), ids=AT_CHANCE)
-def test_what_was_learnt_is_measured_against_chance(expected, made):
+def test_findings_are_measured_against_chance(expected, made):
     assert [finding.rule for finding in diagnose(replace(made, chance=CHANCE))] == expected
 
 

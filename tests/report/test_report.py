@@ -130,7 +130,7 @@ def made(output: Path, *arguments: Any, **options: Any) -> frame.Frames:
 
 
 def known_curve(spec: RunSpec) -> Curve:
-    """Losses are 1, seed + .5, seed at steps 20, 40, 60; accuracy is .9 from REACHED_AT[seed] on."""
+    """Losses 1, seed + .5, seed at steps 20, 40, 60; an accuracy of .9 from REACHED_AT[seed] on."""
     at = REACHED_AT[spec.seed]
     evaluated = np.array([20, 40, 60])
     metric = np.where(evaluated >= at, 0.9, 0.5) if at else np.full(3, 0.4 + 0.1 * spec.seed)
@@ -143,7 +143,7 @@ def known(output: Path, seeds: int) -> frame.Frames:
     return made(output, [task], ["jax"], ["adam"], range(seeds), curve=known_curve)
 
 
-def test_summary_of_three_seeds_is_what_a_hand_computes(tmp_path):
+def test_summary_of_three_seeds_by_hand(tmp_path):
     found = row(tables.summary(known(tmp_path, 3), "demo"), task="known")
     assert found["runs"] == found["ok"] == found["attempts"] == 3
     ends, best = (
@@ -203,7 +203,7 @@ def test_a_step_time_stands_beside_its_own_setting_alone(tmp_path, change, said)
     assert page_of(frames, tmp_path).count(said) >= (3 if said else 0)
 
 
-def test_of_several_timings_each_stands_beside_what_it_timed(tmp_path):
+def test_each_of_several_timings_stands_beside_its_own_setting(tmp_path):
     specs = make_specs(["mlp"], ["jax"], ["adam"], [0])
     both = [changed(spec, {"hyper": {"beta": beta}}) for spec in specs for beta in (0.1, 0.2)]
     slow = make_specs(["mlp"], ["jax"], ["adam"], [], native=True)
@@ -320,7 +320,7 @@ def test_learning_rates_count_diverged_runs(frames):
     assert tables.learning_rates(frames, "main").empty
 
 
-def test_schedules_are_shown_where_any_is_not_constant(frames):
+def test_schedules_are_shown_if_any_is_not_constant(frames):
     assert set(tables.schedule_curves(frames, "rates")["schedule"]) == {"constant", "cosine"}
     assert tables.schedule_curves(frames, "main").empty
 
@@ -440,7 +440,7 @@ def outcome(measure: str, status: str) -> Any:
         (outcome("neither", "diverged"), "demo-fig-mlp-seconds"),
     ],
 )
-def test_whatever_is_missing_the_rest_is_shown(tmp_path, judge, absent):
+def test_the_rest_is_shown_if_a_part_is_missing(tmp_path, judge, absent):
     make_results(tmp_path, "demo", make_specs(*ONE_CELL), judge)
     html = page_of(frame.load(tmp_path), tmp_path)
     assert f'id="{absent}"' not in html and "because" in html and 'id="demo-runs"' in html

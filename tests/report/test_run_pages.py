@@ -42,7 +42,7 @@ def written(tmp_path: Path, **options: Any) -> tuple[frame.Frames, Path]:
 
 
 def scripts(folder: Path) -> dict[str, Any]:
-    """What the script of each run hands over, by the run's digest."""
+    """digest -> the argument of that run's script."""
     files = folder.glob("data/runs/demo/*.js")
     return {file.stem: called(file.read_text(), "run") for file in files}
 

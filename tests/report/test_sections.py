@@ -280,7 +280,7 @@ def paced(run: RunSpec) -> Curve:
     return reaching(20, at.get(run.optimizer.name, {}).get(run.task.name, np.inf), 0.55)
 
 
-def test_profile_score_and_runtime_distribution_are_what_a_hand_computes(tmp_path):
+def test_profile_score_and_runtime_distribution_by_hand(tmp_path):
     named = [task("task0"), task("task1")]
     runs = sweeps.optimizers(named, ("sgd", "adam", "lion"), 5, (1.0,))
     found, writer = section(sweeps.load(tmp_path, {"p": runs}, curve=paced), "p", "profiles")
@@ -411,7 +411,7 @@ def test_native_runs_are_paired_with_canonical_ones_even_of_another_suite(tmp_pa
     assert cells(spread, Rule="native")["Spread of final loss"].text == "300%"
 
 
-def test_a_pair_of_which_a_run_diverged_has_no_ratio_and_is_counted(tmp_path):
+def test_a_pair_with_a_diverged_run_has_no_ratio_and_is_counted(tmp_path):
     runs = [run for rule in RULES for run in many(task(), rule=rule)]
     judge = losing(lambda run: run.optimizer.rule == "native" and run.seed == 1)
     frames = sweeps.load(tmp_path, {"n": runs}, judge=judge, curve=ruled)

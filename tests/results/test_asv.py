@@ -103,7 +103,7 @@ def test_skipped_is_nan_and_lost_is_a_failure(tmp_path):
         race.look_up(found, "step_time", ("mlp", "jax-scan", "adam"))
 
 
-def test_a_suite_has_benchmarks_for_what_it_measures_and_only_the_modes_that_do():
+def test_a_suite_has_benchmarks_of_its_own_figures_and_modes():
     def followed(**changes: Any) -> dict[str, Any]:
         content = FOLLOWED | {"frameworks": ["jax"]} | changes
         benchmarks = race.benchmarks(make_suite("my-suite", content))
@@ -122,7 +122,7 @@ def test_a_suite_has_benchmarks_for_what_it_measures_and_only_the_modes_that_do(
         assert swept[name].params[1] == ["jax-jit", "jax-scan"]
 
 
-def test_a_series_starts_anew_with_what_is_measured():
+def test_a_series_starts_anew_if_another_thing_is_measured():
     def versions(**changes: Any) -> tuple[str, str]:
         runs = race.expanded(make_suite("followed", FOLLOWED | changes))
         return version(FIGURES["step_time"], runs), version(FIGURES["final_loss"], runs)

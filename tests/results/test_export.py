@@ -79,7 +79,7 @@ def described(output: Path) -> dict[str, Any]:
     return json.loads((output / "asv" / "benchmarks.json").read_text())
 
 
-def test_asv_reads_what_was_measured(tmp_path, repository):
+def test_asv_reads_the_measured_figures(tmp_path, repository):
     make_results(tmp_path, specs=make_specs(seeds=range(3), launches=6))
     found = exported(tmp_path, repository, commit="HEAD~1")
     assert set(found) == {"torch", "tensorflow", "jax"}, "a file for each set of versions"
@@ -165,7 +165,7 @@ def key(spec: RunSpec) -> tuple[str, ...]:
 
 
 def value_of(cell: Track) -> float | None:
-    """What asv shows of it."""
+    """The figure that asv shows for this cell."""
     if cell.status == "failed":
         return None
     return statistics.median(cell.value) if isinstance(cell.value, tuple) else cell.value
@@ -217,7 +217,7 @@ def test_parameters_tell_every_cell_apart(tmp_path, repository, axis, specs):
     assert sorted(values.values()) == pytest.approx(sorted(medians))
 
 
-def test_a_series_starts_anew_with_what_is_measured(tmp_path, repository):
+def test_a_series_starts_anew_if_another_thing_is_measured(tmp_path, repository):
     specs = make_specs(["mlp"], ["torch"], ["adam"], launches=2)
     nine = {"blocks": 9}
     shorter = [
@@ -247,7 +247,7 @@ def test_device_and_threads_are_of_the_environment(tmp_path, repository):
         assert list(figures(results, "final_loss")) == [("'mlp'", "'torch-eager'", "'adam'")]
 
 
-def test_what_lies_there_is_kept(tmp_path, repository):
+def test_an_export_keeps_other_files_and_results(tmp_path, repository):
     """asv's benchmarks, other suites, commits, environments; the same again changes nothing."""
     folder = tmp_path / "asv"
     folder.mkdir()
@@ -348,7 +348,7 @@ def test_a_result_file_that_is_not_asv_s_is_left_alone(tmp_path, repository):
 
 
 @pytest.mark.parametrize("format_", ["csv", "parquet"])
-def test_tables_hold_what_the_frames_hold(tmp_path, gradrace, format_):
+def test_tables_hold_the_frames(tmp_path, gradrace, format_):
     make_results(tmp_path / "results", "one", make_specs(["mlp"], ["torch"], ["adam"], launches=2))
     make_results(tmp_path / "results", "two", make_specs(["cnn"], ["jax"], ["sgd"]))
     done = gradrace("export", format_, "one")

@@ -66,7 +66,7 @@ def test_aggregates_against_their_definitions():
 
 
 def test_share_of_runs_by_hand():
-    """None of 5 diverged: the share p for which that has the chance 2.5% solves (1 - p)^5 = 2.5%."""
+    """None of 5 diverged: the share p that makes this a chance of 2.5% solves (1 - p)^5 = 2.5%."""
     assert aggregates.share_of_runs(0, 5)[:3] == pytest.approx((0, 0, 1 - 0.025 ** (1 / 5)))
     assert aggregates.share_of_runs(2, 8).estimate == 0.25
 
@@ -102,7 +102,7 @@ def test_spread_of_a_mean_is_the_textbooks(seeds):
     assert both.freedom == pytest.approx((a + b) ** 2 * (seeds - 1) / (a**2 + b**2))
 
 
-def test_spread_counts_what_no_single_task_makes():
+def test_spread_counts_interactions_of_tasks():
     """The product of two means of 0: drawing one task leaves it 0, both give variance (2/9)^2."""
     tasks = np.array([[-1.0, 0.0, 1.0]] * 2)
     found = bootstrap.spread(tasks, lambda drawn: drawn[0].mean(axis=-1) * drawn[1].mean(axis=-1))
@@ -283,7 +283,7 @@ def test_winning_every_pair_is_no_certainty(tasks, seeds, shown):
 @pytest.mark.parametrize(("tasks", "shift"), [(6, 0.0), (6, 0.5), (6, 4.0), (1, 0.0), (1, 4.0)])
 @pytest.mark.parametrize("seeds", SEEDS[:2])
 def test_coverage_of_the_probability_of_improvement(tasks, shift, seeds):
-    """At least 93%; more near 0 and 1, where the plain bootstrap holds the truth in a tenth."""
+    """At least 93%; near 0 and 1 more: the plain bootstrap holds the truth there in a tenth."""
     truth = float(stats.norm.cdf(shift / np.sqrt(2)))
     ahead = shift * np.array([1, 0])[:, None, None]
     draw = lambda rng, n: rng.standard_normal((2, tasks, n)) + ahead

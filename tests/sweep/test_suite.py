@@ -191,7 +191,7 @@ def test_draws_are_the_same_for_everything_that_is_crossed(registry):
     ],
     ids=["more draws", "one key less", "one key more"],
 )
-def test_what_is_drawn_does_not_move_when_the_search_grows(registry, change):
+def test_draws_stay_when_the_search_grows(registry, change):
     adam = {"optimizers": ["adam"], "timing": False, "seeds": 1}
     before = expanded(registry, search=SEARCH, **adam)
     search = {key: value for key, value in {**SEARCH, **change}.items() if value is not None}
@@ -403,7 +403,7 @@ def test_built_in_suites_expand(registry):
         assert len({run.id for run in runs}) == len(runs) > 0
 
 
-# What the user writes, then what is said of it (a pattern).
+# A change of the suite as a user writes it, then the message (a pattern).
 MISTAKES = r"""
 task = ["digits_mlp"]
     unknown key 'task'.*did you mean 'tasks'

@@ -35,7 +35,7 @@ def optimizer_of(**hyper):
 # Spaces
 
 
-def test_every_optimizer_publishes_a_valid_space_with_its_source_and_its_defaults_inside(registry):
+def test_every_optimizers_space_is_valid_has_a_source_and_holds_its_defaults(registry):
     for name, optimizer in registry.optimizers.items():
         assert optimizer.space is not None and len(optimizer.space.source) > 10, name
         spaces.check(optimizer.space, optimizer)
@@ -61,7 +61,7 @@ def test_an_optimizer_without_a_space_is_searched_around_its_default_rate():
     assert "none is published" in published.source
 
 
-def test_changes_replace_add_and_fix_and_go_to_whom_they_are_meant_for(registry):
+def test_changes_of_a_space_replace_add_and_fix_for_all_or_for_one(registry):
     chosen = [registry.optimizers[name] for name in ("sgd", "adam")]
     changes = ["learning_rate=1e-2..1,log; beta1=0.9", "adam.epsilon=1e-8..1e-4,log"]
     changed = spaces.spaces_of(chosen, changes)
@@ -117,7 +117,7 @@ def test_a_suggestion_is_a_pure_function_of_number_and_history(sampler):
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "gp"])
-def test_samplers_that_learn_look_where_it_was_good_and_take_failures_and_ties(sampler):
+def test_samplers_that_learn_look_near_good_trials_and_take_failures_and_ties(sampler):
     before = history(16)
 
     def rates(name):
@@ -142,7 +142,7 @@ def test_low_discrepancy_points_fill_the_space_more_evenly_than_random_ones():
 
 
 @pytest.mark.parametrize("name", ["digits", "breast_cancer", "wine", "diabetes"])
-def test_outer_folds_are_disjoint_and_cover_everything_and_inner_ones_never_see_them(name):
+def test_outer_folds_cover_everything_once_and_inner_folds_never_see_them(name):
     """Rows are told by their raw values, which standardisation maps one to one within each set."""
     strata = strata_of(name)
     held_out = []
@@ -164,7 +164,7 @@ def test_outer_folds_are_disjoint_and_cover_everything_and_inner_ones_never_see_
 
 
 def strata_of(name):
-    """What the data set is stratified by, taken from its own loader."""
+    """The classes or bins that split the data set evenly, taken from its own loader."""
     seen = []
     resplit = bundled.SETS[name].resplit
     resplit(lambda strata: (seen.append(strata), data.Folds(2, 0).rows(strata))[1])
@@ -266,14 +266,14 @@ def test_the_winner_has_the_best_score_then_the_lowest_loss_then_the_first_numbe
     assert best_of(trials_of((0.2,), (0.1,)), higher=False).number == 1
 
 
-def test_a_sampler_is_told_the_worst_score_of_what_diverged_and_none_of_what_failed():
+def test_a_sampler_is_told_the_worst_score_of_diverged_trials_and_none_of_failed_ones():
     trials = trials_of((0.9,), (0.4,), "diverged", "failed")
     assert scores(trials, higher=True) == [0.9, 0.4, 0.4, None]
     assert scores(trials, higher=False) == [0.9, 0.4, 0.9, None]
     assert scores(trials[2:], higher=True) == [None, None]
 
 
-def test_a_sampler_is_told_chance_of_what_diverged_unless_something_ended_worse():
+def test_a_sampler_is_told_chance_of_diverged_trials_unless_one_ended_worse():
     trials = trials_of((0.9,), "diverged", "failed", (0.05,))
     assert scores(trials[:3], higher=True, level=0.1) == [0.9, 0.1, None]
     assert scores(trials, higher=True, level=0.1) == [0.9, 0.05, None, 0.05]
@@ -389,7 +389,7 @@ def test_a_line_cut_short_is_forgotten_and_a_broken_one_is_said(tmp_path):
         Journal(tmp_path)
 
 
-def test_what_changes_a_suggestion_changes_its_way_and_nothing_else_does(registry):
+def test_the_way_of_a_study_changes_with_its_suggestions_alone(registry):
     study = make_study(registry, ("sgd",))
     same = {"budget": 9, "seeds": 3, "fresh_seeds": 2, "steps": 10, "batch": 4}
     way = study.way("sgd")

@@ -157,7 +157,7 @@ def test_trials_that_fail_count_and_are_kept_and_never_win(gradrace_here, tmp_pa
     assert read_records(tmp_path / "results", NAME) == records, "a failed trial stays one"
 
 
-def test_workers_do_not_change_what_is_found(gradrace_here):
+def test_workers_do_not_change_the_outcome(gradrace_here):
     """A sampler that learns keeps the batch that its study began with; others have none."""
     one, two = (tune(gradrace_here, "-j", jobs, "-o", f"out{jobs}") for jobs in "12")
     assert one[0] == two[0]
@@ -200,7 +200,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("arguments", "said"), BAD, ids=[" ".join(a) for a, _ in BAD])
-def test_what_cannot_be_is_said_before_anything_runs(tmp_path, monkeypatch, arguments, said):
+def test_bad_requests_are_refused_before_anything_runs(tmp_path, monkeypatch, arguments, said):
     monkeypatch.chdir(tmp_path)
     given = [*BASE, "--optimizer", "momentum", "--budget", "2", "--no-report", *arguments]
     done = CliRunner().invoke(app, given)
@@ -223,7 +223,7 @@ def test_a_missing_optuna_is_said_and_others_do_without(monkeypatch):
         check_sampler("tpe")
 
 
-def test_a_framework_that_cannot_do_it_is_a_skipped_search_with_its_reason(gradrace_here):
+def test_a_framework_that_lacks_the_dtype_is_a_skipped_search_with_a_reason(gradrace_here):
     found, code = tune(gradrace_here, "--dtype", "float32", budget=2)
     assert code == 3 and found["results"][0]["trials"] == {"skipped": 2}
     assert found["results"][0]["tuned_test"] is None

@@ -126,7 +126,7 @@ def test_a_framework_that_raises_fails_with_the_message(fake):
     assert verdicts[0].reason == "fake: FloatingPointError: lost"
 
 
-def test_a_framework_that_cannot_be_loaded_fails_and_one_that_is_missing_is_unavailable(fake):
+def test_a_framework_that_cannot_load_fails_and_a_missing_one_is_unavailable(fake):
     broken = found(fake(text=FAKE.replace("import os", "import nonesuch, os")), "losses/output")
     assert broken[0].verdict == "FAILED" and "not installed: nonesuch" in broken[0].reason
     missing = found(fake(text=FAKE.replace('("numpy",)', '("nonesuch",)')), "losses/output")
@@ -168,7 +168,7 @@ def test_quick_keeps_every_level_and_kind_of_layer(registry):
     assert kinds[0] == kinds[1]
 
 
-def test_loaded_files_choose_what_is_about_them():
+def test_loaded_files_choose_their_own_cases():
     registry = load_registry([ROOT / "examples" / "my_optimizer.py"])
     cases = table(registry, Selection())
     assert {getattr(case, "optimizer", None) for case in cases} == {"sign_momentum"}
