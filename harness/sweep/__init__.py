@@ -1,8 +1,8 @@
 """From a suite to results. Read this file first: `prepare` plans the runs, `execute` does the rest.
 
-options: the user's choices; planner: digests, with installed (versions) and reached (a plug-in's
-sources); jobs: runs that share a process. store: results on disk. estimate: how long it would
-take. progress: the bar on a terminal."""
+`options`: the user's choices. `planner`: digests, from versions (`installed`) and plug-ins' sources
+(`reached`). `jobs`: runs that share a process. `store`: results on disk, with their `arrays`.
+`estimate`: how long it would take. `progress`: the bar on a terminal."""
 
 from __future__ import annotations
 

@@ -30,24 +30,22 @@ from ..jsonfile import (
     read_model,
     reading,
     replace_text,
-    replacing,
     writing,
 )
 from ..output.escaping import visible
-from ..record import FINAL, SCHEMA, Curve, RunRecord, RunResult
+from ..record import FINAL, SCHEMA, RunRecord, RunResult
 from ..schedules import SCHEDULES, complete
 from ..spec import Digest, Frozen
 from ..suite.origin import Origin
+from .arrays import MEND, curve_columns, problem_of, read_parquet, repeated, write_parquet
 
 if TYPE_CHECKING:
-    import numpy as np
     import pyarrow
 
     from ..executor import PlannedRun
 
 DIGEST = re.compile(r"[0-9a-f]{24}")
 SUITE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
-_MEND = "remove its folder to run it again"
 
 
 class PlanFile(Frozen):
@@ -153,7 +151,7 @@ class Store:
         """Keeps one finished run: arrays first, run.json last. An earlier try leaves a log."""
         folder = self.folder / result.record.digest
         columns = {
-            "curve": result.curve and _curve_columns(result.curve),
+            "curve": result.curve and curve_columns(result.curve),
             "steps": result.blocks and asdict(result.blocks),
             "norms": result.norms and asdict(result.norms),
         }
@@ -163,7 +161,7 @@ class Store:
             for name, arrays in columns.items():
                 file = folder / f"{name}.parquet"
                 if arrays:
-                    _write_parquet(file, arrays)
+                    write_parquet(file, arrays)
                 else:
                     file.unlink(missing_ok=True)
             log = folder / "log.txt"
@@ -205,8 +203,6 @@ class Store:
 
 # The arrays of each measure, and the statuses with which a run has them.
 _ARRAYS = {"convergence": ("curve.parquet", FINAL), "timing": ("steps.parquet", ("ok",))}
-# A Parquet file begins and ends with these four bytes (Apache Parquet, "File Format").
-_PARQUET = b"PAR1"
 
 
 def unsound(folder: Path, record: RunRecord, run: PlannedRun | None = None) -> str:
@@ -223,20 +219,9 @@ def unsound(folder: Path, record: RunRecord, run: PlannedRun | None = None) -> s
     name, ends = _ARRAYS.get(record.spec.measure, ("", ()))
     wanted = {name} if record.status in ends else set()
     for file in sorted(wanted | {each for each in record.artefacts if each.endswith(".parquet")}):
-        if problem := _lost(folder / file):
+        if problem := problem_of(folder / file):
             return f"{file} {problem}"
     return ""
-
-
-def _lost(file: Path) -> str:
-    try:
-        with reading(file) as opened:
-            begin = opened.read(len(_PARQUET))
-            opened.seek(max(0, opened.seek(0, os.SEEK_END) - len(_PARQUET)))
-            whole = begin == _PARQUET == opened.read()
-    except UserError:
-        return "cannot be read" if file.is_symlink() or file.exists() else "is missing"
-    return "" if whole else "is cut off"
 
 
 def suite_folder(output: Path, suite: str) -> Path:
@@ -287,12 +272,12 @@ def _sound(file: Path) -> RunRecord:
 
 def read_record(file: Path) -> RunRecord:
     """One run.json. UserError: it is truncated, of a newer schema, or no record."""
-    record = read_model(RunRecord, file, SCHEMA, "a gradrace record", _MEND)
+    record = read_model(RunRecord, file, SCHEMA, "a gradrace record", MEND)
     try:
         if record.spec.schedule.kind in SCHEDULES:
             complete(record.spec.schedule)
     except ValueError as error:
-        raise UserError(f"{file}: not a gradrace record ({error}); {_MEND}") from None
+        raise UserError(f"{file}: not a gradrace record ({error}); {MEND}") from None
     return record
 
 
@@ -301,7 +286,7 @@ def read_arrays(output: Path, suite: str, digest: str, name: str) -> Mapping[str
     file = suite_folder(output, suite) / digest / f"{name}.parquet"
     if not file.exists():
         return None
-    table = _read_parquet(file)
+    table = read_parquet(file)
     return {column: table[column].to_numpy() for column in table.column_names}
 
 
@@ -315,7 +300,7 @@ def read_tables(
 
     folder = suite_folder(output, suite)
     files = {digest: folder / digest / f"{name}.parquet" for digest in digests}
-    found = {digest: _read_parquet(file) for digest, file in files.items() if file.exists()}
+    found = {digest: read_parquet(file) for digest, file in files.items() if file.exists()}
     if not found:
         return None
     try:
@@ -323,10 +308,10 @@ def read_tables(
         table = pyarrow.concat_tables(found.values(), promote_options="permissive")
     except pyarrow.ArrowException as error:
         raise UserError(
-            f"{folder}: its {name}.parquet files do not fit each other ({error}); {_MEND}"
+            f"{folder}: its {name}.parquet files do not fit each other ({error}); {MEND}"
         ) from None
     names = pyarrow.array(list(found)).take(
-        pyarrow.array(_repeated([len(each) for each in found.values()]))
+        pyarrow.array(repeated([len(each) for each in found.values()]))
     )
     return table.add_column(0, "digest", names)
 
@@ -344,112 +329,6 @@ def read_log(output: Path, suite: str, digest: str, most: int) -> str:
             raise
         return ""
     return text.partition("\n")[2] or text if begin else text
-
-
-# The least columns of a run's arrays, without gaps. Files of earlier versions may lack others.
-_COLUMNS = {
-    "curve": {"step": "whole numbers", "series": "text", "value": "numbers"},
-    "norms": {"step": "whole numbers", "parameter": "text"}
-    | dict.fromkeys(("weight", "gradient", "update"), "numbers"),
-    "steps": dict.fromkeys(("steps", "wall_ns", "cpu_ns"), "whole numbers"),
-}
-_SERIES = re.compile(r"train_loss|validation_loss|validation_metric|learning_rate|point_[0-9]{1,2}")
-
-
-def _read_parquet(file: Path) -> pyarrow.Table:
-    from pyarrow import ArrowException, BufferReader
-    from pyarrow.parquet import ParquetFile
-
-    try:
-        # For small files in a third of the time of read_table.
-        with reading(file) as opened, ParquetFile(BufferReader(opened.read())) as arrays:
-            table = arrays.read(use_threads=False)
-        table.validate(full=True)
-    except (ArrowException, OSError) as error:
-        raise UserError(f"{file}: cannot be read ({visible(str(error))}); {_MEND}") from None
-    if problem := _not_ours(table, file.stem):
-        raise UserError(f"{file}: not arrays of gradrace ({problem}); {_MEND}")
-    return table
-
-
-def _not_ours(table: pyarrow.Table, name: str) -> str:
-    """Why this table cannot be the arrays of a run, or ''."""
-    from pyarrow import types
-
-    is_kind = {
-        "whole numbers": types.is_integer,
-        "numbers": lambda kind: types.is_floating(kind) or types.is_integer(kind),
-        "text": lambda kind: types.is_string(kind) or types.is_large_string(kind),
-    }
-    for column, kind in _COLUMNS.get(name, {}).items():
-        if table.column_names.count(column) != 1:
-            return f"no column {column!r}"
-        found = table[column]
-        if not is_kind[kind](found.type) or found.null_count:
-            return f"its column {column!r} is not all {kind}"
-    if name == "curve":
-        strange = [
-            each for each in table["series"].unique().to_pylist() if not _SERIES.fullmatch(each)
-        ]
-        if strange:
-            return f"it has a series {visible(strange[0])[:80]!r}"
-    return ""
-
-
-def _repeated(counts: list[int]) -> np.ndarray:
-    """Each position as often as its count: [2, 1] -> [0, 0, 1]."""
-    import numpy as np
-
-    return np.repeat(np.arange(len(counts)), counts)
-
-
-def _curve_columns(curve: Curve) -> dict[str, Any]:
-    """Long format: step, series, value."""
-    import numpy as np
-
-    series = {
-        "train_loss": (np.arange(len(curve.train_losses)), curve.train_losses),
-        "validation_loss": (curve.eval_steps, curve.validation_losses),
-        "validation_metric": (curve.eval_steps, curve.validation_metrics),
-        "learning_rate": (np.arange(len(curve.learning_rates)), curve.learning_rates),
-    }
-    for axis, values in enumerate(curve.points.T if curve.points.size else ()):
-        series[f"point_{axis}"] = (curve.eval_steps, values)
-    return {
-        "step": np.concatenate([steps for steps, _ in series.values()]).astype(np.int64),
-        "series": np.concatenate(
-            [np.full(len(values), name) for name, (_, values) in series.items()]
-        ),
-        "value": np.concatenate([values for _, values in series.values()]),
-    }
-
-
-def _write_parquet(file: Path, columns: Mapping[str, Any]) -> None:
-    import pyarrow
-    import pyarrow.parquet as parquet
-
-    table = pyarrow.Table.from_arrays(
-        [_arrow(values) for values in columns.values()], names=list(columns)
-    )
-    with replacing(file) as partial:
-        parquet.write_table(table, partial)
-
-
-def _arrow(values: Any) -> Any:
-    """The column of a NumPy array. pyarrow.array() imports pandas: longer than a short run."""
-    import numpy as np
-    import pyarrow
-
-    if values.dtype.kind == "U":
-        texts = [text.encode() for text in values.tolist()]
-        ends = np.cumsum([0, *map(len, texts)], dtype=np.int32)
-        return pyarrow.StringArray.from_buffers(
-            len(texts), pyarrow.py_buffer(ends), pyarrow.py_buffer(b"".join(texts))
-        )
-    buffer = pyarrow.py_buffer(np.ascontiguousarray(values))
-    return pyarrow.Array.from_buffers(
-        pyarrow.from_numpy_dtype(values.dtype), len(values), [None, buffer]
-    )
 
 
 def _artefacts(folder: Path) -> Iterator[str]:
