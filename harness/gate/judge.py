@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -12,10 +11,10 @@ from typing import Any
 
 from ..errors import ExitCode, UserError
 from ..machine import this_machine
-from ..paired import PairedResult, PairVerdict, Side, StopRule
+from ..paired import PairedResult, Side, StopRule
 from ..sweep import Sweep
 from ..version import __version__
-from . import Check, Convergence, GateResult
+from . import Convergence, GateResult
 from .calibrate import quoted
 from .converge import converge
 from .timing import blames_base, measure
@@ -37,27 +36,27 @@ class GateRequest:
 
 
 def gate(
-    sweep: Sweep, asked: GateRequest, runs: Watching, launches: Callable[[str], None]
+    sweep: Sweep, request: GateRequest, runs: Watching, launches: Callable[[str], None]
 ) -> GateResult:
     """Measures the requested parts, and judges. `runs` hears of runs, `launches` of launches.
 
     A part that cannot be measured is in the result with its reason. UserError for anything that the
     user must mend first."""
     started, began = datetime.now(UTC), time.monotonic()
-    left_out = _left_out(sweep, asked)
+    left_out = _left_out(sweep, request)
     wanted = {name: name not in left_out for name in ("convergence", "timing")}
-    asked = replace(asked, **wanted)  # type: ignore[arg-type]
+    request = replace(request, **wanted)  # type: ignore[arg-type]
     found: dict[str, Any] = {f"{name}_reason": reason for name, reason in left_out.items()}
-    with _entered(asked) as (sides, broken):
-        if asked.convergence:
+    with _entered(request) as (sides, broken):
+        if request.convergence:
             # With a baseline, the working tree's losses need no base; another interpreter's do.
-            lost = broken if asked.interpreters else ""
-            found |= _part("convergence", lost, lambda: _converged(sweep, asked, sides, runs))
-        if asked.timing:
+            lost = broken if request.interpreters else ""
+            found |= _part("convergence", lost, lambda: _converged(sweep, request, sides, runs))
+        if request.timing:
             found |= _part(
-                "timing", broken, lambda: measure(sweep, *_both(sides), asked.rule, launches)
+                "timing", broken, lambda: measure(sweep, *_both(sides), request.rule, launches)
             )
-    code, outcome = judge(found.get("convergence"), found.get("timing"), asked)
+    code, outcome = judge(found.get("convergence"), found.get("timing"), request)
     return GateResult(
         suite=sweep.suite.name,
         started_at=started.isoformat(timespec="milliseconds"),
@@ -66,76 +65,81 @@ def gate(
         machine=this_machine(),
         outcome=outcome,
         exit_code=int(code),
-        unmeasured=tuple(unmeasured(found.get("convergence"), found.get("timing"), asked)),
-        calibration=quoted(sweep.options.output, asked.rule.threshold),
+        unmeasured=tuple(unmeasured(found.get("convergence"), found.get("timing"), request)),
+        calibration=quoted(sweep.options.output, request.rule.threshold),
         **found,
     )
 
 
 def judge(
-    convergence: Convergence | None, timing: PairedResult | None, asked: GateRequest
+    convergence: Convergence | None, timing: PairedResult | None, request: GateRequest
 ) -> tuple[ExitCode, str]:
     """The exit code and the outcome in a few words.
 
     By precedence: regression, failure, another run than the baseline's, a requested part without a
     figure, inconclusive under `strict`."""
-    found: dict[str, list[Check]] = defaultdict(list)
-    for check in convergence.checks if convergence else ():
-        found[check.verdict].append(check)
-    timed: dict[str, list[PairVerdict]] = defaultdict(list)
-    for cell in timing.cells if timing else ():
-        timed[cell.decision].append(cell)
-    nothing = unmeasured(convergence, timing, asked)
-    subjects = dict.fromkeys(check.subject for check in found["differs"])
-    worse = [f"{subject} computes something else" for subject in subjects]
-    worse += [
-        f"{cell.cell} is slower by {(cell.ratio or 1) - 1:.1%}" for cell in timed["regression"]
-    ]
-    failed = [check.id for check in found["failed"]]
-    failed += [
-        cell.cell
-        for cell in timed["failed"]
-        if not (nothing and timing and blames_base(cell, timing))
-    ]
-    changed = [check.id for check in found["changed"]]
-    open_ = [cell.cell for cell in timed["inconclusive"]]
-    if worse:
+    nothing = unmeasured(convergence, timing, request)
+    changed = [check.id for check in convergence.of("changed")] if convergence else []
+    open_ = [cell.cell for cell in timing.of("inconclusive")] if timing else []
+    if worse := _worse(convergence, timing):
         return ExitCode.REGRESSION, f"regression: {_few(worse)}"
-    if failed:
+    if failed := _failed(convergence, timing, bool(nothing)):
         return ExitCode.RUNS_FAILED, f"failed: {_few(failed)}"
     if changed:
         return ExitCode.USAGE, f"{len(changed)} runs are not those of the baseline: {_few(changed)}"
     if nothing:
         return ExitCode.NOTHING_MEASURED, f"nothing could be measured of: {', '.join(nothing)}"
-    if open_ and asked.strict:
+    if open_ and request.strict:
         return ExitCode.INCONCLUSIVE, f"inconclusive: {_few(open_)}"
     return ExitCode.OK, f"ok, {len(open_)} inconclusive" if open_ else "ok"
 
 
+def _worse(convergence: Convergence | None, timing: PairedResult | None) -> list[str]:
+    """Each subject that computes something else, each cell that is slower, in words."""
+    checks = convergence.of("differs") if convergence else ()
+    subjects = dict.fromkeys(check.subject for check in checks)
+    slower = timing.of("regression") if timing else ()
+    return [
+        *(f"{subject} computes something else" for subject in subjects),
+        *(f"{cell.cell} is slower by {(cell.ratio or 1) - 1:.1%}" for cell in slower),
+    ]
+
+
+def _failed(
+    convergence: Convergence | None, timing: PairedResult | None, nothing: bool
+) -> list[str]:
+    """Runs and cells that failed; not cells that the base alone failed, if a part has no figure."""
+    runs = [check.id for check in convergence.of("failed")] if convergence else []
+    if timing is None:
+        return runs
+    cells = timing.of("failed")
+    return [*runs, *(c.cell for c in cells if not (nothing and blames_base(c, timing)))]
+
+
 def unmeasured(
-    convergence: Convergence | None, timing: PairedResult | None, asked: GateRequest
+    convergence: Convergence | None, timing: PairedResult | None, request: GateRequest
 ) -> list[str]:
     """The requested parts that gave no figure at all."""
     nothing = []
-    if asked.convergence and not (convergence and convergence.of("same", "within", "differs")):
+    if request.convergence and not (convergence and convergence.of("same", "within", "differs")):
         nothing.append("convergence")
-    if asked.timing and not (timing and any(cell.ratio is not None for cell in timing.cells)):
+    if request.timing and not (timing and any(cell.ratio is not None for cell in timing.cells)):
         nothing.append("timing")
-    return nothing if asked.convergence or asked.timing else ["anything"]
+    return nothing if request.convergence or request.timing else ["anything"]
 
 
 def _converged(
-    sweep: Sweep, asked: GateRequest, sides: tuple[Side, Side] | None, runs: Watching
+    sweep: Sweep, request: GateRequest, sides: tuple[Side, Side] | None, runs: Watching
 ) -> Convergence:
     base, today = sides or (None, None)
-    return converge(sweep, runs, base, today if asked.interpreters else None)
+    return converge(sweep, runs, base, today if request.interpreters else None)
 
 
-def _left_out(sweep: Sweep, asked: GateRequest) -> dict[str, str]:
+def _left_out(sweep: Sweep, request: GateRequest) -> dict[str, str]:
     """The parts not to measure, and why."""
     selected = {run.spec.measure for run in sweep.selected}
-    reasons = {} if asked.sides else {"timing": "not gated: no base to time against (--base)"}
-    for name, wanted in (("convergence", asked.convergence), ("timing", asked.timing)):
+    reasons = {} if request.sides else {"timing": "not gated: no base to time against (--base)"}
+    for name, wanted in (("convergence", request.convergence), ("timing", request.timing)):
         if not wanted:
             reasons[name] = f"not asked for (--no-{name})"
         elif name not in selected:
@@ -156,12 +160,12 @@ def _part(name: str, broken: str, do: Callable[[], Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def _entered(asked: GateRequest) -> Iterator[tuple[tuple[Side, Side] | None, str]]:
+def _entered(request: GateRequest) -> Iterator[tuple[tuple[Side, Side] | None, str]]:
     """The sides, or why there are none: an unusable base leaves the convergence part standing."""
     with ExitStack() as stack:
         sides, broken = None, ""
         try:
-            sides = stack.enter_context(asked.sides) if asked.sides else None
+            sides = stack.enter_context(request.sides) if request.sides else None
         except UserError as error:
             if error.exit_code != ExitCode.NOTHING_MEASURED:
                 raise

@@ -83,18 +83,18 @@ def verify(
         if isinstance(case, tables.RatesCase):
             # A user's schedule may give none: said before anything is computed.
             case.rates()
-    asked = _ask_all(registry, frameworks, cases, options, tell)
+    answered = _ask_all(registry, frameworks, cases, options, tell)
     verdicts = tuple(
         verdict
         for case in cases
-        for verdict in judge(case, _sides(case, frameworks, asked), registry.optimizers)
+        for verdict in judge(case, _sides(case, frameworks, answered), registry.optimizers)
     )
     return VerifyFile(
         gradrace=__version__,
         started_at=began.isoformat(timespec="seconds"),
         seconds=round(time.monotonic() - start, 1),
         options=_kept(options.selection) | {"loaded": [*map(str, registry.plugins)]},
-        versions={name: found.versions for name, found in asked.items()},
+        versions={name: found.versions for name, found in answered.items()},
         sources=sources(registry),
         machine=this_machine(),
         left_out=_left_out(registry, options.selection),
@@ -143,12 +143,12 @@ def _left_out(registry: Registry, selection: Selection) -> tuple[str, ...]:
 
 
 def _sides(
-    case: Case, frameworks: Sequence[Framework], asked: Mapping[str, FrameworkAnswers]
+    case: Case, frameworks: Sequence[Framework], answered: Mapping[str, FrameworkAnswers]
 ) -> list[tuple[str, str, Answer]]:
     """(framework, mode, answer) of every framework and mode."""
     missing = Answer(failed="the process died before it came to this case, too often to try again")
     return [
-        (framework.name, mode, asked[framework.name].answers.get((case.id, mode), missing))
+        (framework.name, mode, answered[framework.name].answers.get((case.id, mode), missing))
         for framework in frameworks
         for mode in modes(case, framework)
     ]
@@ -183,14 +183,14 @@ def _ask_all(
         ask = partial(_ask, registry, options=options, count=count, stop=stop)
         futures = [(f.name, pool.submit(ask, f, part)) for f, part in jobs]
         try:
-            asked = [(name, future.result()) for name, future in futures]
+            answered = [(name, future.result()) for name, future in futures]
         except BaseException:
             stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
             _Process.end_all()
             raise
     return {
-        name: FrameworkAnswers.joined([found for other, found in asked if other == name])
+        name: FrameworkAnswers.joined([found for other, found in answered if other == name])
         for name in work
     }
 
