@@ -95,6 +95,13 @@ def test_other_versions_and_sources_make_another_report(reported, monkeypatch):
     assert not is_fresh(output)
 
 
+def test_sections_which_no_import_leads_to_are_part_of_the_source(tmp_path, monkeypatch):
+    files = []
+    monkeypatch.setattr(fresh_report, "hashes", lambda given: files.extend(given) or {})
+    made_of(tmp_path)
+    assert {"writer.py", "summary.py", "targets.py"} <= {file.name for file in files}
+
+
 def test_a_run_that_does_nothing_leaves_it_fresh_and_one_that_adds_does_not(reported):
     output, content = reported
     execute(prepare(make_suite("tiny", content), options=Options(output=output)))

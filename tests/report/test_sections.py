@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -73,6 +74,11 @@ def many(of, seeds=3, key="", values=(None,), **fields: Any) -> list[RunSpec]:
 def losing(lost: Callable[[RunSpec], bool]) -> Callable[[RunSpec], Verdict]:
     """Judges runs diverged if this is true of them."""
     return lambda run: ("diverged", "inf") if lost(run) else ("ok", "")
+
+
+def test_every_section_has_a_place_of_its_own() -> None:
+    places = [sys.modules[make.__module__].PLACE for make in SECTIONS]
+    assert places == sorted(set(places)) and len(places) == 21
 
 
 # Learning rates

@@ -1,5 +1,4 @@
-"""Data that the pages' scripts load, as calls of theirs: `rows` of long tables, and `runs`, a file
-for the page of each run, with its curves cut down to few `points`.
+"""Data that the pages' scripts load, as calls of theirs: rows of long tables, and runs, a file for
+the page of each run, with its curves cut down to few points.
 
-A page is opened from a folder as often as from a server, and then a script may load scripts alone.
-"""
+A page is opened from a folder as often as from a server; then a script may load scripts alone."""

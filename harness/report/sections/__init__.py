@@ -1,10 +1,8 @@
-"""The sections of a suite, a module each, found by being here.
+"""The sections of a suite, found by being here; each has `section` (Builder -> Section) and PLACE.
 
-Each has `section`, which takes the suite's Builder and returns a Section (left out of the page if
-it is empty), and PLACE, its place on the page: fairness, compared, summary, convergence, targets,
-aggregates, profiles, learning_rates, tuning, batch_sizes, schedules, initializers, regularization,
-architecture, native, random_search, diagnosis, step_time, throughput, breakdown, costs.
-"""
+In order: fairness, compared, summary, convergence, targets, aggregates, profiles, learning_rates,
+tuning, batch_sizes, schedules, initializers, regularization, architecture, native, random_search,
+diagnosis, step_time, throughput, breakdown, costs. The page leaves out empty ones."""
 
 from __future__ import annotations
 

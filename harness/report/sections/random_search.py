@@ -22,6 +22,8 @@ from ..tables.grouping import SERIES, groups
 from ..tables.random_search import expected, scores
 
 PLACE = 160
+# The columns of an estimate with its limits.
+_LIMITS = {"": "expected", "_low": "low", "_high": "high"}
 
 
 def _scored(label: str, name: str, help: str = "") -> Field:
@@ -114,8 +116,5 @@ def _best(builder: Builder, draws: pd.DataFrame, curves: pd.DataFrame, key: Row)
     of, curve = (rows[(rows[SERIES] == list(key.values())).all(axis=1)] for rows in (draws, curves))
     best = of["score"].idxmin() if metric == "negative_loss" else of["score"].idxmax()
     at = curve[curve["draws"] == curve["reliable_up_to"]].iloc[0]
-    limits = {f"expected{end}": at[f"{name}"] for end, name in _LIMITS.items()}
+    limits = {f"expected{end}": at[name] for end, name in _LIMITS.items()}
     return {**of.loc[best], **limits, "metric": metric, "draws": len(of), "k": at["draws"]}
-
-
-_LIMITS = {"": "expected", "_low": "low", "_high": "high"}

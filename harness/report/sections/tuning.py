@@ -24,6 +24,7 @@ from ..notes import described
 from ..tables import tuning as tables
 
 PLACE = 90
+_PAIR = ("task", "framework", "general", "special")
 NAMES = [word("Task", "task"), word("Framework", "framework"), word("Optimizer", "optimizer")]
 SPACES = [
     word("Optimizer", "optimizer"),
@@ -201,9 +202,6 @@ def _inclusion(builder: Builder, checks: Sequence[Inclusion], table: Sequence[Ro
         " tuned enough (Choi et al. 2019)"
     )
     return builder.table("inclusion", caption, fields, checks, tables.inclusions(checks))
-
-
-_PAIR = ("task", "framework", "general", "special")
 
 
 def _expected(builder: Builder, name: str, place: str, group: Sequence[Row]) -> Iterator[Figure]:

@@ -1,14 +1,12 @@
 """Pure functions from frames to the tables of a report; times in seconds, accuracies as fractions.
 
-Read `planned` first (the runs, and what names them: `naming`), then `endings`, `outcomes` and
-`rates`. `timed` and `lookup` hold step times, `points` curves, `targets` and `arrivals` times to
-target, `rules` schedules; `grouping` helps all. The others serve a section each: `architecture`,
-`basins`, `batch_sizes`, `contenders`, `contests`, `diagnosed`, `native`, `profiles`,
-`random_search`, `ranks`, `schedules`, `tuning`, `variations`.
-"""
+Read planned first (runs, named by naming, helped by grouping), then endings, rates, outcomes. Step
+times: timed, lookup. Curves: points, schedules, rules. Targets: targets, arrivals, profiles. Others
+for a section each: architecture, basins, batch_sizes, contenders, contests, diagnosed, native,
+random_search, ranks, tuning, variations."""
 
 from .endings import ATTEMPTED as ATTEMPTED
-from .outcomes import hypers_unsaid as hypers_unsaid
+from .naming import hypers_unsaid as hypers_unsaid
 from .outcomes import steps_text as steps_text
 from .outcomes import summary as summary
 from .outcomes import summary_compact as summary_compact

@@ -17,8 +17,6 @@ from .naming import CELL, hypers_unsaid, named
 from .planned import metrics, runs
 from .timed import step_times
 
-__all__ = ["QUANTITIES", "hypers_unsaid", "steps_text", "summary", "summary_compact"]
-
 QUANTITIES = words(
     "final_validation_metric best_validation_metric final_validation_loss"
     " best_validation_loss test_metric test_loss final_train_loss"
