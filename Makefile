@@ -24,7 +24,7 @@ test: $(VENV)/installed-dev
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	rm -rf build/typing && $(PIP) install --quiet --no-deps --no-compile --target build/typing .
+	rm -rf build/typing build/lib && $(PIP) install --quiet --no-deps --no-compile --target build/typing .
 	$(BIN)/mypy --cache-dir build/mypy build/typing/gradrace
 
 # asv uses the project's own environment: nothing is built, and the working tree is measured.

@@ -7,7 +7,7 @@ in, in the order to read them: `spec` (a task, an optimizer, a run), `layers`, `
 metrics, penalties), `optimizer`, `schedule` and `schedules`, `binding` (an optimizer's class in a
 framework), `plan` (weights, batches and rates of a run), `record` (its result), `adapter` (the
 boundary to the frameworks). Ground: `registry` finds what there is, `sources` finds the files that
-enter a digest, `jsonfile` reads and writes, `strict` is the base of all models, `limits` holds their
+enter a digest, `jsonfile` reads and writes, `strict` is the base of all models, `limits` their
 upper limits; `errors`, `version`, and `probe`, which loads one framework and prints what it sees.
 docs/architecture.md has the folders.
 """

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from .results.frame import Frames
 
 
-def run(
+def run(  # noqa: PLR0913 - the options of `gradrace run`, by keyword
     suite: str | Mapping[str, Any],
     *,
     output: str | Path = "results",

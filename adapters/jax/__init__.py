@@ -1,5 +1,5 @@
-"""JAX: models of Flax nnx layers, trained by Optax; read modes and session first. bfloat16 is the type
-of parameters, activations and state; learning rates, running statistics and losses stay float32.
+"""JAX: models of Flax nnx layers, trained by Optax; read modes and session first. In bfloat16 runs
+parameters, activations and state have that type; rates, running statistics and losses are float32.
 
 `program`: compiled programs, by `functional` (jit, scan) or `module` (nnx). `layers`, `losses`,
 `batches`, `optimizer` (with `pieces`, and `hypers` as arguments): its parts. `policy`: precision.

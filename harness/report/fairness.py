@@ -162,22 +162,12 @@ def _facts(verified: VerifyFile) -> tuple[str, ...]:
 def _notes(
     records: Sequence[RunRecord], verified: VerifyFile, rows: Sequence[MatrixRow]
 ) -> Iterable[str]:
-    used: set[str] = set()
-    changed: set[str] = set()
-    for record in records:
-        proven = verified.versions.get(record.spec.framework, {})
-        for library, version in record.versions.items():
-            if library in proven and proven[library] != version:
-                used.add(f"{library} {version} (verified: {proven[library]})")
-        for name, source in record.sources.items():
-            if verified.sources.get(name, source) != source:
-                changed.add(name)
-    if used:
+    if used := _other_versions(records, verified):
         yield (
             "These results were computed by other versions than were verified:"
             f" {', '.join(sorted(used))}."
         )
-    if changed:
+    if changed := _other_sources(records, verified):
         some = f"{', '.join(sorted(changed)[:4])}{' …' * (len(changed) > 4)}"
         yield f"gradrace's own code is not what was verified: {some}."
     words = [finding.word for row in rows for finding in row.findings]
@@ -192,3 +182,24 @@ def _notes(
         )
     if verified.options.get("quick"):
         yield "These verdicts are of --quick, which checks a part only."
+
+
+def _other_versions(records: Sequence[RunRecord], verified: VerifyFile) -> set[str]:
+    """'torch 2.9 (verified: 2.13)' of each library that a record has in another version."""
+    used: set[str] = set()
+    for record in records:
+        proven = verified.versions.get(record.spec.framework, {})
+        for library, version in record.versions.items():
+            if library in proven and proven[library] != version:
+                used.add(f"{library} {version} (verified: {proven[library]})")
+    return used
+
+
+def _other_sources(records: Sequence[RunRecord], verified: VerifyFile) -> set[str]:
+    """Modules that a record was computed by in another form than was verified."""
+    return {
+        name
+        for record in records
+        for name, source in record.sources.items()
+        if verified.sources.get(name, source) != source
+    }

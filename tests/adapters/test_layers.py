@@ -1,4 +1,4 @@
-"""Every layer, loss, metric and penalty in every framework against the NumPy reference, in float64."""
+"""Layers, losses, metrics and penalties of every framework against the NumPy reference, float64."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Table = dict[str, np.ndarray]
 
 
 def table_of(framework: str, out: Path, planted: str = "") -> Table:
-    """What tests/helpers/layer_table.py saves, run in its own process after the statements `planted`."""
+    """The arrays of tests/helpers/layer_table.py, run in a process after `planted`."""
     script = f"import sys, layer_table\n{planted}\nlayer_table.main()\n"
     env = environment(REFERENCE_RUN) | {"PYTHONPATH": str(HELPERS)}
     subprocess.run(
@@ -118,7 +118,7 @@ def test_weights_come_back_bit_for_bit(layer_tables, framework):
 @pytest.mark.slow
 @pytest.mark.skipif("torch" not in FRAMEWORKS, reason="PyTorch is not installed")
 def test_torch_says_what_it_cannot_train():
-    """One value a feature: its batch normalisation raises, so the run is skipped with the reason."""
+    """One value a feature: batch normalisation raises, so the run is skipped with the reason."""
     script = (
         "import layer_table as t\nfrom gradrace.layers import *\nfrom gradrace.adapters.torch"
         " import ADAPTER\nfrom gradrace.registry import load_registry\nfrom gradrace.spec import"
@@ -207,8 +207,10 @@ FAULTS = {
     ),
     "another step's masks": (
         (
-            "import gradrace.adapters.torch.session as t\nmasks = t.dropout_masks\nt.dropout_masks ="
-            " lambda b, s, steps, n: masks(b, s, range(steps.start + 1, steps.stop + 1), n)"
+            "import gradrace.adapters.torch.session as t\n"
+            "masks = t.dropout_masks\n"
+            "def later(steps): return range(steps.start + 1, steps.stop + 1)\n"
+            "t.dropout_masks = lambda b, s, steps, n: masks(b, s, later(steps), n)"
         ),
         ("session",),
     ),

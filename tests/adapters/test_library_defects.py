@@ -180,7 +180,7 @@ def test_optax_adafactor_does_not_factor_a_matrix_of_100_by_200():
 
 
 def test_optax_adan_weighs_the_change_of_the_gradient_with_its_complement():
-    """https://github.com/google-deepmind/optax/pull/1715: 1 - b2 = 0.08 where the paper has 0.92."""
+    """google-deepmind/optax#1715: 1 - b2 = 0.08, and 0.92 in the paper."""
     weight, message = found("jax", "adan_weight_of_the_change")
     assert weight == pytest.approx(0.08, rel=1e-4), message
 

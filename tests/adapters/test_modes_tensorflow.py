@@ -180,7 +180,7 @@ def test_the_forward_part_computes_the_batches_losses(found, cell):
 
 @pytest.mark.parametrize("cell", PROBED)
 def test_parts_are_traced_once(found, cell):
-    """One trace for each of three parts at its first probe, one for the step at the first training."""
+    """One trace for each part at its first probe, one for the step at the first training."""
     mode, given, optimizer = cell.split("|")
     assert found.said["probed"][f"{mode} {given} {optimizer}"] == [0, 1, 2, 3, 4, *[4] * 7]
 

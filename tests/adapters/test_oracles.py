@@ -418,7 +418,7 @@ def test_every_framework_prints_what_optax_docstrings_print(framework):
 @pytest.mark.slow
 @pytest.mark.skipif("rprop" not in REGISTRY.optimizers, reason="rprop is not in the catalogue")
 def test_optax_prints_rprop_one_step_late():
-    """google-deepmind/optax#1725. When this fails, optax has mended it: remove rprop from DIFFER."""
+    """google-deepmind/optax#1725. If this fails, optax has mended it: remove rprop from DIFFER."""
     known = traces()["rprop"]
     printed, _, _ = trace(
         REGISTRY.optimizers["rprop"], known["arguments"]["learning_rate"], len(known["printed"])

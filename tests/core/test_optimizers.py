@@ -68,7 +68,7 @@ def test_two_steps_by_hand(name, expected):
 
 
 def test_amsgrad_remembers_the_largest_second_moment():
-    """After one gradient of 1 and 99 of 0 the maximum is still 0.001, while Adam's own has decayed."""
+    """After a gradient of 1 and 99 of 0 the maximum is still 0.001, while Adam's has decayed."""
     p = follow(OPTIMIZERS["amsgrad"], [1.0] + [0.0] * 99)
     expected = 1.0
     for t in range(1, 101):

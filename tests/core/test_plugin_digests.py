@@ -1,4 +1,4 @@
-"""A run's digest and record hold all that a user's file reaches by its imports, and nothing else."""
+"""A run's digest and record hold all that a user's file reaches by imports, and nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Users' files: checked field by field, prints and errors kept in place, missing packages skipped."""
+"""Users' files: checked by field, prints and errors kept in place, missing packages skipped."""
 
 from __future__ import annotations
 
@@ -158,8 +158,8 @@ def mine(**fields: str) -> str:
 def a_task(data: str = "digits", units: int = 10, more: str = "") -> str:
     return f"""from gradrace.layers import Dense
 from gradrace.spec import TaskSpec
-TASK = TaskSpec(name='t', title='T', data='{data}', input_shape=(64,), model=(Dense(units={units}),),
-    batch_size=8, steps=4, eval_every=2, target=0.5, target_origin='x'){more}
+TASK = TaskSpec(name='t', title='T', data='{data}', model=(Dense(units={units}),),
+    input_shape=(64,), batch_size=8, steps=4, eval_every=2, target=0.5, target_origin='x'){more}
 """
 
 

@@ -1,4 +1,4 @@
-"""Specs: JSON and back, what is refused, and that the digest changes with everything that matters."""
+"""Specs: JSON and back, refusals, and a digest that changes with everything that matters."""
 
 from __future__ import annotations
 

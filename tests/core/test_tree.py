@@ -1,4 +1,4 @@
-"""The house: no import circle, no private name across files, and folders that say what is in them."""
+"""The house: no import circle, no private name across files, folders that name their files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Takes every field of a Binding through one adapter: `python tests/helpers/binding_fields.py FRAMEWORK
+"""Takes every field of a Binding through one adapter: `python
+tests/helpers/binding_fields.py FRAMEWORK
 OUT.json`.
 
 Saves check -> "" if it held, or what went wrong. A program of its own, because one process holds

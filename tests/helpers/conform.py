@@ -1,6 +1,7 @@
 """Trains the conformance table in one framework, in float64, and saves losses and final weights.
 
-A program of its own, because one process holds one framework: `python tests/helpers/conform.py FRAMEWORK
+A program of its own, because one process holds one framework: `python
+tests/helpers/conform.py FRAMEWORK
 OUT.npz`."""
 
 from __future__ import annotations

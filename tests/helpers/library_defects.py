@@ -1,7 +1,8 @@
 """Measures, in one framework, what its libraries do otherwise than they say or than one would
 expect.
 
-A program of its own, because one process holds one framework: `python tests/helpers/library_defects.py
+A program of its own, because one process holds one framework: `python
+tests/helpers/library_defects.py
 FRAMEWORK` prints {"versions": ..., "<function>": what it found} as JSON. Each function stands for
 one fact; test_library_defects.py says what is found today.
 """
@@ -85,7 +86,7 @@ def nadam_first_momentum() -> float:
 
 @of("torch")
 def nadam_product_dtype() -> str:
-    """dtype of NAdam's running product for a float64 parameter, under torch's usual default dtype."""
+    """dtype of NAdam's running product for a float64 parameter, under torch's default dtype."""
     import torch
 
     tensor = torch.ones(1, dtype=torch.float64, requires_grad=True)
@@ -97,7 +98,7 @@ def nadam_product_dtype() -> str:
 
 @of("torch")
 def centred_rmsprop_on_constant_gradients() -> int:
-    """The step (from 1) at which one of 4096 parameters becomes NaN, decay 0.5; 0 for never in 200."""
+    """The step (from 1) at which one of 4096 parameters becomes NaN, decay 0.5; 0: never in 200."""
     import torch
 
     tensor = torch.ones(4096, requires_grad=True)
@@ -237,7 +238,7 @@ def adafactor_relative_step() -> float:
 
 @of("tensorflow")
 def adafactor_state_elements() -> int:
-    """Numbers that Adafactor keeps for a matrix of 100 x 200, counters left out; 300 by the paper."""
+    """Numbers that Adafactor keeps for a matrix of 100 x 200, no counters; 300 by the paper."""
     import keras
 
     optimizer = keras.optimizers.Adafactor(0.1)

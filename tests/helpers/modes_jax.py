@@ -1,4 +1,5 @@
-"""Drives the JAX adapter in every mode and saves what came of it: `python tests/helpers/modes_jax.py
+"""Drives the JAX adapter in every mode and saves what came of it: `python
+tests/helpers/modes_jax.py
 OUT.npz`.
 
 A program of its own, because one process holds one framework.

@@ -1,4 +1,5 @@
-"""What PyTorch's sessions compute beyond tests/helpers/conform.py: modes, bfloat16, parts of a step, input,
+"""What PyTorch's sessions compute beyond tests/helpers/conform.py: modes, bfloat16, parts of
+a step, input,
 refusals.
 
 A program of its own, because one process holds one framework:
@@ -210,7 +211,7 @@ def probes() -> Found:
 
 
 def gradients(modes: tuple[str, ...], names: tuple[str, ...]) -> Found:
-    """Of the step that comes and of others, in mid-training; and what is trained with and without."""
+    """Of the step that comes and of others, in mid-training; and the weights with and without."""
     for name in names:
         for mode in modes:
             run, key = run_of(TASKS[name], mode=mode), f"gradients|{mode}|{name}"

@@ -1,4 +1,5 @@
-"""A framework's own optimizers on given gradients: `python tests/helpers/oracle_updates.py FRAMEWORK <
+"""A framework's own optimizers on given gradients: `python
+tests/helpers/oracle_updates.py FRAMEWORK <
 CASES`.
 
 CASES is a JSON list of {"optimizer", "hyper", "rate", "start", "gradients"}; out comes, for each,

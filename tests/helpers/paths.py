@@ -1,4 +1,4 @@
-"""The repository's folders. No folder of adapters comes onto sys.path: it would shadow a framework."""
+"""The repository's folders. No folder of adapters is on sys.path: it would shadow a framework."""
 
 from pathlib import Path
 

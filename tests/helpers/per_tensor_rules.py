@@ -1,7 +1,8 @@
 """Runs, in one framework, the optimizers that need more than a rule for one element, and saves what
 they do.
 
-A program of its own, because one process holds one framework: `python tests/helpers/per_tensor_rules.py
+A program of its own, because one process holds one framework: `python
+tests/helpers/per_tensor_rules.py
 FRAMEWORK OUT.npz`."""
 
 from __future__ import annotations

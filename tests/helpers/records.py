@@ -177,7 +177,7 @@ def make_result(
 
 
 def make_curve(spec: RunSpec) -> Curve:
-    """An exponential fall, faster for some optimizers and rates, with noise of the run's own seed."""
+    """An exponential fall, faster for some optimizers and rates, with noise of the run's seed."""
     rng = np.random.default_rng(
         [spec.seed, zlib.crc32(f"{spec.framework}{spec.optimizer.name}".encode())]
     )

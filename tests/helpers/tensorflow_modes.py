@@ -1,6 +1,7 @@
 """What TensorFlow computes in each of its modes, for tests/adapters/test_modes_tensorflow.py.
 
-A program of its own, because one process holds one framework: `python tests/helpers/tensorflow_modes.py
+A program of its own, because one process holds one framework: `python
+tests/helpers/tensorflow_modes.py
 OUT.npz`. Beside the arrays, OUT.npz holds one text "said": JSON of everything that is not an array.
 """
 

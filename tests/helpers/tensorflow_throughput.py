@@ -2,7 +2,8 @@
 tests/adapters/test_throughput_tensorflow.py.
 
 A program of its own, because one process holds one framework: `python
-tests/helpers/tensorflow_throughput.py OUT.npz`. Beside the arrays, OUT.npz holds one text "said": JSON of
+tests/helpers/tensorflow_throughput.py OUT.npz`. Beside the arrays, OUT.npz holds one text "said":
+JSON of
 everything that is not an array."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Command lines that cannot be, with exit code and words of the message. `s.toml` is a good suite."""
+"""Wrong command lines with exit code and words of the message. `s.toml` is a good suite."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from rows import rows
 DRY = "run s.toml --dry-run "
 TUNE = "tune --task digits_mlp --optimizer sgd --framework numpy --dry-run "
 
-# Arguments, exit code, and words that the message must hold. Python reads ³ and ٣ as numbers, people
-# do not write them.
+# Arguments, exit code, and words that the message must hold. Python reads ³ and ٣ as numbers;
+# people do not write them.
 OPTIONS: list[tuple[str, int, str]] = [
     (DRY + "--seeds ³", 2, "is not a whole number"),
     (DRY + "--seeds ٣", 2, "is not a whole number"),

@@ -42,9 +42,14 @@ def chatting(t):
 def nothing(t): pass
 def exploding(p, g, state, lr, t, hyper): return p * (np.inf if t == 12 else 1.0), state
 
-def make(name, rule): return Optimizer(name=name, title=name, paper="-", learning_rate=0.1, hyper={}, bindings={}, rule=rule)
-a = make("raising", rule(raising)); b = make("dying", rule(dying)); c = make("hanging", rule(hanging))
-d = make("chatting", rule(chatting)); e = make("exploding", ReferenceRule(init=lambda p, hyper: {}, update=exploding))
+def make(name, rule):
+    fields = {"title": name, "paper": "-", "learning_rate": 0.1, "hyper": {}, "bindings": {}}
+    return Optimizer(name=name, rule=rule, **fields)
+a = make("raising", rule(raising))
+b = make("dying", rule(dying))
+c = make("hanging", rule(hanging))
+d = make("chatting", rule(chatting))
+e = make("exploding", ReferenceRule(init=lambda p, hyper: {}, update=exploding))
 f = make("without_rule", None)
 """
 

@@ -1,4 +1,4 @@
-"""Somebody else's folder of results: nothing outside is read or written, nothing in it waited for."""
+"""Somebody else's results: nothing outside is read or written, nothing in them waited for."""
 
 from __future__ import annotations
 

@@ -29,8 +29,9 @@ RULE = textwrap.dedent("""
     def update(p, g, state, lr, t, hyper):
         act(t)
         return p - lr * g, state
-    O = Optimizer(name="mine", title="Mine", paper="-", learning_rate=0.1, hyper={{}}, bindings={{}},
-                  rule=ReferenceRule(init=lambda p, hyper: {{}}, update=update))
+    O = Optimizer(
+        name="mine", title="Mine", paper="-", learning_rate=0.1, hyper={{}}, bindings={{}},
+        rule=ReferenceRule(init=lambda p, hyper: {{}}, update=update))
 """)
 
 

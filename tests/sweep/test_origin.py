@@ -1,4 +1,4 @@
-"""Two suites of one name in one results folder: the second does not take over the first one's plan."""
+"""Two suites of one name in one folder: the second does not take over the first one's plan."""
 
 from __future__ import annotations
 

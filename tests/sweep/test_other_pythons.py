@@ -1,4 +1,4 @@
-"""Interpreters that are none, and systems where no worker can be started: one clear line, at once."""
+"""Interpreters that are none, and systems that start no worker: one clear line, at once."""
 
 from __future__ import annotations
 

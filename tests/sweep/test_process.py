@@ -1,4 +1,4 @@
-"""Children that answer, die, hang, speak at length and have children of their own: real processes."""
+"""Children that answer, die, hang, speak at length, have children of their own: real processes."""
 
 from __future__ import annotations
 
@@ -140,7 +140,8 @@ def test_what_it_printed_can_be_read_while_it_prints(start):
 
 def test_kill_reaches_grandchildren(start):
     child = start("""
-        subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"], pass_fds=[out.fileno()])
+        command = [sys.executable, "-c", "import time; time.sleep(300)"]
+        subprocess.Popen(command, pass_fds=[out.fileno()])
         give(n=1)
         take()
     """)

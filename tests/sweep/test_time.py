@@ -26,7 +26,8 @@ from gradrace import Optimizer, ReferenceRule
 
 def make(name, update, init=lambda p, hyper: {}):
     rule = ReferenceRule(init=init, update=update)
-    return Optimizer(name=name, title=name, paper="-", learning_rate=0.01, hyper={}, bindings={}, rule=rule)
+    fields = {"title": name, "paper": "-", "learning_rate": 0.01, "hyper": {}, "bindings": {}}
+    return Optimizer(name=name, rule=rule, **fields)
 
 def raising(p, g, state, lr, t, hyper):
     if t == 12: raise ValueError("cannot go on")
@@ -34,7 +35,8 @@ def raising(p, g, state, lr, t, hyper):
 
 frozen = make("frozen", lambda p, g, state, lr, t, hyper: (p, state))
 broken = make("broken", raising)
-large = make("large", lambda p, g, s, lr, t, hyper: (p - lr * g, s), lambda p, hyper: {"big": np.ones((p.size, 512))})
+big = lambda p, hyper: {"big": np.ones((p.size, 512))}
+large = make("large", lambda p, g, s, lr, t, hyper: (p - lr * g, s), big)
 """
 CLOCK = {
     "rule": "canonical",

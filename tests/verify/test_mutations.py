@@ -36,7 +36,7 @@ def test_faults_are_many_and_spread():
 
 @pytest.fixture(scope="session")
 def planted() -> dict[str, Answers]:
-    """Framework -> '<fault>|<case>|<mode>' -> arrays; a process a framework, one after the other."""
+    """Framework -> '<fault>|<case>|<mode>' -> arrays; a process a framework, one after another."""
     answers: dict[str, Answers] = {name: {} for name in INSTALLED}
     for name in INSTALLED:
         for key, value in saved("plant.py", name).items():
