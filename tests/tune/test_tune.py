@@ -250,7 +250,7 @@ def test_nested_folds_choose_within_and_score_without(gradrace_here, tmp_path):
 
 
 TITLES = (
-    "Tuned and default settings|Inclusion|best score to expect|Every trial|What was searched|fANOVA"
+    "Tuned and default settings|Inclusion|best score to expect|Every trial|Search spaces|fANOVA"
 )
 
 

@@ -36,7 +36,7 @@ ENDS = [
     TASK,
     word("Metric", "metric"),
     number("Zero", "zero"),
-    word("What scores 0", "origin"),
+    word("Origin of the zero", "origin"),
     number("Target", "one"),
     word("Origin of the target", "target_origin"),
 ]
@@ -104,8 +104,8 @@ def _standing(pool: Pool, improved: Improvements) -> str:
 
 def _left_out(pool: Pool) -> list[str]:
     return [
-        f"{pool.setup}: {name} was not tried on {listed(tasks)}, and so is left out of what pools"
-        " tasks."
+        f"{pool.setup}: {name} was not tried on {listed(tasks)}, and so is left out of the scores"
+        " over tasks."
         for name, tasks in pool.left_out.items()
     ]
 
@@ -116,7 +116,9 @@ def _ends(builder: Builder) -> Table:
     specs = (builder.task(digest) for digest in picked["digest"])
     origins = {spec.name: spec.target_origin for spec in specs}
     rows = table.assign(target_origin=table["task"].map(origins)).to_dict("records")
-    return builder.table("score-ends", "What scores 0 and 1", ENDS, rows, table)
+    return builder.table(
+        "score-ends", "The scale of scores: zero and target of each task", ENDS, rows, table
+    )
 
 
 def _figure(builder: Builder, table: pd.DataFrame) -> Figure:

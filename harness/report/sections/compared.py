@@ -1,4 +1,4 @@
-"""What was compared, and where."""
+"""The runs that were compared: frameworks, tasks, optimizers, machines."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LOST = [
 
 def section(builder: Builder) -> Section:
     """Facts about the runs, those that did not end ok, and the schedules."""
-    found = Section("compared", "What was compared, and where", facts=_facts(builder))
+    found = Section("compared", "Compared runs", facts=_facts(builder))
     lost = tables.not_ok(builder.frames, builder.suite)
     if len(lost):
         found.add(builder.table("not-ok", "Runs that did not end ok, and why", LOST, lost))

@@ -65,7 +65,7 @@ def section(builder: Builder) -> Section:
         section.add(*(figure for row in group for figure in _slices(builder, study, row, styles)))
     section.add(_importance(builder, study, table))
     spaces = tables.spaces(study)
-    section.add(builder.table("spaces", "What was searched", SPACES, spaces))
+    section.add(builder.table("spaces", "Search spaces", SPACES, spaces))
     section.add(_trials(builder, searches))
     return section
 
