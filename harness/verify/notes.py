@@ -205,6 +205,13 @@ LAYERS = (
         },
     ),
     Note(
+        "GroupNorm",
+        _each("epsilon 1e-5", "epsilon 1e-3, 32 groups", "epsilon 1e-6, 32 groups"),
+        "give epsilon and the number of groups",
+        _each("torch.nn.GroupNorm", "keras.layers.GroupNormalization", "flax.nnx.GroupNorm"),
+        ("eps", "epsilon"),
+    ),
+    Note(
         "Dropout",
         _each("on until model.eval()", "on under training=True only", "on until model.eval()"),
         (

@@ -148,3 +148,21 @@ def test_the_wheel_holds_every_folder() -> None:
         for top, *inner in [file.parent.relative_to(ROOT).parts]
     }
     assert packages == set(listed["tool"]["setuptools"]["packages"])
+
+
+NAMED = re.compile(r"(?<![\w/.<-])((?:harness|adapters|tests|suites|docs|examples)/[\w/.-]*\w)")
+# Names in docs/architecture.md that begin below harness/, such as `suite/names.py`.
+SHORT = re.compile(r"`([a-z_/]+\.py)`")
+# As in `harness/optimizers/NAME.py`.
+PLACEHOLDER = re.compile(r"\b(NAME|FRAMEWORK)\b")
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/tutorials/*.md")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_documents_name_files_that_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    whole = {path for path in NAMED.findall(text) if not PLACEHOLDER.search(path)}
+    assert not {path for path in whole if not (ROOT / path).exists()}
+    if page.stem == "architecture":
+        short = set(SHORT.findall(text))
+        assert not {path for path in short - whole if not list(ROOT.glob(f"harness/**/{path}"))}
