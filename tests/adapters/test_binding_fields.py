@@ -1,56 +1,29 @@
-"""Every field of a Binding holds in every adapter, or the run is refused with a reason that names
-the field.
-"""
+"""Every field of a Binding holds in every adapter, or the refusal names the field."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import subprocess
-import sys
-from functools import cache
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
 from binding_fields import CHECKS
 from gradrace.adapters.held_arrays import held_arrays
-from gradrace.executor.environment import environment
 from gradrace.optimizer import Binding, Optimizer
 from gradrace.registry import load_registry
 from gradrace.spec import OptimizerSpec
-from paths import HELPERS
+from programs import printed_once
 
 REGISTRY = load_registry()
 FRAMEWORKS = ("torch", "tensorflow", "jax")
 
 
-@cache
 def found(framework: str) -> dict[str, str]:
-    """What binding_fields.py saves, from a process of its own."""
+    """Check -> "", or the failure."""
     if REGISTRY.frameworks[framework].versions() is None:
         pytest.skip(f"{framework} is not installed")
-    with TemporaryDirectory() as folder:
-        out = Path(folder) / "out.json"
-        script = HELPERS / "binding_fields.py"
-        own = {"JAX_ENABLE_X64": "1", "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
-        done = subprocess.run(
-            [sys.executable, str(script), framework, str(out)],
-            env=environment_of() | own,
-            capture_output=True,
-            text=True,
-            timeout=900,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        result: dict[str, str] = json.loads(out.read_text())
-        return result
-
-
-def environment_of() -> dict[str, str]:
-    from update_rules import run_of
-
-    return environment(run_of(REGISTRY, "numpy", "sgd"))
+    said: str = printed_once("binding_fields.py", framework, TF_CPP_MIN_LOG_LEVEL="3")
+    return json.loads(said.splitlines()[-1])
 
 
 def test_every_field_has_its_check():

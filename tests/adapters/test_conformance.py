@@ -1,19 +1,16 @@
-"""Every adapter through one table: the same weights, batches and rates give the same float64 run,
-step by step.
-"""
+"""Equal weights, batches and rates give every adapter the same float64 run, step by step."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from conform import STEPS, TASKS, runs
-from gradrace.executor.environment import environment
+from conform import STEPS, TASKS
 from gradrace.registry import load_registry
-from paths import HELPERS, ROOT
+from paths import ROOT
+from programs import saved
 
 REGISTRY = load_registry([ROOT / "examples" / "my_optimizer.py"])
 INSTALLED = [
@@ -25,29 +22,11 @@ Table = dict[str, np.ndarray]
 
 
 @pytest.fixture(scope="session")
-def tables(tmp_path_factory) -> dict[str, Table]:
+def tables() -> dict[str, Table]:
     """Framework -> all its arrays; the frameworks train side by side, each in its own process."""
-    folder = tmp_path_factory.mktemp("conformance")
-    env = environment(runs(REGISTRY, "numpy")[0])
-    processes = {
-        name: subprocess.Popen(
-            [
-                sys.executable,
-                str(HELPERS / "conform.py"),
-                name,
-                str(folder / f"{name}.npz"),
-            ],
-            env=env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for name in INSTALLED
-    }
-    for name, process in processes.items():
-        said, _ = process.communicate(timeout=900)
-        assert process.returncode == 0, f"{name}: {said}"
-    return {name: dict(np.load(folder / f"{name}.npz")) for name in INSTALLED}
+    with ThreadPoolExecutor() as threads:
+        found = threads.map(lambda name: saved("conform.py", name), INSTALLED)
+        return dict(zip(INSTALLED, found, strict=True))
 
 
 def cells(table: Table) -> Iterator[tuple[str, str]]:
@@ -126,26 +105,26 @@ def test_jax_scan_is_bit_equal_to_stepping_one_by_one_without_convolutions(table
 
 @pytest.mark.slow
 @pytest.mark.parametrize("framework", [name for name in INSTALLED if name != "numpy"])
-def test_one_mutation_is_noticed(tables, framework, tmp_path):
+def test_one_mutation_is_noticed(tables, framework):
     """The table can fail: with beta2 off by one in a thousand the losses part at once."""
-    script = (
-        "import sys, dataclasses, gradrace.registry as r, conform\nload = r.load_registry\ndef"
-        " planted(plugins=()):\n    registry = load(plugins); adam = registry.optimizers['adam']\n "
-        "   wrong = {n: dataclasses.replace(b, canonical=lambda h, b=b: b.canonical({**h, 'beta2':"
-        " h['beta2'] - 1e-3}))\n             for n, b in adam.bindings.items()}\n    tasks ="
-        " {'digits_mlp': registry.tasks['digits_mlp']}\n    optimizers = {'adam':"
-        " dataclasses.replace(adam, bindings=wrong)}\n    return dataclasses.replace(registry,"
-        " tasks=tasks, optimizers=optimizers)\nconform.load_registry = planted; conform.main()\n"
-    )
-    env = environment(runs(REGISTRY, "numpy")[0]) | {"PYTHONPATH": str(HELPERS)}
-    subprocess.run(
-        [sys.executable, "-c", script, framework, str(tmp_path / "a.npz")], env=env, check=True
-    )
-    mutated = dict(np.load(tmp_path / "a.npz"))
+    script = """import dataclasses, conform
+load = conform.load_registry
+def planted(plugins=()):
+    registry = load(plugins)
+    adam = registry.optimizers["adam"]
+    wrong = {
+        n: dataclasses.replace(b, canonical=lambda h, b=b: b.canonical({**h, "beta2": h["beta2"] - 1e-3}))
+        for n, b in adam.bindings.items()
+    }
+    optimizers = {"adam": dataclasses.replace(adam, bindings=wrong)}
+    tasks = {"digits_mlp": registry.tasks["digits_mlp"]}
+    return dataclasses.replace(registry, tasks=tasks, optimizers=optimizers)
+conform.load_registry = planted
+conform.main()
+"""
+    mutated = saved(script, framework)
     reference = tables["numpy"]
     mode = REGISTRY.frameworks[framework].modes[0]
-    a, b = (
-        mutated[f"{mode}|digits_mlp|adam|constant|loss"],
-        reference["reference|digits_mlp|adam|constant|loss"],
-    )
+    a = mutated[f"{mode}|digits_mlp|adam|constant|loss"]
+    b = reference["reference|digits_mlp|adam|constant|loss"]
     assert np.abs(a - b)[:3].max() / b[0] > 1e-6

@@ -1,6 +1,4 @@
-"""What Session.gradients gives: the NumPy reference against central differences, PyTorch against
-the NumPy reference.
-"""
+"""Session.gradients: NumPy's against central differences, PyTorch's against NumPy's."""
 
 from __future__ import annotations
 
@@ -9,9 +7,9 @@ import pytest
 from gradrace.adapters.numpy import ADAPTER
 from gradrace.plan import initial_weights, make_plan
 from gradrace.registry import load_registry
-from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec
 from layer_extras import TASKS as EXTRAS
 from programs import below, saved
+from runs import spec_of
 
 REGISTRY = load_registry()
 TASKS = {
@@ -24,15 +22,7 @@ STEPS = 12
 
 def opened(name, start=None):
     task = TASKS[name].model_copy(update={"steps": STEPS, "eval_every": STEPS})
-    schedule = ScheduleSpec(kind="constant", base_lr=REGISTRY.optimizers["adam"].learning_rate)
-    run = RunSpec(
-        task=task,
-        optimizer=OptimizerSpec(name="adam"),
-        schedule=schedule,
-        framework="numpy",
-        mode="reference",
-        dtype="float64",
-    )
+    run = spec_of(task, "adam")
     return ADAPTER.open(
         run, start or initial_weights(task, run.seed), make_plan(run, REGISTRY.optimizers["adam"])
     )

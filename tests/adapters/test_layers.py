@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
 from typing import get_args
 
 import numpy as np
 import pytest
-from gradrace.executor.environment import environment
 from gradrace.layers import Embedding, Layer, build
 from gradrace.plan import initial_weights
 from gradrace.registry import load_registry
-from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec
 from layer_cases import CASES
 from layer_table import STEPS, TASKS
-from paths import HELPERS
+from programs import printed, saved
 
 REGISTRY = load_registry()
 FRAMEWORKS = [
@@ -25,31 +20,17 @@ FRAMEWORKS = [
     if REGISTRY.frameworks[name].versions() is not None
 ]
 LAYER_RTOL, SESSION_RTOL = 1e-12, 1e-11
-REFERENCE_RUN = RunSpec(
-    task=TASKS[0],
-    optimizer=OptimizerSpec(name="sgd"),
-    schedule=ScheduleSpec(kind="constant", base_lr=1.0),
-    framework="numpy",
-    mode="reference",
-    dtype="float64",
-)
 Table = dict[str, np.ndarray]
 
 
-def table_of(framework: str, out: Path, planted: str = "") -> Table:
-    """The arrays of tests/helpers/layer_table.py, run in a process after `planted`."""
-    script = f"import sys, layer_table\n{planted}\nlayer_table.main()\n"
-    env = environment(REFERENCE_RUN) | {"PYTHONPATH": str(HELPERS)}
-    subprocess.run(
-        [sys.executable, "-c", script, framework, str(out)], env=env, check=True, timeout=600
-    )
-    return dict(np.load(out))
+def table_of(framework: str, planted: str = "") -> Table:
+    """The arrays of layer_table.py, run in its own process after the statements `planted`."""
+    return saved(f"import layer_table\n{planted}\nlayer_table.main()\n", framework)
 
 
 @pytest.fixture(scope="session")
-def layer_tables(tmp_path_factory) -> dict[str, Table]:
-    folder = tmp_path_factory.mktemp("layers")
-    return {name: table_of(name, folder / f"{name}.npz") for name in ["numpy", *FRAMEWORKS]}
+def layer_tables() -> dict[str, Table]:
+    return {name: table_of(name) for name in ["numpy", *FRAMEWORKS]}
 
 
 def difference(found: np.ndarray, expected: np.ndarray) -> float:
@@ -118,30 +99,24 @@ def test_weights_come_back_bit_for_bit(layer_tables, framework):
 @pytest.mark.slow
 @pytest.mark.skipif("torch" not in FRAMEWORKS, reason="PyTorch is not installed")
 def test_torch_says_what_it_cannot_train():
-    """One value a feature: batch normalisation raises, so the run is skipped with the reason."""
-    script = (
-        "import layer_table as t\nfrom gradrace.layers import *\nfrom gradrace.adapters.torch"
-        " import ADAPTER\nfrom gradrace.registry import load_registry\nfrom gradrace.spec import"
-        " *\nsgd = load_registry().optimizers['sgd']\nfor shape, model in (((64,),"
-        " (Dense(units=10), BatchNorm())), ((8, 8), (BatchNorm(), Lstm(units=10)))):\n    task ="
-        " t.task('alone', model, input_shape=shape, batch_size=1)\n    rate ="
-        " ScheduleSpec(kind='constant', base_lr=0.1)\n    run = RunSpec(task=task,"
-        " optimizer=OptimizerSpec(name='sgd'), schedule=rate, framework='torch', mode='eager')\n   "
-        " print(ADAPTER.supports(run, sgd))\n"
-    )
-    env = environment(REFERENCE_RUN) | {"PYTHONPATH": str(HELPERS)}
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        env=env,
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.stdout.splitlines() == [
-        "PyTorch's batch normalisation refuses batches with one value a feature",
-        "None",
-    ]
+    """One value a feature: its batch normalisation raises, so the run is skipped with the reason."""
+    script = """import layer_table as t
+from gradrace.adapters.torch import ADAPTER
+from gradrace.layers import *
+from gradrace.registry import load_registry
+from gradrace.spec import *
+rate = ScheduleSpec(kind="constant", base_lr=0.1)
+fields = {"optimizer": OptimizerSpec(name="sgd"), "framework": "torch", "mode": "eager"}
+for shape, model in (
+    ((64,), (Dense(units=10), BatchNorm())),
+    ((8, 8), (BatchNorm(), Lstm(units=10))),
+):
+    task = t.task("alone", model, input_shape=shape, batch_size=1)
+    run = RunSpec(task=task, schedule=rate, **fields)
+    print(ADAPTER.supports(run, load_registry().optimizers["sgd"]))
+"""
+    refused = "PyTorch's batch normalisation refuses batches with one value a feature"
+    assert printed(script).splitlines() == [refused, "None"]
 
 
 def test_the_tasks_of_the_table_train(layer_tables):
@@ -158,60 +133,47 @@ def test_the_tasks_of_the_table_train(layer_tables):
     assert any(isinstance(layer, Embedding) for task in TASKS for layer in task.model)
 
 
-# Some of what the table must notice in PyTorch (`gradrace verify` has the long list), as statements
-# that plant it, and the kinds of entries that then differ.
+# Statements that plant a fault in PyTorch (`gradrace verify` has the long list), and the kinds of
+# entries that then differ.
 FAULTS = {
     "unbiased running variance": (
-        (
-            "from gradrace.adapters.torch.layers import _BatchNorm as B\n"
-            "init = B.__init__\n"
-            "def wrong(self, *a): init(self, *a); self._biased = 1.0\n"
-            "B.__init__ = wrong"
-        ),
+        """from gradrace.adapters.torch.layers import _BatchNorm as B
+init = B.__init__
+def wrong(self, *a): init(self, *a); self._biased = 1.0
+B.__init__ = wrong""",
         ("layer", "session"),
     ),
     "the odd one of the padding before": (
-        (
-            "import gradrace.adapters.torch.layers as t\n"
-            "same = t.same_padding\n"
-            "t.same_padding = lambda n, w, s: same(n, w, s)[::-1]"
-        ),
+        """import gradrace.adapters.torch.layers as t
+same = t.same_padding
+t.same_padding = lambda n, w, s: same(n, w, s)[::-1]""",
         ("layer", "session"),
     ),
     "flattened channels first": (
-        (
-            "import gradrace.adapters.torch.layers as t\n"
-            "layout = t._layout\n"
-            "t._layout = lambda layer, parameter, flattened: layout(layer, parameter, None)"
-        ),
+        """import gradrace.adapters.torch.layers as t
+layout = t._layout
+t._layout = lambda layer, parameter, flattened: layout(layer, parameter, None)""",
         ("session",),
     ),
     "epsilon in the clipped norm": (
-        (
-            "import torch\n"
-            "norm = torch.nn.utils.get_total_norm\n"
-            "torch.nn.utils.get_total_norm = lambda g: norm(g) + 1e-6"
-        ),
+        """import torch
+norm = torch.nn.utils.get_total_norm
+torch.nn.utils.get_total_norm = lambda g: norm(g) + 1e-6""",
         ("session",),
     ),
     "decay after the learning rate is gone": (
-        (
-            "import gradrace.adapters.torch.losses as t\n"
-            "before = t.before_update\n"
-            "def wrong(r, p, k):\n"
-            "    apply = before(r, p, k)\n"
-            "    return apply and (lambda rate: apply(1.0))\n"
-            "t.before_update = wrong"
-        ),
+        """import gradrace.adapters.torch.losses as t
+before = t.before_update
+def wrong(r, p, k):
+    apply = before(r, p, k)
+    return apply and (lambda rate: apply(1.0))
+t.before_update = wrong""",
         ("session",),
     ),
     "another step's masks": (
-        (
-            "import gradrace.adapters.torch.session as t\n"
-            "masks = t.dropout_masks\n"
-            "def later(steps): return range(steps.start + 1, steps.stop + 1)\n"
-            "t.dropout_masks = lambda b, s, steps, n: masks(b, s, later(steps), n)"
-        ),
+        """import gradrace.adapters.torch.session as t
+masks = t.dropout_masks
+t.dropout_masks = lambda b, s, at, n: masks(b, s, range(at.start + 1, at.stop + 1), n)""",
         ("session",),
     ),
 }
@@ -220,16 +182,14 @@ FAULTS = {
 @pytest.mark.slow
 @pytest.mark.skipif("torch" not in FRAMEWORKS, reason="PyTorch is not installed")
 @pytest.mark.parametrize("fault", FAULTS)
-def test_the_comparison_notices(layer_tables, tmp_path, fault):
+def test_the_comparison_notices(layer_tables, fault):
     planted, noticed_in = FAULTS[fault]
-    table = table_of("torch", tmp_path / "a.npz", planted)
+    table = table_of("torch", planted)
     for kind in noticed_in:
         reference = layer_tables["numpy"]
         if kind == "session":
-            table, reference = (
-                per_mode(table, "torch")["eager-fused"],
-                per_mode(reference, "numpy")["reference"],
-            )
+            table = per_mode(table, "torch")["eager-fused"]
+            reference = per_mode(reference, "numpy")["reference"]
         size, _ = worst(table, reference, kind)
         assert size > 1e-9, f"{fault}: {kind}"
 

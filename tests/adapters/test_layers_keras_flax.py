@@ -1,20 +1,13 @@
-"""Keras and Flax beyond the common table: float32, scan mode, reused programs, staging, dropout of
-their own.
-"""
+"""Keras and Flax beyond the common table: float32, scan, reused programs, staging, own dropout."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
-from gradrace.executor.environment import environment
 from gradrace.registry import load_registry
-from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec
 from layer_cases import CASES
 from layer_extras import STEPS, TASKS, Arrays, cases
-from paths import HELPERS
+from programs import saved
 
 pytestmark = pytest.mark.slow
 
@@ -27,27 +20,9 @@ RTOL, SESSION_RTOL, SINGLE_RTOL = 1e-12, 1e-11, 2e-5
 
 
 @pytest.fixture(scope="module")
-def tables(tmp_path_factory) -> dict[str, Arrays]:
+def tables() -> dict[str, Arrays]:
     """Framework -> all its arrays, one after the other, each in its own process."""
-    folder = tmp_path_factory.mktemp("layers")
-    run = RunSpec(
-        task=TASKS["image"],
-        optimizer=OptimizerSpec(name="adam"),
-        schedule=ScheduleSpec(kind="constant", base_lr=0.01),
-        framework="numpy",
-        mode="reference",
-        dtype="float64",
-    )
-    found = {}
-    for name in ("numpy", *FRAMEWORKS):
-        out = folder / f"{name}.npz"
-        command = [sys.executable, str(HELPERS / "layer_extras.py"), name, str(out)]
-        said = subprocess.run(
-            command, env=environment(run), capture_output=True, text=True, timeout=600
-        )
-        assert said.returncode == 0, f"{name}: {said.stderr[-3000:]}"
-        found[name] = dict(np.load(out))
-    return found
+    return {name: saved("layer_extras.py", name) for name in ("numpy", *FRAMEWORKS)}
 
 
 def difference(a: np.ndarray, b: np.ndarray) -> float:

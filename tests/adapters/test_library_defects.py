@@ -7,35 +7,26 @@ that lives with the fact can go. The measurements are in library_defects.py.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
 from gradrace import schedules
-from gradrace.executor.environment import environment
 from gradrace.registry import load_registry
 from gradrace.spec import ScheduleSpec
-from paths import HELPERS
-from update_rules import run_of
+from programs import printed_once
 
 REGISTRY = load_registry()
 
 pytestmark = pytest.mark.slow
 
 
-@cache
 def measured(framework: str) -> dict[str, Any]:
-    """Function's name -> what it found, from one process for all of the framework's."""
+    """Function's name -> the fact that it found, from one process for all of the framework's."""
     if REGISTRY.frameworks[framework].versions() is None:
         pytest.skip(f"{framework} is not installed")
-    env = environment(run_of(REGISTRY, "numpy", "sgd").model_copy(update={"dtype": "float32"}))
-    command = [sys.executable, str(HELPERS / "library_defects.py"), framework]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    said = printed_once("library_defects.py", framework, dtype="float32")
+    return json.loads(said.splitlines()[-1])
 
 
 def found(framework: str, name: str) -> tuple[Any, str]:

@@ -1,6 +1,4 @@
-"""JAX in all its modes, really trained: nnx as jit, parts beside steps, batches from the host,
-bfloat16, what is compiled.
-"""
+"""JAX in all its modes, really trained: parts, batches from the host, bfloat16, compilations."""
 
 from __future__ import annotations
 
@@ -10,7 +8,7 @@ import os
 import numpy as np
 import pytest
 from gradrace.registry import load_registry
-from programs import printed, saved, variables
+from programs import below, printed, saved, variables
 
 REGISTRY = load_registry()
 pytestmark = [
@@ -29,22 +27,15 @@ def table() -> Table:
     return saved("modes_jax.py")
 
 
-def under(table: Table, prefix: str) -> Table:
-    """What is saved below a name."""
-    return {
-        key.removeprefix(prefix): value for key, value in table.items() if key.startswith(prefix)
-    }
-
-
 def test_nnx_trains_as_jit_does(table):
-    jit, nnx = under(table, "same|jit|"), under(table, "same|nnx|")
+    jit, nnx = below(table, "same|jit|"), below(table, "same|nnx|")
     assert jit.keys() == nnx.keys() and len([key for key in jit if key.endswith("|loss")]) == 13
     for key, value in jit.items():
         assert np.allclose(nnx[key], value, rtol=1e-11, atol=1e-13), key
 
 
 def test_nnx_moves_running_statistics_and_weights(table):
-    found = under(table, "same|nnx|everything on a perceptron warmup_cosine|end|")
+    found = below(table, "same|nnx|everything on a perceptron warmup_cosine|end|")
     assert any("moving_variance" in name for name in found)
     assert not any(np.all(value == 1.0) for name, value in found.items() if "moving" in name)
 
@@ -53,8 +44,8 @@ def test_nnx_moves_running_statistics_and_weights(table):
 @pytest.mark.parametrize("given", ["pipeline", "windows"])
 def test_batches_from_the_host_and_masks_in_windows_change_no_bit(table, mode, given):
     resident, other = (
-        under(table, f"input|{mode}|resident|"),
-        under(table, f"input|{mode}|{given}|"),
+        below(table, f"input|{mode}|resident|"),
+        below(table, f"input|{mode}|{given}|"),
     )
     assert resident.keys() == other.keys() and resident["loss"].shape == (12,)
     for key, value in resident.items():
@@ -68,7 +59,7 @@ BFLOAT16 += [(mode, task) for mode in ("scan", "nnx") for task in ("digits_mlp",
 @pytest.mark.parametrize(("mode", "task"), BFLOAT16)
 def test_bfloat16_lowers_the_loss(table, mode, task):
     title = REGISTRY.tasks[task].title if task in REGISTRY.tasks else task
-    found = under(table, f"bfloat16|{mode}|{title}|")
+    found = below(table, f"bfloat16|{mode}|{title}|")
     assert found["loss"][-3:].mean() < found["loss"][:3].mean()
     assert list(found["dtypes"]) == ["bfloat16"]
     ends = [value for key, value in found.items() if key.startswith("end|")]
@@ -79,9 +70,9 @@ def test_bfloat16_lowers_the_loss(table, mode, task):
     ("mode", "optimizer"), [("jit", "sgd"), ("jit", "adam"), ("scan", "sgd"), ("nnx", "sgd")]
 )
 def test_probes_leave_training_as_it_is(table, mode, optimizer):
-    found = under(table, f"probe|{mode}|{optimizer}|")
+    found = below(table, f"probe|{mode}|{optimizer}|")
     assert found["untouched"] and found["unreported"]
-    plain, probed = under(found, "plain|"), under(found, "probed|")
+    plain, probed = below(found, "plain|"), below(found, "probed|")
     assert plain.keys() == probed.keys() and len(plain["loss"]) == 12
     for key, value in plain.items():
         assert np.array_equal(value, probed[key]), key
@@ -92,7 +83,7 @@ def test_probes_take_the_losses_of_the_steps_batches(table, mode):
     """At the weights of step 0, whose loss training gives as well; the others are of later batches
     at the same weights.
     """
-    found = under(table, f"probe|{mode}|sgd|")
+    found = below(table, f"probe|{mode}|sgd|")
     assert found["forward"].shape == found["gradient"].shape == (4,)
     assert found["forward"][0] == pytest.approx(found["plain|loss"][0], rel=1e-6)
     assert np.allclose(found["forward"], found["gradient"], rtol=1e-6, atol=0.0)

@@ -1,22 +1,14 @@
-"""TensorFlow's modes, inputs and parts of a step: what each computes, and that probing leaves
-training alone.
-
-The runs are in tensorflow_modes.py, which one process goes through.
-"""
+"""Results of TensorFlow's modes, inputs and parts of a step; a probe leaves training alone."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from gradrace.executor.environment import environment
 from gradrace.registry import load_registry
-from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec
-from paths import HELPERS
+from programs import below, saved
 
 REGISTRY = load_registry()
 FRAMEWORK = REGISTRY.frameworks["tensorflow"]
@@ -38,32 +30,14 @@ class Found(NamedTuple):
 
     def under(self, prefix: str) -> dict[str, np.ndarray]:
         """Losses, metrics and weights of one run."""
-        own = {
-            key.removeprefix(f"{prefix}|"): value
-            for key, value in self.arrays.items()
-            if key.startswith(f"{prefix}|")
-        }
+        own = below(self.arrays, f"{prefix}|")
         assert own["losses"].shape == (STEPS,), prefix
         return own
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory) -> Found:
-    out = tmp_path_factory.mktemp("tensorflow") / "modes.npz"
-    run = RunSpec(
-        task=REGISTRY.tasks["digits_mlp"],
-        optimizer=OptimizerSpec(name="adam"),
-        framework="tensorflow",
-        mode="graph",
-        schedule=ScheduleSpec(kind="constant", base_lr=0.01),
-        dtype="float64",
-    )
-    command = [sys.executable, str(HELPERS / "tensorflow_modes.py"), str(out)]
-    done = subprocess.run(
-        command, env=environment(run), capture_output=True, text=True, timeout=500
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    arrays = dict(np.load(out))
+def found() -> Found:
+    arrays = dict(saved("tensorflow_modes.py"))
     return Found(arrays, json.loads(str(arrays.pop("said"))))
 
 

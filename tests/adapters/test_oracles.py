@@ -1,13 +1,9 @@
-"""Figures from outside that a correct harness must reproduce: scikit-learn's, closed forms, those
-in optax' docstrings.
-"""
+"""Figures from outside that gradrace reproduces: scikit-learn's, closed forms, optax' docstrings."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
-import subprocess
-import sys
 import warnings
 from dataclasses import replace
 from functools import cache
@@ -18,13 +14,13 @@ import pytest
 from gradrace import data
 from gradrace.adapters.numpy import ADAPTER
 from gradrace.data import Data, DataSet, Split, points
-from gradrace.executor.environment import environment
 from gradrace.layers import Activation, Dense, Point, build
 from gradrace.optimizer import Optimizer, ReferenceRule
-from gradrace.plan import RunInputs, initial_weights, make_plan
+from gradrace.plan import RunInputs, make_plan
 from gradrace.registry import load_registry
-from gradrace.spec import OptimizerSpec, Regularization, RunSpec, ScheduleSpec, TaskSpec
-from paths import HELPERS
+from gradrace.spec import Regularization, RunSpec, TaskSpec
+from programs import printed
+from runs import opened, spec_of
 
 REGISTRY = load_registry()
 
@@ -32,24 +28,11 @@ REGISTRY = load_registry()
 # and 0.01
 
 ALPHA, SAMPLES = 1e-4, 150
+HEAVY_BALL, MOMENTUM = {"solver": "sgd", "momentum": 0.9}, {"momentum": 0.9}
 SKLEARN = [
     ("sgd", {}, 0.2, {"solver": "sgd", "momentum": 0.0}, 0.096950, 400),
-    (
-        "momentum",
-        {"momentum": 0.9},
-        0.2,
-        {"solver": "sgd", "momentum": 0.9, "nesterovs_momentum": False},
-        0.049530,
-        139,
-    ),
-    (
-        "nesterov",
-        {"momentum": 0.9},
-        0.2,
-        {"solver": "sgd", "momentum": 0.9, "nesterovs_momentum": True},
-        0.049540,
-        143,
-    ),
+    ("momentum", MOMENTUM, 0.2, {**HEAVY_BALL, "nesterovs_momentum": False}, 0.049530, 139),
+    ("nesterov", MOMENTUM, 0.2, {**HEAVY_BALL, "nesterovs_momentum": True}, 0.049540, 143),
     ("adam", {}, 0.01, {"solver": "adam"}, 0.045311, 176),
 ]
 
@@ -63,9 +46,7 @@ def iris() -> tuple[np.ndarray, np.ndarray]:
 
 
 def sklearn_start() -> dict[str, np.ndarray]:
-    """As MLPClassifier(random_state=0) draws: layer by layer, weights then biases, uniform in
-    Glorot's bound.
-    """
+    """MLPClassifier(random_state=0) draws so: weights, then biases, uniform in Glorot's bound."""
     rng, start = np.random.RandomState(0), {}
     for name, fan_in, fan_out in (("0_dense", 4, 100), ("2_dense", 100, 3)):
         bound = np.sqrt(6.0 / (fan_in + fan_out))
@@ -75,9 +56,7 @@ def sklearn_start() -> dict[str, np.ndarray]:
 
 
 def stopped(losses: np.ndarray, tol: float = 1e-4, patience: int = 10) -> int:
-    """How many epochs MLPClassifier would have trained: it stops when the loss fell by less than
-    `tol` too often.
-    """
+    """Epochs of MLPClassifier, which stops if the loss fell by less than `tol` too often."""
     best, waited = np.inf, 0
     for epoch, loss in enumerate(losses, start=1):
         waited = waited + 1 if loss > best - tol else 0
@@ -95,18 +74,12 @@ def iris_task(monkeypatch) -> TaskSpec:
     monkeypatch.setitem(
         data.SETS, "iris", DataSet(SAMPLES, lambda: Data("iris", splits, 3, "UCI Iris"))
     )
+    model = (Dense(units=100), Activation(function="relu"), Dense(units=3))
     return TaskSpec(
-        name="iris_mlp",
-        title="Iris",
-        data="iris",
-        input_shape=(4,),
-        model=(Dense(units=100), Activation(function="relu"), Dense(units=3)),
-        batch_size=SAMPLES,
-        steps=400,
-        eval_every=400,
-        target=0.9,
-        target_origin="-",
-        regularization=Regularization(l2=ALPHA / SAMPLES),
+        **{"name": "iris_mlp", "title": "Iris", "data": "iris", "input_shape": (4,)},
+        **{"model": model, "regularization": Regularization(l2=ALPHA / SAMPLES)},
+        **{"batch_size": SAMPLES, "steps": 400, "eval_every": 400},
+        **{"target": 0.9, "target_origin": "-"},
     )
 
 
@@ -120,14 +93,8 @@ def epsilon_hat(adam: Optimizer) -> Optimizer:
     rule = adam.rule
 
     def update(p, g, state, lr, t, hyper):
-        return rule.update(
-            p,
-            g,
-            state,
-            lr,
-            t,
-            {**hyper, "epsilon": hyper["epsilon"] / np.sqrt(1.0 - hyper["beta2"] ** t)},
-        )
+        epsilon = hyper["epsilon"] / np.sqrt(1.0 - hyper["beta2"] ** t)
+        return rule.update(p, g, state, lr, t, {**hyper, "epsilon": epsilon})
 
     return replace(adam, rule=ReferenceRule(rule.init, update))
 
@@ -138,24 +105,13 @@ def epsilon_hat(adam: Optimizer) -> Optimizer:
 def test_the_sklearn_example_to_six_digits(iris_task, name, hyper, rate, theirs, loss, steps):
     from sklearn.neural_network import MLPClassifier
 
-    run = RunSpec(
-        task=iris_task,
-        optimizer=OptimizerSpec(name=name, hyper=hyper),
-        framework="numpy",
-        mode="reference",
-        schedule=ScheduleSpec(kind="constant", base_lr=rate),
-        dtype="float64",
-    )
-    optimizer = (
-        REGISTRY.optimizers[name] if name != "adam" else epsilon_hat(REGISTRY.optimizers[name])
-    )
+    run = spec_of(iris_task, name, rate, hyper=hyper)
+    optimizer = REGISTRY.optimizers[name]
+    optimizer = epsilon_hat(optimizer) if name == "adam" else optimizer
     inputs = make_plan(run, optimizer)
     in_order = np.tile(np.arange(SAMPLES), (run.steps, 1))
-    session = ADAPTER.open(
-        run,
-        sklearn_start(),
-        RunInputs(optimizer, data.load("iris"), in_order, inputs.learning_rates),
-    )
+    inputs = RunInputs(optimizer, data.load("iris"), in_order, inputs.learning_rates)
+    session = ADAPTER.open(run, sklearn_start(), inputs)
     session.train(range(run.steps))
     losses = session.losses()
     data.load.cache_clear()
@@ -176,33 +132,16 @@ def test_the_sklearn_example_to_six_digits(iris_task, name, hyper, rate, theirs,
 
 def point_run(layer: Point, name: str, rate: float, steps: int, **hyper: float) -> RunSpec:
     task = TaskSpec(
-        name="points",
-        title="Points",
-        data="point",
-        input_shape=(1,),
-        model=(layer,),
-        loss="output",
-        metric="negative_loss",
-        batch_size=1,
-        steps=steps,
-        eval_every=steps,
-        target=0.0,
-        target_origin="-",
+        **{"name": "points", "title": "Points", "data": "point", "input_shape": (1,)},
+        **{"model": (layer,), "loss": "output", "metric": "negative_loss", "batch_size": 1},
+        **{"steps": steps, "eval_every": steps, "target": 0.0, "target_origin": "-"},
     )
-    return RunSpec(
-        task=task,
-        optimizer=OptimizerSpec(name=name, hyper=hyper),
-        framework="numpy",
-        mode="reference",
-        schedule=ScheduleSpec(kind="constant", base_lr=rate),
-        dtype="float64",
-    )
+    return spec_of(task, name, rate, hyper=hyper)
 
 
 def losses_of(run: RunSpec) -> np.ndarray:
     """The function's value before every step."""
-    optimizer = REGISTRY.optimizers[run.optimizer.name]
-    session = ADAPTER.open(run, initial_weights(run.task, run.seed), make_plan(run, optimizer))
+    session = opened(run)
     session.train(range(run.steps))
     return session.losses()
 
@@ -222,15 +161,8 @@ def test_heavy_ball_at_its_optimal_setting_has_a_double_root(condition):
     r^t."""
     root = np.sqrt(condition)
     r, rate = (root - 1.0) / (root + 1.0), (2.0 / (1.0 + root)) ** 2
-    losses = losses_of(
-        point_run(
-            Point(objective="quadratic", start=(3.0, 2.0), condition=condition),
-            "momentum",
-            rate,
-            80,
-            momentum=r * r,
-        )
-    )
+    layer = Point(objective="quadratic", start=(3.0, 2.0), condition=condition)
+    losses = losses_of(point_run(layer, "momentum", rate, 80, momentum=r * r))
     t = np.arange(80)
     expected = np.zeros(80)
     for start, curvature, z in ((3.0, 1.0, r), (2.0, condition, -r)):
@@ -241,14 +173,9 @@ def test_heavy_ball_at_its_optimal_setting_has_a_double_root(condition):
 
 
 def test_a_sum_of_squares_under_gradient_descent():
-    """f = sum x^2 from (1, 2, 3) at rate 0.003 is 14 * 0.994^(2k); ours is half of it, at twice the
-    rate.
-    """
-    losses = losses_of(
-        point_run(
-            Point(objective="quadratic", start=(1.0, 2.0, 3.0), condition=1.0), "sgd", 0.006, 500
-        )
-    )
+    """sum x^2 from (1, 2, 3) at rate 0.003 is 14 * 0.994^(2k); ours is half of it, at twice the rate."""
+    layer = Point(objective="quadratic", start=(1.0, 2.0, 3.0), condition=1.0)
+    losses = losses_of(point_run(layer, "sgd", 0.006, 500))
     assert 2.0 * losses == pytest.approx(14.0 * 0.994 ** (2 * np.arange(500)), rel=1e-12)
 
 
@@ -323,19 +250,7 @@ def traces() -> dict[str, dict[str, Any]]:
     """From the installed optax, in a process of its own."""
     if importlib.util.find_spec("optax") is None:
         pytest.skip("optax is not installed")
-    return json.loads(_python("optax_traces.py", "jax"))
-
-
-def _python(script: str, framework: str, *arguments: str, given: str = "") -> str:
-    spec = point_run(Point(objective="quadratic", start=(1.0,)), "sgd", 0.1, 1).model_copy(
-        update={"framework": framework}
-    )
-    command = [sys.executable, str(HELPERS / script), *arguments]
-    said = subprocess.run(
-        command, input=given, env=environment(spec), capture_output=True, text=True, timeout=240
-    )
-    assert said.returncode == 0, said.stderr
-    return said.stdout.splitlines()[-1]
+    return json.loads(printed("optax_traces.py").splitlines()[-1])
 
 
 def trace(
@@ -404,7 +319,8 @@ def test_every_framework_prints_what_optax_docstrings_print(framework):
             }
         )
         expected.append([_printed(x) for x in path])
-    taken = json.loads(_python("oracle_updates.py", framework, framework, given=json.dumps(cases)))
+    said = printed("oracle_updates.py", framework, given=json.dumps(cases))
+    taken = json.loads(said.splitlines()[-1])
     compared = 0
     for case, theirs, ours in zip(cases, taken, expected, strict=True):
         if theirs is not None:

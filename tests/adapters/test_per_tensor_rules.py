@@ -1,24 +1,16 @@
-"""Rules that look beyond one element: every framework on the canonical storage, and against the
-reference, in float64.
-"""
+"""Rules that see more than one element: each framework against the reference, in float64."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from functools import cache
 from itertools import combinations
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
 from gradrace.binding import unavailable
-from gradrace.executor.environment import environment
 from gradrace.layers import Dense
 from gradrace.registry import load_registry
-from paths import HELPERS
 from per_tensor_rules import MATRICES, SHAPES, TASKS, start
+from programs import printed, saved
 from update_rules import run_of
 
 REGISTRY = load_registry()
@@ -33,31 +25,16 @@ RULES = [
 ]
 
 
-@cache
 def table(framework: str) -> dict[str, np.ndarray]:
-    """All that per_tensor_rules.py saves for this framework, from a process of its own."""
     if framework not in INSTALLED:
         pytest.skip(f"{framework} is not installed")
-    with TemporaryDirectory() as folder:
-        out = Path(folder) / "out.npz"
-        command = [
-            sys.executable,
-            str(HELPERS / "per_tensor_rules.py"),
-            framework,
-            str(out),
-        ]
-        env = environment(run_of(REGISTRY, "numpy", "sgd"))
-        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=600)
-        assert done.returncode == 0, f"{framework}: {done.stderr}"
-        return dict(np.load(out))
+    return saved("per_tensor_rules.py", framework)
 
 
 def apart(
     framework: str, key: str, reference: str, shapes: dict[str, tuple[int, ...]] = SHAPES
 ) -> float:
-    """The furthest that an element is from the reference, by the distance that the reference has
-    moved its tensor.
-    """
+    """The largest distance of an element from the reference, over how far that moved its tensor."""
     worst = 0.0
     for name, first in start(shapes).items():
         ours, theirs = table("numpy")[f"{reference}|{name}"], table(framework)[f"{key}|{name}"]
@@ -185,14 +162,5 @@ def test_the_native_rule_takes_the_library_s_own_function(rule, module):
         f" load_registry()\nb = bind(run_of(r, 'jax', 'adafactor', rule='{rule}'),"
         " r.optimizers['adafactor'], np.ones(2))\nprint(b.make.__module__, b.canonical_storage)"
     )
-    env = environment(run_of(REGISTRY, "numpy", "sgd")) | {"PYTHONPATH": str(HELPERS)}
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=env,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-    )
-    made_in, storage = done.stdout.split()[-2:]
+    made_in, storage = made_in, storage = printed(code).split()[-2:]
     assert made_in.startswith(module) and storage == str(rule == "canonical")

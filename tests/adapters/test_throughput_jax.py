@@ -1,19 +1,13 @@
-"""JAX in sweeps: one program for all configurations of a shape, equal curves however they come
-about, gradients beside.
-"""
+"""JAX in sweeps: one program for all configurations of a shape, and equal curves in every way."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 from gradrace.registry import load_registry
-from paths import HELPERS
-from programs import variables
+from programs import printed_once
 
 REGISTRY = load_registry()
 pytestmark = pytest.mark.skipif(
@@ -28,38 +22,23 @@ CANONICAL = sorted(
 Table = dict[str, Any]
 
 
-def saved(out: Path, *sections: str) -> Table:
-    """What throughput_jax.py saves of these sections."""
-    command = [
-        sys.executable,
-        str(HELPERS / "throughput_jax.py"),
-        str(out),
-        *sections,
-    ]
-    done = subprocess.run(
-        command,
-        env=variables() | {"JAX_ENABLE_X64": "0"},
-        capture_output=True,
-        text=True,
-        timeout=900,
+def said(*sections: str) -> Table:
+    """The answers of throughput_jax.py for these sections."""
+    return json.loads(
+        printed_once("throughput_jax.py", *sections, JAX_ENABLE_X64="0").splitlines()[-1]
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    found: Table = json.loads(out.read_text())
-    return found
 
 
 @pytest.fixture(scope="module")
-def table(tmp_path_factory) -> Table:
+def table() -> Table:
     """All sections but the long ones."""
-    return saved(
-        tmp_path_factory.mktemp("throughput") / "jax.json", "compilations", "curves", "fallback"
-    )
+    return said("compilations", "curves", "fallback")
 
 
 @pytest.fixture(scope="module")
-def long_table(tmp_path_factory) -> Table:
+def long_table() -> Table:
     """Every mode and every optimizer."""
-    return saved(tmp_path_factory.mktemp("throughput") / "long.json", "gradients", "constants")
+    return said("gradients", "constants")
 
 
 def test_one_program_for_each_length_of_chunk_serves_all_configurations(table):

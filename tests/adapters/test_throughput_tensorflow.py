@@ -1,22 +1,14 @@
-"""One traced program serves many runs in TensorFlow, and no run shows it; and the gradients of a
-session.
-
-The runs are in tensorflow_throughput.py, which one process goes through.
-"""
+"""One traced program of TensorFlow serves many runs, and no run shows it; gradients of a session."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from gradrace.executor.environment import environment
 from gradrace.registry import load_registry
-from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec
-from paths import HELPERS
+from programs import below, saved
 
 REGISTRY = load_registry()
 FRAMEWORK = REGISTRY.frameworks["tensorflow"]
@@ -46,32 +38,12 @@ class Found(NamedTuple):
 
     def under(self, prefix: str) -> dict[str, np.ndarray]:
         """The arrays of one run."""
-        own = {
-            key.removeprefix(f"{prefix}|"): value
-            for key, value in self.arrays.items()
-            if key.startswith(f"{prefix}|")
-        }
-        assert own, prefix
-        return own
+        return below(self.arrays, f"{prefix}|")
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory) -> Found:
-    out = tmp_path_factory.mktemp("tensorflow") / "throughput.npz"
-    run = RunSpec(
-        task=REGISTRY.tasks["digits_mlp"],
-        optimizer=OptimizerSpec(name="adam"),
-        framework="tensorflow",
-        mode="loop",
-        schedule=ScheduleSpec(kind="constant", base_lr=0.01),
-        dtype="float64",
-    )
-    command = [sys.executable, str(HELPERS / "tensorflow_throughput.py"), str(out)]
-    done = subprocess.run(
-        command, env=environment(run), capture_output=True, text=True, timeout=500
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    arrays = dict(np.load(out))
+def found() -> Found:
+    arrays = dict(saved("tensorflow_throughput.py"))
     return Found(arrays, json.loads(str(arrays.pop("said"))))
 
 

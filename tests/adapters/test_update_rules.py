@@ -1,23 +1,15 @@
-"""Every library's own optimizer on given gradients against the reference rule, step by step, in
-float64.
+"""Every library's own optimizer on given gradients against the reference rule, in float64.
 
 Differences are relative to the distance that the reference has moved a tensor by then.
 """
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from functools import cache
-from pathlib import Path
-from tempfile import TemporaryDirectory
-
 import numpy as np
 import pytest
-from gradrace.executor.environment import environment
 from gradrace.registry import load_registry
-from paths import HELPERS
-from update_rules import CHANGED, SHAPES, STEPS, follows_gradients, run_of, start
+from programs import saved
+from update_rules import CHANGED, SHAPES, STEPS, follows_gradients, start
 
 REGISTRY = load_registry()
 INSTALLED = [
@@ -58,21 +50,8 @@ CORRECTED = [
 ]
 
 
-@cache
 def table(framework: str) -> dict[str, np.ndarray]:
-    """All that update_rules.py saves for this framework, from a process of its own."""
-    env = environment(run_of(REGISTRY, "numpy", "sgd"))
-    with TemporaryDirectory() as folder:
-        out = Path(folder) / "out.npz"
-        command = [
-            sys.executable,
-            str(HELPERS / "update_rules.py"),
-            framework,
-            str(out),
-        ]
-        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=600)
-        assert done.returncode == 0, f"{framework}: {done.stderr}"
-        return dict(np.load(out))
+    return saved("update_rules.py", framework)
 
 
 def distances(

@@ -1,6 +1,4 @@
-"""Every built-in task: its shapes, its target, and that it can be learnt; reports of tasks whose
-metric is not accuracy.
-"""
+"""Every built-in task: shapes, target, learnt in steps; reports of metrics other than accuracy."""
 
 from __future__ import annotations
 
@@ -10,15 +8,13 @@ import gradrace
 import numpy as np
 import pytest
 from gradrace import data
-from gradrace.adapters.numpy import ADAPTER
 from gradrace.data import points
 from gradrace.data.generated import SYNTHETIC
 from gradrace.layers import Point, build
-from gradrace.plan import initial_weights, make_plan
 from gradrace.registry import load_registry
 from gradrace.report import tables, writer
 from gradrace.results import frame
-from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec
+from runs import opened, spec_of
 
 REGISTRY = load_registry()
 TASKS = list(REGISTRY.tasks.values())
@@ -26,6 +22,7 @@ AT_HAND = [task for task in TASKS if not data.SETS[task.data].files]
 # The larger tasks that are made to be timed are too much for the NumPy reference.
 SMALL = [task for task in AT_HAND if task.data not in SYNTHETIC or task.name.endswith("_s")]
 WIDTHS = {"mnist": 784, "fashion_mnist": 784, "cifar10": 3072, "tiny_shakespeare": 64}
+SUITE = {"frameworks": ["numpy"], "dtype": "float64", "seeds": 1}
 OUTPUTS = {"accuracy": 2, "r2": 1, "negative_loss": 1}
 
 
@@ -36,21 +33,12 @@ def names(tasks):
 def test_all_tasks_of_the_catalogue_are_there():
     expected = {
         *(f"digits_{kind}" for kind in ("mlp", "cnn", "rnn", "lstm", "gru")),
-        "breast_cancer_logreg",
-        "wine_mlp",
-        "diabetes_mlp",
-        *(f"{what}_{kind}" for what in ("adding", "copy") for kind in ("rnn", "lstm", "gru")),
-        "quadratic",
-        "rosenbrock",
-        "beale",
-        "branin",
+        *(f"{data}_{kind}" for data in ("adding", "copy") for kind in ("rnn", "lstm", "gru")),
         *(f"mnist_{kind}" for kind in ("mlp", "cnn", "lstm")),
-        "fashion_mlp",
-        "fashion_cnn",
-        "cifar10_cnn",
-        "shakespeare_lstm",
-        "shakespeare_gru",
         *(f"synthetic_{kind}_{size}" for kind in ("mlp", "cnn", "lstm") for size in "sml"),
+        *("breast_cancer_logreg", "wine_mlp", "diabetes_mlp", "fashion_mlp", "fashion_cnn"),
+        *("quadratic", "rosenbrock", "beale", "branin"),
+        *("cifar10_cnn", "shakespeare_lstm", "shakespeare_gru"),
     }
     assert set(REGISTRY.tasks) == expected
 
@@ -64,13 +52,8 @@ def test_shapes_fit_the_data_and_the_target_has_an_origin(task):
     assert task.steps % task.eval_every == 0, "the last evaluation is that of the end"
     output = build(task.model, task.input_shape)[-1].output_shape
     if task.loss == "softmax_cross_entropy":
-        classes = (
-            65
-            if task.data == "tiny_shakespeare"
-            else 10
-            if task.data in WIDTHS
-            else data.load(task.data).classes
-        )
+        known = dict.fromkeys(WIDTHS, 10) | {"tiny_shakespeare": 65}
+        classes = known.get(task.data) or data.load(task.data).classes
         assert output[-1] == classes
     else:
         assert output == (1,)
@@ -81,17 +64,7 @@ def test_shapes_fit_the_data_and_the_target_has_an_origin(task):
 
 
 def session_of(task, name="adam", rate=3e-3):
-    run = RunSpec(
-        task=task,
-        optimizer=OptimizerSpec(name=name),
-        schedule=ScheduleSpec(kind="constant", base_lr=rate),
-        framework="numpy",
-        mode="reference",
-        dtype="float64",
-    )
-    optimizer = REGISTRY.optimizers[name]
-    assert ADAPTER.supports(run, optimizer) is None
-    return ADAPTER.open(run, initial_weights(task, 0), make_plan(run, optimizer))
+    return opened(spec_of(task, name, rate))
 
 
 @pytest.mark.parametrize("task", SMALL, ids=names(SMALL))
@@ -113,9 +86,7 @@ def test_the_memoryless_answers_score_what_the_docstrings_say():
 
 @pytest.mark.parametrize("name", SYNTHETIC)
 def test_tasks_made_to_be_timed_have_what_a_teacher_can_teach(name):
-    """Standardised features, no rare class, splits of the stated sizes, and a linear model that
-    learns from them.
-    """
+    """Standardised features, no rare class, the stated sizes, and a linear model that learns."""
     features, training = SYNTHETIC[name]
     found, task = data.load(name), REGISTRY.tasks[name]
     x, y = found.train.x, found.train.y
@@ -138,35 +109,20 @@ def test_tasks_made_to_be_timed_have_what_a_teacher_can_teach(name):
 def output(tmp_path_factory):
     """Runs of the NumPy reference on tasks of each metric, one of them diverging."""
     folder = tmp_path_factory.mktemp("tasks")
-    suite = {
-        "title": "Metrics",
-        "tasks": ["rosenbrock", "diabetes_mlp", "wine_mlp"],
-        "frameworks": ["numpy"],
-        "optimizers": [
-            {"name": "sgd", "learning_rate": 2e-3},
-            {"name": "adam", "learning_rate": 3e-2},
-        ],
-        "seeds": 2,
-        "dtype": "float64",
-        "steps": 40,
-        "eval_every": 4,
-    }
-    gradrace.run(suite, name="metrics", output=folder)
-    wild = {
-        **suite,
-        "title": "Wild",
-        "tasks": ["beale"],
-        "optimizers": [{"name": "sgd", "learning_rate": 10.0}, "adam"],
-    }
-    gradrace.run(wild, name="wild", output=folder)
+    chosen = [{"name": "sgd", "learning_rate": 2e-3}, {"name": "adam", "learning_rate": 3e-2}]
+    tasks = ["rosenbrock", "diabetes_mlp", "wine_mlp"]
+    suite = {**SUITE, "tasks": tasks, "optimizers": chosen, "seeds": 2, "steps": 40}
+    gradrace.run({**suite, "title": "Metrics", "eval_every": 4}, name="metrics", output=folder)
+    wild = [{"name": "sgd", "learning_rate": 10.0}, "adam"]
+    suite |= {"title": "Wild", "tasks": ["beale"], "optimizers": wild, "eval_every": 4}
+    gradrace.run(suite, name="wild", output=folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def html(output, tmp_path_factory):
-    return writer.write(frame.load(output), tmp_path_factory.mktemp("html")).read_text(
-        encoding="utf-8"
-    )
+    page = writer.write(frame.load(output), tmp_path_factory.mktemp("html"))
+    return page.read_text(encoding="utf-8")
 
 
 def test_the_path_of_a_point_is_kept_at_every_evaluation(output):
@@ -188,11 +144,8 @@ def test_the_report_draws_the_path_on_contours(html):
     assert html.count("rosenbrock: paths on contours</title>") == 1
     assert "diabetes_mlp: paths" not in html
     description = html[html.index("Ways of the optimizers over the contours") :][:600]
-    assert (
-        "from (-1.2, 1.0)" in description
-        and "sgd in numpy" in description
-        and "ends at (" in description
-    )
+    for words in ("from (-1.2, 1.0)", "sgd in numpy", "ends at ("):
+        assert words in description
     assert "beale: paths on contours</title>" in html, "a diverged run does not cost the figure"
 
 
@@ -201,9 +154,8 @@ def test_metrics_are_named_for_what_they_are(html, output):
         caption = html.index(f"{task}: outcome and cost")
         return html[caption : html.index("</table>", caption)]
 
-    assert "Final val. R²" in summary_of("diabetes_mlp") and "acc." not in summary_of(
-        "diabetes_mlp"
-    )
+    diabetes = summary_of("diabetes_mlp")
+    assert "Final val. R²" in diabetes and "acc." not in diabetes
     assert "Best val. acc., %" in summary_of("wine_mlp")
     assert "acc." not in summary_of("rosenbrock") and "R²" not in summary_of("rosenbrock")
     assert "until validation loss is 0.001" in html and "until validation R² is 0.505" in html
@@ -214,18 +166,10 @@ def test_metrics_are_named_for_what_they_are(html, output):
 
 
 def test_a_plateau_is_driven_and_drawn_as_it_was_applied(tmp_path):
+    params = {"patience": 1, "factor": 0.5, "min_delta": 0.05}
     suite = {
-        "title": "Plateau",
-        "tasks": ["wine_mlp"],
-        "frameworks": ["numpy"],
-        "optimizers": ["momentum"],
-        "seeds": 1,
-        "schedules": [
-            {"kind": "plateau", "params": {"patience": 1, "factor": 0.5, "min_delta": 0.05}}
-        ],
-        "dtype": "float64",
-        "steps": 70,
-        "eval_every": 7,
+        **{**SUITE, "title": "Plateau", "tasks": ["wine_mlp"], "optimizers": ["momentum"]},
+        **{"schedules": [{"kind": "plateau", "params": params}], "steps": 70, "eval_every": 7},
     }
     frames = gradrace.run(suite, name="plateau", output=tmp_path)
     assert frames.runs.status.tolist() == ["ok"], frames.runs.reason.tolist()

@@ -1,9 +1,7 @@
-"""Takes every field of a Binding through one adapter: `python
-tests/helpers/binding_fields.py FRAMEWORK
-OUT.json`.
+"""Takes every field of a Binding through one adapter, which one process holds.
 
-Saves check -> "" if it held, or what went wrong. A program of its own, because one process holds
-one framework."""
+`python tests/helpers/binding_fields.py FRAMEWORK` prints JSON: check -> "" if it held, or the failure.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +9,6 @@ import json
 import sys
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import layer_table
@@ -754,7 +751,7 @@ def main() -> None:
             found[name] = ""
         except Exception:
             found[name] = traceback.format_exc()
-    Path(sys.argv[2]).write_text(json.dumps(found))
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

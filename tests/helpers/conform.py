@@ -1,18 +1,18 @@
 """Trains the conformance table in one framework, in float64, and saves losses and final weights.
 
-A program of its own, because one process holds one framework: `python
-tests/helpers/conform.py FRAMEWORK
-OUT.npz`."""
+`python tests/helpers/conform.py FRAMEWORK OUT.npz`, because one process holds one framework."""
 
 from __future__ import annotations
 
+import itertools
 import sys
 
 import numpy as np
 from gradrace.plan import initial_weights, make_plan
 from gradrace.registry import Registry, import_adapter, load_registry
-from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec
+from gradrace.spec import RunSpec
 from paths import ROOT
+from runs import spec_of
 
 STEPS = 50
 # Modes in which `verify` does not prove every piece train only these: compiling takes most of their
@@ -30,36 +30,23 @@ EXAMPLE = ROOT / "examples" / "my_optimizer.py"
 
 
 def runs(registry: Registry, framework: str) -> list[RunSpec]:
-    """Mode x task x optimizer of this framework, under a constant rate and under one that rises and
-    falls.
-    """
-    return [
-        RunSpec(
-            task=registry.tasks[task].model_copy(update={"steps": STEPS}),
-            optimizer=OptimizerSpec(name=name),
-            schedule=ScheduleSpec(kind=kind, base_lr=registry.optimizers[name].learning_rate),
-            framework=framework,
-            mode=mode,
-            dtype="float64",
-        )
-        for mode in registry.frameworks[framework].modes
-        for task, optimizers in (
-            TASKS if mode in registry.frameworks[framework].proof_modes else FEWER
-        ).items()
-        for name in optimizers
-        for kind in (
-            ("constant", "warmup_cosine")
-            if mode in registry.frameworks[framework].proof_modes
-            else ("constant",)
-        )
-        if task in registry.tasks and name in registry.optimizers
-    ]
+    """Mode x task x optimizer, under a constant rate and under one that rises and falls."""
+    entry, found = registry.frameworks[framework], []
+    for mode in entry.modes:
+        proven = mode in entry.proof_modes
+        kinds = ("constant", "warmup_cosine") if proven else ("constant",)
+        for task, optimizers in (TASKS if proven else FEWER).items():
+            for name, kind in itertools.product(optimizers, kinds):
+                if task in registry.tasks and name in registry.optimizers:
+                    spec = registry.tasks[task].model_copy(update={"steps": STEPS})
+                    rate = registry.optimizers[name].learning_rate
+                    fields = {"kind": kind, "framework": framework, "mode": mode}
+                    found.append(spec_of(spec, name, rate, **fields))
+    return found
 
 
 def main() -> None:
-    """Saves `<mode>|<task>|<optimizer>|<schedule>|loss` and `...|weight|<name>` for all that the
-    adapter supports.
-    """
+    """Saves `<mode>|<task>|<optimizer>|<schedule>|loss` and `...|weight|<name>` of supported runs."""
     framework, out = sys.argv[1], sys.argv[2]
     registry = load_registry([EXAMPLE])
     adapter = import_adapter(registry.frameworks[framework])

@@ -58,6 +58,7 @@ class Prepared(NamedTuple):
 
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "sigmoid", "tanh")
 
+SAME = {"window": 3, "stride": 2, "padding": "same"}
 CASES: list[Case] = [
     Case("dense", Dense(units=4), (6,)),
     Case("dense without bias", Dense(units=4, bias=False), (6,)),
@@ -76,29 +77,13 @@ CASES: list[Case] = [
     Case("conv 5x5 without bias", Conv2D(filters=2, kernel=5, bias=False), (6, 5, 2)),
     Case("max pool", MaxPool2D(), (6, 5, 2)),
     Case("max pool overlapping", MaxPool2D(window=3, stride=1), (6, 5, 2)),
-    Case(
-        "max pool same stride 2, asymmetric",
-        MaxPool2D(window=3, stride=2, padding="same"),
-        (6, 8, 2),
-    ),
-    Case(
-        "max pool same stride 2, symmetric",
-        MaxPool2D(window=3, stride=2, padding="same"),
-        (7, 5, 2),
-    ),
+    Case("max pool same stride 2, asymmetric", MaxPool2D(**SAME), (6, 8, 2)),
+    Case("max pool same stride 2, symmetric", MaxPool2D(**SAME), (7, 5, 2)),
     Case("max pool same 2x2 on odd sizes", MaxPool2D(padding="same"), (5, 7, 2)),
     Case("average pool", AvgPool2D(), (6, 5, 2)),
     Case("average pool same", AvgPool2D(window=3, stride=1, padding="same"), (6, 5, 2)),
-    Case(
-        "average pool same stride 2, asymmetric",
-        AvgPool2D(window=3, stride=2, padding="same"),
-        (6, 8, 2),
-    ),
-    Case(
-        "average pool same stride 2, mixed",
-        AvgPool2D(window=3, stride=2, padding="same"),
-        (6, 5, 2),
-    ),
+    Case("average pool same stride 2, asymmetric", AvgPool2D(**SAME), (6, 8, 2)),
+    Case("average pool same stride 2, mixed", AvgPool2D(**SAME), (6, 5, 2)),
     Case("flatten an image", Flatten(), (3, 4, 2)),
     Case("flatten a sequence", Flatten(), (3, 4)),
     *(
@@ -142,8 +127,7 @@ CASES: list[Case] = [
 
 
 def prepare(case: Case) -> Prepared:
-    """Weights, input and upstream gradient of a spread of sizes; running statistics and gains away
-    from 0 and 1.
+    """Weights, input and upstream gradient of all sizes; statistics and gains away from 0 and 1.
 
     Images for max pooling hold ties, activations zeros and large values.
     """
@@ -162,14 +146,10 @@ def prepare(case: Case) -> Prepared:
         x = np.round(x)
     elif isinstance(case.layer, Activation):
         x[0], x[1] = 0.0, 20.0 * x[1]
-    mask = (
-        dropout_masks(built, 3, range(1), BATCH)[0]
-        if isinstance(case.layer, Dropout) and case.training
-        else None
-    )
-    return Prepared(
-        built, weights, x, rng.normal(size=(BATCH, *built.output_shape)), case.training, mask
-    )
+    masked = isinstance(case.layer, Dropout) and case.training
+    mask = dropout_masks(built, 3, range(1), BATCH)[0] if masked else None
+    upstream = rng.normal(size=(BATCH, *built.output_shape))
+    return Prepared(built, weights, x, upstream, case.training, mask)
 
 
 def make_task(
@@ -180,19 +160,10 @@ def make_task(
 ) -> TaskSpec:
     """A task of this loss and metric, for what has to be asked with one."""
     return TaskSpec(
-        name="made_up",
-        title="Made up",
-        data="digits",
-        input_shape=(3,),
-        model=(Dense(units=outputs),),
-        loss=loss,
-        label_smoothing=smoothing,
-        metric=metric,
-        batch_size=5,
-        steps=5,
-        eval_every=5,
-        target=0.5,
-        target_origin="none",
+        **{"name": "made_up", "title": "Made up", "data": "digits", "input_shape": (3,)},
+        **{"model": (Dense(units=outputs),), "batch_size": 5, "steps": 5, "eval_every": 5},
+        **{"loss": loss, "label_smoothing": smoothing, "metric": metric},
+        **{"target": 0.5, "target_origin": "none"},
     )
 
 

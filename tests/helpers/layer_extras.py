@@ -27,9 +27,10 @@ from gradrace.layers import (
 from gradrace.plan import RunInputs, draw_batches, initial_weights
 from gradrace.registry import Registry, import_adapter, load_registry
 from gradrace.schedules import table
-from gradrace.spec import OptimizerSpec, Regularization, RunSpec, ScheduleSpec, TaskSpec
+from gradrace.spec import Regularization, TaskSpec
 from layer_cases import CASES, Case, prepare
 from layer_table import Arrays, task
+from runs import spec_of
 
 STEPS = 20
 # Three steps of the image task: TensorFlow stages its masks, 4 and 12 bytes a sample, JAX its
@@ -93,15 +94,7 @@ def open_session(
     adapter: Adapter, registry: Registry, mode: str, spec: TaskSpec, seed: int = 0
 ) -> Any:
     optimizer = registry.optimizers["adam"]
-    run = RunSpec(
-        task=spec,
-        optimizer=OptimizerSpec(name="adam"),
-        schedule=ScheduleSpec(kind="constant", base_lr=0.01),
-        framework=adapter.name,
-        mode=mode,
-        dtype="float64",
-        seed=seed,
-    )
+    run = spec_of(spec, "adam", 0.01, framework=adapter.name, mode=mode, seed=seed)
     data = load("digits") if len(spec.input_shape) == 3 else numbers()
     rows = draw_batches(len(data.train.y), spec.batch_size, STEPS, seed=0)
     reason = adapter.supports(run, optimizer)

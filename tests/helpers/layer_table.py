@@ -1,8 +1,6 @@
-"""Takes every layer, loss, metric and some whole sessions through one framework in float64 and
-saves what came out.
+"""Takes every layer, loss, metric and some whole sessions through one framework in float64.
 
-A program of its own, because one process holds one framework: `python tests/helpers/layer_table.py
-FRAMEWORK OUT.npz`."""
+`python tests/helpers/layer_table.py FRAMEWORK OUT.npz`, because one process holds one framework."""
 
 from __future__ import annotations
 
@@ -28,10 +26,10 @@ from gradrace.layers import (
     Point,
     SimpleRnn,
 )
-from gradrace.plan import initial_weights, make_plan
 from gradrace.registry import Registry, import_adapter, load_registry
-from gradrace.spec import OptimizerSpec, Regularization, RunSpec, ScheduleSpec, TaskSpec
+from gradrace.spec import Regularization, TaskSpec
 from layer_cases import CASES, LOSSES, loss_case, prepare
+from runs import opened, spec_of
 
 STEPS = 20
 Arrays = dict[str, np.ndarray]
@@ -51,27 +49,16 @@ def made_up(name: str) -> data.Data:
         }[name]
         return data.Split(x, y)
 
-    return data.Data(
-        name=name,
-        splits={s: split() for s in ("train", "validation", "test")},
-        classes=9,
-        source="drawn",
-    )
+    splits = {s: split() for s in ("train", "validation", "test")}
+    return data.Data(name=name, splits=splits, classes=9, source="drawn")
 
 
 def task(name: str, model: tuple[Any, ...], **more: Any) -> TaskSpec:
     """A digits task unless `more` says otherwise."""
     given = {
-        "name": name.replace(" ", "_"),
-        "title": name,
-        "data": "digits",
-        "input_shape": (8, 8, 1),
-        "model": model,
-        "batch_size": 16,
-        "steps": STEPS,
-        "eval_every": STEPS,
-        "target": 1.0,
-        "target_origin": "none",
+        **{"name": name.replace(" ", "_"), "title": name, "model": model},
+        **{"data": "digits", "input_shape": (8, 8, 1), "batch_size": 16, "steps": STEPS},
+        **{"eval_every": STEPS, "target": 1.0, "target_origin": "none"},
     }
     return TaskSpec(**{**given, **more})
 
@@ -216,34 +203,19 @@ def losses(adapter: Adapter) -> Arrays:
         value, gradient = adapter.loss(spec, outputs, y)
         name = f"loss|{' '.join(map(str, case))}"
         arrays |= {f"{name}|value": np.array(value), f"{name}|gradient": gradient}
-        fitting = {"mean_squared_error": "r2", "huber": "r2", "output": "negative_loss"}.get(
-            spec.loss, "accuracy"
-        )
-        for metric in {fitting, "negative_loss"}:
+        fitting = {"mean_squared_error": "r2", "huber": "r2", "output": "negative_loss"}
+        for metric in {fitting.get(spec.loss, "accuracy"), "negative_loss"}:
             told = adapter.metric(spec.model_copy(update={"metric": metric}), outputs, y)
             arrays[f"{name}|{metric}"] = np.array(told)
     return arrays
 
 
 def sessions(adapter: Adapter, registry: Registry, framework: str) -> Arrays:
-    """`session|<mode> <task>|...`: loss of every step, start|<parameter> and end|<parameter>,
-    metrics before and after.
-    """
+    """`session|<mode>|<task>|...`: loss, start|<parameter>, end|<parameter>, midway, metrics."""
     arrays: Arrays = {}
     for mode in registry.frameworks[framework].proof_modes:
         for spec in TASKS:
-            run = RunSpec(
-                task=spec,
-                optimizer=OptimizerSpec(name="momentum"),
-                schedule=ScheduleSpec(kind="constant", base_lr=0.02),
-                framework=framework,
-                mode=mode,
-                dtype="float64",
-            )
-            optimizer = registry.optimizers["momentum"]
-            reason = adapter.supports(run, optimizer)
-            assert reason is None, f"{spec.name}: {reason}"
-            session = adapter.open(run, initial_weights(spec, run.seed), make_plan(run, optimizer))
+            session = opened(spec_of(spec, "momentum", 0.02, framework=framework, mode=mode))
             name = f"session|{mode}|{spec.name}"
             arrays |= {f"{name}|start|{key}": value for key, value in session.weights().items()}
             session.train(range(0, 7))

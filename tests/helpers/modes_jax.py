@@ -15,11 +15,12 @@ import jax
 import layer_table
 import numpy as np
 from gradrace import data
-from gradrace.adapters.jax import ADAPTER, MODES, batches
+from gradrace.adapters.jax import MODES, batches
 from gradrace.layers import BatchNorm, Dense, Dropout
-from gradrace.plan import initial_weights, make_plan
+from gradrace.plan import initial_weights
 from gradrace.registry import load_registry
-from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec, TaskSpec
+from gradrace.spec import RunSpec, TaskSpec
+from runs import opened, spec_of
 
 STEPS = 12
 TASKS = ("digits_mlp", "digits_cnn", "digits_lstm")
@@ -45,22 +46,8 @@ def run_of(
     task: TaskSpec, mode: str, optimizer: str = "momentum", kind: str = "constant", **more: Any
 ) -> RunSpec:
     """STEPS steps in float64, unless `more` says otherwise."""
-    fields: dict[str, Any] = {
-        "task": task.model_copy(update={"steps": STEPS}),
-        "optimizer": OptimizerSpec(name=optimizer),
-        "schedule": ScheduleSpec(kind=kind, base_lr=REGISTRY.optimizers[optimizer].learning_rate),
-        "framework": "jax",
-        "mode": mode,
-        "dtype": "float64",
-    }
-    return RunSpec(**{**fields, **more})
-
-
-def opened(run: RunSpec) -> Any:
-    """A session of its own at step 0."""
-    optimizer = REGISTRY.optimizers[run.optimizer.name]
-    assert ADAPTER.supports(run, optimizer) is None, run.id
-    return ADAPTER.open(run, initial_weights(run.task, run.seed), make_plan(run, optimizer))
+    short = task.model_copy(update={"steps": STEPS})
+    return spec_of(short, optimizer, kind=kind, framework="jax", mode=mode, **more)
 
 
 def trained(session: Any) -> dict[str, Any]:

@@ -19,11 +19,11 @@ import numpy as np
 import torch
 from gradrace.adapters.torch import ADAPTER
 from gradrace.layers import Activation, BatchNorm, Conv2D, Dense, Dropout, Flatten
-from gradrace.plan import initial_weights, make_plan
 from gradrace.registry import load_registry
-from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec, TaskSpec
+from gradrace.spec import RunSpec, TaskSpec
 from layer_extras import TASKS as EXTRAS
 from layer_table import task
+from runs import opened, spec_of
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 STEPS = 12
@@ -52,29 +52,9 @@ TASKS = {
 }
 
 
-def run_of(
-    spec: TaskSpec,
-    name: str = "adam",
-    kind: str = "constant",
-    rule: str = "canonical",
-    steps: int = STEPS,
-    **changes: Any,
-) -> RunSpec:
-    fields: dict[str, Any] = {
-        "task": spec.model_copy(update={"steps": steps, "eval_every": steps}),
-        "optimizer": OptimizerSpec(name=name, rule=rule),
-        "schedule": ScheduleSpec(kind=kind, base_lr=REGISTRY.optimizers[name].learning_rate),
-        "framework": "torch",
-        "mode": "eager-fused",
-        "dtype": "float64",
-    }
-    return RunSpec(**{**fields, **changes})
-
-
-def opened(run: RunSpec) -> Any:
-    optimizer = REGISTRY.optimizers[run.optimizer.name]
-    assert ADAPTER.supports(run, optimizer) is None
-    return ADAPTER.open(run, initial_weights(run.task, run.seed), make_plan(run, optimizer))
+def run_of(spec: TaskSpec, name: str = "adam", steps: int = STEPS, **changes: Any) -> RunSpec:
+    task = spec.model_copy(update={"steps": steps, "eval_every": steps})
+    return spec_of(task, name, **{"framework": "torch", "mode": "eager-fused", **changes})
 
 
 def outcome(session: Any) -> dict[str, np.ndarray]:

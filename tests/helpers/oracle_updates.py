@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from gradrace.registry import import_adapter, load_registry
-from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec
+from runs import spec_of
 
 
 def main() -> None:
@@ -26,14 +26,9 @@ def main() -> None:
 
     def take(case: dict[str, Any]) -> list[list[float]] | None:
         optimizer = registry.optimizers[case["optimizer"]]
-        run = RunSpec(
-            task=registry.tasks["digits_mlp"].model_copy(update={"steps": len(case["gradients"])}),
-            optimizer=OptimizerSpec(name=optimizer.name, hyper=case["hyper"]),
-            schedule=ScheduleSpec(kind="constant", base_lr=case["rate"]),
-            framework=framework,
-            mode=registry.frameworks[framework].convergence_mode,
-            dtype="float64",
-        )
+        task = registry.tasks["digits_mlp"].model_copy(update={"steps": len(case["gradients"])})
+        fields = {"framework": framework, "mode": registry.frameworks[framework].convergence_mode}
+        run = spec_of(task, optimizer.name, case["rate"], hyper=case["hyper"], **fields)
         if adapter.supports(run, optimizer):
             return None
         gradients = [{"point": np.array(gradient)} for gradient in case["gradients"]]

@@ -11,20 +11,14 @@ from typing import Any
 
 import numpy as np
 from gradrace.executor.environment import environment
-from gradrace.registry import load_registry
-from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec
 from paths import HELPERS
+from runs import REGISTRY, spec_of
 
 
 @cache
 def variables(dtype: str = "float64") -> dict[str, str]:
     """The environment of a worker with one thread on a CPU."""
-    fields: dict[str, Any] = {"framework": "numpy", "mode": "reference", "dtype": dtype}
-    schedule = ScheduleSpec(kind="constant", base_lr=0.1)
-    task = load_registry().tasks["digits_mlp"]
-    return environment(
-        RunSpec(task=task, optimizer=OptimizerSpec(name="sgd"), schedule=schedule, **fields)
-    )
+    return environment(spec_of(REGISTRY.tasks["digits_mlp"], dtype=dtype))
 
 
 def printed(
@@ -45,6 +39,9 @@ def printed(
     )
     assert done.returncode == 0, f"{program} {arguments}: {(done.stdout + done.stderr)[-3000:]}"
     return done.stdout
+
+
+printed_once = cache(printed)
 
 
 @cache

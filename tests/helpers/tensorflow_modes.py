@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from gradrace.adapters.tensorflow import ADAPTER, MODES
 from gradrace.layers import Activation, BatchNorm, Conv2D, Dense, Dropout, Flatten, MaxPool2D
-from gradrace.plan import initial_weights, make_plan
 from gradrace.registry import load_registry
-from gradrace.spec import OptimizerSpec, Regularization, RunSpec, ScheduleSpec, TaskSpec
+from gradrace.spec import Regularization, RunSpec, TaskSpec
 from layer_table import task
+from runs import opened, spec_of
 
 STEPS, CUT = 12, 7
 INPUTS = ("resident", "pipeline")
@@ -65,23 +65,8 @@ def run_of(
     spec: TaskSpec, optimizer: str = "momentum", mode: str = "graph", **changes: Any
 ) -> RunSpec:
     """A short run in float64, under a constant rate, with anything replaced."""
-    kind = changes.pop("kind", "constant")
-    fields: dict[str, Any] = {
-        "task": spec.model_copy(update={"steps": changes.pop("steps", STEPS)}),
-        "optimizer": OptimizerSpec(name=optimizer, rule=changes.pop("rule", "canonical")),
-        "schedule": ScheduleSpec(kind=kind, base_lr=REGISTRY.optimizers[optimizer].learning_rate),
-        "framework": "tensorflow",
-        "mode": mode,
-        "dtype": "float64",
-    }
-    return RunSpec(**{**fields, **changes})
-
-
-def opened(run: RunSpec) -> Any:
-    optimizer = REGISTRY.optimizers[run.optimizer.name]
-    reason = ADAPTER.supports(run, optimizer)
-    assert reason is None, reason
-    return ADAPTER.open(run, initial_weights(run.task, run.seed), make_plan(run, optimizer))
+    task = spec.model_copy(update={"steps": changes.pop("steps", STEPS)})
+    return spec_of(task, optimizer, framework="tensorflow", mode=mode, **changes)
 
 
 def outcome(session: Any) -> dict[str, np.ndarray]:

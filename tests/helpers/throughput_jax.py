@@ -1,7 +1,6 @@
-"""Drives the JAX adapter as sweeps do and saves what came of it as JSON: `python
-tests/helpers/throughput_jax.py OUT.json [SECTION …]`.
+"""Drives the JAX adapter as sweeps do, and prints the results as JSON.
 
-A program of its own, because one process holds one framework.
+`python tests/helpers/throughput_jax.py [SECTION …]`, because one process holds one framework.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -284,10 +282,10 @@ SECTIONS: tuple[Callable[[], Saved], ...] = (compilations, curves, fallback, gra
 
 
 def main() -> None:
-    """Saves everything, or the sections named, under its name."""
-    wanted = sys.argv[2:] or [section.__name__ for section in SECTIONS]
+    """Prints everything, or the named sections, as JSON."""
+    wanted = sys.argv[1:] or [section.__name__ for section in SECTIONS]
     found = dict(pair for section in SECTIONS if section.__name__ in wanted for pair in section())
-    Path(sys.argv[1]).write_text(json.dumps(found))
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

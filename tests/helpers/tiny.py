@@ -1,19 +1,25 @@
-"""A suite that the NumPy reference runs in a fraction of a second, and suites as TOML."""
+"""A suite that the NumPy reference runs in a fraction of a second: as a value, as TOML, swept."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from gradrace import sweep
+from gradrace.results import frame
+from gradrace.suite import make_suite
+
 TINY: dict[str, Any] = {
-    "title": "Tiny",
-    "tasks": ["digits_mlp"],
-    "frameworks": ["numpy"],
-    "optimizers": ["sgd", "adam"],
-    "seeds": 2,
-    "dtype": "float64",
-    "steps": 20,
-    "eval_every": 10,
+    **{"title": "Tiny", "tasks": ["digits_mlp"], "frameworks": ["numpy"]},
+    **{
+        "optimizers": ["sgd", "adam"],
+        "seeds": 2,
+        "dtype": "float64",
+        "steps": 20,
+        "eval_every": 10,
+    },
     "timing": {
         "rule": "canonical",
         "launches": 1,
@@ -22,6 +28,27 @@ TINY: dict[str, Any] = {
         "block_steps": 3,
     },
 }
+
+
+def planned(
+    output: Path,
+    plugins: Sequence[Path] = (),
+    options: sweep.Options | None = None,
+    **changes: Any,
+) -> sweep.Sweep:
+    """The tiny suite with these changes, not timed unless they say so, ready to be executed."""
+    suite = make_suite("tiny", {**TINY, "timing": False, **changes})
+    return sweep.prepare(suite, plugins, options or sweep.Options(output=output))
+
+
+def swept(
+    output: Path,
+    plugins: Sequence[Path] = (),
+    options: sweep.Options | None = None,
+    **changes: Any,
+) -> tuple[sweep.Outcome, frame.Frames]:
+    """`planned`, executed in this process: its outcome, and all results in the folder."""
+    return sweep.execute(planned(output, plugins, options, **changes)), frame.load(output)
 
 
 def toml(content: dict[str, Any]) -> str:

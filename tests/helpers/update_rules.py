@@ -13,7 +13,8 @@ import numpy as np
 from gradrace.optimizer import Optimizer
 from gradrace.plan import initial_weights, make_plan
 from gradrace.registry import Registry, import_adapter, load_registry
-from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec
+from gradrace.spec import RunSpec
+from runs import spec_of
 
 STEPS = 50
 SHAPES = {"a.kernel": (6, 5), "a.bias": (5,), "b.kernel": (5, 4), "b.bias": (4,)}
@@ -58,14 +59,8 @@ def rates(kind: str, base: float) -> np.ndarray:
 
 def run_of(registry: Registry, framework: str, name: str, **changes: str) -> RunSpec:
     """A run whose optimizer is asked for its updates; its task plays no part."""
-    return RunSpec(
-        task=registry.tasks["digits_mlp"],
-        optimizer=OptimizerSpec(name=name, rule=changes.get("rule", "canonical")),  # type: ignore[arg-type]
-        schedule=ScheduleSpec(kind="constant", base_lr=registry.optimizers[name].learning_rate),
-        framework=framework,
-        mode=registry.frameworks[framework].convergence_mode,
-        dtype=changes.get("dtype", "float64"),  # type: ignore[arg-type]
-    )
+    fields = {"framework": framework, "mode": registry.frameworks[framework].convergence_mode}
+    return spec_of(registry.tasks["digits_mlp"], name, **fields, **changes)
 
 
 def updates(registry: Registry, framework: str) -> dict[str, np.ndarray]:

@@ -1,6 +1,4 @@
-"""Sweeps with several workers: how runs are shared out, on which cores, and that nothing of it
-shows in the results.
-"""
+"""Sweeps with several workers: shares of runs and cores, and results that do not show them."""
 
 from __future__ import annotations
 
@@ -24,41 +22,30 @@ from gradrace.results import frame
 from gradrace.suite import make_suite
 from gradrace.sweep import Options, execute, prepare, shared_cores
 from gradrace.worker.train import train
-from tiny import TINY, toml
+from tiny import TINY, swept, toml
+from tiny import planned as ready
 from waiting import finished, wait_for
 
 REGISTRY = load_registry()
 needs_torch = pytest.mark.skipif(
     REGISTRY.frameworks["torch"].versions() is None, reason="PyTorch is not installed"
 )
+DTYPES = {"numpy": "float64", "torch": "float32"}
 FRAMEWORKS = ["numpy", pytest.param("torch", marks=[needs_torch, pytest.mark.slow])]
-
-
-def results(output, plugins=(), options=None, **changes):
-    """Statuses and reasons by optimizer, and everything else."""
-    ready = prepare(
-        make_suite("tiny", {**TINY, "timing": False, **changes}),
-        plugins,
-        options or Options(output=output),
-    )
-    outcome = execute(ready)
-    return outcome, frame.load(output)
 
 
 def columns_that_may_not_differ(frames):
     """Runs in the report's order, and their curves to the bit."""
     curves = frames.curves.sort_values(["digest", "series", "step"])
-    return frames.runs[["id", "digest", "status", "final_validation_loss"]], curves.reset_index(
-        drop=True
-    )
+    kept = ["id", "digest", "status", "final_validation_loss"]
+    return frames.runs[kept], curves.reset_index(drop=True)
 
 
 # Who works on what
 
 
 def planned(count, threads=1, framework="numpy", measure="convergence"):
-    suite = {**TINY, "seeds": count, "optimizers": ["sgd"], "timing": False, "threads": threads}
-    runs = prepare(make_suite("tiny", suite)).selected
+    runs = ready(Path(), seeds=count, optimizers=["sgd"], threads=threads).selected
     changes = {"framework": framework, "measure": measure}
     return tuple(
         PlannedRun(run.spec.model_copy(update=changes), run.digest, {}, {}, Path()) for run in runs
@@ -134,21 +121,11 @@ def test_a_worker_stays_with_its_shape_and_else_goes_where_nobody_is():
 
 
 def test_runs_of_one_shape_are_submitted_together_whatever_their_order(monkeypatch, tmp_path):
-    """The suite's order mixes optimizers; learning rates, hyperparameters, seeds and steps make no
-    shape.
-    """
+    """The suite mixes optimizers; rates, hyperparameters, seeds and steps make no shape."""
     seen = []
     monkeypatch.setattr(local.LocalExecutor, "submit", lambda self, job: seen.append(job))
-    optimizers = [
-        {"name": "adam", "learning_rate": [0.1, 0.01], "hyper": {"beta1": [0.9, 0.8]}},
-        "sgd",
-    ]
-    execute(
-        prepare(
-            make_suite("tiny", {**TINY, "timing": False, "optimizers": optimizers}),
-            options=Options(tmp_path),
-        )
-    )
+    adam = {"name": "adam", "learning_rate": [0.1, 0.01], "hyper": {"beta1": [0.9, 0.8]}}
+    execute(ready(tmp_path, optimizers=[adam, "sgd"]))
     assert sorted((job.runs[0].spec.optimizer.name, len(job.runs)) for job in seen) == [
         ("adam", 8),
         ("sgd", 2),
@@ -160,18 +137,12 @@ def test_runs_of_one_shape_are_submitted_together_whatever_their_order(monkeypat
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_results_do_not_depend_on_the_number_of_workers(tmp_path, framework):
-    dtype = "float64" if framework == "numpy" else "float32"
+    suite = {"frameworks": [framework], "dtype": DTYPES[framework]}
+    suite["optimizers"] = ["adam", "sgd", "momentum"]
     found = {}
     for workers in (1, 3):
         options = Options(output=tmp_path / str(workers), workers=workers)
-        outcome, frames = results(
-            options.output,
-            options=options,
-            frameworks=[framework],
-            dtype=dtype,
-            optimizers=["adam", "sgd", "momentum"],
-            seeds=2,
-        )
+        outcome, frames = swept(options.output, options=options, **suite)
         assert outcome.counts == {"ok": 6}
         found[workers] = columns_that_may_not_differ(frames)
         cores = {record.cores for record in frames.records.values()}
@@ -185,9 +156,8 @@ def test_results_do_not_depend_on_the_number_of_workers(tmp_path, framework):
 def test_workers_of_one_framework_have_cores_of_their_own(tmp_path):
     slow = tmp_path / "slow.py"
     slow.write_text(LATE.replace("ACT", "time.sleep(0.02)"))
-    _, frames = results(
-        tmp_path, [slow], Options(output=tmp_path, workers=2), optimizers=["late"], seeds=6
-    )
+    options = Options(output=tmp_path, workers=2)
+    _, frames = swept(tmp_path, [slow], options, optimizers=["late"], seeds=6)
     shares = {record.cores for record in frames.records.values()}
     assert len(shares) == 2 and not set.intersection(*map(set, shares))
 
@@ -220,15 +190,12 @@ O = Optimizer(name="late", title="-", paper="-", learning_rate=0.1, hyper={}, bi
     ids=["hangs", "exits", "crashes", "wrong shapes", "NaN", "raises", "memory"],
 )
 def test_a_plug_in_that_goes_wrong_is_a_status_with_its_reason(tmp_path, act, status, reason):
-    """In the middle of a portion; the runs before and behind it, of the same and of another
-    optimizer, go on.
-    """
+    """In the middle of a portion; the runs before and behind it go on."""
     file = tmp_path / "late.py"
     file.write_text(LATE.replace("ACT", act))
     options = Options(output=tmp_path, timeout_s=8, workers=1)
-    outcome, frames = results(
-        tmp_path, [file], options, optimizers=["sgd", "late", "adam"], seeds=1
-    )
+    chosen = ["sgd", "late", "adam"]
+    outcome, frames = swept(tmp_path, [file], options, optimizers=chosen, seeds=1)
     rows = frames.runs.set_index("optimizer")
     assert rows["status"].to_dict() == {"sgd": "ok", "late": status, "adam": "ok"}
     assert reason in rows.loc["late", "reason"]
@@ -240,7 +207,7 @@ def test_a_death_within_a_portion_loses_the_run_in_flight_alone(tmp_path):
     file = tmp_path / "late.py"
     file.write_text(LATE.replace("ACT", "t == 12 and lr == 0.3 and os._exit(7)"))
     entry = {"name": "late", "learning_rate": [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]}
-    _, frames = results(tmp_path, [file], Options(output=tmp_path, workers=1), optimizers=[entry])
+    _, frames = swept(tmp_path, [file], Options(output=tmp_path, workers=1), optimizers=[entry])
     status = frames.runs.set_index("id")["status"]
     assert status.value_counts().to_dict() == {"ok": 10, "failed": 2}
     assert all("lr0.3" in name for name in status.index[status == "failed"])
@@ -249,34 +216,24 @@ def test_a_death_within_a_portion_loses_the_run_in_flight_alone(tmp_path):
 def test_a_worker_that_outgrows_its_memory_is_replaced_after_its_run(tmp_path, monkeypatch):
     file = tmp_path / "leak.py"
     # A resident page is one that was written to: 40 MiB of them a run.
-    file.write_text(
-        LATE.replace("ACT", "t == 12 and g.shape == (10,) and kept.append(np.ones(40 << 17))")
-    )
+    keep = "t == 12 and g.shape == (10,) and kept.append(np.ones(40 << 17))"
+    file.write_text(LATE.replace("ACT", keep))
     started = []
     spawn = local.LocalExecutor._spawn
     monkeypatch.setattr(
         local.LocalExecutor, "_spawn", lambda self, *given: started.append(1) or spawn(self, *given)
     )
-    outcome, _ = results(
-        tmp_path / "a",
-        [file],
-        Options(output=tmp_path / "a", workers=1),
-        optimizers=["late"],
-        seeds=5,
-    )
-    assert (outcome.counts, len(started)) == ({"ok": 5}, 1), "half of this machine's memory is more"
-    started.clear()
+
+    def counted(folder):
+        started.clear()
+        options = Options(output=folder, workers=1)
+        outcome, _ = swept(folder, [file], options, optimizers=["late"], seeds=5)
+        assert outcome.counts == {"ok": 5}
+        return len(started)
+
+    assert counted(tmp_path / "a") == 1, "half of this machine's memory is more"
     monkeypatch.setattr(local, "MEMORY_SHARE", 1e-9)
-    outcome, _ = results(
-        tmp_path / "b",
-        [file],
-        Options(output=tmp_path / "b", workers=1),
-        optimizers=["late"],
-        seeds=5,
-    )
-    assert outcome.counts == {"ok": 5} and 2 <= len(started) <= 5, (
-        "twice what it has when it starts, and no less"
-    )
+    assert 2 <= counted(tmp_path / "b") <= 5, "twice what it has when it starts, and no less"
 
 
 # Sequential, chunked, resumed
@@ -284,32 +241,13 @@ def test_a_worker_that_outgrows_its_memory_is_replaced_after_its_run(tmp_path, m
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_a_killed_and_resumed_sweep_has_the_bits_of_one_that_ran_through(tmp_path, framework):
-    dtype = "float64" if framework == "numpy" else "float32"
-    suite = {
-        **TINY,
-        "frameworks": [framework],
-        "dtype": dtype,
-        "optimizers": ["adam"],
-        "seeds": 5,
-        "timing": False,
-        "steps": 400,
-    }
+    suite = {**TINY, "frameworks": [framework], "dtype": DTYPES[framework], "timing": False}
+    suite |= {"optimizers": ["adam"], "seeds": 5, "steps": 400}
     (tmp_path / "long.toml").write_text(toml(suite))
 
     def start(folder):
-        command = [
-            sys.executable,
-            "-m",
-            "gradrace",
-            "run",
-            "long.toml",
-            "--no-report",
-            "-q",
-            "-j",
-            "1",
-            "-o",
-            folder,
-        ]
+        command = [sys.executable, "-m", "gradrace", "run", "long.toml", "--no-report", "-q"]
+        command += ["-j", "1", "-o", folder]
         return subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
 
     process = start("out")
@@ -364,7 +302,8 @@ def test_a_bad_j_on_the_command_line_is_an_error_of_usage(tmp_path, gradrace, gi
 )
 def test_workers_that_share_cores_are_announced(monkeypatch, workers, threads, said):
     monkeypatch.setattr("gradrace.sweep.usable_cores", functools.partial(tuple, (0, 1)))
-    ready = prepare(
-        make_suite("tiny", {**TINY, "threads": threads}), options=Options(workers=workers)
+    options = Options(workers=workers)
+    said_now = shared_cores(
+        prepare(make_suite("tiny", {**TINY, "threads": threads}), options=options)
     )
-    assert shared_cores(ready).startswith(said) and bool(shared_cores(ready)) == bool(said)
+    assert said_now.startswith(said) and bool(said_now) == bool(said)

@@ -1,6 +1,4 @@
-"""`gradrace time` and what workers measure: real processes of the NumPy reference, and plug-ins
-that misbehave.
-"""
+"""`gradrace time` with real processes of the NumPy reference, and with plug-ins that misbehave."""
 
 from __future__ import annotations
 
@@ -14,11 +12,10 @@ from gradrace.machine import gpu_gauges, usable_cores
 from gradrace.record import Memory
 from gradrace.results import frame
 from gradrace.spec import Regularization
-from gradrace.suite import make_suite
-from gradrace.sweep import Options, execute, prepare
+from gradrace.sweep import Options
 from gradrace.sweep.store import PlanFile, kept_plan, read_plan
 from gradrace.worker import memory
-from tiny import TINY, toml
+from tiny import TINY, swept, toml
 
 PLUGIN = """
 import numpy as np
@@ -38,14 +35,9 @@ broken = make("broken", raising)
 big = lambda p, hyper: {"big": np.ones((p.size, 512))}
 large = make("large", lambda p, g, s, lr, t, hyper: (p - lr * g, s), big)
 """
-CLOCK = {
-    "rule": "canonical",
-    "launches": 3,
-    "warmup_steps": 4,
-    "blocks": 4,
-    "block_steps": 5,
-    "breakdown": True,
-}
+CLOCK = {"rule": "canonical", "launches": 3, "warmup_steps": 4, "breakdown": True}
+CLOCK |= {"blocks": 4, "block_steps": 5}
+ONCE = {**CLOCK, "launches": 1}
 
 
 @pytest.fixture
@@ -57,11 +49,9 @@ def plugin(tmp_path):
 
 def timed(output, plugins=(), **changes):
     """A sweep of the clock alone: its outcome, the runs by optimizer, the cells."""
-    suite = make_suite(
-        "tiny", {**TINY, "seeds": 1, "convergence": False, "timing": CLOCK, **changes}
-    )
-    outcome = execute(prepare(suite, plugins, Options(output=output, timeout_s=60)))
-    frames = frame.load(output)
+    options = Options(output=output, timeout_s=60)
+    suite = {"seeds": 1, "convergence": False, "timing": CLOCK, **changes}
+    outcome, frames = swept(output, plugins, options, **suite)
     return outcome, frames, frame.timing_cells(frames)
 
 
@@ -71,16 +61,8 @@ def test_a_cell_has_all_its_figures(tmp_path):
     assert outcome.exit_code == 0 and len(cells) == 1
     cell = cells.iloc[0]
     assert cell["launches"] == 3 and cell["first_call_steps"] == 1
-    positive = [
-        "import_s",
-        "setup_s",
-        "first_call_s",
-        "forward_s",
-        "optimizer_s",
-        "parts_covered",
-        "peak_bytes",
-        "steps_per_s",
-    ]
+    positive = ["import_s", "setup_s", "first_call_s", "forward_s", "optimizer_s"]
+    positive += ["parts_covered", "peak_bytes", "steps_per_s"]
     assert (cells[positive] > 0).all(axis=None)
     assert cell["step_p25_s_low"] < cell["step_p25_s"] < cell["step_p25_s_high"]
     parameters = 64 * 128 + 128 + 128 * 128 + 128 + 128 * 10 + 10
@@ -104,24 +86,20 @@ def test_a_cell_that_breaks_fails_alone_and_keeps_its_traceback(
     tmp_path, plugin, optimizer, reason
 ):
     outcome, frames, cells = timed(
-        tmp_path, [plugin], optimizers=["sgd", optimizer, "adam"], timing={**CLOCK, "launches": 1}
+        tmp_path, [plugin], optimizers=["sgd", optimizer, "adam"], timing=ONCE
     )
     runs = frames.runs.set_index("optimizer")
     assert runs["status"].to_dict() == {"sgd": "ok", optimizer: "failed", "adam": "ok"}
     assert runs.loc[optimizer, "reason"].startswith(reason) and outcome.exit_code == 1
-    assert (
-        reason.partition(":")[0]
-        in (tmp_path / "runs/tiny" / runs.loc[optimizer, "digest"] / "log.txt").read_text()
-    )
+    log = tmp_path / "runs/tiny" / runs.loc[optimizer, "digest"] / "log.txt"
+    assert reason.partition(":")[0] in log.read_text()
     assert cells.set_index("optimizer")["reason"][optimizer].startswith(reason)
 
 
 @pytest.mark.slow
 def test_memory_is_that_of_one_run_alone(tmp_path, plugin):
-    """A state of 512 numbers a parameter in 8 bytes each: of 25 450 parameters 99 MiB, in its own
-    process only.
-    """
-    timing = {**CLOCK, "launches": 1, "memory": True}
+    """512 numbers of 8 bytes for each of 25 450 parameters: 99 MiB, in its own process only."""
+    timing = {**ONCE, "memory": True}
     _, frames, cells = timed(tmp_path, [plugin], optimizers=["large", "sgd"], timing=timing)
     grown = cells.set_index("optimizer")["grown_bytes"] / 2**20
     assert 95 < grown["large"] < 200 and grown["sgd"] < 30
@@ -159,7 +137,7 @@ def test_the_peak_counts_what_was_held_for_a_moment(make_run, monkeypatch, tmp_p
 def test_cells_that_this_machine_cannot_do_are_skipped_with_the_reason(tmp_path, monkeypatch):
     monkeypatch.setattr("gradrace.sweep.planner.lacks_gpu", lambda: True)
     many = len(usable_cores()) + 1
-    timing = {**CLOCK, "launches": 1, "memory": True}
+    timing = {**ONCE, "memory": True}
     outcome, frames, cells = timed(
         tmp_path, optimizers=["sgd"], device=["cpu", "gpu"], threads=[1, many], timing=timing
     )
@@ -176,23 +154,16 @@ def test_cells_that_this_machine_cannot_do_are_skipped_with_the_reason(tmp_path,
 
 
 def test_more_threads_than_cores_may_train_to_convergence(tmp_path):
-    suite = make_suite(
-        "tiny", {**TINY, "timing": False, "seeds": 1, "threads": len(usable_cores()) + 1}
-    )
-    assert execute(prepare(suite, options=Options(output=tmp_path))).counts == {"ok": 2}
+    outcome, _ = swept(tmp_path, seeds=1, threads=len(usable_cores()) + 1)
+    assert outcome.counts == {"ok": 2}
 
 
 def test_probing_leaves_the_reference_as_it_is(make_run, open_numpy):
-    """In any order, before and after training; with penalties, clipping, decay and batch
-    statistics.
-    """
+    """Before and after training; with penalties, clipping, decay and batch statistics."""
     task = make_run("digits_mlp").task
-    task = task.model_copy(
-        update={
-            "regularization": Regularization(l1=1e-3, l2=1e-2, decay=0.1, clip_norm=0.5),
-            "model": (*task.model[:1], BatchNorm(), *task.model[1:]),
-        }
-    )
+    penalties = Regularization(l1=1e-3, l2=1e-2, decay=0.1, clip_norm=0.5)
+    model = (*task.model[:1], BatchNorm(), *task.model[1:])
+    task = task.model_copy(update={"regularization": penalties, "model": model})
     run = make_run("digits_mlp", "sgd").model_copy(update={"task": task})
     probed, plain = open_numpy(run), open_numpy(run)
     for session in (probed, plain):
@@ -218,15 +189,10 @@ def test_threads_and_determinism_are_set_before_a_worker_starts(make_run, monkey
     )
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
         assert on_cpu[variable] == on_gpu[variable] == "3"
-    assert (
-        on_cpu["NPROC"] == "3"
-        and on_cpu["CUDA_VISIBLE_DEVICES"] == ""
-        and on_cpu["XLA_FLAGS"] == "--mine"
-    )
-    assert (
-        on_gpu["XLA_FLAGS"] == "--mine --xla_gpu_deterministic_ops=true"
-        and on_gpu["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
-    )
+    assert on_cpu["NPROC"] == "3" and on_cpu["CUDA_VISIBLE_DEVICES"] == ""
+    assert on_cpu["XLA_FLAGS"] == "--mine"
+    assert on_gpu["XLA_FLAGS"] == "--mine --xla_gpu_deterministic_ops=true"
+    assert on_gpu["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
     assert on_cpu["NVIDIA_TF32_OVERRIDE"] == on_gpu["NVIDIA_TF32_OVERRIDE"] == "0"
     assert "JAX_COMPILATION_CACHE_DIR" not in on_cpu and "JAX_PLATFORMS" not in on_gpu
 
@@ -239,53 +205,33 @@ def whole(names):
     return tuple(name.ljust(24, "0") for name in names)
 
 
-def plan(*names, clocked=(), clock_only=False):
-    digests, clocked = whole(names), whole(clocked)
-    return PlanFile(
-        suite="s", title="", question="", digests=digests, clocked=clocked, clock_only=clock_only
-    )
+def plan(names, clock_only=False):
+    names = names.split()
+    clocked = whole(name for name in names if name.startswith("f"))
+    fields = {"digests": whole(names), "clocked": clocked, "clock_only": clock_only}
+    return PlanFile(suite="s", title="", question="", **fields)
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "digests"),
-    [
-        (None, plan("c1", "f1", clocked=("f1",)), "c1 f1"),
-        (plan("c1", "f1", clocked=("f1",)), plan("c1", "c2", "f2", clocked=("f2",)), "c1 c2 f2"),
-        (plan("c1", "f1", clocked=("f1",)), plan("c1"), "c1"),
-        (plan("c1", "f1", clocked=("f1",)), plan("f2", clocked=("f2",), clock_only=True), "c1 f2"),
-        (plan("c1"), plan("f1", clocked=("f1",), clock_only=True), "c1 f1"),
-        (
-            plan("c1", "f1", clocked=("f1",), clock_only=True),
-            plan("f2", clocked=("f2",), clock_only=True),
-            "c1 f2",
-        ),
-        (plan("c1", "f1", clocked=("f1",), clock_only=True), plan("c1", "c2"), "c1 c2 f1"),
-        (
-            plan("c1", "f1", clocked=("f1",), clock_only=True),
-            plan("c1", "f2", clocked=("f2",)),
-            "c1 f2",
-        ),
-    ],
-    ids=[
-        "first",
-        "run, run",
-        "timing taken out of the suite",
-        "run, time",
-        "run of no timing, time",
-        "time again",
-        "time, run of no timing",
-        "time, run",
-    ],
-)
-def test_what_a_plan_keeps_of_the_one_before(old, new, digests):
+PLANS = {
+    "first": (None, plan("c1 f1"), "c1 f1"),
+    "run, run": (plan("c1 f1"), plan("c1 c2 f2"), "c1 c2 f2"),
+    "timing taken out of the suite": (plan("c1 f1"), plan("c1"), "c1"),
+    "run, time": (plan("c1 f1"), plan("f2", clock_only=True), "c1 f2"),
+    "run of no timing, time": (plan("c1"), plan("f1", clock_only=True), "c1 f1"),
+    "time again": (plan("c1 f1", clock_only=True), plan("f2", clock_only=True), "c1 f2"),
+    "time, run of no timing": (plan("c1 f1", clock_only=True), plan("c1 c2"), "c1 c2 f1"),
+    "time, run": (plan("c1 f1", clock_only=True), plan("c1 f2"), "c1 f2"),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "digests"), PLANS.values(), ids=list(PLANS))
+def test_a_plan_keeps_runs_of_the_one_before(old, new, digests):
     found = kept_plan(new, old)
     assert found.digests == whole(digests.split())
     assert set(found.clocked) == {digest for digest in found.digests if digest.startswith("f")}
-    again = kept_plan(plan("c1"), found)
-    assert set(again.digests) == {
-        *whole(["c1"]),
-        *(found.clocked if found.clock_only else ()),
-    }, "and it says whose they are"
+    again = set(kept_plan(plan("c1"), found).digests)
+    clocked = found.clocked if found.clock_only else ()
+    assert again == {*whole(["c1"]), *clocked}, "and it says whose they are"
 
 
 # The command
@@ -293,7 +239,7 @@ def test_what_a_plan_keeps_of_the_one_before(old, new, digests):
 
 @pytest.fixture
 def suite_file(tmp_path):
-    suite = {**TINY, "seeds": 1, "timing": {**CLOCK, "launches": 1}}
+    suite = {**TINY, "seeds": 1, "timing": ONCE}
     (tmp_path / "tiny.toml").write_text(toml(suite))
     return tmp_path
 
@@ -320,29 +266,16 @@ def test_time_after_run_keeps_what_was_trained_in_the_report(suite_file, gradrac
 
 @pytest.mark.slow
 def test_time_does_what_it_is_asked_and_no_more(suite_file, gradrace):
-    listed = gradrace(
-        "time",
-        "tiny.toml",
-        "--launches",
-        "2",
-        "--memory",
-        "--no-breakdown",
-        "-k",
-        "adam",
-        "--dry-run",
-    )
+    chosen = ["tiny.toml", "--no-breakdown", "-k", "adam"]
+    listed = gradrace("time", *chosen, "--launches", "2", "--memory", "--dry-run")
     assert listed.stdout.splitlines() == [
         "to run "
         f" {measure}/digits_mlp/numpy-reference/adam-canonical/constant-lr0.003/launch{launch}"
         for measure, launch in (("timing", 0), ("timing", 1), ("memory", 0))
     ]
-    asked = ["--launches", "1", "--blocks", "5", "--no-breakdown", "-k", "adam"]
-    done = gradrace("time", "tiny.toml", *asked, "--no-report", "-q")
-    assert (
-        done.returncode == 0
-        and "no interval can be given" in done.stdout
-        and "Where a step goes" not in done.stdout
-    )
+    done = gradrace("time", *chosen, "--launches", "1", "--blocks", "5", "--no-report", "-q")
+    assert done.returncode == 0 and "no interval can be given" in done.stdout
+    assert "Where a step goes" not in done.stdout
     (record,) = frame.load(suite_file / "results").records.values()
     assert record.spec.timing.blocks == 5 and not record.spec.timing.breakdown
     assert not (suite_file / "results/html").exists()
@@ -374,11 +307,8 @@ def test_gauges_are_what_the_driver_tells(tmp_path, monkeypatch):
     told.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     found = gpu_gauges()
-    assert (
-        found["gpu0_temperature_c"] == 41
-        and found["gpu0_power_w"] == 97.5
-        and found["gpu1_memory_mhz"] == 3201
-    )
+    assert found["gpu0_temperature_c"] == 41 and found["gpu0_power_w"] == 97.5
+    assert found["gpu1_memory_mhz"] == 3201
     assert "gpu1_sm_mhz" not in found and len(found) == 7
     told.write_text("#!/bin/sh\nexit 9\n")
     assert gpu_gauges() == {}
