@@ -79,9 +79,7 @@ def test_every_loss_and_the_final_weights_agree(tables, one, other):
 
 @pytest.mark.slow
 def test_the_table_is_complete(tables):
-    """Each framework trains all of the table with its built-in optimizers; and so does the
-    reference.
-    """
+    """Each framework and the reference train all of the table with built-in optimizers."""
     for name, table in tables.items():
         expected = {
             f"{task}|{optimizer}|{schedule}"

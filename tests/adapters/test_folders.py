@@ -1,5 +1,4 @@
-"""The folders of adapters/: one table of layers and of modes each, all files in the digest, and no
-folder of theirs where modules are looked for."""
+"""Adapters' folders: one table of layers and of modes each, all in the digest, none on sys.path."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The referee's own check: its hand-written gradients against central differences of its forward
-passes.
-"""
+"""The referee's gradients against central differences of its forward passes."""
 
 from __future__ import annotations
 

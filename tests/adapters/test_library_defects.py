@@ -137,9 +137,7 @@ def test_torch_asgd_follows_a_schedule_one_step_late():
 
 
 def test_keras_schedule_free_adamw_loses_the_iterate_before_its_update():
-    """Its copy is a view of the variable on TensorFlow, so that the average is made of the new
-    iterate.
-    """
+    """TensorFlow's copy is a view of the variable: the average is made of the new iterate."""
     (to_the_rule, to_the_alias), message = found("tensorflow", "schedule_free_on_tensorflow")
     assert to_the_rule > 1e-3 and to_the_alias < 1e-15, message
 
@@ -255,9 +253,7 @@ def test_ademamix_has_its_whole_alpha_from_the_first_step():
 
 
 def test_schedule_free_weighs_as_optax_does_and_not_as_the_paper_does():
-    """At a constant rate the second of two iterates weighs a half; by the paper's gamma_t^2 = lr^2
-    (1 - beta2^t) two thirds.
-    """
+    """At a constant rate the second iterate weighs a half; 2/3 by gamma_t^2 = lr^2 (1 - b2^t)."""
     share, message = found("jax", "schedule_free_weight_of_the_second_iterate")
     assert share == pytest.approx(0.5, rel=1e-3), message
     optimizer = REGISTRY.optimizers["schedule_free_adamw"]

@@ -80,9 +80,7 @@ def test_probes_leave_training_as_it_is(table, mode, optimizer):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_probes_take_the_losses_of_the_steps_batches(table, mode):
-    """At the weights of step 0, whose loss training gives as well; the others are of later batches
-    at the same weights.
-    """
+    """At the weights of step 0 for this batch and later ones; training gives the first loss too."""
     found = below(table, f"probe|{mode}|sgd|")
     assert found["forward"].shape == found["gradient"].shape == (4,)
     assert found["forward"][0] == pytest.approx(found["plain|loss"][0], rel=1e-6)

@@ -132,9 +132,7 @@ PROBED = [
 
 @pytest.mark.parametrize("cell", PROBED)
 def test_probing_parts_changes_no_bit_of_training(found, cell):
-    """Neither weights, batch statistics and the masks of Keras' own dropout, nor the rates of the
-    steps that follow.
-    """
+    """It changes no weights, statistics, masks of Keras' own dropout or rates of later steps."""
     probed = {
         name: value for name, value in found.under(f"with|{cell}").items() if name != "forward"
     }
@@ -143,9 +141,7 @@ def test_probing_parts_changes_no_bit_of_training(found, cell):
 
 @pytest.mark.parametrize("cell", PROBED)
 def test_the_forward_part_computes_the_batches_losses(found, cell):
-    """At the present weights, so that the first is the first loss of training, and later ones are
-    not.
-    """
+    """At the present weights: only the first is a loss of training."""
     forward, losses = found.arrays[f"with|{cell}|forward"], found.arrays[f"without|{cell}|losses"]
     assert forward.shape == (7,) and len(np.unique(forward)) == 7
     assert forward[0] == pytest.approx(losses[0], rel=1e-12)

@@ -1,6 +1,4 @@
-"""PyTorch's modes, dtypes, parts of a step and input, in processes of their own; see
-modes_torch.py.
-"""
+"""PyTorch's modes, dtypes, parts of a step and input, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -33,9 +31,7 @@ def under(section: str, start: str) -> dict[str, Any]:
 @pytest.mark.slow
 @pytest.mark.parametrize(("section", "mode"), [("eager", "eager"), ("compile", "compile")])
 def test_the_numbers_do_not_depend_on_the_mode(section, mode):
-    """Losses, weights and evaluations, with batch norm, dropout, penalties, clipping, recurrent
-    layers and L-BFGS.
-    """
+    """With batch norm, dropout, penalties, clipping, recurrent layers and L-BFGS."""
     fused = under(section, "modes|eager-fused|")
     for name, value in under(section, f"modes|{mode}|").items():
         assert np.isfinite(value).all(), name

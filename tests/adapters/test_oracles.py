@@ -256,9 +256,7 @@ def traces() -> dict[str, dict[str, Any]]:
 def trace(
     optimizer: Optimizer, rate: float, steps: int
 ) -> tuple[list[str], list[np.ndarray], list[np.ndarray]]:
-    """The reference rule on f = sum x^2: what it prints, the gradients it saw, the points it went
-    through.
-    """
+    """The reference rule on f = sum x^2: its printed values, gradients and points."""
     assert optimizer.rule is not None
     hyper = optimizer.hypers(OPTAX_DEFAULTS.get(optimizer.name, {}))
     x = np.array([1.0, 2.0, 3.0])

@@ -54,9 +54,7 @@ def test_kernels_of_convolutions_too_follow_the_reference_rule(framework, name, 
 
 @pytest.mark.slow
 def test_storage_matters_to_adafactor():
-    """On tensors as torch stores them the same class does something else; this is what canonical
-    storage is for.
-    """
+    """On tensors as torch stores them the same class differs: hence the canonical storage."""
     assert apart("torch", "adafactor as stored", "adafactor|constant") > 0.1
 
 

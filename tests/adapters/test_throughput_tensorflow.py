@@ -55,9 +55,7 @@ def assert_identical(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -
 
 @pytest.mark.parametrize("mode", REUSING)
 def test_configurations_of_one_shape_are_traced_once(found, mode):
-    """They differ in learning rate, schedule, number of steps, seed, beta1, beta2 and epsilon. A
-    step and evaluation.
-    """
+    """They differ in rate, schedule, steps, seed, beta1, beta2 and epsilon."""
     assert found.said[f"sweep {mode}"] == [2, *[0] * 11]
 
 
@@ -86,9 +84,7 @@ def test_curves_do_not_depend_on_chunks_or_on_what_ran_before(found, mode, task,
 
 @pytest.mark.parametrize("name", CANONICAL)
 def test_changed_hyperparameters_equal_constants(found, name):
-    """A step traced with other hyperparameters, set anew; float32 to two ulp of the tensor's
-    largest entry.
-    """
+    """A step traced with other values; float32 to two ulp of the tensor's largest entry."""
     assert found.said["optimizers"] == CANONICAL
     for dtype, tolerance in (("float64", 1e-15), ("float32", 2.0**-22)):
         adjusted, constant = (
@@ -103,9 +99,7 @@ def test_changed_hyperparameters_equal_constants(found, name):
 
 
 def test_what_a_step_cannot_follow_stays_constant(found):
-    """An argument whose type is asked for, that is used as the optimizer is made, or that cannot be
-    seen.
-    """
+    """An argument whose type is asked for, that is used at construction, or that cannot be seen."""
     assert found.said["choosy"]["may change"] == ["plain", "steering"]
 
 
@@ -133,9 +127,7 @@ def test_an_optimizer_that_decides_by_its_arguments_is_traced_for_every_decision
 
 @pytest.mark.parametrize("cell", GRADIENTS)
 def test_gradients_are_those_of_the_loss(found, cell):
-    """Penalties, masks, batch statistics in training mode, all; without clipping. Central
-    differences.
-    """
+    """Against central differences, with penalties, masks and batch statistics, without clipping."""
     slopes = found.under(f"slopes|{cell}")
     assert np.abs(slopes["derivatives"]).max() > 1e-2
     assert slopes["differences"] == pytest.approx(slopes["derivatives"], rel=1e-6, abs=1e-8)

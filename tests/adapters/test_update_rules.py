@@ -57,9 +57,7 @@ def table(framework: str) -> dict[str, np.ndarray]:
 def distances(
     framework: str, name: str, rule: str, dtype: str, kind: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """float64[tensor, step]: the furthest that an element is from the reference, and that the
-    reference has moved one.
-    """
+    """float64[tensor, step]: largest distance from the reference, and its own largest move."""
     keys = [f"{rule}|{dtype}|{kind}|{tensor}" for tensor in SHAPES]
     reference = [table("numpy")[f"{name}|canonical|float64|{kind}|{tensor}"] for tensor in SHAPES]
     taken = [table(framework)[f"{name}|{key}"] for key in keys]

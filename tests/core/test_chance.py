@@ -1,6 +1,4 @@
-"""The level of chance of every task: against counts of the data, and against the best constant
-prediction found by search.
-"""
+"""The level of chance of every task: from counts, and from the best constant found by search."""
 
 from __future__ import annotations
 

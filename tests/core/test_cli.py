@@ -14,20 +14,8 @@ from paths import ROOT
 from tiny import TINY, toml
 
 COMMANDS = (
-    "run",
-    "time",
-    "tune",
-    "verify",
-    "report",
-    "compare",
-    "gate",
-    "baseline",
-    "calibrate",
-    "export",
-    "show",
-    "list",
-    "doctor",
-    "fetch",
+    *("run", "time", "tune", "verify", "report", "compare", "gate", "baseline", "calibrate"),
+    *("export", "show", "list", "doctor", "fetch"),
 )
 
 
@@ -37,18 +25,17 @@ def tiny(tmp_path):
     return tmp_path
 
 
+def called(folder: Path, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", module, *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+
+
 @pytest.fixture(scope="module")
 def raced(tmp_path_factory):
     """A folder with the results of the tiny suite, with its report."""
     folder = tmp_path_factory.mktemp("raced")
     (folder / "tiny.toml").write_text(toml(TINY))
-    done = subprocess.run(
-        [sys.executable, "-m", "gradrace", "run", "tiny.toml"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    done = called(folder, "gradrace", "run", "tiny.toml")
     assert done.returncode == 0, done.stderr
     return folder, done
 
@@ -66,18 +53,8 @@ def loaded_by(code: str) -> set[str]:
 
 
 HEAVY = {
-    "torch",
-    "tensorflow",
-    "keras",
-    "jax",
-    "flax",
-    "optax",
-    "pandas",
-    "seaborn",
-    "matplotlib",
-    "sklearn",
-    "pyarrow",
-    "optuna",
+    *("torch", "tensorflow", "keras", "jax", "flax", "optax"),
+    *("pandas", "seaborn", "matplotlib", "sklearn", "pyarrow", "optuna"),
 }
 
 
@@ -127,12 +104,7 @@ def test_a_race_prints_its_summary_and_where_the_report_is(raced):
 
 def test_again_everything_is_cached(raced):
     folder, _ = raced
-    again = subprocess.run(
-        [sys.executable, "-m", "gradrace", "run", "tiny.toml", "--no-report"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-    )
+    again = called(folder, "gradrace", "run", "tiny.toml", "--no-report")
     assert again.returncode == 0 and "6 ok (6 cached)" in again.stderr
 
 
@@ -181,9 +153,8 @@ def test_a_misspelt_key_is_named_with_file_and_nearest(gradrace, tmp_path):
     (tmp_path / "typo.toml").write_text(toml({**TINY, "optimizrs": ["adam"]}))
     done = gradrace("run", "typo.toml")
     assert done.returncode == 2
-    assert (
-        done.stderr == "gradrace: typo.toml: unknown key 'optimizrs' (did you mean 'optimizers'?)\n"
-    )
+    said = "gradrace: typo.toml: unknown key 'optimizrs' (did you mean 'optimizers'?)\n"
+    assert done.stderr == said
 
 
 def test_a_read_only_results_folder_is_named(gradrace, tiny):
@@ -198,19 +169,15 @@ def test_a_truncated_record_stops_the_run_and_stays(gradrace, tiny):
     half = file.read_text()[: len(file.read_text()) // 2]
     file.write_text(half)
     done = gradrace("run", "tiny.toml", "--no-report")
-    assert (
-        done.returncode == 2
-        and str(file.relative_to(tiny)) in done.stderr
-        and "truncated" in done.stderr
-    )
+    assert done.returncode == 2 and "truncated" in done.stderr
+    assert str(file.relative_to(tiny)) in done.stderr
     assert file.read_text() == half
 
 
 def test_show_tells_all_of_a_run(gradrace, raced):
     output = raced[0] / "results"
-    digest = json.loads(
-        gradrace("run", raced[0] / "tiny.toml", "-o", output, "--dry-run", "--json").stdout
-    )["runs"][0]["digest"]
+    plan = gradrace("run", raced[0] / "tiny.toml", "-o", output, "--dry-run", "--json")
+    digest = json.loads(plan.stdout)["runs"][0]["digest"]
     done = gradrace("show", digest[:8], "-o", output)
     assert done.returncode == 0
     for part in (digest, "status           ok", "versions", "numpy=", "training loss", "run.json"):
@@ -222,12 +189,8 @@ def test_show_tells_all_of_a_run(gradrace, raced):
 def test_list_names_everything(gradrace):
     tables = json.loads(gradrace("list", "--json").stdout)
     assert {row["task"] for row in tables["tasks"]} >= {"digits_mlp", "digits_cnn", "digits_lstm"}
-    assert {row["framework"] for row in tables["frameworks"]} == {
-        "numpy",
-        "torch",
-        "tensorflow",
-        "jax",
-    }
+    frameworks = {row["framework"] for row in tables["frameworks"]}
+    assert frameworks == {"numpy", "torch", "tensorflow", "jax"}
     assert len(tables["optimizers"]) >= 7 and len(tables["schedules"]) >= 5
     shown = gradrace("list", "optimizers", "--load", ROOT / "examples" / "my_optimizer.py").stdout
     assert "sign_momentum" in shown and "torch.optim.Adam" in shown
@@ -255,15 +218,10 @@ O = Optimizer(name="mine", title="Mine", paper="-", learning_rate=0.1, hyper={{}
 )
 def test_compare_finds_what_became_worse(gradrace, tmp_path, sleep, factor, code, worse):
     (tmp_path / "s.toml").write_text(toml({**TINY, "optimizers": ["mine", "sgd"]}))
-    for name, values in {
-        "a": {"sleep": 0.001, "factor": 1.0},
-        "b": {"sleep": 0.001 + sleep, "factor": factor},
-    }.items():
-        (tmp_path / "mine.py").write_text(SLOWED.format(**values))
-        assert (
-            gradrace("run", "s.toml", "--load", "mine.py", "--no-report", "-o", name).returncode
-            == 0
-        )
+    for name, waits, by in (("a", 0.001, 1.0), ("b", 0.001 + sleep, factor)):
+        (tmp_path / "mine.py").write_text(SLOWED.format(sleep=waits, factor=by))
+        done = gradrace("run", "s.toml", "--load", "mine.py", "--no-report", "-o", name)
+        assert done.returncode == 0
     done = gradrace("compare", "a", "b", "--json", "--threshold", "1.0")
     rows = json.loads(done.stdout)
     found = {row["figure"] for row in rows if row["verdict"] == "worse" and " mine-" in row["cell"]}
@@ -287,11 +245,8 @@ def test_doctor_reports_frameworks_clock_and_problems(gradrace):
     by_name = {f["name"]: f for f in told["frameworks"]}
     assert by_name["numpy"]["installed"] and by_name["numpy"]["devices"] == ["cpu"]
     assert 0 < told["clock"]["tick_ns"] < 1e6 and told["clock"]["worst"] >= 1
-    usable = [
-        f
-        for f in told["frameworks"]
-        if f["installed"] and not f["problem"] and f["name"] != "numpy"
-    ]
+    others = [f for f in told["frameworks"] if f["name"] != "numpy"]
+    usable = [f for f in others if f["installed"] and not f["problem"]]
     assert done.returncode == (0 if usable else 3)
     for f in usable:
         assert f["versions"] and "cpu" in f["devices"]
@@ -299,25 +254,11 @@ def test_doctor_reports_frameworks_clock_and_problems(gradrace):
 
 @pytest.mark.slow
 def test_the_wheel_holds_only_the_package(tmp_path):
-    subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pip",
-            "wheel",
-            "--quiet",
-            "--no-deps",
-            "--wheel-dir",
-            str(tmp_path),
-            str(ROOT),
-        ],
-        check=True,
-    )
+    options = ["--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(ROOT)]
+    assert called(tmp_path, "pip", "wheel", *options).returncode == 0
     names = zipfile.ZipFile(next(tmp_path.glob("gradrace-*.whl"))).namelist()
-    assert {name.split("/")[0] for name in names} == {
-        "gradrace",
-        next(n for n in names if "dist-info" in n).split("/")[0],
-    }
+    about = next(n for n in names if "dist-info" in n).split("/")[0]
+    assert {name.split("/")[0] for name in names} == {"gradrace", about}
     for needed in (
         "gradrace/cli.py",
         "gradrace/adapters/jax/session.py",

@@ -1,6 +1,4 @@
-"""What no reader may take for more than text: each function alone, then a record's texts through
-every way out.
-"""
+"""Each function that makes texts harmless, then a record's texts through every way out."""
 
 from __future__ import annotations
 
@@ -182,9 +180,7 @@ class Tags(HTMLParser):
 
 
 def hostile_results(output: Path, text: str) -> dict[str, Any]:
-    """Three runs, one of them failed, whose files hold the text wherever a record and a plan have
-    room for one.
-    """
+    """Three runs, one failed, whose files hold the text in every place of a record and a plan."""
     task = make_task("mlp").model_copy(update={"title": text, "target_origin": text})
     specs = [
         spec.model_copy(update={"variations": {"of a kind": text}})

@@ -79,9 +79,7 @@ def test_amsgrad_remembers_the_largest_second_moment():
 
 
 def test_radam_rectifies_from_the_sixth_step_on():
-    """With equal gradients g the corrected moments are g and g^2: Adam's step is 1, times the
-    rectifier.
-    """
+    """With equal gradients g the moments are g and g^2: Adam's step is 1, times the rectifier."""
     steps = np.diff([follow(OPTIMIZERS["radam"], [0.5] * t) for t in range(8)])
     assert steps[:5] == pytest.approx([-0.05] * 5, rel=1e-12)
     longest = 2 / 0.001 - 1

@@ -213,8 +213,7 @@ def test_a_package_that_is_removed_or_installed_changes_the_digest(folder):
 
 
 def test_an_installed_package_counts_by_its_version(tmp_path, monkeypatch):
-    """Its files are not read: there may be thousands. One from a folder counts by its list of files
-    as well."""
+    """Its files, maybe thousands, are not read. One from a folder counts by its file list too."""
     site = tmp_path / "env" / "site-packages"
     info = site / "big-1.0.dist-info"
     (site / "big").mkdir(parents=True)

@@ -1,6 +1,4 @@
-"""What is printed reaches whatever standard output is: a closed pipe, a full disk, ASCII, nothing
-at all.
-"""
+"""Output reaches any standard output: a closed pipe, a full disk, ASCII, nothing at all."""
 
 from __future__ import annotations
 
@@ -25,9 +23,7 @@ from records import MACHINE
 
 @pytest.fixture
 def replaced(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int, str], TextIO]]:
-    """Makes a file descriptor standard output or error, with the settings that `prepare_streams`
-    gives.
-    """
+    """Makes a descriptor standard output or error, with the settings of `prepare_streams`."""
     made: list[TextIO] = []
 
     def replace(descriptor: int, name: str = "stdout", encoding: str = "utf-8") -> TextIO:

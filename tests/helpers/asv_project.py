@@ -1,6 +1,4 @@
-"""A small git repository that is followed with asv: what the tests of its benchmarks and of the
-export work in.
-"""
+"""A small git repository that is followed with asv, for tests of its benchmarks and exports."""
 
 from __future__ import annotations
 

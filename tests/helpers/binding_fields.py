@@ -178,9 +178,7 @@ class Tried:
 def follows(
     tried: Tried, factors: Any = 2.0, kept: Any = MOMENTUM, rates: Any = RATE, count: int = STEPS
 ) -> None:
-    """The moves are those of the rule with these factors, decays of the buffer and rates, one each
-    step.
-    """
+    """The moves follow the rule with these factors, decays and rates, one each step."""
     assert tried.refused is None, tried.refused
     gradients, moves = tried.steps(count)
     factors, kept, rates = (
@@ -393,9 +391,7 @@ WARM = ScheduleSpec(kind="constant", base_lr=RATE, params={"warmup": 2.0})
 
 
 def base_rate() -> None:
-    """A class that keeps a product of rate and decay. By hand it is made with the base rate, and so
-    with a product.
-    """
+    """A class that keeps a product of rate and decay is constructed with the base rate."""
     decay = 0.5
 
     def torch_class() -> Any:
@@ -576,9 +572,7 @@ def _optax_state() -> None:
 
 
 def switches() -> None:
-    """Evaluated after eval(), trained after train(); that both round when they go there and back
-    leaves no trace.
-    """
+    """Evaluated after eval(), trained after train(); their rounding leaves no trace."""
     if framework() != "torch":
         return
     import torch
@@ -631,8 +625,7 @@ def switches() -> None:
 
 
 def compilations() -> None:
-    """One program serves every seed, rate and number of the task, for a user's rule as for one of
-    gradrace's own; and those numbers arrive."""
+    """One program serves every seed, rate and number of the task, under a user's rule as well."""
     if framework() == "torch":
         # Nothing is compiled ahead in its modes but "compile", in which every session has programs
         # of its own.
@@ -673,8 +666,7 @@ def compilations() -> None:
 
 
 def _with_list() -> Optimizer:
-    """A rule of one's own that makes a new class for each call of its target, and in JAX takes an
-    argument that cannot be hashed."""
+    """A rule with a new class for each call of its target, and in JAX an unhashable argument."""
     inner = TARGETS[framework()]
     if framework() == "tensorflow":
         return declared()
@@ -697,9 +689,7 @@ def _counted(
     seed: int,
     hyper: dict[str, float],
 ) -> int:
-    """How many programs a run compiles; its losses are held against NumPy's, if the optimizer has a
-    rule there.
-    """
+    """How many programs a run compiles; losses are held against NumPy's if it has the rule."""
     before = len(COMPILED)
     tried = Tried(optimizer, task=task, mode=mode, schedule=schedule, seed=seed, hyper=hyper)
     tried.session.train(range(STEPS))

@@ -1,6 +1,4 @@
-"""A user's repository with one optimizer and a suite that the NumPy reference runs in a moment; and
-made-up outcomes.
-"""
+"""A user's repository with one optimizer and a suite that takes a moment; made-up outcomes."""
 
 from __future__ import annotations
 
@@ -13,7 +11,7 @@ from gradrace.gate import Check, Comparability, Convergence, GateResult
 from gradrace.gate.judge import GateRequest, judge, unmeasured
 from gradrace.paired import PairedResult, PairVerdict, StopRule
 from records import MACHINE
-from tiny import toml
+from tiny import TINY, toml
 
 SIDES = nullcontext()
 OPTIMIZER = '''
@@ -37,24 +35,8 @@ OPTIMIZER = Optimizer(
 )
 '''
 
-SUITE: dict[str, Any] = {
-    "title": "Tiny",
-    "tasks": ["digits_mlp"],
-    "frameworks": ["numpy"],
-    "optimizers": ["sgd"],
-    "seeds": 2,
-    "dtype": "float64",
-    "steps": 20,
-    "eval_every": 10,
-    "timing": {
-        "rule": "canonical",
-        "warmup_steps": 2,
-        "launches": 1,
-        "blocks": 4,
-        "block_steps": 5,
-        "optimizers": ["sgd"],
-    },
-}
+TIMING = {"rule": "canonical", "warmup_steps": 2, "launches": 1, "blocks": 4, "block_steps": 5}
+SUITE: dict[str, Any] = {**TINY, "optimizers": ["sgd"], "timing": {**TIMING, "optimizers": ["sgd"]}}
 
 
 def git(folder: Path, *arguments: str) -> None:

@@ -38,41 +38,32 @@ STEPS = 20
 LITTLE = {"_MASK_BYTES": 3 * 16 * 16, "_STAGED_BYTES": 3 * 16 * (16 + 64 * 8)}
 
 # No bias before a batch norm: its gradient is 0 but for rounding, which Adam would blow up.
+ELU = Activation(function="elu")
+REGRESSION = (Dense(units=6, bias=False), BatchNorm(), ELU, Dense(units=2))
 TASKS = {
     "image": task(
         "image",
         (
-            Conv2D(filters=4, stride=2, bias=False),
-            BatchNorm(momentum=0.8),
-            Activation(function="leaky_relu"),
-            MaxPool2D(window=3, stride=1),
-            Conv2D(filters=4, kernel=2, padding="valid"),
-            AvgPool2D(window=1),
-            Dropout(rate=0.4),
-            Flatten(),
-            Dense(units=12, weight_norm=True),
-            Activation(function="gelu"),
-            Dropout(rate=0.2),
-            Dense(units=10),
+            *(Conv2D(filters=4, stride=2, bias=False), BatchNorm(momentum=0.8)),
+            *(Activation(function="leaky_relu"), MaxPool2D(window=3, stride=1)),
+            *(Conv2D(filters=4, kernel=2, padding="valid"), AvgPool2D(window=1)),
+            *(Dropout(rate=0.4), Flatten(), Dense(units=12, weight_norm=True)),
+            *(Activation(function="gelu"), Dropout(rate=0.2), Dense(units=10)),
         ),
         label_smoothing=0.1,
         regularization=Regularization(l1=1e-3, l2=1e-2, decay=0.1, clip_norm=1.0),
     ),
     "regression": task(
         "regression",
-        (Dense(units=6, bias=False), BatchNorm(), Activation(function="elu"), Dense(units=2)),
-        input_shape=(4,),
-        loss="mean_squared_error",
-        metric="r2",
+        REGRESSION,
+        **{"input_shape": (4,), "loss": "mean_squared_error", "metric": "r2"},
         regularization=Regularization(l1=1e-2),
     ),
     # The same but for numbers that are compiled in.
     "another regression": task(
         "another regression",
-        (Dense(units=6, bias=False), BatchNorm(), Activation(function="elu"), Dense(units=2)),
-        input_shape=(4,),
-        loss="huber",
-        metric="negative_loss",
+        REGRESSION,
+        **{"input_shape": (4,), "loss": "huber", "metric": "negative_loss"},
         regularization=Regularization(l1=2e-2, clip_norm=0.1),
     ),
 }
@@ -147,9 +138,7 @@ def layers(adapter: Adapter, modes: tuple[str, ...]) -> Iterator[tuple[str, np.n
 def sessions(
     adapter: Adapter, registry: Registry, modes: tuple[str, ...]
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Each task twice, since compiled code is reused; the image also with little memory for what is
-    staged.
-    """
+    """Each task twice, since compiled code is reused; the image also with little memory."""
     for mode in modes:
         for attempt in ("session", "again"):
             for name, spec in TASKS.items():
@@ -174,9 +163,7 @@ def sessions(
 def native_dropout(
     adapter: Adapter, registry: Registry, modes: tuple[str, ...]
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """The losses of two runs of one seed and of one of another, which have weights and batches in
-    common.
-    """
+    """Losses of two runs of one seed and of one of another, with equal weights and batches."""
     for mode in modes:
         for attempt, seed in (("first", 1), ("second", 1), ("other", 2)):
             yield (

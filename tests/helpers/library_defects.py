@@ -31,9 +31,7 @@ def of(framework: str) -> Callable[[Callable[[], Any]], Callable[[], Any]]:
 
 
 def rectified_from(step: Callable[[], float]) -> int:
-    """The first step at which RAdam's move for a constant gradient of 1 is not its learning rate,
-    1; 0 for never in 20.
-    """
+    """The first of 20 steps at which RAdam moves by other than 1 for gradients of 1; 0 for none."""
     return next((t for t in range(1, 21) if abs(abs(step()) - 1.0) > 1e-3), 0)
 
 
@@ -113,9 +111,7 @@ def centred_rmsprop_on_constant_gradients() -> int:
 
 @of("torch")
 def rprop_with_another_rate() -> float:
-    """How much further a parameter goes at the second step when the learning rate is then a hundred
-    times higher.
-    """
+    """How much further a parameter goes if the second rate is a hundred times higher."""
     import torch
 
     moved = []
@@ -144,9 +140,7 @@ def first_adam_step_in_float32() -> float:
 
 @of("torch")
 def muon_on_an_orthogonal_matrix() -> float:
-    """Relative error of Muon's step from that of its own coefficients in float64, for a float64
-    multiple of a rotation.
-    """
+    """Relative error of Muon's step for a multiple of a rotation, against float64 coefficients."""
     import torch
 
     matrix = torch.linalg.qr(torch.arange(1.0, 17.0, dtype=torch.float64).reshape(4, 4).sin())[0]
@@ -194,9 +188,7 @@ def asgd_under_a_schedule() -> float:
 
 @of("tensorflow")
 def schedule_free_on_tensorflow() -> list[float]:
-    """Distance after two steps from the rule, and from the rule that takes the new fast iterate for
-    the old one.
-    """
+    """Distance after two steps from the rule, and from that with the new iterate for the old."""
     import keras
 
     keras.config.set_floatx("float64")
@@ -221,9 +213,7 @@ def schedule_free_on_tensorflow() -> list[float]:
 
 @of("tensorflow")
 def adafactor_relative_step() -> float:
-    """How far apart parameters are after three steps with and without relative_step, learning rate
-    0.9.
-    """
+    """Distance of parameters after three steps with and without relative_step, rate 0.9."""
     import keras
 
     ends = []
@@ -268,9 +258,7 @@ def python_floats_under_float64() -> float:
 
 @of("tensorflow")
 def nadam_decay_under_float64() -> list[float]:
-    """Errors of Nadam's first step in float64, against its rule with 0.96 and with the 0.96 of
-    float32.
-    """
+    """Errors of Nadam's first step in float64, by its rule with 0.96 and with float32's 0.96."""
     import keras
 
     keras.config.set_floatx("float64")
@@ -294,9 +282,7 @@ def nadam_decay_under_float64() -> list[float]:
 
 @of("tensorflow")
 def adam_step_at_epsilon() -> float:
-    """Adam's first step, in learning rates, where the gradient equals epsilon; one half by the
-    paper's Algorithm 1.
-    """
+    """Adam's first step, in learning rates, at a gradient of epsilon; one half by Algorithm 1."""
     import keras
 
     variable = keras.Variable([0.0])
@@ -336,9 +322,7 @@ def numpy_rho_in_a_graph() -> str:
 
 @of("tensorflow")
 def momentum_under_a_schedule() -> float:
-    """Steps of a parameter at the second of two equal gradients when the rate is 1, then 0; 0 by
-    the paper.
-    """
+    """The second of two steps of equal gradients when the rate is 1, then 0; 0 by the paper."""
     import keras
 
     variable = keras.Variable([0.0])
@@ -416,9 +400,7 @@ def nadam_first_step() -> float:
 
 @of("jax")
 def schedule_free_weight_of_the_second_iterate() -> float:
-    """The share of the average that the second of two iterates has, at a constant rate and beta2
-    0.999.
-    """
+    """Share of the second of two iterates in the average, at a constant rate and beta2 0.999."""
     import jax.numpy as jnp
     import optax
 
@@ -435,9 +417,7 @@ def schedule_free_weight_of_the_second_iterate() -> float:
 
 @of("jax")
 def ademamix_step_without_warm_ups() -> float:
-    """The first step for a gradient of 1, in learning rates: 1 + alpha (1 - b3), with alpha 5 and
-    b3 0.9 whole from the start.
-    """
+    """First step for a gradient of 1, in learning rates: 1 + alpha (1 - b3), alpha 5, b3 0.9."""
     import jax.numpy as jnp
     import optax
 
@@ -472,9 +452,7 @@ def adadelta_without_a_rate() -> float:
 
 @of("jax")
 def amsgrad_keeps_early_estimates() -> float:
-    """The largest second moment, after one gradient of 1 and 999 of 0.001, over the largest one
-    without correction.
-    """
+    """Largest second moment after gradients of 1 and 999 of 0.001, over the uncorrected one."""
     import jax.numpy as jnp
     import optax
 
@@ -531,9 +509,7 @@ def adafactor_decay_dtype() -> str:
 
 @of("jax")
 def adafactor_of_a_small_matrix() -> int:
-    """Numbers that Adafactor keeps for the second moment of a matrix of 100 x 200; 300 by the
-    paper.
-    """
+    """Numbers of Adafactor's second moment of a matrix of 100 x 200; 300 by the paper."""
     import jax
     import jax.numpy as jnp
     import optax
@@ -544,9 +520,7 @@ def adafactor_of_a_small_matrix() -> int:
 
 @of("jax")
 def adan_weight_of_the_change() -> float:
-    """What of the change of the gradient Adan adds to it in the squares of its second step; b2 =
-    0.92 by the paper.
-    """
+    """Share of the gradient's change that Adan adds in the squares of step 2; 0.92 by the paper."""
     import jax.numpy as jnp
     import optax
 
@@ -569,9 +543,7 @@ def yogi_without_a_gradient() -> float:
 
 @of("jax")
 def lars_ratio_of_a_zero_parameter() -> float:
-    """First update of a parameter at zero, in learning rates times gradient; the trust coefficient
-    is 0.001.
-    """
+    """First update of a parameter at zero over rate times gradient; the coefficient is 0.001."""
     import jax.numpy as jnp
     import optax
 
@@ -581,9 +553,7 @@ def lars_ratio_of_a_zero_parameter() -> float:
 
 @of("jax")
 def lbfgs_in_a_valley_that_bends_down() -> float:
-    """Inner product of gradient and second update where the curvature between the two steps is
-    negative.
-    """
+    """Inner product of gradient and second update at negative curvature between the two steps."""
     import jax.numpy as jnp
     import optax
 

@@ -15,6 +15,9 @@ STEPS, BASE = 40, 0.1
 LOSSES = (1.0, 0.9, 0.95, 0.9, 0.89, 0.89, 0.89, 0.89, 0.5, 0.5, 0.5, 0.5)
 
 
+CYCLE = {"base_lr": 0.25 * BASE, "max_lr": BASE, "step_size_up": 5, "cycle_momentum": False}
+
+
 def torch_tables() -> dict[str, list[float]]:
     """torch.optim.lr_scheduler, stepped once an update."""
     import torch
@@ -66,21 +69,8 @@ def torch_tables() -> dict[str, list[float]]:
             for n in (2, 3, 4, 10, 11, 97, 360)
             for share in (0.3, 0.37)
         },
-        "cyclic": run(
-            lambda o: s.CyclicLR(
-                o, base_lr=0.25 * BASE, max_lr=BASE, step_size_up=5, cycle_momentum=False
-            )
-        ),
-        "cyclic2": run(
-            lambda o: s.CyclicLR(
-                o,
-                base_lr=0.25 * BASE,
-                max_lr=BASE,
-                step_size_up=5,
-                mode="triangular2",
-                cycle_momentum=False,
-            )
-        ),
+        "cyclic": run(lambda o: s.CyclicLR(o, **CYCLE)),
+        "cyclic2": run(lambda o: s.CyclicLR(o, **CYCLE, mode="triangular2")),
         "plateau": plateau(),
     }
 
@@ -98,10 +88,8 @@ def keras_tables() -> dict[str, list[float]]:
     def plateau() -> list[float]:
         model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
         model.compile(keras.optimizers.SGD(BASE), "mse")
-        callback, rates = (
-            keras.callbacks.ReduceLROnPlateau(factor=0.5, patience=2, min_delta=0.0),
-            [],
-        )
+        callback = keras.callbacks.ReduceLROnPlateau(factor=0.5, patience=2, min_delta=0.0)
+        rates = []
         callback.set_model(model)
         callback.on_train_begin()
         for epoch, loss in enumerate(LOSSES):
@@ -109,17 +97,14 @@ def keras_tables() -> dict[str, list[float]]:
             rates.append(float(model.optimizer.learning_rate.numpy()))
         return rates
 
+    decay = s.PolynomialDecay
     return {
         "cosine_1000": [float(s.CosineDecay(BASE, decay_steps=1000)(step)) for step in range(1000)],
         "step": run(s.ExponentialDecay(BASE, decay_steps=10, decay_rate=0.5, staircase=True)),
         "multi_step": run(s.PiecewiseConstantDecay([10, 25], [BASE, BASE * 0.1, BASE * 0.01])),
         "exponential": run(s.ExponentialDecay(BASE, decay_steps=10, decay_rate=0.5)),
-        "polynomial": run(
-            s.PolynomialDecay(BASE, decay_steps=STEPS, end_learning_rate=0.0, power=2.0)
-        ),
-        "linear": run(
-            s.PolynomialDecay(BASE, decay_steps=STEPS, end_learning_rate=0.1 * BASE, power=1.0)
-        ),
+        "polynomial": run(decay(BASE, decay_steps=STEPS, end_learning_rate=0.0, power=2.0)),
+        "linear": run(decay(BASE, decay_steps=STEPS, end_learning_rate=0.1 * BASE, power=1.0)),
         "cosine": run(s.CosineDecay(BASE, decay_steps=STEPS)),
         "cosine_restarts": run(s.CosineDecayRestarts(BASE, first_decay_steps=5, t_mul=2.0)),
         "warmup_cosine": run(
@@ -136,40 +121,26 @@ def optax_tables() -> dict[str, list[float]]:
     def run(schedule: Callable[[int], object]) -> list[float]:
         return [float(schedule(step)) for step in range(STEPS)]  # type: ignore[arg-type]
 
+    def cycle(n: int) -> dict[str, float]:
+        peaks = {"init_value": BASE, "peak_value": BASE, "end_value": 0.0}
+        return {**peaks, "decay_steps": n, "warmup_steps": 0}
+
+    thousand = optax.cosine_decay_schedule(BASE, 1000)
+    warmup = optax.warmup_cosine_decay_schedule(0.0, BASE, warmup_steps=8, decay_steps=STEPS)
     return {
-        "cosine_1000": [
-            float(optax.cosine_decay_schedule(BASE, 1000)(step)) for step in range(1000)
-        ],
+        "cosine_1000": [float(thousand(step)) for step in range(1000)],
         "step": run(optax.exponential_decay(BASE, 10, 0.5, staircase=True)),
         "multi_step": run(optax.piecewise_constant_schedule(BASE, {10: 0.1, 25: 0.1})),
         "exponential": run(optax.exponential_decay(BASE, 10, 0.5)),
         "polynomial": run(optax.polynomial_schedule(BASE, 0.0, power=2.0, transition_steps=STEPS)),
         "linear": run(optax.linear_schedule(BASE, 0.1 * BASE, STEPS)),
         "cosine": run(optax.cosine_decay_schedule(BASE, STEPS)),
-        "cosine_restarts": run(
-            optax.sgdr_schedule(
-                [
-                    {
-                        "init_value": BASE,
-                        "peak_value": BASE,
-                        "decay_steps": n,
-                        "warmup_steps": 0,
-                        "end_value": 0.0,
-                    }
-                    for n in (5, 10, 20, 40)
-                ]
-            )
-        ),
-        "warmup_cosine": run(
-            optax.warmup_cosine_decay_schedule(0.0, BASE, warmup_steps=8, decay_steps=STEPS)
-        ),
+        "cosine_restarts": run(optax.sgdr_schedule([cycle(n) for n in (5, 10, 20, 40)])),
+        "warmup_cosine": run(warmup),
         "one_cycle": run(optax.cosine_onecycle_schedule(STEPS, BASE, pct_start=0.3)),
     }
 
 
 if __name__ == "__main__":
-    print(
-        json.dumps(
-            {"torch": torch_tables, "tensorflow": keras_tables, "jax": optax_tables}[sys.argv[1]]()
-        )
-    )
+    tables = {"torch": torch_tables, "tensorflow": keras_tables, "jax": optax_tables}
+    print(json.dumps(tables[sys.argv[1]]()))

@@ -1,8 +1,6 @@
-"""Drives the JAX adapter in every mode and saves what came of it: `python
-tests/helpers/modes_jax.py
-OUT.npz`.
+"""Drives the JAX adapter in every mode and saves the results.
 
-A program of its own, because one process holds one framework.
+`python tests/helpers/modes_jax.py OUT.npz`, because one process holds one framework.
 """
 
 from __future__ import annotations
@@ -63,9 +61,7 @@ def trained(session: Any) -> dict[str, Any]:
 
 
 def same_numbers() -> Saved:
-    """`same|<mode>|<cell>|...` of jit and nnx: layers of all kinds, dropout, clipping, penalties,
-    changing rates.
-    """
+    """`same|<mode>|<cell>|...` of jit and nnx: all kinds of layers, dropout, clipping, rates."""
     runs = [(title, OWN[title], "momentum", "warmup_cosine") for title in MANY_LAYERS]
     runs += [
         (name, REGISTRY.tasks[name], "adam", kind)
@@ -86,9 +82,7 @@ def same_numbers() -> Saved:
 
 
 def pipelines() -> Saved:
-    """`input|<mode>|<resident or pipeline or windows>|...`; windows: masks do not all fit on the
-    device at once.
-    """
+    """`input|<mode>|<resident, pipeline or windows>|...`; windows: few masks fit on the device."""
     for mode in MODES:
         for given in ("resident", "pipeline"):
             found = trained(opened(run_of(SMALL, mode, input=given)))
@@ -179,9 +173,7 @@ def compilations() -> Saved:
 
 
 def rates() -> Saved:
-    """`rates|<mode>|loss`: of a corrected optimizer, the learning rates of whose second half are
-    replaced by half of them.
-    """
+    """`rates|<mode>|loss` of a corrected optimizer whose learning rates are halved midway."""
     for mode in MODES:
         session = opened(run_of(SMALL, mode, "adamax"))
         session.train(range(0, 6))

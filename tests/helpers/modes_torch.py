@@ -1,9 +1,7 @@
-"""What PyTorch's sessions compute beyond tests/helpers/conform.py: modes, bfloat16, parts of
-a step, input,
-refusals.
+"""Runs PyTorch's sessions beyond conform.py: modes, bfloat16, parts of a step, input, refusals.
 
-A program of its own, because one process holds one framework:
-`python tests/helpers/modes_torch.py eager|gradients|compile|refusals OUT.npz`.
+`python tests/helpers/modes_torch.py eager|gradients|compile|refusals OUT.npz`, because one process
+holds one framework.
 """
 
 from __future__ import annotations
@@ -38,12 +36,8 @@ TASKS = {
     "native dropout": task(
         "native dropout",
         (
-            Conv2D(filters=4),
-            BatchNorm(),
-            Activation(function="relu"),
-            Flatten(),
-            Dropout(rate=0.5, masks="native"),
-            Dense(units=10),
+            *(Conv2D(filters=4), BatchNorm(), Activation(function="relu"), Flatten()),
+            *(Dropout(rate=0.5, masks="native"), Dense(units=10)),
         ),
     ),
     "one value a feature": task(
@@ -75,9 +69,7 @@ def trained(run: RunSpec) -> dict[str, np.ndarray]:
 
 
 def in_modes(modes: tuple[str, ...]) -> Found:
-    """The same numbers in every mode. A native step of L-BFGS is 20 iterations: after three,
-    roundings have grown.
-    """
+    """Equal in every mode. A native step of L-BFGS is 20 iterations: roundings grow after three."""
     cases = [
         ("everything", "momentum", "canonical", STEPS),
         ("lstm", "adam", "canonical", STEPS),
@@ -153,9 +145,7 @@ def in_bfloat16() -> Found:
 
 
 def probes() -> Found:
-    """A session that is probed before and between its steps, after one that is not: native dropout
-    has one generator.
-    """
+    """A session probed between its steps, and one that is not: native dropout has one generator."""
     cases = [
         ("mlp", "sgd", "constant", "eager"),
         ("everything", "adam", "constant", "eager-fused"),
@@ -209,9 +199,7 @@ def gradients(modes: tuple[str, ...], names: tuple[str, ...]) -> Found:
 
 
 def _unmoved(session: Any, steps: range) -> bool:
-    """Whether weights and the state of the optimizer stay what they are to the bit while every part
-    is probed twice.
-    """
+    """Whether weights and state keep their bits while every part is probed twice."""
     before, state = session.weights(), copy.deepcopy(session._updater.optimizer.state_dict())
     for part in session.parts():
         for _ in range(2):
@@ -226,9 +214,7 @@ def _equal(gradients: list[torch.Tensor], session: Any) -> bool:
 
 
 def moves() -> Found:
-    """What a probed update does: as many steps of torch's own class, at a learning rate of 0, of
-    every parameter.
-    """
+    """A probed update: as many steps of torch's own class, at rate 0, of every parameter."""
     for name in ("adam", "rmsprop_momentum", "adafactor"):
         session, rates = opened(run_of(TASKS["everything"], name, "cosine")), []
 
@@ -293,9 +279,7 @@ def policies() -> Found:
 
 
 def compilations() -> Found:
-    """Counts along a session's life; then more sessions of one shape than torch keeps programs for
-    one function.
-    """
+    """Counts along a session's life; then more sessions than torch keeps programs for."""
     session = opened(run_of(TASKS["everything"], mode="compile"))
     counts = {"opened": session.compilations()}
     for name, act in {
@@ -328,22 +312,15 @@ def compilations() -> Found:
 def main() -> None:
     """Saves arrays as they are and everything else as JSON."""
     which, out = sys.argv[1:]
+    both = ("eager", "eager-fused")
     sections = {
         "eager": (
-            in_modes(("eager", "eager-fused")),
-            classes(),
-            in_bfloat16(),
-            probes(),
-            moves(),
-            inputs(),
-            policies(),
+            *(in_modes(both), classes(), in_bfloat16(), probes()),
+            *(moves(), inputs(), policies()),
         ),
-        "gradients": (
-            gradients(("eager", "eager-fused"), ("everything", "lstm", "native dropout")),
-        ),
+        "gradients": (gradients(both, ("everything", "lstm", "native dropout")),),
         "compile": (
-            in_modes(("eager-fused", "compile")),
-            gradients(("compile",), ("everything",)),
+            *(in_modes(("eager-fused", "compile")), gradients(("compile",), ("everything",))),
             compilations(),
         ),
         "refusals": (refusals(),),

@@ -1,9 +1,7 @@
-"""Runs, in one framework, the optimizers that need more than a rule for one element, and saves what
-they do.
+"""Runs, in one framework, the optimizers that need more than a rule for one element.
 
-A program of its own, because one process holds one framework: `python
-tests/helpers/per_tensor_rules.py
-FRAMEWORK OUT.npz`."""
+`python tests/helpers/per_tensor_rules.py FRAMEWORK OUT.npz`, because one process holds one framework.
+"""
 
 from __future__ import annotations
 
@@ -37,9 +35,7 @@ def start(shapes: dict[str, tuple[int, ...]] = SHAPES) -> dict[str, np.ndarray]:
 
 
 def gradients(shapes: dict[str, tuple[int, ...]] = SHAPES) -> list[dict[str, np.ndarray]]:
-    """Over four decades from element to element; the first row of the last axis is zero every third
-    step.
-    """
+    """Over four decades; the first row of the last axis is zero every third step."""
     rng = np.random.default_rng(2)
     scales = {name: 10.0 ** rng.uniform(-4.0, 0.0, shape) for name, shape in shapes.items()}
     taken = [
@@ -53,9 +49,7 @@ def gradients(shapes: dict[str, tuple[int, ...]] = SHAPES) -> list[dict[str, np.
 
 
 def slopes(optimizer: Optimizer, table: np.ndarray) -> list[dict[str, np.ndarray]]:
-    """Gradients of a convex quadratic (condition 100) along the reference's own path, for SHAPES as
-    one vector.
-    """
+    """Gradients of a convex quadratic (condition 100) along the reference's path; one vector."""
     sizes = [int(np.prod(shape)) for shape in SHAPES.values()]
     n, rng = sum(sizes), np.random.default_rng(3)
     basis, _ = np.linalg.qr(rng.normal(size=(n, n)))
@@ -132,9 +126,7 @@ def stacked(key: str, taken: list[Weights]) -> dict[str, np.ndarray]:
 
 
 def trajectories(registry: Registry, framework: str, adapter: Any) -> dict[str, np.ndarray]:
-    """`<task>|<optimizer>|<schedule>|<mode>` -> losses of 50 steps, and the loss and metric
-    evaluated after them.
-    """
+    """`<task>|<optimizer>|<schedule>|<mode>` -> losses of 50 steps, loss and metric after them."""
     arrays: dict[str, np.ndarray] = {}
     for task in (*TASKS, "digits_mlp"):
         for name in ("adafactor", "muon", "lamb") if task in TASKS else ("schedule_free_adamw",):
@@ -149,9 +141,7 @@ def trajectories(registry: Registry, framework: str, adapter: Any) -> dict[str, 
 
 
 def asking(registry: Registry, framework: str, adapter: Any) -> dict[str, np.ndarray]:
-    """`asks|<optimizer>|<mode>` -> losses of 20 steps on full batches in float32 of what evaluates
-    the loss itself.
-    """
+    """`asks|<optimizer>|<mode>` -> 20 float32 losses on full batches; it evaluates the loss."""
     arrays: dict[str, np.ndarray] = {}
     for name, optimizer in registry.optimizers.items():
         if framework in optimizer.bindings and optimizer.bindings[framework].asks_for_loss:

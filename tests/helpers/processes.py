@@ -1,6 +1,4 @@
-"""Whether processes still run. A zombie does not: it has ended, and only waits for its parent to
-ask how.
-"""
+"""Whether processes still run. A zombie does not: it only waits for its parent to ask."""
 
 from __future__ import annotations
 

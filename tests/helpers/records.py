@@ -1,9 +1,8 @@
-"""Results that were never computed, written through the store: what tests of reports and
-comparisons read.
-"""
+"""Made-up results, written through the store for tests of reports and comparisons."""
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -24,11 +23,8 @@ VERSIONS = {
     "jax": {"jax": "0.10.2", "optax": "0.2.8"},
 }
 MACHINE = Machine(
-    system="Linux 6.1",
-    processor="Test Processor 3000",
-    logical_cores=2,
-    memory_bytes=8 * 2**30,
-    python="3.12.1",
+    **{"system": "Linux 6.1", "processor": "Test Processor 3000", "python": "3.12.1"},
+    **{"logical_cores": 2, "memory_bytes": 8 * 2**30},
 )
 STEP_US = {"torch": 400.0, "tensorflow": 500.0, "jax": 100.0}
 # What a part takes of a step; backward is then 0.45 of it, the remainder 0.05, and the parts cover
@@ -51,16 +47,9 @@ def fine(spec: RunSpec) -> Verdict:
 def make_task(name: str, steps: int = 60, target: float = 0.8, batch_size: int = 16) -> TaskSpec:
     """The smallest task that is valid."""
     return TaskSpec(
-        name=name,
-        title=f"Made up, {name}",
-        data="digits",
-        input_shape=(4,),
-        model=(Dense(units=2),),
-        batch_size=batch_size,
-        steps=steps,
-        eval_every=max(1, steps // 10),
-        target=target,
-        target_origin="made up",
+        **{"name": name, "title": f"Made up, {name}", "data": "digits", "input_shape": (4,)},
+        **{"model": (Dense(units=2),), "batch_size": batch_size, "steps": steps},
+        **{"eval_every": max(1, steps // 10), "target": target, "target_origin": "made up"},
     )
 
 
@@ -81,34 +70,23 @@ def make_specs(
     mode is timed instead."""
     full = [make_task(task) if isinstance(task, str) else task for task in tasks]
     cells = [(t, f, o) for t in full for f in frameworks for o in optimizers]
+    canonical = {"hyper": {"beta": 0.9}}
     trained = [
         RunSpec(
-            task=t,
-            framework=f,
-            mode=MODES[f][0],
-            optimizer=OptimizerSpec(name=o, hyper={"beta": 0.9}),
+            **{"task": t, "framework": f, "mode": MODES[f][0], "seed": seed},
+            optimizer=OptimizerSpec(name=o, **canonical),
             schedule=ScheduleSpec(kind=kind, base_lr=rate),
-            seed=seed,
         )
-        for t, f, o in cells
-        for kind in schedules
-        for rate in rates
-        for seed in seeds
+        for (t, f, o), kind, rate, seed in itertools.product(cells, schedules, rates, seeds)
     ]
+    own = {"rule": "native"} if native else canonical
+    clock = TimingSpec(warmup_steps=10, blocks=20, block_steps=10, breakdown=breakdown)
     timed = [
         RunSpec(
-            measure="timing",
-            task=t,
-            framework=f,
-            mode=MODES[f][int(native)],
-            optimizer=(
-                OptimizerSpec(name=o, rule="native")
-                if native
-                else OptimizerSpec(name=o, hyper={"beta": 0.9})
-            ),
+            **{"measure": "timing", "timing": clock, "launch": launch},
+            **{"task": t, "framework": f, "mode": MODES[f][int(native)]},
+            optimizer=OptimizerSpec(name=o, **own),
             schedule=ScheduleSpec(kind="constant", base_lr=rates[0]),
-            launch=launch,
-            timing=TimingSpec(warmup_steps=10, blocks=20, block_steps=10, breakdown=breakdown),
         )
         for t, f, o in cells
         for launch in range(launches)
@@ -139,62 +117,46 @@ def make_results(
         store.write_plan(plan)
         for number, (spec, key) in enumerate(zip(specs, digests, strict=True)):
             if number < len(specs) - unrun:
-                store.write(
-                    make_result(spec, key, *judge(spec), (curve or make_curve)(spec), number)
-                )
+                made = (curve or make_curve)(spec)
+                store.write(make_result(spec, key, *judge(spec), made, number))
     return plan
 
 
 def make_result(
     spec: RunSpec, key: str, status: Status, reason: str, curve: Curve, minute: int = 0
 ) -> RunResult:
-    """One run as a worker would hand it over: with arrays where its status leaves any."""
+    """One run as a worker would hand it over: with arrays if its status leaves any."""
     measured = status in ("ok", "diverged")
     trained = spec.measure == "convergence" and measured
     curve = _diverging(curve) if status == "diverged" else curve
+    memory = MEMORY if spec.measure == "memory" and measured else None
     record = RunRecord(
-        schema=1,
-        digest=key,
-        spec=spec,
-        status=status,
-        reason=reason,
+        **{"schema": 1, "digest": key, "spec": spec, "status": status, "reason": reason},
+        **{"setup_s": 0.5, "first_call_s": 0.25, "state_bytes": 1024} if measured else {},
+        **{"import_s": 2.0, "wall_s": 1.5, "memory": memory},
         summary=_summary(spec, curve, status) if trained else None,
-        setup_s=0.5 if measured else None,
-        first_call_s=0.25 if measured else None,
-        import_s=2.0,
-        memory=MEMORY if spec.measure == "memory" and measured else None,
-        state_bytes=1024 if measured else None,
         started_at=f"2026-03-01T{minute // 60 % 24:02d}:{minute % 60:02d}:00+00:00",
-        wall_s=1.5,
-        versions=VERSIONS[spec.framework],
-        sources={"source": "0"},
-        machine=MACHINE,
-        cores=(0,),
+        **{"versions": VERSIONS[spec.framework], "sources": {"source": "0"}},
+        **{"machine": MACHINE, "cores": (0,)},
     )
-    return RunResult(
-        record, curve if trained else None, make_blocks(spec) if spec.timing and measured else None
-    )
+    blocks = make_blocks(spec) if spec.timing and measured else None
+    return RunResult(record, curve if trained else None, blocks)
 
 
 def make_curve(spec: RunSpec) -> Curve:
-    """An exponential fall, faster for some optimizers and rates, with noise of the run's seed."""
-    rng = np.random.default_rng(
-        [spec.seed, zlib.crc32(f"{spec.framework}{spec.optimizer.name}".encode())]
-    )
-    steps = np.arange(spec.task.steps)
+    """An exponential fall, faster for some optimizers and rates, with noise of the run's own seed."""
+    name, steps = spec.optimizer.name, np.arange(spec.task.steps)
+    rng = np.random.default_rng([spec.seed, zlib.crc32(f"{spec.framework}{name}".encode())])
     evaluated = np.arange(0, spec.task.steps + 1, spec.task.eval_every)
-    pull = (zlib.crc32(spec.optimizer.name.encode()) % 5 + 4) / (
-        1 + abs(np.log10(spec.schedule.base_lr * 1000))
-    )
-    train = (
-        2.3 * np.exp(-pull * steps / spec.task.steps) * rng.lognormal(0, 0.25, steps.size) + 0.02
-    )
-    validation = (
-        2.3
-        * np.exp(-0.8 * pull * evaluated / spec.task.steps)
-        * rng.lognormal(0, 0.05, evaluated.size)
-        + 0.05
-    )
+    distance = 1 + abs(np.log10(spec.schedule.base_lr * 1000))
+    pull = (zlib.crc32(name.encode()) % 5 + 4) / distance
+
+    def falling(at: np.ndarray, speed: float, noise: float, floor: float) -> np.ndarray:
+        fall = 2.3 * np.exp(-speed * at / spec.task.steps)
+        return fall * rng.lognormal(0, noise, at.size) + floor
+
+    train = falling(steps, pull, 0.25, 0.02)
+    validation = falling(evaluated, 0.8 * pull, 0.05, 0.05)
     return Curve(train, evaluated, validation, np.clip(1 - 0.4 * validation, 0, 1))
 
 
@@ -223,23 +185,17 @@ def _diverging(curve: Curve) -> Curve:
 
 
 def _summary(spec: RunSpec, curve: Curve, status: Status) -> Summary:
+    losses, metrics = curve.validation_losses, curve.validation_metrics
+    done, best = len(curve.train_losses), finite(losses.min())
     if status == "diverged":
-        return Summary(
-            steps_done=len(curve.train_losses),
-            best_validation_loss=finite(curve.validation_losses.min()),
-        )
+        return Summary(steps_done=done, best_validation_loss=best)
+    final_loss, final_metric = finite(losses[-1]), finite(metrics[-1])
+    reached = arrivals.first_reaching(curve.eval_steps, metrics, spec.task.target)
     return Summary(
-        steps_done=len(curve.train_losses),
-        final_train_loss=finite(curve.train_losses[-1]),
-        final_validation_loss=finite(curve.validation_losses[-1]),
-        final_validation_metric=finite(curve.validation_metrics[-1]),
-        best_validation_loss=finite(curve.validation_losses.min()),
-        best_validation_metric=finite(curve.validation_metrics.max()),
-        test_loss=finite(curve.validation_losses[-1]),
-        test_metric=finite(curve.validation_metrics[-1]),
-        steps_to_target=arrivals.first_reaching(
-            curve.eval_steps, curve.validation_metrics, spec.task.target
-        ),
+        **{"steps_done": done, "final_train_loss": finite(curve.train_losses[-1])},
+        **{"final_validation_loss": final_loss, "final_validation_metric": final_metric},
+        **{"best_validation_loss": best, "best_validation_metric": finite(metrics.max())},
+        **{"test_loss": final_loss, "test_metric": final_metric, "steps_to_target": reached},
     )
 
 

@@ -1,6 +1,4 @@
-"""Scores drawn from known distributions, and how often an interval holds the true value of what it
-estimates.
-"""
+"""Scores from known distributions, and how often an interval holds the true value."""
 
 from __future__ import annotations
 
@@ -65,9 +63,7 @@ def true_value(
 def coverage(
     draw: Draw, truth: float, seeds: int, repetitions: int, methods: dict[str, Method]
 ) -> dict[str, float]:
-    """Share of repetitions in which each method's interval holds the truth, all methods on the same
-    scores.
-    """
+    """Share of repetitions in which each method's interval holds the truth, on the same scores."""
     rng = np.random.default_rng([seeds, repetitions])
     held = dict.fromkeys(methods, 0)
     for _ in range(repetitions):

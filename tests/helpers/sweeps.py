@@ -1,6 +1,4 @@
-"""Made-up sweeps of every kind, written through the store: each outcome follows from its run by a
-rule stated here.
-"""
+"""Made-up sweeps of every kind, through the store: each outcome follows a rule stated here."""
 
 from __future__ import annotations
 
@@ -50,9 +48,7 @@ def task(
 def spec(
     of: TaskSpec, optimizer: str = "adam", rate: float | None = None, seed: int = 0, **fields: Any
 ) -> RunSpec:
-    """A canonical JAX run at the optimizer's best rate, save what `fields` say; `rule`, `kind` and
-    `hyper` among them.
-    """
+    """A canonical JAX run at the best rate, but for `fields`, `rule`, `kind` and `hyper`."""
     framework = fields.pop("framework", "jax")
     rule, hyper, kind = (
         fields.pop("rule", "canonical"),
@@ -73,9 +69,7 @@ def spec(
 
 
 def loss_floor(run: RunSpec) -> float:
-    """What the validation loss falls to: a parabola over log10 of the rate around the best one, in
-    log10 of the loss.
-    """
+    """The last validation loss: log10 is a parabola over log10 of the rate around the best."""
     distance = np.log10(run.schedule.base_lr / BEST_RATE.get(run.optimizer.name, 0.01))
     varied = sum(
         zlib.crc32(f"{key}={value}".encode()) % 7

@@ -1,8 +1,7 @@
-"""What TensorFlow computes in each of its modes, for tests/adapters/test_modes_tensorflow.py.
+"""Runs TensorFlow in each of its modes, for tests/adapters/test_modes_tensorflow.py.
 
-A program of its own, because one process holds one framework: `python
-tests/helpers/tensorflow_modes.py
-OUT.npz`. Beside the arrays, OUT.npz holds one text "said": JSON of everything that is not an array.
+`python tests/helpers/tensorflow_modes.py OUT.npz`, because one process holds one framework. Beside
+the arrays, OUT.npz holds one text "said": JSON of everything that is not an array.
 """
 
 from __future__ import annotations
@@ -25,33 +24,23 @@ STEPS, CUT = 12, 7
 INPUTS = ("resident", "pipeline")
 REGISTRY = load_registry()
 
-# All that a step may hold beside layers and the optimizer: fed masks, batch statistics, penalties,
-# clipping, decay.
+# A step with all that it may hold: fed masks, batch statistics, penalties, clipping, decay.
 RICH = task(
     "rich",
     (
-        Conv2D(filters=4, bias=False),
-        BatchNorm(momentum=0.8),
-        Activation(function="relu"),
-        Dropout(rate=0.4),
-        MaxPool2D(window=2),
-        Flatten(),
-        Dense(units=12),
-        Dropout(rate=0.2),
-        Dense(units=10),
+        *(Conv2D(filters=4, bias=False), BatchNorm(momentum=0.8), Activation(function="relu")),
+        *(Dropout(rate=0.4), MaxPool2D(window=2), Flatten(), Dense(units=12)),
+        *(Dropout(rate=0.2), Dense(units=10)),
     ),
     label_smoothing=0.1,
     regularization=Regularization(l1=1e-3, l2=1e-2, decay=0.1, clip_norm=1.0),
 )
-# What forward passes move: batch statistics and the generators of dropout.
+# Forward passes move these: batch statistics and the generators of dropout.
 MOVING = task(
     "moving",
     (
-        Flatten(),
-        Dense(units=12, bias=False),
-        BatchNorm(momentum=0.8),
-        Dropout(rate=0.3, masks="native"),
-        Dense(units=10),
+        *(Flatten(), Dense(units=12, bias=False), BatchNorm(momentum=0.8)),
+        *(Dropout(rate=0.3, masks="native"), Dense(units=10)),
     ),
 )
 CELLS = {
@@ -130,9 +119,7 @@ def single() -> dict[str, np.ndarray]:
 
 
 def probed(run: RunSpec, said: dict[str, Any]) -> dict[str, np.ndarray]:
-    """Trained with every part probed between the steps; what was traced, call by call, goes to
-    `said`.
-    """
+    """Trained with every part probed between the steps; traces of each call go to `said`."""
     session = opened(run)
     traces = [session.compilations()]
 
@@ -239,9 +226,7 @@ def other_answers() -> dict[str, Any]:
 
 
 def ties_in_xla() -> dict[str, np.ndarray]:
-    """The gradient of maximum pooling with padding where a window's largest values are equal, graph
-    and XLA.
-    """
+    """The gradient of padded maximum pooling if largest values are equal, graph and XLA."""
     import tensorflow as tf
 
     x = tf.constant([[0.0, 1.0, 1.0], [1.0, 0.0, 1.0], [1.0, 1.0, 0.0]])

@@ -1,10 +1,8 @@
-"""What TensorFlow's programs give when they serve many runs, for
-tests/adapters/test_throughput_tensorflow.py.
+"""Lets programs of TensorFlow serve many runs, for tests/adapters/test_throughput_tensorflow.py.
 
-A program of its own, because one process holds one framework: `python
-tests/helpers/tensorflow_throughput.py OUT.npz`. Beside the arrays, OUT.npz holds one text "said":
-JSON of
-everything that is not an array."""
+`python tests/helpers/tensorflow_throughput.py OUT.npz`, because one process holds one framework.
+Beside the arrays, OUT.npz holds one text "said": JSON of everything that is not an array.
+"""
 
 from __future__ import annotations
 
@@ -93,9 +91,7 @@ def sweep(said: dict[str, Any]) -> Arrays:
 
 
 def chunks() -> Arrays:
-    """One run in chunks of several sizes, after another run of its program, and in a process that
-    is warm.
-    """
+    """One run in chunks of several sizes, after another run of its program, in a warm process."""
     arrays: Arrays = {}
     for mode in REUSING:
         for name, task, optimizer in (("mlp", MLP, "adam"), ("moving", MOVING, "momentum")):
@@ -111,9 +107,7 @@ def chunks() -> Arrays:
 
 
 def changed(optimizer: Optimizer) -> dict[str, float]:
-    """Other hyperparameters that make sense: decays further from 1 by half, all else half as much
-    again. 0 stays 0.
-    """
+    """Other hyperparameters: decays half as far from 1, all else half as much again. 0 stays 0."""
     other = {}
     for name, hyper in optimizer.hyper.items():
         decay = 0.5 < hyper.default < hyper.high == 1.0
@@ -195,9 +189,7 @@ class Choosy(keras.optimizers.SGD):
 
 
 def choosy(said: dict[str, Any]) -> None:
-    """Which of Choosy's arguments may change, and the weight after one step of runs that differ in
-    each of them.
-    """
+    """Which of Choosy's arguments may change, and the weight after a step of runs that differ."""
     import gradrace.optimizer as o
 
     names = ("plain", "steering", "typed", "used_early", "unseen")
@@ -236,9 +228,7 @@ def choosy(said: dict[str, Any]) -> None:
 
 
 def slopes(said: dict[str, Any]) -> Arrays:
-    """gradients() against central differences of the loss, in every mode; and training with and
-    without it.
-    """
+    """gradients() against central differences in every mode; training with and without it."""
     arrays: Arrays = {}
     for mode in MODES:
         for name, task in (("rich", RICH), ("moving", MOVING)):
@@ -268,9 +258,7 @@ def disturbed(run: RunSpec, said: dict[str, Any]) -> Arrays:
 
 
 def slope(run: RunSpec) -> Arrays:
-    """The derivative of the first loss along random directions: by gradients(0), and by central
-    differences.
-    """
+    """The first loss's derivative in random directions: by gradients(0), by central differences."""
     inputs, at = make_plan(run, REGISTRY.optimizers["sgd"]), initial_weights(run.task, run.seed)
     session = ADAPTER.open(run, at, inputs)
     found = session.gradients(0)

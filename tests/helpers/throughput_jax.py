@@ -116,9 +116,7 @@ def compilations() -> Saved:
 
 
 def curves() -> Saved:
-    """`curve|<how>`: the losses of one run, in programs of its own, in those of others, after them,
-    and in other chunks.
-    """
+    """`curve|<how>`: one run's losses in its own programs, in others', after them, in chunks."""
     run = sweep_run(
         0.02, seed=3, kind="warmup_cosine", optimizer="rmsprop_momentum", hyper={"rho": 0.8}
     )

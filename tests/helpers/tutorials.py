@@ -64,9 +64,7 @@ def _commands(body: str) -> Iterator[Step]:
 
 
 def follow(name: str) -> bool:
-    """Does a tutorial in a folder of its own; False at the first command that ends otherwise than
-    it says.
-    """
+    """Does a tutorial in a new folder; False at the first command that ends otherwise."""
     text = (FOLDER / f"{name}.md").read_text(encoding="utf-8")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     with tempfile.TemporaryDirectory() as folder:

@@ -1,6 +1,4 @@
-"""Hundreds of inputs that make no sense, through the command line: each is refused in words, at
-once, and nothing is lost.
-"""
+"""Hundreds of inputs that make no sense: each is refused in words, at once, and nothing is lost."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The timer on fake sessions whose durations are declared, so that all comes out exactly; and what
-intervals cover.
-"""
+"""The timer on fake sessions of declared durations, so that all is exact; cover of intervals."""
 
 from __future__ import annotations
 
@@ -28,9 +26,7 @@ MS = 1_000_000
 
 
 class FakeClock:
-    """Time that passes only when a fake session says so, save that reading the stolen ticks takes
-    50 us.
-    """
+    """Time passes when a fake session says so, and 50 us for each reading of the stolen ticks."""
 
     def __init__(self) -> None:
         self.wall = self.cpu = self.switches = self.ticks = 0
@@ -187,9 +183,7 @@ def test_a_session_that_steps_one_by_one_compiles_in_its_first_step():
     ],
 )
 def test_slow_steps_make_shorter_blocks_and_warm_up_ends_in_time(step_ms, looped, expected):
-    """A block lasts half a second at most, one step at least; warm-up ends with the chunk that
-    passes ten seconds.
-    """
+    """A block lasts at most half a second, at least a step; warm-up ends at ten seconds' chunk."""
     session = FakeSession(FakeClock(), step_ms * MS, compile_ns=10**9, looped=looped)
     timed = timed_by(session, warmup_steps=60, blocks=4, block_steps=25)
     length = max(1, min(25, 500 // step_ms))
@@ -444,9 +438,7 @@ def test_what_lacks_one_of_its_figures_is_left_out(missing):
 
 @pytest.mark.parametrize("launches", [5, 10])
 def test_the_interval_over_launches_covers_what_it_says(launches):
-    """2000 cells of log-normal launches whose blocks vary too: 93 to 97 of 100 intervals hold the
-    true step time.
-    """
+    """2000 cells of log-normal launches and blocks: 93 to 97% of intervals hold the truth."""
     rng = np.random.default_rng(7)
     held, true = 0, 250e-6
     for spread in rng.uniform(0.005, 0.3, 2000):

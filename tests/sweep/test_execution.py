@@ -1,6 +1,4 @@
-"""Whole sweeps with real worker processes, run by the NumPy reference: what finishes, fails, hangs,
-dies or is killed.
-"""
+"""Whole sweeps in real workers of the NumPy reference: they finish, fail, hang, die or are killed."""
 
 from __future__ import annotations
 
@@ -16,8 +14,8 @@ import pytest
 from gradrace.errors import UserError
 from gradrace.results import frame
 from gradrace.suite import make_suite
-from gradrace.sweep import Options, execute, matches, prepare
-from tiny import TINY, toml
+from gradrace.sweep import Options, matches, prepare
+from tiny import TINY, swept, toml
 from waiting import finished, wait_for
 
 PLUGIN = """
@@ -61,10 +59,8 @@ def plugin(tmp_path):
     return file
 
 
-def sweep(output, plugins=(), options=None, **changes):
-    suite = make_suite("tiny", {**TINY, "timing": False, "seeds": 1, **changes})
-    ready = prepare(suite, plugins, options or Options(output=output, timeout_s=5))
-    return execute(ready), frame.load(output)
+def sweep(output, plugins=(), **changes):
+    return swept(output, plugins, Options(output=output, timeout_s=5), **{"seeds": 1, **changes})
 
 
 @pytest.mark.parametrize(
@@ -88,11 +84,8 @@ def test_what_goes_wrong_is_a_row_and_the_sweep_goes_on(
     assert outcome.exit_code == (1 if status in ("failed", "timeout") else 0)
     if steps is None or optimizer == "raising":
         return
-    curve = frames.curves[
-        (frames.curves["digest"] == hit["digest"].iloc[0])
-        & (frames.curves["series"] == "train_loss")
-    ]
-    assert len(curve) == steps, "what was trained before is kept"
+    curves = frames.curves[frames.curves["digest"] == hit["digest"].iloc[0]]
+    assert (curves["series"] == "train_loss").sum() == steps, "what was trained before is kept"
 
 
 @pytest.mark.parametrize("task", ["rosenbrock", "beale", "branin"])
@@ -110,25 +103,16 @@ def test_a_run_that_raised_leaves_its_traceback_in_its_log(tmp_path, plugin):
 
 def test_what_a_run_prints_goes_to_its_own_log(tmp_path, plugin):
     _, frames = sweep(tmp_path, [plugin], optimizers=["chatting", "sgd"])
-    logs = {
-        row.optimizer: tmp_path / "runs" / "tiny" / row.digest / "log.txt"
-        for row in frames.runs.itertuples()
-    }
-    assert (
-        "out of the run" in logs["chatting"].read_text()
-        and "from native code" in logs["chatting"].read_text()
-    )
+    folder = tmp_path / "runs" / "tiny"
+    logs = {row.optimizer: folder / row.digest / "log.txt" for row in frames.runs.itertuples()}
+    said = logs["chatting"].read_text()
+    assert "out of the run" in said and "from native code" in said
     assert not logs["sgd"].exists()
 
 
 def test_a_timed_cell_that_dies_does_not_take_the_others_with_it(tmp_path, plugin):
-    outcome, frames = sweep(
-        tmp_path,
-        [plugin],
-        optimizers=["sgd", "dying", "adam"],
-        convergence=False,
-        timing=TINY["timing"],
-    )
+    clock = {"convergence": False, "timing": TINY["timing"]}
+    outcome, frames = sweep(tmp_path, [plugin], optimizers=["sgd", "dying", "adam"], **clock)
     status = frames.runs.set_index("optimizer")["status"]
     assert status.to_dict() == {"sgd": "ok", "dying": "failed", "adam": "ok"}
     assert outcome.exit_code == 1
@@ -157,9 +141,8 @@ def test_reruns_are_bit_equal(tmp_path):
 def test_shards_cover_everything_once(tmp_path):
     ids = []
     for index in (1, 2, 3):
-        ready = prepare(
-            make_suite("tiny", TINY), options=Options(output=tmp_path, shard=(index, 3))
-        )
+        options = Options(output=tmp_path, shard=(index, 3))
+        ready = prepare(make_suite("tiny", TINY), options=options)
         ids += [run.spec.id for run in ready.selected]
     assert len(ids) == len(set(ids)) == len(ready.plan)
 
@@ -173,26 +156,35 @@ def test_a_missing_framework_is_a_skipped_cell(tmp_path, monkeypatch):
     )
     outcome, frames = sweep(tmp_path, frameworks=["torch", "numpy"], optimizers=["sgd"])
     rows = frames.runs.set_index("framework")
-    assert rows.loc["torch", "status"] == "skipped" and rows.loc["torch", "reason"].startswith(
-        "not installed: torch"
-    )
+    assert rows.loc["torch", "status"] == "skipped"
+    assert rows.loc["torch", "reason"].startswith("not installed: torch")
     assert rows.loc["numpy", "status"] == "ok" and outcome.exit_code == 0
     outcome, _ = sweep(tmp_path, frameworks=["torch"], optimizers=["sgd"])
     assert outcome.exit_code == 3, "nothing could be measured"
 
 
+BROKEN = """FRAMEWORK = 'broken'
+TITLE = 'Broken'
+REQUIRES = ('numpy',)
+MODES = ('m',)
+CONVERGENCE_MODE = 'm'
+import a_module_that_is_not_there
+"""
+
+
 def test_a_framework_that_does_not_load_fails_with_the_reason(tmp_path):
     adapter = tmp_path / "broken_adapter.py"
-    adapter.write_text(
-        "FRAMEWORK = 'broken'\nTITLE = 'Broken'\nREQUIRES = ('numpy',)\nMODES ="
-        " ('m',)\nCONVERGENCE_MODE = 'm'\nimport a_module_that_is_not_there\n"
-    )
-    outcome, frames = sweep(
-        tmp_path, [adapter], frameworks=["broken", "numpy"], optimizers=["sgd", "adam"]
-    )
+    adapter.write_text(BROKEN)
+    chosen = {"frameworks": ["broken", "numpy"], "optimizers": ["sgd", "adam"]}
+    outcome, frames = sweep(tmp_path, [adapter], **chosen)
     reasons = frames.runs[frames.runs["framework"] == "broken"]["reason"]
     assert reasons.str.contains("a_module_that_is_not_there").all() and len(reasons) == 2
     assert outcome.counts == {"failed": 2, "ok": 2}
+
+
+TAKEN = """import gradrace.optimizers.sgd as s, dataclasses
+O = dataclasses.replace(s.OPTIMIZER, title='x')
+"""
 
 
 @pytest.mark.parametrize(
@@ -202,13 +194,7 @@ def test_a_framework_that_does_not_load_fails_with_the_reason(tmp_path):
         ("x = (", r"mine.py, line 1: '\(' was never closed"),
         ("import math\nmath.sqrt(-1)", "mine.py, line 2: ValueError"),
         ("x = 1", "defines no"),
-        (
-            (
-                "import gradrace.optimizers.sgd as s, dataclasses\nO ="
-                " dataclasses.replace(s.OPTIMIZER, title='x')"
-            ),
-            "'sgd' is taken",
-        ),
+        (TAKEN, "'sgd' is taken"),
         ("raise SystemExit(3)", "SystemExit"),
     ],
     ids=["missing", "syntax", "raises", "empty", "taken", "exits"],
@@ -247,34 +233,24 @@ SLOW = textwrap.dedent("""
 """)
 
 
+def long_run(output: str) -> list[str]:
+    options = ["--load", "slow.py", "--no-report", "-o", output]
+    return [sys.executable, "-m", "gradrace", "run", "long.toml", *options]
+
+
 @pytest.fixture
 def slow_run(tmp_path):
-    """Starts a sweep of six runs of a few seconds each, as a user would, and waits for its first
-    record.
-    """
+    """A sweep of six runs of a few seconds each, started as a user would, with its first record."""
     (tmp_path / "slow.py").write_text(SLOW)
     suite = {**TINY, "optimizers": ["slow"], "seeds": 6, "timing": False, "steps": 10}
     (tmp_path / "long.toml").write_text(toml(suite))
-    command = [
-        sys.executable,
-        "-m",
-        "gradrace",
-        "run",
-        "long.toml",
-        "--load",
-        "slow.py",
-        "--no-report",
-        "-o",
-        "out",
-    ]
 
     def start():
         # Tests that are run in the background inherit an ignored Ctrl-C; a user at a terminal does
         # not.
         heed = functools.partial(signal.signal, signal.SIGINT, signal.default_int_handler)
-        return subprocess.Popen(
-            command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=heed
-        )
+        streams = {"stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen(long_run("out"), cwd=tmp_path, preexec_fn=heed, **streams)
 
     process = start()
     wait_for(lambda: finished(tmp_path))
@@ -285,10 +261,8 @@ def workers_of(folder: Path) -> list[int]:
     found = []
     for cmdline in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            if (
-                b"gradrace.worker" in cmdline.read_bytes()
-                and (cmdline.parent / "cwd").resolve() == folder
-            ):
+            own = (cmdline.parent / "cwd").resolve() == folder
+            if own and b"gradrace.worker" in cmdline.read_bytes():
                 found.append(int(cmdline.parent.name))
         except OSError:
             continue
@@ -310,42 +284,19 @@ def test_killing_a_sweep_loses_at_most_the_run_in_flight(tmp_path, slow_run, how
     assert again.returncode == 0, said
     assert f"6 ok ({len(kept)} cached)" in said
     assert len(finished(tmp_path)) == 6
-    assert all(
-        (tmp_path / "out/runs/long" / d / "run.json").stat().st_mtime_ns == t
-        for d, t in kept.items()
-    )
-    undisturbed = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "gradrace",
-            "run",
-            "long.toml",
-            "--load",
-            "slow.py",
-            "--no-report",
-            "-o",
-            "calm",
-        ],
-        cwd=tmp_path,
-        capture_output=True,
-        check=True,
-    )
-    assert undisturbed.returncode == 0
-    runs = [
+    files = {file.parent.name: file.stat().st_mtime_ns for file in finished(tmp_path)}
+    assert kept.items() <= files.items(), "no finished run is written again"
+    assert subprocess.run(long_run("calm"), cwd=tmp_path, capture_output=True).returncode == 0
+    out, calm = (
         frame.load(tmp_path / name).runs.set_index("digest")["final_validation_loss"]
         for name in ("out", "calm")
-    ]
-    assert runs[0].equals(runs[1]), "the same table as that of an undisturbed sweep"
+    )
+    assert out.equals(calm), "the same table as that of an undisturbed sweep"
 
 
 def test_the_suite_as_json_from_the_command_line(tmp_path, gradrace):
     (tmp_path / "tiny.toml").write_text(toml({**TINY, "timing": False}))
     done = gradrace("run", "tiny.toml", "--json", "--no-report")
     assert done.returncode == 0
-    assert json.loads(done.stdout) == {
-        "suite": "tiny",
-        "cached": 0,
-        "counts": {"ok": 4},
-        "exit_code": 0,
-    }
+    told = {"suite": "tiny", "cached": 0, "counts": {"ok": 4}, "exit_code": 0}
+    assert json.loads(done.stdout) == told

@@ -1,6 +1,4 @@
-"""Workers that are killed, and workers that talk nonsense: what is lost, what is said, what goes
-on.
-"""
+"""Workers that are killed or talk nonsense: the reason is told, and the rest goes on."""
 
 from __future__ import annotations
 

@@ -40,55 +40,37 @@ def multi_step(factor):
     return {"kind": "multi_step", "params": {"milestones": [0.5], "factor": factor}}
 
 
-@pytest.mark.parametrize(
-    ("swept", "named"),
-    [
-        ({"optimizers": [adam(epsilon=1e-8), adam(epsilon=0.1)]}, ["epsilon=1e-08", "epsilon=0.1"]),
-        ({"optimizers": [{"name": "adam"}, adam(beta1=0.8)]}, ["", "beta1=0.8"]),
-        (
-            {"optimizers": [adam(beta1=0.8, beta2=0.9), adam(beta1=0.8, beta2=0.99)]},
-            ["beta2=0.9", "beta2=0.99"],
-        ),
-        (
-            {"optimizers": [{"name": "sgd", "learning_rate": [0.1, 0.1000001]}]},
-            ["lr0.1/", "lr0.1000001/"],
-        ),
-        (
-            {"optimizers": [{"name": "sgd", "learning_rate": [1234567.0, 1234568.0]}]},
-            ["lr1234567/", "lr1234568/"],
-        ),
-        (
-            {"optimizers": ["sgd"], "schedules": [multi_step(0.1), multi_step(0.1000001)]},
-            ["factor=0.1)", "=0.1000001)"],
-        ),
-        (
-            {"optimizers": ["sgd"], "train_fractions": [0.5, 0.5000001]},
-            ["fraction=0.5/", "fraction=0.5000001/"],
-        ),
-        (
-            {"optimizers": ["sgd"], "regularization": [{"l2": 1e-4}, {"l2": 1.0000001e-4}]},
-            ["l2=0.0001/", "0.00010000001/"],
-        ),
-    ],
-)
-def test_settings_that_differ_are_runs_of_their_own(swept, named):
-    runs = expanded(**swept)
-    assert len({run.id for run in runs}) == len(runs) == 2
-    assert all(word in run.id for run, word in zip(runs, named, strict=True)), [
-        run.id for run in runs
-    ]
+def sgd(*rates):
+    return {"optimizers": [{"name": "sgd", "learning_rate": list(rates)}]}
 
 
-def test_what_tells_two_entries_apart_is_named_in_all_runs_of_the_optimizer():
-    runs = expanded(
-        optimizers=[adam(epsilon=1e-8), {**adam(epsilon=0.1), "learning_rate": [1e-3, 1e-2]}, "sgd"]
-    )
-    assert [run.variations for run in runs] == [
-        {"epsilon": 1e-8},
-        {"epsilon": 0.1},
-        {"epsilon": 0.1},
-        {},
-    ]
+FACTORS = [multi_step(0.1), multi_step(0.1000001)]
+PENALTIES = [{"l2": 1e-4}, {"l2": 1.0000001e-4}]
+BETAS = [adam(beta1=0.8, beta2=0.9), adam(beta1=0.8, beta2=0.99)]
+DIFFERENT = [
+    ({"optimizers": [adam(epsilon=1e-8), adam(epsilon=0.1)]}, "epsilon=1e-08", "epsilon=0.1"),
+    ({"optimizers": [{"name": "adam"}, adam(beta1=0.8)]}, "", "beta1=0.8"),
+    ({"optimizers": BETAS}, "beta2=0.9", "beta2=0.99"),
+    (sgd(0.1, 0.1000001), "lr0.1/", "lr0.1000001/"),
+    (sgd(1234567.0, 1234568.0), "lr1234567/", "lr1234568/"),
+    ({"schedules": FACTORS}, "factor=0.1)", "=0.1000001)"),
+    ({"train_fractions": [0.5, 0.5000001]}, "fraction=0.5/", "fraction=0.5000001/"),
+    ({"regularization": PENALTIES}, "l2=0.0001/", "0.00010000001/"),
+]
+
+
+@pytest.mark.parametrize(("swept", "one", "other"), DIFFERENT)
+def test_settings_that_differ_are_runs_of_their_own(swept, one, other):
+    ids = [run.id for run in expanded(**{"optimizers": ["sgd"], **swept})]
+    assert len(set(ids)) == len(ids) == 2
+    assert one in ids[0] and other in ids[1], ids
+
+
+def test_the_difference_of_two_entries_is_named_in_all_runs_of_the_optimizer():
+    two_rates = {**adam(epsilon=0.1), "learning_rate": [1e-3, 1e-2]}
+    runs = expanded(optimizers=[adam(epsilon=1e-8), two_rates, "sgd"])
+    small, large = {"epsilon": 1e-8}, {"epsilon": 0.1}
+    assert [run.variations for run in runs] == [small, large, large, {}]
 
 
 def test_what_is_said_twice_is_run_once():
@@ -99,14 +81,10 @@ def test_what_is_said_twice_is_run_once():
         [adam(beta1=[0.8, 0.8])],
     ]
     for optimizers in alike:
-        own = [
-            {"learning_rate": 1e-3, **each} if isinstance(each, dict) else each
-            for each in optimizers
-        ]
+        own = [e if isinstance(e, str) else {"learning_rate": 1e-3, **e} for e in optimizers]
         assert len(expanded(optimizers=own)) == 1, optimizers
-    assert len(expanded(optimizers=["sgd"], depth=[1], hidden=[64, [64]])) == 1, (
-        "one size, written in two ways"
-    )
+    runs = expanded(optimizers=["sgd"], depth=[1], hidden=[64, [64]])
+    assert len(runs) == 1, "one size, written in two ways"
 
 
 def test_a_hyperparameter_may_be_called_as_a_variation_is(make_run):
@@ -124,10 +102,8 @@ def test_a_hyperparameter_may_be_called_as_a_variation_is(make_run):
 def test_two_runs_that_no_name_tells_apart_are_an_error_that_names_both(make_run):
     one = make_run()
     other = one.model_copy(update={"task": one.task.model_copy(update={"target": 0.123})})
-    said = (
-        r"mine.toml: two different runs have the same name, convergence/.*task.target is .* 0.123"
-    )
-    with pytest.raises(UserError, match=said):
+    said = "mine.toml: two different runs have the same name, convergence/"
+    with pytest.raises(UserError, match=f"{said}.*task.target is .* 0.123"):
         told_apart([one, other], "mine.toml")
 
 
@@ -197,11 +173,8 @@ def wanted(content):
 def test_every_setting_is_run_once_under_a_name_of_its_own(content):
     runs = expanded(seeds=1, **content)
     assert len({run.id for run in runs}) == len(runs)
-    assert (
-        len({run.model_dump_json(exclude={"variations"}) for run in runs})
-        == len(runs)
-        == len(wanted(content))
-    )
+    different = {run.model_dump_json(exclude={"variations"}) for run in runs}
+    assert len(different) == len(runs) == len(wanted(content))
 
 
 @settings(max_examples=30, deadline=None)
@@ -224,33 +197,19 @@ def test_every_setting_that_is_trained_is_timed_once(content):
 )
 @given(SUITE)
 def test_tables_tell_apart_what_was_run(tmp_path, content):
-    """Rows of the summary, series of figures, cells of comparisons: none stands for two settings,
-    none for half of one.
-    """
+    """No row of the summary, series of a figure or compared cell stands for two settings or half."""
     runs = expanded(timing={"launches": 1}, **content)
     folder = Path(tempfile.mkdtemp(dir=tmp_path))
     made = [digest(run, {}, {}) for run in runs]
     with Store(folder, "s") as store:
         store.write_plan(PlanFile(suite="s", title="t", question="", digests=tuple(made)))
         for run, key in zip(runs, made, strict=True):
-            store.write(
-                RunResult(
-                    RunRecord(
-                        digest=key,
-                        spec=run,
-                        status="skipped",
-                        reason="made up",
-                        started_at="2026-01-01T00:00:00+00:00",
-                        wall_s=0.0,
-                        versions={},
-                        sources={},
-                        machine=MACHINE,
-                        cores=(),
-                    ),
-                    None,
-                    None,
-                )
+            record = RunRecord(
+                **{"digest": key, "spec": run, "status": "skipped", "reason": "made up"},
+                **{"started_at": "2026-01-01T00:00:00+00:00", "wall_s": 0.0, "machine": MACHINE},
+                **{"versions": {}, "sources": {}, "cores": ()},
             )
+            store.write(RunResult(record, None, None))
     frames = frame.load(folder)
     trained = [run for run in runs if run.measure == "convergence"]
     summary = tables.summary(frames, "s")
@@ -267,30 +226,23 @@ def test_tables_tell_apart_what_was_run(tmp_path, content):
 
 def test_the_setting_of_a_step_leaves_out_what_changes_numbers_alone(make_run):
     run = make_run()
+
+    def task(**changes):
+        return {"task": run.task.model_copy(update=changes)}
+
+    def optimizer(**changes):
+        return {"optimizer": run.optimizer.model_copy(update=changes)}
+
     same = [
-        {"seed": 7},
-        {"schedule": complete(ScheduleSpec(kind="cosine", base_lr=0.7))},
+        *({"seed": 7}, {"schedule": complete(ScheduleSpec(kind="cosine", base_lr=0.7))}),
         {"variations": {"epsilon": 0.1}},
-        {
-            "task": run.task.model_copy(
-                update={"steps": 9, "eval_every": 3, "target": 0.1, "train_fraction": 0.5}
-            )
-        },
+        task(steps=9, eval_every=3, target=0.1, train_fraction=0.5),
     ]
     other = [
-        {"mode": "another"},
-        {"framework": "jax"},
-        {"dtype": "bfloat16"},
-        {"threads": 2},
-        {"device": "gpu"},
-        {"input": "pipeline"},
-        {"task": run.task.model_copy(update={"batch_size": 7})},
-        {"optimizer": run.optimizer.model_copy(update={"rule": "native"})},
-        {
-            "optimizer": run.optimizer.model_copy(
-                update={"hyper": {**run.optimizer.hyper, "epsilon": 0.1}}
-            )
-        },
+        *({"mode": "another"}, {"framework": "jax"}, {"dtype": "bfloat16"}, {"threads": 2}),
+        *({"device": "gpu"}, {"input": "pipeline"}, task(batch_size=7)),
+        optimizer(rule="native"),
+        optimizer(hyper={**run.optimizer.hyper, "epsilon": 0.1}),
     ]
     assert {step_setting(run.model_copy(update=change)) for change in same} == {step_setting(run)}
     settings = [step_setting(RunSpec.model_validate({**dict(run), **change})) for change in other]

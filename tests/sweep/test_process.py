@@ -256,9 +256,7 @@ def test_kill_reaches_grandchildren_in_a_session_of_their_own(start):
 
 @pytest.mark.skipif(not FDS.exists(), reason="needs /proc")
 def test_a_killed_driver_leaves_nothing_behind(tmp_path):
-    """Not a child that holds the interpreter in C, nor what it started: neither sees the end of a
-    pipe.
-    """
+    """Not a child that holds the interpreter in C, nor its own child: neither sees a pipe's end."""
     holds = "import re; re.match('(a+)+$', 'a' * 64 + 'b')"
     body = f"{PRELUDE}\n{APART}\ngive(pids=[os.getpid(), apart.pid])\n{holds}"
     driver = f"""

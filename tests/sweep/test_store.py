@@ -1,6 +1,4 @@
-"""Results on disk: whole or not there, refused where they are not ours, never outside of their
-folder.
-"""
+"""Results on disk: whole or absent, refused if they are not ours, never outside their folder."""
 
 from __future__ import annotations
 
@@ -236,9 +234,7 @@ def test_nothing_of_an_earlier_try_is_taken_for_the_results(tmp_path, make_run):
 
 
 def test_files_of_several_versions_are_one_table(tmp_path, make_run):
-    """The first has no parts and text as pandas writes it in the others; a type that cannot be the
-    same is refused.
-    """
+    """The first has no parts and pandas' text in the others; an incompatible type is refused."""
     blocks = Blocks(
         *(np.arange(1, 4, dtype=np.int64) for _ in range(5)), np.array(["step", "forward", "step"])
     )

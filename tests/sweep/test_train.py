@@ -1,6 +1,4 @@
-"""The loop on a fake session whose losses are declared, so that all comes out exactly. The timer's
-tests: test_clock.py.
-"""
+"""The loop on a fake session of declared losses, so that all is exact."""
 
 from __future__ import annotations
 
@@ -66,9 +64,7 @@ def test_weights_gone_bad_in_the_last_step_are_divergence(make_run):
 
 
 def stopping(make_run, losses, **rule):
-    """A run of 5 evaluations after the first with these validation losses, under this rule of early
-    stopping.
-    """
+    """A run of 5 evaluations with these validation losses, under this rule of early stopping."""
     task = task_of(make_run, steps=50, every=10).model_copy(
         update={"early_stopping": EarlyStopping(**rule)}
     )
@@ -115,9 +111,7 @@ def test_first_reaching():
 
 
 class Descending(FakeSession):
-    """Two parameters of which every step takes as much as its number plus one: the loss is their
-    norm before it.
-    """
+    """Step t takes t + 1 off two parameters: the loss is their norm before the step."""
 
     def __init__(self, log=None) -> None:
         super().__init__([], log)
