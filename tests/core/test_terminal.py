@@ -114,20 +114,16 @@ CLOSED = (
 def test_a_stream_that_was_closed_before_leads_nowhere(
     tmp_path: Path, descriptor: int, arguments: str, code: int
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", CLOSED.format(descriptor, arguments)],
-        cwd=tmp_path,
-        capture_output=True,
-    )
+    script = CLOSED.format(descriptor, arguments)
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True)
     assert (done.returncode, done.stdout, done.stderr) == (code, b"", b"")
 
 
 def test_a_reader_that_takes_one_line_is_no_error(tmp_path: Path) -> None:
     """The exit code is the command's own."""
     program = [sys.executable, "-m", "gradrace", "list"]
-    with subprocess.Popen(
-        program, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as started:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(program, cwd=tmp_path, **pipes) as started:
         assert started.stdout and started.stderr
         started.stdout.close()
         assert started.stderr.read() == b"" and started.wait() == 0
@@ -137,29 +133,16 @@ def test_a_reader_that_takes_one_line_is_no_error(tmp_path: Path) -> None:
 def test_markup_is_printed_as_it_stands(capsys: pytest.CaptureFixture[str], text: str) -> None:
     verdicts = tuple(
         Verdict(
-            level="updates",
-            case=text,
-            optimizer=text,
-            rule="canonical",
-            a=Side(framework=text),
-            b=Side(framework="x"),
-            verdict=verdict,
-            tolerance=0.0,
-            reason=text,
+            **{"level": "updates", "case": text, "optimizer": text, "rule": "canonical"},
+            **{"a": Side(framework=text), "b": Side(framework="x"), "verdict": verdict},
+            **{"tolerance": 0.0, "reason": text},
         )
         for verdict in ("equal", "differs by definition", "unavailable", "FAILED")
     )
     found = VerifyFile(
-        schema=1,
-        gradrace="0",
-        started_at=text,
-        seconds=1.0,
-        options={},
-        versions={},
-        sources={},
-        machine=MACHINE,
-        left_out=(text,),
-        verdicts=verdicts,
+        **{"schema": 1, "gradrace": "0", "started_at": text, "seconds": 1.0},
+        **{"options": {}, "versions": {}, "sources": {}, "machine": MACHINE},
+        **{"left_out": (text,), "verdicts": verdicts},
     )
     show(found)
     print_table(text, [{text: text}])

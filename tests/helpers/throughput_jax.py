@@ -44,14 +44,10 @@ def sweep_run(
     **task: Any,
 ) -> RunSpec:
     """A short float32 run of TINY in the loop."""
-    return RunSpec(
-        task=TINY.model_copy(update=task),
-        optimizer=OptimizerSpec(name=optimizer, hyper=hyper or {}),
-        framework="jax",
-        schedule=ScheduleSpec(kind=kind, base_lr=rate, params=params or {}),
-        mode="scan",
-        seed=seed,
-    )
+    schedule = ScheduleSpec(kind=kind, base_lr=rate, params=params or {})
+    chosen = OptimizerSpec(name=optimizer, hyper=hyper or {})
+    fields = {"framework": "jax", "mode": "scan", "seed": seed}
+    return RunSpec(task=TINY.model_copy(update=task), optimizer=chosen, schedule=schedule, **fields)
 
 
 def curve_of(run: RunSpec) -> list[float]:
@@ -84,23 +80,16 @@ def compilations() -> Saved:
         for b1 in (0.5, 0.95)
     ]
     yield "compiled|others", [len(others), compiled(*others)]
-    kinds = [
-        sweep_run(kind="cosine"),
-        sweep_run(kind="warmup_cosine"),
-        sweep_run(kind="step", params={"every": 20.0}),
-    ]
+    step = sweep_run(kind="step", params={"every": 20.0})
+    kinds = [sweep_run(kind="cosine"), sweep_run(kind="warmup_cosine"), step]
     yield "compiled|schedules", compiled(*kinds)
     # Waits for one evaluation without a gain that no run can make, so that rates change in the
     # middle.
     plateau = sweep_run(kind="plateau", params={"patience": 1.0, "min_delta": 9.0, "factor": 0.5})
     applied = train(opened(plateau), plateau.task, schedule=plateau.schedule).curve.learning_rates
     yield "compiled|plateau", [len(set(applied.tolist())), compiled(plateau)]
-    yield (
-        "compiled|longer",
-        compiled(
-            sweep_run(steps=2 * CHUNK + STEPS), sweep_run(early_stopping=EarlyStopping(patience=9))
-        ),
-    )
+    stopping = sweep_run(early_stopping=EarlyStopping(patience=9))
+    yield "compiled|longer", compiled(sweep_run(steps=2 * CHUNK + STEPS), stopping)
     yield "compiled|loops after", session._programs.step._cache_size()
     for hyper in ({"beta2": 0.9}, {"beta2": 0.99}):
         other, step = opened(sweep_run(hyper=hyper)), 0
@@ -121,18 +110,10 @@ def curves() -> Saved:
         0.02, seed=3, kind="warmup_cosine", optimizer="rmsprop_momentum", hyper={"rho": 0.8}
     )
     yield "curve|alone", curve_of(run)
-    for how, every in (
-        ("again", CHUNK),
-        ("in chunks of 7", 7),
-        ("whole", STEPS),
-        ("one by one", 1),
-    ):
-        yield (
-            f"curve|{how}",
-            curve_of(
-                run.model_copy(update={"task": run.task.model_copy(update={"eval_every": every})})
-            ),
-        )
+    lengths = {"again": CHUNK, "in chunks of 7": 7, "whole": STEPS, "one by one": 1}
+    for how, every in lengths.items():
+        task = run.task.model_copy(update={"eval_every": every})
+        yield f"curve|{how}", curve_of(run.model_copy(update={"task": task}))
     modes.kept.cache_clear()
     other = run.model_copy(
         update={"optimizer": OptimizerSpec(name="rmsprop_momentum", hyper={"rho": 0.99}), "seed": 1}
@@ -241,33 +222,19 @@ def gradients() -> Saved:
         after, rate = asked.weights(), asked._inputs.learning_rates[3]
         trainable = [p.name for built in asked._layers for p in built.parameters if p.trainable]
         yield f"gradients|{mode}|names", [list(found), trainable]
-        yield (
-            f"gradients|{mode}|distance",
-            max(
-                float(
-                    np.abs((before[n] - after[n]) / rate - found[n]).max() / np.abs(found[n]).max()
-                )
-                for n in trainable
-            ),
-        )
-        same = [
-            np.array_equal(value, asked.weights()[name]) for name, value in plain.weights().items()
-        ]
-        yield (
-            f"gradients|{mode}|untouched",
-            all(same) and np.array_equal(plain.losses(), asked.losses()),
-        )
+        moved = {n: (before[n] - after[n]) / rate for n in trainable}
+        apart = [np.abs(moved[n] - found[n]).max() / np.abs(found[n]).max() for n in trainable]
+        yield f"gradients|{mode}|distance", float(max(apart))
+        weights = asked.weights()
+        same = [np.array_equal(value, weights[name]) for name, value in plain.weights().items()]
+        untouched = all(same) and np.array_equal(plain.losses(), asked.losses())
+        yield f"gradients|{mode}|untouched", untouched
         clipped = task.model_copy(
             update={"regularization": Regularization(l1=1e-3, l2=1e-2, clip_norm=1e-3)}
         )
         other = opened(run_of(clipped, mode, "sgd"))
-        yield (
-            f"gradients|{mode}|norms",
-            [
-                _norm(opened(run).gradients(0)),
-                _norm(other.gradients(0)),
-            ],
-        )
+        norms = [_norm(opened(run).gradients(0)), _norm(other.gradients(0))]
+        yield f"gradients|{mode}|norms", norms
         low = opened(run_of(SMALL, mode, "adam", dtype="bfloat16", input="pipeline")).gradients(5)
         yield f"gradients|{mode}|bfloat16", sorted({str(value.dtype) for value in low.values()})
 

@@ -40,13 +40,11 @@ class FakeClock:
 
 
 class FakeSession:
-    """A step takes `step_ns`, a program that is needed for the first time `compile_ns` more,
-    waiting `sync_ns`.
+    """A step takes `step_ns`, the first use of a program `compile_ns` more, waiting `sync_ns`.
 
-    A looped session needs a program for each length of `train`, others one. part_ns: what each part
-    of a step takes.
-    fails_at, compiles_at: the step whose training raises, or compiles anew. Every call is logged:
-    (name, what, steps)."""
+    A looped session needs a program for each length of `train`, others one. part_ns: time of each
+    part of a step. fails_at, compiles_at: the step whose training raises, or compiles anew. Every
+    call is logged: (name, what, steps)."""
 
     def __init__(
         self,
@@ -62,18 +60,10 @@ class FakeSession:
         log: list[Any] | None = None,
         name: str = "one",
     ) -> None:
-        self.clock, self.looped, self.log, self.name = (
-            clock,
-            looped,
-            [] if log is None else log,
-            name,
-        )
-        self._step_ns, self._compile_ns, self._sync_ns, self._part_ns = (
-            step_ns,
-            compile_ns,
-            sync_ns,
-            part_ns or {},
-        )
+        self.clock, self.looped, self.name = clock, looped, name
+        self.log = [] if log is None else log
+        self._step_ns, self._compile_ns, self._sync_ns = step_ns, compile_ns, sync_ns
+        self._part_ns = part_ns or {}
         self._frozen, self._fails_at, self._compiles_at = frozen, fails_at, compiles_at
         self._programs: set[Any] = set()
         self.taken = self.waiting = 0
@@ -137,19 +127,15 @@ def test_declared_durations_come_back_exactly():
     clock, log = FakeClock(), []
     fast = FakeSession(clock, 100, compile_ns=5_000, sync_ns=7, log=log, name="fast")
     slow = FakeSession(clock, 300, compile_ns=9_000, sync_ns=7, log=log, name="slow")
-    one, two = time_cells(
-        [fast, slow], TimingSpec(warmup_steps=10, blocks=4, block_steps=5), clock=clock
-    )
+    timing = TimingSpec(warmup_steps=10, blocks=4, block_steps=5)
+    one, two = time_cells([fast, slow], timing, clock=clock)
     assert isinstance(one, CellTimes) and isinstance(two, CellTimes)
-    assert one.first_call_s == pytest.approx(5_107e-9) and two.first_call_s == pytest.approx(
-        9_307e-9
-    )
+    assert one.first_call_s == pytest.approx(5_107e-9)
+    assert two.first_call_s == pytest.approx(9_307e-9)
     assert one.first_call_steps == 1 and one.blocks.part.tolist() == ["step"] * 4
     assert one.blocks.wall_ns.tolist() == [507] * 4 and two.blocks.wall_ns.tolist() == [1507] * 4
-    assert (
-        one.blocks.cpu_ns.tolist() == [250] * 4
-        and one.blocks.involuntary_switches.tolist() == [1] * 4
-    )
+    assert one.blocks.cpu_ns.tolist() == [250] * 4
+    assert one.blocks.involuntary_switches.tolist() == [1] * 4
     assert one.blocks.steal_ticks.tolist() == [3] * 4 and one.blocks.steps.tolist() == [5] * 4
     assert step_time(two.blocks.steps, two.blocks.wall_ns).p25 == pytest.approx(1507e-9 / 5)
     blocks = [name for name, _, steps in log if steps.start >= 11]
@@ -208,20 +194,11 @@ def test_parts_take_their_turns_among_the_steps_of_the_same_block():
         taken = log[begin + 5 * block : begin + 5 * block + 5]
         assert [(name, what) for name, what, _ in taken] == turns[block:] + turns[:block]
         assert {steps for _, _, steps in taken} == {range(9 + 4 * block, 13 + 4 * block)}
-    assert (
-        one.blocks.of("forward").wall_ns.tolist() == [120] * 5
-        and len(one.blocks.of("step").steps) == 5
-    )
+    assert one.blocks.of("forward").wall_ns.tolist() == [120] * 5
+    assert len(one.blocks.of("step").steps) == 5
     found = parts_of_launch(one.blocks.steps, one.blocks.wall_ns, one.blocks.part)
-    assert found == pytest.approx(
-        {
-            "forward": 30e-9,
-            "backward": 50e-9,
-            "optimizer": 15e-9,
-            "remainder": 5e-9,
-            "covered": 0.95,
-        }
-    )
+    parts = {"forward": 30e-9, "backward": 50e-9, "optimizer": 15e-9, "remainder": 5e-9}
+    assert found == pytest.approx({**parts, "covered": 0.95})
     assert two.blocks.part.tolist() == ["step"] * 5
     assert parts_of_launch(two.blocks.steps, two.blocks.wall_ns, two.blocks.part) == {}
 
@@ -234,14 +211,13 @@ def test_parts_are_warmed_before_anything_is_timed():
     assert lengths(FakeSession(FakeClock(), part_ns={"forward": 10}), "forward") == []
 
 
+UNTRAINED = "the weights did not change during the timed steps: nothing was trained"
+
+
 @pytest.mark.parametrize(
     ("broken", "error", "message"),
     [
-        (
-            {"frozen": True},
-            RuntimeError,
-            "the weights did not change during the timed steps: nothing was trained",
-        ),
+        ({"frozen": True}, RuntimeError, UNTRAINED),
         ({"compiles_at": 25}, RuntimeError, "a program was compiled during the timed steps"),
         ({"fails_at": 0}, ValueError, "cannot go on"),
         ({"fails_at": 4}, ValueError, "cannot go on"),
@@ -261,9 +237,8 @@ def test_a_broken_session_says_why_and_leaves_the_others(broken, error, message)
 
 
 def test_compiling_in_the_warm_up_is_fine():
-    assert timed_by(
-        FakeSession(FakeClock(), compiles_at=5), warmup_steps=10, blocks=4, block_steps=5
-    )
+    session = FakeSession(FakeClock(), compiles_at=5)
+    assert timed_by(session, warmup_steps=10, blocks=4, block_steps=5)
 
 
 @settings(max_examples=150, deadline=None)
@@ -281,31 +256,20 @@ def test_a_plan_has_steps_enough_and_nothing_compiles_among_the_timed(
     session = FakeSession(
         FakeClock(), step_ms * MS, looped=looped, part_ns={"forward": MS}, compile_ns=10**9
     )
-    timing = {
-        "warmup_steps": warmup,
-        "blocks": blocks,
-        "block_steps": block,
-        "breakdown": breakdown,
-    }
+    timing = {"warmup_steps": warmup, "blocks": blocks, "block_steps": block}
+    timing["breakdown"] = breakdown
     found = timed_by(session, **timing)
     assert max(steps.stop for _, _, steps in session.log) <= TimingSpec(**timing).total_steps
     steps = found.blocks.of("step")
-    assert (
-        len(steps.steps) == blocks
-        and len(set(steps.steps.tolist())) == 1
-        and steps.steps[0] <= block
-    )
+    assert len(steps.steps) == blocks and len(set(steps.steps.tolist())) == 1
+    assert steps.steps[0] <= block
     assert set(found.blocks.part) == ({"step", "forward"} if breakdown else {"step"})
     assert steps.wall_ns.tolist() == [steps.steps[0] * step_ms * MS] * blocks
 
 
 def test_a_step_that_takes_no_time_makes_whole_blocks():
-    assert (
-        timed_by(
-            FakeSession(FakeClock(), 0), warmup_steps=4, blocks=4, block_steps=5
-        ).blocks.steps.tolist()
-        == [5] * 4
-    )
+    timed = timed_by(FakeSession(FakeClock(), 0), warmup_steps=4, blocks=4, block_steps=5)
+    assert timed.blocks.steps.tolist() == [5] * 4
 
 
 def test_the_first_call_counts_its_steps():
@@ -319,33 +283,19 @@ def test_the_systems_clock_goes_forward():
     before, stolen = clock.read(), clock.steal()
     sum(range(200_000))
     after = clock.read()
-    assert (
-        after[0] > before[0]
-        and after[1] > before[1]
-        and after[2] >= before[2]
-        and clock.steal() >= stolen
-    )
-    assert (
-        steal_ticks(()) == 0 and steal_ticks(usable_cores()) >= steal_ticks(usable_cores()[:1]) >= 0
-    )
+    assert after[0] > before[0] and after[1] > before[1] and after[2] >= before[2]
+    assert clock.steal() >= stolen and steal_ticks(()) == 0
+    assert steal_ticks(usable_cores()) >= steal_ticks(usable_cores()[:1]) >= 0
+
+
+TWO_CORES = "cpu0 1 2 3 4 5 6 7 30 9 0\ncpu1 1 2 3 4 5 6 7 400 9 0\n"
 
 
 @pytest.mark.parametrize(
     ("stat", "cores", "expected"),
     [
-        (
-            (
-                "cpu  1 2 3 4 5 6 7 800 9 0\ncpu0 1 2 3 4 5 6 7 30 9 0\ncpu1 1 2 3 4 5 6 7 400 9"
-                " 0\nintr 1\n"
-            ),
-            (0,),
-            30,
-        ),
-        (
-            "cpu0 1 2 3 4 5 6 7 30 9 0\ncpu1 1 2 3 4 5 6 7 400 9 0\ncpu10 1 2 3 4 5 6 7 9 9 0\n",
-            (0, 1),
-            430,
-        ),
+        (f"cpu  1 2 3 4 5 6 7 800 9 0\n{TWO_CORES}intr 1\n", (0,), 30),
+        (f"{TWO_CORES}cpu10 1 2 3 4 5 6 7 9 9 0\n", (0, 1), 430),
         ("cpu0 1 2 3 4\n", (0,), 0),
         (None, (0,), 0),
     ],
@@ -368,26 +318,19 @@ def test_step_time_by_hand():
     assert time.p99 == pytest.approx(1e-9 * (40 + 0.96 * (500 - 40)))
 
 
+CONTENDED = {
+    "busy": ([100] * 4, [3] * 4, [0] * 4, False),
+    "waiting by itself": ([80] * 4, [0] * 4, [0] * 4, False),
+    "pushed off": ([80] * 4, [1] * 4, [0] * 4, True),
+    "half of the blocks": ([80, 80, 99, 99], [1] * 4, [0] * 4, False),
+    "starved by the hypervisor": ([80] * 4, [0] * 4, [1, 1, 1, 0], True),
+    "a tick": ([100] * 4, [0] * 4, [0, 1, 0, 0], False),
+    "much stolen": ([100] * 4, [0] * 4, [1, 1, 1, 0], True),
+}
+
+
 @pytest.mark.parametrize(
-    ("cpu", "switches", "ticks", "expected"),
-    [
-        ([100] * 4, [3] * 4, [0] * 4, False),
-        ([80] * 4, [0] * 4, [0] * 4, False),
-        ([80] * 4, [1] * 4, [0] * 4, True),
-        ([80, 80, 99, 99], [1] * 4, [0] * 4, False),
-        ([80] * 4, [0] * 4, [1, 1, 1, 0], True),
-        ([100] * 4, [0] * 4, [0, 1, 0, 0], False),
-        ([100] * 4, [0] * 4, [1, 1, 1, 0], True),
-    ],
-    ids=[
-        "busy",
-        "waiting by itself",
-        "pushed off",
-        "half of the blocks",
-        "starved by the hypervisor",
-        "a tick",
-        "much stolen",
-    ],
+    ("cpu", "switches", "ticks", "expected"), CONTENDED.values(), ids=list(CONTENDED)
 )
 def test_contention_is_told_from_waiting(cpu, switches, ticks, expected):
     """Four blocks of 10 ticks each: one stolen tick is 2.5% of all, three are 7.5%."""
@@ -399,13 +342,11 @@ def test_contention_is_told_from_waiting(cpu, switches, ticks, expected):
 def test_a_geometric_mean_with_a_t_interval_by_hand():
     found = ratio_scale(np.array([1.0, 2.0, 4.0]))
     margin = 4.302652729911275 * math.log(2) / math.sqrt(3)
-    assert found[:3] == pytest.approx(
-        (2.0, math.exp(math.log(2) - margin), math.exp(math.log(2) + margin))
-    )
+    low, high = math.exp(math.log(2) - margin), math.exp(math.log(2) + margin)
+    assert found[:3] == pytest.approx((2.0, low, high))
     mean = difference_scale(np.array([-1.0, 0.0, 4.0]))
-    assert mean.estimate == 1.0 and mean.low == pytest.approx(
-        1 - 4.302652729911275 * math.sqrt(7 / 3)
-    )
+    expected = 1 - 4.302652729911275 * math.sqrt(7 / 3)
+    assert mean.estimate == 1.0 and mean.low == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("launches", [[], [3.0], [3.0, 12.0]])
@@ -418,9 +359,8 @@ def test_too_few_launches_have_no_interval(launches):
 def test_a_difference_that_is_negative_has_a_mean_on_its_own_scale():
     launches = np.array([-1.0, 1.0, 3.0])
     assert over_launches("remainder", launches) == difference_scale(launches)
-    assert over_launches("step_p25", np.array([1.0, 2.0, 4.0])) == ratio_scale(
-        np.array([1.0, 2.0, 4.0])
-    )
+    ratios = np.array([1.0, 2.0, 4.0])
+    assert over_launches("step_p25", ratios) == ratio_scale(ratios)
 
 
 @pytest.mark.parametrize("missing", ["gradient", "update", "forward"])
@@ -460,7 +400,6 @@ def test_many_blocks_do_not_make_up_for_few_launches():
 
 
 def test_blocks_of_one_part():
-    blocks = Blocks(
-        *(np.arange(3) + i for i in range(5)), part=np.array(["step", "forward", "step"])
-    )
+    parts = np.array(["step", "forward", "step"])
+    blocks = Blocks(*(np.arange(3) + i for i in range(5)), part=parts)
     assert blocks.of("forward").wall_ns.tolist() == [2] and blocks.of().steps.tolist() == [0, 2]

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from gradrace.results import frame
-from gradrace.suite import make_suite
-from gradrace.sweep import Options, execute, prepare
+import tiny
+from gradrace.sweep import Options
 from processes import until_gone
 from tiny import TINY, toml
 
@@ -37,10 +36,10 @@ def swept(folder: Path, body: str, timeout_s: float = 30, **changes):
     """A sweep of the NumPy reference with `mine`, beside sgd."""
     file = folder / "mine.py"
     file.write_text(IN_A_WORKER + RULE.format(body=textwrap.dedent(body)))
-    content = {**TINY, "timing": False, "optimizers": ["sgd", "mine"], **changes}
     options = Options(output=folder, timeout_s=timeout_s, workers=1)
-    outcome = execute(prepare(make_suite("tiny", content), [file], options))
-    return outcome, frame.load(folder).runs.set_index("optimizer")
+    content = {"optimizers": ["sgd", "mine"], **changes}
+    outcome, frames = tiny.swept(folder, [file], options, **content)
+    return outcome, frames.runs.set_index("optimizer")
 
 
 DIES_AT_IMPORT = """
@@ -52,17 +51,14 @@ if IN_A_WORKER:
 """
 
 
+KILL, GIVEN_UP = "os.kill(os.getpid(), 9)", "SIGKILL while it loaded, 3 times in a row"
+
+
 @pytest.mark.parametrize(
     ("deaths", "how", "starts", "failed", "reason"),
     [
-        (2, "os.kill(os.getpid(), 9)", 3, 0, ""),
-        (
-            99,
-            "os.kill(os.getpid(), 9)",
-            3,
-            4,
-            "the worker died: SIGKILL while it loaded, 3 times in a row",
-        ),
+        (2, KILL, 3, 0, ""),
+        (99, KILL, 3, 4, f"the worker died: {GIVEN_UP}"),
         (1, "os._exit(3)", 1, 4, "the worker died: exit code 3"),
     ],
     ids=["killed twice", "killed always", "ends itself"],
@@ -77,6 +73,7 @@ def test_a_worker_that_is_killed_while_it_loads_is_started_again(
 
 
 FIND_PIPE = "pipe = int(sys.argv[2])"
+SAYS = "os.write(pipe, json.dumps({%s}).encode() + b'\\n')"
 
 
 @pytest.mark.parametrize(
@@ -85,28 +82,10 @@ FIND_PIPE = "pipe = int(sys.argv[2])"
         ("os.write(pipe, b'hello\\n')", "it wrote b'hello' to the pipe"),
         ("os.close(pipe); time.sleep(1000)", "it closed its pipe without ending"),
         ("os.write(pipe, b'{}\\n')", "its message 'nothing' is none"),
-        (
-            "os.write(pipe, json.dumps({'event': 'nonsense'}).encode() + b'\\n')",
-            "its message 'nonsense' is none",
-        ),
-        (
-            "os.write(pipe, json.dumps({'event': 'result', 'index': 7}).encode() + b'\\n')",
-            "its message 'result' is none",
-        ),
-        (
-            (
-                "os.write(pipe, json.dumps({'event': 'progress', 'index': 0, 'step': 1e9}).encode()"
-                " + b'\\n')"
-            ),
-            "step",
-        ),
-        (
-            (
-                "os.write(pipe, json.dumps({'event': 'result', 'index': 0, 'record': {}}).encode()"
-                " + b'\\n')"
-            ),
-            "ValidationError",
-        ),
+        (SAYS % "'event': 'nonsense'", "its message 'nonsense' is none"),
+        (SAYS % "'event': 'result', 'index': 7", "its message 'result' is none"),
+        (SAYS % "'event': 'progress', 'index': 0, 'step': 1e9", "step"),
+        (SAYS % "'event': 'result', 'index': 0, 'record': {}", "ValidationError"),
     ],
     ids=["garbage", "closed", "no event", "no such event", "no such run", "step", "no record"],
 )
@@ -183,10 +162,11 @@ def test_what_a_plug_in_started_ends_with_its_worker(tmp_path):
 @pytest.mark.skipif(sys.platform == "win32", reason="has no limit of open files to set")
 def test_too_few_open_files_are_said(tmp_path):
     (tmp_path / "tiny.toml").write_text(toml({**TINY, "timing": False}))
-    limited = (
-        "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (9, 9)); from"
-        " gradrace.cli import main; main()"
-    )
+    limited = """import resource
+from gradrace.cli import main
+resource.setrlimit(resource.RLIMIT_NOFILE, (9, 9))
+main()
+"""
     command = [sys.executable, "-c", limited, "run", "tiny.toml", "-o", "o", "--no-report"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 3 and "Traceback" not in done.stderr

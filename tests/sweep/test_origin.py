@@ -1,4 +1,4 @@
-"""Two suites of one name in one folder: the second does not take over the first one's plan."""
+"""Two suites of one name in one results folder: the second does not take over the first's plan."""
 
 from __future__ import annotations
 
@@ -13,14 +13,8 @@ from gradrace.sweep import Options, Outcome, execute, prepare
 from gradrace.sweep.store import read_plan
 from tiny import TINY, toml
 
-SMALL: dict[str, Any] = {
-    **TINY,
-    "optimizers": ["sgd"],
-    "seeds": 1,
-    "steps": 4,
-    "eval_every": 2,
-    "timing": False,
-}
+SHORT = {"optimizers": ["sgd"], "seeds": 1, "steps": 4, "eval_every": 2, "timing": False}
+SMALL: dict[str, Any] = {**TINY, **SHORT}
 
 
 def write(file: Path, **changes: Any) -> Path:
@@ -30,12 +24,8 @@ def write(file: Path, **changes: Any) -> Path:
 
 
 def run(suite: Any, output: Path) -> Outcome:
-    return execute(
-        prepare(
-            suite if not isinstance(suite, Path) else str(suite),
-            options=Options(output=output, workers=1),
-        )
-    )
+    given = str(suite) if isinstance(suite, Path) else suite
+    return execute(prepare(given, options=Options(output=output, workers=1)))
 
 
 def refused(suite: Any, output: Path, *words: str) -> None:
@@ -45,17 +35,13 @@ def refused(suite: Any, output: Path, *words: str) -> None:
         run(suite, output)
     assert error.value.exit_code == 2
     assert all(word in str(error.value) for word in ("--output", *words)), error.value
-    assert (
-        plan.read_bytes(),
-        sorted(output.rglob("*")),
-    ) == before, "nothing is lost, nothing is begun"
+    after = plan.read_bytes(), sorted(output.rglob("*"))
+    assert after == before, "nothing is lost, nothing is begun"
 
 
 def test_another_file_of_the_same_name_is_refused(tmp_path: Path) -> None:
-    first, second = (
-        write(tmp_path / "a/s.toml"),
-        write(tmp_path / "b/s.toml", title="Another", optimizers=["adam"]),
-    )
+    first = write(tmp_path / "a/s.toml")
+    second = write(tmp_path / "b/s.toml", title="Another", optimizers=["adam"])
     assert run(first, tmp_path / "results").counts == {"ok": 1}
     refused(second, tmp_path / "results", str(first), str(second), "plan.json", "Rename")
     assert run(second, tmp_path / "others").counts == {"ok": 1}
@@ -78,9 +64,8 @@ def test_an_edited_file_goes_on_and_so_does_a_moved_or_copied_one(
     moved = write(tmp_path / "c/s.toml", title="A better title", seeds=3)
     assert run(moved, output).cached == 2, "moved, then edited"
     moved.unlink()
-    refused(
-        write(tmp_path / "d/s.toml", title="Something else"), output, str(moved), "A better title"
-    )
+    other = write(tmp_path / "d/s.toml", title="Something else")
+    refused(other, output, str(moved), "A better title")
     (output / "runs/s/plan.json").unlink()
     assert run(tmp_path / "d/s.toml", output).cached == 1, "finished runs are found again"
 
@@ -88,9 +73,8 @@ def test_an_edited_file_goes_on_and_so_does_a_moved_or_copied_one(
 def test_content_from_python_goes_on_and_takes_no_file_over(tmp_path: Path) -> None:
     output = tmp_path / "results"
     run(make_suite("s", SMALL), output)
-    assert run(make_suite("s", {**SMALL, "title": "New", "seeds": 2}), output).cached == 1, (
-        "a notebook's suite may change"
-    )
+    changed = make_suite("s", {**SMALL, "title": "New", "seeds": 2})
+    assert run(changed, output).cached == 1, "a notebook's suite may change"
     refused(write(tmp_path / "s.toml", title="Of a file"), output, "a suite given from Python")
 
 
@@ -107,11 +91,8 @@ def test_what_a_command_line_changes_leaves_the_suite_the_same(tmp_path: Path) -
 
 def test_a_built_in_suite_is_the_same_by_name_and_by_path() -> None:
     by_name, by_path = read_suite("paths"), read_suite(str(built_in()["paths"]))
-    assert (
-        by_name.origin == by_path.origin
-        and by_name.origin is not None
-        and by_name.origin.source == BUILT_IN
-    )
+    assert by_name.origin == by_path.origin and by_name.origin is not None
+    assert by_name.origin.source == BUILT_IN
 
 
 def test_a_plan_of_an_earlier_version_is_taken_over(tmp_path: Path) -> None:
@@ -129,7 +110,6 @@ def test_a_study_is_not_taken_over_by_a_suite(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "study.json").write_text("{}")
     (folder / ".lock").touch()
-    (folder / "plan.json").write_text(
-        '{"schema": 1, "suite": "s", "title": "t", "question": "", "digests": []}'
-    )
+    plan = '{"schema": 1, "suite": "s", "title": "t", "question": "", "digests": []}'
+    (folder / "plan.json").write_text(plan)
     refused(write(tmp_path / "s.toml"), tmp_path / "results", "gradrace tune")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise, starmap
+
 import numpy as np
 import pytest
 from fake_session import FakeSession
@@ -16,22 +18,16 @@ def task_of(make_run, steps=100, every=25):
 
 
 def test_a_run_is_trained_in_chunks_and_evaluated_between_them(make_run):
-    log, losses = [], np.linspace(2, 1, 90)
-    pieces = []
-    result = train(
-        FakeSession(losses, log=log),
-        task_of(make_run, 90),
-        lambda step, piece: pieces.append((step, piece)),
-    )
+    log, losses, pieces = [], np.linspace(2, 1, 90), []
+    keep = lambda step, piece: pieces.append((step, piece))
+    result = train(FakeSession(losses, log=log), task_of(make_run, 90), keep)
     assert log == [range(0, 25), range(25, 50), range(50, 75), range(75, 90)]
     assert result.status == "ok"
     assert np.array_equal(result.curve.train_losses, losses)
     assert result.curve.eval_steps.tolist() == [0, 25, 50, 75, 90]
     assert result.summary.steps_to_target == 50
-    assert (
-        result.summary.final_validation_metric == 0.9
-        and result.summary.best_validation_loss == 1 / 91
-    )
+    assert result.summary.final_validation_metric == 0.9
+    assert result.summary.best_validation_loss == 1 / 91
     assert [step for step, _ in pieces] == [0, 25, 50, 75, 90]
     assert np.array_equal(np.concatenate([piece.train_losses for _, piece in pieces]), losses)
 
@@ -65,9 +61,8 @@ def test_weights_gone_bad_in_the_last_step_are_divergence(make_run):
 
 def stopping(make_run, losses, **rule):
     """A run of 5 evaluations with these validation losses, under this rule of early stopping."""
-    task = task_of(make_run, steps=50, every=10).model_copy(
-        update={"early_stopping": EarlyStopping(**rule)}
-    )
+    task = task_of(make_run, steps=50, every=10)
+    task = task.model_copy(update={"early_stopping": EarlyStopping(**rule)})
     session = FakeSession(np.ones(50))
     session.validation = lambda step: Metrics(losses[step // 10], 0.1)
     return train(session, task)
@@ -96,11 +91,8 @@ def test_early_stopping_waits_for_a_lower_validation_loss(make_run, losses, rule
 
 def test_a_run_stopped_early_says_what_it_waited_for(make_run):
     result = stopping(make_run, [5, 4, 4.5, 4.25, 4.5, 0], patience=2)
-    assert (
-        result.reason
-        == "stopped early after step 30: 2 evaluations in a row with no validation loss lower than"
-        " 4 after step 10"
-    )
+    waited = "2 evaluations in a row with no validation loss lower than 4 after step 10"
+    assert result.reason == f"stopped early after step 30: {waited}"
     assert result.curve.eval_steps.tolist() == [0, 10, 20, 30]
 
 
@@ -115,11 +107,8 @@ class Descending(FakeSession):
 
     def __init__(self, log=None) -> None:
         super().__init__([], log)
-        self._weights = {
-            "0_dense.kernel": np.array([300.0, 400.0]),
-            "0_dense.bias": np.zeros(2),
-            "1_norm.mean": np.ones(1),
-        }
+        self._weights = {"0_dense.kernel": np.array([300.0, 400.0]), "0_dense.bias": np.zeros(2)}
+        self._weights["1_norm.mean"] = np.ones(1)
 
     def train(self, steps):
         assert steps.start == self._taken and steps, "steps are taken in order, each once"
@@ -143,21 +132,9 @@ class Descending(FakeSession):
 def test_diagnosing_takes_norms_at_every_evaluated_step_but_the_last(make_run):
     log, task = [], task_of(make_run, 90)
     norms = train(Descending(log), task, diagnose=True).norms
-    assert log == [
-        range(0, 1),
-        range(1, 25),
-        range(25, 26),
-        range(26, 50),
-        range(50, 51),
-        range(51, 75),
-        range(75, 76),
-        range(76, 90),
-    ]
+    assert log == list(starmap(range, pairwise([0, 1, 25, 26, 50, 51, 75, 76, 90])))
     of_kernel = norms.parameter == "0_dense.kernel"
-    assert sorted(set(norms.parameter)) == [
-        "0_dense.bias",
-        "0_dense.kernel",
-    ], "what is not trained has no gradient"
+    assert set(norms.parameter) == {"0_dense.bias", "0_dense.kernel"}, "only these are trained"
     assert norms.step[of_kernel].tolist() == norms.step[~of_kernel].tolist() == [0, 25, 50, 75]
     assert norms.gradient[of_kernel].tolist() == [2, 27, 52, 77]
     assert norms.update[of_kernel] == pytest.approx(np.sqrt(2) * np.array([1, 26, 51, 76]))
@@ -174,14 +151,8 @@ def test_diagnosing_changes_no_loss_and_is_off_by_default(make_run):
 
 def test_chunks_of_a_single_step_leave_nothing_to_train(make_run):
     log = []
-    assert train(Descending(log), task_of(make_run, 3, 1), diagnose=True).norms.step.tolist() == [
-        0,
-        0,
-        1,
-        1,
-        2,
-        2,
-    ]
+    norms = train(Descending(log), task_of(make_run, 3, 1), diagnose=True).norms
+    assert norms.step.tolist() == [0, 0, 1, 1, 2, 2]
     assert log == [range(0, 1), range(1, 2), range(2, 3)]
 
 
@@ -194,19 +165,13 @@ def test_a_diverged_run_keeps_the_norms_that_it_had(make_run):
 
 def test_a_diagnosed_run_of_the_reference_has_the_same_bits(make_run, open_numpy):
     run = make_run(steps=40)
-    plain, diagnosed = (
-        train(open_numpy(run), run.task),
-        train(open_numpy(run), run.task, diagnose=True),
-    )
+    plain = train(open_numpy(run), run.task)
+    diagnosed = train(open_numpy(run), run.task, diagnose=True)
     assert np.array_equal(plain.curve.train_losses, diagnosed.curve.train_losses)
     assert np.array_equal(plain.curve.validation_losses, diagnosed.curve.validation_losses)
-    norms = diagnosed.norms
-    assert set(norms.parameter) == {
-        f"{layer}.{part}"
-        for layer in ("0_dense", "2_dense", "4_dense")
-        for part in ("kernel", "bias")
-    }
+    norms, layers = diagnosed.norms, ("0_dense", "2_dense", "4_dense")
+    trained = {f"{layer}.{part}" for layer in layers for part in ("kernel", "bias")}
+    assert set(norms.parameter) == trained
     assert sorted(set(norms.step.tolist())) == [0, 10, 20, 30]
-    assert (
-        (norms.gradient > 0).all() and (norms.update > 0).all() and np.isfinite(norms.weight).all()
-    )
+    assert (norms.gradient > 0).all() and (norms.update > 0).all()
+    assert np.isfinite(norms.weight).all()
