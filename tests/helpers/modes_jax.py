@@ -16,9 +16,8 @@ from gradrace import data
 from gradrace.adapters.jax import MODES, batches
 from gradrace.layers import BatchNorm, Dense, Dropout
 from gradrace.plan import initial_weights
-from gradrace.registry import load_registry
 from gradrace.spec import RunSpec, TaskSpec
-from runs import opened, spec_of
+from runs import REGISTRY, opened, spec_of
 
 STEPS = 12
 TASKS = ("digits_mlp", "digits_cnn", "digits_lstm")
@@ -30,7 +29,6 @@ MANY_LAYERS = (
     "rosenbrock",
 )
 Saved = Iterator[tuple[str, Any]]
-REGISTRY = load_registry()
 OWN = {spec.title: spec for spec in layer_table.TASKS}
 # Masks by the harness and running statistics, and little to compile.
 SMALL = layer_table.task(

@@ -17,15 +17,13 @@ import numpy as np
 import torch
 from gradrace.adapters.torch import ADAPTER
 from gradrace.layers import Activation, BatchNorm, Conv2D, Dense, Dropout, Flatten
-from gradrace.registry import load_registry
 from gradrace.spec import RunSpec, TaskSpec
 from layer_extras import TASKS as EXTRAS
 from layer_table import task
-from runs import opened, spec_of
+from runs import REGISTRY, opened, spec_of
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 STEPS = 12
-REGISTRY = load_registry()
 Found = Iterator[tuple[str, Any]]
 
 TASKS = {
@@ -46,9 +44,17 @@ TASKS = {
 }
 
 
-def run_of(spec: TaskSpec, name: str = "adam", steps: int = STEPS, **changes: Any) -> RunSpec:
+def run_of(
+    spec: TaskSpec,
+    name: str = "adam",
+    kind: str = "constant",
+    rule: str = "canonical",
+    steps: int = STEPS,
+    **changes: Any,
+) -> RunSpec:
     task = spec.model_copy(update={"steps": steps, "eval_every": steps})
-    return spec_of(task, name, **{"framework": "torch", "mode": "eager-fused", **changes})
+    fields = {"framework": "torch", "mode": "eager-fused", **changes}
+    return spec_of(task, name, kind=kind, rule=rule, **fields)
 
 
 def outcome(session: Any) -> dict[str, np.ndarray]:

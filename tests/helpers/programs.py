@@ -35,7 +35,7 @@ def printed(
         env=variables(dtype) | {"PYTHONPATH": str(HELPERS)} | own,
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=1800,
     )
     assert done.returncode == 0, f"{program} {arguments}: {(done.stdout + done.stderr)[-3000:]}"
     return done.stdout

@@ -15,14 +15,12 @@ from typing import Any
 import numpy as np
 from gradrace.adapters.tensorflow import ADAPTER, MODES
 from gradrace.layers import Activation, BatchNorm, Conv2D, Dense, Dropout, Flatten, MaxPool2D
-from gradrace.registry import load_registry
 from gradrace.spec import Regularization, RunSpec, TaskSpec
 from layer_table import task
-from runs import opened, spec_of
+from runs import REGISTRY, opened, spec_of
 
 STEPS, CUT = 12, 7
 INPUTS = ("resident", "pipeline")
-REGISTRY = load_registry()
 
 # A step with all that it may hold: fed masks, batch statistics, penalties, clipping, decay.
 RICH = task(
