@@ -107,12 +107,13 @@ def test_one_mutation_is_noticed(tables, framework):
     """The table can fail: with beta2 off by one in a thousand the losses part at once."""
     script = """import dataclasses, conform
 load = conform.load_registry
+off = lambda hyper: {**hyper, "beta2": hyper["beta2"] - 1e-3}
 def planted(plugins=()):
     registry = load(plugins)
     adam = registry.optimizers["adam"]
     wrong = {
-        n: dataclasses.replace(b, canonical=lambda h, b=b: b.canonical({**h, "beta2": h["beta2"] - 1e-3}))
-        for n, b in adam.bindings.items()
+        name: dataclasses.replace(each, canonical=lambda h, each=each: each.canonical(off(h)))
+        for name, each in adam.bindings.items()
     }
     optimizers = {"adam": dataclasses.replace(adam, bindings=wrong)}
     tasks = {"digits_mlp": registry.tasks["digits_mlp"]}

@@ -99,7 +99,7 @@ def test_weights_come_back_bit_for_bit(layer_tables, framework):
 @pytest.mark.slow
 @pytest.mark.skipif("torch" not in FRAMEWORKS, reason="PyTorch is not installed")
 def test_torch_says_what_it_cannot_train():
-    """One value a feature: its batch normalisation raises, so the run is skipped with the reason."""
+    """One value a feature: batch normalisation raises, so the run is skipped with the reason."""
     script = """import layer_table as t
 from gradrace.adapters.torch import ADAPTER
 from gradrace.layers import *

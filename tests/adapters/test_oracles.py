@@ -1,4 +1,4 @@
-"""Figures from outside that gradrace reproduces: scikit-learn's, closed forms, optax' docstrings."""
+"""Outside figures that gradrace reproduces: scikit-learn's, closed forms, optax' docstrings."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def test_heavy_ball_at_its_optimal_setting_has_a_double_root(condition):
 
 
 def test_a_sum_of_squares_under_gradient_descent():
-    """sum x^2 from (1, 2, 3) at rate 0.003 is 14 * 0.994^(2k); ours is half of it, at twice the rate."""
+    """sum x^2 from (1, 2, 3) at rate 0.003 is 14 * 0.994^(2k); ours is half, at twice the rate."""
     layer = Point(objective="quadratic", start=(1.0, 2.0, 3.0), condition=1.0)
     losses = losses_of(point_run(layer, "sgd", 0.006, 500))
     assert 2.0 * losses == pytest.approx(14.0 * 0.994 ** (2 * np.arange(500)), rel=1e-12)

@@ -1,4 +1,4 @@
-"""One traced program of TensorFlow serves many runs, and no run shows it; gradients of a session."""
+"""One traced program of TensorFlow serves many runs, and no run shows it; sessions' gradients."""
 
 from __future__ import annotations
 

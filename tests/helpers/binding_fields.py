@@ -1,6 +1,6 @@
 """Takes every field of a Binding through one adapter, which one process holds.
 
-`python tests/helpers/binding_fields.py FRAMEWORK` prints JSON: check -> "" if it held, or the failure.
+`python tests/helpers/binding_fields.py FRAMEWORK` prints JSON: check -> "", or the failure.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ def runs(registry: Registry, framework: str) -> list[RunSpec]:
 
 
 def main() -> None:
-    """Saves `<mode>|<task>|<optimizer>|<schedule>|loss` and `...|weight|<name>` of supported runs."""
+    """Saves `<mode>|<task>|<optimizer>|<schedule>|loss`, `...|weight|<name>` of supported runs."""
     framework, out = sys.argv[1], sys.argv[2]
     registry = load_registry([EXAMPLE])
     adapter = import_adapter(registry.frameworks[framework])

@@ -1,6 +1,6 @@
 """Runs, in one framework, the optimizers that need more than a rule for one element.
 
-`python tests/helpers/per_tensor_rules.py FRAMEWORK OUT.npz`, because one process holds one framework.
+`python tests/helpers/per_tensor_rules.py FRAMEWORK OUT.npz`: one process holds one framework.
 """
 
 from __future__ import annotations

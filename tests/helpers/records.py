@@ -144,7 +144,7 @@ def make_result(
 
 
 def make_curve(spec: RunSpec) -> Curve:
-    """An exponential fall, faster for some optimizers and rates, with noise of the run's own seed."""
+    """An exponential fall, faster for some optimizers and rates, with noise of the run's seed."""
     name, steps = spec.optimizer.name, np.arange(spec.task.steps)
     rng = np.random.default_rng([spec.seed, zlib.crc32(f"{spec.framework}{name}".encode())])
     evaluated = np.arange(0, spec.task.steps + 1, spec.task.eval_every)

@@ -1,4 +1,4 @@
-"""Whole sweeps in real workers of the NumPy reference: they finish, fail, hang, die or are killed."""
+"""Whole sweeps in real workers of the NumPy reference that finish, fail, hang, die, are killed."""
 
 from __future__ import annotations
 

@@ -197,7 +197,7 @@ def test_every_setting_that_is_trained_is_timed_once(content):
 )
 @given(SUITE)
 def test_tables_tell_apart_what_was_run(tmp_path, content):
-    """No row of the summary, series of a figure or compared cell stands for two settings or half."""
+    """No row of the summary, series of a figure or compared cell stands for two settings."""
     runs = expanded(timing={"launches": 1}, **content)
     folder = Path(tempfile.mkdtemp(dir=tmp_path))
     made = [digest(run, {}, {}) for run in runs]
