@@ -117,7 +117,8 @@ REASONS = [
 def test_what_it_cannot_do_it_says(table):
     """And what it sets for determinism and precision."""
     script = """import json, sys
-from modes_jax import ADAPTER, REGISTRY, run_of
+from gradrace.adapters.jax import ADAPTER
+from modes_jax import REGISTRY, run_of
 adam = REGISTRY.optimizers["adam"]
 run = run_of(REGISTRY.tasks["digits_mlp"], "jit", "adam")
 runs = [run.model_copy(update=changes) for changes in json.loads(sys.argv[1])]
