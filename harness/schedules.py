@@ -297,6 +297,8 @@ _ALL = (
     ),
 )
 SCHEDULES: Mapping[str, Schedule] = {schedule.name: schedule for schedule in _ALL}
+if len(SCHEDULES) < len(_ALL):
+    raise ValueError("two of the schedules here have one name")
 
 
 def complete(spec: ScheduleSpec, known: Mapping[str, Schedule] = SCHEDULES) -> ScheduleSpec:
