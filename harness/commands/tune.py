@@ -151,7 +151,7 @@ def _print(study: StudyFile, found: list[SearchResult]) -> None:
     from ..tune import text
     from ..tune.results import rows
 
-    table = rows(study, found)
+    table = rows(found)
     title = (
         f"{study.budget} trials a search ({study.sampler}); scores on test data over"
         f" {study.fresh_seeds} fresh seeds"

@@ -15,7 +15,7 @@ from .study import StudyFile
 
 def to_json(study: StudyFile, searches: Sequence[SearchResult]) -> dict[str, Any]:
     """The whole result as JSON types; infinite limits as null."""
-    table = rows(study, searches)
+    table = rows(searches)
     return {
         "asked": study.model_dump(mode="json", by_alias=True),
         "results": [_row_json(row) for row in table],

@@ -183,7 +183,7 @@ class Row:
         return {state: states.count(state) for state in dict.fromkeys(states)}
 
 
-def rows(study: StudyFile, searches: Sequence[SearchResult]) -> list[Row]:
+def rows(searches: Sequence[SearchResult]) -> list[Row]:
     """One a task, optimizer and framework, in the order of the searches."""
     together: dict[tuple[str, str, str], list[SearchResult]] = defaultdict(list)
     for search in searches:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..output.terminal import plain, print_rich, progress_console
-from .verdict import FLOAT32_NOTE, LEVELS, Level, Outcome, Verdict, VerifyFile
+from .verdict import FLOAT32_NOTE, LEVELS, Outcome, Verdict, VerifyFile
 
 
 def show(found: VerifyFile) -> None:
@@ -20,7 +20,7 @@ def show(found: VerifyFile) -> None:
     for level, title in LEVELS.items():
         verdicts = [v for v in found.verdicts if v.level == level]
         if verdicts:
-            print_rich(_table(level, title, verdicts))
+            print_rich(_table(title, verdicts))
             if level == "float32":
                 print_rich(plain(FLOAT32_NOTE + "\n"))
     _show_differing([v for v in found.verdicts if v.verdict == "differs by definition"])
@@ -58,7 +58,7 @@ def sentence(found: VerifyFile) -> str:
     return f"{listed}, in {found.seconds:.0f} s. {says}"
 
 
-def _table(level: Level, title: str, verdicts: Sequence[Verdict]) -> Table:
+def _table(title: str, verdicts: Sequence[Verdict]) -> Table:
     table = _empty(title, "between", *_NUMBERS[:2], "at", *_NUMBERS[2:])
     for pair in dict.fromkeys(_pair(v) for v in verdicts):
         table.add_row(*_row([v for v in verdicts if _pair(v) == pair], pair))

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any, NamedTuple
-
 import numpy as np
 import pytest
 from gradrace.registry import load_registry
-from programs import below, saved
+from programs import Found, found_by
 
 REGISTRY = load_registry()
 FRAMEWORK = REGISTRY.frameworks["tensorflow"]
@@ -22,23 +19,17 @@ pytestmark = [
 ]
 
 
-class Found(NamedTuple):
-    """The arrays of tensorflow_modes.py, and what it said."""
-
-    arrays: dict[str, np.ndarray]
-    said: dict[str, Any]
-
+class Runs(Found):
     def under(self, prefix: str) -> dict[str, np.ndarray]:
         """Losses, metrics and weights of one run."""
-        own = below(self.arrays, f"{prefix}|")
+        own = super().under(prefix)
         assert own["losses"].shape == (STEPS,), prefix
         return own
 
 
 @pytest.fixture(scope="module")
-def found() -> Found:
-    arrays = dict(saved("tensorflow_modes.py"))
-    return Found(arrays, json.loads(str(arrays.pop("said"))))
+def found() -> Runs:
+    return Runs(*found_by("tensorflow_modes.py"))
 
 
 def assert_equal(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 from gradrace.registry import load_registry
-from programs import below, saved
+from programs import Found, found_by
 
 REGISTRY = load_registry()
 FRAMEWORK = REGISTRY.frameworks["tensorflow"]
@@ -30,21 +29,9 @@ pytestmark = [
 ]
 
 
-class Found(NamedTuple):
-    """The arrays of tensorflow_throughput.py, and what it said."""
-
-    arrays: dict[str, np.ndarray]
-    said: dict[str, Any]
-
-    def under(self, prefix: str) -> dict[str, np.ndarray]:
-        """The arrays of one run."""
-        return below(self.arrays, f"{prefix}|")
-
-
 @pytest.fixture(scope="module")
 def found() -> Found:
-    arrays = dict(saved("tensorflow_throughput.py"))
-    return Found(arrays, json.loads(str(arrays.pop("said"))))
+    return found_by("tensorflow_throughput.py")
 
 
 def assert_identical(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from gradrace.executor.environment import environment
@@ -60,3 +61,19 @@ def below(table: dict[str, Any], prefix: str) -> dict[str, Any]:
     }
     assert found, prefix
     return found
+
+
+class Found(NamedTuple):
+    """The arrays that a program saved, and the JSON of its text "said"."""
+
+    arrays: dict[str, np.ndarray]
+    said: dict[str, Any]
+
+    def under(self, prefix: str) -> dict[str, np.ndarray]:
+        """The arrays of one run."""
+        return below(self.arrays, f"{prefix}|")
+
+
+def found_by(program: str) -> Found:
+    arrays = dict(saved(program))
+    return Found(arrays, json.loads(str(arrays.pop("said"))))

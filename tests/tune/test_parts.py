@@ -299,7 +299,7 @@ def study_of(registry, record):
             defaults = {"status": status, "metric": default, "settings": "default"}
             records += [record(task=task, metric=metric, seed=seed, settings="tuned")]
             records += [record(task=task, seed=seed, **defaults)]
-        (row,) = rows(study, found(study, records))
+        (row,) = rows(found(study, records))
         return row
 
     return of
@@ -357,7 +357,7 @@ def test_a_general_optimizer_worse_than_its_special_case(registry, record, momen
         for seed, score in enumerate(tuned):
             records.append(record(name, metric=score, seed=seed, settings="tuned"))
     study = make_study(registry, ("sgd", "momentum"))
-    (check,) = inclusions(study, rows(study, found(study, records)))
+    (check,) = inclusions(study, rows(found(study, records)))
     assert (check.general, check.special) == ("momentum", "sgd")
     assert (check.claim, check.verdict) == ("contained", verdict)
 
@@ -367,7 +367,7 @@ def test_a_space_that_no_longer_holds_the_other_says_so(registry, record):
     narrow = SpaceFile(ranges={"learning_rate": {"low": 0.1, "high": 1.0}}, source="-")
     study = study.model_copy(update={"spaces": {**study.spaces, "momentum": narrow}})
     records = [record(name, trial=0) for name in ("sgd", "momentum")]
-    (check,) = inclusions(study, rows(study, found(study, records)))
+    (check,) = inclusions(study, rows(found(study, records)))
     assert check.claim == "not contained" and check.verdict == "cannot be told"
 
 

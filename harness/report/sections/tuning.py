@@ -50,7 +50,7 @@ def section(builder: Builder) -> Section:
     digests = builder.frames.plans[builder.suite].digests
     records = [builder.frames.records[d] for d in digests if d in builder.frames.records]
     searches = found(study, records)
-    table = rows(study, searches)
+    table = rows(searches)
     checks = inclusions(study, table)
     section.warn(*_warnings(checks), *tune_text.notes(study, searches))
     section.add(_asked(study), _results(builder, study, table))
