@@ -24,8 +24,11 @@ from .version import __version__ as __version__
 if TYPE_CHECKING:
     from .adapter import Adapter as Adapter
     from .adapter import Differentials as Differentials
+    from .adapter import LanesImpossible as LanesImpossible
     from .adapter import Metrics as Metrics
     from .adapter import Part as Part
+    from .adapter import Population as Population
+    from .adapter import PopulationAdapter as PopulationAdapter
     from .adapter import Session as Session
     from .api import run as run
     from .binding import Bound as Bound

@@ -18,7 +18,7 @@ Everything else in it may import the framework at the top.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -168,3 +168,63 @@ class Adapter(Protocol):
         """The framework's own optimizer, corrected as the run's rule wants it, on given gradients:
         the tensors after every step. The tensors' names are free; kernels have two or four
         dimensions (canonical layout)."""
+
+
+class LanesImpossible(Exception):
+    """A run cannot share a program with others; the message says why, for people."""
+
+
+class Population(Protocol):
+    """Runs of one shape in training side by side in one program, a lane each; see Session.
+
+    A lane's numbers depend on its own run, weights and inputs alone, bit for bit: neither on the
+    other lanes, nor on its place among them. They may depend, in the last bits, on the program's
+    number of lanes. All methods raise MemoryError if the device cannot hold so many."""
+
+    def train(self, steps: range) -> None:
+        """Enqueues these updates of every lane; need not wait for the device."""
+
+    def sync(self) -> None:
+        """Returns when the device has finished all that was enqueued."""
+
+    def losses(self) -> np.ndarray:
+        """float64[runs, k]: the mean loss of each batch before its update, since the last call."""
+
+    def evaluate(self, split: str) -> list[Metrics]:
+        """Of every run, as `Session.evaluate`. Changes no bit of the training."""
+
+    def set_learning_rates(self, lane: int, rates: np.ndarray) -> None:
+        """Replaces one run's whole table float64[steps]; entries of steps taken are as before."""
+
+    def weights(self, lane: int) -> Weights:
+        """The present weights of one run, as `Session.weights`."""
+
+    def state_bytes(self) -> int | None:
+        """Bytes of the optimizer's state arrays of one lane, as `Session.state_bytes`."""
+
+    def close(self) -> None:
+        """Frees the population's memory."""
+
+
+class PopulationAdapter(Adapter, Protocol):
+    """An adapter that can also train populations: runs of mode `population`.
+
+    `supports` hears of such a run in the adapter's convergence mode, as it may end up there."""
+
+    def lane_key(self, run: RunSpec, inputs: RunInputs) -> Hashable:
+        """Equal for runs that one program can train side by side. Their steps, evaluations, data,
+        dtype and device are known to be equal; the model's, the optimizer's and the penalties'
+        numbers may differ. LanesImpossible if the run has to be trained by itself, for instance
+        because its optimizer's update is no pure function of arrays; found by trying, if need be.
+        """
+
+    def open_population(
+        self,
+        runs: Sequence[RunSpec],
+        starts: Sequence[Weights],
+        inputs: Sequence[RunInputs],
+        lanes: int,
+    ) -> Population:
+        """At step 0. The runs have one `lane_key`; there are 1 to `lanes` of them. The program has
+        `lanes` lanes in any case: free ones are filled, so that the number of runs changes no bit.
+        """

@@ -22,6 +22,8 @@ THREADS = 4096
 UNITS = 1_000_000
 DEPTH = 1000
 TRIALS = 1_000_000
+# Of one program: the weights of so many runs lie on a device together.
+LANES = 65_536
 FOLDS = 1000
 # Seconds: 30 days.
 SECONDS = 2_592_000.0

@@ -83,6 +83,8 @@ class RunRecord(Frozen):
     """A run as kept in run.json. Times in seconds of wall clock, `started_at` in UTC (ISO 8601).
 
     reason: why the run did not take all its steps; with status ok it was stopped early.
+    lanes: of the program that trained it, free ones included; 1 for a run by itself. note: why a
+        run of mode `population` was trained by itself, or in fewer lanes than it asks for.
     import_s loads the adapter and its framework; setup_s builds the session; first_call_s is the
         first call that trains, and compiles if the framework does: one step, or one block of
         first_call_steps in a compiled loop.
@@ -96,6 +98,8 @@ class RunRecord(Frozen):
     spec: RunSpec
     status: Status
     reason: str = ""
+    lanes: PositiveInt = 1
+    note: str = ""
     summary: Summary | None = None
     import_s: Seconds | None = None
     setup_s: Seconds | None = None

@@ -23,6 +23,8 @@ Dtype = Literal["float32", "float64", "bfloat16"]
 Device = Literal["cpu", "gpu"]
 Input = Literal["resident", "pipeline"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
+# The mode of runs that are trained many at once, a lane each, in one program.
+POPULATION = "population"
 # Of a run: the name of its folder.
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{24}$")]
 
@@ -184,7 +186,9 @@ class RunSpec(Frozen):
     input: `resident`, the data lie on the device before the first step; `pipeline`, every batch
         comes through the library's own input pipeline (DataLoader, tf.data, NumPy arrays handed to
         the compiled step), in the planned order.
-    diagnose: also record norms of each layer's gradients and updates, see record.Norms."""
+    diagnose: also record norms of each layer's gradients and updates, see record.Norms.
+    lanes: of the program that trains the run in mode `population`, free ones included; else 1. The
+        last bits of a result may depend on it."""
 
     measure: Measure = "convergence"
     task: TaskSpec
@@ -200,12 +204,21 @@ class RunSpec(Frozen):
     launch: NonNegativeInt = 0
     timing: TimingSpec | None = None
     diagnose: bool = False
+    lanes: Annotated[PositiveInt, Field(le=limits.LANES)] = 1
     variations: dict[str, str | int | float] = {}
 
     @model_validator(mode="after")
     def _timing_given(self) -> Self:
         if (self.timing is not None) != (self.measure == "timing"):
             raise ValueError("a timing run, and only a timing run, needs `timing`")
+        return self
+
+    @model_validator(mode="after")
+    def _lanes_fit(self) -> Self:
+        if self.mode != POPULATION and self.lanes != 1:
+            raise ValueError(f"mode {self.mode!r} has no lanes; mode {POPULATION!r} has")
+        if self.mode == POPULATION and self.measure != "convergence":
+            raise ValueError(f"mode {POPULATION!r} trains runs; it times nothing")
         return self
 
     @property

@@ -1,18 +1,20 @@
 """The referee: every layer, loss, penalty and reference rule in plain NumPy float64.
 
 It needs no framework, so it tests the core, and every framework is compared with it. The smallest
-adapter, and so the one to read first: this file, then session, layers, losses, optimizer.
+adapter, and so the one to read first: this file, then session, layers, losses, optimizer,
+population.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 from gradrace.adapter import Differentials
 from gradrace.adapters.numpy import layers, losses
 from gradrace.adapters.numpy.optimizer import Updater
+from gradrace.adapters.numpy.population import NumpyPopulation
 from gradrace.adapters.numpy.session import NumpySession
 from gradrace.layers import BuiltLayer
 from gradrace.optimizer import Optimizer
@@ -58,6 +60,18 @@ class NumpyAdapter:
 
     def open(self, run: RunSpec, start: Weights, inputs: RunInputs) -> NumpySession:
         return NumpySession(run, start, inputs)
+
+    def lane_key(self, run: RunSpec, inputs: RunInputs) -> Hashable:
+        return None
+
+    def open_population(
+        self,
+        runs: Sequence[RunSpec],
+        starts: Sequence[Weights],
+        inputs: Sequence[RunInputs],
+        lanes: int,
+    ) -> NumpyPopulation:
+        return NumpyPopulation(list(map(NumpySession, runs, starts, inputs)))
 
     def updates(
         self,
