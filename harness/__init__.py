@@ -5,11 +5,11 @@ The public names are loaded when first used: `import gradrace` costs nothing and
 Front doors: `cli` (the commands) and `api` (`run` from Python). The words that everything is said
 in, in the order to read them: `spec` (a task, an optimizer, a run), `layers`, `objective` (losses,
 metrics, penalties), `optimizer`, `schedule` and `schedules`, `binding` (an optimizer's class in a
-framework), `plan` (weights, batches and rates of a run), `record` (its result), `adapter` (the
-boundary to the frameworks). Ground: `registry` finds what there is, `sources` finds the files that
-enter a digest, `jsonfile` reads and writes, `strict` is the base of all models, `limits` their
-upper limits; `errors`, `version`, and `probe`, which loads one framework and prints what it sees.
-docs/architecture.md has the folders.
+framework), `plan` (weights, batches and rates of a run), `record` (its result), `shared` (many
+records as one value), `adapter` (the boundary to the frameworks). Ground: `registry` finds what
+there is, `sources` finds the files that enter a digest, `jsonfile` reads and writes, `strict` is
+the base of all models, `limits` their upper limits; `errors`, `version`, and `probe`, which loads
+one framework and prints what it sees. docs/architecture.md has the folders.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
 """The process that computes runs: `__main__` serves a driver, as `python -m gradrace.worker`.
 
 draft is a record in the making. train is the training loop, norms its optional diagnosis; clock
-times steps; memory measures memory."""
+times steps; memory measures memory. packed is how many results travel to the driver."""
