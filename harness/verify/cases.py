@@ -65,6 +65,14 @@ STEPS, LONG_STEPS, UPDATE_STEPS, RATE_STEPS, MODES_STEPS = 100, 1000, 50, 200, 2
 # A few steps show that tasks made to be timed are wired: they are known layers at other widths.
 JOINT_STEPS, FLOAT32_STEPS, TIMED_STEPS = 10, 10, 10
 
+# Populations: these tasks, lanes in a program, steps of a case that compares bits.
+POPULATION_TASKS = (*CORE_TASKS, "digits_gru")
+LANES, BITS_STEPS = 5, 20
+# Trained beside others, this lane diverges, which must not show in them.
+WILD_LANE, WILD_RATE = 2, 1e6
+# Of the penalties of a task that has none, in populations: the first lane's.
+_LANE_PENALTIES = Regularization(l2=1e-4, decay=1e-3)
+
 
 @dataclass(frozen=True)
 class Case:
@@ -212,6 +220,48 @@ class TrajectoryCase(Case):
 
 
 @dataclass(frozen=True)
+class PopulationCase(Case):
+    """Runs of one shape side by side in one program, a lane each: every lane against its run by
+    itself; or, with `bits`, against the lane alone in its program.
+
+    The lanes differ in all that a lane owns: seed, rate, schedule, real hyperparameters, penalties.
+    replaced_from: `set_learning_rates` halves lane k's rates k times from there on; 0 is never."""
+
+    task: TaskSpec
+    optimizer: str
+    rule: UpdateRule = "canonical"
+    steps: int = STEPS
+    replaced_from: int = 0
+    bits: bool = False
+
+    def schedules(self, rate: float) -> Iterator[ScheduleSpec]:
+        """Of every lane, around the optimizer's own rate."""
+        for lane in range(LANES):
+            kind = "constant" if lane % 2 else "warmup_cosine"
+            yield ScheduleSpec(kind=kind, base_lr=rate * (0.4 + 0.2 * lane))
+
+    def tasks(self) -> Iterator[TaskSpec]:
+        """Of every lane: with penalties of its own."""
+        given = self.task.regularization
+        first = _LANE_PENALTIES if given == Regularization() else given
+        for lane in range(LANES):
+            own = {name: size * (1.0 + 0.5 * lane) for name, size in first.to_json().items()}
+            yield self.task.model_copy(
+                update={
+                    "steps": self.steps,
+                    "eval_every": self.steps // 2,
+                    "regularization": Regularization(**own),
+                }
+            )
+
+    def hypers(self, defaults: Mapping[str, float]) -> Iterator[dict[str, float]]:
+        """Of every lane: what lies between 0 and 1 a little smaller than in the lane before."""
+        for lane in range(LANES):
+            smaller = 1.0 - 0.01 * lane
+            yield {k: v * smaller if 0.0 < v < 1.0 else v for k, v in defaults.items()}
+
+
+@dataclass(frozen=True)
 class RatesCase(Case):
     """A schedule's rates as updates use them: gradient e_t at step t turns a zero into -rate_t."""
 
@@ -227,7 +277,8 @@ class RatesCase(Case):
 
 @dataclass(frozen=True)
 class Selection:
-    """A part of the table; without a keyword only the user's own things, if files are loaded."""
+    """A part of the table; without a keyword only the user's own things, if files are loaded, and
+    a part of the populations."""
 
     keyword: str = ""
     quick: bool = False
@@ -241,6 +292,8 @@ def table(registry: Registry, selection: Selection) -> tuple[Case, ...]:
 
     every = everything(registry, selection.long)
     cases = [case for case in every if matches(case.id, selection.keyword)]
+    if not selection.keyword:
+        cases = [case for case in cases if _unasked(case, registry)]
     if selection.quick:
         cases = [case for case in cases if _quick(case, registry)]
     if any(registry.loaded.values()) and not selection.keyword:
@@ -269,6 +322,7 @@ def everything(registry: Registry, long: bool = False) -> Iterator[Case]:
             schedule = ScheduleSpec(kind=kind, base_lr=0.1)
             yield RatesCase("rates", name, what, schedule, dtype, registry.schedules)
     yield from _float32_cases(registry, tasks)
+    yield from _population_cases(registry, tasks)
 
 
 def _quick(case: Case, registry: Registry) -> bool:
@@ -283,7 +337,7 @@ def _quick(case: Case, registry: Registry) -> bool:
             return shared and case.rule == "canonical" and "decaying" in case.name
         case TrajectoryCase(level="trajectories"):
             return case.name in QUICK_TRAJECTORIES
-        case TrajectoryCase():
+        case TrajectoryCase() | PopulationCase():
             return case.name == "digits_mlp/adam"
         case RatesCase():
             kind = case.schedule.kind
@@ -293,8 +347,8 @@ def _quick(case: Case, registry: Registry) -> bool:
 
 QUICK_LEFT_OUT = (
     "--quick looks at the weights of three tasks, one case of each layer kind, canonical update"
-    " rules that two libraries have under a decaying rate, nine trajectories and four schedules;"
-    " native rules, all other tasks and combinations are left out"
+    " rules that two libraries have under a decaying rate, nine trajectories, four schedules and"
+    " one population; native rules, all other tasks and combinations are left out"
 )
 FULL_LEFT_OUT = (
     f"trajectories cross every optimizer with {', '.join(CORE_TASKS)}, and every task with"
@@ -302,6 +356,28 @@ FULL_LEFT_OUT = (
     f" the update rule and the task; modes that only timing uses train {', '.join(CORE_TASKS)} by"
     f" adam; L-BFGS, which amplifies rounding, trains {JOINT_STEPS} steps of functions of a point;"
     f" of the tasks made to be timed, the small ones are trained by adam for {TIMED_STEPS} steps"
+)
+
+
+def _unasked(case: Case, registry: Registry) -> bool:
+    """Whether a run without -k holds the case: of the populations a part, as each is compiled."""
+    if not isinstance(case, PopulationCase) or case.task.name == "digits_mlp":
+        return True
+    loaded = case.optimizer in registry.loaded.get("optimizers", ())
+    return loaded or case.name in SOME_POPULATIONS
+
+
+SOME_POPULATIONS = {
+    *(f"{task}/{name}" for task in POPULATION_TASKS for name in ("momentum", "adam")),
+    "digits_cnn/adam/alone",
+    "digits_mlp+batch_norm/adam",
+    "digits_mlp+dropout/adam",
+    "digits_mlp+all_penalties/adam",
+}
+POPULATIONS_LEFT_OUT = (
+    "populations train digits_mlp by every optimizer that is equal in all libraries, and"
+    f" {', '.join(POPULATION_TASKS[1:])} by momentum and adam; -k populations trains all of these"
+    " tasks by all of these optimizers"
 )
 
 
@@ -626,6 +702,40 @@ def _float32_cases(registry: Registry, tasks: dict[str, TaskSpec]) -> Iterator[T
             case = _trained(tasks[task_name], registry.optimizers[name], FLOAT32_STEPS)
             what = f"{task_name} trained by {name} in float32"
             yield replace(case, level="float32", what=what, dtype="float32")
+
+
+def _population_cases(registry: Registry, tasks: dict[str, TaskSpec]) -> Iterator[PopulationCase]:
+    """Every optimizer that is equal in all libraries and every loaded one, on every task here."""
+    own = registry.loaded.get("optimizers", ())
+    trained = [
+        name for name, each in registry.optimizers.items() if name in own or _in_all_three(each)
+    ]
+    for task_name in POPULATION_TASKS:
+        for name in trained:
+            yield _lanes(tasks[task_name], name)
+        yield _lanes(tasks[task_name], "adam", "/alone", steps=BITS_STEPS, bits=True)
+    for suffix in ("batch_norm", "dropout", "clip_norm", "all_penalties"):
+        yield _lanes(tasks[f"digits_mlp+{suffix}"], "adam")
+    yield _lanes(tasks["digits_cnn+strided"], "momentum")
+    batch_norm = tasks["digits_mlp+batch_norm"]
+    yield _lanes(batch_norm, "momentum", "/alone", steps=BITS_STEPS, bits=True)
+    mlp = tasks["digits_mlp"]
+    yield _lanes(mlp, "momentum", "/rates_replaced", replaced_from=STEPS // 2)
+    for name in ("momentum", "adam"):
+        yield _lanes(mlp, name, "/native", rule="native")
+    for task_name in registry.loaded.get("tasks", ()):
+        yield _lanes(tasks[task_name], "adam")
+
+
+def _in_all_three(optimizer: Optimizer) -> bool:
+    return not optimizer.differs and {"torch", "tensorflow", "jax"} <= set(optimizer.bindings)
+
+
+def _lanes(task: TaskSpec, name: str, suffix: str = "", **fields: Any) -> PopulationCase:
+    case = PopulationCase("populations", f"{task.name}/{name}{suffix}", "", task, name, **fields)
+    other = "alone in the program" if case.bits else "by itself"
+    what = f"{LANES} runs of {task.name} by {name} in one program, each against the same {other}"
+    return replace(case, what=what)
 
 
 def by_id(cases: Sequence[Case]) -> dict[str, Case]:

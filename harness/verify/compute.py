@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from .. import schedules
-from ..adapter import Adapter
+from ..adapter import Adapter, LanesImpossible
 from ..errors import UserError
 from ..layers import Dense
 from ..optimizer import Optimizer
@@ -20,12 +20,14 @@ from .cases import (
     Case,
     LayerCase,
     LossCase,
+    PopulationCase,
     RatesCase,
     TrajectoryCase,
     UpdateCase,
     WeightsCase,
     bare_task,
 )
+from .populations import lanes_of, population_modes, trained
 from .verdict import REFEREE
 
 Arrays = dict[str, np.ndarray]
@@ -46,6 +48,8 @@ def modes(case: Case, framework: Framework) -> tuple[str, ...]:
             return framework.proof_modes
         case TrajectoryCase():
             return (framework.convergence_mode,)
+        case PopulationCase():
+            return population_modes(case, framework)
     return ("",)
 
 
@@ -68,6 +72,8 @@ def compute(
             return _updates(case, adapter, framework, optimizers[case.optimizer])
         case TrajectoryCase():
             return _trajectory(case, adapter, framework, mode, optimizers[case.optimizer])
+        case PopulationCase():
+            return _population(case, adapter, framework, mode, optimizers[case.optimizer])
         case RatesCase():
             return _rates(case, adapter, framework, optimizers["sgd"])
     raise TypeError(f"no case {type(case).__name__}")
@@ -143,6 +149,17 @@ def _trajectory(
         arrays |= {f"weight {name}": np.array(value) for name, value in session.weights().items()}
     session.close()
     return arrays
+
+
+def _population(
+    case: PopulationCase, adapter: Adapter, framework: Framework, mode: str, optimizer: Optimizer
+) -> Arrays:
+    try:
+        lanes = lanes_of(case, framework, optimizer, "cpu")
+        _ask(adapter, lanes[0].run, optimizer)
+        return trained(case, adapter, lanes, mode)
+    except LanesImpossible as reason:
+        raise Unavailable(str(reason)) from None
 
 
 def _rates(case: RatesCase, adapter: Adapter, framework: Framework, sgd: Optimizer) -> Arrays:

@@ -132,6 +132,8 @@ def _frameworks(registry: Registry, selection: Selection) -> tuple[Framework, ..
 
 def _left_out(registry: Registry, selection: Selection) -> tuple[str, ...]:
     found = [tables.QUICK_LEFT_OUT] if selection.quick else [tables.FULL_LEFT_OUT]
+    if not (selection.quick or selection.keyword):
+        found.append(tables.POPULATIONS_LEFT_OUT)
     if selection.keyword:
         found.append(f"-k {selection.keyword!r} chose a part")
     elif any(registry.loaded.values()):

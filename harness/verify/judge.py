@@ -10,6 +10,7 @@ trajectories     each loss by itself, or by a thousandth of the first loss if th
                  weights at the end and the last evaluation by the largest magnitude of the tensor
                  or by 1 (a bias before batch normalisation is nothing but rounding), with a
                  tolerance of their own.
+populations      as trajectories, lane by lane; lanes alone in their program bit for bit.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from .cases import (
     LOSS_TOLERANCE,
     PIECE_TOLERANCE,
     Case,
+    PopulationCase,
     RatesCase,
     TrajectoryCase,
     UpdateCase,
@@ -41,6 +43,8 @@ Array = np.ndarray
 # The end of a run: weights that the loss hardly depends on may differ more than the losses.
 END_TOLERANCE, LONG_END_TOLERANCE = 1e-9, 1e-6
 LOSS_FLOOR = 1e-3
+# Cases whose arrays are the losses of every step, and the run's end.
+Trained = TrajectoryCase | PopulationCase
 
 
 @dataclass(frozen=True)
@@ -70,13 +74,16 @@ class Difference:
 def judge(
     case: Case, sides: Sequence[tuple[str, str, Answer]], optimizers: Mapping[str, Optimizer]
 ) -> Iterator[Verdict]:
-    """The verdicts of one case: against the harness if it knows the result, else of every pair.
+    """The verdicts of one case: against the harness if it knows the result, else of every pair,
+    or of every framework's populations with its own single runs.
 
     sides: (framework, mode, answer).
     """
     expected = _expected(case)
     named = [(Side(framework=framework, mode=mode), answer) for framework, mode, answer in sides]
     pairs: Iterable[tuple[Answered, Answered]] = combinations(named, 2)
+    if isinstance(case, PopulationCase):
+        pairs = [(one, other) for one, other in pairs if one[0].framework == other[0].framework]
     if expected is not None:
         pairs = ((one, (_HARNESS, Answer(expected))) for one in named)
     for one, other in pairs:
@@ -131,7 +138,9 @@ def _verdict(
 
 
 def _task(case: Case) -> str:
-    return case.task.name if isinstance(case, TrajectoryCase | WeightsCase) else ""
+    if isinstance(case, TrajectoryCase | PopulationCase | WeightsCase):
+        return case.task.name
+    return ""
 
 
 def _declared(case: Case, a: Side, b: Side, optimizers: Mapping[str, Optimizer]) -> str:
@@ -152,12 +161,14 @@ def _declared(case: Case, a: Side, b: Side, optimizers: Mapping[str, Optimizer])
 def tolerance(case: Case) -> float:
     """Up to which a scaled difference counts as equal."""
     match case:
-        case WeightsCase() | RatesCase():
+        case WeightsCase() | RatesCase() | PopulationCase(bits=True):
             return 0.0
         case TrajectoryCase(dtype="float32"):
             return FLOAT32_TOLERANCE
         case TrajectoryCase(steps=steps):
             return LONG_TOLERANCE if steps >= LONG_STEPS else LOSS_TOLERANCE
+        case PopulationCase():
+            return LOSS_TOLERANCE
         case UpdateCase():
             return case.tolerance
     return PIECE_TOLERANCE
@@ -178,9 +189,13 @@ def compare(case: Case, a: Mapping[str, Array], b: Mapping[str, Array]) -> Diffe
             places.append((name, _first(case, name, scaled > allowed, scaled), float(scaled.max())))
     if not places:
         return Difference(worst, True)
-    name, entry, size = min(
-        places, key=lambda place: (_step(case, place[0], place[1]) or 0, list(a).index(place[0]))
-    )
+
+    def order(place: tuple[str, tuple[int, ...], float]) -> tuple[float, int]:
+        step = _step(case, place[0], place[1])
+        # The end of a run comes after its steps.
+        return np.inf if step is None else step, list(a).index(place[0])
+
+    name, entry, size = min(places, key=order)
     step = _step(case, name, entry)
     place = FirstDifference(
         step=step,
@@ -205,7 +220,8 @@ def _unlike(case: Case, a: Mapping[str, Array], b: Mapping[str, Array]) -> str:
 
 
 def _allowed(case: Case, name: str) -> float:
-    if isinstance(case, TrajectoryCase) and name != "losses":
+    bits = isinstance(case, PopulationCase) and case.bits
+    if isinstance(case, Trained) and not _are_losses(name) and not bits:
         return LONG_END_TOLERANCE if case.steps >= LONG_STEPS else END_TOLERANCE
     return tolerance(case)
 
@@ -229,15 +245,20 @@ def _scale(case: Case, name: str, a: Array, b: Array) -> Array | float:
             distance = np.maximum(np.abs(a - start), np.abs(b - start))
             travelled = distance.max(axis=tuple(range(1, a.ndim)), keepdims=True)
             return np.where(travelled > 0.0, travelled, 1.0)
-        case TrajectoryCase() if name == "losses":
+        case TrajectoryCase() | PopulationCase() if _are_losses(name):
             return np.maximum(size, LOSS_FLOOR * size[0])
-        case TrajectoryCase():
+        case TrajectoryCase() | PopulationCase():
             return max(size.max(initial=0.0), 1.0)
     return size.max(initial=0.0)
 
 
+def _are_losses(name: str) -> bool:
+    """Of a trajectory ('losses'), or of a lane of a population ('losses of lane 2')."""
+    return name.partition(" ")[0] == "losses"
+
+
 def _has_steps(case: Case, name: str) -> bool:
-    return isinstance(case, UpdateCase) or (isinstance(case, TrajectoryCase) and name == "losses")
+    return isinstance(case, UpdateCase) or (isinstance(case, Trained) and _are_losses(name))
 
 
 def _first(case: Case, name: str, out: Array, scaled: Array) -> tuple[int, ...]:

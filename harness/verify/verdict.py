@@ -13,7 +13,9 @@ from ..spec import Frozen
 SCHEMA = 1
 # Its code is the formulas themselves, and it computes the canonical rule even against native ones.
 REFEREE = "numpy"
-Level = Literal["weights", "layers", "losses", "updates", "trajectories", "rates", "float32"]
+Level = Literal[
+    "weights", "layers", "losses", "updates", "trajectories", "rates", "float32", "populations"
+]
 Outcome = Literal["equal", "differs by definition", "unavailable", "FAILED"]
 
 LEVELS: dict[Level, str] = {
@@ -24,6 +26,7 @@ LEVELS: dict[Level, str] = {
     "trajectories": "Trajectories: whole training runs in float64, the loss of each step",
     "rates": "Learning rates: what an update really used, bit for bit",
     "float32": "float32: the first 10 losses of training runs",
+    "populations": "Populations: every lane against the same run by itself, the loss of each step",
 }
 FLOAT32_NOTE = (
     "In float32 the first 10 losses agree to 1e-5. After that trajectories part by rounding alone,"

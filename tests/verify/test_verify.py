@@ -172,7 +172,7 @@ def test_loaded_files_choose_their_own_cases():
     registry = load_registry([ROOT / "examples" / "my_optimizer.py"])
     cases = table(registry, Selection())
     assert {getattr(case, "optimizer", None) for case in cases} == {"sign_momentum"}
-    assert {case.level for case in cases} == {"updates", "trajectories"}
+    assert {case.level for case in cases} == {"updates", "trajectories", "populations"}
 
 
 def test_update_cases_have_the_gradients_they_promise(registry):
