@@ -3,23 +3,26 @@ parameters, activations and state have that type; rates, running statistics and 
 
 `program`: compiled programs, by `functional` (jit, scan) or `module` (nnx). `layers`, `losses`,
 `batches`, `optimizer` (with `pieces`, and `hypers` as arguments): its parts. `policy`: precision.
+`population`: many runs at once, by `lanes`, which maps the step of mode scan over runs.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from gradrace.adapter import Differentials
+from gradrace.adapter import Differentials, LanesImpossible
 from gradrace.adapters.jax import layers, losses, modes
 from gradrace.adapters.jax import optimizer as optimizers
 from gradrace.adapters.jax.batches import Noise, fed, keys
+from gradrace.adapters.jax.lanes import check_lanes, lane_of
 from gradrace.adapters.jax.optimizer import Parameters, optimizer_of
 from gradrace.adapters.jax.policy import device_of, gpus, policy, precision
+from gradrace.adapters.jax.population import JaxPopulation
 from gradrace.adapters.jax.program import hashable
 from gradrace.adapters.jax.session import JaxSession
 from gradrace.binding import bind, unavailable
@@ -61,6 +64,29 @@ class JaxAdapter:
 
     def open(self, run: RunSpec, start: Weights, inputs: RunInputs) -> JaxSession:
         return JaxSession(run, start, inputs)
+
+    def lane_key(self, run: RunSpec, inputs: RunInputs) -> Hashable:
+        if run.input == "pipeline":
+            raise LanesImpossible("batches come from the host, one run at a time")
+        if run.diagnose:
+            raise LanesImpossible("norms are taken of one run at a time")
+        try:
+            with precision(run):
+                lane = lane_of(run, inputs, inputs.learning_rates)
+                check_lanes(lane)
+        except ValueError as error:
+            # By itself the run fails with the same words.
+            raise LanesImpossible(str(error)) from error
+        return lane.recipe, run.task.batch_size
+
+    def open_population(
+        self,
+        runs: Sequence[RunSpec],
+        starts: Sequence[Weights],
+        inputs: Sequence[RunInputs],
+        lanes: int,
+    ) -> JaxPopulation:
+        return JaxPopulation(runs, starts, inputs, lanes)
 
     def updates(
         self,

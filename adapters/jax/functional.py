@@ -42,7 +42,7 @@ class FunctionalPrograms:
         self._init = optimizers.compiled(recipe.optimizer)[0]
         self._evaluate = jax.jit(lambda *given: self._network.evaluate(*given))
         kind = _looped if looped else _single
-        self.step = kind(self._whole, carry)
+        self.step = kind(self.whole, carry)
         self._forward = kind(self._forward_part, statistics, parameters)
         self._gradient = kind(self._gradient_part, (parameters, statistics), parameters)
         self._update = kind(self._update_part, (parameters, state), parameters)
@@ -98,9 +98,11 @@ class FunctionalPrograms:
         carry: tuple[Parameters, Any, Parameters] = jax.tree.unflatten(self._tree, held)
         return carry
 
-    def _whole(
+    def whole(
         self, carry: Any, fixed: Any, window: Window, source: Resident | Batch, t: Any
     ) -> tuple[Any, jax.Array]:
+        """A step as a pure function: (parameters, optimizer's state, statistics) after it, and the
+        batch's loss. `fixed` is for the forms of `_single` and `_looped`, and unused."""
         parameters, state, before = carry
         (numbers, noise), batch = numbers_at(window, t), batch_at(source, t)
         amounts = self._network.amounts(window.amounts)

@@ -1,7 +1,8 @@
-"""Holds a framework's populations against its single runs, in float64, and saves what it finds.
+"""Holds a framework's populations against its single runs, and saves what it finds.
 
 `python tests/helpers/lanes.py FRAMEWORK OUT.npz TASK:OPTIMIZER...`, because one process holds one
-framework. For every pair it saves
+framework. A pair may go on: TASK:OPTIMIZER:DTYPE:LANES, by default float64 and 5 lanes, of which
+each trains a run. For every pair it saves
     <pair>|worst        the largest scaled difference of a lane's losses, weights and evaluations
                         from those of the same run by itself
     <pair>|bits         1 if no bit of a lane depends on its place or on the other lanes
@@ -131,7 +132,9 @@ def worst(one: Arrays, other: Arrays) -> float:
     )
 
 
-def same_bits(adapter: Any, runs: Sequence[RunSpec], found: Sequence[Arrays]) -> bool:
+def same_bits(
+    adapter: Any, runs: Sequence[RunSpec], found: Sequence[Arrays], lanes: int = LANES
+) -> bool:
     """In another order, with fewer others, and beside a lane that diverges."""
     last = len(runs) - 1
     wild = runs[1].model_copy(
@@ -145,9 +148,9 @@ def same_bits(adapter: Any, runs: Sequence[RunSpec], found: Sequence[Arrays]) ->
     ]
     return all(
         all(np.array_equal(again[place][name], found[lane][name]) for name in found[lane])
-        for lanes, chosen in pieces
-        for again in [together(adapter, chosen, LANES)]
-        for place, lane in enumerate(lanes)
+        for places, chosen in pieces
+        for again in [together(adapter, chosen, lanes)]
+        for place, lane in enumerate(places)
         if lane is not None
     )
 
@@ -158,18 +161,19 @@ def main() -> None:
     adapter = import_adapter(entry)
     arrays: dict[str, Any] = {}
     for pair in pairs:
-        task, name = pair.split(":")
-        fields = {"framework": framework, "mode": entry.convergence_mode}
-        runs = varied(REGISTRY.tasks[task], name, LANES, **fields)
+        task, name, *own = pair.split(":")
+        dtype, lanes = own[0] if own else "float64", int(own[1]) if own[1:] else LANES
+        fields = {"framework": framework, "mode": entry.convergence_mode, "dtype": dtype}
+        runs = varied(REGISTRY.tasks[task], name, lanes, **fields)
         try:
             singles = [alone(adapter, run, entry.convergence_mode) for run in runs]
-            found = together(adapter, runs, LANES)
+            found = together(adapter, runs, lanes)
         except LanesImpossible as reason:
             arrays[f"{pair}|impossible"] = np.array(str(reason))
             print(pair, "impossible:", reason, flush=True)
             continue
         arrays[f"{pair}|worst"] = np.array(max(map(worst, singles, found)))
-        arrays[f"{pair}|bits"] = np.array(same_bits(adapter, runs, found))
+        arrays[f"{pair}|bits"] = np.array(same_bits(adapter, runs, found, lanes))
         print(pair, arrays[f"{pair}|worst"], bool(arrays[f"{pair}|bits"]), flush=True)
     np.savez(out, **arrays)
 
