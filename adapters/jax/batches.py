@@ -101,7 +101,8 @@ class Stage:
 
     def use(self, numbers: OptimizerNumbers, moving: np.ndarray, amounts: Amounts) -> None:
         """From now on, a whole run's numbers. moving: 0 for columns that are learning rates."""
-        self._numbers, self._moving, self._amounts = numbers, moving, amounts
+        self._of_step, self._moving = np.asarray(numbers.of_step), moving
+        self._constant = jax.device_put((numbers.of_run, amounts), self._device)
         before, self._staged = self._staged, None
         if before and not self._by_chunk:
             self._stage(before.steps)
@@ -125,20 +126,20 @@ class Stage:
         return self._stage(range(first, first + self.room))
 
     def place(self, steps: range) -> Staged:
-        """Puts these steps' inputs on the device."""
+        """Puts these steps' inputs on the device; chunks' tables stay on the host until the call,
+        because a compiled function takes NumPy's arrays over sooner than `device_put` does."""
         these = slice(steps.start, steps.stop)
-        fed = self._run.input == "pipeline"
-        rows = None if fed else self._inputs.batches[these].astype(np.int32)
-        numbers = self._numbers._replace(of_step=self._numbers.of_step[these])
-        given = numbers, rows, self._noise(steps), self._amounts
-        numbers, rows, noise, amounts = jax.device_put(given, self._device)
+        rows = None if self._run.input == "pipeline" else self._rows[these]
+        given: Any = self._of_step[these], rows, self._noise(steps)
+        of_step, rows, noise = given if self._by_chunk else jax.device_put(given, self._device)
         resident = None if rows is None else Resident(*self.split("train"), rows)
-        return Staged(steps, Window(numbers, noise, amounts), resident)
+        of_run, amounts = self._constant
+        return Staged(steps, Window(OptimizerNumbers(of_step, of_run), noise, amounts), resident)
 
     def still(self, staged: Staged) -> Window:
         """The staged steps' inputs with learning rates of 0."""
         if self._still is None:
-            of_step = self._numbers.of_step[staged.steps.start : staged.steps.stop] * self._moving
+            of_step = self._of_step[staged.steps.start : staged.steps.stop] * self._moving
             numbers = staged.window.numbers._replace(of_step=jax.device_put(of_step, self._device))
             self._still = staged.window._replace(numbers=numbers)
         return self._still
@@ -180,6 +181,10 @@ class Stage:
             )
             for built in self._dropouts
         }
+
+    @cached_property
+    def _rows(self) -> np.ndarray:
+        return self._inputs.batches.astype(np.int32)
 
     @cached_property
     def _host(self) -> tuple[np.ndarray, np.ndarray]:

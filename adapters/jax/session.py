@@ -50,7 +50,7 @@ class JaxSession:
             if not by_chunk:
                 self._stage.around(0)
             # Made ahead: an argument from the host costs some percent of a small step.
-            counts = [] if self._looped else list(np.arange(self._stage.room, dtype=np.int32))
+            counts = list(np.arange(1 if by_chunk else self._stage.room, dtype=np.int32))
             self._counts: list[jax.Array] = jax.device_put(counts, self._device)
 
     def train(self, steps: range) -> None:
@@ -95,7 +95,7 @@ class JaxSession:
             rows = self._inputs.batches[some.start : some.stop]
             if self._looped:
                 whole = None if update else staged.resident or batch(rows)
-                held, losses = program(held, window, whole, np.int32(first), len(some))
+                held, losses = program(held, window, whole, self._counts[first], len(some))
                 found.append(losses)
                 continue
             fixed = staged.resident or update
