@@ -90,7 +90,8 @@ class RunRecord(Frozen):
         first_call_steps in a compiled loop.
     policy: settings for determinism and precision. gauges: readings of the machine before and after
         a launch (a GPU's temperature and clocks, if they can be read).
-    wall_s of a timing run is its share of the launch, import included: the cells take turns.
+    wall_s of a timing run is its share of the launch, import included: the cells take turns. In a
+        population, wall_s and setup_s are shares: the whole by the number of runs.
     cores: logical cores that the worker was pinned to, empty if the system cannot pin."""
 
     schema_version: Literal[1] = Field(default=1, alias="schema")

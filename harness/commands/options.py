@@ -33,6 +33,8 @@ Load = Annotated[tuple[Path, ...], Option((), "--load", help=_LOAD)]
 
 _WORKERS = "Workers that train side by side; 0: as many as the cores allow."
 Workers = Annotated[int, Option(0, "--jobs", "-j", parser=count(0, limits.THREADS), help=_WORKERS)]
+_POPULATION = "Lanes that train at once in one program: auto (as many as pay), off, or a number."
+Population = Annotated[str, Option("auto", "--population", metavar="auto|off|N", help=_POPULATION)]
 _PYTHON = "FRAMEWORK=INTERPRETER: run it in another Python; may be repeated."
 Pythons = Annotated[tuple[str, ...], Option((), "--python", help=_PYTHON)]
 _DATA_DIR = "Folder of downloaded data; $GRADRACE_DATA or the user's cache by default."

@@ -40,6 +40,7 @@ class Arguments:
     seeds: Annotated[int | None, Option(None, parser=count(1, limits.SEEDS), help=_SEEDS)]
     threads: options.Threads
     workers: options.Workers
+    population: options.Population
     device: options.Device
     dtype: options.Dtype
     train_fractions: Annotated[
@@ -63,13 +64,15 @@ def main(args: Arguments) -> None:
     A run is done once: the same command again takes finished runs from OUTPUT, also after Ctrl-C or
     a kill. If library versions, the source that computes a run, or its specification change, it is
     run anew. Runs that failed or timed out are tried again; diverged ones are results. Results do
-    not depend on the number of workers. --no-report also leaves out the summary."""
+    not depend on the number of workers. --population trains many runs of one shape in one program,
+    a lane each; they are results of a mode of its own. --no-report also leaves out the summary."""
     from ..data import use_folder
     from ..sweep import Options, prepare
 
     use_folder(args.data_dir)
     pythons = sweeping.interpreters(args.python)
-    wanted = fill(Options, args, shard=_shard(args.shard), interpreters=pythons)
+    lanes = sweeping.population(args.population)
+    wanted = fill(Options, args, shard=_shard(args.shard), interpreters=pythons, population=lanes)
     sweep = prepare(args.suite, args.load, wanted, sweeping.planning(args.quiet))
     if args.dry_run:
         sweeping.print_plan(sweep, args.as_json)

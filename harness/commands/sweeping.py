@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -68,6 +69,11 @@ def print_plan(sweep: Sweep, as_json: bool) -> None:
     for row in plan.runs:
         say(f"{'cached' if row['cached'] else 'to run'}  {row['id']}")
     say(plan.sentence, err=True)
+
+
+def population(text: str) -> str | int:
+    """The text of --population with its number as one; `sweep.lanes` judges it."""
+    return int(text) if re.fullmatch(r"[+-]?[0-9]{1,18}", text, re.ASCII) else text
 
 
 def interpreters(texts: Sequence[str]) -> dict[str, str]:

@@ -5,8 +5,8 @@ its processes; queue: which waiting runs go to which of them; environment: their
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -29,10 +29,17 @@ class PlannedRun:
 class Job:
     """Runs of one shape, shared out among workers: a program compiled for one serves the next.
 
-    alone: in one fresh, pinned process with no other beside it, in which its runs are timed."""
+    alone: in one fresh, pinned process with no other beside it, in which its runs are timed.
+    lanes: of the one program that trains its runs together, 0 if they are trained one by one. Such
+    a job is not shared out."""
 
     runs: tuple[PlannedRun, ...]
     alone: bool = False
+    lanes: int = 0
+
+    def of(self, runs: Sequence[PlannedRun]) -> Job:
+        """The same kind of job with other runs."""
+        return replace(self, runs=tuple(runs))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ import selectors
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -179,80 +180,100 @@ class LocalExecutor:
         match said.event:
             case "broken":
                 reason = f"{job.runs[0].spec.framework} cannot be loaded: {said.reason}"
-                runs = worker.pending()
+                left = job.of(worker.pending())
                 self._drop(worker)
-                yield from self._did_not_start(worker.key, reason, runs)
+                yield from self._did_not_start(worker.key, reason, left)
             case "started":
-                worker.started()
-                self._failed_starts.pop(worker.key, None)
-                worker.allow(self._timeout_s * (len(job.runs) if job.alone else 1))
-                yield Started(job)
-            case "progress" if said.run:
+                yield self._started(worker, job)
+            case "progress" | "chunk" if said.run:
+                if said.event == "chunk":
+                    # A population lives as long as its chunks come.
+                    worker.allow(self._timeout_s)
                 yield Progress(said.run, said.step)
             case "result" if said.run and said.result:
                 if not job.alone:
                     worker.allow(self._timeout_s)
                 yield Finished(said.run, said.result)
             case "done":
-                left = worker.pending()
-                worker.idle()
-                if job.alone or said.outgrown:
-                    self._drop(worker)
-                self._queue.put_back(left, job.alone)
+                self._done(worker, job, said.outgrown)
+
+    def _started(self, worker: WorkerProcess, job: Job) -> Event:
+        worker.started()
+        self._failed_starts.pop(worker.key, None)
+        worker.allow(self._timeout_s * (len(job.runs) if job.alone else 1))
+        return Started(job)
+
+    def _done(self, worker: WorkerProcess, job: Job, outgrown: bool) -> None:
+        left = worker.pending()
+        worker.idle()
+        if job.alone or outgrown:
+            self._drop(worker)
+        self._queue.put_back(job.of(left))
 
     def _died(self, worker: WorkerProcess, reason: str = "") -> Iterator[Event]:
         job, runs, partial = worker.job, worker.pending(), worker.partial
+        # The system ends processes so if memory is short.
+        short = not reason and worker.child.exit_status() == "SIGKILL"
         reason = reason or f"the worker died: {worker.how_it_ended()}"
         killed = not worker.ready and worker.child.signalled
         self._drop(worker)
         if not runs or job is None:
             return
+        left = job.of(runs)
         if killed and self._failed_starts[worker.key] + 1 < STARTS:
             self._failed_starts[worker.key] += 1
-            self._queue.put_back(runs, job.alone)
+            self._queue.put_back(left)
         elif not worker.ready:
             again = f", {STARTS} times in a row" if killed else ""
-            yield from self._did_not_start(worker.key, f"{reason} while it loaded{again}", runs)
-        elif job.alone and len(job.runs) > 1:
-            self._one_by_one(runs)
+            yield from self._did_not_start(worker.key, f"{reason} while it loaded{again}", left)
+        elif short and left.lanes > 1:
+            self._queue.put_back(replace(left, lanes=left.lanes // 2))
         else:
-            # The run in flight is lost, those queued behind it go to the next worker.
-            self._queue.put_back(runs[1:], job.alone)
-            yield from self._fail(runs[:1], "failed", reason, partial)
+            yield from self._lost(left, "failed", reason, partial)
 
     def _timed_out(self, worker: WorkerProcess) -> Iterator[Event]:
         job, runs, partial = worker.job, worker.pending(), worker.partial
         self._drop(worker)
         assert job is not None, "only a worker with a job has a deadline"
+        left = job.of(runs)
         if not worker.ready:
             yield from self._did_not_start(
-                worker.key, f"the worker did not start within {START_TIMEOUT_S:g} s", runs
+                worker.key, f"the worker did not start within {START_TIMEOUT_S:g} s", left
             )
-        elif job.alone and len(job.runs) > 1:
-            self._one_by_one(runs)
         else:
-            self._queue.put_back(runs[1:], job.alone)
-            yield from self._fail(
-                runs[:1], "timeout", f"no result within {self._timeout_s:g} s", partial
-            )
+            reason = f"no result within {self._timeout_s:g} s"
+            yield from self._lost(left, "timeout", reason, partial)
 
-    def _did_not_start(self, key: Key, reason: str, runs: list[PlannedRun]) -> Iterator[Event]:
+    def _lost(
+        self, left: Job, status: Status, reason: str, partial: Curve | None
+    ) -> Iterator[Event]:
+        """A worker was lost in the midst of these runs. One of them has that status; which one of
+        those that shared the process, a smaller company shows."""
+        runs = left.runs
+        if left.alone and len(runs) > 1:
+            for run in reversed(runs):
+                self._queue.put_back(left.of([run]))
+        elif left.lanes and len(runs) > 1:
+            middle = len(runs) // 2
+            for half in (runs[middle:], runs[:middle]):
+                self._queue.put_back(left.of(half))
+        else:
+            # The run in flight is lost, those queued behind it go to the next worker.
+            self._queue.put_back(left.of(runs[1:]))
+            yield from self._fail(runs[:1], status, reason, partial)
+
+    def _did_not_start(self, key: Key, reason: str, left: Job) -> Iterator[Event]:
         """Does not try the framework again, unless others of it work: then memory is short, and
         they go on."""
         if any(worker.ready and worker.key == key for worker in self._workers):
             self._enough.add(key)
-            self._queue.put_back(runs, key.alone)
+            self._queue.put_back(left)
             return
         self._broken[key] = reason
-        yield from self._fail(runs, "failed", reason)
-
-    def _one_by_one(self, runs: list[PlannedRun]) -> None:
-        """Tries runs that shared a process again, each in a process of its own."""
-        for run in reversed(runs):
-            self._queue.put_back([run], alone=True)
+        yield from self._fail(left.runs, "failed", reason)
 
     def _fail(
-        self, runs: list[PlannedRun], status: Status, reason: str, partial: Curve | None = None
+        self, runs: Sequence[PlannedRun], status: Status, reason: str, partial: Curve | None = None
     ) -> Iterator[Event]:
         for run in runs:
             yield Finished(run, unfinished(run, status, reason, partial))

@@ -33,14 +33,15 @@ class Group:
         self.key = key_of(job)
         self.spec: RunSpec = job.runs[0].spec
         self.runs = deque(job.runs)
+        self._job = job
 
     def take(self, workers: int) -> Job:
         """The next portion for one of so many workers: smaller and smaller, so that all end at
-        about one time. Runs that are timed together stay together."""
+        about one time. Runs that are timed or trained together stay together."""
         size = max(1, min(_PORTION, len(self.runs) // (2 * workers)))
-        if self.key.alone:
+        if self._job.alone or self._job.lanes:
             size = len(self.runs)
-        return Job(tuple(self.runs.popleft() for _ in range(size)), self.key.alone)
+        return self._job.of([self.runs.popleft() for _ in range(size)])
 
     def take_all(self) -> list[PlannedRun]:
         """All waiting runs."""
@@ -61,10 +62,10 @@ class Queue:
         """Behind all others."""
         self._groups.append(Group(job))
 
-    def put_back(self, runs: Sequence[PlannedRun], alone: bool) -> None:
+    def put_back(self, job: Job) -> None:
         """Before all others: runs that a worker did not reach."""
-        if runs:
-            self._groups.insert(0, Group(Job(tuple(runs), alone)))
+        if job.runs:
+            self._groups.insert(0, Group(job))
 
     def clear(self) -> None:
         """Forgets all of them."""

@@ -18,7 +18,8 @@ class Nonsense(Exception):
 
 
 class Said(NamedTuple):
-    """A message that was understood: broken, started, progress, result or done, and its content."""
+    """A message that was understood, and its content: broken, started, progress (of a run), chunk
+    (of a population), result or done."""
 
     event: str
     run: PlannedRun | None = None
@@ -69,7 +70,7 @@ class WorkerProcess:
         """Hands over a job; its runs' own time starts when the worker says so."""
         self.job, self._pieces, self._finished = job, [], set()
         self.allow(timeout_s)
-        self.child.send({"runs": [_as_json(run) for run in job.runs]})
+        self.child.send({"runs": [_as_json(run) for run in job.runs], "lanes": job.lanes})
 
     def started(self) -> None:
         """The worker says that it begins with a job."""
@@ -121,6 +122,9 @@ class WorkerProcess:
                 return Said(event, outgrown=message["outgrown"] is True)
             case "progress":
                 return self._keep(message, self._run_of(message))
+            case "chunk":
+                first = self.pending()[0]
+                return Said(event, first, _step(message, first))
             case "result":
                 return self._finish(message, self._run_of(message))
         raise ValueError("no such event")
@@ -134,9 +138,7 @@ class WorkerProcess:
 
     def _keep(self, message: Mapping[str, Any], run: PlannedRun) -> Said:
         """Adds a piece to the curve of the run in flight."""
-        step = message["step"]
-        if type(step) is not int or not 0 <= step <= run.spec.steps:
-            raise ValueError(f"step {step!r} of {run.spec.steps}")
+        step = _step(message, run)
         piece = _curve(message["curve"])
         if not step:
             self._pieces = []
@@ -178,6 +180,13 @@ class WorkerProcess:
     def how_it_ended(self) -> str:
         """Signal or exit code, and its last line from before any run's log was opened."""
         return self.child.how_it_ended(printed=not self.ready)
+
+
+def _step(message: Mapping[str, Any], run: PlannedRun) -> int:
+    step = message["step"]
+    if type(step) is not int or not 0 <= step <= run.spec.steps:
+        raise ValueError(f"step {step!r} of {run.spec.steps}")
+    return step
 
 
 def _joined(pieces: Sequence[Curve]) -> Curve:

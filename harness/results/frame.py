@@ -27,7 +27,7 @@ class Frames:
     mode, optimizer, rule, schedule, schedule_params, learning_rate, hyper, variation, device,
     dtype, threads, input, batch_size, setting (spec.step_setting: what a step's time depends on),
     steps, budget (steps of a training run, 0 of others), eval_every, target, seed, launch, status,
-    reason; of convergence runs steps_done, final_train_loss, final_validation_loss,
+    reason, lanes, note; of convergence runs steps_done, final_train_loss, final_validation_loss,
     final_validation_metric, best_validation_loss, best_validation_metric, test_loss, test_metric,
     steps_to_target, stopped_at; of timing runs step_p25_s, step_median_s, step_p99_s, step_mean_s
     (the one to add up steps with), contended, first_call_s, first_call_steps, and of their parts
@@ -132,6 +132,8 @@ def _row(suite: str, record: RunRecord) -> dict[str, Any]:
         "launch": spec.launch,
         "status": record.status,
         "reason": record.reason,
+        "lanes": record.lanes,
+        "note": record.note,
         **(record.summary.to_json() if record.summary else {}),
         "import_s": record.import_s,
         "setup_s": record.setup_s,

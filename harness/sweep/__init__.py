@@ -1,8 +1,9 @@
 """From a suite to results. Read this file first: `prepare` plans the runs, `execute` does the rest.
 
 `options`: the user's choices. `planner`: digests, from versions (`installed`) and plug-ins' sources
-(`reached`). `jobs`: runs that share a process. `store`: results on disk, with their `arrays`.
-`estimate`: how long it would take. `progress`: the bar on a terminal."""
+(`reached`). `jobs`: runs that share a process; `lanes`: those that share a program. `store`:
+results on disk, with their `arrays`. `estimate`: how long it would take. `progress`: the bar on a
+terminal."""
 
 from __future__ import annotations
 
@@ -24,6 +25,7 @@ from ..strict import given
 from ..suite import Suite, counted, expand, read_suite
 from ..suite.origin import check_same
 from .jobs import jobs
+from .lanes import in_lanes
 from .options import Options, check_options, overridden
 from .planner import Planner
 from .store import PlanFile, Store, kept_plan
@@ -92,6 +94,8 @@ def prepare(
     planner = Planner(registry, options.interpreters)
     expanded = expand(read, registry, partial(tell, "expanding the suite"))
     specs = [spec for spec in expanded if not options.clock_only or spec.measure != "convergence"]
+    single_modes = {name: each.convergence_mode for name, each in registry.frameworks.items()}
+    specs = list(in_lanes(specs, options.population, single_modes, options.output))
     told = counted(specs, partial(tell, "looking up versions and sources"))
     planned = tuple(planner.plan(spec) for spec in told)
     index, of = options.shard

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 
 from ..executor import Job, PlannedRun
 from ..objective import alike
-from ..spec import NOT_IN_A_STEP, RunSpec
+from ..spec import NOT_IN_A_STEP, POPULATION, RunSpec, canonical_json
 
 # Task fields that do not affect a compiled program.
 _SHAPELESS = {*NOT_IN_A_STEP, "name"}
 
 
 def jobs(runs: Sequence[PlannedRun]) -> Iterator[Job]:
-    """Convergence runs of one shape together; then the timing runs of one framework and launch in
-    one process, and each memory run in its own."""
-    for alike_runs in _grouped(runs, "convergence", _shape):
-        yield Job(alike_runs)
+    """Convergence runs of one shape together, of populations as many as share a program; then the
+    timing runs of one framework and launch in one process, and each memory run in its own."""
+    for alike_runs in _grouped(runs, "convergence", _program):
+        lanes = alike_runs[0].spec.lanes if alike_runs[0].spec.mode == POPULATION else 0
+        for first in range(0, len(alike_runs), lanes or len(alike_runs)):
+            part = alike_runs[first : first + lanes] if lanes else alike_runs
+            yield Job(part, lanes=lanes)
     for launch in _grouped(runs, "timing", _launch):
         yield Job(launch, alone=True)
     for run in runs:
@@ -39,8 +43,15 @@ def _launch(spec: RunSpec) -> Hashable:
     return spec.framework, spec.launch, spec.device, spec.dtype, spec.threads, spec.timing
 
 
-def _shape(spec: RunSpec) -> Hashable:
-    """Equal for runs that differ in numbers alone: one compiled program could serve them."""
+def _program(spec: RunSpec) -> Hashable:
+    """Equal for runs that one compiled program could serve, one after another or in lanes."""
+    lanes = (spec.lanes, spec.task.steps, spec.task.eval_every) if spec.mode == POPULATION else ()
+    return shape(spec), spec.mode, lanes
+
+
+def shape(spec: RunSpec) -> str:
+    """16 hex digits, equal for runs that differ in numbers alone, whatever their mode."""
     task = alike(spec.task).model_dump_json(exclude=_SHAPELESS)
-    program = (spec.framework, spec.mode, task, spec.optimizer.name, spec.optimizer.rule)
-    return *program, spec.dtype, spec.device, spec.threads, spec.input
+    program = (spec.framework, task, spec.optimizer.name, spec.optimizer.rule)
+    setup = (spec.dtype, spec.device, spec.threads, spec.input)
+    return hashlib.sha256(canonical_json([*program, *setup]).encode()).hexdigest()[:16]

@@ -14,6 +14,7 @@ from ..machine import usable_cores
 from ..registry import Registry
 from ..strict import given
 from ..suite import Suite, at_scale, with_content, with_data_at_hand, with_plugins
+from .lanes import Population, check_population
 
 # Beyond this a slip of the keyboard is likelier, and memory ends before the cores do.
 _WORKERS_A_CORE = 8
@@ -26,7 +27,8 @@ class Options:
     clock_only: train nothing to convergence, time it instead; by default as `suite.TimingEntry`.
     timing: keys of the suite's timing part with other values. workers: how many convergence runs go
     on side by side; 0: as cores and threads allow. scale: one of `suite.SuiteFile.scales`.
-    train_fractions and diagnose replace the suite's keys."""
+    train_fractions and diagnose replace the suite's keys. population: how many lanes train at once,
+    see `sweep.lanes`."""
 
     output: Path = Path("results")
     keyword: str = ""
@@ -44,6 +46,7 @@ class Options:
     scale: str | None = None
     train_fractions: tuple[float, ...] = ()
     diagnose: bool = False
+    population: Population = "auto"
 
 
 def check_options(options: Options, registry: Registry) -> None:
@@ -54,6 +57,7 @@ def check_options(options: Options, registry: Registry) -> None:
             f"-j {workers}: expected a number of workers from 0 (as many as cores allow) to {most}"
             " on this machine"
         )
+    check_population(options.population)
     if not 0 < options.timeout_s <= limits.SECONDS:
         raise UserError(
             f"timeout {options.timeout_s:g} s: expected more than 0 and at most {limits.SECONDS:g}"

@@ -27,9 +27,10 @@ from ..record import Curve, RunResult
 from ..registry import Registry, import_adapter, load_registry
 from ..schedules import SCHEDULES, same_rates
 from ..sources import hash_of, is_as_planned
-from ..spec import RunSpec
+from ..spec import POPULATION, RunSpec
 from . import clock, memory
 from .draft import Draft, Skip, reason_of, redirect_output
+from .populate import Member, train_together
 from .train import train
 
 
@@ -56,14 +57,19 @@ class Worker:
     def _versions(self) -> dict[str, str]:
         return self._adapter.versions()
 
-    def do(self, runs: list[dict[str, Any]], memory_bytes: float = math.inf) -> bool:
-        """A job: timing runs against each other, all others one by one.
+    def do(
+        self, runs: list[dict[str, Any]], memory_bytes: float = math.inf, lanes: int = 0
+    ) -> bool:
+        """A job: timing runs against each other, a population's in lanes, all others one by one.
 
         Ends early, with True, after a run that leaves more than memory_bytes resident."""
         drafts = [Draft(planned, self._versions, self._import_s) for planned in runs]
         if drafts[0].spec.measure == "timing":
             self.time(drafts)
             return False
+        if lanes:
+            self.populate(drafts, lanes)
+            return memory.resident_bytes() > memory_bytes
         work = {"convergence": self.converge, "memory": self.measure_memory}
         for index, draft in enumerate(drafts):
             draft.begin()
@@ -87,6 +93,33 @@ class Worker:
             self._result(index, draft.trained(training))
         except Exception as error:
             self._result(index, draft.unfinished(error))
+
+    def populate(self, drafts: list[Draft], lanes: int) -> None:
+        """Convergence runs of one shape, as many at once as there are lanes."""
+        members: list[Member] = []
+        for index, draft in enumerate(drafts):
+            draft.begin()
+            try:
+                members.append(Member(index, draft, self._inputs(draft)))
+            except Exception as error:
+                self._result(index, draft.unfinished(error))
+        for outcome in train_together(self._adapter, members, lanes, self._chunk):
+            if outcome.reason:
+                (member,) = outcome.members
+                member.draft.begin()
+                member.draft.note = f"trained by itself: {outcome.reason}"
+                self.converge(member.index, member.draft)
+            else:
+                pairs = zip(outcome.members, outcome.trainings, strict=True)
+                self._results({m.index: m.draft.trained(training) for m, training in pairs})
+
+    def _chunk(self, step: int) -> None:
+        self.send("chunk", step=step)
+
+    def _results(self, results: dict[int, RunResult]) -> None:
+        """Those of a population."""
+        for index, result in results.items():
+            self._result(index, result)
 
     def measure_memory(self, index: int, draft: Draft) -> None:
         """One memory run, in a process that has done nothing before."""
@@ -149,7 +182,7 @@ class Worker:
                 raise UserError(
                     f"{file.name} was edited after this sweep was planned; run it again"
                 )
-        if reason := self._adapter.supports(spec, optimizer):
+        if reason := self._adapter.supports(self._single(spec), optimizer):
             raise Skip(reason)
         inputs = make_plan(spec, optimizer, registry.schedules)
         if not same_rates(spec.schedule, inputs.learning_rates, draft.sources):
@@ -160,12 +193,20 @@ class Worker:
         return inputs
 
     def _open(self, draft: Draft, inputs: RunInputs) -> Session:
-        start = initial_weights(draft.spec.task, draft.spec.seed)
-        draft.policy = self._adapter.policy(draft.spec)
+        spec = self._single(draft.spec)
+        start = initial_weights(spec.task, spec.seed)
+        draft.policy = self._adapter.policy(spec)
         began = time.perf_counter()
-        session = self._adapter.open(draft.spec, start, inputs)
+        session = self._adapter.open(spec, start, inputs)
         draft.setup_s = time.perf_counter() - began
         return session
+
+    def _single(self, spec: RunSpec) -> RunSpec:
+        """The run as it is trained by itself."""
+        if spec.mode != POPULATION:
+            return spec
+        mode = self._registry.frameworks[spec.framework].convergence_mode
+        return spec.model_copy(update={"mode": mode, "lanes": 1})
 
     def _progress(self, index: int, step: int, piece: Curve) -> None:
         lists = piece.to_lists()
@@ -227,7 +268,7 @@ def main() -> None:
         while True:
             job = messages.get()
             worker.send("started")
-            outgrown = worker.do(job["runs"], memory_bytes)
+            outgrown = worker.do(job["runs"], memory_bytes, job["lanes"])
             worker.send("done", outgrown=outgrown)
 
 

@@ -25,7 +25,10 @@ class Skip(Exception):
 
 
 class Draft:
-    """A planned run and its findings so far. Each method below `begin` makes its result."""
+    """A planned run and its findings so far. Each method below `begin` makes its result.
+
+    share_s: its seconds, if they are its share of a process or a population. lanes, note: as of
+    RunRecord."""
 
     def __init__(self, planned: dict[str, Any], versions: dict[str, str], import_s: float) -> None:
         self.spec = spec = RunSpec.model_validate(planned["spec"])
@@ -34,6 +37,7 @@ class Draft:
         self.setup_s: float | None = None
         self.state_bytes: int | None = None
         self.share_s: float | None = None
+        self.lanes, self.note = 1, ""
         self.policy: dict[str, str] = {}
         self.gauges: dict[str, float] = {}
         self._fixed = {
@@ -83,6 +87,8 @@ class Draft:
             "setup_s": self.setup_s,
             "state_bytes": self.state_bytes,
             "wall_s": wall,
+            "lanes": self.lanes,
+            "note": self.note,
             "policy": self.policy,
             "gauges": self.gauges,
         }

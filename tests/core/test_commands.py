@@ -69,7 +69,7 @@ def test_a_command_gets_one_frozen_value():
 
 @pytest.mark.parametrize("name", ["run", "time"])
 def test_no_option_of_a_sweep_is_forgotten(name):
-    only_run = {"seeds", "shard", "workers", "scale", "train_fractions", "diagnose"}
+    only_run = {"seeds", "shard", "workers", "scale", "train_fractions", "diagnose", "population"}
     set_by_time = {"clock_only", "timing"}
     wanted = {field.name for field in dataclasses.fields(Options)} - set_by_time - {"interpreters"}
     assert wanted - (only_run if name == "time" else set()) <= arguments(name)

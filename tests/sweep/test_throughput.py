@@ -103,7 +103,7 @@ def test_what_is_alone_waits_and_holds_up_and_threads_do_not_mix():
     ]
     queue.ready(())[0].take(4)
     assert queue.ready([key_of(alone)]) == [] and len(queue.ready(())[0].runs) == 3
-    queue.put_back(one.runs, alone=False)
+    queue.put_back(one)
     assert [run.digest for run in queue.ready(())[0].runs] == [run.digest for run in one.runs], (
         "before all others"
     )

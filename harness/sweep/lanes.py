@@ -1,0 +1,165 @@
+"""Which runs are trained many at once, a lane each, and in programs of how many lanes.
+
+A program's number of lanes is part of a run's specification, as it may change the last bits. So it
+follows from the suite and the machine alone, never from the runs that happen to be left to do."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from math import prod
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, FiniteFloat, PositiveInt
+
+from .. import limits
+from ..errors import UserError
+from ..jsonfile import read_model, replace_text, writing
+from ..layers import build
+from ..machine import gpu_properties
+from ..machine.place import machine_type
+from ..spec import POPULATION, Frozen, RunSpec
+from ..strict import given
+from .jobs import shape
+
+# auto, off, or a number of lanes
+Population = str | int
+
+# With fewer runs of one shape, compiling a program for many costs more than it saves.
+LEAST_RUNS = 8
+# On an H100, 1,024 small configurations take .30 ms each in 1,024 lanes and .41 ms in 128: more
+# lanes gain little, and wait longer for the last run of a sweep.
+MOST_LANES = 128
+# Of a device's memory for one program. The rest is for data, compilers and other workers.
+_MEMORY_SHARE = 0.5
+# Copies of the parameters: themselves, gradients, updates, and at most four buffers.
+_COPIES = 7
+# Copies of every layer's outputs: forward, backward and in between.
+_KEPT_OUTPUTS = 4
+_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2}
+# Lanes pay on a CPU if they take this share of the time of single runs, or less.
+_PAYS = 0.9
+
+
+class Measured(Frozen):
+    """How long runs of one shape took in lanes, as a share of their time one by one."""
+
+    machine_type: str
+    framework: str
+    shape: str
+    task: str
+    lanes: PositiveInt
+    runs: PositiveInt
+    share: FiniteFloat = Field(gt=0.0)
+
+
+class MeasuredFile(Frozen):
+    """All that was measured in this folder of results, on any machine; the latest counts."""
+
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    measured: tuple[Measured, ...] = ()
+
+
+def check_population(choice: object) -> None:
+    """UserError unless it is auto, off or a number of lanes."""
+    if choice in ("auto", "off"):
+        return
+    if isinstance(choice, int) and not isinstance(choice, bool) and 1 <= choice <= limits.LANES:
+        return
+    raise UserError(
+        f"--population {given(choice)}: expected auto, off, or a number of lanes from 1 to"
+        f" {limits.LANES}"
+    )
+
+
+def in_lanes(
+    specs: Sequence[RunSpec], choice: Population, single_modes: Mapping[str, str], output: Path
+) -> tuple[RunSpec, ...]:
+    """The runs, with those in mode `population` that are to be trained in lanes.
+
+    single_modes: framework -> the mode that trains its runs one by one; other modes were asked for
+    and stay."""
+    if choice == "off":
+        return tuple(specs)
+    able = [spec for spec in specs if _can_share(spec, single_modes)]
+    lanes_of = _chosen(able, output) if choice == "auto" else lambda spec: int(choice)
+    found = {id(spec): lanes_of(spec) for spec in able}
+    return tuple(_spread(spec, found.get(id(spec), 0)) for spec in specs)
+
+
+def read_measured(output: Path) -> MeasuredFile:
+    """What was measured in this folder of results; nothing if there is no such file."""
+    file = output / "lanes.json"
+    if not file.exists():
+        return MeasuredFile()
+    return read_model(MeasuredFile, file, 1, "gradrace's times of lanes", "remove it")
+
+
+def add_measured(output: Path, found: Measured) -> None:
+    """Keeps a measurement in place of an earlier one of the same machine and shape."""
+    key = (found.machine_type, found.shape)
+    kept = read_measured(output).measured
+    others = [each for each in kept if (each.machine_type, each.shape) != key]
+    text = MeasuredFile(measured=(*others, found)).model_dump_json(by_alias=True, indent=1)
+    with writing(output):
+        output.mkdir(parents=True, exist_ok=True)
+        replace_text(output / "lanes.json", text + "\n")
+
+
+def _can_share(spec: RunSpec, single_modes: Mapping[str, str]) -> bool:
+    trained = spec.measure == "convergence" and spec.mode == single_modes[spec.framework]
+    return trained and spec.input == "resident" and not spec.diagnose
+
+
+def _spread(spec: RunSpec, lanes: int) -> RunSpec:
+    return spec.model_copy(update={"mode": POPULATION, "lanes": lanes}) if lanes else spec
+
+
+def _chosen(specs: Sequence[RunSpec], output: Path) -> Callable[[RunSpec], int]:
+    """The lanes of a run under `auto`; 0 to train it by itself."""
+    on_cpu, on_gpu = _paying(output), any(spec.device == "gpu" for spec in specs)
+    if not on_cpu and not on_gpu:
+        return lambda spec: 0
+    shapes = {id(spec): shape(spec) for spec in specs}
+    counts = Counter(shapes.values())
+    device_bytes = int(_gpu_bytes() * _MEMORY_SHARE) if on_gpu else 0
+
+    def lanes(spec: RunSpec) -> int:
+        own = shapes[id(spec)]
+        if counts[own] < LEAST_RUNS:
+            return 0
+        return on_cpu.get(own, 0) if spec.device == "cpu" else lanes_that_fit(spec, device_bytes)
+
+    return lanes
+
+
+def _paying(output: Path) -> dict[str, int]:
+    """Shape -> lanes, if it was measured on a machine of this type that they pay."""
+    measured, here = read_measured(output).measured, machine_type()
+    paying = (each for each in measured if each.machine_type == here and each.share <= _PAYS)
+    return {each.shape: each.lanes for each in paying}
+
+
+def lanes_that_fit(spec: RunSpec, device_bytes: int) -> int:
+    """The largest power of two of lanes that fit into this memory, by an estimate on the safe side.
+
+    0 if those are too few to be worth it; MOST_LANES if they are more."""
+    fitting = min(MOST_LANES, device_bytes // lane_bytes(spec))
+    lanes = 1 << max(0, fitting.bit_length() - 1)
+    return lanes if lanes >= LEAST_RUNS else 0
+
+
+def lane_bytes(spec: RunSpec) -> int:
+    """About the bytes of one lane in training: parameters, state, and every layer's outputs."""
+    built = build(spec.task.model, spec.task.input_shape)
+    parameters = sum(prod(p.shape) for layer in built for p in layer.parameters)
+    outputs = prod(spec.task.input_shape) + sum(prod(layer.output_shape) for layer in built)
+    numbers = _COPIES * parameters + _KEPT_OUTPUTS * outputs * spec.task.batch_size
+    return max(1, numbers * _BYTES[spec.dtype])
+
+
+def _gpu_bytes() -> int:
+    """The memory of the smallest GPU; 0 if that is not known."""
+    mebibytes = [row[0] for row in gpu_properties("memory.total")]
+    return min((int(text) for text in mebibytes if text.isdigit()), default=0) << 20
