@@ -65,11 +65,29 @@ class Finished:
     result: RunResult
 
 
-Event = Started | Progress | Finished
+@dataclass(frozen=True)
+class FinishedTogether:
+    """Runs that were trained in one program came to their ends; they are to be kept together."""
+
+    runs: tuple[Finished, ...]
+
+
+Event = Started | Progress | Finished | FinishedTogether
+
+
+def ends(event: Event) -> tuple[Finished, ...]:
+    """The runs that came to their ends with this event."""
+    match event:
+        case Finished():
+            return (event,)
+        case FinishedTogether(runs):
+            return runs
+    return ()
 
 
 class Executor(Protocol):
-    """Takes jobs, gives events until all have finished; every run gives one Finished."""
+    """Takes jobs, gives events until all have finished; every run is in one Finished, by itself or
+    in a FinishedTogether."""
 
     def submit(self, job: Job) -> None:
         """Queues a job."""

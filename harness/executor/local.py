@@ -17,10 +17,10 @@ from ..errors import ExitCode, UserError, refused
 from ..machine import this_machine, usable_cores
 from ..record import Curve, RunRecord, RunResult, Status
 from ..worker.train import summarise
-from . import Event, Finished, Job, PlannedRun, Progress, Started
+from . import Event, Finished, FinishedTogether, Job, PlannedRun, Progress, Started
 from .environment import environment
 from .queue import Group, Queue, best_for, core_share, side_by_side
-from .workers import Key, Nonsense, WorkerProcess
+from .workers import Key, Nonsense, Said, WorkerProcess
 
 # Importing a framework from a cold disk has taken 16 s; ten times that is a hang.
 START_TIMEOUT_S = 160.0
@@ -190,10 +190,8 @@ class LocalExecutor:
                     # A population lives as long as its chunks come.
                     worker.allow(self._timeout_s)
                 yield Progress(said.run, said.step)
-            case "result" if said.run and said.result:
-                if not job.alone:
-                    worker.allow(self._timeout_s)
-                yield Finished(said.run, said.result)
+            case "result" | "results":
+                yield self._ended(worker, job, said)
             case "done":
                 self._done(worker, job, said.outgrown)
 
@@ -202,6 +200,11 @@ class LocalExecutor:
         self._failed_starts.pop(worker.key, None)
         worker.allow(self._timeout_s * (len(job.runs) if job.alone else 1))
         return Started(job)
+
+    def _ended(self, worker: WorkerProcess, job: Job, said: Said) -> Event:
+        if not job.alone:
+            worker.allow(self._timeout_s)
+        return FinishedTogether(said.finished) if said.event == "results" else said.finished[0]
 
     def _done(self, worker: WorkerProcess, job: Job, outgrown: bool) -> None:
         left = worker.pending()

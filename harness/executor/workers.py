@@ -10,7 +10,8 @@ import numpy as np
 
 from ..process import Child
 from ..record import Blocks, Curve, Norms, RunRecord, RunResult
-from . import Job, PlannedRun
+from ..worker.packed import unpacked
+from . import Finished, Job, PlannedRun
 
 
 class Nonsense(Exception):
@@ -19,14 +20,14 @@ class Nonsense(Exception):
 
 class Said(NamedTuple):
     """A message that was understood, and its content: broken, started, progress (of a run), chunk
-    (of a population), result or done."""
+    (of a population), result, results (of a population) or done."""
 
     event: str
     run: PlannedRun | None = None
     step: int = 0
-    result: RunResult | None = None
     reason: str = ""
     outgrown: bool = False
+    finished: tuple[Finished, ...] = ()
 
 
 class Key(NamedTuple):
@@ -127,11 +128,31 @@ class WorkerProcess:
                 return Said(event, first, _step(message, first))
             case "result":
                 return self._finish(message, self._run_of(message))
+            case "results":
+                return self._finish_together(message)
         raise ValueError("no such event")
 
+    def _finish_together(self, message: Mapping[str, Any]) -> Said:
+        indices = message["indices"]
+        runs = [self._run_at(index) for index in indices]
+        if not runs or len(set(indices)) < len(indices):
+            raise ValueError("it is of no runs, or of one twice")
+        results = unpacked(message, runs)
+        self._pieces = []
+        self._finished.update(indices)
+        self._count(len(runs))
+        return Said("results", finished=tuple(map(Finished, runs, results)))
+
+    def _count(self, done: int) -> None:
+        if not self._done:
+            self._began = time.monotonic()
+        self._done += done
+
     def _run_of(self, message: Mapping[str, Any]) -> PlannedRun:
+        return self._run_at(message["index"])
+
+    def _run_at(self, index: Any) -> PlannedRun:
         assert self.job is not None, "messages are read with a job"
-        index = message["index"]
         if type(index) is not int or index < 0 or index in self._finished:
             raise ValueError(f"run {index!r} is not in flight")
         return self.job.runs[index]
@@ -163,10 +184,8 @@ class WorkerProcess:
         norms = _columns(Norms, message["norms"]) if message.get("norms") else None
         self._pieces = []
         self._finished.add(message["index"])
-        self._done += 1
-        if self._done == 1:
-            self._began = time.monotonic()
-        return Said("result", run, result=RunResult(record, curve, blocks, norms))
+        self._count(1)
+        return Said("result", finished=(Finished(run, RunResult(record, curve, blocks, norms)),))
 
     def pending(self) -> list[PlannedRun]:
         """The job's runs without a result, in order."""

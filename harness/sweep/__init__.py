@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from ..errors import ExitCode, UserError
-from ..executor import Event, Finished, PlannedRun
+from ..executor import Event, Finished, FinishedTogether, PlannedRun, ends
 from ..executor.local import LocalExecutor, unfinished
 from ..executor.queue import side_by_side
 from ..machine import usable_cores
@@ -35,6 +35,7 @@ __all__ = [
     "Outcome",
     "Sweep",
     "execute",
+    "keep",
     "matches",
     "prepare",
     "shared_cores",
@@ -150,12 +151,23 @@ def execute(
         todo = [run for run in sweep.selected if run.digest not in finished]
         done = 0
         for event in _events(sweep, todo, store):
-            if isinstance(event, Finished):
-                done += 1
-                store.write(event.result)
-                counts[event.result.record.status] += 1
-            watch(event, done, len(todo))
+            keep(store, event)
+            ended = ends(event)
+            for each in ended or (event,):
+                done += bool(ended)
+                counts.update(run.result.record.status for run in ends(each))
+                watch(each, done, len(todo))
     return Outcome(dict(counts), len(finished), dict(store.unsound))
+
+
+def keep(store: Store, event: Event) -> None:
+    """Writes the results that came with this event."""
+    match event:
+        case Finished():
+            store.write(event.result)
+        case FinishedTogether(runs):
+            for run in runs:
+                store.write(run.result)
 
 
 def _events(sweep: Sweep, todo: Sequence[PlannedRun], store: Store) -> Iterable[Event]:

@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import UserError
-from ..executor import Event, Executor, Finished, Job, PlannedRun
+from ..executor import Event, Executor, Finished, Job, PlannedRun, ends
 from ..executor.local import LocalExecutor, unfinished
 from ..executor.queue import side_by_side
 from ..machine import usable_cores
 from ..record import FINAL, RunRecord
 from ..registry import Registry
 from ..spec import RunSpec
-from ..sweep import with_log
+from ..sweep import keep, with_log
 from ..sweep.planner import Planner
 from ..sweep.store import PlanFile, Store
 from .samplers import LEARNING, Told, suggest, trials
@@ -139,18 +139,20 @@ class _Study:
         while self._waiting:
             for event in self._executor.events():
                 self._heard(event)
-                if isinstance(event, Finished):
+                for ended in ends(event):
                     # A search does not wait for the others.
-                    self._hand_out(self._owner[event.run.digest])
+                    self._hand_out(self._owner[ended.run.digest])
         self._write_plan()
 
     def _heard(self, event: Event) -> None:
-        if isinstance(event, Finished):
-            self._done += 1
-            self._waiting.discard(event.run.digest)
-            self._store.write(event.result)
-            self._owner[event.run.digest].take(event.result.record)
-        self._watch(event, self._done, sum(search.total for search in self._searches))
+        keep(self._store, event)
+        ended = ends(event)
+        for each in ended or (event,):
+            for run in ends(each):
+                self._done += 1
+                self._waiting.discard(run.run.digest)
+                self._owner[run.run.digest].take(run.result.record)
+            self._watch(each, self._done, sum(search.total for search in self._searches))
 
     def _hand_out(self, search: _Search) -> None:
         """Gives the executor the search's runs that are due; goes on at once with kept records."""

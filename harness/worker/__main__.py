@@ -30,6 +30,7 @@ from ..sources import hash_of, is_as_planned
 from ..spec import POPULATION, RunSpec
 from . import clock, memory
 from .draft import Draft, Skip, reason_of, redirect_output
+from .packed import packed, portions
 from .populate import Member, train_together
 from .train import train
 
@@ -117,9 +118,11 @@ class Worker:
         self.send("chunk", step=step)
 
     def _results(self, results: dict[int, RunResult]) -> None:
-        """Those of a population."""
-        for index, result in results.items():
-            self._result(index, result)
+        """Those of a population, in as few messages as they fit into."""
+        places = iter(results)
+        for some in portions(list(results.values())):
+            indices = [next(places) for _ in some]
+            self.send("results", indices=indices, **packed(some))
 
     def measure_memory(self, index: int, draft: Draft) -> None:
         """One memory run, in a process that has done nothing before."""
