@@ -72,17 +72,14 @@ class FinishedTogether:
     runs: tuple[Finished, ...]
 
 
-Event = Started | Progress | Finished | FinishedTogether
+# An event of one run, or of a job.
+Single = Started | Progress | Finished
+Event = Single | FinishedTogether
 
 
-def ends(event: Event) -> tuple[Finished, ...]:
-    """The runs that came to their ends with this event."""
-    match event:
-        case Finished():
-            return (event,)
-        case FinishedTogether(runs):
-            return runs
-    return ()
+def one_by_one(event: Event) -> tuple[Single, ...]:
+    """The event; or if runs ended together, the end of each."""
+    return event.runs if isinstance(event, FinishedTogether) else (event,)
 
 
 class Executor(Protocol):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ExitCode, UserError
-from ..executor import Event, PlannedRun
+from ..executor import PlannedRun, Single
 from ..machine.place import machine_type
 from ..paired import Side
 from ..paired.measure import side_path
@@ -27,7 +27,7 @@ from ..sweep.store import read_arrays, read_records
 from .baseline import Baseline, Origin, ordered
 from .trace import Trace, make_trace
 
-Watching = Callable[[Event, int, int], None]
+Watching = Callable[[Single, int, int], None]
 
 # Has no say in arithmetic, and many patch releases.
 _NOT_COMPARED = ("python",)

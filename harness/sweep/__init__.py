@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from ..errors import ExitCode, UserError
-from ..executor import Event, Finished, FinishedTogether, PlannedRun, ends
+from ..executor import Event, Finished, FinishedTogether, PlannedRun, Single, one_by_one
 from ..executor.local import LocalExecutor, unfinished
 from ..executor.queue import side_by_side
 from ..machine import usable_cores
@@ -134,7 +134,7 @@ def shared_cores(sweep: Sweep) -> str:
 
 
 def execute(
-    sweep: Sweep, watch: Callable[[Event, int, int], None] = lambda event, done, total: None
+    sweep: Sweep, watch: Callable[[Single, int, int], None] = lambda event, done, total: None
 ) -> Outcome:
     """Does the unfinished runs. `watch` gets every event, the number of runs done and of all.
 
@@ -152,10 +152,10 @@ def execute(
         done = 0
         for event in _events(sweep, todo, store):
             keep(store, event)
-            ended = ends(event)
-            for each in ended or (event,):
-                done += bool(ended)
-                counts.update(run.result.record.status for run in ends(each))
+            for each in one_by_one(event):
+                if isinstance(each, Finished):
+                    done += 1
+                    counts[each.result.record.status] += 1
                 watch(each, done, len(todo))
     return Outcome(dict(counts), len(finished), dict(store.unsound))
 

@@ -17,7 +17,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from ..executor import Event, Finished, Started
+from ..executor import Finished, Single, Started
 from ..output.terminal import plain, progress_console
 from ..record import RunRecord
 
@@ -74,7 +74,7 @@ class Watch:
         if (more := len(self._failed) - MOST_REASONS) > 0:
             console.print(f"and {more} more reasons; gradrace show names them")
 
-    def __call__(self, event: Event, done: int, total: int) -> None:
+    def __call__(self, event: Single, done: int, total: int) -> None:
         if isinstance(event, Finished):
             self._finished(event.result.record, f"[{done:>4}/{total}]")
         if self._live:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import UserError
-from ..executor import Event, Executor, Finished, Job, PlannedRun, ends
+from ..executor import Event, Executor, Finished, Job, PlannedRun, Single, one_by_one
 from ..executor.local import LocalExecutor, unfinished
 from ..executor.queue import side_by_side
 from ..machine import usable_cores
@@ -35,7 +35,7 @@ from .study import (
 )
 from .trials import Trial, best_of, chance_level, judged, told
 
-Watch = Callable[[Event, int, int], None]
+Watch = Callable[[Single, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -139,19 +139,19 @@ class _Study:
         while self._waiting:
             for event in self._executor.events():
                 self._heard(event)
-                for ended in ends(event):
-                    # A search does not wait for the others.
-                    self._hand_out(self._owner[ended.run.digest])
+                for each in one_by_one(event):
+                    if isinstance(each, Finished):
+                        # A search does not wait for the others.
+                        self._hand_out(self._owner[each.run.digest])
         self._write_plan()
 
     def _heard(self, event: Event) -> None:
         keep(self._store, event)
-        ended = ends(event)
-        for each in ended or (event,):
-            for run in ends(each):
+        for each in one_by_one(event):
+            if isinstance(each, Finished):
                 self._done += 1
-                self._waiting.discard(run.run.digest)
-                self._owner[run.run.digest].take(run.result.record)
+                self._waiting.discard(each.run.digest)
+                self._owner[each.run.digest].take(each.result.record)
             self._watch(each, self._done, sum(search.total for search in self._searches))
 
     def _hand_out(self, search: _Search) -> None:
