@@ -60,6 +60,18 @@ class Memory(Frozen):
         return self.peak_bytes - self.imported_bytes
 
 
+class Energy(Frozen):
+    """Joules that a device drew while a run was computed; None if unknown, `reason` says why.
+
+    source: the counter. It counts everything on its device, and what that draws at rest. runs: of a
+    population, which share the program's joules equally."""
+
+    joules: Annotated[FiniteFloat, Field(ge=0.0, le=1e15)] | None = None
+    source: str = ""
+    runs: PositiveInt = 1
+    reason: str = ""
+
+
 class Summary(Frozen):
     """Scalars of a convergence run; None if it did not get so far, or the value is not finite.
 
@@ -90,6 +102,7 @@ class RunRecord(Frozen):
         first_call_steps in a compiled loop.
     policy: settings for determinism and precision. gauges: readings of the machine before and after
         a launch (a GPU's temperature and clocks, if they can be read).
+    energy: of a convergence run, from the beginning of its set-up to its end.
     wall_s of a timing run is its share of the launch, import included: the cells take turns. In a
         population, wall_s and setup_s are shares: the whole by the number of runs.
     cores: logical cores that the worker was pinned to, empty if the system cannot pin."""
@@ -107,6 +120,7 @@ class RunRecord(Frozen):
     first_call_s: Seconds | None = None
     first_call_steps: PositiveInt = 1
     memory: Memory | None = None
+    energy: Energy | None = None
     policy: dict[str, str] = {}
     gauges: dict[str, FiniteFloat] = {}
     state_bytes: NonNegativeInt | None = None

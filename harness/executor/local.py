@@ -154,6 +154,8 @@ class LocalExecutor:
             "plugins": [str(p.resolve()) for p in self._plugins],
             "cores": cores,
             "memory_bytes": int(this_machine().memory_bytes * MEMORY_SHARE / limit),
+            # Whether other workers may share the processor; NVML tells who shares a GPU.
+            "beside": spec.device == "cpu" and not group.key.alone and limit > 1,
         }
         python = self._interpreters.get(spec.framework, sys.executable)
         try:

@@ -7,7 +7,7 @@ from functools import partial
 from . import tables, text
 from .builder import Builder
 from .cells import number
-from .columns import field, word
+from .columns import Field, field, word
 from .columns import number as numbers
 from .content import Row, Table, TableCell, run_link
 
@@ -34,8 +34,13 @@ def table(builder: Builder) -> Table:
         numbers("Step p25, µs", "step_p25_s", text.micros),
         numbers("First step, s", "first_call_s"),
         numbers("Wall, s", "wall_s"),
+        *_joules(builder),
         field("Started, UTC", lambda row: TableCell(text.minute(row["started_at"])), "code"),
         word("Reason", "reason"),
     ]
     data = tables.all_runs(builder.frames, builder.suite)
     return builder.table("runs", "All runs", fields, builder.runs.to_dict("records"), data)
+
+
+def _joules(builder: Builder) -> list[Field]:
+    return [numbers("Energy, J", "joules")] if builder.runs["joules"].notna().any() else []

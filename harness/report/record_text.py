@@ -78,6 +78,7 @@ def described(record: RunRecord, measured: Iterable[tuple[str, str]] = ()) -> li
         ("versions", _pairs(record.versions)),
         ("machine", f"{machine.processor}, {system}"),
         ("started", f"{record.started_at}, took {record.wall_s:.2f} s"),
+        *_energy(record),
     ]
 
 
@@ -140,6 +141,18 @@ def step_pairs(
     times = {"p25": p25, "median": median, "p99": p99, "mean": mean}
     said = ", ".join(f"{name} {seconds * 1e6:.1f} us" for name, seconds in times.items())
     return [("step time", said), ("first call", f"{record.first_call_s or 0:.3f} s")]
+
+
+def _energy(record: RunRecord) -> list[tuple[str, str]]:
+    found = record.energy
+    if found is None:
+        return []
+    if found.joules is None:
+        return [("energy", f"unknown: {found.reason}")]
+    steps = record.summary.steps_done if record.summary else 0
+    each = f", {1000 * found.joules / steps:.3g} J per 1000 steps" if steps else ""
+    shared = f"; an equal share of {found.runs} runs" if found.runs > 1 else ""
+    return [("energy", f"{found.joules:.4g} J{each} ({found.source}{shared})")]
 
 
 def _state(record: RunRecord) -> list[tuple[str, str]]:

@@ -28,10 +28,11 @@ SPREAD = words(
 )
 # Those of which the median over launches is given.
 MIDDLE = words("import_s setup_s first_call_s first_call_steps state_bytes")
+ENERGY = words("joules joules_per_1000_steps")
 MEMORY = words("imported_bytes peak_bytes grown_bytes device_peak_bytes")
 # Columns of numbers of every run, NaN if they are missing.
 NUMBERS = [
     *words("steps_done final_train_loss final_validation_loss final_validation_metric"),
     *words("best_validation_loss best_validation_metric test_loss test_metric steps_to_target"),
-    *("stopped_at", *MIDDLE, *SPREAD, *MEMORY),
+    *("stopped_at", *ENERGY, *MIDDLE, *SPREAD, *MEMORY),
 ]

@@ -29,11 +29,13 @@ class Frames:
     steps, budget (steps of a training run, 0 of others), eval_every, target, seed, launch, status,
     reason, lanes, note; of convergence runs steps_done, final_train_loss, final_validation_loss,
     final_validation_metric, best_validation_loss, best_validation_metric, test_loss, test_metric,
-    steps_to_target, stopped_at; of timing runs step_p25_s, step_median_s, step_p99_s, step_mean_s
-    (the one to add up steps with), contended, first_call_s, first_call_steps, and of their parts
-    forward_s, backward_s, optimizer_s, remainder_s, parts_covered (see step_times.parts_of_launch);
-    of memory runs imported_bytes, peak_bytes, grown_bytes, device_peak_bytes, memory_method; of all
-    import_s, setup_s, state_bytes, started_at, wall_s. Missing numbers are NaN.
+    steps_to_target, stopped_at, and if energy could be read joules, joules_per_1000_steps (of all
+    the run, set-up and compilation included) and energy_source (else ""); of timing runs
+    step_p25_s, step_median_s, step_p99_s, step_mean_s (the one to add up steps with), contended,
+    first_call_s, first_call_steps, and of their parts forward_s, backward_s, optimizer_s,
+    remainder_s, parts_covered (see step_times.parts_of_launch); of memory runs imported_bytes,
+    peak_bytes, grown_bytes, device_peak_bytes, memory_method; of all import_s, setup_s,
+    state_bytes, started_at, wall_s. Missing numbers are NaN.
 
     curves: one row a point of every run, also if several suites share it: digest, step, series
     (train_loss, validation_loss, validation_metric; learning_rate if the validation loss or a
@@ -143,6 +145,7 @@ def _row(suite: str, record: RunRecord) -> dict[str, Any]:
         "started_at": record.started_at,
         "wall_s": record.wall_s,
         **_memory(record),
+        **_energy(record),
     }
 
 
@@ -151,6 +154,16 @@ def _memory(record: RunRecord) -> dict[str, Any]:
         return {}
     found = {name: getattr(record.memory, name) for name in MEMORY}
     return {**found, "memory_method": record.memory.method}
+
+
+def _energy(record: RunRecord) -> dict[str, Any]:
+    """The records say why there is none."""
+    found, steps = record.energy, record.summary.steps_done if record.summary else 0
+    if found is None or found.joules is None:
+        return {"energy_source": ""}
+    each = 1000.0 * found.joules / steps if steps else None
+    read = {"joules": found.joules, "joules_per_1000_steps": each}
+    return {**read, "energy_source": found.source}
 
 
 def _with_parts(blocks: pd.DataFrame) -> pd.DataFrame:

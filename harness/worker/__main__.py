@@ -22,6 +22,7 @@ from typing import Any, BinaryIO
 from ..adapter import Adapter, Session
 from ..errors import UserError
 from ..machine import gpu_gauges
+from ..machine.energy import meter
 from ..plan import RunInputs, initial_weights, make_plan
 from ..record import Curve, RunResult
 from ..registry import Registry, import_adapter, load_registry
@@ -36,15 +37,23 @@ from .train import train
 
 
 class Worker:
-    """Does runs with one adapter, which took `import_s` to load, and reports over a channel."""
+    """Does runs with one adapter, which took `import_s` to load, and reports over a channel.
+
+    beside: other workers may share the processor."""
 
     def __init__(
-        self, registry: Registry, adapter: Adapter, out: BinaryIO, import_s: float = 0.0
+        self,
+        registry: Registry,
+        adapter: Adapter,
+        out: BinaryIO,
+        import_s: float = 0.0,
+        beside: bool = False,
     ) -> None:
         self._registry = registry
         self._adapter = adapter
         self._out = out
         self._import_s = import_s
+        self._beside = beside
         # Taken right after the files were loaded, before somebody edits them.
         self._hashes = {file: hash_of(file) for file in registry.plugins}
         # How many entries of each column of the present curve were sent as progress.
@@ -84,6 +93,7 @@ class Worker:
         spec = draft.spec
         try:
             inputs = self._inputs(draft)
+            draft.meter = meter(spec.device, self._beside)
             session = self._open(draft, inputs)
             progress = partial(self._progress, index)
             # A report may be made without the user's file.
@@ -104,7 +114,7 @@ class Worker:
                 members.append(Member(index, draft, self._inputs(draft)))
             except Exception as error:
                 self._result(index, draft.unfinished(error))
-        for outcome in train_together(self._adapter, members, lanes, self._chunk):
+        for outcome in train_together(self._adapter, members, lanes, self._chunk, self._beside):
             if outcome.reason:
                 (member,) = outcome.members
                 member.draft.begin()
@@ -259,7 +269,8 @@ def main() -> None:
         registry = load_registry([Path(file) for file in hello["plugins"]])
         began = time.perf_counter()
         adapter = import_adapter(registry.frameworks[hello["framework"]])
-        worker = Worker(registry, adapter, out, time.perf_counter() - began)
+        import_s, beside = time.perf_counter() - began, hello["beside"]
+        worker = Worker(registry, adapter, out, import_s, beside)
         worker.send("ready")
     except BaseException as error:
         traceback.print_exception(error)

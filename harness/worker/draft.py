@@ -13,6 +13,7 @@ from typing import Any
 from ..data import DataMissing
 from ..errors import UserError
 from ..machine import this_machine, usable_cores
+from ..machine.energy import Meter
 from ..plugins.absent import missing_package
 from ..record import Memory, RunRecord, RunResult
 from ..spec import RunSpec
@@ -40,6 +41,7 @@ class Draft:
         self.lanes, self.note = 1, ""
         self.policy: dict[str, str] = {}
         self.gauges: dict[str, float] = {}
+        self.meter: Meter | None = None
         self._fixed = {
             "digest": planned["digest"],
             "spec": spec,
@@ -91,6 +93,7 @@ class Draft:
             "note": self.note,
             "policy": self.policy,
             "gauges": self.gauges,
+            "energy": self.meter.energy() if self.meter else None,
         }
         return RunRecord(**{**self._fixed, **found, **outcome})
 

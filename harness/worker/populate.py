@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from ..adapter import Adapter, LanesImpossible, Population, PopulationAdapter
+from ..machine.energy import meter
 from ..plan import RunInputs, initial_weights
 from ..schedules import SCHEDULES
 from .draft import Draft, reason_of
@@ -52,9 +53,13 @@ class Outcome:
 
 
 def train_together(
-    adapter: Adapter, members: Sequence[Member], lanes: int, tell: Callable[[int], None]
+    adapter: Adapter,
+    members: Sequence[Member],
+    lanes: int,
+    tell: Callable[[int], None],
+    beside: bool = False,
 ) -> Iterator[Outcome]:
-    """Every run once. tell: hears the steps done after every chunk.
+    """Every run once. tell: hears the steps done after every chunk. beside: see `energy.meter`.
 
     If the device cannot hold so many lanes, half as many are tried. If a program cannot be made or
     fails, its runs are left to be trained by themselves: then it shows whose fault it is."""
@@ -62,7 +67,7 @@ def train_together(
     while waiting:
         company = waiting.pop(0)
         try:
-            trainings = _trained(adapter, company, tell)
+            trainings = _trained(adapter, company, tell, beside)
         except MemoryError:
             trainings, reason = None, ""
         except Exception as error:
@@ -99,7 +104,9 @@ def _companies(
     return [Company(part, lanes, note) for part in pieces], alone
 
 
-def _trained(adapter: Adapter, company: Company, tell: Callable[[int], None]) -> list[Training]:
+def _trained(
+    adapter: Adapter, company: Company, tell: Callable[[int], None], beside: bool
+) -> list[Training]:
     began, able = time.perf_counter(), _able(adapter)
     assert able is not None, "companies come from such an adapter"
     members = company.members
@@ -108,6 +115,7 @@ def _trained(adapter: Adapter, company: Company, tell: Callable[[int], None]) ->
     policy = adapter.policy(specs[0])
     inputs = [member.inputs for member in members]
     population: Population | None = None
+    counted = meter(specs[0].device, beside, len(members))
     try:
         population = able.open_population(specs, starts, inputs, company.lanes)
         setup_s = time.perf_counter() - began
@@ -118,10 +126,11 @@ def _trained(adapter: Adapter, company: Company, tell: Callable[[int], None]) ->
             # What it was doing may have broken it.
             with suppress(Exception):
                 population.close()
+        counted.energy()
     wall_s = time.perf_counter() - began
     for member in members:
         draft = member.draft
-        draft.policy, draft.state_bytes = policy, state_bytes
+        draft.policy, draft.state_bytes, draft.meter = policy, state_bytes, counted
         draft.setup_s, draft.share_s = setup_s / len(members), wall_s / len(members)
         draft.lanes, draft.note = company.lanes, company.note
     return found

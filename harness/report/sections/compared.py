@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from functools import partial
 
 import pandas as pd
 
-from ...record import Machine
+from ...record import Machine, RunRecord
 from ...spec import number_text
 from .. import tables, text
 from ..builder import Builder
@@ -66,8 +67,24 @@ def _facts(builder: Builder) -> list[tuple[str, list[str]]]:
         ("Seeds", [_numbers(trained["seed"])] if len(trained) else ["no convergence run"]),
         ("Computed on", _distinct(_place(row) for row in runs.to_dict("records"))),
         ("Machines", _distinct(_machine(record.machine) for record in records)),
+        *_energy(records),
         ("When (UTC)", [" to ".join(dict.fromkeys((days[0], days[-1])))]),
     ]
+
+
+def _energy(records: Iterable[RunRecord]) -> list[tuple[str, list[str]]]:
+    """Which counters the runs' energy comes from, and why others have none."""
+    found = [record.energy for record in records if record.energy]
+    sources = Counter(energy.source for energy in found if energy.joules is not None)
+    shared = any(energy.joules is not None and energy.runs > 1 for energy in found)
+    lines = [f"{source}: {text.plural(n, 'run')}" for source, n in sources.items()]
+    if lines:
+        lines.append("All that ran on the device counts, and what it draws at rest.")
+    if shared:
+        lines.append("Runs of a population have equal shares of what their program drew.")
+    reasons = Counter(energy.reason for energy in found if energy.joules is None)
+    lines += [f"not known of {text.plural(n, 'run')}: {why}" for why, n in reasons.items()]
+    return [("Energy", lines)] if lines else []
 
 
 def _frameworks(builder: Builder) -> list[str]:

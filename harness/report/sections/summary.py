@@ -8,7 +8,7 @@ import pandas as pd
 
 from .. import cells, tables, text
 from ..builder import Builder
-from ..columns import Field, exact, field, word
+from ..columns import Field, exact, field, spread, word
 from ..content import Section
 
 PLACE = 30
@@ -52,6 +52,7 @@ def _fields(metric: str, rows: pd.DataFrame) -> list[Field]:
         *_of_metric(metric, "Test", "test_metric"),
         field("Steps to target", cells.steps_to_target),
         field("Seconds to target", cells.seconds_to_target),
+        *_joules(rows),
         _micros("Step p25, µs", "step_p25_s", "first quartile over timed blocks"),
         _micros("Step mean, µs", "step_mean_s", "durations are sums of it"),
         field(
@@ -63,6 +64,13 @@ def _fields(metric: str, rows: pd.DataFrame) -> list[Field]:
         *([native] if rows["native_p25_s"].notna().any() else []),
         field("Runs", cells.runs, ""),
     ]
+
+
+def _joules(rows: pd.DataFrame) -> list[Field]:
+    if rows["joules_per_1000_steps_mean"].isna().all():
+        return []
+    said = "all that the device drew during the runs, set-up and compilation included"
+    return [spread("Joules per 1000 steps", "joules_per_1000_steps", help=said)]
 
 
 def _micros(label: str, name: str, help: str) -> Field:

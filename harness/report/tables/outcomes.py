@@ -19,7 +19,7 @@ from .timed import step_times
 
 QUANTITIES = words(
     "final_validation_metric best_validation_metric final_validation_loss"
-    " best_validation_loss test_metric test_loss final_train_loss"
+    " best_validation_loss test_metric test_loss final_train_loss joules_per_1000_steps"
 )
 _COLUMNS = [
     *CELL,
