@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 import threading
@@ -12,12 +13,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from gradrace.adapters.numpy import ADAPTER
 from gradrace.machine import energy
 from gradrace.machine.energy import Meter, find
 from gradrace.record import Energy, RunRecord
 from gradrace.report import record_text, writer
 from gradrace.results import frame
+from gradrace.spec import RunSpec
 from gradrace.sweep.store import read_records, suite_folder
+from gradrace.worker.__main__ import Worker
+from gradrace.worker.packed import unpacked
 from records import make_results, make_specs
 from waiting import wait_for
 
@@ -277,36 +282,53 @@ def test_runs_side_by_side_have_no_figure(tmp_path):
     assert "-j 1" in energy.meter("cpu", beside=True).energy().reason
 
 
-def test_a_worker_meters_its_runs(tmp_path, monkeypatch, registry, make_run):
-    """The record of a real run; nothing of it depends on whether energy could be read."""
-    import io
-
-    from gradrace.adapters.numpy import ADAPTER
-    from gradrace.worker.__main__ import Worker
-
+@pytest.fixture
+def records(tmp_path, monkeypatch, registry) -> Any:
+    """What a worker of the NumPy reference makes of runs while a counter goes to a value."""
     file = domain(tmp_path, "intel-rapl:0", "package-0", 0)
     counter = found("cpu", powercap=tmp_path)
+    monkeypatch.setattr(counter, "tick_s", 0.0, raising=False)
     monkeypatch.setattr(energy, "counter", lambda device: counter)
-    spec = make_run()
-    planned = {"spec": spec.to_json(), "digest": "0" * 24, "versions": {}, "sources": {}}
-    planned["log"] = str(tmp_path / "log.txt")
+    # Its own log and growth belong to a process of its own.
     monkeypatch.setattr("gradrace.worker.__main__.redirect_output", lambda log: None)
     monkeypatch.setattr("gradrace.worker.memory.resident_bytes", lambda: 0)
 
-    def recorded(beside: bool, value: str) -> RunRecord:
+    def recorded(*specs: RunSpec, value: str, lanes: int = 0, beside: bool = False) -> Any:
+        file.write_text("0")
         out = io.BytesIO()
         worker = Worker(registry, ADAPTER, out, beside=beside)
-        monkeypatch.setattr(worker, "_progress", lambda *_: file.write_text(value))
-        worker.do([planned])
-        last = json.loads(out.getvalue().splitlines()[-1])
-        return RunRecord.model_validate(last["record"])
+        for name in ("_progress", "_chunk"):
+            monkeypatch.setattr(worker, name, lambda *_: file.write_text(value))
+        runs = [
+            {"spec": spec.to_json(), "digest": f"{n:024}", "versions": {}, "sources": {}, "log": ""}
+            for n, spec in enumerate(specs)
+        ]
+        worker.do(runs, lanes=lanes)
+        said = json.loads(out.getvalue().splitlines()[-1])
+        if not lanes:
+            return RunRecord.model_validate(said["record"])
+        planned = [SimpleNamespace(spec=s, digest=f"{n:024}") for n, s in enumerate(specs)]
+        return [result.record for result in unpacked(said, planned)]
 
-    alone, beside, broken = recorded(False, "70000"), recorded(True, "80000"), recorded(False, "?")
-    assert alone.energy is not None and alone.energy.joules == pytest.approx(0.07)
-    assert beside.energy is not None and "-j 1" in beside.energy.reason
-    assert broken.energy is not None and "no count" in broken.energy.reason
+    return recorded
+
+
+def test_a_worker_meters_its_runs_and_no_run_depends_on_it(records, make_run):
+    spec = make_run()
+    alone, beside = records(spec, value="70000"), records(spec, value="80000", beside=True)
+    broken = records(spec, value="?")
+    assert alone.energy.joules == pytest.approx(0.07)
+    assert beside.energy.joules is None and "-j 1" in beside.energy.reason
+    assert broken.energy.joules is None and "no count" in broken.energy.reason
     assert {r.status for r in (alone, beside, broken)} == {"ok"}
     assert alone.summary == beside.summary == broken.summary
+
+
+def test_runs_of_a_population_share_its_energy(records, make_run):
+    runs = [make_run(mode="population", lanes=4, seed=seed) for seed in range(3)]
+    for record in records(*runs, value="90000", lanes=4):
+        assert record.status == "ok" and record.lanes == 4
+        assert record.energy.joules == pytest.approx(0.03) and record.energy.runs == 3
 
 
 def with_energy(output: Path, *given: Energy | None) -> frame.Frames:
