@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from .record import Machine, RunRecord
 from .spec import OptimizerSpec, RunSpec, ScheduleSpec, TaskSpec
@@ -88,9 +89,15 @@ def _with_specs(
 def _validated(
     head: dict[str, Any], own: Sequence[dict[str, Any]], models: Mapping[str, type[BaseModel]]
 ) -> dict[str, Any]:
-    """The head, with models instead of their JSON where no record has fields of its own."""
-    whole = {name for name in models if name in head and not any(name in rest for rest in own)}
-    return head | {name: models[name].model_validate(head[name]) for name in whole}
+    """The head, with models instead of their JSON if no record has fields of its own there.
+
+    What is none stays: its record is then refused, with the whole place of the problem."""
+    found = dict(head)
+    for name, model in models.items():
+        if name in head and not any(name in rest for rest in own):
+            with suppress(ValidationError):
+                found[name] = model.model_validate(head[name])
+    return found
 
 
 def _merged(head: dict[str, Any], own: dict[str, Any], parts: _Parts) -> dict[str, Any]:

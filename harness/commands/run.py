@@ -93,8 +93,10 @@ def main(args: Arguments) -> None:
 def _load_ahead(sweep: Sweep) -> None:
     """matplotlib takes seconds to import: do it while workers train, never while something is
     timed."""
-    folder = sweep.options.output / "runs" / sweep.suite.name
-    todo = [run for run in sweep.selected if not (folder / run.digest / "run.json").exists()]
+    from ..sweep.store import stored
+
+    place = stored(sweep.options.output, sweep.suite.name)
+    todo = [run for run in sweep.selected if not place.has(run.digest)]
     if todo and all(run.spec.measure == "convergence" for run in todo):
         load = threading.Thread(
             target=importlib.import_module, args=("gradrace.report.writer",), daemon=True

@@ -179,15 +179,15 @@ def _exit_code(found: list[SearchResult]) -> ExitCode:
 
 def _print_plan(ready: PreparedStudy, place: StudyPlace, as_json: bool) -> None:
     """What is searched and how many runs that takes; suggestions are made as outcomes come."""
-    from ..sweep.store import suite_folder
+    from ..sweep.store import stored
     from ..tune.samplers import trials
     from ..tune.text import space_lines
 
     study = ready.study
-    folder = suite_folder(place.output, place.name)
+    kept = stored(place.output, place.name)
     searches = [(each, trials(each.search(study))) for each in ready.combinations]
     runs = sum(many * study.runs_a_trial + 2 * study.fresh_seeds for _, many in searches)
-    begun = len(list(folder.glob("*/run.json")))
+    begun = len(kept.digests())
     if as_json:
         asked = study.model_dump(mode="json", by_alias=True)
         say(json.dumps({"study": place.name, "asked": asked, "runs": runs, "records": begun}))
@@ -198,5 +198,6 @@ def _print_plan(ready: PreparedStudy, place: StudyPlace, as_json: bool) -> None:
     for line in space_lines(study):
         say(line)
     say(
-        f"{runs} runs at most; {folder} holds {begun} records, which are used if they fit", err=True
+        f"{runs} runs at most; {kept.folder} holds {begun} records, which are used if they fit",
+        err=True,
     )

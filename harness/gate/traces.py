@@ -23,7 +23,8 @@ from ..spec import RunSpec, digest
 from ..suite import entry_name, read_suite, with_named_timing
 from ..sweep import Options, Sweep, execute, prepare
 from ..sweep.reached import imported
-from ..sweep.store import read_arrays, read_records
+from ..sweep.store import read_plan, stored
+from ..sweep.stored import Stored
 from .baseline import Baseline, Origin, ordered
 from .trace import Trace, make_trace
 
@@ -161,15 +162,17 @@ def _twin(run: PlannedRun) -> PlannedRun:
 
 
 def _read(folder: Path, suite: str) -> Computed:
-    records = {record.spec.id: record for record in read_records(folder, suite)}
-    losses = {name: _losses(folder, suite, record) for name, record in records.items()}
-    return Computed(records, {name: found for name, found in losses.items() if found is not None})
+    place = stored(folder, suite)
+    found = [kept.record for kept in place.sound(read_plan(folder, suite).digests)]
+    records = {record.spec.id: record for record in found}
+    losses = {name: _losses(place, record) for name, record in records.items()}
+    return Computed(records, {name: of for name, of in losses.items() if of is not None})
 
 
-def _losses(folder: Path, suite: str, record: RunRecord) -> np.ndarray | None:
+def _losses(place: Stored, record: RunRecord) -> np.ndarray | None:
     if "curve.parquet" not in record.artefacts:
         return None
-    columns = read_arrays(folder, suite, record.digest, "curve")
+    columns = place.arrays(record.digest, "curve")
     return None if columns is None else columns["value"][columns["series"] == "train_loss"]
 
 

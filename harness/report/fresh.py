@@ -21,7 +21,8 @@ from ..errors import UserError
 from ..jsonfile import read_model, replace_text, writing
 from ..sources import hashes
 from ..spec import Frozen, canonical_json
-from ..sweep.store import DIGEST
+from ..sweep.population import NAME
+from ..sweep.stored import DIGEST
 
 _FILE = ".fresh.json"
 # Its source; nothing of it is imported here, since that takes as long as all the rest.
@@ -78,7 +79,7 @@ def _files(output: Path) -> Iterator[tuple[str, int, int]]:
     for suite in sorted(runs.iterdir()) if runs.is_dir() else ():
         yield from _stamps(suite, folders=False)
         for run in suite.iterdir() if suite.is_dir() else ():
-            if DIGEST.fullmatch(run.name):
+            if DIGEST.fullmatch(run.name) or NAME.fullmatch(run.name):
                 yield from _stamps(run, folders=False)
 
 

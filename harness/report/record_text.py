@@ -11,30 +11,28 @@ import numpy as np
 from ..errors import ExitCode, UserError
 from ..record import RunRecord
 from ..spec import number_text
-from ..sweep.store import read_arrays, read_records, suite_folder, suites_in
+from ..sweep.store import read_plan, stored, suites_in
+from ..sweep.stored import Stored
 
 _BARS = "▁▂▃▄▅▆▇█"
 
 
 class Found(NamedTuple):
-    """A record and its place."""
+    """A record, the file that holds it, and the runs among which it lies."""
 
-    output: Path
-    suite: str
     record: RunRecord
-
-    @property
-    def folder(self) -> Path:
-        """The run's own folder."""
-        return suite_folder(self.output, self.suite) / self.record.digest
+    file: Path
+    among: Stored
 
 
 def find(output: Path, wanted: str) -> Found:
     """The run whose digest starts with `wanted`, or whose id contains it. UserError unless there is
     exactly one."""
-    suites = suites_in(output)
+    places = {suite: stored(output, suite) for suite in suites_in(output)}
     everything = [
-        Found(output, suite, of) for suite in suites for of in read_records(output, suite)
+        Found(kept.record, kept.file, place)
+        for suite, place in places.items()
+        for kept in place.sound(read_plan(output, suite).digests)
     ]
     matching = [f for f in everything if f.record.digest.startswith(wanted)] or [
         f for f in everything if wanted.lower() in f.record.spec.id.lower()
@@ -53,7 +51,7 @@ def find(output: Path, wanted: str) -> Found:
 
 def lines(found: Found) -> list[tuple[str, str]]:
     """(what, value) pairs in reading order."""
-    files = f"{found.folder} ({', '.join((*found.record.artefacts, 'run.json'))})"
+    files = f"{found.file.parent} ({', '.join((*found.record.artefacts, found.file.name))})"
     return [*described(found.record, _measured(found)), ("files", files)]
 
 
@@ -126,7 +124,7 @@ def _findings(found: Found, curve: Mapping[str, Any] | None) -> list[tuple[str, 
 
 
 def _arrays(found: Found, name: str) -> Mapping[str, Any] | None:
-    return read_arrays(found.output, found.suite, found.record.digest, name)
+    return found.among.arrays(found.record.digest, name)
 
 
 def finding_pair(rule: str, severity: str, step: int, reason: str) -> tuple[str, str]:

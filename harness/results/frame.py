@@ -12,7 +12,8 @@ from ..errors import UserError
 from ..record import RunRecord
 from ..spec import number_text, step_setting
 from ..statistics import step_times
-from ..sweep.store import PlanFile, read_plan, read_records, read_tables, suite_folder, suites_in
+from ..sweep.store import PlanFile, read_plan, stored, suites_in
+from ..sweep.stored import Stored
 from ..tune.study import StudyFile, read_study
 from ..verify import file as verify_file
 from ..verify.verdict import VerifyFile
@@ -75,21 +76,21 @@ def load(folder: str | Path = "results", *suites: str) -> Frames:
     steps: list[pd.DataFrame] = []
     records: dict[str, RunRecord] = {}
     times: dict[Any, dict[str, Any]] = {}
-    for suite in names:
-        found = read_records(output, suite)
+    places = {suite: stored(output, suite) for suite in names}
+    for suite, place in places.items():
+        found = [kept.record for kept in place.sound(plans[suite].digests)]
         # A run that stands in two suites is one run: its arrays are there once.
         fresh = [record for record in found if record.digest not in records]
         records |= {record.digest: record for record in found}
-        curves += _arrays(output, suite, fresh, "curve")
-        norms += _arrays(output, suite, fresh, "norms")
-        for blocks in map(_with_parts, _arrays(output, suite, fresh, "steps")):
+        curves += _arrays(place, fresh, "curve")
+        norms += _arrays(place, fresh, "norms")
+        for blocks in map(_with_parts, _arrays(place, fresh, "steps")):
             steps.append(blocks)
             times |= {digest: _timing(of) for digest, of in blocks.groupby("digest", sort=False)}
         rows += [_row(suite, record) | times.get(record.digest, {}) for record in found]
     if not rows:
         raise UserError(f"{output}: no finished run of {', '.join(names)} there yet")
-    folders = {suite: suite_folder(output, suite) for suite in names}
-    studies = {suite: study for suite, at in folders.items() if (study := read_study(at))}
+    studies = {suite: study for suite, at in places.items() if (study := read_study(at.folder))}
     return Frames(
         _runs(rows),
         _concat(curves, CURVE),
@@ -253,10 +254,10 @@ def timing_figures(runs: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _arrays(output: Path, suite: str, records: list[RunRecord], name: str) -> list[pd.DataFrame]:
+def _arrays(place: Stored, records: list[RunRecord], name: str) -> list[pd.DataFrame]:
     """One table of all runs that have such arrays, or none."""
     having = (record.digest for record in records if f"{name}.parquet" in record.artefacts)
-    table = read_tables(output, suite, having, name)
+    table = place.tables(having, name)
     return [] if table is None else [table.to_pandas()]
 
 

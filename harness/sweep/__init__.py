@@ -2,8 +2,8 @@
 
 `options`: the user's choices. `planner`: digests, from versions (`installed`) and plug-ins' sources
 (`reached`). `jobs`: runs that share a process; `lanes`: those that share a program. `store`:
-results on disk, with their `arrays`. `estimate`: how long it would take. `progress`: the bar on a
-terminal."""
+results on disk; `stored` reads them, `population` is the form of runs that were trained together,
+`arrays` their numbers. `estimate`: how long it would take. `progress`: the bar on a terminal."""
 
 from __future__ import annotations
 

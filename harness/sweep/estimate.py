@@ -12,7 +12,8 @@ from ..objective import alike
 from ..record import FINAL, RunRecord
 from ..spec import RunSpec, step_setting
 from . import Sweep
-from .store import DIGEST, read_record, suite_folder, unsound
+from .store import suite_folder
+from .stored import Kept, Stored
 
 
 @dataclass(frozen=True)
@@ -44,17 +45,19 @@ def estimate(sweep: Sweep) -> Estimate:
     """Median wall seconds of the nearest earlier runs (see `_LIKE`) of any suite in this output,
     scaled by steps; plus once for each program to be compiled, the extra time of its slowest run.
     """
-    own = _records(sweep, [sweep.suite.name])
     folder = suite_folder(sweep.options.output, sweep.suite.name)
-    known = _Known(own.values())
+    place = Stored(folder)
+    own = _kept(place)
+    known = _Known(kept.record for kept in own.values())
     if any(known.seconds(run.spec) is None for run in sweep.selected):
-        others = [each.name for each in folder.parent.glob("*") if each.is_dir() and each != folder]
-        known = _Known([*own.values(), *_records(sweep, others).values()])
+        others = [each for each in folder.parent.glob("*") if each.is_dir() and each != folder]
+        found = [own, *(_kept(Stored(each)) for each in others)]
+        known = _Known(kept.record for of in found for kept in of.values())
     rows, seconds, unknown, programs = [], 0.0, 0, dict[Hashable, float]()
     for run in sweep.selected:
-        record = own.get(run.digest)
-        final = record is not None and record.status in FINAL
-        cached = final and not unsound(folder / run.digest, own[run.digest], run)
+        kept = own.get(run.digest)
+        final = kept is not None and kept.record.status in FINAL
+        cached = final and not place.problem_of(own[run.digest], run)
         expected = known.seconds(run.spec)
         row = {"id": run.spec.id, "digest": run.digest, "cached": cached, "seconds": expected}
         rows.append(row)
@@ -116,9 +119,5 @@ class _Known:
         return self._compiling.get(_where(spec), 0.0)
 
 
-def _records(sweep: Sweep, suites: Iterable[str]) -> dict[str, RunRecord]:
-    folders = [suite_folder(sweep.options.output, name) for name in suites]
-    files = [file for folder in folders if folder.is_dir() for file in folder.glob("*/run.json")]
-    return {
-        file.parent.name: read_record(file) for file in files if DIGEST.fullmatch(file.parent.name)
-    }
+def _kept(place: Stored) -> dict[str, Kept]:
+    return {digest: kept for digest in place.digests() if (kept := place.find(digest))}

@@ -1,21 +1,21 @@
-"""Results on disk: one folder per run, written once, read by anyone, resumable after a kill.
+"""Results on disk: a folder per run or population, written once, resumable after a kill.
 
     <output>/runs/<suite>/plan.json          the suite's latest list of runs: title, question,
                                              digests in order
     <output>/runs/<suite>/<digest>/run.json  written last; a folder without it is unfinished
     <output>/runs/<suite>/<digest>/          curve.parquet (norms.parquet) or steps.parquet, log.txt
+    <output>/runs/<suite>/population-.../    the same of many runs: see population.py
 
 Files appear under their names by os.replace only, so what can be read is whole. Nothing is ever
-unpickled. A run is finished only if its record is its own and all its arrays are there: see
-`unsound`."""
+unpickled. A run is finished only if its record is its own and all its arrays are there. Everybody
+else reads through `stored.Stored`, or the functions below, and need not know where a run lies."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -32,19 +32,16 @@ from ..jsonfile import (
     replace_text,
     writing,
 )
-from ..output.escaping import visible
 from ..record import FINAL, SCHEMA, RunRecord, RunResult
-from ..schedules import SCHEDULES, complete
 from ..spec import Digest, Frozen
 from ..suite.origin import Origin
-from .arrays import MEND, curve_columns, problem_of, read_parquet, repeated, write_parquet
+from . import population
+from .arrays import curve_columns, write_parquet
+from .stored import DIGEST, Stored
 
 if TYPE_CHECKING:
-    import pyarrow
-
     from ..executor import PlannedRun
 
-DIGEST = re.compile(r"[0-9a-f]{24}")
 SUITE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
 
 
@@ -86,7 +83,8 @@ class Store:
 
     def __init__(self, output: Path, suite: str) -> None:
         self.folder = suite_folder(output, suite)
-        # Digest -> fault of the stored run; found by `kept`.
+        self._stored = Stored(self.folder)
+        # Digest -> fault of the stored run, see Stored.problem_of; found by `kept`.
         self.unsound: dict[str, str] = {}
         self._lock: filelock.BaseFileLock | None = None
 
@@ -141,10 +139,15 @@ class Store:
 
     def _own_folder(self, digest: str) -> Path:
         """The folder of a run. Makes it, and replaces a link of that name."""
+        folder = self._unlinked(digest)
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def _unlinked(self, digest: str) -> Path:
+        """The folder of a run, which may not exist. Removes a link of that name."""
         folder = self.folder / digest
         if folder.is_symlink():
             folder.unlink()
-        folder.mkdir(exist_ok=True)
         return folder
 
     def write(self, result: RunResult) -> None:
@@ -172,18 +175,40 @@ class Store:
             )
             replace_text(folder / "run.json", json.dumps(record.to_json(), indent=1) + "\n")
 
+    def write_many(self, results: Sequence[RunResult]) -> None:
+        """Keeps finished runs in one folder: all of them, or none if this is cut off.
+
+        What there was of these runs in folders of their own goes; their logs become one.
+        ValueError if two results are of one run."""
+        if not results:
+            return
+        folder = population.new_folder(self.folder, self._stored.populations())
+        with writing(folder):
+            own = [
+                each
+                for result in results
+                if (each := self._unlinked(result.record.digest)).is_dir()
+            ]
+            folder.mkdir()
+            log = b"".join(map(_log_in, own))
+            for each in own:
+                # It would count before the population; a run with a sound one is not done again.
+                (each / "run.json").unlink(missing_ok=True)
+            self._stored.added(population.write(folder, results, log))
+            for each in own:
+                _remove(each)
+
     def kept(self, run: PlannedRun) -> RunRecord | None:
-        """The stored record of this run; None if there is none, or an unsound one: see `unsound`.
+        """The stored record of this run; None if there is none, or an unsound one.
 
         UserError on a file that is not a readable record."""
-        file = self.folder / run.digest / "run.json"
-        if not file.exists():
+        found = self._stored.find(run.digest)
+        if found is None:
             return None
-        record = read_record(file)
-        if problem := unsound(file.parent, record, run):
+        if problem := self._stored.problem_of(found, run):
             self.unsound[run.digest] = problem
             return None
-        return record
+        return found.record
 
     def finished(self, runs: Iterable[PlannedRun]) -> dict[str, RunRecord]:
         """By digest, the records of runs that need not be run again."""
@@ -191,37 +216,30 @@ class Store:
         return {digest: record for digest, record in records if record and record.status in FINAL}
 
     def discard_unfinished(self) -> None:
-        """Removes folders of runs that a kill cut off."""
+        """Removes folders of runs and populations that a kill cut off."""
+        last = {DIGEST: "run.json", population.NAME: population.RECORDS}
         with writing(self.folder):
             for folder in self.folder.iterdir():
-                if DIGEST.fullmatch(folder.name) and not (folder / "run.json").exists():
-                    if folder.is_symlink():
-                        folder.unlink()
-                    elif folder.is_dir():
-                        shutil.rmtree(folder)
+                for name, file in last.items():
+                    if name.fullmatch(folder.name) and not (folder / file).exists():
+                        _remove(folder)
 
 
-# The arrays of each measure, and the statuses with which a run has them.
-_ARRAYS = {"convergence": ("curve.parquet", FINAL), "timing": ("steps.parquet", ("ok",))}
-
-
-def unsound(folder: Path, record: RunRecord, run: PlannedRun | None = None) -> str:
-    """The fault of a stored run with this record, or ''.
-
-    The record must be that of the folder and, if a run is given, have its specification and
-    sources; its arrays must be there and whole. Their content is not read."""
+def _remove(folder: Path) -> None:
+    """A folder with all that is in it, or a link; a file stays."""
     if folder.is_symlink():
-        return "its folder is a link"
-    if record.digest != folder.name:
-        return f"it is the record of another run, {record.digest}"
-    if run and (record.spec, record.sources) != (run.spec, dict(run.sources)):
-        return "its record has another specification or source than its digest stands for"
-    name, ends = _ARRAYS.get(record.spec.measure, ("", ()))
-    wanted = {name} if record.status in ends else set()
-    for file in sorted(wanted | {each for each in record.artefacts if each.endswith(".parquet")}):
-        if problem := problem_of(folder / file):
-            return f"{file} {problem}"
-    return ""
+        folder.unlink()
+    elif folder.is_dir():
+        shutil.rmtree(folder)
+
+
+def _log_in(folder: Path) -> bytes:
+    """The log of a run; empty if it has none, or something else has its name."""
+    try:
+        with reading(folder / "log.txt") as opened:
+            return opened.read()
+    except UserError:
+        return b""
 
 
 def suite_folder(output: Path, suite: str) -> Path:
@@ -255,80 +273,22 @@ def _read_plan(file: Path) -> PlanFile:
 
 def read_records(output: Path, suite: str) -> list[RunRecord]:
     """The records of the suite's plan that exist, in its order. UserError on an unsound one."""
-    folder = suite_folder(output, suite)
-    files = [folder / digest / "run.json" for digest in read_plan(output, suite).digests]
-    return [_sound(file) for file in files if file.exists()]
-
-
-def _sound(file: Path) -> RunRecord:
-    record = read_record(file)
-    if problem := unsound(file.parent, record):
-        raise UserError(
-            f"{file}: {problem}; run the suite again, which does this run anew, or remove its"
-            " folder"
-        )
-    return record
-
-
-def read_record(file: Path) -> RunRecord:
-    """One run.json. UserError: it is truncated, of a newer schema, or no record."""
-    record = read_model(RunRecord, file, SCHEMA, "a gradrace record", MEND)
-    try:
-        if record.spec.schedule.kind in SCHEDULES:
-            complete(record.spec.schedule)
-    except ValueError as error:
-        raise UserError(f"{file}: not a gradrace record ({error}); {MEND}") from None
-    return record
+    return [kept.record for kept in stored(output, suite).sound(read_plan(output, suite).digests)]
 
 
 def read_arrays(output: Path, suite: str, digest: str, name: str) -> Mapping[str, Any] | None:
-    """Columns of `curve`, `norms` or `steps` of a run as NumPy arrays; None if it has none."""
-    file = suite_folder(output, suite) / digest / f"{name}.parquet"
-    if not file.exists():
-        return None
-    table = read_parquet(file)
-    return {column: table[column].to_numpy() for column in table.column_names}
-
-
-def read_tables(
-    output: Path, suite: str, digests: Iterable[str], name: str
-) -> pyarrow.Table | None:
-    """`curve` or `steps` of many runs, one after the other, after a column `digest`; None if none.
-
-    Columns that files of an earlier version lack are null there."""
-    import pyarrow
-
-    folder = suite_folder(output, suite)
-    files = {digest: folder / digest / f"{name}.parquet" for digest in digests}
-    found = {digest: read_parquet(file) for digest, file in files.items() if file.exists()}
-    if not found:
-        return None
-    try:
-        # Permissive: pandas and earlier versions of Arrow wrote other types of text and integers.
-        table = pyarrow.concat_tables(found.values(), promote_options="permissive")
-    except pyarrow.ArrowException as error:
-        raise UserError(
-            f"{folder}: its {name}.parquet files do not fit each other ({error}); {MEND}"
-        ) from None
-    names = pyarrow.array(list(found)).take(
-        pyarrow.array(repeated([len(each) for each in found.values()]))
-    )
-    return table.add_column(0, "digest", names)
+    """See Stored.arrays; who asks for many runs keeps a Stored."""
+    return stored(output, suite).arrays(digest, name)
 
 
 def read_log(output: Path, suite: str, digest: str, most: int) -> str:
-    """The end of a run's log, at most so many bytes from the start of a line; "" without a log."""
-    file = suite_folder(output, suite) / digest / "log.txt"
-    try:
-        with reading(file) as opened:
-            begin = max(0, os.fstat(opened.fileno()).st_size - most)
-            opened.seek(begin)
-            text = visible(opened.read(most).decode(errors="replace"))
-    except UserError:
-        if file.is_symlink() or file.exists():
-            raise
-        return ""
-    return text.partition("\n")[2] or text if begin else text
+    """See Stored.log; who asks for many runs keeps a Stored."""
+    return stored(output, suite).log(digest, most)
+
+
+def stored(output: Path, suite: str) -> Stored:
+    """The runs that this folder of results holds of a suite. UserError: see `suite_folder`."""
+    return Stored(suite_folder(output, suite))
 
 
 def _artefacts(folder: Path) -> Iterator[str]:

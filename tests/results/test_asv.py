@@ -19,7 +19,8 @@ from gradrace.results.asv.tracks import DIVERGED_LOSS, FIGURES, Tracks, tracks, 
 from gradrace.spec import RunSpec
 from gradrace.suite import make_suite, read_suite
 from gradrace.suites.benchmarks import race
-from gradrace.sweep.store import Store, read_record
+from gradrace.sweep.store import Store
+from gradrace.sweep.stored import read_record
 from records import STEP_US, make_results, make_specs
 from tiny import TINY
 

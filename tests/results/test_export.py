@@ -22,7 +22,8 @@ from gradrace.record import Status
 from gradrace.results.asv.export import export
 from gradrace.results.asv.tracks import Track, mode_of, tracks
 from gradrace.spec import RunSpec
-from gradrace.sweep.store import read_record, suite_folder
+from gradrace.sweep.store import suite_folder
+from gradrace.sweep.stored import read_record
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from paths import ROOT

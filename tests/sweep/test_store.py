@@ -26,10 +26,10 @@ from gradrace.sweep.store import (
     Store,
     read_arrays,
     read_plan,
-    read_record,
     read_records,
     suite_folder,
 )
+from gradrace.sweep.stored import read_record
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny import TINY

@@ -13,7 +13,7 @@ from ...output.escaping import for_script
 from ...record import RunRecord
 from ...results.frame import Frames
 from ...spec import ScheduleSpec
-from ...sweep.store import read_log
+from ...sweep.store import stored
 from ..record_text import described, finding_pair, step_pairs
 from ..tables.diagnosed import per_run
 from .points import points_json
@@ -32,12 +32,13 @@ def files(frames: Frames, suite: str) -> Iterator[tuple[str, str]]:
     points), log (its end)."""
     curves, findings = _by_run(frames.curves), _findings(frames, suite)
     title = frames.plans[suite].title
+    place = None if frames.output is None else stored(frames.output, suite)
     rows = frames.runs[frames.runs["suite"] == suite].drop_duplicates("digest")
     for digest, *times in rows[["digest", *_TIMES]].itertuples(index=False):
         record, known = frames.records[digest], curves.get(digest, {})
         measured = [*findings.get(digest, ())]
         measured += [] if pd.isna(times[0]) else step_pairs(record, *times)
-        log = _log(frames, suite, record)
+        log = place.log(digest, LOG_BYTES) if place and "log.txt" in record.artefacts else ""
         yield digest, _script(record, suite, title, measured, log, known | _planned(record, known))
 
 
@@ -46,12 +47,6 @@ def _findings(frames: Frames, suite: str) -> dict[str, list[tuple[str, str]]]:
     for digest, *finding in per_run(frames, suite).itertuples(index=False):
         found.setdefault(digest, []).append(finding_pair(*finding))
     return found
-
-
-def _log(frames: Frames, suite: str, record: RunRecord) -> str:
-    if frames.output is None or "log.txt" not in record.artefacts:
-        return ""
-    return read_log(frames.output, suite, record.digest, LOG_BYTES)
 
 
 def _script(
