@@ -166,8 +166,7 @@ def keep(store: Store, event: Event) -> None:
         case Finished():
             store.write(event.result)
         case FinishedTogether(runs):
-            for run in runs:
-                store.write(run.result)
+            store.write_many([run.result for run in runs])
 
 
 def _events(sweep: Sweep, todo: Sequence[PlannedRun], store: Store) -> Iterable[Event]:
