@@ -11,6 +11,8 @@ An adapter module states, as literals at its top that are read without importing
     PROOF_MODES = ("eager",)       modes in which `verify` proves every piece; by default all
     LOOPED_MODES = ()              modes that compile all steps of a `train` call into one program;
                                    by default none
+    ALONE_MODES = {"compile": "torch<2.13"}   modes of which a process can hold one session, for
+                                   these versions of what it requires; by default none
     ADAPTER = PytorchAdapter()     an Adapter
 
 Everything else in it may import the framework at the top.
@@ -49,6 +51,11 @@ class Differentials(NamedTuple):
     input_gradient: np.ndarray | None
     gradients: Weights
     state: Weights
+
+
+class Unsupported(Exception):
+    """Raised by `open`, or by a session in its first steps, if only a try shows that the framework
+    cannot do the run. The run is skipped; the message is the reason, for people."""
 
 
 class Session(Protocol):

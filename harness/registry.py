@@ -11,6 +11,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import pkgutil
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -42,7 +43,8 @@ class Framework:
     """An adapter, as far as the core knows it without importing it.
 
     `requires` are distribution names, "a|b" if either will do. `proof_modes`: those in which every
-    piece is proven; `looped_modes`: those that compile all steps of a call into one program.
+    piece is proven; `looped_modes`: those that compile all steps of a call into one program;
+    `alone_modes`: those of which a process can hold one session, and for which versions.
     `module` is a dotted name, or None for a user's file."""
 
     name: str
@@ -52,6 +54,7 @@ class Framework:
     convergence_mode: str
     proof_modes: tuple[str, ...]
     looped_modes: tuple[str, ...]
+    alone_modes: Mapping[str, str]
     file: Path
     module: str | None
 
@@ -61,6 +64,11 @@ class Framework:
             return dict(_version(requirement) for requirement in self.requires)
         except importlib.metadata.PackageNotFoundError:
             return None
+
+    def alone(self, mode: str, versions: Mapping[str, str]) -> bool:
+        """Whether a session in this mode needs a process for itself under these versions."""
+        distribution, _, limit = self.alone_modes.get(mode, "").partition("<")
+        return distribution in versions and _release(versions[distribution]) < _release(limit)
 
 
 @dataclass(frozen=True)
@@ -334,9 +342,16 @@ def read_framework(file: Path, module: str | None) -> Framework | None:
         convergence_mode=stated["CONVERGENCE_MODE"],
         proof_modes=tuple(stated.get("PROOF_MODES", stated["MODES"])),
         looped_modes=tuple(stated.get("LOOPED_MODES", ())),
+        alone_modes=dict(stated.get("ALONE_MODES", {})),
         file=file,
         module=module,
     )
+
+
+def _release(version: str) -> list[int]:
+    """The numbers at the front of a version: 2.11.0+cu130 gives 2, 11, 0."""
+    numbers = re.match(r"[0-9]+(\.[0-9]+)*", version)
+    return [int(part) for part in numbers[0].split(".")] if numbers else []
 
 
 @cache

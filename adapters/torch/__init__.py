@@ -1,7 +1,8 @@
 """PyTorch: torch.nn layers and torch.optim classes; read modes and session first.
 
-`modes`: eager, or through torch.compile. `session`: one model in training. `layers`, `losses`,
-`optimizer` (with `pieces` that torch lacks), `batches`: its parts. `policy`: threads and precision.
+`modes`: eager, as a CUDA graph or through torch.compile. `session`: one model in training, and
+`captured`: the same by replays of one captured step (`graph`). `layers`, `losses`, `optimizer`
+(with `pieces` that torch lacks), `batches`: its parts. `policy`: threads and precision.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from gradrace.adapter import Differentials
 from gradrace.adapters.torch import batches, losses, modes
+from gradrace.adapters.torch.captured import CapturedSession
 from gradrace.adapters.torch.layers import (
     TorchNetwork,
     as_array,
@@ -34,9 +36,10 @@ from torch import Tensor
 FRAMEWORK = "torch"
 TITLE = "PyTorch"
 REQUIRES = ("torch",)
-MODES = ("eager", "eager-fused", "compile")
+MODES = ("eager", "eager-fused", "cudagraph", "compile")
 CONVERGENCE_MODE = "eager-fused"
 PROOF_MODES = ("eager-fused",)
+ALONE_MODES = {"compile": "torch<2.13"}
 
 
 class TorchAdapter:
@@ -60,10 +63,16 @@ class TorchAdapter:
             return "no GPU visible to PyTorch"
         layers = build(run.task.model, run.task.input_shape)
         reason = unsupported(layers, run.task.batch_size) or unavailable(run, optimizer)
-        return reason or (modes.cannot_compile(run.device) if run.mode == "compile" else None)
+        if reason or run.mode not in ("cudagraph", "compile"):
+            return reason
+        compiles = run.mode == "compile"
+        return (
+            modes.cannot_compile(run.device) if compiles else modes.cannot_capture(run, optimizer)
+        )
 
     def open(self, run: RunSpec, start: Weights, inputs: RunInputs) -> TorchSession:
-        return TorchSession(run, start, inputs)
+        kind = CapturedSession if modes.MODES[run.mode].captured else TorchSession
+        return kind(run, start, inputs)
 
     def updates(
         self,

@@ -25,6 +25,19 @@ def resident(x: Tensor, y: Tensor, rows: np.ndarray) -> Batches:
     return batches
 
 
+def looked_up(x: Tensor, y: Tensor, rows: np.ndarray) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+    """From the whole split on its device: the batch of a step whose number, int64[1], is there too.
+
+    rows: int64[steps, batch]."""
+    table = torch.from_numpy(rows).to(x.device)
+
+    def batch(step: Tensor) -> tuple[Tensor, Tensor]:
+        taken = table.index_select(0, step).squeeze(0)
+        return x.index_select(0, taken), y.index_select(0, taken)
+
+    return batch
+
+
 def piped(x: Tensor, y: Tensor, rows: np.ndarray, device: torch.device) -> Batches:
     """Through torch's DataLoader in this process: samples from memory (x and y on the CPU),
     stacked and copied to the device, from pinned memory on a GPU. rows: int64[steps, batch]."""

@@ -232,9 +232,16 @@ class FedDropout(nn.Module):
         self._scale = 1.0 / (1.0 - rate)
         self._factor: Tensor | None = None
 
-    def feed(self, mask: np.ndarray, dtype: torch.dtype, device: torch.device) -> None:
-        """mask: bool[n, *input_shape], canonical."""
-        self._factor = to_torch(torch.from_numpy(mask).to(device)).to(dtype) * self._scale
+    def feed(
+        self, mask: np.ndarray, dtype: torch.dtype, device: torch.device, in_place: bool = False
+    ) -> None:
+        """mask: bool[n, *input_shape], canonical. in_place: into the memory of the mask before, in
+        which a captured step finds it."""
+        factor = to_torch(torch.from_numpy(mask).to(device)).to(dtype) * self._scale
+        if in_place and self._factor is not None:
+            self._factor.copy_(factor)
+        else:
+            self._factor = factor
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:

@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 import torch
+from gradrace.adapters.torch.graph import multiply
 from gradrace.layers import Shape
 from gradrace.objective import targets
 from gradrace.spec import Regularization, TaskSpec
@@ -80,7 +81,7 @@ def penalty(regularization: Regularization, kernels: list[Tensor]) -> Callable[[
 
 def before_update(
     regularization: Regularization, parameters: list[Tensor], kernels: list[Tensor]
-) -> Callable[[float], None] | None:
+) -> Callable[[float | Tensor], None] | None:
     """Clips by the global norm, then decays the kernels, at a learning rate; None if it does
     nothing."""
     clip_norm, decay = regularization.clip_norm, regularization.decay
@@ -88,11 +89,11 @@ def before_update(
         return None
 
     @torch.no_grad()
-    def apply(rate: float) -> None:
+    def apply(rate: float | Tensor) -> None:
         if clip_norm:
             _clip([p.grad for p in parameters if p.grad is not None], clip_norm)
         if decay and kernels:
-            torch._foreach_mul_(kernels, 1.0 - rate * decay)
+            multiply(kernels, 1.0 - rate * decay)
 
     return apply
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from gradrace.adapters.held_arrays import held_arrays
+from gradrace.adapters.held_arrays import HeldArrays, held_arrays
+from gradrace.adapters.torch.graph import add, entry, multiply, table
 from gradrace.adapters.torch.layers import Layout
-from gradrace.adapters.torch.modes import MODES
+from gradrace.adapters.torch.modes import MODES, Mode
 from gradrace.adapters.torch.pieces import CanonicalStorage
 from gradrace.binding import Bound, bind
 from gradrace.optimizer import Optimizer
@@ -25,7 +26,8 @@ class Updater:
     """torch's own optimizer of these tensors, with the run's rule, corrections and learning rates.
 
     tensors: by canonical name; layouts: theirs. A rule that depends on storage gets twins of the
-    tensors in canonical layout.
+    tensors in canonical layout. In a mode that captures the step, all numbers that change from step
+    to step are read on the device.
     """
 
     def __init__(
@@ -41,14 +43,18 @@ class Updater:
         twins = CanonicalStorage(self._tensors, layouts) if bound.canonical_storage else None
         self._storage = twins
         self._held = dict(zip(tensors, twins.twins if twins else self._tensors, strict=True))
-        self.optimizer = _optimizer(bound, list(self._held.values()), MODES[run.mode].fused)
+        mode = MODES[run.mode]
+        self._on = self._tensors[0].device if mode.captured else None
+        # The rates of a plateau are not known in advance.
+        self._moves = run.schedule.kind == "plateau" or len(set(bound.learning_rates)) > 1
+        self.optimizer = _optimizer(bound, list(self._held.values()), mode, self._moves)
         # Whether the class evaluates the loss itself, and so needs a closure.
         self.asks_for_loss = bound.asks_for_loss
         _check_step(self.optimizer, self.asks_for_loss)
         # Whether its update cannot be timed apart: it evaluates the loss on its way, or learns from
         # how gradients change, so that equal ones make another, shorter step.
         self.inseparable = self.asks_for_loss or isinstance(self.optimizer, torch.optim.LBFGS)
-        self._stepped = False
+        self.stepped = False
         self._evaluation, self._switches = bound.evaluation, _has_switches(self.optimizer)
         if self._switches:
             self.optimizer.train()  # type: ignore[attr-defined]
@@ -59,13 +65,13 @@ class Updater:
         self._follow(bind(self._run, self._declared, rates))
 
     def _follow(self, bound: Bound) -> None:
-        self._rates = bound.learning_rates.tolist()
+        self.rates = table(bound.learning_rates, self._on)
         corrected = bound.hyper_tables or bound.state_tables
-        self._corrections = _Corrections(self.optimizer, bound) if corrected else None
+        self._corrections = _Corrections(self.optimizer, bound, self._on) if corrected else None
 
     def rest(self) -> None:
         """Sets every learning rate to 0; corrections stay."""
-        self._rates = [0.0] * len(self._rates)
+        self.rates = [0.0] * len(self.rates)
 
     def zero_grad(self) -> None:
         """Drops the gradients of the step before."""
@@ -74,16 +80,17 @@ class Updater:
         for tensor in self._tensors:
             tensor.grad = None
 
-    def step(self, step: int, closure: Callable[[], Tensor] | None = None) -> None:
+    def step(self, step: int | Tensor, closure: Callable[[], Tensor] | None = None) -> None:
         """Update number `step`, counted from 0, with the tensors' gradients.
 
-        closure: evaluates the loss and its gradients anew, for a class that asks for it.
+        step: int64[1] on the device if the step is captured. closure: evaluates the loss and its
+        gradients anew, for a class that asks for it.
         """
         for group in self.optimizer.param_groups:
-            group["lr"] = self._rates[step]
+            group["lr"] = entry(self.rates, step)
         if self._corrections:
             self._corrections.apply(step)
-        self._stepped = True
+        self.stepped = True
         if self._storage is not None:
             self._storage.gather()
         if closure is not None:
@@ -113,7 +120,7 @@ class Updater:
 
         Uses the binding's function, or the methods eval() and train() of a class that has both.
         """
-        if not self._stepped or (self._evaluation is None and not self._switches):
+        if not self.stepped or (self._evaluation is None and not self._switches):
             # Before the first step, which makes the state, there is one set of weights.
             yield
             return
@@ -164,21 +171,35 @@ class Updater:
         state = {name: _copied(dict(own.get(each, {}))) for name, each in self._held.items()}
         return {"state": state, "param_groups": groups}
 
-    def state_bytes(self) -> int | None:
-        """See gradrace.adapter.Session."""
+    @property
+    def set_each_step(self) -> set[str]:
+        """Keys of the optimizer's parameter groups that get a value before every step."""
+        return {"lr", *(self._corrections.hypers if self._corrections else ())}
+
+    def moved(self) -> list[Tensor]:
+        """All tensors that a step moves: those that are trained, and the optimizer's own."""
+        return [*self._tensors, *self._held.values(), *self._own_arrays([]).arrays]
+
+    def _own_arrays(self, gradients: list[Tensor]) -> HeldArrays:
+        """The optimizer's arrays but for the parameters and these gradients."""
         own = {**vars(self.optimizer), "param_groups": None, "defaults": None}
         groups = [_settings(group) for group in self.optimizer.param_groups]
         # Some classes hang their buffers on the parameters.
-        tensors = [*self._tensors, *self._held.values()]
         hung = [vars(tensor) for tensor in self._held.values()]
+        but = [*self._tensors, *self._held.values(), *gradients]
+        return held_arrays([own, groups, hung], torch.is_tensor, but, _WITHOUT_ARRAYS)
+
+    def state_bytes(self) -> int | None:
+        """See gradrace.adapter.Session."""
+        tensors = [*self._tensors, *self._held.values()]
         gradients = [tensor.grad for tensor in tensors if tensor.grad is not None]
         but = [*tensors, *gradients]
-        found = held_arrays([own, groups, hung], torch.is_tensor, but, _WITHOUT_ARRAYS)
+        found = self._own_arrays(gradients)
         apart = {_memory(tensor): tensor for tensor in found.arrays if tensor.dim()}
         for tensor in but:
             apart.pop(_memory(tensor), None)
         total = sum(tensor.numel() * tensor.element_size() for tensor in apart.values())
-        known = found.whole and (total or (self._stepped and not self._keeps_arrays()))
+        known = found.whole and (total or (self.stepped and not self._keeps_arrays()))
         return total if known else None
 
     def _keeps_arrays(self) -> bool:
@@ -242,9 +263,18 @@ def _check_step(optimizer: torch.optim.Optimizer, asks_for_loss: bool) -> None:
 class _Corrections:
     """Applies the canonical rule's corrections before each step; see gradrace.optimizer."""
 
-    def __init__(self, optimizer: torch.optim.Optimizer, bound: Bound) -> None:
-        self._optimizer, self._affines = optimizer, bound.state_tables
-        self._hypers = {name: table.tolist() for name, table in bound.hyper_tables.items()}
+    def __init__(
+        self, optimizer: torch.optim.Optimizer, bound: Bound, on: torch.device | None
+    ) -> None:
+        """on: the device that holds the tables, None for the host."""
+        self._optimizer = optimizer
+        self.hypers = {name: table(values, on) for name, values in bound.hyper_tables.items()}
+        self._affines = {
+            name: (table(affine.scale, on), table(affine.shift, on))
+            for name, affine in bound.state_tables.items()
+        }
+        # Whether a buffer stays as the class makes it, as zeros, if that happens in this step.
+        self._unshifted = {name: affine.shift == 0.0 for name, affine in bound.state_tables.items()}
         self._check_hypers()
         if bound.state_tables and not optimizer.state and hasattr(optimizer, "_init_group"):
             _make_state(optimizer)
@@ -252,7 +282,7 @@ class _Corrections:
 
     def _check_hypers(self) -> None:
         for group in self._optimizer.param_groups:
-            for name in self._hypers:
+            for name in self.hypers:
                 if name not in group:
                     known = ", ".join(key for key in group if key != "params")
                     raise ValueError(
@@ -260,17 +290,19 @@ class _Corrections:
                         f" param_groups (known: {known})"
                     )
 
-    def apply(self, step: int) -> None:
+    def apply(self, step: int | Tensor) -> None:
         for group in self._optimizer.param_groups:
-            for name, values in self._hypers.items():
-                group[name] = values[step]
-        for name, affine in self._affines.items():
-            if not self._optimizer.state and affine.shift[step] == 0.0:
+            for name, values in self.hypers.items():
+                group[name] = entry(values, step)
+        for name, (scales, shifts) in self._affines.items():
+            # A number on the device cannot be asked; without a state it is that of the first step.
+            host = 0 if isinstance(step, Tensor) else step
+            if not self._optimizer.state and self._unshifted[name][host]:
                 # The class makes its buffers in its first step, as zeros.
                 continue
             buffers = self._buffers.get(name) or self._find(name)
-            torch._foreach_mul_(buffers, float(affine.scale[step]))
-            torch._foreach_add_(buffers, float(affine.shift[step]))
+            multiply(buffers, entry(scales, step))
+            add(buffers, entry(shifts, step))
 
     def _find(self, name: str) -> list[Tensor]:
         states = list(self._optimizer.state.values())
@@ -302,8 +334,23 @@ def _make_state(optimizer: torch.optim.Optimizer) -> None:
     optimizer.zero_grad()
 
 
-def _optimizer(bound: Bound, parameters: list[Tensor], fused: bool) -> torch.optim.Optimizer:
-    """The class at its own choice of implementation; if asked to and possible, its fused form."""
-    fused = fused and "fused" in inspect.signature(bound.make).parameters
+def _optimizer(
+    bound: Bound, parameters: list[Tensor], mode: Mode, rates_move: bool
+) -> torch.optim.Optimizer:
+    """The class at its own choice of implementation; if asked to and possible, its fused form.
+
+    rates_move: the learning rate is not the same at every step. A step that is captured then reads
+    it on the device, and so needs an implementation that can.
+    """
+    known = inspect.signature(bound.make).parameters
+    fused = mode.fused and "fused" in known
     chosen = {"fused": True} if fused else {}
+    if mode.captured:
+        # Fused kernels take a rate on the device as float32, and other hyperparameters from the
+        # host.
+        inexact = rates_move and parameters[0].dtype == torch.float64
+        if fused and (inexact or bound.hyper_tables):
+            chosen = {}
+        wanted = ["capturable", *([] if chosen else ["foreach"])]
+        chosen |= {name: True for name in wanted if name in known}
     return bound.make(parameters, lr=float(bound.base_rate), **{**chosen, **bound.arguments})

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from gradrace.adapter import Metrics, Part
 from gradrace.adapters.torch import batches, losses, modes
+from gradrace.adapters.torch.graph import table
 from gradrace.adapters.torch.layers import Layout, TorchNetwork, gradient_of
 from gradrace.adapters.torch.optimizer import Updater
 from gradrace.adapters.torch.policy import DTYPES, prepare
@@ -30,7 +31,8 @@ class TorchSession:
         self._run, self._task, self._inputs = run, run.task, inputs
         self._mode, self._compilations = modes.MODES[run.mode], 0
         self._gpus = [torch.cuda.current_device()] if self._device.type == "cuda" else []
-        self._rates = inputs.learning_rates.tolist()
+        self._tables_on = self._device if self._mode.captured else None
+        self._rates = table(inputs.learning_rates, self._tables_on)
         layers = build(run.task.model, run.task.input_shape)
         self._output_shape = layers[-1].output_shape
         self._model = TorchNetwork(layers, run.task.batch_size).to(self._device, self._dtype)
@@ -79,7 +81,7 @@ class TorchSession:
             updater.step(step, again)
             losses.append(loss.detach())
 
-    def _gradients(self, x: Tensor, y: Tensor, rate: float) -> Tensor:
+    def _gradients(self, x: Tensor, y: Tensor, rate: float | Tensor) -> Tensor:
         """The loss; gradients are clipped and kernels decayed at this learning rate, which is 0 if
         an optimizer evaluates the loss several times a step."""
         loss = self._differentiated(x, y)
@@ -121,7 +123,7 @@ class TorchSession:
         return {**self._model.canonical(self._model.tensors()), **self._model.state()}
 
     def set_learning_rates(self, rates: np.ndarray) -> None:
-        self._rates = rates.tolist()
+        self._rates = table(rates, self._tables_on)
         self._updater.set_learning_rates(rates)
 
     def gradients(self, step: int) -> Weights:
@@ -174,6 +176,7 @@ class TorchSession:
         return torch.cuda.max_memory_allocated(self._device) if cuda else None
 
     def close(self) -> None:
+        modes.released(self._model)
         self._losses.clear()
         self._probed.clear()
         self._update_probe = None
@@ -182,7 +185,7 @@ class TorchSession:
         seed, steps, batch = self._inputs.seed, range(step, step + 1), self._task.batch_size
         for built, dropout in self._fed:
             (mask,) = dropout_masks(built, seed, steps, batch)
-            dropout.feed(mask, self._dtype, self._device)
+            dropout.feed(mask, self._dtype, self._device, in_place=self._mode.captured)
 
     def _input(self) -> batches.Batches:
         if self._run.input == "pipeline":

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from ..errors import ExitCode, UserError
 from ..paired import Pair, PairedResult, PairVerdict, Side, StopRule
+from ..paired.choose import pair_of
 from ..paired.run import compare_pairs
 from ..sweep import Sweep
 
@@ -17,7 +18,10 @@ def pairs(sweep: Sweep) -> tuple[Pair, ...]:
         raise UserError(
             f"{sweep.suite.name}: no timing cells are selected", ExitCode.NOTHING_MEASURED
         )
-    return tuple(Pair(run.id.removeprefix("timing/").rpartition("/")[0], run, run) for run in runs)
+    return tuple(
+        pair_of(sweep.registry, run.id.removeprefix("timing/").rpartition("/")[0], run, run)
+        for run in runs
+    )
 
 
 def measure(

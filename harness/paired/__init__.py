@@ -37,11 +37,15 @@ class Side:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two runs (of measure "timing") that stand against each other, under a name of their own."""
+    """Two runs (of measure "timing") that stand against each other, under a name of their own.
+
+    alone: a process may be able to hold one session of such a run only, by its framework's version.
+    """
 
     name: str
     a: RunSpec
     b: RunSpec
+    alone: bool = False
 
 
 class StopRule(Frozen):

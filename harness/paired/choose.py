@@ -30,7 +30,7 @@ class SuiteFilter:
 
 def same_cells(registry: Registry, part: SuiteFilter) -> tuple[Pair, ...]:
     """Every run against itself, for two versions of gradrace. UserError (5) if nothing matches."""
-    return _chosen(((run, run) for run in _runs(registry, part)), part)
+    return _chosen(registry, ((run, run) for run in _runs(registry, part)), part)
 
 
 def against_each_other(
@@ -43,7 +43,7 @@ def against_each_other(
     code 5: unknown names, or no pair."""
     runs = _with_modes(registry, _runs(registry, part), (a, b))
     pairs = ((_with(registry, run, a), _with(registry, run, b)) for run in runs)
-    return _chosen(((one, other) for one, other in pairs if one != other or a == b), part)
+    return _chosen(registry, ((one, other) for one, other in pairs if one != other or a == b), part)
 
 
 def of_two_files(registry: Registry, part: SuiteFilter, a: Path, b: Path) -> tuple[Pair, ...]:
@@ -71,7 +71,7 @@ def of_two_files(registry: Registry, part: SuiteFilter, a: Path, b: Path) -> tup
         for run in _runs(registry, part)
         if all(_offers(r, name, run.framework) for r, name in zip(registries, couple, strict=True))
     ]
-    return _chosen(runs, part)  # type: ignore[arg-type]
+    return _chosen(registry, runs, part)  # type: ignore[arg-type]
 
 
 def _offers(registry: Registry, name: str, framework: str) -> bool:
@@ -160,7 +160,16 @@ def _with_modes(
     return runs
 
 
-def _chosen(pairs: Iterable[tuple[RunSpec, RunSpec]], part: SuiteFilter) -> tuple[Pair, ...]:
+def pair_of(registry: Registry, name: str, a: RunSpec, b: RunSpec) -> Pair:
+    """The two runs under a name. The versions of the sides are not known here: a mode counts as
+    alone if it is for some version."""
+    alone = any(run.mode in registry.frameworks[run.framework].alone_modes for run in (a, b))
+    return Pair(name, a, b, alone)
+
+
+def _chosen(
+    registry: Registry, pairs: Iterable[tuple[RunSpec, RunSpec]], part: SuiteFilter
+) -> tuple[Pair, ...]:
     """Each pair once, named, and filtered by its name and its runs' ids."""
     unique = {
         (one.model_dump_json(), other.model_dump_json()): (one, other) for one, other in pairs
@@ -172,7 +181,7 @@ def _chosen(pairs: Iterable[tuple[RunSpec, RunSpec]], part: SuiteFilter) -> tupl
         while name in named:
             number += 1
             name = f"{first} #{number}"
-        named[name] = Pair(name, a, b)
+        named[name] = pair_of(registry, name, a, b)
     chosen = tuple(
         p for p in named.values() if matches(f"{p.name} {p.a.id} {p.b.id}", part.keyword)
     )

@@ -87,7 +87,8 @@ class Launcher:
         _check_cores(pairs)
 
     def __call__(self, cells: Sequence[int]) -> dict[int, Outcome]:
-        """One launch of these pairs, by index; pairs of one environment share processes."""
+        """One launch of these pairs, by index; pairs of one environment share processes, but for
+        those that are alone."""
         groups: dict[Any, list[int]] = {}
         for cell in cells:
             groups.setdefault(_group(self._pairs[cell]), []).append(cell)
@@ -382,7 +383,8 @@ def _take_parts(processes: _Processes, cell: int, taken: _Taken) -> None:
 
 
 def _group(pair: Pair) -> tuple[Any, ...]:
-    return tuple((run.framework, run.device, run.dtype, run.threads) for run in (pair.a, pair.b))
+    shared = ((run.framework, run.device, run.dtype, run.threads) for run in (pair.a, pair.b))
+    return (*shared, pair.name if pair.alone else "")
 
 
 def _cores(runs: Iterable[RunSpec]) -> list[int]:

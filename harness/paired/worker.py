@@ -200,8 +200,8 @@ class Worker:
 
 
 def _refusal(error: BaseException) -> dict[str, Any]:
-    # By name: an older gradrace may lack the class.
-    if isinstance(error, Skip) or type(error).__name__ == "DataMissing":
+    # By name: an older gradrace may lack the classes.
+    if isinstance(error, Skip) or type(error).__name__ in ("DataMissing", "Unsupported"):
         return {"event": "skipped", "reason": str(error)}
     if package := _missing_package(error):
         return {"event": "skipped", "reason": f"not installed: {package}"}

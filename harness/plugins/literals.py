@@ -12,9 +12,10 @@ from ..errors import UserError
 from ..strict import given
 
 REQUIRED = ("FRAMEWORK", "TITLE", "REQUIRES", "MODES", "CONVERGENCE_MODE")
-_OPTIONAL = ("PROOF_MODES", "LOOPED_MODES")
+_OPTIONAL = ("PROOF_MODES", "LOOPED_MODES", "ALONE_MODES")
 _LISTS = ("REQUIRES", "MODES", "PROOF_MODES", "LOOPED_MODES")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
+_BELOW = re.compile(rf"{_NAME.pattern}<[0-9]+(\.[0-9]+)*")
 
 
 def read_literals(file: Path) -> dict[str, Any] | None:
@@ -84,6 +85,11 @@ def _fits(name: str, value: Any) -> bool:
     if name in _LISTS:
         is_list = isinstance(value, tuple | list) and bool(value or name != "MODES")
         return is_list and all(_is_name(entry, name) for entry in value)
+    if name == "ALONE_MODES":
+        return isinstance(value, dict) and all(
+            _is_name(mode, name) and isinstance(below, str) and _BELOW.fullmatch(below)
+            for mode, below in value.items()
+        )
     return isinstance(value, str) if name == "TITLE" else _is_name(value, name)
 
 
@@ -96,16 +102,27 @@ def _is_name(value: Any, of: str) -> bool:
 def _form(name: str) -> str:
     if name in _LISTS:
         return "a tuple of names" + (", at least one" if name == "MODES" else "")
+    if name == "ALONE_MODES":
+        return f"a dict such as {_example(name)}"
     return "text" if name == "TITLE" else "a name of letters, digits, '_', '.' and '-'"
 
 
 def _example(name: str) -> str:
+    if name == "ALONE_MODES":
+        return '{"a": "distribution<2.0"}'
     return '("a", "b")' if name in _LISTS else '"a"'
 
 
 def _check_modes(file: Path, stated: dict[str, Any]) -> None:
     modes = stated["MODES"]
-    for name in ("CONVERGENCE_MODE", "PROOF_MODES", "LOOPED_MODES"):
+    for below in stated.get("ALONE_MODES", {}).values():
+        distribution = below.partition("<")[0]
+        if not any(distribution in each.split("|") for each in stated["REQUIRES"]):
+            raise UserError(
+                f"{file}: ALONE_MODES names {distribution!r}, which is not one of REQUIRES"
+                f" ({', '.join(stated['REQUIRES'])})"
+            )
+    for name in ("CONVERGENCE_MODE", *_OPTIONAL):
         named = stated.get(name, ())
         for mode in [named] if isinstance(named, str) else named:
             if mode not in modes:

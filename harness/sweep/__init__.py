@@ -184,7 +184,7 @@ def _events(sweep: Sweep, todo: Sequence[PlannedRun], store: Store) -> Iterable[
         sweep.registry.plugins, options.interpreters, options.timeout_s, options.workers
     )
     try:
-        for job in jobs(runnable):
+        for job in jobs(runnable, sweep.registry.frameworks):
             executor.submit(job)
         yield from executor.events()
     finally:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ..adapter import Unsupported
 from ..data import DataMissing
 from ..errors import UserError
 from ..machine import this_machine, usable_cores
@@ -72,7 +73,7 @@ class Draft:
 
     def unfinished(self, error: Exception) -> RunResult:
         """Skipped for a stated reason, or failed; the whole traceback goes to the log."""
-        if isinstance(error, Skip | DataMissing):
+        if isinstance(error, Skip | Unsupported | DataMissing):
             return RunResult(self._record(status="skipped", reason=str(error)))
         if package := missing_package(error):
             return RunResult(self._record(status="skipped", reason=f"not installed: {package}"))
