@@ -137,7 +137,8 @@ class Adapter(Protocol):
     def open(self, run: RunSpec, start: Weights, inputs: RunInputs) -> Session:
         """A session at step 0 with these weights (canonical layout, float64)."""
 
-    # For `gradrace verify`: the pieces of a session, one by one.
+    # For `gradrace verify`: the pieces of a session, one by one. Those that no run places are
+    # computed on the GPU if this process sees one, which its environment decides, else on the CPU.
 
     def differentiate(
         self,

@@ -24,7 +24,7 @@ from gradrace.adapters.tensorflow.batches import placed
 from gradrace.adapters.tensorflow.layers import KerasNetwork, array_of
 from gradrace.adapters.tensorflow.modes import repeated
 from gradrace.adapters.tensorflow.optimizer import Updater
-from gradrace.adapters.tensorflow.policy import policy, prepare
+from gradrace.adapters.tensorflow.policy import policy, prepare, visible_device
 from gradrace.adapters.tensorflow.program import traced
 from gradrace.adapters.tensorflow.session import TensorflowSession
 from gradrace.binding import bind, unavailable
@@ -135,7 +135,7 @@ class TensorflowAdapter:
         mode: str | None = None,
     ) -> Differentials:
         keras.config.set_floatx(dtype)
-        network = KerasNetwork((layer,), dtype, "cpu")
+        network = KerasNetwork((layer,), dtype, visible_device())
         network.load(weights)
         masks = {layer.name: tf.constant(mask)} if mask is not None else {}
         rate = getattr(layer.layer, "rate", 0.0)

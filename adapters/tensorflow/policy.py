@@ -14,10 +14,19 @@ def prepare(run: RunSpec) -> None:
     _set_threads(run.threads)
     keras.config.set_floatx(run.dtype)
     # float32 means float32: by default a GPU may multiply matrices with the 10 bits of
-    # TensorFloat-32.
-    tf.config.experimental.enable_tensor_float_32_execution(False)
+    # TensorFloat-32. `verify` asks for them by the environment, to show what they change.
+    tf.config.experimental.enable_tensor_float_32_execution(_tf32())
     if run.device == "gpu":
         tf.config.experimental.enable_op_determinism()
+
+
+def _tf32() -> bool:
+    return os.environ.get("NVIDIA_TF32_OVERRIDE") == "1"
+
+
+def visible_device() -> str:
+    """For pieces that no run places, as TensorFlow places them by itself."""
+    return "gpu" if tf.config.list_physical_devices("GPU") else "cpu"
 
 
 def _set_threads(threads: int) -> None:
@@ -47,7 +56,7 @@ def policy(run: RunSpec) -> dict[str, str]:
         "tf.config.experimental.enable_op_determinism": (
             "called" if run.device == "gpu" else "not called"
         ),
-        "tf.config.experimental.enable_tensor_float_32_execution": "False",
+        "tf.config.experimental.enable_tensor_float_32_execution": str(_tf32()),
         **{f"tf.config.threading.{name}": threads for name, threads in threading.items()},
         "keras.config.set_floatx": run.dtype,
         "tf.function(jit_compile)": str(run.mode == "xla"),

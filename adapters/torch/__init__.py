@@ -24,7 +24,7 @@ from gradrace.adapters.torch.layers import (
     unsupported,
 )
 from gradrace.adapters.torch.optimizer import Updater
-from gradrace.adapters.torch.policy import DTYPES, policy, prepare
+from gradrace.adapters.torch.policy import DTYPES, policy, prepare, visible_device
 from gradrace.adapters.torch.session import TorchSession
 from gradrace.binding import unavailable
 from gradrace.layers import BuiltLayer, build
@@ -113,16 +113,17 @@ class TorchAdapter:
         mode: str | None = None,
     ) -> Differentials:
         torch.set_default_dtype(torch.promote_types(DTYPES[dtype], torch.float32))
-        network = TorchNetwork((layer,), len(x)).to(DTYPES[dtype])
+        device = visible_device()
+        network = TorchNetwork((layer,), len(x)).to(device, DTYPES[dtype])
         network.load(weights)
         network.train(training)
         for _, dropout in network.fed():
             if mask is not None:
-                dropout.feed(mask, DTYPES[dtype], torch.device("cpu"))
-        inputs = batches.cast_features(x, DTYPES[dtype])
+                dropout.feed(mask, DTYPES[dtype], device)
+        inputs = batches.cast_features(x, DTYPES[dtype]).to(device)
         inputs.requires_grad_(inputs.is_floating_point())
         output = network(to_torch(inputs))
-        output.backward(batches.cast_features(upstream, DTYPES[dtype]))
+        output.backward(batches.cast_features(upstream, DTYPES[dtype]).to(device))
         gradients = network.canonical((name, gradient_of(each)) for name, each in network.tensors())
         by_input = as_array(gradient_of(inputs)) if inputs.requires_grad else None
         return Differentials(as_array(output), by_input, gradients, network.state())
@@ -147,4 +148,5 @@ ADAPTER = TorchAdapter()
 def _given(task: TaskSpec, outputs: np.ndarray, y: np.ndarray, dtype: Dtype) -> tuple[Tensor, ...]:
     """Outputs and targets as the losses take them."""
     prepared = losses.prepared(task, outputs.shape[1:], y, DTYPES[dtype])
-    return batches.cast_features(outputs, DTYPES[dtype]), prepared
+    logits, device = batches.cast_features(outputs, DTYPES[dtype]), visible_device()
+    return logits.to(device), prepared.to(device)

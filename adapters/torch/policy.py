@@ -14,7 +14,8 @@ def prepare(run: RunSpec) -> torch.device:
     """Sets the process up for the run and gives its device.
 
     A GPU may use deterministic algorithms alone, and no TF32, so that every framework computes
-    plain float32. A CPU with a fixed number of threads needs neither to repeat its bits.
+    plain float32; `verify` asks for TF32 by the environment, to show what it changes. A CPU with a
+    fixed number of threads needs neither to repeat its bits.
     """
     torch.set_num_threads(run.threads)
     # Optimizers make scalar state (NAdam's mu_product) in the default dtype; beside bfloat16
@@ -26,9 +27,15 @@ def prepare(run: RunSpec) -> torch.device:
     # Else deterministic mode fills every empty tensor, to find reads of unwritten memory.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
-    torch.set_float32_matmul_precision("highest")
-    torch.backends.cudnn.allow_tf32 = False
+    tf32 = os.environ.get("NVIDIA_TF32_OVERRIDE") == "1"
+    torch.set_float32_matmul_precision("high" if tf32 else "highest")
+    torch.backends.cudnn.allow_tf32 = tf32
     return torch.device("cuda" if run.device == "gpu" else "cpu")
+
+
+def visible_device() -> torch.device:
+    """For pieces that no run places."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def policy(run: RunSpec) -> dict[str, str]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast, get_args
 
 import typer
 from typer import Argument, Option
 
 from ..errors import ExitCode, UserError, nearest
 from ..output.terminal import say
+from ..spec import Device
 from . import options
 
 _FILE = "The page that --document writes; docs/differences.md by default."
@@ -18,6 +19,7 @@ _QUICK = "A representative part, within a minute."
 _LONG = "Also training runs of 1000 steps."
 _FRAMEWORK = "Only these, beside the NumPy referee; may be repeated."
 _DTYPE = "float64: everything; float32: the few steps that float32 can prove."
+_DEVICE = "gpu: only pairs with a side on the GPU, beside the referee and the CPU."
 _DOCUMENT = "Measure how the libraries differ at their defaults, and write the page."
 
 
@@ -31,6 +33,7 @@ class Arguments:
     long: Annotated[bool, Option(False, "--long", help=_LONG)]
     frameworks: Annotated[tuple[str, ...], Option((), "--framework", help=_FRAMEWORK)]
     dtype: Annotated[str, Option("float64", help=_DTYPE)]
+    device: Annotated[str, Option("cpu", help=_DEVICE)]
     load: options.Load
     output: options.Output
     document: Annotated[bool, Option(False, "--document", help=_DOCUMENT)]
@@ -42,11 +45,12 @@ def main(args: Arguments) -> None:
     """Prove that the frameworks compute the same as each other and as a NumPy referee.
 
     Level by level, in float64: weights, layers, losses, update rules, whole training runs (the loss
-    of each step), learning rates; then the first steps in float32. Every cell is `equal` with the
+    of each step), learning rates; then the first steps in float32, and populations against single
+    runs. Every cell is `equal` with the
     worst difference, `differs by definition` with the reason and the measured size, `unavailable`,
     or `FAILED`. OUTPUT/verify.json keeps the verdicts, and the report shows them. With --load and
     no -k, only what the files bring is verified. -k takes words such as 'updates adam !native'.
-    Exit code 1 if a cell failed."""
+    Exit code 1 if a cell failed, 3 if no framework has the GPU that was asked for."""
     from ..registry import load_registry
     from ..verify import VerifyOptions, verify
     from ..verify import file as verify_file
@@ -65,7 +69,8 @@ def main(args: Arguments) -> None:
             f"{args.file}: only --document takes a file; choose what is verified with -k"
         )
     words = _words(args.keyword, args.dtype)
-    selection = Selection(words, args.quick, args.long, args.frameworks)
+    device = _device(args.device)
+    selection = Selection(words, args.quick, args.long, args.frameworks, device)
     found = verify(registry, VerifyOptions(selection), Progress(args.quiet))
     verify_file.write(args.output, found)
     if args.as_json:
@@ -75,6 +80,16 @@ def main(args: Arguments) -> None:
         say(f"kept in {verify_file.file_in(args.output)}", err=True)
     if found.counts()["FAILED"]:
         raise typer.Exit(ExitCode.RUNS_FAILED)
+    if device == "gpu" and all(verdict.verdict == "unavailable" for verdict in found.verdicts):
+        why = "nothing could be verified; `gradrace doctor` says what each framework found"
+        raise UserError(f"--device gpu: {why}", ExitCode.NOTHING_MEASURED)
+
+
+def _device(name: str) -> Device:
+    devices = get_args(Device)
+    if name not in devices:
+        raise UserError(f"--device {name}: cpu or gpu{nearest(name, devices)}")
+    return cast(Device, name)
 
 
 def _words(keyword: str, dtype: str) -> str:

@@ -77,12 +77,12 @@ def fairness(
 
 
 class _Index:
-    """Verdicts by level, task or case, optimizer with rule, and pair of frameworks."""
+    """Verdicts on CPUs by level, task or case, optimizer with rule, and pair of frameworks."""
 
     def __init__(self, verified: VerifyFile, registry: Registry | None) -> None:
         self._tasks: Mapping[str, TaskSpec] = registry.tasks if registry else {}
         self._by: dict[tuple[str, str, str, frozenset[str]], list[Verdict]] = {}
-        for verdict in verified.verdicts:
+        for verdict in (v for v in verified.verdicts if v.a.device == v.b.device == "cpu"):
             trained = verdict.level == "trajectories"
             about = verdict.task if trained else verdict.case.partition("/")[0]
             of_rule = verdict.optimizer and f"{verdict.optimizer} {verdict.rule}"

@@ -38,7 +38,7 @@ from ..registry import Registry
 from ..schedule import Schedule
 from ..schedules import SCHEDULES
 from ..schedules import table as rates_table
-from ..spec import Dtype, Regularization, ScheduleSpec, TaskSpec, UpdateRule
+from ..spec import Device, Dtype, Regularization, ScheduleSpec, TaskSpec, UpdateRule
 from .verdict import Level
 
 Modes = Literal["convergence", "proof", "every"]
@@ -208,7 +208,7 @@ class TrajectoryCase(Case):
     """A training run in the mode of convergence runs, in all modes with proofs, or in every mode.
 
     replaced_from: `Session.set_learning_rates` halves the rates from this step on, as a plateau
-    does; 0 is never."""
+    does; 0 is never. tf32: on a GPU, with TF32 beside without."""
 
     task: TaskSpec
     optimizer: str
@@ -217,6 +217,7 @@ class TrajectoryCase(Case):
     dtype: Dtype = "float64"
     modes: Modes = "convergence"
     replaced_from: int = 0
+    tf32: bool = False
 
 
 @dataclass(frozen=True)
@@ -278,19 +279,20 @@ class RatesCase(Case):
 @dataclass(frozen=True)
 class Selection:
     """A part of the table; without a keyword only the user's own things, if files are loaded, and
-    a part of the populations."""
+    a part of the populations. device: the one that is proven; 'gpu' beside the CPU."""
 
     keyword: str = ""
     quick: bool = False
     long: bool = False
     frameworks: tuple[str, ...] = ()
+    device: Device = "cpu"
 
 
 def table(registry: Registry, selection: Selection) -> tuple[Case, ...]:
     """Every selected case, in the order of the levels."""
     from ..sweep import matches
 
-    every = everything(registry, selection.long)
+    every = everything(registry, selection.long, selection.device)
     cases = [case for case in every if matches(case.id, selection.keyword)]
     if not selection.keyword:
         cases = [case for case in cases if _unasked(case, registry)]
@@ -301,7 +303,7 @@ def table(registry: Registry, selection: Selection) -> tuple[Case, ...]:
     return tuple(cases)
 
 
-def everything(registry: Registry, long: bool = False) -> Iterator[Case]:
+def everything(registry: Registry, long: bool = False, device: Device = "cpu") -> Iterator[Case]:
     """The whole table."""
     small = {
         name: task
@@ -322,6 +324,8 @@ def everything(registry: Registry, long: bool = False) -> Iterator[Case]:
             schedule = ScheduleSpec(kind=kind, base_lr=0.1)
             yield RatesCase("rates", name, what, schedule, dtype, registry.schedules)
     yield from _float32_cases(registry, tasks)
+    if device == "gpu":
+        yield from _tf32_cases(registry, tasks)
     yield from _population_cases(registry, tasks)
 
 
@@ -338,7 +342,7 @@ def _quick(case: Case, registry: Registry) -> bool:
         case TrajectoryCase(level="trajectories"):
             return case.name in QUICK_TRAJECTORIES
         case TrajectoryCase() | PopulationCase():
-            return case.name == "digits_mlp/adam"
+            return case.name in ("digits_mlp/adam", "digits_mlp/adam/tf32")
         case RatesCase():
             kind = case.schedule.kind
             return kind in ("constant", "step", "cosine", "one_cycle") or kind not in SCHEDULES
@@ -702,6 +706,14 @@ def _float32_cases(registry: Registry, tasks: dict[str, TaskSpec]) -> Iterator[T
             case = _trained(tasks[task_name], registry.optimizers[name], FLOAT32_STEPS)
             what = f"{task_name} trained by {name} in float32"
             yield replace(case, level="float32", what=what, dtype="float32")
+
+
+def _tf32_cases(registry: Registry, tasks: dict[str, TaskSpec]) -> Iterator[TrajectoryCase]:
+    """What TF32 changes on a GPU: for people to see, never judged."""
+    for task_name in CORE_TASKS:
+        case = _trained(tasks[task_name], registry.optimizers["adam"], FLOAT32_STEPS, "/tf32")
+        what = f"{task_name} trained by adam in float32, with TF32 and without"
+        yield replace(case, level="float32", what=what, dtype="float32", tf32=True)
 
 
 def _population_cases(registry: Registry, tasks: dict[str, TaskSpec]) -> Iterator[PopulationCase]:

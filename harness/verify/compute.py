@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from ..layers import Dense
 from ..optimizer import Optimizer
 from ..plan import RunInputs, initial_weights, make_plan
 from ..registry import Framework
-from ..spec import Dtype, OptimizerSpec, RunSpec, ScheduleSpec, TaskSpec, UpdateRule
+from ..spec import Device, Dtype, OptimizerSpec, RunSpec, ScheduleSpec, TaskSpec, UpdateRule
 from .cases import (
     Case,
     LayerCase,
@@ -53,47 +54,112 @@ def modes(case: Case, framework: Framework) -> tuple[str, ...]:
     return ("",)
 
 
+class Setting(NamedTuple):
+    """Where a framework computes: a process of its own each. tf32: see verdict.Side."""
+
+    device: Device = "cpu"
+    tf32: bool = False
+
+    def variables(self) -> dict[str, str]:
+        """Of the process, beside its ordinary environment. Adapters read the first one."""
+        on = {"NVIDIA_TF32_OVERRIDE": "1", "JAX_DEFAULT_MATMUL_PRECISION": "tensorfloat32"}
+        return on if self.tf32 else {}
+
+
+CPU, GPU, TF32 = Setting(), Setting("gpu"), Setting("gpu", tf32=True)
+
+
+def settings(case: Case, framework: Framework, device: Device) -> tuple[Setting, ...]:
+    """Where the framework computes the case if this device is proven."""
+    referee = framework.name == REFEREE
+    if device == "cpu":
+        return (CPU,)
+    match case:
+        # The harness knows the result, or the framework is compared with itself.
+        case WeightsCase() | RatesCase() | PopulationCase():
+            return () if referee else (GPU,)
+        case TrajectoryCase(tf32=True):
+            return () if referee else (GPU, TF32)
+    return (CPU,) if referee else (CPU, GPU)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Who computes a case, and where. mode: '' for that of convergence runs."""
+
+    adapter: Adapter
+    framework: Framework
+    mode: str
+    device: Device
+
+    def run(
+        self,
+        task: TaskSpec,
+        optimizer: Optimizer,
+        schedule: ScheduleSpec,
+        steps: int,
+        dtype: Dtype = "float64",
+        rule: UpdateRule = "canonical",
+    ) -> RunSpec:
+        """A run of the case. Unavailable if the framework cannot do it."""
+        hyper = optimizer.hypers({}) if rule == "canonical" else {}
+        run = RunSpec(
+            task=task.model_copy(update={"steps": steps, "eval_every": steps}),
+            optimizer=OptimizerSpec(name=optimizer.name, hyper=hyper, rule=rule),
+            schedule=schedule,
+            framework=self.framework.name,
+            mode=self.mode or self.framework.convergence_mode,
+            device=self.device,
+            dtype=dtype,
+        )
+        _ask(self.adapter, run, optimizer)
+        return run
+
+
 def compute(
     case: Case,
     adapter: Adapter,
     framework: Framework,
     mode: str,
     optimizers: Mapping[str, Optimizer],
+    device: Device = "cpu",
 ) -> Arrays:
-    """The case's arrays by name. Raises Unavailable; anything else is a failure of the adapter."""
+    """The case's arrays by name. Raises Unavailable; anything else is a failure of the adapter.
+
+    Pieces that no run places are computed on a GPU if this process sees one: `device` says so."""
+    asked = _Asked(adapter, framework, mode, device)
     match case:
         case WeightsCase():
-            return _weights(case, adapter, framework, optimizers["sgd"])
+            return _weights(case, asked, optimizers["sgd"])
         case LayerCase():
-            return _layer(case, adapter, mode)
+            return _layer(case, asked)
         case LossCase():
             return _loss(case, adapter)
         case UpdateCase():
-            return _updates(case, adapter, framework, optimizers[case.optimizer])
+            return _updates(case, asked, optimizers[case.optimizer])
         case TrajectoryCase():
-            return _trajectory(case, adapter, framework, mode, optimizers[case.optimizer])
+            return _trajectory(case, asked, optimizers[case.optimizer])
         case PopulationCase():
-            return _population(case, adapter, framework, mode, optimizers[case.optimizer])
+            return _population(case, asked, optimizers[case.optimizer])
         case RatesCase():
-            return _rates(case, adapter, framework, optimizers["sgd"])
+            return _rates(case, asked, optimizers["sgd"])
     raise TypeError(f"no case {type(case).__name__}")
 
 
-def _weights(case: WeightsCase, adapter: Adapter, framework: Framework, sgd: Optimizer) -> Arrays:
+def _weights(case: WeightsCase, asked: _Asked, sgd: Optimizer) -> Arrays:
     schedule = ScheduleSpec(kind="constant", base_lr=sgd.learning_rate)
-    run = _run(framework, "", case.task, sgd, schedule, steps=1)
-    _ask(adapter, run, sgd)
-    session = adapter.open(run, case.draw(), _inputs(run, sgd))
+    run = asked.run(case.task, sgd, schedule, steps=1)
+    session = asked.adapter.open(run, case.draw(), _inputs(run, sgd))
     weights = {name: np.array(value) for name, value in session.weights().items()}
     session.close()
     return weights
 
 
-def _layer(case: LayerCase, adapter: Adapter, mode: str) -> Arrays:
+def _layer(case: LayerCase, asked: _Asked) -> Arrays:
     weights, x, upstream, mask = case.draw()
     given = (case.built(), weights, x, upstream, case.training, mask)
     try:
-        found = adapter.differentiate(*given, mode=mode)
+        found = asked.adapter.differentiate(*given, mode=asked.mode)
     except NotImplementedError as error:
         raise Unavailable(str(error) or f"no {case.layer.kind} layer") from None
     arrays = {"output": found.output}
@@ -110,31 +176,25 @@ def _loss(case: LossCase, adapter: Adapter) -> Arrays:
     return {"loss": np.array(value), "gradient": np.asarray(gradient), "metric": np.array(metric)}
 
 
-def _updates(
-    case: UpdateCase, adapter: Adapter, framework: Framework, optimizer: Optimizer
-) -> Arrays:
-    rule: UpdateRule = "canonical" if framework.name == REFEREE else case.rule
+def _updates(case: UpdateCase, asked: _Asked, optimizer: Optimizer) -> Arrays:
+    rule: UpdateRule = "canonical" if asked.framework.name == REFEREE else case.rule
     task = any_task(bias=not case.matrices)
-    run = _run(framework, "", task, optimizer, case.schedule, case.steps, rule=rule)
-    _ask(adapter, run, optimizer)
-    binding = optimizer.bindings.get(framework.name)
+    run = asked.run(task, optimizer, case.schedule, case.steps, rule=rule)
+    binding = optimizer.bindings.get(asked.framework.name)
     if binding and binding.loss_asked_for(rule):
         raise Unavailable(
             f"{binding.label} evaluates the loss itself, and cannot run on given gradients"
         )
     start, gradients = case.draw()
     rates = schedules.table(case.schedule, case.steps)
-    after = adapter.updates(run, optimizer, start, gradients, rates)
+    after = asked.adapter.updates(run, optimizer, start, gradients, rates)
     return {name: np.stack([step[name] for step in after]) for name in start}
 
 
-def _trajectory(
-    case: TrajectoryCase, adapter: Adapter, framework: Framework, mode: str, optimizer: Optimizer
-) -> Arrays:
-    run = _run(framework, mode, case.task, optimizer, case.schedule, case.steps, case.dtype)
-    _ask(adapter, run, optimizer)
+def _trajectory(case: TrajectoryCase, asked: _Asked, optimizer: Optimizer) -> Arrays:
+    run = asked.run(case.task, optimizer, case.schedule, case.steps, case.dtype)
     inputs = _inputs(run, optimizer)
-    session = adapter.open(run, initial_weights(run.task, run.seed), inputs)
+    session = asked.adapter.open(run, initial_weights(run.task, run.seed), inputs)
     # In pieces, as the training loop does: stages and programs of a call must not show in the
     # numbers. Equal pieces, because some sessions compile anew for every length.
     bounds = sorted({0, case.replaced_from, case.steps // 2, case.steps})
@@ -151,23 +211,20 @@ def _trajectory(
     return arrays
 
 
-def _population(
-    case: PopulationCase, adapter: Adapter, framework: Framework, mode: str, optimizer: Optimizer
-) -> Arrays:
+def _population(case: PopulationCase, asked: _Asked, optimizer: Optimizer) -> Arrays:
+    lanes = lanes_of(case, asked.framework, optimizer, asked.device)
+    _ask(asked.adapter, lanes[0].run, optimizer)
     try:
-        lanes = lanes_of(case, framework, optimizer, "cpu")
-        _ask(adapter, lanes[0].run, optimizer)
-        return trained(case, adapter, lanes, mode)
+        return trained(case, asked.adapter, lanes, asked.mode)
     except LanesImpossible as reason:
         raise Unavailable(str(reason)) from None
 
 
-def _rates(case: RatesCase, adapter: Adapter, framework: Framework, sgd: Optimizer) -> Arrays:
-    run = _run(framework, "", any_task(), sgd, case.schedule, case.steps, case.dtype)
-    _ask(adapter, run, sgd)
+def _rates(case: RatesCase, asked: _Asked, sgd: Optimizer) -> Arrays:
+    run = asked.run(any_task(), sgd, case.schedule, case.steps, case.dtype)
     zeros = np.zeros(case.steps)
     gradients = [{"0_point.point": row} for row in np.eye(case.steps)]
-    after = adapter.updates(run, sgd, {"0_point.point": zeros}, gradients, case.rates())
+    after = asked.adapter.updates(run, sgd, {"0_point.point": zeros}, gradients, case.rates())
     return {"rates": -np.asarray(after[-1]["0_point.point"])}
 
 
@@ -187,28 +244,6 @@ def _inputs(run: RunSpec, optimizer: Optimizer) -> RunInputs:
         return make_plan(run, optimizer)
     except UserError as error:
         raise Unavailable(str(error)) from None
-
-
-def _run(
-    framework: Framework,
-    mode: str,
-    task: TaskSpec,
-    optimizer: Optimizer,
-    schedule: ScheduleSpec,
-    steps: int,
-    dtype: Dtype = "float64",
-    rule: UpdateRule = "canonical",
-) -> RunSpec:
-    """A run of the case. mode: '' for that of convergence runs."""
-    hyper = optimizer.hypers({}) if rule == "canonical" else {}
-    return RunSpec(
-        task=task.model_copy(update={"steps": steps, "eval_every": steps}),
-        optimizer=OptimizerSpec(name=optimizer.name, hyper=hyper, rule=rule),
-        schedule=schedule,
-        framework=framework.name,
-        mode=mode or framework.convergence_mode,
-        dtype=dtype,
-    )
 
 
 def any_task(bias: bool = True) -> TaskSpec:

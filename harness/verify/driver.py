@@ -6,7 +6,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -22,14 +23,14 @@ from ..machine import this_machine
 from ..process import Child, ChildDied
 from ..registry import Framework, Registry
 from ..sources import hashes, is_own
-from ..spec import OptimizerSpec, RunSpec, ScheduleSpec
+from ..spec import Device, OptimizerSpec, RunSpec, ScheduleSpec
 from ..sweep.reached import reach_of
 from ..version import __version__
 from . import cases as tables
 from .cases import Case, Selection
-from .compute import any_task, modes
-from .judge import Answer, judge
-from .verdict import REFEREE, VerifyFile
+from .compute import GPU, Setting, any_task, modes, settings
+from .judge import Answer, Answered, judge
+from .verdict import REFEREE, Side, VerifyFile
 
 # Importing TensorFlow on a busy machine takes half a minute; one case takes at most seconds.
 START_TIMEOUT_S, CASE_TIMEOUT_S = 180.0, 300.0
@@ -40,6 +41,8 @@ _ONE_PROCESS = 100
 
 # (case id, mode) -> the framework's answer
 Answers = dict[tuple[str, str], Answer]
+# A framework, and where it computes: a process of its own.
+Asked = tuple[str, Setting]
 Tell = Callable[[str, int, int], None]
 
 
@@ -60,6 +63,11 @@ class FrameworkAnswers:
     versions: dict[str, str]
 
     @classmethod
+    def refused(cls, keys: Iterable[tuple[str, str]], reason: str) -> FrameworkAnswers:
+        """Every case unavailable."""
+        return cls(dict.fromkeys(keys, Answer(unavailable=reason)), {})
+
+    @classmethod
     def joined(cls, parts: Sequence[FrameworkAnswers]) -> FrameworkAnswers:
         """The answers of several processes of one framework."""
         answers = {key: answer for part in parts for key, answer in part.answers.items()}
@@ -73,7 +81,7 @@ def verify(
 
     `tell` is called with a framework's name and its cases done and to be done. UserError if
     nothing is selected."""
-    began, start = datetime.now(UTC), time.monotonic()
+    began, start, device = datetime.now(UTC), time.monotonic(), options.selection.device
     frameworks = _frameworks(registry, options.selection)
     cases = tables.table(registry, options.selection)
     if not cases:
@@ -87,14 +95,14 @@ def verify(
     verdicts = tuple(
         verdict
         for case in cases
-        for verdict in judge(case, _sides(case, frameworks, answered), registry.optimizers)
+        for verdict in judge(case, _sides(case, frameworks, answered, device), registry.optimizers)
     )
     return VerifyFile(
         gradrace=__version__,
         started_at=began.isoformat(timespec="seconds"),
         seconds=round(time.monotonic() - start, 1),
         options=_kept(options.selection) | {"loaded": [*map(str, registry.plugins)]},
-        versions={name: found.versions for name, found in answered.items()},
+        versions={name: found.versions for (name, _), found in answered.items()},
         sources=sources(registry),
         machine=this_machine(),
         left_out=_left_out(registry, options.selection),
@@ -139,21 +147,29 @@ def _left_out(registry: Registry, selection: Selection) -> tuple[str, ...]:
     elif any(registry.loaded.values()):
         names = ", ".join(name for names in registry.loaded.values() for name in names)
         found.append(f"only --load's own was verified ({names}); -k chooses from everything")
+    if selection.device == "gpu":
+        found.append("--device gpu looks only at pairs with a side on the GPU")
     if selection.frameworks:
         found.append(f"only {', '.join(selection.frameworks)} and the NumPy referee were asked")
     return tuple(found)
 
 
 def _sides(
-    case: Case, frameworks: Sequence[Framework], answered: Mapping[str, FrameworkAnswers]
-) -> list[tuple[str, str, Answer]]:
-    """(framework, mode, answer) of every framework and mode."""
+    case: Case,
+    frameworks: Sequence[Framework],
+    answered: Mapping[Asked, FrameworkAnswers],
+    device: Device,
+) -> list[Answered]:
+    """What every framework answers in every mode, wherever it computes."""
     missing = Answer(failed="the process died before it came to this case, too often to try again")
-    return [
-        (framework.name, mode, answered[framework.name].answers.get((case.id, mode), missing))
-        for framework in frameworks
-        for mode in modes(case, framework)
-    ]
+    found: list[Answered] = []
+    for framework in frameworks:
+        for setting in settings(case, framework, device):
+            for mode in modes(case, framework):
+                side = Side(framework=framework.name, mode=mode, **setting._asdict())
+                answers = answered[framework.name, setting].answers
+                found.append((side, answers.get((case.id, mode), missing)))
+    return found
 
 
 def _ask_all(
@@ -162,44 +178,97 @@ def _ask_all(
     cases: Sequence[Case],
     options: VerifyOptions,
     tell: Tell,
-) -> dict[str, FrameworkAnswers]:
-    """All frameworks; those with most work first and in two processes, so that no core idles."""
+) -> dict[Asked, FrameworkAnswers]:
+    """All frameworks, wherever they compute; a device that is not there is not waited for."""
+    device = options.selection.device
+    asked: dict[Asked, list[Case]] = {}
+    for framework in frameworks:
+        for case in cases:
+            for setting in settings(case, framework, device) if modes(case, framework) else ():
+                asked.setdefault((framework.name, setting), []).append(case)
+    absent = _without_gpu(registry, frameworks, options) if device == "gpu" else {}
+    answered = {
+        (name, setting): FrameworkAnswers.refused(_keys(own, registry.frameworks[name]), reason)
+        for (name, setting), own in asked.items()
+        for reason in [absent.get(name)]
+        if reason
+    }
+    able = {about: own for about, own in asked.items() if about not in answered}
+    return answered | _ask_side_by_side(registry, able, options, tell)
+
+
+def _without_gpu(
+    registry: Registry, frameworks: Sequence[Framework], options: VerifyOptions
+) -> dict[str, str]:
+    """The frameworks that see no GPU, with the reason for people; the referee too if none sees one.
+
+    One that cannot be loaded is not among them: its cases say why."""
+
+    def reason(framework: Framework) -> str:
+        if framework.versions() is None:
+            return "not installed"
+        with tempfile.TemporaryDirectory(prefix="gradrace-verify-") as folder:
+            process = _Process(registry, framework, GPU, [], options, Path(folder), [])
+            ready = [m for m in process.messages() if m.get("event") == "ready"]
+        if ready and "gpu" not in ready[0]["devices"]:
+            return f"this machine has no GPU that {framework.title} can use"
+        return ""
+
+    others = [framework for framework in frameworks if framework.name != REFEREE]
+    with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+        found = dict(zip((f.name for f in others), pool.map(reason, others), strict=True))
+    absent = {name: why for name, why in found.items() if why}
+    if len(absent) == len(others):
+        absent[REFEREE] = "this machine has no GPU that a framework here can use"
+    return absent
+
+
+def _keys(cases: Sequence[Case], framework: Framework) -> list[tuple[str, str]]:
+    return [(case.id, mode) for case in cases for mode in modes(case, framework)]
+
+
+def _ask_side_by_side(
+    registry: Registry, asked: Mapping[Asked, Sequence[Case]], options: VerifyOptions, tell: Tell
+) -> dict[Asked, FrameworkAnswers]:
+    """Those with most work first and in two processes, so that no core idles."""
     work = {
-        framework.name: sum(len(modes(case, framework)) for case in cases)
-        for framework in frameworks
+        about: len(_keys(cases, registry.frameworks[about[0]])) for about, cases in asked.items()
     }
     jobs = [
-        (framework, cases[part::parts])
-        for framework in sorted(frameworks, key=lambda framework: -work[framework.name])
-        for parts in (2 if work[framework.name] > _ONE_PROCESS else 1,)
+        (about, asked[about][part::parts])
+        for about in sorted(asked, key=lambda about: -work[about])
+        for parts in (2 if work[about] > _ONE_PROCESS else 1,)
         for part in range(parts)
     ]
-    done = dict.fromkeys(work, 0)
+    done: Counter[str] = Counter()
+    total: Counter[str] = Counter()
+    for (name, _), answers in work.items():
+        total[name] += answers
 
     def count(name: str) -> None:
         done[name] += 1
-        tell(name, done[name], work[name])
+        tell(name, done[name], total[name])
 
     stop = threading.Event()
     with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
         ask = partial(_ask, registry, options=options, count=count, stop=stop)
-        futures = [(f.name, pool.submit(ask, f, part)) for f, part in jobs]
+        futures = [(about, pool.submit(ask, about, part)) for about, part in jobs]
         try:
-            answered = [(name, future.result()) for name, future in futures]
+            answered = [(about, future.result()) for about, future in futures]
         except BaseException:
             stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
             _Process.end_all()
             raise
     return {
-        name: FrameworkAnswers.joined([found for other, found in answered if other == name])
-        for name in work
+        about: FrameworkAnswers.joined([found for other, found in answered if other == about])
+        for about in work
     }
 
 
 def _ask(
     registry: Registry,
-    framework: Framework,
+    about: Asked,
     cases: Sequence[Case],
     options: VerifyOptions,
     count: Callable[[str], None],
@@ -208,14 +277,16 @@ def _ask(
     """One framework's answers to some cases.
 
     A process that dies or hangs costs the case in work; a new one is asked for the rest."""
-    every = [(case.id, mode) for case in cases for mode in modes(case, framework)]
+    framework, setting = registry.frameworks[about[0]], about[1]
+    every = _keys(cases, framework)
     if framework.versions() is None:
-        return FrameworkAnswers(dict.fromkeys(every, Answer(unavailable="not installed")), {})
+        return FrameworkAnswers.refused(every, "not installed")
     answers: Answers = {}
     versions: dict[str, str] = {}
     for _ in range(_MOST_DEATHS):
         with tempfile.TemporaryDirectory(prefix="gradrace-verify-") as folder:
-            process = _Process(registry, framework, cases, options, Path(folder), list(answers))
+            given = (registry, framework, setting, cases, options, Path(folder))
+            process = _Process(*given, skip=list(answers))
             for message in process.messages():
                 if message.get("event") == "ready":
                     versions = message["versions"]
@@ -252,18 +323,21 @@ class _Process:
         self,
         registry: Registry,
         framework: Framework,
+        setting: Setting,
         cases: Sequence[Case],
         options: VerifyOptions,
         folder: Path,
         skip: list[tuple[str, str]],
     ) -> None:
         self._timeout_s = options.case_timeout_s
-        self._child = Child(options.worker, environment(some_run(framework)))
+        variables = environment(some_run(framework, setting.device)) | setting.variables()
+        self._child = Child(options.worker, variables)
         self._living.add(self)
         request = {
             "framework": framework.name,
             "plugins": [str(file.resolve()) for file in registry.plugins],
             "selection": asdict(options.selection),
+            "device": setting.device,
             "cases": [case.id for case in cases],
             "folder": str(folder),
             "skip": skip,
@@ -300,13 +374,14 @@ class _Process:
             process._child.abort()
 
 
-def some_run(framework: Framework) -> RunSpec:
-    """A run whose environment fits the process: one thread, CPU, float64 possible."""
+def some_run(framework: Framework, device: Device = "cpu") -> RunSpec:
+    """A run whose environment fits the process: one thread, the device, float64 possible."""
     return RunSpec(
         task=any_task(),
         optimizer=OptimizerSpec(name="sgd"),
         schedule=ScheduleSpec(kind="constant", base_lr=1.0),
         framework=framework.name,
         mode=framework.convergence_mode,
+        device=device,
         dtype="float64",
     )

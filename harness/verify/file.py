@@ -75,4 +75,5 @@ def _agree(earlier: Mapping[str, object], found: Mapping[str, object]) -> bool:
 
 def is_full(found: VerifyFile) -> bool:
     """Whether the run left nothing out."""
-    return not any(found.options.get(name) for name in ("quick", "keyword", "frameworks", "loaded"))
+    partial = any(found.options.get(name) for name in ("quick", "keyword", "frameworks", "loaded"))
+    return not partial and found.options.get("device", "cpu") == "cpu"

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from ..optimizer import Optimizer
+from ..spec import Device
 from .cases import (
     FLOAT32_TOLERANCE,
     LONG_STEPS,
@@ -36,7 +37,7 @@ from .cases import (
     UpdateCase,
     WeightsCase,
 )
-from .verdict import FirstDifference, Outcome, Side, Verdict
+from .verdict import REFEREE, TF32_NOTE, FirstDifference, Outcome, Side, Verdict
 
 Array = np.ndarray
 
@@ -56,6 +57,7 @@ class Answer:
     failed: str = ""
 
 
+# A side, and what it answers.
 Answered = tuple[Side, Answer]
 
 
@@ -72,25 +74,40 @@ class Difference:
 
 
 def judge(
-    case: Case, sides: Sequence[tuple[str, str, Answer]], optimizers: Mapping[str, Optimizer]
+    case: Case, sides: Sequence[Answered], optimizers: Mapping[str, Optimizer]
 ) -> Iterator[Verdict]:
-    """The verdicts of one case: against the harness if it knows the result, else of every pair,
-    or of every framework's populations with its own single runs.
-
-    sides: (framework, mode, answer).
+    """The verdicts of one case: against the harness if it knows the result, else of every pair
+    that is to agree.
     """
     expected = _expected(case)
-    named = [(Side(framework=framework, mode=mode), answer) for framework, mode, answer in sides]
-    pairs: Iterable[tuple[Answered, Answered]] = combinations(named, 2)
-    if isinstance(case, PopulationCase):
-        pairs = [(one, other) for one, other in pairs if one[0].framework == other[0].framework]
+    pairs: Iterable[tuple[Answered, Answered]] = combinations(sides, 2)
     if expected is not None:
-        pairs = ((one, (_HARNESS, Answer(expected))) for one in named)
+        pairs = ((one, (_HARNESS, Answer(expected))) for one in sides)
+    else:
+        device: Device = "gpu" if any(side.device == "gpu" for side, _ in sides) else "cpu"
+        pairs = (pair for pair in pairs if _compared(case, pair[0][0], pair[1][0], device))
     for one, other in pairs:
         yield _verdict(case, one, other, optimizers)
 
 
 _HARNESS = Side(framework="harness")
+
+
+def _compared(case: Case, one: Side, other: Side, device: Device) -> bool:
+    """Whether these sides are to agree, and it is this device's proof that says so.
+
+    Populations agree with their own framework's runs. A GPU agrees with other GPUs, with the
+    referee, and with the same framework and mode on the CPU."""
+    same = one.framework == other.framework
+    if isinstance(case, PopulationCase) and not same:
+        return False
+    if isinstance(case, TrajectoryCase) and case.tf32:
+        return same and one.tf32 != other.tf32
+    if device == "cpu" or one.device == other.device == "gpu":
+        return True
+    if one.device == other.device:
+        return False
+    return (same and one.mode == other.mode) or REFEREE in (one.framework, other.framework)
 
 
 def _expected(case: Case) -> dict[str, Array] | None:
@@ -145,7 +162,9 @@ def _task(case: Case) -> str:
 
 def _declared(case: Case, a: Side, b: Side, optimizers: Mapping[str, Optimizer]) -> str:
     """Why the optimizer's declaration lets these two sides differ; '' if they have to agree."""
-    if not isinstance(case, UpdateCase | TrajectoryCase):
+    if isinstance(case, TrajectoryCase) and case.tf32:
+        return TF32_NOTE
+    if not isinstance(case, UpdateCase | TrajectoryCase) or a.framework == b.framework:
         return ""
     optimizer = optimizers[case.optimizer]
     if isinstance(case, UpdateCase) and case.rule == "native":
@@ -163,6 +182,8 @@ def tolerance(case: Case) -> float:
     match case:
         case WeightsCase() | RatesCase() | PopulationCase(bits=True):
             return 0.0
+        case TrajectoryCase(tf32=True):
+            return 0.0  # whatever it changes is shown
         case TrajectoryCase(dtype="float32"):
             return FLOAT32_TOLERANCE
         case TrajectoryCase(steps=steps):

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, FiniteFloat, NonNegativeInt
 
 from ..record import Machine
-from ..spec import Frozen
+from ..spec import Device, Frozen
 
 SCHEMA = 1
 # Its code is the formulas themselves, and it computes the canonical rule even against native ones.
@@ -34,17 +34,24 @@ FLOAT32_NOTE = (
     " seeds are compared."
 )
 
+TF32_NOTE = "TF32 rounds factors of products to 10 bits; measured, not judged"
+
 
 class Side(Frozen):
-    """A framework in a mode ('' if the mode plays no part), or the `harness` itself."""
+    """A framework in a mode ('' if the mode plays no part), or the `harness` itself.
+
+    tf32: float32 products on a GPU keep 10 bits of each factor's mantissa."""
 
     framework: str
     mode: str = ""
+    device: Device = "cpu"
+    tf32: bool = False
 
     @property
     def label(self) -> str:
-        """'jax scan', 'torch'."""
-        return f"{self.framework} {self.mode}".strip()
+        """'jax scan', 'torch', 'torch eager on gpu', 'torch eager on gpu with TF32'."""
+        where = " on gpu" if self.device == "gpu" else ""
+        return f"{self.framework} {self.mode}".strip() + where + " with TF32" * self.tf32
 
 
 class FirstDifference(Frozen):

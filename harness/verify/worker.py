@@ -1,9 +1,9 @@
 """The process of one framework: `python -m gradrace.verify.worker IN OUT`, two file descriptors.
 
-One JSON line comes in on IN: {framework, plugins, selection, cases, folder, skip}. JSON lines go
-out on OUT: `ready`, then for every case and mode `begin` and one of `done` (with the .npz file of
-the arrays), `unavailable` or `failed` (with a reason). Standard output and error are the driver's
-log."""
+One JSON line comes in on IN: {framework, plugins, selection, device, cases, folder, skip}. JSON
+lines go out on OUT: `ready`, with versions and devices, then for every case and mode `begin` and
+one of `done` (with the .npz file of the arrays), `unavailable` or `failed` (with a reason).
+Standard output and error are the driver's log."""
 
 from __future__ import annotations
 
@@ -47,15 +47,16 @@ def serve(request: dict[str, Any], out: BinaryIO) -> None:
         traceback.print_exc()
         named = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
         return send("broken", reason=f"{named}{error}")
-    send("ready", versions=adapter.versions())
-    cases = by_id(list(everything(registry, Selection(**request["selection"]).long)))
+    send("ready", versions=adapter.versions(), devices=list(adapter.devices()))
+    selection, device = Selection(**request["selection"]), request["device"]
+    cases = by_id(list(everything(registry, selection.long, selection.device)))
     wanted = [(case, mode) for case in request["cases"] for mode in modes(cases[case], framework)]
     for number, (name, mode) in enumerate(wanted):
         if [name, mode] in request["skip"]:
             continue
         send("begin", case=name, mode=mode)
         try:
-            arrays = compute(cases[name], adapter, framework, mode, registry.optimizers)
+            arrays = compute(cases[name], adapter, framework, mode, registry.optimizers, device)
             file = Path(request["folder"]) / f"{number}.npz"
             stored: dict[str, Any] = {key: np.asarray(value) for key, value in arrays.items()}
             np.savez(file, **stored)

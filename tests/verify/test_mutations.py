@@ -11,7 +11,7 @@ from gradrace.registry import load_registry
 from gradrace.verify.cases import by_id, everything
 from gradrace.verify.compute import compute, modes
 from gradrace.verify.judge import Answer, judge
-from gradrace.verify.verdict import Verdict
+from gradrace.verify.verdict import Side, Verdict
 from plant import cases
 from programs import saved
 
@@ -22,6 +22,7 @@ INSTALLED = [
     if REGISTRY.frameworks[name].versions() is not None
 ]
 TABLE = cases()
+REFEREE = Side(framework="numpy", mode="reference")
 
 Answers = dict[str, dict[str, np.ndarray]]
 
@@ -67,7 +68,7 @@ def verdicts(framework: str, fault: str, name: str, planted, referee) -> list[Ve
     for mode in modes(TABLE[name], REGISTRY.frameworks[framework]):
         arrays = planted[framework][f"{fault}|{name}|{mode}"]
         answer = Answer(failed=str(arrays["error"])) if "error" in arrays else Answer(arrays)
-        sides = [(framework, mode, answer), ("numpy", "reference", referee[name])]
+        sides = [(Side(framework=framework, mode=mode), answer), (REFEREE, referee[name])]
         found += judge(TABLE[name], sides, REGISTRY.optimizers)
     return [v for v in found if framework in (v.a.framework, v.b.framework)]
 

@@ -243,7 +243,7 @@ def test_updates_are_measured_by_the_distance_travelled():
 
 def judged(registry: Registry, case: object, **answers: Answer) -> Verdict:
     """The one verdict on these answers, by framework."""
-    sides = [(framework, "", answer) for framework, answer in answers.items()]
+    sides = [(Side(framework=framework), answer) for framework, answer in answers.items()]
     (verdict,) = judge(case, sides, registry.optimizers)
     return verdict
 
