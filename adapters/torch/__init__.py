@@ -3,17 +3,19 @@
 `modes`: eager, as a CUDA graph or through torch.compile. `session`: one model in training, and
 `captured`: the same by replays of one captured step (`graph`). `layers`, `losses`, `optimizer`
 (with `pieces` that torch lacks), `batches`: its parts. `policy`: threads and precision.
+`population`: many models at once, by `lane_network`, `lane_losses`, `lane_updates`. `lane_keys`
+says which, with `lane_trials` of their optimizers.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 import torch
 from gradrace.adapter import Differentials
-from gradrace.adapters.torch import batches, losses, modes
+from gradrace.adapters.torch import batches, lane_keys, losses, modes
 from gradrace.adapters.torch.captured import CapturedSession
 from gradrace.adapters.torch.layers import (
     TorchNetwork,
@@ -25,6 +27,7 @@ from gradrace.adapters.torch.layers import (
 )
 from gradrace.adapters.torch.optimizer import Updater
 from gradrace.adapters.torch.policy import DTYPES, policy, prepare, visible_device
+from gradrace.adapters.torch.population import TorchPopulation
 from gradrace.adapters.torch.session import TorchSession
 from gradrace.binding import unavailable
 from gradrace.layers import BuiltLayer, build
@@ -73,6 +76,18 @@ class TorchAdapter:
     def open(self, run: RunSpec, start: Weights, inputs: RunInputs) -> TorchSession:
         kind = CapturedSession if modes.MODES[run.mode].captured else TorchSession
         return kind(run, start, inputs)
+
+    def lane_key(self, run: RunSpec, inputs: RunInputs) -> Hashable:
+        return lane_keys.lane_key(_by_itself(run), inputs)
+
+    def open_population(
+        self,
+        runs: Sequence[RunSpec],
+        starts: Sequence[Weights],
+        inputs: Sequence[RunInputs],
+        lanes: int,
+    ) -> TorchPopulation:
+        return TorchPopulation([_by_itself(run) for run in runs], starts, inputs, lanes)
 
     def updates(
         self,
@@ -143,6 +158,11 @@ class TorchAdapter:
 
 
 ADAPTER = TorchAdapter()
+
+
+def _by_itself(run: RunSpec) -> RunSpec:
+    """The run in the mode in which it would be trained alone."""
+    return run.model_copy(update={"mode": CONVERGENCE_MODE, "lanes": 1})
 
 
 def _given(task: TaskSpec, outputs: np.ndarray, y: np.ndarray, dtype: Dtype) -> tuple[Tensor, ...]:

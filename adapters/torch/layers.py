@@ -26,17 +26,20 @@ class TorchNetwork(nn.Sequential):
     """A model's modules in order, in eval mode; reads and writes weights in the canonical layout.
 
     Takes samples as `to_torch` lays them out and gives canonical outputs. Made in the default
-    dtype. Every training batch has `batch_size` samples.
+    dtype. Every training batch has `batch_size` samples. table: how each kind of layer is built.
     """
 
-    def __init__(self, layers: Sequence[BuiltLayer], batch_size: int) -> None:
+    def __init__(
+        self, layers: Sequence[BuiltLayer], batch_size: int, table: Table | None = None
+    ) -> None:
+        table = LAYERS if table is None else table
         modules = [
-            LAYERS[type(built.layer)].make(Site(built, layers[place + 1 :], batch_size))
+            table[type(built.layer)].make(Site(built, layers[place + 1 :], batch_size))
             for place, built in enumerate(layers)
         ]
         last = [_ChannelsLast()] if len(layers[-1].output_shape) == 3 else []
         super().__init__(*modules, *last)
-        self.layouts = _layouts(layers)
+        self.layouts, self._table = _layouts(layers), table
         # Kept out of nn.Module's registers, which hold these modules already.
         self.of_layers = tuple(zip(layers, modules, strict=True))
         self.eval()
@@ -44,7 +47,7 @@ class TorchNetwork(nn.Sequential):
     def tensors(self, trainable: bool = True) -> Iterator[tuple[str, Tensor]]:
         """(canonical name, tensor) of each parameter that is trained, or of each that is not."""
         for built, module in self.of_layers:
-            owner, names = getattr(module, "inner", module), LAYERS[type(built.layer)].names
+            owner, names = getattr(module, "inner", module), self._table[type(built.layer)].names
             for parameter in built.parameters:
                 if parameter.trainable == trainable:
                     short = parameter.name.rpartition(".")[2]
@@ -371,7 +374,7 @@ class Kind(NamedTuple):
     names: Mapping[str, str] = {}
 
 
-def _canonical(site: Site, module: nn.Module) -> nn.Module:
+def channels_last(site: Site, module: nn.Module) -> nn.Module:
     """The module, which works on the last axis, with channels moved there and back."""
     before = [_ChannelsLast()] if len(site.built.input_shape) == 3 else []
     after = [_ChannelsFirst()] if len(site.built.output_shape) == 3 else []
@@ -382,54 +385,55 @@ def _dense(site: Site) -> nn.Module:
     linear: nn.Module = nn.Linear(site.channels, site.layer.units, bias=site.layer.bias)
     if site.layer.weight_norm:
         linear = nn.utils.parametrizations.weight_norm(linear)
-    return _canonical(site, linear)
+    return channels_last(site, linear)
 
 
 # Padding (before, after) of height and width.
-_Pads = tuple[tuple[int, int], tuple[int, int]]
+Pads = tuple[tuple[int, int], tuple[int, int]]
 
 
-def _pads(site: Site, window: int, stride: int) -> _Pads:
+def pads_of(site: Site, window: int, stride: int) -> Pads:
+    """Of a layer with a sliding window."""
     if site.layer.padding == "valid":
         return (0, 0), (0, 0)
     height, width, _ = site.built.input_shape
     return same_padding(height, window, stride), same_padding(width, window, stride)
 
 
-def _own(pads: _Pads) -> tuple[int, int] | None:
+def _own(pads: Pads) -> tuple[int, int] | None:
     """Padding as torch's layers do it themselves: the same at both ends, or None."""
     (top, bottom), (left, right) = pads
     return (top, left) if top == bottom and left == right else None
 
 
-def _sides(pads: _Pads) -> tuple[int, int, int, int]:
+def sides_of(pads: Pads) -> tuple[int, int, int, int]:
     """In the order of torch's padding layers: left, right, top, bottom."""
     return (*pads[1], *pads[0])
 
 
 def _conv2d(site: Site) -> nn.Module:
-    layer, pads = site.layer, _pads(site, site.layer.kernel, site.layer.stride)
+    layer, pads = site.layer, pads_of(site, site.layer.kernel, site.layer.stride)
     own = _own(pads)
     convolution = nn.Conv2d(
         site.channels, layer.filters, layer.kernel, layer.stride, own or 0, bias=layer.bias
     )
-    return convolution if own else _Around([nn.ZeroPad2d(_sides(pads))], convolution, [])
+    return convolution if own else _Around([nn.ZeroPad2d(sides_of(pads))], convolution, [])
 
 
 def _max_pool(site: Site) -> nn.Module:
     window, step = site.layer.window, site.layer.step
-    pads = _pads(site, window, step)
+    pads = pads_of(site, window, step)
     own = _own(pads)
     pool = nn.MaxPool2d(window, step, own or 0)
-    return pool if own else nn.Sequential(nn.ConstantPad2d(_sides(pads), -torch.inf), pool)
+    return pool if own else nn.Sequential(nn.ConstantPad2d(sides_of(pads), -torch.inf), pool)
 
 
 def _avg_pool(site: Site) -> nn.Module:
     window, step = site.layer.window, site.layer.step
-    pads = _pads(site, window, step)
+    pads = pads_of(site, window, step)
     own = _own(pads)
     pool = nn.AvgPool2d(window, step, own or 0, count_include_pad=False)
-    return pool if own else _PaddedAverage(pool, site.built, _sides(pads))
+    return pool if own else _PaddedAverage(pool, site.built, sides_of(pads))
 
 
 def _flatten(site: Site) -> nn.Module:
@@ -453,7 +457,7 @@ def _batch_norm(site: Site) -> nn.Module:
 
 
 def _layer_norm(site: Site) -> nn.Module:
-    return _canonical(site, nn.LayerNorm(site.channels, eps=site.layer.epsilon))
+    return channels_last(site, nn.LayerNorm(site.channels, eps=site.layer.epsilon))
 
 
 def _group_norm(site: Site) -> nn.Module:
@@ -469,7 +473,7 @@ def _dropout(site: Site) -> nn.Module:
 
 
 def _embedding(site: Site) -> nn.Module:
-    return _canonical(site, nn.Embedding(site.layer.vocabulary, site.layer.units))
+    return channels_last(site, nn.Embedding(site.layer.vocabulary, site.layer.units))
 
 
 def _recurrent(make: Callable[..., nn.RNNBase]) -> Kind:
@@ -498,7 +502,9 @@ _WEIGHT_NORM = {
 }
 _RUNNING = {"moving_mean": "running_mean", "moving_variance": "moving_variance"}
 
-LAYERS: Mapping[type, Kind] = {
+Table = Mapping[type, Kind]
+
+LAYERS: Table = {
     kinds.Dense: Kind(_dense, {**_WEIGHTS, **_WEIGHT_NORM}),
     kinds.Conv2D: Kind(_conv2d, _WEIGHTS),
     kinds.MaxPool2D: Kind(_max_pool),

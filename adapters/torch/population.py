@@ -1,0 +1,210 @@
+"""Runs of one shape trained side by side, a lane each; see gradrace.adapter.Population.
+
+The sum of the lanes' losses, differentiated once, gives every lane its own gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from gradrace.adapter import Metrics
+from gradrace.adapters.torch import batches, lane_losses
+from gradrace.adapters.torch.lane_network import LaneNetwork
+from gradrace.adapters.torch.lane_updates import LaneUpdate, OneByOne
+from gradrace.adapters.torch.layers import to_torch
+from gradrace.adapters.torch.policy import DTYPES, prepare
+from gradrace.layers import build
+from gradrace.objective import amounts, fed_dropouts, scale_of
+from gradrace.plan import RunInputs, Weights, dropout_masks
+from gradrace.spec import RunSpec
+from torch import Tensor
+
+# An evaluation takes so many samples of all lanes together at a time, to bound the memory.
+_EVALUATED_AT_ONCE = 65536
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """A MemoryError if torch cannot get the memory that something inside needs."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise MemoryError(str(error)) from error
+    except RuntimeError as error:
+        # A CPU has no class of its own for it.
+        if "DefaultCPUAllocator" not in str(error):
+            raise
+        raise MemoryError(str(error)) from error
+
+
+class TorchPopulation:
+    """See gradrace.adapter.Population. Free lanes repeat the first run."""
+
+    def __init__(
+        self,
+        runs: Sequence[RunSpec],
+        starts: Sequence[Weights],
+        inputs: Sequence[RunInputs],
+        lanes: int,
+    ) -> None:
+        self._count, spare = len(runs), lanes - len(runs)
+        self._runs = [*runs, *[runs[0]] * spare]
+        self._inputs = [*inputs, *[inputs[0]] * spare]
+        self._device, self._dtype = prepare(runs[0]), DTYPES[runs[0].dtype]
+        self._wide = torch.promote_types(self._dtype, torch.float32)
+        self._task = runs[0].task
+        with memory_errors():
+            self._build([*starts, *[starts[0]] * spare])
+
+    def _build(self, starts: Sequence[Weights]) -> None:
+        layers, task = build(self._task.model, self._task.input_shape), self._task
+        self._output_shape = layers[-1].output_shape
+        self._network = LaneNetwork(layers, task.batch_size, starts, self._dtype, self._device)
+        self._trained = list(self._network.trained.values())
+        self._kernels = self._network.kernels()
+        self._amounts = self._amounts_of_lanes()
+        self._criterion = lane_losses.criterion(task, self._amounts)
+        self._penalty = lane_losses.penalty(self._amounts, self._kernels)
+        self._fed = [
+            fed_dropouts(build(run.task.model, run.task.input_shape))
+            for run in self._runs[: self._count]
+        ]
+        self._x, self._y = self._split("train", self._dtype)
+        rows = np.stack([each.batches for each in self._inputs], axis=1)
+        self._rows = torch.from_numpy(rows).to(self._device)
+        self._decays = self._decay_factors()
+        self._update: LaneUpdate = OneByOne(
+            self._runs, self._inputs, self._network.trained, self._network.layouts
+        )
+        self._gradients: list[Tensor | None] = []
+        self._losses: list[Tensor] = []
+
+    def _amounts_of_lanes(self) -> dict[str, Tensor]:
+        found = [amounts(run.task, self._output_shape[-1]) for run in self._runs]
+        return {name: self._numbers([each[name] for each in found]) for name in found[0]}
+
+    def _numbers(self, values: Any) -> Tensor:
+        return torch.tensor(np.asarray(values), dtype=self._wide, device=self._device)
+
+    def _decay_factors(self) -> Tensor | None:
+        """[steps, lanes]; None without decay."""
+        if "decay" not in self._amounts:
+            return None
+        columns = [
+            self._decays_of(lane, each.learning_rates) for lane, each in enumerate(self._inputs)
+        ]
+        return torch.stack(columns, 1)
+
+    def _decays_of(self, lane: int, rates: np.ndarray) -> Tensor:
+        return self._numbers(1.0 - rates * self._runs[lane].task.regularization.decay)
+
+    def train(self, steps: range) -> None:
+        with memory_errors():
+            self._network.train(True)
+            for step in steps:
+                self._losses.append(self._take(step))
+
+    def _take(self, step: int) -> Tensor:
+        """One step of all lanes; their losses."""
+        rows = self._rows[step]
+        losses = self._lane_losses(self._x[rows], self._y[rows], self._factors(step))
+        self._differentiate(losses)
+        gradients = [gradient for gradient in self._gradients if gradient is not None]
+        if "clip_norm" in self._amounts:
+            lane_losses.clip(gradients, self._amounts["clip_norm"])
+        if self._decays is not None:
+            lane_losses.decay(self._kernels, self._decays[step])
+        self._update.step(step, self._gradients)
+        return losses.detach()
+
+    def _lane_losses(self, x: Tensor, y: Tensor, factors: dict[str, Tensor]) -> Tensor:
+        losses = self._criterion(self._network(x, factors), y)
+        return losses if self._penalty is None else losses + self._penalty()
+
+    def _differentiate(self, losses: Tensor) -> None:
+        """Leaves every lane's gradient in the same tensors at each step."""
+        found = torch.autograd.grad(losses.sum(), self._trained, allow_unused=True)
+        if not self._gradients:
+            self._gradients = [
+                None if each is None else torch.empty_like(p)
+                for each, p in zip(found, self._trained, strict=True)
+            ]
+        held = [gradient for gradient in self._gradients if gradient is not None]
+        torch._foreach_copy_(held, [each for each in found if each is not None])
+
+    def _factors(self, step: int) -> dict[str, Tensor]:
+        """By the name of a dropout whose masks the harness draws: [lanes, batch, ...]."""
+        found = {}
+        for place, built in enumerate(self._fed[0]):
+            drawn = [
+                dropout_masks(fed[place], each.seed, range(step, step + 1), self._task.batch_size)
+                for fed, each in zip(self._fed, self._inputs, strict=False)
+            ]
+            drawn += drawn[:1] * (len(self._runs) - self._count)
+            masks = torch.from_numpy(np.concatenate(drawn)).to(self._device)
+            kept = to_torch(masks.flatten(0, 1)).unflatten(0, masks.shape[:2])
+            scale = self._amounts[scale_of(built.name)]
+            scaled = kept * scale.view(-1, *(1 for _ in kept.shape[1:]))
+            found[built.name] = scaled.to(self._dtype)
+        return found
+
+    def sync(self) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize()
+
+    def losses(self) -> np.ndarray:
+        taken, self._losses = self._losses, []
+        if not taken:
+            return np.empty((self._count, 0))
+        stacked: np.ndarray = torch.stack(taken, 1).double().cpu().numpy()
+        return stacked[: self._count]
+
+    def evaluate(self, split: str) -> list[Metrics]:
+        with memory_errors(), self._update.evaluated():
+            losses, metrics = self._evaluate(split)
+        pairs = zip(losses.tolist(), metrics.tolist(), strict=True)
+        return [Metrics(*pair) for pair in pairs][: self._count]
+
+    @torch.no_grad()
+    def _evaluate(self, split: str) -> tuple[Tensor, Tensor]:
+        """Loss and metric [lanes]; see TorchSession."""
+        x, y = self._split(split, self._wide)
+        self._network.train(False)
+        lanes = len(self._runs)
+        # A lane's samples are its own: vmap would make one product of all lanes' kernels, and then
+        # a lane's bits could depend on its place.
+        outputs = torch.cat(
+            [
+                self._network(piece.expand(lanes, *piece.shape), {})
+                for piece in x.split(max(1, _EVALUATED_AT_ONCE // lanes))
+            ],
+            1,
+        ).to(self._wide)
+        losses = self._criterion(outputs, y.expand(lanes, *y.shape))
+        return losses, lane_losses.metric(self._task, outputs, y, losses)
+
+    def _split(self, split: str, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Features in the runs' dtype, targets in this one."""
+        data = self._inputs[0].data
+        x = batches.features(data.name, split, self._task.input_shape, self._dtype, self._device)
+        y = lane_losses.prepared(self._task, self._output_shape, data.splits[split].y, dtype)
+        return x, y.to(self._device)
+
+    def set_learning_rates(self, lane: int, rates: np.ndarray) -> None:
+        if self._decays is not None:
+            self._decays[:, lane] = self._decays_of(lane, rates)
+        self._update.set_learning_rates(lane, rates)
+
+    def weights(self, lane: int) -> Weights:
+        return self._network.weights(lane)
+
+    def state_bytes(self) -> int | None:
+        return self._update.state_bytes()
+
+    def close(self) -> None:
+        self._losses.clear()
+        self._gradients.clear()

@@ -1,0 +1,256 @@
+"""PyTorch's populations beyond lanes.py: every layer and loss, one thread or two, odd classes.
+
+`python tests/helpers/populations_torch.py pairs|layers|bits|classes OUT.npz`, because one process
+holds one framework."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from gradrace import data
+from gradrace.adapter import LanesImpossible
+from gradrace.adapters.torch import ADAPTER
+from gradrace.adapters.torch.lane_network import LaneNetwork
+from gradrace.adapters.torch.layers import to_torch
+from gradrace.layers import Dense, Dropout
+from gradrace.optimizer import Binding, Hyper, Optimizer
+from gradrace.plan import make_plan
+from gradrace.spec import RunSpec, TaskSpec
+from lanes import alone, same_bits, together, varied, worst
+from layer_cases import CASES, Case, prepare
+from layer_table import TASKS, made_up
+from layer_table import task as task_of
+from runs import REGISTRY, spec_of
+
+Found = Iterator[tuple[str, Any]]
+LANES, MODE = 3, "eager-fused"
+# State: two moments; a product; factors, in canonical storage; a correction at every step.
+PAIRS = ("digits_mlp:adam", "digits_mlp:nadam", "digits_cnn:adafactor", "digits_gru:rmsprop")
+
+
+def layers() -> Found:
+    """Every case of layer_cases.py in lanes against one by one; every task of layer_table.py."""
+    for case in CASES:
+        yield f"layer|{case.name}", np.array(layer_difference(case))
+    for spec in TASKS:
+        runs = [of_lane(spec, lane) for lane in range(LANES)]
+        singles = [alone(ADAPTER, run, MODE) for run in runs]
+        found = together(ADAPTER, runs, LANES)
+        yield f"task|{spec.name}", np.array(max(map(worst, singles, found)))
+
+
+def layer_difference(case: Case) -> float:
+    """The largest scaled difference of a lane from `differentiate`."""
+    torch.set_default_dtype(torch.float64)
+    given = prepare(case)
+    shares = [1.0, -0.5, 1.7]
+    weights = [
+        {n: np.abs(w) * s**2 if "variance" in n else w * s for n, w in given.weights.items()}
+        for s in shares
+    ]
+    network = LaneNetwork((given.layer,), len(given.x), weights, torch.float64, torch.device("cpu"))
+    network.train(case.training)
+    x = torch.stack([to_torch(torch.from_numpy(np.roll(given.x, s, 0))) for s in range(LANES)])
+    x.requires_grad_(x.is_floating_point())
+    outputs = network(x, factors_of(given))
+    outputs.backward(torch.from_numpy(given.upstream).expand_as(outputs))
+    kept = network.weights
+    return max(
+        difference(lane, given, weights[lane], x, outputs, network, kept(lane))
+        for lane in range(LANES)
+    )
+
+
+def factors_of(given: Any) -> dict[str, torch.Tensor]:
+    if given.mask is None:
+        return {}
+    mask = to_torch(torch.from_numpy(given.mask)).double() / (1.0 - given.layer.layer.rate)
+    return {given.layer.name: mask.expand(LANES, *mask.shape)}
+
+
+def difference(
+    lane: int,
+    given: Any,
+    weights: dict[str, np.ndarray],
+    x: torch.Tensor,
+    outputs: torch.Tensor,
+    network: LaneNetwork,
+    after: Any,
+) -> float:
+    told = ADAPTER.differentiate(*given._replace(weights=weights, x=np.roll(given.x, lane, 0)))
+    pairs = [(told.output, outputs[lane].detach().numpy())]
+    if told.input_gradient is not None and x.grad is not None:
+        own = x.grad[lane].numpy()
+        moved = told.input_gradient
+        pairs.append((moved.transpose(0, 3, 1, 2) if moved.ndim == 4 else moved, own))
+    for (name, tensor), layout in zip(network.trained.items(), network.layouts, strict=True):
+        gradient = torch.zeros_like(tensor) if tensor.grad is None else tensor.grad
+        pairs.append((told.gradients[name], layout.to_canonical(gradient[lane].numpy())))
+    pairs += [(value, after[name]) for name, value in told.state.items()]
+    return max(
+        float(np.abs(one - other).max() / max(1.0, np.abs(one).max())) for one, other in pairs
+    )
+
+
+def of_lane(spec: TaskSpec, lane: int, name: str = "momentum", **fields: Any) -> RunSpec:
+    """Another dropout, smoothing, penalty, clipping, rate and seed in every lane."""
+    share = 1.0 - 0.3 * lane
+    model = [
+        layer.model_copy(update={"rate": layer.rate * share})
+        if isinstance(layer, Dropout)
+        else layer
+        for layer in spec.model
+    ]
+    rules = {key: value * share for key, value in dict(spec.regularization).items()}
+    own = {"steps": 12, "eval_every": 6, "label_smoothing": spec.label_smoothing * share}
+    own |= {"model": [layer.model_dump() for layer in model], "regularization": rules}
+    changed = TaskSpec.model_validate({**spec.to_json(), **own})
+    fields = {"framework": "torch", "mode": MODE, "seed": lane, **fields}
+    return spec_of(changed, name, 0.02 * share, **fields)
+
+
+def pairs() -> Found:
+    """Of built-in tasks and optimizers, in float64."""
+    for pair in PAIRS:
+        spec, name = pair.split(":")
+        runs = varied(REGISTRY.tasks[spec], name, 5, 30, framework="torch", mode=MODE)
+        singles = [alone(ADAPTER, run, MODE) for run in runs]
+        found = together(ADAPTER, runs, 5)
+        yield f"{pair}|worst", np.array(max(map(worst, singles, found)))
+        yield f"{pair}|bits", np.array(same_bits(ADAPTER, runs, found))
+
+
+def bits() -> Found:
+    """No bit of a lane depends on others in float32, with one thread and with two."""
+    perceptron, images, recurrent = TASKS[0], TASKS[1], TASKS[4]
+    cases = [(perceptron, "adam", 1), (images, "momentum", 1), (recurrent, "rmsprop", 1)]
+    for spec, name, threads in [*cases, (perceptron, "nadam", 2)]:
+        fields = {"dtype": "float32", "threads": threads}
+        runs = [of_lane(spec, lane, name, **fields) for lane in range(4)]
+        found = together(ADAPTER, runs, 5)
+        yield f"bits|{threads}|{spec.name}|{name}", np.array(same_bits(ADAPTER, runs, found))
+
+
+# Classes of users
+
+
+class Counting(torch.optim.Optimizer):
+    """Counts in Python, keeps a hyperparameter to itself, and has two sets of weights."""
+
+    def __init__(self, params: Any, lr: float, share: float) -> None:
+        super().__init__(params, {"lr": lr})
+        self.share, self.taken, self.inside = share, 0, True
+
+    def train(self) -> None:
+        self._turn(True)
+
+    def eval(self) -> None:
+        self._turn(False)
+
+    @torch.no_grad()
+    def _turn(self, inside: bool) -> None:
+        if inside != self.inside:
+            for p in self.param_groups[0]["params"]:
+                p.add_(self.share if inside else -self.share)
+        self.inside = inside
+
+    @torch.no_grad()
+    def step(self) -> None:
+        self.taken += 1
+        for p in self.param_groups[0]["params"]:
+            p.sub_(p.grad, alpha=self.param_groups[0]["lr"] * self.share / self.taken)
+
+
+class Moving(Counting):
+    """Gives its parameters other memory."""
+
+    @torch.no_grad()
+    def step(self) -> None:
+        for p in self.param_groups[0]["params"]:
+            p.data = p - self.param_groups[0]["lr"] * p.grad
+
+
+class Noisy(Counting):
+    """Draws from torch's one generator."""
+
+    @torch.no_grad()
+    def step(self) -> None:
+        for p in self.param_groups[0]["params"]:
+            p.sub_(p.grad + torch.randn_like(p), alpha=self.param_groups[0]["lr"])
+
+
+class Sharing(Counting):
+    """All instances count together."""
+
+    counted = 0
+
+    @torch.no_grad()
+    def step(self) -> None:
+        Sharing.counted += 1
+        for p in self.param_groups[0]["params"]:
+            p.sub_(p.grad, alpha=self.param_groups[0]["lr"] / Sharing.counted)
+
+
+class Asking(Counting):
+    """Evaluates the loss itself."""
+
+    def step(self, closure: Callable[[], Any]) -> None:  # type: ignore[override]
+        closure()
+
+
+def declared(make: type, asks: bool = False) -> Optimizer:
+    binding = Binding(lambda: make, lambda hyper: {"share": hyper["share"]}, asks_for_loss=asks)
+    return Optimizer(
+        name=make.__name__.lower(),
+        title=make.__name__,
+        paper="None",
+        hyper={"share": Hyper(0.5, "of the gradient")},
+        learning_rate=0.1,
+        rule=None,
+        bindings={"torch": binding},
+    )
+
+
+def classes() -> Found:
+    """Lanes of a user's class, or why there are none; and runs that are trained alone."""
+    for make in (Counting, Moving, Noisy, Sharing, Asking):
+        optimizer = declared(make, make is Asking)
+        REGISTRY.optimizers[optimizer.name] = optimizer  # type: ignore[index]
+        runs = [
+            of_lane(task_of("plain", (Dense(units=10),), input_shape=(64,)), lane, optimizer.name)
+            for lane in range(LANES)
+        ]
+        try:
+            found = together(ADAPTER, runs, LANES)
+            singles = [alone(ADAPTER, run, MODE) for run in runs]
+            yield f"class|{optimizer.name}", np.array(max(map(worst, singles, found)))
+        except LanesImpossible as reason:
+            yield f"class|{optimizer.name}", np.array(str(reason))
+    native = (Dropout(rate=0.5, masks="native"), Dense(units=10))
+    own = {
+        "native dropout": of_lane(task_of("native", native, input_shape=(64,)), 0),
+        "pipeline": of_lane(TASKS[0], 0, input="pipeline"),
+        "diagnosis": of_lane(TASKS[0], 0, diagnose=True),
+        "native lbfgs": of_lane(TASKS[0], 0, "lbfgs", rule="native"),
+    }
+    for what, run in own.items():
+        try:
+            ADAPTER.lane_key(run, make_plan(run, REGISTRY.optimizers[run.optimizer.name]))
+        except LanesImpossible as reason:
+            yield f"alone|{what}", np.array(str(reason))
+
+
+def main() -> None:
+    section, out = sys.argv[1:]
+    load = data.load
+    data.load = lambda name: made_up(name) if name in ("words", "numbers", "binary") else load(name)
+    sections: list[Callable[[], Found]] = [pairs, layers, bits, classes]
+    np.savez(out, **dict({each.__name__: each for each in sections}[section]()))
+
+
+if __name__ == "__main__":
+    main()
