@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from ..errors import ExitCode, UserError
-from ..executor import Event, Finished, FinishedTogether, PlannedRun, Single, one_by_one
+from ..executor import Event, Finished, FinishedTogether, Job, PlannedRun, Single, one_by_one
 from ..executor.local import LocalExecutor, unfinished
 from ..executor.queue import side_by_side
 from ..machine import usable_cores
@@ -39,7 +39,7 @@ __all__ = [
     "matches",
     "prepare",
     "shared_cores",
-    "with_log",
+    "with_logs",
 ]
 
 Tell = Callable[[str, int], None]
@@ -177,7 +177,7 @@ def _events(sweep: Sweep, todo: Sequence[PlannedRun], store: Store) -> Iterable[
     for run in todo:
         if run.digest in missing:
             yield Finished(run, unfinished(run, "skipped", missing[run.digest]))
-    runnable = [with_log(run, store) for run in todo if run.digest not in missing]
+    runnable = [run for run in todo if run.digest not in missing]
     if not runnable:
         return
     executor = LocalExecutor(
@@ -185,15 +185,20 @@ def _events(sweep: Sweep, todo: Sequence[PlannedRun], store: Store) -> Iterable[
     )
     try:
         for job in jobs(runnable, sweep.registry.frameworks):
-            executor.submit(job)
+            executor.submit(with_logs(job, store))
         yield from executor.events()
     finally:
         executor.close()
 
 
-def with_log(run: PlannedRun, store: Store) -> PlannedRun:
-    """The run with the path of its log; makes its folder."""
-    return replace(run, log=store.log_file(run.digest).resolve())
+def with_logs(job: Job, store: Store) -> Job:
+    """The job's runs with the paths of their logs: one for all if they are trained together, else
+    each in a folder of its own, which is made."""
+    if not job.lanes:
+        logs = (store.log_file(run.digest).resolve() for run in job.runs)
+        return job.of([replace(run, log=log) for run, log in zip(job.runs, logs, strict=True)])
+    log = store.shared_log([run.digest for run in job.runs]).resolve()
+    return job.of([replace(run, log=log) for run in job.runs])
 
 
 def _check_no_study(folder: Path) -> None:

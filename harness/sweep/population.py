@@ -82,11 +82,9 @@ def new_folder(suite: Path, populations: Sequence[Path]) -> Path:
 
 
 def write(folder: Path, results: Sequence[RunResult], log: bytes) -> Population:
-    """Keeps finished runs in this empty folder: arrays first, the records last.
+    """Keeps results of different runs in this empty folder: arrays first, the records last.
 
-    OSError: see jsonfile.writing; ValueError if two are of one run."""
-    if len({result.record.digest for result in results}) < len(results):
-        raise ValueError("two results of one run")
+    OSError: see jsonfile.writing."""
     rows: dict[str, dict[str, int]] = {}
     for name, field in ARRAYS.items():
         of_runs = ((result.record.digest, getattr(result, field)) for result in results)

@@ -42,6 +42,7 @@ from .stored import DIGEST, Stored
 if TYPE_CHECKING:
     from ..executor import PlannedRun
 
+_SHARED_LOG = re.compile(r"\.log-[0-9a-f]{24}\.txt")
 SUITE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
 
 
@@ -86,6 +87,7 @@ class Store:
         self._stored = Stored(self.folder)
         # Digest -> fault of the stored run, see Stored.problem_of; found by `kept`.
         self.unsound: dict[str, str] = {}
+        self._logs: dict[str, _SharedLog] = {}
         self._lock: filelock.BaseFileLock | None = None
 
     def __enter__(self) -> Self:
@@ -104,6 +106,9 @@ class Store:
                     f"{self.folder}: another gradrace is writing there; wait, or use --output"
                 ) from None
             discard_partials(self.folder / "plan.json")
+            for each in self.folder.iterdir():
+                if _SHARED_LOG.fullmatch(each.name):
+                    each.unlink()
         return self
 
     def __exit__(
@@ -112,6 +117,8 @@ class Store:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        for log in self._logs.values():
+            log.file.unlink(missing_ok=True)
         if self._lock:
             self._lock.release()
 
@@ -136,6 +143,17 @@ class Store:
             if log.is_symlink() or (log.exists() and not log.is_file()):
                 log.unlink()
         return log
+
+    def shared_log(self, digests: Sequence[str]) -> Path:
+        """The file for the output of a worker that trains all these runs together: `write` and
+        `write_many` keep what was added since the last time. Removed at the end.
+
+        A folder a run for its log would cost more than the rest of a run."""
+        log = _SharedLog(self.folder / f".log-{digests[0]}.txt")
+        with writing(self.folder):
+            log.file.unlink(missing_ok=True)
+        self._logs.update(dict.fromkeys(digests, log))
+        return log.file
 
     def _own_folder(self, digest: str) -> Path:
         """The folder of a run. Makes it, and replaces a link of that name."""
@@ -168,6 +186,9 @@ class Store:
                 else:
                     file.unlink(missing_ok=True)
             log = folder / "log.txt"
+            if result.record.digest in self._logs and (text := self._shared_text([result])):
+                with self.log_file(result.record.digest).open("ab") as opened:
+                    opened.write(text)
             if log.exists() and log.stat().st_size == 0:
                 log.unlink()
             record = result.record.model_copy(
@@ -180,23 +201,27 @@ class Store:
 
         What there was of these runs in folders of their own goes; their logs become one.
         ValueError if two results are of one run."""
+        digests = dict.fromkeys(result.record.digest for result in results)
+        if len(digests) < len(results):
+            raise ValueError("two results of one run")
         if not results:
             return
         folder = population.new_folder(self.folder, self._stored.populations())
         with writing(folder):
-            own = [
-                each
-                for result in results
-                if (each := self._unlinked(result.record.digest)).is_dir()
-            ]
+            own = [each for each in map(self._unlinked, digests) if each.is_dir()]
             folder.mkdir()
-            log = b"".join(map(_log_in, own))
+            log = b"".join([*map(_log_in, own), self._shared_text(results)])
             for each in own:
                 # It would count before the population; a run with a sound one is not done again.
                 (each / "run.json").unlink(missing_ok=True)
             self._stored.added(population.write(folder, results, log))
             for each in own:
                 _remove(each)
+
+    def _shared_text(self, results: Sequence[RunResult]) -> bytes:
+        """What was added to the logs that these runs share with others."""
+        found = (self._logs.get(result.record.digest) for result in results)
+        return b"".join(log.taken() for log in dict.fromkeys(found) if log)
 
     def kept(self, run: PlannedRun) -> RunRecord | None:
         """The stored record of this run; None if there is none, or an unsound one.
@@ -225,6 +250,20 @@ class Store:
                         _remove(folder)
 
 
+class _SharedLog:
+    """The output of a worker that trains runs together, and how much of it is kept already."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._kept = 0
+
+    def taken(self) -> bytes:
+        """What was added since the last call; nothing if there is no such file."""
+        text = _content(self.file, self._kept)
+        self._kept += len(text)
+        return text
+
+
 def _remove(folder: Path) -> None:
     """A folder with all that is in it, or a link; a file stays."""
     if folder.is_symlink():
@@ -234,9 +273,14 @@ def _remove(folder: Path) -> None:
 
 
 def _log_in(folder: Path) -> bytes:
-    """The log of a run; empty if it has none, or something else has its name."""
+    return _content(folder / "log.txt")
+
+
+def _content(file: Path, begin: int = 0) -> bytes:
+    """The file from there on; nothing if there is none, or no regular file."""
     try:
-        with reading(folder / "log.txt") as opened:
+        with reading(file) as opened:
+            opened.seek(begin)
             return opened.read()
     except UserError:
         return b""

@@ -20,7 +20,7 @@ from ..machine import usable_cores
 from ..record import FINAL, RunRecord
 from ..registry import Registry
 from ..spec import RunSpec
-from ..sweep import keep, with_log
+from ..sweep import keep, with_logs
 from ..sweep.planner import Planner
 from ..sweep.store import PlanFile, Store
 from .samplers import LEARNING, Told, suggest, trials
@@ -167,7 +167,7 @@ class _Study:
                     self._heard(Finished(run, unfinished(run, "skipped", reason)))
                 else:
                     self._waiting.add(run.digest)
-                    self._executor.submit(Job((with_log(run, self._store),)))
+                    self._executor.submit(with_logs(Job((run,)), self._store))
 
     def _kept(self, run: PlannedRun) -> RunRecord | None:
         """The record of a run that is over. A failed trial stays failed; scores are tried again."""

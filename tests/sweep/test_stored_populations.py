@@ -176,18 +176,39 @@ def test_runs_that_the_plan_does_not_name_stay_out(tmp_path: Path) -> None:
 
 
 def test_logs_of_a_population_become_one(tmp_path: Path) -> None:
-    results = made(3)
+    results = made(5)
+    digests = [result.record.digest for result in results]
     with Store(tmp_path, "many") as store:
-        for result, text in zip(results, ("one\n", "", "three\n"), strict=True):
-            store.log_file(result.record.digest).write_text(text)
-        store.write_many(results)
+        store.log_file(digests[1]).write_text("an earlier try\n")
+        log = store.shared_log(digests)
+        log.write_text("begun\n")
+        store.write_many(results[:2])
+        log.open("a").write("the rest\n")
+        store.write_many(results[2:4])
+        store.write(results[4])
+        assert log.exists() and not (log.parent / digests[1]).exists()
+    assert not log.exists()
     place = stored(tmp_path, "many")
-    (folder,) = place.populations()
-    assert [each.name for each in folder.parent.iterdir() if each.is_dir()] == [folder.name]
-    for result in results:
-        assert place.log(result.record.digest, 100) == "one\nthree\n"
-        kept = place.find(result.record.digest)
-        assert kept and kept.record.artefacts == ("curve.parquet", "log.txt")
+    said = ["an earlier try\nbegun\n"] * 2 + ["the rest\n"] * 2 + [""]
+    assert [place.log(digest, 100) for digest in digests] == said
+    files = [kept.record.artefacts for kept in place.sound(digests)]
+    assert files == [("curve.parquet", "log.txt")] * 4 + [("curve.parquet",)]
+
+
+def test_a_run_by_itself_takes_its_part_of_a_shared_log(tmp_path: Path) -> None:
+    results = made(2)
+    digests = [result.record.digest for result in results]
+    with Store(tmp_path, "many") as store:
+        log = store.shared_log(digests)
+        log.write_text("it cannot share\n")
+        store.write(results[0])
+        store.write_many(results[1:])
+        stale = store.shared_log(["f" * 24])
+        stale.write_text("killed")
+        store._logs.clear()
+    assert [stored(tmp_path, "many").log(of, 100) for of in digests] == ["it cannot share\n", ""]
+    with Store(tmp_path, "many"):
+        assert not stale.exists(), "of a driver that was killed"
 
 
 @pytest.mark.parametrize("last", ["curve.parquet", "records.json"])
