@@ -128,6 +128,10 @@ class Adapter(Protocol):
     def devices(self) -> tuple[str, ...]:
         """The devices it can use here: 'cpu', and 'gpu' if there is one."""
 
+    # An adapter may also have `accelerator(self) -> dict[str, str]`, for `gradrace doctor`. CUDA:
+    # the release that its framework was built for, "" if none; cuDNN; GPU 0, GPU 1, ...: the cards
+    # it sees; no GPU: why it sees none; install: how to get a build with CUDA.
+
     def policy(self, run: RunSpec) -> dict[str, str]:
         """Settings for determinism and precision, in the framework's names, for the record."""
 

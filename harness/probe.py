@@ -9,9 +9,11 @@ from .registry import import_adapter, load_registry
 
 
 def main() -> None:
-    """Prints {"versions": {...}, "devices": [...]} of the framework that is the argument."""
+    """Prints versions, devices and accelerator of the framework that is the argument."""
     adapter = import_adapter(load_registry().frameworks[sys.argv[1]])
-    print(json.dumps({"versions": adapter.versions(), "devices": list(adapter.devices())}))
+    about = getattr(adapter, "accelerator", dict)()
+    seen = {"versions": adapter.versions(), "devices": list(adapter.devices())}
+    print(json.dumps({**seen, "accelerator": about}))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from gradrace.adapters.jax import optimizer as optimizers
 from gradrace.adapters.jax.batches import Noise, fed, keys
 from gradrace.adapters.jax.lanes import check_lanes, lane_of
 from gradrace.adapters.jax.optimizer import Parameters, optimizer_of
-from gradrace.adapters.jax.policy import device_of, gpus, policy, precision
+from gradrace.adapters.jax.policy import accelerator, device_of, gpus, policy, precision
 from gradrace.adapters.jax.population import JaxPopulation
 from gradrace.adapters.jax.program import hashable
 from gradrace.adapters.jax.session import JaxSession
@@ -51,6 +51,9 @@ class JaxAdapter:
 
     def devices(self) -> tuple[str, ...]:
         return ("cpu", "gpu") if gpus() else ("cpu",)
+
+    def accelerator(self) -> dict[str, str]:
+        return accelerator()
 
     def policy(self, run: RunSpec) -> dict[str, str]:
         return policy(run)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import importlib.util
 import os
-from contextlib import AbstractContextManager, nullcontext
+import re
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 import jax
@@ -24,6 +27,32 @@ def gpus() -> list[jax.Device]:
         return jax.devices("gpu")
     except RuntimeError:
         return []
+
+
+def accelerator() -> dict[str, str]:
+    """What of CUDA is installed and seen; see gradrace.adapter. JAX has CUDA from a plugin."""
+    plugins = (r for r in ("13", "12") if importlib.util.find_spec(f"jax_cuda{r}_plugin"))
+    found = {"CUDA": next(plugins, ""), "install": "pip install 'jax[cuda13]' (or cuda12)"}
+    try:
+        cards = jax.devices("gpu")
+    except RuntimeError as error:
+        return found | {"no GPU": str(error).partition("\n")[0]}
+    for number, card in enumerate(cards):
+        capability = getattr(card, "compute_capability", "unknown")
+        found[f"GPU {number}"] = f"{card.device_kind}, compute capability {capability}"
+    # Such as "PJRT C API\ncuda 13000".
+    known = re.search(r"cuda (\d+)", str(getattr(cards[0].client, "platform_version", "")))
+    if known:
+        found["CUDA"] = f"{int(known[1]) // 1000}.{int(known[1]) % 1000 // 10}"
+    return found | {"cuDNN": _cudnn()}
+
+
+def _cudnn() -> str:
+    """The version that pip installed; the system's is not known to JAX' public functions."""
+    for release in ("13", "12"):
+        with suppress(importlib.metadata.PackageNotFoundError):
+            return importlib.metadata.version(f"nvidia-cudnn-cu{release}")
+    return ""
 
 
 def device_of(kind: str) -> jax.Device:

@@ -24,7 +24,7 @@ from gradrace.adapters.tensorflow.batches import placed
 from gradrace.adapters.tensorflow.layers import KerasNetwork, array_of
 from gradrace.adapters.tensorflow.modes import repeated
 from gradrace.adapters.tensorflow.optimizer import Updater
-from gradrace.adapters.tensorflow.policy import policy, prepare, visible_device
+from gradrace.adapters.tensorflow.policy import accelerator, policy, prepare, visible_device
 from gradrace.adapters.tensorflow.program import traced
 from gradrace.adapters.tensorflow.session import TensorflowSession
 from gradrace.binding import bind, unavailable
@@ -59,6 +59,9 @@ class TensorflowAdapter:
 
     def devices(self) -> tuple[str, ...]:
         return ("cpu", "gpu") if tf.config.list_physical_devices("GPU") else ("cpu",)
+
+    def accelerator(self) -> dict[str, str]:
+        return accelerator()
 
     def policy(self, run: RunSpec) -> dict[str, str]:
         return policy(run)

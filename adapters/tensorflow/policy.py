@@ -45,6 +45,25 @@ def _set_threads(threads: int) -> None:
             ) from None
 
 
+def accelerator() -> dict[str, str]:
+    """What of CUDA this build has and sees; see gradrace.adapter."""
+    about = tf.sysconfig.get_build_info()
+    install = "pip uninstall tensorflow-cpu, then pip install 'tensorflow[and-cuda]'"
+    found = {"CUDA": about.get("cuda_version", ""), "install": install}
+    if not found["CUDA"]:
+        return found
+    found["cuDNN"] = about.get("cudnn_version", "")
+    cards = tf.config.list_physical_devices("GPU")
+    if not cards:
+        return found | {"no GPU": "its log says why, when it lists its physical devices"}
+    for number, card in enumerate(cards):
+        details = tf.config.experimental.get_device_details(card)
+        capability = ".".join(map(str, details.get("compute_capability", ("unknown",))))
+        name = details.get("device_name", card.name)
+        found[f"GPU {number}"] = f"{name}, compute capability {capability}"
+    return found
+
+
 def policy(run: RunSpec) -> dict[str, str]:
     threading = dict.fromkeys(
         ("set_intra_op_parallelism_threads", "set_inter_op_parallelism_threads"),

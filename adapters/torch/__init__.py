@@ -26,7 +26,7 @@ from gradrace.adapters.torch.layers import (
     unsupported,
 )
 from gradrace.adapters.torch.optimizer import Updater
-from gradrace.adapters.torch.policy import DTYPES, policy, prepare, visible_device
+from gradrace.adapters.torch.policy import DTYPES, accelerator, policy, prepare, visible_device
 from gradrace.adapters.torch.population import TorchPopulation
 from gradrace.adapters.torch.session import TorchSession
 from gradrace.binding import unavailable
@@ -55,6 +55,9 @@ class TorchAdapter:
 
     def devices(self) -> tuple[str, ...]:
         return ("cpu", "gpu") if torch.cuda.is_available() else ("cpu",)
+
+    def accelerator(self) -> dict[str, str]:
+        return accelerator()
 
     def policy(self, run: RunSpec) -> dict[str, str]:
         return policy(run)

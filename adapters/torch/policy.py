@@ -38,6 +38,27 @@ def visible_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def accelerator() -> dict[str, str]:
+    """What of CUDA this build has and sees; see gradrace.adapter."""
+    found = {"CUDA": torch.version.cuda or "", "install": "pip install --force-reinstall torch"}
+    if not torch.version.cuda:
+        return found
+    try:
+        version = torch.backends.cudnn.version() or 0
+        found["cuDNN"] = f"{version // 10000}.{version // 100 % 100}.{version % 100}"
+        torch.cuda.init()
+    except (RuntimeError, AssertionError) as error:
+        return found | {"no GPU": str(error).partition("\n")[0]}
+    for number in range(torch.cuda.device_count()):
+        about = torch.cuda.get_device_properties(number)
+        free, total = (size / 2**30 for size in torch.cuda.mem_get_info(number))
+        found[f"GPU {number}"] = (
+            f"{about.name}, compute capability {about.major}.{about.minor},"
+            f" {total:.1f} GiB, {free:.1f} free"
+        )
+    return found
+
+
 def policy(run: RunSpec) -> dict[str, str]:
     """The settings that `prepare` makes for this run, read back from torch."""
     prepare(run)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -59,12 +59,51 @@ def _print(found: Diagnosis) -> None:
             "installed": "yes" if each["installed"] else "no",
             "versions": ", ".join(f"{name} {v}" for name, v in each["versions"].items()),
             "devices": ", ".join(each["devices"]),
+            "CUDA": _cuda(each),
             "modes": ", ".join(each["modes"]),
         }
         for each in found.frameworks
     ]
+    _print_gpus(found)
+    for device, counter in found.energy.items():
+        say(f"energy    {device}: {counter}")
     print_table("frameworks", rows)
     for problem, mend in found.problems:
         say(f"problem   {problem}\n  mend    {mend}")
     if not found.problems:
         say("no problems found")
+
+
+def _cuda(framework: dict[str, Any]) -> str:
+    """'13.0, cuDNN 9.19.0'."""
+    about = framework["accelerator"]
+    if not about.get("CUDA"):
+        return "none" if about else ""
+    return ", ".join(filter(None, (about["CUDA"], f"cuDNN {about.get('cuDNN') or 'unknown'}")))
+
+
+def _print_gpus(found: Diagnosis) -> None:
+    seen = [
+        f"{each['name']}'s {what}: {about}"
+        for each in found.frameworks
+        for what, about in each["accelerator"].items()
+        if what.startswith("GPU ")
+    ]
+    for card in found.cards:
+        memory = f"{_gib(card['memory_mib'])} GiB, {_gib(card['free_mib'])} free"
+        about = f"compute capability {card['capability']}, driver {card['driver']}"
+        say(f"gpu       {card['index']}: {card['name']}, {memory}, {about}")
+    for line in seen:
+        say(f"          {line}")
+    if not found.cards and not seen:
+        say("gpu       none; with --device gpu every cell is skipped")
+    if found.sharing:
+        say(f"          {found.sharing}")
+
+
+def _gib(mebibytes: str) -> str:
+    """Some drivers answer '[N/A]'."""
+    try:
+        return f"{float(mebibytes) / 1024:.1f}"
+    except ValueError:
+        return "unknown"

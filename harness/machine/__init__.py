@@ -1,5 +1,6 @@
 """This machine: cores, memory, GPUs, stolen time. place: its type, without its name. energy: joules
-of its processor and GPUs. doctor: what is wrong with it and with the installation."""
+of its processor and GPUs. cuda: what of CUDA is here. doctor: what is wrong with it and with the
+installation."""
 
 from __future__ import annotations
 

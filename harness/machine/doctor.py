@@ -13,20 +13,29 @@ import numpy as np
 
 from ..process import NoAnswer, ask
 from ..registry import Framework, Registry
-from . import this_machine, usable_cores
+from ..spec import Device
+from . import cuda, energy, this_machine, usable_cores
 
+# A look at a GPU must not take its memory.
+_SMALL = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
 # Above this, step times are not accurate to a few per cent.
 NOISY = 0.10
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Facts, and problems as (problem, how to mend it)."""
+    """Facts, and problems as (problem, how to mend it).
+
+    cards: see `cuda.cards`. sharing: whether frameworks built for CUDA can live side by side here.
+    energy: of each device the counter of joules, or why there is none."""
 
     machine: dict[str, Any]
     frameworks: list[dict[str, Any]]
     clock: dict[str, float]
     problems: list[tuple[str, str]]
+    cards: list[dict[str, str]]
+    sharing: str
+    energy: dict[str, str]
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -38,9 +47,21 @@ def diagnose(registry: Registry, output: Path) -> Diagnosis:
     frameworks = [_probe(framework) for framework in registry.frameworks.values()]
     clock = clock_noise()
     problems = [(f["name"] + ": " + f["problem"], f["mend"]) for f in frameworks if f["problem"]]
+    cards, overwritten = cuda.cards(), cuda.clashes(cuda.libraries())
+    problems += cuda.problems(frameworks, cards, overwritten)
     problems += _machine_problems(clock, output)
     machine = {**this_machine().to_json(), "usable_cores": list(usable_cores()), "load": _load()}
-    return Diagnosis(machine, frameworks, clock, problems)
+    sharing = cuda.sharing(frameworks, overwritten)
+    return Diagnosis(machine, frameworks, clock, problems, cards, sharing, _counters(bool(cards)))
+
+
+def _counters(gpu: bool) -> dict[str, str]:
+    devices: tuple[Device, ...] = ("cpu", "gpu") if gpu else ("cpu",)
+    found = {device: energy.find(device) for device in devices}
+    return {
+        device: counter if isinstance(counter, str) else counter.source
+        for device, counter in found.items()
+    }
 
 
 def clock_noise(pieces: int = 200, piece_ns: int = 5_000_000) -> dict[str, float]:
@@ -87,6 +108,7 @@ def _probe(framework: Framework) -> dict[str, Any]:
         "installed": framework.versions() is not None,
         "versions": {},
         "devices": [],
+        "accelerator": {},
         "problem": "",
         "mend": "",
     }
@@ -95,7 +117,7 @@ def _probe(framework: Framework) -> dict[str, Any]:
         return facts | {"problem": "not installed; its cells will be skipped", "mend": mend}
     command = [sys.executable, "-m", "gradrace.probe", framework.name]
     try:
-        return facts | ask(command, os.environ, timeout_s=160)
+        return facts | ask(command, {**os.environ, **_SMALL}, timeout_s=160)
     except NoAnswer as error:
         mend = "reinstall it, or mend what the message names; see if it imports by hand"
         return facts | {"problem": f"does not load: {error}", "mend": mend}
