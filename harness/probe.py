@@ -11,7 +11,7 @@ from .registry import import_adapter, load_registry
 def main() -> None:
     """Prints versions, devices and accelerator of the framework that is the argument."""
     adapter = import_adapter(load_registry().frameworks[sys.argv[1]])
-    about = getattr(adapter, "accelerator", dict)()
+    about: dict[str, str] = getattr(adapter, "accelerator", dict)()
     seen = {"versions": adapter.versions(), "devices": list(adapter.devices())}
     print(json.dumps({**seen, "accelerator": about}))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -38,8 +39,8 @@ def cards() -> list[dict[str, str]]:
 
 def libraries(path: Sequence[str] | None = None) -> list[Library]:
     """NVIDIA's libraries that pip installed into this environment, or into these folders."""
-    found, where = [], {} if path is None else {"path": list(path)}
-    for each in importlib.metadata.distributions(**where):
+    found = []
+    for each in importlib.metadata.distributions(path=list(sys.path if path is None else path)):
         name = str(each.metadata["Name"] or "").lower()
         if name.startswith("nvidia-"):
             short = re.sub(r"^nvidia-|-cu\d+$", "", name)
