@@ -105,7 +105,8 @@ class RunRecord(Frozen):
     energy: of a convergence run, from the beginning of its set-up to its end.
     wall_s of a timing run is its share of the launch, import included: the cells take turns. In a
         population, wall_s and setup_s are shares: the whole by the number of runs.
-    cores: logical cores that the worker was pinned to, empty if the system cannot pin."""
+    cores: logical cores that the worker was pinned to, empty if the system cannot pin.
+    gpu: name and index of the card that computed it, if `nvidia-smi` tells."""
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
     digest: Digest
@@ -130,6 +131,7 @@ class RunRecord(Frozen):
     sources: dict[str, str] = {}
     machine: Machine
     cores: tuple[int, ...] = ()
+    gpu: str = ""
     artefacts: tuple[Artefact, ...] = ()
 
     def to_json(self) -> dict[str, Any]:

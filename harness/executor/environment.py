@@ -9,8 +9,10 @@ import os
 from ..spec import RunSpec
 
 
-def environment(run: RunSpec) -> dict[str, str]:
-    """The driver's environment, with threads, devices and precision fixed for such runs."""
+def environment(run: RunSpec, gpu: str = "") -> dict[str, str]:
+    """The driver's environment, with threads, devices and precision fixed for such runs.
+
+    gpu: the one to use of several, as CUDA_VISIBLE_DEVICES names it; "" for all that there are."""
     threads = str(run.threads)
     fixed = {
         "OMP_NUM_THREADS": threads,
@@ -42,6 +44,8 @@ def environment(run: RunSpec) -> dict[str, str]:
         # Fixed order of sums: else equal runs differ on a GPU. TensorFlow's adapter calls for it.
         flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_deterministic_ops=true".strip()
         fixed |= {"CUBLAS_WORKSPACE_CONFIG": ":4096:8", "XLA_FLAGS": flags}
+        # Indices as nvidia-smi counts them.
+        fixed |= {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": gpu} if gpu else {}
     inherited = dict(os.environ)
     # With a cache on disk, first calls would not compile.
     inherited.pop("JAX_COMPILATION_CACHE_DIR", None)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ExitCode, UserError, refused
-from ..machine import this_machine, usable_cores
+from ..machine import this_machine, usable_cores, visible_gpus
 from ..record import Curve, RunRecord, RunResult, Status
 from ..worker.train import summarise
 from . import Event, Finished, FinishedTogether, Job, PlannedRun, Progress, Started
@@ -37,8 +37,8 @@ class LocalExecutor:
 
     interpreters: framework -> its Python, by default this one. timeout_s: of a run, from its start.
     workers: how many work side by side; timing is always alone. 0: as many as cores and threads
-    allow, one a framework on a GPU, and a further one of a framework only if the waiting runs take
-    longer than its start."""
+    allow, and a further one of a framework only if the waiting runs take longer than its start. On
+    GPUs a framework has one worker a card at most, which sees no other card."""
 
     def __init__(
         self,
@@ -52,6 +52,7 @@ class LocalExecutor:
         self._timeout_s = timeout_s
         self._workers_wanted = workers
         self._cores = usable_cores()
+        self._gpus: tuple[str, ...] | None = None
         self._queue = Queue()
         self._workers: list[WorkerProcess] = []
         self._groups: dict[WorkerProcess, Group] = {}
@@ -111,13 +112,30 @@ class LocalExecutor:
         group = min(groups, key=lambda group: living.count(group.key))
         if len(self._busy()) >= self._limit(group.key.threads):
             return None
-        if group.key in living and (
-            group.key in self._enough or not self._worth_another(group.key)
-        ):
+        if group.key in living and not self._may_have_another(group.key):
             return None
         self._make_room(group)
         used = {worker.slot for worker in self._workers}
         return self._spawn(group, next(slot for slot in range(len(used) + 1) if slot not in used))
+
+    def _may_have_another(self, key: Key) -> bool:
+        same = sum(worker.key == key for worker in self._workers)
+        if key in self._enough or (key.device == "gpu" and same >= max(1, len(self._cards()))):
+            return False
+        return self._worth_another(key)
+
+    def _cards(self) -> tuple[str, ...]:
+        """The GPUs; asked for once, and only if a run wants one."""
+        if self._gpus is None:
+            self._gpus = visible_gpus()
+        return self._gpus
+
+    def _card(self, key: Key) -> str:
+        """The GPU with the fewest workers, for one more; "" on a CPU, or if there are no two."""
+        if key.device != "gpu" or len(self._cards()) < 2:
+            return ""
+        taken = [worker.gpu for worker in self._workers]
+        return min(self._cards(), key=taken.count)
 
     def _worth_another(self, key: Key) -> bool:
         """Whether a framework that has a worker needs one more: if the user set their number, or
@@ -126,9 +144,7 @@ class LocalExecutor:
             return True
         waiting = self._queue.waiting(key)
         others = [worker for worker in self._workers if worker.key == key]
-        return key.device != "gpu" and any(
-            worker.pace() * waiting > len(others) * worker.start_s for worker in others
-        )
+        return any(worker.pace() * waiting > len(others) * worker.start_s for worker in others)
 
     def _limit(self, threads: int) -> int:
         return self._workers_wanted or side_by_side(len(self._cores), threads)
@@ -159,7 +175,8 @@ class LocalExecutor:
         }
         python = self._interpreters.get(spec.framework, sys.executable)
         try:
-            worker = WorkerProcess(group.key, slot, python, environment(spec), hello)
+            gpu = self._card(group.key)
+            worker = WorkerProcess(group.key, slot, python, environment(spec, gpu), hello, gpu)
         except OSError as error:
             reason = f"no worker can be started with {python}: {refused(error)}"
             raise UserError(reason, ExitCode.NOTHING_MEASURED) from None

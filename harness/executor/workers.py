@@ -47,15 +47,21 @@ def key_of(job: Job) -> Key:
 
 
 class WorkerProcess:
-    """A process and its job. slot: number of its share of the cores. start_s: seconds of its start,
-    infinite until it begins to work."""
+    """A process and its job. slot: number of its share of the cores. gpu: its card of several, else
+    "". start_s: seconds of its start, infinite until it begins to work."""
 
     def __init__(
-        self, key: Key, slot: int, python: str, env: Mapping[str, str], hello: Mapping[str, Any]
+        self,
+        key: Key,
+        slot: int,
+        python: str,
+        env: Mapping[str, str],
+        hello: Mapping[str, Any],
+        gpu: str = "",
     ) -> None:
         """hello: the first message to the worker, see gradrace.worker."""
         self.key = key
-        self.slot = slot
+        self.slot, self.gpu = slot, gpu
         self.job: Job | None = None
         self.deadline = float("inf")
         self.ready = False

@@ -4,6 +4,7 @@ installation."""
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import platform
@@ -85,6 +86,32 @@ def gpu_properties(*names: str) -> list[list[str]]:
         return []
     lines = answer.stdout.strip().splitlines()
     return [[text.strip() for text in line.split(",")] for line in lines]
+
+
+def visible_gpus() -> tuple[str, ...]:
+    """Identifiers of the GPUs that this process may use, as CUDA_VISIBLE_DEVICES has them: from it
+    or, if it is not set, from `nvidia-smi`; () if neither tells."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is None:
+        return tuple(row[0] for row in gpu_properties("index"))
+    # CUDA ends the list at the first that is none.
+    found = itertools.takewhile(_is_gpu, (text.strip() for text in named.split(",")))
+    return tuple(dict.fromkeys(found))
+
+
+@cache
+def gpu_label() -> str:
+    """Name and index of the first GPU that this process may use: "NVIDIA H100, index 1"; "" if
+    that cannot be told."""
+    visible = visible_gpus()
+    for index, uuid, *name in gpu_properties("index", "uuid", "name") if visible else ():
+        if visible[0] == index or uuid.startswith(visible[0]):
+            return f"{', '.join(name)}, index {index}"
+    return ""
+
+
+def _is_gpu(text: str) -> bool:
+    return text.isdigit() or text.startswith(("GPU-", "MIG-"))
 
 
 def _is_number(text: str) -> bool:

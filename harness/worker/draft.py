@@ -13,7 +13,7 @@ from typing import Any
 from ..adapter import Unsupported
 from ..data import DataMissing
 from ..errors import UserError
-from ..machine import this_machine, usable_cores
+from ..machine import gpu_label, this_machine, usable_cores
 from ..machine.energy import Meter
 from ..plugins.absent import missing_package
 from ..record import Memory, RunRecord, RunResult
@@ -51,6 +51,7 @@ class Draft:
             "sources": planned["sources"],
             "machine": this_machine(),
             "cores": usable_cores(),
+            "gpu": gpu_label() if spec.device == "gpu" else "",
         }
         self.begin()
 
