@@ -48,7 +48,7 @@ class JaxPopulation:
                 lane_of(run, own, own.learning_rates) for run, own in zip(runs, inputs, strict=True)
             ]
             self._programs = kept(found[0].recipe, lanes)
-            self._stage = _LaneStage(self._run, inputs, found, lanes, self._device)
+            self._stage = _LaneStage(runs, inputs, found, lanes, self._device)
             arrays = [self._stacked(starts, trainable) for trainable in (True, False)]
             parameters, statistics = jax.device_put(arrays, self._device)
             self._held = self._programs.open(parameters, statistics, self._stage.first())
@@ -124,16 +124,17 @@ class _LaneStage:
 
     def __init__(
         self,
-        run: RunSpec,
+        runs: Sequence[RunSpec],
         inputs: Sequence[RunInputs],
         found: Sequence[Lane],
         lanes: int,
         device: jax.Device,
     ) -> None:
         self._inputs, self._lanes, self._device = inputs, lanes, device
-        self._size = run.task.batch_size
-        layers = build(run.task.model, run.task.input_shape)
-        self._dropouts = dropouts(layers)
+        run, tasks = runs[0], [run.task for run in runs]
+        self._size, layers = run.task.batch_size, build(run.task.model, run.task.input_shape)
+        # Each run's own: their rates may differ, and the masks with them.
+        self._dropouts = [dropouts(build(task.model, task.input_shape)) for task in tasks]
         self.split = Stage(run, inputs[0], layers, device, by_chunk=True).split
         # Fields of one run after another -> each field of all runs.
         of_run = zip(*(lane.numbers.of_run for lane in found), strict=True)
@@ -168,8 +169,13 @@ class _LaneStage:
         rows = self._tables([own.batches[these].astype(np.int32) for own in self._inputs])
         of_step = self._tables([table[these] for table in self._of_step])
         noise = {
-            built.name: self._tables([self._noise(built, own, steps) for own in self._inputs])
-            for built in self._dropouts
+            of_runs[0].name: self._tables(
+                [
+                    self._noise(built, own, steps)
+                    for built, own in zip(of_runs, self._inputs, strict=True)
+                ]
+            )
+            for of_runs in zip(*self._dropouts, strict=True)
         }
         rows, of_step, noise = jax.device_put((rows, of_step, noise), self._device)
         numbers = OptimizerNumbers(of_step, self._of_run)
@@ -190,7 +196,8 @@ class _LaneStage:
 
     def _room(self) -> int:
         """How many steps can be staged together."""
-        masks = sum(math.prod(built.input_shape) for built in self._dropouts) * self._size
+        masked = (built for built in self._dropouts[0] if fed(built))
+        masks = sum(math.prod(built.input_shape) for built in masked) * self._size
         numbers = self._of_step[0][0].nbytes + 4 * self._size
         return max(1, _STAGED_BYTES // ((masks + numbers) * self._lanes))
 

@@ -1,8 +1,9 @@
 """Holds a framework's populations against its single runs, and saves what it finds.
 
 `python tests/helpers/lanes.py FRAMEWORK OUT.npz TASK:OPTIMIZER...`, because one process holds one
-framework. A pair may go on: TASK:OPTIMIZER:DTYPE:LANES, by default float64 and 5 lanes, of which
-each trains a run. For every pair it saves
+framework. TASK is a built-in one, or one of layer_table.py with "_" for blanks. A pair may go on:
+TASK:OPTIMIZER:DTYPE:LANES:RULE, by default float64, 5 lanes, of which each trains a run, and
+canonical. For every pair it saves
     <pair>|worst        the largest scaled difference of a lane's losses, weights and evaluations
                         from those of the same run by itself
     <pair>|bits         1 if no bit of a lane depends on its place or on the other lanes
@@ -11,16 +12,21 @@ each trains a run. For every pair it saves
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
+import layer_table
 import numpy as np
+from gradrace import data
 from gradrace.adapter import LanesImpossible
+from gradrace.layers import Dropout
 from gradrace.plan import initial_weights, make_plan
 from gradrace.registry import import_adapter
-from gradrace.spec import POPULATION, RunSpec
+from gradrace.spec import POPULATION, RunSpec, TaskSpec
 from runs import REGISTRY, spec_of
 
 LANES, STEPS = 5, 100
@@ -29,17 +35,13 @@ Arrays = dict[str, np.ndarray]
 
 
 def varied(task: Any, name: str, count: int, steps: int = STEPS, **fields: Any) -> list[RunSpec]:
-    """Runs that differ in seed, learning rate, schedule, real hyperparameters and penalties."""
-    optimizer = REGISTRY.optimizers[name]
+    """Runs that differ in seed, learning rate, schedule, real hyperparameters, penalties, label
+    smoothing and dropout."""
+    optimizer, native = REGISTRY.optimizers[name], fields.get("rule") == "native"
     runs = []
     for lane in range(count):
-        own = {
-            "steps": steps,
-            "eval_every": steps // 2,
-            "regularization": {"l1": 0.0, "l2": 1e-4 * (1 + lane), "decay": 1e-3 * lane + 1e-3},
-        }
         run = spec_of(
-            task.model_validate({**task.to_json(), **own}),
+            _varied_task(task, lane, steps),
             name,
             rate=optimizer.learning_rate * (0.4 + 0.2 * lane),
             kind="constant" if lane % 2 else "warmup_cosine",
@@ -48,11 +50,31 @@ def varied(task: Any, name: str, count: int, steps: int = STEPS, **fields: Any) 
         )
         hyper = {
             key: value * (1.0 - 0.01 * lane) if 0.0 < value < 1.0 else value
-            for key, value in optimizer.hypers({}).items()
+            for key, value in ({} if native else optimizer.hypers({})).items()
         }
         optimizer_spec = run.optimizer.model_copy(update={"hyper": hyper})
         runs.append(run.model_copy(update={"optimizer": optimizer_spec}))
     return runs
+
+
+def _varied_task(task: TaskSpec, lane: int, steps: int) -> TaskSpec:
+    """Its own penalties if it has some, else L2 and decay."""
+    own = {key: value * (1.0 + 0.1 * lane) for key, value in dict(task.regularization).items()}
+    usual = {"l1": 0.0, "l2": 1e-4 * (1 + lane), "decay": 1e-3 * lane + 1e-3}
+    model = [
+        (
+            layer.model_copy(update={"rate": layer.rate * (1.0 - 0.05 * lane)})
+            if isinstance(layer, Dropout) and layer.masks == "harness"
+            else layer
+        )
+        for layer in task.model
+    ]
+    changed = {
+        **{"steps": steps, "eval_every": steps // 2, "model": [m.model_dump() for m in model]},
+        "regularization": own if any(own.values()) else usual,
+        "label_smoothing": task.label_smoothing * (1.0 + 0.1 * lane),
+    }
+    return TaskSpec.model_validate_json(json.dumps({**task.to_json(), **changed}))
 
 
 def alone(adapter: Any, run: RunSpec, mode: str) -> Arrays:
@@ -155,16 +177,27 @@ def same_bits(
     )
 
 
+def runs_of(pair: str, framework: str, mode: str) -> list[RunSpec]:
+    """Those that the pair names, in this mode."""
+    task, name, dtype, lanes, rule, *_ = [*pair.split(":"), *[""] * 3]
+    fields = {"dtype": dtype or "float64", "rule": rule or "canonical"}
+    fields |= {"framework": framework, "mode": mode}
+    small = {spec.name: spec for spec in layer_table.TASKS}
+    spec, steps = (REGISTRY.tasks[task], STEPS) if task not in small else (small[task], 20)
+    return varied(spec, name, int(lanes or LANES), steps, **fields)
+
+
 def main() -> None:
     framework, out, *pairs = sys.argv[1:]
+    load = data.load
+    drawn = cache(layer_table.made_up)
+    data.load = lambda name: drawn(name) if name in layer_table.MADE_UP else load(name)
     entry = REGISTRY.frameworks[framework]
     adapter = import_adapter(entry)
     arrays: dict[str, Any] = {}
     for pair in pairs:
-        task, name, *own = pair.split(":")
-        dtype, lanes = own[0] if own else "float64", int(own[1]) if own[1:] else LANES
-        fields = {"framework": framework, "mode": entry.convergence_mode, "dtype": dtype}
-        runs = varied(REGISTRY.tasks[task], name, lanes, **fields)
+        runs = runs_of(pair, framework, entry.convergence_mode)
+        lanes = len(runs)
         try:
             singles = [alone(adapter, run, entry.convergence_mode) for run in runs]
             found = together(adapter, runs, lanes)

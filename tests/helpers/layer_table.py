@@ -32,6 +32,7 @@ from layer_cases import CASES, LOSSES, loss_case, prepare
 from runs import opened, spec_of
 
 STEPS = 20
+MADE_UP = ("words", "numbers", "binary")
 Arrays = dict[str, np.ndarray]
 
 
@@ -198,7 +199,7 @@ def main() -> None:
     """Saves everything under its name."""
     framework, out = sys.argv[1], sys.argv[2]
     load = data.load
-    data.load = lambda name: made_up(name) if name in ("words", "numbers", "binary") else load(name)
+    data.load = lambda name: made_up(name) if name in MADE_UP else load(name)
     registry = load_registry()
     adapter = import_adapter(registry.frameworks[framework])
     np.savez(out, **layers(adapter), **losses(adapter), **sessions(adapter, registry, framework))
