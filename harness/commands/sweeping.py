@@ -72,8 +72,12 @@ def print_plan(sweep: Sweep, as_json: bool) -> None:
 
 
 def population(text: str) -> str | int:
-    """The text of --population with its number as one; `sweep.lanes` judges it."""
-    return int(text) if re.fullmatch(r"[+-]?[0-9]{1,18}", text, re.ASCII) else text
+    """The choice of --population. UserError unless it is one."""
+    from ..sweep.lanes import check_population
+
+    choice = int(text) if re.fullmatch(r"[+-]?[0-9]{1,18}", text, re.ASCII) else text
+    check_population(choice)
+    return choice
 
 
 def interpreters(texts: Sequence[str]) -> dict[str, str]:

@@ -65,6 +65,7 @@ class Arguments:
     batch_size: Annotated[int | None, Option(None, parser=count(), help=_BATCH)]
     name: Annotated[str | None, Option(None, help=_NAME)]
     workers: options.Workers
+    population: options.Population
     threads: Annotated[
         int, Option(1, parser=count(high=limits.THREADS), help="Threads of a worker.")
     ]
@@ -97,7 +98,8 @@ def main(args: Arguments) -> None:
     ready = prepare(_wish(args))
     name = _name(ready.study) if args.name is None else args.name
     pythons = sweeping.interpreters(args.python)
-    place = fill(StudyPlace, args, name=name, registry=ready.registry, interpreters=pythons)
+    means = {"interpreters": pythons, "population": sweeping.population(args.population)}
+    place = fill(StudyPlace, args, name=name, registry=ready.registry, **means)
     if args.dry_run:
         _print_plan(ready, place, args.as_json)
         return

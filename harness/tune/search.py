@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..errors import UserError
@@ -19,8 +19,10 @@ from ..executor.queue import side_by_side
 from ..machine import usable_cores
 from ..record import FINAL, RunRecord
 from ..registry import Registry
-from ..spec import RunSpec
+from ..spec import POPULATION, RunSpec
 from ..sweep import keep, with_logs
+from ..sweep.jobs import jobs
+from ..sweep.lanes import LEAST_RUNS, Population, in_lanes
 from ..sweep.planner import Planner
 from ..sweep.store import PlanFile, Store
 from .samplers import LEARNING, Told, suggest, trials
@@ -40,7 +42,7 @@ Watch = Callable[[Single, int, int], None]
 
 @dataclass(frozen=True)
 class StudyPlace:
-    """The folder and the means of a study. workers: see sweep.Options."""
+    """The folder and the means of a study. workers, population: see sweep.Options."""
 
     output: Path
     name: str
@@ -48,6 +50,7 @@ class StudyPlace:
     interpreters: Mapping[str, str] = field(default_factory=dict)
     timeout_s: float = 600.0
     workers: int = 0
+    population: Population = "auto"
 
 
 def execute(
@@ -69,6 +72,9 @@ def execute(
             )
         if before is not None:
             _check_goes_on(store.folder, before, study)
+        combinations = [_with_lanes(study, each, place) for each in combinations]
+        lanes = max(each.lanes for each in combinations)
+        study = study.model_copy(update={"lanes": lanes})
         study = in_batches(study, before, len(combinations), place.workers)
         write_study(store.folder, study)
         store.discard_unfinished()
@@ -99,14 +105,26 @@ def in_batches(
 ) -> StudyFile:
     """The study with its `batch`, the number of trials suggested at once.
 
-    If the sampler learns, enough for all workers, or as begun: another number of workers must not
-    change a study. Else all at once."""
+    If the sampler learns, enough for all workers and to fill the lanes, or as begun: another number
+    of workers must not change a study. Else all at once."""
     if study.sampler not in LEARNING:
         return study.model_copy(update={"batch": study.budget})
     if before is not None and before.sampler == study.sampler:
         return study.model_copy(update={"batch": before.batch})
     wanted = workers or side_by_side(len(usable_cores()), study.threads)
-    return study.model_copy(update={"batch": max(1, math.ceil(wanted / combinations))})
+    batch = max(1, math.ceil(wanted / combinations), study.lanes // study.runs_a_trial)
+    return study.model_copy(update={"batch": batch})
+
+
+def _with_lanes(study: StudyFile, combination: Combination, place: StudyPlace) -> Combination:
+    """The search with its number of lanes, by the runs that it would train at once."""
+    trial = combination.trial(study, 0, combination.defaults())
+    learns = study.sampler in LEARNING and study.budget > 1
+    at_once = [spec for spec in trial for _ in range(LEAST_RUNS if learns else study.budget)]
+    modes = {combination.framework.name: combination.framework.convergence_mode}
+    chosen = in_lanes(at_once[: max(LEAST_RUNS, 1)], place.population, modes, place.output)
+    lanes = chosen[0].lanes if chosen[0].mode == POPULATION else 0
+    return replace(combination, lanes=lanes)
 
 
 class _Study:
@@ -130,6 +148,7 @@ class _Study:
         self._owner: dict[str, _Search] = {}
         self._waiting: set[str] = set()
         self._study, self._name = study, place.name
+        self._frameworks = place.registry.frameworks
         self._done = 0
 
     def run(self) -> None:
@@ -158,6 +177,7 @@ class _Study:
         """Gives the executor the search's runs that are due; goes on at once with kept records."""
         while due := search.due():
             self._write_plan()
+            todo: list[PlannedRun] = []
             for run in due:
                 self._owner[run.digest] = search
                 if record := self._kept(run):
@@ -167,7 +187,9 @@ class _Study:
                     self._heard(Finished(run, unfinished(run, "skipped", reason)))
                 else:
                     self._waiting.add(run.digest)
-                    self._executor.submit(with_logs(Job((run,)), self._store))
+                    todo.append(run)
+            for job in jobs(todo, self._frameworks) if search.lanes else map(_by_itself, todo):
+                self._executor.submit(with_logs(job, self._store))
 
     def _kept(self, run: PlannedRun) -> RunRecord | None:
         """The record of a run that is over. A failed trial stays failed; scores are tried again."""
@@ -186,6 +208,10 @@ class _Study:
         )
         plan = PlanFile(suite=self._name, title=title, question=question, digests=digests)
         self._store.write_plan(plan)
+
+
+def _by_itself(run: PlannedRun) -> Job:
+    return Job((run,))
 
 
 class _Search:
@@ -207,6 +233,11 @@ class _Search:
         self._scoring: list[PlannedRun] | None = None
         self._records: dict[str, RunRecord] = {}
         self._begun = {line.trial: line for line in journal.asked if self._is_mine(line)}
+
+    @property
+    def lanes(self) -> int:
+        """Of the programs that train its runs; 0 for one by one."""
+        return self._combination.lanes
 
     @property
     def total(self) -> int:

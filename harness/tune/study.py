@@ -24,6 +24,7 @@ from ..plugins.space import RATE, RangeFile
 from ..registry import Framework
 from ..schedule import Schedule
 from ..spec import (
+    POPULATION,
     Device,
     Digest,
     Dtype,
@@ -68,8 +69,9 @@ class StudyFile(Frozen):
 
     budget: trials of each search. seed: of the search; training seeds are derived from it. seeds:
     training seeds a trial. fresh_seeds: others, for the scores of tuned and default settings.
-    batch: trials suggested at once, none knowing how the others end. steps and batch_size replace
-    the tasks' own. nested: (outer, inner) folds."""
+    batch: trials suggested at once, none knowing how the others end; at least as many as there are
+    lanes. lanes: the most of any search, 0 if all runs are trained one by one. steps and batch_size
+    replace the tasks' own. nested: (outer, inner) folds."""
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
     tasks: tuple[Name, ...]
@@ -84,6 +86,7 @@ class StudyFile(Frozen):
     steps: PositiveInt | None = None
     batch_size: PositiveInt | None = None
     batch: PositiveInt = 1
+    lanes: NonNegativeInt = 0
     nested: tuple[Annotated[int, Field(ge=2)], Annotated[int, Field(ge=2)]] | None = None
     dtype: Dtype = "float32"
     device: Device = "cpu"
@@ -134,7 +137,7 @@ def write_study(folder: Path, study: StudyFile) -> None:
 class Combination:
     """Task, optimizer, framework and outer fold (None if not nested) of one search.
 
-    known: the schedules by kind.
+    known: the schedules by kind. lanes: of the programs that train its runs; 0 for one by one.
     """
 
     task: TaskSpec
@@ -142,6 +145,7 @@ class Combination:
     framework: Framework
     fold: int | None = None
     known: Mapping[str, Schedule] = field(default_factory=lambda: schedules.SCHEDULES)
+    lanes: int = 0
 
     @property
     def key(self) -> tuple[str, str, str, int | None]:
@@ -201,7 +205,8 @@ class Combination:
             optimizer=OptimizerSpec(name=self.optimizer.name, hyper=self.optimizer.hypers(hyper)),
             schedule=schedules.complete(schedule, self.known),
             framework=self.framework.name,
-            mode=self.framework.convergence_mode,
+            mode=POPULATION if self.lanes else self.framework.convergence_mode,
+            lanes=self.lanes or 1,
             seed=seed,
             dtype=study.dtype,
             device=study.device,

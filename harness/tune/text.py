@@ -9,6 +9,7 @@ from ..plugins.space import limits_of
 from ..statistics.intervals import Interval
 from .inclusion import Inclusion, inclusions
 from .results import Row, Score, SearchResult
+from .samplers import LEARNING
 from .study import StudyFile
 
 MISSING = "–"
@@ -93,10 +94,20 @@ def notes(study: StudyFile, found: Sequence[SearchResult]) -> list[str]:
         if failed:
             count, first = f"{len(failed)} of {len(search.trials)} trials failed", failed[0]
             lines.append(f"{name}: {count}, the first (trial {first.number}): {first.reason}")
+    if study.lanes:
+        lines.append(_lanes(study))
     if study.fresh_seeds < 5 and not study.nested:
         few = f"{study.fresh_seeds} fresh seeds are few"
         lines.append(f"warning: {few}; 5 or more give intervals worth having")
     return lines
+
+
+def _lanes(study: StudyFile) -> str:
+    said = f"runs were trained side by side, in programs of at most {study.lanes} lanes"
+    if study.sampler not in LEARNING:
+        return f"{said}; the trials are those of any other number of lanes"
+    running = "takes running ones for poor" if study.sampler == "tpe" else "knows of running ones"
+    return f"{said}; {study.sampler} suggested {study.batch} trials at once, and {running}"
 
 
 def intervals_note(table: Sequence[Row]) -> str:

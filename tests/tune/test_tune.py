@@ -166,8 +166,40 @@ def test_workers_do_not_change_the_outcome(gradrace_here):
     assert tune(gradrace_here, "-j", "1", "-o", "c", "--sampler", "tpe", budget=11)[0] == first
 
 
+@pytest.mark.parametrize("sampler", ["random", "qmc", "grid"])
+def test_lanes_do_not_change_a_search_that_does_not_learn(gradrace_here, tmp_path, sampler):
+    """The referee's lanes give the very bits of its single runs."""
+    found = {
+        lanes: tune(
+            gradrace_here,
+            "--population",
+            lanes,
+            "-o",
+            f"out{lanes}",
+            "--sampler",
+            sampler,
+            budget=9,
+        )
+        for lanes in ("off", "4", "3")
+    }
+    for lanes in ("4", "3"):
+        asked = {**found[lanes][0]["asked"], "lanes": 0}
+        assert ({**found[lanes][0], "asked": asked}, found[lanes][1]) == found["off"]
+        records = read_records(tmp_path / f"out{lanes}", NAME)
+        assert {(record.spec.mode, record.lanes) for record in records} == {
+            ("population", int(lanes))
+        }
+
+
+def test_a_search_that_learns_suggests_as_many_trials_as_fill_the_lanes(gradrace_here):
+    arguments = ("--population", "6", "--seeds", "2", "--sampler", "tpe")
+    found, _ = tune(gradrace_here, *arguments, budget=8)
+    assert (found["asked"]["lanes"], found["asked"]["batch"]) == (6, 3)
+
+
 BAD = [
     (("--budget", "0"), "at least one trial"),
+    (("--population", "0"), "--population 0: expected auto, off, or a number of lanes"),
     (("--sampler", "tep"), "did you mean 'tpe'"),
     (("--task", "digits_mpl"), "did you mean"),
     (("--task", " , "), "--task: at least one"),
