@@ -26,13 +26,14 @@ def run(  # noqa: PLR0913 - the options of `gradrace run`, by keyword
     workers: int = 0,
     train_fractions: Sequence[float] = (),
     diagnose: bool = False,
+    population: str | int = "auto",
 ) -> Frames:
     """Runs what is not finished of a suite and returns all its results (see `gradrace.Frames`).
 
     suite: a built-in suite's name, a TOML file's path, or the content of such a file as a dict
     (kept under `name`).
     load: files with optimizers, tasks or schedules of your own. keyword, scale, workers (`-j`),
-    train_fractions, diagnose: as the options of the command line.
+    train_fractions, diagnose, population: as the options of the command line.
 
     Raises gradrace.UserError for anything misspelt, impossible or unwritable; failed runs are rows
     with a status."""
@@ -52,6 +53,7 @@ def run(  # noqa: PLR0913 - the options of `gradrace run`, by keyword
         workers=workers,
         train_fractions=tuple(train_fractions),
         diagnose=diagnose,
+        population=population,
     )
     chosen = suite if isinstance(suite, str) else make_suite(name, suite, file=name)
     sweep = prepare(chosen, [Path(file) for file in load], options)

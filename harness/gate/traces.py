@@ -145,6 +145,8 @@ def select(suite: str, plugins: Sequence[Path], options: Options) -> Sweep:
     """The suite's convergence runs, and its timing cells under the rule that its timing part names.
 
     The first launch of a cell stands for all of them."""
+    # A trace is of a run by itself, whatever pays on this machine.
+    options = replace(options, population="off")
     sweep = prepare(with_named_timing(read_suite(suite)), plugins, options)
     chosen = tuple(run for run in sweep.selected if run.spec.launch == 0)
     return replace(sweep, selected=chosen)

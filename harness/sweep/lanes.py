@@ -43,15 +43,23 @@ _PAYS = 0.9
 
 
 class Measured(Frozen):
-    """How long runs of one shape took in lanes, as a share of their time one by one."""
+    """How long runs of one shape took in lanes, as a share of their time one by one.
+
+    task, optimizer: of one of these runs, for people."""
 
     machine_type: str
     framework: str
     shape: str
     task: str
+    optimizer: str
     lanes: PositiveInt
     runs: PositiveInt
     share: FiniteFloat = Field(gt=0.0)
+
+    @property
+    def pays(self) -> bool:
+        """Whether `auto` takes the lanes."""
+        return self.share <= _PAYS
 
 
 class MeasuredFile(Frozen):
@@ -137,7 +145,7 @@ def _chosen(specs: Sequence[RunSpec], output: Path) -> Callable[[RunSpec], int]:
 def _paying(output: Path) -> dict[str, int]:
     """Shape -> lanes, if it was measured on a machine of this type that they pay."""
     measured, here = read_measured(output).measured, machine_type()
-    paying = (each for each in measured if each.machine_type == here and each.share <= _PAYS)
+    paying = (each for each in measured if each.machine_type == here and each.pays)
     return {each.shape: each.lanes for each in paying}
 
 

@@ -5,6 +5,11 @@ with declared losses."""
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import subprocess
+import sys
 import textwrap
 from typing import Any
 
@@ -15,6 +20,7 @@ import tiny
 from fake_session import FakeSession
 from gradrace.adapter import LanesImpossible, Metrics
 from gradrace.errors import ExitCode, UserError
+from gradrace.results.frame import load
 from gradrace.spec import POPULATION, EarlyStopping, ScheduleSpec
 from gradrace.sweep import Options, prepare
 from gradrace.sweep import lanes as lanes_module
@@ -26,10 +32,12 @@ from gradrace.sweep.lanes import (
     lanes_that_fit,
     read_measured,
 )
+from gradrace.sweep.store import stored
 from gradrace.worker.populate import Member, train_together
 from gradrace.worker.train import LaneTask, train, train_lanes
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from waiting import wait_for
 
 STEPS, EVERY = 40, 10
 
@@ -352,6 +360,7 @@ def add(folder, spec, share, machine_type=None):
         framework=spec.framework,
         shape=lanes_module.shape(spec),
         task=spec.task.name,
+        optimizer=spec.optimizer.name,
         lanes=16,
         runs=32,
         share=share,
@@ -388,3 +397,66 @@ def test_a_file_of_measurements_that_is_not_ours(make_run, tmp_path):
     (tmp_path / "lanes.json").write_text("{}{")
     with pytest.raises(UserError, match="lanes.json"):
         in_lanes(specs(make_run, 8), "auto", MODES, tmp_path)
+
+
+def test_whether_lanes_pay_is_measured_and_kept(gradrace, tmp_path):
+    """On the referee, whose lanes cost what single runs cost; its share decides nothing here."""
+    (tmp_path / "s.toml").write_text(tiny.toml({**tiny.TINY, "timing": False}))
+    arguments = ("calibrate", "s.toml", "--population", "3", "-k", "adam", "--json")
+    done = gradrace(*arguments)
+    assert done.returncode == 0, done.stderr
+    (found,) = json.loads(done.stdout)
+    assert (found["framework"], found["lanes"], found["runs"]) == ("numpy", 3, 12)
+    assert found["share"] > 0 and found["pays"] == (found["share"] <= 0.9)
+    (kept,) = read_measured(tmp_path / "results").measured
+    assert kept.to_json() == {name: value for name, value in found.items() if name != "pays"}
+    assert gradrace(*arguments).returncode == 0
+    assert len(read_measured(tmp_path / "results").measured) == 1, "the latest counts"
+
+
+def test_lanes_that_cannot_be_measured_are_said(gradrace, tmp_path):
+    (tmp_path / "s.toml").write_text(tiny.toml({**tiny.TINY, "dtype": "float32", "timing": False}))
+    done = gradrace("calibrate", "s.toml", "--population", "3", "-k", "adam")
+    assert done.returncode == ExitCode.NOTHING_MEASURED
+    assert "float64 only" in done.stderr
+    assert gradrace("calibrate", "s.toml", "--population", "3", "-k", "nix").returncode == 5
+
+
+def test_a_killed_driver_loses_no_finished_population(gradrace, tmp_path):
+    (tmp_path / "s.toml").write_text(
+        tiny.toml({**tiny.TINY, "timing": False, "seeds": 30, "steps": 200, "eval_every": 50})
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "gradrace",
+        "run",
+        "s.toml",
+        "--population",
+        "5",
+        "--no-report",
+    ]
+    driver = subprocess.Popen([*command, "-j", "1"], cwd=tmp_path, stderr=subprocess.DEVNULL)
+    folder = tmp_path / "results" / "runs" / "s"
+    kept = lambda: {name for name in stored(tmp_path / "results", "s").digests()}
+    wait_for(lambda: folder.is_dir() and len(kept()) >= 5)
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.wait()
+    before = kept()
+    assert before and len(before) % 5 == 0, "whole populations"
+    done = gradrace("run", "s.toml", "--population", "5", "--no-report", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["cached"] == len(before)
+    clean = gradrace("run", "s.toml", "--population", "5", "--no-report", "-o", "clean")
+    assert clean.returncode == 0, clean.stderr
+    one, other = (table(load(tmp_path / name)) for name in ("results", "clean"))
+    pd.testing.assert_frame_equal(one, other)
+    shards = [
+        gradrace(
+            "run", "s.toml", "--population", "5", "--no-report", "-o", "parts", "--shard", f"{i}/3"
+        )
+        for i in (3, 1, 2)
+    ]
+    assert [shard.returncode for shard in shards] == [0, 0, 0]
+    gradrace("run", "s.toml", "--population", "5", "--no-report", "-o", "parts")
+    pd.testing.assert_frame_equal(table(load(tmp_path / "parts")), other)
