@@ -42,6 +42,25 @@ class Planting:
         """Sessions are opened with change(run, start, inputs)."""
         self.method("open", lambda honest, *given: honest(*change(*given)))
 
+    def lanes(self, change: Callable[..., tuple[Any, Any, Any]]) -> None:
+        """Populations are opened with change(runs, starts, inputs), lists of one length."""
+
+        def open_(honest: Any, runs: Any, starts: Any, inputs: Any, lanes: int) -> Any:
+            return honest(*change(list(runs), list(starts), list(inputs)), lanes)
+
+        self.method("open_population", open_)
+
+    def population(self, name: str, change: Callable[..., Any]) -> None:
+        """A method of every population is replaced by change(honest method, *arguments)."""
+
+        def open_(honest: Any, *given: Any) -> Any:
+            population = honest(*given)
+            own = getattr(population, name)
+            setattr(population, name, lambda *arguments: change(own, *arguments))
+            return population
+
+        self.method("open_population", open_)
+
     def task(self, **changes: Any) -> None:
         """Sessions and losses see another task."""
 
@@ -107,12 +126,15 @@ class Planting:
 
 @dataclass(frozen=True)
 class Fault:
-    """A mistake in one framework's adapter, and the case (its id) that must fail."""
+    """A mistake in one framework's adapter, and the case (its id) that must fail.
+
+    compiled: whether it is in the programs, which then have to be traced anew."""
 
     name: str
     framework: str
     case: str
     plant: Callable[[Planting], None]
+    compiled: bool = True
 
 
 def _columns(order: tuple[int, ...]) -> Callable[[str, Array], Array]:
@@ -493,8 +515,261 @@ PLANTED: dict[str, dict[str, tuple[str, Callable[[Planting], None]]]] = {
         ),
     },
 }
-FAULTS = tuple(
-    Fault(name, framework, *fault)
-    for framework, faults in PLANTED.items()
-    for name, fault in faults.items()
+
+# -- populations
+
+
+def _neighbours(values: list[Any]) -> list[Any]:
+    """Each lane's from the lane after it."""
+    return [*values[1:], values[0]]
+
+
+def _swapped(*names: str) -> Callable[[Planting], None]:
+    """These fields of the inputs are the neighbour's."""
+
+    def change(runs: Any, starts: Any, inputs: Any) -> Any:
+        own = [
+            replace(mine, **{name: getattr(other, name) for name in names})
+            for mine, other in zip(inputs, _neighbours(inputs), strict=True)
+        ]
+        return runs, starts, own
+
+    return lambda p: p.lanes(change)
+
+
+def _one_seed(p: Planting) -> None:
+    """Weights, batches and masks of all lanes are drawn from the first one's seed."""
+
+    def change(runs: Any, starts: Any, inputs: Any) -> Any:
+        first = {"batches": inputs[0].batches, "seed": inputs[0].seed}
+        return runs, starts[:1] * len(runs), [replace(each, **first) for each in inputs]
+
+    p.lanes(change)
+
+
+def _from_first_run(part: Callable[[Any, Any], Any]) -> Callable[[Planting], None]:
+    """part(run, first run) is trained instead of the run."""
+
+    def change(runs: Any, starts: Any, inputs: Any) -> Any:
+        return [part(run, runs[0]) for run in runs], starts, inputs
+
+    return lambda p: p.lanes(change)
+
+
+def _first_penalties(run: Any, first: Any) -> Any:
+    task = run.task.model_copy(update={"regularization": first.task.regularization})
+    return run.model_copy(update={"task": task})
+
+
+def _first_hypers(run: Any, first: Any) -> Any:
+    return run.model_copy(update={"optimizer": first.optimizer})
+
+
+def _new_rates_to_the_first(p: Planting) -> None:
+    p.population("set_learning_rates", lambda honest, lane, rates: honest(0, rates))
+
+
+def _weights_of_the_neighbour(p: Planting) -> None:
+    p.population("weights", lambda honest, lane: honest(lane ^ 1 if lane < 4 else lane))
+
+
+def _mean_losses(p: Planting) -> None:
+    def pooled(honest: Any) -> Array:
+        found = honest()
+        return np.broadcast_to(found.mean(0), found.shape)
+
+    p.population("losses", pooled)
+
+
+def _evaluations_in_reverse(p: Planting) -> None:
+    p.population("evaluate", lambda honest, split: honest(split)[::-1])
+
+
+POPULATION = "populations/digits_mlp"
+# In any framework: name -> the case that must fail, and the fault.
+LANES: dict[str, tuple[str, Callable[[Planting], None]]] = {
+    "a lane's rates are its neighbour's": (f"{POPULATION}/adam", _swapped("learning_rates")),
+    "a lane's batches are its neighbour's": (f"{POPULATION}/adam", _swapped("batches")),
+    "one seed for all lanes": (f"{POPULATION}/adam", _one_seed),
+    "the first lane's penalties": (f"{POPULATION}/adam", _from_first_run(_first_penalties)),
+    "the first lane's hyperparameters": (f"{POPULATION}/adam", _from_first_run(_first_hypers)),
+    "new rates go to the first lane": (
+        f"{POPULATION}/adam/rates_replaced",
+        _new_rates_to_the_first,
+    ),
+    "weights are the neighbour's": (f"{POPULATION}/adam", _weights_of_the_neighbour),
+    "losses are the lanes' mean": (f"{POPULATION}/adam", _mean_losses),
+    "evaluations in reverse": (f"{POPULATION}/adam", _evaluations_in_reverse),
+}
+
+
+class _Named:
+    """The module jax, whose `vmap` gives the lanes' axis a name, so that lanes can be pooled."""
+
+    def __init__(self, module: Any) -> None:
+        self._module = module
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module, name)
+
+    def vmap(self, *given: Any, **more: Any) -> Any:
+        return self._module.vmap(*given, **more, axis_name="lanes")
+
+
+def _jax_pooled(change: Callable[[Planting], None]) -> Callable[[Planting], None]:
+    """A change of what a step does that may pool over the axis `lanes`."""
+
+    def plant(p: Planting) -> None:
+        import jax
+
+        p.patch(importlib.import_module("gradrace.adapters.jax.lanes"), "jax", _Named(jax))
+        change(p)
+
+    return plant
+
+
+def _jax_clips_all(p: Planting) -> None:
+    import jax
+    import optax
+
+    def clipped(amounts: Any, gradients: Any) -> Any:
+        total = jax.lax.psum(optax.global_norm(gradients) ** 2, "lanes") ** 0.5
+        factor = jax.numpy.minimum(1.0, amounts["clip_norm"] / total)
+        return jax.tree.map(lambda gradient: factor * gradient, gradients)
+
+    p.patch(importlib.import_module("gradrace.adapters.jax.losses"), "clipped", clipped)
+
+
+def _jax_statistics_pooled(p: Planting) -> None:
+    from flax import nnx
+
+    honest = nnx.BatchNorm
+    p.patch(nnx, "BatchNorm", lambda *given, **more: honest(*given, **more, axis_name="lanes"))
+
+
+def _jax_after_a_step(change: Callable[[Any, Any, Any, Any], Any]) -> Callable[[Planting], None]:
+    """change(parameters, state, statistics, loss) is kept instead."""
+
+    def plant(p: Planting) -> None:
+        functional = importlib.import_module("gradrace.adapters.jax.functional")
+        honest = functional.FunctionalPrograms.whole
+
+        def whole(self: Any, *given: Any) -> Any:
+            carry, loss = honest(self, *given)
+            return change(*carry, loss), loss
+
+        p.patch(functional.FunctionalPrograms, "whole", whole)
+
+    return plant
+
+
+def _of_numbers(change: Callable[[Any], Any], tree: Any) -> Any:
+    """The change of every array of a tree that holds no counts."""
+    import jax
+
+    number = lambda leaf: jax.numpy.issubdtype(leaf.dtype, jax.numpy.floating)
+    return jax.tree.map(lambda leaf: change(leaf) if number(leaf) else leaf, tree)
+
+
+def _jax_state_shared(parameters: Any, state: Any, statistics: Any, loss: Any) -> Any:
+    import jax
+
+    return parameters, _of_numbers(lambda a: jax.lax.pmean(a, "lanes"), state), statistics
+
+
+def _jax_poisoned(parameters: Any, state: Any, statistics: Any, loss: Any) -> Any:
+    import jax
+
+    nothing = 0.0 * jax.lax.psum(loss, "lanes")
+    return _of_numbers(lambda a: a + nothing, parameters), state, statistics
+
+
+def _torch_populations() -> Any:
+    return importlib.import_module("gradrace.adapters.torch.population").TorchPopulation
+
+
+def _torch_clips_all(p: Planting) -> None:
+    import torch
+
+    def clip(gradients: Any, norms: Any) -> None:
+        total = torch.stack([gradient.norm() for gradient in gradients]).norm()
+        for gradient in gradients:
+            factors = (norms / total).clamp(max=1.0)
+            gradient.mul_(factors.view(-1, *(1 for _ in gradient.shape[1:])))
+
+    p.patch(importlib.import_module("gradrace.adapters.torch.lane_losses"), "clip", clip)
+
+
+def _torch_statistics_pooled(p: Planting) -> None:
+    population = _torch_populations()
+    honest = population._take
+
+    def take(self: Any, step: int) -> Any:
+        losses = honest(self, step)
+        for tensor in self._network.state.values():
+            tensor.copy_(tensor.mean(0, keepdim=True).expand_as(tensor))
+        return losses
+
+    p.patch(population, "_take", take)
+
+
+def _torch_poisoned(p: Planting) -> None:
+    population = _torch_populations()
+    honest = population._lane_losses
+
+    def losses(self: Any, *given: Any) -> Any:
+        found = honest(self, *given)
+        return found + 0.0 * found.sum()
+
+    p.patch(population, "_lane_losses", losses)
+
+
+def _torch_mean_differentiated(p: Planting) -> None:
+    population = _torch_populations()
+    honest = population._differentiate
+    p.patch(population, "_differentiate", lambda self, losses: honest(self, losses / len(losses)))
+
+
+# The lanes of a population in the program itself.
+IN_PROGRAMS: dict[str, dict[str, tuple[str, Callable[[Planting], None]]]] = {
+    "torch": {
+        "clipped by the norm of all lanes": (f"{POPULATION}+clip_norm/adam", _torch_clips_all),
+        "statistics pooled over lanes": (
+            f"{POPULATION}+batch_norm/adam",
+            _torch_statistics_pooled,
+        ),
+        "a diverging lane poisons others": (f"{POPULATION}/adam/alone", _torch_poisoned),
+        "the lanes' mean is differentiated": (f"{POPULATION}/adam", _torch_mean_differentiated),
+    },
+    "jax": {
+        "clipped by the norm of all lanes": (
+            f"{POPULATION}+clip_norm/adam",
+            _jax_pooled(_jax_clips_all),
+        ),
+        "statistics pooled over lanes": (
+            f"{POPULATION}+batch_norm/adam",
+            _jax_pooled(_jax_statistics_pooled),
+        ),
+        "a diverging lane poisons others": (
+            f"{POPULATION}/adam/alone",
+            _jax_pooled(_jax_after_a_step(_jax_poisoned)),
+        ),
+        "moments shared by all lanes": (
+            f"{POPULATION}/adam",
+            _jax_pooled(_jax_after_a_step(_jax_state_shared)),
+        ),
+    },
+}
+FAULTS = (
+    *(
+        Fault(name, framework, *fault)
+        for planted in (PLANTED, IN_PROGRAMS)
+        for framework, faults in planted.items()
+        for name, fault in faults.items()
+    ),
+    *(
+        Fault(name, framework, *fault, compiled=False)
+        for framework in IN_PROGRAMS
+        for name, fault in LANES.items()
+    ),
 )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from faults import FAULTS, Fault
 from gradrace.registry import load_registry
-from gradrace.verify.cases import by_id, everything
+from gradrace.verify.cases import PopulationCase, by_id, everything
 from gradrace.verify.compute import compute, modes
 from gradrace.verify.judge import Answer, judge
 from gradrace.verify.verdict import Side, Verdict
@@ -29,9 +29,9 @@ Answers = dict[str, dict[str, np.ndarray]]
 
 def test_faults_are_many_and_spread():
     assert len(FAULTS) >= 30
-    assert len({fault.name for fault in FAULTS}) == len(FAULTS)
+    assert len({(fault.framework, fault.name) for fault in FAULTS}) == len(FAULTS)
     assert min(Counter(fault.framework for fault in FAULTS).values()) >= 10
-    groups = {"weights", "layers", "losses", "updates", "trajectories", "rates"}
+    groups = {"weights", "layers", "losses", "updates", "trajectories", "rates", "populations"}
     assert {fault.case.partition("/")[0] for fault in FAULTS} == groups
 
 
@@ -54,6 +54,8 @@ def referee() -> dict[str, Answer]:
 
     framework, answers = REGISTRY.frameworks["numpy"], {}
     for name, case in TABLE.items():
+        if isinstance(case, PopulationCase):
+            continue
         try:
             answers[name] = Answer(
                 compute(case, ADAPTER, framework, modes(case, framework)[0], REGISTRY.optimizers)
@@ -64,12 +66,17 @@ def referee() -> dict[str, Answer]:
 
 
 def verdicts(framework: str, fault: str, name: str, planted, referee) -> list[Verdict]:
-    found = []
-    for mode in modes(TABLE[name], REGISTRY.frameworks[framework]):
-        arrays = planted[framework][f"{fault}|{name}|{mode}"]
+    answers, case = planted[framework], TABLE[name]
+    sides = []
+    for mode in modes(case, REGISTRY.frameworks[framework]):
+        # Of a population, the runs by themselves stay honest.
+        arrays = answers.get(f"{fault}|{name}|{mode}") or answers[f"honest|{name}|{mode}"]
         answer = Answer(failed=str(arrays["error"])) if "error" in arrays else Answer(arrays)
-        sides = [(Side(framework=framework, mode=mode), answer), (REFEREE, referee[name])]
-        found += judge(TABLE[name], sides, REGISTRY.optimizers)
+        sides.append((Side(framework=framework, mode=mode), answer))
+    if isinstance(case, PopulationCase):
+        return list(judge(case, sides, REGISTRY.optimizers))
+    others = [(REFEREE, referee[name])]
+    found = [each for side in sides for each in judge(case, [side, *others], REGISTRY.optimizers)]
     return [v for v in found if framework in (v.a.framework, v.b.framework)]
 
 
