@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import gradrace
 import numpy as np
 import pytest
 from gradrace.registry import load_registry
@@ -170,3 +171,48 @@ def test_compilations_count_the_programs_of_one_session():
 def test_many_sessions_of_one_shape_are_all_compiled():
     """torch keeps 8 programs of one function and then goes on in eager mode without a word."""
     assert found("compile")["many"] == [1] * 12
+
+
+@pytest.mark.slow
+def test_a_release_that_mixes_programs_compiles_one_session_after_another():
+    of = under("older", "older|")
+    assert of["second"] == (
+        f"torch.compile of PyTorch {REGISTRY.frameworks['torch'].versions()['torch']} cannot keep"
+        " the programs of two sessions apart, and this process has another one open"
+    )
+    assert of["programs"] == [1] * 13 and of["after a broken one"] is True
+
+
+OLDER = """
+import sys
+from gradrace.optimizers.sgd import OPTIMIZER
+
+if "worker" in sys.argv[0]:
+    import torch
+
+    whole = torch.compile
+
+    def compile(model=None, *, fullgraph=False, backend="inductor"):
+        return whole(model, fullgraph=fullgraph, backend="eager")
+
+    torch.compile = compile
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("version", "apart"), [("2.11.0+cu130", True), ("2.13.0", False)])
+def test_such_a_release_is_timed_in_a_process_for_each_cell(tmp_path, monkeypatch, version, apart):
+    """If the version claims another release, two cells share a process, and one is skipped."""
+    versions = lambda framework, interpreters: {"torch": version}
+    monkeypatch.setattr("gradrace.sweep.planner.versions_of", versions)
+    (tmp_path / "older.py").write_text(OLDER)
+    suite = {
+        **{"title": "Older", "tasks": ["breast_cancer_logreg"], "frameworks": ["torch"]},
+        **{"optimizers": ["sgd", "adam"], "schedules": ["constant"], "convergence": False},
+        "modes": {"torch": ["compile"]},
+        "timing": {"launches": 1, "warmup_steps": 4, "blocks": 4, "block_steps": 2},
+    }
+    frames = gradrace.run(suite, output=tmp_path / "results", load=[tmp_path / "older.py"])
+    found = frames.runs[["status", "reason"]].sort_values("status")
+    assert found["status"].tolist() == ["ok", "ok" if apart else "skipped"]
+    assert apart or "cannot keep the programs of two sessions apart" in found["reason"].iloc[-1]

@@ -286,6 +286,10 @@ WRONG_LITERALS = [
     ('= "a"', '= "c"', "CONVERGENCE_MODE names 'c', which is not one of MODES (a, b)"),
     ('= "a"', '= "a"\nPROOF_MODES = ("c",)', "PROOF_MODES names 'c'"),
     ('= "a"', '= "a"\nLOOPED_MODES = "a"', "line 6: LOOPED_MODES: expected a tuple of names"),
+    ('= "a"', '= "a"\nALONE_MODES = ("a",)', "line 6: ALONE_MODES: expected a dict such as"),
+    ('= "a"', '= "a"\nALONE_MODES = {"a": "numpy>2"}', "line 6: ALONE_MODES: expected a dict"),
+    ('= "a"', '= "a"\nALONE_MODES = {"a": "jax<2"}', "ALONE_MODES names 'jax', which is not one"),
+    ('= "a"', '= "a"\nALONE_MODES = {"c": "numpy<2"}', "ALONE_MODES names 'c', which is not one"),
     ('TITLE = "Own"\n', "", "an adapter must also state TITLE"),
 ]
 
@@ -296,6 +300,17 @@ def test_an_adapter_states_literals(tmp_path, old, new, message):
     with pytest.raises(UserError) as caught:
         load(tmp_path, ADAPTER.replace(old, new))
     assert message in str(caught.value) and str(caught.value).startswith(str(tmp_path / "mine.py"))
+
+
+OLDER, LATER = ("2.11.0+cu130", "2.9", "1.99.9"), ("2.12.0", "2.12", "2.13.0.dev20270101", "10")
+
+
+@pytest.mark.parametrize("version", [*OLDER, *LATER])
+def test_a_mode_is_alone_below_the_stated_version(tmp_path, version):
+    text = ADAPTER.replace('= "a"', '= "a"\nALONE_MODES = {"a": "numpy<2.12"}')
+    framework = load(tmp_path, text).frameworks["own"]
+    assert framework.alone("a", {"numpy": version, "scipy": "1.0"}) is (version in OLDER)
+    assert not framework.alone("b", {"numpy": version}) and not framework.alone("a", {})
 
 
 def test_lists_and_annotations_are_literals_and_an_adapter_needs_ADAPTER(tmp_path):

@@ -1,4 +1,7 @@
-"""Runs mode `cudagraph` of PyTorch on the CPU, where the captured step is called, not replayed.
+"""Runs mode `cudagraph` of PyTorch on the CPU, with a stand-in for the CUDA graph.
+
+The stand-in records torch's operations and does them again on the same memory, so that numbers of
+Python stay as they were at the capture.
 
 `python tests/helpers/captured_torch.py OUT.npz`, because one process holds one framework.
 """
@@ -21,6 +24,8 @@ from gradrace.optimizer import Binding, Optimizer
 from gradrace.plan import initial_weights, make_plan
 from gradrace.spec import RunSpec
 from modes_torch import REGISTRY, STEPS, TASKS, gradients, outcome, run_of
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 Found = Iterator[tuple[str, Any]]
 
@@ -38,6 +43,47 @@ def capturable_on_the_cpu() -> Iterator[None]:
                 mock.patch.object(module, "_get_capturable_supported_devices", devices)
             )
         yield
+
+
+class Recording(TorchDispatchMode):
+    """Operations with their tensors, and the values of those that they overwrite."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations: list[tuple[Any, Any, Any, Any]] = []
+        self.overwritten: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        # Batch normalisation moves its statistics, which its schema does not say.
+        if func._schema.is_mutable or "batch_norm" in func.name():
+            for tensor in tensors_of((args, kwargs)):
+                self.overwritten.setdefault(id(tensor), (tensor, tensor.detach().clone()))
+        out = func(*args, **kwargs)
+        self.operations.append((func, args, kwargs, out))
+        return out
+
+    @torch.no_grad()
+    def again(self) -> None:
+        for func, args, kwargs, out in self.operations:
+            fresh = func(*args, **kwargs)
+            for before, after in zip(tensors_of(out), tensors_of(fresh), strict=True):
+                if before.data_ptr() != after.data_ptr():
+                    before.detach().copy_(after)
+
+
+def tensors_of(tree: Any) -> list[torch.Tensor]:
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor)]
+
+
+def recorded(self: graph.CapturedStep) -> Any:
+    """As `capture`: takes no step."""
+    with Recording() as recording, torch.random.fork_rng([]):
+        self._take()
+    for tensor, values in recording.overwritten.values():
+        tensor.detach().copy_(values)
+    self.replay = recording.again
+    return self.replay
 
 
 def opened(run: RunSpec, optimizer: Optimizer | None = None) -> Any:
@@ -233,7 +279,8 @@ def capture() -> Found:
 
 def main() -> None:
     """Saves arrays as they are and everything else as JSON."""
-    with capturable_on_the_cpu():
+    stand_in = mock.patch.object(graph.CapturedStep, "capture", recorded)
+    with capturable_on_the_cpu(), stand_in:
         sections = (
             *(optimizers(), tasks(), life(), users(), arguments()),
             *(refusals(), capture()),

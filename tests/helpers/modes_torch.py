@@ -1,7 +1,7 @@
 """Runs PyTorch's sessions beyond conform.py: modes, bfloat16, parts of a step, input, refusals.
 
-`python tests/helpers/modes_torch.py eager|gradients|compile|refusals OUT.npz`, because one process
-holds one framework.
+`python tests/helpers/modes_torch.py eager|gradients|compile|older|refusals OUT.npz`, because one
+process holds one framework.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from unittest import mock
 
 import numpy as np
 import torch
+from gradrace.adapter import Unsupported
 from gradrace.adapters.torch import ADAPTER
 from gradrace.layers import Activation, BatchNorm, Conv2D, Dense, Dropout, Flatten
 from gradrace.spec import RunSpec, TaskSpec
@@ -315,6 +316,36 @@ def compilations() -> Found:
     yield "many", [each.compilations() for each in many]
 
 
+def older() -> Found:
+    """A torch.compile that cannot keep the programs of two sessions apart."""
+    compile_ = torch.compile
+
+    def old(model: Any = None, *, fullgraph: bool = False, backend: str = "inductor") -> Any:
+        return compile_(model, fullgraph=fullgraph, backend="eager")
+
+    with mock.patch("torch.compile", old):
+        first = opened(run_of(TASKS["mlp"], mode="compile"))
+        first.train(range(2))
+        try:
+            opened(run_of(TASKS["mlp"], mode="compile"))
+        except Unsupported as error:
+            yield "older|second", str(error)
+        first.close()
+        counts = [first.compilations()]
+        # More than torch keeps programs of one function.
+        for seed in range(12):
+            session = opened(run_of(TASKS["mlp"], mode="compile", seed=seed))
+            session.train(range(2))
+            session.close()
+            counts.append(session.compilations())
+        yield "older|programs", counts
+        broken = opened(run_of(TASKS["mlp"], mode="compile"))
+        broken.itself = broken
+        del broken
+        opened(run_of(TASKS["mlp"], mode="compile")).close()
+        yield "older|after a broken one", True
+
+
 def main() -> None:
     """Saves arrays as they are and everything else as JSON."""
     which, out = sys.argv[1:]
@@ -329,6 +360,7 @@ def main() -> None:
             *(in_modes(("eager-fused", "compile")), gradients(("compile",), ("everything",))),
             compilations(),
         ),
+        "older": (older(),),
         "refusals": (refusals(),),
     }[which]
     found = {name: value for section in sections for name, value in section}

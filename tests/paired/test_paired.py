@@ -221,6 +221,21 @@ def test_the_sides_change_places_from_launch_to_launch(timed, side, monkeypatch)
         assert blocks == [first, 1 - first, 1 - first, first] * 2
 
 
+def test_pairs_that_are_alone_have_processes_of_their_own(timed, side, monkeypatch):
+    started: list[str] = []
+    scripted = Scripted({number: (10**8, 10**8) for number in range(4)})
+    scripted.about = [{"versions": {}}] * 2
+
+    def processes(pair: Pair, sides: tuple[Side, Side], first: int) -> Any:
+        started.append(pair.name)
+        return nullcontext(scripted)
+
+    monkeypatch.setattr("gradrace.paired.measure._Processes", processes)
+    pairs = [Pair(name, timed(), timed(), alone=name in "bd") for name in "abcd"]
+    launcher = Launcher(pairs, side("a"), side("b"), blocks=4)
+    assert sorted(launcher(range(4))) == [0, 1, 2, 3] and sorted(started) == ["a", "b", "d"]
+
+
 # -- how a launch is cut
 
 
@@ -397,6 +412,14 @@ REQUIRES = ("no-such-distribution",)
 MODES = ("m",)
 CONVERGENCE_MODE = "m"
 """
+
+
+def test_a_mode_that_may_have_to_be_alone_makes_pairs_alone(registry, suite_of):
+    torch = {"framework": "torch", "mode": "compile"}
+    pairs = choose.against_each_other(registry, suite_of(), {}, torch)
+    assert pairs and all(pair.alone for pair in pairs)
+    others = choose.against_each_other(registry, suite_of(), {}, {"rule": "native"})
+    assert others and not any(pair.alone for pair in others)
 
 
 def test_a_framework_that_is_not_installed_is_skipped(timed, of_file):
