@@ -20,6 +20,7 @@ import gradrace
 import numpy as np
 import psutil
 import pytest
+from gradrace.adapter import Unsupported
 from gradrace.commands.compare import exit_code
 from gradrace.commands.printing import print_result
 from gradrace.errors import UserError
@@ -34,7 +35,7 @@ from gradrace.paired.measure import (
     portable,
     table_steps,
 )
-from gradrace.paired.worker import SLOWDOWN_BLOCKS, TRY_STEPS, TimedSession
+from gradrace.paired.worker import SLOWDOWN_BLOCKS, TRY_STEPS, TimedSession, _refusal
 from gradrace.registry import load_registry
 from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec, TimingSpec
 from hypothesis import given
@@ -219,6 +220,11 @@ def test_the_sides_change_places_from_launch_to_launch(timed, side, monkeypatch)
         assert [one for do, _, one in scripted.asked if do == "open"] == [first, 1 - first]
         blocks = [one for do, _, one in scripted.asked if do == "block"]
         assert blocks == [first, 1 - first, 1 - first, first] * 2
+
+
+def test_what_only_a_try_shows_to_be_impossible_is_skipped():
+    assert _refusal(Unsupported("no graph")) == {"event": "skipped", "reason": "no graph"}
+    assert _refusal(ValueError("no graph"))["event"] == "failed"
 
 
 def test_pairs_that_are_alone_have_processes_of_their_own(timed, side, monkeypatch):
