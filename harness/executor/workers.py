@@ -129,12 +129,12 @@ class WorkerProcess:
                 return Said(event, outgrown=message["outgrown"] is True)
             case "progress":
                 return self._keep(message, self._run_of(message))
-            case "chunk":
+            case "chunk" if self.job.lanes:
                 first = self.pending()[0]
                 return Said(event, first, _step(message, first))
             case "result":
                 return self._finish(message, self._run_of(message))
-            case "results":
+            case "results" if self.job.lanes:
                 return self._finish_together(message)
         raise ValueError("no such event")
 

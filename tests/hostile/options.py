@@ -60,6 +60,8 @@ OPTIONS: list[tuple[str, int, str]] = [
 -j 100000 -> is more than
 -j 4000 -> expected a number of workers from 0
 -j x -> 'x' is not a whole number
+--population 0 | --population 1e9 | --population 65537 -> expected auto, off, or a number of lanes
+--population= | --population -1 | --population Auto -> expected auto, off, or a number of lanes
 --train-fraction 0 -> train_fractions[0]: expected a number greater than 0
 --train-fraction 2 -> train_fractions[0]: expected a number of at most 1
 --train-fraction half -> 'half' is not a number
@@ -85,6 +87,7 @@ OPTIONS: list[tuple[str, int, str]] = [
 [tune --task digits_mlp --optimizer sgd --framework numpy --dry-run $]
 --budget 0 -> --budget 0: at least 1|0 is less than 1
 --budget inf -> is not a whole number
+--population 0 | --population many -> expected auto, off, or a number of lanes
 --budget 1000000000000 -> is more than 1,000,000
 --sampler radnom -> did you mean 'random'
 --seed -1 -> -1 is less than 0

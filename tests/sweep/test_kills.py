@@ -32,11 +32,11 @@ RULE = textwrap.dedent("""
 """)
 
 
-def swept(folder: Path, body: str, timeout_s: float = 30, **changes):
+def swept(folder: Path, body: str, timeout_s: float = 30, population="off", **changes):
     """A sweep of the NumPy reference with `mine`, beside sgd."""
     file = folder / "mine.py"
     file.write_text(IN_A_WORKER + RULE.format(body=textwrap.dedent(body)))
-    options = Options(output=folder, timeout_s=timeout_s, workers=1)
+    options = Options(output=folder, timeout_s=timeout_s, workers=1, population=population)
     content = {"optimizers": ["sgd", "mine"], **changes}
     outcome, frames = tiny.swept(folder, [file], options, **content)
     return outcome, frames.runs.set_index("optimizer")
@@ -86,13 +86,39 @@ SAYS = "os.write(pipe, json.dumps({%s}).encode() + b'\\n')"
         (SAYS % "'event': 'result', 'index': 7", "its message 'result' is none"),
         (SAYS % "'event': 'progress', 'index': 0, 'step': 1e9", "step"),
         (SAYS % "'event': 'result', 'index': 0, 'record': {}", "ValidationError"),
+        (SAYS % "'event': 'chunk', 'step': 1", "its message 'chunk' is none"),
+        (SAYS % "'event': 'results', 'indices': [0]", "its message 'results' is none"),
     ],
-    ids=["garbage", "closed", "no event", "no such event", "no such run", "step", "no record"],
+    ids=[
+        *("garbage", "closed", "no event", "no such event", "no such run", "step", "no record"),
+        *("chunk of no population", "results of no population"),
+    ],
 )
 def test_nonsense_on_the_pipe_costs_the_run_that_wrote_it(tmp_path, monkeypatch, act, reason):
+    costs_its_run(tmp_path, monkeypatch, act, reason)
+
+
+@pytest.mark.parametrize(
+    ("act", "reason"),
+    [
+        ("os.write(pipe, b'hello\\n')", "it wrote b'hello' to the pipe"),
+        (SAYS % "'event': 'chunk', 'step': 10**6", "step 1000000"),
+        (SAYS % "'event': 'results', 'indices': []", "of no runs"),
+        (SAYS % "'event': 'results', 'indices': [0, 0]", "of one twice"),
+        (SAYS % "'event': 'results', 'indices': [7]", "'results' is none"),
+        (SAYS % "'event': 'results', 'indices': [0]", "'results' is none: KeyError"),
+        (SAYS % "'event': 'results', 'indices': {}", "of no runs"),
+    ],
+    ids=["garbage", "step", "no runs", "twice", "no such run", "no records", "no list"],
+)
+def test_nonsense_of_a_population(tmp_path, monkeypatch, act, reason):
+    costs_its_run(tmp_path, monkeypatch, act, reason, population=4)
+
+
+def costs_its_run(folder, monkeypatch, act, reason, **options):
     monkeypatch.setattr("gradrace.process._EXIT_TIMEOUT_S", 0.5)
     body = f"if IN_A_WORKER: {FIND_PIPE}\ndef act(t):\n    if t == 5: {act}\n"
-    outcome, rows = swept(tmp_path, body, seeds=1)
+    outcome, rows = swept(folder, body, seeds=1, **options)
     assert rows.loc["sgd", "status"] == "ok" and rows.loc["mine", "status"] == "failed"
     assert reason in rows.loc["mine", "reason"]
     assert outcome.counts == {"ok": 1, "failed": 1}
