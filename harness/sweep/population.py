@@ -139,13 +139,12 @@ def _understood(folder: Path, content: Mapping[str, Any]) -> Population:
     for record in found:
         if record.spec.schedule.kind in SCHEDULES:
             complete(record.spec.schedule)
-    rows = {
-        name: {
-            digest: count for digest, count in zip(records, of, strict=True) if count is not None
-        }
-        for name, of in Rows.model_validate(content["rows"])
-        if of
-    }
+    rows: dict[str, dict[str, int]] = {}
+    for name, counts in Rows.model_validate(content["rows"]):
+        if counts and len(counts) != len(records):
+            raise ValueError(f"rows of {len(counts)} runs for {len(records)} records")
+        of = zip(records, counts, strict=False)
+        rows[name] = {digest: count for digest, count in of if count is not None}
     for record in found:
         stated = {f"{name}.parquet" for name, of in rows.items() if record.digest in of}
         if stated != {each for each in record.artefacts if each.endswith(".parquet")}:

@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow
-import pyarrow.parquet
 import pytest
+from foreign import edit, set_columns, set_series, to_device, to_fifo, to_link, to_secret
 from gradrace.cli import app
 from gradrace.data.folds import parse
 from gradrace.errors import UserError
@@ -47,44 +46,9 @@ def run_folder(results: Path) -> Path:
     )
 
 
-def edit(file: Path, **changes: Any) -> None:
-    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
-
-
 def edit_spec(file: Path, part: str, **changes: Any) -> None:
     spec = json.loads(file.read_text())["spec"]
     edit(file, spec={**spec, part: {**spec[part], **changes}})
-
-
-def set_series(file: Path, name: str) -> None:
-    table = pyarrow.parquet.read_table(file)
-    series = pyarrow.array([name] * len(table))
-    pyarrow.parquet.write_table(
-        table.set_column(table.column_names.index("series"), "series", series), file
-    )
-
-
-def set_columns(file: Path, **columns: Any) -> None:
-    pyarrow.parquet.write_table(pyarrow.table(columns), file)
-
-
-def to_link(file: Path, target: Path | str) -> None:
-    file.unlink(missing_ok=True)
-    file.symlink_to(target)
-
-
-def to_fifo(file: Path) -> None:
-    file.unlink(missing_ok=True)
-    os.mkfifo(file)
-
-
-def to_secret(file: Path) -> None:
-    outside = next(folder for folder in file.resolve().parents if folder.name == "results").parent
-    to_link(file, outside / "secret.txt")
-
-
-def to_device(file: Path) -> None:
-    to_link(file, "/dev/zero")
 
 
 DIGITS = "expected 24 hexadecimal digits"
