@@ -1,10 +1,9 @@
 """From a suite to results. Read this file first: `prepare` plans the runs, `execute` does the rest.
 
 `options`: the user's choices. `planner`: digests, from versions (`installed`) and plug-ins' sources
-(`reached`). `jobs`: runs that share a process; `lanes`: those that share a program, and `paying`:
-whether that pays here. `store`: results on disk; `stored` reads them, `population` is the form of
-runs that were trained together, `arrays` their numbers. `estimate`: how long it would take.
-`progress`: the bar on a terminal."""
+(`reached`). `jobs`: runs that share a process; `lanes`: a program; `paying`: if that pays here.
+`store` writes results, `stored` reads them; `population`: the form of runs that were trained
+together; `arrays`: their numbers. `estimate`: how long it would take. `progress`: the bar."""
 
 from __future__ import annotations
 
