@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from math import prod
 from pathlib import Path
 from typing import Literal
 
@@ -16,11 +15,11 @@ from pydantic import Field, FiniteFloat, PositiveInt
 from .. import limits
 from ..errors import UserError
 from ..jsonfile import read_model, replace_text, writing
-from ..layers import build
 from ..machine import gpu_properties
 from ..machine.place import machine_type
 from ..spec import POPULATION, Frozen, RunSpec
 from ..strict import given
+from ..worker.memory import lane_bytes
 from .jobs import shape
 
 # auto, off, or a number of lanes
@@ -33,11 +32,6 @@ LEAST_RUNS = 8
 MOST_LANES = 128
 # Of a device's memory for one program. The rest is for data, compilers and other workers.
 _MEMORY_SHARE = 0.5
-# Copies of the parameters: themselves, gradients, updates, and at most four buffers.
-_COPIES = 7
-# Copies of every layer's outputs: forward, backward and in between.
-_KEPT_OUTPUTS = 4
-_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2}
 # Lanes pay on a CPU if they take this share of the time of single runs, or less.
 _PAYS = 0.9
 
@@ -156,15 +150,6 @@ def lanes_that_fit(spec: RunSpec, device_bytes: int) -> int:
     fitting = min(MOST_LANES, device_bytes // lane_bytes(spec))
     lanes = 1 << max(0, fitting.bit_length() - 1)
     return lanes if lanes >= LEAST_RUNS else 0
-
-
-def lane_bytes(spec: RunSpec) -> int:
-    """About the bytes of one lane in training: parameters, state, and every layer's outputs."""
-    built = build(spec.task.model, spec.task.input_shape)
-    parameters = sum(prod(p.shape) for layer in built for p in layer.parameters)
-    outputs = prod(spec.task.input_shape) + sum(prod(layer.output_shape) for layer in built)
-    numbers = _COPIES * parameters + _KEPT_OUTPUTS * outputs * spec.task.batch_size
-    return max(1, numbers * _BYTES[spec.dtype])
 
 
 def _gpu_bytes() -> int:

@@ -1,17 +1,25 @@
-"""Measures the memory of a run from inside its process, which does nothing else."""
+"""Measures the memory of a run from inside its process, which does nothing else; estimates that of
+a lane."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from math import prod
 from pathlib import Path
 
 from ..adapter import Session
+from ..layers import build
 from ..record import Memory
 from ..spec import RunSpec
 
 _STATUS, _CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+# Copies of the parameters: themselves, gradients, updates, and at most four buffers.
+_COPIES = 7
+# Copies of every layer's outputs: forward, backward and in between.
+_KEPT_OUTPUTS = 4
+_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2}
 
 
 def measure(spec: RunSpec, open_session: Callable[[], Session]) -> tuple[Session, Memory]:
@@ -67,3 +75,19 @@ def _highest_bytes() -> int:
         return 0
     highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return highest if sys.platform == "darwin" else 1024 * highest
+
+
+def lane_bytes(spec: RunSpec) -> int:
+    """About the bytes of one lane in training: parameters, state, and every layer's outputs."""
+    built = build(spec.task.model, spec.task.input_shape)
+    parameters = sum(prod(p.shape) for layer in built for p in layer.parameters)
+    outputs = prod(spec.task.input_shape) + sum(prod(layer.output_shape) for layer in built)
+    numbers = _COPIES * parameters + _KEPT_OUTPUTS * outputs * spec.task.batch_size
+    return max(1, numbers * _BYTES[spec.dtype])
+
+
+def available_bytes() -> int:
+    """Memory that a process of this machine could still get."""
+    import psutil
+
+    return int(psutil.virtual_memory().available)

@@ -15,6 +15,7 @@ from ..machine.energy import meter
 from ..plan import RunInputs, initial_weights
 from ..schedules import SCHEDULES
 from .draft import Draft, reason_of
+from .memory import available_bytes, lane_bytes
 from .train import LaneTask, Training, train_lanes
 
 
@@ -109,6 +110,7 @@ def _trained(
 ) -> list[Training]:
     began, able = time.perf_counter(), _able(adapter)
     assert able is not None, "companies come from such an adapter"
+    _check_memory(company)
     members = company.members
     specs = [member.draft.spec for member in members]
     starts = [initial_weights(spec.task, spec.seed) for spec in specs]
@@ -134,6 +136,14 @@ def _trained(
         draft.setup_s, draft.share_s = setup_s / len(members), wall_s / len(members)
         draft.lanes, draft.note = company.lanes, company.note
     return found
+
+
+def _check_memory(company: Company) -> None:
+    """MemoryError if the lanes would not fit into a CPU's memory: the system gives out more than it
+    has, and then ends processes, which may be others."""
+    spec = company.members[0].draft.spec
+    if spec.device == "cpu" and company.lanes * lane_bytes(spec) > available_bytes():
+        raise MemoryError
 
 
 def _lane_task(member: Member) -> LaneTask:

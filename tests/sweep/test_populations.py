@@ -28,11 +28,12 @@ from gradrace.sweep.lanes import (
     Measured,
     add_measured,
     in_lanes,
-    lane_bytes,
     lanes_that_fit,
     read_measured,
 )
 from gradrace.sweep.store import stored
+from gradrace.worker import populate
+from gradrace.worker.memory import lane_bytes
 from gradrace.worker.populate import Member, train_together
 from gradrace.worker.train import LaneTask, train, train_lanes
 from hypothesis import given, settings
@@ -214,6 +215,17 @@ def test_too_many_lanes_for_the_memory_are_halved_and_said(base_task, make_run, 
     assert {draft.lanes for draft in drafts} == {2}
     assert {draft.note for draft in drafts} == {"4 lanes did not fit into memory"}
     assert "8 lanes did not fit into memory; going on with 4" in capfd.readouterr().err
+
+
+def test_lanes_that_a_cpu_cannot_hold_are_not_even_tried(base_task, make_run, monkeypatch):
+    """A system that gives out more memory than it has would end some process."""
+    given = members(base_task, make_run, 3)
+    for have, lanes in [(2, 2), (3.9, 2), (8, 8)]:
+        size = int(have * lane_bytes(given[0].draft.spec))
+        monkeypatch.setattr(populate, "available_bytes", lambda size=size: size)
+        adapter = Adapter()
+        outcomes(adapter, given)
+        assert {opened for opened, _ in adapter.opened} == {lanes}
 
 
 def test_not_one_lane_in_memory(base_task, make_run):
