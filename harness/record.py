@@ -92,7 +92,7 @@ class Summary(Frozen):
 
 
 class RunRecord(Frozen):
-    """A run as kept in run.json. Times in seconds of wall clock, `started_at` in UTC (ISO 8601).
+    """A run as it is kept on disk. Times in seconds of wall clock, `started_at` in UTC (ISO 8601).
 
     reason: why the run did not take all its steps; with status ok it was stopped early.
     lanes: of the program that trained it, free ones included; 1 for a run by itself. note: why a

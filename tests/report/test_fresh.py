@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 
+import many
 import pytest
 from gradrace.report import fresh as fresh_report
 from gradrace.report.fresh import fresh, keep, made_of
 from gradrace.suite import make_suite
 from gradrace.sweep import Options, execute, prepare
+from gradrace.sweep.store import Store
 from tiny import TINY
 
 SUMMARY = {"tiny": [{"task": "digits_mlp"}]}
@@ -83,6 +85,17 @@ def test_what_changed_is_reported_anew(reported, change):
     output, _ = reported
     assert is_fresh(output)
     change(output)
+    assert not is_fresh(output)
+
+
+def test_a_population_is_part_of_a_report(reported):
+    output, _ = reported
+    with Store(output, "tiny") as store:
+        store.write_many([many.result_of(many.spec_of(0))])
+    assert not is_fresh(output)
+    keep(output / "html", made_of(output), SUMMARY)
+    assert is_fresh(output)
+    touch_later(next(output.glob("runs/tiny/*/records.json")))
     assert not is_fresh(output)
 
 

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from gradrace.executor import PlannedRun
 from gradrace.record import Curve, RunResult
+from gradrace.shared import joined, parted
+from gradrace.spec import digest
 from gradrace.worker.packed import packed, portions, unpacked
 from hypothesis import given, settings
 
@@ -29,6 +31,28 @@ def test_what_is_packed_comes_back_bit_for_bit(results: list[RunResult]) -> None
     for one, other in zip(results, again, strict=True):
         assert one.record == other.record and one.record.spec.id == other.record.spec.id
         assert many.same_arrays(one, other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"a": 1}, {"a": 1.0}),
+        ({"a": 1, "b": 2}, {"b": 2, "a": 1}),
+        ({"a": 0.0}, {"a": -0.0}),
+        ({}, {"a": ""}),
+    ],
+)
+def test_what_reads_alike_is_not_taken_for_the_same(
+    one: dict[str, Any], other: dict[str, Any]
+) -> None:
+    specs = [many.spec_of(number, variations=of) for number, of in enumerate((one, other))]
+    records = [many.result_of(spec).record for spec in specs]
+    head, own = parted([record.to_json() for record in records])
+    again = joined(*json.loads(json.dumps([head, own])))
+    assert [repr(record.spec.variations) for record in again] == [repr(one), repr(other)]
+    assert [record.digest for record in again] == [
+        digest(record.spec, record.versions, record.sources) for record in again
+    ]
 
 
 def test_what_all_records_share_is_sent_once() -> None:

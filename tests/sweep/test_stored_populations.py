@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,12 +17,14 @@ from typing import Any
 import many
 import numpy as np
 import pytest
+import tiny
 from gradrace.cli import app
 from gradrace.errors import UserError
 from gradrace.executor import PlannedRun
 from gradrace.record import RunResult
 from gradrace.results import frame
-from gradrace.sweep import population
+from gradrace.sweep import Options, population
+from gradrace.sweep.estimate import estimate
 from gradrace.sweep.store import PlanFile, Store, stored
 from gradrace.sweep.stored import Stored
 from hypothesis import HealthCheck, given, settings
@@ -268,6 +271,51 @@ def test_a_writer_that_is_killed_leaves_whole_populations(tmp_path: Path) -> Non
     assert len(whole) >= said >= 9, "all that it said were kept"
     tables = place.tables(digests, "curve")
     assert tables is not None and len(set(tables["digest"].to_pylist())) == len(digests)
+
+
+def test_estimates_and_plans_count_runs_of_populations(tmp_path: Path) -> None:
+    options = Options(output=tmp_path, population=4)
+    tiny.swept(tmp_path, options=options, seeds=6)
+    for place in stored(tmp_path, "tiny").populations()[:1]:
+        (place / "curve.parquet").unlink()
+    guess = estimate(tiny.planned(tmp_path, options=options, seeds=7))
+    assert Counter(row["cached"] for row in guess.runs) == {True: 8, False: 6}
+    assert guess.unknown == 0 and guess.seconds > 0
+
+
+SWEEP = """
+import sys
+from pathlib import Path
+import tiny
+from gradrace.sweep import Options, execute
+options = Options(output=Path(sys.argv[1]), population=4)
+execute(tiny.planned(options.output, options=options, seeds=12))
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_sweep_of_populations_goes_on_with_the_same_results(tmp_path: Path) -> None:
+    """Killed with -9 after its second population; nothing that was kept is done again."""
+    command = [sys.executable, "-c", SWEEP, str(tmp_path / "killed")]
+    helpers = {**os.environ, "PYTHONPATH": str(Path(many.__file__).parent)}
+    sweep = subprocess.Popen(command, env=helpers, stderr=subprocess.DEVNULL)
+    suite, deadline = tmp_path / "killed" / "runs" / "tiny", time.monotonic() + 120
+    while len(list(suite.glob("*/records.json"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.005)
+    sweep.kill()
+    sweep.wait()
+    kept = {file: file.stat().st_mtime_ns for file in suite.glob("*/records.json")}
+    assert len(kept) >= 2
+    both = {}
+    for name in ("killed", "whole"):
+        options = Options(output=tmp_path / name, population=4)
+        outcome, both[name] = tiny.swept(options.output, options=options, seeds=12)
+        assert sum(outcome.counts.values()) == 24
+        assert outcome.cached == (4 * len(kept) if name == "killed" else 0)
+    assert {file: file.stat().st_mtime_ns for file in kept} == kept
+    assert both["killed"].curves.equals(both["whole"].curves)
+    scores = ["id", "digest", "status", "final_validation_loss", "test_metric", "steps_to_target"]
+    assert both["killed"].runs[scores].equals(both["whole"].runs[scores])
 
 
 def test_a_folder_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
