@@ -87,4 +87,5 @@ class CapturedSession(TorchSession):
 
     def close(self) -> None:
         super().close()
-        del self._captured
+        # The graph holds memory of its own.
+        self._captured.replay = None

@@ -131,7 +131,9 @@ def _graph(take: Callable[[], None]) -> Callable[[], None]:
         with torch.cuda.graph(graph):
             take()
     except RuntimeError as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        # The end of a broken capture raises once more.
+        first = error.__context__ or error
+        reason = next(iter(str(first).splitlines()), type(first).__name__)
         raise Unsupported(f"torch cannot capture this step in a CUDA graph: {reason}") from error
     replay: Callable[[], None] = graph.replay
     return replay

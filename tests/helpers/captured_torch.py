@@ -260,7 +260,10 @@ def capture() -> Found:
     @contextmanager
     def capturing(given: Any) -> Iterator[None]:
         said.append(f"begin {type(given).__name__}")
-        yield
+        try:
+            yield
+        except RuntimeError:
+            raise RuntimeError("the capture was broken before")  # noqa: B904 - as torch's own
         said.append("end")
 
     with mock.patch("torch.cuda.CUDAGraph", Graph), mock.patch("torch.cuda.graph", capturing):
