@@ -55,7 +55,8 @@ def steps(folder: Path) -> list[Step]:
     found.append(_verify(folder, "verify-populations", 60, populations))
     for name in FRAMEWORKS:
         found += [_memory(folder, name), *_bits(folder, name)]
-    return [*found, _modes(folder), _overhead(folder)]
+    graphs = [_graphs(folder)] if "torch" in FRAMEWORKS else []
+    return [*found, *graphs, _modes(folder), _overhead(folder)]
 
 
 def _run(suite: str, output: Path, *more: str) -> list[str]:
@@ -131,6 +132,40 @@ def _as_bits(curves: Any) -> Any:
     """Points in order, values as their bits."""
     ordered = curves.sort_values(["digest", "series", "step"]).reset_index(drop=True)
     return ordered.assign(value=ordered["value"].to_numpy().view("int64")).astype({"digest": "str"})
+
+
+def _graphs(folder: Path) -> Step:
+    """Captured steps of PyTorch beside eager ones, in float64."""
+    output = folder / "graphs"
+
+    def read(_: Path) -> Figures:
+        return graph_differences(_load(output))
+
+    more = ["--population", "off", *TINY]
+    return Step("graphs", 60, _run("graphs", output, *more), read)
+
+
+def graph_differences(frames: Any) -> Figures:
+    """The worst relative difference of losses from mode eager-fused. Wrong if that is more than
+    rounding, or on a GPU if little could be captured."""
+    runs = frames.runs.set_index("digest")
+    setting = ["task", "optimizer", "schedule", "variation", "seed"]
+    keys = runs[setting].astype(str).agg(" ".join, axis=1)
+    captured = runs[(runs["mode"] == "cudagraph") & (runs["status"] == "ok")].index
+    eager = {keys[digest]: digest for digest in runs.index[runs["mode"] == "eager-fused"]}
+    curves = frames.curves.set_index(["digest", "series", "step"])["value"]
+    worst, of = 0.0, ""
+    for digest in captured:
+        one, other = curves[digest], curves[eager[keys[digest]]]
+        difference = float(((one - other).abs() / other.abs().clip(lower=1e-300)).max())
+        worst, of = max((worst, of), (difference, keys[digest]))
+    if worst > 1e-10:
+        raise Wrong(f"{of}: a captured step differs by {worst:.1e}")
+    skipped = runs[(runs["mode"] == "cudagraph") & (runs["status"] != "ok")]
+    if DEVICE == "gpu" and len(captured) < len(skipped):
+        raise Wrong(f"{len(skipped)} runs not captured: {skipped['reason'].iloc[0]}")
+    reasons = skipped.groupby("reason")["optimizer"].unique().map(sorted).to_dict()
+    return {"captured": len(captured), "worst": worst, "of": of, "skipped": reasons}
 
 
 def _modes(folder: Path) -> Step:

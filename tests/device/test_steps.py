@@ -84,6 +84,26 @@ def test_runs_that_were_trained_by_themselves_or_failed_do_not_pass(steps, tmp_p
         steps._runs(tmp_path / "failed", "demo")
 
 
+def test_captured_steps_with_other_numbers_do_not_pass(steps, tmp_path):
+    specs = make_specs(["mlp"], ["torch"], ["adam", "momentum"], launches=0)
+    both = [s.model_copy(update={"mode": m}) for s in specs for m in ("eager-fused", "cudagraph")]
+    odd = lambda spec: spec.mode == "cudagraph" and spec.optimizer.name == "momentum"
+    skipped = lambda spec: ("skipped", "it reads") if odd(spec) else ("ok", "")
+    make_results(tmp_path, specs=both, judge=skipped)
+    frames = steps._load(tmp_path)
+    frames.curves["value"] = 1.0
+    found = steps.graph_differences(frames)
+    assert found["captured"] > 0 and found["worst"] == 0.0
+    assert found["skipped"] == {"it reads": ["momentum"]}
+    ours = frames.runs.set_index("digest")["mode"].reindex(frames.curves["digest"]) == "cudagraph"
+    frames.curves.loc[ours.to_numpy(), "value"] += 1e-9
+    with pytest.raises(steps.Wrong, match=r"adam .* differs by 1.0e-09"):
+        steps.graph_differences(frames)
+    frames.runs["status"] = "skipped"
+    with pytest.raises(steps.Wrong, match="runs not captured"):
+        steps.graph_differences(frames)
+
+
 def test_without_a_gpu_the_first_step_says_so(steps, tmp_path):
     each = {"name": "torch", "versions": {}, "installed": True, "accelerator": {}}
     told: dict[str, Any] = {"frameworks": [{**each, "devices": ["cpu"]}]}
