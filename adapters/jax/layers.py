@@ -84,31 +84,64 @@ def _blank(make: Callable[[], nnx.Module], names: Mapping[Path, str]) -> Callabl
 
 
 class FlaxNetwork(nnx.Module):
-    """The layers as a user of Flax builds a model; running statistics move in training."""
+    """The layers as a user of Flax builds a model, an attribute for each that has parameters;
+    running statistics move in training. Every further module would cost at each call."""
 
     def __init__(self, layers: Sequence[BuiltLayer], dtype: str) -> None:
-        self.layers = nnx.List(
-            [
-                _ModuleLayer(built, dtype) if _has_module(built) else _FunctionLayer(built, dtype)
-                for built in layers
-            ]
-        )
+        for built in layers:
+            if _has_module(built):
+                setattr(self, built.name, _module(built, dtype, looped=False))
+            elif built.parameters:
+                zeros = {p.name: nnx.Param(jnp.zeros(p.shape, dtype)) for p in built.parameters}
+                setattr(self, built.name, nnx.Dict(zeros))
+        self._apply = _applied(layers, dtype)
 
     def __call__(self, x: jax.Array, training: bool, noise: Noise) -> jax.Array:
-        for layer in self.layers:
-            x = layer(x, training, noise)
+        return self._apply(self, x, training, noise)
+
+
+def _applied(layers: Sequence[BuiltLayer], dtype: str) -> Callable[..., jax.Array]:
+    """All layers of a FlaxNetwork, one after another."""
+    calls = [
+        (_call_module if _has_module(each) else _call_function)(each, dtype) for each in layers
+    ]
+
+    def apply(network: FlaxNetwork, x: jax.Array, training: bool, noise: Noise) -> jax.Array:
+        for call in calls:
+            x = call(network, x, training, noise)
         return x
+
+    return apply
+
+
+def _call_module(built: BuiltLayer, dtype: str) -> Callable[..., jax.Array]:
+    """A module of Flax's, called as all layers are."""
+    call = _kind(built).call
+
+    def called(network: FlaxNetwork, x: jax.Array, training: bool, noise: Noise) -> jax.Array:
+        return call(built.layer, getattr(network, built.name), x, training)
+
+    return called
+
+
+def _call_function(built: BuiltLayer, dtype: str) -> Callable[..., jax.Array]:
+    """A layer that Flax has no module for, with its own parameters if it has some."""
+    function = _function(built, dtype, looped=False)
+
+    def called(network: FlaxNetwork, x: jax.Array, training: bool, noise: Noise) -> jax.Array:
+        own = getattr(network, built.name).items() if built.parameters else ()
+        return function({name: value[...] for name, value in own}, x, training, noise)[0]
+
+    return called
 
 
 def paths_of(layers: Sequence[BuiltLayer]) -> dict[Path, str]:
     """Each parameter's place in a FlaxNetwork -> its canonical name."""
     found: dict[Path, str] = {}
-    for place, built in enumerate(layers):
-        if _has_module(built):
-            own = {("module", *path): name for path, name in _names_by_path(built).items()}
-        else:
-            own = {("arrays", parameter.name): parameter.name for parameter in built.parameters}
-        found |= {("layers", place, *path): name for path, name in own.items()}
+    for built in layers:
+        own = {(p.name,): p.name for p in built.parameters}
+        names = _names_by_path(built) if _has_module(built) else own
+        found |= {(built.name, *path): name for path, name in names.items()}
     return found
 
 
@@ -116,31 +149,6 @@ def module(layers: Sequence[BuiltLayer], dtype: str, arrays: Arrays) -> FlaxNetw
     """The layers as one module with these parameters and statistics."""
     filled: FlaxNetwork = _blank(lambda: FlaxNetwork(layers, dtype), paths_of(layers))(arrays)
     return filled
-
-
-class _ModuleLayer(nnx.Module):
-    """A module of Flax's, called as all layers are."""
-
-    def __init__(self, built: BuiltLayer, dtype: str) -> None:
-        self.module = _module(built, dtype, looped=False)
-        self._call = partial(_kind(built).call, built.layer)
-
-    def __call__(self, x: jax.Array, training: bool, noise: Noise) -> jax.Array:
-        return self._call(self.module, x, training)
-
-
-class _FunctionLayer(nnx.Module):
-    """A layer that Flax has no module for, with its own parameters if it has some."""
-
-    def __init__(self, built: BuiltLayer, dtype: str) -> None:
-        self._function = _function(built, dtype, looped=False)
-        self.arrays = nnx.Dict(
-            {p.name: nnx.Param(jnp.zeros(p.shape, dtype)) for p in built.parameters}
-        )
-
-    def __call__(self, x: jax.Array, training: bool, noise: Noise) -> jax.Array:
-        arrays = {name: value[...] for name, value in self.arrays.items()}
-        return self._function(arrays, x, training, noise)[0]
 
 
 def _has_module(built: BuiltLayer) -> bool:

@@ -2,7 +2,8 @@
 
 jit: one call of a compiled function a step, over arrays alone, as most JAX code does. scan: all
 steps of a `train` call in one compiled loop, the same updates without the cost of calling. nnx:
-as Flax teaches, an `nnx.jit`-compiled step changes an `nnx.Module` and an `nnx.Optimizer` in place.
+as Flax teaches, an `nnx.jit`-compiled step changes an `nnx.Module` and an `nnx.Optimizer` in place,
+which costs a small model six times a step of jit (docs/benchmarks.md: what mode nnx costs).
 """
 
 from __future__ import annotations

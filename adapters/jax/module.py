@@ -1,7 +1,8 @@
 """Mode "nnx": the training step that Flax teaches, `nnx.jit` over a module and an optimizer.
 
 At every call both are taken apart into arrays and put together again, in Python: that is this
-mode's cost. Nothing is donated, as in Flax's own examples.
+mode's cost, and what users of `nnx.jit` pay; docs/benchmarks.md has the figures, and what Flax
+offers against it. Nothing is donated, as in Flax's own examples.
 """
 
 from __future__ import annotations
@@ -48,8 +49,8 @@ class NnxPrograms:
         network = PureNetwork(recipe, looped=False)
         self._evaluate: Any = jax.jit(lambda *given: network.evaluate(*given))
         self._compiled = _compiled(recipe, network, self._names)
-        gradient = self._compiled.gradient.__wrapped__
-        self._gradients: Any = nnx.jit(lambda *given: gradient(*given)[1])
+        gradient = self._compiled.gradient.function
+        self._gradients = _Flat(lambda *given: gradient(*given)[1])
         self.parts: Mapping[Part, Callable[..., tuple[_Held, Any]]] = {
             "forward": self._probe_forward,
             "gradient": self._probe_gradient,
@@ -102,8 +103,7 @@ class NnxPrograms:
         return found
 
     def compilations(self) -> int:
-        programs: list[Any] = [each.jitted_fn for each in self._compiled]
-        return sum(program._cache_size() for program in (*programs, self._evaluate))
+        return sum(each.compilations() for each in self._compiled) + self._evaluate._cache_size()
 
     def _probe_forward(self, twin: _Held, *given: Any) -> tuple[_Held, Any]:
         return twin, self._compiled.forward(twin.model, *given)
@@ -117,11 +117,40 @@ class NnxPrograms:
         return twin, None
 
 
+class _Flat:
+    """function(*module, optimizer or gradients, window, source, t) through `nnx.jit`.
+
+    nnx goes through every tuple and dictionary of an argument in Python, at every call: the last
+    three arguments cross as their arrays alone, as a user's two arrays do.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        self._programs: dict[Any, Any] = {}
+
+    def __call__(self, *given: Any) -> Any:
+        arrays, tree = jax.tree.flatten(given[-3:])
+        if tree not in self._programs:
+            self._programs[tree] = self._program(tree)
+        return self._programs[tree](*given[:-3], *arrays)
+
+    def compilations(self) -> int:
+        """How many programs were compiled."""
+        return sum(program.jitted_fn._cache_size() for program in self._programs.values())
+
+    def _program(self, tree: Any) -> Any:
+        def flat(*given: Any) -> Any:
+            count = len(given) - tree.num_leaves
+            return self.function(*given[:count], *jax.tree.unflatten(tree, given[count:]))
+
+        return nnx.jit(flat)
+
+
 class _Compiled(NamedTuple):
-    step: Any
-    forward: Any
-    gradient: Any
-    update: Any
+    step: _Flat
+    forward: _Flat
+    gradient: _Flat
+    update: _Flat
 
 
 def _compiled(recipe: ProgramRecipe, network: PureNetwork, names: _Names) -> _Compiled:
@@ -153,7 +182,7 @@ def _compiled(recipe: ProgramRecipe, network: PureNetwork, names: _Names) -> _Co
         gradients = losses.clipped(amounts, gradients)
         optimizer.update(model, gradients, numbers=numbers, again=again, value=loss)
 
-    @nnx.jit
+    @_Flat
     def step(
         model: Any, optimizer: Any, window: Window, source: Resident | Batch, t: Any
     ) -> jax.Array:
@@ -169,12 +198,12 @@ def _compiled(recipe: ProgramRecipe, network: PureNetwork, names: _Names) -> _Co
         update(model, optimizer, gradients, numbers, amounts, again, loss)
         return loss
 
-    @nnx.jit
+    @_Flat
     def forward(model: Any, window: Window, source: Resident | Batch, t: Any) -> jax.Array:
         noise, amounts = numbers_at(window, t)[1], network.amounts(window.amounts)
         return loss_of(model, batch_at(source, t), noise, amounts)
 
-    @nnx.jit
+    @_Flat
     def gradient(
         model: Any, window: Window, source: Resident | Batch, t: Any
     ) -> tuple[jax.Array, Any]:
@@ -183,7 +212,7 @@ def _compiled(recipe: ProgramRecipe, network: PureNetwork, names: _Names) -> _Co
         found: tuple[jax.Array, Any] = slope(model, batch, noise, amounts)
         return found
 
-    @nnx.jit
+    @_Flat
     def updated(
         model: Any, optimizer: Any, gradients: Any, window: Window, source: None, t: Any
     ) -> None:
