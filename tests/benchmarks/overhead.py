@@ -1,262 +1,227 @@
 """The cost of driving a framework through the harness: a Session beside a loop by hand, paired.
 
-    python tests/benchmarks/overhead.py [--launches 6] [FRAMEWORK ...]
+    python tests/benchmarks/overhead.py [--launches 6] [--pairs 60] [--device gpu] [--json FILE]
+        [CASE ...]
 
-FRAMEWORK is torch, tensorflow, tensorflow-loop, jax-jit or jax-scan; all by default.
+All cases by default, or those of the frameworks that are installed; CASES below has them and
+by_hand.py their loops. A case whose name ends in "+" has the same session beside another loop.
 digits_mlp, batch 32, Adam, float32, one thread. A block is one epoch (36 steps) and the fetch of
-its losses. Each launch is a fresh process in which both sides take turns in ABBA order; the ratio
-of a launch is the median over its pairs, the interval is a t interval over launches. Nothing is
-asserted; the figures are printed."""
+its losses. Each launch is a fresh process, on a CPU pinned to one core, in which both sides take
+turns in ABBA order; first they must give the same losses. A launch's ratio is the median over its
+pairs, the interval is a t interval over launches. "CPU" is the same ratio of the process's CPU
+time, which other work on the machine moves less; "calls" are Python's function calls a step, which
+nothing moves. Nothing is asserted about speed."""
 
 from __future__ import annotations
 
+import cProfile
+import importlib.metadata
 import json
 import os
+import pstats
 import subprocess
 import sys
 import time
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from collections.abc import Callable
-from typing import Any
+from argparse import SUPPRESS, ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import by_hand
 import numpy as np
 
-PAIRS, EPOCH = 60, 36
+PAIRS, EPOCH, WARM_UP = 60, 36, 5
+RATIOS = ("ratio", "cpu_ratio")
+TIMES = ("hand_us", "harness_us")
+CALLS = ("hand_calls", "harness_calls")
+PACKAGES = ("torch", "tensorflow", "keras", "jax", "flax", "optax", "numpy")
+
+
+class Case(NamedTuple):
+    """A session's framework and mode, and the loop beside it."""
+
+    framework: str
+    mode: str
+    by_hand: Callable[[by_hand.Work], by_hand.Loop]
+
+
 CASES = {
-    "torch": ("torch", "eager-fused"),
-    "tensorflow": ("tensorflow", "graph"),
-    "tensorflow-loop": ("tensorflow", "loop"),
-    "jax-jit": ("jax", "jit"),
-    "jax-scan": ("jax", "scan"),
+    "torch-eager": Case("torch", "eager", by_hand.torch_eager),
+    "torch-fused": Case("torch", "eager-fused", by_hand.torch_fused),
+    "tensorflow-graph": Case("tensorflow", "graph", by_hand.tensorflow_concrete),
+    "tensorflow-graph+": Case("tensorflow", "graph", by_hand.tensorflow_function),
+    "tensorflow-loop": Case("tensorflow", "loop", by_hand.tensorflow_loop),
+    "jax-jit": Case("jax", "jit", by_hand.jax_indexed),
+    "jax-jit+": Case("jax", "jit", by_hand.jax_staged),
+    "jax-scan": Case("jax", "scan", by_hand.jax_scan),
+    "jax-nnx": Case("jax", "nnx", by_hand.jax_nnx),
+    "jax-nnx+": Case("jax", "nnx", by_hand.jax_nnx_cached),
 }
-Block = Callable[[int], Any]
 
 
-def run_of(framework: str, mode: str, steps: int | None = None) -> Any:
+def run_of(framework: str, mode: str, device: str, steps: int) -> Any:
     """digits_mlp with the library's own Adam."""
     from gradrace.registry import load_registry
     from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec
 
     task = load_registry().tasks["digits_mlp"]
     return RunSpec(
-        task=task.model_copy(update={"steps": steps or task.steps}),
+        task=task.model_copy(update={"steps": steps}),
         optimizer=OptimizerSpec(name="adam", rule="native"),
-        schedule=ScheduleSpec(kind="constant", base_lr=1e-3),
+        schedule=ScheduleSpec(kind="constant", base_lr=by_hand.RATE),
         framework=framework,
         mode=mode,
+        device=device,
     )
 
 
-def launch(case: str) -> None:
-    """One process: prints the median ratio harness / by hand, and microseconds a step of both."""
+def launch(case: Case, pairs: int, device: str) -> dict[str, float]:
+    """One process's: median ratios harness / by hand; microseconds and calls a step of both."""
+    if device == "cpu" and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-1:])
+    sides = started(case, pairs + WARM_UP + 1, device)
+    wall, cpu = np.empty((2, pairs)), np.empty((2, pairs))
+    for pair in range(-WARM_UP, pairs):
+        for side in (0, 1) if pair % 2 else (1, 0):
+            began = time.perf_counter_ns(), time.process_time_ns()
+            sides[side](1 + pair + WARM_UP)
+            if pair >= 0:
+                wall[side, pair] = time.perf_counter_ns() - began[0]
+                cpu[side, pair] = time.process_time_ns() - began[1]
+    ratios = [float(np.median(taken[1] / taken[0])) for taken in (wall, cpu)]
+    times = [float(np.median(side)) / EPOCH / 1000 for side in wall]
+    counts = [calls(side, pairs + WARM_UP + 1) for side in sides]
+    return dict(zip((*RATIOS, *TIMES, *CALLS), (*ratios, *times, *counts), strict=True))
+
+
+def calls(side: by_hand.Loop, number: int) -> float:
+    """Python's function calls a step in this block."""
+    profile = cProfile.Profile()
+    profile.runcall(side, number)
+    return float(pstats.Stats(profile).total_calls) / EPOCH  # type: ignore[attr-defined]
+
+
+def started(case: Case, blocks: int, device: str) -> Sequence[by_hand.Loop]:
+    """The loop by hand and the session, ready for blocks 1 to `blocks`; SystemExit if their losses
+    in block 0 differ."""
+    sides = _sides(case, blocks, device)
+    first = [np.asarray(side(0), dtype=float) for side in sides]
+    if not np.allclose(*first, rtol=1e-3):
+        raise SystemExit(f"the two sides train differently: {first[0][:3]} and {first[1][:3]}")
+    return sides
+
+
+def _sides(case: Case, blocks: int, device: str) -> Sequence[by_hand.Loop]:
     from gradrace.plan import initial_weights, make_plan
     from gradrace.registry import import_adapter, load_registry
 
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-1:])
-    framework, mode = CASES[case]
     registry = load_registry()
-    run = run_of(framework, mode, EPOCH * (2 * PAIRS + 20))
-    plan, start = make_plan(run, registry.optimizers["adam"]), initial_weights(run.task, 0)
-    session = import_adapter(registry.frameworks[framework]).open(run, start, plan)
-    x, y = plan.data.train.x.astype(np.float32), plan.data.train.y
+    run = run_of(case.framework, case.mode, device, EPOCH * (blocks + 1))
+    inputs = make_plan(run, registry.optimizers["adam"])
+    start = initial_weights(run.task, 0)
+    session = import_adapter(registry.frameworks[case.framework]).open(run, start, inputs)
+    train = inputs.data.train
+    rows = inputs.batches.reshape(blocks + 1, EPOCH, -1)
+    work = by_hand.Work(start, train.x.astype(np.float32), train.y, rows, device)
 
-    def ours(epoch: int) -> Any:
-        session.train(range(epoch * EPOCH, (epoch + 1) * EPOCH))
+    def ours(number: int) -> Any:
+        session.train(range(number * EPOCH, (number + 1) * EPOCH))
         return session.losses()
 
-    theirs = HAND_WRITTEN[case](start, x, y, plan.batches)
-    counts, taken = [0, 0], [[], []]
-    sides: list[Block] = [theirs, ours]
-    for pair in range(-5, PAIRS):
-        for side in (0, 1) if pair % 2 else (1, 0):
-            began = time.perf_counter_ns()
-            sides[side](counts[side])
-            if pair >= 0:
-                taken[side].append(time.perf_counter_ns() - began)
-            counts[side] += 1
-    hand, harness = np.array(taken, dtype=float) / EPOCH / 1000
-    medians = {"hand_us": float(np.median(hand)), "harness_us": float(np.median(harness))}
-    print(json.dumps({"ratio": float(np.median(harness / hand)), **medians}))
+    return case.by_hand(work), ours
 
 
-def torch_loop(start: Any, x: np.ndarray, y: np.ndarray, batches: np.ndarray) -> Block:
-    """Pre-loaded tensors, nn.Sequential, fused Adam."""
-    import torch
-    from torch import nn
+def launched(name: str, given: Namespace) -> dict[str, float]:
+    """What a fresh process measures."""
+    from gradrace.executor.environment import environment
 
-    torch.set_num_threads(1)
-    layers = [nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 10)]
-    model = nn.Sequential(*layers)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
-    inputs, labels, order = torch.from_numpy(x), torch.from_numpy(y), torch.from_numpy(batches)
-
-    def epoch(number: int) -> Any:
-        losses = []
-        for rows in order[number * EPOCH : (number + 1) * EPOCH]:
-            optimizer.zero_grad()
-            loss = nn.functional.cross_entropy(model(inputs[rows]), labels[rows])
-            loss.backward()
-            optimizer.step()
-            losses.append(loss.detach())
-        return torch.stack(losses).numpy()
-
-    return epoch
+    case = CASES[name]
+    env = environment(run_of(case.framework, case.mode, given.device, EPOCH))
+    command = [sys.executable, __file__, "--device", given.device, "--pairs", str(given.pairs)]
+    done = subprocess.run([*command, "--launch", name], env=env, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{name} failed:\n{done.stderr[-2000:]}")
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
-def _tensorflow_step() -> Any:
-    import keras
-    import tensorflow as tf
+def interval(ratios: Sequence[float]) -> tuple[float, float, float]:
+    """The geometric mean and its 95% t interval; nan for one launch."""
+    from scipy import stats
 
-    hidden = [keras.layers.Dense(128, activation="relu") for _ in range(2)]
-    model = keras.Sequential([keras.layers.Input((64,)), *hidden, keras.layers.Dense(10)])
-    optimizer = keras.optimizers.Adam(1e-3)
-    optimizer.build(model.trainable_variables)
-
-    def step(a: Any, b: Any) -> Any:
-        with tf.GradientTape() as tape:
-            logits = model(a, training=True)
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=b, logits=logits)
-            loss = tf.reduce_mean(losses)
-        gradients = tape.gradient(loss, model.trainable_variables)
-        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
-        return loss
-
-    return step
+    logs = np.log(ratios)
+    error = logs.std(ddof=1) / np.sqrt(len(logs)) if len(logs) > 1 else np.nan
+    half = stats.t.ppf(0.975, max(1, len(logs) - 1)) * error
+    middle, low, high = np.exp([logs.mean(), logs.mean() - half, logs.mean() + half])
+    return float(middle), float(low), float(high)
 
 
-def tensorflow_steps(start: Any, x: np.ndarray, y: np.ndarray, batches: np.ndarray) -> Block:
-    """One tf.function a step, batches gathered per epoch."""
-    import tensorflow as tf
+def surroundings(device: str) -> dict[str, Any]:
+    """Machine, versions, time and load: what the figures hold for."""
+    from gradrace.machine import this_machine
+    from gradrace.machine.place import machine_type
 
-    step = tf.function(_tensorflow_step())
-    inputs, labels = tf.constant(x), tf.constant(y)
-
-    def epoch(number: int) -> Any:
-        rows = batches[number * EPOCH : (number + 1) * EPOCH]
-        taken = (tf.unstack(tf.gather(values, rows)) for values in (inputs, labels))
-        return tf.stack([step(a, b) for a, b in zip(*taken, strict=True)]).numpy()
-
-    return epoch
-
-
-def tensorflow_loop(start: Any, x: np.ndarray, y: np.ndarray, batches: np.ndarray) -> Block:
-    """One tf.function an epoch, with a loop over its batches in it."""
-    import tensorflow as tf
-
-    step = _tensorflow_step()
-    inputs, labels = tf.constant(x), tf.constant(y)
-
-    @tf.function
-    def steps(rows: Any) -> Any:
-        losses = tf.TensorArray(tf.float32, size=EPOCH)
-        for t in tf.range(EPOCH):
-            losses = losses.write(t, step(tf.gather(inputs, rows[t]), tf.gather(labels, rows[t])))
-        return losses.stack()
-
-    return lambda number: steps(tf.constant(batches[number * EPOCH : (number + 1) * EPOCH])).numpy()
+    installed = [name for name in PACKAGES if find_spec(name)]
+    return {
+        "machine": this_machine().model_dump(),
+        "type": machine_type("gpu" if device == "gpu" else "cpu"),
+        "device": device,
+        "versions": {name: _version(name) for name in installed},
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "load": list(os.getloadavg()) if hasattr(os, "getloadavg") else [],
+    }
 
 
-def _jax_step() -> tuple[Any, Any]:
-    import jax
-    import optax
-
-    optimizer = optax.adam(1e-3)
-
-    def loss_of(p: Any, a: Any, b: Any) -> Any:
-        h = jax.nn.relu(a @ p["0_dense.kernel"] + p["0_dense.bias"])
-        h = jax.nn.relu(h @ p["2_dense.kernel"] + p["2_dense.bias"])
-        logits = h @ p["4_dense.kernel"] + p["4_dense.bias"]
-        return optax.softmax_cross_entropy_with_integer_labels(logits, b).mean()
-
-    def step(carry: Any, batch: Any) -> Any:
-        p, state = carry
-        loss, gradient = jax.value_and_grad(loss_of)(p, *batch)
-        updates, state = optimizer.update(gradient, state, p)
-        return (optax.apply_updates(p, updates), state), loss
-
-    return optimizer, step
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return importlib.metadata.version(f"{name}-cpu")
 
 
-def jax_jit_loop(start: Any, x: np.ndarray, y: np.ndarray, batches: np.ndarray) -> Block:
-    """One jitted, donating step at a time over batches that are on the device."""
-    import jax
-    import jax.numpy as jnp
-
-    optimizer, step = _jax_step()
-    p = {name: jnp.asarray(value, jnp.float32) for name, value in start.items()}
-    carry = [(p, optimizer.init(p))]
-    jitted = jax.jit(step, donate_argnums=0)
-    targets = y.astype(np.int32)
-    staged = [(jax.device_put(x[rows]), jax.device_put(targets[rows])) for rows in batches]
-
-    def epoch(number: int) -> Any:
-        losses = []
-        for batch in staged[number * EPOCH : (number + 1) * EPOCH]:
-            carry[0], loss = jitted(carry[0], batch)
-            losses.append(loss)
-        return np.array(jax.device_get(losses))
-
-    return epoch
-
-
-def jax_scan_loop(start: Any, x: np.ndarray, y: np.ndarray, batches: np.ndarray) -> Block:
-    """lax.scan over the epoch's batches."""
-    import jax
-    import jax.numpy as jnp
-
-    optimizer, step = _jax_step()
-    p = {name: jnp.asarray(value, jnp.float32) for name, value in start.items()}
-    carry = [(p, optimizer.init(p))]
-    inputs, labels = jnp.asarray(x), jnp.asarray(y.astype(np.int32))
-    jitted = jax.jit(
-        lambda c, rows: jax.lax.scan(lambda c, r: step(c, (inputs[r], labels[r])), c, rows),
-        donate_argnums=0,
-    )
-
-    def epoch(number: int) -> Any:
-        carry[0], losses = jitted(carry[0], batches[number * EPOCH : (number + 1) * EPOCH])
-        return np.asarray(losses)
-
-    return epoch
-
-
-HAND_WRITTEN = {
-    "torch": torch_loop,
-    "tensorflow": tensorflow_steps,
-    "tensorflow-loop": tensorflow_loop,
-    "jax-jit": jax_jit_loop,
-    "jax-scan": jax_scan_loop,
-}
+def row(rows: Sequence[dict[str, float]]) -> str:
+    """One case's line of the table."""
+    cells = []
+    for key in RATIOS:
+        middle, low, high = interval([each[key] for each in rows])
+        cells.append(f"{middle:.3f} [{low:.3f}, {high:.3f}]")
+    for pair in (TIMES, CALLS):
+        hand, harness = (np.median([each[key] for each in rows]) for key in pair)
+        cells.append(f"{hand:.1f} / {harness:.1f}")
+    return f"{cells[0]:22} {cells[1]:22} {cells[2]:18} {cells[3]}"
 
 
 def main() -> None:
     """Launches every case several times and prints ratio, interval and step times."""
-    from gradrace.executor.environment import environment
-    from scipy import stats
-
     parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
-    parser.add_argument("cases", nargs="*", default=list(CASES))
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join(CASES))
     parser.add_argument("--launches", type=int, default=6)
+    parser.add_argument("--pairs", type=int, default=PAIRS)
+    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--launch", choices=list(CASES), help=SUPPRESS)
     given = parser.parse_args()
-    env = environment(run_of("torch", "eager-fused"))
-    for case in given.cases:
-        rows = []
-        for _ in range(given.launches):
-            command = [sys.executable, __file__, "--launch", case]
-            done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
-            rows.append(json.loads(done.stdout.splitlines()[-1]))
-        logs = np.log([row["ratio"] for row in rows])
-        error = logs.std(ddof=1) / np.sqrt(len(logs)) if len(logs) > 1 else np.nan
-        half = stats.t.ppf(0.975, max(1, len(logs) - 1)) * error
-        low, middle, high = np.exp([logs.mean() - half, logs.mean(), logs.mean() + half])
-        hand, harness = (np.median([row[key] for row in rows]) for key in ("hand_us", "harness_us"))
-        times = f"hand-written {hand:6.1f} us, harness {harness:6.1f} us a step"
-        print(f"{case:15} ratio {middle:.3f} [{low:.3f}, {high:.3f}]  {times}")
+    if given.launch:
+        print(json.dumps(launch(CASES[given.launch], given.pairs, given.device)))
+        return
+    unknown = [name for name in given.cases if name not in CASES]
+    if unknown:
+        parser.error(f"no case {', '.join(unknown)}; the cases are {', '.join(CASES)}")
+    cases = given.cases or [name for name in CASES if find_spec(CASES[name].framework)]
+    around = surroundings(given.device)
+    load = ", ".join(f"{value:.1f}" for value in around["load"])
+    print(f"{around['type']}; load {load}; {given.launches} launches of {given.pairs} pairs")
+    print(", ".join(f"{name} {version}" for name, version in around["versions"].items()))
+    print(f"{'case':18}{'harness / by hand':22} {'CPU':22} {'us, hand / harness':18} calls a step")
+    found: dict[str, list[dict[str, float]]] = {}
+    for name in cases:
+        found[name] = [launched(name, given) for _ in range(given.launches)]
+        print(f"{name:18}{row(found[name])}", flush=True)
+    if given.json:
+        given.json.write_text(json.dumps({**around, "pairs": given.pairs, "launches": found}))
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--launch"]:
-        launch(sys.argv[2])
-    else:
-        main()
+    main()
