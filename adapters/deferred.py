@@ -40,6 +40,14 @@ def value_of(expression: Expression, values: Any) -> Any:
     return expression
 
 
+def free_keys(expression: Expression) -> set[Hashable]:
+    """The keys of all that is left open in it."""
+    if isinstance(expression, Free):
+        return {expression.key}
+    operands = expression[1:] if isinstance(expression, tuple) else ()
+    return {key for operand in operands for key in free_keys(operand)}
+
+
 def _arithmetic(function: Callable[..., Any]) -> Callable[[Any, Any], Any]:
     def method(self: Deferred, other: Any) -> Any:
         if (operand := _operand(other)) is None:

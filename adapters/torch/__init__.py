@@ -3,8 +3,8 @@
 `modes`: eager, as a CUDA graph or through torch.compile. `session`: one model in training, and
 `captured`: the same by replays of one captured step (`graph`). `layers`, `losses`, `optimizer`
 (with `pieces` that torch lacks), `batches`: its parts. `policy`: threads and precision.
-`population`: many models at once, by `lane_network`, `lane_losses`, `lane_updates`. `lane_keys`
-says which, with `lane_trials` of their optimizers.
+`population`: many models at once, by `lane_network`, `lane_losses`, `lane_updates`; on a GPU by
+`lane_stacked` with its `lane_numbers`, and `lane_graph`. `lane_keys`, `lane_trials`: which runs.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import torch
 from gradrace.adapter import Differentials
 from gradrace.adapters.torch import batches, lane_keys, losses, modes
 from gradrace.adapters.torch.captured import CapturedSession
+from gradrace.adapters.torch.lane_graph import CapturedPopulation
 from gradrace.adapters.torch.layers import (
     TorchNetwork,
     as_array,
@@ -90,7 +91,8 @@ class TorchAdapter:
         inputs: Sequence[RunInputs],
         lanes: int,
     ) -> TorchPopulation:
-        return TorchPopulation([_by_itself(run) for run in runs], starts, inputs, lanes)
+        kind = CapturedPopulation if runs[0].device == "gpu" else TorchPopulation
+        return kind([_by_itself(run) for run in runs], starts, inputs, lanes)
 
     def updates(
         self,

@@ -65,15 +65,21 @@ def add(tensors: list[Tensor], what: float | Tensor) -> None:
 class CapturedStep:
     """A training step that `replay` takes, the same work whichever step it is.
 
-    body: enqueues step number `step`, int64[1] on the device, and gives its loss. steps: of a run.
-    replay: None until `capture`.
+    body: enqueues step number `step`, int64[1] on the device, and gives its loss, or [lanes] of
+    them. steps: of a run. replay: None until `capture`.
     """
 
-    def __init__(self, body: Callable[[Tensor], Tensor], steps: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        body: Callable[[Tensor], Tensor],
+        steps: int,
+        device: torch.device,
+        lanes: tuple[int, ...] = (),
+    ) -> None:
         self._body, self._device = body, device
         self._step = torch.zeros(1, dtype=torch.int64, device=device)
-        self._all_steps = torch.arange(steps, device=device)
-        self._losses = torch.zeros(steps, dtype=torch.get_default_dtype(), device=device)
+        self._all_steps = torch.arange(steps, device=device).view(-1, *(1 for _ in lanes))
+        self._losses = torch.zeros((steps, *lanes), dtype=torch.get_default_dtype(), device=device)
         self._untold = range(0)
         self.replay: Callable[[], None] | None = None
 

@@ -28,9 +28,8 @@ def lane_key(run: RunSpec, inputs: RunInputs) -> Hashable:
             layer.pop(name, None)
     layers = build(run.task.model, run.task.input_shape)
     shapes = [parameter.shape for built in layers for parameter in built.parameters]
-    return canonical_json(
-        [task, shapes, run.optimizer.name, run.optimizer.rule, run.dtype, run.device, run.threads]
-    )
+    setup = (run.optimizer.name, run.optimizer.rule, run.dtype, run.device, run.threads)
+    return canonical_json([task, shapes, setup]), lane_trials.recipe_key(run, inputs)
 
 
 def _impossible(run: RunSpec, inputs: RunInputs) -> str | None:

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from gradrace.adapters.torch.layers import Layout
 from gradrace.adapters.torch.optimizer import Updater
-from gradrace.plan import RunInputs
+from gradrace.optimizer import Optimizer
 from gradrace.spec import RunSpec
 from torch import Tensor
 
@@ -17,9 +17,13 @@ from torch import Tensor
 class LaneUpdate(Protocol):
     """The runs' optimizers; see `Updater`, which drives that of one run."""
 
-    def step(self, step: int, gradients: Sequence[Tensor | None]) -> None:
+    def begin(self) -> None:
+        """Steps follow; on the host."""
+
+    def step(self, step: int | Tensor, gradients: Sequence[Tensor | None]) -> None:
         """Update number `step` of every lane. gradients: [lanes, ...] each, in the order of the
-        tensors; the same objects at every step; None for a tensor that no loss depends on."""
+        tensors; the same objects at every step; None for a tensor that no loss depends on. step:
+        int64[1] on the device for a step that is captured."""
 
     def set_learning_rates(self, lane: int, rates: np.ndarray) -> None:
         """Replaces one run's whole table float64[steps]."""
@@ -38,7 +42,8 @@ class OneByOne:
     def __init__(
         self,
         runs: Sequence[RunSpec],
-        inputs: Sequence[RunInputs],
+        optimizer: Optimizer,
+        rates: Sequence[np.ndarray],
         trained: Mapping[str, Tensor],
         layouts: Sequence[Layout],
     ) -> None:
@@ -49,16 +54,19 @@ class OneByOne:
         self._updaters = [
             Updater(
                 run,
-                each.optimizer,
+                optimizer,
                 dict(zip(trained, tensors, strict=True)),
-                each.learning_rates,
+                own,
                 layouts,
             )
-            for run, each, tensors in zip(runs, inputs, self._lanes, strict=True)
+            for run, own, tensors in zip(runs, rates, self._lanes, strict=True)
         ]
         self._given = False
 
-    def step(self, step: int, gradients: Sequence[Tensor | None]) -> None:
+    def begin(self) -> None:
+        pass
+
+    def step(self, step: int | Tensor, gradients: Sequence[Tensor | None]) -> None:
         if not self._given:
             # Only now: the updaters drop gradients if they make their state beforehand.
             for lane, tensors in enumerate(self._lanes):

@@ -55,7 +55,7 @@ class Updater:
         # how gradients change, so that equal ones make another, shorter step.
         self.inseparable = self.asks_for_loss or isinstance(self.optimizer, torch.optim.LBFGS)
         self.stepped = False
-        self._evaluation, self._switches = bound.evaluation, _has_switches(self.optimizer)
+        self._evaluation, self._switches = bound.evaluation, has_switches(self.optimizer)
         if self._switches:
             self.optimizer.train()  # type: ignore[attr-defined]
         self._follow(bound)
@@ -234,7 +234,7 @@ def _copied(value: Any) -> Any:
     return value
 
 
-def _has_switches(optimizer: torch.optim.Optimizer) -> bool:
+def has_switches(optimizer: torch.optim.Optimizer) -> bool:
     """Whether the class switches between weights to train and to evaluate (Schedule-Free)."""
     return all(callable(getattr(optimizer, name, None)) for name in ("train", "eval"))
 
@@ -277,7 +277,7 @@ class _Corrections:
         self._unshifted = {name: affine.shift == 0.0 for name, affine in bound.state_tables.items()}
         self._check_hypers()
         if bound.state_tables and not optimizer.state and hasattr(optimizer, "_init_group"):
-            _make_state(optimizer)
+            make_state(optimizer)
         self._buffers: dict[str, list[Tensor]] = {}
 
     def _check_hypers(self) -> None:
@@ -318,7 +318,7 @@ class _Corrections:
         return self._buffers[name]
 
 
-def _make_state(optimizer: torch.optim.Optimizer) -> None:
+def make_state(optimizer: torch.optim.Optimizer) -> None:
     """Makes the state that torch makes in the first step, by the method of all torch.optim classes.
 
     A step with zero gradients would leave traces (epsilon in Adamax's norm, 0 / 0 in RMSprop's

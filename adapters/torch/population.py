@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 from gradrace.adapter import Metrics
-from gradrace.adapters.torch import batches, lane_losses
+from gradrace.adapters.torch import batches, lane_losses, lane_trials
 from gradrace.adapters.torch.lane_network import LaneNetwork
+from gradrace.adapters.torch.lane_stacked import Stacked
 from gradrace.adapters.torch.lane_updates import LaneUpdate, OneByOne
 from gradrace.adapters.torch.layers import to_torch
 from gradrace.adapters.torch.policy import DTYPES, prepare
@@ -77,11 +78,18 @@ class TorchPopulation:
         rows = np.stack([each.batches for each in self._inputs], axis=1)
         self._rows = torch.from_numpy(rows).to(self._device)
         self._decays = self._decay_factors()
-        self._update: LaneUpdate = OneByOne(
-            self._runs, self._inputs, self._network.trained, self._network.layouts
-        )
+        self._update = self._new_update()
         self._gradients: list[Tensor | None] = []
         self._losses: list[Tensor] = []
+
+    def _new_update(self) -> LaneUpdate:
+        optimizer = self._inputs[0].optimizer
+        rates = [each.learning_rates for each in self._inputs]
+        trained = self._network.trained
+        # Runs of one lane_key have one recipe.
+        if found := lane_trials.recipe(self._runs[0], self._inputs[0]):
+            return Stacked(self._runs, optimizer, rates, trained, found.counters)
+        return OneByOne(self._runs, optimizer, rates, trained, self._network.layouts)
 
     def _amounts_of_lanes(self) -> dict[str, Tensor]:
         found = [amounts(run.task, self._output_shape[-1]) for run in self._runs]
@@ -104,20 +112,24 @@ class TorchPopulation:
 
     def train(self, steps: range) -> None:
         with memory_errors():
-            self._network.train(True)
+            self._begin()
             for step in steps:
                 self._losses.append(self._take(step))
 
-    def _take(self, step: int) -> Tensor:
-        """One step of all lanes; their losses."""
-        rows = self._rows[step]
+    def _begin(self) -> None:
+        self._network.train(True)
+        self._update.begin()
+
+    def _take(self, step: int | Tensor) -> Tensor:
+        """One step of all lanes; their losses. step: int64[1] if it is captured."""
+        rows = _at(self._rows, step)
         losses = self._lane_losses(self._x[rows], self._y[rows], self._factors(step))
         self._differentiate(losses)
         gradients = [gradient for gradient in self._gradients if gradient is not None]
         if "clip_norm" in self._amounts:
             lane_losses.clip(gradients, self._amounts["clip_norm"])
         if self._decays is not None:
-            lane_losses.decay(self._kernels, self._decays[step])
+            lane_losses.decay(self._kernels, _at(self._decays, step))
         self._update.step(step, self._gradients)
         return losses.detach()
 
@@ -136,7 +148,12 @@ class TorchPopulation:
         held = [gradient for gradient in self._gradients if gradient is not None]
         torch._foreach_copy_(held, [each for each in found if each is not None])
 
-    def _factors(self, step: int) -> dict[str, Tensor]:
+    def _factors(self, step: int | Tensor) -> dict[str, Tensor]:
+        """See LaneNetwork."""
+        assert isinstance(step, int)
+        return self._drawn_factors(step)
+
+    def _drawn_factors(self, step: int) -> dict[str, Tensor]:
         """By the name of a dropout whose masks the harness draws: [lanes, batch, ...]."""
         found = {}
         for place, built in enumerate(self._fed[0]):
@@ -208,3 +225,8 @@ class TorchPopulation:
     def close(self) -> None:
         self._losses.clear()
         self._gradients.clear()
+
+
+def _at(table: Tensor, step: int | Tensor) -> Tensor:
+    """The entry of a step, whose number may lie on the device."""
+    return table.index_select(0, step).squeeze(0) if isinstance(step, Tensor) else table[step]

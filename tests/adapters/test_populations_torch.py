@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -41,6 +42,36 @@ def test_lanes_have_penalties_clipping_smoothing_and_dropout_of_their_own():
 @pytest.mark.slow
 def test_no_bit_depends_on_other_lanes_in_float32_and_with_two_threads():
     assert {name for name, same in below(found("bits"), "bits|").items() if not same} == set()
+
+
+@pytest.mark.slow
+def test_one_optimizer_for_all_lanes_in_steps_to_be_captured_gives_the_numbers_of_single_runs():
+    told = found("stacked")
+    assert {n: v for n, v in told.items() if n.endswith("worst") and not v <= 1e-12} == {}
+    assert {n for n, v in told.items() if n.endswith("bits") and not v} == set()
+
+
+@pytest.mark.slow
+def test_a_class_steps_all_lanes_at_once_unless_it_decides_by_values_or_needs_a_storage():
+    together = {"adadelta", "adagrad", "adam", "adamax", "adamw", "amsgrad", "momentum", "nadam"}
+    together |= {"nesterov", "rmsprop", "rmsprop_centered", "rmsprop_momentum", "sgd"}
+    assert set(json.loads(str(found("stacked")["together"]))) == together
+
+
+@pytest.mark.slow
+def test_a_lane_has_the_state_of_a_single_run():
+    for alone, *in_lanes in json.loads(str(found("stacked")["bytes"])):
+        assert in_lanes == [alone, alone]
+
+
+@pytest.mark.slow
+def test_too_many_lanes_are_a_memory_error():
+    told = {name: str(value) for name, value in below(found("memory"), "memory|").items()}
+    assert told == {
+        "CUDA out of memory": "MemoryError",
+        "another": "ValueError",
+        "cpu": "MemoryError",
+    }
 
 
 @pytest.mark.slow

@@ -1,24 +1,30 @@
 """PyTorch's populations beyond lanes.py: every layer and loss, one thread or two, odd classes.
 
-`python tests/helpers/populations_torch.py pairs|layers|bits|classes OUT.npz`, because one process
+`python tests/helpers/populations_torch.py SECTION OUT.npz`, because one process
 holds one framework."""
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest import mock
 
+import gradrace.adapters.torch as torch_adapter
 import numpy as np
 import torch
 from gradrace import data
-from gradrace.adapter import LanesImpossible
-from gradrace.adapters.torch import ADAPTER
+from gradrace.adapter import LanesImpossible, Unsupported
+from gradrace.adapters.torch import ADAPTER, lane_trials
+from gradrace.adapters.torch.graph import CapturedStep
+from gradrace.adapters.torch.lane_graph import CapturedPopulation
 from gradrace.adapters.torch.lane_network import LaneNetwork
 from gradrace.adapters.torch.layers import to_torch
+from gradrace.adapters.torch.population import memory_errors
 from gradrace.layers import Dense, Dropout
 from gradrace.optimizer import Binding, Hyper, Optimizer
-from gradrace.plan import make_plan
+from gradrace.plan import initial_weights, make_plan
 from gradrace.spec import RunSpec, TaskSpec
 from lanes import alone, same_bits, together, varied, worst
 from layer_cases import CASES, Case, prepare
@@ -29,6 +35,11 @@ from runs import REGISTRY, spec_of
 Found = Iterator[tuple[str, Any]]
 LANES, MODE = 3, "eager-fused"
 # State: two moments; a product; factors, in canonical storage; a correction at every step.
+OPTIMIZERS = [
+    name
+    for name, each in REGISTRY.optimizers.items()
+    if "torch" in each.bindings and "torch" not in each.differs
+]
 PAIRS = ("digits_mlp:adam", "digits_mlp:nadam", "digits_cnn:adafactor", "digits_gru:rmsprop")
 
 
@@ -133,6 +144,73 @@ def bits() -> Found:
         runs = [of_lane(spec, lane, name, **fields) for lane in range(4)]
         found = together(ADAPTER, runs, 5)
         yield f"bits|{threads}|{spec.name}|{name}", np.array(same_bits(ADAPTER, runs, found))
+
+
+def stacked() -> Found:
+    """As on a GPU: one optimizer for all lanes, in steps that could be captured."""
+    image = TASKS[0]
+    with mock.patch.object(lane_trials, "STACKED_ON", {"cpu"}), captured_on_a_cpu():
+        for spec, name in (
+            *((REGISTRY.tasks["digits_mlp"], name) for name in ("nadam", "amsgrad")),
+            *((image, "rmsprop_momentum"), (image, "adamw"), (TASKS[4], "nesterov")),
+        ):
+            runs = [of_lane(spec, lane, name) for lane in range(4)]
+            singles = [alone(ADAPTER, run, MODE) for run in runs]
+            found = together(ADAPTER, runs, 5)
+            yield f"{spec.name} {name}|worst", np.array(max(map(worst, singles, found)))
+            yield f"{spec.name} {name}|bits", np.array(same_bits(ADAPTER, runs, found))
+        with mock.patch.object(CapturedStep, "capture", side_effect=Unsupported("no")):
+            again = together(ADAPTER, runs, 5)
+        yield (
+            "refused|bits",
+            np.array(all(worst(a, b) == 0.0 for a, b in zip(found, again, strict=True))),
+        )
+        yield "together", np.array(json.dumps(sorted(filter(steps_together, OPTIMIZERS))))
+        yield (
+            "bytes",
+            np.array(json.dumps([state_bytes(name) for name in ("sgd", "adam", "nadam")])),
+        )
+
+
+def captured_on_a_cpu() -> Any:
+    return mock.patch.object(torch_adapter, "TorchPopulation", CapturedPopulation)
+
+
+def steps_together(name: str) -> bool:
+    run = of_lane(TASKS[0], 0, name)
+    return lane_trials.recipe(run, make_plan(run, REGISTRY.optimizers[name])) is not None
+
+
+def state_bytes(name: str) -> list[int | None]:
+    """Of a single run and of a lane in either way, after a step."""
+    run = of_lane(REGISTRY.tasks["digits_mlp"], 0, name)
+    inputs = make_plan(run, REGISTRY.optimizers[name])
+    start = initial_weights(run.task, 0)
+    opened = [
+        ADAPTER.open(run, start, inputs),
+        ADAPTER.open_population([run], [start], [inputs], 3),
+    ]
+    with mock.patch.object(lane_trials, "STACKED_ON", set()):
+        opened.append(ADAPTER.open_population([run], [start], [inputs], 3))
+    for each in opened:
+        each.train(range(1))
+    return [each.state_bytes() for each in opened]
+
+
+def memory() -> Found:
+    """What torch raises on a CPU and on a GPU that are out of memory."""
+    errors = [torch.OutOfMemoryError("CUDA out of memory"), ValueError("another")]
+    for error in errors:
+        try:
+            with memory_errors():
+                raise error
+        except Exception as found:
+            yield f"memory|{error}", np.array(type(found).__name__)
+    try:
+        with memory_errors():
+            torch.empty(2**55)
+    except Exception as found:
+        yield "memory|cpu", np.array(type(found).__name__)
 
 
 # Classes of users
@@ -248,7 +326,7 @@ def main() -> None:
     section, out = sys.argv[1:]
     load = data.load
     data.load = lambda name: made_up(name) if name in ("words", "numbers", "binary") else load(name)
-    sections: list[Callable[[], Found]] = [pairs, layers, bits, classes]
+    sections: list[Callable[[], Found]] = [pairs, layers, bits, stacked, memory, classes]
     np.savez(out, **dict({each.__name__: each for each in sections}[section]()))
 
 
