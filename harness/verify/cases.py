@@ -365,10 +365,10 @@ FULL_LEFT_OUT = (
 
 def _unasked(case: Case, registry: Registry) -> bool:
     """Whether a run without -k holds the case: of the populations a part, as each is compiled."""
-    if not isinstance(case, PopulationCase) or case.task.name == "digits_mlp":
+    if not isinstance(case, PopulationCase):
         return True
-    loaded = case.optimizer in registry.loaded.get("optimizers", ())
-    return loaded or case.name in SOME_POPULATIONS
+    own = case.task.name in ("digits_mlp", *registry.loaded.get("tasks", ()))
+    return own or case.name in SOME_POPULATIONS
 
 
 SOME_POPULATIONS = {
@@ -720,7 +720,9 @@ def _population_cases(registry: Registry, tasks: dict[str, TaskSpec]) -> Iterato
     """Every optimizer that is equal in all libraries and every loaded one, on every task here."""
     own = registry.loaded.get("optimizers", ())
     trained = [
-        name for name, each in registry.optimizers.items() if name in own or _in_all_three(each)
+        name
+        for name, each in registry.optimizers.items()
+        if _in_all_three(each) or (name in own and not (each.rule and each.rule.joint))
     ]
     for task_name in POPULATION_TASKS:
         for name in trained:

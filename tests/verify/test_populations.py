@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from gradrace.errors import UserError
@@ -168,3 +169,8 @@ def test_lanes_differ_in_all_that_a_lane_owns(registry):
 def test_nothing_is_called_so(registry):
     with pytest.raises(UserError, match="nothing to verify is called"):
         verify(registry, VerifyOptions(Selection(keyword="populations/nonesuch")))
+
+
+def test_a_loaded_task_is_trained_in_lanes(registry):
+    mine = replace(registry, loaded={"tasks": ("digits_rnn",)})
+    assert list(chosen(mine)) == ["digits_rnn/adam"]
