@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 # Else the first process would take all of the GPU's memory, and timing holds several at once.
@@ -25,6 +25,7 @@ from gradrace.adapters.tensorflow.layers import KerasNetwork, array_of
 from gradrace.adapters.tensorflow.modes import repeated
 from gradrace.adapters.tensorflow.optimizer import Updater
 from gradrace.adapters.tensorflow.policy import accelerator, policy, prepare, visible_device
+from gradrace.adapters.tensorflow.population import TensorflowPopulation, lane_key
 from gradrace.adapters.tensorflow.program import traced
 from gradrace.adapters.tensorflow.session import TensorflowSession
 from gradrace.binding import bind, unavailable
@@ -100,6 +101,20 @@ class TensorflowAdapter:
     def open(self, run: RunSpec, start: Weights, inputs: RunInputs) -> TensorflowSession:
         prepare(run)
         return TensorflowSession(run, start, inputs)
+
+    def lane_key(self, run: RunSpec, inputs: RunInputs) -> Hashable:
+        prepare(run)
+        return lane_key(run, inputs)
+
+    def open_population(
+        self,
+        runs: Sequence[RunSpec],
+        starts: Sequence[Weights],
+        inputs: Sequence[RunInputs],
+        lanes: int,
+    ) -> TensorflowPopulation:
+        prepare(runs[0])
+        return TensorflowPopulation(runs, starts, inputs, lanes)
 
     def updates(
         self,

@@ -35,8 +35,16 @@ class Slot(NamedTuple):
 class KerasNetwork:
     """Keras layers one after another: the graph of a keras.Sequential, plus masks of dropout."""
 
-    def __init__(self, layers: Sequence[BuiltLayer], dtype: str, device: str) -> None:
-        self._layers = [(built, _built(built, dtype, device)) for built in layers]
+    def __init__(
+        self,
+        layers: Sequence[BuiltLayer],
+        dtype: str,
+        device: str,
+        table: Mapping[type, Kind] | None = None,
+    ) -> None:
+        """table: LAYERS by default."""
+        table = table or LAYERS
+        self._layers = [(built, _built(table, built, dtype, device)) for built in layers]
         self._fed = {built.name for built in fed_dropouts(layers)}
         self._slots = {
             name: slot
@@ -61,6 +69,10 @@ class KerasNetwork:
                 x = _masked(x, masks[built.name], amounts[scale_of(built.name)])
         return x
 
+    def variable(self, name: str) -> keras.Variable | None:
+        """The variable of this canonical parameter, if there is such a one."""
+        return self._slots[name].variable if name in self._slots else None
+
     def load(self, weights: Weights) -> None:
         """Sets every parameter, state included, from canonical arrays."""
         for name, slot in self._slots.items():
@@ -70,6 +82,10 @@ class KerasNetwork:
         """Canonical name -> a copy of the present value, state included."""
         return {n: slot.swap(array_of(slot.variable.value)) for n, slot in self._slots.items()}
 
+    def canonical(self, values: Mapping[int, tf.Tensor]) -> dict[str, Array]:
+        """Other values of the variables, by their ids, as `weights` gives them."""
+        return {n: s.swap(array_of(values[id(s.variable)])) for n, s in self._slots.items()}
+
     def gradients(self, gradients: Iterable[tf.Tensor]) -> dict[str, Array]:
         """Those by the trainable variables, in their order, as canonical arrays by name."""
         named = zip(self.trainable_names, gradients, strict=True)
@@ -78,14 +94,19 @@ class KerasNetwork:
     @contextmanager
     def unmoved(self) -> Iterator[None]:
         """Batch statistics and generators of dropout stay as they were, whatever runs inside."""
-        trained = {id(variable) for variable in self.trainable_variables}
-        variables = [slot.variable for slot in self._slots.values()]
-        moving = [variable for variable in variables if id(variable) not in trained]
-        moving += self._generators().values()
+        moving = self.moving_variables
         before = [tf.identity(variable.value) for variable in moving]
         yield
         for variable, value in zip(moving, before, strict=True):
             variable.assign(value)
+
+    @property
+    def moving_variables(self) -> list[keras.Variable]:
+        """Those that a forward pass in training moves: batch statistics, generators of dropout."""
+        trained = {id(variable) for variable in self.trainable_variables}
+        variables = [slot.variable for slot in self._slots.values()]
+        moving = [variable for variable in variables if id(variable) not in trained]
+        return [*moving, *self._generators().values()]
 
     def seed(self, seed: int) -> None:
         """Starts the generators of Keras' own dropout by the seed and each layer's name."""
@@ -112,9 +133,9 @@ def _masked(x: tf.Tensor, mask: tf.Tensor, scale: Any) -> tf.Tensor:
     return tf.where(mask, x * scale, tf.zeros_like(x))
 
 
-def _built(built: BuiltLayer, dtype: str, device: str) -> keras.Layer:
+def _built(table: Mapping[type, Kind], built: BuiltLayer, dtype: str, device: str) -> keras.Layer:
     common = {"name": built.name, "dtype": dtype}
-    layer = LAYERS[type(built.layer)].make(built.layer, common, device)
+    layer = table[type(built.layer)].make(built.layer, common, device)
     layer.build((None, *built.input_shape))
     return layer
 

@@ -22,13 +22,13 @@ _WITHOUT_ARRAYS = (tf.DType, tf.TensorShape, tf.Graph)
 
 
 class _Rates(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
-    """The learning rate of each iteration, read from a variable [steps]."""
+    """The learning rate of each iteration, read from values [steps]."""
 
-    def __init__(self, values: tf.Variable) -> None:
-        self._values = values
+    def __init__(self, values: tf.Variable | tf.Tensor) -> None:
+        self.values = values
 
     def __call__(self, step: tf.Tensor) -> tf.Tensor:
-        return tf.gather(self._values, step)
+        return tf.gather(self.values, step)
 
     def get_config(self) -> dict[str, Any]:
         return {}
@@ -61,6 +61,7 @@ class Updater:
         self._run, self._variables = run, list(variables)
         self._adjustable = _adjustable(run, bound)
         self._rates = table(run.dtype)
+        self._schedule = _Rates(self._rates)
         self._make_tables(bound)
         self._starts: dict[Hashable, list[np.ndarray]] = {}
         self._evaluation: Callable[..., Any] | None = bound.evaluation
@@ -106,6 +107,11 @@ class Updater:
     def step(self) -> tf.Tensor:
         """The number of updates so far, inside a step that is being traced."""
         return self.optimizer.iterations.value
+
+    @property
+    def others(self) -> list[keras.Variable]:
+        """The optimizer's variables but for the number of updates so far."""
+        return [v for v in self.optimizer.variables if v is not self.optimizer.iterations]
 
     def go_to(self, step: int) -> None:
         """Takes rates and corrections from this step on; the optimizer's buffers stay."""
@@ -207,7 +213,7 @@ class Updater:
         # rate it would be 0.
         optimizer = bound.make(learning_rate=_Double(bound.base_rate), **arguments)
         replaced = optimizer.learning_rate
-        optimizer.learning_rate = _Rates(self._rates)
+        optimizer.learning_rate = self._schedule
         optimizer.build(self._variables)
         return optimizer, replaced
 

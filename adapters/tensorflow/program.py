@@ -6,7 +6,7 @@ weights, optimizer state, learning rates and corrections are variables, set when
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -16,7 +16,7 @@ import tensorflow as tf
 from gradrace.adapters.tensorflow import losses
 from gradrace.adapters.tensorflow.batches import Tensors, signature
 from gradrace.adapters.tensorflow.hypers import Numbers
-from gradrace.adapters.tensorflow.layers import KerasNetwork
+from gradrace.adapters.tensorflow.layers import LAYERS, KerasNetwork, Kind
 from gradrace.adapters.tensorflow.optimizer import Updater, assign, table
 from gradrace.binding import Bound
 from gradrace.layers import build
@@ -35,6 +35,8 @@ class Program:
     those so far.
     """
 
+    layer_table: Mapping[type, Kind] = LAYERS
+
     def __init__(self, run: RunSpec, bound: Bound, data: Tensors, compiled: bool) -> None:
         """compiled: by XLA."""
         keras.config.set_floatx(run.dtype)
@@ -42,11 +44,11 @@ class Program:
         self._objective = Objective.of(run.task)
         # Timed runs have the task's numbers as constants, as in anybody's own step.
         self._free = run.measure == "convergence"
-        self._amounts = Numbers(_amounts(run), run.dtype)
+        self._amounts = Numbers(amounts_of(run), run.dtype)
         layers = build(run.task.model, run.task.input_shape)
-        self.network = KerasNetwork(layers, run.dtype, run.device)
+        self.network = KerasNetwork(layers, run.dtype, run.device, self.layer_table)
         self._fed = fed_dropouts(layers)
-        self._updater = Updater(run, bound, self.network.trainable_variables)
+        self._updater = self.made_updater(run, bound)
         # Kernels decay by the schedule's own rates, before any correction of the optimizer's.
         self._rates = table(run.dtype)
         masks = [
@@ -59,10 +61,14 @@ class Program:
         self._kept: dict[str, Any] = {}
         self.traces = 0
 
+    def made_updater(self, run: RunSpec, bound: Bound) -> Updater:
+        """The optimizer of the network's variables."""
+        return Updater(run, bound, self.network.trainable_variables)
+
     def start(self, run: RunSpec, bound: Bound, start: Weights, rates: Array, seed: int) -> None:
         """Sets all that a run leaves behind, and all that differs between runs of one program."""
         keras.config.set_floatx(self.dtype)
-        self._amounts.set(_amounts(run))
+        self._amounts.set(amounts_of(run))
         self.network.load(start)
         self.network.seed(seed)
         assign(self._rates, rates)
@@ -70,7 +76,7 @@ class Program:
 
     def fits(self, run: RunSpec, bound: Bound) -> bool:
         """Whether all that was traced so far holds for a run of the same key."""
-        return self._updater.fits(bound) and self._amounts.fits(_amounts(run))
+        return self._updater.fits(bound) and self._amounts.fits(amounts_of(run))
 
     @property
     def given(self) -> Amounts:
@@ -183,7 +189,7 @@ class Program:
         return total, losses.metric_total(self._objective, outputs, y)
 
 
-def _amounts(run: RunSpec) -> dict[str, float]:
+def amounts_of(run: RunSpec) -> dict[str, float]:
     outputs = build(run.task.model, run.task.input_shape)[-1].output_shape
     return amounts(run.task, outputs[-1])
 

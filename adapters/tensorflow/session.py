@@ -28,7 +28,7 @@ Array = np.ndarray
 
 _IDLE_PROGRAMS = 16
 # Splits are evaluated this many rows at a time, to bound the memory.
-_EVALUATED_ROWS = 4096
+EVALUATED_ROWS = 4096
 
 
 class TensorflowSession:
@@ -63,8 +63,8 @@ class TensorflowSession:
         x, y = self._data[split]
         loss, total = 0.0, 0.0
         with placed(self._device), self._program.evaluated():
-            for first in range(0, len(y), _EVALUATED_ROWS):
-                part = slice(first, first + _EVALUATED_ROWS)
+            for first in range(0, len(y), EVALUATED_ROWS):
+                part = slice(first, first + EVALUATED_ROWS)
                 part_loss, part_total = self._program.totals(x[part], y[part])
                 loss, total = loss + float(part_loss), total + float(part_total)
         loss /= len(y)
@@ -132,7 +132,7 @@ class TensorflowSession:
             return None
         # XLA compiles for the lengths of tables, which are variables to a graph.
         steps = self._run.steps if MODES[self._run.mode].compiled else None
-        return *_key(self._run, bound), steps, *signature(*self._data["train"], rows=None)
+        return *program_key(self._run, bound), steps, *signature(*self._data["train"], rows=None)
 
     def peak_bytes(self) -> int | None:
         """None on a CPU, where TensorFlow leaves out arrays below 256 KiB and rounds up others."""
@@ -165,7 +165,7 @@ def _give_back(key: Hashable | None, program: Program) -> None:
         del _IDLE[:-_IDLE_PROGRAMS]
 
 
-def _key(run: RunSpec, bound: Bound) -> tuple[Hashable, ...]:
+def program_key(run: RunSpec, bound: Bound) -> tuple[Hashable, ...]:
     """All that a program is traced with; two runs of one key differ in numbers alone."""
     task = run.task
     numbers = tuple(amounts(task, build(task.model, task.input_shape)[-1].output_shape[-1]))
