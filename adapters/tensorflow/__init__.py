@@ -2,7 +2,8 @@
 
 `modes` and `session`: read first. `program`: the traced functions. `layers`, `losses`, `batches`:
 its parts. `optimizer`: Keras' classes, with `hypers` and `adjustable` for values that change after
-the trace. `policy`: threads and precision.
+the trace. `policy`: threads and precision. `population`: many runs at once, with `lanes`, its
+traced functions, `lane_layers` and `lane_optimizer`.
 """
 
 from __future__ import annotations

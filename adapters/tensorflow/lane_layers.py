@@ -1,4 +1,4 @@
-"""Biases of many lanes: what of a layer is computed in another way than in a single run.
+"""Which layers are computed for all lanes at once, and the biases of those that are.
 
 The gradient of a bias is a sum over the batch. TensorFlow sums [lanes, batch, width] over the batch
 in vectors that run on from lane to lane: unless the width is a multiple of theirs, the order of
@@ -19,28 +19,26 @@ from gradrace.layers import BuiltLayer, Shape
 
 # Of a vector register of any processor so far.
 _BYTES = 64
-_BIASED = (kinds.Dense, kinds.Conv2D)
 
 
 def vector(dtype: str) -> int:
     """The most numbers of this type that a processor computes with at once."""
-    return _BYTES // tf.as_dtype(dtype).size
+    return _BYTES // int(tf.as_dtype(dtype).size)
 
 
-def unfit(layers: Sequence[BuiltLayer], dtype: str) -> str | None:
-    """The layer whose sums over the batch would depend on a lane's place, as a reason; or None."""
-    for built in layers:
-        width = _summed_width(built)
-        if width % vector(dtype):
-            return (
-                f"{built.name} is {width} wide, no multiple of {vector(dtype)}: TensorFlow's sums"
-                " over a batch would depend on a lane's place"
-            )
-    return None
+def vectorises(layers: Sequence[BuiltLayer], dtype: str) -> bool:
+    """Whether all lanes go through these layers at once, so that no bit depends on a lane's place.
+
+    A convolution takes one kernel at a time, and is faster in a loop over whole lanes than in one
+    of its own."""
+    return not any(
+        isinstance(built.layer, kinds.Conv2D) or _summed_width(built) % vector(dtype)
+        for built in layers
+    )
 
 
 def _summed_width(built: BuiltLayer) -> int:
-    """Of what is summed over the batch by TensorFlow itself; 0 for nothing."""
+    """Of what TensorFlow sums over the batch; 0 for nothing."""
     match built.layer:
         case kinds.BatchNorm() | kinds.LayerNorm() | kinds.GroupNorm():
             return built.input_shape[-1]
@@ -54,43 +52,26 @@ def _summed_width(built: BuiltLayer) -> int:
 def spread(
     network: KerasNetwork, layers: Sequence[BuiltLayer], batch: int, dtype: str
 ) -> list[tuple[keras.Variable, Shape]]:
-    """The biases to be spread, and the shapes to spread them to."""
-    found = []
-    for built in layers:
-        bias = network.variable(f"{built.name}.bias") if isinstance(built.layer, _BIASED) else None
-        if bias is not None and bias.shape[0] % vector(dtype):
-            found.append((bias, (batch, *built.output_shape)))
-    return found
+    """The biases that have to be spread over a batch, and the shapes that they get."""
+    biases = (
+        (network.variable(f"{built.name}.bias"), (batch, *built.output_shape))
+        for built in layers
+        if isinstance(built.layer, kinds.Dense) and built.layer.bias
+    )
+    return [(bias, shape) for bias, shape in biases if shape[-1] % vector(dtype)]
 
 
-class LaneDense(keras.layers.Dense):  # type: ignore[misc]
-    """Takes a bias that was spread; Keras would add a row."""
+class SpreadDense(keras.layers.Dense):  # type: ignore[misc]
+    """Takes a bias that was spread; Keras takes a row only."""
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         outputs = keras.ops.matmul(inputs, self.kernel)
         return outputs + self.bias.value if self.use_bias else outputs
 
 
-class LaneConv2D(keras.layers.Conv2D):  # type: ignore[misc]
-    """Takes a bias that was spread; Keras would reshape it to one pixel."""
-
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        outputs = self.convolution_op(inputs, self.kernel)
-        return outputs + self.bias.value if self.use_bias else outputs
-
-
 def _dense(kind: kinds.Dense, common: Mapping[str, Any], device: str) -> keras.Layer:
-    make = WeightNormDense if kind.weight_norm else LaneDense
+    make = WeightNormDense if kind.weight_norm else SpreadDense
     return make(kind.units, use_bias=kind.bias, **common)
 
 
-def _conv2d(kind: kinds.Conv2D, common: Mapping[str, Any], device: str) -> keras.Layer:
-    sizes = kind.filters, kind.kernel, kind.stride
-    return LaneConv2D(*sizes, kind.padding, use_bias=kind.bias, **common)
-
-
-LANE_LAYERS: Mapping[type, Kind] = {
-    **LAYERS,
-    kinds.Dense: Kind(_dense),
-    kinds.Conv2D: Kind(_conv2d),
-}
+LANE_LAYERS: Mapping[type, Kind] = {**LAYERS, kinds.Dense: Kind(_dense)}

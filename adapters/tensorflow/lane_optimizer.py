@@ -202,8 +202,8 @@ def tables_of(
         rates=tensor([bound.learning_rates for bound in bounds]),
         hypers={name: tensor([bound.hyper_tables[name] for bound in bounds]) for name in hypers},
         states={name: tensor([bound.state_tables[name] for bound in bounds]) for name in states},
-        numbers=tensor(updater.numbers.table()),
-        amounts=tensor(amounts),
+        numbers=tf.constant(updater.numbers.table(), dtype),
+        amounts=tf.constant(amounts, dtype),
     )
 
 
@@ -329,7 +329,7 @@ def _lanes_outcome(
     types = table_types(updater, lanes, dtype)
     width, count = len(tf.nest.flatten(types)), len(variables)
 
-    def update(t: tf.Tensor, *given: tf.Tensor) -> list[tf.Tensor]:
+    def update(t: tf.Tensor, *given: tf.Tensor) -> Sequence[tf.Tensor]:
         tables = tf.nest.pack_sequence_as(types, given[:width])
         gradients, values = given[width : width + count], given[width + count :]
 
@@ -347,7 +347,7 @@ def _lanes_outcome(
     first = state[:count]
     for now in range(_steps(bound)):
         t = tf.constant(now, tf.int64)
-        state = step(t, *tf.nest.flatten(tables), *_gradients(first, t), *state)
+        state = list(step(t, *tf.nest.flatten(tables), *_gradients(first, t), *state))
     return [array_of(each) for each in state]
 
 

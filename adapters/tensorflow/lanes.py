@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from gradrace.adapters.tensorflow.batches import Tensors
 from gradrace.adapters.tensorflow.hypers import overridden
-from gradrace.adapters.tensorflow.lane_layers import LANE_LAYERS, spread
+from gradrace.adapters.tensorflow.lane_layers import LANE_LAYERS, spread, vectorises
 from gradrace.adapters.tensorflow.lane_optimizer import (
     LaneNumbers,
     LaneUpdater,
@@ -28,7 +28,7 @@ from gradrace.adapters.tensorflow.layers import Kind, array_of
 from gradrace.adapters.tensorflow.modes import repeated
 from gradrace.adapters.tensorflow.program import Program, amounts_of
 from gradrace.binding import Bound
-from gradrace.layers import build
+from gradrace.layers import Shape, build
 from gradrace.plan import Weights
 from gradrace.spec import RunSpec
 
@@ -58,7 +58,10 @@ class LaneProgram(Program):
         self.weights = [*self.trained, *self._moving]
         self.variables = [*self.weights, *self._updater.others]
         layers = build(run.task.model, run.task.input_shape)
-        self._spread = spread(self.network, layers, run.task.batch_size, run.dtype)
+        self._at_once = vectorises(layers, run.dtype)
+        self._spread: list[tuple[keras.Variable, Shape]] = []
+        if self._at_once:
+            self._spread = spread(self.network, layers, run.task.batch_size, run.dtype)
 
     def made_updater(self, run: RunSpec, bound: Bound) -> LaneUpdater:
         """See Program."""
@@ -79,7 +82,7 @@ class LaneProgram(Program):
         """Each lane's numbers; then traces what was not traced yet."""
         self._lane_amounts.give([amounts_of(run) for run in runs])
         self._lane_updater.numbers.give(self._lane_updater.values(bounds))
-        assert self.loop and self.lane_totals
+        _ = self.loop, self.lane_totals
 
     def tables(self, bounds: Sequence[Bound], planned: Sequence[Array]) -> Tables:
         """The lanes' numbers as the traced functions take them."""
@@ -145,7 +148,7 @@ class LaneProgram(Program):
 
         def each(t: tf.Tensor, taken: tf.TensorArray, *values: tf.Tensor) -> Any:
             batch = (*(tf.gather(part, rows[:, t]) for part in (x, y)), *(m[:, t] for m in masks))
-            loss, gradients, moved = self._lanes_gradients(batch, values, tables.amounts)
+            loss, gradients, moved = self._all_gradients(batch, values, tables.amounts)
             stacks = gradients, moved, tables
             after = update_lanes(
                 self._lane_update,
@@ -160,13 +163,24 @@ class LaneProgram(Program):
         taken, *after = repeated(count, each, taken, *more[end:])
         return taken.stack(), *after
 
-    def _lanes_gradients(
+    def _all_gradients(
         self, batch: tuple[tf.Tensor, ...], values: Stack, amounts: tf.Tensor
     ) -> tuple[tf.Tensor, Stack, Stack]:
         """Losses [lanes], the gradients by `trained`, and values, after the forward pass.
 
         One derivative of the losses' sum gives every lane its own."""
         trained, moving, others = split(values, len(self.trained), len(self.weights))
+        if not self._at_once:
+            like = values[: len(self.weights)]
+            types = [tf.TensorSpec(each.shape[1:], each.dtype) for each in like]
+            kinds = tf.TensorSpec([], self.dtype), *split(types, len(trained), len(types))[:2]
+            loss, gradients, moved = tf.map_fn(
+                self._lane_gradients,
+                (batch, trained, moving, amounts),
+                parallel_iterations=1,
+                fn_output_signature=kinds,
+            )
+            return loss, gradients, [*trained, *moved, *others]
         # A column for each lane: with one for all, TensorFlow would make one product of all lanes.
         columns = [
             tf.ones([self.lanes, prod(shape[:-1]), 1], self.dtype) for _, shape in self._spread
@@ -176,12 +190,14 @@ class LaneProgram(Program):
             given = batch, trained, moving, amounts, columns
             loss, moved = tf.vectorized_map(self._lane_forward, given, warn=False)
             total = tf.reduce_sum(loss)
-        gradients = tape.gradient(
-            total, trained, unconnected_gradients=tf.UnconnectedGradients.ZERO
-        )
-        # An embedding's gradients come as rows.
-        gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
-        return loss, gradients, [*trained, *moved, *others]
+        return loss, _gradients(tape, total, trained), [*trained, *moved, *others]
+
+    def _lane_gradients(self, lane: Sequence[Any]) -> tuple[tf.Tensor, Stack, Stack]:
+        batch, trained, moving, amounts = lane
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(trained)
+            loss, moved = self._lane_forward((batch, trained, moving, amounts, []))
+        return loss, _gradients(tape, loss, trained), moved
 
     def _lane_forward(self, lane: Sequence[Any]) -> tuple[tf.Tensor, Stack]:
         batch, trained, moving, amounts, columns = lane
@@ -221,6 +237,12 @@ class LaneProgram(Program):
         none = (tf.TensorArray(tf.float64, size=count, element_shape=[]) for _ in range(2))
         losses, totals = repeated(count, each, *none)
         return losses.stack(), totals.stack()
+
+
+def _gradients(tape: tf.GradientTape, of: tf.Tensor, by: Stack) -> list[tf.Tensor]:
+    found = tape.gradient(of, by, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    # An embedding's gradients come as rows.
+    return [tf.convert_to_tensor(gradient) for gradient in found]
 
 
 def split(values: Stack, first: int, second: int) -> tuple[Stack, Stack, Stack]:

@@ -69,9 +69,9 @@ class KerasNetwork:
                 x = _masked(x, masks[built.name], amounts[scale_of(built.name)])
         return x
 
-    def variable(self, name: str) -> keras.Variable | None:
-        """The variable of this canonical parameter, if there is such a one."""
-        return self._slots[name].variable if name in self._slots else None
+    def variable(self, name: str) -> keras.Variable:
+        """Of the parameter of this canonical name."""
+        return self._slots[name].variable
 
     def load(self, weights: Weights) -> None:
         """Sets every parameter, state included, from canonical arrays."""

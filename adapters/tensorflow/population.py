@@ -12,12 +12,11 @@ import numpy as np
 import tensorflow as tf
 from gradrace.adapter import LanesImpossible, Metrics
 from gradrace.adapters.tensorflow.batches import Masks, Tensors, on_device, placed, signature
-from gradrace.adapters.tensorflow.lane_layers import unfit, vector
+from gradrace.adapters.tensorflow.lane_layers import vector
 from gradrace.adapters.tensorflow.lane_optimizer import lane_bound, tried
 from gradrace.adapters.tensorflow.lanes import LaneProgram
 from gradrace.adapters.tensorflow.session import EVALUATED_ROWS, program_key
 from gradrace.binding import Bound
-from gradrace.layers import build
 from gradrace.objective import Objective, metric_of
 from gradrace.plan import RunInputs, Weights
 from gradrace.spec import RunSpec
@@ -94,7 +93,8 @@ class TensorflowPopulation:
 
     def evaluate(self, split: str) -> list[Metrics]:
         x, y = self._data[split]
-        count, losses, totals = tf.constant(len(self._runs)), 0.0, 0.0
+        count = tf.constant(len(self._runs))
+        losses, totals = np.zeros(len(self._runs)), np.zeros(len(self._runs))
         with self._computing():
             weights = self._evaluated()
             for first in range(0, len(y), EVALUATED_ROWS):
@@ -196,7 +196,5 @@ def lane_key(run: RunSpec, inputs: RunInputs) -> Hashable:
         raise LanesImpossible("an input pipeline feeds one run")
     if run.diagnose:
         raise LanesImpossible("norms of each layer are recorded of single runs")
-    if reason := unfit(build(run.task.model, run.task.input_shape), run.dtype):
-        raise LanesImpossible(reason)
     decisions = tried(run, inputs).decisions
     return *program_key(run, lane_bound(run, inputs)), decisions
