@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from gradrace.adapter import Unsupported
 from gradrace.adapters.held_arrays import HeldArrays, held_arrays
 from gradrace.adapters.torch.graph import add, entry, multiply, table
 from gradrace.adapters.torch.layers import Layout
@@ -177,8 +178,15 @@ class Updater:
         return {"lr", *(self._corrections.hypers if self._corrections else ())}
 
     def moved(self) -> list[Tensor]:
-        """All tensors that a step moves: those that are trained, and the optimizer's own."""
-        return [*self._tensors, *self._held.values(), *self._own_arrays([]).arrays]
+        """All tensors that a step moves: those that are trained, and the optimizer's own.
+        Unsupported if some may be missing."""
+        own = self._own_arrays([])
+        if not own.whole:
+            raise Unsupported(
+                "the state of its optimizer cannot be looked into, so that the steps before the"
+                " capture of a CUDA graph could not be undone"
+            )
+        return [*self._tensors, *self._held.values(), *own.arrays]
 
     def _own_arrays(self, gradients: list[Tensor]) -> HeldArrays:
         """The optimizer's arrays but for the parameters and these gradients."""

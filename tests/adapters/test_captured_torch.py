@@ -79,6 +79,8 @@ def test_what_a_graph_would_repeat_wrongly_is_refused():
         "Counts": ON_HOST.format("taken"),
         "CountsInItsState": ON_HOST.format("[0].t"),
         "NewTensors": ON_HOST.format("[0].mean"),
+        "Opaque": "the state of its optimizer cannot be looked into, so that the steps before the"
+        " capture of a CUDA graph could not be undone",
     }
 
 

@@ -209,9 +209,15 @@ class Asks(Mine):
         return p.grad if p.grad.sum() > 0 else 2.0 * p.grad
 
 
+class Opaque(Mine):
+    def __init__(self, params: Any, lr: float) -> None:
+        super().__init__(params, lr)
+        self.inner = (p.clone() for p in ())
+
+
 def users() -> Found:
     """A user's classes: what a graph would repeat wrongly is found before there is one."""
-    for kind in (Mine, Counts, CountsInItsState, NewTensors, Reads, Asks):
+    for kind in (Mine, Counts, CountsInItsState, NewTensors, Reads, Asks, Opaque):
         binding = Binding(target=lambda kind=kind: kind, canonical=lambda hyper: {})
         mine = Optimizer("sgd", "", "-", 0.1, {}, {"torch": binding})
         run = run_of(TASKS["mlp"], "sgd", "cosine", mode="cudagraph")
