@@ -9,6 +9,10 @@ set -euo pipefail
 folder=${1:?usage: bash tests/device/run.sh FOLDER}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 python=${PYTHON:-python3}
+if [ -n "$(ls -A "$folder" 2>/dev/null)" ] && [ ! -d "$folder/source" ]; then
+  echo "run.sh: $folder holds other files; choose another folder" >&2
+  exit 2
+fi
 mkdir -p "$folder"
 folder=$(cd "$folder" && pwd)
 
@@ -29,7 +33,7 @@ if not any(map(importlib.util.find_spec, ("torch", "jax"))):
 PYTHON
 
 # The package as an installation would lay it out, so that none is needed.
-rm -rf "$folder/source"
+rm -rf "$folder/source" "$folder/device.json"
 mkdir -p "$folder/source"
 cp -R "$here/harness" "$folder/source/gradrace"
 cp -R "$here/adapters" "$here/suites" "$folder/source/gradrace/"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -237,6 +238,8 @@ def _runs(output: Path, suite: str) -> Any:
 
 def take(step: Step, folder: Path, limit_s: float) -> dict[str, Any]:
     """Runs a step, and says how it went."""
+    # What an earlier call finished would be taken from there.
+    shutil.rmtree(folder / step.name, ignore_errors=True)
     log, began = folder / f"{step.name}.log", time.monotonic()
     with log.open("wb") as out:
         process = subprocess.Popen(

@@ -55,9 +55,11 @@ def test_a_step_ends_at_its_limit_and_says_what_went_wrong(steps, tmp_path):
     ]
     for name, code, reader, (passed, said) in made:
         limit_s = 2.0 if name == "slow" else 60.0
+        (tmp_path / name).mkdir()
         found = steps.take(steps.Step(name, limit_s, ["-c", code], reader), tmp_path, limit_s)
         assert found["passed"] is passed and said in json.dumps(found), found
         assert found["command"].startswith("python -c ")
+        assert not (tmp_path / name).exists(), "results of an earlier call are no figures"
 
 
 def test_all_steps_are_in_the_file_and_one_that_fails_stops_none(steps, tmp_path, monkeypatch):
@@ -114,6 +116,8 @@ def test_without_a_gpu_the_first_step_says_so(steps, tmp_path):
 
 def test_the_script_names_missing_packages(tmp_path):
     bare = tmp_path / "python"
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("kept")
     bare.write_text(f'#!/bin/sh\nexec {sys._base_executable} -I -S "$@"\n')
     bare.chmod(0o755)
     environment = {"PATH": "/usr/bin:/bin", "PYTHON": str(bare)}
@@ -121,3 +125,6 @@ def test_the_script_names_missing_packages(tmp_path):
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1 and "lacks scikit-learn" in done.stderr
     assert "pydantic" in done.stderr and not (tmp_path / "out" / "source").exists()
+    command[-1] = str(tmp_path / "mine")
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and "holds other files" in done.stderr
