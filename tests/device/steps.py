@@ -54,10 +54,11 @@ def steps(folder: Path) -> list[Step]:
     found.append(_verify(folder, "verify", 100, ["--quick"]))
     populations = ["-k", "populations momentum !rmsprop !native"]
     found.append(_verify(folder, "verify-populations", 60, populations))
+    found += [_overhead(folder), _modes(folder)]
+    found += [_graphs(folder)] if "torch" in FRAMEWORKS else []
     for name in FRAMEWORKS:
         found += [_memory(folder, name), *_bits(folder, name)]
-    graphs = [_graphs(folder)] if "torch" in FRAMEWORKS else []
-    return [*found, *graphs, _modes(folder), _overhead(folder)]
+    return found
 
 
 def _run(suite: str, output: Path, *more: str) -> list[str]:
@@ -202,7 +203,7 @@ def _overhead(folder: Path) -> Step:
     def read(_: Path) -> Figures:
         return {"overhead": json.loads(found.read_text())}
 
-    return Step("overhead", 110, [program, *options, *cases], read)
+    return Step("overhead", 100, [program, *options, *cases], read)
 
 
 def _doctor(log: Path) -> Figures:
