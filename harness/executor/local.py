@@ -146,6 +146,16 @@ class LocalExecutor:
         others = [worker for worker in self._workers if worker.key == key]
         return any(worker.pace() * waiting > len(others) * worker.start_s for worker in others)
 
+    def _has_company(self, key: Key) -> bool:
+        """Whether others may use the device while a worker of this kind trains: on a processor if
+        there may be several workers, on a card if another kind uses it too."""
+        if key.alone or self._limit(key.threads) == 1:
+            return False
+        kinds = {*self._queue.keys(), *(worker.key for worker in self._workers)} - {key}
+        return key.device == "cpu" or any(
+            other.device == "gpu" and not other.alone for other in kinds
+        )
+
     def _limit(self, threads: int) -> int:
         return self._workers_wanted or side_by_side(len(self._cores), threads)
 
@@ -170,8 +180,7 @@ class LocalExecutor:
             "plugins": [str(p.resolve()) for p in self._plugins],
             "cores": cores,
             "memory_bytes": int(this_machine().memory_bytes * MEMORY_SHARE / limit),
-            # Whether other workers may share the processor; NVML tells who shares a GPU.
-            "beside": spec.device == "cpu" and not group.key.alone and limit > 1,
+            "beside": self._has_company(group.key),
         }
         python = self._interpreters.get(spec.framework, sys.executable)
         try:

@@ -87,6 +87,10 @@ class Queue:
         threads = {key.threads for key in busy} or {group.key.threads for group in self._groups[:1]}
         return [group for group in self._groups[:alone] if group.key.threads in threads]
 
+    def keys(self) -> set[Key]:
+        """The kinds of workers that runs wait for."""
+        return {group.key for group in self._groups if group.runs}
+
     def waiting(self, key: Key) -> int:
         """How many runs wait for workers of this kind."""
         return sum(len(group.runs) for group in self._groups if group.key == key)

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 from gradrace.adapters.numpy import ADAPTER
+from gradrace.errors import UserError
+from gradrace.executor import Job, PlannedRun, local
 from gradrace.machine import energy
 from gradrace.machine.energy import Meter, find
 from gradrace.record import Energy, RunRecord
@@ -329,6 +331,42 @@ def test_runs_of_a_population_share_its_energy(records, make_run):
     for record in records(*runs, value="90000", lanes=4):
         assert record.status == "ok" and record.lanes == 4
         assert record.energy.joules == pytest.approx(0.03) and record.energy.runs == 3
+
+
+# Frameworks and devices of the jobs; whether one is timed; -j; whether a worker has company.
+COMPANY = [
+    (["numpy:cpu"], False, 2, True),
+    (["numpy:cpu"], False, 1, False),
+    (["numpy:cpu"], True, 2, False),
+    (["jax:gpu"], False, 2, False),
+    (["jax:gpu", "torch:gpu"], False, 2, True),
+    (["jax:gpu", "torch:gpu"], False, 1, False),
+    (["jax:gpu", "torch:cpu"], False, 2, False),
+]
+
+
+@pytest.mark.parametrize(("jobs", "alone", "workers", "company"), COMPANY)
+def test_a_worker_knows_whether_others_may_use_its_device(
+    tmp_path, monkeypatch, make_run, jobs, alone, workers, company
+):
+    """At its start: the driver has all jobs by then."""
+    told = []
+
+    def started(key: Any, slot: int, python: str, env: Any, hello: Any, *_: Any) -> Any:
+        told.append(hello["beside"])
+        raise OSError("enough")
+
+    monkeypatch.setattr(local, "WorkerProcess", started)
+    executor = local.LocalExecutor((), {}, 10.0, workers)
+    for number, job in enumerate(jobs):
+        framework, device = job.split(":")
+        run = make_run(framework=framework, device=device)
+        planned = PlannedRun(run, f"{number:024}", {}, {}, tmp_path / "log.txt")
+        executor.submit(Job((planned,), alone=alone))
+    with pytest.raises(UserError, match="enough"):
+        list(executor.events())
+    executor.close()
+    assert told == [company]
 
 
 def with_energy(output: Path, *given: Energy | None) -> frame.Frames:
