@@ -12,7 +12,7 @@ from ..errors import UserError
 from ..record import RunRecord
 from ..spec import number_text, step_setting
 from ..statistics import step_times
-from ..sweep.store import PlanFile, read_plan, stored, suites_in
+from ..sweep.store import PlanFile, read_plan, stored, suite_folder, suites_in
 from ..sweep.stored import Stored
 from ..tune.study import StudyFile, read_study
 from ..verify import file as verify_file
@@ -76,8 +76,9 @@ def load(folder: str | Path = "results", *suites: str) -> Frames:
     steps: list[pd.DataFrame] = []
     records: dict[str, RunRecord] = {}
     times: dict[Any, dict[str, Any]] = {}
-    places = {suite: stored(output, suite) for suite in names}
-    for suite, place in places.items():
+    for suite in names:
+        # Not longer than needed: it keeps the arrays of populations.
+        place = stored(output, suite)
         found = [kept.record for kept in place.sound(plans[suite].digests)]
         # A run that stands in two suites is one run: its arrays are there once.
         fresh = [record for record in found if record.digest not in records]
@@ -90,7 +91,8 @@ def load(folder: str | Path = "results", *suites: str) -> Frames:
         rows += [_row(suite, record) | times.get(record.digest, {}) for record in found]
     if not rows:
         raise UserError(f"{output}: no finished run of {', '.join(names)} there yet")
-    studies = {suite: study for suite, at in places.items() if (study := read_study(at.folder))}
+    folders = {suite: suite_folder(output, suite) for suite in names}
+    studies = {suite: study for suite, at in folders.items() if (study := read_study(at))}
     return Frames(
         _runs(rows),
         _concat(curves, CURVE),
