@@ -237,6 +237,22 @@ def test_a_full_disk_leaves_no_part_of_a_population(
     assert len(folders(suite)) == 1
 
 
+def test_old_folders_of_its_runs_never_count_before_a_population(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even if the writer ends before it has removed them."""
+    with Store(tmp_path, "many") as store:
+        store.write(made(1, status="failed", reason="it broke")[0])
+        monkeypatch.setattr("shutil.rmtree", lambda folder: (_ for _ in ()).throw(OSError("ended")))
+        with pytest.raises(UserError, match="ended"):
+            store.write_many(made(3))
+    monkeypatch.undo()
+    with Store(tmp_path, "many") as store:
+        assert len(store.finished(map(planned, made(3)))) == 3
+        store.discard_unfinished()
+        assert [each for each in store.folder.iterdir() if each.is_dir()] == folders(store.folder)
+
+
 WRITER = """
 import sys
 from pathlib import Path
