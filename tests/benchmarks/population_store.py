@@ -99,7 +99,7 @@ def _swept(output: Path, runs: int, steps: int) -> None:
         **{"optimizers": ["sgd"], "dtype": "float64", "steps": steps, "eval_every": steps // 2},
         "timing": False,
     }
-    for lanes in (min(runs, 256), "off"):
+    for lanes in (runs, "off"):
         options = Options(output=output / f"swept{lanes}", population=lanes, timeout_s=3600)
         sweep = prepare(make_suite("many", content), options=options)
         began = time.perf_counter()
