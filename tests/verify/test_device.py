@@ -10,7 +10,7 @@ from gradrace.verify import VerifyOptions, verify
 from gradrace.verify import file as verify_file
 from gradrace.verify.cases import LayerCase, LossCase, Selection, TrajectoryCase, everything
 from gradrace.verify.compute import CPU, GPU, TF32, settings
-from gradrace.verify.verdict import Side, Verdict, VerifyFile
+from gradrace.verify.verdict import Verdict, VerifyFile
 from programs import printed
 
 # Its losses are WRONG on its GPU, and those of its runs by a thousandth under TF32.
@@ -112,13 +112,17 @@ def test_without_a_gpu_everything_is_unavailable_with_the_reason(found):
 
 def test_verdicts_of_a_gpu_stand_beside_those_of_the_cpu(found, tmp_path):
     on_gpu = found("losses/huber")
-    assert not verify_file.is_full(on_gpu)
-    one = on_gpu.verdicts[0].model_copy(
-        update={"a": Side(framework="fake"), "b": Side(framework="numpy")}
+    for device in ("cpu", "gpu"):
+        whole = on_gpu.model_copy(update={"options": {"device": device}})
+        assert verify_file.is_full(whole) == (device == "cpu")
+    on_cpu = lambda verdict: verdict.model_copy(
+        update={
+            name: getattr(verdict, name).model_copy(update={"device": "cpu"}) for name in ("a", "b")
+        }
     )
-    on_cpu = on_gpu.model_copy(update={"verdicts": (one,)})
-    verify_file.write(tmp_path, on_cpu)
-    assert len(verify_file.write(tmp_path, on_gpu).verdicts) == 1 + len(on_gpu.verdicts)
+    earlier = on_gpu.model_copy(update={"verdicts": tuple(map(on_cpu, on_gpu.verdicts))})
+    verify_file.write(tmp_path, earlier)
+    assert len(verify_file.write(tmp_path, on_gpu).verdicts) == 2 * len(on_gpu.verdicts)
 
 
 def test_settings_of_a_case_follow_the_device_that_is_proven(registry):
@@ -155,8 +159,18 @@ from unittest import mock
 import torch
 from gradrace.adapters import torch as adapter
 from gradrace.verify.cases import LayerCase, layer_cases, loss_cases
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-with mock.patch.object(adapter, "visible_device", lambda: torch.device("meta")):
+class OneDevice(TorchDispatchMode):
+    def __torch_dispatch__(self, function, types, arguments=(), named=None):
+        tensors = [t for t in tree_leaves((arguments, named)) if isinstance(t, torch.Tensor)]
+        copies = function in (torch.ops.aten.copy_.default, torch.ops.aten._to_copy.default)
+        if len({tensor.device.type for tensor in tensors}) > 1 and not copies:
+            print(case.id, function, "takes tensors of two devices")
+        return function(*arguments, **(named or {}))
+
+with mock.patch.object(adapter, "visible_device", lambda: torch.device("meta")), OneDevice():
     for case in [*layer_cases(), *loss_cases()]:
         given = case.draw()
         try:
