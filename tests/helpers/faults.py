@@ -730,6 +730,49 @@ def _torch_mean_differentiated(p: Planting) -> None:
     p.patch(population, "_differentiate", lambda self, losses: honest(self, losses / len(losses)))
 
 
+def _tensorflow_lanes(
+    gradients: Callable[[Any], Any] = list, statistics: Callable[[Any], Any] = lambda stack: stack
+) -> Callable[[Planting], None]:
+    """Of all lanes, before the update: the gradients, and every running statistic [lanes, ...]."""
+
+    def plant(p: Planting) -> None:
+        lanes = importlib.import_module("gradrace.adapters.tensorflow.lanes")
+        honest = lanes.update_lanes
+
+        def update(*given: Any) -> Any:
+            *others, variables, step, (slopes, values, tables) = given
+            pairs = zip(variables, values, strict=True)
+            moved = [statistics(v) if "moving_" in each.path else v for each, v in pairs]
+            return honest(*others, variables, step, (gradients(slopes), moved, tables))
+
+        p.patch(lanes, "update_lanes", update)
+
+    return plant
+
+
+def _tensorflow_clips_all(gradients: Any) -> Any:
+    import tensorflow as tf
+
+    # The smallest norm of the case: what the program does to each lane then changes nothing.
+    return tf.clip_by_global_norm(gradients, 0.5)[0]
+
+
+def _tensorflow_poisoned(gradients: Any) -> Any:
+    import tensorflow as tf
+
+    return [gradient + 0.0 * tf.reduce_sum(gradient) for gradient in gradients]
+
+
+def _tensorflow_pooled(stack: Any) -> Any:
+    import tensorflow as tf
+
+    return tf.reduce_mean(stack, 0, keepdims=True) + tf.zeros_like(stack)
+
+
+def _tensorflow_mean_differentiated(gradients: Any) -> Any:
+    return [gradient / gradient.shape[0] for gradient in gradients]
+
+
 # The lanes of a population in the program itself.
 IN_PROGRAMS: dict[str, dict[str, tuple[str, Callable[[Planting], None]]]] = {
     "torch": {
@@ -740,6 +783,24 @@ IN_PROGRAMS: dict[str, dict[str, tuple[str, Callable[[Planting], None]]]] = {
         ),
         "a diverging lane poisons others": (f"{POPULATION}/adam/alone", _torch_poisoned),
         "the lanes' mean is differentiated": (f"{POPULATION}/adam", _torch_mean_differentiated),
+    },
+    "tensorflow": {
+        "clipped by the norm of all lanes": (
+            f"{POPULATION}+clip_norm/adam",
+            _tensorflow_lanes(_tensorflow_clips_all),
+        ),
+        "statistics pooled over lanes": (
+            f"{POPULATION}+batch_norm/adam",
+            _tensorflow_lanes(statistics=_tensorflow_pooled),
+        ),
+        "a diverging lane poisons others": (
+            f"{POPULATION}/adam/alone",
+            _tensorflow_lanes(_tensorflow_poisoned),
+        ),
+        "the lanes' mean is differentiated": (
+            f"{POPULATION}/adam",
+            _tensorflow_lanes(_tensorflow_mean_differentiated),
+        ),
     },
     "jax": {
         "clipped by the norm of all lanes": (
