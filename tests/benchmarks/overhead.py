@@ -3,8 +3,9 @@
     python tests/benchmarks/overhead.py [--launches 6] [--pairs 60] [--device gpu] [--json FILE]
         [CASE ...]
 
-All cases by default, or those of the frameworks that are installed; CASES below has them and
-by_hand.py their loops. A case whose name ends in "+" has the same session beside another loop.
+CASES below has the cases and by_hand.py their loops. Those whose names end in "+" have the same
+session beside another loop; by default all others of the frameworks that are installed are taken.
+A case that fails is left out, and the exit code is 1.
 digits_mlp, batch 32, Adam, float32, one thread. A block is one epoch (36 steps) and the fetch of
 its losses. Each launch is a fresh process, on a CPU pinned to one core, in which both sides take
 turns in ABBA order; first they must give the same losses. A launch's ratio is the median over its
@@ -133,8 +134,12 @@ def _sides(case: Case, blocks: int, device: str) -> Sequence[by_hand.Loop]:
     return case.by_hand(work), ours
 
 
+class Failed(Exception):
+    """A launch did not end well."""
+
+
 def launched(name: str, given: Namespace) -> dict[str, float]:
-    """What a fresh process measures."""
+    """What a fresh process measures. Failed with the end of what it said."""
     from gradrace.executor.environment import environment
 
     case = CASES[name]
@@ -142,7 +147,7 @@ def launched(name: str, given: Namespace) -> dict[str, float]:
     command = [sys.executable, __file__, "--device", given.device, "--pairs", str(given.pairs)]
     done = subprocess.run([*command, "--launch", name], env=env, capture_output=True, text=True)
     if done.returncode:
-        raise SystemExit(f"{name} failed:\n{done.stderr[-2000:]}")
+        raise Failed(f"{name} failed:\n{done.stderr[-2000:]}")
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
 
@@ -209,7 +214,8 @@ def main() -> None:
     unknown = [name for name in given.cases if name not in CASES]
     if unknown:
         parser.error(f"no case {', '.join(unknown)}; the cases are {', '.join(CASES)}")
-    cases = given.cases or [name for name in CASES if find_spec(CASES[name].framework)]
+    cases = given.cases or [name for name in CASES if name[-1] != "+"]
+    cases = [name for name in cases if given.cases or find_spec(CASES[name].framework)]
     around = surroundings(given.device)
     load = ", ".join(f"{value:.1f}" for value in around["load"])
     print(f"{around['type']}; load {load}; {given.launches} launches of {given.pairs} pairs")
@@ -217,10 +223,26 @@ def main() -> None:
     print(f"{'case':18}{'harness / by hand':22} {'CPU':22} {'us, hand / harness':18} calls a step")
     found: dict[str, list[dict[str, float]]] = {}
     for name in cases:
-        found[name] = [launched(name, given) for _ in range(given.launches)]
+        try:
+            found[name] = [launched(name, given) for _ in range(given.launches)]
+        except Failed as error:
+            print(error, file=sys.stderr)
+            continue
         print(f"{name:18}{row(found[name])}", flush=True)
     if given.json:
-        given.json.write_text(json.dumps({**around, "pairs": given.pairs, "launches": found}))
+        given.json.write_text(json.dumps({**around, **summed(found), "pairs": given.pairs}))
+    sys.exit(len(found) < len(cases))
+
+
+def summed(found: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
+    """For --json: every launch, and each case's ratio with its interval, null of one launch."""
+    middles = {name: interval([each["ratio"] for each in rows]) for name, rows in found.items()}
+    keys = ("ratio", "low", "high")
+    ratios = {
+        name: {key: None if np.isnan(value) else value for key, value in zip(keys, of, strict=True)}
+        for name, of in middles.items()
+    }
+    return {"ratios": ratios, "launches": found}
 
 
 if __name__ == "__main__":
