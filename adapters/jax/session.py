@@ -113,7 +113,8 @@ class JaxSession:
 
     def losses(self) -> np.ndarray:
         if self._looped:
-            joined = np.concatenate([np.empty(0), *map(np.asarray, self._losses)])
+            found = [np.asarray(each) for each in self._losses]
+            joined = found[0] if len(found) == 1 else np.concatenate([np.empty(0), *found])
         else:
             joined = np.array(jax.device_get(self._losses))
         self._losses.clear()
