@@ -22,7 +22,7 @@ from gradrace.adapters.torch.lane_stacked import (
     tables_of,
 )
 from gradrace.adapters.torch.lane_updates import OneByOne
-from gradrace.adapters.torch.layers import Layout, layout_of
+from gradrace.adapters.torch.layers import Layout, as_array, layout_of
 from gradrace.adapters.torch.optimizer import Updater
 from gradrace.adapters.torch.policy import DTYPES, prepare
 from gradrace.binding import bind
@@ -129,7 +129,7 @@ def _tried(run: RunSpec, optimizer: Optimizer) -> str | None:
 
 def _equal(one: Tensor, other: Tensor) -> bool:
     """Bit for bit, so that NaN equals itself."""
-    return one.detach().cpu().numpy().tobytes() == other.detach().cpu().numpy().tobytes()
+    return as_array(one).tobytes() == as_array(other).tobytes()
 
 
 def _generators() -> list[Any]:

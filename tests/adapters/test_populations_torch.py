@@ -40,7 +40,7 @@ def test_lanes_have_penalties_clipping_smoothing_and_dropout_of_their_own():
 
 
 @pytest.mark.slow
-def test_no_bit_depends_on_other_lanes_in_float32_and_with_two_threads():
+def test_no_bit_depends_on_other_lanes_in_float32_in_bfloat16_and_with_two_threads():
     assert {name for name, same in below(found("bits"), "bits|").items() if not same} == set()
 
 

@@ -136,14 +136,20 @@ def pairs() -> Found:
 
 
 def bits() -> Found:
-    """No bit of a lane depends on others in float32, with one thread and with two."""
+    """No bit of a lane depends on others, beyond float64 and with two threads."""
     perceptron, images, recurrent = TASKS[0], TASKS[1], TASKS[4]
-    cases = [(perceptron, "adam", 1), (images, "momentum", 1), (recurrent, "rmsprop", 1)]
-    for spec, name, threads in [*cases, (perceptron, "nadam", 2)]:
-        fields = {"dtype": "float32", "threads": threads}
+    for spec, name, dtype, threads in (
+        (perceptron, "adam", "float32", 1),
+        (images, "momentum", "float32", 1),
+        (recurrent, "rmsprop", "float32", 1),
+        (perceptron, "nadam", "float32", 2),
+        (perceptron, "sgd", "bfloat16", 1),
+    ):
+        fields = {"dtype": dtype, "threads": threads}
         runs = [of_lane(spec, lane, name, **fields) for lane in range(4)]
         found = together(ADAPTER, runs, 5)
-        yield f"bits|{threads}|{spec.name}|{name}", np.array(same_bits(ADAPTER, runs, found))
+        same = same_bits(ADAPTER, runs, found)
+        yield f"bits|{dtype}|{threads}|{spec.name}|{name}", np.array(same)
 
 
 def stacked() -> Found:
