@@ -205,8 +205,10 @@ def state_bytes() -> None:
 
 
 def bfloat16() -> None:
-    """Numbers of a lane do not widen its arrays, and weights come as float32."""
+    """Numbers of a lane are as weakly typed as Python's, so that a step computes in bfloat16."""
     both = together(seeds(2, dtype="bfloat16"))
+    numbers = [*both._stage.first().of_run, *both._stage.amounts.values()]
+    assert len(numbers) > 2 and all(each.weak_type for each in numbers)
     both.train(range(STEPS))
     kinds = {name: leaf.dtype.name for name, leaf in both._held[0].items()}
     assert set(kinds.values()) == {"bfloat16"}, kinds
@@ -261,13 +263,15 @@ def one_lane_slower() -> None:
 
 def compiled_once() -> None:
     """Any number of runs, and any of their numbers, use the same program."""
+    used = []
     for runs in (seeds(2), seeds(4, rate=0.01), seeds(1, hyper={"beta1": 0.5}, kind="cosine")):
         both = together(runs)
         both.train(range(STEPS))
         both.evaluate("test")
         assert both.losses().shape == (len(runs), STEPS) and both.losses().shape == (len(runs), 0)
+        used.append(both._programs)
         both.close()
-    assert together(seeds(2))._programs.train._cache_size() == 1
+    assert used[0] is used[1] is used[2] and used[0].train._cache_size() == 1
 
 
 def memory() -> None:
