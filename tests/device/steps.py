@@ -24,6 +24,8 @@ TINY = ["--scale", "tiny"] if DEVICE == "cpu" else []
 FRAMEWORKS = [name for name in ("jax", "torch") if find_spec(name)]
 # Without a card it is the commands that are tried, however slow the machine is.
 PATIENCE = 8 if DEVICE == "cpu" else 1
+# Of the whole command for 1,024 configurations, from its start to the last record.
+AIMS_S = {"jax": 10.0, "torch": 15.0}
 WHOLE_S = 480.0 * PATIENCE
 GRADRACE = ["-m", "gradrace"]
 
@@ -73,8 +75,10 @@ def _configurations(folder: Path, framework: str) -> Step:
     def read(_: Path) -> Figures:
         runs = _runs(output, "configurations")
         joules = runs["joules"].sum(min_count=1)
-        least = {"lanes": int(lanes), "runs": len(runs)}
-        return {**least, "joules": None if joules != joules else float(joules)}
+        energy = [record.energy for record in _load(output).records.values() if record.energy]
+        told = {"lanes": int(lanes), "runs": len(runs), "aim on an H100, s": AIMS_S[framework]}
+        told["energy"] = sorted({each.source or each.reason for each in energy})
+        return {**told, "joules": None if joules != joules else float(joules)}
 
     return Step(output.name, 60, _run("configurations", output, *more), read)
 
@@ -88,7 +92,10 @@ def _verify(folder: Path, name: str, limit_s: float, more: list[str]) -> Step:
 
         kept = file.read(folder / name)
         assert kept is not None, "exit code 0 means that verdicts were kept"
-        worst = max((v.worst for v in kept.verdicts if v.verdict == "equal" and v.worst), default=0)
+        worst: dict[str, float] = {}
+        for verdict in kept.verdicts:
+            if verdict.verdict == "equal":
+                worst[verdict.level] = max(worst.get(verdict.level, 0.0), verdict.worst or 0.0)
         return {**kept.counts(), "worst of equal": worst}
 
     return Step(name, limit_s, [*GRADRACE, "verify", *options, *asked, *more], read)
