@@ -503,6 +503,7 @@ def test_verify_calls_a_missing_package_unavailable(tmp_path):
         "framework": "numpy",
         "plugins": [str(tmp_path / "mine.py")],
         "selection": asdict(Selection()),
+        "device": "cpu",
         "cases": [case.id for case in table if getattr(case, "optimizer", "") == "mine"][:2],
         "folder": str(tmp_path),
         "skip": [],
