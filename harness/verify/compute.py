@@ -212,11 +212,11 @@ def _trajectory(case: TrajectoryCase, asked: _Asked, optimizer: Optimizer) -> Ar
 
 
 def _population(case: PopulationCase, asked: _Asked, optimizer: Optimizer) -> Arrays:
-    lanes = lanes_of(case, asked.framework, optimizer, asked.device)
-    _ask(asked.adapter, lanes[0].run, optimizer)
     try:
+        lanes = lanes_of(case, asked.framework, optimizer, asked.device)
+        _ask(asked.adapter, lanes[0].run, optimizer)
         return trained(case, asked.adapter, lanes, asked.mode)
-    except LanesImpossible as reason:
+    except (LanesImpossible, UserError) as reason:
         raise Unavailable(str(reason)) from None
 
 

@@ -98,7 +98,7 @@ def test_lanes_that_are_single_runs_are_equal(found):
     [
         (NEIGHBOUR, "digits_mlp/sgd", "losses of lane 0"),
         (POISONED, "digits_mlp+batch_norm/momentum/alone", "losses of lane 0"),
-        (ONE_TABLE, "digits_mlp/momentum/rates_replaced", "losses of lane 1"),
+        (ONE_TABLE, "digits_mlp/adam/rates_replaced", "losses of lane 1"),
     ],
 )
 def test_a_lane_that_depends_on_another_fails(found, body, case, tensor):
