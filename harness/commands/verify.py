@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, cast, get_args
+from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 from typer import Argument, Option
 
 from ..errors import ExitCode, UserError, nearest
 from ..output.terminal import say
-from ..spec import Device
 from . import options
+
+if TYPE_CHECKING:
+    from ..spec import Device
 
 _FILE = "The page that --document writes; docs/differences.md by default."
 _QUICK = "A representative part, within a minute."
@@ -86,6 +88,8 @@ def main(args: Arguments) -> None:
 
 
 def _device(name: str) -> Device:
+    from ..spec import Device
+
     devices = get_args(Device)
     if name not in devices:
         raise UserError(f"--device {name}: cpu or gpu{nearest(name, devices)}")
