@@ -26,7 +26,7 @@ DOUBLE = (
     *("digits_mlp:momentum", "digits_mlp:adam:float64:4:native"),
 )
 # Odd numbers of lanes: TensorFlow computes the last few entries of an array by themselves.
-SINGLE = ("digits_mlp:adam:float32:7", "digits_mlp:muon:float32:3")
+SINGLE = ("digits_mlp:adam:float32:7", "digits_mlp:muon:float32:5")
 CHECKS = (
     *("traced_once", "keys", "corrections_of_some_lanes", "branches", "refused", "one_by_one"),
     *("native_rules", "native_dropout", "other_weights_evaluated", "state_bytes", "bfloat16"),
