@@ -10,9 +10,10 @@ import numpy as np
 
 from ..errors import ExitCode, UserError
 from ..record import RunRecord
-from ..spec import number_text
+from ..spec import POPULATION, number_text
 from ..sweep.store import read_plan, stored, suites_in
 from ..sweep.stored import Stored
+from . import text
 
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -70,6 +71,7 @@ def described(record: RunRecord, measured: Iterable[tuple[str, str]] = ()) -> li
         ("optimizer", f"{optimizer.name} ({optimizer.rule}) {_pairs(optimizer.hyper)}".rstrip()),
         ("learning rate", rates.rstrip()),
         ("framework", f"{spec.framework}, mode {spec.mode}, {computed}"),
+        *_lanes(record),
         *_outcome(record),
         *measured,
         *_state(record),
@@ -92,6 +94,16 @@ def sparkline(values: np.ndarray, width: int = 60) -> str:
     shares = np.where(good, (heights - low) / (high - low or 1.0), 0.0)
     bars = (shares * (len(_BARS) - 1)).astype(int)
     return "".join(_BARS[bar] if fine else "?" for bar, fine in zip(bars, good, strict=True))
+
+
+def _lanes(record: RunRecord) -> list[tuple[str, str]]:
+    """How a run of a population was trained, and on which card any run was."""
+    pairs = [("GPU", record.gpu)] if record.gpu else []
+    if record.spec.mode != POPULATION:
+        return pairs
+    by_itself = record.lanes == 1 and record.note
+    said = [] if by_itself else [f"in a program with {text.plural(record.lanes, 'lane')}"]
+    return [("population", "; ".join([*said, *([record.note] if record.note else [])])), *pairs]
 
 
 def _outcome(record: RunRecord) -> list[tuple[str, str]]:

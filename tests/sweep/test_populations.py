@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ import tiny
 from fake_session import FakeSession
 from gradrace.adapter import LanesImpossible, Metrics
 from gradrace.errors import ExitCode, UserError
+from gradrace.report.record_text import described
 from gradrace.results.frame import load
 from gradrace.spec import POPULATION, EarlyStopping, ScheduleSpec
 from gradrace.sweep import Options, prepare
@@ -38,6 +40,7 @@ from gradrace.worker.populate import Member, train_together
 from gradrace.worker.train import LaneTask, train, train_lanes
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from records import page_of
 from waiting import wait_for
 
 STEPS, EVERY = 40, 10
@@ -279,7 +282,7 @@ def test_an_adapter_without_populations(base_task, make_run):
 
 def runs_of(output, population, keyword="", **content):
     options = Options(output=output, population=population, keyword=keyword, workers=1)
-    return tiny.swept(output, [], options, seeds=6, **content)
+    return tiny.swept(output, [], options, **{"seeds": 6, **content})
 
 
 def table(frames) -> pd.DataFrame:
@@ -336,6 +339,27 @@ RULE = textwrap.dedent("""
         name="mine", title="Mine", paper="-", learning_rate=0.1, hyper={{}}, bindings={{}},
         rule=ReferenceRule(init=lambda p, hyper: {{}}, update=update))
 """)
+
+
+@pytest.mark.parametrize(
+    ("lanes", "note", "said"),
+    [
+        (4, "", "in a program with 4 lanes"),
+        (2, "4 lanes did not fit", "in a program with 2 lanes; 4 lanes did not fit"),
+        (1, "trained by itself: it counts", "trained by itself: it counts"),
+        (1, "", "in a program with 1 lane"),
+    ],
+)
+def test_show_and_the_report_say_how_a_run_was_trained(tmp_path, lanes, note, said):
+    content = {"optimizers": ["sgd"], "seeds": 2, "steps": 2, "eval_every": 2}
+    _, frames = runs_of(tmp_path, 4, **content)
+    records = {
+        digest: record.model_copy(update={"lanes": lanes, "note": note})
+        for digest, record in frames.records.items()
+    }
+    assert dict(described(next(iter(records.values()))))["population"] == said
+    page = page_of(replace(frames, records=records), tmp_path)
+    assert ("2 runs in programs of" in page) == (lanes > 1) and note in page
 
 
 def killed(folder, body, rates):

@@ -9,7 +9,7 @@ from functools import partial
 import pandas as pd
 
 from ...record import Machine, RunRecord
-from ...spec import number_text
+from ...spec import POPULATION, number_text
 from .. import tables, text
 from ..builder import Builder
 from ..columns import NAMES, exact, field, word
@@ -66,10 +66,25 @@ def _facts(builder: Builder) -> list[tuple[str, list[str]]]:
         ("Schedules", _distinct(_schedule(row) for row in runs.to_dict("records"))),
         ("Seeds", [_numbers(trained["seed"])] if len(trained) else ["no convergence run"]),
         ("Computed on", _distinct(_place(row) for row in runs.to_dict("records"))),
+        *_populations(records),
         ("Machines", _distinct(_machine(record.machine) for record in records)),
         *_energy(records),
         ("When (UTC)", [" to ".join(dict.fromkeys((days[0], days[-1])))]),
     ]
+
+
+def _populations(records: Iterable[RunRecord]) -> list[tuple[str, list[str]]]:
+    """In how many lanes runs were trained together, and why some were not as was asked."""
+    found = [record for record in records if record.spec.mode == POPULATION]
+    together = Counter(record.lanes for record in found if record.lanes > 1)
+    lines = [
+        f"{text.plural(n, 'run')} in programs of {lanes} lanes; no bit of a run depends on the"
+        " others"
+        for lanes, n in sorted(together.items())
+    ]
+    notes = Counter(record.note for record in found if record.note)
+    lines += [f"{text.plural(n, 'run')}: {note}" for note, n in notes.items()]
+    return [("Populations", lines)] if lines else []
 
 
 def _energy(records: Iterable[RunRecord]) -> list[tuple[str, list[str]]]:
