@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .adapter import Population as Population
     from .adapter import PopulationAdapter as PopulationAdapter
     from .adapter import Session as Session
+    from .adapter import Unsupported as Unsupported
     from .api import run as run
     from .binding import Bound as Bound
     from .binding import bind as bind

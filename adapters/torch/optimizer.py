@@ -74,10 +74,12 @@ class Updater:
         """Sets every learning rate to 0; corrections stay."""
         self.rates = [0.0] * len(self.rates)
 
-    def zero_grad(self) -> None:
-        """Drops the gradients of the step before."""
-        if self._storage is None:
-            return self.optimizer.zero_grad()
+    @property
+    def zero_grad(self) -> Callable[[], None]:
+        """Drops the gradients of the step before. Without twins, the optimizer's own method."""
+        return self.optimizer.zero_grad if self._storage is None else self._drop
+
+    def _drop(self) -> None:
         for tensor in self._tensors:
             tensor.grad = None
 
@@ -87,8 +89,10 @@ class Updater:
         step: int64[1] on the device if the step is captured. closure: evaluates the loss and its
         gradients anew, for a class that asks for it.
         """
+        # `entry` costs two calls more.
+        rate = self.rates[step] if type(step) is int else entry(self.rates, step)
         for group in self.optimizer.param_groups:
-            group["lr"] = entry(self.rates, step)
+            group["lr"] = rate
         if self._corrections:
             self._corrections.apply(step)
         self.stepped = True

@@ -71,15 +71,31 @@ class TorchSession:
             self._train(steps)
 
     def _train(self, steps: range) -> None:
-        updater, losses, rates = self._updater, self._losses, self._rates
         self._model.train()
+        if self._updater.asks_for_loss:
+            return self._train_with_closures(steps)
+        # Bound once: each call and each look-up of an attribute is felt in a small step.
+        loss_of, update, rates = self._loss, self._updater.step, self._rates
+        zero_grad, before_update = self._updater.zero_grad, self._before_update
+        keep, fed = self._losses.append, self._fed
+        for step, (x, y) in zip(steps, self._batches(steps), strict=True):
+            if fed:
+                self._feed_masks(step)
+            zero_grad()
+            loss = loss_of(x, y)
+            loss.backward()
+            if before_update:
+                before_update(rates[step])
+            update(step)
+            keep(loss.detach())
+
+    def _train_with_closures(self, steps: range) -> None:
         for step, (x, y) in zip(steps, self._batches(steps), strict=True):
             if self._fed:
                 self._feed_masks(step)
-            loss = self._gradients(x, y, rates[step])
-            again = partial(self._gradients, x, y, 0.0) if updater.asks_for_loss else None
-            updater.step(step, again)
-            losses.append(loss.detach())
+            loss = self._gradients(x, y, self._rates[step])
+            self._updater.step(step, partial(self._gradients, x, y, 0.0))
+            self._losses.append(loss.detach())
 
     def _gradients(self, x: Tensor, y: Tensor, rate: float | Tensor) -> Tensor:
         """The loss; gradients are clipped and kernels decayed at this learning rate, which is 0 if

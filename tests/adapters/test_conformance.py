@@ -89,7 +89,9 @@ def test_the_table_is_complete(tables):
             if optimizer != "sign_momentum"
         }
         assert expected <= {cell for _, cell in cells(table)}
-        assert {mode for mode, _ in cells(table)} == set(REGISTRY.frameworks[name].modes)
+        # A CUDA graph needs a GPU.
+        modes = set(REGISTRY.frameworks[name].modes) - {"cudagraph"}
+        assert {mode for mode, _ in cells(table)} == modes
 
 
 @pytest.mark.slow

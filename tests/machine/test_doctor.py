@@ -108,6 +108,10 @@ def installed(root: Path, name: str, *files: str) -> None:
     about.mkdir()
     (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 9.1\n")
     (about / "RECORD").write_text("".join(f"{file},,\n" for file in files))
+    # Some versions of importlib.metadata leave out files that are not there.
+    for file in files:
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / file).touch()
 
 
 def test_libraries_that_overwrote_each_other_are_found(tmp_path):
