@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import traceback
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -15,85 +15,19 @@ import jax.numpy as jnp
 import layer_table
 import numpy as np
 import optax
-from gradrace.adapter import LanesImpossible
 from gradrace.adapters.jax import ADAPTER, population
-from gradrace.layers import BatchNorm, Dense, Dropout
+from gradrace.layers import Dense, Dropout
 from gradrace.optimizer import Binding, Hyper, Optimizer, StateCorrection
-from gradrace.plan import initial_weights, make_plan
-from gradrace.spec import POPULATION, OptimizerSpec, RunSpec, ScheduleSpec
+from lane_runs import LANES, RATE, SMALL, STEPS, Lanes
 from runs import REGISTRY
 
-LANES, STEPS, RATE = 5, 8, 0.1
-SMALL = layer_table.task(
-    "small",
-    (Dense(units=6, bias=False), BatchNorm(), Dropout(rate=0.4), Dense(units=10)),
-    input_shape=(64,),
-)
 NATIVE = layer_table.task(
     "native", (Dropout(rate=0.4, masks="native"), Dense(units=10)), input_shape=(64,)
 )
 LINEAR = layer_table.task("linear", (Dense(units=10),), input_shape=(64,))
-ADAM = REGISTRY.optimizers["adam"]
-
-
-def run_of(optimizer: Optimizer = ADAM, task: Any = SMALL, **fields: Any) -> RunSpec:
-    """In a population, unless `fields` says otherwise; `change` goes into the task."""
-    changed = {"steps": STEPS, "eval_every": STEPS, **fields.pop("change", {})}
-    usual = {"dtype": "float64", "mode": POPULATION, "lanes": LANES}
-    schedule = ScheduleSpec(kind=fields.pop("kind", "constant"), base_lr=fields.pop("rate", RATE))
-    hyper, rule = fields.pop("hyper", {}), fields.pop("rule", "canonical")
-    return RunSpec(
-        task=task.model_copy(update=changed),
-        optimizer=OptimizerSpec(name=optimizer.name, hyper=hyper, rule=rule),
-        schedule=schedule,
-        framework="jax",
-        **{**usual, **fields},
-    )
-
-
-def seeds(count: int, *given: Any, **fields: Any) -> list[RunSpec]:
-    return [run_of(*given, seed=seed, **fields) for seed in range(count)]
-
-
-def key_of(run: RunSpec, optimizer: Optimizer = ADAM) -> Hashable:
-    return ADAPTER.lane_key(run, make_plan(run, optimizer))
-
-
-def refusal(run: RunSpec, optimizer: Optimizer = ADAM) -> str:
-    try:
-        key_of(run, optimizer)
-    except LanesImpossible as reason:
-        return str(reason)
-    raise AssertionError(f"{run.id} may share a program")
-
-
-def together(runs: Sequence[RunSpec], optimizer: Optimizer = ADAM) -> Any:
-    starts = [initial_weights(run.task, run.seed) for run in runs]
-    inputs = [make_plan(run, optimizer) for run in runs]
-    return ADAPTER.open_population(runs, starts, inputs, LANES)
-
-
-def alone(run: RunSpec, optimizer: Optimizer = ADAM) -> Any:
-    single = run.model_copy(update={"mode": "scan", "lanes": 1})
-    start = initial_weights(run.task, run.seed)
-    return ADAPTER.open(single, start, make_plan(single, optimizer))
-
-
-def assert_as_alone(
-    runs: Sequence[RunSpec], optimizer: Optimizer = ADAM, within: float = 1e-12
-) -> None:
-    """Losses, evaluations, weights and bytes of state of every lane are those of its session."""
-    both = together(runs, optimizer)
-    both.train(range(STEPS))
-    losses, metrics = both.losses(), both.evaluate("validation")
-    for lane, run in enumerate(runs):
-        session = alone(run, optimizer)
-        session.train(range(STEPS))
-        np.testing.assert_allclose(losses[lane], session.losses(), within, within)
-        np.testing.assert_allclose(metrics[lane], session.evaluate("validation"), within, within)
-        for name, value in session.weights().items():
-            np.testing.assert_allclose(both.weights(lane)[name], value, within, within)
-        assert both.state_bytes() == session.state_bytes()
+OF = Lanes(ADAPTER, "scan")
+run_of, seeds, key_of, refusal = OF.run_of, OF.seeds, OF.key_of, OF.refusal
+together, alone, assert_as_alone = OF.together, OF.alone, OF.assert_as_alone
 
 
 def declared(target: Any, **fields: Any) -> Optimizer:
