@@ -30,7 +30,7 @@ def gpus() -> list[jax.Device]:
 
 
 def accelerator() -> dict[str, str]:
-    """What of CUDA is installed and seen; see gradrace.adapter. JAX has CUDA from a plugin."""
+    """The CUDA that is installed and seen; see gradrace.adapter. JAX has it from a plugin."""
     plugins = (r for r in ("13", "12") if importlib.util.find_spec(f"jax_cuda{r}_plugin"))
     found = {"CUDA": next(plugins, ""), "install": "pip install 'jax[cuda13]' (or cuda12)"}
     try:

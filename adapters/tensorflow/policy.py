@@ -46,7 +46,7 @@ def _set_threads(threads: int) -> None:
 
 
 def accelerator() -> dict[str, str]:
-    """What of CUDA this build has and sees; see gradrace.adapter."""
+    """The CUDA that this build has and sees; see gradrace.adapter."""
     about = tf.sysconfig.get_build_info()
     install = "pip uninstall tensorflow-cpu, then pip install 'tensorflow[and-cuda]'"
     found = {"CUDA": about.get("cuda_version", ""), "install": install}

@@ -39,7 +39,7 @@ def visible_device() -> torch.device:
 
 
 def accelerator() -> dict[str, str]:
-    """What of CUDA this build has and sees; see gradrace.adapter."""
+    """The CUDA that this build has and sees; see gradrace.adapter."""
     found = {"CUDA": torch.version.cuda or "", "install": "pip install --force-reinstall torch"}
     if not torch.version.cuda:
         return found

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..process import Child
 from ..record import Blocks, Curve, Norms, RunRecord, RunResult
-from ..worker.packed import unpacked
+from ..worker.packed import fitting, unpacked
 from . import Finished, Job, PlannedRun
 
 
@@ -166,7 +166,7 @@ class WorkerProcess:
     def _keep(self, message: Mapping[str, Any], run: PlannedRun) -> Said:
         """Adds a piece to the curve of the run in flight."""
         step = _step(message, run)
-        piece = _curve(message["curve"])
+        piece = _columns(Curve, message["curve"])
         if not step:
             self._pieces = []
         self._pieces.append(piece)
@@ -184,7 +184,7 @@ class WorkerProcess:
             raise ValueError(f"the record is that of another run, {record.digest}")
         pieces = list(self._pieces)
         if message["curve"]:
-            pieces.append(_curve(message["curve"]))
+            pieces.append(_columns(Curve, message["curve"]))
         curve = _joined(pieces) if pieces and message["curve"] is not None else None
         blocks = _columns(Blocks, message["blocks"]) if message["blocks"] else None
         norms = _columns(Norms, message["norms"]) if message.get("norms") else None
@@ -224,27 +224,16 @@ def _joined(pieces: Sequence[Curve]) -> Curve:
     return Curve(**{name: np.concatenate(arrays) for name, arrays in filled.items()})
 
 
-def _curve(lists: Any) -> Curve:
-    """A piece of a curve. ValueError unless its columns fit each other."""
-    curve = _columns(Curve, lists, one_length=False)
-    evaluated = {len(curve.eval_steps), len(curve.validation_losses), len(curve.validation_metrics)}
-    if len(evaluated) > 1:
-        raise ValueError("its evaluations are not of one length")
-    return curve
-
-
 _C = TypeVar("_C", Blocks, Curve, Norms)
 
 
-def _columns(kind: type[_C], lists: Any, one_length: bool = True) -> _C:
+def _columns(kind: type[_C], lists: Any) -> _C:
     """Arrays from lists. ValueError: more than one dimension (points: two), or unequal lengths."""
     found = kind.from_lists(lists)
     arrays = {name: getattr(found, name) for name in kind.DTYPES}
     if any(array.ndim > (2 if name == "points" else 1) for name, array in arrays.items()):
         raise ValueError("its arrays have too many dimensions")
-    if one_length and len({len(array) for array in arrays.values()}) > 1:
-        raise ValueError("its arrays are not of one length")
-    return found
+    return fitting(found)
 
 
 def _as_json(run: PlannedRun) -> dict[str, Any]:

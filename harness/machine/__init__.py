@@ -1,5 +1,5 @@
 """This machine: cores, memory, GPUs, stolen time. place: its type, without its name. energy: joules
-of its processor and GPUs. cuda: what of CUDA is here. doctor: what is wrong with it and with the
+of its processor and GPUs. cuda: the CUDA that is here. doctor: what is wrong with it and with the
 installation."""
 
 from __future__ import annotations

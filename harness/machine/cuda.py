@@ -1,4 +1,4 @@
-"""What of CUDA is here: cards, the builds of the frameworks, and whether these builds get along."""
+"""CUDA on this machine: cards, the frameworks' builds, and whether these builds get along."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def _unpacked(kind: type[_C], content: Any, count: int) -> list[_C | None]:
         for name, dtype in kind.DTYPES.items()
     }
     for place, number in enumerate(has):
-        found[number] = _fitting(kind(**{name: of[place] for name, of in arrays.items()}))
+        found[number] = fitting(kind(**{name: of[place] for name, of in arrays.items()}))
     return found
 
 
@@ -159,7 +159,7 @@ def _flat(data: Any, dtype: Any) -> np.ndarray:
     return np.array(data, dtype=np.str_)
 
 
-def _fitting(columns: _C) -> _C:
+def fitting(columns: _C) -> _C:
     """The columns. ValueError if they have not the lengths of one run."""
     names = list(columns.DTYPES)
     if isinstance(columns, Curve):

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import cast
 
 from ..adapter import Adapter, LanesImpossible, Population, PopulationAdapter
 from ..machine.energy import meter
@@ -64,11 +65,17 @@ def train_together(
 
     If the device cannot hold so many lanes, half as many are tried. If a program cannot be made or
     fails, its runs are left to be trained by themselves: then it shows whose fault it is."""
-    waiting, alone = _companies(adapter, members, lanes)
+    if not hasattr(adapter, "open_population"):
+        for member in members:
+            framework = member.draft.spec.framework
+            yield Outcome([member], reason=f"the adapter of {framework} trains no populations")
+        return
+    able = cast(PopulationAdapter, adapter)
+    waiting, alone = _companies(able, members, lanes)
     while waiting:
         company = waiting.pop(0)
         try:
-            trainings = _trained(adapter, company, tell, beside)
+            trainings = _trained(able, company, tell, beside)
         except MemoryError:
             trainings, reason = None, ""
         except Exception as error:
@@ -88,15 +95,14 @@ def train_together(
 
 
 def _companies(
-    adapter: Adapter, members: Sequence[Member], lanes: int
+    adapter: PopulationAdapter, members: Sequence[Member], lanes: int
 ) -> tuple[list[Company], list[tuple[Member, str]]]:
     """The runs that can share programs, and the others, each with the reason."""
-    able = _able(adapter)
     groups = defaultdict[Hashable, list[Member]](list)
     alone: list[tuple[Member, str]] = []
     for member in members:
         try:
-            groups[_key(able, member)].append(member)
+            groups[_key(adapter, member)].append(member)
         except LanesImpossible as reason:
             alone.append((member, str(reason)))
     asked = members[0].draft.spec.lanes if members else lanes
@@ -106,10 +112,9 @@ def _companies(
 
 
 def _trained(
-    adapter: Adapter, company: Company, tell: Callable[[int], None], beside: bool
+    adapter: PopulationAdapter, company: Company, tell: Callable[[int], None], beside: bool
 ) -> list[Training]:
-    began, able = time.perf_counter(), _able(adapter)
-    assert able is not None, "companies come from such an adapter"
+    began = time.perf_counter()
     _check_memory(company)
     members = company.members
     specs = [member.draft.spec for member in members]
@@ -119,7 +124,7 @@ def _trained(
     population: Population | None = None
     counted = meter(specs[0].device, beside, len(members))
     try:
-        population = able.open_population(specs, starts, inputs, company.lanes)
+        population = adapter.open_population(specs, starts, inputs, company.lanes)
         setup_s = time.perf_counter() - began
         found = train_lanes(population, [_lane_task(member) for member in members], tell)
         state_bytes = population.state_bytes()
@@ -153,21 +158,13 @@ def _lane_task(member: Member) -> LaneTask:
     return LaneTask(spec.task, spec.schedule, rates)
 
 
-def _able(adapter: Adapter) -> PopulationAdapter | None:
-    """The adapter, if it trains populations: a user's own may not."""
-    able: PopulationAdapter | None = adapter if hasattr(adapter, "open_population") else None  # type: ignore[assignment]
-    return able
-
-
-def _key(able: PopulationAdapter | None, member: Member) -> Hashable:
+def _key(adapter: PopulationAdapter, member: Member) -> Hashable:
     spec = member.draft.spec
-    if able is None:
-        raise LanesImpossible(f"the adapter of {spec.framework} trains no populations")
     if spec.diagnose:
         raise LanesImpossible("norms of gradients are taken of runs by themselves")
     if spec.input != "resident":
         raise LanesImpossible("batches of an input pipeline come for one run at a time")
-    return able.lane_key(spec, member.inputs)
+    return adapter.lane_key(spec, member.inputs)
 
 
 def _pieces(members: Sequence[Member], size: int) -> list[Sequence[Member]]:

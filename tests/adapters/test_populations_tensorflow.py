@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from functools import cache
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
-
-import numpy as np
 import pytest
 from gradrace.registry import load_registry
-from programs import printed, printed_once
+from lane_answers import found, yardstick
 
 pytestmark = [
     pytest.mark.slow,
@@ -34,32 +27,17 @@ CHECKS = (
 )
 
 
-@cache
-def yardstick() -> dict[str, Any]:
-    with TemporaryDirectory() as folder:
-        out = Path(folder) / "out.npz"
-        printed("lanes.py", "tensorflow", str(out), *DOUBLE, *SINGLE)
-        return dict(np.load(out))
-
-
 @pytest.mark.parametrize("pair", DOUBLE)
 def test_a_lane_is_its_single_run(pair):
-    assert yardstick()[f"{pair}|worst"] <= 1e-12
+    assert yardstick("tensorflow", *DOUBLE, *SINGLE)[f"{pair}|worst"] <= 1e-12
 
 
 @pytest.mark.parametrize("pair", DOUBLE + SINGLE)
 def test_no_bit_of_a_lane_depends_on_its_place_or_its_neighbours(pair):
-    assert yardstick()[f"{pair}|bits"]
-
-
-@cache
-def found() -> dict[str, str]:
-    """Check -> "", or the failure."""
-    said: dict[str, str] = json.loads(printed_once("populations_tensorflow.py").splitlines()[-1])
-    assert set(said) == set(CHECKS)
-    return said
+    assert yardstick("tensorflow", *DOUBLE, *SINGLE)[f"{pair}|bits"]
 
 
 @pytest.mark.parametrize("check", CHECKS)
 def test_it_holds(check):
-    assert not found()[check], found()[check]
+    said = found("populations_tensorflow.py", CHECKS)
+    assert not said[check], said[check]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+import json
+import traceback
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import layer_table
@@ -20,6 +22,11 @@ SMALL = layer_table.task(
     (Dense(units=6, bias=False), BatchNorm(), Dropout(rate=0.4), Dense(units=10)),
     input_shape=(64,),
 )
+# Dropout by the framework's own generator.
+NATIVE = layer_table.task(
+    "native", (Dropout(rate=0.4, masks="native"), Dense(units=10)), input_shape=(64,)
+)
+LINEAR = layer_table.task("linear", (Dense(units=10),), input_shape=(64,))
 ADAM = REGISTRY.optimizers["adam"]
 
 
@@ -85,3 +92,15 @@ class Lanes:
             for name, value in session.weights().items():
                 np.testing.assert_allclose(both.weights(lane)[name], value, within, within)
             assert both.state_bytes() == session.state_bytes()
+
+
+def print_found(checks: Sequence[Callable[[], None]]) -> None:
+    """JSON: check -> "", or the failure."""
+    found: dict[str, str] = {}
+    for check in checks:
+        try:
+            check()
+            found[check.__name__] = ""
+        except Exception:
+            found[check.__name__] = traceback.format_exc()
+    print(json.dumps(found))

@@ -5,26 +5,19 @@
 
 from __future__ import annotations
 
-import json
-import traceback
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import layer_table
 import numpy as np
 import optax
 from gradrace.adapters.jax import ADAPTER, population
-from gradrace.layers import Dense, Dropout
+from gradrace.layers import Dropout
 from gradrace.optimizer import Binding, Hyper, Optimizer, StateCorrection
-from lane_runs import LANES, RATE, SMALL, STEPS, Lanes
+from lane_runs import LANES, LINEAR, NATIVE, RATE, SMALL, STEPS, Lanes, print_found
 from runs import REGISTRY
 
-NATIVE = layer_table.task(
-    "native", (Dropout(rate=0.4, masks="native"), Dense(units=10)), input_shape=(64,)
-)
-LINEAR = layer_table.task("linear", (Dense(units=10),), input_shape=(64,))
 OF = Lanes(ADAPTER, "scan")
 run_of, seeds, key_of, refusal = OF.run_of, OF.seeds, OF.key_of, OF.refusal
 together, alone, assert_as_alone = OF.together, OF.alone, OF.assert_as_alone
@@ -246,16 +239,5 @@ CHECKS: tuple[Callable[[], None], ...] = (
 )
 
 
-def main() -> None:
-    found: dict[str, str] = {}
-    for check in CHECKS:
-        try:
-            check()
-            found[check.__name__] = ""
-        except Exception:
-            found[check.__name__] = traceback.format_exc()
-    print(json.dumps(found))
-
-
 if __name__ == "__main__":
-    main()
+    print_found(CHECKS)
