@@ -34,8 +34,11 @@ Moment = Annotated[str, AfterValidator(_moment)]
 
 
 class Machine(Frozen):
-    """Where a run was computed."""
+    """Where a run was computed. host: its name in the network, "" in records of earlier versions.
 
+    Two machines of one type have different hosts, and their times are never pooled."""
+
+    host: str = ""
     system: str
     processor: str
     logical_cores: PositiveInt
@@ -106,7 +109,8 @@ class RunRecord(Frozen):
     wall_s of a timing run is its share of the launch, import included: the cells take turns. In a
         population, wall_s and setup_s are shares: the whole by the number of runs.
     cores: logical cores that the worker was pinned to, empty if the system cannot pin.
-    gpu: name and index of the card that computed it, if `nvidia-smi` tells."""
+    gpu: name and index of the card that computed it, if `nvidia-smi` tells.
+    driver: the process that kept it, see sweep.drivers; "" in records of earlier versions."""
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
     digest: Digest
@@ -132,6 +136,7 @@ class RunRecord(Frozen):
     machine: Machine
     cores: tuple[int, ...] = ()
     gpu: str = ""
+    driver: str = ""
     artefacts: tuple[Artefact, ...] = ()
 
     def to_json(self) -> dict[str, Any]:

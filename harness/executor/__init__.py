@@ -1,11 +1,12 @@
 """Computes runs: the Executor's three methods, the jobs that go in, the events that come out.
 
-local is the executor on this machine; another (a cluster's, say) offers the same methods. workers:
-its processes; queue: which waiting runs go to which of them; environment: their variables."""
+make: the executor of the user's choice. local: the one on this machine; another (a cluster's, say)
+offers the same methods. workers: its processes; queue: which waiting runs go to which of them;
+environment: their variables."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -82,9 +83,15 @@ def one_by_one(event: Event) -> tuple[Single, ...]:
     return event.runs if isinstance(event, FinishedTogether) else (event,)
 
 
+# Asked right before runs go to a worker: the job with those of its runs that this driver may do,
+# none perhaps. The others are done elsewhere, and no event tells of them. Runs that were granted
+# are granted again when they are asked for anew, after the death of a worker, say.
+Claim = Callable[[Job], Job]
+
+
 class Executor(Protocol):
-    """Takes jobs, gives events until all have finished; every run is in one Finished, by itself or
-    in a FinishedTogether."""
+    """Takes jobs, gives events until all have finished; every run that its `Claim` granted is in
+    one Finished, by itself or in a FinishedTogether."""
 
     def submit(self, job: Job) -> None:
         """Queues a job."""

@@ -17,7 +17,7 @@ from ..errors import ExitCode, UserError, refused
 from ..machine import this_machine, usable_cores, visible_gpus
 from ..record import Curve, RunRecord, RunResult, Status
 from ..worker.train import summarise
-from . import Event, Finished, FinishedTogether, Job, PlannedRun, Progress, Started
+from . import Claim, Event, Finished, FinishedTogether, Job, PlannedRun, Progress, Started
 from .environment import environment
 from .queue import Group, Queue, best_for, core_share, side_by_side
 from .workers import Key, Nonsense, Said, WorkerProcess
@@ -38,7 +38,8 @@ class LocalExecutor:
     interpreters: framework -> its Python, by default this one. timeout_s: of a run, from its start.
     workers: how many work side by side; timing is always alone. 0: as many as cores and threads
     allow, and a further one of a framework only if the waiting runs take longer than its start. On
-    GPUs a framework has one worker a card at most, which sees no other card."""
+    GPUs a framework has one worker a card at most, which sees no other card. claim: by default
+    grants everything."""
 
     def __init__(
         self,
@@ -46,11 +47,13 @@ class LocalExecutor:
         interpreters: Mapping[str, str],
         timeout_s: float,
         workers: int = 0,
+        claim: Claim = lambda job: job,
     ) -> None:
         self._plugins = plugins
         self._interpreters = interpreters
         self._timeout_s = timeout_s
         self._workers_wanted = workers
+        self._claim = claim
         self._cores = usable_cores()
         self._gpus: tuple[str, ...] | None = None
         self._queue = Queue()
@@ -100,7 +103,9 @@ class LocalExecutor:
             group = self._groups[worker] = best_for(
                 worker.key, groups, self._groups.get(worker), taken
             )
-            worker.begin(group.take(self._limit(group.key.threads)), START_TIMEOUT_S)
+            job = self._claim(group.take(self._limit(group.key.threads)))
+            if job.runs:
+                worker.begin(job, START_TIMEOUT_S)
 
     def _idle_worker(self, groups: list[Group]) -> WorkerProcess | None:
         keys = {group.key for group in groups}

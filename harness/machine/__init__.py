@@ -22,6 +22,7 @@ def this_machine() -> Machine:
     import psutil
 
     return Machine(
+        host=platform.node(),
         system=f"{platform.system()} {platform.release()}",
         processor=_processor(),
         logical_cores=os.cpu_count() or 1,

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from ..errors import ExitCode, UserError
 from ..executor import Event, Finished, FinishedTogether, Job, PlannedRun, Single, one_by_one
-from ..executor.local import LocalExecutor, unfinished
+from ..executor.local import unfinished
+from ..executor.make import Means, make_executor
 from ..executor.queue import side_by_side
 from ..machine import usable_cores
 from ..process import check_system
@@ -180,9 +181,8 @@ def _events(sweep: Sweep, todo: Sequence[PlannedRun], store: Store) -> Iterable[
     runnable = [run for run in todo if run.digest not in missing]
     if not runnable:
         return
-    executor = LocalExecutor(
-        sweep.registry.plugins, options.interpreters, options.timeout_s, options.workers
-    )
+    means = Means(sweep.registry.plugins, options.interpreters, options.timeout_s, options.workers)
+    executor = make_executor(means)
     try:
         for job in jobs(runnable, sweep.registry.frameworks):
             executor.submit(with_logs(job, store))

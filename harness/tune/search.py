@@ -14,7 +14,8 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..executor import Event, Executor, Finished, Job, PlannedRun, Single, one_by_one
-from ..executor.local import LocalExecutor, unfinished
+from ..executor.local import unfinished
+from ..executor.make import Means, make_executor
 from ..executor.queue import side_by_side
 from ..machine import usable_cores
 from ..record import FINAL, RunRecord
@@ -78,9 +79,8 @@ def execute(
         study = in_batches(study, before, len(combinations), place.workers)
         write_study(store.folder, study)
         store.discard_unfinished()
-        executor = LocalExecutor(
-            place.registry.plugins, place.interpreters, place.timeout_s, place.workers
-        )
+        means = Means(place.registry.plugins, place.interpreters, place.timeout_s, place.workers)
+        executor = make_executor(means)
         try:
             _Study(study, combinations, place, store, executor, watch).run()
         finally:
