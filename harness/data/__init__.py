@@ -19,14 +19,14 @@ from . import bundled, downloaded, generated
 from . import folds as folding
 from .files import DataBroken, DataMissing, data_folder, fetch, missing_files, use_folder
 from .folds import Folds
-from .values import Choose, Data, DataSet, Split
+from .values import Choose, Data, Loader, Split
 
 __all__ = [
     "SETS",
     "Data",
     "DataBroken",
     "DataMissing",
-    "DataSet",
+    "Loader",
     "Folds",
     "Split",
     "can_fold",
@@ -39,7 +39,7 @@ __all__ = [
     "use_folder",
 ]
 
-SETS: dict[str, DataSet] = {**bundled.SETS, **generated.SETS, **downloaded.SETS}
+SETS: dict[str, Loader] = {**bundled.SETS, **generated.SETS, **downloaded.SETS}
 # Our own: their source tells their content. A plug-in may add to SETS.
 _OWN = dict(SETS)
 
@@ -96,7 +96,7 @@ def can_fold(name: str) -> bool:
     return _known(name).resplit is not None
 
 
-def _known(name: str) -> DataSet:
+def _known(name: str) -> Loader:
     if name not in SETS and (found := folding.parse(name)):
         return _folded(name, *found)
     if name not in SETS:
@@ -105,11 +105,11 @@ def _known(name: str) -> DataSet:
 
 
 @lru_cache(maxsize=256)
-def _folded(name: str, base: str, folds: folding.Folds) -> DataSet:
+def _folded(name: str, base: str, folds: folding.Folds) -> Loader:
     resplit = _known(base).resplit
     if resplit is None:
         raise ValueError(f"no folds can be made of the data set {base!r}: its splits are given")
-    return DataSet(len(resplit(folds.rows).train.y), partial(_renamed, resplit, folds, name))
+    return Loader(len(resplit(folds.rows).train.y), partial(_renamed, resplit, folds, name))
 
 
 def _renamed(resplit: Callable[[Choose], Data], folds: folding.Folds, name: str) -> Data:

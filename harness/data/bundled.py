@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .values import Choose, Data, DataSet, Split, split_indices, standardised
+from .values import Choose, Data, Loader, Split, split_indices, standardised
 
 
 def _classes(name: str, loader: str, source: str, choose: Choose) -> Data:
@@ -72,9 +72,9 @@ def _table(files: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
     return table[:, :-1], table[:, -1].astype(int)
 
 
-def _data_set(load: Callable[[Choose], Data], train: int, validation: int) -> DataSet:
+def _data_set(load: Callable[[Choose], Data], train: int, validation: int) -> Loader:
     choose = partial(split_indices, train=train, validation=validation)
-    return DataSet(train, partial(load, choose), resplit=load)
+    return Loader(train, partial(load, choose), resplit=load)
 
 
 # name, sizes of the training and validation split, source

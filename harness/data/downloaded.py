@@ -11,7 +11,7 @@ import numpy as np
 
 from . import formats
 from .files import DataBroken, RemoteFile
-from .values import Data, DataSet, Split, split_indices
+from .values import Data, Loader, Split, split_indices
 
 SHAKESPEARE_LENGTH, SHAKESPEARE_VOCABULARY = 64, 65
 _IDX_FILES = (
@@ -35,14 +35,14 @@ def grey_images(
     sums: tuple[str, str, str, str],
     published: tuple[int, int] = (60_000, 10_000),
     validation: int = 5_000,
-) -> DataSet:
+) -> Loader:
     """28x28 grey images in MNIST's four files; published: sizes of the training and test part."""
     files = tuple(
         RemoteFile(name, file, digest, tuple(f"{mirror}/{file}" for mirror in mirrors))
         for file, digest in zip(_IDX_FILES, sums, strict=True)
     )
     load = partial(_grey_images, name, source, files, published, validation)
-    return DataSet(published[0] - validation, load, files)
+    return Loader(published[0] - validation, load, files)
 
 
 def _grey_images(
@@ -64,11 +64,11 @@ def _grey_images(
 
 def cifar10(
     digest: str, urls: tuple[str, ...], per_file: int = 10_000, validation: int = 5_000
-) -> DataSet:
+) -> Loader:
     """The binary CIFAR-10: five training files and a test file, `per_file` records each."""
     file = RemoteFile("cifar10", "cifar-10-binary.tar.gz", digest, urls)
     load = partial(_cifar10, file, per_file, validation)
-    return DataSet(5 * per_file - validation, load, (file,))
+    return Loader(5 * per_file - validation, load, (file,))
 
 
 def _cifar10(file: RemoteFile, per_file: int, validation: int) -> Data:
@@ -129,13 +129,13 @@ def shakespeare(
     urls: tuple[str, ...],
     size: int = 1_115_394,
     vocabulary: int = SHAKESPEARE_VOCABULARY,
-) -> DataSet:
+) -> Loader:
     """A text of `size` characters: 90% for training, 5% for validation, 5% for test, in this order,
     as char-rnn splits it. Samples are windows side by side, targets the same one character later.
     """
     file = RemoteFile("tiny_shakespeare", "input.txt", digest, urls)
     load = partial(_shakespeare, file, size, vocabulary)
-    return DataSet(_windows(0, int(0.9 * size)), load, (file,))
+    return Loader(_windows(0, int(0.9 * size)), load, (file,))
 
 
 def _windows(start: int, stop: int) -> int:

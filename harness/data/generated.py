@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from .values import SPLIT_SEED, Data, DataSet, Split
+from .values import SPLIT_SEED, Data, Loader, Split
 
 # Lengths are a tenth of the papers', so that a run takes seconds on a CPU.
 ADDING_LENGTH = 30
@@ -113,11 +113,11 @@ def synthetic(name: str, features: int, training: int) -> Data:
 
 
 SETS = {
-    "adding": DataSet(_SIZES["train"], adding),
-    "copy_memory": DataSet(_SIZES["train"], copy_memory),
-    "point": DataSet(1, point),
+    "adding": Loader(_SIZES["train"], adding),
+    "copy_memory": Loader(_SIZES["train"], copy_memory),
+    "point": Loader(1, point),
     **{
-        name: DataSet(training, partial(synthetic, name, features, training))
+        name: Loader(training, partial(synthetic, name, features, training))
         for name, (features, training) in SYNTHETIC.items()
     },
 }

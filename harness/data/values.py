@@ -46,8 +46,8 @@ class Data:
 
 
 @dataclass(frozen=True)
-class DataSet:
-    """Known without reading the data: the size of its training split, and the files it needs.
+class Loader:
+    """How a data set is read. Known before: the size of its training split, the files it needs.
 
     resplit: the data in other splits, chosen from the strata by a function like `split_indices`;
     None if its own splits are the only ones."""

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from gradrace import data
 from gradrace.adapters.numpy import ADAPTER
-from gradrace.data import Data, DataSet, Split, points
+from gradrace.data import Data, Loader, Split, points
 from gradrace.layers import Activation, Dense, Point, build
 from gradrace.optimizer import Optimizer, ReferenceRule
 from gradrace.plan import RunInputs, make_plan
@@ -72,7 +72,7 @@ def iris_task(monkeypatch) -> TaskSpec:
     everything = Split(*iris())
     splits = dict.fromkeys(("train", "validation", "test"), everything)
     monkeypatch.setitem(
-        data.SETS, "iris", DataSet(SAMPLES, lambda: Data("iris", splits, 3, "UCI Iris"))
+        data.SETS, "iris", Loader(SAMPLES, lambda: Data("iris", splits, 3, "UCI Iris"))
     )
     model = (Dense(units=100), Activation(function="relu"), Dense(units=3))
     return TaskSpec(

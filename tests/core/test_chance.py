@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 from gradrace import data
-from gradrace.data import Data, DataSet, Split, chance
+from gradrace.data import Data, Loader, Split, chance
 from gradrace.spec import TaskSpec
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,7 +18,7 @@ def of_data(monkeypatch, y, loss, metric, units, smoothing=0.0):
     """The chance level of a task on made-up y, of a model with so many outputs."""
     split = Split(np.zeros((len(y), 4)), np.asarray(y))
     made = Data("made", {"train": split, "validation": split, "test": split}, 0, "made up")
-    monkeypatch.setitem(data.SETS, "made", DataSet(len(y), lambda: made))
+    monkeypatch.setitem(data.SETS, "made", Loader(len(y), lambda: made))
     data.load.cache_clear()
     chance._constant.cache_clear()
     task = make_task("made").model_dump() | {

@@ -297,7 +297,7 @@ def test_odd_names_of_files_are_found_again_in_the_record(folder):
 
 DATA = """
 import numpy as np
-from gradrace.data import SETS, Data, DataSet, Split
+from gradrace.data import SETS, Data, Loader, Split
 from gradrace.layers import Dense
 from gradrace.spec import TaskSpec
 
@@ -306,7 +306,7 @@ def load():
     split = Split(x, np.zeros(len(x), dtype=np.int64))
     return Data("made_up", {name: split for name in ("train", "validation", "test")}, 2, "made up")
 
-SETS["made_up"] = DataSet(3, load)
+SETS["made_up"] = Loader(3, load)
 TASK = TaskSpec(name="made_up", title="Made up", data="made_up", input_shape=(2,),
 model=(Dense(units=2),), batch_size=2,
                 steps=4, eval_every=2, target=0.5, target_origin="made up")
