@@ -56,7 +56,6 @@ def main(args: Arguments) -> None:
     from ..gate import calibrate
     from ..gate.traces import select
     from ..paired import StopRule
-    from ..paired.sides import ended_like_interrupt
     from ..sweep import Options
 
     shares = _fractions("--slowdowns", args.slowdowns)
@@ -69,7 +68,7 @@ def main(args: Arguments) -> None:
     rule = StopRule(budget_s=args.budget_s, first_look=args.launches)
     # Refuses a file that cannot be added to, before anything is measured.
     calibrate.read(args.output)
-    with resumable("gates"), ended_like_interrupt():
+    with resumable("gates"):
         calibrate.calibrate(sweep, args.gates, [0.0, *shares], judged, rule, teller(args.quiet))
     found = calibrate.rates(calibrate.here(args.output))
     if args.as_json:

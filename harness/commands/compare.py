@@ -193,13 +193,12 @@ def _rule(args: Arguments, versions: bool) -> StopRule:
 
 def _run(contest: _Contest, args: Arguments) -> PairedResult:
     from ..paired.run import compare_pairs
-    from ..paired.sides import ended_like_interrupt
 
     rule, parts = _rule(args, contest.versions), args.breakdown
     if parts is None:
         parts = len(contest.pairs) <= _MOST_CELLS_BROKEN_DOWN
     console = progress_console(args.quiet or args.as_json)
-    with ended_like_interrupt(), contest.sides as (a, b), console.status("starting") as status:
+    with contest.sides as (a, b), console.status("starting") as status:
         tell: Callable[[Any], None] = status.update if console.is_terminal else console.print
         return compare_pairs(contest.pairs, a, b, rule, lambda line: tell(plain(line)), parts)
 

@@ -83,10 +83,13 @@ def _export_asv(args: Arguments) -> None:
 def _export_tables(args: Arguments) -> None:
     from ..jsonfile import writing
     from ..results import frame
+    from ..turns import turn
 
     frames, to = frame.load(args.output, *args.suites), args.to or args.output / "tables"
     with writing(to):
         to.mkdir(parents=True, exist_ok=True)
+    # The three tables are of one moment.
+    with turn(to / "runs"), writing(to):
         for name in ("runs", "curves", "steps"):
             file = to / f"{name}.{args.to_format}"
             _write(getattr(frames, name), file)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import functools
+import signal
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,7 +30,8 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def call(*args: Any, **kwargs: Any) -> None:
         try:
-            command(*args, **kwargs)
+            with _ended_like_interrupt():
+                command(*args, **kwargs)
         except (typer.Exit, typer.Abort):
             raise
         except UserError as error:
@@ -59,6 +62,28 @@ def resumable(kept: str) -> Iterator[None]:
     except KeyboardInterrupt:
         reason = f"interrupted; finished {kept} are kept, the same command goes on from there"
         fail(reason, ExitCode.INTERRUPTED)
+
+
+@contextmanager
+def _ended_like_interrupt() -> Iterator[None]:
+    """SIGTERM (a scheduler or a CI cancels the job) is taken like Ctrl-C, so that workers end and
+    everything is cleaned up. A second one does not disturb that."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    ending = False
+
+    def interrupt(number: int, frame: Any) -> None:
+        nonlocal ending
+        if not ending:
+            ending = True
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _explain(error: OSError) -> None:

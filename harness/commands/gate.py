@@ -69,7 +69,6 @@ def main(args: Arguments) -> None:
     from ..gate.judge import GateRequest, gate
     from ..gate.traces import select
     from ..paired import StopRule
-    from ..paired.sides import ended_like_interrupt
     from ..sweep import Options
     from ..sweep.progress import Watch
 
@@ -86,7 +85,7 @@ def main(args: Arguments) -> None:
         rule=StopRule(threshold=args.threshold, budget_s=args.budget_s, first_look=args.launches),
         strict=args.strict,
     )
-    with ended_like_interrupt(), Watch(args.quiet) as watch:
+    with Watch(args.quiet) as watch:
         result = gate(sweep, asked, watch, teller(args.quiet))
     _write(result, args)
     _print(result)

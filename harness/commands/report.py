@@ -23,7 +23,14 @@ class Arguments:
 
 def main(args: Arguments) -> None:
     """Write the HTML report: a folder that opens without a network, with its data as CSV."""
-    from ..report.writer import write
+    from ..report.fresh import made_of
+    from ..report.writer import alone, replace
     from ..results import frame
 
-    say(write(frame.load(args.output, *args.suites), args.html or args.output / "html"))
+    folder, before = args.html or args.output / "html", made_of(args.output)
+    frames = frame.load(args.output, *args.suites)
+    with alone(folder):
+        if made_of(args.output) != before:
+            # Who wrote meanwhile may have read more.
+            frames = frame.load(args.output, *args.suites)
+        say(replace(frames, folder))

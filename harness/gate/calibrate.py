@@ -28,6 +28,7 @@ from ..paired.measure import Failure, Launch, Launcher, Outcome
 from ..paired.run import MeasuredPair, search
 from ..spec import Frozen
 from ..sweep import Sweep
+from ..turns import turn
 from ..version import __version__
 from .timing import pairs
 
@@ -112,10 +113,11 @@ def read(output: Path) -> CalibrationFile:
 
 def add(output: Path, gate: Gate) -> None:
     """Writes one more gate at once: no end of the process loses it."""
-    gates = (*read(output).gates, gate)
-    lines = ",\n".join(f"  {json.dumps(each.to_json())}" for each in gates)
     with writing(output):
         output.mkdir(parents=True, exist_ok=True)
+    with turn(file_in(output)), writing(output):
+        gates = (*read(output).gates, gate)
+        lines = ",\n".join(f"  {json.dumps(each.to_json())}" for each in gates)
         replace_text(file_in(output), f'{{\n "schema": {SCHEMA},\n "gates": [\n{lines}\n ]\n}}\n')
 
 

@@ -8,11 +8,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -137,23 +135,6 @@ def _versions(found: object) -> dict[str, str] | None:
     if not isinstance(found, dict):
         raise TypeError(found)
     return {str(name): str(version) for name, version in found.items()}
-
-
-@contextmanager
-def ended_like_interrupt() -> Iterator[None]:
-    """SIGTERM (a CI cancels the job) is taken like Ctrl-C, so that everything is cleaned up."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 # -- git

@@ -96,6 +96,9 @@ def _start(driver: str) -> tuple[subprocess.Popen[bytes], int] | None:
 def main() -> None:
     """Waits for the driver's end, then kills until none is left: some may start others."""
     driver = sys.argv[1]
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        # Whoever ends all processes of a job ends the driver as well: then it is needed.
+        signal.signal(number, signal.SIG_IGN)
     os.read(0, 1)
     for _ in range(100):
         if not kill_marked(driver, whole=False):

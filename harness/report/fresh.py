@@ -74,6 +74,7 @@ def keep(folder: Path, made: str, summaries: Mapping[str, list[dict[str, str]]])
 
 
 def _files(output: Path) -> Iterator[tuple[str, int, int]]:
+    """Hidden files are locks, logs of workers and files that are just being written."""
     yield from _stamps(output, folders=False)
     runs = output / "runs"
     for suite in sorted(runs.iterdir()) if runs.is_dir() else ():
@@ -86,7 +87,7 @@ def _files(output: Path) -> Iterator[tuple[str, int, int]]:
 def _stamps(folder: Path, folders: bool = True) -> Iterator[tuple[str, int, int]]:
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name != ".lock" and (folders or not entry.is_dir()):
+            if not entry.name.startswith(".") and (folders or not entry.is_dir()):
                 stat = entry.stat(follow_symlinks=False)
                 yield entry.path, stat.st_size, stat.st_mtime_ns
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import secrets
 import shutil
-import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -13,18 +14,19 @@ from ..errors import UserError
 from ..jsonfile import reading, replace_text, writing
 from ..output.escaping import csv_table
 from ..results.frame import Frames
+from ..turns import turn
 from .content import Data
 from .page import build
 from .scripts import runs
 
-__all__ = ["write"]
+__all__ = ["alone", "replace", "write"]
 
 # Marks a report's data folder, which is replaced as a whole: nobody else's folder may be.
 _MARK = ".gradrace-report"
 # Marks of a report's pages (the second of earlier versions): nobody else's page may be replaced.
 _PAGE_MARKS = (b'<meta name="generator" content="gradrace', b'<p class="brand">gradrace <span>')
-# Seconds that another process may take to write its report there.
-_PATIENCE_S = 600.0
+# Of this version and of earlier ones.
+_LEFTOVER = re.compile(r"\.data(-[0-9a-f]{8})?\.partial")
 
 
 def write(frames: Frames, folder: Path) -> Path:
@@ -35,48 +37,31 @@ def write(frames: Frames, folder: Path) -> Path:
     An earlier report there is replaced: the data folder as a whole, then the pages. UserError if
     the folder cannot be written, or if its `data`, index.html or run.html is not an earlier
     report's. Of two that write at once the later one waits for the other."""
+    with alone(folder):
+        return replace(frames, folder)
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Makes the folder of a report, and waits until nobody else writes there."""
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with turn(folder / "index.html"):
+        yield
+
+
+def replace(frames: Frames, folder: Path) -> Path:
+    """As `write`, inside `alone`."""
     files, data = build(frames)
     pages = {name: text for name, text in files.items() if not name.startswith("data/")}
     scripts = {name: text for name, text in files.items() if name not in pages}
     with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        with _alone(folder):
-            _check_ours(folder, pages)
-            _replace_data(folder, data, scripts, frames)
-            for name, text in pages.items():
-                replace_text(folder / name, text)
+        _check_ours(folder, pages)
+        _discard_leftovers(folder)
+        _replace_data(folder, data, scripts, frames)
+        for name, text in pages.items():
+            replace_text(folder / name, text)
     return folder / "index.html"
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Holds a lock on the folder itself, which leaves no file behind; none if the system or file
-    system knows no such locks."""
-    try:
-        import fcntl
-    except ImportError:
-        # Windows, on which reports of stored results can be written.
-        yield
-        return
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        patience = time.monotonic() + _PATIENCE_S
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() > patience:
-                    raise UserError(
-                        f"{folder}: another report is being written there; try again later"
-                    ) from None
-                time.sleep(0.05)
-                continue
-            except OSError:
-                pass
-            break
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _check_ours(folder: Path, pages: Iterable[str]) -> None:
@@ -97,8 +82,7 @@ def _is_our_page(page: Path) -> bool:
 
 
 def _replace_data(folder: Path, data: Data, scripts: dict[str, str], frames: Frames) -> None:
-    kept, partial = folder / "data", folder / ".data.partial"
-    shutil.rmtree(partial, ignore_errors=True)
+    kept, partial = folder / "data", folder / f".data-{secrets.token_hex(4)}.partial"
     partial.mkdir()
     (partial / _MARK).touch()
     for name, table in data.items():
@@ -111,5 +95,13 @@ def _replace_data(folder: Path, data: Data, scripts: dict[str, str], frames: Fra
         for digest, text in runs.files(frames, suite):
             (partial / "runs" / suite / f"{digest}.js").write_text(text, encoding="utf-8")
     if kept.exists():
-        shutil.rmtree(kept)
+        # Removed under another name: half of it would be nobody's report.
+        os.replace(kept, folder / f".data-{secrets.token_hex(4)}.partial")
     os.replace(partial, kept)
+    _discard_leftovers(folder)
+
+
+def _discard_leftovers(folder: Path) -> None:
+    """Removes the earlier data folder, and those of writers that were killed."""
+    for name in filter(_LEFTOVER.fullmatch, os.listdir(folder)):
+        shutil.rmtree(folder / name, ignore_errors=True)

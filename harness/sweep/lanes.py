@@ -19,6 +19,7 @@ from ..machine import gpu_properties
 from ..machine.place import machine_type
 from ..spec import POPULATION, Frozen, RunSpec
 from ..strict import given
+from ..turns import turn
 from ..worker.memory import lane_bytes
 from .jobs import shape
 
@@ -101,12 +102,14 @@ def read_measured(output: Path) -> MeasuredFile:
 def add_measured(output: Path, found: Measured) -> None:
     """Keeps a measurement in place of an earlier one of the same machine and shape."""
     key = (found.machine_type, found.shape)
-    kept = read_measured(output).measured
-    others = [each for each in kept if (each.machine_type, each.shape) != key]
-    text = MeasuredFile(measured=(*others, found)).model_dump_json(by_alias=True, indent=1)
     with writing(output):
         output.mkdir(parents=True, exist_ok=True)
-        replace_text(output / "lanes.json", text + "\n")
+    with turn(output / "lanes.json"):
+        kept = read_measured(output).measured
+        others = [each for each in kept if (each.machine_type, each.shape) != key]
+        text = MeasuredFile(measured=(*others, found)).model_dump_json(by_alias=True, indent=1)
+        with writing(output):
+            replace_text(output / "lanes.json", text + "\n")
 
 
 def _can_share(spec: RunSpec, single_modes: Mapping[str, str]) -> bool:

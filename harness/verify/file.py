@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..jsonfile import read_model, replace_text, writing
+from ..turns import turn
 from .verdict import SCHEMA, VerifyFile
 
 
@@ -27,14 +28,17 @@ def read(output: Path) -> VerifyFile | None:
 
 def write(output: Path, found: VerifyFile) -> VerifyFile:
     """Keeps the verdicts, joined to earlier ones of equal versions and sources; gives the whole."""
-    try:
-        earlier = read(output)
-    except UserError:
-        earlier = None  # an unreadable file is replaced
-    whole = joined(earlier, found) if earlier else found
-    with writing(file_in(output)):
+    file = file_in(output)
+    with writing(file):
         output.mkdir(parents=True, exist_ok=True)
-        replace_text(file_in(output), text(whole))
+    with turn(file):
+        try:
+            earlier = read(output)
+        except UserError:
+            earlier = None  # an unreadable file is replaced
+        whole = joined(earlier, found) if earlier else found
+        with writing(file):
+            replace_text(file, text(whole))
     return whole
 
 

@@ -9,6 +9,7 @@ import json
 import math
 import os
 import queue
+import signal
 import sys
 import threading
 import time
@@ -258,8 +259,17 @@ def _read_messages(descriptor: int, messages: queue.SimpleQueue[dict[str, Any]])
     os._exit(0)
 
 
+def _leave_signals_to_the_driver() -> None:
+    """A scheduler that ends a job tells all its processes: the driver ends its workers, and a run
+    must not count as failed before. Handlers, unlike SIG_IGN, are not inherited by programs that a
+    user's code starts."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, frame: None)
+
+
 def main() -> None:
     """Serves one driver until it closes the pipe."""
+    _leave_signals_to_the_driver()
     messages: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_read_messages, args=(int(sys.argv[1]), messages), daemon=True).start()
     out = os.fdopen(int(sys.argv[2]), "wb")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from gradrace.errors import UserError
 from gradrace.results import frame
 from gradrace.suite import make_suite
 from gradrace.sweep import Options, matches, prepare
+from processes import until_gone
 from tiny import TINY, swept, toml
 from waiting import finished, wait_for
 
@@ -270,12 +273,16 @@ def workers_of(folder: Path) -> list[int]:
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc")
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["kill -9", "Ctrl-C"])
+@pytest.mark.parametrize(
+    "how",
+    [signal.SIGKILL, signal.SIGINT, signal.SIGTERM],
+    ids=["kill -9", "Ctrl-C", "a scheduler"],
+)
 def test_killing_a_sweep_loses_at_most_the_run_in_flight(tmp_path, slow_run, how):
     process, start = slow_run
     process.send_signal(how)
     process.wait(timeout=120)
-    assert process.returncode == (130 if how == signal.SIGINT else -9)
+    assert process.returncode == (-9 if how == signal.SIGKILL else 130)
     wait_for(lambda: not workers_of(tmp_path))
     kept = {file.parent.name: file.stat().st_mtime_ns for file in finished(tmp_path)}
     assert 1 <= len(kept) < 6
@@ -292,6 +299,23 @@ def test_killing_a_sweep_loses_at_most_the_run_in_flight(tmp_path, slow_run, how
         for name in ("out", "calm")
     )
     assert out.equals(calm), "the same table as that of an undisturbed sweep"
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc")
+def test_a_scheduler_that_tells_the_workers_first_fails_no_run(tmp_path, slow_run):
+    process, _ = slow_run
+    workers = workers_of(tmp_path)
+    assert workers
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+        for worker in workers:
+            os.kill(worker, number)
+        time.sleep(0.3)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130 and "finished runs are kept" in said
+    until_gone(*workers)
+    records = [json.loads(file.read_text()) for file in finished(tmp_path)]
+    assert {record["status"] for record in records} == {"ok"}
 
 
 def test_the_suite_as_json_from_the_command_line(tmp_path, gradrace):

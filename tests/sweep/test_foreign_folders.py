@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import itertools
 import json
 import os
@@ -276,12 +275,6 @@ def test_two_reports_at_once_wait_for_each_other(
         each.join()
     assert not failed
     assert sorted(file.name for file in folder.iterdir()) == ["data", "index.html", "run.html"]
-    monkeypatch.setattr(writer, "_PATIENCE_S", 0.0)
-    held = os.open(folder, os.O_RDONLY)
-    fcntl.flock(held, fcntl.LOCK_EX)
-    with pytest.raises(UserError, match="another report is being written there"):
-        writer.write(frames, folder)
-    os.close(held)
 
 
 def test_what_is_no_file_is_written_to(tmp_path: Path) -> None:
