@@ -144,5 +144,8 @@ def test_a_turn_is_left_after_an_error(tmp_path):
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"none/file: cannot be written"), turn(tmp_path / "none/file"):
+    with (
+        pytest.raises(UserError, match=r"none/file: cannot be written"),
+        turn(tmp_path / "none/file"),
+    ):
         raise AssertionError("there is no such folder")
