@@ -103,5 +103,6 @@ def _replace_data(folder: Path, data: Data, scripts: dict[str, str], frames: Fra
 
 def _discard_leftovers(folder: Path) -> None:
     """Removes the earlier data folder, and those of writers that were killed."""
-    for name in filter(_LEFTOVER.fullmatch, os.listdir(folder)):
-        shutil.rmtree(folder / name, ignore_errors=True)
+    for entry in folder.iterdir():
+        if _LEFTOVER.fullmatch(entry.name):
+            shutil.rmtree(entry, ignore_errors=True)

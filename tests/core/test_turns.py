@@ -61,9 +61,9 @@ def holder(file):
 def test_a_living_holder_is_waited_for_and_a_killed_ones_turn_is_over_at_once(tmp_path):
     file = tmp_path / "file"
     process = holder(file)
-    with pytest.raises(UserError, match=re.escape(f"{file}: another process is changing it")):
-        with turn(file, patience_s=0.3):
-            raise AssertionError("two at once")
+    refused = pytest.raises(UserError, match=re.escape(f"{file}: another process is changing it"))
+    with refused, turn(file, patience_s=0.3):
+        raise AssertionError("two at once")
     process.kill()
     with turn(file, patience_s=30):
         assert process.poll() is None or process.returncode == -9
@@ -107,9 +107,9 @@ def test_a_turn_that_another_machine_touches_goes_on_whatever_its_clock_says(tmp
     toucher = threading.Thread(target=touch)
     toucher.start()
     try:
-        with pytest.raises(UserError, match="another process is changing it"):
-            with turn(file, patience_s=2):
-                raise AssertionError("two at once")
+        refused = pytest.raises(UserError, match="another process is changing it")
+        with refused, turn(file, patience_s=2):
+            raise AssertionError("two at once")
     finally:
         ended.set()
         toucher.join()
