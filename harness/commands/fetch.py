@@ -1,4 +1,4 @@
-"""`gradrace fetch`: data sets from the network."""
+"""`gradrace fetch`: published data sets, from where they lie already or from the network."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ class Arguments:
 
 
 def main(args: Arguments) -> None:
-    """Download data sets, check their sha256 sums, and keep them for later runs.
+    """Find data sets on this machine, or download them; sums are checked.
 
-    Files that are there already and right are left alone. Without a network the message says which
-    files to put where by hand. Runs whose data are missing are skipped."""
+    What lies in a usual place (data folder, caches of Keras and torch, ./data, /usr/share/datasets)
+    is not downloaded. Without a network the message says which files to put where by hand. Runs
+    whose data are missing are skipped."""
     from .. import data
 
     data.use_folder(args.data_dir)
-    for name in args.names or [name for name, known in data.SETS.items() if known.files]:
+    for name in args.names or [name for name, known in data.SETS.items() if known.published]:
         if name not in data.SETS:
             raise UserError(f"no data set {name!r}{nearest(name, data.SETS)}")
-        files = data.SETS[name].files
-        if not files:
+        if not data.SETS[name].published:
             say(f"{name}: comes with gradrace, nothing to download", err=True)
             continue
-        came = data.fetch(files)
-        done = f"{len(came)} files downloaded to" if came else "complete in"
-        say(f"{name}: {done} {files[0].path.parent}")
+        came = data.fetch(name)
+        done = f"{len(came)} files downloaded, " if came else "nothing to download, "
+        say(f"{name}: {done}{data.whereabouts(name)}")

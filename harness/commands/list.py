@@ -65,7 +65,7 @@ def catalogue(plugins: Sequence[Path] = ()) -> dict[str, Rows]:
             {
                 "data": name,
                 "training samples": str(known.training),
-                "here": f"no: gradrace fetch {name}" if data.missing(name) else "yes",
+                "here": _here(name),
                 "tasks": ", ".join(t.name for t in registry.tasks.values() if t.data == name),
             }
             for name, known in data.SETS.items()
@@ -100,6 +100,14 @@ def catalogue(plugins: Sequence[Path] = ()) -> dict[str, Rows]:
         ],
         "suites": [{"suite": name, **_suite(file)} for name, file in suite.built_in().items()],
     }
+
+
+def _here(name: str) -> str:
+    from .. import data
+
+    if data.missing(name):
+        return f"no: gradrace fetch {name}"
+    return data.whereabouts(name) or "yes"
 
 
 def _pairs(sign: str, texts: Mapping[str, str]) -> str:

@@ -1,8 +1,9 @@
 """Data sets as arrays in three fixed splits, by name. Read values first.
 
-The sets: bundled (with scikit-learn), generated, downloaded (files: by `gradrace fetch`; formats:
-their parsers). folds makes new sets of bundled ones, stratified the splits. chance is the score
-without learning, points are the functions of Point layers for drawings."""
+The sets: bundled (with scikit-learn), generated, and downloaded, whose published files (parts) are
+searched for (files, in places), unpacked (unpack), parsed (formats) and downloaded (fetching).
+folds makes new sets of bundled ones, stratified the splits. chance is the score without learning,
+points are the functions of Point layers for drawings."""
 
 from __future__ import annotations
 
@@ -10,15 +11,17 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache, partial
+from pathlib import Path
 
 import numpy as np
 
 from ..errors import nearest
 from ..output.silenced import off_stdout
-from . import bundled, downloaded, generated
+from . import bundled, downloaded, fetching, files, generated
 from . import folds as folding
-from .files import DataBroken, DataMissing, data_folder, fetch, missing_files, use_folder
 from .folds import Folds
+from .parts import DataBroken, DataMissing
+from .places import data_folder, use_folder
 from .values import Choose, Data, Loader, Split
 
 __all__ = [
@@ -26,8 +29,8 @@ __all__ = [
     "Data",
     "DataBroken",
     "DataMissing",
-    "Loader",
     "Folds",
+    "Loader",
     "Split",
     "can_fold",
     "content",
@@ -37,6 +40,7 @@ __all__ = [
     "missing",
     "training_samples",
     "use_folder",
+    "whereabouts",
 ]
 
 SETS: dict[str, Loader] = {**bundled.SETS, **generated.SETS, **downloaded.SETS}
@@ -60,7 +64,22 @@ def training_samples(name: str) -> int:
 
 def missing(name: str) -> str:
     """Which of the set's files are not there and how to get them; "" if it can be loaded."""
-    return missing_files(_known(name).files)
+    published = _known(name).published
+    return files.missing_files(published) if published else ""
+
+
+def whereabouts(name: str) -> str:
+    """Where the set's files were found; "" if nowhere, or if it has none.
+
+    ValueError: unknown name."""
+    published = _known(name).published
+    return files.whereabouts(published) if published else ""
+
+
+def fetch(name: str) -> list[Path]:
+    """Downloads the set's files if they are nowhere; the paths of those that came."""
+    published = _known(name).published
+    return fetching.fetch(published) if published else []
 
 
 def content(name: str) -> str | None:

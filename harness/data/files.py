@@ -1,176 +1,205 @@
-"""Published files, downloaded once or placed by hand.
+"""Published files: found where they lie already, and read only if they hold what was published.
 
-They lie in <folder>/<data set>/<file>; the folder is that of --data-dir, else $GRADRACE_DATA, else
-the user's cache. Nothing is read that does not have the published sha256 sum."""
+The content decides, not the packing: a file counts by the sum of what it unpacks to."""
 
 from __future__ import annotations
 
-import hashlib
 import os
-import sys
-from collections.abc import Iterable
-from dataclasses import dataclass
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
-from ..errors import UserError
+from . import unpack
+from .parts import DataBroken, DataMissing, Part
+from .places import data_folder, roots
 
-VARIABLE = "GRADRACE_DATA"
-_CHUNK = 1 << 20
-_TIMEOUT_S = 30.0
-
-
-class DataMissing(UserError):
-    """A data set's files are not there: a run that needs them is skipped."""
-
-
-class DataBroken(UserError):
-    """A data set's file is not what it should be; nothing of it was used."""
+Unpack = Callable[[Path, Sequence[Part]], Iterator[bytes]]
+# (path, time of the last change in ns, size) of the files that are there.
+Present = tuple[tuple[Path, int, int], ...]
 
 
 @dataclass(frozen=True)
-class RemoteFile:
-    """`<data set>/<name>` under the data folder; its sha256 sum; its addresses, tried in order."""
+class Packing:
+    """A way in which a data set lies in a folder: a file for each part, or one file for all.
 
-    data_set: str
+    folders: below each of `places.roots()`. files: the names of each file; the first with the right
+    content counts."""
+
+    folders: tuple[str, ...]
+    files: tuple[tuple[str, ...], ...]
+    unpack: Unpack = unpack.alone
+
+    def shares(self, parts: tuple[Part, ...]) -> Iterator[tuple[tuple[str, ...], Sequence[Part]]]:
+        """(names, parts) of each file."""
+        groups = [(part,) for part in parts] if len(self.files) == len(parts) else [parts]
+        return zip(self.files, groups, strict=True)
+
+    def checked(self, path: Path, parts: Sequence[Part]) -> Iterator[bytes]:
+        """The contents of these parts in a file. DataBroken if one is not what is published."""
+        contents = self.unpack(path, parts)
+        for part, content in zip(parts, contents, strict=True):
+            yield part.checked(content, path)
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file to download: its sha256 sum as it is published; its addresses, tried in order."""
+
     name: str
     sha256: str
     urls: tuple[str, ...]
 
+
+@dataclass(frozen=True)
+class Published:
+    """A data set that was published as files.
+
+    packings: the first is that of the downloads, one for each of its files. hint: another way to
+    get them, for a person."""
+
+    name: str
+    parts: tuple[Part, ...]
+    downloads: tuple[Download, ...]
+    packings: tuple[Packing, ...]
+    hint: str = ""
+
     @property
-    def path(self) -> Path:
-        """Where it lies, or belongs."""
-        return data_folder() / self.data_set / self.name
-
-    def read(self) -> bytes:
-        """The whole content. DataMissing if the file is not there, DataBroken if it is another."""
-        try:
-            content = self.path.read_bytes()
-        except FileNotFoundError:
-            raise DataMissing(missing_files([self])) from None
-        except OSError as error:
-            raise DataBroken(f"{self.path}: cannot be read: {error.strerror}") from None
-        found = hashlib.sha256(content).hexdigest()
-        if found != self.sha256:
-            raise DataBroken(
-                f"{self.path}: its sha256 sum is {found}, not {self.sha256}: truncated, or another"
-                f" file. Remove it and run `gradrace fetch {self.data_set}`"
-            )
-        return content
+    def folder(self) -> Path:
+        """Where downloads go, and what is placed by hand."""
+        return data_folder() / self.packings[0].folders[0]
 
 
-def _home_in(folder: Path) -> Path:
-    """The path with its ~ replaced by the home folder. UserError if there is no such user."""
-    try:
-        return folder.expanduser()
-    except RuntimeError:
-        raise UserError(f"{folder}: no such user; give the data folder as a whole path") from None
+@dataclass(frozen=True)
+class Finding:
+    """Where a data set was found, or that it was not.
+
+    folder: the one that holds it. paths: the file of each part, in the parts' order. problems:
+    folder and text of what was seen and cannot be used."""
+
+    folder: Path | None = None
+    paths: tuple[Path, ...] = ()
+    problems: tuple[tuple[Path, str], ...] = ()
+    contents: tuple[bytes, ...] = field(default=(), repr=False)
 
 
-def data_folder() -> Path:
-    """$GRADRACE_DATA, else the folder for caches of this user and system."""
-    given = os.environ.get(VARIABLE)
-    if given:
-        return _home_in(Path(given))
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "gradrace"
-    if sys.platform == "win32":
-        return (
-            Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-            / "gradrace"
-            / "Cache"
-        )
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gradrace"
+def find(known: Published) -> Finding:
+    """Where the data set is, without its contents. Sums are compared once for each state of the
+    files."""
+    return _found(known, _present(known))
 
 
-def use_folder(folder: Path | None) -> None:
-    """Sets the data folder of this process and of its workers; None leaves it as it is."""
-    if folder:
-        os.environ[VARIABLE] = str(_home_in(folder).resolve())
+@lru_cache(maxsize=32)
+def _found(known: Published, present: Present) -> Finding:
+    return _search(known, present, keep=False)
 
 
-def missing_files(files: Iterable[RemoteFile]) -> str:
-    """Which of these files are not there and how to get them, in one line; "" if all are."""
-    lost = [file for file in files if not file.path.is_file()]
-    if not lost:
+def read(known: Published) -> Finding:
+    """The data set with the contents of its parts. DataMissing: it is nowhere. DataBroken: what
+    lies in our folder is something else, and nothing else was found."""
+    found = _search(known, _present(known), keep=True)
+    if found.folder:
+        return found
+    if broken := _own_problems(known, found):
+        raise DataBroken(f"{broken[0]}. Remove it and run `gradrace fetch {known.name}`")
+    raise DataMissing(missing_files(known))
+
+
+def missing_files(known: Published) -> str:
+    """Which files are missing and how to get them, in one line; "" if a run can be tried: the data
+    set was found, or files of ours are broken, which is a failure with a name."""
+    found = find(known)
+    if found.folder or _own_problems(known, found):
         return ""
-    names = ", ".join(file.name for file in lost)
-    return (
-        f"the data set {lost[0].data_set} is not there: {names} missing in {lost[0].path.parent}; "
-        f"`gradrace fetch {lost[0].data_set}` downloads it, or says what to place there by hand"
+    names = (files[0] for files in known.packings[0].files)
+    lost = ", ".join(n for i, n in enumerate(names) if not _any_there(known, i))
+    text = (
+        f"the data set {known.name} is not there: {lost} missing in {known.folder}, and nothing in"
+        f" the other usual places; `gradrace fetch {known.name}` downloads it, or says what to"
+        " place there by hand"
     )
+    return "; ".join([text, *(f"not used: {problem}" for _, problem in found.problems)])
 
 
-def fetch(files: Iterable[RemoteFile]) -> list[Path]:
-    """Downloads missing and broken files; their paths. Nothing half-downloaded is left behind.
-
-    DataMissing names place, addresses and sha256 sum of each file that cannot be downloaded."""
-    wanted = [file for file in files if not _good(file)]
-    for number, file in enumerate(wanted):
-        problems = _download(file)
-        if problems:
-            raise DataMissing(_by_hand(wanted[number:], problems))
-    return [file.path for file in wanted]
-
-
-def _good(file: RemoteFile) -> bool:
-    try:
-        file.read()
-    except (DataMissing, DataBroken):
-        return False
-    return True
-
-
-def _download(file: RemoteFile) -> list[str]:
-    """Tries every address; the problem of each if none serves, else nothing."""
-    problems = []
-    for url in file.urls:
-        problem = _download_from(url, file)
-        if not problem:
-            return []
-        problems.append(f"{url}: {problem}")
-    return problems
-
-
-def _download_from(url: str, file: RemoteFile) -> str:
-    """Downloads beside the place, and moves there if the sum is right; else the problem."""
-    import tempfile
-    import urllib.request
-    from http.client import HTTPException
-
-    partial: Path | None = None
-    try:
-        file.path.parent.mkdir(parents=True, exist_ok=True)
-        with (
-            urllib.request.urlopen(url, timeout=_TIMEOUT_S) as answer,
-            tempfile.NamedTemporaryFile(
-                dir=file.path.parent, prefix=f".{file.name}.", delete=False
-            ) as target,
-        ):
-            partial, total = Path(target.name), hashlib.sha256()
-            while piece := answer.read(_CHUNK):
-                target.write(piece)
-                total.update(piece)
-        if total.hexdigest() != file.sha256:
-            return f"what came has the sha256 sum {total.hexdigest()}"
-        # tempfile makes files that only this user can read.
-        partial.chmod(0o644)
-        os.replace(partial, file.path)
+def whereabouts(known: Published) -> str:
+    """ "found in" its folder, and what was not used; "" if the data set is nowhere."""
+    found = find(known)
+    if not found.folder:
         return ""
-    except (OSError, HTTPException, ValueError) as error:
-        return str(error) or type(error).__name__
-    finally:
-        if partial:
-            partial.unlink(missing_ok=True)
+    return "; ".join([f"found in {found.folder}", *(f"not used: {p}" for _, p in found.problems)])
 
 
-def _by_hand(files: list[RemoteFile], problems: list[str]) -> str:
-    lines = [f"{files[0].data_set}: {files[0].name} could not be downloaded"]
-    lines += [f"  {problem}" for problem in problems]
-    lines.append("Without a network, place by hand:")
-    for file in files:
-        lines += [
-            f"  {file.path}",
-            f"    from   {' or '.join(file.urls)}",
-            f"    sha256 {file.sha256}",
+def _own_problems(known: Published, found: Finding) -> list[str]:
+    return [text for folder, text in found.problems if folder == known.folder]
+
+
+def _any_there(known: Published, index: int) -> bool:
+    return any((known.folder / name).is_file() for name in known.packings[0].files[index])
+
+
+def _present(known: Published) -> Present:
+    """The files that may hold it; what may not be looked into is as if it were not there."""
+    found = []
+    for folder, packing in _places(known):
+        if os.access(folder, os.X_OK):
+            paths = (folder / name for names in packing.files for name in names)
+            found += [seen for path in paths if (seen := _seen(path))]
+    return tuple(dict.fromkeys(found))
+
+
+def _seen(path: Path) -> tuple[Path, int, int] | None:
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    return (path, state.st_mtime_ns, state.st_size) if stat.S_ISREG(state.st_mode) else None
+
+
+def _places(known: Published) -> Iterator[tuple[Path, Packing]]:
+    for root in roots():
+        for packing in known.packings:
+            for folder in packing.folders:
+                yield root / folder, packing
+
+
+def _search(known: Published, present: Present, *, keep: bool) -> Finding:
+    there = {path for path, _, _ in present}
+    problems: dict[tuple[Path, str], None] = {}
+    for folder, packing in _places(known):
+        shares = [
+            ([folder / name for name in names if folder / name in there], parts)
+            for names, parts in packing.shares(known.parts)
         ]
-    return "\n".join(lines)
+        if not all(paths for paths, _ in shares):
+            continue
+        taken = [_first_right(packing, *share, keep=keep) for share in shares]
+        problems |= dict.fromkeys((folder, text) for one in taken for text in one.problems)
+        if all(one.paths for one in taken):
+            paths = tuple(path for one in taken for path in one.paths)
+            contents = tuple(content for one in taken for content in one.contents)
+            return Finding(folder, paths, tuple(problems), contents)
+    return Finding(problems=tuple(problems))
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """Of one file: its path for each of its parts, none if no file was right."""
+
+    paths: tuple[Path, ...] = ()
+    contents: tuple[bytes, ...] = field(default=(), repr=False)
+    problems: tuple[str, ...] = ()
+
+
+def _first_right(
+    packing: Packing, paths: Sequence[Path], parts: Sequence[Part], *, keep: bool
+) -> _Taken:
+    problems: list[str] = []
+    for path in paths:
+        try:
+            contents = tuple(c if keep else b"" for c in packing.checked(path, parts))
+        except DataBroken as error:
+            problems.append(str(error))
+            continue
+        return _Taken((path,) * len(parts), contents if keep else (), tuple(problems))
+    return _Taken(problems=tuple(problems))

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import gzip
-import io
-import tarfile
-import zlib
 from math import prod
 from pathlib import Path
 
 import numpy as np
 
-from .files import DataBroken
+from .parts import DataBroken
 
 _UINT8 = 0x08
 CIFAR_SHAPE = (32, 32, 3)
+CIFAR_RECORD = 1 + prod(CIFAR_SHAPE)
 
 
-def gunzip(content: bytes, path: Path) -> bytes:
-    """The whole decompressed content. DataBroken if it is truncated or no gzip."""
-    try:
-        return gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataBroken(f"{path}: truncated or not gzip: {error}") from None
+def idx_header(shape: tuple[int, ...]) -> bytes:
+    """How an IDX file of uint8[*shape] begins."""
+    sizes = b"".join(size.to_bytes(4, "big") for size in shape)
+    return bytes((0, 0, _UINT8, len(shape))) + sizes
 
 
 def idx(content: bytes, shape: tuple[int, ...], path: Path) -> np.ndarray:
@@ -57,25 +52,14 @@ def labels(values: np.ndarray, classes: int, path: Path) -> np.ndarray:
     return values.astype(np.int64)
 
 
-def cifar_archive(content: bytes, members: tuple[str, ...], path: Path) -> list[bytes]:
-    """The contents of these members of a .tar.gz; nothing is unpacked to the disk."""
-    try:
-        with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
-            opened = [archive.extractfile(member) for member in members]
-            return [file.read() if file else b"" for file in opened]
-    except KeyError as error:
-        raise DataBroken(f"{path}: {error.args[0]}") from None
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise DataBroken(f"{path}: truncated or no .tar.gz: {error}") from None
-
-
 def cifar(content: bytes, records: int, path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Images uint8[records, 32, 32, 3] and labels int64[records] of a file of the binary CIFAR-10
     (Krizhevsky, 2009): a record is its label, then 1024 red, 1024 green and 1024 blue values."""
-    size = 1 + prod(CIFAR_SHAPE)
-    if len(content) != records * size:
-        raise DataBroken(f"{path}: {len(content)} bytes instead of {records} records of {size}")
-    rows = np.frombuffer(content, np.uint8).reshape(records, size)
+    if len(content) != records * CIFAR_RECORD:
+        raise DataBroken(
+            f"{path}: {len(content)} bytes instead of {records} records of {CIFAR_RECORD}"
+        )
+    rows = np.frombuffer(content, np.uint8).reshape(records, CIFAR_RECORD)
     images = rows[:, 1:].reshape(records, 3, 32, 32).transpose(0, 2, 3, 1)
     return images, labels(rows[:, 0], 10, path)
 

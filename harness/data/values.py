@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import stratified
-from .files import RemoteFile
+from .files import Published
 
 SPLIT_SEED = 20_240_501
 # strata int64[n] -> row numbers of each split
@@ -47,14 +47,15 @@ class Data:
 
 @dataclass(frozen=True)
 class Loader:
-    """How a data set is read. Known before: the size of its training split, the files it needs.
+    """How a data set is read. Known before: the size of its training split, and the files of a
+    published one.
 
     resplit: the data in other splits, chosen from the strata by a function like `split_indices`;
     None if its own splits are the only ones."""
 
     training: int
     load: Callable[[], Data]
-    files: tuple[RemoteFile, ...] = ()
+    published: Published | None = None
     resplit: Callable[[Choose], Data] | None = None
 
 

@@ -33,6 +33,7 @@ class Planner:
         self._reached: dict[tuple[str, ...], Reach] = {}
         self._rates: dict[tuple[str, int], dict[str, str]] = {}
         self._data: dict[str, str | None] = {}
+        self._missing_data: dict[str, str] = {}
 
     def plan(self, spec: RunSpec) -> PlannedRun:
         """The run with its digest, without a log. UserError if a user's schedule fails."""
@@ -64,7 +65,10 @@ class Planner:
                 f"{spec.threads} threads need as many cores to be pinned to; {usable} can be used"
                 " here"
             )
-        return data.missing(spec.task.data) or None
+        name = spec.task.data
+        if name not in self._missing_data:
+            self._missing_data[name] = data.missing(name)
+        return self._missing_data[name] or None
 
     def _sources_of(self, spec: RunSpec) -> dict[str, str]:
         """Of gradrace's own files."""

@@ -1,30 +1,40 @@
-"""Data sets: splits, generated tasks, strict parsers, and files from a server or placed by hand."""
+"""Data sets: splits, generated tasks, strict parsers, and files from a server or placed by hand.
+
+Packings and places of published files: test_published_data.py."""
 
 from __future__ import annotations
 
 import gzip
-import hashlib
 import http.server
-import io
-import tarfile
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from gradrace import data
-from gradrace.data import downloaded, formats, generated
-from gradrace.data.files import DataBroken, DataMissing, RemoteFile, data_folder
+from gradrace.data import downloaded, fetching, formats, generated
+from gradrace.data.files import Download, Packing, Published, read
+from gradrace.data.parts import DataBroken, DataMissing, Part
+from gradrace.data.places import data_folder
 from gradrace.errors import UserError
 from gradrace.spec import RunSpec
+from published import (
+    cifar_batches,
+    cifar_bytes,
+    empty_places,
+    idx_bytes,
+    make_archive,
+    make_images,
+    place,
+    sha256,
+    small_cifar,
+    small_mnist,
+    small_shakespeare,
+)
 from tiny import toml
 
 BUNDLED = ["digits", "breast_cancer", "wine", "diabetes"]
-NOWHERE = ("http://127.0.0.1:9/x",)
-
-
-def sha256(content):
-    return hashlib.sha256(content).hexdigest()
 
 
 def shapes(loaded):
@@ -35,8 +45,9 @@ def shapes(loaded):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """An empty data folder of the test's own; what was loaded is forgotten afterwards."""
-    monkeypatch.setenv("GRADRACE_DATA", str(tmp_path / "data"))
+    """An empty data folder of the test's own, and no other place; what was loaded is forgotten
+    afterwards."""
+    empty_places(monkeypatch, tmp_path)
     data.load.cache_clear()
     yield tmp_path / "data"
     data.load.cache_clear()
@@ -116,38 +127,6 @@ def test_generated_splits_share_no_sample_and_do_not_change(name):
 # Downloaded
 
 
-def idx_bytes(array):
-    """An array of uint8 as an IDX file."""
-    sizes = b"".join(size.to_bytes(4, "big") for size in array.shape)
-    return bytes((0, 0, 8, array.ndim)) + sizes + array.astype(np.uint8).tobytes()
-
-
-def make_images(count, seed):
-    """Images whose class can be learnt: a bright row for each, and noise."""
-    rng = np.random.default_rng(seed)
-    y = np.arange(count) % 10
-    x = rng.integers(0, 60, (count, 28, 28))
-    x[np.arange(count), 2 * y + 3] = 220
-    return x.astype(np.uint8), y.astype(np.uint8)
-
-
-def small_mnist(name="mnist", train=300, test=50, validation=60, change=lambda files: files):
-    """A small data set, and its four files' contents, which `change` may spoil."""
-    (x, y), (x_test, y_test) = make_images(train, 1), make_images(test, 2)
-    contents = [gzip.compress(idx_bytes(array), mtime=0) for array in (x, y, x_test, y_test)]
-    contents = change(contents)
-    sums = tuple(map(sha256, contents))
-    known = downloaded.grey_images(name, "made up", NOWHERE, sums, (train, test), validation)
-    return known, contents
-
-
-def place(known, contents):
-    """By hand, as a user would."""
-    for file, content in zip(known.files, contents, strict=True):
-        file.path.parent.mkdir(parents=True, exist_ok=True)
-        file.path.write_bytes(content)
-
-
 def test_idx_files_placed_by_hand_are_read(folder, monkeypatch):
     known, contents = small_mnist()
     monkeypatch.setitem(data.SETS, "mnist", known)
@@ -182,7 +161,6 @@ def put(at, new):
 
 SIZE_299 = put(4, (299).to_bytes(4, "big"))
 BAD_MAGIC = "train-images.*begins with 00 00 0d 03, not with 00 00 08 03"
-CUT = "train-images.*truncated or not gzip"
 OTHER_SHAPE = r"its shape is \(299, 28, 28\), not \(300, 28, 28\)"
 
 
@@ -191,68 +169,46 @@ OTHER_SHAPE = r"its shape is \(299, 28, 28\), not \(300, 28, 28\)"
     [
         (spoil(0, put(0, b"\x00\x00\x0d\x03")), BAD_MAGIC),
         (spoil(1, put(0, b"\x00\x00\x08\x03")), "train-labels.*not with 00 00 08 01"),
-        (spoil(0, lambda b: b[:-1]), "train-images.*235199 values after its header, not 235200"),
-        (spoil(2, lambda b: b + b"\x00"), "t10k-images.*39201 values"),
         (spoil(0, SIZE_299), OTHER_SHAPE),
-        (spoil(0, lambda b: b[:9]), "truncated within its header"),
         (spoil(3, put(8, b"\x0a")), "t10k-labels.*holds the label 10, the largest is 9"),
-        (lambda contents: [contents[0][:-200], *contents[1:]], CUT),
-        (lambda contents: [b"no gzip", *contents[1:]], "truncated or not gzip"),
+        (spoil(0, lambda b: b[:-1]), "train-images.*holds 235215 bytes of .*, not 235216"),
+        (spoil(2, lambda b: b + b"\x00"), "t10k-images.*holds more than the 39216 bytes"),
     ],
 )
-def test_broken_files_are_refused_by_name(folder, change, message):
+def test_contents_that_are_no_such_images_are_refused_by_name(folder, change, message):
     known, contents = small_mnist(change=change)
     place(known, contents)
     with pytest.raises(DataBroken, match=message):
         known.load()
 
 
-def test_a_wrong_checksum_is_refused_before_anything_is_read(folder):
-    known, contents = small_mnist()
-    place(known, [contents[0][:-1], *contents[1:]])
-    wrong = r"train-images-idx3-ubyte.gz: its sha256 sum is .* `gradrace fetch mnist`"
-    with pytest.raises(DataBroken, match=wrong):
-        known.load()
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (idx_bytes(np.zeros((3, 2)))[:9], "truncated within its header"),
+        (idx_bytes(np.zeros((3, 2)))[:-1], "5 values after its header, not 6"),
+        (idx_bytes(np.zeros((3, 2))) + b"x", "7 values after its header, not 6"),
+    ],
+)
+def test_idx_of_another_length_is_refused(content, message):
+    with pytest.raises(DataBroken, match=f"a/b: .*{message}"):
+        formats.idx(content, (3, 2), Path("a/b"))
 
 
 def test_a_missing_set_is_said_to_be_missing(folder):
     known, contents = small_mnist()
     place(known, contents)
-    known.files[1].path.unlink()
-    absent = "train-labels-idx1-ubyte.gz missing in .*/data/mnist; `gradrace"
+    (known.published.folder / known.published.downloads[1].name).unlink()
+    absent = "train-labels-idx1-ubyte.gz missing in .*/data/mnist, and nothing .*; `gradrace"
     with pytest.raises(DataMissing, match=f"mnist is not there: {absent}"):
         known.load()
 
 
-def cifar_bytes(count, seed):
-    rng = np.random.default_rng(seed)
-    y = (np.arange(count) % 10).astype(np.uint8)
-    planes = rng.integers(0, 256, (count, 3, 32, 32)).astype(np.uint8)
-    return planes, y, np.concatenate([y[:, None], planes.reshape(count, -1)], axis=1).tobytes()
-
-
-def make_archive(files):
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
-        for name, content in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
-    return buffer.getvalue()
-
-
-def small_cifar(folder, spoiled=lambda files: files):
-    batches = {f"data_batch_{i}.bin": cifar_bytes(20, i)[2] for i in range(1, 6)}
-    batches["test_batch.bin"] = cifar_bytes(20, 6)[2]
-    files = {f"cifar-10-batches-bin/{name}": found for name, found in spoiled(batches).items()}
-    content = make_archive(files)
-    known = downloaded.cifar10(sha256(content), NOWHERE, per_file=20, validation=20)
-    place(known, [content])
-    return known
-
-
 def test_cifar_is_read_from_its_archive_with_channels_last(folder):
-    loaded = small_cifar(folder).load()
+    files = cifar_batches()
+    known = small_cifar(files)
+    place(known, [make_archive({f"cifar-10-batches-bin/{n}": c for n, c in files.items()})])
+    loaded = known.load()
     assert shapes(loaded) == [(80, 3072), (20, 3072), (20, 3072)]
     planes, y, _ = cifar_bytes(20, 6)
     images = loaded.shaped("test", (32, 32, 3))
@@ -265,33 +221,15 @@ def test_cifar_is_read_from_its_archive_with_channels_last(folder):
 
 
 @pytest.mark.parametrize(
-    ("spoiled", "message"),
+    ("content", "message"),
     [
-        (lambda f: {k: v for k, v in f.items() if "batch_3" not in k}, "data_batch_3.bin"),
-        (
-            lambda f: f | {"test_batch.bin": b"x" * 100},
-            "test_batch.bin: 100 bytes instead of 20 records",
-        ),
-        (lambda f: f | {"test_batch.bin": b"\x0b" * 61460}, "test_batch.bin: holds the label 11"),
+        (bytes(100), "100 bytes instead of 20 records of 3073"),
+        (b"\x0b" * 61460, "holds the label 11, the largest is 9"),
     ],
 )
-def test_broken_cifar_archives_are_refused(folder, spoiled, message):
-    with pytest.raises(DataBroken, match=message):
-        small_cifar(folder, spoiled).load()
-
-
-def test_a_truncated_archive_is_refused(tmp_path):
-    content = make_archive({"a": bytes(10_000)})
-    for cut in (content[: len(content) // 2], b"", b"not an archive at all"):
-        with pytest.raises(DataBroken, match="truncated or no .tar.gz"):
-            formats.cifar_archive(cut, ("a",), tmp_path)
-
-
-def small_shakespeare(text):
-    content = text.encode()
-    known = downloaded.shakespeare(sha256(content), NOWHERE, 2000, 4)
-    place(known, [content])
-    return known
+def test_contents_that_are_no_file_of_cifar_are_refused(content, message):
+    with pytest.raises(DataBroken, match=f"a/b: {message}"):
+        formats.cifar(content, 20, Path("a/b"))
 
 
 def test_shakespeare_comes_in_windows_whose_targets_are_one_character_later(folder):
@@ -308,8 +246,8 @@ def test_shakespeare_comes_in_windows_whose_targets_are_one_character_later(fold
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("abcd" * 499, "1996 characters, not 2000"),
-        ("abc" * 667, "3 distinct"),
+        ("abcd" * 499, "holds 1996 bytes of input.txt, not 2000"),
+        ("abca" * 500, "3 distinct"),
         ("é" * 1000, "not plain ASCII"),
     ],
 )
@@ -322,9 +260,14 @@ def test_published_sizes_and_sums_are_complete():
     sizes = {"mnist": 55_000, "fashion_mnist": 55_000, "cifar10": 45_000}
     sizes["tiny_shakespeare"] = 15_685
     assert {name: data.training_samples(name) for name in downloaded.SETS} == sizes
-    files = [file for known in downloaded.SETS.values() for file in known.files]
+    published = [known.published for known in downloaded.SETS.values()]
+    files = [file for known in published for file in known.downloads]
     assert len({file.sha256 for file in files}) == len(files) == 10
     assert all(len(file.sha256) == 64 and file.urls for file in files)
+    parts = [part for known in published for part in known.parts]
+    assert len({part.digest for part in parts}) == len(parts) == 15
+    assert {len(part.digest) for part in parts} == {64, 32}
+    assert sum(part.size for part in parts) == 2 * 54_950_048 + 6 * 30_730_000 + 1_115_394
 
 
 # Fetching
@@ -359,44 +302,58 @@ def server():
         thread.join()
 
 
-def remote(content, *urls):
-    return RemoteFile("made", "file.bin", sha256(content), urls)
+def remote(content, *urls, names=("file.bin",)):
+    """A data set of files with this content, each at these addresses."""
+    parts = tuple(Part(name, len(content), sha256(content)) for name in names)
+    downloads = tuple(Download(name, sha256(content), urls) for name in names)
+    packing = Packing(("made",), tuple((name,) for name in names))
+    return Published("made", parts, downloads, (packing,))
 
 
 def test_fetch_takes_the_first_mirror_that_has_the_right_file(folder, server):
     address, pages = server
     content = bytes(3_000_000)
     pages |= {"/cut": content[:-100], "/other": b"another file", "/good": content}
-    file = remote(content, *(f"{address}/{name}" for name in ("absent", "cut", "other", "good")))
-    assert data.fetch([file]) == [file.path]
-    assert file.path.read_bytes() == content and file.path.parent == folder / "made"
-    names = [path.name for path in file.path.parent.iterdir()]
-    assert names == ["file.bin"], "nothing half-downloaded stays"
+    known = remote(content, *(f"{address}/{name}" for name in ("absent", "cut", "other", "good")))
+    path = folder / "made" / "file.bin"
+    assert fetching.fetch(known) == [path]
+    assert path.read_bytes() == content
+    assert [file.name for file in path.parent.iterdir()] == ["file.bin"], "nothing half-downloaded"
     pages.clear()
-    assert data.fetch([file]) == [], "what is there is not fetched again"
+    assert fetching.fetch(known) == [], "what is there is not fetched again"
 
 
-def test_fetch_replaces_a_broken_file(folder, server):
+def test_fetch_takes_a_file_that_is_packed_otherwise(folder, server):
+    address, pages = server
+    pages["/good"] = gzip.compress(b"right")
+    known = remote(b"right", f"{address}/good")
+    assert fetching.fetch(known) == [folder / "made" / "file.bin"]
+    assert read(known).contents == (b"right",)
+
+
+def test_fetch_replaces_a_broken_file_and_leaves_a_right_one(folder, server):
     address, pages = server
     pages["/good"] = b"right"
-    file = remote(b"right", f"{address}/good")
-    file.path.parent.mkdir(parents=True)
-    file.path.write_bytes(b"wro")
-    data.fetch([file])
-    assert file.path.read_bytes() == b"right"
+    known = remote(b"right", f"{address}/good", names=("one.bin", "two.bin"))
+    one, two = (folder / "made" / name for name in ("one.bin", "two.bin"))
+    one.parent.mkdir(parents=True)
+    one.write_bytes(b"right")
+    two.write_bytes(b"wro")
+    assert fetching.fetch(known) == [two]
+    assert two.read_bytes() == b"right"
 
 
 def test_a_fetch_that_fails_names_the_files_and_their_places(folder, server):
     address, pages = server
     pages["/other"] = b"another"
     absent, other = f"{address}/absent", f"{address}/other"
-    file = remote(b"right", absent, other, "http://127.0.0.1:9/closed", "nonsense")
-    later = replace(file, name="later.bin")
+    urls = (absent, other, "http://127.0.0.1:9/closed", "nonsense")
+    known = replace(remote(b"right", *urls, names=("file.bin", "later.bin")), hint="Or: ask.")
     with pytest.raises(UserError) as caught:
-        data.fetch([file, later])
+        fetching.fetch(known)
     places = [str(folder / "made" / name) for name in ("file.bin", "later.bin")]
-    ends = [f"{absent}: HTTP Error 404", f"{other}: what came has the sha256 sum"]
-    for part in (*ends, "closed: ", "nonsense: ", *places, file.sha256):
+    ends = [f"{absent}: HTTP Error 404", f"{other}: what came has the sha256 sum", "Or: ask."]
+    for part in (*ends, "closed: ", "nonsense: ", *places, sha256(b"right")):
         assert part in str(caught.value), part
     assert list((folder / "made").iterdir()) == []
 
@@ -414,13 +371,13 @@ def test_the_folder_is_the_given_one_then_the_users_cache(tmp_path, monkeypatch)
 
 
 SMALL = """
-import hashlib
 from gradrace import data
 from gradrace.data import downloaded
 from gradrace.spec import TaskSpec
 from gradrace.layers import Dense
 data.SETS["mnist"] = downloaded.grey_images(
-    "mnist", "made up", ("http://127.0.0.1:9/x",), {sums}, (300, 50), 60
+    "mnist", "made up", downloaded.Mirrors(("http://127.0.0.1:9/x",), {packed}), {sums},
+    sizes=(300, 50, 60),
 )
 TASK = TaskSpec(
     name="small_mnist", title="a plug-in must define something", data="mnist", input_shape=(784,),
@@ -435,12 +392,17 @@ SUITE = toml(
 )
 
 
+def small(known):
+    """A plug-in's text with this data set as mnist."""
+    packed = tuple(file.sha256 for file in known.published.downloads)
+    return SMALL.format(packed=packed, sums=tuple(part.digest for part in known.published.parts))
+
+
 @pytest.fixture
 def run(tmp_path, folder, gradrace):
     """Runs the suite on small MNIST; its files are there if they are given to `place` before."""
     known, contents = small_mnist()
-    sums = tuple(file.sha256 for file in known.files)
-    (tmp_path / "small.py").write_text(SMALL.format(sums=sums))
+    (tmp_path / "small.py").write_text(small(known))
     (tmp_path / "mnist.toml").write_text(SUITE)
 
     def call(*options, placed=True, torn=None):
@@ -475,7 +437,7 @@ def test_a_run_without_its_data_is_skipped_with_the_reason(run):
 def test_a_run_on_a_broken_file_fails_by_name(run):
     done, shown = run(torn="t10k-labels-idx1-ubyte.gz")
     assert done.returncode == 1, done.stderr
-    assert "failed" in shown and "t10k-labels-idx1-ubyte.gz: its sha256 sum is" in shown
+    assert "failed" in shown and "t10k-labels-idx1-ubyte.gz: holds 4 bytes" in shown
 
 
 @pytest.mark.slow
@@ -485,7 +447,7 @@ def test_fetch_without_a_network_exits_2_and_names_files_and_sources(folder, gra
         monkeypatch.setenv(name.upper(), "http://127.0.0.1:9")
     done = gradrace("fetch", "mnist", "--data-dir", folder / "elsewhere")
     assert done.returncode == 2 and "Traceback" not in done.stderr
-    for file in data.SETS["mnist"].files:
+    for file in data.SETS["mnist"].published.downloads:
         assert file.sha256 in done.stderr
         assert str(folder / "elsewhere" / "mnist" / file.name) in done.stderr
         assert all(url in done.stderr for url in file.urls)
@@ -506,7 +468,7 @@ def test_a_batch_larger_than_the_set_is_refused_without_reading_it(folder, tmp_p
 
 
 def test_a_task_on_unknown_data_is_refused_by_name(tmp_path, gradrace):
-    task = SMALL.format(sums=("0",) * 4).replace('data="mnist"', 'data="mnits"')
+    task = small(small_mnist()[0]).replace('data="mnist"', 'data="mnits"')
     (tmp_path / "mine.py").write_text(task)
     (tmp_path / "one.toml").write_text(SUITE.replace("mnist_mlp", "small_mnist"))
     done = gradrace("run", "one.toml", "--load", "mine.py")
