@@ -135,25 +135,31 @@ def _own_problems(known: Published, found: Finding) -> list[str]:
 
 
 def _any_there(known: Published, index: int) -> bool:
-    return any((known.folder / name).is_file() for name in known.packings[0].files[index])
+    return any(_seen(known.folder / name) for name in known.packings[0].files[index])
 
 
 def _present(known: Published) -> Present:
     """The files that may hold it; what may not be looked into is as if it were not there."""
     found = []
     for folder, packing in _places(known):
-        if os.access(folder, os.X_OK):
+        if (state := _state(folder)) and stat.S_ISDIR(state.st_mode):
             paths = (folder / name for names in packing.files for name in names)
             found += [seen for path in paths if (seen := _seen(path))]
     return tuple(dict.fromkeys(found))
 
 
 def _seen(path: Path) -> tuple[Path, int, int] | None:
+    state = _state(path)
+    if state and stat.S_ISREG(state.st_mode):
+        return path, state.st_mtime_ns, state.st_size
+    return None
+
+
+def _state(path: Path) -> os.stat_result | None:
     try:
-        state = path.stat()
+        return path.stat()
     except OSError:
         return None
-    return (path, state.st_mtime_ns, state.st_size) if stat.S_ISREG(state.st_mode) else None
 
 
 def _places(known: Published) -> Iterator[tuple[Path, Packing]]:
