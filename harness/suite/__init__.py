@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,15 @@ from ..errors import UserError, nearest
 from ..jsonfile import read_text, shown, there
 from ..registry import Registry
 from .expansion import counted, expand
-from .file import ConvergenceEntry, OptimizerEntry, ScheduleEntry, Suite, SuiteFile, TimingEntry
+from .file import (
+    ConvergenceEntry,
+    OptimizerEntry,
+    ScheduleEntry,
+    Suite,
+    SuiteFile,
+    TimingEntry,
+    as_list,
+)
 from .mistakes import explain
 from .origin import BUILT_IN, Origin
 
@@ -146,31 +154,36 @@ def entry_name(entry: str | Mapping[str, Any]) -> str:
 
 
 def with_data_at_hand(suite: Suite, registry: Registry) -> Suite:
-    """The suite with its `instead` for tasks whose data are not on this machine.
+    """The suite with its `instead` for tasks whose data are not on this machine: of several the
+    first whose data are here, and the last if none are.
 
     Its title says so."""
-    instead = suite.content.instead
+    instead = {name: as_list(others) for name, others in suite.content.instead.items()}
     named = [("instead", task) for task in instead]
-    named += [(f"instead.{task}", other) for task, other in instead.items()]
+    named += [(f"instead.{task}", other) for task, others in instead.items() for other in others]
     for key, task in named:
         if task not in registry.tasks:
             raise UserError(f"{suite.file}: {key}: no task {task!r}{nearest(task, registry.tasks)}")
-    absent = [
-        name
+    chosen = {
+        name: _at_hand(instead[name], registry)
         for name in suite.content.tasks
         if name in instead and data.missing(registry.tasks[name].data)
-    ]
-    if not absent:
+    }
+    if not chosen:
         return suite
     content = suite.content.model_dump(exclude_unset=True)
-    tasks = (instead[name] if name in absent else name for name in content["tasks"])
-    content["tasks"] = list(dict.fromkeys(tasks))
+    content["tasks"] = list(dict.fromkeys(chosen.get(name, name) for name in content["tasks"]))
     said = [
-        f"{instead[name]} for want of {name} (gradrace fetch {registry.tasks[name].data})"
-        for name in absent
+        f"{other} for want of {name} (gradrace fetch {registry.tasks[name].data})"
+        for name, other in chosen.items()
     ]
     content["title"] = f"{content['title']}: {', '.join(said)}"
     return with_content(suite, content)
+
+
+def _at_hand(tasks: Sequence[str], registry: Registry) -> str:
+    here = (name for name in tasks if not data.missing(registry.tasks[name].data))
+    return next(here, tasks[-1])
 
 
 def _validated(content: Mapping[str, Any], file: str, within: str = "") -> SuiteFile:

@@ -114,7 +114,8 @@ class SuiteFile(TaskVariations):
     and eval_every replace the tasks' own; batch_sizes are swept, and so are lists of device, dtype
     and threads. learning_rate_grid: rates around each optimizer's own. search: settings drawn
     instead of crossed, see draws.py. scales: by name, keys that replace the suite's own.
-    instead: task -> its substitute if its data are not on this machine."""
+    instead: task -> its substitute if its data are not on this machine, or several, of which the
+    first whose data are here replaces it."""
 
     title: str
     question: str = ""
@@ -136,7 +137,7 @@ class SuiteFile(TaskVariations):
     diagnose: bool = False
     convergence: ConvergenceEntry | Literal[False] = ConvergenceEntry()
     timing: TimingEntry | Literal[False] = False
-    instead: dict[str, str] = {}
+    instead: dict[str, str | Annotated[list[str], Field(min_length=1)]] = {}
     scales: dict[str, dict[str, Any]] = {}
 
     @model_validator(mode="after")

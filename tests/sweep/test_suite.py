@@ -252,20 +252,36 @@ def test_an_unknown_scale_is_told(tmp_path, content, scale, message):
     assert "tiny.toml" in str(caught.value) and caught.value.exit_code == 2
 
 
-@pytest.mark.parametrize(("there", "task"), [(True, "mnist_mlp"), (False, "digits_mlp")])
-def test_another_task_stands_in_for_one_whose_data_are_missing(tmp_path, monkeypatch, there, task):
-    monkeypatch.setattr(data, "missing", lambda name: "" if there else f"{name} is not here")
-    content = {**TINY, "tasks": ["mnist_mlp"], "instead": {"mnist_mlp": "digits_mlp"}}
+BOTH = ["fashion_mlp", "digits_mlp"]
+
+
+@pytest.mark.parametrize(
+    ("here", "instead", "task"),
+    [
+        (["mnist", "digits"], "digits_mlp", "mnist_mlp"),
+        (["digits"], "digits_mlp", "digits_mlp"),
+        (["mnist", "fashion_mnist", "digits"], BOTH, "mnist_mlp"),
+        (["fashion_mnist", "digits"], BOTH, "fashion_mlp"),
+        (["digits"], BOTH, "digits_mlp"),
+        ([], BOTH, "digits_mlp"),
+    ],
+)
+def test_another_task_stands_in_for_one_whose_data_are_missing(
+    tmp_path, monkeypatch, here, instead, task
+):
+    monkeypatch.setattr(data, "missing", lambda name: "" if name in here else f"{name} is not here")
+    content = {**TINY, "tasks": ["mnist_mlp"], "instead": {"mnist_mlp": instead}}
     sweep = prepare(make_suite("tiny", content), options=Options(tmp_path))
     assert {run.spec.task.name for run in sweep.plan} == {task}
-    title = "Tiny" if there else "Tiny: digits_mlp for want of mnist_mlp (gradrace fetch mnist)"
-    assert sweep.suite.content.title == title
+    said = f"Tiny: {task} for want of mnist_mlp (gradrace fetch mnist)"
+    assert sweep.suite.content.title == ("Tiny" if "mnist" in here else said)
 
 
 @pytest.mark.parametrize(
     ("instead", "message"),
     [
         ({"mnist_mlp": "digit_mlp"}, "instead.mnist_mlp: no task 'digit_mlp'"),
+        ({"mnist_mlp": ["digits_mlp", "digit"]}, "instead.mnist_mlp: no task 'digit'"),
         ({"mnist": "digits_mlp"}, "instead: no task 'mnist'"),
     ],
 )
