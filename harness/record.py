@@ -106,6 +106,8 @@ class RunRecord(Frozen):
     policy: settings for determinism and precision. gauges: readings of the machine before and after
         a launch (a GPU's temperature and clocks, if they can be read).
     energy: of a convergence run, from the beginning of its set-up to its end.
+    versions: those that the digest stands for. reported: of these and further libraries, versions
+        that the framework states and the plan does not: another Python (--python) may have others.
     wall_s of a timing run is its share of the launch, import included: the cells take turns. In a
         population, wall_s and setup_s are shares: the whole by the number of runs.
     cores: logical cores that the worker was pinned to, empty if the system cannot pin.
@@ -132,12 +134,18 @@ class RunRecord(Frozen):
     started_at: Moment
     wall_s: Seconds = 0.0
     versions: dict[str, str] = {}
+    reported: dict[str, str] = {}
     sources: dict[str, str] = {}
     machine: Machine
     cores: tuple[int, ...] = ()
     gpu: str = ""
     driver: str = ""
     artefacts: tuple[Artefact, ...] = ()
+
+    @property
+    def libraries(self) -> dict[str, str]:
+        """The versions that computed it, as the worker found them."""
+        return {**self.versions, **self.reported}
 
     def to_json(self) -> dict[str, Any]:
         return self.model_dump(mode="json", by_alias=True)

@@ -283,7 +283,21 @@ def digest(spec: RunSpec, versions: Mapping[str, str], sources: Mapping[str, str
 
     `versions` are the libraries that compute it, `sources` the hashes of our own files that do.
     """
-    text = canonical_json(
-        {"spec": spec.to_json(), "versions": dict(versions), "sources": dict(sources)}
-    )
+    return _digest(spec.to_json(), versions, sources)
+
+
+def is_digest_of(
+    found: str, spec: RunSpec, versions: Mapping[str, str], sources: Mapping[str, str]
+) -> bool:
+    """Whether `found` stands for these.
+
+    A specification that an earlier version wrote lacks fields that were added since, and its digest
+    does not count them."""
+    if found == digest(spec, versions, sources):
+        return True
+    return found == _digest(spec.model_dump(mode="json", exclude_unset=True), versions, sources)
+
+
+def _digest(spec: dict[str, Any], versions: Mapping[str, str], sources: Mapping[str, str]) -> str:
+    text = canonical_json({"spec": spec, "versions": dict(versions), "sources": dict(sources)})
     return hashlib.sha256(text.encode()).hexdigest()[:24]

@@ -64,14 +64,9 @@ class Computed:
 
 def versions_of(record: RunRecord) -> dict[str, str]:
     """Distribution -> version of the framework's arithmetic, without imports of plug-ins."""
-    left_out = {
-        name
-        for name in record.versions
-        if name in _NOT_COMPARED or imported(name) in record.sources
-    }
-    return {
-        name: version for name, version in sorted(record.versions.items()) if name not in left_out
-    }
+    found = record.libraries
+    left_out = {name for name in found if name in _NOT_COMPARED or imported(name) in record.sources}
+    return {name: version for name, version in sorted(found.items()) if name not in left_out}
 
 
 def converging(sweep: Sweep) -> tuple[PlannedRun, ...]:

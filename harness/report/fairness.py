@@ -189,7 +189,7 @@ def _other_versions(records: Sequence[RunRecord], verified: VerifyFile) -> set[s
     used: set[str] = set()
     for record in records:
         proven = verified.versions.get(record.spec.framework, {})
-        for library, version in record.versions.items():
+        for library, version in record.libraries.items():
             if library in proven and proven[library] != version:
                 used.add(f"{library} {version} (verified: {proven[library]})")
     return used

@@ -75,7 +75,7 @@ def described(record: RunRecord, measured: Iterable[tuple[str, str]] = ()) -> li
         *_outcome(record),
         *measured,
         *_state(record),
-        ("versions", _pairs(record.versions)),
+        ("versions", _pairs(record.libraries)),
         ("machine", f"{machine.processor}, {system}"),
         ("started", f"{record.started_at}, took {record.wall_s:.2f} s"),
         *_energy(record),

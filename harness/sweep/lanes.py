@@ -52,6 +52,11 @@ class Measured(Frozen):
     share: FiniteFloat = Field(gt=0.0)
 
     @property
+    def of(self) -> tuple[str, str]:
+        """What was measured: the machine's type and the shape."""
+        return self.machine_type, self.shape
+
+    @property
     def pays(self) -> bool:
         """Whether `auto` takes the lanes."""
         return self.share <= _PAYS
@@ -101,15 +106,28 @@ def read_measured(output: Path) -> MeasuredFile:
 
 def add_measured(output: Path, found: Measured) -> None:
     """Keeps a measurement in place of an earlier one of the same machine and shape."""
-    key = (found.machine_type, found.shape)
+    _change(output, lambda kept: (*(each for each in kept if each.of != found.of), found))
+
+
+def complete_measured(output: Path, more: Sequence[Measured]) -> None:
+    """Adds those of machines and shapes that the folder lacks; the first of several counts."""
+
+    def added(kept: Sequence[Measured]) -> tuple[Measured, ...]:
+        found = {each.of: each for each in reversed([*kept, *more])}
+        return tuple(reversed(found.values()))
+
+    _change(output, added)
+
+
+def _change(output: Path, change: Callable[[Sequence[Measured]], tuple[Measured, ...]]) -> None:
     with writing(output):
         output.mkdir(parents=True, exist_ok=True)
     with turn(output / "lanes.json"):
-        kept = read_measured(output).measured
-        others = [each for each in kept if (each.machine_type, each.shape) != key]
-        text = MeasuredFile(measured=(*others, found)).model_dump_json(by_alias=True, indent=1)
+        found = MeasuredFile(measured=change(read_measured(output).measured))
         with writing(output):
-            replace_text(output / "lanes.json", text + "\n")
+            replace_text(
+                output / "lanes.json", found.model_dump_json(by_alias=True, indent=1) + "\n"
+            )
 
 
 def _can_share(spec: RunSpec, single_modes: Mapping[str, str]) -> bool:

@@ -246,24 +246,44 @@ class Journal:
                 self._file.touch()
             with reading(self._file) as opened:
                 content = opened.read()
-            whole = content[: content.rfind(b"\n") + 1]
+            whole = _whole_lines(content)
             if whole != content:
                 with self._file.open("r+b") as opened:
                     opened.truncate(len(whole))
-        self.asked = tuple(self._read(whole.decode("utf-8", errors="replace")))
+        self.asked = tuple(_suggestions(self._file, whole))
 
     def write(self, asked: Suggestion) -> None:
         """Adds a line, before anything runs."""
         with writing(self._file), self._file.open("a", encoding="utf-8") as opened:
             opened.write(canonical_json(asked.to_json()) + "\n")
 
-    def _read(self, text: str) -> Iterator[Suggestion]:
-        for number, line in enumerate(text.removesuffix("\n").split("\n") if text else (), 1):
-            try:
-                yield Suggestion.model_validate_json(line)
-            except ValidationError as error:
-                raise UserError(
-                    f"{self._file}, line {number}: not a suggestion of gradrace"
-                    f" ({first_problem(error)}); move the file away: runs that are finished are"
-                    " found again"
-                ) from None
+
+def read_journal(folder: Path) -> bytes:
+    """The journal as it lies there, without a last line that was cut short; b"" if there is none.
+
+    UserError: a line is not a suggestion of gradrace."""
+    file = folder / "trials.jsonl"
+    if not file.is_symlink() and not file.exists():
+        return b""
+    with reading(file) as opened:
+        whole = _whole_lines(opened.read())
+    for _ in _suggestions(file, whole):
+        pass
+    return whole
+
+
+def _whole_lines(content: bytes) -> bytes:
+    return content[: content.rfind(b"\n") + 1]
+
+
+def _suggestions(file: Path, content: bytes) -> Iterator[Suggestion]:
+    text = content.decode("utf-8", errors="replace")
+    for number, line in enumerate(text.removesuffix("\n").split("\n") if text else (), 1):
+        try:
+            yield Suggestion.model_validate_json(line)
+        except ValidationError as error:
+            raise UserError(
+                f"{file}, line {number}: not a suggestion of gradrace"
+                f" ({first_problem(error)}); move the file away: runs that are finished are"
+                " found again"
+            ) from None

@@ -15,7 +15,7 @@ from tiny import TINY, toml
 
 COMMANDS = (
     *("run", "time", "tune", "verify", "report", "compare", "gate", "baseline", "calibrate"),
-    *("export", "show", "list", "doctor", "fetch"),
+    *("export", "merge", "show", "list", "doctor", "fetch"),
 )
 
 

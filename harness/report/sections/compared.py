@@ -107,7 +107,7 @@ def _frameworks(builder: Builder) -> list[str]:
     for name, group in builder.runs.groupby("framework", sort=False):
         versions: dict[str, set[str]] = {}
         for digest in group["digest"]:
-            for library, version in builder.frames.records[digest].versions.items():
+            for library, version in builder.frames.records[digest].libraries.items():
                 versions.setdefault(library, set()).add(version)
         modes = (
             f"{measure}: {', '.join(dict.fromkeys(rows['mode']))}"

@@ -121,8 +121,8 @@ def _environments(records: Sequence[RunRecord]) -> dict[Environment, set[str]]:
     """The digests of each environment. A failed run may know fewer versions: it belongs to the
     environment that agrees with those it knows."""
     found: dict[Environment, set[str]] = {}
-    for record in sorted(records, key=lambda r: -len(r.versions)):
-        spec, known = record.spec, set(record.versions.items())
+    for record in sorted(records, key=lambda r: -len(r.libraries)):
+        spec, known = record.spec, set(record.libraries.items())
         own = Environment(tuple(sorted(known)), spec.device, spec.threads)
         same = (e for e in found if e[1:] == own[1:] and known <= set(e.versions))
         found.setdefault(next(same, own), set()).add(record.digest)
