@@ -62,17 +62,23 @@ def difference(kept: Found, other: Found, tables: Tables) -> Difference | None:
             if not _same_keys(*both, keys):
                 return Difference(f"{name} of {len(both[0])} and of {len(both[1])} points")
             found.append((name, _of_columns(*both, keys)))
-    different = [(name, largest) for name, largest in found if largest > 0]
+    different = [(name, size) for name, size in found if size > 0]
     if not different:
         return None
-    return Difference(
-        f"numbers of {' and '.join(name for name, _ in different)}",
-        max(largest for _, largest in different),
-    )
+    largest = max(size for _, size in different)
+    what = f"numbers of {' and '.join(name for name, _ in different)}"
+    if largest == float("inf"):
+        return Difference(f"{what}, some of them finite in one alone")
+    return Difference(what, largest)
 
 
 def _same_keys(a: pyarrow.Table, b: pyarrow.Table, keys: tuple[str, ...]) -> bool:
-    return len(a) == len(b) and all(a[key].to_pylist() == b[key].to_pylist() for key in keys)
+    return len(a) == len(b) and all(_same(a[key], b[key]) for key in keys)
+
+
+def _same(a: pyarrow.ChunkedArray, b: pyarrow.ChunkedArray) -> bool:
+    """Versions of Arrow write other types of text, integers."""
+    return bool(a.equals(b)) or a.to_pylist() == b.to_pylist()
 
 
 def _of_columns(a: pyarrow.Table, b: pyarrow.Table, keys: tuple[str, ...]) -> float:

@@ -42,9 +42,9 @@ class Sample:
 class SuiteMerged:
     """taken: folder -> how many of the runs kept are from there, the target's own included.
 
-    planned: runs that the plan names; missing: those of them without a result. equal: results that
-    several folders had, bit for bit; unfinished: failed or skipped tries that gave way. superseded:
-    runs skipped in one folder and done in another under another digest. other_designs: ids of timed
+    planned: runs that the plan names; missing: those of them without a result. equal: copies
+    that were not needed; unfinished: failed or skipped tries that gave way. superseded: skipped
+    runs that stand in the plan under another digest. other_designs: ids of timed
     runs that were copied, but left out of the plan since their cell was timed in another way.
     unsound: files that were left out, and why."""
 

@@ -42,7 +42,7 @@ def choose(sources: Sequence[Source]) -> Chosen:
         for digest, run in source.runs.items():
             found.setdefault(digest, []).append(run)
     several = [of for of in found.values() if len(of) > 1]
-    rank = _ranking([run for of in several for run in of])
+    rank = _ranking([run for of in found.values() for run in of if run.is_clocked])
     runs = {digest: min(of, key=rank) if len(of) > 1 else of[0] for digest, of in found.items()}
     told = _Told(runs, Tables())
     for of in several:
@@ -51,10 +51,10 @@ def choose(sources: Sequence[Source]) -> Chosen:
     return Chosen(runs, told.equal, told.unfinished, tuple(told.conflicts), tuple(told.samples))
 
 
-def _ranking(runs: Sequence[Found]) -> Callable[[Found], tuple[Any, ...]]:
-    """The key that sorts results of one run, the one to be kept first."""
-    machines = _machines([run for run in runs if run.is_clocked])
-    places = {machine: place for place, machine in enumerate(machines)}
+def _ranking(clocked: Sequence[Found]) -> Callable[[Found], tuple[Any, ...]]:
+    """The key that sorts results of one run, the one to be kept first. clocked: all timing and
+    memory runs of the suite."""
+    places = {machine: place for place, machine in enumerate(_machines(clocked))}
 
     def rank(run: Found) -> tuple[Any, ...]:
         record = run.record

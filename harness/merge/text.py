@@ -21,17 +21,16 @@ def lines(merged: Merged, dry_run: bool) -> Iterator[str]:
 
 
 def _suite(suite: SuiteMerged) -> Iterator[str]:
-    taken = ", ".join(f"{count} from {folder}" for folder, count in suite.taken.items())
-    missing = f", {suite.missing} without a result" if suite.missing else ""
-    yield f"{suite.suite}: {sum(suite.taken.values())} results ({taken}); {suite.planned} planned"
-    if missing:
-        yield f"  {suite.missing} planned runs have no result yet"
+    taken = (f"{count} from {folder}" for folder, count in suite.taken.items() if count)
+    yield f"{suite.suite}: {sum(suite.taken.values())} results ({', '.join(taken)})"
+    if suite.missing:
+        yield f"  {suite.missing} of {suite.planned} planned runs have no result yet"
     if suite.equal:
-        yield f"  {suite.equal} results were in several folders, bit for bit the same"
+        yield f"  {suite.equal} more are copies with the same numbers"
     if suite.unfinished:
-        yield f"  {suite.unfinished} failed, skipped or unfinished tries gave way to another result"
+        yield f"  {suite.unfinished} failed or skipped tries gave way to another result"
     if suite.superseded:
-        yield f"  {suite.superseded} runs that were skipped in one folder are done in another"
+        yield f"  {suite.superseded} skipped runs stand in the table under another digest"
     if suite.conflicts:
         yield from _conflicts(suite.conflicts)
     if suite.samples:
