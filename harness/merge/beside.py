@@ -8,17 +8,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..sweep.lanes import MeasuredFile, read_measured, write_measured
+from ..sweep.lanes import Measured, complete_measured, read_measured
 from ..verify import file as verify_file
 from ..verify.verdict import VerifyFile
 
 
 @dataclass(frozen=True)
 class Files:
-    """What is to be written, None if nothing; told: as of outcome.Merged.files."""
+    """What is to be added; told: as of outcome.Merged.files."""
 
     verified: VerifyFile | None
-    measured: MeasuredFile | None
+    measured: tuple[Measured, ...]
     told: tuple[str, ...]
 
 
@@ -34,7 +34,7 @@ def write(files: Files, output: Path) -> None:
     if files.verified:
         verify_file.write(output, files.verified)
     if files.measured:
-        write_measured(output, files.measured)
+        complete_measured(output, files.measured)
 
 
 def _verdicts(sources: Sequence[Path], output: Path) -> tuple[VerifyFile | None, list[str]]:
@@ -54,12 +54,13 @@ def _verdicts(sources: Sequence[Path], output: Path) -> tuple[VerifyFile | None,
     ]
 
 
-def _lanes(sources: Sequence[Path], output: Path) -> tuple[MeasuredFile | None, list[str]]:
+def _lanes(sources: Sequence[Path], output: Path) -> tuple[tuple[Measured, ...], list[str]]:
     """The first folder's figure counts if two measured the same on one type of machine."""
-    own = read_measured(output).measured
-    every = [*own, *(each for source in sources for each in read_measured(source).measured)]
-    kept = tuple({each.of: each for each in reversed(every)}.values())[::-1]
-    added = len(kept) - len(own)
-    if added <= 0:
-        return None, []
-    return MeasuredFile(measured=kept), [f"lanes.json: {added} times of lanes added"]
+    known = {each.of for each in read_measured(output).measured}
+    found: dict[tuple[str, str], Measured] = {}
+    for source in sources:
+        for each in read_measured(source).measured:
+            if each.of not in known:
+                found.setdefault(each.of, each)
+    added = tuple(found.values())
+    return added, [f"lanes.json: {len(added)} times of lanes added"] if added else []
