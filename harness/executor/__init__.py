@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from ..record import RunResult
+from ..record import RunRecord, RunResult
 from ..spec import RunSpec
 
 
@@ -65,6 +65,27 @@ class Finished:
     run: PlannedRun
     result: RunResult
 
+    @property
+    def record(self) -> RunRecord:
+        """Of its result."""
+        return self.result.record
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Another driver has done a run of this one's: its record is there."""
+
+    run: PlannedRun
+    record: RunRecord
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Nothing is left to do but these runs, which other drivers do. drivers: for people."""
+
+    runs: tuple[PlannedRun, ...]
+    drivers: tuple[str, ...]
+
 
 @dataclass(frozen=True)
 class FinishedTogether:
@@ -73,8 +94,8 @@ class FinishedTogether:
     runs: tuple[Finished, ...]
 
 
-# An event of one run, or of a job.
-Single = Started | Progress | Finished
+# An event of one run, or of a job; the last two come from a sweep, not from an executor.
+Single = Started | Progress | Finished | Elsewhere | Waiting
 Event = Single | FinishedTogether
 
 

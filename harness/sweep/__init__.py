@@ -3,32 +3,46 @@
 `options`: the user's choices. `planner`: digests, from versions (`installed`) and plug-ins' sources
 (`reached`). `jobs`: runs that share a process; `lanes`: a program; `paying`: if that pays here.
 `store` writes results, `stored` reads them; `population`: the form of runs that were trained
-together; `arrays`: their numbers. `estimate`: how long it would take. `progress`: the bar."""
+together; `arrays`: their numbers. `sharing`: several `drivers` in one folder. `estimate`: how long
+it would take. `progress`: the bar."""
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from ..errors import ExitCode, UserError
-from ..executor import Event, Finished, FinishedTogether, Job, PlannedRun, Single, one_by_one
+from ..executor import (
+    Elsewhere,
+    Event,
+    Finished,
+    FinishedTogether,
+    Job,
+    PlannedRun,
+    Single,
+    Waiting,
+    one_by_one,
+)
 from ..executor.local import unfinished
-from ..executor.make import Means, make_executor
+from ..executor.make import LateExecutor, Means, make_executor
 from ..executor.queue import side_by_side
 from ..machine import usable_cores
 from ..process import check_system
-from ..record import Status
+from ..record import FINAL, Status
 from ..registry import Registry, load_registry
 from ..strict import given
 from ..suite import Suite, counted, expand, read_suite
 from ..suite.origin import check_same
+from .drivers.quiet import Quiet
 from .jobs import jobs
 from .lanes import in_lanes
 from .options import Options, check_options, overridden
 from .planner import Planner
+from .sharing import Sharing, check_agrees
 from .store import PlanFile, Store, kept_plan
 
 __all__ = [
@@ -44,6 +58,8 @@ __all__ = [
 ]
 
 Tell = Callable[[str, int], None]
+# Seconds between looks at the runs of other drivers.
+_LOOK_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -137,28 +153,59 @@ def shared_cores(sweep: Sweep) -> str:
 def execute(
     sweep: Sweep, watch: Callable[[Single, int, int], None] = lambda event, done, total: None
 ) -> Outcome:
-    """Does the unfinished runs. `watch` gets every event, the number of runs done and of all.
+    """Does the unfinished runs that no other driver does, and waits for those. `watch` gets every
+    event, the number of runs done and of all.
 
     KeyboardInterrupt passes through after the workers are stopped; finished runs are kept."""
-    with Store(sweep.options.output, sweep.suite.name) as store:
+    output, name = sweep.options.output, sweep.suite.name
+    with Store(output, name, shared=True) as store, Quiet(output) as quiet:
+        _agree(sweep, store)
+        records = store.records(sweep.selected)
+        finished = {digest: each for digest, each in records.items() if each.status in FINAL}
+        counts = Counter(record.status for record in finished.values())
+        todo = [run for run in sweep.selected if run.digest not in finished]
+        sharing = Sharing(store, quiet, records, sharded=sweep.options.shard[1] > 1)
+        done = 0
+        for event in _events(sweep, todo, sharing):
+            keep(store, event)
+            sharing.kept()
+            for each in one_by_one(event):
+                if isinstance(each, Finished | Elsewhere):
+                    done += 1
+                    counts[each.record.status] += 1
+                watch(each, done, len(todo))
+    return Outcome(dict(counts), len(finished), dict(store.unsound))
+
+
+def _agree(sweep: Sweep, store: Store) -> None:
+    """Writes the plan. UserError if the folder is another suite's, or a driver at work has another
+    plan."""
+    versions, sources = _told(sweep.plan)
+    with store.entering(versions, sources) as others:
         before = store.plan()
         if before is None or before.origin is None:
             _check_no_study(store.folder)
         check_same(store.folder, before.origin if before else None, sweep.suite.origin)
-        finished = store.finished(sweep.selected)
-        store.discard_unfinished()
-        store.write_plan(kept_plan(_plan_file(sweep), before))
-        counts = Counter(record.status for record in finished.values())
-        todo = [run for run in sweep.selected if run.digest not in finished]
-        done = 0
-        for event in _events(sweep, todo, store):
-            keep(store, event)
-            for each in one_by_one(event):
-                if isinstance(each, Finished):
-                    done += 1
-                    counts[each.result.record.status] += 1
-                watch(each, done, len(todo))
-    return Outcome(dict(counts), len(finished), dict(store.unsound))
+        plan = kept_plan(_plan_file(sweep), before)
+        check_agrees(plan, before, others, versions, sources)
+        if not others:
+            store.discard_unfinished()
+        store.write_plan(plan)
+
+
+def _told(plan: Sequence[PlannedRun]) -> tuple[dict[str, str], dict[str, str]]:
+    """Versions and sources of all runs, from one of each kind."""
+    kinds = {
+        (run.spec.framework, run.spec.measure, run.spec.task.data, *_own_names(run)): run
+        for run in plan
+    }
+    versions = {name: of for run in kinds.values() for name, of in run.versions.items()}
+    sources = {name: of for run in kinds.values() for name, of in run.sources.items()}
+    return versions, sources
+
+
+def _own_names(run: PlannedRun) -> tuple[str, str]:
+    return run.spec.optimizer.name, run.spec.schedule.kind
 
 
 def keep(store: Store, event: Event) -> None:
@@ -170,25 +217,44 @@ def keep(store: Store, event: Event) -> None:
             store.write_many([run.result for run in runs])
 
 
-def _events(sweep: Sweep, todo: Sequence[PlannedRun], store: Store) -> Iterable[Event]:
+def _events(sweep: Sweep, todo: Sequence[PlannedRun], sharing: Sharing) -> Iterator[Event]:
+    """Does runs that are free, and waits for those that other drivers have, until all are there."""
+    means = _means(sweep)
+    left = {run.digest: run for run in todo}
+    with LateExecutor(lambda: make_executor(means, sharing.claim)) as executor:
+        while left:
+            taken = sharing.others_have([*left.values()])
+            free = [run for digest, run in left.items() if digest not in taken]
+            for event in _free_runs(sweep, free, executor, sharing):
+                yield event
+                for each in one_by_one(event):
+                    if isinstance(each, Finished):
+                        del left[each.run.digest]
+            for run, record in sharing.outcomes([*left.values()]):
+                del left[run.digest]
+                yield Elsewhere(run, record)
+            if left and taken:
+                yield Waiting(tuple(left.values()), tuple(sorted(set(taken.values()))))
+                time.sleep(_LOOK_S)
+
+
+def _free_runs(
+    sweep: Sweep, free: Sequence[PlannedRun], executor: LateExecutor, sharing: Sharing
+) -> Iterator[Event]:
     """Skips runs without framework, device, cores or data; gives the others to an executor."""
+    planner = Planner(sweep.registry, sweep.options.interpreters)
+    missing = {run.digest: reason for run in free if (reason := planner.missing(run.spec))}
+    lost = tuple(run for run in free if run.digest in missing)
+    for run in sharing.claim(Job(lost)).runs if lost else ():
+        yield Finished(run, unfinished(run, "skipped", missing[run.digest]))
+    runnable = [run for run in free if run.digest not in missing]
+    if runnable:
+        yield from executor.do(jobs(runnable, sweep.registry.frameworks))
+
+
+def _means(sweep: Sweep) -> Means:
     options = sweep.options
-    planner = Planner(sweep.registry, options.interpreters)
-    missing = {run.digest: reason for run in todo if (reason := planner.missing(run.spec))}
-    for run in todo:
-        if run.digest in missing:
-            yield Finished(run, unfinished(run, "skipped", missing[run.digest]))
-    runnable = [run for run in todo if run.digest not in missing]
-    if not runnable:
-        return
-    means = Means(sweep.registry.plugins, options.interpreters, options.timeout_s, options.workers)
-    executor = make_executor(means)
-    try:
-        for job in jobs(runnable, sweep.registry.frameworks):
-            executor.submit(with_logs(job, store))
-        yield from executor.events()
-    finally:
-        executor.close()
+    return Means(sweep.registry.plugins, options.interpreters, options.timeout_s, options.workers)
 
 
 def with_logs(job: Job, store: Store) -> Job:

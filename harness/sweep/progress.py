@@ -17,7 +17,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from ..executor import Finished, Single, Started
+from ..executor import Elsewhere, Finished, PlannedRun, Single, Started, Waiting
+from ..executor import Progress as Advanced
 from ..output.terminal import plain, progress_console
 from ..record import RunRecord
 
@@ -33,6 +34,7 @@ class Watch:
         self._quiet = quiet
         self._failed: Counter[tuple[str, str]] = Counter()
         self._first: dict[tuple[str, str], str] = {}
+        self._awaited: tuple[str, ...] = ()
         self._console = progress_console(quiet)
         self._bar = Progress(
             TextColumn("{task.description}", markup=False),
@@ -75,12 +77,23 @@ class Watch:
             console.print(f"and {more} more reasons; gradrace show names them")
 
     def __call__(self, event: Single, done: int, total: int) -> None:
-        if isinstance(event, Finished):
-            self._finished(event.result.record, f"[{done:>4}/{total}]")
+        match event:
+            case Finished() | Elsewhere():
+                self._finished(event.record, f"[{done:>4}/{total}]")
+            case Waiting():
+                self._waits(event)
         if self._live:
-            first = event.job.runs[0].spec if isinstance(event, Started) else event.run.spec
-            text = f"{first.measure} {first.task.name}"
+            first = event.runs[0] if isinstance(event, Waiting) else _first_of(event)
+            text = f"{first.spec.measure} {first.spec.task.name}"
             self._bar.update(self._task, completed=done, total=total, description=text)
+
+    def _waits(self, event: Waiting) -> None:
+        """Says so once for each set of drivers."""
+        if event.drivers != self._awaited:
+            self._awaited = event.drivers
+            runs = "1 run" if len(event.runs) == 1 else f"{len(event.runs)} runs"
+            text = f"waiting for {runs} of {', '.join(event.drivers)}; Ctrl-C leaves them there"
+            self._console.print(plain(text))
 
     def _finished(self, record: RunRecord, done: str) -> None:
         failed = record.status in _BAD
@@ -93,3 +106,7 @@ class Watch:
             self._console.print(
                 plain(f"{done} {took}  {record.spec.id}{reason}", "red" if failed else "")
             )
+
+
+def _first_of(event: Started | Advanced | Finished | Elsewhere) -> PlannedRun:
+    return event.job.runs[0] if isinstance(event, Started) else event.run

@@ -5,6 +5,7 @@
     <output>/runs/<suite>/<digest>/run.json  written last; a folder without it is unfinished
     <output>/runs/<suite>/<digest>/          curve.parquet (norms.parquet) or steps.parquet, log.txt
     <output>/runs/<suite>/population-.../    the same of many runs: see population.py
+    <output>/runs/<suite>/{drivers,claims}/  of those that write now: see sweep.drivers
 
 Files appear under their names by os.replace only, so what can be read is whole. Nothing is ever
 unpickled. A run is finished only if its record is its own and all its arrays are there. Everybody
@@ -15,13 +16,13 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-import filelock
 from pydantic import Field
 
 from ..errors import UserError
@@ -37,12 +38,14 @@ from ..spec import Digest, Frozen
 from ..suite.origin import Origin
 from . import population
 from .arrays import curve_columns, write_parquet
+from .drivers.claims import Claims
+from .drivers.heartbeat import Driver, DriverFile
 from .stored import DIGEST, Stored
 
 if TYPE_CHECKING:
     from ..executor import PlannedRun
 
-_SHARED_LOG = re.compile(r"\.log-[0-9a-f]{24}\.txt")
+_SHARED_LOG = re.compile(r"\.log-[0-9a-f]{24}(-[0-9a-f]{8})?\.txt")
 SUITE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
 
 
@@ -80,35 +83,32 @@ def kept_plan(new: PlanFile, old: PlanFile | None) -> PlanFile:
 
 
 class Store:
-    """The folder of one suite, open for writing by one process at a time."""
+    """The folder of one suite, open for writing.
 
-    def __init__(self, output: Path, suite: str) -> None:
+    shared: other drivers may write there as well, each what it has claimed; else UserError if
+    another one does. Who shares enters by `entering`."""
+
+    def __init__(self, output: Path, suite: str, shared: bool = False) -> None:
         self.folder = suite_folder(output, suite)
         self._stored = Stored(self.folder)
         # Digest -> fault of the stored run, see Stored.problem_of; found by `kept`.
         self.unsound: dict[str, str] = {}
         self._logs: dict[str, _SharedLog] = {}
-        self._lock: filelock.BaseFileLock | None = None
+        self._shared = shared
+        self.driver = Driver(self.folder, alone=not shared)
+        self.claims = Claims(self.folder, self.driver)
 
     def __enter__(self) -> Self:
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            if (self.folder / ".lock").is_symlink():
-                raise UserError(
-                    f"{self.folder / '.lock'}: a link, which no gradrace makes; remove it"
-                )
-            # The system frees the lock of a killed process.
-            self._lock = filelock.FileLock(self.folder / ".lock")
+            self.driver.register()
             try:
-                self._lock.acquire(timeout=0)
-            except filelock.Timeout:
-                raise UserError(
-                    f"{self.folder}: another gradrace is writing there; wait, or use --output"
-                ) from None
-            discard_partials(self.folder / "plan.json")
-            for each in self.folder.iterdir():
-                if _SHARED_LOG.fullmatch(each.name):
-                    each.unlink()
+                if not self._shared:
+                    with self.entering():
+                        pass
+            except BaseException:
+                self._leave()
+                raise
         return self
 
     def __exit__(
@@ -119,8 +119,43 @@ class Store:
     ) -> None:
         for log in self._logs.values():
             log.file.unlink(missing_ok=True)
-        if self._lock:
-            self._lock.release()
+        self._leave()
+
+    def _leave(self) -> None:
+        with suppress(OSError):
+            self.claims.leave()
+        with suppress(OSError):
+            self.driver.leave()
+
+    @contextmanager
+    def entering(
+        self, versions: Mapping[str, str] | None = None, sources: Mapping[str, str] | None = None
+    ) -> Iterator[tuple[DriverFile, ...]]:
+        """One driver at a time: inside, it agrees upon the plan with those that write already.
+
+        Gives these; if there are none, what dead ones left is removed. versions, sources: see
+        DriverFile. UserError if one of them, or this one, must be alone."""
+        with writing(self.folder), self.claims.only("enter"):
+            living = self.driver.living()
+            others = tuple(other for other in living.values() if other.entered)
+            if others and (not self._shared or any(other.alone for other in others)):
+                raise UserError(
+                    f"{self.folder}: another gradrace is writing there ({others[0].named}); wait,"
+                    " or use --output"
+                )
+            if not others:
+                self._sweep_up(living)
+            yield others
+            self.driver.enter(versions or {}, sources or {})
+
+    def _sweep_up(self, living: Collection[str]) -> None:
+        """Removes what dead drivers left, but for unfinished runs. living: not entered yet."""
+        self.driver.sweep_up(living)
+        self.claims.sweep_up()
+        discard_partials(self.folder / "plan.json")
+        for each in self.folder.iterdir():
+            if _SHARED_LOG.fullmatch(each.name):
+                each.unlink()
 
     def plan(self) -> PlanFile | None:
         """The plan that is there. UserError if it is not ours."""
@@ -149,7 +184,8 @@ class Store:
         `write_many` keep what was added since the last time. Removed at the end.
 
         A folder a run for its log would cost more than the rest of a run."""
-        log = _SharedLog(self.folder / f".log-{digests[0]}.txt")
+        own = self.driver.name.rpartition("-")[2]
+        log = _SharedLog(self.folder / f".log-{digests[0]}-{own}.txt")
         with writing(self.folder):
             log.file.unlink(missing_ok=True)
         self._logs.update(dict.fromkeys(digests, log))
@@ -169,8 +205,12 @@ class Store:
         return folder
 
     def write(self, result: RunResult) -> None:
-        """Keeps one finished run: arrays first, run.json last. An earlier try leaves a log."""
+        """Keeps one finished run: arrays first, run.json last. An earlier try leaves a log.
+
+        Not if another driver has taken the run over, which took this one for dead."""
         folder = self.folder / result.record.digest
+        if self.claims.lost(result.record.digest):
+            return
         columns = {
             "curve": result.curve and curve_columns(result.curve),
             "steps": result.blocks and asdict(result.blocks),
@@ -191,16 +231,18 @@ class Store:
                     opened.write(text)
             if log.exists() and log.stat().st_size == 0:
                 log.unlink()
-            record = result.record.model_copy(
-                update={"artefacts": tuple(sorted(_artefacts(folder)))}
-            )
+            found = {"artefacts": tuple(sorted(_artefacts(folder))), "driver": self.driver.name}
+            record = result.record.model_copy(update=found)
             replace_text(folder / "run.json", json.dumps(record.to_json(), indent=1) + "\n")
+            self.claims.release([record.digest])
 
     def write_many(self, results: Sequence[RunResult]) -> None:
         """Keeps finished runs in one folder: all of them, or none if this is cut off.
 
-        What there was of these runs in folders of their own goes; their logs become one.
-        ValueError if two results are of one run."""
+        What there was of these runs in folders of their own goes; their logs become one. Runs that
+        another driver has taken over are left out: see `write`. ValueError if two results are of
+        one run."""
+        results = [each for each in results if not self.claims.lost(each.record.digest)]
         digests = dict.fromkeys(result.record.digest for result in results)
         if len(digests) < len(results):
             raise ValueError("two results of one run")
@@ -214,9 +256,11 @@ class Store:
             for each in own:
                 # It would count before the population; a run with a sound one is not done again.
                 (each / "run.json").unlink(missing_ok=True)
-            self._stored.added(population.write(folder, results, log))
+            stamped = [_stamped(result, self.driver.name) for result in results]
+            self._stored.added(population.write(folder, stamped, log))
             for each in own:
                 _remove(each)
+            self.claims.release(digests)
 
     def _shared_text(self, results: Sequence[RunResult]) -> bytes:
         """What was added to the logs that these runs share with others."""
@@ -235,10 +279,19 @@ class Store:
             return None
         return found.record
 
+    def records(self, runs: Iterable[PlannedRun]) -> dict[str, RunRecord]:
+        """By digest, the sound records of those of these runs that are there."""
+        found = ((run.digest, self.kept(run)) for run in runs)
+        return {digest: record for digest, record in found if record}
+
     def finished(self, runs: Iterable[PlannedRun]) -> dict[str, RunRecord]:
         """By digest, the records of runs that need not be run again."""
-        records = ((run.digest, self.kept(run)) for run in runs)
-        return {digest: record for digest, record in records if record and record.status in FINAL}
+        found = self.records(runs)
+        return {digest: record for digest, record in found.items() if record.status in FINAL}
+
+    def look_again(self, runs: Iterable[PlannedRun]) -> None:
+        """Other drivers may have kept some of these runs since the last look."""
+        self._stored.look_again([run.digest for run in runs])
 
     def discard_unfinished(self) -> None:
         """Removes folders of runs and populations that a kill cut off."""
@@ -262,6 +315,10 @@ class _SharedLog:
         text = _content(self.file, self._kept)
         self._kept += len(text)
         return text
+
+
+def _stamped(result: RunResult, driver: str) -> RunResult:
+    return replace(result, record=result.record.model_copy(update={"driver": driver}))
 
 
 def _remove(folder: Path) -> None:

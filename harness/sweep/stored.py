@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,6 +59,7 @@ class Stored:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._index: dict[str, Population] | None = None
+        self._read: set[Path] = set()
         self._problems: dict[Path, str] = {}
         self._tables: dict[tuple[Path, str], dict[str, pyarrow.Table]] = {}
 
@@ -83,7 +85,33 @@ class Stored:
     def added(self, new: Population) -> None:
         """A population was written: it is the newest of all."""
         if self._index is not None:
-            self._index.update(dict.fromkeys(new.records, new))
+            self._take(new)
+
+    def look_again(self, digests: Iterable[str]) -> None:
+        """Others may have written since the last look, on other machines perhaps.
+
+        Opened folders are asked for at the server: NFS remembers for a minute that a file is not
+        there."""
+        for folder in (self.folder, *(self.folder / digest for digest in digests)):
+            with suppress(OSError):
+                os.scandir(folder).close()
+        if self._index is not None:
+            for folder in self._whole():
+                self._take(population.read(folder))
+
+    def _whole(self) -> list[Path]:
+        """Finished populations that were not read yet, the oldest first."""
+        new = (each for each in self.populations() if each not in self._read)
+        return [each for each in new if (each / RECORDS).exists()]
+
+    def _take(self, found: Population) -> None:
+        """The newest population of a run counts, whichever was read first."""
+        assert self._index is not None, "it is made before"
+        self._read.add(found.folder)
+        for digest in found.records:
+            known = self._index.get(digest)
+            if known is None or known.folder.name <= found.folder.name:
+                self._index[digest] = found
 
     def _is_alone(self, digest: str) -> bool:
         """Whether the run has a finished folder of its own."""
@@ -92,9 +120,9 @@ class Stored:
     def _populated(self) -> dict[str, Population]:
         """By digest, the newest population that holds the run."""
         if self._index is None:
-            whole = [each for each in self.populations() if (each / RECORDS).exists()]
-            read = map(population.read, whole)
-            self._index = {digest: found for found in read for digest in found.records}
+            self._index = {}
+            for folder in self._whole():
+                self._take(population.read(folder))
         return self._index
 
     # -- records

@@ -168,9 +168,14 @@ def test_a_run_writes_through_no_link(results: Path, tmp_path: Path) -> None:
         (run.parent / ("b" * 24)).symlink_to(tmp_path)
         store.discard_unfinished()
         assert not (run.parent / ("b" * 24)).is_symlink()
-    to_link(run.parent / ".lock", secret)
-    with pytest.raises(UserError, match="a link, which no gradrace makes"), Store(results, "demo"):
-        pass
+    for name in ("drivers", "claims"):
+        to_link(run.parent / name, tmp_path)
+        with (
+            pytest.raises(UserError, match="a link, which no gradrace makes"),
+            Store(results, "demo"),
+        ):
+            pass
+        (run.parent / name).unlink()
     assert secret.read_text() == "a secret"
 
 
