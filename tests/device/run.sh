@@ -23,7 +23,7 @@ import sys
 if sys.version_info < (3, 11):
     sys.exit(f"run.sh: Python 3.11 or newer is needed, this is {sys.version.split()[0]}")
 needed = {"sklearn": "scikit-learn"} | {
-    name: name for name in "filelock numpy pandas psutil pyarrow pydantic rich scipy typer".split()
+    name: name for name in "numpy pandas psutil pyarrow pydantic rich scipy typer".split()
 }
 missing = [package for name, package in needed.items() if not importlib.util.find_spec(name)]
 if missing:
