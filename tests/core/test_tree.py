@@ -125,7 +125,15 @@ def test_imports_point_down_the_picture_of_the_folders() -> None:
 # Folders of contenders: their files are found by being there, and not listed.
 UNLISTED = ("optimizers", "tasks", "sections", "suites")
 # Lines that the folders with many files take.
-LINES = {"harness": 16, "report": 7, "verify": 7, "statistics": 7, "sweep": 7, "tables": 8, "torch": 8}
+LINES = {
+    "harness": 16,
+    "report": 7,
+    "verify": 7,
+    "statistics": 7,
+    "sweep": 7,
+    "tables": 8,
+    "torch": 8,
+}
 
 
 @pytest.mark.parametrize(
