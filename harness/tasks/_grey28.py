@@ -17,7 +17,7 @@ def task(
     target: float,
     origin: str,
 ) -> TaskSpec:
-    """Batches of 128 from 55,000 images, evaluated after each epoch."""
+    """Batches of 128 from 55,000 images, evaluated after each epoch. origin: of the target."""
     return TaskSpec(
         name=name,
         title=title,
@@ -28,5 +28,5 @@ def task(
         steps=epochs * _STEPS_AN_EPOCH,
         eval_every=_STEPS_AN_EPOCH,
         target=target,
-        target_origin=f"{origin}; {NOT_CALIBRATED}",
+        target_origin=origin,
     )

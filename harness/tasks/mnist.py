@@ -1,7 +1,7 @@
-"""MNIST in the sizes that users know. Needs `gradrace fetch mnist`."""
+"""MNIST in the sizes that users know. Needs its files: see `gradrace fetch mnist`."""
 
 from ..layers import Activation, Conv2D, Dense, Flatten, Lstm, MaxPool2D
-from ._grey28 import task
+from ._grey28 import NOT_CALIBRATED, task
 
 MLP = task(
     "mnist",
@@ -17,7 +17,8 @@ MLP = task(
     ),
     5,
     0.97,
-    "test error 3.05% of a 784-300-100-10 network in LeCun et al. (1998), fig. 9",
+    "test error 3.05% of a 784-300-100-10 network in LeCun et al. (1998), fig. 9;"
+    f" {NOT_CALIBRATED}",
 )
 CNN = task(
     "mnist",
@@ -38,7 +39,7 @@ CNN = task(
     5,
     0.99,
     "a quarter of a point below the 99.25% test accuracy after 12 epochs of Keras' example"
-    " mnist_cnn.py, the same network with dropout",
+    f" mnist_cnn.py, the same network with dropout; {NOT_CALIBRATED}",
 )
 LSTM = task(
     "mnist",
@@ -48,5 +49,5 @@ LSTM = task(
     (Lstm(units=128), Dense(units=10)),
     5,
     0.97,
-    "a round figure, that of mnist_mlp",
+    f"a round figure, that of mnist_mlp; {NOT_CALIBRATED}",
 )
