@@ -28,7 +28,9 @@ class Format(StrEnum):
 _TO = "Folder to write to; OUTPUT/asv or OUTPUT/tables by default."
 _COMMIT = "asv: the commit that was measured; HEAD by default."
 _REPO = "asv: the git repository of that commit; here by default."
-_MACHINE = "asv: the machine's name; asv's own for this one by default."
+_MACHINE = (
+    "asv: the machine's name; asv's own for this one by default, the host's for each other one."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +74,12 @@ def _export_asv(args: Arguments) -> None:
     exported = export(args.output, args.suites, to, args.commit or "HEAD", repo, args.machine)
     for file in exported.files:
         say(file)
+    if exported.scattered:
+        say(
+            f"gradrace: {exported.scattered} cells were trained by several machines: asv's files"
+            " have no losses and steps of these, since each file is of one machine",
+            err=True,
+        )
     if exported.unfinished:
         say(
             f"gradrace: {exported.unfinished} planned runs have no result yet. A benchmark measures"

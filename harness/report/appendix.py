@@ -35,6 +35,7 @@ def table(builder: Builder) -> Table:
         numbers("First step, s", "first_call_s"),
         numbers("Wall, s", "wall_s"),
         *_joules(builder),
+        *([word("Machine", "machine")] if builder.several_machines else []),
         field("Started, UTC", lambda row: TableCell(text.minute(row["started_at"])), "code"),
         word("Reason", "reason"),
     ]

@@ -19,7 +19,7 @@ from .draw import looks, svg
 
 class Builder:
     """What every section is made from: the suite's runs, summary and step times, the looks of its
-    series and setups, and `data`: file name -> table."""
+    series and setups, the labels of its machines, and `data`: file name -> table."""
 
     def __init__(self, frames: Frames, suite: str, registry: Registry | None) -> None:
         self.frames, self.suite, self.registry = frames, suite, registry
@@ -29,11 +29,20 @@ class Builder:
         self.times = tables.step_times(frames, suite)
         self.trained = tables.runs(frames, suite, "convergence")
         self.metrics = tables.metrics(frames, suite)
+        self.machines = tables.machine_labels(self.runs)
+        self.several_machines = tables.are_several_machines(frames, self.runs)
         self.optimizers = list(dict.fromkeys(frames.runs["optimizer"]))
         self.series = looks.series_looks(self.trained, self.optimizers)
         frameworks = list(dict.fromkeys(frames.runs["framework"]))
         self.setups = looks.setup_looks(self.trained, frameworks)
         self.timed_setups = looks.setup_looks(self.times, frameworks)
+
+    def timed_on(self, rows: pd.DataFrame) -> str:
+        """The machines of the step times of these rows, in their column `timed_on`; "" if the suite
+        has one machine only."""
+        if not self.several_machines:
+            return ""
+        return " and ".join(dict.fromkeys(self.machines[name] for name in rows["timed_on"] if name))
 
     def task(self, digest: str) -> TaskSpec:
         """The task of a run."""

@@ -20,7 +20,7 @@ def chips(builder: Builder) -> list[tuple[str, str]]:
 
 def warnings(builder: Builder) -> list[str]:
     """Cautions that hold for the whole suite."""
-    return [*_few_seeds(builder), *_few_launches(builder)]
+    return [*_few_seeds(builder), *_several_machines(builder), *_few_launches(builder)]
 
 
 def _few_seeds(builder: Builder) -> Iterator[str]:
@@ -36,6 +36,19 @@ def _few_seeds(builder: Builder) -> Iterator[str]:
             f"Only {text.plural(int(seeds), 'seed')}: {known}. Five seeds or more are needed"
             " before an interval means anything."
         )
+
+
+def _several_machines(builder: Builder) -> Iterator[str]:
+    times = builder.times
+    if not tables.timed_on_several(times):
+        return
+    again = times[times["launches"] > 0].groupby(["task", "series", "setting"])["machine"].nunique()
+    cells = text.plural(int((again > 1).sum()), "cell")
+    named = ", ".join(dict.fromkeys(builder.machines[name] for name in times["machine"]))
+    yield (
+        f"Timed on several machines ({named}), {cells} on more than one: each machine has rows of"
+        " its own. Compare times of one machine only."
+    )
 
 
 def _few_launches(builder: Builder) -> Iterator[str]:

@@ -76,7 +76,8 @@ def described(record: RunRecord, measured: Iterable[tuple[str, str]] = ()) -> li
         *measured,
         *_state(record),
         ("versions", _pairs(record.libraries)),
-        ("machine", f"{machine.processor}, {system}"),
+        ("machine", f"{f'{machine.host}: ' if machine.host else ''}{machine.processor}, {system}"),
+        *([("driver", record.driver)] if record.driver else []),
         ("started", f"{record.started_at}, took {record.wall_s:.2f} s"),
         *_energy(record),
     ]

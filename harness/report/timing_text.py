@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 
 from ..statistics.intervals import FEWEST_LAUNCHES
-from . import text
+from . import tables, text
+from .tables.grouping import varies
 
 # What cells are told apart by, if it varies within a task; and how it is said.
 _VARIED = {
@@ -18,6 +19,7 @@ _VARIED = {
     "dtype": "",
     "threads": "threads=",
     "batch_size": "batch_size=",
+    "machine": "on ",
 }
 _PARTS = {
     "step": "step_p25_s",
@@ -48,6 +50,8 @@ def notes(table: pd.DataFrame) -> list[str]:
     if table.empty:
         return []
     found = []
+    if tables.timed_on_several(table):
+        found.append("timed on several machines: compare the times of one machine only")
     timed = table[table["launches"] > 0]
     if few := int((timed["launches"] < FEWEST_LAUNCHES).sum()):
         said = text.plural(few, "cell")
@@ -67,7 +71,9 @@ def names(table: pd.DataFrame) -> list[str]:
     apart."""
     varied = []
     if len(table):
-        varied = [c for c in _VARIED if table.groupby("task")[c].nunique().max() > 1]
+        table = table.assign(machine=table["machine"].map(tables.machine_labels(table)))
+        keys = {name: ["task"] for name in _VARIED} | {"machine": ["device"]}
+        varied = [name for name in _VARIED if varies(table, name, keys[name])]
     return [_name(row, varied) for row in table.to_dict("records")]
 
 

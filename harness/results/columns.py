@@ -13,10 +13,11 @@ CELL = words(
     "measure task framework mode optimizer rule hyper schedule schedule_params learning_rate"
     " variation device dtype threads batch_size input budget"
 )
-# What makes two timing runs the same cell, and is shared by the memory run of that cell.
+# What makes two timing runs the same cell, and is shared by the memory run of that cell: times of
+# different machines are never pooled.
 TIMING_CELL = words(
     "suite task framework mode optimizer rule hyper variation device dtype threads batch_size input"
-    " setting"
+    " setting host machine"
 )
 CURVE = words("digest step series value")
 BLOCKS = words("digest block part steps wall_ns cpu_ns involuntary_switches steal_ticks")

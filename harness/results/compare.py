@@ -1,5 +1,6 @@
 """Two stored results side by side: per cell the change of step time, final loss and steps to
-target. The step times are not paired: the ratio holds the machine's noise between the two times."""
+target. The step times are not paired: the ratio holds the machine's noise between the two times. It
+never holds the difference of two types of machine."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import ExitCode, UserError
+from ..machine.identity import Identity, identities, names
 from ..spec import number_text
 from ..statistics.arrivals import median_time
 from ..statistics.intervals import FEWEST_LAUNCHES
@@ -74,14 +76,16 @@ def compare(a: Frames, b: Frames, threshold: float) -> Comparison:
     calls b better if a is more than 25% above b: with the sides swapped the verdicts are the mirror
     image.
 
-    Convergence cells are compared over the seeds that both sides have. UserError (exit code 5) if
-    no cell is on both sides."""
+    Convergence cells are compared over the seeds that both sides have. Times and memory are
+    compared within each machine that both sides have; without one, between two machines of one
+    type, which the note says; otherwise not. UserError (exit code 5) if no cell is on both
+    sides."""
     cells_a, cells_b = _cells(a), _cells(b)
     every = list(dict.fromkeys([*cells_a, *cells_b]))
-    names = dict(zip(every, _names(every), strict=True))
+    named = dict(zip(every, _names(every), strict=True))
     rows: list[dict[str, Any]] = []
     alone: list[tuple[str, str]] = []
-    for cell, name in names.items():
+    for cell, name in named.items():
         if cell in cells_a and cell in cells_b:
             found = _rows(str(cell[0]), cells_a[cell], cells_b[cell], threshold)
             rows += [{"cell": name, **vars(row)} for row in found]
@@ -99,9 +103,9 @@ def compare(a: Frames, b: Frames, threshold: float) -> Comparison:
 def _cells(frames: Frames) -> dict[tuple[object, ...], pd.DataFrame]:
     finished = frames.runs[frames.runs["status"] != "skipped"]
     if "digest" in finished:
-        machines = [frames.records[digest].machine for digest in finished["digest"]]
-        processors = [machine.processor if machine else "" for machine in machines]
-        finished = finished.assign(processor=processors)
+        machines = identities(list(frames.records.values()))
+        where = [machines[digest] for digest in finished["digest"]]
+        finished = finished.assign(where=pd.Series(where, finished.index, dtype="object"))
     keys = [column for column in CELL if column in finished]
     return {tuple(key): group for key, group in finished.groupby(keys, sort=False, dropna=False)}
 
@@ -192,7 +196,7 @@ def _left_out(a: pd.DataFrame, b: pd.DataFrame, both: pd.Series) -> str:
     return f"{said} left out" if counts and both.any() else said
 
 
-# -- timing and memory: over all launches of each side
+# -- timing and memory: over the launches of each side, machine by machine
 
 
 def _of_launches(
@@ -206,18 +210,69 @@ def _of_launches(
         lost_a, lost_b = (len(a) - len(ended_a)) * len(b), (len(b) - len(ended_b)) * len(a)
         verdict: Verdict = "worse" if lost_b > lost_a else "better" if lost_b < lost_a else "same"
         rows.append(Change("status", _said(a), _said(b), math.nan, verdict))
-    x, y = (side[figure].astype("float64").dropna() for side in (ended_a, ended_b))
-    if x.empty or y.empty:
-        lacking = " and ".join(name for name, values in (("A", x), ("B", y)) if values.empty)
+    known_a, known_b = (side[side[figure].notna()] for side in (ended_a, ended_b))
+    if known_a.empty or known_b.empty:
+        lacking = " and ".join(n for n, side in (("A", known_a), ("B", known_b)) if side.empty)
         return [*rows, _nothing(figure, f"no launch of {lacking} ended ok with this figure")]
-    counts = f"{len(ended_a)} and {len(ended_b)} launches"
-    note = f"{counts}{_interval(x, y)}{_elsewhere(ended_a, ended_b)}"
+    pairs = _machines(known_a, known_b)
+    if not pairs:
+        said = _named(known_a["where"].iloc[0], known_b["where"].iloc[0])
+        return [*rows, _nothing(figure, f"on different types of machine: {said}")]
+    several = len(set(known_a["where"]) | set(known_b["where"])) > 1
+    for x, y in pairs:
+        sides = (_on(known_a, x), _on(known_b, y))
+        where = _where(x, y) if several else ""
+        rows.append(_of_machines(sides, figure, threshold, noisy, where))
+    return rows
+
+
+def _of_machines(
+    sides: tuple[pd.DataFrame, pd.DataFrame], figure: str, threshold: float, noisy: str, where: str
+) -> Change:
+    """The launches of one machine on each side."""
+    a, b = sides
+    x, y = (side[figure].astype("float64") for side in sides)
+    note = f"{len(a)} and {len(b)} launches{where}{_interval(x, y)}"
     row = _judged(figure, float(x.median()), float(y.median()), threshold, note)
-    held = _contended((ended_a, ended_b)) if noisy else ""
+    held = _contended(sides) if noisy else ""
     if held:
         note = f"{row.note}; other processes held the core: {held}"
         row = replace(row, verdict="contended", note=note)
-    return [*rows, row]
+    return row
+
+
+def _on(side: pd.DataFrame, machine: Identity) -> pd.DataFrame:
+    # Compared one by one: pandas takes a tuple for a column.
+    return side[[each == machine for each in side["where"]]]
+
+
+def _machines(a: pd.DataFrame, b: pd.DataFrame) -> list[tuple[Identity, Identity]]:
+    """The machines that both sides have; without one, a pair of one type, that with most launches.
+    Launches of different machines are never pooled."""
+    on_a, on_b = Counter(a["where"]), Counter(b["where"])
+    if both := [(machine, machine) for machine in on_a if machine in on_b]:
+        return both
+    alike = [(x, y) for x in on_a for y in on_b if x.type == y.type]
+
+    def launches(pair: tuple[Identity, Identity]) -> tuple[object, ...]:
+        counts = (on_a[pair[0]], on_b[pair[1]])
+        # The last breaks ties, alike if the sides are swapped.
+        return min(counts), max(counts), sorted(pair)
+
+    return [max(alike, key=launches)] if alike else []
+
+
+def _where(x: Identity, y: Identity) -> str:
+    if x == y:
+        return f" on {names([x])[x]}"
+    return (
+        f"; on two machines of one type, so the change may be theirs: {_named(x, y)}"
+    )
+
+
+def _named(x: Identity, y: Identity) -> str:
+    named = names([x, y])
+    return f"A on {named[x]}, B on {named[y]}"
 
 
 def _contended(sides: Sequence[pd.DataFrame]) -> str:
@@ -228,15 +283,6 @@ def _contended(sides: Sequence[pd.DataFrame]) -> str:
         launches = _counted(len(side), "launch", "launches")
         said += [f"{held} of {launches} of {name}"] if held else []
     return ", ".join(said)
-
-
-def _elsewhere(a: pd.DataFrame, b: pd.DataFrame) -> str:
-    """That the sides ran on processors of different kinds, of which the change is then as well."""
-    kinds = [sorted(set(side["processor"])) if "processor" in side else [] for side in (a, b)]
-    if kinds[0] == kinds[1]:
-        return ""
-    named = [" or ".join(name or "an unknown one" for name in names) for names in kinds]
-    return f"; on different processors: A on {named[0]}, B on {named[1]}"
 
 
 def _interval(a: pd.Series, b: pd.Series) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from ..errors import UserError
+from ..machine import identity
 from ..record import RunRecord
 from ..spec import number_text, step_setting
 from ..statistics import step_times
@@ -36,7 +37,8 @@ class Frames:
     first_call_s, first_call_steps, and of their parts forward_s, backward_s, optimizer_s,
     remainder_s, parts_covered (see step_times.parts_of_launch); of memory runs imported_bytes,
     peak_bytes, grown_bytes, device_peak_bytes, memory_method; of all import_s, setup_s,
-    state_bytes, started_at, wall_s. Missing numbers are NaN.
+    state_bytes, started_at, wall_s, host and driver (see record.RunRecord), and machine: the short
+    name of the machine that computed it (machine.identity). Missing numbers are NaN.
 
     curves: one row a point of every run, also if several suites share it: digest, step, series
     (train_loss, validation_loss, validation_metric; learning_rate if the validation loss or a
@@ -94,7 +96,7 @@ def load(folder: str | Path = "results", *suites: str) -> Frames:
     folders = {suite: suite_folder(output, suite) for suite in names}
     studies = {suite: study for suite, at in folders.items() if (study := read_study(at))}
     return Frames(
-        _runs(rows),
+        _runs(rows, list(records.values())),
         _concat(curves, CURVE),
         _concat(steps, BLOCKS),
         plans,
@@ -147,6 +149,8 @@ def _row(suite: str, record: RunRecord) -> dict[str, Any]:
         "state_bytes": record.state_bytes,
         "started_at": record.started_at,
         "wall_s": record.wall_s,
+        "host": record.machine.host,
+        "driver": record.driver,
         **_memory(record),
         **_energy(record),
     }
@@ -198,8 +202,11 @@ def _timing(blocks: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _runs(rows: list[dict[str, Any]]) -> pd.DataFrame:
+def _runs(rows: list[dict[str, Any]], records: list[RunRecord]) -> pd.DataFrame:
     frame = pd.DataFrame(rows)
+    machines = identity.identities(records)
+    names = identity.names(machines.values())
+    frame["machine"] = [names[machines[digest]] for digest in frame["digest"]]
     missing = [name for name in (*NUMBERS, "contended") if name not in frame]
     frame = frame.reindex(columns=[*frame.columns, *missing])
     frame[NUMBERS] = frame[NUMBERS].astype("float64")
@@ -209,7 +216,7 @@ def _runs(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def timing_cells(frames: Frames) -> pd.DataFrame:
-    """One row a timed cell, over its launches that ended ok, in the order of the plans.
+    """One row a timed cell and machine, over its launches that ended ok, in the order of the plans.
 
     Columns: those of TIMING_CELL; planned; status (ok if every run was, else that of the first
     that was not, with its reason); those of `timing_figures`; digests."""
@@ -229,7 +236,7 @@ def _timing_cell(key: dict[str, Any], group: pd.DataFrame) -> dict[str, Any]:
 
 
 def timing_figures(runs: pd.DataFrame) -> dict[str, Any]:
-    """The figures of one cell, from its timing and memory runs that ended ok.
+    """The figures of one cell, from its timing and memory runs of one machine that ended ok.
 
     launches; step_p25_s, step_median_s, step_p99_s, step_mean_s, forward_s, backward_s,
     optimizer_s, remainder_s and parts_covered, each with `_low` and `_high`: a 95% interval over

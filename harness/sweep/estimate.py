@@ -1,4 +1,4 @@
-"""Estimates the duration of a sweep from earlier records."""
+"""Estimates the duration of a sweep from earlier records of this machine."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from ..machine.identity import is_here
 from ..objective import alike
 from ..record import FINAL, RunRecord
 from ..spec import RunSpec, step_setting
@@ -31,9 +32,9 @@ class Estimate:
         """For people."""
         count, todo = len(self.runs), sum(not row["cached"] for row in self.runs)
         rest = f", {self.unknown} of them unlike any before" if 0 < self.unknown < todo else ""
-        known = "no earlier records" if todo else "nothing to do"
+        known = "no earlier records of this machine" if todo else "nothing to do"
         if self.unknown < todo:
-            known = f"about {self.seconds:.0f} s of work by earlier records"
+            known = f"about {self.seconds:.0f} s of work by earlier records of this machine"
         return f"{count} runs, {count - todo} cached, {todo} to run{rest}: {known}"
 
     def to_json(self) -> dict[str, Any]:
@@ -42,9 +43,9 @@ class Estimate:
 
 
 def estimate(sweep: Sweep) -> Estimate:
-    """Median wall seconds of the nearest earlier runs (see `_LIKE`) of any suite in this output,
-    scaled by steps; plus once for each program to be compiled, the extra time of its slowest run.
-    """
+    """Median wall seconds of the nearest earlier runs (see `_LIKE`) of any suite in this output that
+    this machine computed, scaled by steps; plus once for each program to be compiled, the extra
+    time of its slowest run."""
     folder = suite_folder(sweep.options.output, sweep.suite.name)
     place = Stored(folder)
     own = _kept(place)
@@ -88,13 +89,13 @@ def _program(spec: RunSpec) -> Hashable:
 
 
 class _Known:
-    """Times of earlier records."""
+    """Times of earlier records of this machine."""
 
     def __init__(self, records: Iterable[RunRecord]) -> None:
         per_step_of = [defaultdict[Hashable, list[float]](list) for _ in _LIKE]
         by_program = defaultdict[Hashable, list[RunRecord]](list)
         for record in records:
-            if record.status in FINAL and record.wall_s:
+            if record.status in FINAL and record.wall_s and is_here(record):
                 by_program[_program(record.spec)].append(record)
                 for found, like in zip(per_step_of, _LIKE, strict=True):
                     found[like(record.spec)].append(record.wall_s / record.spec.steps)

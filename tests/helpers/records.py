@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import zlib
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from gradrace.layers import Dense
@@ -105,10 +107,12 @@ def make_results(
     question: str = "Does the report hold together?",
     unrun: int = 0,
     curve: Callable[[RunSpec], Curve] | None = None,
+    fields: Callable[[RunSpec], dict[str, Any]] = lambda spec: {},
 ) -> PlanFile:
     """Writes a suite with a record for every spec but the last `unrun`, and returns its plan.
 
-    `judge` gives each run its status and reason; `curve` replaces the made-up learning curve.
+    `judge` gives each run its status and reason; `curve` replaces the made-up learning curve;
+    `fields` replace those of each record.
     """
     specs = make_specs() if specs is None else specs
     digests = [digest(spec, VERSIONS[spec.framework], {"source": "0"}) for spec in specs]
@@ -118,7 +122,9 @@ def make_results(
         for number, (spec, key) in enumerate(zip(specs, digests, strict=True)):
             if number < len(specs) - unrun:
                 made = (curve or make_curve)(spec)
-                store.write(make_result(spec, key, *judge(spec), made, number))
+                result = make_result(spec, key, *judge(spec), made, number)
+                record = result.record.model_copy(update=fields(spec))
+                store.write(replace(result, record=record))
     return plan
 
 

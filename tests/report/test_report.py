@@ -124,8 +124,8 @@ REACHED_AT = {0: 20, 1: 40, 2: None, 3: None, 4: None}
 
 def made(output: Path, *arguments: Any, **options: Any) -> frame.Frames:
     """Frames of a suite `demo`; arguments are those of make_specs."""
-    curve = {"curve": options.pop("curve")} if "curve" in options else {}
-    make_results(output, "demo", make_specs(*arguments, **options), **curve)
+    of_results = {name: options.pop(name) for name in ("curve", "fields") if name in options}
+    make_results(output, "demo", make_specs(*arguments, **options), **of_results)
     return frame.load(output)
 
 
@@ -138,9 +138,10 @@ def known_curve(spec: RunSpec) -> Curve:
     return Curve(np.arange(60, dtype=float), evaluated, losses, metric)
 
 
-def known(output: Path, seeds: int) -> frame.Frames:
+def known(output: Path, seeds: int, **options: Any) -> frame.Frames:
     task = make_task("known", steps=60, target=0.85).model_copy(update={"eval_every": 20})
-    return made(output, [task], ["jax"], ["adam"], range(seeds), curve=known_curve)
+    options["curve"] = known_curve
+    return made(output, [task], ["jax"], ["adam"], range(seeds), **options)
 
 
 def test_summary_of_three_seeds_by_hand(tmp_path):
@@ -219,11 +220,9 @@ def test_each_of_several_timings_stands_beside_its_own_setting(tmp_path):
 
 
 def test_a_step_time_of_another_machine_is_named_only(tmp_path):
-    frames = known(tmp_path, 1)
-    for digest, record in frames.records.items():
-        if record.spec.measure == "timing":
-            other = MACHINE.model_copy(update={"processor": "Another"})
-            frames.records[digest] = record.model_copy(update={"machine": other})
+    other = {"machine": MACHINE.model_copy(update={"processor": "Another"})}
+    fields = {"timing": other, "convergence": {}}
+    frames = known(tmp_path, 1, fields=lambda spec: fields[spec.measure])
     found = row(tables.summary(frames, "demo"), task="known", schedule="constant")
     assert np.isnan(found["seconds_to_target"]) and "on Another, 2 cores" in found["timed_instead"]
 

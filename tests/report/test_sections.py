@@ -195,12 +195,16 @@ def test_seconds_come_from_timing_runs_of_the_same_machine_only(tmp_path, monkey
     seconds = tables.attempts(here, "t")
     assert list(seconds["seconds"]) == pytest.approx(list(seconds["steps"] * MEAN_OF_P25 * 100e-6))
     assert not seconds["other_machine"].any()
-    make_results(tmp_path / "there", "t", [*runs, *timed], curve=arriving)
+    other = {"machine": MACHINE.model_copy(update={"processor": "Another"})}
+    elsewhere = {"timing": other, "convergence": {}}
+    make_results(
+        tmp_path / "there",
+        "t",
+        [*runs, *timed],
+        curve=arriving,
+        fields=lambda spec: elsewhere[spec.measure],
+    )
     there = frame.load(tmp_path / "there")
-    other = MACHINE.model_copy(update={"processor": "Another"})
-    for digest, record in there.records.items():
-        if record.spec.measure == "timing":
-            there.records[digest] = record.model_copy(update={"machine": other})
     assert tables.attempts(there, "t")["seconds"].isna().all()
     found, _ = section(there, "t", "target")
     assert any("another machine" in warning for warning in found.warnings)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from gradrace.errors import ExitCode, UserError
+from gradrace.machine.identity import Identity
 from gradrace.results.columns import CELL
 from gradrace.results.compare import Comparison, compare
 from hypothesis import given
@@ -19,11 +20,16 @@ NAN, INF = math.nan, math.inf
 LOSS, STEPS, TIME = "final_validation_loss", "steps_to_target", "step_p25_s"
 
 
+def on(processor: str, host: str = "", **more: Any) -> Identity:
+    usual = {"logical_cores": 2, "memory_gib": 8, "system": "Linux 6.1", "gpu": ""}
+    return Identity(host, processor, **(usual | more))
+
+
 def frames(*runs: dict[str, Any]) -> Any:
     """One row a run; fields not given are those of a run that ended well."""
     base: dict[str, Any] = dict.fromkeys(CELL, "x") | {"variation": "", "schedule_params": ""}
     base |= {"learning_rate": 0.1, "measure": "convergence", "launch": 0, "seed": 0, "steps": 360}
-    base |= {"contended": 0, "status": "ok", TIME: NAN, "peak_bytes": NAN, LOSS: 1.0, STEPS: 100.0}
+    base |= {"where": on("X"), "contended": 0, "status": "ok", TIME: NAN, "peak_bytes": NAN, LOSS: 1.0, STEPS: 100.0}
     return SimpleNamespace(runs=pd.DataFrame([base | run for run in runs]))
 
 
@@ -52,7 +58,20 @@ DIVERGED, FAILED = frames(lost(0)), frames(lost(0, "failed"))
 MS, NO_LAUNCH = launches(1e-3), launches(NAN, status="failed")
 TEN, SLOWER = launches(*[1e-3, 1.001e-3] * 5), launches(*[1.24e-3, 1.241e-3] * 5)
 SURE = "10 and 10 launches; b / a between 1.239 and 1.24"
-ON_X, ON_Y = launches(1e-3, processor="X"), launches(2e-3, processor="Y")
+ON_X, ON_Y = launches(1e-3), launches(2e-3, where=on("Y"))
+ON_A1, ON_B2 = launches(1e-3, where=on("X", "a1")), launches(2e-3, where=on("X", "b2"))
+NEW_KERNEL = launches(2e-3, where=on("X", "a1", system="Linux 6.2"))
+FOUR_CORES = launches(2e-3, where=on("X", "a1", logical_cores=4))
+CARDS = [launches(1e-3, where=on("X", "a1", gpu=f"{card}")) for card in ("H, index 0", "H, index 1")]
+OTHER_CARD = launches(1e-3, where=on("X", "a1", gpu="L, index 0"))
+# A was timed on a1 and b2, B on a1 alone: b2's times are no part of the figure.
+A_AND_B = [{TIME: 1e-3, "where": on("X", "a1")}, {TIME: 9e-3, "where": on("X", "b2")}]
+ON_BOTH = frames(*({"measure": "timing"} | run for run in A_AND_B))
+# Twice on b2: of the two machines of B it is the one that is compared.
+TWICE = [{TIME: t, "where": on("X", host)} for t, host in ((9e-3, "c3"), (2e-3, "b2"), (2e-3, "b2"))]
+B_OF_TWO = frames(*({"measure": "timing", "launch": i} | run for i, run in enumerate(TWICE)))
+WITH_RAM = frames({"measure": "memory", "peak_bytes": 1e6})
+MORE_RAM = frames({"measure": "memory", "peak_bytes": 9e6, "where": on("Y")})
 HALF_MISSED = frames(A_SEED, {"seed": 1, STEPS: NAN})
 TWICE_MISSED = seeds(1, 1, steps_to_target=NAN)
 WITHIN, NOT, LARGER = "within the threshold", "not comparable", "larger magnitude"
@@ -93,7 +112,16 @@ TABLE = [
     ("contended in B", MS, launches(2e-3, contended=1), TIME, "contended", "1 of 1 launch of B"),
     ("contended, hardly changed", MS, launches(1.01e-3, contended=1), TIME, "contended", ""),
     ("24% slower beyond doubt", TEN, SLOWER, TIME, WITHIN, SURE),
-    ("on two processors", ON_X, ON_Y, TIME, "worse", "A on X, B on Y"),
+    ("on two processors", ON_X, ON_Y, TIME, NOT, "A on X, 2 cores, B on Y, 2 cores"),
+    ("on two hosts of one type", ON_A1, ON_B2, TIME, "worse", "A on a1: X, 2 cores, B on b2: X"),
+    ("the host is not known in A", ON_X, ON_B2, TIME, "worse", "two machines of one type"),
+    ("one host, another kernel", ON_A1, NEW_KERNEL, TIME, "worse", "8 GiB, Linux 6.1, B on a1"),
+    ("one host, more cores", ON_A1, FOUR_CORES, TIME, NOT, "different types of machine"),
+    ("two cards of a model", *CARDS, TIME, "same", "two machines of one type"),
+    ("two models of cards", CARDS[0], OTHER_CARD, TIME, NOT, "different types of machine"),
+    ("one machine of two in A", ON_BOTH, ON_A1, TIME, "same", "1 and 1 launches on a1: X, 2 cores"),
+    ("two of a type in B", ON_A1, B_OF_TWO, TIME, "worse", "1 and 2 launches; on two machines"),
+    ("memory on two processors", WITH_RAM, MORE_RAM, "peak_bytes", NOT, "A on X, 2 cores, B on Y, 2 cores"),
     ("no launch", MS, NO_LAUNCH, TIME, NOT, "no launch of B"),
     ("no launch", MS, NO_LAUNCH, "status", "worse", ""),
 ]
@@ -109,6 +137,40 @@ def test_verdicts(a, b, figure, verdict, words):
     assert verdicts(found)[figure] == verdict
     (note,) = found.rows.loc[found.rows["figure"] == figure, "note"]
     assert words in note
+
+
+HOSTS = st.sampled_from(["a1", "b2", "c3"])
+ON_HOSTS = st.lists(st.tuples(st.floats(1e-4, 1e-2), HOSTS), min_size=1, max_size=6)
+
+
+def timed(runs: list[tuple[float, str]]) -> Any:
+    return frames(
+        *(
+            {"measure": "timing", "launch": i, TIME: time, "where": on("X", host)}
+            for i, (time, host) in enumerate(runs)
+        )
+    )
+
+
+@given(a=ON_HOSTS, b=ON_HOSTS)
+def test_launches_of_machines_are_compared_as_if_each_were_alone(a, b):
+    rows = compare(timed(a), timed(b), 0.25).rows
+    shared = {host for _, host in a} & {host for _, host in b}
+    assert len(rows) == max(1, len(shared))
+    for row in rows.to_dict("records") if shared else ():
+        (host,) = (host for host in shared if f"on {host}:" in row["note"] or len(shared) == 1)
+        alone = ([run for run in side if run[1] == host] for side in (a, b))
+        (other,) = compare(*map(timed, alone), 0.25).rows.to_dict("records")
+        assert (row["a"], row["b"], row["verdict"]) == (other["a"], other["b"], other["verdict"])
+
+
+@given(a=ON_HOSTS, b=ON_HOSTS)
+def test_swapped_machines_are_the_mirror_image(a, b):
+    ahead, back = (compare(timed(x), timed(y), 0.25).rows for x, y in ((a, b), (b, a)))
+    mirrored = {(row.a, row.b, row.verdict) for row in ahead.itertuples()}
+    assert mirrored == {
+        (row.b, row.a, MIRROR.get(row.verdict, row.verdict)) for row in back.itertuples()
+    }
 
 
 MIRROR = {"better": "worse", "worse": "better"}

@@ -78,6 +78,6 @@ def section(builder: Builder) -> Section:
 
 def _table(builder: Builder, rows: pd.DataFrame) -> Table:
     kept = [c for c in rows if c in NAMES or c.startswith((*PARTS, "parts_covered"))]
-    data = rows[[*kept, "mode", "rule", "hyper", "variation", "launches", "digests"]]
+    data = rows[[*kept, "mode", "rule", "hyper", "variation", "machine", "launches", "digests"]]
     records = rows.to_dict("records")
     return builder.table("step-parts", "Parts of a step", COLUMNS, records, data)

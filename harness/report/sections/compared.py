@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 import pandas as pd
@@ -67,8 +67,8 @@ def _facts(builder: Builder) -> list[tuple[str, list[str]]]:
         ("Seeds", [_numbers(trained["seed"])] if len(trained) else ["no convergence run"]),
         ("Computed on", _distinct(_place(row) for row in runs.to_dict("records"))),
         *_populations(records),
-        ("Machines", _distinct(_machine(record.machine) for record in records)),
-        *_energy(records),
+        ("Machines", _machines(builder, records)),
+        *_energy(builder, records),
         ("When (UTC)", [" to ".join(dict.fromkeys((days[0], days[-1])))]),
     ]
 
@@ -87,7 +87,7 @@ def _populations(records: Iterable[RunRecord]) -> list[tuple[str, list[str]]]:
     return [("Populations", lines)] if lines else []
 
 
-def _energy(records: Iterable[RunRecord]) -> list[tuple[str, list[str]]]:
+def _energy(builder: Builder, records: Iterable[RunRecord]) -> list[tuple[str, list[str]]]:
     """Which counters the runs' energy comes from, and why others have none."""
     found = [record.energy for record in records if record.energy]
     sources = Counter(energy.source for energy in found if energy.joules is not None)
@@ -97,6 +97,11 @@ def _energy(records: Iterable[RunRecord]) -> list[tuple[str, list[str]]]:
         lines.append("All that ran on the device counts, and what it draws at rest.")
     if shared:
         lines.append("Runs of a population have equal shares of what their program drew.")
+    trained = builder.summary[builder.summary["attempts"] > 0]
+    if apart := int(tables.joules_apart(builder.frames, trained).sum()):
+        lines.append(
+            f"Not averaged in {text.plural(apart, 'cell')} whose runs are of several machines."
+        )
     reasons = Counter(energy.reason for energy in found if energy.joules is None)
     lines += [f"not known of {text.plural(n, 'run')}: {why}" for why, n in reasons.items()]
     return [("Energy", lines)] if lines else []
@@ -162,6 +167,17 @@ def _schedule(row: Row) -> str:
 
 def _place(row: Row) -> str:
     return f"{row['device']}, {row['dtype']}, {text.plural(row['threads'], 'thread')}"
+
+
+def _machines(builder: Builder, records: Sequence[RunRecord]) -> list[str]:
+    """If there are several, each with its host and its number of runs."""
+    if not builder.several_machines:
+        return _distinct(_machine(record.machine) for record in records)
+    counts = Counter((record.machine.host, _machine(record.machine)) for record in records)
+    return [
+        f"{host or 'no host recorded'}: {said} — {text.plural(n, 'run')}"
+        for (host, said), n in counts.items()
+    ]
 
 
 def _machine(machine: Machine) -> str:

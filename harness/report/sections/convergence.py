@@ -100,10 +100,11 @@ def _paths(builder: Builder, task: str, places: pd.DataFrame) -> list[Figure]:
 
 
 def _over_time(builder: Builder, task: str, timed: pd.DataFrame, untimed: list[str]) -> Figure:
+    on = builder.timed_on(timed)
     caption = joined(
         f"{task}: frameworks under each optimizer, by time. Seconds are steps × the mean step time"
-        " of timing runs of the same rule, mode and hyperparameters on the same machine; set-up,"
-        " compilation and evaluation are not in them.",
+        " of timing runs of the same rule, mode and hyperparameters on the same machine"
+        f"{f' ({on})' if on else ''}; set-up, compilation and evaluation are not in them.",
         f"Not timed so, and not drawn: {', '.join(untimed)}." if untimed else "",
     )
     shown = "Validation loss against seconds of training steps."

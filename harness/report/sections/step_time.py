@@ -52,8 +52,11 @@ COLUMNS = [
 def section(builder: Builder) -> Section:
     """A table, and for each task its step times, times by mode and first calls."""
     found = Section("step-time", "Step time")
-    if len(builder.times):
-        found.add(builder.table("step-times", "Step times", COLUMNS, builder.times))
+    # A cell that was timed on one machine may have its memory run on another.
+    rows = builder.times[builder.times["runs"] > 0]
+    if len(rows):
+        table = builder.table("step-times", "Step times", COLUMNS, rows, builder.times)
+        found.add(table)
     timed = builder.times.dropna(subset=["step_p25_s"])
     for task, rows in timed.groupby("task", sort=False):
         found.add(*_figures(builder, str(task), rows))

@@ -34,7 +34,7 @@ MEANING = (
     " running time is all steps of all runs over the runs that arrived: the cost of an arrival with"
     " restarts. Runs arrive at evaluations, so times are rounded up to these. Epochs are steps over"
     " the whole batches of the training samples, seconds steps × the mean step time, slow steps"
-    " included, of timing runs of the very setting on the same machine."
+    " included, of timing runs of the very setting on the same machine, one for a whole task."
 )
 
 
@@ -72,8 +72,8 @@ def section(builder: Builder) -> Section:
     found.warn(seeds_warning(int(attempts.groupby(["task", "setup", "series"]).size().min())))
     if attempts["other_machine"].any():
         found.warn(
-            "Some steps were timed on another machine than the runs were trained on: no seconds"
-            " there."
+            "Some steps were timed on another machine than the runs were trained on, or than the"
+            " task's other steps: no seconds there."
         )
     curves = arrivals.curves(attempts)
     for task, rows in attempts.groupby("task", sort=False):
@@ -91,11 +91,12 @@ def _marks(builder: Builder, task: str, rows: pd.DataFrame) -> Figure:
         "Dot plots of steps, and of seconds if timed, to the target; open triangles are censored"
         " runs."
     )
+    on = builder.timed_on(rows)
     timed, missed = bool(rows["seconds"].notna().any()), int((~rows["reached"]).sum())
     caption = joined(
         f"{task}: steps and seconds until {goal(builder.task(rows['digest'].iloc[0]))}, one mark a"
         " run.",
-        "Seconds are steps × the mean step time." if timed else "",
+        f"Seconds are steps × the mean step time{f' on {on}' if on else ''}." if timed else "",
         "A short bar is the median.",
         f"Open triangles, of {text.plural(missed, 'run')} that missed the target, stand at the"
         " budget: nobody knows how much longer the run would have needed."

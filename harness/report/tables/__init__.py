@@ -1,12 +1,16 @@
 """Pure functions from frames to the tables of a report; times in seconds, accuracies as fractions.
 
 Read planned first (runs, named by naming, helped by grouping), then endings, rates, outcomes. Step
-times: timed, lookup. Curves: points, schedules, rules. Targets: targets, arrivals, profiles. Others
+times: timed, lookup, machines. Curves: points, schedules, rules. Targets: targets, arrivals, profiles. Others
 for a section each: architecture, basins, batch_sizes, contenders, contests, diagnosed, native,
 random_search, ranks, tuning, variations."""
 
 from .endings import ATTEMPTED as ATTEMPTED
+from .machines import are_several as are_several_machines
+from .machines import labels as machine_labels
+from .machines import timed_on_several as timed_on_several
 from .naming import hypers_unsaid as hypers_unsaid
+from .outcomes import joules_apart as joules_apart
 from .outcomes import steps_text as steps_text
 from .outcomes import summary as summary
 from .outcomes import summary_compact as summary_compact

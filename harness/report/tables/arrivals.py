@@ -28,14 +28,15 @@ def fits(attempts: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame,
 def table(attempts: pd.DataFrame) -> pd.DataFrame:
     """One row a task, setup and series: runs, reached, diverged; the median of steps, epochs and
     seconds with limits (NaN if they are not known, infinite if half of the runs or more did not
-    arrive), the restricted mean of steps with limits, its horizon, and the expected running time in
-    steps."""
+    arrive), timed_on (the machine of the seconds), the restricted mean of steps with limits, its
+    horizon, and the expected running time in steps."""
     return pd.DataFrame([_row(*fit) for fit in fits(attempts)])
 
 
 def _row(key: dict[str, Any], runs: pd.DataFrame, fit: KaplanMeier) -> dict[str, Any]:
     diverged = int((runs["status"] == "diverged").sum())
     row = {**key, "runs": fit.runs, "reached": fit.reached, "diverged": diverged}
+    row["timed_on"] = runs["timed_on"].iloc[0]
     for name in ("steps", "epochs", "seconds"):
         # The same curve in another unit: one number of steps to an epoch, one time to a step.
         factor = float((runs[name] / runs["steps"]).iloc[0])

@@ -10,25 +10,26 @@ from ...results.columns import words
 from ...results.frame import Frames
 from ...spec import TaskSpec
 from .endings import ATTEMPTED
-from .grouping import numbers
+from .grouping import numbers, texts
 from .lookup import Timings
 from .rates import chosen
 from .timed import step_times
 
 _COLUMNS = words(
-    "task setup framework series seed digest status reached steps epochs seconds other_machine"
+    "task setup framework series seed digest status reached steps epochs seconds timed_on"
+    " other_machine"
 )
 
 
 def attempts(frames: Frames, suite: str) -> pd.DataFrame:
     """One row a run that tried the target, at the chosen rate: task, setup, framework, series,
     seed, digest, status, reached, steps (to the target, or the budget if it was missed), epochs,
-    seconds (steps x mean step time), other_machine.
+    seconds (steps x mean step time), timed_on, other_machine.
 
     Runs that diverged, ran out of time or stopped early missed it for the whole budget. Seconds are
-    NaN without timing runs of the very setting on the same machine; other_machine tells that there
-    are some of another machine."""
-    timed = Timings(frames, step_times(frames, suite))
+    NaN without timing runs of the very setting on the task's machine, timed_on (see Timings);
+    other_machine tells that there are some of other machines."""
+    timed = Timings(frames, suite, step_times(frames, suite))
     picked = chosen(frames, suite)
     tried = picked[picked["status"].isin(ATTEMPTED)].reset_index(drop=True)
     digests, reached = list(tried["digest"]), tried["steps_to_target"].notna()
@@ -41,6 +42,7 @@ def attempts(frames: Frames, suite: str) -> pd.DataFrame:
         steps=steps,
         epochs=steps / batches.astype(np.float64),
         seconds=steps * numbers(tried, [timed.seconds(digest) for digest in digests]),
+        timed_on=texts(tried, [timed.timed_on(digest) for digest in digests]),
         other_machine=pd.Series(elsewhere, tried.index, dtype="bool"),
     )[_COLUMNS]
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from ...errors import UserError
+from ...machine.identity import identity
 from ...spec import Measure, RunSpec, number_text
 from ..frame import Frames
 from .tracks import FIGURES, Track, mode_of, tracks, version
@@ -24,7 +26,10 @@ class Axis(NamedTuple):
 
 
 class Benchmarks:
-    """The figures of a suite as benchmarks `gradrace.<suite>.<figure>`: name -> description."""
+    """The figures of a suite as benchmarks `gradrace.<suite>.<figure>`: name -> description.
+
+    scattered: how many cells have no figures, since several machines trained them: a median over
+    the seeds of one would be another figure under the same name."""
 
     def __init__(self, frames: Frames, suite: str) -> None:
         self._frames = frames
@@ -37,6 +42,7 @@ class Benchmarks:
         self._axes = {measure: self._axes_of(measure) for measure in measures}
         names = [name for name, figure in FIGURES.items() if figure.measure in measures]
         self._names = {f"gradrace.{suite}.{name}": name for name in names}
+        self._scattered, self.scattered = self._trained_apart()
         self.described = {full: self._describe(full, name) for full, name in self._names.items()}
 
     def results(self, members: set[str]) -> Iterator[Result]:
@@ -44,13 +50,28 @@ class Benchmarks:
         shown = members | self._skipped
         for full, name in self._names.items():
             benchmark, measure = self.described[full], FIGURES[name].measure
-            specs = {digest: spec for digest, spec in self._of(measure) if digest in shown}
+            specs = {d: s for d, s in self._of(measure) if d in shown - self._scattered}
             records = [self._frames.records[digest] for digest in specs if digest in members]
             if records:
                 found = tracks(specs, self._frames, self._key(measure))[name]
                 began = min(datetime.fromisoformat(record.started_at) for record in records)
                 seconds = sum(record.wall_s for record in records)
                 yield benchmark, _result(benchmark["params"], found), began, seconds
+
+    def _trained_apart(self) -> tuple[set[str], int]:
+        """The training runs of cells that several machines trained, and how many cells these
+        are."""
+        if "convergence" not in self._axes:
+            return set(), 0
+        cells = defaultdict[Hashable, list[str]](list)
+        for digest, spec in self._of("convergence"):
+            if digest not in self._skipped:
+                cells[self._key("convergence")(spec), spec.device, spec.threads].append(digest)
+        records = self._frames.records
+        apart = [
+            cell for cell in cells.values() if len({identity(records[d]).whole for d in cell}) > 1
+        ]
+        return {digest for cell in apart for digest in cell}, len(apart)
 
     def _of(self, measure: Measure) -> list[tuple[str, RunSpec]]:
         return [(digest, spec) for digest, spec in self._specs.items() if spec.measure == measure]

@@ -4,18 +4,20 @@
 Everything is written by asv's own classes. A suite becomes the benchmarks
 `gradrace.<suite>.<figure>`, which asv's own runs never write, so that the two live side by side. An
 environment of asv's is one set of versions on one device with one number of threads: it gets a file
-of its own, and an upgrade of one framework leaves the others' histories whole."""
+of its own, and an upgrade of one framework leaves the others' histories whole. Each machine has a
+folder of its own there."""
 
 from __future__ import annotations
 
 import itertools
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from ...errors import ExitCode, UserError, nearest
-from ...record import Machine, RunRecord
+from ...machine.identity import Identity, identities, is_here, names
+from ...record import RunRecord
 from ...sweep.store import suites_in
 from .. import frame
 from .benchmarks import Benchmarks
@@ -23,12 +25,13 @@ from .folder import Commit, Environment, Folder
 
 
 class Exported(NamedTuple):
-    """The files of results that were written, for which commit, and how many planned runs have no
-    result yet."""
+    """The files of results that were written, for which commit, how many planned runs have no
+    result yet, and how many cells have no figures since several machines trained them."""
 
     files: tuple[Path, ...]
     commit: str
     unfinished: int
+    scattered: int
 
 
 def export(
@@ -42,10 +45,11 @@ def export(
     """Writes the results of these suites, all by default, as those of `commit` into `to`, a results
     folder of asv's.
 
-    What `to` holds is kept: other benchmarks, commits and environments. `machine` is asv's name for
-    the machine, by default the one that asv gives to this machine. UserError if there is nothing
-    to export, for results of several machines, for a repository or commit that is not there, and
-    for a folder that is not asv's."""
+    What `to` holds is kept: other benchmarks, commits and environments. Results of each machine are
+    filed under its host's name, those of this machine under the name that asv gives it; `machine`
+    is another name for the only machine. UserError if there is nothing to export, for `machine` if
+    there are several, for a repository or commit that is not there, and for a folder that is not
+    asv's."""
     _need_asv()
     frames = frame.load(output, *_known(output, suites))
     done = [record for record in frames.records.values() if record.status != "skipped"]
@@ -55,18 +59,20 @@ def export(
             f"{output}: every run of {names} was skipped; nothing to export",
             ExitCode.NOTHING_MEASURED,
         )
-    measured_on = _one_machine(output, done)
+    by_machine = _machines(output, done, machine)
     at = _resolve(repo, commit)
     folder = Folder(to)
-    described = folder.machine(measured_on, machine)
+    described = _described(folder, by_machine, machine)
     suites_of = [Benchmarks(frames, suite) for suite in frames.plans]
     folder.describe({name: of for found in suites_of for name, of in found.described.items()})
     files = []
-    for environment, members in _environments(done).items():
-        results = itertools.chain.from_iterable(found.results(members) for found in suites_of)
-        files.append(folder.write(environment, at, described, results))
+    for measured_on, records in by_machine.items():
+        for environment, members in _environments(records).items():
+            results = itertools.chain.from_iterable(found.results(members) for found in suites_of)
+            files.append(folder.write(environment, at, described[measured_on], results))
     planned = {digest for plan in frames.plans.values() for digest in plan.digests}
-    return Exported(tuple(files), at.hash, len(planned - set(frames.records)))
+    scattered = sum(found.scattered for found in suites_of)
+    return Exported(tuple(files), at.hash, len(planned - set(frames.records)), scattered)
 
 
 def _need_asv() -> None:
@@ -86,16 +92,39 @@ def _known(output: Path, suites: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(suites)) or there
 
 
-def _one_machine(output: Path, records: Sequence[RunRecord]) -> Machine:
-    """The machine of all these records; each worker's own Python aside."""
-    found = {record.machine.model_copy(update={"python": ""}): None for record in records}
-    if len(found) > 1:
-        seen = "; ".join(f"{m.processor}, {m.logical_cores} cores, {m.system}" for m in found)
+def _machines(
+    output: Path, records: Sequence[RunRecord], name: str | None
+) -> dict[Identity, list[RunRecord]]:
+    """The records of each machine, whichever of its cards computed them."""
+    found: dict[Identity, list[RunRecord]] = {}
+    machines = identities(records)
+    for record in records:
+        found.setdefault(machines[record.digest].whole, []).append(record)
+    if name is not None and len(found) > 1:
         raise UserError(
-            f"{output}: results of {len(found)} machines ({seen}), and a file of asv's is of one;"
-            " run the suites again on one machine, or name the suites that are of one"
+            f"{output}: results of {len(found)} machines ({'; '.join(names(found).values())}), and"
+            f" --machine {name!r} is the name of one; without it each is filed under its host's"
+            " name, or name the suites that are of one"
         )
-    return next(iter(found))
+    return found
+
+
+def _described(
+    folder: Folder, by_machine: Mapping[Identity, Sequence[RunRecord]], name: str | None
+) -> dict[Identity, dict[str, str]]:
+    """asv's descriptions of these machines. UserError if two would have one folder."""
+    found: dict[Identity, dict[str, str]] = {}
+    named = names(by_machine)
+    for measured_on, records in by_machine.items():
+        described = folder.machine(records[0].machine, is_here(records[0]), name)
+        for other, taken in found.items():
+            if taken["machine"] == described["machine"]:
+                raise UserError(
+                    f"asv would have one name, {taken['machine']!r}, for two machines:"
+                    f" {named[other]}; {named[measured_on]}; name the suites that are of one"
+                )
+        found[measured_on] = described
+    return found
 
 
 def _resolve(repo: Path, commit: str) -> Commit:

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 from ...errors import UserError
 from ...jsonfile import writing
-from ...machine import this_machine
 from ...record import Machine
 from .benchmarks import Result
 
@@ -46,17 +45,21 @@ class Folder:
                 f"{path}: not a results folder of asv's (no benchmarks.json); --to names another"
             )
 
-    def machine(self, measured_on: Machine, name: str | None) -> dict[str, str]:
-        """asv's description of the machine, from its file there or written anew. UserError for
-        another machine's name."""
+    def machine(self, measured_on: Machine, here: bool, name: str | None) -> dict[str, str]:
+        """asv's description of the machine, from its file there or written anew.
+
+        here: it is this machine, which asv may know already. name: by default asv's own for it, or
+        the host of another machine. UserError for the name of a machine with other cores, and if
+        the host is not known or no name for asv."""
         from asv.machine import Machine as AsvMachine
 
-        here = measured_on.model_copy(update={"python": this_machine().python}) == this_machine()
         if name is None and not here:
-            raise UserError(
-                f"these results are of another machine ({measured_on.processor}); --machine gives"
-                " it a name in asv"
-            )
+            if not _MACHINE.fullmatch(measured_on.host):
+                raise UserError(
+                    f"these results are of another machine ({measured_on.processor}), whose host is"
+                    " not known or no name for asv; --machine gives it a name in asv"
+                )
+            name = measured_on.host
         if name is not None and not _MACHINE.fullmatch(name):
             raise UserError(
                 f"--machine {name!r}: the name becomes a folder's: letters, digits, spaces, '-',"
