@@ -97,8 +97,8 @@ def main(args: Arguments) -> None:
     Two folders A and B: stored results, unpaired, because they were made at different times: for
     each cell the change of step time, final loss and steps to target, over the seeds that both
     have. A figure is better, worse, the same, within the threshold, `contended` (timed while others
-    held the core) or `not comparable` (no seed on both sides, say); a note gives the number of
-    seeds or launches.
+    held the core) or `not comparable` (no seed on both sides, or timed on different types of
+    machine); a note gives the number of seeds or launches, and names two machines of one type.
 
     Exit code 4 for a regression (between versions of one thing, or stored results), 6 for
     inconclusive or not comparable under --strict, 1 if a cell failed, 3 if nothing could be

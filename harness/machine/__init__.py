@@ -1,6 +1,6 @@
-"""This machine: cores, memory, GPUs, stolen time. place: its type, without its name. identity: which
-runs one machine computed. energy: joules of its processor and GPUs. cuda: the CUDA that is here.
-doctor: what is wrong with it and with the installation."""
+"""This machine: cores, memory, GPUs, stolen time. place: its type, without its name. identity:
+which runs one machine computed. energy: joules of its processor and GPUs. cuda: the CUDA that is
+here. doctor: what is wrong with it and with the installation."""
 
 from __future__ import annotations
 

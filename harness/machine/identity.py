@@ -76,8 +76,7 @@ def identities(records: Collection[RunRecord]) -> dict[str, Identity]:
     only = {whole: next(iter(known)) for whole, known in cards.items() if len(known) == 1}
     on_gpu = {record.digest for record in records if record.spec.device == "gpu"}
     return {
-        digest: only.get(each, each) if digest in on_gpu else each
-        for digest, each in found.items()
+        digest: only.get(each, each) if digest in on_gpu else each for digest, each in found.items()
     }
 
 

@@ -30,7 +30,7 @@ class Builder:
         self.trained = tables.runs(frames, suite, "convergence")
         self.metrics = tables.metrics(frames, suite)
         self.machines = tables.machine_labels(self.runs)
-        self.several_machines = tables.are_several_machines(frames, self.runs)
+        self.several_machines = tables.are_of_several_machines(frames, self.runs)
         self.optimizers = list(dict.fromkeys(frames.runs["optimizer"]))
         self.series = looks.series_looks(self.trained, self.optimizers)
         frameworks = list(dict.fromkeys(frames.runs["framework"]))

@@ -265,9 +265,7 @@ def _machines(a: pd.DataFrame, b: pd.DataFrame) -> list[tuple[Identity, Identity
 def _where(x: Identity, y: Identity) -> str:
     if x == y:
         return f" on {names([x])[x]}"
-    return (
-        f"; on two machines of one type, so the change may be theirs: {_named(x, y)}"
-    )
+    return f"; on two machines of one type, so the change may be theirs: {_named(x, y)}"
 
 
 def _named(x: Identity, y: Identity) -> str:

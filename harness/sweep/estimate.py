@@ -43,8 +43,8 @@ class Estimate:
 
 
 def estimate(sweep: Sweep) -> Estimate:
-    """Median wall seconds of the nearest earlier runs (see `_LIKE`) of any suite in this output that
-    this machine computed, scaled by steps; plus once for each program to be compiled, the extra
+    """Median wall seconds of the nearest earlier runs (see `_LIKE`) that this machine computed, of
+    any suite in this output, scaled by steps; plus once for each program to be compiled, the extra
     time of its slowest run."""
     folder = suite_folder(sweep.options.output, sweep.suite.name)
     place = Stored(folder)

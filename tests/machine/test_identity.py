@@ -83,7 +83,9 @@ def test_a_failed_gpu_run_has_the_only_card_of_its_machine():
     def runs(*cards: str, device: str = "gpu") -> list[Any]:
         specs = [spec_of(number, device=device) for number in range(len(cards))]
         made = (result_of(spec).record for spec in specs)
-        return [each.model_copy(update={"gpu": card}) for each, card in zip(made, cards, strict=True)]
+        return [
+            each.model_copy(update={"gpu": card}) for each, card in zip(made, cards, strict=True)
+        ]
 
     def cards(records: list[Any]) -> list[str]:
         return [of.gpu for of in identities(records).values()]

@@ -114,6 +114,9 @@ def test_every_table_has_the_times_of_a_machine_as_if_it_were_alone(tmp_path, ma
             assert set(table["timed_on"]) == {ON_A1}, name
         if "digest" in table:
             found = rows_of(table[table["digest"].isin(own[name]["digest"])], machine)
+        if name == "demo/arrivals.csv":
+            # Limits are over seeds, which are pooled.
+            found, expected = found[["seconds"]], expected[["seconds"]]
         if "timed_on" not in table or machine == ON_A1:
             assert len(expected), name
             pd.testing.assert_frame_equal(found, expected, obj=name)
@@ -150,15 +153,13 @@ def test_rows_say_host_driver_and_machine(tmp_path):
 
 
 def test_the_page_of_one_machine_does_not_name_it(tmp_path):
-    pages = []
-    for host in ("a1", ""):
-        machine = MACHINE.model_copy(update={"host": host})
-        changed = {"machine": machine, "driver": ""}
-        make_results(
-            tmp_path / f"on{host}", specs=suite(), curve=curve, fields=lambda spec: changed
-        )
-        pages.append(page.build(frame.load(tmp_path / f"on{host}"))[0]["index.html"])
-    assert pages[0] == pages[1]
+    def shown(host: str) -> str:
+        changed = {"machine": MACHINE.model_copy(update={"host": host})}
+        folder = tmp_path / f"on{host}"
+        make_results(folder, specs=suite(), curve=curve, fields=lambda spec: changed)
+        return page.build(frame.load(folder))[0]["index.html"]
+
+    assert shown("a1") == shown("")
 
 
 def test_the_page_names_machines_and_warns(tmp_path):

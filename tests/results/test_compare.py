@@ -29,7 +29,15 @@ def frames(*runs: dict[str, Any]) -> Any:
     """One row a run; fields not given are those of a run that ended well."""
     base: dict[str, Any] = dict.fromkeys(CELL, "x") | {"variation": "", "schedule_params": ""}
     base |= {"learning_rate": 0.1, "measure": "convergence", "launch": 0, "seed": 0, "steps": 360}
-    base |= {"where": on("X"), "contended": 0, "status": "ok", TIME: NAN, "peak_bytes": NAN, LOSS: 1.0, STEPS: 100.0}
+    base |= {
+        "where": on("X"),
+        "contended": 0,
+        "status": "ok",
+        TIME: NAN,
+        "peak_bytes": NAN,
+        LOSS: 1.0,
+        STEPS: 100.0,
+    }
     return SimpleNamespace(runs=pd.DataFrame([base | run for run in runs]))
 
 
@@ -62,13 +70,13 @@ ON_X, ON_Y = launches(1e-3), launches(2e-3, where=on("Y"))
 ON_A1, ON_B2 = launches(1e-3, where=on("X", "a1")), launches(2e-3, where=on("X", "b2"))
 NEW_KERNEL = launches(2e-3, where=on("X", "a1", system="Linux 6.2"))
 FOUR_CORES = launches(2e-3, where=on("X", "a1", logical_cores=4))
-CARDS = [launches(1e-3, where=on("X", "a1", gpu=f"{card}")) for card in ("H, index 0", "H, index 1")]
+CARDS = [launches(1e-3, where=on("X", "a1", gpu=f"H, index {n}")) for n in (0, 1)]
 OTHER_CARD = launches(1e-3, where=on("X", "a1", gpu="L, index 0"))
 # A was timed on a1 and b2, B on a1 alone: b2's times are no part of the figure.
 A_AND_B = [{TIME: 1e-3, "where": on("X", "a1")}, {TIME: 9e-3, "where": on("X", "b2")}]
 ON_BOTH = frames(*({"measure": "timing"} | run for run in A_AND_B))
 # Twice on b2: of the two machines of B it is the one that is compared.
-TWICE = [{TIME: t, "where": on("X", host)} for t, host in ((9e-3, "c3"), (2e-3, "b2"), (2e-3, "b2"))]
+TWICE = [{TIME: 9e-3, "where": on("X", "c3")}, *[{TIME: 2e-3, "where": on("X", "b2")}] * 2]
 B_OF_TWO = frames(*({"measure": "timing", "launch": i} | run for i, run in enumerate(TWICE)))
 WITH_RAM = frames({"measure": "memory", "peak_bytes": 1e6})
 MORE_RAM = frames({"measure": "memory", "peak_bytes": 9e6, "where": on("Y")})
@@ -121,7 +129,7 @@ TABLE = [
     ("two models of cards", CARDS[0], OTHER_CARD, TIME, NOT, "different types of machine"),
     ("one machine of two in A", ON_BOTH, ON_A1, TIME, "same", "1 and 1 launches on a1: X, 2 cores"),
     ("two of a type in B", ON_A1, B_OF_TWO, TIME, "worse", "1 and 2 launches; on two machines"),
-    ("memory on two processors", WITH_RAM, MORE_RAM, "peak_bytes", NOT, "A on X, 2 cores, B on Y, 2 cores"),
+    ("memory on two processors", WITH_RAM, MORE_RAM, "peak_bytes", NOT, "A on X, 2 cores, B on Y"),
     ("no launch", MS, NO_LAUNCH, TIME, NOT, "no launch of B"),
     ("no launch", MS, NO_LAUNCH, "status", "worse", ""),
 ]

@@ -116,6 +116,35 @@ def test_asv_reads_the_measured_figures(tmp_path, repository):
     assert unmeasured not in torch.get_all_result_keys(), "the suite does not measure it"
 
 
+def test_each_machine_has_a_folder_of_its_own(tmp_path, repository):
+    """Launches 0 to 2 and all seeds of torch are of a1, the others of b2; each trained jax once."""
+    specs = make_specs(["mlp"], ["torch", "jax"], ["adam"], range(2), launches=6)
+
+    def host(spec: RunSpec) -> str:
+        number = spec.launch // 3 if spec.measure == "timing" else spec.seed
+        alone = spec.measure == "convergence" and spec.framework == "torch"
+        return "a1" if alone or number == 0 else "b2"
+
+    def fields(spec: RunSpec) -> dict[str, Any]:
+        first = {"a1": 0.25, "b2": 0.75}[host(spec)]
+        return {"machine": MACHINE.model_copy(update={"host": host(spec)}), "first_call_s": first}
+
+    make_results(tmp_path, specs=specs, fields=fields)
+    done = export(tmp_path, [], tmp_path / "asv", repo=repository)
+    assert done.scattered == 1
+    assert sorted(file.parent.name for file in done.files) == ["a1", "a1", "b2", "b2"]
+    torch, jax = ("'mlp'", "'torch-eager'", "'adam'"), ("'mlp'", "'jax-scan'", "'adam'")
+    for file in done.files:
+        machine = file.parent.name
+        results = asv_results.Results.load(str(file), machine_name=machine)
+        assert results.params["machine"] == machine
+        cell = torch if "torch" in results.params else jax
+        samples = figures(results, "first_call", samples=True)[cell]
+        assert samples == [{"a1": 0.25, "b2": 0.75}[machine]] * 3
+        trained = "gradrace.demo.final_loss" in results.get_all_result_keys()
+        assert trained == (cell == torch and machine == "a1")
+
+
 def test_the_end_of_a_run_is_in_its_cell(tmp_path, repository):
     def judge(spec: RunSpec) -> tuple[Status, str]:
         if spec.framework == "jax":
@@ -287,6 +316,17 @@ def another_machine(output: Path) -> None:
     change(output, "demo", changed)
 
 
+def two_of_a_name(output: Path) -> None:
+    """Containers may have one host name on two machines."""
+    machines = [MACHINE.model_copy(update={"host": "a1", "processor": of}) for of in ("Test", "X")]
+    change(output, "demo", lambda spec: {"machine": machines[spec.framework == "jax"]})
+
+
+def no_name_for_asv(output: Path) -> None:
+    named = {"machine": MACHINE.model_copy(update={"host": "../a1"})}
+    change(output, "demo", lambda spec: named)
+
+
 def machine_of_that_name(output: Path) -> None:
     (output / "asv" / "lab").mkdir(parents=True)
     known = {"version": 1, "machine": "lab", "num_cpu": "64"}
@@ -306,7 +346,7 @@ def holding(name: str, text: str) -> Callable[[Path], None]:
 
 
 OTHER_READER = "benchmarks.json: not a file that this asv reads"
-UNNAMED = "another machine (Test Processor 3000); --machine gives it a name"
+UNNAMED = "whose host is not known or no name for asv; --machine gives it a name"
 
 
 @pytest.mark.parametrize(
@@ -317,7 +357,9 @@ UNNAMED = "another machine (Test Processor 3000); --machine gives it a name"
         (None, {"commit": "--help"}, "no such commit", 2),
         (None, {"repo": "here"}, "not a git repository", 2),
         (None, {"machine": None}, UNNAMED, 2),
-        (another_machine, {}, "results of 2 machines (Test Processor 3000, 2 cores", 2),
+        (another_machine, {}, "results of 2 machines (Test Processor 3000, 2 cores; Other, 2", 2),
+        (two_of_a_name, {"machine": None}, "one name, 'a1', for two machines: a1: Test", 2),
+        (no_name_for_asv, {"machine": None}, UNNAMED, 2),
         (machine_of_that_name, {}, "describes a machine of 64 cores", 2),
         (skipped, {}, "every run of demo was skipped", 3),
         (holding("asv", ""), {}, "not a folder", 2),

@@ -11,6 +11,7 @@ from gradrace.results import frame
 from gradrace.suite import at_scale, built_in, expand, make_suite, read_suite
 from gradrace.sweep import Options, execute, prepare
 from gradrace.sweep.estimate import estimate
+from gradrace.sweep.stored import read_record
 from paths import ROOT
 from published import empty_places
 from tiny import TINY
@@ -139,6 +140,11 @@ def test_an_estimate_takes_the_nearest_earlier_runs_of_any_suite(tmp_path):
     longer = [row["seconds"] for row in found(scale="long").runs]
     assert longer == [pytest.approx(10 * seconds) for seconds in per_run], "by the task's steps"
     assert found(scale="other").unknown == 3
+    for file in tmp_path.glob("runs/*/*/run.json"):
+        record = read_record(file)
+        far = record.machine.model_copy(update={"host": "another"})
+        file.write_text(json.dumps(record.model_copy(update={"machine": far}).to_json()))
+    assert found("two").unknown == 3, "only this machine's records tell how long it takes here"
 
 
 @pytest.mark.slow

@@ -17,11 +17,14 @@ MEANING = (
     " target are the median over all runs that tried: one that missed the target, diverged or ran"
     " out of time counts as longer than any other, so the median is “>” the budget if half of the"
     " runs or more missed (the rule is under Time to target). A step time stands beside runs only"
-    " if their very setting was timed on their machine: rule, mode, hyperparameters and all. If runs"
-    " of a task were trained on several machines, its step times are those of one of these, which is"
-    " named; under Step time are those of every machine."
+    " if their very setting was timed on their machine: rule, mode, hyperparameters and all."
     " Seconds to target are steps × the mean step time, slow steps included; p25 is for comparing."
     " Native is the library's own class at its own defaults, whatever was trained."
+)
+
+SEVERAL = (
+    "Several machines computed these runs. The step times of a task are those of one of them, which"
+    " is named; under Step time are those of all."
 )
 
 
@@ -30,6 +33,7 @@ def section(builder: Builder) -> Section:
     found = Section("summary", "Summary")
     builder.keep("summary.csv", builder.summary)
     found.add(MEANING if len(builder.summary) else "")
+    found.add(SEVERAL if builder.several_machines else "")
     for task, rows in builder.summary.groupby("task", sort=False):
         on = builder.timed_on(rows)
         caption = f"{task}: outcome and cost{f'; steps timed on {on}' if on else ''}"

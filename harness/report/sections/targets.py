@@ -34,7 +34,7 @@ MEANING = (
     " running time is all steps of all runs over the runs that arrived: the cost of an arrival with"
     " restarts. Runs arrive at evaluations, so times are rounded up to these. Epochs are steps over"
     " the whole batches of the training samples, seconds steps × the mean step time, slow steps"
-    " included, of timing runs of the very setting on the same machine, one for a whole task."
+    " included, of timing runs of the very setting on the same machine."
 )
 
 

@@ -1,13 +1,13 @@
 """Pure functions from frames to the tables of a report; times in seconds, accuracies as fractions.
 
 Read planned first (runs, named by naming, helped by grouping), then endings, rates, outcomes. Step
-times: timed, lookup, machines. Curves: points, schedules, rules. Targets: targets, arrivals, profiles. Others
-for a section each: architecture, basins, batch_sizes, contenders, contests, diagnosed, native,
-random_search, ranks, tuning, variations."""
+times: timed, lookup, machines. Curves: points, schedules, rules. Targets: targets, arrivals,
+profiles. Others for a section each: architecture, basins, batch_sizes, contenders, contests,
+diagnosed, native, random_search, ranks, tuning, variations."""
 
 from .endings import ATTEMPTED as ATTEMPTED
-from .machines import are_several as are_several_machines
-from .machines import labels as machine_labels
+from .machines import are_of_several_machines as are_of_several_machines
+from .machines import machine_labels as machine_labels
 from .machines import timed_on_several as timed_on_several
 from .naming import hypers_unsaid as hypers_unsaid
 from .outcomes import joules_apart as joules_apart

@@ -10,7 +10,7 @@ from ...results.frame import Frames
 from .grouping import texts, varies
 
 
-def are_several(frames: Frames, rows: pd.DataFrame) -> bool:
+def are_of_several_machines(frames: Frames, rows: pd.DataFrame) -> bool:
     """Whether several machines computed these runs, whichever of their cards did."""
     return len({identity(frames.records[digest]).whole for digest in rows["digest"]}) > 1
 
@@ -20,7 +20,7 @@ def timed_on_several(rows: pd.DataFrame) -> bool:
     return varies(rows, "machine", ["device"])
 
 
-def labels(rows: pd.DataFrame) -> dict[str, str]:
+def machine_labels(rows: pd.DataFrame) -> dict[str, str]:
     """Machine -> its host, or its whole name if the host is not known or has several."""
     pairs = rows[["device", "host", "machine"]].drop_duplicates()
     counts = pairs.groupby(["device", "host"]).size()
@@ -35,6 +35,6 @@ def setups(rows: pd.DataFrame) -> pd.Series:
     """The setups of timed runs, with their machine if there are several: 'jax (jit) on a1'."""
     if not timed_on_several(rows):
         return rows["setup"]
-    named = labels(rows)
+    named = machine_labels(rows)
     pairs = zip(rows["setup"], rows["machine"], strict=True)
     return texts(rows, [f"{setup} on {named[machine]}" for setup, machine in pairs])

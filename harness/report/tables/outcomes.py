@@ -95,8 +95,10 @@ def summary_compact(frames: Frames, suite: str) -> pd.DataFrame:
     varied = [column for column in _TOLD if varies(table, column, ["task", "optimizer"])]
     varied += ["hyper"] if hypers_unsaid(table) else []
     best = "best val acc" if set(of_task.values()) <= {"accuracy"} else "best val metric"
-    if machines.are_several(frames, of_suite := runs(frames, suite)):
-        table = table.assign(timed_on=table["timed_on"].map(machines.labels(of_suite)).fillna(""))
+    if machines.are_of_several_machines(frames, of_suite := runs(frames, suite)):
+        table = table.assign(
+            timed_on=table["timed_on"].map(machines.machine_labels(of_suite)).fillna("")
+        )
     else:
         table = table.assign(timed_on="")
     rows = [_compact(row, varied, best, of_task[row["task"]]) for row in table.to_dict("records")]

@@ -64,6 +64,8 @@ def export(
     folder = Folder(to)
     described = _described(folder, by_machine, machine)
     suites_of = [Benchmarks(frames, suite) for suite in frames.plans]
+    for each in described.values():
+        folder.add(each)
     folder.describe({name: of for found in suites_of for name, of in found.described.items()})
     files = []
     for measured_on, records in by_machine.items():

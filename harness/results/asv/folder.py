@@ -46,7 +46,7 @@ class Folder:
             )
 
     def machine(self, measured_on: Machine, here: bool, name: str | None) -> dict[str, str]:
-        """asv's description of the machine, from its file there or written anew.
+        """asv's description of the machine, from its file there or made anew.
 
         here: it is this machine, which asv may know already. name: by default asv's own for it, or
         the host of another machine. UserError for the name of a machine with other cores, and if
@@ -76,11 +76,19 @@ class Folder:
                     " gives it another name"
                 )
             return kept
+        return described
+
+    def add(self, machine: Mapping[str, str]) -> None:
+        """Writes the description of a machine, unless it is there."""
+        from asv.machine import Machine as AsvMachine
+
+        file = self._no_link(self._path / machine["machine"] / "machine.json")
+        if file.exists():
+            return
         new = AsvMachine()
-        new.__dict__.update(described)
+        new.__dict__.update(machine)
         with writing(file):
             new.save(str(self._path))
-        return described
 
     def describe(self, benchmarks: Mapping[str, Mapping[str, Any]]) -> None:
         """Adds these to benchmarks.json, in place of those of their names."""
