@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from ..machine.identity import identity
 from ..record import Status
 from ..spec import canonical_json
 from .difference import Tables, difference
@@ -77,8 +78,8 @@ def _machines(clocked: Sequence[Found]) -> list[tuple[str, ...]]:
 
 def _machine(run: Found) -> tuple[str, ...]:
     """Records of earlier versions do not name their host; their folder stands for it."""
-    machine = run.record.machine
-    return (machine.host or f"folder {run.output}", canonical_json(machine.to_json()))
+    host, *rest = identity(run.record).whole
+    return (host or f"folder {run.output}", canonical_json(rest))
 
 
 def _began(run: Found) -> datetime:
