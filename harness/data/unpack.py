@@ -96,7 +96,7 @@ _OPCODES = frozenset(
         *("PROTO", "MARK", "STOP", "EMPTY_DICT", "EMPTY_LIST", "APPENDS", "SETITEMS"),
         *("BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET", "SHORT_BINSTRING", "BINSTRING"),
         *("BININT", "BININT1", "BININT2", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "NONE"),
-        *("NEWFALSE", "GLOBAL", "REDUCE", "BUILD"),
+        *("NEWFALSE", "GLOBAL", "REDUCE", "BUILD", "APPEND", "SETITEM"),
     )
 )
 _GLOBALS = frozenset({"numpy.core.multiarray _reconstruct", "numpy ndarray", "numpy dtype"})
