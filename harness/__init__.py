@@ -3,13 +3,14 @@
 The public names are loaded when first used: `import gradrace` costs nothing and needs no framework.
 
 Front doors: `cli` (the commands) and `api` (`run` from Python). The words that everything is said
-in, in the order to read them: `spec` (a task, an optimizer, a run), `layers`, `objective` (losses,
-metrics, penalties), `optimizer`, `schedule` and `schedules`, `binding` (an optimizer's class in a
-framework), `plan` (weights, batches and rates of a run), `record` (its result), `shared` (many
-records as one value), `adapter` (the boundary to the frameworks). Ground: `registry` finds what
-there is, `sources` finds the files that enter a digest, `jsonfile` reads and writes, `turns` keeps
-processes from changing one thing at once, `strict` is the base of all models, `limits` their upper
-limits; `errors`, `version`, and `probe`, which loads one framework and prints what it sees.
+in, in the order to read them: `spec` (a task, an optimizer, a run), `dataset` (a user's own data),
+`layers`, `objective` (losses, metrics, penalties), `optimizer`, `schedule` and `schedules`,
+`binding` (an optimizer's class in a framework), `plan` (weights, batches and rates of a run),
+`record` (its result), `shared` (many records as one value), `adapter` (the boundary to the
+frameworks). Ground: `registry` finds what there is, `sources` finds the files that enter a digest,
+`jsonfile` reads and writes, `turns` keeps processes from changing one thing at once, `strict` is the
+base of all models, `limits` their upper limits; `errors`, `version`, and `probe`, which loads one
+framework and prints what it sees.
 docs/architecture.md has the folders.
 """
 
@@ -36,6 +37,12 @@ if TYPE_CHECKING:
     from .binding import Bound as Bound
     from .binding import bind as bind
     from .binding import unavailable as unavailable
+    from .dataset import AtRandom as AtRandom
+    from .dataset import ByTime as ByTime
+    from .dataset import DataSet as DataSet
+    from .dataset import Fixed as Fixed
+    from .dataset import Grouped as Grouped
+    from .dataset import Stratified as Stratified
     from .errors import UserError as UserError
     from .layers import Activation as Activation
     from .layers import AvgPool2D as AvgPool2D

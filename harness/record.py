@@ -75,6 +75,27 @@ class Energy(Frozen):
     reason: str = ""
 
 
+class SplitRows(Frozen):
+    """How many samples each split has."""
+
+    train: NonNegativeInt
+    validation: NonNegativeInt
+    test: NonNegativeInt
+
+
+class DataFacts(Frozen):
+    """What a run was trained on. content: the hash of a user's data, "" of ours.
+
+    shape: of a sample. classes: 0 if the targets are numbers. licence: "" if it is not stated."""
+
+    content: Annotated[str, Field(pattern=r"^([0-9a-f]{32})?$")] = ""
+    rows: SplitRows
+    shape: tuple[NonNegativeInt, ...]
+    classes: NonNegativeInt
+    source: str = ""
+    licence: str = ""
+
+
 class Summary(Frozen):
     """Scalars of a convergence run; None if it did not get so far, or the value is not finite.
 
@@ -110,6 +131,7 @@ class RunRecord(Frozen):
         that the framework states and the plan does not: another Python (--python) may have others.
     wall_s of a timing run is its share of the launch, import included: the cells take turns. In a
         population, wall_s and setup_s are shares: the whole by the number of runs.
+    data: what it was trained on; None if it was not loaded, and in records of earlier versions.
     cores: logical cores that the worker was pinned to, empty if the system cannot pin.
     gpu: name and index of the card that computed it, if `nvidia-smi` tells.
     driver: the process that kept it, see sweep.drivers; "" in records of earlier versions."""
@@ -128,6 +150,7 @@ class RunRecord(Frozen):
     first_call_steps: PositiveInt = 1
     memory: Memory | None = None
     energy: Energy | None = None
+    data: DataFacts | None = None
     policy: dict[str, str] = {}
     gauges: dict[str, FiniteFloat] = {}
     state_bytes: NonNegativeInt | None = None

@@ -1,4 +1,4 @@
-"""Finds tasks, optimizers, schedules and frameworks, built in and a user's.
+"""Finds tasks, data sets, optimizers, schedules and frameworks, built in and a user's.
 
 Nothing needs to be registered: a module in its folder, a file given by --load, or a package with an
 entry point in the group `gradrace.plugins` is enough. Adapters are read, not imported (see
@@ -23,19 +23,27 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from .dataset import DataSet
 from .errors import UserError, is_file, line_in
 from .jsonfile import first_problem
 from .optimizer import Optimizer
 from .output.silenced import off_stdout
 from .plugins.absent import missing_package
-from .plugins.declared import check_frameworks, check_optimizer, check_schedule, check_task
+from .plugins.declared import (
+    check_data_of,
+    check_data_set,
+    check_frameworks,
+    check_optimizer,
+    check_schedule,
+    check_task,
+)
 from .plugins.literals import read_literals
 from .schedule import Schedule
 from .spec import TaskSpec
 
 # A user's file may define these.
-Declared = Optimizer | TaskSpec | Schedule
-_FILES = ("optimizer_files", "schedule_files")
+Declared = Optimizer | TaskSpec | Schedule | DataSet
+_TABLES = ("data", "optimizer_files", "schedule_files", "task_files")
 
 
 @dataclass(frozen=True)
@@ -73,8 +81,9 @@ class Framework:
 
 @dataclass(frozen=True)
 class Registry:
-    """Everything by name, and the file that each optimizer and schedule came from.
+    """Everything by name, and the file that each optimizer, schedule and task came from.
 
+    data: users' data sets; `data.SETS` has ours.
     `loaded`: the names that the user's own files (`plugins`) brought, by the keys of a suite
     (KINDS). `modules`: file -> dotted name, of installed plug-ins."""
 
@@ -87,6 +96,8 @@ class Registry:
     modules: Mapping[Path, str] = field(default_factory=dict)
     schedules: Mapping[str, Schedule] = field(default_factory=dict)
     schedule_files: Mapping[str, Path] = field(default_factory=dict)
+    data: Mapping[str, DataSet] = field(default_factory=dict)
+    task_files: Mapping[str, Path] = field(default_factory=dict)
 
 
 # Keys of a suite.
@@ -103,7 +114,7 @@ def load_registry(plugins: Sequence[Path] = ()) -> Registry:
         built_in,
         plugins=tuple(plugins),
         modules={},
-        **{name: dict(getattr(built_in, name)) for name in (*KINDS, *_FILES)},
+        **{name: dict(getattr(built_in, name)) for name in (*KINDS, *_TABLES)},
     )
     for name, module in _installed_plugins():
         file = Path(getattr(module, "__file__", None) or name)
@@ -117,6 +128,7 @@ def load_registry(plugins: Sequence[Path] = ()) -> Registry:
         else:
             _add(registry, _execute(file), file)
     _check_frameworks(registry, built_in.optimizers)
+    _check_data(registry, built_in.tasks)
     loaded = {
         key: tuple(name for name in names if name not in before[key])
         for key, names in _names(registry).items()
@@ -138,6 +150,17 @@ def _check_frameworks(registry: Registry, built_in: Mapping[str, Optimizer]) -> 
         if name not in built_in:
             with _named(registry.optimizer_files[name]):
                 check_frameworks(optimizer, registry.frameworks)
+
+
+def _check_data(registry: Registry, built_in: Mapping[str, TaskSpec]) -> None:
+    """Makes users' data known to this process; a task may name those of a later file."""
+    from . import data
+
+    data.use(registry.data)
+    for name, task in registry.tasks.items():
+        if name not in built_in:
+            with _named(registry.task_files[name]):
+                check_data_of(task, registry.data)
 
 
 def _names(registry: Registry) -> dict[str, tuple[str, ...]]:
@@ -196,8 +219,8 @@ def _installed_plugins() -> Iterable[tuple[str, ModuleType]]:
 
 
 def _add(registry: Registry, module: ModuleType, file: Path, check: bool = True) -> None:
-    """Takes every Optimizer, TaskSpec and Schedule that the module defines. check: they are a
-    user's, and may be wrong."""
+    """Takes every Optimizer, TaskSpec, Schedule and DataSet that the module defines. check: they
+    are a user's, and may be wrong."""
     found = 0
     for value in list(vars(module).values()):
         if isinstance(value, Declared):
@@ -206,7 +229,8 @@ def _add(registry: Registry, module: ModuleType, file: Path, check: bool = True)
                 _add_one(registry, value, file, check)
     if not found:
         raise UserError(
-            f"{file}: defines no gradrace.Optimizer, gradrace.TaskSpec or gradrace.Schedule"
+            f"{file}: defines no gradrace.Optimizer, gradrace.TaskSpec, gradrace.Schedule or"
+            " gradrace.DataSet"
         )
 
 
@@ -223,7 +247,9 @@ def _places(registry: Registry, value: Declared) -> tuple[Callable[[Any], None],
     """The check of such a value, the table that it belongs to, and that of its file."""
     match value:
         case TaskSpec():
-            return check_task, registry.tasks, {}
+            return check_task, registry.tasks, registry.task_files
+        case DataSet():
+            return check_data_set, registry.data, {}
         case Schedule():
             return check_schedule, registry.schedules, registry.schedule_files
     return check_optimizer, registry.optimizers, registry.optimizer_files

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from .record import Machine, RunRecord
+from .record import DataFacts, Machine, RunRecord
 from .spec import OptimizerSpec, RunSpec, ScheduleSpec, TaskSpec
 
 # Fields that are models of their own, and so are parted field by field: of a record, then of its
@@ -16,7 +16,7 @@ from .spec import OptimizerSpec, RunSpec, ScheduleSpec, TaskSpec
 _Parts = Mapping[str, Any]
 _PARTS: _Parts = {"spec": {"task": {}}}
 # Fields that are validated once if all records share them: this takes most of a record's time.
-_MODELS: Mapping[str, type[BaseModel]] = {"machine": Machine, "spec": RunSpec}
+_MODELS: Mapping[str, type[BaseModel]] = {"machine": Machine, "data": DataFacts, "spec": RunSpec}
 _SPEC_MODELS: Mapping[str, type[BaseModel]] = {
     "task": TaskSpec,
     "optimizer": OptimizerSpec,

@@ -113,6 +113,7 @@ _EXPECTED = {
 _PATTERNS = {
     r"^[A-Za-z0-9][A-Za-z0-9_.-]*$": "letters, digits, '_', '.' and '-' after a letter or digit",
     r"^[0-9a-f]{24}$": "24 hexadecimal digits",
+    r"^([0-9a-f]{32})?$": "32 hexadecimal digits",
 }
 # How many characters of a value a message shows.
 _SHOWN = 80

@@ -64,11 +64,10 @@ def catalogue(plugins: Sequence[Path] = ()) -> dict[str, Rows]:
         "data": [
             {
                 "data": name,
-                "training samples": str(known.training),
-                "here": _here(name),
+                **_data(name),
                 "tasks": ", ".join(t.name for t in registry.tasks.values() if t.data == name),
             }
-            for name, known in data.SETS.items()
+            for name in [*data.SETS, *registry.data]
         ],
         "optimizers": [
             {
@@ -108,6 +107,16 @@ def _here(name: str) -> str:
     if data.missing(name):
         return f"no: gradrace fetch {name}"
     return data.whereabouts(name) or "yes"
+
+
+def _data(name: str) -> dict[str, str]:
+    """Of a user's data the function is called: whether it can be trained on shows here first."""
+    from .. import data
+
+    try:
+        return {"training samples": str(data.training_samples(name)), "here": _here(name)}
+    except UserError as error:
+        return {"training samples": "", "here": f"no: {error}"}
 
 
 def _pairs(sign: str, texts: Mapping[str, str]) -> str:

@@ -1,23 +1,22 @@
-"""Data sets as arrays in three fixed splits, by name. Read values first.
+"""Data sets as arrays in three splits, by name. Read values first.
 
-The sets: bundled (with scikit-learn), generated, and downloaded, whose published files (parts) are
-searched for (files, in places), unpacked (unpack), parsed (formats) and downloaded (fetching).
-folds makes new sets of bundled ones, stratified the splits. chance is the score without learning,
-points are the functions of Point layers for drawings."""
+The sets: bundled (with scikit-learn), generated, users' own, and downloaded, whose published files
+(parts) are searched for (files, in places), unpacked (unpack), parsed (formats) and downloaded
+(fetching). folds makes new sets of others, stratified the splits. chance is the score without
+learning, points are the functions of Point layers for drawings."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 
-import numpy as np
-
+from ..dataset import DataSet
 from ..errors import nearest
-from ..output.silenced import off_stdout
-from . import bundled, downloaded, fetching, files, generated
+from ..record import DataFacts
+from ..spec import TaskSpec
+from . import bundled, downloaded, fetching, files, generated, own
 from . import folds as folding
 from .folds import Folds
 from .parts import DataBroken, DataMissing
@@ -33,19 +32,22 @@ __all__ = [
     "Loader",
     "Split",
     "can_fold",
+    "check_fit",
     "content",
     "data_folder",
+    "expect",
     "fetch",
     "load",
     "missing",
+    "names",
+    "recall",
     "training_samples",
+    "use",
     "use_folder",
     "whereabouts",
 ]
 
 SETS: dict[str, Loader] = {**bundled.SETS, **generated.SETS, **downloaded.SETS}
-# Our own: their source tells their content. A plug-in may add to SETS.
-_OWN = dict(SETS)
 
 
 # A process with many tasks must not hold the images of all.
@@ -53,18 +55,46 @@ _OWN = dict(SETS)
 def load(name: str) -> Data:
     """The data set of this name; kept for the next call.
 
-    ValueError: unknown name. DataMissing, DataBroken: its files are not there, or are others."""
-    return _known(name).load()
+    ValueError: unknown name. DataMissing, DataBroken: its files are not there, or are others.
+    UserError: a user's function fails, or gives what cannot be trained on."""
+    is_own = own.is_known(name) or own.is_recalled(name)
+    return own.load(name) if is_own else _known(name).load()
+
+
+def use(sets: Mapping[str, DataSet]) -> None:
+    """Makes users' data sets known by name to this process."""
+    if own.use(sets):
+        load.cache_clear()
+
+
+def expect(name: str, content: str | None) -> None:
+    """The content that a planned run found, see `content`: `load` then gives that or fails."""
+    if content and own.is_known(name):
+        own.expect(name, content)
+
+
+def recall(name: str, facts: DataFacts | None) -> None:
+    """A run was trained on these data: if no file brings them now, `load` gives what is kept."""
+    if facts and facts.content and name not in SETS:
+        own.recall(name, facts.content)
+
+
+def names() -> list[str]:
+    """Of all data sets, without folds."""
+    return [*SETS, *own.names()]
 
 
 def training_samples(name: str) -> int:
-    """The size of the training split, without reading the data. ValueError: unknown name."""
-    return _known(name).training
+    """The size of the training split, without reading the data, unless they are a user's.
+
+    ValueError: unknown name."""
+    is_own = own.is_known(name) or own.is_recalled(name)
+    return own.training_samples(name) if is_own else _known(name).training
 
 
 def missing(name: str) -> str:
     """Which of the set's files are not there and how to get them; "" if it can be loaded."""
-    published = _known(name).published
+    published = None if own.is_known(name) else _known(name).published
     return files.missing_files(published) if published else ""
 
 
@@ -72,7 +102,7 @@ def whereabouts(name: str) -> str:
     """Where the set's files were found; "" if nowhere, or if it has none.
 
     ValueError: unknown name."""
-    published = _known(name).published
+    published = None if own.is_known(name) else _known(name).published
     return files.whereabouts(published) if published else ""
 
 
@@ -83,43 +113,31 @@ def fetch(name: str) -> list[Path]:
 
 
 def content(name: str) -> str | None:
-    """16 hex digits of the arrays of a plug-in's data set, read now; None for our own sets.
+    """The hash of a user's data, 32 hex digits; None of our own, whose source tells their content.
 
-    If they cannot be read, a text that says why: the run fails with it. ValueError: unknown name.
-    """
+    ValueError: unknown name. UserError: as `load`."""
+    if own.is_known(name) or own.is_recalled(name):
+        return own.content(name)
     _known(name)
-    if name not in SETS and (found := folding.parse(name)):
-        return content(found[0])
-    if SETS[name] is _OWN.get(name):
-        return None
-    try:
-        with off_stdout():
-            loaded = SETS[name].load()
-        return _hash(loaded)
-    # A user's function may raise anything.
-    except Exception as error:
-        return f"cannot be read: {type(error).__name__}"
+    return None
 
 
-def _hash(loaded: Data) -> str:
-    found = hashlib.sha256(repr((loaded.name, loaded.classes, sorted(loaded.splits))).encode())
-    for _, split in sorted(loaded.splits.items()):
-        for values in (split.x, split.y):
-            found.update(repr((values.shape, values.dtype.str)).encode())
-            found.update(np.ascontiguousarray(values).data)
-    return found.hexdigest()[:16]
+def check_fit(task: TaskSpec) -> None:
+    """UserError if the task names a user's data on which it cannot be trained."""
+    if own.is_known(task.data):
+        own.check_fit(task)
 
 
 def can_fold(name: str) -> bool:
     """Whether this data set has folds. ValueError: unknown name."""
-    return _known(name).resplit is not None
+    return own.can_fold(name) if own.is_known(name) else _known(name).resplit is not None
 
 
 def _known(name: str) -> Loader:
     if name not in SETS and (found := folding.parse(name)):
         return _folded(name, *found)
     if name not in SETS:
-        raise ValueError(f"no data set {name!r}{nearest(name, SETS)}")
+        raise ValueError(f"no data set {name!r}{nearest(name, names())}")
     return SETS[name]
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import data
+from ..errors import UserError
 from ..layers import Layer, Point, build
 from ..spec import NUMBER_LOSSES, Loss, TaskSpec
 from .points import surface
@@ -64,18 +65,19 @@ def _of_data(task: TaskSpec, split: str) -> tuple[float, float, int]:
     """Share of the commonest class (NaN of numbers), loss, number of samples."""
     classes = build(task.model, task.input_shape)[-1].output_shape[-1] if task.model else 1
     try:
-        return _constant(task.data, split, task.loss, task.label_smoothing, classes)
-    except (ValueError, OSError, data.DataMissing, data.DataBroken):
+        content = data.content(task.data) or ""
+        return _constant(task.data, content, split, task.loss, task.label_smoothing, classes)
+    except (ValueError, OSError, UserError):
         if task.loss in NUMBER_LOSSES:
             return np.nan, np.nan, 0
         classes = max(2, classes)
         return 1 / classes, float(np.log(classes)), 0
 
 
-# Reading a large data set takes seconds; these are a few numbers of each.
+# Reading a large data set takes seconds; these are a few numbers of each, and of each content.
 @lru_cache(maxsize=512)
 def _constant(
-    name: str, split: str, loss: Loss, smoothing: float, classes: int
+    name: str, content: str, split: str, loss: Loss, smoothing: float, classes: int
 ) -> tuple[float, float, int]:
     y = data.load(name).splits[split].y
     if loss in NUMBER_LOSSES:

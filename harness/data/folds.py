@@ -33,14 +33,16 @@ class Folds:
         within = f".{self.inner}-{self.part}" if self.inner else ""
         return f"{base}.cv{self.outer}-{self.fold}{within}"
 
-    def rows(self, strata: np.ndarray) -> dict[str, np.ndarray]:
+    def rows(self, strata: np.ndarray, of_groups: bool = False) -> dict[str, np.ndarray]:
         """Row numbers of the three splits, stratified by `strata` int64[n] (scikit-learn's
         StratifiedKFold, shuffled by a fixed seed). ValueError if a stratum is smaller than folds.
-        """
+
+        of_groups: strata are groups, whose rows stay together; ValueError if they are too few."""
+        split = _split_groups if of_groups else _split
         everything = np.arange(len(strata))
-        rest, held_out = _split(everything, strata, self.outer, self.fold)
+        rest, held_out = split(everything, strata, self.outer, self.fold)
         if self.inner:
-            rest, held_out = _split(rest, strata, self.inner, self.part)
+            rest, held_out = split(rest, strata, self.inner, self.part)
         return {"train": rest, "validation": held_out, "test": held_out}
 
 
@@ -56,6 +58,11 @@ def parse(name: str) -> tuple[str, Folds] | None:
     return found["base"], Folds(**numbers)
 
 
+def looks_like(name: object) -> bool:
+    """Whether a data set of this name would be taken for folds of another."""
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
+
+
 def _split(
     rows: np.ndarray, strata: np.ndarray, folds: int, which: int
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -69,3 +76,18 @@ def _split(
     splitter = StratifiedKFold(folds, shuffle=True, random_state=SPLIT_SEED)
     fitted, held_out = list(splitter.split(rows, strata[rows]))[which]
     return rows[fitted], rows[held_out]
+
+
+def _split_groups(
+    rows: np.ndarray, groups: np.ndarray, folds: int, which: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Groups by lot, each to the fold that has fewest rows."""
+    known, sizes = np.unique(groups[rows], return_counts=True)
+    if len(known) < folds:
+        raise ValueError(f"{folds} folds need {folds} groups; there are {len(known)}")
+    home, filled = np.empty(len(known), dtype=np.int64), np.zeros(folds)
+    for group in np.random.RandomState(SPLIT_SEED).permutation(len(known)):
+        home[group] = filled.argmin()
+        filled[home[group]] += sizes[group]
+    is_held = home[np.searchsorted(known, groups[rows])] == which
+    return rows[~is_held], rows[is_held]

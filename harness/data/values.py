@@ -27,12 +27,17 @@ class Split:
 
 @dataclass(frozen=True)
 class Data:
-    """`splits` has the keys train, validation and test; `classes` is 0 if y holds no labels."""
+    """`splits` has the keys train, validation and test; `classes` is 0 if y holds no labels.
+
+    content: the hash of a user's own data, else "". shape: of a sample, if it is not x's own."""
 
     name: str
     splits: Mapping[str, Split]
     classes: int
     source: str
+    licence: str = ""
+    content: str = ""
+    shape: tuple[int, ...] = ()
 
     @property
     def train(self) -> Split:

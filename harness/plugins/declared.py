@@ -1,18 +1,20 @@
-"""Checks the declarations of a user's file, field by field: one line that names the optimizer, task
-or schedule, the field, and its form."""
+"""Checks the declarations of a user's file, field by field: one line that names the optimizer,
+task, schedule or data set, the field, and its form."""
 
 from __future__ import annotations
 
 import inspect
 import math
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from types import UnionType
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
+from .. import dataset
 from .. import optimizer as kinds
-from ..errors import UserError, nearest
+from ..errors import UserError, located, nearest
 from ..jsonfile import first_problem
 from ..schedule import Schedule, ScheduleParam
 from ..spec import TaskSpec
@@ -21,6 +23,8 @@ from ..strict import given
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 _NAME_FORM = "letters, digits, '_', '.' and '-' after a letter or digit, at most 80"
+# Names of folds are longer: NAME.cv1000-999.1000-999.
+_LONGEST_DATA = 60
 # (field, problem)
 Problem = tuple[str, str]
 
@@ -55,18 +59,98 @@ def check_frameworks(optimizer: kinds.Optimizer, frameworks: Collection[str]) ->
 
 
 def check_task(task: TaskSpec) -> None:
-    """UserError for a task whose fields were replaced by what they cannot be, or whose data are not
-    known."""
-    from .. import data
-
+    """UserError for a task whose fields were replaced by what they cannot be."""
     name = _shown(getattr(task, "name", None))
     try:
         TaskSpec.model_validate(task.model_dump(warnings=False))
-        data.training_samples(task.data)
     except ValidationError as error:
         raise UserError(f"task {name}: {first_problem(error)}") from None
     except (AttributeError, ValueError) as error:
         raise UserError(f"task {name}: {error}") from None
+
+
+def check_data_of(task: TaskSpec, own: Collection[str]) -> None:
+    """UserError if neither gradrace nor a loaded file has the data of a user's task."""
+    from ..data import SETS, folds, training_samples
+
+    with located(f"task {task.name}"):
+        found = None if task.data in own else folds.parse(task.data)
+        base = found[0] if found else task.data
+        if base not in own and base not in SETS:
+            raise ValueError(f"no data set {task.data!r}{nearest(task.data, [*SETS, *own])}")
+        if base not in own:
+            training_samples(task.data)
+
+
+def check_data_set(of: dataset.DataSet) -> None:
+    """UserError for the first wrong field. The function is called when a run needs its data."""
+    for field, problem in _data_set_problems(of):
+        raise UserError(f"data set {_shown(of.name)}: {field}: {problem}")
+
+
+def _data_set_problems(of: dataset.DataSet) -> Iterator[Problem]:
+    """In the order of the fields."""
+    from ..data import SETS, folds
+
+    if not isinstance(of.name, str) or not _NAME.fullmatch(of.name):
+        yield "name", _expected(_NAME_FORM, of.name)
+        return
+    if len(of.name) > _LONGEST_DATA:
+        yield "name", f"{len(of.name)} characters; at most {_LONGEST_DATA}, since folds add theirs"
+    if folds.looks_like(of.name):
+        yield "name", f"{of.name!r} is the form of names of folds; choose another one"
+    if of.name in SETS:
+        yield "name", f"the name {of.name!r} is taken by a data set of gradrace; choose another one"
+    if not _takes(of.load, 0):
+        yield "load", _expected("a function without arguments", of.load)
+    yield from _one_of(of, "target", get_args(dataset.Target))
+    if not isinstance(of.column, str | None) and not _are_texts(of.column):
+        yield "column", _expected("the target's name in the frame, or a tuple of them", of.column)
+    if of.split is not None:
+        yield from _split_problems(of.split)
+    yield from _standardise_problems(of)
+    if not _is_number(of.missing) or not math.isfinite(of.missing):  # type: ignore[arg-type]
+        yield from _one_of(of, "missing", ("refuse", "mean", "median"), " or a finite number")
+    yield from _one_of(of, "categories", ("refuse", "one_hot"))
+    yield from _of_type(of, "text", str, "source", "licence")
+
+
+def _standardise_problems(of: dataset.DataSet) -> Iterator[Problem]:
+    yield from _of_type(of, "True, False or None", bool | None, "standardise")
+    yield from _of_type(of, "True or False", bool, "standardise_target", "tokens")
+    if of.tokens and of.standardise:
+        yield "standardise", "tokens cannot be standardised; leave it out"
+    if of.standardise_target and of.target != "number":
+        yield "standardise_target", 'labels cannot be standardised; only with target="number"'
+
+
+def _split_problems(way: object) -> Iterator[Problem]:
+    """Of one of the ways to split, whose arrays are looked at with the data."""
+    kinds_of_split = get_args(dataset.Splitting)
+    if not isinstance(way, kinds_of_split):
+        names = ", ".join(kind.__name__ for kind in kinds_of_split)
+        yield "split", _expected(f"one of {names}", way)
+        return
+    if isinstance(way, dataset.Fixed):
+        return
+    shares = (way.validation, way.test)
+    for name, share in zip(("validation", "test"), shares, strict=True):
+        if not _is_number(share) or not 0 < share < 1:
+            yield f"split.{name}", _expected("a share between 0 and 1", share)
+    if sum(shares) >= 1:
+        yield "split", f"validation and test take {sum(shares):g} of the rows; leave some to train"
+
+
+def _one_of(holder: object, field: str, known: Sequence[str], more: str = "") -> Iterator[Problem]:
+    value = getattr(holder, field)
+    if value not in known if isinstance(value, str) else True:
+        names = ", ".join(f'"{name}"' for name in known)
+        near = nearest(value, known) if isinstance(value, str) else ""
+        yield field, f"expected {names}{more}, not {given(value)}{near}"
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, tuple) and bool(value) and all(isinstance(v, str) for v in value)
 
 
 def _shown(name: object) -> str:
@@ -225,7 +309,7 @@ def _of_mapping(
             yield from ((f"{field}[{key!r}].{deeper}", problem) for deeper, problem in inner(value))
 
 
-def _of_type(holder: object, form: str, kind: type, *fields: str) -> Iterator[Problem]:
+def _of_type(holder: object, form: str, kind: type | UnionType, *fields: str) -> Iterator[Problem]:
     for field in fields:
         value = getattr(holder, field)
         if not isinstance(value, kind):

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import data
 from ..errors import ExitCode, UserError
-from ..record import RunRecord
+from ..record import DataFacts, RunRecord
 from ..spec import POPULATION, number_text
 from ..sweep.store import read_plan, stored, suites_in
 from ..sweep.stored import Stored
@@ -47,6 +48,7 @@ def find(output: Path, wanted: str) -> Found:
         some = "\n".join(f"  {f.record.digest[:10]}  {f.record.spec.id}" for f in matching[:10])
         more = f"\n  ... and {len(matching) - 10} more" if len(matching) > 10 else ""
         raise UserError(f"{len(matching)} runs match {wanted!r}; say more of one of\n{some}{more}")
+    data.recall(matching[0].record.spec.task.data, matching[0].record.data)
     return matching[0]
 
 
@@ -68,6 +70,7 @@ def described(record: RunRecord, measured: Iterable[tuple[str, str]] = ()) -> li
         ("digest", record.digest),
         ("status", record.status + (f": {record.reason}" if record.reason else "")),
         ("task", f"{spec.task.title}; batch size {spec.task.batch_size}, {spec.steps} steps"),
+        *_data(record),
         ("optimizer", f"{optimizer.name} ({optimizer.rule}) {_pairs(optimizer.hyper)}".rstrip()),
         ("learning rate", rates.rstrip()),
         ("framework", f"{spec.framework}, mode {spec.mode}, {computed}"),
@@ -95,6 +98,22 @@ def sparkline(values: np.ndarray, width: int = 60) -> str:
     shares = np.where(good, (heights - low) / (high - low or 1.0), 0.0)
     bars = (shares * (len(_BARS) - 1)).astype(int)
     return "".join(_BARS[bar] if fine else "?" for bar, fine in zip(bars, good, strict=True))
+
+
+def _data(record: RunRecord) -> list[tuple[str, str]]:
+    if record.data is None:
+        return []
+    said = [record.spec.task.data, data_size(record.data), record.data.source]
+    said += [f"licence: {record.data.licence}" if record.data.licence else ""]
+    said += [f"content {record.data.content}" if record.data.content else ""]
+    return [("data", "; ".join(filter(None, said)))]
+
+
+def data_size(facts: DataFacts) -> str:
+    """'1,152 + 320 + 325 rows of 64, 10 classes': training, validation and test."""
+    rows = " + ".join(f"{count:,}" for _, count in facts.rows)
+    shape = " x ".join(map(str, facts.shape)) or "1"
+    return f"{rows} rows of {shape}" + (f", {facts.classes} classes" if facts.classes else "")
 
 
 def _lanes(record: RunRecord) -> list[tuple[str, str]]:

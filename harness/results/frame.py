@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from .. import data
 from ..errors import UserError
 from ..machine import identity
 from ..record import RunRecord
@@ -91,6 +92,8 @@ def load(folder: str | Path = "results", *suites: str) -> Frames:
             steps.append(blocks)
             times |= {digest: _timing(of) for digest, of in blocks.groupby("digest", sort=False)}
         rows += [_row(suite, record) | times.get(record.digest, {}) for record in found]
+    for record in records.values():
+        data.recall(record.spec.task.data, record.data)
     if not rows:
         raise UserError(f"{output}: no finished run of {', '.join(names)} there yet")
     folders = {suite: suite_folder(output, suite) for suite in names}

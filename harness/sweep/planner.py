@@ -12,7 +12,7 @@ from ..executor import PlannedRun
 from ..machine import lacks_gpu, usable_cores
 from ..registry import Registry
 from ..sources import Reach, hashes, is_own
-from ..spec import RunSpec, digest
+from ..spec import RunSpec, TaskSpec, digest
 from ..worker import clock, memory, train
 from .installed import versions_of
 from .reached import CORE, distributions, imported, reach_of
@@ -34,9 +34,10 @@ class Planner:
         self._rates: dict[tuple[str, int], dict[str, str]] = {}
         self._data: dict[str, str | None] = {}
         self._missing_data: dict[str, str] = {}
+        self._fitting: list[TaskSpec] = []
 
     def plan(self, spec: RunSpec) -> PlannedRun:
-        """The run with its digest, without a log. UserError if a user's schedule fails."""
+        """The run with its digest, without a log. UserError if a user's schedule or data fail."""
         own = versions_of(self._registry.frameworks[spec.framework], self._interpreters)
         found = self._reach_of(spec)
         versions = {**self._common, **found.versions, **(own or {"not installed": spec.framework})}
@@ -112,8 +113,11 @@ class Planner:
         return self._rates[key]
 
     def _data_of(self, spec: RunSpec) -> dict[str, str]:
-        """The content of a plug-in's data set."""
+        """The content of a user's data. UserError if the task cannot be trained on them."""
         name = spec.task.data
         if name not in self._data:
             self._data[name] = data.content(name)
+        if self._data[name] and spec.task not in self._fitting:
+            data.check_fit(spec.task)
+            self._fitting.append(spec.task)
         return {f"data {name}": found} if (found := self._data[name]) else {}

@@ -20,6 +20,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from .. import data
 from ..adapter import Adapter, Session
 from ..errors import UserError
 from ..machine import gpu_gauges
@@ -198,7 +199,9 @@ class Worker:
                 )
         if reason := self._adapter.supports(self._single(spec), optimizer):
             raise Skip(reason)
+        data.expect(spec.task.data, draft.sources.get(f"data {spec.task.data}"))
         inputs = make_plan(spec, optimizer, registry.schedules)
+        draft.data = inputs.data
         if not same_rates(spec.schedule, inputs.learning_rates, draft.sources):
             raise registry.schedules[kind].error(
                 "other rates here than when the sweep was planned; a schedule must depend on its"

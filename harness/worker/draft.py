@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from ..adapter import Unsupported
-from ..data import DataMissing
+from ..data import Data, DataMissing
 from ..errors import UserError
 from ..machine import gpu_label, this_machine, usable_cores
 from ..machine.energy import Meter
 from ..plugins.absent import missing_package
-from ..record import Memory, RunRecord, RunResult
+from ..record import DataFacts, Memory, RunRecord, RunResult, SplitRows
 from ..spec import RunSpec
 from . import clock
 from .train import Training
@@ -43,6 +43,7 @@ class Draft:
         self.policy: dict[str, str] = {}
         self.gauges: dict[str, float] = {}
         self.meter: Meter | None = None
+        self.data: Data | None = None
         self._fixed = {
             "digest": planned["digest"],
             "spec": spec,
@@ -96,9 +97,21 @@ class Draft:
             "note": self.note,
             "policy": self.policy,
             "gauges": self.gauges,
+            "data": _facts(self.data) if self.data else None,
             "energy": self.meter.energy() if self.meter else None,
         }
         return RunRecord(**{**self._fixed, **found, **outcome})
+
+
+def _facts(of: Data) -> DataFacts:
+    return DataFacts(
+        content=of.content,
+        rows=SplitRows(**{name: len(split.y) for name, split in of.splits.items()}),
+        shape=of.shape or of.train.x.shape[1:],
+        classes=of.classes,
+        source=of.source,
+        licence=of.licence,
+    )
 
 
 def reason_of(error: BaseException) -> str:

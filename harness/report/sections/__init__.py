@@ -2,7 +2,7 @@
 
 In order: fairness, compared, summary, convergence, targets, aggregates, profiles, learning_rates,
 tuning, batch_sizes, schedules, initializers, regularization, architecture, native, random_search,
-diagnosis, step_time, throughput, breakdown, costs. The page leaves out empty ones."""
+diagnosis, step_time, throughput, breakdown, costs, data. The page leaves out empty ones."""
 
 from __future__ import annotations
 
