@@ -297,16 +297,13 @@ def test_odd_names_of_files_are_found_again_in_the_record(folder):
 
 DATA = """
 import numpy as np
-from gradrace.data import SETS, Data, Loader, Split
-from gradrace.layers import Dense
-from gradrace.spec import TaskSpec
+from gradrace import AtRandom, DataSet, Dense, TaskSpec
 
 def load():
     x = np.loadtxt("%s", delimiter=",", ndmin=2)
-    split = Split(x, np.zeros(len(x), dtype=np.int64))
-    return Data("made_up", {name: split for name in ("train", "validation", "test")}, 2, "made up")
+    return x, np.arange(len(x)) % 2
 
-SETS["made_up"] = Loader(3, load)
+DATA = DataSet(name="made_up", load=load, split=AtRandom())
 TASK = TaskSpec(name="made_up", title="Made up", data="made_up", input_shape=(2,),
 model=(Dense(units=2),), batch_size=2,
                 steps=4, eval_every=2, target=0.5, target_origin="made up")
@@ -314,8 +311,8 @@ model=(Dense(units=2),), batch_size=2,
 
 
 def test_the_content_of_data_that_a_plugin_brings_is_part_of_the_digest(tmp_path, monkeypatch):
-    monkeypatch.setattr("gradrace.data.SETS", dict(importlib.import_module("gradrace.data").SETS))
-    (tmp_path / "values.csv").write_text("1,2\n3,4\n5,6\n")
+    monkeypatch.setenv("GRADRACE_DATA", str(tmp_path / "data"))
+    (tmp_path / "values.csv").write_text("1,2\n3,4\n5,6\n7,8\n9,10\n")
     # The name is put together when the data are read, so that no text of the file names it.
     (tmp_path / "task.py").write_text(DATA.replace('"%s"', f"'{tmp_path}' + '/values' + '.csv'"))
     content = {**TINY, **SHORT, "timing": False, "eval_every": 2}
@@ -326,7 +323,9 @@ def test_the_content_of_data_that_a_plugin_brings_is_part_of_the_digest(tmp_path
 
     before, ours = digests(["made_up"]), digests(["digits_mlp", "made_up"])[0]
     assert before == digests(["made_up"])
-    (tmp_path / "values.csv").write_text("1,2\n3,4\n5,7\n")
+    (tmp_path / "task.py").write_text((tmp_path / "task.py").read_text() + "# A remark.\n")
+    assert before == digests(["made_up"]), "the file's text is not the data"
+    (tmp_path / "values.csv").write_text("1,2\n3,4\n5,7\n7,8\n9,10\n")
     assert digests(["made_up"]) != before
     assert digests(["digits_mlp", "made_up"])[0] == ours, "our own data have not changed"
 

@@ -191,7 +191,10 @@ WRONG_FILES = {
         "task t: steps: expected",
     ),
     "a task's data": (a_task("digit"), "task t: no data set 'digit' (did you mean 'digits'?)"),
-    "nothing": ("x = 1\n", "defines no gradrace.Optimizer, gradrace.TaskSpec or gradrace.Schedule"),
+    "nothing": (
+        "x = 1\n",
+        "defines no gradrace.Optimizer, gradrace.TaskSpec, gradrace.Schedule or gradrace.DataSet",
+    ),
     "syntax": ("x = (\n", "line 1: '(' was never closed"),
     "a package": ("import os\nimport not_there_at_all.deep\n", MISSING),
     "a module of a package": (

@@ -200,15 +200,13 @@ def _made(name: str, of: DataSet) -> kept.Made:
         y = ((y - mean) / spread).astype(y.dtype)
     shape = (*x.shape[1:-1], fitted.width())
     pieces: dict[str, Callable[[], Iterator[np.ndarray]]] = {}
-    arrays: dict[kept.ArrayName, kept.KeptArray] = {}
+    arrays: dict[str, kept.KeptArray] = {}
     for split in SPLITS if rows["test"] is not rows["validation"] else SPLITS[:2]:
         flat = (len(rows[split]), int(np.prod(shape)))
         of_x, of_y = f"{split}_x", f"{split}_y"
-        arrays[of_x] = kept.KeptArray(shape=flat, dtype=x.dtype.str)  # type: ignore[index]
+        arrays[of_x] = kept.KeptArray(shape=flat, dtype=x.dtype.str)
         pieces[of_x] = partial(fitted.pieces, x, rows[split])
-        arrays[of_y] = kept.KeptArray(  # type: ignore[index]
-            shape=(len(rows[split]), *y.shape[1:]), dtype=y.dtype.str
-        )
+        arrays[of_y] = kept.KeptArray(shape=(len(rows[split]), *y.shape[1:]), dtype=y.dtype.str)
         pieces[of_y] = partial(numbers.chunks, y, rows[split])
     facts = kept.Entry(
         schema=kept.SCHEMA,

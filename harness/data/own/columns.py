@@ -57,15 +57,15 @@ def fit(of: DataSet, features: Features, rows: np.ndarray) -> Fitted:
     hot = {column: _places(x, rows, column) for column in sorted(features.texts)}
     unfilled = _missing(x, rows) if x.dtype.kind == "f" else np.zeros(width, dtype=bool)
     fill = np.zeros(width)
-    for column in np.flatnonzero(unfilled):
-        if int(column) not in hot:
-            fill[column] = _fill(of, features, rows, int(column))
+    for column in np.flatnonzero(unfilled).tolist():
+        if column not in hot:
+            fill[column] = _fill(of, features, rows, column)
     mean, spread = np.zeros(width), np.ones(width)
     if of.is_standardised:
         mean, spread = moments(x, rows, fill)
         if not np.isfinite(mean).all() or not np.isfinite(spread).all():
-            column = int(np.argmin(np.isfinite(mean) & np.isfinite(spread)))
-            raise refusal(of, f"{features.column((column,))} is too large to be standardised")
+            first = int(np.argmin(np.isfinite(mean) & np.isfinite(spread)))
+            raise refusal(of, f"{features.column((first,))} is too large to be standardised")
         for column in hot:
             mean[column], spread[column] = 0.0, 1.0
     is_as_given = not (of.is_standardised or hot or unfilled.any())

@@ -24,7 +24,7 @@ _SMALL = (np.dtype("float32"), np.dtype("float16"), np.dtype("bool"))
 def is_frame(value: object) -> bool:
     """Whether it is a pandas frame."""
     pandas = sys.modules.get("pandas")
-    return bool(pandas) and isinstance(value, pandas.DataFrame)
+    return pandas is not None and isinstance(value, pandas.DataFrame)
 
 
 def taken(of: DataSet, frame: pd.DataFrame, names: Sequence[str]) -> np.ndarray:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveInt
@@ -34,7 +34,8 @@ _SPLITS = ("train", "validation", "test")
 _MEND = "remove its folder; it is made again"
 
 
-ArrayName = Literal["train_x", "train_y", "validation_x", "validation_y", "test_x", "test_y"]
+# Names of files, never of anything else.
+ArrayName = Annotated[str, Field(pattern=r"^(train|validation|test)_[xy]$")]
 
 
 class KeptArray(Frozen):

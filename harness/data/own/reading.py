@@ -102,7 +102,9 @@ def _array(of: DataSet, value: Any, what: str) -> np.ndarray:
         size = np.prod(value.shape) * value.dtype.itemsize / 1e6
         raise refusal(of, f"{what} is a sparse matrix; give .toarray(), which takes {size:.1f} MB")
     if isinstance(value, np.ma.MaskedArray):
-        value = value.astype(np.float64).filled(np.nan)
+        is_number = value.dtype.kind in "biuf"
+        kept = np.ma.getdata(value if is_number else value.astype(object))
+        value = np.where(np.ma.getmaskarray(value), np.nan if is_number else None, kept)
     try:
         array = np.asarray(value)
     except Exception as error:
@@ -156,7 +158,7 @@ def _joined_features(of: DataSet, parts: Sequence[Features]) -> Features:
         known = sorted({text for part in parts for text in part.texts.get(place, ())})
         begin = 0
         for part in parts:
-            places = np.array([known.index(text) for text in part.texts.get(place, ())] or [0.0])
+            places = np.array([known.index(text) for text in part.texts.get(place, ())] or [0])
             codes = x[begin : begin + len(part.x), place]
             there = ~np.isnan(codes)
             if there.any() and place not in part.texts:
