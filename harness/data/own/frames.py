@@ -62,7 +62,9 @@ def features(of: DataSet, frame: pd.DataFrame, left_out: Sequence[str]) -> Featu
         raise refusal(of, f"its frame has {len(frame)} rows and {len(kept)} features")
     frame, names = frame.iloc[:, kept], [names[place] for place in kept]
     if of.tokens or all(_is_plain(kind) for kind in frame.dtypes):
-        return Features(frame.to_numpy(), tuple(names))
+        # pandas makes objects of truth beside numbers.
+        kinds = [np.uint8 if kind == np.bool_ else kind for kind in frame.dtypes]
+        return Features(frame.to_numpy(dtype=np.result_type(*kinds)), tuple(names))
     small = all(kind in _SMALL for kind in frame.dtypes)
     x = np.empty(frame.shape, dtype=np.float32 if small else np.float64)
     texts: dict[int, tuple[str, ...]] = {}

@@ -75,7 +75,7 @@ def _drawn(of: DataSet, table: Table, some: np.ndarray, counts: Sequence[int]) -
         return _by_time(of, _times(of, table.by)[some], counts)
     strata = _strata(of, table)[some] if isinstance(way, Stratified) else np.zeros(len(some), int)
     if isinstance(way, Stratified):
-        _check_strata(of, table, strata, counts)
+        _check_strata(of, table, some, counts)
     left, found = np.arange(len(some)), []
     for count in reversed(counts):
         kept, taken = train_test(strata[left], len(left) - count, count, SPLIT_SEED)
@@ -99,17 +99,16 @@ def _strata(of: DataSet, table: Table) -> np.ndarray:
     return np.searchsorted(np.quantile(y, [0.25, 0.5, 0.75]), y).astype(np.int64)
 
 
-def _check_strata(of: DataSet, table: Table, strata: np.ndarray, counts: Sequence[int]) -> None:
+def _check_strata(of: DataSet, table: Table, some: np.ndarray, counts: Sequence[int]) -> None:
     """Each has a row for each split, each split room for a row of each."""
+    strata = _strata(of, table)[some]
     known, sizes = np.unique(strata, return_counts=True)
     splits = len(counts) + 1
     if sizes.min() < splits:
         place = int(known[sizes.argmin()])
-        is_class = table.classes and len(table.labels) == table.classes and strata is not None
-        name = (
-            f"class {table.labels[place]}" if is_class and table.by is None else f"stratum {place}"
-        )
-        row = int(np.flatnonzero(strata == place)[0])
+        is_class = table.by is None and len(table.labels) > 0
+        name = f"class {table.labels[place]}" if is_class else f"stratum {place}"
+        row = int(some[np.flatnonzero(strata == place)[0]])
         raise refusal(
             of,
             f"{name} has too few rows, {sizes.min()} (one is row {row}); {splits} splits need"
@@ -196,7 +195,8 @@ def _times(of: DataSet, by: np.ndarray | None) -> np.ndarray:
     by = _there(of, by)
     if by.dtype.kind in "OUS":
         try:
-            by = pd.to_datetime(pd.Series(by), utc=True, format="ISO8601").to_numpy()
+            by = pd.to_datetime(pd.Series(by), utc=True, format="ISO8601")
+            by = by.dt.tz_localize(None).to_numpy()
         except (ValueError, TypeError, OverflowError) as error:
             said = str(error).splitlines()[0][:120]
             raise refusal(of, f"split by time: expected numbers or dates ({said})") from None
