@@ -26,12 +26,12 @@ def rows(of: DataSet, table: Table) -> Rows:
         return _fixed(of, of.splitting, len(table.y))
     given = table.parts.get("train")
     some = np.arange(len(table.y)) if given is None else given
-    shares = _shares(of, of.splitting, of_training=given is not None)
-    counts = [_count(of, name, share, len(some)) for name, share in shares.items()]
+    names = SPLITS[1:] if given is None else SPLITS[1:2]
+    counts = [max(1, round(getattr(of.splitting, name) * len(some))) for name in names]
     if sum(counts) >= len(some):
         raise refusal(of, f"{len(some)} rows are too few for its splits; three need at least 3")
     chosen = _drawn(of, table, some, counts)
-    found = dict(zip(("train", *shares), (np.sort(some[part]) for part in chosen), strict=True))
+    found = dict(zip(("train", *names), (np.sort(some[part]) for part in chosen), strict=True))
     return found if given is None else {**found, "test": table.parts["test"]}
 
 
@@ -54,16 +54,6 @@ def _why_not(of: DataSet) -> str:
     if isinstance(of.splitting, ByTime):
         return "it is split by time, and folds would train on what comes later"
     return "its splits are given"
-
-
-def _shares(of: DataSet, way: object, of_training: bool) -> dict[str, float]:
-    """The share of each split that is drawn; the test split may be given."""
-    names = ("validation",) if of_training else ("validation", "test")
-    return {name: getattr(way, name) for name in names}
-
-
-def _count(of: DataSet, name: str, share: float, whole: int) -> int:
-    return max(1, round(share * whole))
 
 
 def _drawn(of: DataSet, table: Table, some: np.ndarray, counts: Sequence[int]) -> list[np.ndarray]:
