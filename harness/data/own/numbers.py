@@ -14,7 +14,7 @@ from .table import Features
 # float64 holds no whole number beyond it exactly.
 _EXACT = 2**53
 _LARGEST = float(np.finfo(np.float32).max)
-_CHUNK_BYTES = 1 << 23
+_CHUNK_BYTES = 1 << 19
 _REFUSED = {
     "M": "dates; make numbers of them",
     "m": "lengths of time; make numbers of them",
