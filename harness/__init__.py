@@ -8,10 +8,9 @@ in, in the order to read them: `spec` (a task, an optimizer, a run), `dataset` (
 `binding` (an optimizer's class in a framework), `plan` (weights, batches and rates of a run),
 `record` (its result), `shared` (many records as one value), `adapter` (the boundary to the
 frameworks). Ground: `registry` finds what there is, `sources` finds the files that enter a digest,
-`jsonfile` reads and writes, `turns` keeps processes from changing one thing at once, `strict` is the
-base of all models, `limits` their upper limits; `errors`, `version`, and `probe`, which loads one
-framework and prints what it sees.
-docs/architecture.md has the folders.
+`jsonfile` reads and writes, `turns` keeps processes from changing one thing at once, `strict` is
+the base of all models, `limits` their upper limits; `errors`, `version`, and `probe`, which loads
+one framework and prints what it sees. docs/architecture.md has the folders.
 """
 
 from __future__ import annotations

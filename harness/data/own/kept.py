@@ -24,7 +24,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from ...errors import UserError, refused
 from ...jsonfile import read_model, replace_text
 from ...spec import Frozen
-from ..files import VARIABLE, data_folder
+from ..places import VARIABLE, data_folder
 from ..values import Split
 
 SCHEMA = 1
