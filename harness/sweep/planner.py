@@ -34,7 +34,7 @@ class Planner:
         self._rates: dict[tuple[str, int], dict[str, str]] = {}
         self._data: dict[str, str | None] = {}
         self._missing_data: dict[str, str] = {}
-        self._fitting: list[TaskSpec] = []
+        self._fitting: set[TaskSpec] = set()
 
     def plan(self, spec: RunSpec) -> PlannedRun:
         """The run with its digest, without a log. UserError if a user's schedule or data fail."""
@@ -119,5 +119,5 @@ class Planner:
             self._data[name] = data.content(name)
         if self._data[name] and spec.task not in self._fitting:
             data.check_fit(spec.task)
-            self._fitting.append(spec.task)
+            self._fitting.add(spec.task)
         return {f"data {name}": found} if (found := self._data[name]) else {}

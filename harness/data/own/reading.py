@@ -102,9 +102,9 @@ def _array(of: DataSet, value: Any, what: str) -> np.ndarray:
         size = np.prod(value.shape) * value.dtype.itemsize / 1e6
         raise refusal(of, f"{what} is a sparse matrix; give .toarray(), which takes {size:.1f} MB")
     if isinstance(value, np.ma.MaskedArray):
-        is_number = value.dtype.kind in "biuf"
-        kept = np.ma.getdata(value if is_number else value.astype(object))
-        value = np.where(np.ma.getmaskarray(value), np.nan if is_number else None, kept)
+        gone = np.ma.getmaskarray(value)
+        value = np.ma.getdata(value).astype(float if value.dtype.kind in "biuf" else object)
+        value[gone] = np.nan
     try:
         array = np.asarray(value)
     except Exception as error:

@@ -185,8 +185,8 @@ def _times(of: DataSet, by: np.ndarray | None) -> np.ndarray:
     by = _there(of, by)
     if by.dtype.kind in "OUS":
         try:
-            by = pd.to_datetime(pd.Series(by), utc=True, format="ISO8601")
-            by = by.dt.tz_localize(None).to_numpy()
+            moments = pd.DatetimeIndex(pd.to_datetime(by, utc=True, format="ISO8601"))
+            by = moments.tz_localize(None).to_numpy()
         except (ValueError, TypeError, OverflowError) as error:
             said = str(error).splitlines()[0][:120]
             raise refusal(of, f"split by time: expected numbers or dates ({said})") from None
