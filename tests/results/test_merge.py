@@ -344,6 +344,8 @@ def test_a_kill_at_any_moment_is_made_good_by_the_same_command(tmp_path: Path) -
         ended = done.returncode == 0
         assert ended or done.returncode == 9
         assert tree(tmp_path / "a") | tree(tmp_path / "b") == before
+        if len(read_plan(tmp_path / "c", "s").digests) > 1:
+            assert len(kept(tmp_path / "c")) == 4, "the plan comes last"
         merge([tmp_path / "a", tmp_path / "b"], tmp_path / "c")
         found = kept(tmp_path / "c")
         assert len(found) == 4 and found[OK.record.digest].machine.host == "ok"
