@@ -47,7 +47,10 @@ from typer.testing import CliRunner
 
 def told(frames: frame.Frames) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Runs and curves but for what differs from one execution to the next."""
-    moments = [*("import_s", "setup_s", "started_at", "wall_s", "energy_source"), "joules"]
+    moments = [
+        *("host", "driver", "import_s", "setup_s", "started_at", "wall_s", "energy_source"),
+        "joules",
+    ]
     moments += ["joules_per_1000_steps", *(c for c in frames.runs if c.startswith("step_"))]
     runs = frames.runs.drop(columns=[*moments, "contended", "first_call_s"], errors="ignore")
     curves = frames.curves.sort_values(["digest", "series", "step"]).reset_index(drop=True)
@@ -287,6 +290,14 @@ def test_a_target_that_cannot_be_written(two: tuple[Path, Path, Path]) -> None:
     (c / "runs").write_text("a file")
     done = call(a, b, "-o", c)
     assert done.exit_code == 2 and "cannot be written" in done.output
+
+
+def test_nobody_else_writes_into_the_target_meanwhile(two: tuple[Path, Path, Path]) -> None:
+    a, b, c = two
+    with Store(c, "s"):
+        done = call(a, b, "-o", c)
+    assert done.exit_code == 2 and "another gradrace" in done.output, done.output
+    assert call(a, b, "-o", c).exit_code == 0 and len(kept(c)) == 3
 
 
 def test_a_full_disk_loses_nothing(
