@@ -27,13 +27,15 @@ def run(  # noqa: PLR0913 - the options of `gradrace run`, by keyword
     train_fractions: Sequence[float] = (),
     diagnose: bool = False,
     population: str | int = "auto",
+    executor: str = "local",
+    address: str = "",
 ) -> Frames:
     """Runs what is not finished of a suite and returns all its results (see `gradrace.Frames`).
 
     suite: a built-in suite's name, a TOML file's path, or the content of such a file as a dict
     (kept under `name`).
     load: files with optimizers, tasks or schedules of your own. keyword, scale, workers (`-j`),
-    train_fractions, diagnose, population: as the options of the command line.
+    train_fractions, diagnose, population, executor, address: as the options of the command line.
 
     Raises gradrace.UserError for anything misspelt, impossible or unwritable; failed runs are rows
     with a status."""
@@ -54,6 +56,8 @@ def run(  # noqa: PLR0913 - the options of `gradrace run`, by keyword
         train_fractions=tuple(train_fractions),
         diagnose=diagnose,
         population=population,
+        executor=executor,
+        address=address,
     )
     chosen = suite if isinstance(suite, str) else make_suite(name, suite, file=name)
     sweep = prepare(chosen, [Path(file) for file in load], options)

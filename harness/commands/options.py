@@ -33,6 +33,12 @@ Load = Annotated[tuple[Path, ...], Option((), "--load", help=_LOAD)]
 
 _WORKERS = "Workers that train side by side; 0: as many as the cores allow."
 Workers = Annotated[int, Option(0, "--jobs", "-j", parser=count(0, limits.THREADS), help=_WORKERS)]
+_EXECUTOR = "local, or ray: on the nodes of a Ray cluster that runs already."
+Executor = Annotated[str, Option("local", metavar="local|ray", help=_EXECUTOR)]
+_ADDRESS = (
+    "Of Ray's cluster: HOST:PORT or ray://HOST:PORT; by default auto, the one that runs here."
+)
+Address = Annotated[str, Option("", help=_ADDRESS)]
 _POPULATION = "Lanes that train at once in one program: auto (as many as pay), off, or a number."
 Population = Annotated[str, Option("auto", "--population", metavar="auto|off|N", help=_POPULATION)]
 _PYTHON = "FRAMEWORK=INTERPRETER: run it in another Python; may be repeated."

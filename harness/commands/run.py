@@ -40,6 +40,8 @@ class Arguments:
     seeds: Annotated[int | None, Option(None, parser=count(1, limits.SEEDS), help=_SEEDS)]
     threads: options.Threads
     workers: options.Workers
+    executor: options.Executor
+    address: options.Address
     population: options.Population
     device: options.Device
     dtype: options.Dtype

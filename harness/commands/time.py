@@ -39,6 +39,8 @@ class Arguments:
     device: options.Device
     dtype: options.Dtype
     threads: options.Threads
+    executor: options.Executor
+    address: options.Address
     breakdown: Annotated[bool | None, Option(None, "--breakdown/--no-breakdown", help=_PARTS)]
     memory: Annotated[bool | None, Option(None, "--memory/--no-memory", help=_MEMORY)]
     load: options.Load

@@ -65,6 +65,8 @@ class Arguments:
     batch_size: Annotated[int | None, Option(None, parser=count(), help=_BATCH)]
     name: Annotated[str | None, Option(None, help=_NAME)]
     workers: options.Workers
+    executor: options.Executor
+    address: options.Address
     population: options.Population
     threads: Annotated[
         int, Option(1, parser=count(high=limits.THREADS), help="Threads of a worker.")

@@ -1,8 +1,8 @@
 """Computes runs: the Executor's three methods, the jobs that go in, the events that come out.
 
-make: the executor of the user's choice. local: the one on this machine; another (a cluster's, say)
-offers the same methods. workers: its processes; queue: which waiting runs go to which of them;
-environment: their variables."""
+make: the executor of the user's choice. local: the one on this machine; cluster/: on Ray's nodes.
+workers: the local one's processes; queue: which waiting runs go to which of them; environment:
+their variables."""
 
 from __future__ import annotations
 

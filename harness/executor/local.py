@@ -20,7 +20,7 @@ from ..worker.train import summarise
 from . import Claim, Event, Finished, FinishedTogether, Job, PlannedRun, Progress, Started
 from .environment import environment
 from .queue import Group, Queue, best_for, core_share, side_by_side
-from .workers import Key, Nonsense, Said, WorkerProcess
+from .workers import Key, Nonsense, Said, WorkerProcess, too_few
 
 # Importing a framework from a cold disk has taken 16 s; ten times that is a hang.
 START_TIMEOUT_S = 160.0
@@ -39,7 +39,7 @@ class LocalExecutor:
     workers: how many work side by side; timing is always alone. 0: as many as cores and threads
     allow, and a further one of a framework only if the waiting runs take longer than its start. On
     GPUs a framework has one worker a card at most, which sees no other card. claim: by default
-    grants everything."""
+    grants everything. sharers: how many executors such as this one share the machine."""
 
     def __init__(
         self,
@@ -48,12 +48,14 @@ class LocalExecutor:
         timeout_s: float,
         workers: int = 0,
         claim: Claim = lambda job: job,
+        sharers: int = 1,
     ) -> None:
         self._plugins = plugins
         self._interpreters = interpreters
         self._timeout_s = timeout_s
         self._workers_wanted = workers
         self._claim = claim
+        self._sharers = sharers
         self._cores = usable_cores()
         self._gpus: tuple[str, ...] | None = None
         self._queue = Queue()
@@ -147,14 +149,13 @@ class LocalExecutor:
         the waiting runs would take the others longer than its start."""
         if self._workers_wanted:
             return True
-        waiting = self._queue.waiting(key)
-        others = [worker for worker in self._workers if worker.key == key]
-        return any(worker.pace() * waiting > len(others) * worker.start_s for worker in others)
+        same = [worker for worker in self._workers if worker.key == key]
+        return too_few(same, self._queue.waiting(key))
 
     def _has_company(self, key: Key) -> bool:
         """Whether others may use the device while a worker of this kind trains: on a processor if
         there may be several workers, on a card if another kind uses it too."""
-        if key.alone or self._limit(key.threads) == 1:
+        if key.alone or self._limit(key.threads) * self._sharers == 1:
             return False
         kinds = {*self._queue.keys(), *(worker.key for worker in self._workers)} - {key}
         return key.device == "cpu" or any(
@@ -184,7 +185,7 @@ class LocalExecutor:
             "framework": spec.framework,
             "plugins": [str(p.resolve()) for p in self._plugins],
             "cores": cores,
-            "memory_bytes": int(this_machine().memory_bytes * MEMORY_SHARE / limit),
+            "memory_bytes": int(this_machine().memory_bytes * MEMORY_SHARE / limit / self._sharers),
             "beside": self._has_company(group.key),
         }
         python = self._interpreters.get(spec.framework, sys.executable)

@@ -8,25 +8,48 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from ..errors import UserError, nearest
+from ..strict import given
 from . import Claim, Event, Executor, Job
 from .local import LocalExecutor
+
+LOCAL, RAY = "local", "ray"
 
 
 @dataclass(frozen=True)
 class Means:
-    """With what runs are computed; the fields are as of LocalExecutor."""
+    """With what runs are computed: executor is local or ray, address that of Ray's cluster, "" for
+    the one that runs here; the other fields are as of LocalExecutor."""
 
     plugins: tuple[Path, ...] = ()
     interpreters: Mapping[str, str] = field(default_factory=dict)
     timeout_s: float = 600.0
     workers: int = 0
+    executor: str = LOCAL
+    address: str = ""
+
+
+def check_executor(executor: str, address: str) -> None:
+    """UserError unless there is such an executor, and an address only if it needs one."""
+    if executor not in (LOCAL, RAY):
+        known = nearest(executor, (LOCAL, RAY)) or "; expected local or ray"
+        raise UserError(f"--executor {given(executor)}: no such executor{known}")
+    if executor == LOCAL and address:
+        raise UserError(f"--address {given(address)}: only with --executor ray")
+    if executor == RAY:
+        from .cluster.connection import check_installed
+
+        check_installed()
 
 
 def make_executor(means: Means, claim: Claim = lambda job: job) -> Executor:
-    """An executor without jobs. Whoever makes it closes it."""
-    return LocalExecutor(
-        means.plugins, means.interpreters, means.timeout_s, means.workers, claim=claim
-    )
+    """An executor without jobs. Whoever makes it closes it. UserError if Ray has no cluster."""
+    given_to_all = (means.plugins, means.interpreters, means.timeout_s, means.workers)
+    if means.executor == RAY:
+        from .cluster.executor import ClusterExecutor
+
+        return ClusterExecutor(*given_to_all, address=means.address, claim=claim)
+    return LocalExecutor(*given_to_all, claim=claim)
 
 
 class LateExecutor:

@@ -46,9 +46,45 @@ def key_of(job: Job) -> Key:
     return Key(spec.framework, spec.device, spec.dtype, spec.threads, job.alone)
 
 
-class WorkerProcess:
+class Paced:
+    """Something that was started and does one run after another. start_s: seconds of its start,
+    infinite until it begins to work."""
+
+    def __init__(self) -> None:
+        self.start_s = float("inf")
+        self._spawned = self._began = time.monotonic()
+        self._done = 0
+
+    def started(self) -> None:
+        """It says that it begins with a job."""
+        if self.start_s == float("inf"):
+            self._began = time.monotonic()
+            self.start_s = self._began - self._spawned
+
+    def count(self, done: int) -> None:
+        """So many runs more have ended."""
+        if not self._done:
+            self._began = time.monotonic()
+        self._done += done
+
+    def pace(self) -> float:
+        """Seconds a run, without the first, which also imports and compiles.
+
+        During the first it is 0, unless that takes longer than the start did."""
+        since = time.monotonic() - self._began
+        if self._done > 1 or since > self.start_s:
+            return since / max(1, self._done - 1)
+        return 0.0
+
+
+def too_few(working: Sequence[Paced], waiting: int) -> bool:
+    """Whether the waiting runs would take those at work longer than another one's start."""
+    return any(each.pace() * waiting > len(working) * each.start_s for each in working)
+
+
+class WorkerProcess(Paced):
     """A process and its job. slot: number of its share of the cores. gpu: its card of several, else
-    "". start_s: seconds of its start, infinite until it begins to work."""
+    ""."""
 
     def __init__(
         self,
@@ -60,14 +96,12 @@ class WorkerProcess:
         gpu: str = "",
     ) -> None:
         """hello: the first message to the worker, see gradrace.worker."""
+        super().__init__()
         self.key = key
         self.slot, self.gpu = slot, gpu
         self.job: Job | None = None
         self.deadline = float("inf")
         self.ready = False
-        self.start_s = float("inf")
-        self._spawned = self._began = time.monotonic()
-        self._done = 0
         self._pieces: list[Curve] = []
         self._finished: set[int] = set()
         self.child = Child([python, "-m", "gradrace.worker"], env)
@@ -78,21 +112,6 @@ class WorkerProcess:
         self.job, self._pieces, self._finished = job, [], set()
         self.allow(timeout_s)
         self.child.send({"runs": [_as_json(run) for run in job.runs], "lanes": job.lanes})
-
-    def started(self) -> None:
-        """The worker says that it begins with a job."""
-        if self.start_s == float("inf"):
-            self._began = time.monotonic()
-            self.start_s = self._began - self._spawned
-
-    def pace(self) -> float:
-        """Seconds a run, without the first, which also imports and compiles.
-
-        During the first it is 0, unless that takes longer than the start did."""
-        since = time.monotonic() - self._began
-        if self._done > 1 or since > self.start_s:
-            return since / max(1, self._done - 1)
-        return 0.0
 
     def allow(self, seconds: float) -> None:
         """Moves the deadline to this many seconds from now."""
@@ -146,13 +165,8 @@ class WorkerProcess:
         results = unpacked(message, runs)
         self._pieces = []
         self._finished.update(indices)
-        self._count(len(runs))
+        self.count(len(runs))
         return Said("results", finished=tuple(map(Finished, runs, results)))
-
-    def _count(self, done: int) -> None:
-        if not self._done:
-            self._began = time.monotonic()
-        self._done += done
 
     def _run_of(self, message: Mapping[str, Any]) -> PlannedRun:
         return self._run_at(message["index"])
@@ -190,7 +204,7 @@ class WorkerProcess:
         norms = _columns(Norms, message["norms"]) if message.get("norms") else None
         self._pieces = []
         self._finished.add(message["index"])
-        self._count(1)
+        self.count(1)
         return Said("result", finished=(Finished(run, RunResult(record, curve, blocks, norms)),))
 
     def pending(self) -> list[PlannedRun]:

@@ -7,8 +7,8 @@ library alone.
 
     request  {"files": [path], "names": [dotted path], "left_out": [[path, line]],
               "known": [distribution]}
-    answer   {"files": {label: hash}, "versions": {distribution: version or "not installed"},
-              "gradrace": [module]}
+    answer   {"files": {label: hash}, "paths": [path of each of these files],
+              "versions": {distribution: version or "not installed"}, "gradrace": [module]}
 
 left_out: functions that are not looked into, by the line on which they begin. known: distributions
 whose own requirements are not followed.
@@ -89,6 +89,7 @@ def reached(request: Mapping[str, Any]) -> dict[str, Any]:
     walk.finish()
     return {
         "files": walk.labelled(),
+        "paths": sorted(walk.found),
         "versions": dict(sorted(walk.versions.items())),
         "gradrace": sorted(walk.gradrace),
     }
@@ -195,7 +196,7 @@ class _Walk:
             return
         with suppress(importlib.metadata.PackageNotFoundError):
             found = importlib.metadata.distribution(name)
-            self.versions[_normal(name)] = _exact_version(found)
+            self.versions[_normal(name)] = exact_version(found)
             if _normal(name) not in self._known:
                 for required in _required(found):
                     self._take_distribution(required)
@@ -538,7 +539,7 @@ def _is_installed(module: Module, distributions: Iterable[str]) -> bool:
     return False
 
 
-def _exact_version(found: importlib.metadata.Distribution) -> str:
+def exact_version(found: importlib.metadata.Distribution) -> str:
     """Its version, with a hash of its list of files if it comes from a folder or a repository."""
     record = found.read_text("RECORD") if found.read_text("direct_url.json") else None
     if not record:

@@ -28,7 +28,7 @@ from ..executor import (
     one_by_one,
 )
 from ..executor.local import unfinished
-from ..executor.make import LateExecutor, Means, make_executor
+from ..executor.make import LOCAL, LateExecutor, Means, make_executor
 from ..executor.queue import side_by_side
 from ..machine import usable_cores
 from ..process import check_system
@@ -142,7 +142,7 @@ def shared_cores(sweep: Sweep) -> str:
     cores, wanted = len(usable_cores()), sweep.options.workers
     trained = (run.spec for run in sweep.selected if run.spec.measure == "convergence")
     threads = max((spec.threads for spec in trained), default=1)
-    if wanted <= side_by_side(cores, threads):
+    if sweep.options.executor != LOCAL or wanted <= side_by_side(cores, threads):
         return ""
     return (
         f"{wanted} workers of {threads} {'thread' if threads == 1 else 'threads'} share {cores}"
@@ -242,7 +242,8 @@ def _free_runs(
     sweep: Sweep, free: Sequence[PlannedRun], executor: LateExecutor, sharing: Sharing
 ) -> Iterator[Event]:
     """Skips runs without framework, device, cores or data; gives the others to an executor."""
-    planner = Planner(sweep.registry, sweep.options.interpreters)
+    here = sweep.options.executor == LOCAL
+    planner = Planner(sweep.registry, sweep.options.interpreters, here)
     missing = {run.digest: reason for run in free if (reason := planner.missing(run.spec))}
     lost = tuple(run for run in free if run.digest in missing)
     for run in sharing.claim(Job(lost)).runs if lost else ():
@@ -254,7 +255,10 @@ def _free_runs(
 
 def _means(sweep: Sweep) -> Means:
     options = sweep.options
-    return Means(sweep.registry.plugins, options.interpreters, options.timeout_s, options.workers)
+    return Means(
+        *(sweep.registry.plugins, options.interpreters, options.timeout_s, options.workers),
+        *(options.executor, options.address),
+    )
 
 
 def with_logs(job: Job, store: Store) -> Job:

@@ -9,6 +9,7 @@ from typing import Any
 
 from .. import limits
 from ..errors import UserError, nearest
+from ..executor.make import LOCAL, check_executor
 from ..jsonfile import shown, there
 from ..machine import usable_cores
 from ..registry import Registry
@@ -28,7 +29,7 @@ class Options:
     timing: keys of the suite's timing part with other values. workers: how many convergence runs go
     on side by side; 0: as cores and threads allow. scale: one of `suite.SuiteFile.scales`.
     train_fractions and diagnose replace the suite's keys. population: how many lanes train at once,
-    see `sweep.lanes`."""
+    see `sweep.lanes`. executor, address: see `executor.make`."""
 
     output: Path = Path("results")
     keyword: str = ""
@@ -47,15 +48,20 @@ class Options:
     train_fractions: tuple[float, ...] = ()
     diagnose: bool = False
     population: Population = "auto"
+    executor: str = LOCAL
+    address: str = ""
 
 
 def check_options(options: Options, registry: Registry) -> None:
     """UserError for options that no run could use, also for users of Python."""
-    workers, most = options.workers, _WORKERS_A_CORE * len(usable_cores())
+    check_executor(options.executor, options.address)
+    here = options.executor == LOCAL
+    most = _WORKERS_A_CORE * len(usable_cores()) if here else limits.THREADS
+    workers = options.workers
     if isinstance(workers, bool) or not isinstance(workers, int) or not 0 <= workers <= most:
         raise UserError(
             f"-j {workers}: expected a number of workers from 0 (as many as cores allow) to {most}"
-            " on this machine"
+            f"{' on this machine' * here}"
         )
     check_population(options.population)
     if not 0 < options.timeout_s <= limits.SECONDS:

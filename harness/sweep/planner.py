@@ -22,11 +22,15 @@ _LOOPS = {"convergence": train, "timing": clock, "memory": memory}
 
 
 class Planner:
-    """Looks everything up once. interpreters: as of Options."""
+    """Looks everything up once. interpreters: as of Options. here: whether this machine does
+    the runs."""
 
-    def __init__(self, registry: Registry, interpreters: Mapping[str, str]) -> None:
+    def __init__(
+        self, registry: Registry, interpreters: Mapping[str, str], here: bool = True
+    ) -> None:
         self._registry = registry
         self._interpreters = interpreters
+        self._here = here
         self._common = {name: importlib.metadata.version(name) for name in CORE}
         self._common["python"] = platform.python_version()
         self._sources: dict[tuple[str, ...], dict[str, str]] = {}
@@ -50,13 +54,16 @@ class Planner:
         return PlannedRun(spec, digest(spec, versions, sources), versions, sources, Path())
 
     def missing(self, spec: RunSpec) -> str | None:
-        """The framework, device, cores or data that the run needs and this machine lacks."""
+        """The framework, device, cores or data that the run needs and this machine lacks; if it is
+        done elsewhere, only the framework, whose versions a digest needs."""
         framework = self._registry.frameworks[spec.framework]
         if versions_of(framework, self._interpreters) is None:
             return (
                 f"not installed: {' and '.join(framework.requires)} (pip install"
                 f" gradrace[{framework.name}])"
             )
+        if not self._here:
+            return None
         if spec.device == "gpu" and lacks_gpu():
             return "this machine has no GPU"
         usable = len(usable_cores())

@@ -15,7 +15,7 @@ from pathlib import Path
 from ..errors import UserError
 from ..executor import Event, Executor, Finished, Job, PlannedRun, Single, one_by_one
 from ..executor.local import unfinished
-from ..executor.make import Means, make_executor
+from ..executor.make import LOCAL, Means, check_executor, make_executor
 from ..executor.queue import side_by_side
 from ..machine import usable_cores
 from ..record import FINAL, RunRecord
@@ -43,7 +43,8 @@ Watch = Callable[[Single, int, int], None]
 
 @dataclass(frozen=True)
 class StudyPlace:
-    """The folder and the means of a study. workers, population: see sweep.Options."""
+    """The folder and the means of a study. workers, population, executor, address: see
+    sweep.Options."""
 
     output: Path
     name: str
@@ -52,6 +53,8 @@ class StudyPlace:
     timeout_s: float = 600.0
     workers: int = 0
     population: Population = "auto"
+    executor: str = LOCAL
+    address: str = ""
 
 
 def execute(
@@ -64,6 +67,7 @@ def execute(
 
     KeyboardInterrupt passes through after the workers are stopped; everything finished is kept.
     """
+    check_executor(place.executor, place.address)
     with Store(place.output, place.name) as store:
         before = read_study(store.folder)
         if before is None and store.plan() is not None:
@@ -79,7 +83,10 @@ def execute(
         study = in_batches(study, before, len(combinations), place.workers)
         write_study(store.folder, study)
         store.discard_unfinished()
-        means = Means(place.registry.plugins, place.interpreters, place.timeout_s, place.workers)
+        means = Means(
+            *(place.registry.plugins, place.interpreters, place.timeout_s, place.workers),
+            *(place.executor, place.address),
+        )
         executor = make_executor(means)
         try:
             _Study(study, combinations, place, store, executor, watch).run()
@@ -140,7 +147,7 @@ class _Study:
         watch: Watch,
     ) -> None:
         self._store, self._executor, self._watch = store, executor, watch
-        self._planner = Planner(place.registry, place.interpreters)
+        self._planner = Planner(place.registry, place.interpreters, place.executor == LOCAL)
         journal = Journal(store.folder)
         self._searches = [
             _Search(study, combination, self._planner, journal) for combination in combinations
