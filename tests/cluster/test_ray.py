@@ -429,7 +429,7 @@ def test_an_address_without_a_cluster_is_refused_quickly(tmp_path, gradrace, sch
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (("--executor", "rai"), "--executor 'rai': no such executor; did you mean 'ray'?"),
+        (("--executor", "rai"), "--executor 'rai': no such executor (did you mean 'ray'?)"),
         (("--address", "auto"), "--address 'auto': only with --executor ray"),
     ],
 )

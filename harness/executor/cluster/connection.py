@@ -82,7 +82,7 @@ def _named(address: str) -> str:
 
 def _found(address: str) -> str:
     """HOST:PORT of the cluster; ConnectionError if none runs here."""
-    if address.startswith(_CLIENT):
+    if address != "auto":
         return address.removeprefix(_CLIENT).partition("/")[0]
     from ray._private import services
 

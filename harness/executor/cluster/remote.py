@@ -48,7 +48,7 @@ class Remote(Paced):
             max_concurrency=4,
             scheduling_strategy=on(node.id),
         )
-        self.actor = actor.remote(setup, bag)
+        self.actor: Any = actor.remote(setup, bag)
         self.call: Any = self.actor.hello.remote()
 
     def begin(self, job: Job) -> None:
