@@ -125,7 +125,7 @@ def test_a_sweep_equals_a_local_one(tmp_path, cluster, changes):
     assert_equal(local, there)
 
 
-def test_a_killed_node_costs_nothing_but_time(tmp_path, cluster, monkeypatch):
+def test_a_killed_node_costs_nothing_but_time(tmp_path, cluster, monkeypatch, capfd):
     lost = []
     real = ClusterExecutor._lost
 
@@ -162,7 +162,9 @@ def test_a_killed_node_costs_nothing_but_time(tmp_path, cluster, monkeypatch):
         made(self, *args, **kwargs)
 
     monkeypatch.setattr(ClusterExecutor, "__init__", kept)
+    capfd.readouterr()
     outcome = tiny.sweep.execute(sweep, watch)
+    assert capfd.readouterr() == ("", "")
     assert place and place["killed"] < 40
     assert [node for node, job in lost if job] == [third.node_id]
     assert outcome.counts == {"ok": 40}
@@ -369,24 +371,33 @@ def test_another_python_or_gradrace_is_refused(tmp_path, cluster, monkeypatch, c
         swept(tmp_path, cluster)
 
 
-def test_a_node_without_a_framework_is_not_used(tmp_path, cluster, monkeypatch):
+@pytest.mark.parametrize("lacking", [1, 2])
+def test_a_node_without_a_framework_is_not_used(tmp_path, cluster, monkeypatch, lacking):
     real = nodes.ask
 
-    def ask(names, pythons, request):
-        answers = real(names, pythons, request)
-        for number, answer in enumerate(answers.values()):
+    def ask(*args):
+        answers = real(*args)
+        for answer in list(answers.values())[:lacking]:
             facts = json.loads(answer[0])
-            for name in ("numpy", "torch")[: 1 + number]:
-                # numpy is wanted by all runs, torch by some: neither node has both.
-                facts["distributions"].pop(name if number or name == "numpy" else "", None)
+            del facts["distributions"]["numpy"]
             answer[0] = json.dumps(facts)
         return answers
 
+    used = []
+    start = cluster_executor.Remote.__init__
     monkeypatch.setattr(nodes, "ask", ask)
-    outcome, records, _ = swept(tmp_path, cluster, seeds=1, optimizers=["sgd"])
-    assert outcome.counts == {"skipped": 1}
-    (record,) = records.values()
-    assert "not installed: numpy" in record.reason
+    monkeypatch.setattr(
+        cluster_executor.Remote,
+        "__init__",
+        lambda self, key, node, *args: (used.append(node.id), start(self, key, node, *args))[1],
+    )
+    options = {"workers": 2}
+    outcome, records, _ = swept(tmp_path, cluster, seeds=4, optimizers=["sgd"], options=options)
+    if lacking == 1:
+        assert outcome.counts == {"ok": 4} and len(set(used)) == 1
+    else:
+        assert outcome.counts == {"skipped": 4} and not used
+        assert all("not installed: numpy" in record.reason for record in records.values())
 
 
 @contextmanager

@@ -5,7 +5,10 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+import signal
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from ...errors import UserError, refused
@@ -63,7 +66,8 @@ def _silence() -> None:
 def _connect(ray: Any, address: str) -> None:
     try:
         _check_answers(_found(address))
-        ray.init(address=address, logging_level=logging.CRITICAL, log_to_driver=False)
+        with _own_signals():
+            ray.init(address=address, logging_level=logging.CRITICAL, log_to_driver=False)
     except (ConnectionError, ValueError) as error:
         raise UserError(f"{_named(address)}: {_first_line(error)}; {_START}") from None
     except ImportError as error:
@@ -74,6 +78,18 @@ def _connect(ray: Any, address: str) -> None:
         if "ersion mismatch" in text:
             text += "; use the same Python and Ray here and there"
         raise UserError(f"{_named(address)}: {text}") from None
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Ray would take SIGTERM for itself."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        # Only the main thread may, and only there Ray does.
+        with suppress(ValueError):
+            signal.signal(signal.SIGTERM, before)
 
 
 def _named(address: str) -> str:

@@ -42,13 +42,13 @@ class Remote(Paced):
         self.ready = False
         self.job: Job | None = None
         self._waiting: list[int] = []
-        actor = ray.remote(Supervisor).options(
+        actor: Any = ray.remote(Supervisor).options(
             num_cpus=cpus,
             num_gpus=self.gpus,
             max_concurrency=4,
             scheduling_strategy=on(node.id),
         )
-        self.actor: Any = actor.remote(setup, bag)
+        self.actor = actor.remote(setup, bag)
         self.call: Any = self.actor.hello.remote()
 
     def begin(self, job: Job) -> None:
