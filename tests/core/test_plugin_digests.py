@@ -224,7 +224,8 @@ def test_an_installed_package_counts_by_its_version(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(site))
     request = {"files": [], "names": ["big.Mine"], "left_out": [], "known": []}
     imports._modules_to_distributions.cache_clear()
-    assert imports.reached(request) == {"files": {}, "versions": {"big": "1.0"}, "gradrace": []}
+    found = {"files": {}, "paths": [], "versions": {"big": "1.0"}, "gradrace": []}
+    assert imports.reached(request) == found
     (info / "direct_url.json").write_text("{}")
     first = imports.reached(request)["versions"]["big"]
     (info / "RECORD").write_text("big/__init__.py,sha256=2,1\n")

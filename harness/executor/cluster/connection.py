@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+import re
 import signal
 import socket
 from collections.abc import Iterator
@@ -45,6 +46,7 @@ class Connection:
 
         self._own = not ray.is_initialized()
         if self._own:
+            self._print = _hushed()
             _connect(ray, address or "auto")
 
     def close(self) -> None:
@@ -54,6 +56,7 @@ class Connection:
         if self._own:
             self._own = False
             ray.shutdown()
+            _hushed(self._print)
 
 
 def _silence() -> None:
@@ -63,6 +66,17 @@ def _silence() -> None:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 
+def _hushed(new: Any = lambda *args, **options: None) -> Any:
+    """Replaces the function with which Ray prints to standard output, which is ours, what happens
+    to nodes; the one before."""
+    from ray._private import worker
+
+    module: Any = worker
+    before = module.print_to_stdstream
+    module.print_to_stdstream = new
+    return before
+
+
 def _connect(ray: Any, address: str) -> None:
     try:
         _check_answers(_found(address))
@@ -70,12 +84,10 @@ def _connect(ray: Any, address: str) -> None:
             ray.init(address=address, logging_level=logging.CRITICAL, log_to_driver=False)
     except (ConnectionError, ValueError) as error:
         raise UserError(f"{_named(address)}: {_first_line(error)}; {_START}") from None
-    except ImportError as error:
-        # Of ray://, which needs gRPC.
-        raise UserError(f"{_named(address)}: {_first_line(error)}") from None
-    except RuntimeError as error:
+    # Another Python or Ray there, a password that is missing, no gRPC for ray://.
+    except Exception as error:
         text = " ".join(str(error).split())
-        if "ersion mismatch" in text:
+        if re.search("version", text, re.IGNORECASE):
             text += "; use the same Python and Ray here and there"
         raise UserError(f"{_named(address)}: {text}") from None
 

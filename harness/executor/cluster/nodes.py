@@ -147,6 +147,8 @@ class Nodes:
             raise UserError("the Ray cluster has no node with a CPU for actors")
         pythons = ["", *self._interpreters.values()]
         answers = ask([each["NodeID"] for each in living], pythons, json.dumps(request))
+        if not answers:
+            raise UserError(f"no node of the Ray cluster gave an answer within {_ANSWER_S:g} s")
         nodes = [
             self._node(each, answers[each["NodeID"]])
             for each in living
