@@ -47,7 +47,11 @@ class Connection:
         self._own = not ray.is_initialized()
         if self._own:
             self._print = _hushed()
-            _connect(ray, address or "auto")
+            try:
+                _connect(ray, address or "auto")
+            except BaseException:
+                _hushed(self._print)
+                raise
 
     def close(self) -> None:
         """Safe to call twice."""
