@@ -44,9 +44,13 @@ def a_cluster(**second):
 
 
 @pytest.fixture(scope="module")
-def cluster():
+def cluster(tmp_path_factory):
+    """Its nodes find no published data."""
+    empty = str(tmp_path_factory.mktemp("empty"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        for name in ("KERAS_HOME", "TORCH_HOME", "XDG_CACHE_HOME", "XDG_DATA_DIRS"):
+            patch.setenv(name, empty)
         patch.delenv("RAY_ADDRESS", raising=False)
         with a_cluster() as made:
             yield made

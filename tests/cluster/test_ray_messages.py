@@ -138,6 +138,8 @@ def test_files_that_a_plugin_leads_to_travel_in_their_layout(tmp_path, monkeypat
 
 def test_another_python_tells_the_same_facts(tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text("A = 1\n")
+    for name in ("KERAS_HOME", "TORCH_HOME", "XDG_CACHE_HOME", "XDG_DATA_DIRS"):
+        monkeypatch.setenv(name, str(tmp_path / "empty"))
     request = {
         "distributions": ["numpy", "no-such-thing"],
         "files": [str(tmp_path / "mine.py"), str(tmp_path / "absent.py")],

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...data.files import VARIABLE
+from ...data.places import VARIABLE
 from ...errors import ExitCode, UserError
 from ...record import Status
 from .. import Claim, Event, Finished, Job, PlannedRun

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ...data.files import VARIABLE
+from ...data.places import VARIABLE
 from ...errors import UserError
 from ...jsonfile import first_problem
 from ...plugins.imports import NOT_INSTALLED
