@@ -1,6 +1,6 @@
 """The cost of Ray: whole commands on a cluster that stands on this machine, against local ones.
 
-    python tests/benchmarks/cluster_overhead.py [--pairs 6] [--seeds 30] [--steps 2000]
+    python tests/benchmarks/cluster_overhead.py [--pairs 6] [--seeds 60] [--steps 1000]
         [--framework numpy] [--json FILE]
 
 Two nodes with half of the cores each, or one with a single core. A side is one command, `gradrace
@@ -29,8 +29,8 @@ import numpy as np
 def arguments() -> Namespace:
     parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=6)
-    parser.add_argument("--seeds", type=int, default=30)
-    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--seeds", type=int, default=60)
+    parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--framework", default="numpy")
     parser.add_argument("--json", type=Path)
     return parser.parse_args()

@@ -95,7 +95,7 @@ class ClusterExecutor:
             for run in job.runs:
                 found = self._nodes.fitting(run)
                 if isinstance(found, str):
-                    yield Finished(run, unfinished(run, "skipped", found))
+                    yield from self._fail(self._claim(job.of([run])).runs, "skipped", found)
                     continue
                 # Times of different machines are not comparable: all are taken on the first.
                 found = found[:1] if job.alone else found
@@ -118,7 +118,8 @@ class ClusterExecutor:
             stranded = next((group for group in groups if not self._living(group)), None)
             if stranded:
                 reason = f"the Ray nodes that can do it are gone: {self._why}"
-                yield from self._fail(stranded.take_all(), "failed", reason)
+                left = self._claim(Job(tuple(stranded.take_all())))
+                yield from self._fail(left.runs, "failed", reason)
                 continue
             idle = self._idle(groups)
             if idle is None:
