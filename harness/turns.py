@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import secrets
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
+
+from pydantic import TypeAdapter
 
 from .errors import UserError
 from .jsonfile import reading, writing
+from .process.alive import Place, here, is_gone
 
 # Seconds between two touches, and seconds untouched after which a turn is over.
 BEAT_S = 5.0
@@ -35,7 +38,7 @@ def turn(path: Path, patience_s: float = 600.0) -> Iterator[None]:
 
     UserError if that takes longer than patience_s, or if nothing can be written there."""
     file = path.with_name(f".{path.name[:200]}.turn")
-    mine = json.dumps({"place": _place(), "pid": os.getpid(), "token": secrets.token_hex(8)})
+    mine = json.dumps({"place": asdict(here()), "token": secrets.token_hex(8)})
     with writing(path):
         _take(file, mine, path, patience_s)
     left = threading.Event()
@@ -110,22 +113,12 @@ def _content(file: Path) -> str:
 
 def _is_gone(holder: str) -> bool:
     """Whether the holder is a process of this machine that has ended."""
-    import psutil
-
     try:
-        found = json.loads(holder)
-        place, pid = found["place"], int(found["pid"])
+        place = TypeAdapter(Place).validate_python(json.loads(holder)["place"])
+    # Not written yet, or nobody's.
     except (ValueError, TypeError, KeyError, RecursionError):
-        # Not written yet, or nobody's.
         return False
-    if place != _place():
-        return False
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-    except (psutil.Error, ValueError, OverflowError):
-        return False
+    return is_gone(place)
 
 
 def _remove(file: Path, holder: str) -> None:
@@ -137,12 +130,3 @@ def _remove(file: Path, holder: str) -> None:
             with suppress(OSError):
                 os.link(aside, file, follow_symlinks=False)
         aside.unlink()
-
-
-def _place() -> str:
-    """This machine, and this container: process ids mean something there alone."""
-    try:
-        space = str(Path("/proc/self/ns/pid").readlink())
-    except OSError:
-        space = ""
-    return f"{platform.node()} {space}"

@@ -2,7 +2,7 @@
 
 A child's output is untrusted: a user's code runs in it, and can write to the pipe, close it, or
 start processes. Garbage ends the child. `kill` also kills every process that it started; guard does
-so if the driver itself dies."""
+so if the driver itself dies; alive tells if a process that left a note still lives."""
 
 from __future__ import annotations
 

@@ -36,6 +36,7 @@ from ..jsonfile import (
 from ..record import FINAL, SCHEMA, RunRecord, RunResult
 from ..spec import Digest, Frozen
 from ..suite.origin import Origin
+from ..turns import turn
 from . import population
 from .arrays import curve_columns, write_parquet
 from .drivers.claims import Claims
@@ -135,7 +136,7 @@ class Store:
 
         Gives these; if there are none, what dead ones left is removed. versions, sources: see
         DriverFile. UserError if one of them, or this one, must be alone."""
-        with writing(self.folder), self.claims.only("enter"):
+        with writing(self.folder), turn(self.folder / "plan.json"):
             living = self.driver.living()
             others = tuple(other for other in living.values() if other.entered)
             if others and (not self._shared or any(other.alone for other in others)):

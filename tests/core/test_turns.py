@@ -74,14 +74,26 @@ def test_a_living_holder_is_waited_for_and_a_killed_ones_turn_is_over_at_once(tm
 def elsewhere(file, content=None):
     """A turn that another machine holds."""
     held = file.with_name(f".{file.name}.turn")
-    content = {"place": "another", "pid": 1, "token": "x"} if content is None else content
+    content = (
+        {"place": {"host": "another", "pid": 1, "began": 1.0}, "token": "x"}
+        if content is None
+        else content
+    )
     held.write_text(content if isinstance(content, str) else json.dumps(content))
     return held
 
 
 @pytest.mark.parametrize(
     "content",
-    [None, "", "{", "[]", '{"place": 1, "pid": "x"}', '{"pid": -7, "place": "here"}', "[" * 4000],
+    [
+        None,
+        "",
+        "{",
+        "[]",
+        '{"place": 1}',
+        '{"place": {"host": "x", "pid": -7, "began": 0.0}}',
+        "[" * 4000,
+    ],
     ids=["another machine", "empty", "truncated", "list", "no pid", "negative", "deep"],
 )
 def test_a_turn_that_nobody_touches_is_over_after_a_while(tmp_path, monkeypatch, content):

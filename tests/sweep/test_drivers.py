@@ -18,6 +18,7 @@ import pytest
 from gradrace.errors import UserError
 from gradrace.executor import Job, PlannedRun
 from gradrace.machine import this_machine
+from gradrace.process import alive
 from gradrace.record import Curve, RunRecord, RunResult
 from gradrace.sweep import sharing
 from gradrace.sweep.drivers import heartbeat
@@ -196,31 +197,6 @@ def test_what_is_no_claim_and_no_driver_stands_in_nobodys_way(tmp_path: Path) ->
     assert (tmp_path / "secret").read_text() == "a secret"
 
 
-def test_one_at_a_time_and_a_dead_one_blocks_nobody(tmp_path: Path) -> None:
-    inside, most = [], []
-
-    def go() -> None:
-        with driver(tmp_path) as (_, claims):
-            for _ in range(10):
-                with claims.only("enter"):
-                    inside.append(1)
-                    most.append(len(inside))
-                    inside.pop()
-
-    threads = [threading.Thread(target=go) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert set(most) == {1} and len(most) == 40
-    dead = Driver(tmp_path, alone=False)
-    dead.register()
-    assert Claims(tmp_path, dead).take(["enter"])
-    silent_for(tmp_path, dead, 70.0)
-    with driver(tmp_path) as (_, claims), claims.only("enter"):
-        pass
-
-
 def test_many_claimants_share_everything_out(tmp_path: Path) -> None:
     wanted = [f"{i:024x}" for i in range(200)]
     got: list[list[str]] = []
@@ -370,12 +346,12 @@ def test_one_machine_times_all_runs_unless_the_user_shared_them_out(
     tmp_path: Path, make_run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     timed = PlannedRun(make_run(measure="memory"), DIGESTS[0], {}, {}, Path())
-    monkeypatch.setattr(heartbeat.platform, "node", lambda: "far")
-    heartbeat._here.cache_clear()
+    monkeypatch.setattr(alive.platform, "node", lambda: "far")
+    alive._place_of.cache_clear()
     there = Store(tmp_path, "s", shared=True)
     there.__enter__()
     monkeypatch.undo()
-    heartbeat._here.cache_clear()
+    alive._place_of.cache_clear()
     with Store(tmp_path, "s", shared=True) as here:
         assert there.claims.take([sharing._TIMING])
         share = Sharing(here, Quiet(tmp_path), {}, sharded=False)

@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import os
 import re
-import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from ...errors import UserError
@@ -22,14 +21,13 @@ from .heartbeat import LEASE_S, Driver, empty_folder, make_folder, remove_if_emp
 
 FOLDER = "claims"
 _CLAIM = re.compile(r"([0-9a-z]{1,40})\.([0-9]{1,6})")
-_WAIT_S = 0.05
 _NEW = "a driver that has just come"
 # Longer than any name of a driver.
 _MOST_BYTES = 200
 
 
 class Claims:
-    """The claims of one driver upon runs (their digests), and upon what only one may do at a time.
+    """The claims of one driver upon runs (their digests), or upon a word for something else.
 
     OSError: see jsonfile.writing."""
 
@@ -67,16 +65,6 @@ class Claims:
     def holders(self, whats: Collection[str]) -> dict[str, str]:
         """What is claimed by another living driver -> its name."""
         return self._taken(whats, self._there())
-
-    @contextmanager
-    def only(self, what: str) -> Iterator[None]:
-        """Waits until no other driver is inside."""
-        while not self.take([what]):
-            time.sleep(_WAIT_S)
-        try:
-            yield
-        finally:
-            self.release([what])
 
     def leave(self) -> None:
         """Gives everything up; the last driver removes the folder."""

@@ -10,23 +10,20 @@ from __future__ import annotations
 
 import math
 import os
-import platform
 import re
 import secrets
 import shutil
 import threading
 import time
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from typing import Literal
 
-import psutil
-from pydantic import Field, FiniteFloat, NonNegativeInt
+from pydantic import Field, FiniteFloat
 
 from ...errors import UserError, refused
 from ...jsonfile import read_model, reading, replace_text
+from ...process.alive import Place, here, is_gone
 from ...spec import Frozen
 
 LEASE_S = 60.0
@@ -36,17 +33,6 @@ _SCHEMA = 1
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,80}-[0-9]{1,10}-[0-9a-f]{8}")
 # Heartbeats in a lease: a few may be late.
 _BEATS = 6
-
-
-class Place(Frozen):
-    """A process. boot, processes: the start of its machine and the set of processes (a container's,
-    say) within which its number counts; "" if the system tells neither."""
-
-    host: str
-    pid: NonNegativeInt
-    began: FiniteFloat
-    boot: str = ""
-    processes: str = ""
 
 
 class DriverFile(Frozen):
@@ -74,11 +60,11 @@ class Driver:
     """This process in a suite's folder. Its heart beats from `register` to `leave`."""
 
     def __init__(self, suite: Path, alone: bool) -> None:
-        host = re.sub(r"[^A-Za-z0-9_.-]", "_", platform.node())[:80] or "host"
+        host = re.sub(r"[^A-Za-z0-9_.-]", "_", here().host)[:80] or "host"
         self.name = f"{host}-{os.getpid()}-{secrets.token_hex(4)}"
         self._folder = suite / FOLDER
         self._file = self._folder / f"{self.name}.json"
-        self._about = DriverFile(place=_here(os.getpid()), alone=alone, lease_s=_lease())
+        self._about = DriverFile(place=here(), alone=alone, lease_s=_lease())
         self._stop = threading.Event()
         self._heart: threading.Thread | None = None
         self._last = math.inf
@@ -138,7 +124,7 @@ class Driver:
             silent_s = self.age_s(file)
         except (UserError, OSError):
             return None
-        return about if silent_s <= about.lease_s and not _is_gone(about.place) else None
+        return about if silent_s <= about.lease_s and not is_gone(about.place) else None
 
     def age_s(self, file: Path) -> float:
         """Seconds since a file was written, by the clock of the file system. UserError, OSError."""
@@ -188,7 +174,8 @@ def make_folder(folder: Path) -> None:
 
 
 def empty_folder(folder: Path, kept: Collection[str]) -> None:
-    """Removes whatever lies in a folder of ours, but for these names."""
+    """Removes whatever lies in a folder of ours, but for these names. UserError if it is a link."""
+    make_folder(folder)
     with os.scandir(folder) as entries:
         doomed = [entry for entry in entries if entry.name not in kept]
     for entry in doomed:
@@ -221,30 +208,3 @@ def _changed(file: Path) -> float:
     """Opened, since NFS asks the server only then. UserError if it is no regular file."""
     with reading(file) as opened:
         return os.fstat(opened.fileno()).st_mtime
-
-
-@cache
-def _here(pid: int) -> Place:
-    """pid: of this process; a fork has another one."""
-    began = psutil.Process(pid).create_time()
-    boot, processes = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
-    found = {}
-    with suppress(OSError):
-        found = {"boot": boot.read_text().strip(), "processes": str(processes.readlink())}
-    return Place(host=platform.node(), pid=pid, began=began, **found)
-
-
-def _is_gone(place: Place) -> bool:
-    """Whether the process has ended; False on another machine, where only its heartbeat tells."""
-    here = _here(os.getpid())
-    if (place.host, place.boot, place.processes) != (here.host, here.boot, here.processes):
-        return False
-    try:
-        process = psutil.Process(place.pid)
-        # Another process may have been given the number; moments of a start are in 10 ms.
-        same = abs(process.create_time() - place.began) < 1.0
-        return not same or process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-    except psutil.Error:
-        return False
