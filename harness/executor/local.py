@@ -98,29 +98,36 @@ class LocalExecutor:
             if broken:
                 yield from self._fail(broken.take_all(), "failed", self._broken[broken.key])
                 continue
-            worker = self._idle_worker(groups) or self._new_worker(groups)
-            if worker is None:
+            worker = self._idle_worker(groups)
+            key = worker.key if worker else self._new_key(groups)
+            if key is None:
                 return
             taken = [self._groups[busy] for busy in self._busy()]
-            group = self._groups[worker] = best_for(
-                worker.key, groups, self._groups.get(worker), taken
-            )
-            job = self._claim(group.take(self._limit(group.key.threads)))
+            last = self._groups.get(worker) if worker else None
+            group = best_for(key, groups, last, taken)
+            # Before a worker starts: loading its framework would disturb others that time.
+            job = self._claim(group.take(self._limit(key.threads)))
             if job.runs:
+                worker = worker or self._new_worker(group)
+                self._groups[worker] = group
                 worker.begin(job, START_TIMEOUT_S)
 
     def _idle_worker(self, groups: list[Group]) -> WorkerProcess | None:
         keys = {group.key for group in groups}
         return next((w for w in self._workers if w.job is None and w.key in keys), None)
 
-    def _new_worker(self, groups: list[Group]) -> WorkerProcess | None:
-        """For the group with the fewest workers; None if no core is free, or waiting is cheaper."""
+    def _new_key(self, groups: list[Group]) -> Key | None:
+        """Of the group with the fewest workers, if one more may be started; None if no core is
+        free, or waiting is cheaper."""
         living = [worker.key for worker in self._workers]
         group = min(groups, key=lambda group: living.count(group.key))
         if len(self._busy()) >= self._limit(group.key.threads):
             return None
         if group.key in living and not self._may_have_another(group.key):
             return None
+        return group.key
+
+    def _new_worker(self, group: Group) -> WorkerProcess:
         self._make_room(group)
         used = {worker.slot for worker in self._workers}
         return self._spawn(group, next(slot for slot in range(len(used) + 1) if slot not in used))

@@ -10,15 +10,20 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from gradrace.errors import UserError
+from gradrace.executor import Finished
+from gradrace.executor.local import LocalExecutor
 from gradrace.results import frame
 from gradrace.suite import make_suite
 from gradrace.sweep import Options, matches, prepare
+from gradrace.sweep.jobs import jobs
 from processes import until_gone
 from tiny import TINY, swept, toml
+from tiny import planned as tiny_planned
 from waiting import finished, wait_for
 
 PLUGIN = """
@@ -316,6 +321,34 @@ def test_a_scheduler_that_tells_the_workers_first_fails_no_run(tmp_path, slow_ru
     until_gone(*workers)
     records = [json.loads(file.read_text()) for file in finished(tmp_path)]
     assert {record["status"] for record in records} == {"ok"}
+
+
+def test_a_claim_is_asked_before_a_worker_is_started(tmp_path, monkeypatch):
+    """A worker that loads its framework would disturb a driver that times, or start for nothing."""
+    said, spawn = [], LocalExecutor._spawn
+    monkeypatch.setattr(
+        LocalExecutor, "_spawn", lambda self, *given: said.append("worker") or spawn(self, *given)
+    )
+    sweep = tiny_planned(tmp_path, seeds=8, optimizers=["sgd", "adam"])
+    runs = [replace(run, log=tmp_path / f"{run.digest}.txt") for run in sweep.selected]
+
+    def claim(job):
+        granted = [run for run in job.runs if run.spec.optimizer.name == "adam"]
+        said.append(f"claim {len(granted) > 0}")
+        return job.of(granted)
+
+    def ended(claim):
+        executor = LocalExecutor((), {}, 60.0, workers=1, claim=claim)
+        try:
+            for job in jobs(runs, sweep.registry.frameworks):
+                executor.submit(job)
+            return [each for each in executor.events() if isinstance(each, Finished)]
+        finally:
+            executor.close()
+
+    assert not ended(lambda job: job.of(())) and not said
+    assert {each.run.spec.optimizer.name for each in ended(claim)} == {"adam"}
+    assert said.count("worker") == 1 and said[said.index("worker") - 1] == "claim True"
 
 
 def test_the_suite_as_json_from_the_command_line(tmp_path, gradrace):
