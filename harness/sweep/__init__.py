@@ -233,8 +233,10 @@ def _events(sweep: Sweep, todo: Sequence[PlannedRun], sharing: Sharing) -> Itera
             for run, record in sharing.outcomes([*left.values()]):
                 del left[run.digest]
                 yield Elsewhere(run, record)
-            if left and taken:
-                yield Waiting(tuple(left.values()), tuple(sorted(set(taken.values()))))
+            if left:
+                # None is taken if another driver was quicker with its claims just now.
+                if taken:
+                    yield Waiting(tuple(left.values()), tuple(sorted(set(taken.values()))))
                 time.sleep(_LOOK_S)
 
 

@@ -122,8 +122,10 @@ def test_a_worker_stays_with_its_shape_and_else_goes_where_nobody_is():
 
 def test_runs_of_one_shape_are_submitted_together_whatever_their_order(monkeypatch, tmp_path):
     """The suite mixes optimizers; rates, hyperparameters, seeds and steps make no shape."""
-    seen = []
-    monkeypatch.setattr(local.LocalExecutor, "submit", lambda self, job: seen.append(job))
+    seen, submit = [], local.LocalExecutor.submit
+    monkeypatch.setattr(
+        local.LocalExecutor, "submit", lambda self, job: submit(self, job) or seen.append(job)
+    )
     adam = {"name": "adam", "learning_rate": [0.1, 0.01], "hyper": {"beta1": [0.9, 0.8]}}
     execute(ready(tmp_path, optimizers=[adam, "sgd"]))
     assert sorted((job.runs[0].spec.optimizer.name, len(job.runs)) for job in seen) == [
