@@ -13,6 +13,8 @@ An adapter module states, as literals at its top that are read without importing
                                    by default none
     ALONE_MODES = {"compile": "torch<2.13"}   modes of which a process can hold one session, for
                                    these versions of what it requires; by default none
+    MEMORY_MIB = 250               what a process takes that has trained a small model, without its
+                                   data and shared libraries; by default not known
     ADAPTER = PytorchAdapter()     an Adapter
 
 Everything else in it may import the framework at the top.

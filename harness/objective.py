@@ -86,11 +86,12 @@ def takes_integers(model: tuple[Layer, ...]) -> bool:
 
 
 def targets(loss: Loss, y: np.ndarray, dtype: str, shape: Shape) -> np.ndarray:
-    """Labels as int64[n, ...], or targets of a regression as `dtype`[n, *shape].
+    """Labels as int64[n, ...], or targets of a regression as `dtype`[n, *shape]; y's own memory if
+    it is such an array.
 
     shape: of a model's output. ValueError if the targets of a regression have another one."""
     if loss in LABEL_LOSSES:
-        return y.astype(np.int64)
+        return y.astype(np.int64, copy=False)
     if loss in NUMBER_LOSSES:
         if y[0].size != prod(shape):
             raise ValueError(
@@ -98,7 +99,7 @@ def targets(loss: Loss, y: np.ndarray, dtype: str, shape: Shape) -> np.ndarray:
                 f" {y.shape[1:]}"
             )
         y = y.reshape(len(y), *shape)
-    return y.astype(dtype)
+    return y.astype(dtype, copy=False)
 
 
 def metric_of(objective: Objective, total: float, loss: float, y: np.ndarray) -> float:
@@ -109,8 +110,8 @@ def metric_of(objective: Objective, total: float, loss: float, y: np.ndarray) ->
         case "accuracy":
             return total / y.size
         case "r2":
-            around = np.square(y - y.mean(dtype=np.float64), dtype=np.float64)
-            return 1.0 - total / float(around.sum())
+            around = np.subtract(y, y.mean(dtype=np.float64), dtype=np.float64)
+            return 1.0 - total / float(np.square(around, out=around).sum())
         case "negative_loss":
             return -loss
 

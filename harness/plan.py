@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -22,10 +23,14 @@ Initialize = Callable[[np.random.Generator, tuple[int, ...], int, int], np.ndarr
 _WEIGHTS, _BATCHES, _MASKS, _SHARE = 1, 2, 3, 4
 
 
+# Of runs that are open: lanes that differ in their learning rates have the same batches.
+_TABLES: WeakValueDictionary[tuple[object, ...], np.ndarray] = WeakValueDictionary()
+
+
 @dataclass(frozen=True)
 class RunInputs:
-    """batches: int64[steps, batch] rows of the training split; learning_rates: float64[steps];
-    data: all splits.
+    """batches: int64[steps, batch] rows of the training split, read-only; learning_rates:
+    float64[steps]; data: all splits.
 
     `seed` is the run's, for `dropout_masks`.
     """
@@ -46,7 +51,14 @@ def make_plan(
     the share of it that is trained on. UserError: see `schedules.table`."""
     data = data_sets.load(run.task.data)
     rows = training_rows(data, run.task.train_fraction)
-    batches = rows[draw_batches(len(rows), run.task.batch_size, run.steps, run.seed)]
+    given = (run.task.batch_size, run.steps, run.seed)
+    key = (id(data), run.task.train_fraction, *given)
+    batches = _TABLES.get(key)
+    if batches is None:
+        batches = draw_batches(len(rows), *given)
+        batches = batches if len(rows) == len(data.train.y) else rows[batches]
+        batches.flags.writeable = False
+        _TABLES[key] = batches
     rates = schedules.table(run.schedule, run.steps, known)
     return RunInputs(optimizer, data, batches, rates, run.seed)
 
@@ -88,12 +100,11 @@ def draw_batches(samples: int, batch_size: int, steps: int, seed: int) -> np.nda
     if per_epoch == 0:
         raise ValueError(f"batch size {batch_size} is larger than the training split of {samples}")
     rng = np.random.default_rng([seed, _BATCHES])
-    epochs = -(-steps // per_epoch)
-    order = [
-        rng.permutation(samples)[: per_epoch * batch_size].reshape(per_epoch, batch_size)
-        for _ in range(epochs)
-    ]
-    return np.concatenate(order)[:steps].astype(np.int64)
+    table = np.empty((steps, batch_size), np.int64)
+    for first in range(0, steps, per_epoch):
+        epoch = table[first : first + per_epoch]
+        epoch[:] = rng.permutation(samples)[: epoch.size].reshape(epoch.shape)
+    return table
 
 
 def dropout_masks(layer: BuiltLayer, seed: int, steps: range, batch_size: int) -> np.ndarray:

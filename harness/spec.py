@@ -20,6 +20,7 @@ from .strict import Strict
 UpdateRule = Literal["canonical", "native"]
 Measure = Literal["convergence", "timing", "memory"]
 Dtype = Literal["float32", "float64", "bfloat16"]
+DTYPE_BYTES: Mapping[Dtype, int] = {"float64": 8, "float32": 4, "bfloat16": 2}
 Device = Literal["cpu", "gpu"]
 Input = Literal["resident", "pipeline"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]

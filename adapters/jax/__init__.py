@@ -39,6 +39,7 @@ MODES = ("jit", "scan", "nnx")
 CONVERGENCE_MODE = "scan"
 PROOF_MODES = ("jit", "scan")
 LOOPED_MODES = ("scan",)
+MEMORY_MIB = 200
 
 
 class JaxAdapter:

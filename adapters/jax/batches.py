@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from gradrace.adapters.jax.optimizer import OptimizerNumbers, number_dtype
-from gradrace.data import Data
+from gradrace.adapters.large_data import GATHERED_BYTES, Placed, Placing, aligned, fixed
 from gradrace.layers import BuiltLayer, Dropout
 from gradrace.objective import Amounts, dropouts, takes_integers, targets
 from gradrace.plan import RunInputs, dropout_masks
@@ -95,7 +95,7 @@ class Stage:
     ) -> None:
         self._run, self._inputs, self._device, self._by_chunk = run, inputs, device, by_chunk
         self._output_shape, self._dropouts = layers[-1].output_shape, tuple(dropouts(layers))
-        self._splits: dict[str, tuple[jax.Array, jax.Array]] = {}
+        self._splits: dict[str, Placed[tuple[jax.Array, jax.Array]]] = {}
         self._staged: Staged | None = None
         self._still: Window | None = None
 
@@ -129,7 +129,9 @@ class Stage:
         """Puts these steps' inputs on the device; chunks' tables stay on the host until the call,
         because a compiled function takes NumPy's arrays over sooner than `device_put` does."""
         these = slice(steps.start, steps.stop)
-        rows = None if self._run.input == "pipeline" else self._rows[these]
+        rows = None
+        if self._run.input != "pipeline":
+            rows = self._inputs.batches[these].astype(np.int32)
         given: Any = self._of_step[these], rows, self._noise(steps)
         of_step, rows, noise = given if self._by_chunk else jax.device_put(given, self._device)
         resident = None if rows is None else Resident(*self.split("train"), rows)
@@ -145,8 +147,10 @@ class Stage:
         return self._still
 
     def clear(self) -> None:
-        """Frees the staged inputs."""
+        """Frees the staged inputs, and the splits for another data set to come."""
         self._staged = self._still = None
+        self._splits.clear()
+        self.__dict__.pop("_host", None)
 
     def batch(self, rows: np.ndarray) -> Batch:
         """These rows [..., batch] of the training split, from the host."""
@@ -157,15 +161,19 @@ class Stage:
         """The whole split on the device, placed once a process."""
         if name not in self._splits:
             self._splits[name] = self._placed(name)
-        return self._splits[name]
+        return self._splits[name].value
 
     @cached_property
     def room(self) -> int:
-        """How many steps can be staged together: all, or as many as have masks of 64 MiB."""
-        total = len(self._inputs.batches)
-        elements = sum(math.prod(built.input_shape) for built in self._dropouts)
-        masks = elements * self._run.task.batch_size
-        return min(total, max(1, _STAGED_BYTES // masks)) if masks else total
+        """How many steps can be staged together: all, or as many as have masks of 64 MiB, and in a
+        chunk batches of 16 MiB if the host hands them over."""
+        total, batch = len(self._inputs.batches), self._run.task.batch_size
+        masks = batch * sum(math.prod(built.input_shape) for built in self._dropouts)
+        most = max(1, _STAGED_BYTES // masks) if masks else total
+        if self._by_chunk and self._run.input == "pipeline":
+            of_step = batch * sum(part[:1].nbytes for part in self._host)
+            most = min(most, max(1, GATHERED_BYTES // of_step))
+        return min(total, most)
 
     def _stage(self, steps: range) -> Staged:
         if self._staged is None or self._staged.steps != steps:
@@ -183,31 +191,33 @@ class Stage:
         }
 
     @cached_property
-    def _rows(self) -> np.ndarray:
-        return self._inputs.batches.astype(np.int32)
-
-    @cached_property
     def _host(self) -> tuple[np.ndarray, np.ndarray]:
         return self._host_split("train")
 
     def _host_split(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         task, dtype, data = self._run.task, self._run.dtype, self._inputs.data
         x = data.shaped(split, task.input_shape)
-        x = x.astype(np.int32 if takes_integers(task.model) else jnp.dtype(dtype))
+        kind = np.dtype(np.int32 if takes_integers(task.model) else jnp.dtype(dtype))
+        # A CPU's device takes this memory over.
+        x = x if x.dtype == kind and fixed(x) else aligned(x, kind)
         y = targets(task.loss, data.splits[split].y, number_dtype(dtype), self._output_shape)
-        return x, y.astype(np.int32) if y.dtype == np.int64 else y
+        return np.asarray(x), y.astype(np.int32) if y.dtype == np.int64 else np.array(y)
 
-    def _placed(self, split: str) -> tuple[jax.Array, jax.Array]:
-        data, task = self._inputs.data, self._run.task
+    def _placed(self, split: str) -> Placed[tuple[jax.Array, jax.Array]]:
+        task = self._run.task
         samples = (task.input_shape, takes_integers(task.model), self._run.dtype)
-        key = (id(data), split, samples, task.loss, self._output_shape, self._device)
-        if key not in _RESIDENT:
-            _RESIDENT[key] = (data, jax.device_put(self._host_split(split), self._device))
-        return _RESIDENT[key][1]
+        key = (split, samples, task.loss, self._output_shape, self._device)
+
+        def make() -> tuple[jax.Array, jax.Array]:
+            found: tuple[jax.Array, jax.Array] = jax.device_put(
+                self._host_split(split), self._device
+            )
+            return found
+
+        return _PLACING.placed(self._inputs.data, key, make)
 
 
-# Data is kept beside its arrays, so that its id stays its own.
-_RESIDENT: dict[tuple[Hashable, ...], tuple[Data, tuple[jax.Array, jax.Array]]] = {}
+_PLACING = Placing[tuple[jax.Array, jax.Array]]()
 
 
 def fed(built: BuiltLayer) -> bool:

@@ -14,6 +14,7 @@ from gradrace.adapters.jax.batches import Resident, Stage, Window, fed, keys
 from gradrace.adapters.jax.lanes import Lane, kept, lane_of, weakly
 from gradrace.adapters.jax.optimizer import OptimizerNumbers, number_dtype
 from gradrace.adapters.jax.policy import device_of, precision
+from gradrace.adapters.large_data import pieces
 from gradrace.layers import BuiltLayer, build
 from gradrace.objective import Objective, dropouts, metric_of
 from gradrace.plan import RunInputs, Weights, dropout_masks
@@ -76,10 +77,13 @@ class JaxPopulation:
         with _memory_errors(), precision(self._run):
             x, y = self._stage.split(split)
             most = _rows_at_once(self._layers, self._run, self._lanes)
-            parts = [slice(first, first + most) for first in range(0, len(y), most)]
+            parts = pieces(len(y), most)
             amounts, evaluate = self._stage.amounts, self._programs.evaluate
-            found = [evaluate(self._held, amounts, x[part], y[part]) for part in parts]
-            losses, totals = np.moveaxis(np.array(jax.device_get(found), dtype=np.float64), 1, 0)
+            # Fetched at once: slices of a whole split must not wait in memory.
+            found = [
+                jax.device_get(evaluate(self._held, amounts, x[part], y[part])) for part in parts
+            ]
+            losses, totals = np.moveaxis(np.array(found, dtype=np.float64), 1, 0)
         rows = [len(range(len(y))[part]) for part in parts]
         loss: Any = np.average(losses, axis=0, weights=rows)[: len(self._runs)]
         total: Any = totals.sum(axis=0)[: len(self._runs)]
@@ -135,7 +139,8 @@ class _LaneStage:
         self._size, layers = run.task.batch_size, build(run.task.model, run.task.input_shape)
         # Each run's own: their rates may differ, and the masks with them.
         self._dropouts = [dropouts(build(task.model, task.input_shape)) for task in tasks]
-        self.split = Stage(run, inputs[0], layers, device, by_chunk=True).split
+        self._splits = Stage(run, inputs[0], layers, device, by_chunk=True)
+        self.split = self._splits.split
         # Fields of one run after another -> each field of all runs.
         of_run = zip(*(lane.numbers.of_run for lane in found), strict=True)
         self._of_run = [self._scalars(each, run.dtype) for each in of_run]
@@ -163,6 +168,7 @@ class _LaneStage:
     def clear(self) -> None:
         """Frees what lies on the device for this population alone."""
         self._of_run, self.amounts = [], {}
+        self._splits.clear()
 
     def _placed(self, steps: range) -> tuple[Window, Resident]:
         these = slice(steps.start, steps.stop)

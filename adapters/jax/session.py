@@ -17,13 +17,14 @@ from gradrace.adapters.jax.modes import MODES, kept, traced
 from gradrace.adapters.jax.optimizer import OptimizerNumbers, Shapes, number_dtype, optimizer_of
 from gradrace.adapters.jax.policy import device_of, precision
 from gradrace.adapters.jax.program import PARTS, Held, ProgramRecipe, Programs, hashable
+from gradrace.adapters.large_data import pieces, rows_at_once
 from gradrace.binding import bind
 from gradrace.layers import build
 from gradrace.objective import Objective, amounts, metric_of, without_amounts
 from gradrace.plan import RunInputs, Weights
 from gradrace.spec import RunSpec
 
-# Splits are evaluated this many rows at a time, to bound the memory.
+# Splits are evaluated at most this many rows at a time, to bound the memory.
 _EVALUATED_ROWS = 4096
 
 
@@ -96,6 +97,9 @@ class JaxSession:
             if self._looped:
                 whole = None if update else staged.resident or batch(rows)
                 held, losses = program(held, window, whole, self._counts[first], len(some))
+                if some.start > steps.start and isinstance(whole, Batch):
+                    # Else the batches of all pieces would wait in memory.
+                    jax.block_until_ready(found[-1])
                 found.append(losses)
                 continue
             fixed = staged.resident or update
@@ -123,12 +127,16 @@ class JaxSession:
     def evaluate(self, split: str) -> Metrics:
         with precision(self._run):
             x, y = self._stage.split(split)
-            starts = range(0, len(y), _EVALUATED_ROWS)
-            parts = [slice(first, first + _EVALUATED_ROWS) for first in starts]
+            entry = jnp.dtype(self._run.dtype).itemsize
+            parts = pieces(len(y), rows_at_once(self._layers, _EVALUATED_ROWS, entry))
             evaluate = partial(self._programs.evaluate, self._held, self._amounts)
             whole = len(parts) == 1
-            found = [evaluate(*((x, y) if whole else (x[part], y[part]))) for part in parts]
-            losses, totals = np.array(jax.device_get(found), dtype=np.float64).T
+            # Fetched at once: slices of a whole split must not wait in memory.
+            found = [
+                jax.device_get(evaluate(*((x, y) if whole else (x[part], y[part]))))
+                for part in parts
+            ]
+            losses, totals = np.array(found, dtype=np.float64).T
         rows = [len(range(len(y))[part]) for part in parts]
         loss = float(np.average(losses, weights=rows))
         return Metrics(loss, metric_of(self._objective, float(totals.sum()), loss, np.asarray(y)))

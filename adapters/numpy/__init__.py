@@ -26,6 +26,7 @@ TITLE = "NumPy reference"
 REQUIRES = ("numpy", "scipy")
 MODES = ("reference",)
 CONVERGENCE_MODE = "reference"
+MEMORY_MIB = 50
 
 Array = np.ndarray
 

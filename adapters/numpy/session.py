@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from gradrace.adapter import Metrics, Part
 from gradrace.adapters.held_arrays import held_arrays
+from gradrace.adapters.large_data import pieces, rows_at_once
 from gradrace.adapters.numpy import layers, losses
 from gradrace.adapters.numpy.optimizer import Updater
 from gradrace.layers import BuiltLayer, Dropout, build
@@ -15,6 +16,8 @@ from gradrace.plan import RunInputs, Weights, dropout_masks
 from gradrace.spec import RunSpec
 
 Array = np.ndarray
+# Splits are evaluated at most this many rows at a time, to bound the memory.
+_EVALUATED_ROWS = 4096
 
 
 class NumpySession:
@@ -116,7 +119,8 @@ class NumpySession:
     def evaluate(self, split: str) -> Metrics:
         x, y = self._data[split]
         weights = {**self._weights, **self._updater.evaluated(self._weights)}
-        outputs, _, _ = self._through(x, None, weights)
+        parts = pieces(len(x), rows_at_once(self._layers, _EVALUATED_ROWS, 8))
+        outputs = np.concatenate([self._through(x[part], None, weights)[0] for part in parts])
         loss, _ = losses.loss_and_gradient(self._task, outputs, y)
         return Metrics(loss, losses.metric(self._task, outputs, y))
 

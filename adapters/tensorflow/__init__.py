@@ -43,6 +43,7 @@ MODES = ("graph", "xla", "loop", "fit")
 CONVERGENCE_MODE = "loop"
 PROOF_MODES = ("loop",)
 LOOPED_MODES = ("loop",)
+MEMORY_MIB = 350
 
 Array = np.ndarray
 

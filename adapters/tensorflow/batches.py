@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from itertools import islice, repeat
 from typing import Any, Protocol
 
+import numpy as np
 import tensorflow as tf
+from gradrace.adapters.large_data import GATHERED_BYTES, Placed, Placing, aligned, pieces
 from gradrace.data import Data
 from gradrace.layers import build
 from gradrace.objective import fed_dropouts, takes_integers, targets
@@ -21,9 +23,12 @@ Tensors = Mapping[str, tuple[tf.Tensor, tf.Tensor]]
 # A loop's number of batches, and the batch of its iteration t.
 Fetch = tuple[tf.Tensor, Callable[[tf.Tensor], Batch]]
 
-_DATA_SETS = 8
-# Batches are gathered this many steps at a time, to bound the memory.
+# Batches are gathered so many steps at a time, or as many as GATHERED_BYTES hold.
 _GATHERED_STEPS = 128
+# A call of Keras' fit is handed samples of so many bytes.
+_FITTED_BYTES = 32 * 2**20
+# A larger split is no part of a pipeline's graph.
+_BAKED_BYTES = 32 * 2**20
 _MASK_BYTES = 64 * 2**20
 
 
@@ -43,6 +48,9 @@ class Batches(Protocol):
     def fetch(*arguments: Any) -> Fetch:
         """The arguments of a loop, while it is being traced, as the batches they stand for."""
 
+    def portions(self, steps: range) -> Iterator[range]:
+        """These steps in as few pieces as `fitted` has memory for."""
+
     def fitted(self, steps: range) -> dict[str, Any]:
         """Arguments of keras.Model.fit, samples and masks in one tuple."""
 
@@ -54,11 +62,13 @@ class Resident:
         self._x, self._y = data["train"]
         self._rows, self._size = inputs.batches, run.task.batch_size
         self._masks = Masks(run, inputs)
+        self._step_bytes = self._size * sum(_entry_bytes(part) for part in data["train"])
+        self._at_once = max(1, min(_GATHERED_STEPS, GATHERED_BYTES // self._step_bytes))
 
     def each(self, steps: range) -> Iterator[Batch]:
         """See Batches; gathered ahead, many at once."""
-        for first in range(steps.start, steps.stop, _GATHERED_STEPS):
-            chunk = range(first, min(first + _GATHERED_STEPS, steps.stop))
+        for first in range(steps.start, steps.stop, self._at_once):
+            chunk = range(first, min(first + self._at_once, steps.stop))
             rows = self._rows[chunk.start : chunk.stop]
             x, y = (tf.unstack(tf.gather(part, rows)) for part in (self._x, self._y))
             # Without dropout, `masks` never ends.
@@ -93,6 +103,11 @@ class Resident:
             *(mask[t] for mask in masks),
         )
 
+    def portions(self, steps: range) -> Iterator[range]:
+        """See Batches."""
+        most = max(1, _FITTED_BYTES // self._step_bytes)
+        return (steps[part] for part in pieces(len(steps), most))
+
     def fitted(self, steps: range) -> dict[str, Any]:
         """See Batches; whole arrays in the run's order, which Keras cuts into batches again."""
         rows = self._rows[steps.start : steps.stop].reshape(-1)
@@ -108,7 +123,8 @@ class Pipeline:
     """
 
     def __init__(self, run: RunSpec, inputs: RunInputs) -> None:
-        self._x, self._y = on_device(inputs.data, run, "cpu")["train"]
+        self._data = OnDevice(inputs.data, run, "cpu")
+        self._x, self._y = self._data["train"]
         self._rows, self._masks = inputs.batches, Masks(run, inputs)
         self._iterator: Iterator[Batch] = iter(())
         self._next: int | None = None
@@ -131,6 +147,10 @@ class Pipeline:
         iterator, count = arguments
         return count, lambda t: next(iterator)
 
+    def portions(self, steps: range) -> Iterator[range]:
+        """See Batches."""
+        return iter([steps])
+
     def fitted(self, steps: range) -> dict[str, Any]:
         """See Batches; a data set of these steps."""
         return {"x": self._dataset(steps).map(lambda x, y, *masks: ((x, *masks), y))}
@@ -152,6 +172,11 @@ class Pipeline:
             batches = tf.data.Dataset.zip(batches, masks).map(lambda batch, masks: (*batch, *masks))
             # Without it, Keras asks a generator for one batch too many, which moves counters.
             batches = batches.apply(tf.data.experimental.assert_cardinality(len(steps)))
+        if _entry_bytes(x) * len(x) > _BAKED_BYTES:
+            # Rewriting the graph of the pipeline makes a constant of the split, a second copy.
+            options = tf.data.Options()
+            options.experimental_optimization.apply_default_optimizations = False
+            batches = batches.with_options(options)
         return batches.prefetch(tf.data.AUTOTUNE)
 
 
@@ -190,28 +215,53 @@ def signature(*parts: tf.Tensor, rows: int | None) -> list[tf.TensorSpec]:
     return [tf.TensorSpec([rows, *part.shape[1:]], part.dtype) for part in parts]
 
 
-# Keyed by the identity of the data, which the entry keeps alive; the most recently loaded last.
-_LOADED: dict[Hashable, tuple[Data, Tensors]] = {}
+def _entry_bytes(part: tf.Tensor) -> int:
+    """Of a sample."""
+    return int(math.prod(part.shape[1:]) * part.dtype.size)
 
 
-def on_device(data: Data, run: RunSpec, device: str) -> Tensors:
-    """Split -> x [n, *sample] of the run's dtype (int64 for an embedding) and targets; kept."""
-    task, shape = run.task, run.task.input_shape
-    integers, after = takes_integers(task.model), build(task.model, shape)[-1].output_shape
-    key = (id(data), shape, integers, task.loss, after, run.dtype, device)
-    if key not in _LOADED:
-        with placed(device):
-            splits = {
-                name: (
-                    tf.constant(data.shaped(name, shape), tf.int64 if integers else run.dtype),
-                    tf.constant(targets(task.loss, split.y, run.dtype, after)),
-                )
-                for name, split in data.splits.items()
-            }
-        _LOADED[key] = (data, splits)
-        while len(_LOADED) > _DATA_SETS:
-            del _LOADED[next(iter(_LOADED))]
-    return _LOADED[key][1]
+_PLACING = Placing[tuple[tf.Tensor, tf.Tensor]]()
+
+
+class OnDevice(Mapping[str, tuple[tf.Tensor, tf.Tensor]]):
+    """Split -> x [n, *sample] of the run's dtype (int64 for an embedding) and targets, placed when
+    they are asked for. The tensors are kept as long as this is."""
+
+    def __init__(self, data: Data, run: RunSpec, device: str) -> None:
+        self._data, self._task, self._dtype, self._device = data, run.task, run.dtype, device
+        self._found: dict[str, Placed[tuple[tf.Tensor, tf.Tensor]]] = {}
+
+    def __getitem__(self, split: str) -> tuple[tf.Tensor, tf.Tensor]:
+        if split not in self._found:
+            self._found[split] = self._placed(split)
+        return self._found[split].value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._data.splits)
+
+    def __len__(self) -> int:
+        return len(self._data.splits)
+
+    def _placed(self, split: str) -> Placed[tuple[tf.Tensor, tf.Tensor]]:
+        data, task, dtype, shape = self._data, self._task, self._dtype, self._task.input_shape
+        integers, after = takes_integers(task.model), build(task.model, shape)[-1].output_shape
+        key = (split, shape, integers, task.loss, after, dtype, self._device)
+
+        def make() -> tuple[tf.Tensor, tf.Tensor]:
+            with placed(self._device):
+                x = _tensor(data.shaped(split, shape), "int64" if integers else dtype, self._device)
+                return x, tf.constant(targets(task.loss, data.splits[split].y, dtype, after))
+
+        return _PLACING.placed(data, key, make)
+
+
+def _tensor(array: np.ndarray, dtype: str, device: str) -> tf.Tensor:
+    """The array in this dtype, on the device."""
+    # NumPy has no bfloat16; and DLPack would leave the array on the host.
+    if device != "cpu" or dtype == "bfloat16":
+        return tf.constant(array, dtype)
+    # `constant` would make a second copy for a while.
+    return tf.experimental.dlpack.from_dlpack(aligned(array, dtype).__dlpack__())
 
 
 def placed(device: str) -> AbstractContextManager[None]:

@@ -180,9 +180,10 @@ class Fitting(Drive):
         """See Drive."""
         keras.config.set_floatx(self._program.dtype)
         model = self._program.keep("fit", lambda: _Model(self._program))
-        model.expect(steps)
-        model.fit(**self._batches.fitted(steps), shuffle=False, verbose=0)
-        self._losses.append(tf.identity(model.taken))
+        for some in self._batches.portions(steps):
+            model.expect(some)
+            model.fit(**self._batches.fitted(some), shuffle=False, verbose=0)
+            self._losses.append(tf.identity(model.taken))
 
 
 class _Model(keras.Model):  # type: ignore[misc]

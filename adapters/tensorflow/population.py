@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from gradrace.adapter import LanesImpossible, Metrics
-from gradrace.adapters.tensorflow.batches import Masks, Tensors, on_device, placed, signature
+from gradrace.adapters.large_data import pieces
+from gradrace.adapters.tensorflow.batches import Masks, OnDevice, Tensors, placed, signature
 from gradrace.adapters.tensorflow.lane_layers import vector
 from gradrace.adapters.tensorflow.lane_optimizer import lane_bound, tried
 from gradrace.adapters.tensorflow.lanes import LaneProgram
-from gradrace.adapters.tensorflow.session import EVALUATED_ROWS, program_key
+from gradrace.adapters.tensorflow.session import evaluated_rows, program_key
 from gradrace.binding import Bound
 from gradrace.objective import Objective, metric_of
 from gradrace.plan import RunInputs, Weights
@@ -25,6 +26,7 @@ Array = np.ndarray
 
 _IDLE_PROGRAMS = 4
 _MASK_BYTES = 256 * 2**20
+_ROW_BYTES = 32 * 2**20
 
 
 class TensorflowPopulation:
@@ -49,7 +51,7 @@ class TensorflowPopulation:
         self._masks = [Masks(run, each) for run, each in zip(runs, inputs, strict=True)]
         self._losses: list[tf.Tensor] = []
         with self._computing():
-            self._data = on_device(inputs[0].data, runs[0], self._device)
+            self._data = OnDevice(inputs[0].data, runs[0], self._device)
             self._key = _program_key(runs[0], self._bounds[0], self._data, width)
             self._program = self._taken_program() or self._new_program(width)
             self._program.give(self._filled(self._runs), self._filled(self._bounds))
@@ -97,8 +99,7 @@ class TensorflowPopulation:
         losses, totals = np.zeros(len(self._runs)), np.zeros(len(self._runs))
         with self._computing():
             weights = self._evaluated()
-            for first in range(0, len(y), EVALUATED_ROWS):
-                part = slice(first, first + EVALUATED_ROWS)
+            for part in pieces(len(y), evaluated_rows(self._runs[0])):
                 given = x[part], y[part], count, self._tables.amounts
                 found = self._program.lane_totals(*given, *weights)
                 losses, totals = losses + found[0].numpy(), totals + found[1].numpy()
@@ -125,7 +126,7 @@ class TensorflowPopulation:
         if hasattr(self, "_program"):
             _IDLE.append((self._key, self._program))
             del _IDLE[:-_IDLE_PROGRAMS]
-            del self._program, self._values
+            del self._program, self._values, self._data
 
     def _filled(self, of_runs: Sequence[Any]) -> list[Any]:
         """One for every lane of the program."""
@@ -135,10 +136,12 @@ class TensorflowPopulation:
         return np.stack(self._filled([each[steps.start : steps.stop] for each in of_runs]))
 
     def _chunks(self, steps: range) -> Iterator[range]:
-        """As many steps at a time as the masks of all lanes have memory for."""
-        size = self._runs[0].task.batch_size * sum(map(prod, self._masks[0].shapes))
-        most = max(1, _MASK_BYTES // (size * len(self._filling))) if size else len(steps)
-        for first in range(steps.start, steps.stop, max(1, most)):
+        """As many steps at a time as the masks and rows of all lanes have memory for."""
+        batch, lanes = self._runs[0].task.batch_size, len(self._filling)
+        size = batch * sum(map(prod, self._masks[0].shapes))
+        most = max(1, _ROW_BYTES // (batch * lanes * self._inputs[0].batches.itemsize))
+        most = max(1, min(most, _MASK_BYTES // (size * lanes))) if size else most
+        for first in range(steps.start, steps.stop, most):
             yield range(first, min(first + most, steps.stop))
 
     def _masks_of(self, steps: range) -> list[tf.Tensor]:

@@ -8,10 +8,11 @@ from dataclasses import replace
 import numpy as np
 import tensorflow as tf
 from gradrace.adapter import Metrics, Part
+from gradrace.adapters.large_data import pieces, rows_at_once
 from gradrace.adapters.tensorflow.batches import (
+    OnDevice,
     Pipeline,
     Resident,
-    on_device,
     placed,
     signature,
 )
@@ -27,8 +28,8 @@ from gradrace.spec import RunSpec
 Array = np.ndarray
 
 _IDLE_PROGRAMS = 16
-# Splits are evaluated this many rows at a time, to bound the memory.
-EVALUATED_ROWS = 4096
+# Splits are evaluated at most this many rows at a time, to bound the memory.
+_EVALUATED_ROWS = 4096
 
 
 class TensorflowSession:
@@ -42,7 +43,7 @@ class TensorflowSession:
         self._twin: Program | None = None
         self._apart: Resident | None = None
         with placed(self._device):
-            self._data = on_device(inputs.data, run, run.device)
+            self._data = OnDevice(inputs.data, run, run.device)
             self._key = self._program_key(bound)
             self._program = _take(self._key, run, bound) or self._new_program(bound)
             self._program.start(run, bound, start, inputs.learning_rates, inputs.seed)
@@ -63,8 +64,7 @@ class TensorflowSession:
         x, y = self._data[split]
         loss, total = 0.0, 0.0
         with placed(self._device), self._program.evaluated():
-            for first in range(0, len(y), EVALUATED_ROWS):
-                part = slice(first, first + EVALUATED_ROWS)
+            for part in pieces(len(y), evaluated_rows(self._run)):
                 part_loss, part_total = self._program.totals(x[part], y[part])
                 loss, total = loss + float(part_loss), total + float(part_total)
         loss /= len(y)
@@ -143,7 +143,13 @@ class TensorflowSession:
     def close(self) -> None:
         if hasattr(self, "_program"):
             _give_back(self._key, self._program)
-            del self._program, self._drive, self._probes, self._twin, self._apart
+            del self._program, self._drive, self._probes, self._twin, self._apart, self._data
+
+
+def evaluated_rows(run: RunSpec) -> int:
+    """How many rows of a split are evaluated at a time."""
+    layers = build(run.task.model, run.task.input_shape)
+    return rows_at_once(layers, _EVALUATED_ROWS, tf.as_dtype(run.dtype).size)
 
 
 # Programs that no session holds, the longest idle first.

@@ -44,6 +44,7 @@ MODES = ("eager", "eager-fused", "cudagraph", "compile")
 CONVERGENCE_MODE = "eager-fused"
 PROOF_MODES = ("eager-fused",)
 ALONE_MODES = {"compile": "torch<2.13"}
+MEMORY_MIB = 250
 
 
 class TorchAdapter:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import numpy as np
@@ -24,8 +24,9 @@ class CapturedSession(TorchSession):
     def __init__(self, run: RunSpec, start: Weights, inputs: RunInputs) -> None:
         super().__init__(run, start, inputs)
         self._captured = CapturedStep(self._enqueue, len(inputs.batches), self._device)
-        # The batch that the host copies to the device, if it does.
+        # The batch that the host copies to the device, if it does; else how it is looked up there.
         self._copied: tuple[Tensor, ...] = ()
+        self._batch: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
         if run.input == "pipeline":
             ((x, y),) = self._batches(range(1))
             self._copied = (x.clone(), y.clone())
@@ -35,7 +36,7 @@ class CapturedSession(TorchSession):
 
     def _enqueue(self, step: Tensor) -> Tensor:
         """Step number `step`, as TorchSession takes it."""
-        x, y = self._copied or self._batch(step)
+        x, y = self._batch(step) if self._batch else self._copied
         loss = self._gradients(x, y, entry(self._rates, step))
         self._updater.step(step)
         return loss
@@ -87,5 +88,5 @@ class CapturedSession(TorchSession):
 
     def close(self) -> None:
         super().close()
-        # The graph holds memory of its own.
-        self._captured.replay = None
+        # The graph holds memory of its own, and the look-up the data.
+        self._captured.replay = self._batch = None

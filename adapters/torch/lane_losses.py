@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
+from gradrace.adapters.torch.batches import viewed
 from gradrace.layers import Shape
 from gradrace.objective import targets
 from gradrace.spec import TaskSpec
@@ -22,7 +23,7 @@ LaneLoss = Callable[[Tensor, Tensor], Tensor]
 
 def prepared(task: TaskSpec, output_shape: Shape, y: np.ndarray, dtype: torch.dtype) -> Tensor:
     """gradrace.objective.targets; a binary task's classes in the outputs' shape and dtype."""
-    given = torch.from_numpy(targets(task.loss, y, "float64", output_shape))
+    given = viewed(targets(task.loss, y, "float64", output_shape))
     if task.loss == "binary_cross_entropy":
         return given.to(dtype).reshape(len(y), *output_shape)
     return given.to(dtype) if given.is_floating_point() else given
@@ -78,6 +79,17 @@ def metric(task: TaskSpec, outputs: Tensor, y: Tensor, losses: Tensor) -> Tensor
         residuals = (outputs.double() - y).square().flatten(1).sum(1)
         return 1.0 - residuals / (y - y.mean()).square().sum()
     return -losses
+
+
+def metric_totals(task: TaskSpec, outputs: Tensor, y: Tensor) -> Tensor:
+    """Each lane's sum for `gradrace.objective.metric_of`, float64."""
+    if task.metric == "accuracy":
+        binary = task.loss == "binary_cross_entropy"
+        right = (outputs > 0.0) == (y > 0.5) if binary else outputs.argmax(dim=-1) == y
+        return right.flatten(1).double().sum(1)
+    if task.metric == "r2":
+        return (outputs.double() - y.double()).square().flatten(1).sum(1)
+    return outputs.new_zeros(len(outputs), dtype=torch.float64)
 
 
 def penalty(amounts: Amounts, kernels: Sequence[Tensor]) -> Callable[[], Tensor] | None:

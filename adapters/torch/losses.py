@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 import torch
+from gradrace.adapters.torch.batches import viewed
 from gradrace.adapters.torch.graph import multiply
 from gradrace.layers import Shape
 from gradrace.objective import targets
@@ -24,7 +25,7 @@ def prepared(task: TaskSpec, output_shape: Shape, y: np.ndarray, dtype: torch.dt
     `targets`.
     """
     # Through float64: torch's dtypes have no name that NumPy knows.
-    given = torch.from_numpy(targets(task.loss, y, "float64", output_shape))
+    given = viewed(targets(task.loss, y, "float64", output_shape))
     if task.loss == "binary_cross_entropy":
         probabilities = given.to(dtype).reshape(len(y), *output_shape)
         return (1.0 - task.label_smoothing) * probabilities + 0.5 * task.label_smoothing
@@ -63,6 +64,17 @@ def metric(task: TaskSpec, outputs: Tensor, y: Tensor) -> float:
         outputs, y = outputs.double(), y.double()
         return float(1.0 - (outputs - y).square().sum() / (y - y.mean()).square().sum())
     return -float(criterion(task, tuple(outputs.shape[1:]))(outputs, y))
+
+
+def metric_total(task: TaskSpec, outputs: Tensor, y: Tensor) -> Tensor:
+    """The sum for `gradrace.objective.metric_of`, float64."""
+    if task.metric == "accuracy":
+        if task.loss == "binary_cross_entropy":
+            return ((outputs > 0.0) == (y > 0.5)).double().sum()
+        return (outputs.argmax(dim=-1) == y).double().sum()
+    if task.metric == "r2":
+        return (outputs.double() - y.double()).square().sum()
+    return torch.zeros((), dtype=torch.float64)
 
 
 def penalty(regularization: Regularization, kernels: list[Tensor]) -> Callable[[], Tensor] | None:

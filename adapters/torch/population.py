@@ -5,21 +5,25 @@ The sum of the lanes' losses, differentiated once, gives every lane its own grad
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from math import prod
 from typing import Any
 
 import numpy as np
 import torch
 from gradrace.adapter import Metrics
+from gradrace.adapters.large_data import Placed, rows_at_once
 from gradrace.adapters.torch import batches, lane_losses, lane_trials
 from gradrace.adapters.torch.lane_network import LaneNetwork
 from gradrace.adapters.torch.lane_stacked import Stacked
 from gradrace.adapters.torch.lane_updates import LaneUpdate, OneByOne
 from gradrace.adapters.torch.layers import to_torch
 from gradrace.adapters.torch.policy import DTYPES, prepare
+from gradrace.adapters.torch.session import OUTPUTS_HELD
 from gradrace.layers import build
-from gradrace.objective import amounts, fed_dropouts, scale_of
+from gradrace.objective import Objective, amounts, fed_dropouts, metric_of, scale_of
 from gradrace.plan import RunInputs, Weights, dropout_masks
 from gradrace.spec import RunSpec
 from torch import Tensor
@@ -64,6 +68,10 @@ class TorchPopulation:
     def _build(self, starts: Sequence[Weights]) -> None:
         layers, task = build(self._task.model, self._task.input_shape), self._task
         self._output_shape = layers[-1].output_shape
+        most = max(1, _EVALUATED_AT_ONCE // len(self._runs))
+        bits = self._dtype.itemsize
+        self._evaluated = rows_at_once(layers, most, bits, len(self._runs))
+        self._held: dict[Hashable, tuple[Placed[Tensor], Placed[Tensor]]] = {}
         self._network = LaneNetwork(layers, task.batch_size, starts, self._dtype, self._device)
         self._trained = list(self._network.trained.values())
         self._kernels = self._network.kernels()
@@ -75,8 +83,7 @@ class TorchPopulation:
             for run in self._runs[: self._count]
         ]
         self._x, self._y = self._split("train", self._dtype)
-        rows = np.stack([each.batches for each in self._inputs], axis=1)
-        self._rows = torch.from_numpy(rows).to(self._device)
+        self._rows = batches.LaneRows([each.batches for each in self._inputs], self._device)
         self._decays = self._decay_factors()
         self._update = self._new_update()
         self._gradients: list[Tensor | None] = []
@@ -122,7 +129,7 @@ class TorchPopulation:
 
     def _take(self, step: int | Tensor) -> Tensor:
         """One step of all lanes; their losses. step: int64[1] if it is captured."""
-        rows = _at(self._rows, step)
+        rows = self._rows.at(step)
         losses = self._lane_losses(self._x[rows], self._y[rows], self._factors(step))
         self._differentiate(losses)
         gradients = [gradient for gradient in self._gradients if gradient is not None]
@@ -194,22 +201,34 @@ class TorchPopulation:
         lanes = len(self._runs)
         # A lane's samples are its own: vmap would make one product of all lanes' kernels, and then
         # a lane's bits could depend on its place.
-        outputs = torch.cat(
-            [
-                self._network(piece.expand(lanes, *piece.shape), {})
-                for piece in x.split(max(1, _EVALUATED_AT_ONCE // lanes))
-            ],
-            1,
-        ).to(self._wide)
-        losses = self._criterion(outputs, y.expand(lanes, *y.shape))
-        return losses, lane_losses.metric(self._task, outputs, y, losses)
+        found = (
+            self._network(piece.expand(lanes, *piece.shape), {}).to(self._wide)
+            for piece in x.split(self._evaluated)
+        )
+        if lanes * len(y) * prod(self._output_shape) <= OUTPUTS_HELD:
+            outputs = torch.cat(list(found), 1)
+            losses = self._criterion(outputs, y.expand(lanes, *y.shape))
+            return losses, lane_losses.metric(self._task, outputs, y, losses)
+        losses, totals = torch.zeros(2, lanes, dtype=torch.float64, device=self._device)
+        for outputs, own in zip(found, y.split(self._evaluated), strict=True):
+            losses += self._criterion(outputs, own.expand(lanes, *own.shape)) * len(own)
+            totals += lane_losses.metric_totals(self._task, outputs, own)
+        losses /= len(y)
+        given: tuple[Any, Any] = totals.cpu().numpy(), losses.cpu().numpy()
+        metric: Any = metric_of(Objective.of(self._task), *given, y.cpu().numpy())
+        return losses, torch.from_numpy(metric)
 
     def _split(self, split: str, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Features in the runs' dtype, targets in this one."""
-        data = self._inputs[0].data
-        x = batches.features(data.name, split, self._task.input_shape, self._dtype, self._device)
-        y = lane_losses.prepared(self._task, self._output_shape, data.splits[split].y, dtype)
-        return x, y.to(self._device)
+        if (split, dtype) not in self._held:
+            data, task, device = self._inputs[0].data, self._task, self._device
+            shape, y = self._output_shape, data.splits[split].y
+            make = partial(lane_losses.prepared, task, shape, y, dtype)
+            x = batches.features(data, split, task.input_shape, self._dtype, device)
+            found = batches.labels(data, split, ("lanes", task.loss, shape, dtype), make, device)
+            self._held[split, dtype] = x, found
+        x, found = self._held[split, dtype]
+        return x.value, found.value
 
     def set_learning_rates(self, lane: int, rates: np.ndarray) -> None:
         if self._decays is not None:
@@ -225,6 +244,8 @@ class TorchPopulation:
     def close(self) -> None:
         self._losses.clear()
         self._gradients.clear()
+        self._held.clear()
+        self._x = self._y = torch.empty(0)
 
 
 def _at(table: Tensor, step: int | Tensor) -> Tensor:

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from math import prod
 
 import numpy as np
 import torch
 from gradrace.adapter import Metrics, Part
+from gradrace.adapters.large_data import Placed, rows_at_once
 from gradrace.adapters.torch import batches, losses, modes
 from gradrace.adapters.torch.graph import table
 from gradrace.adapters.torch.layers import Layout, TorchNetwork, gradient_of
 from gradrace.adapters.torch.optimizer import Updater
 from gradrace.adapters.torch.policy import DTYPES, prepare
 from gradrace.layers import build
+from gradrace.objective import Objective, metric_of
 from gradrace.plan import RunInputs, Weights, dropout_masks
 from gradrace.spec import RunSpec
 from torch import Tensor, nn
 
 # An evaluation takes so many samples at a time, to bound the memory.
 _EVALUATED_AT_ONCE = 1024
+# An evaluation holds so many entries of outputs, and else adds up its pieces.
+OUTPUTS_HELD = 2**23
 
 
 class TorchSession:
@@ -35,6 +40,8 @@ class TorchSession:
         self._rates = table(inputs.learning_rates, self._tables_on)
         layers = build(run.task.model, run.task.input_shape)
         self._output_shape = layers[-1].output_shape
+        self._evaluated = rows_at_once(layers, _EVALUATED_AT_ONCE, self._dtype.itemsize)
+        self._held: dict[Hashable, tuple[Placed[Tensor], Placed[Tensor]]] = {}
         self._model = TorchNetwork(layers, run.task.batch_size).to(self._device, self._dtype)
         self._model.load(start)
         # Native dropout draws from torch's one generator, as building the model has done.
@@ -130,10 +137,19 @@ class TorchSession:
         accurate = torch.promote_types(self._dtype, torch.float32)
         x, y = self._split(split, self._device, accurate)
         self._model.eval()
-        outputs = torch.cat([self._model(piece) for piece in x.split(_EVALUATED_AT_ONCE)]).to(
-            accurate
-        )
-        return Metrics(float(self._criterion(outputs, y)), losses.metric(self._task, outputs, y))
+        found = (self._model(piece) for piece in x.split(self._evaluated))
+        if len(y) * prod(self._output_shape) <= OUTPUTS_HELD:
+            outputs = torch.cat(list(found)).to(accurate)
+            metric = losses.metric(self._task, outputs, y)
+            return Metrics(float(self._criterion(outputs, y)), metric)
+        loss, total = 0.0, 0.0
+        for piece, own in zip(found, y.split(self._evaluated), strict=True):
+            outputs = piece.to(accurate)
+            loss += float(self._criterion(outputs, own)) * len(own)
+            total += float(losses.metric_total(self._task, outputs, own))
+        loss /= len(y)
+        labels = y.cpu().numpy()
+        return Metrics(loss, metric_of(Objective.of(self._task), total, loss, labels))
 
     def weights(self) -> Weights:
         return {**self._model.canonical(self._model.tensors()), **self._model.state()}
@@ -196,6 +212,8 @@ class TorchSession:
         self._losses.clear()
         self._probed.clear()
         self._update_probe = None
+        self._held.clear()
+        self._batches = batches.none
 
     def _feed_masks(self, step: int) -> None:
         seed, steps, batch = self._inputs.seed, range(step, step + 1), self._task.batch_size
@@ -213,13 +231,15 @@ class TorchSession:
 
     def _split(self, split: str, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Features in the run's dtype, targets in this one."""
-        x = batches.features(
-            self._inputs.data.name, split, self._task.input_shape, self._dtype, device
-        )
-        y = losses.prepared(
-            self._task, self._output_shape, self._inputs.data.splits[split].y, dtype
-        )
-        return x, y.to(device)
+        key = (split, device, dtype)
+        if key not in self._held:
+            task, shape, data = self._task, self._output_shape, self._inputs.data
+            make = partial(losses.prepared, task, shape, data.splits[split].y, dtype)
+            kind = (task.loss, task.label_smoothing, shape, dtype)
+            x = batches.features(data, split, task.input_shape, self._dtype, device)
+            self._held[key] = x, batches.labels(data, split, kind, make, device)
+        x, y = self._held[key]
+        return x.value, y.value
 
     @contextmanager
     def _counted(self) -> Iterator[None]:

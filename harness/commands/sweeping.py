@@ -59,16 +59,19 @@ def head(sweep: Sweep, outcome: Outcome) -> dict[str, Any]:
 
 
 def print_plan(sweep: Sweep, as_json: bool) -> None:
-    """What would be run, and how long that would take."""
+    """What would be run, how long that would take, and how much memory."""
     from ..sweep.estimate import estimate
+    from ..sweep.needs import needs, sentences
 
-    plan = estimate(sweep)
+    plan, memory = estimate(sweep), needs(sweep)
     if as_json:
-        say(json.dumps(plan.to_json()))
+        bytes_of = {need.framework: need.bytes for need in memory}
+        say(json.dumps({**plan.to_json(), "memory_bytes": bytes_of}))
         return
     for row in plan.runs:
         say(f"{'cached' if row['cached'] else 'to run'}  {row['id']}")
-    say(plan.sentence, err=True)
+    for sentence in (plan.sentence, *sentences(memory, sweep)):
+        say(sentence, err=True)
 
 
 def population(text: str) -> str | int:

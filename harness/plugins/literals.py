@@ -12,7 +12,7 @@ from ..errors import UserError
 from ..strict import given
 
 REQUIRED = ("FRAMEWORK", "TITLE", "REQUIRES", "MODES", "CONVERGENCE_MODE")
-_OPTIONAL = ("PROOF_MODES", "LOOPED_MODES", "ALONE_MODES")
+_OPTIONAL = ("PROOF_MODES", "LOOPED_MODES", "ALONE_MODES", "MEMORY_MIB")
 _LISTS = ("REQUIRES", "MODES", "PROOF_MODES", "LOOPED_MODES")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
 _BELOW = re.compile(rf"{_NAME.pattern}<[0-9]+(\.[0-9]+)*")
@@ -90,6 +90,8 @@ def _fits(name: str, value: Any) -> bool:
             _is_name(mode, name) and isinstance(below, str) and _BELOW.fullmatch(below)
             for mode, below in value.items()
         )
+    if name == "MEMORY_MIB":
+        return type(value) is int and 0 < value < 2**24
     return isinstance(value, str) if name == "TITLE" else _is_name(value, name)
 
 
@@ -104,12 +106,16 @@ def _form(name: str) -> str:
         return "a tuple of names" + (", at least one" if name == "MODES" else "")
     if name == "ALONE_MODES":
         return f"a dict such as {_example(name)}"
+    if name == "MEMORY_MIB":
+        return "a whole number of MiB above 0"
     return "text" if name == "TITLE" else "a name of letters, digits, '_', '.' and '-'"
 
 
 def _example(name: str) -> str:
     if name == "ALONE_MODES":
         return '{"a": "distribution<2.0"}'
+    if name == "MEMORY_MIB":
+        return "250"
     return '("a", "b")' if name in _LISTS else '"a"'
 
 
@@ -122,7 +128,7 @@ def _check_modes(file: Path, stated: dict[str, Any]) -> None:
                 f"{file}: ALONE_MODES names {distribution!r}, which is not one of REQUIRES"
                 f" ({', '.join(stated['REQUIRES'])})"
             )
-    for name in ("CONVERGENCE_MODE", *_OPTIONAL):
+    for name in ("CONVERGENCE_MODE", "PROOF_MODES", "LOOPED_MODES", "ALONE_MODES"):
         named = stated.get(name, ())
         for mode in [named] if isinstance(named, str) else named:
             if mode not in modes:

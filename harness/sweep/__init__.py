@@ -3,8 +3,8 @@
 `options`: the user's choices. `planner`: digests, from versions (`installed`) and plug-ins' sources
 (`reached`). `jobs`: runs that share a process; `lanes`: a program; `paying`: if that pays here.
 `store` writes results, `stored` reads them; `population`: the form of runs that were trained
-together; `arrays`: their numbers. `sharing`: several `drivers` in one folder. `estimate`: how long
-it would take. `progress`: the bar."""
+together; `arrays`: numbers. `sharing`: several `drivers` in one folder. `estimate`: how long,
+`needs`: how much memory. `progress`: the bar."""
 
 from __future__ import annotations
 

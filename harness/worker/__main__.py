@@ -58,6 +58,8 @@ class Worker:
         self._beside = beside
         # Taken right after the files were loaded, before somebody edits them.
         self._hashes = {file: hash_of(file) for file in registry.plugins}
+        # Of the last run's data set.
+        self._data_bytes = 0
         # How many entries of each column of the present curve were sent as progress.
         self._sent: Counter[str] = Counter()
 
@@ -74,21 +76,25 @@ class Worker:
     ) -> bool:
         """A job: timing runs against each other, a population's in lanes, all others one by one.
 
-        Ends early, with True, after a run that leaves more than memory_bytes resident."""
+        Ends early, with True, after a run that leaves more than memory_bytes beside its data:
+        another worker would hold the data too."""
         drafts = [Draft(planned, self._versions, self._import_s) for planned in runs]
         if drafts[0].spec.measure == "timing":
             self.time(drafts)
             return False
         if lanes:
             self.populate(drafts, lanes)
-            return memory.resident_bytes() > memory_bytes
+            return self._outgrown(memory_bytes)
         work = {"convergence": self.converge, "memory": self.measure_memory}
         for index, draft in enumerate(drafts):
             draft.begin()
             work[draft.spec.measure](index, draft)
-            if memory.resident_bytes() > memory_bytes:
+            if self._outgrown(memory_bytes):
                 return True
         return False
+
+    def _outgrown(self, memory_bytes: float) -> bool:
+        return memory.private_bytes() > memory_bytes + self._data_bytes
 
     def converge(self, index: int, draft: Draft) -> None:
         """One convergence run, with progress after every chunk."""
@@ -202,6 +208,7 @@ class Worker:
         data.expect(spec.task.data, draft.sources.get(f"data {spec.task.data}"))
         inputs = make_plan(spec, optimizer, registry.schedules)
         draft.data = inputs.data
+        self._data_bytes = memory.data_bytes(inputs.data, spec.dtype)
         if not same_rates(spec.schedule, inputs.learning_rates, draft.sources):
             raise registry.schedules[kind].error(
                 "other rates here than when the sweep was planned; a schedule must depend on its"

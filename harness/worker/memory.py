@@ -10,16 +10,16 @@ from math import prod
 from pathlib import Path
 
 from ..adapter import Session
+from ..data import Data
 from ..layers import build
 from ..record import Memory
-from ..spec import RunSpec
+from ..spec import DTYPE_BYTES, Dtype, RunSpec
 
 _STATUS, _CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 # Copies of the parameters: themselves, gradients, updates, and at most four buffers.
 _COPIES = 7
 # Copies of every layer's outputs: forward, backward and in between.
 _KEPT_OUTPUTS = 4
-_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2}
 
 
 def measure(spec: RunSpec, open_session: Callable[[], Session]) -> tuple[Session, Memory]:
@@ -50,6 +50,24 @@ def resident_bytes() -> int:
     import psutil
 
     return int(psutil.Process().memory_info().rss)
+
+
+def private_bytes() -> int:
+    """Of the resident set, the pages that belong to no file. A memory map that a data set is read
+    by is shared by all workers and can be dropped at any time, so it is no worker's."""
+    import psutil
+
+    found = psutil.Process().memory_info()
+    # Linux alone counts them.
+    return int(found.rss - getattr(found, "shared", 0))
+
+
+def data_bytes(data: Data, dtype: Dtype) -> int:
+    """What a worker holds of a data set at most: its arrays, but for those that are read-only and
+    so memory maps, and one copy of the samples as the run has them."""
+    arrays = [array for split in data.splits.values() for array in (split.x, split.y)]
+    own = sum(array.nbytes for array in arrays if array.flags.writeable)
+    return own + sum(split.x.size for split in data.splits.values()) * DTYPE_BYTES[dtype]
 
 
 def _reset_peak() -> bool:
@@ -83,7 +101,7 @@ def lane_bytes(spec: RunSpec) -> int:
     parameters = sum(prod(p.shape) for layer in built for p in layer.parameters)
     outputs = prod(spec.task.input_shape) + sum(prod(layer.output_shape) for layer in built)
     numbers = _COPIES * parameters + _KEPT_OUTPUTS * outputs * spec.task.batch_size
-    return max(1, numbers * _BYTES[spec.dtype])
+    return max(1, numbers * DTYPE_BYTES[spec.dtype])
 
 
 def available_bytes() -> int:

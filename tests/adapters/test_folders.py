@@ -19,10 +19,10 @@ FRAMEWORKS = [name for name, each in REGISTRY.frameworks.items() if each.version
 FOLDER = Path(gradrace.adapters.__file__).parent
 KINDS = {kind.__name__ for kind in get_args(get_args(layers.Layer)[0])}
 SHARED = {
-    "numpy": {"held_arrays"},
-    "torch": {"held_arrays"},
-    "tensorflow": {"held_arrays", "deferred"},
-    "jax": {"deferred"},
+    "numpy": {"held_arrays", "large_data"},
+    "torch": {"held_arrays", "large_data"},
+    "tensorflow": {"held_arrays", "deferred", "large_data"},
+    "jax": {"deferred", "large_data"},
 }
 # Reached from the optimizers that are built of them.
 PIECES = {"jax": {"jax.pieces"}}

@@ -293,7 +293,7 @@ def records(tmp_path, monkeypatch, registry) -> Any:
     monkeypatch.setattr(energy, "counter", lambda device: counter)
     # Its own log and growth belong to a process of its own.
     monkeypatch.setattr("gradrace.worker.__main__.redirect_output", lambda log: None)
-    monkeypatch.setattr("gradrace.worker.memory.resident_bytes", lambda: 0)
+    monkeypatch.setattr("gradrace.worker.memory.private_bytes", lambda: 0)
 
     def recorded(*specs: RunSpec, value: str, lanes: int = 0, beside: bool = False) -> Any:
         file.write_text("0")
