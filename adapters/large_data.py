@@ -85,5 +85,5 @@ def rows_at_once(layers: Sequence[BuiltLayer], most: int, entry_bytes: int, lane
 
 
 def pieces(count: int, most: int) -> list[slice]:
-    """Slices of so many rows, `most` or less each."""
-    return [slice(first, min(first + most, count)) for first in range(0, count, most)]
+    """Slices of so many rows, `most` or less each; one at least."""
+    return [slice(first, min(first + most, count)) for first in range(0, max(1, count), most)]

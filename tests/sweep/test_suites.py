@@ -151,6 +151,8 @@ def test_an_estimate_takes_the_nearest_earlier_runs_of_any_suite(tmp_path):
 def test_a_dry_run_at_a_scale_from_the_command_line(gradrace):
     ended = gradrace("run", "optimizers", "--scale", "small", "--dry-run", "--json")
     assert ended.returncode == 0, ended.stderr
-    assert len(json.loads(ended.stdout)["runs"]) == RUNS["optimizers"][1]
+    said = json.loads(ended.stdout)
+    assert len(said["runs"]) == RUNS["optimizers"][1]
+    assert said["memory_bytes"]["jax"] > 0
     unknown = gradrace("run", "optimizers", "--scale", "smal", "--dry-run")
     assert unknown.returncode == 2 and "did you mean 'small'" in unknown.stderr
