@@ -1,6 +1,6 @@
 """Evaluations of a framework in pieces beside those in one, of losses and metrics of every kind.
 
-`python tests/helpers/evaluated_in_pieces.py FRAMEWORK` prints the largest difference of each task."""
+`python tests/helpers/evaluated_in_pieces.py FRAMEWORK` prints each task's largest difference."""
 
 from __future__ import annotations
 
