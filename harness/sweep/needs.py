@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import prod
 
 from .. import data
+from ..executor.make import LOCAL
 from ..executor.queue import side_by_side
 from ..layers import build
 from ..machine import this_machine, usable_cores
@@ -58,6 +59,8 @@ def sentences(found: list[Need], sweep: Sweep) -> list[str]:
         f"memory of a worker: about {each}; of that for the data set {largest.data} up to"
         f" {_size(largest.data_bytes)}"
     ]
+    if sweep.options.executor != LOCAL:
+        return told
     threads = max(run.spec.threads for run in sweep.selected)
     workers = sweep.options.workers or side_by_side(len(usable_cores()), threads)
     machine = this_machine().memory_bytes

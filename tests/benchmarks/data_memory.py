@@ -144,14 +144,14 @@ def run_of(case: Case, name: str, features: int, rows: int) -> Any:
 def child(case: Case, folder: Path, features: int, sizes: dict[str, int]) -> None:
     """Trains on these data sets one after the other; says what is done, and waits for an answer."""
     from gradrace import data
-    from gradrace.data import DataSet
+    from gradrace.data import Loader
     from gradrace.registry import import_adapter, load_registry
 
     registry = load_registry()
     adapter = import_adapter(registry.frameworks[case.framework])
     for name, rows in sizes.items():
         own = partial(loaded, folder, name)
-        data.SETS[name] = DataSet(int(SHARES["train"] * rows), own)
+        data.SETS[name] = Loader(int(SHARES["train"] * rows), own)
     optimizer, phases = registry.optimizers["momentum"], iter(PHASES)
     _say(next(phases))
     for name, rows in sizes.items():

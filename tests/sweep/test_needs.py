@@ -100,6 +100,8 @@ def test_workers_that_exceed_the_machine_are_a_caution(sweep, monkeypatch, machi
     need = needs.Need("numpy", 100 * MIB, "digits", MIB)
     told = needs.sentences([need], sweep)[1:]
     assert len(told) == bool(words) and words in "".join(told)
+    elsewhere = replace(sweep, options=replace(sweep.options, executor="ray"))
+    assert len(needs.sentences([need], elsewhere)) == 1
 
 
 def test_larger_batches_lanes_and_models_take_more(sweep, make_run):
