@@ -206,7 +206,7 @@ def _check_foldable(task: TaskSpec, schedule: str) -> None:
     if not data.can_fold(task.data):
         raise UserError(
             f"--nested-cv: no folds can be made of {task.data}, the data of {task.name}; its splits"
-            " are given"
+            " are given, or go by time"
         )
     if schedule == "plateau" or task.early_stopping:
         what = "the schedule plateau" if schedule == "plateau" else f"early stopping of {task.name}"

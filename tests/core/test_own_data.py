@@ -698,6 +698,23 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], str]] = {
         {"column": "y", "categories": "one_hot"},
         "column t holds texts in one split",
     ),
+    "out of memory": (lambda: np.zeros((2**30, 2**20)), {}, "its function ran out of memory"),
+    "out of memory later": (
+        (np.broadcast_to(np.float16(0), (2**40, 2**5)), np.broadcast_to(0, 2**40)),
+        {},
+        "more memory is needed than there is (Unable to allocate",
+    ),
+    "a column without a frame": ((X, LABELS), OUT, "'kind' is named, but its function gives y"),
+    "a third array that nobody takes": (
+        (X, LABELS, LABELS),
+        {"split": AtRandom()},
+        "gives a third array, which split=AtRandom(...) does not take",
+    ),
+    "a third array beside a column": (
+        (X, LABELS, LABELS),
+        {"split": Grouped(0)},
+        "gives a third array, which split=Grouped(...) does not take",
+    ),
     "other data each time": (_random, {}, "gave other data when it was called again"),
 }
 

@@ -27,7 +27,13 @@ class _Samples(NamedTuple):
 
 def read(of: DataSet) -> Table:
     """Calls the function once. UserError for whatever cannot be trained on."""
-    answer = called(of)
+    try:
+        return _read(of, called(of))
+    except MemoryError as error:
+        raise refusal(of, f"more memory is needed than there is ({error})") from None
+
+
+def _read(of: DataSet, answer: Any) -> Table:
     if not isinstance(answer, Mapping):
         samples = _samples(of, answer, "")
         return _table(of, samples, {})
@@ -65,6 +71,7 @@ def _samples(of: DataSet, answer: Any, split: str) -> _Samples:
     elif isinstance(answer, tuple | list) and len(answer) in (2, 3):
         x, y, names = answer[0], answer[1], []
         by = None if len(answer) == 2 else _array(of, answer[2], f"{where}by")
+        _check_used(of, by)
     else:
         kind = "nothing" if answer is None else f"a {type(answer).__name__}"
         raise refusal(of, f"{where}its function gives {kind}, not {_FORMS}")
@@ -77,6 +84,15 @@ def _samples(of: DataSet, answer: Any, split: str) -> _Samples:
     )
     _check_lengths(of, where, features.x, y, by)
     return _Samples(numbers.checked(of, features, where), y, by)
+
+
+def _check_used(of: DataSet, by: np.ndarray | None) -> None:
+    """Nothing of a declaration or an answer is passed over in silence."""
+    if of.column is not None:
+        raise refusal(of, f"column {of.column!r} is named, but its function gives y itself")
+    if by is not None and getattr(of.splitting, "by", 0) is not None:
+        way = type(of.splitting).__name__
+        raise refusal(of, f"its function gives a third array, which split={way}(...) does not take")
 
 
 def _by(
