@@ -442,6 +442,12 @@ def test_an_address_without_a_cluster_is_refused_quickly(tmp_path, gradrace, sch
             assert reason in line and "ray start --head" in line
 
 
+def test_a_machine_outside_of_the_cluster_is_refused_at_once(tmp_path, cluster, monkeypatch):
+    monkeypatch.setattr("ray._private.services.find_node_ids", lambda: [])
+    with pytest.raises(UserError, match="no node of it runs on this machine.*ray start --address"):
+        swept(tmp_path, cluster)
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [

@@ -84,6 +84,8 @@ def _hushed(new: Any = lambda *args, **options: None) -> Any:
 def _connect(ray: Any, address: str) -> None:
     try:
         _check_answers(_found(address))
+        if not address.startswith(_CLIENT):
+            _check_node_here()
         with _own_signals():
             ray.init(address=address, logging_level=logging.CRITICAL, log_to_driver=False)
     except (ConnectionError, ValueError) as error:
@@ -136,6 +138,17 @@ def _check_answers(address: str) -> None:
         raise ConnectionError(f"{address} cannot be reached: {refused(error)}") from None
     if len(answer) < _SETTINGS or answer[3] != _SETTINGS:
         raise ConnectionError(f"what listens at {address} is no Ray")
+
+
+def _check_node_here() -> None:
+    """ConnectionError if no node runs on this machine: Ray would look for one for a minute."""
+    from ray._private import services
+
+    if not services.find_node_ids():
+        raise ConnectionError(
+            "no node of it runs on this machine, so this machine must join it, or connect by"
+            " ray://HOST:10001"
+        )
 
 
 def _first_line(error: BaseException) -> str:
