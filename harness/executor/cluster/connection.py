@@ -120,7 +120,10 @@ def _found(address: str) -> str:
         return address.removeprefix(_CLIENT).partition("/")[0]
     from ray._private import services
 
-    return str(services.canonicalize_bootstrap_address_or_die(address))
+    try:
+        return str(services.canonicalize_bootstrap_address_or_die(address))
+    except ConnectionError:
+        raise ConnectionError("none was started on this machine") from None
 
 
 def _check_answers(address: str) -> None:
