@@ -11,6 +11,7 @@ from programs import printed
 REGISTRY = load_registry()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("framework", ("numpy", "torch", "tensorflow", "jax"))
 def test_evaluations_in_pieces_are_those_of_the_whole(framework):
     if REGISTRY.frameworks[framework].versions() is None:
