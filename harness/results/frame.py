@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,11 @@ import pandas as pd
 from .. import data
 from ..errors import UserError
 from ..machine import identity
-from ..record import RunRecord
+from ..record import FINAL, RunRecord
 from ..spec import number_text, step_setting
 from ..statistics import step_times
 from ..sweep.store import PlanFile, read_plan, stored, suite_folder, suites_in
-from ..sweep.stored import Stored
+from ..sweep.stored import Kept, Stored
 from ..tune.study import StudyFile, read_study
 from ..verify import file as verify_file
 from ..verify.verdict import VerifyFile
@@ -73,25 +74,28 @@ def load(folder: str | Path = "results", *suites: str) -> Frames:
     output = Path(folder)
     names = suites or suites_in(output)
     plans = {suite: read_plan(output, suite) for suite in names}
-    rows: list[dict[str, Any]] = []
+    places = {suite: stored(output, suite) for suite in names}
+    found = {suite: place.sound(plans[suite].digests) for suite, place in places.items()}
+    origins = _origins(found)
+    records = {digest: record for digest, (_, record) in origins.items()}
     curves: list[pd.DataFrame] = []
     norms: list[pd.DataFrame] = []
     steps: list[pd.DataFrame] = []
-    records: dict[str, RunRecord] = {}
     times: dict[Any, dict[str, Any]] = {}
     for suite in names:
         # Not longer than needed: it keeps the arrays of populations.
-        place = stored(output, suite)
-        found = [kept.record for kept in place.sound(plans[suite].digests)]
-        # A run that stands in two suites is one run: its arrays are there once.
-        fresh = [record for record in found if record.digest not in records]
-        records |= {record.digest: record for record in found}
-        curves += _arrays(place, fresh, "curve")
-        norms += _arrays(place, fresh, "norms")
-        for blocks in map(_with_parts, _arrays(place, fresh, "steps")):
+        place = places.pop(suite)
+        own = [record for of, record in origins.values() if of == suite]
+        curves += _arrays(place, own, "curve")
+        norms += _arrays(place, own, "norms")
+        for blocks in map(_with_parts, _arrays(place, own, "steps")):
             steps.append(blocks)
             times |= {digest: _timing(of) for digest, of in blocks.groupby("digest", sort=False)}
-        rows += [_row(suite, record) | times.get(record.digest, {}) for record in found]
+    rows = [
+        _row(suite, records[kept.record.digest]) | times.get(kept.record.digest, {})
+        for suite, of in found.items()
+        for kept in of
+    ]
     for record in records.values():
         data.recall(record.spec.task.data, record.data)
     if not rows:
@@ -109,6 +113,20 @@ def load(folder: str | Path = "results", *suites: str) -> Frames:
         output,
         studies,
     )
+
+
+def _origins(found: Mapping[str, Sequence[Kept]]) -> dict[str, tuple[str, RunRecord]]:
+    """Digest -> the suite and record that count, arrays and times included.
+
+    A run that stands in two suites is one run, but may have been computed for each. The first that
+    is finished counts, else the first."""
+    origins: dict[str, tuple[str, RunRecord]] = {}
+    for suite, of in found.items():
+        for record in (kept.record for kept in of):
+            known = origins.get(record.digest)
+            if known is None or (known[1].status not in FINAL and record.status in FINAL):
+                origins[record.digest] = suite, record
+    return origins
 
 
 def _row(suite: str, record: RunRecord) -> dict[str, Any]:

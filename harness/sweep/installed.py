@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
+import platform
 from collections.abc import Mapping
 from functools import cache
 
 from ..errors import UserError
+from ..plugins.imports import NOT_INSTALLED
 from ..process import NoAnswer, ask
 from ..registry import Framework
+from .reached import CORE
 
 _WHAT_IS_INSTALLED = """
-import importlib.metadata, json, sys
-installed = {}
+import importlib.metadata, json, platform, sys
+installed = {"python": platform.python_version()}
 for name in sys.argv[1:]:
     try: installed[name] = importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError: pass
@@ -27,10 +31,29 @@ def versions_of(framework: Framework, interpreters: Mapping[str, str]) -> dict[s
     return _versions_elsewhere(interpreters[framework.name], framework.requires)
 
 
-@cache
+def core_of(framework: Framework, interpreters: Mapping[str, str]) -> dict[str, str]:
+    """Versions of the framework's Python, and of what gradrace itself computes with there."""
+    python = interpreters.get(framework.name)
+    if python is None:
+        own = {name: importlib.metadata.version(name) for name in CORE}
+        return {**own, "python": platform.python_version()}
+    found = _installed_in(python, CORE)
+    return {name: found.get(name, NOT_INSTALLED) for name in (*CORE, "python")}
+
+
 def _versions_elsewhere(python: str, requires: tuple[str, ...]) -> dict[str, str] | None:
     """UserError if that interpreter cannot be asked or has no gradrace."""
-    names = [name for requirement in requires for name in requirement.split("|")]
+    names = tuple(name for requirement in requires for name in requirement.split("|"))
+    installed = _installed_in(python, names)
+    complete = all(any(name in installed for name in each.split("|")) for each in requires)
+    return {name: installed[name] for name in names if name in installed} if complete else None
+
+
+@cache
+def _installed_in(python: str, names: tuple[str, ...]) -> dict[str, str]:
+    """Those of these distributions that an interpreter has, and the version of its Python.
+
+    UserError as of `_versions_elsewhere`."""
     command = [python, "-c", _WHAT_IS_INSTALLED, "gradrace", *names]
     try:
         installed = ask(command, os.environ, timeout_s=60)
@@ -40,5 +63,4 @@ def _versions_elsewhere(python: str, requires: tuple[str, ...]) -> dict[str, str
         raise UserError(
             f"--python: {python} has no gradrace; install it there as well (pip install gradrace)"
         )
-    complete = all(any(name in installed for name in each.split("|")) for each in requires)
-    return {name: str(version) for name, version in installed.items()} if complete else None
+    return {name: str(version) for name, version in installed.items()}

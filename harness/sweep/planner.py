@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,8 +12,8 @@ from ..registry import Registry
 from ..sources import Reach, hashes, is_own
 from ..spec import RunSpec, TaskSpec, digest
 from ..worker import clock, memory, train
-from .installed import versions_of
-from .reached import CORE, distributions, imported, reach_of
+from .installed import core_of, versions_of
+from .reached import distributions, imported, reach_of
 
 # The source that drives the session; it is part of a run's digest.
 _LOOPS = {"convergence": train, "timing": clock, "memory": memory}
@@ -31,8 +29,7 @@ class Planner:
         self._registry = registry
         self._interpreters = interpreters
         self._here = here
-        self._common = {name: importlib.metadata.version(name) for name in CORE}
-        self._common["python"] = platform.python_version()
+        self._common: dict[str, dict[str, str]] = {}
         self._sources: dict[tuple[str, ...], dict[str, str]] = {}
         self._reached: dict[tuple[str, ...], Reach] = {}
         self._rates: dict[tuple[str, int], dict[str, str]] = {}
@@ -43,9 +40,9 @@ class Planner:
     def plan(self, spec: RunSpec) -> PlannedRun:
         """The run with its digest, without a log. UserError if a user's schedule or data fail."""
         own = versions_of(self._registry.frameworks[spec.framework], self._interpreters)
-        found = self._reach_of(spec)
-        versions = {**self._common, **found.versions, **(own or {"not installed": spec.framework})}
-        listed = {*self._common, *distributions(self._registry)}
+        found, common = self._reach_of(spec), self._core_of(spec)
+        versions = {**common, **found.versions, **(own or {"not installed": spec.framework})}
+        listed = {*common, *distributions(self._registry)}
         sources = {**self._sources_of(spec), **found.sources}
         sources |= {
             imported(n): version for n, version in found.versions.items() if n not in listed
@@ -77,6 +74,12 @@ class Planner:
         if name not in self._missing_data:
             self._missing_data[name] = data.missing(name)
         return self._missing_data[name] or None
+
+    def _core_of(self, spec: RunSpec) -> dict[str, str]:
+        name = spec.framework
+        if name not in self._common:
+            self._common[name] = core_of(self._registry.frameworks[name], self._interpreters)
+        return self._common[name]
 
     def _sources_of(self, spec: RunSpec) -> dict[str, str]:
         """Of gradrace's own files."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from gradrace import cli
 from gradrace.errors import UserError
 from gradrace.process import NoAnswer, ask
+from gradrace.suite import make_suite
 from gradrace.sweep import Options, prepare
 from processes import until_gone
 
@@ -95,3 +97,21 @@ def test_windows_is_told_what_works_there(monkeypatch, capsys):
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 0 and "quick" in capsys.readouterr().out
+
+
+def test_the_digest_names_what_the_other_python_has(tmp_path):
+    """Not what this one has: another NumPy, or another Python, computes other numbers."""
+    has = '{"gradrace": "0", "python": "3.99.1", "numpy": "9.9.9", "jax": "0.9", "jaxlib": "0.9"'
+    other = script(tmp_path, f"""echo '{has}, "flax": "0.1", "optax": "0.2"}}'""")
+    suite = make_suite("s", {"title": "S", "question": "Q", "tasks": ["digits_mlp"]} | ONE)
+    own = prepare(suite, options=Options(output=tmp_path)).plan[0]
+    there = prepare(suite, options=Options(output=tmp_path, interpreters={"jax": str(other)})).plan[
+        0
+    ]
+    found = {"python": "3.99.1", "numpy": "9.9.9", "scikit-learn": "not installed", "jax": "0.9"}
+    assert {name: there.versions[name] for name in found} == found
+    assert own.versions["python"] == platform.python_version()
+    assert own.versions.keys() == there.versions.keys() and own.digest != there.digest
+
+
+ONE = {"frameworks": ["jax"], "optimizers": ["sgd"], "steps": 10, "eval_every": 5, "seeds": 1}
