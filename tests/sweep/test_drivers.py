@@ -401,3 +401,23 @@ def test_a_drivers_file_is_small_and_plain(tmp_path: Path) -> None:
         content = json.loads((tmp_path / "drivers" / f"{made.name}.json").read_text())
     assert content["entered"] and content["place"]["pid"] == os.getpid()
     assert content["versions"] == {"jax": "1"} and content["schema"] == 1
+
+
+def test_who_comes_while_another_tidies_up_is_not_refused(tmp_path: Path) -> None:
+    """The first driver removes what dead ones left, and the file that another is just making."""
+    ended = threading.Event()
+    with driver(tmp_path) as (first, _):
+
+        def tidy() -> None:
+            while not ended.is_set():
+                first.sweep_up(())
+
+        tidier = threading.Thread(target=tidy)
+        tidier.start()
+        try:
+            for _ in range(300):
+                with driver(tmp_path) as (late, _):
+                    assert late.name != first.name
+        finally:
+            ended.set()
+            tidier.join()

@@ -16,6 +16,7 @@ import shutil
 import threading
 import time
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -33,6 +34,8 @@ _SCHEMA = 1
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,80}-[0-9]{1,10}-[0-9a-f]{8}")
 # Heartbeats in a lease: a few may be late.
 _BEATS = 6
+# How often in a row a file of ours may vanish while it is made.
+_TRIES = 100
 
 
 class DriverFile(Frozen):
@@ -73,7 +76,6 @@ class Driver:
 
     def register(self) -> None:
         """Makes the file and starts the heart. OSError: see jsonfile.writing."""
-        make_folder(self._folder)
         self._write()
         self._last = time.time()
         self._heart = threading.Thread(target=self._beat, daemon=True)
@@ -145,14 +147,19 @@ class Driver:
                 yield stem
 
     def _write(self) -> None:
-        replace_text(self._file, self._about.model_dump_json(by_alias=True) + "\n")
+        text = self._about.model_dump_json(by_alias=True) + "\n"
+        for _ in range(_TRIES):
+            make_folder(self._folder)
+            # Another driver that tidies up may remove the folder, or the file that is being made.
+            with suppress(FileNotFoundError):
+                return replace_text(self._file, text)
+        replace_text(self._file, text)
 
     def _touch(self) -> None:
         try:
             os.utime(self._file)
         except FileNotFoundError:
             # Somebody took this driver for dead and tidied up.
-            make_folder(self._folder)
             self._write()
 
     def _beat(self) -> None:
