@@ -120,7 +120,7 @@ def check_agrees(
     if other is None or before is None or not {*before.digests} - {*plan.digests}:
         return
     differing = [
-        *(f"{name} is another file there" for name in _differing(sources, other.sources)),
+        *(f"{_source(name)} there" for name in _differing(sources, other.sources)),
         *(
             f"{name} is {other.versions.get(name, 'absent')} there and"
             f" {versions.get(name, 'absent')} here"
@@ -133,6 +133,11 @@ def check_agrees(
         f"another gradrace ({other.named}) is at work on other runs of this suite: {why}; wait for"
         " it, or use --output"
     )
+
+
+def _source(name: str) -> str:
+    """For people: a key of PlannedRun.sources, a module's name unless it says its kind."""
+    return f"{name} is another one" if " " in name else f"the file of {name} is another one"
 
 
 def _differing(here: Mapping[str, str], there: Mapping[str, str]) -> list[str]:

@@ -121,7 +121,7 @@ def test_another_plug_in_file_of_that_name_is_refused_while_a_driver_is_at_work(
         file.write("# another\n")
     code, said = end(start(other, out))
     assert code == 2 and "Traceback" not in said
-    assert f"process {first.pid}" in said and "counted is another file there" in said
+    assert f"process {first.pid}" in said and "the file of counted is another one there" in said
     drivers.all_end([first])
     check_done_once(out, RUNS)
     drivers.check_equal(out, suite / "calm")

@@ -278,12 +278,13 @@ PLAN = PlanFile(suite="s", title="S", question="", digests=tuple(DIGESTS[:2]))
 @pytest.mark.parametrize(
     ("digests", "versions", "sources", "message"),
     [
-        (DIGESTS[:2], {"jax": "1"}, {"mine.py": "a"}, None),
-        (DIGESTS[:4], {"jax": "2"}, {"mine.py": "a"}, None),
-        (DIGESTS[:1], {"jax": "1"}, {"mine.py": "b"}, "mine.py is another file there"),
-        (DIGESTS[2:], {"jax": "2"}, {"mine.py": "a"}, "jax is 1 there and 2 here"),
+        (DIGESTS[:2], {"jax": "1"}, {"mine": "a"}, None),
+        (DIGESTS[:4], {"jax": "2"}, {"mine": "a"}, None),
+        (DIGESTS[:1], {"jax": "1"}, {"mine": "b"}, "the file of mine is another one there"),
+        (DIGESTS[2:], {"jax": "2"}, {"mine": "a"}, "jax is 1 there and 2 here"),
         (DIGESTS[2:], {"jax": "1", "new": "3"}, {}, "new is absent there and 3 here"),
-        (DIGESTS[:1], {"jax": "1"}, {"mine.py": "a"}, "its tasks, seeds or settings are others"),
+        (DIGESTS[:1], {"jax": "1"}, {"mine": "a", "data x": "1"}, "data x is another one there"),
+        (DIGESTS[:1], {"jax": "1"}, {"mine": "a"}, "its tasks, seeds or settings are others"),
     ],
 )
 def test_drivers_must_agree_upon_the_runs(
@@ -291,7 +292,7 @@ def test_drivers_must_agree_upon_the_runs(
 ) -> None:
     plan = PLAN.model_copy(update={"digests": tuple(digests)})
     with driver(tmp_path) as (other, _):
-        other.enter({"jax": "1"}, {"mine.py": "a"})
+        other.enter({"jax": "1"}, {"mine": "a"})
         others = [other._about]
         check_agrees(plan, None, others, versions, sources)
         check_agrees(plan, PLAN, [], versions, sources)
