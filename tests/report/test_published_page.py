@@ -7,9 +7,13 @@ import subprocess
 import sys
 from xml.etree import ElementTree
 
+import pandas as pd
 from gradrace.sweep import execute
 from paths import ROOT
 from tiny import planned
+
+sys.path.insert(0, str(ROOT / "tests" / "benchmarks"))
+import published
 
 
 def test_a_suite_is_published_without_times(tmp_path):
@@ -44,3 +48,21 @@ def median(rows, rate):
     ]
     assert len(values) == 2
     return sum(values) / 2
+
+
+def test_a_rate_at_which_most_runs_diverge_is_never_the_best():
+    """Though the run that did not diverge is better than all others."""
+    runs = pd.DataFrame(
+        [("t", "f", "o", rate, seed, *of) for rate, seed, *of in DIVERGING],
+        columns=[*published.CELL, "seed", "status", *FIGURES, "steps_to_target"],
+    )
+    *_, row = published._table(runs)
+    assert row == "| t | o | f | 0.1 | 0.8000 [0.8000, 0.8000] | 0.7000 [0.7000, 0.7000] | 3 of 3 |"
+
+
+FIGURES = ["best_validation_metric", "test_metric"]
+DIVERGING = [
+    *((0.1, seed, "ok", 0.8, 0.7, 10.0) for seed in range(3)),
+    (1.0, 0, "ok", 0.9, 0.8, 10.0),
+    *((1.0, seed, "diverged", 0.85, 0.75, None) for seed in (1, 2)),
+]
