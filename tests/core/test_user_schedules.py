@@ -305,7 +305,10 @@ WRONG_FIELDS = {
     ),
     "a built-in name": ("Schedule('cosine', '-', f)", "the name 'cosine' is taken already"),
     "a misspelt field": ("Schedule('m', '-', f, param={})", "TypeError"),
-    "nothing": ("None", "defines no gradrace.Optimizer, gradrace.TaskSpec or gradrace.Schedule"),
+    "nothing": (
+        "None",
+        "defines no gradrace.Optimizer, gradrace.TaskSpec, gradrace.Schedule or gradrace.DataSet",
+    ),
 }
 
 
