@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from ..errors import UserError, nearest
 from ..strict import given
@@ -53,23 +51,11 @@ def make_executor(means: Means, claim: Claim = lambda job: job) -> Executor:
 
 
 class LateExecutor:
-    """An executor that is made when there is something to do, and closed at the end."""
+    """An executor that is made when there is something to do."""
 
     def __init__(self, make: Callable[[], Executor]) -> None:
         self._make = make
         self._made: Executor | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._made:
-            self._made.close()
 
     def do(self, jobs: Iterable[Job]) -> Iterator[Event]:
         """The events of these jobs, until all have finished."""
@@ -77,3 +63,8 @@ class LateExecutor:
         for job in jobs:
             executor.submit(job)
         yield from executor.events()
+
+    def close(self) -> None:
+        """See Executor."""
+        if self._made:
+            self._made.close()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -221,7 +222,7 @@ def _events(sweep: Sweep, todo: Sequence[PlannedRun], sharing: Sharing) -> Itera
     """Does runs that are free, and waits for those that other drivers have, until all are there."""
     means = _means(sweep)
     left = {run.digest: run for run in todo}
-    with LateExecutor(lambda: make_executor(means, sharing.claim)) as executor:
+    with closing(LateExecutor(lambda: make_executor(means, sharing.claim))) as executor:
         while left:
             taken = sharing.others_have([*left.values()])
             free = [run for digest, run in left.items() if digest not in taken]

@@ -174,3 +174,10 @@ def test_documents_name_files_that_exist(page: Path) -> None:
     if page.stem == "architecture":
         short = set(SHORT.findall(text))
         assert not {path for path in short - whole if not list(ROOT.glob(f"harness/**/{path}"))}
+
+
+def test_no_two_modules_of_the_tests_have_one_name() -> None:
+    """They are imported by their bare names, from folders that come onto sys.path in any order."""
+    folders = [ROOT / "tests" / name for name in ("benchmarks", "device", "helpers", "hostile")]
+    names = [file.stem for folder in folders for file in folder.glob("[!t]*.py")]
+    assert sorted(names) == sorted(set(names))

@@ -13,13 +13,13 @@ from paths import ROOT
 from tiny import planned
 
 sys.path.insert(0, str(ROOT / "tests" / "benchmarks"))
-import published
+import publish
 
 
 def test_a_suite_is_published_without_times(tmp_path):
     sweep = planned(tmp_path / "results", optimizers=[{"name": "adam", "learning_rate": [0.1, 1]}])
     execute(sweep)
-    script = ROOT / "tests" / "benchmarks" / "published.py"
+    script = ROOT / "tests" / "benchmarks" / "publish.py"
     command = [sys.executable, script, "tiny", "--output", "results", "--to", "page"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
@@ -54,9 +54,9 @@ def test_a_rate_at_which_most_runs_diverge_is_never_the_best():
     """Though the run that did not diverge is better than all others."""
     runs = pd.DataFrame(
         [("t", "f", "o", rate, seed, *of) for rate, seed, *of in DIVERGING],
-        columns=[*published.CELL, "seed", "status", *FIGURES, "steps_to_target"],
+        columns=[*publish.CELL, "seed", "status", *FIGURES, "steps_to_target"],
     )
-    *_, row = published._table(runs)
+    *_, row = publish._table(runs)
     assert row == "| t | o | f | 0.1 | 0.8000 [0.8000, 0.8000] | 0.7000 [0.7000, 0.7000] | 3 of 3 |"
 
 

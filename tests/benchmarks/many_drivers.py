@@ -1,6 +1,6 @@
 """Four drivers at once in one results folder, two of which are killed: is every run there once?
 
-    python tests/benchmarks/drivers.py [--rounds 10] [--runs 200] [--seed 0]
+    python tests/benchmarks/many_drivers.py [--rounds 10] [--runs 200] [--seed 0]
 
 Each round: four `gradrace run` begin together; two are killed with SIGKILL at random moments; the
 others end, or are killed as well in every second round; one more `gradrace run` ends it. Then every

@@ -1,7 +1,7 @@
 """Makes results/published/NAME of a suite's results: a page, two tables and the report's figures.
 
     gradrace run fashion --output results
-    python tests/benchmarks/published.py fashion [--output results] [--to results/published/fashion]
+    python tests/benchmarks/publish.py fashion [--output results] [--to results/published/fashion]
 
 Times are left out, for they are of one machine and its load. The page has no figure that is not in
 the tables; runs.csv has a row for each run, curves.csv its validation metric after each epoch.
@@ -85,7 +85,7 @@ def _page(suite: str, frames: frame.Frames, runs: pd.DataFrame, figures: list[Pa
         "",
         "    gradrace fetch fashion_mnist    # nothing to download if it lies in a usual place",
         f"    gradrace run {suite}",
-        f"    python tests/benchmarks/published.py {suite}",
+        f"    python tests/benchmarks/publish.py {suite}",
         "",
         "Each optimizer at the learning rate with the best median validation accuracy; accuracies"
         " are medians over the seeds [lowest, highest]; runs that did not end ok, as those that"
