@@ -28,12 +28,15 @@ PLUGIN = textwrap.dedent("""
     import os, time
     from gradrace import Optimizer, ReferenceRule
 
+    # Asked early: a process whose parent is killed gets another one.
+    PARENT = os.getppid()
+
     def lines():
         with open(os.environ["RUNS"]) as file:
             return file.read().splitlines()
 
     def begin(rate):
-        line = f"{os.getppid()} {rate!r}\\n".encode()
+        line = f"{PARENT} {rate!r}\\n".encode()
         file = os.open(os.environ["RUNS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         os.write(file, line)
         os.close(file)
