@@ -170,7 +170,7 @@ def _plain(file: IO[bytes]) -> IO[bytes]:
 
 @contextmanager
 def _refusing(path: Path, problem: str) -> Iterator[None]:
-    """What a reader raises on a file that is no such file becomes DataBroken."""
+    """Errors of a reader, on a file of another kind, become DataBroken."""
     try:
         yield
     except DataBroken:

@@ -1,4 +1,4 @@
-"""What a merge did, or would do."""
+"""The outcome of a merge, done or planned."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a process keeps of data sets, and which memory may be handed to a framework."""
+"""Data sets that a process keeps, and memory that may be handed to a framework."""
 
 from __future__ import annotations
 

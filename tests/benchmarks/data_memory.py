@@ -209,7 +209,7 @@ class Watch:
 
 
 def measured(case: Case, rows: int, features: int) -> Taken:
-    """What a fresh process takes. RuntimeError if it fails."""
+    """The memory of a fresh process. RuntimeError if it fails."""
     stored = "float64" if case.framework == "numpy" or "float64" in case.marks else "float32"
     used = np.dtype("float64" if case.framework == "numpy" else "float32")
     sizes = {"small": rows // 100, "large": rows, "other": rows // 100}

@@ -279,7 +279,7 @@ def test_nobody_trains_on_this_machine_while_another_times(tmp_path, out, option
 
 
 def garbage(suite_folder):
-    """What a crash, another version or a stranger may leave in the folders of drivers."""
+    """Leftovers of a crash, another version or a stranger in the folders of drivers."""
     names = {folder: suite_folder / folder for folder in ("claims", "drivers")}
     for folder in names.values():
         folder.mkdir(parents=True)

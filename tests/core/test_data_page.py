@@ -66,10 +66,20 @@ def digits28(folder: Path) -> None:
     np.savez(folder / ".keras" / "datasets" / "mnist.npz", **arrays)
 
 
-MADE = {"houses": houses, "sensors": sensors, "reviews": reviews, "letters": letters,
-        "digits28": digits28}  # fmt: skip
-SHAPES = {"houses": (4,), "sensors": (3,), "reviews": (1,), "letters": (28, 28, 1),
-          "digits28": (28, 28, 1)}  # fmt: skip
+MADE = {
+    "houses": houses,
+    "sensors": sensors,
+    "reviews": reviews,
+    "letters": letters,
+    "digits28": digits28,
+}
+SHAPES = {
+    "houses": (4,),
+    "sensors": (3,),
+    "reviews": (1,),
+    "letters": (28, 28, 1),
+    "digits28": (28, 28, 1),
+}
 
 
 def test_every_file_of_the_page_is_tried():

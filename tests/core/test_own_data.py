@@ -445,7 +445,7 @@ def _random() -> Any:
 
 
 class Unready:
-    """As what a user forgot to turn into arrays."""
+    """Values that a user forgot to turn into arrays."""
 
 
 GIVEN = {"train": (X, LABELS), "validation": (X, LABELS), "test": (X, LABELS)}

@@ -198,8 +198,20 @@ def test_nested_folds_of_groups_choose_a_rate(gradrace, folder):
     pytest.importorskip("optuna")
     fit = ("--framework", "numpy", "--dtype", "float64", "--steps", "8", "--fresh-seeds", "2")
     search = ("--optimizer", "momentum", "--budget", "2", "--name", "study", "--nested-cv", "2x2")
-    done = gradrace("tune", "--task", "mine", "--load", "mine.py", *fit, *search, "--json", "-q",
-                    "--no-report", "--sampler", "random")  # fmt: skip
+    done = gradrace(
+        "tune",
+        "--task",
+        "mine",
+        "--load",
+        "mine.py",
+        *fit,
+        *search,
+        "--json",
+        "-q",
+        "--no-report",
+        "--sampler",
+        "random",
+    )
     assert done.returncode == 0, done.stderr
     found = {record.spec.task.data for record in frame.load("results").records.values()}
     assert {f"mine.cv2-{fold}.2-{part}" for fold in (0, 1) for part in (0, 1)} <= found
@@ -211,8 +223,9 @@ def test_a_csv_becomes_a_report_by_one_file_of_15_lines_and_one_command(gradrace
         shutil.copy(EXAMPLES / name, folder / name)
     assert len(file.read_text().splitlines()) <= 15
     only = ("--framework", "torch", "--framework", "jax", "--seeds", "1")
-    done = gradrace("run", "quick", "--load", file, "-k", "iris !timing", *only, "--output", "out",
-                    timeout=540)  # fmt: skip
+    done = gradrace(
+        "run", "quick", "--load", file, "-k", "iris !timing", *only, "--output", "out", timeout=540
+    )
     assert done.returncode == 0, done.stderr
     page = (folder / "out" / "html" / "index.html").read_text()
     assert "Data sets" in page and "Fisher (1936)" in page and "CC BY 4.0" in page

@@ -40,7 +40,7 @@ __all__ = [
 
 
 class Prepared(NamedTuple):
-    """What a name stands for in this process."""
+    """The data set that a name stands for in this process."""
 
     of: DataSet
     entry: kept.Entry

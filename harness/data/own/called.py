@@ -1,4 +1,4 @@
-"""Calls a user's function: what it prints is no answer, and what it raises names its line."""
+"""Calls a user's function: its output is no answer, and its errors name their line."""
 
 from __future__ import annotations
 

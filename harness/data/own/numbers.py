@@ -19,9 +19,12 @@ _REFUSED = {
     "M": "dates; make numbers of them",
     "m": "lengths of time; make numbers of them",
     "c": "complex numbers; give their parts",
-    **dict.fromkeys("USO", "texts or objects; make numbers of them (.astype(float)), or give a"
-    ' pandas frame and categories="one_hot"'),
-}  # fmt: skip
+    **dict.fromkeys(
+        "USO",
+        "texts or objects; make numbers of them (.astype(float)), or give a"
+        ' pandas frame and categories="one_hot"',
+    ),
+}
 
 
 def checked(of: DataSet, features: Features, where: str = "") -> Features:

@@ -1,4 +1,4 @@
-"""From what a user's function gives to a Table: arrays, frames, or a dict of splits."""
+"""Turns the answer of a user's function into a Table: arrays, frames, or a dict of splits."""
 
 from __future__ import annotations
 

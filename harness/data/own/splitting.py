@@ -19,7 +19,7 @@ _WAYS = "split=AtRandom() takes rows by lot"
 
 
 def rows(of: DataSet, table: Table) -> Rows:
-    """int64[k] of each split. UserError if one would be empty or lack what it must have."""
+    """int64[k] of each split. UserError if one would be empty, or without a class it needs."""
     if len(table.parts) == len(SPLITS):
         return table.parts
     if isinstance(of.splitting, Fixed):

@@ -1,4 +1,4 @@
-"""What a node has, as far as digests and places depend on it: `python -c TEXT`, with this file.
+"""The facts of a node, as far as digests and places depend on it: `python -c TEXT`, with this file.
 
 Every Python that counts is asked, whatever it has installed: only the standard library is taken
 for granted.

@@ -1,4 +1,4 @@
-"""What a driver and its actors say to each other, as bytes of JSON: jobs go, events come back."""
+"""The messages between a driver and its actors, as bytes of JSON: jobs go, events come back."""
 
 from __future__ import annotations
 

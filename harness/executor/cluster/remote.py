@@ -58,7 +58,7 @@ class Remote(Paced):
         self.call = self.actor.news.remote()
 
     def waiting(self) -> Job | None:
-        """What of its job has not ended."""
+        """The part of its job that has not ended."""
         return self.job.of([self.job.runs[i] for i in self._waiting]) if self.job else None
 
     def hear(self, answer: Any) -> Iterator[Event]:
