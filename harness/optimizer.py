@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from .errors import nearest
+from .importpath import ImportPath
 
 Array = np.ndarray
 Hypers = Mapping[str, float]
@@ -152,6 +153,8 @@ class Binding:
             return self.native_target
         if isinstance(self.target, str):
             return self.target
+        if label := getattr(self.target, "label", None):
+            return str(label)
         name = getattr(self.target, "__name__", type(self.target).__name__)
         return f"{self.target.__module__}.{name}"
 
@@ -189,6 +192,8 @@ class Optimizer:
     imprecise: framework -> why its float32 is off by more than the rounding of tensors, though its
         float64 is right.
     space: the ranges to search for good settings; None if nobody has proposed any.
+    imported: the import path that it stands for; it then has no rule and no hyperparameters of
+        ours, and takes the arguments of its class.
     """
 
     name: str
@@ -204,14 +209,17 @@ class Optimizer:
     full_batch: bool = False
     imprecise: Mapping[str, str] = field(default_factory=dict)
     space: SearchSpace | None = None
+    imported: ImportPath | None = None
 
-    def hypers(self, given: Hypers) -> dict[str, float]:
+    def hypers(self, given: Mapping[str, Any]) -> dict[str, float]:
         """The defaults with `given` over them. ValueError names an unknown or impossible one."""
         for key, value in given.items():
             if key not in self.hyper:
                 raise ValueError(
                     f"{self.name} has no hyperparameter {key!r}{nearest(key, self.hyper)}"
                 )
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise ValueError(f"{self.name}: {key} = {value!r} is no number")
             known = self.hyper[key]
             if not known.low <= value <= known.high:
                 raise ValueError(

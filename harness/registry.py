@@ -21,14 +21,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pydantic import ValidationError
-
 from .dataset import DataSet
-from .errors import UserError, is_file, line_in
-from .jsonfile import first_problem
+from .errors import UserError, nearest
+from .imported.optimizers import HERE, optimizer_of
+from .importpath import ImportPath, Plugin, plugin_of
 from .optimizer import Optimizer
-from .output.silenced import off_stdout
-from .plugins.absent import missing_package
 from .plugins.declared import (
     check_data_of,
     check_data_set,
@@ -37,6 +34,7 @@ from .plugins.declared import (
     check_schedule,
     check_task,
 )
+from .plugins.executed import execute, loading
 from .plugins.literals import read_literals
 from .schedule import Schedule
 from .spec import TaskSpec
@@ -93,7 +91,7 @@ class Registry:
     optimizers: Mapping[str, Optimizer]
     frameworks: Mapping[str, Framework]
     optimizer_files: Mapping[str, Path]
-    plugins: tuple[Path, ...] = ()
+    plugins: tuple[Plugin, ...] = ()
     loaded: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     modules: Mapping[Path, str] = field(default_factory=dict)
     schedules: Mapping[str, Schedule] = field(default_factory=dict)
@@ -106,12 +104,14 @@ class Registry:
 KINDS = ("tasks", "optimizers", "schedules", "frameworks")
 
 
-def load_registry(plugins: Sequence[Path] = ()) -> Registry:
+def load_registry(plugins: Sequence[Plugin] = ()) -> Registry:
     """The built-in things, those of installed plug-in packages, and those of the user's files.
+
+    An import path adds the optimizer that stands for it, without importing anything.
 
     UserError names a file that is missing, does not parse, raises, offers nothing, takes a name
     twice or declares something impossible. What a file prints goes to standard error."""
-    built_in, plugins = _built_in(), [_file_of(path) for path in plugins]
+    built_in, plugins = _built_in(), [_plugin(each) for each in plugins]
     registry = replace(
         built_in,
         plugins=tuple(plugins),
@@ -123,19 +123,38 @@ def load_registry(plugins: Sequence[Path] = ()) -> Registry:
         registry.modules[file.resolve()] = name  # type: ignore[index]
         _add(registry, module, file)
     before = _names(registry)
-    for file in _each_once(plugins):
+    files = [plugin for plugin in plugins if isinstance(plugin, Path)]
+    for file in _each_once(files):
         framework = read_framework(_readable(file), module=None)
         if framework:
             _take_name(registry.frameworks, framework.name, framework, file)
         else:
-            _add(registry, _execute(file), file)
+            _add(registry, execute(file), file)
     _check_frameworks(registry, built_in.optimizers)
     _check_data(registry, built_in.tasks)
     loaded = {
         key: tuple(name for name in names if name not in before[key])
         for key, names in _names(registry).items()
     }
+    for plugin in plugins:
+        if isinstance(plugin, ImportPath):
+            _add_imported(registry, plugin)
     return replace(registry, loaded=loaded)
+
+
+def _add_imported(registry: Registry, path: ImportPath) -> None:
+    """UserError: an unknown framework, or two files of one name."""
+    if path.framework not in registry.frameworks:
+        known = nearest(path.framework, registry.frameworks)
+        raise UserError(f"{path}: no framework {path.framework!r}{known}")
+    if path.file and not path.file.is_file():
+        raise UserError(f"{path}: no such file: {path.file}")
+    optimizer, file = optimizer_of(path), path.file or Path(HERE)
+    known_file = registry.optimizer_files.get(path.name, file)
+    if known_file.resolve() != file.resolve():
+        raise UserError(f"{path}: {known_file} has the same name; rename one of the files")
+    registry.optimizers[path.name] = optimizer  # type: ignore[index]
+    registry.optimizer_files[path.name] = file  # type: ignore[index]
 
 
 def _each_once(files: Iterable[Path]) -> list[Path]:
@@ -172,7 +191,7 @@ def _names(registry: Registry) -> dict[str, tuple[str, ...]]:
 def import_adapter(framework: Framework) -> Any:
     """The framework's Adapter. This loads the framework, so only workers call it."""
     module = (
-        importlib.import_module(framework.module) if framework.module else _execute(framework.file)
+        importlib.import_module(framework.module) if framework.module else execute(framework.file)
     )
     if not hasattr(module, "ADAPTER"):
         raise UserError(
@@ -214,7 +233,7 @@ def _own_frameworks() -> Iterator[Framework]:
 def _installed_plugins() -> Iterable[tuple[str, ModuleType]]:
     """Dotted name and module of each entry point, which may name something inside a module."""
     for entry in importlib.metadata.entry_points(group="gradrace.plugins"):
-        with _loading(f"the installed plug-in {entry.value!r}", None):
+        with loading(f"the installed plug-in {entry.value!r}", None):
             entry.load()
             module = sys.modules[entry.module]
         yield entry.module, module
@@ -281,80 +300,14 @@ def _readable(file: Path) -> Path:
     return file
 
 
-def _file_of(path: Path) -> Path:
-    """A package is known by its `__init__.py`."""
-    inner = path / "__init__.py"
-    return inner if inner.is_file() else path
-
-
-def _execute(file: Path) -> ModuleType:
-    """Runs a user's file as a module; its folder becomes the last on the path of modules.
-
-    Whatever it raises becomes a UserError with the file and line; only Ctrl-C passes."""
-    name = _module_name(file)
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
-        raise UserError(f"{file}: not a Python file (its name must end in .py)")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    folder = str(file.resolve().parent)
-    if folder not in sys.path:
-        sys.path.append(folder)
-    with _loading(str(file), file):
-        spec.loader.exec_module(module)
-    return module
-
-
-def plugin_module(file: Path) -> ModuleType | None:
-    """The module of a user's file that was executed, the last time; None if it was not."""
-    return sys.modules.get(_module_name(file))
-
-
-def _module_name(file: Path) -> str:
-    """Of two files of one name, the second has a number."""
-    place = str(file.resolve())
-    stem = file.resolve().parent.name if file.name == "__init__.py" else file.stem
-    name, number = f"gradrace_plugin_{stem}", 1
-    while _NAMED.setdefault(name, place) != place:
-        number += 1
-        name = f"gradrace_plugin_{stem}_{number}"
-    return name
-
-
-# Module name -> the user's file, as long as the process lives.
-_NAMED: dict[str, str] = {}
-
-
-@contextmanager
-def _loading(source: str, file: Path | None) -> Iterator[None]:
-    """A user's code runs inside: it prints to standard error, and raises UserErrors."""
-    try:
-        with off_stdout():
-            yield
-    except KeyboardInterrupt:
-        raise
-    except SyntaxError as error:
-        elsewhere = error.filename and not (file and is_file(error.filename, file))
-        inside = f": {error.filename}" if elsewhere else ""
-        line = f", line {error.lineno}" if error.lineno else ""
-        raise UserError(f"{source}{inside}{line}: {error.msg}") from error
-    except BaseException as error:
-        place = f", line {line_in(error, file) or '?'}" if file else " cannot be loaded"
-        raise UserError(f"{source}{place}: {_said(error)}") from error
-
-
-def _said(error: BaseException) -> str:
-    """One line: the missing package, the wrong field of a task, or the error as it is."""
-    if package := missing_package(error):
-        return f"not installed: {package} (pip install {package})"
-    if isinstance(error, ValidationError):
-        return f"{error.title}: {first_problem(error)}"
-    try:
-        text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-    # A user's exception may have no text.
-    except Exception:
-        text = "it has no text"
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+def _plugin(given: Plugin) -> Plugin:
+    """A package is known by its `__init__.py`. An import path may come as a Path of its text, which
+    is all that a worker of another commit can make of it."""
+    plugin = plugin_of(str(given))
+    if isinstance(plugin, ImportPath):
+        return plugin
+    inner = plugin / "__init__.py"
+    return inner if inner.is_file() else plugin
 
 
 def read_framework(file: Path, module: str | None) -> Framework | None:

@@ -17,6 +17,8 @@ from . import limits
 from .layers import Layer, build
 from .strict import Strict
 
+# What a parameter is for; every trained parameter has one role, see `roles`.
+ParameterRole = Literal["kernel", "bias", "norm", "embedding", "head", "recurrent_kernel"]
 UpdateRule = Literal["canonical", "native"]
 Measure = Literal["convergence", "timing", "memory"]
 Dtype = Literal["float32", "float64", "bfloat16"]
@@ -24,6 +26,12 @@ DTYPE_BYTES: Mapping[Dtype, int] = {"float64": 8, "float32": 4, "bfloat16": 2}
 Device = Literal["cpu", "gpu"]
 Input = Literal["resident", "pipeline"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=80)]
+# Of an optimizer: a name, or an import path as `importpath.ImportPath.name` gives it.
+OptimizerName = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*(:[\w.+ -]+){0,2}$", max_length=200)
+]
+HyperScalar = bool | int | FiniteFloat | Annotated[str, Field(max_length=200)]
+HyperValue = HyperScalar | tuple[HyperScalar, ...]
 # The mode of runs that are trained many at once, a lane each, in one program.
 POPULATION = "population"
 # Of a run: the name of its folder.
@@ -124,17 +132,33 @@ class TaskSpec(Frozen):
         return self
 
 
+class ParameterGroup(Frozen):
+    """The parameters of some roles, which an optimizer of their own trains, on its own state.
+
+    roles: see `roles.role_of`. name, hyper: that optimizer, under the same rule; hyper is complete
+    under the canonical one. rate_factor: its learning rate is this times the run's."""
+
+    roles: Annotated[tuple[ParameterRole, ...], Field(min_length=1)]
+    name: OptimizerName
+    hyper: Mapping[str, HyperValue] = {}
+    rate_factor: NonNegative = 1.0
+
+
 class OptimizerSpec(Frozen):
     """An optimizer, its rule, and its hyperparameters.
 
     canonical: the paper's update, but for the departures that Optimizer.paper names, with every
         hyperparameter given here; equal in every framework.
-    native: the library's own class and defaults, only the learning rate aligned; `hyper` is empty.
+    native: the library's own class and defaults, only the learning rate aligned. `hyper` is handed
+        over uncorrected: of an import path, arguments of its class; else our names of
+        hyperparameters, as the library's arguments that they belong to, or its own names.
+    groups: parameters with other settings; the optimizer has the rest.
     """
 
-    name: Name
-    hyper: dict[str, FiniteFloat] = {}
+    name: OptimizerName
+    hyper: Mapping[str, HyperValue] = {}
     rule: UpdateRule = "canonical"
+    groups: tuple[ParameterGroup, ...] = ()
 
 
 class ScheduleSpec(Frozen):
@@ -254,6 +278,14 @@ def number_text(value: float | tuple[float, ...]) -> str:
     if float(short) == value:
         return short
     return str(value) if isinstance(value, Integral) else repr(float(value)).removesuffix(".0")
+
+
+def hyper_text(value: HyperValue) -> str:
+    """A hyperparameter for people, the entries of a tuple joined by '+'; texts and truth values as
+    they are."""
+    if isinstance(value, tuple):
+        return "+".join(map(hyper_text, value))
+    return str(value) if isinstance(value, bool | str) else number_text(value)
 
 
 # Task fields that a step's time does not depend on.

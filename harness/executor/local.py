@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from ..errors import ExitCode, UserError, refused
+from ..importpath import Plugin
 from ..machine import this_machine, usable_cores, visible_gpus
 from ..record import Curve, RunRecord, RunResult, Status
 from ..worker.train import summarise
@@ -43,7 +43,7 @@ class LocalExecutor:
 
     def __init__(
         self,
-        plugins: tuple[Path, ...],
+        plugins: tuple[Plugin, ...],
         interpreters: Mapping[str, str],
         timeout_s: float,
         workers: int = 0,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from ..errors import UserError, nearest
+from ..importpath import Plugin
 from ..strict import given
 from . import Claim, Event, Executor, Job
 from .local import LocalExecutor
@@ -19,7 +19,7 @@ class Means:
     """With what runs are computed: executor is local or ray, address that of Ray's cluster, "" for
     the one that runs here; the other fields are as of LocalExecutor."""
 
-    plugins: tuple[Path, ...] = ()
+    plugins: tuple[Plugin, ...] = ()
     interpreters: Mapping[str, str] = field(default_factory=dict)
     timeout_s: float = 600.0
     workers: int = 0

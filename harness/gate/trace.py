@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from pydantic import ValidationInfo, field_validator
 
 from ..record import RunRecord, Status
-from ..spec import Dtype, Frozen, RunSpec, canonical_json
+from ..spec import Dtype, Frozen, HyperValue, RunSpec, canonical_json
 
 Array = np.ndarray
 Steps = tuple[tuple[int, int], ...]
@@ -44,7 +44,7 @@ class Trace(Frozen):
     framework: str
     dtype: Dtype
     spec: str
-    hyper: dict[str, float] = {}
+    hyper: Mapping[str, HyperValue] = {}
     status: Status
     steps: int
     steps_to_target: int | None = None

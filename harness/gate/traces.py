@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import ExitCode, UserError
 from ..executor import PlannedRun, Single
+from ..importpath import Plugin, files_of
 from ..machine.place import machine_type
 from ..paired import Side
 from ..paired.measure import side_path
@@ -108,7 +109,7 @@ def compute_elsewhere(sweep: Sweep, side: Side, twins: bool = False) -> Computed
             "output": folder,
             "keyword": sweep.options.keyword,
             "timeout_s": sweep.options.timeout_s,
-            "plugins": [str(file) for file in side.plugins],
+            "plugins": [str(file) for file in files_of(side.plugins)],
         }
         _run_elsewhere(side, asked)
         return _read(Path(folder), sweep.suite.name)
@@ -136,7 +137,7 @@ def traces(computed: Computed) -> dict[str, Trace]:
     return {run.spec.id: make_trace(run, computed.losses[run.spec.id]) for run in computed.finished}
 
 
-def select(suite: str, plugins: Sequence[Path], options: Options) -> Sweep:
+def select(suite: str, plugins: Sequence[Plugin], options: Options) -> Sweep:
     """The suite's convergence runs, and its timing cells under the rule that its timing part names.
 
     The first launch of a cell stands for all of them."""

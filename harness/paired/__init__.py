@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, FiniteFloat, PositiveInt
 
+from ..importpath import Plugin
 from ..record import Machine
 from ..spec import Frozen, RunSpec
 
@@ -30,7 +31,7 @@ class Side:
     label: str
     python: str
     root: Path | None = None
-    plugins: tuple[Path, ...] = ()
+    plugins: tuple[Plugin, ...] = ()
     slowdown: float = 0.0
     details: dict[str, str] = field(default_factory=dict)
 

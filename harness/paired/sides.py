@@ -13,9 +13,11 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import ExitCode, UserError
+from ..importpath import ImportPath, Plugin, files_of
 from ..process import NoAnswer, ask
 from ..version import __version__
 from . import Side
@@ -37,7 +39,7 @@ _NAMED_FILES = 5
 
 @contextmanager
 def against_base(
-    ref: str, plugins: Sequence[Path] = (), allow_dirty: bool = False
+    ref: str, plugins: Sequence[Plugin] = (), allow_dirty: bool = False
 ) -> Iterator[tuple[Side, Side]]:
     """The commit `ref` of the current directory's repository, and its working tree.
 
@@ -72,7 +74,7 @@ def against_base(
 
 @contextmanager
 def of_interpreters(
-    a: str | None, b: str | None, plugins: Sequence[Path] = ()
+    a: str | None, b: str | None, plugins: Sequence[Plugin] = ()
 ) -> Iterator[tuple[Side, Side]]:
     """Two interpreters, None for this one; both run the gradrace that is running now.
 
@@ -89,7 +91,7 @@ def of_interpreters(
 
 
 @contextmanager
-def of_files(a: Path, b: Path, plugins: Sequence[Path] = ()) -> Iterator[tuple[Side, Side]]:
+def of_files(a: Path, b: Path, plugins: Sequence[Plugin] = ()) -> Iterator[tuple[Side, Side]]:
     """Two files with optimizers, as --load takes them; other `plugins` are given to both sides."""
     labels = (a.name, b.name) if a.name != b.name else (str(a), str(b))
     yield (
@@ -99,7 +101,7 @@ def of_files(a: Path, b: Path, plugins: Sequence[Path] = ()) -> Iterator[tuple[S
 
 
 @contextmanager
-def of_cells(a: str, b: str, plugins: Sequence[Path] = ()) -> Iterator[tuple[Side, Side]]:
+def of_cells(a: str, b: str, plugins: Sequence[Plugin] = ()) -> Iterator[tuple[Side, Side]]:
     """This interpreter and source on both sides; the pairs differ. a, b: labels."""
     yield (
         Side(a, sys.executable, None, tuple(plugins)),
@@ -113,7 +115,7 @@ def ask_frameworks(side: Side) -> dict[str, dict[str, str] | None]:
     UserError (exit code 3) if this side's gradrace cannot be imported or its files not loaded."""
     from .measure import side_path
 
-    files = json.dumps([str(file.resolve()) for file in side.plugins])
+    files = json.dumps([str(file.resolve()) for file in files_of(side.plugins)])
     try:
         answer = ask(
             [side.python, "-P", "-c", QUESTION, files],
@@ -214,8 +216,14 @@ def _worktree(repository: Path, commit: str) -> Iterator[Path]:
             _git(repository, "worktree", "prune")
 
 
-def _at_base(file: Path, repository: Path, worktree: Path, ref: str) -> Path:
+def _at_base(file: Plugin, repository: Path, worktree: Path, ref: str) -> Plugin:
     """The user's file at the base; a file outside the repository is the same on both sides."""
+    if isinstance(file, ImportPath):
+        return replace(file, file=file.file and _file_at_base(file.file, repository, worktree, ref))
+    return _file_at_base(file, repository, worktree, ref)
+
+
+def _file_at_base(file: Path, repository: Path, worktree: Path, ref: str) -> Path:
     absolute = file.resolve()
     if not absolute.is_relative_to(repository):
         return file

@@ -11,7 +11,7 @@ import numpy as np
 from .. import data
 from ..errors import ExitCode, UserError
 from ..record import DataFacts, RunRecord
-from ..spec import POPULATION, number_text
+from ..spec import POPULATION, hyper_text, number_text
 from ..sweep.store import read_plan, stored, suites_in
 from ..sweep.stored import Stored
 from . import text
@@ -195,5 +195,5 @@ def _state(record: RunRecord) -> list[tuple[str, str]]:
 def _pairs(values: object) -> str:
     items = dict(values).items()  # type: ignore[call-overload]
     return ", ".join(
-        f"{key}={number_text(v) if isinstance(v, float | tuple) else v}" for key, v in items
+        f"{key}={hyper_text(v) if isinstance(v, float | tuple) else v}" for key, v in items
     )

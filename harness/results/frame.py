@@ -13,7 +13,7 @@ from .. import data
 from ..errors import UserError
 from ..machine import identity
 from ..record import FINAL, RunRecord
-from ..spec import number_text, step_setting
+from ..spec import hyper_text, step_setting
 from ..statistics import step_times
 from ..sweep.store import PlanFile, read_plan, stored, suite_folder, suites_in
 from ..sweep.stored import Kept, Stored
@@ -300,8 +300,7 @@ def _concat(frames: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)[columns]
 
 
-def _pairs(values: dict[str, Any]) -> str:
+def _pairs(values: Mapping[str, Any]) -> str:
     return ", ".join(
-        f"{key}={number_text(v) if isinstance(v, float | tuple) else v}"
-        for key, v in values.items()
+        f"{key}={hyper_text(v) if isinstance(v, float | tuple) else v}" for key, v in values.items()
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from typing import Any
 
 from ..errors import UserError
-from ..spec import RunSpec, TaskSpec
+from ..spec import RunSpec, TaskSpec, hyper_text
 from .variations import VARIATIONS
 
 Setting = str | int | float
@@ -67,7 +67,7 @@ def _values(run: RunSpec) -> Iterator[tuple[str, Setting]]:
     for name, field in _FIELDS.items():
         yield name, field(run)
     for name, value in run.optimizer.hyper.items():
-        yield f"hyper.{name}", value
+        yield f"hyper.{name}", hyper_text(value) if isinstance(value, tuple) else value
 
 
 def _named(run: RunSpec, varied: Sequence[str]) -> RunSpec:

@@ -31,6 +31,7 @@ from ..executor import (
 from ..executor.local import unfinished
 from ..executor.make import LOCAL, LateExecutor, Means, make_executor
 from ..executor.queue import side_by_side
+from ..importpath import Plugin
 from ..machine import usable_cores
 from ..process import check_system
 from ..record import FINAL, Status
@@ -96,7 +97,7 @@ class Outcome:
 
 def prepare(
     suite: str | Suite,
-    plugins: Sequence[Path] = (),
+    plugins: Sequence[Plugin] = (),
     options: Options | None = None,
     tell: Tell = lambda what, count: None,
 ) -> Sweep:

@@ -15,7 +15,8 @@ from .. import data, limits, schedules
 from ..errors import UserError, nearest
 from ..jsonfile import first_problem
 from ..optimizer import Optimizer
-from ..registry import Registry, load_registry, plugin_module
+from ..plugins.executed import plugin_module
+from ..registry import Registry, load_registry
 from ..spec import ScheduleSpec, TaskSpec
 from ..strict import given as shown_value
 from .samplers import check_sampler

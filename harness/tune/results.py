@@ -13,7 +13,7 @@ from ..data import chance
 from ..optimizer import SearchSpace
 from ..plugins.space import RATE
 from ..record import RunRecord
-from ..spec import RunSpec, TaskSpec
+from ..spec import HyperValue, RunSpec, TaskSpec
 from ..statistics.aggregates import share_of_samples
 from ..statistics.bootstrap import bootstrap_interval
 from ..statistics.intervals import LEVEL, Interval, t_margin
@@ -76,7 +76,12 @@ def found(study: StudyFile, records: Iterable[RunRecord]) -> list[SearchResult]:
 def settings_of(spec: RunSpec, space: SearchSpace) -> dict[str, float]:
     """The searched ones of a run's settings."""
     values = {**spec.optimizer.hyper, RATE: spec.schedule.base_lr}
-    return {name: values[name] for name in space.ranges}
+    return {name: _number(values[name]) for name in space.ranges}
+
+
+def _number(value: HyperValue) -> float:
+    assert isinstance(value, int | float), "only numbers are searched"
+    return value
 
 
 # Scores of settings

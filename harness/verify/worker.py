@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ..errors import UserError
+from ..importpath import plugin_of
 from ..plugins.absent import missing_package
 from ..registry import import_adapter, load_registry
 from .cases import Selection, by_id, everything
@@ -40,7 +41,7 @@ def serve(request: dict[str, Any], out: BinaryIO) -> None:
         out.flush()
 
     try:
-        registry = load_registry([Path(file) for file in request["plugins"]])
+        registry = load_registry([plugin_of(text) for text in request["plugins"]])
         framework = registry.frameworks[request["framework"]]
         adapter = import_adapter(framework)
     except Exception as error:

@@ -17,12 +17,12 @@ import traceback
 from collections import Counter
 from contextlib import suppress
 from functools import cached_property, partial
-from pathlib import Path
 from typing import Any, BinaryIO
 
 from .. import data
 from ..adapter import Adapter, Session
 from ..errors import UserError
+from ..importpath import plugin_of, sources_of
 from ..machine import gpu_gauges
 from ..machine.energy import meter
 from ..plan import RunInputs, initial_weights, make_plan
@@ -57,7 +57,7 @@ class Worker:
         self._import_s = import_s
         self._beside = beside
         # Taken right after the files were loaded, before somebody edits them.
-        self._hashes = {file: hash_of(file) for file in registry.plugins}
+        self._hashes = {file: hash_of(file) for file in sources_of(registry.plugins)}
         # Of the last run's data set.
         self._data_bytes = 0
         # How many entries of each column of the present curve were sent as progress.
@@ -286,7 +286,7 @@ def main() -> None:
     hello = messages.get()
     _pin(hello["cores"])
     try:
-        registry = load_registry([Path(file) for file in hello["plugins"]])
+        registry = load_registry([plugin_of(text) for text in hello["plugins"]])
         began = time.perf_counter()
         adapter = import_adapter(registry.frameworks[hello["framework"]])
         import_s, beside = time.perf_counter() - began, hello["beside"]

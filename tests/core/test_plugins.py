@@ -19,7 +19,8 @@ from gradrace.errors import UserError
 from gradrace.optimizer import HyperCorrection, Range, SearchSpace
 from gradrace.plugins.absent import missing_package
 from gradrace.plugins.declared import check_optimizer, check_task
-from gradrace.registry import Framework, import_adapter, load_registry, plugin_module
+from gradrace.plugins.executed import plugin_module
+from gradrace.registry import Framework, import_adapter, load_registry
 from gradrace.suite import make_suite
 from gradrace.sweep.store import read_records
 from tiny import TINY

@@ -10,11 +10,11 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from ...data.places import VARIABLE
 from ...errors import ExitCode, UserError
+from ...importpath import Plugin
 from ...record import Status
 from .. import Claim, Event, Finished, Job, PlannedRun
 from ..local import STARTS, unfinished
@@ -40,7 +40,7 @@ class ClusterExecutor:
 
     def __init__(
         self,
-        plugins: tuple[Path, ...],
+        plugins: tuple[Plugin, ...],
         interpreters: Mapping[str, str],
         timeout_s: float,
         workers: int,

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
+from ...importpath import plugin_of
 from ...process import guard
 from .. import Job
 from ..local import LocalExecutor
 from .messages import NewText, event_out, job_in
-from .travel import Luggage, moved, unpack
+from .travel import Luggage, moved, moved_plugin, unpack
 
 # A call for news ends after so long without any: the driver then knows that the actor lives.
 _NEWS_S = 5.0
@@ -47,11 +48,11 @@ class Supervisor:
     def __init__(self, setup: Setup, bag: Luggage) -> None:
         os.environ.update(setup.variables)
         self._folder = Path(tempfile.mkdtemp(prefix="gradrace-"))
-        plugins = [Path(path) for path in setup.plugins]
+        plugins = [plugin_of(text) for text in setup.plugins]
         if setup.carried:
             files = self._folder / "files"
             unpack(bag, files)
-            plugins = [moved(path, files) for path in setup.plugins]
+            plugins = [moved_plugin(text, files) for text in setup.plugins]
             search = [str(moved(entry, files)) for entry in bag.search]
             os.environ["PYTHONPATH"] = os.pathsep.join(
                 [*search, *filter(None, [os.environ.get("PYTHONPATH")])]

@@ -6,10 +6,11 @@ import hashlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ...errors import UserError, refused
+from ...importpath import ImportPath, Plugin, plugin_of, sources_of
 from ...plugins import imports
 
 # Larger files belong on each node, at the same path.
@@ -30,13 +31,13 @@ class Luggage:
         return {path: hashlib.sha256(data).hexdigest() for path, data in self.files.items()}
 
 
-def luggage(plugins: Sequence[Path]) -> Luggage:
+def luggage(plugins: Sequence[Plugin]) -> Luggage:
     """The plug-ins and all local files that they lead to, as the digest counts them.
 
     UserError if they cannot be read, or are too large to send."""
     if not plugins:
         return Luggage()
-    files = [str(path.resolve()) for path in plugins]
+    files = [str(file.resolve()) for file in sources_of(plugins)]
     request = {"files": files, "names": [], "left_out": [], "known": []}
     found: dict[str, bytes] = {}
     size = 0
@@ -64,6 +65,14 @@ def unpack(bag: Luggage, folder: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(data)
     moved(bag.here, folder).mkdir(parents=True, exist_ok=True)
+
+
+def moved_plugin(text: str, folder: Path) -> Plugin:
+    """The plug-in with its file at its place below the folder."""
+    plugin = plugin_of(text)
+    if isinstance(plugin, ImportPath):
+        return replace(plugin, file=plugin.file and moved(str(plugin.file), folder))
+    return moved(text, folder)
 
 
 def moved(path: str, folder: Path) -> Path:

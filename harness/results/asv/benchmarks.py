@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ...errors import UserError
 from ...machine.identity import identity
-from ...spec import Measure, RunSpec, number_text
+from ...spec import Measure, RunSpec, hyper_text
 from ..frame import Frames
 from .tracks import FIGURES, Track, mode_of, tracks, version
 
@@ -119,7 +119,7 @@ class Benchmarks:
 
 
 def _hyper(spec: RunSpec) -> str:
-    return ",".join(f"{k}={number_text(v)}" for k, v in spec.optimizer.hyper.items())
+    return ",".join(f"{k}={hyper_text(v)}" for k, v in spec.optimizer.hyper.items())
 
 
 _ALWAYS: tuple[Axis, ...] = (
