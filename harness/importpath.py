@@ -15,6 +15,8 @@ _FORM = (
     "FRAMEWORK:package.Class, such as torch:schedulefree.AdamWScheduleFree, or"
     " FRAMEWORK:file.py:Class, such as torch:./mine.py:Mine"
 )
+# What people call a framework's optimizers -> the framework's name here.
+_ALIASES = {"keras": "tensorflow", "optax": "jax"}
 _FRAMEWORK = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
@@ -23,7 +25,7 @@ _DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 class ImportPath:
     """A class or factory of a framework, in a module or in a user's file.
 
-    dotted: the path inside the module or file. `str` gives the text that `parse` takes; `name` is
+    dotted: the path inside the module or file. `str` gives a text that `parse` takes; `name` is
     the name in specifications, without the file's folder."""
 
     framework: str
@@ -32,14 +34,14 @@ class ImportPath:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """UserError for a text of another form."""
+        """`keras:` means tensorflow, `optax:` means jax. UserError for a text of another form."""
         framework, _, rest = text.partition(":")
         place, colon, dotted = rest.rpartition(":")
         file = Path(place) if colon else None
         fine = _FRAMEWORK.fullmatch(framework) and _DOTTED.fullmatch(dotted)
         if not fine or (file is None and "." not in dotted) or (file and file.suffix != ".py"):
             raise UserError(f"{given(text)}: no import path; expected {_FORM}")
-        return cls(framework, dotted, file)
+        return cls(_ALIASES.get(framework, framework), dotted, file)
 
     def __str__(self) -> str:
         return ":".join([self.framework, *([str(self.file)] if self.file else []), self.dotted])
