@@ -1,4 +1,4 @@
 """`gradrace certify`: whether an implementation of an optimizer is what it says.
 
-`../stepping` makes and steps it. `finding`: the verdict of a check.
+`../stepping` makes and steps it. `finding`: the verdict of a `check`.
 """
