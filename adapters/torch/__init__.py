@@ -5,12 +5,14 @@
 (with `pieces` that torch lacks), `batches`: its parts. `policy`: threads and precision.
 `population`: many models at once, by `lane_network`, `lane_losses`, `lane_updates`; on a GPU by
 `lane_stacked` with its `lane_numbers`, and `lane_graph`. `lane_keys`, `lane_trials`: which runs.
+`stepping/`: optimizers of any package.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +32,9 @@ from gradrace.adapters.torch.optimizer import Updater
 from gradrace.adapters.torch.policy import DTYPES, accelerator, policy, prepare, visible_device
 from gradrace.adapters.torch.population import TorchPopulation
 from gradrace.adapters.torch.session import TorchSession
+from gradrace.adapters.torch.stepping.instance import TorchMaker
 from gradrace.binding import unavailable
+from gradrace.importpath import ImportPath
 from gradrace.layers import BuiltLayer, build
 from gradrace.optimizer import Optimizer
 from gradrace.plan import RunInputs, Weights
@@ -161,6 +165,9 @@ class TorchAdapter:
         self, task: TaskSpec, outputs: np.ndarray, y: np.ndarray, dtype: Dtype = "float64"
     ) -> float:
         return losses.metric(task, *_given(task, outputs, y, dtype))
+
+    def maker(self, path: ImportPath, hyper: Mapping[str, Any]) -> TorchMaker:
+        return TorchMaker(path, hyper)
 
 
 ADAPTER = TorchAdapter()
