@@ -1,4 +1,5 @@
 """`gradrace certify`: whether an implementation of an optimizer is what it says.
 
-`../stepping` makes and steps it. `finding`: the verdict of a `check`.
+`../stepping` makes and steps it. `finding`: the verdict of a `check`. `comparison`: its steps
+beside those of rules and of other implementations (in `nearest/`). `training`: whether it trains.
 """

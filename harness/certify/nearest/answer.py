@@ -1,0 +1,107 @@
+"""The known rule that a class follows, in a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ...optimizer import Optimizer
+from ...stepping.instance import Maker, MakerFacts, NotApplicable
+from ..finding import Finding, Outcome
+from . import settings
+from .difference import told
+from .said import apart, arguments_text, equality, finite, listed, source
+from .search import Asked, Match, ask, best, named
+from .settings import Setting
+
+CHECK = "nearest known rule"
+
+
+def nearest(maker: Maker, optimizers: Mapping[str, Optimizer]) -> Finding:
+    """Which of these optimizers' rules, or which variation of one, takes the same steps.
+
+    Passed if there is one; its sentence names every departure. Not applicable if there is none (the
+    sentence names the nearest, with the first difference) or if the class cannot be stepped."""
+    facts = maker.facts()
+    try:
+        asked, found = _found(maker, facts, settings.probing(facts), optimizers)
+    except NotApplicable as error:
+        return _finding("not applicable", f"it could not be stepped: {error}")
+    if found is None:
+        return _finding("not applicable", "no known rule can be set to its numbers")
+    if not found.same:
+        return _unknown(facts, asked, found)
+    parts = [
+        _equal(found, asked),
+        _switched_on(maker, facts, optimizers),
+        _own(maker, facts, optimizers, found),
+    ]
+    return _finding("passed", "; ".join(filter(None, parts)), found.difference.worst)
+
+
+def _finding(outcome: Outcome, text: str, size: float | None = None) -> Finding:
+    return Finding(part="rule", check=CHECK, outcome=outcome, text=text, size=finite(size))
+
+
+def _found(
+    maker: Maker, facts: MakerFacts, setting: Setting, optimizers: Mapping[str, Optimizer]
+) -> tuple[Asked, Match | None]:
+    """Under a falling rate; at a constant one too if nothing equals that."""
+    asked = ask(maker, facts, setting)
+    found = best(asked, facts, optimizers)
+    if found is not None and found.same:
+        return asked, found
+    constant = ask(maker, facts, setting, falling=False)
+    other = best(constant, facts, optimizers)
+    return (constant, other) if other is not None and other.same else (asked, found)
+
+
+def _equal(found: Match, asked: Asked) -> str:
+    text = equality(found)
+    departs = [*found.candidate.departures, found.candidate.decay]
+    if any(departs):
+        text += f", which is how it differs from {source(found.candidate.optimizer)}"
+    if asked.scene.rates[-1] == asked.scene.rates[0]:
+        text += "; a learning rate that is set between steps gives other steps"
+    return text
+
+
+def _switched_on(maker: Maker, facts: MakerFacts, optimizers: Mapping[str, Optimizer]) -> str:
+    """The rule with all that is off by default: momentum, weight decay."""
+    names = settings.off(facts)
+    if not names:
+        return ""
+    try:
+        _, found = _found(maker, facts, settings.probing(facts, switched_on=True), optimizers)
+    except NotApplicable as error:
+        return f"with {listed(names)} it cannot be stepped: {error}"
+    if found is None:
+        return f"with {listed(names)} no known rule can be set to its numbers"
+    if not found.same:
+        near = f"{found.candidate.title}, {apart(found.difference.worst)} apart"
+        return f"with {listed(names)} it equals no known rule; nearest is {near}"
+    return f"with {listed(names)} it {equality(found)}"
+
+
+def _own(maker: Maker, facts: MakerFacts, optimizers: Mapping[str, Optimizer], found: Match) -> str:
+    """Whether the rule that was found holds at the class's own numbers too."""
+    try:
+        asked = ask(maker, facts, settings.setting(facts, {}), falling=False)
+    except NotApplicable as error:
+        return f"at its own defaults it cannot be stepped: {error}"
+    again = named(found.candidate.title, asked, facts, optimizers)
+    if again is None or again.same or again.difference.first is None:
+        return ""
+    first = told(again.difference.first, facts.label, "the rule", asked.scene.start)
+    return f"but at its own defaults it differs {first}"
+
+
+def _unknown(facts: MakerFacts, asked: Asked, found: Match) -> Finding:
+    first = found.difference.first
+    name = found.candidate.title
+    text = (
+        f"no known rule; nearest is {name}, {apart(found.difference.worst)} apart in 50 steps"
+        f" (largest difference by distance moved), at {arguments_text(asked.setting.arguments)}"
+    )
+    if first is not None:
+        text += f": {told(first, facts.label, found.candidate.optimizer.name, asked.scene.start)}"
+    return _finding("not applicable", text, found.difference.worst)

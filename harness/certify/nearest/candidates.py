@@ -1,0 +1,151 @@
+"""The known rules and their variations, at the numbers of a class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from ...optimizer import Hypers, Optimizer, ReferenceRule
+from ...stepping.instance import MakerFacts
+from .forms import (
+    ADAM_AXES,
+    ADAM_RULES,
+    MOMENTUM_AXES,
+    MOMENTUM_RULES,
+    NUMBERS,
+    Axis,
+    Form,
+    adam_form,
+    departures,
+    forms,
+    momentum_form,
+)
+from .settings import Setting, hyper_of
+from .twists import DECAYS, TWISTS, decayed, twisted
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A known optimizer's rule, and how this variation departs from it, for people.
+
+    decay: the words of its weight decay, "" if it is the optimizer's own."""
+
+    optimizer: Optimizer
+    rule: ReferenceRule
+    hyper: Hypers
+    departures: tuple[str, ...] = ()
+    decay: str = ""
+
+    @property
+    def cost(self) -> tuple[int, int]:
+        """The lower, the simpler the explanation."""
+        return len(self.departures) + bool(self.decay), len(self.optimizer.hyper)
+
+    @property
+    def title(self) -> str:
+        """'AdamW with epsilon inside the root and no bias correction'."""
+        words = [*self.departures, *([self.decay] if self.decay else [])]
+        return self.optimizer.title + (f" with {' and '.join(words)}" if words else "")
+
+
+def known(
+    optimizers: Mapping[str, Optimizer], setting: Setting, facts: MakerFacts
+) -> list[Candidate]:
+    """Every known rule, with every kind of weight decay that the class may have."""
+    found: list[Candidate] = []
+    for optimizer in optimizers.values():
+        if optimizer.rule is None:
+            continue
+        hyper = hyper_of(optimizer, setting, facts)
+        if hyper is not None:
+            found += _with_decays(Candidate(optimizer, optimizer.rule, hyper), setting)
+    return found
+
+
+def variations(candidates: list[Candidate]) -> Iterator[Candidate]:
+    """Each of these with each twist."""
+    for candidate in candidates:
+        for twist in TWISTS.values():
+            yield Candidate(
+                candidate.optimizer,
+                twisted(candidate.rule, twist),
+                candidate.hyper,
+                (*candidate.departures, twist.words),
+                candidate.decay,
+            )
+
+
+def written_otherwise(optimizers: Mapping[str, Optimizer], setting: Setting) -> Iterator[Candidate]:
+    """All forms of Adam and of momentum, each by the name of the known rule that it is nearest to.
+
+    Forms with a momentum that the class has no number for are left out."""
+    numbers = {**dict.fromkeys(NUMBERS, 0.0), **setting.values}
+    for one, other in (("beta1", "momentum"), ("beta2", "rho")):
+        numbers[one] = numbers[one] or numbers[other]
+    hyper = {**numbers, "momentum": numbers["momentum"] or numbers["beta1"]}
+    if hyper["beta2"]:
+        buffered = bool(setting.values.get("momentum"))
+        yield from _formed(optimizers, hyper, _adam_forms(buffered), setting)
+    if hyper["momentum"]:
+        yield from _formed(optimizers, hyper, _momentum_forms(), setting)
+
+
+# A form's rule, the known rule's name, and how it departs from that.
+_Named = tuple[ReferenceRule, tuple[tuple[str, tuple[str, ...]], ...]]
+
+
+def _formed(
+    optimizers: Mapping[str, Optimizer],
+    hyper: Hypers,
+    named: tuple[_Named, ...],
+    setting: Setting,
+) -> Iterator[Candidate]:
+    for rule, names in named:
+        name, words = next(((n, words) for n, words in names if n in optimizers), ("", ()))
+        if name:
+            yield from _with_decays(Candidate(optimizers[name], rule, hyper, words), setting)
+
+
+def _with_decays(candidate: Candidate, setting: Setting) -> Iterator[Candidate]:
+    """With its own weight decay if it has one, and with every other."""
+    strength = setting.values.get("weight_decay", 0.0)
+    owns = "weight_decay" in candidate.optimizer.hyper
+    takes = "weight_decay" in candidate.hyper and not candidate.departures
+    if takes or not strength:
+        yield candidate
+    if not strength:
+        return
+    hyper = {**candidate.hyper, "weight_decay": 0.0} if owns else candidate.hyper
+    for decay in DECAYS.values():
+        # The forms have the decoupled decay that AdamW has as its own.
+        words = "" if owns and decay is DECAYS["decoupled"] else decay.words
+        if takes and not words:
+            continue
+        rule = decayed(candidate.rule, decay, strength)
+        yield Candidate(candidate.optimizer, rule, hyper, candidate.departures, words)
+
+
+@cache
+def _adam_forms(buffered: bool) -> tuple[_Named, ...]:
+    return tuple(
+        (adam_form(form), _names(form, ADAM_RULES, ADAM_AXES))
+        for form in forms(ADAM_AXES)
+        if buffered or form["buffer"] == "none"
+    )
+
+
+@cache
+def _momentum_forms() -> tuple[_Named, ...]:
+    return tuple(
+        (momentum_form(form), _names(form, MOMENTUM_RULES, MOMENTUM_AXES))
+        for form in forms(MOMENTUM_AXES)
+    )
+
+
+def _names(
+    form: Form, rules: Mapping[str, Form], axes: tuple[Axis, ...]
+) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """The known rules with the form's departures from each, the nearest first."""
+    found = [(name, departures(form, rule, axes)) for name, rule in rules.items()]
+    return tuple(sorted(found, key=lambda each: len(each[1])))

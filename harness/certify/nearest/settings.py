@@ -1,0 +1,180 @@
+"""The numbers that a class is asked at, in its own arguments and in a rule's names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from ...imported.aliases import Place, places
+from ...optimizer import Optimizer
+from ...stepping.instance import MakerFacts
+from .scenes import LARGE_RATE, RATE
+
+# Far from every default, unlike each other, and exact in float32.
+PROBING: Mapping[str, float] = {
+    "beta1": 0.875,
+    "beta2": 0.96875,
+    "beta3": 0.9375,
+    "momentum": 0.75,
+    "rho": 0.90625,
+    "epsilon": 2.0**-9,
+    "weight_decay": 0.125,
+}
+# Meanings that one rule calls so and another so.
+_STANDS_IN: Mapping[str, str] = {
+    "beta1": "momentum",
+    "momentum": "beta1",
+    "beta2": "rho",
+    "rho": "beta2",
+}
+
+
+class Setting(NamedTuple):
+    """arguments: of the class. values: the same numbers, by their meaning."""
+
+    arguments: Mapping[str, Any]
+    values: Mapping[str, float]
+
+
+def own(facts: MakerFacts) -> dict[str, float]:
+    """The class's own numbers by meaning, the learning rate left out; None counts as 0."""
+    found = _places(facts)
+    values = {meaning: place.value(facts.defaults) for meaning, place in found.items()}
+    return {meaning: float(value or 0.0) for meaning, value in values.items() if _is_number(value)}
+
+
+def setting(facts: MakerFacts, values: Mapping[str, float]) -> Setting:
+    """The class at these values, as far as it has arguments for them; the others at its own."""
+    found = _places(facts)
+    expressed = {meaning: value for meaning, value in values.items() if meaning in found}
+    arguments: dict[str, Any] = {}
+    for meaning, value in expressed.items():
+        _put(arguments, facts.defaults, found[meaning], value)
+    return Setting(arguments, {**own(facts), **expressed})
+
+
+def probing(facts: MakerFacts, switched_on: bool = False) -> Setting:
+    """The class at values far from its defaults.
+
+    Numbers that are 0 by default (weight decay, momentum) stay so unless they are switched on."""
+    mine = own(facts)
+    return setting(
+        facts,
+        {
+            meaning: value
+            for meaning, value in PROBING.items()
+            if meaning in mine and (mine[meaning] or switched_on)
+        },
+    )
+
+
+def off(facts: MakerFacts) -> list[str]:
+    """The arguments that are 0 by default and can be switched on."""
+    mine = own(facts)
+    found = _places(facts)
+    return [found[meaning].argument for meaning in PROBING if mine.get(meaning) == 0.0]
+
+
+def rate_of(facts: MakerFacts) -> float:
+    """The learning rate to step with: a large one for a class whose default is large."""
+    default = facts.defaults.get(facts.rate_argument or "")
+    return LARGE_RATE if _is_number(default) and default and default >= 0.5 else RATE
+
+
+def hyper_of(optimizer: Optimizer, asked: Setting, facts: MakerFacts) -> dict[str, float] | None:
+    """The rule's hyperparameters for a class at this setting; None if they are impossible for it.
+
+    Weight decay that the class lacks is 0. Others come from the class's argument of that name,
+    `initial_accumulator_value` included for `initial_accumulator`; else they are the rule's own."""
+    arguments = {**facts.defaults, **asked.arguments}
+    given: dict[str, float] = {"weight_decay": 0.0} if "weight_decay" in optimizer.hyper else {}
+    for name in optimizer.hyper:
+        known = _first(asked.values, (name, _STANDS_IN.get(name, "")))
+        named = known if known is not None else _argument(name, arguments)
+        if named is not None:
+            given[name] = named
+    try:
+        return optimizer.hypers(given)
+    except ValueError:
+        return None
+
+
+def arguments_of(
+    optimizer: Optimizer, hyper: Mapping[str, float], facts: MakerFacts
+) -> tuple[dict[str, Any], list[str]]:
+    """The class's arguments for a rule's hyperparameters, and those that it has no argument for.
+
+    Weight decay that the rule lacks is turned off. Our own binding of the class says more."""
+    arguments, complete = _bound(optimizer, hyper, facts)
+    if complete:
+        return arguments, []
+    found = _places(facts)
+    wanted = {**({"weight_decay": 0.0} if "weight_decay" in found else {}), **hyper}
+    lacking = []
+    for name, value in wanted.items():
+        if place := found.get(name) or found.get(_STANDS_IN.get(name, "")):
+            if value or place.value(facts.defaults) is not None:
+                _put(arguments, facts.defaults, place, value)
+        elif (argument := _named(name, facts.defaults)) is not None:
+            arguments[argument] = value
+        else:
+            lacking.append(name)
+    return arguments, lacking
+
+
+def binding_of(optimizer: Optimizer, facts: MakerFacts) -> str | None:
+    """The framework for which the optimizer's file names this very class."""
+    for framework, binding in optimizer.bindings.items():
+        if facts.label in (binding.label, f"{framework}:{binding.label}"):
+            return framework
+    return None
+
+
+def _bound(
+    optimizer: Optimizer, hyper: Mapping[str, float], facts: MakerFacts
+) -> tuple[dict[str, Any], bool]:
+    """Arguments of our own binding of the class, and whether they say all.
+
+    With a correction beside the class they do not: it is left out here."""
+    framework = binding_of(optimizer, facts)
+    if framework is None:
+        return {}, False
+    binding = optimizer.bindings[framework]
+    if binding.native_target or not isinstance(binding.target, str):
+        return {}, False
+    if binding.corrections:
+        return dict(binding.native), False
+    return binding.canonical(hyper), True
+
+
+def _places(facts: MakerFacts) -> dict[str, Place]:
+    found = places(facts.defaults)
+    found.pop("learning_rate", None)
+    return {m: place for m, place in found.items() if _is_number(place.value(facts.defaults))}
+
+
+def _put(arguments: dict[str, Any], defaults: Mapping[str, Any], place: Place, value: Any) -> None:
+    if place.entry is None:
+        arguments[place.argument] = value
+        return
+    entries = list(arguments.get(place.argument, defaults[place.argument]))
+    entries[place.entry] = value
+    arguments[place.argument] = tuple(entries)
+
+
+def _argument(name: str, arguments: Mapping[str, Any]) -> float | None:
+    argument = _named(name, arguments)
+    value = arguments[argument] if argument else None
+    return float(value) if value is not None and _is_number(value) else None
+
+
+def _named(name: str, arguments: Iterable[str]) -> str | None:
+    return next((key for key in arguments if key in (name, f"{name}_value")), None)
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _first(values: Mapping[str, float], names: Iterable[str]) -> float | None:
+    return next((values[name] for name in names if name in values), None)
