@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .errors import nearest
+from .imported.arguments import native_arguments
+from .imported.signature import arguments_of, settable
 from .layers import build
 from .optimizer import (
     Array,
@@ -68,9 +70,23 @@ def unavailable(run: RunSpec, optimizer: Optimizer) -> str | None:
             f"{optimizer.name} differs by definition in {run.framework}:"
             f" {optimizer.differs[run.framework]}"
         )
-    if optimizer.bindings[run.framework].matrices_only:
-        return _not_matrices(run, optimizer.bindings[run.framework])
-    return None
+    binding = optimizer.bindings[run.framework]
+    if run.optimizer.rule == "native" and run.optimizer.hyper:
+        try:
+            _native_arguments(run, optimizer, binding, target_of(binding, "native"))
+        except ValueError as error:
+            return str(error)
+    return _not_matrices(run, binding) if binding.matrices_only else None
+
+
+def _native_arguments(
+    run: RunSpec, optimizer: Optimizer, binding: Binding, make: Callable[..., Any]
+) -> dict[str, Any]:
+    """ValueError for a hyperparameter that the library's class does not have."""
+    hyper = run.optimizer.hyper
+    if not hyper:
+        return dict(binding.native)
+    return native_arguments(hyper, optimizer, binding, settable(arguments_of(make)))
 
 
 def _not_matrices(run: RunSpec, binding: Binding) -> str | None:
@@ -97,7 +113,7 @@ def bind(run: RunSpec, optimizer: Optimizer, learning_rates: Array) -> Bound:
     make, asks_for_loss = target_of(binding, rule), binding.loss_asked_for(rule)
     evaluation = _import(binding.evaluation) if binding.evaluation else None
     if rule == "native":
-        arguments = dict(binding.native)
+        arguments = _native_arguments(run, optimizer, binding, make)
         return Bound(
             make, arguments, learning_rates, {}, {}, base_rate, False, asks_for_loss, evaluation
         )

@@ -31,6 +31,18 @@ class Hyper:
 
 
 @dataclass(frozen=True)
+class Argument:
+    """An argument of a library's class, as its signature has it.
+
+    default: in JSON's types, a list as a tuple; None if it is none of these. shown: the default
+    for people."""
+
+    default: Any = None
+    required: bool = False
+    shown: str = ""
+
+
+@dataclass(frozen=True)
 class Range:
     """The closed range [low, high] in which a search looks for a hyperparameter.
 
@@ -192,8 +204,11 @@ class Optimizer:
     imprecise: framework -> why its float32 is off by more than the rounding of tensors, though its
         float64 is right.
     space: the ranges to search for good settings; None if nobody has proposed any.
-    imported: the import path that it stands for; it then has no rule and no hyperparameters of
-        ours, and takes the arguments of its class.
+    imported: the import path that it stands for; it then has no rule, and `hyper` holds the
+        numbers among the arguments of its class.
+    arguments: framework -> arguments of its native class but parameters and learning rate, if that
+        class was looked at (see imported/described).
+    absent: why its class cannot be had here: "not installed: ...".
     """
 
     name: str
@@ -210,6 +225,8 @@ class Optimizer:
     imprecise: Mapping[str, str] = field(default_factory=dict)
     space: SearchSpace | None = None
     imported: ImportPath | None = None
+    arguments: Mapping[str, Mapping[str, Argument]] = field(default_factory=dict)
+    absent: str = ""
 
     def hypers(self, given: Mapping[str, Any]) -> dict[str, float]:
         """The defaults with `given` over them. ValueError names an unknown or impossible one."""
