@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from .layers import Point as Point
     from .layers import SimpleRnn as SimpleRnn
     from .layers import build as build
+    from .optimizer import Argument as Argument
     from .optimizer import Binding as Binding
     from .optimizer import Hyper as Hyper
     from .optimizer import HyperCorrection as HyperCorrection

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from .errors import nearest
+from .errors import near_miss
 from .imported.arguments import native_arguments
 from .imported.signature import arguments_of, settable
 from .layers import build
@@ -206,7 +206,7 @@ def _import(path: str) -> Callable[..., Any]:
     for position, part in enumerate(rest):
         if not hasattr(found, part):
             owner = ".".join(path.split(".")[: len(path.split(".")) - len(rest) + position])
-            raise ValueError(f"{path}: {owner} has no {part!r}{_near(part, dir(found))}")
+            raise ValueError(f"{path}: {owner} has no {part!r}{near_miss(part, _public(found))}")
         found = getattr(found, part)
     if not callable(found):
         raise ValueError(f"{path} is a {type(found).__name__}, which cannot be called")
@@ -231,7 +231,5 @@ def _longest_module(path: str) -> tuple[ModuleType, list[str]]:
     return module, []
 
 
-def _near(name: str, known: Iterable[str]) -> str:
-    """A near miss or nothing: all names of a module are too many for a line."""
-    text = nearest(name, [other for other in known if not other.startswith("_")])
-    return text if "did you mean" in text else ""
+def _public(owner: object) -> list[str]:
+    return [name for name in dir(owner) if not name.startswith("_")]

@@ -64,6 +64,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f" (known: {', '.join(choices)})" if choices else ""
 
 
+def near_miss(name: str, known: Iterable[str]) -> str:
+    """`nearest`, but nothing if no name is near: all names of a module are too many for a line."""
+    text = nearest(name, known)
+    return text if "did you mean" in text else ""
+
+
 def refused(error: OSError) -> str:
     """The system's reason, and how to mend it if that is known: 'No space left; free some'."""
     mend = {

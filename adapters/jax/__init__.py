@@ -4,6 +4,7 @@ parameters, activations and state have that type; rates, running statistics and 
 `program`: compiled programs, by `functional` (jit, scan) or `module` (nnx). `layers`, `losses`,
 `batches`, `optimizer` (with `pieces`, and `hypers` as arguments): its parts. `policy`: precision.
 `population`: many runs at once, by `lanes`, which maps the step of mode scan over runs.
+`imported`: what is an optimizer of Optax.
 """
 
 from __future__ import annotations

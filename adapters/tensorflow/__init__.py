@@ -3,7 +3,7 @@
 `modes` and `session`: read first. `program`: the traced functions. `layers`, `losses`, `batches`:
 its parts. `optimizer`: Keras' classes, with `hypers` and `adjustable` for values that change after
 the trace. `policy`: threads and precision. `population`: many runs at once, with `lanes`, its
-traced functions, `lane_layers` and `lane_optimizer`.
+traced functions, `lane_layers` and `lane_optimizer`. `imported`: what is an optimizer of Keras.
 """
 
 from __future__ import annotations

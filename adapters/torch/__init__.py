@@ -5,7 +5,7 @@
 (with `pieces` that torch lacks), `batches`: its parts. `policy`: threads and precision.
 `population`: many models at once, by `lane_network`, `lane_losses`, `lane_updates`; on a GPU by
 `lane_stacked` with its `lane_numbers`, and `lane_graph`. `lane_keys`, `lane_trials`: which runs.
-`stepping/`: optimizers of any package.
+`stepping/`: optimizers of any package; `imported`: what is one.
 """
 
 from __future__ import annotations

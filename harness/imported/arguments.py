@@ -66,9 +66,7 @@ def aliases_of(known: Arguments) -> dict[str, Place]:
     return {name: place for name, place in places.items() if name not in known}
 
 
-def _moved(
-    name: str, optimizer: Optimizer, binding: Binding, known: Arguments
-) -> list[Place]:
+def _moved(name: str, optimizer: Optimizer, binding: Binding, known: Arguments) -> list[Place]:
     """The arguments that hold the hyperparameter's number under the canonical rule.
 
     One that holds another number made of it, such as -decay, is left out: the user knows the
@@ -96,7 +94,9 @@ def _moved(
 def _others(optimizer: Optimizer, name: str) -> Iterator[float]:
     """Numbers that the hyperparameter may be, and that nothing else is by chance; one is whole."""
     hyper = optimizer.hyper[name]
-    tried = (hyper.default * 0.8765432, hyper.default * 1.1234567 + 0.0123456, hyper.default + 1)
+    tried = [hyper.default * 0.8765432, hyper.default * 1.1234567 + 0.0123456]
+    if float(hyper.default).is_integer():
+        tried.append(hyper.default + 3.0)
     yield from (other for other in tried if hyper.low <= other <= hyper.high)
 
 
@@ -134,3 +134,16 @@ def missing_arguments(given: Mapping[str, Any], known: Arguments) -> list[str]:
     """Names of required arguments that nobody gave."""
     return [name for name, each in known.items() if each.required and name not in given]
 
+
+def check_hyper(optimizer: Optimizer, framework: str, hyper: Mapping[str, HyperValue]) -> None:
+    """ValueError if the native class lacks one of these, or needs more than these.
+
+    Nothing is checked if the class was not looked at, see Optimizer.arguments."""
+    known = optimizer.arguments.get(framework)
+    if known is None:
+        return
+    binding = optimizer.bindings[framework]
+    found = native_arguments(hyper, optimizer, binding, known)
+    if missing := missing_arguments(found, known):
+        lacks = " and ".join(missing)
+        raise ValueError(f"{optimizer.name}: {binding.label} needs {lacks}; give it in hyper")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ..errors import near_miss
 from ..importpath import ImportPath
 from ..optimizer import Binding, Optimizer
 from ..plugins.executed import run_file
@@ -29,7 +30,8 @@ class _InFile:
         found: Any = run_file(self.path.file)
         for part in self.path.dotted.split("."):
             if not hasattr(found, part):
-                raise ValueError(f"{self.path.file}: it has no {part!r}")
+                known = [name for name in dir(found) if not name.startswith("_")]
+                raise ValueError(f"{self.path.file}: it has no {part!r}{near_miss(part, known)}")
             found = getattr(found, part)
         return found
 

@@ -44,7 +44,7 @@ def _signatures(target: Callable[..., Any]) -> Iterator[Mapping[str, inspect.Par
     levels: list[Any] = [target]
     if inspect.isclass(target):
         bases = target.__mro__[1:-1]
-        levels += [base.__init__ for base in bases if "__init__" in vars(base)]
+        levels += [vars(base)["__init__"] for base in bases if "__init__" in vars(base)]
     for number, level in enumerate(levels):
         try:
             parameters = dict(inspect.signature(level).parameters)
@@ -62,7 +62,9 @@ def _argument(default: Any) -> Argument:
     if default is inspect.Parameter.empty:
         return Argument(required=True)
     if _is_plain(default):
-        return Argument(tuple(default) if isinstance(default, list) else default, shown=str(default))
+        return Argument(
+            tuple(default) if isinstance(default, list) else default, shown=str(default)
+        )
     return Argument(shown=_ADDRESS.sub("", _shown(default))[:_LONGEST_TEXT])
 
 

@@ -133,6 +133,8 @@ LINES = {
     "sweep": 7,
     "tables": 8,
     "torch": 8,
+    "jax": 8,
+    "tensorflow": 8,
 }
 
 
