@@ -41,7 +41,7 @@ class NumpyMaker:
             label=f"numpy:{self.optimizer.name}",
             distribution="",
             rate_argument="learning_rate",
-            defaults=dict(self.hyper),
+            defaults={"learning_rate": self.optimizer.learning_rate, **self.hyper},
             drive="update()",
         )
 

@@ -122,8 +122,8 @@ def test_imports_point_down_the_picture_of_the_folders() -> None:
     assert not up
 
 
-# Folders of contenders: their files are found by being there, and not listed.
-UNLISTED = ("optimizers", "tasks", "sections", "suites")
+# Folders of contenders and of checks: their files are found by being there, and not listed.
+UNLISTED = ("checks", "optimizers", "tasks", "sections", "suites")
 # Lines that the folders with many files take.
 LINES = {
     "harness": 16,

@@ -1,0 +1,195 @@
+"""The bench on which an optimizer is checked: tensors, gradients, and the courses that many checks
+look at."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ...adapters.numpy.instance import rule_maker
+from ...imported.aliases import Place, places
+from ...optimizer import Optimizer
+from ...plan import Weights
+from ...spec import Dtype
+from ...stepping.instance import Gradients, Maker, MakerFacts, Making, NotApplicable
+from ...stepping.scenario import Action, Course, Scenario, Step, run
+from .measure import Parting, moves, parting
+from .said import Deadline, Raised
+
+# Steps in which an optimizer must have begun to move, and steps of a course after that.
+PATIENCE, MORE_STEPS = 24, 6
+# By how much courses may differ that are the same but for the order of sums, by dtype.
+TOLERANCE: Mapping[Dtype, float] = {"float64": 1e-11, "float32": 1e-3, "bfloat16": 0.5}
+
+
+@dataclass(frozen=True)
+class Bench:
+    """maker: of the optimizer. known: the optimizer of ours whose rule it claims to be. dtype: that
+    of most checks."""
+
+    maker: Maker
+    known: Optimizer | None
+    dtype: Dtype = "float64"
+    deadline: Deadline = field(default_factory=Deadline)
+
+    @cached_property
+    def facts(self) -> MakerFacts:
+        """Of the maker."""
+        return self.maker.facts()
+
+    @cached_property
+    def rate(self) -> float:
+        """The library's own learning rate, within reason."""
+        default = self.facts.defaults.get(self.facts.rate_argument or "")
+        if isinstance(default, float | int) and 0.0 < default < math.inf:
+            return float(min(max(default, 1e-3), 1.0))
+        return 0.01
+
+    @cached_property
+    def start(self) -> Weights:
+        """A matrix and a vector, or two matrices; no entry is near 0."""
+        draw = np.random.default_rng(14)
+        shapes = {"kernel": (6, 4), "bias": (1, 4) if self.facts.matrices_only else (4,)}
+        return {name: _apart(draw, shape) for name, shape in shapes.items()}
+
+    @cached_property
+    def many(self) -> tuple[Gradients, ...]:
+        """More gradients than any course takes."""
+        return self.drawn(self.start, PATIENCE)
+
+    @staticmethod
+    def drawn(start: Weights, steps: int, seed: int = 1) -> tuple[Gradients, ...]:
+        """Gradients of these tensors; each has a direction of its own beside the noise."""
+        draw = np.random.default_rng(seed)
+        slope = {name: _apart(draw, value.shape) for name, value in start.items()}
+        return tuple(
+            {name: _rounded(g + 0.3 * draw.normal(size=g.shape)) for name, g in slope.items()}
+            for _ in range(steps)
+        )
+
+    @cached_property
+    def first(self) -> Course:
+        """Of PATIENCE steps."""
+        return self.run(self.scenario(self.many))
+
+    @cached_property
+    def idle(self) -> int:
+        """Steps at the beginning in which some tensor has not moved yet; PATIENCE if it never
+        does."""
+        waiting = set(self.start)
+        for number, step in enumerate(moves(self.start, self.first.steps)):
+            waiting -= {name for name, move in step.items() if np.any(move)}
+            if not waiting:
+                return number
+        return PATIENCE
+
+    @cached_property
+    def gradients(self) -> tuple[Gradients, ...]:
+        """Of the usual course: it moves for MORE_STEPS."""
+        return self.many[: min(self.idle, PATIENCE - MORE_STEPS) + MORE_STEPS]
+
+    @cached_property
+    def plain(self) -> Course:
+        """The usual course."""
+        return self.run(self.scenario())
+
+    @cached_property
+    def again(self) -> Parting | None:
+        """How a second instance's usual course differs from the first's."""
+        return self.differs(self.run(self.scenario()))
+
+    @cached_property
+    def coupled(self) -> bool:
+        """Whether a tensor's way depends on other tensors' gradients."""
+        louder = [{**g, "bias": 16.0 * np.asarray(g["bias"])} for g in self.gradients]
+        other = self.run(self.scenario(louder))
+        return self.differs(other, names=["kernel"]) is not None
+
+    def making(self, **changes: Any) -> Making:
+        """The usual one with changes."""
+        return replace(Making(self.rate, dtype=self.dtype), **changes)
+
+    def scenario(
+        self,
+        gradients: Any = None,
+        start: Weights | None = None,
+        making: Making | None = None,
+        actions: tuple[Action, ...] = (),
+    ) -> Scenario:
+        """The usual course with changes; `actions` take the place of the gradients' steps."""
+        given = self.gradients if gradients is None else gradients
+        steps = actions or tuple(map(Step, given))
+        return Scenario(self.start if start is None else start, making or self.making(), steps)
+
+    def run(self, scenario: Scenario) -> Course:
+        """Raised if the library raises. NotApplicable passes."""
+        return self.tried(lambda: run(self.maker, scenario), scenario)
+
+    @staticmethod
+    def tried(call: Callable[[], Any], scenario: Scenario) -> Any:
+        """The call's value. Raised: it raised."""
+        try:
+            return call()
+        except NotApplicable:
+            raise
+        except Exception as error:
+            raise Raised(error, scenario) from error
+
+    def differs(self, other: Course, names: Any = ()) -> Parting | None:
+        """From the usual course."""
+        return parting(self.plain.steps, other.steps, self.start, names)
+
+    def close(self, found: Parting | None, factor: float = 1.0) -> bool:
+        """Whether a difference is one of rounding."""
+        return found is None or found.size <= factor * TOLERANCE[self.dtype]
+
+    @cached_property
+    def places(self) -> Mapping[str, Place]:
+        """Which argument means what."""
+        return places(self.facts.defaults)
+
+    @cached_property
+    def reference(self) -> Maker | None:
+        """The known rule, with the class's hyperparameters if it has them."""
+        if self.known is None or self.known.rule is None:
+            return None
+        hyper: dict[str, float] = {}
+        for name in self.known.hyper:
+            value = self.places[name].value(self.facts.defaults) if name in self.places else None
+            if isinstance(value, float | int) and not isinstance(value, bool):
+                with suppress(ValueError):
+                    self.known.hypers({name: value})
+                    hyper[name] = float(value)
+        return rule_maker(self.known, hyper)
+
+    def expected(self, scenario: Scenario) -> Course | None:
+        """What the known rule does in this scenario; None if there is no rule, or if it has no
+        such thing."""
+        if self.reference is None:
+            return None
+        making = replace(scenario.making, dtype="float64", variant="", hyper={})
+        with suppress(NotApplicable, ArithmeticError, np.linalg.LinAlgError):
+            return run(self.reference, replace(scenario, making=making))
+        return None
+
+    def weight_decay(self, value: float) -> Mapping[str, Any]:
+        """Arguments that set it. NotApplicable: the class takes none."""
+        place = self.places.get("weight_decay")
+        if place is None or place.entry is not None:
+            raise NotApplicable("it takes no weight decay")
+        return {place.argument: value}
+
+
+def _apart(draw: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Numbers of both signs between 0.5 and 1.5, exact in float32."""
+    return _rounded(draw.choice([-1.0, 1.0], shape) * draw.uniform(0.5, 1.5, shape))
+
+
+def _rounded(array: np.ndarray) -> np.ndarray:
+    return np.asarray(np.asarray(array, dtype=np.float32), dtype=np.float64)

@@ -1,0 +1,24 @@
+"""How a check is declared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from .bench import Bench
+from .said import Said
+
+
+@dataclass(frozen=True)
+class Inquiry:
+    """One check, or a family with one function.
+
+    refusing: an error that says no (ValueError, NotImplementedError) is an answer, not a failure.
+    compares: it compares two courses, which tells nothing if equal instances differ. late: it is
+    done after the others, as it takes longer."""
+
+    name: str
+    find: Callable[[Bench], Iterable[Said]]
+    refusing: bool = False
+    compares: bool = True
+    late: bool = False
