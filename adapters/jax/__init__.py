@@ -2,15 +2,15 @@
 parameters, activations and state have that type; rates, running statistics and losses are float32.
 
 `program`: compiled programs, by `functional` (jit, scan) or `module` (nnx). `layers`, `losses`,
-`batches`, `optimizer` (with `pieces`, and `hypers` as arguments): its parts. `policy`: precision.
-`population`: many runs at once, by `lanes`, which maps the step of mode scan over runs.
-`imported`: what is an optimizer of Optax.
+`batches`, `optimizer` (with `pieces`, `hypers`): its parts. `policy`: precision. `population`: many
+runs at once, by `lanes`. `imported`, `making`, `schedule_free`: optimizers by import path, which
+`instance` steps by hand, as a `script` does.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -20,6 +20,7 @@ from gradrace.adapter import Differentials, LanesImpossible
 from gradrace.adapters.jax import layers, losses, modes
 from gradrace.adapters.jax import optimizer as optimizers
 from gradrace.adapters.jax.batches import Noise, fed, keys
+from gradrace.adapters.jax.instance import OptaxMaker, maker
 from gradrace.adapters.jax.lanes import check_lanes, lane_of
 from gradrace.adapters.jax.optimizer import Parameters, optimizer_of
 from gradrace.adapters.jax.policy import accelerator, device_of, gpus, policy, precision
@@ -27,6 +28,7 @@ from gradrace.adapters.jax.population import JaxPopulation
 from gradrace.adapters.jax.program import hashable
 from gradrace.adapters.jax.session import JaxSession
 from gradrace.binding import bind, unavailable
+from gradrace.importpath import ImportPath
 from gradrace.layers import BuiltLayer
 from gradrace.objective import Objective, amounts, dropouts, metric_of, takes_integers, targets
 from gradrace.optimizer import Optimizer
@@ -177,6 +179,10 @@ class JaxAdapter:
         with jax.enable_x64(dtype == "float64"):
             total = losses.metric_total(objective, jnp.asarray(outputs, dtype), jnp.asarray(labels))
         return metric_of(objective, float(total), loss, labels)
+
+    def maker(self, path: ImportPath, hyper: Mapping[str, Any]) -> OptaxMaker:
+        """See gradrace.stepping.instance.CertifyingAdapter."""
+        return maker(path, hyper)
 
 
 ADAPTER = JaxAdapter()

@@ -100,7 +100,7 @@ class OptimizerRecipe:
             at = first + 2 * place
             state = _corrected(state, name, numbers.of_step[at], numbers.of_step[at + 1])
         transformation = optax.with_extra_args_support(self._transformation(numbers))
-        extra = _extra(objective, value, gradients) if objective else {}
+        extra = extra_arguments(objective, value, gradients) if objective else {}
         updates, state = transformation.update(gradients, state, parameters, **extra)
         return updates, jax.tree.map(_as_before, state, before)
 
@@ -132,7 +132,7 @@ def _as_before(new: Any, old: jax.Array) -> Any:
     return new if getattr(new, "dtype", None) == old.dtype else jnp.asarray(new, old.dtype)
 
 
-def _extra(
+def extra_arguments(
     objective: Callable[[Parameters], jax.Array], value: Any, gradients: Parameters
 ) -> dict[str, Any]:
     """The extra arguments that Optax's transformations may ask for."""

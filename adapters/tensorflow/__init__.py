@@ -2,15 +2,16 @@
 
 `modes` and `session`: read first. `program`: the traced functions. `layers`, `losses`, `batches`:
 its parts. `optimizer`: Keras' classes, with `hypers` and `adjustable` for values that change after
-the trace. `policy`: threads and precision. `population`: many runs at once, with `lanes`, its
-traced functions, `lane_layers` and `lane_optimizer`. `imported`: what is an optimizer of Keras.
+the trace. `policy`: threads, precision. `population`: many runs at once, by `lanes`, `lane_layers`,
+`lane_optimizer`. `imported`, `making`: optimizers by import path; `instance`, `script`: by hand.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
 import os
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 # Else the first process would take all of the GPU's memory, and timing holds several at once.
@@ -22,6 +23,7 @@ import tensorflow as tf
 from gradrace.adapter import Differentials
 from gradrace.adapters.tensorflow import losses
 from gradrace.adapters.tensorflow.batches import placed
+from gradrace.adapters.tensorflow.instance import KerasMaker, maker
 from gradrace.adapters.tensorflow.layers import KerasNetwork, array_of
 from gradrace.adapters.tensorflow.modes import repeated
 from gradrace.adapters.tensorflow.optimizer import Updater
@@ -30,6 +32,7 @@ from gradrace.adapters.tensorflow.population import TensorflowPopulation, lane_k
 from gradrace.adapters.tensorflow.program import traced
 from gradrace.adapters.tensorflow.session import TensorflowSession
 from gradrace.binding import bind, unavailable
+from gradrace.importpath import ImportPath
 from gradrace.layers import BuiltLayer
 from gradrace.objective import Objective, amounts, metric_of, scale_of, takes_integers, targets
 from gradrace.optimizer import Optimizer
@@ -205,6 +208,10 @@ class TensorflowAdapter:
         given = tf.constant(outputs, dtype)
         total = losses.metric_total(objective, given, tf.constant(labels))
         return metric_of(objective, float(total), loss, labels)
+
+    def maker(self, path: ImportPath, hyper: Mapping[str, Any]) -> KerasMaker:
+        """See gradrace.stepping.instance.CertifyingAdapter."""
+        return maker(path, hyper)
 
 
 ADAPTER = TensorflowAdapter()

@@ -34,7 +34,7 @@ class _Rates(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[m
         return {}
 
 
-class _Double(np.float64):
+class Double(np.float64):
     """A float64 that lets a Keras variable multiply; NumPy would ask a traced one for its value."""
 
     def __mul__(self, other: Any) -> Any:
@@ -208,10 +208,10 @@ class Updater:
         arguments = bound.arguments
         if self._run.dtype == "float64" and self._run.optimizer.rule == "canonical":
             # Keras takes Python floats for float32. (In float32 an np.float64 would widen it.)
-            arguments = {k: _Double(v) if type(v) is float else v for k, v in arguments.items()}
+            arguments = {k: Double(v) if type(v) is float else v for k, v in arguments.items()}
         # A class may keep a product of the rate: with a table it would fail, with a warm-up's first
         # rate it would be 0.
-        optimizer = bound.make(learning_rate=_Double(bound.base_rate), **arguments)
+        optimizer = bound.make(learning_rate=Double(bound.base_rate), **arguments)
         replaced = optimizer.learning_rate
         optimizer.learning_rate = self._schedule
         optimizer.build(self._variables)
