@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
+from .certificate import Subject
 from .finding import Finding, Part
 
 
@@ -18,3 +20,12 @@ class Check(NamedTuple):
     part: Part
     name: str
     find: Callable[[float], Iterable[Finding]]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An imported and made class, and the checks that fit it. versions: see Certificate."""
+
+    subject: Subject
+    versions: dict[str, str]
+    checks: Sequence[Check]

@@ -2,4 +2,5 @@
 of sections say which, and templates draw their content. tables compute, draw draws; columns and
 cells make tables; notes and text, words; head and appendix stand before and after the sections;
 fairness judges verdicts. writer fills a folder, scripts too; fresh tells whether it is still right.
-For a terminal: timing_text, record_text."""
+jinja loads templates; certificate is the page of `certify`. For a terminal: timing_text,
+record_text."""

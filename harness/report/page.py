@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 
 from ..errors import UserError
 from ..registry import Registry, load_registry
@@ -13,6 +11,7 @@ from ..version import __version__
 from . import appendix, head
 from .builder import Builder
 from .content import Data, Figure, Part, Table
+from .jinja import environment
 from .scripts.rows import rows_script
 from .sections import SECTIONS
 
@@ -23,11 +22,11 @@ def build(frames: Frames) -> tuple[dict[str, str], Data]:
     builders = [Builder(frames, suite, _registry()) for suite in frames.plans]
     parts = [_part(builder) for builder in builders]
     data = {name: table for builder in builders for name, table in builder.data.items()}
-    environment = _environment()
+    templates = _with_parts()
     scripts = [table for part in parts for table in part.tables() if table.script]
     files = {table.script: rows_script(table) for table in scripts}
-    files["run.html"] = environment.get_template("run.html").render(version=__version__)
-    page = environment.get_template("page.html")
+    files["run.html"] = templates.get_template("run.html").render(version=__version__)
+    page = templates.get_template("page.html")
     files["index.html"] = page.render(parts=parts, version=__version__)
     return files, data
 
@@ -40,17 +39,12 @@ def _part(builder: Builder) -> Part:
     return Part(builder.suite, plan.title, plan.question, warnings, chips, found, runs)
 
 
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.tests["figure"] = lambda part: isinstance(part, Figure)
-    environment.tests["table"] = lambda part: isinstance(part, Table)
-    return environment
+def _with_parts() -> Environment:
+    """The templates, which can tell a figure from a table."""
+    templates = environment()
+    templates.tests["figure"] = lambda part: isinstance(part, Figure)
+    templates.tests["table"] = lambda part: isinstance(part, Table)
+    return templates
 
 
 def _registry() -> Registry | None:

@@ -14,7 +14,18 @@ from paths import ROOT
 from tiny import TINY, toml
 
 COMMANDS = (
-    *("run", "time", "tune", "verify", "report", "compare", "gate", "baseline", "calibrate"),
+    *(
+        "run",
+        "time",
+        "tune",
+        "verify",
+        "certify",
+        "report",
+        "compare",
+        "gate",
+        "baseline",
+        "calibrate",
+    ),
     *("export", "merge", "show", "list", "doctor", "fetch"),
 )
 
