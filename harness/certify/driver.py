@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, get_args
 
 from ..errors import ExitCode, UserError
 from ..executor.environment import environment
+from ..importpath import is_import_path
 from ..machine import this_machine
 from ..registry import Registry
 from ..verify.driver import some_run
@@ -58,7 +61,10 @@ def certify(
     wanted = named(text, registry, options.frameworks)
     if options.rule:
         claimed(options.rule, registry)
-    certificates = tuple(_Certifying(registry, each, options, tell).done() for each in wanted)
+    with tempfile.TemporaryDirectory(prefix="gradrace-certify-") as folder:
+        place = _Place(registry, options, tell, Path(folder))
+        like = place.like()
+        certificates = tuple(place.certificate(each, like) for each in wanted)
     if all(each.result == "nothing checked" for each in certificates):
         reasons = "; ".join(dict.fromkeys(each.reason or _nothing(each) for each in certificates))
         raise UserError(f"{text}: {reasons}", ExitCode.NOTHING_MEASURED)
@@ -77,54 +83,77 @@ def _nothing(certificate: Certificate) -> str:
     return f"nothing could be checked: {next(iter(said), 'there are no checks')}"
 
 
-class _Certifying:
-    """One implementation on its way to a certificate."""
+@dataclass(frozen=True)
+class _Place:
+    """Where certificates are made. folder: for files that go between workers."""
 
-    def __init__(
-        self, registry: Registry, wanted: Named, options: CertifyOptions, tell: Tell
-    ) -> None:
-        self._registry, self._wanted, self._options = registry, wanted, options
-        self._tell = tell
-        self._began = time.monotonic()
+    registry: Registry
+    options: CertifyOptions
+    tell: Tell
+    folder: Path
 
-    def done(self) -> Certificate:
-        """UserError for bad input. What is not installed is the certificate's reason."""
-        framework = self._registry.frameworks[self._wanted.path.framework]
-        own_python = framework.name not in self._options.interpreters
-        if own_python and framework.versions() is None:
-            return self._without(f"not installed: {framework.title}")
-        results = self._in_lanes(("rule", "battery"), ("training",))
+    def certificate(self, wanted: Named, like: dict[str, str]) -> Certificate:
+        """UserError for bad input. What is not installed is the certificate's reason.
+
+        like: fields of the request, see Request."""
+        began = time.monotonic()
+        if reason := self._absent(wanted):
+            return self._without(wanted, reason)
+        parts: tuple[tuple[Part, ...], ...] = (("rule", "battery"), ("training",))
+        results = self._in_lanes(wanted, [{**like, "parts": own} for own in parts])
         refused = next((each.refused for each in results if each.refused), None)
         if refused and refused.absent:
-            return self._without(refused.reason)
+            return self._without(wanted, refused.reason)
         if refused:
-            raise UserError(f"{self._wanted.path}: {refused.reason}")
-        return self._certificate(results)
-
-    def _without(self, reason: str) -> Certificate:
-        return Certificate(
-            asked=str(self._wanted.path), framework=self._wanted.path.framework, reason=reason
-        )
-
-    def _certificate(self, results: Sequence[LaneResult]) -> Certificate:
-        first = results[0]
+            raise UserError(f"{wanted.path}: {refused.reason}")
         findings = [finding for each in results for finding in each.findings]
         return Certificate(
-            asked=str(self._wanted.path),
-            framework=self._wanted.path.framework,
-            rule=self._options.rule or self._wanted.known,
-            like=self._options.like,
-            subject=first.subject,
-            versions=first.versions,
-            seconds=round(time.monotonic() - self._began, 1),
-            notes=first.notes,
+            asked=str(wanted.path),
+            framework=wanted.path.framework,
+            rule=self.options.rule or wanted.known,
+            like=self.options.like,
+            subject=results[0].subject,
+            versions=results[0].versions,
+            seconds=round(time.monotonic() - began, 1),
+            notes=results[0].notes,
             findings=in_order(findings, tuple(PARTS)),
         )
 
-    def _in_lanes(self, *parts: tuple[Part, ...]) -> list[LaneResult]:
+    def like(self) -> dict[str, str]:
+        """The other implementation, for requests; one by import path is stepped here.
+
+        UserError if it cannot be."""
+        text = self.options.like
+        if not text or not is_import_path(text):
+            return {"like": claimed(text, self.registry, "--like").name} if text else {}
+        (other,) = named(text, self.registry)
+        file = self.folder / "like.json"
+        if not (reason := self._absent(other)):
+            (result,) = self._in_lanes(other, [{"probes_to": str(file), "hyper": {}, "rule": ""}])
+            failed = [each.text for each in result.findings if each.outcome != "passed"]
+            reason = result.refused.reason if result.refused else "; ".join(failed)
+        if reason or not file.exists():
+            raise UserError(f"--like {text}: {reason}")
+        return {"like": text, "like_probes": str(file)}
+
+    def _absent(self, wanted: Named) -> str:
+        framework = self.registry.frameworks[wanted.path.framework]
+        elsewhere = framework.name in self.options.interpreters
+        gone = not elsewhere and framework.versions() is None
+        return f"not installed: {framework.title}" if gone else ""
+
+    def _without(self, wanted: Named, reason: str) -> Certificate:
+        return Certificate(asked=str(wanted.path), framework=wanted.path.framework, reason=reason)
+
+    def _in_lanes(self, wanted: Named, requests: Sequence[dict[str, Any]]) -> list[LaneResult]:
         """Each in a process of its own, side by side."""
-        deadline = self._began + self._options.timeout_s
-        lanes = [Lane(self._request(own), self._means(), deadline, self._told) for own in parts]
+        deadline = time.monotonic() + self.options.timeout_s
+        means = self._means(wanted)
+
+        def told(check: str) -> None:
+            self.tell(f"{wanted.path.name}: {check}")
+
+        lanes = [Lane(self._request(wanted, own), means, deadline, told) for own in requests]
         with ThreadPoolExecutor(len(lanes)) as pool:
             futures = [pool.submit(lane.run) for lane in lanes]
             try:
@@ -134,28 +163,25 @@ class _Certifying:
                     lane.stop()
                 raise
 
-    def _told(self, check: str) -> None:
-        self._tell(f"{self._wanted.path.name}: {check}")
+    def _request(self, wanted: Named, own: dict[str, Any]) -> Request:
+        path = str(wanted.path.resolve())
+        plugins = [str(each.resolve()) for each in self.registry.plugins]
+        fields = {
+            "path": path,
+            "plugins": tuple(dict.fromkeys([*plugins, path])),
+            "known": wanted.known,
+            "rule": self.options.rule,
+            "hyper": dict(self.options.hyper),
+            "budget_s": self.options.timeout_s,
+        }
+        return Request(**{**fields, **own})
 
-    def _request(self, parts: tuple[Part, ...]) -> Request:
-        path = str(self._wanted.path.resolve())
-        plugins = [str(each.resolve()) for each in self._registry.plugins]
-        return Request(
-            path=path,
-            plugins=tuple(dict.fromkeys([*plugins, path])),
-            known=self._wanted.known,
-            rule=self._options.rule,
-            hyper=dict(self._options.hyper),
-            parts=parts,
-            budget_s=self._options.timeout_s,
-        )
-
-    def _means(self) -> Means:
-        framework = self._registry.frameworks[self._wanted.path.framework]
-        python = self._options.interpreters.get(framework.name, sys.executable)
-        check_s = self._options.timeout_s * _SHARE
+    def _means(self, wanted: Named) -> Means:
+        framework = self.registry.frameworks[wanted.path.framework]
+        python = self.options.interpreters.get(framework.name, sys.executable)
+        check_s = self.options.timeout_s * _SHARE
         return Means(
-            environment(some_run(framework)), check_s, python, arguments=self._options.worker
+            environment(some_run(framework)), check_s, python, arguments=self.options.worker
         )
 
 

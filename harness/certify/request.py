@@ -24,17 +24,20 @@ class Request(Frozen):
     """What a worker shall check.
 
     path: the import path. known: the optimizer of ours whose class it is, or "". rule: the rule
-    that it claims to be, or "". like: path of the other implementation's probes (an .npz file), or
-    "". hyper: arguments of the class; of a known one, our hyperparameters. parts: whose checks.
+    that it claims to be, or "". hyper: arguments of the class; of a known one, our hyperparameters.
+    like: the other implementation's import path, whose steps are in the file like_probes; or a
+    known name; or "". probes_to: write the steps there, and check nothing. parts: whose checks.
     skip: checks that are done. budget_s: seconds that are left for all."""
 
     path: str
     plugins: tuple[str, ...] = ()
     known: str = ""
     rule: str = ""
-    like: str = ""
     hyper: dict[str, Any] = {}
-    parts: tuple[Part, ...]
+    like: str = ""
+    like_probes: str = ""
+    probes_to: str = ""
+    parts: tuple[Part, ...] = ()
     skip: tuple[CheckName, ...] = ()
     budget_s: FiniteFloat
 

@@ -44,12 +44,14 @@ def named(text: str, registry: Registry, frameworks: Sequence[str] = ()) -> tupl
     return found
 
 
-def claimed(name: str, registry: Registry) -> Optimizer:
-    """The optimizer of this name. UserError if there is none, or it has no NumPy rule."""
+def claimed(name: str, registry: Registry, option: str = "--rule") -> Optimizer:
+    """The optimizer of this name. UserError if there is none, or it has no NumPy rule.
+
+    option: of the command line, that names it."""
     rules = {key: each for key, each in registry.optimizers.items() if each.rule}
     if name not in rules:
         without = "; it has no NumPy rule" if name in registry.optimizers else ""
-        raise UserError(f"--rule {name}: no known rule{without}{nearest(name, rules)}")
+        raise UserError(f"{option} {name}: no known rule{without}{nearest(name, rules)}")
     return rules[name]
 
 
