@@ -19,7 +19,7 @@ from ..optimizer import Optimizer
 from ..registry import Framework, Registry, import_adapter, load_registry
 from ..spec import TaskSpec
 from ..stepping.instance import Maker, MakerFacts
-from . import canonical
+from . import battery, canonical
 from .certificate import Subject
 from .check import Check, Prepared
 from .comparison import Probes, against, alike, nearest, probes
@@ -96,6 +96,7 @@ def _checks(subject: _Subject, request: Request) -> Iterator[Check]:
     if request.like:
         yield Check("rule", f"like {request.like}", lambda left_s: _alike(subject, request))
     yield Check("rule", "nearest known rule", lambda left_s: [nearest(maker, optimizers)])
+    yield from battery.checks(maker, rule)
     for task in DESCENTS:
         yield Check("training", f"descent on {task.name}", partial(_descent, subject, task))
     yield Check("training", "race", partial(_race, subject))
