@@ -12,7 +12,7 @@ from . import settings
 from .candidates import Candidate
 from .difference import told
 from .reproduction import script
-from .said import arguments_text, equality, finite, listed
+from .said import arguments_text, finite, listed
 from .search import Asked, Match, ask, best, match
 from .settings import Setting
 
@@ -70,7 +70,7 @@ class _Side:
         if lacking:
             note += f"; it has no argument for {listed(lacking)}"
         if found.same:
-            return _finding(check, "passed", f"{equality(found)}{note}", found.difference.worst)
+            return _finding(check, "passed", f"{found.text}{note}", found.difference.worst)
         return self._differs(check, asked, found, note)
 
     def _differs(self, check: str, asked: Asked, found: Match, note: str) -> Finding:
@@ -82,7 +82,7 @@ class _Side:
         explained = best(asked, self.facts, {self.optimizer.name: self.optimizer})
         same = explained is not None and explained.same
         if explained is not None and same:
-            text += f"; it {equality(explained)}"
+            text += f"; it {explained.text}"
         outcome, why = self._documented(same)
         arguments, candidate = asked.setting.arguments, found.candidate
         shown = script(self.maker, arguments, candidate, asked.scene, place)
@@ -115,7 +115,7 @@ class _Side:
             return _finding("weight decay", "not applicable", f"it could not be stepped: {error}")
         found = best(asked, self.facts, {self.optimizer.name: self.optimizer})
         if found is not None and found.same:
-            return _finding("weight decay", "passed", equality(found), found.difference.worst)
+            return _finding("weight decay", "passed", found.text, found.difference.worst)
         text = "no known kind of weight decay explains its steps"
         return _finding("weight decay", "not applicable", text)
 

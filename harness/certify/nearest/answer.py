@@ -9,11 +9,14 @@ from ...stepping.instance import Maker, MakerFacts, NotApplicable
 from ..finding import Finding, Outcome
 from . import settings
 from .difference import told
-from .said import apart, arguments_text, equality, finite, listed, source
+from .said import apart, arguments_text, finite, listed, source
+from .scenes import STEPS
 from .search import Asked, Match, ask, best, named
 from .settings import Setting
 
 CHECK = "nearest known rule"
+# Beyond this a rule has little to do with the class.
+_NEAR = 0.5
 
 
 def nearest(maker: Maker, optimizers: Mapping[str, Optimizer]) -> Finding:
@@ -56,12 +59,12 @@ def _found(
 
 
 def _equal(found: Match, asked: Asked) -> str:
-    text = equality(found)
+    text = found.text
     departs = [*found.candidate.departures, found.candidate.decay]
     if any(departs):
         text += f", which is how it differs from {source(found.candidate.optimizer)}"
     if asked.scene.rates[-1] == asked.scene.rates[0]:
-        text += "; a learning rate that is set between steps gives other steps"
+        text += ", at a constant learning rate alone: under a falling one it takes other steps"
     return text
 
 
@@ -79,7 +82,7 @@ def _switched_on(maker: Maker, facts: MakerFacts, optimizers: Mapping[str, Optim
     if not found.same:
         near = f"{found.candidate.title}, {apart(found.difference.worst)} apart"
         return f"with {listed(names)} it equals no known rule; nearest is {near}"
-    return f"with {listed(names)} it {equality(found)}"
+    return f"with {listed(names)} it {found.text}"
 
 
 def _own(maker: Maker, facts: MakerFacts, optimizers: Mapping[str, Optimizer], found: Match) -> str:
@@ -96,12 +99,18 @@ def _own(maker: Maker, facts: MakerFacts, optimizers: Mapping[str, Optimizer], f
 
 
 def _unknown(facts: MakerFacts, asked: Asked, found: Match) -> Finding:
-    first = found.difference.first
+    size = found.difference.worst
     name = found.candidate.title
-    text = (
-        f"no known rule; nearest is {name}, {apart(found.difference.worst)} apart in 50 steps"
-        f" (largest difference by distance moved), at {arguments_text(asked.setting.arguments)}"
-    )
-    if first is not None:
-        text += f": {told(first, facts.label, found.candidate.optimizer.name, asked.scene.start)}"
-    return _finding("not applicable", text, found.difference.worst)
+    if size > _NEAR:
+        text = (
+            f"no known rule is near: the nearest, {name}, is {apart(size)} apart in {STEPS} steps"
+        )
+    else:
+        text = f"no known rule; nearest is {name}, {apart(size)} apart in {STEPS} steps"
+    text += " (largest difference by distance moved)"
+    if asked.setting.arguments:
+        text += f", at {arguments_text(asked.setting.arguments)}"
+    first = found.difference.first
+    if first is not None and size <= _NEAR:
+        text += f": {told(first, facts.label, 'that rule', asked.scene.start)}"
+    return _finding("not applicable", text, size)

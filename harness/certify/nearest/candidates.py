@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from ...optimizer import Hypers, Optimizer, ReferenceRule
@@ -21,8 +21,10 @@ from .forms import (
     forms,
     momentum_form,
 )
-from .settings import Setting, hyper_of
+from .said import listed
+from .settings import Setting, hyper_of, number
 from .twists import DECAYS, TWISTS, decayed, twisted
+from .versions import VERSIONS
 
 
 @dataclass(frozen=True)
@@ -46,47 +48,56 @@ class Candidate:
     def title(self) -> str:
         """'AdamW with epsilon inside the root and no bias correction'."""
         words = [*self.departures, *([self.decay] if self.decay else [])]
-        return self.optimizer.title + (f" with {' and '.join(words)}" if words else "")
+        return self.optimizer.title + (f" with {listed(words)}" if words else "")
 
 
 def known(
     optimizers: Mapping[str, Optimizer], setting: Setting, facts: MakerFacts
 ) -> list[Candidate]:
     """Every known rule, with every kind of weight decay that the class may have."""
+    bases = _bases(optimizers, setting, facts)
+    return [each for base in bases for each in _with_decays(base, setting)]
+
+
+def other_versions(
+    optimizers: Mapping[str, Optimizer], setting: Setting, facts: MakerFacts
+) -> list[Candidate]:
+    """The versions of single rules that papers, codes and libraries disagree about."""
     found: list[Candidate] = []
-    for optimizer in optimizers.values():
-        if optimizer.rule is None:
-            continue
-        hyper = hyper_of(optimizer, setting, facts)
-        if hyper is not None:
-            found += _with_decays(Candidate(optimizer, optimizer.rule, hyper), setting)
+    for base in _bases(optimizers, setting, facts):
+        for version in VERSIONS.get(base.optimizer.name, ()):
+            changed = replace(base, rule=version.rule(base.rule), departures=(version.words,))
+            found += _with_decays(changed, setting)
     return found
+
+
+def _bases(
+    optimizers: Mapping[str, Optimizer], setting: Setting, facts: MakerFacts
+) -> Iterator[Candidate]:
+    for optimizer in optimizers.values():
+        hyper = hyper_of(optimizer, setting, facts)
+        if optimizer.rule is not None and hyper is not None:
+            yield Candidate(optimizer, optimizer.rule, hyper)
 
 
 def variations(candidates: list[Candidate]) -> Iterator[Candidate]:
     """Each of these with each twist."""
     for candidate in candidates:
         for twist in TWISTS.values():
-            yield Candidate(
-                candidate.optimizer,
-                twisted(candidate.rule, twist),
-                candidate.hyper,
-                (*candidate.departures, twist.words),
-                candidate.decay,
-            )
+            departures = (*candidate.departures, twist.words)
+            yield replace(candidate, rule=twisted(candidate.rule, twist), departures=departures)
 
 
-def written_otherwise(optimizers: Mapping[str, Optimizer], setting: Setting) -> Iterator[Candidate]:
+def written_otherwise(
+    optimizers: Mapping[str, Optimizer], setting: Setting, facts: MakerFacts
+) -> Iterator[Candidate]:
     """All forms of Adam and of momentum, each by the name of the known rule that it is nearest to.
 
     Forms with a momentum that the class has no number for are left out."""
-    numbers = {**dict.fromkeys(NUMBERS, 0.0), **setting.values}
-    for one, other in (("beta1", "momentum"), ("beta2", "rho")):
-        numbers[one] = numbers[one] or numbers[other]
-    hyper = {**numbers, "momentum": numbers["momentum"] or numbers["beta1"]}
-    if hyper["beta2"]:
-        buffered = bool(setting.values.get("momentum"))
-        yield from _formed(optimizers, hyper, _adam_forms(buffered), setting)
+    hyper = {name: number(name, setting, facts) or 0.0 for name in NUMBERS}
+    buffered = bool(setting.values.get("momentum"))
+    moments = bool(hyper["beta2"])
+    yield from _formed(optimizers, hyper, _adam_forms(buffered, moments), setting)
     if hyper["momentum"]:
         yield from _formed(optimizers, hyper, _momentum_forms(), setting)
 
@@ -127,11 +138,12 @@ def _with_decays(candidate: Candidate, setting: Setting) -> Iterator[Candidate]:
 
 
 @cache
-def _adam_forms(buffered: bool) -> tuple[_Named, ...]:
+def _adam_forms(buffered: bool, moments: bool) -> tuple[_Named, ...]:
+    """buffered, moments: the class has a momentum, and a decay of the second moment."""
     return tuple(
         (adam_form(form), _names(form, ADAM_RULES, ADAM_AXES))
         for form in forms(ADAM_AXES)
-        if buffered or form["buffer"] == "none"
+        if (buffered or form["buffer"] == "none") and (moments or form["second"] == "sum")
     )
 
 

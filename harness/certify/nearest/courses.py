@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,8 +40,6 @@ def observe(maker: Maker, scene: Scene, arguments: Mapping[str, Any]) -> Observe
     NotApplicable, with the reason, if it can be stepped in neither."""
     try:
         return Observed(run(maker, scene.scenario(arguments)).steps)
-    except NotApplicable:
-        raise
     except Exception as error:
         return _in_float32(maker, scene, arguments, error)
 
@@ -52,16 +50,13 @@ def _in_float32(
     try:
         return Observed(run(maker, scene.scenario(arguments, "float32")).steps, "float32")
     except Exception:
+        if isinstance(first, NotApplicable):
+            raise first from None
         raise NotApplicable(f"it raises {type(first).__name__}: {_line(first)}") from first
 
 
 def _line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [""])[0][:200]
-
-
-def rule_course(rule: ReferenceRule, hyper: Hypers, scene: Scene) -> list[Weights]:
-    """The tensors after each step of the rule in float64."""
-    return [weights for weights in _Stepped(rule, hyper, scene)]
 
 
 class _Stepped:
@@ -105,11 +100,11 @@ class _Stepped:
         }
 
 
-def stepped(rule: ReferenceRule, hyper: Hypers, scene: Scene) -> _Stepped:
-    """As `rule_course`, a step at a time, for a reader who may stop."""
+def stepped(rule: ReferenceRule, hyper: Hypers, scene: Scene) -> Iterator[Weights]:
+    """The tensors after each step of the rule in float64, a step at a time."""
     return _Stepped(rule, hyper, scene)
 
 
-def agreeing(steps: Sequence[Weights], scene: Scene) -> bool:
-    """Whether all of it is finite."""
-    return all(np.isfinite(tensor).all() for weights in steps for tensor in weights.values())
+def rule_course(rule: ReferenceRule, hyper: Hypers, scene: Scene) -> list[Weights]:
+    """All of them."""
+    return list(stepped(rule, hyper, scene))

@@ -48,10 +48,10 @@ _SECOND = Axis(
     "second",
     {
         "squares": "a mean of squared gradients",
-        "maximum": "the largest second moment so far (AMSGrad), before its bias correction",
-        "maximum corrected": "the largest second moment so far (AMSGrad), after bias correction",
+        "maximum": "the largest second moment so far before bias correction (AMSGrad)",
+        "maximum corrected": "the largest second moment so far after bias correction (AMSGrad)",
         "distance": "the gradient's distance from its mean (AdaBelief)",
-        "distance carried": "AdaBelief's second moment, which gains epsilon every step",
+        "distance carried": "the distance from the mean plus epsilon every step (AdaBelief)",
         "sum": "a sum of squared gradients",
         "centred": "the gradient's variance",
     },
@@ -60,12 +60,14 @@ _EPSILON = Axis(
     "epsilon",
     {
         "outside": "epsilon outside the root",
-        "inside": "epsilon inside the root, after bias correction",
-        "inside early": "epsilon inside the root, before bias correction",
-        "hat": "epsilon outside the root, before bias correction (epsilon-hat)",
+        "inside": "epsilon inside the root",
+        "inside early": "epsilon inside the root before bias correction",
+        "hat": "epsilon added to the root before bias correction (epsilon-hat)",
         "both": "epsilon inside the root and outside",
         "maximum": "the larger of root and epsilon",
         "none": "no epsilon",
+        "hidden": "1e-15 hidden under the root before bias correction",
+        "hidden hat": "1e-15 hidden under the root, and epsilon-hat",
     },
 )
 # Momentum of the divided steps, as RMSprop has it.
@@ -73,8 +75,8 @@ _BUFFER = Axis(
     "buffer",
     {
         "none": "no momentum",
-        "outside": "momentum, the learning rate outside its buffer",
-        "inside": "momentum, the learning rate inside its buffer",
+        "outside": "momentum of steps (learning rate outside)",
+        "inside": "momentum of steps (learning rate inside)",
     },
 )
 ADAM_AXES = (_FIRST, _CORRECTED, _SECOND, _EPSILON, _BUFFER)
@@ -215,6 +217,8 @@ def _second(
     return new["largest"], 1.0 if early else share
 
 
+# Of pytorch_optimizer, whatever its eps.
+_HIDDEN = 1e-15
 # option -> (second moment, share, epsilon) -> the divisor
 EPSILONS: Mapping[str, Callable[[Array, float, float], Array]] = {
     "outside": lambda v, share, epsilon: np.sqrt(v / share) + epsilon,
@@ -224,6 +228,8 @@ EPSILONS: Mapping[str, Callable[[Array, float, float], Array]] = {
     "both": lambda v, share, epsilon: np.sqrt(v / share + epsilon) + epsilon,
     "maximum": lambda v, share, epsilon: np.maximum(np.sqrt(v / share), epsilon),
     "none": lambda v, share, epsilon: np.sqrt(v / share),
+    "hidden": lambda v, share, epsilon: np.sqrt((v + _HIDDEN) / share) + epsilon,
+    "hidden hat": lambda v, share, epsilon: (np.sqrt(v + _HIDDEN) + epsilon) / np.sqrt(share),
 }
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from math import isfinite
 from typing import Any
 
 from ...optimizer import Optimizer
-from .search import Match
 
 
 def listed(names: Iterable[str]) -> str:
@@ -33,12 +33,5 @@ def finite(size: float | None) -> float | None:
 
 def source(optimizer: Optimizer) -> str:
     """The first words of its paper: 'Kingma & Ba (2015)'."""
-    return optimizer.paper.split(",")[0]
-
-
-def equality(found: Match) -> str:
-    """'equals Adam to 2e-16', with float32 named if that is all that differs."""
-    size = f"{found.difference.worst:.1g}"
-    if found.rounded:
-        return f"equals {found.candidate.title} but for numbers in float32 ({size})"
-    return f"equals {found.candidate.title} (to {size} in 50 steps)"
+    found = re.match(r"[^;]*?\(\d{4}\)", optimizer.paper)
+    return found[0] if found else optimizer.title

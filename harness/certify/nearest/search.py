@@ -14,7 +14,7 @@ from . import candidates, settings
 from .candidates import Candidate
 from .courses import JOINT, ROUNDED, Observed, observe, rule_course, stepped
 from .difference import Difference, difference, scaled
-from .scenes import Scene, large, small
+from .scenes import STEPS, Scene, large, small
 from .settings import Setting
 
 # So many of the nearest are followed over the whole course.
@@ -45,6 +45,14 @@ class Match(NamedTuple):
         """Equal, or but for numbers in float32."""
         return self.equal or self.rounded
 
+    @property
+    def text(self) -> str:
+        """'equals Adam (to 2e-16 in 50 steps)', or how large the rounding is that differs."""
+        name, size = self.candidate.title, f"{self.difference.worst:.1g}"
+        if self.rounded:
+            return f"equals {name} but for {size}, as if a number were kept in float32"
+        return f"equals {name} (to {size} in {STEPS} steps)"
+
 
 class Asked(NamedTuple):
     """A class at one setting, and its courses on the small and the large scene."""
@@ -74,14 +82,20 @@ def best(asked: Asked, facts: MakerFacts, optimizers: Mapping[str, Optimizer]) -
 
     None if no known rule can be set to the class's numbers."""
     known = candidates.known(optimizers, asked.setting, facts)
-    near = sorted(((_apart(each, asked), each) for each in known), key=_distance)
+    versions = candidates.other_versions(optimizers, asked.setting, facts)
+    near = sorted(((_apart(each, asked), each) for each in (*known, *versions)), key=_distance)
+    rounded: Match | None = None
     for group in (
         (each for size, each in near if size <= _slack(each, asked)),
-        candidates.written_otherwise(optimizers, asked.setting),
+        candidates.written_otherwise(optimizers, asked.setting, facts),
         candidates.variations(known),
     ):
-        if found := _first_same(group, asked):
+        found = _first_same(group, asked)
+        if found and found.equal:
             return found
+        rounded = rounded or found
+    if rounded:
+        return rounded
     followed = [match(each, asked) for _, each in near[:_FOLLOWED]]
     return min(followed, key=lambda each: each.difference.worst, default=None)
 
@@ -93,7 +107,8 @@ def named(
     known = candidates.known(optimizers, asked.setting, facts)
     every = chain(
         known,
-        candidates.written_otherwise(optimizers, asked.setting),
+        candidates.other_versions(optimizers, asked.setting, facts),
+        candidates.written_otherwise(optimizers, asked.setting, facts),
         candidates.variations(known),
     )
     found = next((each for each in every if each.title == title), None)

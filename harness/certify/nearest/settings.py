@@ -84,19 +84,50 @@ def rate_of(facts: MakerFacts) -> float:
 def hyper_of(optimizer: Optimizer, asked: Setting, facts: MakerFacts) -> dict[str, float] | None:
     """The rule's hyperparameters for a class at this setting; None if they are impossible for it.
 
-    Weight decay that the class lacks is 0. Others come from the class's argument of that name,
-    `initial_accumulator_value` included for `initial_accumulator`; else they are the rule's own."""
-    arguments = {**facts.defaults, **asked.arguments}
-    given: dict[str, float] = {"weight_decay": 0.0} if "weight_decay" in optimizer.hyper else {}
-    for name in optimizer.hyper:
-        known = _first(asked.values, (name, _STANDS_IN.get(name, "")))
-        named = known if known is not None else _argument(name, arguments)
-        if named is not None:
-            given[name] = named
+    Those that the class has no number for are the rule's own, but for a weight decay of 0."""
+    found = {name: number(name, asked, facts) for name in optimizer.hyper}
+    found |= _bound_numbers(optimizer, asked, facts)
+    given = {name: value for name, value in found.items() if value is not None}
+    none = {"weight_decay": 0.0} if "weight_decay" in optimizer.hyper else {}
     try:
-        return optimizer.hypers(given)
+        return optimizer.hypers({**none, **given})
     except ValueError:
         return None
+
+
+def number(name: str, asked: Setting, facts: MakerFacts) -> float | None:
+    """The class's number of this meaning, or of a like one (momentum for beta1), or its argument of
+    this name, `initial_accumulator_value` included for `initial_accumulator`; None if it has none.
+    """
+    known = _first(asked.values, (name, _STANDS_IN.get(name, "")))
+    return known if known is not None else _argument(name, {**facts.defaults, **asked.arguments})
+
+
+def _bound_numbers(optimizer: Optimizer, asked: Setting, facts: MakerFacts) -> dict[str, float]:
+    """By our own binding of the class: the argument that takes a hyperparameter as it is."""
+    framework = binding_of(optimizer, facts)
+    if framework is None:
+        return {}
+    arguments = {**facts.defaults, **asked.arguments}
+    found = {}
+    for name, hyper in optimizer.hyper.items():
+        mark = min(max(_MARK, hyper.low), hyper.high)
+        given = optimizer.bindings[framework].canonical(optimizer.hypers({name: mark}))
+        place = next((p for key in given if (p := _holding(given, key, mark))), None)
+        if place and place.argument in arguments and _is_number(place.value(arguments)):
+            found[name] = float(place.value(arguments) or 0.0)
+    return found
+
+
+# A number that nobody has as a default.
+_MARK = 0.6180339887
+
+
+def _holding(arguments: Mapping[str, Any], key: str, mark: float) -> Place | None:
+    value = arguments[key]
+    if isinstance(value, tuple):
+        return next((Place(key, i) for i, each in enumerate(value) if each == mark), None)
+    return Place(key) if value == mark else None
 
 
 def arguments_of(

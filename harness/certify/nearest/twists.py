@@ -34,7 +34,7 @@ DECAYS: Mapping[str, Decay] = {
         "weight decay added to the gradient (L2)", gradient=lambda g, p, decay: g + decay * p
     ),
     "decoupled": Decay(
-        "weight decay times learning rate, decoupled",
+        "decoupled weight decay times learning rate",
         after=lambda old, new, rate, first, decay: new - rate * decay * old,
     ),
     "without rate": Decay(
@@ -46,7 +46,7 @@ DECAYS: Mapping[str, Decay] = {
         after=lambda old, new, rate, first, decay: new - rate / first * decay * old,
     ),
     "afterwards": Decay(
-        "weight decay times learning rate, taken after the step",
+        "weight decay times learning rate after the step",
         after=lambda old, new, rate, first, decay: new * (1.0 - rate * decay),
     ),
     "proximal": Decay(
@@ -54,7 +54,7 @@ DECAYS: Mapping[str, Decay] = {
         after=lambda old, new, rate, first, decay: new / (1.0 + rate * decay),
     ),
     "constant": Decay(
-        "a weight decay that subtracts the constant learning rate * decay, whatever the weight",
+        "a weight decay that subtracts the constant learning rate * decay",
         after=lambda old, new, rate, first, decay: new - rate * decay,
     ),
     "growing": Decay(
