@@ -113,7 +113,17 @@ class Bench:
 
     def making(self, **changes: Any) -> Making:
         """The usual one with changes."""
-        return replace(Making(self.rate, dtype=self.dtype), **changes)
+        usual = Making(self.rate, hyper=self._no_decay, dtype=self.dtype)
+        return replace(usual, **changes)
+
+    @cached_property
+    def _no_decay(self) -> Mapping[str, Any]:
+        """Turns weight decay off if the known rule has none."""
+        if self.known is None or "weight_decay" in self.known.hyper:
+            return {}
+        with suppress(NotApplicable):
+            return self.weight_decay(0.0)
+        return {}
 
     def scenario(
         self,

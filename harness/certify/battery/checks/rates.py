@@ -57,22 +57,29 @@ def _doubled(bench: Bench) -> Iterator[Said]:
     usual = bench.expected(bench.scenario())
     ratio = _next(bench, course, bench.plain)
     rule = _next(bench, expected, usual) if expected and usual else None
+    late = rule is not None and _near(_next(bench, course, bench.plain, 1), rule)
     dead = bench.differs(course) is None
     text = f"After the learning rate is doubled in mid-run, the next step is {amount(ratio)} times"
     if dead and not _unmoved(expected, usual):
         yield failed("A change of the learning rate in mid-run has no effect.", scenario, 1.0)
     elif dead:
         yield passed("A change of the learning rate in mid-run has no effect, as in the rule.")
-    elif rule is not None and not abs(ratio - rule) <= _SHARE * rule:
+    elif rule is not None and not _near(ratio, rule) and _near(ratio, 1.0) and late:
+        yield passed("A change of the learning rate in mid-run takes effect one step late.", 1.0)
+    elif rule is not None and not _near(ratio, rule):
         text = f"{text} as long; by the rule {amount(rule)} times."
         yield failed(text, scenario, ratio)
     else:
         yield passed(f"{text} as long.", ratio)
 
 
-def _next(bench: Bench, course: Course, usual: Course) -> float:
-    """The first step after the change, in steps of the course without it."""
-    number = len(bench.gradients) - _AFTER
+def _near(ratio: float, rule: float) -> bool:
+    return abs(ratio - rule) <= _SHARE * rule
+
+
+def _next(bench: Bench, course: Course, usual: Course, late: int = 0) -> float:
+    """The first step after the change, or a later one, in steps of the course without it."""
+    number = len(bench.gradients) - _AFTER + late
     one, other = (length(moves(bench.start, c.steps)[number]) for c in (course, usual))
     return one / max(other, 1e-300)
 
@@ -90,7 +97,10 @@ def _zero(bench: Bench) -> Iterator[Said]:
         return
     usual = bench.expected(bench.scenario())
     rule = _share(bench, expected, usual) if expected and usual else None
-    if rule is not None and not abs(share - rule) <= _SHARE * rule + 1e-9:
+    late = [np.any(one) for one in moves(bench.start, course.steps)[-1].values()]
+    if share and rule == 0.0 and not any(late):
+        yield passed("At the learning rate 0 it rests, one step late.", share)
+    elif rule is not None and not abs(share - rule) <= _SHARE * rule + 1e-9:
         text = f"At the learning rate 0 it goes {amount(share)} times as far as usual; by the rule"
         yield failed(f"{text} {amount(rule)} times.", scenario, share)
     elif share:

@@ -59,7 +59,8 @@ def _no_decay(bench: Bench, last: Weights) -> str:
     if ratios.min() < 0.0:
         return f"Zero gradients move weights past 0, to {amount(ratios.min())} of the start."
     place = bench.places.get("weight_decay")
-    if place and not place.value(bench.facts.defaults):
+    # A decay of another name shrinks all weights alike.
+    if place and not place.value(bench.facts.defaults) and float(np.ptp(ratios)) > _ROUNDING:
         return "Zero gradients move the weights, though weight decay is 0."
     return ""
 
