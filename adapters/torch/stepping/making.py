@@ -143,8 +143,11 @@ class Recipe:
         }
         supplied = {name: parts[part]() for name, part in self.supplied(more).items()}
         made = self.target(**supplied, **self.keywords(rate, more, dtype))
+        still = [tensors[name] for name in resting]
         if not self.signature.rate:
-            set_rate(made, rate, ())
+            set_rate(made, rate, still)
+        if not _rest(made, still):
+            raise ValueError("its parameter groups are its own: none with the learning rate 0")
         return made
 
     def supplied(self, more: Mapping[str, Any]) -> dict[str, str]:
@@ -235,6 +238,13 @@ def set_rate(optimizer: Any, rate: float, resting: Sequence[Tensor]) -> bool:
         group["lr" if "lr" in group else "max_lr"] = rate
         found = True
     return found
+
+
+def _rest(optimizer: Any, tensors: Sequence[Tensor]) -> bool:
+    """Whether each of the tensors is in a group whose rate is 0."""
+    groups = [group for group in groups_of(optimizer) if group.get("lr") == 0.0]
+    held = {id(tensor) for group in groups for tensor in group["params"]}
+    return all(id(tensor) in held for tensor in tensors)
 
 
 def has_switches(optimizer: Any) -> bool:
