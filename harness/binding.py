@@ -23,6 +23,7 @@ from .optimizer import (
     RateCorrection,
     StateCorrection,
 )
+from .roles import own_names
 from .spec import RunSpec
 from .strict import given
 
@@ -76,6 +77,8 @@ def unavailable(run: RunSpec, optimizer: Optimizer) -> str | None:
             _native_arguments(run, optimizer, binding, target_of(binding, "native"))
         except ValueError as error:
             return str(error)
+    if run.optimizer.groups and binding.loss_asked_for(run.optimizer.rule):
+        return f"{binding.label} evaluates the loss itself, and so cannot train a part of a model"
     return _not_matrices(run, binding) if binding.matrices_only else None
 
 
@@ -90,11 +93,12 @@ def _native_arguments(
 
 
 def _not_matrices(run: RunSpec, binding: Binding) -> str | None:
+    own = own_names(run)
     parameters = (
         p
         for layer in build(run.task.model, run.task.input_shape)
         for p in layer.parameters
-        if p.trainable
+        if p.name in own
     )
     other = next((p for p in parameters if len(p.shape) != 2), None)
     return (

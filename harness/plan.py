@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -13,6 +13,7 @@ from . import data as data_sets
 from . import schedules
 from .layers import BuiltLayer, Dense, Dropout, Parameter, build
 from .optimizer import Optimizer
+from .roles import Trainer, check_roles, others_of, trainers
 from .schedule import Schedule
 from .spec import RunSpec, TaskSpec
 
@@ -32,7 +33,8 @@ class RunInputs:
     """batches: int64[steps, batch] rows of the training split, read-only; learning_rates:
     float64[steps]; data: all splits.
 
-    `seed` is the run's, for `dropout_masks`.
+    `seed` is the run's, for `dropout_masks`. `others`: the optimizers of the run's parameter groups
+    by name, but for `optimizer`.
     """
 
     optimizer: Optimizer
@@ -40,15 +42,26 @@ class RunInputs:
     batches: np.ndarray
     learning_rates: np.ndarray
     seed: int = 0
+    others: Mapping[str, Optimizer] = field(default_factory=dict)
+
+    def trainers(self, run: RunSpec) -> tuple[Trainer, ...]:
+        """The optimizers of this run, each with the parameters that it trains."""
+        return trainers(run, self.optimizer, self.others)
 
 
 def make_plan(
-    run: RunSpec, optimizer: Optimizer, known: Mapping[str, Schedule] = schedules.SCHEDULES
+    run: RunSpec,
+    optimizer: Optimizer,
+    known: Mapping[str, Schedule] = schedules.SCHEDULES,
+    optimizers: Mapping[str, Optimizer] | None = None,
 ) -> RunInputs:
     """Everything about the run that is drawn: a pure function of the spec.
 
-    known: the schedules by kind. ValueError if the batch is larger than the training split, or than
-    the share of it that is trained on. UserError: see `schedules.table`."""
+    known: the schedules by kind. optimizers: all by name, for parameter groups. ValueError if the
+    batch is larger than the training split, or than the share of it that is trained on. UserError:
+    see `schedules.table` and `roles.trainers`."""
+    check_roles(run.task, run.optimizer)
+    others = others_of(run, optimizers or {})
     data = data_sets.load(run.task.data)
     rows = training_rows(data, run.task.train_fraction)
     given = (run.task.batch_size, run.steps, run.seed)
@@ -60,7 +73,7 @@ def make_plan(
         batches.flags.writeable = False
         _TABLES[key] = batches
     rates = schedules.table(run.schedule, run.steps, known)
-    return RunInputs(optimizer, data, batches, rates, run.seed)
+    return RunInputs(optimizer, data, batches, rates, run.seed, others)
 
 
 def training_rows(data: data_sets.Data, fraction: float) -> np.ndarray:

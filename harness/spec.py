@@ -160,6 +160,11 @@ class OptimizerSpec(Frozen):
     rule: UpdateRule = "canonical"
     groups: tuple[ParameterGroup, ...] = ()
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all optimizers that take part, the run's own first, each once."""
+        return tuple(dict.fromkeys([self.name, *(group.name for group in self.groups)]))
+
 
 class ScheduleSpec(Frozen):
     """A kind of schedule, built in or a user's, with its base rate: see `schedules.table`."""

@@ -9,7 +9,7 @@ from gradrace.adapter import Metrics, Part
 from gradrace.adapters.held_arrays import held_arrays
 from gradrace.adapters.large_data import pieces, rows_at_once
 from gradrace.adapters.numpy import layers, losses
-from gradrace.adapters.numpy.optimizer import Updater
+from gradrace.adapters.numpy.groups import GroupedUpdater
 from gradrace.layers import BuiltLayer, Dropout, build
 from gradrace.objective import kernels
 from gradrace.plan import RunInputs, Weights, dropout_masks
@@ -27,9 +27,7 @@ class NumpySession:
         self._task, self._inputs, self._rates = run.task, inputs, inputs.learning_rates
         self._layers = build(run.task.model, run.task.input_shape)
         self._trained = [p.name for layer in self._layers for p in layer.parameters if p.trainable]
-        self._updater = Updater(
-            run, inputs.optimizer, {name: start[name] for name in self._trained}
-        )
+        self._updater = GroupedUpdater(inputs.trainers(run), start)
         self._data = {
             name: (inputs.data.shaped(name, run.task.input_shape), split.y)
             for name, split in inputs.data.splits.items()
@@ -135,7 +133,7 @@ class NumpySession:
         return {name: gradients[name] for name in self._trained}
 
     def state_bytes(self) -> int | None:
-        found = held_arrays([self._updater.state], lambda value: isinstance(value, np.ndarray))
+        found = held_arrays(self._updater.states, lambda value: isinstance(value, np.ndarray))
         return sum(array.nbytes for array in found.arrays if array.ndim) if found.whole else None
 
     def compilations(self) -> int:

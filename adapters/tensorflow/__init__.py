@@ -2,7 +2,7 @@
 
 `modes` and `session`: read first. `program`: the traced functions. `layers`, `losses`, `batches`:
 its parts. `optimizer`: Keras' classes, with `hypers` and `adjustable` for values that change after
-the trace. `policy`: threads, precision. `population`: many runs at once, by `lanes`, `lane_layers`,
+the trace, and `groups`. `policy`: threads. `population`: many runs at once, by `lanes`, `lane_layers`,
 `lane_optimizer`. `imported`, `making`: optimizers by import path; `instance`, `script`: by hand.
 """
 

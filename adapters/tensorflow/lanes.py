@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from gradrace.adapters.tensorflow.batches import Tensors
+from gradrace.adapters.tensorflow.groups import AnyBound
 from gradrace.adapters.tensorflow.hypers import overridden
 from gradrace.adapters.tensorflow.lane_layers import LANE_LAYERS, spread, vectorises
 from gradrace.adapters.tensorflow.lane_optimizer import (
@@ -63,8 +64,9 @@ class LaneProgram(Program):
         if self._at_once:
             self._spread = spread(self.network, layers, run.task.batch_size, run.dtype)
 
-    def made_updater(self, run: RunSpec, bound: Bound) -> LaneUpdater:
+    def made_updater(self, run: RunSpec, bound: AnyBound) -> LaneUpdater:
         """See Program."""
+        assert isinstance(bound, Bound), "runs with parameter groups are trained alone"
         self._lane_updater = LaneUpdater(
             run, bound, self.network.trainable_variables, self._one_by_one
         )

@@ -199,5 +199,7 @@ def lane_key(run: RunSpec, inputs: RunInputs) -> Hashable:
         raise LanesImpossible("an input pipeline feeds one run")
     if run.diagnose:
         raise LanesImpossible("norms of each layer are recorded of single runs")
+    if run.optimizer.groups:
+        raise LanesImpossible("a run with parameter groups has several optimizers")
     decisions = tried(run, inputs).decisions
     return *program_key(run, lane_bound(run, inputs)), decisions

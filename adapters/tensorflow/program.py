@@ -15,10 +15,10 @@ import numpy as np
 import tensorflow as tf
 from gradrace.adapters.tensorflow import losses
 from gradrace.adapters.tensorflow.batches import Tensors, signature
+from gradrace.adapters.tensorflow.groups import AnyBound, GroupedUpdater, updater_of
 from gradrace.adapters.tensorflow.hypers import Numbers
 from gradrace.adapters.tensorflow.layers import LAYERS, KerasNetwork, Kind
 from gradrace.adapters.tensorflow.optimizer import Updater, assign, table
-from gradrace.binding import Bound
 from gradrace.layers import build
 from gradrace.objective import Amounts, Objective, amounts, fed_dropouts
 from gradrace.plan import Weights
@@ -37,7 +37,7 @@ class Program:
 
     layer_table: Mapping[type, Kind] = LAYERS
 
-    def __init__(self, run: RunSpec, bound: Bound, data: Tensors, compiled: bool) -> None:
+    def __init__(self, run: RunSpec, bound: AnyBound, data: Tensors, compiled: bool) -> None:
         """compiled: by XLA."""
         keras.config.set_floatx(run.dtype)
         self.dtype, self._compiled = run.dtype, compiled
@@ -61,11 +61,12 @@ class Program:
         self._kept: dict[str, Any] = {}
         self.traces = 0
 
-    def made_updater(self, run: RunSpec, bound: Bound) -> Updater:
+    def made_updater(self, run: RunSpec, bound: AnyBound) -> Updater | GroupedUpdater:
         """The optimizer of the network's variables."""
-        return Updater(run, bound, self.network.trainable_variables)
+        network = self.network
+        return updater_of(run, bound, network.trainable_names, network.trainable_variables)
 
-    def start(self, run: RunSpec, bound: Bound, start: Weights, rates: Array, seed: int) -> None:
+    def start(self, run: RunSpec, bound: AnyBound, start: Weights, rates: Array, seed: int) -> None:
         """Sets all that a run leaves behind, and all that differs between runs of one program."""
         keras.config.set_floatx(self.dtype)
         self._amounts.set(amounts_of(run))
@@ -74,7 +75,7 @@ class Program:
         assign(self._rates, rates)
         self._updater.restart(bound)
 
-    def fits(self, run: RunSpec, bound: Bound) -> bool:
+    def fits(self, run: RunSpec, bound: AnyBound) -> bool:
         """Whether all that was traced so far holds for a run of the same key."""
         return self._updater.fits(bound) and self._amounts.fits(amounts_of(run))
 
@@ -83,7 +84,7 @@ class Program:
         """The task's numbers, to compute with while a step is being traced."""
         return self._amounts.named() if self._free else self._amounts.values
 
-    def set_tables(self, bound: Bound, rates: Array) -> None:
+    def set_tables(self, bound: AnyBound, rates: Array) -> None:
         """New learning rates and corrections for the steps to come."""
         if not self._updater.fits(bound):
             self._kept.clear()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import replace
 
 import numpy as np
 import tensorflow as tf
@@ -16,10 +15,9 @@ from gradrace.adapters.tensorflow.batches import (
     placed,
     signature,
 )
+from gradrace.adapters.tensorflow.groups import AnyBound, at_rest, bound_of, traced_with
 from gradrace.adapters.tensorflow.modes import MODES, Drive
-from gradrace.adapters.tensorflow.optimizer import traced_with
 from gradrace.adapters.tensorflow.program import Program
-from gradrace.binding import Bound, bind
 from gradrace.layers import build
 from gradrace.objective import Objective, amounts, metric_of, without_amounts
 from gradrace.plan import RunInputs, Weights
@@ -36,7 +34,7 @@ class TensorflowSession:
     """Trains one program in one way of driving TensorFlow."""
 
     def __init__(self, run: RunSpec, start: Weights, inputs: RunInputs) -> None:
-        bound = bind(run, inputs.optimizer, inputs.learning_rates)
+        bound = bound_of(run, inputs, inputs.learning_rates)
         self._run, self._inputs, self._device, self._bound = run, inputs, run.device, bound
         self._objective = Objective.of(run.task)
         self._probes: dict[Part, Drive] = {}
@@ -71,7 +69,7 @@ class TensorflowSession:
         return Metrics(loss, metric_of(self._objective, total, loss, y.numpy()))
 
     def set_learning_rates(self, rates: Array) -> None:
-        self._bound = bind(self._run, self._inputs.optimizer, rates)
+        self._bound = bound_of(self._run, self._inputs, rates)
         with placed(self._device):
             self._program.set_tables(self._bound, rates)
         self._key = self._program_key(self._bound)
@@ -112,7 +110,7 @@ class TensorflowSession:
         """A program with the present weights and learning rates of 0, for parts of a step to move:
         they move batch statistics, generators, buffers, and by some optimizers even weights."""
         still = np.zeros_like(self._inputs.learning_rates)
-        bound = replace(self._bound, learning_rates=still)
+        bound = at_rest(self._bound)
         self._twin = self._new_program(bound)
         self._twin.start(self._run, bound, self.weights(), still, self._inputs.seed)
         return self._twin
@@ -124,10 +122,10 @@ class TensorflowSession:
         batches = Pipeline(run, inputs) if pipeline else Resident(run, inputs, self._data)
         return MODES[run.mode].drive(program, batches)
 
-    def _new_program(self, bound: Bound) -> Program:
+    def _new_program(self, bound: AnyBound) -> Program:
         return Program(self._run, bound, self._data, MODES[self._run.mode].compiled)
 
-    def _program_key(self, bound: Bound) -> Hashable | None:
+    def _program_key(self, bound: AnyBound) -> Hashable | None:
         if self._run.measure != "convergence":
             return None
         # XLA compiles for the lengths of tables, which are variables to a graph.
@@ -156,7 +154,7 @@ def evaluated_rows(run: RunSpec) -> int:
 _IDLE: list[tuple[Hashable, Program]] = []
 
 
-def _take(key: Hashable | None, run: RunSpec, bound: Bound) -> Program | None:
+def _take(key: Hashable | None, run: RunSpec, bound: AnyBound) -> Program | None:
     """An idle program of this key, taken off the list; none for a timing run, which has no key."""
     for position, (idle, program) in enumerate(_IDLE):
         if key is not None and idle == key and program.fits(run, bound):
@@ -171,7 +169,7 @@ def _give_back(key: Hashable | None, program: Program) -> None:
         del _IDLE[:-_IDLE_PROGRAMS]
 
 
-def program_key(run: RunSpec, bound: Bound) -> tuple[Hashable, ...]:
+def program_key(run: RunSpec, bound: AnyBound) -> tuple[Hashable, ...]:
     """All that a program is traced with; two runs of one key differ in numbers alone."""
     task = run.task
     numbers = tuple(amounts(task, build(task.model, task.input_shape)[-1].output_shape[-1]))

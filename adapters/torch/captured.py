@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 
 import numpy as np
 from gradrace.adapter import Part
 from gradrace.adapters.torch import batches
-from gradrace.adapters.torch.graph import CapturedStep, entry, on_host
+from gradrace.adapters.torch.graph import CapturedStep, entry
 from gradrace.adapters.torch.session import TorchSession
 from gradrace.plan import RunInputs, Weights
 from gradrace.spec import RunSpec
@@ -67,8 +66,7 @@ class CapturedSession(TorchSession):
         if first:
             self._captured.take()
         with self._unmoved():
-            host = partial(on_host, updater.optimizer, updater.set_each_step)
-            self._captured.warm_up(updater.moved(), host)
+            self._captured.warm_up(updater.moved(), updater.on_host)
         replay = self._captured.capture()
         self._compilations += 1
         if not first:

@@ -39,6 +39,8 @@ def _impossible(run: RunSpec, inputs: RunInputs) -> str | None:
         return "a population reads its batches from memory, not through an input pipeline"
     if run.diagnose:
         return "the norms of each layer's gradients are recorded in runs that are trained alone"
+    if run.optimizer.groups:
+        return "a run with parameter groups has several optimizers, and is trained alone"
     if any(isinstance(b.layer, kinds.Dropout) and b.layer.masks == "native" for b in dropping):
         return "native dropout draws from PyTorch's one generator, which lanes would share"
     if binding.loss_asked_for(run.optimizer.rule):

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from gradrace.adapter import Unsupported
 from gradrace.adapters.held_arrays import HeldArrays, held_arrays
-from gradrace.adapters.torch.graph import add, entry, multiply, table
+from gradrace.adapters.torch.graph import add, entry, multiply, on_host, table
 from gradrace.adapters.torch.layers import Layout
 from gradrace.adapters.torch.modes import MODES, Mode
 from gradrace.adapters.torch.pieces import CanonicalStorage
@@ -180,6 +180,10 @@ class Updater:
     def set_each_step(self) -> set[str]:
         """Keys of the optimizer's parameter groups that get a value before every step."""
         return {"lr", *(self._corrections.hypers if self._corrections else ())}
+
+    def on_host(self) -> dict[str, str]:
+        """What the optimizer keeps on the host, see `graph.on_host`."""
+        return on_host(self.optimizer, self.set_each_step)
 
     def moved(self) -> list[Tensor]:
         """All tensors that a step moves: those that are trained, and the optimizer's own.

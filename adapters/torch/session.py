@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from math import prod
@@ -13,8 +13,8 @@ from gradrace.adapter import Metrics, Part
 from gradrace.adapters.large_data import Placed, rows_at_once
 from gradrace.adapters.torch import batches, losses, modes
 from gradrace.adapters.torch.graph import table
+from gradrace.adapters.torch.groups import updater_of
 from gradrace.adapters.torch.layers import Layout, TorchNetwork, gradient_of
-from gradrace.adapters.torch.optimizer import Updater
 from gradrace.adapters.torch.policy import DTYPES, prepare
 from gradrace.layers import build
 from gradrace.objective import Objective, metric_of
@@ -49,9 +49,7 @@ class TorchSession:
         trained = dict(self._model.tensors())
         self._trained = list(trained.values())
         self._layouts = [self._model.layouts[name] for name in trained]
-        self._updater = Updater(
-            run, inputs.optimizer, trained, inputs.learning_rates, self._layouts
-        )
+        self._updater = updater_of(run, inputs, trained, self._layouts)
         self._losses: list[Tensor] = []
         self._batches = self._input()
         self._kernels, rules = self._model.kernels(), run.task.regularization
@@ -201,7 +199,8 @@ class TorchSession:
     def _new_update_probe(self, steps: range) -> UpdateProbe:
         with self._counted(), self._unmoved():
             self._probe_loss(steps[:1], self._differentiated)
-        return UpdateProbe(self._run, self._inputs, self._trained, self._kernels, self._layouts)
+        tensors = dict(self._model.tensors())
+        return UpdateProbe(self._run, self._inputs, tensors, self._kernels, self._layouts)
 
     def peak_bytes(self) -> int | None:
         cuda = self._device.type == "cuda"
@@ -268,18 +267,18 @@ class UpdateProbe:
         self,
         run: RunSpec,
         inputs: RunInputs,
-        tensors: Sequence[Tensor],
+        tensors: Mapping[str, Tensor],
         kernels: Sequence[Tensor],
         layouts: Sequence[Layout],
     ) -> None:
-        twins = [tensor.detach().clone().requires_grad_() for tensor in tensors]
-        twin_of = {id(tensor): twin for tensor, twin in zip(tensors, twins, strict=True)}
+        named = {n: tensor.detach().clone().requires_grad_() for n, tensor in tensors.items()}
+        twins = list(named.values())
+        twin_of = {id(tensor): named[name] for name, tensor in tensors.items()}
         twin_kernels = [twin_of[id(kernel)] for kernel in kernels]
-        named = {str(place): twin for place, twin in enumerate(twins)}
-        self._updater = Updater(run, inputs.optimizer, named, inputs.learning_rates, layouts)
+        self._updater = updater_of(run, inputs, named, layouts)
         self._updater.rest()
         # After the updater, which drops gradients if it makes the optimizer's state beforehand.
-        for twin, tensor in zip(twins, tensors, strict=True):
+        for twin, tensor in zip(twins, tensors.values(), strict=True):
             twin.grad = None if tensor.grad is None else tensor.grad.clone()
         self._before_update = losses.before_update(run.task.regularization, twins, twin_kernels)
 

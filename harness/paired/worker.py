@@ -194,6 +194,8 @@ class Worker:
             raise Skip(reason)
         # An older registry has no schedules of the user's.
         known = [self._registry.schedules] if hasattr(self._registry, "schedules") else []
+        if getattr(run.optimizer, "groups", ()):
+            known.append(self._registry.optimizers)
         plan, start = make_plan(run, optimizer, *known), initial_weights(run.task, run.seed)
         session = self._adapter.open(run, start, plan)
         return TimedSession(session, run.device == "cpu" and run.threads == 1)

@@ -132,7 +132,8 @@ def _change(output: Path, change: Callable[[Sequence[Measured]], tuple[Measured,
 
 def _can_share(spec: RunSpec, single_modes: Mapping[str, str]) -> bool:
     trained = spec.measure == "convergence" and spec.mode == single_modes[spec.framework]
-    return trained and spec.input == "resident" and not spec.diagnose
+    alone = spec.diagnose or spec.optimizer.groups
+    return trained and spec.input == "resident" and not alone
 
 
 def _spread(spec: RunSpec, lanes: int) -> RunSpec:

@@ -83,7 +83,7 @@ class Planner:
 
     def _sources_of(self, spec: RunSpec) -> dict[str, str]:
         """Of gradrace's own files."""
-        key = (spec.measure, spec.framework, spec.optimizer.name, spec.schedule.kind)
+        key = (spec.measure, spec.framework, *spec.optimizer.names, spec.schedule.kind)
         if key not in self._sources:
             files = [Path(str(module.__file__)) for module in (_LOOPS[spec.measure], plan)]
             files += [file for file in self._files_of(spec) if is_own(file)]
@@ -92,13 +92,13 @@ class Planner:
 
     def _reach_of(self, spec: RunSpec) -> Reach:
         """Of the files of users and plug-ins."""
-        key = (spec.framework, spec.optimizer.name, spec.schedule.kind)
+        key = (spec.framework, *spec.optimizer.names, spec.schedule.kind)
         if key not in self._reached:
             files = [file for file in self._files_of(spec) if not is_own(file)]
-            optimizer = self._registry.optimizers[spec.optimizer.name]
+            optimizers = [self._registry.optimizers[name] for name in spec.optimizer.names]
             python = self._interpreters.get(spec.framework)
             self._reached[key] = (
-                reach_of(self._registry, files, [optimizer], spec.framework, python)
+                reach_of(self._registry, files, optimizers, spec.framework, python)
                 if files
                 else Reach()
             )
@@ -107,7 +107,7 @@ class Planner:
     def _files_of(self, spec: RunSpec) -> list[Path]:
         files = (
             self._registry.frameworks[spec.framework].file,
-            self._registry.optimizer_files[spec.optimizer.name],
+            *(self._registry.optimizer_files[name] for name in spec.optimizer.names),
             self._registry.schedule_files[spec.schedule.kind],
         )
         return [file if is_own(file) else file.resolve() for file in files]

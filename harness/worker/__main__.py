@@ -28,6 +28,7 @@ from ..machine.energy import meter
 from ..plan import RunInputs, initial_weights, make_plan
 from ..record import Curve, RunResult
 from ..registry import Registry, import_adapter, load_registry
+from ..roles import refused
 from ..schedules import SCHEDULES, same_rates
 from ..sources import hash_of, is_as_planned
 from ..spec import POPULATION, RunSpec
@@ -198,15 +199,17 @@ class Worker:
         redirect_output(draft.log)
         spec, registry = draft.spec, self._registry
         optimizer, kind = registry.optimizers[spec.optimizer.name], spec.schedule.kind
-        for file in (registry.optimizer_files[optimizer.name], registry.schedule_files[kind]):
+        own = [registry.optimizer_files[name] for name in spec.optimizer.names]
+        for file in (*own, registry.schedule_files[kind]):
             if file in self._hashes and not is_as_planned(file, draft.sources, self._hashes[file]):
                 raise UserError(
                     f"{file.name} was edited after this sweep was planned; run it again"
                 )
-        if reason := self._adapter.supports(self._single(spec), optimizer):
+        single, every = self._single(spec), registry.optimizers
+        if reason := refused(single, optimizer, every, self._adapter.supports):
             raise Skip(reason)
         data.expect(spec.task.data, draft.sources.get(f"data {spec.task.data}"))
-        inputs = make_plan(spec, optimizer, registry.schedules)
+        inputs = make_plan(spec, optimizer, registry.schedules, every)
         draft.data = inputs.data
         self._data_bytes = memory.data_bytes(inputs.data, spec.dtype)
         if not same_rates(spec.schedule, inputs.learning_rates, draft.sources):
