@@ -5,8 +5,8 @@ The public names are loaded when first used: `import gradrace` costs nothing and
 Front doors: `cli` (the commands) and `api` (`run` from Python). The words that everything is said
 in, in the order to read them: `spec` (a task, an optimizer, a run), `dataset` (a user's own data),
 `layers`, `objective` (losses, metrics, penalties), `optimizer`, `schedule` and `schedules`,
-`binding` (an optimizer's class in a framework), `importpath` (an optimizer without a file of
-ours), `plan` (weights, batches and rates of a run),
+`roles` (which optimizer trains which parameters), `binding` (an optimizer's class in a framework),
+`importpath` (an optimizer without a file of ours), `plan` (weights, batches and rates of a run),
 `record` (its result), `shared` (many records as one value), `adapter` (the boundary to the
 frameworks). Ground: `registry` finds what there is, `sources` finds the files that enter a digest,
 `jsonfile` reads and writes, `turns` keeps processes from changing one thing at once, `strict` is

@@ -2,9 +2,9 @@
 parameters, activations and state have that type; rates, running statistics and losses are float32.
 
 `program`: compiled programs, by `functional` (jit, scan) or `module` (nnx). `layers`, `losses`,
-`batches`, `optimizer` (with `pieces`, `hypers`): its parts. `policy`: precision. `population`: many
-runs at once, by `lanes`. `imported`, `making`, `schedule_free`: optimizers by import path, which
-`instance` steps by hand, as a `script` does.
+`batches`, `optimizer` (with `pieces`, `hypers`, `groups`): its parts. `policy`: precision.
+`population`: many runs at once, by `lanes`. `imported`, `making`, `schedule_free`: optimizers by
+import path, which `instance` steps by hand, as a `script` does.
 """
 
 from __future__ import annotations
@@ -75,6 +75,8 @@ class JaxAdapter:
     def lane_key(self, run: RunSpec, inputs: RunInputs) -> Hashable:
         if run.input == "pipeline":
             raise LanesImpossible("batches come from the host, one run at a time")
+        if run.optimizer.groups:
+            raise LanesImpossible("a run with parameter groups has several optimizers")
         if run.diagnose:
             raise LanesImpossible("norms are taken of one run at a time")
         try:

@@ -17,7 +17,14 @@ from flax import nnx
 from gradrace.adapter import Part
 from gradrace.adapters.jax import layers, losses
 from gradrace.adapters.jax.batches import Batch, Resident, Window, batch_at, numbers_at
-from gradrace.adapters.jax.optimizer import OptimizerNumbers, Parameters, number_dtype, strong
+from gradrace.adapters.jax.groups import AnyRecipe, GroupedRecipe
+from gradrace.adapters.jax.optimizer import (
+    OptimizerNumbers,
+    OptimizerRecipe,
+    Parameters,
+    number_dtype,
+    strong,
+)
 from gradrace.adapters.jax.program import ProgramRecipe, PureNetwork
 from gradrace.objective import Amounts
 
@@ -43,8 +50,11 @@ class NnxPrograms:
             jnp.zeros(recipe.optimizer.columns, number_dtype(recipe.dtype)),
             [0.0] * len(recipe.optimizer.free),
         )
+        recipe_of_trees = _of_trees(recipe.optimizer, self._names)
+        self._evaluated = recipe_of_trees.evaluated
         self._transformation = optax.GradientTransformationExtraArgs(
-            lambda parameters: recipe.optimizer.init(parameters, self._first), _moves(recipe)
+            lambda parameters: recipe_of_trees.init(parameters, self._first),
+            _moves(recipe_of_trees),
         )
         network = PureNetwork(recipe, looped=False)
         self._evaluate: Any = jax.jit(lambda *given: network.evaluate(*given))
@@ -96,7 +106,7 @@ class NnxPrograms:
         self, held: _Held, amounts: Amounts, x: jax.Array, y: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
         trained = nnx.as_pure(nnx.state(held.model, nnx.Param))
-        evaluated = self._recipe.optimizer.evaluated(self.state(held), trained)
+        evaluated = self._evaluated(self.state(held), trained)
         parameters = _named(evaluated, self._names)
         statistics = {n: value for n, value in self.arrays(held).items() if n not in parameters}
         found: tuple[jax.Array, jax.Array] = self._evaluate(parameters, statistics, amounts, x, y)
@@ -222,7 +232,48 @@ def _compiled(recipe: ProgramRecipe, network: PureNetwork, names: _Names) -> _Co
     return _Compiled(step, forward, gradient, updated)
 
 
-def _moves(recipe: ProgramRecipe) -> Callable[..., tuple[Any, Any]]:
+class _Grouped:
+    """A GroupedRecipe, which knows parameters by name, for trees as a module has them."""
+
+    def __init__(self, recipe: GroupedRecipe, names: _Names) -> None:
+        self._recipe, self._names = recipe, names
+
+    def init(self, parameters: Any, numbers: OptimizerNumbers) -> Any:
+        return self._recipe.init(self._named(parameters), numbers)
+
+    def evaluated(self, state: Any, parameters: Any) -> Any:
+        return self._tree(self._recipe.evaluated(state, self._named(parameters)), parameters)
+
+    def moves(
+        self,
+        gradients: Any,
+        state: Any,
+        parameters: Any,
+        numbers: OptimizerNumbers,
+        objective: Callable[[Any], jax.Array] | None,
+        value: Any,
+    ) -> tuple[Any, Any]:
+        of_named = objective and (lambda named: objective(self._tree(named, parameters)))
+        given = self._named(gradients), state, self._named(parameters), numbers, of_named, value
+        updates, after = self._recipe.moves(*given)
+        return self._tree(updates, parameters), after
+
+    def _named(self, tree: Any) -> Parameters:
+        return _named(nnx.as_pure(tree), self._names)
+
+    def _tree(self, named: Parameters, like: Any) -> Any:
+        """A tree like this one, with the arrays of these names."""
+        places = nnx.to_flat_state(like)
+        arrays = nnx.from_flat_state([(path, named[self._names[path]]) for path, _ in places])
+        return jax.tree.unflatten(jax.tree.structure(like), jax.tree.leaves(arrays))
+
+
+def _of_trees(recipe: AnyRecipe, names: _Names) -> OptimizerRecipe | _Grouped:
+    """The recipe for trees as a module has them."""
+    return _Grouped(recipe, names) if isinstance(recipe, GroupedRecipe) else recipe
+
+
+def _moves(recipe: OptimizerRecipe | _Grouped) -> Callable[..., tuple[Any, Any]]:
     """An Optax update that gets the step's numbers, and the loss, as extra arguments."""
 
     def update(
@@ -234,7 +285,7 @@ def _moves(recipe: ProgramRecipe) -> Callable[..., tuple[Any, Any]]:
         again: Any = None,
         value: Any = None,
     ) -> tuple[Any, Any]:
-        return recipe.optimizer.moves(gradients, state, parameters, numbers, again, value)
+        return recipe.moves(gradients, state, parameters, numbers, again, value)
 
     return update
 

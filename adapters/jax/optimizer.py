@@ -56,6 +56,11 @@ class OptimizerRecipe:
         """How many of its numbers change with the step."""
         return 1 + len(self.hypers) + 2 * len(self.buffers)
 
+    @property
+    def rates(self) -> tuple[int, ...]:
+        """Which of these are learning rates."""
+        return (0,)
+
     def like(self, dtype: str) -> OptimizerNumbers:
         """Shapes and types of its numbers in a run of this dtype, for tracing."""
         of_step = jax.ShapeDtypeStruct((self.columns,), number_dtype(dtype))
@@ -279,8 +284,9 @@ def number_dtype(dtype: str) -> str:
     return "float32" if dtype == "bfloat16" else dtype
 
 
-def compiled(recipe: OptimizerRecipe) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Its `init` and `update` as compiled functions (of a method, jit would hash the arguments)."""
+def compiled(recipe: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """`init` and `update` of an OptimizerRecipe, or of several as groups.GroupedRecipe, as compiled
+    functions (of a method, jit would hash the arguments)."""
 
     def init(parameters: Any, numbers: OptimizerNumbers) -> Any:
         # A state that starts as the parameters must not share their memory, which may be donated.

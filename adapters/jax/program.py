@@ -10,12 +10,8 @@ import jax
 from gradrace.adapter import Part
 from gradrace.adapters.jax import layers, losses
 from gradrace.adapters.jax.batches import Batch, Noise, Resident, Window
-from gradrace.adapters.jax.optimizer import (
-    OptimizerNumbers,
-    OptimizerRecipe,
-    Parameters,
-    number_dtype,
-)
+from gradrace.adapters.jax.groups import AnyRecipe
+from gradrace.adapters.jax.optimizer import OptimizerNumbers, Parameters, number_dtype
 from gradrace.layers import BuiltLayer, Layer, Shape, build
 from gradrace.objective import Amounts, Objective, kernels
 
@@ -35,7 +31,7 @@ class ProgramRecipe:
     input_shape: Shape
     objective: Objective
     amounts: tuple[tuple[str, float | None], ...]
-    optimizer: OptimizerRecipe
+    optimizer: AnyRecipe
     dtype: str
     mode: str
 

@@ -11,14 +11,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from gradrace.adapter import Metrics, Part
-from gradrace.adapters.jax import optimizer as optimizers
 from gradrace.adapters.jax.batches import Batch, Resident, Stage, Staged
+from gradrace.adapters.jax.groups import AnyRecipe, recipe_of
 from gradrace.adapters.jax.modes import MODES, kept, traced
-from gradrace.adapters.jax.optimizer import OptimizerNumbers, Shapes, number_dtype, optimizer_of
+from gradrace.adapters.jax.optimizer import OptimizerNumbers, Shapes, number_dtype
 from gradrace.adapters.jax.policy import device_of, precision
 from gradrace.adapters.jax.program import PARTS, Held, ProgramRecipe, Programs, hashable
 from gradrace.adapters.large_data import pieces, rows_at_once
-from gradrace.binding import bind
 from gradrace.layers import build
 from gradrace.objective import Objective, amounts, metric_of, without_amounts
 from gradrace.plan import RunInputs, Weights
@@ -148,14 +147,12 @@ class JaxSession:
 
     def _take_rates(self, rates: np.ndarray) -> OptimizerNumbers:
         """Gives the first step's numbers. Compiles in a correction that only these rates need."""
-        bound = bind(self._run, self._inputs.optimizer, rates)
-        optimizer = optimizer_of(self._run, bound, self._shapes)
+        optimizer, numbers = recipe_of(self._run, self._inputs, rates, self._shapes)
         self._programs, self._amounts = _programs(self._run, optimizer)
-        numbers = optimizers.numbers(bound, optimizer, self._run.dtype)
         of_step = numbers.of_step
-        # 0 stands for learning rates: the first column, and the last if kernels decay.
+        # 0 stands for learning rates: the optimizers' own, and the last column if kernels decay.
         moving = np.ones(optimizer.columns, of_step.dtype)
-        moving[0] = 0.0
+        moving[list(optimizer.rates)] = 0.0
         if self._run.task.regularization.decay:
             of_step = np.column_stack([of_step, rates.astype(of_step.dtype)])
             moving = np.append(moving, moving[:1])
@@ -208,9 +205,7 @@ class JaxSession:
         self._probed.clear()
 
 
-def _programs(
-    run: RunSpec, optimizer: optimizers.OptimizerRecipe
-) -> tuple[Programs, dict[str, float]]:
+def _programs(run: RunSpec, optimizer: AnyRecipe) -> tuple[Programs, dict[str, float]]:
     """Compiled code, an earlier run's if there is some, and the task's numbers that it takes.
 
     A timing run compiles its own: its first step shows compilation, and numbers are constants, as

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from gradrace.adapters.numpy.optimizer import State, Updater
+from gradrace.adapters.numpy.optimizer import Updater
 from gradrace.plan import Weights
 from gradrace.roles import Trainer
 
@@ -33,6 +34,6 @@ class GroupedUpdater:
         return {n: w for _, each in self._parts for n, w in each.evaluated(weights).items()}
 
     @property
-    def states(self) -> list[dict[str, State]]:
+    def states(self) -> list[dict[str, dict[str, Any]]]:
         """The rules' own, of each optimizer."""
         return [updater.state for _, updater in self._parts]

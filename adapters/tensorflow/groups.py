@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -25,6 +26,33 @@ class GroupedBound:
 
 
 AnyBound = Bound | GroupedBound
+
+
+class AnyUpdater(Protocol):
+    """What a program asks of `Updater` and `GroupedUpdater`; bounds are of its own kind."""
+
+    @property
+    def step(self) -> tf.Tensor: ...
+
+    @property
+    def others(self) -> list[keras.Variable]: ...
+
+    @property
+    def untracked(self) -> bool: ...
+
+    def restart(self, bound: Any) -> None: ...
+
+    def fits(self, bound: Any) -> bool: ...
+
+    def set_tables(self, bound: Any) -> None: ...
+
+    def apply(self, gradients: Sequence[tf.Tensor]) -> None: ...
+
+    def go_to(self, step: int) -> None: ...
+
+    def evaluated(self, names: Sequence[str]) -> AbstractContextManager[None]: ...
+
+    def state_bytes(self) -> int | None: ...
 
 
 def bound_of(run: RunSpec, inputs: RunInputs, rates: np.ndarray) -> AnyBound:
@@ -54,7 +82,7 @@ def traced_with(run: RunSpec, bound: AnyBound) -> Hashable:
 
 def updater_of(
     run: RunSpec, bound: AnyBound, names: Sequence[str], variables: Sequence[keras.Variable]
-) -> Updater | GroupedUpdater:
+) -> AnyUpdater:
     """What updates these variables of the run, of these canonical names."""
     if isinstance(bound, Bound):
         return Updater(run, bound, variables)
@@ -75,22 +103,21 @@ class GroupedUpdater:
             for (trainer, part), places in zip(bound.parts, self._places, strict=True)
         ]
 
-    def restart(self, bound: AnyBound) -> None:
+    def restart(self, bound: GroupedBound) -> None:
         """Sets the optimizers back to step 0, from the variables' present values."""
         for updater, own in self._with(bound):
             updater.restart(own)
 
-    def fits(self, bound: AnyBound) -> bool:
+    def fits(self, bound: GroupedBound) -> bool:
         """Whether a step traced with this updater can follow `bound`."""
         return all(updater.fits(own) for updater, own in self._with(bound))
 
-    def set_tables(self, bound: AnyBound) -> None:
+    def set_tables(self, bound: GroupedBound) -> None:
         """Takes over arguments, rates and corrections."""
         for updater, own in self._with(bound):
             updater.set_tables(own)
 
-    def _with(self, bound: AnyBound) -> Iterator[tuple[Updater, Bound]]:
-        assert isinstance(bound, GroupedBound), "a program's key tells groups apart"
+    def _with(self, bound: GroupedBound) -> Iterator[tuple[Updater, Bound]]:
         yield from zip(self._updaters, (own for _, own in bound.parts), strict=True)
 
     def apply(self, gradients: Sequence[tf.Tensor]) -> None:

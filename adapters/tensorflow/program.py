@@ -15,10 +15,10 @@ import numpy as np
 import tensorflow as tf
 from gradrace.adapters.tensorflow import losses
 from gradrace.adapters.tensorflow.batches import Tensors, signature
-from gradrace.adapters.tensorflow.groups import AnyBound, GroupedUpdater, updater_of
+from gradrace.adapters.tensorflow.groups import AnyBound, AnyUpdater, updater_of
 from gradrace.adapters.tensorflow.hypers import Numbers
 from gradrace.adapters.tensorflow.layers import LAYERS, KerasNetwork, Kind
-from gradrace.adapters.tensorflow.optimizer import Updater, assign, table
+from gradrace.adapters.tensorflow.optimizer import assign, table
 from gradrace.layers import build
 from gradrace.objective import Amounts, Objective, amounts, fed_dropouts
 from gradrace.plan import Weights
@@ -61,7 +61,7 @@ class Program:
         self._kept: dict[str, Any] = {}
         self.traces = 0
 
-    def made_updater(self, run: RunSpec, bound: AnyBound) -> Updater | GroupedUpdater:
+    def made_updater(self, run: RunSpec, bound: AnyBound) -> AnyUpdater:
         """The optimizer of the network's variables."""
         network = self.network
         return updater_of(run, bound, network.trainable_names, network.trainable_variables)

@@ -2,8 +2,7 @@
 
 `modes`: eager, as a CUDA graph or through torch.compile. `session`: one model in training, and
 `captured`: the same by replays of one captured step (`graph`). `layers`, `losses`, `batches`,
-`optimizer` (with `pieces` that torch lacks, and `groups` of parameters): its parts. `policy`:
-threads and precision.
+`optimizer` (with `pieces` that torch lacks, and `groups`): its parts. `policy`: precision.
 `population`: many models at once, by `lane_network`, `lane_losses`, `lane_updates`; on a GPU by
 `lane_stacked` with its `lane_numbers`, and `lane_graph`. `lane_keys`, `lane_trials`: which runs.
 `stepping/`: optimizers of any package; `imported`: what is one.

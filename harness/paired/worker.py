@@ -193,7 +193,9 @@ class Worker:
         if reason:
             raise Skip(reason)
         # An older registry has no schedules of the user's.
-        known = [self._registry.schedules] if hasattr(self._registry, "schedules") else []
+        known: list[Any] = (
+            [self._registry.schedules] if hasattr(self._registry, "schedules") else []
+        )
         if getattr(run.optimizer, "groups", ()):
             known.append(self._registry.optimizers)
         plan, start = make_plan(run, optimizer, *known), initial_weights(run.task, run.seed)

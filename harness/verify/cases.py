@@ -38,7 +38,16 @@ from ..registry import Registry
 from ..schedule import Schedule
 from ..schedules import SCHEDULES
 from ..schedules import table as rates_table
-from ..spec import Device, Dtype, Regularization, ScheduleSpec, TaskSpec, UpdateRule
+from ..spec import (
+    Device,
+    Dtype,
+    ParameterGroup,
+    Regularization,
+    ScheduleSpec,
+    TaskSpec,
+    UpdateRule,
+)
+from .groups import GROUPS, in_groups
 from .verdict import Level
 
 Modes = Literal["convergence", "proof", "every"]
@@ -63,7 +72,7 @@ CORE_OPTIMIZERS = ("sgd", "momentum", "adam")
 _LARGEST_RATES = dict(quadratic=1e-3, rosenbrock=5e-4, beale=1e-3, adding_rnn=0.01, copy_rnn=0.01)
 STEPS, LONG_STEPS, UPDATE_STEPS, RATE_STEPS, MODES_STEPS = 100, 1000, 50, 200, 20
 # A few steps show that tasks made to be timed are wired: they are known layers at other widths.
-JOINT_STEPS, FLOAT32_STEPS, TIMED_STEPS = 10, 10, 10
+JOINT_STEPS, FLOAT32_STEPS, TIMED_STEPS, GROUPS_STEPS = 10, 10, 10, 20
 
 # Populations: these tasks, lanes in a program, steps of a case that compares bits.
 POPULATION_TASKS = (*CORE_TASKS, "digits_gru")
@@ -208,7 +217,8 @@ class TrajectoryCase(Case):
     """A training run in the mode of convergence runs, in all modes with proofs, or in every mode.
 
     replaced_from: `Session.set_learning_rates` halves the rates from this step on, as a plateau
-    does; 0 is never. tf32: on a GPU, with TF32 beside without."""
+    does; 0 is never. tf32: on a GPU, with TF32 beside without. groups: parameters with optimizers
+    of their own."""
 
     task: TaskSpec
     optimizer: str
@@ -218,6 +228,12 @@ class TrajectoryCase(Case):
     modes: Modes = "convergence"
     replaced_from: int = 0
     tf32: bool = False
+    groups: tuple[ParameterGroup, ...] = ()
+
+    @property
+    def optimizers(self) -> tuple[str, ...]:
+        """The names of all that take part."""
+        return (self.optimizer, *(group.name for group in self.groups))
 
 
 @dataclass(frozen=True)
@@ -317,6 +333,7 @@ def everything(registry: Registry, long: bool = False, device: Device = "cpu") -
     yield from loss_cases()
     yield from _update_cases(registry)
     yield from _trajectory_cases(registry, tasks, long)
+    yield from _group_cases(registry, tasks)
     dtypes: tuple[Dtype, ...] = ("float64", "float32")
     for kind in registry.schedules:
         for dtype in dtypes:
@@ -351,7 +368,7 @@ def _quick(case: Case, registry: Registry) -> bool:
 
 QUICK_LEFT_OUT = (
     "--quick looks at the weights of three tasks, one case of each layer kind, canonical update"
-    " rules that two libraries have under a decaying rate, nine trajectories, four schedules and"
+    " rules that two libraries have under a decaying rate, ten trajectories, four schedules and"
     " one population; native rules, all other tasks and combinations are left out"
 )
 FULL_LEFT_OUT = (
@@ -359,7 +376,8 @@ FULL_LEFT_OUT = (
     f" {', '.join(CORE_OPTIMIZERS)}; any other pair of task and optimizer is proven by its parts,"
     f" the update rule and the task; modes that only timing uses train {', '.join(CORE_TASKS)} by"
     f" adam; L-BFGS, which amplifies rounding, trains {JOINT_STEPS} steps of functions of a point;"
-    f" of the tasks made to be timed, the small ones are trained by adam for {TIMED_STEPS} steps"
+    f" of the tasks made to be timed, the small ones are trained by adam for {TIMED_STEPS} steps;"
+    f" parameter groups are trained for {GROUPS_STEPS} steps, in {len(GROUPS)} cases"
 )
 
 
@@ -637,6 +655,7 @@ QUICK_TRAJECTORIES = {
     "digits_mlp+dropout/adam",
     "digits_mlp+batch_norm/adam",
     "digits_mlp/momentum/rates_replaced",
+    "digits_mlp+all_penalties/adamw/groups/no_decay",
 }
 
 
@@ -698,6 +717,17 @@ def _trained(
     schedule = ScheduleSpec(kind="warmup_cosine", base_lr=rate)
     case = f"{task.name}/{name}{suffix}"
     return TrajectoryCase("trajectories", case, what, task, name, schedule, steps, modes=modes)
+
+
+def _group_cases(registry: Registry, tasks: dict[str, TaskSpec]) -> Iterator[TrajectoryCase]:
+    """Parameter groups: other settings, rates and optimizers for some roles."""
+    for each in GROUPS:
+        optimizer = registry.optimizers[each.optimizer]
+        case = _trained(
+            *(tasks[each.task], optimizer, GROUPS_STEPS, f"/groups/{each.label}"),
+            how=f" and {each.what}",
+        )
+        yield replace(case, groups=in_groups(each, registry.optimizers))
 
 
 def _float32_cases(registry: Registry, tasks: dict[str, TaskSpec]) -> Iterator[TrajectoryCase]:

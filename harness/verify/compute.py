@@ -16,6 +16,7 @@ from ..layers import Dense
 from ..optimizer import Optimizer
 from ..plan import RunInputs, initial_weights, make_plan
 from ..registry import Framework
+from ..roles import refused
 from ..spec import Device, Dtype, OptimizerSpec, RunSpec, ScheduleSpec, TaskSpec, UpdateRule
 from .cases import (
     Case,
@@ -103,17 +104,29 @@ class _Asked:
     ) -> RunSpec:
         """A run of the case. Unavailable if the framework cannot do it."""
         hyper = optimizer.hypers({}) if rule == "canonical" else {}
-        run = RunSpec(
+        own = OptimizerSpec(name=optimizer.name, hyper=hyper, rule=rule)
+        run = self.of(task, own, schedule, steps, dtype)
+        _ask(self.adapter, run, optimizer)
+        return run
+
+    def of(
+        self,
+        task: TaskSpec,
+        optimizer: OptimizerSpec,
+        schedule: ScheduleSpec,
+        steps: int,
+        dtype: Dtype,
+    ) -> RunSpec:
+        """A run of the case, possible or not."""
+        return RunSpec(
             task=task.model_copy(update={"steps": steps, "eval_every": steps}),
-            optimizer=OptimizerSpec(name=optimizer.name, hyper=hyper, rule=rule),
+            optimizer=optimizer,
             schedule=schedule,
             framework=self.framework.name,
             mode=self.mode or self.framework.convergence_mode,
             device=self.device,
             dtype=dtype,
         )
-        _ask(self.adapter, run, optimizer)
-        return run
 
 
 def compute(
@@ -138,7 +151,7 @@ def compute(
         case UpdateCase():
             return _updates(case, asked, optimizers[case.optimizer])
         case TrajectoryCase():
-            return _trajectory(case, asked, optimizers[case.optimizer])
+            return _trajectory(case, asked, optimizers)
         case PopulationCase():
             return _population(case, asked, optimizers[case.optimizer])
         case RatesCase():
@@ -191,9 +204,12 @@ def _updates(case: UpdateCase, asked: _Asked, optimizer: Optimizer) -> Arrays:
     return {name: np.stack([step[name] for step in after]) for name in start}
 
 
-def _trajectory(case: TrajectoryCase, asked: _Asked, optimizer: Optimizer) -> Arrays:
-    run = asked.run(case.task, optimizer, case.schedule, case.steps, case.dtype)
-    inputs = _inputs(run, optimizer)
+def _trajectory(case: TrajectoryCase, asked: _Asked, optimizers: Mapping[str, Optimizer]) -> Arrays:
+    optimizer = optimizers[case.optimizer]
+    own = OptimizerSpec(name=optimizer.name, hyper=optimizer.hypers({}), groups=case.groups)
+    run = asked.of(case.task, own, case.schedule, case.steps, case.dtype)
+    _ask(asked.adapter, run, optimizer, optimizers)
+    inputs = _inputs(run, optimizer, optimizers)
     session = asked.adapter.open(run, initial_weights(run.task, run.seed), inputs)
     # In pieces, as the training loop does: stages and programs of a call must not show in the
     # numbers. Equal pieces, because some sessions compile anew for every length.
@@ -228,20 +244,29 @@ def _rates(case: RatesCase, asked: _Asked, sgd: Optimizer) -> Arrays:
     return {"rates": -np.asarray(after[-1]["0_point.point"])}
 
 
-def _ask(adapter: Adapter, run: RunSpec, optimizer: Optimizer) -> None:
-    bound = run.framework in optimizer.bindings and run.framework in optimizer.differs
-    if bound and run.optimizer.rule == "canonical":
-        # Refused in runs; here the nearest settings give the difference a size.
-        optimizer = replace(optimizer, differs={})
-    reason = adapter.supports(run, optimizer)
-    if reason:
+def _ask(
+    adapter: Adapter,
+    run: RunSpec,
+    optimizer: Optimizer,
+    optimizers: Mapping[str, Optimizer] = {},
+) -> None:
+    def supports(seen: RunSpec, own: Optimizer) -> str | None:
+        bound = run.framework in own.bindings and run.framework in own.differs
+        if bound and run.optimizer.rule == "canonical":
+            # Refused in runs; here the nearest settings give the difference a size.
+            own = replace(own, differs={})
+        return adapter.supports(seen, own)
+
+    if reason := refused(run, optimizer, optimizers, supports):
         raise Unavailable(reason)
 
 
-def _inputs(run: RunSpec, optimizer: Optimizer) -> RunInputs:
+def _inputs(
+    run: RunSpec, optimizer: Optimizer, optimizers: Mapping[str, Optimizer] = {}
+) -> RunInputs:
     """The run's inputs. Unavailable if its data have to be downloaded first."""
     try:
-        return make_plan(run, optimizer)
+        return make_plan(run, optimizer, optimizers=optimizers)
     except UserError as error:
         raise Unavailable(str(error)) from None
 

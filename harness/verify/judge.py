@@ -166,13 +166,13 @@ def _declared(case: Case, a: Side, b: Side, optimizers: Mapping[str, Optimizer])
         return TF32_NOTE
     if not isinstance(case, UpdateCase | TrajectoryCase) or a.framework == b.framework:
         return ""
-    optimizer = optimizers[case.optimizer]
     if isinstance(case, UpdateCase) and case.rule == "native":
-        return optimizer.note or "libraries' own defaults"
-    differs: Mapping[str, str] = optimizer.differs
+        return optimizers[case.optimizer].note or "libraries' own defaults"
+    names = case.optimizers if isinstance(case, TrajectoryCase) else (case.optimizer,)
+    found = [(side, optimizers[name].differs) for side in (a, b) for name in dict.fromkeys(names)]
     return "; ".join(
         f"{side.framework}: {differs[side.framework]}"
-        for side in (a, b)
+        for side, differs in found
         if side.framework in differs
     )
 
