@@ -2,8 +2,8 @@
 
 `modes` and `session`: read first. `program`: the traced functions. `layers`, `losses`, `batches`:
 its parts. `optimizer`: Keras' classes, with `hypers` and `adjustable` for values that change after
-the trace, and `groups`. `policy`: threads. `population`: many runs at once, by `lanes`, `lane_layers`,
-`lane_optimizer`. `imported`, `making`: optimizers by import path; `instance`, `script`: by hand.
+the trace, and `groups`. `policy`: threads. `population`: many runs at once, by `lanes`,
+`lane_layers`, `lane_optimizer`. Import paths: `imported`, `making`; by hand: `instance`, `script`.
 """
 
 from __future__ import annotations
