@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
     from ..tune.study import StudyFile
 
 _TASK = "What is trained. Several by comma."
-_OPTIMIZER = "What is tuned: a name, or mine.py:NAME of your own file. Several by comma."
+_OPTIMIZER = (
+    "What is tuned: a name, an import path such as torch:schedulefree.AdamWScheduleFree, or"
+    " mine.py:NAME of your own file. Several by comma."
+)
 _FRAMEWORK = "Which frameworks; the first that is installed by default. Several by comma."
 _BUDGET = "Trials of every search, those that fail included."
 _SPACE = (
@@ -97,9 +101,9 @@ def main(args: Arguments) -> None:
     from ..tune.search import StudyPlace
 
     use_folder(args.data_dir)
-    ready = prepare(_wish(args))
-    name = _name(ready.study) if args.name is None else args.name
     pythons = sweeping.interpreters(args.python)
+    ready = prepare(_wish(args, pythons))
+    name = _name(ready.study) if args.name is None else args.name
     means = {"interpreters": pythons, "population": sweeping.population(args.population)}
     place = fill(StudyPlace, args, name=name, registry=ready.registry, **means)
     if args.dry_run:
@@ -119,7 +123,7 @@ def main(args: Arguments) -> None:
     raise typer.Exit(_exit_code(found))
 
 
-def _wish(args: Arguments) -> StudyRequest:
+def _wish(args: Arguments, pythons: Mapping[str, str]) -> StudyRequest:
     from ..tune.prepare import StudyRequest
 
     return StudyRequest(
@@ -130,6 +134,7 @@ def _wish(args: Arguments) -> StudyRequest:
         nested=args.nested_cv,
         load=args.load,
         others={name: getattr(args, name) for name in STUDY},
+        interpreters=pythons,
     )
 
 

@@ -1,8 +1,9 @@
 """Suites: TOML files that say what is swept, validated and expanded to RunSpecs; read `file` first.
 
 `file`: the content. `mistakes`: its errors in our words. `origin`: which file a suite came from.
-`expansion`: from a suite to its runs, after `checks`: `tasks` with their `variations`, `updates`
-(optimizers, rates, schedules), `setups` (hardware, modes), `draws` (random search), `names`.
+`paths`: its import paths. `expansion`: from a suite to its runs, after `checks`: `tasks` with their
+`variations`, `updates` (optimizers with their `hyper`, rates, schedules), `setups` (hardware,
+modes), `draws` (random search), `names`.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from .file import (
 )
 from .mistakes import explain
 from .origin import BUILT_IN, Origin
+from .paths import with_classes, with_paths
 
 __all__ = [
     "ConvergenceEntry",
@@ -45,9 +47,11 @@ __all__ = [
     "expand",
     "make_suite",
     "read_suite",
+    "with_classes",
     "with_content",
     "with_data_at_hand",
     "with_named_timing",
+    "with_paths",
     "with_plugins",
 ]
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from .. import limits
 from ..errors import UserError, nearest
+from ..importpath import ImportPath
 from ..registry import Registry
 from .file import Suite, SuiteFile, as_list, optimizer_entry
+from .hyper import swept
 from .setups import modes_of, setups
 
 
@@ -46,6 +48,17 @@ def _named(content: SuiteFile, registry: Registry) -> Iterator[Named]:
         yield "timing.optimizers", "optimizer of this suite", timing.optimizers or (), own
 
 
+def check_paths(suite: Suite, paths: Iterable[ImportPath], more: Iterable[str] = ()) -> None:
+    """UserError: an import path of a framework that is not among the suite's, or `more`."""
+    known = [*suite.content.frameworks, *more]
+    for path in paths:
+        if path.framework not in known:
+            raise UserError(
+                f"{suite.file}: optimizers: {path}: the suite's frameworks lack {path.framework},"
+                f" the only one that can run it ({', '.join(known)})"
+            )
+
+
 def check_size(suite: Suite, registry: Registry) -> None:
     """UserError if there are more runs than limits.RUNS. Counts them without making them."""
     count = _count(suite.content, registry)
@@ -67,7 +80,10 @@ def _count(content: SuiteFile, registry: Registry) -> int:
     rates = content.learning_rate_grid.points if content.learning_rate_grid else 1
     updates = sum(
         (len(entry.learning_rate) if isinstance(entry.learning_rate, list) else rates)
-        * math.prod(len(as_list(value)) for value in entry.hyper.values())
+        * math.prod(
+            len(swept(registry.optimizers[entry.name], name, value))
+            for name, value in entry.hyper.items()
+        )
         for entry in map(optimizer_entry, content.optimizers)
     )
     settings = updates * len(setups(content))

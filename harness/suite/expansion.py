@@ -11,6 +11,7 @@ from ..registry import Registry
 from ..spec import OptimizerSpec, RunSpec, ScheduleSpec, step_setting
 from .checks import check_names, check_size
 from .file import ConvergenceEntry, Suite, TimingEntry, as_list
+from .hyper import offered
 from .names import told_apart
 from .setups import modes_of, setups
 from .tasks import tasks, trained
@@ -34,7 +35,10 @@ def expand(
     if content.timing:
         runs += counted(_timed(suite, registry, content.timing), tell)
     if not runs:
-        raise UserError(f"{suite.file}: nothing to run: both `convergence` and `timing` are off")
+        why = "both `convergence` and `timing` are off"
+        if content.convergence or content.timing:
+            why = "no optimizer runs in these frameworks"
+        raise UserError(f"{suite.file}: nothing to run: {why}")
     return told_apart(runs, suite.file)
 
 
@@ -52,7 +56,8 @@ def _converging(suite: Suite, registry: Registry, entry: ConvergenceEntry) -> It
     prepared = list(trained(suite, registry))
     for setup, (draw, task, variations) in itertools.product(setups(content), prepared):
         for optimizer, schedule in updates(suite, registry, as_list(entry.rule), draw):
-            for framework, seed in itertools.product(content.frameworks, seeds):
+            frameworks = offered(registry.optimizers[optimizer.name], content.frameworks)
+            for framework, seed in itertools.product(frameworks, seeds):
                 for mode in modes_of(content, registry.frameworks[framework], convergence=True):
                     yield RunSpec(
                         task=task,
@@ -102,6 +107,7 @@ def _cells(
                 each
                 for each in optimizers(suite, registry, rules, draw)
                 if entry.optimizers is None or each.name in entry.optimizers
+                if offered(registry.optimizers[each.name], [framework])
             ]
             for optimizer, source in itertools.product(timed, entry.inputs):
                 named = {} if source == "resident" else {"input": source}

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, FiniteFloat, PositiveInt, model_validator
 
 from .. import limits
-from ..spec import Device, Dtype, Frozen, Input, TimingSpec, UpdateRule
+from ..spec import Device, Dtype, Frozen, HyperScalar, Input, TimingSpec, UpdateRule
 from .draws import SearchEntry
 from .origin import Origin
 from .variations import TaskVariations
@@ -22,12 +22,19 @@ Steps = Annotated[int, Field(gt=0, le=limits.STEPS)]
 Threads = Annotated[int, Field(gt=0, le=limits.THREADS)]
 
 
+_Swept = HyperScalar | Annotated[list[HyperScalar], Field(min_length=1)]
+
+
 class OptimizerEntry(Frozen):
-    """An optimizer of a suite; lists are swept. By default the learning rate is its own."""
+    """An optimizer of a suite: a name, or an import path, which always has the native rule.
+
+    Lists are swept. By default the learning rate is its own. hyper: of an import path, arguments of
+    its class; there a list is one value if the argument's default is a list, and swept otherwise,
+    and a list of lists is always swept."""
 
     name: str
     learning_rate: PositiveFloat | Annotated[list[PositiveFloat], Field(min_length=1)] | None = None
-    hyper: dict[str, FiniteFloat | Annotated[list[FiniteFloat], Field(min_length=1)]] = {}
+    hyper: dict[str, HyperScalar | Annotated[list[_Swept], Field(min_length=1)]] = {}
 
 
 class GridEntry(Frozen):

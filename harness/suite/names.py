@@ -67,7 +67,7 @@ def _values(run: RunSpec) -> Iterator[tuple[str, Setting]]:
     for name, field in _FIELDS.items():
         yield name, field(run)
     for name, value in run.optimizer.hyper.items():
-        yield f"hyper.{name}", hyper_text(value) if isinstance(value, tuple) else value
+        yield f"hyper.{name}", hyper_text(value) if isinstance(value, tuple | bool) else value
 
 
 def _named(run: RunSpec, varied: Sequence[str]) -> RunSpec:

@@ -6,12 +6,13 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 from .. import schedules
-from ..errors import UserError, located
+from ..errors import located
 from ..optimizer import Optimizer
 from ..registry import Registry
 from ..spec import OptimizerSpec, ScheduleSpec, UpdateRule
 from .draws import Draw
 from .file import OptimizerEntry, ScheduleEntry, Suite, as_list, optimizer_entry
+from .hyper import combinations, rules_of
 
 Rules = Sequence[UpdateRule]
 
@@ -20,13 +21,7 @@ def updates(
     suite: Suite, registry: Registry, rules: Rules, draw: Draw
 ) -> Iterator[tuple[OptimizerSpec, ScheduleSpec]]:
     """Every optimizer x rule x hyperparameters x learning rate x schedule that is trained."""
-    for given, rule in itertools.product(suite.content.optimizers, rules):
-        entry = optimizer_entry(given)
-        if rule == "native" and (entry.hyper or draw.hyper):
-            raise UserError(
-                f"{suite.file}: optimizers: {entry.name}: the native rule takes the library's own"
-                " hyper"
-            )
+    for entry, rule in _entries(suite, registry, rules):
         rates = _rates(suite, entry, registry.optimizers[entry.name], draw)
         for spec in _hypers(suite, registry, entry, rule, draw):
             for rate, schedule in itertools.product(rates, suite.content.schedules):
@@ -37,22 +32,26 @@ def optimizers(
     suite: Suite, registry: Registry, rules: Rules, draw: Draw
 ) -> Iterator[OptimizerSpec]:
     """Every optimizer x rule x hyperparameters."""
-    for given, rule in itertools.product(suite.content.optimizers, rules):
-        yield from _hypers(suite, registry, optimizer_entry(given), rule, draw)
+    for entry, rule in _entries(suite, registry, rules):
+        yield from _hypers(suite, registry, entry, rule, draw)
+
+
+def _entries(
+    suite: Suite, registry: Registry, rules: Rules
+) -> Iterator[tuple[OptimizerEntry, UpdateRule]]:
+    for entry in map(optimizer_entry, suite.content.optimizers):
+        for rule in rules_of(registry.optimizers[entry.name], rules):
+            yield entry, rule
 
 
 def _hypers(
     suite: Suite, registry: Registry, entry: OptimizerEntry, rule: UpdateRule, draw: Draw
 ) -> Iterator[OptimizerSpec]:
-    """Every combination of an entry's hyperparameters; none of them under the native rule."""
-    if rule == "native":
-        yield OptimizerSpec(name=entry.name, rule=rule)
-        return
-    hyper = {**entry.hyper, **draw.hyper}
-    for combination in itertools.product(*map(as_list, hyper.values())):
-        with located(f"{suite.file}: optimizers"):
-            given = dict(zip(hyper, combination, strict=True))
-            chosen = registry.optimizers[entry.name].hypers(given)
+    """Every combination of an entry's hyperparameters; those not named are the library's own under
+    the native rule."""
+    hyper, place = {**entry.hyper, **draw.hyper}, f"{suite.file}: optimizers"
+    optimizer, frameworks = registry.optimizers[entry.name], suite.content.frameworks
+    for chosen in combinations(optimizer, rule, hyper, frameworks, place):
         yield OptimizerSpec(name=entry.name, rule=rule, hyper=chosen)
 
 

@@ -37,7 +37,8 @@ from ..process import check_system
 from ..record import FINAL, Status
 from ..registry import Registry, load_registry
 from ..strict import given
-from ..suite import Suite, counted, expand, read_suite
+from ..suite import Suite, at_scale, counted, expand, read_suite, with_classes, with_paths
+from ..suite.checks import check_paths
 from ..suite.origin import check_same
 from .drivers.quiet import Quiet
 from .jobs import jobs
@@ -107,10 +108,14 @@ def prepare(
     take a while. UserError (exit code 5) if nothing matches the filters."""
     check_system()
     options = options or Options()
-    registry = load_registry(plugins)
-    check_options(options, registry)
     read = read_suite(suite) if isinstance(suite, str) else suite
+    read = read if options.scale is None else at_scale(read, options.scale)
+    read, paths = with_paths(read)
+    registry = load_registry([*plugins, *paths])
+    check_options(options, registry)
+    check_paths(read, paths, options.frameworks)
     read = overridden(read, registry, options)
+    registry = with_classes(read, registry, options.interpreters)
     planner = Planner(registry, options.interpreters)
     expanded = expand(read, registry, partial(tell, "expanding the suite"))
     specs = [spec for spec in expanded if not options.clock_only or spec.measure != "convergence"]

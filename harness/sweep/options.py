@@ -14,7 +14,7 @@ from ..jsonfile import shown, there
 from ..machine import usable_cores
 from ..registry import Registry
 from ..strict import given
-from ..suite import Suite, at_scale, with_content, with_data_at_hand, with_plugins
+from ..suite import Suite, with_content, with_data_at_hand, with_plugins
 from .lanes import Population, check_population
 
 # Beyond this a slip of the keyboard is likelier, and memory ends before the cores do.
@@ -80,9 +80,8 @@ def check_options(options: Options, registry: Registry) -> None:
 
 
 def overridden(suite: Suite, registry: Registry, options: Options) -> Suite:
-    """The suite with the user's own files and the options, checked like the file."""
-    scaled = suite if options.scale is None else at_scale(suite, options.scale)
-    suite = with_plugins(with_data_at_hand(scaled, registry), registry)
+    """The suite with the user's own files and the options but its scale, checked like the file."""
+    suite = with_plugins(with_data_at_hand(suite, registry), registry)
     content = suite.content.model_dump(exclude_unset=True)
     for key in ("seeds", "threads", "device", "dtype"):
         if getattr(options, key) is not None:

@@ -11,6 +11,7 @@ from ..machine import lacks_gpu, usable_cores
 from ..registry import Registry
 from ..sources import Reach, hashes, is_own
 from ..spec import RunSpec, TaskSpec, digest
+from ..suite.hyper import refusal
 from ..worker import clock, memory, train
 from .installed import core_of, versions_of
 from .reached import distributions, imported, reach_of
@@ -59,6 +60,8 @@ class Planner:
                 f"not installed: {' and '.join(framework.requires)} (pip install"
                 f" gradrace[{framework.name}])"
             )
+        if reason := self._refused(spec):
+            return reason
         if not self._here:
             return None
         if spec.device == "gpu" and lacks_gpu():
@@ -74,6 +77,13 @@ class Planner:
         if name not in self._missing_data:
             self._missing_data[name] = data.missing(name)
         return self._missing_data[name] or None
+
+    def _refused(self, spec: RunSpec) -> str:
+        """Why the optimizer's class cannot be had, or cannot take the run's hyperparameters."""
+        optimizer, chosen = self._registry.optimizers[spec.optimizer.name], spec.optimizer
+        if optimizer.absent or chosen.rule != "native" or not chosen.hyper:
+            return optimizer.absent
+        return refusal(optimizer, spec.framework, chosen.hyper)
 
     def _core_of(self, spec: RunSpec) -> dict[str, str]:
         name = spec.framework
@@ -99,7 +109,7 @@ class Planner:
             python = self._interpreters.get(spec.framework)
             self._reached[key] = (
                 reach_of(self._registry, files, optimizers, spec.framework, python)
-                if files
+                if files or any(each.imported for each in optimizers)
                 else Reach()
             )
         return self._reached[key]

@@ -5,20 +5,24 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from .. import data, limits, schedules
-from ..errors import UserError, nearest
+from ..describing import described
+from ..errors import UserError, located, nearest
+from ..imported.arguments import check_hyper
+from ..importpath import ImportPath, Plugin, is_import_path
 from ..jsonfile import first_problem
 from ..optimizer import Optimizer
 from ..plugins.executed import plugin_module
 from ..registry import Registry, load_registry
 from ..spec import ScheduleSpec, TaskSpec
 from ..strict import given as shown_value
+from ..suite.hyper import offered
 from .samplers import check_sampler
 from .space import spaces_of
 from .study import Combination, SpaceFile, StudyFile
@@ -28,7 +32,9 @@ FILE = re.compile(r"^(?P<file>.+\.py)(?::(?P<name>[A-Za-z0-9_.-]+))?$")
 
 @dataclass(frozen=True)
 class StudyRequest:
-    """optimizers: names, or FILE.py:NAME; nested: '5x3'; others: fields of StudyFile."""
+    """optimizers: names, import paths, or FILE.py:NAME; nested: '5x3'; others: fields of StudyFile.
+
+    interpreters: as of sweep.Options."""
 
     tasks: tuple[str, ...]
     optimizers: tuple[str, ...]
@@ -37,6 +43,7 @@ class StudyRequest:
     nested: str | None = None
     load: tuple[Path, ...] = ()
     others: Mapping[str, Any] | None = None
+    interpreters: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -53,11 +60,9 @@ def prepare(request: StudyRequest) -> PreparedStudy:
     others = dict(request.others or {})
     _check_numbers(others)
     check_sampler(others["sampler"])
-    named = (FILE.fullmatch(name) for name in request.optimizers)
-    files = [*request.load, *(Path(matched["file"]) for matched in named if matched)]
-    registry = load_registry(tuple(dict.fromkeys(files)))
+    registry = _registry(request)
     optimizers = _optimizers(request.optimizers, registry)
-    frameworks = _frameworks(request.frameworks, registry)
+    frameworks = _frameworks(request.frameworks, registry, optimizers)
     nested = _folds(request.nested)
     tasks = [_task(name, registry, others) for name in _some(request.tasks, "--task")]
     found = spaces_of(optimizers, request.spaces)
@@ -79,9 +84,28 @@ def prepare(request: StudyRequest) -> PreparedStudy:
         for task in tasks
         for framework in frameworks
         for optimizer in optimizers
+        if offered(optimizer, [framework])
         for fold in folds
     )
     return PreparedStudy(study, combinations, registry)
+
+
+def _registry(request: StudyRequest) -> Registry:
+    """With all files and import paths that are named, each of these looked at by its framework."""
+    plugins: list[Plugin] = [*request.load]
+    for name in request.optimizers:
+        if is_import_path(name):
+            plugins.append(_path(name))
+        elif matched := FILE.fullmatch(name):
+            plugins.append(Path(matched["file"]))
+    return described(load_registry(tuple(dict.fromkeys(plugins))), request.interpreters)
+
+
+def _path(name: str) -> ImportPath:
+    try:
+        return ImportPath.parse(name)
+    except UserError as error:
+        raise UserError(f"--optimizer {error}") from None
 
 
 def _check_numbers(others: Mapping[str, Any]) -> None:
@@ -112,6 +136,11 @@ def _optimizers(names: Sequence[str], registry: Registry) -> list[Optimizer]:
 
 
 def _named(name: str, registry: Registry) -> list[Optimizer]:
+    if is_import_path(name):
+        found: Optimizer = registry.optimizers[_path(name).name]
+        with located("--optimizer"):
+            check_hyper(found, _path(name).framework, {})
+        return [found]
     if FILE.fullmatch(name):
         return _of_file(name, registry)
     return [_known(name, registry.optimizers, "optimizer")]
@@ -145,10 +174,23 @@ def _known(name: str, things: Mapping[str, Any], kind: str) -> Any:
     return things[name]
 
 
-def _frameworks(names: Sequence[str], registry: Registry) -> list[str]:
-    """The named frameworks, or the first that is installed."""
+def _frameworks(
+    names: Sequence[str], registry: Registry, optimizers: Sequence[Optimizer]
+) -> list[str]:
+    """The named frameworks, or those of the import paths, or the first that is installed.
+
+    UserError for an import path of another framework."""
     for name in names:
         _known(name, registry.frameworks, "framework")
+    paths = [each.imported for each in optimizers if each.imported]
+    if paths and not names:
+        return list(dict.fromkeys(path.framework for path in paths))
+    for path in paths:
+        if path.framework not in names:
+            raise UserError(
+                f"--optimizer {path}: only {path.framework} can run it, and --framework says"
+                f" {', '.join(names)}"
+            )
     installed = (name for name, known in registry.frameworks.items() if known.versions())
     return list(dict.fromkeys(names)) or [*installed][:1]
 

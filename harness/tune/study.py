@@ -30,6 +30,7 @@ from ..spec import (
     Dtype,
     Frozen,
     Name,
+    OptimizerName,
     OptimizerSpec,
     RunSpec,
     ScheduleSpec,
@@ -75,7 +76,7 @@ class StudyFile(Frozen):
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
     tasks: tuple[Name, ...]
-    optimizers: tuple[Name, ...]
+    optimizers: tuple[OptimizerName, ...]
     frameworks: tuple[Name, ...]
     sampler: str
     budget: PositiveInt
@@ -187,6 +188,13 @@ class Combination:
         inside = () if part is None else (inner, part)
         return data.Folds(outer, self.fold, *inside).name(self.task.data)
 
+    def _spec(self, hyper: Mapping[str, float]) -> OptimizerSpec:
+        """Under the canonical rule with all hyperparameters; an import path has these alone."""
+        name = self.optimizer.name
+        if self.optimizer.imported:
+            return OptimizerSpec(name=name, rule="native", hyper=hyper)
+        return OptimizerSpec(name=name, hyper=self.optimizer.hypers(hyper))
+
     def _run(
         self,
         study: StudyFile,
@@ -202,7 +210,7 @@ class Combination:
         schedule = ScheduleSpec(kind=study.schedule, base_lr=rate)
         return RunSpec(
             task=self.task.model_copy(update={"data": self._data(study, part)}),
-            optimizer=OptimizerSpec(name=self.optimizer.name, hyper=self.optimizer.hypers(hyper)),
+            optimizer=self._spec(hyper),
             schedule=schedules.complete(schedule, self.known),
             framework=self.framework.name,
             mode=POPULATION if self.lanes else self.framework.convergence_mode,
@@ -224,7 +232,7 @@ class Suggestion(Frozen):
     """A line of the journal, with the digests of the runs that try it."""
 
     task: Name
-    optimizer: Name
+    optimizer: OptimizerName
     framework: Name
     fold: int | None = None
     trial: NonNegativeInt

@@ -531,9 +531,12 @@ convergence = {rule = ["canonical", "natve"]}
     convergence.rule\[1\].*'canonical' or 'native'
 convergence = {rule = []}
     convergence.rule.*
-convergence = {rule = ["canonical", "native"]}
-optimizers = [{name = "adam", hyper = {beta1 = 0.5}}]
-    optimizers: adam: the native rule takes the library's own hyper
+optimizers = [{name = "adam", hyper = {beta1 = true}}]
+    optimizers: adam: beta1 = True is no number
+optimizers = [{name = "adam", hyper = {betas = [[0.9, 0.95]]}}]
+    optimizers: adam has no hyperparameter 'betas'.*did you mean 'beta2'
+optimizers = [{name = "adam", hyper = {beta1 = []}}]
+    optimizers\[0\].hyper.beta1.*
 learning_rate_grid = {points = 4, per_decade = 2}
     learning_rate_grid: points: 4 is even.*take 5
 learning_rate_grid = {points = 1, per_decade = 2}
@@ -581,10 +584,6 @@ optimizers = [{name = "adam", hyper = {beta1 = 0.9}}]
     search.hyper.beta1 and optimizers\[0\].hyper.beta1 say the same thing twice
 search = {draws = 1, hyper = {beta = [0.1]}}
     optimizers: sgd has no hyperparameter 'beta'
-search = {draws = 1, hyper = {beta1 = [0.1]}}
-optimizers = ["adam"]
-convergence = {rule = "native"}
-    the native rule takes the library's own hyper
 scales = {small = {seds = 1}}
     unknown key 'scales.small.seds'.*did you mean 'seeds'
 scales = {small = {seeds = 0}}
