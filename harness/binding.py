@@ -79,7 +79,8 @@ def unavailable(run: RunSpec, optimizer: Optimizer) -> str | None:
             return str(error)
     if run.optimizer.groups and binding.loss_asked_for(run.optimizer.rule):
         return f"{binding.label} evaluates the loss itself, and so cannot train a part of a model"
-    return _not_matrices(run, binding) if binding.matrices_only else None
+    matrices_only = binding.takes_matrices_only(run.optimizer.rule)
+    return _not_matrices(run, binding) if matrices_only else None
 
 
 def _native_arguments(

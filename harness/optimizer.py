@@ -127,7 +127,8 @@ class Binding:
     corrections: named pieces beside the class that the canonical rule needs; never applied under
         the native rule.
     native_target: the class under the native rule, if the canonical one is built of parts instead.
-    matrices_only: the class takes parameters of two dimensions and no others.
+    matrices_only: the class takes parameters of two dimensions and no others: the class of the
+        native rule, and that of the canonical rule unless `native_target` names another.
     asks_for_loss: the class evaluates the loss itself, so that it cannot run on given gradients:
         the class of the native rule, and that of the canonical rule unless `native_target` names
         another. In torch `step` is then given a closure, and otherwise nothing; Optax' `update` has
@@ -143,6 +144,8 @@ class Binding:
         tensorflow: state {attribute of the Keras optimizer: tensor, or {name: tensor} for one
             buffer a parameter, as "_momentums"}; parameters {name: tensor}.
         jax: Optax' state; parameters are the same tree as it has for them.
+    requires: distributions beside the framework's own, such as ("pytorch_optimizer",). Their
+        versions enter digests; without them runs are skipped.
     """
 
     target: str | Callable[[], Callable[..., Any]]
@@ -153,10 +156,19 @@ class Binding:
     matrices_only: bool = False
     asks_for_loss: bool = False
     evaluation: str | None = None
+    requires: tuple[str, ...] = ()
 
     def loss_asked_for(self, rule: str) -> bool:
         """Whether the class of this rule evaluates the loss itself."""
-        return self.asks_for_loss and (rule == "native" or self.native_target is None)
+        return self.asks_for_loss and self._is_of(rule)
+
+    def takes_matrices_only(self, rule: str) -> bool:
+        """Whether the class of this rule takes no other parameters than matrices."""
+        return self.matrices_only and self._is_of(rule)
+
+    def _is_of(self, rule: str) -> bool:
+        """Whether what the fields say of the library's class holds for the class of this rule."""
+        return rule == "native" or self.native_target is None
 
     @property
     def label(self) -> str:

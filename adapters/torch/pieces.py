@@ -49,6 +49,60 @@ class OneStepLBFGS(torch.optim.LBFGS):
         return 1.0 if curvature > 1e-10 else capped
 
 
+class Muon(torch.optim.Adam):
+    """Muon in the dtype of the parameters; torch.optim.Adam for all tensors but matrices.
+
+    torch.optim.Muon orthogonalises in bfloat16 and takes matrices only.
+    """
+
+    # Jordan's quintic; 1e-7 and 0.2 are Keras'.
+    _COEFFICIENTS, _STEPS, _NORM_EPSILON, _RMS = (3.4445, -4.7750, 2.0315), 5, 1e-7, 0.2
+
+    def __init__(
+        self,
+        params: Sequence[Tensor],
+        lr: float,
+        momentum: float,
+        beta1: float,
+        beta2: float,
+        epsilon: float,
+    ) -> None:
+        super().__init__(params, lr, betas=(beta1, beta2), eps=epsilon)
+        for group in self.param_groups:
+            group["momentum"] = momentum
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Moves the matrices; then Adam moves the tensors that still have a gradient."""
+        held = [(group, p) for group in self.param_groups for p in group["params"]]
+        kept = [(group, p, p.grad) for group, p in held if p.ndim == 2 and p.grad is not None]
+        for group, matrix, gradient in kept:
+            self._move(group, matrix, gradient)
+            matrix.grad = None
+        loss = super().step(closure)
+        for _, matrix, gradient in kept:
+            matrix.grad = gradient
+        return loss
+
+    def _move(self, group: dict[str, Any], matrix: Tensor, gradient: Tensor) -> None:
+        buffer = self.state[matrix].setdefault("momentum_buffer", torch.zeros_like(matrix))
+        buffer.mul_(group["momentum"]).add_(gradient)
+        ahead = gradient + group["momentum"] * buffer
+        scale = self._RMS * max(matrix.shape) ** 0.5
+        matrix.sub_(group["lr"] * scale * self._orthogonalised(ahead))
+
+    def _orthogonalised(self, x: Tensor) -> Tensor:
+        """Newton-Schulz towards the nearest matrix with orthonormal rows or columns."""
+        a, b, c = self._COEFFICIENTS
+        tall = x.shape[0] > x.shape[1]
+        wide = x.T if tall else x
+        wide = wide / (wide.norm() + self._NORM_EPSILON)
+        for _ in range(self._STEPS):
+            gram = wide @ wide.T
+            wide = a * wide + (b * gram + c * gram @ gram) @ wide
+        return wide.T if tall else wide
+
+
 class CanonicalStorage:
     """Twins of a model's tensors in canonical layout, which the optimizer holds instead.
 

@@ -32,6 +32,11 @@ OPTIMIZER = Optimizer(
         ),
     },
     bindings={
+        "torch": Binding(
+            "pytorch_optimizer.AdaBelief",
+            arguments(betas=("beta1", "beta2"), eps="epsilon"),
+            requires=("pytorch_optimizer",),
+        ),
         "jax": Binding(
             "optax.adabelief",
             arguments(b1="beta1", b2="beta2", eps="epsilon", eps_root="epsilon"),

@@ -41,6 +41,11 @@ OPTIMIZER = Optimizer(
         "epsilon": Hyper(1e-8, "added to the root of the corrected second moment"),
     },
     bindings={
+        "torch": Binding(
+            "pytorch_optimizer.Adan",
+            arguments(betas=("beta1", "beta2", "beta3"), eps="epsilon"),
+            requires=("pytorch_optimizer",),
+        ),
         "jax": Binding(
             "optax.adan",
             arguments(b1="beta1", b2="beta2", b3="beta3", eps="epsilon", eps_root=0.0),

@@ -38,6 +38,11 @@ OPTIMIZER = Optimizer(
         "epsilon": Hyper(1e-8, "added to the root of the corrected second moment"),
     },
     bindings={
+        "torch": Binding(
+            "pytorch_optimizer.AdEMAMix",
+            arguments(betas=("beta1", "beta2", "beta3"), alpha="alpha", eps="epsilon"),
+            requires=("pytorch_optimizer",),
+        ),
         "jax": Binding(
             "optax.contrib.ademamix",
             arguments(b1="beta1", b2="beta2", b3="beta3", alpha="alpha", eps="epsilon"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..optimizer import Binding, Hyper, Optimizer, ReferenceRule, SearchSpace
@@ -19,6 +21,16 @@ def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) 
     return p - lr * m, {"m": m, "v": v}
 
 
+def _limit(step: int) -> float:
+    """Of the normalised gradient; pytorch_optimizer counts the step that only measures."""
+    return float(step - 1) ** 0.25
+
+
+def _torch(hyper: Hypers) -> dict[str, Any]:
+    betas = hyper["beta1"], hyper["beta2"]
+    return {"betas": betas, "eps": hyper["epsilon"], "clip_lambda": _limit}
+
+
 OPTIMIZER = Optimizer(
     name="adopt",
     title="ADOPT",
@@ -33,6 +45,7 @@ OPTIMIZER = Optimizer(
         "epsilon": Hyper(1e-6, "least root of the second moment", low=1e-30),
     },
     bindings={
+        "torch": Binding("pytorch_optimizer.ADOPT", _torch, requires=("pytorch_optimizer",)),
         "jax": Binding(
             "optax.contrib.adopt",
             arguments(b1="beta1", b2="beta2", eps="epsilon"),

@@ -28,6 +28,11 @@ OPTIMIZER = Optimizer(
         "epsilon": Hyper(1e-6, "added to the root of the corrected second moment"),
     },
     bindings={
+        "torch": Binding(
+            "pytorch_optimizer.Lamb",
+            arguments(betas=("beta1", "beta2"), eps="epsilon", max_grad_norm=0.0),
+            requires=("pytorch_optimizer",),
+        ),
         "tensorflow": Binding(
             "keras.optimizers.Lamb",
             arguments(beta_1="beta1", beta_2="beta2", epsilon="epsilon"),
@@ -36,9 +41,17 @@ OPTIMIZER = Optimizer(
     },
     rule=ReferenceRule(init=adam.init, update=_update),
     per_tensor=True,
+    differs={
+        "torch": (
+            "pytorch_optimizer.Lamb leaves the first moment and the second uncorrected inside of"
+            " the ratio and divides the learning rate by 1 - beta1^t, so that the first step is ten"
+            " times too long; and it caps the norm of a parameter at 10"
+        )
+    },
     note=(
         "With weight decay the two part: Optax adds it before the ratio, as in the paper, Keras"
-        " applies it by itself."
+        " applies it by itself. torch ships none; pytorch_optimizer's class also clips the norm of"
+        " all gradients at 1 by default, which max_grad_norm=0 turns off."
     ),
     space=SearchSpace(
         {

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..optimizer import Binding, Hyper, Optimizer, Range, ReferenceRule, SearchSpace
 from ._rule import Array, Hypers, State, Updated, arguments
+from ._shared import TORCH_MOMENTUM_KEEPS_OLD_RATES
 
 
 def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> Updated:
@@ -29,10 +30,22 @@ OPTIMIZER = Optimizer(
         "trust": Hyper(1e-3, "norm of an update by norm of its parameter", low=1e-30),
     },
     bindings={
+        "torch": Binding(
+            "pytorch_optimizer.LARS",
+            arguments(momentum="momentum", trust_coefficient="trust"),
+            corrections=(TORCH_MOMENTUM_KEEPS_OLD_RATES,),
+            requires=("pytorch_optimizer",),
+        ),
         "jax": Binding("optax.lars", arguments(momentum="momentum", trust_coefficient="trust")),
     },
     rule=ReferenceRule(init=lambda p, hyper: {"buffer": np.zeros_like(p)}, update=_update),
     per_tensor=True,
+    differs={
+        "torch": (
+            "pytorch_optimizer.LARS has no trust ratio for vectors: biases move with the whole"
+            " learning rate at every step"
+        )
+    },
     note=(
         "A bias that starts at zero takes its first step with the whole learning rate, a thousand"
         " times what `trust` would allow it."

@@ -32,6 +32,11 @@ OPTIMIZER = Optimizer(
         ),
     },
     bindings={
+        "torch": Binding(
+            "lion_pytorch.Lion",
+            arguments(betas=("beta1", "beta2"), weight_decay="weight_decay"),
+            requires=("lion-pytorch",),
+        ),
         "tensorflow": Binding(
             "keras.optimizers.Lion",
             arguments(beta_1="beta1", beta_2="beta2", weight_decay="weight_decay"),
@@ -43,8 +48,8 @@ OPTIMIZER = Optimizer(
     },
     rule=ReferenceRule(init=lambda p, hyper: {"m": np.zeros_like(p)}, update=_update),
     note=(
-        "torch ships none. All parameters decay, biases too. Keras decays nothing by default, Optax"
-        " with 1e-3."
+        "torch ships none: its class is that of the package lion-pytorch. All parameters decay,"
+        " biases too. Optax decays with 1e-3 by default, the others not at all."
     ),
     space=SearchSpace(
         {

@@ -56,8 +56,10 @@ def _keras(hyper: Hypers) -> dict[str, Any]:
     }
 
 
-def _torch(hyper: Hypers) -> dict[str, Any]:
-    return {"momentum": hyper["momentum"], "weight_decay": 0.0, "adjust_lr_fn": "match_rms_adamw"}
+def _torch_parts() -> Callable[..., Any]:
+    from ..adapters.torch.pieces import Muon
+
+    return Muon
 
 
 def _optax_parts() -> Callable[..., Any]:
@@ -85,21 +87,19 @@ OPTIMIZER = Optimizer(
         "epsilon": Hyper(1e-8, "added to Adam's root of the corrected second moment"),
     },
     bindings={
-        "torch": Binding("torch.optim.Muon", _torch, matrices_only=True),
+        "torch": Binding(_torch_parts, native_target="torch.optim.Muon", matrices_only=True),
         "tensorflow": Binding("keras.optimizers.Muon", _keras, corrections=(KERAS_EPSILON_HAT,)),
         "jax": Binding(_optax_parts, native_target="optax.contrib.muon"),
     },
     rule=ReferenceRule(init=_init, update=_update),
     per_tensor=True,
-    differs={
-        "torch": "torch.optim.Muon orthogonalises in bfloat16 whatever the dtype of the parameters"
-    },
     note=(
         "Tensors of two dimensions are orthogonalised, kernels of convolutions are not."
         " optax.contrib.muon corrects the bias of its Nesterov momentum, which is another"
         " direction; the canonical rule feeds it plain Nesterov momentum of optax.trace. By default"
         " torch and Optax scale by sqrt(max(1, rows / columns)), which depends on how kernels are"
-        " stored. torch's class takes matrices only and has no Adam for the rest."
+        " stored. torch's class takes matrices only, has no Adam for the rest and orthogonalises in"
+        " bfloat16 whatever the dtype of the parameters; the canonical rule does it in their dtype."
     ),
     space=SearchSpace(
         {

@@ -54,6 +54,13 @@ OPTIMIZER = Optimizer(
         "distance": Hyper(1e-6, "first estimate of the distance to the solution", low=1e-30),
     },
     bindings={
+        "torch": Binding(
+            "prodigyopt.Prodigy",
+            arguments(
+                betas=("beta1", "beta2"), eps="epsilon", d0="distance", use_bias_correction=True
+            ),
+            requires=("prodigyopt",),
+        ),
         "jax": Binding(
             "optax.contrib.prodigy",
             arguments(betas=("beta1", "beta2"), eps="epsilon", estim_lr0="distance"),
@@ -62,7 +69,8 @@ OPTIMIZER = Optimizer(
     rule=ReferenceRule(init=_init, update=_update, joint=True),
     note=(
         "One distance is estimated for all tensors together. The learning rate is a factor, 1 by"
-        " design."
+        " design. The authors' class (prodigyopt) corrects bias only if it is asked to; Optax does"
+        " always."
     ),
     space=SearchSpace(
         {

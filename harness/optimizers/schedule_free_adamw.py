@@ -60,6 +60,11 @@ OPTIMIZER = Optimizer(
         "epsilon": Hyper(1e-8, "added to the root of the corrected second moment"),
     },
     bindings={
+        "torch": Binding(
+            "schedulefree.AdamWScheduleFree",
+            arguments(betas=("beta1", "beta2"), eps="epsilon"),
+            requires=("schedulefree",),
+        ),
         "tensorflow": Binding(
             "keras.optimizers.ScheduleFreeAdamW",
             arguments(beta_1="beta1", beta_2="beta2", epsilon="epsilon"),

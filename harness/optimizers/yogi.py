@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from ..optimizer import Binding, Hyper, Optimizer, ReferenceRule, SearchSpace, StateCorrection
@@ -27,6 +30,12 @@ def _zero_at_first(hyper: Hypers, lr: Array) -> Array:
     return np.concatenate([[0.0], np.ones(len(lr) - 1)])
 
 
+def _torch() -> Callable[..., Any]:
+    from ..adapters.torch.third_party import Yogi
+
+    return Yogi
+
+
 OPTIMIZER = Optimizer(
     name="yogi",
     title="Yogi",
@@ -45,6 +54,12 @@ OPTIMIZER = Optimizer(
         "epsilon": Hyper(1e-3, "added to the root of the corrected second moment"),
     },
     bindings={
+        "torch": Binding(
+            _torch,
+            arguments(betas=("beta1", "beta2"), eps="epsilon", initial_accumulator=_START),
+            native_target="pytorch_optimizer.Yogi",
+            requires=("pytorch_optimizer",),
+        ),
         "jax": Binding(
             "optax.yogi",
             arguments(b1="beta1", b2="beta2", eps="epsilon"),
@@ -62,6 +77,9 @@ OPTIMIZER = Optimizer(
         ),
     },
     rule=ReferenceRule(init=_init, update=_update),
-    note="optax.yogi starts the first moment at 1e-6 as well as the second.",
+    note=(
+        "optax.yogi and pytorch_optimizer's class start the first moment at 1e-6 as well as the"
+        " second."
+    ),
     space=SearchSpace(ADAM_RANGES, ADAM_RANGES_SOURCE),
 )

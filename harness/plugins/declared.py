@@ -22,6 +22,7 @@ from ..strict import given
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
+_DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _NAME_FORM = "letters, digits, '_', '.' and '-' after a letter or digit, at most 80"
 # Names of folds are longer: NAME.cv1000-999.1000-999.
 _LONGEST_DATA = 60
@@ -204,6 +205,8 @@ def _binding_problems(binding: kinds.Binding) -> Iterator[Problem]:
         yield "canonical", _expected("a function of the hyperparameters", binding.canonical)
     yield from _of_mapping("native", binding.native, object, lambda value: iter(()))
     yield from _of_type(binding, "True or False", bool, "matrices_only", "asks_for_loss")
+    if not isinstance(binding.requires, tuple | list) or not all(map(_is_name, binding.requires)):
+        yield "requires", _expected("a tuple of names of distributions", binding.requires)
     if not isinstance(binding.corrections, tuple | list):
         yield "corrections", _expected("a tuple of corrections", binding.corrections)
     for correction in binding.corrections:
@@ -211,6 +214,10 @@ def _binding_problems(binding: kinds.Binding) -> Iterator[Problem]:
             ("corrections: " + field, problem)
             for field, problem in _correction_problems(correction)
         )
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and bool(_DISTRIBUTION.fullmatch(value))
 
 
 _CORRECTIONS = {

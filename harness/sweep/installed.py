@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from functools import cache
 
 from ..errors import UserError
+from ..optimizer import Binding
 from ..plugins.imports import NOT_INSTALLED
 from ..process import NoAnswer, ask
 from ..registry import Framework
@@ -39,6 +40,22 @@ def core_of(framework: Framework, interpreters: Mapping[str, str]) -> dict[str, 
         return {**own, "python": platform.python_version()}
     found = _installed_in(python, CORE)
     return {name: found.get(name, NOT_INSTALLED) for name in (*CORE, "python")}
+
+
+def packages_of(binding: Binding, python: str | None) -> dict[str, str]:
+    """Version of each distribution that a binding requires, in this Python or in another one;
+    NOT_INSTALLED for one that is not there."""
+    if python is None:
+        return {name: _version_here(name) for name in binding.requires}
+    found = _installed_in(python, binding.requires) if binding.requires else {}
+    return {name: found.get(name, NOT_INSTALLED) for name in binding.requires}
+
+
+def _version_here(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return NOT_INSTALLED
 
 
 def _versions_elsewhere(python: str, requires: tuple[str, ...]) -> dict[str, str] | None:

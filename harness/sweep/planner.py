@@ -8,12 +8,13 @@ from pathlib import Path
 from .. import data, plan, schedules
 from ..executor import PlannedRun
 from ..machine import lacks_gpu, usable_cores
+from ..plugins.imports import NOT_INSTALLED
 from ..registry import Registry
 from ..sources import Reach, hashes, is_own
 from ..spec import RunSpec, TaskSpec, digest
 from ..suite.hyper import refusal
 from ..worker import clock, memory, train
-from .installed import core_of, versions_of
+from .installed import core_of, packages_of, versions_of
 from .reached import distributions, imported, reach_of
 
 # The source that drives the session; it is part of a run's digest.
@@ -34,6 +35,7 @@ class Planner:
         self._sources: dict[tuple[str, ...], dict[str, str]] = {}
         self._reached: dict[tuple[str, ...], Reach] = {}
         self._rates: dict[tuple[str, int], dict[str, str]] = {}
+        self._packages: dict[tuple[str, str], dict[str, str]] = {}
         self._data: dict[str, str | None] = {}
         self._missing_data: dict[str, str] = {}
         self._fitting: set[TaskSpec] = set()
@@ -43,6 +45,7 @@ class Planner:
         own = versions_of(self._registry.frameworks[spec.framework], self._interpreters)
         found, common = self._reach_of(spec), self._core_of(spec)
         versions = {**common, **found.versions, **(own or {"not installed": spec.framework})}
+        versions |= self._packages_of(spec)
         listed = {*common, *distributions(self._registry)}
         sources = {**self._sources_of(spec), **found.sources}
         sources |= {
@@ -52,15 +55,15 @@ class Planner:
         return PlannedRun(spec, digest(spec, versions, sources), versions, sources, Path())
 
     def missing(self, spec: RunSpec) -> str | None:
-        """The framework, device, cores or data that the run needs and this machine lacks; if it is
-        done elsewhere, only the framework, whose versions a digest needs."""
+        """The framework, package, device, cores or data that the run needs and this machine lacks;
+        if it is done elsewhere, only framework and packages, whose versions a digest needs."""
         framework = self._registry.frameworks[spec.framework]
         if versions_of(framework, self._interpreters) is None:
             return (
                 f"not installed: {' and '.join(framework.requires)} (pip install"
                 f" gradrace[{framework.name}])"
             )
-        if reason := self._refused(spec):
+        if reason := self._without_packages(spec) or self._refused(spec):
             return reason
         if not self._here:
             return None
@@ -84,6 +87,22 @@ class Planner:
         if optimizer.absent or chosen.rule != "native" or not chosen.hyper:
             return optimizer.absent
         return refusal(optimizer, spec.framework, chosen.hyper)
+
+    def _without_packages(self, spec: RunSpec) -> str:
+        """The packages that ship the optimizer's class and are not there."""
+        absent = [n for n, found in self._packages_of(spec).items() if found == NOT_INSTALLED]
+        own = is_own(self._registry.optimizer_files[spec.optimizer.name])
+        wanted = "gradrace[optimizers]" if own else " ".join(absent)
+        return f"not installed: {' and '.join(absent)} (pip install {wanted})" if absent else ""
+
+    def _packages_of(self, spec: RunSpec) -> dict[str, str]:
+        """Of the optimizer's class, if another package than the framework's ships it."""
+        key = spec.framework, spec.optimizer.name
+        if key not in self._packages:
+            binding = self._registry.optimizers[spec.optimizer.name].bindings.get(spec.framework)
+            python = self._interpreters.get(spec.framework)
+            self._packages[key] = packages_of(binding, python) if binding else {}
+        return self._packages[key]
 
     def _core_of(self, spec: RunSpec) -> dict[str, str]:
         name = spec.framework

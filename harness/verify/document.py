@@ -292,13 +292,18 @@ def _agreement(optimizer: Optimizer) -> Iterable[str]:
 
 def _call(optimizer: Optimizer, binding: Binding) -> str:
     given = binding.canonical(optimizer.hypers({}))
-    arguments = ", ".join(f"{key}={value!r}" for key, value in given.items())
+    arguments = ", ".join(f"{key}={_argument(value)}" for key, value in given.items())
     if binding.native_target:
         return (
             f"`{binding.label}` cannot; gradrace builds the rule of the library's own parts"
             f" (adapters/), with `{arguments}`"
         )
     return f"`{binding.label}({arguments})`"
+
+
+def _argument(value: object) -> str:
+    """As a call has it; a function by its name, since its repr holds an address."""
+    return str(getattr(value, "__name__", repr(value)))
 
 
 def _if_not(optimizer: Optimizer, measured: Measured) -> Iterable[str]:

@@ -1,9 +1,10 @@
 """How each library computes each optimizer at its own defaults, for docs/differences.md.
 
-Read from the sources of torch 2.13, Keras 3.15 and Optax 0.2.8, and checked against the measured
-differences. g: gradient, p: parameter, t: step from 1, lr_t: learning rate of the step, m and v:
-first and second moments, a hat: divided by 1 - beta^t. "canonical": the rule that gradrace proves
-equal.
+Read from the sources of torch 2.13, Keras 3.15, Optax 0.2.8 and, for torch's of other packages,
+pytorch_optimizer 4.1, schedulefree 1.4.1, lion-pytorch 0.2.5, prodigyopt 1.1.2, dadaptation 3.2 and
+heavyball 3.2; checked against the measured differences. g: gradient, p: parameter, t: step from 1,
+lr_t: learning rate of the step, m and v: first and second moments, a hat: divided by 1 - beta^t.
+"canonical": the rule that gradrace proves equal.
 """
 
 from __future__ import annotations
@@ -121,6 +122,7 @@ FORMULAS: Mapping[str, Mapping[str, str]] = {
     ),
     "lion": _rule(
         "p -= lr_t (sign(b1 m + (1 - b1) g) + wd p); m = b2 m + (1 - b2) g",
+        torch="lion-pytorch: the same; wd off",
         tensorflow="the same; wd off",
         jax="the same; wd 1e-3",
     ),
@@ -149,10 +151,18 @@ FORMULAS: Mapping[str, Mapping[str, str]] = {
     ),
     "lamb": _rule(
         "r = m̂ / (√v̂ + eps); p -= lr_t |p| / |r| r, by tensor",
+        torch=(
+            "pytorch_optimizer: r = m / (√v + eps); p -= lr_t / (1 - b1^t) min(|p|, 10) / |r| r;"
+            " all gradients clipped to norm 1; wd by itself"
+        ),
         tensorflow="the same; wd applied by itself before; eps 1e-7",
         jax="the same; wd added to r before the ratio, as in the paper; eps 1e-6",
     ),
-    "lars": _rule("buf = mu buf + lr_t c |p| / |g| g; p -= buf, by tensor", jax="the same; c 1e-3"),
+    "lars": _rule(
+        "buf = mu buf + lr_t c |p| / |g| g; p -= buf, by tensor",
+        torch="pytorch_optimizer: vectors without c |p| / |g|; old gradients take the new rate",
+        jax="the same; c 1e-3",
+    ),
     "lbfgs": _rule(
         (
             "two-loop recursion over 10 pairs, one step of length lr a batch, no line search,"
@@ -172,6 +182,7 @@ FORMULAS: Mapping[str, Mapping[str, str]] = {
             "gradients at y = (1 - b1) z + b1 x; z moves by AdamW without momentum; x averages"
             " z with weights max(lr_1, ..., lr_t)²"
         ),
+        torch="schedulefree: the canonical one",
         tensorflow=(
             "on TensorFlow the old z is read after it was changed, so that x is another average"
         ),
@@ -179,16 +190,65 @@ FORMULAS: Mapping[str, Mapping[str, str]] = {
             "the canonical one; the warm-up counts the averaging weight from 1 and the rate from 0"
         ),
     ),
-    "adabelief": _rule("Adam with s = b2 s + (1 - b2)(g - m)² + eps for v", jax="the same"),
-    "adan": _rule("moments of g, of g_t - g_(t-1), and of their sum squared", jax="the same"),
+    "adabelief": _rule(
+        "Adam with s = b2 s + (1 - b2)(g - m)² + eps for v",
+        torch="pytorch_optimizer: the same",
+        jax="the same",
+    ),
+    "adan": _rule(
+        "moments of g, of d = g_t - g_(t-1), and of (g + b2 d)²; d's weighed by b2",
+        torch="pytorch_optimizer: the same",
+        jax="d weighed by 1 - b2",
+    ),
     "ademamix": _rule(
         ("Adam with alpha times a second, slow moment added to the first; alpha and b3 constant"),
+        torch="pytorch_optimizer: the same; alpha 5; t_alpha_beta3 warms both up",
         jax="the same; b3 and alpha may be schedules, as the paper warms them up",
     ),
-    "adopt": _rule("normalised by the v of the step before, then momentum", jax="the same"),
-    "yogi": _rule("v -= (1 - b2) sign(v - g²) g²", jax="the same; v starts at 1e-6"),
+    "adopt": _rule(
+        "g / √v of the step before, clipped at (t - 1)^(1/4), then momentum",
+        torch="pytorch_optimizer: clipped at t^(1/4)",
+        jax="the same",
+    ),
+    "yogi": _rule(
+        "v -= (1 - b2) sign(v - g²) g², v starts at 1e-6",
+        torch="pytorch_optimizer: m starts at 1e-6 too",
+        jax="m starts at 1e-6 too",
+    ),
     "prodigy": _rule(
-        "Adam whose rate is a running estimate of the distance to the solution", jax="the same"
+        "Adam whose rate is a running estimate of the distance to the solution, corrected for bias",
+        torch="prodigyopt: the rate not corrected for bias unless asked to",
+        jax="the same",
+    ),
+    "dadapt_adam": _rule(
+        "Adam whose rate is a running lower bound of the distance, corrected for bias",
+        torch="dadaptation: the rate not corrected for bias unless asked to",
+        jax="the same",
+    ),
+    "schedule_free_sgd": _rule(
+        "gradients at y = (1 - b) z + b x; z -= lr_t g; x averages z, weights max(lr_1..lr_t)²",
+        torch="schedulefree: the same",
+        jax="the same",
+    ),
+    "cautious_adamw": _rule(
+        "AdamW's step where it goes along g, times n / (k + 1) for k of n elements; else 0",
+        torch="pytorch_optimizer.AdEMAMix at alpha=0, cautious=True: the same; wd off",
+    ),
+    "mars_adamw": _rule(
+        "AdamW on c = g + gamma b1 / (1 - b1) (g_t - g_(t-1)), c clipped to norm 1 by tensor",
+        torch=(
+            "pytorch_optimizer: (√(v + 1e-15) + eps) / √(1 - b2^t); vectors by AdamW at lr_1d 3e-3,"
+            " wd 0.1"
+        ),
+    ),
+    "shampoo": _rule(
+        "L = L + g gᵀ, R = R + gᵀ g; p -= lr_t L^(-1/4) g R^(-1/4); L, R start at eps I",
+        torch="pytorch_optimizer: the same; eps 1e-6",
+    ),
+    "soap": _rule(
+        "Adam on g in the eigenbases of L and R, which turn every 10 steps; the first step is left"
+        " out; eps added to the uncorrected root",
+        torch="pytorch_optimizer: the same; QR in float32",
     ),
     "sophia": _rule(
         "m / max(gamma h, eps) clipped to 1, h from Hutchinson's estimate", jax="the same"

@@ -59,13 +59,10 @@ def test_storage_matters_to_adafactor():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("framework", "low", "high"),
-    [("tensorflow", 0.0, 1e-12), ("jax", 0.0, 1e-12), ("torch", 1e-4, 0.1)],
-)
-def test_muon_is_equal_in_keras_and_optax_and_differs_in_torch(framework, low, high):
-    """torch orthogonalises in bfloat16."""
-    assert low <= apart(framework, "muon of matrices", "muon of matrices", MATRICES) <= high
+@pytest.mark.parametrize("framework", ["torch", "tensorflow", "jax"])
+def test_muon_of_matrices_is_equal_in_all_libraries(framework):
+    """torch's own class, which orthogonalises in bfloat16, is native_target."""
+    assert apart(framework, "muon of matrices", "muon of matrices", MATRICES) <= 1e-12
 
 
 @pytest.mark.slow

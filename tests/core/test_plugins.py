@@ -100,6 +100,8 @@ WRONG_FIELDS = [
     (binding(native_target="SGD"), "bindings['torch'].native_target: expected a dotted path"),
     (binding(evaluation=len), "bindings['torch'].evaluation: expected a dotted path"),
     (binding(matrices_only=1), "bindings['torch'].matrices_only: expected True or False, not 1"),
+    (binding(requires="lion-pytorch"), "bindings['torch'].requires: expected a tuple of names"),
+    (binding(requires=("lion pytorch",)), "bindings['torch'].requires: expected a tuple of names"),
     (binding(asks_for_loss="yes"), "bindings['torch'].asks_for_loss: expected True or False"),
     ({"rule": lambda p, g: p}, "rule: expected a ReferenceRule or None"),
     (rule(init={}), "rule.init: expected a function of 2 arguments"),
