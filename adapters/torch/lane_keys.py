@@ -7,6 +7,7 @@ from collections.abc import Hashable
 from gradrace import layers as kinds
 from gradrace.adapter import LanesImpossible
 from gradrace.adapters.torch import lane_trials
+from gradrace.adapters.torch.stepping import training
 from gradrace.layers import build
 from gradrace.objective import alike, dropouts
 from gradrace.plan import RunInputs
@@ -45,4 +46,6 @@ def _impossible(run: RunSpec, inputs: RunInputs) -> str | None:
         return "native dropout draws from PyTorch's one generator, which lanes would share"
     if binding.loss_asked_for(run.optimizer.rule):
         return f"{binding.label} evaluates the loss itself, at points of its own choice"
+    if inputs.optimizer.imported and (reason := training.needs_loss(run, inputs)):
+        return f"{binding.label} {reason}"
     return lane_trials.not_by_itself(run, inputs.optimizer)

@@ -165,7 +165,8 @@ STACKED_ON = {"gpu"}
 
 def recipe(run: RunSpec, inputs: RunInputs) -> Recipe | None:
     """None if a class cannot step all lanes at once; tried on small tensors beside single steps."""
-    if run.device not in STACKED_ON or _without_gradients(run):
+    imported = inputs.optimizer.imported
+    if run.device not in STACKED_ON or imported or _without_gradients(run):
         return None
     kind = _kind(run, inputs.optimizer)
     known = _RECIPES.setdefault(kind, [])

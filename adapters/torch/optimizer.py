@@ -15,6 +15,8 @@ from gradrace.adapters.torch.graph import add, entry, multiply, on_host, table
 from gradrace.adapters.torch.layers import Layout
 from gradrace.adapters.torch.modes import MODES, Mode
 from gradrace.adapters.torch.pieces import CanonicalStorage
+from gradrace.adapters.torch.stepping.making import has_switches, set_rate
+from gradrace.adapters.torch.stepping.training import Watched, new_optimizer, recipe_for
 from gradrace.binding import Bound, bind
 from gradrace.optimizer import Optimizer
 from gradrace.spec import RunSpec
@@ -48,18 +50,34 @@ class Updater:
         self._on = self._tensors[0].device if mode.captured else None
         # The rates of a plateau are not known in advance.
         self._moves = run.schedule.kind == "plateau" or len(set(bound.learning_rates)) > 1
-        self.optimizer = _optimizer(bound, list(self._held.values()), mode, self._moves)
-        # Whether the class evaluates the loss itself, and so needs a closure.
-        self.asks_for_loss = bound.asks_for_loss
-        _check_step(self.optimizer, self.asks_for_loss)
+        self.optimizer: Any
+        # Whether the class evaluates the loss itself, and so needs a closure; whether it needs
+        # gradients that can be differentiated once more.
+        self.asks_for_loss, self.curved = bound.asks_for_loss, False
+        self._watched: Watched | None = None
+        if optimizer.imported:
+            self._import(bound, mode)
+        else:
+            self.optimizer = _optimizer(bound, list(self._held.values()), mode, self._moves)
+            _check_step(self.optimizer, self.asks_for_loss)
+            self._switches = has_switches(self.optimizer)
         # Whether its update cannot be timed apart: it evaluates the loss on its way, or learns from
         # how gradients change, so that equal ones make another, shorter step.
-        self.inseparable = self.asks_for_loss or isinstance(self.optimizer, torch.optim.LBFGS)
-        self.stepped = False
-        self._evaluation, self._switches = bound.evaluation, has_switches(self.optimizer)
+        lbfgs = isinstance(self.optimizer, torch.optim.LBFGS)
+        self.inseparable = self.asks_for_loss or self.curved or lbfgs
+        self._evaluation, self.stepped = bound.evaluation, False
         if self._switches:
-            self.optimizer.train()  # type: ignore[attr-defined]
+            self.optimizer.train()
         self._follow(bound)
+
+    def _import(self, bound: Bound, mode: Mode) -> None:
+        """Makes the class of an import path, in the way that it takes."""
+        recipe = recipe_for(self._run, self._declared, bound)
+        self.optimizer = new_optimizer(recipe, self._run, self._held, mode, float(bound.base_rate))
+        self.asks_for_loss = recipe.drive == "step(closure)"
+        self.curved = recipe.drive == "backward(create_graph=True), step()"
+        self._switches = recipe.switches
+        self._watched = Watched(self.optimizer, self._held)
 
     def set_learning_rates(self, rates: np.ndarray) -> None:
         """Replaces the whole table float64[steps], and the corrections that follow from it."""
@@ -77,7 +95,8 @@ class Updater:
     @property
     def zero_grad(self) -> Callable[[], None]:
         """Drops the gradients of the step before. Without twins, the optimizer's own method."""
-        return self.optimizer.zero_grad if self._storage is None else self._drop
+        own: Callable[[], None] | None = getattr(self.optimizer, "zero_grad", None)
+        return self._drop if self._storage is not None or own is None else own
 
     def _drop(self) -> None:
         for tensor in self._tensors:
@@ -91,25 +110,32 @@ class Updater:
         """
         # `entry` costs two calls more.
         rate = self.rates[step] if type(step) is int else entry(self.rates, step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        if self._watched:
+            # Its groups may lie in an optimizer inside it, and have another name for the rate.
+            set_rate(self.optimizer, rate)
+        else:
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
         if self._corrections:
             self._corrections.apply(step)
         self.stepped = True
         if self._storage is not None:
             self._storage.gather()
         if closure is not None:
-            self.optimizer.step(self._wrapped(closure))  # type: ignore[arg-type]
+            self.optimizer.step(self._wrapped(closure))
         else:
             self.optimizer.step()
         if self._storage is not None:
             self._storage.scatter()
+        if self._watched:
+            self._watched.stepped()
 
     def _wrapped(self, closure: Callable[[], Tensor]) -> Callable[[], Tensor]:
         """The closure, for a class that moves the tensors between its calls."""
         storage = self._storage
         if storage is None:
-            return closure
+            # A class may forget to turn gradients on.
+            return torch.enable_grad()(lambda: closure().detach())
 
         def through_storage() -> Tensor:
             storage.scatter()
@@ -135,13 +161,13 @@ class Updater:
                 if self._evaluation is not None:
                     self._set(self._checked(self._evaluation(self._state(), _copied(kept))))
                 else:
-                    self.optimizer.eval()  # type: ignore[attr-defined]
+                    self.optimizer.eval()
                 if self._storage is not None:
                     self._storage.scatter()
                 yield
             finally:
                 if self._evaluation is None:
-                    self.optimizer.train()  # type: ignore[attr-defined]
+                    self.optimizer.train()
                 # train() alone would round.
                 self._set(kept)
 
@@ -199,7 +225,7 @@ class Updater:
     def _own_arrays(self, gradients: list[Tensor]) -> HeldArrays:
         """The optimizer's arrays but for the parameters and these gradients."""
         own = {**vars(self.optimizer), "param_groups": None, "defaults": None}
-        groups = [_settings(group) for group in self.optimizer.param_groups]
+        groups = [_settings(group) for group in getattr(self.optimizer, "param_groups", ())]
         # Some classes hang their buffers on the parameters.
         hung = [vars(tensor) for tensor in self._held.values()]
         but = [*self._tensors, *self._held.values(), *gradients]
@@ -248,11 +274,6 @@ def _copied(value: Any) -> Any:
     if type(value) in (list, tuple):
         return type(value)(_copied(entry) for entry in value)
     return value
-
-
-def has_switches(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether the class switches between weights to train and to evaluate (Schedule-Free)."""
-    return all(callable(getattr(optimizer, name, None)) for name in ("train", "eval"))
 
 
 def _check_step(optimizer: torch.optim.Optimizer, asks_for_loss: bool) -> None:

@@ -77,8 +77,8 @@ class TorchSession:
 
     def _train(self, steps: range) -> None:
         self._model.train()
-        if self._updater.asks_for_loss:
-            return self._train_with_closures(steps)
+        if self._updater.asks_for_loss or self._updater.curved:
+            return self._train_by_loss(steps)
         # Bound once: each call and each look-up of an attribute is felt in a small step.
         loss_of, update, rates = self._loss, self._updater.step, self._rates
         zero_grad, before_update = self._updater.zero_grad, self._before_update
@@ -94,12 +94,14 @@ class TorchSession:
             update(step)
             keep(loss.detach())
 
-    def _train_with_closures(self, steps: range) -> None:
+    def _train_by_loss(self, steps: range) -> None:
+        """For classes that evaluate the loss themselves, or differentiate its gradients."""
         for step, (x, y) in zip(steps, self._batches(steps), strict=True):
             if self._fed:
                 self._feed_masks(step)
             loss = self._gradients(x, y, self._rates[step])
-            self._updater.step(step, partial(self._gradients, x, y, 0.0))
+            again = partial(self._gradients, x, y, 0.0)
+            self._updater.step(step, again if self._updater.asks_for_loss else None)
             self._losses.append(loss.detach())
 
     def _gradients(self, x: Tensor, y: Tensor, rate: float | Tensor) -> Tensor:
@@ -114,7 +116,7 @@ class TorchSession:
         """The loss with penalties; its gradients are left in the tensors."""
         self._updater.zero_grad()
         loss = self._loss(x, y)
-        loss.backward()
+        loss.backward(create_graph=self._updater.curved)
         return loss
 
     def sync(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from gradrace.adapters.torch.layers import as_array
-from gradrace.adapters.torch.stepping.making import inside
+from gradrace.adapters.torch.stepping.making import inside, signature_of
 from torch import Tensor
 
 # Attributes of torch's base class, and of classes that note what they were made with.
@@ -23,29 +23,35 @@ def flat_state(
     """Copies. The state of a tensor under its name, that of a parameter group under "group",
     attributes under their names. arguments: of the class; settings are no state."""
     names = {id(tensor): name for name, tensor in tensors.items()}
+    inner = inside(optimizer)
+    settings = {"lr", *arguments}.union(*(signature_of(type(each)).known for each in inner))
     found: dict[str, np.ndarray] = {}
-    for place, holder in enumerate([optimizer, *inside(optimizer)]):
-        prefix = "inner." if place else ""
-        for path, value in _entries(holder, names, arguments | {"lr"}):
+    for prefix, holder in (("", optimizer), *(("inner.", each) for each in inner)):
+        for path, value in _entries(holder, names, settings):
+            # A wrapper often shows the groups and the state of what it wraps as its own.
+            if prefix and path in found:
+                continue
             for end, number in _numbers(value, _DEEPEST, set(names)):
-                found.setdefault(prefix + path + end, number)
+                found[prefix + path + end] = number
     return found
 
 
 def _entries(
-    optimizer: Any, names: Mapping[int, str], arguments: Set[str]
+    optimizer: Any, names: Mapping[int, str], settings: Set[str]
 ) -> Iterator[tuple[str, Any]]:
     state = getattr(optimizer, "state", {})
     for key, value in state.items() if isinstance(state, Mapping) else ():
-        yield names.get(id(key), "state" if torch.is_tensor(key) else str(key)), value
+        label = names.get(id(key), "state" if torch.is_tensor(key) else str(key))
+        for name, each in value.items() if isinstance(value, Mapping) else [("value", value)]:
+            yield f"{label}.{name}", each
     groups: Sequence[Any] = getattr(optimizer, "param_groups", ())
     for place, group in enumerate(groups):
         label = "group" if len(groups) == 1 else f"group{place}"
         for key, value in group.items():
-            if key not in arguments and key != "params":
+            if key not in settings and key != "params":
                 yield f"{label}.{key}", value
     for key, value in vars(optimizer).items():
-        if not key.startswith("_") and key not in _NO_STATE | arguments:
+        if not key.startswith("_") and key not in _NO_STATE | settings:
             yield key, value
 
 
@@ -59,7 +65,9 @@ def _numbers(value: Any, deep: int, tensors: Set[int]) -> Iterator[tuple[str, np
         yield "", np.array(value)
     elif isinstance(value, Mapping):
         for key, each in value.items():
-            yield from _below(str(key), each, deep, tensors)
+            # Other keys belong to tables of views.
+            if isinstance(key, str | int):
+                yield from _below(str(key), each, deep, tensors)
     elif isinstance(value, list | tuple):
         for place, each in enumerate(value):
             yield from _below(str(place), each, deep, tensors)

@@ -19,14 +19,12 @@ from gradrace.adapters.torch.stepping.making import Recipe, set_rate
 from gradrace.adapters.torch.stepping.script import script_of
 from gradrace.adapters.torch.stepping.trying import not_applicable, recipe_of, said
 from gradrace.binding import target_of
-from gradrace.errors import located
+from gradrace.errors import UserError
 from gradrace.imported.optimizers import optimizer_of
 from gradrace.importpath import ImportPath
 from gradrace.plan import Weights
 from gradrace.stepping.instance import Gradients, MakerFacts, Making, NotApplicable
 from gradrace.stepping.scenario import Scenario
-
-_VARIANTS = ("foreach", "fused")
 
 
 class TorchMaker:
@@ -35,9 +33,11 @@ class TorchMaker:
     def __init__(self, path: ImportPath, hyper: Mapping[str, Any]) -> None:
         """UserError if the class cannot be made, or cannot be stepped here."""
         binding = optimizer_of(path).bindings[path.framework]
-        with located(str(path)):
+        try:
             target = target_of(binding, "native")
-        self.path, self._hyper = path, dict(hyper)
+        except ValueError as error:
+            raise UserError(str(error)) from error
+        self.path = path
         self.recipe = recipe_of(target, binding.label, hyper)
         self._label = binding.label
 
@@ -60,8 +60,7 @@ class TorchMaker:
         )
 
     def variants(self) -> tuple[str, ...]:
-        known = set(self.recipe.signature.defaults) - set(self._hyper)
-        return tuple(name for name in _VARIANTS if name in known)
+        return self.recipe.variants
 
     def make(self, start: Weights, making: Making) -> TorchInstance:
         if making.dtype not in self.recipe.dtypes:

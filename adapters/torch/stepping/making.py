@@ -101,6 +101,7 @@ class Recipe:
     drive: Drive = "step()"
     switches: bool = False
     dtypes: tuple[Dtype, ...] = ("float64", "float32", "bfloat16")
+    variants: tuple[str, ...] = ()
 
     @property
     def inner(self) -> str:
@@ -218,25 +219,30 @@ def groups_of(optimizer: Any) -> list[dict[str, Any]]:
     """The parameter groups that hold the rates: its own, or those of the optimizer inside."""
     for holder in (optimizer, *inside(optimizer)):
         groups = getattr(holder, "param_groups", None)
-        if isinstance(groups, list) and any("lr" in group or "max_lr" in group for group in groups):
+        if isinstance(groups, list) and any(rate_key(group) for group in groups):
             return groups
     return []
 
 
+def rate_key(group: Mapping[str, Any]) -> str | None:
+    """The name of the learning rate in a parameter group; None if it has none."""
+    return "lr" if "lr" in group else learning_rate_argument(group)
+
+
 def inside(optimizer: Any) -> list[Any]:
     """The optimizers that it holds."""
-    held = vars(optimizer).values()
+    held = getattr(optimizer, "__dict__", {}).values()
     return [each for each in held if isinstance(each, torch.optim.Optimizer)]
 
 
-def set_rate(optimizer: Any, rate: float, resting: Sequence[Tensor]) -> bool:
+def set_rate(optimizer: Any, rate: float | Tensor, resting: Sequence[Tensor] = ()) -> bool:
     """Sets the rate of all groups but that of the resting tensors; False if no group has one."""
     still, found = {id(tensor) for tensor in resting}, False
     for group in groups_of(optimizer):
         if any(id(tensor) in still for tensor in group["params"]):
             continue
-        group["lr" if "lr" in group else "max_lr"] = rate
-        found = True
+        if key := rate_key(group):
+            group[key], found = rate, True
     return found
 
 

@@ -32,6 +32,8 @@ from gradrace.stepping.instance import NotApplicable
 
 _STEPS = 3
 _RATE = 1e-3
+_VARIANTS = ("foreach", "fused")
+_NOTHING: Mapping[str, Any] = {}
 _SHAPES: Mapping[str, tuple[int, ...]] = {"matrix": (6, 4), "vector": (4,)}
 # What a message says about a class that cannot work here -> what is missing.
 _NEEDS: Mapping[str, str] = {
@@ -59,7 +61,8 @@ def recipe_of(target: Any, label: str, hyper: Mapping[str, Any]) -> Recipe:
             found = replace(plain, drive=drive, grouping=grouping, switches=switches)
             dtypes = tuple(dtype for dtype in plain.dtypes if _works(found, dtype, errors))
             if {"float64", "float32"} & set(dtypes):
-                return replace(found, dtypes=dtypes)
+                found = replace(found, dtypes=dtypes)
+                return replace(found, variants=_variants(found))
     raise UserError(f"{label} {_reason(errors)}")
 
 
@@ -96,14 +99,25 @@ def _switches(target: Any) -> tuple[bool, ...]:
     return (True, False) if has_switches(target) else (False,)
 
 
-def _works(recipe: Recipe, dtype: Dtype, errors: list[Exception]) -> bool:
-    """Whether it makes a few steps, and the tensors stay numbers."""
+def _variants(recipe: Recipe) -> tuple[str, ...]:
+    """Those that the class offers, works with, and has not been told about."""
+    given, known = recipe.arguments, recipe.signature.defaults
+    # Both at once are refused.
+    free = not any(given.get(name) for name in _VARIANTS)
+    offered = [name for name in _VARIANTS if free and name in known and name not in given]
+    return tuple(name for name in offered if _works(recipe, recipe.dtypes[0], [], {name: True}))
+
+
+def _works(
+    recipe: Recipe, dtype: Dtype, errors: list[Exception], more: Mapping[str, Any] = _NOTHING
+) -> bool:
+    """Whether it makes a few steps without an error."""
     shapes = dict(_SHAPES)
     if recipe.grouping == "matrices":
         del shapes["vector"]
     tensors = {name: place(_values(shape, 0), DTYPES[dtype]) for name, shape in shapes.items()}
     try:
-        optimizer = recipe.make(tensors, _RATE, {}, dtype)
+        optimizer = recipe.make(tensors, _RATE, more, dtype)
         if not callable(getattr(optimizer, "step", None)):
             raise TypeError("is no optimizer: what it returns has no method step()")
         driver = Driver(optimizer, recipe, tensors, _RATE)
