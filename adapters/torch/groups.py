@@ -28,7 +28,7 @@ class GroupedUpdater:
     """Several optimizers, each of its own tensors; see `Updater` for the methods."""
 
     # No class among them does: it would have to evaluate the loss between others' steps.
-    asks_for_loss = False
+    asks_for_loss = curved = False
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class GroupedUpdater:
             (each, _updater(each, tensors, each.rates(rates), layout_of)) for each in trainers
         ]
         self._updaters = [updater for _, updater in self._parts]
-        if any(updater.asks_for_loss for updater in self._updaters):
+        if any(updater.asks_for_loss or updater.curved for updater in self._updaters):
             raise Unsupported("an optimizer that evaluates the loss cannot train a part of a model")
 
     def set_learning_rates(self, rates: np.ndarray) -> None:

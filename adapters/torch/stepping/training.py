@@ -24,11 +24,10 @@ _RECIPES: dict[Hashable, Recipe] = {}
 def recipe_for(run: RunSpec, optimizer: Optimizer, bound: Bound) -> Recipe:
     """Unsupported, with the reason, if the class cannot train this run."""
     label = optimizer.bindings[run.framework].label
-    arguments = {**run.optimizer.hyper, **bound.arguments}
-    key = (bound.make, repr(sorted(arguments.items())))
+    key = (bound.make, repr(sorted(bound.arguments.items())))
     if key not in _RECIPES:
         try:
-            _RECIPES[key] = recipe_of(bound.make, label, arguments)
+            _RECIPES[key] = recipe_of(bound.make, label, bound.arguments)
         except UserError as error:
             raise Unsupported(str(error)) from error
     if reason := _impossible(run, _RECIPES[key]):
