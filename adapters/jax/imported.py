@@ -7,6 +7,8 @@ from typing import Any
 
 # The argument that the adapter gives the learning rate by, and how many it gives before it.
 RATE, GIVEN = "learning_rate", 0
+# Arguments without a default that the adapter gives if nobody does.
+SUPPLIED: frozenset[str] = frozenset()
 
 
 def problem_of(target: Any, arguments: Mapping[str, Any]) -> str:

@@ -7,9 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from gradrace.adapters.torch.stepping.making import GIVEN_PARTS
 
-# The argument that the adapter gives the learning rate by, and how many it gives before it.
-RATE, GIVEN = "lr", 1
+# The learning rate's argument may have any known name, or none, as a wrapper's; the adapter gives
+# one argument before it.
+RATE, GIVEN = "", 1
+# Arguments without a default that the adapter gives if nobody does.
+SUPPLIED = frozenset((*GIVEN_PARTS, "params"))
 
 
 def problem_of(target: Any, arguments: Mapping[str, Any]) -> str:

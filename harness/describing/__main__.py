@@ -85,7 +85,10 @@ def _read(
     optimizer: Optimizer, framework: str, hook: Any, hyper: Mapping[str, Any]
 ) -> dict[str, Any]:
     target = target_of(optimizer.bindings[framework], "native")
-    every = arguments_of(target, hook.GIVEN)
+    every = {
+        name: dataclasses.replace(each, required=each.required and name not in hook.SUPPLIED)
+        for name, each in arguments_of(target, hook.GIVEN).items()
+    }
     known, rate = settable(every), learning_rate_argument(every)
     default: Any = every[rate].default if rate else None
     number = type(default) in (int, float) and default > 0
@@ -109,7 +112,7 @@ def _problem(
     given = {name: value for name, value in hyper.items() if name in required}
     if problem := str(hook.problem_of(target, given)):
         return problem[:_LONGEST]
-    if rate != hook.RATE:
+    if hook.RATE and rate != hook.RATE:
         has = f"its learning rate is {rate!r}" if rate else "it has no argument for a learning rate"
         return f"{has}, and only {hook.RATE!r} can be set"
     return ""

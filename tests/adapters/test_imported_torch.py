@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -205,3 +208,24 @@ def test_a_class_that_evaluates_the_loss_is_trained_alone() -> None:
     run, inputs = planned(ImportPath("torch", "torch.optim.LBFGS"), {}, 0.1, mode="population")
     with pytest.raises(LanesImpossible, match="evaluates the loss itself"):
         ADAPTER.lane_key(run, inputs)
+
+
+def test_what_the_adapter_gives_by_itself_is_not_asked_of_the_user() -> None:
+    pytest.importorskip("pytorch_optimizer")
+    names = ["torch.optim.AdamW", *(f"pytorch_optimizer.{n}" for n in ("SAM", "AliG", "GSAM"))]
+    paths = [f"torch:{name}" for name in names]
+    asked = {"plugins": paths, "optimizers": {path: {} for path in paths}}
+    child = subprocess.run(
+        [sys.executable, "-m", "gradrace.describing", "torch"],
+        input=json.dumps(asked),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    answers = json.loads(child.stdout.splitlines()[-1])
+    assert not any(answer["problem"] for answer in answers.values())
+    wanted = {
+        path: [name for name, each in answer["arguments"].items() if each["required"]]
+        for path, answer in answers.items()
+    }
+    assert wanted == {**dict.fromkeys(paths, []), paths[-1]: ["rho_scheduler"]}

@@ -30,7 +30,7 @@ DRIVES: tuple[Drive, ...] = (
 )
 
 # What an argument without a default is given, by its name.
-_GIVEN: Mapping[str, str] = {
+GIVEN_PARTS: Mapping[str, str] = {
     "model": "model",
     "optimizer": "inner",
     "base": "inner",
@@ -66,7 +66,7 @@ class Signature:
     def rate(self) -> str | None:
         """The learning rate's argument; a wrapper of a class hands `lr` on."""
         found = learning_rate_argument([*self.required, *self.defaults])
-        wraps = any(_GIVEN.get(name) == "inner class" for name in self.required)
+        wraps = any(GIVEN_PARTS.get(name) == "inner class" for name in self.required)
         return found or ("lr" if wraps and self.open else None)
 
     @property
@@ -115,8 +115,8 @@ class Recipe:
         """Argument without a default -> what it gets: "params", "model", "inner", ..."""
         required, found = self.signature.required, {}
         for place, name in enumerate(required):
-            if name in _GIVEN:
-                found[name] = _GIVEN[name]
+            if name in GIVEN_PARTS:
+                found[name] = GIVEN_PARTS[name]
             elif place == 0 or name == "params":
                 found[name] = "params"
         return found
@@ -266,7 +266,7 @@ def check_arguments(label: str, signature: Signature, given: Mapping[str, Any]) 
             raise UserError(f"{label}: {name} is the learning rate, which the schedule gives")
         if name not in signature.known:
             raise UserError(f"{label} has no argument {name!r}{nearest(name, signature.known)}")
-    known = (*_GIVEN, *given, signature.rate)
+    known = (*GIVEN_PARTS, *given, signature.rate)
     missing = [name for name in signature.required[1:] if name not in known and name != "params"]
     if missing:
         raise UserError(
