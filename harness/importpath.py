@@ -77,6 +77,12 @@ def files_of(plugins: Iterable[Plugin]) -> list[Path]:
     return [plugin for plugin in plugins if isinstance(plugin, Path)]
 
 
+def paths_of(plugins: Iterable[Plugin]) -> list[ImportPath]:
+    """The import paths among them, also those that come as a Path of their text."""
+    found = (plugin_of(str(plugin)) for plugin in plugins)
+    return [plugin for plugin in found if isinstance(plugin, ImportPath)]
+
+
 def sources_of(plugins: Iterable[Plugin]) -> list[Path]:
     """All files of users among them, those of import paths included."""
     found = (plugin if isinstance(plugin, Path) else plugin.file for plugin in plugins)

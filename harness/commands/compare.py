@@ -137,7 +137,6 @@ class _Contest:
 def _contest(args: Arguments) -> _Contest:
     """The one kind of sides that is asked for. UserError unless it is exactly one."""
     from ..paired import choose, sides
-    from ..registry import load_registry
 
     if len(args.sides()) != 1:
         which = " and ".join(args.sides()) or "nothing to compare"
@@ -145,10 +144,11 @@ def _contest(args: Arguments) -> _Contest:
             f"{which}: give one of two folders of results, --a/--b, --base, --a-python/--b-python,"
             " --a-load/--b-load"
         )
-    load, registry = args.load, load_registry(args.load)
     selection = choose.SuiteFilter(args.suite, args.keyword)
+    a, b = choose.parse_choice("--a", args.a), choose.parse_choice("--b", args.b)
+    registry = choose.registry_of(args.load, selection, a, b)
+    load = registry.plugins
     if args.a or args.b:
-        a, b = choose.parse_choice("--a", args.a), choose.parse_choice("--b", args.b)
         pairs = choose.against_each_other(registry, selection, a, b)
         return _Contest(pairs, sides.of_cells(_label(a), _label(b), load), versions=False)
     if args.a_load or args.b_load:

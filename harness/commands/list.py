@@ -7,15 +7,21 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument
 
 from ..errors import UserError, nearest
+from ..importpath import is_import_path
 from ..output.terminal import print_table, say
 from . import options
 
-_WHAT = "tasks, data, optimizers, schedules, frameworks, suites or all."
+if TYPE_CHECKING:
+    from ..optimizer import Optimizer
+
+_WHAT = (
+    "tasks, data, optimizers, schedules, frameworks, suites or all; or an optimizer's import path."
+)
 
 Rows = list[dict[str, str]]
 
@@ -31,11 +37,13 @@ class Arguments:
 
 def main(args: Arguments) -> None:
     """List what there is to run; --load adds what your own files bring."""
-    tables = catalogue(args.load)
-    if args.what != "all" and args.what not in tables:
+    is_path = is_import_path(args.what)
+    tables = by_path(args.what) if is_path else catalogue(args.load)
+    whole = args.what == "all" or is_path
+    if not whole and args.what not in tables:
         known = nearest(args.what, [*tables, "all"])
         raise UserError(f"nothing called {args.what!r} to list{known}")
-    chosen = tables if args.what == "all" else {args.what: tables[args.what]}
+    chosen = tables if whole else {args.what: tables[args.what]}
     if args.as_json:
         say(json.dumps(chosen, indent=1))
         return
@@ -46,10 +54,11 @@ def main(args: Arguments) -> None:
 def catalogue(plugins: Sequence[Path] = ()) -> dict[str, Rows]:
     """A list of equal dicts of texts for each of _WHAT."""
     from .. import data, suite
+    from ..describing import described
     from ..registry import load_registry
     from ..spec import number_text
 
-    registry = load_registry(plugins)
+    registry = described(load_registry(plugins))
     return {
         "tasks": [
             {
@@ -69,16 +78,7 @@ def catalogue(plugins: Sequence[Path] = ()) -> dict[str, Rows]:
             }
             for name in [*data.SETS, *registry.data]
         ],
-        "optimizers": [
-            {
-                "optimizer": o.name,
-                "learning rate": f"{o.learning_rate:g}",
-                "hyperparameters": _pairs("=", {n: f"{h.default:g}" for n, h in o.hyper.items()}),
-                "in": _pairs(": ", {name: b.label for name, b in o.bindings.items()}),
-                "paper": o.paper,
-            }
-            for o in registry.optimizers.values()
-        ],
+        "optimizers": [_optimizer(each) for each in registry.optimizers.values()],
         "schedules": [
             {
                 "schedule": s.name,
@@ -99,6 +99,41 @@ def catalogue(plugins: Sequence[Path] = ()) -> dict[str, Rows]:
         ],
         "suites": [{"suite": name, **_suite(file)} for name, file in suite.built_in().items()],
     }
+
+
+def _optimizer(optimizer: Optimizer) -> dict[str, str]:
+    hyper = {name: f"{each.default:g}" for name, each in optimizer.hyper.items()}
+    return {
+        "optimizer": optimizer.name,
+        "learning rate": f"{optimizer.learning_rate:g}",
+        "hyperparameters": _pairs("=", hyper),
+        "in": _pairs(": ", {name: each.label for name, each in optimizer.bindings.items()}),
+        "paper": optimizer.paper,
+    }
+
+
+def by_path(text: str) -> dict[str, Rows]:
+    """An optimizer that comes by its import path, and the arguments of its class."""
+    from ..describing import described
+    from ..imported.arguments import aliases_of
+    from ..importpath import ImportPath
+    from ..registry import load_registry
+
+    path = ImportPath.parse(text)
+    found = described(load_registry([path])).optimizers[path.name]
+    if found.absent:
+        raise UserError(f"{text}: {found.absent}")
+    known = found.arguments[path.framework]
+    places = aliases_of(known).items()
+    rows = [
+        {
+            "argument": name,
+            "default": "needed" if each.required else each.shown,
+            "also by": ", ".join(other for other, place in places if place.argument == name),
+        }
+        for name, each in known.items()
+    ]
+    return {"optimizers": [_optimizer(found)], "arguments": rows}
 
 
 def _here(name: str) -> str:

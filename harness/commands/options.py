@@ -26,7 +26,10 @@ _DTYPE = "float32, bfloat16 or float64 instead of the suite's."
 Dtype = Annotated[str | None, Option(None, help=_DTYPE)]
 _THREADS = "Threads of a worker instead of the suite's."
 Threads = Annotated[int | None, Option(None, parser=count(1, limits.THREADS), help=_THREADS)]
-_LOAD = "A Python file with an optimizer, task, schedule or data set of your own; may be repeated."
+_LOAD = (
+    "A Python file with an optimizer, task, schedule or data set of your own, or an optimizer's"
+    " import path such as torch:schedulefree.AdamWScheduleFree; may be repeated."
+)
 Load = Annotated[tuple[Path, ...], Option((), "--load", help=_LOAD)]
 
 # -- how it is run

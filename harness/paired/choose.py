@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from ..errors import ExitCode, UserError, nearest
+from ..describing import described
+from ..errors import ExitCode, UserError, located, nearest
+from ..imported.arguments import check_hyper
+from ..importpath import ImportPath, Plugin, is_import_path
 from ..jsonfile import first_problem
 from ..registry import Registry, load_registry
 from ..spec import Device, Dtype, Input, OptimizerSpec, RunSpec, ScheduleSpec, UpdateRule
-from ..suite import expand, read_suite, with_named_timing, with_plugins
+from ..suite import (
+    expand,
+    read_suite,
+    with_classes,
+    with_named_timing,
+    with_paths,
+    with_plugins,
+)
+from ..suite.hyper import offered, rules_of
 from ..sweep import matches
 from . import Pair
 
@@ -26,6 +37,16 @@ class SuiteFilter:
 
     suite: str = "quick"
     keyword: str = ""
+
+
+def registry_of(load: Sequence[Plugin], part: SuiteFilter, *choices: Choice) -> Registry:
+    """Of the user's files, and the import paths of the suite and the choices, which are complete.
+
+    UserError for a path that leads to no optimizer."""
+    suite, paths = with_paths(read_suite(part.suite))
+    texts = (choice.get("optimizer", "") for choice in choices)
+    chosen = [ImportPath.parse(text) for text in texts if is_import_path(text)]
+    return with_classes(suite, load_registry([*load, *paths, *chosen]))
 
 
 def same_cells(registry: Registry, part: SuiteFilter) -> tuple[Pair, ...]:
@@ -42,8 +63,27 @@ def against_each_other(
     does not stand against itself unless both choices are the same. UserError: an unknown key; exit
     code 5: unknown names, or no pair."""
     runs = _with_modes(registry, _runs(registry, part), (a, b))
-    pairs = ((_with(registry, run, a), _with(registry, run, b)) for run in runs)
+    pairs = [(_with(registry, run, a), _with(registry, run, b)) for run in runs]
+    pairs = [pair for pair in pairs if all(_can_run(registry, run) for run in pair)]
+    if not pairs:
+        _check_frameworks(a, b)
     return _chosen(registry, ((one, other) for one, other in pairs if one != other or a == b), part)
+
+
+def _can_run(registry: Registry, run: RunSpec) -> bool:
+    return bool(offered(registry.optimizers[run.optimizer.name], [run.framework]))
+
+
+def _check_frameworks(*choices: Choice) -> None:
+    """UserError: an import path stands beside another framework."""
+    for option, choice in zip(("--a", "--b"), choices, strict=True):
+        if is_import_path(text := choice.get("optimizer", "")):
+            framework = ImportPath.parse(text).framework
+            raise UserError(
+                f"{option} optimizer={text}: only {framework} can run it; choose"
+                f" {option} framework={framework}, or a suite that has this framework",
+                ExitCode.NOTHING_MATCHED,
+            )
 
 
 def of_two_files(registry: Registry, part: SuiteFilter, a: Path, b: Path) -> tuple[Pair, ...]:
@@ -51,7 +91,7 @@ def of_two_files(registry: Registry, part: SuiteFilter, a: Path, b: Path) -> tup
 
     `registry` holds neither file. Frameworks that an optimizer does not name are left out.
     UserError (exit code 5) if no two optimizers belong together."""
-    registries = [load_registry([*registry.plugins, file]) for file in (a, b)]
+    registries = [described(load_registry([*registry.plugins, file])) for file in (a, b)]
     brought = [
         [n for n in r.loaded["optimizers"] if n not in registry.optimizers] for r in registries
     ]
@@ -132,7 +172,8 @@ def _runs(registry: Registry, part: SuiteFilter) -> list[RunSpec]:
     """The suite's timing runs under the rule that its timing part names, each once.
 
     What the user's own files bring stands instead of the suite's. UserError if it times nothing."""
-    suite = with_named_timing(with_plugins(read_suite(part.suite), registry, alone=True))
+    suite, _ = with_paths(read_suite(part.suite))
+    suite = with_named_timing(with_plugins(suite, registry, alone=True))
     runs = [run for run in expand(suite, registry) if run.measure == "timing" and run.launch == 0]
     if not runs:
         raise UserError(
@@ -238,9 +279,15 @@ def _set_mode(registry: Registry, run: RunSpec, name: str) -> RunSpec:
 
 
 def _set_optimizer(registry: Registry, run: RunSpec, name: str) -> RunSpec:
+    name = ImportPath.parse(name).name if is_import_path(name) else name
     optimizer = registry.optimizers[_named("optimizer", name, registry.optimizers)]
-    hyper = optimizer.hypers({}) if run.optimizer.rule == "canonical" else {}
-    spec = OptimizerSpec(name=name, rule=run.optimizer.rule, hyper=hyper)
+    if optimizer.absent:
+        raise UserError(f"optimizer={name}: {optimizer.absent}")
+    (rule,) = rules_of(optimizer, [run.optimizer.rule])
+    hyper = optimizer.hypers({}) if rule == "canonical" else {}
+    with located("optimizer"):
+        check_hyper(optimizer, run.framework, hyper)
+    spec = OptimizerSpec(name=name, rule=rule, hyper=hyper)
     schedule = ScheduleSpec(kind="constant", base_lr=optimizer.learning_rate)
     return run.model_copy(update={"optimizer": spec, "schedule": schedule})
 
@@ -248,6 +295,8 @@ def _set_optimizer(registry: Registry, run: RunSpec, name: str) -> RunSpec:
 def _set_rule(registry: Registry, run: RunSpec, rule: str) -> RunSpec:
     _named("rule", rule, get_args(UpdateRule))
     optimizer = registry.optimizers[run.optimizer.name]
+    if optimizer.imported and rule == "canonical":
+        raise UserError(f"rule={rule}: {optimizer.name} is an import path, which is native alone")
     hyper = optimizer.hypers({}) if rule == "canonical" else {}
     spec = OptimizerSpec.model_validate({"name": optimizer.name, "rule": rule, "hyper": hyper})
     return run.model_copy(update={"optimizer": spec})

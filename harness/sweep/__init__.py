@@ -31,7 +31,7 @@ from ..executor import (
 from ..executor.local import unfinished
 from ..executor.make import LOCAL, LateExecutor, Means, make_executor
 from ..executor.queue import side_by_side
-from ..importpath import Plugin
+from ..importpath import ImportPath, Plugin, paths_of
 from ..machine import usable_cores
 from ..process import check_system
 from ..record import FINAL, Status
@@ -111,9 +111,10 @@ def prepare(
     read = read_suite(suite) if isinstance(suite, str) else suite
     read = read if options.scale is None else at_scale(read, options.scale)
     read, paths = with_paths(read)
-    registry = load_registry([*plugins, *paths])
+    registry, own = load_registry([*plugins, *paths]), paths_of(plugins)
+    registry = replace(registry, loaded=_with_own(registry.loaded, own))
     check_options(options, registry)
-    check_paths(read, paths, options.frameworks)
+    check_paths(read, [*own, *paths], options.frameworks)
     read = overridden(read, registry, options)
     registry = with_classes(read, registry, options.interpreters)
     planner = Planner(registry, options.interpreters)
@@ -133,6 +134,13 @@ def prepare(
             ExitCode.NOTHING_MATCHED,
         )
     return Sweep(read, registry, options, planned, selected)
+
+
+def _with_own(
+    loaded: Mapping[str, tuple[str, ...]], own: Sequence[ImportPath]
+) -> dict[str, tuple[str, ...]]:
+    """What the user's files brought, and the import paths among them."""
+    return {**loaded, "optimizers": (*loaded["optimizers"], *(path.name for path in own))}
 
 
 def matches(name: str, keyword: str) -> bool:
