@@ -31,8 +31,7 @@ def against(maker: Maker, optimizer: Optimizer, hyper: Mapping[str, float]) -> I
     side = _Side(maker, maker.facts(), optimizer, optimizer.rule)
     other = {**numbers, **side.probing()}
     yield side.compared("own numbers", numbers, falling=False)
-    yield side.compared("other numbers", other, falling=False)
-    yield side.compared("falling learning rate", other, falling=True)
+    yield side.compared("other numbers, falling learning rate", other, falling=True)
     if side.decays_by_itself:
         yield side.decay(other)
 
@@ -79,7 +78,7 @@ class _Side:
         text = f"differs from {self.optimizer.title} " + told(
             place, self.facts.label, "the rule", asked.scene.start
         )
-        explained = best(asked, self.facts, {self.optimizer.name: self.optimizer})
+        explained = best(asked, {self.optimizer.name: self.optimizer})
         same = explained is not None and explained.same
         if explained is not None and same:
             text += f"; it {explained.text}"
@@ -113,7 +112,7 @@ class _Side:
             asked = ask(self.maker, self.facts, setting)
         except NotApplicable as error:
             return _finding("weight decay", "not applicable", f"it could not be stepped: {error}")
-        found = best(asked, self.facts, {self.optimizer.name: self.optimizer})
+        found = best(asked, {self.optimizer.name: self.optimizer})
         if found is not None and found.same:
             return _finding("weight decay", "passed", found.text, found.difference.worst)
         text = "no known kind of weight decay explains its steps"

@@ -50,11 +50,11 @@ def _found(
 ) -> tuple[Asked, Match | None]:
     """Under a falling rate; at a constant one too if nothing equals that."""
     asked = ask(maker, facts, setting)
-    found = best(asked, facts, optimizers)
+    found = best(asked, optimizers)
     if found is not None and found.same:
         return asked, found
     constant = ask(maker, facts, setting, falling=False)
-    other = best(constant, facts, optimizers)
+    other = best(constant, optimizers)
     return (constant, other) if other is not None and other.same else (asked, found)
 
 
@@ -63,7 +63,7 @@ def _equal(found: Match, asked: Asked) -> str:
     departs = [*found.candidate.departures, found.candidate.decay]
     if any(departs):
         text += f", which is how it differs from {source(found.candidate.optimizer)}"
-    if asked.scene.rates[-1] == asked.scene.rates[0]:
+    if not asked.falling:
         text += ", at a constant learning rate alone: under a falling one it takes other steps"
     return text
 
@@ -91,7 +91,7 @@ def _own(maker: Maker, facts: MakerFacts, optimizers: Mapping[str, Optimizer], f
         asked = ask(maker, facts, settings.setting(facts, {}), falling=False)
     except NotApplicable as error:
         return f"at its own defaults it cannot be stepped: {error}"
-    again = named(found.candidate.title, asked, facts, optimizers)
+    again = named(found.candidate.title, asked, optimizers)
     if again is None or again.same or again.difference.first is None:
         return ""
     first = told(again.difference.first, facts.label, "the rule", asked.scene.start)

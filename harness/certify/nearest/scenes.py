@@ -54,7 +54,7 @@ def large(rate: float, falling: bool, matrices_only: bool = False) -> Scene:
 
     Gradients of normal direction, their scales over four decades up to 1. Of the matrix the first
     four rows have none, and the two after them tiny ones, 1e-8 times as large. falling: the rate
-    falls by 1/64 of its first value a step; else it stays."""
+    is halved after each third of the steps; else it stays. Few rates, as JAX compiles for each."""
     return _drawn(_SHAPES, STEPS, rate, falling, matrices_only)
 
 
@@ -81,5 +81,5 @@ def _drawn(
         {name: scale * rng.normal(size=scale.shape) for name, scale in scales.items()}
         for _ in range(steps)
     )
-    rates = tuple(rate * (64 - step) / 64 if falling else rate for step in range(steps))
+    rates = tuple(rate * 0.5 ** (3 * step // steps) if falling else rate for step in range(steps))
     return Scene(start, gradients, rates)

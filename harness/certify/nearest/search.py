@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from typing import NamedTuple
 
@@ -54,40 +56,47 @@ class Match(NamedTuple):
         return f"equals {name} (to {size} in {STEPS} steps)"
 
 
-class Asked(NamedTuple):
-    """A class at one setting, and its courses on the small and the large scene."""
+@dataclass(frozen=True)
+class Asked:
+    """A class at one setting, under a falling learning rate or a constant one, and its course on
+    the large scene. The small one is stepped when it is first needed."""
 
+    maker: Maker
+    facts: MakerFacts
     setting: Setting
-    small_scene: Scene
-    small_course: Observed
+    falling: bool
     scene: Scene
     course: Observed
 
+    @cached_property
+    def small_scene(self) -> Scene:
+        """For a first look."""
+        return small(settings.rate_of(self.facts), self.falling, self.facts.matrices_only)
+
+    @cached_property
+    def small_course(self) -> Observed:
+        """The class on it."""
+        return observe(self.maker, self.small_scene, self.setting.arguments)
+
 
 def ask(maker: Maker, facts: MakerFacts, setting: Setting, falling: bool = True) -> Asked:
-    """Steps the class, under a falling learning rate or a constant one.
-
-    NotApplicable if it cannot be stepped."""
-    rate = settings.rate_of(facts)
-    scenes = (
-        small(rate, falling, facts.matrices_only),
-        large(rate, falling, facts.matrices_only),
-    )
-    little, whole = (observe(maker, scene, setting.arguments) for scene in scenes)
-    return Asked(setting, scenes[0], little, scenes[1], whole)
+    """Steps the class. NotApplicable if it cannot be stepped."""
+    scene = large(settings.rate_of(facts), falling, facts.matrices_only)
+    course = observe(maker, scene, setting.arguments)
+    return Asked(maker, facts, setting, falling, scene, course)
 
 
-def best(asked: Asked, facts: MakerFacts, optimizers: Mapping[str, Optimizer]) -> Match | None:
+def best(asked: Asked, optimizers: Mapping[str, Optimizer]) -> Match | None:
     """The simplest rule that takes the same steps, or the nearest known rule if none does.
 
     None if no known rule can be set to the class's numbers."""
-    known = candidates.known(optimizers, asked.setting, facts)
-    versions = candidates.other_versions(optimizers, asked.setting, facts)
+    known = candidates.known(optimizers, asked.setting, asked.facts)
+    versions = candidates.other_versions(optimizers, asked.setting, asked.facts)
     near = sorted(((_apart(each, asked), each) for each in (*known, *versions)), key=_distance)
     rounded: Match | None = None
     for group in (
         (each for size, each in near if size <= _slack(each, asked)),
-        candidates.written_otherwise(optimizers, asked.setting, facts),
+        candidates.written_otherwise(optimizers, asked.setting, asked.facts),
         candidates.variations(known),
     ):
         found = _first_same(group, asked)
@@ -100,15 +109,13 @@ def best(asked: Asked, facts: MakerFacts, optimizers: Mapping[str, Optimizer]) -
     return min(followed, key=lambda each: each.difference.worst, default=None)
 
 
-def named(
-    title: str, asked: Asked, facts: MakerFacts, optimizers: Mapping[str, Optimizer]
-) -> Match | None:
+def named(title: str, asked: Asked, optimizers: Mapping[str, Optimizer]) -> Match | None:
     """The candidate of this title over the whole course; None if there is none at this setting."""
-    known = candidates.known(optimizers, asked.setting, facts)
+    known = candidates.known(optimizers, asked.setting, asked.facts)
     every = chain(
         known,
-        candidates.other_versions(optimizers, asked.setting, facts),
-        candidates.written_otherwise(optimizers, asked.setting, facts),
+        candidates.other_versions(optimizers, asked.setting, asked.facts),
+        candidates.written_otherwise(optimizers, asked.setting, asked.facts),
         candidates.variations(known),
     )
     found = next((each for each in every if each.title == title), None)
