@@ -11,7 +11,7 @@ import numpy as np
 from .. import data
 from ..errors import ExitCode, UserError
 from ..record import DataFacts, RunRecord
-from ..spec import POPULATION, hyper_text, number_text
+from ..spec import POPULATION, ParameterGroup, hyper_text, number_text
 from ..sweep.store import read_plan, stored, suites_in
 from ..sweep.stored import Stored
 from . import text
@@ -58,6 +58,12 @@ def lines(found: Found) -> list[tuple[str, str]]:
     return [*described(found.record, _measured(found)), ("files", files)]
 
 
+def _group(group: ParameterGroup) -> str:
+    rate = f", learning rate times {number_text(group.rate_factor)}"
+    own = f"{', '.join(group.roles)}: {group.name} {_pairs(group.hyper)}".rstrip()
+    return own + (rate if group.rate_factor != 1.0 else "")
+
+
 def described(record: RunRecord, measured: Iterable[tuple[str, str]] = ()) -> list[tuple[str, str]]:
     """A record as (what, value) pairs in reading order; `measured` pairs stand with the outcome."""
     spec, machine = record.spec, record.machine
@@ -72,6 +78,7 @@ def described(record: RunRecord, measured: Iterable[tuple[str, str]] = ()) -> li
         ("task", f"{spec.task.title}; batch size {spec.task.batch_size}, {spec.steps} steps"),
         *_data(record),
         ("optimizer", f"{optimizer.name} ({optimizer.rule}) {_pairs(optimizer.hyper)}".rstrip()),
+        *[("parameter group", _group(group)) for group in optimizer.groups],
         ("learning rate", rates.rstrip()),
         ("framework", f"{spec.framework}, mode {spec.mode}, {computed}"),
         *_lanes(record),

@@ -2,8 +2,8 @@
 
 `file`: the content. `mistakes`: its errors in our words. `origin`: which file a suite came from.
 `paths`: its import paths. `expansion`: from a suite to its runs, after `checks`: `tasks` with their
-`variations`, `updates` (optimizers with their `hyper`, rates, schedules), `setups` (hardware,
-modes), `draws` (random search), `names`.
+`variations`, `updates` (optimizers with their `hyper` and `groups`, rates, schedules), `setups`
+(hardware, modes), `draws` (random search), `names`.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from ..registry import Registry
 from ..spec import OptimizerSpec, RunSpec, ScheduleSpec, step_setting
 from .checks import check_names, check_size
 from .file import ConvergenceEntry, Suite, TimingEntry, as_list
-from .hyper import offered
+from .groups import check_groups, named, offered
 from .names import told_apart
 from .setups import modes_of, setups
 from .tasks import tasks, trained
@@ -56,7 +56,9 @@ def _converging(suite: Suite, registry: Registry, entry: ConvergenceEntry) -> It
     prepared = list(trained(suite, registry))
     for setup, (draw, task, variations) in itertools.product(setups(content), prepared):
         for optimizer, schedule in updates(suite, registry, as_list(entry.rule), draw):
-            frameworks = offered(registry.optimizers[optimizer.name], content.frameworks)
+            check_groups(task, optimizer, f"{suite.file}: optimizers")
+            groups = named(optimizer, registry.optimizers)
+            frameworks = offered(optimizer, registry.optimizers, content.frameworks)
             for framework, seed in itertools.product(frameworks, seeds):
                 for mode in modes_of(content, registry.frameworks[framework], convergence=True):
                     yield RunSpec(
@@ -67,7 +69,7 @@ def _converging(suite: Suite, registry: Registry, entry: ConvergenceEntry) -> It
                         mode=mode,
                         seed=seed,
                         diagnose=content.diagnose,
-                        variations={**setup.named, **variations, **draw.named},
+                        variations={**setup.named, **variations, **draw.named, **groups},
                         **setup.fields,
                     )
 
@@ -107,10 +109,12 @@ def _cells(
                 each
                 for each in optimizers(suite, registry, rules, draw)
                 if entry.optimizers is None or each.name in entry.optimizers
-                if offered(registry.optimizers[each.name], [framework])
+                if offered(each, registry.optimizers, [framework])
             ]
             for optimizer, source in itertools.product(timed, entry.inputs):
-                named = {} if source == "resident" else {"input": source}
+                check_groups(task, optimizer, f"{suite.file}: optimizers")
+                fed = {} if source == "resident" else {"input": source}
+                groups = named(optimizer, registry.optimizers)
                 yield RunSpec(
                     task=task,
                     framework=framework,
@@ -118,7 +122,7 @@ def _cells(
                     input=source,
                     optimizer=optimizer,
                     schedule=_constant(registry, optimizer),
-                    variations={**setup.named, **variations, **named},
+                    variations={**setup.named, **variations, **fed, **groups},
                     **setup.fields,
                 )
 

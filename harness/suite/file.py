@@ -10,6 +10,7 @@ from pydantic import Field, FiniteFloat, PositiveInt, model_validator
 from .. import limits
 from ..spec import Device, Dtype, Frozen, HyperScalar, Input, TimingSpec, UpdateRule
 from .draws import SearchEntry
+from .groups import GroupEntry
 from .origin import Origin
 from .variations import TaskVariations
 
@@ -30,11 +31,13 @@ class OptimizerEntry(Frozen):
 
     Lists are swept. By default the learning rate is its own. hyper: of an import path, arguments of
     its class; there a list is one value if the argument's default is a list, and swept otherwise,
-    and a list of lists is always swept."""
+    and a list of lists is always swept. groups: parameters that optimizers of their own train, in
+    every run of the entry."""
 
     name: str
     learning_rate: PositiveFloat | Annotated[list[PositiveFloat], Field(min_length=1)] | None = None
     hyper: dict[str, HyperScalar | Annotated[list[_Swept], Field(min_length=1)]] = {}
+    groups: list[GroupEntry] = []
 
 
 class GridEntry(Frozen):

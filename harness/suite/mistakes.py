@@ -14,11 +14,13 @@ from ..spec import Frozen
 from ..strict import expected, explained, given, place_of
 from .draws import RangeEntry, SearchEntry
 from .file import ConvergenceEntry, GridEntry, OptimizerEntry, ScheduleEntry, SuiteFile, TimingEntry
+from .groups import GroupEntry
 from .variations import RegularizationEntry
 
 _MODELS = (
     SuiteFile,
     OptimizerEntry,
+    GroupEntry,
     GridEntry,
     SearchEntry,
     RangeEntry,

@@ -20,7 +20,7 @@ _FIELDS: Mapping[str, Callable[[RunSpec], Setting]] = {
     "train_fraction": lambda run: run.task.train_fraction,
 }
 # Names with another meaning in `RunSpec.variations`: a hyperparameter so called gets a prefix.
-_TAKEN = {*_FIELDS, *VARIATIONS, "input", "draw", "trial", "settings", "fold", "part"}
+_TAKEN = {*_FIELDS, *VARIATIONS, "input", "groups", "draw", "trial", "settings", "fold", "part"}
 
 
 def told_apart(runs: Iterable[RunSpec], file: str) -> tuple[RunSpec, ...]:

@@ -12,7 +12,15 @@ from ..describing import described
 from ..errors import UserError
 from ..importpath import ImportPath, is_import_path
 from ..registry import Registry
-from .file import ConvergenceEntry, Suite, SuiteFile, TimingEntry, as_list, optimizer_entry
+from .file import (
+    ConvergenceEntry,
+    OptimizerEntry,
+    Suite,
+    SuiteFile,
+    TimingEntry,
+    as_list,
+    optimizer_entry,
+)
 
 
 def with_paths(suite: Suite) -> tuple[Suite, tuple[ImportPath, ...]]:
@@ -22,7 +30,7 @@ def with_paths(suite: Suite) -> tuple[Suite, tuple[ImportPath, ...]]:
     content = suite.content.model_dump(exclude_unset=True)
     found: dict[ImportPath, None] = {}
     for place, table, key in _places(content):
-        text = table[key]
+        text = table.get(key) if isinstance(table, dict) else table[key]
         if isinstance(text, str) and is_import_path(text):
             path = _parsed(f"{suite.file}: {place}", text)
             found[path] = None
@@ -55,7 +63,7 @@ def _places(content: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
             if isinstance(entry, dict):
                 yield f"{where}optimizers", entry, "name"
                 for group in entry.get("groups") or ():
-                    yield f"{where}optimizers.groups", group, "name"
+                    yield f"{where}optimizers.groups", group, "optimizer"
             else:
                 yield f"{where}optimizers", names, index
 
@@ -66,16 +74,23 @@ def with_classes(
     """The registry with import paths complete (see `describing`), and with the native classes of
     other optimizers that the suite gives hyperparameters under the native rule."""
     content = suite.content
-    entries = [optimizer_entry(each) for each in content.optimizers]
+    entries = [pair for each in content.optimizers for pair in _hypers(optimizer_entry(each))]
     searched = content.search.hyper if content.search else {}
     hypers: dict[str, dict[str, Any]] = {}
-    for entry in entries:
-        first = {name: as_list(value)[0] for name, value in entry.hyper.items()}
-        hypers.setdefault(entry.name, {}).update(first)
-    named = [entry.name for entry in entries if entry.hyper or searched]
+    for optimizer, hyper in entries:
+        first = {name: as_list(value)[0] for name, value in hyper.items()}
+        hypers.setdefault(optimizer, {}).update(first)
+    named = [optimizer for optimizer, hyper in entries if hyper or searched]
     natives = itertools.product(content.frameworks, named) if _is_native(content) else ()
     known = [(framework, name) for framework, name in natives if _binds(registry, name, framework)]
     return described(registry, interpreters, hypers, known)
+
+
+def _hypers(entry: OptimizerEntry) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """(optimizer, its hyperparameters) of an entry and of its groups."""
+    yield entry.name, entry.hyper
+    for group in entry.groups:
+        yield group.optimizer or entry.name, group.hyper
 
 
 def _is_native(content: SuiteFile) -> bool:

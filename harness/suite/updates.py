@@ -12,6 +12,7 @@ from ..registry import Registry
 from ..spec import OptimizerSpec, ScheduleSpec, UpdateRule
 from .draws import Draw
 from .file import OptimizerEntry, ScheduleEntry, Suite, as_list, optimizer_entry
+from .groups import with_groups
 from .hyper import combinations, rules_of
 
 Rules = Sequence[UpdateRule]
@@ -52,7 +53,8 @@ def _hypers(
     hyper, place = {**entry.hyper, **draw.hyper}, f"{suite.file}: optimizers"
     optimizer, frameworks = registry.optimizers[entry.name], suite.content.frameworks
     for chosen in combinations(optimizer, rule, hyper, frameworks, place):
-        yield OptimizerSpec(name=entry.name, rule=rule, hyper=chosen)
+        spec = OptimizerSpec(name=entry.name, rule=rule, hyper=chosen)
+        yield with_groups(spec, entry.groups, registry.optimizers, frameworks, place)
 
 
 def _rates(suite: Suite, entry: OptimizerEntry, optimizer: Optimizer, draw: Draw) -> list[float]:

@@ -83,10 +83,13 @@ class Planner:
 
     def _refused(self, spec: RunSpec) -> str:
         """Why the optimizer's class cannot be had, or cannot take the run's hyperparameters."""
-        optimizer, chosen = self._registry.optimizers[spec.optimizer.name], spec.optimizer
-        if optimizer.absent or chosen.rule != "native" or not chosen.hyper:
-            return optimizer.absent
-        return refusal(optimizer, spec.framework, chosen.hyper)
+        for chosen in (spec.optimizer, *spec.optimizer.groups):
+            optimizer, why = self._registry.optimizers[chosen.name], ""
+            if spec.optimizer.rule == "native" and chosen.hyper and not optimizer.absent:
+                why = refusal(optimizer, spec.framework, chosen.hyper)
+            if why := optimizer.absent or why:
+                return why
+        return ""
 
     def _without_packages(self, spec: RunSpec) -> str:
         """The packages that ship the optimizer's class and are not there."""
