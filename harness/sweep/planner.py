@@ -83,11 +83,17 @@ class Planner:
 
     def _refused(self, spec: RunSpec) -> str:
         """Why the optimizer's class cannot be had, or cannot take the run's hyperparameters."""
-        for chosen in (spec.optimizer, *spec.optimizer.groups):
-            optimizer, why = self._registry.optimizers[chosen.name], ""
-            if spec.optimizer.rule == "native" and chosen.hyper and not optimizer.absent:
-                why = refusal(optimizer, spec.framework, chosen.hyper)
-            if why := optimizer.absent or why:
+        own = spec.optimizer
+        given = [(own.name, own.hyper), *((group.name, group.hyper) for group in own.groups)]
+        for name, hyper in given:
+            optimizer = self._registry.optimizers[name]
+            if optimizer.absent:
+                return optimizer.absent
+            if (
+                own.rule == "native"
+                and hyper
+                and (why := refusal(optimizer, spec.framework, hyper))
+            ):
                 return why
         return ""
 
