@@ -228,4 +228,4 @@ def test_what_the_adapter_gives_by_itself_is_not_asked_of_the_user() -> None:
         path: [name for name, each in answer["arguments"].items() if each["required"]]
         for path, answer in answers.items()
     }
-    assert wanted == {**dict.fromkeys(paths, []), paths[-1]: ["rho_scheduler"]}
+    assert wanted == {**{path: [] for path in paths}, paths[-1]: ["rho_scheduler"]}

@@ -88,3 +88,102 @@ def test_a_class_is_stepped_in_its_own_way_and_the_script_prints_the_same(dotted
     course = run(maker, whole)
     assert any((course.steps[-1][name] != whole.start[name]).any() for name in whole.start)
     assert_prints(maker.script(whole), course)
+
+
+def assert_same(one: Course, other: Course) -> None:
+    for left, right in zip(one.steps, other.steps, strict=True):
+        for name, array in left.items():
+            np.testing.assert_array_equal(array, right[name])
+
+
+RESUMED = ["torch.optim.Adam", "torch.optim.LBFGS", "schedulefree.SGDScheduleFree"]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
+@pytest.mark.parametrize("dotted", RESUMED)
+def test_a_loaded_state_goes_on_with_the_same_bits(dotted: str, dtype: str) -> None:
+    maker = made(dotted)
+    plain = run(maker, scenario(maker, dtype=dtype))
+    for between in (Reload(), Evaluate()):
+        assert_same(plain, run(maker, scenario(maker, between, dtype=dtype)))
+
+
+@pytest.mark.parametrize(
+    ("dotted", "making"),
+    [
+        ("torch.optim.AdamW", {"strided": True}),
+        ("torch.optim.AdamW", {"variant": "foreach"}),
+        ("torch.optim.AdamW", {"variant": "fused"}),
+        ("torch.optim.AdamW", {"resting": ("bias",), "dtype": "bfloat16"}),
+        ("torch.optim.SGD", {"hyper": {"momentum": 0.5}, "strided": True, "dtype": "float32"}),
+        ("pytorch_optimizer.Lookahead", {"resting": ("bias",)}),
+        ("pytorch_optimizer.NorMuon", {"resting": ("kernel",)}),
+    ],
+)
+def test_the_script_makes_tensors_and_optimizer_alike(
+    dotted: str, making: Mapping[str, Any]
+) -> None:
+    maker = made(dotted)
+    whole = scenario(maker, SetRate(0.02), Reload(), **making)
+    course = run(maker, whole)
+    assert_prints(maker.script(whole), course)
+    for name in making.get("resting", ()):
+        first = {each[name].tobytes() for each in course.steps}
+        assert len(first) == 1, "it rests"
+
+
+ODD_SHAPES = {"scalar": np.array(0.5), "empty": np.zeros((0, 3)), "vector": np.ones(3)}
+
+
+def test_tensors_of_any_shape_and_gradients_that_are_absent() -> None:
+    maker = made("torch.optim.Adam")
+    instance = maker.make(ODD_SHAPES, Making(0.1))
+    instance.step({"scalar": np.array(1.0), "empty": np.zeros((0, 3)), "vector": None})
+    weights = instance.weights()
+    assert weights["scalar"] == pytest.approx(0.4) and weights["empty"].shape == (0, 3)
+    np.testing.assert_array_equal(weights["vector"], ODD_SHAPES["vector"])
+    assert instance.gradients()["vector"] is None
+    assert "vector.exp_avg" not in instance.state() and "scalar.exp_avg" in instance.state()
+
+
+@pytest.mark.parametrize("drive", ["torch.optim.LBFGS", "pytorch_optimizer.AdaHessian"])
+def test_a_loss_leaves_out_what_has_no_gradient(drive: str) -> None:
+    instance = made(drive).make(values(0), Making(0.1))
+    instance.step({"kernel": values(1)["kernel"], "bias": None})
+    weights = instance.weights()
+    np.testing.assert_array_equal(weights["bias"], values(0)["bias"])
+    assert (weights["kernel"] != values(0)["kernel"]).any()
+
+
+STATES: Mapping[str, set[str]] = {
+    "torch.optim.SGD": set(),
+    "torch.optim.NAdam": {"kernel.mu_product", "kernel.exp_avg", "kernel.exp_avg_sq"},
+    "torch.optim.LBFGS": {"kernel.n_iter", "kernel.prev_flat_grad"},
+    "pytorch_optimizer.SOAP": {"kernel.GG.0", "kernel.Q.1", "group.step"},
+    "pytorch_optimizer.Lookahead": {"kernel.slow_params", "group.counter"},
+    "schedulefree.AdamWScheduleFree": {"kernel.z", "group.k", "group.weight_sum"},
+    "heavyball.SOAP": {"kernel.0.step"},
+}
+
+
+@pytest.mark.parametrize("dotted", STATES)
+def test_a_state_has_readable_paths(dotted: str) -> None:
+    instance = made(dotted).make(values(0), Making(0.1))
+    for seed in (1, 2):
+        instance.step(values(seed))
+    state = instance.state()
+    assert set(state) >= STATES[dotted] and (STATES[dotted] or not state)
+    assert not {path for path in state if path.endswith((".lr", ".momentum", ".foreach"))}
+    assert all("tensor(" not in path for path in state)
+
+
+def test_a_wrapper_takes_the_class_that_the_user_names() -> None:
+    hyper = {"optimizer": "schedulefree.SGDScheduleFree"}
+    with pytest.raises(UserError, match=r"schedulefree has no 'Sgd'"):
+        made("pytorch_optimizer.Lookahead", {"optimizer": "schedulefree.Sgd"})
+    for dotted, name in (("Lookahead", "optimizer"), ("SAM", "base_optimizer")):
+        maker = made(f"pytorch_optimizer.{dotted}", {name: "torch.optim.AdamW"})
+        assert maker.facts().inner == "torch.optim.AdamW"
+        whole = scenario(maker, SetRate(0.02))
+        assert_prints(maker.script(whole), run(maker, whole))
+    assert hyper

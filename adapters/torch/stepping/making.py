@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import torch
+from gradrace.binding import target_of
 from gradrace.errors import UserError, nearest
 from gradrace.imported.aliases import learning_rate_argument
+from gradrace.optimizer import Binding
 from gradrace.spec import Dtype
 from torch import Tensor, nn
 
@@ -154,7 +156,11 @@ class Recipe:
     def supplied(self, more: Mapping[str, Any]) -> dict[str, str]:
         """Argument -> the part that it gets, for those that the user gave no value."""
         given = {**self.arguments, **more}
-        return {name: part for name, part in self.given().items() if name not in given}
+        return {
+            name: part
+            for name, part in self.given().items()
+            if part == "inner" or name not in given
+        }
 
     def keywords(self, rate: float, more: Mapping[str, Any], dtype: Dtype) -> dict[str, Any]:
         """The other arguments, the learning rate first."""
@@ -274,13 +280,15 @@ def check_arguments(label: str, signature: Signature, given: Mapping[str, Any]) 
         )
 
 
-def own_kind(value: Any, default: Any) -> Any:
-    """A value of JSON in the kind that the class wants: tuples, dtypes and classes have none."""
-    if isinstance(value, list):
-        return tuple(value) if not isinstance(default, list) else value
-    if isinstance(value, str) and (isinstance(default, torch.dtype) or value.startswith("torch.")):
-        found: Any = torch
-        for part in value.removeprefix("torch.").split("."):
-            found = getattr(found, part, None)
-        return value if found is None else found
-    return value
+def own_kind(name: str, value: Any, default: Any) -> Any:
+    """A value of JSON in the kind that the class wants: tuples, dtypes and classes, which JSON
+    lacks. ValueError for a wrapped class that cannot be imported."""
+    if isinstance(value, list | tuple):
+        return list(value) if isinstance(default, list) else tuple(value)
+    if not isinstance(value, str):
+        return value
+    if GIVEN_PARTS.get(name, "").startswith("inner"):
+        return target_of(Binding(value), "native")
+    dtype = getattr(torch, value.removeprefix("torch."), None)
+    wanted = isinstance(default, torch.dtype) or value.startswith("torch.")
+    return dtype if wanted and isinstance(dtype, torch.dtype) else value

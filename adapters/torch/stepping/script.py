@@ -104,8 +104,9 @@ class _Script:
         yield "from math import inf, nan\n\nimport torch"
         if file := self._path.file:
             yield f"\nsys.path.insert(0, {str(file.resolve().parent)!r})\nimport {file.stem}"
-        elif not self._path.dotted.startswith("torch."):
-            yield f"import {self._path.dotted.partition('.')[0]}"
+        classes = [self._recipe.inner, *([] if self._path.file else [self._path.dotted])]
+        for package in sorted({each.partition(".")[0] for each in classes} - {"", "torch"}):
+            yield f"import {package}"
         if self._path.dotted.startswith("heavyball."):
             yield "import heavyball.utils\n\nheavyball.utils.compile_mode = None"
 

@@ -26,7 +26,7 @@ from gradrace.adapters.torch.stepping.making import (
     own_kind,
     signature_of,
 )
-from gradrace.errors import UserError
+from gradrace.errors import UserError, located
 from gradrace.spec import Dtype
 from gradrace.stepping.instance import NotApplicable
 
@@ -50,9 +50,11 @@ def recipe_of(target: Any, label: str, hyper: Mapping[str, Any]) -> Recipe:
     _check_class(target, label)
     signature = _signature(target, label)
     check_arguments(label, signature, hyper)
-    arguments = {
-        name: own_kind(value, signature.defaults.get(name)) for name, value in hyper.items()
-    }
+    with located(label):
+        arguments = {
+            name: own_kind(name, value, signature.defaults.get(name))
+            for name, value in hyper.items()
+        }
     plain = Recipe(target, signature, arguments)
     errors: list[Exception] = []
     with undisturbed():
@@ -69,10 +71,8 @@ def recipe_of(target: Any, label: str, hyper: Mapping[str, Any]) -> Recipe:
 def _check_class(target: Any, label: str) -> None:
     if target is torch.optim.Optimizer or inspect.isabstract(target):
         raise UserError(f"{label} is abstract: name a class that derives from it")
-    optimizer = inspect.isclass(target) and (
-        issubclass(target, torch.optim.Optimizer) or callable(getattr(target, "step", None))
-    )
-    if not optimizer and (inspect.isclass(target) or not inspect.isfunction(target)):
+    # What a function returns is seen when it is tried.
+    if inspect.isclass(target) and not callable(getattr(target, "step", None)):
         raise UserError(
             f"{label} is no optimizer: it needs a method step(), as torch.optim.Optimizer has it"
         )
