@@ -12,6 +12,8 @@ from pydantic_core import CoreSchema
 
 from .output.escaping import clean
 
+# The `max_length` of a text that is no line but a whole script; other texts are cut sooner.
+LONG_TEXT = 200_000
 _SCALARS = ("bool", "int", "float", "str")
 
 
@@ -26,7 +28,7 @@ def _make_strict(node: Any) -> None:
         if node.get("type") == "int":
             _bound_last(node)
             return
-        if node.get("function") in (_CLEANED, _BOUNDED):
+        if node.get("function") in (_CLEANED, _BOUNDED, _LONG):
             return
         for value in node.values():
             _make_strict(value)
@@ -44,6 +46,10 @@ def _cleaned(value: Any) -> Any:
     return list(map(_cleaned, value)) if isinstance(value, list) else value
 
 
+def _long(value: Any) -> Any:
+    return clean(value, LONG_TEXT) if isinstance(value, str) else value
+
+
 def _bounded(value: int) -> int:
     if value.bit_length() > 63:
         raise ValueError(f"expected a number of at most 64 bits, not {given(value)}")
@@ -52,13 +58,14 @@ def _bounded(value: int) -> int:
 
 _CLEANED = {"type": "no-info", "function": _cleaned}
 _BOUNDED = {"type": "no-info", "function": _bounded}
+_LONG = {"type": "no-info", "function": _long}
 
 
 def _clean_first(node: dict[str, Any]) -> None:
     """Replaces a schema of texts, or of anything, by one that cleans texts first."""
-    text = dict(node)
+    text, function = dict(node), _LONG if node.get("max_length") == LONG_TEXT else _CLEANED
     node.clear()
-    node.update({"type": "function-before", "function": _CLEANED, "schema": text})
+    node.update({"type": "function-before", "function": function, "schema": text})
 
 
 def _bound_last(node: dict[str, Any]) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from ..spec import Frozen
+from ..strict import LONG_TEXT
 
 Outcome = Literal["passed", "failed", "not applicable"]
 Part = Literal["rule", "battery", "training"]
@@ -22,4 +25,4 @@ class Finding(Frozen):
     outcome: Outcome
     text: str
     size: float | None = None
-    script: str = ""
+    script: Annotated[str, Field(max_length=LONG_TEXT)] = ""

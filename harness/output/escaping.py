@@ -35,14 +35,14 @@ def visible(text: str) -> str:
     return _UNFIT.sub(_number, text.replace("\r\n", "\n"))
 
 
-def clean(text: str) -> str:
-    """`visible`, cut to LONGEST characters that end with how many are left out.
+def clean(text: str, longest: int = LONGEST) -> str:
+    """`visible`, cut to so many characters that end with how many are left out.
 
     A clean text stays as it is."""
     shown = visible(text)
-    if len(shown) <= LONGEST:
+    if len(shown) <= longest:
         return shown
-    kept = LONGEST - 40
+    kept = longest - 40
     return f"{shown[:kept]} … ({len(shown) - kept} more characters)"
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from gate_cases import make_check, make_convergence, make_result, make_timing
+from gradrace.certify.finding import Finding
 from gradrace.cli import app
 from gradrace.gate import GateResult
 from gradrace.gate.text import junit, markdown
@@ -33,6 +34,7 @@ from gradrace.paired import PairedResult
 from gradrace.record import Machine
 from gradrace.report import record_text, writer
 from gradrace.results import frame
+from gradrace.strict import LONG_TEXT
 from hypothesis import HealthCheck, given, settings
 from nasty import ALL, TEXTS, UNFIT
 from records import MACHINE, make_results, make_specs, make_task
@@ -63,6 +65,15 @@ def test_what_is_no_text_is_shown_by_its_number(text: str, shown: str) -> None:
 def test_a_text_has_a_limit_and_says_what_is_left_out() -> None:
     text = clean("x" * LONGEST + "yz")
     assert len(text) <= LONGEST and text.endswith("xxx … (42 more characters)")
+
+
+def test_a_script_may_be_long_and_is_cleaned_as_well() -> None:
+    given = {"part": "rule", "check": "x", "outcome": "failed", "text": "", "script": "a\n" * 5000}
+    found = Finding.model_validate(given)
+    assert found.script == given["script"]
+    assert Finding.model_validate({**given, "script": "\x07"}).script == "\\x07"
+    cut = Finding.model_validate({**given, "script": "a\n" * LONG_TEXT}).script
+    assert len(cut) <= LONG_TEXT and cut.endswith("more characters)")
 
 
 @settings(max_examples=200, deadline=None)
