@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gradrace.errors import UserError
 from gradrace.importpath import ImportPath
 from gradrace.stepping.instance import Making
 from gradrace.stepping.scenario import Course, Evaluate, Reload, Scenario, SetRate, Step, run
@@ -178,7 +179,6 @@ def test_a_state_has_readable_paths(dotted: str) -> None:
 
 
 def test_a_wrapper_takes_the_class_that_the_user_names() -> None:
-    hyper = {"optimizer": "schedulefree.SGDScheduleFree"}
     with pytest.raises(UserError, match=r"schedulefree has no 'Sgd'"):
         made("pytorch_optimizer.Lookahead", {"optimizer": "schedulefree.Sgd"})
     for dotted, name in (("Lookahead", "optimizer"), ("SAM", "base_optimizer")):
@@ -186,4 +186,3 @@ def test_a_wrapper_takes_the_class_that_the_user_names() -> None:
         assert maker.facts().inner == "torch.optim.AdamW"
         whole = scenario(maker, SetRate(0.02))
         assert_prints(maker.script(whole), run(maker, whole))
-    assert hyper
