@@ -24,6 +24,7 @@ from .said import Deadline, Raised
 
 # Steps in which an optimizer must have begun to move, and steps of a course after that.
 PATIENCE, MORE_STEPS = 24, 6
+_REPEATS = 3
 # By how much courses may differ that are the same but for the order of sums, by dtype.
 TOLERANCE: Mapping[Dtype, float] = {"float64": 1e-11, "float32": 1e-3, "bfloat16": 0.5}
 
@@ -101,15 +102,29 @@ class Bench:
 
     @cached_property
     def again(self) -> Parting | None:
-        """How a second instance's usual course differs from the first's."""
-        return self.differs(self.run(self.scenario()))
+        """How other equal instances' usual courses differ from the first's. Random steps may agree
+        by chance, so there are several."""
+        found = (self.differs(self.run(self.scenario())) for _ in range(_REPEATS))
+        return next(filter(None, found), None)
 
     @cached_property
     def coupled(self) -> bool:
-        """Whether a tensor's way depends on other tensors' gradients."""
-        louder = [{**g, "bias": 16.0 * np.asarray(g["bias"])} for g in self.gradients]
-        other = self.run(self.scenario(louder))
-        return self.differs(other, names=["kernel"]) is not None
+        """Whether a tensor's way depends on other tensors' gradients: on their size, or sign and
+        direction, as some rules take either away."""
+        drawn = self.drawn(self.start, len(self.gradients), seed=2)
+        for factor in (1.0, -1e-6, 1e6):
+            given = [
+                {**g, "bias": factor * np.asarray(other["bias"])}
+                for g, other in zip(self.gradients, drawn, strict=True)
+            ]
+            if self.differs(self.run(self.scenario(given)), names=["kernel"]):
+                return True
+        return False
+
+    @cached_property
+    def own_gradients(self) -> bool:
+        """Whether the class evaluates gradients itself, of the linear loss that a closure has here."""
+        return "closure" in self.facts.drive
 
     def making(self, **changes: Any) -> Making:
         """The usual one with changes."""

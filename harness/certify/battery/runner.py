@@ -119,6 +119,13 @@ def _said(bench: Bench, inquiry: Inquiry) -> list[Said]:
     except NotApplicable as reason:
         return [not_applicable(str(reason))]
     except Raised as raised:
-        if inquiry.refusing and isinstance(raised.error, _REFUSALS):
+        if inquiry.refusing and _refuses(bench, raised.error):
             return [not_applicable(f"It refuses that ({told(raised.error)}).")]
         return [Said("failed", f"It raises {told(raised.error)}", shown=raised.scenario)]
+
+
+def _refuses(bench: Bench, error: Exception) -> bool:
+    """Whether it says no: by an error for that, or by one of its own package."""
+    package = bench.facts.label.partition(".")[0]
+    own = type(error).__module__.partition(".")[0] == package
+    return own or isinstance(error, _REFUSALS)

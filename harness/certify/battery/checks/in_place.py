@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 
+from ....stepping.instance import NotApplicable
 from ....stepping.scenario import Step
 from ..bench import Bench
 from ..inquiry import Inquiry
@@ -17,7 +18,8 @@ _LOOK = "Look at the gradients before and after a step."
 
 
 def _gradients(bench: Bench) -> Iterator[Said]:
-    """With weight decay, if there is any: some add it to the gradient."""
+    if bench.own_gradients:
+        raise NotApplicable("It evaluates gradients itself, in a closure.")
     scenario = bench.scenario()
     instance = bench.maker.make(scenario.start, scenario.making)
     dropped = False

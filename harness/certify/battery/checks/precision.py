@@ -23,6 +23,7 @@ _OF_WEIGHT = 4.0
 _OF_WAY: Mapping[Dtype, float] = {"float32": 4096.0, "bfloat16": 64.0}
 # Shares by which gradients and weights are changed, to see whether the change gets through.
 _COARSE, _FINE, _FINEST = 1e-4, 1e-10, 1e-12
+_LINEAR = "It takes gradients of a linear loss here: their difference is nothing but rounding."
 # A change of a weight that is more than rounding in float64.
 _SEEN = 2e-14
 
@@ -38,6 +39,8 @@ def _narrow(bench: Bench, dtype: Dtype) -> Iterator[Said]:
     if not all(map(finite, narrow)):
         yield failed(f"In {dtype} the weights become NaN or infinite.", scenario)
         return
+    if bench.own_gradients:
+        raise NotApplicable(_LINEAR)
     errors = [_error(a, b) for a, b in zip(narrow, wide, strict=True)]
     ulps = errors[-1] / (_ULP[dtype] * _size(start))
     text = f"In {dtype} the weights are {amount(ulps)} ulps off float64 after {len(wide)} steps"
@@ -86,6 +89,8 @@ def _float64(bench: Bench) -> Iterator[Said]:
     """A change of 1e-10 must get through as a change of 1e-4 does, only smaller."""
     if bench.dtype != "float64":
         raise NotApplicable("It steps in float32 only.")
+    if bench.own_gradients:
+        raise NotApplicable(_LINEAR)
     for where in ("gradients", "weights"):
         problem = _lost(bench, where)
         if problem:

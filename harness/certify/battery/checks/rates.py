@@ -25,9 +25,13 @@ def _need_rate(bench: Bench) -> None:
 def _counts(bench: Bench) -> Iterator[Said]:
     _need_rate(bench)
     scenario = bench.scenario(making=bench.making(rate=16.0 * bench.rate))
+    less = bench.scenario(making=bench.making(rate=bench.rate / 16.0))
     found = bench.differs(bench.run(scenario))
     if found:
         yield passed("The learning rate that it is made with counts.", found.size)
+    elif found := bench.differs(bench.run(less)):
+        text = f"A learning rate below {bench.rate:g} counts; above, it is held there."
+        yield passed(text, found.size)
     elif _unmoved(bench.expected(scenario), bench.expected(bench.scenario())):
         yield passed("The learning rate that it is made with has no effect, as in the rule.")
     else:
@@ -59,6 +63,9 @@ def _doubled(bench: Bench) -> Iterator[Said]:
     rule = _next(bench, expected, usual) if expected and usual else None
     late = rule is not None and _near(_next(bench, course, bench.plain, 1), rule)
     dead = bench.differs(course) is None
+    if dead and bench.differs(bench.run(_changed(bench, bench.rate / 2.0))):
+        yield passed("The learning rate halved in mid-run counts; doubled, it is held.", 1.0)
+        return
     text = f"After the learning rate is doubled in mid-run, the next step is {amount(ratio)} times"
     if dead and not _unmoved(expected, usual):
         yield failed("A change of the learning rate in mid-run has no effect.", scenario, 1.0)

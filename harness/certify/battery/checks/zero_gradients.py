@@ -55,12 +55,14 @@ def _no_decay(bench: Bench, last: Weights) -> str:
     if np.all(ratios == 0.0):
         return "The start is lost: zero gradients turn all weights into 0."
     if ratios.max() > 1.0 + _ROUNDING:
-        return f"Zero gradients move weights away from 0, to {amount(ratios.max())} of the start."
+        grown = amount(ratios.max() - 1.0)
+        return f"Zero gradients move weights away from 0, by {grown} of their size."
     if ratios.min() < 0.0:
         return f"Zero gradients move weights past 0, to {amount(ratios.min())} of the start."
     place = bench.places.get("weight_decay")
     # A decay of another name shrinks all weights alike.
-    if place and not place.value(bench.facts.defaults) and float(np.ptp(ratios)) > _ROUNDING:
+    spread = max(float(np.ptp(last[name] / bench.start[name])) for name in bench.start)
+    if place and not place.value(bench.facts.defaults) and spread > _ROUNDING:
         return "Zero gradients move the weights, though weight decay is 0."
     return ""
 
