@@ -15,6 +15,8 @@ from ..said import Said, failed, passed
 
 # Rounding may let a weight grow by an ulp.
 _ROUNDING = 1e-6
+# The decay that is tried, and the share within which the answer is the rule's.
+_DECAY, _SHARE = 0.1, 0.05
 
 
 def _shrinks(bench: Bench) -> Iterator[Said]:
@@ -28,9 +30,13 @@ def _shrinks(bench: Bench) -> Iterator[Said]:
         size = max(_length(last[name]) / _length(start[name]) for name in start) - 1.0
         grown[size if np.isfinite(size) else np.inf] = scenario
     most = max(grown)
+    rule = _of_the_rule(bench, scenario)
     if most > _ROUNDING:
         text = "Weight decay makes weights grow: with zero gradients a tensor gets longer by"
         yield failed(f"{text} {amount(most)} of its length.", grown[most], most)
+    elif rule is not None and abs(most - rule) > _SHARE * abs(rule):
+        text = f"Weight decay shrinks weights by {amount(-most)} of their length, the rule's by"
+        yield failed(f"{text} {amount(-rule)}.", grown[most], -most)
     elif all(same(last[name], start[name]) for name in last):
         yield passed("With zero gradients weight decay does nothing.", 0.0)
     else:
@@ -39,8 +45,19 @@ def _shrinks(bench: Bench) -> Iterator[Said]:
 
 def _scenario(bench: Bench, start: Weights) -> Scenario:
     zeros = {name: np.zeros_like(value) for name, value in start.items()}
-    making = bench.making(hyper=bench.weight_decay(0.1))
+    making = bench.making(hyper=bench.weight_decay(_DECAY))
     return bench.scenario([zeros] * len(bench.gradients), start, making)
+
+
+def _of_the_rule(bench: Bench, scenario: Scenario) -> float | None:
+    """By how much of their length the known rule's weights grow."""
+    if bench.known is None or "weight_decay" not in bench.known.hyper:
+        return None
+    expected = bench.expected(scenario, {"weight_decay": _DECAY})
+    if expected is None:
+        return None
+    last, start = expected.steps[-1], scenario.start
+    return max(_length(last[name]) / _length(start[name]) for name in start) - 1.0
 
 
 def _length(array: np.ndarray) -> float:

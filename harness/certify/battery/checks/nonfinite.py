@@ -40,7 +40,8 @@ def _of(bench: Bench, value: float, name: str) -> Iterator[Said]:
         yield failed(text, scenario, lost)
         return
     whole = sum(value.size for value in bench.start.values())
-    coupling = ", as its tensors are coupled by the rule" if others and lost > 4 else ""
+    spread = others is not None and lost > bench.start["bias"].size
+    coupling = ", as its tensors are coupled by the rule" if spread else ""
     yield passed(
         f"{name} in one of {whole} elements leaves {lost} NaN or infinite{coupling}.", lost
     )

@@ -30,7 +30,7 @@ def _without_dimensions(bench: Bench) -> Iterator[Said]:
 
 
 def _empty(bench: Bench) -> Iterator[Said]:
-    nothing = np.zeros((0, 4))
+    nothing = np.zeros((0, 3))
     start: Weights = {**bench.start, "empty": nothing}
     scenario = bench.scenario([{**g, "empty": nothing} for g in bench.gradients], start)
     steps = bench.run(scenario).steps

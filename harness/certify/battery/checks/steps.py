@@ -28,7 +28,8 @@ def _steps(bench: Bench) -> Iterator[Said]:
     expected = bench.expected(scenario)
     fine = _idle(bench.start, expected.steps) if expected else range(1, bench.idle + 1)
     if wrong := [number for number in idle if number not in fine]:
-        yield failed(f"{_numbered(wrong)} nothing, with gradients.", scenario, len(wrong))
+        shown = bench.scenario(bench.many[: wrong[0] + 1])
+        yield failed(f"{_numbered(wrong)} nothing, with gradients.", shown, len(wrong))
     elif idle:
         yield passed(f"{_numbered(idle)} nothing; all others move.", len(idle))
     else:
