@@ -166,9 +166,10 @@ class _Place:
     def _request(self, wanted: Named, own: dict[str, Any]) -> Request:
         path = str(wanted.path.resolve())
         plugins = [str(each.resolve()) for each in self.registry.plugins]
+        own_path = () if wanted.known else (path,)
         fields = {
             "path": path,
-            "plugins": tuple(dict.fromkeys([*plugins, path])),
+            "plugins": tuple(dict.fromkeys([*plugins, *own_path])),
             "known": wanted.known,
             "rule": self.options.rule,
             "hyper": dict(self.options.hyper),
