@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -53,13 +53,15 @@ def _group(run: RunSpec) -> Hashable:
 
 
 def _varied(runs: Sequence[RunSpec]) -> Mapping[Hashable, list[str]]:
-    """Group -> keys of `_values` that have several values in it."""
-    seen: dict[Hashable, dict[str, set[Setting]]] = defaultdict(lambda: defaultdict(set))
+    """Group -> keys of `_values` that have several values in it, or that some of its runs lack."""
+    seen: dict[Hashable, dict[str, list[Setting]]] = defaultdict(lambda: defaultdict(list))
+    count = Counter(map(_group, runs))
     for run in runs:
         for key, value in _values(run):
-            seen[_group(run)][key].add(value)
+            seen[_group(run)][key].append(value)
     return {
-        group: [key for key, values in of.items() if len(values) > 1] for group, of in seen.items()
+        group: [k for k, values in of.items() if len(set(values)) > 1 or len(values) < count[group]]
+        for group, of in seen.items()
     }
 
 
@@ -73,7 +75,7 @@ def _values(run: RunSpec) -> Iterator[tuple[str, Setting]]:
 def _named(run: RunSpec, varied: Sequence[str]) -> RunSpec:
     """The run with these values among its variations, unless they say them already."""
     values, names = dict(_values(run)), dict(run.variations)
-    for key in varied:
+    for key in (key for key in varied if key in values):
         short = key.removeprefix("hyper.")
         names[short if key in _FIELDS or short not in _TAKEN else key] = values[key]
     return run if names == run.variations else run.model_copy(update={"variations": names})
