@@ -732,7 +732,8 @@ def _group_cases(registry: Registry, tasks: dict[str, TaskSpec]) -> Iterator[Tra
             *(tasks[each.task], optimizer, GROUPS_STEPS, f"/groups/{each.label}"),
             how=f" and {each.what}",
         )
-        yield replace(case, groups=in_groups(each, registry.optimizers))
+        groups = in_groups(each, registry.optimizers)
+        yield replace(case, groups=groups, replaced_from=each.replaced * GROUPS_STEPS // 2)
 
 
 def _float32_cases(registry: Registry, tasks: dict[str, TaskSpec]) -> Iterator[TrajectoryCase]:

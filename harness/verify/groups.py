@@ -19,13 +19,15 @@ class Group(NamedTuple):
 
 
 class Grouped(NamedTuple):
-    """A task, the run's own optimizer, and the groups. what: for people."""
+    """A task, the run's own optimizer, and the groups. what: for people. replaced: the rates are
+    halved on the way."""
 
     task: str
     optimizer: str
     label: str
     what: str
     groups: tuple[Group, ...]
+    replaced: bool = False
 
 
 GROUPS = (
@@ -34,20 +36,30 @@ GROUPS = (
         groups=(Group(("bias", "norm"), "adamw", hyper={"weight_decay": 0.0}),),
     ),
     Grouped(
-        *("digits_cnn+strided", "momentum", "slow_norms", "slow biases and norms"),
-        groups=(Group(("norm", "bias"), "momentum", 0.1), Group(("head",), "rmsprop", 0.02)),
+        *("digits_mlp+batch_norm", "momentum", "four_rules", "three others by role"),
+        groups=(
+            Group(("norm",), "momentum", 0.1),
+            Group(("bias",), "rmsprop", 0.02),
+            Group(("head",), "amsgrad", 0.05),
+        ),
+        replaced=True,
     ),
     Grouped(
-        *("digits_mlp+batch_norm", "muon", "adam_for_the_rest", "adam but for hidden matrices"),
+        *("digits_cnn+strided", "muon", "adam_for_the_rest", "adam but for hidden kernels"),
         groups=(Group(("embedding", "head", "norm", "bias"), "adam", 0.2),),
     ),
     Grouped(
-        *("digits_lstm", "adam", "recurrent_kernels", "a recurrent kernel by momentum"),
+        *("digits_lstm", "adam", "recurrent_kernel", "a recurrent kernel by momentum"),
         groups=(Group(("recurrent_kernel",), "momentum", 5.0), Group(("head",), "adam", 0.5)),
     ),
     Grouped(
         *("shakespeare_gru", "adam", "embedding", "an embedding by adagrad"),
         groups=(Group(("embedding",), "adagrad", 3.0), Group(("bias",), "sgd", 10.0)),
+    ),
+    # It takes all parameters of a group together: the biases' step size is their own.
+    Grouped(
+        *("digits_mlp", "prodigy", "own_coupling", "biases by a prodigy of their own"),
+        groups=(Group(("bias",), "prodigy"),),
     ),
 )
 

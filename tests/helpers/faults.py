@@ -821,7 +821,120 @@ IN_PROGRAMS: dict[str, dict[str, tuple[str, Callable[[Planting], None]]]] = {
         ),
     },
 }
+
+
+# Parameter groups
+
+
+def _roles() -> Any:
+    return importlib.import_module("gradrace.roles")
+
+
+def _head_and_kernel_swapped(p: Planting) -> None:
+    honest, other = _roles().role_of, {"head": "kernel", "kernel": "head"}
+    p.patch(_roles(), "role_of", lambda of: {n: other.get(r, r) for n, r in honest(of).items()})
+
+
+def _factor_ignored(p: Planting) -> None:
+    p.patch(_roles().Trainer, "rates", lambda self, of_run: of_run)
+
+
+def _factor_forgotten_by_new_rates(p: Planting) -> None:
+    first: list[Array] = []
+
+    def rates(self: Any, of_run: Array) -> Array:
+        first.append(of_run)
+        return self.rate_factor * of_run if np.array_equal(of_run, first[0]) else of_run
+
+    p.patch(_roles().Trainer, "rates", rates)
+
+
+def _trainers(change: Callable[[list[Any]], list[Any]]) -> Callable[[Planting], None]:
+    """A run has change(its trainers) instead."""
+
+    def plant(p: Planting) -> None:
+        inputs = importlib.import_module("gradrace.plan").RunInputs
+        honest = inputs.trainers
+        p.patch(inputs, "trainers", lambda self, run: tuple(change(list(honest(self, run)))))
+
+    return plant
+
+
+def _first_for_all(trainers: list[Any]) -> list[Any]:
+    """One optimizer, on one state, for the parameters of all."""
+    names = tuple(name for each in trainers for name in each.names)
+    return [replace(trainers[0], names=names)]
+
+
+def _rates_of_the_neighbour(trainers: list[Any]) -> list[Any]:
+    factors = _neighbours([each.rate_factor for each in trainers])
+    return [replace(each, rate_factor=own) for each, own in zip(trainers, factors, strict=True)]
+
+
+def _names_of_the_neighbour(trainers: list[Any]) -> list[Any]:
+    names = _neighbours([each.names for each in trainers])
+    return [replace(each, names=own) for each, own in zip(trainers, names, strict=True)]
+
+
+def _run_with_hypers_of_the_first(trainers: list[Any]) -> list[Any]:
+    hyper = trainers[0].run.optimizer.hyper
+
+    def like_the_first(each: Any) -> Any:
+        spec = each.run.optimizer.model_copy(update={"hyper": hyper})
+        return replace(each, run=each.run.model_copy(update={"optimizer": spec}))
+
+    return [like_the_first(each) for each in trainers]
+
+
+def _uncorrected(module: str, name: str) -> Callable[[Planting], None]:
+    """The group that this optimizer trains goes without corrections."""
+
+    def plant(p: Planting) -> None:
+        place = importlib.import_module(f"gradrace.adapters.{module}")
+        honest = place.bind
+
+        def bind(run: Any, optimizer: Any, rates: Array) -> Any:
+            bound = honest(run, optimizer, rates)
+            plain = replace(bound, learning_rates=rates, hyper_tables={}, state_tables={})
+            return plain if optimizer.name == name else bound
+
+        p.patch(place, "bind", bind)
+
+    return plant
+
+
+NO_DECAY = "trajectories/digits_mlp+all_penalties/adamw/groups/no_decay"
+FOUR_RULES = "trajectories/digits_mlp+batch_norm/momentum/groups/four_rules"
+OWN_COUPLING = "trajectories/digits_mlp/prodigy/groups/own_coupling"
+# In any framework.
+IN_GROUPS: dict[str, tuple[str, Callable[[Planting], None]]] = {
+    "head and kernel have each other's role": (FOUR_RULES, _head_and_kernel_swapped),
+    "a group's factor is ignored": (FOUR_RULES, _factor_ignored),
+    "new rates forget the factor": (FOUR_RULES, _factor_forgotten_by_new_rates),
+    "a group has its neighbour's rates": (FOUR_RULES, _trainers(_rates_of_the_neighbour)),
+    "a group has its neighbour's parameters": (FOUR_RULES, _trainers(_names_of_the_neighbour)),
+    "a group's hyperparameters are the run's": (
+        NO_DECAY,
+        _trainers(_run_with_hypers_of_the_first),
+    ),
+}
+# Where a group's optimizer is bound, and one that has corrections there.
+CORRECTED = {
+    "torch": _uncorrected("torch.optimizer", "rmsprop"),
+    "tensorflow": _uncorrected("tensorflow.groups", "amsgrad"),
+    "jax": _uncorrected("jax.groups", "amsgrad"),
+}
 FAULTS = (
+    *(
+        Fault(name, framework, *fault)
+        for framework in CORRECTED
+        for name, fault in IN_GROUPS.items()
+    ),
+    *(
+        Fault("a group goes without corrections", framework, FOUR_RULES, plant)
+        for framework, plant in CORRECTED.items()
+    ),
+    Fault("groups share a state", "jax", OWN_COUPLING, _trainers(_first_for_all)),
     *(
         Fault(name, framework, *fault)
         for planted in (PLANTED, IN_PROGRAMS)
