@@ -6,18 +6,21 @@ import functools
 import importlib.metadata
 import inspect
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from gradrace.binding import target_of
 from gradrace.errors import UserError, nearest
 from gradrace.imported.aliases import learning_rate_argument
+from gradrace.imported.arguments import missing_arguments
 from gradrace.imported.optimizers import optimizer_of
+from gradrace.imported.signature import arguments_of
 from gradrace.importpath import ImportPath
+from gradrace.optimizer import Argument
 
 # Arguments that take another optimizer, in the spellings of Keras and Optax.
-_INNER = (
+INNER = (
     "inner_optimizer",
     "base_optimizer",
     "fast_optimizer",
@@ -27,53 +30,64 @@ _INNER = (
     "opt",
     "tx",
 )
-_PLAIN = (bool, int, float, str, type(None))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ImportedClass:
-    """A class or factory by its import path, and its signature.
+    """A class or factory and its arguments.
 
-    parameters: those that can be given by name; of a class that hands **kwargs to its base, the
-        base's too."""
+    path: where it is found, for messages and scripts. hands_on: it takes **kwargs, which go to
+    another."""
 
     path: ImportPath
     make: Callable[..., Any]
-    parameters: Mapping[str, inspect.Parameter]
+    arguments: Mapping[str, Argument]
+    hands_on: bool = False
+
+    @classmethod
+    def of(cls, path: ImportPath, make: Callable[..., Any]) -> Self:
+        """Reads the signature."""
+        try:
+            kinds = {each.kind for each in inspect.signature(make).parameters.values()}
+        except (TypeError, ValueError):
+            # Written in C: nothing is known.
+            kinds = {inspect.Parameter.VAR_KEYWORD}
+        return cls(path, make, arguments_of(make), inspect.Parameter.VAR_KEYWORD in kinds)
 
     @property
     def rate_argument(self) -> str | None:
-        """The learning rate's argument, if there is one."""
-        return learning_rate_argument(self.parameters)
+        """The learning rate's argument, if there is one; a wrapper hands none on."""
+        found = learning_rate_argument(self.arguments)
+        handed_on = self.hands_on and not self.inner_arguments
+        return found or ("learning_rate" if handed_on else None)
 
     @property
     def inner_arguments(self) -> list[str]:
         """Required arguments that take another optimizer."""
-        return [name for name in _INNER if name in self.parameters and _required(self, name)]
+        return [name for name in INNER if name in self.arguments and self.arguments[name].required]
 
     @property
     def defaults(self) -> dict[str, Any]:
-        """Argument -> default, in JSON's types, others as their repr."""
-        empty = inspect.Parameter.empty
-        given = ((name, each.default) for name, each in self.parameters.items())
-        return {name: _in_json(default) for name, default in given if default is not empty}
+        """Argument -> default, in JSON's types, others as their text."""
+        return {name: _in_json(each) for name, each in self.arguments.items() if not each.required}
 
     @property
     def floats(self) -> dict[str, float]:
         """Argument -> default, of those whose default is a float."""
-        given = ((name, each.default) for name, each in self.parameters.items())
+        given = ((name, each.default) for name, each in self.arguments.items())
         return {name: default for name, default in given if type(default) is float}
 
-    def check(self, hyper: Iterable[str]) -> None:
-        """UserError for a name that the signature lacks."""
-        for name in hyper:
-            if name not in self.parameters:
-                known = nearest(name, self.parameters)
-                raise UserError(f"{self.path.name} has no argument {name!r}{known}")
+    def check(self, hyper: Collection[str], given: Collection[str | None]) -> None:
+        """UserError for a name that the signature lacks, or one that it wants and nobody gave.
 
-    def missing(self, given: Collection[str | None]) -> list[str]:
-        """Required arguments that are not among these."""
-        return [name for name in self.parameters if _required(self, name) and name not in given]
+        given: what it gets beside hyper."""
+        for name in hyper:
+            if name not in self.arguments:
+                known = nearest(name, self.arguments)
+                raise UserError(f"{self.path.name} has no argument {name!r}{known}")
+        missing = missing_arguments(dict.fromkeys([*hyper, *filter(None, given)]), self.arguments)
+        if missing:
+            raise UserError(f"{self.path} wants arguments that nobody gave: {', '.join(missing)}")
 
 
 @dataclass(frozen=True)
@@ -107,7 +121,7 @@ class Call:
         return list(dict.fromkeys([*lines, *_imports(self.path)]))
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=256)
 def imported_class(path: ImportPath) -> ImportedClass:
     """The same object for each use of a path, since compiled programs are found by it.
 
@@ -115,14 +129,21 @@ def imported_class(path: ImportPath) -> ImportedClass:
     ImportError passes."""
     try:
         make = target_of(optimizer_of(path).bindings[path.framework], "native")
-        parameters = dict(_parameters(make))
     except (UserError, ImportError):
         raise
     except ValueError as error:
         raise UserError(f"{path}: {error}") from error
     except (Exception, SystemExit) as error:
         raise UserError(f"{path}: its import fails with {said(error)}") from error
-    return ImportedClass(path, make, parameters)
+    return ImportedClass.of(path, make)
+
+
+@functools.lru_cache(maxsize=256)
+def class_itself(framework: str, make: Callable[..., Any]) -> ImportedClass:
+    """Of a class that was imported elsewhere; also one object for each."""
+    name = getattr(make, "__qualname__", type(make).__name__)
+    path = ImportPath(framework, f"{getattr(make, '__module__', '')}.{name}")
+    return ImportedClass.of(path, make)
 
 
 def said(error: BaseException) -> str:
@@ -144,36 +165,10 @@ def _owners(module: str) -> list[str]:
     return importlib.metadata.packages_distributions().get(module, [])
 
 
-def _required(imported: ImportedClass, name: str) -> bool:
-    return imported.parameters[name].default is inspect.Parameter.empty
-
-
-def _parameters(make: Callable[..., Any]) -> Iterator[tuple[str, inspect.Parameter]]:
-    """Named parameters, in order; each name once, from the most derived class that has it."""
-    seen = set()
-    for each in _signatures(make):
-        for name, parameter in each.parameters.items():
-            named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-            if named and name != "self" and name not in seen:
-                seen.add(name)
-                yield name, parameter
-        if all(each.kind != each.VAR_KEYWORD for each in each.parameters.values()):
-            return
-
-
-def _signatures(make: Callable[..., Any]) -> list[inspect.Signature]:
-    """Of a class, that of its own __init__ and those of its bases'."""
-    bases = make.__mro__[:-1] if inspect.isclass(make) else ()
-    own = [vars(base)["__init__"] for base in bases if "__init__" in vars(base)]
-    return list(map(inspect.signature, own or [make]))
-
-
-def _in_json(value: Any) -> Any:
-    if isinstance(value, list | tuple):
-        return [_in_json(each) for each in value]
-    if isinstance(value, dict):
-        return {str(key): _in_json(each) for key, each in value.items()}
-    return value if isinstance(value, _PLAIN) else repr(value)
+def _in_json(argument: Argument) -> Any:
+    if argument.default is None and argument.shown != "None":
+        return argument.shown
+    return list(argument.default) if isinstance(argument.default, tuple) else argument.default
 
 
 def _imports(path: ImportPath) -> list[str]:

@@ -11,8 +11,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from gradrace.adapters.calls import distribution_of
-from gradrace.adapters.jax.making import OptaxFactory, call_of, extra_of, factory, stepped
+from gradrace.adapters.calls import distribution_of, imported_class
+from gradrace.adapters.jax.extra import extra_of, stepped
+from gradrace.adapters.jax.making import OptaxFactory, call_of, factory
 from gradrace.adapters.jax.optimizer import Parameters
 from gradrace.adapters.jax.schedule_free import evaluated
 from gradrace.adapters.jax.script import script_of
@@ -28,7 +29,7 @@ Step = Callable[[Parameters, Any, Parameters], tuple[Parameters, Any]]
 
 def maker(path: ImportPath, hyper: Mapping[str, Any]) -> OptaxMaker:
     """See gradrace.stepping.instance.CertifyingAdapter."""
-    made = factory(path, hyper)
+    made = factory(imported_class(path), hyper)
     made.check(hyper)
     extra, matrices_only = extra_of(made, hyper)
     return OptaxMaker(made, dict(hyper), extra, matrices_only)

@@ -1,4 +1,4 @@
-"""Optax' optimizers by import path: the calls that make them, and how they are driven."""
+"""Optax' optimizers by import path: the calls that make them."""
 
 from __future__ import annotations
 
@@ -7,25 +7,13 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 import optax
-from gradrace.adapters.calls import Call, ImportedClass, imported_class, said
-from gradrace.adapters.jax.optimizer import Parameters, extra_arguments
+from gradrace.adapters.calls import Call, ImportedClass, class_itself, imported_class
 from gradrace.errors import UserError
 from gradrace.importpath import ImportPath
 
 # What a wrapper gets if nobody names another.
 _WRAPPED = "optax.sgd"
-# The extra arguments of an update that are tried, the fewest first.
-_EXTRA: tuple[tuple[str, ...], ...] = (
-    (),
-    ("value",),
-    ("value", "grad", "value_fn"),
-    ("obj_fn",),
-    ("value", "grad", "value_fn", "obj_fn"),
-)
 _SCALED = ImportPath("jax", "optax.scale_by_learning_rate")
 _CHAIN = ImportPath("jax", "optax.chain")
 
@@ -62,79 +50,30 @@ class OptaxFactory:
 
     def check(self, hyper: Mapping[str, Any]) -> None:
         """UserError for an argument that the function lacks, or wants and does not get."""
-        self.imported.check(hyper)
-        missing = self.imported.missing({*hyper, *self.inner, self.imported.rate_argument})
-        if missing:
-            raise UserError(
-                f"{self.imported.path} wants arguments that nobody gave: {', '.join(missing)}"
-            )
+        self.imported.check(hyper, {*self.inner, self.imported.rate_argument})
 
 
-def factory(path: ImportPath, hyper: Mapping[str, Any]) -> OptaxFactory:
-    """The same object for equal arguments that matter to it. UserError: see `imported_class`."""
-    wrapped = imported_class(path).inner_arguments
-    return _factory(path, tuple((name, str(hyper.get(name, _WRAPPED))) for name in wrapped))
+def factory(imported: ImportedClass, arguments: Mapping[str, Any]) -> OptaxFactory:
+    """The same object for equal arguments that matter to it."""
+    wrapped = imported.inner_arguments
+    return _factory(imported, tuple((name, str(arguments.get(name, _WRAPPED))) for name in wrapped))
 
 
 @lru_cache(maxsize=256)
-def _factory(path: ImportPath, inner: tuple[tuple[str, str], ...]) -> OptaxFactory:
-    of = {name: imported_class(ImportPath(path.framework, dotted)) for name, dotted in inner}
-    return OptaxFactory(imported_class(path), of)
+def _factory(imported: ImportedClass, inner: tuple[tuple[str, str], ...]) -> OptaxFactory:
+    framework = imported.path.framework
+    of = {name: imported_class(ImportPath(framework, dotted)) for name, dotted in inner}
+    return OptaxFactory(imported, of)
 
 
-def linear(gradients: Parameters) -> Callable[[Parameters], jax.Array]:
-    """The loss whose gradients are these everywhere: sum(gradient * tensor)."""
-
-    def loss(tensors: Parameters) -> jax.Array:
-        return sum(((gradients[name] * tensors[name]).sum() for name in tensors), jnp.zeros(()))
-
-    return loss
-
-
-def stepped(
-    transformation: Any,
-    extra: tuple[str, ...],
-    gradients: Parameters,
-    state: Any,
-    tensors: Parameters,
-) -> tuple[Parameters, Any]:
-    """The tensors and the state after one step; `extra` are names of extra arguments."""
-    loss = linear(gradients)
-    all_extra = extra_arguments(loss, loss(tensors), gradients) if extra else {}
-    given = {name: all_extra[name] for name in extra}
-    updates, state = transformation.update(gradients, state, tensors, **given)
-    return optax.apply_updates(tensors, updates), state
-
-
-def extra_of(make: OptaxFactory, hyper: Mapping[str, Any]) -> tuple[tuple[str, ...], bool]:
-    """The extra arguments that its update needs, and whether it takes matrices only; found by
-    tracing it. UserError if it cannot be stepped."""
-    path = make.imported.path
-    matrix = {"kernel": np.ones((3, 2), np.float32)}
-    first = None
-    for matrices_only in (False, True):
-        tensors = matrix if matrices_only else {**matrix, "bias": np.ones(2, np.float32)}
-        for extra in _EXTRA:
-            error = _problem(make, hyper, extra, tensors)
-            if error is None:
-                return extra, matrices_only
-            first = first or error
-    raise UserError(f"{path} cannot take a step: {said(first) if first else ''}")
-
-
-def _problem(
-    make: OptaxFactory, hyper: Mapping[str, Any], extra: tuple[str, ...], tensors: Mapping[str, Any]
-) -> Exception | None:
-    try:
-        made = checked(make.imported.path, make(1e-3, **hyper))
-        state = made.init(tensors)
-        jax.eval_shape(lambda g, s, t: stepped(made, extra, g, s, t), tensors, state, tensors)
-    except (UserError, ImportError):
-        raise
-    except Exception as error:
-        # A function of the library or of a user may raise anything.
-        return error
-    return None
+def adapted(make: Callable[..., Any], arguments: Mapping[str, Any]) -> Callable[..., Any]:
+    """A factory as Optax' own are called, with a learning_rate, though its argument has another
+    name or is not there, or a wrapper wants an optimizer. The factory itself if nothing is to be
+    done."""
+    imported = class_itself("jax", make)
+    if imported.rate_argument == "learning_rate" and not imported.inner_arguments:
+        return make
+    return factory(imported, arguments)
 
 
 def checked(path: ImportPath, found: Any) -> Any:

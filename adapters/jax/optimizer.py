@@ -12,7 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from gradrace.adapters.deferred import Expression, value_of
+from gradrace.adapters.jax.extra import extra_arguments
 from gradrace.adapters.jax.hypers import expressions_of, filled, opened, real_leaves
+from gradrace.adapters.jax.making import adapted
+from gradrace.adapters.jax.schedule_free import evaluated
 from gradrace.binding import Bound
 from gradrace.spec import RunSpec
 
@@ -122,7 +125,11 @@ class OptimizerRecipe:
 
 def optimizer_of(run: RunSpec, bound: Bound, shapes: Shapes) -> OptimizerRecipe:
     """Real hyperparameters are arguments of convergence runs' programs, which then serve them all;
-    in timed runs they are constants, as in anybody's own training step."""
+    in timed runs they are constants, as in anybody's own training step. Under the native rule any
+    factory will do, and a schedule-free state says by itself what is evaluated."""
+    if run.optimizer.rule == "native":
+        make, evaluation = adapted(bound.make, bound.arguments), bound.evaluation or evaluated
+        bound = replace(bound, make=make, evaluation=evaluation)
     free = run.measure == "convergence" and run.optimizer.rule == "canonical"
     return open_recipe(bound, shapes, run.dtype) if free else recipe(bound)
 
@@ -135,18 +142,6 @@ def strong(state: Any) -> Any:
 def _as_before(new: Any, old: jax.Array) -> Any:
     """Numbers of more digits than the parameters (see `number_dtype`) would widen the state."""
     return new if getattr(new, "dtype", None) == old.dtype else jnp.asarray(new, old.dtype)
-
-
-def extra_arguments(
-    objective: Callable[[Parameters], jax.Array], value: Any, gradients: Parameters
-) -> dict[str, Any]:
-    """The extra arguments that Optax's transformations may ask for."""
-
-    def value_fn(parameters: Parameters, obj_fn: Any = None) -> jax.Array:
-        # A line search refuses arguments that are neither its own nor this function's.
-        return objective(parameters)
-
-    return {"obj_fn": objective, "value_fn": value_fn, "value": value, "grad": gradients}
 
 
 def recipe(bound: Bound) -> OptimizerRecipe:
@@ -260,6 +255,21 @@ def _traced(
     leaves, structure = jax.tree.flatten(shape)
     types = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
     return replace(recipe, free=free), (structure, types)
+
+
+def needs_loss(recipe: Any, shapes: Shapes, dtype: str) -> bool:
+    """Whether a recipe of either kind cannot take a step on gradients alone; computes nothing."""
+    parameters = {name: jax.ShapeDtypeStruct(shape, dtype) for name, shape in shapes}
+
+    def step(given: Parameters, numbers: OptimizerNumbers) -> Any:
+        return recipe.update(given, recipe.init(given, numbers), given, numbers)
+
+    try:
+        jax.eval_shape(step, parameters, recipe.like(dtype))
+    except Exception:
+        # Each function says in its own way what it lacks.
+        return True
+    return False
 
 
 def numbers(bound: Bound, recipe: OptimizerRecipe, dtype: str) -> OptimizerNumbers:

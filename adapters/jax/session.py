@@ -14,7 +14,7 @@ from gradrace.adapter import Metrics, Part
 from gradrace.adapters.jax.batches import Batch, Resident, Stage, Staged
 from gradrace.adapters.jax.groups import AnyRecipe, recipe_of
 from gradrace.adapters.jax.modes import MODES, kept, traced
-from gradrace.adapters.jax.optimizer import OptimizerNumbers, Shapes, number_dtype
+from gradrace.adapters.jax.optimizer import OptimizerNumbers, Shapes, needs_loss, number_dtype
 from gradrace.adapters.jax.policy import device_of, precision
 from gradrace.adapters.jax.program import PARTS, Held, ProgramRecipe, Programs, hashable
 from gradrace.adapters.large_data import pieces, rows_at_once
@@ -148,6 +148,7 @@ class JaxSession:
     def _take_rates(self, rates: np.ndarray) -> OptimizerNumbers:
         """Gives the first step's numbers. Compiles in a correction that only these rates need."""
         optimizer, numbers = recipe_of(self._run, self._inputs, rates, self._shapes)
+        self._optimizer = optimizer
         self._programs, self._amounts = _programs(self._run, optimizer)
         of_step = numbers.of_step
         # 0 stands for learning rates: the optimizers' own, and the last column if kernels decay.
@@ -191,7 +192,15 @@ class JaxSession:
     def parts(self) -> tuple[Part, ...]:
         # An optimizer that evaluates the loss on its way has no update apart from it.
         binding = self._inputs.optimizer.bindings[self._run.framework]
-        return () if binding.loss_asked_for(self._run.optimizer.rule) else PARTS
+        asked = binding.loss_asked_for(self._run.optimizer.rule)
+        return () if asked or self._asks_for_loss() else PARTS
+
+    def _asks_for_loss(self) -> bool:
+        """Of an optimizer by import path nobody says so: it is tried."""
+        if self._run.optimizer.rule != "native":
+            return False
+        with precision(self._run):
+            return needs_loss(self._optimizer, self._shapes, self._run.dtype)
 
     def peak_bytes(self) -> int | None:
         # None on a CPU.

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any, Self
 from weakref import WeakKeyDictionary
 
+import keras
 import numpy as np
 import tensorflow as tf
 from gradrace.adapters.deferred import Deferred, Expression, Free, value_of
@@ -111,3 +112,12 @@ def overridden(target: object, values: Mapping[str, Any]) -> Iterator[None]:
     finally:
         for name, value in before.items():
             setattr(target, name, value)
+
+
+class Double(np.float64):
+    """A float64 that lets a Keras variable multiply; NumPy would ask a traced one for its value."""
+
+    def __mul__(self, other: Any) -> Any:
+        if isinstance(other, keras.Variable):
+            return other * np.float64(self)
+        return super().__mul__(other)

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from gradrace.adapters.calls import Call, distribution_of, said
+from gradrace.adapters.calls import Call, distribution_of, imported_class, said
 from gradrace.adapters.tensorflow.layers import array_of
 from gradrace.adapters.tensorflow.making import KerasFactory, factory, floatx, in_doubles
 from gradrace.adapters.tensorflow.script import script_of
@@ -29,7 +29,7 @@ _STEPS = 3
 
 def maker(path: ImportPath, hyper: Mapping[str, Any]) -> KerasMaker:
     """See gradrace.stepping.instance.CertifyingAdapter."""
-    made = KerasMaker(factory(path, hyper), dict(hyper))
+    made = KerasMaker(factory(imported_class(path), hyper), dict(hyper))
     made.factory.check(hyper)
     return replace(made, matrices_only=_matrices_only(made))
 

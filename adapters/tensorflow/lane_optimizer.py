@@ -112,7 +112,7 @@ class LaneUpdater(Updater):
     def first_state(self, bound: Bound) -> list[Array]:
         """Of `others`, if the variables have their present values at the start."""
         states = zip(self.optimizer.variables, self._first_state(bound), strict=True)
-        return [value for each, value in states if each is not self.optimizer.iterations]
+        return [value for each, value in states if each is not self.counter]
 
     def state(self, names: Sequence[str]) -> dict[str, Any]:
         """What a binding's `evaluation` gets; of one lane in a scope that has its values."""
@@ -163,7 +163,7 @@ def update_lanes(
 
     def of_one(lane: tuple[Sequence[tf.Tensor], Sequence[tf.Tensor], Tables]) -> list[tf.Tensor]:
         gradients, values, tables = lane
-        present = [*zip(variables, values, strict=True), (updater.optimizer.iterations, step)]
+        present = [*zip(variables, values, strict=True), (updater.counter, step)]
         with keras.StatelessScope(present) as scope, updater.lane(tables):
             update(tables, gradients)
         return [scope.get_current_value(variable) for variable in variables]

@@ -105,7 +105,7 @@ class LaneProgram(Program):
         if evaluation is None:
             return state[: len(self.weights)]
         names, updater = self.network.trainable_names, self._lane_updater
-        iterations = updater.optimizer.iterations, tf.constant(step, tf.int64)
+        iterations = updater.counter, tf.constant(step, tf.int64)
         with keras.StatelessScope([*zip(self.variables, state, strict=True), iterations]):
             found = evaluation(updater.state(names), dict(zip(names, state[:trained], strict=True)))
         return [*(found[name] for name in names), *state[trained : len(self.weights)]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -11,8 +11,8 @@ from typing import Any
 
 import keras
 import numpy as np
-from gradrace.adapters.calls import Call, ImportedClass, imported_class
-from gradrace.adapters.tensorflow.optimizer import Double
+from gradrace.adapters.calls import Call, ImportedClass, class_itself, imported_class
+from gradrace.adapters.tensorflow.hypers import Double
 from gradrace.errors import UserError
 from gradrace.importpath import ImportPath
 from gradrace.spec import Dtype
@@ -53,13 +53,7 @@ class KerasFactory:
 
     def check(self, hyper: Mapping[str, Any]) -> None:
         """UserError for an argument that the class lacks, or wants and does not get."""
-        self.imported.check(hyper)
-        given = {*hyper, *self.inner, self.imported.rate_argument}
-        missing = self.imported.missing(given)
-        if missing:
-            raise UserError(
-                f"{self.imported.path} wants arguments that nobody gave: {', '.join(missing)}"
-            )
+        self.imported.check(hyper, {*self.inner, self.imported.rate_argument})
 
 
 def in_doubles(call: Call) -> Call:
@@ -89,20 +83,28 @@ def floatx(dtype: Dtype) -> Iterator[None]:
         keras.config.set_floatx(before)
 
 
-def factory(path: ImportPath, hyper: Mapping[str, Any]) -> KerasFactory:
-    """The same object for equal arguments that matter to it. UserError if the path is no
-    optimizer's."""
-    wrapped = imported_class(path).inner_arguments
-    return _factory(path, tuple((name, str(hyper.get(name, _WRAPPED))) for name in wrapped))
+def factory(imported: ImportedClass, arguments: Mapping[str, Any]) -> KerasFactory:
+    """The same object for equal arguments that matter to it. UserError if it is no optimizer's."""
+    wrapped = imported.inner_arguments
+    return _factory(imported, tuple((name, str(arguments.get(name, _WRAPPED))) for name in wrapped))
 
 
-@lru_cache(maxsize=64)
-def _factory(path: ImportPath, inner: tuple[tuple[str, str], ...]) -> KerasFactory:
-    imported = imported_class(path)
+@lru_cache(maxsize=256)
+def _factory(imported: ImportedClass, inner: tuple[tuple[str, str], ...]) -> KerasFactory:
     if inspect.isclass(imported.make):
-        checked(path, imported.make)
-    of = {name: imported_class(ImportPath(path.framework, dotted)) for name, dotted in inner}
+        checked(imported.path, imported.make)
+    framework = imported.path.framework
+    of = {name: imported_class(ImportPath(framework, dotted)) for name, dotted in inner}
     return KerasFactory(imported, of)
+
+
+def adapted(make: Callable[..., Any], arguments: Mapping[str, Any]) -> Callable[..., Any]:
+    """A class as Keras' own are called, with a learning_rate, though its argument has another name
+    or a wrapper wants an optimizer. The class itself if nothing is to be done."""
+    imported = class_itself("tensorflow", make)
+    if imported.rate_argument == "learning_rate" and not imported.inner_arguments:
+        return make
+    return factory(imported, arguments)
 
 
 def checked(path: ImportPath, found: Any) -> Any:

@@ -11,7 +11,8 @@ import numpy as np
 import tensorflow as tf
 from gradrace.adapters.held_arrays import HeldArrays, held_arrays
 from gradrace.adapters.tensorflow.adjustable import NONE, Adjustable, adjustable, keeps_rate
-from gradrace.adapters.tensorflow.hypers import Numbers, overridden
+from gradrace.adapters.tensorflow.hypers import Double, Numbers, overridden
+from gradrace.adapters.tensorflow.making import adapted
 from gradrace.binding import Bound
 from gradrace.spec import RunSpec
 
@@ -32,15 +33,6 @@ class _Rates(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[m
 
     def get_config(self) -> dict[str, Any]:
         return {}
-
-
-class Double(np.float64):
-    """A float64 that lets a Keras variable multiply; NumPy would ask a traced one for its value."""
-
-    def __mul__(self, other: Any) -> Any:
-        if isinstance(other, keras.Variable):
-            return other * np.float64(self)
-        return super().__mul__(other)
 
 
 class _Affine(NamedTuple):
@@ -94,28 +86,37 @@ class Updater:
 
     def apply(self, gradients: Sequence[tf.Tensor]) -> None:
         """The next update of the variables."""
-        t = self.optimizer.iterations.value
+        t = self.counter.value
         for name, affine in self._states.items():
             scale, shift = tf.gather(affine.scale, t), tf.gather(affine.shift, t)
             for buffer in getattr(self.optimizer, name):
                 buffer.assign(buffer.value * scale + shift)
         at_step = {name: tf.gather(values, t) for name, values in self._hypers.items()}
         with overridden(self.optimizer, self._numbers.named() | at_step):
-            self.optimizer.apply(gradients, self._variables)
+            # Some divide gradients by the scale of a loss that Keras' own training would scale.
+            scaled = [self.optimizer.scale_loss(gradient) for gradient in gradients]
+            self.optimizer.apply(scaled, self._variables)
+
+    @property
+    def counter(self) -> keras.Variable:
+        """The optimizer's count of the gradients that it was given."""
+        found = self.optimizer.iterations
+        # With accumulated gradients `iterations` is a count of updates, computed of another.
+        return found if isinstance(found, keras.Variable) else self.optimizer._iterations
 
     @property
     def step(self) -> tf.Tensor:
         """The number of updates so far, inside a step that is being traced."""
-        return self.optimizer.iterations.value
+        return self.counter.value
 
     @property
     def others(self) -> list[keras.Variable]:
         """The optimizer's variables but for the number of updates so far."""
-        return [v for v in self.optimizer.variables if v is not self.optimizer.iterations]
+        return [v for v in self.optimizer.variables if v is not self.counter]
 
     def go_to(self, step: int) -> None:
         """Takes rates and corrections from this step on; the optimizer's buffers stay."""
-        self.optimizer.iterations.assign(step)
+        self.counter.assign(step)
 
     @contextmanager
     def evaluated(self, names: Sequence[str]) -> Iterator[None]:
@@ -211,7 +212,7 @@ class Updater:
             arguments = {k: Double(v) if type(v) is float else v for k, v in arguments.items()}
         # A class may keep a product of the rate: with a table it would fail, with a warm-up's first
         # rate it would be 0.
-        optimizer = bound.make(learning_rate=Double(bound.base_rate), **arguments)
+        optimizer = _make(self._run, bound)(learning_rate=Double(bound.base_rate), **arguments)
         replaced = optimizer.learning_rate
         optimizer.learning_rate = self._schedule
         optimizer.build(self._variables)
@@ -223,8 +224,14 @@ def traced_with(run: RunSpec, bound: Bound) -> Hashable:
     free = _adjustable(run, bound).arguments
     given = sorted(bound.arguments.items())
     arguments = tuple((name, name in free or repr(value)) for name, value in given)
-    rate = keeps_rate(bound.make, bound.arguments) and bound.base_rate
+    rate = keeps_rate(_make(run, bound), bound.arguments) and bound.base_rate
     return run.optimizer.rule, bound.make, arguments, rate, corrections(bound)
+
+
+def _make(run: RunSpec, bound: Bound) -> Callable[..., Any]:
+    """Under the native rule any class will do."""
+    native = run.optimizer.rule == "native"
+    return adapted(bound.make, bound.arguments) if native else bound.make
 
 
 def corrections(bound: Bound) -> tuple[tuple[str, ...], tuple[str, ...]]:
