@@ -67,7 +67,10 @@ def other_versions(
     for base in _bases(optimizers, setting, facts):
         for version in VERSIONS.get(base.optimizer.name, ()):
             changed = replace(base, rule=version.rule(base.rule), departures=(version.words,))
-            found += _with_decays(changed, setting)
+            if not version.decays:
+                found += _with_decays(changed, setting)
+            elif strength := setting.values.get("weight_decay"):
+                found.append(replace(changed, hyper={**base.hyper, "weight_decay": strength}))
     return found
 
 
@@ -115,7 +118,17 @@ def _formed(
     for rule, names in named:
         name, words = next(((n, words) for n, words in names if n in optimizers), ("", ()))
         if name:
-            yield from _with_decays(Candidate(optimizers[name], rule, hyper, words), setting)
+            plain = Candidate(optimizers[name], rule, hyper, words)
+            for candidate in _with_decays(plain, setting):
+                yield _as_adamw(candidate, optimizers)
+
+
+def _as_adamw(candidate: Candidate, optimizers: Mapping[str, Optimizer]) -> Candidate:
+    """Adam with decoupled decay goes by its name."""
+    decoupled = candidate.decay == DECAYS["decoupled"].words
+    if candidate.optimizer.name != "adam" or not decoupled or "adamw" not in optimizers:
+        return candidate
+    return replace(candidate, optimizer=optimizers["adamw"], decay="")
 
 
 def _with_decays(candidate: Candidate, setting: Setting) -> Iterator[Candidate]:

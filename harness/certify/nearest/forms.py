@@ -112,12 +112,17 @@ MOMENTUM_AXES = (_SUM, _RATE, _AHEAD, _SIGN)
 _MOMENTS = {"corrected": "both", "second": "squares", "epsilon": "outside", "buffer": "none"}
 _PLAIN = {"corrected": "none", "second": "squares", "epsilon": "inside", "buffer": "none"}
 _HEAVY = {"rate": "outside", "ahead": "no", "sign": "no"}
-# Our rules as forms; a form's words are how it departs from the nearest of them.
+# Our rules as forms; a form's words are how it departs from the nearest of them, the first of those
+# that are equally near.
 ADAM_RULES: Mapping[str, Form] = {
+    "amsgrad": {"first": "mean", **_MOMENTS, "second": "maximum"},
+    "adabelief": {
+        "first": "mean",
+        **_MOMENTS,
+        "second": "distance carried",
+    },
     "adam": {"first": "mean", **_MOMENTS},
     "adamw": {"first": "mean", **_MOMENTS},
-    "amsgrad": {"first": "mean", **_MOMENTS, "second": "maximum"},
-    "adabelief": {"first": "mean", **_MOMENTS, "second": "distance carried"},
     "nadam": {"first": "nesterov", **_MOMENTS},
     "rmsprop": {"first": "none", **_PLAIN},
     "rmsprop_centered": {"first": "none", **_PLAIN, "second": "centred"},

@@ -85,7 +85,7 @@ def hyper_of(optimizer: Optimizer, asked: Setting, facts: MakerFacts) -> dict[st
     """The rule's hyperparameters for a class at this setting; None if they are impossible for it.
 
     Those that the class has no number for are the rule's own, but for a weight decay of 0."""
-    found = {name: number(name, asked, facts) for name in optimizer.hyper}
+    found = {name: _of(optimizer, name, asked, facts) for name in optimizer.hyper}
     found |= _bound_numbers(optimizer, asked, facts)
     given = {name: value for name, value in found.items() if value is not None}
     none = {"weight_decay": 0.0} if "weight_decay" in optimizer.hyper else {}
@@ -93,6 +93,13 @@ def hyper_of(optimizer: Optimizer, asked: Setting, facts: MakerFacts) -> dict[st
         return optimizer.hypers({**none, **given})
     except ValueError:
         return None
+
+
+def _of(optimizer: Optimizer, name: str, asked: Setting, facts: MakerFacts) -> float | None:
+    """As `number`, but a number that the rule has another name for is that one's alone."""
+    if _STANDS_IN.get(name) in optimizer.hyper and name not in asked.values:
+        return None
+    return number(name, asked, facts)
 
 
 def number(name: str, asked: Setting, facts: MakerFacts) -> float | None:
@@ -143,7 +150,9 @@ def arguments_of(
     wanted = {**({"weight_decay": 0.0} if "weight_decay" in found else {}), **hyper}
     lacking = []
     for name, value in wanted.items():
-        if place := found.get(name) or found.get(_STANDS_IN.get(name, "")):
+        other = _STANDS_IN.get(name, "")
+        stands_in = found.get(other) if other not in optimizer.hyper else None
+        if place := found.get(name) or stands_in:
             if value or place.value(facts.defaults) is not None:
                 _put(arguments, facts.defaults, place, value)
         elif (argument := _named(name, facts.defaults)) is not None:

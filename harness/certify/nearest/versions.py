@@ -16,10 +16,12 @@ Update = Callable[[Array, Array, State, float, int, Hypers], Updated]
 
 
 class Version(NamedTuple):
-    """words: for people, after "with". rule: from our own rule."""
+    """words: for people, after "with". rule: from our own rule. decays: it is a version of weight
+    decay, whose strength is in the hyperparameters."""
 
     words: str
     rule: Callable[[ReferenceRule], ReferenceRule]
+    decays: bool = False
 
 
 def _with(update: Update) -> Callable[[ReferenceRule], ReferenceRule]:
@@ -102,33 +104,66 @@ def _adopt(limit: Callable[[int], float]) -> Update:
     return update
 
 
-def _lamb(corrected: bool, outside: bool, cap: float) -> Update:
-    """corrected: for bias; outside: that of the first moment multiplies the step after the trust
-    ratio. cap: of the weights' norm."""
+def _lamb(first: str = "inside", second: bool = True, cap: float = float("inf")) -> Update:
+    """first: its bias correction stands inside the trust ratio, outside, or nowhere. second: it is
+    corrected. cap: of the weights' norm."""
 
     def update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> Updated:
         m, v = _moments(g, state, hyper)
-        first = 1.0 - hyper["beta1"] ** t if corrected else 1.0
-        share = 1.0 - hyper["beta2"] ** t if corrected else 1.0
-        step = m / (np.sqrt(v / share) + hyper["epsilon"]) / (1.0 if outside else first)
+        early, late = 1.0 - hyper["beta1"] ** t, 1.0 - hyper["beta2"] ** t
+        root = np.sqrt(v / late if second else v) + hyper["epsilon"]
+        step = m / root / (early if first == "inside" else 1.0)
+        # Of the weight decay, which is 0 in the versions that are none.
+        step = step + hyper.get("weight_decay", 0.0) * p
         weight, length = min(float(np.linalg.norm(p)), cap), float(np.linalg.norm(step))
         ratio = weight / length if weight > 0.0 and length > 0.0 else 1.0
-        return p - lr * ratio * step / (first if outside else 1.0), {"m": m, "v": v}
+        return p - lr * ratio * step / (early if first == "outside" else 1.0), {"m": m, "v": v}
 
     return update
 
 
-def _prodigy(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> Updated:
-    """Without bias correction, which is the default of the authors' code."""
-    b1, b2, first, d = hyper["beta1"], hyper["beta2"], hyper["distance"], float(state["distance"])
-    b3, rate = b2**0.5, lr * d
-    m = b1 * state["m"] + (1.0 - b1) * d * g
-    v = b2 * state["v"] + (1.0 - b2) * (d * g) ** 2
-    total = b3 * state["sum"] + rate * d * g / first
-    numerator = b3 * state["numerator"] + d / first * rate * (g @ (state["start"] - p))
-    d = max(d, float(numerator / np.abs(total).sum()))
-    new = {"m": m, "v": v, "sum": total, "distance": d, "numerator": numerator}
-    return p - rate * m / (np.sqrt(v) + d * hyper["epsilon"]), {**state, **new}
+def _lars(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> Updated:
+    """You et al.'s weight decay: both norms are in the trust ratio."""
+    decay = hyper["weight_decay"]
+    weight, length = float(np.linalg.norm(p)), float(np.linalg.norm(g))
+    whole = length + decay * weight
+    ratio = hyper["trust"] * weight / whole if weight > 0.0 and length > 0.0 else 1.0
+    buffer = hyper["momentum"] * state["buffer"] + lr * ratio * (g + decay * p)
+    return p - buffer, {"buffer": buffer}
+
+
+def _prodigy(corrected: bool, decays: bool) -> Update:
+    """corrected: for bias, which is off by default in the authors' code."""
+
+    def update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> Updated:
+        b1, b2, first = hyper["beta1"], hyper["beta2"], hyper["distance"]
+        d = float(state["distance"])
+        b3 = b2**0.5
+        rate = lr * d * ((1.0 - b2**t) ** 0.5 / (1.0 - b1**t) if corrected else 1.0)
+        m = b1 * state["m"] + (1.0 - b1) * d * g
+        v = b2 * state["v"] + (1.0 - b2) * (d * g) ** 2
+        total = b3 * state["sum"] + rate * d * g / first
+        numerator = b3 * state["numerator"] + d / first * rate * (g @ (state["start"] - p))
+        d = max(d, float(numerator / np.abs(total).sum()))
+        new = {"m": m, "v": v, "sum": total, "distance": d, "numerator": numerator}
+        kept = p - rate * hyper["weight_decay"] * p if decays else p
+        return kept - rate * m / (np.sqrt(v) + d * hyper["epsilon"]), {**state, **new}
+
+    return update
+
+
+def _decaying_at_y(rule: ReferenceRule) -> ReferenceRule:
+    """Schedule-Free's: the base iterate z loses rate * decay of the point y that is trained at."""
+
+    def update(y: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> Updated:
+        new, after = rule.update(y, g, state, lr, t, hyper)
+        weight, rate = float(after["weight"]), float(after["rate"])
+        share = rate**2 / weight if weight > 0.0 else 0.0
+        lost = lr * hyper["weight_decay"] * y
+        b1 = hyper["beta1"]
+        return new - ((1.0 - b1) + b1 * share) * lost, {**after, "z": after["z"] - lost}
+
+    return replace(rule, update=update, evaluation=None)
 
 
 def _muon(scale: str, ahead: bool, mean: bool) -> Callable[[ReferenceRule], ReferenceRule]:
@@ -218,6 +253,7 @@ def _momentum(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
 
 
 _INFINITY = float("inf")
+_CAP, _CAPPED = 10.0, " and the weights' norm capped at 10"
 VERSIONS: Mapping[str, tuple[Version, ...]] = {
     "adamax": (Version("epsilon added before the maximum is taken", _with(_adamax)),),
     "nadam": (
@@ -237,24 +273,51 @@ VERSIONS: Mapping[str, tuple[Version, ...]] = {
         Version("no clip", _with(_adopt(lambda t: _INFINITY))),
     ),
     "lamb": (
-        Version("bias correction outside the trust ratio", _with(_lamb(True, True, _INFINITY))),
-        Version("no bias correction", _with(_lamb(False, False, _INFINITY))),
+        Version("bias correction outside the trust ratio", _with(_lamb("outside"))),
+        Version("no bias correction", _with(_lamb("nowhere", False))),
+        Version("the weights' norm capped at 10", _with(_lamb(cap=_CAP))),
+        Version(f"no bias correction{_CAPPED}", _with(_lamb("nowhere", False, _CAP))),
         Version(
-            "no bias correction and the weights' norm capped at 10",
-            _with(_lamb(False, False, 10.0)),
+            f"bias correction of the first moment alone, outside the trust ratio{_CAPPED}",
+            _with(_lamb("outside", False, _CAP)),
         ),
-        Version("the weights' norm capped at 10", _with(_lamb(True, False, 10.0))),
+        Version("weight decay inside the trust ratio", _with(_lamb()), decays=True),
         Version(
-            "bias correction outside the trust ratio and the weights' norm capped at 10",
-            _with(_lamb(True, True, 10.0)),
+            f"weight decay inside the trust ratio, no bias correction{_CAPPED}",
+            _with(_lamb("nowhere", False, _CAP)),
+            decays=True,
+        ),
+        Version(
+            "weight decay inside the trust ratio, bias correction of the first moment alone,"
+            f" outside the trust ratio{_CAPPED}",
+            _with(_lamb("outside", False, _CAP)),
+            decays=True,
         ),
     ),
-    "prodigy": (Version("no bias correction", _with(_prodigy)),),
+    "lars": (
+        Version("no trust ratio for vectors", _vectors_as(_momentum)),
+        Version("weight decay in both norms of the trust ratio", _with(_lars), decays=True),
+    ),
+    "prodigy": (
+        Version("no bias correction", _with(_prodigy(False, False))),
+        Version(
+            "decoupled weight decay times distance and rate",
+            _with(_prodigy(True, True)),
+            decays=True,
+        ),
+        Version(
+            "no bias correction and decoupled weight decay times distance and rate",
+            _with(_prodigy(False, True)),
+            decays=True,
+        ),
+    ),
+    "schedule_free_adamw": (
+        Version("weight decay at the point of the gradient", _decaying_at_y, decays=True),
+    ),
     "muon": _muons(),
     "asgd": (Version("a learning rate that takes effect one step late", _late_rate),),
     "yogi": (
         Version("a second moment that starts at 0", _started(0.0, 0.0)),
         Version("a first moment that starts at 1e-6 too", _started(1e-6, 1e-6)),
     ),
-    "lars": (Version("no trust ratio for vectors", _vectors_as(_momentum)),),
 }
