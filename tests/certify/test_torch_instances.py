@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from gradrace.errors import UserError
 from gradrace.importpath import ImportPath
-from gradrace.stepping.instance import Making
+from gradrace.stepping.instance import Making, NotApplicable
 from gradrace.stepping.scenario import Course, Evaluate, Reload, Scenario, SetRate, Step, run
 
 torch = pytest.importorskip("torch")
@@ -186,3 +187,71 @@ def test_a_wrapper_takes_the_class_that_the_user_names() -> None:
         assert maker.facts().inner == "torch.optim.AdamW"
         whole = scenario(maker, SetRate(0.02))
         assert_prints(maker.script(whole), run(maker, whole))
+
+
+FILES: Mapping[str, str] = {
+    "abstract": "class X(torch.optim.SGD, abc.ABC):\n    @abc.abstractmethod\n    def a(self): ...",
+    "no optimizer": "class X:\n    def __init__(self, params, lr): ...",
+    "a function": "def X(params, lr):\n    return 3",
+    "no tensors": "class X:\n    def step(self): ...\n    def zero_grad(self): ...",
+    "arguments": "class X(torch.optim.SGD):\n    def __init__(self, params, noise, lr): ...",
+    "cuda": "class X(torch.optim.SGD):\n    def step(self): torch.ones(2).cuda()",
+    "triton": "class X(torch.optim.SGD):\n    def step(self): import triton_kernels_of_mine",
+    "no name": "Y = 3",
+    "raises": "1 / 0",
+    "leaves": "import sys\nsys.exit(3)",
+}
+TOLD: Mapping[str, str] = {
+    "abstract": r"X is abstract: name a class that derives from it",
+    "no optimizer": r"X is no optimizer: it needs step\(\)",
+    "a function": r"X cannot be made or stepped: TypeError: is no optimizer: what it returns",
+    "no tensors": r"X is no optimizer: it takes no tensors",
+    "arguments": r"X wants arguments that nobody gave: noise; give them in hyper",
+    "cuda": r"X cannot work here: it needs CUDA",
+    "triton": r"X cannot work here: it needs Triton",
+    "no name": r"mine.py: it has no 'X'",
+    "raises": r"mine.py, line \d+: ZeroDivisionError",
+    "leaves": r"mine.py, line \d+: SystemExit",
+}
+
+
+@pytest.mark.parametrize("case", FILES)
+def test_what_cannot_be_made_is_refused_with_the_reason(case: str, tmp_path: Path) -> None:
+    from gradrace.adapters.torch import ADAPTER
+
+    file = tmp_path / "mine.py"
+    file.write_text(f"import abc\nimport torch\n\n\n{FILES[case]}\n", encoding="utf-8")
+    with pytest.raises(UserError, match=TOLD[case]):
+        ADAPTER.maker(ImportPath("torch", "X", file), {})
+
+
+@pytest.mark.parametrize(
+    ("dotted", "hyper", "told"),
+    [
+        ("torch.optim.Optimizer", {}, "is abstract"),
+        ("torch.optim.Adan", {}, r"has no 'Adan' \(did you mean 'Adam'\?\)"),
+        ("torch.optim.lr_scheduler.StepLR", {}, r"needs step\(\) and zero_grad\(\)"),
+        ("torch.optim.AdamW", {"weight_decy": 0.1}, "did you mean 'weight_decay'"),
+        ("torch.optim.AdamW", {"lr": 0.1}, "lr is the learning rate"),
+        ("torch.optim.AdamW", {"betas": [2.0, 0.9]}, "Invalid beta parameter"),
+        ("pytorch_optimizer.AdamP", {"weight_decy": 5}, "did you mean 'weight_decay'"),
+        ("pytorch_optimizer.GSAM", {}, "nobody gave: rho_scheduler"),
+    ],
+)
+def test_bad_arguments_are_refused_by_name(
+    dotted: str, hyper: Mapping[str, Any], told: str
+) -> None:
+    with pytest.raises(UserError, match=told):
+        made(dotted, hyper)
+
+
+def test_what_a_class_lacks_is_not_applicable() -> None:
+    matrices = made("torch.optim.Muon")
+    with pytest.raises(NotApplicable, match="matrices only"):
+        matrices.make(values(0), Making(0.1))
+    single = made("torch.optim.LBFGS")
+    with pytest.raises(NotApplicable, match="parameter"):
+        single.make(values(0), Making(0.1, resting=("bias",)))
+    low = made("pytorch_optimizer.FAdam")
+    with pytest.raises(NotApplicable, match="float64"):
+        low.make(values(0), Making(0.1))

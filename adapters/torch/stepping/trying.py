@@ -72,9 +72,11 @@ def _check_class(target: Any, label: str) -> None:
     if target is torch.optim.Optimizer or inspect.isabstract(target):
         raise UserError(f"{label} is abstract: name a class that derives from it")
     # What a function returns is seen when it is tried.
-    if inspect.isclass(target) and not callable(getattr(target, "step", None)):
+    methods = [callable(getattr(target, name, None)) for name in ("step", "zero_grad")]
+    if inspect.isclass(target) and not all(methods):
         raise UserError(
-            f"{label} is no optimizer: it needs a method step(), as torch.optim.Optimizer has it"
+            f"{label} is no optimizer: it needs step() and zero_grad(), as torch.optim.Optimizer"
+            " has them"
         )
 
 
