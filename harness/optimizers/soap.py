@@ -10,8 +10,10 @@ import numpy as np
 from ..optimizer import Binding, Hyper, Optimizer, Range, ReferenceRule, SearchSpace
 from ._rule import Array, Hypers, State, Updated
 
-# One matrix an axis; none for vectors.
+# One matrix an axis, by its number; none for vectors.
 Matrices = Mapping[str, Array]
+# Of the state, which has one name a matrix.
+_MOMENTS, _BASES = "moments ", "basis "
 
 
 def _rotated(x: Array, bases: Matrices, back: bool = False) -> Array:
@@ -41,25 +43,34 @@ def _turned(v: Array, moments: Matrices, bases: Matrices) -> tuple[Array, dict[s
 
 def _init(p: Array, hyper: Hypers) -> State:
     axes = range(p.ndim) if p.ndim > 1 else ()
-    moments = {str(axis): np.zeros((p.shape[axis], p.shape[axis])) for axis in axes}
-    return {"m": np.zeros_like(p), "v": np.zeros_like(p), "moments": moments, "bases": {}}
+    moments = {f"{_MOMENTS}{axis}": np.zeros((p.shape[axis],) * 2) for axis in axes}
+    return {"m": np.zeros_like(p), "v": np.zeros_like(p), **moments}
 
 
 def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> Updated:
     b1, b2, done = hyper["beta1"], hyper["beta2"], t - 1
-    moments = _second_moments(g, state["moments"], b2)
+    moments = _second_moments(g, _matrices(state, _MOMENTS), b2)
     if done == 0:
-        bases = {axis: np.linalg.eigh(matrix)[1][:, ::-1] for axis, matrix in moments.items()}
-        return p, {**state, "moments": moments, "bases": bases}
-    bases: Matrices = state["bases"]
+        found = {axis: np.linalg.eigh(matrix)[1][:, ::-1] for axis, matrix in moments.items()}
+        return p, _state(state["m"], state["v"], moments, found)
+    bases = _matrices(state, _BASES)
     m = b1 * state["m"] + (1.0 - b1) * g
     v = b2 * state["v"] + (1.0 - b2) * _rotated(g, bases) ** 2
     step = _rotated(_rotated(m, bases) / (np.sqrt(v) + hyper["epsilon"]), bases, back=True)
     p = p - lr * (1.0 - b2**done) ** 0.5 / (1.0 - b1**done) * step
     if done % int(hyper["frequency"]) == 0:
         v, bases = _turned(v, moments, bases)
-    state = {"m": m, "v": v, "moments": moments, "bases": bases}
-    return p * (1.0 - lr * hyper["weight_decay"]), state
+    return p * (1.0 - lr * hyper["weight_decay"]), _state(m, v, moments, bases)
+
+
+def _matrices(state: State, kind: str) -> dict[str, Array]:
+    return {key.removeprefix(kind): each for key, each in state.items() if key.startswith(kind)}
+
+
+def _state(m: Array, v: Array, moments: Matrices, bases: Matrices) -> State:
+    named = {_MOMENTS: moments, _BASES: bases}
+    matrices = {f"{kind}{axis}": each for kind, of in named.items() for axis, each in of.items()}
+    return {"m": m, "v": v, **matrices}
 
 
 def _torch() -> Callable[..., Any]:

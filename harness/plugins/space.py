@@ -27,6 +27,15 @@ class RangeFile(Frozen):
         return Range(self.low, self.high, self.log, self.below_one)
 
 
+def published(optimizer: Optimizer) -> SearchSpace:
+    """The optimizer's own space, or its learning rate within two decades of the default."""
+    if optimizer.space is not None:
+        return optimizer.space
+    rates = Range(optimizer.learning_rate / 100, optimizer.learning_rate * 100, log=True)
+    source = "none is published: the learning rate within two decades of its default"
+    return SearchSpace({RATE: rates}, source)
+
+
 def check(space: SearchSpace, optimizer: Optimizer) -> None:
     """UserError: nothing to search, or a range reversed, not finite, or beyond the optimizer's."""
     place = f"search space of {optimizer.name}"

@@ -6,15 +6,16 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Set
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Self
 
 import numpy as np
 from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt, model_validator
 
 from .. import limits
-from ..plugins.space import RangeFile, at
+from ..optimizer import Range, SearchSpace
+from ..plugins.space import RATE, RangeFile, at
 from ..spec import Frozen
 
 _DIGITS = 4
@@ -53,9 +54,14 @@ class RangeEntry(RangeFile):
 
     def at(self, share: float) -> float:
         """The value at this share, in [0, 1], of the range."""
-        rounded = float(f"{at(self.range, share):.{_DIGITS}g}")
-        value = min(max(rounded, self.low), self.high)
-        return 1.0 - value if self.below_one else value
+        return _place(self.range, share)
+
+
+def _place(given: Range, share: float) -> float:
+    """The value at this share of a range, in four significant digits."""
+    rounded = float(f"{at(given, share):.{_DIGITS}g}") if given.low < given.high else given.low
+    value = min(max(rounded, given.low), given.high)
+    return 1.0 - value if given.below_one else value
 
 
 Choices = Annotated[list[FiniteFloat], Field(min_length=1)]
@@ -66,19 +72,26 @@ class SearchEntry(Frozen):
 
     Each setting is a range, or a list of values to choose from (a batch size always is). A draw
     depends on `seed`, its number and the setting's name alone: more draws begin with the same ones,
-    and a further setting leaves the others as they are."""
+    and a further setting leaves the others as they are.
+
+    published: every optimizer draws learning rate and hyperparameters from its own space, the one
+    that `gradrace tune` searches; what its entry gives is not drawn. Equal ranges of two optimizers
+    give equal values."""
 
     draws: Annotated[int, Field(gt=0, le=limits.DRAWS)]
     seed: NonNegativeInt = 0
     learning_rate: RangeEntry | Choices | None = None
     batch_size: Annotated[list[PositiveInt], Field(min_length=1)] | None = None
     hyper: dict[str, RangeEntry | Choices] = {}
+    published: bool = False
 
     @model_validator(mode="after")
     def _has_room(self) -> Self:
         spaces = self.spaces
-        if not spaces:
-            raise ValueError("nothing to draw: give learning_rate, batch_size or hyper")
+        if self.published and (self.learning_rate is not None or self.hyper):
+            raise ValueError("published draws learning_rate and hyper: leave these two out")
+        if not spaces and not self.published:
+            raise ValueError("nothing to draw: give learning_rate, batch_size, hyper or published")
         for rate in _ends(self.learning_rate):
             if rate <= 0:
                 raise ValueError(f"learning_rate: {rate:g} is not greater than 0")
@@ -88,11 +101,18 @@ class SearchEntry(Frozen):
         combinations = math.prod(
             len(s) if isinstance(s, list) else s.values() for s in spaces.values()
         )
-        if self.draws > combinations:
+        if self.draws > combinations and not self.published:
             raise ValueError(
                 f"draws: there are only {combinations:g} combinations to draw {self.draws} from"
             )
         return self
+
+    @property
+    def rates(self) -> str:
+        """The key that draws learning rates, "" if none does."""
+        if self.published:
+            return "search.published"
+        return "" if self.learning_rate is None else "search.learning_rate"
 
     @property
     def spaces(self) -> dict[str, RangeEntry | list[float]]:
@@ -129,7 +149,8 @@ def draws(search: SearchEntry | None) -> Iterator[Draw]:
     for number in range(search.draws):
         # A combination that was drawn before is drawn anew: likely with lists of choices.
         tries = (_values(search, number, attempt) for attempt in range(_MOST_TRIES))
-        found = next((values for values in tries if tuple(values.values()) not in seen), None)
+        new = (each for each in tries if search.published or tuple(each.values()) not in seen)
+        found = next(new, None)
         if found is None:
             raise ValueError(
                 f"search: after {number} draws no other combination was found in {_MOST_TRIES}"
@@ -145,12 +166,29 @@ def draws(search: SearchEntry | None) -> Iterator[Draw]:
         )
 
 
+def own(search: SearchEntry | None, draw: Draw, space: SearchSpace, given: Set[str]) -> Draw:
+    """The draw with an optimizer's learning rate and hyperparameters from its space, if `search` is
+    of published spaces. given: the names that are not drawn."""
+    if search is None or not search.published or draw.number is None:
+        return draw
+    values = {
+        name: _place(of, _share(search, draw.number, 0, name))
+        for name, of in space.ranges.items()
+        if name not in given
+    }
+    return replace(draw, learning_rate=values.pop(RATE, None), hyper=values)
+
+
+def _share(search: SearchEntry, number: int, attempt: int, name: str) -> float:
+    """In [0, 1)."""
+    key = [search.seed, number, attempt, zlib.crc32(name.encode())]
+    return np.random.default_rng(key).random()
+
+
 def _values(search: SearchEntry, number: int, attempt: int) -> dict[str, float]:
     found = {}
     for name, space in search.spaces.items():
-        share = np.random.default_rng(
-            [search.seed, number, attempt, zlib.crc32(name.encode())]
-        ).random()
+        share = _share(search, number, attempt, name)
         found[name] = space[int(share * len(space))] if isinstance(space, list) else space.at(share)
     return found
 

@@ -164,9 +164,9 @@ class SuiteFile(TaskVariations):
             if isinstance(each, OptimizerEntry)
         ]
         search, grid = self.search, self.learning_rate_grid
+        if search and search.rates and grid:
+            yield search.rates, "learning_rate_grid"
         if search and search.learning_rate is not None:
-            if grid:
-                yield "search.learning_rate", "learning_rate_grid"
             for place, entry in given:
                 if entry.learning_rate is not None:
                     yield "search.learning_rate", f"{place}.learning_rate"

@@ -8,8 +8,10 @@ from collections.abc import Iterator, Sequence
 from .. import schedules
 from ..errors import located
 from ..optimizer import Optimizer
+from ..plugins.space import RATE, published
 from ..registry import Registry
 from ..spec import OptimizerSpec, ScheduleSpec, UpdateRule
+from . import draws
 from .draws import Draw
 from .file import OptimizerEntry, ScheduleEntry, Suite, as_list, optimizer_entry
 from .groups import with_groups
@@ -23,8 +25,9 @@ def updates(
 ) -> Iterator[tuple[OptimizerSpec, ScheduleSpec]]:
     """Every optimizer x rule x hyperparameters x learning rate x schedule that is trained."""
     for entry, rule in _entries(suite, registry, rules):
-        rates = _rates(suite, entry, registry.optimizers[entry.name], draw)
-        for spec in _hypers(suite, registry, entry, rule, draw):
+        own = _own(suite, registry, entry, draw)
+        rates = _rates(suite, entry, registry.optimizers[entry.name], own)
+        for spec in _hypers(suite, registry, entry, rule, own):
             for rate, schedule in itertools.product(rates, suite.content.schedules):
                 yield spec, _schedule(suite, registry, schedule, rate)
 
@@ -34,7 +37,14 @@ def optimizers(
 ) -> Iterator[OptimizerSpec]:
     """Every optimizer x rule x hyperparameters."""
     for entry, rule in _entries(suite, registry, rules):
-        yield from _hypers(suite, registry, entry, rule, draw)
+        yield from _hypers(suite, registry, entry, rule, _own(suite, registry, entry, draw))
+
+
+def _own(suite: Suite, registry: Registry, entry: OptimizerEntry, draw: Draw) -> Draw:
+    """The draw as this optimizer has it."""
+    rate = set() if entry.learning_rate is None else {RATE}
+    space = published(registry.optimizers[entry.name])
+    return draws.own(suite.content.search, draw, space, {*entry.hyper, *rate})
 
 
 def _entries(

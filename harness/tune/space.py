@@ -10,21 +10,12 @@ import numpy as np
 
 from ..errors import UserError, nearest
 from ..optimizer import Optimizer, Range, SearchSpace
-from ..plugins.space import RATE, at, check, free, limits_of, turned
+from ..plugins.space import RATE, at, check, free, limits_of, published, turned
 
 _FORM = (
     "NAME=LOW..HIGH[,log][,below_one] or NAME=VALUE, joined by ';', such as"
     " 'learning_rate=1e-4..1e-1,log;beta1=0.9'"
 )
-
-
-def published(optimizer: Optimizer) -> SearchSpace:
-    """The optimizer's own space, or its learning rate within two decades of the default."""
-    if optimizer.space is not None:
-        return optimizer.space
-    rates = Range(optimizer.learning_rate / 100, optimizer.learning_rate * 100, log=True)
-    source = "none is published: the learning rate within two decades of its default"
-    return SearchSpace({RATE: rates}, source)
 
 
 def spaces_of(optimizers: Iterable[Optimizer], changes: Iterable[str]) -> dict[str, SearchSpace]:
