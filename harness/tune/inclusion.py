@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -47,6 +47,10 @@ _ORDER: tuple[tuple[str, str, Mapping[str, float] | None], ...] = (
     ("momentum", "sgd", {"momentum": 0.0}),
     ("adam", "sgd", None),
     ("adam", "momentum", None),
+    ("adamw", "adam", {"weight_decay": 0.0}),
+    ("adamw", "momentum", None),
+    ("mars_adamw", "adamw", {"gamma": 0.0}),
+    ("ademamix", "adam", {"alpha": 0.0}),
 )
 _LARGE_EPSILON = 0.1
 
@@ -56,13 +60,20 @@ def inclusions(study: StudyFile, table: Sequence[Row]) -> list[Inclusion]:
     by_key = {(row.task, row.framework, row.optimizer): row for row in table}
     checks = []
     for task, framework in dict.fromkeys((row.task, row.framework) for row in table):
-        for general, special, at_values in _ORDER:
+        spaces = {name: each.space for name, each in study.spaces.items()}
+        for general, special, claim in claims(spaces):
             a, b = (by_key.get((task, framework, name)) for name in (general, special))
             if a and b:
-                claim = _claim(study.spaces[general].space, study.spaces[special].space, at_values)
                 found = _difference(a, b)
                 checks.append(Inclusion(task, framework, general, special, claim, found))
     return checks
+
+
+def claims(spaces: Mapping[str, SearchSpace]) -> Iterator[tuple[str, str, Claim]]:
+    """(general, special, claim) of every known pair among the optimizers of these spaces."""
+    for general, special, at_values in _ORDER:
+        if general in spaces and special in spaces:
+            yield general, special, _claim(spaces[general], spaces[special], at_values)
 
 
 def _claim(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from gradrace import data
 from gradrace.errors import UserError
+from gradrace.plugins.space import limits_of
 from gradrace.results.frame import load
 from gradrace.spec import EarlyStopping, Regularization
 from gradrace.suite import built_in, expand, make_suite, read_suite
@@ -180,6 +181,38 @@ def test_draws_are_the_same_for_everything_that_is_crossed(registry):
     assert all(0.8 <= beta1 <= 0.99 and beta2 in (0.99, 0.999) for *_, beta1, beta2, _ in drawn)
     rates = [rate for rate, *_ in drawn]
     assert min(rates) < 0.003 < max(rates), "in the logarithm"
+
+
+def test_every_optimizer_draws_from_its_published_space(registry):
+    """Equal ranges give equal values; what an entry gives is not drawn."""
+    entries = ["adamw", "mars_adamw", {"name": "lion", "learning_rate": 1e-3}]
+    entries.append({"name": "ademamix", "hyper": {"alpha": 8.0}})
+    search = {"draws": 6, "published": True}
+    runs = expanded(registry, optimizers=entries, timing=False, seeds=2, search=search)
+    drawn = {name: {} for name in ("adamw", "mars_adamw", "lion", "ademamix")}
+    for run in runs:
+        values = {"learning_rate": run.schedule.base_lr, **run.optimizer.hyper}
+        drawn[run.optimizer.name].setdefault(run.variations["draw"], values)
+    for name, draws in drawn.items():
+        optimizer = registry.optimizers[name]
+        assert len({tuple(values.values()) for values in draws.values()}) == 6
+        for key, given in optimizer.space.ranges.items():
+            low, high = limits_of(given)
+            assert all(low <= values[key] <= high for values in draws.values()), (name, key)
+        for key in optimizer.hyper.keys() - optimizer.space.ranges.keys():
+            assert {values[key] for values in draws.values()} == {optimizer.hyper[key].default}
+    for number in range(6):
+        mars, adamw = (drawn[name][number] for name in ("mars_adamw", "adamw"))
+        shared = ("learning_rate", "beta1", "weight_decay")
+        assert [mars[key] for key in shared] == [adamw[key] for key in shared]
+    assert {values["learning_rate"] for values in drawn["lion"].values()} == {1e-3}
+    assert {values["alpha"] for values in drawn["ademamix"].values()} == {8.0}
+
+
+def test_published_spaces_and_a_grid_exclude_each_other(registry):
+    grid, search = {"points": 3, "per_decade": 2}, {"draws": 2, "published": True}
+    with pytest.raises(UserError, match="search.published and learning_rate_grid say the same"):
+        expanded(registry, learning_rate_grid=grid, search=search, timing=False)
 
 
 @pytest.mark.parametrize(
@@ -550,6 +583,10 @@ search = {seed = 0, batch_size = [8]}
     search.draws: is missing
 search = {draws = 3}
     search: nothing to draw
+search = {draws = 3, published = true, learning_rate = [0.1]}
+    search: published draws learning_rate and hyper
+search = {draws = 3, published = true, hyper = {beta1 = [0.9]}}
+    search: published draws learning_rate and hyper
 search = {draws = 0, batch_size = [8]}
     search.draws.*greater than 0
 search = {draws = 3, learning_rates = [0.1]}

@@ -2,8 +2,8 @@
 
 Read planned first (runs, named by naming, helped by grouping), then endings, rates, outcomes. Step
 times: timed, lookup, machines. Curves: points, schedules, rules. Targets: targets, arrivals,
-profiles. Others for a section each: architecture, basins, batch_sizes, contenders, contests,
-diagnosed, native, random_search, ranks, tuning, variations."""
+profiles. Others for a section each: architecture, baseline, basins, batch_sizes, contenders,
+contests, diagnosed, native, random_search, ranks, tuning, variations."""
 
 from .endings import ATTEMPTED as ATTEMPTED
 from .machines import are_of_several_machines as are_of_several_machines

@@ -31,6 +31,9 @@ def runs(
     )
     # If a search has come no further, its trials are all there is to show.
     rows = rows if trials or tried.all() else rows[~tried].reset_index(drop=True)
+    drawn = any("draw" in frames.records[digest].spec.variations for digest in rows["digest"])
+    # A draw's hyperparameters name no series, as its number does not.
+    without = (*without, "hyper") if drawn else without
     variations = [naming.variation(frames, digest, without) for digest in rows["digest"]]
     rows = rows.assign(variation=texts(rows, variations))
     if measures:

@@ -28,9 +28,11 @@ def best_rates(rows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 def _best_rate(group: pd.DataFrame) -> pd.DataFrame:
     ended = group["status"] == "ok"
     rows = group.assign(ok=ended, loss=group["final_validation_loss"].where(ended))
-    rates = rows.groupby("learning_rate").agg(ok=("ok", "mean"), loss=("loss", "mean"))
-    ranked = rates.sort_values(["ok", "loss"], ascending=[False, True])
-    return group[group["learning_rate"] == ranked.index[0]]
+    # Draws of a search may share a rate; in other groups hyperparameters are those of the series.
+    setting = rows.groupby(["learning_rate", "hyper"], dropna=False).ngroup()
+    settings = rows.groupby(setting).agg(ok=("ok", "mean"), loss=("loss", "mean"))
+    ranked = settings.sort_values(["ok", "loss"], ascending=[False, True], kind="stable")
+    return group[setting == ranked.index[0]]
 
 
 def learning_rates(frames: Frames, suite: str) -> pd.DataFrame:

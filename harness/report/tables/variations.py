@@ -26,8 +26,13 @@ OF_TASKS = frozenset(
 
 def compare_optimizers(runs: pd.DataFrame, frames: Frames) -> bool:
     """Whether runs differ in optimizer, schedule and rule on unvaried tasks: they form a pool."""
-    specs = (frames.records[digest].spec for digest in runs["digest"])
-    return not any(OF_TASKS & set(spec.variations) for spec in specs)
+    specs = [frames.records[digest].spec for digest in runs["digest"]]
+    # Draws that leave the tasks as they are differ in optimizer alone.
+    sizes = {name: set[int]() for name in (spec.task.name for spec in specs)}
+    for spec in specs:
+        sizes[spec.task.name].add(spec.task.batch_size)
+    drawn = set() if any(len(of) > 1 for of in sizes.values()) else {"draw"}
+    return not any((OF_TASKS - drawn) & set(spec.variations) for spec in specs)
 
 
 def are_draws(runs: pd.DataFrame, frames: Frames) -> bool:
