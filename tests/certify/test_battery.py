@@ -18,6 +18,8 @@ from planted_rules import FAULTS, RULES, Narrow, OtherMaker, other
 BY_DEFINITION = {
     "ftrl": {"zero gradients", "learning rate 0"},
     "rprop": {"learning rate doubled"},
+    # Rounding makes an eigenvalue of 1e60 times 0 negative.
+    "shampoo": {"huge gradients"},
 }
 
 

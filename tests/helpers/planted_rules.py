@@ -324,13 +324,18 @@ class Narrow(NumpyInstance):
         super()._take({n: p.astype(np.float32) if self._narrow else p for n, p in parts.items()})
 
 
+def _eight_bits(array: Array) -> Array:
+    mantissa, exponent = np.frexp(array)
+    return np.asarray(np.ldexp(np.round(mantissa * 256.0) / 256.0, exponent))
+
+
 class NarrowInside(Narrow):
-    """Keeps its moments in half precision then."""
+    """Keeps its moments with 8 bits then, as bfloat16 has them."""
 
     def step(self, gradients: Gradients) -> None:
         super().step(gradients)
         for moments in self._state.values() if self._narrow else ():
-            moments |= {n: v.astype(np.float16).astype(np.float64) for n, v in moments.items()}
+            moments |= {name: _eight_bits(value) for name, value in moments.items()}
 
 
 FAULTS: dict[str, Fault] = {
@@ -359,7 +364,7 @@ FAULTS: dict[str, Fault] = {
     "twelfth power, small": Fault(changed("sgd", _tiny_power), "tiny gradients"),
     "gradients in float32": Fault(changed("adam", _float32), "float64"),
     "weights in float32": Fault(changed("lion", _float32_weights), "float64"),
-    "float16 inside float32": Fault(other(NarrowInside), "float32 against float64"),
+    "bfloat16 inside float32": Fault(other(NarrowInside), "float32 against float64"),
     "random": Fault(changed("adam", _random), "determinism"),
     "global generators": Fault(changed("adam", _global_draw), "global generators"),
     "state shared by instances": Fault(other(SharedState), "a second instance"),

@@ -23,7 +23,7 @@ from .measure import Parting, moves, parting, same
 from .said import Deadline, Raised
 
 # Steps in which an optimizer must have begun to move, and steps of a course after that.
-PATIENCE, MORE_STEPS = 24, 6
+PATIENCE, MORE_STEPS = 24, 12
 _REPEATS = 3
 # By how much courses may differ that are the same but for the order of sums, by dtype.
 TOLERANCE: Mapping[Dtype, float] = {"float64": 1e-11, "float32": 1e-3, "bfloat16": 0.5}
@@ -123,6 +123,12 @@ class Bench:
             if _shared(self.first.state, other.state):
                 return True
         return False
+
+    @property
+    def per_tensor(self) -> bool:
+        """Whether the known rule's update of an element depends on its whole tensor, or on all."""
+        known = self.known
+        return known is not None and (known.per_tensor or bool(known.rule and known.rule.joint))
 
     @cached_property
     def own_gradients(self) -> bool:

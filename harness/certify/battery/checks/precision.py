@@ -19,8 +19,8 @@ Array = np.ndarray
 # The spacing of numbers above 1.
 _ULP: Mapping[Dtype, float] = {"float32": 2.0**-23, "bfloat16": 2.0**-7}
 # What rounding may do: ulps of a weight in each step, and ulps of the way.
-_OF_WEIGHT = 1.0
-_OF_WAY: Mapping[Dtype, float] = {"float32": 512.0, "bfloat16": 64.0}
+_OF_WEIGHT = 4.0
+_OF_WAY: Mapping[Dtype, float] = {"float32": 4096.0, "bfloat16": 64.0}
 # Shares by which gradients and weights are changed, to see whether the change gets through.
 _COARSE, _FINE, _FINEST = 3e-2, 1e-10, 1e-12
 _LINEAR = "It takes gradients of a linear loss here: their difference is nothing but rounding."
