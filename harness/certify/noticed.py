@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import builtins
+import io
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -76,16 +78,34 @@ def _host(event: str, arguments: tuple[Any, ...]) -> str:
 
 @contextmanager
 def _kept_prints(notes: Notes) -> Iterator[None]:
-    """Descriptor 1 leads to a file, then back."""
+    """Descriptor 1 leads to a file, then back. `print` is heard by itself: where a user's file is
+    executed, it does not lead to descriptor 1."""
     sys.stdout.flush()
-    before = os.dup(1)
+    before, said = os.dup(1), builtins.print
     with tempfile.TemporaryFile() as kept:
         os.dup2(kept.fileno(), 1)
+        builtins.print = _heard(notes)
         try:
             yield
         finally:
+            builtins.print = said
             sys.stdout.flush()
             os.dup2(before, 1)
             os.close(before)
             kept.seek(0)
             notes.printed(kept.read(1 << 16).decode(errors="replace"))
+
+
+def _heard(notes: Notes) -> Callable[..., None]:
+    """A `print` that notes what would go to standard output."""
+    said = builtins.print
+
+    def heard(*values: Any, file: Any = None, **how: Any) -> None:
+        if file not in (None, sys.stdout):
+            said(*values, file=file, **how)
+            return
+        text = io.StringIO()
+        said(*values, **{**how, "file": text})
+        notes.printed(text.getvalue())
+
+    return heard

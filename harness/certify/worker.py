@@ -86,13 +86,14 @@ def findings(check: Check, left_s: float) -> Iterator[Finding]:
 
 def _refused(error: BaseException, notes: Notes) -> Refused:
     """Why nothing can be checked."""
+    package = missing_package(error)
     if isinstance(error, UserError):
         reason = str(error)
-    elif package := missing_package(error):
-        return Refused(reason=f"not installed: {package} (pip install {package})", absent=True)
+    elif package:
+        reason = f"not installed: {package} (pip install {package})"
     else:
         reason = f"it cannot be imported and made: {_said(error)}"
-    return Refused(reason="; ".join([reason, *notes.lines()]))
+    return Refused(reason="; ".join([reason, *notes.lines()]), absent=package is not None)
 
 
 def _said(error: BaseException) -> str:
