@@ -29,7 +29,32 @@ NADAM_M = (
     0.9 * 0.05 / (1 - 0.9**2) + 0.1 * 0.5 / 0.1,
     0.9 * 0.02 / (1 - 0.9**3) - 0.1 * 0.25 / (1 - 0.9**2),
 )
+# gamma b1 / (1 - b1) = 0.475 of the gradient's change, from a gradient of 0.
+MARS_C = (0.5 + 0.475 * 0.5, -0.25 - 0.475 * 0.75)
+MARS_1 = 1 - 0.1 * 0.01 - 0.1 * MARS_C[0] / (MARS_C[0] + 1e-8)
+MARS_M2 = (0.95 * 0.05 * MARS_C[0] + 0.05 * MARS_C[1]) / (1 - 0.95**2)
+MARS_V2 = (0.99 * 0.01 * MARS_C[0] ** 2 + 0.01 * MARS_C[1] ** 2) / (1 - 0.99**2)
+# One element of one: half of AdamW's step along the gradient, nothing against it.
+CAUTIOUS_1 = 1 - 0.1 * 0.01 - 0.1 * 0.5 * 0.5 / (0.5 + 1e-8)
+# The estimate of the distance cannot grow where the gradient turns.
+DADAPT_RATES = [1e-7 * math.sqrt(1 - 0.999**t) / (1 - 0.9**t) for t in (1, 2)]
+DADAPT_M1 = 0.1 * DADAPT_RATES[0] * 0.5
 TWO_STEPS = {
+    # x averages z = 0.95 and 0.975 alike.
+    "schedule_free_sgd": 0.1 * 0.975 + 0.9 * 0.9625,
+    "cautious_adamw": CAUTIOUS_1 * (1 - 0.1 * 0.01),
+    "mars_adamw": MARS_1 * (1 - 0.1 * 0.01) - 0.1 * MARS_M2 / (math.sqrt(MARS_V2) + 1e-8),
+    # A vector's matrix has the exponent -1/2.
+    "shampoo": 1 - 0.05 / math.sqrt(1e-4 + 0.25) + 0.025 / math.sqrt(1e-4 + 0.3125),
+    # The first step only measures; vectors are moved by Adam, here in its first step.
+    "soap": (
+        (1 + 0.1 * math.sqrt(0.05) * 0.25 / (math.sqrt(0.05) * 0.25 + 1e-8)) * (1 - 0.1 * 0.01)
+    ),
+    "dadapt_adam": (
+        1
+        - DADAPT_M1 / (math.sqrt(0.00025) + 1e-8)
+        - (0.9 * DADAPT_M1 - 0.1 * DADAPT_RATES[1] * 0.25) / (math.sqrt(0.00031225) + 1e-8)
+    ),
     "sgd": 1 - 0.1 * 0.5 + 0.1 * 0.25,
     "momentum": 1 - 0.1 * 0.5 - 0.1 * (0.9 * 0.5 - 0.25),
     "nesterov": 1 - 0.1 * (0.5 + 0.9 * 0.5) - 0.1 * (-0.25 + 0.9 * (0.9 * 0.5 - 0.25)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pandas as pd
+
 from .. import cells, text
 from ..builder import Builder
 from ..columns import SERIES, SETUP, TASK, Field, field, number, whole, word
@@ -53,7 +55,7 @@ def section(builder: Builder) -> Section:
     return found
 
 
-def _sentence(task: str, rows: Row) -> str:
+def _sentence(task: str, rows: pd.DataFrame) -> str:
     def those(verdict: str) -> str:
         return ", ".join(rows.loc[rows["verdict"] == verdict, "series"]) or "none"
 
