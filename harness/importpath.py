@@ -18,6 +18,8 @@ _FORM = (
 # What people call a framework's optimizers -> the framework's name here.
 _ALIASES = {"keras": "tensorflow", "optax": "jax"}
 _FRAMEWORK = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+# As spec.OptimizerName has it.
+_FILE, _LONGEST = re.compile(r"[\w.+ -]+"), 200
 _DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
@@ -41,7 +43,14 @@ class ImportPath:
         fine = _FRAMEWORK.fullmatch(framework) and _DOTTED.fullmatch(dotted)
         if not fine or (file is None and "." not in dotted) or (file and file.suffix != ".py"):
             raise UserError(f"{given(text)}: no import path; expected {_FORM}")
-        return cls(_ALIASES.get(framework, framework), dotted, file)
+        found = cls(_ALIASES.get(framework, framework), dotted, file)
+        if file and not _FILE.fullmatch(file.name):
+            raise UserError(
+                f"{given(text)}: the file's name may have letters, digits, spaces and . _ + -"
+            )
+        if len(found.name) > _LONGEST:
+            raise UserError(f"{given(text)}: {len(found.name)} characters; at most {_LONGEST}")
+        return found
 
     def __str__(self) -> str:
         return ":".join([self.framework, *([str(self.file)] if self.file else []), self.dotted])

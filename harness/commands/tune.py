@@ -32,8 +32,8 @@ _OPTIMIZER = (
 _FRAMEWORK = "Which frameworks; the first that is installed by default. Several by comma."
 _BUDGET = "Trials of every search, those that fail included."
 _SPACE = (
-    "Other ranges: 'learning_rate=1e-4..1e-1,log;beta1=0.8..0.99' or adam.epsilon=1e-8; may be"
-    " repeated."
+    "Other ranges: 'learning_rate=1e-4..1e-1,log;beta1=0.8..0.99' or adam.epsilon=1e-8; or a TOML"
+    " file of whole spaces. May be repeated."
 )
 _SEED = "Seed of the search; the training seeds follow from it."
 _SEEDS = "Training seeds of a trial, whose scores are averaged."

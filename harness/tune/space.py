@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import math
 import re
+import tomllib
 from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
+from .. import limits
 from ..errors import UserError, nearest
+from ..importpath import ImportPath, is_import_path
+from ..jsonfile import first_problem, read_text
 from ..optimizer import Optimizer, Range, SearchSpace
-from ..plugins.space import RATE, at, check, free, limits_of, published, turned
+from ..plugins.space import RATE, RangeFile, at, check, free, limits_of, published, turned
 
 _FORM = (
     "NAME=LOW..HIGH[,log][,below_one] or NAME=VALUE, joined by ';', such as"
@@ -23,11 +30,18 @@ def spaces_of(optimizers: Iterable[Optimizer], changes: Iterable[str]) -> dict[s
 
     A change is NAME=LOW..HIGH[,log][,below_one], or NAME=VALUE, which fixes it; ';' joins several.
     It holds for every optimizer with a hyperparameter of this name, or for one alone as
-    OPTIMIZER.NAME=.... UserError for another form, an unknown name, and a space that is empty,
-    reversed or outside of its optimizer's values."""
+    OPTIMIZER.NAME=.... FILE.toml instead gives whole spaces, see `_of_file`. UserError for another
+    form, an unknown name, and a space that is empty, reversed or outside of its optimizer's values.
+    """
     named = {optimizer.name: optimizer for optimizer in optimizers}
     found = {name: published(optimizer) for name, optimizer in named.items()}
-    for text in (part.strip() for given in changes for part in given.split(";")):
+    texts = list[str]()
+    for given in changes:
+        if given.endswith(".toml"):
+            found |= _of_file(Path(given), named)
+        else:
+            texts += given.split(";")
+    for text in map(str.strip, texts):
         if not text:
             continue
         owner, name, change = _parse(text)
@@ -40,13 +54,47 @@ def spaces_of(optimizers: Iterable[Optimizer], changes: Iterable[str]) -> dict[s
     return found
 
 
+def _of_file(file: Path, named: Mapping[str, Optimizer]) -> dict[str, SearchSpace]:
+    """The whole spaces of a TOML file: [adam] or ["torch:package.Class"], and in it a range for
+    each hyperparameter: beta1 = { low = 0.01, high = 0.2, log = true, below_one = true }.
+
+    Tables of optimizers that are not searched are left out."""
+    found = {}
+    for name, table in _tables(file).items():
+        path = ImportPath.parse(name).name if is_import_path(name) else name
+        if path in named:
+            ranges = {hyper: _range(file, f"{name}.{hyper}", table[hyper]) for hyper in table}
+            found[path] = SearchSpace(ranges, file.name)
+    if not found:
+        raise UserError(f"--space {file}: no table of {' or '.join(named)}")
+    return found
+
+
+def _tables(file: Path) -> dict[str, dict[str, Any]]:
+    try:
+        content = tomllib.loads(read_text(file, limits.SUITE_BYTES))
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"--space {file}: not valid TOML: {error}") from None
+    for name, table in content.items():
+        if not isinstance(table, dict):
+            raise UserError(f"--space {file}: {name}: expected a table of ranges")
+    return content
+
+
+def _range(file: Path, place: str, given: Any) -> Range:
+    try:
+        return RangeFile.model_validate(given).range
+    except ValidationError as error:
+        raise UserError(f"--space {file}: {place}: {first_problem(error)}") from None
+
+
 def _parse(text: str) -> tuple[str, str, Range]:
     """(optimizer or '', hyperparameter, range)."""
     key, equals, value = (part.strip() for part in text.partition("="))
     bounds, *flags = (part.strip() for part in value.split(","))
     unknown = [flag for flag in flags if flag not in ("log", "below_one")]
     low, dots, high = bounds.partition("..")
-    if not equals or not re.fullmatch(r"[A-Za-z0-9_.-]+", key) or unknown:
+    if not equals or not re.fullmatch(r"[\w.:+ -]+", key) or unknown:
         raise UserError(f"--space {text!r}: expected {_FORM}")
     try:
         limits = float(low), float(high) if dots else float(low)

@@ -190,9 +190,16 @@ class Combination:
 
     def _spec(self, hyper: Mapping[str, float]) -> OptimizerSpec:
         """Under the canonical rule with all hyperparameters; an import path has these alone."""
-        name = self.optimizer.name
-        if self.optimizer.imported:
-            return OptimizerSpec(name=name, rule="native", hyper=hyper)
+        name, path = self.optimizer.name, self.optimizer.imported
+        if path:
+            known = self.optimizer.arguments.get(path.framework, {})
+            whole = {key for key, each in known.items() if type(each.default) is int}
+            # A class may count with it: 10.0 would not do.
+            chosen = {
+                key: int(value) if key in whole and value == int(value) else value
+                for key, value in hyper.items()
+            }
+            return OptimizerSpec(name=name, rule="native", hyper=chosen)
         return OptimizerSpec(name=name, hyper=self.optimizer.hypers(hyper))
 
     def _run(

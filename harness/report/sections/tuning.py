@@ -233,7 +233,7 @@ def _slices(builder: Builder, study: StudyFile, row: Row, styles: Looks) -> Iter
         return
     name = f"{row.task}, {row.framework}, {row.optimizer}"
     yield builder.figure(
-        f"slices-{row.task}-{row.framework}-{row.optimizer}",
+        f"slices-{row.task}-{row.framework}-{row.optimizer.replace(':', '-')}",
         partial(drawn.slices, points, styles[row.optimizer], *_label(row)),
         f"{name}: score against every hyperparameter",
         described("Score of every trial.", points["hyperparameter"], [row.optimizer]),
