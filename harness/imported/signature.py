@@ -19,17 +19,24 @@ _LONGEST_TEXT = 200
 def arguments_of(target: Callable[..., Any], given: int = 0) -> dict[str, Argument]:
     """Name -> argument, in order, without the first `given`, which the framework gives.
 
+    The names are those of `parameters_of`."""
+    found = list(parameters_of(target).values())[given:]
+    named = [each for each in found if each.kind is not inspect.Parameter.POSITIONAL_ONLY]
+    return {each.name: _argument(each.default) for each in named}
+
+
+def parameters_of(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """Name -> parameter, in order. Empty for a target without a signature.
+
     Names that a class accepts through `**kwargs` count only if a class that it inherits from has
-    them: most classes take misspelt ones in silence. Empty for a target without a signature."""
-    found: dict[str, Argument] = {}
+    them: most classes take misspelt ones in silence."""
+    found: dict[str, inspect.Parameter] = {}
     for level, parameters in enumerate(_signatures(target)):
-        places = [each for each in parameters.values() if each.kind not in _NO_NAMES]
-        for place, parameter in enumerate(places):
-            named = parameter.kind is not inspect.Parameter.POSITIONAL_ONLY
+        for name, parameter in parameters.items():
             # The inheriting class gives its base what the base cannot do without.
             asked = level == 0 or parameter.default is not inspect.Parameter.empty
-            if named and asked and (level or place >= given):
-                found.setdefault(parameter.name, _argument(parameter.default))
+            if asked and parameter.kind not in _NO_NAMES:
+                found.setdefault(name, parameter)
     return found
 
 

@@ -104,6 +104,13 @@ def test_arguments_follow_keywords_to_the_bases():
     assert [*settable(found)] == [name for name in found if name != "lr"]
 
 
+def test_a_first_argument_without_a_name_is_given_as_well():
+    def factory(params, /, lr, eps=1.0):
+        pass
+
+    assert [*arguments_of(factory, given=1)] == ["lr", "eps"]
+
+
 def test_arguments_of_functions_and_partials():
     def factory(learning_rate, b1=0.9, scale=(None, 2.0)):
         pass

@@ -14,6 +14,7 @@ import torch
 from gradrace.binding import target_of
 from gradrace.errors import UserError, nearest
 from gradrace.imported.aliases import learning_rate_argument
+from gradrace.imported.signature import parameters_of
 from gradrace.optimizer import Binding
 from gradrace.spec import Dtype
 from torch import Tensor, nn
@@ -81,7 +82,7 @@ class Signature:
 def signature_of(target: Callable[..., Any]) -> Signature:
     """ValueError for a class written in C that does not tell."""
     parameters = inspect.signature(target).parameters.values()
-    plain = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    plain = parameters_of(target).values()
     return Signature(
         tuple(p.name for p in plain if p.default is p.empty),
         {p.name: p.default for p in plain if p.default is not p.empty},
