@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from gradrace.adapters.calls import said
-from gradrace.adapters.jax.making import OptaxFactory, checked
+from gradrace.adapters.jax.making import OptaxFactory
 from gradrace.errors import UserError
 
 Tensors = dict[str, jax.Array]
@@ -81,7 +81,7 @@ def _problem(
     make: OptaxFactory, hyper: Mapping[str, Any], extra: tuple[str, ...], tensors: Mapping[str, Any]
 ) -> Exception | None:
     try:
-        made = checked(make.imported.path, make(1e-3, **hyper))
+        made = make(1e-3, **hyper)
         state = made.init(tensors)
         jax.eval_shape(lambda g, s, t: stepped(made, extra, g, s, t), tensors, state, tensors)
     except (UserError, ImportError):

@@ -34,8 +34,8 @@ class OptaxFactory:
         return not self.inner and self.imported.rate_argument is None
 
     def __call__(self, learning_rate: Any, **arguments: Any) -> optax.GradientTransformation:
-        """As Optax' own functions are called."""
-        made = self.call(learning_rate, arguments).made()
+        """As Optax' own functions are called; UserError if it gives no transformation."""
+        made = checked(self.imported.path, self.call(learning_rate, arguments).made())
         if self.chained:
             return optax.chain(made, optax.scale_by_learning_rate(learning_rate))
         return made

@@ -1,0 +1,25 @@
+"""Keras' optimizers, made and stepped by hand; the checks are those of keras_instances.py."""
+
+from __future__ import annotations
+
+import pytest
+from gradrace.registry import load_registry
+from lane_answers import found
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        load_registry().frameworks["tensorflow"].versions() is None,
+        reason="TensorFlow is not installed",
+    ),
+]
+CHECKS = (
+    *("scripts", "resumed", "digits_of_float64", "variants", "absent_gradients", "averages"),
+    *("states", "wrappers", "scaled_losses", "facts", "files", "impossible", "bad_paths"),
+)
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_it_holds(check: str) -> None:
+    said = found("keras_instances.py", CHECKS)
+    assert not said[check], said[check]
