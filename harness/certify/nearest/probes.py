@@ -110,7 +110,7 @@ def _unpacked(pieces: Sequence[str]) -> np.ndarray:
 def alike(a: Probes, b: Probes) -> Iterator[Finding]:
     """Whether two implementations take the same steps; one finding a course.
 
-    Not applicable if one of them has no such course, or if their default rates differ so much that
+    Not applicable if the other lacks the argument, or if their default rates differ so much that
     they were stepped with others."""
     theirs = {probe.check: probe for probe in b.courses}
     for probe in a.courses:

@@ -71,9 +71,8 @@ def _drawn(
     matrices_only: bool,
 ) -> Scene:
     rng = np.random.default_rng(20_261_127)
-    kept = {name: shape for name, shape in shapes.items() if len(shape) == 2 or not matrices_only}
-    start = {name: rng.normal(size=shape) for name, shape in kept.items()}
-    scales = {name: 10.0 ** rng.uniform(-4.0, 0.0, shape) for name, shape in kept.items()}
+    start = {name: rng.normal(size=shape) for name, shape in shapes.items()}
+    scales = {name: 10.0 ** rng.uniform(-4.0, 0.0, shape) for name, shape in shapes.items()}
     none = len(scales["matrix"]) // 8
     scales["matrix"][:none] = 0.0
     scales["matrix"][none : none + (none + 1) // 2] *= 1e-8
@@ -82,4 +81,6 @@ def _drawn(
         for _ in range(steps)
     )
     rates = tuple(rate * 0.5 ** (3 * step // steps) if falling else rate for step in range(steps))
-    return Scene(start, gradients, rates)
+    whole = Scene(start, gradients, rates)
+    # The matrix is the same beside a vector and without one.
+    return whole.only("matrix") if matrices_only else whole

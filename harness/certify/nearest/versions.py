@@ -104,9 +104,11 @@ def _adopt(limit: Callable[[int], float]) -> Update:
     return update
 
 
-def _lamb(first: str = "inside", second: bool = True, cap: float = float("inf")) -> Update:
+def _lamb(
+    first: str = "inside", second: bool = True, cap: float = float("inf"), padded: bool = False
+) -> Update:
     """first: its bias correction stands inside the trust ratio, outside, or nowhere. second: it is
-    corrected. cap: of the weights' norm."""
+    corrected. cap: of the weights' norm. padded: epsilon is added to the norm of the step."""
 
     def update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> Updated:
         m, v = _moments(g, state, hyper)
@@ -116,7 +118,8 @@ def _lamb(first: str = "inside", second: bool = True, cap: float = float("inf"))
         # Of the weight decay, which is 0 in the versions that are none.
         step = step + hyper.get("weight_decay", 0.0) * p
         weight, length = min(float(np.linalg.norm(p)), cap), float(np.linalg.norm(step))
-        ratio = weight / length if weight > 0.0 and length > 0.0 else 1.0
+        padding = hyper["epsilon"] if padded else 0.0
+        ratio = weight / (length + padding) if weight > 0.0 and length > 0.0 else 1.0
         return p - lr * ratio * step / (early if first == "outside" else 1.0), {"m": m, "v": v}
 
     return update
@@ -253,7 +256,7 @@ def _momentum(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers
 
 
 _INFINITY = float("inf")
-_CAP, _CAPPED = 10.0, " and the weights' norm capped at 10"
+_CAP, _CAPPED = 10.0, " (the weights' norm capped at 10)"
 VERSIONS: Mapping[str, tuple[Version, ...]] = {
     "adamax": (Version("epsilon added before the maximum is taken", _with(_adamax)),),
     "nadam": (
@@ -279,7 +282,7 @@ VERSIONS: Mapping[str, tuple[Version, ...]] = {
         Version(f"no bias correction{_CAPPED}", _with(_lamb("nowhere", False, _CAP))),
         Version(
             f"bias correction of the first moment alone, outside the trust ratio{_CAPPED}",
-            _with(_lamb("outside", False, _CAP)),
+            _with(_lamb("outside", False, _CAP, padded=True)),
         ),
         Version("weight decay inside the trust ratio", _with(_lamb()), decays=True),
         Version(
@@ -290,7 +293,7 @@ VERSIONS: Mapping[str, tuple[Version, ...]] = {
         Version(
             "weight decay inside the trust ratio, bias correction of the first moment alone,"
             f" outside the trust ratio{_CAPPED}",
-            _with(_lamb("outside", False, _CAP)),
+            _with(_lamb("outside", False, _CAP, padded=True)),
             decays=True,
         ),
     ),
