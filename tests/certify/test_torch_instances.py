@@ -236,6 +236,8 @@ def test_what_cannot_be_made_is_refused_with_the_reason(case: str, tmp_path: Pat
         ("torch.optim.AdamW", {"betas": [2.0, 0.9]}, "Invalid beta parameter"),
         ("pytorch_optimizer.AdamP", {"weight_decy": 5}, "did you mean 'weight_decay'"),
         ("pytorch_optimizer.GSAM", {}, "nobody gave: rho_scheduler"),
+        # It takes pairs of matrices, and leaves groups marked for Muon alone.
+        ("pytorch_optimizer.LoRARite", {}, "cannot be made or stepped: RuntimeError: mat1"),
     ],
 )
 def test_bad_arguments_are_refused_by_name(
