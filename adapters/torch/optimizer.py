@@ -89,8 +89,9 @@ class Updater:
         self._corrections = _Corrections(self.optimizer, bound, self._on) if corrected else None
 
     def rest(self) -> None:
-        """Sets every learning rate to 0; corrections stay."""
-        self.rates = [0.0] * len(self.rates)
+        """Sets every learning rate to 0; corrections stay. Some imported classes divide by it, so
+        theirs is one that hardly moves a weight."""
+        self.rates = [1e-10 if self._watched else 0.0] * len(self.rates)
 
     @property
     def zero_grad(self) -> Callable[[], None]:

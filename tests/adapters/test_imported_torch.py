@@ -229,3 +229,17 @@ def test_what_the_adapter_gives_by_itself_is_not_asked_of_the_user() -> None:
         for path, answer in answers.items()
     }
     assert wanted == {**{path: [] for path in paths}, paths[-1]: ["rho_scheduler"]}
+
+
+@pytest.mark.parametrize("dotted", ["pytorch_optimizer.ASGD", "schedulefree.ScheduleFreeWrapper"])
+def test_an_update_is_probed_though_the_class_divides_by_its_rate(
+    opened: Callable[..., Any], dotted: str
+) -> None:
+    pytest.importorskip(dotted.partition(".")[0])
+    session = opened(ImportPath("torch", dotted), {}, 0.01)
+    session.train(range(2))
+    before = session.weights()
+    session.probe("update", range(4))
+    session.sync()
+    for name, array in session.weights().items():
+        np.testing.assert_array_equal(array, before[name])
