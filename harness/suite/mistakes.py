@@ -75,6 +75,8 @@ _BY_KEY: Mapping[str, type[Frozen]] = {
 
 def _fields(problem: ErrorDetails, place: list[int | str]) -> Any:
     """The valid keys beside an unknown one: of the model that pydantic names, else by the key."""
+    if "groups" in place[:-1]:
+        return GroupEntry.model_fields
     named = " ".join(map(str, problem["loc"][:-1]))
     key = str(place[0]) if len(place) > 1 else ""
     by_key = _BY_KEY.get(key, SuiteFile)
