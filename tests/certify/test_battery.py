@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 from gradrace.adapters.numpy.instance import rule_maker
 from gradrace.certify.battery import battery, checks
+from gradrace.certify.battery.measure import parting
 from gradrace.certify.finding import Finding
 from gradrace.stepping.instance import Making
 from gradrace.stepping.scenario import Scenario, Step
+from hypothesis import given
+from hypothesis import strategies as st
 from planted_rules import FAULTS, RULES, Narrow, OtherMaker, other
 
 # What fails without a known rule, as nothing else could tell that it is the rule's definition.
@@ -96,6 +99,26 @@ def test_a_known_rule_takes_the_class_own_hyperparameters() -> None:
     """With another momentum the rule would answer otherwise."""
     maker = rule_maker(RULES["momentum"], {"momentum": 0.0})
     assert not failed(list(battery(maker, RULES["momentum"])))
+
+
+@given(
+    st.lists(st.floats(-1e3, 1e3), min_size=3, max_size=3),
+    st.integers(0, 2),
+    st.floats(1e-3, 1e3),
+)
+def test_a_parting_names_the_first_step_and_the_tensor(
+    way: list[float], at: int, gap: float
+) -> None:
+    start = {"a": np.zeros(2), "b": np.zeros(2)}
+    one = [{"a": np.full(2, 1.0), "b": np.full(2, value)} for value in way]
+    other = [dict(step) for step in one]
+    assert parting(one, other, start) is None
+    for step in other[at:]:
+        step["b"] = step["b"] + gap
+    found = parting(one, other, start)
+    assert found and (found.step, found.tensor) == (at + 1, "b")
+    largest = max(map(abs, way))
+    assert found.size == pytest.approx(gap / largest if largest else np.inf, rel=1e-6)
 
 
 def test_scenarios_of_checks_leave_the_benches_arrays_alone() -> None:

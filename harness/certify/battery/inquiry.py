@@ -13,7 +13,8 @@ from .said import Said
 class Inquiry:
     """One check, or a family with one function.
 
-    refusing: an error that says no (ValueError, NotImplementedError) is an answer, not a failure.
+    refusing: a ValueError or NotImplementedError says no, which is an answer, not a failure; an
+    error class of the optimizer's own package is one in any check.
     compares: it compares two courses, which tells nothing if equal instances differ. late: it is
     done after the others, as it takes longer."""
 

@@ -13,6 +13,7 @@ from functools import cache, cached_property, partial
 import numpy as np
 
 from ...optimizer import Optimizer
+from ...output.escaping import LONGEST
 from ...stepping.instance import Maker, NotApplicable
 from ..check import Check
 from ..finding import Finding
@@ -86,17 +87,14 @@ class _Battery:
         return narrow, None
 
     def _finding(self, inquiry: Inquiry, said: Said) -> Finding:
-        script = ""
-        if said.outcome == "failed" and said.shown:
-            script = self.maker.script(said.shown)
-            script = "".join(f"# {line}\n" for line in said.hint.splitlines()) + script
+        failure = said.outcome == "failed" and said.shown is not None
         return Finding(
             part="battery",
             check=said.check or inquiry.name,
             outcome=said.outcome,
             text=said.text,
             size=said.size if said.size is not None and np.isfinite(said.size) else None,
-            script=script,
+            script=_script(self.maker, said) if failure else "",
         )
 
 
@@ -119,13 +117,26 @@ def _said(bench: Bench, inquiry: Inquiry) -> list[Said]:
     except NotApplicable as reason:
         return [not_applicable(str(reason))]
     except Raised as raised:
-        if inquiry.refusing and _refuses(bench, raised.error):
+        if _refuses(bench, inquiry, raised.error):
             return [not_applicable(f"It refuses that ({told(raised.error)}).")]
         return [Said("failed", f"It raises {told(raised.error)}", shown=raised.scenario)]
 
 
-def _refuses(bench: Bench, error: Exception) -> bool:
-    """Whether it says no: by an error for that, or by one of its own package."""
+def _refuses(bench: Bench, inquiry: Inquiry, error: Exception) -> bool:
+    """Whether it says no: by an error of its own package, or by one for that if it may."""
     package = bench.facts.label.partition(".")[0]
     own = type(error).__module__.partition(".")[0] == package
-    return own or isinstance(error, _REFUSALS)
+    return own or (inquiry.refusing and isinstance(error, _REFUSALS))
+
+
+def _script(maker: Maker, said: Said) -> str:
+    """As long as a text may be: the last actions are left out of a longer one."""
+    assert said.shown is not None
+    head = "".join(f"# {line}\n" for line in said.hint.splitlines())
+    actions = said.shown.actions
+    for count in range(len(actions), 0, -1):
+        cut = "" if count == len(actions) else f"# {len(actions) - count} actions are left out.\n"
+        text = head + cut + maker.script(replace(said.shown, actions=actions[:count]))
+        if len(text) <= LONGEST:
+            return text
+    return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -20,6 +21,8 @@ Array = np.ndarray
 _ULP: Mapping[Dtype, float] = {"float32": 2.0**-23, "bfloat16": 2.0**-7}
 # What rounding may do: ulps of a weight in each step, and ulps of the way.
 _OF_WEIGHT = 4.0
+# Steps of fewer ulps of a weight have too few digits for a rule that looks back at them.
+_SMALLEST = 256.0
 _OF_WAY: Mapping[Dtype, float] = {"float32": 4096.0, "bfloat16": 64.0}
 # Shares by which gradients and weights are changed, to see whether the change gets through.
 _COARSE, _FINE, _FINEST = 3e-2, 1e-10, 1e-12
@@ -46,7 +49,9 @@ def _narrow(bench: Bench, dtype: Dtype) -> Iterator[Said]:
         _OF_WEIGHT * len(wide) * _size(start) + _OF_WAY[dtype] * _error(wide[-1], start)
     )
     first = errors[0] / (_ULP[dtype] * _size(start))
-    if errors[-1] > allowed:
+    if errors[-1] > allowed and _small(wide, start) < _SMALLEST * _ULP[dtype] * _size(start):
+        yield passed(f"{text}: its smallest steps are lost in the rounding of weights.", ulps)
+    elif errors[-1] > allowed:
         rounding = amount(allowed / (_ULP[dtype] * _size(start)))
         text = f"{text}; rounding explains {rounding}: it computes with fewer digits."
         yield failed(text, scenario, ulps)
@@ -56,6 +61,12 @@ def _narrow(bench: Bench, dtype: Dtype) -> Iterator[Said]:
 
 def _error(a: Weights, b: Weights) -> float:
     return max(float(np.max(np.abs(a[name] - b[name]))) for name in a)
+
+
+def _small(steps: Sequence[Weights], start: Weights) -> float:
+    """The largest change of a weight in the step in which that is least, of those that move."""
+    changes = [_error(now, then) for then, now in pairwise([start, *steps])]
+    return min(filter(None, changes), default=0.0)
 
 
 def _size(weights: Weights) -> float:
