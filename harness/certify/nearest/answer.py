@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from ...optimizer import Optimizer
 from ...stepping.instance import Maker, MakerFacts, NotApplicable
@@ -35,7 +35,7 @@ def nearest(maker: Maker, optimizers: Mapping[str, Optimizer]) -> Finding:
         return _unknown(facts, asked, found)
     parts = [
         _equal(found, asked),
-        _switched_on(maker, facts, optimizers),
+        *_otherwise(maker, facts, optimizers),
         _own(maker, facts, optimizers, found),
     ]
     return _finding("passed", "; ".join(filter(None, parts)), found.difference.worst)
@@ -68,21 +68,31 @@ def _equal(found: Match, asked: Asked) -> str:
     return text
 
 
-def _switched_on(maker: Maker, facts: MakerFacts, optimizers: Mapping[str, Optimizer]) -> str:
-    """The rule with all that is off by default: momentum, weight decay."""
-    names = settings.off(facts)
-    if not names:
-        return ""
+def _otherwise(
+    maker: Maker, facts: MakerFacts, optimizers: Mapping[str, Optimizer]
+) -> Iterator[str]:
+    """The rules with what is off by default: momentum and weight decay, then each flag."""
+    on = settings.probing(facts, switched_on=True)
+    if names := settings.off(facts):
+        yield _with(listed(names), maker, facts, on, optimizers)
+    for flag in settings.flags(facts):
+        flagged = Setting({**on.arguments, flag: True}, on.values)
+        yield _with(listed([*names, flag]), maker, facts, flagged, optimizers)
+
+
+def _with(
+    words: str, maker: Maker, facts: MakerFacts, on: Setting, optimizers: Mapping[str, Optimizer]
+) -> str:
     try:
-        _, found = _found(maker, facts, settings.probing(facts, switched_on=True), optimizers)
+        _, found = _found(maker, facts, on, optimizers)
     except NotApplicable as error:
-        return f"with {listed(names)} it cannot be stepped: {error}"
+        return f"with {words} it cannot be stepped: {error}"
     if found is None:
-        return f"with {listed(names)} no known rule can be set to its numbers"
+        return f"with {words} no known rule can be set to its numbers"
     if not found.same:
         near = f"{found.candidate.title}, {apart(found.difference.worst)} apart"
-        return f"with {listed(names)} it equals no known rule; nearest is {near}"
-    return f"with {listed(names)} it {found.text}"
+        return f"with {words} it equals no known rule; nearest is {near}"
+    return f"with {words} it {found.text}"
 
 
 def _own(maker: Maker, facts: MakerFacts, optimizers: Mapping[str, Optimizer], found: Match) -> str:

@@ -20,6 +20,8 @@ PROBING: Mapping[str, float] = {
     "epsilon": 2.0**-9,
     "weight_decay": 0.125,
 }
+_SWITCHED = ("momentum", "weight_decay")
+_FLAGS = ("nesterov", "amsgrad", "centered", "use_bias_correction", "decoupled_weight_decay")
 # Meanings that one rule calls so and another so.
 _STANDS_IN: Mapping[str, str] = {
     "beta1": "momentum",
@@ -56,14 +58,14 @@ def setting(facts: MakerFacts, values: Mapping[str, float]) -> Setting:
 def probing(facts: MakerFacts, switched_on: bool = False) -> Setting:
     """The class at values far from its defaults.
 
-    Numbers that are 0 by default (weight decay, momentum) stay so unless they are switched on."""
+    A weight decay or momentum of 0 stays so unless it is switched on; other numbers of 0 stay."""
     mine = own(facts)
     return setting(
         facts,
         {
             meaning: value
             for meaning, value in PROBING.items()
-            if meaning in mine and (mine[meaning] or switched_on)
+            if mine.get(meaning) or (switched_on and meaning in mine and meaning in _SWITCHED)
         },
     )
 
@@ -72,7 +74,12 @@ def off(facts: MakerFacts) -> list[str]:
     """The arguments that are 0 by default and can be switched on."""
     mine = own(facts)
     found = _places(facts)
-    return [found[meaning].argument for meaning in PROBING if mine.get(meaning) == 0.0]
+    return [found[meaning].argument for meaning in _SWITCHED if mine.get(meaning) == 0.0]
+
+
+def flags(facts: MakerFacts) -> list[str]:
+    """The arguments that turn the class into another rule, and are off by default."""
+    return [name for name in _FLAGS if facts.defaults.get(name) is False]
 
 
 def rate_of(facts: MakerFacts) -> float:
