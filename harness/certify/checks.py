@@ -86,16 +86,17 @@ def _made(request: Request) -> _Subject:
 def _checks(subject: _Subject, request: Request) -> Iterator[Check]:
     """All, in the order in which they are done."""
     optimizers, maker, known = subject.registry.optimizers, subject.maker, subject.known
+    given = subject.arguments
     rule = optimizers[request.rule] if request.rule else known
     if rule:
         numbers = subject.hyper if known else {}
-        yield Check("rule", f"is {rule.name}", lambda left_s: against(maker, rule, numbers))
+        yield Check("rule", f"is {rule.name}", lambda left_s: against(maker, rule, numbers, given))
     if known:
         about = (subject.registry, subject.adapter, subject.framework, known)
         yield Check("rule", canonical.NAME, lambda left_s: canonical.canonical(*about))
     if request.like:
         yield Check("rule", f"like {request.like}", lambda left_s: _alike(subject, request))
-    yield Check("rule", "nearest known rule", lambda left_s: [nearest(maker, optimizers)])
+    yield Check("rule", "nearest known rule", lambda left_s: [nearest(maker, optimizers, given)])
     yield from battery.checks(maker, rule)
     for task in DESCENTS:
         yield Check("training", f"descent on {task.name}", partial(_descent, subject, task))

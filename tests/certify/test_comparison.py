@@ -205,6 +205,16 @@ def test_a_library_of_matrices_gets_no_vectors() -> None:
     assert {finding.outcome for finding in found} == {"passed"}
 
 
+def test_arguments_of_the_user_are_its_own_numbers() -> None:
+    class Given(Library):
+        def facts(self) -> MakerFacts:
+            return replace(super().facts(), defaults=DEFAULTS)
+
+    library = Given(ADAM, {**DEFAULTS, "eps": 1e-2})
+    assert "at its own numbers it differs" in nearest(library, KNOWN).text
+    assert "at its own numbers" not in nearest(library, KNOWN, {"eps": 1e-2}).text
+
+
 def test_numbers_that_are_rounded_to_float32_are_told() -> None:
     finding = nearest(Library(ADAM, DEFAULTS, rounding=1e-8), KNOWN)
     assert finding.outcome == "passed"
@@ -287,6 +297,7 @@ def test_not_applicable_passes_with_its_reason() -> None:
 REAL = {
     "torch.optim.Adam": "with weight_decay it equals Adam with weight decay added to the gradient",
     "torch.optim.AdamW": "equals AdamW (",
+    "torch.optim.SGD": "with momentum, weight_decay and nesterov it equals Nesterov with weight",
     "torch.optim.RMSprop": "equals RMSprop with epsilon outside the root (",
     "torch.optim.NAdam": "equals NAdam with Dozat's momentum schedule (decay 0.004) but for",
     "torch.optim.ASGD": "equals ASGD with a learning rate that takes effect one step late",
@@ -294,7 +305,7 @@ REAL = {
     "pytorch_optimizer.Adan": "it equals Adan with proximal weight decay",
     "pytorch_optimizer.AdamC": "equals Adam with 1e-15 hidden under the root",
     "pytorch_optimizer.Lamb": "equals LAMB with bias correction of the first moment alone",
-    "prodigyopt.Prodigy": "equals Prodigy with no bias correction",
+    "prodigyopt.Prodigy": "weight_decay and use_bias_correction it equals Prodigy with decoupled",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ...optimizer import Optimizer, ReferenceRule
 from ...stepping.instance import Maker, MakerFacts, NotApplicable
@@ -17,18 +18,24 @@ from .search import Asked, Match, ask, best, match
 from .settings import Setting
 
 
-def against(maker: Maker, optimizer: Optimizer, hyper: Mapping[str, float]) -> Iterator[Finding]:
+def against(
+    maker: Maker,
+    optimizer: Optimizer,
+    hyper: Mapping[str, float],
+    arguments: Mapping[str, Any] = {},
+) -> Iterator[Finding]:
     """Whether the class takes the steps of the optimizer's rule: 50, in float64, to 1e-12.
 
-    hyper: the rule's, over its defaults; the class is set to the same numbers. A failed finding
-    names the first difference, the variation that the class follows if one is known, and a script.
-    ValueError for a hyperparameter that the rule lacks."""
+    hyper: the rule's, over its defaults; the class is set to the same numbers. arguments: those
+    that the maker gives every instance. A failed finding names the first difference, the variation
+    that the class follows if one is known, and a script. ValueError for a hyperparameter that the
+    rule lacks."""
     numbers = optimizer.hypers(hyper)
     if optimizer.rule is None:
         text = f"{optimizer.title} has no NumPy rule"
         yield Finding(part="rule", check="own numbers", outcome="not applicable", text=text)
         return
-    side = _Side(maker, maker.facts(), optimizer, optimizer.rule)
+    side = _Side(maker, settings.facts_of(maker, arguments), optimizer, optimizer.rule)
     other = {**numbers, **side.probing()}
     yield side.compared("own numbers", numbers, falling=False)
     yield side.compared("other numbers, falling learning rate", other, falling=True)

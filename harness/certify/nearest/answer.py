@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from ...optimizer import Optimizer
 from ...stepping.instance import Maker, MakerFacts, NotApplicable
@@ -19,12 +20,16 @@ CHECK = "nearest known rule"
 _NEAR = 0.5
 
 
-def nearest(maker: Maker, optimizers: Mapping[str, Optimizer]) -> Finding:
+def nearest(
+    maker: Maker, optimizers: Mapping[str, Optimizer], arguments: Mapping[str, Any] = {}
+) -> Finding:
     """Which of these optimizers' rules, or which variation of one, takes the same steps.
+
+    arguments: those that the maker gives every instance.
 
     Passed if there is one; its sentence names every departure. Not applicable if there is none (the
     sentence names the nearest, with the first difference) or if the class cannot be stepped."""
-    facts = maker.facts()
+    facts = settings.facts_of(maker, arguments)
     try:
         asked, found = _found(maker, facts, settings.probing(facts), optimizers)
     except NotApplicable as error:
@@ -100,12 +105,12 @@ def _own(maker: Maker, facts: MakerFacts, optimizers: Mapping[str, Optimizer], f
     try:
         asked = ask(maker, facts, settings.setting(facts, {}), falling=False)
     except NotApplicable as error:
-        return f"at its own defaults it cannot be stepped: {error}"
+        return f"at its own numbers it cannot be stepped: {error}"
     again = named(found.candidate.title, asked, optimizers)
     if again is None or again.same or again.difference.first is None:
         return ""
     first = told(again.difference.first, facts.label, "the rule", asked.scene.start)
-    return f"but at its own defaults it differs {first}"
+    return f"but at its own numbers it differs {first}"
 
 
 def _unknown(facts: MakerFacts, asked: Asked, found: Match) -> Finding:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ...imported.aliases import Place, places
 from ...optimizer import Optimizer
-from ...stepping.instance import MakerFacts
+from ...stepping.instance import Maker, MakerFacts
 from .scenes import LARGE_RATE, RATE
 
 # Far from every default, unlike each other, and exact in float32.
@@ -36,6 +37,12 @@ class Setting(NamedTuple):
 
     arguments: Mapping[str, Any]
     values: Mapping[str, float]
+
+
+def facts_of(maker: Maker, arguments: Mapping[str, Any]) -> MakerFacts:
+    """The class's facts, its defaults with these arguments over them."""
+    facts = maker.facts()
+    return replace(facts, defaults={**facts.defaults, **arguments})
 
 
 def own(facts: MakerFacts) -> dict[str, float]:
