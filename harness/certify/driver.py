@@ -25,9 +25,10 @@ from .lane import MODULE, Lane, LaneResult, Means, in_order
 from .request import Request
 from .subjects import Named, claimed, named
 
-# Seconds of one implementation, and the share that a single check may take.
+# Seconds of one implementation. Shares of them: all processes (the rest is for the driver itself),
+# a process's start, a single check.
 TIMEOUT_S = 60.0
-_SHARE = 1 / 3
+_WORKERS, _START, _CHECK = 0.95, 0.7, 1 / 3
 Tell = Callable[[str], None]
 
 
@@ -147,7 +148,7 @@ class _Place:
 
     def _in_lanes(self, wanted: Named, requests: Sequence[dict[str, Any]]) -> list[LaneResult]:
         """Each in a process of its own, side by side."""
-        deadline = time.monotonic() + self.options.timeout_s
+        deadline = time.monotonic() + self.options.timeout_s * _WORKERS
         means = self._means(wanted)
 
         def told(check: str) -> None:
@@ -180,10 +181,9 @@ class _Place:
     def _means(self, wanted: Named) -> Means:
         framework = self.registry.frameworks[wanted.path.framework]
         python = self.options.interpreters.get(framework.name, sys.executable)
-        check_s = self.options.timeout_s * _SHARE
-        return Means(
-            environment(some_run(framework)), check_s, python, arguments=self.options.worker
-        )
+        start_s, check_s = (share * self.options.timeout_s for share in (_START, _CHECK))
+        variables = environment(some_run(framework))
+        return Means(variables, start_s, check_s, python, arguments=self.options.worker)
 
 
 assert tuple(PARTS) == get_args(Part), "every part has a title"

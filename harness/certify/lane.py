@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +21,10 @@ MODULE = ("-m", "gradrace.certify.worker")
 # How often a worker's memory is looked at, and how much it may take.
 _POLL_S = 0.2
 MEMORY_BYTES = 6 << 30
+# A worker ends by itself so long before it is ended.
+_RESERVE_S = 1.5
+# A process that takes a smaller share of a processor stands still.
+_AT_WORK = 0.01
 NO_TIME = "no time left"
 _MESSAGE: TypeAdapter[Message] = TypeAdapter(Message)
 
@@ -29,9 +34,10 @@ class Means:
     """How a worker is started and bounded.
 
     python: its interpreter. arguments: after the interpreter; tests put another module there.
-    check_s: the most seconds of one check, and of importing and making the class."""
+    start_s: the most seconds of importing and making the class. check_s: of one check."""
 
     environment: Mapping[str, str]
+    start_s: float
     check_s: float
     python: str = sys.executable
     arguments: tuple[str, ...] = MODULE
@@ -52,11 +58,13 @@ class LaneResult:
 
 
 class _Ended(Exception):
-    """The worker died or had to be ended; the text says how. silent: it gave no answer in time."""
+    """The worker died or had to be ended; the text says how.
 
-    def __init__(self, how: str, silent: bool = False) -> None:
+    silent: it gave no answer in time. slow: and it was at work."""
+
+    def __init__(self, how: str, silent: bool = False, slow: bool = False) -> None:
         super().__init__(how)
-        self.silent = silent
+        self.silent, self.slow = silent, slow
 
 
 class Lane:
@@ -119,8 +127,9 @@ class Lane:
             self._refuse(Refused(reason=f"{when}, {end}"))
             return False
         over = time.monotonic() >= self._deadline
-        if over and end.silent:
-            self._result.findings.append(_not_done(at, f"{NO_TIME}: it was ended in this check"))
+        if end.slow or (over and end.silent):
+            # Whether it is slow or works for ever depends on the machine, and is no verdict.
+            self._result.findings.append(_not_done(at, f"{NO_TIME}: {end}"))
         else:
             text = f"the optimizer's process did not survive this check: {end}"
             self._result.findings.append(_failed(at, text))
@@ -150,16 +159,16 @@ class Lane:
         """The worker's messages up to its end. _Ended if it dies, falls silent or talks nonsense"""
         child = self._child = self._start()
         try:
-            left = self._deadline - time.monotonic()
+            left = self._deadline - time.monotonic() - _RESERVE_S
             request = self._request.model_copy(
                 update={"skip": tuple(self._done), "budget_s": max(left, 0.0)}
             )
             child.send(request.model_dump(mode="json"))
-            until = self._until()
+            until = self._until(self._means.start_s)
             while True:
                 message = self._next(child, until)
-                if not isinstance(message, Found):
-                    until = self._until()
+                if isinstance(message, Begin):
+                    until = self._until(self._limit(message.about))
                 if message.event == "end":
                     return
                 yield message
@@ -173,11 +182,15 @@ class Lane:
         except OSError as error:
             raise _Ended(f"{means.python} cannot be started: {refused(error)}") from None
 
-    def _until(self) -> float:
-        return min(self._deadline, time.monotonic() + self._means.check_s)
+    def _limit(self, about: CheckName) -> float:
+        """The most seconds of a check; training itself ends in time."""
+        return math.inf if about.part == "training" else self._means.check_s
+
+    def _until(self, most_s: float) -> float:
+        return min(self._deadline, time.monotonic() + most_s)
 
     def _next(self, child: Child, until: float) -> Message:
-        began = time.monotonic()
+        began, worked = time.monotonic(), _cpu_s(child.pid)
         try:
             while (left := until - time.monotonic()) > 0:
                 message = child.receive(min(left, _POLL_S))
@@ -190,7 +203,19 @@ class Lane:
         except ValidationError:
             raise _Ended("it wrote to the pipe that only gradrace's messages go through") from None
         waited = time.monotonic() - began
-        raise _Ended(f"it gave no answer within {waited:.0f} s, and was ended", silent=True)
+        slow = _cpu_s(child.pid) - worked > _AT_WORK * waited
+        how = "it gave no answer" if slow else "it stood still, without an answer,"
+        raise _Ended(f"{how} within {waited:.0f} s, and was ended", True, slow)
+
+
+def _cpu_s(pid: int) -> float:
+    """Seconds of processor time that a process has taken; 0 if it is gone."""
+    import psutil
+
+    with suppress(psutil.Error):
+        times = psutil.Process(pid).cpu_times()
+        return float(times.user + times.system)
+    return 0.0
 
 
 def _memory(pid: int) -> int:

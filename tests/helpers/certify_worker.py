@@ -63,6 +63,12 @@ def hanging(left_s: float) -> Iterator[Finding]:
     yield
 
 
+def toiling(left_s: float) -> Iterator[Finding]:
+    while True:
+        sum(range(100_000))
+    yield
+
+
 def hogging(left_s: float) -> Iterator[Finding]:
     kept = b"x" * (1 << 28)
     threading.Event().wait()
@@ -89,8 +95,8 @@ def forking(left_s: float) -> Iterator[Finding]:
 CHECKS = {
     check.__name__: check
     for check in (
-        *(sound, faulty, raising, refusing, leaving, dying, crashing, hanging, hogging),
-        *(printing, garbling, forking),
+        *(sound, faulty, raising, refusing, leaving, dying, crashing, hanging, toiling),
+        *(hogging, printing, garbling, forking),
     )
 }
 
