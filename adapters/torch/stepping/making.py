@@ -75,8 +75,9 @@ class Signature:
     @property
     def known(self) -> tuple[str, ...]:
         """All names but those of the tensors and the learning rate."""
-        names = (*self.required[1:], *self.defaults)
-        return tuple(name for name in names if name != self.rate)
+        tensors = {"params", *(name for name in self.required[:1] if name not in GIVEN_PARTS)}
+        names = (*self.required, *self.defaults)
+        return tuple(name for name in names if name not in {*tensors, self.rate})
 
 
 def signature_of(target: Callable[..., Any]) -> Signature:
@@ -111,8 +112,7 @@ class Recipe:
         """The dotted path of the optimizer that it wraps; "" for none."""
         if not any(each in ("inner", "inner class") for each in self.given().values()):
             return ""
-        kind = self._inner_class()
-        return f"{kind.__module__}.{kind.__name__}".replace("torch.optim.sgd.", "torch.optim.")
+        return public_path(self._inner_class())
 
     def given(self) -> dict[str, str]:
         """Argument without a default -> what it gets: "params", "model", "inner", ..."""
@@ -203,6 +203,17 @@ class Recipe:
     def _options(self, rests: bool, matrix: bool) -> dict[str, Any]:
         marks = {"use_muon": matrix} if self.grouping == "by use_muon" else {}
         return {**marks, **({"lr": 0.0} if rests else {})}
+
+
+def public_path(kind: Any) -> str:
+    """The shortest dotted path of a class: torch.optim.SGD, not torch.optim.sgd.SGD."""
+    name, parts = kind.__name__, str(kind.__module__).split(".")
+    folders = [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
+    return next(
+        f"{each}.{name}"
+        for each in folders
+        if each == folders[-1] or getattr(sys.modules.get(each), name, None) is kind
+    )
 
 
 def model_of(tensors: Mapping[str, Tensor]) -> nn.Module:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-from gradrace.adapters.torch.stepping.making import BY_HAND, Recipe
+from gradrace.adapters.torch.stepping.making import BY_HAND, Recipe, public_path
 from gradrace.importpath import ImportPath
 from gradrace.stepping.instance import Gradients
 from gradrace.stepping.scenario import Evaluate, Reload, Scenario, SetRate, Step
@@ -206,6 +206,4 @@ class _Script:
 
 def _source(value: Any) -> str:
     """A value as Python writes it; a class by its path."""
-    if inspect.isclass(value):
-        return f"{value.__module__}.{value.__qualname__}"
-    return repr(value)
+    return public_path(value) if inspect.isclass(value) else repr(value)
