@@ -34,8 +34,10 @@ def run(  # noqa: PLR0913 - the options of `gradrace run`, by keyword
 
     suite: a built-in suite's name, a TOML file's path, or the content of such a file as a dict
     (kept under `name`).
-    load: files with optimizers, tasks or schedules of your own. keyword, scale, workers (`-j`),
-    train_fractions, diagnose, population, executor, address: as the options of the command line.
+    load: files with optimizers, tasks or schedules of your own, or import paths of optimizers, such
+    as "torch:schedulefree.AdamWScheduleFree"; a suite may name these too. keyword, scale, workers
+    (`-j`), train_fractions, diagnose, population, executor, address: as the options of the command
+    line.
 
     Raises gradrace.UserError for anything misspelt, impossible or unwritable; failed runs are rows
     with a status."""

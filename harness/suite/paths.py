@@ -75,7 +75,8 @@ def with_classes(
     other optimizers that the suite gives hyperparameters under the native rule."""
     content = suite.content
     entries = [pair for each in content.optimizers for pair in _hypers(optimizer_entry(each))]
-    searched = content.search.hyper if content.search else {}
+    search = content.search
+    searched = bool(search and (search.hyper or search.published))
     hypers: dict[str, dict[str, Any]] = {}
     for optimizer, hyper in entries:
         first = {name: as_list(value)[0] for name, value in hyper.items()}

@@ -33,7 +33,14 @@ from gradrace.errors import UserError
 from gradrace.registry import load_registry
 from gradrace.results.asv.tracks import FIGURES, Figure, Track, Tracks, mode_of, tracks, version
 from gradrace.spec import Measure, RunSpec
-from gradrace.suite import Suite, expand, read_suite, with_named_timing
+from gradrace.suite import (
+    Suite,
+    expand,
+    read_suite,
+    with_classes,
+    with_named_timing,
+    with_paths,
+)
 
 SUITE_VARIABLE = "GRADRACE_ASV_SUITE"
 FOLLOWED = "nightly,nightly_modes"
@@ -68,7 +75,8 @@ def class_name(suite: Suite) -> str:
 
 def expanded(suite: Suite) -> tuple[RunSpec, ...]:
     """The suite's runs. UserError if two share a cell and differ in more than seed and launch."""
-    runs = expand(with_named_timing(suite), load_registry())
+    named, paths = with_paths(with_named_timing(suite))
+    runs = expand(named, with_classes(named, load_registry(paths)))
     variants: dict[tuple[Measure, Key], RunSpec] = {}
     for run in runs:
         first = variants.setdefault((run.measure, key_of(run)), run)
