@@ -10,6 +10,7 @@ import typer
 from typer import Argument, Option
 
 from ..errors import ExitCode, UserError, nearest
+from ..importpath import paths_of
 from ..output.terminal import say
 from . import options
 
@@ -59,6 +60,11 @@ def main(args: Arguments) -> None:
     from ..verify.cases import Selection
     from ..verify.text import Progress, show
 
+    for path in paths_of(args.load):
+        raise UserError(
+            f"--load {path}: an import path has no rule of its own to be verified against;"
+            f" gradrace certify {path} says what it computes"
+        )
     registry = load_registry(args.load)
     if args.document:
         from ..verify.document import write as write_document
