@@ -128,6 +128,27 @@ def test_a_class_that_hangs_where_it_is_imported():
     assert found.refused and "within 5 s" in found.refused.reason
 
 
+@pytest.mark.parametrize(
+    ("like", "text"),
+    [("jax:fake.sound", "jax:fake.sound: the steps of sound"), ("lion", "lion: none")],
+)
+def test_another_implementation_is_stepped_in_its_own_process(registry, like, text):
+    (certificate,) = certified(registry, "sound", like=like).certificates
+    assert certificate.findings[-1].text == text and certificate.like == like
+
+
+@pytest.mark.parametrize(
+    ("like", "says"),
+    [
+        ("jax:fake.refused", "--like jax:fake.refused: it is abstract"),
+        ("lionn", "--like lionn: no known rule (did you mean 'lion'?)"),
+    ],
+)
+def test_another_implementation_that_cannot_be_stepped(registry, like, says):
+    with pytest.raises(UserError, match=re.escape(says)):
+        certified(registry, "sound", like=like)
+
+
 def test_a_python_that_is_none(registry):
     with pytest.raises(UserError, match="cannot be started"):
         certified(registry, "sound", interpreters={"torch": str(Path(sys.prefix) / "none")})

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from gradrace.certify.certificate import Subject
 from gradrace.certify.check import Check, Prepared
@@ -119,6 +120,13 @@ def prepare(request: Request) -> Prepared:
             socket.create_connection(("example.org", 443))
     print(f"welcome to {what}")
     checks = [Check("battery", name, CHECKS[name]) for name in what.split("_and_")]
+    if request.probes_to:
+        Path(request.probes_to).write_text(f"the steps of {what}")
+        return Prepared(Subject(label=what), {}, [])
+    if request.like:
+        theirs = Path(request.like_probes).read_text() if request.like_probes else "none"
+        found = [said("like", "passed", f"{request.like}: {theirs}")]
+        checks.append(Check("battery", "like", lambda left_s: found))
     chosen = [each for each in checks if each.part in request.parts]
     subject = Subject(label=what, distribution="fake 1.0", drive="step()")
     return Prepared(subject, {"fake": "1.0", "Python": "3"}, chosen)
