@@ -28,7 +28,7 @@ from .subjects import Named, claimed, named
 # Seconds of one implementation. Shares of them: all processes (the rest is for the driver itself),
 # a process's start, a single check.
 TIMEOUT_S = 60.0
-_WORKERS, _START, _CHECK = 0.95, 0.7, 1 / 3
+_WORKERS, _START, _CHECK = 0.92, 0.7, 1 / 3
 Tell = Callable[[str], None]
 
 
