@@ -130,7 +130,9 @@ class Adapter(Protocol):
     def devices(self) -> tuple[str, ...]:
         """The devices it can use here: 'cpu', and 'gpu' if there is one."""
 
-    # An adapter may also have `accelerator(self) -> dict[str, str]`, for `gradrace doctor`. CUDA:
+    # An adapter may also have `trains_groups = True`: its sessions follow `RunInputs.trainers`, so
+    # that a run's parameter groups have optimizers of their own. Without, such runs are skipped.
+    # It may have `accelerator(self) -> dict[str, str]`, for `gradrace doctor`. CUDA:
     # the release that its framework was built for, "" if none; cuDNN; GPU 0, GPU 1, ...: the cards
     # it sees; no GPU: why it sees none; install: how to get a build with CUDA.
 

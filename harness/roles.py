@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import get_args
+from typing import Protocol, get_args
 
 import numpy as np
 
@@ -33,15 +33,9 @@ def role_of(layers: Sequence[BuiltLayer]) -> dict[str, ParameterRole]:
     bias: every other bias;
     embedding: the table of an Embedding;
     recurrent_kernel: what a recurrent layer multiplies its hidden state by;
-    head: the kernel (with weight norm, its direction) of the last layer that has one, embeddings
-        left out;
+    head: the kernel (with weight norm, its direction) of the last layer that has one;
     kernel: the rest, points included."""
-    heads = [
-        p.name
-        for built in layers
-        for p in built.parameters
-        if _own_name(p) in _KERNELS and not isinstance(built.layer, Embedding)
-    ]
+    heads = [p.name for built in layers for p in built.parameters if _own_name(p) in _KERNELS]
     head = heads[-1] if heads else ""
     return {
         p.name: _role(built, p, p.name == head)
@@ -100,20 +94,29 @@ def trainers(
     return tuple(found)
 
 
-def refused(
-    run: RunSpec,
-    optimizer: Optimizer,
-    optimizers: Mapping[str, Optimizer],
-    supports: Callable[[RunSpec, Optimizer], str | None],
-) -> str | None:
-    """The reason why a framework cannot do the run, by one of its optimizers, or None.
+class Supporting(Protocol):
+    """An adapter, as far as it is asked what it supports. One that may have parameter groups also
+    has `trains_groups = True`, see adapter.Adapter."""
 
-    supports: the adapter's."""
+    name: str
+
+    def supports(self, run: RunSpec, optimizer: Optimizer) -> str | None:
+        """None, or the reason why it cannot do this run with this optimizer."""
+
+
+def refused(
+    adapter: Supporting, run: RunSpec, optimizer: Optimizer, optimizers: Mapping[str, Optimizer]
+) -> str | None:
+    """The reason why an adapter cannot do the run, by one of its optimizers, or None.
+
+    optimizer: of the run; optimizers: all by name."""
     if not run.optimizer.groups:
-        return supports(run, optimizer)
+        return adapter.supports(run, optimizer)
+    if not getattr(adapter, "trains_groups", False):
+        return f"the {adapter.name} adapter knows no parameter groups"
     check_roles(run.task, run.optimizer)
     found = trainers(run, optimizer, others_of(run, optimizers))
-    reasons = (supports(each.run, each.optimizer) for each in found)
+    reasons = (adapter.supports(each.run, each.optimizer) for each in found)
     return next((reason for reason in reasons if reason), None)
 
 

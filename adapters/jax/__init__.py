@@ -49,6 +49,7 @@ class JaxAdapter:
     """See gradrace.adapter.Adapter."""
 
     name = FRAMEWORK
+    trains_groups = True
 
     def versions(self) -> dict[str, str]:
         return {package: importlib.metadata.version(package) for package in (*REQUIRES, "numpy")}

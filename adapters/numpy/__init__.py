@@ -35,6 +35,7 @@ class NumpyAdapter:
     """See gradrace.adapter.Adapter."""
 
     name = FRAMEWORK
+    trains_groups = True
 
     def versions(self) -> dict[str, str]:
         return {name: importlib.metadata.version(name) for name in REQUIRES}

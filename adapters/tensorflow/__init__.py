@@ -55,6 +55,7 @@ class TensorflowAdapter:
     """See gradrace.adapter.Adapter."""
 
     name = FRAMEWORK
+    trains_groups = True
 
     def versions(self) -> dict[str, str]:
         return {

@@ -55,6 +55,7 @@ class TorchAdapter:
     """See gradrace.adapter.Adapter."""
 
     name = FRAMEWORK
+    trains_groups = True
 
     def versions(self) -> dict[str, str]:
         return {name: importlib.metadata.version(name) for name in ("torch", "numpy")}

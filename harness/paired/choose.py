@@ -235,7 +235,9 @@ def _chosen(
 
 def _with(registry: Registry, run: RunSpec, choice: Choice) -> RunSpec:
     """The run with these values instead of its own; variations that named the old ones go."""
-    gone = {*choice, *(run.optimizer.hyper if {"optimizer", "rule"} & set(choice) else ())}
+    gone = {*choice}
+    if {"optimizer", "rule"} & set(choice):
+        gone |= {"groups", *run.optimizer.hyper}
     kept = {
         key: value
         for key, value in run.variations.items()

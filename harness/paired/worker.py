@@ -189,8 +189,7 @@ class Worker:
         optimizer = self._registry.optimizers.get(run.optimizer.name)
         if optimizer is None:
             raise Skip(f"there is no optimizer {run.optimizer.name!r} here")
-        reason = self._adapter.supports(run, optimizer)
-        if reason:
+        if reason := self._reason(run, optimizer):
             raise Skip(reason)
         # An older registry has no schedules of the user's.
         known: list[Any] = (
@@ -201,6 +200,15 @@ class Worker:
         plan, start = make_plan(run, optimizer, *known), initial_weights(run.task, run.seed)
         session = self._adapter.open(run, start, plan)
         return TimedSession(session, run.device == "cpu" and run.threads == 1)
+
+    def _reason(self, run: Any, optimizer: Any) -> str | None:
+        """Why the adapter cannot do the run, or None."""
+        if not getattr(run.optimizer, "groups", ()):
+            reason: str | None = self._adapter.supports(run, optimizer)
+            return reason
+        from gradrace.roles import refused  # between commits
+
+        return refused(self._adapter, run, optimizer, self._registry.optimizers)
 
 
 def _refusal(error: BaseException) -> dict[str, Any]:

@@ -250,15 +250,18 @@ def _ask(
     optimizer: Optimizer,
     optimizers: Mapping[str, Optimizer] = {},
 ) -> None:
-    def supports(seen: RunSpec, own: Optimizer) -> str | None:
-        bound = run.framework in own.bindings and run.framework in own.differs
-        if bound and run.optimizer.rule == "canonical":
-            # Refused in runs; here the nearest settings give the difference a size.
-            own = replace(own, differs={})
-        return adapter.supports(seen, own)
-
-    if reason := refused(run, optimizer, optimizers, supports):
+    known = {name: _nearest(each, run) for name, each in optimizers.items()}
+    if reason := refused(adapter, run, _nearest(optimizer, run), known):
         raise Unavailable(reason)
+
+
+def _nearest(optimizer: Optimizer, run: RunSpec) -> Optimizer:
+    """One that differs by definition is refused in runs; here its nearest settings give the
+    difference a size."""
+    bound = run.framework in optimizer.bindings and run.framework in optimizer.differs
+    return (
+        replace(optimizer, differs={}) if bound and run.optimizer.rule == "canonical" else optimizer
+    )
 
 
 def _inputs(

@@ -205,8 +205,8 @@ class Worker:
                 raise UserError(
                     f"{file.name} was edited after this sweep was planned; run it again"
                 )
-        single, every = self._single(spec), registry.optimizers
-        if reason := refused(single, optimizer, every, self._adapter.supports):
+        every = registry.optimizers
+        if reason := refused(self._adapter, self._single(spec), optimizer, every):
             raise Skip(reason)
         data.expect(spec.task.data, draft.sources.get(f"data {spec.task.data}"))
         inputs = make_plan(spec, optimizer, registry.schedules, every)

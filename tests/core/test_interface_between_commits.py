@@ -28,6 +28,7 @@ INTERFACE = {
     "gradrace.spec.RunSpec": (0, ("task", "optimizer", "schedule", "framework", "mode")),
     "gradrace.plan.make_plan": (2, ()),
     "gradrace.plan.initial_weights": (2, ()),
+    "gradrace.roles.refused": (4, ()),
     "gradrace.suite.make_suite": (3, ()),
     "gradrace.sweep.Options": (0, ("output", "keyword", "timeout_s")),
     "gradrace.sweep.prepare": (3, ()),

@@ -154,12 +154,18 @@ def test_groups_that_do_not_fit_the_model(groups, said):
 def test_a_framework_is_asked_for_each_optimizer_with_its_own_parameters():
     run, asked = run_of(group("head", "bias", name="sgd"), name="momentum"), []
 
-    def supports(seen: RunSpec, optimizer: Any) -> str | None:
-        asked.append((seen.optimizer.name, optimizer.name))
-        return "it lacks sgd" if optimizer.name == "sgd" else None
+    class Fake:
+        name, trains_groups = "fake", True
 
-    assert refused(run, OPTIMIZERS["momentum"], OPTIMIZERS, supports) == "it lacks sgd"
+        def supports(self, seen: RunSpec, optimizer: Any) -> str | None:
+            asked.append((seen.optimizer.name, optimizer.name))
+            return "it lacks sgd" if optimizer.name == "sgd" else None
+
+    assert refused(Fake(), run, OPTIMIZERS["momentum"], OPTIMIZERS) == "it lacks sgd"
     assert asked == [("momentum", "momentum"), ("sgd", "sgd")]
+    Fake.trains_groups = False
+    told = refused(Fake(), run, OPTIMIZERS["momentum"], OPTIMIZERS)
+    assert told == "the fake adapter knows no parameter groups"
 
 
 def test_matrices_only_asks_about_the_optimizers_own_parameters():

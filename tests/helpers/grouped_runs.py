@@ -139,7 +139,7 @@ def _natively(adapter: Any, kernels: str, others: str, mode: str) -> dict[str, A
     group = ParameterGroup(roles=rest, name=others, rate_factor=0.1)
     own = OptimizerSpec(name=kernels, rule="native", groups=(group,))
     run = run_of(CASES["penalties"], "torch", mode).model_copy(update={"optimizer": own})
-    assert refused(run, OPTIMIZERS[kernels], OPTIMIZERS, adapter.supports) is None
+    assert refused(adapter, run, OPTIMIZERS[kernels], OPTIMIZERS) is None
     return trained(adapter, run)
 
 
@@ -152,7 +152,7 @@ def main() -> None:
         for mode in MODES[framework] if case.every else MODES[framework][:1]:
             run = run_of(case, framework, mode)
             optimizer = OPTIMIZERS[case.optimizer]
-            if reason := refused(run, optimizer, OPTIMIZERS, adapter.supports):
+            if reason := refused(adapter, run, optimizer, OPTIMIZERS):
                 said["refused"][name] = reason
                 continue
             found = trained(adapter, run)

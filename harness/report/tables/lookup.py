@@ -165,5 +165,5 @@ class Timings:
 
 def _work(run: RunSpec) -> str:
     """`step_setting` without mode, rule and hyperparameters."""
-    optimizer = OptimizerSpec(name=run.optimizer.name)
+    optimizer = OptimizerSpec(name=run.optimizer.name, groups=run.optimizer.groups)
     return step_setting(run.model_copy(update={"mode": "any", "optimizer": optimizer}))
