@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from gradrace.describing import described
+from gradrace.describing import asking, described
 from gradrace.describing.asking import ask_about
 from gradrace.describing.space import numbers_of, space_of
 from gradrace.errors import UserError
@@ -324,6 +324,15 @@ def test_a_path_that_leads_to_no_optimizer_is_named(answers, text, problem):
 
 def test_a_package_that_is_not_there_is_no_mistake(answers):
     assert answers["torch:needs.X"].absent == "not_there_at_all"
+
+
+def test_a_package_that_never_ends_its_import_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(asking, "_TIMEOUT_S", 1.0)
+    Path("hangs.py").write_text("import time\nwhile True: time.sleep(1)\n")
+    path = ImportPath.parse("torch:hangs.X")
+    problem = ask_about("torch", {path.name: {}}, [path])[path.name].problem
+    assert "gave no answer within 1 s" in problem
 
 
 def test_a_package_that_ends_the_process_costs_itself_alone(tmp_path, monkeypatch):

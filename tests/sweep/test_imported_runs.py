@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from gradrace import sweep
+from gradrace.errors import UserError
 from gradrace.importpath import ImportPath
+from gradrace.paired import choose
 from gradrace.plugins import imports
 from gradrace.results import frame
 from gradrace.sweep.store import read_records
@@ -196,3 +198,14 @@ def test_the_commands_show_an_import_path(gradrace, folder):
     wrong = gradrace("run", "mine.toml", "--load", "torch:./mine.py:Mime", "--dry-run")
     assert wrong.returncode == 2 and "did you mean 'Mine'" in wrong.stderr
     assert ImportPath.parse("torch:./mine.py:Mine").name in dry.stdout
+
+
+def test_a_comparison_takes_an_import_path_on_each_side(folder):
+    part = choose.SuiteFilter("quick", "digits_mlp")
+    a, b = {"optimizer": "adamw"}, {"optimizer": "torch:./mine.py:Mine"}
+    registry = choose.registry_of([], part, a, b)
+    (pair,) = choose.against_each_other(registry, part, a, b)
+    assert (pair.a.framework, pair.b.framework) == ("torch", "torch")
+    assert pair.b.optimizer.name == "torch:mine.py:Mine" and pair.b.optimizer.rule == "native"
+    with pytest.raises(UserError, match=r"--b optimizer=torch:.*only torch can run it"):
+        choose.against_each_other(registry, part, {"framework": "jax"}, {**b, "framework": "jax"})
