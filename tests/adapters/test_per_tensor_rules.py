@@ -9,6 +9,7 @@ import pytest
 from gradrace.binding import unavailable
 from gradrace.layers import Dense
 from gradrace.registry import load_registry
+from gradrace.verify.cases import AMPLIFIED
 from per_tensor_rules import MATRICES, SHAPES, TASKS, start
 from programs import printed, saved
 from update_rules import run_of
@@ -21,7 +22,11 @@ RULES = [
     (framework, name)
     for name, o in REGISTRY.optimizers.items()
     for framework in o.bindings
-    if framework in INSTALLED and (o.per_tensor or o.full_batch) and framework not in o.differs
+    if framework in INSTALLED
+    and (o.per_tensor or o.full_batch)
+    and framework not in o.differs
+    # The first of these gradients has rows of zeros, which leave SOAP's bases arbitrary.
+    and name not in AMPLIFIED
 ]
 
 
