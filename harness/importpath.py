@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Self
 
 from .errors import UserError
-from .strict import given
 
 _FORM = (
     "FRAMEWORK:package.Class, such as torch:schedulefree.AdamWScheduleFree, or"
@@ -42,6 +41,9 @@ class ImportPath:
         file = Path(place) if colon else None
         fine = _FRAMEWORK.fullmatch(framework) and _DOTTED.fullmatch(dotted)
         if not fine or (file is None and "." not in dotted) or (file and file.suffix != ".py"):
+            # Commands import this module at once, and pydantic takes long.
+            from .strict import given
+
             raise UserError(f"{given(text)}: no import path; expected {_FORM}")
         found = cls(_ALIASES.get(framework, framework), dotted, file)
         if file and not _FILE.fullmatch(file.name):
