@@ -36,14 +36,14 @@ class ImportPath:
     @classmethod
     def parse(cls, text: str) -> Self:
         """`keras:` means tensorflow, `optax:` means jax. UserError for a text of another form."""
+        # Commands import this module at once, and pydantic takes long.
+        from .strict import given
+
         framework, _, rest = text.partition(":")
         place, colon, dotted = rest.rpartition(":")
         file = Path(place) if colon else None
         fine = _FRAMEWORK.fullmatch(framework) and _DOTTED.fullmatch(dotted)
         if not fine or (file is None and "." not in dotted) or (file and file.suffix != ".py"):
-            # Commands import this module at once, and pydantic takes long.
-            from .strict import given
-
             raise UserError(f"{given(text)}: no import path; expected {_FORM}")
         found = cls(_ALIASES.get(framework, framework), dotted, file)
         if file and not _FILE.fullmatch(file.name):
