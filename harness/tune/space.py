@@ -82,6 +82,10 @@ def _tables(file: Path) -> dict[str, dict[str, Any]]:
 
 
 def _range(file: Path, place: str, given: Any) -> Range:
+    known = RangeFile.model_fields
+    for key in given if isinstance(given, dict) else ():
+        if key not in known:
+            raise UserError(f"--space {file}: {place}: unknown key {key!r}{nearest(key, known)}")
     try:
         return RangeFile.model_validate(given).range
     except ValidationError as error:

@@ -24,6 +24,7 @@ from gradrace.registry import load_registry
 from gradrace.spec import OptimizerSpec
 from gradrace.suite import expand, make_suite, with_paths
 from gradrace.suite.checks import check_paths
+from gradrace.tune.space import spaces_of
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny import TINY
@@ -199,6 +200,43 @@ def test_a_search_space_follows_from_the_signature(default, wanted):
     assert ranges["learning_rate"] == Range(0.001, 10.0, log=True)
     assert (ranges["weight_decay"].low, ranges["weight_decay"].high) == pytest.approx(wanted)
     assert ranges["beta2"].below_one and "fast" not in optimizer.hyper
+
+
+SPACES = """
+["torch:pack.Mine"]
+beta1 = { low = 0.01, high = 0.2, log = true, below_one = true }
+[sgd]
+learning_rate = { low = 0.1, high = 0.2 }
+"""
+
+
+def test_a_file_gives_whole_spaces_and_changes_go_on_top(registry, tmp_path):
+    (tmp_path / "spaces.toml").write_text(SPACES)
+    optimizers = [imported(betas=BETAS), registry.optimizers["adam"]]
+    changes = ["torch:pack.Mine.beta2=0.5;learning_rate=0.1..0.2", str(tmp_path / "spaces.toml")]
+    found = spaces_of(optimizers, changes)
+    mine = found["torch:pack.Mine"]
+    assert mine.ranges["beta1"] == Range(0.01, 0.2, log=True, below_one=True)
+    assert [*mine.ranges] == ["beta1", "beta2", "learning_rate"]
+    assert mine.source.startswith("spaces.toml (changed: ")
+    assert {"learning_rate", "beta1"} < {*found["adam"].ranges}
+
+
+BAD_SPACES = {
+    "adam = ": "not valid TOML",
+    "adam = 3": "adam: expected a table of ranges",
+    "[adam]\nbeta1 = 3": "adam.beta1: ",
+    "[adam]\nbeta1 = { low = 0.1, hihg = 1 }": "adam.beta1: .*did you mean 'high'",
+    "[adam]\nbetta1 = { low = 0.1, high = 1 }": "no hyperparameter 'betta1' .did you mean 'beta1'",
+    "[sgd]": "no table of adam",
+}
+
+
+@pytest.mark.parametrize(("text", "message"), BAD_SPACES.items(), ids=lambda text: text[:30])
+def test_a_mistake_in_a_file_of_spaces_is_named(registry, tmp_path, text, message):
+    (tmp_path / "spaces.toml").write_text(text)
+    with pytest.raises(UserError, match=message):
+        spaces_of([registry.optimizers["adam"]], [str(tmp_path / "spaces.toml")])
 
 
 # -- suites
