@@ -34,6 +34,15 @@ OPTIONS: list[tuple[str, int, str]] = [
     ("show ''", 2, ""),
     ("export asv --commit nope", 2, ""),
     ("verify -k nothing_is_called_so", 5, ""),
+    ("certify adamww", 2, "did you mean 'adamw'"),
+    ("certify torch:AdamW", 2, "no import path"),
+    ("certify torch:./nope.py:Mine", 2, "no such file"),
+    ("certify adamw --framework torhc", 2, "did you mean 'torch'"),
+    ("certify adamw --rule adamww", 2, "did you mean 'adamw'"),
+    ("certify adamw --like adamww", 2, "did you mean 'adamw'"),
+    ("certify adamw --hyper betas", 2, "expected NAME=VALUE"),
+    ("certify adamw --timeout nan", 2, "is not a finite number"),
+    ("certify adamw --python torch", 2, "expected FRAMEWORK=INTERPRETER"),
     *(
         (line, 2, words)
         for line, words in rows(
