@@ -132,8 +132,9 @@ class Bench:
 
     @cached_property
     def own_gradients(self) -> bool:
-        """Whether the class evaluates gradients itself: in a closure, whose loss is linear here."""
-        return "closure" in self.facts.drive
+        """Whether the class evaluates the loss itself, in a closure or a function that it is given:
+        it is linear here."""
+        return any(word in self.facts.drive for word in ("closure", "_fn"))
 
     def making(self, **changes: Any) -> Making:
         """The usual one with changes."""

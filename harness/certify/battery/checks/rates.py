@@ -63,8 +63,8 @@ def _doubled(bench: Bench) -> Iterator[Said]:
     rule = _next(bench, expected, usual) if expected and usual else None
     late = rule is not None and _near(_next(bench, course, bench.plain, 1), rule)
     dead = bench.differs(course) is None
-    if dead and bench.differs(bench.run(_changed(bench, bench.rate / 2.0))):
-        yield passed("The learning rate halved in mid-run counts; doubled, it is held.", 1.0)
+    if dead and bench.differs(bench.run(_changed(bench, bench.rate / 16.0))):
+        yield passed("A lower learning rate in mid-run counts; doubled, it is held.", 1.0)
         return
     text = f"After the learning rate is doubled in mid-run, the next step is {amount(ratio)} times"
     if dead and not _unmoved(expected, usual):
