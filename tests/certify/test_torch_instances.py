@@ -14,6 +14,8 @@ from gradrace.errors import UserError
 from gradrace.importpath import ImportPath
 from gradrace.stepping.instance import Making, NotApplicable
 from gradrace.stepping.scenario import Course, Evaluate, Reload, Scenario, SetRate, Step, run
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
@@ -257,3 +259,44 @@ def test_what_a_class_lacks_is_not_applicable() -> None:
     low = made("pytorch_optimizer.FAdam")
     with pytest.raises(NotApplicable, match="float64"):
         low.make(values(0), Making(0.1))
+
+
+@st.composite
+def scenarios(draw: st.DrawFn) -> Scenario:
+    """Any actions on tensors of a few numbers."""
+    numbers = st.floats(-2.0, 2.0, width=16).filter(lambda value: abs(value) > 0.01)
+    arrays = {
+        name: st.lists(numbers, min_size=size, max_size=size).map(
+            lambda found, shape=shape: np.array(found).reshape(shape)
+        )
+        for name, size, shape in (("a.b", 4, (2, 2)), ("c", 1, ()), ("d", 3, (3,)))
+    }
+    maybe = st.fixed_dictionaries({name: each | st.none() for name, each in arrays.items()})
+    actions = st.lists(
+        st.builds(Step, maybe)
+        | st.builds(SetRate, st.sampled_from([0.0, 0.05, 0.2]))
+        | st.just(Reload())
+        | st.just(Evaluate()),
+        min_size=1,
+        max_size=6,
+    )
+    making = Making(
+        0.1,
+        dtype=draw(st.sampled_from(["float64", "float32", "bfloat16"])),
+        strided=draw(st.booleans()),
+        resting=draw(st.sampled_from([(), ("c",), ("a.b", "d")])),
+    )
+    return Scenario(draw(st.fixed_dictionaries(arrays)), making, tuple(draw(actions)))
+
+
+@settings(max_examples=25)
+@given(
+    dotted=st.sampled_from(["torch.optim.Adam", "torch.optim.SGD", "schedulefree.SGDScheduleFree"]),
+    whole=scenarios(),
+)
+def test_a_script_prints_what_any_scenario_did(dotted: str, whole: Scenario) -> None:
+    maker = MADE.get(dotted) or MADE.setdefault(dotted, made(dotted))
+    assert_prints(maker.script(whole), run(maker, whole))
+
+
+MADE: dict[str, Any] = {}
