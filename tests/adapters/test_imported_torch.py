@@ -243,3 +243,15 @@ def test_an_update_is_probed_though_the_class_divides_by_its_rate(
     session.sync()
     for name, array in session.weights().items():
         np.testing.assert_array_equal(array, before[name])
+
+
+@pytest.mark.parametrize("name", ["torch.optim.AdamW", "pytorch_optimizer.SAM", "heavyball.SOAP"])
+def test_the_schedule_is_followed(opened: Callable[..., Any], name: str) -> None:
+    pytest.importorskip(name.partition(".")[0])
+    session = opened(ImportPath("torch", name), {}, 0.01)
+    session.set_learning_rates(np.repeat([0.01, 0.0], [6, STEPS - 6]))
+    session.train(range(6))
+    before = session.weights()
+    session.train(range(6, STEPS))
+    for key, array in session.weights().items():
+        np.testing.assert_array_equal(array, before[key])

@@ -300,3 +300,18 @@ def test_a_script_prints_what_any_scenario_did(dotted: str, whole: Scenario) -> 
 
 
 MADE: dict[str, Any] = {}
+
+
+def test_evaluating_leaves_the_bits_though_the_switch_rounds() -> None:
+    maker, rng = made("schedulefree.AdamWScheduleFree"), np.random.default_rng(0)
+    start = {"kernel": rng.normal(size=(40, 25))}
+    given = [{"kernel": rng.normal(size=(40, 25))} for _ in range(5)]
+    instance = maker.make(start, Making(0.1, dtype="float32"))
+    for gradients in given:
+        instance.step(gradients)
+    weights, evaluated = instance.weights(), instance.evaluated()
+    assert (evaluated["kernel"] != weights["kernel"]).mean() > 0.9
+    np.testing.assert_array_equal(instance.weights()["kernel"], weights["kernel"])
+    instance.optimizer.eval()
+    instance.optimizer.train()
+    assert (instance.weights()["kernel"] != weights["kernel"]).any(), "the class itself rounds"
