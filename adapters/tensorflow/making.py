@@ -60,7 +60,8 @@ def in_doubles(call: Call) -> Call:
     """The call with float64 numbers, also for defaults that float32 cannot hold: Keras takes
     Python's floats for float32."""
     defaults = imported_class(call.path).floats
-    inexact = {k: v for k, v in defaults.items() if np.isfinite(v) and np.float32(v) != v}
+    # NumPy would compare a float32 with a float in float32.
+    inexact = {k: v for k, v in defaults.items() if float(np.float32(v)) != v}
     return Call(
         call.path, call.make, {k: _in_doubles(v) for k, v in (inexact | {**call.arguments}).items()}
     )
