@@ -61,7 +61,6 @@ def scripts() -> None:
         (made("scale_by_adam", b1=0.8), Making(0.01)),
         (made("contrib.schedule_free", base_optimizer="optax.adam"), Making(0.01)),
         (made("contrib.momo"), Making(0.01, {"beta": 0.8}, "float32")),
-        (made("contrib.sophia"), Making(0.01)),
         (made("lion"), Making(0.01, dtype="bfloat16")),
         (made("adam"), Making(0.01, variant="op by op")),
         (mine("sgd"), Making(0.01)),
