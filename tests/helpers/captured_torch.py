@@ -80,7 +80,8 @@ def recorded(self: graph.CapturedStep) -> Any:
     """As `capture`: takes no step."""
     with Recording() as recording, torch.random.fork_rng([]):
         self._take()
-    for tensor, values in recording.overwritten.values():
+    # The first values come last: two of these tensors may share their memory.
+    for tensor, values in reversed([*recording.overwritten.values()]):
         tensor.detach().copy_(values)
     self.replay = recording.again
     return self.replay
