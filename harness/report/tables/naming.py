@@ -51,7 +51,9 @@ def setups(rows: pd.DataFrame) -> list[str]:
 
 def variants(rows: pd.DataFrame, without: Collection[str] = ()) -> list[str]:
     """Whatever varies besides setup, optimizer, learning rate and `without`."""
-    columns = [c for c in ("rule", "batch_size", "variation") if _varies(rows, c)]
+    columns = [c for c in ("rule", "batch_size") if _varies(rows, c)]
+    if _varies(rows, "variation") or has_groups(rows):
+        columns.append("variation")
     if varies(rows, "schedule_params", ["task", "schedule"]):
         columns.append("schedule_params")
     if _varies(rows, "schedule"):
@@ -60,6 +62,11 @@ def variants(rows: pd.DataFrame, without: Collection[str] = ()) -> list[str]:
     if "hyper" not in without and hypers_unsaid(rows):
         columns.append("hyper")
     return [joined(row, columns) for row in rows[["task", *columns]].to_dict("records")]
+
+
+def has_groups(rows: pd.DataFrame) -> bool:
+    """Whether runs have parameter groups: their optimizer's name alone would say something else."""
+    return bool(rows["variation"].str.contains("groups=", regex=False).any())
 
 
 def hypers_unsaid(rows: pd.DataFrame) -> bool:

@@ -15,7 +15,7 @@ from .. import text
 from . import lookup, machines
 from .endings import COUNTS, SPREAD, per_cell
 from .grouping import ordered, varies
-from .naming import CELL, hypers_unsaid, named
+from .naming import CELL, has_groups, hypers_unsaid, named
 from .planned import metrics, runs
 from .timed import step_times
 
@@ -92,7 +92,8 @@ def summary_compact(frames: Frames, suite: str) -> pd.DataFrame:
     metric if tasks have others), final val loss, steps to target, step µs p25, status. The
     optimizer's column names the learning rate and so on if they vary."""
     table, of_task = summary(frames, suite), metrics(frames, suite)
-    varied = [column for column in _TOLD if varies(table, column, ["task", "optimizer"])]
+    told = {"variation"} if has_groups(table) else set()
+    varied = [c for c in _TOLD if c in told or varies(table, c, ["task", "optimizer"])]
     varied += ["hyper"] if hypers_unsaid(table) else []
     best = "best val acc" if set(of_task.values()) <= {"accuracy"} else "best val metric"
     if machines.are_of_several_machines(frames, of_suite := runs(frames, suite)):
