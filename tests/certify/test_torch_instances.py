@@ -37,6 +37,7 @@ WAYS: Mapping[str, tuple[str, str, bool]] = {
     "schedulefree.AdamWScheduleFree": ("train(), step()", "", False),
     "schedulefree.SGDScheduleFreeClosure": ("step(closure)", "", False),
     "heavyball.SOAP": ("step()", "", False),
+    "heavyball.SAMWrapper": ("step(closure)", "", False),
 }
 
 

@@ -69,6 +69,14 @@ optimizer = make()
 optimizer.load_state_dict(torch.load(buffer, weights_only=False))"""
 
 
+# For a class that is not given a rate, and holds an optimizer of its own.
+_SET_INSIDE = """\
+for holder in (optimizer, *vars(optimizer).values()):
+    for group in getattr(holder, "param_groups", ()):
+        if "lr" in group:
+            group["lr"] = {rate!r}"""
+
+
 def script_of(path: ImportPath, recipe: Recipe, scenario: Scenario) -> str:
     """See gradrace.stepping.instance.Maker.script."""
     return "\n".join(_Script(path, recipe, scenario).parts())
@@ -92,9 +100,15 @@ class _Script:
         yield from self._optimizer()
         yield f"\n\ndef step(gradients):\n{_BODIES[self._recipe.drive]}    show('step')\n"
         yield f"\n{_SHOW}\n"
+        if self._sets_inside:
+            yield self._set_rate(self._making.rate)
         if self._recipe.switches:
             yield "optimizer.train()"
         yield from self._actions()
+
+    @property
+    def _sets_inside(self) -> bool:
+        return not self._recipe.signature.rate and not self._recipe.inner
 
     def _imports(self) -> Iterator[str]:
         if any(isinstance(action, Reload) for action in self._scenario.actions):
@@ -168,18 +182,25 @@ class _Script:
         return f"[{', '.join(found)}]"
 
     def _actions(self) -> Iterator[str]:
+        rate = self._making.rate
         for action in self._scenario.actions:
             match action:
                 case Step():
                     yield f"step({self._gradients(action.gradients)})"
                 case SetRate():
-                    yield self._set_rate(action.rate)
+                    rate = action.rate
+                    yield self._set_rate(rate)
                 case Reload():
-                    yield _RELOADED
-                    if self._recipe.switches:
-                        yield "optimizer.train()"
+                    yield from self._reload(rate)
                 case Evaluate():
                     yield _EVALUATED if self._recipe.switches else "show('evaluated')"
+
+    def _reload(self, rate: float) -> Iterator[str]:
+        yield _RELOADED
+        if rate != self._making.rate:
+            yield self._set_rate(rate)
+        if self._recipe.switches:
+            yield "optimizer.train()"
 
     def _gradients(self, gradients: Gradients) -> str:
         found = [
@@ -197,6 +218,8 @@ class _Script:
     def _set_rate(self, rate: float) -> str:
         if self._recipe.drive == "fused_backward(loss, lr)":
             return f"rate = {rate!r}"
+        if self._sets_inside:
+            return _SET_INSIDE.format(rate=rate)
         groups = self._groups()
         moving = sum(options.get("lr") != 0.0 for _, options in groups)
         which = f"[:{moving}]" if moving < len(groups) else ""
