@@ -10,6 +10,8 @@ from ..inquiry import Inquiry
 from ..measure import finite, parting
 from ..said import Said, failed, passed
 
+_UNSEEN = "Compare with the same steps without evaluations: they print other numbers."
+
 
 def _looked_at(bench: Bench) -> Iterator[Said]:
     """Before the first step, after every step, and twice at the end."""
@@ -19,7 +21,8 @@ def _looked_at(bench: Bench) -> Iterator[Said]:
     *_, before, last = course.evaluated
     twice = parting([before], [last], bench.start)
     if found := bench.differs(course):
-        yield failed(f"Evaluating changes the training, {found}.", scenario, found.size)
+        text = f"Evaluating changes the training, {found}."
+        yield failed(text, scenario, found.size, _UNSEEN)
     elif twice:
         yield failed("Two evaluations in a row see different weights.", scenario, twice.size)
     elif not finite(last):

@@ -40,6 +40,7 @@ def _counts(bench: Bench) -> Iterator[Said]:
             " same bits.",
             scenario,
             0.0,
+            f"With the learning rate {bench.rate:g} it prints the same.",
         )
 
 
@@ -68,7 +69,8 @@ def _doubled(bench: Bench) -> Iterator[Said]:
         return
     text = f"After the learning rate is doubled in mid-run, the next step is {amount(ratio)} times"
     if dead and not _unmoved(expected, usual):
-        yield failed("A change of the learning rate in mid-run has no effect.", scenario, 1.0)
+        text = "A change of the learning rate in mid-run has no effect."
+        yield failed(text, scenario, 1.0, "Without the change it prints the same.")
     elif dead:
         yield passed("A change of the learning rate in mid-run has no effect, as in the rule.")
     elif rule is not None and not _near(ratio, rule) and _near(ratio, 1.0) and late:

@@ -11,6 +11,8 @@ from ..inquiry import Inquiry
 from ..measure import parting
 from ..said import Said, failed, passed
 
+_UNBROKEN = "Compare with the same steps without saving and loading: they print other numbers."
+
 
 def _resumed(bench: Bench) -> Iterator[Said]:
     steps = tuple(map(Step, bench.gradients))
@@ -21,6 +23,7 @@ def _resumed(bench: Bench) -> Iterator[Said]:
                 f"Resumed after step {after}, it goes another way than without a break: {found}.",
                 scenario,
                 found.size,
+                _UNBROKEN,
             )
             return
     yield passed("Resumed training equals uninterrupted training, bit for bit.", 0.0)
@@ -35,7 +38,7 @@ def _rate_resumed(bench: Bench) -> Iterator[Said]:
     found = parting(bench.run(whole).steps, bench.run(scenario).steps, bench.start)
     if found:
         text = f"Resumed after its learning rate was changed, it goes another way: {found}."
-        yield failed(text, scenario, found.size)
+        yield failed(text, scenario, found.size, _UNBROKEN)
     else:
         yield passed("Resumed after a change of the learning rate, not a bit differs.", 0.0)
 

@@ -39,7 +39,8 @@ def _empty(bench: Bench) -> Iterator[Said]:
         yield passed("A tensor without elements changes nothing for others.")
     elif found:
         text = f"A tensor without elements changes the others, {found}."
-        yield failed(text, scenario, found.size)
+        hint = "Without that tensor the others print other numbers."
+        yield failed(text, scenario, found.size, hint)
 
 
 def _strided(bench: Bench) -> Iterator[Said]:
@@ -51,7 +52,7 @@ def _strided(bench: Bench) -> Iterator[Said]:
         yield passed("Tensors that are not contiguous in memory get the same numbers.", found.size)
     else:
         text = f"Tensors that are not contiguous in memory get other numbers, {found}."
-        yield failed(text, scenario, found.size)
+        yield failed(text, scenario, found.size, "Contiguous tensors print other numbers.")
 
 
 CHECKS = (
