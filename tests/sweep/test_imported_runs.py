@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 from gradrace import sweep
 from gradrace.errors import UserError
-from gradrace.importpath import ImportPath
+from gradrace.importpath import ImportPath, is_import_path
 from gradrace.paired import choose
 from gradrace.plugins import imports
+from gradrace.registry import load_registry
 from gradrace.results import frame
+from gradrace.spec import OptimizerSpec, ScheduleSpec
 from gradrace.sweep.store import read_records
 from gradrace.tune import results
 from gradrace.tune.prepare import StudyRequest, prepare
@@ -91,8 +93,13 @@ def test_a_file_and_a_package_run_beside_our_own(folder):
     assert records["torch:mine.py:Mine"].spec.optimizer.hyper["betas"] == (0.9, 0.0)
 
 
-def digest_of(folder: Path, name: str) -> str:
-    return planned(folder / "r", **{**TORCH, "optimizers": [name]}).plan[0].digest
+def digest_of(make_run, name: str) -> str:
+    """Of a run in torch; no process is started for it."""
+    paths = [ImportPath.parse(name)] if is_import_path(name) else []
+    spec = OptimizerSpec(name=paths[0].name if paths else name, rule="native")
+    schedule = ScheduleSpec(kind="constant", base_lr=0.1)
+    changes = {"optimizer": spec, "schedule": schedule, "framework": "torch", "mode": "eager"}
+    return sweep.Planner(load_registry(paths), {}).plan(make_run(**changes)).digest
 
 
 def touched(file: Path, text: str) -> None:
@@ -128,13 +135,13 @@ HELD = "import torch\nSCALE = 1.0\ntorch_class = torch.optim.SGD\n"
 
 
 @pytest.mark.parametrize("what", STALE)
-def test_a_change_makes_its_runs_stale_and_no_others(folder, what):
+def test_a_change_makes_its_runs_stale_and_no_others(folder, make_run, what):
     name, change = STALE[what]
     (folder / "lib" / "lib_of_mine.py").write_text(HELD)
-    before, other = digest_of(folder, name), digest_of(folder, "sgd")
-    assert digest_of(folder, name) == before
+    before, other = digest_of(make_run, name), digest_of(make_run, "sgd")
+    assert digest_of(make_run, name) == before
     change(folder)
-    assert digest_of(folder, name) != before and digest_of(folder, "sgd") == other
+    assert digest_of(make_run, name) != before and digest_of(make_run, "sgd") == other
 
 
 def test_native_hyperparameters_reach_the_class_also_in_lanes(folder):
