@@ -269,3 +269,14 @@ def test_the_digest_follows_a_groups_optimizer():
     plain, grouped = planner.plan(run_of()), planner.plan(run_of(group("bias", name="sgd")))
     assert plain.digest != grouped.digest
     assert "gradrace.optimizers.sgd" in grouped.sources.keys() - plain.sources.keys()
+
+
+def test_tables_always_name_groups():
+    from gradrace.report.tables.naming import variants
+    from pandas import DataFrame
+
+    rows = DataFrame({"task": ["t", "t"], "variation": ["groups=bias(own state)"] * 2})
+    same = {"rule": "native", "batch_size": 1, "schedule": "constant", "schedule_params": ""}
+    rows = rows.assign(measure="convergence", optimizer="adam", hyper="", **same)
+    assert variants(rows) == ["groups=bias(own state)"] * 2
+    assert variants(rows.assign(variation="seen=1")) == ["", ""]
