@@ -252,6 +252,9 @@ MISREAD: Mapping[str, Misread] = {
     "sign of the step": Misread(
         "nesterov", _nesterov_sign, "equals Nesterov with the sign of the step"
     ),
+    "signs alone": Misread(
+        "sgd", lambda p, g, s, lr, t, h: (p - lr * np.sign(g), s), "equals SGD with the sign of the"
+    ),
     "optax#1170 Muon": Misread(
         "muon", _muon(_wide), "equals Muon with steps times sqrt(max(1, columns / rows))"
     ),

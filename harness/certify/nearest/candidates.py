@@ -101,8 +101,7 @@ def written_otherwise(
     buffered = bool(setting.values.get("momentum"))
     moments = bool(hyper["beta2"])
     yield from _formed(optimizers, hyper, _adam_forms(buffered, moments), setting)
-    if hyper["momentum"]:
-        yield from _formed(optimizers, hyper, _momentum_forms(), setting)
+    yield from _formed(optimizers, hyper, _momentum_forms(bool(hyper["momentum"])), setting)
 
 
 # A form's rule, the known rule's name, and how it departs from that.
@@ -161,10 +160,12 @@ def _adam_forms(buffered: bool, moments: bool) -> tuple[_Named, ...]:
 
 
 @cache
-def _momentum_forms() -> tuple[_Named, ...]:
+def _momentum_forms(moved: bool) -> tuple[_Named, ...]:
+    """moved: the class has a momentum."""
     return tuple(
         (momentum_form(form), _names(form, MOMENTUM_RULES, MOMENTUM_AXES))
         for form in forms(MOMENTUM_AXES)
+        if moved or form["sum"] == "none"
     )
 
 
