@@ -17,7 +17,7 @@ from ..output.terminal import print_table, say
 from . import options
 
 if TYPE_CHECKING:
-    from ..optimizer import Optimizer
+    from ..optimizer import Binding, Optimizer
 
 _WHAT = (
     "tasks, data, optimizers, schedules, frameworks, suites or all; or an optimizer's import path."
@@ -107,7 +107,7 @@ def _optimizer(optimizer: Optimizer) -> dict[str, str]:
         "optimizer": optimizer.name,
         "learning rate": f"{optimizer.learning_rate:g}",
         "hyperparameters": _pairs("=", hyper),
-        "in": _pairs(": ", {name: each.label for name, each in optimizer.bindings.items()}),
+        "in": _pairs(": ", {name: _class(each) for name, each in optimizer.bindings.items()}),
         "paper": optimizer.paper,
     }
 
@@ -134,6 +134,15 @@ def by_path(text: str) -> dict[str, Rows]:
         for name, each in known.items()
     ]
     return {"optimizers": [_optimizer(found)], "arguments": rows}
+
+
+def _class(binding: Binding) -> str:
+    """The library's class, and the packages of others that it needs and that are not here."""
+    from ..plugins.imports import NOT_INSTALLED
+    from ..sweep.installed import packages_of
+
+    absent = [n for n, found in packages_of(binding, None).items() if found == NOT_INSTALLED]
+    return f"{binding.label} (not installed: {', '.join(absent)})" if absent else binding.label
 
 
 def _here(name: str) -> str:

@@ -6,6 +6,7 @@ import importlib.metadata
 from dataclasses import replace
 
 import pytest
+from gradrace.commands.list import catalogue
 from gradrace.registry import load_registry
 from gradrace.spec import OptimizerSpec
 from gradrace.sweep.planner import Planner
@@ -55,3 +56,17 @@ def test_the_package_s_version_is_in_the_digest(make_run, monkeypatch, name, dis
     upgraded = Planner(registry, {}).plan(run)
     assert upgraded.versions[distribution] == "0.0.1"
     assert upgraded.digest != planned.digest
+
+
+def test_list_names_the_packages_that_are_not_here(monkeypatch):
+    version = importlib.metadata.version
+
+    def without(of: str) -> str:
+        if of == "lion-pytorch":
+            raise importlib.metadata.PackageNotFoundError(of)
+        return version(of)
+
+    monkeypatch.setattr(importlib.metadata, "version", without)
+    classes = {row["optimizer"]: row["in"] for row in catalogue()["optimizers"]}
+    assert "torch: lion_pytorch.Lion (not installed: lion-pytorch)" in classes["lion"]
+    assert "not installed" not in classes["adam"]
