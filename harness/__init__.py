@@ -81,6 +81,7 @@ if TYPE_CHECKING:
     from .schedule import Schedule as Schedule
     from .schedule import ScheduleParam as ScheduleParam
     from .spec import OptimizerSpec as OptimizerSpec
+    from .spec import ParameterGroup as ParameterGroup
     from .spec import RunSpec as RunSpec
     from .spec import ScheduleSpec as ScheduleSpec
     from .spec import TaskSpec as TaskSpec
