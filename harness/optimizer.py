@@ -14,6 +14,7 @@ import numpy as np
 
 from .errors import nearest
 from .importpath import ImportPath
+from .strict import given as shown
 
 Array = np.ndarray
 Hypers = Mapping[str, float]
@@ -248,7 +249,7 @@ class Optimizer:
                     f"{self.name} has no hyperparameter {key!r}{nearest(key, self.hyper)}"
                 )
             if isinstance(value, bool) or not isinstance(value, int | float):
-                raise ValueError(f"{self.name}: {key} = {value!r} is no number")
+                raise ValueError(f"{self.name}: {key}: expected a number, not {shown(value)}")
             known = self.hyper[key]
             if not known.low <= value <= known.high:
                 raise ValueError(

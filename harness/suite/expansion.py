@@ -79,7 +79,7 @@ def _timed(suite: Suite, registry: Registry, entry: TimingEntry) -> Iterator[Run
     trains = suite.content.convergence if entry.trained else False
     rules = as_list(trains.rule) if trains else []
     found = itertools.chain(
-        _cells(suite, registry, entry, [entry.rule], convergence=False),
+        _cells(suite, registry, entry, [entry.rule], False, bool(rules) and "native" not in rules),
         _cells(suite, registry, entry, rules, convergence=True),
     )
     cells = list({step_setting(cell): cell for cell in found}.values())
@@ -90,7 +90,12 @@ def _timed(suite: Suite, registry: Registry, entry: TimingEntry) -> Iterator[Run
 
 
 def _cells(
-    suite: Suite, registry: Registry, entry: TimingEntry, rules: Rules, convergence: bool
+    suite: Suite,
+    registry: Registry,
+    entry: TimingEntry,
+    rules: Rules,
+    convergence: bool,
+    plain_native: bool = False,
 ) -> Iterator[RunSpec]:
     """Every setting that is timed under these rules, in the modes that train or are timed.
 
@@ -107,7 +112,7 @@ def _cells(
         for mode, (draw, task, variations) in itertools.product(modes, prepared):
             timed = [
                 each
-                for each in optimizers(suite, registry, rules, draw)
+                for each in optimizers(suite, registry, rules, draw, plain_native)
                 if entry.optimizers is None or each.name in entry.optimizers
                 if offered(each, registry.optimizers, [framework])
             ]

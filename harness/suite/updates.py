@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from .. import schedules
 from ..errors import located
@@ -33,11 +34,16 @@ def updates(
 
 
 def optimizers(
-    suite: Suite, registry: Registry, rules: Rules, draw: Draw
+    suite: Suite, registry: Registry, rules: Rules, draw: Draw, plain_native: bool = False
 ) -> Iterator[OptimizerSpec]:
-    """Every optimizer x rule x hyperparameters."""
+    """Every optimizer x rule x hyperparameters. plain_native: the native rule of our own optimizers
+    has the libraries' numbers alone, since the entries' are of the canonical rule."""
     for entry, rule in _entries(suite, registry, rules):
-        yield from _hypers(suite, registry, entry, rule, _own(suite, registry, entry, draw))
+        own = _own(suite, registry, entry, draw)
+        if plain_native and rule == "native" and not registry.optimizers[entry.name].imported:
+            entry = entry.model_copy(update={"hyper": {}})
+            own = replace(own, hyper={})
+        yield from _hypers(suite, registry, entry, rule, own)
 
 
 def _own(suite: Suite, registry: Registry, entry: OptimizerEntry, draw: Draw) -> Draw:

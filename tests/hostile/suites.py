@@ -137,8 +137,8 @@ nan | inf -> a finite number
 [] -> at least one entry
 [1e-3, "x"] -> optimizers[0].learning_rate[1]: expected a number
 [optimizers = [{ name = "adam", hyper = { $ } }]]
-beta1 = true | beta1 = "0.9" -> optimizers[0].hyper.beta1: expected a number
-beta1 = nan -> optimizers[0].hyper.beta1: expected a finite number
+beta1 = true | beta1 = "0.9" -> optimizers: adam: beta1: expected a number, not
+beta1 = nan -> optimizers[0].hyper.beta1: expected
 beta1 = 2 -> beta1 = 2 is outside
 beta1 = -1 -> beta1 = -1 is outside
 beat1 = 0.9 -> did you mean 'beta1'
