@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from ..optimizer import Binding, Hyper, Optimizer, Range, ReferenceRule, SearchSpace
@@ -38,6 +41,12 @@ def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) 
     }
 
 
+def _torch() -> Callable[..., Any]:
+    from ..adapters.torch.early_state import prodigy
+
+    return prodigy
+
+
 OPTIMIZER = Optimizer(
     name="prodigy",
     title="Prodigy",
@@ -55,10 +64,11 @@ OPTIMIZER = Optimizer(
     },
     bindings={
         "torch": Binding(
-            "prodigyopt.Prodigy",
+            _torch,
             arguments(
                 betas=("beta1", "beta2"), eps="epsilon", d0="distance", use_bias_correction=True
             ),
+            native_target="prodigyopt.Prodigy",
             requires=("prodigyopt",),
         ),
         "jax": Binding(

@@ -7,6 +7,9 @@ greatest learning rate so far. The paper's Algorithm 1 weighs an iterate by gamm
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from ..optimizer import Binding, Hyper, Optimizer, Range, ReferenceRule, SearchSpace
@@ -40,6 +43,12 @@ def _update(
     }
 
 
+def _torch() -> Callable[..., Any]:
+    from ..adapters.torch.early_state import schedule_free_adamw
+
+    return schedule_free_adamw
+
+
 OPTIMIZER = Optimizer(
     name="schedule_free_adamw",
     title="Schedule-Free AdamW",
@@ -61,8 +70,9 @@ OPTIMIZER = Optimizer(
     },
     bindings={
         "torch": Binding(
-            "schedulefree.AdamWScheduleFree",
+            _torch,
             arguments(betas=("beta1", "beta2"), eps="epsilon"),
+            native_target="schedulefree.AdamWScheduleFree",
             requires=("schedulefree",),
         ),
         "tensorflow": Binding(

@@ -7,6 +7,9 @@ here at a constant rate."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from ..optimizer import Binding, Hyper, Optimizer, Range, ReferenceRule, SearchSpace
@@ -32,6 +35,12 @@ def _update(y: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) 
     return (1.0 - beta) * z + beta * x, state
 
 
+def _torch() -> Callable[..., Any]:
+    from ..adapters.torch.early_state import schedule_free_sgd
+
+    return schedule_free_sgd
+
+
 OPTIMIZER = Optimizer(
     name="schedule_free_sgd",
     title="Schedule-Free SGD",
@@ -50,8 +59,9 @@ OPTIMIZER = Optimizer(
     },
     bindings={
         "torch": Binding(
-            "schedulefree.SGDScheduleFree",
+            _torch,
             arguments(momentum="beta"),
+            native_target="schedulefree.SGDScheduleFree",
             requires=("schedulefree",),
         ),
         "jax": Binding(

@@ -71,6 +71,9 @@ CLOSED_LOOP: dict[str, tuple[UpdateRule, ...]] = {
 # its parts.
 CORE_TASKS = ("digits_mlp", "digits_cnn", "digits_lstm")
 CORE_OPTIMIZERS = ("sgd", "momentum", "adam")
+# Their state starts as the weights. A library that makes it in the first step sees weights that a
+# task's own decay has moved.
+FROM_WEIGHTS = ("schedule_free_adamw", "schedule_free_sgd", "prodigy")
 # The optimizers' learning rates are made for digits. On these tasks they would diverge (losses
 # beyond 1e50) or amplify rounding by 1e5 in a hundred steps; these are the largest rates used.
 _LARGEST_RATES = dict(quadratic=1e-3, rosenbrock=5e-4, beale=1e-3, adding_rnn=0.01, copy_rnn=0.01)
@@ -674,12 +677,13 @@ def _trajectory_cases(
             if optimizer.rule is None and len(optimizer.bindings) < 2:
                 continue  # nobody to compare with
             rate = min(optimizer.learning_rate, _LARGEST_RATES.get(task.name, np.inf))
-            trainers = ("momentum", "adam") if "+" in task.name else core_optimizers
+            trainers = _trainers_of_variant(task) if "+" in task.name else core_optimizers
             wanted, steps = name in trainers or task.name in core_tasks, STEPS
             if (optimizer.rule and optimizer.rule.joint) or name in AMPLIFIED:
                 # L-BFGS is for functions without noise, and amplifies rounding even there, by 1e4
                 # in 20 to 60 steps.
-                wanted, steps = isinstance(task.model[0], Point), JOINT_STEPS
+                smooth = isinstance(task.model[0], Point)
+                wanted, steps = smooth or ("+" in task.name and name in trainers), JOINT_STEPS
                 rate = optimizer.learning_rate
             if task.data in SYNTHETIC:
                 wanted, steps = name == "adam", TIMED_STEPS
@@ -706,6 +710,12 @@ def _trajectory_cases(
         for name in CORE_OPTIMIZERS:
             optimizer = registry.optimizers[name]
             yield _trained(tasks[task_name], optimizer, LONG_STEPS, f"/{LONG_STEPS}")
+
+
+def _trainers_of_variant(task: TaskSpec) -> tuple[str, ...]:
+    """Who trains a task that is a core task but for one thing."""
+    decays = task.regularization.decay > 0.0
+    return ("momentum", "adam", *(FROM_WEIGHTS if decays else ()))
 
 
 def _trained(
