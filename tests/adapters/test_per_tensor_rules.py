@@ -119,7 +119,8 @@ def test_the_reference_evaluates_the_average_of_schedule_free(make_run, open_num
     session = open_numpy(make_run(name="schedule_free_adamw"))
     session.train(range(20))
     average = session._updater.evaluated(session.weights())
-    fast = {name: state["z"] for name, state in session._updater.state.items()}
+    (states,) = session._updater.states
+    fast = {name: state["z"] for name, state in states.items()}
     for name, y in session.weights().items():
         assert np.allclose(y, 0.9 * average[name] + 0.1 * fast[name], rtol=0, atol=1e-12)
     assert any(np.abs(average[name] - session.weights()[name]).max() > 1e-3 for name in average)
