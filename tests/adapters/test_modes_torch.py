@@ -135,9 +135,9 @@ REFUSALS = {
     "mode": "PyTorch has no mode 'graph' here",
     "device": "no GPU visible to PyTorch",
     "batch norm": "PyTorch's batch normalisation refuses batches with one value a feature",
-    "optimizer": "lion is not available in torch",
+    "optimizer": "ftrl is not available in torch",
     "nothing": None,
-    "compile anyway refused": "lion is not available in torch",
+    "compile anyway refused": "ftrl is not available in torch",
 }
 
 

@@ -263,10 +263,10 @@ def refusals() -> Found:
         "mode": (TASKS["mlp"], "adam", {"mode": "graph"}),
         "device": (TASKS["mlp"], "adam", {"device": "gpu"}),
         "batch norm": (TASKS["one value a feature"], "adam", {}),
-        "optimizer": (TASKS["mlp"], "lion", {}),
+        "optimizer": (TASKS["mlp"], "ftrl", {}),
         "nothing": (TASKS["mlp"], "adam", {"dtype": "bfloat16", "mode": "eager"}),
         "compile": (TASKS["mlp"], "adam", {"mode": "compile"}),
-        "compile anyway refused": (TASKS["mlp"], "lion", {"mode": "compile"}),
+        "compile anyway refused": (TASKS["mlp"], "ftrl", {"mode": "compile"}),
     }
     for name, (spec, optimizer, changes) in cases.items():
         yield (
