@@ -2,8 +2,7 @@
 
 `modes`: eager, as a CUDA graph or through torch.compile. `session`: one model in training;
 `captured`: by replays of one captured step (`graph`). `layers`, `losses`, `batches`, `optimizer`
-(`pieces` that torch lacks, classes mended in `third_party` and `early_state`, `groups`): its parts.
-`policy`: precision.
+(`pieces` that torch lacks; `third_party`, `early_state`: mended classes; `groups`), `policy`.
 `population`: many models at once, by `lane_network`, `lane_losses`, `lane_updates`; on a GPU by
 `lane_stacked` with its `lane_numbers`, and `lane_graph`. `lane_keys`, `lane_trials`: which runs.
 `stepping/`: optimizers of any package; `imported`: what is one.

@@ -103,6 +103,44 @@ class Muon(torch.optim.Adam):
         return wide.T if tall else wide
 
 
+class GrokFastAdamW(torch.optim.AdamW):
+    """torch.optim.AdamW on gradients to which a multiple of their slow mean is added."""
+
+    def __init__(
+        self,
+        params: Sequence[Tensor],
+        lr: float,
+        beta1: float,
+        beta2: float,
+        epsilon: float,
+        weight_decay: float,
+        alpha: float,
+        amplification: float,
+    ) -> None:
+        super().__init__(params, lr, betas=(beta1, beta2), eps=epsilon, weight_decay=weight_decay)
+        for group in self.param_groups:
+            group.update(alpha=alpha, amplification=amplification)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """AdamW's step; afterwards the gradients are as they were."""
+        held = [(group, p) for group in self.param_groups for p in group["params"]]
+        kept = [
+            (p, p.grad, self._amplify(group, p, p.grad)) for group, p in held if p.grad is not None
+        ]
+        loss = super().step(closure)
+        for p, gradient, slow in kept:
+            p.grad, self.state[p]["slow"] = gradient, slow
+        return loss
+
+    def _amplify(self, group: dict[str, Any], p: Tensor, gradient: Tensor) -> Tensor:
+        """The mean, taken out of the state: AdamW makes its own only if there is none."""
+        slow: Tensor | None = self.state[p].pop("slow", None)
+        slow = gradient.clone() if slow is None else slow.lerp_(gradient, 1.0 - group["alpha"])
+        p.grad = gradient + group["amplification"] * slow
+        return slow
+
+
 class CanonicalStorage:
     """Twins of a model's tensors in canonical layout, which the optimizer holds instead.
 

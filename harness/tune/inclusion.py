@@ -50,6 +50,7 @@ _ORDER: tuple[tuple[str, str, Mapping[str, float] | None], ...] = (
     ("adamw", "adam", {"weight_decay": 0.0}),
     ("adamw", "momentum", None),
     ("mars_adamw", "adamw", {"gamma": 0.0}),
+    ("grokfast_adamw", "adamw", {"amplification": 0.0}),
     ("ademamix", "adam", {"alpha": 0.0}),
 )
 _LARGE_EPSILON = 0.1

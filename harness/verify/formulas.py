@@ -234,6 +234,10 @@ FORMULAS: Mapping[str, Mapping[str, str]] = {
         "AdamW's step where it goes along g, times n / (k + 1) for k of n elements; else 0",
         torch="pytorch_optimizer.AdEMAMix at alpha=0, cautious=True: the same; wd off",
     ),
+    "grokfast_adamw": _rule(
+        "AdamW on g + 2 s, s = 0.98 s + 0.02 g, which starts at the first g",
+        torch="pytorch_optimizer: m / max(√v, eps); wd off",
+    ),
     "mars_adamw": _rule(
         "AdamW on c = g + gamma b1 / (1 - b1) (g_t - g_(t-1)), c clipped to norm 1 by tensor",
         torch=(

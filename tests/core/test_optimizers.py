@@ -39,7 +39,13 @@ CAUTIOUS_1 = 1 - 0.1 * 0.01 - 0.1 * 0.5 * 0.5 / (0.5 + 1e-8)
 # The estimate of the distance cannot grow where the gradient turns.
 DADAPT_RATES = [1e-7 * math.sqrt(1 - 0.999**t) / (1 - 0.9**t) for t in (1, 2)]
 DADAPT_M1 = 0.1 * DADAPT_RATES[0] * 0.5
+# Three times the first gradient; the mean is 0.98 * 0.5 - 0.02 * 0.25 in the second step.
+GROK_G = (1.5, -0.25 + 2.0 * 0.485)
+GROK_M2 = (0.9 * 0.1 * GROK_G[0] + 0.1 * GROK_G[1]) / (1 - 0.9**2)
+GROK_V2 = (0.999 * 0.001 * GROK_G[0] ** 2 + 0.001 * GROK_G[1] ** 2) / (1 - 0.999**2)
+GROK_1 = 1 - 0.1 * 0.01 - 0.1 * 1.5 / (1.5 + 1e-8)
 TWO_STEPS = {
+    "grokfast_adamw": GROK_1 * (1 - 0.1 * 0.01) - 0.1 * GROK_M2 / (math.sqrt(GROK_V2) + 1e-8),
     # x averages z = 0.95 and 0.975 alike.
     "schedule_free_sgd": 0.1 * 0.975 + 0.9 * 0.9625,
     "cautious_adamw": CAUTIOUS_1 * (1 - 0.1 * 0.01),

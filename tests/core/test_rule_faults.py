@@ -49,6 +49,9 @@ FAULTS = [
     ),
     ("schedule_free_sgd", "every iterate weighs the same", "+ rate**2\n", "+ 1.0\n"),
     ("schedule_free_sgd", "the average forgets its past", "(1.0 - share) * x + share * z", "z"),
+    ("grokfast_adamw", "the mean starts at 0", "g if t == 1 else alpha", "alpha"),
+    ("grokfast_adamw", "the mean alone", 'g + hyper["amp', 'hyper["amp'),
+    ("grokfast_adamw", "the mean never moves", "(1.0 - alpha) * g", "0.0 * g"),
     (
         "lion",
         "momentum before the sign",
