@@ -103,6 +103,28 @@ class Muon(torch.optim.Adam):
         return wide.T if tall else wide
 
 
+class NorMuon(Muon):
+    """Muon without Nesterov momentum; each neuron's step over the root of its mean square."""
+
+    def __init__(self, params: Sequence[Tensor], lr: float, **given: float) -> None:
+        decay = given.pop("neuron_decay")
+        super().__init__(params, lr, **given)
+        for group in self.param_groups:
+            group["neuron_decay"] = decay
+
+    def _move(self, group: dict[str, Any], matrix: Tensor, gradient: Tensor) -> None:
+        state = self.state[matrix]
+        mean = state.setdefault("momentum_buffer", torch.zeros_like(matrix))
+        mean.lerp_(gradient, 1.0 - group["momentum"])
+        step = self._orthogonalised(mean)
+        # In canonical layout, [in, out], a neuron's weights are a column.
+        squares = state.setdefault("neurons", matrix.new_zeros(matrix.shape[1]))
+        squares.lerp_(step.square().mean(dim=0), 1.0 - group["neuron_decay"])
+        step = step / (squares.sqrt() + group["eps"])
+        scale = self._RMS * matrix.numel() ** 0.5 / (step.norm() + group["eps"])
+        matrix.sub_(group["lr"] * scale * step)
+
+
 class GrokFastAdamW(torch.optim.AdamW):
     """torch.optim.AdamW on gradients to which a multiple of their slow mean is added."""
 

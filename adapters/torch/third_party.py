@@ -6,6 +6,7 @@ Importing this needs pytorch_optimizer; only the bindings of its optimizers do s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import wraps
 from typing import Any
 
 import pytorch_optimizer
@@ -48,6 +49,18 @@ class Mars(pytorch_optimizer.MARS):
     ) -> Sequence[Tensor]:
         """The denominators of many tensors, before the correction of bias."""
         return [Mars.apply_ams_bound(ams_bound, each, None, eps) for each in exp_avg_sqs]
+
+
+@wraps(pytorch_optimizer.NorMuon)
+def nor_muon(params: Sequence[Tensor], lr: float, **given: Any) -> torch.optim.Optimizer:
+    """pytorch_optimizer.NorMuon, and its own AdamW for all tensors but matrices."""
+    held = list(params)
+    groups: list[dict[str, Any]] = []
+    for matrix in (True, False):
+        own = [each for each in held if (each.ndim == 2) == matrix]
+        if own:
+            groups.append({"params": own, "use_muon": matrix})
+    return pytorch_optimizer.NorMuon(groups, lr, adamw_lr=lr, **given)
 
 
 class Soap(pytorch_optimizer.SOAP):

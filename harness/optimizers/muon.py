@@ -16,10 +16,10 @@ from ._shared import KERAS_EPSILON_HAT
 # change the latter.
 _COEFFICIENTS, _STEPS, _NORM_EPSILON = (3.4445, -4.7750, 2.0315), 5, 1e-7
 # Liu et al. (2025), section 2.2: the root mean square of AdamW's updates.
-_RMS = 0.2
+RMS = 0.2
 
 
-def _orthogonalised(x: Array) -> Array:
+def orthogonalised(x: Array) -> Array:
     """Newton-Schulz towards the nearest matrix with orthonormal rows or columns."""
     a, b, c = _COEFFICIENTS
     wide = x.T if x.shape[0] > x.shape[1] else x
@@ -39,8 +39,8 @@ def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) 
         step, state = adam.direction(g, state, t, hyper)
         return p - lr * step, state
     buffer = hyper["momentum"] * state["buffer"] + g
-    step = _orthogonalised(g + hyper["momentum"] * buffer)
-    return p - lr * _RMS * max(p.shape) ** 0.5 * step, {"buffer": buffer}
+    step = orthogonalised(g + hyper["momentum"] * buffer)
+    return p - lr * RMS * max(p.shape) ** 0.5 * step, {"buffer": buffer}
 
 
 def _keras(hyper: Hypers) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def _keras(hyper: Hypers) -> dict[str, Any]:
         "adam_beta_1": hyper["beta1"],
         "adam_beta_2": hyper["beta2"],
         "epsilon": hyper["epsilon"],
-        "rms_rate": _RMS,
+        "rms_rate": RMS,
         "weight_decay": None,
         "adam_weight_decay": None,
         "exclude_embeddings": False,

@@ -149,6 +149,14 @@ FORMULAS: Mapping[str, Mapping[str, str]] = {
         ),
         jax="the momentum's bias corrected; other shapes by AdamW; factor √max(1, out/in); wd 0",
     ),
+    "normuon": _rule(
+        "Newton-Schulz of the mean gradient, each neuron over the root of its mean square, scaled"
+        " to a root mean square of 0.2; other shapes by Adam",
+        torch=(
+            "pytorch_optimizer: Nesterov momentum; the iterations in bfloat16; the norm stays that"
+            " of the orthogonalised step; other shapes by AdamW"
+        ),
+    ),
     "lamb": _rule(
         "r = m̂ / (√v̂ + eps); p -= lr_t |p| / |r| r, by tensor",
         torch=(

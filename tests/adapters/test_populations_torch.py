@@ -54,7 +54,14 @@ def test_one_optimizer_for_all_lanes_in_steps_to_be_captured_gives_the_numbers_o
 @pytest.mark.slow
 def test_a_class_steps_all_lanes_at_once_unless_it_decides_by_values_or_needs_a_storage():
     together = {"adadelta", "adagrad", "adam", "adamax", "adamw", "amsgrad", "momentum", "nadam"}
-    together |= {"nesterov", "rmsprop", "rmsprop_centered", "rmsprop_momentum", "sgd"}
+    together |= {
+        "grokfast_adamw",
+        "nesterov",
+        "rmsprop",
+        "rmsprop_centered",
+        "rmsprop_momentum",
+        "sgd",
+    }
     assert set(json.loads(str(found("stacked")["together"]))) == together
 
 

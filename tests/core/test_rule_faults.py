@@ -65,9 +65,24 @@ FAULTS = [
     (
         "muon",
         "momentum without Nesterov",
-        "_orthogonalised(g + hyper",
-        "_orthogonalised(0.0 * g + hyper",
+        "orthogonalised(g + hyper",
+        "orthogonalised(0.0 * g + hyper",
     ),
+    ("normuon", "second moments of inputs", "mean(axis=0)", "mean(axis=1).mean()"),
+    ("normuon", "no second moments", "np.sqrt(neurons)", "1.0"),
+    (
+        "normuon",
+        "second moments of the last step alone",
+        'kept * state["neurons"] + (1.0 - kept) *',
+        "",
+    ),
+    (
+        "normuon",
+        "Nesterov momentum",
+        "orthogonalised(mean)",
+        "orthogonalised(decay * mean + (1.0 - decay) * g)",
+    ),
+    ("normuon", "Muon's scale", "muon.RMS * p.size**0.5", "muon.RMS * max(p.shape)**0.5"),
     ("prodigy", "no correction of bias", " * (1.0 - b2**t) ** 0.5 / (1.0 - b1**t)", ""),
 ]
 
