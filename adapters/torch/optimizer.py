@@ -61,6 +61,14 @@ class Updater:
             self.optimizer = _optimizer(bound, list(self._held.values()), mode, self._moves)
             _check_step(self.optimizer, self.asks_for_loss)
             self._switches = has_switches(self.optimizer)
+            # Instead of the loss, a class of ours may need gradients that can be differentiated.
+            self.curved = getattr(self.optimizer, "curved", False) is True
+            self.asks_for_loss = self.asks_for_loss and not self.curved
+            if self.curved and mode.compiled:
+                name = type(self.optimizer).__name__
+                raise Unsupported(
+                    f"{name} needs second derivatives, which torch.compile does not give"
+                )
         # Whether its update cannot be timed apart: it evaluates the loss on its way, or learns from
         # how gradients change, so that equal ones make another, shorter step.
         lbfgs = isinstance(self.optimizer, torch.optim.LBFGS)

@@ -51,6 +51,25 @@ class Mars(pytorch_optimizer.MARS):
         return [Mars.apply_ams_bound(ams_bound, each, None, eps) for each in exp_avg_sqs]
 
 
+class SophiaH(pytorch_optimizer.SophiaH):
+    """The rate is the paper's, of steps clipped at 1; the class clips at p, and not at 1.
+
+    It takes products with the Hessian, from gradients that can be differentiated once more.
+    """
+
+    curved = True
+
+    def step(self, closure: Any = None, hessian: list[Tensor] | None = None) -> Any:
+        """A step of at most the rate."""
+        kept = [(group, group["lr"], group["weight_decay"]) for group in self.param_groups]
+        for group, rate, decay in kept:
+            group.update(lr=rate / group["p"], weight_decay=decay * group["p"])
+        loss = super().step(closure, hessian)
+        for group, rate, decay in kept:
+            group.update(lr=rate, weight_decay=decay)
+        return loss
+
+
 @wraps(pytorch_optimizer.NorMuon)
 def nor_muon(params: Sequence[Tensor], lr: float, **given: Any) -> torch.optim.Optimizer:
     """pytorch_optimizer.NorMuon, and its own AdamW for all tensors but matrices."""

@@ -263,7 +263,9 @@ FORMULAS: Mapping[str, Mapping[str, str]] = {
         torch="pytorch_optimizer: the same; QR in float32",
     ),
     "sophia": _rule(
-        "m / max(gamma h, eps) clipped to 1, h from Hutchinson's estimate", jax="the same"
+        "m / max(gamma h, eps) clipped to 1, h from Hutchinson's estimate",
+        torch="pytorch_optimizer: m / max(h, eps) clipped to p = 0.01; here at the rate lr / p",
+        jax="the same",
     ),
     "ftrl": _rule(
         "z = z + g - (√n' - √n) / lr p; p from z and n in closed form",

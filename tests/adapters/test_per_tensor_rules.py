@@ -130,7 +130,7 @@ def test_the_reference_evaluates_the_average_of_schedule_free(make_run, open_num
 @pytest.mark.parametrize(
     ("framework", "name", "mode"),
     [
-        ("torch", "lbfgs", "eager-fused"),
+        *(("torch", name, "eager-fused") for name in ("lbfgs", "sophia")),
         *(("jax", name, mode) for name in ("lbfgs", "sophia") for mode in ("jit", "scan")),
     ],
 )
