@@ -51,6 +51,32 @@ class Mars(pytorch_optimizer.MARS):
         return [Mars.apply_ams_bound(ams_bound, each, None, eps) for each in exp_avg_sqs]
 
 
+class Kron(pytorch_optimizer.Kron):
+    """Random numbers of its own: neither dropout nor a run beside it changes them.
+
+    The class takes them from torch's generator and one from NumPy's, which no run has seeded.
+    """
+
+    _taken = 0
+
+    def step(self, closure: Any = None) -> Any:
+        """Step number n draws from the seed n."""
+        probability, device = self.balance_prob, self.param_groups[0]["params"][0].device
+        generator = torch.default_generator
+        if device.type == "cuda":
+            generator = torch.cuda.default_generators[device.index]
+        kept = generator.get_state()
+        generator.manual_seed(self._taken)
+        self._taken += 1
+        # NumPy's number lies below 1 and not below 0: it decides nothing any more.
+        self.balance_prob = float(torch.rand((), device=device) < probability)
+        try:
+            return super().step(closure)
+        finally:
+            self.balance_prob = probability
+            generator.set_state(kept)
+
+
 class SophiaH(pytorch_optimizer.SophiaH):
     """The rate is the paper's, of steps clipped at 1; the class clips at p, and not at 1.
 

@@ -257,6 +257,10 @@ FORMULAS: Mapping[str, Mapping[str, str]] = {
         "L = L + g gᵀ, R = R + gᵀ g; p -= lr_t L^(-1/4) g R^(-1/4); L, R start at eps I",
         torch="pytorch_optimizer: the same; eps 1e-6",
     ),
+    "psgd_kron": _rule(
+        "momentum times QᵀQ, a Kronecker product of triangular matrices that is itself learned",
+        torch="pytorch_optimizer: the root mean square of a step at most 1.1; Q in float32",
+    ),
     "soap": _rule(
         "Adam on g in the eigenbases of L and R, which turn every 10 steps; the first step is left"
         " out; eps added to the uncorrected root",

@@ -75,3 +75,24 @@ def test_pytorch_optimizer_s_soap_rounds_to_float32_and_the_mended_class_does_no
 
 def test_pytorch_optimizer_s_shampoo_is_the_paper_s(measured):
     assert measured["shampoo_against_its_rule"] < 1e-13
+
+
+def test_pytorch_optimizer_s_grokfast_divides_the_rate_that_it_is_given(measured):
+    """Not one that is set: gradrace sets the rate of each step."""
+    steps = measured["grokfast_steps_at_a_given_and_a_set_rate"]
+    assert steps == pytest.approx([1 / 3, 1.0], rel=1e-6)
+
+
+def test_pytorch_optimizer_s_sophia_clips_at_a_hundredth_and_the_mended_class_at_1(measured):
+    assert measured["sophia_s_longest_steps"] == pytest.approx([0.01, 1.0], rel=1e-6)
+
+
+def test_pytorch_optimizer_s_normuon_rounds_to_bfloat16(measured):
+    """Else it is the paper's."""
+    assert 1e-4 < measured["normuon_s_rounding"] < 3e-2
+
+
+def test_the_mended_kron_has_random_numbers_of_its_own(measured):
+    """And it leaves torch's generator as it was."""
+    apart, mended = measured["kron_with_other_random_numbers"]
+    assert apart > 1e-3 and mended == 0.0

@@ -145,6 +145,73 @@ def shampoo_against_its_rule() -> float:
     return float(np.abs(start + np.sum(steps, axis=0) - p).max() / np.abs(p - start).max())
 
 
+@fact
+def grokfast_steps_at_a_given_and_a_set_rate() -> list[float]:
+    """The first step for a rate of 1: given to the class, and set afterwards."""
+    steps = []
+    for rate in (None, 1.0):
+        tensor = torch.zeros(1, requires_grad=True)
+        optimizer = pytorch_optimizer.GrokFastAdamW([tensor], lr=1.0)
+        if rate is not None:
+            optimizer.param_groups[0]["lr"] = rate
+        tensor.grad = torch.ones(1)
+        optimizer.step()
+        steps.append(-tensor.item())
+    return steps
+
+
+@fact
+def sophia_s_longest_steps() -> list[float]:
+    """Over the rate, of the class and of the mended one, without curvature."""
+    from gradrace.adapters.torch.third_party import SophiaH
+
+    steps = []
+    for make in (pytorch_optimizer.SophiaH, SophiaH):
+        tensor = torch.zeros(1, requires_grad=True)
+        optimizer = make([tensor], lr=0.5)
+        tensor.grad = torch.ones(1)
+        optimizer.step(hessian=[torch.zeros(1)])
+        assert optimizer.param_groups[0]["lr"] == 0.5
+        steps.append(-tensor.item() / 0.5)
+    return steps
+
+
+@fact
+def normuon_s_rounding() -> float:
+    """Distance from the rule in a first step without Nesterov momentum, at the paper's scale."""
+    rule = load_registry().optimizers["normuon"]
+    gradient = np.random.default_rng(0).normal(size=(4, 3))
+    hyper, start = rule.hypers({}), np.zeros((4, 3))
+    right, _ = rule.rule.update(start, gradient, rule.rule.init(start, hyper), 1.0, 1, hyper)
+    # A neuron is a row to the class.
+    tensor = torch.zeros((3, 4), dtype=torch.float64, requires_grad=True)
+    groups = [{"params": [tensor], "use_muon": True}]
+    given = {"nesterov": False, "update_scale": "match_rms"}
+    optimizer = pytorch_optimizer.NorMuon(groups, lr=1.0, **given)
+    tensor.grad = torch.tensor(gradient.T.copy())
+    optimizer.step()
+    return float(np.abs(tensor.detach().numpy().T - right).max() / np.abs(right).max())
+
+
+@fact
+def kron_with_other_random_numbers() -> list[float]:
+    """How far apart two paths end whose generators differ: of the class, and of the mended one."""
+    from gradrace.adapters.torch.third_party import Kron
+
+    gradients = np.random.default_rng(0).normal(size=(8, 4, 3))
+    apart = []
+    for make in (pytorch_optimizer.Kron, Kron):
+        ends = []
+        for seed in (1, 2):
+            torch.manual_seed(seed)
+            ends.append(np.sum(moved(make, np.zeros((4, 3)), gradients, balance_prob=0.5), axis=0))
+            drawn = float(torch.rand(()))
+            torch.manual_seed(seed)
+            assert make is pytorch_optimizer.Kron or drawn == float(torch.rand(()))
+        apart.append(float(np.abs(ends[0] - ends[1]).max()))
+    return apart
+
+
 def main() -> None:
     """Prints all facts."""
     print(json.dumps({function.__name__: function() for function in FACTS}))
