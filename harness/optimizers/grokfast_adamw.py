@@ -58,7 +58,9 @@ OPTIMIZER = Optimizer(
     ),
     space=SearchSpace(
         {
-            **adamw.OPTIMIZER.space.ranges,
+            "learning_rate": Range(1e-4, 1e-2, log=True),
+            "beta1": Range(2e-2, 0.5, log=True, below_one=True),
+            "weight_decay": Range(5e-3, 1.0, log=True),
             "alpha": Range(5e-3, 0.2, log=True, below_one=True),
             "amplification": Range(0.5, 5.0, log=True),
         },

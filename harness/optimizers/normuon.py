@@ -74,7 +74,8 @@ OPTIMIZER = Optimizer(
     ),
     space=SearchSpace(
         {
-            **muon.OPTIMIZER.space.ranges,
+            "learning_rate": Range(1e-4, 1e-1, log=True),
+            "momentum": Range(1e-2, 0.5, log=True, below_one=True),
             "neuron_decay": Range(1e-2, 0.5, log=True, below_one=True),
         },
         "proposed here: Muon's, and a range around the paper's second decay",
