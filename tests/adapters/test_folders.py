@@ -25,7 +25,9 @@ SHARED = {
     "jax": {"deferred", "large_data"},
 }
 # Reached from the optimizers that are built of them.
-PIECES = {"jax": {"jax.pieces"}}
+PIECES = {"jax": {"jax.pieces"}, "torch": {"torch.early_state", "torch.third_party"}}
+# Looks at optimizers, and steps them for `certify`; no run is computed by these.
+BESIDE_RUNS = {"imported", "script"}
 TABLES = """
 import importlib, json, sys
 def table(module, name):
@@ -40,7 +42,10 @@ print(json.dumps([table("layers", "LAYERS"), table("modes", "MODES"), sys.path])
 
 def files(framework: str) -> set[str]:
     """Modules of a framework's folder and what it shares, below gradrace.adapters."""
-    own = {f"{framework}.{file.stem}" for file in (FOLDER / framework).glob("*.py")}
+    stems = {file.stem for file in (FOLDER / framework).glob("*.py")} - BESIDE_RUNS
+    if framework == "numpy":
+        stems -= {"instance"}
+    own = {f"{framework}.{stem}" for stem in stems}
     return {name.removesuffix(".__init__") for name in own} | SHARED[framework]
 
 
