@@ -15,7 +15,7 @@ from ._rule import Array, Hypers, State, Updated
 def _init(p: Array, hyper: Hypers) -> State:
     if p.ndim != 2:
         return adam.init(p, hyper)
-    return {"mean": np.zeros_like(p), "neurons": np.zeros_like(p[0])}
+    return {"mean": np.zeros_like(p), "neurons": np.zeros(p.shape[1], p.dtype)}
 
 
 def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) -> Updated:
@@ -26,7 +26,7 @@ def _update(p: Array, g: Array, state: State, lr: float, t: int, hyper: Hypers) 
     mean = decay * state["mean"] + (1.0 - decay) * g
     step = muon.orthogonalised(mean)
     # In canonical layout, [in, out], a neuron's weights are a column.
-    neurons = kept * state["neurons"] + (1.0 - kept) * (step * step).mean(axis=0)
+    neurons = kept * state["neurons"] + (1.0 - kept) * (step * step).sum(axis=0) / max(len(step), 1)
     step = step / (np.sqrt(neurons) + hyper["epsilon"])
     scale = muon.RMS * p.size**0.5 / (np.linalg.norm(step) + hyper["epsilon"])
     return p - lr * scale * step, {"mean": mean, "neurons": neurons}

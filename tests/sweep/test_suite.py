@@ -565,7 +565,7 @@ convergence = {rule = ["canonical", "natve"]}
 convergence = {rule = []}
     convergence.rule.*
 optimizers = [{name = "adam", hyper = {beta1 = true}}]
-    optimizers: adam: beta1 = True is no number
+    optimizers: adam: beta1: expected a number, not True
 optimizers = [{name = "adam", hyper = {betas = [[0.9, 0.95]]}}]
     optimizers: adam has no hyperparameter 'betas'.*did you mean 'beta2'
 optimizers = [{name = "adam", hyper = {beta1 = []}}]
