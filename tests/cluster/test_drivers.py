@@ -39,13 +39,12 @@ def out(tmp_path):
     return tmp_path / "out"
 
 
-@pytest.mark.parametrize("many", [2, 4])
-def test_drivers_share_out_the_runs(suite, out, many):
-    drivers.all_end(together(suite, out, [[]] * many))
+def test_four_drivers_share_out_the_runs(suite, out):
+    drivers.all_end(together(suite, out, [[]] * 4))
     check_done_once(out, RUNS)
     drivers.check_equal(out, suite / "calm")
     done = Counter(record.driver for record in read_records(out, "many"))
-    assert len(done) == many and len({driver for driver, _ in begun(out)}) == many
+    assert len(done) == 4 and len({driver for driver, _ in begun(out)}) == 4
     assert not drivers.left_over(out)
 
 
@@ -62,9 +61,8 @@ def test_shards_at_the_same_time_are_one_report(suite, out):
     assert pages == set(read_plan(out, "many").digests)
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_what_two_killed_drivers_leave_the_others_do(suite, out, seed):
-    chance = random.Random(seed)
+def test_what_two_killed_drivers_leave_the_others_do(suite, out):
+    chance = random.Random(0)
     started = together(suite, out, [[]] * 4, PAUSE="0.02")
     victims = chance.sample(started, 2)
     for victim, runs in zip(victims, (6, 20), strict=True):
