@@ -252,11 +252,16 @@ class LeaksNaN(NumpyInstance):
             self._take({name: np.nan * value for name, value in self._weights.items()})
 
 
+def _spread(gradient: np.ndarray | None) -> np.ndarray | None:
+    whole = gradient is None or np.isfinite(gradient).all()
+    return gradient if whole else gradient * np.nan
+
+
 class SpreadsNaN(NumpyInstance):
     """One element that is not finite spoils its tensor."""
 
     def step(self, gradients: Gradients) -> None:
-        given = {n: g if np.isfinite(g).all() else g * np.nan for n, g in gradients.items()}  # type: ignore[arg-type,operator]
+        given = {name: _spread(gradient) for name, gradient in gradients.items()}
         super().step(given)
 
 
