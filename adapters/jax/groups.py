@@ -9,15 +9,14 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import optax
 from gradrace.adapters.deferred import Expression
 from gradrace.adapters.jax import optimizer as optimizers
 from gradrace.adapters.jax.optimizer import (
     OptimizerNumbers,
     OptimizerRecipe,
     Parameters,
+    Recipe,
     Shapes,
-    number_dtype,
     optimizer_of,
 )
 from gradrace.binding import bind
@@ -37,7 +36,7 @@ class _Own(NamedTuple):
 
 
 @dataclass(frozen=True)
-class GroupedRecipe:
+class GroupedRecipe(Recipe):
     """Several optimizers, each of its own parameters; see OptimizerRecipe for the methods.
 
     parts: the names of an optimizer's parameters, and how it is made. Parameters, gradients and
@@ -60,11 +59,6 @@ class GroupedRecipe:
         """Expressions of arguments that are left open, of one optimizer after the other."""
         return tuple(each for _, recipe in self.parts for each in recipe.free)
 
-    def like(self, dtype: str) -> OptimizerNumbers:
-        """Shapes and types of its numbers in a run of this dtype, for tracing."""
-        of_step = jax.ShapeDtypeStruct((self.columns,), number_dtype(dtype))
-        return OptimizerNumbers(of_step, [0.0] * len(self.free))
-
     def evaluated(self, state: Any, parameters: Parameters) -> Parameters:
         """The parameters with which the model is evaluated."""
         found: Parameters = {}
@@ -77,19 +71,6 @@ class GroupedRecipe:
         return tuple(
             own.recipe.init(_taken(parameters, own), _numbers(numbers, own)) for own in self._own()
         )
-
-    def update(
-        self,
-        gradients: Parameters,
-        state: Any,
-        parameters: Parameters,
-        numbers: OptimizerNumbers,
-        objective: Objective | None = None,
-        value: jax.Array | None = None,
-    ) -> tuple[Parameters, Any]:
-        """The parameters and the optimizers' states after one step."""
-        updates, state = self.moves(gradients, state, parameters, numbers, objective, value)
-        return optax.apply_updates(parameters, updates), state
 
     def moves(
         self,

@@ -37,8 +37,34 @@ class OptimizerNumbers(NamedTuple):
     of_run: Sequence[Any] | Callable[[Expression], Any] = ()
 
 
+class Recipe:
+    """The methods that follow from the others of a recipe; see OptimizerRecipe."""
+
+    columns: Any
+    free: Any
+    moves: Callable[..., tuple[Any, Any]]
+
+    def like(self, dtype: str) -> OptimizerNumbers:
+        """Shapes and types of its numbers in a run of this dtype, for tracing."""
+        of_step = jax.ShapeDtypeStruct((self.columns,), number_dtype(dtype))
+        return OptimizerNumbers(of_step, [0.0] * len(self.free))
+
+    def update(
+        self,
+        gradients: Any,
+        state: Any,
+        parameters: Any,
+        numbers: OptimizerNumbers,
+        objective: Callable[[Any], jax.Array] | None = None,
+        value: jax.Array | None = None,
+    ) -> tuple[Any, Any]:
+        """The parameters and the optimizer's state after one step; arguments as of `moves`."""
+        updates, state = self.moves(gradients, state, parameters, numbers, objective, value)
+        return optax.apply_updates(parameters, updates), state
+
+
 @dataclass(frozen=True)
-class OptimizerRecipe:
+class OptimizerRecipe(Recipe):
     """How to make the transformation: all constants of compiled code.
 
     arguments: (name, type, value), because 1, 1.0 and True are equal but compile differently.
@@ -64,11 +90,6 @@ class OptimizerRecipe:
         """Which of these are learning rates."""
         return (0,)
 
-    def like(self, dtype: str) -> OptimizerNumbers:
-        """Shapes and types of its numbers in a run of this dtype, for tracing."""
-        of_step = jax.ShapeDtypeStruct((self.columns,), number_dtype(dtype))
-        return OptimizerNumbers(of_step, [0.0] * len(self.free))
-
     def evaluated(self, state: Any, parameters: Any) -> Any:
         """The parameters with which the model is evaluated."""
         return self.evaluation(state, parameters) if self.evaluation else parameters
@@ -76,19 +97,6 @@ class OptimizerRecipe:
     def init(self, parameters: Any, numbers: OptimizerNumbers) -> Any:
         """The optimizer's first state; `numbers` are the first step's."""
         return self._transformation(numbers).init(parameters)
-
-    def update(
-        self,
-        gradients: Any,
-        state: Any,
-        parameters: Any,
-        numbers: OptimizerNumbers,
-        objective: Callable[[Any], jax.Array] | None = None,
-        value: jax.Array | None = None,
-    ) -> tuple[Any, Any]:
-        """The parameters and the optimizer's state after one step; arguments as of `moves`."""
-        updates, state = self.moves(gradients, state, parameters, numbers, objective, value)
-        return optax.apply_updates(parameters, updates), state
 
     def moves(
         self,
