@@ -68,7 +68,12 @@ FAULTS = [
         "orthogonalised(g + hyper",
         "orthogonalised(0.0 * g + hyper",
     ),
-    ("normuon", "second moments of inputs", "mean(axis=0)", "mean(axis=1).mean()"),
+    (
+        "normuon",
+        "one second moment for all neurons",
+        "(step * step).sum(axis=0) / max(len(step), 1)",
+        "(step * step).mean()",
+    ),
     ("normuon", "no second moments", "np.sqrt(neurons)", "1.0"),
     (
         "normuon",
