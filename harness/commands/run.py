@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
-import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from typer import Option
@@ -15,12 +13,9 @@ from typer import Option
 from .. import limits
 from ..errors import UserError
 from ..output.terminal import print_table, say
-from . import options, reporting, sweeping
+from . import ahead, options, reporting, sweeping
 from .arguments import fill
 from .numbers import count, number
-
-if TYPE_CHECKING:
-    from ..sweep import Sweep
 
 _SCALE = "One of the suite's own sizes, such as small or large; `list suites` names them."
 _SEEDS = "How many seeds instead of the suite's."
@@ -80,7 +75,7 @@ def main(args: Arguments) -> None:
         sweeping.print_plan(sweep, args.as_json)
         return
     if args.report:
-        _load_ahead(sweep)
+        ahead.load(sweep)
     outcome = sweeping.carry_out(sweep, args.quiet)
     if args.as_json:
         say(json.dumps(sweeping.head(sweep, outcome)))
@@ -90,20 +85,6 @@ def main(args: Arguments) -> None:
             print_table(sweep.suite.content.title, rows)
         reporting.tell_page(args.output, args.as_json)
     raise typer.Exit(outcome.exit_code)
-
-
-def _load_ahead(sweep: Sweep) -> None:
-    """matplotlib takes seconds to import: do it while workers train, never while something is
-    timed."""
-    from ..sweep.store import stored
-
-    place = stored(sweep.options.output, sweep.suite.name)
-    todo = [run for run in sweep.selected if not place.has(run.digest)]
-    if todo and all(run.spec.measure == "convergence" for run in todo):
-        load = threading.Thread(
-            target=importlib.import_module, args=("gradrace.report.writer",), daemon=True
-        )
-        load.start()
 
 
 def _shard(text: str) -> tuple[int, int]:

@@ -74,6 +74,29 @@ class Figure:
     small: bool = False
 
 
+@dataclass(frozen=True)
+class Reply:
+    """A question of a reader, what the numbers answer, each in a sentence, the cautions that
+    qualify it, and the anchor of the section that says more ("" if none does)."""
+
+    question: str
+    says: tuple[str, ...]
+    cautions: tuple[str, ...] = ()
+    anchor: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The first screen of a suite. headline: the answer in one line, for an index of suites.
+    matrix: optimizers x tasks. picture: drawn beside the replies; thumbnail: the same, small."""
+
+    headline: str
+    replies: tuple[Reply, ...] = ()
+    picture: Figure | None = None
+    matrix: Table | None = None
+    thumbnail: Markup = field(default_factory=Markup)
+
+
 @dataclass
 class Section:
     """A heading, and below it: facts (a term with its descriptions), warnings, then in order

@@ -1,0 +1,56 @@
+"""A page in Debian's Chromium; tests are skipped if there is none."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+# A page that waits for longer is broken; no test waits so long otherwise.
+DEADLINE_MS = 30_000
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if not CHROMIUM:
+        pytest.skip("no Chromium here: apt-get install chromium, or name one in $CHROMIUM")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, tmp_path: Path) -> Iterator[Page]:
+    """A page of 1280 x 900. At the end of the test it must have asked for nothing but files, and
+    have no error on its console."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    context.set_default_timeout(DEADLINE_MS)
+    page = context.new_page()
+    asked, errors = watched(page)
+    yield page
+    context.close()
+    assert not [url for url in asked if not url.startswith(("file:", "data:", "blob:"))]
+    assert not errors
+
+
+def watched(page: Page) -> tuple[list[str], list[str]]:
+    """What the page asks for, and what goes wrong on it; both lists grow."""
+    asked: list[str] = []
+    errors: list[str] = []
+
+    def say(message: Any) -> None:
+        if message.type == "error":
+            errors.append(message.text)
+
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", say)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    return asked, errors
