@@ -19,7 +19,7 @@ verify: $(VENV)/installed
 	$(BIN)/gradrace verify --output $(OUTPUT)
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check .

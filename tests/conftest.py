@@ -20,6 +20,25 @@ settings.register_profile("gradrace", deadline=None)
 settings.load_profile("gradrace")
 
 
+# Files that take a minute or more: of two processes that share out files, neither shall begin one
+# of these last.
+_LONG = (
+    *("cluster/test_drivers", "adapters/test_layers", "adapters/test_conformance"),
+    *("verify/test_device", "results/test_asv", "adapters/test_populations_", "cluster/"),
+    *("report/test_machines", "verify/test_mutations", "adapters/", "browser/", "export/"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first; else in the order of collection."""
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    places = (i for i, name in enumerate(_LONG) if f"tests/{name}" in item.nodeid)
+    return next(places, len(_LONG))
+
+
 @pytest.fixture(scope="session")
 def registry() -> Registry:
     return load_registry()
