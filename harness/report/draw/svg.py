@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from html import escape
 from typing import Any
 
@@ -36,13 +37,18 @@ _FONT = re.compile(r"(font(?:-family)?:[^;\"]*?)('[^;\"]*|sans-serif)")
 _REFERENCE = re.compile(r"""(?:url\(#|xlink:href="#)([^")]+)""")
 
 
+def styled() -> AbstractContextManager[None]:
+    """Inside, matplotlib draws in the style of the reports, dark on white."""
+    style: Any = {**seaborn.axes_style("ticks"), **_STYLE}
+    return matplotlib.rc_context(style)
+
+
 def inline(draw: Callable[[], Figure], name: str, title: str, description: str) -> Markup:
     """Draws and returns an <svg> element of which every id starts with `name`.
 
     It needs no font file and no stylesheet, refers to nothing outside itself, and has its title and
     description."""
-    style: Any = {**seaborn.axes_style("ticks"), **_STYLE}
-    with matplotlib.rc_context(style):
+    with styled():
         buffer = io.StringIO()
         draw().savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     return Markup(_labelled(_embedded(buffer.getvalue(), name), name, title, description))
