@@ -124,9 +124,10 @@ class Section:
 
 @dataclass(frozen=True)
 class Part:
-    """One suite. `chips`: kind and label; `appendix`: all runs."""
+    """One suite. `page`: the file of its page; `chips`: kind and label; `appendix`: all runs."""
 
     suite: str
+    page: str
     title: str
     question: str
     warnings: list[str]

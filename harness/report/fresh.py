@@ -23,11 +23,11 @@ from ..sources import hashes
 from ..spec import Frozen, canonical_json
 from ..sweep.population import NAME
 from ..sweep.stored import DIGEST
+from .names import OF_REPORT
 
 _FILE = ".fresh.json"
 # Its source; nothing of it is imported here, since that takes as long as all the rest.
 _REPORT = Path(__file__).parent
-_PAGES = ("index.html", "run.html")
 _LIBRARIES = ("gradrace", "pandas", "numpy", "scipy", "matplotlib", "seaborn", "jinja2", "pyarrow")
 
 
@@ -94,7 +94,7 @@ def _stamps(folder: Path, folders: bool = True) -> Iterator[tuple[str, int, int]
 
 def _pages(folder: Path) -> dict[str, tuple[int, int]]:
     stamps = {Path(path).name: (size, changed) for path, size, changed in _stamps(folder)}
-    return {name: stamps[name] for name in (*_PAGES, "data") if name in stamps}
+    return {name: of for name, of in stamps.items() if name == "data" or OF_REPORT.fullmatch(name)}
 
 
 def _plugins() -> importlib.metadata.EntryPoints:

@@ -1,4 +1,4 @@
-"""The pages of a report: one part a suite, in the templates."""
+"""The pages of a report: an index of its suites, a page for each, and the page of any run."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from . import appendix, head
 from .builder import Builder
 from .content import Data, Figure, Part, Table
 from .jinja import environment
+from .names import page_names
 from .scripts.rows import rows_script
 from .sections import SECTIONS
 
@@ -20,23 +21,28 @@ def build(frames: Frames) -> tuple[dict[str, str], Data]:
     """The report's pages and scripts: path in its folder -> text; and its data: path below data/ ->
     table."""
     builders = [Builder(frames, suite, _registry()) for suite in frames.plans]
-    parts = [_part(builder) for builder in builders]
+    names = page_names(frames.plans)
+    parts = [_part(builder, names[builder.suite]) for builder in builders]
     data = {name: table for builder in builders for name, table in builder.data.items()}
-    templates = _with_parts()
     scripts = [table for part in parts for table in part.tables() if table.script]
-    files = {table.script: rows_script(table) for table in scripts}
-    files["run.html"] = templates.get_template("run.html").render(version=__version__)
+    return _pages(parts) | {table.script: rows_script(table) for table in scripts}, data
+
+
+def _pages(parts: list[Part]) -> dict[str, str]:
+    templates, version = _with_parts(), {"version": __version__}
     page = templates.get_template("page.html")
-    files["index.html"] = page.render(parts=parts, version=__version__)
-    return files, data
+    files = {part.page: page.render(part=part, **version) for part in parts}
+    files["run.html"] = templates.get_template("run.html").render(version)
+    files["index.html"] = templates.get_template("index.html").render(parts=parts, **version)
+    return files
 
 
-def _part(builder: Builder) -> Part:
+def _part(builder: Builder, page: str) -> Part:
     plan = builder.frames.plans[builder.suite]
     warnings, chips = head.warnings(builder), head.chips(builder)
     found = [section for make in SECTIONS if not (section := make(builder)).is_empty]
     runs = appendix.table(builder)
-    return Part(builder.suite, plan.title, plan.question, warnings, chips, found, runs)
+    return Part(builder.suite, page, plan.title, plan.question, warnings, chips, found, runs)
 
 
 def _with_parts() -> Environment:

@@ -16,6 +16,7 @@ from ..output.escaping import csv_table
 from ..results.frame import Frames
 from ..turns import turn
 from .content import Data
+from .names import OF_REPORT
 from .page import build
 from .scripts import runs
 
@@ -30,13 +31,14 @@ _LEFTOVER = re.compile(r"\.data(-[0-9a-f]{8})?\.partial")
 
 
 def write(frames: Frames, folder: Path) -> Path:
-    """Writes <folder>/index.html, run.html (the page of any run) and their data:
+    """Writes <folder>/index.html, suite-<name>.html, run.html (the page of any run) and their data:
     <folder>/data/<suite>/*.csv and *.js, <folder>/data/runs/<suite>/<digest>.js; and returns the
     path of index.html.
 
-    An earlier report there is replaced: the data folder as a whole, then the pages. UserError if
-    the folder cannot be written, or if its `data`, index.html or run.html is not an earlier
-    report's. Of two that write at once the later one waits for the other."""
+    An earlier report there is replaced: the data folder as a whole, then the pages; pages of suites
+    that are gone are removed. UserError if the folder cannot be written, or if its `data` or a page
+    of these names is not an earlier report's. Of two that write at once the later one waits for the
+    other."""
     with alone(folder):
         return replace(frames, folder)
 
@@ -61,6 +63,7 @@ def replace(frames: Frames, folder: Path) -> Path:
         _replace_data(folder, data, scripts, frames)
         for name, text in pages.items():
             replace_text(folder / name, text)
+        _discard_pages(folder, pages)
     return folder / "index.html"
 
 
@@ -99,6 +102,14 @@ def _replace_data(folder: Path, data: Data, scripts: dict[str, str], frames: Fra
         os.replace(kept, folder / f".data-{secrets.token_hex(4)}.partial")
     os.replace(partial, kept)
     _discard_leftovers(folder)
+
+
+def _discard_pages(folder: Path, written: Iterable[str]) -> None:
+    """Removes an earlier report's pages of suites that are gone."""
+    for page in folder.iterdir():
+        is_report = OF_REPORT.fullmatch(page.name) and page.name not in written
+        if is_report and page.is_file() and not page.is_symlink() and _is_our_page(page):
+            page.unlink(missing_ok=True)
 
 
 def _discard_leftovers(folder: Path) -> None:

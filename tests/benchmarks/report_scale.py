@@ -60,10 +60,10 @@ def main() -> None:
     shutil.rmtree(given.folder / "html", ignore_errors=True)
     for number in range(given.repeat):
         print(f"report {number + 1}: {_reported(given.folder)}")
-    page = given.folder / "html" / "index.html"
+    page = given.folder / "html" / f"suite-{SUITE}.html"
     sizes = [file.stat().st_size for file in page.parent.rglob("*") if file.is_file()]
     whole = f"{len(sizes):,} files, {sum(sizes) / 2**20:.0f} MiB in all"
-    print(f"index.html {page.stat().st_size / 2**20:.1f} MiB; {whole}")
+    print(f"{page.name} {page.stat().st_size / 2**20:.1f} MiB; {whole}")
 
 
 def _reported(folder: Path) -> str:

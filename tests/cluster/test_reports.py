@@ -28,6 +28,7 @@ for line in sys.stdin:
     refresh(Path(sys.argv[1]), "demo")
     print("written", flush=True)
 """
+PAGES = ("index.html", "suite-demo.html", "run.html")
 SPECS = make_specs(["mlp"], ["torch"], ["sgd", "adam"], seeds=range(4))
 
 
@@ -37,7 +38,7 @@ def results(output, count):
 
 def shown(html):
     """Digests of the runs on the page, and of those whose own pages lie beside it."""
-    page = (html / "index.html").read_text(encoding="utf-8")
+    page = (html / "suite-demo.html").read_text(encoding="utf-8")
     linked = set(" ".join(re.findall(r'data-runs="([^"]*)"', page)).split())
     return linked, {file.stem for file in (html / "data/runs/demo").glob("*.js")}
 
@@ -67,7 +68,7 @@ def test_four_drivers_that_end_at_once_leave_one_whole_report_of_the_last_result
 
     def read():
         while not ended.wait(0.001):
-            for name in ("index.html", "run.html"):
+            for name in PAGES:
                 if (html / name).exists() and "</html>" not in (html / name).read_text():
                     half.append(name)
 
@@ -86,7 +87,7 @@ def test_four_drivers_that_end_at_once_leave_one_whole_report_of_the_last_result
     reader.join()
     assert not half
     left = {file.name for file in html.iterdir()}
-    assert left == {"data", "index.html", "run.html", ".fresh.json"}
+    assert left == {"data", *PAGES, ".fresh.json"}
 
 
 def test_of_those_that_end_at_once_one_writes(tmp_path, monkeypatch):
@@ -127,7 +128,7 @@ def test_a_writer_that_is_killed_leaves_a_folder_that_can_be_written_again(tmp_p
         writer.write(frame.load(tmp_path), html)
         present = set(read_plan(tmp_path, "demo").digests[:4])
         assert shown(html) == (present, present)
-        assert {file.name for file in html.iterdir()} == {"data", "index.html", "run.html"}
+        assert {file.name for file in html.iterdir()} == {"data", *PAGES}
 
 
 def test_gates_that_two_processes_add_are_all_kept(tmp_path):

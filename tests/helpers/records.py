@@ -206,7 +206,12 @@ def _summary(spec: RunSpec, curve: Curve, status: Status) -> Summary:
 
 
 def page_of(frames: Frames, folder: Path) -> str:
-    """The page of the report on these frames, written to `folder`/html."""
+    """The pages of the suites of the report on these frames, written to `folder`/html."""
     from gradrace.report import writer  # seconds for matplotlib, which few tests need
 
-    return writer.write(frames, folder / "html").read_text(encoding="utf-8")
+    return suite_pages(writer.write(frames, folder / "html").parent)
+
+
+def suite_pages(html: Path) -> str:
+    """The pages of all suites of the report in this folder, one after the other."""
+    return "".join(page.read_text(encoding="utf-8") for page in sorted(html.glob("suite-*.html")))

@@ -24,7 +24,7 @@ def reported(tmp_path):
     execute(prepare(make_suite("tiny", content), options=Options(output=tmp_path)))
     folder = tmp_path / "html"
     folder.mkdir()
-    for name in ("index.html", "run.html"):
+    for name in ("index.html", "run.html", "suite-tiny.html"):
         (folder / name).write_text("page")
     keep(folder, made_of(tmp_path), SUMMARY)
     return tmp_path, content
@@ -69,6 +69,7 @@ CHANGES = {
     "plan": lambda output: touch_later(output / "runs/tiny/plan.json"),
     "verdicts": lambda output: (output / "verify.json").write_text("{}"),
     "study": lambda output: (output / "runs/tiny/study.json").write_text("{}"),
+    "lost suite": lambda output: (output / "html/suite-tiny.html").unlink(),
     "lost page": lambda output: (output / "html/index.html").unlink(),
     "edited page": lambda output: (output / "html/run.html").write_text("other"),
     "no freshness": lambda output: (output / "html/.fresh.json").unlink(),

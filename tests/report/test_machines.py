@@ -157,13 +157,13 @@ def test_the_page_of_one_machine_does_not_name_it(tmp_path):
         changed = {"machine": MACHINE.model_copy(update={"host": host})}
         folder = tmp_path / f"on{host}"
         make_results(folder, specs=suite(), curve=curve, fields=lambda spec: changed)
-        return page.build(frame.load(folder))[0]["index.html"]
+        return page.build(frame.load(folder))[0]["suite-demo.html"]
 
     assert shown("a1") == shown("")
 
 
 def test_the_page_names_machines_and_warns(tmp_path):
-    shown = page.build(load(tmp_path, suite(), by_half))[0]["index.html"]
+    shown = page.build(load(tmp_path, suite(), by_half))[0]["suite-demo.html"]
     assert "Timed on several machines (a1, b2), 4 cells on more than one" in shown
     counts = pd.Series([by_half(spec) for spec in suite()]).value_counts()
     for host, runs in counts.items():
@@ -208,7 +208,7 @@ def test_joules_of_several_machines_are_not_averaged(tmp_path):
     name = "joules_per_1000_steps_mean"
     both = load(tmp_path / "both", suite(), by_half)
     assert tables.summary(both, "demo")[name].isna().all()
-    shown = page.build(both)[0]["index.html"]
+    shown = page.build(both)[0]["suite-demo.html"]
     assert "Not averaged in 4 cells whose runs are of several machines." in shown
     each = load(tmp_path / "each", suite(), lambda spec: "b2")
     assert list(tables.summary(each, "demo")[name]) == pytest.approx([1000 * 20 / 60] * 4)

@@ -18,6 +18,7 @@ from gradrace.layers import Dense
 from gradrace.record import Curve
 from gradrace.report import tables, text, timing_text, writer
 from gradrace.report.draw import breakdown, convergence, looks
+from gradrace.report.names import OF_REPORT, page_names
 from gradrace.results import compare, frame
 from gradrace.spec import RunSpec
 from gradrace.statistics import step_times
@@ -30,6 +31,7 @@ from records import (
     make_specs,
     make_task,
     page_of,
+    suite_pages,
 )
 
 MARKUP = "<script>alert('x')</script> & <b>bold</b>"
@@ -100,12 +102,19 @@ def written(frames: frame.Frames, tmp_path_factory: pytest.TempPathFactory) -> P
 
 @pytest.fixture(scope="module")
 def html(written: Path) -> str:
-    return written.read_text(encoding="utf-8")
+    """The pages of both suites."""
+    return suite_pages(written.parent)
 
 
 @pytest.fixture(scope="module")
 def page(html: str) -> Page:
     return Page(html)
+
+
+@pytest.fixture(params=["index.html", "suite-main.html", "suite-rates.html", "run.html"])
+def each(written: Path, request: pytest.FixtureRequest) -> str:
+    """Each page."""
+    return (written.parent / request.param).read_text(encoding="utf-8")
 
 
 def row(table: pd.DataFrame, **where: Any) -> dict[Any, Any]:
@@ -338,23 +347,25 @@ def test_not_ok_lists_every_such_run_with_its_reason(frames):
 def test_everything_a_reader_wrote_is_escaped(html, page):
     escaped = "&lt;script&gt;alert('x')&lt;/script&gt;"
     assert "alert('x')" not in html.replace("&#39;", "'").replace(escaped, "")
-    assert [tag for tag, _ in page.tags].count("script") == 1 and "<b>" not in html
+    assert [tag for tag, _ in page.tags].count("script") == 2 and "<b>" not in html
     assert any(MARKUP in words for words in page.words)
 
 
-def test_the_page_refers_to_nothing_outside(html, page):
+def test_a_page_refers_to_nothing_outside(each):
+    page, own = Page(each), r"#.*|data/.*|run\.html#.*|index\.html|suite-[a-z]+\.html"
     for name in ("src", "href", "xlink:href", "action", "srcset", "data", "poster"):
-        assert all(value.startswith(("#", "data/", "run.html#")) for value in page.all(name)), name
-    code = re.sub(r"^\s*//.*$", "", html, flags=re.M)
+        assert all(re.fullmatch(own, value) for value in page.all(name)), name
+    code = re.sub(r"^\s*//.*$", "", each, flags=re.M).replace("http://www.w3.org/2000/svg", "")
     assert not re.search(r"https?:|//[a-z]|@import|<!ENTITY|<metadata", code)
-    assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", html))
+    assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", each))
 
 
-def test_ids_are_unique_and_every_reference_has_one(html, page):
+def test_ids_are_unique_and_every_reference_has_one(each):
+    page = Page(each)
     ids = Counter(page.all("id"))
     assert [name for name, count in ids.items() if count > 1] == []
     local = [value[1:] for value in page.all("href") if value.startswith("#")]
-    local += re.findall(r"url\(#([^)]*)\)", html)
+    local += re.findall(r"url\(#([^)]*)\)", each)
     assert set(local) <= set(ids)
     assert set(" ".join(page.all("aria-labelledby")).split()) <= set(ids)
 
@@ -363,7 +374,7 @@ def test_every_figure_has_title_and_description(page):
     images = [attributes for tag, attributes in page.tags if tag == "svg"]
     tags = Counter(tag for tag, _ in page.tags)
     assert len(images) > 10 and all(image["role"] == "img" for image in images)
-    assert tags["desc"] == len(images) and tags["title"] == len(images) + 1
+    assert tags["desc"] == len(images) and tags["title"] == len(images) + 2
     assert "#010203" not in page.all("style")
     assert any("currentColor" in style for style in page.all("style"))
 
@@ -393,21 +404,36 @@ def test_sections_warnings_and_counts_are_there(html):
 
 
 ONE_CELL = (["mlp"], ["torch"], ["sgd"], [0])
+PAGES = {"index.html", "run.html", "suite-demo.html"}
 
 
 def test_writing_again_is_equal_to_the_byte(tmp_path):
     make_results(tmp_path, "demo", make_specs(["mlp"], ["torch"]))
     first, second = (writer.write(frame.load(tmp_path), tmp_path / name) for name in ("one", "two"))
-    assert first.read_bytes() == second.read_bytes()
+    assert {page.name for page in first.parent.glob("*.html")} == PAGES
+    for name in PAGES:
+        assert (first.parent / name).read_bytes() == (second.parent / name).read_bytes(), name
 
 
 def test_an_earlier_report_is_replaced_whole(tmp_path):
     frames, folder = made(tmp_path, *ONE_CELL), tmp_path / "html"
     writer.write(frames, folder)
     (folder / "data" / "demo" / "stale.csv").write_text("old")
+    page = (folder / "suite-demo.html").read_text()
+    (folder / "suite-gone.html").write_text(page)
+    others = {"suite-mine.html": "<title>Mine</title>", "verify.html": page, "notes.txt": "x"}
+    for name, content in others.items():
+        (folder / name).write_text(content)
     writer.write(frame.load(tmp_path), folder)
     assert not (folder / "data" / "demo" / "stale.csv").exists()
-    assert sorted(p.name for p in folder.iterdir()) == ["data", "index.html", "run.html"]
+    assert {p.name for p in folder.iterdir()} == {"data", *PAGES, *others}
+
+
+def test_suites_alike_but_for_case_have_pages_of_their_own():
+    names = page_names(["index", "Run", "run", "RUN", "quick"])
+    assert len({name.casefold() for name in names.values()}) == 5
+    assert names["index"] == "suite-index.html" and names["quick"] == "suite-quick.html"
+    assert all(OF_REPORT.fullmatch(name) for name in names.values())
 
 
 def test_a_data_folder_of_somebody_else_is_left_alone(tmp_path):

@@ -227,7 +227,7 @@ def test_a_csv_becomes_a_report_by_one_file_of_15_lines_and_one_command(gradrace
         "run", "quick", "--load", file, "-k", "iris !timing", *only, "--output", "out", timeout=540
     )
     assert done.returncode == 0, done.stderr
-    page = (folder / "out" / "html" / "index.html").read_text()
+    page = (folder / "out" / "html" / "suite-quick.html").read_text()
     assert "Data sets" in page and "Fisher (1936)" in page and "CC BY 4.0" in page
     with (folder / "out" / "html" / "data" / "quick" / "data.csv").open() as opened:
         (row,) = csv.DictReader(opened)

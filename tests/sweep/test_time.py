@@ -253,7 +253,7 @@ def test_time_after_run_keeps_what_was_trained_in_the_report(suite_file, gradrac
     frames = frame.load(suite_file / "results")
     assert frames.runs["measure"].value_counts().to_dict() == {"timing": 6, "convergence": 2}
     assert len(read_plan(suite_file / "results", "tiny").digests) == 8
-    page = (suite_file / "results/html/index.html").read_text()
+    page = (suite_file / "results/html/suite-tiny.html").read_text()
     for name in ("convergence", "step-time", "breakdown"):
         assert f'id="tiny-{name}"' in page
     again = gradrace("time", "tiny.toml", "--launches", "3", "-q", "--json", "--no-report")

@@ -16,6 +16,7 @@ from gradrace.cli import app
 from gradrace.results import frame
 from gradrace.sweep.store import read_records
 from gradrace.tune.study import read_study
+from records import suite_pages
 from typer.testing import CliRunner
 
 NAME = "study"
@@ -278,7 +279,7 @@ def test_nested_folds_choose_within_and_score_without(gradrace_here, tmp_path):
         of_fold = [record for record in runs if record.spec.variations["fold"] == fold]
         mine = [record.summary.test_metric for record in of_fold]
         assert value == pytest.approx(sum(mine) / 2) and len(mine) == 2
-    assert "Scores of the outer folds" in (tmp_path / "results/html/index.html").read_text()
+    assert "Scores of the outer folds" in suite_pages(tmp_path / "results/html")
 
 
 TITLES = (
@@ -289,7 +290,7 @@ TITLES = (
 def test_the_report_shows_trials_winner_defaults_and_inclusion(gradrace_here, tmp_path):
     _, code = tune(gradrace_here, optimizer="sgd,momentum", budget=9, report=True)
     assert code == 0
-    page = (tmp_path / "results/html/index.html").read_text()
+    page = suite_pages(tmp_path / "results/html")
     for text in TITLES.split("|"):
         assert text in page, text
     folder = tmp_path / "results/html/data" / NAME

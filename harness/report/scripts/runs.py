@@ -14,6 +14,7 @@ from ...record import RunRecord
 from ...results.frame import Frames
 from ...spec import ScheduleSpec
 from ...sweep.store import stored
+from ..names import page_names
 from ..record_text import described, finding_pair, step_pairs
 from ..tables.diagnosed import per_run
 from .points import points_json
@@ -27,11 +28,11 @@ Series = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
 def files(frames: Frames, suite: str) -> Iterator[tuple[str, str]]:
-    """Digest and script of every run of the suite: a call with an object of suite, title (of the
-    suite), digest, status, reason, facts (pairs), spec (JSON), metric, target, curves (name ->
-    points), log (its end)."""
+    """Digest and script of every run of the suite: a call with an object of suite, title and page
+    (of the suite), digest, status, reason, facts (pairs), spec (JSON), metric, target, curves (name
+    -> points), log (its end)."""
     curves, findings = _by_run(frames.curves), _findings(frames, suite)
-    title = frames.plans[suite].title
+    of_suite = {"title": frames.plans[suite].title, "page": page_names(frames.plans)[suite]}
     place = None if frames.output is None else stored(frames.output, suite)
     rows = frames.runs[frames.runs["suite"] == suite].drop_duplicates("digest")
     for digest, *times in rows[["digest", *_TIMES]].itertuples(index=False):
@@ -39,7 +40,10 @@ def files(frames: Frames, suite: str) -> Iterator[tuple[str, str]]:
         measured = [*findings.get(digest, ())]
         measured += [] if pd.isna(times[0]) else step_pairs(record, *times)
         log = place.log(digest, LOG_BYTES) if place and "log.txt" in record.artefacts else ""
-        yield digest, _script(record, suite, title, measured, log, known | _planned(record, known))
+        yield (
+            digest,
+            _script(record, suite, of_suite, measured, log, known | _planned(record, known)),
+        )
 
 
 def _findings(frames: Frames, suite: str) -> dict[str, list[tuple[str, str]]]:
@@ -52,14 +56,14 @@ def _findings(frames: Frames, suite: str) -> dict[str, list[tuple[str, str]]]:
 def _script(
     record: RunRecord,
     suite: str,
-    title: str,
+    of_suite: dict[str, str],
     measured: list[tuple[str, str]],
     log: str,
     series: Series,
 ) -> str:
     said = {
         "suite": suite,
-        "title": title,
+        **of_suite,
         "digest": record.digest,
         "status": record.status,
         "reason": record.reason,

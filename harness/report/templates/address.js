@@ -1,3 +1,4 @@
+"use strict";
 // The address holds what a reader chose: #ANCHOR?name=value&name=value. A link to it shows the same.
 // It stands behind the #, since a page that was opened from a folder may change that part alone.
 const address = {

@@ -94,7 +94,7 @@ const gradrace = {
   run(run) {
     heading.textContent = run.facts[0][1];
     document.title = `gradrace: ${run.facts[0][1]}`;
-    document.getElementById("back").href = `index.html#${run.suite}`;
+    document.getElementById("back").href = run.page;
     const chips = element("p", undefined, { class: "chips" });
     chips.append(element("span", run.status, { class: `chip ${run.status}` }), element("span", run.title, { class: "chip missing" }));
     shown.replaceChildren(chips);

@@ -1,4 +1,3 @@
-"use strict";
 // Tables: sorted by a heading, filtered by words or to the runs behind an entry. A long table stands in the page with its
 // first rows; all of them come from the script that its data-rows names, which calls gradrace.rows, when they are wanted.
 const SHOWN = 200, FEW = 8, grids = new Map();
