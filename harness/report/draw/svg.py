@@ -14,7 +14,10 @@ import seaborn
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from ...output.escaping import for_script
 from ...results.columns import words
+from .compact import compact
+from .panels import MARK, described, mark
 
 # Whatever is drawn in this colour takes the text colour of the page, light or dark.
 INK = "#010203"
@@ -33,6 +36,8 @@ _STYLE: dict[str, Any] = {
     **dict.fromkeys(_COLORED, INK),
 }  # fmt: skip
 _TAG = re.compile(r"<[^>]+>")
+_PATH = re.compile(r' d="([^"]*)"')
+_TICK = re.compile(r"[xy]tick_\d+$")
 _FONT = re.compile(r"(font(?:-family)?:[^;\"]*?)('[^;\"]*|sans-serif)")
 _REFERENCE = re.compile(r"""(?:url\(#|xlink:href="#)([^")]+)""")
 
@@ -47,11 +52,17 @@ def inline(draw: Callable[[], Figure], name: str, title: str, description: str) 
     """Draws and returns an <svg> element of which every id starts with `name`.
 
     It needs no font file and no stylesheet, refers to nothing outside itself, and has its title and
-    description."""
+    description. If artists are tagged, a <script type="application/json"> with what they show
+    follows it."""
     with styled():
         buffer = io.StringIO()
-        draw().savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    return Markup(_labelled(_embedded(buffer.getvalue(), name), name, title, description))
+        figure = draw()
+        mark(figure)
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+        shown = described(figure)
+    data = f'\n<script type="application/json" class="touch">{for_script(shown)}</script>'
+    drawn = _labelled(_embedded(buffer.getvalue(), name), name, title, description)
+    return Markup(drawn + (data if shown else ""))
 
 
 def _embedded(text: str, name: str) -> str:
@@ -64,16 +75,22 @@ def _embedded(text: str, name: str) -> str:
     def tag(match: re.Match[str]) -> str:
         return _retagged(match[0], name, referred)
 
-    return re.sub(r"\n\s*\n+", "\n", _TAG.sub(tag, text)).replace(INK, "currentColor")
+    return re.sub(r"\n\s+", "\n", _TAG.sub(tag, text)).replace(INK, "currentColor")
 
 
 def _retagged(tag: str, name: str, referred: set[str]) -> str:
     def own(match: re.Match[str]) -> str:
-        return f' id="{name}-{match[1]}"' if match[1] in referred else ""
+        id = match[1]
+        if id.startswith(MARK):
+            return f' data-part="{id.removeprefix(MARK)}"'
+        if _TICK.match(id):
+            return ' data-part="tick"'
+        return f' id="{name}-{id}"' if id in referred else ""
 
     tag = re.sub(r' id="([^"]*)"', own, tag)
     tag = tag.replace("url(#", f"url(#{name}-").replace('xlink:href="#', f'href="#{name}-')
     tag = re.sub(r' xmlns(:xlink)?="[^"]*"', "", tag)
+    tag = _PATH.sub(lambda match: f' d="{compact(match[1])}"', tag)
     # Two decimals of a point are finer than any screen; the rest is a third of the page's size.
     tag = re.sub(r"(\d+\.\d{2})\d+", r"\1", tag)
     return _FONT.sub(r"\1var(--sans, sans-serif)", tag)

@@ -1,0 +1,1 @@
+// Figures that one can touch; see touch.css for their look.
