@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from matplotlib.figure import Figure as Drawing
 
 from ..registry import Registry
 from ..results.frame import Frames
@@ -14,16 +13,22 @@ from ..spec import TaskSpec
 from . import columns, tables
 from .columns import Field
 from .content import Data, Figure, Table
-from .draw import looks, svg
+from .draw import looks
+from .drawing import Sketch
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
 
 
 class Builder:
     """What every section is made from: the suite's runs, summary and step times, the looks of its
-    series and setups, the labels of its machines, and `data`: file name -> table."""
+    series and setups, the labels of its machines, `data`: file name -> table, and the sketches of
+    its figures."""
 
     def __init__(self, frames: Frames, suite: str, registry: Registry | None) -> None:
         self.frames, self.suite, self.registry = frames, suite, registry
         self.data: Data = {}
+        self.sketches: list[Sketch] = []
         self.runs = tables.runs(frames, suite)
         self.summary = tables.summary(frames, suite)
         self.times = tables.step_times(frames, suite)
@@ -81,14 +86,15 @@ class Builder:
         csv: str = "",
         small: bool = False,
     ) -> Figure:
-        """A figure as inline SVG, its data kept as those of a table. `name` is unique within the
-        suite."""
+        """A figure that is drawn later (see drawing), its data kept as those of a table. `name` is
+        unique within the suite. draw: a partial of a function of report.draw (see draw.lazy)."""
         csv = csv or f"{name}.csv"
         if data is not None:
             self.keep(csv, data)
         anchor = f"{self.suite}-fig-{name}"
-        drawn = svg.inline(draw, anchor, title, description)
-        return Figure(anchor, drawn, caption, f"data/{self.suite}/{csv}", small)
+        sketch = Sketch(draw, anchor, title, description)
+        self.sketches.append(sketch)
+        return Figure(anchor, sketch, caption, f"data/{self.suite}/{csv}", small)
 
     def keep(self, file: str, data: pd.DataFrame) -> None:
         """Data that stand beside the page under this file name."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import pandas as pd
 from markupsafe import Markup
@@ -62,13 +62,20 @@ class Table:
         return f"{self.csv.rpartition('/')[0]}/{self.name}.js" if len(self.rows) > SHOWN else ""
 
 
+class Html(Protocol):
+    """What templates do not escape: markup, or a figure that is drawn when it is wanted."""
+
+    def __html__(self) -> str:
+        """The markup."""
+
+
 @dataclass(frozen=True)
 class Figure:
     """An inline SVG with its caption and the path of its data; small ones stand side by side if
     there is room."""
 
     name: str
-    svg: Markup
+    svg: Html
     caption: str
     csv: str
     small: bool = False
@@ -94,7 +101,7 @@ class Answer:
     replies: tuple[Reply, ...] = ()
     picture: Figure | None = None
     matrix: Table | None = None
-    thumbnail: Markup = field(default_factory=Markup)
+    thumbnail: Html = field(default_factory=Markup)
 
 
 @dataclass

@@ -50,7 +50,7 @@ def made_of(output: Path) -> str:
         "files": sorted(_files(output)),
         "source": hashes([_REPORT / "writer.py", *sections]),
         "templates": sorted(_stamps(_REPORT / "templates")),
-        "versions": {name: _version(name) for name in _LIBRARIES},
+        "versions": {name: version_of(name) for name in _LIBRARIES},
         "plugins": sorted(f"{e.value} {e.dist and e.dist.version}" for e in _plugins()),
     }
     return hashlib.sha256(canonical_json(found).encode()).hexdigest()
@@ -101,7 +101,8 @@ def _plugins() -> importlib.metadata.EntryPoints:
     return importlib.metadata.entry_points(group="gradrace.plugins")
 
 
-def _version(name: str) -> str:
+def version_of(name: str) -> str:
+    """Of an installed distribution, without importing it; "" if it is not installed."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:

@@ -8,21 +8,23 @@ from ..errors import UserError
 from ..registry import Registry, load_registry
 from ..results.frame import Frames
 from ..version import __version__
-from . import appendix, head
+from . import appendix, drawing, head
 from .builder import Builder
 from .content import Data, Figure, Part, Table
 from .jinja import environment
+from .kept import Kept
 from .names import page_names
 from .scripts.rows import rows_script
 from .sections import SECTIONS
 
 
-def build(frames: Frames) -> tuple[dict[str, str], Data]:
+def build(frames: Frames, kept: Kept | None = None) -> tuple[dict[str, str], Data]:
     """The report's pages and scripts: path in its folder -> text; and its data: path below data/ ->
-    table."""
+    table. Figures that are kept are not drawn."""
     builders = [Builder(frames, suite, _registry()) for suite in frames.plans]
     names = page_names(frames.plans)
     parts = [_part(builder, names[builder.suite]) for builder in builders]
+    drawing.draw([sketch for builder in builders for sketch in builder.sketches], kept)
     data = {name: table for builder in builders for name, table in builder.data.items()}
     scripts = [table for part in parts for table in part.tables() if table.script]
     return _pages(parts) | {table.script: rows_script(table) for table in scripts}, data

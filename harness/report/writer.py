@@ -16,6 +16,7 @@ from ..output.escaping import csv_table
 from ..results.frame import Frames
 from ..turns import turn
 from .content import Data
+from .kept import Kept
 from .names import OF_REPORT
 from .page import build
 from .scripts import runs
@@ -54,7 +55,8 @@ def alone(folder: Path) -> Iterator[None]:
 
 def replace(frames: Frames, folder: Path) -> Path:
     """As `write`, inside `alone`."""
-    files, data = build(frames)
+    kept = Kept(folder / ".figures")
+    files, data = build(frames, kept)
     pages = {name: text for name, text in files.items() if not name.startswith("data/")}
     scripts = {name: text for name, text in files.items() if name not in pages}
     with writing(folder):
@@ -64,6 +66,7 @@ def replace(frames: Frames, folder: Path) -> Path:
         for name, text in pages.items():
             replace_text(folder / name, text)
         _discard_pages(folder, pages)
+    kept.save()
     return folder / "index.html"
 
 

@@ -102,7 +102,7 @@ def test_a_population_is_part_of_a_report(reported):
 
 def test_other_versions_and_sources_make_another_report(reported, monkeypatch):
     output, _ = reported
-    monkeypatch.setattr(fresh_report, "_version", lambda name: "0")
+    monkeypatch.setattr(fresh_report, "version_of", lambda name: "0")
     assert not is_fresh(output)
     monkeypatch.undo()
     monkeypatch.setattr(fresh_report, "hashes", lambda files: {"report": "0"})

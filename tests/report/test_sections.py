@@ -358,9 +358,9 @@ def test_initialisers_by_activations_count_the_runs_that_are_missing(tmp_path):
     assert np.isnan(table.loc[("tanh", "zeros"), "metric_mean"])
     assert table.loc[("tanh", "he_normal"), "ok"] == 3
     figure = the(found, Figure, "initializers")
-    assert "2 of 3" in figure.svg
-    assert "0 of 3" in figure.svg
-    assert "hatch" not in figure.svg.lower().split("pattern")[0]
+    assert "2 of 3" in str(figure.svg)
+    assert "0 of 3" in str(figure.svg)
+    assert "hatch" not in str(figure.svg).lower().split("pattern")[0]
 
 
 def test_regularisation_compares_the_late_training_loss_with_validation(tmp_path):

@@ -2,5 +2,6 @@
 
 Read looks (colours, dashes, markers), axes and legend first; svg puts a figure into the page (its
 paths made compact) with what touch tells of its artists and panels makes of that; lazy imports a
-drawing function when it is called. For any table: lines, bands, dots, cells. One kind of figure each: convergence (with values,
-its y axes), targets, times, breakdown, paths, ratios, draws, gaps, diagnosis, tuning."""
+drawing function when it is called; worker is a process that draws. For any table: lines, bands,
+dots, cells. One kind of figure each: convergence (with values, its y axes), targets, times,
+breakdown, paths, ratios, draws, gaps, diagnosis, tuning."""
