@@ -128,6 +128,7 @@ UNLISTED = ("checks", "optimizers", "tasks", "sections", "suites")
 LINES = {
     "harness": 16,
     "report": 7,
+    "draw": 9,
     "verify": 7,
     "statistics": 7,
     "sweep": 7,

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from .axes import grid, label_lowest, logarithmic, width, wrapped
 from .bands import banded, lines
 from .legend import legend
-from .looks import METRIC_TITLES, Looks, looks
+from .looks import METRIC_TITLES, Looks, Style, looks
+from .touch import tag
 from .values import LOSSES, value_axis
 
 
@@ -40,10 +41,13 @@ def convergence(
 
 
 def _lost(axis: Axes, lost: pd.DataFrame, styles: Looks) -> None:
-    for (name, _), curve in lost.groupby(["series", "digest"], sort=False):
-        color, end = styles[str(name)].color, curve.iloc[-1:]
-        axis.plot(curve["step"], curve["value"], color=color, linestyle=":", linewidth=1, alpha=0.9)
-        axis.plot(end["step"], end["value"], "x", color=color, markersize=5)
+    for (name, digest), curve in lost.groupby(["series", "digest"], sort=False):
+        color, end, runs = styles[str(name)].color, curve.iloc[-1:], (str(digest),)
+        dotted: Style = {"color": color, "linestyle": ":", "linewidth": 1, "alpha": 0.9}
+        (way,) = axis.plot(curve["step"], curve["value"], **dotted)
+        tag(way, str(name), "line", curve["step"], curve["value"], runs=runs)
+        (cross,) = axis.plot(end["step"], end["value"], "x", color=color, markersize=5)
+        tag(cross, str(name), "marks", end["step"], end["value"], labels=["diverged"], runs=runs)
 
 
 def over_time(bands: pd.DataFrame, styles: Looks, metric: str = "validation_loss") -> Figure:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from .axes import level
 from .legend import legend
@@ -53,10 +54,11 @@ def dot(axis: Axes, x: float, y: float, look: Look, hollow: bool = False) -> Non
 
 def mark(
     axis: Axes, x: float, y: float, shape: str, look: Look, hollow: bool = False, **more: Any
-) -> None:
+) -> Line2D:
     """One mark of this shape in the look's colour."""
     face = "none" if hollow else look.color
-    axis.plot([x], [y], shape, color=look.color, markerfacecolor=face, **more)
+    (drawn,) = axis.plot([x], [y], shape, color=look.color, markerfacecolor=face, **more)
+    return drawn
 
 
 def estimate(

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .axes import Axis, scale, width
-from .bands import band
+from .bands import band, line
 from .legend import legend
 from .looks import Looks
 
@@ -23,12 +23,12 @@ _TOGETHER = 8
 class Lines:
     """Lines in panels.
 
-    table: one row a point with panel_row, panel_column, hue, x, y, and low and high if lines have
-    bands; the points of a line in the order in which they are joined. steps: a point's height holds
-    until the next point. marked: points have the marker of their line. bands: with more lines than
-    these in a panel their bands would hide each other, and are left out. row_axes: y axes of rows
-    that differ from `y`. own_y: rows whose panels do not share it. decorate: draws into one panel
-    what is not a line; it gets the rows of the panel."""
+    table: one row a point with panel_row, panel_column, hue, x, y, low and high if lines have
+    bands, and digests if points lead to their runs; the points of a line in the order in which they
+    are joined. steps: a point's height holds until the next point. marked: points have the marker
+    of their line. bands: with more lines than these in a panel their bands would hide each other,
+    and are left out. row_axes: y axes of rows that differ from `y`. own_y: rows whose panels do not
+    share it. decorate: draws into one panel what is not a line; it gets the rows of the panel."""
 
     table: pd.DataFrame
     styles: Looks
@@ -94,21 +94,12 @@ def _panel(axis: Axes, panel: pd.DataFrame, lines: Lines) -> None:
     axis.set_visible(len(panel) > 0)
     grouped = list(panel.groupby("hue", sort=False))
     banded = "low" in panel and len(grouped) <= lines.bands
-    for name, line in grouped:
+    step, drawstyle = ("post", "steps-post") if lines.steps else (None, "default")
+    for name, points in grouped:
         look = lines.styles[str(name)]
-        x, y = (line[column].to_numpy(dtype=np.float64) for column in ("x", "y"))
         if banded:
-            low, high = (line[column].to_numpy(dtype=np.float64) for column in ("low", "high"))
-            band(axis, x, low, high, look, alpha=0.15, step="post" if lines.steps else None)
-        axis.plot(
-            x,
-            y,
-            color=look.color,
-            linestyle=look.linestyle,
-            marker=look.marker if lines.marked else "",
-            markersize=4.5,
-            markeredgewidth=0,
-            drawstyle="steps-post" if lines.steps else "default",
-        )
+            x, low, high = (points[of].to_numpy(dtype=np.float64) for of in ("x", "low", "high"))
+            band(axis, x, low, high, look, str(name), alpha=0.15, step=step)
+        line(axis, points, str(name), look, marked=lines.marked, drawstyle=drawstyle)
     if lines.decorate:
         lines.decorate(axis, panel)

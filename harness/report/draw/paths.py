@@ -13,6 +13,7 @@ from .axes import grid, width
 from .legend import legend
 from .looks import Looks
 from .svg import INK
+from .touch import tag
 
 _CONTOURS = {"levels": 14, "colors": INK, "linewidths": 0.5, "linestyles": "solid", "alpha": 0.3}
 
@@ -46,8 +47,12 @@ def _ways(axis: Axes, places: pd.DataFrame, styles: Looks) -> None:
     for name, way in places.groupby("series", sort=False):
         look, end = styles[str(name)], way.iloc[-1:]
         dash = ":" if way["status"].iloc[0] == "diverged" else look.linestyle
-        axis.plot(way["x"], way["y"], color=look.color, linestyle=dash)
-        axis.plot(end["x"], end["y"], look.marker, color=look.color, markersize=5)
+        steps = [f"step {step:g}" for step in way["step"]]
+        runs = (str(way["digest"].iloc[0]),)
+        (drawn,) = axis.plot(way["x"], way["y"], color=look.color, linestyle=dash)
+        tag(drawn, str(name), "line", way["x"], way["y"], labels=steps, runs=runs)
+        (last,) = axis.plot(end["x"], end["y"], look.marker, color=look.color, markersize=5)
+        tag(last, str(name), "marks", end["x"], end["y"], labels=steps[-1:], runs=runs)
 
 
 def _frame(places: pd.DataFrame, layer: Point) -> tuple[np.ndarray, np.ndarray]:

@@ -12,6 +12,7 @@ from .axes import from_zero
 from .dots import dot_panels
 from .legend import legend
 from .looks import Look, Looks, Style
+from .touch import tag
 
 
 def targets(attempts: pd.DataFrame, styles: Looks) -> Figure:
@@ -32,15 +33,18 @@ def targets(attempts: pd.DataFrame, styles: Looks) -> Figure:
 
 
 def _marks(axis: Axes, runs: pd.DataFrame, quantity: str, y: float, look: Look) -> None:
-    color = look.color
-    reached, missed = (runs.loc[runs["reached"] == on, quantity] for on in (True, False))
-    at = [y] * len(reached)
-    axis.plot(reached, at, look.marker, color=color, markersize=4.4, alpha=0.75, mew=0)
-    # Not drawn when there are none: an empty line that is not clipped upsets the layout.
-    if len(missed):
-        at = [y] * len(missed)
-        open_: Style = {"markerfacecolor": "none", "markersize": 5, "clip_on": False}
-        axis.plot(missed, at, ">", color=color, **open_)
+    closed: Style = {"markersize": 4.4, "alpha": 0.75, "mew": 0}
+    open_: Style = {"markerfacecolor": "none", "markersize": 5, "clip_on": False}
+    name, known = str(runs["setup"].iloc[0]), runs[runs[quantity].notna()]
+    for arrived, marker, style in ((True, look.marker, closed), (False, ">", open_)):
+        of = known[known["reached"] == arrived]
+        # Not drawn when there are none: an empty line that is not clipped upsets the layout.
+        if len(of):
+            at = [y] * len(of)
+            (marks,) = axis.plot(of[quantity], at, marker, color=look.color, **style)
+            labels = [f"{row.series}, seed {row.seed}" for row in of.itertuples()]
+            tag(marks, name, "marks", of[quantity], at, labels=labels, runs=list(of["digest"]))
     median = median_time(runs[quantity], runs["reached"])
     if np.isfinite(median):
-        axis.plot([median], [y], "|", color=color, markersize=9, mew=1.8)
+        (bar,) = axis.plot([median], [y], "|", color=look.color, markersize=9, mew=1.8)
+        tag(bar, name, "marks")

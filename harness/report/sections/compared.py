@@ -14,9 +14,10 @@ from .. import tables, text
 from ..builder import Builder
 from ..columns import NAMES, exact, field, word
 from ..content import Row, Section, TableCell
-from ..draw import convergence
+from ..draw.lazy import Lazy
 from ..notes import described
 
+convergence = Lazy("convergence")
 PLACE = 20
 LOST = [
     field("Status", lambda row: TableCell(row["status"], flag=row["status"]), ""),

@@ -10,11 +10,11 @@ from ...layers import Point
 from .. import tables
 from ..builder import Builder
 from ..content import Figure, Section
-from ..draw import convergence
+from ..draw.lazy import Lazy
 from ..draw.looks import METRIC_TITLES
-from ..draw.paths import paths
 from ..notes import described, joined, rate_note, timed_instead
 
+convergence, paths = Lazy("convergence"), Lazy("paths")
 PLACE = 40
 
 
@@ -90,7 +90,7 @@ def _paths(builder: Builder, task: str, places: pd.DataFrame) -> list[Figure]:
     )
     figure = builder.figure(
         f"{task}-paths",
-        partial(paths, places, layer, builder.series),
+        partial(paths.paths, places, layer, builder.series),
         f"{task}: paths on contours",
         f"{described(shown, places['setup'], places['series'])} {ended}",
         places,

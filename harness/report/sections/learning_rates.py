@@ -6,22 +6,17 @@ from __future__ import annotations
 from functools import partial
 
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Drawing
 
 from .. import cells, tables, text
 from ..builder import Builder
 from ..columns import NAMES, exact, field, number, whole
 from ..content import Figure, Row, Section, TableCell
-from ..draw import lines
-from ..draw.axes import Axis
-from ..draw.dots import mark
-from ..draw.lines import Lines
-from ..draw.looks import Looks, Style
+from ..draw.lazy import Lazy
 from ..notes import described, joined, seeds_text
 from ..tables.basins import FACTOR, basins
 from ..tables.variations import are_draws
 
+drawing = Lazy("learning_rates")
 PLACE = 80
 MEANING = (
     "A learning rate is good if its mean final validation loss is at most"
@@ -85,49 +80,9 @@ def _figure(builder: Builder, task: str, rows: pd.DataFrame) -> Figure:
     )
     return builder.figure(
         f"{task}-learning-rates",
-        partial(drawing, rows, builder.series),
+        partial(drawing.learning_rates, rows, builder.series),
         f"{task}: learning rates",
         described("Final validation loss against learning rate.", rows["setup"], rows["series"]),
         rows,
         caption,
     )
-
-
-def drawing(rates: pd.DataFrame, styles: Looks) -> Drawing:
-    """Columns: setups. Rows: series, some to a panel."""
-    columns = {"x": "learning_rate", "y": "mean", "low": "min", "high": "max"}
-    points = lines.placed(rates, "series", columns, by="x")
-    series = list(dict.fromkeys(rates["series"]))
-    places = lines.places(series)
-    firsts = {place: series.index(name) for name, place in reversed(places.items())}
-
-    def lost(axis: Axes, panel: pd.DataFrame) -> None:
-        for point in panel[panel["ok"] < panel["runs"]].itertuples():
-            name = str(point.hue)
-            if point.diverged:
-                # In a band at the top, a height for each series so that none covers another.
-                height = 0.98 - 0.03 * (series.index(name) - firsts[places[name]])
-                cross: Style = {
-                    "transform": axis.get_xaxis_transform(),
-                    "markersize": 4.5,
-                    "mew": 1.3,
-                }
-                axis.plot([point.x], [height], "x", color=styles[name].color, **cross)
-            if point.ok:
-                look = styles[name]
-                mark(axis, point.x, point.y, look.marker, look, hollow=True, markersize=7)
-
-    y = _loss_axis(points.dropna(subset=["y"]))
-    x = Axis("learning rate", log=True)
-    return lines.draw(Lines(points, styles, x, y, marked=True, decorate=lost))
-
-
-def _loss_axis(finite: pd.DataFrame) -> Axis:
-    label = "final validation loss"
-    if finite.empty or not (finite["y"] > 0).all():
-        return Axis(label)
-    # One seed that ends near 0 must not flatten all lines; its band then leaves the picture.
-    top, bottom = finite["high"].max(), max(finite["low"].min(), finite["y"].min() / 10)
-    # Room for the crosses above the highest line.
-    limits = (bottom / 1.1, top * (top / bottom) ** 0.35 * 1.1) if bottom > 0 else None
-    return Axis(label, log=True, limits=limits)

@@ -6,22 +6,17 @@ import math
 from functools import partial
 
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Drawing
 
 from ...statistics.comparisons import seeds_warning
 from .. import cells, tables, text
 from ..builder import Builder
 from ..columns import NAMES, Field, field, interval, number, whole
 from ..content import Figure, Row, Section, TableCell
-from ..draw import lines
-from ..draw.axes import Axis
-from ..draw.lines import Lines
-from ..draw.looks import Looks, Style
-from ..draw.targets import targets
+from ..draw.lazy import Lazy
 from ..notes import described, goal, joined, rate_note, timed_instead
 from ..tables import arrivals
 
+arrivals_drawing, targets_drawing = Lazy("arrivals"), Lazy("targets")
 PLACE = 50
 MEANING = (
     "A run that missed its target is censored at its budget: it would have needed longer, nobody"
@@ -106,7 +101,7 @@ def _marks(builder: Builder, task: str, rows: pd.DataFrame) -> Figure:
     )
     return builder.figure(
         f"{task}-target",
-        partial(targets, rows, builder.setups),
+        partial(targets_drawing.targets, rows, builder.setups),
         f"{task}: time to target",
         described(shown, rows["setup"], rows["series"]),
         rows,
@@ -127,25 +122,10 @@ def _curves(builder: Builder, task: str, curves: pd.DataFrame) -> Figure:
     shown = "Kaplan-Meier curves of the runs that have not reached the target."
     return builder.figure(
         f"{task}-arrivals",
-        partial(drawing, curves, builder.series),
+        partial(arrivals_drawing.arrivals, curves, builder.series),
         f"{task}: share of runs that have not reached the target",
         described(shown, curves["setup"], curves["series"]),
         curves,
         caption,
         small=curves["setup"].nunique() == 1,
     )
-
-
-def drawing(curves: pd.DataFrame, styles: Looks) -> Drawing:
-    """Columns: setups. Rows: series, some to a panel."""
-
-    def censored(axis: Axes, panel: pd.DataFrame) -> None:
-        missed = panel[panel["missed"] > 0].groupby("hue", sort=False).tail(1)
-        for end in missed.itertuples():
-            cross: Style = {"markersize": 8, "mew": 1.4, "clip_on": False}
-            axis.plot([end.x], [end.y], "+", color=styles[str(end.hue)].color, **cross)
-
-    points = lines.placed(curves, "series", {"x": "steps", "y": "remaining"})
-    y = Axis("not yet at the target", percent=True, limits=(0, 1.02))
-    drawn = Lines(points, styles, Axis("steps"), y, steps=True, bands=2, decorate=censored)
-    return lines.draw(drawn)

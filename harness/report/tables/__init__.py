@@ -2,13 +2,17 @@
 
 Read planned first (runs, named by naming, helped by grouping), then endings, rates, outcomes. Step
 times: timed, lookup, machines. Curves: points, schedules, rules. Targets: targets, arrivals,
-profiles. Others for a section each: architecture, baseline, basins, batch_sizes, contenders,
-contests, diagnosed, native, random_search, ranks, tuning, variations."""
+profiles. Frameworks that agree: agreement, merged. Others for a section each: architecture,
+baseline, basins, batch_sizes, contenders, contests, diagnosed, native, random_search, ranks,
+tuning, variations."""
 
+from .agreement import agreement as agreement
 from .endings import ATTEMPTED as ATTEMPTED
 from .machines import are_of_several_machines as are_of_several_machines
 from .machines import machine_labels as machine_labels
 from .machines import timed_on_several as timed_on_several
+from .merged import merged as merged
+from .merged import pooled as pooled
 from .naming import hypers_unsaid as hypers_unsaid
 from .outcomes import joules_apart as joules_apart
 from .outcomes import steps_text as steps_text
