@@ -132,10 +132,13 @@ class _Helper:
         command = [sys.executable, "-P", "-m", f"{__package__}.draw.worker", str(theirs.fileno())]
         # It shares the cores with other helpers: one thread each.
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
         with theirs:
             self._process = subprocess.Popen(
-                command, env=os.environ | threads, pass_fds=[theirs.fileno()], **streams
+                command,
+                env=os.environ | threads,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
             )
 
     def ask(self, sketch: Sketch) -> tuple[bool, str]:
