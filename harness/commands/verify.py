@@ -80,7 +80,7 @@ def main(args: Arguments) -> None:
     device = _device(args.device)
     selection = Selection(words, args.quick, args.long, args.frameworks, device)
     found = verify(registry, VerifyOptions(selection), Progress(args.quiet))
-    verify_file.write(args.output, found)
+    verify_file.write(args.output, found, registry)
     if args.as_json:
         say(verify_file.text(found), nl=False)
     else:

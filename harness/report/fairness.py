@@ -6,19 +6,25 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ..importpath import is_import_path
 from ..record import RunRecord
 from ..registry import Registry
 from ..spec import TaskSpec
+from ..verify.cells import compared, is_known
 from ..verify.verdict import FLOAT32_NOTE, REFEREE, Verdict, VerifyFile, list_versions
 from .text import minute
 
+_NOT_VERIFIED = (
+    "these runs were not verified (--no-verify), so nothing here says whether the frameworks"
+    " computed the same. gradrace verify, run into this folder of results, tells; then write the"
+    " report again."
+)
+_ALONE = "Nothing is compared between frameworks: NumPy alone computed these runs."
 # How a cell of the matrix is to be read, the gravest last.
 _GRAVITY = EQUAL, PARTS, DIFFERS, UNAVAILABLE, UNKNOWN, FAILED = (
     *("equal", "equal, by parts", "differs by definition"),
     *("unavailable", "not verified", "FAILED"),
 )
-# The fields of a task that decide what is computed; its length, batches and target do not.
-_COMPUTED = ("input_shape", "model", "loss", "label_smoothing", "metric", "regularization")
 
 
 @dataclass(frozen=True)
@@ -55,14 +61,11 @@ def fairness(
     records: Sequence[RunRecord], verified: VerifyFile | None, registry: Registry | None
 ) -> Fairness:
     """The verdicts on these runs (of one suite)."""
+    wanted = compared([record.spec for record in records])
+    if {spec.framework for spec in wanted} == {REFEREE}:
+        return Fairness((), (), (_ALONE,), ())
     if verified is None:
-        note = (
-            "gradrace verify was not run into this folder of results, so nothing here says whether"
-            " the frameworks computed the same. It takes some minutes; then write the report again."
-        )
-        return Fairness((), (), (), (note,))
-    wanted = [record.spec for record in records if record.spec.measure == "convergence"]
-    wanted = wanted or [record.spec for record in records]
+        return Fairness((), (), (), (_NOT_VERIFIED,))
     frameworks = list(dict.fromkeys(spec.framework for spec in wanted))
     pairs = tuple(itertools.combinations(frameworks, 2))
     if REFEREE not in frameworks:
@@ -94,9 +97,11 @@ class _Index:
         its layers."""
         both, of_rule = frozenset(pair), f"{optimizer} {rule}"
         direct = self._by.get(("trajectories", task.name, of_rule, both), [])
-        if direct and self._is_known(task):
+        if direct and is_known(task, self._tasks):
             return _summed(direct)
         update = self._by.get(("updates", optimizer, of_rule, both), [])
+        if not update and is_import_path(optimizer):
+            return Agreement(UNKNOWN, None, f"no known rule; see gradrace certify {optimizer}")
         if not update:
             return Agreement(UNKNOWN, None, "no verdict about this optimizer between these two")
         summed = _summed(update)
@@ -110,13 +115,6 @@ class _Index:
         word = UNKNOWN if parts.word == UNAVAILABLE else parts.word
         return Agreement(word, parts.worst, parts.detail)
 
-    def _is_known(self, task: TaskSpec) -> bool:
-        """Whether the suite's task computes the same as the verified one; varied tasks do not."""
-        known = self._tasks.get(task.name)
-        return known is None or all(
-            getattr(known, name) == getattr(task, name) for name in _COMPUTED
-        )
-
     def _task_parts(self, task: TaskSpec, both: frozenset[str]) -> list[Verdict]:
         trained = [
             verdict
@@ -125,7 +123,7 @@ class _Index:
             if (level, about, pair) == ("trajectories", task.name, both)
             and verdict.verdict != DIFFERS
         ]
-        if trained and self._is_known(task):
+        if trained and is_known(task, self._tasks):
             return trained
         kinds = dict.fromkeys(layer.kind for layer in task.model)
         pieces = [self._by.get(("layers", kind, "", both), []) for kind in kinds]
@@ -182,6 +180,11 @@ def _notes(
         )
     if verified.options.get("quick"):
         yield "These verdicts are of --quick, which checks a part only."
+    if any(record.spec.device == "gpu" for record in records):
+        yield (
+            "Some of these runs are of a GPU, and these verdicts of the CPU; gradrace verify"
+            " --device gpu proves the GPU."
+        )
 
 
 def _other_versions(records: Sequence[RunRecord], verified: VerifyFile) -> set[str]:

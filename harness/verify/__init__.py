@@ -1,12 +1,25 @@
 """Is the comparison fair? Frameworks and NumPy referee, piece by piece; read cases.py first.
 
 cases.py: the table of all comparisons, with groups.py. driver.py: a process per framework, which
-runs worker.py, compute.py and populations.py. judge.py: from arrays to a verdict.py. file.py,
-text.py, schema.py: verdicts on disk, for people, as JSON Schema. document.py: docs/differences.md,
-from formulas.py, notes.py and defaults.py."""
+runs worker.py, compute.py and populations.py; judge.py: from arrays to a verdict.py; current.py:
+which still hold. suite.py: of a run, with cells.py, stamp.py and estimate.py. file.py, text.py,
+schema.py: on disk, for people, as JSON Schema. document.py: docs/differences.md, from formulas.py,
+notes.py and defaults.py."""
 
 from __future__ import annotations
 
-from .driver import VerifyOptions, verify
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .driver import VerifyOptions, verify
 
 __all__ = ["VerifyOptions", "verify"]
+
+
+def __getattr__(name: str) -> Any:
+    # A run that finds its cells verified imports no driver.
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import driver
+
+    return getattr(driver, name)

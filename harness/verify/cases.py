@@ -302,19 +302,24 @@ class RatesCase(Case):
 @dataclass(frozen=True)
 class Selection:
     """A part of the table; without a keyword only the user's own things, if files are loaded, and
-    a part of the populations. device: the one that is proven; 'gpu' beside the CPU."""
+    a part of the populations. device: the one that is proven; 'gpu' beside the CPU. cells: these
+    cases alone, by their ids and in this order, trained in the mode of convergence runs."""
 
     keyword: str = ""
     quick: bool = False
     long: bool = False
     frameworks: tuple[str, ...] = ()
     device: Device = "cpu"
+    cells: tuple[str, ...] = ()
 
 
 def table(registry: Registry, selection: Selection) -> tuple[Case, ...]:
     """Every selected case, in the order of the levels."""
     from ..sweep import matches
 
+    if selection.cells:
+        found = known(registry, selection)
+        return tuple(found[name] for name in selection.cells if name in found)
     every = everything(registry, selection.long, selection.device)
     cases = [case for case in every if matches(case.id, selection.keyword)]
     if not selection.keyword:
@@ -324,6 +329,16 @@ def table(registry: Registry, selection: Selection) -> tuple[Case, ...]:
     if any(registry.loaded.values()) and not selection.keyword:
         cases = [case for case in cases if _loaded(case, registry)]
     return tuple(cases)
+
+
+def known(registry: Registry, selection: Selection) -> dict[str, Case]:
+    """Every case by its id, as the selection has it."""
+    every = everything(registry, selection.long, selection.device)
+    return {case.id: _in_one_mode(case) if selection.cells else case for case in every}
+
+
+def _in_one_mode(case: Case) -> Case:
+    return replace(case, modes="convergence") if isinstance(case, TrajectoryCase) else case
 
 
 def everything(registry: Registry, long: bool = False, device: Device = "cpu") -> Iterator[Case]:
@@ -377,6 +392,10 @@ QUICK_LEFT_OUT = (
     "--quick looks at the weights of three tasks, one case of each layer kind, canonical update"
     " rules that two libraries have under a decaying rate, ten trajectories, four schedules and"
     " one population; native rules, all other tasks and combinations are left out"
+)
+CELLS_LEFT_OUT = (
+    "with a suite's run, only what its own tasks, optimizers and schedules need is verified, each"
+    " in the mode of its training; `gradrace verify` looks at everything"
 )
 FULL_LEFT_OUT = (
     f"trajectories cross every optimizer with {', '.join(CORE_TASKS)}, and every task with"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import tempfile
 import threading
@@ -24,13 +25,14 @@ from ..process import Child, ChildDied
 from ..registry import Framework, Registry
 from ..sources import hashes, is_own
 from ..spec import Device, OptimizerSpec, RunSpec, ScheduleSpec
+from ..sweep.installed import versions_of
 from ..sweep.reached import reach_of
 from ..version import __version__
 from . import cases as tables
 from .cases import Case, Selection
 from .compute import GPU, Setting, any_task, modes, settings
 from .judge import Answer, Answered, judge
-from .verdict import REFEREE, Side, VerifyFile
+from .verdict import REFEREE, START, Side, VerifyFile
 
 # Importing TensorFlow on a busy machine takes half a minute; one case takes at most seconds.
 START_TIMEOUT_S, CASE_TIMEOUT_S = 180.0, 300.0
@@ -44,23 +46,41 @@ Answers = dict[tuple[str, str], Answer]
 # A framework, and where it computes: a process of its own.
 Asked = tuple[str, Setting]
 Tell = Callable[[str, int, int], None]
+# START or a level -> how often, and seconds in all.
+Took = dict[str, tuple[int, float]]
 
 
 @dataclass(frozen=True)
 class VerifyOptions:
-    """The cases and the means of a verification. worker: the command of a worker, for tests."""
+    """The cases and the means of a verification. worker: the command of a worker, for tests.
+
+    interpreters: framework -> Python, if it is not this one. deadline: when (by time.monotonic)
+    nothing more is computed; cases without an answer then have no verdict."""
 
     selection: Selection = field(default_factory=Selection)
     worker: tuple[str, ...] = (sys.executable, "-m", "gradrace.verify.worker")
     case_timeout_s: float = CASE_TIMEOUT_S
+    interpreters: Mapping[str, str] = field(default_factory=dict)
+    deadline: float = math.inf
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until the deadline."""
+        return self.deadline - time.monotonic()
+
+    def command(self, framework: str) -> tuple[str, ...]:
+        """The command of a framework's worker."""
+        return (self.interpreters.get(framework, self.worker[0]), *self.worker[1:])
 
 
 @dataclass(frozen=True)
 class FrameworkAnswers:
-    """The answers of one framework, with its versions."""
+    """The answers of one framework, with its versions, and the seconds that they took: of START or
+    a level, how often and how long in all."""
 
     answers: Answers
     versions: dict[str, str]
+    took: Took = field(default_factory=dict)
 
     @classmethod
     def refused(cls, keys: Iterable[tuple[str, str]], reason: str) -> FrameworkAnswers:
@@ -71,7 +91,13 @@ class FrameworkAnswers:
     def joined(cls, parts: Sequence[FrameworkAnswers]) -> FrameworkAnswers:
         """The answers of several processes of one framework."""
         answers = {key: answer for part in parts for key, answer in part.answers.items()}
-        return cls(answers, next((part.versions for part in parts if part.versions), {}))
+        versions = next((part.versions for part in parts if part.versions), {})
+        took: Took = {}
+        for part in parts:
+            for about, (count, seconds) in part.took.items():
+                known = took.get(about, (0, 0.0))
+                took[about] = (known[0] + count, known[1] + seconds)
+        return cls(answers, versions, took)
 
 
 def verify(
@@ -92,32 +118,44 @@ def verify(
             # A user's schedule may give none: said before anything is computed.
             case.rates()
     answered = _ask_all(registry, frameworks, cases, options, tell)
-    verdicts = tuple(
-        verdict
-        for case in cases
-        for verdict in judge(case, _sides(case, frameworks, answered, device), registry.optimizers)
-    )
+    late = options.left_s <= 0
+    found = [(case, _sides(case, frameworks, answered, device, late)) for case in cases]
+    verdicts = tuple(v for case, of in found for v in judge(case, of, registry.optimizers))
     return VerifyFile(
         gradrace=__version__,
         started_at=began.isoformat(timespec="seconds"),
         seconds=round(time.monotonic() - start, 1),
         options=_kept(options.selection) | {"loaded": [*map(str, registry.plugins)]},
-        versions={name: found.versions for (name, _), found in answered.items()},
+        # One that had not even started at the deadline has no versions: nothing follows from that.
+        versions={n: f.versions for (n, _), f in answered.items() if f.versions or not late},
         sources=sources(registry),
         machine=this_machine(),
         left_out=_left_out(registry, options.selection),
+        costs=_costs(answered),
         verdicts=verdicts,
     )
 
 
+def _costs(answered: Mapping[Asked, FrameworkAnswers]) -> dict[str, dict[str, float]]:
+    """Framework -> START or level -> mean seconds."""
+    found = {name: each.took for (name, _), each in answered.items() if each.took}
+    return {
+        name: {about: round(seconds / count, 3) for about, (count, seconds) in took.items()}
+        for name, took in found.items()
+    }
+
+
 def _kept(selection: Selection) -> dict[str, Any]:
-    return {**asdict(selection), "frameworks": list(selection.frameworks)}
+    kept = {**asdict(selection), "frameworks": list(selection.frameworks)}
+    cells = kept.pop("cells")
+    return {**kept, "cells": len(cells) > 0}
 
 
 def sources(registry: Registry) -> dict[str, str]:
     """Hashes of gradrace's and the user's files that compute the verified numbers."""
     files = [framework.file for framework in registry.frameworks.values()]
-    files += [*registry.optimizer_files.values(), *registry.schedule_files.values()]
+    for of in (registry.optimizer_files, registry.schedule_files, registry.task_files):
+        files += of.values()
     files.append(Path(__file__).with_name("worker.py"))
     found = hashes(file for file in files if is_own(file))
     if foreign := [file.resolve() for file in dict.fromkeys(files) if not is_own(file)]:
@@ -139,6 +177,8 @@ def _frameworks(registry: Registry, selection: Selection) -> tuple[Framework, ..
 
 
 def _left_out(registry: Registry, selection: Selection) -> tuple[str, ...]:
+    if selection.cells:
+        return (tables.CELLS_LEFT_OUT,)
     found = [tables.QUICK_LEFT_OUT] if selection.quick else [tables.FULL_LEFT_OUT]
     if not (selection.quick or selection.keyword):
         found.append(tables.POPULATIONS_LEFT_OUT)
@@ -159,16 +199,19 @@ def _sides(
     frameworks: Sequence[Framework],
     answered: Mapping[Asked, FrameworkAnswers],
     device: Device,
+    late: bool,
 ) -> list[Answered]:
-    """What every framework answers in every mode, wherever it computes."""
+    """What every framework answers in every mode, wherever it computes; late: the deadline has
+    passed, so that some were not asked."""
     missing = Answer(failed="the process died before it came to this case, too often to try again")
     found: list[Answered] = []
     for framework in frameworks:
         for setting in settings(case, framework, device):
             for mode in modes(case, framework):
                 side = Side(framework=framework.name, mode=mode, **setting._asdict())
-                answers = answered[framework.name, setting].answers
-                found.append((side, answers.get((case.id, mode), missing)))
+                answer = answered[framework.name, setting].answers.get((case.id, mode))
+                if answer or not late:
+                    found.append((side, answer or missing))
     return found
 
 
@@ -250,7 +293,9 @@ def _ask_side_by_side(
         tell(name, done[name], total[name])
 
     stop = threading.Event()
-    with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+    # Before a deadline all go on at once, so that each comes equally far.
+    side_by_side = len(jobs) if math.isfinite(options.deadline) else _SIDE_BY_SIDE
+    with ThreadPoolExecutor(max(side_by_side, 1)) as pool:
         ask = partial(_ask, registry, options=options, count=count, stop=stop)
         futures = [(about, pool.submit(ask, about, part)) for about, part in jobs]
         try:
@@ -279,11 +324,14 @@ def _ask(
     A process that dies or hangs costs the case in work; a new one is asked for the rest."""
     framework, setting = registry.frameworks[about[0]], about[1]
     every = _keys(cases, framework)
-    if framework.versions() is None:
+    if versions_of(framework, options.interpreters) is None:
         return FrameworkAnswers.refused(every, "not installed")
     answers: Answers = {}
     versions: dict[str, str] = {}
+    took: Took = {}
     for _ in range(_MOST_DEATHS):
+        if stop.is_set() or options.left_s <= 0:
+            break
         with tempfile.TemporaryDirectory(prefix="gradrace-verify-") as folder:
             given = (registry, framework, setting, cases, options, Path(folder))
             process = _Process(*given, skip=list(answers))
@@ -296,9 +344,12 @@ def _ask(
                 else:
                     answers[str(message.get("case")), str(message.get("mode"))] = _answer(message)
                     count(framework.name)
-        if len(answers) == len(every) or stop.is_set():
+                about = str(message.get("case", START)).partition("/")[0]
+                known = took.get(about, (0, 0.0))
+                took[about] = (known[0] + 1, known[1] + process.seconds)
+        if len(answers) == len(every):
             break
-    return FrameworkAnswers(answers, versions)
+    return FrameworkAnswers(answers, versions, took)
 
 
 def _answer(message: Mapping[str, Any]) -> Answer:
@@ -315,7 +366,7 @@ def _answer(message: Mapping[str, Any]) -> Answer:
 
 
 class _Process:
-    """One worker process and its answers."""
+    """One worker process and its answers. seconds: that the last message took."""
 
     _living: set[_Process] = set()
 
@@ -329,9 +380,10 @@ class _Process:
         folder: Path,
         skip: list[tuple[str, str]],
     ) -> None:
-        self._timeout_s = options.case_timeout_s
+        self._options = options
+        self.seconds = 0.0
         variables = environment(some_run(framework, setting.device)) | setting.variables()
-        self._child = Child(options.worker, variables)
+        self._child = Child(options.command(framework.name), variables)
         self._living.add(self)
         request = {
             "framework": framework.name,
@@ -345,23 +397,28 @@ class _Process:
         self._child.send(request)
 
     def messages(self) -> Iterator[dict[str, Any]]:
-        """Its messages without `begin`; `failed` for the case at which it died or fell silent."""
+        """Its messages without `begin`; `failed` for the case at which it died or fell silent. At
+        the deadline they just end."""
         at: dict[str, Any] | None = None
-        ready, timeout_s = False, START_TIMEOUT_S
+        ready, timeout_s, options = False, START_TIMEOUT_S, self._options
+        since = time.monotonic()
         try:
-            while (message := self._child.receive(timeout_s)) is not None:
-                timeout_s = self._timeout_s
+            while (message := self._child.receive(min(timeout_s, options.left_s))) is not None:
+                timeout_s = options.case_timeout_s
                 if message.get("event") == "begin":
                     at = message
                 else:
                     at, ready = None, True
+                    self.seconds, since = time.monotonic() - since, time.monotonic()
                     yield message
-            how = f"no answer in {self._timeout_s:g} s"
+            how = f"no answer in {timeout_s:g} s"
         except ChildDied as death:
             how = f"the process died ({death})"
         finally:
             self._living.discard(self)
             self._child.kill()
+        if options.left_s <= 0:
+            return
         if at:
             yield {"event": "failed", "case": at["case"], "mode": at["mode"], "reason": how}
         elif not ready:

@@ -8,8 +8,13 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..jsonfile import read_model, replace_text, writing
+from ..registry import Registry
 from ..turns import turn
+from .current import current
 from .verdict import SCHEMA, VerifyFile
+
+# Options of a run that leaves something out; partial: some of its verdicts no longer hold.
+_PARTIAL = ("quick", "keyword", "frameworks", "loaded", "cells", "partial")
 
 
 def file_in(output: Path) -> Path:
@@ -26,8 +31,11 @@ def read(output: Path) -> VerifyFile | None:
     return read_model(VerifyFile, file, SCHEMA, "gradrace's verdicts", mend)
 
 
-def write(output: Path, found: VerifyFile) -> VerifyFile:
-    """Keeps the verdicts, joined to earlier ones of equal versions and sources; gives the whole."""
+def write(output: Path, found: VerifyFile, registry: Registry | None = None) -> VerifyFile:
+    """Keeps the verdicts, joined to the earlier ones that still hold; gives the whole.
+
+    registry: what `found` was computed with; without it, earlier verdicts hold only together, if no
+    version and no source has changed."""
     file = file_in(output)
     with writing(file):
         output.mkdir(parents=True, exist_ok=True)
@@ -36,6 +44,8 @@ def write(output: Path, found: VerifyFile) -> VerifyFile:
             earlier = read(output)
         except UserError:
             earlier = None  # an unreadable file is replaced
+        if earlier and registry:
+            earlier = current(earlier, registry, found.versions, found.sources)
         whole = joined(earlier, found) if earlier else found
         with writing(file):
             replace_text(file, text(whole))
@@ -68,6 +78,7 @@ def joined(earlier: VerifyFile, found: VerifyFile) -> VerifyFile:
             "verdicts": tuple(verdicts.values()),
             "options": (whole or found).options,
             "left_out": tuple(left_out),
+            "costs": {**earlier.costs, **found.costs},
         }
     )
 
@@ -79,5 +90,5 @@ def _agree(earlier: Mapping[str, object], found: Mapping[str, object]) -> bool:
 
 def is_full(found: VerifyFile) -> bool:
     """Whether the run left nothing out."""
-    partial = any(found.options.get(name) for name in ("quick", "keyword", "frameworks", "loaded"))
+    partial = any(found.options.get(name) for name in _PARTIAL)
     return not partial and found.options.get("device", "cpu") == "cpu"

@@ -15,7 +15,7 @@ populations      as trajectories, lane by lane; lanes alone in their program bit
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -79,15 +79,20 @@ def judge(
     """The verdicts of one case: against the harness if it knows the result, else of every pair
     that is to agree.
     """
-    expected = _expected(case)
-    pairs: Iterable[tuple[Answered, Answered]] = combinations(sides, 2)
-    if expected is not None:
-        pairs = ((one, (_HARNESS, Answer(expected))) for one in sides)
-    else:
-        device: Device = "gpu" if any(side.device == "gpu" for side, _ in sides) else "cpu"
-        pairs = (pair for pair in pairs if _compared(case, pair[0][0], pair[1][0], device))
-    for one, other in pairs:
-        yield _verdict(case, one, other, optimizers)
+    answers = dict(sides)
+    if isinstance(case, WeightsCase | RatesCase):
+        answers[_HARNESS] = Answer(_expected(case))
+    for one, other in compared(case, [side for side, _ in sides]):
+        yield _verdict(case, (one, answers[one]), (other, answers[other]), optimizers)
+
+
+def compared(case: Case, sides: Sequence[Side]) -> Iterator[tuple[Side, Side]]:
+    """The pairs that have a verdict."""
+    if isinstance(case, WeightsCase | RatesCase):
+        yield from ((side, _HARNESS) for side in sides)
+        return
+    device: Device = "gpu" if any(side.device == "gpu" for side in sides) else "cpu"
+    yield from (pair for pair in combinations(sides, 2) if _compared(case, *pair, device))
 
 
 _HARNESS = Side(framework="harness")
@@ -110,14 +115,11 @@ def _compared(case: Case, one: Side, other: Side, device: Device) -> bool:
     return (same and one.mode == other.mode) or REFEREE in (one.framework, other.framework)
 
 
-def _expected(case: Case) -> dict[str, Array] | None:
-    """The exact result, if the harness knows it."""
-    match case:
-        case WeightsCase():
-            return case.draw()
-        case RatesCase():
-            return {"rates": case.rates().astype(case.dtype)}
-    return None
+def _expected(case: WeightsCase | RatesCase) -> dict[str, Array]:
+    """The exact result, which the harness knows."""
+    if isinstance(case, WeightsCase):
+        return case.draw()
+    return {"rates": case.rates().astype(case.dtype)}
 
 
 def _verdict(

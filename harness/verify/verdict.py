@@ -13,6 +13,8 @@ from ..spec import Device, Frozen
 SCHEMA = 1
 # Its code is the formulas themselves, and it computes the canonical rule even against native ones.
 REFEREE = "numpy"
+# In the costs of a framework: its process, until it can be asked.
+START = "start"
 Level = Literal[
     "weights", "layers", "losses", "updates", "trajectories", "rates", "float32", "populations"
 ]
@@ -99,6 +101,7 @@ class VerifyFile(Frozen):
 
     versions: framework -> library -> version. sources: hashes of the files that computed the
     verdicts. left_out: the parts that a partial run (--quick, -k, --framework) skipped, in words.
+    costs: framework -> START or level -> mean seconds of an answer.
     """
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
@@ -110,6 +113,7 @@ class VerifyFile(Frozen):
     sources: dict[str, str]
     machine: Machine
     left_out: tuple[str, ...] = ()
+    costs: dict[str, dict[str, float]] = {}
     verdicts: tuple[Verdict, ...]
 
     def to_json(self) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from ..errors import UserError
 from ..importpath import plugin_of
 from ..plugins.absent import missing_package
 from ..registry import import_adapter, load_registry
-from .cases import Selection, by_id, everything
+from .cases import Selection, known
 from .compute import Unavailable, compute, modes
 
 
@@ -50,7 +50,7 @@ def serve(request: dict[str, Any], out: BinaryIO) -> None:
         return send("broken", reason=f"{named}{error}")
     send("ready", versions=adapter.versions(), devices=list(adapter.devices()))
     selection, device = Selection(**request["selection"]), request["device"]
-    cases = by_id(list(everything(registry, selection.long, selection.device)))
+    cases = known(registry, selection)
     wanted = [(case, mode) for case in request["cases"] for mode in modes(cases[case], framework)]
     for number, (name, mode) in enumerate(wanted):
         if [name, mode] in request["skip"]:
