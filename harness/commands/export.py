@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import itertools
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -23,9 +25,15 @@ class Format(StrEnum):
     asv = "asv"
     csv = "csv"
     parquet = "parquet"
+    tensorboard = "tensorboard"
+    wandb = "wandb-offline"
+    mlflow = "mlflow"
 
 
-_TO = "Folder to write to; OUTPUT/asv or OUTPUT/tables by default."
+# Formats that have runs of their own: one of ours is one of theirs.
+_RUNS = (Format.tensorboard, Format.wandb, Format.mlflow)
+_FORMATS = "asv, csv, parquet, tensorboard, wandb-offline or mlflow."
+_TO = "Folder to write to; by default OUTPUT/asv, /tables, /tensorboard, /wandb or /mlflow."
 _COMMIT = "asv: the commit that was measured; HEAD by default."
 _REPO = "asv: the git repository of that commit; here by default."
 _MACHINE = (
@@ -33,13 +41,22 @@ _MACHINE = (
 )
 
 
+# How to look at what was written.
+_NEXT = {
+    Format.tensorboard: "look: tensorboard --logdir {to}",
+    Format.wandb: "send: wandb sync {to}/offline-run-*",
+    Format.mlflow: "look: mlflow ui --backend-store-uri sqlite:///{to}/mlflow.db",
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """commit, repo and machine are asv's alone."""
+    """commit, repo and machine are asv's alone; keyword is for formats that have runs."""
 
-    to_format: Annotated[Format, Argument(metavar="FORMAT", help="asv, csv or parquet.")]
+    to_format: Annotated[Format, Argument(metavar="FORMAT", help=_FORMATS)]
     suites: options.Suites
     output: options.Output
+    keyword: options.Keyword
     to: Annotated[Path | None, Option(None, help=_TO)]
     commit: Annotated[str | None, Option(None, help=_COMMIT)]
     repo: Annotated[Path | None, Option(None, help=_REPO)]
@@ -54,17 +71,30 @@ def main(args: Arguments) -> None:
     you change the code.
 
     csv, parquet: three tidy tables: runs (one row a run), curves (one row a point), steps (one row
-    a timed block)."""
+    a timed block).
+
+    tensorboard, wandb-offline, mlflow: each run becomes a run of that tool, with its curves,
+    hyperparameters and final figures. Nothing leaves this machine. A run that is there already is
+    kept, so export again after each sweep."""
+    _check(args)
     if args.to_format is Format.asv:
         _export_asv(args)
-        return
+    elif args.to_format in _RUNS:
+        _export_runs(args)
+    else:
+        _export_tables(args)
+
+
+def _check(args: Arguments) -> None:
+    """UserError for an option that the format has no use for."""
     for option in ("commit", "repo", "machine"):
-        if getattr(args, option) is not None:
+        if args.to_format is not Format.asv and getattr(args, option) is not None:
             raise UserError(
                 f"--{option}: only asv's files are of a commit and a machine; leave it out for"
                 f" {args.to_format}"
             )
-    _export_tables(args)
+    if args.keyword and args.to_format not in _RUNS:
+        raise UserError(f"-k: {args.to_format} takes all runs of a suite; leave it out")
 
 
 def _export_asv(args: Arguments) -> None:
@@ -86,6 +116,25 @@ def _export_asv(args: Arguments) -> None:
             " the runs there are: asv starts a new series once the others are finished",
             err=True,
         )
+
+
+def _export_runs(args: Arguments) -> None:
+    from ..export.runs import told
+    from ..jsonfile import writing
+    from ..results import frame
+    from ..turns import turn
+
+    name = args.to_format.value.partition("-")[0]
+    tool = importlib.import_module(f"..export.{name}", __package__)
+    to = args.to or args.output / name
+    runs = told(frame.load(args.output, *args.suites), args.keyword)
+    first = next(runs)
+    with writing(to):
+        to.mkdir(parents=True, exist_ok=True)
+    with turn(to / "runs"):
+        done = tool.write(itertools.chain([first], runs), to)
+    say(f"{to}: {done.written} runs written, {done.kept} were there already")
+    say(_NEXT[args.to_format].format(to=to), err=True)
 
 
 def _export_tables(args: Arguments) -> None:
