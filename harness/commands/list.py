@@ -13,7 +13,7 @@ from typer import Argument
 
 from ..errors import UserError, nearest
 from ..importpath import is_import_path
-from ..output.terminal import print_table, say
+from ..output.terminal import print_pairs, print_table, say
 from . import options
 
 if TYPE_CHECKING:
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 _WHAT = (
     "tasks, data, optimizers, schedules, frameworks, suites or all; or an optimizer's import path."
 )
+_NAME = "One of the tasks, optimizers, schedules or suites, to be shown in full."
+_DETAILED = ("tasks", "optimizers", "schedules", "suites")
+# Columns of a terminal if standard output is none and $COLUMNS says nothing.
+_WIDTH = 80
 
 Rows = list[dict[str, str]]
 
@@ -31,12 +35,18 @@ class Arguments:
     """What `gradrace list` takes."""
 
     what: Annotated[str, Argument("all", help=_WHAT)]
+    name: Annotated[str, Argument("", help=_NAME)]
     load: options.Load
     as_json: options.AsJson
 
 
 def main(args: Arguments) -> None:
-    """List what there is to run; --load adds what your own files bring."""
+    """List what there is to run; --load adds what your own files bring.
+
+    With a name, show that one in full: `gradrace list optimizers adam`."""
+    if args.name:
+        _show_one(args)
+        return
     is_path = is_import_path(args.what)
     tables = by_path(args.what) if is_path else catalogue(args.load)
     whole = args.what == "all" or is_path
@@ -48,7 +58,41 @@ def main(args: Arguments) -> None:
         say(json.dumps(chosen, indent=1))
         return
     for title, rows in chosen.items():
-        print_table(title, rows)
+        print_table(title, rows if is_path else _short(title, rows), _WIDTH)
+
+
+def _show_one(args: Arguments) -> None:
+    from ..describing import described
+    from ..registry import load_registry
+    from .detail import detail
+
+    if args.what not in _DETAILED:
+        raise UserError(f"{args.what} {args.name}: one can be shown of {', '.join(_DETAILED)}")
+    found = detail(args.what, args.name, described(load_registry(args.load)))
+    if args.as_json:
+        say(json.dumps(found, indent=1))
+        return
+    facts = {name: text for name, text in found.items() if isinstance(text, str)}
+    print_pairs(facts, _WIDTH)
+    for title, rows in found.items():
+        if rows and not isinstance(rows, str):
+            print_table(title, rows, _WIDTH)
+
+
+def _short(title: str, rows: Rows) -> Rows:
+    """For a terminal: of optimizers the frameworks alone; `list optimizers NAME` has the rest."""
+    if title != "optimizers":
+        return rows
+    shown = ("optimizer", "learning rate", "hyperparameters")
+    return [
+        {**{name: row[name] for name in shown}, "in": ", ".join(_frameworks(row["in"]))}
+        for row in rows
+    ]
+
+
+def _frameworks(classes: str) -> list[str]:
+    """'torch: torch.optim.Adam, jax: optax.adam' -> torch, jax."""
+    return [part.partition(": ")[0] for part in classes.split(", ") if ": " in part]
 
 
 def catalogue(plugins: Sequence[Path] = ()) -> dict[str, Rows]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 # Columns of a table if standard output is no terminal.
 _WIDE = 160
+# Columns that are left to a column of long words.
+_LEAST = 12
 
 
 def prepare_streams() -> None:
@@ -53,29 +56,69 @@ def teller(quiet: bool) -> Callable[[str], None]:
     return (lambda line: None) if quiet else (lambda line: say(line, err=True))
 
 
-def print_table(title: str, rows: Sequence[Mapping[Any, Any]]) -> None:
-    """A table of equal dicts; wide cells wrap, and their markup is text."""
+def print_table(title: str, rows: Sequence[Mapping[Any, Any]], width: int = _WIDE) -> None:
+    """A table of equal dicts; wide cells wrap between words, and their markup is text.
+
+    width: columns if standard output is no terminal; $COLUMNS goes before it if width is less than
+    the usual one."""
     from rich import box
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    narrow = _least_widths(rows, _columns(width))
     for column in rows[0] if rows else ():
-        table.add_column(plain(column), overflow="fold")
+        table.add_column(plain(column), overflow="fold", min_width=narrow.get(str(column)))
     for row in rows:
         table.add_row(*map(plain, row.values()))
     # Not the table's own title: that would wrap to the table's width.
-    print_rich(plain(title, "bold"), table)
+    print_rich(plain(title, "bold"), table, width=width)
+
+
+def print_pairs(pairs: Mapping[str, str], width: int = _WIDE) -> None:
+    """Names and texts, one pair a line; long texts wrap beside their name. width: see
+    `print_table`."""
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, text in pairs.items():
+        table.add_row(plain(name, "bold"), plain(text))
+    print_rich(table, width=width)
+
+
+def _least_widths(rows: Sequence[Mapping[Any, Any]], width: int) -> dict[str, int]:
+    """Column -> its longest word, so that no word is broken. If all do not fit, the widest columns
+    are left out, whose words are paths and addresses."""
+    found: dict[str, int] = {}
+    for row in rows:
+        for name, value in row.items():
+            words = [*str(name).split(), *visible(str(value)).split()]
+            found[str(name)] = max([found.get(str(name), 0), *map(len, words)])
+    left = width - 3 * len(found)
+    while found and sum(found.values()) > left:
+        del found[max(found, key=found.__getitem__)]
+        left -= _LEAST
+    return found
+
+
+def _columns(width: int) -> int:
+    """Of the terminal, or as `print_table` says."""
+    given = os.environ.get("COLUMNS", "")
+    if given.isdecimal() and int(given) and width < _WIDE:
+        return int(given)
+    return shutil.get_terminal_size().columns if _is_terminal(sys.stdout) else width
 
 
 def print_rich(*shown: Table | Any, width: int = _WIDE) -> None:
-    """Prints rich's drawings, in colour on a terminal, else `width` columns wide."""
+    """Prints rich's drawings, in colour on a terminal. width: see `print_table`."""
     from rich.console import Console
 
     terminal = _is_terminal(sys.stdout)
     drawn = _Drawn(getattr(sys.stdout, "encoding", None) or "utf-8")
     console = Console(
         file=drawn,
-        width=None if terminal else width,
+        width=None if terminal else _columns(width),
         force_terminal=terminal,
         highlight=False,
         markup=False,

@@ -204,7 +204,7 @@ def test_list_names_everything(gradrace):
     assert frameworks == {"numpy", "torch", "tensorflow", "jax"}
     assert len(tables["optimizers"]) >= 7 and len(tables["schedules"]) >= 5
     shown = gradrace("list", "optimizers", "--load", ROOT / "examples" / "my_optimizer.py").stdout
-    assert "sign_momentum" in shown and "torch.optim.Adam" in shown
+    assert "sign_momentum" in shown and "torch, jax" in shown
 
 
 SLOWED = """
