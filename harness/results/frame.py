@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,15 @@ from ..sweep.stored import Kept, Stored
 from ..tune.study import StudyFile, read_study
 from ..verify import file as verify_file
 from ..verify.verdict import VerifyFile
+from . import shown
+from .best import best
+from .choosing import Where, matching
 from .columns import BLOCKS, CURVE, MEMORY, MIDDLE, NORMS, NUMBERS, SPREAD, TIMING_CELL
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Frames:
-    """Tidy results.
+    """Tidy results; `filter` takes part of them, `best` ranks their settings.
 
     runs: one row a run, whatever its status. Columns: suite, digest, id, measure, task, framework,
     mode, optimizer, rule, schedule, schedule_params, learning_rate, hyper, variation, device,
@@ -63,6 +66,69 @@ class Frames:
     norms: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=NORMS))
     output: Path | None = None
     studies: dict[str, StudyFile] = field(default_factory=dict)
+
+    def filter(self, *, where: Where | None = None, **columns: Any) -> Frames:
+        """The results of those runs whose columns have these values; this object stays as it is.
+
+        columns: names of columns of `runs`, each with a value or several:
+        `filter(task="digits_mlp", optimizer=["adam", "lion"])`. where: a test that gets the table
+        `runs` and gives a bool for each row: `lambda runs: runs["learning_rate"] < 0.01`.
+
+        runs, curves, steps, norms and records hold the same runs afterwards; plans and studies are
+        those of the suites that are left, and a plan lists the runs that are left. Timing runs are
+        runs too: a condition on mode or rule may leave out the step times of what was trained.
+        `verified` is the same as before. UserError for an unknown column, or a value that no run
+        has."""
+        return self._of(matching(self.runs, where, columns))
+
+    def best(self, task: str | None = None, by: str = "validation_metric") -> pd.DataFrame:
+        """The best setting of each optimizer, in each framework and mode, chosen with hindsight:
+        its score is that of a winner among all that were run, and flatters those of which more were
+        run. `gradrace.tune` scores winners on fresh seeds.
+
+        One row a task, framework, mode, optimizer and rule, by task and then the best first:
+        schedule, schedule_params, learning_rate, hyper, variation, batch_size and steps of the
+        setting; runs that tried, and how many of these ended ok; value (the mean over those that
+        ended ok), low and high (their range); digests. Settings of which more runs ended ok come
+        before others.
+
+        by: validation_metric, validation_loss, train_loss, test_metric, test_loss (at the end of
+        training), best_validation_metric, best_validation_loss, or steps_to_target (the median,
+        infinite if the median run missed the target). UserError for another one, or an unknown
+        task."""
+        chosen = self.runs if task is None else matching(self.runs, None, {"task": task})
+        return best(chosen, by)
+
+    def __repr__(self) -> str:
+        return shown.line(self.runs)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: a row a suite."""
+        return shown.html(self.runs, {suite: plan.title for suite, plan in self.plans.items()})
+
+    def _of(self, runs: pd.DataFrame) -> Frames:
+        """Of these rows of `runs` alone."""
+        kept = set(runs["digest"])
+        suites = dict.fromkeys(runs["suite"])
+
+        def of(table: pd.DataFrame) -> pd.DataFrame:
+            return table[table["digest"].isin(kept)].reset_index(drop=True)
+
+        def plan(suite: str) -> PlanFile:
+            own = set(runs.loc[runs["suite"] == suite, "digest"])
+            left = tuple(digest for digest in self.plans[suite].digests if digest in own)
+            return self.plans[suite].model_copy(update={"digests": left})
+
+        return replace(
+            self,
+            runs=runs,
+            curves=of(self.curves),
+            steps=of(self.steps),
+            norms=of(self.norms),
+            plans={suite: plan(suite) for suite in self.plans if suite in suites},
+            records={digest: r for digest, r in self.records.items() if digest in kept},
+            studies={suite: study for suite, study in self.studies.items() if suite in suites},
+        )
 
 
 def load(folder: str | Path = "results", *suites: str) -> Frames:

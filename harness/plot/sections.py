@@ -1,0 +1,106 @@
+"""Drawings from the report's own sections: what is drawn there is drawn here, from one function."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+from matplotlib.figure import Figure as Drawn
+
+from ..errors import ExitCode, UserError, nearest
+from ..report import sections
+from ..report.builder import Builder
+from ..report.content import Figure
+from ..results.frame import Frames
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure that a section would show, not drawn yet. name: its name in the suite."""
+
+    name: str
+    draw: Callable[[], Drawn]
+    title: str
+    caption: str
+
+
+class Collector(Builder):
+    """Keeps the drawings of sections instead of drawing them."""
+
+    def __init__(self, frames: Frames, suite: str) -> None:
+        super().__init__(frames, suite, None)
+        self.drawings: list[Drawing] = []
+
+    def figure(
+        self,
+        name: str,
+        draw: Callable[[], Drawn],
+        title: str,
+        description: str,
+        data: pd.DataFrame | None,
+        caption: str,
+        csv: str = "",
+        small: bool = False,
+    ) -> Figure:
+        """Nothing is drawn; see Builder.figure."""
+        self.drawings.append(Drawing(name, draw, title, caption))
+        return Figure(name, Markup(), caption, "")
+
+
+def drawings(frames: Frames, suite: str, section: str) -> list[Drawing]:
+    """All that a section (a module of report.sections) shows of a suite."""
+    found = Collector(frames, suite)
+    importlib.import_module(f".{section}", sections.__name__).section(found)
+    return found.drawings
+
+
+def narrowed(frames: Frames, suite: str | None, task: str | None) -> tuple[Frames, str]:
+    """The results of one suite, and of one task if it is named; with the suite's name.
+
+    UserError if there are several suites and none is named, or for an unknown name."""
+    known = [name for name in frames.plans if (frames.runs["suite"] == name).any()]
+    if not known:
+        raise UserError("these results hold no run (ask `frames.filter` for less)")
+    if suite is None and len(known) > 1:
+        raise UserError(
+            f"these results are of {len(known)} suites; say suite= one of {', '.join(known)}"
+        )
+    chosen = known[0] if suite is None else suite
+    if chosen not in known:
+        raise UserError(f"no suite {chosen!r} in these results{nearest(chosen, known)}")
+    found = frames.filter(suite=chosen)
+    tasks = list(dict.fromkeys(found.runs["task"]))
+    if task is not None:
+        if task not in tasks:
+            raise UserError(f"{chosen}: no task {task!r} in these results{nearest(task, tasks)}")
+        found = found.filter(task=task)
+    return found, chosen
+
+
+def only(found: list[Drawing], what: str, needs: str) -> Drawing:
+    """The one drawing. UserError if there is none, or several."""
+    if not found:
+        raise UserError(f"{what}: nothing to draw; it needs {needs}", ExitCode.NOTHING_MATCHED)
+    if len(found) > 1:
+        titles = "; ".join(drawing.title for drawing in found)
+        raise UserError(
+            f"{what}: {len(found)} figures would do ({titles}); say of which task, or filter the"
+            " results by framework and optimizer"
+        )
+    return found[0]
+
+
+def of_curves(frames: Frames, metric: str | None) -> Frames:
+    """With the curves of this metric alone, and of what no metric names."""
+    if metric is None:
+        return frames
+    metrics = ("train_loss", "validation_loss", "validation_metric")
+    if metric not in metrics:
+        raise UserError(f"metric {metric!r}: no such curve{nearest(metric, metrics)}")
+    others = [name for name in metrics if name != metric]
+    curves: Any = frames.curves[~frames.curves["series"].isin(others)]
+    return replace(frames, curves=curves)
