@@ -5,17 +5,17 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
-
-import pandas as pd
-from markupsafe import Markup
-from matplotlib.figure import Figure as Drawn
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ExitCode, UserError, nearest
 from ..report import sections
 from ..report.builder import Builder
 from ..report.content import Figure
+from ..report.drawing import Sketch
 from ..results.frame import Frames
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawn
 
 
 @dataclass(frozen=True)
@@ -28,34 +28,18 @@ class Drawing:
     caption: str
 
 
-class Collector(Builder):
-    """Keeps the drawings of sections instead of drawing them."""
-
-    def __init__(self, frames: Frames, suite: str) -> None:
-        super().__init__(frames, suite, None)
-        self.drawings: list[Drawing] = []
-
-    def figure(
-        self,
-        name: str,
-        draw: Callable[[], Drawn],
-        title: str,
-        description: str,
-        data: pd.DataFrame | None,
-        caption: str,
-        csv: str = "",
-        small: bool = False,
-    ) -> Figure:
-        """Nothing is drawn; see Builder.figure."""
-        self.drawings.append(Drawing(name, draw, title, caption))
-        return Figure(name, Markup(), caption, "")
-
-
 def drawings(frames: Frames, suite: str, section: str) -> list[Drawing]:
     """All that a section (a module of report.sections) shows of a suite."""
-    found = Collector(frames, suite)
-    importlib.import_module(f".{section}", sections.__name__).section(found)
-    return found.drawings
+    make = importlib.import_module(f".{section}", sections.__name__).section
+    parts = make(Builder(frames, suite, None)).parts
+    figures = (part for part in parts if isinstance(part, Figure))
+    return [_drawing(figure, f"{suite}-fig-") for figure in figures]
+
+
+def _drawing(figure: Figure, prefix: str) -> Drawing:
+    sketch = figure.svg
+    assert isinstance(sketch, Sketch), "sections draw nothing themselves"
+    return Drawing(figure.name.removeprefix(prefix), sketch.draw, sketch.title, figure.caption)
 
 
 def narrowed(frames: Frames, suite: str | None, task: str | None) -> tuple[Frames, str]:

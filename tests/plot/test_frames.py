@@ -49,7 +49,10 @@ def consistent(found: Frames) -> bool:
             lambda r: r["optimizer"] == "adam",
         ),
         ({"suite": "other"}, lambda r: r["suite"] == "other"),
-        ({"learning_rate": 0.01, "seed": {0}}, lambda r: (r["seed"] == 0) & (r.learning_rate > 0.002)),
+        (
+            {"learning_rate": 0.01, "seed": {0}},
+            lambda r: (r["seed"] == 0) & (r["learning_rate"] > 0.002),
+        ),
         ({"where": lambda r: r["status"] != "ok"}, lambda r: r["status"] == "diverged"),
         ({"where": lambda r: [False] * len(r)}, lambda r: r["seed"] < 0),
     ],
