@@ -344,9 +344,9 @@ def _ask(
                 else:
                     answers[str(message.get("case")), str(message.get("mode"))] = _answer(message)
                     count(framework.name)
-                about = str(message.get("case", START)).partition("/")[0]
-                known = took.get(about, (0, 0.0))
-                took[about] = (known[0] + 1, known[1] + process.seconds)
+                level = str(message.get("case", START)).partition("/")[0]
+                known = took.get(level, (0, 0.0))
+                took[level] = (known[0] + 1, known[1] + process.seconds)
         if len(answers) == len(every):
             break
     return FrameworkAnswers(answers, versions, took)

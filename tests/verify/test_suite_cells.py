@@ -215,11 +215,9 @@ def test_a_users_file_touches_only_what_it_brought(tmp_path):
     file = tmp_path / "mine.py"
     text = Path(load_registry().optimizer_files["sgd"]).read_text(encoding="utf-8")
     file.write_text(
-
-            text.replace('name="sgd"', 'name="mine"')
-            .replace("from ..", "from gradrace.")
-            .replace("from ._", "from gradrace.optimizers._")
-
+        text.replace('name="sgd"', 'name="mine"')
+        .replace("from ..", "from gradrace.")
+        .replace("from ._", "from gradrace.optimizers._")
     )
     registry = load_registry([file])
     (label,) = (name for name in sources(registry) if not name.startswith("gradrace"))
