@@ -13,6 +13,7 @@ from matplotlib.patches import Patch
 from ..content import Row
 from .looks import Looks, looks
 from .svg import INK
+from .touch import tag
 
 PARTS = {"forward_s": "forward", "backward_s": "backward", "optimizer_s": "optimizer"}
 _REMAINDER: dict[str, Any] = dict(facecolor="none", edgecolor=INK, hatch="////", linewidth=0.6)
@@ -41,13 +42,18 @@ def breakdown(times: pd.DataFrame) -> Figure:
 def _bars(axis: Axes, y: int, row: Row, styles: Looks) -> float:
     """Draws the bars of a cell; the microseconds at which the longer one ends."""
     left, whole = 0.0, 1e6 * row["step_p25_s"]
+    name = f"{row['setup']} · {row['series']}"
     for part, label in PARTS.items():
         width = 0.0 if math.isnan(row[part]) else max(0.0, 1e6 * row[part])
-        axis.barh(y - 0.2, width, 0.36, left=left, color=styles[label].color)
+        bars = axis.barh(y - 0.2, width, 0.36, left=left, color=styles[label].color)
         left += width
+        said = [f"{name}: {label} {width:.4g} µs"]
+        tag(bars[0], label, "bars", [left], [y - 0.2], labels=said, runs=[row["digests"]])
     if not math.isnan(row["remainder_s"]):
-        axis.barh(y - 0.2, abs(whole - left), 0.36, left=min(left, whole), **_REMAINDER)
-    axis.barh(y + 0.17, whole, 0.22, color=styles["whole step"].color)
+        rest = axis.barh(y - 0.2, abs(whole - left), 0.36, left=min(left, whole), **_REMAINDER)
+        tag(rest[0], "remainder", "bars")
+    bars = axis.barh(y + 0.17, whole, 0.22, color=styles["whole step"].color)
+    tag(bars[0], "whole step", "bars", [whole], [y + 0.17], labels=[name], runs=[row["digests"]])
     low, high = 1e6 * row["step_p25_s_low"], 1e6 * row["step_p25_s_high"]
     if not math.isnan(low):
         axis.hlines(y + 0.17, low, high, color=INK, linewidth=1.0)

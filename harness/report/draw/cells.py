@@ -9,13 +9,16 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.colors import Colormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 
+from ..content import Row
 from .looks import Style
 from .svg import INK
+from .touch import tag
 
 # With more rows or columns than these a cell is too small for a text.
 WRITTEN = 16
@@ -40,6 +43,13 @@ class Heat:
     columns_a_row: int = 3
 
 
+def contests(table: pd.DataFrame, key: str, colors: str) -> Figure:
+    """A panel a setup: what each contender does against each other, from 0 to 1. Columns: setup,
+    ours, theirs, value, text, hatched."""
+    placed = table.assign(panel=table["setup"], row=table["ours"], column=table["theirs"])
+    return draw(Heat(placed, key, (0.0, 1.0), colors, columns_a_row=2))
+
+
 def draw(heat: Heat) -> Figure:
     """Panels side by side, with one key for all."""
     table = heat.table
@@ -54,7 +64,9 @@ def draw(heat: Heat) -> Figure:
     for axis in list(axes.flat)[len(panels) :]:
         axis.set_visible(False)
     for axis, panel in zip(axes.flat, panels, strict=False):
-        _cells(axis, table[table["panel"] == panel], rows, columns, norm, colors)
+        of = table[table["panel"] == panel]
+        mesh = _cells(axis, of, rows, columns, norm, colors)
+        _tag(mesh, of, rows, columns, heat)
         axis.set_title(panel if len(panels) > 1 else "")
     # Few colours, since matplotlib makes a bitmap of many.
     few = matplotlib.cm.ScalarMappable(norm, colors.resampled(32))
@@ -83,7 +95,7 @@ def _cells(
     columns: Sequence[str],
     norm: Normalize,
     colors: Colormap,
-) -> None:
+) -> QuadMesh:
     values = np.full((len(rows), len(columns)), np.nan)
     hatched: dict[str, list[tuple[int, int]]] = {}
     for cell in table.to_dict("records"):
@@ -96,7 +108,7 @@ def _cells(
         if max(len(rows), len(columns)) <= WRITTEN:
             axis.text(x, y, cell["text"], ha="center", va="center", fontsize=7.5, color=ink)
     edges = (np.arange(len(names) + 1) - 0.5 for names in (columns, rows))
-    axis.pcolormesh(
+    mesh = axis.pcolormesh(
         *edges, np.ma.masked_invalid(values), norm=norm, cmap=colors, edgecolor=INK, linewidth=0.3
     )
     for ink, cells in hatched.items():
@@ -109,6 +121,29 @@ def _cells(
     axis.grid(visible=False)
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
+    return mesh
+
+
+def _tag(
+    mesh: QuadMesh, table: pd.DataFrame, rows: Sequence[str], columns: Sequence[str], heat: Heat
+) -> None:
+    """A cell is called by its row, column and value, and leads to its runs if the table has their
+    `digests`."""
+    found = table.to_dict("records")
+    tag(
+        mesh,
+        heat.key,
+        "marks",
+        [columns.index(cell["column"]) for cell in found],
+        [rows.index(cell["row"]) for cell in found],
+        labels=[f"{cell['row']} · {cell['column']}: {_value(cell, heat)}" for cell in found],
+        runs=list(table["digests"]) if "digests" in table else (),
+    )
+
+
+def _value(cell: Row, heat: Heat) -> str:
+    known = cell["value"] is not None and np.isfinite(cell["value"])
+    return heat.form(cell["value"]) if known else "none"
 
 
 def _hatch(axis: Axes, cells: Sequence[tuple[int, int]], ink: str) -> None:

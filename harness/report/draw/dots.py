@@ -11,10 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ..content import Row
 from .axes import level
 from .legend import legend
 from .looks import Look, Looks
 from .svg import INK
+from .touch import tag
 
 
 def dots(cells: pd.DataFrame, width: float = 6.2) -> tuple[Figure, Axes, list[float]]:
@@ -47,9 +49,21 @@ def dot_panels(
     return figure, axes, places
 
 
-def dot(axis: Axes, x: float, y: float, look: Look, hollow: bool = False) -> None:
-    """A mark, which may lie on the edge of the panel."""
-    mark(axis, x, y, look.marker, look, hollow, markersize=5.2, clip_on=False)
+def dot(axis: Axes, x: float, y: float, look: Look, row: Row, hollow: bool = False) -> None:
+    """The mark of a row (setup, series, and digests if it leads to its runs), which may lie on the
+    edge of the panel."""
+    drawn = mark(axis, x, y, look.marker, look, hollow, markersize=5.2, clip_on=False)
+    _tag(drawn, x, y, row)
+
+
+def bar(axis: Axes, y: float, low: float, high: float, row: Row, **style: Any) -> None:
+    """A line from low to high that is switched with the marks of the row's setup."""
+    tag(axis.hlines(y, low, high, **style), row["setup"], "bars")
+
+
+def _tag(drawn: Line2D, x: float, y: float, row: Row) -> None:
+    runs = [str(row["digests"])] if "digests" in row else ()
+    tag(drawn, row["setup"], "marks", [x], [y], labels=[row["series"]], runs=runs)
 
 
 def mark(
@@ -62,17 +76,13 @@ def mark(
 
 
 def estimate(
-    axis: Axes,
-    y: float,
-    value: float,
-    limits: tuple[float, float],
-    look: Look,
-    shown: tuple[float, float],
+    axis: Axes, y: float, row: Row, name: str, look: Look, shown: tuple[float, float]
 ) -> None:
-    """A mark on its interval, cut at the limits of the panel."""
-    low, high = max(limits[0], shown[0]), min(limits[1], shown[1])
-    axis.hlines(y, low, high, color=look.color, linewidth=2, alpha=0.5)
-    axis.plot([value], [y], look.marker, color=look.color, markersize=5)
+    """The mark of a row at its value `name`, on its interval (`name`_low to `name`_high), cut at
+    the limits of the panel."""
+    low, high = max(row[f"{name}_low"], shown[0]), min(row[f"{name}_high"], shown[1])
+    bar(axis, y, low, high, row, color=look.color, linewidth=2, alpha=0.5)
+    _tag(mark(axis, row[name], y, look.marker, look, markersize=5), row[name], y, row)
 
 
 def intervals(
@@ -86,8 +96,7 @@ def intervals(
     for axis, (name, label) in zip(axes, panels.items(), strict=True):
         shown = _shown(table, name, [lines[name]] if name in lines else [])
         for row, y in zip(cells.to_dict("records"), places, strict=True):
-            limits = (row[f"{name}_low"], row[f"{name}_high"])
-            estimate(axis, y, row[name], limits, styles[row["setup"]], shown)
+            estimate(axis, y, row, name, styles[row["setup"]], shown)
         axis.set(xlim=shown, xlabel=label)
         if name in lines:
             level(axis, lines[name], vertical=True)

@@ -12,6 +12,7 @@ from .axes import logarithmic, width, wrapped
 from .legend import legend
 from .looks import Look, Looks, Style
 from .svg import INK
+from .touch import tag
 
 
 def gaps(table: pd.DataFrame, name: str, styles: Looks) -> Figure:
@@ -24,7 +25,7 @@ def gaps(table: pd.DataFrame, name: str, styles: Looks) -> Figure:
     for axis, (setup, series) in zip(axes.flat, panels, strict=False):
         here = table[(table["setup"] == setup) & (table["series"] == series)]
         for row in here.to_dict("records"):
-            _mark(axis, row, styles[row[name]])
+            _mark(axis, row, row[name], styles[row[name]])
         axis.set_title(f"{setup} · {series}")
     losses = table[["train_loss_mean", "final_validation_loss_mean"]].to_numpy(dtype=np.float64)
     losses = losses[np.isfinite(losses)]
@@ -41,12 +42,13 @@ def gaps(table: pd.DataFrame, name: str, styles: Looks) -> Figure:
     return figure
 
 
-def _mark(axis: Axes, row: Row, look: Look) -> None:
+def _mark(axis: Axes, row: Row, name: str, look: Look) -> None:
     (x, left, right), (y, bottom, top) = (
         [row[f"{loss}_{of}"] for of in ("mean", "min", "max")]
         for loss in ("train_loss", "final_validation_loss")
     )
     bar: Style = {"color": look.color, "linewidth": 1.2, "alpha": 0.6}
-    axis.hlines(y, left, right, **bar)
-    axis.vlines(x, bottom, top, **bar)
-    axis.plot([x], [y], look.marker, color=look.color, markersize=5.5)
+    for drawn in (axis.hlines(y, left, right, **bar), axis.vlines(x, bottom, top, **bar)):
+        tag(drawn, name, "bars")
+    (mark,) = axis.plot([x], [y], look.marker, color=look.color, markersize=5.5)
+    tag(mark, name, "marks", [x], [y], runs=[row["digests"]])

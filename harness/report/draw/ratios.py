@@ -18,8 +18,7 @@ def ratios(table: pd.DataFrame, styles: Looks, label: str) -> Figure:
     reach = max(1.25, *np.exp(2 * np.abs(np.log(table["ratio"].to_numpy(dtype=np.float64)))))
     shown = (1 / reach, reach)
     for row, y in zip(table.to_dict("records"), places, strict=True):
-        limits = (row["ratio_low"], row["ratio_high"])
-        estimate(axis, y, row["ratio"], limits, styles[row["setup"]], shown)
+        estimate(axis, y, row, "ratio", styles[row["setup"]], shown)
     level(axis, 1.0, vertical=True)
     axis.set_xlim(shown)
     logarithmic(axis, "x", pd.Series(shown))

@@ -10,7 +10,7 @@ from matplotlib.ticker import NullLocator
 
 from .axes import from_zero, label_lowest, logarithmic, width, wrapped
 from .bands import banded
-from .dots import dot, dots
+from .dots import bar, dot, dots
 from .legend import legend
 from .looks import Looks
 
@@ -19,12 +19,12 @@ def step_times(times: pd.DataFrame, styles: Looks) -> Figure:
     """Per series and setup: a mark at p25, a thick line to the median, a thin one to p99; hollow
     if contended."""
     figure, axis, places = dots(times)
-    for row, y in zip(times.itertuples(), places, strict=True):
-        look = styles[row.setup]
-        p25, median, p99 = (1e6 * v for v in (row.step_p25_s, row.step_median_s, row.step_p99_s))
-        axis.hlines(y, p25, p99, color=look.color, linewidth=0.9, alpha=0.8)
-        axis.hlines(y, p25, median, color=look.color, linewidth=3.2, alpha=0.55)
-        dot(axis, p25, y, look, hollow=bool(row.contended))
+    for row, y in zip(times.to_dict("records"), places, strict=True):
+        look = styles[row["setup"]]
+        p25, median, p99 = (1e6 * row[f"step_{name}_s"] for name in ("p25", "median", "p99"))
+        bar(axis, y, p25, p99, row, color=look.color, linewidth=0.9, alpha=0.8)
+        bar(axis, y, p25, median, row, color=look.color, linewidth=3.2, alpha=0.55)
+        dot(axis, p25, y, look, row, hollow=bool(row["contended"]))
     from_zero(axis, 1e6 * pd.concat([times["step_p25_s"], times["step_p99_s"]]))
     axis.set_xlabel("microseconds a step")
     legend(figure, styles, times["setup"], "marker")
@@ -36,12 +36,12 @@ def by_mode(times: pd.DataFrame, styles: Looks) -> Figure:
     if contended."""
     cells = times.rename(columns={"series": "setup", "setup": "series"})
     figure, axis, places = dots(cells)
-    for row, y in zip(cells.itertuples(), places, strict=True):
-        look = styles[row.setup]
-        low, high = 1e6 * row.step_p25_s_low, 1e6 * row.step_p25_s_high
+    for row, y in zip(cells.to_dict("records"), places, strict=True):
+        look = styles[row["setup"]]
+        low, high = 1e6 * row["step_p25_s_low"], 1e6 * row["step_p25_s_high"]
         if not math.isnan(low):
-            axis.hlines(y, low, high, color=look.color, linewidth=2.2, alpha=0.6)
-        dot(axis, 1e6 * row.step_p25_s, y, look, hollow=bool(row.contended))
+            bar(axis, y, low, high, row, color=look.color, linewidth=2.2, alpha=0.6)
+        dot(axis, 1e6 * row["step_p25_s"], y, look, row, hollow=bool(row["contended"]))
     from_zero(axis, 1e6 * cells["step_p25_s"])
     axis.set_xlabel("microseconds a step")
     legend(figure, styles, cells["setup"], "marker")
@@ -51,8 +51,8 @@ def by_mode(times: pd.DataFrame, styles: Looks) -> Figure:
 def first_calls(times: pd.DataFrame, styles: Looks) -> Figure:
     """Seconds of the first training step, by series and setup."""
     figure, axis, places = dots(times)
-    for row, y in zip(times.itertuples(), places, strict=True):
-        dot(axis, row.first_call_s, y, styles[row.setup])
+    for row, y in zip(times.to_dict("records"), places, strict=True):
+        dot(axis, row["first_call_s"], y, styles[row["setup"]], row)
     from_zero(axis, times["first_call_s"])
     axis.set_xlabel("seconds of the first step")
     legend(figure, styles, times["setup"], "marker")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 
 import pandas as pd
-from matplotlib.figure import Figure as Drawing
 
 from ...statistics import comparisons
 from ...statistics.ranks import Ranks
@@ -13,14 +12,14 @@ from .. import text
 from ..builder import Builder
 from ..columns import SERIES, SETUP, TASK, field, interval, number, whole, word
 from ..content import Figure, Section, Table, TableCell
-from ..draw import cells, dots
-from ..draw.cells import Heat
+from ..draw.lazy import Lazy
 from ..notes import described, joined, listed
 from ..tables import ATTEMPTED, contenders, contests, ranks, variations
 from ..tables.contenders import Pool
 from ..tables.contests import STATISTICS, Improvements
 
 PLACE = 60
+cells, dots = Lazy("cells"), Lazy("dots")
 MEANING = (
     "Every run is scored by its final validation metric, on a scale of its task on which the zero"
     " of the table is 0 and the target is 1; nothing is clipped. A run that diverged or ran out of"
@@ -147,7 +146,7 @@ def _improvements(builder: Builder, pools: list[Pool], improved: dict[str, Impro
     )
     return builder.figure(
         "improvement",
-        partial(_matrix, matrix, "P(row beats column)", "PuOr"),
+        partial(cells.contests, matrix, "P(row beats column)", "PuOr"),
         "Probability of improvement",
         described(shown, table["setup"], table["ours"]),
         table,
@@ -166,7 +165,7 @@ def _wins(builder: Builder, pools: list[Pool]) -> Figure:
     matrix = table.assign(value=table["win"], hatched=False, text=counts)
     return builder.figure(
         "wins",
-        partial(_matrix, matrix, "share of tasks won", "Blues"),
+        partial(cells.contests, matrix, "share of tasks won", "Blues"),
         "Win matrix",
         described(shown, table["setup"], table["ours"]),
         table,
@@ -176,11 +175,6 @@ def _wins(builder: Builder, pools: list[Pool]) -> Figure:
         " alone: of 20 comparisons without any difference one is won or lost by chance.",
         small=len(pools) == 1,
     )
-
-
-def _matrix(table: pd.DataFrame, key: str, colors: str) -> Drawing:
-    placed = table.assign(panel=table["setup"], row=table["ours"], column=table["theirs"])
-    return cells.draw(Heat(placed, key, (0.0, 1.0), colors, columns_a_row=2))
 
 
 def _ranked(setup: str, found: Ranks) -> str:

@@ -5,24 +5,20 @@ from __future__ import annotations
 from functools import partial
 
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Drawing
 
 from ...statistics.comparisons import seeds_warning
 from ..builder import Builder
 from ..cells import THOUSANDS
 from ..columns import NAMES, exact, field, number, share, spread
 from ..content import Figure, Section, TableCell
-from ..draw import lines
-from ..draw.axes import Axis
-from ..draw.dots import mark
-from ..draw.lines import Lines
+from ..draw.lazy import Lazy
 from ..draw.looks import Looks, looks
 from ..notes import described, final, hindsight, joined, seeds_text
 from ..tables.architecture import sizes
 from ..tables.variations import settings
 
 PLACE = 140
+drawn = Lazy("architecture")
 COLUMNS = [
     *NAMES,
     field("Hidden", lambda row: TableCell(row["hidden"], row["weights"]), ""),
@@ -66,31 +62,9 @@ def _figure(builder: Builder, task: str, table: pd.DataFrame, styles: Looks, not
     )
     return builder.figure(
         f"{task}-architecture",
-        partial(drawing, table, styles, metric),
+        partial(drawn.by_weights, table, styles, metric),
         f"{task}: hidden size and depth",
         described(f"{label.capitalize()} by number of weights.", table["setup"], table["series"]),
         table,
         caption,
     )
-
-
-def drawing(table: pd.DataFrame, styles: Looks, metric: str) -> Drawing:
-    """Columns: setups."""
-    name = "final_validation_loss" if metric == "negative_loss" else "metric"
-    points = table.assign(
-        panel_row="",
-        panel_column=table["setup"],
-        hue=table["series"] + table["depth_text"],
-        x=table["weights"].astype("float64"),
-        y=table[f"{name}_mean"],
-        low=table[f"{name}_min"],
-        high=table[f"{name}_max"],
-    )
-
-    def lost(axis: Axes, panel: pd.DataFrame) -> None:
-        for point in panel[panel["ok"] < panel["runs"]].itertuples():
-            look = styles[str(point.hue)]
-            mark(axis, point.x, point.y, look.marker, look, hollow=True, markersize=8)
-
-    x, y = Axis("weights", log=True), Axis(final(metric), percent=metric == "accuracy")
-    return lines.draw(Lines(points, styles, x, y, marked=True, decorate=lost))

@@ -10,11 +10,12 @@ from .. import cells, text
 from ..builder import Builder
 from ..columns import TIMED, Field, field
 from ..content import Section, Table
-from ..draw.breakdown import breakdown
+from ..draw.lazy import Lazy
 from ..notes import described
 from ..tables.timed import TIMED as NAMES
 
 PLACE = 200
+drawn = Lazy("breakdown")
 MEANING = (
     "Forward (the loss of a batch), gradient (that and its gradients) and update are compiled"
     " and timed apart, in turn with whole steps on the same batches. Optimizer is the update,"
@@ -63,7 +64,7 @@ def section(builder: Builder) -> Section:
     for task, of_task in rows.groupby("task", sort=False):
         figure = builder.figure(
             f"{task}-breakdown",
-            partial(breakdown, of_task),
+            partial(drawn.breakdown, of_task),
             f"{task}: where a step goes",
             described(shown, of_task["setup"], of_task["series"]),
             None,

@@ -11,12 +11,13 @@ from .. import text
 from ..builder import Builder
 from ..columns import NAMES, exact, field, word
 from ..content import Figure, Row, Section, TableCell
-from ..draw import diagnosis
+from ..draw.lazy import Lazy
 from ..draw.looks import METRIC_TITLES, layer_looks, series_looks
 from ..notes import described, joined
 from ..tables import diagnosed
 
 PLACE = 170
+diagnosis = Lazy("diagnosis")
 # Beyond this many variants of an optimizer a figure of norms becomes too tall to be read.
 MOST_PANEL_ROWS = 6
 MEANING = (

@@ -11,12 +11,13 @@ from .. import cells, tables, text
 from ..builder import Builder
 from ..columns import field, interval, number, whole, word
 from ..content import Figure, Row, Section, TableCell
+from ..draw.lazy import Lazy
 from ..draw.looks import looks
-from ..draw.ratios import ratios
 from ..notes import described
 from ..tables import native
 
 PLACE = 150
+drawn = Lazy("ratios")
 MEANING = (
     "Canonical runs follow one update rule with the same hyperparameters in every framework; native"
     " ones are the library's own class with its own defaults, only the learning rate aligned. Runs"
@@ -94,7 +95,7 @@ def _figure(builder: Builder, task: str, table: pd.DataFrame) -> Figure:
     lost = text.plural(int(table["lost"].sum()), "pair")
     return builder.figure(
         f"{task}-native",
-        partial(ratios, names, looks(names["setup"]), label),
+        partial(drawn.ratios, names, looks(names["setup"]), label),
         f"{task}: native over canonical",
         described(shown, names["setup"], names["series"]),
         table,

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from functools import partial
 
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Drawing
 
 from ...statistics.comparisons import seeds_warning
 from ...statistics.profiles import Profile
@@ -16,14 +14,12 @@ from .. import cells, tables, text
 from ..builder import Builder
 from ..columns import SERIES, SETUP, field, number
 from ..content import Figure, Row, Section, Table, TableCell
-from ..draw import lines
-from ..draw.axes import Axis, level
-from ..draw.lines import Lines
-from ..draw.looks import Looks
+from ..draw.lazy import Lazy
 from ..notes import described, joined, listed, rate_note
 from ..tables import profiles, variations
 
 PLACE = 70
+drawn = Lazy("profiles")
 
 
 def section(builder: Builder) -> Section:
@@ -65,12 +61,10 @@ def _meaning(found: dict[str, Profile]) -> str:
 def _profile(builder: Builder, found: dict[str, Profile]) -> Figure:
     stairs = [profiles.staircase(of).assign(setup=setup) for setup, of in found.items()]
     table = pd.concat(stairs, ignore_index=True)
-    points = lines.placed(table, "series", {"x": "tau", "y": "rho"})
     tasks = text.plural(max(len(of.tasks) for of in found.values()), "task")
-    x = "τ, steps over the fastest's"
     return builder.figure(
         "profile",
-        partial(_draw, points, builder.series, x, "share of tasks within τ"),
+        partial(drawn.profile, table, builder.series),
         "Performance profile",
         described("Performance profiles.", table["setup"], table["series"]),
         table,
@@ -135,7 +129,6 @@ def _runtimes(builder: Builder, attempts: pd.DataFrame) -> list[Figure]:
         f"{task}: {', '.join(f'{value:.3g}' for value in values)}"
         for task, values in levels.items()
     )
-    points = lines.placed(table, "series", {"x": "steps", "y": "share"})
     caption = joined(
         "Share of all (task, target, run) reached within a number of steps; higher is better."
         f" Targets are {shares} of the way from each task's zero (see the scores over all tasks) to"
@@ -146,22 +139,10 @@ def _runtimes(builder: Builder, attempts: pd.DataFrame) -> list[Figure]:
     )
     figure = builder.figure(
         "runtimes",
-        partial(_draw, points, builder.series, "steps", "share of targets reached", complete),
+        partial(drawn.runtimes, table, builder.series, complete),
         "Runtime distribution",
         described("Share of targets reached in time.", table["setup"], table["series"]),
         table,
         caption,
     )
     return [figure]
-
-
-def _draw(
-    points: pd.DataFrame, styles: Looks, x: str, y: str, complete: float = math.nan
-) -> Drawing:
-    def end(axis: Axes, panel: pd.DataFrame) -> None:
-        if math.isfinite(complete):
-            level(axis, complete, vertical=True)
-
-    height = Axis(y, percent=True, limits=(0, 1.02))
-    drawn = Lines(points, styles, Axis(x, log=True), height, steps=True, decorate=end)
-    return lines.draw(drawn)

@@ -5,23 +5,19 @@ from __future__ import annotations
 from functools import partial
 
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Drawing
 
 from .. import cells, text
 from ..builder import Builder
 from ..columns import SETUP, TASK, Field, field, number, whole, word
 from ..content import Figure, Row, Section, TableCell
-from ..draw import lines
-from ..draw.axes import Axis, level
-from ..draw.draws import draws as drawn_draws
-from ..draw.lines import Lines
+from ..draw.lazy import Lazy
 from ..draw.looks import Looks, looks
 from ..notes import described, final
 from ..tables.grouping import SERIES, groups
 from ..tables.random_search import expected, scores
 
 PLACE = 160
+drawn = Lazy("draws")
 # The columns of an estimate with its limits.
 _LIMITS = {"": "expected", "_low": "low", "_high": "high"}
 
@@ -71,7 +67,7 @@ def _scores(builder: Builder, task: str, rows: pd.DataFrame) -> Figure:
     sizes = map(str, rows["batch_size"])
     return builder.figure(
         f"{task}-draws",
-        partial(drawn_draws, rows, final(metric), metric == "accuracy"),
+        partial(drawn.draws, rows, final(metric), metric == "accuracy"),
         f"{task}: draws",
         described("Score against learning rate.", rows["series"], sizes),
         rows,
@@ -87,7 +83,7 @@ def _expected(builder: Builder, task: str, curves: pd.DataFrame, styles: Looks) 
     shown = "Expected best score after k draws."
     return builder.figure(
         f"{task}-best-of-draws",
-        partial(drawing, curves, styles, final(metric), metric == "accuracy"),
+        partial(drawn.best_of_draws, curves, styles, final(metric), metric == "accuracy"),
         f"{task}: best of k draws",
         described(shown, curves["setup"], curves["series"]),
         curves,
@@ -96,18 +92,6 @@ def _expected(builder: Builder, task: str, curves: pd.DataFrame, styles: Looks) 
         " of the dashed line (a quarter of the draws); beyond it they are too narrow. The score is"
         " the validation score that the search saw: the best of many is too good.",
     )
-
-
-def drawing(curves: pd.DataFrame, styles: Looks, label: str, percent: bool) -> Drawing:
-    """Columns: setups. Rows: series, some to a panel."""
-    end = float(curves["reliable_up_to"].min())
-
-    def trusted(axis: Axes, panel: pd.DataFrame) -> None:
-        level(axis, end, vertical=True)
-
-    points = lines.placed(curves, "series", {"x": "draws", "y": "expected"})
-    x, y = Axis("draws", log=True), Axis(f"best {label}", percent=percent)
-    return lines.draw(Lines(points, styles, x, y, decorate=trusted))
 
 
 def _best(builder: Builder, draws: pd.DataFrame, curves: pd.DataFrame, key: Row) -> Row:

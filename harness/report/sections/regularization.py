@@ -13,13 +13,14 @@ from .. import cells, text
 from ..builder import Builder
 from ..columns import NAMES, exact, field, share, spread, word
 from ..content import Figure, Row, Section, Table, TableCell
-from ..draw.gaps import gaps
+from ..draw.lazy import Lazy
 from ..draw.looks import Looks, looks
 from ..notes import described, hindsight, joined
 from ..tables.grouping import SERIES
 from ..tables.variations import settings, summary
 
 PLACE = 130
+drawn = Lazy("gaps")
 MEANING = (
     "Training loss is the mean over the batches since the last evaluation but one; it holds the"
     " penalty and is taken with dropout active, while evaluations have neither: under a penalty or"
@@ -74,7 +75,7 @@ def _figure(
     shown = "Final validation loss against training loss."
     return builder.figure(
         f"{task}-{name}",
-        partial(gaps, table, name, styles),
+        partial(drawn.gaps, table, name, styles),
         f"{task}: {name}",
         described(shown, table["series"], table[name]),
         table,

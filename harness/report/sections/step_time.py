@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure as Drawing
 
 from .. import cells, tables, text
 from ..builder import Builder
 from ..columns import TIMED, Field, field, number
 from ..content import Figure, Row, Section, TableCell
-from ..draw import times
+from ..draw.lazy import Lazy
 from ..draw.looks import looks
 from ..notes import described
 
 PLACE = 180
+times = Lazy("times")
 
 
 def _p25(row: Row) -> TableCell:
@@ -64,9 +65,7 @@ def section(builder: Builder) -> Section:
 
 
 def _figures(builder: Builder, task: str, rows: pd.DataFrame) -> list[Figure]:
-    def small(
-        name: str, draw: Callable[[], Drawing], title: str, shown: str, caption: str
-    ) -> Figure:
+    def small(name: str, draw: Callable[[], Any], title: str, shown: str, caption: str) -> Figure:
         said = described(f"Dot plot of {shown}.", rows["setup"], rows["series"])
         title, caption = f"{task}: {title}", f"{task}: {caption}"
         name, csv = f"{task}-{name}", "step-times.csv"

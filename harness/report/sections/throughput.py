@@ -7,10 +7,11 @@ from functools import partial
 from .. import tables
 from ..builder import Builder
 from ..content import Section
-from ..draw import times
+from ..draw.lazy import Lazy
 from ..notes import described
 
 PLACE = 190
+times = Lazy("times")
 
 
 def section(builder: Builder) -> Section:

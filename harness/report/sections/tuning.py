@@ -18,12 +18,13 @@ from .. import text
 from ..builder import Builder
 from ..columns import Field, field, number, word
 from ..content import Figure, Section, Table, TableCell
-from ..draw import tuning as drawn
+from ..draw.lazy import Lazy
 from ..draw.looks import Looks, looks
 from ..notes import described
 from ..tables import tuning as tables
 
 PLACE = 90
+drawn = Lazy("tuning")
 _PAIR = ("task", "framework", "general", "special")
 NAMES = [word("Task", "task"), word("Framework", "framework"), word("Optimizer", "optimizer")]
 SPACES = [

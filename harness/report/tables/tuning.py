@@ -15,7 +15,7 @@ from ...tune.inclusion import Inclusion
 from ...tune.results import Row, SearchResult
 from ...tune.study import StudyFile
 
-_POINTS = ["hyperparameter", "value", "log", "below_one", "score", "state", "best", "trial", "fold"]
+_POINTS = words("hyperparameter value log below_one score state best trial fold digests")
 
 
 def tuned(table: Sequence[Row]) -> pd.DataFrame:
@@ -76,7 +76,8 @@ def points(study: StudyFile, row: Row) -> pd.DataFrame:
             scale = (given.log, given.below_one)
             for trial in tried:
                 ended = (trial.score, trial.state, trial is search.best, trial.number)
-                rows.append((name, trial.settings[name], *scale, *ended, search.key[3]))
+                place = (search.key[3], " ".join(trial.digests))
+                rows.append((name, trial.settings[name], *scale, *ended, *place))
     return pd.DataFrame(rows, columns=_POINTS).astype({"score": "float64"})
 
 
