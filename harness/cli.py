@@ -15,7 +15,19 @@ from .version import __version__
 # In the order of --help; each is a file in commands/.
 COMMANDS = (
     *("run", "time", "tune", "compare", "gate", "baseline", "calibrate"),
-    *("verify", "certify", "report", "show", "plot", "export", "merge", "list", "fetch", "doctor"),
+    *(
+        "verify",
+        "certify",
+        "report",
+        "show",
+        "plot",
+        "export",
+        "publish",
+        "merge",
+        "list",
+        "fetch",
+        "doctor",
+    ),
 )
 
 app = typer.Typer(
@@ -29,7 +41,7 @@ app = typer.Typer(
         " regression; 5 nothing matched; 6 inconclusive, under --strict only; 130 interrupted."
     ),
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -13,7 +13,7 @@ from typer import Argument, Option
 
 from ..errors import ExitCode, UserError
 from ..output.terminal import say, teller
-from . import options
+from . import completion, options
 from .numbers import BUDGET_S
 
 _WHAT = (
@@ -32,7 +32,7 @@ _TIMEOUT = "Seconds for each implementation; checks that do not fit are not done
 class Arguments:
     """What `gradrace certify` takes."""
 
-    optimizer: Annotated[str, Argument(help=_WHAT)]
+    optimizer: Annotated[str, Argument(help=_WHAT, autocompletion=completion.named("optimizers"))]
     like: Annotated[str, Option("", "--like", metavar="OPTIMIZER", help=_LIKE)]
     rule: Annotated[str, Option("", "--rule", metavar="NAME", help=_RULE)]
     hyper: Annotated[tuple[str, ...], Option((), "--hyper", metavar="NAME=VALUE", help=_HYPER)]

@@ -9,7 +9,7 @@ from typer import Argument
 
 from ..errors import UserError, nearest
 from ..output.terminal import say
-from . import options
+from . import completion, options
 
 _NAMES = "Data sets, such as mnist; all by default."
 
@@ -18,7 +18,9 @@ _NAMES = "Data sets, such as mnist; all by default."
 class Arguments:
     """What `gradrace fetch` takes."""
 
-    names: Annotated[tuple[str, ...], Argument((), help=_NAMES)]
+    names: Annotated[
+        tuple[str, ...], Argument((), help=_NAMES, autocompletion=completion.named("data"))
+    ]
     data_dir: options.DataDir
 
 

@@ -14,7 +14,7 @@ from typer import Argument
 from ..errors import UserError, nearest
 from ..importpath import is_import_path
 from ..output.terminal import print_pairs, print_table, say
-from . import options
+from . import completion, options
 
 if TYPE_CHECKING:
     from ..optimizer import Binding, Optimizer
@@ -34,8 +34,8 @@ Rows = list[dict[str, str]]
 class Arguments:
     """What `gradrace list` takes."""
 
-    what: Annotated[str, Argument("all", help=_WHAT)]
-    name: Annotated[str, Argument("", help=_NAME)]
+    what: Annotated[str, Argument("all", help=_WHAT, autocompletion=completion.kinds)]
+    name: Annotated[str, Argument("", help=_NAME, autocompletion=completion.of_kind)]
     load: options.Load
     as_json: options.AsJson
 

@@ -11,16 +11,21 @@ from typing import Annotated
 from typer import Argument, Option
 
 from .. import limits
+from . import completion
 from .numbers import BUDGET_S, SECONDS, count
 
 # -- what is run
 
 _SUITE = "A suite's name (`gradrace list suites`) or the path of a TOML file."
-Suite = Annotated[str, Argument(help=_SUITE)]
+Suite = Annotated[str, Argument(help=_SUITE, autocompletion=completion.suites)]
 _KEYWORD = "Only what is named by all these words, and by none after a '!': 'adam !lstm'."
 Keyword = Annotated[str, Option("", "-k", help=_KEYWORD)]
 _FRAMEWORK = "Instead of the suite's frameworks; may be repeated."
-Frameworks = Annotated[tuple[str, ...], Option((), "--framework", help=_FRAMEWORK)]
+FRAMEWORK_NAMES = completion.named("frameworks")
+Frameworks = Annotated[
+    tuple[str, ...],
+    Option((), "--framework", help=_FRAMEWORK, autocompletion=FRAMEWORK_NAMES),
+]
 Device = Annotated[str | None, Option(None, help="cpu or gpu instead of the suite's.")]
 _DTYPE = "float32, bfloat16 or float64 instead of the suite's."
 Dtype = Annotated[str | None, Option(None, help=_DTYPE)]
@@ -57,7 +62,7 @@ DryRun = Annotated[bool, Option(False, "--dry-run", help=_DRY_RUN)]
 
 Output = Annotated[Path, Option(Path("results"), "--output", "-o", help="Folder of results.")]
 _SUITES = "Which suites; all that have results by default."
-Suites = Annotated[tuple[str, ...], Argument((), help=_SUITES)]
+Suites = Annotated[tuple[str, ...], Argument((), help=_SUITES, autocompletion=completion.results)]
 _REPORT = "Write the HTML report."
 Report = Annotated[bool, Option(True, "--report/--no-report", help=_REPORT)]
 _QUIET = "No progress; of failed runs, each reason once."

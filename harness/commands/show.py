@@ -9,7 +9,7 @@ from typing import Annotated
 from typer import Argument
 
 from ..output.terminal import say
-from . import options
+from . import completion, options
 
 _RUN = "The first digits of a run's digest, or part of its id."
 
@@ -18,7 +18,7 @@ _RUN = "The first digits of a run's digest, or part of its id."
 class Arguments:
     """What `gradrace show` takes."""
 
-    run: Annotated[str, Argument(help=_RUN)]
+    run: Annotated[str, Argument(help=_RUN, autocompletion=completion.runs)]
     output: options.Output
     as_json: options.AsJson
 

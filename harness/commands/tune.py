@@ -13,7 +13,7 @@ from typer import Option
 from .. import limits
 from ..errors import ExitCode
 from ..output.terminal import print_table, say
-from . import options, reporting, sweeping
+from . import completion, options, reporting, sweeping
 from .arguments import fill
 from .failures import resumable
 from .numbers import count
@@ -54,8 +54,10 @@ STUDY = (
 class Arguments:
     """Those in STUDY are fields of tune.study.StudyFile."""
 
-    task: Annotated[str, Option(help=_TASK)]
-    optimizer: Annotated[str, Option(help=_OPTIMIZER)]
+    task: Annotated[str, Option(help=_TASK, autocompletion=completion.named("tasks"))]
+    optimizer: Annotated[
+        str, Option(help=_OPTIMIZER, autocompletion=completion.named("optimizers"))
+    ]
     framework: Annotated[str, Option("", help=_FRAMEWORK)]
     budget: Annotated[int, Option(50, parser=count(high=limits.TRIALS), help=_BUDGET)]
     sampler: Annotated[str, Option("random", help="random, qmc, grid, tpe or gp.")]
