@@ -131,13 +131,14 @@ class Section:
 
 @dataclass(frozen=True)
 class Part:
-    """One suite. `page`: the file of its page; `chips`: kind and label; `appendix`: all runs."""
+    """One suite. page: the file of its page; answer: its first screen; chips: kind and label;
+    appendix: all runs."""
 
     suite: str
     page: str
     title: str
     question: str
-    warnings: list[str]
+    answer: Answer
     chips: list[tuple[str, str]]
     sections: list[Section]
     appendix: Table

@@ -9,6 +9,7 @@ from ..registry import Registry, load_registry
 from ..results.frame import Frames
 from ..version import __version__
 from . import appendix, drawing, head
+from .answer import answer
 from .builder import Builder
 from .content import Data, Figure, Part, Table
 from .jinja import environment
@@ -41,10 +42,10 @@ def _pages(parts: list[Part]) -> dict[str, str]:
 
 def _part(builder: Builder, page: str) -> Part:
     plan = builder.frames.plans[builder.suite]
-    warnings, chips = head.warnings(builder), head.chips(builder)
+    first, chips = answer(builder), head.chips(builder)
     found = [section for make in SECTIONS if not (section := make(builder)).is_empty]
     runs = appendix.table(builder)
-    return Part(builder.suite, page, plan.title, plan.question, warnings, chips, found, runs)
+    return Part(builder.suite, page, plan.title, plan.question, first, chips, found, runs)
 
 
 def _with_parts() -> Environment:

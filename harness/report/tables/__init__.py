@@ -1,10 +1,10 @@
 """Pure functions from frames to the tables of a report; times in seconds, accuracies as fractions.
 
 Read planned first (runs, named by naming, helped by grouping), then endings, rates, outcomes. Step
-times: timed, lookup, machines. Curves: points, schedules, rules. Targets: targets, arrivals,
-profiles. Frameworks that agree: agreement, merged. Others for a section each: architecture,
-baseline, basins, batch_sizes, contenders, contests, diagnosed, native, random_search, ranks,
-tuning, variations."""
+times: timed, lookup, machines, step_costs. Curves: points, schedules, rules. Targets: targets,
+arrivals, profiles, standings. Frameworks that agree: agreement, merged. Others for a section each:
+architecture, baseline, basins, batch_sizes, contenders, contests, diagnosed, native, random_search,
+ranks, tuning, variations."""
 
 from .agreement import agreement as agreement
 from .endings import ATTEMPTED as ATTEMPTED
