@@ -15,7 +15,8 @@ from .version import __version__
 # In the order of --help; each is a file in commands/.
 COMMANDS = (
     *("run", "time", "tune", "compare", "gate", "baseline", "calibrate"),
-    *("verify", "certify", "report", "show", "plot", "export", "merge", "list", "fetch", "doctor"),
+    *("verify", "certify", "report", "show", "plot", "export", "publish", "merge", "list", "fetch"),
+    "doctor",
 )
 
 

@@ -26,7 +26,7 @@ COMMANDS = (
         "baseline",
         "calibrate",
     ),
-    *("export", "merge", "show", "list", "doctor", "fetch"),
+    *("export", "publish", "merge", "show", "list", "doctor", "fetch"),
 )
 
 
