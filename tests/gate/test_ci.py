@@ -1,4 +1,4 @@
-"""Workflows and docs/ci.md: valid YAML that a gate can use; command lines with real options."""
+"""Workflows and pages about them: valid YAML that can be used; command lines with real options."""
 
 from __future__ import annotations
 
@@ -12,22 +12,28 @@ from paths import ROOT
 
 yaml = pytest.importorskip("yaml")
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
-PAGE = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
+PAGES = ("ci", "exporting", "publishing")
 
 
-def fenced(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.M | re.S)
+def fenced(language: str) -> dict[str, str]:
+    """Place -> text, of the blocks of the pages."""
+    found = {}
+    for page in PAGES:
+        text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+        blocks = re.findall(rf"^```{language}\n(.*?)^```", text, re.M | re.S)
+        found |= {f"docs/{page}.md {language} {n}": block for n, block in enumerate(blocks)}
+    return found
 
 
 def workflows() -> dict[str, dict]:
     texts = {file.name: file.read_text(encoding="utf-8") for file in WORKFLOWS}
-    texts |= {f"docs/ci.md {number}": text for number, text in enumerate(fenced("yaml"))}
+    texts |= fenced("yaml")
     return {name: yaml.safe_load(text) for name, text in texts.items()}
 
 
 def scripts() -> dict[str, str]:
     """place -> script, of every script that is run."""
-    found = {f"docs/ci.md block {number}": text for number, text in enumerate(fenced(""))}
+    found = fenced("") | fenced("sh")
     for name, workflow in workflows().items():
         for job, content in workflow["jobs"].items():
             for number, step in enumerate(content["steps"]):
@@ -62,7 +68,7 @@ def test_command_lines_have_real_options(where, arguments):
 
 def test_the_commands_are_found():
     found = [arguments.split()[0] for _, arguments in command_lines()]
-    assert found.count("gate") >= 5 and {"baseline", "calibrate"} <= set(found)
+    assert found.count("gate") >= 5 and {"baseline", "calibrate", "export", "publish"} <= set(found)
     assert sum("--base" in arguments for _, arguments in command_lines()) >= 3
 
 
