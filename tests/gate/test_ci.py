@@ -1,4 +1,4 @@
-"""Workflows and pages about them: valid YAML that can be used; command lines with real options."""
+"""Workflows, and pages that show some: valid YAML; command lines with real options."""
 
 from __future__ import annotations
 
