@@ -2,16 +2,17 @@
 
 The public names are loaded when first used: `import gradrace` costs nothing and needs no framework.
 
-Front doors: `cli` (the commands) and `api` (`run` from Python). The words that everything is said
-in, in the order to read them: `spec` (a task, an optimizer, a run), `dataset` (a user's own data),
-`layers`, `objective` (losses, metrics, penalties), `optimizer`, `schedule` and `schedules`,
-`roles` (which optimizer trains which parameters), `binding` (an optimizer's class in a framework),
-`importpath` (an optimizer without a file of ours), `plan` (weights, batches and rates of a run),
-`record` (its result), `shared` (many records as one value), `adapter` (the boundary to the
-frameworks). Ground: `registry` finds what there is, `sources` finds the files that enter a digest,
-`jsonfile` reads and writes, `turns` keeps processes from changing one thing at once, `strict` is
-the base of all models, `limits` their upper limits; `errors`, `version`, and `probe`, which loads
-one framework and prints what it sees. docs/architecture.md has the folders.
+Front doors: `cli` (the commands), `api` (the same from Python) and `plot` (figures). The words that
+everything is said in, in the order to read them: `spec` (a task, an optimizer, a run), `dataset` (a
+user's own data), `layers`, `objective` (losses, metrics, penalties), `optimizer`, `schedule` and
+`schedules`, `roles` (which optimizer trains which parameters), `binding` (an optimizer's class in a
+framework), `importpath` (an optimizer without a file of ours), `plan` (weights, batches and rates
+of a run), `record` (its result), `shared` (many records as one value), `adapter` (the boundary to
+the frameworks). Ground: `registry` finds what there is, `sources` finds the files that enter a
+digest, `jsonfile` reads and writes, `turns` keeps processes from changing one thing at once,
+`strict` is the base of all models, `limits` their upper limits; `doors` lets packages be called;
+`errors`, `version`, and `probe`, which loads one framework and prints what it sees.
+docs/architecture.md has the folders.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from .version import __version__ as __version__
 
 # The list of public names: type checkers read these imports, and so does `_homes`.
 if TYPE_CHECKING:
+    from . import plot as plot
     from .adapter import Adapter as Adapter
     from .adapter import Differentials as Differentials
     from .adapter import LanesImpossible as LanesImpossible
@@ -33,7 +35,11 @@ if TYPE_CHECKING:
     from .adapter import PopulationAdapter as PopulationAdapter
     from .adapter import Session as Session
     from .adapter import Unsupported as Unsupported
-    from .api import run as run
+    from .api.comparing import compare as compare
+    from .api.running import run as run
+    from .api.running import time as time
+    from .api.tuning import tune as tune
+    from .api.verifying import verify as verify
     from .binding import Bound as Bound
     from .binding import bind as bind
     from .binding import unavailable as unavailable
@@ -87,6 +93,10 @@ if TYPE_CHECKING:
     from .spec import TaskSpec as TaskSpec
 
 
+# Public names that are packages. Those of functions in `api` can be called as these: see `doors`.
+_PACKAGES = ("plot", "tune", "verify")
+
+
 @functools.cache
 def _homes() -> dict[str, str]:
     """Public name -> the module that holds it, as this file's own text says."""
@@ -95,7 +105,7 @@ def _homes() -> dict[str, str]:
 
     tree = ast.parse(Path(__file__).read_bytes())
     imports = (node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level)
-    return {name.name: f".{node.module}" for node in imports for name in node.names}
+    return {name.name: f".{node.module or name.name}" for node in imports for name in node.names}
 
 
 def __dir__() -> list[str]:
@@ -110,4 +120,6 @@ if not TYPE_CHECKING:
             return [*_homes()]
         if name not in _homes():
             raise AttributeError(f"module 'gradrace' has no attribute {name!r}")
+        if name in _PACKAGES:
+            return importlib.import_module(f".{name}", __name__)
         return getattr(importlib.import_module(_homes()[name], __name__), name)

@@ -21,7 +21,7 @@ from .printing import print_result, print_stored
 if TYPE_CHECKING:
     from ..paired import Pair, PairedResult, Side, StopRule
 
-_PAIRED_THRESHOLD, _STORED_THRESHOLD = 0.05, 0.25
+_PAIRED_THRESHOLD, STORED_THRESHOLD = 0.05, 0.25
 _MOST_CELLS_BROKEN_DOWN = 6
 
 _A = (
@@ -105,13 +105,18 @@ def main(args: Arguments) -> None:
     measured or compared, 5 if no cell is in both folders."""
     if args.first or args.second:
         _compare_stored(args)
-    contest = _contest(args)
-    result = _run(contest, args)
+    result, versions = judged(args)
     if args.as_json:
         say(json.dumps(result.to_json(), indent=1))
     else:
-        print_result(result, contest.versions)
-    raise typer.Exit(exit_code(result, contest.versions, args.strict))
+        print_result(result, versions)
+    raise typer.Exit(exit_code(result, versions, args.strict))
+
+
+def judged(args: Arguments) -> tuple[PairedResult, bool]:
+    """Runs the two sides that are asked for; with whether they are versions of one thing."""
+    contest = _contest(args)
+    return _run(contest, args), contest.versions
 
 
 def exit_code(result: PairedResult, versions: bool, strict: bool) -> ExitCode:
@@ -213,7 +218,7 @@ def _compare_stored(args: Arguments) -> NoReturn:
     if not (args.first and args.second) or args.sides():
         kinds = " or ".join(args.sides()) or "two sides to run (--help)"
         raise UserError(f"two folders of results, or none and {kinds}; not both")
-    threshold = _STORED_THRESHOLD if args.threshold is None else args.threshold
+    threshold = STORED_THRESHOLD if args.threshold is None else args.threshold
     result = compare(frame.load(args.first), frame.load(args.second), threshold)
     if args.as_json:
         say(result.rows.to_json(orient="records"))

@@ -105,7 +105,7 @@ def main(args: Arguments) -> None:
     use_folder(args.data_dir)
     pythons = sweeping.interpreters(args.python)
     ready = prepare(_wish(args, pythons))
-    name = _name(ready.study) if args.name is None else args.name
+    name = study_name(ready.study) if args.name is None else args.name
     means = {"interpreters": pythons, "population": sweeping.population(args.population)}
     place = fill(StudyPlace, args, name=name, registry=ready.registry, **means)
     if args.dry_run:
@@ -144,7 +144,7 @@ def _split(names: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in names.split(",") if name.strip())
 
 
-def _name(study: StudyFile) -> str:
+def study_name(study: StudyFile) -> str:
     """The same for the same question, so that the same command finds what it began."""
     folds = "cv{}x{}-".format(*study.nested) if study.nested else ""
     return f"tune-{folds}{'-'.join(study.tasks)}-{study.sampler}"[:80]

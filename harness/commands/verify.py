@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast, get_args
@@ -15,6 +16,7 @@ from ..output.terminal import say
 from . import options
 
 if TYPE_CHECKING:
+    from ..registry import Registry
     from ..spec import Device
 
 _FILE = "The page that --document writes; docs/differences.md by default."
@@ -54,18 +56,12 @@ def main(args: Arguments) -> None:
     or `FAILED`. OUTPUT/verify.json keeps the verdicts, and the report shows them. With --load and
     no -k, only what the files bring is verified. -k takes words such as 'updates adam !native'.
     Exit code 1 if a cell failed, 3 if no framework has the GPU that was asked for."""
-    from ..registry import load_registry
     from ..verify import VerifyOptions, verify
     from ..verify import file as verify_file
     from ..verify.cases import Selection
     from ..verify.text import Progress, show
 
-    for path in paths_of(args.load):
-        raise UserError(
-            f"--load {path}: an import path has no rule of its own to be verified against;"
-            f" gradrace certify {path} says what it computes"
-        )
-    registry = load_registry(args.load)
+    registry = loadable(args.load)
     if args.document:
         from ..verify.document import write as write_document
 
@@ -76,8 +72,8 @@ def main(args: Arguments) -> None:
         raise UserError(
             f"{args.file}: only --document takes a file; choose what is verified with -k"
         )
-    words = _words(args.keyword, args.dtype)
-    device = _device(args.device)
+    words = checked_words(args.keyword, args.dtype)
+    device = checked_device(args.device)
     selection = Selection(words, args.quick, args.long, args.frameworks, device)
     found = verify(registry, VerifyOptions(selection), Progress(args.quiet))
     verify_file.write(args.output, found, registry)
@@ -93,7 +89,20 @@ def main(args: Arguments) -> None:
         raise UserError(f"--device gpu: {why}", ExitCode.NOTHING_MEASURED)
 
 
-def _device(name: str) -> Device:
+def loadable(load: Sequence[Path]) -> Registry:
+    """All there is, with the user's files. UserError for import paths, which have no rule."""
+    from ..registry import load_registry
+
+    for path in paths_of(load):
+        raise UserError(
+            f"--load {path}: an import path has no rule of its own to be verified against;"
+            f" gradrace certify {path} says what it computes"
+        )
+    return load_registry(load)
+
+
+def checked_device(name: str) -> Device:
+    """The device of this name. UserError unless there is one."""
     from ..spec import Device
 
     devices = get_args(Device)
@@ -102,7 +111,7 @@ def _device(name: str) -> Device:
     return cast(Device, name)
 
 
-def _words(keyword: str, dtype: str) -> str:
+def checked_words(keyword: str, dtype: str) -> str:
     """The keyword, narrowed to what can be verified in this dtype."""
     digits = {"float16": 3, "bfloat16": 2}
     if dtype in digits:

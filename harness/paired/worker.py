@@ -151,10 +151,9 @@ class Worker:
 
     def about(self) -> dict[str, Any]:
         """The versions and the source of this side, for the result."""
-        import gradrace
-
         versions = {"python": ".".join(map(str, sys.version_info[:3])), **self._adapter.versions()}
-        return {"versions": versions, "gradrace": str(Path(gradrace.__file__).parent)}
+        source = str(importlib.import_module("gradrace").__file__)
+        return {"versions": versions, "gradrace": str(Path(source).parent)}
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """The answer to one request, or why there is none."""

@@ -28,6 +28,8 @@ _PRINTED, _TICKS = 0.82, 8.0
 _LOWEST = 0.72
 # The mean width of a letter in sizes of its font, and the letters that a line's handle takes.
 _LETTER, _HANDLE = 0.57, 6
+# Of the width of ticks' labels, so that they stand apart.
+_SPACED = 1.2
 _DPI = 144
 
 
@@ -91,6 +93,7 @@ def _fit(figure: Figure, inches: float) -> None:
     figure.draw_without_rendering()
     for axes in figure.axes:
         _wrap_words(axes)
+        _thin_ticks(axes)
 
 
 def _wrap(figure: Figure, legend: Legend) -> None:
@@ -123,4 +126,17 @@ def _wrap_words(axes: Axes) -> None:
     for text in (axes.title, axes.xaxis.label):
         said = text.get_text()
         if said and (wide := text.get_window_extent().width) > room:
-            text.set_text("\n".join(wrap(said, max(4, int(len(said) * room / wide)))))
+            letters = max(4, int(len(said) * room / wide))
+            whole: Any = {"break_long_words": False, "break_on_hyphens": False}
+            text.set_text("\n".join(wrap(said, letters, **whole)))
+
+
+def _thin_ticks(axes: Axes) -> None:
+    """Fewer ticks where their labels would run into each other."""
+    low, high = sorted(axes.get_xlim())
+    places = [tick for tick in axes.get_xticks() if low <= tick <= high]
+    labels = [text for text in axes.get_xticklabels() if text.get_visible() and text.get_text()]
+    needed = _SPACED * sum(label.get_window_extent().width for label in labels)
+    room = axes.get_window_extent().width
+    if needed > room:
+        axes.set_xticks(places[:: math.ceil(needed / room)])

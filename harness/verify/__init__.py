@@ -10,10 +10,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..doors import open_door
+
 if TYPE_CHECKING:
     from .driver import VerifyOptions, verify
 
 __all__ = ["VerifyOptions", "verify"]
+
+# `gradrace.verify(...)` is gradrace.api.verifying.verify.
+open_door(__name__)
 
 
 def __getattr__(name: str) -> Any:

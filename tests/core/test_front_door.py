@@ -16,6 +16,9 @@ NAMES = gradrace.__all__
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_listed_name_is_the_one_in_its_module(name):
+    if name in gradrace._PACKAGES:
+        assert getattr(gradrace, name) is importlib.import_module(f"gradrace.{name}")
+        return
     home = importlib.import_module(gradrace._homes()[name], "gradrace")
     assert getattr(gradrace, name) is getattr(home, name)
     made_in = getattr(getattr(gradrace, name), "__module__", home.__name__)
@@ -40,6 +43,33 @@ def test_dir_and_star_give_all_names():
     exec("from gradrace import *", found)
     assert set(NAMES) <= set(found)
     assert not hasattr(gradrace, "nothing_like_this")
+
+
+@pytest.mark.parametrize("name, module", [("verify", "verifying"), ("tune", "tuning")])
+@pytest.mark.parametrize(
+    "before",
+    [
+        "pass",
+        "gradrace.{0}",
+        "import gradrace.{0}",
+        "import gradrace.{0}.text",
+        "from gradrace.{0}.text import *",
+        "from gradrace import {0}",
+        "import gradrace.api.{1}",
+        "gradrace.{0}; import gradrace.{0}.text; gradrace.run",
+    ],
+)
+def test_a_package_is_the_function_of_its_name_whatever_was_imported_before(name, module, before):
+    code = (
+        f"import inspect, gradrace; {before.format(name, module)};"
+        f" from gradrace.api.{module} import {name} as function;"
+        f" assert inspect.signature(gradrace.{name}) == inspect.signature(function);"
+        f" import gradrace.{name}.text as text; assert gradrace.{name}.text is text\n"
+        f"try:\n    gradrace.{name}(no_such=1)\n"
+        f"except TypeError as error:\n    assert '{name}()' in str(error), error\n"
+        f"else:\n    raise SystemExit('called with anything')\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_importing_it_loads_nothing_else():

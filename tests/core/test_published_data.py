@@ -545,7 +545,7 @@ def test_three_frameworks_learn_real_images_alike(here, monkeypatch):
     for name in FRAMEWORKS:
         pytest.importorskip(name)
     monkeypatch.delenv("XDG_DATA_DIRS")
-    runs = gradrace.run(TWO_EPOCHS, name="real", output=here / "results").runs
+    runs = gradrace.run(TWO_EPOCHS, name="real", output=here / "results", verify=False).runs
     assert runs["status"].tolist() == ["ok"] * 3, runs["reason"].tolist()
     accuracy = runs.set_index("framework")["final_validation_metric"]
     assert sorted(accuracy.index) == sorted(FRAMEWORKS)

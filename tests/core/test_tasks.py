@@ -112,10 +112,11 @@ def output(tmp_path_factory):
     chosen = [{"name": "sgd", "learning_rate": 2e-3}, {"name": "adam", "learning_rate": 3e-2}]
     tasks = ["rosenbrock", "diabetes_mlp", "wine_mlp"]
     suite = {**SUITE, "tasks": tasks, "optimizers": chosen, "seeds": 2, "steps": 40}
-    gradrace.run({**suite, "title": "Metrics", "eval_every": 4}, name="metrics", output=folder)
+    metrics = {**suite, "title": "Metrics", "eval_every": 4}
+    gradrace.run(metrics, name="metrics", output=folder, verify=False)
     wild = [{"name": "sgd", "learning_rate": 10.0}, "adam"]
     suite |= {"title": "Wild", "tasks": ["beale"], "optimizers": wild, "eval_every": 4}
-    gradrace.run(suite, name="wild", output=folder)
+    gradrace.run(suite, name="wild", output=folder, verify=False)
     return folder
 
 
@@ -171,7 +172,7 @@ def test_a_plateau_is_driven_and_drawn_as_it_was_applied(tmp_path):
         **{**SUITE, "title": "Plateau", "tasks": ["wine_mlp"], "optimizers": ["momentum"]},
         **{"schedules": [{"kind": "plateau", "params": params}], "steps": 70, "eval_every": 7},
     }
-    frames = gradrace.run(suite, name="plateau", output=tmp_path)
+    frames = gradrace.run(suite, name="plateau", output=tmp_path, verify=False)
     assert frames.runs.status.tolist() == ["ok"], frames.runs.reason.tolist()
     curves = frames.curves.set_index("series")
     applied = curves["value"]["learning_rate"].to_numpy()
