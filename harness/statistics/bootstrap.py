@@ -14,7 +14,6 @@ from math import factorial
 from typing import NamedTuple
 
 import numpy as np
-from scipy import special
 
 from ..errors import UserError
 from .intervals import LEVEL, Array, Interval, check_level, t_margin
@@ -78,8 +77,13 @@ def resamples(size: int) -> tuple[Array, Array]:
         return draws, np.full(RESAMPLES, 1 / RESAMPLES)
     draws = np.array(list(combinations_with_replacement(range(size), size)))
     counts = np.stack([(draws == index).sum(axis=1) for index in range(size)], axis=1)
-    ways = factorial(size) / special.factorial(counts).prod(axis=1)
+    ways = factorial(size) / _factorials(size)[counts].prod(axis=1)
     return draws, ways / size**size
+
+
+def _factorials(largest: int) -> Array:
+    """Of 0 to `largest`."""
+    return np.array([factorial(number) for number in range(largest + 1)], dtype=np.float64)
 
 
 def spread(tasks: Sequence[Array], statistic: Statistic) -> Spread:

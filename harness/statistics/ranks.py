@@ -7,7 +7,6 @@ from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 from ..errors import UserError
 from .holm import holm
@@ -54,6 +53,8 @@ def rank_tests(scores: Mapping[str, Array], higher_is_better: bool, alpha: float
     Based on Mean-Ranks?", for Wilcoxon instead of Nemenyi: a pair's verdict must not depend on who
     else took part. Holm 1979. Wilcoxon's p is exact (scipy's "auto": by permutation if differences
     tie or vanish). Assumes that tasks are independent draws of the tasks one cares about."""
+    from scipy import stats
+
     names = tuple(scores)
     table = _table(scores)
     ranks = stats.rankdata(-table if higher_is_better else table, axis=0)
@@ -97,11 +98,15 @@ def _friedman(table: Array) -> float | None:
         return None
     if (table == table[0]).all():
         return 1.0
+    from scipy import stats
+
     return float(stats.friedmanchisquare(*table).pvalue)
 
 
 def _wilcoxon(a: Array, b: Array) -> float:
     """Two-sided p; 1 if no task differs."""
+    from scipy import stats
+
     return 1.0 if (a == b).all() else float(stats.wilcoxon(a, b).pvalue)
 
 

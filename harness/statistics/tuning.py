@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import special
 
 from ..errors import UserError
 from .bootstrap import bootstrap_interval, strata
@@ -71,6 +70,8 @@ def _band(scores: tuple[Array, ...], trials: int, higher_is_better: bool, level:
 
 def _log_choose(n: Array | int, k: int) -> Array:
     """log C(n, k), minus infinity if k exceeds n."""
+    from scipy import special
+
     n = np.asarray(n, dtype=np.float64)
     with np.errstate(invalid="ignore"):
         log_factorial = special.gammaln(n + 1)

@@ -54,7 +54,9 @@ def with_several(rows: pd.DataFrame, column: str, keys: Sequence[str]) -> pd.Dat
 
 def varies(rows: pd.DataFrame, column: str, keys: Sequence[str]) -> bool:
     """Whether some group holds several values of a column."""
-    return len(rows) > 0 and bool((rows.groupby(list(keys))[column].nunique() > 1).any())
+    if rows[column].nunique() < 2:
+        return False
+    return bool((rows.groupby(list(keys))[column].nunique() > 1).any())
 
 
 def ordered(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
