@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pytest
@@ -27,18 +27,31 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+@pytest.fixture(scope="session")
+def new_page(browser: Browser) -> Callable[..., AbstractContextManager[Page]]:
+    """Opens a page, by default of 1280 x 900, with the options of a context of Playwright. At its
+    end it must have asked for nothing but files, and have no error on its console."""
+
+    @contextmanager
+    def opened(**options: Any) -> Iterator[Page]:
+        size = {"width": 1280, "height": 900}
+        context = browser.new_context(**{"viewport": size, "accept_downloads": True, **options})
+        context.set_default_timeout(DEADLINE_MS)
+        page = context.new_page()
+        asked, errors = watched(page)
+        yield page
+        context.close()
+        assert not [url for url in asked if not url.startswith(("file:", "data:", "blob:"))]
+        assert not errors
+
+    return opened
+
+
 @pytest.fixture
-def page(browser: Browser, tmp_path: Path) -> Iterator[Page]:
-    """A page of 1280 x 900. At the end of the test it must have asked for nothing but files, and
-    have no error on its console."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
-    context.set_default_timeout(DEADLINE_MS)
-    page = context.new_page()
-    asked, errors = watched(page)
-    yield page
-    context.close()
-    assert not [url for url in asked if not url.startswith(("file:", "data:", "blob:"))]
-    assert not errors
+def page(new_page: Callable[..., AbstractContextManager[Page]]) -> Iterator[Page]:
+    """A page for one test; see new_page."""
+    with new_page() as page:
+        yield page
 
 
 def watched(page: Page) -> tuple[list[str], list[str]]:

@@ -1,7 +1,7 @@
 // Scales of figures that one can touch: places of values, round ticks, numbers as text.
 const real = (value) => (typeof value === "string" ? Number(value) : value === null ? NaN : value);
 const numberText = (value, percent) =>
-  Number.isFinite(value) ? String(Number(((percent ? 100 : 1) * value).toPrecision(7))) + (percent ? "%" : "") : String(value);
+  Number.isFinite(value) ? String(Number(((percent ? 100 : 1) * value).toPrecision(7))) + (percent ? "%" : "") : Number.isNaN(value) ? "–" : String(value);
 
 // From values to places between two ends, and back.
 function scaleOf([low, high], log, from, to) {
