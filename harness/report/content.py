@@ -13,7 +13,7 @@ from markupsafe import Markup
 Row = dict[Any, Any]
 Data = dict[str, pd.DataFrame]
 # How many rows of a table the page shows at once.
-SHOWN = 200
+SHOWN = 100
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class Section:
 @dataclass(frozen=True)
 class Part:
     """One suite. page: the file of its page; answer: its first screen; chips: kind and label;
-    appendix: all runs."""
+    appendix: all runs; when: the last of them began, UTC ("" if there is none)."""
 
     suite: str
     page: str
@@ -142,6 +142,7 @@ class Part:
     chips: list[tuple[str, str]]
     sections: list[Section]
     appendix: Table
+    when: str = ""
 
     def tables(self) -> Iterator[Table]:
         """Every table of the part."""

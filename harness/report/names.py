@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 # Pages that `gradrace report` writes, and so may remove. A name of a suite has no dot.
-OF_REPORT = re.compile(r"(index|run|suite-[A-Za-z0-9_-]+(\.[0-9a-f]{8})?)\.html")
+OF_REPORT = re.compile(r"(index|run|compare|suite-[A-Za-z0-9_-]+(\.[0-9a-f]{8})?)\.html")
 
 
 def page_names(suites: Iterable[str]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from ..errors import UserError
 from ..registry import Registry, load_registry
 from ..results.frame import Frames
 from ..version import __version__
-from . import appendix, drawing, head
+from . import appendix, drawing, head, text
 from .answer import answer
 from .builder import Builder
 from .content import Data, Figure, Part, Table
@@ -17,6 +17,9 @@ from .kept import Kept
 from .names import page_names
 from .scripts.rows import rows_script
 from .sections import SECTIONS
+
+# The same for every report: the data of runs are loaded by the address.
+_OF_RUNS = ("run.html", "compare.html")
 
 
 def build(frames: Frames, kept: Kept | None = None) -> tuple[dict[str, str], Data]:
@@ -35,7 +38,7 @@ def _pages(parts: list[Part]) -> dict[str, str]:
     templates, version = _with_parts(), {"version": __version__}
     page = templates.get_template("page.html")
     files = {part.page: page.render(part=part, **version) for part in parts}
-    files["run.html"] = templates.get_template("run.html").render(version)
+    files |= {name: templates.get_template(name).render(version) for name in _OF_RUNS}
     files["index.html"] = templates.get_template("index.html").render(parts=parts, **version)
     return files
 
@@ -44,8 +47,9 @@ def _part(builder: Builder, page: str) -> Part:
     plan = builder.frames.plans[builder.suite]
     first, chips = answer(builder), head.chips(builder)
     found = [section for make in SECTIONS if not (section := make(builder)).is_empty]
-    runs = appendix.table(builder)
-    return Part(builder.suite, page, plan.title, plan.question, first, chips, found, runs)
+    runs, when = appendix.table(builder), max(builder.runs["started_at"], default="")
+    said = plan.title, plan.question, first, chips
+    return Part(builder.suite, page, *said, found, runs, text.minute(when))
 
 
 def _with_parts() -> Environment:

@@ -32,7 +32,8 @@ _LEFTOVER = re.compile(r"\.data(-[0-9a-f]{8})?\.partial")
 
 
 def write(frames: Frames, folder: Path) -> Path:
-    """Writes <folder>/index.html, suite-<name>.html, run.html (the page of any run) and their data:
+    """Writes <folder>/index.html, suite-<name>.html, run.html (the page of any run),
+    compare.html (of several) and their data:
     <folder>/data/<suite>/*.csv and *.js, <folder>/data/runs/<suite>/<digest>.js; and returns the
     path of index.html.
 

@@ -28,7 +28,7 @@ for line in sys.stdin:
     refresh(Path(sys.argv[1]), "demo")
     print("written", flush=True)
 """
-PAGES = ("index.html", "suite-demo.html", "run.html")
+PAGES = ("index.html", "suite-demo.html", "run.html", "compare.html")
 SPECS = make_specs(["mlp"], ["torch"], ["sgd", "adam"], seeds=range(4))
 
 
@@ -87,7 +87,7 @@ def test_four_drivers_that_end_at_once_leave_one_whole_report_of_the_last_result
     reader.join()
     assert not half
     left = {file.name for file in html.iterdir()}
-    assert left == {"data", *PAGES, ".fresh.json"}
+    assert left == {"data", ".figures", *PAGES, ".fresh.json"}
 
 
 def test_of_those_that_end_at_once_one_writes(tmp_path, monkeypatch):
@@ -128,7 +128,7 @@ def test_a_writer_that_is_killed_leaves_a_folder_that_can_be_written_again(tmp_p
         writer.write(frame.load(tmp_path), html)
         present = set(read_plan(tmp_path, "demo").digests[:4])
         assert shown(html) == (present, present)
-        assert {file.name for file in html.iterdir()} == {"data", *PAGES}
+        assert {file.name for file in html.iterdir()} == {"data", ".figures", *PAGES}
 
 
 def test_gates_that_two_processes_add_are_all_kept(tmp_path):

@@ -111,7 +111,9 @@ def page(html: str) -> Page:
     return Page(html)
 
 
-@pytest.fixture(params=["index.html", "suite-main.html", "suite-rates.html", "run.html"])
+@pytest.fixture(
+    params=["index.html", "suite-main.html", "suite-rates.html", "run.html", "compare.html"]
+)
 def each(written: Path, request: pytest.FixtureRequest) -> str:
     """Each page."""
     return (written.parent / request.param).read_text(encoding="utf-8")
@@ -348,7 +350,7 @@ def test_everything_a_reader_wrote_is_escaped(html, page):
     escaped = "&lt;script&gt;alert('x')&lt;/script&gt;"
     assert "alert('x')" not in html.replace("&#39;", "'").replace(escaped, "")
     code = [tag for tag, attributes in page.tags if tag == "script" and "type" not in attributes]
-    assert len(code) == 2 and "<b>" not in html
+    assert len(code) == 2 * 2 and "<b>" not in html
     assert any(MARKUP in words for words in page.words)
 
 
@@ -405,7 +407,7 @@ def test_sections_warnings_and_counts_are_there(html):
 
 
 ONE_CELL = (["mlp"], ["torch"], ["sgd"], [0])
-PAGES = {"index.html", "run.html", "suite-demo.html"}
+PAGES = {"index.html", "run.html", "compare.html", "suite-demo.html"}
 
 
 def test_writing_again_is_equal_to_the_byte(tmp_path):
@@ -427,7 +429,7 @@ def test_an_earlier_report_is_replaced_whole(tmp_path):
         (folder / name).write_text(content)
     writer.write(frame.load(tmp_path), folder)
     assert not (folder / "data" / "demo" / "stale.csv").exists()
-    assert {p.name for p in folder.iterdir()} == {"data", *PAGES, *others}
+    assert {p.name for p in folder.iterdir()} == {"data", ".figures", *PAGES, *others}
 
 
 def test_suites_alike_but_for_case_have_pages_of_their_own():

@@ -228,7 +228,7 @@ def test_json_that_python_cannot_hold_is_refused(tmp_path: Path, content: str) -
 # -- what is written
 
 
-@pytest.mark.parametrize("name", ["index.html", "run.html", "data"])
+@pytest.mark.parametrize("name", ["index.html", "suite-demo.html", "compare.html", "data"])
 def test_a_report_replaces_nobody_elses_page(results: Path, tmp_path: Path, name: str) -> None:
     frames, folder = frame.load(results), tmp_path / "site"
     folder.mkdir()
@@ -280,7 +280,7 @@ def test_two_reports_at_once_wait_for_each_other(
         each.join()
     assert not failed
     pages = {name for name in built[0] if "/" not in name}
-    assert {file.name for file in folder.iterdir()} == {"data", *pages}
+    assert {file.name for file in folder.iterdir()} == {"data", ".figures", *pages}
 
 
 def test_what_is_no_file_is_written_to(tmp_path: Path) -> None:

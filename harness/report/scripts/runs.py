@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from ...sweep.store import stored
 from ..names import page_names
 from ..record_text import described, finding_pair, step_pairs
 from ..tables.diagnosed import per_run
+from .neighbours import neighbours
 from .points import points_json
 
 LOG_BYTES = 8000
@@ -30,19 +32,21 @@ Series = dict[str, tuple[np.ndarray, np.ndarray]]
 def files(frames: Frames, suite: str) -> Iterator[tuple[str, str]]:
     """Digest and script of every run of the suite: a call with an object of suite, title and page
     (of the suite), digest, status, reason, facts (pairs), spec (JSON), metric, target, curves (name
-    -> points), log (its end)."""
+    -> points), log (its end), near (the kinds of its neighbours)."""
     curves, findings = _by_run(frames.curves), _findings(frames, suite)
     of_suite = {"title": frames.plans[suite].title, "page": page_names(frames.plans)[suite]}
     place = None if frames.output is None else stored(frames.output, suite)
     rows = frames.runs[frames.runs["suite"] == suite].drop_duplicates("digest")
+    near = neighbours(rows)
     for digest, *times in rows[["digest", *_TIMES]].itertuples(index=False):
         record, known = frames.records[digest], curves.get(digest, {})
         measured = [*findings.get(digest, ())]
         measured += [] if pd.isna(times[0]) else step_pairs(record, *times)
+        of_run = {"suite": suite, **of_suite, "near": near[digest]}
         log = place.log(digest, LOG_BYTES) if place and "log.txt" in record.artefacts else ""
         yield (
             digest,
-            _script(record, suite, of_suite, measured, log, known | _planned(record, known)),
+            _script(record, of_run, measured, log, known | _planned(record, known)),
         )
 
 
@@ -55,15 +59,13 @@ def _findings(frames: Frames, suite: str) -> dict[str, list[tuple[str, str]]]:
 
 def _script(
     record: RunRecord,
-    suite: str,
-    of_suite: dict[str, str],
+    of_run: dict[str, Any],
     measured: list[tuple[str, str]],
     log: str,
     series: Series,
 ) -> str:
     said = {
-        "suite": suite,
-        **of_suite,
+        **of_run,
         "digest": record.digest,
         "status": record.status,
         "reason": record.reason,

@@ -1,6 +1,6 @@
 // Tables: sorted by a heading, filtered by words or to the runs behind an entry. A long table stands in the page with its
 // first rows; all of them come from the script that its data-rows names, which calls gradrace.rows, when they are wanted.
-const SHOWN = 200, FEW = 8, grids = new Map();
+const SHOWN = 100, FEW = 8, MOST = 6, grids = new Map();
 const gradrace = { rows: (name, rows) => grids.get(name).take(rows) };
 
 function element(name, text, properties) {
@@ -43,6 +43,8 @@ class Grid {
     this.column = -1, this.sign = 1, this.wanted = "", this.only = null, this.source = block.dataset.rows;
     this.entries = Array.from(this.body.rows, entryOf);
     grids.set(block.id, this);
+    if (block.dataset.compare) this.compare = new Picked(block);
+    this.entries.forEach((entry) => this.rowOf(entry));
     for (const button of this.table.querySelectorAll("th button")) button.addEventListener("click", () => this.sort(button));
     if (this.source || this.entries.length > FEW) this.addFilter();
   }
@@ -55,15 +57,46 @@ class Grid {
     const line = element("p", "", { className: "filter" });
     line.append(this.input, this.reset, this.count);
     this.block.querySelector(".scroll").before(line);
-    this.input.addEventListener("input", () => { this.wanted = this.input.value.toLowerCase(); this.draw(); });
-    this.reset.addEventListener("click", () => { this.input.value = this.wanted = ""; this.only = null; this.draw(); });
+    this.input.addEventListener("input", () => this.filter(this.input.value, null));
+    this.reset.addEventListener("click", () => this.filter("", null));
+  }
+  rowOf(entry) {
+    const row = entry.row();
+    if (this.compare) this.compare.mark(row, entry.words);
+    return row;
+  }
+  // Kept in the address, unless the digests are too many for one.
+  filter(wanted, only) {
+    this.wanted = wanted, this.only = only;
+    this.keep("filter", wanted || null);
+    this.keep("runs", only && only.size <= 12 ? Array.from(only).join(" ") : null);
+    this.draw();
+  }
+  keep(name, value) {
+    address.set(`${this.block.id}.${name}`, value);
+  }
+  // What the address says.
+  restore() {
+    const [sort, wanted, runs] = ["sort", "filter", "runs"].map((name) => address.get(`${this.block.id}.${name}`) || "");
+    const before = JSON.stringify([this.column, this.sign, this.wanted, Array.from(this.only || [])]);
+    if (sort) this.head(Number(sort.replace("-", "")) - 1, sort.startsWith("-") ? -1 : 1);
+    if (wanted || runs) this.input ??= (this.addFilter(), this.input);
+    if (this.input) this.input.value = this.wanted = wanted;
+    if (runs || wanted) this.only = runs ? new Set(runs.split(" ")) : null;
+    if (JSON.stringify([this.column, this.sign, this.wanted, Array.from(this.only || [])]) !== before) this.draw();
   }
   sort(button) {
-    const head = button.parentElement, ascending = head.getAttribute("aria-sort") !== "ascending";
-    for (const other of this.table.querySelectorAll("th[aria-sort]")) other.removeAttribute("aria-sort");
-    head.setAttribute("aria-sort", ascending ? "ascending" : "descending");
-    this.column = head.cellIndex, this.sign = ascending ? 1 : -1;
+    const head = button.parentElement, sign = head.getAttribute("aria-sort") === "ascending" ? -1 : 1;
+    this.head(head.cellIndex, sign);
+    this.keep("sort", `${sign < 0 ? "-" : ""}${head.cellIndex + 1}`);
     this.draw();
+  }
+  head(column, sign) {
+    const heads = this.table.tHead.rows[0].cells;
+    if (!heads[column]) return;
+    for (const other of heads) other.removeAttribute("aria-sort");
+    heads[column].setAttribute("aria-sort", sign > 0 ? "ascending" : "descending");
+    this.column = column, this.sign = sign;
   }
   take(rows) {
     this.entries = rows.map((cells) => {
@@ -87,7 +120,7 @@ class Grid {
   }
   draw() {
     if (this.source) return this.load();
-    const words = this.wanted.split(/\s+/).filter(Boolean), column = this.column;
+    const words = this.wanted.toLowerCase().split(/\s+/).filter(Boolean), column = this.column;
     const found = this.entries.filter((entry) => {
       if (this.only && !this.only.has(entry.words[1])) return false;
       const text = words.length ? entry.words.join(" ").toLowerCase() : "";
@@ -95,7 +128,7 @@ class Grid {
     });
     if (column >= 0) found.sort(({ keys: { [column]: a } }, { keys: { [column]: b } }) =>
       (a === null) - (b === null) || (a === null ? 0 : this.sign * compare(a, b)));
-    this.body.replaceChildren(...found.slice(0, SHOWN).map((entry) => entry.row()));
+    this.body.replaceChildren(...found.slice(0, SHOWN).map((entry) => this.rowOf(entry)));
     if (!this.input) return;
     const all = found.length === this.entries.length, total = this.entries.length.toLocaleString("en");
     const part = found.length > SHOWN ? `, the first ${SHOWN} shown` : "";
@@ -106,17 +139,57 @@ class Grid {
     const details = this.block.closest("details");
     if (details) details.open = true;
     this.input ??= (this.addFilter(), this.input);
-    this.only = digests, this.wanted = this.input.value = "";
+    this.input.value = "";
+    this.filter("", digests);
+  }
+}
+// Two to six runs to look at side by side; a box stands beside each run of the table.
+class Picked {
+  constructor(block) {
+    this.suite = block.dataset.compare, this.digests = new Set(), this.boxes = new Map();
+    this.link = element("a", "", { hidden: true }), this.clear = element("button", "clear", { type: "button", hidden: true });
+    this.said = element("output");
+    this.line = element("p", "", { className: "picked" });
+    this.line.append(this.said, this.link, this.clear);
+    block.querySelector(".scroll").before(this.line);
+    this.clear.addEventListener("click", () => { this.digests.clear(); this.draw(); });
     this.draw();
+  }
+  mark(row, [name, digest]) {
+    let box = row.querySelector("input");
+    if (!box) {
+      box = element("input", "", { type: "checkbox" });
+      box.setAttribute("aria-label", "Compare " + name);
+      box.addEventListener("change", () => {
+        if (box.checked) this.digests.add(digest); else this.digests.delete(digest);
+        this.draw();
+      });
+      row.cells[0].prepend(box);
+    }
+    this.boxes.set(digest, box);
+    this.show(digest, box);
+  }
+  show(digest, box) {
+    box.checked = this.digests.has(digest);
+    box.disabled = !box.checked && this.digests.size >= MOST;
+  }
+  draw() {
+    const count = this.digests.size;
+    this.boxes.forEach((box, digest) => this.show(digest, box));
+    this.said.textContent = count >= MOST ? "Six runs are picked, which is the most."
+      : count === 1 ? "One run is picked; pick another." : count ? "" : "Pick two to six runs to compare them.";
+    this.link.hidden = count < 2, this.clear.hidden = !count;
+    this.link.textContent = `Compare ${count} runs`;
+    this.link.href = "compare.html#" + Array.from(this.digests, (digest) => `${this.suite}/${digest}`).join(",");
   }
 }
 for (const block of document.querySelectorAll("div.table")) new Grid(block);
+function restore() {
+  for (const grid of grids.values()) grid.restore();
+}
+window.addEventListener("hashchange", restore);
+restore();
 document.addEventListener("click", (event) => {
   const link = event.target.closest("a[data-runs]");
   if (link) grids.get(link.getAttribute("href").slice(1)).showOnly(new Set(link.dataset.runs.split(" ")));
 });
-for (const details of document.querySelectorAll("details")) {
-  let was = details.open;
-  window.addEventListener("beforeprint", () => { was = details.open; details.open = true; });
-  window.addEventListener("afterprint", () => { details.open = was; });
-}
