@@ -263,7 +263,7 @@ def test_two_reports_at_once_wait_for_each_other(
 ) -> None:
     frames, folder = frame.load(results), tmp_path / "html"
     built = writer.build(frames)
-    monkeypatch.setattr(writer, "build", lambda frames: built)
+    monkeypatch.setattr(writer, "build", lambda frames, kept: built)
     failed: list[BaseException] = []
 
     def write() -> None:
