@@ -1,6 +1,6 @@
 // Tables: sorted by a heading, filtered by words or to the runs behind an entry. A long table stands in the page with its
 // first rows; all of them come from the script that its data-rows names, which calls gradrace.rows, when they are wanted.
-const SHOWN = 100, FEW = 8, MOST = 6, grids = new Map();
+const SHOWN = 100, FEW = 8, MOST_RUNS = 6, grids = new Map();
 const gradrace = { rows: (name, rows) => grids.get(name).take(rows) };
 
 function element(name, text, properties) {
@@ -171,12 +171,12 @@ class Picked {
   }
   show(digest, box) {
     box.checked = this.digests.has(digest);
-    box.disabled = !box.checked && this.digests.size >= MOST;
+    box.disabled = !box.checked && this.digests.size >= MOST_RUNS;
   }
   draw() {
     const count = this.digests.size;
     this.boxes.forEach((box, digest) => this.show(digest, box));
-    this.said.textContent = count >= MOST ? "Six runs are picked, which is the most."
+    this.said.textContent = count >= MOST_RUNS ? "Six runs are picked, which is the most."
       : count === 1 ? "One run is picked; pick another." : count ? "" : "Pick two to six runs to compare them.";
     this.link.hidden = count < 2, this.clear.hidden = !count;
     this.link.textContent = `Compare ${count} runs`;
