@@ -25,6 +25,27 @@ def rate_note(trained: pd.DataFrame, task: str) -> str:
     )
 
 
+def agreed(merged: pd.DataFrame, task: str) -> str:
+    """Says which frameworks of a task are drawn as one, and how far apart they are at most."""
+    of_task = merged[merged["task"] == task].drop_duplicates("panel")
+    return joined(
+        *(
+            f"Frameworks differ by at most {100 * row.worst:.2g}% (mean validation loss):"
+            f" {row.panel} are one panel, each seed its mean over them."
+            for row in of_task.itertuples()
+        )
+    )
+
+
+def bands_of(shown: pd.DataFrame, most: int) -> str | None:
+    """In which panels (facet, setup) there are bands if they are left out with more lines (hue)
+    than `most`: "" in all, else a phrase between commas; None in no panel."""
+    lines = shown.groupby(["facet", "setup"])["hue"].nunique()
+    if not (lines <= most).any():
+        return None
+    return "" if (lines <= most).all() else f", in panels of at most {text.plural(most, 'line')},"
+
+
 def hindsight(rows: pd.DataFrame, trained: pd.DataFrame) -> str:
     """Says that each setting has the best of several learning rates; empty if one was run."""
     of_tasks = trained[trained["task"].isin(set(rows["task"]))]

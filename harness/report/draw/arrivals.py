@@ -11,20 +11,26 @@ from matplotlib.figure import Figure
 from . import lines
 from .axes import Axis
 from .lines import Lines
-from .looks import Looks, Style
+from .looks import STEPPED_BANDS, Looks, Style
 from .touch import tag
-
-# Panels of more lines have no bands: they would hide each other.
-BANDS = 2
 
 
 def arrivals(curves: pd.DataFrame, styles: Looks) -> Figure:
-    """Columns: setups. Rows: series, some to a panel."""
+    """A panel for each setup, and facet."""
     points = lines.placed(curves, "series", {"x": "steps", "y": "remaining"})
     y = Axis("not yet at the target", percent=True, limits=(0, 1.02))
     missed = partial(_missed, styles=styles)
     return lines.draw(
-        Lines(points, styles, Axis("steps"), y, steps=True, bands=BANDS, decorate=missed)
+        Lines(
+            points,
+            styles,
+            Axis("steps"),
+            y,
+            steps=True,
+            bands=STEPPED_BANDS,
+            decorate=missed,
+            size=(6.2, 2.6),
+        )
     )
 
 

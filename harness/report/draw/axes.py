@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,6 +17,8 @@ from .svg import INK
 
 # Inches across that the page has for panels side by side.
 _PAGE = 12.8
+# Panels side by side at which their text can be read on a page.
+_ACROSS = 4
 
 
 @dataclass(frozen=True)
@@ -58,13 +61,40 @@ def wrapped(
     return figure, axes
 
 
-def label_lowest(axes: np.ndarray, used: int, label: str) -> None:
-    """Labels the x axis of the lowest panel of each column."""
-    columns = axes.shape[1]
-    for i, axis in enumerate(axes.flat):
-        lowest = used - columns <= i < used
-        axis.tick_params(labelbottom=lowest)
-        axis.set_xlabel(label if lowest else "")
+def label_lowest(axes: np.ndarray, label: str, hide: bool = True) -> None:
+    """Labels the x axis of the lowest visible panel of each column. hide: the ticks of others."""
+    for column in axes.T:
+        shown = [axis for axis in column if axis.get_visible()]
+        for axis in column:
+            lowest = axis in shown[-1:]
+            axis.tick_params(labelbottom=lowest or not hide)
+            axis.set_xlabel(label if lowest else "")
+
+
+# A facet and a setup.
+Panel = tuple[str, str]
+
+
+def sorted_panels(pairs: Iterable[Panel]) -> list[Panel]:
+    """Panels (facet, setup) by facet, then by setup, both by first appearance."""
+    pairs = list(dict.fromkeys(pairs))
+    facets, setups = (list(dict.fromkeys(pair[i] for pair in pairs)) for i in (0, 1))
+    return sorted(pairs, key=lambda pair: (facets.index(pair[0]), setups.index(pair[1])))
+
+
+def columns_of(pairs: Sequence[Panel]) -> int:
+    """How many of these panels stand side by side: those of a facet if it has few and all facets
+    have as many, else up to _ACROSS in rows of about one length."""
+    facets, setups = ({pair[i] for pair in pairs} for i in (0, 1))
+    if 1 < len(setups) <= _ACROSS and len(pairs) == len(facets) * len(setups) and len(facets) > 1:
+        return len(setups)
+    rows = -(-len(pairs) // _ACROSS)
+    return -(-len(pairs) // rows) if rows else 1
+
+
+def titled(facet: str, setup: str) -> str:
+    """The title of a panel."""
+    return ", ".join(filter(None, (facet, setup)))
 
 
 def scale(axes: Axes, which: Literal["x", "y"], how: Axis, values: pd.Series) -> None:

@@ -49,12 +49,19 @@ def runs_of(points: pd.DataFrame) -> tuple[str, ...]:
 
 
 def banded(
-    axes: Axes, bands: pd.DataFrame, hue: str, styles: Looks, x: str = "step", marked: bool = False
+    axes: Axes,
+    bands: pd.DataFrame,
+    hue: str,
+    styles: Looks,
+    x: str = "step",
+    marked: bool = False,
+    most: int = 100,
 ) -> None:
-    """A line each of `hue` with its band. Columns: x, mean, min, max, runs (of one run there is no
-    band), and digests if lines lead to their runs."""
+    """A line each of `hue` with its band; with more lines than `most` bands are left out. Columns:
+    x, mean, min, max, runs (of one run there is no band), and digests if lines lead to their
+    runs."""
     for name, rows in bands.sort_values(x, kind="stable").groupby(hue, sort=False):
-        if (rows["runs"] > 1).any():
+        if len(bands[hue].unique()) <= most and (rows["runs"] > 1).any():
             low, high = (rows[limit].to_numpy(dtype=np.float64) for limit in ("min", "max"))
             band(axes, rows[x].to_numpy(), low, high, styles[str(name)], str(name))
     lines(axes, bands, x, "mean", hue, styles, marked)

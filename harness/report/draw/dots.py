@@ -15,6 +15,7 @@ from ..content import Row
 from .axes import level
 from .legend import legend
 from .looks import Look, Looks
+from .names import shortened
 from .svg import INK
 from .touch import tag
 
@@ -30,23 +31,37 @@ def dot_panels(
 ) -> tuple[Figure, np.ndarray, list[float]]:
     """Panels of `width` inches whose y axis lists series, each with one line a setup; and the y of
     every cell."""
-    series, setups = (list(dict.fromkeys(cells[name])) for name in ("series", "setup"))
-    height = 0.95 + len(series) * (0.13 + 0.14 * len(setups))
+    series = list(dict.fromkeys(cells["series"]))
+    figure, axes = series_panels(series, cells["setup"].nunique(), panels, width)
+    return figure, axes, cell_places(cells, series)
+
+
+def series_panels(
+    series: Sequence[str], setups: int, panels: int, width: float
+) -> tuple[Figure, np.ndarray]:
+    """Panels of `width` inches whose y axis lists series, with room for so many setups in each."""
+    height = 0.95 + len(series) * (0.13 + 0.14 * setups)
     figure = Figure(figsize=(width * panels, height), layout="constrained")
     axes = figure.subplots(1, panels, squeeze=False, sharey=True)[0]
+    names = shortened(series)
     for axis in axes:
-        axis.set_yticks(range(len(series)), series)
+        axis.set_yticks(range(len(series)), [names[name] for name in series])
         axis.set_ylim(len(series) - 0.5, -0.5)
         axis.grid(visible=False, axis="y")
         for i in range(1, len(series)):
             axis.axhline(i - 0.5, color=INK, linewidth=0.4, alpha=0.2)
         axis.tick_params(axis="y", length=0)
+    return figure, axes
+
+
+def cell_places(cells: pd.DataFrame, series: Sequence[str]) -> list[float]:
+    """The y of each cell (series, setup): setups of a series below each other."""
+    setups = list(dict.fromkeys(cells["setup"]))
     offset = 0.76 / max(1, len(setups))
-    places = [
+    return [
         series.index(row.series) + offset * (setups.index(row.setup) - (len(setups) - 1) / 2)
         for row in cells.itertuples()
     ]
-    return figure, axes, places
 
 
 def dot(axis: Axes, x: float, y: float, look: Look, row: Row, hollow: bool = False) -> None:

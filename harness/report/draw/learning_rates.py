@@ -11,18 +11,22 @@ from matplotlib.figure import Figure
 from . import lines
 from .axes import Axis
 from .dots import mark
+from .limits import rate_limits
 from .lines import Lines
 from .looks import Looks, Style
 from .touch import tag
 
 
 def learning_rates(rates: pd.DataFrame, styles: Looks) -> Figure:
-    """Columns: setups. Rows: series, some to a panel."""
+    """A panel for each setup, and facet."""
     columns = {"x": "learning_rate", "y": "mean", "low": "min", "high": "max"}
     points = lines.placed(rates, "series", columns, by="x")
-    y, x = _loss_axis(points.dropna(subset=["y"])), Axis("learning rate", log=True)
+    y, x = _loss_axis(rates), Axis("learning rate", log=True)
+    facets = points["facet"].nunique() > 1
     lost = partial(_lost, styles=styles)
-    return lines.draw(Lines(points, styles, x, y, marked=True, decorate=lost))
+    return lines.draw(
+        Lines(points, styles, x, y, marked=True, decorate=lost, size=(6.2, 2.6), own_x=facets)
+    )
 
 
 def _lost(axis: Axes, panel: pd.DataFrame, styles: Looks) -> None:
@@ -42,12 +46,6 @@ def _lost(axis: Axes, panel: pd.DataFrame, styles: Looks) -> None:
             tag(drawn, name, "marks", [point.x], [point.y], runs=runs)
 
 
-def _loss_axis(finite: pd.DataFrame) -> Axis:
-    label = "final validation loss"
-    if finite.empty or not (finite["y"] > 0).all():
-        return Axis(label)
-    # One seed that ends near 0 must not flatten all lines; its band then leaves the picture.
-    top, bottom = finite["high"].max(), max(finite["low"].min(), finite["y"].min() / 10)
-    # Room for the crosses above the highest line.
-    limits = (bottom / 1.1, top * (top / bottom) ** 0.35 * 1.1) if bottom > 0 else None
-    return Axis(label, log=True, limits=limits)
+def _loss_axis(rates: pd.DataFrame) -> Axis:
+    label, limits = "final validation loss", rate_limits(rates)
+    return Axis(label) if limits is None else Axis(label, log=True, limits=limits)

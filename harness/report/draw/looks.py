@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +18,10 @@ DASHES: tuple[Any, ...] = (
     *((8, 2), (3, 1, 1, 1, 1, 1), (2, 2), (6, 1, 2, 1)),
 )
 MARKERS = "osD^vPXphd"
+# With more lines than these in a panel, their bands would hide each other.
+BANDS, STEPPED_BANDS = 5, 2
+# Variants that dashes alone tell apart.
+_VARIANTS = 4
 # The metrics that are not the validation loss once more.
 METRIC_TITLES = {"accuracy": "validation accuracy", "r2": "validation R²"}
 
@@ -32,7 +36,7 @@ class Look:
 
     color: str
     dash: Any
-    marker: str
+    marker: Any
 
     @property
     def linestyle(self) -> Any:
@@ -45,7 +49,7 @@ Looks = dict[str, Look]
 
 def looks(names: Iterable[str]) -> Looks:
     """One look a name, by order."""
-    return {name: _look(i, i, i) for i, name in enumerate(dict.fromkeys(names))}
+    return _distinct({name: (i, i) for i, name in enumerate(dict.fromkeys(names))})
 
 
 def dashed(styles: Looks, dash: Any = "") -> Looks:
@@ -62,22 +66,21 @@ def setup_looks(runs: pd.DataFrame, frameworks: Sequence[str]) -> Looks:
     places = [frameworks.index(name) for name in pairs["framework"]]
     ranks = pairs.groupby("framework").cumcount()
     cues = [place + 3 * int(rank) for place, rank in zip(places, ranks, strict=True)]
-    named = zip(pairs["setup"], places, cues, strict=True)
-    return {setup: _look(place, cue, cue) for setup, place, cue in named}
+    return _distinct(dict(zip(pairs["setup"], zip(places, cues, strict=True), strict=True)))
 
 
 def series_looks(runs: pd.DataFrame, optimizers: Sequence[str]) -> Looks:
     """Looks of a suite's series: the colour tells the optimizer, dash and marker the variant. A
-    suite of a single optimizer colours its variants instead."""
+    suite of a single optimizer, or of many variants, colours its series instead."""
     variants = list(dict.fromkeys(runs["variant"]))
-    if runs["optimizer"].nunique() == 1 and len(variants) > 1:
+    if len(variants) > 1 and (runs["optimizer"].nunique() == 1 or len(variants) > _VARIANTS):
         return looks(runs["series"])
     found = {}
     for row in runs.drop_duplicates("series").itertuples():
         place = optimizers.index(row.optimizer)
         cue = variants.index(row.variant) if len(variants) > 1 else place
-        found[row.series] = _look(place, cue, cue)
-    return found
+        found[row.series] = (place, cue)
+    return _distinct(found)
 
 
 def layer_looks(bands: pd.DataFrame) -> Looks:
@@ -86,7 +89,27 @@ def layer_looks(bands: pd.DataFrame) -> Looks:
     return looks(sorted(names, key=lambda name: (int(name.partition("_")[0]), name)))
 
 
-def _look(color: int, dash: int, marker: int) -> Look:
-    return Look(
-        PALETTE[color % len(PALETTE)], DASHES[dash % len(DASHES)], MARKERS[marker % len(MARKERS)]
-    )
+def _distinct(wanted: Mapping[str, tuple[int, int]]) -> Looks:
+    """A look for each name from its colour and its cue; if both are taken the next cue is: no two
+    looks have one colour and one dash, or one colour and one marker."""
+    taken: set[tuple[int, int]] = set()
+    found = {}
+    for name, (place, cue) in wanted.items():
+        color, cue = place % len(PALETTE), cue % len(DASHES)
+        while (color, cue) in taken:
+            cue += 1
+        taken.add((color, cue))
+        found[name] = Look(PALETTE[color], _dash(cue), _marker(cue))
+    return found
+
+
+def _dash(cue: int) -> Any:
+    """Beyond DASHES, a long dash and then a short or a shorter one for each binary digit."""
+    if cue < len(DASHES):
+        return DASHES[cue]
+    return (9, 1.2, *(part for digit in f"{cue:b}" for part in (3 if digit == "1" else 1, 1.2)))
+
+
+def _marker(cue: int) -> Any:
+    """Beyond MARKERS, stars of ever more rays."""
+    return MARKERS[cue] if cue < len(MARKERS) else (cue - len(MARKERS) + 4, 1, 0)

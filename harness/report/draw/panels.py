@@ -60,7 +60,8 @@ def described(figure: Figure) -> dict[str, Any]:
     ]
     if not items:
         return {}
-    names = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+    texts_of = [text for legend in figure.legends for text in legend.get_texts()]
+    names = [found.series if (found := tag_of(text)) else text.get_text() for text in texts_of]
     return {
         "panels": [_panel(axes, shown) for axes in shown],
         "legend": names,

@@ -9,26 +9,33 @@ from matplotlib.figure import Figure
 
 from ...statistics.arrivals import median_time
 from .axes import from_zero
-from .dots import dot_panels
+from .dots import cell_places, series_panels
 from .legend import legend
 from .looks import Look, Looks, Style
 from .touch import tag
 
 
-def targets(attempts: pd.DataFrame, styles: Looks) -> Figure:
+def targets(steps: pd.DataFrame, attempts: pd.DataFrame, styles: Looks) -> Figure:
     """A mark for each run at the steps (left) and seconds (right, if timed) that reached the
     target; a run that missed it is an open triangle at its budget. The short bar is the median,
-    drawn if the median run reached it."""
-    panels = ["steps"] + (["seconds"] if attempts["seconds"].notna().any() else [])
-    cells = attempts.drop_duplicates(["series", "setup"])
-    figure, axes, places = dot_panels(cells, len(panels), 6.4 if len(panels) > 1 else 6.2)
-    for axis, quantity in zip(axes, panels, strict=True):
-        for row, y in zip(cells.itertuples(), places, strict=True):
-            runs = attempts[(attempts["series"] == row.series) & (attempts["setup"] == row.setup)]
-            _marks(axis, runs, quantity, y, styles[row.setup])
-        from_zero(axis, attempts[quantity].dropna())
-        axis.set_xlabel(f"{quantity} to target")
-    legend(figure, styles, attempts["setup"], "marker")
+    drawn if the median run reached it. steps: runs of setups that agree as one; attempts: every
+    run; series, setup, reached, steps, seconds, seed, digest of both."""
+    panels = {"steps": steps}
+    if attempts["seconds"].notna().any():
+        panels["seconds"] = attempts[attempts["seconds"].notna()]
+    series = list(dict.fromkeys([*steps["series"], *attempts["series"]]))
+    room = 6.4 if len(panels) > 1 else 6.2
+    rows = max(table["setup"].nunique() for table in panels.values())
+    figure, axes = series_panels(series, rows, len(panels), room)
+    for axis, (quantity, table) in zip(axes, panels.items(), strict=True):
+        cells = table.drop_duplicates(["series", "setup"])
+        for row, y in zip(cells.itertuples(), cell_places(cells, series), strict=True):
+            runs = table[(table["series"] == row.series) & (table["setup"] == row.setup)]
+            _marks(axis, runs, quantity, y, styles[str(row.setup)])
+        from_zero(axis, table[quantity].dropna())
+        axis.set(xlabel=f"{quantity} to target", title=quantity if len(panels) > 1 else "")
+    used = [name for table in panels.values() for name in table["setup"]]
+    legend(figure, styles, used, "marker")
     return figure
 
 

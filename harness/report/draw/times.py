@@ -80,6 +80,6 @@ def throughput(rates: pd.DataFrame, styles: Looks) -> Figure:
     first.xaxis.set_minor_locator(NullLocator())
     for axis in axes[:, 0]:
         axis.set_ylabel("samples a second")
-    label_lowest(axes, len(panels), "batch size")
+    label_lowest(axes, "batch size")
     legend(figure, styles, rates["setup"], "both")
     return figure

@@ -10,30 +10,38 @@ from ...layers import Point
 from .. import tables
 from ..builder import Builder
 from ..content import Figure, Section
+from ..draw import limits
 from ..draw.lazy import Lazy
-from ..draw.looks import METRIC_TITLES
-from ..notes import described, joined, rate_note, timed_instead
+from ..draw.looks import BANDS, METRIC_TITLES
+from ..drawn import Drawn
+from ..notes import agreed, bands_of, described, joined, rate_note, timed_instead
+from ..tables.facets import DRAWN
 
 convergence, paths = Lazy("convergence"), Lazy("paths")
 PLACE = 40
+# Series that have a panel of their own by time.
+_PANELS = 12
 
 
 def section(builder: Builder) -> Section:
     """Of each task the curves by step, paths if it is a function of two numbers, curves by time."""
-    found = Section("convergence", "Convergence")
-    picked = tables.chosen(builder.frames, builder.suite)
-    points, places = tables.curves(builder.frames, picked), tables.paths(builder.frames, picked)
-    bands, pace = tables.bands(points), tables.pace(builder.frames, builder.suite)
-    shown = points[points["status"].isin(["ok", "diverged"])]
+    found, frames = Section("convergence", "Convergence"), builder.frames
+    picked, merged = tables.chosen(frames, builder.suite), tables.merged(frames, builder.suite)
+    points, places = tables.curves(frames, picked), tables.paths(frames, picked)
+    pooled = tables.pooled(points, merged, ["value"], ["metric", "step"])
+    bands, pace = tables.bands(points), tables.pace(frames, builder.suite)
+    bands = tables.with_runs(bands, points)
+    drawn = Drawn(builder.trained, builder.series)
+    shown = pooled[pooled["status"].isin(["ok", "diverged"])]
     for task, rows in shown.groupby("task", sort=False):
         name, of_task = str(task), bands[bands["task"] == task]
-        found.add(_curves(builder, name, rows, of_task))
+        found.add(_curves(builder, name, rows, drawn, agreed(merged, name)))
         found.add(*_paths(builder, name, places[places["task"] == task]))
         timed = of_task.merge(pace, on=["task", "setup", "series"])
         timed = timed.assign(seconds=timed["step"] * timed["step_mean_s"])
         losses = timed[timed["metric"] == "validation_loss"]
         if len(losses):
-            found.add(_over_time(builder, name, losses, _untimed(of_task, losses)))
+            found.add(_over_time(builder, name, losses, _untimed(of_task, losses), drawn))
         elif said := timed_instead(builder.summary, name):
             found.add(
                 f"{task}: not drawn by time, since no step was timed as it was trained: {said}."
@@ -41,33 +49,61 @@ def section(builder: Builder) -> Section:
     return found
 
 
-def _curves(builder: Builder, task: str, points: pd.DataFrame, bands: pd.DataFrame) -> Figure:
-    spec = builder.task(points["digest"].iloc[0])
-    lost, width = points[points["status"] == "diverged"], tables.train_bin(spec.steps)
-    drawn = METRIC_TITLES.get(spec.metric, "").removeprefix("validation ")
-    losses = f"training loss{',' if drawn else ' and'} validation loss"
-    shown = f"Line charts of {losses}{f' and validation {drawn}' if drawn else ''} against steps."
+def _curves(
+    builder: Builder, task: str, points: pd.DataFrame, drawn: Drawn, agreeing: str
+) -> Figure:
+    spec = builder.task(points["digest"].iloc[0].split()[0])
+    bands = tables.with_runs(tables.bands(points), points)
+    lost = points[points["status"] == "diverged"]
+    shown, gone = drawn.of(bands, task), drawn.of(lost, task)
+    metric = METRIC_TITLES.get(spec.metric, "").removeprefix("validation ")
+    losses = f"training loss{',' if metric else ' and'} validation loss"
+    picture = f"Line charts of {losses}{f' and validation {metric}' if metric else ''} by step."
     caption = joined(
-        f"{task}: optimizers in each framework, by step. Lines are means over the runs that ended"
-        " ok, bands their range.",
-        f"Training loss is averaged over bins of {width} steps." if width > 1 else "",
-        "Dotted lines, ended by a cross or leaving at the top, are runs that diverged."
-        if len(lost)
-        else "",
-        f"The dashed level is the target, {spec.target:g}; the {drawn} of the first quarter of the"
-        " steps may lie below the picture."
-        if drawn
-        else "",
+        f"{task}: optimizers, by step.",
+        _lines_said(shown, gone, tables.train_bin(spec.steps)),
+        agreeing,
+        f"The dashed level is the target, {spec.target:g}." if metric else "",
+        _outside(shown, gone, spec.target, metric),
+        drawn.note(task),
         rate_note(builder.trained, task),
     )
     return builder.figure(
         f"{task}-convergence",
-        partial(convergence.convergence, bands, lost, builder.series, spec.target, spec.metric),
+        partial(convergence.convergence, shown, gone, drawn.styles, spec.target, spec.metric),
         f"{task}: convergence by step",
-        described(shown, points["setup"], points["series"]),
-        bands,
+        described(picture, points["setup"], points["series"]),
+        bands.drop(columns="digests"),
         caption,
     )
+
+
+def _lines_said(bands: pd.DataFrame, lost: pd.DataFrame, width: int) -> str:
+    several, banded = bool((bands["runs"] > 1).any()), bands_of(bands, BANDS)
+    bands_said = "" if banded is None else f", bands{banded} their range"
+    means = f"Lines are means over the runs that ended ok{bands_said}."
+    return joined(
+        means if several else "Each line is one run." if len(bands) else "No run ended ok.",
+        f"Training loss is averaged over bins of {width} steps." if width > 1 else "",
+        "Dotted lines, ended by a cross or leaving at the top, are runs that diverged."
+        if len(lost)
+        else "",
+    )
+
+
+def _outside(bands: pd.DataFrame, lost: pd.DataFrame, target: float, metric: str) -> str:
+    """What of the runs that ended ok lies outside of the picture."""
+    said = []
+    for name, title in limits.TITLES.items():
+        of, gone = (table[table["metric"] == name] for table in (bands, lost))
+        if len(of):
+            within = limits.loss_limits(of, gone)
+            said.append(limits.outside(title, of["min"], of["max"], within))
+    of, gone = (table[table["metric"] == "validation_metric"] for table in (bands, lost))
+    if len(of) and metric:
+        within = limits.metric_limits(of, gone, target)
+        said.append(limits.outside(f"The {metric}", of["min"], of["max"], within))
+    return joined(*said)
 
 
 def _paths(builder: Builder, task: str, places: pd.DataFrame) -> list[Figure]:
@@ -99,21 +135,29 @@ def _paths(builder: Builder, task: str, places: pd.DataFrame) -> list[Figure]:
     return [figure]
 
 
-def _over_time(builder: Builder, task: str, timed: pd.DataFrame, untimed: list[str]) -> Figure:
-    on = builder.timed_on(timed)
+def _over_time(
+    builder: Builder, task: str, timed: pd.DataFrame, untimed: list[str], drawn: Drawn
+) -> Figure:
+    on, alone = builder.timed_on(timed), timed["setup"].nunique() == 1
+    most = DRAWN if alone else _PANELS
+    shown = drawn.of(timed, task, most)
+    within = limits.loss_limits(shown, shown.iloc[:0])
     caption = joined(
-        f"{task}: frameworks under each optimizer, by time. Seconds are steps × the mean step time"
-        " of timing runs of the same rule, mode and hyperparameters on the same machine"
-        f"{f' ({on})' if on else ''}; set-up, compilation and evaluation are not in them.",
+        f"{task}: {'optimizers' if alone else 'frameworks under each optimizer'}, by time. Seconds"
+        " are steps × the mean step time of timing runs of the same rule, mode and hyperparameters"
+        f" on the same machine{f' ({on})' if on else ''}; set-up, compilation and evaluation are"
+        " not in them.",
         f"Not timed so, and not drawn: {', '.join(untimed)}." if untimed else "",
+        limits.outside("Validation loss", shown["min"], shown["max"], within),
+        drawn.note(task, most),
     )
-    shown = "Validation loss against seconds of training steps."
+    picture = "Validation loss against seconds of training steps."
     return builder.figure(
         f"{task}-seconds",
-        partial(convergence.over_time, timed, builder.setups),
+        partial(convergence.over_time, shown, drawn.styles, builder.setups),
         f"{task}: convergence by time",
-        described(shown, timed["series"], timed["setup"]),
-        timed,
+        described(picture, timed["series"], timed["setup"]),
+        timed.drop(columns="digests"),
         caption,
     )
 

@@ -12,7 +12,10 @@ from ..builder import Builder
 from ..columns import NAMES, exact, field, number, whole
 from ..content import Figure, Row, Section, TableCell
 from ..draw.lazy import Lazy
-from ..notes import described, joined, seeds_text
+from ..draw.limits import outside, rate_limits
+from ..draw.looks import BANDS
+from ..drawn import Drawn
+from ..notes import agreed, bands_of, described, joined, seeds_text
 from ..tables.basins import FACTOR, basins
 from ..tables.variations import are_draws
 
@@ -57,9 +60,12 @@ def section(builder: Builder) -> Section:
     found = Section("learning-rates", "Learning rates")
     if are_draws(builder.trained, builder.frames):
         return found
+    merged = tables.merged(builder.frames, builder.suite, every_rate=True)
     rates = tables.learning_rates(builder.frames, builder.suite)
-    for task, rows in rates.groupby("task", sort=False):
-        found.add(_figure(builder, str(task), rows))
+    pooled = tables.learning_rates(builder.frames, builder.suite, merged)
+    drawn = Drawn(builder.trained, builder.series)
+    for task, rows in pooled.groupby("task", sort=False):
+        found.add(_figure(builder, str(task), rows, drawn, agreed(merged, str(task))))
     table = basins(rates)
     table = table[table["rates"] >= 3]
     if len(table):
@@ -68,21 +74,33 @@ def section(builder: Builder) -> Section:
     return found
 
 
-def _figure(builder: Builder, task: str, rows: pd.DataFrame) -> Figure:
+def _figure(builder: Builder, task: str, rows: pd.DataFrame, drawn: Drawn, agreeing: str) -> Figure:
+    shown, single = drawn.of(rows, task), int(rows["runs"].max()) == 1
+    limits, banded = rate_limits(shown), None if single else bands_of(shown, BANDS)
+    of = "" if single else " (mean over the runs that ended ok)"
     caption = joined(
-        f"{task}: final validation loss. Line: its mean over the runs that ended ok; band: their"
-        " lowest and highest (which may leave the picture), not a confidence interval;"
-        f" {seeds_text(rows['runs'])} a rate.",
-        "A cross at the top marks a rate at which some run diverged, a hollow mark a mean without"
-        " such runs (or others that did not end ok); the basin takes these rates for bad."
-        if (rows["ok"] < rows["runs"]).any()
+        f"{task}: final validation loss{of}; {seeds_text(rows['runs'])} a rate.",
+        ""
+        if banded is None
+        else f"Bands{banded} are their lowest and highest, not a confidence interval.",
+        "A cross at the top marks a rate at which some run diverged."
+        if (rows["diverged"] > 0).any()
         else "",
+        "A hollow mark is a mean without runs that did not end ok; the basin takes these rates for"
+        " bad."
+        if ((rows["ok"] < rows["runs"]) & (rows["ok"] > 0)).any()
+        else "",
+        agreeing,
+        outside("A loss", shown["mean"], shown["mean"], limits),
+        outside("A band", shown["min"], shown["max"], limits) if banded is not None else "",
+        drawn.note(task),
     )
     return builder.figure(
         f"{task}-learning-rates",
-        partial(drawing.learning_rates, rows, builder.series),
+        partial(drawing.learning_rates, shown, drawn.styles),
         f"{task}: learning rates",
         described("Final validation loss against learning rate.", rows["setup"], rows["series"]),
         rows,
         caption,
+        small=len(shown.drop_duplicates(["facet", "setup"])) == 1,
     )

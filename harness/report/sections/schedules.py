@@ -7,7 +7,8 @@ from functools import partial
 from ..builder import Builder
 from ..content import Section
 from ..draw.lazy import Lazy
-from ..draw.looks import looks
+from ..draw.limits import loss_limits, outside
+from ..draw.looks import BANDS, looks
 from ..notes import described, hindsight, joined, listed
 from ..tables.schedules import curves, picked
 
@@ -25,12 +26,17 @@ def section(builder: Builder) -> Section:
     styles, note = looks(rows["name"]), hindsight(rows, builder.trained)
     lost = rows[rows["status"] != "ok"]
     for number, ((task, setup), of) in enumerate(points.groupby(["task", "setup"], sort=False)):
+        losses = of[of["quantity"] == "validation loss"]
+        within = loss_limits(losses, losses.iloc[:0])
+        few = of["name"].nunique() <= BANDS and bool((losses["min"] < losses["max"]).any())
+        banded = "" if few else None
         here = lost[(lost["task"] == task) & (lost["setup"] == setup)]
         missing = listed(here["series"] + " with " + here["name"])
         caption = joined(
             f"{task}, {setup}: the learning rate of every step (above) and the validation loss"
-            " (below): mean over the runs that ended ok; bands, in panels of few lines: their"
-            " range, not an interval.",
+            " (below): mean over the runs that ended ok.",
+            "" if banded is None else f"Bands{banded} are their range, not an interval.",
+            outside("Validation loss", losses["min"], losses["max"], within),
             f"Not every run ended ok, and such runs are missing from the mean: {missing}."
             if missing
             else "",

@@ -13,7 +13,9 @@ from ..builder import Builder
 from ..columns import NAMES, Field, field, interval, number, whole
 from ..content import Figure, Row, Section, TableCell
 from ..draw.lazy import Lazy
-from ..notes import described, goal, joined, rate_note, timed_instead
+from ..draw.looks import STEPPED_BANDS, looks
+from ..drawn import Drawn
+from ..notes import bands_of, described, goal, joined, rate_note, timed_instead
 from ..tables import arrivals
 
 arrivals_drawing, targets_drawing = Lazy("arrivals"), Lazy("targets")
@@ -70,62 +72,98 @@ def section(builder: Builder) -> Section:
             "Some steps were timed on another machine than the runs were trained on, or than the"
             " task's other steps: no seconds there."
         )
-    curves = arrivals.curves(attempts)
+    merged = tables.merged_alike(attempts, tables.merged(builder.frames, builder.suite))
+    together = tables.pooled(attempts.assign(seconds=math.nan), merged, ["steps", "epochs"])
+    curves, drawn = arrivals.curves(together), Drawn(builder.trained, builder.series)
     for task, rows in attempts.groupby("task", sort=False):
         if said := timed_instead(builder.summary, str(task)):
             found.warn(f"{task}: no seconds of settings that were not timed: {said}.")
-        found.add(_marks(builder, str(task), rows))
-        found.add(_curves(builder, str(task), curves[curves["task"] == task]))
+        of_task = together[together["task"] == task]
+        found.add(_marks(builder, str(task), rows, of_task, merged, drawn))
+        found.add(_curves(builder, str(task), curves[curves["task"] == task], merged, drawn))
     caption = "Time to target, runs that missed it censored"
     found.add(MEANING, builder.table("arrivals", caption, COLUMNS, arrivals.table(attempts)))
     return found
 
 
-def _marks(builder: Builder, task: str, rows: pd.DataFrame) -> Figure:
-    shown = (
-        "Dot plots of steps, and of seconds if timed, to the target; open triangles are censored"
-        " runs."
+def _marks(
+    builder: Builder,
+    task: str,
+    rows: pd.DataFrame,
+    together: pd.DataFrame,
+    merged: pd.DataFrame,
+    drawn: Drawn,
+) -> Figure:
+    """Steps of setups that agree as one, seconds of each setup."""
+    on, timed = builder.timed_on(rows), bool(rows["seconds"].notna().any())
+    picture = (
+        f"Dot plots of steps{', and of seconds,' if timed else ''} to the target; open triangles"
+        " are censored runs."
     )
-    on = builder.timed_on(rows)
-    timed, missed = bool(rows["seconds"].notna().any()), int((~rows["reached"]).sum())
+    missed, styles = int((~rows["reached"]).sum()), builder.setups
+    if len(panels := list(dict.fromkeys(merged.loc[merged["task"] == task, "panel"]))):
+        styles = looks([*builder.setups, *panels])
     caption = joined(
-        f"{task}: steps and seconds until {goal(builder.task(rows['digest'].iloc[0]))}, one mark a"
-        " run.",
+        f"{task}: steps{' and seconds' if timed else ''} until"
+        f" {goal(builder.task(rows['digest'].iloc[0]))}, one mark a run.",
         f"Seconds are steps × the mean step time{f' on {on}' if on else ''}." if timed else "",
         "A short bar is the median.",
         f"Open triangles, of {text.plural(missed, 'run')} that missed the target, stand at the"
         " budget: nobody knows how much longer the run would have needed."
         if missed
         else "",
+        _same_steps(rows, merged),
+        drawn.note(task),
         rate_note(builder.trained, task),
     )
     return builder.figure(
         f"{task}-target",
-        partial(targets_drawing.targets, rows, builder.setups),
+        partial(targets_drawing.targets, drawn.of(together, task), drawn.of(rows, task), styles),
         f"{task}: time to target",
-        described(shown, rows["setup"], rows["series"]),
+        described(picture, rows["setup"], rows["series"]),
         rows,
         caption,
         small=rows["setup"].nunique() == 1 and not timed,
     )
 
 
-def _curves(builder: Builder, task: str, curves: pd.DataFrame) -> Figure:
+def _same_steps(rows: pd.DataFrame, merged: pd.DataFrame) -> str:
+    """How far apart frameworks that are drawn as one arrived."""
+    known = merged.set_index("digest")
+    one = rows[rows["digest"].isin(known.index)]
+    if one.empty:
+        return ""
+    steps = one.groupby(one["digest"].map(known["pool"]))["steps"]
+    most, panels = float((steps.max() - steps.min()).max()), set(one["digest"].map(known["panel"]))
+    how = f"differ by at most {text.plural(int(most), 'step')}" if most else "take the same steps"
+    return f"Frameworks that agree ({'; '.join(sorted(panels))}) {how}: one mark a seed."
+
+
+def _curves(
+    builder: Builder, task: str, curves: pd.DataFrame, merged: pd.DataFrame, drawn: Drawn
+) -> Figure:
+    shown = drawn.of(curves, task)
+    panels, banded = shown[["facet", "setup"]].drop_duplicates(), bands_of(shown, STEPPED_BANDS)
+    agreeing = [name for name in dict.fromkeys(merged["panel"]) if name in set(curves["setup"])]
     caption = joined(
         f"{task}: share of runs that have not yet reached the target (Kaplan and Meier's estimate):"
         " the sooner it falls, the better.",
         "A + at the end of a curve marks runs that missed the target in their budget."
-        if curves["missed"].any()
+        if shown["missed"].any()
         else "",
-        "Bands, in panels of one or two lines: 95% beta product limits.",
+        "" if banded is None else f"Bands{banded} are 95% beta product limits.",
+        f"Frameworks that agree ({'; '.join(agreeing)}) are one panel, a seed counts once."
+        if agreeing
+        else "",
+        drawn.note(task),
     )
-    shown = "Kaplan-Meier curves of the runs that have not reached the target."
+    picture = "Kaplan-Meier curves of the runs that have not reached the target."
     return builder.figure(
         f"{task}-arrivals",
-        partial(arrivals_drawing.arrivals, curves, builder.series),
+        partial(arrivals_drawing.arrivals, shown, drawn.styles),
         f"{task}: share of runs that have not reached the target",
-        described(shown, curves["setup"], curves["series"]),
+        described(picture, curves["setup"], curves["series"]),
         curves,
         caption,
-        small=curves["setup"].nunique() == 1,
+        small=len(panels) == 1,
     )

@@ -2,9 +2,9 @@
 
 Read planned first (runs, named by naming, helped by grouping), then endings, rates, outcomes. Step
 times: timed, lookup, machines, step_costs. Curves: points, schedules, rules. Targets: targets,
-arrivals, profiles, standings. Frameworks that agree: agreement, merged. Others for a section each:
-architecture, baseline, basins, batch_sizes, contenders, contests, diagnosed, native, random_search,
-ranks, tuning, variations."""
+arrivals, profiles, standings. Frameworks that agree: agreement, merged, pooling. Panels: facets.
+Others for a section each: architecture, baseline, basins, batch_sizes, contenders, contests,
+diagnosed, native, random_search, ranks, tuning, variations."""
 
 from .agreement import agreement as agreement
 from .endings import ATTEMPTED as ATTEMPTED
@@ -12,7 +12,7 @@ from .machines import are_of_several_machines as are_of_several_machines
 from .machines import machine_labels as machine_labels
 from .machines import timed_on_several as timed_on_several
 from .merged import merged as merged
-from .merged import pooled as pooled
+from .merged import merged_alike as merged_alike
 from .naming import hypers_unsaid as hypers_unsaid
 from .outcomes import joules_apart as joules_apart
 from .outcomes import steps_text as steps_text
@@ -27,6 +27,8 @@ from .points import bands as bands
 from .points import curves as curves
 from .points import paths as paths
 from .points import train_bin as train_bin
+from .points import with_runs as with_runs
+from .pooling import pooled as pooled
 from .rates import best_rates as best_rates
 from .rates import chosen as chosen
 from .rates import learning_rates as learning_rates

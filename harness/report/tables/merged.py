@@ -1,4 +1,4 @@
-"""Setups whose canonical runs agree become one panel: each seed is its mean over the setups."""
+"""Setups whose canonical runs agree on a task: they become one panel."""
 
 from __future__ import annotations
 
@@ -40,25 +40,14 @@ def _merged(frames: Frames, suite: str, every_rate: bool) -> pd.DataFrame:
     return pd.DataFrame(found, columns=_COLUMNS)
 
 
-def pooled(
-    table: pd.DataFrame, panels: pd.DataFrame, means: Sequence[str], by: Sequence[str] = ()
-) -> pd.DataFrame:
-    """The table with the rows of each pool as one: `setup` becomes the panel, `digest` the pool,
-    `means` are averaged, and other columns are those of the first. by: further columns that tell
-    rows of one run apart, as the step. Rows of other runs stay, behind the others."""
-    if panels.empty:
-        return table
-    known = panels.set_index("digest")
-    inside = table["digest"].isin(known.index)
-    rows = table[inside]
-    rows = rows.assign(
-        setup=rows["digest"].map(known["panel"]), digest=rows["digest"].map(known["pool"])
-    )
-    ways = {name: "mean" if name in means else "first" for name in rows if name not in by}
-    del ways["digest"]
-    joined = rows.groupby(["digest", *by], sort=False, as_index=False, dropna=False).agg(ways)
-    kept = [part for part in (joined[list(table)], table[~inside]) if len(part)]
-    return pd.concat(kept, ignore_index=True) if kept else table
+def merged_alike(attempts: pd.DataFrame, merged: pd.DataFrame) -> pd.DataFrame:
+    """Those of `merged` whose panel reached the target with the same seeds, on each task."""
+    if merged.empty:
+        return merged
+    reached = attempts.set_index("digest")["reached"]
+    known = merged.assign(reached=merged["digest"].map(reached))
+    mixed = known.groupby("pool")["reached"].transform("nunique") > 1
+    return merged[~mixed.groupby([merged["task"], merged["panel"]]).transform("any")]
 
 
 def _plain_names(rows: pd.DataFrame) -> dict[str, str]:

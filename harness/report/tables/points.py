@@ -70,6 +70,13 @@ def bands(points: pd.DataFrame) -> pd.DataFrame:
     return grouping.bands(points[points["status"] == "ok"], [*SERIES, "metric", "step"])
 
 
+def with_runs(bands: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
+    """The bands with a column `digests`: those of the runs behind each series."""
+    ended = points[points["status"] == "ok"].drop_duplicates([*SERIES, "digest"])
+    runs = ended.groupby(SERIES, sort=False)["digest"].agg(" ".join).rename("digests")
+    return bands.merge(runs.reset_index(), on=SERIES, how="left")
+
+
 def paths(frames: Frames, picked: pd.DataFrame) -> pd.DataFrame:
     """The way of runs whose task is a function of two numbers: task, setup, series, digest, status,
     step, x, y; one run of every task, setup and series, since its seeds start at the same point."""

@@ -9,6 +9,7 @@ from .. import text
 from .endings import SPREAD, per_cell
 from .grouping import SERIES, groups, once, with_several
 from .planned import runs
+from .pooling import pooled
 
 
 @once
@@ -35,10 +36,13 @@ def _best_rate(group: pd.DataFrame) -> pd.DataFrame:
     return group[setting == ranked.index[0]]
 
 
-def learning_rates(frames: Frames, suite: str) -> pd.DataFrame:
+def learning_rates(frames: Frames, suite: str, merged: pd.DataFrame | None = None) -> pd.DataFrame:
     """Final validation loss of every rate, for series run at more than one: task, setup, series,
-    learning_rate, mean, min, max (over runs ended ok), ok, diverged, runs, digests."""
+    learning_rate, mean, min, max (over runs ended ok), ok, diverged, runs, digests. merged: setups
+    that are one, see tables.merged."""
     swept = with_several(runs(frames, suite, "convergence"), "learning_rate", SERIES)
+    if merged is not None:
+        swept = pooled(swept, merged, ["final_validation_loss"])
     keys = [*SERIES, "learning_rate"]
     found = per_cell(swept, keys, ["final_validation_loss"])
     found = found.rename(columns={f"final_validation_loss_{limit}": limit for limit in SPREAD})

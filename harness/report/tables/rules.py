@@ -16,15 +16,17 @@ def schedule_curves(frames: Frames, suite: str) -> pd.DataFrame:
     show."""
     specs: dict[str, RunSpec] = {}
     rates: dict[str, np.ndarray] = {}
+    known: set[str] = set()
     kept = frames.curves[frames.curves["series"] == "learning_rate"].groupby("digest")["value"]
     applied = {str(digest): values.to_numpy(dtype=np.float64) for digest, values in kept}
     for digest in runs(frames, suite)["digest"]:
         spec = frames.records[digest].spec
         name, built_in = _name(spec.schedule), spec.schedule.kind in schedules.SCHEDULES
         # The file of a user's schedule may not be at hand: it is drawn as the run had it.
-        if name in specs or not (built_in or digest in applied):
+        if name in known or not (built_in or digest in applied):
             continue
         # If the validation loss drove the rates, those of the first run stand for all.
+        known.add(name)
         name = f"{name}, as in {spec.id}" if built_in and digest in applied else name
         specs[name] = spec
         rates[name] = applied[digest] if digest in applied else _rates(spec)
