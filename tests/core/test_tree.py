@@ -127,7 +127,7 @@ UNLISTED = ("checks", "optimizers", "tasks", "sections", "suites")
 # Lines that the folders with many files take.
 LINES = {
     "harness": 16,
-    "report": 7,
+    "report": 8,
     "draw": 9,
     "verify": 7,
     "statistics": 7,

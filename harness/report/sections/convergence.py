@@ -13,8 +13,8 @@ from ..content import Figure, Section
 from ..draw import limits
 from ..draw.lazy import Lazy
 from ..draw.looks import BANDS, METRIC_TITLES
-from ..drawn import Drawn
 from ..notes import agreed, bands_of, described, joined, rate_note, timed_instead
+from ..series import ShownSeries
 from ..tables.facets import DRAWN
 
 convergence, paths = Lazy("convergence"), Lazy("paths")
@@ -31,7 +31,7 @@ def section(builder: Builder) -> Section:
     pooled = tables.pooled(points, merged, ["value"], ["metric", "step"])
     bands, pace = tables.bands(points), tables.pace(frames, builder.suite)
     bands = tables.with_runs(bands, points)
-    drawn = Drawn(builder.trained, builder.series)
+    drawn = ShownSeries(builder.trained, builder.series)
     shown = pooled[pooled["status"].isin(["ok", "diverged"])]
     for task, rows in shown.groupby("task", sort=False):
         name, of_task = str(task), bands[bands["task"] == task]
@@ -50,7 +50,7 @@ def section(builder: Builder) -> Section:
 
 
 def _curves(
-    builder: Builder, task: str, points: pd.DataFrame, drawn: Drawn, agreeing: str
+    builder: Builder, task: str, points: pd.DataFrame, drawn: ShownSeries, agreeing: str
 ) -> Figure:
     spec = builder.task(points["digest"].iloc[0].split()[0])
     bands = tables.with_runs(tables.bands(points), points)
@@ -136,7 +136,7 @@ def _paths(builder: Builder, task: str, places: pd.DataFrame) -> list[Figure]:
 
 
 def _over_time(
-    builder: Builder, task: str, timed: pd.DataFrame, untimed: list[str], drawn: Drawn
+    builder: Builder, task: str, timed: pd.DataFrame, untimed: list[str], drawn: ShownSeries
 ) -> Figure:
     on, alone = builder.timed_on(timed), timed["setup"].nunique() == 1
     most = DRAWN if alone else _PANELS

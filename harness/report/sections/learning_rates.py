@@ -14,8 +14,8 @@ from ..content import Figure, Row, Section, TableCell
 from ..draw.lazy import Lazy
 from ..draw.limits import outside, rate_limits
 from ..draw.looks import BANDS
-from ..drawn import Drawn
 from ..notes import agreed, bands_of, described, joined, seeds_text
+from ..series import ShownSeries
 from ..tables.basins import FACTOR, basins
 from ..tables.variations import are_draws
 
@@ -63,7 +63,7 @@ def section(builder: Builder) -> Section:
     merged = tables.merged(builder.frames, builder.suite, every_rate=True)
     rates = tables.learning_rates(builder.frames, builder.suite)
     pooled = tables.learning_rates(builder.frames, builder.suite, merged)
-    drawn = Drawn(builder.trained, builder.series)
+    drawn = ShownSeries(builder.trained, builder.series)
     for task, rows in pooled.groupby("task", sort=False):
         found.add(_figure(builder, str(task), rows, drawn, agreed(merged, str(task))))
     table = basins(rates)
@@ -74,7 +74,9 @@ def section(builder: Builder) -> Section:
     return found
 
 
-def _figure(builder: Builder, task: str, rows: pd.DataFrame, drawn: Drawn, agreeing: str) -> Figure:
+def _figure(
+    builder: Builder, task: str, rows: pd.DataFrame, drawn: ShownSeries, agreeing: str
+) -> Figure:
     shown, single = drawn.of(rows, task), int(rows["runs"].max()) == 1
     limits, banded = rate_limits(shown), None if single else bands_of(shown, BANDS)
     of = "" if single else " (mean over the runs that ended ok)"

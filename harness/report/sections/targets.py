@@ -14,8 +14,8 @@ from ..columns import NAMES, Field, field, interval, number, whole
 from ..content import Figure, Row, Section, TableCell
 from ..draw.lazy import Lazy
 from ..draw.looks import STEPPED_BANDS, looks
-from ..drawn import Drawn
 from ..notes import bands_of, described, goal, joined, rate_note, timed_instead
+from ..series import ShownSeries
 from ..tables import arrivals
 
 arrivals_drawing, targets_drawing = Lazy("arrivals"), Lazy("targets")
@@ -74,7 +74,7 @@ def section(builder: Builder) -> Section:
         )
     merged = tables.merged_alike(attempts, tables.merged(builder.frames, builder.suite))
     together = tables.pooled(attempts.assign(seconds=math.nan), merged, ["steps", "epochs"])
-    curves, drawn = arrivals.curves(together), Drawn(builder.trained, builder.series)
+    curves, drawn = arrivals.curves(together), ShownSeries(builder.trained, builder.series)
     for task, rows in attempts.groupby("task", sort=False):
         if said := timed_instead(builder.summary, str(task)):
             found.warn(f"{task}: no seconds of settings that were not timed: {said}.")
@@ -92,7 +92,7 @@ def _marks(
     rows: pd.DataFrame,
     together: pd.DataFrame,
     merged: pd.DataFrame,
-    drawn: Drawn,
+    drawn: ShownSeries,
 ) -> Figure:
     """Steps of setups that agree as one, seconds of each setup."""
     on, timed = builder.timed_on(rows), bool(rows["seconds"].notna().any())
@@ -140,7 +140,7 @@ def _same_steps(rows: pd.DataFrame, merged: pd.DataFrame) -> str:
 
 
 def _curves(
-    builder: Builder, task: str, curves: pd.DataFrame, merged: pd.DataFrame, drawn: Drawn
+    builder: Builder, task: str, curves: pd.DataFrame, merged: pd.DataFrame, drawn: ShownSeries
 ) -> Figure:
     shown = drawn.of(curves, task)
     panels, banded = shown[["facet", "setup"]].drop_duplicates(), bands_of(shown, STEPPED_BANDS)

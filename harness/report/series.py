@@ -8,7 +8,7 @@ from .draw.looks import Looks, looks
 from .tables.facets import DRAWN, drawn, facets
 
 
-class Drawn:
+class ShownSeries:
     """Where the series of trained runs are drawn. styles: the looks of the names in legends.
 
     trained: the convergence runs of a suite; series: the looks of its series."""
