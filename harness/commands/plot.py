@@ -20,6 +20,7 @@ NAMES = (
     *("performance_profile", "tuning", "schedules", "gradients", "paths", "compare"),
 )
 TABLE = "table"
+FIGURES, TABLES = (".pdf", ".svg", ".png"), (".tex", ".csv", ".md")
 
 _NAME = f"What is drawn: {', '.join(NAMES)}; or table, the summary."
 _RUNS = "compare: the first digits of each run's digest; by default all that are left, at most 12."
@@ -69,7 +70,7 @@ def main(args: Arguments) -> None:
 
 
 def _check_suffix(args: Arguments) -> None:
-    known = (".tex", ".csv", ".md") if args.name == TABLE else (".pdf", ".svg", ".png")
+    known = TABLES if args.name == TABLE else FIGURES
     if args.to.suffix.lower() not in known:
         raise UserError(f"--to {args.to}: expected a file that ends in {', '.join(known)}")
     if args.runs and args.name != "compare":

@@ -10,7 +10,6 @@ from ..output.escaping import csv_table, for_markdown, one_line, visible
 from ..report import tables
 from ..results.frame import Frames
 
-SUFFIXES = (".tex", ".csv", ".md")
 _SPECIAL = {
     **{each: f"\\{each}" for each in "&%$#_{}"},
     **{"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"},
@@ -23,7 +22,7 @@ _NUMBER = re.compile(r"[><≥ ]*[-+−]?[\d.,]+(e[-+]?\d+)?%?|—|")
 
 
 def text(frames: Frames, suite: str, suffix: str) -> str:
-    """The summary in the form of this suffix, one of SUFFIXES."""
+    """The summary in the form of this suffix: .tex, .csv or .md."""
     table = tables.summary_compact(frames, suite)
     if suffix == ".csv":
         return csv_table(table).to_csv(index=False, lineterminator="\n")

@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 
 from ..jsonfile import replacing, writing
 
-SUFFIXES = (".pdf", ".svg", ".png")
 # Of a pixel image in print.
 _DPI = 300
 # TrueType in PDF, which journals ask for; outlines in SVG, which need no font of the reader's.
@@ -23,7 +22,7 @@ _UNDATED: dict[str, dict[str, Any]] = {
 
 
 def save(figure: Figure, file: Path, title: str = "") -> None:
-    """Writes the figure in the form of the file's suffix, one of SUFFIXES."""
+    """Writes the figure in the form of the file's suffix: .pdf, .svg or .png."""
     suffix = file.suffix.lower()
     about = {"Title": title or None, **dict.fromkeys(_UNDATED[suffix])}
     with writing(file.parent):
