@@ -19,7 +19,9 @@ from .touch import tag
 
 def learning_rates(rates: pd.DataFrame, styles: Looks) -> Figure:
     """A panel for each setup, and facet."""
-    columns = {"x": "learning_rate", "y": "mean", "low": "min", "high": "max"}
+    columns = {"x": "learning_rate", "y": "mean"}
+    if rates["runs"].max() > 1:
+        columns |= {"low": "min", "high": "max"}
     points = lines.placed(rates, "series", columns, by="x")
     y, x = _loss_axis(rates), Axis("learning rate", log=True)
     facets = points["facet"].nunique() > 1
