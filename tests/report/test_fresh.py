@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 
 import many
 import pytest
@@ -129,8 +131,26 @@ def test_the_command_prints_the_same_and_writes_nothing(tmp_path, gradrace):
 
     (tmp_path / "tiny.toml").write_text(toml({**TINY, "timing": False}))
     first = gradrace("run", "tiny.toml")
-    page = tmp_path / "results/html/index.html"
-    written = page.stat().st_mtime_ns
+    written = changed(tmp_path)
     second = gradrace("run", "tiny.toml")
     assert first.returncode == second.returncode == 0 and first.stdout == second.stdout
-    assert page.stat().st_mtime_ns == written
+    assert changed(tmp_path) == written
+
+
+HEAVY = ("pandas", "scipy", "matplotlib", "seaborn", "jinja2", "pyarrow", "sklearn")
+
+
+def changed(folder):
+    """Files with their times; folders change when a driver comes and goes."""
+    return {file: file.stat().st_mtime_ns for file in folder.rglob("*") if file.is_file()}
+
+
+def test_a_run_that_does_nothing_imports_nothing_heavy(tmp_path):
+    from tiny import toml
+
+    (tmp_path / "tiny.toml").write_text(toml({**TINY, "timing": False}))
+    command = [sys.executable, "-X", "importtime", "-m", "gradrace", "run", "tiny.toml"]
+    for _ in range(2):
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "gradrace.cli" in imported and not imported & set(HEAVY)
