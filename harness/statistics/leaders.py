@@ -73,7 +73,7 @@ def seeds_needed(names: int, level: float = LEVEL) -> int:
 
 def _one_sided(names: int, level: float) -> float:
     """The level of a two-sided interval whose one side errs as often as a comparison may."""
-    return 1 - 2 * (1 - check_level(level)) / max(2, names - 1)
+    return 1 - 2 * (1 - check_level(level)) / max(1, names - 1)
 
 
 def _median(values: Array) -> float:

@@ -66,13 +66,13 @@ def _told(metric: str, standings: pd.DataFrame, task: str) -> str:
     if nothing_ended(rows):
         return f"{words.name(task)}: every run diverged or ran out of time."
     value = words.amount(first["median"], unit, metric)
-    missed = ", as half of the runs or more missed the target" * (unit in (METRIC, LOSS))
+    value += " (half of the runs or more missed the target)" * (unit in (METRIC, LOSS))
     if len(rows) == 1:
-        said = f"{words.series(first)} {_ended(unit)} {value}{missed}"
+        said = f"{words.series(first)} {_ended(unit)} {value}"
     elif is_clear(rows):
-        said = f"{_leading(rows, unit, metric)}{missed}"
+        said = f"{_leading(rows, value)}"
     else:
-        said = f"{NO_CLEAR_WINNER}; ahead here: {_best(rows)}, {value}{missed}"
+        said = f"{NO_CLEAR_WINNER}; ahead here: {_best(rows)}, {value}"
     return f"{words.name(task)}: {said}{_by_seconds(of_task(standings, task, seconds=True))}."
 
 
@@ -85,12 +85,11 @@ def _ended(unit: str) -> str:
     return "got to" if unit in (METRIC, LOSS) else "reached the target in"
 
 
-def _leading(rows: pd.DataFrame, unit: str, metric: str) -> str:
+def _leading(rows: pd.DataFrame, best: str) -> str:
     leads = rows[rows["leads"].astype(bool)].to_dict("records")
     names = words.listed(map(words.series, leads))
-    best = words.amount(leads[0]["median"], unit, metric)
-    worse = len(rows) - len(leads)
-    those = f"{worse} of {len(rows)} {'is' if worse == 1 else 'are'} {words.shown(unit)}"
+    worse, shown = len(rows) - len(leads), words.shown(rows["unit"].iloc[0])
+    those = f"{worse} of {len(rows)} {'is' if worse == 1 else 'are'} {shown}"
     return f"{names} {'leads' if len(leads) == 1 else 'lead'}, best {best}; {those}"
 
 

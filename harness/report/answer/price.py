@@ -68,7 +68,7 @@ def _ratio(row: Row) -> str:
     said = f"{words.times(row['ratio'])}{f' [{limits}]' if limits else ''} in {row['setup']}"
     if low <= 1 <= high:
         said += ", not shown to differ"
-    if row["cells"] > 1:
+    if row["most"] > 1.02 * row["least"]:
         said += f" (by cell {_span(row['least'], row['most'])})"
     return said
 
