@@ -107,13 +107,14 @@ class Answer:
 @dataclass
 class Section:
     """A heading, and below it: facts (a term with its descriptions), warnings, then in order
-    paragraphs (str), tables and figures."""
+    paragraphs (str), tables and figures. notes: how to read these, folded until somebody asks."""
 
     name: str
     title: str
     parts: list[str | Table | Figure] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     facts: list[tuple[str, list[str]]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def add(self, *parts: str | Table | Figure) -> None:
         """Appends paragraphs, tables and figures; an empty paragraph is left out."""

@@ -15,7 +15,7 @@ from ..tables.step_costs import by_series
 from . import words
 
 # Series that are shown, and setups with a column.
-SERIES, _SETUPS = 12, 6
+SERIES, _SETUPS = 10, 6
 _UNITS = {METRIC: "best val.", LOSS: "best val. loss"}
 
 

@@ -22,8 +22,8 @@ def reply(builder: Builder, costs: pd.DataFrame) -> Reply:
     """Ratios of step times to the cheapest setup's, a sentence for each machine and rule."""
     if costs.empty:
         lost = len(builder.times) > 0
-        says = "Steps were timed, but no launch ended ok." if lost else "No step was timed here."
-        return Reply(QUESTION, (f"{says} So nothing is known of their cost.",))
+        says = "Steps were timed, but no launch ended ok" if lost else "No step was timed here"
+        return Reply(QUESTION, (f"{says}: nothing is known of their cost.",))
     found = by_rule(costs, builder.trained)
     told = [_sentence(rows, builder) for rows in found[:_MACHINES]]
     if len(found) > _MACHINES:

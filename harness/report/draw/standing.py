@@ -15,7 +15,7 @@ from .axes import logarithmic
 from .legend import legend
 from .looks import Looks
 
-_ROW, _WIDTH = 0.3, 6.6
+_ROW, _WIDTH = 0.27, 6.6
 # Letters of a row's name.
 _NAME = 26
 _ALONE = 40

@@ -32,8 +32,8 @@ def section(builder: Builder) -> Section:
     """A table for each task."""
     found = Section("summary", "Summary")
     builder.keep("summary.csv", builder.summary)
-    found.add(MEANING if len(builder.summary) else "")
-    found.add(SEVERAL if builder.several_machines else "")
+    found.notes += [MEANING] if len(builder.summary) else []
+    found.notes += [SEVERAL] if builder.several_machines else []
     for task, rows in builder.summary.groupby("task", sort=False):
         on = builder.timed_on(rows)
         caption = f"{task}: outcome and cost{f'; steps timed on {on}' if on else ''}"
