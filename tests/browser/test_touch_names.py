@@ -33,7 +33,7 @@ PAGE = """{% extends "base.html" %}
 {% block main %}<article id="demo"><h1>Names</h1>
 <figure class="block" id="demo-fig-names"><div class="scroll">{{ svg }}</div></figure></article>
 {% endblock %}
-{% block script %}<script>{% include "address.js" %}
+{% block script %}<script>
 {% include "script.js" %}
 {% include "touch.js" %}</script>{% endblock %}"""
 

@@ -1,4 +1,6 @@
 // Figures that one can touch: what the numbers beside an SVG allow. Nothing is read before a figure is about to be seen.
+{# Without the spaces that indent it, a page is smaller; they stand nowhere else two by two. #}
+{% filter replace("  ", "") %}
 {% include "touch_scales.js" %}
 {% include "touch_panels.js" %}
 {% include "touch_values.js" %}
@@ -92,7 +94,7 @@ class FieldPanel extends Panel {
     const move = { ArrowLeft: -1, ArrowRight: 1, Home: -Infinity, End: Infinity }[key];
     if (move) this.walk(mine, move);
     else if (key === "ArrowUp" || key === "ArrowDown") {
-      const next = owner.panels[this.number + (key === "ArrowUp" ? -1 : 1)];
+      const panels = owner.panels.filter((panel) => panel.field), next = panels[panels.indexOf(this) + (key === "ArrowUp" ? -1 : 1)];
       if (next) next.field.focus();
     } else if (key === "Enter") { if (mine) pointed.pin(mine, true); else this.walk(null, 1); }
     else if (key === "Escape") pointed.leave();
@@ -112,6 +114,7 @@ class FieldPanel extends Panel {
     this.owner.pointed.show(steps.length ? { panel: this, step: one } : { panel: this, point: one }, true);
   }
   mark(rows, x) {
+    if (!this.field) return;
     for (const old of this.field.querySelectorAll(".line, .dot")) old.remove();
     const percent = (part, of) => `${(100 * part) / of}%`;
     if (x !== null) {
@@ -141,7 +144,7 @@ class Touched {
     this.items = data.items.map((item, i) => new Item(this, item, i, data));
     this.items.forEach((item, i) => {
       const panel = this.panels[data.items[i].panel];
-      panel.items.push(item);
+      panel.items.push(item), panel.x.used = panel.y.used = true;
       item.hasPoints = item.kind !== "band" && !(item.kind === "line" && item.inSteps) && item.x.length > 0 && item.y.length > 0;
       for (const way of ["x", "y"]) panel[way].saw(item[way]);
       panel.y.saw(item.kind === "band" ? item.low : []);
@@ -167,7 +170,7 @@ class Touched {
     this.svg.replaceWith(stage);
     stage.append(this.svg);
     this.svg.setAttribute("viewBox", `0 ${this.view.top} ${this.view.width} ${this.view.height}`);
-    for (const panel of this.panels) panel.cover(stage);
+    for (const panel of this.panels) if (panel.items.length) panel.cover(stage);
     stage.closest(".scroll").before(this.tools);
   }
   // Buttons in the place of the picture's own legend, which leaves room for them if it stands on top.
@@ -323,3 +326,4 @@ const watching = new IntersectionObserver((entries) => {
     if (isIntersecting) { watching.unobserve(target); new Touched(target, target.querySelector("script.touch")); }
 }, { rootMargin: "300px" });
 for (const source of document.querySelectorAll("figure[id] script.touch")) watching.observe(source.closest("figure"));
+{% endfilter %}

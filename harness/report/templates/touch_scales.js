@@ -37,10 +37,12 @@ function logTicks(low, high, count) {
 class Axis {
   constructor(way, share, drawn) {
     Object.assign(this, { way, drawn, key: way + share, percent: drawn.ticks === "percent", label: drawn.label });
-    this.movable = drawn.ticks !== "own", this.least = Infinity, this.bars = false;
+    this.used = this.bars = false, this.least = Infinity;
     this.reset();
   }
   reset() { this.limits = this.drawn.limits.slice(), this.log = this.drawn.log; }
+  // Whether a reader may change it: no panel of marks has the scale of colours.
+  get movable() { return this.used && this.drawn.ticks !== "own"; }
   get changed() { return this.log !== this.drawn.log || this.zoomed; }
   get zoomed() { return this.whole().some((limit, i) => limit !== this.limits[i]); }
   get canSwitch() { return this.movable && (this.drawn.log || (this.least > 0 && !this.bars)); }
