@@ -6,13 +6,32 @@ notebook shows it. saving.py: files for papers; latex.py: the summary as a table
 
 from __future__ import annotations
 
-from .plots import compare as compare
-from .plots import convergence as convergence
-from .plots import gradients as gradients
-from .plots import learning_rate_sensitivity as learning_rate_sensitivity
-from .plots import paths as paths
-from .plots import performance_profile as performance_profile
-from .plots import schedules as schedules
-from .plots import step_times as step_times
-from .plots import time_to_target as time_to_target
-from .plots import tuning as tuning
+from .plots import (
+    compare,
+    convergence,
+    gradients,
+    learning_rate_sensitivity,
+    paths,
+    performance_profile,
+    schedules,
+    step_times,
+    time_to_target,
+    tuning,
+)
+
+__all__ = [
+    "compare",
+    "convergence",
+    "gradients",
+    "learning_rate_sensitivity",
+    "paths",
+    "performance_profile",
+    "schedules",
+    "step_times",
+    "time_to_target",
+    "tuning",
+]
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__doc__"]

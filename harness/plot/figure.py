@@ -26,8 +26,8 @@ _LEAST, _MOST = 2.0, 40.0
 _PRINTED, _TICKS = 0.82, 8.0
 # Of the height, at least, if a figure becomes narrow.
 _LOWEST = 0.72
-# The mean width of a letter in sizes of its font, and the letters that a line's handle takes.
-_LETTER, _HANDLE = 0.57, 6
+# The mean width of a letter in sizes of its font, and the letters that a handle and the gaps take.
+_LETTER, _HANDLE = 0.57, 9
 # Of the width of ticks' labels, so that they stand apart.
 _SPACED = 1.2
 _DPI = 144

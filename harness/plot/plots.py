@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
+from ..errors import UserError, nearest
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -36,7 +38,9 @@ def convergence(
     if x == "seconds":
         needs += ", of settings that were timed on the same machine"
     ending = "convergence" if x == "step" else "seconds"
-    wanted = of_curves(frames, metric) if x == "step" else frames
+    if x == "seconds" and metric is not None:
+        raise UserError("metric: by seconds the validation loss is drawn; leave it out")
+    wanted = of_curves(frames, metric)
     return _plot(wanted, "convergence", (suite, task, width), _ends(ending), needs)
 
 
@@ -191,8 +195,6 @@ def _ends(ending: str) -> Callable[[str], bool]:
 
 
 def _check(argument: str, value: str, known: object) -> None:
-    from ..errors import UserError, nearest
-
     assert isinstance(known, dict | tuple), "names"
     if value not in known:
         raise UserError(f"{argument} {value!r}: no such choice{nearest(str(value), known)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 
@@ -111,8 +112,8 @@ def test_a_mistake_is_one_line(results, arguments, said):
 def test_every_name_is_a_plot_and_every_plot_has_a_name():
     import gradrace
 
-    public = {name for name, value in vars(gradrace.plot).items() if callable(value)}
-    assert public == set(NAMES)
+    assert set(gradrace.plot.__all__) == set(NAMES) < set(dir(gradrace.plot))
+    assert all(inspect.isfunction(getattr(gradrace.plot, name)) for name in NAMES)
 
 
 def test_runs_by_their_digests(results, tmp_path):
