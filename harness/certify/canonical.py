@@ -11,7 +11,7 @@ from ..registry import Framework, Registry, import_adapter
 from ..verify.cases import UpdateCase, everything
 from ..verify.compute import Unavailable, compute
 from ..verify.judge import Answer, judge
-from ..verify.text import describe
+from ..verify.odd import describe
 from ..verify.verdict import REFEREE, Side, Verdict
 from .finding import Finding, Outcome
 

@@ -13,7 +13,7 @@ from typer import Argument, Option
 
 from ..errors import ExitCode, UserError
 from ..output.terminal import say, teller
-from . import completion, options
+from . import completion, documents, options
 from .numbers import BUDGET_S
 
 _WHAT = (
@@ -24,7 +24,7 @@ _LIKE = "Another implementation that it shall equal: an import path, or a known 
 _RULE = "The known rule that it claims to be; the nearest one is looked for in any case."
 _HYPER = "An argument of the class, such as betas=[0.9, 0.95]; may be repeated."
 _FRAMEWORK = "Of a known name, only these frameworks' classes; may be repeated."
-_HTML = "Also write a page with everything to this file."
+_HTML = "Also write the page with everything to this file."
 _TIMEOUT = "Seconds for each implementation; checks that do not fit are not done."
 
 
@@ -52,12 +52,13 @@ def main(args: Arguments) -> None:
     It is compared with the known rules in float64, step by step; then it gets gradients that are
     zero, tiny, huge, absent or no numbers, is saved and loaded, shared, sped up; then it trains.
     One line a check: passed, FAILED or not applicable. OUTPUT/certify/NAME has the certificate, and
-    for each failure a script that shows it without gradrace. Exit code 1 if a check failed, 3 if
-    nothing could be checked."""
+    for each failure a script that shows it without gradrace; OUTPUT/html/certify.html is the page.
+    Exit code 1 if a check failed, 3 if nothing could be checked."""
     from ..certify import file as certificate_file
     from ..certify.driver import CertifyOptions, certify
     from ..certify.text import show
     from ..registry import load_registry
+    from ..report.certificate import page
     from .sweeping import interpreters
 
     wanted = CertifyOptions(
@@ -71,16 +72,17 @@ def main(args: Arguments) -> None:
     )
     found = certify(load_registry(args.load), args.optimizer, wanted, teller(args.quiet))
     certificate_file.write(args.output, found)
+    text = page(found)
     if args.html:
         from ..jsonfile import write_text, writing
-        from ..report.certificate import page
 
         with writing(args.html):
-            write_text(args.html, page(found))
+            write_text(args.html, text)
     if args.as_json:
         say(certificate_file.text(found), nl=False)
     else:
         show(found, args.output)
+    documents.leave_html(args.output, "certify.html", text, args.quiet)
     if any(each.result == "failed" for each in found.certificates):
         raise typer.Exit(ExitCode.RUNS_FAILED)
 

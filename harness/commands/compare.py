@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -14,7 +15,7 @@ from typer import Argument, Option
 
 from ..errors import ExitCode, UserError
 from ..output.terminal import plain, progress_console, say
-from . import options
+from . import documents, options
 from .numbers import number
 from .printing import print_result, print_stored
 
@@ -34,6 +35,7 @@ _THRESHOLD = (
     " much a figure may be worse, 0.25 by default."
 )
 _BREAKDOWN = "Also time the parts of a step; on for one to six cells."
+_PAGE = "Write OUTPUT/html/compared.html."
 _ALL = "Of stored results, also figures that are the same or within the threshold."
 
 
@@ -70,6 +72,8 @@ class Arguments:
     breakdown: Annotated[bool | None, Option(None, "--breakdown/--no-breakdown", help=_BREAKDOWN)]
     allow_dirty: options.AllowDirty
     strict: options.Strict
+    output: options.Output
+    report: Annotated[bool, Option(True, "--report/--no-report", help=_PAGE)]
     show_all: Annotated[bool, Option(False, "--all", help=_ALL)]
     quiet: options.Quiet
     as_json: options.AsJson
@@ -110,6 +114,10 @@ def main(args: Arguments) -> None:
         say(json.dumps(result.to_json(), indent=1))
     else:
         print_result(result, versions)
+    if args.report:
+        from ..report.documents.compared import of_sides
+
+        documents.leave(args.output, partial(of_sides, result, versions), args.quiet)
     raise typer.Exit(exit_code(result, versions, args.strict))
 
 
@@ -224,6 +232,11 @@ def _compare_stored(args: Arguments) -> NoReturn:
         say(result.rows.to_json(orient="records"))
     else:
         print_stored(result, threshold, args.show_all)
+    if args.report:
+        from ..report.documents.compared import of_folders
+
+        make = partial(of_folders, result, args.first, args.second, threshold)
+        documents.leave(args.output, make, args.quiet)
     code = result.exit_code(args.strict)
     if code == ExitCode.NOTHING_MEASURED:
         say("nothing could be compared: the notes (--json) say why", err=True)

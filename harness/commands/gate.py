@@ -14,7 +14,7 @@ from typer import Option
 
 from ..errors import UserError
 from ..output.terminal import print_table, say, teller
-from . import options
+from . import documents, options
 from .numbers import number
 
 if TYPE_CHECKING:
@@ -64,11 +64,12 @@ def main(args: Arguments) -> None:
     --base (or two interpreters), in paired blocks.
 
     Exit code 0 ok; 4 regression; 1 a run failed; 2 runs are not the baseline's; 3 a part could not
-    be measured: never a pass, never a regression; 6 inconclusive, with --strict. Appends its
-    summary to $GITHUB_STEP_SUMMARY."""
+    be measured: never a pass, never a regression; 6 inconclusive, with --strict. Writes the page
+    OUTPUT/html/gate.html, and appends its summary to $GITHUB_STEP_SUMMARY."""
     from ..gate.judge import GateRequest, gate
     from ..gate.traces import select
     from ..paired import StopRule
+    from ..report.documents.gate import document
     from ..sweep import Options
     from ..sweep.progress import Watch
 
@@ -89,6 +90,7 @@ def main(args: Arguments) -> None:
         result = gate(sweep, asked, watch, teller(args.quiet))
     _write(result, args)
     _print(result)
+    documents.leave(args.output, lambda: document(result), args.quiet)
     raise typer.Exit(result.exit_code)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,11 +12,13 @@ from typer import Option
 
 from .. import limits
 from ..output.terminal import print_table, say
-from . import options, reporting, sweeping
+from . import documents, options, reporting, sweeping
 from .arguments import fill
 from .numbers import count
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ..sweep import Outcome, Sweep
 
 _LAUNCHES = "Processes a cell, instead of the suite's."
@@ -74,20 +77,30 @@ def main(args: Arguments) -> None:
         sweeping.print_plan(sweep, args.as_json)
         return
     outcome = sweeping.carry_out(sweep, args.quiet)
-    _show(sweep, outcome, args.as_json)
+    cells = _cells(sweep)
+    _show(sweep, outcome, cells, args.as_json)
     if args.report:
+        from ..report.documents.timed import document
+
+        make = partial(document, sweep.suite.content.title, cells)
+        documents.leave(args.output, make, args.quiet)
         reporting.refresh(args.output, sweep.suite.name)
         reporting.tell_page(args.output, args.as_json)
     raise typer.Exit(outcome.exit_code)
 
 
-def _show(sweep: Sweep, outcome: Outcome, as_json: bool) -> None:
-    from ..report import timing_text
+def _cells(sweep: Sweep) -> pd.DataFrame:
+    """The selected cells."""
     from ..results import frame
 
     frames = frame.load(sweep.options.output, sweep.suite.name)
     chosen = frames.runs["digest"].isin([run.digest for run in sweep.selected])
-    cells = frame.timing_cells(replace(frames, runs=frames.runs[chosen]))
+    return frame.timing_cells(replace(frames, runs=frames.runs[chosen]))
+
+
+def _show(sweep: Sweep, outcome: Outcome, cells: pd.DataFrame, as_json: bool) -> None:
+    from ..report import timing_text
+
     if as_json:
         found = json.loads(cells.to_json(orient="records", double_precision=15))
         say(json.dumps(sweeping.head(sweep, outcome) | {"cells": found}))

@@ -13,11 +13,12 @@ from typer import Argument, Option
 from ..errors import ExitCode, UserError, nearest
 from ..importpath import paths_of
 from ..output.terminal import say
-from . import options
+from . import documents, options
 
 if TYPE_CHECKING:
     from ..registry import Registry
     from ..spec import Device
+    from ..verify.cases import Selection
 
 _FILE = "The page that --document writes; docs/differences.md by default."
 _QUICK = "A representative part, within a minute."
@@ -53,9 +54,11 @@ def main(args: Arguments) -> None:
     of each step), learning rates; then the first steps in float32, and populations against single
     runs. Every cell is `equal` with the
     worst difference, `differs by definition` with the reason and the measured size, `unavailable`,
-    or `FAILED`. OUTPUT/verify.json keeps the verdicts, and the report shows them. With --load and
-    no -k, only what the files bring is verified. -k takes words such as 'updates adam !native'.
+    or `FAILED`. OUTPUT/verify.json keeps the verdicts, and the report shows them; this
+    run's are the page OUTPUT/html/verify.html. With --load
+    only what the files bring is verified. -k takes words such as 'updates adam !native'.
     Exit code 1 if a cell failed, 3 if no framework has the GPU that was asked for."""
+    from ..report.documents.verified import document
     from ..verify import VerifyOptions, verify
     from ..verify import file as verify_file
     from ..verify.cases import Selection
@@ -75,6 +78,8 @@ def main(args: Arguments) -> None:
     words = checked_words(args.keyword, args.dtype)
     device = checked_device(args.device)
     selection = Selection(words, args.quick, args.long, args.frameworks, device)
+    if not args.quiet:
+        _announce(registry, selection, args.output)
     found = verify(registry, VerifyOptions(selection), Progress(args.quiet))
     verify_file.write(args.output, found, registry)
     if args.as_json:
@@ -82,11 +87,32 @@ def main(args: Arguments) -> None:
     else:
         show(found)
         say(f"kept in {verify_file.file_in(args.output)}", err=True)
+    documents.leave(args.output, lambda: document(found), args.quiet)
     if found.counts()["FAILED"]:
         raise typer.Exit(ExitCode.RUNS_FAILED)
     if device == "gpu" and all(verdict.verdict == "unavailable" for verdict in found.verdicts):
         why = "nothing could be verified; `gradrace doctor` says what each framework found"
         raise UserError(f"--device gpu: {why}", ExitCode.NOTHING_MEASURED)
+
+
+def _announce(registry: Registry, selection: Selection, output: Path) -> None:
+    """How many cases are computed, and how long that takes."""
+    from ..verify import estimate
+    from ..verify import file as verify_file
+    from ..verify.cases import table
+    from ..verify.verdict import REFEREE
+
+    try:
+        kept = verify_file.read(output)
+    except UserError:
+        kept = None
+    asked = {*(selection.frameworks or registry.frameworks), REFEREE}
+    names = [name for name in registry.frameworks if name in asked]
+    cases = table(registry, selection)
+    if cases and selection.device == "cpu":
+        seconds = estimate.seconds(cases, registry, names, kept.costs if kept else {})
+        by = "an earlier verification" if kept and kept.costs else "another machine's times"
+        say(f"{len(cases):,} cases, about {estimate.text(seconds)} by {by}", err=True)
 
 
 def loadable(load: Sequence[Path]) -> Registry:

@@ -15,6 +15,12 @@ from . import Check, Convergence, GateResult, Verdict
 # Longer tables are cut: a comment on GitHub holds 65536 characters.
 MOST_ROWS = 80
 
+
+def head(result: GateResult) -> str:
+    """The verdict, in a few words."""
+    return _HEADS[ExitCode(result.exit_code)]
+
+
 # -- rows
 
 
@@ -173,16 +179,17 @@ def explained(check: Check) -> str:
 
 def markdown(result: GateResult) -> str:
     """The findings first, then the rest folded away."""
-    head = _HEADS[ExitCode(result.exit_code)]
-    said = for_markdown(result.outcome) if result.outcome != head else ""
+    title = head(result)
+    listed = "\n".join(f"- {for_markdown(line)}" for line in environment(result))
+    said = for_markdown(result.outcome) if result.outcome != title else ""
     reliability = f"Reliability of the timing part: {for_markdown(result.calibration)}."
     parts = [
-        f"## gradrace gate {for_markdown(result.suite)}: {head}",
+        f"## gradrace gate {for_markdown(result.suite)}: {title}",
         said,
         *_losses(result),
         *_times(result),
         reliability if result.timing else "",
-        _folded("Versions and machine", _environment(result)),
+        _folded("Versions and machine", listed),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -227,7 +234,8 @@ def _times(result: GateResult) -> list[str]:
     ]
 
 
-def _environment(result: GateResult) -> str:
+def environment(result: GateResult) -> tuple[str, ...]:
+    """Versions and machine, in lines."""
     machine, began = result.machine, result.started_at[:19]
     cores = f"{machine.logical_cores} cores"
     lines = [
@@ -238,7 +246,7 @@ def _environment(result: GateResult) -> str:
         lines.append(f"{how.framework}: {_listed(how.versions)}")
     for name, side in (("a", result.timing.a), ("b", result.timing.b)) if result.timing else ():
         lines.append(f"timing, {name} = {side['label']}: {_listed(side.get('versions') or {})}")
-    return "\n".join(f"- {for_markdown(line)}" for line in lines)
+    return tuple(lines)
 
 
 def _table(rows: Sequence[dict[str, str]]) -> str:

@@ -1,8 +1,13 @@
-"""The figures of a pair for people, the same in every table."""
+"""Pairs for people, the same in every table."""
 
 from __future__ import annotations
 
-from . import PairVerdict
+from typing import Any
+
+from . import PairedResult, PairVerdict
+
+# Verdicts between different things: neither is the one to be kept.
+_WORDS = {"regression": "slower", "improvement": "faster", "ok": "about equal"}
 
 
 def figures(cell: PairVerdict) -> dict[str, str]:
@@ -20,3 +25,47 @@ def figures(cell: PairVerdict) -> dict[str, str]:
 def micros(seconds: float | None) -> str:
     """Microseconds to a tenth; nothing for None."""
     return "" if seconds is None else f"{seconds * 1e6:.1f}"
+
+
+def described(side: dict[str, Any]) -> str:
+    """A side in a line: label, details, versions."""
+    details = [f"{key} {value}" for key, value in side.items() if key not in ("label", "versions")]
+    versions = [f"{name} {version}" for name, version in side["versions"].items()]
+    return f"{side['label']}  ({', '.join([*details, *versions])})"
+
+
+def row(cell: PairVerdict, versions: bool) -> dict[str, str]:
+    """A pair's name, verdict and figures. versions: the sides are versions of one thing."""
+    said = word(cell, versions) + (" (found twice)" if cell.confirmed else "")
+    return {"cell": cell.cell, "verdict": said, **figures(cell)}
+
+
+def word(cell: PairVerdict, versions: bool) -> str:
+    """The verdict."""
+    return cell.decision if versions else _WORDS.get(cell.decision, cell.decision)
+
+
+def part_rows(cell: PairVerdict) -> list[dict[str, str]]:
+    """The parts of a pair's step."""
+    rows = []
+    for part in dict.fromkeys([*cell.a_parts_s, *cell.b_parts_s]):
+        a, b = cell.a_parts_s.get(part), cell.b_parts_s.get(part)
+        ratio = f"{b / a:.3f}" if a and b and a > 0 and part != "remainder" else ""
+        times = {"a, µs/step": micros(a), "b, µs/step": micros(b), "b / a": ratio}
+        rows.append({"cell": cell.cell, "part": part, **times})
+    return rows
+
+
+def warnings(result: PairedResult) -> list[str]:
+    """What a reader of the verdicts has to know."""
+    found, cells = [], len(result.cells)
+    detectable = [cell.detectable for cell in result.cells if cell.detectable is not None]
+    if weak := [each for each in detectable if each > result.rule.threshold]:
+        found.append(
+            f"in {len(weak)} of {cells} cells this many launches, so far apart, find only slowdowns"
+            f" above the threshold with power 0.8 (up to {max(weak):.1%}): a quieter machine or a"
+            " larger --budget finds smaller ones"
+        )
+    if contended := sum(cell.contended for cell in result.cells):
+        found.append(f"other processes held the core while {contended} of {cells} cells were timed")
+    return found

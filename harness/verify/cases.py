@@ -301,8 +301,8 @@ class RatesCase(Case):
 
 @dataclass(frozen=True)
 class Selection:
-    """A part of the table; without a keyword only the user's own things, if files are loaded, and
-    a part of the populations. device: the one that is proven; 'gpu' beside the CPU. cells: these
+    """A part of the table: only the user's own things, if files are loaded, and without a keyword a
+    part of the populations. device: the one that is proven; 'gpu' beside the CPU. cells: these
     cases alone, by their ids and in this order, trained in the mode of convergence runs."""
 
     keyword: str = ""
@@ -326,7 +326,7 @@ def table(registry: Registry, selection: Selection) -> tuple[Case, ...]:
         cases = [case for case in cases if _unasked(case, registry)]
     if selection.quick:
         cases = [case for case in cases if _quick(case, registry)]
-    if any(registry.loaded.values()) and not selection.keyword:
+    if any(registry.loaded.values()):
         cases = [case for case in cases if _loaded(case, registry)]
     return tuple(cases)
 

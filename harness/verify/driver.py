@@ -111,7 +111,8 @@ def verify(
     frameworks = _frameworks(registry, options.selection)
     cases = tables.table(registry, options.selection)
     if not cases:
-        message = f"nothing to verify is called {options.selection.keyword!r}"
+        brought = " that the loaded files bring" * any(registry.loaded.values())
+        message = f"nothing to verify{brought} is called {options.selection.keyword!r}"
         raise UserError(message, ExitCode.NOTHING_MATCHED)
     for case in cases:
         if isinstance(case, tables.RatesCase):
@@ -184,9 +185,9 @@ def _left_out(registry: Registry, selection: Selection) -> tuple[str, ...]:
         found.append(tables.POPULATIONS_LEFT_OUT)
     if selection.keyword:
         found.append(f"-k {selection.keyword!r} chose a part")
-    elif any(registry.loaded.values()):
+    if any(registry.loaded.values()):
         names = ", ".join(name for names in registry.loaded.values() for name in names)
-        found.append(f"only --load's own was verified ({names}); -k chooses from everything")
+        found.append(f"only --load's own was verified ({names})")
     if selection.device == "gpu":
         found.append("--device gpu looks only at pairs with a side on the GPU")
     if selection.frameworks:

@@ -37,6 +37,7 @@ from .cases import (
     UpdateCase,
     WeightsCase,
 )
+from .hint import hint
 from .verdict import REFEREE, TF32_NOTE, FirstDifference, Outcome, Side, Verdict
 
 Array = np.ndarray
@@ -153,7 +154,13 @@ def _verdict(
         return Verdict(**about, verdict="equal")
     declared = "" if found.reason else _declared(case, a, b, optimizers)
     outcome: Outcome = "differs by definition" if declared else "FAILED"
-    return Verdict(**about, verdict=outcome, place=found.place, reason=declared or found.reason)
+    reason = declared or found.reason
+    if not reason and isinstance(case, UpdateCase):
+        right, of = (a, b) if a.framework == REFEREE else (b, a)
+        arrays = {a: found_a.arrays, b: found_b.arrays}
+        reason = hint(case, arrays[of], arrays[right], optimizers[case.optimizer])
+        reason = reason and f"{of.framework}, with {right.framework} as right: {reason}"
+    return Verdict(**about, verdict=outcome, place=found.place, reason=reason)
 
 
 def _task(case: Case) -> str:

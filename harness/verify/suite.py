@@ -138,7 +138,7 @@ def _expected_s(sweep: Sweep, missing: list[Case], earlier: VerifyFile | None) -
 def _verified(sweep: Sweep, tell: Tell, budget_s: float) -> Verified:
     from . import estimate, file
     from .driver import VerifyOptions, verify
-    from .text import describe
+    from .odd import failures
 
     wanted, missing, whole = _missing(sweep)
     if not wanted.cells:
@@ -164,8 +164,7 @@ def _verified(sweep: Sweep, tell: Tell, budget_s: float) -> Verified:
             )
     ids = set(wanted.cells)
     of_suite = [v for v in whole.verdicts if f"{v.level}/{v.case}" in ids] if whole else []
-    failures = tuple(describe(verdict) for verdict in of_suite if verdict.verdict == "FAILED")
-    return Verified(failures, tuple(says), len(missing))
+    return Verified(tuple(failures(of_suite)), tuple(says), len(missing))
 
 
 def _unproven(sweep: Sweep) -> list[str]:

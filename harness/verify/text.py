@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import get_args
 
 from rich import box
 from rich.console import JustifyMethod
 from rich.table import Table
-from rich.text import Text
 
 from ..output.terminal import plain, print_rich, progress_console
+from .odd import failures
 from .verdict import FLOAT32_NOTE, LEVELS, Outcome, Verdict, VerifyFile
 
 
@@ -24,25 +24,13 @@ def show(found: VerifyFile) -> None:
             if level == "float32":
                 print_rich(plain(FLOAT32_NOTE + "\n"))
     _show_differing([v for v in found.verdicts if v.verdict == "differs by definition"])
-    _show_unavailable([v for v in found.verdicts if v.verdict == "unavailable"])
-    for verdict in (v for v in found.verdicts if v.verdict == "FAILED"):
-        print_rich(plain(f"FAILED  {describe(verdict)}", "bold red"))
+    for line in unavailable([v for v in found.verdicts if v.verdict == "unavailable"]):
+        print_rich(plain(line))
+    for failure in failures(found.verdicts):
+        print_rich(plain(f"FAILED  {failure}", "bold red"))
     for left_out in found.left_out:
         print_rich(plain(f"Not looked at: {left_out}."))
     print_rich(plain(sentence(found)))
-
-
-def describe(verdict: Verdict) -> str:
-    """A verdict that is not equal, in one line: first step and tensor that part, and how far."""
-    line = f"{verdict.level}/{verdict.case}: {verdict.a.label} and {verdict.b.label}"
-    if verdict.place:
-        place = verdict.place
-        step = f"step {place.step}, " if place.step is not None else ""
-        entry = f"[{', '.join(map(str, place.entry))}]" if place.entry else ""
-        line += f" part first at {step}{place.tensor}{entry}: {place.a} and {place.b}"
-    if verdict.worst is not None:
-        line += f"; worst difference {verdict.worst:.1e}, allowed {verdict.tolerance:.0e}"
-    return f"{line}. {verdict.reason}" if verdict.reason else line
 
 
 def sentence(found: VerifyFile) -> str:
@@ -59,9 +47,12 @@ def sentence(found: VerifyFile) -> str:
 
 
 def _table(title: str, verdicts: Sequence[Verdict]) -> Table:
-    table = _empty(title, "between", *_NUMBERS[:2], "at", *_NUMBERS[2:])
-    for pair in dict.fromkeys(_pair(v) for v in verdicts):
-        table.add_row(*_row([v for v in verdicts if _pair(v) == pair], pair))
+    rows = level_rows(verdicts)
+    table = _empty(title, *rows[0])
+    for row in rows:
+        red = "bold red" if row["FAILED"] != "-" else ""
+        shown = [plain(of, red if name == "FAILED" else "") for name, of in row.items()]
+        table.add_row(*shown)
     return table
 
 
@@ -78,23 +69,27 @@ def _empty(title: str, *headings: str) -> Table:
     return table
 
 
-def _row(verdicts: Sequence[Verdict], pair: str) -> Iterable[Text]:
+def level_rows(verdicts: Sequence[Verdict]) -> list[dict[str, str]]:
+    """A row for each pair of sides in a level: how many verdicts of which kind, and the worst
+    difference of those that are equal."""
+    pairs = dict.fromkeys(map(_pair, verdicts))
+    return [_row([v for v in verdicts if _pair(v) == pair], pair) for pair in pairs]
+
+
+def _row(verdicts: Sequence[Verdict], pair: str) -> dict[str, str]:
     counts = Counter(v.verdict for v in verdicts)
-    equal, *others, failed = (
-        f"{counts[kind]:,}" if counts[kind] else "-" for kind in get_args(Outcome)
-    )
+    equal, *others = (f"{counts[kind]:,}" if counts[kind] else "-" for kind in get_args(Outcome))
     worst = max((v for v in verdicts if v.verdict == "equal"), key=_size, default=None)
     bitwise = all(v.tolerance == 0.0 for v in verdicts)
     size = "" if worst is None or worst.worst is None else f"{worst.worst:.1e}"
-    cells = [
-        pair,
-        equal,
-        "bit for bit" if size and bitwise else size,
-        worst.case if worst and worst.worst else "",
-        "" if bitwise else f"{max(v.tolerance for v in verdicts):.0e}",
-        *others,
-    ]
-    return [*map(plain, cells), plain(failed, "bold red" if counts["FAILED"] else "")]
+    return {
+        "between": pair,
+        "equal": equal,
+        "worst of these": "bit for bit" if size and bitwise else size,
+        "at": worst.case if worst and worst.worst else "",
+        "allowed": "" if bitwise else f"{max(v.tolerance for v in verdicts):.0e}",
+        **dict(zip(get_args(Outcome)[1:], others, strict=True)),
+    }
 
 
 def _size(verdict: Verdict) -> float:
@@ -106,27 +101,32 @@ def _pair(verdict: Verdict) -> str:
 
 
 def _show_differing(verdicts: Sequence[Verdict]) -> None:
-    """By optimizer and rule: the sizes of the differences, and why."""
-    if not verdicts:
-        return
-    table = _empty("Differs by definition", "optimizer", "rule", "between", "by", "why")
-    for optimizer, rule in dict.fromkeys((v.optimizer, v.rule) for v in verdicts):
-        chosen = [v for v in verdicts if (v.optimizer, v.rule) == (optimizer, rule)]
-        for pair in dict.fromkeys(_frameworks(v) for v in chosen):
-            of_pair = [v for v in chosen if _frameworks(v) == pair]
-            sizes = sorted(v.worst for v in of_pair if v.worst is not None)
-            ends = sizes if len(sizes) < 2 else (sizes[0], sizes[-1])
-            spread = " to ".join(f"{size:.1e}" for size in ends)
-            why = of_pair[0].reason if rule == "canonical" else ""
-            table.add_row(*map(plain, (optimizer, rule, pair, spread, why)))
-    print_rich(table)
+    if rows := differing_rows(verdicts):
+        table = _empty("Differs by definition", *rows[0])
+        for row in rows:
+            table.add_row(*map(plain, row.values()))
+        print_rich(table)
+
+
+def differing_rows(verdicts: Sequence[Verdict]) -> list[dict[str, str]]:
+    """By optimizer, rule and pair of frameworks: the sizes of the differences, and why."""
+    rows = []
+    for key in dict.fromkeys((v.optimizer, v.rule, _frameworks(v)) for v in verdicts):
+        chosen = [v for v in verdicts if (v.optimizer, v.rule, _frameworks(v)) == key]
+        sizes = sorted(v.worst for v in chosen if v.worst is not None)
+        ends = sizes if len(sizes) < 2 else (sizes[0], sizes[-1])
+        spread = " to ".join(f"{size:.1e}" for size in ends)
+        why = chosen[0].reason if key[1] == "canonical" else ""
+        named = dict(zip(("optimizer", "rule", "between"), key, strict=True))
+        rows.append({**named, "by": spread, "why": why})
+    return rows
 
 
 def _frameworks(verdict: Verdict) -> str:
     return f"{verdict.a.framework} — {verdict.b.framework}"
 
 
-def _show_unavailable(verdicts: Sequence[Verdict]) -> None:
+def unavailable(verdicts: Sequence[Verdict]) -> Iterator[str]:
     """Optimizers that a library does not ship, by framework; then every other reason."""
     missing: dict[str, list[str]] = {}
     other: Counter[str] = Counter()
@@ -138,9 +138,9 @@ def _show_unavailable(verdicts: Sequence[Verdict]) -> None:
         else:
             other[reason] += 1
     for framework, optimizers in missing.items():
-        print_rich(plain(f"Unavailable in {framework}: {', '.join(dict.fromkeys(optimizers))}"))
+        yield f"Unavailable in {framework}: {', '.join(dict.fromkeys(optimizers))}"
     for reason, count in other.items():
-        print_rich(plain(f"Unavailable ({count:,}): {reason}"))
+        yield f"Unavailable ({count:,}): {reason}"
 
 
 class Progress:

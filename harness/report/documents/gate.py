@@ -1,0 +1,68 @@
+"""The page of `gradrace gate`: the verdict, what changed, and folded away all the rest."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from ...gate import GateResult, text
+from .document import Chapter, Document, grid
+
+_CHIPS = {
+    **dict.fromkeys(("differs", "failed", "regression"), "failed"),
+    **dict.fromkeys(("changed", "unchecked", "inconclusive", "skipped"), "skipped"),
+}
+
+
+def document(result: GateResult) -> Document:
+    """Of a whole gate."""
+    head = text.head(result)
+    says = (result.outcome,) if result.outcome != head else ()
+    chapters = (*_losses(result), *_times(result), _environment(result))
+    return Document(
+        "gate.html", f"gradrace gate {result.suite}", head, says, _chips(result), chapters
+    )
+
+
+def _chips(result: GateResult) -> tuple[tuple[str, str], ...]:
+    losses, times = result.convergence, result.timing
+    counts = Counter[str](check.verdict for check in (losses.checks if losses else ()))
+    found = [(_CHIPS.get(word, "ok"), f"losses: {n} {word}") for word, n in counts.items()]
+    counts = Counter[str](cell.decision for cell in (times.cells if times else ()))
+    found += [(_CHIPS.get(word, "ok"), f"times: {n} {word}") for word, n in counts.items()]
+    return tuple(found)
+
+
+def _losses(result: GateResult) -> Iterator[Chapter]:
+    found = result.convergence
+    if found is None:
+        yield Chapter("losses", "Losses", (f"Not checked: {result.convergence_reason}",))
+        return
+    notable = text.notable_checks(found)
+    rows = grid("Checks with a finding", [text.check_row(check) for check in notable])
+    yield Chapter("losses", "Losses", (f"{text.sentence_on_losses(found)}.",), rows)
+    how = tuple(f"{each.framework}: {each.reason}" for each in found.frameworks)
+    yield Chapter("how", "How losses were compared", how, folded=True)
+    rest = [text.check_row(check) for check in found.checks if check not in notable]
+    if rest:
+        title = f"Checks without a finding ({len(rest)})"
+        yield Chapter("other-checks", title, (), grid("", rest), folded=True)
+
+
+def _times(result: GateResult) -> Iterator[Chapter]:
+    found = result.timing
+    if found is None:
+        yield Chapter("times", "Step times", (f"Not measured: {result.timing_reason}",))
+        return
+    notable = text.notable_cells(found)
+    says = (f"{text.sentence_on_times(found)}.", f"Reliability: {result.calibration}.")
+    rows = grid("Cells with a finding", [text.cell_row(cell) for cell in notable])
+    yield Chapter("times", "Step times", says, rows)
+    rest = [text.cell_row(cell) for cell in found.cells if cell not in notable]
+    if rest:
+        title = f"Cells without a finding ({len(rest)})"
+        yield Chapter("other-cells", title, (), grid("", rest), folded=True)
+
+
+def _environment(result: GateResult) -> Chapter:
+    return Chapter("machine", "Versions and machine", text.environment(result), folded=True)
