@@ -72,8 +72,8 @@ class Arguments:
     breakdown: Annotated[bool | None, Option(None, "--breakdown/--no-breakdown", help=_BREAKDOWN)]
     allow_dirty: options.AllowDirty
     strict: options.Strict
-    output: options.Output
-    report: Annotated[bool, Option(True, "--report/--no-report", help=_PAGE)]
+    output: options.Output = Path("results")
+    report: Annotated[bool, Option(True, "--report/--no-report", help=_PAGE)] = True
     show_all: Annotated[bool, Option(False, "--all", help=_ALL)]
     quiet: options.Quiet
     as_json: options.AsJson
