@@ -32,16 +32,13 @@ def convergence(
 
     metric: train_loss, validation_loss or validation_metric alone."""
     _check("x", x, ("step", "seconds"))
-    from .sections import of_curves
-
     needs = "training runs that ended ok or diverged"
     if x == "seconds":
         needs += ", of settings that were timed on the same machine"
     ending = "convergence" if x == "step" else "seconds"
     if x == "seconds" and metric is not None:
         raise UserError("metric: by seconds the validation loss is drawn; leave it out")
-    wanted = of_curves(frames, metric)
-    return _plot(wanted, "convergence", (suite, task, width), _ends(ending), needs)
+    return _plot(frames, "convergence", (suite, task, width), _ends(ending), needs, metric)
 
 
 def learning_rate_sensitivity(
@@ -164,9 +161,9 @@ def compare(
     twelve."""
     from .chosen import drawing
     from .figure import made
-    from .sections import of_curves
+    from .sections import of_metric
 
-    drawn = drawing(of_curves(frames, metric), digests, task)
+    drawn = of_metric(drawing(frames, digests, task), metric)
     return made(drawn.draw, drawn.title, drawn.caption, width)
 
 
@@ -176,17 +173,19 @@ def _plot(
     wanted: tuple[str | None, str | None, Width],
     is_it: Callable[[str], bool],
     needs: str,
+    metric: str | None = None,
 ) -> Figure:
-    """The one figure of a section whose name passes. wanted: suite, task, width."""
+    """The one figure of a section whose name passes. wanted: suite, task, width. metric: of a
+    figure of several curves."""
     from .figure import inches_of, made
-    from .sections import drawings, narrowed, only
+    from .sections import drawings, narrowed, of_metric, only
 
     suite, task, width = wanted
     inches_of(width)
     chosen, name = narrowed(frames, suite, task)
     found = [each for each in drawings(chosen, name, section) if is_it(each.name)]
     place = f"suite {name}" + (f", task {task}" if task else "")
-    drawn = only(found, place, needs)
+    drawn = of_metric(only(found, place, needs), metric)
     return made(drawn.draw, drawn.title, drawn.caption, width)
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
+
+import pandas as pd
 
 from ..errors import ExitCode, UserError, nearest
 from ..report import sections
@@ -16,6 +20,13 @@ from ..results.frame import Frames
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawn
+
+# The curves of a convergence figure, and how sentences of its caption begin that are of one alone.
+_SAID = {
+    "train_loss": re.compile("Training loss"),
+    "validation_loss": re.compile("Validation loss"),
+    "validation_metric": re.compile("The (dashed level|accuracy|R²)"),
+}
 
 
 @dataclass(frozen=True)
@@ -78,13 +89,23 @@ def only(found: list[Drawing], what: str, needs: str) -> Drawing:
     return found[0]
 
 
-def of_curves(frames: Frames, metric: str | None) -> Frames:
-    """With the curves of this metric alone, and of what no metric names."""
+def of_metric(drawing: Drawing, metric: str | None) -> Drawing:
+    """The drawing with the curves of this metric alone, and what its caption says of these."""
     if metric is None:
-        return frames
-    metrics = ("train_loss", "validation_loss", "validation_metric")
-    if metric not in metrics:
-        raise UserError(f"metric {metric!r}: no such curve{nearest(metric, metrics)}")
-    others = [name for name in metrics if name != metric]
-    curves: Any = frames.curves[~frames.curves["series"].isin(others)]
-    return replace(frames, curves=curves)
+        return drawing
+    if metric not in _SAID:
+        raise UserError(f"metric {metric!r}: no such curve{nearest(metric, _SAID)}")
+    draw = drawing.draw
+    assert isinstance(draw, partial), "so that it can be pickled"
+    tables = [_rows(argument, metric) for argument in draw.args]
+    others = [said for name, said in _SAID.items() if name != metric]
+    sentences = re.split(r"(?<=\.) ", drawing.caption)
+    kept = (each for each in sentences if not any(said.match(each) for said in others))
+    return replace(
+        drawing, draw=partial(draw.func, *tables, **draw.keywords), caption=" ".join(kept)
+    )
+
+
+def _rows(argument: Any, metric: str) -> Any:
+    is_curves = isinstance(argument, pd.DataFrame) and "metric" in argument
+    return argument[argument["metric"] == metric] if is_curves else argument

@@ -75,3 +75,18 @@ def test_a_study_and_a_verification_of_one_framework(tmp_path):
     assert gradrace.plot.tuning(made).title.endswith("expected best after k trials")
     found = gradrace.verify("rates !torch", frameworks=["numpy"], output=tmp_path)
     assert set(found["verdict"]) <= {"equal", "unavailable"} and (tmp_path / "verify.json").exists()
+
+
+def test_a_run_verifies_and_says_what_failed(tmp_path, monkeypatch):
+    from gradrace.verify import suite
+    from gradrace.verify.suite import Verified
+
+    asked = []
+    said = Verified(failures=("updates sgd: torch against jax",))
+    monkeypatch.setattr(suite, "verify_suite", lambda sweep: asked.append(sweep) or said)
+    content = {"title": "One", "tasks": ["quadratic"], "frameworks": ["numpy"], "steps": 4}
+    content |= {"optimizers": ["sgd"], "seeds": 1, "dtype": "float64"}
+    with pytest.warns(UserWarning, match="1 verdicts FAILED.* torch against jax"):
+        gradrace.run(content, output=tmp_path)
+    gradrace.run(content, output=tmp_path, verify=False)
+    assert len(asked) == 1

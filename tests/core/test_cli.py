@@ -22,6 +22,7 @@ COMMANDS = (
         "certify",
         "report",
         "compare",
+        "plot",
         "gate",
         "baseline",
         "calibrate",

@@ -73,6 +73,16 @@ def test_lines_are_those_of_the_report_s_table(demo):
     assert names(figure) == set(bands["series"])
 
 
+@pytest.mark.parametrize("metric", ["train_loss", "validation_loss", "validation_metric"])
+def test_one_curve_in_the_same_panels_and_its_caption(demo, metric):
+    whole = plot.convergence(demo, task="cnn")
+    figure = plot.convergence(demo, task="cnn", metric=metric)
+    assert len(whole.axes) == 3 * len(figure.axes) and "target" in whole.caption
+    assert ("target" in figure.caption) == (metric == "validation_metric")
+    assert "raining loss" not in figure.caption or metric == "train_loss"
+    assert "diverged" in figure.caption
+
+
 def test_the_profile_is_over_all_tasks(demo):
     figure = plot.performance_profile(demo, width=5)
     assert names(figure) == {"sgd", "adam"} and figure.get_figwidth() == 5
@@ -112,7 +122,7 @@ MISTAKES = [
     (plot.convergence, {"suite": "dem"}, "no suite 'dem' in these results (did you mean 'demo'?)"),
     (plot.convergence, {"suite": "demo"}, "2 figures would do (mlp: convergence by step; cnn: "),
     (plot.convergence, {"suite": "demo", "task": "mpl"}, "no task 'mpl' in these results"),
-    (plot.convergence, {"suite": "demo", "metric": "loss"}, "metric 'loss': no such curve"),
+    (plot.convergence, {"suite": "kinds", "metric": "loss"}, "metric 'loss': no such curve"),
     (plot.convergence, {"suite": "demo", "x": "epoch"}, "x 'epoch': no such choice"),
     (plot.step_times, {"suite": "demo", "metric": "p25"}, "metric 'p25': no such choice"),
     (plot.tuning, {"suite": "demo"}, "suite demo: nothing to draw; it needs the results of"),
