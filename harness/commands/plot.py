@@ -60,7 +60,9 @@ def main(args: Arguments) -> None:
     printed, for the caption. `gradrace plot table --suite quick -o table.tex` writes LaTeX with the
     rules of booktabs. `-o` is the file; the folder of results is --results."""
     if args.name not in (*NAMES, TABLE):
-        raise UserError(f"plot: nothing is called {args.name!r}{nearest(args.name, (*NAMES, TABLE))}")
+        raise UserError(
+            f"plot: nothing is called {args.name!r}{nearest(args.name, (*NAMES, TABLE))}"
+        )
     _check_suffix(args)
     frames = _frames(args)
     if args.name == TABLE:
