@@ -1,5 +1,5 @@
-# make race    install, run the suite `quick`, write the report
-# make verify  prove that the frameworks compute the same; the report shows the verdicts
+# make race    install, run the suite `quick`, verify what it compares, write the report
+# make verify  prove everything that the frameworks compute, not only what a suite compares
 # make test    install the tests' requirements and run all tests, two files at a time
 # make check   ruff, ruff format and mypy
 # make asv     the nightly suites for the current commit under asv, pages in results/asv-html

@@ -42,7 +42,7 @@ def _odd_one(odd: Side, most: Sequence[Side], verdict: Verdict) -> str:
     agree = [_called(side) for side in most]
     listed = f"{', '.join(agree[:-1])} and {agree[-1]}"
     line = f"{verdict.level}/{verdict.case}: {odd.label} differs, {listed} agree"
-    return f"{line}:{_how(verdict)}" if verdict.place else f"{line}{_how(verdict)}"
+    return f"{line}{_how(verdict, ', first at')}"
 
 
 def _called(side: Side) -> str:
@@ -70,17 +70,17 @@ def _agreeing(verdicts: Sequence[Verdict]) -> list[list[Side]]:
 def describe(verdict: Verdict) -> str:
     """A verdict that is not equal, in one line: first step and tensor that part, and how far."""
     line = f"{verdict.level}/{verdict.case}: {verdict.a.label} and {verdict.b.label}"
-    return f"{line}{_how(verdict)}"
+    return f"{line}{_how(verdict, ' part first at')}"
 
 
-def _how(verdict: Verdict) -> str:
+def _how(verdict: Verdict, first_at: str) -> str:
     """Where the two sides part first, how far they are apart, and the reason."""
     line = ""
     if verdict.place:
         place = verdict.place
         step = f"step {place.step}, " if place.step is not None else ""
         entry = f"[{', '.join(map(str, place.entry))}]" if place.entry else ""
-        line += f" part first at {step}{place.tensor}{entry}: {place.a} and {place.b}"
+        line += f"{first_at} {step}{place.tensor}{entry}: {place.a} and {place.b}"
         line += f" ({verdict.a.framework}, {verdict.b.framework})"
     if verdict.worst is not None:
         line += f"; worst difference {verdict.worst:.1e}, allowed {verdict.tolerance:.0e}"

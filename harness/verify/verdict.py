@@ -128,7 +128,8 @@ class VerifyFile(Frozen):
 def list_versions(versions: Mapping[str, Mapping[str, str]]) -> str:
     """'torch 2.10.0, keras 3.12.0, ...'; without NumPy, which all frameworks have."""
     found = (item for libraries in versions.values() for item in libraries.items())
-    return ", ".join(f"{library} {version}" for library, version in found if library != "numpy")
+    named = (f"{library} {version}" for library, version in found if library != "numpy")
+    return ", ".join(dict.fromkeys(named))
 
 
 def json_schema() -> dict[str, Any]:

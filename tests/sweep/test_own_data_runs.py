@@ -224,7 +224,17 @@ def test_a_csv_becomes_a_report_by_one_file_of_15_lines_and_one_command(gradrace
     assert len(file.read_text().splitlines()) <= 15
     only = ("--framework", "torch", "--framework", "jax", "--seeds", "1")
     done = gradrace(
-        "run", "quick", "--load", file, "-k", "iris !timing", *only, "--output", "out", timeout=540
+        "run",
+        "quick",
+        "--load",
+        file,
+        "-k",
+        "iris !timing",
+        *only,
+        "--no-verify",
+        "--output",
+        "out",
+        timeout=540,
     )
     assert done.returncode == 0, done.stderr
     page = (folder / "out" / "html" / "suite-quick.html").read_text()

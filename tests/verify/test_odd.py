@@ -31,8 +31,8 @@ def told(*pairs: tuple[str, str, bool]) -> list[str]:
 
 def test_the_odd_one_is_named_once_beside_those_that_agree():
     (line,) = told(("torch", "jax", False), ("torch", "numpy", False), ("jax", "numpy", True))
-    assert line.startswith("updates/adam/canonical: torch differs, jax and the NumPy rule agree:")
-    assert "part first at step 7, 0_dense.kernel[1, 2]: 1.5 and 2.5 (torch, numpy)" in line
+    assert line.startswith("updates/adam/canonical: torch differs, jax and the NumPy rule agree, ")
+    assert "first at step 7, 0_dense.kernel[1, 2]: 1.5 and 2.5 (torch, numpy)" in line
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,8 @@ def document(found: VerifyFile) -> Document:
     if not (failed or counts["equal"]):
         title = "Nothing could be compared"
     says = (
-        f"{text.sentence(found)} Verified on {found.started_at[:16].replace('T', ' ')} UTC:"
+        text.sentence(found),
+        f"Verified on {found.started_at[:16].replace('T', ' ')} UTC:"
         f" {list_versions(found.versions)}; {found.machine.processor}.",
     )
     chips = tuple((_CHIPS[kind], f"{count:,} {kind}") for kind, count in counts.items() if count)
