@@ -45,7 +45,8 @@ _REFERENCE = re.compile(r"""(?:url\(#|xlink:href="#)([^")]+)""")
 
 def styled() -> AbstractContextManager[None]:
     """Inside, matplotlib draws in the style of the reports, dark on white."""
-    return matplotlib.rc_context({**_ticks(), **_STYLE})
+    style: Any = {**_ticks(), **_STYLE}
+    return matplotlib.rc_context(style)
 
 
 @cache
@@ -53,7 +54,8 @@ def _ticks() -> dict[str, Any]:
     """The style "ticks" of seaborn, of which matplotlib has a copy: seaborn takes as long to import
     as matplotlib and pandas together."""
     file = Path(matplotlib.get_data_path(), "stylelib", "seaborn-v0_8-ticks.mplstyle")
-    return dict(matplotlib.rc_params_from_file(file, use_default_template=False))
+    found: Any = matplotlib.rc_params_from_file(file, use_default_template=False)
+    return dict(found)
 
 
 def inline(draw: Callable[[], Figure], name: str, title: str, description: str) -> Markup:
