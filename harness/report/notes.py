@@ -27,14 +27,12 @@ def rate_note(trained: pd.DataFrame, task: str) -> str:
 
 def agreed(merged: pd.DataFrame, task: str) -> str:
     """Says which frameworks of a task are drawn as one, and how far apart they are at most."""
-    of_task = merged[merged["task"] == task].drop_duplicates("panel")
-    return joined(
-        *(
-            f"Frameworks differ by at most {100 * row.worst:.2g}% (mean validation loss):"
-            f" {row.panel} are one panel, each seed its mean over them."
-            for row in of_task.itertuples()
-        )
-    )
+    said = []
+    for row in merged[merged["task"] == task].drop_duplicates("panel").itertuples():
+        apart = f"differ by at most {100 * row.worst:.2g}%" if row.worst else "are equal"
+        one = f"{row.panel} are one panel, each seed its mean over them."
+        said.append(f"Frameworks {apart} (mean validation loss): {one}")
+    return joined(*said)
 
 
 def bands_of(shown: pd.DataFrame, most: int) -> str | None:

@@ -15,6 +15,7 @@ class ShownSeries:
 
     def __init__(self, trained: pd.DataFrame, series: Looks) -> None:
         self._trained, self._facets = trained, facets(trained)
+        self._drawn: dict[int, dict[str, set[str]]] = {}
         hues = list(dict.fromkeys(self._facets.hue.values()))
         self.styles = series if set(hues) <= set(series) else looks(hues)
 
@@ -33,5 +34,9 @@ class ShownSeries:
         )
 
     def _names(self, task: str, most: int) -> set[str]:
-        of_task = self._trained[self._trained["task"] == task]
-        return set(drawn(of_task, most)["series"])
+        if most not in self._drawn:
+            found = drawn(self._trained, most)
+            self._drawn[most] = {
+                str(task): set(rows["series"]) for task, rows in found.groupby("task")
+            }
+        return self._drawn[most].get(task, set())

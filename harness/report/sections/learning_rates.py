@@ -62,7 +62,9 @@ def section(builder: Builder) -> Section:
         return found
     merged = tables.merged(builder.frames, builder.suite, every_rate=True)
     rates = tables.learning_rates(builder.frames, builder.suite)
-    pooled = tables.learning_rates(builder.frames, builder.suite, merged)
+    pooled = rates
+    if len(merged):
+        pooled = tables.learning_rates(builder.frames, builder.suite, merged)
     drawn = ShownSeries(builder.trained, builder.series)
     for task, rows in pooled.groupby("task", sort=False):
         found.add(_figure(builder, str(task), rows, drawn, agreed(merged, str(task))))

@@ -101,6 +101,7 @@ def _marks(
         " are censored runs."
     )
     missed, styles = int((~rows["reached"]).sum()), builder.setups
+    runs = text.plural(missed, "run") if len(together) == len(rows) else "runs"
     if len(panels := list(dict.fromkeys(merged.loc[merged["task"] == task, "panel"]))):
         styles = looks([*builder.setups, *panels])
     caption = joined(
@@ -108,7 +109,7 @@ def _marks(
         f" {goal(builder.task(rows['digest'].iloc[0]))}, one mark a run.",
         f"Seconds are steps × the mean step time{f' on {on}' if on else ''}." if timed else "",
         "A short bar is the median.",
-        f"Open triangles, of {text.plural(missed, 'run')} that missed the target, stand at the"
+        f"Open triangles, of {runs} that missed the target, stand at the"
         " budget: nobody knows how much longer the run would have needed."
         if missed
         else "",
@@ -123,7 +124,7 @@ def _marks(
         described(picture, rows["setup"], rows["series"]),
         rows,
         caption,
-        small=rows["setup"].nunique() == 1 and not timed,
+        small=together["setup"].nunique() == 1 and not timed,
     )
 
 
