@@ -18,12 +18,15 @@ from gradrace.report.builder import Builder
 from gradrace.report.content import Figure
 from gradrace.report.draw import arrivals, convergence, limits, looks, svg
 from gradrace.report.draw.touch import tag_of
-from gradrace.report.sections import SECTIONS
+from gradrace.report.sections import convergence as curves_by_step
+from gradrace.report.sections import learning_rates, targets
 from gradrace.report.tables import facets
 from gradrace.results import frame
 from gradrace.spec import RunSpec
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
+
+SECTIONS = (curves_by_step, targets, learning_rates)
 
 
 def runs(optimizers: int, variants: int, tasks: int = 1) -> pd.DataFrame:
@@ -209,8 +212,9 @@ def made(folder: Path, specs: list[RunSpec], curve: Any = None) -> dict[str, Fig
     """Figures of the sections that draw curves, by the end of their names."""
     options = {"curve": curve} if curve else {}
     builder = Builder(sweeps.load(folder, {"s": specs}, **options), "s", None)
-    found = [part for make in SECTIONS for part in make(builder).parts if isinstance(part, Figure)]
-    return {figure.name.removeprefix("s-fig-"): figure for figure in found}
+    found = [part for made in SECTIONS for part in made.section(builder).parts]
+    figures = [part for part in found if isinstance(part, Figure)]
+    return {figure.name.removeprefix("s-fig-"): figure for figure in figures}
 
 
 def bands_drawn(figure: Figure) -> bool:
@@ -265,8 +269,8 @@ def test_a_suite_of_diverged_runs_has_its_curves(tmp_path):
     frames = sweeps.load(folder, {"s": specs}, judge=lambda spec: ("diverged", "inf"))
     assert isinstance(frames, frame.Frames)
     builder = Builder(frames, "s", None)
-    figures = [part for make in SECTIONS for part in make(builder).parts]
-    found = next(part for part in figures if getattr(part, "name", "").endswith("-convergence"))
+    found = curves_by_step.section(builder).parts[0]
+    assert isinstance(found, Figure)
     sketch: Any = found.svg
     drawn = sketch.draw()
     assert "No run ended ok." in found.caption
