@@ -11,9 +11,13 @@ beta1, seeds), evaluated before and after (`--eval-every` sets more), as one col
 them each, one after another: import, open, train, evaluate, write the curve. `--processes` of these
 are measured, their median is scaled to the number of configurations.
 script: 12 runs (SGD, momentum and Adam at 4 learning rates, 64-64-10, batch 64, 200 steps,
-evaluation every 20) as one cold `gradrace run`, without and with a report and with everything
-cached, against a script without gradrace (torch and numpy). Rounds take turns; medians are printed,
-with the CPU seconds of all processes in brackets. Nothing is asserted."""
+evaluation every 20; see twelve.py) as one cold `gradrace run`, without and with a report and with
+everything cached, against a script without gradrace (torch and numpy), and against Benchopt 1.10
+that trains by the same functions, without and with its page, cold and with everything cached.
+Benchopt is taken from `--benchopt PYTHON`, or installed once into an environment below build/.
+
+Rounds take turns; medians are printed, with the CPU seconds of all processes in brackets. `--cores
+1` keeps everything on one core. Nothing is asserted."""
 
 from __future__ import annotations
 
@@ -31,8 +35,11 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 
+import benchopt_files
+import twelve
 from tiny import toml
 
+ROOT = Path(__file__).parents[2]
 RATES = (1e-4, 3e-4, 1e-3, 2e-3, 3e-3, 5e-3, 1e-2, 2e-2)
 BETAS = (0.8, 0.9, 0.95, 0.99)
 TASK = """
@@ -134,112 +141,9 @@ def isolation(
 # A script by hand
 
 
-def by_hand_torch() -> None:
-    """Twelve runs with torch alone."""
-    import numpy as np
-    import torch
-    from torch import nn
-
-    torch.set_num_threads(1)
-    splits = digits()
-    (x, y), (vx, vy) = (
-        (torch.from_numpy(a.astype("float32")), torch.from_numpy(b)) for a, b in splits
-    )
-    makers: dict[str, Any] = {
-        "sgd": lambda p, lr: torch.optim.SGD(p, lr),
-        "adam": lambda p, lr: torch.optim.Adam(p, lr),
-        "momentum": lambda p, lr: torch.optim.SGD(p, lr, momentum=0.9),
-    }
-    found = {}
-    for name, make in makers.items():
-        for lr in RATES[2:6]:
-            torch.manual_seed(0)
-            model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
-            optimizer, order, losses = make(model.parameters(), lr), np.random.default_rng(0), []
-            for step in range(200):
-                if step % 20 == 0:
-                    with torch.no_grad():
-                        logits = model(vx)
-                        correct = (logits.argmax(1) == vy).float().mean()
-                        loss = nn.functional.cross_entropy(logits, vy)
-                        found[f"{name} {lr} {step}"] = [float(loss), float(correct)]
-                if step % (len(x) // 64) == 0:
-                    batches = torch.from_numpy(order.permutation(len(x))).split(64)
-                rows = batches[step % (len(x) // 64)]
-                optimizer.zero_grad()
-                loss = nn.functional.cross_entropy(model(x[rows]), y[rows])
-                loss.backward()
-                optimizer.step()
-                losses.append(loss.item())
-            found[f"{name} {lr}"] = losses
-    Path("by_hand.json").write_text(json.dumps(found))
-
-
-def by_hand_numpy() -> None:
-    """Twelve runs with NumPy alone, in float64 as the reference."""
-    import numpy as np
-
-    (x, y), (vx, vy) = digits()
-    found = {}
-
-    def forward(p: Any, a: Any) -> tuple[Any, Any]:
-        h = np.maximum(a @ p[0] + p[1], 0.0)
-        z = h @ p[2] + p[3]
-        z = z - z.max(1, keepdims=True)
-        return h, z - np.log(np.exp(z).sum(1, keepdims=True))
-
-    for name in ("sgd", "momentum", "adam"):
-        for lr in RATES[2:6]:
-            rng, losses = np.random.default_rng(0), []
-            first, last = rng.normal(0, (2 / 64) ** 0.5, (64, 64)), rng.normal(0, 0.1, (64, 10))
-            p = [first, np.zeros(64), last, np.zeros(10)]
-            m, v = [np.zeros_like(w) for w in p], [np.zeros_like(w) for w in p]
-            for step in range(200):
-                if step % 20 == 0:
-                    log_p = forward(p, vx)[1]
-                    accuracy = float((log_p.argmax(1) == vy).mean())
-                    loss = float(-log_p[np.arange(len(vy)), vy].mean())
-                    found[f"{name} {lr} {step}"] = [loss, accuracy]
-                if step % (len(x) // 64) == 0:
-                    order = rng.permutation(len(x))
-                rows = order[step % (len(x) // 64) * 64 :][:64]
-                h, log_p = forward(p, x[rows])
-                losses.append(float(-log_p[np.arange(64), y[rows]].mean()))
-                dz = np.exp(log_p)
-                dz[np.arange(64), y[rows]] -= 1.0
-                dz /= 64
-                dh = (dz @ p[2].T) * (h > 0)
-                for i, g in enumerate((x[rows].T @ dh, dh.sum(0), h.T @ dz, dz.sum(0))):
-                    if name == "sgd":
-                        p[i] = p[i] - lr * g
-                    elif name == "momentum":
-                        m[i] = 0.9 * m[i] + g
-                        p[i] = p[i] - lr * m[i]
-                    else:
-                        m[i], v[i] = 0.9 * m[i] + 0.1 * g, 0.999 * v[i] + 0.001 * g * g
-                        corrected = m[i] / (1 - 0.9 ** (step + 1))
-                        size = np.sqrt(v[i] / (1 - 0.999 ** (step + 1))) + 1e-8
-                        p[i] = p[i] - lr * corrected / size
-            found[f"{name} {lr}"] = losses
-    Path("by_hand.json").write_text(json.dumps(found))
-
-
-def digits() -> tuple[tuple[Any, Any], tuple[Any, Any]]:
-    """Training and validation split, standardised."""
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
-
-    x, y = load_digits(return_X_y=True)
-    halves = {"train_size": 1152, "stratify": y, "random_state": 0}
-    train_x, held_x, train_y, held_y = train_test_split(x, y, **halves)
-    mean, spread = train_x.mean(0), train_x.std(0)
-    scaled = [(part - mean) / (spread + (spread == 0)) for part in (train_x, held_x[:320])]
-    return (scaled[0], train_y), (scaled[1], held_y[:320])
-
-
-def script(framework: str, rounds: int, folder: Path) -> None:
+def script(framework: str, rounds: int, benchopt: str, folder: Path) -> None:
     """The table of the second comparison."""
-    if framework not in ("torch", "numpy"):
+    if framework not in twelve.RUNS:
         print(f"script: no hand-written script for {framework}")
         return
     from gradrace.executor.environment import environment
@@ -247,27 +151,37 @@ def script(framework: str, rounds: int, folder: Path) -> None:
     from gradrace.suite import expand, make_suite
 
     (folder / "small.py").write_text(TASK)
-    names, rates = ("sgd", "momentum", "adam"), list(RATES[2:6])
-    optimizers = [{"name": name, "learning_rate": rates} for name in names]
+    rates = list(twelve.RATES)
+    optimizers = [{"name": name, "learning_rate": rates} for name in twelve.NAMES]
     content = plain("Twelve", framework) | {"seeds": 1, "timing": False, "optimizers": optimizers}
     known = make_suite("twelve", content | {"tasks": ["digits_mlp"]})
     env = environment(expand(known, load_registry())[0])
     (folder / "twelve.toml").write_text(toml(content | {"tasks": ["small_mlp"]}))
+    other = benchopt_files.environment(benchopt, ROOT / "build")
     ways: dict[str, list[Cost]] = {}
 
-    def timed(what: str, command: list[str], env: dict[str, str] | None = None) -> None:
-        ways.setdefault(what, []).append(measured(command, folder, env))
+    def timed(
+        what: str, command: list[str], env: dict[str, str] | None = None, cwd: Path = folder
+    ) -> None:
+        ways.setdefault(what, []).append(measured(command, cwd, env))
 
     def sweep(*options: str) -> list[str]:
         return gradrace("run", "twelve.toml", "--load", "small.py", "-q", *options)
 
     for turn in range(rounds):
-        timed("by hand", [sys.executable, __file__, "--by-hand", framework], env)
-        timed("without report", sweep("--no-report", "-o", f"plain{turn}"))
-        timed("with report", sweep("-o", f"report{turn}"))
-        timed("all cached, no report", sweep("--no-report", "-o", f"plain{turn}"))
+        timed("a script by hand", [sys.executable, twelve.__file__, framework], env)
+        timed("gradrace --no-report", sweep("--no-report", "-o", f"plain{turn}"))
+        timed("gradrace", sweep("-o", f"report{turn}"))
+        timed("gradrace, all cached", sweep("-o", f"report{turn}"))
+        for html in (False, True):
+            what = "benchopt with HTML" if html else "benchopt"
+            files = folder / f"{what}-{turn}".replace(" ", "-")
+            benchopt_files.write(files, framework)
+            own, command = benchopt_files.variables(env), benchopt_files.command(other, html)
+            timed(what, command, own, files)
+            timed(f"{what}, all cached", command, own, files)
     print(f"script, {framework}: 12 runs, {rounds} rounds")
-    hand = middle(ways["by hand"])
+    hand = middle(ways["a script by hand"])
     for what, costs in ways.items():
         cost = middle(costs)
         show(what, cost, f"{cost.wall / hand.wall:.2f} x [{cost.cpu / hand.cpu:.2f} x]")
@@ -289,18 +203,19 @@ def main() -> None:
         ("--jobs", 1, "isolation: workers of the one command"),
         ("--processes", 6, "how many fresh processes are measured"),
         ("--rounds", 3, None),
+        ("--cores", 0, "how many of the usable cores; all of them by default"),
         ("--one", None, SUPPRESS),
     ):
         parser.add_argument(name, type=int, default=default, help=said)
-    parser.add_argument("--by-hand", help=SUPPRESS)
+    parser.add_argument("--benchopt", default="", help="a Python that has Benchopt 1.10")
     given = parser.parse_args()
     if given.one is not None:
         one(given.framework, given.configurations, given.eval_every, given.one, Path(given.what[0]))
         return
-    if given.by_hand:
-        {"torch": by_hand_torch, "numpy": by_hand_numpy}[given.by_hand]()
-        return
-    load = f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
+    cores = sorted(os.sched_getaffinity(0))
+    cores = cores[: given.cores or len(cores)]
+    os.sched_setaffinity(0, cores)
+    load = f"{len(cores)} cores, load {os.getloadavg()[0]:.1f}"
     print(f"{load}: other work on this machine disturbs these figures")
     for what in given.what:
         with TemporaryDirectory() as folder:
@@ -309,7 +224,7 @@ def main() -> None:
                 cost = (given.processes, given.rounds, given.jobs)
                 isolation(given.framework, counts, *cost, Path(folder))
             elif what == "script":
-                script(given.framework, given.rounds, Path(folder))
+                script(given.framework, given.rounds, given.benchopt, Path(folder))
             else:
                 parser.error(f"{what}: expected isolation or script")
 
