@@ -85,7 +85,7 @@ CASES = {
         [
             "mlp: no clear winner; ahead here: adam, 15 steps.",
             "Only 2 seeds: too few to show a winner among 2; 4 each could.",
-            "No clear winner on 1 task; ahead on 1: adam",
+            "No clear winner on 1 task; adam is ahead on 1",
         ],
         ["adam leads", "slower"],
     ),

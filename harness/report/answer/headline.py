@@ -26,7 +26,7 @@ def headline(builder: Builder, standings: pd.DataFrame, costs: pd.DataFrame) -> 
 
 
 def _lead(builder: Builder, standings: pd.DataFrame) -> str:
-    """'adam and rmsprop lead on 3 of 3 tasks', 'no clear winner on 2 tasks; ahead: adam on 1'."""
+    """'adam leads on 3 of 3 tasks', 'No clear winner on 2 tasks; adam is ahead on 1'."""
     if builder.trained.empty:
         return ""
     if standings.empty:
@@ -38,21 +38,22 @@ def _lead(builder: Builder, standings: pd.DataFrame) -> str:
     total = text.plural(len(rows), "task")
     clear = [of.loc[of["leads"].astype(bool), "series"] for of in ended.values() if is_clear(of)]
     if clear:
-        return f"{_most(clear)[0]} on {_most(clear)[1]} of {total}"
+        names, most = _most(clear)
+        return (
+            f"{words.listed(names, _NAMES)} {'lead' if names[1:] else 'leads'} on {most} of {total}"
+        )
     if all(len(of) == 1 for of in ended.values()):
         return f"One setting on {total}"
     names, most = _most([of.loc[of["best"].astype(bool), "series"] for of in ended.values()])
-    named = names.removesuffix(" leads").removesuffix(" lead")
-    return f"{NO_CLEAR_WINNER.capitalize()} on {total}; ahead on {most}: {named}"
+    ahead = f"{words.listed(names, _NAMES)} {'are' if names[1:] else 'is'} ahead on {most}"
+    return f"{NO_CLEAR_WINNER.capitalize()} on {total}; {ahead}"
 
 
-def _most(flagged: list[pd.Series]) -> tuple[str, int]:
-    """Those flagged on most tasks: 'adam and sgd lead', and on how many."""
+def _most(flagged: list[pd.Series]) -> tuple[list[str], int]:
+    """Those flagged on most tasks, and on how many."""
     counts = Counter(str(name) for names in flagged for name in dict.fromkeys(names))
     most = max(counts.values())
-    names = [words.name(name, _NAME) for name, n in counts.items() if n == most]
-    said = words.listed(names, _NAMES + 1)
-    return f"{said} {'leads' if len(names) == 1 else 'lead'}", most
+    return [words.name(name, _NAME) for name, n in counts.items() if n == most], most
 
 
 def _cost(builder: Builder, costs: pd.DataFrame) -> str:

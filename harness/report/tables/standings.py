@@ -91,21 +91,24 @@ def _compared(
     """Rows of one task: series, setup, seed, value (lower is better, infinite if missed), budget,
     reached, digest."""
     names = ["series", "setup"]
-    groups = {(str(a), str(b)): of for (a, b), of in rows.groupby(names, sort=False)}
-    values = {key: of.groupby("seed")["value"].median().to_numpy() for key, of in groups.items()}
-    labels = {key: "\n".join(key) for key in groups}
-    known = None if factors is None else {labels[k]: factors[k] for k in groups if k in factors}
-    found = leaders({labels[key]: of for key, of in values.items()}, known)
-    for key in sorted(values, key=lambda key: _rank(values[key])):
-        of = values[key]
+    of_seeds = rows.groupby([*names, "seed"], sort=False)["value"].median().reset_index()
+    values = {
+        "\n".join(key): of.to_numpy() for key, of in of_seeds.groupby(names, sort=False)["value"]
+    }
+    known = None if factors is None else {"\n".join(key): of for key, of in factors.items()}
+    found = leaders(values, known)
+    ends = rows.groupby(names, sort=False).agg(
+        budget=("budget", "max"), digest=("digest", " ".join)
+    )
+    for name in sorted(values, key=lambda name: _rank(values[name])):
+        of, key = values[name], name.split("\n")
+        budget, digests = ends.loc[tuple(key)]
         yield {
             **{"task": rows["task"].iloc[0], "unit": unit, "series": key[0], "setup": key[1]},
             **{"median": float(np.median(of)), "low": of.min(), "high": of.max()},
-            **{"runs": len(of), "missed": int(np.isinf(of).sum())},
-            "budget": float(groups[key]["budget"].max()),
-            **{"best": labels[key] in found.best, "leads": labels[key] in found.not_worse},
-            **{"contenders": len(values), "decidable": found.decidable},
-            "digests": " ".join(groups[key]["digest"]),
+            **{"runs": len(of), "missed": int(np.isinf(of).sum()), "budget": float(budget)},
+            **{"best": name in found.best, "leads": name in found.not_worse},
+            **{"contenders": len(values), "decidable": found.decidable, "digests": digests},
         }
 
 

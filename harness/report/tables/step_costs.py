@@ -36,7 +36,9 @@ def step_costs(frames: Frames, suite: str) -> pd.DataFrame:
     and input are. A setup that shares no cell with the reference has NaN."""
     times = step_times(frames, suite)
     timed = times[times["launches"] > 0]
-    known = runs(frames, suite, "timing").set_index("digest")
+    ended = runs(frames, suite, "timing")
+    ended = ended[ended["status"] == "ok"]
+    known = dict(zip(ended["digest"], ended["step_p25_s"], strict=True))
     found: list[dict[str, Any]] = []
     for key, rows in groups(timed, ["machine", "rule"]):
         of_setups = {str(s): _launches(of, known) for s, of in rows.groupby("setup", sort=False)}
@@ -51,15 +53,14 @@ def step_costs(frames: Frames, suite: str) -> pd.DataFrame:
     return table.loc[order.sort_values(["n", "ratio"], kind="stable").index].reset_index(drop=True)
 
 
-def _launches(rows: pd.DataFrame, known: pd.DataFrame) -> dict[Any, np.ndarray]:
-    """Cell -> p25 of its launches that ended ok, float[launches]."""
-    found = {}
-    for row in rows.to_dict("records"):
-        own = known.loc[[d for d in row["digests"].split() if d in known.index]]
-        found[tuple(row[name] for name in _SAME)] = own.loc[
-            own["status"] == "ok", "step_p25_s"
-        ].to_numpy(dtype=np.float64)
-    return found
+def _launches(rows: pd.DataFrame, known: Mapping[str, float]) -> dict[Any, np.ndarray]:
+    """Cell -> p25 of its launches that ended ok, float[launches]. known: digest -> p25."""
+    digests = [digests.split() for digests in rows["digests"]]
+    cells = rows[_SAME].itertuples(index=False, name=None)
+    return {
+        cell: np.array([known[digest] for digest in of if digest in known])
+        for cell, of in zip(cells, digests, strict=True)
+    }
 
 
 def _over(ours: _Launches, theirs: _Launches) -> CostRatio | None:
@@ -70,10 +71,18 @@ def _over(ours: _Launches, theirs: _Launches) -> CostRatio | None:
 def _reference(of_setups: Mapping[str, _Launches]) -> str:
     """The setup that shares cells with most others, and of these the cheapest."""
 
+    logs = {
+        setup: {cell: float(np.log(of).mean()) for cell, of in cells.items()}
+        for setup, cells in of_setups.items()
+    }
+
     def rank(setup: str) -> tuple[int, float]:
-        ratios = [_over(other, of_setups[setup]) for other in of_setups.values()]
-        found = [ratio.ratio.estimate for ratio in ratios if ratio]
-        return len(found), min(found)
+        shared = [
+            [of[cell] - logs[setup][cell] for cell in of if cell in logs[setup]]
+            for of in logs.values()
+        ]
+        means = [sum(of) / len(of) for of in shared if of]
+        return len(means), min(means)
 
     return max(of_setups, key=rank)
 
@@ -103,20 +112,20 @@ def by_series(frames: Frames, suite: str) -> pd.DataFrame:
     rows = timed.merge(settings, on=SERIES).merge(
         times, left_on=["setting", "timed_on"], right_on=["setting", "machine"]
     )
-    found = []
-    for key, of in groups(rows, ["series"]):
-        ratios = _of_series(of.pivot_table(index="task", columns="setup", values="step_p25_s"))
-        found += [{**key, "setup": setup, "ratio": ratio} for setup, ratio in ratios.items()]
+    seconds: dict[str, dict[str, dict[str, float]]] = {}
+    for series, setup, task, p25 in rows[["series", "setup", "task", "step_p25_s"]].to_numpy():
+        seconds.setdefault(series, {}).setdefault(setup, {})[task] = p25
+    found = [(series, *ratio) for series, of in seconds.items() for ratio in _of_series(of)]
     return pd.DataFrame(found, columns=["series", "setup", "ratio"])
 
 
-def _of_series(wide: pd.DataFrame) -> dict[str, float]:
-    """wide: tasks x setups."""
-    whole = np.log(wide.dropna())
-    if len(whole) == 0 or len(whole.columns) < 2:
-        return {}
-    means = whole.mean()
-    return {str(setup): float(np.exp(mean - means.min())) for setup, mean in means.items()}
+def _of_series(seconds: Mapping[str, Mapping[str, float]]) -> list[tuple[str, float]]:
+    """Setup -> task -> p25 to setups and their ratios over the tasks that all have."""
+    tasks = set.intersection(*(set(of) for of in seconds.values()))
+    if len(seconds) < 2 or not tasks:
+        return []
+    means = {s: float(np.mean([np.log(of[task]) for task in tasks])) for s, of in seconds.items()}
+    return [(s, float(np.exp(mean - min(means.values())))) for s, mean in means.items()]
 
 
 def by_rule(costs: pd.DataFrame, trained: pd.DataFrame) -> list[pd.DataFrame]:

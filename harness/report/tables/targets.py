@@ -10,7 +10,7 @@ from ...results.columns import words
 from ...results.frame import Frames
 from ...spec import TaskSpec
 from .endings import ATTEMPTED
-from .grouping import numbers, texts
+from .grouping import numbers, once, texts
 from .lookup import Timings
 from .rates import chosen
 from .timed import step_times
@@ -21,6 +21,7 @@ _COLUMNS = words(
 )
 
 
+@once
 def attempts(frames: Frames, suite: str) -> pd.DataFrame:
     """One row a run that tried the target, at the chosen rate: task, setup, framework, series,
     seed, digest, status, reached, steps (to the target, or the budget if it was missed), epochs,
