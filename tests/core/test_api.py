@@ -20,7 +20,8 @@ _ELSEWHERE = {
     "run": {"shard", "dtype"},
     "time": set(),
     "tune": set(),
-    "compare": set(),
+    # Where its page goes.
+    "compare": {"output"},
 }
 COMMANDS = {"run": run, "time": time, "tune": tune, "verify": verify, "compare": compare}
 
