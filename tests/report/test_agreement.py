@@ -122,3 +122,10 @@ def test_rows_of_runs_that_are_not_merged_stay(tmp_path):
     assert sorted(set(found["setup"])) == ["jax, tensorflow", "torch (eager)"]
     kept = found[found["setup"] == "torch (eager)"].reset_index(drop=True)
     pd.testing.assert_frame_equal(kept, apart.reset_index(drop=True), check_dtype=False)
+
+
+def test_equal_curves_of_a_seed_that_ended_otherwise_do_not_agree(tmp_path):
+    frames = results(tmp_path, lambda spec, at: 1.0)
+    frames.runs.loc[frames.runs["framework"] == "torch", "status"] = "diverged"
+    assert not tables.agreement(frames, "demo")["agree"].any()
+    assert set(tables.merged(frames, "demo")["panel"]) == {"jax, tensorflow"}
