@@ -122,7 +122,7 @@ def isolation(
     env = environment(runs[0])
     fresh, swept, options = [], [], ("-j", str(jobs), "--no-report", "-q")
     for turn in range(rounds):
-        sweep = gradrace("run", "isolation.toml", *options, "-o", f"iso{turn}")
+        sweep = gradrace("run", "isolation.toml", "--no-verify", *options, "-o", f"iso{turn}")
         swept.append(measured(sweep, folder))
         for i in range(turn, processes, rounds):
             ask = ["--one", i * len(runs) // processes, "--framework", framework]
@@ -166,7 +166,7 @@ def script(framework: str, rounds: int, benchopt: str, folder: Path) -> None:
         ways.setdefault(what, []).append(measured(command, cwd, env))
 
     def sweep(*options: str) -> list[str]:
-        return gradrace("run", "twelve.toml", "--load", "small.py", "-q", *options)
+        return gradrace("run", "twelve.toml", "--load", "small.py", "--no-verify", "-q", *options)
 
     for turn in range(rounds):
         timed("a script by hand", [sys.executable, twelve.__file__, framework], env)
