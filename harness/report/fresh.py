@@ -11,7 +11,7 @@ import hashlib
 import importlib.metadata
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -71,6 +71,19 @@ def keep(folder: Path, made: str, summaries: Mapping[str, list[dict[str, str]]])
     found = Fresh(made_of=made, pages=_pages(folder), summaries=rows)
     with writing(folder):
         replace_text(folder / _FILE, found.model_dump_json(by_alias=True))
+
+
+@contextmanager
+def unchanged(folder: Path) -> Iterator[None]:
+    """What is written inside to the pages of a fresh report leaves it fresh."""
+    try:
+        kept = read_model(Fresh, folder / _FILE, 1, "a report's stamp", "it is made anew")
+    except UserError:
+        kept = None
+    was = kept is not None and kept.pages == _pages(folder)
+    yield
+    if kept and was:
+        keep(folder, kept.made_of, kept.summaries)
 
 
 def _files(output: Path) -> Iterator[tuple[str, int, int]]:

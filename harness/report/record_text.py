@@ -20,11 +20,12 @@ _BARS = "▁▂▃▄▅▆▇█"
 
 
 class Found(NamedTuple):
-    """A record, the file that holds it, and the runs among which it lies."""
+    """A record, the file that holds it, the runs among which it lies, and their suite."""
 
     record: RunRecord
     file: Path
     among: Stored
+    suite: str
 
 
 def find(output: Path, wanted: str) -> Found:
@@ -32,7 +33,7 @@ def find(output: Path, wanted: str) -> Found:
     exactly one."""
     places = {suite: stored(output, suite) for suite in suites_in(output)}
     everything = [
-        Found(kept.record, kept.file, place)
+        Found(kept.record, kept.file, place, suite)
         for suite, place in places.items()
         for kept in place.sound(read_plan(output, suite).digests)
     ]

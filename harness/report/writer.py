@@ -15,6 +15,7 @@ from ..jsonfile import reading, replace_text, writing
 from ..output.escaping import csv_table
 from ..results.frame import Frames
 from ..turns import turn
+from . import beside
 from .content import Data
 from .kept import Kept
 from .names import OF_REPORT
@@ -67,6 +68,7 @@ def replace(frames: Frames, folder: Path) -> Path:
         for name, text in pages.items():
             replace_text(folder / name, text)
         _discard_pages(folder, pages)
+    beside.link(folder)
     kept.save()
     return folder / "index.html"
 

@@ -23,6 +23,7 @@
     if (contents && contents.open && !wide.matches && (link || !contents.contains(event.target))) contents.open = false;
     if (!link || event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey) return;
     const anchor = decodeURIComponent(link.getAttribute("href").slice(1)), chosen = address.read().chosen.toString();
+    if (!document.getElementById(anchor)) return;
     event.preventDefault();
     // The address of a page that shows what its address names must stay as it is.
     if (!OWN.includes(anchor)) location.hash = `#${encodeURIComponent(anchor)}${chosen && "?" + chosen}`;

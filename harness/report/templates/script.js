@@ -191,5 +191,10 @@ window.addEventListener("hashchange", restore);
 restore();
 document.addEventListener("click", (event) => {
   const link = event.target.closest("a[data-runs]");
-  if (link) grids.get(link.getAttribute("href").slice(1)).showOnly(new Set(link.dataset.runs.split(" ")));
+  if (!link) return;
+  const table = link.getAttribute("href").slice(1), grid = grids.get(table);
+  if (grid) return grid.showOnly(new Set(link.dataset.runs.split(" ")));
+  // The table stands on the page of the suite.
+  event.preventDefault();
+  location.href = `${link.closest("[data-page]").dataset.page}#${table}?${new URLSearchParams({ [`${table}.runs`]: link.dataset.runs })}`;
 });
