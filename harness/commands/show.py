@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 # As many as a page tells apart.
 _MOST = 6
 _RUNS = "Two to six, or one: the first digits of a run's digest, or part of its id."
-_HTML = "Print the address of the runs' page in OUTPUT/html; the report is written if it is not new."
+_HTML = (
+    "Print the address of the runs' page in OUTPUT/html; the report is written if it is not new."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +37,7 @@ class Arguments:
 
 
 def main(args: Arguments) -> None:
-    """Show a run in full: specification, outcome, versions, machine and files. Of several runs, what
+    """Show a run in full: specification, outcome, versions, machine and files. Of several, what
     differs comes first."""
     from ..report.record_text import find, lines
 

@@ -43,7 +43,7 @@ def link(folder: Path) -> None:
 
 
 def _title(page: Path) -> str:
-    """"" if it is not a page of ours."""
+    """ "" if it is not a page of ours."""
     try:
         with reading(page) as opened:
             head = opened.read(2**16).decode(errors="replace")
