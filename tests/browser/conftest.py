@@ -35,7 +35,9 @@ def new_page(browser: Browser) -> Callable[..., AbstractContextManager[Page]]:
     @contextmanager
     def opened(**options: Any) -> Iterator[Page]:
         size = {"width": 1280, "height": 900}
-        context = browser.new_context(**{"viewport": size, "accept_downloads": True, **options})
+        still = {"reduced_motion": "reduce"}  # a page that scrolls smoothly moves under the pointer
+        given = {"viewport": size, "accept_downloads": True, **still, **options}
+        context = browser.new_context(**given)
         context.set_default_timeout(DEADLINE_MS)
         page = context.new_page()
         asked, errors = watched(page)

@@ -5,6 +5,7 @@
 {% include "touch_panels.js" %}
 {% include "touch_values.js" %}
 {% include "touch_saving.js" %}
+// Points that smoothing takes the mean of, if a line has four times as many.
 const WINDOWS = [5, 15, 45];
 const named = (name) => encodeURIComponent(name).replaceAll("!", "%21");
 
@@ -235,7 +236,7 @@ class Touched {
     this.logs = ["x", "y"].filter((way) => axes.some((axis) => axis.way === way && axis.canSwitch)).map((way) => [way,
       add(`log ${way}`, `Logarithmic ${way} axis`, () => this.setLog(way, !this.isLog(way)))]);
     const longest = Math.max(0, ...this.items.map((item) => (item.kind === "line" && item.inSteps ? item.x.length : 0)));
-    const windows = WINDOWS.filter((window) => 2 * window < longest);
+    const windows = WINDOWS.filter((window) => 4 * window <= longest);
     if (windows.length) {
       const label = element("label", "smooth "), select = element("select");
       select.append(...[0, ...windows].map((window) => element("option", window ? `${window} points` : "off", { value: window })));

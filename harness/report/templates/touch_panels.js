@@ -136,7 +136,7 @@ class Panel {
       }
       return made;
     }
-    const window = item.inSteps && item.kind === "line" ? this.owner.smooth : 0;
+    const window = item.inSteps && 4 * this.owner.smooth <= item.x.length ? this.owner.smooth : 0;
     if (item.kind === "line" && window) made.push(line(item.y, { opacity: 0.25 }), line(smoothed(item.y, window)));
     else if (item.kind === "line") made.push(line(item.y));
     const marks = Array.from(item.group.querySelectorAll("g:not(.drawn) > use"));
