@@ -1,7 +1,7 @@
 """A site of several reports: a folder for each, and an index of them all.
 
 A report's folder is its name, so that `<site>/<name>/run.html#<suite>/<digest>` is a run's address
-for ever. Publishing one again replaces it alone. All links are relative: a site may lie anywhere."""
+for ever. Publishing one again replaces it alone. All links are relative: any address will do."""
 
 from __future__ import annotations
 
