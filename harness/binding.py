@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .errors import near_miss
+from .errors import UserError, near_miss
 from .imported.arguments import native_arguments
 from .imported.signature import arguments_of, settable
 from .layers import build
@@ -23,6 +23,7 @@ from .optimizer import (
     RateCorrection,
     StateCorrection,
 )
+from .plugins.places import place_of
 from .roles import own_names
 from .spec import RunSpec
 from .strict import given
@@ -177,8 +178,9 @@ def target_of(binding: Binding, rule: str) -> Callable[..., Any]:
     if id(target) not in _CALLED:
         made = target()
         if not callable(made):
-            raise ValueError(
-                f"{binding.label} must return the optimizer's class or factory, not {given(made)}"
+            raise UserError(
+                f"{place_of(target) or binding.label}: {getattr(target, '__name__', 'target')} must"
+                f" return the optimizer's class or factory, not {given(made)}"
             )
         _CALLED[id(target)] = target, made
     return _CALLED[id(target)][1]

@@ -17,8 +17,11 @@ from gradrace.adapters.jax.hypers import expressions_of, filled, opened, real_le
 from gradrace.adapters.jax.making import adapted
 from gradrace.adapters.jax.schedule_free import evaluated
 from gradrace.binding import Bound
+from gradrace.errors import UserError
+from gradrace.plugins.places import made, place_of
 from gradrace.spec import RunSpec
 
+_RATE_HINT = "factories of Optax take the learning rate as `learning_rate`"
 # Parameters (or gradients) by canonical name.
 Parameters = dict[str, jax.Array]
 # (name, shape) of every parameter.
@@ -117,7 +120,8 @@ class OptimizerRecipe(Recipe):
             state = _corrected(state, name, numbers.of_step[at], numbers.of_step[at + 1])
         transformation = optax.with_extra_args_support(self._transformation(numbers))
         extra = extra_arguments(objective, value, gradients) if objective else {}
-        updates, state = transformation.update(gradients, state, parameters, **extra)
+        found = transformation.update(gradients, state, parameters, **extra)
+        updates, state = self._checked(found, parameters)
         return updates, jax.tree.map(_as_before, state, before)
 
     def _transformation(self, numbers: OptimizerNumbers) -> optax.GradientTransformation:
@@ -128,7 +132,34 @@ class OptimizerRecipe(Recipe):
         if not callable(taken):
             taken = dict(zip(self.free, taken, strict=True)).__getitem__
         fixed = {name: filled(_shown(value), taken) for name, _, value in self.arguments}
-        return self.make(**{**fixed, **varying})
+        made_of = made(self.make, "learning_rate", _RATE_HINT, (), {**fixed, **varying})
+        if not (hasattr(made_of, "init") and hasattr(made_of, "update")):
+            raise self._error(
+                f"it returns a {type(made_of).__name__}; expected an optax.GradientTransformation,"
+                " with init and update"
+            )
+        return made_of
+
+    def _error(self, problem: str) -> UserError:
+        """With the place of the factory."""
+        place, name = place_of(self.make), getattr(self.make, "__name__", "the factory")
+        return UserError(f"{place}{': ' if place else ''}{name}: {problem}")
+
+    def _checked(self, found: Any, parameters: Any) -> tuple[Any, Any]:
+        """What `update` returned, if it is a pair of updates of the parameters' shapes, and a
+        state."""
+        if not isinstance(found, tuple) or len(found) != 2:
+            kind = type(found).__name__
+            raise self._error(f"its update returns a {kind}; expected (updates, new state)")
+        flat = isinstance(found[0], dict) and isinstance(parameters, dict)
+        for name, update in found[0].items() if flat else ():
+            wanted = getattr(parameters.get(name), "shape", None)
+            shape = getattr(update, "shape", wanted)
+            if wanted is not None and shape is not None and shape != wanted:
+                raise self._error(
+                    f"its update gives the shape {list(shape)} for {name}; expected {list(wanted)}"
+                )
+        return found
 
 
 def optimizer_of(run: RunSpec, bound: Bound, shapes: Shapes) -> OptimizerRecipe:

@@ -10,12 +10,18 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from gradrace.errors import UserError
 from gradrace.optimizer import Hypers, Optimizer, ReferenceRule
 from gradrace.plan import Weights
+from gradrace.plugins.places import FOR, place_in, place_of
 from gradrace.spec import RunSpec
 
 Array = np.ndarray
 State = Mapping[str, Any]
+
+
+class WrongRule(UserError, ValueError):
+    """A rule that breaks its contract: says where it stands."""
 
 
 class Updater:
@@ -34,9 +40,10 @@ class Updater:
         """The trainable weights after update number `step`, counted from 0."""
         parts, given = self._parts(weights), self._parts(gradients)
         for key, part in parts.items():
-            parts[key], self.state[key] = self._rule.update(
-                part, given[key], self.state[key], lr, step + 1, self._hyper
-            )
+            with _told(f"{key}, step {step + 1}"):
+                parts[key], self.state[key] = self._rule.update(
+                    part, given[key], self.state[key], lr, step + 1, self._hyper
+                )
         return self._whole(parts)
 
     def evaluated(self, weights: Weights) -> Weights:
@@ -109,6 +116,7 @@ class CheckedRule:
                     function,
                     "changes an argument in place; it must return new arrays and leave its"
                     " arguments as they are",
+                    error,
                 ) from error
             raise
 
@@ -138,8 +146,20 @@ class CheckedRule:
                     )
         return dict(state)
 
-    def _error(self, function: str, problem: str) -> ValueError:
-        return ValueError(f"{self._name}: rule.{function} {problem}")
+    def _error(self, function: str, problem: str, cause: Exception | None = None) -> WrongRule:
+        place = place_in(cause) if cause else place_of(getattr(self._rule, function))
+        before = f"{place}: " if place else ""
+        return WrongRule(f"{before}{self._name}: rule.{function} {problem}")
+
+
+@contextmanager
+def _told(where: str) -> Iterator[None]:
+    """An error of a rule also says for which tensor and step."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"{FOR}{where}")
+        raise
 
 
 def _locked(array: Array) -> Array:

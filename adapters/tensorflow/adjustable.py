@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 from gradrace.adapters.tensorflow.hypers import Numbers, overridden
 from gradrace.adapters.tensorflow.layers import array_of
+from gradrace.plugins.places import made
 
 Make = Callable[..., Any]
 Arguments = Mapping[str, Any]
@@ -18,6 +19,7 @@ Arguments = Mapping[str, Any]
 _SHAPES = ((3, 2), (2,))
 _STEPS = 2
 _RATE = 1e-2
+RATE_HINT = "Keras classes take the learning rate as `learning_rate`"
 
 
 class Adjustable(NamedTuple):
@@ -118,7 +120,9 @@ def _built(
     make: Make, arguments: Arguments, variables: list[keras.Variable], made_with: float = _RATE
 ) -> keras.optimizers.Optimizer:
     """Made with this learning rate, which is set to _RATE afterwards."""
-    optimizer = make(learning_rate=made_with, **arguments)
+    optimizer = made(
+        make, "learning_rate", RATE_HINT, (), {"learning_rate": made_with, **arguments}
+    )
     optimizer.learning_rate = _RATE
     optimizer.build(variables)
     return optimizer

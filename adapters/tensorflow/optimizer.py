@@ -10,10 +10,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 from gradrace.adapters.held_arrays import HeldArrays, held_arrays
-from gradrace.adapters.tensorflow.adjustable import NONE, Adjustable, adjustable, keeps_rate
+from gradrace.adapters.tensorflow.adjustable import (
+    NONE,
+    RATE_HINT,
+    Adjustable,
+    adjustable,
+    keeps_rate,
+)
 from gradrace.adapters.tensorflow.hypers import Double, Numbers, overridden
 from gradrace.adapters.tensorflow.making import adapted
 from gradrace.binding import Bound
+from gradrace.plugins.places import made
 from gradrace.spec import RunSpec
 
 # Attributes in which Keras and TensorFlow keep others' objects.
@@ -212,7 +219,8 @@ class Updater:
             arguments = {k: Double(v) if type(v) is float else v for k, v in arguments.items()}
         # A class may keep a product of the rate: with a table it would fail, with a warm-up's first
         # rate it would be 0.
-        optimizer = _make(self._run, bound)(learning_rate=Double(bound.base_rate), **arguments)
+        given = {"learning_rate": Double(bound.base_rate), **arguments}
+        optimizer = made(_make(self._run, bound), "learning_rate", RATE_HINT, (), given)
         replaced = optimizer.learning_rate
         optimizer.learning_rate = self._schedule
         optimizer.build(self._variables)

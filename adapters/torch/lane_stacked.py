@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 from gradrace.adapters.torch.lane_numbers import LaneMode, Numbers
-from gradrace.adapters.torch.optimizer import make_state
+from gradrace.adapters.torch.optimizer import RATE_HINT, make_state
 from gradrace.binding import Affine, Bound, bind
 from gradrace.optimizer import Optimizer, StateCorrection
+from gradrace.plugins.places import made
 from gradrace.spec import RunSpec
 from torch import Tensor
 from torch.func import vmap
@@ -198,7 +199,8 @@ def plain_optimizer(bound: Bound, parameters: list[Tensor]) -> torch.optim.Optim
     outside of its one parameter group."""
     known = inspect.signature(bound.make).parameters
     chosen = {name: False for name in ("foreach", "fused") if name in known}
-    optimizer = bound.make(parameters, lr=float(bound.base_rate), **{**chosen, **bound.arguments})
+    given = {"lr": float(bound.base_rate), **chosen, **bound.arguments}
+    optimizer = made(bound.make, "lr", RATE_HINT, (parameters,), given)
     common = vars(torch.optim.SGD([torch.zeros(1)], lr=0.1))
     own = {key: value for key, value in vars(optimizer).items() if key not in common}
     if len(optimizer.param_groups) != 1 or not all(type(v) is bool for v in own.values()):

@@ -19,9 +19,11 @@ from gradrace.adapters.torch.stepping.making import has_switches, set_rate
 from gradrace.adapters.torch.stepping.training import Watched, new_optimizer, recipe_for
 from gradrace.binding import Bound, bind
 from gradrace.optimizer import Optimizer
+from gradrace.plugins.places import made
 from gradrace.spec import RunSpec
 from torch import Tensor
 
+RATE_HINT = "torch classes take the learning rate as `lr`"
 _WITHOUT_ARRAYS = (torch.dtype, torch.device, torch.layout, torch.memory_format, torch.Generator)
 
 
@@ -399,4 +401,5 @@ def _optimizer(
             chosen = {}
         wanted = ["capturable", *([] if chosen else ["foreach"])]
         chosen |= {name: True for name in wanted if name in known}
-    return bound.make(parameters, lr=float(bound.base_rate), **{**chosen, **bound.arguments})
+    given = {"lr": float(bound.base_rate), **chosen, **bound.arguments}
+    return made(bound.make, "lr", RATE_HINT, (parameters,), given)

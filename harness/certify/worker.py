@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 from ..errors import UserError
 from ..plugins.absent import missing_package
+from ..plugins.places import said
 from ..spec import Frozen
 from ..stepping.instance import NotApplicable
 from .check import Check, Prepared
@@ -81,7 +82,7 @@ def findings(check: Check, left_s: float) -> Iterator[Finding]:
         yield found("not applicable", str(error))
     except BaseException as error:
         traceback.print_exc()
-        yield found("failed", f"it raised {_said(error)}")
+        yield found("failed", f"it raised {said(error)}")
 
 
 def _refused(error: BaseException, notes: Notes) -> Refused:
@@ -92,18 +93,8 @@ def _refused(error: BaseException, notes: Notes) -> Refused:
     elif package:
         reason = f"not installed: {package} (pip install {package})"
     else:
-        reason = f"it cannot be imported and made: {_said(error)}"
+        reason = f"it cannot be imported and made: {said(error)}"
     return Refused(reason="; ".join([reason, *notes.lines()]), absent=package is not None)
-
-
-def _said(error: BaseException) -> str:
-    """The error in one line."""
-    try:
-        text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-    # An exception of a user's own may have no text.
-    except Exception:
-        text = "it has no text"
-    return f"{type(error).__name__}: {text[:500]}" if text else type(error).__name__
 
 
 def main(prepare: Callable[[Request], Prepared]) -> None:

@@ -19,6 +19,7 @@ from ..jsonfile import first_problem
 from ..schedule import Schedule, ScheduleParam
 from ..spec import TaskSpec
 from ..strict import given
+from .places import place_of
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
@@ -332,7 +333,15 @@ def _dotted(binding: kinds.Binding, field: str) -> Iterator[Problem]:
 def _function(holder: object, field: str, arguments: int) -> Iterator[Problem]:
     value = getattr(holder, field)
     if not _takes(value, arguments):
-        yield field, _expected(f"a function of {arguments} arguments", value)
+        yield field, f"expected a function of {arguments} arguments, not {_called(value)}"
+
+
+def _called(value: object) -> str:
+    """'update(p, g) (mine.py, line 7)' of a function of the user's file."""
+    place = place_of(value)
+    if not place:
+        return given(value)
+    return f"{getattr(value, '__name__', 'a function')}{inspect.signature(value)} ({place})"  # type: ignore[arg-type]
 
 
 def _takes(value: object, arguments: int, named: Iterable[str] = ()) -> bool:

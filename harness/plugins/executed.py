@@ -60,6 +60,11 @@ def _module_name(file: Path) -> str:
 _NAMED: dict[str, str] = {}
 
 
+def is_user_file(path: str) -> bool:
+    """Whether it is a user's file that was executed."""
+    return path in _NAMED.values() or str(Path(path).resolve()) in _NAMED.values()
+
+
 @contextmanager
 def loading(source: str, file: Path | None) -> Iterator[None]:
     """A user's code runs inside: it prints to standard error, and raises UserErrors."""

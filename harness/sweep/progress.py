@@ -4,6 +4,7 @@ A quiet sweep says nothing until its end, and then only why runs failed: each re
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from types import TracebackType
 from typing import Self
@@ -23,6 +24,9 @@ from ..output.terminal import plain, progress_console
 from ..record import RunRecord
 
 _BAD = {"failed": "failed", "timeout": "ran out of time"}
+_SAID = {**_BAD, "skipped": "skipped"}
+# 'mine.py, line 3: ValueError: ...': the rest may name a node of a graph, a step or a seed.
+_AT_A_LINE = re.compile(r"[^:]+, line \d+: \w+:")
 # Further reasons are only counted, so that a quiet terminal is not flooded.
 MOST_REASONS = 20
 
@@ -32,8 +36,10 @@ class Watch:
 
     def __init__(self, quiet: bool = False) -> None:
         self._quiet = quiet
-        self._failed: Counter[tuple[str, str]] = Counter()
-        self._first: dict[tuple[str, str], str] = {}
+        # By status and kind of reason: how many, and the first's reason and name.
+        self._counted: Counter[tuple[str, str]] = Counter()
+        self._said: dict[tuple[str, str], tuple[str, str]] = {}
+        self._measured = False
         self._awaited: tuple[str, ...] = ()
         self._console = progress_console(quiet)
         self._bar = Progress(
@@ -66,14 +72,21 @@ class Watch:
             self._say_why()
 
     def _say_why(self) -> None:
-        """Each distinct reason of failed runs, their number, and the first of them."""
+        """Each distinct reason of failed runs, their number, and the first of them; of skipped runs
+        if nothing was measured."""
         console = progress_console(quiet=False)
-        for (status, reason), count in self._failed.most_common(MOST_REASONS):
+        shown = [
+            (key, count)
+            for key, count in self._counted.most_common()
+            if key[0] in _BAD or not self._measured
+        ]
+        for key, count in shown[:MOST_REASONS]:
             runs, first = ("1 run", "") if count == 1 else (f"{count} runs", "first ")
-            first += self._first[status, reason]
-            line = f"{runs} {_BAD[status]}: {reason or 'no reason given'} ({first})"
-            console.print(plain(line, "red"))
-        if (more := len(self._failed) - MOST_REASONS) > 0:
+            reason, name = self._said[key]
+            reason = reason.partition("\n")[0]
+            line = f"{runs} {_SAID[key[0]]}: {reason or 'no reason given'} ({first}{name})"
+            console.print(plain(line, "red" if key[0] in _BAD else ""))
+        if (more := len(shown) - MOST_REASONS) > 0:
             console.print(f"and {more} more reasons; gradrace show names them")
 
     def __call__(self, event: Single, done: int, total: int) -> None:
@@ -97,9 +110,11 @@ class Watch:
 
     def _finished(self, record: RunRecord, done: str) -> None:
         failed = record.status in _BAD
-        if failed:
-            self._failed[record.status, record.reason] += 1
-            self._first.setdefault((record.status, record.reason), record.spec.id)
+        self._measured |= record.status in ("ok", "diverged")
+        if record.status in _SAID:
+            key = record.status, _kind(record.reason)
+            self._said.setdefault(key, (record.reason, record.spec.id))
+            self._counted[key] += 1
         if not self._live or failed:
             reason = f": {record.reason}" if record.reason else ""
             took = f"{record.status:8} {record.wall_s:6.2f} s"
@@ -110,3 +125,9 @@ class Watch:
 
 def _first_of(event: Started | Advanced | Finished | Elsewhere) -> PlannedRun:
     return event.job.runs[0] if isinstance(event, Started) else event.run
+
+
+def _kind(reason: str) -> str:
+    """Equal for errors of one line of a user's file."""
+    found = _AT_A_LINE.match(reason)
+    return found[0] if found else reason

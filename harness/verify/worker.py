@@ -19,6 +19,7 @@ import numpy as np
 from ..errors import UserError
 from ..importpath import plugin_of
 from ..plugins.absent import missing_package
+from ..plugins.places import said
 from ..registry import import_adapter, load_registry
 from .cases import Selection, known
 from .compute import Unavailable, compute, modes
@@ -69,12 +70,7 @@ def serve(request: dict[str, Any], out: BinaryIO) -> None:
                 send("unavailable", case=name, mode=mode, reason=f"not installed: {package}")
                 continue
             traceback.print_exc()
-            reason = f"{type(error).__name__}: {_first_line(error)}"
-            send("failed", case=name, mode=mode, reason=reason)
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
+            send("failed", case=name, mode=mode, reason=said(error))
 
 
 if __name__ == "__main__":

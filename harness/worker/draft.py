@@ -12,10 +12,10 @@ from typing import Any
 
 from ..adapter import Unsupported
 from ..data import Data, DataMissing
-from ..errors import UserError
 from ..machine import gpu_label, this_machine, usable_cores
 from ..machine.energy import Meter
 from ..plugins.absent import missing_package
+from ..plugins.places import said
 from ..record import DataFacts, Memory, RunRecord, RunResult, SplitRows
 from ..spec import RunSpec
 from . import clock
@@ -115,8 +115,9 @@ def _facts(of: Data) -> DataFacts:
 
 
 def reason_of(error: BaseException) -> str:
-    """The text of an error that a user can mend; of others also the kind."""
-    return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+    """The text of an error that a user can mend; of others also the kind, and the line of the
+    user's file that it came from."""
+    return said(error, whole=True)
 
 
 def redirect_output(log: Path) -> None:
