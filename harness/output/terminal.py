@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 # Columns of a table if standard output is no terminal.
 _WIDE = 160
-# Columns that are left to a column of long words.
-_LEAST = 12
+# Columns between two columns of a table.
+_GAP = 3
 
 
 def prepare_streams() -> None:
@@ -65,9 +65,9 @@ def print_table(title: str, rows: Sequence[Mapping[Any, Any]], width: int = _WID
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    narrow = _least_widths(rows, _columns(width))
+    widths = _widths(rows, _columns(width))
     for column in rows[0] if rows else ():
-        table.add_column(plain(column), overflow="fold", min_width=narrow.get(str(column)))
+        table.add_column(plain(column), overflow="fold", width=widths[str(column)])
     for row in rows:
         table.add_row(*map(plain, row.values()))
     # Not the table's own title: that would wrap to the table's width.
@@ -87,19 +87,28 @@ def print_pairs(pairs: Mapping[str, str], width: int = _WIDE) -> None:
     print_rich(table, width=width)
 
 
-def _least_widths(rows: Sequence[Mapping[Any, Any]], width: int) -> dict[str, int]:
-    """Column -> its longest word, so that no word is broken. If all do not fit, the widest columns
-    are left out, whose words are paths and addresses."""
-    found: dict[str, int] = {}
+def _widths(rows: Sequence[Mapping[Any, Any]], width: int) -> dict[str, int]:
+    """Column -> its width, so that the table fits and no word is broken: each has room for its
+    longest word, and those with the longest texts share what is left. If the words do not fit, the
+    widest columns break theirs, which are paths and addresses."""
+    least: dict[str, int] = {}
+    most: dict[str, int] = {}
     for row in rows:
-        for name, value in row.items():
-            words = [*str(name).split(), *visible(str(value)).split()]
-            found[str(name)] = max([found.get(str(name), 0), *map(len, words)])
-    left = width - 3 * len(found)
-    while found and sum(found.values()) > left:
-        del found[max(found, key=found.__getitem__)]
-        left -= _LEAST
-    return found
+        for key, value in row.items():
+            name, text = str(key), visible(str(value))
+            words = [*name.split(), *text.split()]
+            least[name] = max([least.get(name, 1), *map(len, words)])
+            lines = [name, *text.splitlines()]
+            most[name] = max([most.get(name, 1), *map(len, lines)])
+    room = max(width - _GAP * len(least) - 1, len(least))
+    while sum(least.values()) > room:
+        least[max(least, key=least.__getitem__)] -= 1
+    while sum(least.values()) < room:
+        wanting = max(least, key=lambda name: most[name] - least[name])
+        if most[wanting] <= least[wanting]:
+            break
+        least[wanting] += 1
+    return least
 
 
 def _columns(width: int) -> int:

@@ -84,6 +84,9 @@ def test_one_is_shown_in_full(listed, words, part):
     assert any(part in text for text in whole)
     shown = re.sub(r"\s+", " ", listed(*words.split(), columns="300"))
     assert all(re.sub(r"\s+", " ", text).strip() in shown for text in whole)
+    narrow = listed(*words.split(), columns="80")
+    short = {word for text in whole for word in text.split() if len(word) <= 20}
+    assert short <= set(narrow.split()), "no word is broken or cut off"
 
 
 def test_one_of_a_user_s_file_is_shown(listed):
