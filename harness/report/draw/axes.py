@@ -16,7 +16,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLoca
 from .svg import INK
 
 # Inches across that the page has for panels side by side.
-_PAGE = 12.8
+PAGE = 12.8
 # Panels side by side at which their text can be read on a page.
 _ACROSS = 4
 
@@ -35,7 +35,7 @@ class Axis:
 
 def width(panels: int, most: float, least: float = 0.0) -> float:
     """Inches of each of so many panels side by side."""
-    return min(most, max(least, _PAGE / panels))
+    return min(most, max(least, PAGE / panels))
 
 
 def grid(

@@ -16,6 +16,7 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 
 from ..content import Row
+from .axes import PAGE
 from .looks import Style
 from .svg import INK
 from .touch import tag
@@ -47,7 +48,9 @@ def contests(table: pd.DataFrame, key: str, colors: str) -> Figure:
     """A panel a setup: what each contender does against each other, from 0 to 1. Columns: setup,
     ours, theirs, value, text, hatched."""
     placed = table.assign(panel=table["setup"], row=table["ours"], column=table["theirs"])
-    return draw(Heat(placed, key, (0.0, 1.0), colors, columns_a_row=2))
+    names = list(dict.fromkeys(table["ours"]))
+    across = 3 if _size(names, names, 3, 1)[0] <= PAGE else 2
+    return draw(Heat(placed, key, (0.0, 1.0), colors, columns_a_row=across))
 
 
 def draw(heat: Heat) -> Figure:
