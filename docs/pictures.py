@@ -3,10 +3,10 @@
     python docs/pictures.py                        runs the suites first, in results/pictures
     python docs/pictures.py --results FOLDER       of results that are there: quick, schedules, ...
 
-A picture is an element of a page, found by its id: <suite>-fig-<name> of a figure, <suite>-<name> of
-a section or table. A picture whose suite has no results, or whose element is not there, is left as
-it is and named. Needs Playwright, which `pip install 'gradrace[dev]'` brings, and a Chromium:
-`playwright install chromium`, or the system's by --chromium."""
+A picture is an element of a page, found by its id: <suite>-fig-<name> of a figure, <suite>-<name>
+of a section or table. A picture whose suite has no results, or whose element is not there, is left as
+it is and named. Needs Playwright (`pip install 'gradrace[dev]'`) and a Chromium: `playwright
+install chromium`, or the system's by --chromium."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Picture(NamedTuple):
 PICTURES = (
     Picture("report.png", "quick"),
     Picture("tutorials/step_time.png", "quick", "quick-step-time"),
-    Picture("tutorials/batch_size.png", "batch_size", "batch_size-fig-digits_mlp-batch-size"),
+    Picture("tutorials/batch_size.png", "batch_size", "batch_size-fig-digits_mlp-batch-sizes"),
     Picture("tutorials/tuning.png", "tune-digits_mlp-random", "tune-digits_mlp-random-tuning"),
 )
 COMMANDS = (
@@ -96,10 +96,10 @@ def shot(page: Any, pages: Path, picture: Picture, file: Path) -> str:
         element = page.locator(f"[id='{picture.element}']")
         if not element.count():
             return f"no element {picture.element}"
-        element.first.scroll_into_view_if_needed()
+        element.first.evaluate("element => element.scrollIntoView({behavior: 'instant'})")
         box = element.first.bounding_box()
-        clip = {**box, "height": min(box["height"], picture.height)}
-        page.screenshot(path=str(file), clip=clip, full_page=True)
+        height = min(box["height"], picture.height - box["y"])
+        page.screenshot(path=str(file), clip={**box, "height": height})
     else:
         page.screenshot(path=str(file))
     size = file.stat().st_size
