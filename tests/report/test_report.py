@@ -508,7 +508,7 @@ def test_time_zero_is_left_off_a_logarithmic_axis():
     bands = pd.DataFrame(points, columns=["setup", "step", "seconds"])
     spread = dict.fromkeys(("mean", "min", "max"), 3 - bands["step"])
     bands = bands.assign(series="adam", runs=1, **spread)
-    axes = convergence.over_time(bands, looks.looks(["fast", "slow"])).axes[0]
+    axes = convergence.over_time(bands, {}, looks.looks(["fast", "slow"])).axes[0]
     assert axes.get_xscale() == "log"
     assert min(line.get_xdata().min() for line in axes.lines) == 0.1
 
