@@ -32,7 +32,8 @@ def dot_panels(
     """Panels of `width` inches whose y axis lists series, each with one line a setup; and the y of
     every cell."""
     series = list(dict.fromkeys(cells["series"]))
-    figure, axes = series_panels(series, cells["setup"].nunique(), panels, width)
+    most = int(cells.groupby("series")["setup"].nunique().max())
+    figure, axes = series_panels(series, most, panels, width)
     return figure, axes, cell_places(cells, series)
 
 
@@ -55,11 +56,13 @@ def series_panels(
 
 
 def cell_places(cells: pd.DataFrame, series: Sequence[str]) -> list[float]:
-    """The y of each cell (series, setup): setups of a series below each other."""
-    setups = list(dict.fromkeys(cells["setup"]))
-    offset = 0.76 / max(1, len(setups))
+    """The y of each cell (series, setup): a series has room for its own setups."""
+    grouped = cells.groupby("series", sort=False)["setup"]
+    own = {name: list(dict.fromkeys(setups)) for name, setups in grouped}
+    offset = 0.76 / max(map(len, own.values()), default=1)
     return [
-        series.index(row.series) + offset * (setups.index(row.setup) - (len(setups) - 1) / 2)
+        series.index(row.series)
+        + offset * (own[row.series].index(row.setup) - (len(own[row.series]) - 1) / 2)
         for row in cells.itertuples()
     ]
 
