@@ -4,8 +4,8 @@
     python docs/pictures.py --results FOLDER       of results that are there: quick, schedules, ...
 
 A picture is an element of a page, found by its id: <suite>-fig-<name> of a figure, <suite>-<name>
-of a section or table. A picture whose suite has no results, or whose element is not there, is left as
-it is and named. Needs Playwright (`pip install 'gradrace[dev]'`) and a Chromium: `playwright
+of a section or table. A picture whose suite has no results, or whose element is not there, is left
+as it is and named. Needs Playwright (`pip install 'gradrace[dev]'`) and a Chromium: `playwright
 install chromium`, or the system's by --chromium."""
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Picture(NamedTuple):
 
 PICTURES = (
     Picture("report.png", "quick"),
-    Picture("tutorials/step_time.png", "quick", "quick-step-time"),
+    Picture("tutorials/step_time.png", "quick", "quick-fig-digits_mlp-step-time"),
     Picture("tutorials/batch_size.png", "batch_size", "batch_size-fig-digits_mlp-batch-sizes"),
     Picture("tutorials/tuning.png", "tune-digits_mlp-random", "tune-digits_mlp-random-tuning"),
 )
