@@ -13,7 +13,7 @@ from markupsafe import Markup
 Row = dict[Any, Any]
 Data = dict[str, pd.DataFrame]
 # How many rows of a table the page shows at once.
-SHOWN = 100
+SHOWN = 50
 
 
 @dataclass(frozen=True)

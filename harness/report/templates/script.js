@@ -1,6 +1,6 @@
 // Tables: sorted by a heading, filtered by words or to the runs behind an entry. A long table stands in the page with its
 // first rows; all of them come from the script that its data-rows names, which calls gradrace.rows, when they are wanted.
-const SHOWN = 100, FEW = 8, MOST_RUNS = 6, grids = new Map();
+const SHOWN = 50, FEW = 8, MOST_RUNS = 6, grids = new Map();
 const gradrace = { rows: (name, rows) => grids.get(name).take(rows) };
 
 function element(name, text, properties) {
