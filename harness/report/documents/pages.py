@@ -7,6 +7,7 @@ from pathlib import Path
 from ...errors import UserError
 from ...jsonfile import reading, replace_text, writing
 from ...version import __version__
+from .. import beside
 from ..jinja import environment
 from .document import Document
 
@@ -30,6 +31,7 @@ def write(output: Path, name: str, text: str) -> Path:
         raise UserError(f"{file}: not a page of gradrace; move it away")
     with writing(file):
         replace_text(file, text)
+    beside.link(file.parent)
     return file
 
 
