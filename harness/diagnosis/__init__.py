@@ -80,6 +80,8 @@ def _by_digest(table: pd.DataFrame, digests: list[str]) -> Callable[[str], dict[
     are many objects."""
     import pandas as pd
 
+    # A run of several suites may have been loaded several times.
+    table = table.drop_duplicates()
     columns: dict[str, Any] = {}
     # Texts are few and repeat: a column holds their numbers.
     words: dict[str, Any] = {}
@@ -95,10 +97,7 @@ def _by_digest(table: pd.DataFrame, digests: list[str]) -> Callable[[str], dict[
     def columns_of(digest: str) -> dict[str, Any] | None:
         if digest not in rows:
             return None
-        # A run that stands in several suites was loaded several times.
-        of_run = {name: column[rows[digest]] for name, column in columns.items()}
-        found = pd.DataFrame(of_run).drop_duplicates()
-        known = {name: found[name].to_numpy() for name in found}
+        known = {name: column[rows[digest]] for name, column in columns.items()}
         return known | {name: texts[known[name]] for name, texts in words.items()}
 
     return columns_of

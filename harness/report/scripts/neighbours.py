@@ -27,14 +27,18 @@ Kind = tuple[str, list[tuple[str, str]]]
 def neighbours(rows: pd.DataFrame) -> dict[str, list[Kind]]:
     """Digest -> the kinds of neighbours that it has among these runs of one suite."""
     found: dict[str, list[Kind]] = {digest: [] for digest in rows["digest"]}
+    # Rows as tuples once: a table for each group would take a millisecond.
+    every = list(rows[["digest", *_SETTING]].itertuples(index=False))
     for title, differing, pick, label in _KINDS:
         same = [name for name in _SETTING if name not in differing]
-        for _, group in rows.groupby(same, dropna=False, sort=False):
-            if len(group) > 1:
-                members = list(group.itertuples(index=False))
-                for row, others in pick(members):
-                    near = [(other.digest, label(other)) for other in others]
-                    found[row.digest] += [(title, near)] if near else []
+        groups: dict[int, list[Row]] = {}
+        numbers = rows.groupby(same, dropna=False, sort=False).ngroup()
+        for number, row in zip(numbers.tolist(), every, strict=True):
+            groups.setdefault(number, []).append(row)
+        for members in groups.values():
+            for row, others in pick(members) if len(members) > 1 else ():
+                near = [(other.digest, label(other)) for other in others]
+                found[row.digest] += [(title, near)] if near else []
     return found
 
 
