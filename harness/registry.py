@@ -51,7 +51,8 @@ class Framework:
     `requires` are distribution names, "a|b" if either will do. `proof_modes`: those in which every
     piece is proven; `looped_modes`: those that compile all steps of a call into one program;
     `alone_modes`: those of which a process can hold one session, and for which versions.
-    `memory_mib`: what a worker takes without data, None if that is not stated.
+    `memory_mib`: what a worker takes without data; `first_run_s`: seconds to import, to prepare a
+    program, and of a step, of small models; None if that is not stated.
     `module` is a dotted name, or None for a user's file."""
 
     name: str
@@ -65,6 +66,7 @@ class Framework:
     file: Path
     module: str | None
     memory_mib: int | None = None
+    first_run_s: tuple[float, float, float] | None = None
 
     def versions(self) -> dict[str, str] | None:
         """Distribution -> version in this interpreter; None if one is not installed."""
@@ -325,6 +327,7 @@ def read_framework(file: Path, module: str | None) -> Framework | None:
         looped_modes=tuple(stated.get("LOOPED_MODES", ())),
         alone_modes=dict(stated.get("ALONE_MODES", {})),
         memory_mib=stated.get("MEMORY_MIB"),
+        first_run_s=stated.get("FIRST_RUN_S"),
         file=file,
         module=module,
     )

@@ -27,6 +27,8 @@ REQUIRES = ("numpy", "scipy")
 MODES = ("reference",)
 CONVERGENCE_MODE = "reference"
 MEMORY_MIB = 50
+# Measured on two cores of an AMD EPYC on 2026-11-27: tasks of the suite `quick`.
+FIRST_RUN_S = (0.1, 0.0, 3e-3)
 
 Array = np.ndarray
 

@@ -47,6 +47,8 @@ CONVERGENCE_MODE = "loop"
 PROOF_MODES = ("loop",)
 LOOPED_MODES = ("loop",)
 MEMORY_MIB = 350
+# Measured on two cores of an AMD EPYC on 2026-11-27: medians of the suite `quick`.
+FIRST_RUN_S = (4.0, 0.3, 3e-4)
 
 Array = np.ndarray
 

@@ -49,6 +49,8 @@ CONVERGENCE_MODE = "eager-fused"
 PROOF_MODES = ("eager-fused",)
 ALONE_MODES = {"compile": "torch<2.13"}
 MEMORY_MIB = 250
+# Measured on two cores of an AMD EPYC on 2026-11-27: medians of the suite `quick`.
+FIRST_RUN_S = (1.0, 0.1, 5e-4)
 
 
 class TorchAdapter:

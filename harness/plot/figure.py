@@ -8,6 +8,8 @@ from collections.abc import Callable
 from textwrap import wrap
 from typing import Any, Literal
 
+import matplotlib
+import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
@@ -49,9 +51,10 @@ class Plot(Figure):
 
 
 def made(draw: Callable[[], Figure], title: str, caption: str, width: Width) -> Plot:
-    """Draws it in the report's style, in this width: that of the report if None."""
+    """Draws it in the report's style, seaborn's "ticks" beneath, in this width: that of the report
+    if None."""
     inches = inches_of(width)
-    with styled():
+    with matplotlib.rc_context(seaborn.axes_style("ticks")), styled():
         figure: Any = draw()
         if inches is not None:
             _fit(figure, inches)

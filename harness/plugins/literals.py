@@ -12,7 +12,7 @@ from ..errors import UserError
 from ..strict import given
 
 REQUIRED = ("FRAMEWORK", "TITLE", "REQUIRES", "MODES", "CONVERGENCE_MODE")
-_OPTIONAL = ("PROOF_MODES", "LOOPED_MODES", "ALONE_MODES", "MEMORY_MIB")
+_OPTIONAL = ("PROOF_MODES", "LOOPED_MODES", "ALONE_MODES", "MEMORY_MIB", "FIRST_RUN_S")
 _LISTS = ("REQUIRES", "MODES", "PROOF_MODES", "LOOPED_MODES")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
 _BELOW = re.compile(rf"{_NAME.pattern}<[0-9]+(\.[0-9]+)*")
@@ -92,7 +92,13 @@ def _fits(name: str, value: Any) -> bool:
         )
     if name == "MEMORY_MIB":
         return type(value) is int and 0 < value < 2**24
+    if name == "FIRST_RUN_S":
+        return isinstance(value, tuple) and len(value) == 3 and all(map(_is_duration, value))
     return isinstance(value, str) if name == "TITLE" else _is_name(value, name)
+
+
+def _is_duration(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value < 3600
 
 
 def _is_name(value: Any, of: str) -> bool:
@@ -108,6 +114,8 @@ def _form(name: str) -> str:
         return f"a dict such as {_example(name)}"
     if name == "MEMORY_MIB":
         return "a whole number of MiB above 0"
+    if name == "FIRST_RUN_S":
+        return "three durations in seconds"
     return "text" if name == "TITLE" else "a name of letters, digits, '_', '.' and '-'"
 
 
@@ -116,6 +124,8 @@ def _example(name: str) -> str:
         return '{"a": "distribution<2.0"}'
     if name == "MEMORY_MIB":
         return "250"
+    if name == "FIRST_RUN_S":
+        return "(1.0, 0.1, 5e-4)"
     return '("a", "b")' if name in _LISTS else '"a"'
 
 

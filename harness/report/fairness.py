@@ -15,9 +15,9 @@ from ..verify.verdict import FLOAT32_NOTE, REFEREE, Verdict, VerifyFile, list_ve
 from .text import minute
 
 _NOT_VERIFIED = (
-    "these runs were not verified (--no-verify), so nothing here says whether the frameworks"
-    " computed the same. gradrace verify, run into this folder of results, tells; then write the"
-    " report again."
+    "these runs were not verified, so nothing here says whether the frameworks computed the same."
+    " `gradrace run` again verifies them, unless --no-verify is given; `gradrace verify` verifies"
+    " everything. Then write the report again."
 )
 _ALONE = "Nothing is compared between frameworks: NumPy alone computed these runs."
 # How a cell of the matrix is to be read, the gravest last.

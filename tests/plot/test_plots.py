@@ -6,11 +6,14 @@ import re
 from collections.abc import Iterator
 
 import gradrace
+import matplotlib
 import numpy as np
 import pytest
+import seaborn
 from gradrace import UserError, plot
 from gradrace.plot.figure import COLUMNS
 from gradrace.report import tables
+from gradrace.report.draw.svg import styled
 from gradrace.results import frame
 from gradrace.results.frame import Frames
 from gradrace.spec import RunSpec
@@ -35,6 +38,13 @@ def frames(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Frames]:
 @pytest.fixture(scope="module")
 def demo(frames: Frames) -> Frames:
     return frames.filter(suite="demo")
+
+
+def test_the_style_of_the_report_is_seaborns():
+    with styled():
+        ours = dict(matplotlib.rcParams)
+    with matplotlib.rc_context(seaborn.axes_style("ticks")), styled():
+        assert dict(matplotlib.rcParams) == ours
 
 
 def names(figure) -> set[str]:

@@ -129,9 +129,14 @@ def test_an_estimate_takes_the_nearest_earlier_runs_of_any_suite(tmp_path):
         return estimate(prepare(make_suite(name, SMALL), options=Options(tmp_path, **options)))
 
     assert found().unknown == 3 and "no earlier records" in found().sentence
+    runs = prepare(make_suite("one", SMALL), options=Options(tmp_path))
+    import_s, program_s, step_s = runs.registry.frameworks["numpy"].first_run_s
+    steps = sum(run.spec.steps for run in runs.selected)
+    assert found().first_s == pytest.approx(import_s + program_s + steps * step_s)
+    assert f"about {found().first_s:.0f} s of work on" in found().sentence
     execute(prepare(make_suite("one", SMALL), options=Options(tmp_path)))
     done = found()
-    assert done.seconds == 0 and done.sentence.endswith("nothing to do")
+    assert done.seconds == 0 and done.sentence.endswith("nothing to do") and done.first_s is None
     per_run = [row["seconds"] for row in done.runs]
     walls = frame.load(tmp_path).runs["wall_s"]
     starting = walls.max() - walls.median()

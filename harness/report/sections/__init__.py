@@ -1,9 +1,8 @@
 """The sections of a suite, found by being here; each has `section` (Builder -> Section) and PLACE.
 
-In order: fairness, compared, summary, convergence, targets, aggregates, baseline, profiles,
-learning_rates, tuning, batch_sizes, schedules, initializers, regularization, architecture, native,
-random_search, diagnosis, step_time, throughput, breakdown, costs, data. The page leaves out
-empty ones."""
+In order: fairness, summary, convergence, targets, aggregates, baseline, profiles, learning_rates,
+tuning, batch_sizes, schedules, initializers, regularization, architecture, native, random_search,
+diagnosis, step_time, throughput, breakdown, costs, compared, data. The page leaves out empty ones."""
 
 from __future__ import annotations
 

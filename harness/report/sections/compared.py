@@ -18,7 +18,7 @@ from ..draw.lazy import Lazy
 from ..notes import described
 
 convergence = Lazy("convergence")
-PLACE = 20
+PLACE = 215
 LOST = [
     field("Status", lambda row: TableCell(row["status"], flag=row["status"]), ""),
     word("Measure", "measure"),
