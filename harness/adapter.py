@@ -15,8 +15,9 @@ An adapter module states, as literals at its top that are read without importing
                                    these versions of what it requires; by default none
     MEMORY_MIB = 250               what a process takes that has trained a small model, without its
                                    data and shared libraries; by default not known
-    FIRST_RUN_S = (1.0, 0.1, 5e-4) seconds to import it, to prepare a program, and of a step, of small
-                                   models: for an estimate before anything was run; by default none
+    FIRST_RUN_S = (1.0, 0.1, 5e-4) seconds to import it, to prepare a program, and of a step, of
+                                   small models: an estimate before anything was run; by default
+                                   none
     ADAPTER = PytorchAdapter()     an Adapter
 
 Everything else in it may import the framework at the top.

@@ -38,8 +38,8 @@ class Estimate:
         known = "no earlier records of this machine" if todo else "nothing to do"
         if todo and self.first_s is not None:
             known += (
-                f"; about {self.first_s:.0f} s of work on two cores of an AMD EPYC, if models are as"
-                " small as those of `quick`"
+                f"; about {self.first_s:.0f} s of work on two cores of an AMD EPYC, if models are"
+                " as small as those of `quick`"
             )
         if self.unknown < todo:
             known = f"about {self.seconds:.0f} s of work by earlier records of this machine"

@@ -55,7 +55,8 @@ def _ticks() -> dict[str, Any]:
     as matplotlib and pandas together."""
     file = Path(matplotlib.get_data_path(), "stylelib", "seaborn-v0_8-ticks.mplstyle")
     found: Any = matplotlib.rc_params_from_file(file, use_default_template=False)
-    return dict(found)
+    # What seaborn adds.
+    return {**found, "patch.edgecolor": "w", "patch.force_edgecolor": True}
 
 
 def inline(draw: Callable[[], Figure], name: str, title: str, description: str) -> Markup:

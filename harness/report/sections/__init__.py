@@ -2,7 +2,8 @@
 
 In order: fairness, summary, convergence, targets, aggregates, baseline, profiles, learning_rates,
 tuning, batch_sizes, schedules, initializers, regularization, architecture, native, random_search,
-diagnosis, step_time, throughput, breakdown, costs, compared, data. The page leaves out empty ones."""
+diagnosis, step_time, throughput, breakdown, costs, compared, data. The page leaves out empty
+ones."""
 
 from __future__ import annotations
 
