@@ -16,7 +16,7 @@ from .text import minute
 
 _NOT_VERIFIED = (
     "these runs were not verified, so nothing here says whether the frameworks computed the same."
-    " `gradrace run` again verifies them, unless --no-verify is given; `gradrace verify` verifies"
+    " gradrace run, once more, verifies them, unless --no-verify is given; gradrace verify checks"
     " everything. Then write the report again."
 )
 _ALONE = "Nothing is compared between frameworks: NumPy alone computed these runs."

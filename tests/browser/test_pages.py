@@ -97,15 +97,16 @@ def test_no_page_of_a_phone_scrolls_sideways(page: Page, html: Path, name: str) 
 
 def test_on_paper_all_is_shown_and_nothing_is_cut(page: Page, html: Path) -> None:
     page.goto(at(html, "suite-demo.html"))
-    page.set_viewport_size({"width": 700, "height": 900})
+    # A4, the long side across, less its margins.
+    page.set_viewport_size({"width": 1032, "height": 700})
     page.emulate_media(media="print")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     expect(page.locator("nav.bar")).to_be_hidden()
     expect(page.locator("#demo-runs table")).to_be_visible()
     for figure in page.locator("figure svg[role=img]").all():
-        assert (box := figure.bounding_box()) and box["x"] + box["width"] <= 701
+        assert (box := figure.bounding_box()) and box["x"] + box["width"] <= 1033
     for table in page.locator("table").all():
-        assert table.evaluate("each => each.scrollWidth") <= 701, table.inner_text()[:80]
+        assert table.evaluate("each => each.scrollWidth") <= 1033, table.inner_text()[:80]
     value, note = (
         page.locator(name).first.evaluate("each => parseFloat(getComputedStyle(each).fontSize)")
         for name in ("td", "td small")
