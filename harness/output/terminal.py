@@ -100,6 +100,8 @@ def _widths(rows: Sequence[Mapping[Any, Any]], width: int) -> dict[str, int]:
             least[name] = max([least.get(name, 1), *map(len, words)])
             lines = [name, *text.splitlines()]
             most[name] = max([most.get(name, 1), *map(len, lines)])
+    if not least:
+        return least
     room = max(width - _GAP * len(least) - 1, len(least))
     while sum(least.values()) > room:
         least[max(least, key=least.__getitem__)] -= 1

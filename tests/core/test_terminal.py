@@ -88,6 +88,16 @@ def test_streams_that_are_not_ours_take_everything(monkeypatch: pytest.MonkeyPat
     print_table("nothing", [{"a": 1}])
 
 
+@pytest.mark.parametrize("columns", ["1", "80"])
+@pytest.mark.parametrize("rows", [[], [{}], [{"a": ""}], [{"long name": "x" * 300, "b": 1}]])
+def test_a_table_of_any_rows_is_printed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, rows: Any, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    print_table("t", rows)
+    assert capsys.readouterr().out.startswith("t")
+
+
 def test_a_file_that_is_standard_output_follows_what_was_printed(
     replaced: Any, tmp_path: Path
 ) -> None:
