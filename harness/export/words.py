@@ -1,4 +1,4 @@
-"""What the writers share: what was done, a library that is missing, safe names."""
+"""Shared by the writers: outcomes, missing libraries, safe names."""
 
 from __future__ import annotations
 

@@ -33,10 +33,11 @@ def test_a_function_takes_what_its_command_takes(name):
     assert command - function.keys() == (command & _SHOWN) | _ELSEWHERE[name]
     assert function.keys() - command <= {"name"}
     assert all(
-        each.kind == each.KEYWORD_ONLY or each.name in ("suite", "task", "optimizer", "keyword")
+        each.kind == each.KEYWORD_ONLY
+        or each.name in ("suite", "task", "optimizer", "keyword")
         or name == "compare"
         for each in function.values()
-    )  # fmt: skip
+    )
 
 
 def test_stored_results_compared_are_a_row_a_figure(tmp_path):
@@ -69,9 +70,16 @@ def test_a_mistake_is_the_user_s(call, said):
 
 def test_a_study_and_a_verification_of_one_framework(tmp_path):
     made = gradrace.tune(
-        "digits_mlp", "sgd", framework="numpy", budget=2, steps=4, fresh_seeds=1, dtype="float64",
-        output=tmp_path, workers=1,
-    )  # fmt: skip
+        "digits_mlp",
+        "sgd",
+        framework="numpy",
+        budget=2,
+        steps=4,
+        fresh_seeds=1,
+        dtype="float64",
+        output=tmp_path,
+        workers=1,
+    )
     assert list(made.studies) == ["tune-digits_mlp-random"] and len(made.runs) == 4
     assert gradrace.plot.tuning(made).title.endswith("expected best after k trials")
     found = gradrace.verify("rates !torch", frameworks=["numpy"], output=tmp_path)

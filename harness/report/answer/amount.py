@@ -21,7 +21,7 @@ def reply(builder: Builder) -> Reply:
 
 
 def _machines(builder: Builder) -> str:
-    """Their names if there are several; else what it is, not its host."""
+    """Their names if there are several, else the kind of the one machine without its host."""
     if builder.several_machines:
         return words.listed(builder.machines.values())
     of = builder.frames.records[builder.runs["digest"].iloc[0]].machine

@@ -1,4 +1,4 @@
-"""What the script of the page knows of a drawn figure: its panels, and the data of its series.
+"""A drawn figure for the script of the page: its panels, and the data of its series.
 
 `mark` gives groups of the SVG a name before it is written; `described` says afterwards where the
 panels lie and what the marked artists show. A list of numbers or of runs that several artists have
