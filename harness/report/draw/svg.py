@@ -13,6 +13,7 @@ from typing import Any
 
 import matplotlib
 from markupsafe import Markup
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from ...output.escaping import for_script
@@ -49,6 +50,14 @@ def styled() -> AbstractContextManager[None]:
     return matplotlib.rc_context(style)
 
 
+def _laid_out(figure: Figure) -> None:
+    """Lays it out now: while it has a layout engine, it would be drawn once more to be measured."""
+    FigureCanvasSVG(figure)
+    if engine := figure.get_layout_engine():
+        engine.execute(figure)
+        figure.set_layout_engine("none")
+
+
 @cache
 def _ticks() -> dict[str, Any]:
     """The style "ticks" of seaborn, of which matplotlib has a copy: seaborn takes as long to import
@@ -69,6 +78,7 @@ def inline(draw: Callable[[], Figure], name: str, title: str, description: str) 
         buffer = io.StringIO()
         figure = draw()
         mark(figure)
+        _laid_out(figure)
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
         shown = described(figure)
     data = f'\n<script type="application/json" class="touch">{for_script(shown)}</script>'
