@@ -14,6 +14,7 @@ from gradrace.layers import Point, build
 from gradrace.registry import load_registry
 from gradrace.report import tables, writer
 from gradrace.results import frame
+from records import suite_pages
 from runs import opened, spec_of
 
 REGISTRY = load_registry()
@@ -123,7 +124,7 @@ def output(tmp_path_factory):
 @pytest.fixture(scope="module")
 def html(output, tmp_path_factory):
     page = writer.write(frame.load(output), tmp_path_factory.mktemp("html"))
-    return page.read_text(encoding="utf-8")
+    return suite_pages(page.parent)
 
 
 def test_the_path_of_a_point_is_kept_at_every_evaluation(output):

@@ -25,7 +25,7 @@ from gradrace.spec import RunSpec
 from gradrace.sweep.store import read_records, suite_folder
 from gradrace.worker.__main__ import Worker
 from gradrace.worker.packed import unpacked
-from records import make_results, make_specs
+from records import make_results, make_specs, suite_pages
 from waiting import wait_for
 
 RANGE = 65_000_000_000
@@ -386,7 +386,7 @@ def test_frames_and_report_hold_the_figures_and_the_reasons(tmp_path):
     assert frames.runs["joules_per_1000_steps"].tolist()[0] == pytest.approx(6000 / 60)
     assert frames.runs["joules"].isna().tolist() == [False, True, True]
     assert frames.runs["energy_source"].tolist() == ["RAPL package-0", "", ""]
-    page = writer.write(frames, tmp_path / "html").read_text()
+    page = suite_pages(writer.write(frames, tmp_path / "html").parent)
     assert "Joules per 1000 steps" in page and "Energy, J" in page
     assert "RAPL package-0: 1 run" in page and "equal shares" in page
     assert "not known of 1 run: no RAPL &lt;here&gt;" in page
@@ -397,6 +397,6 @@ def test_frames_and_report_hold_the_figures_and_the_reasons(tmp_path):
 
 def test_a_report_without_figures_has_no_column_for_them(tmp_path):
     frames = with_energy(tmp_path, Energy(reason="no RAPL"), Energy(reason="no RAPL"), None)
-    page = writer.write(frames, tmp_path / "html").read_text()
+    page = suite_pages(writer.write(frames, tmp_path / "html").parent)
     assert "Joules" not in page and "Energy, J" not in page
     assert page.count("not known of 2 runs: no RAPL") == 1
