@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 from gradrace.output.escaping import csv_table
+from gradrace.report.names import page_names
 from gradrace.report.writer import write
 from gradrace.results import frame
 
@@ -22,7 +23,7 @@ CELL = ["task", "framework", "optimizer", "learning_rate"]
 RUN = [*CELL, "mode", "seed", "steps", "status", "steps_to_target", "best_validation_metric"]
 RUN += ["final_validation_metric", "final_validation_loss", "test_metric", "test_loss"]
 DRAWN = ("convergence", "target", "learning-rates")
-FIGURE = re.compile(r'<figure class="block" id="([^"]+)">.*?(<svg .*?</svg>)', re.DOTALL)
+FIGURE = re.compile(r'<figure class="block[^"]*" id="([^"]+)">.*?(<svg .*?</svg>)', re.DOTALL)
 
 
 def main() -> None:
@@ -38,7 +39,8 @@ def main() -> None:
     runs = frames.runs[frames.runs["measure"] == "convergence"].sort_values([*CELL, "seed"])
     csv_table(runs[[*RUN, "digest"]]).to_csv(to / "runs.csv", index=False, float_format="%.6g")
     _curves(frames, runs).to_csv(to / "curves.csv", index=False, float_format="%.6g")
-    figures = _figures(write(frames, given.output / "html"), to)
+    html = write(frames, given.output / "html").parent
+    figures = _figures(html / page_names(frames.plans)[given.suite], to)
     (to / "README.md").write_text(_page(given.suite, frames, runs, figures), encoding="utf-8")
     print(to)
 

@@ -17,8 +17,9 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 DEADLINE_MS = 30_000
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Not for longer than a file: beside Playwright's loop no test of others can start its own."""
     if not CHROMIUM:
         pytest.skip("no Chromium here: apt-get install chromium, or name one in $CHROMIUM")
     with sync_playwright() as playwright:
@@ -27,7 +28,7 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def new_page(browser: Browser) -> Callable[..., AbstractContextManager[Page]]:
     """Opens a page, by default of 1280 x 900, with the options of a context of Playwright. At its
     end it must have asked for nothing but files, and have no error on its console."""

@@ -125,8 +125,8 @@ def page(tmp_path) -> object:
 
 def test_the_report_opens_with_the_matrix(page, tmp_path):
     html = page(verified(*trained("mlp", "sgd"), *ruled("adam", "differs by definition")))
-    first = html.index("<h2>Is the comparison fair?</h2>")
-    assert first < html.index("<h2>Compared runs") and html.count("<h2>", 0, first) == 0
+    answer, first = html.index("<h2>Is it fair?"), html.index("<h2>Is the comparison fair?")
+    assert answer < first < html.index("<h2>Summary") < html.index("<h2>Compared runs")
     assert 'class="flag fair-equal"' in html and 'class="flag fair-differs-by-definition"' in html
     assert "2026-03-01 10:00" in html and "torch 2.13.0" in html
     table = next(tmp_path.glob("html/data/*/fairness.csv")).read_text()
