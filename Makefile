@@ -1,6 +1,8 @@
 # make race    install, run the suite `quick`, verify what it compares, write the report
 # make verify  prove everything that the frameworks compute, not only what a suite compares
-# make test    install the tests' requirements and run all tests, two files at a time
+# make test    install the tests' requirements and run all tests but those of many processes, two
+#              files at a time
+# make test-cluster   run those: several drivers at once, a Ray cluster, a stand-in for SLURM
 # make check   ruff, ruff format and mypy
 # make asv     the nightly suites for the current commit under asv, pages in results/asv-html
 # make clean   remove the environment, builds and results; baselines stay
@@ -10,7 +12,7 @@ OUTPUT ?= results
 BIN    := $(VENV)/bin
 PIP    := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=constraints.txt $(BIN)/pip
 
-.PHONY: race verify test check asv clean
+.PHONY: race verify test test-cluster check asv clean
 
 race: $(VENV)/installed
 	$(BIN)/gradrace run quick --output $(OUTPUT)
@@ -19,7 +21,10 @@ verify: $(VENV)/installed
 	$(BIN)/gradrace verify --output $(OUTPUT)
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore=tests/cluster
+
+test-cluster: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/cluster
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -102,7 +102,8 @@ def shown(figure: Locator, series: str) -> set[bool]:
 
 
 def address(page: Page, what: str) -> str | None:
-    found = re.search(rf"{NAME}\.{what}=([^&]*)", page.url)
+    # The page's own word: the browser tells page.url of a change a little later.
+    found = re.search(rf"{NAME}\.{what}=([^&]*)", page.evaluate("location.href"))
     return unquote(found[1]) if found else None
 
 

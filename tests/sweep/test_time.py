@@ -79,7 +79,7 @@ def test_a_cell_has_all_its_figures(tmp_path):
     ("optimizer", "reason"),
     [
         ("frozen", "RuntimeError: the weights did not change"),
-        ("broken", "ValueError: cannot go on"),
+        ("broken", "mine.py, line 11: ValueError: cannot go on (for 0_dense.kernel, step 12)"),
     ],
 )
 def test_a_cell_that_breaks_fails_alone_and_keeps_its_traceback(
@@ -90,10 +90,10 @@ def test_a_cell_that_breaks_fails_alone_and_keeps_its_traceback(
     )
     runs = frames.runs.set_index("optimizer")
     assert runs["status"].to_dict() == {"sgd": "ok", optimizer: "failed", "adam": "ok"}
-    assert runs.loc[optimizer, "reason"].startswith(reason) and outcome.exit_code == 1
+    assert reason in runs.loc[optimizer, "reason"] and outcome.exit_code == 1
     log = tmp_path / "runs/tiny" / runs.loc[optimizer, "digest"] / "log.txt"
-    assert reason.partition(":")[0] in log.read_text()
-    assert cells.set_index("optimizer")["reason"][optimizer].startswith(reason)
+    assert "Error: " in log.read_text()
+    assert reason in cells.set_index("optimizer")["reason"][optimizer]
 
 
 @pytest.mark.slow
