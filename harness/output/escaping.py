@@ -53,7 +53,10 @@ def one_line(text: str) -> str:
 
 def for_script(value: Any) -> str:
     """JSON for a script, in a page or beside it: ASCII without <, > and &, texts `visible`."""
-    text = json.dumps(_visible_in(value), separators=(",", ":"))
+    text = json.dumps(value, separators=(",", ":"))
+    # If JSON escapes nothing, all texts are plain already: most are, and a report has thousands.
+    if "\\" in text or "\x7f" in text:
+        text = json.dumps(_visible_in(value), separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
