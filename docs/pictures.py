@@ -91,6 +91,8 @@ def shot(page: Any, pages: Path, picture: Picture, file: Path) -> str:
     if not source.exists():
         return f"no results of {picture.suite}"
     page.goto(source.as_uri())
+    # It stays in sight, above what is pictured.
+    page.add_style_tag(content=".bar { position: static }")
     file.parent.mkdir(parents=True, exist_ok=True)
     if picture.element:
         element = page.locator(f"[id='{picture.element}']")
