@@ -2,7 +2,7 @@
 # make verify  prove everything that the frameworks compute, not only what a suite compares
 # make test    install the tests' requirements and run all tests but those of many processes, two
 #              files at a time
-# make test-cluster   run those: several drivers at once, a Ray cluster, a stand-in for SLURM
+# make test-cluster   run those: several drivers at once, killed workers, Ray, a stand-in for SLURM
 # make check   ruff, ruff format and mypy
 # make asv     the nightly suites for the current commit under asv, pages in results/asv-html
 # make clean   remove the environment, builds and results; baselines stay

@@ -29,7 +29,7 @@ def table() -> Table:
 
 def test_nnx_trains_as_jit_does(table):
     jit, nnx = below(table, "same|jit|"), below(table, "same|nnx|")
-    assert jit.keys() == nnx.keys() and len([key for key in jit if key.endswith("|loss")]) == 13
+    assert jit.keys() == nnx.keys() and len([key for key in jit if key.endswith("|loss")]) == 11
     for key, value in jit.items():
         assert np.allclose(nnx[key], value, rtol=1e-11, atol=1e-13), key
 

@@ -63,8 +63,7 @@ def same_numbers() -> Saved:
     runs = [(title, OWN[title], "momentum", "warmup_cosine") for title in MANY_LAYERS]
     runs += [
         (name, REGISTRY.tasks[name], "adam", kind)
-        for name in TASKS
-        for kind in ("constant", "warmup_cosine")
+        for name, kind in (("digits_mlp", "constant"), *((name, "warmup_cosine") for name in TASKS))
     ]
     # Corrected in a buffer and in an argument; evaluated at other parameters than it is trained at.
     runs += [
