@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field
 
-from ..errors import UserError
+from ..errors import UserError, nearest
 from ..jsonfile import (
     discard_partials,
     read_model,
@@ -366,7 +366,11 @@ def suites_in(output: Path) -> tuple[str, ...]:
 
 def read_plan(output: Path, suite: str) -> PlanFile:
     """The suite's latest expansion. UserError if it is missing or not ours."""
-    return _read_plan(suite_folder(output, suite) / "plan.json")
+    file = suite_folder(output, suite) / "plan.json"
+    if not (file.exists() or file.is_symlink()):
+        hint = nearest(suite, suites_in(output))
+        raise UserError(f"{output}: no results of suite {suite!r}{hint}")
+    return _read_plan(file)
 
 
 def _read_plan(file: Path) -> PlanFile:

@@ -32,6 +32,7 @@ from gradrace.sweep.store import (
 from gradrace.sweep.stored import read_record
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from records import make_results, make_specs
 from tiny import TINY
 
 DIGEST = "0123456789abcdef01234567"
@@ -312,3 +313,15 @@ def test_frames_from_python_are_tidy(tmp_path):
         ),
     )
     assert set(frames.records) == set(frames.runs["digest"])
+
+
+def test_a_suite_without_results_is_named_with_those_that_have_some(tmp_path):
+    with pytest.raises(UserError, match="no results there"):
+        read_plan(tmp_path, "demo")
+    make_results(tmp_path, "demo", make_specs(["mlp"], ["jax"], seeds=[0], launches=0))
+    for wrong, said in (
+        ("dem", r"no results of suite 'dem' \(did you mean 'demo'\?\)"),
+        ("x", r"no results of suite 'x' \(known: demo\)"),
+    ):
+        with pytest.raises(UserError, match=said):
+            read_plan(tmp_path, wrong)
