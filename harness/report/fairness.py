@@ -10,7 +10,7 @@ from ..importpath import is_import_path
 from ..record import RunRecord
 from ..registry import Registry
 from ..spec import TaskSpec
-from ..verify.cells import compared, is_known
+from ..verify.compared import compared, is_known
 from ..verify.verdict import FLOAT32_NOTE, REFEREE, Verdict, VerifyFile, list_versions
 from .text import minute
 

@@ -2,9 +2,9 @@
 
 cases.py: the table of all comparisons, with groups.py. driver.py: a process per framework, which
 runs worker.py, compute.py and populations.py; judge.py: from arrays to a verdict.py, with hint.py;
-current.py: which still hold. suite.py: of a run, with cells.py, stamp.py, estimate.py. file.py,
-text.py, odd.py, schema.py: on disk, for people, as JSON Schema. document.py: docs/differences.md,
-from formulas.py, notes.py and defaults.py."""
+current.py: which still hold. suite.py: of a run, with cells.py, compared.py, stamp.py,
+estimate.py. file.py, text.py, odd.py, schema.py: on disk, for people, as JSON Schema. document.py:
+docs/differences.md, from formulas.py, notes.py and defaults.py."""
 
 from __future__ import annotations
 

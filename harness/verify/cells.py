@@ -11,28 +11,13 @@ from ..registry import Registry
 from ..spec import RunSpec, TaskSpec
 from . import cases as tables
 from .cases import Case, Selection
+from .compared import compared, is_known
 from .verdict import REFEREE, Side
-
-# The fields of a task that decide what is computed; its length, batches and target do not.
-_COMPUTED = ("input_shape", "model", "loss", "label_smoothing", "metric", "regularization")
-
-
-def compared(specs: Sequence[RunSpec]) -> list[RunSpec]:
-    """The runs whose agreement matters: trained ones, or the timed ones if none is trained."""
-    trained = [spec for spec in specs if spec.measure == "convergence"]
-    return trained or list(specs)
 
 
 def frameworks(specs: Sequence[RunSpec]) -> tuple[str, ...]:
     """Of the suite, and the referee."""
     return tuple(dict.fromkeys([*(spec.framework for spec in specs), REFEREE]))
-
-
-def is_known(task: TaskSpec, tasks: Mapping[str, TaskSpec]) -> bool:
-    """Whether the suite's task computes the same as the known one of that name; varied tasks do
-    not."""
-    known = tasks.get(task.name)
-    return known is None or all(getattr(known, name) == getattr(task, name) for name in _COMPUTED)
 
 
 def selection(registry: Registry, specs: Sequence[RunSpec]) -> Selection:
