@@ -55,4 +55,5 @@ $(VENV)/installed-dev: $(VENV)/installed
 
 clean:
 	rm -rf $(VENV) build dist .asv
-	rm -rf results/runs results/html results/verify.json results/.verified.json results/asv results/asv-html
+	rm -rf results/runs results/html results/asv results/asv-html
+	rm -f results/verify.json results/.verified.json

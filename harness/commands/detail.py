@@ -186,7 +186,7 @@ def _range(found: Range | None) -> str:
 
 
 def _bound(optimizer: Optimizer, framework: str) -> dict[str, str]:
-    """The class in one framework, how it is called under each rule, and what it cannot do."""
+    """The class in one framework, how it is called under each rule, and its limits."""
     binding = optimizer.bindings.get(framework)
     if binding is None:
         return {"framework": framework, "class": "not available", "canonical": "", "native": ""}

@@ -57,7 +57,7 @@ def part_rows(cell: PairVerdict) -> list[dict[str, str]]:
 
 
 def warnings(result: PairedResult) -> list[str]:
-    """What a reader of the verdicts has to know."""
+    """Cautions for readers of the verdicts."""
     found, cells = [], len(result.cells)
     detectable = [cell.detectable for cell in result.cells if cell.detectable is not None]
     if weak := [each for each in detectable if each > result.rule.threshold]:

@@ -58,7 +58,7 @@ def step_times(
     metric: Literal["step", "mode", "first call"] = "step",
     width: Width = None,
 ) -> Figure:
-    """What a training step costs, by optimizer and framework.
+    """The cost of a training step, by optimizer and framework.
 
     metric: step, the time of a step; mode, the same by mode with intervals; "first call", which
     compiles if the framework does."""
@@ -113,7 +113,7 @@ def tuning(
     metric: Literal["expected", "slices"] = "expected",
     width: Width = None,
 ) -> Figure:
-    """What a search found; suite is the name of the study.
+    """The findings of a search; suite is the name of the study.
 
     metric: expected, the best score to expect after a number of trials; slices, the score of every
     trial against each hyperparameter, of a single optimizer."""

@@ -36,7 +36,7 @@ _ELEMENTS = frozenset(
 _TAG = re.compile(r'<(/?)([A-Za-z]+)((?:\s+[A-Za-z0-9:_-]+="[^"<>]*")*)\s*/?>')
 _ATTRIBUTE = re.compile(r'([A-Za-z0-9:_-]+)="([^"]*)"')
 _LINK = re.compile(r"#|run\.html#|data:image/png;base64,")
-# What a style could load, also if it is written in CSS' own escapes.
+# Anything that a style could load, also if it is written in CSS' own escapes.
 _OUTSIDE = re.compile(
     r"""url\((?!#)|@import|javascript:|<style[^>]*>[^<]*\\|style="[^"]*\\""", re.IGNORECASE
 )

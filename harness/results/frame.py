@@ -103,7 +103,7 @@ class Frames:
         return shown.line(self.runs)
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: a row a suite."""
+        """For notebooks: a row a suite."""
         return shown.html(self.runs, {suite: plan.title for suite, plan in self.plans.items()})
 
     def _of(self, runs: pd.DataFrame) -> Frames:

@@ -1,4 +1,4 @@
-"""What a step costs in one setting against another: a ratio over the cells that both have."""
+"""The cost of a step in one setting against another: a ratio over the cells that both have."""
 
 from __future__ import annotations
 

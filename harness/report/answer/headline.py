@@ -19,7 +19,7 @@ _NAME, _NAMES = 24, 2
 
 
 def headline(builder: Builder, standings: pd.DataFrame, costs: pd.DataFrame) -> str:
-    """At most MOST letters: who leads, then what a step costs if that fits."""
+    """At most MOST letters: the leaders, then the cost of a step if that fits."""
     lead, cost = _lead(builder, standings), _cost(builder, costs)
     both = "; ".join(filter(None, (lead, cost))) or "No run ended yet"
     return both if len(both) <= MOST else words.name(lead or cost, MOST)

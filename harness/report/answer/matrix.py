@@ -1,4 +1,4 @@
-"""Optimizers x tasks, the leaders marked, and what a step costs in each setup beside them."""
+"""Optimizers x tasks, the leaders marked, and the cost of a step in each setup beside them."""
 
 from __future__ import annotations
 

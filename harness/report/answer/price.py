@@ -1,4 +1,4 @@
-"""What a step costs in each framework."""
+"""The cost of a step in each framework."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from .picture import picture
 
 
 def answer(builder: Builder) -> Answer:
-    """What a suite's numbers answer: see content.Answer. Any suite has one, whatever is missing."""
+    """The answer of a suite's numbers: see content.Answer. Every suite has one."""
     stand = standings(builder.frames, builder.suite)
     costs = step_costs(builder.frames, builder.suite)
     leads = ahead.reply(builder, stand)

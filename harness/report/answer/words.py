@@ -63,5 +63,5 @@ def times(ratio: float) -> str:
 
 
 def shown(unit: str) -> str:
-    """What a contender that is not a leader is shown to be."""
+    """'slower' or 'worse', as a contender that is not a leader is shown to be."""
     return "shown to be worse" if unit in (METRIC, LOSS) else "shown to be slower"

@@ -1,4 +1,4 @@
-"""The page of `gradrace time`: what a step of each cell costs."""
+"""The page of `gradrace time`: the cost of a step of each cell."""
 
 from __future__ import annotations
 

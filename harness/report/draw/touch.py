@@ -1,7 +1,7 @@
 """Tags artists with the series, values and runs that they show, for the script of the page.
 
-A drawing function tags what a reader may want to touch; svg reads the tags when it writes the
-figure. An artist without a tag is drawn, and cannot be touched."""
+A drawing function tags the artists that a reader may want to touch; svg reads the tags when it
+writes the figure. An artist without a tag is drawn, and cannot be touched."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Kind = Literal["line", "band", "marks", "bars"]
 
 @dataclass(frozen=True)
 class Tag:
-    """What an artist shows.
+    """The data of an artist.
 
     series: its name in the legend; artists of one name are switched on and off together. x, y (low
     and high of a band): data coordinates of its points, whole, not cut to the panel; none: it is
-    only switched. labels: what a point is called if its place does not say it, one a point. runs:
+    only switched. labels: names of points whose place does not name them, one a point. runs:
     digests, separated by spaces, of the runs behind each point, or one text for all points."""
 
     series: str
@@ -43,7 +43,7 @@ def tag(
     labels: Sequence[str] = (),
     runs: Sequence[str] = (),
 ) -> None:
-    """Notes on the artist what it shows; see Tag."""
+    """Keeps the artist's data on it; see Tag."""
     low, high = map(_numbers, limits)
     found = Tag(series, kind, _numbers(x), _numbers(y), low, high, tuple(labels), tuple(runs))
     artist._gradrace_tag = found  # type: ignore[attr-defined]

@@ -20,7 +20,7 @@ _SETTING = words(
 )
 
 Row = Any
-# A title and, for each neighbour, its digest and what it is called.
+# A title and, for each neighbour, its digest and name.
 Kind = tuple[str, list[tuple[str, str]]]
 
 

@@ -92,7 +92,7 @@ def _lines_said(bands: pd.DataFrame, lost: pd.DataFrame, width: int) -> str:
 
 
 def _outside(bands: pd.DataFrame, lost: pd.DataFrame, target: float, metric: str) -> str:
-    """What of the runs that ended ok lies outside of the picture."""
+    """Says which values of runs that ended ok lie outside of the picture."""
     said = []
     for name, title in limits.TITLES.items():
         of, gone = (table[table["metric"] == name] for table in (bands, lost))

@@ -1,4 +1,4 @@
-"""What a step costs in each setup, over the cheapest that was timed on the same cells."""
+"""The cost of a step in each setup, over the cheapest that was timed on the same cells."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 "use strict";
-// The address holds what a reader chose: #ANCHOR?name=value&name=value. A link to it shows the same.
+// The address holds a reader's choices: #ANCHOR?name=value&name=value. A link to it shows the same.
 // It stands behind the #, since a page that was opened from a folder may change that part alone.
 const address = {
   read() {

@@ -292,7 +292,7 @@ class Touched {
     if (this.select) this.select.value = String(this.smooth);
     if (this.pointed) this.pointed.again();
   }
-  // What a reader chose stands in the address, and is read from there.
+  // The address holds a reader's choices; they are read from there.
   keep() {
     const set = (name, value) => address.set(`${this.figure.id}.${name}`, value || null), axes = Array.from(this.axes.values());
     const shown = this.series.filter((name) => !this.hidden.has(name)), few = shown.length < this.hidden.size;
