@@ -10,7 +10,7 @@ from ..importpath import is_import_path
 from ..record import RunRecord
 from ..registry import Registry
 from ..spec import TaskSpec
-from ..verify.compared import compared, is_known
+from ..verify.compared import compared_runs, is_known
 from ..verify.verdict import FLOAT32_NOTE, REFEREE, Verdict, VerifyFile, list_versions
 from .text import minute
 
@@ -61,7 +61,7 @@ def fairness(
     records: Sequence[RunRecord], verified: VerifyFile | None, registry: Registry | None
 ) -> Fairness:
     """The verdicts on these runs (of one suite)."""
-    wanted = compared([record.spec for record in records])
+    wanted = compared_runs([record.spec for record in records])
     if {spec.framework for spec in wanted} == {REFEREE}:
         return Fairness((), (), (_ALONE,), ())
     if verified is None:

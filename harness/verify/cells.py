@@ -11,7 +11,7 @@ from ..registry import Registry
 from ..spec import RunSpec, TaskSpec
 from . import cases as tables
 from .cases import Case, Selection
-from .compared import compared, is_known
+from .compared import compared_runs, is_known
 from .verdict import REFEREE, Side
 
 
@@ -22,7 +22,7 @@ def frameworks(specs: Sequence[RunSpec]) -> tuple[str, ...]:
 
 def selection(registry: Registry, specs: Sequence[RunSpec]) -> Selection:
     """The cases of a suite's runs. No cells: nothing in it can be compared."""
-    specs = compared(specs)
+    specs = compared_runs(specs)
     everyone = frameworks(specs)
     if len(everyone) < 2:
         return Selection(frameworks=everyone)

@@ -11,7 +11,7 @@ from ..spec import RunSpec, TaskSpec
 _COMPUTED = ("input_shape", "model", "loss", "label_smoothing", "metric", "regularization")
 
 
-def compared(specs: Sequence[RunSpec]) -> list[RunSpec]:
+def compared_runs(specs: Sequence[RunSpec]) -> list[RunSpec]:
     """The runs whose agreement matters: trained ones, or the timed ones if none is trained."""
     trained = [spec for spec in specs if spec.measure == "convergence"]
     return trained or list(specs)

@@ -130,8 +130,9 @@ def _without(
 
 def _expected_s(sweep: Sweep, missing: list[Case], earlier: VerifyFile | None) -> float:
     from . import cells, estimate
+    from .compared import compared_runs
 
-    names = cells.frameworks(cells.compared([run.spec for run in sweep.selected]))
+    names = cells.frameworks(compared_runs([run.spec for run in sweep.selected]))
     return estimate.seconds(missing, sweep.registry, names, earlier.costs if earlier else {})
 
 
