@@ -355,20 +355,26 @@ def suite_folder(output: Path, suite: str) -> Path:
 
 def suites_in(output: Path) -> tuple[str, ...]:
     """Names of the suites with results in this folder. UserError if there are none."""
-    runs = output / "runs"
-    names = tuple(sorted(p.parent.name for p in runs.glob("*/plan.json"))) if runs.is_dir() else ()
+    names = _suites_in(output)
     if not names:
         raise UserError(
-            f"{output}: no results there (expected {runs}/<suite>/); make some with `gradrace run`"
+            f"{output}: no results there (expected {output / 'runs'}/<suite>/);"
+            " make some with `gradrace run`"
         )
     return names
+
+
+def _suites_in(output: Path) -> tuple[str, ...]:
+    runs = output / "runs"
+    return tuple(sorted(p.parent.name for p in runs.glob("*/plan.json"))) if runs.is_dir() else ()
 
 
 def read_plan(output: Path, suite: str) -> PlanFile:
     """The suite's latest expansion. UserError if it is missing or not ours."""
     file = suite_folder(output, suite) / "plan.json"
     if not (file.exists() or file.is_symlink()):
-        hint = nearest(suite, suites_in(output))
+        known = _suites_in(output)
+        hint = nearest(suite, known) if known else f" (expected {file.parent}/)"
         raise UserError(f"{output}: no results of suite {suite!r}{hint}")
     return _read_plan(file)
 

@@ -138,7 +138,7 @@ MISUSE = [
     (("run", "tiny.toml", "--python", "torch"), 2, "expected FRAMEWORK=INTERPRETER"),
     (("run", "tiny.toml", "--python", "numpy=/no/such/python"), 2, "cannot be used"),
     (("report",), 2, "no results there"),
-    (("report", "nosuite", "-o", "RACED"), 2, "cannot be read"),
+    (("report", "nosuite", "-o", "RACED"), 2, "no results of suite 'nosuite' (known: tiny)"),
     (("show", "zzz", "-o", "RACED"), 5, "no run whose digest"),
     (("show", "sgd", "-o", "RACED"), 2, "runs match 'sgd'"),
     (("compare", "nowhere", "RACED"), 2, "no results there"),

@@ -316,7 +316,7 @@ def test_frames_from_python_are_tidy(tmp_path):
 
 
 def test_a_suite_without_results_is_named_with_those_that_have_some(tmp_path):
-    with pytest.raises(UserError, match="no results there"):
+    with pytest.raises(UserError, match=r"no results of suite 'demo' \(expected .*runs/demo/\)"):
         read_plan(tmp_path, "demo")
     make_results(tmp_path, "demo", make_specs(["mlp"], ["jax"], seeds=[0], launches=0))
     for wrong, said in (
