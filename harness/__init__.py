@@ -10,9 +10,9 @@ framework), `importpath` (an optimizer without a file of ours), `plan` (weights,
 of a run), `record` (its result), `shared` (many records as one value), `adapter` (the boundary to
 the frameworks). Ground: `registry` finds what there is, `sources` finds the files that enter a
 digest, `jsonfile` reads and writes, `turns` keeps processes from changing one thing at once,
-`strict` is the base of all models, `limits` their upper limits; `doors` lets packages be called;
-`errors`, `version`, and `probe`, which loads one framework and prints what it sees.
-docs/architecture.md has the folders.
+`strict` is the base of all models, `limits` their upper limits, `git` the user's repository;
+`doors` lets packages be called; `errors`, `version`, and `probe`, which loads one framework and
+prints what it sees. docs/architecture.md has the folders.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ verdicts, run.py adds launches until every verdict stands, text.py formats figur
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,8 +17,19 @@ from ..importpath import Plugin
 from ..record import Machine
 from ..spec import Frozen, RunSpec
 
-SCHEMA = 1
-Decision = Literal["regression", "improvement", "ok", "inconclusive", "failed", "skipped"]
+SCHEMA = 2
+# suspected: a difference was found once, and no second search confirmed it.
+Decision = Literal[
+    "regression", "improvement", "ok", "suspected", "inconclusive", "failed", "skipped"
+]
+# The quantities that can be compared in pairs, and the unit of each.
+Quantity = Literal["step", "first_call", "memory", "energy"]
+UNITS: Mapping[Quantity, str] = {
+    "step": "s/step",
+    "first_call": "s",
+    "memory": "bytes",
+    "energy": "J/step",
+}
 
 
 @dataclass(frozen=True)
@@ -68,7 +80,10 @@ class StopRule(Frozen):
 
 
 class PairVerdict(Frozen):
-    """The result of one pair. Ratios b / a; seconds per step are medians over launches of p25.
+    """The result of one pair. Ratios b / a.
+
+    a_value, b_value: what the ratio is made of, in the unit of the comparison's quantity: the
+    geometric means over launches of the medians over a launch's paired blocks.
 
     decision: skipped if neither side can do it, or one of two that differ.
     reason: why the pair failed, was skipped or stays inconclusive.
@@ -93,8 +108,8 @@ class PairVerdict(Frozen):
     high: float | None = None
     p_slower: float | None = None
     detectable: float | None = None
-    a_step_s: float | None = None
-    b_step_s: float | None = None
+    a_value: float | None = None
+    b_value: float | None = None
     cpu_ratio: float | None = None
     launches: int = 0
     looks: int = 0
@@ -108,7 +123,8 @@ class PairVerdict(Frozen):
 class PairedResult(Frozen):
     """A whole comparison, as `--json` prints it. a, b: label, details and versions of the sides."""
 
-    schema_version: Literal[1] = Field(default=1, alias="schema")
+    schema_version: Literal[2] = Field(default=2, alias="schema")
+    quantity: Quantity = "step"
     started_at: str
     seconds: float
     machine: Machine

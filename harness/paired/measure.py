@@ -42,13 +42,13 @@ class Launch(NamedTuple):
 
     Log ratios log(b / a) of wall and of CPU time: the mean of two medians, over the blocks that a
     began and over those that b began (who begins finds the caches as the other left them).
-    a_step_s, b_step_s: first quartiles over blocks, seconds per step. Parts: the same of the parts
-    that could be timed alone."""
+    a_value, b_value: medians over blocks, seconds per step. Parts: first quartiles over blocks of
+    the parts that could be timed alone."""
 
     log_ratio: float
     cpu_log_ratio: float
-    a_step_s: float
-    b_step_s: float
+    a_value: float
+    b_value: float
     contended: bool = False
     a_parts_s: Mapping[str, float] = {}
     b_parts_s: Mapping[str, float] = {}
@@ -183,11 +183,14 @@ class _Taken:
             [np.median(begun, axis=0) for begun in (by_pair[::2], by_pair[1::2]) if len(begun)],
             axis=0,
         )
-        a_step, b_step = (self._step_s("step", side, block_steps) for side in (0, 1))
+        a_value, b_value = (
+            float(np.median(np.maximum(blocks[:, 0], 1.0))) * 1e-9 / block_steps
+            for blocks in (a, b)
+        )
         a_parts, b_parts = (self._parts_s(side, block_steps) for side in (0, 1))
         contended = any(step_times.contended(*blocks.T) for blocks in (a, b))
         wall, cpu = map(float, ratios)
-        return Launch(wall, cpu, a_step, b_step, contended, a_parts, b_parts)
+        return Launch(wall, cpu, a_value, b_value, contended, a_parts, b_parts)
 
     def _step_s(self, part: str, side: int, block_steps: int) -> float:
         wall = np.array([block[0] for block in self.blocks[part, side]])

@@ -190,7 +190,7 @@ def _verdict(pair: Pair, cell: MeasuredPair, rule: StopRule) -> PairVerdict:
     if cell.judged:
         names = ("ratio", "low", "high", "p_slower", "detectable")
         figures = {name: getattr(cell.judged, name) for name in names}
-        figures |= {name: _median(cell, name) for name in ("a_step_s", "b_step_s")}
+        figures |= {name: _geometric_mean(cell, name) for name in ("a_value", "b_value")}
         figures |= {name: _parts(cell, name) for name in ("a_parts_s", "b_parts_s")}
         figures["cpu_ratio"] = float(np.exp(np.mean([x.cpu_log_ratio for x in cell.launches])))
     # As a launch is contended if more than half of its blocks are.
@@ -221,8 +221,8 @@ def _why(cell: MeasuredPair, rule: StopRule) -> str:
     )
 
 
-def _median(cell: MeasuredPair, name: str) -> float:
-    return float(np.median([getattr(launch, name) for launch in cell.launches]))
+def _geometric_mean(cell: MeasuredPair, name: str) -> float:
+    return float(np.exp(np.mean(np.log([getattr(launch, name) for launch in cell.launches]))))
 
 
 def _parts(cell: MeasuredPair, name: str) -> dict[str, float]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,14 +15,13 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+from .. import git
 from ..errors import ExitCode, UserError
 from ..importpath import ImportPath, Plugin, files_of
 from ..process import NoAnswer, ask
 from ..version import __version__
 from . import Side
 
-# How to get a base that a shallow clone lacks.
-_DEEPEN = "git fetch --unshallow, or in GitHub Actions `fetch-depth: 0` of actions/checkout"
 # Asked of a side's own interpreter. Interface between commits: every gradrace that may be a base
 # must have these names, see tests/core/test_interface_between_commits.py.
 QUESTION = """
@@ -34,7 +32,8 @@ registry = load_registry([Path(file) for file in json.loads(sys.argv[1])])
 print(json.dumps({name: framework.versions() for name, framework in registry.frameworks.items()}))
 """
 _ANSWER_TIMEOUT_S = 120.0
-_NAMED_FILES = 5
+# How the user names the two commits.
+_OPTIONS = ("--base", "--head")
 
 
 @contextmanager
@@ -43,33 +42,62 @@ def against_base(
 ) -> Iterator[tuple[Side, Side]]:
     """The commit `ref` of the current directory's repository, and its working tree.
 
-    A worktree of the commit is made and removed again. In gradrace's own repository each side runs
-    its own gradrace, both from copies. In another repository both run the gradrace that is running
-    now, and each side imports modules of the repository's top folder and src/ as they are on that
-    side. Files of `plugins` inside the repository are the commit's on the base's side.
-
-    UserError: no git, no repository, no such commit, a file that the commit lacks, or changes that
-    are not committed (untracked files do not count; allow_dirty lets all pass). Exit code 3 if the
-    base cannot be imported."""
-    repository = _repository()
-    commit = _commit(repository, ref)
+    UserError as `of_commits`, and for changes that are not committed (untracked files do not count;
+    allow_dirty lets all pass)."""
     if not allow_dirty:
-        _refuse_dirty(repository)
+        git.refuse_dirty(git.repository())
+    with of_commits(ref, None, plugins) as both:
+        yield both
+
+
+@contextmanager
+def of_commits(
+    a: str, b: str | None, plugins: Sequence[Plugin] = (), options: tuple[str, str] = _OPTIONS
+) -> Iterator[tuple[Side, Side]]:
+    """Two commits of the current directory's repository; None is its working tree.
+
+    A worktree of each commit is made and removed again; no environment is built. In gradrace's own
+    repository each side runs its own gradrace, both from copies. In another repository both run the
+    gradrace that is running now, and each side imports modules of the repository's top folder and
+    src/ as they are on that side. Files of `plugins` inside the repository are those of each side's
+    commit. options: how the user names the two.
+
+    UserError: no git, no repository, no such commit, a file that a commit lacks. Exit code 3 if one
+    side's commit cannot be imported."""
+    repository = git.repository(options[0])
+    commits = [ref and git.commit(repository, ref, option) for ref, option in _named(a, b, options)]
     with ExitStack() as stack:
-        worktree = stack.enter_context(_worktree(repository, commit))
-        files = [_at_base(file, repository, worktree, ref) for file in plugins]
-        roots = {ref: worktree, "working tree": repository}
-        if _is_gradrace(repository):
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="gradrace-sides-"))
-            roots = {
-                name: _package(Path(folder, str(n)), _checkout(checkout, name))
-                for n, (name, checkout) in enumerate(roots.items())
-            }
-        base, today = roots.values()
-        a = Side(ref, sys.executable, base, tuple(files), details={"commit": commit})
-        b = Side("working tree", sys.executable, today, tuple(plugins), details=_state(repository))
-        ask_frameworks(a)
-        yield a, b
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gradrace-sides-")))
+        sides = []
+        for number, (ref, commit) in enumerate(zip((a, b), commits, strict=True)):
+            root = stack.enter_context(git.worktree(repository, commit)) if commit else repository
+            sides.append(_side(ref, commit, repository, root, folder / str(number), plugins))
+        for side, ref in zip(sides, (a, b), strict=True):
+            if ref:
+                ask_frameworks(side)
+        yield sides[0], sides[1]
+
+
+def _named(a: str, b: str | None, options: tuple[str, str]) -> tuple[tuple[str | None, str], ...]:
+    return ((a, options[0]), (b, options[1]))
+
+
+def _side(
+    ref: str | None,
+    commit: str | None,
+    repository: Path,
+    root: Path,
+    copy: Path,
+    plugins: Sequence[Plugin],
+) -> Side:
+    """A side on the files in `root`: those of a commit, or the repository's own. copy: the folder
+    that a copy of gradrace is put into, if the repository is gradrace's."""
+    label = ref or "working tree"
+    files = [_at_base(file, repository, root, label) for file in plugins] if ref else plugins
+    details = {"commit": commit} if commit else git.state(repository)
+    if _is_gradrace(repository):
+        root = _package(copy, _checkout(root, label))
+    return Side(label, sys.executable, root, tuple(files), details=details)
 
 
 @contextmanager
@@ -138,82 +166,7 @@ def _versions(found: object) -> dict[str, str] | None:
     return {str(name): str(version) for name, version in found.items()}
 
 
-# -- git
-
-
-def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(
-            ["git", "-C", str(folder), *arguments], capture_output=True, text=True
-        )
-    except FileNotFoundError:
-        raise UserError(
-            "git is not installed, and --base needs it; compare stored results instead"
-        ) from None
-
-
-def _repository() -> Path:
-    here = Path.cwd()
-    found = _git(here, "rev-parse", "--show-toplevel")
-    if found.returncode:
-        raise UserError(
-            f"{here}: not in a git repository (or not one that git trusts), so --base has no"
-            " meaning here"
-        )
-    return Path(found.stdout.rstrip("\n")).resolve()
-
-
-def _commit(repository: Path, ref: str) -> str:
-    found = _git(
-        repository, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}"
-    )
-    if found.returncode == 0:
-        return found.stdout.strip()
-    shallow = _git(repository, "rev-parse", "--is-shallow-repository").stdout.strip() == "true"
-    deepen = f"this clone is shallow, fetch more of it: {_DEEPEN}"
-    hint = deepen if shallow else "`git log --oneline` lists commits"
-    raise UserError(f"--base {ref}: no commit of that name in {repository}; {hint}")
-
-
-def _changed(repository: Path) -> list[str]:
-    lines = _git(repository, "status", "--porcelain", "--untracked-files=no").stdout.splitlines()
-    return [line[3:] for line in lines]
-
-
-def _refuse_dirty(repository: Path) -> None:
-    changed = _changed(repository)
-    if changed:
-        named = ", ".join(changed[:_NAMED_FILES]) + (", ..." if len(changed) > _NAMED_FILES else "")
-        raise UserError(
-            f"{repository}: changes that are not committed would be measured as if they were the"
-            f" commit's: {named}; commit or stash them, or say --allow-dirty"
-        )
-
-
-def _state(repository: Path) -> dict[str, str]:
-    commit = _git(repository, "rev-parse", "HEAD").stdout.strip()
-    return {"commit": commit + (" with changes" if _changed(repository) else "")}
-
-
-@contextmanager
-def _worktree(repository: Path, commit: str) -> Iterator[Path]:
-    """The commit's files in a temporary folder, with git's hooks off: those are the user's own."""
-    with tempfile.TemporaryDirectory(prefix="gradrace-base-", ignore_cleanup_errors=True) as folder:
-        path = Path(folder).resolve() / "worktree"
-        try:
-            hooks = ("-c", f"core.hooksPath={os.devnull}")
-            add = ("worktree", "add", "--detach", "--force", str(path), commit)
-            made = _git(repository, *hooks, *add)
-            if made.returncode:
-                raise UserError(
-                    f"git cannot check {commit[:12]} out: {made.stderr.strip()}",
-                    ExitCode.NOTHING_MEASURED,
-                )
-            yield path
-        finally:
-            _git(repository, "worktree", "remove", "--force", str(path))
-            shutil.rmtree(path, ignore_errors=True)
-            _git(repository, "worktree", "prune")
+# -- the user's files
 
 
 def _at_base(file: Plugin, repository: Path, worktree: Path, ref: str) -> Plugin:

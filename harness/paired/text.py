@@ -14,8 +14,8 @@ def figures(cell: PairVerdict) -> dict[str, str]:
     """By column: times, ratio with interval, launches, detectable slowdown; '' if not measured."""
     ratio = "" if cell.ratio is None else f"{cell.ratio:.3f} [{cell.low:.3f}, {cell.high:.3f}]"
     return {
-        "a, µs/step": micros(cell.a_step_s),
-        "b, µs/step": micros(cell.b_step_s),
+        "a, µs/step": micros(cell.a_value),
+        "b, µs/step": micros(cell.b_value),
         "b / a": ratio,
         "launches": str(cell.launches),
         "detectable": "" if cell.detectable is None else f"{cell.detectable:.1%}",

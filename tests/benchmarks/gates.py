@@ -85,10 +85,10 @@ def contest(given: Namespace) -> Iterator[tuple[Pair, Side, Side]]:
         a, b = (Side(file.stem, sys.executable, plugins=(file,)) for file in files)
         launch = Launcher([pair], a, b, blocks=24)([0])[0]
         assert isinstance(launch, Launch), launch
-        spin_ns = round(given.slowdown * launch.a_step_s * 1e9)
+        spin_ns = round(given.slowdown * launch.a_value * 1e9)
         files[1].write_text(FILE.format(spin_ns=spin_ns))
         spins = f"the optimizer of B spins for {spin_ns} ns of it"
-        print(f"a step takes {launch.a_step_s * 1e6:.1f} us; {spins}", flush=True)
+        print(f"a step takes {launch.a_value * 1e6:.1f} us; {spins}", flush=True)
         yield pair, a, b
 
 

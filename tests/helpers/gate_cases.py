@@ -117,8 +117,8 @@ def make_cell(decision: str = "ok", **changes: Any) -> PairVerdict:
             "low": ratio - 0.02,
             "high": ratio + 0.02,
             "detectable": 0.03,
-            "a_step_s": 4e-4,
-            "b_step_s": 4e-4 * ratio,
+            "a_value": 4e-4,
+            "b_value": 4e-4 * ratio,
             "launches": 6,
             "looks": 1,
         }

@@ -145,11 +145,11 @@ def test_figures_of_declared_blocks_come_out_exactly():
     ):
         taken.add(part, side, {"wall_ns": wall, "cpu_ns": wall, "switches": 0})
     launch = taken.launch(block_steps=10)
-    # Pairs of 1.1, 1.3 and 1.2: medians of every second. Steps are first quartiles.
+    # Pairs of 1.1, 1.3 and 1.2: medians of every second. Steps are medians.
     begun_by_a, begun_by_b = np.log(1.1 * 1.2) / 2, np.log(1.3)
     assert launch.log_ratio == pytest.approx((begun_by_a + begun_by_b) / 2)
     assert launch.cpu_log_ratio == pytest.approx((np.log(1.05 * 3.0) / 2 + np.log(1.05)) / 2)
-    assert (launch.a_step_s, launch.b_step_s) == pytest.approx((150e-10, 185e-10))
+    assert (launch.a_value, launch.b_value) == pytest.approx((200e-10, 260e-10))
     assert launch.a_parts_s == pytest.approx(
         {"forward": 2e-9, "backward": 5e-9, "optimizer": 1.5e-9, "remainder": 6.5e-9}
     )
@@ -196,8 +196,8 @@ def test_blocks_are_taken_in_abba_order_with_the_cells_in_rotation(timed, side):
     assert [do for do, _, _ in processes.asked] == kinds
     assert outcomes[0].log_ratio == pytest.approx(np.log(2)) and outcomes[2].log_ratio == 0
     # A step of cell 0 takes longer than a block may; cell 2 has two steps a block.
-    assert (outcomes[0].a_step_s, outcomes[0].b_step_s) == pytest.approx((0.1, 0.2))
-    assert outcomes[2].a_step_s == pytest.approx(0.005)
+    assert (outcomes[0].a_value, outcomes[0].b_value) == pytest.approx((0.1, 0.2))
+    assert outcomes[2].a_value == pytest.approx(0.005)
     launcher._measure(processes, [0], outcomes)  # type: ignore[arg-type]
     assert [do for do, _, _ in processes.asked].count("try") == 4, "lengths are found once"
 
@@ -599,7 +599,7 @@ def test_exit_codes(decisions, versions, strict, code):
 
 MEASURED = {"ratio": 1.08, "low": 1.06, "high": 1.1, "p_slower": 0.001, "detectable": 0.07}
 PARTS = {"a_parts_s": {"forward": 2e-4, "optimizer": 1e-4}, "b_parts_s": {"forward": 3e-4}}
-STEPS = {"a_step_s": 1e-3, "b_step_s": 1.08e-3, "launches": 6, **PARTS}
+STEPS = {"a_value": 1e-3, "b_value": 1.08e-3, "launches": 6, **PARTS}
 FOUND_TWICE = {"decision": "regression", "confirmed": True, "contended": True}
 
 
