@@ -1,8 +1,9 @@
 # make race    install, run the suite `quick`, verify what it compares, write the report
 # make verify  prove everything that the frameworks compute, not only what a suite compares
-# make test    install the tests' requirements and run all tests but those of many processes, two
+# make test    install the tests' requirements and run all tests but those of the next two, two
 #              files at a time
 # make test-cluster   run those: several drivers at once, killed workers, Ray, a stand-in for SLURM
+# make test-guard     run those of installing, the action's steps, bisection, history
 # make check   ruff, ruff format and mypy
 # make asv     the nightly suites for the current commit under asv, pages in results/asv-html
 # make clean   remove the environment, builds and results; baselines stay
@@ -12,7 +13,7 @@ OUTPUT ?= results
 BIN    := $(VENV)/bin
 PIP    := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=constraints.txt $(BIN)/pip
 
-.PHONY: race verify test test-cluster check asv clean
+.PHONY: race verify test test-cluster test-guard check asv clean
 
 race: $(VENV)/installed
 	$(BIN)/gradrace run quick --output $(OUTPUT)
@@ -21,10 +22,14 @@ verify: $(VENV)/installed
 	$(BIN)/gradrace verify --output $(OUTPUT)
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore=tests/cluster
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore=tests/cluster \
+	  --ignore=tests/guard
 
 test-cluster: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/cluster
+
+test-guard: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/guard
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check .
