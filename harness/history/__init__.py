@@ -1,0 +1,64 @@
+"""Ratios of HEAD to an anchor, recorded night after night; read first `Point` below.
+
+lines.py keeps points in files of JSON lines."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, FiniteFloat
+
+from ..paired import Decision, Quantity
+from ..spec import Frozen
+
+SCHEMA = 1
+# A full hash, of SHA-1 or SHA-256.
+Hash = Annotated[str, Field(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})$")]
+# A name of a machine: it is a folder's.
+MachineName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
+Moment = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", max_length=40)]
+Positive = Annotated[FiniteFloat, Field(gt=0)]
+
+
+class Point(Frozen):
+    """One cell of one recording: HEAD against an anchor, paired, in one job on one machine.
+
+    cell: the pair's name. at: when it was recorded, ISO 8601 in UTC. commit, commit_at, subject:
+    of HEAD: full hash, ISO date of the commit, first line of its message. anchor, anchor_commit:
+    label and hash of the other side; the hash is empty if an interpreter is the anchor.
+    machine: its name for people. machine_type: processor and instructions; of equal types alone
+    are points one series.
+    decision, reason: of the recording by itself; failed and skipped have no figures.
+    ratio, low, high: HEAD / anchor with its 95% t interval over launches. log_ratios: one a launch.
+    a_value, b_value: of the anchor and of HEAD, in paired.UNITS of the quantity.
+    versions, anchor_versions: of the frameworks of the cell. gradrace: its version.
+    contended: other processes held the core."""
+
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    cell: Annotated[str, Field(min_length=1)]
+    quantity: Quantity = "step"
+    at: Moment
+    commit: Hash
+    commit_at: Moment
+    subject: str = ""
+    anchor: Annotated[str, Field(min_length=1)]
+    anchor_commit: Hash | Literal[""] = ""
+    machine: MachineName
+    machine_type: str
+    decision: Decision
+    reason: str = ""
+    ratio: Positive | None = None
+    low: Positive | None = None
+    high: Positive | None = None
+    log_ratios: tuple[FiniteFloat, ...] = ()
+    a_value: FiniteFloat | None = None
+    b_value: FiniteFloat | None = None
+    versions: dict[str, str] = {}
+    anchor_versions: dict[str, str] = {}
+    gradrace: str = ""
+    contended: bool = False
+
+    @property
+    def measured(self) -> bool:
+        """Whether there is a ratio; failed and skipped cells have none."""
+        return self.ratio is not None and len(self.log_ratios) > 1
