@@ -24,7 +24,8 @@ from pydantic import Field, FiniteFloat, model_validator
 from ..jsonfile import read_model, replace_text, writing
 from ..machine.place import machine_type
 from ..paired import Decision, Pair, Side, StopRule
-from ..paired.measure import Failure, Launch, Launcher, Outcome
+from ..paired.measure import Launch, Launcher, Outcome
+from ..paired.processes import Failure
 from ..paired.run import MeasuredPair, search
 from ..spec import Frozen
 from ..sweep import Sweep

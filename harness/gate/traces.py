@@ -17,7 +17,7 @@ from ..executor import PlannedRun, Single
 from ..importpath import Plugin, files_of
 from ..machine.place import machine_type
 from ..paired import Side
-from ..paired.measure import side_path
+from ..paired.processes import side_path
 from ..process import NoAnswer, ask
 from ..record import FINAL, RunRecord
 from ..spec import RunSpec, digest

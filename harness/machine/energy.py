@@ -85,20 +85,20 @@ class Rapl:
 
 
 class _Gpu:
-    """One GPU, asked by one of NVML's functions. If other processes hold it too, nobody can tell
-    the run's share: then reading fails."""
+    """One GPU, asked by one of NVML's functions. If more processes hold it than `holders`, nobody
+    can tell the run's share: then reading fails."""
 
     asks: str
     what: str
     tick_s = 0.1
 
-    def __init__(self, nvml: Any, handle: Any, name: str) -> None:
-        self._nvml, self._handle, self._name = nvml, handle, name
+    def __init__(self, nvml: Any, handle: Any, name: str, holders: int = 1) -> None:
+        self._nvml, self._handle, self._name, self._holders = nvml, handle, name, holders
         self.source = f"NVML {self.what} of {name}"
         self._value()
 
     def read(self) -> list[float]:
-        if self._processes() > 1:
+        if self._processes() > self._holders:
             raise Unreadable(f"other processes used {self._name} meanwhile")
         return [self._value()]
 
@@ -201,16 +201,20 @@ def counter(device: Device) -> Counter | str:
 
 
 def find(
-    device: Device, powercap: Path = POWERCAP, environment: Mapping[str, str] = os.environ
+    device: Device,
+    powercap: Path = POWERCAP,
+    environment: Mapping[str, str] = os.environ,
+    holders: int = 1,
 ) -> Counter | str:
-    """As `counter`, without memory, for this environment and folder."""
+    """As `counter`, without memory, for this environment and folder. holders: processes that may
+    use a GPU while it is read; what all of them draw is counted."""
     try:
-        return Rapl(powercap) if device == "cpu" else _gpu(environment)
+        return Rapl(powercap) if device == "cpu" else _gpu(environment, holders)
     except Exception as error:
         return _reason(error)
 
 
-def _gpu(environment: Mapping[str, str]) -> Counter:
+def _gpu(environment: Mapping[str, str], holders: int) -> Counter:
     try:
         nvml = importlib.import_module("pynvml")
     except ImportError:
@@ -220,9 +224,9 @@ def _gpu(environment: Mapping[str, str]) -> Counter:
     name = nvml.nvmlDeviceGetName(handle)
     name = name.decode() if isinstance(name, bytes) else str(name)
     try:
-        return GpuEnergy(nvml, handle, name)
+        return GpuEnergy(nvml, handle, name, holders)
     except nvml.NVMLError:
-        return GpuPower(nvml, handle, name)
+        return GpuPower(nvml, handle, name, holders)
 
 
 def _first_visible(nvml: Any, environment: Mapping[str, str]) -> Any:

@@ -1,8 +1,10 @@
 """Two sides timed against each other in one job; read first the values below, then run.py.
 
 choose.py makes pairs of a suite's cells, sides.py prepares commits, interpreters and files,
-worker.py is the process of one side, measure.py takes paired blocks, decide.py turns them into
-verdicts, run.py adds launches until every verdict stands, text.py formats figures."""
+worker.py is the process of one side, processes.py starts and asks two of them. measure.py takes
+launches in paired blocks, fresh.py those of first calls and memory, quantities.py chooses between
+them. decide.py turns launches into verdicts, run.py adds launches until every verdict stands,
+text.py formats figures."""
 
 from __future__ import annotations
 
@@ -62,7 +64,7 @@ class Pair:
 
 
 class StopRule(Frozen):
-    """The rule for verdicts and further launches. Ratios are b / a of seconds per step.
+    """The rule for verdicts and further launches. Ratios are b / a of the quantity.
 
     threshold: the slowdown or speed-up that must not go unnoticed: 0.05 is 5%; ok means shown to
     differ by less. alpha: error rate of the whole comparison, over all cells and looks, two-sided.
@@ -83,7 +85,7 @@ class PairVerdict(Frozen):
     """The result of one pair. Ratios b / a.
 
     a_value, b_value: what the ratio is made of, in the unit of the comparison's quantity: the
-    geometric means over launches of the medians over a launch's paired blocks.
+    geometric means over launches of each launch's figure, a median over blocks if it has any.
 
     decision: skipped if neither side can do it, or one of two that differ.
     reason: why the pair failed, was skipped or stays inconclusive.

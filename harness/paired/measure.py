@@ -7,43 +7,37 @@ first), so that no place always favours the same side."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import ExitCode, UserError
-from ..executor.environment import environment
+from ..errors import UserError
 from ..machine import usable_cores
-from ..process import Child, ChildDied
-from ..spec import RunSpec
+from ..machine.energy import Meter
+from ..spec import Device, RunSpec
 from ..statistics import step_times
 from . import Pair, Side
+from .processes import Failure, Lost, Processes, Refused, in_turn
 from .worker import SLOWDOWN_BLOCKS, TRY_STEPS
+
+# Begins to count the joules that a device draws.
+Joules = Callable[[Device], Meter]
 
 # Seconds of a block of the slower side: 10^4 times the cost of the clock and of a message.
 BLOCK_S = 0.02
-# The table of batches is drawn ahead; its rows and its size in entries are bounded.
-_MOST_STEPS, _MOST_ENTRIES = 20_000, 2**21
-# Importing a framework from a cold disk has taken 16 s, compiling a step 21 s; ten times is a hang.
-START_TIMEOUT_S, REQUEST_TIMEOUT_S = 160.0, 300.0
 # Timed blocks of each part of a step, a launch and side, after one that may compile.
 PART_BLOCKS = 6
-
-_WORKER = Path(__file__).parent / "worker.py"
 
 
 class Launch(NamedTuple):
     """A pair in one launch.
 
-    Log ratios log(b / a) of wall and of CPU time: the mean of two medians, over the blocks that a
-    began and over those that b began (who begins finds the caches as the other left them).
-    a_value, b_value: medians over blocks, seconds per step. Parts: first quartiles over blocks of
-    the parts that could be timed alone."""
+    Log ratios log(b / a) of the quantity and of CPU time: the mean of two medians, over the blocks
+    that a began and over those that b began (who begins finds the caches as the other left them).
+    a_value, b_value: medians over blocks, in the quantity's unit. Parts: first quartiles over
+    blocks of the parts that could be timed alone."""
 
     log_ratio: float
     cpu_log_ratio: float
@@ -54,14 +48,19 @@ class Launch(NamedTuple):
     b_parts_s: Mapping[str, float] = {}
 
 
-class Failure(NamedTuple):
-    """Why a pair gives no figures; `skipped` if a side cannot do it, rather than broke."""
-
-    reason: str
-    skipped: bool = False
-
-
 Outcome = Launch | Failure
+
+
+class BlockRule(NamedTuple):
+    """How long blocks are: seconds of a block of the slower side. The table of batches is drawn
+    ahead; its rows and its size in entries are bounded."""
+
+    block_s: float = BLOCK_S
+    most_steps: int = 20_000
+    most_entries: int = 2**21
+
+
+FOR_TIME = BlockRule()
 
 
 class Lengths(NamedTuple):
@@ -74,17 +73,26 @@ class Lengths(NamedTuple):
 class Launcher:
     """Takes launches of the pairs. The first launch of a pair fixes the lengths of its blocks.
 
-    UserError if a pair wants more threads than there are cores.
+    joules: blocks are judged by the energy that they draw, not by their time. UserError if a pair
+    wants more threads than there are cores.
     """
 
     def __init__(
-        self, pairs: Sequence[Pair], a: Side, b: Side, blocks: int, breakdown: bool = False
+        self,
+        pairs: Sequence[Pair],
+        a: Side,
+        b: Side,
+        blocks: int,
+        breakdown: bool = False,
+        rule: BlockRule = FOR_TIME,
+        joules: Joules | None = None,
     ) -> None:
         self.versions: tuple[dict[str, str], dict[str, str]] = ({}, {})
         self._pairs, self._sides, self._blocks, self._breakdown = pairs, (a, b), blocks, breakdown
         self._lengths: dict[int, Lengths] = {}
+        self._rule, self._joules = rule, joules
         self._first = 0
-        _check_cores(pairs)
+        check_cores(pairs)
 
     def __call__(self, cells: Sequence[int]) -> dict[int, Outcome]:
         """One launch of these pairs, by index; pairs of one environment share processes, but for
@@ -103,16 +111,16 @@ class Launcher:
         outcomes: dict[int, Outcome] = {}
         while left := [cell for cell in group if cell not in outcomes]:
             try:
-                with _Processes(self._pairs[left[0]], self._sides, self._first) as processes:
+                with Processes(self._pairs[left[0]], self._sides, self._first) as processes:
                     self._note_versions(processes)
                     self._measure(processes, left, outcomes)
-            except _Lost as lost:
+            except Lost as lost:
                 dead = left if lost.cell is None else [lost.cell]
                 outcomes |= dict.fromkeys(dead, lost.failure)
         return outcomes
 
     def _measure(
-        self, processes: _Processes, cells: Sequence[int], outcomes: dict[int, Outcome]
+        self, processes: Processes, cells: Sequence[int], outcomes: dict[int, Outcome]
     ) -> None:
         """Adds the outcomes. A refusal by one side costs the pair, not the launch."""
         live = list(cells)
@@ -121,7 +129,7 @@ class Launcher:
             for cell in [cell for cell in order if cell in live]:
                 try:
                     do(cell)
-                except _Refused as refused:
+                except Refused as refused:
                     outcomes[cell] = refused.failure
                     live.remove(cell)
 
@@ -133,7 +141,7 @@ class Launcher:
             block = turn + self._first
 
             def pair(cell: int, block: int = block) -> None:
-                _pair(processes, cell, block, taken[cell])
+                self._pair(processes, cell, block, taken[cell])
 
             each(pair, rotated)
         each(lambda cell: processes.ask_both({"do": "check", "cell": cell}), cells)
@@ -141,32 +149,43 @@ class Launcher:
             each(lambda cell: _take_parts(processes, cell, taken[cell]), cells)
         outcomes |= {cell: taken[cell].launch(self._lengths[cell].block_steps) for cell in live}
 
-    def _open(self, processes: _Processes, cell: int, taken: _Taken) -> None:
+    def _open(self, processes: Processes, cell: int, taken: _Taken) -> None:
         pair = self._pairs[cell]
-        steps = table_steps(pair, self._blocks)
-        for side in _in_turn(self._first):
+        steps = table_steps(pair, self._blocks, self._rule)
+        for side in in_turn(self._first):
             request = {"do": "open", "cell": cell, "spec": portable((pair.a, pair.b)[side], steps)}
             taken.parts[side] = tuple(processes.ask(side, request, pair.a != pair.b)["parts"])
 
-    def _warm(self, processes: _Processes, cell: int) -> None:
+    def _warm(self, processes: Processes, cell: int) -> None:
         if cell not in self._lengths:
             tried = processes.ask_both({"do": "try", "cell": cell})
-            self._lengths[cell] = lengths(
-                self._pairs[cell], self._blocks, max(answer["step_s"] for answer in tried)
-            )
+            step_s = max(answer["step_s"] for answer in tried)
+            self._lengths[cell] = lengths(self._pairs[cell], self._blocks, step_s, self._rule)
         block_steps, steps = self._lengths[cell]
         processes.ask_both({"do": "warm", "cell": cell, "block_steps": block_steps, "steps": steps})
 
-    def _note_versions(self, processes: _Processes) -> None:
+    def _pair(self, processes: Processes, cell: int, turn: int, taken: _Taken) -> None:
+        """ABBA: who begins changes with every turn."""
+        pair, request = self._pairs[cell], {"do": "block", "cell": cell, "part": "step"}
+        for side in in_turn(turn % 2):
+            meter = self._joules((pair.a, pair.b)[side].device) if self._joules else None
+            taken.add("step", side, processes.ask(side, request))
+            if meter:
+                taken.drew(side, meter)
+
+    def _note_versions(self, processes: Processes) -> None:
         for known, about in zip(self.versions, processes.about, strict=True):
             known |= about["versions"]
 
 
 @dataclass
 class _Taken:
-    """Blocks of one pair in one launch, by part and side: (wall ns, CPU ns, forced switches)."""
+    """Blocks of one pair in one launch, by part and side: (wall ns, CPU ns, forced switches).
+
+    joules: of the blocks of whole steps, by side, if energy is measured."""
 
     blocks: dict[tuple[str, int], list[tuple[int, int, int]]] = field(default_factory=dict)
+    joules: tuple[list[float], list[float]] = field(default_factory=lambda: ([], []))
     parts: list[tuple[str, ...]] = field(default_factory=lambda: [(), ()])
 
     def add(self, part: str, side: int, block: Mapping[str, int]) -> None:
@@ -174,23 +193,35 @@ class _Taken:
             (block["wall_ns"], block["cpu_ns"], block["switches"])
         )
 
+    def drew(self, side: int, meter: Meter) -> None:
+        """The energy of the block that has just ended. Refused if it cannot be told."""
+        energy = meter.energy()
+        if energy.joules is None:
+            raise Refused(Failure(f"the energy of a block is unknown: {energy.reason}"))
+        self.joules[side].append(energy.joules)
+
     def launch(self, block_steps: int) -> Launch:
         """The figures of these blocks."""
         a, b = (np.array(self.blocks["step", side], dtype=np.float64) for side in (0, 1))
-        # A coarse clock may show no CPU time at all; one nanosecond spares the logarithm.
-        by_pair = np.log(np.maximum(b[:, :2], 1.0) / np.maximum(a[:, :2], 1.0))
-        ratios = np.mean(
-            [np.median(begun, axis=0) for begun in (by_pair[::2], by_pair[1::2]) if len(begun)],
-            axis=0,
-        )
-        a_value, b_value = (
-            float(np.median(np.maximum(blocks[:, 0], 1.0))) * 1e-9 / block_steps
-            for blocks in (a, b)
-        )
+        # A coarse clock may show no time at all; one nanosecond spares the logarithm.
+        cost_a, cost_b = (np.maximum(self._costs(side), 1e-9) for side in (0, 1))
+        cpu_a, cpu_b = (np.maximum(blocks[:, 1], 1.0) for blocks in (a, b))
         a_parts, b_parts = (self._parts_s(side, block_steps) for side in (0, 1))
-        contended = any(step_times.contended(*blocks.T) for blocks in (a, b))
-        wall, cpu = map(float, ratios)
-        return Launch(wall, cpu, a_value, b_value, contended, a_parts, b_parts)
+        return Launch(
+            _log_ratio(cost_a, cost_b),
+            _log_ratio(cpu_a, cpu_b),
+            float(np.median(cost_a)) / block_steps,
+            float(np.median(cost_b)) / block_steps,
+            any(step_times.contended(*blocks.T) for blocks in (a, b)),
+            a_parts,
+            b_parts,
+        )
+
+    def _costs(self, side: int) -> np.ndarray:
+        """float64[blocks]: joules of each block if they were measured, else seconds."""
+        if self.joules[side]:
+            return np.array(self.joules[side])
+        return np.array([wall_ns for wall_ns, _, _ in self.blocks["step", side]]) * 1e-9
 
     def _step_s(self, part: str, side: int, block_steps: int) -> float:
         wall = np.array([block[0] for block in self.blocks[part, side]])
@@ -203,20 +234,27 @@ class _Taken:
         return {name: value for name, value in step_times.parts(taken).items() if name != "covered"}
 
 
-def table_steps(pair: Pair, blocks: int) -> int:
+def _log_ratio(a: np.ndarray, b: np.ndarray) -> float:
+    """The mean of two medians of log(b / a), over blocks that a began and those that b began."""
+    ratios = np.log(b / a)
+    return float(np.mean([np.median(begun) for begun in (ratios[::2], ratios[1::2]) if len(begun)]))
+
+
+def table_steps(pair: Pair, blocks: int, rule: BlockRule = FOR_TIME) -> int:
     """Steps of a launch planned ahead: as many as the table may hold, at least blocks of one."""
     least = TRY_STEPS + _warmup(pair) + blocks + SLOWDOWN_BLOCKS + 1
     largest = max(pair.a.task.batch_size, pair.b.task.batch_size)
-    return max(least, min(_MOST_STEPS, _MOST_ENTRIES // largest))
+    return max(least, min(rule.most_steps, rule.most_entries // largest))
 
 
-def lengths(pair: Pair, blocks: int, step_s: float) -> Lengths:
-    """Blocks of at least BLOCK_S, from the slower side's seconds per step, if the table allows."""
+def lengths(pair: Pair, blocks: int, step_s: float, rule: BlockRule = FOR_TIME) -> Lengths:
+    """Blocks as long as the rule says, from the slower side's seconds per step, if the table
+    allows."""
     timing, warmup = pair.a.timing, _warmup(pair)
     assert timing is not None, "pairs are of timing runs"
     # Warm-up fills whole blocks: at most one block more than it asks for.
-    most = (table_steps(pair, blocks) - TRY_STEPS - warmup) // (blocks + SLOWDOWN_BLOCKS + 1)
-    block_steps = max(1, min(most, int(np.ceil(BLOCK_S / step_s))))
+    most = (table_steps(pair, blocks, rule) - TRY_STEPS - warmup) // (blocks + SLOWDOWN_BLOCKS + 1)
+    block_steps = max(1, min(most, int(np.ceil(rule.block_s / step_s))))
     return Lengths(block_steps, max(1, min(warmup, int(timing.longest_warmup_s / step_s))))
 
 
@@ -242,138 +280,7 @@ def _with_kinds(full: Any, lean: Any) -> Any:
     return lean
 
 
-class _Refused(Exception):
-    """A side answered that it cannot."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.reason)
-        self.failure = failure
-
-
-class _Lost(Exception):
-    """A process died or fell silent, at this pair or before it had any."""
-
-    def __init__(self, failure: Failure, cell: int | None) -> None:
-        super().__init__(failure.reason)
-        self.failure, self.cell = failure, cell
-
-
-class _Processes:
-    """Both sides' processes of one launch, as a context manager: nothing outlives it."""
-
-    def __init__(self, pair: Pair, sides: tuple[Side, Side], first: int) -> None:
-        self._labels = [side.label for side in sides]
-        self._children: dict[int, Child] = {}
-        self._order = _in_turn(first)
-        self._runs, self._sides = (pair.a, pair.b), sides
-        self.about: list[dict[str, Any]] = []
-
-    def __enter__(self) -> Self:
-        try:
-            for number in self._order:
-                self._children[number] = _start(self._sides[number], self._runs[number])
-            # Imports run side by side on all cores; afterwards both are pinned to the same ones.
-            differ = self._runs[0] != self._runs[1]
-            self.about = [self._receive(side, None, START_TIMEOUT_S, differ) for side in (0, 1)]
-            for side, about in zip(self._sides, self.about, strict=True):
-                _check_source(side, about["gradrace"])
-            self.ask_both({"do": "pin", "cores": _cores(self._runs)})
-        except _Refused as refused:
-            self._kill()
-            raise _Lost(refused.failure, None) from None
-        except BaseException:
-            self._kill()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._kill()
-
-    def ask(self, side: int, request: Mapping[str, Any], differ: bool = True) -> dict[str, Any]:
-        """The answer of one side. Raises _Refused or _Lost if there is none.
-
-        differ: the two sides run different things. If they do not, a run that only a can do was
-        lost on the way: a failure, not skipped.
-        """
-        self._children[side].send(request)
-        return self._receive(side, request.get("cell"), REQUEST_TIMEOUT_S, differ)
-
-    def ask_both(self, request: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """The answers of a and b, one after the other, because they share a core."""
-        answers = {side: self.ask(side, request) for side in self._order}
-        return [answers[side] for side in (0, 1)]
-
-    def _receive(
-        self, side: int, cell: int | None, timeout_s: float, differ: bool
-    ) -> dict[str, Any]:
-        label = self._labels[side]
-        try:
-            answer = self._children[side].receive(timeout_s)
-        except ChildDied as died:
-            raise _Lost(Failure(f"{label}: the process died: {died}"), cell) from None
-        if answer is None:
-            raise _Lost(Failure(f"{label}: no answer in {timeout_s:g} s"), cell)
-        if answer.get("event") != "done":
-            skipped = answer.get("event") == "skipped" and (differ or side == 0)
-            reason = answer.get("reason", "it answers nothing that was asked")
-            raise _Refused(Failure(f"{label}: {reason}", skipped))
-        return answer
-
-    def _kill(self) -> None:
-        for child in self._children.values():
-            child.kill()
-
-
-def side_path(side: Side, environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment with the side's own source first on the interpreter's path."""
-    if not side.root:
-        return dict(environ)
-    own = [str(folder) for folder in (side.root, side.root / "src") if folder.is_dir()]
-    path = [*own, *filter(None, [environ.get("PYTHONPATH")])]
-    return {**environ, "PYTHONPATH": os.pathsep.join(path)}
-
-
-def _start(side: Side, run: RunSpec) -> Child:
-    # Threads that spin while they wait take the shared core from the other side.
-    env = side_path(side, environment(run) | {"OMP_WAIT_POLICY": "PASSIVE"})
-    try:
-        # -P: nobody must import the modules beside worker.py by accident.
-        child = Child([side.python, "-P", str(_WORKER)], env)
-    except OSError as error:
-        reason = f"{side.label}: {side.python} cannot be started: {error.strerror}"
-        raise UserError(reason, ExitCode.NOTHING_MEASURED) from None
-    plugins = [str(file.resolve()) for file in side.plugins]
-    child.send({"framework": run.framework, "plugins": plugins, "slowdown": side.slowdown})
-    return child
-
-
-def _check_source(side: Side, imported: str) -> None:
-    """UserError for a side that imports another gradrace: it would time the wrong thing."""
-    own = side.root / "gradrace" if side.root else None
-    expected = own.resolve() if own and own.is_dir() else _WORKER.parents[1].resolve()
-    if Path(imported).resolve() != expected:
-        raise UserError(
-            f"{side.label}: its gradrace should come from {expected}, and comes from {imported}",
-            ExitCode.NOTHING_MEASURED,
-        )
-
-
-def _pair(processes: _Processes, cell: int, turn: int, taken: _Taken) -> None:
-    """ABBA: who begins changes with every turn."""
-    for side in _in_turn(turn % 2):
-        taken.add("step", side, processes.ask(side, {"do": "block", "cell": cell, "part": "step"}))
-
-
-def _in_turn(first: int) -> tuple[int, int]:
-    return (first, 1 - first)
-
-
-def _take_parts(processes: _Processes, cell: int, taken: _Taken) -> None:
+def _take_parts(processes: Processes, cell: int, taken: _Taken) -> None:
     """Blocks of every part that a side offers."""
     for part in dict.fromkeys([*taken.parts[0], *taken.parts[1]]):
         sides = [side for side in (0, 1) if part in taken.parts[side]]
@@ -390,12 +297,8 @@ def _group(pair: Pair) -> tuple[Any, ...]:
     return (*shared, pair.name if pair.alone else "")
 
 
-def _cores(runs: Iterable[RunSpec]) -> list[int]:
-    """The last cores: the system prefers the first."""
-    return list(usable_cores()[-max(run.threads for run in runs) :])
-
-
-def _check_cores(pairs: Sequence[Pair]) -> None:
+def check_cores(pairs: Sequence[Pair]) -> None:
+    """UserError if a pair wants more threads than there are cores."""
     usable = len(usable_cores())
     for pair in pairs:
         threads = max(pair.a.threads, pair.b.threads)

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from ..machine import this_machine
-from . import Decision, Pair, PairedResult, PairVerdict, Side, StopRule
+from . import Decision, Pair, PairedResult, PairVerdict, Quantity, Side, StopRule
 from .decide import Judgement, judge, launches_at
-from .measure import Failure, Launch, Launcher, Outcome
+from .measure import Launch, Outcome
+from .processes import Failure
+from .quantities import launcher as launcher_of
 
 # One launch of these pairs, given by their indices.
 Measure = Callable[[Sequence[int]], Mapping[int, Outcome]]
@@ -28,27 +30,31 @@ def compare_pairs(
     rule: StopRule,
     watch: Watch = lambda line: None,
     breakdown: bool = False,
+    quantity: Quantity = "step",
 ) -> PairedResult:
-    """Times both sides of every pair on this machine, and judges them by the rule.
+    """Measures both sides of every pair on this machine, and judges them by the rule.
 
     breakdown: the same launches time the parts of a step, if sessions offer them. No pair is ever
-    missing from the result. UserError if nothing can be started. Ctrl-C ends all processes and
-    passes through."""
+    missing from the result. UserError if nothing can be started, or the quantity cannot be measured
+    here. Ctrl-C ends all processes and passes through."""
     started, began = datetime.now(UTC), time.monotonic()
-    launcher = Launcher(pairs, a, b, rule.pairs, breakdown)
+    launcher = launcher_of(quantity, pairs, (a, b), rule, breakdown)
     found = search(len(pairs), launcher, rule, watch)
     details = [
         {"label": side.label, **side.details, "versions": versions}
         for side, versions in zip((a, b), launcher.versions, strict=True)
     ]
     return PairedResult(
+        quantity=quantity,
         started_at=started.isoformat(timespec="milliseconds"),
         seconds=time.monotonic() - began,
         machine=this_machine(),
         rule=rule,
         a=details[0],
         b=details[1],
-        cells=tuple(_verdict(pair, cell, rule) for pair, cell in zip(pairs, found, strict=True)),
+        cells=tuple(
+            _verdict(pair, cell, rule, quantity) for pair, cell in zip(pairs, found, strict=True)
+        ),
     )
 
 
@@ -185,13 +191,14 @@ class _Budget:
         return self._clock() + launches * self._launch_s <= self._end
 
 
-def _verdict(pair: Pair, cell: MeasuredPair, rule: StopRule) -> PairVerdict:
+def _verdict(pair: Pair, cell: MeasuredPair, rule: StopRule, quantity: Quantity) -> PairVerdict:
     figures: dict[str, Any] = {}
     if cell.judged:
         names = ("ratio", "low", "high", "p_slower", "detectable")
         figures = {name: getattr(cell.judged, name) for name in names}
         figures |= {name: _geometric_mean(cell, name) for name in ("a_value", "b_value")}
         figures |= {name: _parts(cell, name) for name in ("a_parts_s", "b_parts_s")}
+    if cell.judged and quantity != "memory":
         figures["cpu_ratio"] = float(np.exp(np.mean([x.cpu_log_ratio for x in cell.launches])))
     # As a launch is contended if more than half of its blocks are.
     contended = 2 * sum(launch.contended for launch in cell.launches) > len(cell.launches)

@@ -141,7 +141,7 @@ def ask_frameworks(side: Side) -> dict[str, dict[str, str] | None]:
     """Framework -> the versions in the side's interpreter, None if one is not installed.
 
     UserError (exit code 3) if this side's gradrace cannot be imported or its files not loaded."""
-    from .measure import side_path
+    from .processes import side_path
 
     files = json.dumps([str(file.resolve()) for file in files_of(side.plugins)])
     try:

@@ -11,6 +11,9 @@ a reason. The end of IN ends the process.
 
     {"do": "pin", cores}                 every thread of the process to these cores
     {"do": "open", spec}                 a cell's session; cells are counted from 0. -> parts
+    {"do": "first"}                      the first call, which compiles -> wall_ns, cpu_ns, switches
+    {"do": "grow", spec, steps}          opens a session and takes these steps -> bytes by which the
+                                         resident set grew at its peak, device_bytes (or null)
     {"do": "try"}                        first calls, then how long a step takes -> step_s
     {"do": "warm", block_steps, steps}   at least so many steps, in whole blocks; then the slowdown
                                          is set up
@@ -28,6 +31,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -37,6 +41,8 @@ import numpy as np
 # If one step is too short to be timed: steps of a longer try, and how many such tries are timed.
 _TRIED_STEPS, _TRIES = 16, 3
 _SHORTEST_TRY_S = 0.02
+# Self-contained, and the driver's own: both sides are measured by one method.
+_RESIDENT = Path(__file__).parents[1] / "worker" / "resident.py"
 # Blocks that measure a step before it is slowed down; measure.table_steps counts them in.
 SLOWDOWN_BLOCKS = 9
 # Steps of `try` at most: the first call, one step, then one longer try untimed and the timed ones.
@@ -60,6 +66,17 @@ class TimedSession:
     def parts(self) -> list[str]:
         """Parts of a step that can be timed alone."""
         return list(getattr(self._session, "parts", tuple)())
+
+    def first(self) -> dict[str, int]:
+        """The first call, with its compilation."""
+        return self._train(1)
+
+    def grow(self, steps: int) -> int | None:
+        """Takes these steps; the peak of the device's memory, None if it is not counted."""
+        self._train(steps)
+        # Older sessions do not count it.
+        peak: int | None = getattr(self._session, "peak_bytes", lambda: None)()
+        return peak
 
     def try_(self) -> dict[str, float]:
         """Seconds of the first call with its compilation, and roughly of a later step."""
@@ -166,10 +183,14 @@ class Worker:
         if request["do"] == "pin":
             return _pin(request["cores"])
         if request["do"] == "open":
-            session = self._sessions[request["cell"]] = self._open(request["spec"])
+            session = self._sessions[request["cell"]] = self._ready(request["spec"])()
             return {"parts": session.parts()}
+        if request["do"] == "grow":
+            return self._grow(request["spec"], request["steps"])
         session = self._sessions[request["cell"]]
         match request["do"]:
+            case "first":
+                return session.first()
             case "try":
                 return session.try_()
             case "warm":
@@ -180,7 +201,16 @@ class Worker:
                 return session.check()
         raise ValueError(f"no request {request['do']!r}")
 
-    def _open(self, spec: dict[str, Any]) -> TimedSession:
+    def _grow(self, spec: dict[str, Any], steps: int) -> dict[str, Any]:
+        """Data, weights and plan are in memory before, and are not counted."""
+        ready, on_device = self._ready(spec), []
+        before, peak, method = _resident().peak_during(
+            lambda: on_device.append(ready().grow(steps))
+        )
+        return {"bytes": peak - before, "device_bytes": on_device[0], "method": method}
+
+    def _ready(self, spec: dict[str, Any]) -> Callable[[], TimedSession]:
+        """All that the harness prepares; the call opens the session."""
         from gradrace.plan import initial_weights, make_plan  # between commits
         from gradrace.spec import RunSpec  # between commits
 
@@ -197,8 +227,8 @@ class Worker:
         if getattr(run.optimizer, "groups", ()):
             known.append(self._registry.optimizers)
         plan, start = make_plan(run, optimizer, *known), initial_weights(run.task, run.seed)
-        session = self._adapter.open(run, start, plan)
-        return TimedSession(session, run.device == "cpu" and run.threads == 1)
+        one_thread = run.device == "cpu" and run.threads == 1
+        return lambda: TimedSession(self._adapter.open(run, start, plan), one_thread)
 
     def _reason(self, run: Any, optimizer: Any) -> str | None:
         """Why the adapter cannot do the run, or None."""
@@ -208,6 +238,14 @@ class Worker:
         from gradrace.roles import refused  # between commits
 
         return refused(self._adapter, run, optimizer, self._registry.optimizers)
+
+
+def _resident() -> Any:
+    spec = importlib.util.spec_from_file_location("gradrace_resident", _RESIDENT)
+    assert spec and spec.loader, "the driver's source has this file"
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def _refusal(error: BaseException) -> dict[str, Any]:

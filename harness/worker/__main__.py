@@ -32,7 +32,7 @@ from ..roles import refused
 from ..schedules import SCHEDULES, same_rates
 from ..sources import hash_of, is_as_planned
 from ..spec import POPULATION, RunSpec
-from . import clock, memory
+from . import clock, memory, resident
 from .draft import Draft, Skip, reason_of, redirect_output
 from .packed import packed, portions
 from .populate import Member, train_together
@@ -300,7 +300,7 @@ def main() -> None:
         _send(out, "broken", reason=reason_of(error))
         raise SystemExit(1) from error
     # Runs need room beside the framework, which alone may fill a small share of memory.
-    memory_bytes = max(hello["memory_bytes"], 2 * memory.resident_bytes())
+    memory_bytes = max(hello["memory_bytes"], 2 * resident.resident_bytes())
     with suppress(BrokenPipeError):
         while True:
             job = messages.get()

@@ -3,19 +3,16 @@ a lane."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from contextlib import suppress
 from math import prod
-from pathlib import Path
 
 from ..adapter import Session
 from ..data import Data
 from ..layers import build
 from ..record import Memory
 from ..spec import DTYPE_BYTES, Dtype, RunSpec
+from .resident import peak_during
 
-_STATUS, _CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 # Copies of the parameters: themselves, gradients, updates, and at most four buffers.
 _COPIES = 7
 # Copies of every layer's outputs: forward, backward and in between.
@@ -23,33 +20,24 @@ _KEPT_OUTPUTS = 4
 
 
 def measure(spec: RunSpec, open_session: Callable[[], Session]) -> tuple[Session, Memory]:
-    """Opens the session and takes the run's steps; the memory before, and its peak meanwhile.
+    """Opens the session and takes the run's steps; the memory before, and its peak meanwhile."""
+    opened: list[Session] = []
 
-    Linux counts the highest resident set since a reset (VmHWM, proc_pid_status(5); reset by
-    proc_pid_clear_refs(5)). Without a reset the peak is that of the process's whole life: too high
-    if the import took more than training does."""
-    reset = _reset_peak()
-    before = resident_bytes()
-    session = open_session()
-    session.train(range(spec.steps))
-    session.sync()
-    session.losses()
-    peak, method = _highest_bytes(), "ru_maxrss, over the life of the process"
-    if reset:
-        peak, method = _status_bytes("VmHWM"), "VmHWM since a reset after the import"
+    def train() -> None:
+        session = open_session()
+        opened.append(session)
+        session.train(range(spec.steps))
+        session.sync()
+        session.losses()
+
+    before, peak, method = peak_during(train)
+    (session,) = opened
     return session, Memory(
         imported_bytes=before,
-        peak_bytes=max(peak, before),
+        peak_bytes=peak,
         device_peak_bytes=session.peak_bytes(),
         method=method,
     )
-
-
-def resident_bytes() -> int:
-    """The resident set of this process now."""
-    import psutil
-
-    return int(psutil.Process().memory_info().rss)
 
 
 def private_bytes() -> int:
@@ -68,31 +56,6 @@ def data_bytes(data: Data, dtype: Dtype) -> int:
     arrays = [array for split in data.splits.values() for array in (split.x, split.y)]
     own = sum(array.nbytes for array in arrays if array.flags.writeable)
     return own + sum(split.x.size for split in data.splits.values()) * DTYPE_BYTES[dtype]
-
-
-def _reset_peak() -> bool:
-    """Whether the system let the peak start anew from the present resident set."""
-    with suppress(OSError, StopIteration):
-        _CLEAR_REFS.write_text("5")
-        # Some sandboxes take the write and do nothing: the peak stays above the resident set.
-        return _status_bytes("VmHWM") <= 1.02 * _status_bytes("VmRSS")
-    return False
-
-
-def _status_bytes(name: str) -> int:
-    """A size from /proc/self/status, as in 'VmHWM:   1234 kB'."""
-    lines = _STATUS.read_text().splitlines()
-    return 1024 * int(next(line for line in lines if line.startswith(f"{name}:")).split()[1])
-
-
-def _highest_bytes() -> int:
-    """ru_maxrss, in KiB on Linux, in bytes on macOS (getrusage(2) of each); 0 without one."""
-    try:
-        import resource
-    except ImportError:
-        return 0
-    highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return highest if sys.platform == "darwin" else 1024 * highest
 
 
 def lane_bytes(spec: RunSpec) -> int:

@@ -136,6 +136,7 @@ LINES = {
     "torch": 8,
     "jax": 8,
     "tensorflow": 8,
+    "paired": 7,
 }
 
 

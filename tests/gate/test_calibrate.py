@@ -24,7 +24,8 @@ from gradrace.gate.calibrate import (
 )
 from gradrace.machine.place import machine_type
 from gradrace.paired import StopRule
-from gradrace.paired.measure import Failure, Launch
+from gradrace.paired.measure import Launch
+from gradrace.paired.processes import Failure
 from gradrace.paired.run import search
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -15,7 +15,8 @@ from gradrace.paired.decide import (
     line,
     p_above,
 )
-from gradrace.paired.measure import Failure, Launch, Outcome
+from gradrace.paired.measure import Launch, Outcome
+from gradrace.paired.processes import Failure
 from gradrace.paired.run import search
 from gradrace.statistics.holm import holm
 from gradrace.statistics.intervals import t_interval

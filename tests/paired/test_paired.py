@@ -26,15 +26,8 @@ from gradrace.commands.printing import print_result
 from gradrace.errors import UserError
 from gradrace.machine import this_machine
 from gradrace.paired import Pair, PairedResult, PairVerdict, Side, StopRule, choose
-from gradrace.paired.measure import (
-    Failure,
-    Launch,
-    Launcher,
-    _Taken,
-    lengths,
-    portable,
-    table_steps,
-)
+from gradrace.paired.measure import Launch, Launcher, _Taken, lengths, portable, table_steps
+from gradrace.paired.processes import Failure
 from gradrace.paired.worker import SLOWDOWN_BLOCKS, TRY_STEPS, TimedSession, _refusal
 from gradrace.registry import load_registry
 from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec, TimingSpec
@@ -211,7 +204,7 @@ def test_the_sides_change_places_from_launch_to_launch(timed, side, monkeypatch)
         begun.append(first)
         return nullcontext(scripted)
 
-    monkeypatch.setattr("gradrace.paired.measure._Processes", processes)
+    monkeypatch.setattr("gradrace.paired.measure.Processes", processes)
     launcher = Launcher([Pair("x", timed(), timed())], side("a"), side("b"), blocks=4)
     for first in (0, 1, 0):
         scripted.asked.clear()
@@ -236,7 +229,7 @@ def test_pairs_that_are_alone_have_processes_of_their_own(timed, side, monkeypat
         started.append(pair.name)
         return nullcontext(scripted)
 
-    monkeypatch.setattr("gradrace.paired.measure._Processes", processes)
+    monkeypatch.setattr("gradrace.paired.measure.Processes", processes)
     pairs = [Pair(name, timed(), timed(), alone=name in "bd") for name in "abcd"]
     launcher = Launcher(pairs, side("a"), side("b"), blocks=4)
     assert sorted(launcher(range(4))) == [0, 1, 2, 3] and sorted(started) == ["a", "b", "d"]

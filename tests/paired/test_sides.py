@@ -75,7 +75,7 @@ def test_a_users_file_at_a_commit_against_the_file_now(repository):
 
 
 def imported(side, code: str) -> list[str]:
-    from gradrace.paired.measure import side_path
+    from gradrace.paired.processes import side_path
 
     command, env = [side.python, "-P", "-c", code], side_path(side, os.environ)
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)

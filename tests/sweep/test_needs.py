@@ -11,7 +11,7 @@ import tiny
 from gradrace.data import Data, Split
 from gradrace.registry import import_adapter
 from gradrace.sweep import Options, needs
-from gradrace.worker import memory
+from gradrace.worker import memory, resident
 from gradrace.worker.__main__ import Worker
 
 MIB = 2**20
@@ -39,10 +39,10 @@ def test_a_worker_holds_one_copy_and_arrays_that_are_no_memory_maps(tmp_path, dt
 def test_pages_of_a_memory_map_are_no_workers_own(tmp_path):
     size = 64 * MIB
     np.save(tmp_path / "x.npy", np.ones(size // 8))
-    before, resident = memory.private_bytes(), memory.resident_bytes()
+    before, held = memory.private_bytes(), resident.resident_bytes()
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
     assert mapped.sum() == len(mapped)
-    assert memory.resident_bytes() - resident > 0.8 * size
+    assert resident.resident_bytes() - held > 0.8 * size
     assert memory.private_bytes() - before < 0.2 * size
 
 

@@ -14,7 +14,7 @@ from gradrace.results import frame
 from gradrace.spec import Regularization
 from gradrace.sweep import Options
 from gradrace.sweep.store import PlanFile, kept_plan, read_plan
-from gradrace.worker import memory
+from gradrace.worker import memory, resident
 from tiny import TINY, swept, toml
 
 PLUGIN = """
@@ -124,12 +124,12 @@ class Allocating:
 @pytest.mark.parametrize("resettable", [True, False])
 def test_the_peak_counts_what_was_held_for_a_moment(make_run, monkeypatch, tmp_path, resettable):
     if not resettable:
-        monkeypatch.setattr(memory, "_CLEAR_REFS", tmp_path / "nowhere" / "clear_refs")
+        monkeypatch.setattr(resident, "_CLEAR_REFS", tmp_path / "nowhere" / "clear_refs")
     np.ones(32 * 2**20).sum()  # 256 MiB before: only a peak that is reset forgets it.
     _, found = memory.measure(make_run(measure="memory"), Allocating)
     assert isinstance(found, Memory) and found.device_peak_bytes == 77
     reset = "reset" in found.method
-    assert reset is (resettable and memory._reset_peak())
+    assert reset is (resettable and resident._reset_peak())
     assert (60 if reset else 0) * 2**20 < found.grown_bytes < (120 if reset else 10_000) * 2**20
 
 
