@@ -18,6 +18,9 @@ COMMANDS = (
     *("verify", "certify", "report", "show", "plot", "export", "publish", "merge", "list", "fetch"),
     "doctor",
 )
+# Commands with commands of their own: each is a folder in commands/.
+GROUPS = {"history": ("record",)}
+_GROUP_HELP = {"history": "Ratios of HEAD to a release, night after night: steps and drift."}
 
 
 app = typer.Typer(
@@ -56,3 +59,10 @@ def _top(
 for _name in COMMANDS:
     _module = importlib.import_module(f".commands.{_name}", __package__)
     app.command(_name)(guarded(expanded(_module.main)))
+
+for _name, _own in GROUPS.items():
+    _group = typer.Typer(help=_GROUP_HELP[_name], no_args_is_help=True, rich_markup_mode="markdown")
+    for _each in _own:
+        _module = importlib.import_module(f".commands.{_name}.{_each}", __package__)
+        _group.command(_each)(guarded(expanded(_module.main)))
+    app.add_typer(_group, name=_name, context_settings={"help_option_names": ["-h", "--help"]})

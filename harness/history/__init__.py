@@ -1,6 +1,8 @@
 """Ratios of HEAD to an anchor, recorded night after night; read first `Point` below.
 
-lines.py keeps points in files of JSON lines."""
+recording.py measures them (anchors: against which releases, commits or interpreters), lines.py
+keeps them in files of JSON lines, branch.py on a branch that is never checked out (plumbing: git's
+commands for it). order.py brings them into the order of commits, text.py into words."""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ SCHEMA = 1
 # A full hash, of SHA-1 or SHA-256.
 Hash = Annotated[str, Field(pattern=r"^([0-9a-f]{40}|[0-9a-f]{64})$")]
 # A name of a machine: it is a folder's.
-MachineName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
+MACHINE, LONGEST_MACHINE = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", 100
+MachineName = Annotated[str, Field(pattern=MACHINE, max_length=LONGEST_MACHINE)]
 Moment = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", max_length=40)]
 Positive = Annotated[FiniteFloat, Field(gt=0)]
 
@@ -26,8 +29,7 @@ class Point(Frozen):
     cell: the pair's name. at: when it was recorded, ISO 8601 in UTC. commit, commit_at, subject:
     of HEAD: full hash, ISO date of the commit, first line of its message. anchor, anchor_commit:
     label and hash of the other side; the hash is empty if an interpreter is the anchor.
-    machine: its name for people. machine_type: processor and instructions; of equal types alone
-    are points one series.
+    machine: its name for people. machine_type: processor and instructions.
     decision, reason: of the recording by itself; failed and skipped have no figures.
     ratio, low, high: HEAD / anchor with its 95% t interval over launches. log_ratios: one a launch.
     a_value, b_value: of the anchor and of HEAD, in paired.UNITS of the quantity.
@@ -57,6 +59,12 @@ class Point(Frozen):
     anchor_versions: dict[str, str] = {}
     gradrace: str = ""
     contended: bool = False
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What tells two points apart."""
+        whole = (self.cell, self.quantity, self.at, self.commit, self.anchor, self.machine)
+        return (*whole, repr(self.log_ratios))
 
     @property
     def measured(self) -> bool:

@@ -5,7 +5,10 @@ branches, never touch the same file, and git merges them without conflicts."""
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import re
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -15,7 +18,7 @@ from pydantic import ValidationError
 
 from ..errors import UserError
 from ..jsonfile import first_problem, reading, replace_text, shown, writing
-from . import SCHEMA, Point
+from . import LONGEST_MACHINE, MACHINE, SCHEMA, Point
 
 ENDING = ".jsonl"
 # A recording of 1000 cells has about 1 MB.
@@ -59,6 +62,23 @@ def write(folder: Path, points: Sequence[Point], name: str) -> Path:
     return file
 
 
+def check_machine(name: str) -> None:
+    """UserError for a name that cannot be a folder's."""
+    if not re.fullmatch(MACHINE, name) or len(name) > LONGEST_MACHINE:
+        raise UserError(
+            f"--machine {shown(Path(name))}: the name becomes a folder's: letters, digits, '_', '.'"
+            f" and '-' after a letter or digit, {LONGEST_MACHINE} at most"
+        )
+
+
+def check_writable(folder: Path) -> None:
+    """UserError if nothing can be written into the folder, which is made."""
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+
 def read(folder: Path) -> Recorded:
     """All points in a folder. UserError: no such folder, or as `parsed`."""
     if not folder.is_dir():
@@ -92,8 +112,18 @@ def parsed(texts: Iterable[Text]) -> Recorded:
                 notes.append(f"{text.name}: line {number} is cut off, and left out")
                 continue
             seen[line.strip()] = _point(line, f"{text.name}: line {number}")
-    ordered = sorted(seen.values(), key=lambda point: (point.at, point.machine, point.cell))
-    return Recorded(tuple(ordered), tuple(notes))
+    return Recorded(_by_time(seen.values()), tuple(notes))
+
+
+def joined(histories: Iterable[Recorded]) -> Recorded:
+    """Several histories as one; a point that is in more than one counts once."""
+    points = {point.key: point for each in histories for point in each.points}
+    notes = [note for each in histories for note in each.notes]
+    return Recorded(_by_time(points.values()), tuple(notes))
+
+
+def _by_time(points: Iterable[Point]) -> tuple[Point, ...]:
+    return tuple(sorted(points, key=lambda point: (point.at, point.machine, point.cell)))
 
 
 def _is_json(line: bytes) -> bool:

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import pytest
 from gradrace import commands
-from gradrace.cli import COMMANDS
+from gradrace.cli import COMMANDS, GROUPS
 from gradrace.commands.arguments import expanded, fill
 from gradrace.commands.tune import STUDY
 from gradrace.sweep import Options
@@ -25,8 +25,13 @@ def arguments(name):
 
 
 def test_every_file_with_arguments_is_a_command():
-    files = Path(commands.__file__).parent.glob("*.py")
-    assert {f.stem for f in files if "\nclass Arguments:" in f.read_text()} == set(COMMANDS)
+    folder = Path(commands.__file__).parent
+    for place, named in {
+        folder: COMMANDS,
+        **{folder / name: own for name, own in GROUPS.items()},
+    }.items():
+        files = (f for f in place.glob("*.py") if "\nclass Arguments:" in f.read_text())
+        assert {f.stem for f in files} == set(named)
 
 
 Word = Annotated[str, Option("a", "--word", "-w", help="One word.")]

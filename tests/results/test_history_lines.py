@@ -6,27 +6,12 @@ import json
 
 import pytest
 from gradrace.errors import UserError
-from gradrace.history import Point, lines
-
-
-def point(cell: str = "digits/numpy-step/sgd", **changed) -> Point:
-    figures = {"ratio": 1.02, "low": 1.0, "high": 1.04, "log_ratios": (0.01, 0.02, 0.03)}
-    usual = {
-        "cell": cell,
-        "at": "2026-11-28T01:02:03+00:00",
-        "commit": "a" * 40,
-        "commit_at": "2026-11-27T00:00:00+00:00",
-        "anchor": "v1.0",
-        "anchor_commit": "b" * 40,
-        "machine": "runner",
-        "machine_type": "Linux, a processor",
-        "decision": "ok",
-    }
-    return Point(**{**usual, **figures, **changed})
+from gradrace.history import lines
+from points import point
 
 
 def test_recordings_come_back_by_time_and_each_once(tmp_path):
-    later = [point(at="2026-11-29T01:00:00+00:00"), point("other")]
+    later = [point(at="2026-11-29T01:00:00+00:00"), point(cell="other")]
     earlier = [point(machine="second")]
     for points in (later, earlier):
         lines.write(tmp_path, points, lines.name_of(points))
@@ -37,7 +22,7 @@ def test_recordings_come_back_by_time_and_each_once(tmp_path):
 
 
 def test_a_line_that_was_cut_off_is_left_out_and_noted(tmp_path):
-    file = lines.write(tmp_path, [point(), point("other")], "m/a.jsonl")
+    file = lines.write(tmp_path, [point(), point(cell="other")], "m/a.jsonl")
     file.write_bytes(file.read_bytes()[:-40])
     read = lines.read(tmp_path)
     assert read.points == (point(),)
@@ -59,6 +44,33 @@ def test_lines_that_are_no_points_are_named(tmp_path, changed, message):
     (tmp_path / "m" / "a.jsonl").write_text(json.dumps(line) + "\n")
     with pytest.raises(UserError, match=message):
         lines.read(tmp_path)
+
+
+def test_histories_are_joined_and_a_copy_counts_once():
+    one, two = point(), point(machine="second")
+    joined = lines.joined([lines.Recorded((one,), ("a",)), lines.Recorded((two, one), ("b",))])
+    assert joined == lines.Recorded((one, two), ("a", "b"))
+
+
+@pytest.mark.parametrize("name", ["", "a b", "../m", ".m", "m/n", "m" * 101, "é"])
+def test_names_that_machines_cannot_have(name):
+    with pytest.raises(UserError, match="--machine"):
+        lines.check_machine(name)
+    lines.check_machine("Runner-1.local_a")
+
+
+def test_a_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be written: Not a directory|File exists"):
+        lines.check_writable(tmp_path / "file")
+
+
+def test_ten_thousand_rows_are_one_parse_each(tmp_path):
+    points = [point(cell=f"cell {number}") for number in range(10_000)]
+    file = lines.write(tmp_path, points, "m/a.jsonl")
+    lines.write(tmp_path, points, "m/b.jsonl")
+    read = lines.read(tmp_path)
+    assert len(read.points) == 10_000 and file.stat().st_size < 10_000_000
 
 
 def test_a_folder_that_is_not_there(tmp_path):
