@@ -21,8 +21,6 @@ import functools
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from .version import __version__ as __version__
-
 # The list of public names: type checkers read these imports, and so does `_homes`.
 if TYPE_CHECKING:
     from . import plot as plot
@@ -91,6 +89,7 @@ if TYPE_CHECKING:
     from .spec import RunSpec as RunSpec
     from .spec import ScheduleSpec as ScheduleSpec
     from .spec import TaskSpec as TaskSpec
+    from .version import __version__ as __version__
 
 
 # Public names that are packages. Those of functions in `api` can be called as these: see `doors`.

@@ -10,7 +10,6 @@ import typer
 from .commands.arguments import expanded
 from .commands.failures import guarded
 from .output.terminal import prepare_streams, say
-from .version import __version__
 
 # In the order of --help; each is a file in commands/.
 COMMANDS = (
@@ -52,6 +51,8 @@ def _top(
     version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
 ) -> None:
     if version:
+        from .version import __version__
+
         say(__version__)
         raise typer.Exit(0)
 

@@ -45,6 +45,7 @@ def _print(found: Diagnosis) -> None:
     machine, clock = found.machine, found.clock
     cores = f"{machine['logical_cores']} cores ({len(machine['usable_cores'])} usable)"
     memory = f"{machine['memory_bytes'] / 2**30:.1f} GiB"
+    say(f"gradrace  {found.gradrace['version']}, {found.gradrace['origin']}")
     say(f"machine   {machine['processor']}, {cores}")
     say(f"          {memory}, {machine['system']}, Python {machine['python']}")
     say(f"load      {machine['load']:.2f}")

@@ -30,7 +30,7 @@ from ..paired.run import MeasuredPair, search
 from ..spec import Frozen
 from ..sweep import Sweep
 from ..turns import turn
-from ..version import __version__
+from ..version import version
 from .timing import pairs
 
 SCHEMA = 1
@@ -50,7 +50,7 @@ class Gate(Frozen):
     started_at: str
     machine_type: str
     versions: dict[str, str]
-    gradrace: str = __version__
+    gradrace: str = Field(default_factory=version)
     rule: StopRule
     log_ratios: tuple[float, ...]
     cpu_log_ratios: tuple[float, ...]

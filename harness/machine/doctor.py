@@ -14,6 +14,7 @@ import numpy as np
 from ..process import NoAnswer, ask
 from ..registry import Framework, Registry
 from ..spec import Device
+from ..version import installation
 from . import cuda, energy, this_machine, usable_cores
 
 # A look at a GPU must not take its memory.
@@ -26,9 +27,11 @@ NOISY = 0.10
 class Diagnosis:
     """Facts, and problems as (problem, how to mend it).
 
+    gradrace: the version that runs, and its origin: a wheel, a commit, a checkout.
     cards: see `cuda.cards`. sharing: whether frameworks built for CUDA can live side by side here.
     energy: of each device the counter of joules, or why there is none."""
 
+    gradrace: dict[str, str]
     machine: dict[str, Any]
     frameworks: list[dict[str, Any]]
     clock: dict[str, float]
@@ -52,7 +55,9 @@ def diagnose(registry: Registry, output: Path) -> Diagnosis:
     problems += _machine_problems(clock, output)
     machine = {**this_machine().to_json(), "usable_cores": list(usable_cores()), "load": _load()}
     sharing = cuda.sharing(frameworks, overwritten)
-    return Diagnosis(machine, frameworks, clock, problems, cards, sharing, _counters(bool(cards)))
+    counters = _counters(bool(cards))
+    own = dict(zip(("version", "origin"), installation(), strict=True))
+    return Diagnosis(own, machine, frameworks, clock, problems, cards, sharing, counters)
 
 
 def _counters(gpu: bool) -> dict[str, str]:

@@ -19,7 +19,7 @@ from .. import git
 from ..errors import ExitCode, UserError
 from ..importpath import ImportPath, Plugin, files_of
 from ..process import NoAnswer, ask
-from ..version import __version__
+from ..version import COPIED, __version__, of_checkout
 from . import Side
 
 # Asked of a side's own interpreter. Interface between commits: every gradrace that may be a base
@@ -96,7 +96,7 @@ def _side(
     files = [_at_base(file, repository, root, label) for file in plugins] if ref else plugins
     details = {"commit": commit} if commit else git.state(repository)
     if _is_gradrace(repository):
-        root = _package(copy, _checkout(root, label))
+        root = _package(copy, _checkout(root, label), of_checkout(root))
     return Side(label, sys.executable, root, tuple(files), details=details)
 
 
@@ -109,7 +109,7 @@ def of_interpreters(
     UserError (exit code 3) if one cannot be started or lacks what gradrace needs.
     """
     with tempfile.TemporaryDirectory(prefix="gradrace-side-") as folder:
-        root = _package(Path(folder), _running())
+        root = _package(Path(folder), _running(), __version__)
         sides = []
         for python in (a, b):
             found = _found(python) if python else sys.executable
@@ -222,12 +222,13 @@ def _is_gradrace(repository: Path) -> bool:
     )
 
 
-def _package(folder: Path, parts: Mapping[str, Path]) -> Path:
-    """A folder to put on a path: these parts as a package, and nothing else."""
+def _package(folder: Path, parts: Mapping[str, Path], version: str) -> Path:
+    """A folder to put on a path: these parts as a package of that version, and nothing else."""
     root = folder.resolve() / "gradrace-side"
     ignore: Callable[..., set[str]] = shutil.ignore_patterns("__pycache__")
     for place, source in parts.items():
         shutil.copytree(source, root / "gradrace" / place, ignore=ignore, dirs_exist_ok=True)
+    (root / "gradrace" / COPIED).write_text(version + "\n", encoding="utf-8")
     return root
 
 

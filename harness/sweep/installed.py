@@ -78,6 +78,6 @@ def _installed_in(python: str, names: tuple[str, ...]) -> dict[str, str]:
         raise UserError(f"--python: {python} cannot be used: {error}") from None
     if installed.pop("gradrace", None) is None:
         raise UserError(
-            f"--python: {python} has no gradrace; install it there as well (pip install gradrace)"
+            f"--python: {python} has no gradrace; install it there as well, as you did here"
         )
     return {name: str(version) for name, version in installed.items()}

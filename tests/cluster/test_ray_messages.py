@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import subprocess
 import sys
@@ -16,7 +17,6 @@ from gradrace.executor.cluster.messages import NewText, event_out, events_in, jo
 from gradrace.executor.cluster.travel import luggage, moved, unpack
 from gradrace.executor.local import unfinished
 from gradrace.record import Curve
-from gradrace.version import __version__
 
 EMPTY = np.zeros(0)
 
@@ -155,7 +155,8 @@ def test_another_python_tells_the_same_facts(tmp_path, monkeypatch):
         cwd=tmp_path,
     )
     found = json.loads(done.stdout)
-    assert found["gradrace"] == __version__ and found["sources"] == facts.sources()
+    assert found["gradrace"] == importlib.metadata.version("gradrace")
+    assert found["sources"] == facts.sources()
     assert found["distributions"] == {"numpy": [np.__version__, np.__version__]}
     assert list(found["files"]) == [str(tmp_path / "mine.py")]
     assert found["data"]["digits"] == "" and "mnist is not there" in found["data"]["mnist"]

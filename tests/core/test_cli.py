@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -254,6 +253,7 @@ def test_nothing_comparable(gradrace, tmp_path, raced):
 def test_doctor_reports_frameworks_clock_and_problems(gradrace):
     done = gradrace("doctor", "--json", timeout=600)
     told = json.loads(done.stdout)
+    assert told["gradrace"]["version"] and str(ROOT) in told["gradrace"]["origin"]
     by_name = {f["name"]: f for f in told["frameworks"]}
     assert by_name["numpy"]["installed"] and by_name["numpy"]["devices"] == ["cpu"]
     assert 0 < told["clock"]["tick_ns"] < 1e6 and told["clock"]["worst"] >= 1
@@ -262,23 +262,6 @@ def test_doctor_reports_frameworks_clock_and_problems(gradrace):
     assert done.returncode == (0 if usable else 3)
     for f in usable:
         assert f["versions"] and "cpu" in f["devices"]
-
-
-@pytest.mark.slow
-def test_the_wheel_holds_only_the_package(tmp_path):
-    options = ["--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(ROOT)]
-    assert called(tmp_path, "pip", "wheel", *options).returncode == 0
-    names = zipfile.ZipFile(next(tmp_path.glob("gradrace-*.whl"))).namelist()
-    about = next(n for n in names if "dist-info" in n).split("/")[0]
-    assert {name.split("/")[0] for name in names} == {"gradrace", about}
-    for needed in (
-        "gradrace/cli.py",
-        "gradrace/adapters/jax/session.py",
-        "gradrace/suites/quick.toml",
-        "gradrace/py.typed",
-    ):
-        assert needed in names
-    assert any(name.startswith("gradrace/report/templates/") for name in names)
 
 
 def test_the_folders_names_are_no_modules(tmp_path):
