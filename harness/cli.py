@@ -30,7 +30,8 @@ app = typer.Typer(
         " TensorFlow/Keras and JAX/Flax/Optax, times every step, and writes a report.\n\nBegin with"
         " `gradrace doctor`, then `gradrace run quick`.\n\nExit codes: 0 fine; 1 some runs failed;"
         " 2 usage or configuration; 3 nothing could be measured, or an internal error; 4"
-        " regression; 5 nothing matched; 6 inconclusive, under --strict only; 130 interrupted."
+        " regression; 5 nothing matched; 6 suspected or inconclusive, under --strict only; 130"
+        " interrupted."
     ),
     no_args_is_help=True,
     add_completion=True,

@@ -135,7 +135,8 @@ def exit_code(result: PairedResult, versions: bool, strict: bool) -> ExitCode:
         return ExitCode.REGRESSION
     if result.of("failed"):
         return ExitCode.RUNS_FAILED
-    return ExitCode.INCONCLUSIVE if strict and result.of("inconclusive") else ExitCode.OK
+    unsettled = result.of("suspected") or result.of("inconclusive")
+    return ExitCode.INCONCLUSIVE if strict and unsettled else ExitCode.OK
 
 
 @dataclass(frozen=True)

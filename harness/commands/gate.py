@@ -64,7 +64,8 @@ def main(args: Arguments) -> None:
     --base (or two interpreters), in paired blocks.
 
     Exit code 0 ok; 4 regression; 1 a run failed; 2 runs are not the baseline's; 3 a part could not
-    be measured: never a pass, never a regression; 6 inconclusive, with --strict. Writes the page
+    be measured: never a pass, never a regression; 6 suspected or inconclusive, with --strict. A
+    difference that was found once and not confirmed is *suspected*, never ok. Writes the page
     OUTPUT/html/gate.html, and appends its summary to $GITHUB_STEP_SUMMARY."""
     from ..gate.judge import GateRequest, gate
     from ..gate.traces import select
@@ -144,19 +145,25 @@ def _write(result: GateResult, args: Arguments) -> None:
 
 
 def _print(result: GateResult) -> None:
-    """Notable checks as tables, the rest in a line each."""
+    """What changed as tables, all else in a line each; the page has every figure."""
     from ..gate import text
+    from ..paired.text import skipped
 
     losses, times = result.convergence, result.timing
     if losses:
-        _print_rows("Losses", [text.check_row(each) for each in text.notable_checks(losses)])
+        _print_rows("Losses", [text.check_row(each) for each in text.changed_checks(losses)])
         for how in losses.frameworks:
             say(f"{how.framework}: {how.reason}")
+        for line in text.unchecked(losses):
+            say(f"not checked: {line}")
         for check in losses.of("differs"):
             say(f"differs: {text.explained(check)}")
     say(f"losses: {text.sentence_on_losses(losses) if losses else result.convergence_reason}")
     if times:
-        _print_rows("Step times", [text.cell_row(cell) for cell in times.cells])
+        changed = [text.cell_row(cell, times.quantity) for cell in text.changed_cells(times)]
+        _print_rows("Step times", changed)
+        for line in skipped(times):
+            say(f"skipped: {line}")
         say(f"reliability: {result.calibration}")
     say(f"times: {text.sentence_on_times(times) if times else result.timing_reason}")
     say(f"gate {result.suite}: {result.outcome}")

@@ -83,5 +83,5 @@ _LAUNCHES = "Launches of every cell before it is judged for the first time."
 Launches = Annotated[int, Option(6, parser=count(3, limits.LAUNCHES), help=_LAUNCHES)]
 _DIRTY = "With --base, also judge changes that are not committed."
 AllowDirty = Annotated[bool, Option(False, "--allow-dirty", help=_DIRTY)]
-_STRICT = "Exit code 6 if a verdict stays inconclusive."
+_STRICT = "Exit code 6 if a verdict stays suspected or inconclusive."
 Strict = Annotated[bool, Option(False, "--strict", help=_STRICT)]

@@ -18,12 +18,15 @@ def print_result(result: PairedResult, versions: bool) -> None:
     for letter, side in (("A", result.a), ("B", result.b)):
         say(f"{letter}  {text.described(side)}")
     title = f"B against A, paired, threshold {result.rule.threshold:.3g}, {result.seconds:.0f} s"
-    print_table(title, [text.row(cell, versions) for cell in result.cells])
+    shown = [cell for cell in result.cells if cell.decision != "skipped"]
+    print_table(title, [text.row(cell, versions, result.quantity) for cell in shown])
     if parts := [row for cell in result.cells for row in text.part_rows(cell)]:
         print_table("Where a step goes", parts)
-    for cell in result.cells:
+    for cell in shown:
         if cell.reason:
             say(f"{cell.cell}: {text.word(cell, versions)}: {cell.reason}")
+    for line in text.skipped(result):
+        say(f"skipped: {line}")
     for warning in text.warnings(result):
         say(f"warning: {warning}")
 

@@ -83,7 +83,8 @@ class CalibrationFile(Frozen):
 
 
 class ErrorRate(NamedTuple):
-    """Verdicts of all gates with this slowdown, under this threshold.
+    """Verdicts of all gates with this slowdown, under this threshold; suspected ones count as
+    inconclusive.
 
     low, high: the 95% interval of the rate of regressions (Clopper & Pearson 1934, exact).
     """
@@ -255,14 +256,14 @@ def _rate(gates: Sequence[Gate], threshold: float, slowdown: float) -> ErrorRate
     if not own:
         return None
     counts = Counter(gate.decisions[name] for gate in own)
-    slower, faster, unsure = (counts[said] for said in _COUNTED)
+    slower, faster = counts["regression"], counts["improvement"]
+    unsure = counts["inconclusive"] + counts["suspected"]
     _, low, high, _ = share_of_runs(slower, len(own))
     longest = max(gate.ended_s[gate.launches[name] - 1] for gate in own)
     return ErrorRate(threshold, slowdown, len(own), slower, faster, unsure, low, high, longest)
 
 
-_COUNTED: tuple[Decision, ...] = ("regression", "improvement", "inconclusive")
-_SAYING = (*_COUNTED, "ok")
+_SAYING: tuple[Decision, ...] = ("regression", "improvement", "inconclusive", "suspected", "ok")
 
 
 def quoted(output: Path, threshold: float) -> str:

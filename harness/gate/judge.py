@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import ExitCode, UserError
 from ..machine import this_machine
-from ..paired import PairedResult, Side, StopRule
+from ..paired import PairedResult, PairVerdict, Side, StopRule
 from ..sweep import Sweep
 from ..version import __version__
 from . import Convergence, GateResult
@@ -77,10 +77,12 @@ def judge(
     """The exit code and the outcome in a few words.
 
     By precedence: regression, failure, another run than the baseline's, a requested part without a
-    figure, inconclusive under `strict`."""
+    figure, suspected, inconclusive; the last two have an exit code of their own under `strict`."""
     nothing = unmeasured(convergence, timing, request)
     changed = [check.id for check in convergence.of("changed")] if convergence else []
     open_ = [cell.cell for cell in timing.of("inconclusive")] if timing else []
+    suspected = [_suspicion(cell) for cell in timing.of("suspected")] if timing else []
+    unsettled = ExitCode.INCONCLUSIVE if request.strict else ExitCode.OK
     if worse := _worse(convergence, timing):
         return ExitCode.REGRESSION, f"regression: {_few(worse)}"
     if failed := _failed(convergence, timing, bool(nothing)):
@@ -89,8 +91,10 @@ def judge(
         return ExitCode.USAGE, f"{len(changed)} runs are not those of the baseline: {_few(changed)}"
     if nothing:
         return ExitCode.NOTHING_MEASURED, f"nothing could be measured of: {', '.join(nothing)}"
+    if suspected:
+        return unsettled, f"suspected: {_few(suspected)}"
     if open_ and request.strict:
-        return ExitCode.INCONCLUSIVE, f"inconclusive: {_few(open_)}"
+        return unsettled, f"inconclusive: {_few(open_)}"
     return ExitCode.OK, f"ok, {len(open_)} inconclusive" if open_ else "ok"
 
 
@@ -103,6 +107,13 @@ def _worse(convergence: Convergence | None, timing: PairedResult | None) -> list
         *(f"{subject} computes something else" for subject in subjects),
         *(f"{cell.cell} is slower by {(cell.ratio or 1) - 1:.1%}" for cell in slower),
     ]
+
+
+def _suspicion(cell: PairVerdict) -> str:
+    """A difference that was found once; the figures are those of all that was measured last."""
+    apart = (cell.ratio or 1.0) - 1.0
+    direction = "slower" if apart > 0 else "faster"
+    return f"{cell.cell} may be {direction} ({apart:+.1%}, not confirmed)"
 
 
 def _failed(

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 
 from ..errors import ExitCode
 from ..output.escaping import for_markdown, for_xml
-from ..paired import Decision, PairedResult, PairVerdict
-from ..paired.text import figures
+from ..paired import Decision, PairedResult, PairVerdict, Quantity
+from ..paired.text import by_reason, figures, skipped
 from . import Check, Convergence, GateResult, Verdict
 
 # Longer tables are cut: a comment on GitHub holds 65536 characters.
@@ -18,7 +18,11 @@ MOST_ROWS = 80
 
 def head(result: GateResult) -> str:
     """The verdict, in a few words."""
-    return _HEADS[ExitCode(result.exit_code)]
+    code = ExitCode(result.exit_code)
+    unsettled = code in (ExitCode.OK, ExitCode.INCONCLUSIVE)
+    if unsettled and result.timing and result.timing.of("suspected"):
+        return "suspected, not confirmed"
+    return _HEADS[code]
 
 
 # -- rows
@@ -39,31 +43,44 @@ def check_row(check: Check) -> dict[str, str]:
     }
 
 
-def cell_row(cell: PairVerdict) -> dict[str, str]:
+def cell_row(cell: PairVerdict, quantity: Quantity = "step") -> dict[str, str]:
     """One timing cell."""
     notes = ", found twice" * cell.confirmed + ", contended" * cell.contended
     verdict = f"{cell.decision}{notes}"
-    return {"cell": cell.cell, "verdict": verdict, **figures(cell), "note": cell.reason}
+    return {"cell": cell.cell, "verdict": verdict, **figures(cell, quantity), "note": cell.reason}
 
 
-def notable_checks(convergence: Convergence) -> tuple[Check, ...]:
+def changed_checks(convergence: Convergence) -> tuple[Check, ...]:
     """The checks to look at, worst first."""
-    worst_first: tuple[Verdict, ...] = ("differs", "failed", "changed", "unchecked")
+    worst_first: tuple[Verdict, ...] = ("differs", "failed", "changed")
     return tuple(check for verdict in worst_first for check in convergence.of(verdict))
 
 
-def notable_cells(timing: PairedResult) -> tuple[PairVerdict, ...]:
+def quiet_checks(convergence: Convergence) -> tuple[Check, ...]:
+    """The checks that found nothing."""
+    return convergence.of("same", "within")
+
+
+def unchecked(convergence: Convergence) -> list[str]:
+    """The runs that could not be compared, a line for each reason."""
+    runs = (
+        (check.id.removeprefix("convergence/"), check.reason)
+        for check in convergence.of("unchecked")
+    )
+    return by_reason(runs, "runs")
+
+
+def changed_cells(timing: PairedResult) -> tuple[PairVerdict, ...]:
     """The cells to look at, worst first."""
-    return tuple(cell for decision in _NOTABLE for cell in timing.of(decision))
+    return tuple(cell for decision in _CHANGED for cell in timing.of(decision))
 
 
-_NOTABLE: tuple[Decision, ...] = (
-    "regression",
-    "failed",
-    "improvement",
-    "inconclusive",
-    "skipped",
-)
+def quiet_cells(timing: PairedResult) -> tuple[PairVerdict, ...]:
+    """The cells in which no difference was found, those that show nothing first."""
+    return (*timing.of("inconclusive"), *timing.of("ok"))
+
+
+_CHANGED: tuple[Decision, ...] = ("regression", "failed", "suspected", "improvement")
 
 
 def sentence_on_losses(convergence: Convergence) -> str:
@@ -100,12 +117,12 @@ def junit(result: GateResult) -> str:
     """JUnit XML, a suite for each part.
 
     failure: a regression. error: it failed, is not the baseline's run, or could not be measured.
-    skipped: not checked, inconclusive, or not requested."""
+    skipped: not checked, suspected, inconclusive, or not requested."""
     root = ET.Element("testsuites", name="gradrace gate")
     losses, times = result.convergence, result.timing
     checks = [_check_case(check) for check in losses.checks] if losses else []
     _suite(root, "convergence", checks, result, result.convergence_reason)
-    cells = [_cell_case(cell) for cell in times.cells] if times else []
+    cells = [_cell_case(cell, times.quantity) for cell in times.cells] if times else []
     _suite(root, "timing", cells, result, result.timing_reason)
     ET.indent(root)
     return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
@@ -133,8 +150,8 @@ def _check_case(check: Check) -> ET.Element:
     return _case(group, name, _KINDS.get(check.verdict, ""), explained(check))
 
 
-def _cell_case(cell: PairVerdict) -> ET.Element:
-    row, message = cell_row(cell), cell.reason
+def _cell_case(cell: PairVerdict, quantity: Quantity) -> ET.Element:
+    row, message = cell_row(cell, quantity), cell.reason
     if cell.ratio is not None:
         message = f"{row['verdict']}: b / a {row['b / a']} {row['note']}"
     return _case("gradrace.timing", cell.cell, _KINDS.get(cell.decision, ""), message)
@@ -144,7 +161,7 @@ def _cell_case(cell: PairVerdict) -> ET.Element:
 _KINDS = {
     **dict.fromkeys(("differs", "regression"), "failure"),
     **dict.fromkeys(("failed", "changed"), "error"),
-    **dict.fromkeys(("unchecked", "inconclusive", "skipped"), "skipped"),
+    **dict.fromkeys(("unchecked", "suspected", "inconclusive", "skipped"), "skipped"),
 }
 
 
@@ -178,7 +195,7 @@ def explained(check: Check) -> str:
 
 
 def markdown(result: GateResult) -> str:
-    """The findings first, then the rest folded away."""
+    """What changed, then all else folded away."""
     title = head(result)
     listed = "\n".join(f"- {for_markdown(line)}" for line in environment(result))
     said = for_markdown(result.outcome) if result.outcome != title else ""
@@ -208,16 +225,16 @@ def _losses(result: GateResult) -> list[str]:
     found = result.convergence
     if found is None:
         return [f"**Losses**: not checked: {for_markdown(result.convergence_reason)}"]
-    notable = notable_checks(found)
     modes = "\n".join(
         f"- {for_markdown(how.framework)}: {for_markdown(how.reason)}" for how in found.frameworks
     )
-    rest = [check_row(check) for check in found.checks if check not in notable]
+    quiet = [check_row(check) for check in quiet_checks(found)]
     return [
         f"**Losses**: {for_markdown(sentence_on_losses(found))}.",
-        _table([check_row(check) for check in notable]),
+        _table([check_row(check) for check in changed_checks(found)]),
+        *(f"Not checked: {for_markdown(line)}" for line in unchecked(found)),
         _folded("How losses were compared", modes),
-        _folded(f"Checks without a finding ({len(rest)})", _table(rest)),
+        _folded(f"Runs without a finding ({len(quiet)})", _table(quiet)),
     ]
 
 
@@ -225,12 +242,12 @@ def _times(result: GateResult) -> list[str]:
     found = result.timing
     if found is None:
         return [f"**Step times**: not measured: {for_markdown(result.timing_reason)}"]
-    notable = notable_cells(found)
-    rest = [cell_row(cell) for cell in found.cells if cell not in notable]
+    quiet = [cell_row(cell, found.quantity) for cell in quiet_cells(found)]
     return [
         f"**Step times**: {for_markdown(sentence_on_times(found))}.",
-        _table([cell_row(cell) for cell in notable]),
-        _folded(f"Cells without a finding ({len(rest)})", _table(rest)),
+        _table([cell_row(cell, found.quantity) for cell in changed_cells(found)]),
+        *(f"Skipped: {for_markdown(line)}" for line in skipped(found)),
+        _folded(f"Cells without a finding ({len(quiet)})", _table(quiet)),
     ]
 
 

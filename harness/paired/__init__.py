@@ -88,14 +88,14 @@ class PairVerdict(Frozen):
     geometric means over launches of each launch's figure, a median over blocks if it has any.
 
     decision: skipped if neither side can do it, or one of two that differ.
-    reason: why the pair failed, was skipped or stays inconclusive.
+    reason: why the pair failed, was skipped, or stays suspected or inconclusive.
     low, high: confidence limits of the ratio at level 1 - alpha of the look; they hold at all looks
     at once, for this pair alone.
-    p_slower: of "b is no slower", corrected over pairs by Holm; a regression has at most half the
-    alpha of the look.
     detectable: the smallest slowdown that the rule finds four times out of five in so many launches
     of this spread, looks and confirmation included.
     launches: how many the figures rest on. looks: how often the rule was applied.
+    settle_s: of a suspected pair: about the seconds of a comparison of this pair alone that finds a
+    difference of the threshold, or as large as was seen, four times out of five.
     confirmed: found in both searches. contended: other processes held the core.
     cpu_ratio: of CPU seconds, a secondary figure: it does not see waiting for a device.
     """
@@ -108,13 +108,13 @@ class PairVerdict(Frozen):
     ratio: float | None = None
     low: float | None = None
     high: float | None = None
-    p_slower: float | None = None
     detectable: float | None = None
     a_value: float | None = None
     b_value: float | None = None
     cpu_ratio: float | None = None
     launches: int = 0
     looks: int = 0
+    settle_s: float | None = None
     confirmed: bool = False
     contended: bool = False
     log_ratios: tuple[float, ...] = ()

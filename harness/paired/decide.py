@@ -37,6 +37,8 @@ Array = np.ndarray
 POWER = 0.8
 # Simulated searches per power: its standard error is 0.0045.
 REPLICAS = 8000
+# Looks that a suggestion of a larger budget plans for at most.
+MOST_LOOKS = 12
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,22 @@ def detectable(x: Array, rule: StopRule, look: int, cells: int = 1) -> float:
         high *= 2.0
     # The power of a finite simulation is a staircase; bisection finds its step over 0.8.
     return float(np.expm1(optimize.bisect(short, 0.0, high, xtol=1e-5 * high)))
+
+
+def launches_to_find(x: Array, rule: StopRule) -> int | None:
+    """Launches of a search of one pair alone that find a slowdown with power 0.8: of the threshold,
+    or as large as the mean of x if that is larger. None if MOST_LOOKS looks do not suffice.
+
+    x: float64[n], n >= 2, log ratios whose spread the coming launches share."""
+    x = np.asarray(x, dtype=np.float64)
+    shift, spread = max(abs(float(x.mean())), float(np.log1p(rule.threshold))), float(x.std(ddof=1))
+    if spread == 0.0:
+        return rule.first_look
+    for look in range(1, MOST_LOOKS + 1):
+        launches = launches_at(rule, look)
+        if _power(shift, spread, _replicas(_sizes(rule, look, launches)), rule, 1) >= POWER:
+            return launches
+    return None
 
 
 def _sizes(rule: StopRule, look: int, launches: int) -> tuple[int, ...]:

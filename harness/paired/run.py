@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ import numpy as np
 
 from ..machine import this_machine
 from . import Decision, Pair, PairedResult, PairVerdict, Quantity, Side, StopRule
-from .decide import Judgement, judge, launches_at
+from .decide import Judgement, judge, launches_at, launches_to_find
 from .measure import Launch, Outcome
 from .processes import Failure
 from .quantities import launcher as launcher_of
@@ -70,6 +71,7 @@ class MeasuredPair:
     decision: Decision = "inconclusive"
     reason: str = ""
     confirmed: bool = False
+    settle_s: float | None = None
 
     @property
     def log_ratios(self) -> np.ndarray:
@@ -101,12 +103,12 @@ def search(
     if not budget.allows(rule.first_look):
         for cell in (cells[index] for index in flagged):
             found = f"a {_DIFFERENT[cell.decision]} was found once"
-            _withdraw(cell, f"{found}, and there was no time to measure it again (--budget)")
+            _suspect(cell, cell.launches, f"{found}, with no time to measure again", rule, budget)
         return cells
     watch(f"measuring {_cells(len(flagged))} again: they look different")
     _look_until_decided(flagged, measure, rule, budget, 0, watch)
     for index, again in flagged.items():
-        cells[index] = _confirmed(cells[index], again)
+        cells[index] = _confirmed(cells[index], again, rule, budget)
     return cells
 
 
@@ -158,43 +160,68 @@ def _judge(cells: Mapping[int, MeasuredPair], rule: StopRule, look: int) -> None
             cell.decided = judged.decision != "inconclusive"
 
 
-def _confirmed(first: MeasuredPair, second: MeasuredPair) -> MeasuredPair:
+def _confirmed(
+    first: MeasuredPair, second: MeasuredPair, rule: StopRule, budget: _Budget
+) -> MeasuredPair:
     """The second search's figures, with a verdict that both support."""
     if second.failure:
         return second
     assert first.judged and second.judged, "cells without failures are judged"
+    what, size = _DIFFERENT[first.decision], abs(first.judged.ratio - 1)
     if second.decision == first.decision:
         second.confirmed = True
+    elif second.decision in _DIFFERENT:
+        opposite = f"and then a {_DIFFERENT[second.decision]}"
+        second.decision = "inconclusive"
+        second.reason = (
+            f"a {what} of {size:.1%} was found first {opposite}: the machine is unsteady"
+        )
     elif second.decision != "ok":
-        what, size = _DIFFERENT[first.decision], abs(first.judged.ratio - 1)
-        _withdraw(second, f"a {what} of {size:.1%} was found once and not found again")
+        reason = f"a {what} of {size:.1%} was found once and not found again"
+        _suspect(second, [*first.launches, *second.launches], reason, rule, budget)
     return second
 
 
-def _withdraw(cell: MeasuredPair, reason: str) -> None:
-    cell.decision, cell.reason = "inconclusive", reason
+def _suspect(
+    cell: MeasuredPair, launches: Sequence[Launch], reason: str, rule: StopRule, budget: _Budget
+) -> None:
+    """The verdict, and how long it would take to settle it, judged by these launches."""
+    needed = launches_to_find(np.array([launch.log_ratio for launch in launches]), rule)
+    cell.decision = "suspected"
+    if needed:
+        # Two searches; the launches of one pair take no longer than the last ones did.
+        cell.settle_s = 2 * needed * budget.launch_s
+        settled = f"about --budget {_rounded_up(cell.settle_s)} for this cell alone would settle it"
+    else:
+        settled = "launches here lie too far apart to settle it: a quieter machine would"
+    cell.reason = f"{reason}; {settled}"
+
+
+def _rounded_up(seconds: float) -> int:
+    """To the next ten seconds; at least ten."""
+    return 10 * max(1, math.ceil(seconds / 10))
 
 
 class _Budget:
     """Wall seconds that may be spent, and the seconds of the last launch."""
 
     def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
-        self._clock, self._end, self._launch_s = clock, clock() + seconds, 0.0
+        self._clock, self._end, self.launch_s = clock, clock() + seconds, 0.0
 
     def timed(self, launch: Callable[[], None]) -> None:
         began = self._clock()
         launch()
-        self._launch_s = self._clock() - began
+        self.launch_s = self._clock() - began
 
     def allows(self, launches: int) -> bool:
         """Whether so many launches, each as long as the last one, would end in time."""
-        return self._clock() + launches * self._launch_s <= self._end
+        return self._clock() + launches * self.launch_s <= self._end
 
 
 def _verdict(pair: Pair, cell: MeasuredPair, rule: StopRule, quantity: Quantity) -> PairVerdict:
     figures: dict[str, Any] = {}
     if cell.judged:
-        names = ("ratio", "low", "high", "p_slower", "detectable")
+        names = ("ratio", "low", "high", "detectable")
         figures = {name: getattr(cell.judged, name) for name in names}
         figures |= {name: _geometric_mean(cell, name) for name in ("a_value", "b_value")}
         figures |= {name: _parts(cell, name) for name in ("a_parts_s", "b_parts_s")}
@@ -210,6 +237,7 @@ def _verdict(pair: Pair, cell: MeasuredPair, rule: StopRule, quantity: Quantity)
         reason=cell.reason or _why(cell, rule),
         launches=len(cell.launches),
         looks=cell.looks,
+        settle_s=cell.settle_s,
         confirmed=cell.confirmed,
         contended=contended,
         log_ratios=tuple(cell.log_ratios.tolist()),

@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from . import PairedResult, PairVerdict
+from . import PairedResult, PairVerdict, Quantity
 
+# Quantity -> its unit for people, and how many of that unit one of ours (paired.UNITS) is.
+_SHOWN: Mapping[Quantity, tuple[str, float]] = {
+    "step": ("µs/step", 1e6),
+    "first_call": ("ms", 1e3),
+    "memory": ("MiB", 2.0**-20),
+    "energy": ("mJ/step", 1e3),
+}
 # Verdicts between different things: neither is the one to be kept.
 _WORDS = {"regression": "slower", "improvement": "faster", "ok": "about equal"}
 
 
-def figures(cell: PairVerdict) -> dict[str, str]:
-    """By column: times, ratio with interval, launches, detectable slowdown; '' if not measured."""
+def figures(cell: PairVerdict, quantity: Quantity = "step") -> dict[str, str]:
+    """By column: ratio with interval, the values it is made of, launches, detectable slowdown; ''
+    if not measured."""
     ratio = "" if cell.ratio is None else f"{cell.ratio:.3f} [{cell.low:.3f}, {cell.high:.3f}]"
+    unit = _SHOWN[quantity][0]
     return {
-        "a, µs/step": micros(cell.a_value),
-        "b, µs/step": micros(cell.b_value),
         "b / a": ratio,
+        f"a, {unit}": value(quantity, cell.a_value),
+        f"b, {unit}": value(quantity, cell.b_value),
         "launches": str(cell.launches),
         "detectable": "" if cell.detectable is None else f"{cell.detectable:.1%}",
     }
+
+
+def value(quantity: Quantity, measured: float | None) -> str:
+    """A value in the unit of the table's column, to a tenth; nothing for None."""
+    return "" if measured is None else f"{measured * _SHOWN[quantity][1]:.1f}"
 
 
 def micros(seconds: float | None) -> str:
@@ -34,10 +49,27 @@ def described(side: dict[str, Any]) -> str:
     return f"{side['label']}  ({', '.join([*details, *versions])})"
 
 
-def row(cell: PairVerdict, versions: bool) -> dict[str, str]:
+def row(cell: PairVerdict, versions: bool, quantity: Quantity = "step") -> dict[str, str]:
     """A pair's name, verdict and figures. versions: the sides are versions of one thing."""
     said = word(cell, versions) + (" (found twice)" if cell.confirmed else "")
-    return {"cell": cell.cell, "verdict": said, **figures(cell)}
+    return {"cell": cell.cell, "verdict": said, **figures(cell, quantity)}
+
+
+def skipped(result: PairedResult) -> list[str]:
+    """The pairs that were skipped, a line for each reason."""
+    return by_reason((cell.cell, cell.reason) for cell in result.of("skipped"))
+
+
+def by_reason(named: Iterable[tuple[str, str]], noun: str = "cells") -> list[str]:
+    """'12 cells: tensorflow is not installed' for (name, reason); a name that is alone stands there
+    itself."""
+    groups: dict[str, list[str]] = {}
+    for name, reason in named:
+        groups.setdefault(reason, []).append(name)
+    return [
+        f"{names[0] if len(names) == 1 else f'{len(names)} {noun}'}: {reason}"
+        for reason, names in groups.items()
+    ]
 
 
 def word(cell: PairVerdict, versions: bool) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 import xml.etree.ElementTree as ET
@@ -29,6 +30,8 @@ from gradrace.gate import json_schema
 from gradrace.gate.judge import GateRequest, judge
 from gradrace.gate.text import MOST_ROWS, explained, junit, markdown
 from gradrace.gate.traces import Computed, make_baseline, select
+from gradrace.report.documents.gate import document
+from gradrace.report.documents.pages import html
 from gradrace.suite import expand, make_suite, read_suite
 from gradrace.sweep import Options
 from paths import ROOT
@@ -393,6 +396,9 @@ JUDGED = [
     (None, ["ok"], {"convergence": False}, 0),
     (["same"], ["inconclusive", "ok"], {"strict": True}, 6),
     (["same"], ["inconclusive", "ok", "improvement"], {}, 0),
+    (["same"], ["suspected", "ok"], {}, 0),
+    (["same"], ["suspected", "ok"], {"strict": True}, 6),
+    (["differs"], ["suspected"], {"strict": True}, 4),
 ]
 
 
@@ -425,7 +431,7 @@ def test_a_base_that_fails_alone_measured_nothing(label, losses, decisions, code
 OF_LOSSES = {"same": None, "within": None, "differs": "failure", "changed": "error"}
 OF_LOSSES |= {"unchecked": "skipped", "failed": "error"}
 OF_TIMES = {"ok": None, "regression": "failure", "improvement": None, "inconclusive": "skipped"}
-OF_TIMES |= {"failed": "error", "skipped": "skipped"}
+OF_TIMES |= {"failed": "error", "skipped": "skipped", "suspected": "skipped"}
 
 
 def test_junit_uses_its_elements_rightly():
@@ -434,7 +440,7 @@ def test_junit_uses_its_elements_rightly():
     assert root.tag == "testsuites"
     assert [suite.get("name") for suite in root] == ["gradrace.convergence", "gradrace.timing"]
     for suite, elements in zip(root, (OF_LOSSES, OF_TIMES), strict=True):
-        assert int(suite.get("tests")) == len(suite.findall("testcase")) == 6
+        assert int(suite.get("tests")) == len(suite.findall("testcase")) == len(elements)
         for kind, stated in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
             assert int(suite.get(stated)) == len(suite.findall(f"testcase/{kind}"))
         assert all(case.get("name") and case.get("classname") for case in suite)
@@ -457,6 +463,36 @@ def test_markdown_begins_with_the_changes():
     assert "torch 2.13.0" in text
     assert "Test Processor 3000" in text
     assert text.count("<details>") == text.count("</details>") == 4
+
+
+def test_a_suspicion_is_never_titled_ok():
+    result = make_result(make_convergence("same"), make_timing("ok", "suspected"))
+    assert result.exit_code == 0
+    assert result.outcome == (
+        "suspected: digits_mlp/torch-eager/suspected may be slower (+0.4%, not confirmed)"
+    )
+    text = markdown(result)
+    assert text.startswith("## gradrace gate gate: suspected, not confirmed\n\nsuspected: ")
+    assert "/suspected | suspected | 1.004" in text.split("**Step times**")[1].split("<details>")[0]
+    assert document(result).title == "suspected, not confirmed"
+
+
+def test_what_did_not_change_is_folded_and_what_was_skipped_is_a_line():
+    checks = ["same", *["unchecked"] * 3]
+    absent = {"reason": "not installed: tensorflow"}
+    timing = make_timing("ok", "inconclusive")
+    gone = tuple(make_cell("skipped", cell=f"tf{n}", **absent) for n in range(4))
+    timing = timing.model_copy(update={"cells": (*timing.cells, *gone)})
+    result = make_result(make_convergence(*checks), timing)
+    text = markdown(result)
+    open_ = re.sub(r"<details>.*?</details>", "", text, flags=re.DOTALL)
+    assert "Skipped: 4 cells: not installed: tensorflow" in open_
+    assert "Not checked: 3 runs: unchecked for a reason" in open_
+    assert "|" not in open_, "no table stands open"
+    assert "tf1" not in text
+    assert "Cells without a finding (2)" in text and "Runs without a finding (1)" in text
+    page = html(document(result))
+    assert "Skipped: 4 cells: not installed: tensorflow." in page and "tf1" not in page
 
 
 def test_a_long_table_is_cut_to_fit_a_comment():

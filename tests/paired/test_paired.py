@@ -580,6 +580,8 @@ def comparison(*cells: PairVerdict, **fields: Any) -> PairedResult:
         ("ok failed regression inconclusive", False, True, 1),
         ("ok inconclusive", True, False, 0),
         ("ok inconclusive", True, True, 6),
+        ("ok suspected", True, False, 0),
+        ("ok suspected", True, True, 6),
         ("ok skipped", True, True, 0),
         ("failed skipped", True, False, 3),
     ],
@@ -590,7 +592,7 @@ def test_exit_codes(decisions, versions, strict, code):
     assert PairedResult.model_validate(result.to_json()) == result
 
 
-MEASURED = {"ratio": 1.08, "low": 1.06, "high": 1.1, "p_slower": 0.001, "detectable": 0.07}
+MEASURED = {"ratio": 1.08, "low": 1.06, "high": 1.1, "detectable": 0.07}
 PARTS = {"a_parts_s": {"forward": 2e-4, "optimizer": 1e-4}, "b_parts_s": {"forward": 3e-4}}
 STEPS = {"a_value": 1e-3, "b_value": 1.08e-3, "launches": 6, **PARTS}
 FOUND_TWICE = {"decision": "regression", "confirmed": True, "contended": True}
@@ -602,21 +604,24 @@ FOUND_TWICE = {"decision": "regression", "confirmed": True, "contended": True}
 def test_the_printed_result_names_sides_cells_and_cautions(capsys, versions, word):
     slower = verdict("digits", **FOUND_TWICE, **MEASURED, **STEPS)
     failed = verdict("other", "failed", reason="b: it broke")
+    absent = [verdict(f"tf{n}", "skipped", reason="no tensorflow") for n in range(3)]
     about = {"commit": "0123", "versions": {"numpy": "2.0"}}
     a, b = (about | {"label": label} for label in ("HEAD~1", "working tree"))
-    print_result(comparison(slower, failed, a=a, b=b), versions)
+    print_result(comparison(slower, failed, *absent, a=a, b=b), versions)
     printed = " ".join(capsys.readouterr().out.split())
     for expected in (
         "A HEAD~1 (commit 0123, numpy 2.0) B working tree",
-        f"digits {word} 1000.0 1080.0 1.080 [1.060, 1.100] 6 7.0%",
+        f"digits {word} 1.080 [1.060, 1.100] 1000.0 1080.0 6 7.0%",
         "digits forward 200.0 300.0 1.500",
         "digits optimizer 100.0",
         "other: failed: b: it broke",
-        "warning: in 1 of 2 cells",
+        "skipped: 3 cells: no tensorflow",
+        "warning: in 1 of 5 cells",
         "(up to 7.0%)",
-        "other processes held the core while 1 of 2 cells",
+        "other processes held the core while 1 of 5 cells",
     ):
         assert expected in printed
+    assert "tf1" not in printed, "rows that say nothing are one line"
 
 
 # -- whole comparisons, from the command line

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
-from ...paired import PairedResult
+from ...paired import PairedResult, Quantity
 from ...paired import text as paired_text
 from ...results.compare import Comparison
 from ...results.compared_text import figure_row
 from .document import Chapter, Document, grid
 
 _FILE, _COMMAND = "compared.html", "gradrace compare"
+_CAPTIONS: Mapping[Quantity, str] = {
+    "step": "Times per step",
+    "first_call": "First calls",
+    "memory": "Memory",
+    "energy": "Energy per step",
+}
 _BAD = ("regression", "failed", "slower", "worse")
 
 
@@ -22,14 +29,18 @@ def of_sides(result: PairedResult, versions: bool) -> Document:
     told = ", ".join(f"{n} {word}" for word, n in counts.items())
     chips = tuple(("failed" if word in _BAD else "ok", f"{n} {word}") for word, n in counts.items())
     rows = [
-        {**paired_text.row(cell, versions), "note": cell.reason}
-        for cell in sorted(result.cells, key=lambda cell: cell.decision in ("ok", "skipped"))
+        {**paired_text.row(cell, versions, result.quantity), "note": cell.reason}
+        for cell in sorted(result.cells, key=lambda cell: cell.decision == "ok")
+        if cell.decision != "skipped"
     ]
+    left_out = (f"Skipped: {line}." for line in paired_text.skipped(result))
     parts = [row for cell in result.cells for row in paired_text.part_rows(cell)]
     threshold = f"threshold {result.rule.threshold:.3g}, {result.seconds:.0f} s"
     says = tuple(f"{name}: {paired_text.described(side)}" for name, side in _sides(result))
     chapters = [
-        Chapter("cells", "B against A", (threshold,), grid("Times per step", rows)),
+        Chapter(
+            "cells", "B against A", (threshold, *left_out), grid(_CAPTIONS[result.quantity], rows)
+        ),
         Chapter("parts", "Where a step goes", (), grid("", parts), folded=True),
     ]
     cautions = tuple(f"Caution: {warning}." for warning in paired_text.warnings(result))

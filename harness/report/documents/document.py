@@ -12,7 +12,7 @@ _MOST_ROWS = 500
 _COLOURED = ("verdict", "FAILED")
 _FLAGS = {
     **dict.fromkeys(("differs", "regression", "failed", "worse", "slower"), "failed"),
-    **dict.fromkeys(("changed", "unchecked", "inconclusive", "skipped"), "skipped"),
+    **dict.fromkeys(("changed", "unchecked", "suspected", "inconclusive", "skipped"), "skipped"),
     **dict.fromkeys(("contended", "not comparable"), "skipped"),
     **dict.fromkeys(("same", "within", "ok", "improvement", "better", "faster"), "ok"),
 }

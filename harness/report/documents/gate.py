@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Iterator
 
 from ...gate import GateResult, text
+from ...paired import text as paired_text
 from .document import Chapter, Document, grid
 
 _CHIPS = {
     **dict.fromkeys(("differs", "failed", "regression"), "failed"),
-    **dict.fromkeys(("changed", "unchecked", "inconclusive", "skipped"), "skipped"),
+    **dict.fromkeys(("changed", "unchecked", "suspected", "inconclusive", "skipped"), "skipped"),
 }
 
 
@@ -38,15 +39,14 @@ def _losses(result: GateResult) -> Iterator[Chapter]:
     if found is None:
         yield Chapter("losses", "Losses", (f"Not checked: {result.convergence_reason}",))
         return
-    notable = text.notable_checks(found)
-    rows = grid("Checks with a finding", [text.check_row(check) for check in notable])
-    yield Chapter("losses", "Losses", (f"{text.sentence_on_losses(found)}.",), rows)
+    rows = grid("What changed", [text.check_row(check) for check in text.changed_checks(found)])
+    says = tuple(f"Not checked: {line}." for line in text.unchecked(found))
+    yield Chapter("losses", "Losses", (f"{text.sentence_on_losses(found)}.", *says), rows)
     how = tuple(f"{each.framework}: {each.reason}" for each in found.frameworks)
     yield Chapter("how", "How losses were compared", how, folded=True)
-    rest = [text.check_row(check) for check in found.checks if check not in notable]
-    if rest:
-        title = f"Checks without a finding ({len(rest)})"
-        yield Chapter("other-checks", title, (), grid("", rest), folded=True)
+    if quiet := [text.check_row(check) for check in text.quiet_checks(found)]:
+        title = f"Runs without a finding ({len(quiet)})"
+        yield Chapter("other-checks", title, (), grid("", quiet), folded=True)
 
 
 def _times(result: GateResult) -> Iterator[Chapter]:
@@ -54,14 +54,14 @@ def _times(result: GateResult) -> Iterator[Chapter]:
     if found is None:
         yield Chapter("times", "Step times", (f"Not measured: {result.timing_reason}",))
         return
-    notable = text.notable_cells(found)
-    says = (f"{text.sentence_on_times(found)}.", f"Reliability: {result.calibration}.")
-    rows = grid("Cells with a finding", [text.cell_row(cell) for cell in notable])
-    yield Chapter("times", "Step times", says, rows)
-    rest = [text.cell_row(cell) for cell in found.cells if cell not in notable]
-    if rest:
-        title = f"Cells without a finding ({len(rest)})"
-        yield Chapter("other-cells", title, (), grid("", rest), folded=True)
+    reliability = f"Reliability: {result.calibration}."
+    left_out = (f"Skipped: {line}." for line in paired_text.skipped(found))
+    rows = [text.cell_row(cell, found.quantity) for cell in text.changed_cells(found)]
+    says = (f"{text.sentence_on_times(found)}.", reliability, *left_out)
+    yield Chapter("times", "Step times", says, grid("What changed", rows))
+    if quiet := [text.cell_row(cell, found.quantity) for cell in text.quiet_cells(found)]:
+        title = f"Cells without a finding ({len(quiet)})"
+        yield Chapter("other-cells", title, (), grid("", quiet), folded=True)
 
 
 def _environment(result: GateResult) -> Chapter:
