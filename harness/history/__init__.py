@@ -2,7 +2,8 @@
 
 recording.py measures them (anchors: against which releases, commits or interpreters), lines.py
 keeps them in files of JSON lines, branch.py on a branch that is never checked out (plumbing: git's
-commands for it). order.py brings them into the order of commits, text.py into words."""
+commands for it). order.py brings them into the order of commits, text.py into words. detect finds
+steps and drift in them."""
 
 from __future__ import annotations
 
