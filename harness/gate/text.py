@@ -81,6 +81,7 @@ def quiet_cells(timing: PairedResult) -> tuple[PairVerdict, ...]:
 
 
 _CHANGED: tuple[Decision, ...] = ("regression", "failed", "suspected", "improvement")
+_WORST_FIRST: tuple[Decision, ...] = (*_CHANGED, "inconclusive", "ok", "skipped")
 
 
 def sentence_on_losses(convergence: Convergence) -> str:
@@ -103,9 +104,9 @@ _WORDS = {
 
 
 def sentence_on_times(timing: PairedResult) -> str:
-    """Counts by decision, and both sides."""
-    counts = Counter(cell.decision for cell in timing.cells)
-    named = ", ".join(f"{count} {decision}" for decision, count in counts.items())
+    """Counts by decision, worst first, and both sides."""
+    counts = {decision: len(timing.of(decision)) for decision in _WORST_FIRST}
+    named = ", ".join(f"{count} {decision}" for decision, count in counts.items() if count)
     sides = f"b = {timing.b['label']} against a = {timing.a['label']}"
     return f"{named}; {sides}, threshold {timing.rule.threshold:.1%}"
 
@@ -198,11 +199,11 @@ def markdown(result: GateResult) -> str:
     """What changed, then all else folded away."""
     title = head(result)
     listed = "\n".join(f"- {for_markdown(line)}" for line in environment(result))
-    said = for_markdown(result.outcome) if result.outcome != title else ""
+    said = result.outcome.removeprefix(f"{title}: ") if result.outcome != title else ""
     reliability = f"Reliability of the timing part: {for_markdown(result.calibration)}."
     parts = [
         f"## gradrace gate {for_markdown(result.suite)}: {title}",
-        said,
+        for_markdown(said),
         *_losses(result),
         *_times(result),
         reliability if result.timing else "",

@@ -455,7 +455,7 @@ def test_markdown_begins_with_the_changes():
     timing = make_timing("ok", "regression")
     text = markdown(make_result(make_convergence("same", "differs"), timing))
     visible = text.split("<details>")[0]
-    head = "regression: digits_mlp/torch-eager/adam-canonical computes"
+    head = "digits_mlp/torch-eager/adam-canonical computes"
     assert text.startswith(f"## gradrace gate gate: regression\n\n{head}")
     assert "constant-lr0.003/seed1 | losses | differs | 1 | 2.5 | 2.5001 | 4e-05 |" in visible
     assert "1.100 [1.080, 1.120]" in text.split("**Step times**")[1].split("<details>")[0]
