@@ -2,8 +2,9 @@
 
 recording.py measures them (anchors: against which releases, commits or interpreters), lines.py
 keeps them in files of JSON lines, branch.py on a branch that is never checked out (plumbing: git's
-commands for it). order.py brings them into the order of commits, text.py into words. detect finds
-steps and drift in them."""
+commands for it). order.py brings them into the order of commits, together.py puts them over one
+axis of nights, beside the values of asv's own folders (foreign), text.py turns them into words.
+detect finds steps and drift."""
 
 from __future__ import annotations
 

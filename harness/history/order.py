@@ -5,11 +5,11 @@ before and after them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from .. import git
-from . import Point
 
 
 def ranks(repository: Path | None) -> dict[str, int]:
@@ -27,10 +27,23 @@ def repository_here(folder: Path) -> Path | None:
     return Path(found.stdout.rstrip("\n")) if found.returncode == 0 else None
 
 
-def ordered(points: Sequence[Point], rank: Mapping[str, int]) -> list[Point]:
+class Moment(Protocol):
+    """Whatever was measured at a commit, and when."""
+
+    @property
+    def commit(self) -> str: ...
+    @property
+    def at(self) -> str: ...
+
+
+Of = TypeVar("Of", bound=Moment)
+
+
+def ordered(points: Sequence[Of], rank: Mapping[str, int]) -> list[Of]:
     """The points by the place of their commits, then by time. One whose commit is unknown comes
     after the latest commit that was recorded before it."""
-    latest, keys = -1.0, []
+    latest = -1.0
+    keys: list[tuple[float, str, int, Of]] = []
     for number, point in enumerate(sorted(points, key=lambda point: point.at)):
         known = rank.get(point.commit)
         latest = max(latest, -1.0 if known is None else float(known))
@@ -38,6 +51,6 @@ def ordered(points: Sequence[Point], rank: Mapping[str, int]) -> list[Point]:
     return [point for *_, point in sorted(keys, key=lambda key: key[:3])]
 
 
-def gone(points: Sequence[Point], rank: Mapping[str, int]) -> set[str]:
+def gone(points: Iterable[Moment], rank: Mapping[str, int]) -> set[str]:
     """The commits that the history of HEAD lacks; none if that is not known."""
     return {point.commit for point in points if point.commit not in rank} if rank else set()

@@ -20,12 +20,11 @@ from typing import Any
 import numpy as np
 
 from .. import git
-from ..errors import UserError
 from ..importpath import Plugin
 from ..machine import this_machine
 from ..machine.place import machine_type
 from ..output.escaping import one_line
-from ..paired import Decision, Pair, PairedResult, PairVerdict, Quantity, Side, StopRule, sides
+from ..paired import Decision, Pair, PairVerdict, Quantity, Side, StopRule, sides
 from ..paired.choose import SuiteFilter, registry_of, same_cells
 from ..paired.decide import judge
 from ..paired.run import compare_pairs
@@ -167,7 +166,8 @@ def _measure(
             break
         rule = StopRule(first_look=launches, budget_s=_NO_TIME, confirm=False)
         say = partial(_say, watch, number + 1)
-        result = _compare([pairs[index] for index in live], both, rule, quantity, say)
+        chosen_pairs = [pairs[index] for index in live]
+        result = compare_pairs(chosen_pairs, *both, rule, say, quantity=quantity)
         for index, verdict in zip(live, result.cells, strict=True):
             taken[index].rounds.append(verdict)
         for all_, side in zip(versions, (result.a, result.b), strict=True):
@@ -178,18 +178,6 @@ def _measure(
 
 def _say(watch: Callable[[str], None], number: int, line: str) -> None:
     watch(f"round {number}, {line}")
-
-
-def _compare(
-    pairs: Sequence[Pair],
-    both: tuple[Side, Side],
-    rule: StopRule,
-    quantity: Quantity,
-    watch: Callable[[str], None],
-) -> PairedResult:
-    if quantity != "step":
-        raise UserError(f"--measure {quantity}: a history is of step times so far")
-    return compare_pairs(pairs, *both, rule, watch)
 
 
 def rounds(launches: int) -> list[int]:

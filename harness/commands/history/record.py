@@ -12,7 +12,7 @@ import typer
 from typer import Option
 
 from ... import limits
-from ...errors import ExitCode, UserError
+from ...errors import ExitCode, UserError, nearest
 from ...output.terminal import plain, print_table, progress_console, say
 from .. import options
 from ..numbers import BUDGET_S, count, number
@@ -25,6 +25,8 @@ _ANCHOR = (
     "A release, commit or interpreter to measure HEAD against: v1.2, 1.2, HEAD~30, old/bin/python;"
     " may be repeated. By default the newest tag before HEAD, else the first commit recorded."
 )
+QUANTITIES = ("step", "first_call", "memory", "energy")
+_MEASURE = "The quantity to record; may be repeated. The step time by default."
 _LAUNCHES = "Launches of every cell and anchor; no cell ends early."
 _BUDGET = "Seconds after which no further round of launches is begun, for all cells at once."
 _THRESHOLD = "The slowdown that counts as a finding of this night: 0.05 is 5%."
@@ -40,6 +42,9 @@ class Arguments:
     suite: options.Suite = "gate"
     keyword: options.Keyword
     anchors: Annotated[tuple[str, ...], Option((), "--anchor", help=_ANCHOR)]
+    quantities: Annotated[
+        tuple[str, ...], Option((), "--measure", metavar="|".join(QUANTITIES), help=_MEASURE)
+    ]
     folder: places.Folder
     branch: Annotated[str | None, Option(None, help=_BRANCH)]
     push: Annotated[str | None, Option(None, metavar="REMOTE", help=_PUSH)]
@@ -82,6 +87,9 @@ def _check(args: Arguments) -> None:
     """UserError for what would be known only after minutes of measuring."""
     from ...history.lines import check_machine, check_writable
 
+    for quantity in args.quantities:
+        if quantity not in QUANTITIES:
+            raise UserError(f"--measure {quantity}: unknown{nearest(quantity, QUANTITIES)}")
     if args.push is not None and args.branch is None:
         raise UserError("--push: needs --branch, the branch to push")
     if args.machine is not None:
@@ -106,6 +114,7 @@ def _measured(args: Arguments) -> Sequence[Point]:
         budget_s=args.budget_s,
         threshold=args.threshold,
         machine=args.machine or "",
+        quantities=tuple(dict.fromkeys(args.quantities)) or ("step",),  # type: ignore[arg-type]
     )
     console = progress_console(args.quiet or args.as_json)
     with console.status("starting") as status:
