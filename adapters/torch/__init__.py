@@ -5,7 +5,7 @@
 (`pieces` that torch lacks; `third_party`, `early_state`: mended classes; `groups`), `policy`.
 `population`: many models at once, by `lane_network`, `lane_losses`, `lane_updates`; on a GPU by
 `lane_stacked` with its `lane_numbers`, and `lane_graph`. `lane_keys`, `lane_trials`: which runs.
-`stepping/`: optimizers of any package; `imported`: what is one.
+`stepping/`: optimizers of any package; `imported`: what is one. `profiling`: parts of a step.
 """
 
 from __future__ import annotations

@@ -123,8 +123,8 @@ def main(args: Arguments) -> None:
 
 def judged(args: Arguments) -> tuple[PairedResult, bool]:
     """Runs the two sides that are asked for; with whether they are versions of one thing."""
-    contest = _contest(args)
-    return _run(contest, args), contest.versions
+    found = contest(args)
+    return _run(found, args), found.versions
 
 
 def exit_code(result: PairedResult, versions: bool, strict: bool) -> ExitCode:
@@ -140,7 +140,7 @@ def exit_code(result: PairedResult, versions: bool, strict: bool) -> ExitCode:
 
 
 @dataclass(frozen=True)
-class _Contest:
+class Contest:
     """The pairs, and the sides, still to be made ready; versions: are they of one thing?"""
 
     pairs: Sequence[Pair]
@@ -148,7 +148,7 @@ class _Contest:
     versions: bool
 
 
-def _contest(args: Arguments) -> _Contest:
+def contest(args: Arguments) -> Contest:
     """The one kind of sides that is asked for. UserError unless it is exactly one."""
     from ..paired import choose, sides
 
@@ -164,18 +164,18 @@ def _contest(args: Arguments) -> _Contest:
     load = registry.plugins
     if args.a or args.b:
         pairs = choose.against_each_other(registry, selection, a, b)
-        return _Contest(pairs, sides.of_cells(_label(a), _label(b), load), versions=False)
+        return Contest(pairs, sides.of_cells(_label(a), _label(b), load), versions=False)
     if args.a_load or args.b_load:
         if not (args.a_load and args.b_load):
             raise UserError("--a-load and --b-load belong together: a file on each side")
         pairs = choose.of_two_files(registry, selection, args.a_load, args.b_load)
-        return _Contest(pairs, sides.of_files(args.a_load, args.b_load, load), versions=True)
+        return Contest(pairs, sides.of_files(args.a_load, args.b_load, load), versions=True)
     pairs = choose.same_cells(registry, selection)
     if args.base is not None:
         found = sides.against_base(args.base, load, args.allow_dirty)
     else:
         found = sides.of_interpreters(args.a_python, args.b_python, load)
-    return _Contest(pairs, found, versions=True)
+    return Contest(pairs, found, versions=True)
 
 
 def _label(choice: dict[str, str]) -> str:
@@ -205,7 +205,7 @@ def _rule(args: Arguments, versions: bool) -> StopRule:
         raise UserError(f"--{option.get(field, field)}: {explained(problem)}") from None
 
 
-def _run(contest: _Contest, args: Arguments) -> PairedResult:
+def _run(contest: Contest, args: Arguments) -> PairedResult:
     from ..paired.run import compare_pairs
 
     rule, parts = _rule(args, contest.versions), args.breakdown

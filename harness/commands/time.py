@@ -11,7 +11,8 @@ import typer
 from typer import Option
 
 from .. import limits
-from ..output.terminal import print_table, say
+from ..errors import UserError
+from ..output.terminal import print_table, say, teller
 from . import documents, options, reporting, sweeping
 from .arguments import fill
 from .numbers import count
@@ -25,6 +26,7 @@ _LAUNCHES = "Processes a cell, instead of the suite's."
 _BLOCKS = "Timed blocks a launch, instead of the suite's."
 _PARTS = "Also time forward, gradient and update apart."
 _MEMORY = "Also measure memory, in one process a cell."
+_PROFILE = "Also keep a trace of each cell in OUTPUT/profiles, from a launch after all timing."
 # Keys of a suite's timing part.
 _TIMING = ("launches", "blocks", "breakdown", "memory")
 
@@ -46,6 +48,7 @@ class Arguments:
     address: options.Address
     breakdown: Annotated[bool | None, Option(None, "--breakdown/--no-breakdown", help=_PARTS)]
     memory: Annotated[bool | None, Option(None, "--memory/--no-memory", help=_MEMORY)]
+    profile: Annotated[bool, Option(False, "--profile", help=_PROFILE)]
     load: options.Load
     python: options.Pythons
     data_dir: options.DataDir
@@ -73,12 +76,16 @@ def main(args: Arguments) -> None:
     pythons = sweeping.interpreters(args.python)
     wanted = fill(Options, args, interpreters=pythons, clock_only=True, timing=timing)
     sweep = prepare(args.suite, args.load, wanted, sweeping.planning(args.quiet))
+    if args.profile and args.executor != "local":
+        raise UserError("--profile: traces are taken on this machine only, with --executor local")
     if args.dry_run:
         sweeping.print_plan(sweep, args.as_json)
         return
     outcome = sweeping.carry_out(sweep, args.quiet)
     cells = _cells(sweep)
     _show(sweep, outcome, cells, args.as_json)
+    if args.profile:
+        _keep_traces(sweep, args.quiet)
     if args.report:
         from ..report.documents.timed import document
 
@@ -87,6 +94,15 @@ def main(args: Arguments) -> None:
         reporting.refresh(args.output, sweep.suite.name)
         reporting.tell_page(args.output, args.as_json)
     raise typer.Exit(outcome.exit_code)
+
+
+def _keep_traces(sweep: Sweep, quiet: bool) -> None:
+    from ..why.kept import keep_traces
+
+    runs = [planned.spec for planned in sweep.selected]
+    folder, pythons = sweep.options.output / "profiles", dict(sweep.options.interpreters)
+    for line in keep_traces(runs, sweep.registry, pythons, folder, teller(quiet)):
+        say(line, err=True)
 
 
 def _cells(sweep: Sweep) -> pd.DataFrame:

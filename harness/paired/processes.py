@@ -62,12 +62,12 @@ class Processes:
         try:
             for number in self._order:
                 env = _empty_caches(self._caches / str(number)) if self._caches else {}
-                self._children[number] = _start(self._sides[number], self._runs[number], env)
+                self._children[number] = start(self._sides[number], self._runs[number], env)
             # Imports run side by side on all cores; afterwards both are pinned to the same ones.
             differ = self._runs[0] != self._runs[1]
             self.about = [self._receive(side, None, START_TIMEOUT_S, differ) for side in (0, 1)]
             for side, about in zip(self._sides, self.about, strict=True):
-                _check_source(side, about["gradrace"])
+                check_source(side, about["gradrace"])
             self.ask_both({"do": "pin", "cores": _cores(self._runs)})
         except Refused as refused:
             self._kill()
@@ -136,9 +136,11 @@ def _empty_caches(folder: Path) -> dict[str, str]:
     return {name: str(folder / name.lower()) for name in names}
 
 
-def _start(side: Side, run: RunSpec, more: Mapping[str, str]) -> Child:
+def start(side: Side, run: RunSpec, more: Mapping[str, str] | None = None) -> Child:
+    """The side's process for such runs; it has been sent its hello. more: further variables of its
+    environment. UserError (exit code 3) if the interpreter cannot be started."""
     # Threads that spin while they wait take the shared core from the other side.
-    env = side_path(side, environment(run) | {"OMP_WAIT_POLICY": "PASSIVE", **more})
+    env = side_path(side, environment(run) | {"OMP_WAIT_POLICY": "PASSIVE", **(more or {})})
     try:
         # -P: nobody must import the modules beside worker.py by accident.
         child = Child([side.python, "-P", str(_WORKER)], env)
@@ -150,7 +152,7 @@ def _start(side: Side, run: RunSpec, more: Mapping[str, str]) -> Child:
     return child
 
 
-def _check_source(side: Side, imported: str) -> None:
+def check_source(side: Side, imported: str) -> None:
     """UserError for a side that imports another gradrace: it would time the wrong thing."""
     own = side.root / "gradrace" if side.root else None
     expected = own.resolve() if own and own.is_dir() else _WORKER.parents[1].resolve()

@@ -19,6 +19,8 @@ a reason. The end of IN ends the process.
                                          is set up
     {"do": "block", part}                one timed block -> wall_ns, cpu_ns, switches
     {"do": "check"}                      after the timed blocks: it trained, and compiled nothing
+    {"do": "profile", file, steps, folder}  further steps under the profiler in `file`, "" for none;
+                                         it writes traces into the folder -> profile
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -119,6 +122,32 @@ class TimedSession:
             raise RuntimeError(f"{compiled} programs were compiled during the timed steps")
         return {}
 
+    def profile(self, file: str, count: int, folder: str) -> dict[str, Any]:
+        """What the profiler finds in the next steps. One that breaks costs its findings only."""
+        steps, compiled, taken = range(self._next, self._next + count), self._compilations(), []
+        self._next += count
+
+        def timed(do: Any, *given: Any) -> None:
+            began = time.perf_counter()
+            do(*given)
+            taken.append(time.perf_counter() - began)
+
+        train = partial(timed, self._session.train)
+        sync = partial(timed, self._session.sync)
+        try:
+            found = _module(file).profile(train, sync, steps, Path(folder)) if file else {}
+        except Exception as error:
+            found = {
+                "notes": [f"the profiler failed: {type(error).__name__}: {_first_line(error)}"]
+            }
+        if not file:
+            train(steps)
+            sync()
+        self._session.losses()
+        counts = {"compilations": (self._compilations() - compiled) / count}
+        found["counts"] = {**counts, **found.get("counts", {})}
+        return {**found, "steps": count, "wall_s": sum(taken) / count}
+
     def _seconds(self, count: int) -> float:
         return self._train(count)["wall_ns"] * 1e-9
 
@@ -199,6 +228,9 @@ class Worker:
                 return session.block(request["part"])
             case "check":
                 return session.check()
+            case "profile":
+                file, folder = request["file"], request["folder"]
+                return {"profile": session.profile(file, request["steps"], folder)}
         raise ValueError(f"no request {request['do']!r}")
 
     def _grow(self, spec: dict[str, Any], steps: int) -> dict[str, Any]:
@@ -268,6 +300,15 @@ def _missing_package(error: BaseException) -> str | None:
         return None if top in sys.modules or importlib.util.find_spec(top) else top
     except (ImportError, ValueError):
         return None
+
+
+def _module(file: str) -> Any:
+    """The module in a file of the driver's, under a name of its own."""
+    spec = importlib.util.spec_from_file_location("gradrace_profiling", file)
+    assert spec and spec.loader, "a path of a Python file"
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def _timed(enqueue: Any, sync: Any) -> dict[str, int]:

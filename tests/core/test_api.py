@@ -18,7 +18,8 @@ _ELSEWHERE = {
     # `document` and its `file` write the repository's page.
     "verify": {"document", "file"},
     "run": {"shard", "dtype"},
-    "time": set(),
+    # Traces are files for a viewer.
+    "time": {"profile"},
     "tune": set(),
     # Where its page goes.
     "compare": {"output"},

@@ -21,6 +21,7 @@ COMMANDS = (
         "certify",
         "report",
         "compare",
+        "why",
         "plot",
         "gate",
         "baseline",
