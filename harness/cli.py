@@ -18,7 +18,7 @@ COMMANDS = (
     "doctor",
 )
 # Commands with commands of their own: each is a folder in commands/.
-GROUPS = {"history": ("record",)}
+GROUPS = {"history": ("record", "show", "export")}
 _GROUP_HELP = {"history": "Ratios of HEAD to a release, night after night: steps and drift."}
 
 

@@ -3,8 +3,9 @@
 recording.py measures them (anchors: against which releases, commits or interpreters), lines.py
 keeps them in files of JSON lines, branch.py on a branch that is never checked out (plumbing: git's
 commands for it). order.py brings them into the order of commits, together.py puts them over one
-axis of nights, beside the values of asv's own folders (foreign), text.py turns them into words.
-detect finds steps and drift."""
+axis of nights, beside the values of asv's own folders (foreign), text.py turns them into words,
+links.py into addresses. detect finds steps and drift, standing.py those that still stand.
+asv_files.py writes a history as asv's files."""
 
 from __future__ import annotations
 

@@ -1,9 +1,13 @@
-"""Points for people."""
+"""Points and changes for people."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..paired import UNITS, Quantity
 from . import Point
+from .detect import Change
+from .together import History
 
 
 def row(point: Point) -> dict[str, str]:
@@ -34,3 +38,33 @@ def value(amount: float | None, quantity: Quantity) -> str:
     if quantity == "step":
         return f"{amount * 1e6:,.1f} µs/step"
     return f"{amount:.4g} {UNITS[quantity]}"
+
+
+def change_fields(history: History, change: Change) -> dict[str, Any]:
+    """A change as plain JSON: where it is, its size with limits, and the commits around it."""
+    line = history.lines[change.series]
+    before, after = history.nights[change.first], history.nights[change.last]
+    return {
+        "cell": line.cell,
+        "quantity": line.quantity,
+        "machine": line.machine,
+        "anchor": line.anchor,
+        "kind": change.kind,
+        "ratio": change.ratio,
+        "low": change.low,
+        "high": change.high,
+        "last_before": {"commit": before.commit, "at": before.at},
+        "first_after": {"commit": after.commit, "at": after.at},
+    }
+
+
+def change_line(history: History, change: Change) -> str:
+    """A change in a line: 'cell: step of +5.1% [+4.0%, +6.3%] between 1a2b3c4d (..) and ..'."""
+    line = history.lines[change.series]
+    before, after = history.nights[change.first], history.nights[change.last]
+    size, low, high = (f"{of - 1:+.1%}" for of in (change.ratio, change.low, change.high))
+    between = f"{before.commit[:8]} ({before.at[:10]}) and {after.commit[:8]} ({after.at[:10]})"
+    about = f"{line.quantity}, {line.machine}, against {line.anchor}"
+    if line.unpaired:
+        about = f"{line.quantity}, {line.machine}, {line.anchor}"
+    return f"{line.cell}: {change.kind} of {size} [{low}, {high}] between {between}; {about}"

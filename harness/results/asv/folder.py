@@ -22,6 +22,32 @@ class Environment(NamedTuple):
     device: str
     threads: int
 
+    @property
+    def params(self) -> dict[str, str]:
+        """What asv's pages offer to choose by, beside the versions."""
+        return {"device": self.device, "threads": str(self.threads)}
+
+    @property
+    def ending(self) -> str:
+        """The end of asv's name of it."""
+        return f"-{self.device}-threads{self.threads}"
+
+
+class Paired(NamedTuple):
+    """The versions at HEAD, of ratios that were measured in pairs."""
+
+    versions: tuple[tuple[str, str], ...]
+
+    @property
+    def params(self) -> dict[str, str]:
+        """As of Environment."""
+        return {}
+
+    @property
+    def ending(self) -> str:
+        """As of Environment."""
+        return "-paired"
+
 
 class Commit(NamedTuple):
     """A full hash, and the author's date as asv takes it."""
@@ -100,7 +126,7 @@ class Folder:
 
     def write(
         self,
-        environment: Environment,
+        environment: Environment | Paired,
         at: Commit,
         machine: Mapping[str, str],
         results: Iterable[Result],
@@ -110,11 +136,10 @@ class Folder:
         from asv.results import Results
         from asv.util import UserError as AsvError
 
-        libraries, (device, threads) = dict(environment.versions), environment[1:]
+        libraries = dict(environment.versions)
         python = libraries.pop("python", "")
-        params = {**machine, "python": python, **libraries}
-        params |= {"device": device, "threads": str(threads)}
-        name = f"{get_env_name('gradrace', python, libraries, {})}-{device}-threads{threads}"
+        params = {**machine, "python": python, **libraries, **environment.params}
+        name = get_env_name("gradrace", python, libraries, {}) + environment.ending
         kept = Results(params, libraries, at.hash, at.date_ms, python, name, {})
         file = self._no_link(self._path / kept._filename)
         try:
