@@ -137,6 +137,7 @@ LINES = {
     "jax": 8,
     "tensorflow": 8,
     "paired": 7,
+    "history": 8,
 }
 
 
