@@ -23,9 +23,11 @@ def compare(  # noqa: PLR0913 - the options of `gradrace compare`, by keyword
     a_python: str | None = None,
     b_python: str | None = None,
     base: str | None = None,
+    head: str | None = None,
     a_load: str | Path | None = None,
     b_load: str | Path | None = None,
     load: Sequence[str | Path] = (),
+    measure: str = "step",
     threshold: float | None = None,
     budget_s: float = 180.0,
     alpha: float = 0.05,
@@ -37,9 +39,10 @@ def compare(  # noqa: PLR0913 - the options of `gradrace compare`, by keyword
 
     first, second: stored results, as folders or Frames; then a row for each cell and figure: cell,
     figure, a, b, change, verdict, note. Otherwise the sides of the command line: a and b
-    (`a={"framework": "torch"}, b={"framework": "jax"}`), base, interpreters or files; then a row
-    for each cell: cell, decision, reason, ratio (b / a) with low and high, seconds a step of both,
-    launches and so on.
+    (`a={"framework": "torch"}, b={"framework": "jax"}`), base and head, interpreters or files; then
+    a row for each cell: cell, decision, reason, ratio (b / a) with low and high, both values,
+    launches and so on. measure: step (seconds a step), first_call (seconds), memory (bytes by which
+    the process grows) or energy (joules a step).
 
     Raises gradrace.UserError for anything misspelt, or if nothing is comparable."""
     import pandas as pd
@@ -58,9 +61,11 @@ def compare(  # noqa: PLR0913 - the options of `gradrace compare`, by keyword
         a_python=a_python,
         b_python=b_python,
         base=base,
+        head=head,
         a_load=_path(a_load),
         b_load=_path(b_load),
         load=tuple(map(Path, load)),
+        measure=measure,
         threshold=threshold,
         budget_s=budget_s,
         alpha=alpha,

@@ -22,7 +22,7 @@ from .printing import print_result, print_stored
 if TYPE_CHECKING:
     from ..paired import Pair, PairedResult, Side, StopRule
 
-_PAIRED_THRESHOLD, STORED_THRESHOLD = 0.05, 0.25
+STORED_THRESHOLD = 0.25
 _MOST_CELLS_BROKEN_DOWN = 6
 
 _A = (
@@ -31,8 +31,8 @@ _A = (
 )
 _SUITE = "The suite whose timing cells are run: its name or the path of a TOML file."
 _THRESHOLD = (
-    "The slowdown that must not go unnoticed: 0.05 is 5%, the default; of stored results, by how"
-    " much a figure may be worse, 0.25 by default."
+    "The change that must not go unnoticed: 0.05 is 5%, the default; 0.1 for first calls. Of stored"
+    " results, by how much a figure may be worse, 0.25 by default."
 )
 _BREAKDOWN = "Also time the parts of a step; on for one to six cells."
 _PAGE = "Write OUTPUT/html/compared.html."
@@ -58,11 +58,13 @@ class Arguments:
     a_python: options.APython
     b_python: options.BPython
     base: options.Base
+    head: options.Head
     a_load: Annotated[
         Path | None, Option(None, help="File with an optimizer of A, against that of --b-load.")
     ]
     b_load: Annotated[Path | None, Option(None, help="File with an optimizer of B.")]
     load: options.Load
+    measure: options.Measure = "step"
     threshold: Annotated[float | None, Option(None, parser=number(0.0, 1000.0), help=_THRESHOLD)]
     budget_s: options.Budget
     alpha: Annotated[
@@ -93,10 +95,12 @@ def main(args: Arguments) -> None:
     """Judge the difference of two sides, run in turns on one core, or of stored results.
 
     Two sides: two cells (--a framework=torch --b framework=jax), a commit and the working tree
-    (--base HEAD~1), two interpreters (--a-python X --b-python Y), or two optimizer files (--a-load
-    X --b-load Y). Each cell gets a ratio b / a with an interval and a verdict; launches are added
-    while it is inconclusive, up to the budget. "ok" or "about equal" means: shown to differ by less
-    than the threshold, either way. If the sides are swapped, every verdict is mirrored.
+    (--base HEAD~1), two commits (--base v1.0 --head v1.1), two interpreters (--a-python X
+    --b-python Y), or two optimizer files (--a-load X --b-load Y). Each cell gets a ratio b / a with
+    an interval and a verdict; launches are added while it is inconclusive, up to the budget. "ok"
+    or "about equal" means: shown to differ by less than the threshold, either way. If the sides are
+    swapped, every verdict is mirrored. --measure compares first calls, memory or energy instead of
+    step times.
 
     Two folders A and B: stored results, unpaired, because they were made at different times: for
     each cell the change of step time, final loss and steps to target, over the seeds that both
@@ -152,6 +156,7 @@ def contest(args: Arguments) -> Contest:
     """The one kind of sides that is asked for. UserError unless it is exactly one."""
     from ..paired import choose, sides
 
+    _check_head(args)
     if len(args.sides()) != 1:
         which = " and ".join(args.sides()) or "nothing to compare"
         raise UserError(
@@ -171,18 +176,25 @@ def contest(args: Arguments) -> Contest:
         pairs = choose.of_two_files(registry, selection, args.a_load, args.b_load)
         return Contest(pairs, sides.of_files(args.a_load, args.b_load, load), versions=True)
     pairs = choose.same_cells(registry, selection)
-    if args.base is not None:
+    if args.base is not None and args.head is not None:
+        found = sides.of_commits(args.base, args.head, load)
+    elif args.base is not None:
         found = sides.against_base(args.base, load, args.allow_dirty)
     else:
         found = sides.of_interpreters(args.a_python, args.b_python, load)
     return Contest(pairs, found, versions=True)
 
 
+def _check_head(args: Arguments) -> None:
+    if args.head is not None and args.base is None:
+        raise UserError(f"--head {args.head}: --base must name the commit that it is compared with")
+
+
 def _label(choice: dict[str, str]) -> str:
     return " ".join(f"{key}={value}" for key, value in choice.items()) or "the suite's own"
 
 
-def _rule(args: Arguments, versions: bool) -> StopRule:
+def _rule(args: Arguments, versions: bool, threshold: float) -> StopRule:
     """A regression is confirmed by a second run, but only between versions: that different things
     differ is no alarm."""
     from pydantic import ValidationError
@@ -192,7 +204,7 @@ def _rule(args: Arguments, versions: bool) -> StopRule:
 
     try:
         return StopRule(
-            threshold=_PAIRED_THRESHOLD if args.threshold is None else args.threshold,
+            threshold=threshold if args.threshold is None else args.threshold,
             alpha=args.alpha,
             budget_s=args.budget_s,
             first_look=args.launches,
@@ -206,15 +218,21 @@ def _rule(args: Arguments, versions: bool) -> StopRule:
 
 
 def _run(contest: Contest, args: Arguments) -> PairedResult:
+    from ..paired import quantities
     from ..paired.run import compare_pairs
 
-    rule, parts = _rule(args, contest.versions), args.breakdown
+    quantity = quantities.quantity_of(args.measure)
+    # Before minutes are spent on making the sides ready.
+    quantities.check(quantity, contest.pairs)
+    rule, parts = _rule(args, contest.versions, quantities.THRESHOLDS[quantity]), args.breakdown
     if parts is None:
         parts = len(contest.pairs) <= _MOST_CELLS_BROKEN_DOWN
     console = progress_console(args.quiet or args.as_json)
     with contest.sides as (a, b), console.status("starting") as status:
         tell: Callable[[Any], None] = status.update if console.is_terminal else console.print
-        return compare_pairs(contest.pairs, a, b, rule, lambda line: tell(plain(line)), parts)
+        return compare_pairs(
+            contest.pairs, a, b, rule, lambda line: tell(plain(line)), parts, quantity
+        )
 
 
 # -- stored results
@@ -224,6 +242,11 @@ def _compare_stored(args: Arguments) -> NoReturn:
     from ..results import frame
     from ..results.compare import compare
 
+    _check_head(args)
+    if args.measure != "step":
+        raise UserError(
+            f"--measure {args.measure}: of two sides that are run, not of stored results"
+        )
     if not (args.first and args.second) or args.sides():
         kinds = " or ".join(args.sides()) or "two sides to run (--help)"
         raise UserError(f"two folders of results, or none and {kinds}; not both")

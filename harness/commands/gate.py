@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..gate import GateResult
     from ..gate.judge import Sides
 
-_THRESHOLD = "The slowdown that must not go unnoticed: 0.05 is 5%."
+_THRESHOLD = "The change that must not go unnoticed: 0.05 is 5%, the default; 0.1 for first calls."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +31,11 @@ class Arguments:
     suite: options.Suite = "gate"
     keyword: options.Keyword
     base: options.Base
+    head: options.Head
     a_python: options.APython
     b_python: options.BPython
-    threshold: Annotated[float, Option(0.05, parser=number(0.001, 0.999), help=_THRESHOLD)]
+    measure: options.Measure = "step"
+    threshold: Annotated[float | None, Option(None, parser=number(0.001, 0.999), help=_THRESHOLD)]
     budget_s: options.Budget = 600.0
     launches: options.Launches
     strict: options.Strict
@@ -61,7 +63,8 @@ def main(args: Arguments) -> None:
     Losses are compared with OUTPUT/baselines/SUITE.json: bit for bit if the same versions made them
     on the same type of machine, else within the band of rounding. Without that file they are
     compared with the base's own losses, if a base is given. Step times are compared only with
-    --base (or two interpreters), in paired blocks.
+    --base (or two interpreters), in paired blocks; --measure compares first calls, memory or energy
+    instead. With --head two commits are compared with each other, their losses too.
 
     Exit code 0 ok; 4 regression; 1 a run failed; 2 runs are not the baseline's; 3 a part could not
     be measured: never a pass, never a regression; 6 suspected or inconclusive, with --strict. A
@@ -70,21 +73,25 @@ def main(args: Arguments) -> None:
     from ..gate.judge import GateRequest, gate
     from ..gate.traces import select
     from ..paired import StopRule
+    from ..paired.quantities import THRESHOLDS, quantity_of
     from ..report.documents.gate import document
     from ..sweep import Options
     from ..sweep.progress import Watch
 
     if not args.timing and not args.convergence:
         raise UserError("--no-timing and --no-convergence leave nothing to gate")
+    quantity = quantity_of(args.measure)
+    threshold = THRESHOLDS[quantity] if args.threshold is None else args.threshold
     _check_files(args.json_file, args.junit, args.markdown)
     wanted = Options(output=args.output, keyword=args.keyword, timeout_s=args.timeout_s)
     sweep = select(args.suite, args.load, wanted)
     asked = GateRequest(
         sides=_sides(args),
-        interpreters=bool(args.a_python),
+        elsewhere=bool(args.a_python) or args.head is not None,
         convergence=args.convergence,
         timing=args.timing,
-        rule=StopRule(threshold=args.threshold, budget_s=args.budget_s, first_look=args.launches),
+        quantity=quantity,
+        rule=StopRule(threshold=threshold, budget_s=args.budget_s, first_look=args.launches),
         strict=args.strict,
     )
     with Watch(args.quiet) as watch:
@@ -101,6 +108,8 @@ def _sides(args: Arguments) -> Sides | None:
         raise UserError(
             "--a-python and --b-python go together: two interpreters are compared with each other"
         )
+    if args.head is not None and not args.base:
+        raise UserError(f"--head {args.head}: --base must name the commit that it is compared with")
     if args.base and args.a_python:
         raise UserError(
             "--base and --a-python/--b-python: compare either two commits or two interpreters"
@@ -109,6 +118,8 @@ def _sides(args: Arguments) -> Sides | None:
 
     if args.a_python:
         return sides.of_interpreters(args.a_python, args.b_python, args.load)
+    if args.base and args.head is not None:
+        return sides.of_commits(args.base, args.head, args.load)
     return sides.against_base(args.base, args.load, args.allow_dirty) if args.base else None
 
 

@@ -74,6 +74,10 @@ AsJson = Annotated[bool, Option(False, "--json", help=_JSON)]
 
 _BASE = "A commit to compare the working tree with: HEAD~1, origin/main, a tag."
 Base = Annotated[str | None, Option(None, help=_BASE)]
+_HEAD = "With --base: a commit to judge instead of the working tree."
+Head = Annotated[str | None, Option(None, help=_HEAD)]
+_MEASURE = "step (time), first_call (time with compilation), memory or energy: what is compared."
+Measure = Annotated[str, Option("step", metavar="step|first_call|memory|energy", help=_MEASURE)]
 _A_PYTHON = "Interpreter of A, the base: two versions of a framework, say."
 APython = Annotated[str | None, Option(None, help=_A_PYTHON)]
 BPython = Annotated[str | None, Option(None, help="Interpreter of B, which is judged.")]

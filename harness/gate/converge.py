@@ -47,11 +47,12 @@ def update(sweep: Sweep, watch: Watching) -> tuple[Path, Baseline, Computed]:
 
 
 def converge(
-    sweep: Sweep, watch: Watching, base: Side | None = None, interpreter: Side | None = None
+    sweep: Sweep, watch: Watching, base: Side | None = None, elsewhere: Side | None = None
 ) -> Convergence:
     """The suite's runs against its baseline file, or against `base` if there is no such file.
 
-    interpreter: two interpreters are compared, `base` in one and today's runs in this other one.
+    elsewhere: the side that today's runs are computed on, if it is not the working tree but another
+    interpreter or commit; they are compared with `base` whatever files there are.
     UserError (exit code 3) if there is nothing to compare with.
     """
     if not converging(sweep):
@@ -59,14 +60,14 @@ def converge(
             f"{sweep.suite.name}: no convergence runs are selected", ExitCode.NOTHING_MEASURED
         )
     file = file_of(sweep.options.output, sweep.suite.name)
-    kept = None if interpreter else read(file)
+    kept = None if elsewhere else read(file)
     if kept is None and base is None:
         raise UserError(
             f"{file}: no baseline yet; make one with `gradrace baseline update {sweep.suite.name}`"
             " and commit it",
             ExitCode.NOTHING_MEASURED,
         )
-    computed = compute_elsewhere(sweep, interpreter) if interpreter else compute(sweep, watch)
+    computed = compute_elsewhere(sweep, elsewhere) if elsewhere else compute(sweep, watch)
     if kept is not None:
         return _checked(str(file), kept, computed, sweep, _OF_A_FILE)
     assert base is not None, "looked at above"
@@ -75,7 +76,7 @@ def converge(
         raise UserError(
             f"{base.label}: no run finished: {_why_nothing(before)}", ExitCode.NOTHING_MEASURED
         )
-    twins = compute_elsewhere(sweep, base, twins=True) if interpreter else Computed({}, {})
+    twins = compute_elsewhere(sweep, base, twins=True) if elsewhere else Computed({}, {})
     baseline = make_baseline(sweep.suite.name, before, twins)
     return _checked(f"{base.label}, computed beside today's", baseline, computed, sweep, _OF_A_SIDE)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import ExitCode, UserError
 from ..machine import this_machine
-from ..paired import PairedResult, PairVerdict, Side, StopRule
+from ..paired import PairedResult, PairVerdict, Quantity, Side, StopRule
 from ..sweep import Sweep
 from ..version import __version__
 from . import Convergence, GateResult
@@ -25,10 +25,14 @@ Sides = AbstractContextManager[tuple[Side, Side]]
 
 @dataclass(frozen=True)
 class GateRequest:
-    """sides: base and working tree, or two interpreters; None without a base."""
+    """sides: base and working tree, two commits, or two interpreters; None without a base.
+
+    elsewhere: b is not the working tree: losses of both sides are computed afresh, and compared
+    with each other. quantity: compared in pairs as step times are."""
 
     sides: Sides | None = None
-    interpreters: bool = False
+    elsewhere: bool = False
+    quantity: Quantity = "step"
     convergence: bool = True
     timing: bool = True
     rule: StopRule = field(default_factory=StopRule)
@@ -49,12 +53,14 @@ def gate(
     found: dict[str, Any] = {f"{name}_reason": reason for name, reason in left_out.items()}
     with _entered(request) as (sides, broken):
         if request.convergence:
-            # With a baseline, the working tree's losses need no base; another interpreter's do.
-            lost = broken if request.interpreters else ""
+            # With a baseline, the working tree's losses need no base; those of another side do.
+            lost = broken if request.elsewhere else ""
             found |= _part("convergence", lost, lambda: _converged(sweep, request, sides, runs))
         if request.timing:
             found |= _part(
-                "timing", broken, lambda: measure(sweep, *_both(sides), request.rule, launches)
+                "timing",
+                broken,
+                lambda: measure(sweep, *_both(sides), request.rule, launches, request.quantity),
             )
     code, outcome = judge(found.get("convergence"), found.get("timing"), request)
     return GateResult(
@@ -66,7 +72,7 @@ def gate(
         outcome=outcome,
         exit_code=int(code),
         unmeasured=tuple(unmeasured(found.get("convergence"), found.get("timing"), request)),
-        calibration=quoted(sweep.options.output, request.rule.threshold),
+        calibration=_reliability(sweep, request),
         **found,
     )
 
@@ -96,6 +102,12 @@ def judge(
     if open_ and request.strict:
         return unsettled, f"inconclusive: {_few(open_)}"
     return ExitCode.OK, f"ok, {len(open_)} inconclusive" if open_ else "ok"
+
+
+def _reliability(sweep: Sweep, request: GateRequest) -> str:
+    if request.quantity != "step":
+        return "not known: `gradrace calibrate` measures that of step times alone"
+    return quoted(sweep.options.output, request.rule.threshold)
 
 
 def _worse(convergence: Convergence | None, timing: PairedResult | None) -> list[str]:
@@ -143,7 +155,7 @@ def _converged(
     sweep: Sweep, request: GateRequest, sides: tuple[Side, Side] | None, runs: Watching
 ) -> Convergence:
     base, today = sides or (None, None)
-    return converge(sweep, runs, base, today if request.interpreters else None)
+    return converge(sweep, runs, base, today if request.elsewhere else None)
 
 
 def _left_out(sweep: Sweep, request: GateRequest) -> dict[str, str]:

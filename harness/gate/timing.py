@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..errors import ExitCode, UserError
-from ..paired import Pair, PairedResult, PairVerdict, Side, StopRule
+from ..paired import Pair, PairedResult, PairVerdict, Quantity, Side, StopRule
 from ..paired.choose import pair_of
 from ..paired.run import compare_pairs
 from ..sweep import Sweep
@@ -25,10 +25,15 @@ def pairs(sweep: Sweep) -> tuple[Pair, ...]:
 
 
 def measure(
-    sweep: Sweep, a: Side, b: Side, rule: StopRule, watch: Callable[[str], None]
+    sweep: Sweep,
+    a: Side,
+    b: Side,
+    rule: StopRule,
+    watch: Callable[[str], None],
+    quantity: Quantity = "step",
 ) -> PairedResult:
     """Verdicts on every cell; the budget is for all of them together."""
-    return compare_pairs(pairs(sweep), a, b, rule, watch)
+    return compare_pairs(pairs(sweep), a, b, rule, watch, quantity=quantity)
 
 
 def blames_base(cell: PairVerdict, result: PairedResult) -> bool:

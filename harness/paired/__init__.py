@@ -1,10 +1,10 @@
 """Two sides timed against each other in one job; read first the values below, then run.py.
 
-choose.py makes pairs of a suite's cells, sides.py prepares commits, interpreters and files,
-worker.py is the process of one side, processes.py starts and asks two of them. measure.py takes
-launches in paired blocks, fresh.py those of first calls and memory, quantities.py chooses between
-them. decide.py turns launches into verdicts, run.py adds launches until every verdict stands,
-text.py formats figures."""
+choose.py makes pairs of a suite's cells. sides.py prepares commits (dependencies.py: do they want
+other packages?), interpreters and files. worker.py is the process of one side, processes.py starts
+and asks two of them. measure.py takes launches in paired blocks, fresh.py those of first calls and
+memory, quantities.py chooses between them. decide.py turns launches into verdicts, run.py adds
+launches until every verdict stands, text.py formats figures."""
 
 from __future__ import annotations
 

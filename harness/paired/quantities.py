@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Protocol, get_args
 
-from ..errors import ExitCode, UserError
+from ..errors import ExitCode, UserError, nearest
 from ..machine.energy import Counter, Meter, find
 from ..spec import Device
 from . import Pair, Quantity, Side, StopRule, fresh
@@ -31,6 +31,15 @@ _HOLDERS = 2
 
 # The counter of a device, or the reason why there is none.
 Find = Callable[[Device], Counter | str]
+
+
+def quantity_of(text: str) -> Quantity:
+    """The quantity of this name, as --measure takes it. UserError if there is none."""
+    for quantity in QUANTITIES:
+        if quantity == text:
+            return quantity
+    known = ", ".join(QUANTITIES)
+    raise UserError(f"--measure {text}: choose one of {known}{nearest(text, QUANTITIES)}")
 
 
 class Launches(Protocol):

@@ -21,6 +21,7 @@ from ..importpath import ImportPath, Plugin, files_of
 from ..process import NoAnswer, ask
 from ..version import COPIED, __version__, of_checkout
 from . import Side
+from .dependencies import changed
 
 # Asked of a side's own interpreter. Interface between commits: every gradrace that may be a base
 # must have these names, see tests/core/test_interface_between_commits.py.
@@ -60,7 +61,7 @@ def of_commits(
     repository each side runs its own gradrace, both from copies. In another repository both run the
     gradrace that is running now, and each side imports modules of the repository's top folder and
     src/ as they are on that side. Files of `plugins` inside the repository are those of each side's
-    commit. options: how the user names the two.
+    commit. options: how the user names the two. If the two want other packages, b's details say so.
 
     UserError: no git, no repository, no such commit, a file that a commit lacks. Exit code 3 if one
     side's commit cannot be imported."""
@@ -68,14 +69,26 @@ def of_commits(
     commits = [ref and git.commit(repository, ref, option) for ref, option in _named(a, b, options)]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gradrace-sides-")))
-        sides = []
-        for number, (ref, commit) in enumerate(zip((a, b), commits, strict=True)):
-            root = stack.enter_context(git.worktree(repository, commit)) if commit else repository
-            sides.append(_side(ref, commit, repository, root, folder / str(number), plugins))
+        roots = [
+            stack.enter_context(git.worktree(repository, commit)) if commit else repository
+            for commit in commits
+        ]
+        sides = [
+            _side(ref, commit, repository, root, folder / str(number), plugins)
+            for number, (ref, commit, root) in enumerate(zip((a, b), commits, roots, strict=True))
+        ]
+        sides[1].details.update(_other_dependencies(a, *roots))
         for side, ref in zip(sides, (a, b), strict=True):
             if ref:
                 ask_frameworks(side)
         yield sides[0], sides[1]
+
+
+def _other_dependencies(label: str, a: Path, b: Path) -> dict[str, str]:
+    """A detail of side b, if its repository wants other packages than that of a."""
+    files = ", ".join(changed(a, b))
+    said = f"differ from those of {label} ({files}), but both sides run with what is installed"
+    return {"dependencies": f"{said}; --a-python and --b-python give each its own"} if files else {}
 
 
 def _named(a: str, b: str | None, options: tuple[str, str]) -> tuple[tuple[str | None, str], ...]:
