@@ -27,8 +27,9 @@ _MOST_CELLS = 4
 _OPTIONS = ("A", "B")
 # Fields of compare's arguments that are not asked for here.
 _UNASKED: dict[str, Any] = {
-    **dict.fromkeys(("base", "threshold")),
-    **{"alpha": 0.05, "breakdown": True, "allow_dirty": True, "strict": False, "show_all": False},
+    **dict.fromkeys(("base", "head", "threshold")),
+    **{"measure": "step", "alpha": 0.05, "breakdown": True},
+    **{"allow_dirty": True, "strict": False, "show_all": False},
 }
 
 _FIRST = "The commit that is the base: HEAD~1, origin/main, a tag."
