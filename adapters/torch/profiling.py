@@ -23,7 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 _STEP = "ProfilerStep"
 _BACKWARD = "autograd::engine::evaluate_function"
 _OPTIMIZER = "Optimizer."
-_READS = ("aten::_local_scalar_dense", "aten::nonzero", "aten::is_nonzero")
+_READS = ("aten::_local_scalar_dense", "aten::nonzero")
 _WAITS = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize")
 _COPIES = ("aten::copy_", "aten::_copy_from")
 _COMPILED = "(torch.compile: compiling)"
@@ -32,34 +32,31 @@ _BYTES = {
     **dict.fromkeys(("c10::BFloat16", "c10::Half", "short", "short int"), 2),
     **dict.fromkeys(("bool", "unsigned char", "signed char"), 1),
 }
-# Steps that are looked at once more, to find the callers.
-_TRACED_STEPS = 1
 
 
 def profile(
     train: Callable[[range], None], sync: Callable[[], None], steps: range, folder: Path
 ) -> dict[str, Any]:
-    """Trains these steps under the profiler; the last one also tells where each call comes from.
+    """Trains these steps under the profiler, and one more to see where each call comes from.
 
     Writes a trace for Perfetto or chrome://tracing. Figures are a step's, seconds and bytes."""
     gpu = torch.cuda.is_available() and torch.cuda.is_initialized()
     kinds = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if gpu else [])]
-    profiled = steps[:-_TRACED_STEPS] if len(steps) > _TRACED_STEPS else steps
     before = _Compiler()
     with torch.profiler.profile(
         activities=kinds, record_shapes=True, profile_memory=True, **_kept_events()
     ) as found:
-        for step in profiled:
+        for step in steps:
             with record_function(f"{_STEP}#{step}"):
                 train(range(step, step + 1))
         sync()
     events = list(found.events() or ())
     compiler, notes = _Compiler(), []
-    sources = _sources(train, steps[len(profiled) :], notes)
+    sources = _sources(train, steps.stop, notes)
     traces = _traces(found, folder, notes)
     if not events:
         notes.append("torch's profiler recorded nothing")
-    count = len(profiled)
+    count = len(steps)
     ops = _ops(events, count, gpu, sources)
     if seconds := compiler.seconds - before.seconds:
         # Compiling happens outside of all operations.
@@ -255,18 +252,15 @@ def _caller(frame: FrameType | None) -> str:
     return ""
 
 
-def _sources(train: Callable[[range], None], steps: range, notes: list[str]) -> dict[str, str]:
-    """Operation -> the line that calls it most often."""
+def _sources(train: Callable[[range], None], step: int, notes: list[str]) -> dict[str, str]:
+    """Operation -> the line that calls it most often in this step."""
     callers = _Callers()
     # A compiled program may not be traced, and is not worth compiling anew.
     if _Compiler().graphs:
-        for step in steps:
-            train(range(step, step + 1))
         return {}
     try:
         with callers:
-            for step in steps:
-                train(range(step, step + 1))
+            train(range(step, step + 1))
     except Exception as error:
         notes.append(f"callers are not known: {type(error).__name__}")
     found = {name: lines.most_common(1)[0][0] for name, lines in callers.found.items()}

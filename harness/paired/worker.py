@@ -123,16 +123,21 @@ class TimedSession:
         return {}
 
     def profile(self, file: str, count: int, folder: str) -> dict[str, Any]:
-        """What the profiler finds in the next steps. One that breaks costs its findings only."""
+        """What the profiler finds in the next steps. It may take one more, which is not timed. One
+        that breaks costs its findings only."""
         steps, compiled, taken = range(self._next, self._next + count), self._compilations(), []
-        self._next += count
+        self._next += count + 1
 
         def timed(do: Any, *given: Any) -> None:
             began = time.perf_counter()
             do(*given)
             taken.append(time.perf_counter() - began)
 
-        train = partial(timed, self._session.train)
+        def train(part: range) -> None:
+            timed(self._session.train, part) if part.stop <= steps.stop else self._session.train(
+                part
+            )
+
         sync = partial(timed, self._session.sync)
         try:
             found = _module(file).profile(train, sync, steps, Path(folder)) if file else {}

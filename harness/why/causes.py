@@ -50,9 +50,11 @@ def causes(
     return tuple(sorted(shared, key=lambda cause: (cause.side != slower, *_rank(cause))))
 
 
-def _rank(cause: Cause) -> tuple[bool, float, int]:
+def _rank(cause: Cause) -> tuple[bool, bool, float, int]:
+    """More memory mostly follows from something else, so allocations come last."""
     minor = cause.share is not None and cause.share < _MINOR
-    return (minor, -cause.seconds, _ORDER.index(cause.kind))
+    last = cause.kind == "allocation"
+    return (last, minor, -cause.seconds, _ORDER.index(cause.kind))
 
 
 def _with_share(cause: Cause, total_s: float | None) -> Cause:
