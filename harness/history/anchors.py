@@ -11,7 +11,7 @@ from .. import git
 from ..errors import UserError
 from . import Point
 
-OPTION = "--anchor"
+OPTION, COMMAND = "--anchor", "gradrace history record"
 
 
 @dataclass(frozen=True)

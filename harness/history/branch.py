@@ -17,8 +17,8 @@ from ..errors import UserError
 from . import lines, plumbing
 from .plumbing import Refused
 
-# Tries of a push. Waits grow from _WAIT_S, with chance, up to _LONGEST_WAIT_S: 25 runners that push
-# at once all get through.
+# Tries of a push. Waits grow from _WAIT_S, with chance, to _LONGEST_WAIT_S: 25 clones that pushed
+# at once to one folder needed 19 s on two busy cores (2026-11-28).
 _TRIES, _WAIT_S, _LONGEST_WAIT_S = 40, 0.2, 3.0
 _RACES = ("fetch first", "non-fast-forward", "lock", "failed to update ref", "incorrect old value")
 

@@ -72,10 +72,12 @@ def check_machine(name: str) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """UserError if nothing can be written into the folder, which is made."""
+    """UserError if nothing could be written into the folder, which may be made later."""
+    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
     with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK | os.X_OK):
+        if not there.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "Not a directory")
+        if not os.access(there, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, "Permission denied")
 
 

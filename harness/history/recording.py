@@ -32,7 +32,7 @@ from ..registry import Framework, Registry
 from ..statistics.intervals import t_interval
 from ..version import __version__
 from . import Point
-from .anchors import OPTION, Anchor, Commit, chosen, head
+from .anchors import COMMAND, OPTION, Anchor, Commit, chosen, head
 
 # Launches of a round: even, so that each side begins as often as the other.
 _ROUND = 4
@@ -79,7 +79,7 @@ def record(
     In the repository of gradrace each commit runs its own gradrace; see paired.sides.of_commits.
     UserError: no repository, no anchor, no cells; exit code 3 if one side cannot be imported."""
     began = time.monotonic()
-    repository = git.repository(OPTION)
+    repository = git.repository(COMMAND)
     commit, anchors = head(repository), chosen(repository, request.anchors, known)
     registry = registry_of(request.load, request.part)
     pairs = same_cells(registry, request.part)
@@ -112,7 +112,7 @@ def _sides(anchor: Anchor, plugins: Sequence[Plugin]) -> AbstractContextManager[
     """HEAD's own files, not the working tree's: what is recorded is a commit."""
     if anchor.commit:
         return sides.of_commits(anchor.commit, "HEAD", plugins, (OPTION, "HEAD"))
-    git.refuse_dirty(git.repository(OPTION))
+    git.refuse_dirty(git.repository(COMMAND))
     return sides.of_interpreters(anchor.python, None, plugins)
 
 

@@ -180,6 +180,22 @@ verify --dtype flaot64 -> did you mean 'float64'
 verify --framework nunpy -> nunpy
 verify x.md -> only --document takes a file
 verify --load nope.py -> no such file
+history -> Usage: gradrace history
+history nonsense | history import -> No such command
+history record s.toml --launches 2 -> 2 is less than 3
+history record s.toml --budget nan -> not a finite number
+history record s.toml --threshold 0 -> 0 is less than 0.001
+history record s.toml --measure setp -> did you mean 'step'
+history record s.toml --machine ../x | history record s.toml --machine '' -> --machine
+history record s.toml --push origin -> needs --branch
+history record s.toml --folder s.toml -> cannot be written
+history record s.toml --branch a..b | history record s.toml -> not in a git repository
+history show | history show --folder nope | history export asv -> no such folder
+history show --branch x -> not in a git repository
+history show --asv nope | history show --asv s.toml -> no such folder
+history show --asv . -> no results of asv in it
+history show --folder . --repo-url x -> --repo-url
+history export csv -> csv
 nonsense -> No such command
 --nonsense -> No such option
 """

@@ -59,10 +59,17 @@ def test_names_that_machines_cannot_have(name):
     lines.check_machine("Runner-1.local_a")
 
 
-def test_a_folder_that_cannot_be_written(tmp_path):
+def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot be written: Not a directory|File exists"):
-        lines.check_writable(tmp_path / "file")
+    for inside in ("file", "file/history"):
+        with pytest.raises(UserError, match="cannot be written: Not a directory"):
+            lines.check_writable(tmp_path / inside)
+    lines.check_writable(tmp_path / "a" / "b")
+    assert not (tmp_path / "a").exists(), "nothing is made before there is something to keep"
+    # Root may write anywhere.
+    monkeypatch.setattr(lines.os, "access", lambda *_: False)
+    with pytest.raises(UserError, match="cannot be written: Permission denied"):
+        lines.check_writable(tmp_path / "a")
 
 
 def test_ten_thousand_rows_are_one_parse_each(tmp_path):

@@ -74,12 +74,12 @@ def main(args: Arguments) -> None:
     points = _measured(args)
     folder = args.folder or places.DEFAULT
     name, file = _written(folder, points)
-    if args.branch is not None:
-        _commit(args, points, name, file)
     if args.as_json:
         say(json.dumps([each.model_dump(mode="json", by_alias=True) for each in points], indent=1))
     else:
         _print(points)
+    if args.branch is not None:
+        _commit(args, points, name, file)
     raise typer.Exit(_exit_code(points))
 
 
@@ -135,9 +135,10 @@ def _known(args: Arguments) -> Sequence[Point]:
         return ()
     from ... import git
     from ...history import branch, lines
+    from ...history.anchors import COMMAND
 
     found = [lines.read(folder)] if folder.is_dir() else []
-    repository = git.repository("--anchor")
+    repository = git.repository(COMMAND)
     if args.branch is not None and branch.is_there(repository, args.branch):
         found.append(branch.read(repository, args.branch))
     return lines.joined(found).points
