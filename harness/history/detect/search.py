@@ -4,10 +4,10 @@ The promise: on pages of which no series ever changes, the probability that anyt
 any of the nights on which somebody looks is at most alpha, over all series and all nights together.
 It is shared out over series (Bonferroni) and over the length of a history: to k = 1, 2, .. (up to
 64, 128, .. nights) belongs alpha / (k (k + 1)), as the looks of `paired.decide`. Within such a
-span the page may be looked at every night; `_LOOKS` has how many independent tests that amounts to,
-by simulation up to 256 nights. Conditions: the noise of a night is symmetric apart from rare bad nights, and nights
-depend on each other for a few nights at most. docs/statistics.md has the figures, and the cases in
-which the promise fails.
+span the page may be looked at every night; `_LOOKS` has how many independent tests that amounts
+to, by simulation up to 256 nights. Conditions: the noise of a night is symmetric apart from rare
+bad nights, and nights depend on each other for a few nights at most. docs/statistics.md has the
+figures, and the cases in which the promise fails.
 
 Several changes of one series are found by binary segmentation (Vostrikova 1981; Fryzlewicz 2014,
 "Wild binary segmentation for multiple change-point detection"): the best change that passes the
