@@ -1,4 +1,5 @@
-"""Slowdowns that still stand: the level before them was not reached again."""
+"""The changes of a history, and the slowdowns among them that still stand: the level before them
+was not reached again."""
 
 from __future__ import annotations
 
@@ -6,11 +7,29 @@ import itertools
 import operator
 from collections.abc import Sequence
 
-from .detect import Change
-from .together import Line
+from .detect import Change, Series
+from .together import History, Line
 
 # A level within this factor of the old one has returned to it. No smaller change is ever found.
 _SAME = 1.005
+
+
+def changes_of(history: History, alpha: float = 0.05) -> tuple[Change, ...]:
+    """All steps and drift; see detect.search. asv's unpaired values are judged apart, so that they
+    take nothing from the rate of the others."""
+    from .detect.search import detect
+
+    found: list[Change] = []
+    for unpaired in (False, True):
+        places = [n for n, line in enumerate(history.lines) if line.unpaired == unpaired]
+        changes = detect([_series(history.lines[place]) for place in places], alpha)
+        found += [change._replace(series=places[change.series]) for change in changes]
+    return tuple(found)
+
+
+def _series(line: Line) -> Series:
+    said = line.cell, line.quantity, line.machine, line.anchor
+    return Series(*said, line.positions, line.log_ratios, line.errors)
 
 
 def standing(lines: Sequence[Line], changes: Sequence[Change]) -> tuple[Change, ...]:

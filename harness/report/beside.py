@@ -11,8 +11,8 @@ from ..errors import UserError
 from ..jsonfile import reading, replace_text, writing
 from . import fresh
 
-# verify, gate, compare, time and certify leave them.
-PAGES = ("verify.html", "gate.html", "compared.html", "time.html", "certify.html")
+# verify, gate, compare, time, history and certify leave them.
+PAGES = ("verify.html", "gate.html", "compared.html", "time.html", "history.html", "certify.html")
 # The place in index.html where they are named.
 _PLACE = re.compile(r"(<!-- beside -->).*?(<!-- /beside -->)", re.DOTALL)
 _TITLE = re.compile(r"<title>(.*?)</title>", re.DOTALL)

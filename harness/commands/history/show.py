@@ -59,11 +59,10 @@ def main(args: Arguments) -> None:
     Exit code 0; 4 with --strict, if a slowdown still stands: the level before it was not reached
     again, and its anchor is the newest."""
     from ...history import detect, links, order, standing
-    from ...history.detect.search import detect as search
 
     repo_url = None if args.repo_url is None else links.checked(args.repo_url)
     history = _history(args)
-    changes = search(history.lines)
+    changes = standing.changes_of(history)
     stands = standing.standing(history.lines, changes)
     if args.as_json:
         say(json.dumps(_told(history, changes, stands), indent=1))
@@ -140,4 +139,8 @@ def _print(
 
 
 def _page(args: Arguments, history: History, changes: Sequence[Change], repo_url: str) -> None:
-    """Nothing yet: the page is to come."""
+    """Writes it. One that cannot be written costs the command nothing else."""
+    from ...report.history import page
+    from ..documents import leave_html
+
+    leave_html(args.output, page.FILE, page.html(history, changes, repo_url), args.quiet)

@@ -5,4 +5,4 @@ compact, with what touch tells of its artists and panels makes of that; lazy imp
 function when it is called; worker is a process that draws. For any table: lines, bands, dots,
 cells. One kind of figure each: convergence (with values, its y axes), targets, arrivals,
 learning_rates, batch_sizes, schedules, profiles, architecture, initializers, times, breakdown,
-paths, ratios, standing, draws, gaps, diagnosis, tuning."""
+paths, ratios, standing, draws, gaps, diagnosis, tuning, history."""
