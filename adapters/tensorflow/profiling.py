@@ -35,11 +35,13 @@ _HOST = (
     (_WAIT, (_SYNC,)),
     (_PYTHON, (_TRAIN,)),
 )
+# On a pool's thread it belongs to the call that follows.
+_DONE = "ExecutorDoneCallback"
 _COMPILED = ("CpuCompiler::RunBackend", "GpuCompiler::RunBackend")
 _EAGER = "EagerLocalExecute: "
 _OPERATOR = re.compile(r"^(?P<path>[^:\s]+):(?P<type>_?[A-Z]\w*)$")
 # What control flow and calls put into the paths of operators.
-_WRAPPED = re.compile(r"(^|/)(while|body|cond|then|else|_\d+|(Stateful)?PartitionedCall)(_\d+)?(?=/)")
+_WRAPPED = re.compile(r"_?((while|body|cond|then|else|(Stateful)?PartitionedCall)(_\d+)?|\d+)")
 _LIBRARY = re.compile(r"^_?(Mkl|Native|OneDnn)+")
 _CALLBACKS = ("PyFunc", "EagerPyFunc", "PyFuncStateless")
 _COPIES = ("DeepCopy", "Copy", "CopyHost", "Snapshot", "_Send", "_Recv", "_HostSend", "_HostRecv")
@@ -52,8 +54,8 @@ _STRUCTURE = (
 )
 _NOTES = (
     "operators of threads that share a core overlap: a thread that waits for it counts as busy",
-    "operators that TensorFlow thinks cheap are not timed apart: their time is in dispatch; of the"
-    " optimizer's, calls are counted in the graph, before TensorFlow rewrites it",
+    "operators that TensorFlow thinks cheap are timed together, and share that time evenly by their"
+    " calls; those of the optimizer are counted in the graph, before TensorFlow rewrites it",
     "TensorFlow's trace names no lines of Python",
     "allocations on a CPU are those of its pool: small arrays are not among them",
 )
@@ -228,8 +230,8 @@ class _Found:
             self._operator(span, parts.of(at), _LIBRARY.sub("", at.type))
         # Programs of XLA are traced whole.
         if not self._compiled:
-            self._untraced(nodes, parts)
-        busy = _busy(span for line in pools for span in line.spans if self._at(span))
+            self._untraced(nodes, parts, pools)
+        busy = _busy(span for line in pools for span in line.spans if span.name != _DONE)
         for line in lines:
             if line.plane.startswith("/device:") and line.name.lower().startswith("stream"):
                 self._stream(line.spans, parts)
@@ -250,19 +252,27 @@ class _Found:
             turns = max(1.0, self.steps / calls)
             for path, kind, looped in _definition(function):
                 if kind not in _STRUCTURE:
-                    at = _Operator(_WRAPPED.sub("", path), kind, float("nan"))
+                    at = _Operator(_unwrapped(path), kind, float("nan"))
                     found[at] += calls * (turns if looped else 1.0)
         return found
 
-    def _untraced(self, nodes: dict[_Operator, float], parts: _Parts) -> None:
+    def _untraced(self, nodes: dict[_Operator, float], parts: _Parts, pools: list[_Line]) -> None:
         calls: Counter[str] = Counter()
         for at, times in nodes.items():
             if parts.of(at) == "optimizer":
                 calls[at.type] += round(times)
+        spans = [span for line in pools for span in line.spans if self._at(span) is None]
+        seconds = sum(span.own for span in spans if span.name.startswith("ExecutorState"))
+        total = max(1.0, sum(nodes.values()) - self.counts["kernels"])
+        rest = 1.0
         for name, times in calls.items():
             op = self.ops["optimizer", name]
-            self.counts["kernels"] += max(0, times - op.calls)
-            op.calls = max(op.calls, times)
+            untraced = max(0, times - op.calls)
+            share = min(rest, untraced / total)
+            op.calls, op.host_ns = op.calls + untraced, op.host_ns + seconds * share
+            self.counts["kernels"] += untraced
+            rest -= share
+        self.ops["", "operators too cheap to be traced"].host_ns += rest * seconds
 
     def _at(self, span: _Span) -> _Operator | None:
         if "hlo_op" in span.stats:
@@ -270,7 +280,7 @@ class _Found:
             known = self._compiled.get((str(span.stats.get("hlo_module")), hlo))
             return _Operator(*(known or ("", re.sub(r"[.\d]+$", "", hlo))), span.start)
         found = _OPERATOR.match(span.name)
-        return _Operator(_WRAPPED.sub("", found["path"]), found["type"], span.start) if found else None
+        return _Operator(_unwrapped(found["path"]), found["type"], span.start) if found else None
 
     def _operator(self, span: _Span, part: str, name: str) -> None:
         op = self.ops[part, name]
@@ -286,7 +296,7 @@ class _Found:
             if at := self._at(span):
                 key = parts.of(at), _LIBRARY.sub("", at.type)
             elif launched:
-                at = _Operator(_WRAPPED.sub("", launched["path"]), launched["type"], span.start)
+                at = _Operator(_unwrapped(launched["path"]), launched["type"], span.start)
                 key = parts.of(at), launched["type"]
             else:
                 key = "", span.name
@@ -399,6 +409,11 @@ def _definition(name: str, looped: bool = False, depth: int = 20) -> Iterator[tu
                 yield from _definition(value.func.name, looped or key == "body", depth - 1)
 
 
+def _unwrapped(path: str) -> str:
+    *scopes, name = path.split("/")
+    return "/".join([*(scope for scope in scopes if not _WRAPPED.fullmatch(scope)), name])
+
+
 def _scope(path: str) -> tuple[str, bool]:
     """The outermost scope of an operator, and whether it computes gradients."""
     names = path.split("/")
@@ -455,7 +470,7 @@ def _compiled(space: Any) -> dict[tuple[str, str], tuple[str, str]]:
                 for computation in proto.hlo_module.computations:
                     for each in computation.instructions:
                         at = each.metadata
-                        path = _WRAPPED.sub("", at.op_name)
+                        path = _unwrapped(at.op_name)
                         name = "MatMul" if each.opcode == "dot" else at.op_type or each.opcode
                         found[proto.hlo_module.name, each.name] = path, name
     return found
