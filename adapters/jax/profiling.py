@@ -10,7 +10,6 @@ operator is, and in which part of a step, is in the HLO modules that the trace f
 
 from __future__ import annotations
 
-import functools
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -35,6 +34,7 @@ _HOST = (
     (_WAIT, (_SYNC,)),
     (_PYTHON, (_TRAIN,)),
 )
+_OF_NUMPY = (np.asarray, np.array)
 _CALLBACKS = ("pure_callback", "io_callback", "debug_callback", "outside_call")
 _EVERY_PRODUCT = {"dot": "dot_general", "convolution": "conv_general_dilated"}
 # Bytes of an element by XLA's PrimitiveType; types that are not here have one.
@@ -57,7 +57,7 @@ def profile(
     reads the folder) and notes. host_s is self time, device_s None without a device of its own.
     """
     before = set(folder.rglob("*"))
-    with _Compilations() as compiled, _trace(folder), _observed():
+    with _observed(), _Compilations() as compiled, _trace(folder):
         with jax.profiler.TraceAnnotation(_TRAIN):
             train(steps)
         with jax.profiler.TraceAnnotation(_SYNC):
@@ -115,22 +115,22 @@ def _observed() -> Iterator[None]:
     NumPy takes a CPU's arrays by the buffer protocol, which leaves no event.
     """
     with ExitStack() as undo:
-        for module, name, event in (
+        for owner, name, event in (
+            (type(jax.device_put(0)), "block_until_ready", _WAIT),
             (np, "asarray", _WAIT),
             (np, "array", _WAIT),
             (jax, "block_until_ready", _WAIT),
             (jax, "device_get", _WAIT),
             (jax, "device_put", _COPY),
         ):
-            undo.callback(setattr, module, name, getattr(module, name))
-            setattr(module, name, _named(getattr(module, name), event))
+            undo.callback(setattr, owner, name, getattr(owner, name))
+            setattr(owner, name, _named(getattr(owner, name), event))
         yield
 
 
 def _named(function: Callable[..., Any], event: str) -> Callable[..., Any]:
-    @functools.wraps(function)
     def named(value: Any, *arguments: Any, **options: Any) -> Any:
-        if event == _WAIT and function.__module__ == "numpy" and not isinstance(value, jax.Array):
+        if function in _OF_NUMPY and not isinstance(value, jax.Array):
             return function(value, *arguments, **options)
         size = sum(getattr(leaf, "nbytes", 0) for leaf in jax.tree.leaves(value))
         with jax.profiler.TraceAnnotation(event, bytes=size):
@@ -334,7 +334,9 @@ def _busy(spans: Iterable[_Span]) -> Callable[[float, float], float]:
     if not joined:
         return lambda start, end: 0.0
     edges = np.array(joined).ravel()
-    total = np.concatenate([[0.0], np.cumsum(np.diff(edges) * (np.arange(len(edges) - 1) % 2 == 0))])
+    total = np.concatenate(
+        [[0.0], np.cumsum(np.diff(edges) * (np.arange(len(edges) - 1) % 2 == 0))]
+    )
 
     def busy(start: float, end: float) -> float:
         before, after = np.interp([start, end], edges, total)
@@ -380,11 +382,11 @@ def _modules(trace: bytes) -> _Modules:
             continue
         for entry in _get(plane, 4):
             for event in _get(entry, 2):
-                name = re.sub(r"\(\d+\)$", "", _text(event, 2))
+                # "jit_step(3)": its third program.
+                name, _, number = _text(event, 2).rstrip(")").partition("(")
                 for stat in _get(event, 5):
                     for proto in _get(stat, 6):
-                        module = _module(proto)
-                        found[name, str(next(_get(event, 1), ""))] = found[name, ""] = module
+                        found[name, number] = found[name, ""] = _module(proto)
     return found
 
 

@@ -24,7 +24,7 @@ _NAMED = (
     *((name, "optimizer") for name in ("_updated", "step", "clipped")),
 )
 # NumPy functions that make another array of the same numbers.
-_COPIES = ("copy", "array", "ascontiguousarray", "astype")
+_COPIES = re.compile(r"(numpy\.|^method ')(copy|array|ascontiguousarray|astype)\b")
 _NOTES = (
     "NumPy has no profiler: these are Python's calls, by cProfile, which makes each of them slower",
     "a call belongs to the part that called it; arithmetic by operators counts to its function",
@@ -55,7 +55,7 @@ def profile(
     ops = _ops(calls, count)
     profiler.dump_stats(folder / "numpy.pstats")
     (folder / "numpy.json").write_text(json.dumps(ops, indent=1))
-    copies = sum(op["calls"] for op in ops if op["name"].rpartition(".")[2] in _COPIES)
+    copies = sum(op["calls"] for op in ops if _COPIES.search(op["name"]))
     return {
         "steps": count,
         "ops": ops,

@@ -72,15 +72,15 @@ def profile(
     before, trace = set(folder.rglob("*")), tf.profiler.experimental.Trace
     # Without events of Python functions: they make short steps several times slower.
     options = tf.profiler.experimental.ProfilerOptions(host_tracer_level=3, python_tracer_level=0)
-    tf.profiler.experimental.start(str(folder), options)
-    try:
-        with _observed():
+    with _observed():
+        tf.profiler.experimental.start(str(folder), options)
+        try:
             with trace(_TRAIN):
                 train(steps)
             with trace(_SYNC):
                 sync()
-    finally:
-        tf.profiler.experimental.stop()
+        finally:
+            tf.profiler.experimental.stop()
     found = _Found(len(steps))
     lines: list[_Line] = []
     for path in sorted(set(folder.rglob("*")) - before):
@@ -93,7 +93,7 @@ def profile(
 
 @contextmanager
 def _observed() -> Iterator[None]:
-    """Inside, calls that wait for tensors or make them of arrays are events: TensorFlow names none."""
+    """Inside, calls that wait for tensors, or make them of arrays, are events."""
     with ExitStack() as undo:
         classes = [kind for kind in type(tf.constant(0)).__mro__ if kind.__name__ != "Tensor"]
         found = [(each, n) for n in _WAITING for each in classes if n in vars(each)]
@@ -168,8 +168,7 @@ def _lines(space: Any) -> list[_Line]:
 
 def _value(stat: Any, keys: dict[int, str]) -> Any:
     kind = stat.WhichOneof("value")
-    value = getattr(stat, kind) if kind else ""
-    return keys.get(value, "") if kind == "ref_value" else value
+    return keys.get(stat.ref_value, "") if kind == "ref_value" else getattr(stat, kind or "", "")
 
 
 def _nested(spans: list[_Span]) -> list[_Span]:
@@ -292,7 +291,9 @@ class _Found:
     def _stream(self, spans: list[_Span], parts: _Parts) -> None:
         """Kernels and copies of a device, under the operators that launched them."""
         for span in spans:
-            launched = _OPERATOR.match(str(span.stats.get("tf_op", ""))) or _OPERATOR.match(span.name)
+            launched = _OPERATOR.match(str(span.stats.get("tf_op", ""))) or _OPERATOR.match(
+                span.name
+            )
             if at := self._at(span):
                 key = parts.of(at), _LIBRARY.sub("", at.type)
             elif launched:
@@ -393,7 +394,9 @@ class _Parts:
         return "optimizer" if scope in self._optimizer or late else "forward"
 
 
-def _definition(name: str, looped: bool = False, depth: int = 20) -> Iterator[tuple[str, str, bool]]:
+def _definition(
+    name: str, looped: bool = False, depth: int = 20
+) -> Iterator[tuple[str, str, bool]]:
     """The nodes of a traced function: path, type, and whether they stand in a loop."""
     try:
         # No public name gives a function by its name.
