@@ -13,7 +13,7 @@ from .output.terminal import prepare_streams, say
 
 # In the order of --help; each is a file in commands/.
 COMMANDS = (
-    *("run", "time", "tune", "compare", "why", "gate", "baseline", "calibrate"),
+    *("run", "time", "tune", "compare", "why", "bisect", "gate", "baseline", "calibrate"),
     *("verify", "certify", "report", "show", "plot", "export", "publish", "merge", "list", "fetch"),
     "doctor",
 )
