@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -81,8 +82,17 @@ class Commits:
     @contextmanager
     def sides(self, older: int, newer: int) -> Iterator[tuple[Side, Side]]:
         """Two worktrees, for as long as the context lasts."""
-        with of_commits(self.ids[older], self.ids[newer], self._plugins, OPTIONS) as (a, b):
+        with ExitStack() as stack:
+            made = of_commits(self.ids[older], self.ids[newer], self._plugins, OPTIONS)
+            try:
+                a, b = stack.enter_context(made)
+            except UserError as error:
+                raise UserError(self._shortened(str(error)), error.exit_code) from None
             yield replace(a, label=self.label(older)), replace(b, label=self.label(newer))
+
+    def _shortened(self, text: str) -> str:
+        """With hashes as people read them."""
+        return re.sub(r"\b[0-9a-f]{40}\b", lambda found: found[0][:_HASH], text)
 
 
 def _check_order(folder: Path, good: tuple[str, str], bad: tuple[str, str]) -> None:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from ..errors import ExitCode
+from ..paired import Quantity
 from . import Bisection, Change
 
 _HASH = 10
+QUANTITIES: Mapping[Quantity, str] = {
+    "step": "time of a step",
+    "first_call": "time of the first call",
+    "memory": "peak of memory",
+    "energy": "energy of a step",
+}
 _CODES = {
     "found": ExitCode.OK,
     "none": ExitCode.NOTHING_MATCHED,
@@ -59,7 +66,9 @@ def _told(result: Bisection, change: Change) -> str:
         values = f"{change.before_loss!r} before, {change.loss!r} now"
         return f"{which}{subject} changes the losses from step {change.step}: {values}"
     size = interval(change.ratio, change.low, change.high)
-    return f"{which}{subject} changes the step time by {size}, found again against its parent"
+    against = short(result, change.before)
+    what = QUANTITIES[result.question.measure]
+    return f"{which}{subject} multiplies the {what} by {size}, measured again against {against}"
 
 
 def sentences(result: Bisection) -> Iterator[str]:
@@ -67,7 +76,8 @@ def sentences(result: Bisection) -> Iterator[str]:
     asked = result.question
     ends = f"{short(result, asked.good)} to {short(result, asked.bad)}, {result.total} versions"
     whole = interval(result.ratio, result.low, result.high)
-    yield f"{ends}{f'; the last takes {whole} times the step of the first' if whole else ''}"
+    what = QUANTITIES[result.question.measure]
+    yield f"{ends}{f'; over all, the {what} is multiplied by {whole}' if whole else ''}"
     if result.outcome == "found" and result.reason:
         yield result.reason
     for rest in result.rest:
@@ -100,7 +110,7 @@ def change_rows(result: Bisection) -> list[dict[str, str]]:
     return rows
 
 
-_PLACES = {"older": "like the older end", "newer": "like the newer end", "neither": "like neither"}
+_PLACES = {"older": "older end", "newer": "newer end", "neither": "neither end"}
 
 
 def tested_rows(result: Bisection) -> list[dict[str, str]]:
@@ -108,8 +118,8 @@ def tested_rows(result: Bisection) -> list[dict[str, str]]:
     return [
         {
             "version": each.version,
-            "is": _PLACES.get(each.place, each.place),
-            "time / GOOD's": interval(each.ratio, None, None),
+            "like": _PLACES.get(each.place, each.place),
+            "ratio to GOOD": interval(each.ratio, None, None),
             "launches": str(each.launches) if each.launches else "",
             "note": each.reason,
         }

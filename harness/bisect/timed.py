@@ -129,7 +129,7 @@ class Timed:
             version=version, place=place, ratio=ratio, launches=len(x), reason=reason
         )
         self.log.add(DecisionLine(version=self.row.ids[index], place=place, reason=reason))
-        told = "" if ratio is None else f", {ratio:.3f} times GOOD's time"
+        told = "" if ratio is None else f", {ratio:.3f} times GOOD's figure"
         self.watch(f"{version}: {place}{told}{f' ({reason})' if reason else ''}")
         return place
 

@@ -216,7 +216,9 @@ def _question(
     from ..paired.quantities import THRESHOLDS
     from ..version import __version__
 
-    versions = {} if args.releases else _versions(frameworks)
+    # The part after the plus is of changes that are not committed.
+    own = {"gradrace": __version__.partition("+")[0], "python": platform.python_version()}
+    libraries = {} if args.releases else _versions(frameworks)
     quantity = _quantity(args)
     threshold = THRESHOLDS[quantity] if args.threshold is None else args.threshold
     rule = {"threshold": threshold, "alpha": args.alpha, "launches": float(args.launches)}
@@ -230,6 +232,6 @@ def _question(
         cells=cells,
         load=tuple(map(str, args.load)),
         rule={} if args.losses else rule,
-        versions={"gradrace": __version__, "python": platform.python_version(), **versions},
+        versions={**own, **libraries},
         machine=machine_type("cpu"),
     )
