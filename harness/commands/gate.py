@@ -159,6 +159,7 @@ def _print(result: GateResult) -> None:
     """What changed as tables, all else in a line each; the page has every figure."""
     from ..gate import text
     from ..paired.text import skipped
+    from ..paired.words import WORDS
 
     losses, times = result.convergence, result.timing
     if losses:
@@ -172,11 +173,12 @@ def _print(result: GateResult) -> None:
     say(f"losses: {text.sentence_on_losses(losses) if losses else result.convergence_reason}")
     if times:
         changed = [text.cell_row(cell, times.quantity) for cell in text.changed_cells(times)]
-        _print_rows("Step times", changed)
+        _print_rows(WORDS[times.quantity].title, changed)
         for line in skipped(times):
             say(f"skipped: {line}")
         say(f"reliability: {result.calibration}")
-    say(f"times: {text.sentence_on_times(times) if times else result.timing_reason}")
+    named = WORDS[times.quantity].title.lower() if times else "step times"
+    say(f"{named}: {text.sentence_on_times(times) if times else result.timing_reason}")
     say(f"gate {result.suite}: {result.outcome}")
 
 

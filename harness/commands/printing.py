@@ -14,17 +14,19 @@ if TYPE_CHECKING:
 def print_result(result: PairedResult, versions: bool) -> None:
     """Both sides, a row for each cell and part, reasons and warnings."""
     from ..paired import text
+    from ..paired.words import WORDS
 
     for letter, side in (("A", result.a), ("B", result.b)):
         say(f"{letter}  {text.described(side)}")
-    title = f"B against A, paired, threshold {result.rule.threshold:.3g}, {result.seconds:.0f} s"
+    judged = f"threshold {result.rule.threshold:.3g}, {result.seconds:.0f} s"
+    title = f"{WORDS[result.quantity].title}, B against A, paired, {judged}"
     shown = [cell for cell in result.cells if cell.decision != "skipped"]
     print_table(title, [text.row(cell, versions, result.quantity) for cell in shown])
     if parts := [row for cell in result.cells for row in text.part_rows(cell)]:
         print_table("Where a step goes", parts)
     for cell in shown:
         if cell.reason:
-            say(f"{cell.cell}: {text.word(cell, versions)}: {cell.reason}")
+            say(f"{cell.cell}: {text.word(cell, versions, result.quantity)}: {cell.reason}")
     for line in text.skipped(result):
         say(f"skipped: {line}")
     for warning in text.warnings(result):

@@ -11,7 +11,8 @@ from typing import Any
 
 from ..errors import ExitCode, UserError
 from ..machine import this_machine
-from ..paired import PairedResult, PairVerdict, Quantity, Side, StopRule
+from ..paired import PairedResult, Quantity, Side, StopRule
+from ..paired.words import WORDS
 from ..sweep import Sweep
 from ..version import __version__
 from . import Convergence, GateResult
@@ -87,7 +88,11 @@ def judge(
     nothing = unmeasured(convergence, timing, request)
     changed = [check.id for check in convergence.of("changed")] if convergence else []
     open_ = [cell.cell for cell in timing.of("inconclusive")] if timing else []
-    suspected = [_suspicion(cell) for cell in timing.of("suspected")] if timing else []
+    suspected = (
+        [WORDS[timing.quantity].suspected(cell) for cell in timing.of("suspected")]
+        if timing
+        else []
+    )
     unsettled = ExitCode.INCONCLUSIVE if request.strict else ExitCode.OK
     if worse := _worse(convergence, timing):
         return ExitCode.REGRESSION, f"regression: {_few(worse)}"
@@ -114,18 +119,11 @@ def _worse(convergence: Convergence | None, timing: PairedResult | None) -> list
     """Each subject that computes something else, each cell that is slower, in words."""
     checks = convergence.of("differs") if convergence else ()
     subjects = dict.fromkeys(check.subject for check in checks)
-    slower = timing.of("regression") if timing else ()
-    return [
-        *(f"{subject} computes something else" for subject in subjects),
-        *(f"{cell.cell} is slower by {(cell.ratio or 1) - 1:.1%}" for cell in slower),
-    ]
-
-
-def _suspicion(cell: PairVerdict) -> str:
-    """A difference that was found once; the figures are those of all that was measured last."""
-    apart = (cell.ratio or 1.0) - 1.0
-    direction = "slower" if apart > 0 else "faster"
-    return f"{cell.cell} may be {direction} ({apart:+.1%}, not confirmed)"
+    computed = [f"{subject} computes something else" for subject in subjects]
+    if timing is None:
+        return computed
+    words = WORDS[timing.quantity]
+    return [*computed, *(words.regressed(cell) for cell in timing.of("regression"))]
 
 
 def _failed(

@@ -10,6 +10,7 @@ from ..errors import ExitCode
 from ..output.escaping import for_markdown, for_xml
 from ..paired import Decision, PairedResult, PairVerdict, Quantity
 from ..paired.text import by_reason, figures, skipped
+from ..paired.words import WORDS
 from . import Check, Convergence, GateResult, Verdict
 
 # Longer tables are cut: a comment on GitHub holds 65536 characters.
@@ -245,7 +246,7 @@ def _times(result: GateResult) -> list[str]:
         return [f"**Step times**: not measured: {for_markdown(result.timing_reason)}"]
     quiet = [cell_row(cell, found.quantity) for cell in quiet_cells(found)]
     return [
-        f"**Step times**: {for_markdown(sentence_on_times(found))}.",
+        f"**{WORDS[found.quantity].title}**: {for_markdown(sentence_on_times(found))}.",
         _table([cell_row(cell, found.quantity) for cell in changed_cells(found)]),
         *(f"Skipped: {for_markdown(line)}" for line in skipped(found)),
         _folded(f"Cells without a finding ({len(quiet)})", _table(quiet)),

@@ -4,7 +4,7 @@ choose.py makes pairs of a suite's cells. sides.py prepares commits (dependencie
 other packages?), interpreters and files. worker.py is the process of one side, processes.py starts
 and asks two of them. measure.py takes launches in paired blocks, fresh.py those of first calls and
 memory, quantities.py chooses between them. decide.py turns launches into verdicts, run.py adds
-launches until every verdict stands, text.py formats figures."""
+launches until every verdict stands, text.py formats figures in the words of words.py."""
 
 from __future__ import annotations
 

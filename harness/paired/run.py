@@ -17,6 +17,7 @@ from .decide import Judgement, judge, launches_at, launches_to_find
 from .measure import Launch, Outcome
 from .processes import Failure
 from .quantities import launcher as launcher_of
+from .words import WORDS, Words
 
 # One launch of these pairs, given by their indices.
 Measure = Callable[[Sequence[int]], Mapping[int, Outcome]]
@@ -40,7 +41,7 @@ def compare_pairs(
     here. Ctrl-C ends all processes and passes through."""
     started, began = datetime.now(UTC), time.monotonic()
     launcher = launcher_of(quantity, pairs, (a, b), rule, breakdown)
-    found = search(len(pairs), launcher, rule, watch)
+    found = search(len(pairs), launcher, rule, watch, words=WORDS[quantity])
     details = [
         {"label": side.label, **side.details, "versions": versions}
         for side, versions in zip((a, b), launcher.versions, strict=True)
@@ -85,8 +86,9 @@ def search(
     rule: StopRule,
     watch: Watch = lambda line: None,
     clock: Callable[[], float] = time.monotonic,
+    words: Words = WORDS["step"],
 ) -> list[MeasuredPair]:
-    """The outcome for `count` pairs. clock: seconds since any start.
+    """The outcome for `count` pairs. clock: seconds since any start. words: for the reasons.
 
     Looks are taken after the launches that the rule says. None is begun whose launches would not
     fit into the budget (with rule.confirm, together with those of a first confirming look): the
@@ -102,18 +104,18 @@ def search(
         return cells
     if not budget.allows(rule.first_look):
         for cell in (cells[index] for index in flagged):
-            found = f"a {_DIFFERENT[cell.decision]} was found once"
+            found = f"a {words.change(cell.decision)} was found once"
             _suspect(cell, cell.launches, f"{found}, with no time to measure again", rule, budget)
         return cells
     watch(f"measuring {_cells(len(flagged))} again: they look different")
     _look_until_decided(flagged, measure, rule, budget, 0, watch)
     for index, again in flagged.items():
-        cells[index] = _confirmed(cells[index], again, rule, budget)
+        cells[index] = _confirmed(cells[index], again, rule, budget, words)
     return cells
 
 
 # Verdicts that a second search must find, too.
-_DIFFERENT: Mapping[Decision, str] = {"regression": "slowdown", "improvement": "speed-up"}
+_DIFFERENT: tuple[Decision, ...] = ("regression", "improvement")
 
 
 def _look_until_decided(
@@ -161,17 +163,17 @@ def _judge(cells: Mapping[int, MeasuredPair], rule: StopRule, look: int) -> None
 
 
 def _confirmed(
-    first: MeasuredPair, second: MeasuredPair, rule: StopRule, budget: _Budget
+    first: MeasuredPair, second: MeasuredPair, rule: StopRule, budget: _Budget, words: Words
 ) -> MeasuredPair:
     """The second search's figures, with a verdict that both support."""
     if second.failure:
         return second
     assert first.judged and second.judged, "cells without failures are judged"
-    what, size = _DIFFERENT[first.decision], abs(first.judged.ratio - 1)
+    what, size = words.change(first.decision), abs(first.judged.ratio - 1)
     if second.decision == first.decision:
         second.confirmed = True
     elif second.decision in _DIFFERENT:
-        opposite = f"and then a {_DIFFERENT[second.decision]}"
+        opposite = f"and then a {words.change(second.decision)}"
         second.decision = "inconclusive"
         second.reason = (
             f"a {what} of {size:.1%} was found first {opposite}: the machine is unsteady"
@@ -234,7 +236,7 @@ def _verdict(pair: Pair, cell: MeasuredPair, rule: StopRule, quantity: Quantity)
         a=pair.a.id,
         b=pair.b.id,
         decision=cell.decision,
-        reason=cell.reason or _why(cell, rule),
+        reason=cell.reason or _why(cell, rule, WORDS[quantity]),
         launches=len(cell.launches),
         looks=cell.looks,
         settle_s=cell.settle_s,
@@ -245,14 +247,14 @@ def _verdict(pair: Pair, cell: MeasuredPair, rule: StopRule, quantity: Quantity)
     )
 
 
-def _why(cell: MeasuredPair, rule: StopRule) -> str:
+def _why(cell: MeasuredPair, rule: StopRule, words: Words) -> str:
     """Why the budget ended without a decision."""
     if cell.decision != "inconclusive" or not cell.judged:
         return ""
     return (
         f"{len(cell.launches)} launches show neither a difference nor that it is below"
-        f" {rule.threshold:.1%}; they would find a slowdown of {cell.judged.detectable:.1%} four"
-        " times out of five"
+        f" {rule.threshold:.1%}; they would find a {words.more} of"
+        f" {cell.judged.detectable:.1%} four times out of five"
     )
 
 

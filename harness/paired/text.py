@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from . import PairedResult, PairVerdict, Quantity
-
-# Quantity -> its unit for people, and how many of that unit one of ours (paired.UNITS) is.
-_SHOWN: Mapping[Quantity, tuple[str, float]] = {
-    "step": ("µs/step", 1e6),
-    "first_call": ("ms", 1e3),
-    "memory": ("MiB", 2.0**-20),
-    "energy": ("mJ/step", 1e3),
-}
-# Verdicts between different things: neither is the one to be kept.
-_WORDS = {"regression": "slower", "improvement": "faster", "ok": "about equal"}
+from .words import WORDS
 
 
 def figures(cell: PairVerdict, quantity: Quantity = "step") -> dict[str, str]:
     """By column: ratio with interval, the values it is made of, launches, detectable slowdown; ''
     if not measured."""
     ratio = "" if cell.ratio is None else f"{cell.ratio:.3f} [{cell.low:.3f}, {cell.high:.3f}]"
-    unit = _SHOWN[quantity][0]
+    unit = WORDS[quantity].unit
     return {
         "b / a": ratio,
         f"a, {unit}": value(quantity, cell.a_value),
@@ -34,7 +25,7 @@ def figures(cell: PairVerdict, quantity: Quantity = "step") -> dict[str, str]:
 
 def value(quantity: Quantity, measured: float | None) -> str:
     """A value in the unit of the table's column, to a tenth; nothing for None."""
-    return "" if measured is None else f"{measured * _SHOWN[quantity][1]:.1f}"
+    return "" if measured is None else f"{measured * WORDS[quantity].scale:.1f}"
 
 
 def micros(seconds: float | None) -> str:
@@ -51,7 +42,7 @@ def described(side: dict[str, Any]) -> str:
 
 def row(cell: PairVerdict, versions: bool, quantity: Quantity = "step") -> dict[str, str]:
     """A pair's name, verdict and figures. versions: the sides are versions of one thing."""
-    said = word(cell, versions) + (" (found twice)" if cell.confirmed else "")
+    said = word(cell, versions, quantity) + (" (found twice)" if cell.confirmed else "")
     return {"cell": cell.cell, "verdict": said, **figures(cell, quantity)}
 
 
@@ -72,9 +63,11 @@ def by_reason(named: Iterable[tuple[str, str]], noun: str = "cells") -> list[str
     ]
 
 
-def word(cell: PairVerdict, versions: bool) -> str:
-    """The verdict."""
-    return cell.decision if versions else _WORDS.get(cell.decision, cell.decision)
+def word(cell: PairVerdict, versions: bool, quantity: Quantity = "step") -> str:
+    """The verdict. Between different things neither side is the one to be kept."""
+    words = WORDS[quantity]
+    different = {"regression": words.larger, "improvement": words.smaller, "ok": "about equal"}
+    return cell.decision if versions else different.get(cell.decision, cell.decision)
 
 
 def part_rows(cell: PairVerdict) -> list[dict[str, str]]:
@@ -94,10 +87,10 @@ def warnings(result: PairedResult) -> list[str]:
     detectable = [cell.detectable for cell in result.cells if cell.detectable is not None]
     if weak := [each for each in detectable if each > result.rule.threshold]:
         found.append(
-            f"in {len(weak)} of {cells} cells this many launches, so far apart, find only slowdowns"
-            f" above the threshold with power 0.8 (up to {max(weak):.1%}): a quieter machine or a"
-            " larger --budget finds smaller ones"
+            f"in {len(weak)} of {cells} cells this many launches, so far apart, find only"
+            f" {WORDS[result.quantity].more}s above the threshold with power 0.8 (up to"
+            f" {max(weak):.1%}): a quieter machine or a larger --budget finds smaller ones"
         )
     if contended := sum(cell.contended for cell in result.cells):
-        found.append(f"other processes held the core while {contended} of {cells} cells were timed")
+        found.append(f"other processes held the core in {contended} of {cells} cells")
     return found

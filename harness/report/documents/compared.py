@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
 
-from ...paired import PairedResult, Quantity
+from ...paired import PairedResult
 from ...paired import text as paired_text
+from ...paired.words import WORDS
 from ...results.compare import Comparison
 from ...results.compared_text import figure_row
 from .document import Chapter, Document, grid
 
 _FILE, _COMMAND = "compared.html", "gradrace compare"
-_CAPTIONS: Mapping[Quantity, str] = {
-    "step": "Times per step",
-    "first_call": "First calls",
-    "memory": "Memory",
-    "energy": "Energy per step",
-}
-_BAD = ("regression", "failed", "slower", "worse")
+_BAD = ("regression", "failed", "slower", "larger", "worse")
 
 
 def of_sides(result: PairedResult, versions: bool) -> Document:
     """Two sides that were run; versions: of one thing."""
-    words = [paired_text.word(cell, versions) for cell in result.cells]
+    words = [paired_text.word(cell, versions, result.quantity) for cell in result.cells]
     counts = Counter(words)
     told = ", ".join(f"{n} {word}" for word, n in counts.items())
     chips = tuple(("failed" if word in _BAD else "ok", f"{n} {word}") for word, n in counts.items())
@@ -39,7 +33,7 @@ def of_sides(result: PairedResult, versions: bool) -> Document:
     says = tuple(f"{name}: {paired_text.described(side)}" for name, side in _sides(result))
     chapters = [
         Chapter(
-            "cells", "B against A", (threshold, *left_out), grid(_CAPTIONS[result.quantity], rows)
+            "cells", "B against A", (threshold, *left_out), grid(WORDS[result.quantity].title, rows)
         ),
         Chapter("parts", "Where a step goes", (), grid("", parts), folded=True),
     ]

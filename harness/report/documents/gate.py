@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from ...gate import GateResult, text
 from ...paired import text as paired_text
+from ...paired.words import WORDS
 from .document import Chapter, Document, grid
 
 _CHIPS = {
@@ -29,8 +30,9 @@ def _chips(result: GateResult) -> tuple[tuple[str, str], ...]:
     losses, times = result.convergence, result.timing
     counts = Counter[str](check.verdict for check in (losses.checks if losses else ()))
     found = [(_CHIPS.get(word, "ok"), f"losses: {n} {word}") for word, n in counts.items()]
+    measured = WORDS[times.quantity].title.lower() if times else "step times"
     counts = Counter[str](cell.decision for cell in (times.cells if times else ()))
-    found += [(_CHIPS.get(word, "ok"), f"times: {n} {word}") for word, n in counts.items()]
+    found += [(_CHIPS.get(word, "ok"), f"{measured}: {n} {word}") for word, n in counts.items()]
     return tuple(found)
 
 
@@ -58,7 +60,7 @@ def _times(result: GateResult) -> Iterator[Chapter]:
     left_out = (f"Skipped: {line}." for line in paired_text.skipped(found))
     rows = [text.cell_row(cell, found.quantity) for cell in text.changed_cells(found)]
     says = (f"{text.sentence_on_times(found)}.", reliability, *left_out)
-    yield Chapter("times", "Step times", says, grid("What changed", rows))
+    yield Chapter("times", WORDS[found.quantity].title, says, grid("What changed", rows))
     if quiet := [text.cell_row(cell, found.quantity) for cell in text.quiet_cells(found)]:
         title = f"Cells without a finding ({len(quiet)})"
         yield Chapter("other-cells", title, (), grid("", quiet), folded=True)
