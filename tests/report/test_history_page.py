@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
 from gradrace.errors import UserError
 from gradrace.history.foreign import Value
@@ -11,6 +12,7 @@ from gradrace.history.standing import changes_of
 from gradrace.history.together import of
 from gradrace.report.history import page
 from gradrace.report.history.links import commit_url
+from made_nights import level
 from made_points import START, made_commit, points
 
 EVIL = "<script>alert(1)</script>"
@@ -75,6 +77,22 @@ def test_without_a_change_the_page_says_so(found, title):
 def test_drift_is_told_with_its_nights():
     shown = html(points("cell", 60, 4, ("stairs", 0.1)))
     assert re.search(r"1 change: cell \+\d+\.\d% \(drift over \d+ nights\)", heading(shown))
+
+
+def test_changes_that_add_up_are_added_up():
+    steps = level(120, "step", 0.05, 40) + level(120, "step", 0.05, 80)
+    base = points("cell", 120, 6)
+    shifted = [
+        point.model_copy(
+            update={
+                "log_ratios": tuple(log + by for log in point.log_ratios),
+                "ratio": point.ratio * np.exp(by),
+            }
+        )
+        for point, by in zip(base, steps, strict=True)
+    ]
+    shown = html(shifted)
+    assert heading(shown).startswith("2 changes") and re.search(r"In all \+(9|1\d)\.\d%", shown)
 
 
 def test_every_text_is_escaped():

@@ -23,6 +23,8 @@ from .touch import tag
 _MARKED = 150
 # Texts of versions that have room; the list below the figure has all.
 _NAMED = 6
+# The share of a panel that the label of a change takes, with one on its other side.
+_LABEL = 0.16
 
 
 def over_nights(chart: Chart) -> Figure:
@@ -83,23 +85,26 @@ def _ticks(low: float, high: float) -> list[float]:
         powers = np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
         found: Array = np.ravel(10.0 ** powers[:, None] * [1.0, 3.0])
     else:
-        found = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(low, high)
+        found = np.asarray(MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(low, high))
     return [float(f"{tick:.6g}") for tick in found if low <= tick <= high]
 
 
 def _flags(axes: Axes, flags: Sequence[Flag], colors: dict[str, str]) -> None:
-    for flag in flags:
+    rows: list[float] = []
+    for flag in sorted(flags, key=lambda each: each.first + each.last):
         color = colors[flag.track]
         axes.axvspan(flag.first, flag.last, color=color, alpha=0.13, linewidth=0)
         place = (flag.first + flag.last) / 2
         if flag.last - flag.first == 1:
             axes.axvline(place, color=color, linewidth=1.2)
-        near_end = place > np.mean(axes.get_xlim())
+        low, high = axes.get_xlim()
+        near_end = place > (low + high) / 2
+        row = _row(rows, place, _LABEL * (high - low))
         axes.annotate(
             flag.text,
             (place, 1.0),
             xycoords=("data", "axes fraction"),
-            xytext=(-3 if near_end else 3, -2),
+            xytext=(-3 if near_end else 3, -2 - 10 * row),
             textcoords="offset points",
             ha="right" if near_end else "left",
             va="top",
@@ -107,6 +112,14 @@ def _flags(axes: Axes, flags: Sequence[Flag], colors: dict[str, str]) -> None:
             weight="bold",
             fontsize=8,
         )
+
+
+def _row(rows: list[float], place: float, width: float) -> int:
+    """The first row of labels with room here; notes that it is taken. rows: of each the place of
+    its last label, places growing."""
+    row = next((n for n, last in enumerate(rows) if place - last > width), len(rows))
+    rows[row : row + 1] = [place]
+    return row
 
 
 def _versions(axes: Axes, moved: Sequence[Moved]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -63,6 +64,12 @@ def size(change: Change) -> str:
 def limits(change: Change) -> str:
     """'+4.2% to +5.8%'."""
     return f"{change.low - 1:+.1%} to {change.high - 1:+.1%}"
+
+
+def together(found: Sequence[Found], line: Line) -> str:
+    """All changes of a line taken together, '+10.2%'; "" if it has fewer than two."""
+    ratios = [each.change.ratio for each in found if each.line is line]
+    return f"{math.prod(ratios) - 1:+.1%}" if len(ratios) > 1 else ""
 
 
 def verdict(found: Found) -> str:

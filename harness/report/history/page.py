@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from ...history import Point
 from ...history import text as point_text
-from ...history.detect import Change
+from ...history.detect import FEWEST_NIGHTS, Change
 from ...history.foreign import Value
 from ...history.together import History, Line, Night
 from ...version import __version__
@@ -120,8 +120,7 @@ def _sentences(history: History, panels: Sequence[Panel]) -> list[str]:
         )
     if short := changes.too_short(lines):
         found.append(
-            f"{_count(len(short), 'line')} with fewer than {changes.FEWEST_NIGHTS} nights:"
-            " not judged yet."
+            f"{_count(len(short), 'line')} with fewer than {FEWEST_NIGHTS} nights: not judged yet."
         )
     if gone := len({night.commit for night in nights if night.gone}):
         found.append(f"{_count(gone, 'commit')} not in the history of HEAD any more: marked *.")
@@ -167,7 +166,7 @@ def _changes_table(found: Sequence[Found], panels: Sequence[Panel], repo_url: st
     if not found:
         return None
     anchors = {id(line): panel.anchor for panel in panels[:MOST_FIGURES] for line in panel.lines}
-    heads = ("cell", "change", "size", "95% limits", "last before", "first after", "line")
+    heads = ("cell", "change", "size", "95% limits", "last before", "first after", "line", "in all")
     rows = []
     for each in found:
         place = anchors.get(id(each.line), "")
@@ -181,6 +180,7 @@ def _changes_table(found: Sequence[Found], panels: Sequence[Panel], repo_url: st
                 _commit(each.first, repo_url),
                 _commit(each.last, repo_url),
                 Link(line_names([each.line])[0]),
+                Link(changes.together(found, each.line)),
             )
         )
     return Table("Changes, the worst first", heads, tuple(rows))
@@ -216,6 +216,9 @@ def _told(panel: Panel, nights: Sequence[Night]) -> list[str]:
             f" ({changes.limits(found.change)}), {changes.kind(found)}, between"
             f" {found.first.at[:10]} and {found.last.at[:10]}{name}."
         )
+    for line, name in zip(panel.lines, line_names(panel.lines), strict=True):
+        if whole := changes.together(panel.found, line):
+            told.append(f"In all {whole}{f' ({name})' if len(panel.lines) > 1 else ''}.")
     short = changes.too_short(panel.lines)
     if not told:
         told = ["Too few nights to judge."] if len(short) == len(panel.lines) else ["No change."]
@@ -224,10 +227,8 @@ def _told(panel: Panel, nights: Sequence[Night]) -> list[str]:
 
 
 def _points_table(panel: Panel, nights: Sequence[Night], repo_url: str, most_rows: int) -> Table:
-    heads = ("night", "commit", "message", "line", "HEAD / anchor", "at the anchor", "at HEAD")
-    heads = (*heads, "by itself")
-    if panel.unpaired:
-        heads = ("date", "commit", "message", "line", "value", "99% limits")
+    heads = ["night", "commit", "message", "line", "HEAD / anchor", "at the anchor", "at HEAD"]
+    heads = [*heads, "verdict"] if not panel.unpaired else [*heads[:4], "value", "99% limits"]
     rows = []
     for line, name in zip(panel.lines, line_names(panel.lines), strict=True):
         for place, row in zip(line.positions, _figures(line), strict=True):
@@ -237,7 +238,7 @@ def _points_table(panel: Panel, nights: Sequence[Night], repo_url: str, most_row
             rows.append((int(place), (*first, *map(Link, row))))
     rows.sort(key=lambda each: -each[0])
     shown = tuple(row for _, row in rows[:most_rows])
-    return Table(f"Nights ({len(rows):,})", heads, shown, len(rows) - len(shown))
+    return Table(f"Nights ({len(rows):,})", tuple(heads), shown, len(rows) - len(shown))
 
 
 def _figures(line: Line) -> list[tuple[str, ...]]:
