@@ -79,9 +79,9 @@ def posterior(x: Array, older: Level, newer: Level, spread: float) -> dict[Place
     low = min(older.centre, newer.centre) - step
     m = np.linspace(low, low + 3 * step, _GRID)
     fit = _log_likelihood(np.asarray(x, dtype=np.float64), m, spread)
-    far = (np.abs(m - older.centre) >= NEAREST * step) & (
-        np.abs(m - newer.centre) >= NEAREST * step
-    )
+    # A hair less, so that rounding does not decide at the edge.
+    near = (1 - 1e-9) * NEAREST * step
+    far = np.minimum(np.abs(m - older.centre), np.abs(m - newer.centre)) >= near
     weights: dict[Place, Array] = {
         "older": _around(m, older, step),
         "newer": _around(m, newer, step),
