@@ -125,7 +125,7 @@ def _index() -> Iterator[dict[str, str]]:
 
 def identity(repository: Path) -> dict[str, str]:
     """Variables that name an author and a committer, if git knows none."""
-    given = {}
+    given: dict[str, str] = {}
     for who in ("AUTHOR", "COMMITTER"):
         try:
             call(repository, "-c", "user.useConfigOnly=true", "var", f"GIT_{who}_IDENT")

@@ -218,7 +218,7 @@ class _About:
     ) -> Point:
         framework = self.registry.frameworks[pair.b.framework]
         anchor, own = (_of_framework(framework, each) for each in versions)
-        shared = {
+        shared: dict[str, Any] = {
             "cell": pair.name,
             "quantity": self.quantity,
             "at": self.at,

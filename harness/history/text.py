@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from ..paired import UNITS, Quantity
+from ..paired import Quantity
 from . import Point
 from .detect import Change
 from .together import History
@@ -32,12 +33,20 @@ def ratio(estimate: float | None, low: float | None, high: float | None) -> str:
 
 
 def value(amount: float | None, quantity: Quantity) -> str:
-    """'12.3 µs/step'; nothing for None."""
+    """'12.3 µs/step', '8.5 ms', '82.8 MiB'; nothing for None."""
     if amount is None:
         return ""
-    if quantity == "step":
-        return f"{amount * 1e6:,.1f} µs/step"
-    return f"{amount:.4g} {UNITS[quantity]}"
+    scale, unit = _SHOWN[quantity]
+    return f"{amount * scale:,.1f} {unit}"
+
+
+# Factor and unit for people.
+_SHOWN: Mapping[Quantity, tuple[float, str]] = {
+    "step": (1e6, "µs/step"),
+    "first_call": (1e3, "ms"),
+    "memory": (2.0**-20, "MiB"),
+    "energy": (1e3, "mJ/step"),
+}
 
 
 def change_fields(history: History, change: Change) -> dict[str, Any]:

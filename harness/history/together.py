@@ -61,7 +61,8 @@ def of(
     rank = rank or {}
     missing = gone(points, rank)
     told = {point.commit: point.subject for point in points}
-    moments = ordered([*points, *values], rank)
+    measured: list[Point | Value] = [*points, *values]
+    moments = ordered(measured, rank)
     keys = list(dict.fromkeys((moment.commit, moment.at) for moment in moments))
     place = {key: number for number, key in enumerate(keys)}
     nights = (Night(c, at, told.get(c, ""), c in missing) for c, at in keys)

@@ -99,7 +99,7 @@ def _history(args: Arguments) -> History:
 def _foreign(folders: Sequence[Path]) -> list[Value]:
     from ...history import foreign
 
-    values = []
+    values: list[Value] = []
     for folder in folders:
         found = foreign.read(folder)
         values += found.values
