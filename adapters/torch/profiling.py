@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import torch
 from torch.profiler import ProfilerActivity, record_function
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -125,22 +126,31 @@ def _ops(
     events: Iterable[Any], steps: int, gpu: bool, sources: Mapping[str, str]
 ) -> list[dict[str, Any]]:
     """By part and name."""
-    sums: dict[tuple[str, str], list[float]] = {}
-    starts = _Parts(events)
+    sums: dict[tuple[str, str], np.ndarray] = {}
+    parts = _Parts(events)
     for event in events:
         if _on_device(event) or event.name.startswith((_STEP, "[memory]")):
             continue
-        part, name = starts.part(event), _plain(event.name)
-        entry = sums.setdefault((part, name), [0.0, 0.0, 0.0, 0.0])
+        key = parts.part(event), _plain(event.name)
         device_us = float(getattr(event, "self_device_time_total", 0.0) or 0.0) if gpu else 0.0
         host_us = max(event.self_cpu_time_total, 0.0)
         taken = (1.0, host_us * 1e-6, device_us * 1e-6, _memory(event))
-        for place, value in enumerate(taken):
-            entry[place] += value / steps
+        of_step = sums.setdefault(key, np.zeros((4, steps)))
+        of_step[:, min(max(parts.step(event), 0), steps - 1)] += taken
     return [
-        _op(name, part, calls, host, device if gpu else None, memory, sources.get(name, ""))
-        for (part, name), (calls, host, device, memory) in sums.items()
+        _op(name, part, *_typical(taken, gpu), sources.get(name, ""))
+        for (part, name), taken in sums.items()
     ]
+
+
+def _typical(taken: np.ndarray, gpu: bool) -> tuple[float, float, float | None, float]:
+    """Calls, seconds of host and device, and bytes of a step, from those of each step [4, steps].
+
+    The median of what every step does alike: another process that takes the core for a moment
+    lengthens one operation of one step. The mean of what only some steps do."""
+    alike = bool((taken[0] == taken[0, 0]).all())
+    calls, host, device, memory = np.median(taken, axis=1) if alike else taken.mean(axis=1)
+    return float(calls), float(host), float(device) if gpu else None, float(memory)
 
 
 class _Parts:
@@ -152,6 +162,10 @@ class _Parts:
         )
         self._backward = sorted(e.time_range.start for e in events if e.name.startswith(_BACKWARD))
 
+    def step(self, event: Any) -> int:
+        """Which step it began in, counted from 0; -1 before all."""
+        return bisect_right(self._spans, (event.time_range.start, float("inf"))) - 1
+
     def part(self, event: Any) -> str:
         """Inside of the backward pass; or else forward before it, and optimizer after it."""
         each = event
@@ -162,7 +176,7 @@ class _Parts:
                 return "optimizer"
             each = each.cpu_parent
         at = event.time_range.start
-        place = bisect_right(self._spans, (at, float("inf"))) - 1
+        place = self.step(event)
         if place < 0 or at > self._spans[place][1]:
             return ""
         began = self._spans[place][0]

@@ -43,7 +43,8 @@ class Op(Frozen):
 class Profile(Frozen):
     """One side in one launch, as a profiler gives it (docs/why.md), with what the clock adds.
 
-    counts: a step. wall_s: seconds of a profiled step. step_s: of a step before, unprofiled."""
+    counts: a step. wall_s: seconds of a profiled step, without operations of 0 calls (compiling,
+    say). step_s: of a step before, unprofiled."""
 
     steps: NonNegativeInt
     ops: tuple[Op, ...] = ()
@@ -59,7 +60,8 @@ class Change(Frozen):
 
     a, b: names on each side; empty if the side has none. Seconds and calls are a step's, medians
     over launches: of the host, or of the device if that has changed more. change_s: b - a, with the
-    95% t interval over launches [low_s, high_s], None below three. share: of the whole change."""
+    95% t interval over launches [low_s, high_s], None below three. share: of the sum of all changes
+    of its sign."""
 
     part: Part
     a: tuple[str, ...]
@@ -99,7 +101,8 @@ CauseKind = Literal[
 class Cause(Frozen):
     """A change of a count that explains time. side: which side has more of it.
 
-    seconds: a step, of the operations that belong to it; share: of the whole change."""
+    seconds: a step, of the operations that belong to it. share: of all in which this
+    side is slower."""
 
     kind: CauseKind
     side: Literal["A", "B"]

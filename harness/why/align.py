@@ -13,6 +13,9 @@ from . import COUNTS, Change, CountPair, Op, Part, Profile
 # Time of a step that no operation accounts for: Python between them, mostly.
 OUTSIDE = "(outside of all operations)"
 
+# A change that is so small beside the largest one explains nothing.
+_SMALL = 0.02
+
 Key = tuple[Part, str]
 
 
@@ -26,40 +29,52 @@ class Figures(NamedTuple):
     device_s: np.ndarray
 
 
-def aligned(a: Sequence[Profile], b: Sequence[Profile]) -> tuple[Change, ...]:
-    """What changed from a to b: clear changes first, the largest of them on top; a[i] and b[i] are
-    of one launch.
+def aligned(a: Sequence[Profile], b: Sequence[Profile], grouped: bool = True) -> tuple[Change, ...]:
+    """What changed from a to b, the largest change first; a[i] and b[i] are of one launch.
 
-    Operations are matched by part and name. Those of a part that only one side has are one change,
-    if the other side has some too: renamed, or fused into fewer. Without a profile on either side
-    there are no changes."""
+    Operations are matched by part and name. grouped: those of a part that only one side has are one
+    change, if the other side has some too: renamed, or fused into fewer. Without a profile on
+    either side there are no changes. Changes that may be noise, or are small beside the largest
+    one, come last."""
     launches = min(len(a), len(b))
     sides = [_table(profiles[:launches]) for profiles in (a, b)]
     if not launches or not (sides[0] or sides[1]):
         return ()
     sources = _sources([*a, *b])
-    common = [key for key in sides[0] if key in sides[1]]
-    changes = [_change(key[0], [key], [key], sides, sources) for key in common]
+    groups = [([key], [key]) for key in sides[0] if key in sides[1]]
     for part in dict.fromkeys(key[0] for side in sides for key in side):
-        alone = [
+        only_a, only_b = (
             [key for key in one if key[0] == part and key not in other]
             for one, other in (sides, sides[::-1])
-        ]
-        if all(alone):
-            changes.append(_change(part, alone[0], alone[1], sides, sources))
+        )
+        if grouped and only_a and only_b:
+            groups.append((only_a, only_b))
         else:
-            changes += [_change(part, [key], [], sides, sources) for key in alone[0]]
-            changes += [_change(part, [], [key], sides, sources) for key in alone[1]]
-    return with_shares(sorted(changes, key=lambda each: (not each.clear, -abs(each.change_s))))
+            groups += [([key], []) for key in only_a] + [([], [key]) for key in only_b]
+    return _in_order(_with_shares([_change(*group, sides, sources) for group in groups]))
 
 
-def with_shares(changes: Sequence[Change]) -> tuple[Change, ...]:
-    """The same with the share of the whole change: the sum over all of them."""
-    whole = sum(change.change_s for change in changes)
-    return tuple(
-        change.model_copy(update={"share": change.change_s / whole if whole else None})
-        for change in changes
-    )
+def _in_order(changes: Sequence[Change]) -> tuple[Change, ...]:
+    largest = max(abs(change.change_s) for change in changes)
+
+    def rank(change: Change) -> tuple[bool, float]:
+        size = abs(change.change_s)
+        return (not change.clear or size < _SMALL * largest, -size)
+
+    return tuple(sorted(changes, key=rank))
+
+
+def _with_shares(changes: Sequence[Change]) -> list[Change]:
+    """The same with the share of each in the sum of all changes of its sign."""
+    sums = {
+        up: sum(abs(c.change_s) for c in changes if (c.change_s > 0.0) == up)
+        for up in (True, False)
+    }
+    shares = [(change, sums[change.change_s > 0.0]) for change in changes]
+    return [
+        change.model_copy(update={"share": abs(change.change_s) / whole if whole else None})
+        for change, whole in shares
+    ]
 
 
 def counts(a: Sequence[Profile], b: Sequence[Profile]) -> tuple[CountPair, ...]:
@@ -85,7 +100,7 @@ def _table(profiles: Sequence[Profile]) -> dict[Key, Figures]:
 
 
 def _outside(profile: Profile) -> Iterable[Op]:
-    rest = profile.wall_s - sum(op.host_s for op in profile.ops)
+    rest = profile.wall_s - sum(op.host_s for op in profile.ops if op.calls)
     if profile.ops and rest > 0.0:
         yield Op(name=OUTSIDE, host_s=rest)
 
@@ -95,7 +110,6 @@ def _sources(profiles: Iterable[Profile]) -> Mapping[Key, str]:
 
 
 def _change(
-    part: Part,
     a: Sequence[Key],
     b: Sequence[Key],
     sides: Sequence[Mapping[Key, Figures]],
@@ -118,7 +132,7 @@ def _change(
     names = [[name for _, name in keys] for keys in largest]
     found = [sources[key] for key in (*largest[1], *largest[0]) if key in sources]
     return Change(
-        part=part,
+        part=[*a, *b][0][0],
         a=tuple(names[0]),
         b=tuple(names[1]),
         on="device" if row == 2 else "host",

@@ -38,16 +38,15 @@ def causes(
 ) -> tuple[Cause, ...]:
     """Those of the side that became slower first, by the seconds that they explain.
 
-    total_s: the change of a step, b - a, which shares refer to; None if it is not known."""
-    found = [
-        cause
-        for side in ("A", "B")
-        for rule in _RULES
-        if (cause := rule(_seen_from(side, changes), _grown(side, counts), side))
-    ]
+    changes: ungrouped. total_s: the change of a step, b - a; None if it is not known."""
+    found = []
+    for side in ("A", "B"):
+        seen, grown = _seen_from(side, changes), _grown(side, counts)
+        whole = sum(change.seconds for change in seen if change.seconds > 0.0)
+        causes_ = [cause for rule in _RULES if (cause := rule(seen, grown, side))]
+        found += [_with_share(cause, whole) for cause in causes_]
     slower = "A" if total_s is not None and total_s < 0.0 else "B"
-    shared = [_with_share(cause, total_s) for cause in found]
-    return tuple(sorted(shared, key=lambda cause: (cause.side != slower, *_rank(cause))))
+    return tuple(sorted(found, key=lambda cause: (cause.side != slower, *_rank(cause))))
 
 
 def _rank(cause: Cause) -> tuple[bool, bool, float, int]:
@@ -57,9 +56,8 @@ def _rank(cause: Cause) -> tuple[bool, bool, float, int]:
     return (last, minor, -cause.seconds, _ORDER.index(cause.kind))
 
 
-def _with_share(cause: Cause, total_s: float | None) -> Cause:
-    sign = -1.0 if cause.side == "A" else 1.0
-    share = sign * cause.seconds / total_s if total_s else None
+def _with_share(cause: Cause, whole_s: float) -> Cause:
+    share = min(max(cause.seconds / whole_s, 0.0), 1.0) if whole_s else None
     return cause.model_copy(update={"share": share})
 
 
@@ -139,13 +137,13 @@ def _unfused(changes: Sequence[Seen], counts: Mapping[str, Grown], side: str) ->
         update, calls, before = list(changes), kernels.more, kernels.fewer
     if calls < before * _MANY_TIMES or calls - before < _MANY_MORE:
         return None
-    gone = [name for c in update for name in c.old if name not in c.new]
+    gone = [c.old[0] for c in sorted(update, key=lambda c: c.seconds) if c.old and not c.new]
     if not before or not (gone or _spread(update)):
         # Nothing was replaced: work was added, which its own operations name.
         return None
     instead = f", instead of {before:.3g}" + (f" ({gone[0]})" if gone else "")
     says = f"{side} updates the weights by {calls:.3g} operations a step{instead}: it is not fused"
-    return _cause("unfused update", side, says, sum(c.seconds for c in update))
+    return _cause("unfused update", side, says, sum(max(c.seconds, 0.0) for c in update))
 
 
 def _spread(update: Sequence[Seen]) -> bool:
@@ -193,7 +191,7 @@ _RULES: Sequence[Rule] = (
 )
 # Of causes that explain equally much, the first.
 _ORDER: Sequence[CauseKind] = (
-    *("compilation", "synchronisation", "unfused update", "graph break", "copy", "allocation"),
+    *("compilation", "unfused update", "synchronisation", "graph break", "copy", "allocation"),
 )
 
 

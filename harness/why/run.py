@@ -88,7 +88,7 @@ def explained(verdict: PairVerdict, found: Profiles, folder: Path) -> CellChange
         b_step_s=plain[1],
         a_profiled_s=profiled[0],
         b_profiled_s=profiled[1],
-        causes=causes(changes, pairs, total),
+        causes=causes(aligned(a, b, grouped=False), pairs, total),
         changes=changes[:_MOST_CHANGES],
         counts=pairs,
         notes=tuple(dict.fromkeys(notes)),

@@ -45,7 +45,7 @@ def cause_row(number: int, cause: Cause) -> dict[str, str]:
         "cause": cause.says,
         "kind": cause.kind,
         "µs/step": micros(cause.seconds),
-        "of the change": _share(cause.share),
+        "of what grew": _share(cause.share),
     }
 
 
@@ -66,7 +66,7 @@ def _change_row(change: Change) -> dict[str, str]:
         "a, µs": micros(change.a_s),
         "b, µs": micros(change.b_s),
         "b - a, µs": _signed(change.change_s) + interval,
-        "of the change": _share(change.share),
+        "share": _share(change.share),
         "on": change.on,
         "from": change.source,
         "": "" if change.clear else "noise",
@@ -94,8 +94,7 @@ def _signed(seconds: float | None) -> str:
 
 
 def _share(share: float | None) -> str:
-    # Of a change near zero, shares are of noise.
-    return "" if share is None or abs(share) > 10 else f"{share:.0%}"
+    return "" if share is None else f"{share:.0%}"
 
 
 def count_row(pair: CountPair) -> dict[str, str]:
@@ -116,7 +115,7 @@ def _number(name: str, value: float | None) -> str:
 
 def cautions(cell: CellChange) -> list[str]:
     """For readers of the figures."""
-    found = [*cell.notes]
+    found = [note for note in cell.notes if note != cell.verdict.reason]
     plain, profiled = (cell.a_step_s, cell.b_step_s), (cell.a_profiled_s, cell.b_profiled_s)
     if all(plain) and all(profiled) and cell.changes:
         times = [micros(value) for value in (*profiled, *plain)]

@@ -22,7 +22,7 @@ def profile(*ops, wall_s=0.0, **known):
 
 def explain(a, b, total=None):
     """The changes and causes of one launch of each side."""
-    changes = aligned([a], [b])
+    changes = aligned([a], [b], grouped=False)
     whole = sum(change.change_s for change in changes) if total is None else total
     return changes, causes(changes, counts([a], [b]), whole)
 
@@ -34,7 +34,7 @@ def test_an_operation_is_matched_by_part_and_name():
     told = [(c.part, c.a, c.b, round(c.change_s, 9), c.clear) for c in changes]
     assert told[0] == ("backward", ("mm",), ("mm",), 3e-3, True)
     assert told[1][:2] == ("forward", ("relu",)) and len(told) == 3
-    assert changes[0].share == pytest.approx(3.0 / 3.1)
+    assert changes[0].share == pytest.approx(3.0 / 3.1) and changes[2].share is None
 
 
 def test_renamed_operations_of_a_part_are_one_change_and_new_ones_stand_alone():
