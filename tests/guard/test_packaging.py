@@ -13,12 +13,11 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
+from checkout import copied, environment
 from paths import ROOT
-from repositories import commit, git
+from repositories import git
 
-SHARED = Path(np.__file__).parents[1]
 VERSION = "9.8.7"
 TRIES = (
     *("run", "gate", "--framework", "numpy", "--dtype", "float64", "-k", "digits_mlp sgd"),
@@ -29,14 +28,7 @@ TRIES = (
 @pytest.fixture(scope="module")
 def source(tmp_path_factory) -> Path:
     """The files that git follows or would follow, as a repository of their own."""
-    folder = tmp_path_factory.mktemp("source")
-    listed = git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes((ROOT / name).read_bytes())
-    git(folder, "init", "-q")
-    commit(folder, "all")
+    folder = copied(tmp_path_factory.mktemp("source"))
     git(folder, "tag", f"v{VERSION}")
     git(folder, "tag", "v9")
     return folder
@@ -73,15 +65,12 @@ def install(tmp_path):
     """Installs what pip is given, with the network off."""
 
     def installed(*what: str) -> Installed:
-        environment, empty = tmp_path / "env", tmp_path / "empty"
+        place, empty = environment(tmp_path / "env"), tmp_path / "empty"
         empty.mkdir()
-        run(sys.executable, "-m", "venv", "--without-pip", str(environment))
-        site = next(environment.glob("lib/python*/site-packages"))
-        (site / "shared.pth").write_text(f"{SHARED}\n")
-        pip = (sys.executable, "-m", "pip", "--python", str(environment / "bin" / "python"))
+        pip = (str(place / "python"), "-m", "pip")
         offline = ("install", "--no-index", "--no-deps", "--no-build-isolation", "--quiet")
         run(*pip, *offline, "--ignore-installed", *what)
-        return Installed(environment / "bin", empty)
+        return Installed(place, empty)
 
     return installed
 
