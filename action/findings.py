@@ -34,6 +34,9 @@ def main(folder: Path, code: int, name: str) -> None:
     lines = _findings(found) if found else []
     for text in lines[:MOST]:
         annotate("error", "gradrace", text)
+    if suspected := [_slower(cell) for cell in _cells(found) if cell["decision"] == "suspected"]:
+        level, head = (level if code else "warning"), "suspected, found once" if not code else head
+        annotate("warning", "gradrace: suspected", "; ".join(suspected[:MOST]))
     more = f"; {len(lines) - MOST} more findings" if len(lines) > MOST else ""
     annotate(level, f"gradrace: {head}", f"{verdict}{more}; see the summary of this job")
     outputs = {
@@ -58,7 +61,7 @@ def annotate(level: str, title: str, text: str) -> None:
 def _findings(found: dict[str, Any]) -> list[str]:
     """A sentence for each regression and each failure."""
     checks = (found.get("convergence") or {}).get("checks", ())
-    cells = (found.get("timing") or {}).get("cells", ())
+    cells = _cells(found)
     lines = [_slower(cell) for cell in cells if cell["decision"] == "regression"]
     lines += [_differs(check) for check in checks if check["verdict"] == "differs"]
     lines += [f"{c['cell']}: failed: {c['reason']}" for c in cells if c["decision"] == "failed"]
@@ -66,9 +69,13 @@ def _findings(found: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _cells(found: dict[str, Any] | None) -> list[dict[str, Any]]:
+    return ((found or {}).get("timing") or {}).get("cells", [])
+
+
 def _slower(cell: dict[str, Any]) -> str:
     size = f"{cell['ratio'] - 1:+.1%} [{cell['low'] - 1:+.1%}, {cell['high'] - 1:+.1%}]"
-    return f"{cell['cell']}: slower, {size}"
+    return f"{cell['cell']}: {size}"
 
 
 def _differs(check: dict[str, Any]) -> str:

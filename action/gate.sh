@@ -3,14 +3,16 @@
 # fails with that code, after everything is uploaded.
 set -euo pipefail
 
-# The commit of the base: fetched if this clone is shallow.
-commit_of() {
-  if git rev-parse --verify --quiet --end-of-options "$1^{commit}" > /dev/null; then
-    git rev-parse "$1^{commit}"
-  elif git fetch --quiet --no-tags --depth=1 origin "${1#origin/}"; then
-    git rev-parse FETCH_HEAD
+# Fetches the commit of the base if this clone lacks it, and prints its name. If it is nowhere, the
+# gate says so.
+base_here() {
+  local name=${1#origin/}
+  if ! git rev-parse --verify --quiet --end-of-options "$1^{commit}" > /dev/null &&
+    git fetch --quiet --no-tags --depth=1 origin "$name" &&
+    ! git cat-file -e "$1" 2> /dev/null; then
+    git update-ref "refs/remotes/origin/$name" FETCH_HEAD
+    echo "origin/$name"
   else
-    # The gate says what is wrong with it.
     echo "$1"
   fi
 }
@@ -23,12 +25,9 @@ if [ -z "$BASE" ]; then
   esac
 fi
 arguments=("$SUITE" -k "$KEYWORD" --output "$OUTPUT")
-arguments+=(--threshold "$THRESHOLD" --budget "$BUDGET")
+arguments+=(--threshold "$THRESHOLD" --budget "$BUDGET" --measure "$MEASURE")
 if [ -n "$BASE" ] && [ "$BASE" != none ]; then
-  arguments+=(--base "$(commit_of "$BASE")")
-fi
-if [ -n "$MEASURE" ]; then
-  arguments+=(--measure "$MEASURE")
+  arguments+=(--base "$(base_here "$BASE")")
 fi
 if [ "$STRICT" = true ]; then
   arguments+=(--strict)

@@ -109,7 +109,7 @@ def test_a_slower_step_is_red_with_its_cell_and_size(job) -> None:
     assert made.run(**INPUTS, budget="150") == 4, made.log
     cell = next(c for c in kept(made)["timing"]["cells"] if c["decision"] == "regression")
     assert 1.05 < cell["ratio"] < 1.4 and cell["confirmed"]
-    assert f"::error title=gradrace::{cell['cell']}: slower, +" in made.log
+    assert f"::error title=gradrace::{cell['cell']}: +" in made.log
     assert made.outputs()["exit-code"] == "4" and Path(made.outputs()["json"]).is_file()
     comment = (made.temp / "body.md").read_text()
     assert comment.startswith("<!-- gradrace gate tiny.toml-mine -->\n## gradrace gate tiny: regr")
@@ -171,6 +171,17 @@ def test_history_is_recorded_on_other_events_alone(job) -> None:
     made = job(COMMENTED)
     only = ("history",)
     assert made.run(only=only, **INPUTS, history_branch="h") == 0 and made.ran == []
+
+
+def test_a_suspected_cell_is_a_warning(tmp_path) -> None:
+    cell = {"cell": "a", "decision": "suspected", "ratio": 1.08, "low": 1.02, "high": 1.14}
+    found = {"outcome": "suspected", "convergence": None, "timing": {"cells": [cell]}}
+    (tmp_path / "gate.json").write_text(json.dumps(found))
+    command = ["python3", str(ROOT / "action" / "findings.py"), str(tmp_path), "0", "a"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    lines = done.stderr.splitlines()
+    assert lines[0] == "::warning title=gradrace%3A suspected::a: +8.0%25 [+2.0%25, +14.0%25]"
+    assert lines[1].startswith("::warning title=gradrace%3A suspected%2C found once::suspected;")
 
 
 def calls(job: Job) -> list[str]:
