@@ -121,9 +121,10 @@ class RunRecord(Frozen):
     reason: why the run did not take all its steps; with status ok it was stopped early.
     lanes: of the program that trained it, free ones included; 1 for a run by itself. note: why a
         run of mode `population` was trained by itself, or in fewer lanes than it asks for.
-    import_s loads the adapter and its framework; setup_s builds the session; first_call_s is the
-        first call that trains, and compiles if the framework does: one step, or one block of
-        first_call_steps in a compiled loop.
+    import_s loads the adapter and its framework; start_s is the first session of a timing run's
+        process, which no cell pays: see worker.start; None in records of earlier versions; setup_s
+        builds the session; first_call_s is the first call that trains, and compiles if the
+        framework does: one step, or one block of first_call_steps in a compiled loop.
     policy: settings for determinism and precision. gauges: readings of the machine before and after
         a launch (a GPU's temperature and clocks, if they can be read).
     energy: of a convergence run, from the beginning of its set-up to its end.
@@ -145,6 +146,7 @@ class RunRecord(Frozen):
     note: str = ""
     summary: Summary | None = None
     import_s: Seconds | None = None
+    start_s: Seconds | None = None
     setup_s: Seconds | None = None
     first_call_s: Seconds | None = None
     first_call_steps: PositiveInt = 1

@@ -95,7 +95,8 @@ def time(  # noqa: PLR0913 - the options of `gradrace time`, by keyword
 
     Returns a row for each cell and machine: task, framework, mode, optimizer, rule and so on, then
     launches, step_p25_s, step_median_s, step_p99_s, step_mean_s with `_low` and `_high` (95% over
-    launches; three are needed), steps_per_s, samples_per_s, first_call_s, state_bytes, memory.
+    launches; three are needed), steps_per_s, samples_per_s, start_s, first_call_s, state_bytes,
+    memory.
     suite, name, load: as of `run`; the others as the options of the command line.
 
     Raises gradrace.UserError for anything misspelt or impossible; failed launches are counted."""

@@ -109,6 +109,7 @@ def _figures(row: dict[Any, Any]) -> dict[str, str]:
         "steps/s": text.significant(row["steps_per_s"]),
         "samples/s": text.significant(row["samples_per_s"]),
         "import s": text.significant(row["import_s"]),
+        "start s": text.significant(row["start_s"]),
         "set-up s": text.significant(row["setup_s"]),
         "first call s": _first_call(row),
         "state bytes": "unknown" if pd.isna(row["state_bytes"]) else f"{row['state_bytes']:,.0f}",

@@ -28,7 +28,7 @@ SPREAD = words(
     " parts_covered"
 )
 # Those of which the median over launches is given.
-MIDDLE = words("import_s setup_s first_call_s first_call_steps state_bytes")
+MIDDLE = words("import_s start_s setup_s first_call_s first_call_steps state_bytes")
 ENERGY = words("joules joules_per_1000_steps")
 MEMORY = words("imported_bytes peak_bytes grown_bytes device_peak_bytes")
 # Columns of numbers of every run, NaN if they are missing.

@@ -39,7 +39,7 @@ class Frames:
     steps_to_target, stopped_at, and if energy could be read joules, joules_per_1000_steps (of all
     the run, set-up and compilation included) and energy_source (else ""); of timing runs
     step_p25_s, step_median_s, step_p99_s, step_mean_s (the one to add up steps with), contended,
-    first_call_s, first_call_steps, and of their parts forward_s, backward_s, optimizer_s,
+    start_s, first_call_s, first_call_steps, and of their parts forward_s, backward_s, optimizer_s,
     remainder_s, parts_covered (see step_times.parts_of_launch); of memory runs imported_bytes,
     peak_bytes, grown_bytes, device_peak_bytes, memory_method; of all import_s, setup_s,
     state_bytes, started_at, wall_s, host and driver (see record.RunRecord), and machine: the short
@@ -230,6 +230,7 @@ def _row(suite: str, record: RunRecord) -> dict[str, Any]:
         "note": record.note,
         **(record.summary.to_json() if record.summary else {}),
         "import_s": record.import_s,
+        "start_s": record.start_s,
         "setup_s": record.setup_s,
         "first_call_s": record.first_call_s,
         "first_call_steps": record.first_call_steps if record.first_call_s is not None else None,
@@ -328,8 +329,8 @@ def timing_figures(runs: pd.DataFrame) -> dict[str, Any]:
     launches; step_p25_s, step_median_s, step_p99_s, step_mean_s, forward_s, backward_s,
     optimizer_s, remainder_s and parts_covered, each with `_low` and `_high`: a 95% interval over
     launches, NaN with fewer than three (statistics.intervals); steps_per_s and samples_per_s of
-    p25, with limits as well; import_s, setup_s, first_call_s, first_call_steps, state_bytes
-    (medians over launches); imported_bytes, peak_bytes, grown_bytes, device_peak_bytes,
+    p25, with limits as well; import_s, start_s, setup_s, first_call_s, first_call_steps,
+    state_bytes (medians over launches); imported_bytes, peak_bytes, grown_bytes, device_peak_bytes,
     memory_method; contended (how many launches were)."""
     ended = runs[runs["status"] == "ok"]
     launches, memory = ended[ended["measure"] == "timing"], ended[ended["measure"] == "memory"]

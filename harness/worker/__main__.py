@@ -15,6 +15,7 @@ import threading
 import time
 import traceback
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property, partial
 from typing import Any, BinaryIO
@@ -32,7 +33,7 @@ from ..roles import refused
 from ..schedules import SCHEDULES, same_rates
 from ..sources import hash_of, is_as_planned
 from ..spec import POPULATION, RunSpec
-from . import clock, memory, resident
+from . import clock, memory, resident, start
 from .draft import Draft, Skip, reason_of, redirect_output
 from .packed import packed, portions
 from .populate import Member, train_together
@@ -159,7 +160,9 @@ class Worker:
         """All timing runs of a job against each other, also if one breaks."""
         opened: list[tuple[int, Draft, Session]] = []
         began = time.perf_counter()
-        for index, draft in enumerate(drafts):
+        self._start(drafts)
+        for index in start.turned([draft.spec for draft in drafts]):
+            draft = drafts[index]
             try:
                 opened.append((index, draft, self._open(draft, self._inputs(draft))))
             except Exception as error:
@@ -178,6 +181,23 @@ class Worker:
         for (index, draft, session), cell in zip(opened, timed, strict=True):
             draft.share_s, draft.gauges = share, gauges
             self._result(index, self._outcome(draft, session, cell))
+
+    def _start(self, drafts: Sequence[Draft]) -> None:
+        """What no cell is to pay for the others."""
+        redirect_output(drafts[0].log)
+        runs, registry = [draft.spec for draft in drafts], self._registry
+        mode, every = registry.frameworks[runs[0].framework].modes[0], registry.optimizers
+
+        def inputs(run: RunSpec) -> RunInputs:
+            optimizer = every[run.optimizer.name]
+            if reason := refused(self._adapter, run, optimizer, every):
+                raise Skip(reason)
+            return make_plan(run, optimizer, registry.schedules, every)
+
+        start_s = start.start(self._adapter, runs[0], mode, inputs)
+        for draft in drafts:
+            draft.start_s = start_s
+        start.first_uses(self._adapter, runs, mode, inputs)
 
     def _outcome(
         self, draft: Draft, session: Session, cell: clock.CellTimes | Exception

@@ -36,6 +36,7 @@ class Draft:
         self.spec = spec = RunSpec.model_validate(planned["spec"])
         self.sources: dict[str, str] = planned["sources"]
         self.log = Path(planned["log"])
+        self.start_s: float | None = None
         self.setup_s: float | None = None
         self.state_bytes: int | None = None
         self.share_s: float | None = None
@@ -90,6 +91,7 @@ class Draft:
         wall = self.share_s if self.share_s is not None else time.perf_counter() - self._began
         found = {
             "started_at": self._started_at,
+            "start_s": self.start_s,
             "setup_s": self.setup_s,
             "state_bytes": self.state_bytes,
             "wall_s": wall,

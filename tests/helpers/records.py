@@ -139,7 +139,7 @@ def make_result(
     record = RunRecord(
         **{"schema": 1, "digest": key, "spec": spec, "status": status, "reason": reason},
         **{"setup_s": 0.5, "first_call_s": 0.25, "state_bytes": 1024} if measured else {},
-        **{"import_s": 2.0, "wall_s": 1.5, "memory": memory},
+        **{"import_s": 2.0, "start_s": 0.5, "wall_s": 1.5, "memory": memory},
         summary=_summary(spec, curve, status) if trained else None,
         started_at=f"2026-03-01T{minute // 60 % 24:02d}:{minute % 60:02d}:00+00:00",
         **{"versions": VERSIONS[spec.framework], "sources": {"source": "0"}},

@@ -48,7 +48,16 @@ from typer.testing import CliRunner
 def told(frames: frame.Frames) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Runs and curves but for what differs from one execution to the next."""
     moments = [
-        *("host", "driver", "import_s", "setup_s", "started_at", "wall_s", "energy_source"),
+        *(
+            "host",
+            "driver",
+            "import_s",
+            "start_s",
+            "setup_s",
+            "started_at",
+            "wall_s",
+            "energy_source",
+        ),
         "joules",
     ]
     moments += ["joules_per_1000_steps", *(c for c in frames.runs if c.startswith("step_"))]

@@ -61,7 +61,7 @@ def test_a_cell_has_all_its_figures(tmp_path):
     assert outcome.exit_code == 0 and len(cells) == 1
     cell = cells.iloc[0]
     assert cell["launches"] == 3 and cell["first_call_steps"] == 1
-    positive = ["import_s", "setup_s", "first_call_s", "forward_s", "optimizer_s"]
+    positive = ["import_s", "start_s", "setup_s", "first_call_s", "forward_s", "optimizer_s"]
     positive += ["parts_covered", "peak_bytes", "steps_per_s"]
     assert (cells[positive] > 0).all(axis=None)
     assert cell["step_p25_s_low"] < cell["step_p25_s"] < cell["step_p25_s_high"]

@@ -23,9 +23,11 @@ def _mebibytes(label: str, name: str) -> Field:
     return field(label, lambda row: cells.number(row[name] / 2**20))
 
 
+START = "start of the framework: set-up and first step of a process's first session"
 COLUMNS = [
     *TIMED,
     number("Import, s", "import_s"),
+    number("Start, s", "start_s", help=START),
     number("Set-up, s", "setup_s"),
     field("First call, s", cells.first_call),
     field("State, KiB", _state),
@@ -49,9 +51,11 @@ def section(builder: Builder) -> Section:
 def _meaning(rows: pd.DataFrame) -> str:
     methods = ", ".join(dict.fromkeys(filter(None, rows["memory_method"])))
     return joined(
-        "Import loads the framework, set-up builds model and optimizer and places the data, the"
-        " first call traces and compiles. State is the memory that the optimizer keeps besides the"
-        " weights, counted exactly.",
+        "Import loads the framework. Start is the start of the framework: the first session of a"
+        " process, of one dense layer, which sets up devices, thread pools and memory. It is done"
+        " before any cell, and no cell's figures hold it. Set-up builds model and optimizer and"
+        " places the data; the first call traces and compiles. State is the memory that the"
+        " optimizer keeps besides the weights, counted exactly.",
         f"Memory, of a process that does nothing else ({methods}): the growth of the resident set"
         f" by set-up and {MEMORY_STEPS} steps, and the framework's own count of the device's peak."
         if methods

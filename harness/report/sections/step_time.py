@@ -92,7 +92,8 @@ def _figures(builder: Builder, task: str, rows: pd.DataFrame) -> list[Figure]:
         drawing = partial(times.first_calls, called, builder.timed_setups)
         caption = (
             "the first training call, which traces and compiles if the framework does: one step,"
-            " or a whole block in modes that compile loops."
+            " or a whole block in modes that compile loops. The start of the framework, which a"
+            " process pays once, is not in it."
         )
         shown = "the seconds the first call takes"
         found.append(small("first-step", drawing, "first step", shown, caption))

@@ -35,8 +35,8 @@ _COLUMNS = [
     *lookup.TIMES,
     *(n + limit for n in ("step_median_s", "step_p99_s", "step_mean_s") for limit in _LIMITS),
     *(name + limit for name in _SPREADS for limit in ("", *_LIMITS)),
-    *words("import_s setup_s first_call_steps state_bytes imported_bytes peak_bytes grown_bytes"),
-    *["device_peak_bytes", "memory_method", "contended", "digests"],
+    *words("import_s start_s setup_s first_call_steps state_bytes imported_bytes peak_bytes"),
+    *["grown_bytes", "device_peak_bytes", "memory_method", "contended", "digests"],
 ]
 
 
