@@ -23,12 +23,16 @@ import numpy as np
 
 _TRAIN, _SYNC = "steps", "end of steps"
 _WAIT, _COPY, _PYTHON = "synchronize (wait for the device)", "copy to the device", "(Python)"
+_CALL, _PASSES = "PjitFunction(", {"forward", "backward"}
+# Of numbers and NumPy arrays that a program or an operator is called with.
+_PLACE = "place an argument on the device"
 _COMPILE_EVENT = "/jax/core/compile/backend_compile_duration"
 # Events of the main thread by what they begin with. The first that fits an event or, if none does,
 # its nearest caller, names its operator.
 _HOST = (
     (_WAIT, (_WAIT, "CommonPjRtBuffer::Await", "np.asarray(jax.Array)", "PjRtCpuBuffer::Await")),
-    (_COPY, (_COPY, "DevicePut", "shard_args", "batched_copy_array", "CopyToMemorySpace")),
+    (_COPY, (_COPY, "batched_copy_array", "CopyToMemorySpace")),
+    (_PLACE, ("DevicePut", "shard_args")),
     ("compile", ("backend_compile", "lower_sharding_computation")),
     ("XLA executor", ("ThunkExecutor",)),
     (_WAIT, (_SYNC,)),
@@ -43,6 +47,7 @@ _LIBRARY = re.compile(r"^$|(site|dist)-packages/(?!gradrace)|/lib/python\d")
 _OPTIMIZER = re.compile(r"/optax/|optimi[sz]er")
 _NOTES = (
     "bytes of an operator are those of its results",
+    "placed arguments are numbers and NumPy arrays that programs are called with, of unknown size",
     "a thread that waits for its core counts as busy: operators of threads that share one overlap",
     "allocations are those of the compiled programs' plans; the allocator itself is not observed",
 )
@@ -188,6 +193,7 @@ class _Found:
         self.ops: dict[tuple[str, str], _Op] = defaultdict(_Op)
         self.counts: Counter[str] = Counter()
         self._runs: dict[tuple[str, str], set[Any]] = defaultdict(set)
+        self._parts: dict[str, set[str]] = defaultdict(set)
 
     def read(self, path: Path) -> None:
         """Adds the events of one xplane.pb."""
@@ -234,6 +240,7 @@ class _Found:
         module, program = str(stats.get("hlo_module", "")), str(stats.get("program_id", ""))
         self._runs[module, program].add(stats.get("run_id", 0))
         known = _instruction(modules, module, program, str(stats["hlo_op"]))
+        self._parts[module].add(known.part)
         op = self.ops[known.part, known.name]
         op.calls, op.bytes = op.calls + 1, op.bytes + known.bytes
         op.source = op.source or known.source
@@ -271,30 +278,37 @@ class _Found:
             if "hlo_op" in span.stats or callers[-1].name not in (_TRAIN, _SYNC):
                 continue
             name, at = _host_name(callers, compiling)
-            op = self.ops["", name]
+            op = self.ops[self._part_called(callers), name]
             outermost = at is span and all(
                 _host_name([each], compiling)[0] != name for each in callers[1:]
             )
             op.calls += outermost
             waited = busy(span.start, span.end) if name == _WAIT else 0.0
             op.host_ns += max(0.0, span.own - waited)
-            if outermost and callers[-1].name == _TRAIN:
+            # What a callback of a program does is that callback's, which counts once.
+            inside = any("hlo_op" in each.stats for each in callers)
+            if outermost and callers[-1].name == _TRAIN and not inside:
                 self._count(name, span)
+
+    def _part_called(self, callers: list[_Span]) -> str:
+        """optimizer for calls of programs that compute nothing else: an update without jit."""
+        for span in callers:
+            if span.name.startswith(_CALL):
+                parts = self._parts.get(f"jit_{span.name[len(_CALL) : -1]}", set())
+                return "optimizer" if "optimizer" in parts and not parts & _PASSES else ""
+        return ""
 
     def _count(self, name: str, span: _Span) -> None:
         self.counts["synchronisations"] += name == _WAIT
+        self.counts["placed_arguments"] += name == _PLACE
         if name == _COPY:
-            size = int(span.stats.get("bytes", 0))
             self.counts["copies"] += 1
-            self.counts["copied_bytes"] += size
-            if not size and "bytes" not in span.stats:
-                note = "copied_bytes lacks arrays that JAX placed by itself, as NumPy arguments"
-                self.notes += [] if note in self.notes else [note]
+            self.counts["copied_bytes"] += int(span.stats.get("bytes", 0))
 
     def table(self, traces: list[str]) -> dict[str, Any]:
         """Plain JSON, a step's share."""
         keys = ("kernels", "programs", "synchronisations", "compilations", "allocations")
-        keys += ("allocated_bytes", "copies", "copied_bytes")
+        keys += ("allocated_bytes", "copies", "copied_bytes", "placed_arguments")
         ops = [
             {
                 "name": name,
@@ -314,9 +328,9 @@ class _Found:
 
 def _host_name(callers: list[_Span], compiling: set[int]) -> tuple[str, _Span | None]:
     for span in callers:
-        if span.name.startswith("PjitFunction("):
+        if span.name.startswith(_CALL):
             what = "compile" if id(span) in compiling else "dispatch"
-            return f"{what} {span.name[len('PjitFunction(') : -1]}", span
+            return f"{what} {span.name[len(_CALL) : -1]}", span
         for name, begins in _HOST:
             if span.name.startswith(begins):
                 return name, span

@@ -23,12 +23,15 @@ import tensorflow as tf
 
 _TRAIN, _SYNC = "steps", "end of steps"
 _WAIT, _COPY, _PYTHON = "numpy() (wait for the device)", "copy to the device", "(Python)"
+# Of numbers and NumPy arrays that operators are called with.
+_PLACE = "place an argument on the device"
 _TRACING, _COMPILING = "compile (trace a tf.function)", "compile (XLA)"
 # Events of the main thread by what they begin with. The first that fits an event or, if none does,
 # its nearest caller, names its operator.
 _HOST = (
     (_WAIT, (_WAIT,)),
-    (_COPY, (_COPY, "tf.constant")),
+    (_COPY, (_COPY,)),
+    (_PLACE, ("tf.constant",)),
     (_TRACING, ("tf.function-graph_building",)),
     (_COMPILING, ("CpuCompiler::", "GpuCompiler::", "HLO passes", "XlaCompile", "XlaCompiler")),
     ("convert_to_tensor", ("convert_to_tensor",)),
@@ -42,6 +45,7 @@ _EAGER = "EagerLocalExecute: "
 _OPERATOR = re.compile(r"^(?P<path>[^:\s]+):(?P<type>_?[A-Z]\w*)$")
 # What control flow and calls put into the paths of operators.
 _WRAPPED = re.compile(r"_?((while|body|cond|then|else|(Stateful)?PartitionedCall)(_\d+)?|\d+)")
+_ASSIGNS = r"(Assign\w*Variable|Resource(Sparse)?Apply)"
 _LIBRARY = re.compile(r"^_?(Mkl|Native|OneDnn)+")
 _CALLBACKS = ("PyFunc", "EagerPyFunc", "PyFuncStateless")
 _COPIES = ("DeepCopy", "Copy", "CopyHost", "Snapshot", "_Send", "_Recv", "_HostSend", "_HostRecv")
@@ -56,6 +60,7 @@ _NOTES = (
     "operators of threads that share a core overlap: a thread that waits for it counts as busy",
     "operators that TensorFlow thinks cheap are timed together, and share that time evenly by their"
     " calls; those of the optimizer are counted in the graph, before TensorFlow rewrites it",
+    "programs are calls from Python, of traced functions and of single operators",
     "TensorFlow's trace names no lines of Python",
     "allocations on a CPU are those of its pool: small arrays are not among them",
 )
@@ -208,6 +213,7 @@ class _Found:
         self.ops: dict[tuple[str, str], _Op] = defaultdict(_Op)
         self.counts: Counter[str] = Counter()
         self._compiled: dict[tuple[str, str], tuple[str, str]] = {}
+        self._eager = ""
 
     def read(self, path: Path) -> list[_Line]:
         """Adds the events of one xplane.pb, and gives them."""
@@ -225,6 +231,7 @@ class _Found:
         ran = [(span, at) for line in lines for span in line.spans if (at := self._at(span))]
         nodes = self._nodes(lines)
         parts = _Parts([*(at for _, at in ran), *nodes])
+        self._eager = self._part_of_eager(lines, parts)
         for span, at in ran:
             self._operator(span, parts.of(at), _LIBRARY.sub("", at.type))
         # Programs of XLA are traced whole.
@@ -241,6 +248,12 @@ class _Found:
                     self.counts["allocations"] += 1
                     self.counts["allocated_bytes"] += int(span.stats.get("requested_bytes") or 0)
         return lines
+
+    def _part_of_eager(self, lines: list[_Line], parts: _Parts) -> str:
+        """Operators outside of graphs: the optimizer's if they, and no graph, move the weights."""
+        names = [span.name for line in lines for span in line.spans]
+        moves = sum(bool(re.match(rf"{_EAGER}{_ASSIGNS}", name)) for name in names)
+        return "optimizer" if moves >= self.steps and parts.only_gradients else ""
 
     def _nodes(self, lines: list[_Line]) -> dict[_Operator, float]:
         """Those of all graphs that were called, and how often; a loop turns once a step."""
@@ -323,7 +336,7 @@ class _Found:
                 continue
             name, at = _host_name(callers)
             outermost = at is span and name not in {_host_name([each])[0] for each in callers[1:]}
-            op = self.ops["", name]
+            op = self.ops[self._eager if _is_eager(at) else "", name]
             op.calls += outermost
             op.host_ns += max(0.0, span.own - max(0.0, idle[id(span)]))
             if outermost and callers[-1].name == _TRAIN:
@@ -332,14 +345,17 @@ class _Found:
     def _count(self, name: str, span: _Span) -> None:
         self.counts["synchronisations"] += name == _WAIT
         self.counts["compilations"] += name == _TRACING
-        self.counts["kernels"] += span.name.startswith(_EAGER) and not name.startswith("dispatch")
-        if name == _COPY or name in _COPIES:
+        self.counts["programs"] += span.name.startswith(_EAGER)
+        self.counts["kernels"] += _is_eager(span)
+        self.counts["placed_arguments"] += name == _PLACE
+        if name == _COPY or name.removeprefix("dispatch ") in _COPIES:
             self.counts["copies"] += 1
             self.counts["copied_bytes"] += int(span.stats.get("bytes", 0))
 
     def table(self, traces: list[str]) -> dict[str, Any]:
         """Plain JSON, a step's share."""
-        keys = ("kernels", "synchronisations", "compilations", "allocations", "allocated_bytes")
+        keys = ("kernels", "programs", "synchronisations", "compilations", "allocations")
+        keys += ("allocated_bytes", "copies", "copied_bytes", "placed_arguments")
         ops = [
             {
                 "name": name[:300],
@@ -352,7 +368,7 @@ class _Found:
             }
             for (part, name), op in self.ops.items()
         ]
-        counts = {key: self.counts[key] / self.steps for key in (*keys, "copies", "copied_bytes")}
+        counts = {key: self.counts[key] / self.steps for key in keys}
         parts = {"steps": self.steps, "ops": ops, "counts": counts}
         return {**parts, "traces": traces, "notes": self.notes}
 
@@ -374,9 +390,10 @@ class _Parts:
             scope, backward = _scope(at.path)
             if backward:
                 self._differentiated.add(scope)
-            elif scope and re.match(r"(Assign\w*Variable|Resource(Sparse)?Apply)", at.type):
+            elif scope and re.match(_ASSIGNS, at.type):
                 assigning.add(scope)
         self._optimizer = assigning - self._differentiated
+        self.only_gradients = bool(self._differentiated) and not self._optimizer
         self._starts = {key: float(np.mean(times)) for key, times in starts.items()}
         gradients = [t for key, t in self._starts.items() if _scope(key[0])[1]]
         self._after = float(np.mean(gradients)) if gradients else None
@@ -424,12 +441,17 @@ def _scope(path: str) -> tuple[str, bool]:
     return (inner[0] if len(inner) > 1 else ""), len(inner) < len(names)
 
 
+def _is_eager(span: _Span) -> bool:
+    """Whether it is an operator outside of graphs."""
+    return span.name.startswith(_EAGER) and not span.name.startswith(f"{_EAGER}__inference_")
+
+
 def _host_name(callers: list[_Span]) -> tuple[str, _Span]:
     for span in callers:
         if span.name.startswith(_EAGER):
             what = span.name[len(_EAGER) :]
             called = re.match(r"__inference_(.+)_\d+$", what)
-            return (f"dispatch {called[1]}" if called else what), span
+            return f"dispatch {called[1] if called else what}", span
         for name, begins in _HOST:
             if span.name.startswith(begins):
                 return name, span

@@ -135,6 +135,13 @@ def _unfused(changes: Sequence[Seen], counts: Mapping[str, Grown], side: str) ->
     if not update and kernels:
         # A profiler that does not know parts: all kernels of a step.
         update, calls, before = list(changes), kernels.more, kernels.fewer
+    programs = counts.get("programs")
+    if programs and programs.more - programs.fewer >= _MANY_MORE and _called_one_by_one(update):
+        says = (
+            f"{side} updates the weights by {programs.more:.3g} calls from Python a step, instead"
+            f" of {programs.fewer:.3g}: it is not fused"
+        )
+        return _cause("unfused update", side, says, sum(c.seconds for c in update))
     if calls < before * _MANY_TIMES or calls - before < _MANY_MORE:
         return None
     gone = [c.old[0] for c in sorted(update, key=lambda c: c.seconds) if c.old and not c.new]
@@ -144,6 +151,12 @@ def _unfused(changes: Sequence[Seen], counts: Mapping[str, Grown], side: str) ->
     instead = f", instead of {before:.3g}" + (f" ({gone[0]})" if gone else "")
     says = f"{side} updates the weights by {calls:.3g} operations a step{instead}: it is not fused"
     return _cause("unfused update", side, says, sum(max(c.seconds, 0.0) for c in update))
+
+
+def _called_one_by_one(update: Sequence[Seen]) -> bool:
+    """Whether operations of the update are new calls from Python, outside of a program."""
+    new = (name for c in update for name in c.new if name not in c.old)
+    return any(name.startswith("dispatch ") for name in new)
 
 
 def _spread(update: Sequence[Seen]) -> bool:
