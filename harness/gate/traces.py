@@ -98,7 +98,9 @@ def compute_elsewhere(sweep: Sweep, side: Side, twins: bool = False) -> Computed
     content = {**sweep.suite.content.model_dump(mode="json", exclude_unset=True), "timing": False}
     content |= {"dtype": "float64"} if twins else {}
     for kind, names in sweep.registry.loaded.items():
-        content[kind] = _without(content.get(kind, ()), names)
+        given = content.get(kind, ())
+        # A suite that names nothing else names them itself, and may not be left empty.
+        content[kind] = _without(given, names) or (given if kind != "schedules" else [])
     if not content["schedules"]:
         # The suite's own, which is constant.
         del content["schedules"]
