@@ -142,7 +142,7 @@ def _print_cell(cell: CellChange) -> None:
     say(f"\n{text.headline(cell)}")
     tables = {
         "Causes": [text.cause_row(n, cause) for n, cause in enumerate(cell.causes, 1)],
-        "Where a step goes": part_rows(cell.verdict),
+        "Where a step goes": [{**row, "cell": ""} for row in part_rows(cell.verdict)],
         "The largest changes, a step": text.change_rows(cell),
         "Counts": [text.count_row(pair) for pair in cell.counts],
     }

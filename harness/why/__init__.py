@@ -129,6 +129,15 @@ class CellChange(Frozen):
     a_traces: tuple[str, ...] = ()
     b_traces: tuple[str, ...] = ()
 
+    @property
+    def total_s(self) -> float:
+        """The change of a step, b - a, in seconds: of the paired blocks; else, if those failed
+        because one side compiles all the time, of the blocks before the profiles; else 0."""
+        a, b = self.verdict.a_value, self.verdict.b_value
+        if a is None or b is None:
+            a, b = self.a_step_s, self.b_step_s
+        return 0.0 if a is None or b is None else b - a
+
 
 class WhyResult(Frozen):
     """The whole answer, as `--json` prints it. a, b: label, details and versions of the sides."""

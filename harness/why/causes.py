@@ -34,18 +34,18 @@ class Grown(NamedTuple):
 
 
 def causes(
-    changes: Sequence[Change], counts: Sequence[CountPair], total_s: float | None
+    changes: Sequence[Change], counts: Sequence[CountPair], total_s: float
 ) -> tuple[Cause, ...]:
     """Those of the side that became slower first, by the seconds that they explain.
 
-    changes: ungrouped. total_s: the change of a step, b - a; None if it is not known."""
+    changes: ungrouped. total_s: the change of a step, b - a."""
     found = []
     for side in ("A", "B"):
         seen, grown = _seen_from(side, changes), _grown(side, counts)
         whole = sum(change.seconds for change in seen if change.seconds > 0.0)
         causes_ = [cause for rule in _RULES if (cause := rule(seen, grown, side))]
         found += [_with_share(cause, whole) for cause in causes_]
-    slower = "A" if total_s is not None and total_s < 0.0 else "B"
+    slower = "A" if total_s < 0.0 else "B"
     return tuple(sorted(found, key=lambda cause: (cause.side != slower, *_rank(cause))))
 
 

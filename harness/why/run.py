@@ -72,7 +72,6 @@ def explained(verdict: PairVerdict, found: Profiles, folder: Path) -> CellChange
     changes, pairs = aligned(a, b), counts(a, b)
     plain = [float(np.median([each.step_s for each in side])) for side in (a, b)]
     profiled = [float(np.median([each.wall_s for each in side])) for side in (a, b)]
-    total = total_s(verdict, plain[0], plain[1])
     notes = [*(note for each in (a[-1], b[-1]) for note in each.notes)]
     if found.failure:
         notes.append(f"profiling ended early: {found.failure}")
@@ -80,7 +79,7 @@ def explained(verdict: PairVerdict, found: Profiles, folder: Path) -> CellChange
         tuple(str(folder / letter / name) for name in side[-1].traces)
         for letter, side in (("A", a), ("B", b))
     ]
-    return CellChange(
+    cell = CellChange(
         verdict=verdict,
         launches=launches,
         steps=a[-1].steps,
@@ -88,18 +87,11 @@ def explained(verdict: PairVerdict, found: Profiles, folder: Path) -> CellChange
         b_step_s=plain[1],
         a_profiled_s=profiled[0],
         b_profiled_s=profiled[1],
-        causes=causes(aligned(a, b, grouped=False), pairs, total),
         changes=changes[:_MOST_CHANGES],
         counts=pairs,
         notes=tuple(dict.fromkeys(notes)),
         a_traces=traces[0],
         b_traces=traces[1],
     )
-
-
-def total_s(verdict: PairVerdict, a_s: float, b_s: float) -> float:
-    """The change of a step in seconds: of the paired blocks; else, if those failed because one side
-    compiles all the time, of the blocks before the profiles, a_s and b_s."""
-    if verdict.a_value is not None and verdict.b_value is not None:
-        return verdict.b_value - verdict.a_value
-    return b_s - a_s
+    found_causes = causes(aligned(a, b, grouped=False), pairs, cell.total_s)
+    return cell.model_copy(update={"causes": found_causes})

@@ -50,11 +50,18 @@ def cause_row(number: int, cause: Cause) -> dict[str, str]:
 
 
 def change_rows(cell: CellChange) -> list[dict[str, str]]:
-    """The largest changes."""
-    return [_change_row(change) for change in cell.changes[:MOST_SHOWN]]
+    """The largest changes. Only those in the direction of the whole change show their share."""
+    grows = cell.total_s >= 0.0
+    return [_change_row(change, grows) for change in cell.changes[:MOST_SHOWN]]
 
 
-def _change_row(change: Change) -> dict[str, str]:
+def sentence(cell: CellChange) -> str:
+    """`change_text` as a sentence of its own."""
+    said = change_text(cell)
+    return f"{said[:1].upper()}{said[1:]}."
+
+
+def _change_row(change: Change, grows: bool) -> dict[str, str]:
     interval = ""
     if change.low_s is not None:
         interval = f" [{_signed(change.low_s)}, {_signed(change.high_s)}]"
@@ -66,7 +73,7 @@ def _change_row(change: Change) -> dict[str, str]:
         "a, µs": micros(change.a_s),
         "b, µs": micros(change.b_s),
         "b - a, µs": _signed(change.change_s) + interval,
-        "share": _share(change.share),
+        "share": _share(change.share) if (change.change_s >= 0.0) == grows else "",
         "on": change.on,
         "from": change.source,
         "": "" if change.clear else "noise",

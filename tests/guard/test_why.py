@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -12,9 +13,12 @@ from typing import NamedTuple
 import pytest
 from gradrace.paired import PairVerdict, Side, choose
 from gradrace.registry import load_registry
+from gradrace.why import WhyResult
 from gradrace.why.measure import folder_name, profiler_file, take_profiles
 from gradrace.why.run import explained
 from paths import ROOT
+from repositories import commit, git
+from tiny import TINY, toml
 
 # An update through torch.compile; `tag` is a constant of the program.
 COMPILED = """
@@ -139,3 +143,39 @@ def test_a_program_that_is_compiled_every_ten_steps_is_named_first(tmp_path):
     assert (first.kind, first.side) == ("compilation", "B")
     assert "compiles a program every 10 steps" in first.says
     assert any("torch.compile says why" in note for note in found.notes)
+
+
+SLOWER = """
+import numpy as np
+from gradrace import Optimizer, ReferenceRule
+
+def spread(g):
+    {body}
+
+def update(p, g, state, lr, t, hyper):
+    return p - lr * spread(g), state
+
+MINE = Optimizer(name="mine", title="Mine", paper="-", learning_rate=0.1, hyper={{}}, bindings={{}},
+                 rule=ReferenceRule(init=lambda p, hyper: {{}}, update=update))
+"""
+
+
+def test_the_command_explains_two_commits_of_a_user_s_repository(tmp_path):
+    git(tmp_path, "init", "-q")
+    timing = {**TINY["timing"], "rule": "canonical", "warmup_steps": 5}
+    (tmp_path / "tiny.toml").write_text(toml({**TINY, "optimizers": ["sgd"], "timing": timing}))
+    for body in ("return g", "return np.sort(g.ravel(), kind='stable')[::-1].reshape(g.shape)"):
+        (tmp_path / "mine.py").write_text(SLOWER.format(body=body))
+        commit(tmp_path, body)
+    words = "why HEAD~1 HEAD --load mine.py --suite tiny.toml -k mine --launches 3 --budget 30"
+    command = [sys.executable, "-m", "gradrace", *words.split(), "--profiles", "3", "--json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    result = WhyResult.model_validate_json(done.stdout)
+    (cell,) = result.cells
+    assert cell.launches == 3 and cell.verdict.ratio is not None and cell.verdict.ratio > 1.1
+    names = " ".join([*cell.changes[0].b, cell.changes[0].source])
+    assert "sort" in names or "spread" in names, cell.changes[:5]
+    page = (tmp_path / "results" / "html" / "why.html").read_text()
+    assert "gradrace why" in page and "largest changes" in page
+    assert all((tmp_path / file).is_file() for file in (*cell.a_traces, *cell.b_traces))

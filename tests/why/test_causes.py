@@ -7,7 +7,6 @@ from gradrace.paired import PairVerdict
 from gradrace.why import CellChange, CountPair, Op, Profile, text
 from gradrace.why.align import OUTSIDE, aligned, counts
 from gradrace.why.causes import causes, size_text
-from gradrace.why.run import total_s
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -162,8 +161,10 @@ def verdict(**figures):
 
 
 def test_the_paired_blocks_say_how_much_it_changed_if_they_could():
-    assert total_s(verdict(a_value=1.0, b_value=1.5), 9.0, 9.0) == 0.5
-    assert total_s(verdict(), 1.0, 3.0) == 2.0
+    blocks = {"a_step_s": 1.0, "b_step_s": 3.0}
+    assert CellChange(verdict=verdict(a_value=1.0, b_value=1.5), **blocks).total_s == 0.5
+    assert CellChange(verdict=verdict(), **blocks).total_s == 2.0
+    assert CellChange(verdict=verdict()).total_s == 0.0
     said = text.change_text(CellChange(verdict=verdict(ratio=1.125, low=1.1, high=1.15)))
     assert said == "a step takes 12.5% longer in B (between +10.0% and +15.0%)"
     bare = CellChange(verdict=verdict(), launches=2, a_step_s=2.0, b_step_s=1.0)

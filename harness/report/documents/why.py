@@ -23,6 +23,10 @@ def document(result: WhyResult) -> Document:
     return Document("why.html", "gradrace why", title, says, chips, chapters)
 
 
+def _parts(cell: CellChange) -> list[dict[str, str]]:
+    return [{**row, "cell": ""} for row in part_rows(cell.verdict)]
+
+
 def _counted(result: WhyResult) -> str:
     return f"What grew from {result.a['label']} to {result.b['label']}: {len(result.cells)} cells"
 
@@ -33,7 +37,7 @@ def _chip(cell: CellChange) -> str:
 
 def _cell(number: int, cell: CellChange) -> Iterator[Chapter]:
     causes = [text.cause_row(n, cause) for n, cause in enumerate(cell.causes, 1)]
-    says = (f"{text.change_text(cell).capitalize()}.",)
+    says = (text.sentence(cell),)
     if not causes and cell.launches:
         says += ("No count explains the change; see the operations below.",)
     yield Chapter(f"cell-{number}", cell.verdict.cell, says, grid("Causes", causes))
@@ -43,9 +47,7 @@ def _cell(number: int, cell: CellChange) -> Iterator[Chapter]:
         ("Microseconds a step, without operations inside; 95% intervals over launches.",),
         grid("Operations", text.change_rows(cell)),
     )
-    yield Chapter(
-        f"parts-{number}", "Where a step goes", (), grid("Parts", part_rows(cell.verdict))
-    )
+    yield Chapter(f"parts-{number}", "Where a step goes", (), grid("Parts", _parts(cell)))
     yield Chapter(
         f"counts-{number}",
         "Counts",
