@@ -52,7 +52,7 @@ class Arguments:
         Option("step", "--measure", metavar="step|first_call|memory|energy", help=_MEASURE),
     ]
     threshold: Annotated[float | None, Option(None, parser=number(0.001, 0.999), help=_THRESHOLD)]
-    alpha: Annotated[float, Option(0.05, parser=number(), help=_ALPHA)]
+    alpha: Annotated[float, Option(0.05, parser=number(0.0001, 0.49), help=_ALPHA)]
     budget_s: Annotated[
         float,
         Option(3600.0, "--budget", parser=BUDGET_S, help="Seconds after which nothing new begins."),
@@ -121,6 +121,7 @@ def _job(args: Arguments) -> tuple[Job, Any]:
     from ..bisect.log import Log
 
     watch = teller(args.quiet or args.as_json)
+    _quantity(args)
     cells, frameworks, go = _cells(args)
     row = _row(args, frameworks, watch)
     question = _question(args, row, cells, frameworks)

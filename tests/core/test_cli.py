@@ -22,6 +22,7 @@ COMMANDS = (
         "report",
         "compare",
         "why",
+        "bisect",
         "plot",
         "gate",
         "baseline",

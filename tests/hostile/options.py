@@ -29,6 +29,8 @@ OPTIONS: list[tuple[str, int, str]] = [
     (TUNE + f"--nested-cv {'9' * 5000}x3", 2, "expected OUTERxINNER"),
     ("compare nope", 2, ""),
     ("compare --a framework=nunpy --b framework=numpy", 5, "did you mean 'numpy'"),
+    ("bisect a b -k nothing_is_called_so", 5, "no cell of quick matches"),
+    ("bisect a b --suite s.toml --losses -k nothing_is_called_so", 5, "none of its|no run of"),
     ("calibrate --thresholds ''", 2, ""),
     (f"report -o {'x' * 5000}", 2, "x"),
     ("show ''", 2, ""),
@@ -138,6 +140,16 @@ OPTIONS: list[tuple[str, int, str]] = [
 --a-python x -> --a-python and --b-python go together
 --base x --a-python y --b-python z -> compare either
 nope -> no suite 'nope'
+[bisect a b $]
+--threshold 0 -> 0 is less than 0.001
+--alpha 0 | --alpha 2 | --alpha nan -> --alpha|finite
+--budget 0 -> 0 is less than 1
+--launches 2 -> 2 is less than 3
+--measure stepp -> did you mean 'step'
+--losses --measure memory -> choose one of them
+--resume nope.jsonl -> not in a git repository|no commit|cannot be read
+--load nope.py -> nope.py
+--releases '-r x' -> not the name of a distribution
 [calibrate $]
 --gates 0 -> 0 is less than 1
 --gates 10000000 -> is more than 10,000
@@ -150,7 +162,7 @@ run '' --dry-run -> no suite|not a file
 run . --dry-run | run /dev/zero --dry-run | run /dev/null --dry-run -> not a file that can be read
 run fifo --dry-run -> not a file that can be read
 run loop --dry-run | run s.toml/x --dry-run -> no suite|cannot be read
-run | baseline | show | export -> Missing argument
+run | baseline | show | export | bisect | bisect a -> Missing argument
 run s.toml extra -> unexpected extra argument
 tune --task nope --optimizer sgd --dry-run -> no task 'nope'
 tune --task digits_mlp --optimizer sdg --dry-run -> did you mean 'sgd'
