@@ -1,14 +1,15 @@
 """How often steps and drift are found in made-up histories, and how often clean ones are flagged.
 
     python tests/benchmarks/histories.py [--histories 100] [--cells 12] [--nights 60]
-        [--rho 0] [--noise FILE] [--every-night] [--seed 20261128]
+        [--rho 0] [--noise FILE] [--every-night | --power] [--seed 20261128]
 
 Each history is a page of cells whose nights vary as tests/helpers/made_nights.py says, or, with
 --noise, as in a file of nights.py: launches are drawn from real nights of real pairs. Then one cell
 is changed. Prints a row a change: in how many histories it was found in this cell, as what, how far
 its place is off, how often the 95% limits hold the true size, and in how many histories another
 cell was flagged. --every-night looks at the page from the eighth night on, every night, and counts
-clean histories that are ever flagged. Nothing is asserted.
+clean histories that are ever flagged. --power prints how often changes of several sizes are found
+if nights are normal and 1% apart. Nothing is asserted.
 """
 
 from __future__ import annotations
@@ -111,8 +112,33 @@ def ever_flagged(given: Namespace, make: Make) -> int:
     )
 
 
+# Kind, last nights that are changed (0: ten steps over all nights), sizes.
+POWER = {
+    "step in the middle": ("step", 30, (0.014, 0.016, 0.018, 0.020)),
+    "step five nights ago": ("step", 5, (0.025, 0.030, 0.035, 0.040)),
+    "ten equal steps": ("stairs", 0, (0.025, 0.030, 0.035, 0.040)),
+}
+
+
+def power(given: Namespace) -> None:
+    """Prints how often each size is found in the one cell that changes."""
+
+    def make(rng: np.random.Generator) -> Nights:
+        return rng.normal(0.0, 0.01, given.nights), np.full(given.nights, np.nan)
+
+    for name, (kind, last, sizes) in POWER.items():
+        for size in sizes:
+            change = level(given.nights, kind, size, given.nights - last)
+            hits = 0
+            for cells in pages(given, make):
+                changed = (cells[0][0] + change, cells[0][1])
+                found = detect(page([changed, *cells[1:]]))
+                hits += any(each.series == 0 for each in found)
+            print(f"{name}, {size:.1%}: found in {hits} of {given.histories}", flush=True)
+
+
 def main() -> None:
-    """Prints the table, or the count of --every-night."""
+    """Prints the table, or the figures of --every-night or --power."""
     parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("--histories", type=int, default=100)
     parser.add_argument("--cells", type=int, default=12)
@@ -120,11 +146,15 @@ def main() -> None:
     parser.add_argument("--rho", type=float, default=0.0, help="from one night to the next")
     parser.add_argument("--noise", type=Path, help="a file of nights.py")
     parser.add_argument("--every-night", action="store_true")
+    parser.add_argument("--power", action="store_true")
     parser.add_argument("--seed", type=int, default=20261128)
     given = parser.parse_args()
     make = maker(given)
     if given.every_night:
         print(f"{ever_flagged(given, make)} of {given.histories} clean histories were ever flagged")
+        return
+    if given.power:
+        power(given)
         return
     print("| Change | Found | As | Nights off: median (90%) | Limits hold the size | Others |")
     print("|---|---|---|---|---|---|")
