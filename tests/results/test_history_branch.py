@@ -174,11 +174,10 @@ def test_git_s_last_words():
         plumbing.call(Path(), "ls-tree", "nothing")
 
 
-def test_a_branch_named_by_bytes_is_read_as_files(clone):
-    """Files that are no recordings, and links, are left out."""
+def test_files_that_are_no_recordings_and_links_are_left_out(clone):
     work = clone("work")
     branch.add(work, NAME, {"README.md": b"# a", "deep/er/a.jsonl": b"{", **file_of("m1")}, "x\n")
-    link = plumbing.store(work, b"/etc/passwd")
+    link = plumbing.store(work, lines.text_of([point(machine="link")]).encode())
     subprocess.run(["git", "-C", str(work), "checkout", "-q", NAME], check=True)
     git(work, "update-index", "--add", "--cacheinfo", f"120000,{link},m1/link.jsonl")
     git(work, "commit", "-q", "-m", "a link")
