@@ -19,9 +19,7 @@ class Project:
 
     def __init__(self, folder: Path, suite: dict[str, Any]) -> None:
         self.folder = folder / "project"
-        shutil.copytree(ROOT / "suites" / "benchmarks", self.folder / "suites" / "benchmarks")
-        shutil.copy(ROOT / "asv.conf.json", self.folder)
-        (self.folder / ".gitignore").write_text("results/\n.asv/\n__pycache__/\n")
+        self._fill()
         (self.folder / "followed.toml").write_text(toml(suite))
         # asv describes the machine in a file of the home folder; git reads its author there, among
         # other things.
@@ -35,6 +33,11 @@ class Project:
         }
         self.call("git", "init", "--quiet")
         self.asv("machine", "--yes")
+
+    def _fill(self) -> None:
+        shutil.copytree(ROOT / "suites" / "benchmarks", self.folder / "suites" / "benchmarks")
+        shutil.copy(ROOT / "asv.conf.json", self.folder)
+        (self.folder / ".gitignore").write_text("results/\n.asv/\n__pycache__/\n")
 
     def call(self, *command: str, code: int = 0) -> str:
         """What the command wrote, once it has ended with this exit code."""
