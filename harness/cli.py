@@ -15,7 +15,7 @@ from .output.terminal import prepare_streams, say
 COMMANDS = (
     *("run", "time", "tune", "compare", "why", "bisect", "gate", "baseline", "calibrate"),
     *("verify", "certify", "report", "show", "plot", "export", "publish", "merge", "list", "fetch"),
-    "doctor",
+    *("doctor", "init"),
 )
 # Commands with commands of their own: each is a folder in commands/.
 GROUPS = {"history": ("record", "show", "export")}

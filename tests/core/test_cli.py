@@ -28,7 +28,7 @@ COMMANDS = (
         "baseline",
         "calibrate",
     ),
-    *("export", "publish", "merge", "show", "list", "doctor", "fetch"),
+    *("export", "publish", "merge", "show", "list", "doctor", "fetch", "init"),
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import tomllib
 
 import pytest
 from gradrace import version
@@ -66,3 +67,16 @@ def test_a_copy_of_the_sources_does_not_take_the_installed_version(tmp_path) -> 
     assert told() == "3.2.1"
     (tmp_path / "gradrace" / version.COPIED).write_text("1.2.3\n")
     assert told() == "1.2.3"
+
+
+def test_the_citation_has_what_its_format_asks_for() -> None:
+    """https://github.com/citation-file-format, version 1.2.0: four keys are required."""
+    yaml = pytest.importorskip("yaml")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    told = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert told["cff-version"] == "1.2.0" and told["type"] == "software"
+    assert told["message"] and told["title"].startswith("gradrace") and told["authors"]
+    assert all(author.keys() == {"name"} for author in told["authors"])
+    assert told["license"] == project["license"]
+    # The version is the tag's, so that no file says another one.
+    assert "version" not in told

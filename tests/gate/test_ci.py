@@ -12,7 +12,7 @@ from paths import ROOT
 
 yaml = pytest.importorskip("yaml")
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
-PAGES = ("ci", "exporting", "publishing")
+PAGES = ("action", "ci", "exporting", "publishing")
 
 
 def fenced(language: str) -> dict[str, str]:
@@ -99,7 +99,9 @@ COMMENTING = {"contents": "read", "pull-requests": "write"}
 
 
 def test_the_action_is_used():
-    assert {"regression.yml", "history.yml"} <= {where for where, *_ in uses_of_the_action()}
+    assert {"regression.yml", "history.yml", "docs/action.md yaml 0"} <= {
+        where for where, *_ in uses_of_the_action()
+    }
 
 
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.name)
@@ -111,3 +113,15 @@ def test_workflows_have_the_keys_that_actions_needs(file):
         assert job["runs-on"]
         assert job["timeout-minutes"]
         assert all(("run" in step) != ("uses" in step) for step in job["steps"])
+
+
+def test_the_table_of_inputs_is_the_action_s():
+    action = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
+    text = (ROOT / "docs" / "action.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([\w-]+)` \| .* \| (.*) \|$", text, re.M)
+    assert [name for name, _ in rows] == list(action["inputs"])
+    for name, default in rows:
+        given = action["inputs"][name]["default"]
+        # A default in signs is one in words in the table, if it is empty or an address.
+        assert default == f"`{given}`" or not given or given.startswith("https"), name
+    assert all(f"`{name}`" in text for name in action["outputs"])
