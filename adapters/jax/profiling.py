@@ -45,6 +45,10 @@ _EVERY_PRODUCT = {"dot": "dot_general", "convolution": "conv_general_dilated"}
 _WIDTH = {3: 2, 4: 4, 5: 8, 7: 2, 8: 4, 9: 8, 10: 2, 11: 4, 12: 8, 15: 8, 16: 2, 18: 16}
 _LIBRARY = re.compile(r"^$|(site|dist)-packages/(?!gradrace)|/lib/python\d")
 _OPTIMIZER = re.compile(r"/optax/|optimi[sz]er")
+_COUNTS = (
+    *("kernels", "programs", "synchronisations", "compilations", "allocations"),
+    *("allocated_bytes", "copies", "copied_bytes", "placed_arguments"),
+)
 _NOTES = (
     "bytes of an operator are those of its results",
     "placed arguments are numbers and NumPy arrays that programs are called with, of unknown size",
@@ -307,8 +311,6 @@ class _Found:
 
     def table(self, traces: list[str]) -> dict[str, Any]:
         """Plain JSON, a step's share."""
-        keys = ("kernels", "programs", "synchronisations", "compilations", "allocations")
-        keys += ("allocated_bytes", "copies", "copied_bytes", "placed_arguments")
         ops = [
             {
                 "name": name,
@@ -321,7 +323,7 @@ class _Found:
             }
             for (part, name), op in self.ops.items()
         ]
-        counts = {key: self.counts[key] / self.steps for key in keys}
+        counts = {key: self.counts[key] / self.steps for key in _COUNTS}
         parts = {"steps": self.steps, "ops": ops, "counts": counts}
         return {**parts, "traces": traces, "notes": self.notes}
 

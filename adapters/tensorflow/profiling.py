@@ -56,6 +56,10 @@ _STRUCTURE = (
     *("Const", "Placeholder", "NoOp", "Identity", "IdentityN", "ReadVariableOp", "While", "If"),
     *("StatelessWhile", "StatelessIf", "StatefulPartitionedCall", "PartitionedCall"),
 )
+_COUNTS = (
+    *("kernels", "programs", "synchronisations", "compilations", "allocations"),
+    *("allocated_bytes", "copies", "copied_bytes", "placed_arguments"),
+)
 _NOTES = (
     "operators of threads that share a core overlap: a thread that waits for it counts as busy",
     "operators that TensorFlow thinks cheap are timed together, and share that time evenly by their"
@@ -354,8 +358,6 @@ class _Found:
 
     def table(self, traces: list[str]) -> dict[str, Any]:
         """Plain JSON, a step's share."""
-        keys = ("kernels", "programs", "synchronisations", "compilations", "allocations")
-        keys += ("allocated_bytes", "copies", "copied_bytes", "placed_arguments")
         ops = [
             {
                 "name": name[:300],
@@ -368,7 +370,7 @@ class _Found:
             }
             for (part, name), op in self.ops.items()
         ]
-        counts = {key: self.counts[key] / self.steps for key in keys}
+        counts = {key: self.counts[key] / self.steps for key in _COUNTS}
         parts = {"steps": self.steps, "ops": ops, "counts": counts}
         return {**parts, "traces": traces, "notes": self.notes}
 
@@ -401,6 +403,9 @@ class _Parts:
     def of(self, at: _Operator) -> str:
         """forward, backward or optimizer; "" if no gradient was computed."""
         scope, backward = _scope(at.path)
+        if not at.path:
+            # XLA made it, and says of which operators.
+            return ""
         if self._after is None:
             return "optimizer" if scope in self._optimizer and scope else ""
         if backward:
