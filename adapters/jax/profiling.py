@@ -45,6 +45,7 @@ _EVERY_PRODUCT = {"dot": "dot_general", "convolution": "conv_general_dilated"}
 _WIDTH = {3: 2, 4: 4, 5: 8, 7: 2, 8: 4, 9: 8, 10: 2, 11: 4, 12: 8, 15: 8, 16: 2, 18: 16}
 _LIBRARY = re.compile(r"^$|(site|dist)-packages/(?!gradrace)|/lib/python\d")
 _OPTIMIZER = re.compile(r"/optax/|optimi[sz]er")
+_UNTRIED = "events of a device are read as documented; this was not tried on one"
 _COUNTS = (
     *("kernels", "programs", "synchronisations", "compilations", "allocations"),
     *("allocated_bytes", "copies", "copied_bytes", "placed_arguments"),
@@ -215,6 +216,7 @@ class _Found:
                 # Other lines of a device repeat its streams under other headings.
                 if name.lower().startswith("stream"):
                     self._stream(spans, modules)
+                    self.notes += [] if _UNTRIED in self.notes else [_UNTRIED]
                 continue
             self._programs(spans, modules)
         busy = _busy(span for *_, spans in lines for span in spans if "hlo_op" in span.stats)

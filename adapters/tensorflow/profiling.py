@@ -56,6 +56,7 @@ _STRUCTURE = (
     *("Const", "Placeholder", "NoOp", "Identity", "IdentityN", "ReadVariableOp", "While", "If"),
     *("StatelessWhile", "StatelessIf", "StatefulPartitionedCall", "PartitionedCall"),
 )
+_UNTRIED = "events of a device are read as documented; this was not tried on one"
 _COUNTS = (
     *("kernels", "programs", "synchronisations", "compilations", "allocations"),
     *("allocated_bytes", "copies", "copied_bytes", "placed_arguments"),
@@ -245,6 +246,7 @@ class _Found:
         for line in lines:
             if line.plane.startswith("/device:") and line.name.lower().startswith("stream"):
                 self._stream(line.spans, parts)
+                self.notes += [] if _UNTRIED in self.notes else [_UNTRIED]
             if any(span.name == _TRAIN for span in line.spans):
                 self._main(line.spans, busy)
             for span in line.spans:
@@ -497,12 +499,15 @@ def _compiled(space: Any) -> dict[tuple[str, str], tuple[str, str]]:
         for event in plane.event_metadata.values():
             for stat in event.stats:
                 proto = hlo_pb2.HloProto.FromString(stat.bytes_value)
-                for computation in proto.hlo_module.computations:
-                    for each in computation.instructions:
-                        at = each.metadata
-                        path = _unwrapped(at.op_name)
-                        name = "MatMul" if each.opcode == "dot" else at.op_type or each.opcode
-                        found[proto.hlo_module.name, each.name] = path, name
+                module = proto.hlo_module
+                inside = {each.id: list(each.instructions) for each in module.computations}
+                for each in (one for instructions in inside.values() for one in instructions):
+                    # A fusion without a name is of the operators that it holds.
+                    ids = each.called_computation_ids if each.opcode == "fusion" else ()
+                    held = [each, *(one for id_ in ids for one in inside.get(id_, ()))]
+                    at = next((o.metadata for o in held if o.metadata.op_name), each.metadata)
+                    name = "MatMul" if each.opcode == "dot" else at.op_type or each.opcode
+                    found[module.name, each.name] = _unwrapped(at.op_name), name
     return found
 
 

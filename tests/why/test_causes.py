@@ -107,6 +107,12 @@ LOOP = [op(name, 1e-4, "optimizer", 4.0) for name in ("mul", "add", "div")]
             "B updates the weights by 12 operations a step, instead of 1 (fused): it is not fused",
         ),
         (
+            profile(MM, op("Mul", 1e-4, "optimizer", 9.0), programs=1.0, **BASE),
+            profile(MM, op("dispatch Mul", 1e-3, "optimizer", 9.0), programs=10.0, **BASE),
+            "unfused update",
+            "B updates the weights by 10 calls from Python a step, instead of 1: it is not fused",
+        ),
+        (
             profile(MM, op("mm", 1e-4, "optimizer"), allocations=1.0, **BASE),
             profile(
                 *(MM, op("mm", 1e-4, "optimizer"), op("aten::copy_", 1e-5), op("empty", 2e-5)),
