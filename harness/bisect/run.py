@@ -110,9 +110,11 @@ def _no_change(ends: Sequence[MeasuredPair], pairs: Sequence[Pair]) -> tuple[Out
     judged = [each for each in ends if each.judged]
     weak = max(each.judged.detectable for each in judged if each.judged)
     least = f"such a comparison finds a change of {weak:.1%} four times out of five"
+    if found := [each for each in judged if each.decision == "suspected"]:
+        return "unconfirmed", f"GOOD against BAD: {found[0].reason}; {least}"
     if all(each.decision == "ok" for each in judged):
         return "none", f"GOOD and BAD differ by less than the threshold; {least}"
-    return "none", f"no difference between GOOD and BAD was shown; {least}"
+    return "unconfirmed", f"between GOOD and BAD neither a difference nor its absence; {least}"
 
 
 def _others(ends: Sequence[MeasuredPair], pairs: Sequence[Pair], followed: int) -> str:
@@ -174,8 +176,8 @@ def by_losses(job: Job, sweep: Sweep) -> Bisection:
     traced = Traced(job.row, sweep, job.log, clock, job.watch)
     differing = traced.ends()
     if not differing:
-        count = len(job.question.cells)
-        runs = "the run" if count == 1 else f"all {count} runs"
+        total = len(job.question.cells)
+        runs = "the run" if total == 1 else f"all {total} runs"
         return job.result("none", f"the losses of {runs} are equal bit by bit", clock)
     notes: list[str] = []
     if len(job.question.cells) > 1:

@@ -49,7 +49,7 @@ def answer(result: Bisection) -> str:
         return "; ".join(_told(result, change) for change in found)
     said = {
         "none": "nothing to bisect",
-        "unconfirmed": "no commit is named" if not result.question.releases else "none is named",
+        "unconfirmed": "nothing is named",
         "stopped": "not finished",
         "failed": "nothing could be measured",
     }

@@ -109,6 +109,14 @@ def test_equal_ends_are_nothing_to_bisect(monkeypatch, tmp_path):
     assert "four times out of five" in text.answer(found) and found.low < 1 < found.high
 
 
+def test_ends_too_noisy_to_tell_are_no_all_clear(monkeypatch, tmp_path):
+    row = MadeUp([0.0] * 9, spread=0.3)
+    monkeypatch.setattr(timed.Clock, "__call__", lambda self: 1000.0 * row.launched)
+    found = bisect(row, monkeypatch, tmp_path / "log.jsonl", budget_s=20_000)
+    assert found.outcome == "unconfirmed" and "nothing is named" in text.answer(found)
+    assert text.exit_code(found) == ExitCode.INCONCLUSIVE
+
+
 def test_two_changes_are_both_named(monkeypatch, tmp_path):
     levels = [0.0] * 5 + [0.04] * 6 + [0.09] * 6
     found = bisect(MadeUp(levels, spread=0.003), monkeypatch, tmp_path / "log.jsonl")
