@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,6 +61,13 @@ def check(repository: Path, branch: str, remote: str = "") -> None:
 def is_there(repository: Path, branch: str) -> bool:
     """Whether the branch is known here, or was fetched from a remote."""
     return any(plumbing.tip(repository, ref) for ref in _refs(repository, branch))
+
+
+def fetch(repository: Path, branch: str, remote: str) -> None:
+    """The remote's branch as it is now, if there is one and it can be reached."""
+    ref = _checked(repository, branch)
+    with suppress(Refused):
+        _fetched(repository, ref, f"refs/remotes/{remote}/{branch}", remote)
 
 
 def read(repository: Path, branch: str) -> lines.Recorded:

@@ -104,6 +104,17 @@ def test_a_new_clone_goes_on_from_what_it_fetched(clone, remote):
     assert git(new, "rev-parse", f"{NAME}~") == git(remote, "rev-parse", NAME)
 
 
+def test_a_clone_of_one_branch_fetches_the_history(clone, remote):
+    branch.add(clone("work"), NAME, file_of("m1"), "x\n", "origin")
+    new = clone("new", "--single-branch")
+    assert not branch.is_there(new, NAME)
+    branch.fetch(new, NAME, "origin")
+    assert branch.is_there(new, NAME) and machines(new) == ["m1"]
+    branch.fetch(new, "not-there", "origin")
+    remote.rename(remote.parent / "moved.git")
+    branch.fetch(new, NAME, "origin")
+
+
 def test_a_push_that_is_refused_says_so_and_keeps_the_points(clone, remote):
     hook = remote / "hooks" / "pre-receive"
     hook.write_text("#!/bin/sh\necho 'ERROR: Permission to o/r.git denied to fork.' >&2\nexit 1\n")

@@ -139,6 +139,8 @@ def _known(args: Arguments) -> Sequence[Point]:
 
     found = [lines.read(folder)] if folder.is_dir() else []
     repository = git.repository(COMMAND)
+    if args.branch is not None and args.push is not None:
+        branch.fetch(repository, args.branch, args.push)
     if args.branch is not None and branch.is_there(repository, args.branch):
         found.append(branch.read(repository, args.branch))
     return lines.joined(found).points
