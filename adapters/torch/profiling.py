@@ -52,7 +52,8 @@ def profile(
                 train(range(step, step + 1))
         sync()
     events = list(found.events() or ())
-    compiler, notes = _Compiler(), []
+    compiler = _Compiler()
+    notes: list[str] = []
     sources = _sources(train, steps.stop, notes)
     traces = _traces(found, folder, notes)
     if not events:
@@ -68,7 +69,7 @@ def profile(
     return {"ops": ops, "counts": counts, "traces": traces, "notes": notes + compiler.notes(before)}
 
 
-def _kept_events() -> dict[str, bool]:
+def _kept_events() -> dict[str, Any]:
     """Older releases have no such argument, and need none."""
     known = inspect.signature(torch.profiler.profile).parameters
     return {"acc_events": True} if "acc_events" in known else {}
@@ -285,8 +286,8 @@ def _sources(train: Callable[[range], None], step: int, notes: list[str]) -> dic
 
 def _traces(found: Any, folder: Path, notes: list[str]) -> list[str]:
     try:
-        found.export_chrome_trace(str(folder / "torch.json"))
+        found.export_chrome_trace(str(folder / "torch.trace.json.gz"))
     except Exception as error:
         notes.append(f"no trace was written: {type(error).__name__}: {error}")
         return []
-    return ["torch.json"]
+    return ["torch.trace.json.gz"]

@@ -44,10 +44,15 @@ def keep_traces(
                         else of_cells("this interpreter", "", registry.plugins)
                     )
                     sides[python] = stack.enter_context(both)[0]
-                files = _keep(run, sides[python], registry, folder / folder_name(run.id))
+                files = _keep(run, sides[python], registry, folder / cell_folder(run))
                 yield from (f"trace: {file}" for file in files)
             except (NoProfile, UserError) as error:
                 yield f"no trace of {run.id}: {error}"
+
+
+def cell_folder(run: RunSpec) -> str:
+    """The name of the folder for a timing run's traces."""
+    return folder_name(run.id.removeprefix("timing/").removesuffix(f"/launch{run.launch}"))
 
 
 def _keep(run: RunSpec, side: Side, registry: Registry, folder: Path) -> list[Path]:

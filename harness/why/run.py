@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,7 +37,7 @@ def explain(
     pairs: Sequence[Pair],
     a: Side,
     b: Side,
-    frameworks: dict[str, Framework],
+    frameworks: Mapping[str, Framework],
     asked: WhyRequest,
     watch: Watch = lambda line: None,
 ) -> WhyResult:

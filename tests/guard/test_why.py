@@ -3,6 +3,7 @@ file, each profiled for real by torch's profiler."""
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 import subprocess
@@ -127,7 +128,7 @@ def test_a_planted_cause_is_named_first(tmp_path, base, planted):
     first = found.causes[0]
     assert (first.kind, first.side) == (planted.kind, "B") and planted.says in first.says
     for file in (*found.a_traces, *found.b_traces):
-        assert json.loads(Path(file).read_text())["traceEvents"]
+        assert json.loads(gzip.decompress(Path(file).read_bytes()))["traceEvents"]
     assert len(found.a_traces) == len(found.b_traces) == 1
 
 

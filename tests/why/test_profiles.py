@@ -9,7 +9,7 @@ import pytest
 from gradrace.errors import UserError
 from gradrace.paired import Side, choose
 from gradrace.registry import load_registry
-from gradrace.why.kept import keep_traces
+from gradrace.why.kept import cell_folder, keep_traces
 from gradrace.why.measure import (
     folder_name,
     only_few,
@@ -117,7 +117,8 @@ def test_traces_of_timed_cells_are_kept_and_a_reason_is_given_if_not(tmp_path, p
     lines = list(keep_traces([pair.a], registry, {}, tmp_path / "profiles"))
     files = [Path(line.removeprefix("trace: ")) for line in lines]
     assert len(files) >= 1 and all(file.stat().st_size for file in files)
-    assert {file.parent for file in files} == {tmp_path / "profiles" / folder_name(pair.a.id)}
+    assert {file.parent for file in files} == {tmp_path / "profiles" / cell_folder(pair.a)}
+    assert cell_folder(pair.a) == "digits_mlp-numpy-reference-sgd-canonical-constant-lr0.1"
     (tmp_path / "a file").write_text("")
     (refused,) = keep_traces([pair.a], registry, {}, tmp_path / "a file")
     assert "no trace of" in refused and "cannot be written" in refused

@@ -37,7 +37,7 @@ def _chip(cell: CellChange) -> str:
 
 def _cell(number: int, cell: CellChange) -> Iterator[Chapter]:
     causes = [text.cause_row(n, cause) for n, cause in enumerate(cell.causes, 1)]
-    says = (text.sentence(cell),)
+    says: tuple[str, ...] = (text.sentence(cell),)
     if not causes and cell.launches:
         says += ("No count explains the change; see the operations below.",)
     yield Chapter(f"cell-{number}", cell.verdict.cell, says, grid("Causes", causes))
