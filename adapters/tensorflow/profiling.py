@@ -233,7 +233,8 @@ class _Found:
         lines = _lines(space)
         # Nothing else happens in the main thread while a pool computes a graph for it.
         pools = [line for line in lines if line.name.startswith("tf_Compute")]
-        ran = [(span, at) for line in lines for span in line.spans if (at := self._at(span))]
+        threads = [line for line in lines if not line.plane.startswith("/device:")]
+        ran = [(span, at) for line in threads for span in line.spans if (at := self._at(span))]
         nodes = self._nodes(lines)
         parts = _Parts([*(at for _, at in ran), *nodes])
         self._eager = self._part_of_eager(lines, parts)
