@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from ..adapter import Adapter
@@ -76,7 +77,7 @@ def first_uses(adapter: Adapter, runs: Sequence[RunSpec], mode: str, inputs: Inp
     for place in _by_task(runs).values():
         for run in (runs[index] for index in place):
             # A cell that cannot be opened says so itself, later.
-            if run.input == "resident" and _tried(run.id, lambda run=run: differentiate(run)):
+            if run.input == "resident" and _tried(run.id, partial(differentiate, run)):
                 break
 
 
