@@ -127,6 +127,10 @@ def main(args: Arguments) -> None:
 
 def judged(args: Arguments) -> tuple[PairedResult, bool]:
     """Runs the two sides that are asked for; with whether they are versions of one thing."""
+    from ..paired.quantities import quantity_of
+
+    # Before anything is prepared.
+    quantity_of(args.measure)
     found = contest(args)
     return _run(found, args), found.versions
 

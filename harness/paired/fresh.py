@@ -103,8 +103,8 @@ def first_call(ask: Ask, run: RunSpec) -> Figure:
     ask({"do": "open", "cell": 0, "spec": spec})
     call = ask({"do": "first", "cell": 0})
     wall, cpu, switches = (np.array([float(call[name])]) for name in _CLOCKS)
-    seconds = (float(np.maximum(found, 1.0)[0]) * 1e-9 for found in (wall, cpu))
-    return Figure(*seconds, step_times.contended(wall, cpu, switches))
+    wall_s, cpu_s = (float(np.maximum(found, 1.0)[0]) * 1e-9 for found in (wall, cpu))
+    return Figure(wall_s, cpu_s, step_times.contended(wall, cpu, switches))
 
 
 def memory(ask: Ask, run: RunSpec) -> Figure:

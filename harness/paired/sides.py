@@ -66,7 +66,10 @@ def of_commits(
     UserError: no git, no repository, no such commit, a file that a commit lacks. Exit code 3 if one
     side's commit cannot be imported."""
     repository = git.repository(options[0])
-    commits = [ref and git.commit(repository, ref, option) for ref, option in _named(a, b, options)]
+    commits = [
+        None if ref is None else git.commit(repository, ref, option)
+        for ref, option in _named(a, b, options)
+    ]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gradrace-sides-")))
         roots = [

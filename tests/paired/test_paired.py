@@ -24,8 +24,7 @@ from gradrace.adapter import Unsupported
 from gradrace.commands.compare import exit_code
 from gradrace.commands.printing import print_result
 from gradrace.errors import UserError
-from gradrace.machine import this_machine
-from gradrace.paired import Pair, PairedResult, PairVerdict, Side, StopRule, choose
+from gradrace.paired import Pair, PairedResult, Side, choose
 from gradrace.paired.measure import Launch, Launcher, _Taken, lengths, portable, table_steps
 from gradrace.paired.processes import Failure
 from gradrace.paired.worker import SLOWDOWN_BLOCKS, TRY_STEPS, TimedSession, _refusal
@@ -33,6 +32,7 @@ from gradrace.registry import load_registry
 from gradrace.spec import OptimizerSpec, RunSpec, ScheduleSpec, TimingSpec
 from hypothesis import given
 from hypothesis import strategies as st
+from paired_results import Scripted, comparison, verdict
 from processes import until_gone
 from repositories import commit, git
 from tiny import TINY, toml
@@ -158,22 +158,6 @@ def test_a_launch_is_contended_when_one_side_was_pushed_off_its_core(cpu, switch
     for side, used, pushed in ((0, 100, 0), (1, cpu, switches)):
         taken.add("step", side, {"wall_ns": 100, "cpu_ns": used, "switches": pushed})
     assert taken.launch(1).contended == contended
-
-
-class Scripted:
-    """Both sides of a launch, answering with declared times: ns a block by cell and side."""
-
-    def __init__(self, block_ns: dict[int, tuple[int, int]]) -> None:
-        self._block_ns = block_ns
-        self.asked: list[tuple[str, int, int]] = []
-
-    def ask(self, side: int, request: dict[str, Any], differ: bool = True) -> dict[str, Any]:
-        self.asked.append((request["do"], request["cell"], side))
-        wall = self._block_ns[request["cell"]][side]
-        return {"parts": [], "step_s": wall * 1e-9, "wall_ns": wall, "cpu_ns": wall, "switches": 0}
-
-    def ask_both(self, request: dict[str, Any]) -> list[dict[str, Any]]:
-        return [self.ask(side, request) for side in (0, 1)]
 
 
 def test_blocks_are_taken_in_abba_order_with_the_cells_in_rotation(timed, side):
@@ -562,15 +546,6 @@ def test_a_users_own_optimizer_stands_in_place_of_the_suites(tmp_path, suite_of,
 # -- exit codes
 
 
-def verdict(cell: str, decision: str, **fields: Any) -> PairVerdict:
-    return PairVerdict(cell=cell, a="a", b="b", decision=decision, **fields)
-
-
-def comparison(*cells: PairVerdict, **fields: Any) -> PairedResult:
-    made = {"started_at": "", "seconds": 60.0, "rule": StopRule(), "a": {}, "b": {}} | fields
-    return PairedResult(machine=this_machine(), cells=cells, **made)
-
-
 @pytest.mark.parametrize(
     ("decisions", "versions", "strict", "code"),
     [
@@ -618,7 +593,7 @@ def test_the_printed_result_names_sides_cells_and_cautions(capsys, versions, wor
         "skipped: 3 cells: no tensorflow",
         "warning: in 1 of 5 cells",
         "(up to 7.0%)",
-        "other processes held the core while 1 of 5 cells",
+        "other processes held the core in 1 of 5 cells",
     ):
         assert expected in printed
     assert "tf1" not in printed, "rows that say nothing are one line"
