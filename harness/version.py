@@ -49,8 +49,8 @@ def installation() -> tuple[str, str]:
     if found := _copied(package) or _installed(package):
         return found
     checkout = package.parent
-    if found := of_checkout(checkout):
-        return found, f"from the checkout {checkout}"
+    if told := of_checkout(checkout):
+        return told, f"from the checkout {checkout}"
     return _editable(checkout) or (UNKNOWN, f"from the folder {package}")
 
 
