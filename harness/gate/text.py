@@ -243,7 +243,7 @@ def _losses(result: GateResult) -> list[str]:
 def _times(result: GateResult) -> list[str]:
     found = result.timing
     if found is None:
-        return [f"**Step times**: not measured: {for_markdown(result.timing_reason)}"]
+        return [f"**Timing**: not measured: {for_markdown(result.timing_reason)}"]
     quiet = [cell_row(cell, found.quantity) for cell in quiet_cells(found)]
     return [
         f"**{WORDS[found.quantity].title}**: {for_markdown(sentence_on_times(found))}.",

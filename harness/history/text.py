@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from ..paired import Quantity
+from ..paired.words import WORDS
 from . import Point
 from .detect import Change
 from .together import History
@@ -36,17 +36,8 @@ def value(amount: float | None, quantity: Quantity) -> str:
     """'12.3 µs/step', '8.5 ms', '82.8 MiB'; nothing for None."""
     if amount is None:
         return ""
-    scale, unit = _SHOWN[quantity]
-    return f"{amount * scale:,.1f} {unit}"
-
-
-# Factor and unit for people.
-_SHOWN: Mapping[Quantity, tuple[float, str]] = {
-    "step": (1e6, "µs/step"),
-    "first_call": (1e3, "ms"),
-    "memory": (2.0**-20, "MiB"),
-    "energy": (1e3, "mJ/step"),
-}
+    words = WORDS[quantity]
+    return f"{amount * words.scale:,.1f} {words.unit}"
 
 
 def change_fields(history: History, change: Change) -> dict[str, Any]:

@@ -60,8 +60,8 @@ class Change(Frozen):
 
     a, b: names on each side; empty if the side has none. Seconds and calls are a step's, medians
     over launches: of the host, or of the device if that has changed more. change_s: b - a, with the
-    95% t interval over launches [low_s, high_s], None below three. share: of the sum of all changes
-    of its sign."""
+    least and the greatest over launches, low_s and high_s, None below three. share: of the sum of
+    all changes of its sign."""
 
     part: Part
     a: tuple[str, ...]
@@ -79,7 +79,7 @@ class Change(Frozen):
 
     @property
     def clear(self) -> bool:
-        """Whether the interval excludes no change; unknown intervals count as clear."""
+        """Whether all launches agree on the direction; unknown limits count as clear."""
         if self.low_s is None or self.high_s is None:
             return True
         return self.low_s > 0.0 or self.high_s < 0.0

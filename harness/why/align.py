@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..statistics.intervals import FEWEST_LAUNCHES, t_interval
+from ..statistics.intervals import FEWEST_LAUNCHES
 from . import COUNTS, Change, CountPair, Op, Part, Profile
 
 # Time of a step that no operation accounts for: Python between them, mostly.
@@ -148,7 +148,7 @@ def _change(
 
 
 def _limits(differences: np.ndarray) -> tuple[float | None, float | None]:
+    """The least and the greatest: one disturbed launch must not hide what all launches show."""
     if len(differences) < FEWEST_LAUNCHES:
         return None, None
-    interval = t_interval(differences)
-    return interval.low, interval.high
+    return float(differences.min()), float(differences.max())

@@ -10,12 +10,35 @@ from .causes import size_text
 # Changes that are shown; the JSON has more.
 MOST_SHOWN = 10
 _MOST_NAMES = 3
+# An operation is the main thing if it has such a share of all that grew, and so many times the
+# seconds that the first cause explains.
+_MOST, _FAR_MORE = 0.5, 4.0
 
 
 def headline(cell: CellChange) -> str:
-    """The cell, how its step changed, and the first cause."""
-    cause = cell.causes[0].says if cell.causes else ""
-    return f"{cell.verdict.cell}: {change_text(cell)}" + (f"; {cause}" if cause else "")
+    """The cell, how its step changed, and the first cause, or the one operation that is most of
+    it."""
+    mainly = _mainly(cell)
+    return f"{cell.verdict.cell}: {change_text(cell)}" + (f"; {mainly}" if mainly else "")
+
+
+def _mainly(cell: CellChange) -> str:
+    if change := main_operation(cell):
+        part = f" of the {change.part}" if change.part else ""
+        place = f" (at {change.source})" if change.source else ""
+        return f"mostly {_names(change)}{part}{place}: {_signed(change.change_s)} µs a step"
+    return cell.causes[0].says if cell.causes else ""
+
+
+def main_operation(cell: CellChange) -> Change | None:
+    """The one operation that is most of the change, if it is far more than the first cause
+    explains: a count that changed is else the better evidence, however small its time."""
+    change = cell.changes[0] if cell.changes else None
+    if change is None or not change.clear or (change.change_s < 0.0) == (cell.total_s >= 0.0):
+        return None
+    explained = cell.causes[0].seconds if cell.causes else 0.0
+    alone = abs(change.change_s) >= _FAR_MORE * explained
+    return change if alone and (change.share or 0.0) >= _MOST else None
 
 
 def change_text(cell: CellChange) -> str:

@@ -47,6 +47,7 @@ def test_a_step_is_named_and_stands(stepped):
     (change,) = found["changes"]
     assert change["kind"] == "step" and change["stands"] and 1.07 < change["ratio"] < 1.09
     assert change["first_after"]["commit"] == f"{20:040x}"
+    assert len(found["points"]) == 40 and found["points"][20]["commit"] == f"{20:040x}"
 
 
 def test_a_slowdown_that_was_mended_does_not_fail(tmp_path, monkeypatch):

@@ -53,6 +53,31 @@ def test_changes_that_may_be_noise_come_last():
     assert changes[0].change_s < changes[1].change_s
 
 
+def test_one_disturbed_launch_does_not_hide_what_all_launches_show():
+    a = [profile(op("add", 1e-5), op("copy", 1e-5))] * 4
+    b = [profile(op("add", s), op("copy", 2e-5)) for s in (1e-3, 1.1e-3, 1e-3, 9e-3)]
+    (largest, _) = aligned(a, b)
+    assert largest.a == ("add",) and largest.clear
+    assert (largest.low_s, largest.high_s) == pytest.approx((9.9e-4, 8.99e-3))
+
+
+@pytest.mark.parametrize(
+    ("added", "said"),
+    [
+        (1e-3, "mostly add of the forward: +1000.0 µs a step"),
+        # Less than four times what the copies explain.
+        (1e-4, "B copies 2 arrays a step, instead of 1"),
+    ],
+)
+def test_the_headline_names_one_operation_if_it_is_nearly_all(added, said):
+    a = profile(op("add", 1e-5), op("aten::copy_", 1e-5), copies=1.0)
+    b = profile(op("add", 1e-5 + added), op("aten::copy_", 6e-5, calls=2.0), copies=2.0)
+    changes, found = explain(a, b)
+    verdict = PairVerdict(cell="c", a="a", b="b", decision="ok", a_value=1e-4, b_value=2e-4)
+    cell = CellChange(verdict=verdict, changes=changes, causes=found)
+    assert text.headline(cell).endswith(said)
+
+
 def test_the_rest_of_a_step_is_an_operation_and_device_time_counts_if_it_changed_more():
     a = profile(op("mm", 1e-3, device_s=1e-3), wall_s=5e-3)
     b = profile(op("mm", 1.1e-3, device_s=4e-3), wall_s=9e-3)

@@ -119,6 +119,8 @@ def _told(history: History, changes: Sequence[Change], stands: Sequence[Change])
         "changes": [
             text.change_fields(history, change) | {"stands": change in stands} for change in changes
         ],
+        "points": [point.to_json() for line in history.lines for point in line.points]
+        + [point.to_json() for point in history.lost],
     }
 
 

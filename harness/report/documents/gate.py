@@ -19,7 +19,7 @@ _CHIPS = {
 def document(result: GateResult) -> Document:
     """Of a whole gate."""
     head = text.head(result)
-    says = (result.outcome,) if result.outcome != head else ()
+    says = (result.outcome.removeprefix(f"{head}: "),) if result.outcome != head else ()
     chapters = (*_losses(result), *_times(result), _environment(result))
     return Document(
         "gate.html", f"gradrace gate {result.suite}", head, says, _chips(result), chapters

@@ -8,6 +8,11 @@ from ...paired.text import described, part_rows
 from ...why import CellChange, WhyResult, text
 from .document import Chapter, Document, grid
 
+_UNITS = (
+    "Microseconds a step, without operations inside; in brackets the least and the greatest of the"
+    " launches."
+)
+
 
 def document(result: WhyResult) -> Document:
     """Of the whole answer."""
@@ -32,6 +37,8 @@ def _counted(result: WhyResult) -> str:
 
 
 def _chip(cell: CellChange) -> str:
+    if change := text.main_operation(cell):
+        return change.part or "one operation"
     return cell.causes[0].kind if cell.causes else "no named cause"
 
 
@@ -44,7 +51,7 @@ def _cell(number: int, cell: CellChange) -> Iterator[Chapter]:
     yield Chapter(
         f"changes-{number}",
         f"The {len(text.change_rows(cell))} largest changes",
-        ("Microseconds a step, without operations inside; 95% intervals over launches.",),
+        (_UNITS,),
         grid("Operations", text.change_rows(cell)),
     )
     yield Chapter(f"parts-{number}", "Where a step goes", (), grid("Parts", _parts(cell)))
