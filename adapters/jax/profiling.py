@@ -1,4 +1,4 @@
-"""What a step of JAX is made of: operators, parts, counts and traces, by jax.profiler.
+"""Operators, parts, counts and traces of a step of JAX, by jax.profiler.
 
 Self-contained: JAX, NumPy and the standard library only. The driver runs this file's own source in
 the process of a side whose gradrace may be older.

@@ -3,7 +3,7 @@
 It needs no framework, so it tests the core, and every framework is compared with it. The smallest
 adapter, and so the one to read first: this file, then session, layers, losses, optimizer,
 groups, population. `instance` steps a rule by hand, `script` prints that. `profiling`:
-what a step is made of.
+the operators of a step.
 """
 
 from __future__ import annotations

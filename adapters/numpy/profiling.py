@@ -1,4 +1,4 @@
-"""What a step of the NumPy reference is made of, by the standard library's cProfile.
+"""The functions that a step of the NumPy reference calls, by the standard library's cProfile.
 
 Self-contained: NumPy and the standard library only. The driver runs this file's own source in the
 process of a side whose gradrace may be older.

@@ -4,7 +4,7 @@
 its parts. `optimizer`: Keras' classes, with `hypers` and `adjustable` for values that change after
 the trace, and `groups`. `policy`: threads. `population`: many runs at once, by `lanes`,
 `lane_layers`, `lane_optimizer`. Import paths: `imported`, `making`; by hand: `instance`, `script`.
-`profiling`: what a step is made of.
+`profiling`: the operators of a step.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a step of TensorFlow is made of: operators, parts, counts and traces, by tf.profiler.
+"""Operators, parts, counts and traces of a step of TensorFlow, by tf.profiler.
 
 Self-contained: TensorFlow, NumPy and the standard library only. The driver runs this file's own
 source in the process of a side whose gradrace may be older.

@@ -1,4 +1,4 @@
-"""What a step of PyTorch consists of, by torch.profiler: `profile` for `gradrace why`.
+"""Operators, parts, counts and traces of a step of PyTorch, by torch.profiler: `profile` for `gradrace why`.
 
 Self-contained: the driver starts this file inside a process whose gradrace may be older. It imports
 torch, NumPy and the standard library only."""

@@ -143,7 +143,7 @@ def _between(name: str, known: Sequence[str], ends: tuple[str, str]) -> Sequence
 
 
 def _run(command: Sequence[str], problem: str, code: ExitCode = ExitCode.NOTHING_MEASURED) -> str:
-    """What it prints. UserError with its last error line."""
+    """The output of a command. UserError with its last error line."""
     try:
         done = subprocess.run(
             command, capture_output=True, encoding="utf-8", errors="replace", check=False

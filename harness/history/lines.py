@@ -26,7 +26,7 @@ _MOST_BYTES = 2**28
 
 
 class Recorded(NamedTuple):
-    """What a history holds: its points, by time, each once; notes: lines that were left out."""
+    """The points of a history, by time, each once; notes: lines that were left out."""
 
     points: tuple[Point, ...]
     notes: tuple[str, ...] = ()

@@ -30,7 +30,7 @@ class Night(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Line(Series):
-    """A series with what it is made of.
+    """A series and its points or values.
 
     anchor_commit: "" for an interpreter. points: of paired lines. values: of unpaired ones, whose
     log ratios are log(value / first value), and whose anchor is UNPAIRED. One each position."""

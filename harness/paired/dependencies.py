@@ -31,7 +31,7 @@ def changed(a: Path, b: Path) -> tuple[str, ...]:
 
 
 def _wanted(file: Path) -> Any:
-    """What a file says of packages; None without the file."""
+    """The part of a file that names packages; None without the file."""
     try:
         text = file.read_text(encoding="utf-8", errors="replace")
     except OSError:

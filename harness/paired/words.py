@@ -24,7 +24,7 @@ class Words:
     worse: str
 
     def change(self, decision: Decision) -> str:
-        """What a regression or an improvement is a case of."""
+        """The word for a regression or an improvement of this quantity."""
         return self.more if decision == "regression" else self.less
 
     def suspected(self, cell: PairVerdict) -> str:

@@ -1,4 +1,4 @@
-"""What a process does once, done and timed before its cells are.
+"""Work that a process does once, done and timed before its cells.
 
 Devices, thread pools, allocators, modules that a library imports late, and the first use of each
 kind of operation would else be paid by whichever cell of a process comes first. Measured with torch

@@ -14,7 +14,7 @@ from . import places
 
 
 class Format(StrEnum):
-    """What a history is exported to."""
+    """Arguments of `gradrace history export`."""
 
     asv = "asv"
 

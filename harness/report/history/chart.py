@@ -1,4 +1,4 @@
-"""What a panel of the page draws: plain values."""
+"""The content of a panel of the page: plain values."""
 
 from __future__ import annotations
 
