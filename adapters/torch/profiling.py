@@ -1,4 +1,4 @@
-"""Operators, parts, counts and traces of a step of PyTorch, by torch.profiler: `profile` for `gradrace why`.
+"""Operators, parts, counts and traces of a step of PyTorch, by torch.profiler.
 
 Self-contained: the driver starts this file inside a process whose gradrace may be older. It imports
 torch, NumPy and the standard library only."""

@@ -14,7 +14,7 @@ from . import places
 
 
 class Format(StrEnum):
-    """Arguments of `gradrace history export`."""
+    """Formats that a history can be written in."""
 
     asv = "asv"
 
