@@ -3,7 +3,7 @@
 # make test    install the tests' requirements and run all tests but those of the next two, two
 #              files at a time
 # make test-cluster   run those: several drivers at once, killed workers, Ray, a stand-in for SLURM
-# make test-guard     run those of installing, the action's steps, bisection, history
+# make test-guard     run those of installing, the action's steps, bisection, history, asv, profilers
 # make check   ruff, ruff format and mypy
 # make asv     the nightly suites for the current commit under asv, pages in results/asv-html
 # make clean   remove the environment, builds and results; baselines stay

@@ -24,7 +24,7 @@ settings.load_profile("gradrace")
 # of these last.
 _LONG = (
     *("cluster/test_drivers", "adapters/test_layers", "adapters/test_conformance"),
-    *("verify/test_device", "results/test_asv", "adapters/test_populations_", "cluster/"),
+    *("verify/test_device", "guard/test_why", "adapters/test_populations_", "cluster/"),
     *("report/test_machines", "verify/test_mutations", "adapters/", "browser/", "export/"),
 )
 

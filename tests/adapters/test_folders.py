@@ -26,8 +26,8 @@ SHARED = {
 }
 # Reached from the optimizers that are built of them.
 PIECES = {"jax": {"jax.pieces"}, "torch": {"torch.early_state", "torch.third_party"}}
-# Looks at optimizers, and steps them for `certify`; no run is computed by these.
-BESIDE_RUNS = {"imported", "script"}
+# Looks at optimizers, steps them for `certify`, and profiles steps; no run is computed by these.
+BESIDE_RUNS = {"imported", "script", "profiling"}
 TABLES = """
 import importlib, json, sys
 def table(module, name):
