@@ -356,7 +356,6 @@ def test_other_versions_on_a_node_are_refused(tmp_path, monkeypatch):
     ("change", "reason"),
     [
         ({"python": "3.9.1"}, "Python 3.9.1, here "),
-        ({"gradrace": "0.0.1"}, "gradrace 0.0.1, here "),
         ({"sources": {"gradrace/spec.py": "other"}}, "with other sources than here: "),
     ],
 )
