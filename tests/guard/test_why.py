@@ -175,7 +175,8 @@ def test_the_command_explains_two_commits_of_a_user_s_repository(tmp_path):
     result = WhyResult.model_validate_json(done.stdout)
     (cell,) = result.cells
     assert cell.launches == 3 and cell.verdict.ratio is not None and cell.verdict.ratio > 1.1
-    names = " ".join([*cell.changes[0].b, cell.changes[0].source])
+    # Other work on the core may put another function of the update before it.
+    names = " ".join(name for change in cell.changes[:3] for name in (*change.b, change.source))
     assert "sort" in names or "spread" in names, cell.changes[:5]
     page = (tmp_path / "results" / "html" / "why.html").read_text()
     assert "gradrace why" in page and "largest changes" in page
