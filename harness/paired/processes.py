@@ -68,7 +68,7 @@ class Processes:
             self.about = [self._receive(side, None, START_TIMEOUT_S, differ) for side in (0, 1)]
             for side, about in zip(self._sides, self.about, strict=True):
                 check_source(side, about["gradrace"])
-            self.ask_both({"do": "pin", "cores": _cores(self._runs)})
+            self.ask_both({"do": "pin", "cores": cores_of(self._runs)})
         except Refused as refused:
             self._kill()
             raise Lost(refused.failure, None) from None
@@ -102,18 +102,13 @@ class Processes:
     def _receive(
         self, side: int, cell: int | None, timeout_s: float, differ: bool
     ) -> dict[str, Any]:
-        label = self._labels[side]
         try:
-            answer = self._children[side].receive(timeout_s)
-        except ChildDied as died:
-            raise Lost(Failure(f"{label}: the process died: {died}"), cell) from None
-        if answer is None:
-            raise Lost(Failure(f"{label}: no answer in {timeout_s:g} s"), cell)
-        if answer.get("event") != "done":
-            skipped = answer.get("event") == "skipped" and (differ or side == 0)
-            reason = answer.get("reason", "it answers nothing that was asked")
-            raise Refused(Failure(f"{label}: {reason}", skipped))
-        return answer
+            return received(self._children[side], self._labels[side], timeout_s)
+        except Lost as lost:
+            raise Lost(lost.failure, cell) from None
+        except Refused as refused:
+            skipped = refused.failure.skipped and (differ or side == 0)
+            raise Refused(refused.failure._replace(skipped=skipped)) from None
 
     def _kill(self) -> None:
         for child in self._children.values():
@@ -152,6 +147,20 @@ def start(side: Side, run: RunSpec, more: Mapping[str, str] | None = None) -> Ch
     return child
 
 
+def received(child: Child, label: str, timeout_s: float) -> dict[str, Any]:
+    """The next answer of a side's process. Lost if it died or fell silent, Refused if it cannot."""
+    try:
+        answer = child.receive(timeout_s)
+    except ChildDied as died:
+        raise Lost(Failure(f"{label}: the process died: {died}"), None) from None
+    if answer is None:
+        raise Lost(Failure(f"{label}: no answer in {timeout_s:g} s"), None)
+    if answer.get("event") != "done":
+        reason = answer.get("reason", "it answers nothing that was asked")
+        raise Refused(Failure(f"{label}: {reason}", answer.get("event") == "skipped"))
+    return answer
+
+
 def check_source(side: Side, imported: str) -> None:
     """UserError for a side that imports another gradrace: it would time the wrong thing."""
     own = side.root / "gradrace" if side.root else None
@@ -163,7 +172,7 @@ def check_source(side: Side, imported: str) -> None:
         )
 
 
-def _cores(runs: Iterable[RunSpec]) -> list[int]:
+def cores_of(runs: Iterable[RunSpec]) -> list[int]:
     """The last cores: the system prefers the first."""
     return list(usable_cores()[-max(run.threads for run in runs) :])
 

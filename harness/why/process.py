@@ -6,10 +6,17 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from ..machine import usable_cores
 from ..paired import Side
-from ..paired.processes import REQUEST_TIMEOUT_S, START_TIMEOUT_S, check_source, start
-from ..process import ChildDied
+from ..paired.processes import (
+    REQUEST_TIMEOUT_S,
+    START_TIMEOUT_S,
+    Lost,
+    Refused,
+    check_source,
+    cores_of,
+    received,
+    start,
+)
 from ..spec import RunSpec
 
 
@@ -43,8 +50,7 @@ class SideProcess:
         """Waits until the framework is loaded, and pins the process. -> versions"""
         about = self._receive(START_TIMEOUT_S)
         check_source(self._side, about["gradrace"])
-        cores = list(usable_cores()[-self._run.threads :])
-        self.ask({"do": "pin", "cores": cores})
+        self.ask({"do": "pin", "cores": cores_of([self._run])})
         return dict(about["versions"])
 
     def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,14 +59,7 @@ class SideProcess:
         return self._receive(REQUEST_TIMEOUT_S)
 
     def _receive(self, timeout_s: float) -> dict[str, Any]:
-        label = self._side.label
         try:
-            answer = self._child.receive(timeout_s)
-        except ChildDied as died:
-            raise NoProfile(f"{label}: the process died: {died}") from None
-        if answer is None:
-            raise NoProfile(f"{label}: no answer in {timeout_s:g} s")
-        if answer.get("event") != "done":
-            reason = answer.get("reason", "it answers nothing that was asked")
-            raise NoProfile(f"{label}: {reason}", answer.get("event") == "skipped")
-        return answer
+            return received(self._child, self._side.label, timeout_s)
+        except (Lost, Refused) as error:
+            raise NoProfile(*error.failure) from None
