@@ -41,9 +41,8 @@ def repository(tmp_path, monkeypatch):
 
 def test_commits_are_those_of_the_first_parents(repository):
     row = Commits("main~4", "main", ())
-    assert [row.about(index) for index in range(len(row.ids))] == [
-        "one", "two", "merge", "four", "five",
-    ]  # fmt: skip
+    told = [row.about(index) for index in range(len(row.ids))]
+    assert told == ["one", "two", "merge", "four", "five"]
     assert row.label(0) == git(repository, "rev-parse", "main~4")[:10]
 
 

@@ -10,26 +10,9 @@ from pathlib import Path
 
 import pytest
 from gradrace.history import lines
-from repositories import commit, git
-from tiny import TINY, toml
+from repositories import SLOWED, TIMED, commit, git
+from tiny import toml
 
-SUITE = {key: TINY[key] for key in ("title", "tasks", "frameworks", "dtype")}
-SUITE |= {"optimizers": ["sgd"], "convergence": False}
-SUITE |= {"timing": {"rule": "canonical", "warmup_steps": 5}}
-
-OPTIMIZER = """
-import time
-from gradrace import Optimizer, ReferenceRule
-
-def update(p, g, state, lr, t, hyper):
-    end = time.thread_time() + {seconds}
-    while time.thread_time() < end:
-        pass
-    return p - lr * g, state
-
-MINE = Optimizer(name="mine", title="Mine", paper="-", learning_rate=0.1, hyper={{}}, bindings={{}},
-                 rule=ReferenceRule(init=lambda p, hyper: {{}}, update=update))
-"""
 ASV = {
     "version": 1,
     "project": "toy",
@@ -61,13 +44,13 @@ class Project:
         # asv describes the machine in a file of the home folder.
         self.environment = os.environ | {"HOME": str(folder), "USERPROFILE": str(folder)}
         (self.folder / ".gitignore").write_text("results/\n__pycache__/\nhtml/\n")
-        (self.folder / "s.toml").write_text(toml(SUITE))
+        (self.folder / "s.toml").write_text(toml({**TIMED, "optimizers": ["sgd"]}))
         (self.folder / "asv.conf.json").write_text(json.dumps(ASV))
         (self.folder / "benchmarks").mkdir()
         (self.folder / "benchmarks" / "__init__.py").write_text("")
         git(self.folder, "init", "-q", "-b", "main")
         for seconds, factor in ((0.0005, 1), (0.0008, 2)):
-            (self.folder / "mine.py").write_text(OPTIMIZER.format(seconds=seconds))
+            (self.folder / "mine.py").write_text(SLOWED.format(seconds=seconds))
             benchmarks = BENCHMARKS.format(factor=factor)
             (self.folder / "benchmarks" / "suite.py").write_text(benchmarks)
             commit(self.folder, f"{seconds} s")

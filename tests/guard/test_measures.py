@@ -8,11 +8,8 @@ from pathlib import Path
 
 import pytest
 from gradrace.paired import PairedResult
-from repositories import commit, git
-from tiny import TINY, toml
-
-SUITE = {key: TINY[key] for key in ("title", "tasks", "frameworks", "optimizers", "dtype")}
-SUITE |= {"convergence": False, "timing": {"rule": "canonical", "warmup_steps": 5}}
+from repositories import TIMED, commit, git
+from tiny import toml
 
 # At its first update `mine` takes so many MiB and keeps them, and so much CPU time.
 MINE = """
@@ -42,7 +39,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("measures") / "repository"
     folder.mkdir()
     git(folder, "init", "-q", "-b", "main")
-    (folder.parent / "tiny.toml").write_text(toml(SUITE))
+    (folder.parent / "tiny.toml").write_text(toml(TIMED))
     commits = {"plain": (8, 0.1, ""), "large": (72, 0.1, ""), "late": (8, 1.0, ">=1")}
     for name, (mib, seconds, pin) in commits.items():
         (folder / "mine.py").write_text(MINE.format(mib=mib, seconds=seconds))

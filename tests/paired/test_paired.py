@@ -34,26 +34,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paired_results import Scripted, comparison, verdict
 from processes import until_gone
-from repositories import commit, git
-from tiny import TINY, toml
-
-SUITE = {key: TINY[key] for key in ("title", "tasks", "frameworks", "optimizers", "dtype")}
-SUITE |= {"convergence": False, "timing": {"rule": "canonical", "warmup_steps": 5}}
-
-# A step of `mine` takes a declared amount of CPU time more.
-SLOWED = """
-import time
-from gradrace import Optimizer, ReferenceRule
-
-def update(p, g, state, lr, t, hyper):
-    end = time.thread_time() + {seconds}
-    while time.thread_time() < end:
-        pass
-    return p - lr * g, state
-
-MINE = Optimizer(name="mine", title="Mine", paper="-", learning_rate=0.1, hyper={{}}, bindings={{}},
-                 rule=ReferenceRule(init=lambda p, hyper: {{}}, update=update))
-"""
+from repositories import SLOWED, TIMED, commit, git
+from tiny import toml
 
 FAULTY = """
 import os, signal
@@ -434,10 +416,10 @@ def test_more_threads_than_cores(timed, side):
 
 @pytest.fixture
 def suite_of(tmp_path):
-    """The cells of SUITE with these changes."""
+    """The cells of TIMED with these changes."""
 
     def of(keyword: str = "", **changes: Any) -> choose.SuiteFilter:
-        (tmp_path / "tiny.toml").write_text(toml({**SUITE, **changes}))
+        (tmp_path / "tiny.toml").write_text(toml({**TIMED, **changes}))
         return choose.SuiteFilter(str(tmp_path / "tiny.toml"), keyword)
 
     return of
@@ -538,7 +520,7 @@ def test_two_files_with_an_optimizer_each(tmp_path, registry, suite_of):
 def test_a_users_own_optimizer_stands_in_place_of_the_suites(tmp_path, suite_of, timed):
     """Also in the place of those that the timing part names."""
     (tmp_path / "mine.py").write_text(SLOWED.format(seconds=0))
-    part = suite_of(optimizers=["sgd", "adam"], timing={**SUITE["timing"], **timed})
+    part = suite_of(optimizers=["sgd", "adam"], timing={**TIMED["timing"], **timed})
     pairs = choose.same_cells(load_registry([tmp_path / "mine.py"]), part)
     assert [(pair.a.optimizer.name, pair.a == pair.b) for pair in pairs] == [("mine", True)]
 
@@ -608,7 +590,7 @@ def repository(tmp_path):
     folder = tmp_path / "repository"
     folder.mkdir()
     git(folder, "init", "-q", "-b", "main")
-    (tmp_path / "tiny.toml").write_text(toml(SUITE))
+    (tmp_path / "tiny.toml").write_text(toml(TIMED))
     for seconds in (0.0, 0.001):
         (folder / "mine.py").write_text(SLOWED.format(seconds=seconds))
         commit(folder, f"{seconds} s a tensor")
