@@ -4,8 +4,8 @@ parameters, activations and state have that type; rates, running statistics and 
 `program`: compiled programs, by `functional` (jit, scan) or `module` (nnx). `layers`, `losses`,
 `batches`, `optimizer` (with `pieces`, `hypers`, `groups`): its parts. `policy`: precision.
 `population`: many runs at once, by `lanes`. `imported`, `making`, `extra`, `schedule_free`:
-optimizers by import path, which `instance` steps by hand, as a `script` does. `profiling`: what a
-step is made of.
+optimizers by import path, which `instance` steps by hand, as a `script` does. `profiling`: the
+operators of a step.
 """
 
 from __future__ import annotations

@@ -291,7 +291,7 @@ class _Found:
             op.calls += outermost
             waited = busy(span.start, span.end) if name == _WAIT else 0.0
             op.host_ns += max(0.0, span.own - waited)
-            # What a callback of a program does is that callback's, which counts once.
+            # Work inside a program's callback belongs to the callback, which counts once.
             inside = any("hlo_op" in each.stats for each in callers)
             if outermost and callers[-1].name == _TRAIN and not inside:
                 self._count(name, span)

@@ -219,7 +219,7 @@ def _counts(events: list[Any], steps: int, gpu: bool) -> dict[str, float]:
         kernels = [event for event in events if _on_device(event)]
         counts["kernels"] = sum(not e.name.startswith(("Mem", "[mem")) for e in kernels)
     else:
-        # On a CPU an operation that calls no other is what a kernel is on a card.
+        # On a CPU an operation that calls no other counts as a kernel.
         leaves = [e for e in events if e.name.startswith("aten::") and not e.cpu_children]
         counts["kernels"] = len(leaves)
     return {name: value / steps for name, value in counts.items()}

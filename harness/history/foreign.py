@@ -1,6 +1,6 @@
 """asv's own result folders, of any project, read without asv.
 
-asv stores what it measured at each commit by itself: times and other figures, not ratios. Its
+asv stores measurements of each commit by itself: times and other figures, not ratios. Its
 series are therefore marked as unpaired: a slower machine looks like a slower commit."""
 
 from __future__ import annotations

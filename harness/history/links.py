@@ -23,7 +23,7 @@ def of_repository(repository: Path | None) -> str:
 
 
 def from_remote(url: str) -> str:
-    """'https://host/owner/name', without what it holds of passwords; "" for a folder."""
+    """'https://host/owner/name', without a password; "" for a folder."""
     found = _URL.fullmatch(url) or _SCP.fullmatch(url)
     if not found:
         return ""

@@ -125,8 +125,8 @@ def side_path(side: Side, environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _empty_caches(folder: Path) -> dict[str, str]:
-    """Variables that send what compilers keep on disk into this folder: Inductor's and Triton's
-    programs, and what a GPU's driver translates. JAX's cache is off, see executor.environment."""
+    """Variables that send compilers' files into this folder: the programs of Inductor, of Triton,
+    and of a GPU's driver. JAX's cache is off, see executor.environment."""
     names = ("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "CUDA_CACHE_PATH")
     return {name: str(folder / name.lower()) for name in names}
 

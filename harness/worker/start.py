@@ -62,8 +62,8 @@ def start(adapter: Adapter, run: RunSpec, mode: str, inputs: Inputs) -> float | 
 
 
 def first_uses(adapter: Adapter, runs: Sequence[RunSpec], mode: str, inputs: Inputs) -> None:
-    """A gradient of each task, in a session of its own: what a library sets up for a kind of
-    operation, or for the shapes of a task, is then there for all of the task's cells.
+    """A gradient of each task, in a session of its own. A library then has set up the kinds of
+    operations and the shapes of the task, for all of its cells.
 
     Pipelines are left out: a second one might read all of the data."""
 

@@ -1,4 +1,4 @@
-"""What a bisection tests next, on made-up rows of versions."""
+"""The next version that a bisection tests, on made-up rows of versions."""
 
 from __future__ import annotations
 

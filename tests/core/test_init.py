@@ -1,4 +1,4 @@
-"""`gradrace init`: what it writes works, and what exists stays."""
+"""`gradrace init`: its files work, and files that exist stay."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real recording in a user's repository, and asv's own commands on what it becomes."""
+"""A real recording in a user's repository, and asv's own commands on its export."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def noise(rng: np.random.Generator, nights: int, rho: float = 0.0) -> Nights:
 
 
 def level(nights: int, kind: str, size: float, begin: int = 0, end: int = 0) -> Array:
-    """What a change adds to the log ratios. step: from `begin` on; bump: only until `end`; ramp:
+    """The log ratios that a change adds. step: from `begin` on; bump: only until `end`; ramp:
     evenly from one to the other; stairs: ten steps from the third night to the third last."""
     t, whole = np.arange(nights), np.log1p(size)
     if kind == "stairs":

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ...history.detect import FEWEST_NIGHTS, Change
 from ...history.together import History, Line, Night
 
-# What a quantity is called, and the words for more and for less of it.
+# The name of a quantity, and the words for more and for less of it.
 _WORDS = {
     "step": ("time per step", "slower", "faster"),
     "first_call": ("first call", "slower", "faster"),
