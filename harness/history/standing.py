@@ -7,14 +7,14 @@ import itertools
 import operator
 from collections.abc import Sequence
 
-from .detect import Change, Series
+from .detect import ALPHA, Change, Series
 from .together import History, Line
 
 # A level within this factor of the old one has returned to it. No smaller change is ever found.
 _SAME = 1.005
 
 
-def changes_of(history: History, alpha: float = 0.05) -> tuple[Change, ...]:
+def changes_of(history: History, alpha: float = ALPHA) -> tuple[Change, ...]:
     """All steps and drift; see detect.search. asv's unpaired values are judged apart, so that they
     take nothing from the rate of the others."""
     from .detect.search import detect

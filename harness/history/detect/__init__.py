@@ -14,6 +14,8 @@ Array = np.ndarray
 
 # With fewer nights a series is not judged.
 FEWEST_NIGHTS = 8
+# The false-alarm rate of a page, over all its series and all nights.
+ALPHA = 0.05
 
 
 @dataclass(frozen=True, eq=False)

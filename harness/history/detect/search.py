@@ -22,7 +22,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from scipy import special
 
-from . import FEWEST_NIGHTS, Change, Series, fit, noise, scan
+from . import ALPHA, FEWEST_NIGHTS, Change, Series, fit, noise, scan
 
 Array = np.ndarray
 
@@ -37,7 +37,7 @@ _ROUNDS = 4
 _MOST = 40
 
 
-def detect(series: Sequence[Series], alpha: float = 0.05) -> tuple[Change, ...]:
+def detect(series: Sequence[Series], alpha: float = ALPHA) -> tuple[Change, ...]:
     """All changes of a page, the series in their order, each from its first night on."""
     cleaned = {place: _Cleaned.of(each) for place, each in enumerate(series)}
     judged = {place: each for place, each in cleaned.items() if each is not None}

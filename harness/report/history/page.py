@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from ...history import Point
 from ...history import text as point_text
-from ...history.detect import FEWEST_NIGHTS, Change
+from ...history.detect import ALPHA, FEWEST_NIGHTS, Change
 from ...history.foreign import Value
 from ...history.together import History, Line, Night
 from ...version import __version__
@@ -23,7 +23,6 @@ from .changes import Found
 from .panels import Panel, chart_of, line_names, panels_of
 
 FILE = "history.html"
-ALPHA = 0.05
 # Panels that are drawn, those with changes first; more make a page slow.
 MOST_FIGURES = 60
 # Rows of all tables of points together, and the least of a panel: the newest.
